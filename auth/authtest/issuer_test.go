@@ -1,0 +1,138 @@
+package authtest_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/MicahParks/keyfunc/v3"
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tallygate/tallygate/auth/authtest"
+)
+
+const url = "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_aQYCzHwCz"
+
+func newIssuer(t *testing.T) *authtest.Issuer {
+	t.Helper()
+	i, err := authtest.New(url)
+	require.NoError(t, err)
+	return i
+}
+
+// parse verifies a token by a library that is not ours.
+func parse(t *testing.T, i *authtest.Issuer, token string) *jwt.Token {
+	t.Helper()
+	keys, err := keyfunc.NewJWKSetJSON(i.JWKS())
+	require.NoError(t, err)
+	parsed, err := jwt.Parse(token, keys.Keyfunc, jwt.WithoutClaimsValidation())
+	require.NoError(t, err)
+	return parsed
+}
+
+func TestNewRefusesWhatIsNoURL(t *testing.T) {
+	for _, text := range []string{"", "x", "/x", "https://", ":"} {
+		_, err := authtest.New(text)
+		require.ErrorContains(t, err, "not an absolute URL", text)
+	}
+}
+
+func TestCognitoShapes(t *testing.T) {
+	i := newIssuer(t)
+	user := authtest.User{Username: "julianwood", Client: "c", Groups: []string{"gold"}, Claims: map[string]any{"custom:x": "1", "jti": nil}}
+	raw, err := i.IDToken(user)
+	require.NoError(t, err)
+	id := parse(t, i, raw)
+	raw, err = i.AccessToken(user)
+	require.NoError(t, err)
+	access := parse(t, i, raw)
+
+	both := []string{"auth_time", "cognito:groups", "custom:x", "event_id", "exp", "iat", "iss", "origin_jti", "sub", "token_use"}
+	require.ElementsMatch(t, append([]string{"aud", "cognito:username"}, both...), names(id))
+	require.ElementsMatch(t, append([]string{"client_id", "scope", "username", "version"}, both...), names(access))
+	require.Equal(t, id.Claims.(jwt.MapClaims)["sub"], access.Claims.(jwt.MapClaims)["sub"])
+	require.Equal(t, "aws.cognito.signin.user.admin", access.Claims.(jwt.MapClaims)["scope"])
+	require.NotEqual(t, id.Header["kid"], access.Header["kid"])
+	for _, token := range []*jwt.Token{id, access} {
+		require.Len(t, token.Header, 2)
+		require.Equal(t, "RS256", token.Header["alg"])
+		require.True(t, strings.HasSuffix(token.Header["kid"].(string), "="))
+	}
+}
+
+func names(t *jwt.Token) (list []string) {
+	for name := range t.Claims.(jwt.MapClaims) {
+		list = append(list, name)
+	}
+	return list
+}
+
+func TestLifetime(t *testing.T) {
+	i := newIssuer(t)
+	for lifetime, want := range map[time.Duration]time.Duration{0: time.Hour, time.Minute: time.Minute, -time.Minute: -time.Minute} {
+		raw, err := i.IDToken(authtest.User{Username: "u", Lifetime: lifetime})
+		require.NoError(t, err)
+		claims := parse(t, i, raw).Claims
+		exp, err := claims.GetExpirationTime()
+		require.NoError(t, err)
+		require.WithinDuration(t, time.Now().Add(want), exp.Time, 5*time.Second)
+		iat, err := claims.GetIssuedAt()
+		require.NoError(t, err)
+		require.Less(t, iat.Unix(), exp.Unix())
+		require.LessOrEqual(t, iat.Unix(), time.Now().Unix())
+	}
+}
+
+func TestSign(t *testing.T) {
+	i := newIssuer(t)
+	for _, algorithm := range []string{"RS256", "ES256", "EdDSA"} {
+		raw, err := i.Sign(algorithm, map[string]any{"exp": nil, "iss": "other"})
+		require.NoError(t, err)
+		token := parse(t, i, raw)
+		require.Equal(t, algorithm, token.Method.Alg())
+		require.ElementsMatch(t, []string{"iss", "iat"}, names(token))
+	}
+	_, err := i.Sign("none", nil)
+	require.Error(t, err)
+	_, err = i.Sign("RS256", map[string]any{"x": func() {}})
+	require.Error(t, err)
+}
+
+func get(h http.Handler, path string) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	return w
+}
+
+func TestServes(t *testing.T) {
+	i := newIssuer(t)
+	require.Equal(t, i.JWKS(), get(i, "/eu-west-1_aQYCzHwCz/.well-known/jwks.json").Body.Bytes())
+	var doc map[string]any
+	require.NoError(t, json.Unmarshal(get(i, "/.well-known/openid-configuration").Body.Bytes(), &doc))
+	require.Equal(t, url, doc["issuer"])
+	require.Equal(t, url+"/.well-known/jwks.json", doc["jwks_uri"])
+	require.Equal(t, 404, get(i, "/").Code)
+	require.Equal(t, 1, i.Fetches())
+}
+
+func TestSwitches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := newIssuer(t)
+		before := i.JWKS()
+		require.NoError(t, i.Rotate())
+		require.NotEqual(t, before, i.JWKS())
+		i.Fail(500)
+		require.Equal(t, 500, get(i, "/.well-known/jwks.json").Code)
+		i.Fail(0)
+		i.Slow(time.Minute)
+		start := time.Now()
+		require.Equal(t, 200, get(i, "/.well-known/jwks.json").Code)
+		require.Equal(t, time.Minute, time.Since(start))
+		require.Equal(t, 2, i.Fetches())
+	})
+}

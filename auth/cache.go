@@ -1,0 +1,128 @@
+package auth
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"hash/maphash"
+	"sync"
+	"unsafe"
+)
+
+const (
+	defaultCache = 32 << 20 // bytes: about 20 000 tokens of Cognito
+	shards       = 64
+	// entryCost is what an entry takes beside its texts: entry and Token (about 500 bytes), its place in the map, the headers of
+	// its slices.
+	entryCost = 700
+	sample    = 8 // entries looked at to find one to drop
+)
+
+// cache remembers tokens that verified, so that the same token need not be verified again. What it remembers is only that the
+// signature held and the issuer's own conditions were met: times, revocation and rules are looked at on every hit.
+//
+// A token is found by its SHA-256, over all its bytes, so the bearer token itself does not stay in memory; or, if raw, by a keyed
+// hash and a comparison of all its bytes.
+type cache struct {
+	raw    bool
+	seed   maphash.Seed
+	limit  int // bytes per shard
+	shards [shards]shard
+}
+
+type shard struct {
+	mu      sync.RWMutex
+	entries map[uint64]*entry
+	size    int
+	_       [24]byte // with the fields before, a cache line of 64 bytes
+}
+
+// entry is one verified token with the key that verified it. Immutable.
+type entry struct {
+	fingerprint
+	token *Token
+	key   *key
+	party *party
+	size  int
+}
+
+// fingerprint stands for a whole token. Two fingerprints are of the same token if and only if they are equal.
+type fingerprint struct {
+	index uint64
+	sum   [sha256.Size]byte
+	raw   string
+}
+
+func newCache(bytes int, raw bool) *cache {
+	if bytes < 0 {
+		return nil
+	}
+	if bytes == 0 {
+		bytes = defaultCache
+	}
+	c := &cache{raw: raw, seed: maphash.MakeSeed(), limit: bytes / shards}
+	for i := range c.shards {
+		c.shards[i].entries = map[uint64]*entry{}
+	}
+	return c
+}
+
+func (c *cache) fingerprint(raw string) (f fingerprint) {
+	if c.raw {
+		return fingerprint{index: maphash.String(c.seed, raw), raw: raw}
+	}
+	// The hash only reads: no copy of the token is needed.
+	f.sum = sha256.Sum256(unsafe.Slice(unsafe.StringData(raw), len(raw)))
+	f.index = binary.LittleEndian.Uint64(f.sum[:])
+	return f
+}
+
+// get returns the entry of a token, or nil.
+func (c *cache) get(f *fingerprint) *entry {
+	s := &c.shards[f.index%shards]
+	s.mu.RLock()
+	e := s.entries[f.index]
+	s.mu.RUnlock()
+	if e == nil || e.sum != f.sum || e.raw != f.raw || e.key.retired.Load() {
+		return nil
+	}
+	return e
+}
+
+// put remembers a verified token and drops others until the shard is within its bytes.
+func (c *cache) put(f fingerprint, t *Token, k *key, p *party) {
+	e := &entry{fingerprint: f, token: t, key: k, party: p}
+	e.size = entryCost + len(t.payload) + len(f.raw) + len(t.id)
+	if e.size > c.limit {
+		return
+	}
+	s := &c.shards[f.index%shards]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drop(s.entries[f.index])
+	for s.size+e.size > c.limit {
+		s.drop(s.victim())
+	}
+	s.entries[f.index] = e
+	s.size += e.size
+}
+
+func (s *shard) drop(e *entry) {
+	if e != nil {
+		delete(s.entries, e.index)
+		s.size -= e.size
+	}
+}
+
+// victim is, of a few entries that the map's random order brings first, the one that is of least further use.
+func (s *shard) victim() (worst *entry) {
+	n := 0
+	for _, e := range s.entries {
+		if worst == nil || e.key.retired.Load() || e.token.expiry.Before(worst.token.expiry) {
+			worst = e
+		}
+		if n++; n == sample || worst.key.retired.Load() {
+			break
+		}
+	}
+	return worst
+}

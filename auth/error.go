@@ -1,0 +1,243 @@
+package auth
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Causes of a refusal, in the order in which they are looked for. Match them with [errors.Is]; the answer to each stands
+// in the table of the package documentation.
+var (
+	// ErrNotConfigured refuses every request of a verifier that [New] did not make.
+	ErrNotConfigured = errors.New("verifier is not configured")
+	// ErrMissing says that the request carries no token where the verifier looks for one.
+	ErrMissing = errors.New("no token presented")
+	// ErrAmbiguous says that the request carries more than one token (RFC 6750 section 2).
+	ErrAmbiguous = errors.New("more than one token presented")
+	// ErrMalformed says that the token is not a compact JWS with a strictly formed header and claims set.
+	ErrMalformed = errors.New("token is malformed")
+	// ErrAlgorithm says that the token's alg is not one that its issuer may use.
+	ErrAlgorithm = errors.New("signing algorithm is not accepted")
+	// ErrIssuer says that no configured issuer bears the token's iss.
+	ErrIssuer = errors.New("issuer is not accepted")
+	// ErrKey says that the issuer's key set holds no key that may verify this token.
+	ErrKey = errors.New("no key of the issuer fits the token")
+	// ErrUnavailable says that the issuer's keys, or the revocation list, could not be had: nothing is known about the token.
+	ErrUnavailable = errors.New("verification is not possible now")
+	// ErrSignature says that the signature does not match.
+	ErrSignature = errors.New("signature does not match")
+	// ErrExpired says that the token's exp has passed (RFC 7519 section 4.1.4).
+	ErrExpired = errors.New("token has expired")
+	// ErrNotYetValid says that the token's nbf or iat lies in the future (RFC 7519 sections 4.1.5 and 4.1.6).
+	ErrNotYetValid = errors.New("token is not valid yet")
+	// ErrAudience says that the token was issued for another audience or client.
+	ErrAudience = errors.New("audience is not accepted")
+	// ErrTokenUse says that an ID token stands where an access token is demanded, or the other way round.
+	ErrTokenUse = errors.New("token use is not accepted")
+	// ErrTooOld says that the token was issued, or its user signed in, longer ago than [Rules] allow.
+	ErrTooOld = errors.New("token is too old")
+	// ErrRevoked says that [Config].Revoked knows the token.
+	ErrRevoked = errors.New("token has been revoked")
+	// ErrScope says that the token lacks a scope that [Rules] demand.
+	ErrScope = errors.New("scope is not sufficient")
+	// ErrGroup says that the token's user is in none of the groups that [Rules] demand.
+	ErrGroup = errors.New("user is not in a permitted group")
+	// ErrRefused says that [Rules].Check refused; its error is wrapped beside this one.
+	ErrRefused = errors.New("refused by a check of the route")
+)
+
+// Error is why a request was refused, and how that is answered: it is an [http.Handler].
+type Error struct {
+	// Err is the cause; it wraps one of the Err variables of this package. It never reaches the client.
+	Err error
+	// Token is the refused token if its signature held, so that a log can name its bearer; else nil.
+	Token *Token
+	// Scopes are those that the route demands, set with [ErrScope] only.
+	Scopes []string
+	// RetryAfter is how long to wait before it is worth asking again, set with [ErrUnavailable] only.
+	RetryAfter time.Duration
+}
+
+// Error tells the whole cause, for logs.
+func (e *Error) Error() string { return "auth: " + e.cause().Error() }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+func (e *Error) cause() error {
+	if e == nil || e.Err == nil {
+		return ErrNotConfigured
+	}
+	return e.Err
+}
+
+// is reports whether the refusal has one of the causes.
+func (e *Error) is(causes ...error) bool {
+	for _, c := range causes {
+		if errors.Is(e.cause(), c) {
+			return true
+		}
+	}
+	return false
+}
+
+// StatusCode is the status of API Gateway's answer: 400 for two tokens, 403 for a group or a check of the route, 500 for a
+// verifier without configuration, 503 where keys cannot be had, else 401. A missing scope is 401 as a REST API's Cognito
+// authorizer answers it; [HTTPAPI] and [Bearer] say 403.
+func (e *Error) StatusCode() int {
+	switch {
+	case e.is(ErrNotConfigured):
+		return http.StatusInternalServerError
+	case e.is(ErrUnavailable):
+		return http.StatusServiceUnavailable
+	case e.is(ErrAmbiguous):
+		return http.StatusBadRequest
+	case e.is(ErrGroup, ErrRefused):
+		return http.StatusForbidden
+	}
+	return http.StatusUnauthorized
+}
+
+// ErrorCode is the value of the X-Amzn-ErrorType header.
+func (e *Error) ErrorCode() string {
+	switch e.StatusCode() {
+	case http.StatusInternalServerError:
+		return "ApiConfigurationException"
+	case http.StatusServiceUnavailable:
+		return "ServiceUnavailableException"
+	case http.StatusBadRequest:
+		return "BadRequestException"
+	case http.StatusForbidden:
+		return "AccessDeniedException"
+	}
+	return "UnauthorizedException"
+}
+
+// ErrorMessage is the only text meant for the client. It tells an expired token from a bad one, as API Gateway does, and
+// nothing else.
+func (e *Error) ErrorMessage() string {
+	switch e.StatusCode() {
+	case http.StatusInternalServerError:
+		return "Internal server error"
+	case http.StatusServiceUnavailable:
+		return "Service Unavailable"
+	case http.StatusBadRequest:
+		return "Bad Request"
+	case http.StatusForbidden:
+		return "User is not authorized to access this resource"
+	}
+	if e.is(ErrExpired) {
+		return "The incoming token has expired"
+	}
+	return "Unauthorized"
+}
+
+// SetHeader sets the fields that the protocol demands: WWW-Authenticate (RFC 6750 section 3) with 400 and 401, Retry-After
+// in whole seconds with 503.
+func (e *Error) SetHeader(h http.Header) {
+	switch e.StatusCode() {
+	case http.StatusBadRequest, http.StatusUnauthorized:
+		h.Set("WWW-Authenticate", e.challenge())
+	case http.StatusServiceUnavailable:
+		seconds := max(1, (e.RetryAfter+time.Second-1)/time.Second)
+		h.Set("Retry-After", strconv.FormatInt(int64(seconds), 10))
+	}
+}
+
+// ServeHTTP answers as a REST API of API Gateway does.
+func (e *Error) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	e.SetHeader(w.Header())
+	answer(w, e.StatusCode(), e.ErrorCode(), map[string]any{"message": e.ErrorMessage()})
+}
+
+// challenge is the WWW-Authenticate value of RFC 6750 section 3. Section 3.1: no error code where no token was sent.
+func (e *Error) challenge() string {
+	code := e.code()
+	if code == "" {
+		return "Bearer"
+	}
+	s := `Bearer error="` + code + `", error_description="` + e.description() + `"`
+	if len(e.Scopes) > 0 {
+		s += `, scope="` + strings.Join(e.Scopes, " ") + `"`
+	}
+	return s
+}
+
+// code is the error code of RFC 6750 section 3.1, empty where the answer has none.
+func (e *Error) code() string {
+	switch {
+	case e.is(ErrAmbiguous):
+		return "invalid_request"
+	case e.is(ErrScope):
+		return "insufficient_scope"
+	case e.is(ErrMissing, ErrNotConfigured, ErrUnavailable, ErrGroup, ErrRefused):
+		return ""
+	}
+	return "invalid_token"
+}
+
+// description says in fixed words what is wrong. Nothing of the token is echoed: it is not known to be the client's.
+// The words are those of API Gateway's HTTP APIs, which are golang-jwt's, where they are known.
+func (e *Error) description() string {
+	if d, ok := errors.AsType[*detail](e.cause()); ok && d.public {
+		return d.text
+	}
+	for _, row := range descriptions {
+		if e.is(row.cause) {
+			return row.text
+		}
+	}
+	return "the token is not valid"
+}
+
+var descriptions = []struct {
+	cause error
+	text  string
+}{
+	{ErrMalformed, "the token is malformed"},
+	{ErrAlgorithm, "the signing method is invalid"},
+	{ErrIssuer, "the token does not have a valid issuer"},
+	{ErrKey, "the signing key is not known"},
+	{ErrSignature, "the token signature is invalid"},
+	{ErrExpired, "the token has expired"},
+	{ErrNotYetValid, "the token is not valid yet"},
+	{ErrAudience, "the token does not have a valid audience"},
+	{ErrTokenUse, "the token use is not accepted"},
+	{ErrTooOld, "the token is too old"},
+	{ErrRevoked, "the token has been revoked"},
+	{ErrScope, "the token does not have a required scope"},
+	{ErrAmbiguous, "more than one token was sent"},
+}
+
+// detail narrows a cause. The values are made once, so that saying no costs one allocation.
+type detail struct {
+	cause  error
+	text   string
+	public bool // the text may be told to clients
+}
+
+func (d *detail) Error() string { return d.cause.Error() + ": " + d.text }
+func (d *detail) Unwrap() error { return d.cause }
+
+func narrow(cause error, text string) error { return &detail{cause: cause, text: text} }
+
+// answer writes API Gateway's form of a refusal. Each package carries this copy; a test holds the copies equal.
+func answer(w http.ResponseWriter, status int, code string, body map[string]any) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("X-Amzn-ErrorType", code)
+	if h.Get("X-Amzn-RequestId") == "" { // an outer layer may have named the request already
+		var b [16]byte
+		_, _ = rand.Read(b[:]) // never fails
+		h.Set("X-Amzn-RequestId", fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:]))
+	}
+	text, _ := json.Marshal(body) // strings and nil always encode
+	w.WriteHeader(status)
+	_, _ = w.Write(text)
+}

@@ -1,0 +1,195 @@
+package auth_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+
+	"github.com/tallygate/tallygate/auth"
+	"github.com/tallygate/tallygate/auth/authtest"
+)
+
+// A user pool and one of its users, played by authtest; a program leaves Keys out, and they are fetched.
+func Example() {
+	issuer, _ := authtest.New("https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_aQYCzHwCz")
+	token, _ := issuer.IDToken(authtest.User{Username: "julianwood", Client: "3fe6quse1kki13s6nebi0ncnin", Groups: []string{"gold"}})
+
+	pool := auth.Cognito("eu-west-1", "eu-west-1_aQYCzHwCz", "3fe6quse1kki13s6nebi0ncnin")
+	pool.Keys = issuer.JWKS()
+	v, err := auth.New(auth.Config{Issuers: []auth.Issuer{pool}})
+	if err != nil {
+		panic(err)
+	}
+	h := v.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		t, _ := auth.FromContext(r.Context())
+		fmt.Println("handler:", t.Username(), t.Use(), t.Groups())
+	}))
+
+	r := httptest.NewRequest(http.MethodGet, "/me", nil)
+	r.Header.Set("Authorization", "Bearer "+token)
+	h.ServeHTTP(httptest.NewRecorder(), r)
+
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/me", nil))
+	fmt.Println(w.Code, w.Body)
+	// Output:
+	// handler: julianwood id [gold]
+	// 401 {"message":"Unauthorized"}
+}
+
+// pretend stands for an issuer elsewhere and the verifier that a program makes for it.
+func pretend(rules auth.Rules) (*authtest.Issuer, *auth.Verifier) {
+	issuer, _ := authtest.New("https://login.example")
+	v, err := auth.New(auth.Config{
+		Issuers: []auth.Issuer{{URL: issuer.URL(), Keys: issuer.JWKS(), Audiences: []string{"orders"}}},
+		Rules:   rules,
+	})
+	if err != nil {
+		panic(err)
+	}
+	return issuer, v
+}
+
+func ExampleNew() {
+	_, err := auth.New(auth.Config{
+		Issuers: []auth.Issuer{auth.OIDC("https://login.example")}, // for which audience?
+		Leeway:  -1,
+	})
+	fmt.Println(err)
+	// Output:
+	// auth: leeway -1ns is not between 0 and 5m0s
+	// issuer "https://login.example": no audience is accepted: set Audiences, AudiencePattern or AllowAnyAudience
+}
+
+// A route with rules of its own replaces the verifier, not only adds to it: it authenticates and authorises.
+func ExampleVerifier_With() {
+	issuer, v := pretend(auth.Rules{})
+	refunds, err := v.With(auth.Rules{AnyScope: []string{"orders/refund"}})
+	if err != nil {
+		panic(err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /orders", v.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {})))
+	mux.Handle("POST /refunds", refunds.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {})))
+
+	token, _ := issuer.Sign("ES256", map[string]any{"sub": "s", "aud": "orders", "scope": "orders/read"})
+	for _, route := range []string{"GET /orders", "POST /refunds"} {
+		var method, path string
+		_, _ = fmt.Sscan(route, &method, &path)
+		r := httptest.NewRequest(method, path, nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, r)
+		fmt.Println(route, w.Code)
+	}
+	// Output:
+	// GET /orders 200
+	// POST /refunds 401
+}
+
+// Below HTTP: a gRPC interceptor, a queue, a Lambda authorizer.
+func ExampleVerifier_VerifyToken() {
+	issuer, v := pretend(auth.Rules{})
+	token, _ := issuer.Sign("EdDSA", map[string]any{"sub": "u-17", "aud": "orders"})
+	t, err := v.VerifyToken(context.Background(), token)
+	fmt.Println(t.ID(), err)
+	_, err = v.VerifyToken(context.Background(), token+"x")
+	fmt.Println(err)
+	// Output:
+	// https://login.example u-17 <nil>
+	// auth: token is malformed: not strict base64url
+}
+
+// Errors tell a log what the client is not told.
+func ExampleVerifier_Verify() {
+	_, v := pretend(auth.Rules{})
+	stranger, _ := authtest.New("https://stranger.example")
+	token, _ := stranger.Sign("RS256", map[string]any{"aud": "orders"})
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header.Set("Authorization", "Bearer "+token)
+	_, err := v.Verify(r)
+	fmt.Println(err)
+	// Output:
+	// auth: issuer is not accepted
+}
+
+func ExampleClaims() {
+	issuer, v := pretend(auth.Rules{})
+	token, _ := issuer.Sign("RS256", map[string]any{"aud": "orders", "tenant": "acme", "limits": map[string]int{"orders": 7}})
+	t, _ := v.VerifyToken(context.Background(), token)
+	type claims struct {
+		Tenant string
+		Limits map[string]int
+	}
+	c, err := auth.Claims[claims](t)
+	fmt.Println(c.Tenant, c.Limits["orders"], err)
+	// Output:
+	// acme 7 <nil>
+}
+
+// key stands for the verifier of another package, such as apikey's.
+type key struct{}
+
+func (key) Present(r *http.Request) bool { return r.Header.Get("X-Api-Key") != "" }
+
+func (key) Authenticate(r *http.Request) (*http.Request, error) { return r, nil }
+
+func ExampleAnyOf() {
+	_, v := pretend(auth.Rules{})
+	either := auth.AnyOf(v, key{})
+	either.ErrorHandler = auth.Bearer
+	h := either.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {}))
+	for _, header := range []string{"", "X-Api-Key", "Authorization"} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		if header != "" {
+			r.Header.Set("X-Api-Key", "k")
+			r.Header.Set(header, "v")
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		fmt.Printf("%d %q\n", w.Code, w.Header()["Www-Authenticate"])
+	}
+	// Output:
+	// 401 ["Bearer"]
+	// 200 []
+	// 401 ["Bearer error=\"invalid_token\", error_description=\"token contains an invalid number of segments\""]
+}
+
+// A test of a handler needs no token.
+func ExampleInsecureToken() {
+	t, _ := auth.InsecureToken([]byte(`{"iss":"https://login.example","sub":"u-17","groups":["staff"]}`))
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r = r.WithContext(auth.NewContext(r.Context(), t))
+	fmt.Println(auth.ID(r))
+	// Output:
+	// https://login.example u-17 true
+}
+
+// A subject alone is no name: two issuers may both have a user 1, who would then share one quota.
+func Example_incorrectSubjectAsKey() {
+	a, _ := auth.InsecureToken([]byte(`{"iss":"https://a.example","sub":"1"}`))
+	b, _ := auth.InsecureToken([]byte(`{"iss":"https://b.example","sub":"1"}`))
+	fmt.Println("incorrect:", a.Subject() == b.Subject())
+	fmt.Println("correct:", a.ID() == b.ID())
+	// Output:
+	// incorrect: true
+	// correct: false
+}
+
+// A user's ID token says who the user is to the client; it is no permission to call an API. Say which kind a route takes.
+func Example_incorrectTokenUse() {
+	issuer, _ := authtest.New("https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_aQYCzHwCz")
+	id, _ := issuer.IDToken(authtest.User{Username: "julianwood", Client: "c"})
+	pool := auth.Cognito("eu-west-1", "eu-west-1_aQYCzHwCz", "c")
+	pool.Keys = issuer.JWKS()
+	incorrect, _ := auth.New(auth.Config{Issuers: []auth.Issuer{pool}})
+	correct, _ := incorrect.With(auth.Rules{TokenUse: "access"})
+	_, err := incorrect.VerifyToken(context.Background(), id)
+	fmt.Println("incorrect:", err)
+	_, err = correct.VerifyToken(context.Background(), id)
+	fmt.Println("correct:", err)
+	// Output:
+	// incorrect: <nil>
+	// correct: auth: token use is not accepted
+}

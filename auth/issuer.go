@@ -1,0 +1,224 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Issuer is one party whose tokens are accepted, with its own keys: a token is verified by the keys of the issuer that it
+// names, never by another's. [Cognito] and [OIDC] make one; its fields may be changed before it goes into a [Config].
+type Issuer struct {
+	// URL is the iss claim, compared letter for letter (RFC 7519 section 4.1.1). Required.
+	URL string
+	// Aliases are further iss values of this very issuer, signed by the same keys. A user keeps one ID under all of them.
+	Aliases []string
+
+	// JWKS is where the key set is fetched. Empty means: the jwks_uri of the discovery document at URL followed by
+	// /.well-known/openid-configuration (OpenID Connect Discovery 1.0 section 4).
+	JWKS string
+	// Keys is a key set as a JSON document. If it is set, nothing is ever fetched.
+	Keys []byte
+
+	// Algorithms that the issuer may sign with. Empty means all of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384,
+	// ES512 and EdDSA; a key fits few of them anyway.
+	Algorithms []string
+
+	// Audiences are the audiences or client ids that the token may be issued for; one suffices. They are compared with aud, and with
+	// client_id where there is no aud, as an HTTP API does. Tokens of [Cognito] are compared as its table says.
+	Audiences []string
+	// AudiencePattern is a regular expression that accepts further audiences if it matches them whole; for issuers other than
+	// Cognito azp too, as AppSync does. Empty matches none.
+	AudiencePattern string
+	// AllowAnyAudience accepts tokens issued for anybody. One of the three must be set.
+	AllowAnyAudience bool
+
+	// GroupsClaim names the claim that holds the user's groups. Empty means groups.
+	GroupsClaim string
+	// DenyByDefault refuses tokens of this issuer on routes whose [Rules] name no group: AppSync's default action DENY.
+	DenyByDefault bool
+
+	cognito bool // token_use is required and decides which claim names the client
+	err     error
+}
+
+// poolID is the form of a user pool's id; the Region before the underscore is part of it.
+var poolID = regexp.MustCompile(`^((?:eusc-[a-z]{2}|[a-z]{2})-(?:gov-|iso[a-z]?-)?[a-z]+-\d)_[a-zA-Z0-9]{1,55}$`)
+
+// Cognito is the issuer of a user pool: the token's client must be one of clients, and token_use decides where it stands.
+//
+//	ID token      token_use id      aud is the client
+//	access token  token_use access  client_id is the client
+//
+// Both issuers that AWS names for a pool are accepted, and the keys come from the first; [Issuer].JWKS replaces that place, for
+// emulators. AppSync's app client id expression is [Issuer].AudiencePattern, its default action DENY is [Issuer].DenyByDefault.
+// Source: https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-tokens-verifying-a-jwt.html
+func Cognito(region, pool string, clients ...string) Issuer {
+	suffix := region + ".amazonaws.com/" + pool
+	if strings.HasPrefix(region, "cn-") {
+		suffix = region + ".amazonaws.com.cn/" + pool
+	}
+	is := Issuer{
+		URL:         "https://cognito-idp." + suffix,
+		Aliases:     []string{"https://issuer-cognito-idp." + suffix},
+		JWKS:        "https://cognito-idp." + suffix + "/.well-known/jwks.json",
+		Algorithms:  []string{"RS256"},
+		Audiences:   slices.Clone(clients),
+		GroupsClaim: "cognito:groups",
+		cognito:     true,
+	}
+	if m := poolID.FindStringSubmatch(pool); m == nil || m[1] != region {
+		is.err = fmt.Errorf("%q is not a user pool of Region %q", pool, region)
+	}
+	return is
+}
+
+// OIDC is an OpenID Connect provider whose key set is found by discovery. The token must be issued for one of audiences.
+func OIDC(issuer string, audiences ...string) Issuer {
+	return Issuer{URL: issuer, Audiences: slices.Clone(audiences)}
+}
+
+// party is an Issuer made ready.
+type party struct {
+	Issuer
+	pattern *regexp.Regexp
+	keys    *keySet
+}
+
+// newParty checks an issuer and copies it.
+func newParty(is Issuer, f *fetcher, c Config) (*party, error) {
+	p := &party{Issuer: is}
+	p.Aliases, p.Keys = slices.Clone(is.Aliases), slices.Clone(is.Keys)
+	p.Algorithms, p.Audiences = slices.Clone(is.Algorithms), slices.Clone(is.Audiences)
+	errs := []error{is.err, p.checkNames(), p.checkAlgorithms(), p.checkAudiences()}
+	source, err := p.source(f, c)
+	errs = append(errs, err)
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("issuer %q: %w", is.URL, err)
+	}
+	p.keys = newKeySet(source, c.MaxStale)
+	if p.Keys != nil {
+		keys, err := parseKeySet(p.Keys)
+		if err != nil {
+			return nil, fmt.Errorf("issuer %q: %w", is.URL, err)
+		}
+		p.keys.fix(keys)
+	}
+	return p, nil
+}
+
+func (p *party) checkNames() error {
+	for _, name := range append([]string{p.URL}, p.Aliases...) {
+		// A name without space keeps the parts of Token.ID apart.
+		if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' }) {
+			return fmt.Errorf("issuer name %q is empty or holds a space", name)
+		}
+	}
+	return nil
+}
+
+func (p *party) checkAlgorithms() error {
+	for _, name := range p.Algorithms {
+		if _, ok := algorithms[name]; !ok {
+			return fmt.Errorf("algorithm %q is not an asymmetric one of RFC 7518", name)
+		}
+	}
+	return nil
+}
+
+func (p *party) checkAudiences() (err error) {
+	if len(p.Audiences) == 0 && p.AudiencePattern == "" && !p.AllowAnyAudience {
+		return errors.New("no audience is accepted: set Audiences, AudiencePattern or AllowAnyAudience")
+	}
+	if slices.Contains(p.Audiences, "") {
+		return errors.New("an audience is empty")
+	}
+	if p.AudiencePattern != "" {
+		p.pattern, err = regexp.Compile(`\A(?:` + p.AudiencePattern + `)\z`)
+	}
+	return err
+}
+
+// source is where the keys come from: nil if they are given.
+func (p *party) source(f *fetcher, c Config) (func(*fetchContext) (*fetched, error), error) {
+	if p.Keys != nil {
+		return nil, nil
+	}
+	if p.JWKS != "" {
+		return f.keySet(p.JWKS), checkURL(p.JWKS, c.AllowHTTP)
+	}
+	return f.discovered(p.URL), checkURL(p.URL, c.AllowHTTP)
+}
+
+// checkURL holds URLs to https (RFC 8414 section 6.1, OpenID Connect Discovery 1.0 section 7.2).
+func checkURL(text string, allowHTTP bool) error {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return err
+	case u.Host == "" || u.User != nil || u.Scheme != "https" && !(allowHTTP && u.Scheme == "http"):
+		return fmt.Errorf("%q is not an https URL", text)
+	}
+	return nil
+}
+
+// may reports whether the issuer signs with the algorithm.
+func (p *party) may(algorithm string) bool {
+	return len(p.Algorithms) == 0 || slices.Contains(p.Algorithms, algorithm)
+}
+
+// accepts decides whom the token was issued for.
+func (p *party) accepts(t *Token, typ string) error {
+	if p.cognito && t.use != "id" && t.use != "access" {
+		return ErrTokenUse
+	}
+	if p.AllowAnyAudience {
+		return nil
+	}
+	client := p.cognito && t.use == "access"
+	switch {
+	case !client && slices.ContainsFunc(t.audience, p.known):
+		return nil
+	case client || len(t.audience) == 0 && typ != "at+jwt": // RFC 9068 section 4: an access token of that type has aud
+		if p.known(t.client) {
+			return nil
+		}
+	}
+	if !p.cognito && p.matches(t.party) {
+		return nil
+	}
+	return ErrAudience
+}
+
+func (p *party) known(name string) bool {
+	return name != "" && (slices.Contains(p.Audiences, name) || p.matches(name))
+}
+
+func (p *party) matches(name string) bool {
+	return name != "" && p.pattern != nil && p.pattern.MatchString(name)
+}
+
+// groups picks the claim that names the user's groups.
+func (p *party) groups(t *Token) error {
+	switch p.GroupsClaim {
+	case "", "groups":
+		return nil
+	case "cognito:groups":
+		t.groups = t.cognito
+		return nil
+	}
+	var s scanner
+	t.groups = nil
+	s.reset(t.payload)
+	for name, ok := s.next(); ok; name, ok = s.next() {
+		if name == p.GroupsClaim {
+			t.groups = s.strings()
+		} else {
+			s.skip()
+		}
+	}
+	return s.err
+}

@@ -1,0 +1,421 @@
+package auth
+
+import (
+	"hash/maphash"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// What a JSON text from the network may hold. A Cognito token has about 20 members, at most 100 groups, and no nesting but
+// identities (two levels); the bounds leave room and keep the work linear.
+const (
+	maxDepth   = 8
+	maxMembers = 256  // of all objects together
+	maxValues  = 2048 // of all arrays and objects together
+	maxNumber  = 32   // characters
+	maxName    = 256  // bytes of one member name
+	nameSlots  = 512  // of the set of names: a power of two, at most half full
+)
+
+// Why a text is refused. The texts say no more than the rule: they reach logs only.
+var (
+	errJSON      = narrow(ErrMalformed, "not a JSON object of this shape")
+	errUTF8      = narrow(ErrMalformed, "not valid UTF-8")
+	errDuplicate = narrow(ErrMalformed, "member name occurs twice")
+	errCase      = narrow(ErrMalformed, "registered name in the wrong case")
+	errBounds    = narrow(ErrMalformed, "too many, too deep or too long")
+	errRange     = narrow(ErrMalformed, "number out of range")
+	errTrailing  = narrow(ErrMalformed, "data after the object")
+)
+
+// nameSeed makes the hashes of member names unpredictable, so that a chosen text cannot make two of them meet.
+var nameSeed = maphash.MakeSeed()
+
+// scanner reads one JSON object front to back, once, without building it. It is stricter than RFC 8259 where that leaves
+// room: two names that encoding/json would take for one are refused in every object, so that a later, laxer reader of
+// the same claims cannot see others than were checked.
+//
+// The first mistake sticks in err; every method then returns zeros.
+type scanner struct {
+	text    string
+	at      int
+	depth   int
+	objects uint64
+	members int
+	values  int
+	err     error
+	started bool              // the top object has yielded a member
+	names   [nameSlots]uint64 // hashes of (object, name); zero is free
+}
+
+// reset makes the scanner read text from the start, up to its first member.
+func (s *scanner) reset(text string) {
+	*s = scanner{text: text}
+	if !utf8.ValidString(text) {
+		s.fail(errUTF8)
+		return
+	}
+	s.space()
+	s.expect('{')
+	s.objects = 1
+}
+
+func (s *scanner) fail(err error) {
+	if s.err == nil {
+		s.err = err
+	}
+	s.at = len(s.text)
+}
+
+func (s *scanner) peek() byte {
+	if s.at < len(s.text) {
+		return s.text[s.at]
+	}
+	return 0 // never a token of JSON
+}
+
+func (s *scanner) expect(c byte) {
+	if s.peek() != c {
+		s.fail(errJSON)
+		return
+	}
+	s.at++
+}
+
+func (s *scanner) space() {
+	for s.at < len(s.text) {
+		switch s.text[s.at] {
+		case ' ', '\t', '\n', '\r':
+			s.at++
+		default:
+			return
+		}
+	}
+}
+
+// next reads the next member's name of the top object and stops before its value, which the caller must consume. At the
+// end of the text it reports false; then err tells whether all was well.
+func (s *scanner) next() (name string, ok bool) {
+	name, ok = s.member(1, !s.started)
+	s.started = true
+	if ok || s.err != nil {
+		return name, ok
+	}
+	s.space()
+	if s.at != len(s.text) {
+		s.fail(errTrailing)
+	}
+	return "", false
+}
+
+// member reads a comma, unless first, and a name with its colon; or the closing brace, and reports false.
+func (s *scanner) member(object uint64, first bool) (string, bool) {
+	s.space()
+	if s.peek() == '}' {
+		s.at++
+		return "", false
+	}
+	if !first {
+		s.expect(',')
+		s.space()
+	}
+	name := s.string()
+	s.space()
+	s.expect(':')
+	s.space()
+	s.members++
+	if s.members > maxMembers || len(name) > maxName {
+		s.fail(errBounds)
+	}
+	if s.err != nil {
+		return "", false
+	}
+	s.remember(object, name)
+	return name, s.err == nil
+}
+
+// remember refuses a name that the object already has, letter case aside. The set holds 64-bit hashes alone: that two
+// names of one text meet by chance has a probability below 2⁻⁴⁸.
+func (s *scanner) remember(object uint64, name string) {
+	h := hashFolded(name) + object*0x9e3779b97f4a7c15 // an odd constant keeps the names of two objects apart
+	if h == 0 {
+		h = 1
+	}
+	for i := h % nameSlots; ; i = (i + 1) % nameSlots {
+		switch s.names[i] {
+		case 0:
+			s.names[i] = h
+			return
+		case h:
+			s.fail(errDuplicate)
+			return
+		}
+	}
+}
+
+// hashFolded hashes a name so that names equal under Unicode's simple folding, by which encoding/json matches struct fields,
+// hash alike.
+func hashFolded(name string) uint64 {
+	for i := range len(name) {
+		if c := name[i]; c >= utf8.RuneSelf || 'A' <= c && c <= 'Z' {
+			return maphash.String(nameSeed, strings.Map(foldRune, name))
+		}
+	}
+	return maphash.String(nameSeed, name)
+}
+
+// foldRune returns the smallest rune of r's orbit, except that letters come out in lower case.
+func foldRune(r rune) rune {
+	least := r
+	for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
+		least = min(least, f)
+	}
+	if 'A' <= least && least <= 'Z' {
+		return least + 'a' - 'A'
+	}
+	return least
+}
+
+// string reads a string and resolves its escapes.
+func (s *scanner) string() string {
+	s.expect('"')
+	start := s.at
+	for s.at < len(s.text) {
+		switch c := s.text[s.at]; {
+		case c == '"':
+			s.at++
+			return s.text[start : s.at-1]
+		case c == '\\':
+			return s.escaped(start)
+		case c < ' ':
+			s.fail(errJSON)
+		default:
+			s.at++
+		}
+	}
+	s.fail(errJSON)
+	return ""
+}
+
+// escaped reads the rest of a string that began at start and holds its first backslash here.
+func (s *scanner) escaped(start int) string {
+	b := append(make([]byte, 0, 64), s.text[start:s.at]...)
+	for s.at < len(s.text) {
+		c := s.text[s.at]
+		s.at++
+		switch {
+		case c == '"':
+			return string(b)
+		case c == '\\':
+			b = s.escape(b)
+		case c < ' ':
+			s.fail(errJSON)
+		default:
+			b = append(b, c)
+		}
+	}
+	s.fail(errJSON)
+	return ""
+}
+
+const (
+	escapes  = `"\/bfnrt`
+	unescape = "\"\\/\b\f\n\r\t"
+)
+
+// escape resolves one escape, of which the backslash is read. A surrogate without its pair is refused: it has no UTF-8.
+func (s *scanner) escape(b []byte) []byte {
+	c := s.peek()
+	s.at++
+	if i := strings.IndexByte(escapes, c); i >= 0 {
+		return append(b, unescape[i])
+	}
+	if c != 'u' {
+		s.fail(errJSON)
+		return nil
+	}
+	r := s.hex()
+	if utf16.IsSurrogate(r) {
+		if !strings.HasPrefix(s.text[min(s.at, len(s.text)):], `\u`) {
+			s.fail(errUTF8)
+			return nil
+		}
+		s.at += 2
+		if r = utf16.DecodeRune(r, s.hex()); r == unicode.ReplacementChar {
+			s.fail(errUTF8)
+			return nil
+		}
+	}
+	return utf8.AppendRune(b, r)
+}
+
+// hex reads the four digits of a \u escape.
+func (s *scanner) hex() (r rune) {
+	if len(s.text)-s.at < 4 {
+		s.fail(errJSON)
+		return 0
+	}
+	for _, c := range []byte(s.text[s.at : s.at+4]) {
+		switch {
+		case '0' <= c && c <= '9':
+			r = r<<4 | rune(c-'0')
+		case 'a' <= c && c <= 'f':
+			r = r<<4 | rune(c-'a'+10)
+		case 'A' <= c && c <= 'F':
+			r = r<<4 | rune(c-'A'+10)
+		default:
+			s.fail(errJSON)
+			return 0
+		}
+	}
+	s.at += 4
+	return r
+}
+
+// strings reads a string, or an array of strings, as aud may be either (RFC 7519 section 4.1.3).
+func (s *scanner) strings() []string {
+	if s.peek() == '"' {
+		return []string{s.string()}
+	}
+	s.expect('[')
+	list := []string{}
+	for s.element(len(list) == 0) {
+		list = append(list, s.string())
+	}
+	return list
+}
+
+// element reads a comma, unless first, and stops before an array's next value; or the closing bracket, and reports false.
+func (s *scanner) element(first bool) bool {
+	s.space()
+	if s.peek() == ']' {
+		s.at++
+		return false
+	}
+	if !first {
+		s.expect(',')
+		s.space()
+	}
+	s.count()
+	return s.err == nil
+}
+
+func (s *scanner) count() {
+	if s.values++; s.values > maxValues {
+		s.fail(errBounds)
+	}
+}
+
+// skip reads any value and forgets it.
+func (s *scanner) skip() {
+	s.count()
+	switch c := s.peek(); {
+	case c == '"':
+		s.string()
+	case c == '-' || '0' <= c && c <= '9':
+		s.number()
+	case c == '{':
+		s.skipObject()
+	case c == '[':
+		s.skipArray()
+	default:
+		s.literal()
+	}
+}
+
+func (s *scanner) skipObject() {
+	if !s.down() {
+		return
+	}
+	s.objects++
+	object := s.objects
+	for first := true; ; first = false {
+		if _, ok := s.member(object, first); !ok {
+			break
+		}
+		s.skip()
+	}
+	s.depth--
+}
+
+func (s *scanner) skipArray() {
+	if !s.down() {
+		return
+	}
+	for first := true; s.element(first); first = false {
+		s.skip()
+	}
+	s.depth--
+}
+
+// down enters an object or array.
+func (s *scanner) down() bool {
+	s.at++
+	if s.depth++; s.depth >= maxDepth {
+		s.fail(errBounds)
+	}
+	return s.err == nil
+}
+
+func (s *scanner) literal() {
+	for _, word := range [...]string{"true", "false", "null"} {
+		if strings.HasPrefix(s.text[s.at:], word) {
+			s.at += len(word)
+			return
+		}
+	}
+	s.fail(errJSON)
+}
+
+// number reads a number of JSON's grammar that a float64 can hold, and returns it as written.
+func (s *scanner) number() string {
+	start := s.at
+	if s.peek() == '-' {
+		s.at++
+	}
+	if s.peek() == '0' {
+		s.at++
+	} else {
+		s.digits()
+	}
+	if s.peek() == '.' {
+		s.at++
+		s.digits()
+	}
+	exponent := s.peek() == 'e' || s.peek() == 'E'
+	if exponent {
+		s.at++
+		if c := s.peek(); c == '+' || c == '-' {
+			s.at++
+		}
+		s.digits()
+	}
+	if s.err != nil {
+		return ""
+	}
+	text := s.text[start:s.at]
+	if len(text) > maxNumber {
+		s.fail(errRange)
+	} else if exponent && !finite(text) {
+		s.fail(errRange)
+	}
+	return text
+}
+
+func (s *scanner) digits() {
+	start := s.at
+	for c := s.peek(); '0' <= c && c <= '9'; c = s.peek() {
+		s.at++
+	}
+	if s.at == start {
+		s.fail(errJSON)
+	}
+}
+
+func finite(number string) bool {
+	_, err := strconv.ParseFloat(number, 64) // fails on what rounds to an infinity
+	return err == nil
+}

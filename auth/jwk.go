@@ -1,0 +1,165 @@
+package auth
+
+import (
+	"crypto/rsa"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+	"slices"
+	"sync/atomic"
+
+	"github.com/MicahParks/jwkset"
+)
+
+// Bounds on a key set. API Gateway reads no more than 150 000 bytes of one either (HTTP API quotas).
+const (
+	maxKeySet  = 150_000
+	maxKeys    = 100
+	minRSABits = 2048 // RFC 7518 section 3.3
+	maxRSABits = 8192 // keeps the cost of one verification within bounds
+)
+
+// key is one public key of an issuer, with what it may be used for. Immutable but for retired.
+type key struct {
+	jwk     jwkset.JWK
+	name    keyName
+	retired atomic.Bool // a refresh of the set dropped or changed the key
+}
+
+// keyName is how a token names a key. RFC 7517 section 4.5 lets two keys of different types share a kid.
+type keyName struct {
+	id  string
+	kty jwkset.KTY
+}
+
+// fits reports whether the key may verify the algorithm.
+func (k *key) fits(name string, a algorithm) bool {
+	m := k.jwk.Marshal()
+	return m.KTY == a.kty && m.CRV == a.crv && (m.ALG == "" || m.ALG.String() == name)
+}
+
+// same reports whether two keys are one, in all that matters for verifying.
+func (k *key) same(o *key) bool {
+	a, b := k.jwk.Marshal(), o.jwk.Marshal()
+	return k.name == o.name && a.ALG == b.ALG && a.CRV == b.CRV && a.N == b.N && a.E == b.E && a.X == b.X && a.Y == b.Y
+}
+
+var errNoKeys = errors.New("key set holds no usable key")
+
+// parseKeySet reads a JWK Set (RFC 7517 section 5). Keys that cannot verify a token here are left out, as that section
+// demands; a set without any usable key, or with two keys of one name, is refused as a whole.
+func parseKeySet(document []byte) ([]*key, error) {
+	if len(document) > maxKeySet {
+		return nil, fmt.Errorf("key set is longer than %d bytes", maxKeySet)
+	}
+	var s scanner
+	s.reset(string(document))
+	for _, ok := s.next(); ok; _, ok = s.next() {
+		s.skip()
+	}
+	if s.err != nil {
+		return nil, fmt.Errorf("key set: %s", s.err.(*detail).text)
+	}
+	var set struct{ Keys []json.RawMessage }
+	if err := json.Unmarshal(document, &set); err != nil {
+		return nil, fmt.Errorf("key set: %w", err)
+	}
+	if len(set.Keys) > maxKeys {
+		return nil, fmt.Errorf("key set holds more than %d keys", maxKeys)
+	}
+	return usableKeys(set.Keys)
+}
+
+func usableKeys(raws []json.RawMessage) ([]*key, error) {
+	var keys []*key
+	for _, raw := range raws {
+		k, err := parseKey(raw)
+		if err != nil {
+			continue
+		}
+		if slices.ContainsFunc(keys, func(o *key) bool { return o.name == k.name }) {
+			return nil, fmt.Errorf("key set holds two keys with kid %q", k.name.id)
+		}
+		keys = append(keys, k)
+	}
+	if len(keys) == 0 {
+		return nil, errNoKeys
+	}
+	return keys, nil
+}
+
+// parseKey reads one JWK and refuses whatever is not a sound public key for signatures.
+func parseKey(raw []byte) (*key, error) {
+	var m jwkset.JWKMarshal
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return nil, err
+	}
+	m.X5C, m.X5U, m.X5T, m.X5TS256 = nil, "", "", "" // certificates vouch for nothing here
+	if err := permitted(m); err != nil {
+		return nil, err
+	}
+	jwk, err := jwkset.NewJWKFromMarshal(m, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{})
+	if err != nil {
+		return nil, err
+	}
+	if pub, ok := jwk.Key().(*rsa.PublicKey); ok {
+		if err := sound(pub, m.E); err != nil {
+			return nil, err
+		}
+	}
+	return &key{jwk: jwk, name: keyName{m.KID, m.KTY}}, nil
+}
+
+// permitted checks what a JWK says about its use: RFC 7517 sections 4.2 to 4.4.
+func permitted(m jwkset.JWKMarshal) error {
+	if m.D != "" || m.K != "" {
+		return errors.New("key is not public")
+	}
+	if m.USE != "" && m.USE != jwkset.UseSig {
+		return errors.New("key is not for signatures")
+	}
+	if len(m.KEYOPS) > 0 && !slices.Contains(m.KEYOPS, jwkset.KeyOpsVerify) {
+		return errors.New("key is not for verifying")
+	}
+	if m.ALG == "" {
+		return nil
+	}
+	if a, ok := algorithms[m.ALG.String()]; !ok || a.kty != m.KTY || a.crv != m.CRV {
+		return errors.New("alg does not fit the key")
+	}
+	return nil
+}
+
+// sound checks an RSA key's numbers. The exponent's text is checked too, since a longer one would be cut to its last bits.
+func sound(pub *rsa.PublicKey, e string) error {
+	if bits := pub.N.BitLen(); bits < minRSABits || bits > maxRSABits {
+		return fmt.Errorf("RSA key of %d bits", bits)
+	}
+	if len(e) > 6 || pub.E < 3 || pub.E%2 == 0 { // six characters hold 32 bits
+		return errors.New("unsound RSA exponent")
+	}
+	if pub.N.Bit(0) == 0 || fingerprinted(pub.N) {
+		return errors.New("unsound RSA modulus")
+	}
+	return nil
+}
+
+// fingerprinted reports whether a modulus has the mark of the ROCA generator (CVE-2017-15361): modulo each small prime it is a
+// power of 65537. A sound modulus has it with a probability of about 2⁻²⁸.
+func fingerprinted(n *big.Int) bool {
+	for _, p := range [...]int64{11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157} {
+		rest := new(big.Int).Mod(n, big.NewInt(p)).Int64()
+		power := int64(1)
+		for range p {
+			if power == rest {
+				break
+			}
+			power = power * 65537 % p
+		}
+		if power != rest {
+			return false
+		}
+	}
+	return true
+}

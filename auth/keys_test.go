@@ -1,0 +1,357 @@
+package auth_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tallygate/tallygate/auth"
+	"github.com/tallygate/tallygate/auth/authtest"
+)
+
+// wire is a transport that ends in a handler, without a network, so that time can be faked. Hosts are told apart by name alone.
+type wire map[string]http.Handler
+
+func (w wire) RoundTrip(r *http.Request) (*http.Response, error) {
+	h, ok := w[r.URL.Host]
+	if !ok {
+		return nil, errors.New("no such host")
+	}
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, r)
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	res := rec.Result()
+	res.Request = r
+	return res, nil
+}
+
+// remote is an issuer found by discovery at issuer.example.
+func remote(t *testing.T, c auth.Config) (*authtest.Issuer, *auth.Verifier) {
+	t.Helper()
+	is := must(authtest.New(plain))
+	if c.Transport == nil {
+		c.Transport = wire{"issuer.example": is}
+	}
+	c.Issuers = []auth.Issuer{auth.OIDC(plain, client)}
+	return is, newVerifier(t, c)
+}
+
+func issue(is *authtest.Issuer) string {
+	return must(is.Sign("ES256", map[string]any{"sub": "s", "aud": client, "exp": time.Now().Add(1000 * time.Hour).Unix()}))
+}
+
+func verify(v *auth.Verifier, raw string) error {
+	_, err := v.VerifyToken(context.Background(), raw)
+	return err
+}
+
+func TestDiscovery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is, v := remote(t, auth.Config{})
+		for range 5 {
+			require.NoError(t, verify(v, issue(is)))
+		}
+		require.Equal(t, 1, is.Fetches())
+	})
+}
+
+// No keys can be had: 503 with Retry-After, at most one try a second, and all well as soon as the server is.
+func TestUnreachableKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is, v := remote(t, auth.Config{})
+		is.Fail(500)
+		raw := issue(is)
+		for range 100 {
+			w := call(v.Handler(ok), "/", "Authorization", raw)
+			require.Equal(t, 503, w.Code)
+			require.Equal(t, "1", w.Header().Get("Retry-After"))
+			require.Equal(t, "ServiceUnavailableException", w.Header().Get("X-Amzn-ErrorType"))
+			require.JSONEq(t, `{"message":"Service Unavailable"}`, w.Body.String())
+			require.Empty(t, w.Header().Get("WWW-Authenticate"))
+			time.Sleep(10 * time.Millisecond)
+		}
+		is.Fail(0)
+		time.Sleep(time.Second)
+		require.NoError(t, verify(v, raw))
+	})
+}
+
+// A key server that answers nothing usable costs no key that was good.
+func TestLastGoodKeysStay(t *testing.T) {
+	for name, body := range map[string]string{
+		"empty object": `{}`, "no keys": `{"keys":[]}`, "null": `{"keys":null}`, "HTML": `<html>`, "nothing": ``, "array": `[]`,
+		"unknown kty alone": `{"keys":[{"kty":"new","kid":"k"}]}`, "cut": `{"keys":[{"kty":"RSA"`,
+		"duplicate": `{"keys":[],"Keys":[]}`, "too long": `{"keys":[]}` + strings.Repeat(" ", 150_000),
+		"too many":   `{"keys":[` + strings.TrimSuffix(strings.Repeat(`{"kty":"new"},`, 101), ",") + `]}`,
+		"wrong type": `{"keys":7}`, "two keys of one name": string(twins()),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				broken := false
+				is := must(authtest.New(plain))
+				_, v := remote(t, auth.Config{Transport: wire{"issuer.example": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if broken && strings.HasSuffix(r.URL.Path, "jwks.json") {
+						_, _ = io.WriteString(w, body)
+						return
+					}
+					is.ServeHTTP(w, r)
+				})}})
+				require.NoError(t, verify(v, issue(is)))
+				broken = true
+				for range 96 { // until just before the time and the day of grace are over
+					time.Sleep(15 * time.Minute)
+					require.NoError(t, verify(v, issue(is)))
+				}
+				time.Sleep(16 * time.Minute)
+				require.ErrorIs(t, verify(v, issue(is)), auth.ErrUnavailable)
+				broken = false
+				time.Sleep(10 * time.Second)
+				require.NoError(t, verify(v, issue(is)))
+			})
+		})
+	}
+}
+
+func twins() []byte {
+	a := jwk(rsaPrivate().Public(), "k1", "RS256")
+	return set(a, a)
+}
+
+// One key of a type from the future does not cost the others.
+func TestUnknownKeyTypeIsIgnored(t *testing.T) {
+	is := local()
+	is.Keys = []byte(strings.Replace(string(is.Keys), `"keys":[`, `"keys":[{"kty":"AKP","kid":"k1","alg":"ML-DSA-44","pub":"AA"},{},7,null,`, 1))
+	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{is}})
+	require.NoError(t, verify(v, rs256(goodHeader, goodClaims(nil))))
+}
+
+// Unknown kids fetch at most once in ten seconds, bad signatures never; a new key is taken up within ten seconds.
+func TestAttackFetchesLittle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is, v := remote(t, auth.Config{})
+		stranger := must(authtest.New(plain))
+		good := issue(is)
+		require.NoError(t, verify(v, good))
+		time.Sleep(time.Minute)
+
+		forged := good[:len(good)-4] + "AAAA"
+		for range 1000 {
+			require.ErrorIs(t, verify(v, forged), auth.ErrSignature)
+		}
+		require.Equal(t, 1, is.Fetches())
+
+		unknown := issue(stranger)
+		start := time.Now()
+		for range 10_000 {
+			require.ErrorIs(t, verify(v, unknown), auth.ErrKey)
+			time.Sleep(5 * time.Millisecond)
+		}
+		require.LessOrEqual(t, is.Fetches(), 1+1+int(time.Since(start)/(10*time.Second)))
+		require.Greater(t, is.Fetches(), 2)
+
+		require.NoError(t, is.Rotate())
+		rotated := issue(is)
+		start = time.Now()
+		for verify(v, rotated) != nil {
+			require.ErrorIs(t, verify(v, unknown), auth.ErrKey)
+			time.Sleep(100 * time.Millisecond)
+		}
+		require.LessOrEqual(t, time.Since(start), 10*time.Second+100*time.Millisecond)
+		require.ErrorIs(t, verify(v, good), auth.ErrKey, "the old key is gone, and with it what it signed")
+	})
+}
+
+// An unknown kid while the server fails is not a bad token: nothing can be known.
+func TestUnknownKidWhileKeysCannotBeHad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is, v := remote(t, auth.Config{})
+		good := issue(is)
+		require.NoError(t, verify(v, good))
+		time.Sleep(time.Minute)
+		require.NoError(t, is.Rotate())
+		is.Fail(500)
+		_, err := v.VerifyToken(t.Context(), issue(is))
+		require.ErrorIs(t, err, auth.ErrUnavailable)
+		e, _ := errors.AsType[*auth.Error](err)
+		require.Equal(t, 10*time.Second, e.RetryAfter)
+		require.NoError(t, verify(v, good), "the old keys are still used")
+	})
+}
+
+// One fetch at a time: a thousand requests before the first answer cost one.
+func TestSingleFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is, v := remote(t, auth.Config{})
+		is.Slow(500 * time.Millisecond)
+		raw := issue(is)
+		var good atomic.Int64
+		var wg sync.WaitGroup
+		start := time.Now()
+		for range 1000 {
+			wg.Go(func() {
+				if verify(v, raw) == nil {
+					good.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		require.EqualValues(t, 1000, good.Load())
+		require.Equal(t, 1, is.Fetches())
+		require.Equal(t, time.Second, time.Since(start), "discovery and key set")
+	})
+}
+
+// When the keys are due, one request fetches them; the others do not wait.
+func TestRefreshDoesNotBlockOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is, v := remote(t, auth.Config{})
+		raw := issue(is)
+		require.NoError(t, verify(v, raw))
+		time.Sleep(15 * time.Minute)
+		is.Slow(time.Second)
+		go func() { _ = verify(v, raw) }()
+		synctest.Wait()
+		start := time.Now()
+		for range 100 {
+			require.NoError(t, verify(v, raw))
+		}
+		require.Zero(t, time.Since(start))
+		time.Sleep(2 * time.Second)
+		require.Equal(t, 2, is.Fetches())
+	})
+}
+
+// A server that does not answer is given up after 1.5 s; a client that goes away does not take the fetch with it.
+func TestSlowKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is, v := remote(t, auth.Config{})
+		is.Slow(time.Hour)
+		start := time.Now()
+		require.ErrorIs(t, verify(v, issue(is)), auth.ErrUnavailable)
+		require.Equal(t, 1500*time.Millisecond, time.Since(start))
+
+		is.Slow(time.Second / 2)
+		time.Sleep(time.Second)
+		gone, cancel := context.WithCancel(t.Context())
+		go func() { _, _ = v.VerifyToken(gone, issue(is)) }()
+		synctest.Wait()
+		waiting, cancelWaiting := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancelWaiting()
+		_, err := v.VerifyToken(waiting, issue(is))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorIs(t, err, auth.ErrUnavailable)
+		cancel()
+		require.NoError(t, verify(v, issue(is)))
+		require.Equal(t, 1, is.Fetches())
+	})
+}
+
+func TestPrefetch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is, v := remote(t, auth.Config{})
+		require.NoError(t, v.Prefetch(t.Context()))
+		require.NoError(t, v.Prefetch(t.Context()))
+		require.Equal(t, 1, is.Fetches())
+		require.NoError(t, verify(v, issue(is)))
+		require.Equal(t, 1, is.Fetches())
+
+		_, v = remote(t, auth.Config{Transport: wire{}})
+		require.ErrorIs(t, v.Prefetch(t.Context()), auth.ErrUnavailable)
+	})
+}
+
+// Cache-Control decides when keys are fetched anew, within ten seconds and a day.
+func TestCacheControl(t *testing.T) {
+	for field, want := range map[string]time.Duration{
+		"":                                  15 * time.Minute,
+		"public":                            15 * time.Minute,
+		"public, max-age=3600":              time.Hour,
+		`Max-Age="60"`:                      time.Minute,
+		"max-age=1":                         10 * time.Second,
+		"max-age=-1":                        10 * time.Second,
+		"max-age=x":                         10 * time.Second,
+		"no-store, max-age=3600":            10 * time.Second,
+		"max-age=99999999999999999999":      10 * time.Second,
+		"max-age=31536000, must-revalidate": 24 * time.Hour,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			is := must(authtest.New(plain))
+			_, v := remote(t, auth.Config{Transport: wire{"issuer.example": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Cache-Control", field)
+				is.ServeHTTP(w, r)
+			})}})
+			raw := issue(is)
+			require.NoError(t, verify(v, raw))
+			time.Sleep(want - time.Millisecond)
+			require.NoError(t, verify(v, raw))
+			require.Equal(t, 1, is.Fetches(), field)
+			time.Sleep(time.Millisecond)
+			require.NoError(t, verify(v, raw))
+			require.Equal(t, 2, is.Fetches(), field)
+		})
+	}
+}
+
+// Keys come over https, from the host that was asked.
+func TestWhereKeysComeFrom(t *testing.T) {
+	is := must(authtest.New(plain))
+	redirect := func(to string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, to+r.URL.Path, http.StatusFound)
+		})
+	}
+	discovery := func(doc string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, doc) })
+	}
+	for _, row := range []struct {
+		name string
+		host http.Handler
+		ok   bool
+		want string
+	}{
+		{"same host", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasPrefix(r.URL.Path, "/a") {
+				is.ServeHTTP(w, r)
+				return
+			}
+			http.Redirect(w, r, "/a"+r.URL.Path, http.StatusFound)
+		}), true, ""},
+		{"other host", redirect("https://evil.example"), false, "redirect to another host"},
+		{"http", redirect("http://issuer.example"), false, "redirect to another host"},
+		{"loop", redirect("https://issuer.example"), false, "too many redirects"},
+		{"other issuer's document", discovery(`{"issuer":"https://evil.example","jwks_uri":"https://evil.example/k"}`), false, `of issuer "https://evil.example"`},
+		{"keys over http", discovery(`{"issuer":"https://issuer.example","jwks_uri":"http://issuer.example/k"}`), false, "not an https URL"},
+		{"no document", discovery(`x`), false, "discovery document"},
+		{"not found", http.NotFoundHandler(), false, "404"},
+	} {
+		_, v := remote(t, auth.Config{Transport: wire{"issuer.example": row.host, "evil.example": is}})
+		err := verify(v, issue(is))
+		if row.ok {
+			require.NoError(t, err, row.name)
+			continue
+		}
+		require.ErrorIs(t, err, auth.ErrUnavailable, row.name)
+		require.ErrorContains(t, err, row.want, row.name)
+	}
+}
+
+// A transport that panics does not leave the others waiting.
+func TestPanickingTransport(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is, v := remote(t, auth.Config{Transport: wire{"issuer.example": http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("x") })}})
+		require.Panics(t, func() { _ = verify(v, issue(is)) })
+		require.ErrorIs(t, verify(v, issue(is)), auth.ErrUnavailable)
+	})
+}

@@ -1,0 +1,116 @@
+package auth
+
+import (
+	"encoding/base64"
+	"strings"
+)
+
+// Bounds on what is read before anything is known about it.
+const (
+	maxToken  = 16 << 10 // bytes of a compact token
+	maxHeader = 2 << 10  // bytes of its encoded header
+	// An RSA key of 8192 bits, the largest accepted, signs with 1024 bytes: 1366 characters of base64url.
+	maxSignature = 1366
+)
+
+var (
+	errTooLong  = narrow(ErrMalformed, "token is too long")
+	errSegments = &detail{ErrMalformed, "token contains an invalid number of segments", true}
+	errBase64   = narrow(ErrMalformed, "not strict base64url")
+	errHeader   = narrow(ErrMalformed, "header member has the wrong type or is missing")
+	errType     = narrow(ErrMalformed, "typ is not accepted")
+	errCritical = narrow(ErrMalformed, "crit and b64 are not accepted")
+)
+
+// compact is the compact serialisation of a JWS (RFC 7515 section 7.1), cut but not decoded.
+type compact struct {
+	signed    string // header and payload with their dot
+	header    string
+	payload   string
+	signature string
+}
+
+// cut finds the three segments of a token. Only the dots are looked at: at most 16 KiB, without allocation
+// (CVE-2025-30204: splitting on every dot lets a header of dots allocate).
+func cut(raw string) (c compact, err error) {
+	if len(raw) > maxToken {
+		return c, errTooLong
+	}
+	header, rest, _ := strings.Cut(raw, ".")
+	payload, signature, ok := strings.Cut(rest, ".")
+	if !ok || strings.IndexByte(signature, '.') >= 0 {
+		return c, errSegments
+	}
+	if len(header) > maxHeader || len(signature) > maxSignature {
+		return c, errTooLong
+	}
+	return compact{raw[:len(raw)-len(signature)-1], header, payload, signature}, nil
+}
+
+var strict = base64.RawURLEncoding.Strict() // refuses padding and set bits after the last byte
+
+// decode decodes a segment into buf if it fits. encoding/base64 skips line breaks; a strict reader does not
+// (RFC 7515 section 2: no line breaks, white space or other additional characters).
+func decode(buf []byte, segment string) ([]byte, error) {
+	if strings.IndexByte(segment, '\n') >= 0 || strings.IndexByte(segment, '\r') >= 0 {
+		return nil, errBase64
+	}
+	b, err := strict.AppendDecode(buf[:0], []byte(segment))
+	if err != nil {
+		return nil, errBase64
+	}
+	return b, nil
+}
+
+// header is what a JOSE header says that matters here.
+type header struct {
+	algorithm string
+	keyID     string
+	typ       string // lower case, without "application/"
+}
+
+// parseHeader reads a decoded JOSE header. Members that point to or hold a key (jwk, jku, x5u, x5c) are skipped, never
+// followed: the key comes from the issuer's set alone. crit is refused since no extension is understood here (RFC 7515
+// section 4.1.11), and b64 since a JWT must not use it (RFC 7797 section 7).
+func parseHeader(s *scanner, text string) (h header, err error) {
+	s.reset(text)
+	for name, ok := s.next(); ok; name, ok = s.next() {
+		switch name {
+		case "alg":
+			h.algorithm = s.string()
+		case "kid":
+			h.keyID = s.string()
+		case "typ":
+			h.typ = strings.TrimPrefix(strings.ToLower(s.string()), "application/")
+		case "crit", "b64":
+			s.fail(errCritical)
+		default:
+			s.unregistered(name, headerNames)
+		}
+	}
+	switch {
+	case s.err != nil:
+		return header{}, s.err
+	case h.algorithm == "":
+		return header{}, errHeader
+	case h.typ != "" && h.typ != "jwt" && h.typ != "at+jwt": // RFC 8725 section 3.11, RFC 9068 section 4
+		return header{}, errType
+	}
+	return h, nil
+}
+
+var headerNames = map[string]bool{"alg": true, "kid": true, "typ": true, "crit": true, "b64": true}
+
+// unregistered skips the value of a name that has no meaning here, unless it differs from one with meaning by letter
+// case alone: another reader may take the one for the other.
+func (s *scanner) unregistered(name string, registered map[string]bool) {
+	for i := range len(name) {
+		if c := name[i]; c >= 0x80 || 'A' <= c && c <= 'Z' {
+			if registered[strings.Map(foldRune, name)] {
+				s.fail(errCase)
+			}
+			break
+		}
+	}
+	s.skip()
+}

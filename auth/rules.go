@@ -1,0 +1,108 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Rules are what a route demands of a token beyond its being genuine. The zero value demands nothing.
+type Rules struct {
+	// TokenUse is "id" or "access", compared with [Token.Use]; empty accepts both. A REST API takes ID tokens on methods without
+	// scopes and access tokens on methods with scopes.
+	TokenUse string
+	// AnyScope: the token must carry one of them; empty demands none.
+	AnyScope []string
+	// AllScopes: the token must carry every one of them.
+	AllScopes []string
+	// AnyGroup: the user must be in one of them; empty demands none, unless the issuer denies by default.
+	AnyGroup []string
+	// MaxAge is the longest time since iat, AppSync's iatTTL. Zero sets no bound; else a token without iat is too old.
+	MaxAge time.Duration
+	// MaxAuthAge is the longest time since auth_time, AppSync's authTTL. Zero sets no bound; else a token without auth_time
+	// is too old.
+	MaxAuthAge time.Duration
+	// Check decides what the other rules cannot say. It is called with the verified token on every request, after them; its error
+	// refuses with [ErrRefused], or with what it wraps if that is an error of this package. Nil accepts.
+	Check func(context.Context, *Token) error
+}
+
+func (r Rules) copy() Rules {
+	r.AnyScope, r.AllScopes, r.AnyGroup = slices.Clone(r.AnyScope), slices.Clone(r.AllScopes), slices.Clone(r.AnyGroup)
+	return r
+}
+
+// validate names every mistake.
+func (r Rules) validate() error {
+	var errs []error
+	if r.TokenUse != "" && r.TokenUse != "id" && r.TokenUse != "access" {
+		errs = append(errs, fmt.Errorf(`token use %q is neither "id" nor "access"`, r.TokenUse))
+	}
+	if r.MaxAge < 0 || r.MaxAuthAge < 0 {
+		errs = append(errs, errors.New("maximum age is negative"))
+	}
+	if slices.Contains(r.AnyGroup, "") {
+		errs = append(errs, errors.New("a group is empty"))
+	}
+	for _, scope := range slices.Concat(r.AnyScope, r.AllScopes) {
+		if !scopeToken(scope) {
+			errs = append(errs, fmt.Errorf("%q is not a scope", scope))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// scopeToken reports whether s is a scope-token of RFC 6749 section 3.3, which also makes it safe within a header's quotes.
+func scopeToken(s string) bool {
+	for _, c := range []byte(s) {
+		if c <= ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// check holds a verified token to the rules. It allocates only to refuse.
+func (r *Rules) check(ctx context.Context, t *Token, now time.Time) error {
+	switch {
+	case r.TokenUse != "" && t.use != r.TokenUse:
+		return &Error{Err: ErrTokenUse, Token: t}
+	case tooOld(t.issuedAt, r.MaxAge, now), tooOld(t.authTime, r.MaxAuthAge, now):
+		return &Error{Err: ErrTooOld, Token: t}
+	case len(r.AnyScope) > 0 && !slices.ContainsFunc(r.AnyScope, t.HasScope):
+		return &Error{Err: ErrScope, Token: t, Scopes: slices.Clone(r.AnyScope)}
+	case !r.hasAllScopes(t):
+		return &Error{Err: ErrScope, Token: t, Scopes: slices.Clone(r.AllScopes)}
+	case len(r.AnyGroup) > 0 && !slices.ContainsFunc(r.AnyGroup, t.InGroup):
+		return &Error{Err: ErrGroup, Token: t}
+	case r.Check != nil:
+		return refusal(r.Check(ctx, t), t)
+	}
+	return nil
+}
+
+func (r *Rules) hasAllScopes(t *Token) bool {
+	for _, scope := range r.AllScopes {
+		if !t.HasScope(scope) {
+			return false
+		}
+	}
+	return true
+}
+
+func tooOld(since time.Time, limit time.Duration, now time.Time) bool {
+	return limit > 0 && (since.IsZero() || now.Sub(since) > limit)
+}
+
+// refusal keeps an error of this package as it is and wraps any other.
+func refusal(err error, t *Token) error {
+	if err == nil {
+		return nil
+	}
+	if own, ok := errors.AsType[*Error](err); ok {
+		return own
+	}
+	return &Error{Err: fmt.Errorf("%w: %w", ErrRefused, err), Token: t}
+}

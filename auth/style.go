@@ -1,0 +1,119 @@
+package auth
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// answerable is what the errors of all packages of this module know about their answer.
+type answerable interface {
+	error
+	StatusCode() int
+	ErrorCode() string
+	ErrorMessage() string
+	SetHeader(http.Header)
+}
+
+// prepare finds the answer that an error knows and sets its header fields; any other error is a fault of the server.
+func prepare(h http.Header, err error) answerable {
+	a, ok := errors.AsType[answerable](err)
+	if !ok {
+		a = &Error{Err: ErrNotConfigured}
+	}
+	a.SetHeader(h)
+	return a
+}
+
+// HTTPAPI answers as an HTTP API of API Gateway does, whichever package's error it is: {"message": …} with the words of the
+// status, no X-Amzn-ErrorType, and 403 for a missing scope. WWW-Authenticate has AWS's form, in which spaces separate the
+// parameters where RFC 9110 section 11.6.1 demands commas; a client that parses it strictly is better served by [Bearer].
+// Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-troubleshooting-jwt.html
+func HTTPAPI(w http.ResponseWriter, _ *http.Request, err error) {
+	h := w.Header()
+	a := prepare(h, err)
+	status := a.StatusCode()
+	if e, ok := errors.AsType[*Error](err); ok {
+		if e.is(ErrScope) {
+			status = http.StatusForbidden
+		}
+		if code := e.code(); code != "" {
+			h.Set("WWW-Authenticate", e.spaced(code))
+		}
+	}
+	if status == http.StatusUnauthorized && h.Get("WWW-Authenticate") == "" {
+		h.Set("WWW-Authenticate", "Bearer")
+	}
+	id := h.Get("X-Amzn-RequestId")
+	if id == "" {
+		id = rand.Text()
+		h.Set("X-Amzn-RequestId", id)
+	}
+	h.Set("Apigw-Requestid", id)
+	h.Set("Content-Type", "application/json")
+	text, _ := json.Marshal(map[string]string{"message": http.StatusText(status)})
+	w.WriteHeader(status)
+	_, _ = w.Write(text)
+}
+
+// spaced is HTTP APIs' form of a challenge.
+func (e *Error) spaced(code string) string {
+	description := e.description()
+	if e.is(ErrScope) {
+		description = fmt.Sprintf("expected scopes: %s", e.Scopes)
+	}
+	return fmt.Sprintf(`Bearer scope="%s" error="%s" error_description="%s"`, strings.Join(e.Scopes, " "), code, description)
+}
+
+// AppSync answers as AppSync's GraphQL endpoint does, whichever package's error it is: {"errors":[{"errorType": …, "message": …}]}. Who
+// is not let in gets 401 UnauthorizedException; other answers keep their status, code and message.
+// Source: https://docs.aws.amazon.com/appsync/latest/devguide/security-authz.html
+func AppSync(w http.ResponseWriter, _ *http.Request, err error) {
+	a := prepare(w.Header(), err)
+	status, code, message := a.StatusCode(), a.ErrorCode(), a.ErrorMessage()
+	if status == http.StatusUnauthorized || status == http.StatusForbidden {
+		status, code, message = http.StatusUnauthorized, "UnauthorizedException", "You are not authorized to make this call."
+		if e, ok := errors.AsType[*Error](err); ok {
+			message = e.graphQL(message)
+		}
+	}
+	answer(w, status, code, map[string]any{
+		"errors": []any{map[string]any{"errorType": code, "message": message}},
+	})
+}
+
+// graphQL is AppSync's message for a refusal.
+func (e *Error) graphQL(other string) string {
+	switch {
+	case e.is(ErrMissing):
+		return "Valid authorization header not provided."
+	case e.is(ErrExpired):
+		return "Token has expired."
+	case e.is(ErrMalformed):
+		return "Unable to parse JWT token."
+	}
+	return other
+}
+
+// Bearer answers by RFC 6750 section 3: the challenge in WWW-Authenticate, 403 for a missing scope, and a JSON body with the same
+// error and error_description. Errors of other packages keep their status; 401 gets a bare challenge if it has none.
+func Bearer(w http.ResponseWriter, _ *http.Request, err error) {
+	a := prepare(w.Header(), err)
+	status, code := a.StatusCode(), a.ErrorCode()
+	body := map[string]any{"message": http.StatusText(status)}
+	if e, ok := errors.AsType[*Error](err); ok {
+		if e.is(ErrScope) {
+			status, code = http.StatusForbidden, "AccessDeniedException"
+		}
+		if name := e.code(); name != "" {
+			body = map[string]any{"error": name, "error_description": e.description()}
+		}
+	}
+	if h := w.Header(); status == http.StatusUnauthorized && h.Get("WWW-Authenticate") == "" {
+		h.Set("WWW-Authenticate", "Bearer")
+	}
+	answer(w, status, code, body)
+}

@@ -1,0 +1,347 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/MicahParks/jwkset"
+	"github.com/MicahParks/keyfunc/v3"
+	"github.com/golang-jwt/jwt/v5"
+)
+
+const (
+	maxLeeway    = 5 * time.Minute
+	defaultStale = 24 * time.Hour
+)
+
+// Config is what a [Verifier] is made of.
+type Config struct {
+	// Issuers whose tokens are accepted; at least one. No two may share a name.
+	Issuers []Issuer
+	// Rules that every token must meet. The zero value demands nothing further. [Verifier.With] adds rules for a route.
+	Rules Rules
+	// Leeway allows for clocks that differ, in exp, nbf and iat. Zero allows none, as API Gateway; at most five minutes.
+	Leeway time.Duration
+
+	// Source finds the token in a request; false means that there is none. Nil means the Authorization header: "Bearer" and the
+	// token, or the token alone, as API Gateway accepts it.
+	Source func(*http.Request) (string, bool)
+	// Revoked is asked about every token that is otherwise accepted, also about one seen before; true refuses with [ErrRevoked], an
+	// error with [ErrUnavailable]. Nil: nothing is revoked. A JWT itself does not show that it was revoked.
+	Revoked func(context.Context, *Token) (bool, error)
+	// ErrorHandler writes the answer to a refusal, after [Error.SetHeader] has been called. Nil means [Error.ServeHTTP]; see also
+	// [HTTPAPI], [AppSync] and [Bearer].
+	ErrorHandler func(http.ResponseWriter, *http.Request, error)
+
+	// Transport fetches key sets. Nil means [http.DefaultTransport]. Time, size and redirects are bounded whatever it is.
+	Transport http.RoundTripper
+	// AllowHTTP fetches key sets over http too: for tests and emulators.
+	AllowHTTP bool
+	// MaxStale is how long keys are used beyond their time while the issuer's key server fails. Zero means 24 hours, negative
+	// not at all.
+	MaxStale time.Duration
+
+	// CacheBytes bounds the memory of tokens seen before. Zero means 32 MiB, about 20 000 tokens; negative remembers none.
+	CacheBytes int
+	// AllowRawCache keeps whole bearer tokens in memory to recognise them faster. False keeps their SHA-256.
+	AllowRawCache bool
+}
+
+// Verifier accepts requests that bring a valid token. Make one with [New]; the zero value refuses everything with
+// [ErrNotConfigured]. Safe for concurrent use.
+type Verifier struct {
+	core  *core
+	rules []Rules // all must be met
+}
+
+// core is what a verifier and those made by With share.
+type core struct {
+	issuers      map[string]*party // by each of its names
+	parties      []*party
+	leeway       time.Duration
+	source       func(*http.Request) (string, bool)
+	revoked      func(context.Context, *Token) (bool, error)
+	errorHandler func(http.ResponseWriter, *http.Request, error)
+	cache        *cache
+}
+
+// New makes a verifier. It copies the config and reports all mistakes at once. Nothing is fetched yet; see [Verifier.Prefetch].
+func New(c Config) (*Verifier, error) {
+	var errs []error
+	if c.Leeway < 0 || c.Leeway > maxLeeway {
+		errs = append(errs, fmt.Errorf("leeway %v is not between 0 and %v", c.Leeway, maxLeeway))
+	}
+	if c.MaxStale == 0 {
+		c.MaxStale = defaultStale
+	}
+	c.MaxStale = max(c.MaxStale, 0)
+	k := &core{
+		leeway: c.Leeway, source: c.Source, revoked: c.Revoked, errorHandler: c.ErrorHandler,
+		cache: newCache(c.CacheBytes, c.AllowRawCache),
+	}
+	errs = append(errs, c.Rules.validate(), k.addIssuers(c))
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("auth: %w", err)
+	}
+	return &Verifier{k, []Rules{c.Rules.copy()}}, nil
+}
+
+func (k *core) addIssuers(c Config) error {
+	k.issuers = map[string]*party{}
+	if len(c.Issuers) == 0 {
+		return errors.New("no issuer is accepted")
+	}
+	f := newFetcher(c.Transport, c.AllowHTTP)
+	var errs []error
+	for _, is := range c.Issuers {
+		p, err := newParty(is, f, c)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		k.parties = append(k.parties, p)
+		for _, name := range append([]string{p.URL}, p.Aliases...) {
+			if k.issuers[name] != nil {
+				errs = append(errs, fmt.Errorf("issuer %q is named twice", name))
+			}
+			k.issuers[name] = p
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// With returns a verifier for a route that demands more: the rules hold beside those of v. It shares keys, tokens seen before,
+// source and ErrorHandler with v, and replaces it on that route: it authenticates and authorises in one step.
+func (v *Verifier) With(r Rules) (*Verifier, error) {
+	if v == nil || v.core == nil {
+		return nil, &Error{Err: ErrNotConfigured}
+	}
+	if err := r.validate(); err != nil {
+		return nil, fmt.Errorf("auth: %w", err)
+	}
+	return &Verifier{v.core, append(slices.Clip(v.rules), r.copy())}, nil
+}
+
+// Prefetch fetches the keys of every issuer that has none yet, all at the same time: for a Lambda function's init phase, or to fail at
+// start. Without it the first request fetches. Its errors are [Error] values that wrap [ErrUnavailable], joined.
+func (v *Verifier) Prefetch(ctx context.Context) error {
+	if v == nil || v.core == nil {
+		return &Error{Err: ErrNotConfigured}
+	}
+	errs := make([]error, len(v.core.parties))
+	var wg sync.WaitGroup
+	for i, p := range v.core.parties {
+		wg.Go(func() { _, errs[i] = p.keys.ready(ctx, time.Now()) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// VerifyToken decides about a token that did not come in an HTTP request. The error is an [*Error].
+func (v *Verifier) VerifyToken(ctx context.Context, raw string) (*Token, error) {
+	if v == nil || v.core == nil {
+		return nil, &Error{Err: ErrNotConfigured}
+	}
+	now := time.Now()
+	t, p, err := v.core.genuine(ctx, raw, now)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.permitted(ctx, t, p, now); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// permitted decides what is decided anew on every request: times, revocation, rules.
+func (v *Verifier) permitted(ctx context.Context, t *Token, p *party, now time.Time) error {
+	if err := v.core.timely(t, now); err != nil {
+		return &Error{Err: err, Token: t}
+	}
+	if v.core.revoked != nil {
+		if err := v.core.checkRevoked(ctx, t); err != nil {
+			return err
+		}
+	}
+	grouped := !p.DenyByDefault
+	for i := range v.rules {
+		if err := v.rules[i].check(ctx, t, now); err != nil {
+			return err
+		}
+		grouped = grouped || len(v.rules[i].AnyGroup) > 0
+	}
+	if !grouped {
+		return &Error{Err: ErrGroup, Token: t}
+	}
+	return nil
+}
+
+// timely checks the times of RFC 7519 sections 4.1.4 to 4.1.6.
+func (k *core) timely(t *Token, now time.Time) error {
+	switch {
+	case !now.Before(t.expiry.Add(k.leeway)):
+		return ErrExpired
+	case now.Add(k.leeway).Before(t.notBefore), now.Add(k.leeway).Before(t.issuedAt):
+		return ErrNotYetValid
+	}
+	return nil
+}
+
+func (k *core) checkRevoked(ctx context.Context, t *Token) error {
+	revoked, err := k.revoked(ctx, t)
+	switch {
+	case err != nil:
+		return &Error{Err: fmt.Errorf("%w: %w", ErrUnavailable, err), Token: t}
+	case revoked:
+		return &Error{Err: ErrRevoked, Token: t}
+	}
+	return nil
+}
+
+// genuine finds out whether a token is what its issuer issued for one of the accepted audiences, at any time. The order: form,
+// issuer, algorithm, key, signature, claims.
+func (k *core) genuine(ctx context.Context, raw string, now time.Time) (*Token, *party, error) {
+	c, err := cut(raw)
+	if err != nil {
+		return nil, nil, &Error{Err: err}
+	}
+	if k.cache == nil {
+		e, err := k.verify(ctx, c, now)
+		return e.token, e.party, err
+	}
+	f := k.cache.fingerprint(raw)
+	if e := k.cache.get(&f); e != nil {
+		// The keys must be fresh for a hit too; fetching them may just have retired this one.
+		if _, err := e.party.keys.ready(ctx, now); err != nil {
+			return nil, nil, err
+		}
+		if !e.key.retired.Load() {
+			return e.token, e.party, nil
+		}
+	}
+	e, err := k.verify(ctx, c, now)
+	if err == nil && k.timely(e.token, now) == nil {
+		k.cache.put(f, e.token, e.key, e.party)
+	}
+	return e.token, e.party, err
+}
+
+// verify is the long way.
+func (k *core) verify(ctx context.Context, c compact, now time.Time) (e entry, err error) {
+	var s scanner
+	t, h, err := read(&s, c)
+	if err != nil {
+		return entry{}, &Error{Err: err}
+	}
+	p := k.issuers[t.issuer]
+	if p == nil {
+		return entry{}, &Error{Err: ErrIssuer}
+	}
+	found, err := p.verify(ctx, c, h, now)
+	if err != nil {
+		return entry{}, err
+	}
+	if err := p.admit(t, h); err != nil {
+		return entry{}, &Error{Err: err, Token: t}
+	}
+	return entry{token: t, key: found, party: p}, nil
+}
+
+// read parses header and claims. Reading claims before the signature is checked is what naming the issuer takes; nothing is
+// believed until then.
+func read(s *scanner, c compact) (*Token, header, error) {
+	var stack [maxHeader]byte
+	text, err := decode(stack[:], c.header)
+	if err != nil {
+		return nil, header{}, err
+	}
+	h, err := parseHeader(s, string(text))
+	if err != nil {
+		return nil, header{}, err
+	}
+	if _, ok := algorithms[h.algorithm]; !ok {
+		return nil, header{}, ErrAlgorithm
+	}
+	text, err = decode(make([]byte, 0, strict.DecodedLen(len(c.payload))), c.payload)
+	if err != nil {
+		return nil, header{}, err
+	}
+	t, err := parseClaims(s, string(text))
+	return t, h, err
+}
+
+var (
+	errNoExpiry = narrow(ErrMalformed, "no exp")
+	errProfile  = narrow(ErrMalformed, "at+jwt without a claim that RFC 9068 requires")
+)
+
+// admit checks the claims that decide once and for all, and completes the token.
+func (p *party) admit(t *Token, h header) error {
+	if h.typ == "at+jwt" {
+		// RFC 9068 section 2.2
+		if len(t.audience) == 0 || t.subject == "" || t.client == "" || t.jwtID == "" || t.issuedAt.IsZero() {
+			return errProfile
+		}
+		if t.use == "" {
+			t.use = "access"
+		}
+	}
+	if t.expiry.IsZero() {
+		return errNoExpiry
+	}
+	if err := p.accepts(t, h.typ); err != nil {
+		return err
+	}
+	t.algorithm, t.keyID = h.algorithm, h.keyID
+	t.name(p.URL)
+	return p.groups(t)
+}
+
+// verify checks the signature with the issuer's own key.
+func (p *party) verify(ctx context.Context, c compact, h header, now time.Time) (*key, error) {
+	a := algorithms[h.algorithm]
+	if !p.may(h.algorithm) {
+		return nil, &Error{Err: ErrAlgorithm}
+	}
+	look := &view{keySet: p.keys, name: keyName{h.keyID, a.kty}, now: now}
+	public, err := look.public(ctx, h)
+	if err != nil {
+		if own, ok := errors.AsType[*Error](err); ok {
+			return nil, own
+		}
+		return nil, &Error{Err: ErrKey}
+	}
+	if !look.found.fits(h.algorithm, a) {
+		return nil, &Error{Err: ErrKey}
+	}
+	signature, err := decode(make([]byte, 0, strict.DecodedLen(len(c.signature))), c.signature)
+	if err != nil {
+		return nil, &Error{Err: err}
+	}
+	if err := a.method.Verify(c.signed, signature, public); err != nil {
+		return nil, &Error{Err: ErrSignature}
+	}
+	return look.found, nil
+}
+
+// public looks the key up through keyfunc, which also holds the token's alg against the JWK's.
+func (v *view) public(ctx context.Context, h header) (any, error) {
+	find, err := keyfunc.New(keyfunc.Options{Storage: v, UseWhitelist: []jwkset.USE{jwkset.UseSig, ""}})
+	if err != nil {
+		return nil, err
+	}
+	token := &jwt.Token{Header: map[string]any{"alg": h.algorithm}}
+	if h.keyID != "" {
+		token.Header[jwkset.HeaderKID] = h.keyID
+	}
+	public, err := find.KeyfuncCtx(ctx)(token)
+	if set, ok := public.(jwt.VerificationKeySet); ok && err == nil {
+		public = set.Keys[0] // of the one key that the view found
+	}
+	return public, err
+}

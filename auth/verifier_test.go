@@ -1,0 +1,196 @@
+package auth_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tallygate/tallygate/auth"
+	"github.com/tallygate/tallygate/auth/authtest"
+)
+
+func TestVerifyTokenOfCognito(t *testing.T) {
+	v := cognitoVerifier(t, auth.Rules{})
+	id := must(poolIssuer().IDToken(julian))
+	for _, sight := range []string{"first", "second"} {
+		got, err := v.VerifyToken(t.Context(), id)
+		require.NoError(t, err, sight)
+		require.Equal(t, issURL, got.Issuer())
+		require.Equal(t, issURL+" "+got.Subject(), got.ID())
+		require.Len(t, got.Subject(), 36)
+		require.Equal(t, "id", got.Use())
+		require.Equal(t, "julianwood", got.Username())
+		require.Equal(t, client, got.Client())
+		require.Equal(t, []string{client}, got.Audience())
+		require.Equal(t, []string{"gold", "staff"}, got.Groups())
+		require.True(t, got.InGroup("gold"))
+		require.False(t, got.InGroup("Gold"))
+		require.Empty(t, got.Scopes())
+		require.Equal(t, "RS256", got.Algorithm())
+		require.NotEmpty(t, got.KeyID())
+		require.NotEmpty(t, got.JWTID())
+		require.Equal(t, got.IssuedAt().Add(time.Hour), got.Expiry())
+		require.Equal(t, got.IssuedAt(), got.AuthTime())
+		require.True(t, got.NotBefore().IsZero())
+	}
+	u := julian
+	u.Scopes = []string{"loyalty/read", "openid"}
+	got, err := v.VerifyToken(t.Context(), must(poolIssuer().AccessToken(u)))
+	require.NoError(t, err)
+	require.Equal(t, "access", got.Use())
+	require.Equal(t, client, got.Client())
+	require.Empty(t, got.Audience())
+	require.Equal(t, "julianwood", got.Username())
+	require.Equal(t, []string{"loyalty/read", "openid"}, got.Scopes())
+	require.True(t, got.HasScope("openid"))
+	require.False(t, got.HasScope("loyalty"))
+	require.False(t, got.HasScope(""))
+}
+
+// What a caller does with a token must not reach the next caller, who may get the same one.
+func TestTokenIsReadOnly(t *testing.T) {
+	v := cognitoVerifier(t, auth.Rules{})
+	u := julian
+	u.Scopes = []string{"openid"}
+	for _, raw := range []string{must(poolIssuer().IDToken(julian)), must(poolIssuer().AccessToken(u))} {
+		first := must(v.VerifyToken(t.Context(), raw))
+		for _, list := range [][]string{first.Groups(), first.Audience(), first.Scopes()} {
+			for i := range list {
+				list[i] = "mine"
+			}
+		}
+		second := must(v.VerifyToken(t.Context(), raw))
+		require.Same(t, first, second)
+		require.Equal(t, []string{"gold", "staff"}, second.Groups())
+		require.NotContains(t, second.Audience(), "mine")
+		require.NotContains(t, second.Scopes(), "mine")
+	}
+}
+
+// Each row changes one thing of a token that is accepted.
+func TestVerifyTokenRefuses(t *testing.T) {
+	with := func(name string, value any) authtest.User {
+		u := julian
+		u.Claims = map[string]any{name: value}
+		return u
+	}
+	other := julian
+	other.Client = "another"
+	expired := julian
+	expired.Lifetime = -time.Second
+	for _, row := range []struct {
+		name string
+		user authtest.User
+		want error
+	}{
+		{"other client", other, auth.ErrAudience},
+		{"expired", expired, auth.ErrExpired},
+		{"no exp", with("exp", nil), auth.ErrMalformed},
+		{"nbf", with("nbf", time.Now().Add(time.Minute).Unix()), auth.ErrNotYetValid},
+		{"iat", with("iat", time.Now().Add(time.Minute).Unix()), auth.ErrNotYetValid},
+		{"other issuer", with("iss", "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_another"), auth.ErrIssuer},
+		{"issuer with a slash", with("iss", issURL+"/"), auth.ErrIssuer},
+		{"no issuer", with("iss", nil), auth.ErrIssuer},
+		{"no use", with("token_use", nil), auth.ErrTokenUse},
+		{"other use", with("token_use", "refresh"), auth.ErrTokenUse},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			v := cognitoVerifier(t, auth.Rules{})
+			for _, issue := range []func(authtest.User) (string, error){poolIssuer().IDToken, poolIssuer().AccessToken} {
+				raw := must(issue(row.user))
+				for range 2 {
+					got, err := v.VerifyToken(t.Context(), raw)
+					require.Nil(t, got)
+					require.ErrorIs(t, err, row.want)
+					require.IsType(t, &auth.Error{}, err)
+				}
+			}
+		})
+	}
+}
+
+// Both names of one pool are accepted, and a user is the same under both.
+func TestCognitoAlias(t *testing.T) {
+	v := cognitoVerifier(t, auth.Rules{})
+	u := julian
+	u.Subject = "s1"
+	u.Claims = map[string]any{"iss": "https://issuer-cognito-idp.eu-west-1.amazonaws.com/eu-west-1_aQYCzHwCz"}
+	got, err := v.VerifyToken(t.Context(), must(poolIssuer().IDToken(u)))
+	require.NoError(t, err)
+	require.Equal(t, u.Claims["iss"], got.Issuer())
+	require.Equal(t, issURL+" s1", got.ID())
+}
+
+func TestNewNamesEveryMistake(t *testing.T) {
+	_, err := auth.New(auth.Config{
+		Leeway: time.Hour,
+		Rules:  auth.Rules{TokenUse: "refresh", MaxAge: -1, AnyScope: []string{"a b"}, AnyGroup: []string{""}},
+		Issuers: []auth.Issuer{
+			auth.Cognito("eu-west-2", pool, client),
+			{URL: "", AllowAnyAudience: true, Keys: []byte("{}")},
+			{URL: "http://issuer.example", AllowAnyAudience: true},
+			{URL: plain, JWKS: "http://keys.example", Algorithms: []string{"HS256"}, AudiencePattern: "("},
+			{URL: "https://nobody.example"},
+			local(), local(),
+		},
+	})
+	require.Error(t, err)
+	for _, want := range []string{
+		"leeway 1h0m0s", `token use "refresh"`, "maximum age is negative", `"a b" is not a scope`, "a group is empty",
+		`is not a user pool of Region "eu-west-2"`, `issuer name ""`, `"http://issuer.example" is not an https URL`,
+		`"http://keys.example" is not an https URL`, `algorithm "HS256"`, "missing closing )", "no audience is accepted",
+		`issuer "https://issuer.example" is named twice`,
+	} {
+		require.ErrorContains(t, err, want)
+	}
+	_, err = auth.New(auth.Config{})
+	require.ErrorContains(t, err, "no issuer is accepted")
+}
+
+// New copies: what its caller changes afterwards changes nothing.
+func TestNewCopies(t *testing.T) {
+	is := local()
+	issuers := []auth.Issuer{is}
+	rules := auth.Rules{AnyScope: []string{"read"}}
+	v := newVerifier(t, auth.Config{Issuers: issuers, Rules: rules})
+	issuers[0].URL, is.Audiences[0], rules.AnyScope[0] = "https://x.example", "x", "x"
+	clear(is.Keys)
+	_, err := v.VerifyToken(t.Context(), rs256(goodHeader, goodClaims(map[string]any{"scope": "read"})))
+	require.NoError(t, err)
+}
+
+func TestZeroValueRefuses(t *testing.T) {
+	for _, v := range []*auth.Verifier{nil, {}} {
+		_, err := v.VerifyToken(t.Context(), must(poolIssuer().IDToken(julian)))
+		require.ErrorIs(t, err, auth.ErrNotConfigured)
+		_, err = v.With(auth.Rules{})
+		require.ErrorIs(t, err, auth.ErrNotConfigured)
+		require.ErrorIs(t, v.Prefetch(t.Context()), auth.ErrNotConfigured)
+		w := call(v.Handler(ok), "/", "Authorization", "Bearer x")
+		require.Equal(t, 500, w.Code)
+		require.JSONEq(t, `{"message":"Internal server error"}`, w.Body.String())
+		require.Equal(t, "ApiConfigurationException", w.Header().Get("X-Amzn-ErrorType"))
+	}
+}
+
+func TestRevoked(t *testing.T) {
+	var answer error
+	revoked := false
+	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{cognito()}, Revoked: func(_ context.Context, got *auth.Token) (bool, error) {
+		require.Equal(t, "julianwood", got.Username())
+		return revoked, answer
+	}})
+	raw := must(poolIssuer().IDToken(julian))
+	_, err := v.VerifyToken(t.Context(), raw)
+	require.NoError(t, err)
+	revoked = true // the token is remembered by now
+	_, err = v.VerifyToken(t.Context(), raw)
+	require.ErrorIs(t, err, auth.ErrRevoked)
+	answer = errors.New("list is away")
+	_, err = v.VerifyToken(t.Context(), raw)
+	require.ErrorIs(t, err, auth.ErrUnavailable)
+	require.ErrorIs(t, err, answer)
+}
