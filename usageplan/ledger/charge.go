@@ -1,0 +1,159 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+)
+
+// Charge is a granted take. It is a value: copies are the same charge. The zero Charge stands for nothing taken.
+type Charge struct {
+	cell *cell
+	at   *lease // for account and day
+	slab *slab
+	bit  uint32
+
+	cost, used, remaining, adjustments int64
+}
+
+// slab remembers which of 256 charges have been settled: a bit each instead of an allocation.
+type slab struct {
+	next    atomic.Uint32
+	settled [4]atomic.Uint64
+}
+
+const slabSize = 256
+
+// claim reports whether charge bit has not been settled before.
+func (s *slab) claim(bit uint32) bool {
+	mask := uint64(1) << (bit & 63)
+	return s.settled[bit>>6].Or(mask)&mask == 0
+}
+
+// spent makes the charge of what has just been spent from s.
+func (c *cell) spent(ctx context.Context, s *lease, cost int64) (Charge, error) {
+	if cost > 0 {
+		if err := s.note(); err != nil {
+			_ = c.giveBack(ctx, s, cost) // unavailable either way
+			return Charge{}, &Error{Err: ErrUnavailable, Cause: err}
+		}
+	}
+	v, left := s.view.Load(), s.left.Load()
+	for v == nil || s.view.Load() != v {
+		v, left = s.view.Load(), s.left.Load()
+	}
+	left = max(left, 0)
+	if left < s.half.Load() {
+		c.prefetch(s)
+	}
+	ch := Charge{cell: c, at: s, cost: cost, used: v.used - left, remaining: max(0, v.room+left), adjustments: v.adjustments}
+	c.number(&ch)
+	return ch, nil
+}
+
+// charge makes the charge of a balance after it.
+func (c *cell) charge(s *lease, cost int64, b Balance) Charge {
+	ch := Charge{cell: c, at: s, cost: cost, used: b.Used, remaining: b.Remaining, adjustments: b.Adjustments}
+	c.number(&ch)
+	return ch
+}
+
+// number gives a charge its bit.
+func (c *cell) number(ch *Charge) {
+	for {
+		s := c.slab.Load()
+		if bit := s.next.Add(1) - 1; bit < slabSize {
+			ch.slab, ch.bit = s, bit
+			return
+		}
+		c.slab.CompareAndSwap(s, new(slab))
+	}
+}
+
+// Balance is the account's just after the charge.
+func (ch Charge) Balance() Balance {
+	if ch.at == nil {
+		return Balance{}
+	}
+	q := &ch.at.quota
+	return Balance{
+		Limit: q.Limit, Adjustments: ch.adjustments, Used: ch.used, Remaining: ch.remaining, Start: q.at(ch.at.start), Reset: q.at(ch.at.end),
+	}
+}
+
+// Settle replaces the cost by what the request did cost: 0 gives all back, less gives back the difference, more is trued up. It
+// counts on the day, and in the period, in which the charge was taken, whenever it is called. A charge is settled once;
+// further calls do nothing, nor does Settle on the zero Charge.
+//
+// Rules of truing up: by the cap rule (the default) what is left is counted and the rest forgiven, and the error wraps
+// [ErrExhausted]; by the overdraw rule ([Config.AllowOverdraw]) all is counted, so Used may exceed the limit, and the
+// next takes are refused.
+//
+// An error that wraps [ErrUnavailable] does not ask for another call: the ledger keeps the settlement and makes it when
+// the store is back, unless the process ends before.
+func (ch Charge) Settle(ctx context.Context, actual int64) error {
+	switch {
+	case ch.cell == nil:
+		return nil
+	case actual < 0 || actual > MaxUnits:
+		return &Error{Err: fmt.Errorf("%w: %d", ErrCost, actual)}
+	case !ch.slab.claim(ch.bit) || actual == ch.cost:
+		return nil
+	case actual < ch.cost:
+		return ch.cell.giveBack(ctx, ch.at, ch.cost-actual)
+	}
+	return ch.cell.trueUp(ctx, ch.at, actual-ch.cost)
+}
+
+// giveBack returns n units of a charge taken at s: into the lease if that counts on the same day of the same account, else by
+// the store.
+func (c *cell) giveBack(ctx context.Context, s *lease, n int64) error {
+	if now := c.lease.Load(); now != nil && now.start == s.start && now.day == s.day && now.refund(n) {
+		if err := now.note(); err != nil {
+			return &Error{Err: ErrUnavailable, Cause: err}
+		}
+		return nil
+	}
+	op := c.op(KindRefund, s)
+	op.Want = n
+	_, err := c.settle(ctx, op)
+	return err
+}
+
+// trueUp counts n more units of a request admitted at s.
+func (c *cell) trueUp(ctx context.Context, s *lease, n int64) error {
+	if now := c.lease.Load(); now != nil && now.start == s.start && now.day == s.day && now.spend(n) {
+		if err := now.note(); err != nil {
+			return &Error{Err: ErrUnavailable, Cause: err}
+		}
+		return nil
+	}
+	op := c.op(KindTrueUp, s)
+	op.Want, op.Force = n, c.ledger.config.AllowOverdraw
+	out, err := c.settle(ctx, op)
+	if err != nil {
+		return err
+	}
+	c.observe(s, out)
+	if out.Granted < n {
+		return &Error{Err: ErrExhausted, Balance: s.balanceFrom(out.Totals)}
+	}
+	return nil
+}
+
+// settle has the store make a settlement. In leased mode the lease is returned with it: a true-up may need what it holds.
+func (c *cell) settle(ctx context.Context, op Op) (Outcome, error) {
+	commit := func(ctx context.Context, op Op) ([]Outcome, error) { return c.ledger.commit(ctx, []Op{op}) }
+	if c.ledger.config.Mode == Leased {
+		if err := c.enter(ctx); err != nil {
+			return Outcome{}, err
+		}
+		defer c.leave()
+		commit = func(ctx context.Context, op Op) ([]Outcome, error) { return c.commitEnding(ctx, op) }
+	}
+	outs, err := commit(ctx, op)
+	if err != nil {
+		return Outcome{}, err
+	}
+	return outs[0], nil
+}

@@ -1,0 +1,44 @@
+// Package ledger counts what each account uses of its quota: exactly, durably and fast.
+//
+// An account is one period (a day, a week, a month) of one subject under one plan. The contract, which the engines'
+// test suite (package ledgertest) executes:
+//
+//   - An admitted request is counted exactly once, a refused one not at all.
+//   - Admitted never exceeds the limit and its extensions, over any interleaving of requests, ledgers and restarts.
+//   - What was acknowledged is never forgotten, as far as the engine is durable.
+//
+// The smallest use:
+//
+//	l, err := ledger.New(ledger.Config{Store: ledger.NewMemory()})
+//	charge, err := l.Take(ctx, ledger.Key{Plan: "basic", Subject: customer}, ledger.Quota{Limit: 1000, Period: ledger.Monthly}, 1)
+//	if errors.Is(err, ledger.ErrExhausted) { … 429 … }
+//	defer charge.Settle(ctx, actual) // optional: 0 gives it back
+//
+// # Modes
+//
+// In [Leased] mode, the default, a ledger reserves blocks of units in the store and spends them from memory. What is
+// reserved is counted before it is spent, so the limit holds whatever happens to the process. A lease is for one day of one account;
+// blocks grow with demand up to [Config].Block and shrink to a quarter of what remains near the limit. None reaches past the next
+// threshold. When nothing is left to reserve, the last reserved units are still spent, and never one more. With
+// several ledgers over one store, one may refuse while others still hold units: at most a block per ledger. Close returns what
+// has not been spent.
+//
+// In [Exact] mode every decision is an operation of the store, durable before its answer.
+//
+// # Time
+//
+// Periods start at midnight in the quota's location; days of 23 and 25 hours are days. The newest period of each key is in the
+// store. A clock that steps back reopens none: requests count in the newest until the clock has caught up. A clock that
+// jumps far ahead therefore does lasting harm: keep it disciplined. A request belongs to the day and period in which it was admitted,
+// and so does its settlement.
+//
+// # Failure
+//
+// If the store fails, takes are refused with [ErrUnavailable]: fail closed. Whoever wants to fail open does so by name, at
+// the caller.
+//
+// # Memory
+//
+// A ledger keeps about 500 bytes for each key it has seen since New. Keys come from verified callers; do not pass
+// unverified input as a subject.
+package ledger

@@ -1,0 +1,62 @@
+package ledger
+
+import "errors"
+
+// Causes, for [errors.Is].
+var (
+	// ErrExhausted: the account has not enough left. Answer 429.
+	ErrExhausted = errors.New("quota exhausted")
+
+	// ErrUnavailable: the store failed, so it is not known whether the change was made. Answer 503. A charge that
+	// turns out to have been counted is given back; a settlement is made good; an adjustment may be retried under its ID.
+	ErrUnavailable = errors.New("store unavailable")
+
+	// ErrNotConfigured: the ledger is nil or zero. Answer 500.
+	ErrNotConfigured = errors.New("not configured")
+
+	// ErrClosed: the ledger has been closed. Answer 503.
+	ErrClosed = errors.New("closed")
+
+	// ErrConfig: a mistake in a [Config].
+	ErrConfig = errors.New("config")
+
+	// ErrQuota: a mistake in a [Quota].
+	ErrQuota = errors.New("quota")
+
+	// ErrKey: an empty or oversized [Key].
+	ErrKey = errors.New("key")
+
+	// ErrCost: a cost below zero or above [MaxUnits].
+	ErrCost = errors.New("cost out of range")
+
+	// ErrAdjustment: an oversized [Adjustment], or a correction to less than nothing used.
+	ErrAdjustment = errors.New("adjustment")
+)
+
+// Error is why the ledger did not do what it was asked. Every error of [Ledger] and [Charge] is an *Error.
+type Error struct {
+	// Err is one of the causes above or wraps one.
+	Err error
+
+	// Cause is the store's own error under [ErrUnavailable], the context's if that ended the wait; else nil.
+	Cause error
+
+	// Balance is the account's, with [ErrExhausted]; else zero.
+	Balance Balance
+}
+
+// Error implements error. The text is for logs, not for clients.
+func (e *Error) Error() string {
+	if e.Cause != nil {
+		return "ledger: " + e.Err.Error() + ": " + e.Cause.Error()
+	}
+	return "ledger: " + e.Err.Error()
+}
+
+// Unwrap returns Err and, if there is one, Cause.
+func (e *Error) Unwrap() []error {
+	if e.Cause != nil {
+		return []error{e.Err, e.Cause}
+	}
+	return []error{e.Err}
+}

@@ -1,0 +1,129 @@
+package ledger
+
+import "slices"
+
+// History is the accounts of one key, ascending by Start; it may leave out any but the newest two and the one an
+// operation is for. Engines that decide in Go share its Apply; those that decide in the database follow it.
+// It is not safe for concurrent use.
+type History []*State
+
+// Apply makes op as the contract of [Store] says, except that the IDs it knows are those of extensions and corrections.
+// If it changed a state, it returns that and the entry to keep (without Seq); else the state is nil.
+func (h *History) Apply(op *Op) (Outcome, *State, Entry) {
+	if applied, ok := h.applied(op); ok {
+		return Outcome{Granted: applied.Granted, Replayed: true, Totals: h.Totals(op)}, nil, Entry{}
+	}
+	if newest := h.newest(); newest != nil && newest.Start > op.Account.Start && op.Kind.current() {
+		return Outcome{Stale: true, Totals: newest.Totals}, nil, Entry{}
+	}
+	s := h.find(op.Account.Start)
+	if s == nil {
+		s = &State{Totals: Totals{Start: op.Account.Start, Limit: op.Limit}}
+	}
+	out, crossed, changed := s.apply(op)
+	if !changed {
+		return out, nil, Entry{}
+	}
+	h.insert(s)
+	e := Entry{Op: *op, Granted: out.Granted, Crossed: crossed}
+	e.Thresholds = nil
+	return out, s, e
+}
+
+// Replay makes an entry's change again, on a state that has all earlier ones and none later, and returns the state.
+func (h *History) Replay(e *Entry) *State {
+	s := h.find(e.Account.Start)
+	if s == nil {
+		s = &State{Totals: Totals{Start: e.Account.Start}}
+		h.insert(s)
+	}
+	if needsLease := e.Kind == KindReport || e.Kind == KindReturn; needsLease && s.lease(e.Lease) == nil {
+		return nil
+	}
+	s.effect(&e.Op, e.Granted)
+	s.Crossed = Percents{s.Crossed[0] | e.Crossed[0], s.Crossed[1] | e.Crossed[1]}
+	return s
+}
+
+// Totals are those of op's account, zero but for Start and Limit if there is none.
+func (h *History) Totals(op *Op) Totals {
+	if s := h.find(op.Account.Start); s != nil {
+		return s.Totals
+	}
+	return Totals{Start: op.Account.Start, Limit: op.Limit}
+}
+
+func (h *History) newest() *State {
+	if len(*h) == 0 {
+		return nil
+	}
+	return (*h)[len(*h)-1]
+}
+
+func (h *History) find(start int64) *State {
+	for i := len(*h) - 1; i >= 0 && (*h)[i].Start >= start; i-- {
+		if (*h)[i].Start == start {
+			return (*h)[i]
+		}
+	}
+	return nil
+}
+
+func (h *History) insert(s *State) {
+	i, ok := slices.BinarySearchFunc(*h, s.Start, func(s *State, start int64) int { return int(min(max(s.Start-start, -1), 1)) })
+	if !ok {
+		*h = slices.Insert(*h, i, s)
+	}
+}
+
+// applied finds an extension or correction by its ID in the newest two accounts.
+func (h *History) applied(op *Op) (Applied, bool) {
+	if op.ID == "" || op.Kind != KindExtend && op.Kind != KindCorrect {
+		return Applied{}, false
+	}
+	for i := len(*h) - 1; i >= max(0, len(*h)-2); i-- {
+		for _, a := range (*h)[i].Applied {
+			if a.ID == op.ID {
+				return a, true
+			}
+		}
+	}
+	return Applied{}, false
+}
+
+// recentIDs is how many operation ids an engine remembers at least, by the contract of [Store].
+const recentIDs = 1 << 16
+
+// Recent remembers what the operations of the last 65 536 ids granted. The zero Recent is empty. It is not safe for
+// concurrent use.
+type Recent struct {
+	granted map[string]int64
+	ring    []string
+	next    int
+}
+
+// Get returns what the operation called id granted.
+func (r *Recent) Get(id string) (granted int64, ok bool) {
+	granted, ok = r.granted[id]
+	return granted, ok
+}
+
+// Put remembers an operation, also a refused one. An empty id is not remembered.
+func (r *Recent) Put(id string, granted int64) {
+	if id == "" {
+		return
+	}
+	if r.granted == nil {
+		r.granted = make(map[string]int64)
+	}
+	if _, ok := r.granted[id]; !ok {
+		if len(r.ring) < recentIDs {
+			r.ring = append(r.ring, id)
+		} else {
+			delete(r.granted, r.ring[r.next])
+			r.ring[r.next] = id
+			r.next = (r.next + 1) % recentIDs
+		}
+	}
+	r.granted[id] = granted
+}

@@ -1,0 +1,223 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Mode is how a ledger takes.
+type Mode uint8
+
+const (
+	// Leased reserves blocks in the store and spends them from memory. The zero Mode.
+	Leased Mode = iota
+
+	// Exact makes every single decision durable in the store before it is answered.
+	Exact
+)
+
+// Config makes a [Ledger].
+type Config struct {
+	// Store keeps the accounts: [NewMemory], boltstore.Open or any engine that passes package ledgertest. Required.
+	// It stays the caller's: close it after the ledger. Several ledgers may share it.
+	Store Store
+
+	// Mode is [Leased] by default.
+	Mode Mode
+
+	// Block is the most that a lease reserves at once, 1 to 2^30; 0 takes 16 384. It bounds what a power failure, or a
+	// crash over an engine that is no [Noter], wastes per account that was in use. Blocks are sized by demand and shrink near the limit.
+	Block int64
+
+	// Thresholds are the percentages of limit and adjustments, 1 to 127, whose crossing is recorded, once each per account.
+	// nil takes 50, 80 and 100; an empty slice none. At most 16.
+	Thresholds []int
+
+	// OnThreshold is told each crossing, at least once (after a crash perhaps again, with the same ID), in a goroutine of its
+	// own, for which Close waits. nil: crossings are recorded only.
+	OnThreshold func(Crossing)
+
+	// AllowOverdraw lets a settlement count all it says even past the limit. False counts what is left and forgives the
+	// rest. See [Charge.Settle].
+	AllowOverdraw bool
+
+	// Timeout bounds each call of the store; 0 takes 5 seconds. What a call that ends so has done is unknown: see [ErrUnavailable].
+	Timeout time.Duration
+}
+
+// maxCost bounds Block and keeps a lease's arithmetic far from overflow.
+const maxBlock = 1 << 30
+
+func (c Config) validate() error {
+	var errs []error
+	mistake := func(wrong bool, format string, args ...any) {
+		if wrong {
+			errs = append(errs, fmt.Errorf("%w: "+format, append([]any{ErrConfig}, args...)...))
+		}
+	}
+	mistake(c.Store == nil, "no store")
+	mistake(c.Mode > Exact, "no mode: %d", c.Mode)
+	mistake(c.Block < 0 || c.Block > maxBlock, "block %d is not within 0 and 2^30", c.Block)
+	mistake(c.Timeout < 0, "timeout %v is negative", c.Timeout)
+	mistake(len(c.Thresholds) > 16, "%d thresholds, at most 16", len(c.Thresholds))
+	for _, p := range c.Thresholds {
+		mistake(p < 1 || p > 127, "threshold %d is not within 1 and 127", p)
+	}
+	return errors.Join(errs...)
+}
+
+// Ledger counts what accounts use. Make one with [New]; the nil and the zero Ledger refuse everything with
+// [ErrNotConfigured]. All methods are safe for concurrent use.
+type Ledger struct {
+	config Config
+	cells  cells
+
+	// closing guards the start of background work against Close, which waits for it.
+	closing sync.Mutex
+	closed  atomic.Bool
+	work    sync.WaitGroup
+}
+
+// New returns a ledger over c.Store. It first ends what earlier ledgers left open, if the store can tell ([Recoverer]).
+// It reports every mistake of c at once, each wrapping [ErrConfig]; a failure of the store wraps [ErrUnavailable].
+func New(c Config) (*Ledger, error) {
+	if err := c.validate(); err != nil {
+		return nil, &Error{Err: err}
+	}
+	if c.Thresholds == nil {
+		c.Thresholds = []int{50, 80, 100}
+	}
+	c.Thresholds = slices.Clone(c.Thresholds)
+	if c.Block == 0 {
+		c.Block = 1 << 14
+	}
+	if c.Timeout == 0 {
+		c.Timeout = 5 * time.Second
+	}
+	l := &Ledger{config: c}
+	l.cells.init()
+	return l, nil
+}
+
+// Take counts cost units against the account of key that is current under q, or refuses and counts nothing: then the error
+// wraps [ErrExhausted] and carries the balance. A cost of 0 is always granted. q may differ from call to call: a changed
+// limit acts at once; a changed period or offset lets the running account go on to the first boundary of the new quota.
+// Granted from a lease, it does not allocate. Other causes: [ErrUnavailable], [ErrQuota], [ErrKey], [ErrCost], [ErrClosed], [ErrNotConfigured].
+func (l *Ledger) Take(ctx context.Context, key Key, q Quota, cost int64) (Charge, error) {
+	return l.takeAt(ctx, time.Now().Unix(), key, q, cost)
+}
+
+func (l *Ledger) takeAt(ctx context.Context, now int64, key Key, q Quota, cost int64) (Charge, error) {
+	if l == nil || l.config.Store == nil {
+		return Charge{}, &Error{Err: ErrNotConfigured}
+	}
+	if cost < 0 || cost > MaxUnits {
+		return Charge{}, &Error{Err: fmt.Errorf("%w: %d", ErrCost, cost)}
+	}
+	if c := l.cells.get(key); c != nil {
+		if s := c.lease.Load(); s != nil && s.fits(now, &q) && s.spend(cost) {
+			return c.spent(ctx, s, cost)
+		}
+	}
+	return l.takeSlowly(ctx, now, key, q, cost)
+}
+
+func (l *Ledger) takeSlowly(ctx context.Context, now int64, key Key, q Quota, cost int64) (Charge, error) {
+	c, err := l.cell(key, q)
+	if err != nil {
+		return Charge{}, err
+	}
+	switch {
+	case cost == 0:
+		s, b, err := c.read(ctx, now, q)
+		if err != nil {
+			return Charge{}, err
+		}
+		return c.charge(s, 0, b), nil
+	case l.config.Mode == Exact:
+		return c.takeExactly(ctx, now, q, cost)
+	}
+	return c.takeLeased(ctx, now, q, cost)
+}
+
+// cell returns the cell of a key after it has checked key and quota.
+func (l *Ledger) cell(key Key, q Quota) (*cell, error) {
+	switch {
+	case l == nil || l.config.Store == nil:
+		return nil, &Error{Err: ErrNotConfigured}
+	case l.closed.Load():
+		return nil, &Error{Err: ErrClosed}
+	}
+	if err := errors.Join(key.validate(), q.Validate()); err != nil {
+		return nil, &Error{Err: err}
+	}
+	return l.cells.make(l, key), nil
+}
+
+// commit makes operations durable in the store.
+func (l *Ledger) commit(ctx context.Context, ops []Op) ([]Outcome, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.config.Timeout)
+	defer cancel()
+	outs, err := l.config.Store.Apply(ctx, ops)
+	if err != nil {
+		return nil, &Error{Err: ErrUnavailable, Cause: err}
+	}
+	return outs, nil
+}
+
+// background runs f in a goroutine that Close waits for; after Close it does not run f and returns false.
+func (l *Ledger) background(f func()) bool {
+	l.closing.Lock()
+	defer l.closing.Unlock()
+	if l.closed.Load() {
+		return false
+	}
+	l.work.Go(f)
+	return true
+}
+
+// Close returns what leases have not spent and waits for callbacks. Afterwards all methods but Settle refuse with
+// [ErrClosed]. It does not close the store. A second Close does nothing.
+func (l *Ledger) Close() error {
+	if l == nil || l.config.Store == nil {
+		return nil
+	}
+	l.closing.Lock()
+	closed := l.closed.Swap(true)
+	l.closing.Unlock()
+	if closed {
+		return nil
+	}
+	l.work.Wait()
+	return l.endAll(context.Background())
+}
+
+// endAll ends every lease, a thousand in one commit.
+func (l *Ledger) endAll(ctx context.Context) error {
+	var errs []error
+	for ops := range slices.Chunk(slices.Collect(l.ends(ctx)), 1000) {
+		if _, err := l.commit(ctx, ops); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (l *Ledger) ends(ctx context.Context) func(yield func(Op) bool) {
+	return func(yield func(Op) bool) {
+		for c := range l.cells.all() {
+			if c.enter(ctx) != nil {
+				continue
+			}
+			if _, op, ok := c.end(); ok {
+				yield(op) // Collect never stops
+			}
+			c.leave()
+		}
+	}
+}

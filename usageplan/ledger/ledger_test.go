@@ -1,0 +1,467 @@
+package ledger_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/tallygate/tallygate/usageplan/ledger"
+)
+
+var (
+	heavy = os.Getenv("TALLYGATE_HEAVY") != ""
+	key   = ledger.Key{Plan: "jcfq33", Subject: "fr92a5qpbj"}
+	day10 = ledger.Quota{Limit: 10, Period: ledger.Daily}
+	noon  = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+)
+
+func newLedger(t testing.TB, c ledger.Config) *ledger.Ledger {
+	t.Helper()
+	if c.Store == nil {
+		c.Store = ledger.NewMemory()
+	}
+	l, err := ledger.New(c)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, l.Close()) })
+	return l
+}
+
+// inBothModes runs f over fresh memory engines.
+func inBothModes(t *testing.T, f func(t *testing.T, l *ledger.Ledger)) {
+	for name, mode := range map[string]ledger.Mode{"leased": ledger.Leased, "exact": ledger.Exact} {
+		t.Run(name, func(t *testing.T) { f(t, newLedger(t, ledger.Config{Mode: mode})) })
+	}
+}
+
+func numbers(b ledger.Balance) [4]int64 { return [4]int64{b.Limit, b.Adjustments, b.Used, b.Remaining} }
+
+func TestTake(t *testing.T) {
+	inBothModes(t, func(t *testing.T, l *ledger.Ledger) {
+		for i := range int64(10) {
+			c, err := l.TakeAt(t.Context(), noon, key, day10, 1)
+			require.NoError(t, err)
+			require.Equal(t, [4]int64{10, 0, i + 1, 9 - i}, numbers(c.Balance()))
+		}
+		_, err := l.TakeAt(t.Context(), noon, key, day10, 1)
+		e, ok := errors.AsType[*ledger.Error](err)
+		require.True(t, ok)
+		require.ErrorIs(t, err, ledger.ErrExhausted)
+		require.EqualError(t, err, "ledger: quota exhausted")
+		require.Equal(t, [4]int64{10, 0, 10, 0}, numbers(e.Balance))
+		require.Equal(t, time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC), e.Balance.Reset)
+		require.Equal(t, time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC), e.Balance.Start)
+
+		_, err = l.TakeAt(t.Context(), noon, key, day10, 0)
+		require.NoError(t, err, "a cost of 0 is always granted")
+		other := ledger.Key{Plan: key.Plan, Subject: "other"}
+		_, err = l.TakeAt(t.Context(), noon, other, day10, 10)
+		require.NoError(t, err, "keys are counted apart")
+	})
+}
+
+func TestTakeAllOrNothing(t *testing.T) {
+	inBothModes(t, func(t *testing.T, l *ledger.Ledger) {
+		_, err := l.TakeAt(t.Context(), noon, key, day10, 7)
+		require.NoError(t, err)
+		_, err = l.TakeAt(t.Context(), noon, key, day10, 4)
+		require.ErrorIs(t, err, ledger.ErrExhausted)
+		c, err := l.TakeAt(t.Context(), noon, key, day10, 3)
+		require.NoError(t, err, "a refused take consumes nothing")
+		require.Equal(t, [4]int64{10, 0, 10, 0}, numbers(c.Balance()))
+	})
+}
+
+func TestMistakes(t *testing.T) {
+	l := newLedger(t, ledger.Config{})
+	long := string(make([]byte, 513))
+	tests := []struct {
+		name  string
+		key   ledger.Key
+		quota ledger.Quota
+		cost  int64
+		want  error
+	}{
+		{"no plan", ledger.Key{Subject: "s"}, day10, 1, ledger.ErrKey},
+		{"no subject", ledger.Key{Plan: "p"}, day10, 1, ledger.ErrKey},
+		{"long subject", ledger.Key{Plan: "p", Subject: long}, day10, 1, ledger.ErrKey},
+		{"no quota", key, ledger.Quota{}, 1, ledger.ErrQuota},
+		{"negative cost", key, day10, -1, ledger.ErrCost},
+		{"huge cost", key, day10, ledger.MaxUnits + 1, ledger.ErrCost},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := l.Take(t.Context(), tt.key, tt.quota, tt.cost)
+			require.ErrorIs(t, err, tt.want)
+			require.IsType(t, new(ledger.Error), err)
+		})
+	}
+	_, err := l.Extend(t.Context(), key, day10, ledger.Adjustment{Reason: long})
+	require.ErrorIs(t, err, ledger.ErrAdjustment)
+	_, err = l.Correct(t.Context(), key, day10, ledger.Adjustment{Delta: ledger.MaxUnits + 1})
+	require.ErrorIs(t, err, ledger.ErrAdjustment)
+}
+
+func TestNotConfigured(t *testing.T) {
+	for _, l := range []*ledger.Ledger{nil, {}} {
+		_, err := l.Take(t.Context(), key, day10, 1)
+		require.ErrorIs(t, err, ledger.ErrNotConfigured)
+		_, err = l.Balance(t.Context(), key, day10)
+		require.ErrorIs(t, err, ledger.ErrNotConfigured)
+		_, err = l.Extend(t.Context(), key, day10, ledger.Adjustment{})
+		require.ErrorIs(t, err, ledger.ErrNotConfigured)
+		for _, err := range l.Usage(t.Context(), key, day10, noon, noon) {
+			require.ErrorIs(t, err, ledger.ErrNotConfigured)
+		}
+		require.NoError(t, l.Close())
+	}
+	require.NoError(t, ledger.Charge{}.Settle(t.Context(), 5))
+	require.Zero(t, ledger.Charge{}.Balance())
+}
+
+func TestConfig(t *testing.T) {
+	_, err := ledger.New(ledger.Config{Mode: 9, Block: -1, Timeout: -1, Thresholds: []int{0, 128}})
+	require.ErrorIs(t, err, ledger.ErrConfig)
+	require.EqualError(t, err, `ledger: config: no store
+config: no mode: 9
+config: block -1 is not within 0 and 2^30
+config: timeout -1ns is negative
+config: threshold 0 is not within 1 and 127
+config: threshold 128 is not within 1 and 127`)
+}
+
+func TestSettle(t *testing.T) {
+	inBothModes(t, func(t *testing.T, l *ledger.Ledger) {
+		take := func(cost int64) ledger.Charge {
+			c, err := l.TakeAt(t.Context(), noon, key, day10, cost)
+			require.NoError(t, err)
+			return c
+		}
+		used := func(want int64) {
+			t.Helper()
+			b, err := l.BalanceAt(t.Context(), noon, key, day10)
+			require.NoError(t, err)
+			require.Equal(t, [4]int64{10, 0, want, max(0, 10-want)}, numbers(b))
+		}
+		c := take(4)
+		require.NoError(t, c.Settle(t.Context(), 0))
+		used(0)
+		require.NoError(t, c.Settle(t.Context(), 0), "settled once")
+		twin := c
+		require.NoError(t, twin.Settle(t.Context(), 3), "copies are the same charge")
+		used(0)
+		require.NoError(t, take(4).Settle(t.Context(), 1))
+		used(1)
+		require.NoError(t, take(4).Settle(t.Context(), 4))
+		used(5)
+		require.NoError(t, take(2).Settle(t.Context(), 4))
+		used(9)
+		require.ErrorIs(t, take(1).Settle(t.Context(), -1), ledger.ErrCost)
+		c = take(0)
+		require.ErrorIs(t, c.Settle(t.Context(), 5), ledger.ErrExhausted, "the cap rule forgives")
+		used(10)
+	})
+}
+
+func TestOverdraw(t *testing.T) {
+	for _, mode := range []ledger.Mode{ledger.Leased, ledger.Exact} {
+		l := newLedger(t, ledger.Config{Mode: mode, AllowOverdraw: true})
+		c, err := l.TakeAt(t.Context(), noon, key, day10, 9)
+		require.NoError(t, err)
+		require.NoError(t, c.Settle(t.Context(), 15))
+		b, err := l.BalanceAt(t.Context(), noon, key, day10)
+		require.NoError(t, err)
+		require.Equal(t, [4]int64{10, 0, 15, 0}, numbers(b))
+		_, err = l.TakeAt(t.Context(), noon, key, day10, 1)
+		require.ErrorIs(t, err, ledger.ErrExhausted)
+	}
+}
+
+func TestAdjust(t *testing.T) {
+	inBothModes(t, func(t *testing.T, l *ledger.Ledger) {
+		_, err := l.TakeAt(t.Context(), noon, key, day10, 10)
+		require.NoError(t, err)
+		b, err := l.ExtendAt(t.Context(), noon, key, day10, ledger.Adjustment{ID: "gift", Delta: 5, Reason: "goodwill", Actor: "ann"})
+		require.NoError(t, err)
+		require.Equal(t, [4]int64{10, 5, 10, 5}, numbers(b))
+		b, err = l.ExtendAt(t.Context(), noon, key, day10, ledger.Adjustment{ID: "gift", Delta: 5})
+		require.NoError(t, err)
+		require.Equal(t, [4]int64{10, 5, 10, 5}, numbers(b), "once per id")
+		c, err := l.TakeAt(t.Context(), noon, key, day10, 5)
+		require.NoError(t, err)
+		require.Equal(t, [4]int64{10, 5, 15, 0}, numbers(c.Balance()))
+
+		b, err = l.CorrectAt(t.Context(), noon, key, day10, ledger.Adjustment{Delta: -3})
+		require.NoError(t, err)
+		require.Equal(t, [4]int64{10, 5, 12, 3}, numbers(b))
+		_, err = l.CorrectAt(t.Context(), noon, key, day10, ledger.Adjustment{Delta: -13})
+		require.ErrorIs(t, err, ledger.ErrAdjustment)
+		b, err = l.CorrectAt(t.Context(), noon, key, day10, ledger.Adjustment{Delta: 8})
+		require.NoError(t, err)
+		require.Equal(t, [4]int64{10, 5, 20, 0}, numbers(b), "the limit does not bound a correction")
+
+		b, err = l.ExtendAt(t.Context(), noon.AddDate(0, 0, 1), key, day10, ledger.Adjustment{ID: "gift", Delta: 5})
+		require.NoError(t, err)
+		require.Equal(t, [4]int64{10, 0, 0, 10}, numbers(b), "a retry after midnight is still a retry; the extension was temporary")
+	})
+}
+
+// TestLowered: units that a lease holds do not outlive the limit they were reserved under.
+func TestLowered(t *testing.T) {
+	inBothModes(t, func(t *testing.T, l *ledger.Ledger) {
+		big, small := ledger.Quota{Limit: 1000, Period: ledger.Daily}, ledger.Quota{Limit: 3, Period: ledger.Daily}
+		_, err := l.TakeAt(t.Context(), noon, key, big, 2)
+		require.NoError(t, err)
+		_, err = l.TakeAt(t.Context(), noon, key, small, 1)
+		require.NoError(t, err)
+		_, err = l.TakeAt(t.Context(), noon, key, small, 1)
+		require.ErrorIs(t, err, ledger.ErrExhausted)
+		_, err = l.TakeAt(t.Context(), noon, key, big, 1)
+		require.NoError(t, err, "a raised limit acts at once")
+		b, err := l.ExtendAt(t.Context(), noon, key, big, ledger.Adjustment{Delta: -995})
+		require.NoError(t, err)
+		require.Equal(t, [4]int64{1000, -995, 4, 1}, numbers(b))
+		_, err = l.TakeAt(t.Context(), noon, key, big, 2)
+		require.ErrorIs(t, err, ledger.ErrExhausted)
+	})
+}
+
+func TestRollOver(t *testing.T) {
+	inBothModes(t, func(t *testing.T, l *ledger.Ledger) {
+		c, err := l.TakeAt(t.Context(), noon, key, day10, 10)
+		require.NoError(t, err)
+		tomorrow := noon.AddDate(0, 0, 1)
+		_, err = l.TakeAt(t.Context(), tomorrow.Add(-12*time.Hour-time.Second), key, day10, 1)
+		require.ErrorIs(t, err, ledger.ErrExhausted)
+		_, err = l.TakeAt(t.Context(), tomorrow.Add(-12*time.Hour), key, day10, 3)
+		require.NoError(t, err)
+		require.NoError(t, c.Settle(t.Context(), 4), "a late settlement goes to the period of its request")
+
+		days := collect(t, l, day10, noon, tomorrow)
+		require.Equal(t, [][2]int64{{4, 6}, {3, 7}}, days)
+
+		b, err := l.BalanceAt(t.Context(), noon, key, day10)
+		require.NoError(t, err)
+		require.Equal(t, [4]int64{10, 0, 3, 7}, numbers(b), "a clock that steps back reopens nothing")
+		require.Equal(t, 25, b.Start.Day())
+	})
+}
+
+// TestClockBack: the highest period is the store's, so neither a restart nor another ledger reopens an older one.
+func TestClockBack(t *testing.T) {
+	for _, mode := range []ledger.Mode{ledger.Leased, ledger.Exact} {
+		store := ledger.NewMemory()
+		ahead := newLedger(t, ledger.Config{Store: store, Mode: mode})
+		behind := newLedger(t, ledger.Config{Store: store, Mode: mode})
+		_, err := behind.TakeAt(t.Context(), noon, key, day10, 1)
+		require.NoError(t, err)
+		_, err = ahead.TakeAt(t.Context(), noon.AddDate(0, 0, 1), key, day10, 9)
+		require.NoError(t, err)
+		require.NoError(t, ahead.Close())
+		for _, l := range []*ledger.Ledger{behind, newLedger(t, ledger.Config{Store: store, Mode: mode})} {
+			_, err = l.TakeAt(t.Context(), noon, key, day10, 5)
+			require.ErrorIs(t, err, ledger.ErrExhausted)
+			b, err := l.BalanceAt(t.Context(), noon, key, day10)
+			require.NoError(t, err)
+			require.Equal(t, [4]int64{10, 0, 9, 1}, numbers(b))
+			require.Equal(t, 25, b.Start.Day())
+		}
+	}
+}
+
+func collect(t *testing.T, l *ledger.Ledger, q ledger.Quota, from, to time.Time) (days [][2]int64) {
+	t.Helper()
+	next := time.Time{}
+	for d, err := range l.Usage(t.Context(), key, q, from, to) {
+		require.NoError(t, err)
+		if !next.IsZero() {
+			require.True(t, d.Start.Equal(next), "days adjoin: %v after %v", d.Start, next)
+		}
+		next = d.Start.AddDate(0, 0, 1)
+		days = append(days, [2]int64{d.Used, d.Remaining})
+	}
+	return days
+}
+
+func TestUsage(t *testing.T) {
+	inBothModes(t, func(t *testing.T, l *ledger.Ledger) {
+		q := ledger.Quota{Limit: 100, Period: ledger.Weekly, Offset: 1, Location: zone(t, "Europe/Berlin")}
+		monday := time.Date(2026, 10, 19, 23, 30, 0, 0, q.Location) // summer time ends on the 25th
+		for _, take := range []struct{ day, cost int64 }{{0, 3}, {0, 2}, {2, 10}, {6, 1}, {7, 8}} {
+			_, err := l.TakeAt(t.Context(), monday.AddDate(0, 0, int(take.day)), key, q, take.cost)
+			require.NoError(t, err)
+		}
+		_, err := l.ExtendAt(t.Context(), monday.AddDate(0, 0, 8), key, q, ledger.Adjustment{Delta: 50})
+		require.NoError(t, err)
+		_, err = l.CorrectAt(t.Context(), monday.AddDate(0, 0, 9), key, q, ledger.Adjustment{Delta: -6})
+		require.NoError(t, err)
+		want := [][2]int64{
+			{0, 100},
+			{5, 95}, {0, 95}, {10, 85}, {0, 85}, {0, 85}, {0, 85}, {1, 84}, // Monday to Sunday
+			{8, 92}, {0, 142}, {-6, 148}, {0, 148},
+		}
+		require.Equal(t, want, collect(t, l, q, monday.AddDate(0, 0, -1), monday.AddDate(0, 0, 10)))
+		require.Equal(t, want[3:5], collect(t, l, q, monday.AddDate(0, 0, 2), monday.AddDate(0, 0, 3)))
+		require.Empty(t, collect(t, l, q, monday, monday.AddDate(0, 0, -1)))
+	})
+}
+
+// TestSteppedDown: the period of a quota that changes goes on to the first boundary of the new one.
+func TestChangedPeriod(t *testing.T) {
+	inBothModes(t, func(t *testing.T, l *ledger.Ledger) {
+		_, err := l.TakeAt(t.Context(), noon, key, day10, 4)
+		require.NoError(t, err)
+		month := ledger.Quota{Limit: 30, Period: ledger.Monthly}
+		c, err := l.TakeAt(t.Context(), noon, key, month, 1)
+		require.NoError(t, err)
+		b := c.Balance()
+		require.Equal(t, [4]int64{30, 0, 5, 25}, numbers(b))
+		require.Equal(t, time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC), b.Start)
+		require.Equal(t, time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC), b.Reset)
+		c, err = l.TakeAt(t.Context(), noon.AddDate(0, 0, 7), key, month, 1)
+		require.NoError(t, err)
+		require.Equal(t, [4]int64{30, 0, 1, 29}, numbers(c.Balance()))
+	})
+}
+
+func TestThresholds(t *testing.T) {
+	for _, mode := range []ledger.Mode{ledger.Leased, ledger.Exact} {
+		synctest.Test(t, func(t *testing.T) {
+			store := ledger.NewMemory()
+			var told []string
+			config := ledger.Config{Store: store, Mode: mode, OnThreshold: func(c ledger.Crossing) { told = append(told, c.ID) }}
+			l, err := ledger.New(config)
+			require.NoError(t, err)
+			q := ledger.Quota{Limit: 1000, Period: ledger.Daily}
+			for i := 1; i <= 1000; i++ {
+				_, err := l.Take(t.Context(), key, q, 1)
+				require.NoError(t, err)
+				synctest.Wait()
+				want := 0
+				for _, at := range []int{500, 800, 1000} {
+					if i >= at {
+						want++
+					}
+				}
+				require.Len(t, told, want, "after %d of 1000", i)
+			}
+			require.Equal(t, []string{
+				`"jcfq33" "fr92a5qpbj" 946684800 50%`, `"jcfq33" "fr92a5qpbj" 946684800 80%`, `"jcfq33" "fr92a5qpbj" 946684800 100%`,
+			}, told)
+			require.NoError(t, l.Close())
+
+			l, err = ledger.New(config)
+			require.NoError(t, err)
+			_, err = l.Extend(t.Context(), key, q, ledger.Adjustment{Delta: 1000})
+			require.NoError(t, err)
+			_, err = l.Take(t.Context(), key, q, 900)
+			require.NoError(t, err)
+			require.NoError(t, l.Close())
+			require.Len(t, told, 3, "once per account and threshold")
+		})
+	}
+}
+
+// TestUntold: a crossing whose telling was not recorded is told by the next ledger.
+func TestUntold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := ledger.NewMemory()
+		l, err := ledger.New(ledger.Config{Store: store}) // tells nobody
+		require.NoError(t, err)
+		_, err = l.Take(t.Context(), key, day10, 5)
+		require.NoError(t, err)
+		require.NoError(t, l.Close())
+		var told []ledger.Crossing
+		l, err = ledger.New(ledger.Config{Store: store, OnThreshold: func(c ledger.Crossing) { told = append(told, c) }})
+		require.NoError(t, err)
+		_, err = l.Take(t.Context(), key, day10, 1)
+		require.NoError(t, err)
+		require.NoError(t, l.Close())
+		require.Len(t, told, 1)
+		require.Equal(t, 50, told[0].Percent)
+		require.EqualValues(t, 10, told[0].Limit)
+	})
+}
+
+func TestClose(t *testing.T) {
+	inBothModes(t, func(t *testing.T, l *ledger.Ledger) {
+		c, err := l.TakeAt(t.Context(), noon, key, ledger.Quota{Limit: 1000, Period: ledger.Daily}, 5)
+		require.NoError(t, err)
+		require.NoError(t, l.Close())
+		require.NoError(t, l.Close())
+		for range 100 {
+			_, err = l.TakeAt(t.Context(), noon, key, ledger.Quota{Limit: 1000, Period: ledger.Daily}, 1)
+			require.ErrorIs(t, err, ledger.ErrClosed)
+		}
+		require.NoError(t, c.Settle(t.Context(), 2), "a late settlement still counts")
+	})
+}
+
+// TestCloseReturns: after Close the store counts as used exactly what was granted.
+func TestCloseReturns(t *testing.T) {
+	store := ledger.NewMemory()
+	q := ledger.Quota{Limit: 1 << 40, Period: ledger.Monthly}
+	for i := range 3 {
+		l, err := ledger.New(ledger.Config{Store: store})
+		require.NoError(t, err)
+		for range 1000 {
+			_, err := l.TakeAt(t.Context(), noon, key, q, 1)
+			require.NoError(t, err)
+		}
+		require.NoError(t, l.Close())
+		for s, err := range store.Accounts(t.Context(), key, 0, 1<<40) {
+			require.NoError(t, err)
+			require.EqualValues(t, 1000*(i+1), s.Used)
+			require.Zero(t, s.Held)
+			require.Empty(t, s.Leases)
+		}
+	}
+}
+
+// TestConcurrent: however requests interleave, exactly the limit is granted in each period, and what is settled to
+// nothing is not counted.
+func TestConcurrent(t *testing.T) {
+	inBothModes(t, func(t *testing.T, l *ledger.Ledger) {
+		const workers, tries = 8, 2000
+		q := ledger.Quota{Limit: 5000, Period: ledger.Daily}
+		for day := range 3 {
+			at := noon.AddDate(0, 0, day)
+			var granted, refunded atomic.Int64
+			var wg sync.WaitGroup
+			for w := range workers {
+				wg.Go(func() {
+					r := rand.New(rand.NewPCG(uint64(day), uint64(w)))
+					for range tries {
+						cost := 1 + r.Int64N(3)
+						c, err := l.TakeAt(context.Background(), at, key, q, cost)
+						if err != nil {
+							if !errors.Is(err, ledger.ErrExhausted) {
+								t.Error(err)
+							}
+							continue
+						}
+						granted.Add(cost)
+						if r.IntN(10) == 0 {
+							if err := c.Settle(context.Background(), 0); err != nil {
+								t.Error(err)
+							}
+							refunded.Add(cost)
+						}
+					}
+				})
+			}
+			wg.Wait()
+			b, err := l.BalanceAt(t.Context(), at, key, q)
+			require.NoError(t, err)
+			require.Equal(t, granted.Load()-refunded.Load(), b.Used)
+			require.Equal(t, q.Limit-b.Used, b.Remaining)
+			require.Less(t, b.Remaining, int64(100), "the limit was reached")
+		}
+	})
+}

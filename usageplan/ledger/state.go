@@ -1,0 +1,273 @@
+package ledger
+
+import (
+	"iter"
+	"math/bits"
+	"slices"
+)
+
+// Percents is a set of percentages, 1 to 127.
+type Percents [2]uint64
+
+// Has reports whether p is in the set.
+func (s Percents) Has(p int) bool { return p > 0 && p < 128 && s[p>>6]&(1<<(p&63)) != 0 }
+
+// With returns the set with p, which must be 1 to 127, else the set itself.
+func (s Percents) With(p int) Percents {
+	if p > 0 && p < 128 {
+		s[p>>6] |= 1 << (p & 63)
+	}
+	return s
+}
+
+// Without returns the members of s that are not in t.
+func (s Percents) Without(t Percents) Percents { return Percents{s[0] &^ t[0], s[1] &^ t[1]} }
+
+// All yields the members in ascending order.
+func (s Percents) All() iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for i, w := range s {
+			for ; w != 0; w &= w - 1 {
+				if !yield(i<<6 + bits.TrailingZeros64(w)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Totals sum up an account.
+type Totals struct {
+	// Start is the account's, Unix seconds.
+	Start int64
+
+	// Limit is the quota's at the last change, Adjustments the sum of the extensions.
+	Limit, Adjustments int64
+
+	// Used counts against the limit: what was charged and what leases hold. Held is the part of it that has not been
+	// reported as spent: open leases, and what leases lost.
+	Used, Held int64
+
+	// Crossed are the thresholds that usage has reached, Told those whose crossing has been told.
+	Crossed, Told Percents
+}
+
+// room is what may still be charged or reserved.
+func (t *Totals) room() int64 { return t.Limit + t.Adjustments - t.Used }
+
+// DayTotal is the part of an account's totals that belongs to one usage day.
+type DayTotal struct {
+	// Day is the day's first second, Unix time. Limit is the quota's at the last change of that day.
+	Day, Limit int64
+
+	// Adjustments, Used and Held are as in [Totals], of this day alone.
+	Adjustments, Used, Held int64
+}
+
+// Lease is a part of Used that one ledger may spend.
+type Lease struct {
+	ID uint64
+
+	// Day is the usage day on which all of it counts.
+	Day int64
+
+	// Granted is the sum of its reservations, Spent what was last reported of it.
+	Granted, Spent int64
+}
+
+// Applied remembers an extension or correction.
+type Applied struct {
+	ID      string
+	Granted int64
+}
+
+// rememberApplied is how many extensions and corrections an account remembers.
+const rememberApplied = 256
+
+// State is an account as the fold of its entries.
+type State struct {
+	Totals
+	Days    []DayTotal // ascending
+	Leases  []Lease    // open ones
+	Applied []Applied  // oldest first
+}
+
+// Clone returns a deep copy.
+func (s *State) Clone() State {
+	c := *s
+	c.Days, c.Leases, c.Applied = slices.Clone(s.Days), slices.Clone(s.Leases), slices.Clone(s.Applied)
+	return c
+}
+
+// day returns the totals of a day, which it makes if need be. The pointer holds until the next call.
+func (s *State) day(day int64) *DayTotal {
+	for i := len(s.Days); i > 0; i-- { // nearly always the last
+		if s.Days[i-1].Day == day {
+			return &s.Days[i-1]
+		}
+		if s.Days[i-1].Day < day {
+			s.Days = slices.Insert(s.Days, i, DayTotal{Day: day})
+			return &s.Days[i]
+		}
+	}
+	s.Days = slices.Insert(s.Days, 0, DayTotal{Day: day})
+	return &s.Days[0]
+}
+
+func (s *State) lease(id uint64) *Lease {
+	for i := range s.Leases {
+		if s.Leases[i].ID == id {
+			return &s.Leases[i]
+		}
+	}
+	return nil
+}
+
+// decide returns what op may have of s.
+func (s *State) decide(op *Op) (granted int64, ok bool) {
+	switch op.Kind {
+	case KindCharge, KindTrueUp:
+		return s.grant(op, op.Want)
+	case KindReserve:
+		return s.grant(op, max(op.Min, min(op.Want, s.toThreshold(op))))
+	case KindRefund: // what a correction has already taken off cannot be given back
+		return max(0, min(op.Want, s.Used-s.Held)), true
+	case KindExtend:
+		total := s.Adjustments + op.Want
+		return op.Want, -MaxUnits <= total && total <= MaxUnits
+	case KindCorrect:
+		return op.Want, s.Used-s.Held+op.Want >= 0 && s.Used+op.Want <= MaxUnits
+	case KindReport:
+		l := s.lease(op.Lease)
+		return 0, l != nil && l.Spent != op.Spent
+	case KindReturn:
+		l := s.lease(op.Lease)
+		if l == nil {
+			return 0, false
+		}
+		return max(0, min(op.Want, l.Granted-op.Spent)), true
+	case KindTell:
+		return op.Want, s.Crossed.Has(int(op.Want)) && !s.Told.Has(int(op.Want))
+	}
+	return 0, false
+}
+
+func (s *State) grant(op *Op, want int64) (int64, bool) {
+	room := op.Limit + s.Adjustments - s.Used
+	switch {
+	case want <= 0:
+		return 0, false
+	case op.Force && s.Used < maxUsed, want <= room:
+		return want, true
+	case room > 0 && op.Min <= room:
+		return room, true
+	}
+	return 0, false
+}
+
+// maxUsed bounds what forced true-ups add up to, so that sums stay far from overflow.
+const maxUsed = 1 << 60
+
+// toThreshold is how much may be reserved before the unit that crosses the next threshold: that one is only taken by
+// who needs it, so that a crossing is recorded when it happens, not when a block is reserved.
+func (s *State) toThreshold(op *Op) int64 {
+	most := int64(MaxUnits)
+	for _, p := range op.Thresholds {
+		if at := thresholdAt(p, op.Limit+s.Adjustments); at > s.Used {
+			most = min(most, at-1-s.Used)
+		}
+	}
+	return most
+}
+
+// thresholdAt is the smallest usage that is p percent of limit: p*limit/100, rounded up. The product is below 2^61.
+func thresholdAt(p int, limit int64) int64 { return (int64(p)*max(limit, 0) + 99) / 100 }
+
+// effect makes a change that has been decided. It is all that a replay of the entries needs.
+func (s *State) effect(op *Op, granted int64) {
+	d := s.day(op.Day)
+	if op.Kind.current() { // the others know only the limit of the time when their request was admitted
+		s.Limit, d.Limit = op.Limit, op.Limit
+	} else if d.Limit == 0 {
+		d.Limit = s.Limit
+	}
+	switch op.Kind {
+	case KindCharge, KindTrueUp, KindCorrect:
+		s.Used += granted
+		d.Used += granted
+	case KindRefund:
+		s.Used -= granted
+		d.Used -= granted
+	case KindExtend:
+		s.Adjustments += granted
+		d.Adjustments += granted
+	case KindReserve:
+		l := s.lease(op.Lease)
+		if l == nil {
+			s.Leases = append(s.Leases, Lease{ID: op.Lease, Day: op.Day})
+			l = &s.Leases[len(s.Leases)-1]
+		}
+		l.Granted += granted
+		s.hold(d, granted)
+		s.report(d, l, op.Spent)
+	case KindReport:
+		s.report(d, s.lease(op.Lease), op.Spent)
+	case KindReturn:
+		s.report(d, s.lease(op.Lease), op.Spent)
+		s.hold(d, -granted)
+		s.Leases = slices.DeleteFunc(s.Leases, func(l Lease) bool { return l.ID == op.Lease })
+	case KindTell:
+		s.Told = s.Told.With(int(granted))
+	}
+	if op.ID != "" && (op.Kind == KindExtend || op.Kind == KindCorrect) {
+		if len(s.Applied) >= rememberApplied {
+			s.Applied = slices.Delete(s.Applied, 0, 1)
+		}
+		s.Applied = append(s.Applied, Applied{op.ID, granted})
+	}
+}
+
+func (s *State) hold(d *DayTotal, n int64) {
+	s.Used += n
+	s.Held += n
+	d.Used += n
+	d.Held += n
+}
+
+func (s *State) report(d *DayTotal, l *Lease, spent int64) {
+	n := spent - l.Spent
+	l.Spent = spent
+	s.Held -= n
+	d.Held -= n
+}
+
+// cross adds the thresholds that usage has reached to Crossed and returns the new ones.
+func (s *State) cross(op *Op) (crossed Percents) {
+	limit := s.Limit + s.Adjustments
+	for _, p := range op.Thresholds {
+		if at := thresholdAt(p, limit); at > 0 && s.Used >= at && !s.Crossed.Has(p) {
+			crossed = crossed.With(p)
+		}
+	}
+	s.Crossed = Percents{s.Crossed[0] | crossed[0], s.Crossed[1] | crossed[1]}
+	return crossed
+}
+
+// apply decides on op and makes the change; changed is false if there is none.
+func (s *State) apply(op *Op) (out Outcome, crossed Percents, changed bool) {
+	out.Granted, changed = s.decide(op)
+	out.Refused = !changed && op.Kind != KindRead && op.Kind != KindReport
+	if changed {
+		s.effect(op, out.Granted)
+		crossed = s.cross(op)
+	} else {
+		out.Granted = 0
+	}
+	out.Totals = s.Totals
+	return out, crossed, changed
+}
+
+// Within reports whether s has a day within [from, to], Unix seconds.
+func (s *State) Within(from, to int64) bool {
+	return slices.ContainsFunc(s.Days, func(d DayTotal) bool { return from <= d.Day && d.Day <= to })
+}
