@@ -1,0 +1,73 @@
+package bench_test
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"testing"
+
+	"github.com/tallygate/tallygate/apikey"
+)
+
+const population = 1_000_000
+
+var pepper = apikey.Pepper("a pepper of thirty-two bytes or more")
+
+// registered is a verifier of the population and its values, built once for all benchmarks.
+var registered = sync.OnceValues(func() (*apikey.Verifier, []string) {
+	values := make([]string, population)
+	v, err := apikey.New(apikey.Config{Pepper: pepper})
+	if err != nil {
+		panic(err)
+	}
+	for i := range values {
+		values[i] = string(apikey.Generate())
+		k := apikey.Key{Name: fmt.Sprintf("customer-%07d", i), Enabled: true}
+		if _, err := v.Create(context.Background(), k, apikey.Value(values[i])); err != nil {
+			panic(err)
+		}
+	}
+	runtime.GC()
+	return v, values
+})
+
+// accesses are the orders in which the values arrive: one key alone, or by Zipf's law over all of them.
+func accesses(values []string) map[string][]string {
+	law := rand.NewZipf(rand.New(rand.NewPCG(1, 2)), 1.1, 1, uint64(len(values)-1))
+	zipf := make([]string, 1<<20)
+	for i := range zipf {
+		zipf[i] = values[law.Uint64()]
+	}
+	return map[string][]string{"hot": {values[0]}, "zipf": zipf}
+}
+
+func BenchmarkVerify(b *testing.B) {
+	v, values := registered()
+	for access, order := range accesses(values) {
+		mask := len(order) - 1
+		b.Run("access="+access+"/impl=ours", func(b *testing.B) {
+			ctx := b.Context()
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				if _, err := v.VerifyKey(ctx, order[i&mask]); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run("access="+access+"/impl=floor", func(b *testing.B) {
+			mac := hmac.New(sha256.New, pepper)
+			value := []byte(order[0])
+			var sum [sha256.Size]byte
+			b.ReportAllocs()
+			for b.Loop() {
+				mac.Reset()
+				mac.Write(value)
+				mac.Sum(sum[:0])
+			}
+		})
+	}
+}

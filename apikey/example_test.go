@@ -1,0 +1,213 @@
+package apikey_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tallygate/tallygate/apikey"
+)
+
+const value = "67sfLSq19U1GuGk1RB5DwaS7EIYsWvBU3fZbtvQT"
+
+var julian = apikey.Entry{
+	Key:   apikey.Key{ID: "fr92a5qpbj", Name: "julianwood", Enabled: true},
+	Value: value,
+}
+
+// get returns the answer of h to a GET with the given values of X-API-Key.
+func get(h http.Handler, values ...string) string {
+	r := httptest.NewRequest("GET", "/Prod/loyalty/1", nil)
+	r.Header["X-Api-Key"] = values
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return fmt.Sprint(w.Code, " ", w.Body)
+}
+
+var greet = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	client, _ := apikey.FromContext(r.Context())
+	fmt.Fprint(w, "hello ", client.Key().Name)
+})
+
+func Example() {
+	keys, err := apikey.New(apikey.Config{Keys: []apikey.Entry{julian}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	h := keys.Handler(greet)
+	fmt.Println(get(h, value))
+	fmt.Println(get(h))
+	fmt.Println(get(h, "someOtherValueOfFortyCharacters012345678"))
+	// Output:
+	// 200 hello julianwood
+	// 403 {"message":"Forbidden"}
+	// 403 {"message":"Forbidden"}
+}
+
+// A key is created disabled unless it says otherwise, as in API Gateway.
+func ExampleVerifier_Create() {
+	keys, _ := apikey.New(apikey.Config{})
+	secret := apikey.Generate()
+	k, err := keys.Create(context.Background(), apikey.Key{Name: "mobile app", Enabled: true}, secret)
+	fmt.Println(len(k.ID), k.Name, err)
+	fmt.Println(len(secret), "characters, to be shown to the owner once: printed, they are masked:", secret.String()[:6])
+	_, err = keys.VerifyKey(context.Background(), string(secret))
+	fmt.Println(err)
+	// Output:
+	// 10 mobile app <nil>
+	// 40 characters, to be shown to the owner once: printed, they are masked: ******
+	// <nil>
+}
+
+func ExampleVerifier_Update() {
+	keys, _ := apikey.New(apikey.Config{Keys: []apikey.Entry{julian}})
+	h := keys.Handler(greet)
+	_, err := keys.Update(context.Background(), "fr92a5qpbj", func(k *apikey.Key) error {
+		k.Enabled = false
+		return nil
+	})
+	fmt.Println(err)
+	fmt.Println(get(h, value))
+	// Output:
+	// <nil>
+	// 403 {"message":"Forbidden"}
+}
+
+// The id stays, so usage goes on being counted together; both values are accepted for a day.
+func ExampleVerifier_Rotate() {
+	keys, _ := apikey.New(apikey.Config{Keys: []apikey.Entry{julian}})
+	next := apikey.Generate()
+	k, err := keys.Rotate(context.Background(), "fr92a5qpbj", next, 24*time.Hour)
+	fmt.Println(k.ID, err)
+	h := keys.Handler(greet)
+	fmt.Println(get(h, value))
+	fmt.Println(get(h, string(next)))
+	// Output:
+	// fr92a5qpbj <nil>
+	// 200 hello julianwood
+	// 200 hello julianwood
+}
+
+func ExampleVerifier_Import() {
+	keys, _ := apikey.New(apikey.Config{})
+	file := `Name, key, description, Enabled, usageplanIds
+MyKey, apikeyapikeyapikeyapikeyapikey1, An imported key, TRUE, 'c7y23b,qeu9pf'
+Short, tooshort, Not long enough, TRUE,
+`
+	got, err := keys.Import(context.Background(), strings.NewReader(file), apikey.ImportOptions{})
+	fmt.Println(len(got.Keys), got.Keys[0].Name, got.PlanIDs[got.Keys[0].ID], err)
+	fmt.Println(got.Warnings[0])
+	// Output:
+	// 1 MyKey [c7y23b qeu9pf] <nil>
+	// Line 3: API Key value should be at least 20 characters
+}
+
+// A prefix lets scanners find leaked keys, and refuses invented ones without a lookup.
+func ExamplePrefix() {
+	prefix := apikey.Prefix("air")
+	keys, _ := apikey.New(apikey.Config{Prefix: prefix})
+	secret, _ := prefix.Generate()
+	fmt.Println(prefix.Pattern())
+	fmt.Println(regexp.MustCompile(prefix.Pattern()).MatchString("key: "+string(secret)), prefix.Check(string(secret)))
+
+	_, err := keys.VerifyKey(context.Background(), "air_000000000000000000000000000000000000")
+	fmt.Println(err)
+	// Output:
+	// \bair_[0-9A-Za-z]{36}\b
+	// true true
+	// apikey: API key has a form that no key has
+}
+
+// Every change is stored before it is visible; here as lines of JSON.
+func ExampleConfig_commit() {
+	var log []string
+	cfg := apikey.Config{
+		Keys:   []apikey.Entry{julian},
+		Pepper: apikey.Pepper("thirty-two bytes from a secret store"),
+		Commit: func(_ context.Context, c apikey.Change) error {
+			line, err := json.Marshal(c)
+			log = append(log, string(line))
+			return err
+		},
+	}
+	keys, _ := apikey.New(cfg)
+	_, err := keys.Update(context.Background(), "fr92a5qpbj", func(k *apikey.Key) error {
+		k.Enabled = false
+		return nil
+	})
+	fmt.Println(len(log), err)
+
+	cfg.Restore = replay(slices.Values(log))
+	keys, _ = apikey.New(cfg) // the next process
+	k, _ := keys.Key("fr92a5qpbj")
+	fmt.Println(k.Name, k.Enabled)
+	// Output:
+	// 1 <nil>
+	// julianwood false
+}
+
+func replay(lines iter.Seq[string]) iter.Seq2[apikey.Change, error] {
+	return func(yield func(apikey.Change, error) bool) {
+		for line := range lines {
+			var c apikey.Change
+			err := json.Unmarshal([]byte(line), &c)
+			if !yield(c, err) {
+				return
+			}
+		}
+	}
+}
+
+// Below HTTP, for gRPC metadata or a Lambda authorizer, the value is enough.
+func ExampleVerifier_VerifyKey() {
+	keys, _ := apikey.New(apikey.Config{Keys: []apikey.Entry{julian}})
+	client, err := keys.VerifyKey(context.Background(), value)
+	fmt.Println(client.ID(), client.Key().Name, err)
+	// Output: fr92a5qpbj julianwood <nil>
+}
+
+// ID is the subject of limits.
+func ExampleID() {
+	keys, _ := apikey.New(apikey.Config{Keys: []apikey.Entry{julian}})
+	h := keys.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id, ok := apikey.ID(r)
+		fmt.Fprintf(w, "%s %t", id, ok)
+	}))
+	fmt.Println(get(h, value))
+	// Output: 200 fr92a5qpbj true
+}
+
+// The value is the secret; whoever counts, logs or stores by it spreads it. [apikey.ID] is made for that.
+func Example_incorrect() {
+	byValue := func(r *http.Request) (string, bool) {
+		v := r.Header.Get("X-API-Key")
+		return v, v != "" // also: accepted without being verified
+	}
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("X-API-Key", "made-up")
+	fmt.Println(byValue(r))
+	fmt.Println(apikey.ID(r)) // no verifier has seen r
+	// Output:
+	// made-up true
+	//  false
+}
+
+// A query parameter ends in the logs of every proxy on the way. It is possible, and a bad idea.
+func Example_incorrectSource() {
+	keys, _ := apikey.New(apikey.Config{
+		Keys:   []apikey.Entry{julian},
+		Source: func(r *http.Request) (string, bool) { return r.FormValue("key"), true },
+	})
+	r := httptest.NewRequest("GET", "/?key="+value, nil)
+	_, err := keys.Verify(r)
+	fmt.Println(err, strings.Contains(r.URL.String(), value))
+	// Output: <nil> true
+}

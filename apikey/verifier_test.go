@@ -1,0 +1,325 @@
+package apikey_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tallygate/tallygate/apikey"
+)
+
+const other = "someOtherValueOfFortyCharacters012345678"
+
+func newVerifier(t *testing.T, cfg apikey.Config) *apikey.Verifier {
+	t.Helper()
+	v, err := apikey.New(cfg)
+	require.NoError(t, err)
+	return v
+}
+
+func request(values ...string) *http.Request {
+	r := httptest.NewRequest("GET", "/Prod/loyalty/1", nil)
+	if values != nil {
+		r.Header["X-Api-Key"] = values
+	}
+	return r
+}
+
+// entry returns a key of the given id whose value is made of it.
+func entry(id string, edit func(*apikey.Key)) apikey.Entry {
+	e := apikey.Entry{Key: apikey.Key{ID: id, Enabled: true}, Value: apikey.Value(valueOf(id))}
+	if edit != nil {
+		edit(&e.Key)
+	}
+	return e
+}
+
+func valueOf(id string) string { return strings.Repeat(id, 4) }
+
+func TestRefusals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		now := time.Now()
+		v := newVerifier(t, apikey.Config{Prefix: "ak", Keys: []apikey.Entry{
+			julian,
+			entry("disabled00", func(k *apikey.Key) { k.Enabled = false }),
+			entry("expired000", func(k *apikey.Key) { k.Expires = now }),
+			entry("lasts00000", func(k *apikey.Key) { k.Expires = now.Add(1) }),
+			entry("notyet0000", func(k *apikey.Key) { k.NotBefore = now.Add(1) }),
+			entry("begins0000", func(k *apikey.Key) { k.NotBefore = now }),
+			entry("epoch00000", func(k *apikey.Key) { k.Expires = time.Unix(0, 0) }),
+			entry("old0000000", func(k *apikey.Key) { k.NotBefore = time.Unix(0, 0) }),
+		}})
+		for _, tt := range []struct {
+			name   string
+			values []string
+			want   error
+			id     string
+		}{
+			{"good", []string{value}, nil, "fr92a5qpbj"},
+			{"good, twice the same", []string{value, value}, nil, "fr92a5qpbj"},
+			{"no header", nil, apikey.ErrMissing, ""},
+			{"empty", []string{""}, apikey.ErrMissing, ""},
+			{"two values", []string{value, other}, apikey.ErrAmbiguous, ""},
+			{"a value and an empty one", []string{value, ""}, apikey.ErrAmbiguous, ""},
+			{"joined by a proxy", []string{value + ", " + value}, apikey.ErrUnknown, ""},
+			{"19 characters", []string{value[:19]}, apikey.ErrMalformed, ""},
+			{"129 characters", []string{strings.Repeat("a", 129)}, apikey.ErrMalformed, ""},
+			{"128 characters", []string{strings.Repeat("a", 128)}, apikey.ErrUnknown, ""},
+			{"other case", []string{strings.ToUpper(value)}, apikey.ErrUnknown, ""},
+			{"blank after", []string{value + " "}, apikey.ErrUnknown, ""},
+			{"id instead of value", []string{"fr92a5qpbjfr92a5qpbj"}, apikey.ErrUnknown, ""},
+			{"unknown", []string{other}, apikey.ErrUnknown, ""},
+			{"prefix without checksum", []string{"ak_0000000000000000000000000000000000000"}, apikey.ErrMalformed, ""},
+			{"disabled", []string{valueOf("disabled00")}, apikey.ErrDisabled, "disabled00"},
+			{"expired", []string{valueOf("expired000")}, apikey.ErrExpired, "expired000"},
+			{"expires next", []string{valueOf("lasts00000")}, nil, "lasts00000"},
+			{"not yet", []string{valueOf("notyet0000")}, apikey.ErrNotYetValid, "notyet0000"},
+			{"from now", []string{valueOf("begins0000")}, nil, "begins0000"},
+			{"expired at the epoch", []string{valueOf("epoch00000")}, apikey.ErrExpired, "epoch00000"},
+			{"valid from the epoch", []string{valueOf("old0000000")}, nil, "old0000000"},
+		} {
+			got, err := v.Verify(request(tt.values...))
+			if tt.want == nil {
+				require.NoError(t, err, tt.name)
+				require.Equal(t, tt.id, got.ID(), tt.name)
+				continue
+			}
+			require.Empty(t, got.ID(), tt.name)
+			e, ok := errors.AsType[*apikey.Error](err)
+			require.True(t, ok, tt.name)
+			require.ErrorIs(t, err, tt.want, tt.name)
+			require.Equal(t, tt.id, e.KeyID, tt.name)
+			require.Equal(t, http.StatusForbidden, e.StatusCode(), tt.name)
+		}
+	})
+}
+
+func TestRefusalsLookAlike(t *testing.T) {
+	v := newVerifier(t, apikey.Config{Keys: []apikey.Entry{
+		julian,
+		entry("disabled00", func(k *apikey.Key) { k.Enabled = false }),
+		entry("expired000", func(k *apikey.Key) { k.Expires = time.Now() }),
+		entry("notyet0000", func(k *apikey.Key) { k.NotBefore = time.Now().Add(time.Hour) }),
+	}})
+	h := v.Handler(greet)
+	for _, values := range [][]string{
+		nil,
+		{""},
+		{other},
+		{value, other},
+		{"x"},
+		{valueOf("disabled00")},
+		{valueOf("expired000")},
+		{valueOf("notyet0000")},
+	} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, request(values...))
+		require.Equal(t, http.StatusForbidden, w.Code)
+		require.Equal(t, `{"message":"Forbidden"}`, w.Body.String())
+		require.Regexp(t, `^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`, w.Header().Get("X-Amzn-RequestId"))
+		w.Header().Del("X-Amzn-RequestId")
+		require.Equal(t, http.Header{
+			"Content-Type":     {"application/json"},
+			"X-Amzn-Errortype": {"ForbiddenException"},
+		}, w.Header())
+	}
+}
+
+func TestZeroVerifierRefuses(t *testing.T) {
+	for name, v := range map[string]*apikey.Verifier{"zero": new(apikey.Verifier), "nil": nil} {
+		t.Run(name, func(t *testing.T) {
+			require.True(t, v.Present(request(value)))
+			_, err := v.VerifyKey(t.Context(), value)
+			require.ErrorIs(t, err, apikey.ErrNotConfigured)
+			_, err = v.Verify(request(value))
+			require.ErrorIs(t, err, apikey.ErrNotConfigured)
+			_, err = v.Authenticate(request(value))
+			require.ErrorIs(t, err, apikey.ErrNotConfigured)
+			_, err = v.Create(t.Context(), apikey.Key{}, value)
+			require.ErrorIs(t, err, apikey.ErrNotConfigured)
+			_, err = v.Update(t.Context(), "fr92a5qpbj", nil)
+			require.ErrorIs(t, err, apikey.ErrNotConfigured)
+			_, err = v.Rotate(t.Context(), "fr92a5qpbj", value, 0)
+			require.ErrorIs(t, err, apikey.ErrNotConfigured)
+			require.ErrorIs(t, v.Delete(t.Context(), "fr92a5qpbj"), apikey.ErrNotConfigured)
+			_, err = v.Import(t.Context(), strings.NewReader("Name,Key"), apikey.ImportOptions{})
+			require.ErrorIs(t, err, apikey.ErrNotConfigured)
+			_, ok := v.Key("fr92a5qpbj")
+			require.False(t, ok)
+			for range v.Keys() {
+				t.Error("a key from nowhere")
+			}
+			w := httptest.NewRecorder()
+			v.Handler(greet).ServeHTTP(w, request(value))
+			require.Equal(t, http.StatusInternalServerError, w.Code)
+			require.Equal(t, `{"message":"Internal server error"}`, w.Body.String())
+			require.Equal(t, "ApiConfigurationException", w.Header().Get("X-Amzn-ErrorType"))
+		})
+	}
+}
+
+func TestNewReportsEveryMistake(t *testing.T) {
+	_, err := apikey.New(apikey.Config{
+		Pepper: apikey.Pepper("short"),
+		Prefix: "AK",
+		Keys: []apikey.Entry{
+			{Key: apikey.Key{Name: "no id"}, Value: value},
+			julian,
+			julian,
+			{Key: apikey.Key{ID: "fr92a5qpb1"}, Value: "short"},
+			{Key: apikey.Key{ID: "fr92a5qpb2"}, Value: value},
+		},
+		Restore: func(yield func(apikey.Change, error) bool) { yield(apikey.Change{}, errors.New("disk is gone")) },
+	})
+	require.EqualError(t, err, strings.Join([]string{
+		"apikey: Pepper of 5 bytes, want 32 or more",
+		"apikey: invalid: API key prefix must be 2 to 6 characters of [a-z0-9] and begin with a letter",
+		"keys[0]: apikey: invalid: a declared key needs an ID",
+		"keys[2]: apikey: API key exists already (key fr92a5qpbj)",
+		"keys[3]: apikey: invalid: API Key value should be at least 20 characters",
+		"keys[4]: apikey: API key exists already (key fr92a5qpbj)",
+		"restore: disk is gone",
+	}, "\n"))
+	_, err = apikey.New(apikey.Config{Commit: func(context.Context, apikey.Change) error { return nil }})
+	require.EqualError(t, err, "apikey: Pepper is required where digests are stored")
+}
+
+func TestConfigIsCopied(t *testing.T) {
+	tags := map[string]string{"team": "loyalty"}
+	cfg := apikey.Config{
+		Pepper: apikey.Pepper(strings.Repeat("p", 32)),
+		Keys:   []apikey.Entry{entry("fr92a5qpbj", func(k *apikey.Key) { k.Tags = tags })},
+	}
+	v := newVerifier(t, cfg)
+	cfg.Pepper[0], cfg.Keys[0].Key.Enabled, tags["team"] = 'q', false, "other"
+	c, err := v.VerifyKey(t.Context(), valueOf("fr92a5qpbj"))
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{"team": "loyalty"}, c.Key().Tags)
+}
+
+func TestSource(t *testing.T) {
+	type usageIdentifierKey struct{}
+	v := newVerifier(t, apikey.Config{
+		Keys: []apikey.Entry{julian},
+		Source: func(r *http.Request) (string, bool) {
+			s, ok := r.Context().Value(usageIdentifierKey{}).(string)
+			return s, ok
+		},
+	})
+	r := request(value) // in the header, where nobody looks
+	require.False(t, v.Present(r))
+	_, err := v.Verify(r)
+	require.ErrorIs(t, err, apikey.ErrMissing)
+
+	r = request(other).WithContext(context.WithValue(t.Context(), usageIdentifierKey{}, value))
+	require.True(t, v.Present(r))
+	c, err := v.Verify(r)
+	require.NoError(t, err)
+	require.Equal(t, "fr92a5qpbj", c.ID())
+}
+
+func TestPresent(t *testing.T) {
+	v := newVerifier(t, apikey.Config{})
+	require.False(t, v.Present(request()))
+	require.True(t, v.Present(request(other)))
+	require.True(t, v.Present(request("")), "a field without a value is there, and must verify")
+}
+
+func TestErrorHandler(t *testing.T) {
+	var got error
+	v := newVerifier(t, apikey.Config{ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+		got = err
+		w.WriteHeader(http.StatusTeapot)
+	}})
+	w := httptest.NewRecorder()
+	v.Handler(greet).ServeHTTP(w, request(other))
+	require.Equal(t, http.StatusTeapot, w.Code)
+	require.ErrorIs(t, got, apikey.ErrUnknown)
+
+	logged := httptest.NewRecorder()
+	got.(http.Handler).ServeHTTP(logged, request(other))
+	require.Equal(t, http.StatusForbidden, logged.Code)
+}
+
+func TestContext(t *testing.T) {
+	v := newVerifier(t, apikey.Config{Keys: []apikey.Entry{julian}})
+	r, err := v.Authenticate(request(value))
+	require.NoError(t, err)
+	id, ok := apikey.ID(r)
+	require.True(t, ok)
+	require.Equal(t, "fr92a5qpbj", id)
+	c, ok := apikey.FromContext(r.Context())
+	require.True(t, ok)
+	require.Equal(t, "julianwood", c.Key().Name)
+	require.Equal(t, "fr92a5qpbj", fmt.Sprint(c))
+
+	want := apikey.Key{
+		ID: "abcdefghij", Name: "n", Description: "d", CustomerID: "c", Tags: map[string]string{"a": "b"},
+		Created: time.Unix(1, 0).UTC(), Updated: time.Unix(2, 0).UTC(), NotBefore: time.Unix(3, 0).UTC(), Expires: time.Unix(4, 0).UTC(), LastUsed: time.Unix(5, 0).UTC(),
+	}
+	c, ok = apikey.FromContext(apikey.NewContext(t.Context(), want))
+	require.True(t, ok)
+	require.Equal(t, want, c.Key())
+
+	for name, ctx := range map[string]context.Context{
+		"empty":             t.Context(),
+		"no id":             apikey.NewContext(t.Context(), apikey.Key{}),
+		"no id over a good": apikey.NewContext(r.Context(), apikey.Key{}),
+	} {
+		c, ok := apikey.FromContext(ctx)
+		require.False(t, ok, name)
+		require.Zero(t, c.Key(), name)
+		_, ok = apikey.ID(request().WithContext(ctx))
+		require.False(t, ok, name)
+	}
+}
+
+func TestLastUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newVerifier(t, apikey.Config{Keys: []apikey.Entry{julian, entry("disabled00", func(k *apikey.Key) { k.Enabled = false })}})
+		c, err := v.VerifyKey(t.Context(), value)
+		require.NoError(t, err)
+		first := time.Now()
+		require.Equal(t, first.Truncate(time.Second).UTC(), c.Key().LastUsed)
+
+		time.Sleep(90 * time.Second)
+		_, err = v.Rotate(t.Context(), "fr92a5qpbj", other, time.Hour)
+		require.NoError(t, err)
+		k, _ := v.Key("fr92a5qpbj")
+		require.Equal(t, first.Truncate(time.Second).UTC(), k.LastUsed, "a change is no use")
+		_, err = v.VerifyKey(t.Context(), value)
+		require.NoError(t, err)
+		k, _ = v.Key("fr92a5qpbj")
+		require.Equal(t, time.Now().Truncate(time.Second).UTC(), k.LastUsed, "the earlier value counts for the same key")
+
+		_, err = v.VerifyKey(t.Context(), valueOf("disabled00"))
+		require.ErrorIs(t, err, apikey.ErrDisabled)
+		k, _ = v.Key("disabled00")
+		require.Zero(t, k.LastUsed)
+	})
+}
+
+func TestSecretsAreMasked(t *testing.T) {
+	cfg := apikey.Config{Pepper: apikey.Pepper(strings.Repeat("pepper", 6)), Keys: []apikey.Entry{julian}}
+	var logged strings.Builder
+	slog.New(slog.NewJSONHandler(&logged, nil)).Info("x", "value", cfg.Keys[0].Value, "pepper", cfg.Pepper)
+	for _, s := range []string{
+		fmt.Sprint(cfg.Keys), fmt.Sprintf("%+v", cfg), fmt.Sprintf("%#v", cfg.Keys[0].Value), fmt.Sprintf("%#v %s", cfg.Pepper, cfg.Pepper),
+		fmt.Sprintf("%s %q", cfg.Keys[0].Value, cfg.Keys[0].Value), logged.String(),
+	} {
+		require.NotContains(t, s, value[:10])
+		require.NotContains(t, s, "pepperpepper")
+		require.NotContains(t, s, "112 101 112")
+	}
+	require.Equal(t, "******ZbtvQT", cfg.Keys[0].Value.String())
+	require.Equal(t, "******", apikey.Value("short").String())
+}
