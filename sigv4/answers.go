@@ -1,0 +1,169 @@
+package sigv4
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// reply is how AWS answers a cause: API Gateway, and S3 where it has a form of its own.
+type reply struct {
+	cause    error
+	status   int
+	code     string
+	message  string
+	text     func(*Error) string // in place of message where the text depends on the request
+	s3Status int
+	s3Code   string
+}
+
+// AWS's names of errors.
+const (
+	incomplete = "IncompleteSignatureException"
+	invalid    = "InvalidSignatureException"
+)
+
+// mismatch is also the answer to what AWS is not known to refuse by a text of its own: for AWS such a request has another
+// canonical form than the one that the client signed.
+const mismatch = "The request signature we calculated does not match the signature you provided. Check your AWS Secret " +
+	"Access Key and signing method. Consult the service documentation for details."
+
+// Sources of the texts: AWS, "Troubleshoot Signature Version 4 signing for AWS API requests", "Common errors" and re:Post
+// "API Gateway IAM SigV4 mismatch"; what execute-api answers in public issue threads; S3 "Error responses".
+var answers = [...]reply{
+	{ErrNotConfigured, 500, "ApiConfigurationException", "Internal server error", nil, 500, "InternalError"},
+	{ErrUnavailable, 503, "ServiceUnavailableException", "Service Unavailable", nil, 503, "ServiceUnavailable"},
+	{ErrNoCredential, 403, "MissingAuthenticationTokenException", "Missing Authentication Token", nil, 403, "AccessDenied"},
+	{ErrTwoMechanisms, 403, invalid, "Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP header.", nil, 400, "InvalidArgument"},
+
+	{ErrMalformedAuthorization, 403, incomplete, "", malformedText, 400, "AuthorizationHeaderMalformed"},
+	{ErrMissingParameter, 403, incomplete, "", missingText, 400, "AuthorizationHeaderMalformed"},
+	{ErrMalformedDate, 403, incomplete, "", dateText, 403, "AccessDenied"},
+	{ErrAlgorithm, 403, incomplete, "", algorithmText, 400, "InvalidArgument"},
+	{ErrMalformedCredential, 403, incomplete, "", credentialText, 400, "AuthorizationHeaderMalformed"},
+	{ErrMalformedSignature, 403, invalid, mismatch, nil, 403, "SignatureDoesNotMatch"},
+	{ErrSignedHeaders, 403, invalid, mismatch, nil, 403, "SignatureDoesNotMatch"},
+
+	{ErrExpired, 403, invalid, "", nil, 403, "RequestTimeTooSkewed"},
+	{ErrNotYetValid, 403, invalid, "", nil, 403, "RequestTimeTooSkewed"},
+	{ErrExpires, 403, incomplete, "AWS query-string parameters must include a valid 'X-Amz-Expires'. Re-examine the query-string parameters.", nil, 400, "AuthorizationQueryParametersError"},
+	{ErrScopeRegion, 403, invalid, "", nil, 400, "AuthorizationHeaderMalformed"},
+	{ErrScopeService, 403, invalid, "", nil, 400, "AuthorizationHeaderMalformed"},
+	{ErrScopeTerminator, 403, invalid, "", nil, 400, "AuthorizationHeaderMalformed"},
+	{ErrScopeDate, 403, invalid, "", nil, 400, "AuthorizationHeaderMalformed"},
+
+	{ErrUnsignedHeader, 403, invalid, "", unsignedText, 403, "AccessDenied"},
+	{ErrAbsentHeader, 403, invalid, mismatch, nil, 403, "SignatureDoesNotMatch"},
+	{ErrAmbiguousHeader, 403, invalid, mismatch, nil, 403, "SignatureDoesNotMatch"},
+	{ErrAmbiguousQuery, 403, invalid, mismatch, nil, 403, "SignatureDoesNotMatch"},
+	{ErrMalformedTarget, 403, invalid, mismatch, nil, 403, "SignatureDoesNotMatch"},
+	{ErrUncleanPath, 403, invalid, mismatch, nil, 403, "SignatureDoesNotMatch"},
+
+	{ErrMalformedPayloadHash, 403, invalid, mismatch, nil, 400, "InvalidArgument"},
+	{ErrUnsignedPayload, 403, invalid, mismatch, nil, 403, "AccessDenied"},
+	{ErrStreamingPayload, 403, invalid, mismatch, nil, 501, "NotImplemented"},
+	{ErrPayloadMismatch, 403, invalid, mismatch, nil, 400, "XAmzContentSHA256Mismatch"},
+	{ErrBodyTooLarge, 413, "RequestEntityTooLargeException", "Request Too Long", nil, 400, "EntityTooLarge"},
+	{ErrBody, 400, "BadRequestException", "Bad Request", nil, 400, "IncompleteBody"},
+
+	{ErrUnknownKey, 403, "UnrecognizedClientException", "The security token included in the request is invalid.", nil, 403, "InvalidAccessKeyId"},
+	{ErrSignatureMismatch, 403, invalid, mismatch, nil, 403, "SignatureDoesNotMatch"},
+	{ErrSessionToken, 403, "UnrecognizedClientException", "The security token included in the request is invalid.", nil, 400, "InvalidToken"},
+	{ErrCredentialExpired, 403, "ExpiredTokenException", "The security token included in the request is expired", nil, 400, "ExpiredToken"},
+}
+
+// answer finds the reply to the cause. A cause of unknown making, in an Error that a caller put together, is a fault of ours.
+func (e *Error) answer() *reply {
+	cause := e.Err
+	if e.masked {
+		cause = ErrSignatureMismatch
+	}
+	for i := range answers {
+		if errors.Is(cause, answers[i].cause) {
+			return &answers[i]
+		}
+	}
+	return &answers[0]
+}
+
+// malformedText hashes the header rather than echo it, as API Gateway does since 2023, for a bearer token may stand there.
+func malformedText(e *Error) string {
+	sum := sha256.Sum256([]byte(e.Detail))
+	return "Invalid key=value pair (missing equal-sign) in Authorization header (hashed with SHA-256 and encoded with Base64): '" +
+		base64.StdEncoding.EncodeToString(sum[:]) + "'."
+}
+
+// The parameters that may be missing, as bits of [Error.missing].
+const (
+	noAlgorithm uint8 = 1 << iota
+	noCredential
+	noSignature
+	noSignedHeaders
+	noDate
+	inQuery // they are missing in the query, not in the Authorization header
+)
+
+func missingText(e *Error) string {
+	var b strings.Builder
+	if e.missing&inQuery != 0 {
+		for i, name := range [...]string{"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-SignedHeaders", "X-Amz-Date"} {
+			if e.missing&(noAlgorithm<<i) != 0 {
+				b.WriteString("AWS query-string parameters must include '" + name + "'. ")
+			}
+		}
+		b.WriteString("Re-examine the query-string parameters.")
+		return b.String()
+	}
+	for i, name := range [...]string{"Credential", "Signature", "SignedHeaders"} {
+		if e.missing&(noCredential<<i) != 0 {
+			b.WriteString("Authorization header requires '" + name + "' parameter. ")
+		}
+	}
+	if e.missing&noDate != 0 {
+		b.WriteString("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. ")
+	}
+	b.WriteString("Authorization=" + e.Detail)
+	return b.String()
+}
+
+func dateText(e *Error) string {
+	return "Date must be in ISO-8601 'basic format'. Got '" + e.Detail + "'. See http://en.wikipedia.org/wiki/ISO_8601"
+}
+
+func algorithmText(e *Error) string {
+	return "Unsupported AWS 'algorithm': '" + e.Detail + "' (only AWS4-HMAC-SHA256 for now). "
+}
+
+func credentialText(e *Error) string {
+	return "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got '" + e.Detail + "'"
+}
+
+func unsignedText(e *Error) string {
+	if e.Detail == "host" {
+		return "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization."
+	}
+	return "There were headers present in the request which were not signed"
+}
+
+func expiredText(date string, now time.Time, window time.Duration) string {
+	return "Signature expired: " + date + " is now earlier than " + basic(now.Add(-window)) +
+		" (" + basic(now) + " - " + minutes(window) + ")"
+}
+
+func earlyText(date string, now time.Time, window time.Duration) string {
+	return "Signature not yet current: " + date + " is still later than " + basic(now.Add(window)) +
+		" (" + basic(now) + " + " + minutes(window) + ")"
+}
+
+func basic(t time.Time) string { return t.UTC().Format(basicFormat) }
+
+// minutes writes a window as AWS does.
+func minutes(d time.Duration) string {
+	if d%time.Minute == 0 {
+		return strconv.Itoa(int(d/time.Minute)) + " min."
+	}
+	return strconv.Itoa(int(d/time.Second)) + " sec."
+}

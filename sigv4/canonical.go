@@ -1,0 +1,173 @@
+package sigv4
+
+import (
+	"encoding/hex"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+const (
+	algorithm   = "AWS4-HMAC-SHA256"
+	terminator  = "aws4_request"
+	basicFormat = "20060102T150405Z" // ISO 8601 basic format, always UTC
+	day         = "20060102"
+
+	unsignedPayload = "UNSIGNED-PAYLOAD"
+	emptyHash       = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" // SHA-256 of nothing
+	hashLength      = len(emptyHash)
+)
+
+// draft is a signature in the making: the canonical request, then the string to sign, in memory that is used again. The
+// signer and the verifier make it in the same way:
+//
+//	query.parse, begin, headers, end, sign
+//
+// Source: AWS, "Create a signed AWS API request", steps 1 to 4.
+type draft struct {
+	text      []byte
+	canonic   int // where the canonical request ends and the string to sign begins
+	scope     int // where the scope begins
+	query     query
+	names     []span // of the headers to sign, in out
+	out       []byte // what the signer hands out
+	digest    *digest
+	signature [hashLength]byte
+}
+
+var drafts = sync.Pool{New: func() any {
+	return &draft{text: make([]byte, 0, 2048), digest: newDigest()}
+}}
+
+type span struct{ start, end int }
+
+// maxKept bounds what a draft keeps for the next request, so that one long request does not hold its memory for good.
+const maxKept = 64 << 10
+
+func (d *draft) release() {
+	if cap(d.text) <= maxKept && cap(d.query.text) <= maxKept && cap(d.query.params) <= maxKept/16 {
+		drafts.Put(d)
+	}
+}
+
+// begin writes the method, the path and the query.
+func (d *draft) begin(method, path string, rules Rules) {
+	if method == "" {
+		method = http.MethodGet // as in http.Request
+	}
+	d.text = append(append(d.text[:0], method...), '\n')
+	d.text = append(appendPath(d.text, path, rules), '\n')
+	d.text = append(d.query.appendCanonical(d.text), '\n')
+}
+
+// headers writes the headers of a list like "host;x-amz-date", and the list.
+func (d *draft) headers(r *http.Request, host, list string) *Error {
+	for rest, more := list, true; more; {
+		var name string
+		name, rest, more = strings.Cut(rest, ";")
+		d.text = append(append(d.text, name...), ':')
+		if cause := d.header(r, host, name); cause != nil {
+			return refuse(cause, name)
+		}
+		d.text = append(d.text, '\n')
+	}
+	d.text = append(append(append(d.text, '\n'), list...), '\n')
+	return nil
+}
+
+// header writes the value of a header with a lower-case name. Some headers are fields of the request to net/http.
+func (d *draft) header(r *http.Request, host, name string) error {
+	switch name {
+	case "host", ":authority": // RFC 9113 8.3.1: in HTTP/2 the one takes the place of the other
+		return d.value(host)
+	case "transfer-encoding":
+		return d.values(r.TransferEncoding)
+	}
+	var key [64]byte
+	values, ok := r.Header[string(canonicalKey(key[:0], name))]
+	if !ok && name == "content-length" && r.ContentLength >= 0 {
+		d.text = strconv.AppendInt(d.text, r.ContentLength, 10)
+		return nil
+	}
+	return d.values(values)
+}
+
+// values writes the values of one header, joined by commas.
+func (d *draft) values(values []string) error {
+	if len(values) == 0 {
+		return ErrAbsentHeader
+	}
+	for i, v := range values {
+		if i > 0 {
+			d.text = append(d.text, ',')
+		}
+		if err := d.value(v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// value writes a value without the whitespace at its ends, each run of whitespace within as one space, quoted or not. A
+// line break would let a value pass for several lines of the canonical request; net/http refuses it, adapters may not.
+func (d *draft) value(v string) error {
+	if strings.IndexByte(v, '\n') >= 0 || strings.IndexByte(v, '\r') >= 0 {
+		return ErrAmbiguousHeader
+	}
+	if strings.IndexByte(v, ' ') < 0 && strings.IndexByte(v, '\t') < 0 { // the usual case
+		d.text = append(d.text, v...)
+		return nil
+	}
+	start, gap := len(d.text), false
+	for i := range len(v) {
+		c := v[i]
+		if c == ' ' || c == '\t' {
+			gap = true
+			continue
+		}
+		if gap && len(d.text) > start {
+			d.text = append(d.text, ' ')
+		}
+		d.text, gap = append(d.text, c), false
+	}
+	return nil
+}
+
+// end writes the payload hash and, behind the canonical request, the string to sign. The scope is the day of the date and
+// the rest of it, "/region/service/aws4_request".
+func (d *draft) end(payload, date, scope string) {
+	d.text = append(d.text, payload...)
+	d.canonic = len(d.text)
+	d.text = append(append(append(d.text, algorithm...), '\n'), date...)
+	d.text = append(d.text, '\n')
+	d.scope = len(d.text)
+	d.text = append(append(append(d.text, date[:len(day)]...), scope...), '\n')
+	d.text = appendHash(d.text, d.text[:d.canonic])
+}
+
+// sign makes the signature in hexadecimal digits.
+func (d *draft) sign(keys *keyCache, key *Key) []byte {
+	scope := d.text[d.scope : len(d.text)-hashLength-1]
+	sum := d.digest.mac(keys.get(key, scope), d.text[d.canonic:])
+	hex.Encode(d.signature[:], sum)
+	return d.signature[:]
+}
+
+func (d *draft) trace() *Trace {
+	return &Trace{CanonicalRequest: string(d.text[:d.canonic]), StringToSign: string(d.text[d.canonic:])}
+}
+
+// canonicalKey appends the form of a lower-case name that is the key in http.Header.
+func canonicalKey(dst []byte, name string) []byte {
+	upper := true
+	for i := range len(name) {
+		c := name[i]
+		if upper && 'a' <= c && c <= 'z' {
+			c -= 'a' - 'A'
+		}
+		upper = c == '-'
+		dst = append(dst, c)
+	}
+	return dst
+}

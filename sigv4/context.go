@@ -1,0 +1,57 @@
+package sigv4
+
+import (
+	"context"
+	"net/http"
+)
+
+type contextKey struct{}
+
+// Authenticate is [Verifier.Verify], and returns the request with the identity in its context.
+func (v *Verifier) Authenticate(r *http.Request) (*http.Request, error) {
+	id, err := v.Verify(r)
+	if err != nil {
+		return nil, err
+	}
+	return r.WithContext(NewContext(r.Context(), id)), nil
+}
+
+// Handler serves verified requests by next, with the identity in their context, and answers all others.
+func (v *Verifier) Handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		verified, err := v.Authenticate(r)
+		if err != nil {
+			v.refuse(w, r, err.(*Error))
+			return
+		}
+		next.ServeHTTP(w, verified)
+	})
+}
+
+func (v *Verifier) refuse(w http.ResponseWriter, r *http.Request, e *Error) {
+	e.SetHeader(w.Header())
+	if v != nil && v.config.ErrorHandler != nil {
+		v.config.ErrorHandler(w, r, e)
+		return
+	}
+	e.ServeHTTP(w, r)
+}
+
+// NewContext returns a context that carries an identity, as [Verifier.Authenticate] makes it.
+func NewContext(ctx context.Context, id Identity) context.Context {
+	return context.WithValue(ctx, contextKey{}, &id)
+}
+
+// FromContext returns the identity of a verified request.
+func FromContext(ctx context.Context) (Identity, bool) {
+	if id, ok := ctx.Value(contextKey{}).(*Identity); ok {
+		return *id, true
+	}
+	return Identity{}, false
+}
+
+// ID returns the name of who has signed a verified request: the principal of the access key, or else the access key ID.
+func ID(r *http.Request) (string, bool) {
+	id, ok := FromContext(r.Context())
+	return id.Principal, ok
+}

@@ -1,0 +1,245 @@
+package sigv4_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/tallygate/tallygate/sigv4"
+)
+
+// A server guards its routes, and a client signs what it sends.
+func Example() {
+	verifier, err := sigv4.NewVerifier(sigv4.VerifierConfig{
+		Keys: sigv4.Keyring{
+			"AKIDEXAMPLE": {Secret: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", Principal: "julianwood"},
+		}.Key,
+		Regions: []string{"eu-west-1"},
+	})
+	if err != nil {
+		panic(err)
+	}
+	server := httptest.NewServer(verifier.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id, _ := sigv4.ID(r)
+		fmt.Fprintln(w, "Hello,", id)
+	})))
+	defer server.Close()
+
+	signer, err := sigv4.NewSigner(sigv4.SignerConfig{
+		Credentials: func(context.Context) (sigv4.Credentials, error) {
+			return sigv4.Credentials{AccessKeyID: "AKIDEXAMPLE", Secret: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"}, nil
+		},
+		Region: "eu-west-1",
+	})
+	if err != nil {
+		panic(err)
+	}
+	signed := &http.Client{Transport: signer.Transport(nil)}
+	for _, client := range []*http.Client{signed, http.DefaultClient} {
+		response, err := client.Get(server.URL + "/Prod/loyalty")
+		if err != nil {
+			panic(err)
+		}
+		var text strings.Builder
+		_ = response.Write(&text)
+		_, body, _ := strings.Cut(text.String(), "\r\n\r\n")
+		fmt.Println(response.StatusCode, strings.TrimSpace(body))
+	}
+	// Output:
+	// 200 Hello, julianwood
+	// 403 {"message":"Missing Authentication Token"}
+}
+
+// credentials are the ones that the examples sign with.
+func credentials(context.Context) (sigv4.Credentials, error) {
+	return sigv4.Credentials{AccessKeyID: "AKIDEXAMPLE", Secret: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"}, nil
+}
+
+func exampleSigner() *sigv4.Signer {
+	s, err := sigv4.NewSigner(sigv4.SignerConfig{Credentials: credentials, Region: "eu-west-1"})
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
+
+func exampleVerifier(c sigv4.VerifierConfig) *sigv4.Verifier {
+	c.Keys = sigv4.Keyring{"AKIDEXAMPLE": {Secret: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"}}.Key
+	c.Regions = []string{"eu-west-1"}
+	v, err := sigv4.NewVerifier(c)
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func ExampleNewVerifier() {
+	_, err := sigv4.NewVerifier(sigv4.VerifierConfig{Rules: sigv4.Generic, PathPrefix: "Prod"})
+	fmt.Println(err)
+	// Output:
+	// sigv4: Keys is nil
+	// Regions is empty or names no region
+	// Services is empty
+	// PathPrefix does not begin with a slash, or ends in one
+}
+
+func ExampleVerifier_Verify() {
+	r := httptest.NewRequest("GET", "/Prod/loyalty?customer=7", nil)
+	if err := exampleSigner().Sign(r); err != nil {
+		panic(err)
+	}
+	verifier := exampleVerifier(sigv4.VerifierConfig{})
+	id, err := verifier.Verify(r)
+	fmt.Println(id.AccessKeyID, id.Region, id.Service, err)
+
+	r.RequestURI = "/Prod/loyalty?customer=8"
+	_, err = verifier.Verify(r)
+	fmt.Println(err, errors.Is(err, sigv4.ErrSignatureMismatch))
+	// Output:
+	// AKIDEXAMPLE eu-west-1 execute-api <nil>
+	// sigv4: the signature does not match true
+}
+
+func ExampleVerifier_Present() {
+	verifier := exampleVerifier(sigv4.VerifierConfig{})
+	r := httptest.NewRequest("GET", "/", nil)
+	fmt.Println(verifier.Present(r))
+	r.Header.Set("Authorization", "Bearer eyJhbGciOi")
+	fmt.Println(verifier.Present(r))
+	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=…")
+	fmt.Println(verifier.Present(r))
+	// Output:
+	// false
+	// false
+	// true
+}
+
+// A service that logs its refusals and answers in a form of its own.
+func ExampleVerifier_Handler() {
+	verifier := exampleVerifier(sigv4.VerifierConfig{
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			fmt.Println("log:", err)
+			http.Error(w, "who are you?", err.(*sigv4.Error).StatusCode())
+		},
+	})
+	w := httptest.NewRecorder()
+	verifier.Handler(http.NotFoundHandler()).ServeHTTP(w, httptest.NewRequest("GET", "/Prod/loyalty", nil))
+	fmt.Print(w.Code, " ", w.Body)
+	// Output:
+	// log: sigv4: no signature is present
+	// 403 who are you?
+}
+
+// The key server of a company hands out signing keys, which are good for one day, region and service. The secrets never
+// leave it.
+func ExampleDeriveKey() {
+	keyServer := func(_ context.Context, s sigv4.Scope) (sigv4.Key, error) {
+		if s.AccessKeyID != "AKIDEXAMPLE" {
+			return sigv4.Key{}, sigv4.ErrUnknownKey
+		}
+		signing := sigv4.DeriveKey("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", s.Date, s.Region, s.Service)
+		return sigv4.Key{SigningKey: signing, Principal: "julianwood"}, nil
+	}
+	verifier, err := sigv4.NewVerifier(sigv4.VerifierConfig{Keys: keyServer, Regions: []string{"eu-west-1"}})
+	if err != nil {
+		panic(err)
+	}
+	r := httptest.NewRequest("GET", "/Prod/loyalty", nil)
+	if err := exampleSigner().Sign(r); err != nil {
+		panic(err)
+	}
+	r, err = verifier.Authenticate(r)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(sigv4.ID(r))
+	// Output: julianwood true
+}
+
+func ExampleSigner_Sign() {
+	r, err := http.NewRequest("POST", "https://api.example.com/Prod/loyalty", strings.NewReader(`{"points":900}`))
+	if err != nil {
+		panic(err)
+	}
+	if err := exampleSigner().SignAt(r, time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC)); err != nil {
+		panic(err)
+	}
+	fmt.Println(strings.ReplaceAll(r.Header.Get("Authorization"), ", ", ",\n"))
+	fmt.Println(r.Header.Get("X-Amz-Date"))
+	// Output:
+	// AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20261124/eu-west-1/execute-api/aws4_request,
+	// SignedHeaders=host;x-amz-content-sha256;x-amz-date,
+	// Signature=37dcc474d35e3161bf8b35d58cb7cdf6c5ed39465026e35581238b363cfe9d8b
+	// 20261124T060000Z
+}
+
+func ExampleSigner_Presign() {
+	r, err := http.NewRequest("GET", "https://api.example.com/Prod/loyalty", nil)
+	if err != nil {
+		panic(err)
+	}
+	presigned, err := exampleSigner().PresignAt(r, time.Minute, time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC))
+	if err != nil {
+		panic(err)
+	}
+	u, _ := url.Parse(presigned)
+	fmt.Println(u.Query().Get("X-Amz-Credential"), u.Query().Get("X-Amz-Expires"))
+	// Output: AKIDEXAMPLE/20261124/eu-west-1/execute-api/aws4_request 60
+}
+
+// Secrets do not show in logs.
+func ExampleSecret() {
+	c, _ := credentials(context.Background())
+	fmt.Printf("%v %+v %q\n", c, c, c.Secret)
+	slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		},
+	})).Info("rotated", "secret", c.Secret)
+	// Output:
+	// {AKIDEXAMPLE REDACTED REDACTED} {AccessKeyID:AKIDEXAMPLE Secret:REDACTED SessionToken:REDACTED} REDACTED
+	// level=INFO msg=rotated secret=REDACTED
+}
+
+// X-Forwarded-Host is not the host that the client has signed, whatever it says: anyone can send it. Behind a proxy that
+// replaces the Host header, name the host.
+func Example_incorrectForwardedHost() {
+	r := httptest.NewRequest("GET", "/Prod/loyalty", nil)
+	r.Host = "api.example.com"
+	if err := exampleSigner().Sign(r); err != nil {
+		panic(err)
+	}
+	r.Host = "10.0.0.7:8080" // the proxy's doing
+	r.Header.Set("X-Forwarded-Host", "api.example.com")
+
+	_, err := exampleVerifier(sigv4.VerifierConfig{}).Verify(r)
+	fmt.Println(err)
+	_, err = exampleVerifier(sigv4.VerifierConfig{ExternalHost: "api.example.com"}).Verify(r)
+	fmt.Println(err)
+	// Output:
+	// sigv4: the signature does not match
+	// <nil>
+}
+
+// A header that is set after signing is not part of the signature, and the verifier refuses the request where the header's
+// name begins with X-Amz-.
+func Example_incorrectHeaderAfterSigning() {
+	r := httptest.NewRequest("PUT", "/Prod/loyalty", nil)
+	if err := exampleSigner().Sign(r); err != nil {
+		panic(err)
+	}
+	r.Header.Set("X-Amz-Copy-Source", "/someone/else")
+	_, err := exampleVerifier(sigv4.VerifierConfig{}).Verify(r)
+	fmt.Println(err)
+	// Output: sigv4: a header that must be signed is not: "x-amz-copy-source"
+}

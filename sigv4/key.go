@@ -1,0 +1,101 @@
+package sigv4
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+)
+
+const redacted = "REDACTED"
+
+// Secret is a secret access key or a session token. It prints as REDACTED in every verb of fmt, in slog and in JSON; the exception is a Secret
+// in an unexported field of another type, where fmt cannot see the methods of what it prints.
+type Secret string
+
+// Format prints REDACTED for every verb.
+func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+
+// String returns REDACTED.
+func (Secret) String() string { return redacted }
+
+// MarshalText returns REDACTED, for JSON and its like.
+func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// LogValue returns REDACTED.
+func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// SigningKey is what a secret access key yields for one day, region and service. Who holds it can sign and verify within
+// that scope and learns nothing of the secret, so it is what a key server should hand out. It prints as REDACTED.
+type SigningKey [sha256.Size]byte
+
+// DeriveKey derives the signing key of a secret for a UTC date (YYYYMMDD), region and service.
+//
+// Source: AWS, "Create a signed AWS API request", step 4.
+func DeriveKey(secret Secret, date, region, service string) SigningKey {
+	key := []byte("AWS4" + string(secret))
+	for _, part := range [...]string{date, region, service, terminator} {
+		mac := hmac.New(sha256.New, key)
+		_, _ = io.WriteString(mac, part) // never fails
+		key = mac.Sum(nil)
+	}
+	return SigningKey(key)
+}
+
+// Format prints REDACTED for every verb.
+func (SigningKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+
+// String returns REDACTED.
+func (SigningKey) String() string { return redacted }
+
+// MarshalText returns REDACTED, for JSON and its like.
+func (SigningKey) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// LogValue returns REDACTED.
+func (SigningKey) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// Credentials are what a client signs with.
+type Credentials struct {
+	AccessKeyID  string
+	Secret       Secret
+	SessionToken Secret // of temporary credentials; empty for permanent ones
+}
+
+// Scope is the public part of a signature: the access key and what its signing key is good for.
+type Scope struct {
+	AccessKeyID string
+	Date        string // YYYYMMDD, UTC
+	Region      string
+	Service     string
+}
+
+// Key is what a key source knows of an access key. Either Secret or SigningKey must be set.
+type Key struct {
+	// Secret is the secret access key.
+	Secret Secret
+	// SigningKey is the key derived for the scope asked for, where the secret shall stay with the key source.
+	SigningKey SigningKey
+	// Principal names who holds the access key, and becomes [ID]. Several access keys of one holder may share it, which is
+	// how a client rotates keys and remains the same client. It must not be another holder's access key ID. Empty means
+	// that the access key ID is the name.
+	Principal string
+	// SessionToken is the token that must accompany temporary credentials. Empty means that none may be sent.
+	SessionToken Secret
+	// Expires is when temporary credentials end. The zero Time means never.
+	Expires time.Time
+}
+
+// Keyring is a key source in memory: keys by access key ID. It must not be changed while in use.
+type Keyring map[string]Key
+
+// Key returns the key with the scope's access key ID, or [ErrUnknownKey]. It fits [VerifierConfig].Keys.
+func (k Keyring) Key(_ context.Context, s Scope) (Key, error) {
+	key, ok := k[s.AccessKeyID]
+	if !ok {
+		return Key{}, ErrUnknownKey
+	}
+	return key, nil
+}

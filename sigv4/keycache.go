@@ -1,0 +1,135 @@
+package sigv4
+
+import (
+	"crypto/sha256"
+	"hash/maphash"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// keyCache remembers signing keys by secret, day, region and service, so that a key costs its five HMACs once a day. The
+// secret is part of what is looked up, hence a secret that was replaced never meets its old key.
+//
+// It is a hash table of fixed-size sets which grows until [maxSets] and then forgets. Reading it takes no lock.
+type keyCache struct {
+	seed  maphash.Seed
+	table atomic.Pointer[[]keySet]
+	mu    sync.Mutex // held to change the table
+	scope string     // the scope of the key added last, shared by those that have the same one
+}
+
+// A set of 8 pointers is one cache line of 64 bytes.
+type keySet [8]atomic.Pointer[cachedKey]
+
+// 8192 sets of 8 are 65 536 keys and 512 KiB of pointers. Ten thousand keys in use at once fill a set above 8 with a
+// probability below 1 in 100 000, so that they do not displace each other.
+const (
+	minSets = 8
+	maxSets = 8192
+)
+
+// cachedKey is the key that a secret yields for a scope, or the one that was given in place of a secret.
+type cachedKey struct {
+	hash    uint64
+	mac     mac
+	scope   string // YYYYMMDD/region/service/aws4_request
+	secret  Secret
+	signing SigningKey
+}
+
+func (c *cachedKey) is(hash uint64, key *Key, scope []byte) bool {
+	return c != nil && c.hash == hash && c.scope == string(scope) && c.secret == key.Secret && c.signing == key.SigningKey
+}
+
+func newKeyCache() *keyCache {
+	c := &keyCache{seed: maphash.MakeSeed()}
+	c.table.Store(new(make([]keySet, minSets)))
+	return c
+}
+
+// get returns the key for a scope.
+func (c *keyCache) get(key *Key, scope []byte) *mac {
+	hash := maphash.Bytes(c.seed, scope)
+	if key.Secret != "" {
+		hash ^= maphash.String(c.seed, string(key.Secret))
+	} else {
+		hash ^= maphash.Bytes(c.seed, key.SigningKey[:])
+	}
+	table := *c.table.Load()
+	set := &table[hash%uint64(len(table))]
+	for i := range set {
+		if k := set[i].Load(); k.is(hash, key, scope) {
+			return &k.mac
+		}
+	}
+	return c.add(hash, key, string(scope))
+}
+
+func (c *keyCache) add(hash uint64, key *Key, scope string) *mac {
+	signing := key.SigningKey
+	if key.Secret != "" {
+		part := strings.Split(scope, "/")
+		signing = DeriveKey(key.Secret, part[0], part[1], part[2])
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.scope != scope {
+		c.scope = scope
+	}
+	k := &cachedKey{hash: hash, mac: newMAC(signing), scope: c.scope, secret: key.Secret, signing: key.SigningKey}
+	for table := *c.table.Load(); !insert(table, k); table = *c.table.Load() {
+		if len(table) == maxSets {
+			table[hash%maxSets][hash>>61].Store(k) // the three topmost bits choose the one to forget
+			break
+		}
+		c.grow(table)
+	}
+	return &k.mac
+}
+
+// insert puts the key where there is room, or in the place of a key of an earlier day.
+func insert(table []keySet, k *cachedKey) bool {
+	set := &table[k.hash%uint64(len(table))]
+	for i := range set {
+		old := set[i].Load()
+		if old == nil || old.scope[:len(day)] < k.scope[:len(day)] {
+			set[i].Store(k)
+			return true
+		}
+	}
+	return false
+}
+
+// grow doubles the table. Keys that were in one set come into two, so there is always room for them.
+func (c *keyCache) grow(old []keySet) {
+	table := make([]keySet, 2*len(old))
+	for i := range old {
+		for j := range old[i] {
+			if k := old[i][j].Load(); k != nil {
+				insert(table, k)
+			}
+		}
+	}
+	c.table.Store(&table)
+}
+
+// mac is HMAC-SHA-256 with one key, RFC 2104: the state of SHA-256 after the block that holds the key and the inner or
+// outer pad. Restoring it saves two of the six blocks of a string to sign. The states stand in line, in 64 bytes, since
+// ten thousand keys in turn would each fetch a hash.Hash from memory.
+type mac struct{ inner, outer [sha256.Size]byte }
+
+func newMAC(key SigningKey) (m mac) {
+	var block [sha256.BlockSize]byte
+	copy(block[:], key[:]) // RFC 2104: shorter than a block, so filled up with zeros
+	for i := range block {
+		block[i] ^= 0x36
+	}
+	h := newDigest()
+	h.midstate(&m.inner, block[:])
+	for i := range block {
+		block[i] ^= 0x36 ^ 0x5c
+	}
+	h.midstate(&m.outer, block[:])
+	return m
+}

@@ -1,0 +1,131 @@
+package sigv4
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"math"
+	"net/http"
+	"strings"
+)
+
+const maxInt = math.MaxInt64
+
+// payload is how the signature covers the body.
+type payload struct {
+	line     string // the last line of the canonical request; empty until the body is hashed
+	read     bool   // the body has been read and hashed
+	unsigned bool   // nothing vouches for the body
+	empty    bool   // the body is not signed and must be empty
+}
+
+// payload reads the declared hash. Where none is declared the body counts as it is, except in a presigned request to S3.
+func (v *Verifier) payload(r *http.Request, c *claim) (p payload, e *Error) {
+	declared := c.payload
+	if !c.hasPayload && c.presigned && v.config.Rules == S3 {
+		declared = unsignedPayload
+	}
+	switch {
+	case r.ContentLength > v.config.MaxBody:
+		return p, refuse(ErrBodyTooLarge, "")
+	case declared == "" && !c.hasPayload:
+		return p, nil
+	case declared == unsignedPayload:
+		p = payload{line: declared, unsigned: v.config.AllowUnsignedPayload, empty: !v.config.AllowUnsignedPayload}
+		if p.empty && r.ContentLength > 0 {
+			return p, refuse(ErrUnsignedPayload, "")
+		}
+		return p, nil
+	case strings.HasPrefix(declared, "STREAMING-"):
+		return p, refuse(ErrStreamingPayload, declared)
+	case len(declared) != hashLength || !isHash(declared):
+		return p, refuse(ErrMalformedPayloadHash, declared)
+	}
+	return payload{line: declared}, nil
+}
+
+// hashBody fills in the line where no hash is declared.
+func (v *Verifier) hashBody(r *http.Request, p *payload) (e *Error) {
+	if p.line == "" {
+		p.line, e = v.readBody(r)
+		p.read = true
+	}
+	return e
+}
+
+// checkBody holds the body against the declared hash.
+func (v *Verifier) checkBody(r *http.Request, p *payload) *Error {
+	if p.read || p.unsigned {
+		return nil
+	}
+	hash, e := v.readBody(r)
+	switch {
+	case e != nil:
+		return e
+	case p.empty && hash != emptyHash:
+		r.Body = http.NoBody
+		return refuse(ErrUnsignedPayload, "")
+	case !p.empty && hash != p.line:
+		r.Body = http.NoBody
+		return refuse(ErrPayloadMismatch, "")
+	}
+	return nil
+}
+
+// readBody reads and hashes the body and puts what it has read in its place.
+func (v *Verifier) readBody(r *http.Request) (hash string, e *Error) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return emptyHash, nil
+	}
+	text, err := readAll(r.Body, r.ContentLength, v.config.MaxBody)
+	_ = r.Body.Close() // it has been read to its end or will not be
+	r.Body = http.NoBody
+	switch {
+	case errors.Is(err, ErrBodyTooLarge):
+		return "", refuse(err, "")
+	case err != nil:
+		return "", refuse(errors.Join(ErrBody, err), "")
+	case len(text) == 0:
+		return emptyHash, nil
+	}
+	r.Body = newBody(text)
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// body is a verified body.
+type body struct{ bytes.Reader }
+
+func newBody(text []byte) *body {
+	b := new(body)
+	b.Reset(text)
+	return b
+}
+
+// Close does nothing.
+func (*body) Close() error { return nil }
+
+// The memory taken at once for a body, whatever length it claims: a claim costs the sender nothing.
+const firstRead = 64 << 10
+
+// readAll reads to the end, or returns ErrBodyTooLarge after limit bytes. length is a hint, as an adapter may not know it.
+func readAll(r io.Reader, length, limit int64) ([]byte, error) {
+	text := make([]byte, 0, min(max(length, 0)+1, firstRead)) // one more than the length, to see the end
+	for {
+		if len(text) == cap(text) {
+			text = append(text, 0)[:len(text)]
+		}
+		n, err := r.Read(text[len(text):cap(text)])
+		text = text[:len(text)+n]
+		switch {
+		case int64(len(text)) > limit:
+			return nil, ErrBodyTooLarge
+		case err == io.EOF:
+			return text, nil
+		case err != nil:
+			return nil, err
+		}
+	}
+}

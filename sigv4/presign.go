@@ -1,0 +1,94 @@
+package sigv4
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// Presign returns the request's URL with a signature in its query, good for the given whole seconds, at most 7 days, in
+// which whoever has the URL can send the request. It leaves the request as it is. The recipient must send the method, the
+// headers that [SignerConfig].SignHeader names and, except to S3, the body that the request has. API Gateway accepts a
+// presigned URL for 5 minutes, whatever its expiry. The error is an *[Error].
+func (s *Signer) Presign(r *http.Request, expires time.Duration) (string, error) {
+	return s.PresignAt(r, expires, time.Now())
+}
+
+// PresignAt is [Signer.Presign] at another instant than now.
+func (s *Signer) PresignAt(r *http.Request, expires time.Duration, now time.Time) (string, error) {
+	url, e := s.presignAt(r, expires, now)
+	if e != nil {
+		return "", e
+	}
+	return url, nil
+}
+
+func (s *Signer) presignAt(r *http.Request, expires time.Duration, now time.Time) (string, *Error) {
+	if expires < time.Second || expires > maxExpires || expires%time.Second != 0 {
+		return "", refuse(ErrExpires, expires.String())
+	}
+	d := drafts.Get().(*draft)
+	defer d.release()
+	key, e := s.begin(r, d)
+	if e != nil {
+		return "", e
+	}
+	payload, e := s.presignedPayload(r, d)
+	if e != nil {
+		return "", e
+	}
+	date, signed := now.UTC().Format(basicFormat), s.signedHeaders(r, d, true)
+	d.query.set("X-Amz-Algorithm", algorithm)
+	d.query.set("X-Amz-Credential", key.AccessKeyID, "/", date[:len(day)], s.scope)
+	d.query.set("X-Amz-Date", date)
+	d.query.set("X-Amz-Expires", strconv.Itoa(int(expires/time.Second)))
+	d.query.set("X-Amz-SignedHeaders", signed)
+	if key.SessionToken != "" && !s.config.UnsignedToken {
+		d.query.set("X-Amz-Security-Token", string(key.SessionToken))
+	}
+	if e := s.finish(r, d, &key, date, signed, payload); e != nil {
+		return "", e
+	}
+	d.query.set("X-Amz-Signature", string(d.signature[:]))
+	if key.SessionToken != "" && s.config.UnsignedToken {
+		d.query.set("X-Amz-Security-Token", string(key.SessionToken))
+	}
+	return d.url(r), nil
+}
+
+// presignedPayload is [Signer.payload], but S3 does not look at the body of a presigned request.
+func (s *Signer) presignedPayload(r *http.Request, d *draft) (string, *Error) {
+	if s.config.Rules == S3 && !declares(r) {
+		return unsignedPayload, nil
+	}
+	payload, e := s.payload(r, d)
+	if payload == unsignedPayload && !declares(r) { // only S3 takes it for granted
+		d.query.set("X-Amz-Content-Sha256", payload)
+	}
+	return payload, e
+}
+
+// url returns the request's URL with the parameters of the draft, in their canonical form, for its query.
+func (d *draft) url(r *http.Request) string {
+	scheme, authority := r.URL.Scheme, r.URL.Host
+	if scheme == "" {
+		scheme = "https"
+	}
+	if authority == "" {
+		authority = r.Host
+	}
+	d.out = append(append(append(d.out[:0], scheme...), "://"...), authority...)
+	if path := r.URL.EscapedPath(); path == "" {
+		d.out = append(d.out, '/')
+	} else {
+		d.out = append(d.out, path...)
+	}
+	d.out = append(d.out, '?')
+	for i, p := range d.query.params {
+		if i > 0 {
+			d.out = append(d.out, '&')
+		}
+		d.out = append(d.out, d.query.text[p.start:p.end]...)
+	}
+	return string(d.out)
+}

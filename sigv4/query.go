@@ -1,0 +1,177 @@
+package sigv4
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// The query parameters of a presigned URL, and the index of each in [query.auth].
+const (
+	queryAlgorithm = iota
+	queryCredential
+	querySignature
+	querySignedHeaders
+	queryDate
+	queryExpires
+	queryToken
+	queryPayload
+	authParams
+)
+
+var authParamNames = [authParams]string{
+	"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-SignedHeaders", "X-Amz-Date", "X-Amz-Expires",
+	"X-Amz-Security-Token", "X-Amz-Content-Sha256",
+}
+
+// maxAmzParams bounds the parameters named X-Amz-…: each is compared with those before it.
+const maxAmzParams = 64
+
+// query holds the parameters of a request in canonical form.
+type query struct {
+	text   []byte // name=value of each parameter, one after the other in the order of the wire
+	params []param
+	amz    []int            // the params named X-Amz-…, as indices
+	auth   [authParams]int  // for each parameter of a presigned URL one more than its index, or 0
+	values [authParams]span // where its value stands on the wire
+}
+
+// param is text[start:end], its equals sign at eq.
+type param struct{ start, eq, end int }
+
+func (q *query) name(p param) []byte { return q.text[p.start:p.eq] }
+func (q *query) val(p param) []byte  { return q.text[p.eq+1 : p.end] }
+
+// parse reads a query as it was sent. Parameters are separated by "&" only, and an empty one counts: no byte of the query
+// may stand outside the signature. It returns the parameter that it refuses.
+func (q *query) parse(raw string) (refused string, ok bool) {
+	q.text, q.params, q.amz = q.text[:0], q.params[:0], q.amz[:0]
+	q.auth = [authParams]int{}
+	if raw == "" {
+		return "", true
+	}
+	for at := 0; at <= len(raw); {
+		pair := raw[at:]
+		if i := strings.IndexByte(pair, '&'); i >= 0 {
+			pair = pair[:i]
+		}
+		if !q.add(pair, at) {
+			return pair, false
+		}
+		at += len(pair) + 1
+	}
+	return "", true
+}
+
+// add appends the parameter that stands at the given place of the wire.
+func (q *query) add(pair string, at int) (ok bool) {
+	name, val, _ := strings.Cut(pair, "=")
+	p := param{start: len(q.text)}
+	if q.text, ok = appendComponent(q.text, name); !ok {
+		return false
+	}
+	p.eq = len(q.text)
+	q.text = append(q.text, '=')
+	if q.text, ok = appendComponent(q.text, val); !ok {
+		return false
+	}
+	p.end = len(q.text)
+	q.params = append(q.params, p)
+	if !isAmz(q.name(p)) {
+		return true
+	}
+	return q.addAmz(p, span{at + len(pair) - len(val), at + len(pair)})
+}
+
+// addAmz refuses a parameter named X-Amz-… that was there before in any case of letters, since readers differ in which one
+// they take, and a parameter of a presigned URL in another case of letters. (CVE-2022-2385 was such a confusion.)
+func (q *query) addAmz(p param, v span) bool {
+	name := q.name(p)
+	for _, i := range q.amz {
+		if bytes.EqualFold(name, q.name(q.params[i])) {
+			return false
+		}
+	}
+	for i := range authParamNames {
+		switch known := authParamNames[i]; {
+		case string(name) == known:
+			q.auth[i], q.values[i] = len(q.params), v
+		case len(name) == len(known) && strings.EqualFold(string(name), known) && i != queryPayload:
+			return false
+		}
+	}
+	q.amz = append(q.amz, len(q.params)-1)
+	return len(q.amz) <= maxAmzParams
+}
+
+// isAmz reports whether a name begins with "x-amz-" in any case of letters.
+func isAmz(name []byte) bool {
+	return len(name) >= 6 && name[0]|0x20 == 'x' && name[1] == '-' && name[2]|0x20 == 'a' && name[3]|0x20 == 'm' &&
+		name[4]|0x20 == 'z' && name[5] == '-'
+}
+
+// authenticates reports whether any parameter of a presigned URL is there.
+func (q *query) authenticates() bool {
+	for i := range queryPayload {
+		if q.auth[i] != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// set adds a parameter. Its value is the parts one after the other, not escaped.
+func (q *query) set(name string, parts ...string) {
+	p := param{start: len(q.text), eq: len(q.text) + len(name)}
+	q.text = append(append(q.text, name...), '=')
+	for _, part := range parts {
+		q.text = appendLiteral(q.text, part)
+	}
+	p.end = len(q.text)
+	q.params = append(q.params, p)
+}
+
+// get returns the value of a presigned URL's parameter from the wire.
+func (q *query) get(raw string, i int) string {
+	if q.auth[i] == 0 {
+		return ""
+	}
+	return decode(raw[q.values[i].start:q.values[i].end])
+}
+
+// drop takes a presigned URL's parameter out of the canonical form.
+func (q *query) drop(i int) {
+	if q.auth[i] != 0 {
+		p := &q.params[q.auth[i]-1]
+		*p = param{-1, -1, -1}
+	}
+}
+
+// appendCanonical sorts the parameters by name and then by value, both as encoded, and appends them.
+func (q *query) appendCanonical(dst []byte) []byte {
+	if !slices.IsSortedFunc(q.params, q.compare) {
+		slices.SortFunc(q.params, q.compare)
+	}
+	more := false
+	for _, p := range q.params {
+		if p.start < 0 { // dropped
+			continue
+		}
+		if more {
+			dst = append(dst, '&')
+		}
+		dst, more = append(dst, q.text[p.start:p.end]...), true
+	}
+	return dst
+}
+
+func (q *query) compare(a, b param) int {
+	if a.start < 0 || b.start < 0 {
+		return cmp.Compare(a.start, b.start)
+	}
+	if c := bytes.Compare(q.name(a), q.name(b)); c != 0 {
+		return c
+	}
+	return bytes.Compare(q.val(a), q.val(b))
+}

@@ -1,0 +1,301 @@
+package sigv4
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// SignerConfig configures a [Signer].
+type SignerConfig struct {
+	// Credentials returns what to sign with. It is called once per request, by many goroutines at once, so that it may
+	// rotate them. Required.
+	Credentials func(context.Context) (Credentials, error)
+	// Region is the region signed for, such as "eu-west-1". Required.
+	Region string
+	// Service is the service signed for. Empty means "execute-api" under [ExecuteAPI], "s3" under [S3]; [Generic] has no
+	// default.
+	Service string
+	// Rules is how the service reads requests. Zero means [ExecuteAPI].
+	Rules Rules
+
+	// SignHeader reports whether to sign a header, given its lower-case name. Host and all that begin with x-amz- are
+	// signed always and not asked for. Nil means all but those that proxies and clients add, change or take away, such as
+	// Connection, User-Agent, Accept-Encoding, Cache-Control and X-Forwarded-For.
+	SignHeader func(name string) bool
+	// UnsignedPayload signs UNSIGNED-PAYLOAD in place of the body's hash.
+	UnsignedPayload bool
+	// UnsignedToken adds the session token after signing, as AWS IoT wants it.
+	UnsignedToken bool
+	// Trace is called with what each signature was made of, to be held against what a server reports. The canonical request
+	// may hold a session token. Nil means that nobody asks.
+	Trace func(*http.Request, Trace)
+}
+
+// Signer signs requests. The zero Signer refuses with [ErrNotConfigured]. A Signer may be used by many goroutines at once.
+type Signer struct {
+	config SignerConfig
+	scope  string // "/region/service/aws4_request"
+	keys   *keyCache
+}
+
+// NewSigner returns a Signer, or every mistake of the configuration.
+func NewSigner(c SignerConfig) (*Signer, error) {
+	if c.Service == "" {
+		c.Service = c.Rules.service()
+	}
+	var errs []error
+	if c.Credentials == nil {
+		errs = append(errs, errors.New("Credentials is nil"))
+	}
+	if notElement(c.Region) {
+		errs = append(errs, errors.New("Region is empty or names no region"))
+	}
+	if notElement(c.Service) {
+		errs = append(errs, errors.New("Service is empty or names no service"))
+	}
+	if c.Rules > S3 {
+		errs = append(errs, errors.New("Rules is unknown"))
+	}
+	if len(errs) > 0 {
+		return nil, fmt.Errorf("sigv4: %w", errors.Join(errs...))
+	}
+	return &Signer{config: c, scope: "/" + c.Region + "/" + c.Service + "/" + terminator, keys: newKeyCache()}, nil
+}
+
+// Sign adds the headers of a signature to a request that is to be sent: X-Amz-Date, Authorization, with temporary
+// credentials X-Amz-Security-Token, and X-Amz-Content-Sha256 if the request has a body or goes to S3.
+//
+// An X-Amz-Content-Sha256 that is there already is taken for the body's hash. Otherwise the body is read from r.GetBody,
+// or from r.Body if that is an [io.Seeker], which is then set back. A "+" in the query becomes "%20", the same to whoever
+// decodes forms, since verifiers differ in what they take "+" for. The error is an *[Error].
+func (s *Signer) Sign(r *http.Request) error { return s.SignAt(r, time.Now()) }
+
+// SignAt is [Signer.Sign] at another instant than now.
+func (s *Signer) SignAt(r *http.Request, now time.Time) error {
+	if e := s.signAt(r, now); e != nil {
+		return e
+	}
+	return nil
+}
+
+func (s *Signer) signAt(r *http.Request, now time.Time) *Error {
+	d := drafts.Get().(*draft)
+	defer d.release()
+	key, e := s.begin(r, d)
+	if e != nil {
+		return e
+	}
+	payload, e := s.payload(r, d)
+	if e != nil {
+		return e
+	}
+	if r.Header == nil {
+		r.Header = make(http.Header)
+	}
+	replacePlus(r)
+	values := &[3]string{now.UTC().Format(basicFormat), string(key.SessionToken)}
+	date := values[0]
+	r.Header["X-Amz-Date"] = values[0:1:1]
+	r.Header.Del("X-Amz-Security-Token")
+	if key.SessionToken != "" && !s.config.UnsignedToken {
+		r.Header["X-Amz-Security-Token"] = values[1:2:2]
+	}
+	if !declares(r) && (s.config.Rules == S3 || payload != emptyHash) {
+		r.Header["X-Amz-Content-Sha256"] = []string{payload}
+	}
+	signed := s.signedHeaders(r, d, false)
+	if e := s.finish(r, d, &key, date, signed, payload); e != nil {
+		return e
+	}
+	d.out = append(append(append(d.out[:0], algorithm+" Credential="...), key.AccessKeyID...), '/')
+	d.out = append(append(append(d.out, date[:len(day)]...), s.scope...), ", SignedHeaders="...)
+	d.out = append(append(append(d.out, signed...), ", Signature="...), d.signature[:]...)
+	values[2] = string(d.out)
+	r.Header["Authorization"] = values[2:3:3]
+	if key.SessionToken != "" && s.config.UnsignedToken {
+		r.Header["X-Amz-Security-Token"] = values[1:2:2]
+	}
+	return nil
+}
+
+// begin reads the credentials and the query.
+func (s *Signer) begin(r *http.Request, d *draft) (c Credentials, e *Error) {
+	if s == nil || s.keys == nil {
+		return c, refuse(ErrNotConfigured, "")
+	}
+	c, err := s.config.Credentials(r.Context())
+	switch {
+	case err != nil:
+		return c, refuse(fmt.Errorf("%w: %w", ErrUnavailable, err), "")
+	case notElement(c.AccessKeyID) || c.Secret == "":
+		return c, refuse(ErrMalformedCredential, c.AccessKeyID)
+	case r.URL == nil || r.URL.Opaque != "" || !isToken(r.Method):
+		return c, refuse(ErrMalformedTarget, r.Method)
+	}
+	if refused, ok := d.query.parse(strings.ReplaceAll(r.URL.RawQuery, "+", "%20")); !ok {
+		return c, refuse(ErrAmbiguousQuery, refused)
+	}
+	if d.query.authenticates() {
+		return c, refuse(ErrTwoMechanisms, "")
+	}
+	return c, nil
+}
+
+// replacePlus makes the query what was signed.
+func replacePlus(r *http.Request) {
+	if strings.IndexByte(r.URL.RawQuery, '+') < 0 {
+		return
+	}
+	r.URL.RawQuery = strings.ReplaceAll(r.URL.RawQuery, "+", "%20")
+	if r.RequestURI != "" { // a request made for a test of a server
+		r.RequestURI = r.URL.RequestURI()
+	}
+}
+
+// finish writes the draft and signs it.
+func (s *Signer) finish(r *http.Request, d *draft, c *Credentials, date, signed, payload string) *Error {
+	path := r.URL.EscapedPath()
+	switch {
+	case path == "":
+		path = "/"
+	case s.config.Rules != S3 && !isClean(path):
+		path = normalize(path)
+	}
+	d.begin(r.Method, path, s.config.Rules)
+	if e := d.headers(r, host(r), signed); e != nil {
+		return e
+	}
+	d.end(payload, date, s.scope)
+	d.sign(s.keys, &Key{Secret: c.Secret})
+	if s.config.Trace != nil {
+		s.config.Trace(r, *d.trace())
+	}
+	return nil
+}
+
+// host is what net/http will send.
+func host(r *http.Request) string {
+	if r.Host != "" {
+		return r.Host
+	}
+	return r.URL.Host
+}
+
+// payload returns the last line of the canonical request.
+func (s *Signer) payload(r *http.Request, d *draft) (string, *Error) {
+	switch declared, ok, e := single(r.Header, "X-Amz-Content-Sha256"); {
+	case e != nil:
+		return "", e
+	case ok:
+		return declared, nil
+	case s.config.UnsignedPayload:
+		return unsignedPayload, nil
+	case r.Body == nil || r.Body == http.NoBody:
+		return emptyHash, nil
+	}
+	hash, err := d.hashOf(r)
+	if err != nil {
+		return "", refuse(fmt.Errorf("%w: %w", ErrBody, err), "")
+	}
+	return hash, nil
+}
+
+func declares(r *http.Request) bool { return len(r.Header["X-Amz-Content-Sha256"]) > 0 }
+
+// errOnce is why a body cannot be hashed.
+var errOnce = errors.New("it can be read only once: set GetBody, X-Amz-Content-Sha256 or UnsignedPayload")
+
+// hashOf reads a body that is to be sent without taking it away.
+func (d *draft) hashOf(r *http.Request) (hash string, err error) {
+	body := io.Reader(r.Body)
+	if r.GetBody != nil {
+		again, err := r.GetBody()
+		if err != nil {
+			return "", err
+		}
+		defer again.Close()
+		body = again
+	} else {
+		seeker, ok := r.Body.(io.Seeker)
+		if !ok {
+			return "", errOnce
+		}
+		start, err := seeker.Seek(0, io.SeekCurrent)
+		if err != nil {
+			return "", err
+		}
+		defer func() { _, back := seeker.Seek(start, io.SeekStart); err = errors.Join(err, back) }()
+	}
+	d.digest.Reset()
+	if _, err := io.Copy(d.digest, body); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(d.digest.Sum(d.digest.sum[:0])), nil
+}
+
+// unsignedHeaders are those that the signers of AWS's SDKs for Go, Python and JavaScript leave out.
+var unsignedHeaders = []string{
+	"accept-encoding", "authorization", "cache-control", "connection", "content-length", "expect", "forwarded", "from", "keep-alive",
+	"max-forwards", "pragma", "referer", "te", "trailer", "transfer-encoding", "upgrade", "user-agent", "via", "x-amzn-trace-id",
+}
+
+func signHeader(name string) bool {
+	_, skip := slices.BinarySearch(unsignedHeaders, name)
+	return !skip && !strings.HasPrefix(name, "proxy-") && !strings.HasPrefix(name, "sec-") && !strings.HasPrefix(name, "x-forwarded-")
+}
+
+// signedHeaders returns the list of the headers to sign.
+func (s *Signer) signedHeaders(r *http.Request, d *draft, presign bool) string {
+	d.out = append(d.out[:0], "host"...)
+	d.names = append(d.names[:0], span{0, len("host")})
+	for name := range r.Header {
+		start := len(d.out)
+		for i := range len(name) {
+			d.out = append(d.out, lower(name[i]))
+		}
+		if s.signs(d.out[start:], presign) {
+			d.names = append(d.names, span{start, len(d.out)})
+		}
+	}
+	slices.SortFunc(d.names, func(a, b span) int { return bytes.Compare(d.out[a.start:a.end], d.out[b.start:b.end]) })
+	start := len(d.out)
+	for i, n := range d.names {
+		if i > 0 {
+			d.out = append(d.out, ';')
+		}
+		d.out = append(d.out, d.out[n.start:n.end]...)
+	}
+	return string(d.out[start:])
+}
+
+// signs reports whether to sign a header beside host. A presigned URL carries the date and the token in its query.
+func (s *Signer) signs(name []byte, presign bool) bool {
+	switch string(name) {
+	case "host", "authorization":
+		return false
+	case "x-amz-date", "x-amz-security-token":
+		return !presign
+	}
+	if isAmz(name) {
+		return true
+	}
+	if s.config.SignHeader != nil {
+		return s.config.SignHeader(string(name))
+	}
+	return signHeader(string(name))
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		c += 'a' - 'A'
+	}
+	return c
+}

@@ -1,0 +1,31 @@
+package sigv4_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tallygate/tallygate/sigv4"
+)
+
+// as returns a source of permanent credentials.
+func as(id string, secret sigv4.Secret) func(context.Context) (sigv4.Credentials, error) {
+	return func(context.Context) (sigv4.Credentials, error) {
+		return sigv4.Credentials{AccessKeyID: id, Secret: secret}, nil
+	}
+}
+
+func newSigner(tb testing.TB, c sigv4.SignerConfig) *sigv4.Signer {
+	tb.Helper()
+	s, err := sigv4.NewSigner(c)
+	require.NoError(tb, err)
+	return s
+}
+
+func newVerifier(tb testing.TB, c sigv4.VerifierConfig) *sigv4.Verifier {
+	tb.Helper()
+	v, err := sigv4.NewVerifier(c)
+	require.NoError(tb, err)
+	return v
+}

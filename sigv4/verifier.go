@@ -1,0 +1,466 @@
+package sigv4
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// VerifierConfig configures a [Verifier].
+type VerifierConfig struct {
+	// Keys is the key source: it returns the key with the scope's access key ID, or an error that wraps [ErrUnknownKey].
+	// Any other error is a failure of the source and answered with 503. It is called once per request, whether or not the
+	// signature will match, by many goroutines at once. Required. [Keyring] is one in memory.
+	Keys func(context.Context, Scope) (Key, error)
+	// Regions are the regions accepted, such as "eu-west-1". Required.
+	Regions []string
+	// Services are the services accepted. Empty means "execute-api" under [ExecuteAPI], "s3" under [S3]; [Generic] has no
+	// default.
+	Services []string
+	// Rules is how requests are read. Zero means [ExecuteAPI].
+	Rules Rules
+
+	// MaxAge is how long a signature is good for. Zero means 5 minutes.
+	MaxAge time.Duration
+	// MaxAhead is how far in the future a signature may be dated. Zero means 5 minutes.
+	MaxAhead time.Duration
+	// MaxExpires is the longest X-Amz-Expires accepted on a presigned URL, which is then good for that long. Zero means
+	// 7 days, the most that AWS allows, except under [ExecuteAPI]: API Gateway holds a presigned URL to MaxAge and only
+	// wants X-Amz-Expires to be well formed.
+	MaxExpires time.Duration
+
+	// SignedHeaders are headers that must be signed where a request has them, such as "Content-Type". Those that must be
+	// signed always are Host and all that begin with X-Amz-; nothing here adds to or takes from them.
+	SignedHeaders []string
+	// AllowUnsignedHeaders are headers beginning with X-Amz- that need not be signed, since a proxy adds them, such as
+	// CloudFront's X-Amz-Cf-Id.
+	AllowUnsignedHeaders []string
+	// AllowUnsignedPayload accepts UNSIGNED-PAYLOAD in place of the payload hash, so that nothing vouches for the body.
+	// Without it, such a request is accepted only if it has no body.
+	AllowUnsignedPayload bool
+	// UnsignedToken expects the session token outside the signature, added after signing as AWS IoT wants it. The token
+	// is compared all the same.
+	UnsignedToken bool
+	// AllowUncleanPath accepts paths with empty segments or dot segments, which are normalised for the signature but not
+	// for the handler. [S3] accepts them always, as parts of object keys.
+	AllowUncleanPath bool
+	// MaxBody is the most bytes of a body accepted. Zero means 10 MiB, API Gateway's limit; negative means none.
+	MaxBody int64
+
+	// ExternalHost is the host that clients sign, where a proxy replaces the Host header. Empty means the Host header.
+	// X-Forwarded-Host is never read, as anyone can send it.
+	ExternalHost string
+	// PathPrefix is what a proxy has cut off the path that clients sign, such as "/Prod".
+	PathPrefix string
+
+	// OneAnswer answers an unknown access key as a signature that does not match, so that nobody can try out access keys.
+	// API Gateway's answers tell the two apart.
+	OneAnswer bool
+	// Explain adds the canonical request and the string to sign to the answer to a signature that does not match, as API
+	// Gateway does. They hold nothing but what the client has sent.
+	Explain bool
+	// ErrorHandler answers refusals, the headers of [Error.SetHeader] already set. Nil means [Error.ServeHTTP]. The error
+	// is an *[Error].
+	ErrorHandler func(http.ResponseWriter, *http.Request, error)
+}
+
+// The window of API Gateway either way, its limit on bodies, and AWS's longest life of a presigned URL.
+const (
+	defaultWindow  = 5 * time.Minute
+	defaultMaxBody = 10 << 20
+	maxExpires     = 7 * 24 * time.Hour // 604 800 s
+)
+
+// Verifier verifies signed requests. The zero Verifier refuses all with [ErrNotConfigured]. A Verifier may be used by many
+// goroutines at once; none of them waits for another, except where a signing key is seen for the first time on its day.
+type Verifier struct {
+	config   VerifierConfig
+	required []string // config.SignedHeaders in lower case
+	exempt   []string // config.AllowUnsignedHeaders in lower case, and what the rules exempt
+	keys     *keyCache
+	dummy    Key // verifies what an unknown access key has signed
+}
+
+// NewVerifier returns a Verifier, or every mistake of the configuration. It copies the configuration.
+func NewVerifier(c VerifierConfig) (*Verifier, error) {
+	if err := c.check(); err != nil {
+		return nil, fmt.Errorf("sigv4: %w", err)
+	}
+	v := &Verifier{config: c.withDefaults(), keys: newKeyCache(), dummy: Key{Secret: Secret(rand.Text())}}
+	v.required = lowerAll(c.SignedHeaders)
+	v.exempt = lowerAll(c.AllowUnsignedHeaders)
+	if c.Rules == S3 { // its value stands in the canonical request anyway, and clients rely on it
+		v.exempt = append(v.exempt, "x-amz-content-sha256")
+	}
+	if c.UnsignedToken {
+		v.exempt = append(v.exempt, "x-amz-security-token")
+	}
+	return v, nil
+}
+
+func (c *VerifierConfig) check() error {
+	var errs []error
+	wrong := func(is bool, text string) {
+		if is {
+			errs = append(errs, errors.New(text))
+		}
+	}
+	wrong(c.Keys == nil, "Keys is nil")
+	wrong(len(c.Regions) == 0 || slices.ContainsFunc(c.Regions, notElement), "Regions is empty or names no region")
+	wrong(slices.ContainsFunc(c.Services, notElement), "Services names no service")
+	wrong(len(c.Services) == 0 && c.Rules.service() == "", "Services is empty")
+	wrong(c.Rules > S3, "Rules is unknown")
+	wrong(c.MaxAge < 0 || c.MaxAhead < 0, "MaxAge or MaxAhead is negative")
+	wrong(c.MaxExpires < 0 || c.MaxExpires > maxExpires, "MaxExpires is not within 7 days")
+	wrong(c.PathPrefix != "" && (c.PathPrefix[0] != '/' || strings.HasSuffix(c.PathPrefix, "/")),
+		"PathPrefix does not begin with a slash, or ends in one")
+	return errors.Join(errs...)
+}
+
+// notElement reports whether s cannot stand in a credential scope.
+func notElement(s string) bool { return s == "" || strings.ContainsAny(s, "/ ,=\n") }
+
+func (c VerifierConfig) withDefaults() VerifierConfig {
+	c.Regions = slices.Clone(c.Regions)
+	c.Services = slices.Clone(c.Services)
+	if len(c.Services) == 0 {
+		c.Services = []string{c.Rules.service()}
+	}
+	c.MaxAge = orDefault(c.MaxAge, defaultWindow)
+	c.MaxAhead = orDefault(c.MaxAhead, defaultWindow)
+	if c.Rules != ExecuteAPI {
+		c.MaxExpires = orDefault(c.MaxExpires, maxExpires)
+	}
+	if c.MaxBody = orDefault(c.MaxBody, defaultMaxBody); c.MaxBody < 0 {
+		c.MaxBody = maxInt
+	}
+	c.SignedHeaders, c.AllowUnsignedHeaders = nil, nil // kept in lower case
+	return c
+}
+
+func orDefault[T ~int64](value, otherwise T) T {
+	if value == 0 {
+		return otherwise
+	}
+	return value
+}
+
+func lowerAll(names []string) []string {
+	lower := make([]string, len(names))
+	for i, name := range names {
+		lower[i] = strings.ToLower(name)
+	}
+	return lower
+}
+
+// Identity is a verified signature: who has signed, when, and for what. Its strings share memory with the request's.
+type Identity struct {
+	AccessKeyID string
+	// Principal is the name of who holds the access key, from [Key].
+	Principal string
+	Region    string
+	Service   string
+	// Time is when the request was signed, to the second.
+	Time time.Time
+	// Presigned reports that the signature stood in the query.
+	Presigned bool
+	// UnsignedPayload reports that nothing vouches for the body.
+	UnsignedPayload bool
+}
+
+// Present reports whether the request carries an AWS signature of any kind, good or bad, in its header or its query.
+func (v *Verifier) Present(r *http.Request) bool {
+	for _, h := range r.Header["Authorization"] {
+		if len(h) >= 4 && strings.EqualFold(h[:4], "AWS4") {
+			return true
+		}
+	}
+	_, rawQuery, ok := target(r)
+	if !ok || !mentions(rawQuery) && strings.IndexByte(rawQuery, '%') < 0 {
+		return false
+	}
+	var q query
+	if _, ok = q.parse(rawQuery); !ok {
+		return mentions(rawQuery)
+	}
+	return q.authenticates()
+}
+
+// Verify decides whether the request was signed by the access key that it names. It replaces r.Body by the verified bytes
+// where it has read them, and reads them only after the signature has been verified if the request declares their hash.
+// The error is an *[Error].
+func (v *Verifier) Verify(r *http.Request) (Identity, error) { return v.VerifyAt(r, time.Now()) }
+
+// VerifyAt is [Verifier.Verify] at another instant than now.
+func (v *Verifier) VerifyAt(r *http.Request, now time.Time) (Identity, error) {
+	if v == nil || v.keys == nil {
+		return Identity{}, refuse(ErrNotConfigured, "")
+	}
+	d := drafts.Get().(*draft)
+	defer d.release()
+	id, e := v.verify(r, d, now)
+	if e != nil {
+		return Identity{}, e
+	}
+	return id, nil
+}
+
+// verify checks in AWS's order: the mechanism, the syntax, the date, the host, the algorithm, the scope, then what AWS
+// has no text for, and last the key, the signature and the session token.
+func (v *Verifier) verify(r *http.Request, d *draft, now time.Time) (id Identity, e *Error) {
+	var c claim
+	if e = c.read(r, &d.query); e != nil {
+		return id, e
+	}
+	if e = v.checkWindow(&c, now); e != nil {
+		return id, e
+	}
+	if e = v.checkScope(&c); e != nil {
+		return id, e
+	}
+	if e = v.draft(r, d, &c); e != nil {
+		return id, e
+	}
+	p, e := v.payload(r, &c)
+	if e != nil {
+		return id, e
+	}
+	key, e := v.checkSignature(r, d, &c, &p)
+	if e != nil {
+		return id, e
+	}
+	if e = v.checkKey(&c, &key, now); e != nil {
+		return id, e
+	}
+	if e = v.checkBody(r, &p); e != nil {
+		return id, e
+	}
+	id = Identity{
+		AccessKeyID: c.keyID, Principal: key.Principal, Region: c.region, Service: c.service, Time: c.time,
+		Presigned: c.presigned, UnsignedPayload: p.unsigned,
+	}
+	if id.Principal == "" {
+		id.Principal = c.keyID
+	}
+	return id, nil
+}
+
+// checkWindow compares whole seconds, as AWS's texts do.
+func (v *Verifier) checkWindow(c *claim, now time.Time) *Error {
+	maxAge := v.config.MaxAge
+	if c.presigned {
+		expires, ok := parseExpires(c.expires)
+		if !ok || v.config.MaxExpires > 0 && expires > v.config.MaxExpires {
+			return refuse(ErrExpires, c.expires)
+		}
+		if v.config.MaxExpires > 0 {
+			maxAge = expires
+		}
+	}
+	age := time.Duration(now.Unix()-c.time.Unix()) * time.Second
+	switch {
+	case age > maxAge:
+		return &Error{Err: ErrExpired, Detail: c.date, message: expiredText(c.date, now, maxAge)}
+	case -age > v.config.MaxAhead:
+		return &Error{Err: ErrNotYetValid, Detail: c.date, message: earlyText(c.date, now, v.config.MaxAhead)}
+	}
+	return nil
+}
+
+// parseExpires reads a number of seconds, at least 1 and at most 7 days.
+func parseExpires(s string) (time.Duration, bool) {
+	if s == "" || len(s) > len("604800") || s[0] == '0' {
+		return 0, false
+	}
+	n := 0
+	for _, c := range []byte(s) {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + int(c-'0')
+	}
+	d := time.Duration(n) * time.Second
+	return d, d <= maxExpires
+}
+
+// checkScope checks that the host is signed, the algorithm and the credential, in AWS's order.
+func (v *Verifier) checkScope(c *claim) *Error {
+	c.list = listHeaders(c.signedHeaders)
+	if !c.list.host {
+		return refuse(ErrUnsignedHeader, "host")
+	}
+	if c.algorithm != algorithm {
+		return refuse(ErrAlgorithm, c.algorithm)
+	}
+	if e := c.splitCredential(); e != nil {
+		return e
+	}
+	if slices.Contains(v.config.Regions, c.region) && slices.Contains(v.config.Services, c.service) &&
+		c.end == terminator && c.day == c.date[:len(day)] {
+		return nil
+	}
+	return v.wrongScope(c)
+}
+
+// wrongScope names all that is wrong with a scope, as AWS does.
+func (v *Verifier) wrongScope(c *claim) *Error {
+	var causes []error
+	var texts []string
+	wrong := func(is bool, cause error, text string) {
+		if is {
+			causes, texts = append(causes, cause), append(texts, text)
+		}
+	}
+	wrong(!slices.Contains(v.config.Regions, c.region), ErrScopeRegion,
+		"Credential should be scoped to a valid region, not '"+c.region+"'.")
+	wrong(!slices.Contains(v.config.Services, c.service), ErrScopeService,
+		"Credential should be scoped to correct service: '"+v.config.Services[0]+"'.")
+	wrong(c.end != terminator, ErrScopeTerminator,
+		"Credential should be scoped with a valid terminator: 'aws4_request', not '"+c.end+"'.")
+	wrong(c.day != c.date[:len(day)], ErrScopeDate,
+		"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '"+c.day+"' != '"+
+			c.date[:len(day)]+"', from '"+c.date+"'.")
+	e := &Error{Err: causes[0], Detail: c.credential, message: strings.Join(texts, " ")}
+	if len(causes) > 1 {
+		e.Err = errors.Join(causes...)
+	}
+	return e
+}
+
+// draft writes the canonical request up to the payload hash, and refuses what could be read in two ways.
+func (v *Verifier) draft(r *http.Request, d *draft, c *claim) *Error {
+	path := v.config.PathPrefix + c.path
+	switch {
+	case !c.list.plain:
+		return refuse(ErrSignedHeaders, c.signedHeaders)
+	case len(c.signature) != hashLength || !isHash(c.signature):
+		return refuse(ErrMalformedSignature, c.signature)
+	case c.badQuery:
+		return refuse(ErrAmbiguousQuery, c.refused)
+	case !isToken(r.Method):
+		return refuse(ErrMalformedTarget, r.Method)
+	case v.config.Rules != S3 && !isClean(path):
+		if !v.config.AllowUncleanPath {
+			return refuse(ErrUncleanPath, path)
+		}
+		path = normalize(path)
+	}
+	if c.presigned {
+		d.query.drop(querySignature)
+		if v.config.UnsignedToken {
+			d.query.drop(queryToken)
+		}
+	}
+	d.begin(r.Method, path, v.config.Rules)
+	host := r.Host
+	if v.config.ExternalHost != "" {
+		host = v.config.ExternalHost
+	}
+	if e := d.headers(r, host, c.signedHeaders); e != nil {
+		return e
+	}
+	return v.checkSigned(r.Header, c)
+}
+
+// checkSigned refuses headers that must be signed and are not. It counts: the names of the list differ from each other and
+// are all there, so that as many X-Amz- headers as there are in the request are all of them.
+func (v *Verifier) checkSigned(h http.Header, c *claim) *Error {
+	if c.dateHeader != "" && !signs(c.signedHeaders, c.dateHeader) {
+		return refuse(ErrUnsignedHeader, c.dateHeader)
+	}
+	n, underscore := 0, false
+	for name := range h {
+		if isAmzHeader(name) {
+			n++
+			underscore = underscore || strings.IndexByte(name, '_') >= 0
+		}
+	}
+	if n != c.list.amz || underscore {
+		if e := v.findUnsigned(h, c); e != nil {
+			return e
+		}
+	}
+	for _, name := range v.required {
+		if _, ok := h[http.CanonicalHeaderKey(name)]; ok && !signs(c.signedHeaders, name) {
+			return refuse(ErrUnsignedHeader, name)
+		}
+	}
+	return nil
+}
+
+// findUnsigned refuses an X-Amz- header that is not signed. One that differs from a header of ours in underscores is
+// refused even if signed: programs behind CGI and its like cannot tell the two apart.
+func (v *Verifier) findUnsigned(h http.Header, c *claim) *Error {
+	for name := range h {
+		if !isAmzHeader(name) {
+			continue
+		}
+		lower := strings.ToLower(name)
+		switch dashed := strings.ReplaceAll(lower, "_", "-"); {
+		case dashed != lower && (!strings.HasPrefix(lower, "x-amz-") || dashed == "x-amz-date" ||
+			dashed == "x-amz-security-token" || dashed == "x-amz-content-sha256"):
+			return refuse(ErrAmbiguousHeader, name)
+		case !signs(c.signedHeaders, lower) && !slices.Contains(v.exempt, lower):
+			return refuse(ErrUnsignedHeader, lower)
+		}
+	}
+	return nil
+}
+
+// isAmzHeader reports whether a header's name begins with X-Amz-, underscores taken for dashes.
+func isAmzHeader(name string) bool {
+	return len(name) >= 6 && name[0]|0x20 == 'x' && (name[1] == '-' || name[1] == '_') && name[2]|0x20 == 'a' &&
+		name[3]|0x20 == 'm' && name[4]|0x20 == 'z' && (name[5] == '-' || name[5] == '_')
+}
+
+// checkSignature asks for the key, signs the draft and compares.
+func (v *Verifier) checkSignature(r *http.Request, d *draft, c *claim, p *payload) (Key, *Error) {
+	key, err := v.config.Keys(r.Context(), Scope{AccessKeyID: c.keyID, Date: c.day, Region: c.region, Service: c.service})
+	unknown := errors.Is(err, ErrUnknownKey)
+	switch {
+	case unknown: // costs what a wrong signature costs, and for the same reasons
+		key = v.dummy
+	case err != nil:
+		return key, refuse(fmt.Errorf("%w: %w", ErrUnavailable, err), "")
+	case (key.Secret == "") == (key.SigningKey == SigningKey{}):
+		return key, refuse(ErrNotConfigured, c.keyID)
+	}
+	if e := v.hashBody(r, p); e != nil {
+		return key, e
+	}
+	d.end(p.line, c.date, c.scope)
+	equal := subtle.ConstantTimeCompare(d.sign(v.keys, &key), []byte(c.signature)) == 1
+	if equal && !unknown {
+		return key, nil
+	}
+	return key, v.mismatch(d, c, unknown)
+}
+
+func (v *Verifier) mismatch(d *draft, c *claim, unknown bool) *Error {
+	e := &Error{Err: ErrSignatureMismatch, Trace: d.trace()}
+	if v.config.Explain && (!unknown || v.config.OneAnswer) {
+		e.message = mismatch + "\n\nThe Canonical String for this request should have been\n'" + e.Trace.CanonicalRequest +
+			"'\n\nThe String-to-Sign should have been\n'" + e.Trace.StringToSign + "'\n"
+	}
+	if unknown {
+		e.Err, e.Detail, e.masked = ErrUnknownKey, c.keyID, v.config.OneAnswer
+	}
+	return e
+}
+
+// checkKey checks what goes with temporary credentials.
+func (v *Verifier) checkKey(c *claim, key *Key, now time.Time) *Error {
+	if !key.Expires.IsZero() && !now.Before(key.Expires) {
+		return refuse(ErrCredentialExpired, c.keyID)
+	}
+	if subtle.ConstantTimeCompare([]byte(c.token), []byte(key.SessionToken)) != 1 {
+		return refuse(ErrSessionToken, c.keyID)
+	}
+	return nil
+}
