@@ -1,0 +1,141 @@
+package ratelimit
+
+import "time"
+
+// A Ref names one bucket: a [Bucket], or that of one key of a [Limiter]. It is a small value, made without allocation
+// (but for two objects where a Limiter has ExactKeys), and serves for as many calls as one likes. The zero Ref refuses.
+type Ref struct {
+	bucket *Bucket
+	keyed  *keyed
+	name   name
+}
+
+// Ref names b for [All].
+func (b *Bucket) Ref() Ref { return Ref{bucket: b} }
+
+// Ref names the key's bucket for [All].
+func (l *Limiter[K]) Ref(key K) Ref {
+	if !l.configured() {
+		return Ref{}
+	}
+	r := Ref{keyed: l.keyed, name: l.name(key)}
+	if l.config.ExactKeys {
+		r.name.exact = l.exactly(key)
+	}
+	return r
+}
+
+// Take is [Bucket.Take] or [Limiter.Take].
+func (r Ref) Take(n int64) Decision {
+	o := r.take(r.now(), n)
+	return o.decision(n)
+}
+
+// Refund is [Bucket.Refund] or [Limiter.Refund].
+func (r Ref) Refund(n int64) { r.refund(r.now(), n, false) }
+
+// Peek is [Bucket.Peek] or [Limiter.Peek].
+func (r Ref) Peek() Decision {
+	now := r.now()
+	o, ok := r.look(now, 1)
+	if !ok && r.keyed != nil {
+		o = r.keyed.lookSlow(now, r.name, 1)
+	}
+	return o.decision(1)
+}
+
+// All takes n tokens from each bucket, or none from any. It returns the decision of one bucket, and its index: on a
+// refusal of the one whose RetryAfter is longest, else of the one with the fewest tokens left. Without buckets it refuses,
+// and the index is -1.
+//
+// A refused call consumes nothing. While a call is under way it may hold tokens of the first buckets that it gives back
+// when a later one refuses, and another call may meanwhile be refused for want of them. Nothing else is given up for not
+// holding a lock. It helps to name first the bucket that refuses most.
+func All(n int64, refs ...Ref) (Decision, int) {
+	if len(refs) == 0 {
+		return Decision{RetryAfter: Never}, -1
+	}
+	clock := reading{epoch: refs[0].epoch()}
+	clock.now = int64(time.Since(clock.epoch))
+	if d, i := clock.refusal(n, refs); i >= 0 {
+		return d, i
+	}
+	o, i := clock.takeAll(n, refs)
+	return o.decision(n), i
+}
+
+// A reading is one reading of the clock for buckets of different epochs.
+type reading struct {
+	epoch time.Time
+	now   int64
+}
+
+func (c reading) at(r Ref) int64 { return c.now + int64(c.epoch.Sub(r.epoch())) }
+
+// refusal looks at all buckets before anything is taken, so that most refusals write nothing.
+func (c reading) refusal(n int64, refs []Ref) (longest Decision, index int) {
+	index = -1
+	for i, r := range refs {
+		o, ok := r.look(c.at(r), n)
+		if !ok || o.ok {
+			continue
+		}
+		if d := o.decision(n); index < 0 || d.RetryAfter > longest.RetryAfter {
+			longest, index = d, i
+		}
+	}
+	return longest, index
+}
+
+// takeAll takes from the first bucket and then from the others, and gives back to the first if they refuse.
+func (c reading) takeAll(n int64, refs []Ref) (outcome, int) {
+	r := refs[0]
+	now := c.at(r)
+	o := r.take(now, n)
+	if !o.ok || len(refs) == 1 {
+		return o, 0
+	}
+	rest, i := c.takeAll(n, refs[1:])
+	switch {
+	case !rest.ok:
+		r.refund(now, n, o.shared)
+	case o.remaining() <= rest.remaining():
+		return o, 0
+	}
+	return rest, i + 1
+}
+
+func (r *Ref) epoch() time.Time {
+	switch {
+	case r.keyed != nil:
+		return r.keyed.epoch
+	case r.bucket != nil:
+		return r.bucket.epoch
+	default:
+		return time.Time{}
+	}
+}
+
+func (r *Ref) now() int64 { return int64(time.Since(r.epoch())) }
+
+func (r *Ref) take(now, n int64) outcome {
+	if r.keyed != nil {
+		return r.keyed.take(now, r.name, n)
+	}
+	return r.bucket.take(now, n)
+}
+
+func (r *Ref) look(now, n int64) (outcome, bool) {
+	if r.keyed != nil {
+		return r.keyed.look(now, r.name, n)
+	}
+	return r.bucket.look(now, n), true
+}
+
+func (r *Ref) refund(now, n int64, shared bool) {
+	if r.keyed != nil {
+		r.keyed.refund(now, r.name, n, shared)
+	} else {
+		r.bucket.refund(now, n)
+	}
+}

@@ -1,0 +1,201 @@
+package ratelimit
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A Bucket is one token bucket, full when made.
+//
+// Its methods may be called at once from any number of goroutines. Taking is lock-free, and a refusal writes no shared
+// memory. The zero Bucket, and a nil one, refuse.
+//
+// Each method that asks the clock has a twin that is told the time, for simulations. The clock is the monotonic one; an
+// instant that a twin is given is measured from the bucket's making, on the monotonic clock if it carries a reading.
+// However instants jump back, no token is gained by it.
+type Bucket struct {
+	epoch time.Time
+	cell  atomic.Pointer[cell]
+	mu    sync.Mutex // held while cell is replaced
+}
+
+// A cell is a word under one segment. Neither segment nor cell outlives a change of the limit: the old word is frozen, and
+// a new cell published.
+type cell struct {
+	seg  *segment
+	_    [120]byte // the word is written all the time; what is read beside it stays on other cache lines
+	word atomic.Int64
+	_    [120]byte
+}
+
+// NewBucket makes a full bucket. The error is l's, see [Limit.Validate].
+func NewBucket(l Limit) (*Bucket, error) {
+	return NewBucketAt(time.Now(), l)
+}
+
+// NewBucketAt is [NewBucket] at a given instant.
+func NewBucketAt(t time.Time, l Limit) (*Bucket, error) {
+	if err := l.Validate(); err != nil {
+		return nil, err
+	}
+	b := &Bucket{epoch: t}
+	b.cell.Store(&cell{seg: newSegment(l, 0)})
+	return b, nil
+}
+
+func (b *Bucket) now() int64 {
+	if b == nil {
+		return 0
+	}
+	return int64(time.Since(b.epoch))
+}
+
+func (b *Bucket) since(t time.Time) int64 {
+	if b == nil {
+		return 0
+	}
+	return int64(t.Sub(b.epoch))
+}
+
+// Allow takes one token and reports whether there was one.
+func (b *Bucket) Allow() bool { return b.take(b.now(), 1).ok }
+
+// AllowAt is [Bucket.Allow] at a given instant.
+func (b *Bucket) AllowAt(t time.Time) bool { return b.take(b.since(t), 1).ok }
+
+// Take takes n tokens or none. It refuses a negative n, and an n above the burst with a RetryAfter of [Never]; zero
+// tokens are always granted.
+func (b *Bucket) Take(n int64) Decision {
+	o := b.take(b.now(), n)
+	return o.decision(n)
+}
+
+// TakeAt is [Bucket.Take] at a given instant.
+func (b *Bucket) TakeAt(t time.Time, n int64) Decision {
+	o := b.take(b.since(t), n)
+	return o.decision(n)
+}
+
+// Refund gives back n tokens that were taken. The bucket holds what it would hold had they not been, and never more than
+// its burst. An n below 1 does nothing.
+func (b *Bucket) Refund(n int64) { b.refund(b.now(), n) }
+
+// RefundAt is [Bucket.Refund] at a given instant.
+func (b *Bucket) RefundAt(t time.Time, n int64) { b.refund(b.since(t), n) }
+
+// Peek tells what Take(1) would decide, and takes nothing: Remaining still counts the token.
+func (b *Bucket) Peek() Decision {
+	o := b.look(b.now(), 1)
+	return o.decision(1)
+}
+
+// PeekAt is [Bucket.Peek] at a given instant.
+func (b *Bucket) PeekAt(t time.Time) Decision {
+	o := b.look(b.since(t), 1)
+	return o.decision(1)
+}
+
+// SetLimit changes the limit from now on. What had been taken stays taken, in tokens, and from now on flows back at the
+// new rate: a bucket drained at one token a second and set to 100 a second admits again after 10 ms. With a smaller burst
+// it may owe more than it holds, and refuses until that has flowed back.
+func (b *Bucket) SetLimit(l Limit) error { return b.setLimit(b.now, l) }
+
+// SetLimitAt is [Bucket.SetLimit] at a given instant.
+func (b *Bucket) SetLimitAt(t time.Time, l Limit) error {
+	return b.setLimit(func() int64 { return b.since(t) }, l)
+}
+
+func (b *Bucket) setLimit(now func() int64, l Limit) error {
+	if b == nil || b.cell.Load() == nil {
+		return ErrNotConfigured
+	}
+	if err := l.Validate(); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.replace(b.cell.Load(), now, l)
+	return nil
+}
+
+// replace moves the bucket to a new segment; mu is held. The clock is read after the freeze, so it is not behind any
+// reading that still counted under the old segment.
+func (b *Bucket) replace(c *cell, now func() int64, l Limit) *cell {
+	u := c.word.Swap(frozen)
+	c.seg.next = newSegment(l, now())
+	moved := &cell{seg: c.seg.next}
+	moved.word.Store(c.seg.convert(u))
+	b.cell.Store(moved)
+	return moved
+}
+
+func (b *Bucket) take(now, n int64) outcome {
+	for {
+		if o := b.try(now, n); !o.moved {
+			return o
+		}
+		b.settle(now)
+	}
+}
+
+func (b *Bucket) look(now, n int64) outcome {
+	for {
+		if o := b.tryLook(now, n); !o.moved {
+			return o
+		}
+		b.settle(now)
+	}
+}
+
+func (b *Bucket) refund(now, n int64) {
+	for !b.tryRefund(now, n) {
+		b.settle(now)
+	}
+}
+
+// try, tryLook and tryRefund give up on a frozen word: the limit is being changed, or a [Limiter] has taken the bucket out
+// of use.
+
+func (b *Bucket) try(now, n int64) outcome {
+	if b == nil {
+		return outcome{}
+	}
+	c := b.cell.Load()
+	if c == nil {
+		return outcome{}
+	}
+	p := place{word: &c.word}
+	clock, ok := c.seg.ready(now, n)
+	if !ok {
+		return p.takeOdd(c.seg, now, c.seg.at(now), n)
+	}
+	return p.take(c.seg, now, clock, n)
+}
+
+func (b *Bucket) tryLook(now, n int64) outcome {
+	if b == nil || b.cell.Load() == nil {
+		return outcome{}
+	}
+	c := b.cell.Load()
+	p := place{word: &c.word}
+	return p.look(c.seg, now, c.seg.at(now), n)
+}
+
+func (b *Bucket) tryRefund(now, n int64) bool {
+	if b == nil || b.cell.Load() == nil || n < 1 {
+		return true
+	}
+	c := b.cell.Load()
+	p := place{word: &c.word}
+	return p.refund(c.seg, c.seg.at(now), n)
+}
+
+// settle waits until no change of the limit is under way, and moves to a new segment if the clock has reached the horizon.
+func (b *Bucket) settle(now int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if c := b.cell.Load(); c.seg.over(now) && c.word.Load() != frozen {
+		b.replace(c, func() int64 { return now }, c.seg.limit)
+	}
+}

@@ -1,0 +1,160 @@
+package clientip
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Config says where the client's address is found. The zero Config takes the peer's, for a server without proxies.
+type Config struct {
+	// Header is "X-Forwarded-For" or "Forwarded", whatever the proxies write, or "" for none of them.
+	Header string
+	// Trusted are the networks of the proxies. A proxy is recognised by its address, the first one by the peer's.
+	Trusted []netip.Prefix
+	// Hops is the number of proxies. The client's address is the Hops-th entry from the right. It is at most 32, and not
+	// for use together with Trusted.
+	Hops int
+	// IPv4Bits and IPv6Bits are the lengths of the networks that Prefix returns; 0 is 32 and 64.
+	IPv4Bits, IPv6Bits int
+}
+
+// maxHops bounds the entries that are looked at.
+const maxHops = 32
+
+// A Resolver finds client addresses. It is immutable. The zero Resolver, and a nil one, find none.
+type Resolver struct {
+	config Config
+	header string // canonical
+}
+
+// New makes a resolver from a copy of c. The error joins all that is wrong with c.
+func New(c Config) (*Resolver, error) {
+	var errs []error
+	mistake := func(format string, args ...any) { errs = append(errs, fmt.Errorf("clientip: "+format, args...)) }
+	header := http.CanonicalHeaderKey(c.Header)
+	switch header {
+	case "":
+		if len(c.Trusted) > 0 || c.Hops != 0 {
+			mistake("proxies without a Header to read")
+		}
+	case "X-Forwarded-For", "Forwarded":
+		if (len(c.Trusted) > 0) == (c.Hops != 0) {
+			mistake("Header %s needs one of Trusted and Hops", header)
+		}
+	default:
+		mistake("Header %q is neither X-Forwarded-For nor Forwarded", c.Header)
+	}
+	if c.Hops < 0 || c.Hops > maxHops {
+		mistake("Hops %d is not within 0 to %d", c.Hops, maxHops)
+	}
+	if c.IPv4Bits < 0 || c.IPv4Bits > 32 {
+		mistake("IPv4Bits %d is not within 0 to 32", c.IPv4Bits)
+	}
+	if c.IPv6Bits < 0 || c.IPv6Bits > 128 {
+		mistake("IPv6Bits %d is not within 0 to 128", c.IPv6Bits)
+	}
+	for _, p := range c.Trusted {
+		if !p.IsValid() || p.Addr().Is4In6() {
+			mistake("trusted network %v is not valid", p)
+		}
+	}
+	if errs != nil {
+		return nil, errors.Join(errs...)
+	}
+	c.Trusted = slices.Clone(c.Trusted)
+	if c.IPv4Bits == 0 {
+		c.IPv4Bits = 32
+	}
+	if c.IPv6Bits == 0 {
+		c.IPv6Bits = 64
+	}
+	return &Resolver{config: c, header: header}, nil
+}
+
+// Prefix is the network of the client's address, the key of a limit by address. False means that the client is unknown.
+func (r *Resolver) Prefix(req *http.Request) (netip.Prefix, bool) {
+	a, ok := r.Addr(req)
+	if !ok {
+		return netip.Prefix{}, false
+	}
+	bits := r.config.IPv6Bits
+	if a.Is4() {
+		bits = r.config.IPv4Bits
+	}
+	p, err := a.Prefix(bits)
+	return p, err == nil
+}
+
+// Addr is the client's address, without a zone and never an IPv4 address mapped into IPv6. False means that the client is
+// unknown.
+func (r *Resolver) Addr(req *http.Request) (netip.Addr, bool) {
+	if r == nil || r.config.IPv6Bits == 0 { // not made by New
+		return netip.Addr{}, false
+	}
+	if r.config.Hops > 0 {
+		return r.byHops(req)
+	}
+	a, ok := parse(req.RemoteAddr)
+	if !ok || r.header == "" || !r.trusted(a) {
+		return a, ok
+	}
+	w := r.walk(req)
+	for range maxHops {
+		entry, more := w.next()
+		if !more {
+			return a, w.whole() // all of them are trusted: the request began at the farthest
+		}
+		if a, ok = parse(entry); !ok || !r.trusted(a) {
+			return a, ok
+		}
+	}
+	return netip.Addr{}, false
+}
+
+func (r *Resolver) byHops(req *http.Request) (netip.Addr, bool) {
+	w := r.walk(req)
+	var entry string
+	for range r.config.Hops {
+		var more bool
+		if entry, more = w.next(); !more {
+			return netip.Addr{}, false
+		}
+	}
+	return parse(entry)
+}
+
+func (r *Resolver) trusted(a netip.Addr) bool {
+	for _, p := range r.config.Trusted {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// parse reads an address: 192.0.2.1, 2001:db8::1 or [2001:db8::1], the first and the last with a port or without.
+func parse(s string) (netip.Addr, bool) {
+	var a netip.Addr
+	var err error
+	switch inner, bracket := strings.CutPrefix(s, "["); {
+	case bracket && strings.HasSuffix(inner, "]"):
+		a, err = netip.ParseAddr(inner[:len(inner)-1])
+		if a.Is4() {
+			return netip.Addr{}, false
+		}
+	case bracket || strings.Count(s, ":") == 1:
+		var p netip.AddrPort
+		p, err = netip.ParseAddrPort(s)
+		a = p.Addr()
+	default:
+		a, err = netip.ParseAddr(s)
+	}
+	if err != nil {
+		return netip.Addr{}, false
+	}
+	return a.Unmap().WithZone(""), true
+}

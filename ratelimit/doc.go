@@ -1,0 +1,49 @@
+// Package ratelimit limits how fast: token buckets, one or one for each key, and the middleware around them.
+//
+//	limiter, err := ratelimit.New(ratelimit.Config[string]{
+//		Limit: ratelimit.Limit{Rate: 10, Burst: 20}, // tokens per second, and at once
+//		Key:   apikey.ID,                            // whom to charge
+//	})
+//	mux.Handle("/", limiter.Handler(next))
+//
+// # What it proves
+//
+// A bucket admits, over any window of length Δ, at most Burst + Rate×Δ tokens, from any number of goroutines. For a rate
+// that is exact (see [Limit]) this holds to the nanosecond; for any other to one part of a token that is worth 1 to 2 ns of
+// its rate. Time that steps back, a clock reading gone stale on its way to the bucket, an overflow: each can only admit
+// less.
+//
+// Below HTTP there are [Bucket] for one limit and [Limiter] for a limit by key, both with Allow, Take, Refund, Peek and
+// SetLimit, and [All] for one decision over several of them. Calls do not block and do not allocate.
+//
+// # How
+//
+// The state of a bucket is one word: the reading of a virtual clock at which the bucket will be full. The clock is shared by
+// all buckets of a limit and counts what they gain, not time, so a change of the limit is a change of the clock. Its
+// arithmetic is in clock.go, the word's in word.go, and the table's in table.go and shard.go.
+//
+// A Limiter's buckets stand in an open-addressed table of 22 bytes a key. A bucket that is full is as good as none, so a slot
+// is taken over as soon as its bucket is full, and nothing needs to sweep or expire. Memory is bounded by
+// [Config].MaxKeys. When more keys than that are in debt at a time, the rest share overflow buckets: somebody who rotates
+// addresses slows himself and others like him down, and gains nothing.
+//
+// # What it does not do
+//
+// It counts in one process. It does not queue or delay requests. A token bucket is not a counter: within a window W it
+// admits Burst + Rate×W, not Rate×W. What is counted does not survive a restart; for quotas that do, see the usageplan
+// package. Limits by the leftmost X-Forwarded-For entry are no limits; see ratelimit/clientip.
+//
+// # Failure
+//
+// The zero value of every type refuses: 500 and [ErrNotConfigured]. A request without a key is refused with 403. Nothing
+// fails open but by Config.AllowDespite.
+//
+// # Sources
+//
+// The answer is that of Amazon API Gateway to a throttled request: 429, TooManyRequestsException, {"message":"Too Many
+// Requests"}; it adds Retry-After (RFC 9110 section 10.2.3). The RateLimit header fields are those of
+// draft-ietf-httpapi-ratelimit-headers-11, in the syntax of RFC 9651. The bucket is the one of API Gateway's developer
+// guide, "Throttle requests to your REST APIs": Rate is the steady-state rate, Burst the bucket's capacity. There they are
+// "targets rather than guaranteed request ceilings"; here they are ceilings. The generic cell rate algorithm is that of
+// ITU-T I.371, in the form of a virtual scheduling algorithm.
+package ratelimit

@@ -1,0 +1,115 @@
+package ratelimit
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+)
+
+// The causes of an [Error].
+var (
+	// ErrLimited: the bucket does not hold what the request costs.
+	ErrLimited = errors.New("rate limit exceeded")
+	// ErrNoKey: Config.Key found nobody to charge.
+	ErrNoKey = errors.New("request has no key")
+	// ErrCost: Config.Cost is negative, a mistake of the program.
+	ErrCost = errors.New("negative cost")
+	// ErrNotConfigured: the limiter or bucket was not made by its constructor, or a limiter without Config.Key was asked
+	// about a request.
+	ErrNotConfigured = errors.New("not configured")
+)
+
+// Error is why a request was refused. It is itself the answer, API Gateway's.
+type Error struct {
+	// Err is the cause, one of this package's.
+	Err error
+	// Decision is that of the bucket, if one was asked.
+	Decision Decision
+	// Field is what SetHeader writes to the IETF fields; nothing if it has no name.
+	Field Field
+	// XRateLimit makes SetHeader write the X-RateLimit fields.
+	XRateLimit bool
+}
+
+// Error is for logs, not for clients.
+func (e *Error) Error() string { return "ratelimit: " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// StatusCode is 429 for [ErrLimited], 403 for [ErrNoKey], and 500 otherwise.
+func (e *Error) StatusCode() int {
+	switch e.Err {
+	case ErrLimited:
+		return http.StatusTooManyRequests
+	case ErrNoKey:
+		return http.StatusForbidden
+	default:
+		return http.StatusInternalServerError
+	}
+}
+
+// ErrorCode is the value of X-Amzn-ErrorType: TooManyRequestsException, ForbiddenException or ApiConfigurationException.
+func (e *Error) ErrorCode() string {
+	switch e.StatusCode() {
+	case http.StatusTooManyRequests:
+		return "TooManyRequestsException"
+	case http.StatusForbidden:
+		return "ForbiddenException"
+	default:
+		return "ApiConfigurationException"
+	}
+}
+
+// ErrorMessage is the text for clients, API Gateway's for a throttled request ("Too Many Requests") or its default.
+func (e *Error) ErrorMessage() string {
+	switch e.StatusCode() {
+	case http.StatusTooManyRequests:
+		return "Too Many Requests"
+	case http.StatusForbidden:
+		return "Forbidden"
+	default:
+		return "Internal server error"
+	}
+}
+
+// SetHeader sets Retry-After in seconds, rounded up (RFC 9110 section 10.2.3), unless no wait suffices, and the header
+// fields that the limiter is configured for.
+func (e *Error) SetHeader(h http.Header) {
+	d := e.Decision
+	if e.StatusCode() == http.StatusTooManyRequests && d.RetryAfter != Never {
+		h.Set("Retry-After", strconv.FormatInt(max(seconds(d.RetryAfter), 1), 10))
+	}
+	SetFields(h, e.Field)
+	if e.XRateLimit {
+		h[xLimitField] = decimal(d.Limit)
+		h[xRemainingField] = decimal(d.Remaining)
+		if d.ResetAfter != Never {
+			h[xResetField] = decimal(seconds(d.ResetAfter))
+		}
+	}
+}
+
+// ServeHTTP sets the header fields and answers with the status, the error code and the message.
+func (e *Error) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	e.SetHeader(w.Header())
+	answer(w, e.StatusCode(), e.ErrorCode(), map[string]any{"message": e.ErrorMessage()})
+}
+
+// answer writes API Gateway's form of a refusal. Each package carries this copy; a test holds the copies equal.
+func answer(w http.ResponseWriter, status int, code string, body map[string]any) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("X-Amzn-ErrorType", code)
+	if h.Get("X-Amzn-RequestId") == "" { // an outer layer may have named the request already
+		var b [16]byte
+		_, _ = rand.Read(b[:]) // never fails
+		h.Set("X-Amzn-RequestId", fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:]))
+	}
+	text, _ := json.Marshal(body) // strings and nil always encode
+	w.WriteHeader(status)
+	_, _ = w.Write(text)
+}

@@ -1,0 +1,195 @@
+package ratelimit_test
+
+import (
+	"fmt"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"time"
+
+	"github.com/tallygate/tallygate/ratelimit"
+)
+
+// Ten requests a second and up to twenty at once for each tenant.
+func Example() {
+	tenant := func(r *http.Request) (string, bool) {
+		t := r.Header.Get("Tenant")
+		return t, t != ""
+	}
+	limiter, err := ratelimit.New(ratelimit.Config[string]{
+		Limit: ratelimit.Limit{Rate: 10, Burst: 20},
+		Key:   tenant,
+		Name:  "tenant",
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	h := limiter.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") }))
+
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("Tenant", "a")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	fmt.Println(w.Code, w.Body, w.Header().Get("RateLimit-Policy"), w.Header().Get("RateLimit"))
+
+	limiter.Take("a", 19)
+	w = httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	fmt.Println(w.Code, w.Body, w.Header().Get("Retry-After"))
+	// Output:
+	// 200 hello "tenant";q=20;w=2 "tenant";r=19;t=1
+	// 429 {"message":"Too Many Requests"} 1
+}
+
+func ExampleBucket_Allow() {
+	b, err := ratelimit.NewBucket(ratelimit.Limit{Rate: 1.0 / 3600, Burst: 2})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(b.Allow(), b.Allow(), b.Allow())
+	// Output: true true false
+}
+
+// A simulation tells the time.
+func ExampleBucket_TakeAt() {
+	t := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	b, err := ratelimit.NewBucketAt(t, ratelimit.Limit{Rate: 5, Burst: 10})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(b.TakeAt(t, 10).OK)
+	d := b.TakeAt(t.Add(time.Second), 8)
+	fmt.Println(d.OK, d.Remaining, d.RetryAfter, d.ResetAfter)
+	fmt.Println(b.TakeAt(t.Add(time.Second+d.RetryAfter), 8).OK)
+	// Output:
+	// true
+	// false 5 600ms 1s
+	// true
+}
+
+// What a request costs may be known only afterwards: take what it may cost at most, and refund the rest.
+func ExampleBucket_Refund() {
+	b, err := ratelimit.NewBucket(ratelimit.Limit{Burst: 1000})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if b.Take(600).OK {
+		used := int64(250)
+		b.Refund(600 - used)
+	}
+	fmt.Println(b.Peek().Remaining)
+	// Output: 750
+}
+
+func ExampleLimiter_SetKeyLimit() {
+	l, err := ratelimit.New(ratelimit.Config[string]{Limit: ratelimit.Limit{Burst: 1}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := l.SetKeyLimit("vip", ratelimit.Limit{Burst: 1000}); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(l.Take("anyone", 1).Limit, l.Take("vip", 1).Limit)
+	l.ClearKeyLimit("vip")
+	fmt.Println(l.Peek("vip").Limit)
+	// Output:
+	// 1 1000
+	// 1
+}
+
+// A drained bucket serves at the new rate at once, for every key.
+func ExampleLimiter_SetLimit() {
+	l, err := ratelimit.New(ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: 1.0 / 3600, Burst: 10}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	l.Take("a", 10)
+	if err := l.SetLimit(ratelimit.Limit{Rate: 100, Burst: 10}); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(l.Peek("a").RetryAfter <= 10*time.Millisecond)
+	// Output: true
+}
+
+// Ten at once for each client, and no more than fifteen for all: who is refused by one has consumed nothing of the other.
+func ExampleAll() {
+	clients, err := ratelimit.New(ratelimit.Config[string]{Limit: ratelimit.Limit{Burst: 10}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	server, err := ratelimit.NewBucket(ratelimit.Limit{Burst: 15})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, client := range []string{"a", "b"} {
+		d, which := ratelimit.All(8, clients.Ref(client), server.Ref())
+		fmt.Println(d.OK, which, clients.Peek(client).Remaining, server.Peek().Remaining)
+	}
+	// Output:
+	// true 0 2 7
+	// false 1 10 7
+}
+
+// Check decides without answering, for what is not an http.Handler.
+func ExampleLimiter_Check() {
+	l, err := ratelimit.New(ratelimit.Config[string]{
+		Limit: ratelimit.Limit{Burst: 5},
+		Key:   func(r *http.Request) (string, bool) { return r.Host, true },
+		Cost:  func(r *http.Request) int64 { return 1 + r.ContentLength/1024 },
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	r := httptest.NewRequest("PUT", "/", nil)
+	r.ContentLength = 3000
+	d, err := l.Check(r)
+	fmt.Println(d.Remaining, err)
+	d, err = l.Check(r)
+	fmt.Println(d.Remaining, err)
+	// Output:
+	// 2 <nil>
+	// 2 ratelimit: rate limit exceeded
+}
+
+func ExampleSetFields() {
+	h := http.Header{}
+	ratelimit.SetFields(h,
+		ratelimit.Field{Name: "second", Quota: 10, Window: time.Second, Remaining: 9, Reset: 100 * time.Millisecond},
+		ratelimit.Field{Name: "day", Quota: 1000, Window: 24 * time.Hour, Remaining: 400, Reset: 5 * time.Hour})
+	fmt.Println(h.Get("RateLimit-Policy"))
+	fmt.Println(h.Get("RateLimit"))
+	// Output:
+	// "second";q=10;w=1, "day";q=1000;w=86400
+	// "second";r=9;t=1, "day";r=400;t=18000
+}
+
+// Two calls are two decisions: when the second limit refuses, the first has charged for nothing. All is one.
+func Example_incorrectTwoTakes() {
+	minute, err := ratelimit.NewBucket(ratelimit.Limit{Burst: 10})
+	if err != nil {
+		log.Fatal(err)
+	}
+	second, err := ratelimit.NewBucket(ratelimit.Limit{Burst: 1})
+	if err != nil {
+		log.Fatal(err)
+	}
+	admitted := 0
+	for range 10 {
+		if minute.Allow() && second.Allow() {
+			admitted++
+		}
+	}
+	fmt.Println(admitted, "admitted,", minute.Peek().Remaining, "left")
+	// Output: 1 admitted, 0 left
+}
+
+// Peek before Take is a race: between them, others take. Take alone decides.
+func Example_incorrectPeekThenTake() {
+	b, err := ratelimit.NewBucket(ratelimit.Limit{Burst: 1})
+	if err != nil {
+		log.Fatal(err)
+	}
+	mine, theirs := b.Peek().OK, b.Peek().OK
+	fmt.Println(mine, theirs, "but", b.Allow(), b.Allow())
+	// Output: true true but true false
+}

@@ -1,0 +1,62 @@
+package ratelimit
+
+import "net/http"
+
+// Check takes what the request costs from the bucket of its key. The error is an [*Error] with one of the causes
+// [ErrLimited], [ErrNoKey], [ErrCost] and [ErrNotConfigured]; it is nil if the request may pass, because the tokens were
+// taken (the decision is OK) or because AllowDespite lets it (the decision is not).
+func (l *Limiter[K]) Check(r *http.Request) (Decision, error) {
+	o, n, err := l.check(r)
+	return o.decision(n), err
+}
+
+// Handler answers requests that Check refuses, and passes the others on to next. It sets Retry-After on a refusal, and on
+// every answer the header fields that the configuration asks for.
+func (l *Limiter[K]) Handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		o, _, err := l.check(r)
+		if err == nil {
+			o.setFields(w.Header(), l.config.Name, l.config.XRateLimit)
+			next.ServeHTTP(w, r)
+			return
+		}
+		e := err.(*Error)
+		e.SetHeader(w.Header())
+		if l != nil && l.config.ErrorHandler != nil {
+			l.config.ErrorHandler(w, r, e)
+			return
+		}
+		e.ServeHTTP(w, r)
+	})
+}
+
+func (l *Limiter[K]) check(r *http.Request) (o outcome, n int64, err error) {
+	if !l.configured() || l.config.Key == nil {
+		return o, 1, &Error{Err: ErrNotConfigured}
+	}
+	n = 1
+	if l.config.Cost != nil {
+		n = l.config.Cost(r)
+	}
+	cause := ErrLimited
+	if key, ok := l.config.Key(r); !ok {
+		cause = ErrNoKey
+	} else if n < 0 {
+		cause = ErrCost
+	} else if o = l.take(key, n); o.ok {
+		return o, n, nil
+	}
+	return o, n, l.refuse(r, cause, o, n)
+}
+
+// refuse is nil if AllowDespite says so.
+func (l *Limiter[K]) refuse(r *http.Request, cause error, o outcome, n int64) error {
+	e := &Error{Err: cause, Decision: o.decision(n), XRateLimit: l.config.XRateLimit && o.seg != nil}
+	if o.seg != nil && l.config.Name != "" {
+		e.Field = o.seg.field(l.config.Name, e.Decision)
+	}
+	if l.config.AllowDespite != nil && l.config.AllowDespite(r, e) {
+		return nil
+	}
+	return e
+}

@@ -1,0 +1,272 @@
+package ratelimit_test
+
+import (
+	"errors"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tallygate/tallygate/ratelimit"
+)
+
+var (
+	limit = ratelimit.Limit{Rate: 0.5, Burst: 2}
+	ok    = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+)
+
+func byUser(r *http.Request) (string, bool) {
+	user := r.Header.Get("User")
+	return user, user != ""
+}
+
+func byCost(r *http.Request) int64 {
+	n, _ := strconv.ParseInt(r.Header.Get("Cost"), 10, 64)
+	return n
+}
+
+// serve sends a request of the given user and cost through h.
+func serve(h http.Handler, user, cost string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("User", user)
+	r.Header.Set("Cost", cost)
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+func TestHandler(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		config ratelimit.Config[string]
+		user   string
+		costs  []string // of the requests; the last one's answer counts
+		status int
+		header http.Header
+		body   string
+	}{
+		{
+			"admitted",
+			ratelimit.Config[string]{Key: byUser},
+			"a",
+			[]string{"1"},
+			204,
+			http.Header{},
+			"",
+		},
+		{
+			"admitted, with fields",
+			ratelimit.Config[string]{Key: byUser, Name: "default", XRateLimit: true},
+			"a",
+			[]string{"1"},
+			204,
+			http.Header{
+				"Ratelimit-Policy": {`"default";q=2;w=4`}, "Ratelimit": {`"default";r=1;t=2`},
+				"X-Ratelimit-Limit": {"2"}, "X-Ratelimit-Remaining": {"1"}, "X-Ratelimit-Reset": {"2"},
+			},
+			"",
+		},
+		{
+			"limited",
+			ratelimit.Config[string]{Key: byUser},
+			"a",
+			[]string{"1", "1", "1"},
+			429,
+			http.Header{"Content-Type": {"application/json"}, "X-Amzn-Errortype": {"TooManyRequestsException"}, "Retry-After": {"2"}},
+			`{"message":"Too Many Requests"}`,
+		},
+		{
+			"limited, with fields",
+			ratelimit.Config[string]{Key: byUser, Name: "default", XRateLimit: true},
+			"a",
+			[]string{"1", "1", "1"},
+			429,
+			http.Header{
+				"Content-Type": {"application/json"}, "X-Amzn-Errortype": {"TooManyRequestsException"}, "Retry-After": {"2"},
+				"Ratelimit-Policy": {`"default";q=2;w=4`}, "Ratelimit": {`"default";r=0;t=4`},
+				"X-Ratelimit-Limit": {"2"}, "X-Ratelimit-Remaining": {"0"}, "X-Ratelimit-Reset": {"4"},
+			},
+			`{"message":"Too Many Requests"}`,
+		},
+		{
+			"cost",
+			ratelimit.Config[string]{Key: byUser, Cost: byCost},
+			"a",
+			[]string{"2", "2"},
+			429,
+			http.Header{"Content-Type": {"application/json"}, "X-Amzn-Errortype": {"TooManyRequestsException"}, "Retry-After": {"4"}},
+			`{"message":"Too Many Requests"}`,
+		},
+		{
+			"cost that no wait lifts",
+			ratelimit.Config[string]{Key: byUser, Cost: byCost},
+			"a",
+			[]string{"3"},
+			429,
+			http.Header{"Content-Type": {"application/json"}, "X-Amzn-Errortype": {"TooManyRequestsException"}},
+			`{"message":"Too Many Requests"}`,
+		},
+		{
+			"free",
+			ratelimit.Config[string]{Key: byUser, Cost: byCost},
+			"a",
+			[]string{"2", "0"},
+			204,
+			http.Header{},
+			"",
+		},
+		{
+			"negative cost",
+			ratelimit.Config[string]{Key: byUser, Cost: byCost},
+			"a",
+			[]string{"-1"},
+			500,
+			http.Header{"Content-Type": {"application/json"}, "X-Amzn-Errortype": {"ApiConfigurationException"}},
+			`{"message":"Internal server error"}`,
+		},
+		{
+			"no key",
+			ratelimit.Config[string]{Key: byUser, Name: "default", XRateLimit: true},
+			"",
+			[]string{"1"},
+			403,
+			http.Header{"Content-Type": {"application/json"}, "X-Amzn-Errortype": {"ForbiddenException"}},
+			`{"message":"Forbidden"}`,
+		},
+		{
+			"no key function",
+			ratelimit.Config[string]{},
+			"a",
+			[]string{"1"},
+			500,
+			http.Header{"Content-Type": {"application/json"}, "X-Amzn-Errortype": {"ApiConfigurationException"}},
+			`{"message":"Internal server error"}`,
+		},
+		{
+			"observed",
+			ratelimit.Config[string]{Key: byUser, Name: "default", AllowDespite: func(*http.Request, error) bool { return true }},
+			"a",
+			[]string{"1", "1", "1"},
+			204,
+			http.Header{"Ratelimit-Policy": {`"default";q=2;w=4`}, "Ratelimit": {`"default";r=0;t=4`}},
+			"",
+		},
+		{
+			"not open for this cause",
+			ratelimit.Config[string]{Key: byUser, AllowDespite: func(_ *http.Request, err error) bool { return errors.Is(err, ratelimit.ErrNoKey) }},
+			"a",
+			[]string{"1", "1", "1"},
+			429,
+			http.Header{"Content-Type": {"application/json"}, "X-Amzn-Errortype": {"TooManyRequestsException"}, "Retry-After": {"2"}},
+			`{"message":"Too Many Requests"}`,
+		},
+		{
+			"open for this cause",
+			ratelimit.Config[string]{Key: byUser, AllowDespite: func(_ *http.Request, err error) bool { return errors.Is(err, ratelimit.ErrNoKey) }},
+			"",
+			[]string{"1"},
+			204,
+			http.Header{},
+			"",
+		},
+		{
+			"own answer",
+			ratelimit.Config[string]{Key: byUser, Name: "x", ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
+				http.Error(w, err.Error(), http.StatusTeapot)
+			}},
+			"a",
+			[]string{"1", "1", "1"},
+			418,
+			http.Header{
+				"Content-Type": {"text/plain; charset=utf-8"}, "X-Content-Type-Options": {"nosniff"}, "Retry-After": {"2"},
+				"Ratelimit-Policy": {`"x";q=2;w=4`}, "Ratelimit": {`"x";r=0;t=4`},
+			},
+			"ratelimit: rate limit exceeded\n",
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				test.config.Limit = limit
+				h := newLimiter(t, test.config).Handler(ok)
+				var w *httptest.ResponseRecorder
+				for _, cost := range test.costs {
+					w = serve(h, test.user, cost)
+				}
+				got := w.Result()
+				if got.Header.Get("Content-Type") == "application/json" {
+					require.Regexp(t, `^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`, got.Header.Get("X-Amzn-RequestId"))
+					got.Header.Del("X-Amzn-RequestId")
+				}
+				require.Equal(t, test.status, got.StatusCode)
+				require.Equal(t, test.header, got.Header)
+				require.Equal(t, test.body, w.Body.String())
+			})
+		})
+	}
+}
+
+func TestHandlerWithoutLimit(t *testing.T) {
+	h := newLimiter(t, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: math.Inf(1)}, Key: byUser, Name: "a", XRateLimit: true}).Handler(ok)
+	w := serve(h, "a", "1")
+	require.Equal(t, 204, w.Code)
+	require.Empty(t, w.Header())
+}
+
+func TestZeroLimiterAnswers(t *testing.T) {
+	for _, l := range []*ratelimit.Limiter[string]{nil, {}} {
+		w := serve(l.Handler(ok), "a", "1")
+		require.Equal(t, 500, w.Code)
+		require.Equal(t, "ApiConfigurationException", w.Header().Get("X-Amzn-ErrorType"))
+		_, err := l.Check(httptest.NewRequest("GET", "/", nil))
+		require.ErrorIs(t, err, ratelimit.ErrNotConfigured)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(t, ratelimit.Config[string]{Limit: limit, Key: byUser, Name: "default"})
+		r := httptest.NewRequest("GET", "/", nil)
+		_, err := l.Check(r)
+		require.ErrorIs(t, err, ratelimit.ErrNoKey)
+		r.Header.Set("User", "a")
+		d, err := l.Check(r)
+		require.NoError(t, err)
+		require.Equal(t, ratelimit.Decision{OK: true, Limit: 2, Remaining: 1, ResetAfter: 2 * time.Second}, d)
+		require.True(t, l.Allow("a"))
+		d, err = l.Check(r)
+		e, is := errors.AsType[*ratelimit.Error](err)
+		require.True(t, is)
+		require.Equal(t, ratelimit.Decision{Limit: 2, RetryAfter: 2 * time.Second, ResetAfter: 4 * time.Second}, d)
+		require.Equal(t, &ratelimit.Error{
+			Err: ratelimit.ErrLimited, Decision: d,
+			Field: ratelimit.Field{Name: "default", Quota: 2, Window: 4 * time.Second, Reset: 4 * time.Second},
+		}, e)
+	})
+}
+
+// Each limit of a chain sets its fields, and an Error that sets its header twice says so once.
+func TestHandlersInARow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		outer := newLimiter(t, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: 1, Burst: 100}, Key: byUser, Name: "outer"})
+		inner := newLimiter(t, ratelimit.Config[string]{Limit: limit, Key: byUser, Name: "inner"})
+		h := outer.Handler(inner.Handler(ok))
+		for _, want := range []struct {
+			status int
+			limit  []string
+		}{
+			{204, []string{`"outer";r=99;t=1`, `"inner";r=1;t=2`}},
+			{204, []string{`"outer";r=98;t=2`, `"inner";r=0;t=4`}},
+			{429, []string{`"outer";r=97;t=3`, `"inner";r=0;t=4`}},
+		} {
+			w := serve(h, "a", "1")
+			require.Equal(t, want.status, w.Code)
+			require.Equal(t, want.limit, w.Header()["Ratelimit"])
+			require.Equal(t, []string{`"outer";q=100;w=100`, `"inner";q=2;w=4`}, w.Header()["Ratelimit-Policy"])
+		}
+	})
+}

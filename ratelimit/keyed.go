@@ -1,0 +1,249 @@
+package ratelimit
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// keysPerShard bounds how long a shard's mutex is held while its table is rebuilt: 2048 × 11/8 slots, some 30 µs.
+const keysPerShard = 2048
+
+// keyed is the part of a [Limiter] that does not depend on the type of its keys.
+//
+// A change of the limit publishes a new segment and is done, however many buckets there are. Each shard carries its words
+// over when it is next asked.
+type keyed struct {
+	epoch  time.Time
+	seg    atomic.Pointer[segment]
+	mu     sync.Mutex // held while seg is replaced; taken within a shard's mutex, never the other way round
+	shards []shard
+	shift  uint8 // 64 - log2(len(shards))
+	groups int   // the most a shard's table may grow to
+	exact  bool
+}
+
+func newKeyed(l Limit, maxKeys int, exact bool) *keyed {
+	k := &keyed{epoch: time.Now(), shift: 64, exact: exact}
+	for maxKeys>>(64-k.shift) > keysPerShard {
+		k.shift--
+	}
+	k.shards = make([]shard, 1<<(64-k.shift))
+	// 16 bytes × 11/8 = 22 bytes for each of maxKeys keys.
+	each := (maxKeys + len(k.shards) - 1) / len(k.shards)
+	k.groups = (each*11/8 + ways - 1) / ways
+	k.seg.Store(newSegment(l, 0))
+	return k
+}
+
+func (k *keyed) now() int64 { return int64(time.Since(k.epoch)) }
+
+func (k *keyed) shard(n name) *shard { return &k.shards[n.print>>k.shift] }
+
+// take reads the segment after now was read. If it finds the old one still in force, now is not later than the change.
+func (k *keyed) take(now int64, n name, tokens int64) outcome {
+	sh := k.shard(n)
+	if b := sh.override(n); b != nil {
+		if o := b.try(now, tokens); !o.moved {
+			return o
+		}
+	} else if t := k.table(sh); t != nil {
+		if clock, ok := t.seg.ready(now, tokens); ok {
+			if slot := t.find(n); slot >= 0 {
+				p := t.place(slot, n)
+				if o := p.take(t.seg, now, clock, tokens); !o.moved {
+					return o
+				}
+			}
+		}
+	}
+	return k.takeSlow(sh, now, n, tokens)
+}
+
+// table is the shard's table if it is of the segment in force, or nil.
+func (k *keyed) table(sh *shard) *table {
+	if t := sh.table.Load(); t != nil && t.seg == k.seg.Load() {
+		return t
+	}
+	return nil
+}
+
+func (k *keyed) takeSlow(sh *shard, now int64, n name, tokens int64) outcome {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if b := sh.override(n); b != nil {
+		return b.take(now, tokens)
+	}
+	t, clock := k.settle(sh, now)
+	if slot := t.find(n); slot >= 0 {
+		p := t.place(slot, n)
+		return p.takeOdd(t.seg, now, clock, tokens)
+	}
+	o := k.absent(sh, t, now, clock, n, tokens)
+	if o.ok && tokens > 0 && !t.seg.unlimited() {
+		o.word, o.shared = sh.insert(t, n, now, clock, o.word, tokens*t.seg.scale, k.groups)
+	}
+	return o
+}
+
+// absent looks at the bucket of a key that has no slot: it is full, or owes what its overflow bucket does.
+func (k *keyed) absent(sh *shard, t *table, now, clock int64, n name, tokens int64) outcome {
+	var word atomic.Int64
+	word.Store(max(clock, sh.shared(n.print)))
+	p := place{word: &word}
+	return p.look(t.seg, now, clock, tokens)
+}
+
+// settle brings the shard to the segment in force, and returns its table and clock; the shard's mutex is held.
+func (k *keyed) settle(sh *shard, now int64) (t *table, clock int64) {
+	s := k.segment(now)
+	t = sh.table.Load()
+	switch {
+	case t == nil:
+		t = newTable(s, 1, k.exact)
+		sh.table.Store(t)
+	case t.seg != s:
+		t = sh.rebuild(t, s, now, len(t.groups))
+	}
+	return t, max(s.at(now), t.floor.Load())
+}
+
+// segment is the segment in force, of which the start is set.
+func (k *keyed) segment(now int64) *segment {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s := k.seg.Load()
+	if s.over(now) {
+		s = k.replace(s, s.limit, func() int64 { return now })
+	}
+	return s
+}
+
+func (k *keyed) setLimit(now func() int64, l Limit) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.replace(k.seg.Load(), l, now)
+}
+
+// replace publishes a segment and then reads the clock for its start, so that it starts no earlier than any call that found
+// the old one. Nobody reads start or next before he has held mu.
+func (k *keyed) replace(s *segment, l Limit, now func() int64) *segment {
+	next := newSegment(l, 0)
+	k.seg.Store(next)
+	next.start = now()
+	s.next = next
+	return next
+}
+
+// look tells what a take of tokens would come to. It reports false if that cannot be told without the shard's mutex.
+func (k *keyed) look(now int64, n name, tokens int64) (o outcome, ok bool) {
+	sh := k.shard(n)
+	if b := sh.override(n); b != nil {
+		o := b.tryLook(now, tokens)
+		return o, !o.moved
+	}
+	if t := k.table(sh); t != nil {
+		if slot := t.find(n); slot >= 0 {
+			p := t.place(slot, n)
+			o := p.look(t.seg, now, t.seg.at(now), tokens)
+			return o, !o.moved
+		}
+	}
+	return outcome{}, false
+}
+
+func (k *keyed) lookSlow(now int64, n name, tokens int64) outcome {
+	sh := k.shard(n)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if b := sh.override(n); b != nil {
+		return b.look(now, tokens)
+	}
+	t, clock := k.settle(sh, now)
+	if slot := t.find(n); slot >= 0 {
+		p := t.place(slot, n)
+		return p.look(t.seg, now, clock, tokens)
+	}
+	return k.absent(sh, t, now, clock, n, tokens)
+}
+
+// refund gives back to a key's slot or, if the tokens are known to have come from there, to its overflow bucket. To a key
+// that has no slot it gives nothing: its bucket is full, or what it owes may be another's.
+func (k *keyed) refund(now int64, n name, tokens int64, shared bool) {
+	if tokens < 1 {
+		return
+	}
+	sh := k.shard(n)
+	if b := sh.override(n); b != nil {
+		if b.tryRefund(now, tokens) {
+			return
+		}
+	} else if t := k.table(sh); t != nil {
+		if slot := t.find(n); slot >= 0 {
+			p := t.place(slot, n)
+			if p.refund(t.seg, t.seg.at(now), tokens) {
+				return
+			}
+		}
+	}
+	k.refundSlow(sh, now, n, tokens, shared)
+}
+
+func (k *keyed) refundSlow(sh *shard, now int64, n name, tokens int64, shared bool) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if b := sh.override(n); b != nil {
+		b.refund(now, tokens)
+		return
+	}
+	t, clock := k.settle(sh, now)
+	if slot := t.find(n); slot >= 0 {
+		p := t.place(slot, n)
+		p.refund(t.seg, clock, tokens)
+	} else if u := sh.shared(n.print); shared && u > clock {
+		sh.setShared(n.print, max(u-t.seg.cost(tokens), clock))
+	}
+}
+
+// setKeyLimit moves a key's debt from its slot to a bucket of its own. The clock is read after the slot is frozen.
+func (k *keyed) setKeyLimit(now func() int64, n name, l Limit) {
+	sh := k.shard(n)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if b := sh.override(n); b != nil {
+		_ = b.setLimit(now, l) // l is valid and b is whole
+		return
+	}
+	t, _ := k.settle(sh, now())
+	word := sh.shared(n.print)
+	if slot := t.find(n); slot >= 0 {
+		word = max(word, t.release(slot))
+	}
+	start := now()
+	c := &cell{seg: newSegment(l, start)}
+	c.word.Store(c.seg.at(start) + t.seg.rescale(word-max(t.seg.at(start), t.floor.Load()), c.seg))
+	b := &Bucket{epoch: k.epoch}
+	b.cell.Store(c)
+	sh.setOverride(n, b)
+}
+
+// clearKeyLimit moves a key's debt from its own bucket back to a slot.
+func (k *keyed) clearKeyLimit(now func() int64, n name) {
+	sh := k.shard(n)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	b := sh.override(n)
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	c := b.cell.Load()
+	u := c.word.Swap(frozen)
+	b.mu.Unlock()
+	at := now()
+	t, clock := k.settle(sh, at)
+	if debt := c.seg.rescale(u-c.seg.at(at), t.seg); debt > 0 {
+		sh.insert(t, n, at, clock, max(clock, sh.shared(n.print)), debt, k.groups)
+	}
+	sh.setOverride(n, nil)
+}

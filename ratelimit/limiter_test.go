@@ -1,0 +1,173 @@
+package ratelimit_test
+
+import (
+	"fmt"
+	"math"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tallygate/tallygate/ratelimit"
+)
+
+func newLimiter(t *testing.T, c ratelimit.Config[string]) *ratelimit.Limiter[string] {
+	t.Helper()
+	l, err := ratelimit.New(c)
+	require.NoError(t, err)
+	return l
+}
+
+func TestNewReportsEveryMistake(t *testing.T) {
+	_, err := ratelimit.New(ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: -1}, MaxKeys: -1, Name: "a\n"})
+	require.EqualError(t, err, `ratelimit: rate -1 is not within 0 to 2^40 tokens per second, nor infinite
+ratelimit: burst 0 is not within 1 to 2^60 tokens
+ratelimit: MaxKeys -1 is not within 0 to 2^31-1
+ratelimit: Name "a\n" is not printable ASCII`)
+}
+
+func TestLimiterKeepsKeysApart(t *testing.T) {
+	for _, exact := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLimiter(t, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: 10, Burst: 2}, ExactKeys: exact})
+			require.Equal(t, ratelimit.Decision{OK: true, Limit: 2, Remaining: 2}, l.Peek("a"))
+			require.True(t, l.Allow("a"))
+			require.Equal(t, ratelimit.Decision{OK: true, Limit: 2, ResetAfter: 200 * time.Millisecond}, l.Take("a", 1))
+			require.False(t, l.Allow("a"))
+			require.True(t, l.Take("b", 2).OK)
+			require.False(t, l.Allow("b"))
+			require.Equal(t, ratelimit.Decision{Limit: 2, RetryAfter: never, Remaining: 2}, l.Take("c", 3))
+			require.Equal(t, ratelimit.Decision{Limit: 2, RetryAfter: never, Remaining: 2}, l.Take("c", -1))
+			require.Equal(t, ratelimit.Decision{OK: true, Limit: 2, Remaining: 2}, l.Take("c", 0))
+			l.Refund("a", 1)
+			l.Refund("a", -1)
+			l.Refund("never seen", 1)
+			require.True(t, l.Allow("a"))
+			require.False(t, l.Allow("a"))
+			time.Sleep(100 * time.Millisecond)
+			require.True(t, l.Allow("a"))
+			require.False(t, l.Allow("a"))
+		})
+	}
+}
+
+func TestLimiterSetLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(t, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: 1, Burst: 100}})
+		for i := range 1000 {
+			require.True(t, l.Take(fmt.Sprint(i), 100).OK)
+		}
+		require.NoError(t, l.SetLimit(ratelimit.Limit{Rate: 100, Burst: 100}))
+		for i := range 1000 {
+			require.Equal(t, 10*time.Millisecond, l.Peek(fmt.Sprint(i)).RetryAfter)
+		}
+		time.Sleep(10 * time.Millisecond)
+		require.NoError(t, l.SetLimit(ratelimit.Limit{Rate: 1e6, Burst: 100}))
+		require.NoError(t, l.SetLimit(ratelimit.Limit{Rate: 1.0 / 3600, Burst: 100}))
+		for i := range 1000 {
+			require.True(t, l.Allow(fmt.Sprint(i)))
+			require.Equal(t, time.Hour, l.Peek(fmt.Sprint(i)).RetryAfter)
+		}
+		require.EqualError(t, l.SetLimit(ratelimit.Limit{Rate: 1}), "ratelimit: burst 0 is not within 1 to 2^60 tokens")
+	})
+}
+
+func TestLimiterSetKeyLimit(t *testing.T) {
+	for _, exact := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLimiter(t, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: 1, Burst: 10}, ExactKeys: exact})
+			require.True(t, l.Take("a", 10).OK)
+			require.NoError(t, l.SetKeyLimit("a", ratelimit.Limit{Rate: 100, Burst: 10}))
+			require.NoError(t, l.SetKeyLimit("b", ratelimit.Limit{Rate: 100, Burst: 1000}))
+			require.Equal(t, 10*time.Millisecond, l.Peek("a").RetryAfter, "what it owes stays")
+			require.True(t, l.Take("b", 1000).OK)
+			l.Refund("b", 1)
+			require.True(t, l.Allow("b"))
+			require.False(t, l.Allow("b"))
+			require.EqualValues(t, 10, l.Peek("c").Limit)
+			time.Sleep(50 * time.Millisecond)
+			require.NoError(t, l.SetKeyLimit("a", ratelimit.Limit{Rate: 1, Burst: 10}))
+			require.True(t, l.Take("a", 5).OK)
+			require.False(t, l.Allow("a"))
+			require.NoError(t, l.SetLimit(ratelimit.Limit{Rate: 1000, Burst: 10}))
+			require.EqualValues(t, time.Second, l.Peek("a").RetryAfter, "it has its own limit")
+
+			l.ClearKeyLimit("a")
+			l.ClearKeyLimit("a")
+			l.ClearKeyLimit("never seen")
+			require.Equal(t, time.Millisecond, l.Peek("a").RetryAfter, "what it owes stays")
+			require.EqualValues(t, 1000, l.Peek("b").Limit)
+			time.Sleep(10 * time.Millisecond)
+			require.True(t, l.Take("a", 10).OK)
+			require.EqualError(t, l.SetKeyLimit("a", ratelimit.Limit{Rate: 1}), "ratelimit: burst 0 is not within 1 to 2^60 tokens")
+		})
+	}
+}
+
+func TestLimiterWithoutLimit(t *testing.T) {
+	l := newLimiter(t, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: math.Inf(1)}})
+	require.Equal(t, ratelimit.Decision{OK: true, Limit: math.MaxInt64, Remaining: math.MaxInt64}, l.Take("a", 1e6))
+	require.True(t, l.Peek("a").OK)
+	l.Refund("a", 5)
+	require.NoError(t, l.SetKeyLimit("a", ratelimit.Limit{Rate: 1, Burst: 1}))
+	require.True(t, l.Allow("a"))
+	require.False(t, l.Allow("a"))
+	l.ClearKeyLimit("a")
+	require.True(t, l.Allow("a"))
+}
+
+func TestZeroLimiterRefuses(t *testing.T) {
+	for _, l := range []*ratelimit.Limiter[string]{nil, {}} {
+		require.False(t, l.Allow("a"))
+		require.Equal(t, ratelimit.Decision{RetryAfter: never}, l.Take("a", 1))
+		require.Equal(t, ratelimit.Decision{RetryAfter: never}, l.Peek("a"))
+		l.Refund("a", 1)
+		l.ClearKeyLimit("a")
+		require.ErrorIs(t, l.SetLimit(ratelimit.Limit{Rate: 1, Burst: 1}), ratelimit.ErrNotConfigured)
+		require.ErrorIs(t, l.SetKeyLimit("a", ratelimit.Limit{Rate: 1, Burst: 1}), ratelimit.ErrNotConfigured)
+		require.Equal(t, ratelimit.Decision{RetryAfter: never}, l.Ref("a").Take(1))
+	}
+}
+
+func TestAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		second := newLimiter(t, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: 1, Burst: 2}})
+		time.Sleep(time.Second)
+		minute := newLimiter(t, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: 3.0 / 60, Burst: 3}})
+		time.Sleep(time.Second)
+		global := newBucket(t, 100, 100)
+		all := func(key string, n int64) (ratelimit.Decision, int) {
+			return ratelimit.All(n, second.Ref(key), minute.Ref(key), global.Ref())
+		}
+		d, i := all("a", 2)
+		require.Equal(t, ratelimit.Decision{OK: true, Limit: 2, ResetAfter: 2 * time.Second}, d)
+		require.Equal(t, 0, i, "the fewest left")
+		d, i = all("a", 2)
+		require.Equal(t, ratelimit.Decision{Limit: 3, Remaining: 1, RetryAfter: 20 * time.Second, ResetAfter: 40 * time.Second}, d)
+		require.Equal(t, 1, i, "the longest wait")
+		require.EqualValues(t, 98, global.Peek().Remaining, "a refused call consumes nothing")
+		require.EqualValues(t, 1, minute.Peek("a").Remaining)
+
+		time.Sleep(2 * time.Second)
+		require.True(t, global.Take(100).OK)
+		d, i = all("b", 1)
+		require.Equal(t, ratelimit.Decision{Limit: 100, RetryAfter: 10 * time.Millisecond, ResetAfter: time.Second}, d)
+		require.Equal(t, 2, i)
+		require.EqualValues(t, 2, second.Peek("b").Remaining)
+		require.EqualValues(t, 3, minute.Peek("b").Remaining)
+
+		second.Ref("b").Take(2)
+		require.EqualValues(t, 0, second.Ref("b").Peek().Remaining)
+		second.Ref("b").Refund(1)
+		require.EqualValues(t, 1, second.Peek("b").Remaining)
+
+		d, i = ratelimit.All(1)
+		require.Equal(t, ratelimit.Decision{RetryAfter: never}, d)
+		require.Equal(t, -1, i)
+		d, i = ratelimit.All(1, second.Ref("c"), ratelimit.Ref{})
+		require.Equal(t, ratelimit.Decision{RetryAfter: never}, d)
+		require.Equal(t, 1, i)
+		require.EqualValues(t, 2, second.Peek("c").Remaining)
+	})
+}

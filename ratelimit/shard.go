@@ -1,0 +1,153 @@
+package ratelimit
+
+import (
+	"maps"
+	"sync"
+	"sync/atomic"
+)
+
+// A shard is a part of a limiter's keys. Its mutex guards all that changes who owns a slot: a key that is new to the table,
+// a table that grows, a limit that changes. Calls for keys that are in the table do not wait for it, unless their own slot
+// is being moved.
+//
+// A bucket that is full may be forgotten at any time. The danger is the caller with a stale clock reading: the key's next
+// bucket would, for him, be full at an instant when the old one was not. So a table's floor is the latest clock reading
+// with which a slot was judged to be full, and time in the shard does not run below it: a new bucket begins at the floor or
+// later. The floor is behind the true clock, so this takes nothing from anybody.
+//
+// The floor also makes a slot's word its own tag. A slot changes hands if its word is below the clock, the clock becomes the
+// floor, the new word is above it, and no refund goes below it. So a word that a former owner's call has read does not come
+// back, and its swap fails. (A tag of eight bits beside the word would cost it eight bits of its domain.)
+type shard struct {
+	table     atomic.Pointer[table]
+	overrides atomic.Pointer[map[uint64]*override] // by fingerprint; a map is never changed once published
+	mu        sync.Mutex
+	overflow  []int64 // the words of the overflow buckets in units of the table's segment; nil until one is needed
+	_         [16]byte
+}
+
+// overflows is the number of overflow buckets of a shard. A key for which there is no slot, because all those in its two
+// groups are in debt and the table may not grow, shares one of them with others. Sharing only ever refuses more. When a slot
+// falls free later, the key takes the shared debt along.
+const overflows = 16
+
+// An override is a key's own limit. It has a bucket of its own, outside the table.
+type override struct {
+	*Bucket
+	key  *any      // exact keys only
+	next *override // exact keys only: another key of the same fingerprint
+}
+
+// override returns the bucket of a key that has its own limit, or nil.
+func (sh *shard) override(n name) *Bucket {
+	m := sh.overrides.Load()
+	if m == nil {
+		return nil
+	}
+	for o := (*m)[n.print]; o != nil; o = o.next {
+		if n.exact == nil || n.exact.same(o.key) {
+			return o.Bucket
+		}
+	}
+	return nil
+}
+
+// setOverride publishes a bucket for n, or none if b is nil; mu is held.
+func (sh *shard) setOverride(n name, b *Bucket) {
+	changed := map[uint64]*override{}
+	if m := sh.overrides.Load(); m != nil {
+		changed = maps.Clone(*m)
+	}
+	var chain *override
+	for o := changed[n.print]; o != nil; o = o.next {
+		if n.exact != nil && !n.exact.same(o.key) {
+			chain = &override{o.Bucket, o.key, chain}
+		}
+	}
+	if b != nil {
+		chain = &override{Bucket: b, next: chain}
+		if n.exact != nil {
+			chain.key = n.exact.own()
+		}
+	}
+	changed[n.print] = chain
+	if chain == nil {
+		delete(changed, n.print)
+	}
+	sh.overrides.Store(&changed)
+}
+
+// shared returns the overflow word of a fingerprint, which is 0 if none was ever used; mu is held.
+func (sh *shard) shared(print uint64) int64 {
+	if sh.overflow == nil {
+		return 0
+	}
+	return sh.overflow[print%overflows]
+}
+
+func (sh *shard) setShared(print uint64, word int64) {
+	if sh.overflow == nil {
+		sh.overflow = make([]int64, overflows)
+	}
+	sh.overflow[print%overflows] = word
+}
+
+// rebuild replaces the table by one of the given segment and size; mu is held. Calls that are under way on the old table
+// find their words frozen, come to the mutex, and go on with the new one.
+func (sh *shard) rebuild(old *table, s *segment, now int64, groups int) *table {
+	t := newTable(s, groups, old.keys != nil)
+	clock := max(s.at(now), old.convert(old.floor.Load(), s))
+	t.floor.Store(clock)
+	for i, u := range sh.overflow {
+		sh.overflow[i] = old.convert(u, s)
+	}
+	for _, left := range t.carry(old, clock) {
+		owed := max(sh.shared(left.print)-clock, 0) + left.word - clock
+		sh.setShared(left.print, clock+min(owed, maxDebt))
+	}
+	sh.table.Store(t)
+	return t
+}
+
+// insert gives a key that has no slot a word of cost units above base, which is the clock or the overflow word, in a slot
+// or else among the overflow buckets; mu is held.
+func (sh *shard) insert(t *table, n name, now, clock, base, cost int64, groups int) (word int64, shared bool) {
+	for {
+		slot := t.vacant(n.print, clock)
+		if slot >= 0 {
+			if word, ok := sh.claim(t, slot, n, clock, base, cost); ok {
+				return word, false
+			}
+			continue
+		}
+		if len(t.groups) >= groups {
+			sh.setShared(n.print, base+cost)
+			return base + cost, true
+		}
+		t = sh.rebuild(t, t.seg, now, min(len(t.groups)*3/2+1, groups))
+	}
+}
+
+// claim takes a slot over from an owner whose bucket is full, unless he comes first.
+func (sh *shard) claim(t *table, slot int, n name, clock, base, cost int64) (word int64, ok bool) {
+	u := t.word(slot).Load()
+	if u >= clock || !t.word(slot).CompareAndSwap(u, frozen) {
+		return 0, false
+	}
+	t.floor.Store(clock) // which was not below it
+	word = base + cost
+	var key *any
+	if n.exact != nil {
+		key = n.exact.own()
+	}
+	t.occupy(slot, n, key, word)
+	return word, true
+}
+
+// release takes a slot away from its owner and returns his word; mu is held. The slot is vacant once the debt that was in
+// it would have been paid.
+func (t *table) release(slot int) (word int64) {
+	u := t.word(slot).Swap(frozen)
+	t.occupy(slot, name{}, nil, u+1)
+	return u
+}

@@ -1,0 +1,159 @@
+package ratelimit
+
+import "sync/atomic"
+
+// ways is the number of slots of a group: eight tags fill one cache line of 64 bytes, and their words the next.
+const ways = 8
+
+// A group is a bucket of the hash table, in the hash table's sense.
+type group struct {
+	tags  [ways]atomic.Uint64 // fingerprints of the owners; 0 is nobody
+	words [ways]atomic.Int64
+}
+
+// A table holds the words of a shard's keys. There are no pointers in it for the garbage collector to follow and no object
+// for each key. A key may stand in one of two groups; a new one goes where fewer buckets are in debt, which lets the table
+// fill up to about nine tenths before both groups of any key are full.
+//
+// A table is of one segment and one size. To change either, each word is carried over to a new table and frozen in the old.
+type table struct {
+	seg    *segment
+	floor  atomic.Int64 // see shard
+	groups []group
+	keys   []atomic.Pointer[any] // exact keys only: the owner of slot i of group g is keys[g*ways+i]
+}
+
+// A name is what a key is found by: a fingerprint and, with exact keys, the key. The fingerprint is never 0.
+type name struct {
+	print uint64
+	exact *exact
+}
+
+// exact tells a key from others of the same fingerprint.
+type exact struct {
+	same func(key *any) bool
+	own  func() *any
+}
+
+func newTable(s *segment, groups int, exact bool) *table {
+	t := &table{seg: s, groups: make([]group, groups)}
+	if exact {
+		t.keys = make([]atomic.Pointer[any], groups*ways)
+	}
+	return t
+}
+
+// candidates are the two groups where a fingerprint may stand, distinct if there are two. The shard is told by the highest
+// bits, the first group by the lowest 32, and the second's distance from it by a product that depends on all.
+func (t *table) candidates(print uint64) (first, second int) {
+	n := uint64(len(t.groups))
+	a := uint64(uint32(print)) * n >> 32
+	if n == 1 {
+		return 0, 0
+	}
+	b := a + 1 + (print*0x9e3779b97f4a7c15>>32)*(n-1)>>32
+	if b >= n {
+		b -= n
+	}
+	return int(a), int(b)
+}
+
+// find returns the index of n's slot, or -1.
+func (t *table) find(n name) int {
+	first, second := t.candidates(n.print)
+	if i := t.findIn(first, n); i >= 0 {
+		return i
+	}
+	return t.findIn(second, n)
+}
+
+func (t *table) findIn(g int, n name) int {
+	tags := &t.groups[g].tags
+	for i := range tags {
+		if tags[i].Load() == n.print && (n.exact == nil || n.exact.same(t.keys[g*ways+i].Load())) {
+			return g*ways + i
+		}
+	}
+	return -1
+}
+
+func (t *table) word(slot int) *atomic.Int64 { return &t.groups[slot/ways].words[slot%ways] }
+func (t *table) tag(slot int) *atomic.Uint64 { return &t.groups[slot/ways].tags[slot%ways] }
+
+func (t *table) place(slot int, n name) place {
+	p := place{word: t.word(slot), tag: t.tag(slot), floor: &t.floor, name: n}
+	if n.exact != nil {
+		p.key = &t.keys[slot]
+	}
+	return p
+}
+
+// vacant returns a slot in one of print's groups whose bucket was full before the given clock reading, in the group with
+// more of them, or -1. It does not matter whether the slot had an owner: a full bucket holds no information.
+func (t *table) vacant(print uint64, clock int64) int {
+	first, second := t.candidates(print)
+	a, n := t.vacantIn(first, clock)
+	if b, m := t.vacantIn(second, clock); m > n {
+		return b
+	}
+	return a
+}
+
+func (t *table) vacantIn(g int, clock int64) (slot, n int) {
+	slot = -1
+	words := &t.groups[g].words
+	for i := range words {
+		if words[i].Load() < clock {
+			slot, n = g*ways+i, n+1
+		}
+	}
+	return slot, n
+}
+
+// occupy makes n the owner of a frozen slot, and only then sets its word.
+func (t *table) occupy(slot int, n name, key *any, word int64) {
+	if t.keys != nil {
+		t.keys[slot].Store(key)
+	}
+	t.tag(slot).Store(n.print)
+	t.word(slot).Store(word)
+}
+
+// carry moves what old holds to t, but for buckets that are full at the given clock reading of t, and freezes old. It
+// returns the words for which there is no slot; there are none if t is of the same size.
+func (t *table) carry(old *table, clock int64) (left []leftover) {
+	for slot := range len(old.groups) * ways {
+		u := old.convert(old.word(slot).Swap(frozen), t.seg)
+		print := old.tag(slot).Load()
+		if u <= clock || print == 0 {
+			continue
+		}
+		to := slot
+		if len(t.groups) != len(old.groups) {
+			to = t.vacant(print, clock)
+		}
+		if to < 0 {
+			left = append(left, leftover{print, u})
+			continue
+		}
+		var key *any
+		if t.keys != nil {
+			key = old.keys[slot].Load()
+		}
+		t.occupy(to, name{print: print}, key, u)
+	}
+	return left
+}
+
+type leftover struct {
+	print uint64
+	word  int64
+}
+
+// convert carries a word from t's segment to a later one.
+func (t *table) convert(u int64, to *segment) int64 {
+	for s := t.seg; s != to; s = s.next {
+		u = s.convert(u)
+	}
+	return u
+}
