@@ -7,7 +7,6 @@ import (
 	"iter"
 	"slices"
 	"strconv"
-	"sync/atomic"
 	"time"
 )
 
@@ -166,22 +165,9 @@ func (v *Verifier) apply(op Op, records []Record) {
 		if op == OpDelete {
 			v.keys.remove(r.Key.ID)
 		} else {
-			v.keys.put(pack(r, lastUse(v.keys.byID(r.Key.ID), r)))
+			v.keys.put(pack(r, v.keys.byID(r.Key.ID)))
 		}
 	}
-}
-
-// lastUse returns the counter that the records of a key share, the one it has or a new one, set to the use that r
-// knows if that is later.
-func lastUse(old *record, r *Record) *atomic.Int64 {
-	used := new(atomic.Int64)
-	if old != nil {
-		used = old.used
-	}
-	if t := r.Key.LastUsed; !t.IsZero() && used.Load() < t.Unix() {
-		used.Store(t.Unix())
-	}
-	return used
 }
 
 // admit returns the record of a new key.

@@ -380,3 +380,12 @@ func TestDigestText(t *testing.T) {
 		require.Equal(t, d, back)
 	}
 }
+
+// record returns a Commit that appends changes to lines, as JSON.
+func record(lines *[]string) func(context.Context, apikey.Change) error {
+	return func(_ context.Context, c apikey.Change) error {
+		line, err := json.Marshal(c)
+		*lines = append(*lines, string(line))
+		return err
+	}
+}

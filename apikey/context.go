@@ -45,7 +45,7 @@ func NewContext(ctx context.Context, k Key) context.Context {
 		return context.WithValue(ctx, contextKey{}, nil)
 	}
 	s := Record{Key: k.clone()}
-	return context.WithValue(ctx, contextKey{}, pack(&s, lastUse(nil, &s))[0])
+	return context.WithValue(ctx, contextKey{}, pack(&s, nil)[0])
 }
 
 // ID returns the id of the key that a [Verifier] found for r, and whether there is one. It has the shape in which

@@ -28,7 +28,8 @@ func (p Prefix) Generate() (Value, error) {
 	}
 	head := string(p) + separator
 	head += random(base62, lengthValue-lengthChecksum-len(head))
-	return Value(head + checksum(head)), nil
+	sum := checksum(head)
+	return Value(head + string(sum[:])), nil
 }
 
 // Pattern returns the regular expression of the values, for secret scanners: RE2 syntax, which the scanners of
@@ -44,7 +45,8 @@ func (p Prefix) Check(value string) bool {
 		return false
 	}
 	head := value[:lengthValue-lengthChecksum]
-	return checksum(head) == value[len(head):]
+	sum := checksum(head)
+	return string(sum[:]) == value[len(head):]
 }
 
 // claims reports whether value begins as the values of a set prefix do, so that Check must hold for it.
@@ -60,13 +62,15 @@ func (p Prefix) validate() error {
 }
 
 // checksum returns the CRC-32 (IEEE) of head in six base62 digits, most significant first.
-func checksum(head string) string {
-	var in [lengthValue]byte // keeps the bytes of head off the heap
-	sum := crc32.ChecksumIEEE(in[:copy(in[:], head)])
-	var out [lengthChecksum]byte
+func checksum(head string) (out [lengthChecksum]byte) {
+	sum := ^uint32(0)
+	for i := range len(head) { // crc32.ChecksumIEEE would put a copy of head on the heap
+		sum = crc32.IEEETable[byte(sum)^head[i]] ^ sum>>8
+	}
+	sum = ^sum
 	for i := len(out) - 1; i >= 0; i-- {
 		out[i] = base62[sum%62]
 		sum /= 62
 	}
-	return string(out[:])
+	return out
 }

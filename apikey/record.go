@@ -7,20 +7,20 @@ import (
 	"time"
 )
 
-// record is a key as one of its values finds it, packed: 104 bytes, 8 for its last use, and its text. A record never
-// changes, but for used, which all records of a key share; a change of the key puts new records in the tables.
-// A key has one record for its current value, and one for each earlier value that is still in its grace period,
-// whose expires is the end of that grace.
+// record is a key as one of its values finds it, packed into 104 bytes and its text; what verifying reads stands
+// together at the front. A record never changes, but for the last use; a change of the key puts new records in the
+// tables. A key has one record for its current value, and one for each earlier value that is still in its grace
+// period, whose expires is the end of that grace.
 type record struct {
-	text      string // the id, then the name
-	digest    Digest
-	created   int64 // times are UnixNano, or never and always
-	updated   int64
-	notBefore int64
-	expires   int64
-	used      *atomic.Int64 // Unix seconds
-	more      *details      // nil in most keys
-	enabled   bool
+	digest  Digest
+	expires int64         // times are UnixNano, or never and always
+	used    *atomic.Int64 // the last use in Unix seconds, shared by all records of a key
+	first   atomic.Int64  // where used points in the first record of a key
+	enabled bool
+	more    *details // nil in most keys
+	text    string   // the id, then the name
+	created int64
+	updated int64
 }
 
 // details are the fields that most keys leave empty.
@@ -28,6 +28,7 @@ type details struct {
 	description string
 	customerID  string
 	tags        map[string]string
+	notBefore   int64
 	expires     int64 // the key's own expiry, of which record.expires may be the shorter one of a value
 	previous    []Previous
 }
@@ -43,7 +44,7 @@ func (r *record) id() string { return r.text[:lengthID] }
 // refusal returns why the key is not accepted at the instant now, or nil. It takes the same steps whatever it finds.
 func (r *record) refusal(now int64) error {
 	var err error
-	if now < r.notBefore {
+	if r.more != nil && now < r.more.notBefore {
 		err = ErrNotYetValid
 	}
 	if now >= r.expires {
@@ -66,13 +67,14 @@ func (r *record) touch(now int64) {
 func (r *record) key() Key {
 	k := Key{
 		ID: r.text[:lengthID], Name: r.text[lengthID:], Enabled: r.enabled,
-		Created: instant(r.created), Updated: instant(r.updated), NotBefore: instant(r.notBefore), Expires: instant(r.expires),
+		Created: instant(r.created), Updated: instant(r.updated), Expires: instant(r.expires),
 	}
 	if s := r.used.Load(); s != 0 {
 		k.LastUsed = time.Unix(s, 0).UTC()
 	}
 	if m := r.more; m != nil {
-		k.Description, k.CustomerID, k.Tags, k.Expires = m.description, m.customerID, m.tags, instant(m.expires)
+		k.Description, k.CustomerID, k.Tags = m.description, m.customerID, m.tags
+		k.NotBefore, k.Expires = instant(m.notBefore), instant(m.expires)
 	}
 	return k
 }
@@ -99,26 +101,44 @@ func (r *record) previous() []Previous {
 	return r.more.previous
 }
 
-// pack returns the records of what was stored: of the current value first, then of the earlier ones.
-// The key's last use is kept in used.
-func pack(s *Record, used *atomic.Int64) []*record {
-	k := &s.Key
-	current := &record{
-		text: k.ID + k.Name, digest: s.Digest, used: used, enabled: k.Enabled,
-		created: nano(k.Created, always), updated: nano(k.Updated, always),
-		notBefore: nano(k.NotBefore, always), expires: nano(k.Expires, never),
-	}
-	if k.Description != "" || k.CustomerID != "" || len(k.Tags) > 0 || len(s.Previous) > 0 {
-		current.more = &details{k.Description, k.CustomerID, k.Tags, current.expires, s.Previous}
-	}
-	records := []*record{current}
+// pack returns the records of what was stored: of the current value first, then of the earlier ones. They share the
+// last use with old, if there is such a record of the key.
+func pack(s *Record, old *record) []*record {
+	records := []*record{{digest: s.Digest, expires: nano(s.Key.Expires, never)}}
 	for _, p := range s.Previous {
-		earlier := *current
-		earlier.digest = p.Digest
-		earlier.expires = min(current.expires, nano(p.Until, always))
-		records = append(records, &earlier)
+		until := min(nano(p.Until, always), records[0].expires)
+		records = append(records, &record{digest: p.Digest, expires: until})
+	}
+	used := lastUse(records[0], old, s.Key.LastUsed)
+	more := s.details()
+	text := s.Key.ID + s.Key.Name
+	for _, r := range records {
+		r.used, r.enabled, r.more, r.text = used, s.Key.Enabled, more, text
+		r.created, r.updated = nano(s.Key.Created, always), nano(s.Key.Updated, always)
 	}
 	return records
+}
+
+// details returns nil if all of them are empty.
+func (s *Record) details() *details {
+	k := &s.Key
+	if k.Description == "" && k.CustomerID == "" && len(k.Tags) == 0 && k.NotBefore.IsZero() && len(s.Previous) == 0 {
+		return nil
+	}
+	return &details{k.Description, k.CustomerID, k.Tags, nano(k.NotBefore, always), nano(k.Expires, never), s.Previous}
+}
+
+// lastUse returns where the last use of a key stands: where old has it, or in r if there is no old. It is set to the
+// use at t if that is later.
+func lastUse(r, old *record, t time.Time) *atomic.Int64 {
+	used := &r.first
+	if old != nil {
+		used = old.used
+	}
+	if !t.IsZero() && used.Load() < t.Unix() {
+		used.Store(t.Unix())
+	}
+	return used
 }
 
 func nano(t time.Time, zero int64) int64 {

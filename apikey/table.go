@@ -2,15 +2,17 @@ package apikey
 
 import (
 	"iter"
+	"math/bits"
 	"sync/atomic"
 )
 
-// table finds records by the hash of one of their fields: open addressing with linear probing over a power of two of
+// table finds records by the hash of one of their fields: open addressing with linear probing over a slice of
 // pointers. Readers never lock and never wait: a slot is one atomic pointer to an immutable record, and growing builds
 // new slots beside the old ones. Writers are serialised by their caller.
 //
-// A slot costs 8 bytes and at most three quarters are filled, so a record costs 11 to 32 bytes here. A removed
-// record leaves [gone] behind, so that no chain of probes breaks; growing sweeps these out.
+// A slot costs 8 bytes, and while records are added two fifths to five eighths of the slots are filled, so a record
+// costs 13 to 20 bytes here. A removed record leaves [gone] behind, so that no chain of probes breaks; growing sweeps
+// these out.
 type table struct {
 	hash   func(*record) uint64
 	slots  atomic.Pointer[slots]
@@ -43,7 +45,7 @@ func (t *table) put(r *record, same func(*record) bool) {
 	s := *t.slots.Load()
 	i := s.probe(t.hash(r), same)
 	if s[i].Load() == nil {
-		if 4*(t.filled+1) > 3*len(s) {
+		if 8*(t.filled+1) > 5*len(s) {
 			s = t.grow()
 			i = s.probe(t.hash(r), same)
 		}
@@ -74,13 +76,9 @@ func (t *table) all() iter.Seq[*record] {
 	}
 }
 
-// grow moves the records to slots of which at most one half is filled.
+// grow moves the records to slots of which at most two fifths are filled.
 func (t *table) grow() slots {
-	n := minSlots
-	for 2*(t.live+1) > n {
-		n *= 2
-	}
-	s := make(slots, n)
+	s := make(slots, max(minSlots, 5*(t.live+1)/2))
 	for r := range t.all() {
 		s[s.probe(t.hash(r), differs)].Store(r)
 	}
@@ -100,13 +98,17 @@ func (s slots) probe(hash uint64, same func(*record) bool) uint64 {
 }
 
 // chain yields the records that may have the given hash and, after the last, an empty slot and nil. There is an empty
-// slot, since a quarter of them are.
+// slot, since three eighths of them are.
 func (s slots) chain(hash uint64) iter.Seq2[uint64, *record] {
 	return func(yield func(uint64, *record) bool) {
-		mask := uint64(len(s) - 1)
-		for i := hash & mask; ; i = (i + 1) & mask {
+		n := uint64(len(s))
+		i, _ := bits.Mul64(hash, n) // spreads hashes evenly over any n
+		for {
 			if r := s[i].Load(); r != gone && !yield(i, r) {
 				return
+			}
+			if i++; i == n {
+				i = 0
 			}
 		}
 	}

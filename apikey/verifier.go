@@ -155,7 +155,7 @@ func (v *Verifier) VerifyKey(_ context.Context, value string) (Client, error) {
 }
 
 // nobody takes the place of the key that was not found.
-var nobody = &record{notBefore: always, expires: never}
+var nobody = &record{expires: never, more: &details{notBefore: always}}
 
 func (v *Verifier) lookup(value string) *record {
 	h := v.hashers.Get().(*hasher)

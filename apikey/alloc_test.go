@@ -1,0 +1,94 @@
+//go:build !race
+
+package apikey_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tallygate/tallygate/apikey"
+)
+
+func TestAllocations(t *testing.T) {
+	v := newVerifier(t, apikey.Config{Prefix: "ak", Keys: []apikey.Entry{julian}})
+	r := request(value)
+	bare := v.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if _, ok := apikey.ID(r); !ok {
+			t.Error("no id")
+		}
+	}))
+	w := httptest.NewRecorder()
+	scannable, err := apikey.Prefix("ak").Generate()
+	require.NoError(t, err)
+	_, err = v.Create(t.Context(), apikey.Key{Enabled: true}, scannable)
+	require.NoError(t, err)
+	ctx := t.Context()
+	for _, tt := range []struct {
+		name string
+		most float64
+		run  func()
+	}{
+		{"VerifyKey", 0, func() { _, _ = v.VerifyKey(ctx, value) }},
+		{"VerifyKey, scannable", 0, func() { _, _ = v.VerifyKey(ctx, string(scannable)) }},
+		{"Verify", 0, func() { _, _ = v.Verify(r) }},
+		{"a refusal: its error", 1, func() { _, _ = v.VerifyKey(ctx, other) }},
+		{"Handler: a request and a context", 2, func() { bare.ServeHTTP(w, r) }},
+		{"ID of nobody", 0, func() { _, _ = apikey.ID(r) }},
+	} {
+		require.LessOrEqual(t, testing.AllocsPerRun(1000, tt.run), tt.most, tt.name)
+	}
+}
+
+// TestMemory holds a key of a usual kind to 200 bytes.
+func TestMemory(t *testing.T) {
+	n := 100_000
+	if heavy {
+		n *= 10
+	}
+	v := newVerifier(t, apikey.Config{})
+	before := heap()
+	for i := range n {
+		_, err := v.Create(t.Context(), apikey.Key{Name: fmt.Sprintf("customer-%07d", i), Enabled: true}, apikey.Generate())
+		require.NoError(t, err)
+	}
+	each := float64(heap()-before) / float64(n)
+	t.Logf("%.1f bytes a key", each)
+	require.LessOrEqual(t, each, 200.0)
+	runtime.KeepAlive(v)
+}
+
+// TestUnknownKeysLeaveNothing sends ever new unknown values: memory and goroutines stay as they are.
+func TestUnknownKeysLeaveNothing(t *testing.T) {
+	n := 100_000
+	if heavy {
+		n *= 10
+	}
+	v := newVerifier(t, apikey.Config{Keys: []apikey.Entry{julian}})
+	h := v.Handler(greet)
+	before, routines := heap(), runtime.NumGoroutine()
+	for i := range n {
+		_, err := v.VerifyKey(t.Context(), fmt.Sprintf("%040d", i))
+		require.ErrorIs(t, err, apikey.ErrUnknown)
+		if i%100 == 0 {
+			h.ServeHTTP(httptest.NewRecorder(), request(strings.Repeat("x", 20+i%109)))
+		}
+	}
+	require.Less(t, heap(), before+64<<10)
+	require.Equal(t, routines, runtime.NumGoroutine())
+	runtime.KeepAlive(v)
+}
+
+func heap() uint64 {
+	var m runtime.MemStats
+	for range 3 { // pools empty themselves over two collections
+		runtime.GC()
+	}
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}

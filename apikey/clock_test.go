@@ -1,0 +1,27 @@
+package apikey
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestClock sets the wall clock, in effect, by an anchor that is an hour off: it is gone within a second.
+func TestClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c clock
+		c.set()
+		for range 10 {
+			time.Sleep(700 * time.Millisecond)
+			require.Equal(t, time.Now().UnixNano(), c.now())
+		}
+		now := time.Now()
+		c.anchor.Store(&anchor{now, now.Add(-time.Hour).UnixNano()})
+		time.Sleep(time.Second)
+		require.Equal(t, time.Now().Add(-time.Hour).UnixNano(), c.now())
+		time.Sleep(1)
+		require.Equal(t, time.Now().UnixNano(), c.now())
+	})
+}

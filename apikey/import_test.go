@@ -1,0 +1,195 @@
+package apikey_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tallygate/tallygate/apikey"
+)
+
+const (
+	valueA = "apikey1234abcdefghij0123456789"
+	valueB = "apikeyb234abcdefghij0123456789"
+)
+
+func TestImport(t *testing.T) {
+	type imported struct {
+		name, description string
+		enabled           bool
+		plans             []string
+	}
+	for _, tt := range []struct {
+		name, file string
+		want       []imported
+		warnings   []string
+	}{
+		{
+			"the example of the format's page",
+			"Name,key,description,Enabled,usageplanIds\n" +
+				"MyFirstApiKey," + valueA + ",An imported key,TRUE,c7y23b\n",
+			[]imported{{"MyFirstApiKey", "An imported key", true, []string{"c7y23b"}}},
+			nil,
+		},
+		{
+			"blanks, two plans, the state's case",
+			"Name, key, description, Enabled, usageplanIds\n" +
+				"MyFirstApiKey, " + valueA + ", An imported key, tRuE, \"c7y23b,glvrsr\"\n" +
+				"MySecondApiKey, " + valueB + " , \"some, words\" ,FALSE,'c7y23b, glvrsr'\n",
+			[]imported{{"MyFirstApiKey", "An imported key", true, []string{"c7y23b", "glvrsr"}}},
+			[]string{`Line 3: extraneous or missing " in quoted-field`},
+		},
+		{
+			"other order, other columns, a BOM, CRLF, no last line end",
+			"\xef\xbb\xbfowner,KEY,UsagePlanIds,NAME\r\nme," + valueA + ",'a,b',first\r\nyou," + valueB + ",c,second",
+			[]imported{{"first", "", true, []string{"a", "b"}}, {"second", "", true, []string{"c"}}},
+			nil,
+		},
+		{
+			"defaults, short rows, empty lines",
+			"Name,Key,Enabled,UsagePlanIds\n\na," + valueA + "\n\nb," + valueB + ",,\n",
+			[]imported{{"a", "", true, nil}, {"b", "", true, nil}},
+			nil,
+		},
+		{
+			"bad rows",
+			"Name,Key,Description,Enabled,UsagePlanIds\n" +
+				"a,short,,,\n" +
+				"b," + valueB + ",,yes,\n" +
+				"," + valueB + ",,,\n" +
+				"d\n" +
+				"e," + valueB + ",,,,\n" +
+				"f," + valueB + ",,,'x,y\n" +
+				"g,ak_" + valueB + ",,,\n" +
+				"\"h\nh\"," + valueB + "é,,,\n" +
+				"i," + valueA + ",,,unknown\n" +
+				"j," + valueA + ",'tis,false,x\n" +
+				"k,\"" + valueB,
+			[]imported{{"j", "'tis", false, []string{"x"}}},
+			[]string{
+				"Line 2: API Key value should be at least 20 characters",
+				"Line 3: Invalid value for column 'Enabled', must be true or false",
+				"Line 4: Missing required value 'Name'",
+				"Line 5: API Key value should be at least 20 characters",
+				"Line 6: More values than columns",
+				"Line 7: More values than columns",
+				"Line 8: API Key value has the prefix ak_ but not its checksum",
+				"Line 9: API Key value must be visible ASCII characters without a comma",
+				"Line 11: Invalid Usage Plan ID specified",
+				`Line 13: extraneous or missing " in quoted-field`,
+			},
+		},
+		{
+			"the same value twice: the later row",
+			"Name,Key,Enabled,UsagePlanIds\na," + valueA + ",true,x\nb," + valueB + ",,\nc," + valueA + ",false,\n",
+			[]imported{{"c", "", false, nil}, {"b", "", true, nil}},
+			nil,
+		},
+		{"no rows", "Name,Key\n", nil, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			v := newVerifier(t, apikey.Config{Prefix: "ak"})
+			known := func(id string) bool { return id != "unknown" }
+			got, err := v.Import(t.Context(), strings.NewReader(tt.file), apikey.ImportOptions{KnownPlan: known})
+			require.NoError(t, err)
+			require.Equal(t, tt.warnings, got.Warnings)
+			var rows []imported
+			for _, k := range got.Keys {
+				rows = append(rows, imported{k.Name, k.Description, k.Enabled, got.PlanIDs[k.ID]})
+				stored, ok := v.Key(k.ID)
+				require.True(t, ok)
+				require.Equal(t, k, stored)
+			}
+			require.Equal(t, tt.want, rows)
+
+			w := newVerifier(t, apikey.Config{Prefix: "ak"})
+			got, err = w.Import(t.Context(), strings.NewReader(tt.file), apikey.ImportOptions{KnownPlan: known, FailOnWarnings: true})
+			if len(tt.warnings) == 0 {
+				require.NoError(t, err)
+				require.Len(t, got.Keys, len(tt.want))
+				return
+			}
+			require.ErrorIs(t, err, apikey.ErrInvalid)
+			require.Equal(t, strings.Join(tt.warnings, "; "), err.(*apikey.Error).ErrorMessage())
+			require.Equal(t, apikey.Imported{Warnings: tt.warnings}, got)
+			require.Empty(t, state(w))
+		})
+	}
+}
+
+func TestImportRefusesFile(t *testing.T) {
+	for _, tt := range []struct {
+		name, message string
+		file          io.Reader
+	}{
+		{"empty", "Missing required column 'Name'", strings.NewReader("")},
+		{"no key", "Missing required column 'Key'", strings.NewReader("Name,Description\n")},
+		{"no name", "Missing required column 'Name'", strings.NewReader("Key\n")},
+		{"a column twice", "Duplicate column 'KEY'", strings.NewReader("Name,Key, KEY \n")},
+		{"bad header", "API Key file cannot be read", strings.NewReader("Name,\"Key\n")},
+		{"broken off", "API Key file cannot be read", io.MultiReader(strings.NewReader("Name,Key\na,"+valueA+"\n"), iotest.ErrReader(errors.New("reset")))},
+		{"too large", "API Key file exceeds maximum size of 64 MiB", io.MultiReader(strings.NewReader("Name,Key\n"), &blanks{n: 64 << 20})},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			v := newVerifier(t, apikey.Config{})
+			_, err := v.Import(t.Context(), tt.file, apikey.ImportOptions{})
+			require.ErrorIs(t, err, apikey.ErrInvalid)
+			require.Equal(t, tt.message, err.(*apikey.Error).ErrorMessage())
+			require.Empty(t, state(v))
+		})
+	}
+}
+
+// blanks reads as n empty lines.
+type blanks struct{ n int }
+
+func (b *blanks) Read(p []byte) (int, error) {
+	if b.n == 0 {
+		return 0, io.EOF
+	}
+	p = p[:min(b.n, len(p))]
+	for i := range p {
+		p[i] = '\n'
+	}
+	b.n -= len(p)
+	return len(p), nil
+}
+
+func TestImportOverwrites(t *testing.T) {
+	var changes []apikey.Change
+	v := newVerifier(t, apikey.Config{
+		Pepper: pepper,
+		Keys: []apikey.Entry{{
+			Key:   apikey.Key{ID: "fr92a5qpbj", Name: "old", CustomerID: "c", Tags: map[string]string{"a": "b"}, Enabled: true},
+			Value: valueA,
+		}},
+		Commit: func(_ context.Context, c apikey.Change) error {
+			changes = append(changes, c)
+			return nil
+		},
+	})
+	_, err := v.Rotate(t.Context(), "fr92a5qpbj", valueB, 1e12)
+	require.NoError(t, err)
+	file := "Name,Key,Description,Enabled\nnew," + valueA + ",text,false\nnewer," + valueB + ",text,false\nthird," + value + ",,\n"
+	got, err := v.Import(t.Context(), strings.NewReader(file), apikey.ImportOptions{})
+	require.NoError(t, err)
+	require.Len(t, got.Keys, 2, "two values of one key")
+	require.Equal(t, "fr92a5qpbj", got.Keys[0].ID)
+	k, _ := v.Key("fr92a5qpbj")
+	require.Equal(t, "newer", k.Name)
+	require.Equal(t, "text", k.Description)
+	require.Equal(t, "c", k.CustomerID)
+	require.Equal(t, map[string]string{"a": "b"}, k.Tags)
+	for _, s := range []string{valueA, valueB} {
+		_, err = v.VerifyKey(t.Context(), s)
+		require.ErrorIs(t, err, apikey.ErrDisabled)
+	}
+	require.Len(t, changes, 2)
+	require.Equal(t, apikey.OpImport, changes[1].Op)
+	require.Len(t, changes[1].Records, 2, "one change for the whole file")
+}

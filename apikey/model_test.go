@@ -1,0 +1,271 @@
+package apikey_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tallygate/tallygate/apikey"
+)
+
+// model is what a verifier is meant to be, without tables, hashes and packing.
+type model struct {
+	keys   map[string]*apikey.Key
+	values map[string]held // :: value → whose it is
+}
+
+type held struct {
+	id    string
+	until time.Time // zero: as long as the key
+}
+
+// cause returns what verifying value must say.
+func (m *model) cause(value string, now time.Time) error {
+	h, ok := m.values[value]
+	if !ok {
+		return apikey.ErrUnknown
+	}
+	k := m.keys[h.id]
+	switch {
+	case !k.Enabled:
+		return apikey.ErrDisabled
+	case !h.until.IsZero() && !now.Before(h.until), !k.Expires.IsZero() && !now.Before(k.Expires):
+		return apikey.ErrExpired
+	case now.Before(k.NotBefore):
+		return apikey.ErrNotYetValid
+	}
+	return nil
+}
+
+func (m *model) rotate(id, value string, now time.Time, grace time.Duration) {
+	until := now.Add(grace)
+	for v, h := range m.values {
+		if h.id != id {
+			continue
+		}
+		if h.until.IsZero() || h.until.After(until) {
+			h.until = until
+		}
+		m.values[v] = h
+		if !h.until.After(now) {
+			delete(m.values, v)
+		}
+	}
+	m.values[value] = held{id: id}
+}
+
+func (m *model) remove(id string) {
+	delete(m.keys, id)
+	for v, h := range m.values {
+		if h.id == id {
+			delete(m.values, v)
+		}
+	}
+}
+
+// TestModel makes random changes over time and compares every verification with the model; now and then it goes on
+// with a verifier that has restored the changes.
+func TestModel(t *testing.T) {
+	runs := uint64(20)
+	if heavy {
+		runs *= 10
+	}
+	for seed := range runs {
+		synctest.Test(t, func(t *testing.T) { runModel(t, rand.New(rand.NewPCG(seed, 1))) })
+	}
+}
+
+func runModel(t *testing.T, rng *rand.Rand) {
+	var log []apikey.Change
+	cfg := apikey.Config{
+		Pepper:  pepper,
+		Commit:  func(_ context.Context, c apikey.Change) error { log = append(log, c); return nil },
+		Restore: func(yield func(apikey.Change, error) bool) { _ = eachChange(log, yield) },
+	}
+	v := newVerifier(t, cfg)
+	m := &model{keys: map[string]*apikey.Key{}, values: map[string]held{}}
+	values := make([]string, 30)
+	for i := range values {
+		values[i] = string(apikey.Generate())
+	}
+	ids := []string{"key0000000", "key1111111", "key2222222", "key3333333"}
+	bound := func() (t time.Time) {
+		if rng.IntN(3) > 0 {
+			t = time.Now().Add(time.Duration(rng.IntN(200)-100) * time.Minute).UTC()
+		}
+		return t
+	}
+	for range 300 {
+		id, value := ids[rng.IntN(len(ids))], values[rng.IntN(len(values))]
+		_, known := m.keys[id]
+		_, taken := m.values[value]
+		ctx, now := t.Context(), time.Now().UTC()
+		switch rng.IntN(8) {
+		case 0, 1:
+			k := apikey.Key{ID: id, Enabled: rng.IntN(4) > 0, Expires: bound()}
+			_, err := v.Create(ctx, k, apikey.Value(value))
+			if known || taken {
+				require.ErrorIs(t, err, apikey.ErrExists)
+				break
+			}
+			require.NoError(t, err)
+			k.Created, k.Updated = now, now
+			m.keys[id], m.values[value] = &k, held{id: id}
+		case 2, 3:
+			k := apikey.Key{ID: id, Enabled: rng.IntN(4) > 0, NotBefore: bound(), Expires: bound(), Name: value, Description: value[:rng.IntN(2)]}
+			_, err := v.Update(ctx, id, func(old *apikey.Key) error {
+				k.Created, k.Updated = old.Created, now
+				*old = k
+				return nil
+			})
+			if !known {
+				require.ErrorIs(t, err, apikey.ErrNotFound)
+			} else if err != nil {
+				require.ErrorIs(t, err, apikey.ErrInvalid)
+				require.False(t, k.NotBefore.Before(k.Expires))
+			} else {
+				m.keys[id] = &k
+			}
+		case 4, 5:
+			grace := time.Duration(rng.IntN(4)) * 30 * time.Minute
+			_, err := v.Rotate(ctx, id, apikey.Value(value), grace)
+			switch {
+			case !known:
+				require.ErrorIs(t, err, apikey.ErrNotFound)
+			case taken:
+				require.ErrorIs(t, err, apikey.ErrExists)
+			case err != nil:
+				require.ErrorIs(t, err, apikey.ErrInvalid, "too many values")
+			default:
+				m.rotate(id, value, now, grace)
+				m.keys[id].Updated = now
+			}
+		case 6:
+			err := v.Delete(ctx, id)
+			require.Equal(t, known, err == nil)
+			m.remove(id)
+		case 7:
+			time.Sleep(time.Duration(rng.IntN(40)) * time.Minute)
+			if rng.IntN(5) == 0 {
+				v = newVerifier(t, cfg)
+			}
+		}
+		for _, value := range values {
+			c, err := v.VerifyKey(ctx, value)
+			want := m.cause(value, time.Now())
+			require.Truef(t, errors.Is(err, want), "got %v, want %v", err, want)
+			if want == nil {
+				require.Equal(t, m.values[value].id, c.ID())
+			}
+		}
+		got := state(v)
+		require.Len(t, got, len(m.keys))
+		for id, k := range got {
+			k.LastUsed = time.Time{}
+			require.Equal(t, *m.keys[id], k)
+		}
+	}
+}
+
+func eachChange(log []apikey.Change, yield func(apikey.Change, error) bool) bool {
+	for _, c := range slices.Clone(log) {
+		if !yield(c, nil) {
+			return false
+		}
+	}
+	return true
+}
+
+// TestChangesActOnTheNextRequest has readers verify while keys are disabled, deleted and rotated: what begins after a
+// change returned sees it, and what is not changed is never refused.
+func TestChangesActOnTheNextRequest(t *testing.T) {
+	const untouched = "untouched0"
+	v := newVerifier(t, apikey.Config{Keys: []apikey.Entry{entry(untouched, nil), entry("toggled000", nil)}})
+	ctx := t.Context()
+	rounds := 2000
+	if heavy {
+		rounds *= 10
+	}
+	// state is odd while the key is known to be disabled, even while it is known to be enabled; 0 begins.
+	var state atomic.Int64
+	var changing, done atomic.Bool
+	var readers sync.WaitGroup
+	for range 4 {
+		readers.Go(func() {
+			for !done.Load() {
+				if _, err := v.VerifyKey(ctx, valueOf(untouched)); err != nil {
+					t.Errorf("untouched: %v", err)
+					return
+				}
+				before := state.Load()
+				_, err := v.VerifyKey(ctx, valueOf("toggled000"))
+				if changing.Load() || state.Load() != before {
+					continue
+				}
+				if disabled := errors.Is(err, apikey.ErrDisabled); disabled != (before%2 == 1) {
+					t.Errorf("state %d: %v", before, err)
+					return
+				}
+			}
+		})
+	}
+	for i := range rounds {
+		changing.Store(true)
+		_, err := v.Update(ctx, "toggled000", edit(i%2 == 1))
+		require.NoError(t, err)
+		state.Add(1)
+		changing.Store(false)
+
+		fresh := apikey.Generate()
+		k, err := v.Create(ctx, apikey.Key{Enabled: true}, fresh)
+		require.NoError(t, err)
+		_, err = v.VerifyKey(ctx, string(fresh))
+		require.NoError(t, err)
+		next := apikey.Generate()
+		_, err = v.Rotate(ctx, k.ID, next, 0)
+		require.NoError(t, err)
+		_, err = v.VerifyKey(ctx, string(fresh))
+		require.ErrorIs(t, err, apikey.ErrUnknown)
+		_, err = v.VerifyKey(ctx, string(next))
+		require.NoError(t, err)
+		require.NoError(t, v.Delete(ctx, k.ID))
+		_, err = v.VerifyKey(ctx, string(next))
+		require.ErrorIs(t, err, apikey.ErrUnknown)
+	}
+	done.Store(true)
+	readers.Wait()
+}
+
+// TestConcurrentWriters creates from many goroutines, some of them the same value: each value has one key.
+func TestConcurrentWriters(t *testing.T) {
+	v := newVerifier(t, apikey.Config{})
+	var created atomic.Int64
+	var wg sync.WaitGroup
+	values := make([]apikey.Value, 200)
+	for i := range values {
+		values[i] = apikey.Generate()
+	}
+	for range 8 {
+		wg.Go(func() {
+			for _, value := range values {
+				_, err := v.Create(t.Context(), apikey.Key{}, value)
+				if err == nil {
+					created.Add(1)
+				} else if !errors.Is(err, apikey.ErrExists) {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	require.EqualValues(t, len(values), created.Load())
+	require.Len(t, state(v), len(values))
+}
