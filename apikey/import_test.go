@@ -133,7 +133,7 @@ func TestImportRefusesFile(t *testing.T) {
 		{"a column twice", "Duplicate column 'KEY'", strings.NewReader("Name,Key, KEY \n")},
 		{"bad header", "API Key file cannot be read", strings.NewReader("Name,\"Key\n")},
 		{"broken off", "API Key file cannot be read", io.MultiReader(strings.NewReader("Name,Key\na,"+valueA+"\n"), iotest.ErrReader(errors.New("reset")))},
-		{"too large", "API Key file exceeds maximum size of 64 MiB", io.MultiReader(strings.NewReader("Name,Key\n"), &blanks{n: 64 << 20})},
+		{"too large", "API Key file exceeds maximum size of 64 MiB", io.MultiReader(strings.NewReader("Name,Key\n"), &lines{n: 64 << 20})},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			v := newVerifier(t, apikey.Config{})
@@ -145,18 +145,19 @@ func TestImportRefusesFile(t *testing.T) {
 	}
 }
 
-// blanks reads as n empty lines.
-type blanks struct{ n int }
+// lines reads as n bytes of lines of 4 KiB.
+type lines struct{ n int }
 
-func (b *blanks) Read(p []byte) (int, error) {
-	if b.n == 0 {
+func (l *lines) Read(p []byte) (int, error) {
+	if l.n == 0 {
 		return 0, io.EOF
 	}
-	p = p[:min(b.n, len(p))]
+	p = p[:min(l.n, len(p), 4096)]
 	for i := range p {
-		p[i] = '\n'
+		p[i] = 'a'
 	}
-	b.n -= len(p)
+	p[len(p)-1] = '\n'
+	l.n -= len(p)
 	return len(p), nil
 }
 
