@@ -1,0 +1,169 @@
+// Package examples_test holds the rules of the house: which package may import which, and that what is copied on
+// purpose stays equal.
+package examples_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/printer"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	root   = ".."
+	module = "github.com/tallygate/tallygate/"
+)
+
+// allowed lists, for every package of the module, what it may import from the module. A package that is not listed is
+// a mistake, and so is an import that is not.
+var allowed = map[string][]string{
+	"sigv4":                nil,
+	"auth":                 nil,
+	"auth/authtest":        nil,
+	"auth/custom":          {"auth/policy"},
+	"auth/policy":          nil,
+	"apikey":               nil,
+	"ratelimit":            nil,
+	"ratelimit/clientip":   nil,
+	"ratelimit/window":     {"ratelimit", "ratelimit/clientip"},
+	"usageplan":            {"ratelimit", "usageplan/ledger"},
+	"usageplan/ledger":     nil,
+	"usageplan/ledgertest": {"usageplan/ledger"},
+	"usageplan/boltstore":  {"usageplan/ledger"},
+	"usageplan/admin":      {"apikey", "usageplan", "usageplan/ledger"},
+}
+
+func TestImports(t *testing.T) {
+	for dir, files := range packages(t) {
+		if strings.HasPrefix(dir, "examples") {
+			continue // may import everything
+		}
+		may, listed := allowed[dir]
+		require.True(t, listed, "package %s is not in the table of imports", dir)
+		for _, file := range files {
+			if strings.HasSuffix(file.name, "_test.go") {
+				continue // a test may show its package together with others
+			}
+			for _, spec := range file.ast.Imports {
+				target, err := strconv.Unquote(spec.Path.Value)
+				require.NoError(t, err)
+				if inside, ok := strings.CutPrefix(target, module); ok {
+					require.Contains(t, may, inside, "%s imports %s", file.name, inside)
+				}
+			}
+		}
+	}
+}
+
+// TestAnswerCopies holds the copies of the answer writer equal: copying it keeps the packages independent.
+func TestAnswerCopies(t *testing.T) {
+	var first, firstName string
+	copies := 0
+	for _, files := range packages(t) {
+		for _, file := range files {
+			for _, decl := range file.ast.Decls {
+				if fn, ok := decl.(*ast.FuncDecl); ok && fn.Recv == nil && fn.Name.Name == "answer" {
+					text := source(t, file, fn)
+					if copies++; copies == 1 {
+						first, firstName = text, file.name
+					}
+					require.Equal(t, first, text, "%s and %s differ", firstName, file.name)
+				}
+			}
+		}
+	}
+	require.GreaterOrEqual(t, copies, 5, "packages with an answer writer")
+}
+
+// TestPackageDocs holds that every package has its doc in doc.go, and nowhere else.
+func TestPackageDocs(t *testing.T) {
+	for dir, files := range packages(t) {
+		var docs []string
+		for _, file := range files {
+			if file.ast.Doc != nil && !strings.HasSuffix(file.name, "_test.go") {
+				docs = append(docs, filepath.Base(file.name))
+			}
+		}
+		want := []string{"doc.go"}
+		if strings.HasPrefix(dir, "examples/") {
+			want = []string{"main.go"}
+		} else if dir == "examples" {
+			want = nil // tests only
+		}
+		require.Equal(t, want, docs, "package docs of %s", dir)
+	}
+}
+
+func TestTopLevel(t *testing.T) {
+	entries, err := os.ReadDir(root)
+	require.NoError(t, err)
+	var got []string
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), ".") {
+			got = append(got, e.Name())
+		}
+	}
+	want := []string{"LICENSE", "README.md", "apikey", "auth", "examples", "go.mod", "go.sum", "ratelimit", "sigv4", "usageplan"}
+	require.Equal(t, want, got)
+}
+
+type file struct {
+	name string
+	fset *token.FileSet
+	ast  *ast.File
+}
+
+// packages parses every Go file of the root module, by folder. Folders that the go command skips, and nested modules,
+// are left out.
+func packages(t *testing.T) map[string][]file {
+	t.Helper()
+	found := make(map[string][]file)
+	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || name == root {
+			return err
+		}
+		base := d.Name()
+		if d.IsDir() {
+			_, nested := os.Stat(filepath.Join(name, "go.mod"))
+			if nested == nil || base == "testdata" || strings.HasPrefix(base, ".") || strings.HasPrefix(base, "_") {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if path.Ext(base) != ".go" {
+			return nil
+		}
+		fset := token.NewFileSet()
+		parsed, err := parser.ParseFile(fset, name, nil, parser.ParseComments|parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(root, filepath.Dir(name))
+		dir := filepath.ToSlash(rel)
+		found[dir] = append(found[dir], file{name, fset, parsed})
+		return err
+	})
+	require.NoError(t, err)
+	require.NotEmpty(t, found)
+	for _, files := range found {
+		slices.SortFunc(files, func(a, b file) int { return strings.Compare(a.name, b.name) })
+	}
+	return found
+}
+
+func source(t *testing.T, f file, node ast.Node) string {
+	t.Helper()
+	var b strings.Builder
+	require.NoError(t, printer.Fprint(&b, f.fset, node))
+	return b.String()
+}

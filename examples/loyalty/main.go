@@ -1,0 +1,107 @@
+// Loyalty is the airline loyalty API of AWS's "Controlling serverless API access, part 2", guarded by Tallygate on a
+// plain net/http server. Run it and paste the lines that it prints.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/tallygate/tallygate/usageplan/ledger"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "loyalty:", err)
+		os.Exit(1)
+	}
+}
+
+// options are the command line.
+type options struct {
+	addr                 string
+	issuer, jwks, client string // of a user pool; empty for the demo issuer
+}
+
+func parse(args []string, out io.Writer) (options, error) {
+	var o options
+	flags := flag.NewFlagSet("loyalty", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.StringVar(&o.addr, "addr", "127.0.0.1:8080", "address to listen on")
+	flags.StringVar(&o.issuer, "issuer", "", "issuer of a Cognito user pool (default a demo issuer inside this program)")
+	flags.StringVar(&o.jwks, "jwks", "", "JWKS URL of that issuer (default the issuer's /.well-known/jwks.json)")
+	flags.StringVar(&o.client, "client", "", "app client id that its tokens must be for")
+	err := flags.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		flags.SetOutput(out)
+		flags.PrintDefaults()
+		return o, err
+	case err != nil:
+		return o, err
+	case flags.NArg() > 0:
+		return o, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	case (o.issuer == "") != (o.client == ""):
+		return o, errors.New("-issuer and -client go together")
+	case o.issuer == "" && o.jwks != "":
+		return o, errors.New("-jwks needs -issuer")
+	}
+	return o, nil
+}
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	o, err := parse(args, out)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", o.addr)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	pool, tokens, err := userPool(o)
+	if err != nil {
+		return err
+	}
+	book, err := ledger.New(ledger.Config{Store: ledger.NewMemory()})
+	if err != nil {
+		return err
+	}
+	defer book.Close()
+	api, err := newAPI(pool, book)
+	if err != nil {
+		return err
+	}
+	if err := printHelp(out, "http://"+listener.Addr().String(), o, tokens); err != nil {
+		return err
+	}
+	return serve(ctx, listener, api)
+}
+
+// serve answers until ctx ends, and then until the requests under way are answered.
+func serve(ctx context.Context, listener net.Listener, h http.Handler) error {
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
+	down := make(chan struct{})
+	context.AfterFunc(ctx, func() {
+		defer close(down)
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = server.Shutdown(ctx) // what is not answered in time is cut off
+	})
+	err := server.Serve(listener)
+	if errors.Is(err, http.ErrServerClosed) {
+		<-down
+		return nil
+	}
+	return err
+}

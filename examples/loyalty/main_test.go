@@ -1,0 +1,307 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tallygate/tallygate/sigv4"
+	"github.com/tallygate/tallygate/usageplan/ledger"
+)
+
+const (
+	base  = "http://api.example"
+	route = "/Prod/loyalty/" + customer
+	ok    = `{"points":900,"level":"bronze","remainingPoints":49100}`
+)
+
+// api returns the example's handler and the demo tokens.
+func api(t *testing.T) (http.Handler, tokens) {
+	t.Helper()
+	pool, given, err := userPool(options{})
+	require.NoError(t, err)
+	book, err := ledger.New(ledger.Config{Store: ledger.NewMemory()})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, book.Close()) })
+	h, err := newAPI(pool, book)
+	require.NoError(t, err)
+	return h, given
+}
+
+type edit func(*http.Request)
+
+func withKey(value string) edit { return func(r *http.Request) { r.Header.Set("x-api-key", value) } }
+
+func bearer(token string) edit {
+	return func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+token) }
+}
+
+// signed signs with the given secret, at an instant that lies off now.
+func signed(t *testing.T, id, secret string, off time.Duration) edit {
+	signer, err := sigv4.NewSigner(sigv4.SignerConfig{
+		Credentials: func(context.Context) (sigv4.Credentials, error) {
+			return sigv4.Credentials{AccessKeyID: id, Secret: sigv4.Secret(secret)}, nil
+		},
+		Region: region, Service: "execute-api",
+	})
+	require.NoError(t, err)
+	return func(r *http.Request) { require.NoError(t, signer.SignAt(r, time.Now().Add(off))) }
+}
+
+func send(h http.Handler, method, target string, edits ...edit) *http.Response {
+	r := httptest.NewRequest(method, base+target, nil)
+	r.RequestURI = target
+	for _, e := range edits {
+		e(r)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w.Result()
+}
+
+func requireAnswer(t *testing.T, res *http.Response, status int, errorType, body string) {
+	t.Helper()
+	got, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	require.Equal(t, body, string(got))
+	require.Equal(t, status, res.StatusCode)
+	require.Equal(t, errorType, res.Header.Get("x-amzn-ErrorType"))
+	require.Equal(t, "application/json", res.Header.Get("Content-Type"))
+	require.Regexp(t, `^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`, res.Header.Get("x-amzn-RequestId"))
+	if status == http.StatusTooManyRequests {
+		require.Regexp(t, `^[1-9][0-9]*$`, res.Header.Get("Retry-After"))
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	h, _ := api(t)
+	sign := signed(t, accessKey, secretKey, 0)
+	const mismatch = "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details."
+	for _, tt := range []struct {
+		name, target string
+		edits        []edit
+		status       int
+		errorType    string
+		body         string
+	}{
+		{"unsigned", route, []edit{withKey(apiKey)}, 403, "MissingAuthenticationTokenException", `{"message":"Missing Authentication Token"}`},
+		{"no key", route, []edit{sign}, 403, "ForbiddenException", `{"message":"Forbidden"}`},
+		{"unknown key", route, []edit{sign, withKey(strings.Repeat("x", 40))}, 403, "ForbiddenException", `{"message":"Forbidden"}`},
+		{"disabled key", route, []edit{sign, withKey(retiredKey)}, 403, "ForbiddenException", `{"message":"Forbidden"}`},
+		{"wrong secret", route, []edit{withKey(apiKey), signed(t, accessKey, "wrong", 0)}, 403, "InvalidSignatureException", `{"message":"` + mismatch + `"}`},
+		{"unknown access key", route, []edit{withKey(apiKey), signed(t, "AKIDUNKNOWN", secretKey, 0)}, 403, "UnrecognizedClientException", `{"message":"The security token included in the request is invalid."}`},
+		{"tampered query", route, []edit{withKey(apiKey), sign, func(r *http.Request) { r.RequestURI += "?admin=1"; r.URL.RawQuery = "admin=1" }}, 403, "InvalidSignatureException", `{"message":"` + mismatch + `"}`},
+		{"unrouted path", "/Prod/flights", nil, 403, "MissingAuthenticationTokenException", `{"message":"Missing Authentication Token"}`},
+		{"other stage", "/dev/loyalty/" + customer, []edit{sign, withKey(apiKey)}, 403, "MissingAuthenticationTokenException", `{"message":"Missing Authentication Token"}`},
+		{"usage without key", "/Prod/usage", nil, 403, "ForbiddenException", `{"message":"Forbidden"}`},
+		{"me without token", "/Prod/me", nil, 401, "UnauthorizedException", `{"message":"Unauthorized"}`},
+		{"me with garbage", "/Prod/me", []edit{bearer("a.b.c")}, 401, "UnauthorizedException", `{"message":"Unauthorized"}`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			requireAnswer(t, send(h, http.MethodGet, tt.target, tt.edits...), tt.status, tt.errorType, tt.body)
+		})
+	}
+	require.EqualValues(t, 0, standing(t, h).Used, "refused requests consume no quota")
+}
+
+func TestRefusalTexts(t *testing.T) {
+	h, _ := api(t)
+	for _, tt := range []struct {
+		name      string
+		edits     []edit
+		errorType string
+		message   string // a regular expression
+	}{
+		{"six minutes late", []edit{withKey(apiKey), signed(t, accessKey, secretKey, -6*time.Minute)}, "InvalidSignatureException", `^Signature expired: \d{8}T\d{6}Z is now earlier than \d{8}T\d{6}Z \(\d{8}T\d{6}Z - 5 min\.\)$`},
+		{"six minutes early", []edit{withKey(apiKey), signed(t, accessKey, secretKey, 6*time.Minute)}, "InvalidSignatureException", `^Signature not yet current: \d{8}T\d{6}Z is still later than \d{8}T\d{6}Z \(\d{8}T\d{6}Z \+ 5 min\.\)$`},
+		{"bearer", []edit{withKey(apiKey), bearer("eyJ.eyJ.sig")}, "IncompleteSignatureException", `key=value pair \(missing equal-sign\) in Authorization header`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			res := send(h, http.MethodGet, route, tt.edits...)
+			var body struct{ Message string }
+			require.NoError(t, json.NewDecoder(res.Body).Decode(&body))
+			require.Equal(t, http.StatusForbidden, res.StatusCode)
+			require.Equal(t, tt.errorType, res.Header.Get("x-amzn-ErrorType"))
+			require.Regexp(t, tt.message, body.Message)
+		})
+	}
+}
+
+func TestTamperedPath(t *testing.T) {
+	h, _ := api(t)
+	other := "/Prod/loyalty/5c2a1f0e-3f0b-4a57-9d0c-7f0d1b9f2a11"
+	res := send(h, http.MethodGet, route, withKey(apiKey), signed(t, accessKey, secretKey, 0), func(r *http.Request) {
+		r.RequestURI, r.URL.Path = other, other
+	})
+	require.Equal(t, http.StatusForbidden, res.StatusCode)
+	require.Equal(t, "InvalidSignatureException", res.Header.Get("x-amzn-ErrorType"))
+}
+
+// usage is what GET /Prod/usage answers.
+type usage struct {
+	Plan                   string
+	Limit, Used, Remaining int64
+	Reset                  time.Time
+}
+
+func standing(t *testing.T, h http.Handler) usage {
+	t.Helper()
+	res := send(h, http.MethodGet, "/Prod/usage", withKey(apiKey))
+	require.Equal(t, http.StatusOK, res.StatusCode)
+	var u usage
+	require.NoError(t, json.NewDecoder(res.Body).Decode(&u))
+	return u
+}
+
+// The tutorial's day: a burst, then one request per second, ten in all; the next day starts anew.
+func TestDay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := api(t)
+		get := func() *http.Response {
+			return send(h, http.MethodGet, route, withKey(apiKey), signed(t, accessKey, secretKey, 0))
+		}
+		requireAnswer(t, get(), 200, "", ok)
+		requireAnswer(t, get(), 200, "", ok)
+		requireAnswer(t, get(), 429, "TooManyRequestsException", `{"message":"Too Many Requests"}`)
+		require.EqualValues(t, 2, standing(t, h).Used)
+		for range 8 {
+			time.Sleep(time.Second)
+			requireAnswer(t, get(), 200, "", ok)
+		}
+		time.Sleep(time.Second)
+		res := get()
+		requireAnswer(t, res, 429, "LimitExceededException", `{"message":"Limit Exceeded"}`)
+		midnight := time.Now().UTC().Truncate(24 * time.Hour).Add(24 * time.Hour)
+		require.Equal(t, usage{"RestrictUsage", 10, 10, 0, midnight}, standing(t, h))
+		time.Sleep(time.Until(midnight))
+		requireAnswer(t, get(), 200, "", ok)
+		require.Equal(t, usage{"RestrictUsage", 10, 1, 9, midnight.Add(24 * time.Hour)}, standing(t, h))
+	})
+}
+
+func TestCustomers(t *testing.T) {
+	h, _ := api(t)
+	for id, body := range map[string]string{
+		"d1b6f2a4-90c7-4d0e-b7a3-6c5e4f3a2b10": `{"points":58000,"level":"platinum","remainingPoints":0}`,
+		"nobody":                               `{"message":"Customer not found"}`,
+	} {
+		res := send(h, http.MethodGet, "/Prod/loyalty/"+id, withKey(apiKey), signed(t, accessKey, secretKey, 0))
+		got, err := io.ReadAll(res.Body)
+		require.NoError(t, err)
+		require.Equal(t, body, string(got))
+	}
+}
+
+func TestMe(t *testing.T) {
+	h, given := api(t)
+	res := send(h, http.MethodGet, "/Prod/me", bearer(given.valid))
+	require.Equal(t, http.StatusOK, res.StatusCode)
+	var body struct {
+		Sub      string
+		Groups   []string
+		TokenUse string `json:"token_use"`
+	}
+	require.NoError(t, json.NewDecoder(res.Body).Decode(&body))
+	require.NotEmpty(t, body.Sub)
+	require.Equal(t, []string{"loyalty"}, body.Groups)
+	require.Equal(t, "id", body.TokenUse)
+	requireAnswer(t, send(h, http.MethodGet, "/Prod/me", bearer(given.expired)), 401, "UnauthorizedException", `{"message":"The incoming token has expired"}`)
+}
+
+// A Lambda function URL hands the handler requests without RequestURI, with a bare address and no content length.
+func TestFunctionURL(t *testing.T) {
+	h, given := api(t)
+	lambda := func(r *http.Request) { r.RequestURI, r.RemoteAddr, r.ContentLength = "", "203.0.113.9", 0 }
+	sign := signed(t, accessKey, secretKey, 0)
+	requireAnswer(t, send(h, http.MethodGet, route, lambda), 403, "MissingAuthenticationTokenException", `{"message":"Missing Authentication Token"}`)
+	requireAnswer(t, send(h, http.MethodGet, route, sign, lambda), 403, "ForbiddenException", `{"message":"Forbidden"}`)
+	requireAnswer(t, send(h, http.MethodGet, route, withKey(apiKey), sign, lambda), 200, "", ok)
+	requireAnswer(t, send(h, http.MethodGet, route, withKey(apiKey), sign, lambda), 200, "", ok)
+	requireAnswer(t, send(h, http.MethodGet, route, withKey(apiKey), sign, lambda), 429, "TooManyRequestsException", `{"message":"Too Many Requests"}`)
+	require.EqualValues(t, 2, standing(t, h).Used)
+	require.Equal(t, http.StatusOK, send(h, http.MethodGet, "/Prod/me", bearer(given.valid), lambda).StatusCode)
+}
+
+// The program itself: it says where it listens, serves over TCP and ends when it is told to.
+func TestProgram(t *testing.T) {
+	url, stop := start(t)
+	r, err := http.NewRequest(http.MethodGet, url+route, nil)
+	require.NoError(t, err)
+	withKey(apiKey)(r)
+	signed(t, accessKey, secretKey, 0)(r)
+	res, err := http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	requireAnswer(t, res, 200, "", ok)
+	require.NoError(t, stop())
+}
+
+// start runs the program on a free port and returns its address and a function that ends it.
+func start(t *testing.T, args ...string) (url string, stop func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	out, in := io.Pipe()
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), in) }()
+	lines := bufio.NewReader(out)
+	first, err := lines.ReadString('\n')
+	require.NoError(t, err)
+	go func() { _, _ = io.Copy(io.Discard, lines) }()
+	m := regexp.MustCompile(`^Loyalty API on (http://127\.0\.0\.1:\d+)\n$`).FindStringSubmatch(first)
+	require.NotNil(t, m, first)
+	return m[1], func() error { cancel(); return <-ended }
+}
+
+func TestBadInput(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer taken.Close()
+	for _, tt := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"address in use", []string{"-addr", taken.Addr().String()}, "address already in use"},
+		{"malformed address", []string{"-addr", "nowhere"}, "missing port"},
+		{"unknown flag", []string{"-port", "1"}, "not defined: -port"},
+		{"argument", []string{"start"}, `unexpected argument "start"`},
+		{"issuer without client", []string{"-issuer", "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_x"}, "-issuer and -client go together"},
+		{"no pool", []string{"-addr", "127.0.0.1:0", "-issuer", "https://example.com", "-client", "c"}, "is not a user pool"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			err := run(t.Context(), tt.args, io.Discard)
+			require.ErrorContains(t, err, tt.want)
+			require.NotContains(t, err.Error(), "\n")
+		})
+	}
+}
+
+// A pool whose keys cannot be fetched is a dependency that is down: 503, and the token is not blamed.
+func TestUnreachableKeys(t *testing.T) {
+	_, given := api(t)
+	gone, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, gone.Close())
+	url, stop := start(t, "-issuer", "https://cognito-idp.eu-west-1.amazonaws.com/"+demoPool, "-client", demoClient,
+		"-jwks", "http://"+gone.Addr().String()+"/.well-known/jwks.json")
+	r, err := http.NewRequest(http.MethodGet, url+"/Prod/me", nil)
+	require.NoError(t, err)
+	bearer(given.valid)(r)
+	res, err := http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	requireAnswer(t, res, 503, "ServiceUnavailableException", `{"message":"Service Unavailable"}`)
+	require.NotEmpty(t, res.Header.Get("Retry-After"))
+	require.NoError(t, stop())
+}

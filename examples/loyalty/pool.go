@@ -1,0 +1,60 @@
+package main
+
+import (
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/tallygate/tallygate/auth"
+	"github.com/tallygate/tallygate/auth/authtest"
+)
+
+// The demo issuer speaks for this user pool, app client and user.
+const (
+	demoPool   = "eu-west-1_aQYCzHwCz"
+	demoClient = "3fe6quse1kki13s6nebi0ncnin"
+	demoUser   = "julianwood"
+)
+
+// tokens are those that the demo issuer gives its user; empty where a real pool is asked.
+type tokens struct{ valid, expired string }
+
+// userPool returns the pool whose users may call /me: the one on the command line, or the demo issuer's.
+func userPool(o options) (auth.Issuer, tokens, error) {
+	if o.issuer == "" {
+		return demo()
+	}
+	id := path.Base(o.issuer)
+	region, _, _ := strings.Cut(id, "_")
+	pool := auth.Cognito(region, id, o.client)
+	if pool.URL != o.issuer { // an emulator: the same tokens from another place
+		pool.URL, pool.Aliases = o.issuer, nil
+		pool.JWKS = strings.TrimSuffix(o.issuer, "/") + "/.well-known/jwks.json"
+	}
+	if o.jwks != "" {
+		pool.JWKS = o.jwks
+	}
+	return pool, tokens{}, nil
+}
+
+// demo makes an issuer with keys of its own and gives its user an ID token of an hour, and one that has expired.
+func demo() (auth.Issuer, tokens, error) {
+	pool := auth.Cognito(region, demoPool, demoClient)
+	issuer, err := authtest.New(pool.URL)
+	if err != nil {
+		return pool, tokens{}, err
+	}
+	pool.Keys = issuer.JWKS()
+	user := authtest.User{Username: demoUser, Client: demoClient, Groups: []string{"loyalty"}}
+	valid, err := issuer.IDToken(user)
+	if err != nil {
+		return pool, tokens{}, err
+	}
+	user.Lifetime = -time.Minute
+	expired, err := issuer.IDToken(user)
+	if err != nil {
+		return pool, tokens{}, fmt.Errorf("demo issuer: %w", err)
+	}
+	return pool, tokens{valid, expired}, nil
+}

@@ -1,0 +1,46 @@
+// Package usageplan decides how fast and how much each client of an HTTP API may call: API Gateway's usage plans, with
+// exact counting.
+//
+// A [Plan] opens stages of APIs to its members, throttles each of them by a token bucket and gives each a quota per
+// day, week or month. A [Meter] makes one decision per request out of all that applies, in API Gateway's order: the
+// plan's throttle of the method, the plan's throttle, the quota, then the stage's throttle of the method and the
+// account's throttle. Whoever is refused by one of them has consumed nothing of the others.
+//
+//	meter, err := usageplan.New(usageplan.Config{
+//		Client:  apikey.ID,
+//		API:     "airline-loyalty",
+//		Stage:   "Prod",
+//		Plans:   []usageplan.Plan{{ID: "jcfq33", Name: "RestrictUsage", …}},
+//		Members: []usageplan.Member{{Plan: "jcfq33", Client: "fr92a5qpbj"}},
+//		Ledger:  book,
+//	})
+//	mux.Handle("GET /Prod/loyalty/{customerId}", keys.Handler(meter.Handler(loyalty)))
+//
+// # What it does not do
+//
+// It does not authenticate: Config.Client must report only what an authenticator in front of the meter has verified.
+// Only the routes that a meter wraps are metered. It wraps the handlers of a mux, since the route is known only after
+// the mux has matched; in front of a mux, Config.Route has to look the route up itself. It does not look at responses:
+// an admitted request counts whatever its answer is, as in API Gateway, unless the handler settles the [Charge].
+//
+// Throttles count requests, one token each; quotas count [Config].Cost. A burst of 2 would otherwise refuse every
+// request that costs 3, for ever. For throttles by weight put a limiter of package ratelimit in front.
+//
+// # Failure
+//
+// The zero [Meter] refuses everything. A ledger that cannot count refuses with 503, not 429. Failing open, and observing
+// without refusing, are Config.AllowDespite.
+//
+// # Changes
+//
+// [Meter.Apply] is the only way to change plans and members at run time; it acts on the next request and never blocks
+// one. Buckets and balances survive every change of a plan: they belong to the plan's id and the client.
+//
+// # Sources
+//
+// Semantics: https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-api-usage-plans.html and
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-request-throttling.html. Answers:
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html. Where AWS says
+// "best effort", this package is exact; it also sends Retry-After (RFC 9110 §10.2.3) and the RateLimit fields
+// (draft-ietf-httpapi-ratelimit-headers-11), which API Gateway never does; Config.AWSStrict leaves them out.
+package usageplan

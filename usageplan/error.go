@@ -1,0 +1,151 @@
+package usageplan
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/tallygate/tallygate/ratelimit"
+	"github.com/tallygate/tallygate/usageplan/ledger"
+)
+
+// Causes of refusal, and of a failed call; match them with [errors.Is].
+var (
+	ErrNotConfigured = errors.New("meter is not configured")                    // 500: the zero Meter
+	ErrNoRoute       = errors.New("route of the request is unknown")            // 500: the meter wraps the mux, not a handler
+	ErrInvalidCost   = errors.New("cost of the request is negative")            // 500
+	ErrNoClient      = errors.New("request has no verified client")             // 403
+	ErrNoPlan        = errors.New("client has no usage plan for the api stage") // 403
+	ErrThrottled     = errors.New("request rate is above the limit")            // 429
+	ErrQuotaExceeded = errors.New("quota of the period is used up")             // 429
+	ErrNoQuota       = errors.New("plan has no quota for the period")           // of Usage, Balance, Extend and Correct only
+	ErrInvalid       = errors.New("invalid configuration")                      // of New, Apply and Load only
+)
+
+// A Layer is one of the limits that a request passes, in the order in which they refuse.
+type Layer string
+
+// The layers, as API Gateway orders them
+// (https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-request-throttling.html).
+const (
+	PlanMethod  Layer = "plan method throttle"
+	PlanWide    Layer = "plan throttle"
+	PlanQuota   Layer = "plan quota"
+	StageMethod Layer = "stage method throttle"
+	AccountWide Layer = "account throttle"
+)
+
+// An Error is why a request was refused. It answers as API Gateway does.
+type Error struct {
+	Err    error  // the cause: one of this package's, or the ledger's
+	Client string // who called; empty where that is unknown
+	Plan   string // the id of the client's plan; empty where there is none
+	Layer  Layer  // what refused; empty where it was no limit
+
+	// RetryAfter is how long to wait before the same request can pass. Zero is unknown; [ratelimit.Never], in vain.
+	RetryAfter time.Duration
+
+	fields []ratelimit.Field
+	strict bool // Config.AWSStrict
+}
+
+func (e *Error) Error() string {
+	text := "usageplan: "
+	if e.Client != "" {
+		text += fmt.Sprintf("client %q: ", e.Client)
+	}
+	if e.Layer != "" {
+		text += fmt.Sprintf("%s of plan %q: ", e.Layer, e.Plan)
+	}
+	return text + e.Err.Error()
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// StatusCode is the HTTP status of the answer.
+func (e *Error) StatusCode() int {
+	switch {
+	case errors.Is(e.Err, ErrThrottled), errors.Is(e.Err, ErrQuotaExceeded):
+		return http.StatusTooManyRequests
+	case errors.Is(e.Err, ErrNoClient), errors.Is(e.Err, ErrNoPlan):
+		return http.StatusForbidden
+	case errors.Is(e.Err, ledger.ErrUnavailable), errors.Is(e.Err, ledger.ErrClosed):
+		return http.StatusServiceUnavailable
+	default:
+		return http.StatusInternalServerError
+	}
+}
+
+// ErrorCode is the value of x-amzn-ErrorType.
+func (e *Error) ErrorCode() string {
+	switch e.StatusCode() {
+	case http.StatusTooManyRequests:
+		if errors.Is(e.Err, ErrQuotaExceeded) {
+			return "LimitExceededException"
+		}
+		return "TooManyRequestsException"
+	case http.StatusForbidden:
+		return "ForbiddenException"
+	case http.StatusServiceUnavailable:
+		return "ServiceUnavailableException"
+	default:
+		return "ApiConfigurationException"
+	}
+}
+
+// ErrorMessage is the text meant for clients; the cause is not in it.
+func (e *Error) ErrorMessage() string {
+	switch e.StatusCode() {
+	case http.StatusTooManyRequests:
+		if errors.Is(e.Err, ErrQuotaExceeded) {
+			return "Limit Exceeded"
+		}
+		return "Too Many Requests"
+	case http.StatusForbidden:
+		return "Forbidden"
+	case http.StatusServiceUnavailable:
+		return "Service Unavailable"
+	default:
+		return "Internal server error"
+	}
+}
+
+// SetHeader sets Retry-After (RFC 9110 §10.2.3, whole seconds, rounded up) and the RateLimit fields.
+func (e *Error) SetHeader(h http.Header) {
+	if e.strict {
+		return
+	}
+	wait := e.RetryAfter
+	if wait == 0 && e.StatusCode() == http.StatusServiceUnavailable {
+		wait = time.Second
+	}
+	if wait > 0 && wait != ratelimit.Never {
+		h.Set("Retry-After", strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10))
+	}
+	ratelimit.SetFields(h, e.fields...)
+}
+
+// ServeHTTP answers as API Gateway does, byte for byte.
+func (e *Error) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	e.SetHeader(w.Header())
+	answer(w, e.StatusCode(), e.ErrorCode(), map[string]any{"message": e.ErrorMessage()})
+}
+
+// answer writes API Gateway's form of a refusal. Each package carries this copy; a test holds the copies equal.
+func answer(w http.ResponseWriter, status int, code string, body map[string]any) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("X-Amzn-ErrorType", code)
+	if h.Get("X-Amzn-RequestId") == "" { // an outer layer may have named the request already
+		var b [16]byte
+		_, _ = rand.Read(b[:]) // never fails
+		h.Set("X-Amzn-RequestId", fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:]))
+	}
+	text, _ := json.Marshal(body) // strings and nil always encode
+	w.WriteHeader(status)
+	_, _ = w.Write(text)
+}

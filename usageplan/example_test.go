@@ -1,0 +1,228 @@
+package usageplan_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"time"
+
+	"github.com/tallygate/tallygate/ratelimit"
+	"github.com/tallygate/tallygate/usageplan"
+	"github.com/tallygate/tallygate/usageplan/ledger"
+)
+
+// caller stands for apikey.ID: it tells which verified client calls.
+func caller(r *http.Request) (string, bool) {
+	id := r.Header.Get("Verified-Client")
+	return id, id != ""
+}
+
+func call(h http.Handler, client, target string) *http.Response {
+	r := httptest.NewRequest(http.MethodGet, target, nil)
+	r.Header.Set("Verified-Client", client)
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w.Result()
+}
+
+// The steps of AWS's tutorial "Controlling serverless API access": create a plan, attach a stage, add a key, call,
+// read the usage, grant an extension.
+func Example() {
+	ctx := context.Background()
+	book, err := ledger.New(ledger.Config{Store: ledger.NewMemory()})
+	if err != nil {
+		panic(err)
+	}
+	defer book.Close()
+
+	meter, err := usageplan.New(usageplan.Config{
+		Client: caller, // apikey.ID
+		API:    "airline-loyalty",
+		Stage:  "Prod",
+		Ledger: book,
+	})
+	if err != nil {
+		panic(err)
+	}
+
+	// Create the plan: a burst of 20, 3 requests a day.
+	plan := usageplan.Plan{
+		ID: "jcfq33", Name: "RestrictUsage",
+		Throttle: &ratelimit.Limit{Rate: 1, Burst: 20},
+		Quotas:   []ledger.Quota{{Limit: 3, Period: ledger.Daily}},
+	}
+	if err := meter.Apply(ctx, usageplan.Change{PutPlan: &plan}); err != nil {
+		panic(err)
+	}
+	// Attach the stage.
+	plan.Stages = []usageplan.Stage{{API: "airline-loyalty", Name: "Prod"}}
+	if err := meter.Apply(ctx, usageplan.Change{PutPlan: &plan}); err != nil {
+		panic(err)
+	}
+	// Add the key to the plan.
+	key := usageplan.Member{Plan: "jcfq33", Client: "fr92a5qpbj"}
+	if err := meter.Apply(ctx, usageplan.Change{PutMember: &key}); err != nil {
+		panic(err)
+	}
+
+	mux := http.NewServeMux()
+	mux.Handle("GET /Prod/loyalty/{customerId}", meter.Handler(http.HandlerFunc(
+		func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })))
+
+	for range 4 {
+		fmt.Println(call(mux, "fr92a5qpbj", "/Prod/loyalty/a900ae6c").Status)
+	}
+
+	account := usageplan.Account{Plan: "jcfq33", Client: "fr92a5qpbj"}
+	today := time.Now()
+	for day, err := range meter.Usage(ctx, account, today, today) {
+		fmt.Println("used", day.Used, "remaining", day.Remaining, err)
+	}
+
+	balance, err := meter.Extend(ctx, account, ledger.Adjustment{Delta: 5, Reason: "launch week", Actor: "owner"})
+	fmt.Println("remaining", balance.Remaining, err)
+	fmt.Println(call(mux, "fr92a5qpbj", "/Prod/loyalty/a900ae6c").Status)
+
+	// Output:
+	// 200 OK
+	// 200 OK
+	// 200 OK
+	// 429 Too Many Requests
+	// used 3 remaining 0 <nil>
+	// remaining 5 <nil>
+	// 200 OK
+}
+
+func newMeter(c usageplan.Config) *usageplan.Meter {
+	book, err := ledger.New(ledger.Config{Store: ledger.NewMemory()})
+	if err != nil {
+		panic(err)
+	}
+	c.Client, c.Ledger = caller, book
+	c.API, c.Stage = "pets", "dev"
+	c.Plans = []usageplan.Plan{{
+		ID: "basic", Name: "Basic",
+		Throttle: &ratelimit.Limit{Rate: 10, Burst: 5},
+		Quotas:   []ledger.Quota{{Limit: 100, Period: ledger.Monthly}},
+		Stages:   []usageplan.Stage{{API: "pets", Name: "dev"}},
+	}}
+	c.Members = []usageplan.Member{{Plan: "basic", Client: "k1"}}
+	m, err := usageplan.New(c)
+	if err != nil {
+		panic(err)
+	}
+	return m
+}
+
+// A refusal knows its answer, and why it was given.
+func ExampleMeter_Check() {
+	m := newMeter(usageplan.Config{})
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /dev/cats", func(w http.ResponseWriter, r *http.Request) {
+		charge, err := m.Check(r)
+		if err != nil {
+			fmt.Println(err)
+			err.(http.Handler).ServeHTTP(w, r)
+			return
+		}
+		b, _ := charge.Balance(ledger.Monthly)
+		fmt.Println("remaining", b.Remaining)
+	})
+	call(mux, "k1", "/dev/cats")
+	fmt.Println(call(mux, "stranger", "/dev/cats").Status)
+	// Output:
+	// remaining 99
+	// usageplan: client "stranger": client has no usage plan for the api stage
+	// 403 Forbidden
+}
+
+// An answer that failed need not count: the handler settles the charge when it knows.
+func ExampleCharge_Settle() {
+	m := newMeter(usageplan.Config{})
+	ctx := context.Background()
+	request := usageplan.Request{Client: "k1", Route: usageplan.Route{API: "pets", Stage: "dev", Resource: "/cats", Method: "GET"}, Cost: 1}
+
+	charge, err := m.Take(ctx, request)
+	if err != nil {
+		panic(err)
+	}
+	status := http.StatusBadGateway // what the backend answered
+	if status >= 500 {
+		err = charge.Settle(ctx, 0)
+	}
+	b, _ := m.Balance(ctx, usageplan.Account{Plan: "basic", Client: "k1"})
+	fmt.Println("used", b.Used, err)
+	// Output: used 0 <nil>
+}
+
+// Observe mode counts refusals without refusing.
+func ExampleConfig_allowDespite() {
+	refused := 0
+	m := newMeter(usageplan.Config{AllowDespite: func(_ *http.Request, err error) bool {
+		refused++
+		return true
+	}})
+	mux := http.NewServeMux()
+	mux.Handle("GET /dev/cats", m.Handler(http.NotFoundHandler()))
+	for range 7 {
+		call(mux, "k1", "/dev/cats")
+	}
+	fmt.Println("would have refused", refused)
+	// Output: would have refused 2
+}
+
+// A client reads its own plan.
+func ExampleMeter_Self() {
+	m := newMeter(usageplan.Config{})
+	mux := http.NewServeMux()
+	mux.Handle("GET /dev/cats", m.Handler(http.NotFoundHandler()))
+	mux.Handle("GET /dev/usage", m.Self())
+	call(mux, "k1", "/dev/cats")
+	var body strings.Builder
+	_ = call(mux, "k1", "/dev/usage").Write(&body)
+	before, _, _ := strings.Cut(body.String()[strings.Index(body.String(), "{"):], `,"reset"`)
+	fmt.Println(before)
+	// Output: {"plan":"Basic","rateLimit":10,"burstLimit":5,"period":"MONTH","limit":100,"used":1,"remaining":99
+}
+
+// Plans come from the files that the AWS command line reads and writes.
+func ExampleLoad() {
+	plans, err := usageplan.Load(strings.NewReader(`{
+		"name": "RestrictUsage",
+		"apiStages": [{"apiId": "airline-loyalty", "stage": "Prod"}],
+		"throttle": {"rateLimit": 1, "burstLimit": 2},
+		"quota": {"limit": 10, "period": "DAY"}
+	}`))
+	fmt.Println(plans[0].Name, plans[0].Throttle.Rate, plans[0].Quotas[0].Limit, err)
+
+	_, err = usageplan.Load(strings.NewReader(`{"name": "x", "quota": {"limit": 10, "period": "HOUR"}, "colour": 1}`))
+	fmt.Println(err)
+	// Output:
+	// RestrictUsage 1 10 <nil>
+	// usageplan: invalid configuration: $.colour is not a field of API Gateway's
+	// $.quota.period is not DAY, WEEK or MONTH
+}
+
+// The mistake that everybody makes once: the meter around the mux knows no route, and refuses.
+func Example_incorrectAroundMux() {
+	m := newMeter(usageplan.Config{})
+	mux := http.NewServeMux()
+	mux.Handle("GET /dev/cats", http.NotFoundHandler())
+	fmt.Println(call(m.Handler(mux), "k1", "/dev/cats").Status)
+	// Output: 500 Internal Server Error
+}
+
+// To put the meter in front of a mux, look the pattern up before dispatch.
+func ExampleConfig_routeBeforeDispatch() {
+	mux := http.NewServeMux()
+	mux.Handle("GET /dev/cats", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	byPattern := usageplan.Pattern("pets", "dev")
+	m := newMeter(usageplan.Config{Route: func(r *http.Request) (usageplan.Route, bool) {
+		_, pattern := mux.Handler(r)
+		return byPattern(&http.Request{Method: r.Method, Pattern: pattern})
+	}})
+	fmt.Println(call(m.Handler(mux), "k1", "/dev/cats").Status)
+	// Output: 200 OK
+}

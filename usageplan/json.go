@@ -1,0 +1,188 @@
+package usageplan
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+)
+
+const (
+	maxDocument = 16 << 20 // bytes that Load reads: 10 000 plans of a kilobyte, and more than API Gateway allows
+	maxDepth    = 16       // a plan nests five deep
+)
+
+// A node is a value inside a JSON document and the path to it. Reading a wrong type notes a mistake and goes on with
+// a zero, so that one pass finds every mistake.
+type node struct {
+	path     string
+	value    any // nil, bool, json.Number, string, []any or map[string]any
+	mistakes *[]error
+}
+
+// readJSON reads one JSON value, strictly: duplicate names and trailing data are errors.
+func readJSON(r io.Reader) (node, error) {
+	limited := &io.LimitedReader{R: r, N: maxDocument + 1}
+	d := json.NewDecoder(limited)
+	d.UseNumber()
+	value, err := readValue(d, 0)
+	if err == nil {
+		if _, more := d.Token(); !errors.Is(more, io.EOF) {
+			err = errors.New("data after the value")
+		}
+	}
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	if limited.N == 0 {
+		err = fmt.Errorf("more than %d bytes", maxDocument)
+	}
+	return node{"$", value, new([]error)}, err
+}
+
+func readValue(d *json.Decoder, depth int) (any, error) {
+	if depth > maxDepth {
+		return nil, errors.New("nested too deeply")
+	}
+	t, err := d.Token()
+	if err != nil {
+		return nil, err
+	}
+	switch t {
+	case json.Delim('['):
+		return readList(d, depth)
+	case json.Delim('{'):
+		return readObject(d, depth)
+	}
+	return t, nil
+}
+
+func readList(d *json.Decoder, depth int) (any, error) {
+	list := []any{}
+	for d.More() {
+		v, err := readValue(d, depth+1)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, v)
+	}
+	_, err := d.Token()
+	return list, err
+}
+
+func readObject(d *json.Decoder, depth int) (any, error) {
+	object := map[string]any{}
+	for d.More() {
+		t, err := d.Token()
+		if err != nil {
+			return nil, err
+		}
+		name := t.(string) // the decoder lets nothing else stand here
+		if _, twice := object[name]; twice {
+			return nil, fmt.Errorf("name %q is given twice at offset %d", name, d.InputOffset())
+		}
+		if object[name], err = readValue(d, depth+1); err != nil {
+			return nil, err
+		}
+	}
+	_, err := d.Token()
+	return object, err
+}
+
+func (n node) mistake(format string, args ...any) {
+	*n.mistakes = append(*n.mistakes, fmt.Errorf("%s "+format, append([]any{n.path}, args...)...))
+}
+
+func (n node) isNull() bool { return n.value == nil }
+
+func (n node) isList() bool {
+	_, is := n.value.([]any)
+	return is
+}
+
+// has reports whether n is an object with that name.
+func (n node) has(name string) bool {
+	object, _ := n.value.(map[string]any)
+	_, found := object[name]
+	return found
+}
+
+// field returns the named value of an object, null where it is not given.
+func (n node) field(name string) node {
+	object, _ := n.value.(map[string]any)
+	path := n.path + "." + name
+	if len(name) > 0 && name[0] == '/' {
+		path = fmt.Sprintf("%s[%q]", n.path, name)
+	}
+	return node{path, object[name], n.mistakes}
+}
+
+// names returns the names of an object in order.
+func (n node) names() []string {
+	return slices.Sorted(maps.Keys(as[map[string]any](n, "an object")))
+}
+
+// known notes a mistake for every name of an object that is not among names.
+func (n node) known(names ...string) {
+	for _, name := range n.names() {
+		if !slices.Contains(names, name) {
+			n.field(name).mistake("is not a field of API Gateway's")
+		}
+	}
+}
+
+func (n node) list() []node {
+	var nodes []node
+	for i, v := range as[[]any](n, "a list") {
+		nodes = append(nodes, node{fmt.Sprintf("%s[%d]", n.path, i), v, n.mistakes})
+	}
+	return nodes
+}
+
+func (n node) text() string { return as[string](n, "a string") }
+
+func (n node) texts() map[string]string {
+	var texts map[string]string
+	for _, name := range n.names() {
+		if texts == nil {
+			texts = make(map[string]string)
+		}
+		texts[name] = n.field(name).text()
+	}
+	return texts
+}
+
+func (n node) number() float64 {
+	v := as[json.Number](n, "a number")
+	if v == "" {
+		return 0
+	}
+	f, err := v.Float64()
+	if err != nil {
+		n.mistake("is out of range")
+	}
+	return f
+}
+
+func (n node) whole() int64 {
+	v := as[json.Number](n, "a number")
+	if v == "" {
+		return 0
+	}
+	i, err := v.Int64()
+	if err != nil {
+		n.mistake("is not a whole number")
+	}
+	return i
+}
+
+// as returns n's value as a T; anything but a T or null is a mistake.
+func as[T any](n node, what string) T {
+	v, is := n.value.(T)
+	if !is && !n.isNull() {
+		n.mistake("is not %s", what)
+	}
+	return v
+}

@@ -1,0 +1,357 @@
+package usageplan_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tallygate/tallygate/ratelimit"
+	"github.com/tallygate/tallygate/usageplan"
+	"github.com/tallygate/tallygate/usageplan/ledger"
+)
+
+func memory(t *testing.T) *ledger.Ledger {
+	t.Helper()
+	book, err := ledger.New(ledger.Config{Store: ledger.NewMemory()})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, book.Close()) })
+	return book
+}
+
+// meter completes c by what every test needs.
+func meter(t *testing.T, c usageplan.Config) *usageplan.Meter {
+	t.Helper()
+	c.Client = caller
+	if c.API == "" {
+		c.API, c.Stage = "pets", "dev"
+	}
+	if c.Ledger == nil {
+		c.Ledger = memory(t)
+	}
+	m, err := usageplan.New(c)
+	require.NoError(t, err)
+	return m
+}
+
+var dev = []usageplan.Stage{{API: "pets", Name: "dev"}}
+
+func daily(limit int64) []ledger.Quota {
+	return []ledger.Quota{{Limit: limit, Period: ledger.Daily}}
+}
+
+func getCats(client string) usageplan.Request {
+	return usageplan.Request{Client: client, Route: usageplan.Route{API: "pets", Stage: "dev", Resource: "/cats", Method: "GET"}, Cost: 1}
+}
+
+// layer takes once and tells which layer refused, "" for none.
+func layer(t *testing.T, m *usageplan.Meter, q usageplan.Request) usageplan.Layer {
+	t.Helper()
+	_, err := m.Take(t.Context(), q)
+	if err == nil {
+		return ""
+	}
+	e, is := errors.AsType[*usageplan.Error](err)
+	require.True(t, is)
+	require.NotEmpty(t, e.Layer, "%v", err)
+	return e.Layer
+}
+
+func used(t *testing.T, m *usageplan.Meter, plan, client string) int64 {
+	t.Helper()
+	b, err := m.Balance(t.Context(), usageplan.Account{Plan: plan, Client: client})
+	require.NoError(t, err)
+	return b.Used
+}
+
+func TestLayersRefuseInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limit := func(burst int64) ratelimit.Limit { return ratelimit.Limit{Burst: burst} } // never refills
+		throttle := limit(3)
+		account := limit(6)
+		m := meter(t, usageplan.Config{
+			Plans: []usageplan.Plan{{
+				ID: "p", Name: "P", Throttle: &throttle, Quotas: daily(4),
+				Stages: []usageplan.Stage{{API: "pets", Name: "dev", Methods: map[string]ratelimit.Limit{"/cats/GET": limit(1)}}},
+			}},
+			Members: []usageplan.Member{{Plan: "p", Client: "a"}, {Plan: "p", Client: "b"}, {Plan: "p", Client: "c"}},
+			Stages:  []usageplan.Stage{{API: "pets", Name: "dev", Methods: map[string]ratelimit.Limit{"/dogs/GET": limit(5)}}},
+			Account: &account,
+		})
+		cats, dogs := getCats("a"), getCats("a")
+		dogs.Route.Resource = "/dogs"
+		require.Equal(t, usageplan.Layer(""), layer(t, m, cats))
+		require.Equal(t, usageplan.PlanMethod, layer(t, m, cats))
+		require.Equal(t, usageplan.Layer(""), layer(t, m, dogs))
+		require.Equal(t, usageplan.Layer(""), layer(t, m, dogs))
+		require.Equal(t, usageplan.PlanWide, layer(t, m, dogs))
+		require.EqualValues(t, 3, used(t, m, "p", "a"), "refusals consume nothing")
+
+		dogs.Client = "b"
+		dogs.Cost = 4
+		require.Equal(t, usageplan.Layer(""), layer(t, m, dogs)) // the whole quota at once
+		dogs.Cost = 1
+		require.Equal(t, usageplan.PlanQuota, layer(t, m, dogs))
+
+		dogs.Client = "c"
+		require.Equal(t, usageplan.Layer(""), layer(t, m, dogs))
+		require.Equal(t, usageplan.Layer(""), layer(t, m, dogs)) // the account's sixth
+		cats.Client = "c"
+		require.Equal(t, usageplan.AccountWide, layer(t, m, cats))
+		dogs.Client = "b"
+		require.Equal(t, usageplan.PlanQuota, layer(t, m, dogs), "the quota answers before the account's throttle")
+	})
+}
+
+func TestStageMethodThrottleIsSharedByAllCallers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := meter(t, usageplan.Config{
+			Plans:   []usageplan.Plan{{ID: "p", Name: "P", Quotas: daily(100), Stages: dev}},
+			Members: []usageplan.Member{{Plan: "p", Client: "a"}, {Plan: "p", Client: "b"}},
+			Stages:  []usageplan.Stage{{API: "pets", Name: "dev", Methods: map[string]ratelimit.Limit{"/*/*": {Rate: 1, Burst: 1}}}},
+		})
+		require.Equal(t, usageplan.Layer(""), layer(t, m, getCats("a")))
+		require.Equal(t, usageplan.StageMethod, layer(t, m, getCats("b")))
+		other := getCats("b")
+		other.Route.Resource = "/dogs"
+		require.Equal(t, usageplan.Layer(""), layer(t, m, other), "each method has a bucket of its own")
+		require.EqualValues(t, 1, used(t, m, "p", "b"))
+		time.Sleep(time.Second)
+		require.Equal(t, usageplan.Layer(""), layer(t, m, getCats("b")))
+	})
+}
+
+func TestPlaces(t *testing.T) {
+	one := ratelimit.Limit{Burst: 1}
+	m := meter(t, usageplan.Config{
+		Plans: []usageplan.Plan{
+			{ID: "dev", Name: "Dev", Stages: dev, Quotas: daily(5)},
+			{ID: "prod", Name: "Prod", Stages: []usageplan.Stage{{API: "pets", Name: "prod"}}, Quotas: daily(5)},
+			{ID: "free", Name: "Free", Stages: dev, Quotas: daily(1)},
+		},
+		Members: []usageplan.Member{
+			{Plan: "dev", Client: "both"},
+			{Plan: "prod", Client: "both"},
+			{Plan: "dev", Client: "slow", Throttle: &one, Limits: map[ledger.Period]int64{ledger.Daily: 3}},
+		},
+		Default: "free",
+	})
+	prod := getCats("both")
+	prod.Route.Stage = "prod"
+	c, err := m.Take(t.Context(), prod)
+	require.NoError(t, err)
+	require.Equal(t, "prod", c.Plan)
+	c, err = m.Take(t.Context(), getCats("both"))
+	require.NoError(t, err)
+	require.Equal(t, "dev", c.Plan)
+
+	require.Equal(t, usageplan.Layer(""), layer(t, m, getCats("slow")))
+	require.Equal(t, usageplan.PlanWide, layer(t, m, getCats("slow")), "the member's own throttle")
+	b, err := m.Balance(t.Context(), usageplan.Account{Plan: "dev", Client: "slow"})
+	require.NoError(t, err)
+	require.EqualValues(t, 3, b.Limit, "the member's own limit")
+
+	c, err = m.Take(t.Context(), getCats("stranger"))
+	require.NoError(t, err)
+	require.Equal(t, "free", c.Plan, "the default plan")
+	require.Equal(t, usageplan.PlanQuota, layer(t, m, getCats("stranger")))
+
+	prod.Client = "stranger"
+	_, err = m.Take(t.Context(), prod)
+	require.ErrorIs(t, err, usageplan.ErrNoPlan, "the default plan does not open this stage")
+}
+
+func TestApply(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		var committed []usageplan.Change
+		var broken error
+		m := meter(t, usageplan.Config{
+			Plans:  []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Throttle: &ratelimit.Limit{Burst: 3}, Quotas: daily(10)}},
+			Commit: func(_ context.Context, c usageplan.Change) error { committed = append(committed, c); return broken },
+		})
+		_, err := m.Take(ctx, getCats("a"))
+		require.ErrorIs(t, err, usageplan.ErrNoPlan)
+
+		a := &usageplan.Member{Plan: "p", Client: "a"}
+		require.NoError(t, m.Apply(ctx, usageplan.Change{PutMember: a}))
+		require.Equal(t, usageplan.Layer(""), layer(t, m, getCats("a")))
+		require.Equal(t, usageplan.Layer(""), layer(t, m, getCats("a")))
+
+		p := usageplan.Plan{ID: "p", Name: "P", Stages: dev, Throttle: &ratelimit.Limit{Burst: 2}, Quotas: daily(10)}
+		require.NoError(t, m.Apply(ctx, usageplan.Change{PutPlan: &p}))
+		require.Equal(t, usageplan.PlanWide, layer(t, m, getCats("a")), "buckets survive, the new limit acts at once")
+
+		p.Throttle, p.Quotas = nil, daily(3)
+		require.NoError(t, m.Apply(ctx, usageplan.Change{PutPlan: &p}))
+		require.Equal(t, usageplan.Layer(""), layer(t, m, getCats("a")))
+		require.Equal(t, usageplan.PlanQuota, layer(t, m, getCats("a")), "balances survive, the new limit acts at once")
+
+		broken = errors.New("disk full")
+		require.ErrorIs(t, m.Apply(ctx, usageplan.Change{DeleteMember: a}), broken)
+		require.Equal(t, usageplan.PlanQuota, layer(t, m, getCats("a")), "what was not committed is not visible")
+		broken = nil
+		require.NoError(t, m.Apply(ctx, usageplan.Change{DeleteMember: a}))
+		_, err = m.Take(ctx, getCats("a"))
+		require.ErrorIs(t, err, usageplan.ErrNoPlan)
+		require.NoError(t, m.Apply(ctx, usageplan.Change{PutMember: a}))
+		require.NoError(t, m.Apply(ctx, usageplan.Change{DeletePlan: "p"}))
+		_, err = m.Take(ctx, getCats("a"))
+		require.ErrorIs(t, err, usageplan.ErrNoPlan)
+		require.Len(t, committed, 7)
+	})
+}
+
+func TestApplyRefuses(t *testing.T) {
+	m := meter(t, usageplan.Config{
+		Plans: []usageplan.Plan{
+			{ID: "p", Name: "P", Stages: dev},
+			{ID: "q", Name: "Q", Stages: dev},
+			{ID: "r", Name: "R", Stages: []usageplan.Stage{{API: "pets", Name: "prod"}}},
+		},
+		Members: []usageplan.Member{{Plan: "p", Client: "a"}, {Plan: "r", Client: "a"}},
+		Default: "q",
+	})
+	for _, tt := range []struct {
+		name   string
+		change usageplan.Change
+		want   string
+	}{
+		{"nothing", usageplan.Change{}, "exactly one field"},
+		{"two things", usageplan.Change{DeletePlan: "p", PutPlan: &usageplan.Plan{}}, "exactly one field"},
+		{"second plan for a stage", usageplan.Change{PutMember: &usageplan.Member{Plan: "q", Client: "a"}}, `is in plan "p" for pets:dev already`},
+		{"stage that a member has elsewhere", usageplan.Change{PutPlan: &usageplan.Plan{ID: "r", Name: "R", Stages: dev}}, `is in plan "p" for pets:dev already`},
+		{"unknown plan", usageplan.Change{PutMember: &usageplan.Member{Plan: "x", Client: "a"}}, `no plan "x"`},
+		{"no client", usageplan.Change{PutMember: &usageplan.Member{Plan: "p"}}, "no client"},
+		{"limit without quota", usageplan.Change{PutMember: &usageplan.Member{Plan: "p", Client: "b", Limits: map[ledger.Period]int64{ledger.Daily: 1}}}, "no quota for period DAY"},
+		{"no member", usageplan.Change{DeleteMember: &usageplan.Member{Plan: "p", Client: "b"}}, "not a member"},
+		{"unknown plan deleted", usageplan.Change{DeletePlan: "x"}, `no plan "x"`},
+		{"default plan deleted", usageplan.Change{DeletePlan: "q"}, "default plan"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			err := m.Apply(t.Context(), tt.change)
+			require.ErrorIs(t, err, usageplan.ErrInvalid)
+			require.ErrorContains(t, err, tt.want)
+		})
+	}
+}
+
+func TestNewReportsEveryMistake(t *testing.T) {
+	_, err := usageplan.New(usageplan.Config{
+		Plans: []usageplan.Plan{
+			{ID: "p", Name: "P", Quotas: daily(10), Stages: []usageplan.Stage{{API: "pets"}}},
+			{Quotas: []ledger.Quota{{Period: ledger.Daily}, {Period: ledger.Daily}}, Throttle: &ratelimit.Limit{Rate: -1}},
+		},
+		Members: []usageplan.Member{{Plan: "nowhere", Client: "a"}},
+		Default: "gone",
+		Account: &ratelimit.Limit{Rate: -1},
+	})
+	require.ErrorIs(t, err, usageplan.ErrInvalid)
+	for _, want := range []string{
+		"Config.Client is required", "Config.Route, or API and Stage, is required", "there is no ledger",
+		"api and name are required", "has no id", "has no name", "a second quota for period DAY", "throttle:",
+		`no plan "nowhere"`, `default plan "gone"`,
+	} {
+		require.ErrorContains(t, err, want)
+	}
+}
+
+func TestZeroMeterRefuses(t *testing.T) {
+	var m usageplan.Meter
+	_, err := m.Take(t.Context(), getCats("a"))
+	require.ErrorIs(t, err, usageplan.ErrNotConfigured)
+	w := httptest.NewRecorder()
+	m.Handler(http.NotFoundHandler()).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	require.Equal(t, http.StatusInternalServerError, w.Code)
+	require.JSONEq(t, `{"message":"Internal server error"}`, w.Body.String())
+	m.Self().ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+}
+
+func TestFields(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		serve := func(strict bool) (admitted, refused http.Header) {
+			m := meter(t, usageplan.Config{
+				Plans:     []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Throttle: &ratelimit.Limit{Rate: 0.5, Burst: 1}, Quotas: daily(2)}},
+				Members:   []usageplan.Member{{Plan: "p", Client: "a"}},
+				AWSStrict: strict,
+			})
+			mux := http.NewServeMux()
+			mux.Handle("GET /dev/cats", m.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
+			return call(mux, "a", "/dev/cats").Header, call(mux, "a", "/dev/cats").Header
+		}
+		admitted, refused := serve(false)
+		require.Equal(t, `"throttle";q=1;w=2, "quota-day";q=2;w=86400`, admitted.Get("RateLimit-Policy"))
+		require.Equal(t, `"throttle";r=0;t=2, "quota-day";r=1;t=86400`, admitted.Get("RateLimit"))
+		require.Equal(t, "2", refused.Get("Retry-After"))
+		require.Equal(t, `"throttle";r=0;t=2`, refused.Get("RateLimit"))
+		admitted, refused = serve(true)
+		for _, name := range []string{"RateLimit", "RateLimit-Policy", "Retry-After"} {
+			require.Empty(t, admitted.Get(name)+refused.Get(name))
+		}
+	})
+}
+
+func TestSeveralQuotas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := meter(t, usageplan.Config{
+			Plans: []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Quotas: []ledger.Quota{
+				{Limit: 3, Period: ledger.Daily}, {Limit: 5, Period: ledger.Monthly},
+			}}},
+			Members: []usageplan.Member{{Plan: "p", Client: "a"}},
+		})
+		for range 3 {
+			require.Equal(t, usageplan.Layer(""), layer(t, m, getCats("a")))
+		}
+		require.Equal(t, usageplan.PlanQuota, layer(t, m, getCats("a")))
+		time.Sleep(24 * time.Hour)
+		charge, err := m.Take(t.Context(), getCats("a"))
+		require.NoError(t, err)
+		month, found := charge.Balance(ledger.Monthly)
+		require.True(t, found)
+		require.EqualValues(t, 1, month.Remaining)
+		require.Equal(t, usageplan.Layer(""), layer(t, m, getCats("a")))
+		require.Equal(t, usageplan.PlanQuota, layer(t, m, getCats("a")), "the month is used up")
+		day, err := m.Balance(t.Context(), usageplan.Account{Plan: "p", Client: "a", Period: ledger.Daily})
+		require.NoError(t, err)
+		require.EqualValues(t, 2, day.Used, "the day was given back")
+
+		require.NoError(t, charge.Settle(t.Context(), 0))
+		st, err := m.Standing(t.Context(), "a", getCats("a").Route)
+		require.NoError(t, err)
+		require.Len(t, st.Quotas, 2)
+		require.Equal(t, ledger.Monthly, st.Period, "the quota that runs out first")
+		require.EqualValues(t, 1, st.Remaining)
+	})
+}
+
+func TestPattern(t *testing.T) {
+	for _, tt := range []struct {
+		pattern, method string
+		want            usageplan.Route
+		ok              bool
+	}{
+		{"GET /Prod/loyalty/{customerId}", "GET", usageplan.Route{Resource: "/loyalty/{customerId}", Method: "GET"}, true},
+		{"GET /Prod/loyalty/{customerId}", "HEAD", usageplan.Route{Resource: "/loyalty/{customerId}", Method: "GET"}, true},
+		{"/Prod/pets", "POST", usageplan.Route{Resource: "/pets", Method: "POST"}, true},
+		{"PUT api.example/Prod/pets", "PUT", usageplan.Route{Resource: "/pets", Method: "PUT"}, true},
+		{"/Prod", "GET", usageplan.Route{Resource: "/", Method: "GET"}, true},
+		{"/Prod/{$}", "GET", usageplan.Route{Resource: "/", Method: "GET"}, true},
+		{"/Production/pets", "GET", usageplan.Route{Resource: "/Production/pets", Method: "GET"}, true},
+		{"/pets/{id}", "GET", usageplan.Route{Resource: "/pets/{id}", Method: "GET"}, true},
+		{"", "GET", usageplan.Route{}, false},
+	} {
+		r := httptest.NewRequest(tt.method, "/x", nil)
+		r.Pattern = tt.pattern
+		got, ok := usageplan.Pattern("a", "Prod")(r)
+		require.Equal(t, tt.ok, ok, tt.pattern)
+		if ok {
+			tt.want.API, tt.want.Stage = "a", "Prod"
+		}
+		require.Equal(t, tt.want, got, tt.pattern)
+	}
+}

@@ -1,0 +1,272 @@
+package usageplan_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tallygate/tallygate/ratelimit"
+	"github.com/tallygate/tallygate/usageplan"
+	"github.com/tallygate/tallygate/usageplan/ledger"
+)
+
+// heavy is n where the environment asks for full counts, else a tenth of it.
+func heavy(n int) int {
+	if os.Getenv("TALLYGATE_HEAVY") != "" {
+		return n
+	}
+	return n / 10
+}
+
+// modelBucket is a token bucket counted naively, in thousandths of a token; its rate is in tokens per second, which are
+// thousandths per millisecond.
+type modelBucket struct {
+	rate, burst int64
+	level       int64
+	at          time.Time
+}
+
+func newModelBucket(l ratelimit.Limit, now time.Time) *modelBucket {
+	return &modelBucket{int64(l.Rate), l.Burst, l.Burst * 1000, now}
+}
+
+func (b *modelBucket) refill(now time.Time) {
+	b.level = min(b.level+b.rate*now.Sub(b.at).Milliseconds(), b.burst*1000)
+	b.at = now
+}
+
+func (b *modelBucket) has(now time.Time) bool {
+	b.refill(now)
+	return b.level >= 1000
+}
+
+// model decides as the documentation of API Gateway reads, one request after the other.
+type model struct {
+	plans   map[string]usageplan.Plan
+	places  map[string]string // client → plan
+	stages  []usageplan.Stage
+	account *modelBucket
+	buckets map[string]*modelBucket
+	used    map[string]int64 // plan, client, period and its start
+}
+
+func methodLimit(limits map[string]ratelimit.Limit, r usageplan.Route) (ratelimit.Limit, bool) {
+	if l, ok := limits[r.Resource+"/"+r.Method]; ok {
+		return l, true
+	}
+	l, ok := limits["/*/*"]
+	return l, ok
+}
+
+func (m *model) bucket(now time.Time, l ratelimit.Limit, name string) *modelBucket {
+	b := m.buckets[name]
+	if b == nil {
+		b = newModelBucket(l, now)
+		m.buckets[name] = b
+	}
+	return b
+}
+
+// putPlan changes a plan's limits at this instant: what its buckets owe stays.
+func (m *model) putPlan(now time.Time, p usageplan.Plan) {
+	m.plans[p.ID] = p
+	for name, b := range m.buckets {
+		if p.Throttle != nil && strings.HasPrefix(name, "plan "+p.ID) {
+			b.refill(now)
+			b.level = p.Throttle.Burst*1000 - (b.burst*1000 - b.level)
+			b.rate, b.burst = int64(p.Throttle.Rate), p.Throttle.Burst
+		}
+	}
+}
+
+// take returns the layer that refuses, or "", or "no plan".
+func (m *model) take(now time.Time, q usageplan.Request) usageplan.Layer {
+	p, member := m.plans[m.places[q.Client]]
+	if !member {
+		return "no plan"
+	}
+	var own, shared []*modelBucket
+	var names []usageplan.Layer
+	if l, ok := methodLimit(p.Stages[0].Methods, q.Route); ok {
+		own = append(own, m.bucket(now, l, "method "+p.ID+q.Client+q.Route.Resource))
+		names = append(names, usageplan.PlanMethod)
+	}
+	if p.Throttle != nil {
+		own = append(own, m.bucket(now, *p.Throttle, "plan "+p.ID+q.Client))
+		names = append(names, usageplan.PlanWide)
+	}
+	for i, b := range own {
+		if !b.has(now) {
+			return names[i]
+		}
+	}
+	var counters []string
+	for _, quota := range p.Quotas {
+		start, _ := quota.Bounds(now)
+		key := fmt.Sprint(p.ID, q.Client, quota.Period, start.Unix())
+		if q.Cost > 0 && m.used[key]+q.Cost > quota.Limit {
+			return usageplan.PlanQuota
+		}
+		counters = append(counters, key)
+	}
+	if l, ok := methodLimit(m.stages[0].Methods, q.Route); ok {
+		b := m.bucket(now, l, "stage "+q.Route.Resource)
+		if shared = append(shared, b); !b.has(now) {
+			return usageplan.StageMethod
+		}
+	}
+	if shared = append(shared, m.account); !m.account.has(now) {
+		return usageplan.AccountWide
+	}
+	for _, b := range append(own, shared...) {
+		b.level -= 1000
+	}
+	for _, key := range counters {
+		m.used[key] += q.Cost
+	}
+	return ""
+}
+
+func randomLimit(r *rand.Rand) ratelimit.Limit {
+	return ratelimit.Limit{Rate: float64(r.IntN(6)), Burst: int64(1 + r.IntN(6))}
+}
+
+func randomMethods(r *rand.Rand) map[string]ratelimit.Limit {
+	methods := map[string]ratelimit.Limit{}
+	for _, key := range []string{"/cats/GET", "/*/*"} {
+		if r.IntN(2) == 0 {
+			methods[key] = randomLimit(r)
+		}
+	}
+	return methods
+}
+
+func randomPlan(r *rand.Rand, id string) usageplan.Plan {
+	p := usageplan.Plan{ID: id, Name: id, Stages: []usageplan.Stage{{API: "pets", Name: "dev", Methods: randomMethods(r)}}}
+	if r.IntN(4) > 0 {
+		l := randomLimit(r)
+		p.Throttle = &l
+	}
+	for _, period := range []ledger.Period{ledger.Daily, ledger.Monthly} {
+		if r.IntN(3) > 0 {
+			p.Quotas = append(p.Quotas, ledger.Quota{Limit: int64(r.IntN(40)), Period: period})
+		}
+	}
+	return p
+}
+
+// The whole decision against the naive model: random plans, layers, costs, pauses and changes of plans and members.
+func TestModel(t *testing.T) {
+	for seed := range uint64(heavy(1000)) {
+		synctest.Test(t, func(t *testing.T) { runModel(t, rand.New(rand.NewPCG(seed, 1))) })
+	}
+}
+
+func runModel(t *testing.T, r *rand.Rand) {
+	account := ratelimit.Limit{Rate: 20, Burst: 20}
+	stages := []usageplan.Stage{{API: "pets", Name: "dev", Methods: randomMethods(r)}}
+	real := meter(t, usageplan.Config{Stages: stages, Account: &account})
+	naive := &model{
+		plans: map[string]usageplan.Plan{}, places: map[string]string{}, stages: stages,
+		account: newModelBucket(account, time.Now()), buckets: map[string]*modelBucket{}, used: map[string]int64{},
+	}
+	apply := func(c usageplan.Change) { require.NoError(t, real.Apply(t.Context(), c)) }
+	for _, id := range []string{"p", "q"} {
+		p := randomPlan(r, id)
+		naive.plans[id] = p
+		apply(usageplan.Change{PutPlan: &p})
+	}
+	clients := []string{"a", "b", "c"}
+	var history []string
+	for range 60 {
+		client := clients[r.IntN(len(clients))]
+		switch r.IntN(12) {
+		case 0: // another version of a plan; bursts of a bucket that is there stay comparable
+			p := randomPlan(r, []string{"p", "q"}[r.IntN(2)])
+			p.Stages = naive.plans[p.ID].Stages
+			if p.Throttle == nil || naive.plans[p.ID].Throttle == nil {
+				p.Throttle = naive.plans[p.ID].Throttle
+			}
+			naive.putPlan(time.Now(), p)
+			apply(usageplan.Change{PutPlan: &p})
+		case 1: // the client moves to a plan or leaves
+			if old, in := naive.places[client]; in {
+				apply(usageplan.Change{DeleteMember: &usageplan.Member{Plan: old, Client: client}})
+				delete(naive.places, client)
+			} else {
+				naive.places[client] = []string{"p", "q"}[r.IntN(2)]
+				apply(usageplan.Change{PutMember: &usageplan.Member{Plan: naive.places[client], Client: client}})
+			}
+		case 2:
+			time.Sleep(time.Duration(r.IntN(3000)) * time.Millisecond)
+		case 3:
+			time.Sleep(time.Duration(r.IntN(10)) * time.Hour)
+		default:
+			q := getCats(client)
+			q.Route.Resource = []string{"/cats", "/dogs"}[r.IntN(2)]
+			q.Cost = int64(r.IntN(4))
+			want, got := naive.take(time.Now(), q), takeLayer(t, real, q)
+			history = append(history, fmt.Sprintf("%v %+v: %q", time.Now(), q, got))
+			require.Equal(t, want, got, "%v", history)
+		}
+	}
+}
+
+func takeLayer(t *testing.T, m *usageplan.Meter, q usageplan.Request) usageplan.Layer {
+	_, err := m.Take(t.Context(), q)
+	if errors.Is(err, usageplan.ErrNoPlan) {
+		return "no plan"
+	}
+	if err == nil {
+		return ""
+	}
+	e, is := errors.AsType[*usageplan.Error](err)
+	require.True(t, is)
+	return e.Layer
+}
+
+// The tutorial's plan under 64 clients at once admits exactly burst + rate × Δ, and exactly its quota a day.
+func TestConcurrentClients(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const quota = 10
+		m := meter(t, usageplan.Config{
+			Plans:   []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Throttle: &ratelimit.Limit{Rate: 1, Burst: 2}, Quotas: daily(quota)}},
+			Members: []usageplan.Member{{Plan: "p", Client: "a"}},
+		})
+		var admitted atomic.Int64
+		storm := func() int64 {
+			before := admitted.Load()
+			var all sync.WaitGroup
+			for range 64 {
+				all.Go(func() {
+					if _, err := m.Take(t.Context(), getCats("a")); err == nil {
+						admitted.Add(1)
+					}
+				})
+			}
+			all.Wait()
+			return admitted.Load() - before
+		}
+		require.EqualValues(t, 2, storm(), "the burst")
+		for second := range 8 {
+			time.Sleep(time.Second)
+			require.EqualValues(t, 1, storm(), "second %d", second)
+		}
+		for range 3 {
+			time.Sleep(time.Second)
+			require.EqualValues(t, 0, storm(), "the quota is used up")
+		}
+		require.EqualValues(t, quota, used(t, m, "p", "a"))
+		time.Sleep(24 * time.Hour)
+		require.EqualValues(t, 2, storm(), "a new day")
+	})
+}

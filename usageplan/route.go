@@ -1,0 +1,51 @@
+package usageplan
+
+import (
+	"net/http"
+	"strings"
+)
+
+// A Route is where a request goes, in API Gateway's terms.
+type Route struct {
+	API      string // the id of the API, e.g. "airline-loyalty"
+	Stage    string // the name of the stage, e.g. "Prod"
+	Resource string // the resource path as declared, e.g. "/loyalty/{customerId}"
+	Method   string // the HTTP method, e.g. "GET"
+}
+
+// Pattern returns a route source for one api and stage. It reads the pattern that [http.ServeMux] or chi matched,
+// drops method, host and a leading "/stage", and takes the rest as the resource path: "GET /Prod/pets/{id}" is the
+// resource "/pets/{id}" of stage "Prod". A method in the pattern wins over the request's, so a HEAD request that the
+// mux serves by a GET pattern counts against GET.
+//
+// It reports false where no pattern has matched yet: a [Meter] wraps the handlers of a mux, not the mux itself.
+func Pattern(api, stage string) func(*http.Request) (Route, bool) {
+	return func(r *http.Request) (Route, bool) {
+		method, path := r.Method, r.Pattern
+		if before, after, found := strings.Cut(path, " "); found {
+			method, path = before, strings.TrimLeft(after, " \t")
+		}
+		slash := strings.IndexByte(path, '/')
+		if slash < 0 {
+			return Route{}, false
+		}
+		return Route{API: api, Stage: stage, Resource: resource(path[slash:], stage), Method: method}, true
+	}
+}
+
+// resource drops a leading "/stage" and ServeMux's end marker from a pattern's path.
+func resource(path, stage string) string {
+	path = strings.TrimSuffix(path, "{$}")
+	if stage == "" {
+		return path
+	}
+	rest, found := strings.CutPrefix(path[1:], stage)
+	switch {
+	case !found || rest != "" && rest[0] != '/':
+		return path
+	case rest == "":
+		return "/"
+	default:
+		return rest
+	}
+}
