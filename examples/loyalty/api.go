@@ -19,6 +19,7 @@ const (
 	apiID  = "airline-loyalty"
 	stage  = "Prod"
 	region = "eu-west-1"
+	planID = "jcfq33"
 )
 
 // Who may call. A real service keeps these in a secret store.
@@ -26,13 +27,17 @@ const (
 	accessKey = "AKIDEXAMPLE"
 	secretKey = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 
+	ownerAccessKey = "AKIDOWNER"
+	ownerSecretKey = "je7MtGbClwBF/2Zp9Utk/h3yCo8nvbEXAMPLEKEY"
+
 	apiKey      = "67sfLSq19U1GuGk1RB5DwaS7EIYsWvBU3fZbtvQT"
 	retiredKey  = "Qn3vX8kZ2mB7tR5yW1cL9dF6hJ4pS0aGuEiOxVzN"
 	julianwood  = "fr92a5qpbj"
 	retiredUser = "k7w2m9x4qd"
 )
 
-// newAPI guards the loyalty API: IAM, an API key and a usage plan in front of the points, a user pool in front of /me.
+// newAPI guards the loyalty API: IAM, an API key and a usage plan in front of the points, a user pool in front of /me, and
+// the owner's own access key in front of usage and extensions.
 func newAPI(pool auth.Issuer, book *ledger.Ledger) (http.Handler, error) {
 	// Who is calling: the request is signed by this access key.
 	signature, err := sigv4.NewVerifier(sigv4.VerifierConfig{
@@ -59,14 +64,14 @@ func newAPI(pool auth.Issuer, book *ledger.Ledger) (http.Handler, error) {
 		Stage:  stage,
 		Ledger: book,
 		Plans: []usageplan.Plan{{
-			ID: "jcfq33", Name: "RestrictUsage",
+			ID: planID, Name: "RestrictUsage",
 			Throttle: &ratelimit.Limit{Rate: 1, Burst: 2},
 			Quotas:   []ledger.Quota{{Limit: 10, Period: ledger.Daily}},
 			Stages:   []usageplan.Stage{{API: apiID, Name: stage}},
 		}},
 		Members: []usageplan.Member{
-			{Plan: "jcfq33", Client: julianwood},
-			{Plan: "jcfq33", Client: retiredUser},
+			{Plan: planID, Client: julianwood},
+			{Plan: planID, Client: retiredUser},
 		},
 	})
 	if err != nil {
@@ -82,10 +87,22 @@ func newAPI(pool auth.Issuer, book *ledger.Ledger) (http.Handler, error) {
 		return nil, err
 	}
 
+	// Who owns the API: another access key reads usage and grants extensions.
+	owners, err := sigv4.NewVerifier(sigv4.VerifierConfig{
+		Keys:    sigv4.Keyring{ownerAccessKey: {Secret: ownerSecretKey, Principal: "arn:aws:iam::123456789012:user/owner"}}.Key,
+		Regions: []string{region},
+	})
+	if err != nil {
+		return nil, err
+	}
+	desk := owner{plans}
+
 	mux := http.NewServeMux()
 	mux.Handle("GET /Prod/loyalty/{customerId}", signature.Handler(keys.Handler(plans.Handler(http.HandlerFunc(loyalty)))))
 	mux.Handle("GET /Prod/usage", keys.Handler(plans.Self()))
 	mux.Handle("GET /Prod/me", users.Handler(http.HandlerFunc(me)))
+	mux.Handle("GET /owner/{plan}/{key}/usage", owners.Handler(http.HandlerFunc(desk.usage)))
+	mux.Handle("POST /owner/{plan}/{key}/extension", owners.Handler(http.HandlerFunc(desk.extend)))
 	mux.Handle("/", &sigv4.Error{Err: sigv4.ErrNoCredential}) // what API Gateway says of a path it has not
 	return named(mux), nil
 }

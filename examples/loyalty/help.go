@@ -29,6 +29,13 @@ More than 10 requests on one day: 429 {"message":"Limit Exceeded"}
   for i in {1..11}; do curl -s "${SIGN[@]}" -H "$KEY" {{base}}/Prod/loyalty/{{customer}}; echo; sleep 1; done
 What the key's holder has left: 200 {"plan":"RestrictUsage",…,"limit":10,"used":…,"remaining":…,"reset":"…"}
   curl -i -H "$KEY" {{base}}/Prod/usage
+
+The owner signs with a key of its own:
+  OWNER=(--aws-sigv4 aws:amz:{{region}}:execute-api --user {{ownerAccess}}:{{ownerSecret}})
+The usage of a key by day: 200 [{"day":"…","used":10,"remaining":0}]
+  curl -i "${OWNER[@]}" {{base}}/owner/{{plan}}/{{keyID}}/usage
+A temporary extension: 200 {"limit":15,"remaining":5,"used":10}
+  curl -i "${OWNER[@]}" -H 'Content-Type: application/json' -d '{"delta":5,"reason":"launch week"}' {{base}}/owner/{{plan}}/{{keyID}}/extension
 `
 
 const helpDemo = `
@@ -54,6 +61,7 @@ func printHelp(out io.Writer, base string, o options, t tokens) error {
 	_, err := strings.NewReplacer(
 		"{{base}}", base, "{{region}}", region, "{{customer}}", customer,
 		"{{access}}", accessKey, "{{secret}}", secretKey, "{{key}}", apiKey, "{{retired}}", retiredKey,
+		"{{ownerAccess}}", ownerAccessKey, "{{ownerSecret}}", ownerSecretKey, "{{plan}}", planID, "{{keyID}}", julianwood,
 		"{{pool}}", demoPool, "{{issuer}}", o.issuer, "{{valid}}", t.valid, "{{expired}}", t.expired,
 	).WriteString(out, text)
 	if err != nil {

@@ -219,6 +219,45 @@ func TestMe(t *testing.T) {
 	requireAnswer(t, send(h, http.MethodGet, "/Prod/me", bearer(given.expired)), 401, "UnauthorizedException", `{"message":"The incoming token has expired"}`)
 }
 
+// The owner reads the usage per key and day and grants an extension; nobody else may.
+func TestOwner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := api(t)
+		desk := "/owner/" + planID + "/" + julianwood
+		owner := func(method, target, body string) *http.Response {
+			return send(h, method, target, withBody(body), signed(t, ownerAccessKey, ownerSecretKey, 0))
+		}
+		get := func() *http.Response {
+			return send(h, http.MethodGet, route, withKey(apiKey), signed(t, accessKey, secretKey, 0))
+		}
+		for range 10 {
+			requireAnswer(t, get(), 200, "", ok)
+			time.Sleep(time.Second)
+		}
+		requireAnswer(t, get(), 429, "LimitExceededException", `{"message":"Limit Exceeded"}`)
+		today := time.Now().UTC().Format(time.DateOnly)
+		requireAnswer(t, owner(http.MethodGet, desk+"/usage", ""), 200, "", `[{"day":"`+today+`","used":10,"remaining":0}]`)
+		requireAnswer(t, owner(http.MethodPost, desk+"/extension", `{"delta":5,"reason":"launch week"}`), 200, "", `{"limit":15,"remaining":5,"used":10}`)
+		requireAnswer(t, get(), 200, "", ok)
+		require.EqualValues(t, 4, standing(t, h).Remaining)
+
+		customer := send(h, http.MethodGet, desk+"/usage", signed(t, accessKey, secretKey, 0))
+		require.Equal(t, http.StatusForbidden, customer.StatusCode)
+		require.Equal(t, http.StatusBadRequest, owner(http.MethodPost, desk+"/extension", `{"delta":"many"}`).StatusCode)
+		require.Equal(t, http.StatusBadRequest, owner(http.MethodGet, desk+"/usage?from=yesterday", "").StatusCode)
+		require.Equal(t, http.StatusNotFound, owner(http.MethodGet, "/owner/nowhere/"+julianwood+"/usage", "").StatusCode)
+	})
+}
+
+func withBody(text string) edit {
+	return func(r *http.Request) {
+		if text != "" {
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(text)), int64(len(text))
+			r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil }
+		}
+	}
+}
+
 // A Lambda function URL hands the handler requests without RequestURI, with a bare address and no content length.
 func TestFunctionURL(t *testing.T) {
 	h, given := api(t)

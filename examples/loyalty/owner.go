@@ -1,0 +1,79 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/tallygate/tallygate/sigv4"
+	"github.com/tallygate/tallygate/usageplan"
+	"github.com/tallygate/tallygate/usageplan/ledger"
+)
+
+// owner is the desk of the API's owner: it reads usage and grants extensions.
+type owner struct{ plans *usageplan.Meter }
+
+func account(r *http.Request) usageplan.Account {
+	return usageplan.Account{Plan: r.PathValue("plan"), Client: r.PathValue("key")}
+}
+
+// usage answers GET …/usage?from=2026-11-01&to=2026-11-30 with a key's usage day by day, today's where nothing is asked.
+func (o owner) usage(w http.ResponseWriter, r *http.Request) {
+	from, errFrom := day(r, "from")
+	to, errTo := day(r, "to")
+	if errors.Join(errFrom, errTo) != nil || to.Before(from) || to.Sub(from) > 366*24*time.Hour {
+		reply(w, http.StatusBadRequest, map[string]string{"message": "from and to are days, YYYY-MM-DD, at most a year apart"})
+		return
+	}
+	type line struct {
+		Day       string `json:"day"`
+		Used      int64  `json:"used"`
+		Remaining int64  `json:"remaining"`
+	}
+	lines := []line{}
+	for d, err := range o.plans.Usage(r.Context(), account(r), from, to) {
+		if err != nil {
+			failed(w, err)
+			return
+		}
+		lines = append(lines, line{d.Start.Format(time.DateOnly), d.Used, d.Remaining})
+	}
+	reply(w, http.StatusOK, lines)
+}
+
+func day(r *http.Request, name string) (time.Time, error) {
+	if value := r.URL.Query().Get(name); value != "" {
+		return time.Parse(time.DateOnly, value)
+	}
+	return time.Now().UTC().Truncate(24 * time.Hour), nil
+}
+
+// extend answers POST …/extension {"delta": 5, "reason": "launch week"}: more requests until the day ends.
+func (o owner) extend(w http.ResponseWriter, r *http.Request) {
+	var grant struct {
+		Delta  int64  `json:"delta"`
+		Reason string `json:"reason"`
+	}
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<10))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&grant); err != nil || grant.Delta == 0 {
+		reply(w, http.StatusBadRequest, map[string]string{"message": "want {\"delta\": 5, \"reason\": \"…\"}"})
+		return
+	}
+	actor, _ := sigv4.ID(r)
+	balance, err := o.plans.Extend(r.Context(), account(r), ledger.Adjustment{Delta: grant.Delta, Reason: grant.Reason, Actor: actor})
+	if err != nil {
+		failed(w, err)
+		return
+	}
+	reply(w, http.StatusOK, map[string]int64{"limit": balance.Limit + balance.Adjustments, "used": balance.Used, "remaining": balance.Remaining})
+}
+
+func failed(w http.ResponseWriter, err error) {
+	status, text := http.StatusServiceUnavailable, "Service Unavailable"
+	if errors.Is(err, usageplan.ErrNoPlan) || errors.Is(err, usageplan.ErrNoQuota) {
+		status, text = http.StatusNotFound, "No such plan"
+	}
+	reply(w, status, map[string]string{"message": text})
+}
