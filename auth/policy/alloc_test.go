@@ -1,0 +1,19 @@
+//go:build !race
+
+package policy_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tallygate/tallygate/auth/policy"
+)
+
+func TestEvaluateDoesNotAllocate(t *testing.T) {
+	p, err := policy.Parse([]byte(`{"Version":"2012-10-17","Statement":[
+		{"Effect":"Allow","Action":"execute-api:*","Resource":"` + stage + `/*/GET/*"},
+		{"Effect":"Deny","NotAction":"execute-api:Invoke","NotResource":"*"}]}`))
+	require.NoError(t, err)
+	require.Zero(t, testing.AllocsPerRun(1000, func() { p.Evaluate(policy.Invoke, stage+"/x/GET/y") }))
+}

@@ -1,0 +1,45 @@
+package policy_test
+
+import (
+	"encoding/json"
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tallygate/tallygate/auth/policy"
+)
+
+// FuzzParse holds that what is accepted is a document that json.Unmarshal reads alike, that writing and reading it again
+// changes nothing, and that a denial of everything cannot be got around.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`), stage)
+	f.Add([]byte(`{"Version":"2008-10-17","Id":"i","Statement":[{"Sid":"s","Effect":"Deny","NotAction":["a:b"],"NotResource":["`+stage+`/*"]}]}`), stage+"/GET/")
+	f.Add([]byte(`{"Statement":[{"Condition":{"a":[{}]}}],"Version":"x"}`), "")
+	f.Fuzz(func(t *testing.T, data []byte, resource string) {
+		p, err := policy.Parse(data)
+		if err != nil {
+			require.ErrorIs(t, err, policy.ErrInvalid)
+			require.Nil(t, p)
+			return
+		}
+		require.True(t, json.Valid(data))
+		var d policy.Document
+		require.NoError(t, json.Unmarshal(data, &d))
+		text, err := json.Marshal(d)
+		require.NoError(t, err)
+		var again policy.Document
+		err = json.Unmarshal(text, &again)
+		if len(text) <= 10_240 { // escaping may have made it longer
+			require.NoError(t, err)
+			require.Equal(t, d, again)
+		}
+		decision := p.Evaluate(policy.Invoke, resource)
+		d.Statement = append(d.Statement, policy.Statement{Effect: "Deny", Action: []string{"*"}, Resource: []string{"*"}})
+		denied, err := policy.New(d)
+		if errors.Is(err, policy.ErrInvalid) {
+			return // too large now
+		}
+		require.Equal(t, policy.Deny, denied.Evaluate(policy.Invoke, resource), "was %v", decision)
+	})
+}

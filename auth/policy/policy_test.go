@@ -1,0 +1,242 @@
+package policy_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tallygate/tallygate/auth/policy"
+)
+
+// statement returns a policy of one statement; the lists are JSON.
+func statement(t *testing.T, effect, action, resource string) *policy.Policy {
+	t.Helper()
+	p, err := policy.Parse(fmt.Appendf(nil, `{"Version":"2012-10-17","Statement":{"Effect":%q,%s,%s}}`, effect, action, resource))
+	require.NoError(t, err)
+	return p
+}
+
+const invoke = `"Action":"execute-api:Invoke"`
+
+func TestResources(t *testing.T) {
+	const arn = "arn:aws:execute-api:eu-west-1:123456789012:a1b2c3d4e5/Prod/GET/loyalty/a:b"
+	for _, tt := range []struct {
+		pattern string
+		allowed bool // what matches where the pattern allows
+		denied  bool // and where it denies
+	}{
+		{arn, true, true},
+		{"*", true, true},
+		{stage + "/GET/loyalty/*", true, true},
+		{stage + "/GET/loyalty/a?b", true, true},
+		{stage + "/*/loyalty/*", true, true},
+		{stage + "/*", true, true},
+		{stage + "/?ET/*", true, true},
+		{"arn:aws:execute-api:eu-west-1:*:*", true, true},
+		{"arn:*:execute-api:*:*:a1b2c3d4e5/*/GET/loyalty/a:b", true, true},
+		{"arn:aws:execute-api:eu-west-?:123456789012:*/a:b", true, true},
+		{stage + "/GET/loyalty/a:b*", true, true},
+		{stage + "/GET/loyalty/a:b?", false, false},
+		{stage + "/GET/loyalty/", false, false},
+		{stage + "/GET", false, false},
+		{stage + "/POST/loyalty/*", false, false},
+		{stage + "/get/loyalty/*", false, false},
+		{stage, false, false},
+		{"arn:aws:execute-api:eu-west-2:123456789012:*", false, false},
+		{"arn:aws-cn:execute-api:*:*:*", false, false},
+		{"arn:aws:s3:*:*:*", false, false},
+		// The asterisk would have to reach over a colon.
+		{"arn:aws:execute-api:eu*:a1b2c3d4e5/Prod/GET:loyalty/a:b", false, false},
+		{"arn:aws:execute-api:*:loyalty/a:b", false, false},
+		{"arn:aws:execute-api:*:a1b2c3d4e5/Prod/GET/loyalty/a:b", false, true},
+		{"arn:aws:execute-api:eu-west-1*:a1b2c3d4e5/*:b", false, true},
+	} {
+		t.Run(tt.pattern, func(t *testing.T) {
+			if strings.Count(tt.pattern, ":") < 5 && tt.pattern != "*" {
+				_, err := policy.New(document("Allow", tt.pattern))
+				require.ErrorIs(t, err, policy.ErrInvalid)
+				return
+			}
+			p, not := fmt.Sprintf(`"Resource":%q`, tt.pattern), fmt.Sprintf(`"NotResource":%q`, tt.pattern)
+			require.Equal(t, tt.allowed, statement(t, "Allow", invoke, p).Evaluate(policy.Invoke, arn) == policy.Allow)
+			require.Equal(t, tt.denied, statement(t, "Deny", invoke, p).Evaluate(policy.Invoke, arn) == policy.Deny)
+			require.Equal(t, !tt.denied, statement(t, "Allow", invoke, not).Evaluate(policy.Invoke, arn) == policy.Allow)
+			require.Equal(t, !tt.allowed, statement(t, "Deny", invoke, not).Evaluate(policy.Invoke, arn) == policy.Deny)
+		})
+	}
+}
+
+func document(effect, resource string) policy.Document {
+	return policy.Document{
+		Version:   "2012-10-17",
+		Statement: []policy.Statement{{Effect: effect, Action: []string{"*"}, Resource: []string{resource}}},
+	}
+}
+
+func TestActions(t *testing.T) {
+	for pattern, want := range map[string]bool{
+		"*": true, "execute-api:Invoke": true, "EXECUTE-API:invoke": true, "execute-api:*": true, "execute-api:Inv?ke": true,
+		"execute-api:i*": true, "execute-api:InvokeMore": false, "execute-api:Invok": false, "execute-api:ManageConnections": false,
+		"s3:*": false, "execute-api:?": false,
+	} {
+		p, not := fmt.Sprintf(`"Action":%q`, pattern), fmt.Sprintf(`"NotAction":[%q]`, pattern)
+		require.Equal(t, want, statement(t, "Allow", p, `"Resource":"*"`).Evaluate(policy.Invoke, stage) == policy.Allow, pattern)
+		require.Equal(t, !want, statement(t, "Allow", not, `"Resource":"*"`).Evaluate(policy.Invoke, stage) == policy.Allow, pattern)
+	}
+	p := statement(t, "Allow", `"Action":"execute-api:Invoke"`, `"Resource":"*"`)
+	require.Equal(t, policy.NoMatch, p.Evaluate("execute`api:Invoke", stage), "a backquote is no small at sign, nor this a hyphen")
+	require.Equal(t, policy.NoMatch, p.Evaluate("execute\rapi:Invoke", stage), "a hyphen has no case")
+}
+
+func TestDenyWins(t *testing.T) {
+	allow := policy.Statement{Effect: "Allow", Action: []string{"*"}, Resource: []string{"*"}}
+	deny := policy.Statement{Effect: "Deny", Action: []string{"*"}, Resource: []string{stage + "/DELETE/*"}}
+	for _, statements := range [][]policy.Statement{{allow, deny}, {deny, allow}} {
+		p, err := policy.New(policy.Document{Version: "2008-10-17", Statement: statements})
+		require.NoError(t, err)
+		require.Equal(t, policy.Allow, p.Evaluate(policy.Invoke, stage+"/GET/"))
+		require.Equal(t, policy.Deny, p.Evaluate(policy.Invoke, stage+"/DELETE/"))
+	}
+}
+
+func TestZeroPolicyRefuses(t *testing.T) {
+	require.Equal(t, policy.NoMatch, (*policy.Policy)(nil).Evaluate(policy.Invoke, stage))
+	require.Equal(t, policy.NoMatch, new(policy.Policy).Evaluate(policy.Invoke, stage))
+	require.Equal(t, "NoMatch", policy.Decision(0).String())
+	require.Equal(t, "invalid Decision", policy.Decision(9).String())
+}
+
+func TestNewCopies(t *testing.T) {
+	d := document("Allow", "*")
+	p, err := policy.New(d)
+	require.NoError(t, err)
+	d.Statement[0].Resource[0], d.Statement[0].Action[0], d.Statement[0].Effect = "x", "x", "Deny"
+	require.Equal(t, policy.Allow, p.Evaluate(policy.Invoke, stage))
+}
+
+func TestNewReportsEveryMistake(t *testing.T) {
+	_, err := policy.New(policy.Document{Statement: []policy.Statement{
+		{},
+		{Effect: "allow", Action: []string{"*", "Invoke"}, NotAction: []string{"execute-api:"}, Resource: []string{"*"}, NotResource: []string{stage + "/${aws:username}"}},
+		{Effect: "Allow", Action: []string{"execute-api:In voke"}, Resource: []string{
+			"execute-api:/Prod/GET/", "arn:aws:*:*:*:x", "arn:aws:execute-api:::", "", stage + strings.Repeat("x", 513), stage + "/\x00", stage + "/\ufffd",
+		}},
+	}})
+	require.ErrorIs(t, err, policy.ErrInvalid)
+	text := strings.ReplaceAll(err.Error(), strings.Repeat("x", 513), "xxx")
+	require.Equal(t, strings.Split(text, "\n"), []string{
+		`policy: invalid policy document: Version: "" is neither 2012-10-17 nor 2008-10-17`,
+		`policy: invalid policy document: Statement[0].Effect: "" is neither Allow nor Deny`,
+		`policy: invalid policy document: Statement[0]: neither Action nor NotAction`,
+		`policy: invalid policy document: Statement[0]: neither Resource nor NotResource`,
+		`policy: invalid policy document: Statement[1].Effect: "allow" is neither Allow nor Deny`,
+		`policy: invalid policy document: Statement[1]: both Action and NotAction`,
+		`policy: invalid policy document: Statement[1]: both Resource and NotResource`,
+		`policy: invalid policy document: Statement[1].Action[1]: "Invoke" is not of the form service:action`,
+		`policy: invalid policy document: Statement[1].NotAction[0]: "execute-api:" is not of the form service:action`,
+		`policy: invalid policy document: Statement[1].NotResource[0]: "` + stage + `/${aws:username}" has a policy variable`,
+		`policy: invalid policy document: Statement[2].Action[0]: "execute-api:In voke" is not of the form service:action`,
+		`policy: invalid policy document: Statement[2].Resource[0]: "execute-api:/Prod/GET/" is not an ARN`,
+		`policy: invalid policy document: Statement[2].Resource[1]: "arn:aws:*:*:*:x" has no service`,
+		`policy: invalid policy document: Statement[2].Resource[2]: "arn:aws:execute-api:::" is not an ARN`,
+		`policy: invalid policy document: Statement[2].Resource[3]: "" is not an ARN`,
+		`policy: invalid policy document: Statement[2].Resource[4]: "` + stage + `xxx" has more than 512 characters`,
+		`policy: invalid policy document: Statement[2].Resource[5]: "` + stage + `/\x00" has characters of no path`,
+		`policy: invalid policy document: Statement[2].Resource[6]: "` + stage + `/` + "\ufffd" + `" has characters of no path`,
+	})
+	_, err = policy.New(policy.Document{Version: "2012-10-17"})
+	require.EqualError(t, err, "policy: invalid policy document: Statement: missing")
+	large := document("Allow", "*")
+	for range 21 {
+		large.Statement = append(large.Statement, document("Allow", stage+strings.Repeat("x", 512-len(stage))).Statement[0])
+	}
+	_, err = policy.New(large)
+	require.EqualError(t, err, "policy: invalid policy document: Statement: 10775 bytes of patterns, at most 10240")
+}
+
+func TestParseRefuses(t *testing.T) {
+	const good = `"Effect":"Allow","Action":"*","Resource":"*"`
+	for _, tt := range []struct{ document, want string }{
+		{``, "EOF"},
+		{`null`, "document: <nil> where { is due"},
+		{`[]`, "document: [ where { is due"},
+		{`{"Version":"2012-10-17","Statement":{` + good + `}} {}`, "text after the document"},
+		{`{"Version":"2012-10-17","Statement":{` + good + `}`, "EOF"},
+		{`{"Version":"2012-10-17","Version":"2012-10-17"}`, `document: "Version" occurs twice`},
+		{`{"version":"2012-10-17"}`, `document: unknown element "version"`},
+		{`{"Version":20121017}`, "Version: 2.0121017e+07 is not a string"},
+		{`{"Version":null}`, "Version: <nil> is not a string"},
+		{`{"Id":["a"]}`, "Id: [ is not a string"},
+		{`{"Statement":null}`, "Statement: unexpected <nil>"},
+		{`{"Statement":"Allow"}`, "Statement: unexpected Allow"},
+		{`{"Statement":[null]}`, "Statement[0]: <nil> where { is due"},
+		{`{"Statement":[{` + good + `},[]]}`, "Statement[1]: [ where { is due"},
+		{`{"Statement":{` + good + `,"Effect":"Allow"}}`, `Statement: "Effect" occurs twice`},
+		{`{"Statement":{` + good + `,"\u0045ffect":"Allow"}}`, `Statement: "Effect" occurs twice`},
+		{`{"Statement":[{"effect":"Allow"}]}`, `Statement[0]: unknown element "effect"`},
+		{`{"Statement":[{` + good + `,"Principal":"*"}]}`, `Statement[0]: unknown element "Principal"`},
+		{`{"Statement":[{` + good + `,"NotPrincipal":"*"}]}`, `Statement[0]: unknown element "NotPrincipal"`},
+		{`{"Statement":[{` + good + `,"Condition":{}}]}`, `Statement[0]: unknown element "Condition"`},
+		{`{"Statement":[{"Action":[]}]}`, "Statement[0].Action: empty"},
+		{`{"Statement":[{"Action":null}]}`, "Statement[0].Action: unexpected <nil>"},
+		{`{"Statement":[{"Action":["*",1]}]}`, "Statement[0].Action[1]: 1 is not a string"},
+		{`{"Statement":[{"Resource":[["*"]]}]}`, "Statement[0].Resource[0]: [ is not a string"},
+		{`{"Statement":[{"Effect":["Allow"]}]}`, "Statement[0].Effect: [ is not a string"},
+		{`{"Statement":[{` + good + `,}]}`, "invalid character"},
+		{`{"Id":"` + "\xff" + `"}`, "document: not UTF-8"},
+		{`{"Id":"` + strings.Repeat("a", 10_240) + `"}`, "document: 10249 bytes, at most 10240"},
+		{`{"Version":"2012-10-17","Statement":[]}`, "Statement: missing"},
+		{`{"Statement":{` + good + `}}`, `Version: "" is neither 2012-10-17 nor 2008-10-17`},
+	} {
+		t.Run(tt.document[:min(60, len(tt.document))], func(t *testing.T) {
+			p, err := policy.Parse([]byte(tt.document))
+			require.ErrorIs(t, err, policy.ErrInvalid)
+			require.ErrorContains(t, err, tt.want)
+			require.Nil(t, p)
+		})
+	}
+}
+
+func TestDocumentJSON(t *testing.T) {
+	const text = `{"Version":"2012-10-17","Id":"i","Statement":[` +
+		`{"Sid":"a","Effect":"Allow","Action":["execute-api:Invoke"],"NotResource":["*"]},` +
+		`{"Effect":"Deny","NotAction":["a:b","c:d"],"Resource":["` + stage + `/*"]}]}`
+	var d policy.Document
+	require.NoError(t, json.Unmarshal([]byte(text), &d))
+	got, err := json.Marshal(d)
+	require.NoError(t, err)
+	require.Equal(t, text, string(got))
+	before := d
+	require.Error(t, json.Unmarshal([]byte(`{"Version":"2008-10-17","Principal":"*"}`), &d))
+	require.Equal(t, before, d, "an error leaves the document as it was")
+}
+
+// TestGlob compares the wildcards with regular expressions over words of few letters.
+func TestGlob(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	word := func(alphabet string) string {
+		b := make([]byte, rng.IntN(12))
+		for i := range b {
+			b[i] = alphabet[rng.IntN(len(alphabet))]
+		}
+		return string(b)
+	}
+	matched := 0
+	for range 20_000 {
+		pattern, s := word("ab*?"), word("ab")
+		re := regexp.MustCompile(`(?s)\A` + strings.NewReplacer("*", ".*", "?", ".").Replace(pattern) + `\z`)
+		p, err := policy.New(document("Allow", stage+"/"+pattern))
+		require.NoError(t, err)
+		got := p.Evaluate(policy.Invoke, stage+"/"+s) == policy.Allow
+		require.Equal(t, re.MatchString(s), got, "%q %q", pattern, s)
+		if got {
+			matched++
+		}
+	}
+	require.Greater(t, matched, 1000)
+}
