@@ -99,7 +99,9 @@ func newParty(is Issuer, f *fetcher, c Config) (*party, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("issuer %q: %w", is.URL, err)
 	}
-	p.keys = newKeySet(source, c.MaxStale)
+	if p.keys, err = newKeySet(source, c.MaxStale); err != nil {
+		return nil, err
+	}
 	if p.Keys != nil {
 		keys, err := parseKeySet(p.Keys)
 		if err != nil {

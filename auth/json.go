@@ -2,6 +2,7 @@ package auth
 
 import (
 	"hash/maphash"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -12,12 +13,11 @@ import (
 // What a JSON text from the network may hold. A Cognito token has about 20 members, at most 100 groups, and no nesting but
 // identities (two levels); the bounds leave room and keep the work linear.
 const (
-	maxDepth   = 8
-	maxMembers = 256  // of all objects together
-	maxValues  = 2048 // of all arrays and objects together
-	maxNumber  = 32   // characters
-	maxName    = 256  // bytes of one member name
-	nameSlots  = 512  // of the set of names: a power of two, at most half full
+	maxDepth  = 8
+	maxValues = 2048 // of all arrays and objects together
+	maxNumber = 32   // characters
+	maxName   = 256  // bytes of one member name
+	nameSlots = 512  // of the set of names: twice the number of members that header and claims may have
 )
 
 // Why a text is refused. The texts say no more than the rule: they reach logs only.
@@ -43,24 +43,33 @@ type scanner struct {
 	text    string
 	at      int
 	depth   int
-	objects uint64
-	members int
-	values  int
+	objects uint64 // so far, of all texts
+	top     uint64 // the number of this text's outermost object
+	members int    // of all objects of all texts
+	values  int    // of all arrays and objects of this text
 	err     error
 	started bool              // the top object has yielded a member
-	names   [nameSlots]uint64 // hashes of (object, name); zero is free
+	names   [nameSlots]uint64 // hashes of (object, name); zero is free; never more than half full
 }
 
-// reset makes the scanner read text from the start, up to its first member.
+// reset makes the scanner read another text, up to its first member. The set of names is kept: objects go on counting, so the names of an
+// earlier text are not taken for those of this one.
 func (s *scanner) reset(text string) {
-	*s = scanner{text: text}
+	s.text, s.at, s.depth, s.values, s.err, s.started = text, 0, 0, 0, nil, false
 	if !utf8.ValidString(text) {
 		s.fail(errUTF8)
 		return
 	}
 	s.space()
 	s.expect('{')
-	s.objects = 1
+	s.objects++
+	s.top = s.objects
+}
+
+// forget starts the bounds anew within a text, for the next of a list of keys.
+func (s *scanner) forget() {
+	s.members, s.values = 0, 0
+	clear(s.names[:])
 }
 
 func (s *scanner) fail(err error) {
@@ -99,7 +108,7 @@ func (s *scanner) space() {
 // next reads the next member's name of the top object and stops before its value, which the caller must consume. At the
 // end of the text it reports false; then err tells whether all was well.
 func (s *scanner) next() (name string, ok bool) {
-	name, ok = s.member(1, !s.started)
+	name, ok = s.member(s.top, !s.started)
 	s.started = true
 	if ok || s.err != nil {
 		return name, ok
@@ -127,7 +136,7 @@ func (s *scanner) member(object uint64, first bool) (string, bool) {
 	s.expect(':')
 	s.space()
 	s.members++
-	if s.members > maxMembers || len(name) > maxName {
+	if s.members > nameSlots/2 || len(name) > maxName {
 		s.fail(errBounds)
 	}
 	if s.err != nil {
@@ -138,7 +147,7 @@ func (s *scanner) member(object uint64, first bool) (string, bool) {
 }
 
 // remember refuses a name that the object already has, letter case aside. The set holds 64-bit hashes alone: that two
-// names of one text meet by chance has a probability below 2⁻⁴⁸.
+// of the names of one token meet by chance has a probability below 2⁻⁴⁸.
 func (s *scanner) remember(object uint64, name string) {
 	h := hashFolded(name) + object*0x9e3779b97f4a7c15 // an odd constant keeps the names of two objects apart
 	if h == 0 {
@@ -182,18 +191,18 @@ func foldRune(r rune) rune {
 // string reads a string and resolves its escapes.
 func (s *scanner) string() string {
 	s.expect('"')
-	start := s.at
-	for s.at < len(s.text) {
-		switch c := s.text[s.at]; {
+	text, start := s.text, s.at
+	for i := start; i < len(text); i++ {
+		switch c := text[i]; {
 		case c == '"':
-			s.at++
-			return s.text[start : s.at-1]
+			s.at = i + 1
+			return text[start:i]
 		case c == '\\':
+			s.at = i
 			return s.escaped(start)
 		case c < ' ':
 			s.fail(errJSON)
-		default:
-			s.at++
+			return ""
 		}
 	}
 	s.fail(errJSON)
@@ -281,11 +290,12 @@ func (s *scanner) strings() []string {
 		return []string{s.string()}
 	}
 	s.expect('[')
-	list := []string{}
+	var few [16]string // most lists are short: they grow on the stack
+	list := few[:0]
 	for s.element(len(list) == 0) {
 		list = append(list, s.string())
 	}
-	return list
+	return slices.Clone(list)
 }
 
 // element reads a comma, unless first, and stops before an array's next value; or the closing bracket, and reports false.

@@ -14,10 +14,12 @@ import (
 
 // Bounds on a key set. API Gateway reads no more than 150 000 bytes of one either (HTTP API quotas).
 const (
-	maxKeySet  = 150_000
-	maxKeys    = 100
-	minRSABits = 2048 // RFC 7518 section 3.3
-	maxRSABits = 8192 // keeps the cost of one verification within bounds
+	maxKeySet = 150_000
+	maxKeys   = 100
+	// keySetSlots leaves room for 20 members a key: 100 keys × 20 members × 2, and no power of two in between.
+	keySetSlots = 4096
+	minRSABits  = 2048 // RFC 7518 section 3.3
+	maxRSABits  = 8192 // keeps the cost of one verification within bounds
 )
 
 // key is one public key of an issuer, with what it may be used for. Immutable but for retired.
@@ -45,36 +47,19 @@ func (k *key) same(o *key) bool {
 	return k.name == o.name && a.ALG == b.ALG && a.CRV == b.CRV && a.N == b.N && a.E == b.E && a.X == b.X && a.Y == b.Y
 }
 
-var errNoKeys = errors.New("key set holds no usable key")
-
 // parseKeySet reads a JWK Set (RFC 7517 section 5). Keys that cannot verify a token here are left out, as that section
 // demands; a set without any usable key, or with two keys of one name, is refused as a whole.
 func parseKeySet(document []byte) ([]*key, error) {
 	if len(document) > maxKeySet {
 		return nil, fmt.Errorf("key set is longer than %d bytes", maxKeySet)
 	}
-	var s scanner
-	s.reset(string(document))
-	for _, ok := s.next(); ok; _, ok = s.next() {
-		s.skip()
+	raws, err := splitKeySet(string(document))
+	if err != nil {
+		return nil, err
 	}
-	if s.err != nil {
-		return nil, fmt.Errorf("key set: %s", s.err.(*detail).text)
-	}
-	var set struct{ Keys []json.RawMessage }
-	if err := json.Unmarshal(document, &set); err != nil {
-		return nil, fmt.Errorf("key set: %w", err)
-	}
-	if len(set.Keys) > maxKeys {
-		return nil, fmt.Errorf("key set holds more than %d keys", maxKeys)
-	}
-	return usableKeys(set.Keys)
-}
-
-func usableKeys(raws []json.RawMessage) ([]*key, error) {
 	var keys []*key
 	for _, raw := range raws {
-		k, err := parseKey(raw)
+		k, err := parseKey([]byte(raw))
 		if err != nil {
 			continue
 		}
@@ -84,9 +69,41 @@ func usableKeys(raws []json.RawMessage) ([]*key, error) {
 		keys = append(keys, k)
 	}
 	if len(keys) == 0 {
-		return nil, errNoKeys
+		return nil, errors.New("key set holds no usable key")
 	}
 	return keys, nil
+}
+
+var keySetNames = map[string]bool{"keys": true}
+
+// splitKeySet reads the JSON of a key set, strictly, and returns that of each key.
+func splitKeySet(document string) (raws []string, err error) {
+	var s scanner
+	s.reset(document)
+	for name, ok := s.next(); ok; name, ok = s.next() {
+		if name != "keys" {
+			s.unregistered(name, keySetNames)
+			continue
+		}
+		if raws != nil {
+			return nil, errors.New("key set holds keys twice")
+		}
+		s.expect('[')
+		raws = []string{}
+		for s.element(len(raws) == 0) {
+			start := s.at
+			s.skip()
+			raws = append(raws, s.text[start:s.at])
+			s.forget()
+			if len(raws) > maxKeys {
+				return nil, fmt.Errorf("key set holds more than %d keys", maxKeys)
+			}
+		}
+	}
+	if s.err != nil {
+		return nil, fmt.Errorf("key set: %s", s.err.(*detail).text)
+	}
+	return raws, nil
 }
 
 // parseKey reads one JWK and refuses whatever is not a sound public key for signatures.

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/MicahParks/jwkset"
+	"github.com/MicahParks/keyfunc/v3"
+	"github.com/golang-jwt/jwt/v5"
 )
 
 // When key sets are fetched.
@@ -25,7 +27,8 @@ const (
 // keySet is the keys of one issuer: the [jwkset.Storage] that keyfunc looks keys up in. It is fetched by the request that needs
 // it; one fetch at a time; the others go on with the keys there are, and wait only if they cannot be answered without.
 type keySet struct {
-	jwkset.Storage // what the interface has beyond reading
+	jwkset.Storage // what the interface has beyond reading: not used
+	keyfunc        keyfunc.Keyfunc
 
 	fetch    func(*fetchContext) (*fetched, error) // nil: the keys are fixed
 	maxStale time.Duration
@@ -45,8 +48,10 @@ type snapshot struct {
 	stale time.Time // not to be used from here on
 }
 
-func newKeySet(fetch func(*fetchContext) (*fetched, error), maxStale time.Duration) *keySet {
-	return &keySet{Storage: jwkset.NewMemoryStorage(), fetch: fetch, maxStale: maxStale}
+func newKeySet(fetch func(*fetchContext) (*fetched, error), maxStale time.Duration) (s *keySet, err error) {
+	s = &keySet{Storage: jwkset.NewMemoryStorage(), fetch: fetch, maxStale: maxStale}
+	s.keyfunc, err = keyfunc.New(keyfunc.Options{Storage: s, UseWhitelist: []jwkset.USE{jwkset.UseSig, ""}})
+	return s, err
 }
 
 // fix sets the keys for good.
@@ -191,29 +196,48 @@ func (s *keySet) unavailable(err error) error {
 
 var errUnfinished = errors.New("fetch did not end")
 
-// view is one token's look at a key set. It hands keyfunc the key that the set finds, and remembers which it was.
-type view struct {
-	*keySet
+// look is one token's look-up in a key set: the context under which keyfunc asks the set for a key. It carries what the token says
+// there, and back which key it was.
+type look struct {
+	context.Context
+	token jwt.Token
 	name  keyName
 	now   time.Time
 	found *key
 }
 
-// KeyRead implements [jwkset.Storage].
-func (v *view) KeyRead(ctx context.Context, _ string) (jwkset.JWK, error) {
-	k, err := v.find(ctx, v.name, v.now)
+// public looks a token's key up through keyfunc, which also holds the token's alg against the JWK's.
+func (s *keySet) public(l *look, algorithm any) (any, error) {
+	l.token.Header = map[string]any{"alg": algorithm}
+	if l.name.id != "" {
+		l.token.Header[jwkset.HeaderKID] = l.name.id
+	}
+	public, err := s.keyfunc.KeyfuncCtx(l)(&l.token)
+	if all, ok := public.(jwt.VerificationKeySet); ok && err == nil {
+		public = all.Keys[0] // of the one key that the look-up found
+	}
+	return public, err
+}
+
+// KeyRead implements [jwkset.Storage] for look-ups.
+func (s *keySet) KeyRead(ctx context.Context, _ string) (jwkset.JWK, error) {
+	l, ok := ctx.(*look)
+	if !ok {
+		return jwkset.JWK{}, jwkset.ErrKeyNotFound
+	}
+	k, err := s.find(l.Context, l.name, l.now)
 	if err != nil {
 		return jwkset.JWK{}, err
 	}
 	if k == nil {
 		return jwkset.JWK{}, jwkset.ErrKeyNotFound
 	}
-	v.found = k
+	l.found = k
 	return k.jwk, nil
 }
 
-// KeyReadAll implements [jwkset.Storage]; keyfunc asks for it where a token names no key.
-func (v *view) KeyReadAll(ctx context.Context) ([]jwkset.JWK, error) {
-	jwk, err := v.KeyRead(ctx, "")
+// KeyReadAll implements [jwkset.Storage]; keyfunc asks for all keys where a token names none.
+func (s *keySet) KeyReadAll(ctx context.Context) ([]jwkset.JWK, error) {
+	jwk, err := s.KeyRead(ctx, "")
 	return []jwkset.JWK{jwk}, err
 }

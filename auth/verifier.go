@@ -8,10 +8,7 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/MicahParks/jwkset"
-	"github.com/MicahParks/keyfunc/v3"
-	"github.com/golang-jwt/jwt/v5"
+	"unsafe"
 )
 
 const (
@@ -267,11 +264,12 @@ func read(s *scanner, c compact) (*Token, header, error) {
 	if _, ok := algorithms[h.algorithm]; !ok {
 		return nil, header{}, ErrAlgorithm
 	}
-	text, err = decode(make([]byte, 0, strict.DecodedLen(len(c.payload))), c.payload)
+	payload, err := decode(make([]byte, 0, strict.DecodedLen(len(c.payload))), c.payload)
 	if err != nil {
 		return nil, header{}, err
 	}
-	t, err := parseClaims(s, string(text))
+	// Nothing else refers to these bytes, so they need not be copied to be a string.
+	t, err := parseClaims(s, unsafe.String(unsafe.SliceData(payload), len(payload)))
 	return t, h, err
 }
 
@@ -308,15 +306,15 @@ func (p *party) verify(ctx context.Context, c compact, h header, now time.Time) 
 	if !p.may(h.algorithm) {
 		return nil, &Error{Err: ErrAlgorithm}
 	}
-	look := &view{keySet: p.keys, name: keyName{h.keyID, a.kty}, now: now}
-	public, err := look.public(ctx, h)
+	l := &look{Context: ctx, name: keyName{h.keyID, a.kty}, now: now}
+	public, err := p.keys.public(l, a.name)
 	if err != nil {
 		if own, ok := errors.AsType[*Error](err); ok {
 			return nil, own
 		}
 		return nil, &Error{Err: ErrKey}
 	}
-	if !look.found.fits(h.algorithm, a) {
+	if !l.found.fits(h.algorithm, a) {
 		return nil, &Error{Err: ErrKey}
 	}
 	signature, err := decode(make([]byte, 0, strict.DecodedLen(len(c.signature))), c.signature)
@@ -326,22 +324,5 @@ func (p *party) verify(ctx context.Context, c compact, h header, now time.Time) 
 	if err := a.method.Verify(c.signed, signature, public); err != nil {
 		return nil, &Error{Err: ErrSignature}
 	}
-	return look.found, nil
-}
-
-// public looks the key up through keyfunc, which also holds the token's alg against the JWK's.
-func (v *view) public(ctx context.Context, h header) (any, error) {
-	find, err := keyfunc.New(keyfunc.Options{Storage: v, UseWhitelist: []jwkset.USE{jwkset.UseSig, ""}})
-	if err != nil {
-		return nil, err
-	}
-	token := &jwt.Token{Header: map[string]any{"alg": h.algorithm}}
-	if h.keyID != "" {
-		token.Header[jwkset.HeaderKID] = h.keyID
-	}
-	public, err := find.KeyfuncCtx(ctx)(token)
-	if set, ok := public.(jwt.VerificationKeySet); ok && err == nil {
-		public = set.Keys[0] // of the one key that the view found
-	}
-	return public, err
+	return l.found, nil
 }

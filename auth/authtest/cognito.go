@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 )
@@ -74,9 +75,7 @@ func (u User) claims(issuer string) map[string]any {
 }
 
 func (u User) add(claims map[string]any) map[string]any {
-	for name, value := range u.Claims {
-		claims[name] = value
-	}
+	maps.Copy(claims, u.Claims)
 	return claims
 }
 

@@ -1,0 +1,112 @@
+package bench
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/MicahParks/jwkset"
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/tallygate/tallygate/auth"
+)
+
+const (
+	issuer   = "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_aQYCzHwCz"
+	audience = "3fe6quse1kki13s6nebi0ncnin"
+	size     = 1260 // bytes of a token: what Cognito's access tokens have
+)
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// fixture is an issuer with four keys, of which the one of its algorithm signs.
+type fixture struct {
+	algorithm string
+	method    jwt.SigningMethod
+	private   crypto.Signer
+	kid       string
+	jwks      []byte
+	exp       time.Time
+}
+
+var fixtures = sync.OnceValue(func() map[string]*fixture {
+	_, ed, err := ed25519.GenerateKey(rand.Reader)
+	all := []*fixture{
+		{algorithm: "RS256", method: jwt.SigningMethodRS256, private: must(rsa.GenerateKey(rand.Reader, 2048))},
+		{algorithm: "ES256", method: jwt.SigningMethodES256, private: must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))},
+		{algorithm: "EdDSA", method: jwt.SigningMethodEdDSA, private: must(ed, err)},
+		{algorithm: "RS256", method: jwt.SigningMethodRS256, private: must(rsa.GenerateKey(rand.Reader, 2048))},
+	}
+	var set jwkset.JWKSMarshal
+	for i, f := range all {
+		f.kid = fmt.Sprintf("1YgAWSjHVxGZbVTdm4Yl2SfYXnPnsTQO1ynHQx3rD%d=", i)
+		k := must(jwkset.NewJWKFromKey(f.private.Public(), jwkset.JWKOptions{Metadata: jwkset.JWKMetadataOptions{
+			ALG: jwkset.ALG(f.algorithm), KID: f.kid, USE: jwkset.UseSig,
+		}}))
+		set.Keys = append(set.Keys, k.Marshal())
+	}
+	m := map[string]*fixture{}
+	for _, f := range all[:3] {
+		f.jwks, f.exp = must(json.Marshal(set)), time.Now().Add(24*time.Hour)
+		m[f.algorithm] = f
+	}
+	return m
+})
+
+// claims are those of a Cognito access token with an audience, which some of the peers insist on.
+func (f *fixture) claims(n int) jwt.MapClaims {
+	return jwt.MapClaims{
+		"iss": issuer, "sub": fmt.Sprintf("9ba6f8a6-2f2e-4ec9-8dc1-%012d", n), "aud": audience, "client_id": audience,
+		"cognito:groups": []string{"gold", "eu-west-1_aQYCzHwCz_Google"}, "origin_jti": "a9d9e0b4-4a47-4c3a-9a41-3ec0a3b9c1a2",
+		"event_id": "5d1ab2c3-2f2e-4ec9-8dc1-3c7c4c0c2d0e", "token_use": "access", "scope": "openid loyalty/read loyalty/write",
+		"auth_time": f.exp.Add(-25 * time.Hour).Unix(), "exp": f.exp.Unix(), "iat": f.exp.Add(-25 * time.Hour).Unix(),
+		"jti": fmt.Sprintf("6f1c3a52-7d33-4a64-9a57-%012d", n), "username": "julianwood", "version": 2,
+	}
+}
+
+// token is the n-th token, padded to size by one more claim.
+func (f *fixture) token(n int) string {
+	claims := f.claims(n)
+	claims["custom:pad"] = ""
+	missing := size - len(f.sign(claims))
+	for pad := missing * 3 / 4; ; pad-- { // base64 makes four characters of three bytes
+		claims["custom:pad"] = strings.Repeat("x", max(pad, 0))
+		if raw := f.sign(claims); len(raw) <= size {
+			return raw
+		}
+	}
+}
+
+func (f *fixture) sign(claims jwt.MapClaims) string {
+	t := jwt.NewWithClaims(f.method, claims)
+	t.Header = map[string]any{"alg": f.algorithm, "kid": f.kid}
+	return must(t.SignedString(f.private))
+}
+
+// tokens are many different ones.
+func (f *fixture) tokens(n int) []string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = f.token(i)
+	}
+	return list
+}
+
+// ours makes a verifier as the peers are set up.
+func (f *fixture) ours(c auth.Config) *auth.Verifier {
+	c.Issuers = []auth.Issuer{{URL: issuer, Audiences: []string{audience}, Keys: f.jwks, GroupsClaim: "cognito:groups"}}
+	return must(auth.New(c))
+}
