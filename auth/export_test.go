@@ -1,0 +1,62 @@
+package auth
+
+import (
+	"context"
+	"time"
+)
+
+// VerifySignature checks form, algorithm, key and signature of a JWS, whatever its payload is.
+func VerifySignature(keys []byte, raw string) error {
+	p, err := newParty(Issuer{URL: "https://x.example", Keys: keys, AllowAnyAudience: true}, nil, Config{})
+	if err != nil {
+		return err
+	}
+	c, err := cut(raw)
+	if err != nil {
+		return err
+	}
+	text, err := decode(nil, c.header)
+	if err != nil {
+		return err
+	}
+	var s scanner
+	h, err := parseHeader(&s, string(text))
+	if err != nil {
+		return err
+	}
+	if _, ok := algorithms[h.algorithm]; !ok {
+		return ErrAlgorithm
+	}
+	_, err = p.verify(context.Background(), c, h, time.Now())
+	return err
+}
+
+// ParseHeader, ParseClaims and ParseKeySet are the parsers, for fuzzing.
+func ParseHeader(text string) (algorithm, keyID, typ string, err error) {
+	var s scanner
+	h, err := parseHeader(&s, text)
+	return h.algorithm, h.keyID, h.typ, err
+}
+
+func ParseClaims(text string) (*Token, error) {
+	var s scanner
+	return parseClaims(&s, text)
+}
+
+func ParseKeySet(text string) (int, error) {
+	keys, err := parseKeySet([]byte(text))
+	return len(keys), err
+}
+
+// Credential is the reader of one Authorization value.
+var Credential = credential
+
+// CacheSize is the number of tokens remembered and the bytes they are counted as.
+func (v *Verifier) CacheSize() (entries, bytes int) {
+	for i := range v.core.cache.shards {
+		s := &v.core.cache.shards[i]
+		entries += len(s.entries)
+		bytes += s.size
+	}
+	return entries, bytes
+}

@@ -1,0 +1,176 @@
+package auth_test
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tallygate/tallygate/auth"
+)
+
+// The examples of RFC 7515 appendix A, RFC 7520 section 4, RFC 8037 appendix A and RFC 7797 section 4. Those with a payload that is
+// no claims set end after the signature.
+func TestRFCExamples(t *testing.T) {
+	var vectors []struct {
+		Name  string          `json:"name"`
+		Key   json.RawMessage `json:"key"`
+		Token string          `json:"token"`
+		Want  string          `json:"want"`
+	}
+	require.NoError(t, json.Unmarshal(must(os.ReadFile("testdata/rfc.json")), &vectors))
+	require.Len(t, vectors, 12)
+	wants := map[string]error{"algorithm": auth.ErrAlgorithm, "malformed": auth.ErrMalformed, "key": auth.ErrKey}
+	for _, vector := range vectors {
+		t.Run(vector.Name, func(t *testing.T) {
+			keys := fmt.Appendf(nil, `{"keys":[%s]}`, vector.Key)
+			require.ErrorIs(t, auth.VerifySignature(keys, vector.Token), wants[vector.Want])
+			if vector.Want != "claims" && vector.Want != "signature" {
+				return
+			}
+			last := strings.LastIndexByte(vector.Token, '.')
+			signature := must(base64.RawURLEncoding.DecodeString(vector.Token[last+1:]))
+			signature[0] ^= 1
+			forged := vector.Token[:last+1] + base64.RawURLEncoding.EncodeToString(signature)
+			require.ErrorIs(t, auth.VerifySignature(keys, forged), auth.ErrSignature)
+
+			synctest.Test(t, func(t *testing.T) { // in the year 2000, before the example expired
+				v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{{URL: "joe", Keys: keys, AllowAnyAudience: true}}})
+				got, err := v.VerifyToken(t.Context(), vector.Token)
+				if vector.Want == "signature" {
+					require.ErrorIs(t, err, auth.ErrMalformed)
+					return
+				}
+				require.NoError(t, err)
+				require.EqualValues(t, 1300819380, got.Expiry().Unix())
+				claims, err := auth.Claims[map[string]any](got)
+				require.NoError(t, err)
+				require.Equal(t, true, claims["http://example.com/is_root"])
+				time.Sleep(time.Until(got.Expiry()))
+				require.ErrorIs(t, verify(v, vector.Token), auth.ErrExpired)
+			})
+		})
+	}
+}
+
+// RFC 7515 appendix A.6 and A.7, and RFC 7519 section 6.1: other serialisations and unsecured JWTs are no tokens here.
+func TestOtherSerialisations(t *testing.T) {
+	for _, raw := range []string{
+		`{"payload":"eyJpc3MiOiJqb2UifQ","signatures":[{"protected":"eyJhbGciOiJSUzI1NiJ9","signature":"AA"}]}`,
+		`{"payload":"eyJpc3MiOiJqb2UifQ","protected":"eyJhbGciOiJFUzI1NiJ9","header":{"kid":"e"},"signature":"AA"}`,
+		"eyJhbGciOiJub25lIn0.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.",
+	} {
+		require.Error(t, verify(localVerifier(t), raw))
+	}
+}
+
+// RFC 9068 section 2.2 and 4: an access token of type at+jwt. The example of section 3, under our issuer.
+func TestRFC9068(t *testing.T) {
+	is := local()
+	is.URL, is.Audiences = "https://authorization-server.example.com/", []string{"https://rs.example.com/"}
+	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{is}, Rules: auth.Rules{TokenUse: "access", AnyScope: []string{"reademail"}}})
+	example := map[string]any{
+		"iss": is.URL, "sub": "5ba552d67", "aud": is.Audiences[0], "exp": time.Now().Add(time.Hour).Unix(), "iat": time.Now().Unix(),
+		"jti": "dbe39bf3a3ba4238a513f51d6e1691c4", "client_id": "s6BhdRkqt3", "scope": "openid profile reademail",
+	}
+	for _, typ := range []string{"at+jwt", "at+JWT", "application/at+jwt"} {
+		got, err := v.VerifyToken(t.Context(), rs256(fmt.Sprintf(`{"typ":%q,"alg":"RS256","kid":"k1"}`, typ), goodClaims(example)))
+		require.NoError(t, err)
+		require.Equal(t, "access", got.Use())
+		require.Equal(t, "s6BhdRkqt3", got.Client())
+	}
+	for _, name := range []string{"sub", "aud", "iat", "jti", "client_id"} {
+		without := map[string]any{"iss": is.URL}
+		for k, value := range example {
+			without[k] = value
+		}
+		without[name] = nil
+		require.ErrorIs(t, verify(v, rs256(`{"typ":"at+jwt","alg":"RS256","kid":"k1"}`, goodClaims(without))), auth.ErrMalformed, name)
+	}
+	// An ID token is no access token, though the same issuer signed it.
+	require.ErrorIs(t, verify(v, rs256(`{"typ":"JWT","alg":"RS256","kid":"k1"}`, goodClaims(example))), auth.ErrTokenUse)
+}
+
+// Every algorithm, by every kind of key: a key verifies only its own.
+func TestAlgorithms(t *testing.T) {
+	for name, signer := range signers() {
+		for other := range signers() {
+			is := local()
+			public := signers()[other]
+			is.Keys = set(jwk(public.key.Public(), "k1", ""))
+			v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{is}})
+			raw := signed(signer, goodClaims(nil))
+			err := verify(v, raw)
+			switch {
+			case public.key == signer.key:
+				require.NoError(t, err, "%s by the key of %s", name, other)
+			default:
+				require.Error(t, err, "%s by the key of %s", name, other)
+			}
+			is.Algorithms = []string{name}
+			if other != name {
+				is.Algorithms = []string{other}
+				v = newVerifier(t, auth.Config{Issuers: []auth.Issuer{is}})
+				require.ErrorIs(t, verify(v, raw), auth.ErrAlgorithm)
+			}
+		}
+	}
+}
+
+type signerOf struct {
+	method jwt.SigningMethod
+	key    crypto.Signer
+}
+
+// signers are all algorithms, each with a key that fits it; RSA's share one.
+var signers = sync.OnceValue(func() map[string]signerOf {
+	all := map[string]signerOf{}
+	for _, m := range []jwt.SigningMethod{
+		jwt.SigningMethodRS256, jwt.SigningMethodRS384, jwt.SigningMethodRS512, jwt.SigningMethodPS256, jwt.SigningMethodPS384, jwt.SigningMethodPS512,
+	} {
+		all[m.Alg()] = signerOf{m, rsaPrivate()}
+	}
+	all["ES256"] = signerOf{jwt.SigningMethodES256, must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))}
+	all["ES384"] = signerOf{jwt.SigningMethodES384, must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader))}
+	all["ES512"] = signerOf{jwt.SigningMethodES512, must(ecdsa.GenerateKey(elliptic.P521(), rand.Reader))}
+	_, ed, err := ed25519.GenerateKey(rand.Reader)
+	all["EdDSA"] = signerOf{jwt.SigningMethodEdDSA, &boxed{must(ed, err)}}
+	return all
+})
+
+// fresh makes another key for an algorithm.
+func fresh(name string) crypto.Signer {
+	switch name {
+	case "ES256":
+		return must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	case "ES384":
+		return must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader))
+	case "EdDSA":
+		_, ed, err := ed25519.GenerateKey(rand.Reader)
+		return &boxed{must(ed, err)}
+	}
+	return must(rsa.GenerateKey(rand.Reader, 2048))
+}
+
+// signed is a token of any signer under kid k1.
+func signed(s signerOf, claims string) string {
+	text := b64(fmt.Sprintf(`{"alg":%q,"kid":"k1"}`, s.method.Alg())) + "." + b64(claims)
+	return text + "." + base64.RawURLEncoding.EncodeToString(must(s.method.Sign(text, s.key)))
+}
+
+// boxed makes a key of bytes comparable.
+type boxed struct{ ed25519.PrivateKey }
