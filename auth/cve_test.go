@@ -139,12 +139,11 @@ func TestCVE_2024_51744_expiredAndForged(t *testing.T) {
 	require.JSONEq(t, `{"message":"Unauthorized"}`, w.Body.String())
 }
 
-// A token of nothing but dots was split into as many strings.
+// A token of nothing but dots was split into as many strings. What it allocates here is in TestAllocsRefusal.
 func TestCVE_2025_22868_27144_30204_manyDots(t *testing.T) {
 	v := localVerifier(t)
 	for _, raw := range []string{strings.Repeat(".", 16<<10), strings.Repeat("a.", 8<<10), strings.Repeat(".", 1<<20)} {
 		require.ErrorIs(t, verify(v, raw), auth.ErrMalformed)
-		require.LessOrEqual(t, testing.AllocsPerRun(100, func() { _ = verify(v, raw) }), 4.0)
 	}
 }
 

@@ -109,6 +109,9 @@ func splitKeySet(document string) (raws []string, err error) {
 // parseKey reads one JWK and refuses whatever is not a sound public key for signatures.
 func parseKey(raw []byte) (*key, error) {
 	var m jwkset.JWKMarshal
+	if err := exactNames(string(raw)); err != nil {
+		return nil, err
+	}
 	if err := json.Unmarshal(raw, &m); err != nil {
 		return nil, err
 	}
@@ -128,6 +131,21 @@ func parseKey(raw []byte) (*key, error) {
 	return &key{jwk: jwk, name: keyName{m.KID, m.KTY}}, nil
 }
 
+// keyMembers are the names that encoding/json would take in any letter case.
+var keyMembers = map[string]bool{
+	"kty": true, "use": true, "key_ops": true, "alg": true, "kid": true, "crv": true, "x": true, "y": true, "n": true, "e": true, "d": true, "k": true,
+}
+
+// exactNames refuses a key that writes a name in another letter case.
+func exactNames(text string) error {
+	var s scanner
+	s.reset(text)
+	for name, ok := s.next(); ok; name, ok = s.next() {
+		s.unregistered(name, keyMembers)
+	}
+	return s.err
+}
+
 // permitted checks what a JWK says about its use: RFC 7517 sections 4.2 to 4.4.
 func permitted(m jwkset.JWKMarshal) error {
 	if m.D != "" || m.K != "" {
@@ -139,13 +157,12 @@ func permitted(m jwkset.JWKMarshal) error {
 	if len(m.KEYOPS) > 0 && !slices.Contains(m.KEYOPS, jwkset.KeyOpsVerify) {
 		return errors.New("key is not for verifying")
 	}
-	if m.ALG == "" {
-		return nil
+	for name, a := range algorithms {
+		if a.kty == m.KTY && a.crv == m.CRV && (m.ALG == "" || m.ALG.String() == name) {
+			return nil
+		}
 	}
-	if a, ok := algorithms[m.ALG.String()]; !ok || a.kty != m.KTY || a.crv != m.CRV {
-		return errors.New("alg does not fit the key")
-	}
-	return nil
+	return errors.New("key fits no algorithm")
 }
 
 // sound checks an RSA key's numbers. The exponent's text is checked too, since a longer one would be cut to its last bits.

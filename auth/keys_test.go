@@ -358,3 +358,14 @@ func TestPanickingTransport(t *testing.T) {
 		require.ErrorIs(t, verify(v, raw), auth.ErrUnavailable)
 	})
 }
+
+// serving is issuer.example with a key set that may change.
+func serving(document func() []byte) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/openid-configuration") {
+			_, _ = io.WriteString(w, `{"issuer":"`+plain+`","jwks_uri":"`+plain+`/keys"}`)
+			return
+		}
+		_, _ = w.Write(document())
+	})
+}

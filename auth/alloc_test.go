@@ -1,0 +1,72 @@
+//go:build !race
+
+package auth_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tallygate/tallygate/auth"
+)
+
+func allocs(f func()) float64 { return testing.AllocsPerRun(200, f) }
+
+func TestAllocsSeenBefore(t *testing.T) {
+	for _, raw := range []bool{false, true} {
+		v := newVerifier(t, auth.Config{
+			Issuers: []auth.Issuer{cognito()}, AllowRawCache: raw,
+			Rules: auth.Rules{TokenUse: "access", AnyScope: []string{"openid"}, AnyGroup: []string{"gold"}, MaxAge: time.Hour},
+		})
+		u := julian
+		u.Scopes = []string{"email", "openid"}
+		token := must(poolIssuer().AccessToken(u))
+		require.NoError(t, verify(v, token))
+		require.Zero(t, allocs(func() { _ = verify(v, token) }))
+
+		r := httptest.NewRequest(http.MethodGet, "/?a=b", nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		next := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if got, ok := auth.FromContext(r.Context()); !ok || !got.InGroup("gold") {
+				panic("no token")
+			}
+			if id, ok := auth.ID(r); !ok || id == "" {
+				panic("no ID")
+			}
+		})
+		h, w := v.Handler(next), httptest.NewRecorder()
+		require.LessOrEqual(t, allocs(func() { h.ServeHTTP(w, r) }), 2.0)
+		require.Zero(t, allocs(func() { _ = v.Present(r) }))
+		both := auth.AnyOf(v, foreign{"X-Api-Key"}).Handler(next)
+		require.LessOrEqual(t, allocs(func() { both.ServeHTTP(w, r) }), 2.0)
+	}
+}
+
+func TestAllocsFirstSight(t *testing.T) {
+	for name, limit := range map[string]float64{"RS256": 30, "EdDSA": 30, "ES256": 42} {
+		is := local()
+		is.Keys = set(jwk(signers()[name].key.Public(), "k1", ""))
+		v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{is}, CacheBytes: -1})
+		claims := map[string]any{"groups": []string{"a", "b"}, "scope": "a b c", "jti": "j", "x": map[string]any{"y": []int{1}}}
+		token := signed(signers()[name], goodClaims(claims))
+		require.LessOrEqual(t, allocs(func() { _ = verify(v, token) }), limit, name)
+	}
+}
+
+func TestAllocsRefusal(t *testing.T) {
+	v := localVerifier(t)
+	good := rs256(goodHeader, goodClaims(nil))
+	for name, raw := range map[string]string{
+		"empty": "", "dots": strings.Repeat(".", 16<<10), "many dots": strings.Repeat("a.", 8<<10), "long": strings.Repeat("a", 1<<20), "no dot": strings.ReplaceAll(good, ".", "_"),
+		"base64": "!" + good[1:], "padding": strings.Replace(good, ".", "=.", 1), "header": rs256(`{}`, goodClaims(nil)), "none": rs256(`{"alg":"none"}`, ""),
+		"deep header": rs256(`{"alg":"RS256","x":`+strings.Repeat("[", 500)+strings.Repeat("]", 500)+`}`, ""), "claims": rs256(goodHeader, `[]`),
+		"issuer": rs256(goodHeader, `{"iss":"x"}`),
+	} {
+		require.Error(t, verify(v, raw), name)
+		require.LessOrEqual(t, allocs(func() { _ = verify(v, raw) }), 4.0, name)
+	}
+}

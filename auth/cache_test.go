@@ -1,0 +1,148 @@
+package auth_test
+
+import (
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tallygate/tallygate/auth"
+)
+
+// The same *Token comes back exactly when nothing was verified anew.
+func TestCacheRemembers(t *testing.T) {
+	for _, raw := range []bool{false, true} {
+		v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{local()}, AllowRawCache: raw})
+		token := rs256(goodHeader, goodClaims(nil))
+		first := must(v.VerifyToken(t.Context(), token))
+		require.Same(t, first, must(v.VerifyToken(t.Context(), token)))
+	}
+	off := newVerifier(t, auth.Config{Issuers: []auth.Issuer{local()}, CacheBytes: -1})
+	token := rs256(goodHeader, goodClaims(nil))
+	require.NotSame(t, must(off.VerifyToken(t.Context(), token)), must(off.VerifyToken(t.Context(), token)))
+	require.Error(t, verify(off, token[:len(token)-4]+"AAAA"))
+}
+
+// Only what verified is entered: nothing bad takes up room.
+func TestCacheHoldsOnlyVerified(t *testing.T) {
+	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{local()}})
+	for _, list := range [][]bad{badForm(), badHeaders(), badClaims(), badKeys()} {
+		for _, row := range list {
+			require.Error(t, verify(v, row.raw), row.name)
+		}
+	}
+	entries, bytes := v.CacheSize()
+	require.Zero(t, entries)
+	require.Zero(t, bytes)
+}
+
+// However many tokens come, the cache stays within its bytes, and forgets one by one.
+func TestCacheIsBounded(t *testing.T) {
+	const limit = 256 << 10
+	for _, raw := range []bool{false, true} {
+		v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{ecIssuer()}, CacheBytes: limit, AllowRawCache: raw})
+		n := 1000
+		if heavy {
+			n = 10_000
+		}
+		for i := range n {
+			require.NoError(t, verify(v, signed(signers()["EdDSA"], goodClaims(map[string]any{"n": i}))))
+			entries, bytes := v.CacheSize()
+			require.LessOrEqual(t, bytes, limit)
+			require.LessOrEqual(t, entries, bytes/700)
+		}
+		entries, _ := v.CacheSize()
+		require.Greater(t, entries, 100)
+	}
+	tiny := newVerifier(t, auth.Config{Issuers: []auth.Issuer{ecIssuer()}, CacheBytes: 1})
+	require.NoError(t, verify(tiny, signed(signers()["EdDSA"], goodClaims(nil))))
+	entries, _ := tiny.CacheSize()
+	require.Zero(t, entries)
+}
+
+func ecIssuer() auth.Issuer {
+	is := local()
+	is.Keys = set(jwk(signers()["EdDSA"].key.Public(), "k1", ""))
+	return is
+}
+
+// When a key leaves its set, so do the tokens that it signed; the tokens of keys that stay remain.
+func TestCacheForgetsRetiredKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := signers()["EdDSA"], signers()["ES256"]
+		both := set(jwk(a.key.Public(), "k1", ""), jwk(b.key.Public(), "k1", ""))
+		document := both
+		v := over(t, wire{"issuer.example": serving(func() []byte { return document })})
+		exp := map[string]any{"exp": time.Now().Add(24 * time.Hour).Unix()}
+		tokenA, tokenB := signed(a, goodClaims(exp)), signed(b, goodClaims(exp))
+		firstA, firstB := must(v.VerifyToken(t.Context(), tokenA)), must(v.VerifyToken(t.Context(), tokenB))
+
+		time.Sleep(15 * time.Minute) // the same set again: nothing is forgotten
+		require.Same(t, firstA, must(v.VerifyToken(t.Context(), tokenA)))
+
+		document = set(jwk(b.key.Public(), "k1", ""))
+		time.Sleep(15 * time.Minute)
+		require.ErrorIs(t, verify(v, tokenA), auth.ErrKey)
+		require.Same(t, firstB, must(v.VerifyToken(t.Context(), tokenB)))
+
+		// Another key under the same name is another key.
+		document = set(jwk(fresh("EdDSA").Public(), "k1", ""))
+		time.Sleep(15 * time.Minute)
+		require.ErrorIs(t, verify(v, tokenA), auth.ErrSignature)
+		document = both
+		time.Sleep(15 * time.Minute)
+		require.NoError(t, verify(v, tokenA))
+		require.NotSame(t, firstA, must(v.VerifyToken(t.Context(), tokenA)), "verified anew")
+	})
+}
+
+// A hit needs fresh keys too: beyond their time of grace nothing is accepted.
+func TestCacheNeedsKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is, v := remote(t)
+		raw := issue(is)
+		require.NoError(t, verify(v, raw))
+		is.Fail(500)
+		time.Sleep(24*time.Hour + 15*time.Minute)
+		require.ErrorIs(t, verify(v, raw), auth.ErrUnavailable)
+	})
+}
+
+// Many goroutines, few tokens, a cache too small for them, keys that change: no race, no wrong answer.
+func TestCacheConcurrently(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := signers()["EdDSA"]
+		documents := [][]byte{set(jwk(s.key.Public(), "k1", "")), set(jwk(s.key.Public(), "k1", ""), jwk(fresh("ES256").Public(), "k2", ""))}
+		var mu sync.Mutex
+		n := 0
+		v := over(t, wire{"issuer.example": serving(func() []byte {
+			mu.Lock()
+			defer mu.Unlock()
+			n++
+			return documents[n%2]
+		})})
+		exp := time.Now().Add(1000 * time.Hour).Unix()
+		var tokens []string
+		for i := range 50 {
+			tokens = append(tokens, signed(s, goodClaims(map[string]any{"sub": string(rune('A' + i)), "exp": exp})))
+		}
+		var wg sync.WaitGroup
+		for g := range 8 {
+			wg.Go(func() {
+				for i := range 200 {
+					k := (g*31 + i) % len(tokens)
+					got, err := v.VerifyToken(t.Context(), tokens[k])
+					if err != nil || got.Subject() != string(rune('A'+k)) {
+						t.Error(k, err)
+						return
+					}
+					time.Sleep(time.Minute)
+				}
+			})
+		}
+		wg.Wait()
+		require.Greater(t, n, 5)
+	})
+}

@@ -1,0 +1,157 @@
+package auth_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tallygate/tallygate/auth"
+)
+
+// response is what a client sees of an answer.
+type response struct {
+	status         int
+	body           string
+	errorType      string
+	authentication string
+	retryAfter     string
+}
+
+func answerOf(handler func(http.ResponseWriter, *http.Request, error), err error) response {
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	if e, ok := err.(interface{ SetHeader(http.Header) }); ok {
+		e.SetHeader(w.Header())
+	}
+	handler(w, r, err)
+	h := w.Header()
+	return response{w.Code, w.Body.String(), h.Get("X-Amzn-ErrorType"), h.Get("WWW-Authenticate"), h.Get("Retry-After")}
+}
+
+// rest is the default answer.
+func rest(w http.ResponseWriter, r *http.Request, err error) { err.(http.Handler).ServeHTTP(w, r) }
+
+// throttled stands for an error of a limit.
+type throttled struct{ foreignError }
+
+func (throttled) StatusCode() int         { return 429 }
+func (throttled) ErrorCode() string       { return "TooManyRequestsException" }
+func (throttled) ErrorMessage() string    { return "Too Many Requests" }
+func (throttled) SetHeader(h http.Header) { h.Set("Retry-After", "7") }
+
+// segments is the error that a token without dots gets, words and all.
+func segments(t *testing.T) error {
+	err := verify(localVerifier(t), "x")
+	require.ErrorIs(t, err, auth.ErrMalformed)
+	return err
+}
+
+// The answers of the four styles to each cause, byte for byte.
+func TestAnswers(t *testing.T) {
+	scope := &auth.Error{Err: auth.ErrScope, Scopes: []string{"HelloAPI/hello.read", "HelloAPI/hello.write"}}
+	late := &auth.Error{Err: fmt.Errorf("%w: %w", auth.ErrUnavailable, errors.New("secret")), RetryAfter: 9001 * time.Millisecond}
+	const appSync = `{"errors":[{"errorType":"UnauthorizedException","message":%q}]}`
+	invalid := func(words string) string {
+		return `Bearer error="invalid_token", error_description="` + words + `"`
+	}
+	for _, row := range []struct {
+		name  string
+		style func(http.ResponseWriter, *http.Request, error)
+		err   error
+		want  response
+	}{
+		{"REST, none", rest, &auth.Error{Err: auth.ErrMissing}, response{401, `{"message":"Unauthorized"}`, "UnauthorizedException", "Bearer", ""}},
+		{"REST, segments", rest, segments(t), response{401, `{"message":"Unauthorized"}`, "UnauthorizedException", invalid("token contains an invalid number of segments"), ""}},
+		{"REST, signature", rest, &auth.Error{Err: auth.ErrSignature}, response{401, `{"message":"Unauthorized"}`, "UnauthorizedException", invalid("the token signature is invalid"), ""}},
+		{"REST, expired", rest, &auth.Error{Err: auth.ErrExpired}, response{401, `{"message":"The incoming token has expired"}`, "UnauthorizedException", invalid("the token has expired"), ""}},
+		{"REST, scope", rest, scope, response{401, `{"message":"Unauthorized"}`, "UnauthorizedException", `Bearer error="insufficient_scope", error_description="the token does not have a required scope", scope="HelloAPI/hello.read HelloAPI/hello.write"`, ""}},
+		{"REST, two", rest, &auth.Error{Err: auth.ErrAmbiguous}, response{400, `{"message":"Bad Request"}`, "BadRequestException", `Bearer error="invalid_request", error_description="more than one token was sent"`, ""}},
+		{"REST, group", rest, &auth.Error{Err: auth.ErrGroup}, response{403, `{"message":"User is not authorized to access this resource"}`, "AccessDeniedException", "", ""}},
+		{"REST, check", rest, &auth.Error{Err: fmt.Errorf("%w: %w", auth.ErrRefused, errors.New("secret"))}, response{403, `{"message":"User is not authorized to access this resource"}`, "AccessDeniedException", "", ""}},
+		{"REST, no keys", rest, late, response{503, `{"message":"Service Unavailable"}`, "ServiceUnavailableException", "", "10"}},
+		{"REST, not configured", rest, &auth.Error{Err: auth.ErrNotConfigured}, response{500, `{"message":"Internal server error"}`, "ApiConfigurationException", "", ""}},
+		{"REST, zero error", rest, &auth.Error{}, response{500, `{"message":"Internal server error"}`, "ApiConfigurationException", "", ""}},
+
+		{"HTTP API, none", auth.HTTPAPI, &auth.Error{Err: auth.ErrMissing}, response{401, `{"message":"Unauthorized"}`, "", "Bearer", ""}},
+		{"HTTP API, segments", auth.HTTPAPI, segments(t), response{401, `{"message":"Unauthorized"}`, "", `Bearer scope="" error="invalid_token" error_description="token contains an invalid number of segments"`, ""}},
+		{"HTTP API, audience", auth.HTTPAPI, &auth.Error{Err: auth.ErrAudience}, response{401, `{"message":"Unauthorized"}`, "", `Bearer scope="" error="invalid_token" error_description="the token does not have a valid audience"`, ""}},
+		{"HTTP API, scope", auth.HTTPAPI, scope, response{403, `{"message":"Forbidden"}`, "", `Bearer scope="HelloAPI/hello.read HelloAPI/hello.write" error="insufficient_scope" error_description="expected scopes: [HelloAPI/hello.read HelloAPI/hello.write]"`, ""}},
+		{"HTTP API, group", auth.HTTPAPI, &auth.Error{Err: auth.ErrGroup}, response{403, `{"message":"Forbidden"}`, "", "", ""}},
+		{"HTTP API, no keys", auth.HTTPAPI, late, response{503, `{"message":"Service Unavailable"}`, "", "", "10"}},
+		{"HTTP API, not configured", auth.HTTPAPI, &auth.Error{}, response{500, `{"message":"Internal Server Error"}`, "", "", ""}},
+		{"HTTP API, key of another package", auth.HTTPAPI, foreignError{"k"}, response{403, `{"message":"Forbidden"}`, "", "", ""}},
+		{"HTTP API, limit", auth.HTTPAPI, throttled{}, response{429, `{"message":"Too Many Requests"}`, "", "", "7"}},
+		{"HTTP API, any error", auth.HTTPAPI, errors.New("secret"), response{500, `{"message":"Internal Server Error"}`, "", "", ""}},
+
+		{"AppSync, none", auth.AppSync, &auth.Error{Err: auth.ErrMissing}, response{401, fmt.Sprintf(appSync, "Valid authorization header not provided."), "UnauthorizedException", "Bearer", ""}},
+		{"AppSync, segments", auth.AppSync, segments(t), response{401, fmt.Sprintf(appSync, "Unable to parse JWT token."), "UnauthorizedException", invalid("token contains an invalid number of segments"), ""}},
+		{"AppSync, expired", auth.AppSync, &auth.Error{Err: auth.ErrExpired}, response{401, fmt.Sprintf(appSync, "Token has expired."), "UnauthorizedException", invalid("the token has expired"), ""}},
+		{"AppSync, group", auth.AppSync, &auth.Error{Err: auth.ErrGroup}, response{401, fmt.Sprintf(appSync, "You are not authorized to make this call."), "UnauthorizedException", "", ""}},
+		{"AppSync, key of another package", auth.AppSync, foreignError{"k"}, response{401, fmt.Sprintf(appSync, "You are not authorized to make this call."), "UnauthorizedException", "", ""}},
+		{"AppSync, limit", auth.AppSync, throttled{}, response{429, `{"errors":[{"errorType":"TooManyRequestsException","message":"Too Many Requests"}]}`, "TooManyRequestsException", "", "7"}},
+		{"AppSync, no keys", auth.AppSync, late, response{503, `{"errors":[{"errorType":"ServiceUnavailableException","message":"Service Unavailable"}]}`, "ServiceUnavailableException", "", "10"}},
+		{"AppSync, any error", auth.AppSync, errors.New("secret"), response{500, `{"errors":[{"errorType":"ApiConfigurationException","message":"Internal server error"}]}`, "ApiConfigurationException", "", ""}},
+
+		{"bearer, none", auth.Bearer, &auth.Error{Err: auth.ErrMissing}, response{401, `{"message":"Unauthorized"}`, "UnauthorizedException", "Bearer", ""}},
+		{"bearer, expired", auth.Bearer, &auth.Error{Err: auth.ErrExpired}, response{401, `{"error":"invalid_token","error_description":"the token has expired"}`, "UnauthorizedException", invalid("the token has expired"), ""}},
+		{"bearer, two", auth.Bearer, &auth.Error{Err: auth.ErrAmbiguous}, response{400, `{"error":"invalid_request","error_description":"more than one token was sent"}`, "BadRequestException", `Bearer error="invalid_request", error_description="more than one token was sent"`, ""}},
+		{"bearer, scope", auth.Bearer, scope, response{403, `{"error":"insufficient_scope","error_description":"the token does not have a required scope"}`, "AccessDeniedException", `Bearer error="insufficient_scope", error_description="the token does not have a required scope", scope="HelloAPI/hello.read HelloAPI/hello.write"`, ""}},
+		{"bearer, group", auth.Bearer, &auth.Error{Err: auth.ErrGroup}, response{403, `{"message":"Forbidden"}`, "AccessDeniedException", "", ""}},
+		{"bearer, limit", auth.Bearer, throttled{}, response{429, `{"message":"Too Many Requests"}`, "TooManyRequestsException", "", "7"}},
+		{"bearer, any error", auth.Bearer, errors.New("secret"), response{500, `{"message":"Internal Server Error"}`, "ApiConfigurationException", "", ""}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			require.Equal(t, row.want, answerOf(row.style, row.err))
+		})
+	}
+}
+
+// The identifier is made once, and an outer layer's is kept.
+func TestRequestID(t *testing.T) {
+	for _, style := range []func(http.ResponseWriter, *http.Request, error){rest, auth.HTTPAPI, auth.AppSync, auth.Bearer} {
+		w := httptest.NewRecorder()
+		style(w, httptest.NewRequest(http.MethodGet, "/", nil), &auth.Error{Err: auth.ErrMissing})
+		require.GreaterOrEqual(t, len(w.Header().Get("X-Amzn-RequestId")), 26)
+		require.Equal(t, "application/json", w.Header().Get("Content-Type"))
+		w = httptest.NewRecorder()
+		w.Header().Set("X-Amzn-RequestId", "outer")
+		style(w, httptest.NewRequest(http.MethodGet, "/", nil), &auth.Error{Err: auth.ErrMissing})
+		require.Equal(t, "outer", w.Header().Get("X-Amzn-RequestId"))
+	}
+}
+
+// Each cause keeps its name through the error, and none reaches the client.
+func TestCausesStayInside(t *testing.T) {
+	seen := map[string]bool{}
+	for _, cause := range []error{
+		auth.ErrNotConfigured, auth.ErrMissing, auth.ErrAmbiguous, auth.ErrMalformed, auth.ErrAlgorithm, auth.ErrIssuer, auth.ErrKey,
+		auth.ErrUnavailable, auth.ErrSignature, auth.ErrExpired, auth.ErrNotYetValid, auth.ErrAudience, auth.ErrTokenUse, auth.ErrTooOld,
+		auth.ErrRevoked, auth.ErrScope, auth.ErrGroup, auth.ErrRefused,
+	} {
+		e := &auth.Error{Err: fmt.Errorf("%w: %w", cause, errors.New("sesame"))}
+		require.ErrorIs(t, e, cause)
+		require.Equal(t, "auth: "+cause.Error()+": sesame", e.Error())
+		require.False(t, seen[cause.Error()])
+		seen[cause.Error()] = true
+		for _, style := range []func(http.ResponseWriter, *http.Request, error){rest, auth.HTTPAPI, auth.AppSync, auth.Bearer} {
+			require.NotContains(t, fmt.Sprint(answerOf(style, e)), "sesame")
+		}
+	}
+	require.Equal(t, "auth: "+auth.ErrNotConfigured.Error(), (*auth.Error)(nil).Error())
+}
+
+// The error carries the token only if its signature held.
+func TestErrorCarriesTheToken(t *testing.T) {
+	err := verify(localVerifier(t), rs256(goodHeader, goodClaims(map[string]any{"exp": 1, "sub": "late"})))
+	e, found := errors.AsType[*auth.Error](err)
+	require.True(t, found)
+	require.Equal(t, "late", e.Token.Subject())
+	forged := rs256(goodHeader, goodClaims(nil))
+	e, _ = errors.AsType[*auth.Error](verify(localVerifier(t), forged[:len(forged)-4]+"AAAA"))
+	require.Nil(t, e.Token)
+}
