@@ -1,7 +1,8 @@
 package sigv4
 
 import (
-	"encoding/hex"
+	"crypto/sha256"
+	"encoding/binary"
 	"net/http"
 	"strconv"
 	"strings"
@@ -61,19 +62,27 @@ func (d *draft) begin(method, path string, rules Rules) {
 	d.text = append(d.query.appendCanonical(d.text), '\n')
 }
 
-// headers writes the headers of a list like "host;x-amz-date", and the list.
-func (d *draft) headers(r *http.Request, host, list string) *Error {
-	for rest, more := list, true; more; {
+// headers writes the headers of a list like "host;x-amz-date", and the list. It counts those that begin with x-amz-. Each
+// list has one form: sorted, in lower case, without repetition.
+func (d *draft) headers(r *http.Request, host, list string) (amz int, e *Error) {
+	last := ""
+	for rest, more, n := list, true, 0; more; n++ {
 		var name string
-		name, rest, more = strings.Cut(rest, ";")
+		name, rest, more = cut(rest, ';')
+		if name <= last || n == maxSignedHeaders || !isHeaderName(name) {
+			return 0, refuse(ErrSignedHeaders, list)
+		}
+		if last = name; strings.HasPrefix(name, "x-amz-") {
+			amz++
+		}
 		d.text = append(append(d.text, name...), ':')
 		if cause := d.header(r, host, name); cause != nil {
-			return refuse(cause, name)
+			return 0, refuse(cause, name)
 		}
 		d.text = append(d.text, '\n')
 	}
 	d.text = append(append(append(d.text, '\n'), list...), '\n')
-	return nil
+	return amz, nil
 }
 
 // header writes the value of a header with a lower-case name. Some headers are fields of the request to net/http.
@@ -84,13 +93,30 @@ func (d *draft) header(r *http.Request, host, name string) error {
 	case "transfer-encoding":
 		return d.values(r.TransferEncoding)
 	}
-	var key [64]byte
-	values, ok := r.Header[string(canonicalKey(key[:0], name))]
+	values, ok := get(r.Header, name)
 	if !ok && name == "content-length" && r.ContentLength >= 0 {
 		d.text = strconv.AppendInt(d.text, r.ContentLength, 10)
 		return nil
 	}
 	return d.values(values)
+}
+
+// get returns the values of a header with a lower-case name.
+func get(h http.Header, name string) (values []string, ok bool) {
+	switch name { // the headers that most requests sign
+	case "x-amz-date":
+		values, ok = h["X-Amz-Date"]
+	case "x-amz-content-sha256":
+		values, ok = h["X-Amz-Content-Sha256"]
+	case "x-amz-security-token":
+		values, ok = h["X-Amz-Security-Token"]
+	case "content-type":
+		values, ok = h["Content-Type"]
+	default:
+		var key [64]byte
+		values, ok = h[string(canonicalKey(key[:0], name))]
+	}
+	return values, ok
 }
 
 // values writes the values of one header, joined by commas.
@@ -112,26 +138,44 @@ func (d *draft) values(values []string) error {
 // value writes a value without the whitespace at its ends, each run of whitespace within as one space, quoted or not. A
 // line break would let a value pass for several lines of the canonical request; net/http refuses it, adapters may not.
 func (d *draft) value(v string) error {
-	if strings.IndexByte(v, '\n') >= 0 || strings.IndexByte(v, '\r') >= 0 {
-		return ErrAmbiguousHeader
-	}
-	if strings.IndexByte(v, ' ') < 0 && strings.IndexByte(v, '\t') < 0 { // the usual case
-		d.text = append(d.text, v...)
+	start := len(d.text)
+	d.text = append(d.text, v...)
+	if !hasSpace(d.text[start:]) { // the usual case
 		return nil
 	}
-	start, gap := len(d.text), false
+	d.text = d.text[:start]
+	gap := false
 	for i := range len(v) {
-		c := v[i]
-		if c == ' ' || c == '\t' {
+		switch c := v[i]; c {
+		case ' ', '\t':
 			gap = true
-			continue
+		case '\n', '\r':
+			return ErrAmbiguousHeader
+		default:
+			if gap && len(d.text) > start {
+				d.text = append(d.text, ' ')
+			}
+			d.text, gap = append(d.text, c), false
 		}
-		if gap && len(d.text) > start {
-			d.text = append(d.text, ' ')
-		}
-		d.text, gap = append(d.text, c), false
 	}
 	return nil
+}
+
+// hasSpace reports whether a byte is a space or below it. It looks at eight at a time, as session tokens are long.
+func hasSpace(b []byte) bool {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	for ; len(b) >= 8; b = b[8:] {
+		// Subtracting 0x21 borrows into the top bit of a byte below it, which must not have been set before.
+		if x := binary.LittleEndian.Uint64(b); (x-ones*0x21)&^x&tops != 0 {
+			return true
+		}
+	}
+	for _, c := range b {
+		if c <= ' ' {
+			return true
+		}
+	}
+	return false
 }
 
 // end writes the payload hash and, behind the canonical request, the string to sign. The scope is the day of the date and
@@ -139,19 +183,20 @@ func (d *draft) value(v string) error {
 func (d *draft) end(payload, date, scope string) {
 	d.text = append(d.text, payload...)
 	d.canonic = len(d.text)
-	d.text = append(append(append(d.text, algorithm...), '\n'), date...)
+	d.text = append(append(d.text, algorithm+"\n"...), date...)
 	d.text = append(d.text, '\n')
 	d.scope = len(d.text)
 	d.text = append(append(append(d.text, date[:len(day)]...), scope...), '\n')
-	d.text = appendHash(d.text, d.text[:d.canonic])
+	sum := sha256.Sum256(d.text[:d.canonic])
+	d.text = append(d.text, emptyHash...) // its place
+	putHex((*[hashLength]byte)(d.text[len(d.text)-hashLength:]), &sum)
 }
 
-// sign makes the signature in hexadecimal digits.
-func (d *draft) sign(keys *keyCache, key *Key) []byte {
+// sign makes the signature, in hexadecimal digits.
+func (d *draft) sign(keys *keyCache, key *Key) {
 	scope := d.text[d.scope : len(d.text)-hashLength-1]
-	sum := d.digest.mac(keys.get(key, scope), d.text[d.canonic:])
-	hex.Encode(d.signature[:], sum)
-	return d.signature[:]
+	d.digest.mac(keys.get(key, scope), d.text[d.canonic:])
+	putHex(&d.signature, &d.digest.sum)
 }
 
 func (d *draft) trace() *Trace {

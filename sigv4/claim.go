@@ -21,21 +21,22 @@ type claim struct {
 	signedHeaders string
 	signature     string
 	date          string
-	dateHeader    string // the lower-case name of the header that gave the date; empty if presigned
+	dateHeader    bool // the date stood in the Date header
 	expires       string
 	token         string
 	payload       string // the declared payload hash; empty if none is
 	hasPayload    bool
 
-	path     string // as sent
-	rawQuery string
-	badQuery bool // the query could not be read; refused is the parameter
-	refused  string
+	path       string // as sent
+	rawQuery   string
+	amz        int  // headers beginning with X-Amz-
+	underscore bool // one of them has an underscore
+	badQuery   bool // the query could not be read; refused is the parameter
+	refused    string
 
 	time                             time.Time
 	keyID, day, region, service, end string // the five elements of the credential
 	scope                            string // "/region/service/aws4_request"
-	list                             headerList
 }
 
 // target returns the path and the query as they were sent. Adapters that make requests of events leave RequestURI empty.
@@ -50,7 +51,7 @@ func target(r *http.Request) (path, rawQuery string, ok bool) {
 			path = "/"
 		}
 	} else {
-		path, rawQuery, _ = strings.Cut(uri, "?")
+		path, rawQuery, _ = cut(uri, '?')
 	}
 	ok = len(path)+len(rawQuery) <= maxTarget && strings.HasPrefix(path, "/") && strings.IndexByte(path, '#') < 0
 	return path, rawQuery, ok
@@ -74,19 +75,20 @@ func (c *claim) read(r *http.Request, q *query) *Error {
 	} else if refused, ok := q.parse(c.rawQuery); !ok {
 		c.badQuery, c.refused = true, refused
 	}
-	header := r.Header["Authorization"]
-	c.presigned = q.authenticates() || c.badQuery && len(header) == 0 && mentions(c.rawQuery)
+	h := readHeaders(r.Header)
+	c.amz, c.underscore = h.amz, h.underscore
+	c.presigned = q.authenticates() || c.badQuery && len(h.authorization) == 0 && mentions(c.rawQuery)
 	switch {
-	case c.presigned && len(header) > 0:
+	case c.presigned && len(h.authorization) > 0:
 		return refuse(ErrTwoMechanisms, "")
 	case c.presigned:
-		return c.readQuery(r, q)
-	case len(header) == 0:
+		return c.readQuery(&h, q)
+	case len(h.authorization) == 0:
 		return refuse(ErrNoCredential, "")
-	case len(header) > 1:
-		return refuse(ErrMalformedAuthorization, strings.Join(header, ", "))
+	case len(h.authorization) > 1:
+		return refuse(ErrMalformedAuthorization, strings.Join(h.authorization, ", "))
 	}
-	if e := c.readHeader(r, header[0]); e != nil {
+	if e := c.readHeader(&h); e != nil {
 		return e
 	}
 	if !plain {
@@ -95,58 +97,102 @@ func (c *claim) read(r *http.Request, q *query) *Error {
 	return nil
 }
 
-// readHeader reads an Authorization header.
-func (c *claim) readHeader(r *http.Request, header string) *Error {
-	if e := c.parseAuthorization(header); e != nil {
+// headers are those that the verifier reads.
+type headers struct {
+	authorization, amzDate, date, token, payload []string
+
+	amz        int  // how many there are with names that begin with X-Amz-
+	underscore bool // one of them has an underscore in its name
+}
+
+// readHeaders goes through all headers once, since it must see all names that begin with X-Amz-.
+func readHeaders(header http.Header) (h headers) {
+	for name, values := range header {
+		switch name {
+		case "Authorization":
+			h.authorization = values
+			continue
+		case "Date":
+			h.date = values
+			continue
+		case "X-Amz-Date":
+			h.amzDate = values
+		case "X-Amz-Security-Token":
+			h.token = values
+		case "X-Amz-Content-Sha256":
+			h.payload = values
+		default:
+			if !isAmzHeader(name) {
+				continue
+			}
+			h.underscore = h.underscore || strings.IndexByte(name, '_') >= 0
+		}
+		h.amz++
+	}
+	return h
+}
+
+// isAmzHeader reports whether a header's name begins with X-Amz-, underscores taken for dashes.
+func isAmzHeader(name string) bool {
+	return len(name) >= 6 && name[0]|0x20 == 'x' && (name[1] == '-' || name[1] == '_') && name[2]|0x20 == 'a' &&
+		name[3]|0x20 == 'm' && name[4]|0x20 == 'z' && (name[5] == '-' || name[5] == '_')
+}
+
+// readHeader reads an Authorization header and what goes with it.
+func (c *claim) readHeader(h *headers) (e *Error) {
+	header := h.authorization[0]
+	if e = c.parseAuthorization(header); e != nil {
 		return e
 	}
-	var e *Error
-	if c.date, _, e = single(r.Header, "X-Amz-Date"); e != nil {
+	if c.date, e = single("X-Amz-Date", h.amzDate); e != nil {
 		return e
 	}
-	if c.dateHeader = "x-amz-date"; c.date == "" {
-		c.date, c.dateHeader = r.Header.Get("Date"), "date"
+	if c.date == "" && len(h.date) == 1 {
+		c.date, c.dateHeader = h.date[0], true
 	}
 	if missing := c.missing(); missing != 0 {
 		return &Error{Err: ErrMissingParameter, Detail: header, missing: missing}
 	}
-	if e = c.parseDate(r.Header["Date"]); e != nil {
+	if e = c.parseDate(h.date); e != nil {
 		return e
 	}
-	if c.token, _, e = single(r.Header, "X-Amz-Security-Token"); e != nil {
+	if c.token, e = single("X-Amz-Security-Token", h.token); e != nil {
 		return e
 	}
-	c.payload, c.hasPayload, e = single(r.Header, "X-Amz-Content-Sha256")
+	c.hasPayload = len(h.payload) > 0
+	c.payload, e = single("X-Amz-Content-Sha256", h.payload)
 	return e
 }
 
 // parseAuthorization reads "AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…, Signature=…", the parameters in any order.
 func (c *claim) parseAuthorization(header string) *Error {
-	scheme, rest, _ := strings.Cut(header, " ")
 	if len(header) > maxAuthorization {
 		return refuse(ErrMalformedAuthorization, header)
 	}
-	c.algorithm = scheme
+	var rest string
+	c.algorithm, rest, _ = cut(header, ' ')
 	for more := true; more; {
 		var pair string
-		pair, rest, more = strings.Cut(rest, ",")
-		name, value, ok := strings.Cut(strings.Trim(pair, " "), "=")
-		if !ok {
-			return refuse(ErrMalformedAuthorization, header)
+		pair, rest, more = cut(rest, ',')
+		for pair != "" && pair[0] == ' ' {
+			pair = pair[1:]
 		}
 		var field *string
-		switch name {
-		case "Credential":
-			field = &c.credential
-		case "SignedHeaders":
-			field = &c.signedHeaders
-		case "Signature":
-			field = &c.signature
+		var value string
+		switch {
+		case strings.HasPrefix(pair, "Credential="):
+			field, value = &c.credential, pair[len("Credential="):]
+		case strings.HasPrefix(pair, "SignedHeaders="):
+			field, value = &c.signedHeaders, pair[len("SignedHeaders="):]
+		case strings.HasPrefix(pair, "Signature="):
+			field, value = &c.signature, pair[len("Signature="):]
+		case strings.IndexByte(pair, '=') < 0:
+			return refuse(ErrMalformedAuthorization, header)
 		}
-		if field == nil || *field != "" || strings.IndexByte(value, ' ') >= 0 {
+		if field == nil || *field != "" {
 			return &Error{
 				Err: ErrMalformedAuthorization, Detail: header,
-				message: "Authorization header has an unknown or repeated parameter, or a space in one.",
+				message: "Authorization header has an unknown or repeated parameter.",
 			}
 		}
 		*field = value
@@ -154,8 +200,16 @@ func (c *claim) parseAuthorization(header string) *Error {
 	return nil
 }
 
+// cut is strings.Cut for one byte.
+func cut(s string, sep byte) (before, after string, found bool) {
+	if i := strings.IndexByte(s, sep); i >= 0 {
+		return s[:i], s[i+1:], true
+	}
+	return s, "", false
+}
+
 // readQuery reads the parameters of a presigned URL.
-func (c *claim) readQuery(r *http.Request, q *query) *Error {
+func (c *claim) readQuery(h *headers, q *query) *Error {
 	if c.badQuery {
 		return refuse(ErrAmbiguousQuery, c.refused)
 	}
@@ -172,17 +226,16 @@ func (c *claim) readQuery(r *http.Request, q *query) *Error {
 	if e := c.parseDate(nil); e != nil {
 		return e
 	}
-	for _, name := range [...]string{"X-Amz-Date", "X-Amz-Security-Token"} {
-		if len(r.Header[name]) > 0 { // which of the two would count?
-			return refuse(ErrAmbiguousHeader, name)
-		}
+	if len(h.amzDate) > 0 || len(h.token) > 0 { // which of the two would count, the header or the parameter?
+		return refuse(ErrAmbiguousHeader, "X-Amz-Date or X-Amz-Security-Token beside a presigned query")
 	}
-	return c.readPayload(r, q)
+	return c.readPayload(h, q)
 }
 
 // readPayload takes the declared payload hash of a presigned request from the header or the query.
-func (c *claim) readPayload(r *http.Request, q *query) (e *Error) {
-	if c.payload, c.hasPayload, e = single(r.Header, "X-Amz-Content-Sha256"); e != nil || q.auth[queryPayload] == 0 {
+func (c *claim) readPayload(h *headers, q *query) (e *Error) {
+	c.hasPayload = len(h.payload) > 0
+	if c.payload, e = single("X-Amz-Content-Sha256", h.payload); e != nil || q.auth[queryPayload] == 0 {
 		return e
 	}
 	if c.hasPayload {
@@ -193,14 +246,14 @@ func (c *claim) readPayload(r *http.Request, q *query) (e *Error) {
 }
 
 // single returns the value of a header that may be sent once.
-func single(h http.Header, name string) (value string, ok bool, e *Error) {
-	switch values := h[name]; len(values) {
+func single(name string, values []string) (string, *Error) {
+	switch len(values) {
 	case 0:
-		return "", false, nil
+		return "", nil
 	case 1:
-		return values[0], true, nil
+		return values[0], nil
 	}
-	return "", false, refuse(ErrAmbiguousHeader, name)
+	return "", refuse(ErrAmbiguousHeader, name)
 }
 
 // missing returns the parameters that are missing, as bits.
@@ -236,78 +289,91 @@ func parseBasic(s string) (t time.Time, ok bool) {
 	if len(s) != len(basicFormat) || s[8] != 'T' || s[15] != 'Z' {
 		return t, false
 	}
-	var n [14]int // the digits
-	for i, at := 0, 0; at < len(s)-1; at++ {
-		if at == 8 {
-			continue
-		}
-		if n[i] = int(s[at]) - '0'; n[i] < 0 || n[i] > 9 {
-			return t, false
-		}
-		i++
+	year, month, day := number(s[:4]), number(s[4:6]), number(s[6:8])
+	hour, minute, second := number(s[9:11]), number(s[11:13]), number(s[13:15])
+	if year < 1 || month < 1 || month > 12 || day < 1 || day > daysIn(year, month) ||
+		uint(hour) > 23 || uint(minute) > 59 || uint(second) > 59 {
+		return t, false
 	}
-	year, month, day := n[0]*1000+n[1]*100+n[2]*10+n[3], n[4]*10+n[5], n[6]*10+n[7]
-	hour, minute, second := n[8]*10+n[9], n[10]*10+n[11], n[12]*10+n[13]
-	t = time.Date(year, time.Month(month), day, hour, minute, second, 0, time.UTC)
-	// time.Date takes 30 February for 2 March.
-	return t, t.Day() == day && int(t.Month()) == month && t.Hour() == hour && minute < 60 && second < 60
+	seconds := ((int64(days(year, month, day))*24+int64(hour))*60+int64(minute))*60 + int64(second)
+	return time.Unix(seconds, 0).UTC(), true
+}
+
+// number reads decimal digits, or returns a number below zero.
+func number(s string) int {
+	n := 0
+	for i := range len(s) {
+		c := int(s[i]) - '0'
+		if uint(c) > 9 {
+			return -1
+		}
+		n = n*10 + c
+	}
+	return n
+}
+
+// days returns the days from 1970-01-01 to a date of the Gregorian calendar, as time.Date does in three times the time.
+// Years count from March, so that the leap day is their last; 400 of them have 146 097 days; 719 468 days lie between
+// 0000-03-01 and 1970-01-01.
+func days(year, month, day int) int {
+	month -= 3
+	if month < 0 {
+		month, year = month+12, year-1
+	}
+	return year*365 + year/4 - year/100 + year/400 + (153*month+2)/5 + day - 1 - 719_468
+}
+
+// daysIn returns the length of a month of the Gregorian calendar.
+func daysIn(year, month int) int {
+	switch month {
+	case 2:
+		if year%4 == 0 && (year%100 != 0 || year%400 == 0) {
+			return 29
+		}
+		return 28
+	case 4, 6, 9, 11:
+		return 30
+	}
+	return 31
 }
 
 // splitCredential reads keyid/date/region/service/aws4_request.
 func (c *claim) splitCredential() *Error {
-	rest, more := c.credential, true
-	for _, field := range [...]*string{&c.keyID, &c.day, &c.region, &c.service, &c.end} {
-		if !more {
-			return refuse(ErrMalformedCredential, c.credential)
-		}
-		*field, rest, more = strings.Cut(rest, "/")
-	}
-	if more {
+	if strings.Count(c.credential, "/") != 4 || c.credential[0] == '/' {
 		return refuse(ErrMalformedCredential, c.credential)
 	}
-	c.scope = c.credential[min(len(c.keyID)+len("/")+len(c.day), len(c.credential)):]
+	rest := c.credential
+	c.keyID, rest, _ = cut(rest, '/')
+	c.day, rest, _ = cut(rest, '/')
+	c.region, rest, _ = cut(rest, '/')
+	c.service, c.end, _ = cut(rest, '/')
 	return nil
 }
 
-// headerList is what stands out in a list of signed headers.
-type headerList struct {
-	plain bool // sorted, lower-case, without repetition, and not too long
-	host  bool
-	amz   int // names that begin with x-amz-
-}
+// acceptedScope is the end of a credential that the verifier accepts.
+type acceptedScope struct{ text, region, service string }
 
-// listHeaders reads a list like "host;x-amz-date".
-func listHeaders(list string) headerList {
-	l := headerList{plain: true}
-	last := ""
-	for rest, more, n := list, true, 0; more; n++ {
-		var name string
-		name, rest, more = strings.Cut(rest, ";")
-		l.plain = l.plain && name > last && n < maxSignedHeaders && isHeaderName(name)
-		l.host = l.host || name == "host" || name == ":authority"
-		if strings.HasPrefix(name, "x-amz-") {
-			l.amz++
-		}
-		last = name
+// matches reads a credential that ends as accepted and is for the day of the date.
+func (c *claim) matches(s *acceptedScope) bool {
+	rest, ok := strings.CutSuffix(c.credential, s.text)
+	n := len(rest) - len(day)
+	if !ok || n < 2 || rest[n-1] != '/' || rest[n:] != c.date[:len(day)] || strings.IndexByte(rest[:n-1], '/') >= 0 {
+		return false
 	}
-	return l
+	c.keyID, c.day, c.region, c.service, c.scope = rest[:n-1], rest[n:], s.region, s.service, s.text
+	return true
 }
 
 // isHeaderName reports whether name is a field name in lower case, RFC 9110 5.6.2, or HTTP/2's :authority.
 func isHeaderName(name string) bool {
-	for i := range len(name) {
-		if !headerByte[name[i]] {
-			return name == ":authority"
-		}
-	}
-	return name != ""
+	return name != "" && fieldBytes.all(name) || name == ":authority"
 }
 
 // signs reports whether a list of signed headers has the name.
 func signs(list, name string) bool {
 	for rest, more := list, true; more; {
 		var signed string
-		if signed, rest, more = strings.Cut(rest, ";"); signed == name {
+		if signed, rest, more = cut(rest, ';'); signed == name {
 			return true
 		}
 	}

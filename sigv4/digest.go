@@ -3,7 +3,6 @@ package sigv4
 import (
 	"crypto/sha256"
 	"encoding"
-	"encoding/hex"
 	"hash"
 )
 
@@ -42,18 +41,12 @@ func (d *digest) restore(chain *[sha256.Size]byte) {
 	_ = d.unmarshaler.UnmarshalBinary(d.state) // its own encoding
 }
 
-// mac returns the HMAC of text. The result lives until the next use.
-func (d *digest) mac(m *mac, text []byte) []byte {
+// mac leaves the HMAC of text in d.sum.
+func (d *digest) mac(m *mac, text []byte) {
 	d.restore(&m.inner)
 	_, _ = d.Write(text)
 	inner := d.Sum(d.sum[:0])
 	d.restore(&m.outer)
 	_, _ = d.Write(inner)
-	return d.Sum(d.sum[:0])
-}
-
-// appendHash appends the SHA-256 of text in lower-case hexadecimal digits.
-func appendHash(dst, text []byte) []byte {
-	sum := sha256.Sum256(text)
-	return hex.AppendEncode(dst, sum[:])
+	d.Sum(d.sum[:0])
 }

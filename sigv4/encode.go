@@ -1,34 +1,80 @@
 package sigv4
 
-import "strings"
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"strings"
+)
+
+// byteSet holds 1 for the bytes of a set.
+type byteSet [256]uint8
 
 // The bytes that stay as they are, by place. RFC 3986 2.3 names the unreserved ones.
 var (
-	componentByte = byteSet("-._~")  // in the name or value of a query parameter
-	pathByte      = byteSet("-._~/") // in a path
-	headerByte    = lowerNames()     // in the lower-case name of a header: RFC 9110 5.6.2
+	componentBytes   = newByteSet(alphanumeric + "-._~")   // in the name or value of a query parameter
+	pathBytes        = newByteSet(alphanumeric + "-._~/")  // in a path
+	escapedPathBytes = newByteSet(alphanumeric + "-._~/%") // in a path that is escaped already
+	tokenBytes       = newByteSet(alphanumeric + "!#$%&'*+-.^_`|~")
+	fieldBytes       = newByteSet("abcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~") // of a token in lower case
+	hashBytes        = newByteSet("0123456789abcdef")
 )
 
-func lowerNames() [256]bool {
-	set := byteSet("!#$%&'*+-.^_`|~")
-	for c := 'A'; c <= 'Z'; c++ {
-		set[c] = false
+const alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+func newByteSet(bytes string) *byteSet {
+	var set byteSet
+	for _, c := range []byte(bytes) {
+		set[c] = 1
 	}
-	return set
+	return &set
 }
 
-func byteSet(marks string) (set [256]bool) {
-	for c := range 256 {
-		letter := 'A' <= c&^0x20 && c&^0x20 <= 'Z' && c < 0x80
-		set[c] = letter || '0' <= c && c <= '9' || c != 0 && strings.IndexByte(marks, byte(c)) >= 0
+// span returns how many bytes at the head of s are in the set. It looks at eight at a time, which halves its cost.
+func (b *byteSet) span(s string) int {
+	n := 0
+	for ; len(s)-n >= 8; n += 8 {
+		t := s[n : n+8]
+		if b[t[0]]&b[t[1]]&b[t[2]]&b[t[3]]&b[t[4]]&b[t[5]]&b[t[6]]&b[t[7]] == 0 {
+			break
+		}
 	}
-	return set
+	for ; n < len(s) && b[s[n]] != 0; n++ {
+	}
+	return n
 }
+
+// all reports whether s has nothing but bytes of the set.
+func (b *byteSet) all(s string) bool { return b.span(s) == len(s) }
 
 const upperHex = "0123456789ABCDEF"
 
 func appendEscape(dst []byte, c byte) []byte {
 	return append(dst, '%', upperHex[c>>4], upperHex[c&15])
+}
+
+// hexPairs holds the two lower-case digits of each byte, the first in the lower half. Looking both up at once takes half
+// the time of encoding/hex, and every signature has two hashes to write.
+var hexPairs = func() (pairs [256]uint16) {
+	const digits = "0123456789abcdef"
+	for c := range pairs {
+		pairs[c] = uint16(digits[c>>4]) | uint16(digits[c&15])<<8
+	}
+	return pairs
+}()
+
+func putHex(dst *[hashLength]byte, sum *[sha256.Size]byte) {
+	for i, c := range sum {
+		binary.LittleEndian.PutUint16(dst[2*i:], hexPairs[c])
+	}
+}
+
+// equal compares in constant time, like crypto/subtle but by words: no branch and no index depends on the bytes.
+func equal(a, b *[hashLength]byte) bool {
+	var difference uint64
+	for i := 0; i < hashLength; i += 8 {
+		difference |= binary.LittleEndian.Uint64(a[i:]) ^ binary.LittleEndian.Uint64(b[i:])
+	}
+	return difference == 0
 }
 
 // unescape reads the escape at the head of s.
@@ -57,42 +103,45 @@ func hexDigit(c byte) byte {
 // unreserved, the digits in upper case. It reports false for a bad escape and for the bytes that parsers read differently:
 // "+" is a space to some and a plus to others, ";" separates parameters for some, and "#" ends the query for some.
 func appendComponent(dst []byte, s string) ([]byte, bool) {
-	start := 0
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if componentByte[c] {
-			continue
+	for {
+		n := componentBytes.span(s)
+		dst = append(dst, s[:n]...)
+		if s = s[n:]; s == "" {
+			return dst, true
 		}
-		dst = append(dst, s[start:i]...)
+		c := s[0]
 		switch c {
 		case '+', ';', '#':
 			return dst, false
 		case '%':
 			var ok bool
-			if c, ok = unescape(s[i:]); !ok {
+			if c, ok = unescape(s); !ok {
 				return dst, false
 			}
-			i += 2
+			s = s[2:]
 		}
-		if start = i + 1; componentByte[c] {
+		if s = s[1:]; componentBytes[c] != 0 {
 			dst = append(dst, c)
 		} else {
 			dst = appendEscape(dst, c)
 		}
 	}
-	return append(dst, s[start:]...), true
 }
 
 // appendLiteral appends the canonical form of a text that has no escapes.
-func appendLiteral(dst []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; componentByte[c] {
-			dst = append(dst, c)
-		} else {
-			dst = appendEscape(dst, c)
+func appendLiteral(dst []byte, s string) []byte { return appendEscaped(dst, s, componentBytes) }
+
+// appendEscaped appends s with all bytes escaped that are not in the set.
+func appendEscaped(dst []byte, s string, set *byteSet) []byte {
+	for {
+		n := set.span(s)
+		dst = append(dst, s[:n]...)
+		if n == len(s) {
+			return dst
 		}
+		dst = appendEscape(dst, s[n])
+		s = s[n+1:]
 	}
-	return dst
 }
 
 // decode returns what a parameter's value stands for. The value has passed [appendComponent].
@@ -116,16 +165,10 @@ func decode(s string) string {
 // appendPath appends the canonical form of a path as it was sent. Most services encode it once more, so that an escape's
 // percent sign is itself escaped; S3 keeps escapes and encodes only what should have been escaped.
 func appendPath(dst []byte, path string, rules Rules) []byte {
-	start := 0
-	for i := range len(path) {
-		c := path[i]
-		if pathByte[c] || c == '%' && rules == S3 {
-			continue
-		}
-		dst = appendEscape(append(dst, path[start:i]...), c)
-		start = i + 1
+	if rules == S3 {
+		return appendEscaped(dst, path, escapedPathBytes)
 	}
-	return append(dst, path[start:]...)
+	return appendEscaped(dst, path, pathBytes)
 }
 
 // normalize removes dot segments and empty ones as AWS's signers do. Unlike RFC 3986 5.2.4 a trailing "." leaves no slash.
@@ -149,6 +192,9 @@ func normalize(path string) string {
 // isClean reports whether the path has neither empty segments nor dot segments, the escaped ones included, for "%2e" is
 // "." to whoever decodes the path.
 func isClean(path string) bool {
+	if strings.IndexByte(path, '.') < 0 && strings.IndexByte(path, '%') < 0 && !strings.Contains(path, "//") {
+		return true // the usual case
+	}
 	for i := range len(path) {
 		if path[i] == '/' && !isPlainSegment(path[i+1:]) {
 			return false
@@ -159,7 +205,7 @@ func isClean(path string) bool {
 
 // isPlainSegment looks at the segment at the head of s, which may be empty only at the end of the path.
 func isPlainSegment(s string) bool {
-	if s == "" || componentByte[s[0]] && s[0] != '.' { // the usual case
+	if s == "" {
 		return true
 	}
 	dots := 0
@@ -175,24 +221,4 @@ func isPlainSegment(s string) bool {
 		dots++
 	}
 	return dots > 2
-}
-
-// isHash reports whether s has nothing but lower-case hexadecimal digits.
-func isHash(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; hexDigit(c) > 15 || 'A' <= c && c <= 'F' {
-			return false
-		}
-	}
-	return true
-}
-
-// isToken reports whether s is a token, as methods are: RFC 9110 5.6.2.
-func isToken(s string) bool {
-	for i := range len(s) {
-		if !headerByte[s[i]] && (s[i] < 'A' || s[i] > 'Z') {
-			return false
-		}
-	}
-	return true
 }

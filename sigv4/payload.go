@@ -40,7 +40,7 @@ func (v *Verifier) payload(r *http.Request, c *claim) (p payload, e *Error) {
 		return p, nil
 	case strings.HasPrefix(declared, "STREAMING-"):
 		return p, refuse(ErrStreamingPayload, declared)
-	case len(declared) != hashLength || !isHash(declared):
+	case len(declared) != hashLength || !hashBytes.all(declared):
 		return p, refuse(ErrMalformedPayloadHash, declared)
 	}
 	return payload{line: declared}, nil

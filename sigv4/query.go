@@ -52,36 +52,44 @@ func (q *query) parse(raw string) (refused string, ok bool) {
 		return "", true
 	}
 	for at := 0; at <= len(raw); {
-		pair := raw[at:]
-		if i := strings.IndexByte(pair, '&'); i >= 0 {
-			pair = pair[:i]
+		n, ok := q.add(raw[at:], at)
+		if !ok {
+			refused, _, _ = cut(raw[at:], '&')
+			return refused, false
 		}
-		if !q.add(pair, at) {
-			return pair, false
-		}
-		at += len(pair) + 1
+		at += n + 1
 	}
 	return "", true
 }
 
-// add appends the parameter that stands at the given place of the wire.
-func (q *query) add(pair string, at int) (ok bool) {
-	name, val, _ := strings.Cut(pair, "=")
+// add appends the parameter at the head of raw, which stands at the given place of the query, and returns its length.
+func (q *query) add(raw string, at int) (n int, ok bool) {
 	p := param{start: len(q.text)}
-	if q.text, ok = appendComponent(q.text, name); !ok {
-		return false
+	p.eq = p.start + componentBytes.span(raw)
+	if n = p.eq - p.start; n < len(raw) && raw[n] == '=' {
+		n += 1 + componentBytes.span(raw[n+1:])
 	}
-	p.eq = len(q.text)
-	q.text = append(q.text, '=')
-	if q.text, ok = appendComponent(q.text, val); !ok {
-		return false
+	if n > p.eq-p.start && (n == len(raw) || raw[n] == '&') { // the usual case: name=value without escapes
+		q.text = append(q.text, raw[:n]...)
+	} else {
+		pair, _, _ := cut(raw, '&')
+		name, value, _ := cut(pair, '=')
+		if q.text, ok = appendComponent(q.text, name); !ok {
+			return 0, false
+		}
+		p.eq = len(q.text)
+		if q.text, ok = appendComponent(append(q.text, '='), value); !ok {
+			return 0, false
+		}
+		n = len(pair)
 	}
 	p.end = len(q.text)
 	q.params = append(q.params, p)
 	if !isAmz(q.name(p)) {
-		return true
+		return n, true
 	}
-	return q.addAmz(p, span{at + len(pair) - len(val), at + len(pair)})
+	_, value, _ := cut(raw[:n], '=')
+	return n, q.addAmz(p, span{at + n - len(value), at + n})
 }
 
 // addAmz refuses a parameter named X-Amz-… that was there before in any case of letters, since readers differ in which one

@@ -137,7 +137,7 @@ func (s *Signer) begin(r *http.Request, d *draft) (c Credentials, e *Error) {
 		return c, refuse(fmt.Errorf("%w: %w", ErrUnavailable, err), "")
 	case notElement(c.AccessKeyID) || c.Secret == "":
 		return c, refuse(ErrMalformedCredential, c.AccessKeyID)
-	case r.URL == nil || r.URL.Opaque != "" || !isToken(r.Method):
+	case r.URL == nil || r.URL.Opaque != "" || !tokenBytes.all(r.Method):
 		return c, refuse(ErrMalformedTarget, r.Method)
 	}
 	if refused, ok := d.query.parse(strings.ReplaceAll(r.URL.RawQuery, "+", "%20")); !ok {
@@ -170,7 +170,7 @@ func (s *Signer) finish(r *http.Request, d *draft, c *Credentials, date, signed,
 		path = normalize(path)
 	}
 	d.begin(r.Method, path, s.config.Rules)
-	if e := d.headers(r, host(r), signed); e != nil {
+	if _, e := d.headers(r, host(r), signed); e != nil {
 		return e
 	}
 	d.end(payload, date, s.scope)
@@ -191,10 +191,10 @@ func host(r *http.Request) string {
 
 // payload returns the last line of the canonical request.
 func (s *Signer) payload(r *http.Request, d *draft) (string, *Error) {
-	switch declared, ok, e := single(r.Header, "X-Amz-Content-Sha256"); {
+	switch declared, e := single("X-Amz-Content-Sha256", r.Header["X-Amz-Content-Sha256"]); {
 	case e != nil:
 		return "", e
-	case ok:
+	case declares(r):
 		return declared, nil
 	case s.config.UnsignedPayload:
 		return unsignedPayload, nil

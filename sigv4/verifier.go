@@ -83,6 +83,7 @@ type Verifier struct {
 	config   VerifierConfig
 	required []string // config.SignedHeaders in lower case
 	exempt   []string // config.AllowUnsignedHeaders in lower case, and what the rules exempt
+	scopes   []acceptedScope
 	keys     *keyCache
 	dummy    Key // verifies what an unknown access key has signed
 }
@@ -93,6 +94,11 @@ func NewVerifier(c VerifierConfig) (*Verifier, error) {
 		return nil, fmt.Errorf("sigv4: %w", err)
 	}
 	v := &Verifier{config: c.withDefaults(), keys: newKeyCache(), dummy: Key{Secret: Secret(rand.Text())}}
+	for _, region := range v.config.Regions {
+		for _, service := range v.config.Services {
+			v.scopes = append(v.scopes, acceptedScope{"/" + region + "/" + service + "/" + terminator, region, service})
+		}
+	}
 	v.required = lowerAll(c.SignedHeaders)
 	v.exempt = lowerAll(c.AllowUnsignedHeaders)
 	if c.Rules == S3 { // its value stands in the canonical request anyway, and clients rely on it
@@ -231,8 +237,8 @@ func (v *Verifier) verify(r *http.Request, d *draft, now time.Time) (id Identity
 	if e != nil {
 		return id, e
 	}
-	key, e := v.checkSignature(r, d, &c, &p)
-	if e != nil {
+	var key Key
+	if e = v.checkSignature(r, d, &c, &p, &key); e != nil {
 		return id, e
 	}
 	if e = v.checkKey(&c, &key, now); e != nil {
@@ -291,19 +297,19 @@ func parseExpires(s string) (time.Duration, bool) {
 
 // checkScope checks that the host is signed, the algorithm and the credential, in AWS's order.
 func (v *Verifier) checkScope(c *claim) *Error {
-	c.list = listHeaders(c.signedHeaders)
-	if !c.list.host {
+	if !signs(c.signedHeaders, "host") && !signs(c.signedHeaders, ":authority") {
 		return refuse(ErrUnsignedHeader, "host")
 	}
 	if c.algorithm != algorithm {
 		return refuse(ErrAlgorithm, c.algorithm)
 	}
+	for i := range v.scopes {
+		if c.matches(&v.scopes[i]) {
+			return nil
+		}
+	}
 	if e := c.splitCredential(); e != nil {
 		return e
-	}
-	if slices.Contains(v.config.Regions, c.region) && slices.Contains(v.config.Services, c.service) &&
-		c.end == terminator && c.day == c.date[:len(day)] {
-		return nil
 	}
 	return v.wrongScope(c)
 }
@@ -337,13 +343,11 @@ func (v *Verifier) wrongScope(c *claim) *Error {
 func (v *Verifier) draft(r *http.Request, d *draft, c *claim) *Error {
 	path := v.config.PathPrefix + c.path
 	switch {
-	case !c.list.plain:
-		return refuse(ErrSignedHeaders, c.signedHeaders)
-	case len(c.signature) != hashLength || !isHash(c.signature):
+	case len(c.signature) != hashLength:
 		return refuse(ErrMalformedSignature, c.signature)
 	case c.badQuery:
 		return refuse(ErrAmbiguousQuery, c.refused)
-	case !isToken(r.Method):
+	case !tokenBytes.all(r.Method):
 		return refuse(ErrMalformedTarget, r.Method)
 	case v.config.Rules != S3 && !isClean(path):
 		if !v.config.AllowUncleanPath {
@@ -362,26 +366,20 @@ func (v *Verifier) draft(r *http.Request, d *draft, c *claim) *Error {
 	if v.config.ExternalHost != "" {
 		host = v.config.ExternalHost
 	}
-	if e := d.headers(r, host, c.signedHeaders); e != nil {
+	amz, e := d.headers(r, host, c.signedHeaders)
+	if e != nil {
 		return e
 	}
-	return v.checkSigned(r.Header, c)
+	return v.checkSigned(r.Header, c, amz)
 }
 
 // checkSigned refuses headers that must be signed and are not. It counts: the names of the list differ from each other and
 // are all there, so that as many X-Amz- headers as there are in the request are all of them.
-func (v *Verifier) checkSigned(h http.Header, c *claim) *Error {
-	if c.dateHeader != "" && !signs(c.signedHeaders, c.dateHeader) {
-		return refuse(ErrUnsignedHeader, c.dateHeader)
+func (v *Verifier) checkSigned(h http.Header, c *claim, amz int) *Error {
+	if c.dateHeader && !signs(c.signedHeaders, "date") {
+		return refuse(ErrUnsignedHeader, "date")
 	}
-	n, underscore := 0, false
-	for name := range h {
-		if isAmzHeader(name) {
-			n++
-			underscore = underscore || strings.IndexByte(name, '_') >= 0
-		}
-	}
-	if n != c.list.amz || underscore {
+	if c.amz != amz || c.underscore {
 		if e := v.findUnsigned(h, c); e != nil {
 			return e
 		}
@@ -413,37 +411,37 @@ func (v *Verifier) findUnsigned(h http.Header, c *claim) *Error {
 	return nil
 }
 
-// isAmzHeader reports whether a header's name begins with X-Amz-, underscores taken for dashes.
-func isAmzHeader(name string) bool {
-	return len(name) >= 6 && name[0]|0x20 == 'x' && (name[1] == '-' || name[1] == '_') && name[2]|0x20 == 'a' &&
-		name[3]|0x20 == 'm' && name[4]|0x20 == 'z' && (name[5] == '-' || name[5] == '_')
-}
-
 // checkSignature asks for the key, signs the draft and compares.
-func (v *Verifier) checkSignature(r *http.Request, d *draft, c *claim, p *payload) (Key, *Error) {
-	key, err := v.config.Keys(r.Context(), Scope{AccessKeyID: c.keyID, Date: c.day, Region: c.region, Service: c.service})
+func (v *Verifier) checkSignature(r *http.Request, d *draft, c *claim, p *payload, key *Key) *Error {
+	var err error
+	*key, err = v.config.Keys(r.Context(), Scope{AccessKeyID: c.keyID, Date: c.day, Region: c.region, Service: c.service})
 	unknown := errors.Is(err, ErrUnknownKey)
 	switch {
 	case unknown: // costs what a wrong signature costs, and for the same reasons
-		key = v.dummy
+		*key = v.dummy
 	case err != nil:
-		return key, refuse(fmt.Errorf("%w: %w", ErrUnavailable, err), "")
+		return refuse(fmt.Errorf("%w: %w", ErrUnavailable, err), "")
 	case (key.Secret == "") == (key.SigningKey == SigningKey{}):
-		return key, refuse(ErrNotConfigured, c.keyID)
+		return refuse(ErrNotConfigured, c.keyID)
 	}
 	if e := v.hashBody(r, p); e != nil {
-		return key, e
+		return e
 	}
 	d.end(p.line, c.date, c.scope)
-	equal := subtle.ConstantTimeCompare(d.sign(v.keys, &key), []byte(c.signature)) == 1
-	if equal && !unknown {
-		return key, nil
+	d.sign(v.keys, key)
+	var claimed [hashLength]byte
+	copy(claimed[:], c.signature)
+	if !equal(&d.signature, &claimed) || unknown {
+		return v.mismatch(d, c, unknown)
 	}
-	return key, v.mismatch(d, c, unknown)
+	return nil
 }
 
 func (v *Verifier) mismatch(d *draft, c *claim, unknown bool) *Error {
 	e := &Error{Err: ErrSignatureMismatch, Trace: d.trace()}
+	if !hashBytes.all(c.signature) {
+		e.Err, e.Detail = ErrMalformedSignature, c.signature
+	}
 	if v.config.Explain && (!unknown || v.config.OneAnswer) {
 		e.message = mismatch + "\n\nThe Canonical String for this request should have been\n'" + e.Trace.CanonicalRequest +
 			"'\n\nThe String-to-Sign should have been\n'" + e.Trace.StringToSign + "'\n"

@@ -71,7 +71,7 @@ var refusals = []struct {
 		"nothing but the algorithm", func(r *http.Request) {
 			r.Header.Set("Authorization", "AWS4-HMAC-SHA256 X=Y")
 		}, sigv4.ErrMalformedAuthorization,
-		403, "IncompleteSignatureException", "Authorization header has an unknown or repeated parameter, or a space in one.",
+		403, "IncompleteSignatureException", "Authorization header has an unknown or repeated parameter.",
 	},
 	{
 		"parameters missing", func(r *http.Request) {

@@ -1,0 +1,302 @@
+// Package bench measures package sigv4 against its floor and against the signer of aws-sdk-go-v2.
+package bench
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tallygate/tallygate/sigv4"
+)
+
+const (
+	keyID   = "AKIDEXAMPLE"
+	secret  = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
+	region  = "eu-west-1"
+	service = "execute-api"
+	target  = "/Prod/loyalty/a900ae6c-99b9-4112-9677-b66fe79d792c?from=2026-11-01&to=2026-11-24"
+	apiHost = "jcfq33.execute-api.eu-west-1.amazonaws.com"
+)
+
+var now = time.Now()
+
+// floor is what a verification cannot do without: SHA-256 of a canonical request of 300 bytes and HMAC-SHA-256 of a string
+// to sign of 150 bytes, with a key that is used again.
+func floor(b *testing.B) {
+	b.Run("impl=floor", func(b *testing.B) {
+		request, toSign, mac := make([]byte, 300), make([]byte, 150), hmac.New(sha256.New, make([]byte, 32))
+		sum := make([]byte, 0, sha256.Size)
+		b.ReportAllocs()
+		for b.Loop() {
+			hash := sha256.Sum256(request)
+			copy(toSign, hash[:])
+			mac.Reset()
+			mac.Write(toSign)
+			sum = mac.Sum(sum[:0])
+		}
+	})
+}
+
+func newSigner(tb testing.TB, id, token string) *sigv4.Signer {
+	credentials := sigv4.Credentials{AccessKeyID: id, Secret: secret, SessionToken: sigv4.Secret(token)}
+	s, err := sigv4.NewSigner(sigv4.SignerConfig{
+		Credentials: func(context.Context) (sigv4.Credentials, error) { return credentials, nil },
+		Region:      region,
+	})
+	require.NoError(tb, err)
+	return s
+}
+
+func newVerifier(tb testing.TB, keys sigv4.Keyring) *sigv4.Verifier {
+	v, err := sigv4.NewVerifier(sigv4.VerifierConfig{Keys: keys.Key, Regions: []string{region}})
+	require.NoError(tb, err)
+	return v
+}
+
+// request has the headers that clients send beside those that they sign.
+func request(method, target string, body io.Reader) *http.Request {
+	r := httptest.NewRequest(method, target, body)
+	r.Host = apiHost
+	r.Header.Set("User-Agent", "bench/1.0")
+	r.Header.Set("Accept-Encoding", "gzip")
+	return r
+}
+
+func sign(tb testing.TB, r *http.Request, s *sigv4.Signer) *http.Request {
+	require.NoError(tb, s.SignAt(r, now))
+	return r
+}
+
+func verify(b *testing.B, v *sigv4.Verifier, r *http.Request) {
+	b.Run("impl=ours", func(b *testing.B) {
+		_, err := v.VerifyAt(r, now)
+		require.NoError(b, err)
+		b.ReportAllocs()
+		for b.Loop() {
+			_, _ = v.VerifyAt(r, now)
+		}
+	})
+	floor(b)
+}
+
+func BenchmarkVerify(b *testing.B) {
+	v := newVerifier(b, sigv4.Keyring{keyID: {Secret: secret}})
+	verify(b, v, sign(b, request("GET", target, nil), newSigner(b, keyID, "")))
+}
+
+func BenchmarkVerifyToken400(b *testing.B) {
+	token := strings.Repeat("Token+/4", 50)
+	v := newVerifier(b, sigv4.Keyring{keyID: {Secret: secret, SessionToken: sigv4.Secret(token)}})
+	verify(b, v, sign(b, request("GET", target, nil), newSigner(b, keyID, token)))
+}
+
+func BenchmarkVerifyPresigned(b *testing.B) {
+	v := newVerifier(b, sigv4.Keyring{keyID: {Secret: secret}})
+	presigned, err := newSigner(b, keyID, "").PresignAt(request("GET", target, nil), 5*time.Minute, now)
+	require.NoError(b, err)
+	u, err := url.Parse(presigned)
+	require.NoError(b, err)
+	verify(b, v, request("GET", u.RequestURI(), nil))
+}
+
+// again is a body that is read anew for each iteration without being allocated anew.
+type again struct{ bytes.Reader }
+
+func (*again) Close() error { return nil }
+
+func BenchmarkVerifyBody1KiB(b *testing.B) {
+	v := newVerifier(b, sigv4.Keyring{keyID: {Secret: secret}})
+	text := bytes.Repeat([]byte("x"), 1<<10)
+	body := new(again)
+	r := sign(b, request("POST", target, bytes.NewReader(text)), newSigner(b, keyID, ""))
+	b.Run("impl=ours", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			body.Reset(text)
+			r.Body = body
+			if _, err := v.VerifyAt(r, now); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("impl=floor", func(b *testing.B) {
+		request, toSign, mac := make([]byte, 300), make([]byte, 150), hmac.New(sha256.New, make([]byte, 32))
+		sum := make([]byte, 0, sha256.Size)
+		for b.Loop() {
+			payload := sha256.Sum256(text)
+			copy(request, payload[:])
+			hash := sha256.Sum256(request)
+			copy(toSign, hash[:])
+			mac.Reset()
+			mac.Write(toSign)
+			sum = mac.Sum(sum[:0])
+		}
+	})
+}
+
+func BenchmarkRefuse(b *testing.B) {
+	v := newVerifier(b, sigv4.Keyring{keyID: {Secret: secret}})
+	r := request("GET", target, nil)
+	r.Header.Set("Authorization", "Bearer eyJhbGciOiJSUzI1NiJ9")
+	b.Run("impl=ours", func(b *testing.B) {
+		_, err := v.VerifyAt(r, now)
+		require.ErrorIs(b, err, sigv4.ErrMalformedAuthorization)
+		b.ReportAllocs()
+		for b.Loop() {
+			_, _ = v.VerifyAt(r, now)
+		}
+	})
+	floor(b)
+}
+
+// BenchmarkHandler includes the context that carries the identity and a handler that reads it.
+func BenchmarkHandler(b *testing.B) {
+	v := newVerifier(b, sigv4.Keyring{keyID: {Secret: secret}})
+	r := request("GET", target, nil)
+	require.NoError(b, newSigner(b, keyID, "").Sign(r))
+	h := v.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if _, ok := sigv4.ID(r); !ok {
+			b.Fatal("no identity")
+		}
+	}))
+	b.Run("impl=ours", func(b *testing.B) {
+		w := httptest.NewRecorder()
+		b.ReportAllocs()
+		for b.Loop() {
+			h.ServeHTTP(w, r)
+		}
+		require.Equal(b, http.StatusOK, w.Code)
+	})
+	floor(b)
+}
+
+func BenchmarkVerifyParallel(b *testing.B) {
+	v := newVerifier(b, sigv4.Keyring{keyID: {Secret: secret}})
+	s := newSigner(b, keyID, "")
+	b.Run("impl=ours", func(b *testing.B) {
+		b.ReportAllocs()
+		b.RunParallel(func(pb *testing.PB) {
+			r := sign(b, request("GET", target, nil), s)
+			for pb.Next() {
+				if _, err := v.VerifyAt(r, now); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	})
+	b.Run("impl=floor", func(b *testing.B) {
+		b.RunParallel(func(pb *testing.PB) {
+			request, toSign, mac := make([]byte, 300), make([]byte, 150), hmac.New(sha256.New, make([]byte, 32))
+			sum := make([]byte, 0, sha256.Size)
+			for pb.Next() {
+				hash := sha256.Sum256(request)
+				copy(toSign, hash[:])
+				mac.Reset()
+				mac.Write(toSign)
+				sum = mac.Sum(sum[:0])
+			}
+		})
+	})
+}
+
+// BenchmarkVerifyKeys verifies ten thousand different requests in turn, signed by one key and by ten thousand, so that the
+// two differ in nothing but the number of keys.
+func BenchmarkVerifyKeys(b *testing.B) {
+	const requests = 10_000
+	for name, keys := range map[string]int{"1": 1, "10k": requests} {
+		b.Run("keys="+name, func(b *testing.B) {
+			ring := sigv4.Keyring{}
+			all := make([]*http.Request, requests)
+			for i := range all {
+				id := fmt.Sprintf("AKIA%012d", i%keys)
+				own := secret[:27] + fmt.Sprintf("%013d", i%keys)
+				ring[id] = sigv4.Key{Secret: sigv4.Secret(own)}
+				s, err := sigv4.NewSigner(sigv4.SignerConfig{
+					Credentials: func(context.Context) (sigv4.Credentials, error) {
+						return sigv4.Credentials{AccessKeyID: id, Secret: sigv4.Secret(own)}, nil
+					}, Region: region,
+				})
+				require.NoError(b, err)
+				all[i] = sign(b, request("GET", target, nil), s)
+			}
+			v := newVerifier(b, ring)
+			b.Run("impl=ours", func(b *testing.B) {
+				for _, r := range all {
+					_, err := v.VerifyAt(r, now)
+					require.NoError(b, err)
+				}
+				b.ReportAllocs()
+				i := 0
+				for b.Loop() {
+					_, _ = v.VerifyAt(all[i], now)
+					if i++; i == requests {
+						i = 0
+					}
+				}
+			})
+			floor(b)
+		})
+	}
+}
+
+const emptyHash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+func BenchmarkSign(b *testing.B) {
+	b.Run("impl=ours", func(b *testing.B) {
+		s, r := newSigner(b, keyID, ""), request("GET", target, nil)
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := s.SignAt(r, now); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("impl=aws-sdk-go-v2", func(b *testing.B) {
+		s, r := v4.NewSigner(), request("GET", target, nil)
+		credentials := aws.Credentials{AccessKeyID: keyID, SecretAccessKey: secret}
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := s.SignHTTP(b.Context(), credentials, r, emptyHash, service, region, now); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	floor(b)
+}
+
+func BenchmarkPresign(b *testing.B) {
+	b.Run("impl=ours", func(b *testing.B) {
+		s, r := newSigner(b, keyID, ""), request("GET", target, nil)
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := s.PresignAt(r, time.Minute, now); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("impl=aws-sdk-go-v2", func(b *testing.B) {
+		s, r := v4.NewSigner(), request("GET", target+"&X-Amz-Expires=60", nil)
+		credentials := aws.Credentials{AccessKeyID: keyID, SecretAccessKey: secret}
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, _, err := s.PresignHTTP(b.Context(), credentials, r, emptyHash, service, region, now); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	floor(b)
+}
