@@ -178,10 +178,9 @@ func hasSpace(b []byte) bool {
 	return false
 }
 
-// end writes the payload hash and, behind the canonical request, the string to sign. The scope is the day of the date and
-// the rest of it, "/region/service/aws4_request".
-func (d *draft) end(payload, date, scope string) {
-	d.text = append(d.text, payload...)
+// end writes the string to sign behind the canonical request, of which the payload hash was the last line. The scope is
+// the day of the date and the rest of it, "/region/service/aws4_request".
+func (d *draft) end(date, scope string) {
 	d.canonic = len(d.text)
 	d.text = append(append(d.text, algorithm+"\n"...), date...)
 	d.text = append(d.text, '\n')

@@ -151,15 +151,17 @@ func decode(s string) string {
 	}
 	var b strings.Builder
 	b.Grow(len(s))
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if c == '%' {
-			c, _ = unescape(s[i:])
-			i += 2
+	for {
+		i := strings.IndexByte(s, '%')
+		if i < 0 {
+			b.WriteString(s)
+			return b.String()
 		}
+		c, _ := unescape(s[i:])
+		b.WriteString(s[:i])
 		b.WriteByte(c)
+		s = s[i+3:]
 	}
-	return b.String()
 }
 
 // appendPath appends the canonical form of a path as it was sent. Most services encode it once more, so that an escape's

@@ -3,8 +3,8 @@ package sigv4
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net/http"
@@ -15,10 +15,10 @@ const maxInt = math.MaxInt64
 
 // payload is how the signature covers the body.
 type payload struct {
-	line     string // the last line of the canonical request; empty until the body is hashed
-	read     bool   // the body has been read and hashed
-	unsigned bool   // nothing vouches for the body
-	empty    bool   // the body is not signed and must be empty
+	line     string           // the declared last line of the canonical request; empty if it is to be the hash of the body
+	hash     [hashLength]byte // of the body, where it has been read
+	unsigned bool             // nothing vouches for the body
+	empty    bool             // the body is not signed and must be empty
 }
 
 // payload reads the declared hash. Where none is declared the body counts as it is, except in a presigned request to S3.
@@ -46,53 +46,46 @@ func (v *Verifier) payload(r *http.Request, c *claim) (p payload, e *Error) {
 	return payload{line: declared}, nil
 }
 
-// hashBody fills in the line where no hash is declared.
-func (v *Verifier) hashBody(r *http.Request, p *payload) (e *Error) {
-	if p.line == "" {
-		p.line, e = v.readBody(r)
-		p.read = true
+// checkBody holds the body against the declared hash.
+func (v *Verifier) checkBody(r *http.Request, p *payload) *Error {
+	if p.unsigned {
+		return nil
+	}
+	e := v.readBody(r, p)
+	switch {
+	case e != nil:
+		return e
+	case p.empty && string(p.hash[:]) != emptyHash:
+		e = refuse(ErrUnsignedPayload, "")
+	case !p.empty && string(p.hash[:]) != p.line:
+		e = refuse(ErrPayloadMismatch, "")
+	}
+	if e != nil {
+		r.Body = http.NoBody
 	}
 	return e
 }
 
-// checkBody holds the body against the declared hash.
-func (v *Verifier) checkBody(r *http.Request, p *payload) *Error {
-	if p.read || p.unsigned {
-		return nil
-	}
-	hash, e := v.readBody(r)
-	switch {
-	case e != nil:
-		return e
-	case p.empty && hash != emptyHash:
-		r.Body = http.NoBody
-		return refuse(ErrUnsignedPayload, "")
-	case !p.empty && hash != p.line:
-		r.Body = http.NoBody
-		return refuse(ErrPayloadMismatch, "")
-	}
-	return nil
-}
-
 // readBody reads and hashes the body and puts what it has read in its place.
-func (v *Verifier) readBody(r *http.Request) (hash string, e *Error) {
+func (v *Verifier) readBody(r *http.Request, p *payload) *Error {
+	copy(p.hash[:], emptyHash)
 	if r.Body == nil || r.Body == http.NoBody {
-		return emptyHash, nil
+		return nil
 	}
 	text, err := readAll(r.Body, r.ContentLength, v.config.MaxBody)
 	_ = r.Body.Close() // it has been read to its end or will not be
 	r.Body = http.NoBody
 	switch {
 	case errors.Is(err, ErrBodyTooLarge):
-		return "", refuse(err, "")
+		return refuse(err, "")
 	case err != nil:
-		return "", refuse(errors.Join(ErrBody, err), "")
-	case len(text) == 0:
-		return emptyHash, nil
+		return refuse(fmt.Errorf("%w: %w", ErrBody, err), "")
+	case len(text) > 0:
+		r.Body = newBody(text)
+		sum := sha256.Sum256(text)
+		putHex(&p.hash, &sum)
 	}
-	r.Body = newBody(text)
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:]), nil
+	return nil
 }
 
 // body is a verified body.

@@ -2,7 +2,6 @@ package sigv4
 
 import (
 	"bytes"
-	"cmp"
 	"slices"
 	"strings"
 )
@@ -65,15 +64,16 @@ func (q *query) parse(raw string) (refused string, ok bool) {
 // add appends the parameter at the head of raw, which stands at the given place of the query, and returns its length.
 func (q *query) add(raw string, at int) (n int, ok bool) {
 	p := param{start: len(q.text)}
-	p.eq = p.start + componentBytes.span(raw)
-	if n = p.eq - p.start; n < len(raw) && raw[n] == '=' {
-		n += 1 + componentBytes.span(raw[n+1:])
+	equals := componentBytes.span(raw)
+	if equals < len(raw) && raw[equals] == '=' {
+		n = equals + 1 + componentBytes.span(raw[equals+1:])
 	}
-	if n > p.eq-p.start && (n == len(raw) || raw[n] == '&') { // the usual case: name=value without escapes
-		q.text = append(q.text, raw[:n]...)
+	if n > 0 && (n == len(raw) || raw[n] == '&') { // the usual case: name=value without escapes
+		q.text, p.eq = append(q.text, raw[:n]...), p.start+equals
 	} else {
 		pair, _, _ := cut(raw, '&')
 		name, value, _ := cut(pair, '=')
+		n, equals = len(pair), len(name)
 		if q.text, ok = appendComponent(q.text, name); !ok {
 			return 0, false
 		}
@@ -81,36 +81,43 @@ func (q *query) add(raw string, at int) (n int, ok bool) {
 		if q.text, ok = appendComponent(append(q.text, '='), value); !ok {
 			return 0, false
 		}
-		n = len(pair)
 	}
 	p.end = len(q.text)
 	q.params = append(q.params, p)
-	if !isAmz(q.name(p)) {
-		return n, true
-	}
-	_, value, _ := cut(raw[:n], '=')
-	return n, q.addAmz(p, span{at + n - len(value), at + n})
+	return n, !isAmz(q.name(p)) || q.addAmz(p, span{at + min(equals+1, n), at + n})
 }
 
 // addAmz refuses a parameter named X-Amz-… that was there before in any case of letters, since readers differ in which one
 // they take, and a parameter of a presigned URL in another case of letters. (CVE-2022-2385 was such a confusion.)
 func (q *query) addAmz(p param, v span) bool {
 	name := q.name(p)
+	if i := authParam(name); i < authParams {
+		seen := q.auth[i] != 0
+		q.auth[i], q.values[i] = len(q.params), v
+		return !seen
+	}
+	for _, known := range authParamNames {
+		if strings.EqualFold(string(name), known) {
+			return false
+		}
+	}
 	for _, i := range q.amz {
 		if bytes.EqualFold(name, q.name(q.params[i])) {
 			return false
 		}
 	}
-	for i := range authParamNames {
-		switch known := authParamNames[i]; {
-		case string(name) == known:
-			q.auth[i], q.values[i] = len(q.params), v
-		case len(name) == len(known) && strings.EqualFold(string(name), known) && i != queryPayload:
-			return false
-		}
-	}
 	q.amz = append(q.amz, len(q.params)-1)
 	return len(q.amz) <= maxAmzParams
+}
+
+// authParam returns the index of a presigned URL's parameter, or authParams.
+func authParam(name []byte) int {
+	for i := range authParamNames {
+		if string(name) == authParamNames[i] {
+			return i
+		}
+	}
+	return authParams
 }
 
 // isAmz reports whether a name begins with "x-amz-" in any case of letters.
@@ -140,19 +147,28 @@ func (q *query) set(name string, parts ...string) {
 	q.params = append(q.params, p)
 }
 
-// get returns the value of a presigned URL's parameter from the wire.
-func (q *query) get(raw string, i int) string {
+// raw returns the value of a presigned URL's parameter as it was sent.
+func (q *query) raw(raw string, i int) string {
 	if q.auth[i] == 0 {
 		return ""
 	}
-	return decode(raw[q.values[i].start:q.values[i].end])
+	return raw[q.values[i].start:q.values[i].end]
 }
+
+// get returns what the value of a presigned URL's parameter stands for.
+func (q *query) get(raw string, i int) string { return decode(q.raw(raw, i)) }
 
 // drop takes a presigned URL's parameter out of the canonical form.
 func (q *query) drop(i int) {
-	if q.auth[i] != 0 {
-		p := &q.params[q.auth[i]-1]
-		*p = param{-1, -1, -1}
+	at := q.auth[i] - 1
+	if at < 0 {
+		return
+	}
+	q.params = slices.Delete(q.params, at, at+1)
+	for j := range q.auth {
+		if q.auth[j] > at+1 {
+			q.auth[j]--
+		}
 	}
 }
 
@@ -161,23 +177,16 @@ func (q *query) appendCanonical(dst []byte) []byte {
 	if !slices.IsSortedFunc(q.params, q.compare) {
 		slices.SortFunc(q.params, q.compare)
 	}
-	more := false
-	for _, p := range q.params {
-		if p.start < 0 { // dropped
-			continue
-		}
-		if more {
+	for i, p := range q.params {
+		if i > 0 {
 			dst = append(dst, '&')
 		}
-		dst, more = append(dst, q.text[p.start:p.end]...), true
+		dst = append(dst, q.text[p.start:p.end]...)
 	}
 	return dst
 }
 
 func (q *query) compare(a, b param) int {
-	if a.start < 0 || b.start < 0 {
-		return cmp.Compare(a.start, b.start)
-	}
 	if c := bytes.Compare(q.name(a), q.name(b)); c != 0 {
 		return c
 	}

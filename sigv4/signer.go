@@ -173,7 +173,8 @@ func (s *Signer) finish(r *http.Request, d *draft, c *Credentials, date, signed,
 	if _, e := d.headers(r, host(r), signed); e != nil {
 		return e
 	}
-	d.end(payload, date, s.scope)
+	d.text = append(d.text, payload...)
+	d.end(date, s.scope)
 	d.sign(s.keys, &Key{Secret: c.Secret})
 	if s.config.Trace != nil {
 		s.config.Trace(r, *d.trace())

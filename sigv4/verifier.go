@@ -96,7 +96,7 @@ func NewVerifier(c VerifierConfig) (*Verifier, error) {
 	v := &Verifier{config: c.withDefaults(), keys: newKeyCache(), dummy: Key{Secret: Secret(rand.Text())}}
 	for _, region := range v.config.Regions {
 		for _, service := range v.config.Services {
-			v.scopes = append(v.scopes, acceptedScope{"/" + region + "/" + service + "/" + terminator, region, service})
+			v.scopes = append(v.scopes, newAcceptedScope(region, service))
 		}
 	}
 	v.required = lowerAll(c.SignedHeaders)
@@ -244,8 +244,10 @@ func (v *Verifier) verify(r *http.Request, d *draft, now time.Time) (id Identity
 	if e = v.checkKey(&c, &key, now); e != nil {
 		return id, e
 	}
-	if e = v.checkBody(r, &p); e != nil {
-		return id, e
+	if p.line != "" {
+		if e = v.checkBody(r, &p); e != nil {
+			return id, e
+		}
 	}
 	id = Identity{
 		AccessKeyID: c.keyID, Principal: key.Principal, Region: c.region, Service: c.service, Time: c.time,
@@ -302,6 +304,14 @@ func (v *Verifier) checkScope(c *claim) *Error {
 	}
 	if c.algorithm != algorithm {
 		return refuse(ErrAlgorithm, c.algorithm)
+	}
+	if c.presigned {
+		for i := range v.scopes {
+			if c.matchesEscaped(&v.scopes[i]) {
+				return nil
+			}
+		}
+		c.credential = decode(c.credential)
 	}
 	for i := range v.scopes {
 		if c.matches(&v.scopes[i]) {
@@ -424,10 +434,14 @@ func (v *Verifier) checkSignature(r *http.Request, d *draft, c *claim, p *payloa
 	case (key.Secret == "") == (key.SigningKey == SigningKey{}):
 		return refuse(ErrNotConfigured, c.keyID)
 	}
-	if e := v.hashBody(r, p); e != nil {
-		return e
+	d.text = append(d.text, p.line...)
+	if p.line == "" {
+		if e := v.readBody(r, p); e != nil {
+			return e
+		}
+		d.text = append(d.text, p.hash[:]...)
 	}
-	d.end(p.line, c.date, c.scope)
+	d.end(c.date, c.scope)
 	d.sign(v.keys, key)
 	var claimed [hashLength]byte
 	copy(claimed[:], c.signature)

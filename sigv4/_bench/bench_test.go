@@ -121,7 +121,10 @@ func BenchmarkVerifyBody1KiB(b *testing.B) {
 	v := newVerifier(b, sigv4.Keyring{keyID: {Secret: secret}})
 	text := bytes.Repeat([]byte("x"), 1<<10)
 	body := new(again)
-	r := sign(b, request("POST", target, bytes.NewReader(text)), newSigner(b, keyID, ""))
+	r := request("POST", target, nil)
+	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(text)), nil }
+	r.Body, r.ContentLength = body, int64(len(text))
+	sign(b, r, newSigner(b, keyID, ""))
 	b.Run("impl=ours", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
