@@ -33,10 +33,10 @@ const (
 // two cache lines.
 type cachedKey struct {
 	hash   uint64
-	mac    mac
 	scope  string // YYYYMMDD/region/service/aws4_request
 	secret string // the bytes of the signing key if bare
 	bare   bool
+	mac    mac
 }
 
 func (c *cachedKey) is(hash uint64, key *Key, scope []byte) bool {
@@ -65,8 +65,8 @@ func (c *keyCache) get(key *Key, scope []byte) *mac {
 	}
 	table := *c.table.Load()
 	set := &table[hash%uint64(len(table))]
-	for i := range set {
-		if k := set[i].Load(); k.is(hash, key, scope) {
+	for i := range uint64(len(set)) {
+		if k := set[place(hash, i)].Load(); k.is(hash, key, scope) {
 			return &k.mac
 		}
 	}
@@ -89,7 +89,7 @@ func (c *keyCache) add(hash uint64, key *Key, scope string) *mac {
 	k.scope = c.scope
 	for table := *c.table.Load(); !insert(table, k); table = *c.table.Load() {
 		if len(table) == maxSets {
-			table[hash%maxSets][hash>>61].Store(k) // the three topmost bits choose the one to forget
+			table[hash%maxSets][place(hash, 0)].Store(k) // forgets another
 			break
 		}
 		c.grow(table)
@@ -100,15 +100,19 @@ func (c *keyCache) add(hash uint64, key *Key, scope string) *mac {
 // insert puts the key where there is room, or in the place of a key of an earlier day.
 func insert(table []keySet, k *cachedKey) bool {
 	set := &table[k.hash%uint64(len(table))]
-	for i := range set {
-		old := set[i].Load()
-		if old == nil || old.scope[:len(day)] < k.scope[:len(day)] {
-			set[i].Store(k)
+	for i := range uint64(len(set)) {
+		at := &set[place(k.hash, i)]
+		if old := at.Load(); old == nil || old.scope[:len(day)] < k.scope[:len(day)] {
+			at.Store(k)
 			return true
 		}
 	}
 	return false
 }
+
+// place returns where in a set to look for a hash at the i-th try. The topmost bits choose the first, so that most keys are
+// found without looking at another, each of which would be fetched from memory.
+func place(hash, i uint64) uint64 { return (hash>>61 + i) % 8 }
 
 // grow doubles the table. Keys that were in one set come into two, so there is always room for them.
 func (c *keyCache) grow(old []keySet) {
