@@ -27,8 +27,7 @@ func (l *Limiter[K]) Ref(key K) Ref {
 
 // Take is [Bucket.Take] or [Limiter.Take].
 func (r Ref) Take(n int64) Decision {
-	o := r.take(r.now(), n)
-	return o.decision(n)
+	return r.take(r.now(), n).decision(n)
 }
 
 // Refund is [Bucket.Refund] or [Limiter.Refund].
@@ -37,8 +36,8 @@ func (r Ref) Refund(n int64) { r.refund(r.now(), n, false) }
 // Peek is [Bucket.Peek] or [Limiter.Peek].
 func (r Ref) Peek() Decision {
 	now := r.now()
-	o, ok := r.look(now, 1)
-	if !ok && r.keyed != nil {
+	o := r.look(now, 1)
+	if o.verdict == moved {
 		o = r.keyed.lookSlow(now, r.name, 1)
 	}
 	return o.decision(1)
@@ -55,12 +54,15 @@ func All(n int64, refs ...Ref) (Decision, int) {
 	if len(refs) == 0 {
 		return Decision{RetryAfter: Never}, -1
 	}
-	clock := reading{epoch: refs[0].epoch()}
-	clock.now = int64(time.Since(clock.epoch))
-	if d, i := clock.refusal(n, refs); i >= 0 {
-		return d, i
+	c := reading{epoch: refs[0].epoch()}
+	c.now = int64(time.Since(c.epoch))
+	// Looking first at all but the one that is asked next lets most refusals write nothing.
+	for i := 1; i < len(refs); i++ {
+		if o := c.look(n, &refs[i]); o.verdict == refused {
+			return c.longest(n, refs, o.decision(n), i)
+		}
 	}
-	o, i := clock.takeAll(n, refs)
+	o, i := c.take(n, refs)
 	return o.decision(n), i
 }
 
@@ -70,36 +72,36 @@ type reading struct {
 	now   int64
 }
 
-func (c reading) at(r Ref) int64 { return c.now + int64(c.epoch.Sub(r.epoch())) }
+func (c *reading) at(r *Ref) int64 { return c.now + int64(c.epoch.Sub(r.epoch())) }
 
-// refusal looks at all buckets before anything is taken, so that most refusals write nothing.
-func (c reading) refusal(n int64, refs []Ref) (longest Decision, index int) {
-	index = -1
-	for i, r := range refs {
-		o, ok := r.look(c.at(r), n)
-		if !ok || o.ok {
-			continue
-		}
-		if d := o.decision(n); index < 0 || d.RetryAfter > longest.RetryAfter {
-			longest, index = d, i
+func (c *reading) look(n int64, r *Ref) outcome { return r.look(c.at(r), n) }
+
+// longest is the decision of the bucket that refuses for longest, given one that refuses.
+func (c *reading) longest(n int64, refs []Ref, d Decision, index int) (Decision, int) {
+	for i := range refs {
+		if o := c.look(n, &refs[i]); o.verdict == refused {
+			if other := o.decision(n); other.RetryAfter > d.RetryAfter {
+				d, index = other, i
+			}
 		}
 	}
-	return longest, index
+	return d, index
 }
 
-// takeAll takes from the first bucket and then from the others, and gives back to the first if they refuse.
-func (c reading) takeAll(n int64, refs []Ref) (outcome, int) {
-	r := refs[0]
+// take takes from the first bucket and then from the others, and gives back to the first if they refuse.
+func (c *reading) take(n int64, refs []Ref) (outcome, int) {
+	r := &refs[0]
 	now := c.at(r)
 	o := r.take(now, n)
-	if !o.ok || len(refs) == 1 {
+	if !o.ok() || len(refs) == 1 {
 		return o, 0
 	}
-	rest, i := c.takeAll(n, refs[1:])
-	switch {
-	case !rest.ok:
-		r.refund(now, n, o.shared)
-	case o.remaining() <= rest.remaining():
+	rest, i := c.take(n, refs[1:])
+	if !rest.ok() {
+		r.refund(now, n, o.verdict == grantedShared)
+		return rest, i + 1
+	}
+	if o.remaining() <= rest.remaining() {
 		return o, 0
 	}
 	return rest, i + 1
@@ -125,11 +127,12 @@ func (r *Ref) take(now, n int64) outcome {
 	return r.bucket.take(now, n)
 }
 
-func (r *Ref) look(now, n int64) (outcome, bool) {
+// look has the verdict moved if it cannot tell without waiting for another call.
+func (r *Ref) look(now, n int64) outcome {
 	if r.keyed != nil {
 		return r.keyed.look(now, r.name, n)
 	}
-	return r.bucket.look(now, n), true
+	return r.bucket.look(now, n)
 }
 
 func (r *Ref) refund(now, n int64, shared bool) {

@@ -44,6 +44,13 @@ func NewBucketAt(t time.Time, l Limit) (*Bucket, error) {
 	return b, nil
 }
 
+func (b *Bucket) load() *cell {
+	if b == nil {
+		return nil
+	}
+	return b.cell.Load()
+}
+
 func (b *Bucket) now() int64 {
 	if b == nil {
 		return 0
@@ -59,22 +66,30 @@ func (b *Bucket) since(t time.Time) int64 {
 }
 
 // Allow takes one token and reports whether there was one.
-func (b *Bucket) Allow() bool { return b.take(b.now(), 1).ok }
+func (b *Bucket) Allow() bool {
+	now := b.now()
+	if c := b.load(); c != nil {
+		if clock, ok := c.seg.ready(now, 1); ok { // the common way of take, without an outcome
+			if u, ok := c.seg.spend(&c.word, clock, c.seg.scale); ok || u != frozen {
+				return ok
+			}
+		}
+	}
+	return b.take(now, 1).ok()
+}
 
 // AllowAt is [Bucket.Allow] at a given instant.
-func (b *Bucket) AllowAt(t time.Time) bool { return b.take(b.since(t), 1).ok }
+func (b *Bucket) AllowAt(t time.Time) bool { return b.take(b.since(t), 1).ok() }
 
 // Take takes n tokens or none. It refuses a negative n, and an n above the burst with a RetryAfter of [Never]; zero
 // tokens are always granted.
 func (b *Bucket) Take(n int64) Decision {
-	o := b.take(b.now(), n)
-	return o.decision(n)
+	return b.take(b.now(), n).decision(n)
 }
 
 // TakeAt is [Bucket.Take] at a given instant.
 func (b *Bucket) TakeAt(t time.Time, n int64) Decision {
-	o := b.take(b.since(t), n)
-	return o.decision(n)
+	return b.take(b.since(t), n).decision(n)
 }
 
 // Refund gives back n tokens that were taken. The bucket holds what it would hold had they not been, and never more than
@@ -86,14 +101,12 @@ func (b *Bucket) RefundAt(t time.Time, n int64) { b.refund(b.since(t), n) }
 
 // Peek tells what Take(1) would decide, and takes nothing: Remaining still counts the token.
 func (b *Bucket) Peek() Decision {
-	o := b.look(b.now(), 1)
-	return o.decision(1)
+	return b.look(b.now(), 1).decision(1)
 }
 
 // PeekAt is [Bucket.Peek] at a given instant.
 func (b *Bucket) PeekAt(t time.Time) Decision {
-	o := b.look(b.since(t), 1)
-	return o.decision(1)
+	return b.look(b.since(t), 1).decision(1)
 }
 
 // SetLimit changes the limit from now on. What had been taken stays taken, in tokens, and from now on flows back at the
@@ -107,7 +120,7 @@ func (b *Bucket) SetLimitAt(t time.Time, l Limit) error {
 }
 
 func (b *Bucket) setLimit(now func() int64, l Limit) error {
-	if b == nil || b.cell.Load() == nil {
+	if b.load() == nil {
 		return ErrNotConfigured
 	}
 	if err := l.Validate(); err != nil {
@@ -131,17 +144,52 @@ func (b *Bucket) replace(c *cell, now func() int64, l Limit) *cell {
 }
 
 func (b *Bucket) take(now, n int64) outcome {
+	c := b.load()
+	if c == nil {
+		return outcome{}
+	}
+	if clock, ok := c.seg.ready(now, n); ok {
+		if u, ok := c.seg.spend(&c.word, clock, n*c.seg.scale); ok || u != frozen {
+			return outcome{c.seg, now, u, verdictOf(ok)}
+		}
+	}
+	return b.takeOdd(now, n)
+}
+
+// takeOdd is take where the common way does not lead to a decision.
+func (b *Bucket) takeOdd(now, n int64) outcome {
 	for {
-		if o := b.try(now, n); !o.moved {
+		b.settle(now)
+		if o := b.try(now, n); o.verdict != moved {
 			return o
 		}
-		b.settle(now)
 	}
 }
 
+// try is take, but gives up on a frozen word: the limit is being changed, or a [Limiter] has done with the bucket.
+func (b *Bucket) try(now, n int64) outcome {
+	c := b.cell.Load()
+	s := c.seg
+	clock := s.at(now)
+	switch {
+	case s.over(now):
+		return outcome{verdict: moved}
+	case s.unlimited() || n < 1 || n > s.limit.Burst:
+		return c.look(now, n)
+	}
+	u, ok := s.spend(&c.word, clock, n*s.scale)
+	if u == frozen {
+		return outcome{verdict: moved}
+	}
+	return outcome{s, now, u, verdictOf(ok)}
+}
+
 func (b *Bucket) look(now, n int64) outcome {
+	if b.load() == nil {
+		return outcome{}
+	}
 	for {
-		if o := b.tryLook(now, n); !o.moved {
+		if o := b.cell.Load().look(now, n); o.verdict != moved {
 			return o
 		}
 		b.settle(now)
@@ -149,46 +197,12 @@ func (b *Bucket) look(now, n int64) outcome {
 }
 
 func (b *Bucket) refund(now, n int64) {
-	for !b.tryRefund(now, n) {
+	if b.load() == nil || n < 1 {
+		return
+	}
+	for !b.cell.Load().refund(now, n) {
 		b.settle(now)
 	}
-}
-
-// try, tryLook and tryRefund give up on a frozen word: the limit is being changed, or a [Limiter] has taken the bucket out
-// of use.
-
-func (b *Bucket) try(now, n int64) outcome {
-	if b == nil {
-		return outcome{}
-	}
-	c := b.cell.Load()
-	if c == nil {
-		return outcome{}
-	}
-	p := place{word: &c.word}
-	clock, ok := c.seg.ready(now, n)
-	if !ok {
-		return p.takeOdd(c.seg, now, c.seg.at(now), n)
-	}
-	return p.take(c.seg, now, clock, n)
-}
-
-func (b *Bucket) tryLook(now, n int64) outcome {
-	if b == nil || b.cell.Load() == nil {
-		return outcome{}
-	}
-	c := b.cell.Load()
-	p := place{word: &c.word}
-	return p.look(c.seg, now, c.seg.at(now), n)
-}
-
-func (b *Bucket) tryRefund(now, n int64) bool {
-	if b == nil || b.cell.Load() == nil || n < 1 {
-		return true
-	}
-	c := b.cell.Load()
-	p := place{word: &c.word}
-	return p.refund(c.seg, c.seg.at(now), n)
 }
 
 // settle waits until no change of the limit is under way, and moves to a new segment if the clock has reached the horizon.
@@ -197,5 +211,30 @@ func (b *Bucket) settle(now int64) {
 	defer b.mu.Unlock()
 	if c := b.cell.Load(); c.seg.over(now) && c.word.Load() != frozen {
 		b.replace(c, func() int64 { return now }, c.seg.limit)
+	}
+}
+
+// look decides on n tokens and takes none.
+func (c *cell) look(now, n int64) outcome {
+	s, clock, u := c.seg, c.seg.at(now), c.word.Load()
+	switch {
+	case u == frozen || s.over(now):
+		return outcome{verdict: moved}
+	case s.unlimited():
+		return outcome{s, now, u, verdictOf(n >= 0)}
+	}
+	return outcome{s, now, u, verdictOf(s.afford(u, clock, n))}
+}
+
+// refund reports false if the word is frozen.
+func (c *cell) refund(now, n int64) bool {
+	for {
+		u := c.word.Load()
+		if u == frozen {
+			return false
+		}
+		if c.word.CompareAndSwap(u, c.seg.restore(u, c.seg.at(now), n)) {
+			return true
+		}
 	}
 }

@@ -167,7 +167,7 @@ func (s *segment) rendered(name string) *fields {
 }
 
 // setFields sets on h what the configuration asks for. An infinite rate has nothing to say.
-func (o *outcome) setFields(h http.Header, name string, x bool) {
+func (o outcome) setFields(h http.Header, name string, x bool) {
 	if o.seg == nil || o.seg.unlimited() || name == "" && !x {
 		return
 	}

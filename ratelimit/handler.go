@@ -43,7 +43,7 @@ func (l *Limiter[K]) check(r *http.Request) (o outcome, n int64, err error) {
 		cause = ErrNoKey
 	} else if n < 0 {
 		cause = ErrCost
-	} else if o = l.take(key, n); o.ok {
+	} else if o = l.take(key, n); o.ok() {
 		return o, n, nil
 	}
 	return o, n, l.refuse(r, cause, o, n)

@@ -44,20 +44,49 @@ func (k *keyed) shard(n name) *shard { return &k.shards[n.print>>k.shift] }
 func (k *keyed) take(now int64, n name, tokens int64) outcome {
 	sh := k.shard(n)
 	if b := sh.override(n); b != nil {
-		if o := b.try(now, tokens); !o.moved {
+		if o := b.try(now, tokens); o.verdict != moved {
 			return o
 		}
 	} else if t := k.table(sh); t != nil {
 		if clock, ok := t.seg.ready(now, tokens); ok {
 			if slot := t.find(n); slot >= 0 {
-				p := t.place(slot, n)
-				if o := p.take(t.seg, now, clock, tokens); !o.moved {
+				if o := t.take(slot, n, now, clock, tokens); o.verdict != moved {
 					return o
 				}
 			}
 		}
 	}
 	return k.takeSlow(sh, now, n, tokens)
+}
+
+func (k *keyed) takeSlow(sh *shard, now int64, n name, tokens int64) outcome {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if b := sh.override(n); b != nil {
+		return b.take(now, tokens)
+	}
+	t, now := k.settle(sh, now)
+	slot := t.find(n)
+	switch {
+	case t.seg.unlimited() || tokens < 1 || tokens > t.seg.limit.Burst:
+		return k.lookAt(sh, t, slot, n, now, tokens)
+	case slot >= 0:
+		return t.take(slot, n, now, t.seg.at(now), tokens)
+	}
+	o := k.lookAt(sh, t, slot, n, now, tokens)
+	if o.ok() {
+		o.word, o.verdict = sh.insert(t, n, now, o.word, tokens*t.seg.scale, k.groups)
+	}
+	return o
+}
+
+// lookAt decides on tokens and takes none; the shard's mutex is held. A key that has no slot has a full bucket, or owes what
+// its overflow bucket does.
+func (k *keyed) lookAt(sh *shard, t *table, slot int, n name, now, tokens int64) outcome {
+	if slot >= 0 {
+		return t.look(slot, n, now, tokens)
+	}
+	return t.outcome(max(t.seg.at(now), sh.shared(n.print)), now, tokens)
 }
 
 // table is the shard's table if it is of the segment in force, or nil.
@@ -68,34 +97,9 @@ func (k *keyed) table(sh *shard) *table {
 	return nil
 }
 
-func (k *keyed) takeSlow(sh *shard, now int64, n name, tokens int64) outcome {
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	if b := sh.override(n); b != nil {
-		return b.take(now, tokens)
-	}
-	t, clock := k.settle(sh, now)
-	if slot := t.find(n); slot >= 0 {
-		p := t.place(slot, n)
-		return p.takeOdd(t.seg, now, clock, tokens)
-	}
-	o := k.absent(sh, t, now, clock, n, tokens)
-	if o.ok && tokens > 0 && !t.seg.unlimited() {
-		o.word, o.shared = sh.insert(t, n, now, clock, o.word, tokens*t.seg.scale, k.groups)
-	}
-	return o
-}
-
-// absent looks at the bucket of a key that has no slot: it is full, or owes what its overflow bucket does.
-func (k *keyed) absent(sh *shard, t *table, now, clock int64, n name, tokens int64) outcome {
-	var word atomic.Int64
-	word.Store(max(clock, sh.shared(n.print)))
-	p := place{word: &word}
-	return p.look(t.seg, now, clock, tokens)
-}
-
-// settle brings the shard to the segment in force, and returns its table and clock; the shard's mutex is held.
-func (k *keyed) settle(sh *shard, now int64) (t *table, clock int64) {
+// settle brings the shard to the segment in force, and returns its table and the time there: now, or when the floor was
+// reached if that is later; the shard's mutex is held.
+func (k *keyed) settle(sh *shard, now int64) (t *table, at int64) {
 	s := k.segment(now)
 	t = sh.table.Load()
 	switch {
@@ -105,7 +109,7 @@ func (k *keyed) settle(sh *shard, now int64) (t *table, clock int64) {
 	case t.seg != s:
 		t = sh.rebuild(t, s, now, len(t.groups))
 	}
-	return t, max(s.at(now), t.floor.Load())
+	return t, now + int64(s.wait(now, t.floor.Load()))
 }
 
 // segment is the segment in force, of which the start is set.
@@ -135,21 +139,18 @@ func (k *keyed) replace(s *segment, l Limit, now func() int64) *segment {
 	return next
 }
 
-// look tells what a take of tokens would come to. It reports false if that cannot be told without the shard's mutex.
-func (k *keyed) look(now int64, n name, tokens int64) (o outcome, ok bool) {
+// look tells what a take of tokens would come to. Its verdict is moved if that cannot be told without the shard's mutex.
+func (k *keyed) look(now int64, n name, tokens int64) outcome {
 	sh := k.shard(n)
 	if b := sh.override(n); b != nil {
-		o := b.tryLook(now, tokens)
-		return o, !o.moved
+		return b.cell.Load().look(now, tokens)
 	}
 	if t := k.table(sh); t != nil {
 		if slot := t.find(n); slot >= 0 {
-			p := t.place(slot, n)
-			o := p.look(t.seg, now, t.seg.at(now), tokens)
-			return o, !o.moved
+			return t.look(slot, n, now, tokens)
 		}
 	}
-	return outcome{}, false
+	return outcome{verdict: moved}
 }
 
 func (k *keyed) lookSlow(now int64, n name, tokens int64) outcome {
@@ -159,12 +160,8 @@ func (k *keyed) lookSlow(now int64, n name, tokens int64) outcome {
 	if b := sh.override(n); b != nil {
 		return b.look(now, tokens)
 	}
-	t, clock := k.settle(sh, now)
-	if slot := t.find(n); slot >= 0 {
-		p := t.place(slot, n)
-		return p.look(t.seg, now, clock, tokens)
-	}
-	return k.absent(sh, t, now, clock, n, tokens)
+	t, now := k.settle(sh, now)
+	return k.lookAt(sh, t, t.find(n), n, now, tokens)
 }
 
 // refund gives back to a key's slot or, if the tokens are known to have come from there, to its overflow bucket. To a key
@@ -175,15 +172,12 @@ func (k *keyed) refund(now int64, n name, tokens int64, shared bool) {
 	}
 	sh := k.shard(n)
 	if b := sh.override(n); b != nil {
-		if b.tryRefund(now, tokens) {
+		if b.cell.Load().refund(now, tokens) {
 			return
 		}
 	} else if t := k.table(sh); t != nil {
-		if slot := t.find(n); slot >= 0 {
-			p := t.place(slot, n)
-			if p.refund(t.seg, t.seg.at(now), tokens) {
-				return
-			}
+		if slot := t.find(n); slot >= 0 && t.refund(slot, n, t.seg.at(now), tokens) {
+			return
 		}
 	}
 	k.refundSlow(sh, now, n, tokens, shared)
@@ -196,12 +190,12 @@ func (k *keyed) refundSlow(sh *shard, now int64, n name, tokens int64, shared bo
 		b.refund(now, tokens)
 		return
 	}
-	t, clock := k.settle(sh, now)
+	t, now := k.settle(sh, now)
+	clock := t.seg.at(now)
 	if slot := t.find(n); slot >= 0 {
-		p := t.place(slot, n)
-		p.refund(t.seg, clock, tokens)
+		t.refund(slot, n, clock, tokens)
 	} else if u := sh.shared(n.print); shared && u > clock {
-		sh.setShared(n.print, max(u-t.seg.cost(tokens), clock))
+		sh.setShared(n.print, t.seg.restore(u, clock, tokens))
 	}
 }
 
@@ -241,9 +235,10 @@ func (k *keyed) clearKeyLimit(now func() int64, n name) {
 	u := c.word.Swap(frozen)
 	b.mu.Unlock()
 	at := now()
-	t, clock := k.settle(sh, at)
-	if debt := c.seg.rescale(u-c.seg.at(at), t.seg); debt > 0 {
-		sh.insert(t, n, at, clock, max(clock, sh.shared(n.print)), debt, k.groups)
+	debt := u - c.seg.at(at)
+	t, at := k.settle(sh, at)
+	if debt = c.seg.rescale(debt, t.seg); debt > 0 {
+		sh.insert(t, n, at, max(t.seg.at(at), sh.shared(n.print)), debt, k.groups)
 	}
 	sh.setOverride(n, nil)
 }

@@ -110,12 +110,11 @@ func (l *Limiter[K]) take(key K, n int64) outcome {
 }
 
 // Allow takes one token of the key's and reports whether there was one.
-func (l *Limiter[K]) Allow(key K) bool { return l.take(key, 1).ok }
+func (l *Limiter[K]) Allow(key K) bool { return l.take(key, 1).ok() }
 
 // Take takes n tokens of the key's or none, as [Bucket.Take] does.
 func (l *Limiter[K]) Take(key K, n int64) Decision {
-	o := l.take(key, n)
-	return o.decision(n)
+	return l.take(key, n).decision(n)
 }
 
 // Refund gives back n tokens that were taken for the key, as [Bucket.Refund] does. While more than MaxKeys keys are not

@@ -40,11 +40,14 @@ type override struct {
 
 // override returns the bucket of a key that has its own limit, or nil.
 func (sh *shard) override(n name) *Bucket {
-	m := sh.overrides.Load()
-	if m == nil {
-		return nil
+	if m := sh.overrides.Load(); m != nil {
+		return (*m)[n.print].find(n)
 	}
-	for o := (*m)[n.print]; o != nil; o = o.next {
+	return nil
+}
+
+func (o *override) find(n name) *Bucket {
+	for ; o != nil; o = o.next {
 		if n.exact == nil || n.exact.same(o.key) {
 			return o.Bucket
 		}
@@ -96,7 +99,10 @@ func (sh *shard) setShared(print uint64, word int64) {
 // find their words frozen, come to the mutex, and go on with the new one.
 func (sh *shard) rebuild(old *table, s *segment, now int64, groups int) *table {
 	t := newTable(s, groups, old.keys != nil)
-	clock := max(s.at(now), old.convert(old.floor.Load(), s))
+	clock := s.at(now)
+	if s.mul != 0 { // else no clock reading is stale
+		clock = max(clock, old.convert(old.floor.Load(), s))
+	}
 	t.floor.Store(clock)
 	for i, u := range sh.overflow {
 		sh.overflow[i] = old.convert(u, s)
@@ -111,18 +117,19 @@ func (sh *shard) rebuild(old *table, s *segment, now int64, groups int) *table {
 
 // insert gives a key that has no slot a word of cost units above base, which is the clock or the overflow word, in a slot
 // or else among the overflow buckets; mu is held.
-func (sh *shard) insert(t *table, n name, now, clock, base, cost int64, groups int) (word int64, shared bool) {
+func (sh *shard) insert(t *table, n name, now, base, cost int64, groups int) (word int64, v verdict) {
+	clock := t.seg.at(now)
 	for {
 		slot := t.vacant(n.print, clock)
 		if slot >= 0 {
 			if word, ok := sh.claim(t, slot, n, clock, base, cost); ok {
-				return word, false
+				return word, granted
 			}
 			continue
 		}
 		if len(t.groups) >= groups {
 			sh.setShared(n.print, base+cost)
-			return base + cost, true
+			return base + cost, grantedShared
 		}
 		t = sh.rebuild(t, t.seg, now, min(len(t.groups)*3/2+1, groups))
 	}

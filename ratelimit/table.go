@@ -80,12 +80,72 @@ func (t *table) findIn(g int, n name) int {
 func (t *table) word(slot int) *atomic.Int64 { return &t.groups[slot/ways].words[slot%ways] }
 func (t *table) tag(slot int) *atomic.Uint64 { return &t.groups[slot/ways].tags[slot%ways] }
 
-func (t *table) place(slot int, n name) place {
-	p := place{word: t.word(slot), tag: t.tag(slot), floor: &t.floor, name: n}
-	if n.exact != nil {
-		p.key = &t.keys[slot]
+// A slot's word and its owner cannot be read in one step. But a word rises when the slot changes hands, and never falls back
+// to where a former owner left it (see shard). So who reads the word, then sees that the slot is his, and then swaps the
+// word, or reads it again unchanged, has owned the slot throughout. The word is its own tag.
+
+func (t *table) owned(slot int, n name) bool {
+	return t.tag(slot).Load() == n.print && (n.exact == nil || n.exact.same(t.keys[slot].Load()))
+}
+
+// take is [segment.spend] for n's slot.
+func (t *table) take(slot int, n name, now, clock, tokens int64) outcome {
+	s, word := t.seg, t.word(slot)
+	cost := tokens * s.scale
+	line := clock + s.burst - cost
+	for {
+		u := word.Load()
+		if u == frozen || !t.owned(slot, n) {
+			return outcome{verdict: moved}
+		}
+		if u > line {
+			if word.Load() == u {
+				return outcome{s, now, u, refused}
+			}
+		} else if next := max(u, clock) + cost; word.CompareAndSwap(u, next) {
+			return outcome{s, now, next, granted}
+		}
 	}
-	return p
+}
+
+// look decides on tokens and takes none.
+func (t *table) look(slot int, n name, now, tokens int64) outcome {
+	word := t.word(slot)
+	for {
+		u := word.Load()
+		if u == frozen || !t.owned(slot, n) {
+			return outcome{verdict: moved}
+		}
+		if word.Load() == u {
+			return t.outcome(u, now, tokens)
+		}
+	}
+}
+
+// outcome decides on tokens for a word that is certain.
+func (t *table) outcome(u, now, tokens int64) outcome {
+	switch {
+	case t.seg.over(now):
+		return outcome{verdict: moved}
+	case t.seg.unlimited():
+		return outcome{t.seg, now, u, verdictOf(tokens >= 0)}
+	}
+	return outcome{t.seg, now, u, verdictOf(t.seg.afford(u, t.seg.at(now), tokens))}
+}
+
+// refund gives back to n's slot, and reports false if it is not his any more. It does not go below the floor, which is never
+// ahead of the true clock, so nothing is withheld.
+func (t *table) refund(slot int, n name, clock, tokens int64) bool {
+	word := t.word(slot)
+	for {
+		u := word.Load()
+		if u == frozen || !t.owned(slot, n) {
+			return false
+		}
+		if word.CompareAndSwap(u, t.seg.restore(u, max(clock, t.floor.Load()), tokens)) {
+			return true
+		}
+	}
 }
 
 // vacant returns a slot in one of print's groups whose bucket was full before the given clock reading, in the group with

@@ -3,6 +3,7 @@ package ratelimit
 import (
 	"math"
 	"sync/atomic"
+	"time"
 )
 
 // The word is all the state that a bucket has: the reading of its segment's clock at which it will be full again.
@@ -22,143 +23,79 @@ import (
 // look for it.
 const frozen = math.MaxInt64
 
-// A place is a word and, in a table, what tells whose it is. A slot's word and owner cannot be read in one step. But a
-// slot's word only rises when its owner changes and never falls back to where a former owner left it (see shard), so:
-//
-//	read the word; see that the owner is ours; then swap the word, or read it again unchanged
-//
-// and the owner was ours in between. The word is its own tag.
-type place struct {
-	word  *atomic.Int64
-	tag   *atomic.Uint64 // nil in a [Bucket], whose word has one owner
-	key   *atomic.Pointer[any]
-	floor *atomic.Int64
-	name  name
-}
-
-// owned reports whether the slot is still the one that was looked for.
-func (p *place) owned() bool {
-	return p.tag == nil || p.tag.Load() == p.name.print && (p.name.exact == nil || p.name.exact.same(p.key.Load()))
-}
-
-// outcome is what a call came to, and what a [Decision] is computed from.
-type outcome struct {
-	seg    *segment
-	now    int64
-	clock  int64 // the reading that decided
-	word   int64 // after the call
-	ok     bool
-	moved  bool // nothing was decided: the word is frozen or another's
-	shared bool // the tokens were taken from an overflow bucket
-}
-
-// take takes n tokens, where clock is the reading for which segment.ready vouches, or one not below it.
-func (p *place) take(s *segment, now, clock, n int64) outcome {
-	o := outcome{seg: s, now: now, clock: clock}
-	cost := n * s.scale
+// spend takes cost units, if the debt stays within the burst, and returns the word after it. A refusal may be due to the
+// word being frozen.
+func (s *segment) spend(word *atomic.Int64, clock, cost int64) (u int64, ok bool) {
 	line := clock + s.burst - cost // beyond it, the debt would exceed the burst
 	for {
-		u := p.word.Load()
-		switch {
-		case !p.owned():
-			o.moved = true
-			return o
-		case u > line:
-			if u == frozen {
-				o.moved = true
-				return o
-			}
-			if p.tag == nil || p.word.Load() == u {
-				o.word = u
-				return o
-			}
-		default:
-			o.word = max(u, clock) + cost
-			if p.word.CompareAndSwap(u, o.word) {
-				o.ok = true
-				return o
-			}
+		u := word.Load()
+		if u > line {
+			return u, false
+		}
+		if next := max(u, clock) + cost; word.CompareAndSwap(u, next) {
+			return next, true
 		}
 	}
 }
 
-// takeOdd is take where segment.ready is false.
-func (p *place) takeOdd(s *segment, now, clock, n int64) outcome {
-	switch {
-	case s.over(now):
-		return outcome{moved: true}
-	case s.unlimited():
-		return outcome{seg: s, ok: n >= 0}
-	case n < 1 || n > s.limit.Burst:
-		return p.look(s, now, clock, n)
-	default:
-		return p.take(s, now, clock, n)
-	}
+// afford reports whether a take of n tokens would succeed at word u.
+func (s *segment) afford(u, clock, n int64) bool {
+	return n == 0 || n > 0 && max(u, clock) <= clock+s.burst-s.cost(n)
 }
 
-// look decides on n tokens and takes none.
-func (p *place) look(s *segment, now, clock, n int64) outcome {
-	o := outcome{seg: s, now: now, clock: clock, ok: n >= 0}
-	switch {
-	case s.over(now):
-		o.moved = true
-		return o
-	case s.unlimited():
-		return o
-	}
-	for {
-		u := p.word.Load()
-		if u == frozen || !p.owned() {
-			o.moved = true
-			return o
-		}
-		if p.tag == nil || p.word.Load() == u {
-			o.word = u
-			o.ok = n == 0 || n > 0 && max(u, clock) <= clock+s.burst-s.cost(n)
-			return o
-		}
-	}
+// restore is what word u becomes if n tokens are given back, n ≥ 1: never lower than full, which is where the bucket is
+// full, unless it is already.
+func (s *segment) restore(u, full, n int64) int64 {
+	return max(u-s.cost(n), min(u, full))
 }
 
-// refund gives n tokens back, n ≥ 1, but never makes a bucket more than full, nor a slot's word lower than the shard's
-// floor, which is never ahead of the true clock. It reports false if the word is frozen or another's.
-func (p *place) refund(s *segment, clock, n int64) bool {
-	for {
-		u := p.word.Load()
-		if u == frozen || !p.owned() {
-			return false
-		}
-		full := clock
-		if p.floor != nil {
-			full = max(full, p.floor.Load())
-		}
-		if u <= full || p.word.CompareAndSwap(u, max(u-s.cost(n), full)) {
-			return true
-		}
+// An outcome is what a call came to, and what a [Decision] is computed from. At four words it travels in registers.
+type outcome struct {
+	seg     *segment
+	now     int64 // when it was decided
+	word    int64 // after the call
+	verdict verdict
+}
+
+type verdict uint8
+
+const (
+	refused verdict = iota
+	granted
+	grantedShared // by an overflow bucket
+	moved         // nothing was decided: the word is frozen or another's
+)
+
+func (o outcome) ok() bool { return o.verdict == granted || o.verdict == grantedShared }
+
+func verdictOf(ok bool) verdict {
+	if ok {
+		return granted
 	}
+	return refused
 }
 
 // decision tells the outcome of a call for n tokens.
-func (o *outcome) decision(n int64) Decision {
+func (o outcome) decision(n int64) Decision {
 	s := o.seg
 	if s == nil {
 		return Decision{RetryAfter: Never}
 	}
-	d := Decision{OK: o.ok, Limit: s.limit.Burst, Remaining: o.remaining(), ResetAfter: s.wait(o.now, o.word)}
+	var retry time.Duration
 	switch {
-	case o.ok:
+	case o.ok():
 	case n < 0 || n > s.limit.Burst:
-		d.RetryAfter = Never
+		retry = Never
 	default:
-		d.RetryAfter = s.wait(o.now, o.word+n*s.scale-s.burst)
+		retry = s.wait(o.now, o.word+n*s.scale-s.burst)
 	}
-	return d
+	return Decision{o.ok(), s.limit.Burst, o.remaining(), retry, s.wait(o.now, o.word)}
 }
 
 // remaining is the whole tokens left.
-func (o *outcome) remaining() int64 {
+func (o outcome) remaining() int64 {
 	if o.seg.unlimited() {
 		return math.MaxInt64
 	}
-	return o.seg.tokens(max(o.seg.burst-max(o.word-o.clock, 0), 0))
+	return o.seg.tokens(max(o.seg.burst-max(o.word-o.seg.at(o.now), 0), 0))
 }

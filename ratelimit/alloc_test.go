@@ -1,0 +1,74 @@
+//go:build !race
+
+package ratelimit_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tallygate/tallygate/ratelimit"
+)
+
+func TestTakingDoesNotAllocate(t *testing.T) {
+	b := newBucket(t, 1e6, 1e6)
+	empty := newBucket(t, 0, 1)
+	require.True(t, empty.Allow())
+	l := newLimiter(t, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: 1e6, Burst: 1e6}})
+	exact := newLimiter(t, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: 1e6, Burst: 1e6}, ExactKeys: true})
+	own := newLimiter(t, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: 1, Burst: 1}})
+	require.NoError(t, own.SetKeyLimit("a", ratelimit.Limit{Rate: 1e6, Burst: 1e6}))
+	type pair struct {
+		user string
+		path string
+	}
+	pairs, err := ratelimit.New(ratelimit.Config[pair]{Limit: ratelimit.Limit{Rate: 1e6, Burst: 1e6}})
+	require.NoError(t, err)
+	for name, call := range map[string]func() bool{
+		"bucket":         func() bool { return b.Allow() && b.Take(2).OK },
+		"refusal":        func() bool { return !empty.Allow() && !empty.Take(1).OK },
+		"refund":         func() bool { b.Refund(1); l.Refund("a", 1); return true },
+		"peek":           func() bool { return b.Peek().OK && l.Peek("a").OK },
+		"limiter":        func() bool { return l.Allow("a") && l.Take("a", 2).OK },
+		"exact keys":     func() bool { return exact.Allow("a") && exact.Take("a", 2).OK },
+		"own limit":      func() bool { return own.Allow("a") && own.Take("a", 2).OK },
+		"composite key":  func() bool { return pairs.Allow(pair{"a", "/"}) },
+		"all":            func() bool { d, _ := ratelimit.All(1, b.Ref(), l.Ref("a"), l.Ref("b"), own.Ref("a")); return d.OK },
+		"all, refusing":  func() bool { d, i := ratelimit.All(1, b.Ref(), l.Ref("a"), empty.Ref()); return !d.OK && i == 2 },
+		"all, giving up": func() bool { d, i := ratelimit.All(1, empty.Ref(), b.Ref()); return !d.OK && i == 0 },
+	} {
+		require.Zero(t, testing.AllocsPerRun(100, func() {
+			if !call() {
+				t.Error(name)
+			}
+		}), name)
+	}
+}
+
+type discard struct{ header http.Header }
+
+func (d discard) Header() http.Header         { return d.header }
+func (d discard) Write(p []byte) (int, error) { return len(p), nil }
+func (d discard) WriteHeader(int)             {}
+
+func TestHandlerAllocations(t *testing.T) {
+	for _, test := range []struct {
+		config ratelimit.Config[string]
+		want   float64
+	}{
+		{ratelimit.Config[string]{}, 0},
+		{ratelimit.Config[string]{XRateLimit: true}, 0},
+		{ratelimit.Config[string]{Name: "default"}, 1},
+		{ratelimit.Config[string]{Name: "default", XRateLimit: true}, 1},
+	} {
+		test.config.Limit = ratelimit.Limit{Rate: 1e9, Burst: 4000}
+		test.config.Key = func(r *http.Request) (string, bool) { return r.Host, true }
+		h := newLimiter(t, test.config).Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		w, r := discard{http.Header{}}, &http.Request{Host: "a"}
+		require.Equal(t, test.want, testing.AllocsPerRun(100, func() {
+			clear(w.header)
+			h.ServeHTTP(w, r)
+		}), "%+v", test.config)
+	}
+}
