@@ -30,7 +30,7 @@ func (m foreign) Present(r *http.Request) bool { return r.Header.Get(m.header) !
 
 func (m foreign) Authenticate(r *http.Request) (*http.Request, error) {
 	if r.Header.Get(m.header) != "good" {
-		return nil, foreignError{m.header}
+		return nil, foreignError(m)
 	}
 	return r.WithContext(context.WithValue(r.Context(), m, true)), nil
 }

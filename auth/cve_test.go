@@ -224,7 +224,7 @@ func TestCVE_2017_15361_ROCA(t *testing.T) {
 	n := new(big.Int).Mul(factor(12345, 3), factor(67890, 3))
 	require.GreaterOrEqual(t, n.BitLen(), 2048)
 	is := local()
-	is.Keys = []byte(fmt.Sprintf(`{"keys":[{"kty":"RSA","kid":"k1","e":"AQAB","n":"%s"}]}`, base64.RawURLEncoding.EncodeToString(n.Bytes())))
+	is.Keys = fmt.Appendf(nil, `{"keys":[{"kty":"RSA","kid":"k1","e":"AQAB","n":"%s"}]}`, base64.RawURLEncoding.EncodeToString(n.Bytes()))
 	_, err := auth.New(auth.Config{Issuers: []auth.Issuer{is}})
 	require.ErrorContains(t, err, "no usable key")
 }

@@ -50,7 +50,7 @@ var poolID = regexp.MustCompile(`^((?:eusc-[a-z]{2}|[a-z]{2})-(?:gov-|iso[a-z]?-
 
 // Cognito is the issuer of a user pool: the token's client must be one of clients, and token_use decides where it stands.
 //
-//	ID token      token_use id      aud is the client
+//	ID token      token_use id      aud is the client, and no array
 //	access token  token_use access  client_id is the client
 //
 // Both issuers that AWS names for a pool are accepted, and the keys come from the first; [Issuer].JWKS replaces that place, for
@@ -182,7 +182,7 @@ func (p *party) accepts(t *Token, typ string) error {
 	}
 	client := p.cognito && t.use == "access"
 	switch {
-	case !client && slices.ContainsFunc(t.audience, p.known):
+	case !client && slices.ContainsFunc(t.audience, p.known) && !(p.cognito && t.audienceList):
 		return nil
 	case client || len(t.audience) == 0 && typ != "at+jwt": // RFC 9068 section 4: an access token of that type has aud
 		if p.known(t.client) {

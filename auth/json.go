@@ -289,6 +289,11 @@ func (s *scanner) strings() []string {
 	if s.peek() == '"' {
 		return []string{s.string()}
 	}
+	return s.list()
+}
+
+// list reads an array of strings.
+func (s *scanner) list() []string {
 	s.expect('[')
 	var few [16]string // most lists are short: they grow on the stack
 	list := few[:0]

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/big"
 	"strings"
 	"testing"
@@ -25,9 +26,7 @@ func TestUnusableKeys(t *testing.T) {
 	ed := jwk(signers()["EdDSA"].key.Public(), "k1", "EdDSA").Marshal()
 	change := func(name string, value any) string {
 		changed := map[string]any{}
-		for k, v := range rsaKey {
-			changed[k] = v
-		}
+		maps.Copy(changed, rsaKey)
 		if changed[name] = value; value == nil {
 			delete(changed, name)
 		}
@@ -92,7 +91,7 @@ func TestUnusableKeys(t *testing.T) {
 	for name, text := range map[string]string{
 		"as it is": string(good), "no alg": change("alg", nil), "no use": change("use", nil), "no kid": change("kid", nil),
 		"key_ops": change("key_ops", []string{"verify"}), "exponent 3": change("e", "Aw"),
-		"certificates": change("x5c", []string{"bm8="}), "unknown member": change("x", 1), "chain elsewhere": change("x5u", "http://evil.example"),
+		"certificates": change("x5c", []string{"bm8="}), "unknown member": change("vendor", 1), "chain elsewhere": change("x5u", "http://evil.example"),
 	} {
 		n, err := auth.ParseKeySet(`{"keys":[` + text + `],"more":[{"keys":1}]}`)
 		require.NoError(t, err, name)

@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"strings"
 	"sync"
@@ -95,9 +96,7 @@ func TestRFC9068(t *testing.T) {
 	}
 	for _, name := range []string{"sub", "aud", "iat", "jti", "client_id"} {
 		without := map[string]any{"iss": is.URL}
-		for k, value := range example {
-			without[k] = value
-		}
+		maps.Copy(without, example)
 		without[name] = nil
 		require.ErrorIs(t, verify(v, rs256(`{"typ":"at+jwt","alg":"RS256","kid":"k1"}`, goodClaims(without))), auth.ErrMalformed, name)
 	}

@@ -159,6 +159,9 @@ func TestCognitoAudience(t *testing.T) {
 	require.ErrorIs(t, verify(v, must(poolIssuer().IDToken(u))), auth.ErrAudience)
 	u.Claims = map[string]any{"aud": client, "azp": client}
 	require.ErrorIs(t, verify(v, must(poolIssuer().AccessToken(u))), auth.ErrAudience)
+	u = julian
+	u.Claims = map[string]any{"aud": []string{client}}
+	require.ErrorIs(t, verify(v, must(poolIssuer().IDToken(u))), auth.ErrAudience, "Cognito writes no array")
 	is.AllowAnyAudience = true
 	u.Claims = map[string]any{"token_use": nil}
 	require.ErrorIs(t, verify(newVerifier(t, auth.Config{Issuers: []auth.Issuer{is}}), must(poolIssuer().IDToken(u))), auth.ErrTokenUse)

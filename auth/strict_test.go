@@ -242,6 +242,7 @@ func badClaims() (list []bad) {
 		set(name+" array with a number", map[string]any{name: []any{client, 1}}, auth.ErrMalformed)
 		set(name+" array in an array", map[string]any{name: []any{[]string{client}}}, auth.ErrMalformed)
 	}
+	set("cognito:groups string", map[string]any{"cognito:groups": "g"}, auth.ErrMalformed)
 	set("scp word with a space", map[string]any{"scp": []string{"a b"}}, auth.ErrMalformed)
 	set("no exp", map[string]any{"exp": nil}, auth.ErrMalformed)
 	set("no iss", map[string]any{"iss": nil}, auth.ErrIssuer)

@@ -47,12 +47,12 @@ func HTTPAPI(w http.ResponseWriter, _ *http.Request, err error) {
 	if status == http.StatusUnauthorized && h.Get("WWW-Authenticate") == "" {
 		h.Set("WWW-Authenticate", "Bearer")
 	}
-	id := h.Get("X-Amzn-RequestId")
-	if id == "" {
-		id = rand.Text()
-		h.Set("X-Amzn-RequestId", id)
+	if h.Get("X-Amzn-RequestId") == "" {
+		var b [16]byte
+		_, _ = rand.Read(b[:]) // never fails
+		h.Set("X-Amzn-RequestId", fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:]))
 	}
-	h.Set("Apigw-Requestid", id)
+	h.Set("Apigw-Requestid", h.Get("X-Amzn-RequestId"))
 	h.Set("Content-Type", "application/json")
 	text, _ := json.Marshal(map[string]string{"message": http.StatusText(status)})
 	w.WriteHeader(status)

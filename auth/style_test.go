@@ -116,7 +116,7 @@ func TestRequestID(t *testing.T) {
 	for _, style := range []func(http.ResponseWriter, *http.Request, error){rest, auth.HTTPAPI, auth.AppSync, auth.Bearer} {
 		w := httptest.NewRecorder()
 		style(w, httptest.NewRequest(http.MethodGet, "/", nil), &auth.Error{Err: auth.ErrMissing})
-		require.GreaterOrEqual(t, len(w.Header().Get("X-Amzn-RequestId")), 26)
+		require.Regexp(t, "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", w.Header().Get("X-Amzn-RequestId"))
 		require.Equal(t, "application/json", w.Header().Get("Content-Type"))
 		w = httptest.NewRecorder()
 		w.Header().Set("X-Amzn-RequestId", "outer")

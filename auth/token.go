@@ -16,6 +16,7 @@ type Token struct {
 	client, party, use, user  string
 	scope                     string // words with one space between
 	audience, groups, cognito []string
+	audienceList              bool // aud was written as an array
 	expiry, notBefore         time.Time
 	issuedAt, authTime        time.Time
 	payload, id               string
@@ -158,6 +159,7 @@ func parseClaims(s *scanner, text string) (*Token, error) {
 		case "sub":
 			t.subject = s.string()
 		case "aud":
+			t.audienceList = s.peek() == '['
 			t.audience = s.strings()
 		case "exp":
 			t.expiry = s.date()
@@ -184,7 +186,7 @@ func parseClaims(s *scanner, text string) (*Token, error) {
 		case "groups":
 			t.groups = s.strings()
 		case "cognito:groups":
-			t.cognito = s.strings()
+			t.cognito = s.list()
 		default:
 			s.unregistered(name, claimNames)
 		}
