@@ -82,9 +82,9 @@ func (c *cell) commitEnding(ctx context.Context, ops ...Op) ([]Outcome, error) {
 		if len(ops) == 0 {
 			return nil, nil
 		}
-		return c.ledger.commit(ctx, ops)
+		return c.ledger.group.all(ctx, ops)
 	}
-	outs, err := c.ledger.commit(ctx, append([]Op{end}, ops...))
+	outs, err := c.ledger.group.all(ctx, append([]Op{end}, ops...))
 	if err != nil {
 		return nil, err
 	}
@@ -98,13 +98,13 @@ func (c *cell) end() (s *lease, op Op, ok bool) {
 	if s == nil {
 		return nil, Op{}, false
 	}
-	spent, rest := s.finish()
-	if s.granted.Load() == 0 {
+	spent := s.finish()
+	if !s.reserved {
 		s.free()
 		return s, Op{}, false
 	}
 	op = c.op(KindReturn, s)
-	op.Lease, op.Spent, op.Want = s.id, spent, rest
+	op.Lease, op.Spent, op.Want = s.id, spent, MaxUnits // all the rest, with what a reservation without an answer was granted
 	return s, op, true
 }
 
@@ -143,18 +143,19 @@ func (c *cell) refill(ctx context.Context, s *lease, least, want int64) (Outcome
 	}
 	op := c.op(KindReserve, s)
 	op.Lease, op.Spent, op.Min, op.Want = s.id, s.spentSoFar(), least, want
-	outs, err := c.ledger.commit(ctx, []Op{op})
+	s.reserved = true
+	out, err := c.ledger.group.one(ctx, op)
 	if err != nil {
 		return Outcome{}, err
 	}
-	if outs[0].Stale {
-		c.newest = outs[0].Totals.Start
-		return outs[0], nil
+	if out.Stale {
+		c.newest = out.Totals.Start
+		return out, nil
 	}
-	s.learn(outs[0], op.Spent)
+	s.learn(out, op.Spent)
 	c.filled = time.Now()
-	c.observe(s, outs[0])
-	return outs[0], nil
+	c.observe(s, out)
+	return out, nil
 }
 
 // openSlot gives a new lease its slot, if the store has any.
@@ -240,20 +241,20 @@ func (c *cell) takeExactly(ctx context.Context, now int64, q Quota, cost int64) 
 	for {
 		op := c.op(KindCharge, s)
 		op.Want, op.Min = cost, cost
-		outs, err := c.ledger.commit(ctx, []Op{op})
+		out, err := c.ledger.group.one(ctx, op)
 		switch {
 		case err != nil:
 			return Charge{}, err
-		case outs[0].Stale:
-			if s, err = c.roll(ctx, now, q, outs[0].Totals.Start); err != nil {
+		case out.Stale:
+			if s, err = c.roll(ctx, now, q, out.Totals.Start); err != nil {
 				return Charge{}, err
 			}
 			continue
-		case outs[0].Refused:
-			return Charge{}, &Error{Err: ErrExhausted, Balance: s.balanceFrom(outs[0].Totals)}
+		case out.Refused:
+			return Charge{}, &Error{Err: ErrExhausted, Balance: s.balanceFrom(out.Totals)}
 		}
-		c.observe(s, outs[0])
-		return c.charge(s, cost, s.balanceFrom(outs[0].Totals)), nil
+		c.observe(s, out)
+		return c.charge(s, cost, s.balanceFrom(out.Totals)), nil
 	}
 }
 
@@ -278,15 +279,15 @@ func (c *cell) read(ctx context.Context, now int64, q Quota) (*lease, Balance, e
 		if err != nil {
 			return nil, Balance{}, err
 		}
-		outs, err := c.ledger.commit(ctx, []Op{c.op(KindRead, s)})
+		out, err := c.ledger.group.one(ctx, c.op(KindRead, s))
 		if err != nil {
 			return nil, Balance{}, err
 		}
-		if !outs[0].Stale {
-			s.learn(outs[0], s.reported)
+		if !out.Stale {
+			s.learn(out, s.reported)
 			return s, s.balance(), nil
 		}
-		c.newest = outs[0].Totals.Start
+		c.newest = out.Totals.Start
 	}
 }
 
@@ -322,7 +323,7 @@ func (c *cell) adjust(ctx context.Context, now int64, q Quota, kind Kind, a Adju
 // observe tells the crossings that a store's answer shows as not told.
 func (c *cell) observe(s *lease, out Outcome) {
 	if out.Totals.Crossed != out.Totals.Told && c.ledger.config.OnThreshold != nil {
-		c.tell(s, out.Totals)
+		c.tell(s.day, out.Totals)
 	}
 }
 

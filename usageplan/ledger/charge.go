@@ -143,15 +143,15 @@ func (c *cell) trueUp(ctx context.Context, s *lease, n int64) error {
 
 // settle has the store make a settlement. In leased mode the lease is returned with it: a true-up may need what it holds.
 func (c *cell) settle(ctx context.Context, op Op) (Outcome, error) {
-	commit := func(ctx context.Context, op Op) ([]Outcome, error) { return c.ledger.commit(ctx, []Op{op}) }
-	if c.ledger.config.Mode == Leased {
-		if err := c.enter(ctx); err != nil {
-			return Outcome{}, err
-		}
-		defer c.leave()
-		commit = func(ctx context.Context, op Op) ([]Outcome, error) { return c.commitEnding(ctx, op) }
+	ctx = context.WithoutCancel(ctx) // the request may be over, its cost is not
+	if c.ledger.config.Mode == Exact {
+		return c.ledger.group.one(ctx, op)
 	}
-	outs, err := commit(ctx, op)
+	if err := c.enter(ctx); err != nil {
+		return Outcome{}, err
+	}
+	defer c.leave()
+	outs, err := c.commitEnding(ctx, op)
 	if err != nil {
 		return Outcome{}, err
 	}

@@ -29,8 +29,9 @@ type lease struct {
 	half    atomic.Int64
 	filling atomic.Bool
 
-	// reported is the Spent that the store knows. Guarded by the cell's turn.
+	// reported is the Spent that the store knows; reserved is set when it may know the lease. Guarded by the cell's turn.
 	reported int64
+	reserved bool
 
 	// A spend is noted in slot before it is answered, if the store has slots (noting). Whoever gets the lock notes for all
 	// that hold a ticket by then, so a crowd on one key costs few writes.
@@ -61,8 +62,6 @@ func newLease(q Quota, now, newest int64) *lease {
 
 // fits reports whether s is for an instant under q. Instants before its day fit as well: the clock stepped back.
 func (s *lease) fits(now int64, q *Quota) bool { return now < s.dayEnd && s.quota == *q }
-
-func (s *lease) open() bool { return s.left.Load() >= 0 }
 
 // spend takes n units if they are left.
 func (s *lease) spend(n int64) bool {
@@ -144,16 +143,14 @@ func (s *lease) learn(out Outcome, spent int64) {
 	}
 }
 
-// finish ends the lease and returns what was spent and what is left of it. The caller holds the cell's turn.
-func (s *lease) finish() (spent, rest int64) {
+// finish ends the lease and returns what was spent of it. The caller holds the cell's turn.
+func (s *lease) finish() (spent int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	rest = s.left.Swap(over)
-	if rest < 0 {
-		return s.final, 0
+	if rest := s.left.Swap(over); rest >= 0 {
+		s.final = s.granted.Load() - rest
 	}
-	s.final = s.granted.Load() - rest
-	return s.final, rest
+	return s.final
 }
 
 // free gives the slot back once the store knows what was spent.

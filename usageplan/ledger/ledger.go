@@ -76,6 +76,7 @@ func (c Config) validate() error {
 type Ledger struct {
 	config Config
 	cells  cells
+	group  *group
 
 	// closing guards the start of background work against Close, which waits for it.
 	closing sync.Mutex
@@ -99,8 +100,11 @@ func New(c Config) (*Ledger, error) {
 	if c.Timeout == 0 {
 		c.Timeout = 5 * time.Second
 	}
-	l := &Ledger{config: c}
+	l := &Ledger{config: c, group: newGroup(c.Store, c.Timeout)}
 	l.cells.init()
+	if err := l.recover(context.Background()); err != nil {
+		return nil, err
+	}
 	return l, nil
 }
 
@@ -159,17 +163,6 @@ func (l *Ledger) cell(key Key, q Quota) (*cell, error) {
 	return l.cells.make(l, key), nil
 }
 
-// commit makes operations durable in the store.
-func (l *Ledger) commit(ctx context.Context, ops []Op) ([]Outcome, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.config.Timeout)
-	defer cancel()
-	outs, err := l.config.Store.Apply(ctx, ops)
-	if err != nil {
-		return nil, &Error{Err: ErrUnavailable, Cause: err}
-	}
-	return outs, nil
-}
-
 // background runs f in a goroutine that Close waits for; after Close it does not run f and returns false.
 func (l *Ledger) background(f func()) bool {
 	l.closing.Lock()
@@ -201,11 +194,11 @@ func (l *Ledger) Close() error {
 func (l *Ledger) endAll(ctx context.Context) error {
 	var errs []error
 	for ops := range slices.Chunk(slices.Collect(l.ends(ctx)), 1000) {
-		if _, err := l.commit(ctx, ops); err != nil {
+		if _, err := l.group.all(ctx, ops); err != nil {
 			errs = append(errs, err)
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, l.group.flush(ctx))...)
 }
 
 func (l *Ledger) ends(ctx context.Context) func(yield func(Op) bool) {

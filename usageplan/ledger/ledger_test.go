@@ -303,8 +303,17 @@ func TestUsage(t *testing.T) {
 		require.NoError(t, err)
 		want := [][2]int64{
 			{0, 100},
-			{5, 95}, {0, 95}, {10, 85}, {0, 85}, {0, 85}, {0, 85}, {1, 84}, // Monday to Sunday
-			{8, 92}, {0, 142}, {-6, 148}, {0, 148},
+			{5, 95},
+			{0, 95},
+			{10, 85},
+			{0, 85},
+			{0, 85},
+			{0, 85},
+			{1, 84}, // Monday to Sunday
+			{8, 92},
+			{0, 142},
+			{-6, 148},
+			{0, 148},
 		}
 		require.Equal(t, want, collect(t, l, q, monday.AddDate(0, 0, -1), monday.AddDate(0, 0, 10)))
 		require.Equal(t, want[3:5], collect(t, l, q, monday.AddDate(0, 0, 2), monday.AddDate(0, 0, 3)))

@@ -52,9 +52,6 @@ type Totals struct {
 	Crossed, Told Percents
 }
 
-// room is what may still be charged or reserved.
-func (t *Totals) room() int64 { return t.Limit + t.Adjustments - t.Used }
-
 // DayTotal is the part of an account's totals that belongs to one usage day.
 type DayTotal struct {
 	// Day is the day's first second, Unix time. Limit is the quota's at the last change of that day.

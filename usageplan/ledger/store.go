@@ -99,11 +99,12 @@ type Outcome struct {
 //   - When it returns an error, each outcome is unknown: any prefix of the operations may have been made, or may yet be.
 //     The caller repeats them under the same IDs. The engine never reports nil for what it may lose.
 //   - The IDs of extensions and corrections are remembered with their account, at least the last 256, and looked for in the
-//     newest two accounts of the key; other IDs are remembered over at least the last 65 536 operations that carry one.
+//     newest two accounts of the key; other IDs over at least the last 65 536 operations that carry one and changed something.
 //   - An operation whose Account.Start is older than the newest account of the key is answered Stale if its kind is
 //     current. So a clock that steps back reopens no period.
 //   - Accounts yields the accounts of a key that have a day within [from, to] (Unix seconds, compared with Day), oldest
 //     first. A yielded State is the caller's own. An error ends the sequence. The caller may use the store while it iterates.
+//   - The engine keeps neither ops nor what it returns.
 //   - All methods are safe for concurrent use. After Close they return errors.
 //
 // An engine may further be a [Recoverer], a [Noter] or an [Auditor].
@@ -131,9 +132,10 @@ type OpenLease struct {
 	Known   bool
 }
 
-// UntoldCrossings are an account's totals, of which Crossed and Told differ.
+// UntoldCrossings are an account's totals, of which Crossed and Told differ, and its last usage day.
 type UntoldCrossings struct {
 	Account Account
+	Day     int64
 	Totals  Totals
 }
 

@@ -3,25 +3,25 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"time"
 )
 
 // tell calls OnThreshold for the crossings that t shows as not told and that are not being told already, and has the
 // store remember that it did.
-func (c *cell) tell(s *lease, t Totals) {
+func (c *cell) tell(day int64, t Totals) {
 	fresh := c.toTell(t)
 	if fresh == (Percents{}) {
 		return
 	}
 	c.ledger.background(func() {
 		for p := range fresh.All() {
-			op := c.op(KindTell, s)
-			op.Want, op.Limit = int64(p), t.Limit
+			op := Op{Kind: KindTell, Account: Account{c.key, t.Start}, Day: day, Time: time.Now().Unix(), Want: int64(p)}
 			c.ledger.config.OnThreshold(Crossing{
 				ID:      fmt.Sprintf("%q %q %d %d%%", c.key.Plan, c.key.Subject, t.Start, p),
 				Account: op.Account, Percent: p, Used: t.Used, Limit: t.Limit + t.Adjustments,
 			})
-			// Should this fail, the next ledger tells the crossing again.
-			_, _ = c.ledger.commit(context.Background(), []Op{op})
+			// Should this fail, it is tried again; should the process end before, the next ledger tells the crossing again.
+			_, _ = c.ledger.group.one(context.Background(), op)
 		}
 	})
 }

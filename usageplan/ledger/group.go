@@ -1,0 +1,294 @@
+package ledger
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"runtime"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// group is the ledger's group commit: while one caller has the store make a batch durable, the others queue, and one of
+// them then leads the next batch. There is no goroutine of its own, so nothing is lost when the process is frozen.
+//
+// After an error the store's answers to the batch are unknown. Then nothing is sent until the same operations, under the same
+// ids, have been answered (reconcile): so each is known to be made once or not at all before anything is built on it.
+type group struct {
+	store   Store
+	timeout time.Duration
+	prefix  string // of operation ids, unlike that of any other ledger
+
+	mu      sync.Mutex
+	queue   []*pending
+	leading bool
+
+	// Of the leader alone.
+	last    int // size of the last batch
+	seq     uint64
+	ops     []Op
+	ids     []byte
+	unknown []Op // sent without an answer
+	owed    []Op // to be sent when the store is back
+	retry   time.Time
+	pause   time.Duration
+	cause   error
+}
+
+// pending are operations that wait for their commit.
+type pending struct {
+	ops  []Op
+	outs []Outcome
+	err  error
+
+	// wake says that the operations are done (true), or that the receiver is to lead (false; leads is set as well).
+	wake  chan bool
+	leads bool
+
+	op [1]Op // room for ops
+}
+
+var pendings = sync.Pool{New: func() any { return &pending{wake: make(chan bool, 1)} }}
+
+const (
+	maxBatch   = 4096                   // callers in one commit
+	maxOwed    = 1 << 16                // settlements kept through an outage
+	firstPause = 50 * time.Millisecond  // before the store is tried again, doubled up to
+	lastPause  = 800 * time.Millisecond // this, within the second that clients are told to wait
+)
+
+func newGroup(s Store, timeout time.Duration) *group {
+	return &group{store: s, timeout: timeout, prefix: rand.Text()[:13] + "-"} // 65 bits
+}
+
+// one makes one operation durable. It keeps nothing of op.
+func (g *group) one(ctx context.Context, op Op) (Outcome, error) {
+	p := pendings.Get().(*pending)
+	defer func() {
+		*p = pending{wake: p.wake, outs: p.outs[:0]}
+		pendings.Put(p)
+	}()
+	p.op[0] = op
+	p.ops = p.op[:]
+	if err := g.do(ctx, p); err != nil {
+		return Outcome{}, err
+	}
+	return p.outs[0], nil
+}
+
+// all makes operations durable in one commit.
+func (g *group) all(ctx context.Context, ops []Op) ([]Outcome, error) {
+	p := &pending{ops: ops, wake: make(chan bool, 1)}
+	err := g.do(ctx, p)
+	return p.outs, err
+}
+
+// do queues p and returns when it is done. If ctx ends before p has been sent, nothing is done.
+func (g *group) do(ctx context.Context, p *pending) error {
+	if err := ctx.Err(); err != nil {
+		return &Error{Err: ErrUnavailable, Cause: err}
+	}
+	g.mu.Lock()
+	g.queue = append(g.queue, p)
+	lead := !g.leading
+	g.leading = true
+	g.mu.Unlock()
+	if !lead {
+		select {
+		case lead = <-p.wake:
+		case <-ctx.Done():
+			if g.withdraw(p) {
+				return &Error{Err: ErrUnavailable, Cause: ctx.Err()}
+			}
+			lead = <-p.wake // sent already, or called to lead
+		}
+		if lead = !lead; !lead {
+			return p.err
+		}
+	}
+	g.lead(p)
+	return p.err
+}
+
+// withdraw takes p out of the queue, unless it has been sent or is to lead.
+func (g *group) withdraw(p *pending) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	i := slices.Index(g.queue, p)
+	if i < 0 || p.leads {
+		return false
+	}
+	g.queue = slices.Delete(g.queue, i, i+1)
+	return true
+}
+
+// lead commits the queue, in which own is, and passes the lead on.
+func (g *group) lead(own *pending) {
+	batch := g.gather()
+	g.commit(batch)
+	for _, p := range batch {
+		if p != own {
+			p.wake <- true
+		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.queue) == 0 {
+		g.leading = false
+		return
+	}
+	g.queue[0].leads = true
+	g.queue[0].wake <- false
+}
+
+// gather takes the queue. Those that the last commit has woken are about to queue again: the leader lets them run
+// first, else two half cohorts take turns and each waits for two commits.
+func (g *group) gather() []*pending {
+	for idle, n := 0, g.queued(); n < g.last && idle < 4; {
+		runtime.Gosched()
+		m := g.queued()
+		if m == n {
+			idle++
+		} else {
+			idle = 0
+		}
+		n = m
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n := min(len(g.queue), maxBatch)
+	batch := g.queue[:n:n]
+	g.queue = append(make([]*pending, 0, n), g.queue[n:]...)
+	g.last = n
+	return batch
+}
+
+func (g *group) queued() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.queue)
+}
+
+// commit sends a batch and hands out the answers.
+func (g *group) commit(batch []*pending) {
+	g.ops = g.ops[:0]
+	for _, p := range batch {
+		g.ops = append(g.ops, p.ops...)
+	}
+	g.name(g.ops)
+	outs, err := g.send()
+	if err != nil {
+		err = &Error{Err: ErrUnavailable, Cause: err}
+	}
+	for _, p := range batch {
+		if p.err = err; err == nil {
+			p.outs = append(p.outs[:0], outs[:len(p.ops)]...)
+			outs = outs[len(p.ops):]
+		}
+	}
+}
+
+// name gives ids to the operations whose kinds are not idempotent as they are. All ids of a batch are parts of one string.
+func (g *group) name(ops []Op) {
+	type span struct{ op, from, to int }
+	var spans []span
+	g.ids = g.ids[:0]
+	for i := range ops {
+		switch ops[i].Kind {
+		case KindCharge, KindTrueUp, KindRefund, KindReserve:
+			from := len(g.ids)
+			g.seq++
+			g.ids = strconv.AppendUint(append(g.ids, g.prefix...), g.seq, 36)
+			spans = append(spans, span{i, from, len(g.ids)})
+		}
+	}
+	ids := string(g.ids)
+	for _, s := range spans {
+		ops[s.op].ID = ids[s.from:s.to]
+	}
+}
+
+// send has the store make g.ops durable, after it has cleared up what is unknown.
+func (g *group) send() ([]Outcome, error) {
+	if err := g.reconcile(len(g.ops) == 0); err != nil {
+		g.owe(g.ops)
+		return nil, err
+	}
+	if len(g.ops) == 0 {
+		return nil, nil
+	}
+	outs, err := g.apply(g.ops)
+	if err != nil {
+		g.unknown = slices.DeleteFunc(slices.Clone(g.ops), func(op Op) bool {
+			return op.Kind == KindRead || op.Kind == KindExtend || op.Kind == KindCorrect // the caller repeats those
+		})
+		g.failed(err)
+	}
+	return outs, err
+}
+
+func (g *group) apply(ops []Op) ([]Outcome, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), g.timeout)
+	defer cancel()
+	outs, err := g.store.Apply(ctx, ops)
+	if err == nil && len(outs) != len(ops) {
+		err = errors.New("store answered another number of operations than it was sent")
+	}
+	return outs, err
+}
+
+func (g *group) failed(err error) {
+	g.cause = err
+	g.pause = min(max(2*g.pause, firstPause), lastPause)
+	g.retry = time.Now().Add(g.pause)
+}
+
+// owe keeps those of operations never sent that are to be made nevertheless: what they change has happened.
+func (g *group) owe(ops []Op) {
+	for i := range ops {
+		switch ops[i].Kind {
+		case KindTrueUp, KindRefund, KindReturn, KindTell:
+			if len(g.owed) < maxOwed {
+				g.owed = append(g.owed, ops[i])
+			}
+		}
+	}
+}
+
+// reconcile repeats what is unknown, gives back charges that prove to have been counted though their caller was told
+// otherwise, and sends what is owed. (A reservation is given back when its lease ends.) It waits between tries unless hurried.
+func (g *group) reconcile(hurried bool) error {
+	for len(g.unknown) > 0 || len(g.owed) > 0 {
+		if !hurried && time.Now().Before(g.retry) {
+			return g.cause
+		}
+		if len(g.unknown) == 0 {
+			n := min(len(g.owed), maxBatch)
+			g.unknown, g.owed = g.owed[:n:n], g.owed[n:]
+		}
+		outs, err := g.apply(g.unknown)
+		if err != nil {
+			g.failed(err)
+			return err
+		}
+		var back []Op
+		for i, op := range g.unknown {
+			if op.Kind == KindCharge && outs[i].Granted > 0 {
+				op.Kind, op.Want = KindRefund, outs[i].Granted
+				back = append(back, op)
+			}
+		}
+		g.name(back)
+		g.unknown = back
+	}
+	g.pause, g.owed = 0, nil
+	return nil
+}
+
+// flush tries at once to send what is unknown and owed.
+func (g *group) flush(ctx context.Context) error {
+	_, err := g.all(ctx, nil)
+	return err
+}

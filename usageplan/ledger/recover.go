@@ -1,0 +1,59 @@
+package ledger
+
+import (
+	"context"
+	"time"
+)
+
+// recover ends the leases and tells the crossings that earlier ledgers left, if the store knows them.
+func (l *Ledger) recover(ctx context.Context) error {
+	r, ok := l.config.Store.(Recoverer)
+	if !ok {
+		return nil
+	}
+	if err := l.endOld(ctx, r); err != nil {
+		return err
+	}
+	if l.config.OnThreshold == nil {
+		return nil
+	}
+	for u, err := range r.Crossings(ctx) {
+		if err != nil {
+			return &Error{Err: ErrUnavailable, Cause: err}
+		}
+		l.cells.make(l, u.Account.Key).tell(u.Day, u.Totals)
+	}
+	return nil
+}
+
+// endOld returns what is known not to have been spent of leases that nobody holds any more. The rest of a lease of which
+// that is not known stays counted, but not as spent: admit too little rather than too much, bill too little rather than too much.
+func (l *Ledger) endOld(ctx context.Context, r Recoverer) error {
+	var ops []Op
+	flush := func() error {
+		_, err := l.group.all(ctx, ops)
+		ops = nil
+		return err
+	}
+	for o, err := range r.Leases(ctx) {
+		if err != nil {
+			return &Error{Err: ErrUnavailable, Cause: err}
+		}
+		op := Op{
+			Kind: KindReturn, Account: o.Account, Day: o.Lease.Day, Time: time.Now().Unix(), Lease: o.Lease.ID,
+			Spent: o.Lease.Spent, Reason: "left open",
+		}
+		if o.Known {
+			op.Want = MaxUnits
+		}
+		if ops = append(ops, op); len(ops) == 1000 {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	if len(ops) == 0 {
+		return nil
+	}
+	return flush()
+}
