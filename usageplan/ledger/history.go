@@ -34,7 +34,7 @@ func (h *History) Apply(op *Op) (Outcome, *State, Entry) {
 func (h *History) Replay(e *Entry) *State {
 	s := h.find(e.Account.Start)
 	if s == nil {
-		s = &State{Totals: Totals{Start: e.Account.Start}}
+		s = &State{Totals: Totals{Start: e.Account.Start, Limit: e.Limit}}
 		h.insert(s)
 	}
 	if needsLease := e.Kind == KindReport || e.Kind == KindReturn; needsLease && s.lease(e.Lease) == nil {
@@ -91,8 +91,8 @@ func (h *History) applied(op *Op) (Applied, bool) {
 	return Applied{}, false
 }
 
-// recentIDs is how many operation ids an engine remembers at least, by the contract of [Store].
-const recentIDs = 1 << 16
+// RecentIDs is how many operation ids an engine remembers at least, by the contract of [Store].
+const RecentIDs = 1 << 16
 
 // Recent remembers what the operations of the last 65 536 ids granted. The zero Recent is empty. It is not safe for
 // concurrent use.
@@ -108,7 +108,7 @@ func (r *Recent) Get(id string) (granted int64, ok bool) {
 	return granted, ok
 }
 
-// Put remembers an operation, also a refused one. An empty id is not remembered.
+// Put remembers an operation that changed something. An empty id is not remembered.
 func (r *Recent) Put(id string, granted int64) {
 	if id == "" {
 		return
@@ -117,12 +117,12 @@ func (r *Recent) Put(id string, granted int64) {
 		r.granted = make(map[string]int64)
 	}
 	if _, ok := r.granted[id]; !ok {
-		if len(r.ring) < recentIDs {
+		if len(r.ring) < RecentIDs {
 			r.ring = append(r.ring, id)
 		} else {
 			delete(r.granted, r.ring[r.next])
 			r.ring[r.next] = id
-			r.next = (r.next + 1) % recentIDs
+			r.next = (r.next + 1) % RecentIDs
 		}
 	}
 	r.granted[id] = granted

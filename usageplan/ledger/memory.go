@@ -46,10 +46,11 @@ func (m *Memory) apply(op *Op) Outcome {
 		return Outcome{Granted: granted, Replayed: true, Totals: h.Totals(op)}
 	}
 	out, changed, _ := h.Apply(op)
-	if changed != nil {
-		m.keys[op.Account.Key] = h
+	if changed == nil {
+		return out
 	}
-	if !out.Stale && op.Kind != KindExtend && op.Kind != KindCorrect {
+	m.keys[op.Account.Key] = h
+	if op.Kind != KindExtend && op.Kind != KindCorrect { // those the account remembers
 		m.recent.Put(op.ID, out.Granted)
 	}
 	return out

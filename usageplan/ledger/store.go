@@ -36,6 +36,19 @@ func (k Kind) String() string {
 // Valid reports whether k is one of the kinds.
 func (k Kind) Valid() bool { return k < lastKind }
 
+// Effect returns what an entry of this kind adds to Used and Adjustments of its account.
+func (k Kind) Effect(granted int64) (used, adjustments int64) {
+	switch k {
+	case KindCharge, KindTrueUp, KindReserve, KindCorrect:
+		return granted, 0
+	case KindRefund, KindReturn:
+		return -granted, 0
+	case KindExtend:
+		return 0, granted
+	}
+	return 0, 0
+}
+
 func (k Kind) current() bool {
 	return k == KindRead || k == KindCharge || k == KindReserve || k == KindExtend || k == KindCorrect
 }

@@ -1,0 +1,36 @@
+// Package boltstore keeps a ledger in one file, by way of bbolt: for one process, without a server.
+//
+//	store, err := boltstore.Open("/var/lib/gateway/usage.db", boltstore.Config{})
+//	defer store.Close()
+//	l, err := ledger.New(ledger.Config{Store: store})
+//	defer l.Close()
+//
+// # What survives
+//
+// An operation that Apply has answered is on disk: it survives kill -9 and power loss, if the disk keeps what it has acknowledged
+// to fdatasync. What leases spend is written, not synced, before it is answered. So:
+//
+//   - kill -9, a panic, an out-of-memory kill: nothing is lost and nothing is wasted. What was granted to requests that had not been
+//     answered yet counts: at most one request for each in flight.
+//   - power loss, or a system without a boot id (other than Linux and macOS): never too much is admitted. What leases had reserved and not
+//     reported counts against the limit, but not as used: for each account in use at most one ledger.Config.Block and what was spent
+//     since the last reservation. Exact mode loses nothing.
+//   - a failed write or sync (disk full, I/O error): the call fails and its outcome is unknown; the file is opened again and read
+//     from the disk before the next. A failed sync is never repeated. The ledger above clears up by operation ids.
+//
+// Closing the ledger before the store returns what its leases hold.
+//
+// # The file
+//
+// It is a log: one record for each commit, so a commit costs the same however many accounts there are. Every 4096 records
+// the accounts that have changed are folded into rows. Open checks each record and row by its CRC-32C, and that each
+// balance is the sum of its entries; so does [Store.Check].
+//
+// Entries (about 60 bytes and the texts, per request in exact mode, per block in leased mode) older than [Config].Keep are
+// taken out of the log; the totals of their days stay. So a file grows to what comes in during Keep, plus about 60 bytes for each account and
+// 10 for each of its days, and its free pages are used again, but it does not shrink. Keep it on a local disk, not on NFS. Disks that go with their container
+// (Lambda, Fargate) take the counts with them.
+//
+// A second opener is refused with [ErrLocked]. On ext4 with fast_commit, kernels before 5.10.94 and 5.15.27 can lose
+// synced data (https://github.com/etcd-io/bbolt#known-issues).
+package boltstore

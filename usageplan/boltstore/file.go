@@ -1,0 +1,135 @@
+package boltstore
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+// version is the format of the file. Files of earlier versions are read, of later ones refused.
+const version = 1
+
+// Buckets. The log has one record for each commit, under its sequence number; accounts has each state as of the record
+// named by foldedKey; base has what compaction has taken out of the log.
+var (
+	metaBucket    = []byte("meta")
+	logBucket     = []byte("log")
+	accountBucket = []byte("accounts")
+	baseBucket    = []byte("base")
+
+	versionKey = []byte("version")
+	foldedKey  = []byte("folded")
+)
+
+// lockWait is how long Open waits for another process to let go of the file.
+const lockWait = 200 * time.Millisecond
+
+func options() *bolt.Options {
+	return &bolt.Options{
+		Timeout: lockWait,
+		// The list of free pages is read off the pages at open instead of being written with each commit.
+		NoFreelistSync: true,
+		FreelistType:   bolt.FreelistMapType,
+	}
+}
+
+// create makes an empty file at path if there is none: under another name, synced, then renamed, because power loss while
+// bbolt initialises a file can leave one that it cannot read (https://github.com/etcd-io/bbolt/issues/567).
+func create(path string) error {
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	temp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temp.Name()) // gone already, if all went well
+	if err := errors.Join(temp.Chmod(0o600), temp.Close(), initialise(temp.Name())); err != nil {
+		return err
+	}
+	// A link, unlike a rename, does not replace a file that another process has just made.
+	if err := os.Link(temp.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := os.Rename(temp.Name(), path); err != nil { // a file system without links
+			return err
+		}
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func initialise(path string) error {
+	db, err := bolt.Open(path, 0o600, options())
+	if err != nil {
+		return err
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		for _, name := range [][]byte{logBucket, accountBucket, baseBucket} {
+			if _, err := tx.CreateBucket(name); err != nil {
+				return err
+			}
+		}
+		meta, err := tx.CreateBucket(metaBucket)
+		if err != nil {
+			return err
+		}
+		return errors.Join(meta.Put(versionKey, seqKey(version)), meta.Put(foldedKey, seqKey(0)))
+	})
+	return errors.Join(err, db.Close())
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) && !os.IsPermission(err) {
+		return err // Windows cannot sync a directory and says so
+	}
+	return nil
+}
+
+// openFile opens and locks an existing file.
+func openFile(path string) (db *bolt.DB, err error) {
+	if info, err := os.Stat(path); err == nil && info.Size() < 4*int64(os.Getpagesize()) {
+		return nil, fmt.Errorf("%w: %d bytes", ErrFormat, info.Size()) // bbolt would initialise an empty one in place
+	}
+	err = guard(func() (err error) {
+		db, err = bolt.Open(path, 0o600, options())
+		return err
+	})
+	switch {
+	case errors.Is(err, berrors.ErrTimeout):
+		return nil, ErrLocked
+	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrVersionMismatch), errors.Is(err, berrors.ErrChecksum):
+		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	return db, err
+}
+
+// checkMeta reads version and fold mark.
+func checkMeta(tx *bolt.Tx) (folded uint64, err error) {
+	for _, name := range [][]byte{metaBucket, logBucket, accountBucket, baseBucket} {
+		if tx.Bucket(name) == nil {
+			return 0, fmt.Errorf("%w: no bucket %q", ErrFormat, name)
+		}
+	}
+	meta := tx.Bucket(metaBucket)
+	v, mark := meta.Get(versionKey), meta.Get(foldedKey)
+	if len(v) != 8 || len(mark) != 8 {
+		return 0, fmt.Errorf("%w: no version", ErrFormat)
+	}
+	if n := binary.BigEndian.Uint64(v); n != version {
+		return 0, fmt.Errorf("%w: %d; this package knows %d", ErrVersion, n, version)
+	}
+	return binary.BigEndian.Uint64(mark), nil
+}
+
+// seqKey makes keys that sort as their numbers do.
+func seqKey(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }

@@ -1,0 +1,229 @@
+package boltstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/tallygate/tallygate/usageplan/ledger"
+	bolt "go.etcd.io/bbolt"
+)
+
+// Causes, for [errors.Is].
+var (
+	// ErrLocked: another process, or another Store of this one, has the file open.
+	ErrLocked = errors.New("boltstore: file is in use")
+
+	// ErrFormat: the file is no ledger file, or is damaged.
+	ErrFormat = errors.New("boltstore: file is damaged or no ledger file")
+
+	// ErrVersion: the file was written by a newer version of this package.
+	ErrVersion = errors.New("boltstore: file is of a newer version")
+
+	// ErrClosed: the store has been closed.
+	ErrClosed = errors.New("boltstore: store is closed")
+)
+
+// Config tunes a [Store]. The zero Config is good.
+type Config struct {
+	// Keep is how long single entries are kept; older ones live on in the totals of their day. 0 takes 90 days. Not negative.
+	Keep time.Duration
+}
+
+// Store is an engine for package ledger in one file. Make one with [Open]. It is safe for concurrent use.
+type Store struct {
+	path   string
+	config Config
+	slots  *slots
+	left   leftovers // of earlier lives
+
+	mu     sync.Mutex
+	closed bool
+	db     *bolt.DB // nil after an error, until the file has been opened again
+	book
+}
+
+var (
+	_ ledger.Store     = (*Store)(nil)
+	_ ledger.Recoverer = (*Store)(nil)
+	_ ledger.Noter     = (*Store)(nil)
+	_ ledger.Auditor   = (*Store)(nil)
+)
+
+// Open opens the file at path, or creates it, and checks that each balance is the sum of its entries. Beside the file, and
+// for it alone, it keeps files named path.spent.*. The errors wrap [ErrLocked], [ErrFormat], [ErrVersion] or what the
+// system reports.
+func Open(path string, c Config) (*Store, error) {
+	if c.Keep < 0 {
+		return nil, fmt.Errorf("boltstore: keep %v is negative", c.Keep)
+	}
+	if c.Keep == 0 {
+		c.Keep = 90 * 24 * time.Hour
+	}
+	if err := create(path); err != nil {
+		return nil, fmt.Errorf("boltstore: create %s: %w", path, err)
+	}
+	s := &Store{path: path, config: c}
+	found, err := s.open()
+	if err != nil {
+		return nil, err
+	}
+	if s.slots, err = openSlots(path, &found); err != nil {
+		return nil, errors.Join(err, s.db.Close())
+	}
+	s.left = found
+	return s, nil
+}
+
+// open opens the database and reads what is needed to go on.
+func (s *Store) open() (found leftovers, err error) {
+	db, err := openFile(s.path)
+	if err != nil {
+		return found, fmt.Errorf("boltstore: open %s: %w", s.path, err)
+	}
+	s.book = newBook()
+	err = guard(func() error { return db.View(func(tx *bolt.Tx) error { return s.load(tx, &found) }) })
+	if err != nil {
+		closeQuietly(db)
+		return found, fmt.Errorf("boltstore: open %s: %w", s.path, err)
+	}
+	s.db = db
+	return found, nil
+}
+
+// guard runs f and turns into errors what a damaged or vanishing file does to code that reads it through a memory map:
+// faults, and panics of bbolt's consistency checks.
+func guard(f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %v", ErrFormat, r)
+		}
+	}()
+	return f()
+}
+
+// closeQuietly closes a database that is not relied on any more.
+func closeQuietly(db *bolt.DB) { _ = guard(db.Close) }
+
+// Apply implements [ledger.Store]: one commit for all ops, none if nothing changes. After an error the file is opened
+// again by the next call: what is in memory is only relied on if it is on disk. A failed sync is never repeated; bbolt is
+// copy-on-write, so the pages of a failed commit are never referred to.
+func (s *Store) Apply(ctx context.Context, ops []ledger.Op) ([]ledger.Outcome, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.ready(); err != nil {
+		return nil, err
+	}
+	var outs []ledger.Outcome
+	err := guard(func() (err error) {
+		outs, err = s.apply(s.db, ops, s.config.Keep)
+		return err
+	})
+	if err != nil {
+		closeQuietly(s.db)
+		s.db = nil
+		return nil, fmt.Errorf("boltstore: %w", err)
+	}
+	return outs, nil
+}
+
+// ready opens the file again after an error.
+func (s *Store) ready() error {
+	if s.closed {
+		return ErrClosed
+	}
+	if s.db != nil {
+		return nil
+	}
+	_, err := s.open()
+	return err
+}
+
+// Accounts implements [ledger.Store].
+func (s *Store) Accounts(ctx context.Context, key ledger.Key, from, to int64) iter.Seq2[ledger.State, error] {
+	return func(yield func(ledger.State, error) bool) {
+		states, err := s.accounts(ctx, key, from, to)
+		if err != nil {
+			yield(ledger.State{}, err)
+			return
+		}
+		for _, state := range states {
+			if !yield(state, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (s *Store) accounts(ctx context.Context, key ledger.Key, from, to int64) (states []ledger.State, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.ready(); err != nil {
+		return nil, err
+	}
+	err = guard(func() error {
+		return s.db.View(func(tx *bolt.Tx) error {
+			states, err = s.between(tx, key, from, to)
+			return err
+		})
+	})
+	return states, err
+}
+
+// Check reads the whole file and checks that every entry is whole and every balance is the sum of its entries. Other calls
+// go on meanwhile, but the file may grow. The error wraps [ErrFormat].
+func (s *Store) Check(ctx context.Context) error {
+	s.mu.Lock()
+	err := s.ready()
+	db := s.db
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return guard(func() error {
+		return db.View(func(tx *bolt.Tx) error {
+			_, err := check(ctx, tx, nil)
+			return err
+		})
+	})
+}
+
+// Close writes what the next Open would have to fold, and closes the file. It returns an error if that fails; nothing is
+// lost then. A second Close does nothing.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	errs := []error{s.slots.close()}
+	if s.db != nil {
+		errs = append(errs, guard(s.tidy), guard(s.db.Close))
+	}
+	return errors.Join(errs...)
+}
+
+// tidy folds and compacts, if there is anything to fold.
+func (s *Store) tidy() error {
+	if len(s.dirty) == 0 {
+		return nil
+	}
+	return s.db.Update(func(tx *bolt.Tx) error {
+		if err := s.fold(tx); err != nil {
+			return err
+		}
+		return compact(tx, s.folded, time.Now().Add(-s.config.Keep))
+	})
+}

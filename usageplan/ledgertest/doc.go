@@ -1,0 +1,9 @@
+// Package ledgertest is the contract of [ledger.Store] as a test suite, for engines of this module and of others:
+//
+//	func TestStore(t *testing.T) {
+//		ledgertest.Test(t, func(t *testing.T) ledger.Store { return mystore.Open(freshDatabase(t)) })
+//	}
+//
+// [TestReopen] is for engines that outlive the process. An engine that decides in Go shares [ledger.History]; one that
+// decides in its database is compared with [ledger.Memory], operation by operation.
+package ledgertest
