@@ -18,8 +18,8 @@ const (
 	// foldEvery is how many records, and foldEntries how many entries, may wait to be folded into the accounts. Folding writes a page or so for each changed
 	// account, so it has to be rare for the price of a commit not to depend on how many accounts there are; all of them
 	// are read again at open, so it must not be too rare either.
-	foldEvery   = 4096
-	foldEntries = 1 << 18
+	foldEvery   = 16384
+	foldEntries = 1 << 20
 
 	// maxRecord is how many entries a record has at most: an entry's number is the record's, times this, plus its place.
 	maxRecord = 1 << 16
@@ -31,7 +31,7 @@ const (
 // book is the accounts in memory: those in use, and all whose row is older than the log.
 type book struct {
 	keys        map[ledger.Key]*shelf
-	dirty       map[ledger.Account]*ledger.State
+	dirty       []*shelf // in no order
 	recent      ledger.Recent
 	seq, folded uint64 // last record, last one whose entries are in the rows
 	records     [][]byte
@@ -42,12 +42,23 @@ type book struct {
 
 // shelf is the accounts of one key, at least the newest two.
 type shelf struct {
+	key     ledger.Key
 	history ledger.History
-	used    uint64 // before which fold
+	dirty   []*ledger.State // that differ from their rows
+	used    uint64          // before which fold
 }
 
-func newBook() book {
-	return book{keys: make(map[ledger.Key]*shelf), dirty: make(map[ledger.Account]*ledger.State)}
+func newBook() book { return book{keys: make(map[ledger.Key]*shelf)} }
+
+// touch notes that s, of sh, differs from its row.
+func (b *book) touch(sh *shelf, s *ledger.State) {
+	if slices.Contains(sh.dirty, s) {
+		return
+	}
+	if len(sh.dirty) == 0 {
+		b.dirty = append(b.dirty, sh)
+	}
+	sh.dirty = append(sh.dirty, s)
 }
 
 // apply decides on ops in memory and makes the changes durable in one transaction. After an error the book is worthless.
@@ -67,9 +78,10 @@ func (b *book) apply(db *bolt.DB, ops []ledger.Op, keep time.Duration) ([]ledger
 	return outs, db.Update(func(tx *bolt.Tx) error {
 		log := tx.Bucket(logBucket)
 		log.FillPercent = 0.95 // keys only ever come last
-		for _, r := range b.records {
+		for i := range b.records {
 			b.seq++
-			if err := log.Put(seqKey(b.seq), seal(r)); err != nil {
+			b.records[i] = seal(b.records[i])
+			if err := log.Put(seqKey(b.seq), b.records[i]); err != nil {
 				return err
 			}
 		}
@@ -84,18 +96,18 @@ func (b *book) apply(db *bolt.DB, ops []ledger.Op, keep time.Duration) ([]ledger
 }
 
 func (b *book) decide(db *bolt.DB, op *ledger.Op, now time.Time) (ledger.Outcome, error) {
-	h, err := b.shelf(db.View, op.Account)
+	sh, err := b.shelf(db.View, op.Account)
 	if err != nil {
 		return ledger.Outcome{}, err
 	}
 	if granted, ok := b.recent.Get(op.ID); ok {
-		return ledger.Outcome{Granted: granted, Replayed: true, Totals: h.Totals(op)}, nil
+		return ledger.Outcome{Granted: granted, Replayed: true, Totals: sh.history.Totals(op)}, nil
 	}
-	out, state, entry := h.Apply(op)
+	out, state, entry := sh.history.Apply(op)
 	if state == nil {
 		return out, nil
 	}
-	b.dirty[op.Account] = state
+	b.touch(sh, state)
 	b.append(&entry, now)
 	b.remember(op.Kind, op.ID, out.Granted)
 	return out, nil
@@ -109,8 +121,9 @@ func (b *book) remember(kind ledger.Kind, id string, granted int64) {
 }
 
 func (b *book) append(e *ledger.Entry, now time.Time) {
-	if len(b.records) == 0 || b.n == maxRecord {
-		b.records, b.n = append(b.records, beginRecord(nil, now.Unix())), 0
+	if n := len(b.records); n == 0 || b.n == maxRecord {
+		b.records, b.n = slices.Grow(b.records, 1)[:n+1], 0
+		b.records[n] = beginRecord(b.records[n], now.Unix()) // in the memory of an earlier one
 	}
 	last := &b.records[len(b.records)-1]
 	*last = appendEntry(*last, e)
@@ -118,11 +131,11 @@ func (b *book) append(e *ledger.Entry, now time.Time) {
 	b.waiting++
 }
 
-// shelf returns the history of a key, with an account in it if there is such a row.
-func (b *book) shelf(view func(func(*bolt.Tx) error) error, a ledger.Account) (*ledger.History, error) {
+// shelf returns the shelf of a key, with an account on it if there is such a row.
+func (b *book) shelf(view func(func(*bolt.Tx) error) error, a ledger.Account) (*shelf, error) {
 	sh := b.keys[a.Key]
 	if sh == nil {
-		sh = new(shelf)
+		sh = &shelf{key: a.Key}
 		err := view(func(tx *bolt.Tx) (err error) {
 			sh.history, err = newestTwo(tx, a.Key)
 			return err
@@ -133,22 +146,26 @@ func (b *book) shelf(view func(func(*bolt.Tx) error) error, a ledger.Account) (*
 		b.keys[a.Key] = sh
 	}
 	sh.used = b.folds
-	h := &sh.history
-	if n := len(*h); n < 2 || (*h)[n-2].Start <= a.Start {
-		return h, nil // rows older than these there are none, or none that is asked for
+	if n := len(sh.history); n < 2 || sh.history[n-2].Start <= a.Start {
+		return sh, nil // rows older than these there are none, or none that is asked for
 	}
-	i, ok := slices.BinarySearchFunc(*h, a.Start, func(s *ledger.State, start int64) int { return cmp.Compare(s.Start, start) })
+	return sh, sh.fetch(view, a)
+}
+
+// fetch reads the row of an older account.
+func (sh *shelf) fetch(view func(func(*bolt.Tx) error) error, a ledger.Account) error {
+	i, ok := slices.BinarySearchFunc(sh.history, a.Start, func(s *ledger.State, start int64) int { return cmp.Compare(s.Start, start) })
 	if ok {
-		return h, nil
+		return nil
 	}
-	return h, view(func(tx *bolt.Tx) error {
+	return view(func(tx *bolt.Tx) error {
 		value := tx.Bucket(accountBucket).Get(accountKey(nil, a))
 		if value == nil {
 			return nil
 		}
 		s, err := readState(value)
 		if err == nil {
-			*h = slices.Insert(*h, i, s)
+			sh.history = slices.Insert(sh.history, i, s)
 		}
 		return err
 	})
@@ -157,13 +174,12 @@ func (b *book) shelf(view func(func(*bolt.Tx) error) error, a ledger.Account) (*
 func newestTwo(tx *bolt.Tx, k ledger.Key) (h ledger.History, err error) {
 	prefix := keyPrefix(nil, k)
 	c := tx.Bucket(accountBucket).Cursor()
-	key, value := c.Seek(append(bytes.Clone(prefix), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)) // behind the last
-	if key == nil {
-		key, value = c.Last()
-	} else {
-		key, value = c.Prev()
+	behind := append(bytes.Clone(prefix), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)
+	back := c.Prev
+	if key, _ := c.Seek(behind); key == nil {
+		back = c.Last
 	}
-	for ; bytes.HasPrefix(key, prefix) && len(key) == len(prefix)+8 && len(h) < 2; key, value = c.Prev() {
+	for key, value := back(); bytes.HasPrefix(key, prefix) && len(key) == len(prefix)+8 && len(h) < 2; key, value = c.Prev() {
 		s, err := readState(value)
 		if err != nil {
 			return nil, err
@@ -175,17 +191,21 @@ func newestTwo(tx *bolt.Tx, k ledger.Key) (h ledger.History, err error) {
 
 // fold writes the rows of all accounts that have changed since the last fold.
 func (b *book) fold(tx *bolt.Tx) error {
-	accounts := slices.SortedFunc(maps.Keys(b.dirty), func(x, y ledger.Account) int {
-		return cmp.Or(cmp.Compare(x.Plan, y.Plan), cmp.Compare(x.Subject, y.Subject), cmp.Compare(x.Start, y.Start))
+	slices.SortFunc(b.dirty, func(x, y *shelf) int { // in the order of the rows, or nearly
+		return cmp.Or(cmp.Compare(x.key.Plan, y.key.Plan), cmp.Compare(x.key.Subject, y.key.Subject))
 	})
 	rows := tx.Bucket(accountBucket)
-	for _, a := range accounts {
-		if err := rows.Put(accountKey(nil, a), appendState(nil, b.dirty[a])); err != nil {
-			return err
+	for _, sh := range b.dirty {
+		for _, s := range sh.dirty {
+			if err := rows.Put(accountKey(nil, ledger.Account{Key: sh.key, Start: s.Start}), appendState(nil, s)); err != nil {
+				return err
+			}
 		}
+		sh.dirty = sh.dirty[:0]
 	}
-	b.folded, b.waiting = b.seq, 0
 	clear(b.dirty)
+	b.dirty = b.dirty[:0]
+	b.folded, b.waiting = b.seq, 0
 	b.evict()
 	return tx.Bucket(metaBucket).Put(foldedKey, seqKey(b.folded))
 }
@@ -266,27 +286,22 @@ func (b *book) between(tx *bolt.Tx, k ledger.Key, from, to int64) (states []ledg
 			states = append(states, s.Clone())
 		}
 	}
+	var newer []*ledger.State // than their rows
+	if sh := b.keys[k]; sh != nil {
+		newer = sh.dirty
+	}
+	for _, s := range newer {
+		add(s)
+	}
 	prefix := keyPrefix(nil, k)
 	c := tx.Bucket(accountBucket).Cursor()
 	for key, value := c.Seek(prefix); bytes.HasPrefix(key, prefix); key, value = c.Next() {
-		a, err := parseAccountKey(key)
-		if err != nil {
-			return nil, err
-		}
-		if b.dirty[a] != nil {
-			continue
-		}
 		s, err := readState(value)
 		if err != nil {
 			return nil, err
 		}
-		add(s)
-	}
-	if sh := b.keys[k]; sh != nil {
-		for _, s := range sh.history {
-			if b.dirty[ledger.Account{Key: k, Start: s.Start}] != nil {
-				add(s)
-			}
+		if !slices.ContainsFunc(newer, func(n *ledger.State) bool { return n.Start == s.Start }) {
+			add(s)
 		}
 	}
 	slices.SortFunc(states, func(x, y ledger.State) int { return cmp.Compare(x.Start, y.Start) })
@@ -312,8 +327,10 @@ func (s *Store) load(tx *bolt.Tx, found *leftovers) error {
 			return err
 		}
 	}
-	for a, state := range s.dirty {
-		found.see(a, state)
+	for _, sh := range s.dirty {
+		for _, state := range sh.dirty {
+			found.see(ledger.Account{Key: sh.key, Start: state.Start}, state)
+		}
 	}
 	return s.loadRecent(tx)
 }
@@ -323,15 +340,15 @@ func (b *book) replay(view func(func(*bolt.Tx) error) error, e *raw) error {
 	if err != nil {
 		return err
 	}
-	h, err := b.shelf(view, entry.Account)
+	sh, err := b.shelf(view, entry.Account)
 	if err != nil {
 		return err
 	}
-	state := h.Replay(&entry)
+	state := sh.history.Replay(&entry)
 	if state == nil {
 		return fmt.Errorf("%w: %v of a lease that is not open", ErrFormat, entry.Kind)
 	}
-	b.dirty[entry.Account] = state
+	b.touch(sh, state)
 	b.waiting++
 	return nil
 }

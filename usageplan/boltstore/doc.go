@@ -22,7 +22,7 @@
 //
 // # The file
 //
-// It is a log: one record for each commit, so a commit costs the same however many accounts there are. Every 4096 records
+// It is a log: one record for each commit, so a commit costs the same however many accounts there are. Every 16 384 records or million entries
 // the accounts that have changed are folded into rows. Open checks each record and row by its CRC-32C, and that each
 // balance is the sum of its entries; so does [Store.Check].
 //

@@ -94,17 +94,18 @@ func (h *History) applied(op *Op) (Applied, bool) {
 // RecentIDs is how many operation ids an engine remembers at least, by the contract of [Store].
 const RecentIDs = 1 << 16
 
-// Recent remembers what the operations of the last 65 536 ids granted. The zero Recent is empty. It is not safe for
-// concurrent use.
-type Recent struct {
-	granted map[string]int64
-	ring    []string
-	next    int
-}
+// Recent remembers what the operations of at least the last 65 536 ids granted. The zero Recent is empty. It is not safe
+// for concurrent use.
+type Recent struct{ newer, older map[string]int64 }
 
 // Get returns what the operation called id granted.
 func (r *Recent) Get(id string) (granted int64, ok bool) {
-	granted, ok = r.granted[id]
+	if id == "" {
+		return 0, false
+	}
+	if granted, ok = r.newer[id]; !ok {
+		granted, ok = r.older[id]
+	}
 	return granted, ok
 }
 
@@ -113,17 +114,8 @@ func (r *Recent) Put(id string, granted int64) {
 	if id == "" {
 		return
 	}
-	if r.granted == nil {
-		r.granted = make(map[string]int64)
+	if r.newer == nil || len(r.newer) >= RecentIDs {
+		r.newer, r.older = make(map[string]int64), r.newer
 	}
-	if _, ok := r.granted[id]; !ok {
-		if len(r.ring) < RecentIDs {
-			r.ring = append(r.ring, id)
-		} else {
-			delete(r.granted, r.ring[r.next])
-			r.ring[r.next] = id
-			r.next = (r.next + 1) % RecentIDs
-		}
-	}
-	r.granted[id] = granted
+	r.newer[id] = granted
 }
