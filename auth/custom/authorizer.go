@@ -1,0 +1,227 @@
+package custom
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Type says what a function decides by, in API Gateway's words.
+type Type string
+
+const (
+	// TOKEN authorizers decide by one header.
+	TOKEN Type = "TOKEN"
+	// REQUEST authorizers decide by the request, and name the parts of it that identify the caller.
+	REQUEST Type = "REQUEST"
+)
+
+// NoCache as a [Config.TTL] has the function called for every request.
+const NoCache time.Duration = -1
+
+// Bounds of API Gateway's authorizers, and their defaults.
+const (
+	defaultTTL     = 300 * time.Second
+	maxTTL         = 3600 * time.Second
+	defaultTimeout = 10 * time.Second // an HTTP API waits so long
+	maxTimeout     = 30 * time.Second
+	defaultResults = 10_000
+)
+
+// Config says what decides, by which parts of a request, and for how long. [New] copies it.
+type Config struct {
+	// Authorize decides. It is required. It may be called by several goroutines at once; its context ends at Timeout.
+	Authorize func(context.Context, Event) (Result, error)
+
+	// Type is TOKEN if it is empty.
+	Type Type
+
+	// TokenHeader is the header of a TOKEN authorizer; empty stands for Authorization.
+	TokenHeader string
+
+	// ValidationExpression is a regular expression in the syntax of package regexp that the whole value of the header
+	// of a TOKEN authorizer must match; any other is refused without a call. Empty matches every value.
+	ValidationExpression string
+
+	// IdentitySources find what identifies the caller for a REQUEST authorizer; all of them must. A source returns
+	// false where the request has nothing of the kind, and true with an empty value where what it has is of no use;
+	// both refuse the request without a call. There may be none only if TTL is NoCache.
+	IdentitySources []func(*http.Request) (string, bool)
+
+	// TTL is how long a result is kept: at most an hour; zero stands for API Gateway's default of 300 s, and NoCache
+	// for no time at all.
+	TTL time.Duration
+
+	// MaxResults bounds how many results are kept; zero stands for 10 000. Beyond it a random one gives way.
+	MaxResults int
+
+	// Timeout is how long the function may take: at most 30 s; zero stands for 10 s.
+	Timeout time.Duration
+
+	// StageARN is the ARN of the API's stage, such as "arn:aws:execute-api:eu-west-1:123456789012:a1b2c3d4e5/Prod". With
+	// "/GET/loyalty/1" after it, it is the method ARN that policies are evaluated for. Without it, results with a
+	// policy are invalid.
+	StageARN string
+
+	// Mount is what stands before the API's own paths in those of requests, such as "/Prod"; it is no part of method
+	// ARNs. Requests outside of it are refused. Empty stands for nothing.
+	Mount string
+
+	// Challenge is the value of WWW-Authenticate in a 401; empty stands for "Bearer".
+	Challenge string
+
+	// ErrorHandler answers a refused request. Nil answers as API Gateway does, [Error.ServeHTTP].
+	ErrorHandler func(http.ResponseWriter, *http.Request, error)
+}
+
+// Authorizer has a function decide about requests. Its zero value refuses every request with [ErrNotConfigured]. It is
+// safe for concurrent use.
+type Authorizer struct {
+	authorize  func(context.Context, Event) (Result, error)
+	kind       Type
+	identity   []func(*http.Request) (string, bool)
+	expression *regexp.Regexp
+	methods    methods
+	timeout    time.Duration
+	challenge  string
+	refuse     func(http.ResponseWriter, *http.Request, error)
+	results    results
+}
+
+// New returns an authorizer, or every mistake in cfg, joined.
+func New(cfg Config) (*Authorizer, error) {
+	expression, err := whole(cfg.ValidationExpression)
+	if err := errors.Join(append(cfg.mistakes(), err)...); err != nil {
+		return nil, err
+	}
+	a := &Authorizer{
+		authorize: cfg.Authorize, kind: cfg.Type, identity: slices.Clone(cfg.IdentitySources), expression: expression,
+		methods: methods{cfg.StageARN, cfg.Mount}, timeout: cfg.Timeout, challenge: cfg.Challenge, refuse: cfg.ErrorHandler,
+	}
+	if a.kind != REQUEST {
+		a.kind, a.identity = TOKEN, []func(*http.Request) (string, bool){Header(or(cfg.TokenHeader, "Authorization"))}
+	}
+	a.challenge, a.timeout = or(a.challenge, "Bearer"), or(a.timeout, defaultTimeout)
+	a.results.ttl, a.results.limit, a.results.kept = or(cfg.TTL, defaultTTL), or(cfg.MaxResults, defaultResults), make(map[key]*result)
+	return a, nil
+}
+
+// whole returns an expression that matches what expr matches from end to end; everything if expr is empty.
+func whole(expr string) (*regexp.Regexp, error) {
+	if expr == "" {
+		return regexp.Compile("")
+	}
+	if _, err := regexp.Compile(expr); err != nil { // alone, so that it cannot leave the group
+		return nil, fmt.Errorf("custom: ValidationExpression: %w", err)
+	}
+	return regexp.Compile(`\A(?:` + expr + `)\z`)
+}
+
+// or returns value, or instead if value is zero.
+func or[T comparable](value, instead T) T {
+	if value == *new(T) {
+		return instead
+	}
+	return value
+}
+
+func (c *Config) mistakes() (errs []error) {
+	wrong := func(is bool, format string, args ...any) {
+		if is {
+			errs = append(errs, fmt.Errorf("custom: "+format, args...))
+		}
+	}
+	wrong(c.Authorize == nil, "Authorize is required")
+	wrong(c.Type != "" && c.Type != TOKEN && c.Type != REQUEST, "Type %q is neither TOKEN nor REQUEST", c.Type)
+	wrong(c.Type == REQUEST && (c.TokenHeader != "" || c.ValidationExpression != ""), "TokenHeader and ValidationExpression are for TOKEN")
+	wrong(c.Type != REQUEST && c.IdentitySources != nil, "IdentitySources are for REQUEST")
+	wrong(c.Type == REQUEST && len(c.IdentitySources) == 0 && c.TTL != NoCache, "IdentitySources are required where results are kept")
+	wrong(slices.ContainsFunc(c.IdentitySources, func(f func(*http.Request) (string, bool)) bool { return f == nil }), "nil in IdentitySources")
+	wrong(c.TTL > maxTTL || c.TTL < 0 && c.TTL != NoCache, "TTL %v is outside of 0 to %v", c.TTL, maxTTL)
+	wrong(c.MaxResults < 0, "MaxResults %d is negative", c.MaxResults)
+	wrong(c.Timeout < 0 || c.Timeout > maxTimeout, "Timeout %v is outside of 0 to %v", c.Timeout, maxTimeout)
+	wrong(c.StageARN != "" && !stageARN.MatchString(c.StageARN), "StageARN %q is not that of a stage", c.StageARN)
+	wrong(c.Mount != "" && (!plain(c.Mount) || strings.HasSuffix(c.Mount, "/")), "Mount %q is not a path like /Prod", c.Mount)
+	return errs
+}
+
+// Present reports whether r carries any of what identifies a caller, good or bad. An authorizer without identity
+// sources decides about every request, so for it every request carries it.
+func (a *Authorizer) Present(r *http.Request) bool {
+	if a == nil || len(a.identity) == 0 {
+		return true
+	}
+	return slices.ContainsFunc(a.identity, func(source func(*http.Request) (string, bool)) bool {
+		_, ok := source(r)
+		return ok
+	})
+}
+
+// Verify has the function decide about r, or a result of it that is kept. The error is a [*Error]; its doc says by
+// which causes. Verify does not read the body.
+func (a *Authorizer) Verify(r *http.Request) (*Identity, error) {
+	if a == nil || a.authorize == nil {
+		return nil, &Error{Err: ErrNotConfigured}
+	}
+	v, err := a.verdict(r)
+	if err != nil {
+		e := &Error{Err: err, Challenge: a.challenge}
+		if v != nil {
+			e.PrincipalID = v.identity.PrincipalID
+		}
+		return nil, e
+	}
+	return &v.identity, nil
+}
+
+// Authenticate verifies r and returns it with the identity in its context, for [FromContext], [ID] and
+// [UsageIdentifierKey].
+func (a *Authorizer) Authenticate(r *http.Request) (*http.Request, error) {
+	id, err := a.Verify(r)
+	if err != nil {
+		return nil, err
+	}
+	return r.WithContext(NewContext(r.Context(), id)), nil
+}
+
+// Handler returns a handler that calls next for the requests that are allowed and refuses the others.
+func (a *Authorizer) Handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		allowed, err := a.Authenticate(r)
+		if err == nil {
+			next.ServeHTTP(w, allowed)
+			return
+		}
+		e := err.(*Error) // Authenticate returns no other kind
+		e.SetHeader(w.Header())
+		if a != nil && a.refuse != nil {
+			a.refuse(w, r, e)
+			return
+		}
+		e.ServeHTTP(w, r)
+	})
+}
+
+// verdict returns what was decided about the identity of r, and an error unless it allows the method of r.
+func (a *Authorizer) verdict(r *http.Request) (*verdict, error) {
+	values, err := a.values(r)
+	if err != nil {
+		return nil, err
+	}
+	arn, err := a.methods.arn(r)
+	if err != nil {
+		return nil, err
+	}
+	v, err := a.results.get(r.Context(), keyOf(values), func(done func(*verdict, error)) {
+		a.call(r, arn, values, done)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return v, v.allows(arn)
+}

@@ -1,0 +1,397 @@
+package custom_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tallygate/tallygate/auth/custom"
+	"github.com/tallygate/tallygate/auth/policy"
+)
+
+type source = func(*http.Request) (string, bool)
+
+func newAuthorizer(t *testing.T, cfg custom.Config) *custom.Authorizer {
+	t.Helper()
+	a, err := custom.New(cfg)
+	require.NoError(t, err)
+	return a
+}
+
+// yes authorizes and counts its calls.
+func yes(calls *int) func(context.Context, custom.Event) (custom.Result, error) {
+	return func(context.Context, custom.Event) (custom.Result, error) {
+		*calls++
+		return custom.Result{PrincipalID: "p", Authorized: true}, nil
+	}
+}
+
+func withToken(values ...string) *http.Request {
+	r := httptest.NewRequest("GET", "/loyalty/1", nil)
+	r.Header["Authorization"] = values
+	return r
+}
+
+// statements returns a policy; each statement is "Allow" or "Deny" and a resource.
+func statements(t *testing.T, s ...string) *policy.Policy {
+	t.Helper()
+	d := policy.Document{Version: "2012-10-17"}
+	for i := 0; i < len(s); i += 2 {
+		d.Statement = append(d.Statement, policy.Statement{Effect: s[i], Action: []string{policy.Invoke}, Resource: []string{s[i+1]}})
+	}
+	p, err := policy.New(d)
+	require.NoError(t, err)
+	return p
+}
+
+func TestAnswers(t *testing.T) {
+	allowAll, denyAll := statements(t, "Allow", "*"), statements(t, "Allow", "*", "Deny", stage+"/GET/*")
+	other := statements(t, "Allow", stage+"/POST/*")
+	const (
+		unauthorized = `{"message":"Unauthorized"}`
+		failed       = `{"message":null}`
+	)
+	for _, tt := range []struct {
+		name   string
+		result custom.Result
+		err    error
+		status int
+		code   string
+		body   string
+		cause  error
+	}{
+		{"policy allows", custom.Result{PrincipalID: "p", Policy: allowAll}, nil, 200, "", "", nil},
+		{"policy denies", custom.Result{PrincipalID: "p", Policy: denyAll}, nil, 403, "AccessDeniedException", `{"Message":"User is not authorized to access this resource with an explicit deny"}`, custom.ErrExplicitDeny},
+		{"policy is of others", custom.Result{PrincipalID: "p", Policy: other}, nil, 403, "AccessDeniedException", `{"Message":"User is not authorized to access this resource"}`, custom.ErrDenied},
+		{"zero policy", custom.Result{PrincipalID: "p", Policy: new(policy.Policy)}, nil, 403, "AccessDeniedException", `{"Message":"User is not authorized to access this resource"}`, custom.ErrDenied},
+		{"yes", custom.Result{Authorized: true}, nil, 200, "", "", nil},
+		{"no", custom.Result{PrincipalID: "p"}, nil, 403, "AccessDeniedException", `{"Message":"User is not authorized to access this resource"}`, custom.ErrDenied},
+		{"unauthorized", custom.Result{Authorized: true}, custom.ErrUnauthorized, 401, "UnauthorizedException", unauthorized, custom.ErrUnauthorized},
+		{"wrapped", custom.Result{}, errors.Join(errors.New("a"), custom.ErrUnauthorized), 401, "UnauthorizedException", unauthorized, custom.ErrUnauthorized},
+		{"the text", custom.Result{}, errors.New("Unauthorized"), 401, "UnauthorizedException", unauthorized, custom.ErrUnauthorized},
+		{"the text in lower case", custom.Result{}, errors.New("unauthorized"), 500, "AuthorizerConfigurationException", failed, custom.ErrFailed},
+		{"the text with more", custom.Result{}, errors.New("Unauthorized: expired"), 500, "AuthorizerConfigurationException", failed, custom.ErrFailed},
+		{"another cause of ours", custom.Result{}, custom.ErrDenied, 500, "AuthorizerConfigurationException", failed, custom.ErrFailed},
+		{"error", custom.Result{Authorized: true}, errors.New("boom"), 500, "AuthorizerConfigurationException", failed, custom.ErrFailed},
+		{"no principal", custom.Result{Policy: allowAll}, nil, 500, "AuthorizerConfigurationException", failed, custom.ErrInvalidResult},
+		{"two answers", custom.Result{PrincipalID: "p", Policy: allowAll, Authorized: true}, nil, 500, "AuthorizerConfigurationException", failed, custom.ErrInvalidResult},
+		{"nested context", custom.Result{PrincipalID: "p", Policy: allowAll, Context: map[string]any{"a": []string{"b"}}}, nil, 500, "AuthorizerConfigurationException", failed, custom.ErrInvalidResult},
+		{"nil in context", custom.Result{PrincipalID: "p", Policy: allowAll, Context: map[string]any{"a": nil}}, nil, 500, "AuthorizerConfigurationException", failed, custom.ErrInvalidResult},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := newAuthorizer(t, custom.Config{StageARN: stage, Authorize: func(context.Context, custom.Event) (custom.Result, error) {
+				return tt.result, tt.err
+			}})
+			w := httptest.NewRecorder()
+			reached := false
+			a.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached = true })).ServeHTTP(w, withToken("t"))
+			require.Equal(t, tt.status, w.Code)
+			require.Equal(t, tt.status == 200, reached)
+			require.Equal(t, tt.body, w.Body.String())
+			require.Equal(t, tt.code, w.Header().Get("X-Amzn-ErrorType"))
+			require.Equal(t, tt.status == 401, w.Header().Get("WWW-Authenticate") == "Bearer")
+			id, err := a.Verify(withToken("t"))
+			require.ErrorIs(t, err, tt.cause)
+			if err == nil {
+				require.Equal(t, tt.result.PrincipalID, id.PrincipalID)
+				return
+			}
+			require.Nil(t, id)
+			require.Equal(t, "application/json", w.Header().Get("Content-Type"))
+			require.NotEmpty(t, w.Header().Get("X-Amzn-RequestId"))
+			if tt.status == 403 {
+				require.Equal(t, "p", err.(*custom.Error).PrincipalID)
+			}
+			if tt.err != nil {
+				require.ErrorIs(t, err, tt.err, "nothing is lost")
+			}
+		})
+	}
+}
+
+func TestToken(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		cfg    custom.Config
+		values []string
+		want   error
+	}{
+		{"good", custom.Config{}, []string{"Bearer x"}, nil},
+		{"missing", custom.Config{}, nil, custom.ErrMissing},
+		{"empty", custom.Config{}, []string{""}, custom.ErrMalformed},
+		{"twice", custom.Config{}, []string{"x", "x"}, custom.ErrMalformed},
+		{"16 KiB", custom.Config{}, []string{strings.Repeat("x", 16<<10)}, nil},
+		{"longer", custom.Config{}, []string{strings.Repeat("x", 16<<10+1)}, custom.ErrMalformed},
+		{"matches", custom.Config{ValidationExpression: "Bearer [a-z]+"}, []string{"Bearer x"}, nil},
+		{"matches in part", custom.Config{ValidationExpression: "Bearer [a-z]+"}, []string{"Bearer x1"}, custom.ErrMalformed},
+		{"matches a line", custom.Config{ValidationExpression: "(?m)^x$"}, []string{"x\ny"}, custom.ErrMalformed},
+		{"the longer alternative", custom.Config{ValidationExpression: "x|xy"}, []string{"xy"}, nil},
+		{"an alternative's end", custom.Config{ValidationExpression: "x|y"}, []string{"xz"}, custom.ErrMalformed},
+		{"another header", custom.Config{TokenHeader: "x-token"}, []string{"Bearer x"}, custom.ErrMissing},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			calls := 0
+			tt.cfg.Authorize = yes(&calls)
+			a := newAuthorizer(t, tt.cfg)
+			_, err := a.Verify(withToken(tt.values...))
+			require.ErrorIs(t, err, tt.want)
+			require.Equal(t, tt.want == nil, calls == 1, "no call for what is refused before")
+			require.Equal(t, len(tt.values) > 0 && tt.cfg.TokenHeader == "", a.Present(withToken(tt.values...)))
+			if tt.want != nil {
+				require.Equal(t, 401, err.(*custom.Error).StatusCode())
+			}
+		})
+	}
+}
+
+func TestIdentitySources(t *testing.T) {
+	calls := 0
+	a := newAuthorizer(t, custom.Config{
+		Type: custom.REQUEST, Authorize: yes(&calls), Challenge: `Custom realm="x"`,
+		IdentitySources: []source{custom.Header("x-tenant"), custom.Query("key"), custom.Header("host")},
+	})
+	for _, tt := range []struct {
+		name, query string
+		tenants     []string
+		present     bool
+		want        error
+	}{
+		{"good", "?key=k", []string{"t"}, true, nil},
+		{"no query", "", []string{"t"}, true, custom.ErrMissing},
+		{"no header", "?key=k", nil, true, custom.ErrMissing},
+		{"empty query", "?key=", []string{"t"}, true, custom.ErrMalformed},
+		{"empty header", "?key=k", []string{""}, true, custom.ErrMalformed},
+		{"key twice", "?key=k&key=k", []string{"t"}, true, custom.ErrMalformed},
+		{"header twice", "?key=k", []string{"t", "u"}, true, custom.ErrMalformed},
+		{"broken query", "?key=k&a=%zz", []string{"t"}, true, custom.ErrMalformed},
+		{"semicolon", "?key=k;key=l", []string{"t"}, true, custom.ErrMalformed},
+		{"other case", "?Key=k", []string{"t"}, true, custom.ErrMissing},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := httptest.NewRequest("GET", "/"+tt.query, nil)
+			r.Header["X-Tenant"] = tt.tenants
+			require.Equal(t, tt.present, a.Present(r))
+			_, err := a.Verify(r)
+			require.ErrorIs(t, err, tt.want)
+			if err != nil {
+				h := http.Header{}
+				err.(*custom.Error).SetHeader(h)
+				require.Equal(t, `Custom realm="x"`, h.Get("WWW-Authenticate"))
+			}
+		})
+	}
+	require.Equal(t, 1, calls)
+
+	bare := newAuthorizer(t, custom.Config{Type: custom.REQUEST, Authorize: yes(&calls), IdentitySources: []source{custom.Header("A"), custom.Query("b")}})
+	require.False(t, bare.Present(httptest.NewRequest("GET", "/?c=d", nil)))
+	require.True(t, bare.Present(httptest.NewRequest("GET", "/?b=1&b=2", nil)), "there, and must verify")
+}
+
+func TestEvent(t *testing.T) {
+	type contextKey struct{}
+	var got custom.Event
+	capture := func(ctx context.Context, e custom.Event) (custom.Result, error) {
+		require.Equal(t, "v", ctx.Value(contextKey{}))
+		deadline, ok := ctx.Deadline()
+		require.True(t, ok)
+		require.WithinDuration(t, time.Now().Add(10*time.Second), deadline, time.Second)
+		got = e
+		return custom.Result{Authorized: true}, nil
+	}
+	r := httptest.NewRequest("PUT", "/Prod/pets/a%20b?q=1", strings.NewReader("body"))
+	r = r.WithContext(context.WithValue(r.Context(), contextKey{}, "v"))
+	r.Header.Set("Authorization", "Bearer x")
+
+	a := newAuthorizer(t, custom.Config{Authorize: capture, StageARN: stage, Mount: "/Prod"})
+	_, err := a.Verify(r)
+	require.NoError(t, err)
+	require.Equal(t, custom.Event{Type: custom.TOKEN, MethodARN: stage + "/PUT/pets/a b", AuthorizationToken: "Bearer x"}, got)
+
+	a = newAuthorizer(t, custom.Config{Authorize: capture, Type: custom.REQUEST, IdentitySources: []source{custom.Query("q"), custom.Header("Authorization")}})
+	_, err = a.Verify(r)
+	require.NoError(t, err)
+	require.Equal(t, custom.REQUEST, got.Type)
+	require.Empty(t, got.MethodARN)
+	require.Equal(t, []string{"1", "Bearer x"}, got.IdentitySource)
+	require.Equal(t, r.URL, got.Request.URL)
+	require.Equal(t, r.Header, got.Request.Header)
+	require.Equal(t, http.NoBody, got.Request.Body)
+	got.Request.Header.Set("Authorization", "changed")
+	require.Equal(t, "Bearer x", r.Header.Get("Authorization"))
+}
+
+func TestPaths(t *testing.T) {
+	calls := 0
+	a := newAuthorizer(t, custom.Config{StageARN: stage, Mount: "/Prod", Authorize: func(_ context.Context, e custom.Event) (custom.Result, error) {
+		calls++
+		return custom.Result{PrincipalID: e.MethodARN, Policy: statements(t, "Allow", "*")}, nil
+	}, TTL: custom.NoCache})
+	for _, tt := range []struct {
+		path, want string // the ARN after the stage
+		err        error
+		status     int
+	}{
+		{"/Prod", "/GET/", nil, 0},
+		{"/Prod/", "/GET/", nil, 0},
+		{"/Prod/pets/", "/GET/pets/", nil, 0},
+		{"/Prod/pets/%C3%A9%3A*", "/GET/pets/é:*", nil, 0},
+		{"/Prod/Prod", "/GET/Prod", nil, 0},
+		{"/Prod/...", "/GET/...", nil, 0},
+		{"/", "", custom.ErrPath, 400},
+		{"/Production", "", custom.ErrPath, 400},
+		{"/prod/pets", "", custom.ErrPath, 400},
+		{"/Prod//pets", "", custom.ErrPath, 400},
+		{"/Prod/a/../pets", "", custom.ErrPath, 400},
+		{"/Prod/a/%2e%2e/pets", "", custom.ErrPath, 400},
+		{"/Prod/./pets", "", custom.ErrPath, 400},
+		{"/Prod/pets/..", "", custom.ErrPath, 400},
+		{"/Prod/a%2Fb", "", custom.ErrPath, 400},
+		{"/Prod/a%2fb", "", custom.ErrPath, 400},
+		{"/Prod/" + strings.Repeat("x", 1600-len(stage)-5), "/GET/" + strings.Repeat("x", 1600-len(stage)-5), nil, 0},
+		{"/Prod/" + strings.Repeat("x", 1600-len(stage)-4), "", custom.ErrURITooLong, 414},
+	} {
+		r := httptest.NewRequest("GET", tt.path, nil)
+		r.Header.Set("Authorization", "t")
+		before := calls
+		id, err := a.Verify(r)
+		require.ErrorIs(t, err, tt.err, tt.path)
+		if err != nil {
+			require.Equal(t, tt.status, err.(*custom.Error).StatusCode(), tt.path)
+			require.Equal(t, before, calls, "no call")
+			continue
+		}
+		require.Equal(t, stage+tt.want, id.PrincipalID)
+	}
+	r := withToken("t")
+	r.URL.Path, r.Method = "/Prod/pets", "GET/x"
+	_, err := a.Verify(r)
+	require.ErrorIs(t, err, custom.ErrPath, "a method that would move the path")
+	r.Method = ""
+	id, err := a.Verify(r)
+	require.NoError(t, err)
+	require.Equal(t, stage+"/GET/pets", id.PrincipalID)
+	r.URL.Path = "*"
+	_, err = a.Verify(r)
+	require.ErrorIs(t, err, custom.ErrPath)
+
+	plain := newAuthorizer(t, custom.Config{Authorize: yes(&calls)})
+	r = withToken("t")
+	r.URL.Path = "/a/../b"
+	_, err = plain.Verify(r)
+	require.NoError(t, err, "a plain answer is the same for every path")
+
+	noStage := newAuthorizer(t, custom.Config{Authorize: func(context.Context, custom.Event) (custom.Result, error) {
+		return custom.Result{PrincipalID: "p", Policy: statements(t, "Allow", "*")}, nil
+	}})
+	_, err = noStage.Verify(withToken("t"))
+	require.ErrorIs(t, err, custom.ErrInvalidResult)
+}
+
+func TestZeroAuthorizerRefuses(t *testing.T) {
+	for name, a := range map[string]*custom.Authorizer{"zero": new(custom.Authorizer), "nil": nil} {
+		t.Run(name, func(t *testing.T) {
+			require.True(t, a.Present(withToken()))
+			_, err := a.Verify(withToken("t"))
+			require.ErrorIs(t, err, custom.ErrNotConfigured)
+			_, err = a.Authenticate(withToken("t"))
+			require.ErrorIs(t, err, custom.ErrNotConfigured)
+			w := httptest.NewRecorder()
+			a.Handler(greet).ServeHTTP(w, withToken("t"))
+			require.Equal(t, 500, w.Code)
+			require.Equal(t, `{"message":"Internal server error"}`, w.Body.String())
+			require.Equal(t, "ApiConfigurationException", w.Header().Get("X-Amzn-ErrorType"))
+		})
+	}
+}
+
+func TestNewReportsEveryMistake(t *testing.T) {
+	_, err := custom.New(custom.Config{
+		Type: "token", IdentitySources: []source{nil}, ValidationExpression: "(", TTL: time.Hour + 1, MaxResults: -1, Timeout: time.Minute,
+		StageARN: stage + "/GET", Mount: "Prod/",
+	})
+	require.EqualError(t, err, strings.Join([]string{
+		`custom: Authorize is required`,
+		`custom: Type "token" is neither TOKEN nor REQUEST`,
+		`custom: IdentitySources are for REQUEST`,
+		`custom: nil in IdentitySources`,
+		`custom: TTL 1h0m0.000000001s is outside of 0 to 1h0m0s`,
+		`custom: MaxResults -1 is negative`,
+		`custom: Timeout 1m0s is outside of 0 to 30s`,
+		`custom: StageARN "` + stage + `/GET" is not that of a stage`,
+		`custom: Mount "Prod/" is not a path like /Prod`,
+		"custom: ValidationExpression: error parsing regexp: missing closing ): `(`",
+	}, "\n"))
+	calls := 0
+	_, err = custom.New(custom.Config{Type: custom.REQUEST, Authorize: yes(&calls), TokenHeader: "A"})
+	require.EqualError(t, err, "custom: TokenHeader and ValidationExpression are for TOKEN\ncustom: IdentitySources are required where results are kept")
+	_, err = custom.New(custom.Config{Authorize: yes(&calls), ValidationExpression: ")|("})
+	require.Error(t, err, "an expression cannot leave its group")
+	_, err = custom.New(custom.Config{Authorize: yes(&calls), TTL: -time.Second})
+	require.Error(t, err)
+	for _, arn := range []string{stage, "arn:aws-cn:execute-api:cn-north-1:123456789012:airline-loyalty/$default"} {
+		_, err = custom.New(custom.Config{Authorize: yes(&calls), StageARN: arn})
+		require.NoError(t, err)
+	}
+}
+
+func TestContext(t *testing.T) {
+	given := map[string]any{"tenant": "airline", "level": 3, "ratio": 0.5, "on": true}
+	a := newAuthorizer(t, custom.Config{StageARN: stage, Authorize: func(context.Context, custom.Event) (custom.Result, error) {
+		return custom.Result{PrincipalID: "p", Policy: statements(t, "Allow", "*"), Context: given, UsageIdentifierKey: "key"}, nil
+	}})
+	r, err := a.Authenticate(withToken("t"))
+	require.NoError(t, err)
+	given["tenant"] = "changed later"
+	id, ok := custom.FromContext(r.Context())
+	require.True(t, ok)
+	require.Equal(t, &custom.Identity{
+		PrincipalID: "p", UsageIdentifierKey: "key", Context: map[string]any{"tenant": "airline", "level": 3, "ratio": 0.5, "on": true},
+	}, id)
+	principal, ok := custom.ID(r)
+	require.True(t, ok)
+	require.Equal(t, "p", principal)
+	key, ok := custom.UsageIdentifierKey(r)
+	require.True(t, ok)
+	require.Equal(t, "key", key)
+
+	for name, ctx := range map[string]context.Context{
+		"empty": t.Context(),
+		"nil":   custom.NewContext(r.Context(), nil),
+		"blank": custom.NewContext(r.Context(), &custom.Identity{}),
+	} {
+		_, ok = custom.FromContext(ctx)
+		require.Equal(t, name == "blank", ok)
+		_, ok = custom.ID(r.WithContext(ctx))
+		require.False(t, ok, name)
+		_, ok = custom.UsageIdentifierKey(r.WithContext(ctx))
+		require.False(t, ok, name)
+	}
+}
+
+func TestErrorHandler(t *testing.T) {
+	var got error
+	a := newAuthorizer(t, custom.Config{
+		Authorize: func(context.Context, custom.Event) (custom.Result, error) {
+			return custom.Result{}, custom.ErrUnauthorized
+		},
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
+			got = err
+			w.WriteHeader(http.StatusTeapot)
+		},
+	})
+	w := httptest.NewRecorder()
+	a.Handler(greet).ServeHTTP(w, withToken("t"))
+	require.Equal(t, http.StatusTeapot, w.Code)
+	require.Equal(t, "Bearer", w.Header().Get("WWW-Authenticate"), "a custom answer cannot forget it")
+	require.ErrorIs(t, got, custom.ErrUnauthorized)
+	require.EqualError(t, got, "custom: Unauthorized")
+	require.EqualError(t, &custom.Error{Err: custom.ErrDenied, PrincipalID: "p"}, `custom: no statement of the policy allows the method (principal "p")`)
+	require.Equal(t, "Internal server error", (&custom.Error{Err: custom.ErrFailed}).ErrorMessage())
+	require.Equal(t, 500, (&custom.Error{}).StatusCode())
+}

@@ -1,0 +1,53 @@
+// Package custom lets a function of yours decide who may call, as a Lambda authorizer of Amazon API Gateway does: it
+// gets the caller's credential and the method asked for, and returns a policy or a plain yes or no, which is cached.
+//
+//	guard, err := custom.New(custom.Config{
+//		StageARN: "arn:aws:execute-api:eu-west-1:123456789012:a1b2c3d4e5/Prod",
+//		Authorize: func(ctx context.Context, e custom.Event) (custom.Result, error) {
+//			user, err := sessions.Lookup(ctx, e.AuthorizationToken)
+//			if err != nil {
+//				return custom.Result{}, custom.ErrUnauthorized
+//			}
+//			return custom.Result{PrincipalID: user.ID, Policy: user.Policy}, nil
+//		},
+//	})
+//	http.Handle("/", guard.Handler(next)) // in next: custom.ID(r), custom.FromContext(r.Context())
+//
+// # Two types
+//
+// A [TOKEN] authorizer looks at one header, Authorization unless told otherwise, whose value may have to match an
+// expression. A [REQUEST] authorizer looks at its identity sources, such as [Header] and [Query], and gets the request.
+// A request that lacks the header, or any one of the sources, or has one of them twice, is refused without a call.
+//
+// # Answers
+//
+//	credential missing, ambiguous or not matched; [ErrUnauthorized]   401 {"message":"Unauthorized"}
+//	no statement of the policy matches, or a plain no                 403 {"Message":"User is not authorized to access this resource"}
+//	a statement denies                                                403 {"Message":"User is not authorized to access this resource with an explicit deny"}
+//	any other error, a panic, no answer in time, an invalid result    500 {"message":null}
+//	method ARN of more than 1600 bytes                                414 {"message":"Request URI too long"}
+//	a path whose meaning is open, such as /a/../b                     400 {"message":"Bad Request"}
+//
+// The capital M and the null are API Gateway's. The header WWW-Authenticate of a 401 is not; RFC 9110 section 15.5.2
+// demands it.
+//
+// # The cache
+//
+// A result is kept for [Config.TTL] under the values of all identity sources, hashed, and serves every method: it is
+// the policy that is kept, and it is evaluated anew for the method of each request. So a policy that names one method
+// denies the others for as long as it is kept; name all that the caller may do. What the result depends on must be an
+// identity source: a function that looks at the path should have it among them. Errors are not kept. Requests with
+// the same values that arrive while the function runs wait for its answer: a thousand make one call. The call has the
+// values of the first request's context, but not its end, and a time limit of its own.
+//
+// # What it does not do
+//
+// It does not retry, and it cannot take a result back before its time; keep results for a short time where that
+// matters. WebSocket APIs ask on $connect, that is on the request that upgrades. Tokens that are JWTs of a known
+// issuer need no function: see package auth.
+//
+// # Sources
+//
+// API Gateway Developer Guide: "Use API Gateway Lambda authorizers" with its pages on input, output and configuration,
+// "Control access to HTTP APIs with AWS Lambda authorizers", "Gateway response types", "Quotas".
+package custom

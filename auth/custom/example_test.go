@@ -1,0 +1,130 @@
+package custom_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"time"
+
+	"github.com/tallygate/tallygate/auth/custom"
+	"github.com/tallygate/tallygate/auth/policy"
+)
+
+const stage = "arn:aws:execute-api:eu-west-1:123456789012:a1b2c3d4e5/Prod"
+
+// send returns the answer of h to a request with the given Authorization header.
+func send(h http.Handler, method, target, token string) string {
+	r := httptest.NewRequest(method, target, nil)
+	if token != "" {
+		r.Header.Set("Authorization", token)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return fmt.Sprint(w.Code, " ", w.Body)
+}
+
+var greet = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	id, _ := custom.FromContext(r.Context())
+	fmt.Fprint(w, "hello ", id.PrincipalID, " of ", id.Context["tenant"])
+})
+
+// The authorizer of API Gateway's guide: the token itself says what is allowed.
+func Example() {
+	readers, err := policy.New(policy.Document{
+		Version:   "2012-10-17",
+		Statement: []policy.Statement{{Effect: "Allow", Action: []string{policy.Invoke}, Resource: []string{stage + "/GET/*"}}},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	guard, err := custom.New(custom.Config{
+		StageARN: stage,
+		Authorize: func(_ context.Context, e custom.Event) (custom.Result, error) {
+			switch e.AuthorizationToken {
+			case "allow":
+				return custom.Result{PrincipalID: "julian", Policy: readers, Context: map[string]any{"tenant": "airline"}}, nil
+			case "unauthorized":
+				return custom.Result{}, custom.ErrUnauthorized
+			}
+			return custom.Result{}, fmt.Errorf("token store: %w", context.DeadlineExceeded)
+		},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	h := guard.Handler(greet)
+	fmt.Println(send(h, "GET", "/loyalty/1", "allow"))
+	fmt.Println(send(h, "POST", "/loyalty/1", "allow"))
+	fmt.Println(send(h, "GET", "/loyalty/1", "unauthorized"))
+	fmt.Println(send(h, "GET", "/loyalty/1", ""))
+	fmt.Println(send(h, "GET", "/loyalty/1", "anything"))
+	// Output:
+	// 200 hello julian of airline
+	// 403 {"Message":"User is not authorized to access this resource"}
+	// 401 {"message":"Unauthorized"}
+	// 401 {"message":"Unauthorized"}
+	// 500 {"message":null}
+}
+
+// A REQUEST authorizer with a plain answer, for callers that are told apart by a header and a query parameter.
+func ExampleConfig_request() {
+	calls := 0
+	guard, _ := custom.New(custom.Config{
+		Type:            custom.REQUEST,
+		IdentitySources: []func(*http.Request) (string, bool){custom.Header("X-Tenant"), custom.Query("key")},
+		TTL:             time.Minute,
+		Authorize: func(_ context.Context, e custom.Event) (custom.Result, error) {
+			calls++
+			tenant, key := e.IdentitySource[0], e.IdentitySource[1]
+			return custom.Result{PrincipalID: tenant, Authorized: key == "sesame"}, nil
+		},
+	})
+	for range 3 {
+		r := httptest.NewRequest("GET", "/?key=sesame", nil)
+		r.Header.Set("X-Tenant", "airline")
+		id, err := guard.Verify(r)
+		fmt.Println(id.PrincipalID, err, calls)
+	}
+	// Output:
+	// airline <nil> 1
+	// airline <nil> 1
+	// airline <nil> 1
+}
+
+// A result is kept for all methods. A policy that allows the one that was asked for denies the others.
+func Example_incorrect() {
+	guard, _ := custom.New(custom.Config{
+		StageARN: stage,
+		Authorize: func(_ context.Context, e custom.Event) (custom.Result, error) {
+			p, err := policy.New(policy.Document{
+				Version:   "2012-10-17",
+				Statement: []policy.Statement{{Effect: "Allow", Action: []string{policy.Invoke}, Resource: []string{e.MethodARN}}},
+			})
+			return custom.Result{PrincipalID: "julian", Policy: p}, err
+		},
+	})
+	h := guard.Handler(greet)
+	fmt.Println(send(h, "GET", "/loyalty/1", "token"))
+	fmt.Println(send(h, "GET", "/loyalty/2", "token"))
+	// Output:
+	// 200 hello julian of <nil>
+	// 403 {"Message":"User is not authorized to access this resource"}
+}
+
+// UsageIdentifierKey is what package apikey takes as its Source, in place of the header X-API-Key.
+func ExampleUsageIdentifierKey() {
+	guard, _ := custom.New(custom.Config{
+		Authorize: func(context.Context, custom.Event) (custom.Result, error) {
+			return custom.Result{Authorized: true, UsageIdentifierKey: "67sfLSq19U1GuGk1RB5DwaS7EIYsWvBU3fZbtvQT"}, nil
+		},
+	})
+	h := guard.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		key, ok := custom.UsageIdentifierKey(r)
+		fmt.Fprint(w, len(key), ok)
+	}))
+	fmt.Println(send(h, "GET", "/", "token"))
+	// Output: 200 40 true
+}

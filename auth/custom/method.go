@@ -1,0 +1,68 @@
+package custom
+
+import (
+	"net/http"
+	"regexp"
+	"strings"
+)
+
+// maxARN is the length of a method ARN from which on API Gateway answers 414.
+const maxARN = 1600
+
+var stageARN = regexp.MustCompile(`\Aarn:[a-z0-9-]+:execute-api:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9-]+/[A-Za-z0-9_$-]+\z`)
+
+// methods names the methods of an API.
+type methods struct {
+	stage, mount string
+}
+
+// arn returns the method ARN of r, such as arn:aws:execute-api:eu-west-1:123456789012:a1b2c3d4e5/Prod/GET/loyalty/1,
+// or "" where there is no stage. Its path is the decoded one, as routers compare it.
+func (m methods) arn(r *http.Request) (string, error) {
+	if m.stage == "" && m.mount == "" {
+		return "", nil
+	}
+	path := r.URL.Path
+	if path == "" {
+		path = "/"
+	}
+	own, mounted := strings.CutPrefix(path, m.mount)
+	if mounted && own == "" {
+		own = "/"
+	}
+	if !mounted || !plain(path) || slash(r.URL.EscapedPath()) || strings.Contains(r.Method, "/") || own[0] != '/' {
+		return "", ErrPath
+	}
+	if m.stage == "" {
+		return "", nil
+	}
+	method := r.Method
+	if method == "" {
+		method = http.MethodGet // as package http has it
+	}
+	arn := m.stage + "/" + method + own
+	if len(arn) > maxARN {
+		return "", ErrURITooLong
+	}
+	return arn, nil
+}
+
+// plain reports whether path begins with a slash and has no part that a router may remove or go back by: a policy
+// would be evaluated for another path than the one that is served. The last part may be empty.
+func plain(path string) bool {
+	if !strings.HasPrefix(path, "/") {
+		return false
+	}
+	parts := strings.Split(path[1:], "/")
+	for i, part := range parts {
+		if part == "." || part == ".." || part == "" && i < len(parts)-1 {
+			return false
+		}
+	}
+	return true
+}
+
+// slash reports whether an encoded slash is in path: routers differ in whether it separates.
+func slash(path string) bool {
+	return strings.Contains(path, "%2F") || strings.Contains(path, "%2f")
+}
