@@ -236,13 +236,13 @@ func TestResultsAreBounded(t *testing.T) {
 			_, err := a.Verify(withToken(fmt.Sprint("later", i)))
 			require.NoError(t, err)
 		}
-		require.Less(t, custom.Kept(a), 100, "what has expired goes")
+		require.LessOrEqual(t, custom.Kept(a), 100)
 		calls = 0
 		for i := range 50 {
 			_, err := a.Verify(withToken(fmt.Sprint("later", i)))
 			require.NoError(t, err)
 		}
-		require.Less(t, calls, 10, "hardly any that has not")
+		require.Less(t, calls, 10, "what has expired goes first, of a few")
 	})
 }
 
