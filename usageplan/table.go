@@ -158,12 +158,7 @@ func compile(old *plan, p Plan) (*plan, *state, error) {
 		limit = *p.Throttle
 	}
 	var err error
-	if fresh.buckets == nil {
-		fresh.buckets, err = ratelimit.New(ratelimit.Config[string]{Limit: limit})
-	} else {
-		err = fresh.buckets.SetLimit(limit)
-	}
-	if err != nil {
+	if fresh.buckets, err = renew(fresh.buckets, limit); err != nil {
 		return nil, nil, err
 	}
 	s := &state{Plan: p, methods: make([]*methods, len(p.Stages)), accounts: make([]string, len(p.Quotas))}

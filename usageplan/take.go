@@ -20,7 +20,7 @@ type Request struct {
 // Take decides about q and takes what it costs, in one decision: whoever is refused by any layer has consumed nothing
 // of the others. An error is an [*Error]. While another request of the same client is being refused, a request may be
 // refused for the tokens that the other one holds for an instant; none is ever admitted beyond a limit.
-func (m *Meter) Take(ctx context.Context, q Request) (Charge, error) {
+func (m *Meter) Take(ctx context.Context, q Request) (c Charge, err error) {
 	switch {
 	case m.config.Client == nil:
 		return Charge{}, m.refusal(ErrNotConfigured, q)
@@ -33,7 +33,7 @@ func (m *Meter) Take(ctx context.Context, q Request) (Charge, error) {
 	if !found {
 		return Charge{}, m.refusal(ErrNoPlan, q)
 	}
-	c := Charge{Client: q.Client, Plan: p.state.ID, state: p.state, limit: p.limit(), strict: m.config.AWSStrict}
+	c.Client, c.Plan, c.state, c.limit, c.strict = q.Client, p.state.ID, p.state, p.limit(), m.config.AWSStrict
 	if err := m.take(ctx, q, p, &c); err != nil {
 		return Charge{}, err
 	}
@@ -43,14 +43,11 @@ func (m *Meter) Take(ctx context.Context, q Request) (Charge, error) {
 // take draws a token from every throttle and then counts against the quotas; c receives what was taken.
 func (m *Meter) take(ctx context.Context, q Request, p place, c *Charge) error {
 	var d draws
-	m.throttles(&d, q, p)
+	m.throttles(&d, q, p, c)
 	if d.n > 0 {
 		if decision, by := ratelimit.All(1, d.refs[:d.n]...); !decision.OK {
 			return m.throttled(ctx, q, p, &d, by, decision)
 		}
-	}
-	if c.limit != nil {
-		c.throttle = d.plan
 	}
 	if err := m.count(ctx, q, p, c); err != nil {
 		for _, ref := range d.refs[:d.n] {
@@ -66,7 +63,6 @@ type draws struct {
 	n      int
 	refs   [4]ratelimit.Ref
 	layers [4]limited
-	plan   ratelimit.Ref // the one of the plan's throttle
 }
 
 // limited is a layer and what it limits to.
@@ -91,18 +87,18 @@ func (d *draws) first(longest int, said ratelimit.Decision) (limited, ratelimit.
 	return d.layers[longest], said
 }
 
-// throttles lists what q draws from, in the order of the layers.
-func (m *Meter) throttles(d *draws, q Request, p place) {
+// throttles lists what q draws from, in the order of the layers; c keeps the bucket of the plan's throttle.
+func (m *Meter) throttles(d *draws, q Request, p place, c *Charge) {
 	called := method{q.Route.Resource, q.Route.Method}
-	if t := p.methods.of(called); t != nil {
-		d.add(PlanMethod, &t.limit, t.buckets.Ref(bucket{q.Client, called}))
+	if ref, limit := p.methods.of(q.Client, called); limit != nil {
+		d.add(PlanMethod, limit, ref)
 	}
-	if limit := p.limit(); limit != nil {
-		d.plan = p.member.plan.buckets.Ref(q.Client)
-		d.add(PlanWide, limit, d.plan)
+	if c.limit != nil {
+		c.throttle = p.member.plan.buckets.Ref(q.Client)
+		d.add(PlanWide, c.limit, c.throttle)
 	}
-	if t := m.stage(q.Route).of(called); t != nil {
-		d.add(StageMethod, &t.limit, t.buckets.Ref(bucket{method: called}))
+	if ref, limit := m.stage(q.Route).of("", called); limit != nil {
+		d.add(StageMethod, limit, ref)
 	}
 	if m.account != nil {
 		d.add(AccountWide, m.config.Account, m.account.Ref())
@@ -123,12 +119,12 @@ func (m *Meter) stage(r Route) *methods {
 func (m *Meter) count(ctx context.Context, q Request, p place, c *Charge) error {
 	for i, quota := range p.state.Quotas {
 		charge, err := m.config.Ledger.Take(ctx, ledger.Key{Plan: p.state.accounts[i], Subject: q.Client}, p.member.quota(quota), q.Cost)
-		if err != nil {
+		switch {
+		case err != nil:
 			return m.uncounted(q, p, quota, errors.Join(err, c.Settle(ctx, 0)))
-		}
-		if i == 0 {
+		case i == 0:
 			c.first = charge
-		} else {
+		default:
 			c.more = append(c.more, charge)
 		}
 	}

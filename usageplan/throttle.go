@@ -13,14 +13,17 @@ var unlimited = ratelimit.Limit{Rate: math.Inf(1)}
 // methods are the throttles of a stage's methods, of one plan's members or, with no client, of all callers.
 // A methods value is immutable; its limiters live on from version to version.
 type methods struct {
-	listed map[method]*throttle
-	others *throttle // "/*/*", nil where it is not given
+	listed []throttle
+	others *ratelimit.Limiter[bucket] // "/*/*", nil where it is not given
+	limit  ratelimit.Limit            // of others
 }
 
-// A throttle is the limit on one method, or on each of several, and the buckets that keep it.
+// A throttle is the limit on one method, and the buckets of its callers. API Gateway allows 20 in a stage of a plan, and
+// so few are found faster in a list than in a map.
 type throttle struct {
+	method  method
 	limit   ratelimit.Limit
-	buckets *ratelimit.Limiter[bucket]
+	buckets *ratelimit.Limiter[string] // by client
 }
 
 // A bucket names the token bucket of one client on one method.
@@ -37,37 +40,58 @@ func newMethods(old *methods, limits map[string]ratelimit.Limit) (*methods, erro
 	if old == nil {
 		old = &methods{}
 	}
-	fresh := &methods{listed: make(map[method]*throttle, len(limits))}
+	fresh := &methods{}
 	var errs []error
 	for key, limit := range limits {
 		m, err := parseMethod(key)
 		errs = append(errs, err)
 		if m == everyMethod {
-			fresh.others, err = old.others.with(limit)
+			fresh.limit = limit
+			fresh.others, err = renew(old.others, limit)
 		} else {
-			fresh.listed[m], err = old.listed[m].with(limit)
+			t := throttle{method: m, limit: limit}
+			t.buckets, err = renew(old.buckets(m), limit)
+			fresh.listed = append(fresh.listed, t)
 		}
 		errs = append(errs, err)
 	}
 	return fresh, errors.Join(errs...)
 }
 
-// of returns the throttle of a method, or nil.
-func (s *methods) of(m method) *throttle {
-	if s == nil {
-		return nil
+// renew gives a limiter the limit, or makes one where there is none.
+func renew[K comparable](l *ratelimit.Limiter[K], limit ratelimit.Limit) (*ratelimit.Limiter[K], error) {
+	if l == nil {
+		return ratelimit.New(ratelimit.Config[K]{Limit: limit})
 	}
-	if t, listed := s.listed[m]; listed {
-		return t
-	}
-	return s.others
+	return l, l.SetLimit(limit)
 }
 
-// with returns a throttle of the new limit over the buckets of t, or over new ones where t is nil.
-func (t *throttle) with(limit ratelimit.Limit) (*throttle, error) {
-	if t == nil {
-		buckets, err := ratelimit.New(ratelimit.Config[bucket]{Limit: limit})
-		return &throttle{limit, buckets}, err
+func (s *methods) buckets(m method) *ratelimit.Limiter[string] {
+	if t := s.find(m); t != nil {
+		return t.buckets
 	}
-	return &throttle{limit, t.buckets}, t.buckets.SetLimit(limit)
+	return nil
+}
+
+func (s *methods) find(m method) *throttle {
+	for i := range s.listed {
+		if s.listed[i].method == m {
+			return &s.listed[i]
+		}
+	}
+	return nil
+}
+
+// of returns the client's bucket on a method, and its limit, which is nil where the method is not throttled.
+func (s *methods) of(client string, m method) (ratelimit.Ref, *ratelimit.Limit) {
+	if s == nil {
+		return ratelimit.Ref{}, nil
+	}
+	if t := s.find(m); t != nil {
+		return t.buckets.Ref(client), &t.limit
+	}
+	if s.others != nil {
+		return s.others.Ref(bucket{client, m}), &s.limit
+	}
+	return ratelimit.Ref{}, nil
 }
