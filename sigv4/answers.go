@@ -36,7 +36,7 @@ const mismatch = "The request signature we calculated does not match the signatu
 var answers = [...]reply{
 	{ErrNotConfigured, 500, "ApiConfigurationException", "Internal server error", nil, 500, "InternalError"},
 	{ErrUnavailable, 503, "ServiceUnavailableException", "Service Unavailable", nil, 503, "ServiceUnavailable"},
-	{ErrNoCredential, 403, "MissingAuthenticationTokenException", "Missing Authentication Token", nil, 403, "AccessDenied"},
+	{ErrMissing, 403, "MissingAuthenticationTokenException", "Missing Authentication Token", nil, 403, "AccessDenied"},
 	{ErrTwoMechanisms, 403, invalid, "Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP header.", nil, 400, "InvalidArgument"},
 
 	{ErrMalformedAuthorization, 403, incomplete, "", malformedText, 400, "AuthorizationHeaderMalformed"},

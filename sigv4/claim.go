@@ -84,7 +84,7 @@ func (c *claim) read(r *http.Request, q *query) *Error {
 	case c.presigned:
 		return c.readQuery(&h, q)
 	case len(h.authorization) == 0:
-		return refuse(ErrNoCredential, "")
+		return refuse(ErrMissing, "")
 	case len(h.authorization) > 1:
 		return refuse(ErrMalformedAuthorization, strings.Join(h.authorization, ", "))
 	}

@@ -12,7 +12,7 @@ import (
 var (
 	ErrNotConfigured = errors.New("not configured")            // a zero Verifier, or a key source that returns an empty Key
 	ErrUnavailable   = errors.New("the key source has failed") // wraps what the key source returned
-	ErrNoCredential  = errors.New("no signature is present")
+	ErrMissing       = errors.New("no signature is present")
 	ErrTwoMechanisms = errors.New("both an Authorization header and a presigned query are present")
 
 	ErrMalformedAuthorization = errors.New("the Authorization header is malformed")

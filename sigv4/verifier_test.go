@@ -59,7 +59,7 @@ var refusals = []struct {
 	message string
 }{
 	{
-		"unsigned", func(r *http.Request) { r.Header.Del("Authorization") }, sigv4.ErrNoCredential,
+		"unsigned", func(r *http.Request) { r.Header.Del("Authorization") }, sigv4.ErrMissing,
 		403, "MissingAuthenticationTokenException", "Missing Authentication Token",
 	},
 	{

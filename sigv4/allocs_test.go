@@ -1,0 +1,132 @@
+//go:build !race
+
+package sigv4_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tallygate/tallygate/sigv4"
+)
+
+// allocates measures f, which must succeed.
+func allocates(t *testing.T, most float64, f func() error) {
+	t.Helper()
+	require.NoError(t, f())
+	require.LessOrEqual(t, testing.AllocsPerRun(200, func() { _ = f() }), most)
+}
+
+func TestVerifyAllocates(t *testing.T) {
+	token := sigv4.Secret(strings.Repeat("Token+/4", 50))
+	c := euWest
+	c.Keys = sigv4.Keyring{
+		iamKeyID:   {Secret: iamSecret},
+		"ASIATEMP": {Secret: iamSecret, SessionToken: token},
+		"AKIABARE": {SigningKey: sigv4.DeriveKey(iamSecret, "20261124", "eu-west-1", "execute-api")},
+	}.Key
+	v := newVerifier(t, c)
+	verify := func(r *http.Request) func() error {
+		return func() error {
+			_, err := v.VerifyAt(r, now)
+			return err
+		}
+	}
+	t.Run("header", func(t *testing.T) {
+		allocates(t, 0, verify(signed(t, get("/Prod/loyalty?b=2&a=1&%C3%A9=x%20y"), sigv4.SignerConfig{})))
+	})
+	t.Run("many headers", func(t *testing.T) {
+		r := get("/Prod/loyalty")
+		for _, name := range []string{"Accept", "Content-Type", "X-Api-Key", "X-Amz-Meta-A", "X-Amz-Meta-B"} {
+			r.Header.Set(name, "a  value, with  spaces")
+		}
+		allocates(t, 0, verify(signed(t, r, sigv4.SignerConfig{})))
+	})
+	t.Run("token of 400 bytes", func(t *testing.T) {
+		allocates(t, 0, verify(signed(t, get("/Prod/loyalty"), sigv4.SignerConfig{Credentials: temporary("ASIATEMP", token)})))
+	})
+	t.Run("signing key", func(t *testing.T) {
+		allocates(t, 0, verify(signed(t, get("/Prod/loyalty"), sigv4.SignerConfig{Credentials: as("AKIABARE", iamSecret)})))
+	})
+	t.Run("presigned", func(t *testing.T) {
+		allocates(t, 2, verify(presigned(t, get("/Prod/loyalty?a=1"), sigv4.SignerConfig{})))
+	})
+	t.Run("body of 1 KiB", func(t *testing.T) {
+		text := bytes.Repeat([]byte("x"), 1<<10)
+		body := new(againBody)
+		r := httptest.NewRequest("POST", "/Prod/loyalty", nil)
+		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(text)), nil }
+		r.Body, r.ContentLength = body, int64(len(text))
+		signed(t, r, sigv4.SignerConfig{})
+		allocates(t, 3, func() error {
+			body.Reset(text)
+			r.Body = body
+			return verify(r)()
+		})
+	})
+}
+
+// againBody is a body that can be read again.
+type againBody struct{ bytes.Reader }
+
+func (*againBody) Close() error { return nil }
+
+func TestRefuseAllocates(t *testing.T) {
+	v := newVerifier(t, euWest)
+	for _, header := range []string{"", "Bearer eyJ", "AWS4-HMAC-SHA256 Credential=x", "AWS4-HMAC-SHA256 Credential=x, Credential=y"} {
+		r := get("/Prod/loyalty?a=1")
+		if header != "" {
+			r.Header.Set("Authorization", header)
+		}
+		require.LessOrEqual(t, testing.AllocsPerRun(200, func() { _, _ = v.VerifyAt(r, now) }), 1.0, header)
+	}
+}
+
+func TestHandlerAllocates(t *testing.T) {
+	h := newVerifier(t, euWest).Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if _, ok := sigv4.ID(r); !ok {
+			t.Error("no identity")
+		}
+	}))
+	r := get("/Prod/loyalty")
+	require.NoError(t, newSigner(t, sigv4.SignerConfig{Credentials: as(iamKeyID, iamSecret), Region: "eu-west-1"}).Sign(r))
+	require.LessOrEqual(t, testing.AllocsPerRun(200, func() { h.ServeHTTP(nil, r) }), 3.0)
+}
+
+func TestSignAllocates(t *testing.T) {
+	s := newSigner(t, sigv4.SignerConfig{Credentials: as(iamKeyID, iamSecret), Region: "eu-west-1"})
+	r := get("/Prod/loyalty?a=1")
+	t.Run("sign", func(t *testing.T) { allocates(t, 4, func() error { return s.SignAt(r, now) }) })
+	t.Run("presign", func(t *testing.T) {
+		allocates(t, 4, func() error {
+			_, err := s.PresignAt(r, time.Minute, now)
+			return err
+		})
+	})
+}
+
+// presigned returns the request that follows a presigned URL.
+func presigned(tb testing.TB, r *http.Request, c sigv4.SignerConfig) *http.Request {
+	tb.Helper()
+	if c.Credentials == nil {
+		c.Credentials = func(context.Context) (sigv4.Credentials, error) {
+			return sigv4.Credentials{AccessKeyID: iamKeyID, Secret: iamSecret}, nil
+		}
+	}
+	c.Region = "eu-west-1"
+	text, err := newSigner(tb, c).PresignAt(r, 5*time.Minute, now)
+	require.NoError(tb, err)
+	u, err := url.Parse(text)
+	require.NoError(tb, err)
+	follow := httptest.NewRequest(r.Method, u.RequestURI(), nil)
+	follow.Host = u.Host
+	return follow
+}

@@ -1,0 +1,65 @@
+package sigv4
+
+import (
+	"crypto/rand"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"net/http"
+)
+
+// s3Messages are S3's texts by its codes. Source: Amazon S3 API Reference, "Error responses", list of error codes.
+var s3Messages = map[string]string{
+	"AccessDenied":                      "Access Denied",
+	"AuthorizationHeaderMalformed":      "The authorization header that you provided is not valid.",
+	"AuthorizationQueryParametersError": "X-Amz-Expires must be a number of seconds between 1 and 604800",
+	"EntityTooLarge":                    "Your proposed upload exceeds the maximum allowed object size.",
+	"ExpiredToken":                      "The provided token has expired.",
+	"IncompleteBody":                    "You did not provide the number of bytes specified by the Content-Length HTTP header.",
+	"InternalError":                     "We encountered an internal error. Please try again.",
+	"InvalidAccessKeyId":                "The AWS access key ID that you provided does not exist in our records.",
+	"InvalidArgument":                   "Invalid Argument",
+	"InvalidToken":                      "The provided token is malformed or otherwise not valid.",
+	"NotImplemented":                    "Streaming payloads are not accepted.",
+	"RequestTimeTooSkewed":              "The difference between the request time and the server's time is too large.",
+	"ServiceUnavailable":                "Service is unable to handle request.",
+	"SignatureDoesNotMatch":             "The request signature we calculated does not match the signature you provided. Check your key and signing method.",
+	"XAmzContentSHA256Mismatch":         "The provided 'x-amz-content-sha256' header does not match what was computed.",
+}
+
+// s3Error is S3's document. HeadersNotSigned stands there for [ErrUnsignedHeader].
+type s3Error struct {
+	XMLName          xml.Name `xml:"Error"`
+	Code             string
+	Message          string
+	HeadersNotSigned string `xml:",omitempty"`
+	Resource         string
+	RequestID        string `xml:"RequestId"`
+}
+
+// S3XML answers as Amazon S3 does: with an XML document, S3's codes and its statuses. It is a
+// [VerifierConfig].ErrorHandler for errors of this package; any other error is answered as an internal one.
+func S3XML(w http.ResponseWriter, r *http.Request, err error) {
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
+		e = refuse(ErrNotConfigured, "")
+	}
+	a := e.answer()
+	body := s3Error{Code: a.s3Code, Message: s3Messages[a.s3Code], Resource: r.URL.Path}
+	if a.cause == ErrUnsignedHeader {
+		body.Message, body.HeadersNotSigned = "There were headers present in the request which were not signed", e.Detail
+	}
+	h := w.Header()
+	e.SetHeader(h)
+	if body.RequestID = h.Get("X-Amzn-RequestId"); body.RequestID == "" { // an outer layer may have named the request already
+		var b [8]byte
+		_, _ = rand.Read(b[:]) // never fails
+		body.RequestID = fmt.Sprintf("%X", b)
+		h.Set("X-Amzn-RequestId", body.RequestID)
+	}
+	h.Set("X-Amz-Request-Id", body.RequestID)
+	h.Set("Content-Type", "application/xml")
+	text, _ := xml.Marshal(body) // strings always encode
+	w.WriteHeader(a.s3Status)
+	_, _ = w.Write(append([]byte(xml.Header), text...)) // net/http sends no body to a HEAD request
+}
