@@ -103,7 +103,7 @@ func newAPI(pool auth.Issuer, book *ledger.Ledger) (http.Handler, error) {
 	mux.Handle("GET /Prod/me", users.Handler(http.HandlerFunc(me)))
 	mux.Handle("GET /owner/{plan}/{key}/usage", owners.Handler(http.HandlerFunc(desk.usage)))
 	mux.Handle("POST /owner/{plan}/{key}/extension", owners.Handler(http.HandlerFunc(desk.extend)))
-	mux.Handle("/", &sigv4.Error{Err: sigv4.ErrNoCredential}) // what API Gateway says of a path it has not
+	mux.Handle("/", &sigv4.Error{Err: sigv4.ErrMissing}) // what API Gateway says of a path it has not
 	return named(mux), nil
 }
 
