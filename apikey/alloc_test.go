@@ -65,7 +65,7 @@ func TestMemory(t *testing.T) {
 
 // TestUnknownKeysLeaveNothing sends ever new unknown values: memory and goroutines stay as they are.
 func TestUnknownKeysLeaveNothing(t *testing.T) {
-	n := 100_000
+	n := 1_000_000
 	if heavy {
 		n *= 10
 	}

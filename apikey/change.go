@@ -23,8 +23,8 @@ const (
 )
 
 // Change is one mutation of the keys, as [Config.Commit] stores it and [Config.Restore] gives it back. It holds the
-// whole state of each key it touches, so a store may keep all changes in their order, or the latest record of each
-// key by its id and forget it when Op is [OpDelete].
+// whole state of each key it touches, so a store may keep all changes in their order, or the latest one of each key by
+// its id. A deletion of a key that [Config.Keys] declares must be kept, any other may be forgotten with its key.
 type Change struct {
 	Op      Op        `json:"op"`
 	Time    time.Time `json:"time"`
@@ -57,8 +57,8 @@ func (v *Verifier) Create(ctx context.Context, k Key, value Value) (Key, error) 
 	return first(created), err
 }
 
-// Update changes the key of the given id by edit, which gets a copy and whose error is returned as it is. The ID, the
-// Created date and LastUsed stay. Disabled or expired thus, a key is refused from the next request on.
+// Update changes the key of the given id by edit, which gets a copy and whose error is returned as it is; edit must not
+// change keys itself. The ID, the Created date and LastUsed stay. Disabled or expired thus, a key is refused from the next request on.
 func (v *Verifier) Update(ctx context.Context, id string, edit func(*Key) error) (Key, error) {
 	updated, err := v.change(ctx, OpUpdate, func(now time.Time) ([]Record, error) {
 		old, err := v.record(id)
@@ -266,8 +266,8 @@ func first(keys []Key) Key {
 	return keys[0]
 }
 
-// restore replays a change that was committed once, after checking what a store may have spoilt.
-func (v *Verifier) restore(c Change) error {
+// restore replays a change that was committed once, after checking what a store may have spoilt, and notes its keys.
+func (v *Verifier) restore(c Change, restored map[string]bool) error {
 	if !slices.Contains([]Op{OpCreate, OpUpdate, OpRotate, OpDelete, OpImport}, c.Op) {
 		return invalid("unknown operation " + strconv.Quote(string(c.Op)))
 	}
@@ -285,6 +285,7 @@ func (v *Verifier) restore(c Change) error {
 			return err
 		}
 		v.apply(c.Op, []Record{r})
+		restored[r.Key.ID] = true
 	}
 	return nil
 }

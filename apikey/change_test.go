@@ -330,6 +330,37 @@ func TestRestore(t *testing.T) {
 	}
 }
 
+// TestRestoreIsIndependentOfOrder has a declared key give up its value, which another key takes, and restores the
+// latest change of each key in either order.
+func TestRestoreIsIndependentOfOrder(t *testing.T) {
+	var log []apikey.Change
+	cfg := apikey.Config{
+		Pepper: pepper, Keys: []apikey.Entry{julian},
+		Commit: func(_ context.Context, c apikey.Change) error {
+			log = append(log, c)
+			return nil
+		},
+	}
+	v := newVerifier(t, cfg)
+	_, err := v.Rotate(t.Context(), "fr92a5qpbj", other, 0)
+	require.NoError(t, err)
+	_, err = v.Create(t.Context(), apikey.Key{ID: "second0000", Enabled: true}, value)
+	require.NoError(t, err)
+	want := state(v)
+	for range 2 {
+		slices.Reverse(log)
+		cfg.Restore = func(yield func(apikey.Change, error) bool) { eachChange(log, yield) }
+		v := newVerifier(t, cfg)
+		require.Equal(t, want, state(v))
+		c, err := v.VerifyKey(t.Context(), value)
+		require.NoError(t, err)
+		require.Equal(t, "second0000", c.ID())
+	}
+	cfg.Keys = append(cfg.Keys, apikey.Entry{Key: apikey.Key{ID: "second0000"}, Value: "short"})
+	_, err = apikey.New(cfg)
+	require.EqualError(t, err, "keys[1]: apikey: invalid: API Key value should be at least 20 characters")
+}
+
 func state(v *apikey.Verifier) map[string]apikey.Key {
 	keys := map[string]apikey.Key{}
 	for k := range v.Keys() {

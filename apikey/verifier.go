@@ -34,8 +34,8 @@ type Config struct {
 	// themselves. Nil keeps the keys in memory only.
 	Commit func(context.Context, Change) error
 
-	// Restore yields the changes that Commit stored, in their order or the latest record of each key alone. They
-	// are replayed over Keys before New returns. Nil restores nothing.
+	// Restore yields the changes that Commit stored, in their order, or the latest one of each key alone. A key that
+	// they name is as they left it, whatever Keys says. Nil restores nothing.
 	Restore iter.Seq2[Change, error]
 
 	// ErrorHandler answers a refused request. Nil answers as API Gateway does, [Error.ServeHTTP].
@@ -73,20 +73,21 @@ func New(cfg Config) (*Verifier, error) {
 	v.hashers = newHashers(pepper)
 	v.keys = newKeys()
 	v.clock.set()
-	for i, e := range cfg.Keys {
-		if err := v.declare(e); err != nil {
-			errs = append(errs, fmt.Errorf("keys[%d]: %w", i, err))
-		}
-	}
+	restored := make(map[string]bool) // ids, those of deleted keys too
 	if cfg.Restore != nil {
 		for c, err := range cfg.Restore {
 			if err == nil {
-				err = v.restore(c)
+				err = v.restore(c, restored)
 			}
 			if err != nil {
 				errs = append(errs, fmt.Errorf("restore: %w", err))
 				break // later changes build on this one
 			}
+		}
+	}
+	for i, e := range cfg.Keys {
+		if err := v.declare(e, restored); err != nil {
+			errs = append(errs, fmt.Errorf("keys[%d]: %w", i, err))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -109,10 +110,13 @@ func (c *Config) pepper() (Pepper, error) {
 	return slices.Clone(c.Pepper), nil
 }
 
-// declare adds a key of the configuration, which is no change and so not committed.
-func (v *Verifier) declare(e Entry) error {
+// declare adds a key of the configuration, which is no change and so not committed, unless a change to it was restored.
+func (v *Verifier) declare(e Entry, restored map[string]bool) error {
 	if e.Key.ID == "" {
 		return invalid("a declared key needs an ID")
+	}
+	if restored[e.Key.ID] {
+		return errors.Join(e.Key.validate(), v.acceptable(e.Value))
 	}
 	r, err := v.admit(e, time.Now().UTC())
 	if err == nil {

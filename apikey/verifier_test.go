@@ -183,11 +183,11 @@ func TestNewReportsEveryMistake(t *testing.T) {
 	require.EqualError(t, err, strings.Join([]string{
 		"apikey: Pepper of 5 bytes, want 32 or more",
 		"apikey: invalid: API key prefix must be 2 to 6 characters of [a-z0-9] and begin with a letter",
+		"restore: disk is gone",
 		"keys[0]: apikey: invalid: a declared key needs an ID",
 		"keys[2]: apikey: API key exists already (key fr92a5qpbj)",
 		"keys[3]: apikey: invalid: API Key value should be at least 20 characters",
 		"keys[4]: apikey: API key exists already (key fr92a5qpbj)",
-		"restore: disk is gone",
 	}, "\n"))
 	_, err = apikey.New(apikey.Config{Commit: func(context.Context, apikey.Change) error { return nil }})
 	require.EqualError(t, err, "apikey: Pepper is required where digests are stored")

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/tallygate/tallygate/apikey"
 )
@@ -35,12 +37,13 @@ var registered = sync.OnceValues(func() (*apikey.Verifier, []string) {
 	return v, values
 })
 
-// accesses are the orders in which the values arrive: one key alone, or by Zipf's law over all of them.
+// accesses are the orders in which the values arrive: one key alone, or by Zipf's law over all of them. Each value is
+// a copy of its own, made in that order: what a server has just read from the network is in its cache.
 func accesses(values []string) map[string][]string {
 	law := rand.NewZipf(rand.New(rand.NewPCG(1, 2)), 1.1, 1, uint64(len(values)-1))
 	zipf := make([]string, 1<<20)
 	for i := range zipf {
-		zipf[i] = values[law.Uint64()]
+		zipf[i] = strings.Clone(values[law.Uint64()])
 	}
 	return map[string][]string{"hot": {values[0]}, "zipf": zipf}
 }
@@ -70,4 +73,33 @@ func BenchmarkVerify(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkRefuse shows that the time of a refusal does not tell its cause.
+func BenchmarkRefuse(b *testing.B) {
+	v, values := registered()
+	now := time.Now()
+	for cause, k := range map[string]*apikey.Key{
+		"unknown":  nil,
+		"disabled": {},
+		"expired":  {Enabled: true, Expires: now},
+		"early":    {Enabled: true, NotBefore: now.Add(time.Hour)},
+	} {
+		value := apikey.Generate()
+		if k != nil {
+			if _, err := v.Create(context.Background(), *k, value); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.Run("cause="+cause, func(b *testing.B) {
+			ctx := b.Context()
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := v.VerifyKey(ctx, string(value)); err == nil {
+					b.Fatal("accepted")
+				}
+			}
+		})
+	}
+	runtime.KeepAlive(values)
 }
