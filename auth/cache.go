@@ -14,7 +14,8 @@ const (
 	// entryCost is what an entry takes beside its texts: entry and Token (about 500 bytes), its place in the map, the headers of
 	// its slices.
 	entryCost = 700
-	sample    = 8 // entries looked at to find one to drop
+	maxCached = 8 << 10 // bytes of a token: hashing a longer one would cost more than it saves when it is forged
+	sample    = 8       // entries looked at to find one to drop
 )
 
 // cache remembers tokens that verified, so that the same token need not be verified again. What it remembers is only that the

@@ -213,6 +213,7 @@ func badClaims() (list []bad) {
 		"too many members":           fmt.Sprintf(`{%s,"exp":%d%s}`, rest, exp, numbered(300, `,"m%d":0`)),
 		"too many nested members":    fmt.Sprintf(`{%s,"exp":%d,"x":{"a":0%s}}`, rest, exp, numbered(300, `,"m%d":0`)),
 		"too many values":            fmt.Sprintf(`{%s,"exp":%d,"x":[0%s]}`, rest, exp, strings.Repeat(",0", 3000)),
+		"too many escapes":           fmt.Sprintf(`{%s,"exp":%d,"x":"%s"}`, rest, exp, strings.Repeat(`\u00e9`, 1500)),
 		"name too long":              fmt.Sprintf(`{%s,"exp":%d,"%s":0}`, rest, exp, strings.Repeat("n", 300)),
 		"too deep":                   fmt.Sprintf(`{%s,"exp":%d,"x":%s0%s}`, rest, exp, strings.Repeat(`{"x":`, 9), strings.Repeat("}", 9)),
 		"scope with two spaces":      fmt.Sprintf(`{%s,"exp":%d,"scope":"a  b"}`, rest, exp),

@@ -207,7 +207,7 @@ func (k *core) genuine(ctx context.Context, raw string, now time.Time) (*Token, 
 	if err != nil {
 		return nil, nil, &Error{Err: err}
 	}
-	if k.cache == nil {
+	if k.cache == nil || len(raw) > maxCached {
 		e, err := k.verify(ctx, c, now)
 		return e.token, e.party, err
 	}

@@ -143,7 +143,7 @@ func refusals(f *fixture) []struct{ kind, raw string } {
 		members += fmt.Sprintf(`,"m%d":%d`, i, i)
 	}
 	quotes := `{"iss":"` + issuer + `","x":[` + strings.TrimSuffix(strings.Repeat(`"",`, 2000), ",") + `]}`
-	escapes := `{"iss":"` + issuer + `","x":"` + strings.Repeat(`\u00e9`, 1900) + `"}`
+	escapes := `{"iss":"` + issuer + `","x":"` + strings.Repeat(`\u00e9`, 1000) + strings.Repeat("x", 5500) + `"}`
 	scopes := `{"iss":"` + issuer + `","exp":9999999999,"aud":"` + audience + `","scope":"` + strings.TrimSuffix(strings.Repeat("a ", 5700), " ") + `"}`
 	header := `{"alg":"RS256","kid":"` + f.kid + `"}`
 	return []struct{ kind, raw string }{
@@ -164,14 +164,17 @@ func refusals(f *fixture) []struct{ kind, raw string } {
 	}
 }
 
-// BenchmarkRefuse: what it costs to say no. The floor is that of a valid RS256 token.
+// BenchmarkRefuse: what it costs to say no. The floor is that of a valid RS256 token; impl=valid is ours for a valid token of the usual
+// size at first sight, twice of which no token may cost.
 func BenchmarkRefuse(b *testing.B) {
 	f := fixtures()["RS256"]
+	valid := f.tokens(256)
 	for _, r := range refusals(f) {
 		b.Run("kind="+r.kind, func(b *testing.B) {
 			tokens := []string{r.raw}
 			run(b, "ours", ours(f), tokens, false)
-			run(b, "floor", floor(f, f.tokens(64)), tokens, true)
+			run(b, "floor", floor(f, valid), tokens, true)
+			run(b, "valid", unseen(f), valid, true)
 			for _, p := range peers(b, f) {
 				run(b, p.name, p.verify, tokens, false)
 			}

@@ -1,0 +1,91 @@
+package auth_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tallygate/tallygate/auth"
+)
+
+// Strings are read eight bytes at a time: what ends or breaks one must be seen at every place.
+func TestStringsAtEveryPlace(t *testing.T) {
+	for n := range 40 {
+		for at := range n + 1 {
+			for _, special := range []string{"", "\x00", "\x1f", "\n", " ", "!", `\"`, `\\`, `\n`, `\u0041`, `\u`, `\`, `"`, "é", "\x7f", "\x80", "\xff", "語", "\u2028"} {
+				body := strings.Repeat("x", at) + special + strings.Repeat("y", n-at)
+				text := `{"alg":"RS256","kid":"` + body + `"}`
+				_, keyID, _, err := auth.ParseHeader(text)
+				var want struct{ Kid string }
+				wrong := json.Unmarshal([]byte(text), &want) != nil || strings.ContainsAny(special, "\x80\xff") && len(special) == 1
+				require.Equal(t, wrong, err != nil, "%q", text)
+				if !wrong {
+					require.Equal(t, want.Kid, keyID, "%q", text)
+				}
+				_, err = auth.ParseClaims(`{"skipped":"` + body + `"}`)
+				require.Equal(t, wrong, err != nil, "%q", text)
+			}
+		}
+	}
+}
+
+// Claims made at random, written by encoding/json, are read back as they are; with one name twice they are refused.
+func TestRandomClaims(t *testing.T) {
+	n := 2000
+	if heavy {
+		n = 20_000
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	for range n {
+		m := map[string]any{"iss": randomText(r), "sub": randomText(r), "aud": []string{randomText(r), randomText(r)}, "exp": r.Int64N(1e11)}
+		for range r.IntN(30) {
+			m["x"+strings.ToLower(randomText(r))] = randomValue(r, 0)
+		}
+		text := must(json.Marshal(m))
+		got, err := auth.ParseClaims(string(text))
+		if err != nil { // two random names that fold to one
+			require.ErrorContains(t, err, "twice", "%s", text)
+			continue
+		}
+		require.Equal(t, m["iss"], got.Issuer())
+		require.Equal(t, m["sub"], got.Subject())
+		require.Equal(t, m["aud"], got.Audience())
+		require.Equal(t, m["exp"], got.Expiry().Unix())
+		for name, value := range m {
+			twice := fmt.Sprintf(`%s,%s:%s}`, text[:len(text)-1], must(json.Marshal(name)), must(json.Marshal(value)))
+			_, err := auth.ParseClaims(twice)
+			require.ErrorIs(t, err, auth.ErrMalformed, twice)
+		}
+	}
+}
+
+func randomText(r *rand.Rand) string {
+	letters := []rune("abcXYZ09 \"\\/\n\t<>&éßſK語😀\u2028")
+	var b strings.Builder
+	for range r.IntN(12) {
+		b.WriteRune(letters[r.IntN(len(letters))])
+	}
+	return b.String()
+}
+
+func randomValue(r *rand.Rand, depth int) any {
+	switch k := r.IntN(8); {
+	case k == 0 && depth < 4:
+		return []any{randomValue(r, depth+1), randomValue(r, depth+1)}
+	case k == 1 && depth < 4:
+		return map[string]any{"a": randomValue(r, depth+1), "b" + strings.ToLower(randomText(r)): randomValue(r, depth+1)}
+	case k == 2:
+		return r.NormFloat64() * 1e9
+	case k == 3:
+		return r.Int64()
+	case k == 4:
+		return nil
+	case k == 5:
+		return r.IntN(2) == 0
+	}
+	return randomText(r)
+}
