@@ -58,7 +58,11 @@ func TestTableIsAMap(t *testing.T) {
 // TestTableStaysSmall turns many records over: the remains of removed ones are swept out.
 func TestTableStaysSmall(t *testing.T) {
 	table := newTable(func(r *record) uint64 { return r.digest.hash() })
+	grown, last := 0, table.slots.Load()
 	for n := range uint64(100_000) {
+		if now := table.slots.Load(); now != last {
+			grown, last = grown+1, now
+		}
 		r := newTestRecord(n*0x9e3779b97f4a7c15, n)
 		table.put(r, r.same)
 		if n >= 100 {
@@ -68,6 +72,7 @@ func TestTableStaysSmall(t *testing.T) {
 	}
 	require.Equal(t, 100, table.live)
 	require.LessOrEqual(t, len(*table.slots.Load()), 512)
+	require.LessOrEqual(t, grown, 2500, "a table is rebuilt once for many puts")
 }
 
 // TestTableReaders looks up records that stay while others come and go and the table grows: each is always found.

@@ -300,6 +300,7 @@ func TestLastUsed(t *testing.T) {
 		require.NoError(t, err)
 		k, _ = v.Key("fr92a5qpbj")
 		require.Equal(t, time.Now().Truncate(time.Second).UTC(), k.LastUsed, "the earlier value counts for the same key")
+		require.Equal(t, k.LastUsed, c.Key().LastUsed, "and for those who verified before")
 
 		_, err = v.VerifyKey(t.Context(), valueOf("disabled00"))
 		require.ErrorIs(t, err, apikey.ErrDisabled)
