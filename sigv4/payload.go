@@ -75,17 +75,26 @@ func (v *Verifier) readBody(r *http.Request, p *payload) *Error {
 	text, err := readAll(r.Body, r.ContentLength, v.config.MaxBody)
 	_ = r.Body.Close() // it has been read to its end or will not be
 	r.Body = http.NoBody
-	switch {
-	case errors.Is(err, ErrBodyTooLarge):
-		return refuse(err, "")
-	case err != nil:
-		return refuse(fmt.Errorf("%w: %w", ErrBody, err), "")
-	case len(text) > 0:
+	if err != nil {
+		return refuseBody(err)
+	}
+	if len(text) > 0 {
 		r.Body = newBody(text)
 		sum := sha256.Sum256(text)
 		putHex(&p.hash, &sum)
 	}
 	return nil
+}
+
+func refuseBody(err error) *Error {
+	if errors.Is(err, ErrBodyTooLarge) {
+		return refuse(err, "")
+	}
+	cause := ErrBody
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok { // an outer handler's limit
+		cause = ErrBodyTooLarge
+	}
+	return refuse(fmt.Errorf("%w: %w", cause, err), "")
 }
 
 // body is a verified body.

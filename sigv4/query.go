@@ -42,8 +42,8 @@ type param struct{ start, eq, end int }
 func (q *query) name(p param) []byte { return q.text[p.start:p.eq] }
 func (q *query) val(p param) []byte  { return q.text[p.eq+1 : p.end] }
 
-// parse reads a query as it was sent. Parameters are separated by "&" only, and an empty one counts: no byte of the query
-// may stand outside the signature. It returns the parameter that it refuses.
+// parse reads a query as it was sent. Parameters are separated by "&" only, and an empty one counts, as in botocore: no
+// byte of the query may stand outside the signature. It returns the parameter that it refuses.
 func (q *query) parse(raw string) (refused string, ok bool) {
 	q.text, q.params, q.amz = q.text[:0], q.params[:0], q.amz[:0]
 	q.auth = [authParams]int{}
@@ -68,12 +68,15 @@ func (q *query) add(raw string, at int) (n int, ok bool) {
 	if equals < len(raw) && raw[equals] == '=' {
 		n = equals + 1 + componentBytes.span(raw[equals+1:])
 	}
-	if n > 0 && (n == len(raw) || raw[n] == '&') { // the usual case: name=value without escapes
+	if equals > 0 && n > 0 && (n == len(raw) || raw[n] == '&') { // the usual case: name=value without escapes
 		q.text, p.eq = append(q.text, raw[:n]...), p.start+equals
 	} else {
 		pair, _, _ := cut(raw, '&')
 		name, value, _ := cut(pair, '=')
 		n, equals = len(pair), len(name)
+		if equals == 0 && n > 0 { // "=" would have the canonical form of an empty parameter, which readers skip
+			return 0, false
+		}
 		if q.text, ok = appendComponent(q.text, name); !ok {
 			return 0, false
 		}
