@@ -75,7 +75,8 @@ func NewSigner(c SignerConfig) (*Signer, error) {
 //
 // An X-Amz-Content-Sha256 that is there already is taken for the body's hash. Otherwise the body is read from r.GetBody,
 // or from r.Body if that is an [io.Seeker], which is then set back. A "+" in the query becomes "%20", the same to whoever
-// decodes forms, since verifiers differ in what they take "+" for. The error is an *[Error].
+// decodes forms, since verifiers differ in what they take "+" for. A request that cannot be signed is left without an
+// Authorization header. The error is an *[Error].
 func (s *Signer) Sign(r *http.Request) error { return s.SignAt(r, time.Now()) }
 
 // SignAt is [Signer.Sign] at another instant than now.
@@ -89,6 +90,10 @@ func (s *Signer) SignAt(r *http.Request, now time.Time) error {
 func (s *Signer) signAt(r *http.Request, now time.Time) *Error {
 	d := drafts.Get().(*draft)
 	defer d.release()
+	if r.Header == nil {
+		r.Header = make(http.Header)
+	}
+	r.Header.Del("Authorization")
 	key, e := s.begin(r, d)
 	if e != nil {
 		return e
@@ -96,9 +101,6 @@ func (s *Signer) signAt(r *http.Request, now time.Time) *Error {
 	payload, e := s.payload(r, d)
 	if e != nil {
 		return e
-	}
-	if r.Header == nil {
-		r.Header = make(http.Header)
 	}
 	replacePlus(r)
 	values := &[3]string{now.UTC().Format(basicFormat), string(key.SessionToken)}

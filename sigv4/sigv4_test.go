@@ -2,6 +2,7 @@ package sigv4_test
 
 import (
 	"context"
+	"os"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -29,3 +30,6 @@ func newVerifier(tb testing.TB, c sigv4.VerifierConfig) *sigv4.Verifier {
 	require.NoError(tb, err)
 	return v
 }
+
+// heavy raises the counts.
+var heavy = os.Getenv("TALLYGATE_HEAVY") != ""
