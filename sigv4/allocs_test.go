@@ -4,11 +4,9 @@ package sigv4_test
 
 import (
 	"bytes"
-	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -111,22 +109,4 @@ func TestSignAllocates(t *testing.T) {
 			return err
 		})
 	})
-}
-
-// presigned returns the request that follows a presigned URL.
-func presigned(tb testing.TB, r *http.Request, c sigv4.SignerConfig) *http.Request {
-	tb.Helper()
-	if c.Credentials == nil {
-		c.Credentials = func(context.Context) (sigv4.Credentials, error) {
-			return sigv4.Credentials{AccessKeyID: iamKeyID, Secret: iamSecret}, nil
-		}
-	}
-	c.Region = "eu-west-1"
-	text, err := newSigner(tb, c).PresignAt(r, 5*time.Minute, now)
-	require.NoError(tb, err)
-	u, err := url.Parse(text)
-	require.NoError(tb, err)
-	follow := httptest.NewRequest(r.Method, u.RequestURI(), nil)
-	follow.Host = u.Host
-	return follow
 }

@@ -51,21 +51,13 @@ func NewSigner(c SignerConfig) (*Signer, error) {
 	if c.Service == "" {
 		c.Service = c.Rules.service()
 	}
-	var errs []error
-	if c.Credentials == nil {
-		errs = append(errs, errors.New("Credentials is nil"))
-	}
-	if notElement(c.Region) {
-		errs = append(errs, errors.New("Region is empty or names no region"))
-	}
-	if notElement(c.Service) {
-		errs = append(errs, errors.New("Service is empty or names no service"))
-	}
-	if c.Rules > S3 {
-		errs = append(errs, errors.New("Rules is unknown"))
-	}
-	if len(errs) > 0 {
-		return nil, fmt.Errorf("sigv4: %w", errors.Join(errs...))
+	if err := errors.Join(
+		wrong(c.Credentials == nil, "Credentials is nil"),
+		wrong(notElement(c.Region), "Region is empty or names no region"),
+		wrong(notElement(c.Service), "Service is empty or names no service"),
+		wrong(c.Rules > S3, "Rules is unknown"),
+	); err != nil {
+		return nil, fmt.Errorf("sigv4: %w", err)
 	}
 	return &Signer{config: c, scope: "/" + c.Region + "/" + c.Service + "/" + terminator, keys: newKeyCache()}, nil
 }

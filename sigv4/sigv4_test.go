@@ -2,8 +2,12 @@ package sigv4_test
 
 import (
 	"context"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -33,3 +37,19 @@ func newVerifier(tb testing.TB, c sigv4.VerifierConfig) *sigv4.Verifier {
 
 // heavy raises the counts.
 var heavy = os.Getenv("TALLYGATE_HEAVY") != ""
+
+// presigned returns the request that follows a presigned URL.
+func presigned(tb testing.TB, r *http.Request, c sigv4.SignerConfig) *http.Request {
+	tb.Helper()
+	if c.Credentials == nil {
+		c.Credentials = as(iamKeyID, iamSecret)
+	}
+	c.Region = "eu-west-1"
+	text, err := newSigner(tb, c).PresignAt(r, 5*time.Minute, now)
+	require.NoError(tb, err)
+	u, err := url.Parse(text)
+	require.NoError(tb, err)
+	follow := httptest.NewRequest(r.Method, u.RequestURI(), nil)
+	follow.Host = u.Host
+	return follow
+}

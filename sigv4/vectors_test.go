@@ -2,6 +2,7 @@ package sigv4_test
 
 import (
 	"encoding/hex"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -33,12 +34,15 @@ var documented = []struct {
 	want   string
 }{
 	{
-		"GET object", "GET", "/test.txt", http.Header{"Range": {"bytes=0-9"}}, "",
+		"GET object", "GET", "/test.txt",
+		http.Header{"Range": {"bytes=0-9"}},
+		"",
 		"host;range;x-amz-content-sha256;x-amz-date", "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41",
 	},
 	{
 		"PUT object", "PUT", "/test$file.text",
-		http.Header{"Date": {"Fri, 24 May 2013 00:00:00 GMT"}, "X-Amz-Storage-Class": {"REDUCED_REDUNDANCY"}}, "Welcome to Amazon S3.",
+		http.Header{"Date": {"Fri, 24 May 2013 00:00:00 GMT"}, "X-Amz-Storage-Class": {"REDUCED_REDUNDANCY"}},
+		"Welcome to Amazon S3.",
 		"date;host;x-amz-content-sha256;x-amz-date;x-amz-storage-class", "98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd",
 	},
 	{
@@ -68,9 +72,7 @@ func TestDocumentedS3(t *testing.T) {
 				r.Body = http.NoBody
 			}
 			r.Host = "examplebucket.s3.amazonaws.com"
-			for name, values := range tt.header {
-				r.Header[name] = values
-			}
+			maps.Copy(r.Header, tt.header)
 			require.NoError(t, signer.SignAt(r, s3Day))
 			want := "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request, SignedHeaders=" +
 				tt.signed + ", Signature=" + tt.want

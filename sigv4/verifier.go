@@ -111,22 +111,25 @@ func NewVerifier(c VerifierConfig) (*Verifier, error) {
 }
 
 func (c *VerifierConfig) check() error {
-	var errs []error
-	wrong := func(is bool, text string) {
-		if is {
-			errs = append(errs, errors.New(text))
-		}
+	return errors.Join(
+		wrong(c.Keys == nil, "Keys is nil"),
+		wrong(len(c.Regions) == 0 || slices.ContainsFunc(c.Regions, notElement), "Regions is empty or names no region"),
+		wrong(slices.ContainsFunc(c.Services, notElement), "Services names no service"),
+		wrong(len(c.Services) == 0 && c.Rules.service() == "", "Services is empty"),
+		wrong(c.Rules > S3, "Rules is unknown"),
+		wrong(c.MaxAge < 0 || c.MaxAhead < 0, "MaxAge or MaxAhead is negative"),
+		wrong(c.MaxExpires < 0 || c.MaxExpires > maxExpires, "MaxExpires is not within 7 days"),
+		wrong(c.PathPrefix != "" && (c.PathPrefix[0] != '/' || strings.HasSuffix(c.PathPrefix, "/")),
+			"PathPrefix does not begin with a slash, or ends in one"),
+	)
+}
+
+// wrong returns a mistake of a configuration, or nil.
+func wrong(is bool, mistake string) error {
+	if !is {
+		return nil
 	}
-	wrong(c.Keys == nil, "Keys is nil")
-	wrong(len(c.Regions) == 0 || slices.ContainsFunc(c.Regions, notElement), "Regions is empty or names no region")
-	wrong(slices.ContainsFunc(c.Services, notElement), "Services names no service")
-	wrong(len(c.Services) == 0 && c.Rules.service() == "", "Services is empty")
-	wrong(c.Rules > S3, "Rules is unknown")
-	wrong(c.MaxAge < 0 || c.MaxAhead < 0, "MaxAge or MaxAhead is negative")
-	wrong(c.MaxExpires < 0 || c.MaxExpires > maxExpires, "MaxExpires is not within 7 days")
-	wrong(c.PathPrefix != "" && (c.PathPrefix[0] != '/' || strings.HasSuffix(c.PathPrefix, "/")),
-		"PathPrefix does not begin with a slash, or ends in one")
-	return errors.Join(errs...)
+	return errors.New(mistake)
 }
 
 // notElement reports whether s cannot stand in a credential scope.
