@@ -3,7 +3,6 @@ package boltstore
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"encoding/binary"
 	"fmt"
 	"maps"
@@ -308,14 +307,14 @@ func (b *book) between(tx *bolt.Tx, k ledger.Key, from, to int64) (states []ledg
 	return states, nil
 }
 
-// load checks the file, reads the part of the log that is not in the rows, and finds what earlier lives left open.
+// load reads the part of the log that is not in the rows. What earlier lives left open there replaces what the rows say.
 func (s *Store) load(tx *bolt.Tx, found *leftovers) error {
-	folded, err := check(context.Background(), tx, found)
+	folded, err := checkMeta(tx)
 	if err != nil {
 		return err
 	}
 	s.seq, s.folded = folded, folded
-	view := func(f func(*bolt.Tx) error) error { return f(tx) }
+	r := replayer{&s.book, func(f func(*bolt.Tx) error) error { return f(tx) }, make(map[string]ledger.Account)}
 	c := tx.Bucket(logBucket).Cursor()
 	for key, value := c.Seek(seqKey(folded + 1)); key != nil; key, value = c.Next() {
 		seq := binary.BigEndian.Uint64(key)
@@ -323,7 +322,7 @@ func (s *Store) load(tx *bolt.Tx, found *leftovers) error {
 			return fmt.Errorf("%w: record %d follows %d", ErrFormat, seq, s.seq)
 		}
 		s.seq = seq
-		if _, err := readRecord(value, func(_ int, e *raw) error { return s.replay(view, e) }); err != nil {
+		if _, err := readRecord(value, r.replay); err != nil {
 			return err
 		}
 	}
@@ -335,21 +334,36 @@ func (s *Store) load(tx *bolt.Tx, found *leftovers) error {
 	return s.loadRecent(tx)
 }
 
-func (b *book) replay(view func(func(*bolt.Tx) error) error, e *raw) error {
-	entry, err := e.entry(0)
+// replayer makes the changes of entries again. It keeps account names, which come up again and again.
+type replayer struct {
+	*book
+	view     func(func(*bolt.Tx) error) error
+	accounts map[string]ledger.Account
+}
+
+func (r *replayer) replay(_ int, e *raw) error {
+	a, ok := r.accounts[string(e.account)]
+	if !ok {
+		var err error
+		if a, err = parseAccountKey(e.account); err != nil {
+			return err
+		}
+		r.accounts[string(e.account)] = a
+	}
+	sh, err := r.shelf(r.view, a)
 	if err != nil {
 		return err
 	}
-	sh, err := b.shelf(view, entry.Account)
-	if err != nil {
-		return err
+	entry := ledger.Entry{Op: e.op(a), Granted: e.granted, Crossed: e.crossed}
+	if e.kind == ledger.KindExtend || e.kind == ledger.KindCorrect {
+		entry.ID = string(e.id) // which the account remembers
 	}
 	state := sh.history.Replay(&entry)
 	if state == nil {
 		return fmt.Errorf("%w: %v of a lease that is not open", ErrFormat, entry.Kind)
 	}
-	b.touch(sh, state)
-	b.waiting++
+	r.touch(sh, state)
+	r.waiting++
 	return nil
 }
 

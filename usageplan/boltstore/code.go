@@ -195,17 +195,21 @@ func (r *reader) entry(e *raw) {
 	e.id, e.reason, e.actor = r.text(), r.text(), r.text()
 }
 
-// entry makes the entry of its own memory.
+// entry makes the entry, of its own memory.
 func (e *raw) entry(seq uint64) (ledger.Entry, error) {
 	a, err := parseAccountKey(e.account)
+	op := e.op(a)
+	op.ID, op.Reason, op.Actor = string(e.id), string(e.reason), string(e.actor)
+	return ledger.Entry{Seq: seq, Op: op, Granted: e.granted, Crossed: e.crossed}, err
+}
+
+// op is the operation without its texts.
+func (e *raw) op(a ledger.Account) ledger.Op {
 	day := a.Start + e.day
-	return ledger.Entry{
-		Seq: seq, Granted: e.granted, Crossed: e.crossed,
-		Op: ledger.Op{
-			ID: string(e.id), Kind: e.kind, Account: a, Day: day, Time: day + e.time, Limit: e.limit, Want: e.want, Min: e.min,
-			Force: e.force, Lease: e.lease, Spent: e.spent, Reason: string(e.reason), Actor: string(e.actor),
-		},
-	}, err
+	return ledger.Op{
+		Kind: e.kind, Account: a, Day: day, Time: day + e.time, Limit: e.limit, Want: e.want, Min: e.min,
+		Force: e.force, Lease: e.lease, Spent: e.spent,
+	}
 }
 
 // A record is the entries of one commit: the time of the commit, the entries, the checksum.

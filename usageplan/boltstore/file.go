@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -95,15 +96,41 @@ func syncDir(dir string) error {
 	return nil
 }
 
-// openFile opens and locks an existing file.
-func openFile(path string) (db *bolt.DB, err error) {
+// verify checks a file, page by page and entry by entry, before it is opened for writing.
+func verify(path string, found *leftovers) error {
 	if info, err := os.Stat(path); err == nil && info.Size() < 4*int64(os.Getpagesize()) {
-		return nil, fmt.Errorf("%w: %d bytes", ErrFormat, info.Size()) // bbolt would initialise an empty one in place
+		return fmt.Errorf("%w: %d bytes", ErrFormat, info.Size()) // bbolt would initialise an empty one in place
+	}
+	db, err := openFile(path, &bolt.Options{Timeout: lockWait, ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	defer closeQuietly(db)
+	if err := checkPages(path); err != nil {
+		return err
+	}
+	return guard(func() error {
+		return db.View(func(tx *bolt.Tx) error {
+			_, err := check(context.Background(), tx, found)
+			return err
+		})
+	})
+}
+
+// openFile opens and locks an existing file.
+func openFile(path string, o *bolt.Options) (db *bolt.DB, err error) {
+	var file *os.File
+	o.OpenFile = func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
+		file, err = os.OpenFile(name, flag, mode)
+		return file, err
 	}
 	err = guard(func() (err error) {
-		db, err = bolt.Open(path, 0o600, options())
+		db, err = bolt.Open(path, 0o600, o)
 		return err
 	})
+	if err != nil && file != nil {
+		_ = file.Close() // closed already, unless bbolt panicked; the lock goes with it
+	}
 	switch {
 	case errors.Is(err, berrors.ErrTimeout):
 		return nil, ErrLocked

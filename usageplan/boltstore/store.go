@@ -81,7 +81,10 @@ func Open(path string, c Config) (*Store, error) {
 
 // open opens the database and reads what is needed to go on.
 func (s *Store) open() (found leftovers, err error) {
-	db, err := openFile(s.path)
+	if err := verify(s.path, &found); err != nil {
+		return found, fmt.Errorf("boltstore: open %s: %w", s.path, err)
+	}
+	db, err := openFile(s.path, options())
 	if err != nil {
 		return found, fmt.Errorf("boltstore: open %s: %w", s.path, err)
 	}

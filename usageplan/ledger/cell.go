@@ -60,7 +60,7 @@ func (c *cell) op(kind Kind, s *lease) Op {
 // current returns the lease for now, after it has ended one that does not fit. The caller holds turn.
 func (c *cell) current(ctx context.Context, now int64, q Quota) (*lease, error) {
 	s := c.lease.Load()
-	if s != nil && s.fits(now, &q) && s.start >= c.newest {
+	if s != nil && s.fits(now, &q) && s.start >= c.newest && !s.doubtful {
 		return s, nil
 	}
 	if s != nil {
@@ -126,7 +126,7 @@ func (c *cell) takeLeased(ctx context.Context, now int64, q Quota, cost int64) (
 		if need <= 0 {
 			continue // a refund came in between
 		}
-		out, err := c.refill(ctx, s, need, max(need, c.size(s)))
+		out, err := c.refill(ctx, s, need, max(need, c.size(s)-s.left.Load()))
 		if err != nil {
 			return Charge{}, err
 		}
@@ -146,6 +146,7 @@ func (c *cell) refill(ctx context.Context, s *lease, least, want int64) (Outcome
 	s.reserved = true
 	out, err := c.ledger.group.one(ctx, op)
 	if err != nil {
+		s.doubtful = true
 		return Outcome{}, err
 	}
 	if out.Stale {
@@ -215,8 +216,8 @@ func (c *cell) prefetch(s *lease) {
 		if c.lease.Load() != s || s.left.Load() >= s.half.Load() {
 			return
 		}
-		want := c.size(s)
-		if want == 0 {
+		want := c.size(s) - s.left.Load()
+		if want <= 0 {
 			s.half.Store(-1)
 			return
 		}

@@ -19,7 +19,8 @@ import (
 type group struct {
 	store   Store
 	timeout time.Duration
-	prefix  string // of operation ids, unlike that of any other ledger
+	prefix  string    // of operation ids, unlike that of any other ledger
+	pool    sync.Pool // of *pending
 
 	mu      sync.Mutex
 	queue   []*pending
@@ -50,8 +51,6 @@ type pending struct {
 	op [1]Op // room for ops
 }
 
-var pendings = sync.Pool{New: func() any { return &pending{wake: make(chan bool, 1)} }}
-
 const (
 	maxBatch   = 4096                   // callers in one commit
 	maxOwed    = 1 << 16                // settlements kept through an outage
@@ -60,15 +59,18 @@ const (
 )
 
 func newGroup(s Store, timeout time.Duration) *group {
-	return &group{store: s, timeout: timeout, prefix: rand.Text()[:13] + "-"} // 65 bits
+	return &group{
+		store: s, timeout: timeout, prefix: rand.Text()[:13] + "-", // 65 bits
+		pool: sync.Pool{New: func() any { return &pending{wake: make(chan bool, 1)} }},
+	}
 }
 
 // one makes one operation durable. It keeps nothing of op.
 func (g *group) one(ctx context.Context, op Op) (Outcome, error) {
-	p := pendings.Get().(*pending)
+	p := g.pool.Get().(*pending)
 	defer func() {
 		*p = pending{wake: p.wake, outs: p.outs[:0]}
-		pendings.Put(p)
+		g.pool.Put(p)
 	}()
 	p.op[0] = op
 	p.ops = p.op[:]

@@ -29,9 +29,11 @@ type lease struct {
 	half    atomic.Int64
 	filling atomic.Bool
 
-	// reported is the Spent that the store knows; reserved is set when it may know the lease. Guarded by the cell's turn.
+	// reported is the Spent that the store knows; reserved is set when it may know the lease, doubtful when it may have granted
+	// more than it answered: then no more is reserved, and all of it comes back at the end. Guarded by the cell's turn.
 	reported int64
 	reserved bool
+	doubtful bool
 
 	// A spend is noted in slot before it is answered, if the store has slots (noting). Whoever gets the lock notes for all
 	// that hold a ticket by then, so a crowd on one key costs few writes.

@@ -278,8 +278,8 @@ func testLikeMemory(t *testing.T, s ledger.Store) {
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
 	twin := ledger.NewMemory()
-	for range 300 {
-		batch := make([]ledger.Op, 1+r.IntN(20))
+	for range 100 {
+		batch := make([]ledger.Op, 1+r.IntN(60))
 		for i := range batch {
 			batch[i] = random(r)
 		}

@@ -1,0 +1,227 @@
+package ledger_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/tallygate/tallygate/usageplan/ledger"
+)
+
+// The simulator runs several ledgers over one store whose network delays, drops and duplicates, and crashes ledgers, in fake
+// time. It prints its seed; TALLYGATE_SEED is not needed, a seed is a subtest's name.
+
+var errNetwork = errors.New("simulated network")
+
+// network is one ledger's way to the shared store.
+type network struct {
+	store *ledger.Memory
+	mu    sync.Mutex
+	rand  *rand.Rand
+	fault float64 // probability of each kind
+	dead  bool    // the ledger has crashed: nothing comes back to it
+	late  sync.WaitGroup
+}
+
+func (n *network) faulty() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.rand.Float64() < n.fault || n.dead && n.rand.Float64() < 0.3
+}
+
+func (n *network) delay() {
+	n.mu.Lock()
+	d := time.Duration(n.rand.Int64N(int64(3 * time.Millisecond)))
+	n.mu.Unlock()
+	time.Sleep(d)
+}
+
+func (n *network) gone() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.dead
+}
+
+func (n *network) Apply(_ context.Context, ops []ledger.Op) ([]ledger.Outcome, error) {
+	ops = append([]ledger.Op(nil), ops...)
+	n.delay()
+	if n.faulty() {
+		return nil, errNetwork // the request is lost
+	}
+	if n.faulty() { // it comes a second time, while others go on
+		n.late.Go(func() {
+			n.delay()
+			n.delay()
+			_, _ = n.store.Apply(context.Background(), withIDs(ops))
+		})
+	}
+	outs, err := n.store.Apply(context.Background(), ops)
+	n.delay()
+	if n.faulty() || n.gone() {
+		return nil, errNetwork // the answer is lost
+	}
+	return outs, err
+}
+
+// withIDs leaves what can be told to be a duplicate; the rest is idempotent by lease or does nothing.
+func withIDs(ops []ledger.Op) (named []ledger.Op) {
+	for _, op := range ops {
+		if op.ID != "" || op.Kind == ledger.KindReturn || op.Kind == ledger.KindTell {
+			named = append(named, op)
+		}
+	}
+	return named
+}
+
+func (n *network) Accounts(ctx context.Context, key ledger.Key, from, to int64) iter.Seq2[ledger.State, error] {
+	return n.store.Accounts(ctx, key, from, to)
+}
+
+func (n *network) Close() error { return nil }
+
+func TestSimulator(t *testing.T) {
+	seeds := 40
+	if heavy {
+		seeds = 500
+	}
+	for range seeds {
+		seed := rand.Uint64()
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { simulate(t, seed) })
+		})
+	}
+}
+
+// simulation counts what happened.
+type simulation struct {
+	t     *testing.T
+	quota ledger.Quota
+	block int64
+	store *ledger.Memory
+
+	mu      sync.Mutex
+	counted map[int64]int64 // by account: granted and not settled to nothing
+	unknown map[int64]int64 // units of crashed ledgers' last answers, and of settlements that did not come through
+	crashes int64
+}
+
+func simulate(t *testing.T, seed uint64) {
+	r := rand.New(rand.NewPCG(seed, 0))
+	sim := &simulation{
+		t: t, block: 1 + r.Int64N(64), store: ledger.NewMemory(),
+		quota:   ledger.Quota{Limit: 100 + r.Int64N(1000), Period: ledger.Daily},
+		counted: make(map[int64]int64), unknown: make(map[int64]int64),
+	}
+	time.Sleep(24*time.Hour - 200*time.Millisecond) // a roll-over happens while they run
+	fault := []float64{0, 0.02, 0.15}[r.IntN(3)]
+	crash := r.IntN(2) == 0
+	var nodes sync.WaitGroup
+	for node := range 1 + r.IntN(4) {
+		seed := r.Uint64()
+		nodes.Go(func() { sim.node(rand.New(rand.NewPCG(seed, uint64(node))), fault, crash, ledger.Mode(seed%2)) })
+	}
+	nodes.Wait()
+	sim.check(fault > 0)
+}
+
+// node runs one ledger after the other, each but the last until it crashes.
+func (sim *simulation) node(r *rand.Rand, fault float64, crash bool, mode ledger.Mode) {
+	lives := 1
+	if crash {
+		lives += r.IntN(3)
+	}
+	for life := range lives {
+		n := &network{store: sim.store, rand: rand.New(rand.NewPCG(r.Uint64(), 0)), fault: fault}
+		l, err := ledger.New(ledger.Config{Store: n, Mode: mode, Block: sim.block})
+		require.NoError(sim.t, err)
+		last := life == lives-1
+		var workers sync.WaitGroup
+		for range 1 + r.IntN(4) {
+			seed := r.Uint64()
+			workers.Go(func() { sim.work(l, n, rand.New(rand.NewPCG(seed, 0))) })
+		}
+		if !last {
+			time.Sleep(time.Duration(r.Int64N(int64(200 * time.Millisecond))))
+			n.mu.Lock()
+			n.dead = true
+			n.mu.Unlock()
+			sim.mu.Lock()
+			sim.crashes++
+			sim.mu.Unlock()
+		}
+		workers.Wait()
+		n.late.Wait()
+		if last {
+			n.mu.Lock()
+			n.fault = 0
+			n.mu.Unlock()
+			require.NoError(sim.t, l.Close())
+		}
+	}
+}
+
+func (sim *simulation) work(l *ledger.Ledger, n *network, r *rand.Rand) {
+	ctx := context.Background()
+	for range 150 {
+		if n.gone() {
+			return
+		}
+		time.Sleep(time.Duration(r.Int64N(int64(4 * time.Millisecond))))
+		cost := 1 + r.Int64N(3)
+		c, err := l.Take(ctx, key, sim.quota, cost)
+		if n.gone() {
+			return // nobody got this answer
+		}
+		if err != nil {
+			if !errors.Is(err, ledger.ErrExhausted) && !errors.Is(err, ledger.ErrUnavailable) {
+				sim.t.Error(err)
+			}
+			continue
+		}
+		at := c.Balance().Start.Unix()
+		sim.add(sim.counted, at, cost)
+		if r.IntN(6) > 0 {
+			continue
+		}
+		sim.add(sim.unknown, at, cost) // while it is under way
+		if err := c.Settle(ctx, 0); err == nil && !n.gone() {
+			sim.add(sim.counted, at, -cost)
+			sim.add(sim.unknown, at, -cost)
+		}
+	}
+}
+
+func (sim *simulation) add(m map[int64]int64, at, n int64) {
+	sim.mu.Lock()
+	defer sim.mu.Unlock()
+	m[at] += n
+}
+
+// check holds the store against what the requests saw: admitted is within the limit; it is counted; and what is counted beyond
+// it is bounded by what crashed ledgers held.
+func (sim *simulation) check(faults bool) {
+	for s, err := range sim.store.Accounts(context.Background(), key, 0, 1<<40) {
+		require.NoError(sim.t, err)
+		counted, unknown := sim.counted[s.Start], sim.unknown[s.Start]
+		require.LessOrEqual(sim.t, s.Used, sim.quota.Limit, "used over the limit")
+		require.GreaterOrEqual(sim.t, s.Used, counted-unknown, "admitted and not counted")
+		// What a crashed ledger had reserved: a block, perhaps another without an answer, what had come back into its lease (in
+		// unknown), and its requests in flight: four workers, three units.
+		lost := sim.crashes*(2*sim.block+2*4*3) + unknown
+		require.LessOrEqual(sim.t, s.Used, counted+lost, "counted and neither admitted nor lost in a crash")
+		if sim.crashes == 0 {
+			require.Empty(sim.t, s.Leases, "leases left open")
+			require.Zero(sim.t, s.Held, "units lost without a crash")
+		}
+		if sim.crashes == 0 && !faults {
+			require.Equal(sim.t, counted, s.Used)
+		}
+	}
+}
