@@ -10,15 +10,15 @@ import (
 // algorithm binds a JWS algorithm to the one kind of key that may verify it (RFC 8725 section 3.1), so that a token can never
 // choose how a key is used.
 type algorithm struct {
-	name   any // a string
-	method jwt.SigningMethod
-	kty    jwkset.KTY
-	crv    jwkset.CRV
+	name any // the string in a box that need not be made again
+	jwt.SigningMethod
+	kty jwkset.KTY
+	crv jwkset.CRV
 }
 
 // algorithms are the asymmetric ones of RFC 7518 section 3.1 and RFC 8037 section 3.1. A symmetric one, or none, has no
 // place in a set of public keys: CVE-2015-9235, CVE-2016-10555.
-var algorithms = map[string]algorithm{
+var algorithms = map[string]*algorithm{
 	"RS256": {"RS256", jwt.SigningMethodRS256, jwkset.KtyRSA, ""},
 	"RS384": {"RS384", jwt.SigningMethodRS384, jwkset.KtyRSA, ""},
 	"RS512": {"RS512", jwt.SigningMethodRS512, jwkset.KtyRSA, ""},
@@ -29,6 +29,14 @@ var algorithms = map[string]algorithm{
 	"ES384": {"ES384", jwt.SigningMethodES384, jwkset.KtyEC, jwkset.CrvP384},
 	"ES512": {"ES512", jwt.SigningMethodES512, jwkset.KtyEC, jwkset.CrvP521},
 	"EdDSA": {"EdDSA", jwt.SigningMethodEdDSA, jwkset.KtyOKP, jwkset.CrvEd25519},
+}
+
+// method returns an algorithm by its name, which has its letter case.
+func method(name string) (*algorithm, error) {
+	if a := algorithms[name]; a != nil {
+		return a, nil
+	}
+	return nil, ErrAlgorithm
 }
 
 // exactSalt is PS* whose salt is as long as the hash (RFC 7518 section 3.5); golang-jwt's own accepts any length.

@@ -24,8 +24,8 @@ func VerifySignature(keys []byte, raw string) error {
 	if err != nil {
 		return err
 	}
-	if _, ok := algorithms[h.algorithm]; !ok {
-		return ErrAlgorithm
+	if h.method, err = method(h.algorithm); err != nil {
+		return err
 	}
 	_, err = p.verify(context.Background(), c, h, time.Now())
 	return err

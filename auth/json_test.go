@@ -21,7 +21,7 @@ func TestStringsAtEveryPlace(t *testing.T) {
 				text := `{"alg":"RS256","kid":"` + body + `"}`
 				_, keyID, _, err := auth.ParseHeader(text)
 				var want struct{ Kid string }
-				wrong := json.Unmarshal([]byte(text), &want) != nil || strings.ContainsAny(special, "\x80\xff") && len(special) == 1
+				wrong := json.Unmarshal([]byte(text), &want) != nil || special == "\x80" || special == "\xff"
 				require.Equal(t, wrong, err != nil, "%q", text)
 				if !wrong {
 					require.Equal(t, want.Kid, keyID, "%q", text)

@@ -36,7 +36,7 @@ type keyName struct {
 }
 
 // fits reports whether the key may verify the algorithm.
-func (k *key) fits(name string, a algorithm) bool {
+func (k *key) fits(name string, a *algorithm) bool {
 	m := k.jwk.Marshal()
 	return m.KTY == a.kty && m.CRV == a.crv && (m.ALG == "" || m.ALG.String() == name)
 }

@@ -20,7 +20,7 @@ const (
 	minTTL       = refetchPause
 	maxTTL       = 24 * time.Hour
 	refetchPause = 10 * time.Second // between two fetches while keys are held, whatever tokens ask for
-	retryPause   = time.Second      // after a failed fetch while none are
+	retryPause   = time.Second      // after a failed fetch while none are fit for use
 	never        = 100 * 365 * 24 * time.Hour
 )
 
@@ -151,7 +151,7 @@ func (s *keySet) fly(ctx context.Context) (err error) {
 			s.install(got, now)
 		}
 		s.pause = now.Add(refetchPause)
-		if err != nil && s.current.Load() == nil {
+		if snap := s.current.Load(); err != nil && (snap == nil || !now.Before(snap.stale)) {
 			s.pause = now.Add(retryPause)
 		}
 		close(s.flight)

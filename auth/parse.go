@@ -65,6 +65,7 @@ func decode(buf []byte, segment string) ([]byte, error) {
 // header is what a JOSE header says that matters here.
 type header struct {
 	algorithm string
+	method    *algorithm // nil until it is known to be accepted
 	keyID     string
 	typ       string // lower case, without "application/"
 }

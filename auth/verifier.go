@@ -25,8 +25,8 @@ type Config struct {
 	// Leeway allows for clocks that differ, in exp, nbf and iat. Zero allows none, as API Gateway; at most five minutes.
 	Leeway time.Duration
 
-	// Source finds the token in a request; false means that there is none. Nil means the Authorization header: "Bearer" and the
-	// token, or the token alone, as API Gateway accepts it.
+	// Source finds the token in a request; false means that there is none. It may be called twice for one request. Nil means the
+	// Authorization header: "Bearer" and the token, or the token alone, as API Gateway accepts it.
 	Source func(*http.Request) (string, bool)
 	// Revoked is asked about every token that is otherwise accepted, also about one seen before; true refuses with [ErrRevoked], an
 	// error with [ErrUnavailable]. Nil: nothing is revoked. A JWT itself does not show that it was revoked.
@@ -261,8 +261,8 @@ func read(s *scanner, c compact) (*Token, header, error) {
 	if err != nil {
 		return nil, header{}, err
 	}
-	if _, ok := algorithms[h.algorithm]; !ok {
-		return nil, header{}, ErrAlgorithm
+	if h.method, err = method(h.algorithm); err != nil {
+		return nil, header{}, err
 	}
 	payload, err := decode(make([]byte, 0, strict.DecodedLen(len(c.payload))), c.payload)
 	if err != nil {
@@ -302,26 +302,25 @@ func (p *party) admit(t *Token, h header) error {
 
 // verify checks the signature with the issuer's own key.
 func (p *party) verify(ctx context.Context, c compact, h header, now time.Time) (*key, error) {
-	a := algorithms[h.algorithm]
 	if !p.may(h.algorithm) {
 		return nil, &Error{Err: ErrAlgorithm}
 	}
-	l := &look{Context: ctx, name: keyName{h.keyID, a.kty}, now: now}
-	public, err := p.keys.public(l, a.name)
+	l := &look{Context: ctx, name: keyName{h.keyID, h.method.kty}, now: now}
+	public, err := p.keys.public(l, h.method.name)
 	if err != nil {
 		if own, ok := errors.AsType[*Error](err); ok {
 			return nil, own
 		}
 		return nil, &Error{Err: ErrKey}
 	}
-	if !l.found.fits(h.algorithm, a) {
+	if !l.found.fits(h.algorithm, h.method) {
 		return nil, &Error{Err: ErrKey}
 	}
 	signature, err := decode(make([]byte, 0, strict.DecodedLen(len(c.signature))), c.signature)
 	if err != nil {
 		return nil, &Error{Err: err}
 	}
-	if err := a.method.Verify(c.signed, signature, public); err != nil {
+	if err := h.method.Verify(c.signed, signature, public); err != nil {
 		return nil, &Error{Err: ErrSignature}
 	}
 	return l.found, nil
