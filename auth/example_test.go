@@ -2,9 +2,11 @@ package auth_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 
 	"github.com/tallygate/tallygate/auth"
 	"github.com/tallygate/tallygate/auth/authtest"
@@ -38,9 +40,18 @@ func Example() {
 	// 401 {"message":"Unauthorized"}
 }
 
-// pretend stands for an issuer elsewhere and the verifier that a program makes for it.
+// login stands for an issuer elsewhere.
+var login = sync.OnceValue(func() *authtest.Issuer {
+	issuer, err := authtest.New("https://login.example")
+	if err != nil {
+		panic(err)
+	}
+	return issuer
+})
+
+// pretend returns that issuer and the verifier that a program makes for it.
 func pretend(rules auth.Rules) (*authtest.Issuer, *auth.Verifier) {
-	issuer, _ := authtest.New("https://login.example")
+	issuer := login()
 	v, err := auth.New(auth.Config{
 		Issuers: []auth.Issuer{{URL: issuer.URL(), Keys: issuer.JWKS(), Audiences: []string{"orders"}}},
 		Rules:   rules,
@@ -103,9 +114,8 @@ func ExampleVerifier_VerifyToken() {
 
 // Errors tell a log what the client is not told.
 func ExampleVerifier_Verify() {
-	_, v := pretend(auth.Rules{})
-	stranger, _ := authtest.New("https://stranger.example")
-	token, _ := stranger.Sign("RS256", map[string]any{"aud": "orders"})
+	issuer, v := pretend(auth.Rules{})
+	token, _ := issuer.Sign("RS256", map[string]any{"aud": "orders", "iss": "https://stranger.example"})
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.Header.Set("Authorization", "Bearer "+token)
 	_, err := v.Verify(r)
@@ -126,6 +136,124 @@ func ExampleClaims() {
 	fmt.Println(c.Tenant, c.Limits["orders"], err)
 	// Output:
 	// acme 7 <nil>
+}
+
+// Which claim names the client depends on token_use; both kinds of a pool's tokens are accepted unless a rule says otherwise.
+func ExampleCognito() {
+	pool := auth.Cognito("eu-west-1", "eu-west-1_aQYCzHwCz", "3fe6quse1kki13s6nebi0ncnin")
+	pool.AudiencePattern = "loyalty-.*" // AppSync's app client id expression: these clients too
+	pool.DenyByDefault = true           // AppSync's default action: a route must name groups
+	fmt.Println(pool.URL)
+	fmt.Println(pool.Aliases)
+	fmt.Println(pool.JWKS)
+	// Output:
+	// https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_aQYCzHwCz
+	// [https://issuer-cognito-idp.eu-west-1.amazonaws.com/eu-west-1_aQYCzHwCz]
+	// https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_aQYCzHwCz/.well-known/jwks.json
+}
+
+// The keys of any OpenID Connect provider are found by its discovery document. AllowHTTP is for this example's server only.
+func ExampleOIDC() {
+	var issuer *authtest.Issuer
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { issuer.ServeHTTP(w, r) }))
+	defer server.Close()
+	issuer, _ = authtest.New(server.URL)
+
+	v, err := auth.New(auth.Config{Issuers: []auth.Issuer{auth.OIDC(server.URL, "orders")}, AllowHTTP: true})
+	if err != nil {
+		panic(err)
+	}
+	token, _ := issuer.Sign("ES256", map[string]any{"aud": "orders", "sub": "u-17"})
+	t, err := v.VerifyToken(context.Background(), token)
+	fmt.Println(t.Subject(), err)
+	// Output:
+	// u-17 <nil>
+}
+
+// A Lambda function fetches keys while it starts, not while its first client waits.
+func ExampleVerifier_Prefetch() {
+	v, err := auth.New(auth.Config{
+		Issuers:   []auth.Issuer{auth.OIDC("https://login.example", "orders")},
+		Transport: unreachable{},
+	})
+	if err != nil {
+		panic(err)
+	}
+	err = v.Prefetch(context.Background())
+	fmt.Println(errors.Is(err, auth.ErrUnavailable))
+	// Output:
+	// true
+}
+
+type unreachable struct{}
+
+func (unreachable) RoundTrip(*http.Request) (*http.Response, error) {
+	return nil, errors.New("no route to host")
+}
+
+// A layer of one's own, where Handler does not fit.
+func ExampleVerifier_Authenticate() {
+	issuer, v := pretend(auth.Rules{})
+	token, _ := issuer.Sign("ES256", map[string]any{"aud": "orders", "sub": "u-17"})
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header.Set("Authorization", "Bearer "+token)
+	if v.Present(r) {
+		r, err := v.Authenticate(r)
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(auth.ID(r))
+	}
+	// Output:
+	// https://login.example u-17 true
+}
+
+// answer shows what one style writes to a client whose token lacks a scope.
+func answer(style func(http.ResponseWriter, *http.Request, error)) {
+	w := httptest.NewRecorder()
+	style(w, httptest.NewRequest(http.MethodGet, "/", nil), &auth.Error{Err: auth.ErrScope, Scopes: []string{"orders/refund"}})
+	fmt.Println(w.Code, w.Header().Get("WWW-Authenticate"))
+	fmt.Println(w.Body)
+}
+
+func ExampleHTTPAPI() {
+	answer(auth.HTTPAPI)
+	// Output:
+	// 403 Bearer scope="orders/refund" error="insufficient_scope" error_description="expected scopes: [orders/refund]"
+	// {"message":"Forbidden"}
+}
+
+func ExampleBearer() {
+	answer(auth.Bearer)
+	// Output:
+	// 403 Bearer error="insufficient_scope", error_description="the token does not have a required scope", scope="orders/refund"
+	// {"error":"insufficient_scope","error_description":"the token does not have a required scope"}
+}
+
+func ExampleAppSync() {
+	answer(auth.AppSync)
+	// Output:
+	// 401 Bearer error="insufficient_scope", error_description="the token does not have a required scope", scope="orders/refund"
+	// {"errors":[{"errorType":"UnauthorizedException","message":"You are not authorized to make this call."}]}
+}
+
+// A custom answer keeps the protocol's header fields: they are set before it is asked for.
+func ExampleError() {
+	v, _ := auth.New(auth.Config{
+		Issuers: []auth.Issuer{auth.OIDC("https://login.example", "orders")},
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
+			if e, ok := errors.AsType[*auth.Error](err); ok {
+				fmt.Println("log:", e)
+				http.Error(w, e.ErrorMessage(), e.StatusCode())
+			}
+		},
+	})
+	w := httptest.NewRecorder()
+	v.Handler(nil).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	fmt.Println(w.Code, w.Header().Get("WWW-Authenticate"))
+	// Output:
+	// log: auth: no token presented
+	// 401 Bearer
 }
 
 // key stands for the verifier of another package, such as apikey's.

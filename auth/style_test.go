@@ -111,6 +111,38 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// A REST API's Cognito authorizer takes ID tokens on methods without scopes and access tokens on methods with scopes, of which one
+// must match; all else is 401, expired tokens say so, and an unknown token never does.
+func TestRESTMethods(t *testing.T) {
+	v := cognitoVerifier(t, auth.Rules{})
+	plainMethod := must(v.With(auth.Rules{TokenUse: "id"}))
+	scoped := must(v.With(auth.Rules{TokenUse: "access", AnyScope: []string{"loyalty/read", "loyalty/write"}}))
+	u := julian
+	u.Scopes = []string{"loyalty/write"}
+	other, late := julian, julian
+	other.Scopes, late.Lifetime = []string{"x"}, -time.Minute
+	for name, row := range map[string]struct {
+		v      *auth.Verifier
+		raw    string
+		status int
+		body   string
+	}{
+		"ID token":                       {plainMethod, must(poolIssuer().IDToken(julian)), 200, ""},
+		"access token without scopes":    {plainMethod, must(poolIssuer().AccessToken(julian)), 401, `{"message":"Unauthorized"}`},
+		"access token, one scope":        {scoped, must(poolIssuer().AccessToken(u)), 200, ""},
+		"access token, no scope":         {scoped, must(poolIssuer().AccessToken(other)), 401, `{"message":"Unauthorized"}`},
+		"ID token on a method of scopes": {scoped, must(poolIssuer().IDToken(julian)), 401, `{"message":"Unauthorized"}`},
+		"expired":                        {scoped, must(poolIssuer().AccessToken(late)), 401, `{"message":"The incoming token has expired"}`},
+	} {
+		w := call(row.v.Handler(ok), "/", "Authorization", row.raw)
+		require.Equal(t, row.status, w.Code, name)
+		if row.status != 200 {
+			require.Equal(t, row.body, w.Body.String(), name)
+			require.Equal(t, "UnauthorizedException", w.Header().Get("X-Amzn-ErrorType"), name)
+		}
+	}
+}
+
 // The identifier is made once, and an outer layer's is kept.
 func TestRequestID(t *testing.T) {
 	for _, style := range []func(http.ResponseWriter, *http.Request, error){rest, auth.HTTPAPI, auth.AppSync, auth.Bearer} {
