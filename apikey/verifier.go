@@ -163,8 +163,9 @@ var nobody = &record{expires: never, more: &details{notBefore: always}}
 
 func (v *Verifier) lookup(value string) *record {
 	h := v.hashers.Get().(*hasher)
-	defer v.hashers.Put(h)
-	return v.keys.byDigest(h.sum(value))
+	r := v.keys.byDigest(h.sum(value))
+	v.hashers.Put(h)
+	return r
 }
 
 // Present reports whether r carries a key, good or bad: the header X-API-Key, or what [Config.Source] finds.
