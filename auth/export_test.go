@@ -15,19 +15,19 @@ func VerifySignature(keys []byte, raw string) error {
 	if err != nil {
 		return err
 	}
-	text, err := decode(nil, c.header)
+	w := workspaces.New().(*workspace)
+	text, err := decode(w.header[:], c.header)
 	if err != nil {
 		return err
 	}
-	var s scanner
-	h, err := parseHeader(&s, string(text))
+	h, err := parseHeader(&w.scanner, string(text))
 	if err != nil {
 		return err
 	}
 	if h.method, err = method(h.algorithm); err != nil {
 		return err
 	}
-	_, err = p.verify(context.Background(), c, h, time.Now())
+	_, err = p.verify(context.Background(), w, c, h, time.Now())
 	return err
 }
 

@@ -18,7 +18,8 @@ const (
 	maxValues = 1024 // of all arrays and objects together, and escapes in strings
 	maxNumber = 32   // characters
 	maxName   = 256  // bytes of one member name
-	nameSlots = 512  // of the set of names: twice the number of members that header and claims may have
+	nameSlots = 512  // of the set of names: a power of two
+	maxNames  = 256  // members of all objects of a text together: half of the slots
 )
 
 // Why a text is refused. The texts say no more than the rule: they reach logs only.
@@ -50,13 +51,17 @@ type scanner struct {
 	values  int    // of all arrays and objects of this text
 	err     error
 	started bool              // the top object has yielded a member
-	names   [nameSlots]uint64 // hashes of (object, name); zero is free; never more than half full
+	used    int               // slots of names
+	names   [nameSlots]uint64 // hashes of (object, name); zero is free
 }
 
-// reset makes the scanner read another text, up to its first member. The set of names is kept: objects go on counting, so the names of an
-// earlier text are not taken for those of this one.
+// reset makes the scanner read another text, up to its first member. The set of names is kept while there is room, since clearing it costs
+// as much as filling it: objects go on counting, so the names of an earlier text are not taken for those of this one.
 func (s *scanner) reset(text string) {
-	s.text, s.at, s.depth, s.values, s.err, s.started = text, 0, 0, 0, nil, false
+	s.text, s.at, s.depth, s.members, s.values, s.err, s.started = text, 0, 0, 0, 0, nil, false
+	if s.used > nameSlots/4 { // leaves the set at most three quarters full
+		s.forget()
+	}
 	if !utf8.ValidString(text) {
 		s.fail(errUTF8)
 		return
@@ -67,9 +72,9 @@ func (s *scanner) reset(text string) {
 	s.top = s.objects
 }
 
-// forget starts the bounds anew within a text, for the next of a list of keys.
+// forget starts the bounds anew, also within a text for the next of a list of keys.
 func (s *scanner) forget() {
-	s.members, s.values = 0, 0
+	s.members, s.values, s.used = 0, 0, 0
 	clear(s.names[:])
 }
 
@@ -137,7 +142,7 @@ func (s *scanner) member(object uint64, first bool) (string, bool) {
 	s.expect(':')
 	s.space()
 	s.members++
-	if s.members > nameSlots/2 || len(name) > maxName {
+	if s.members > maxNames || len(name) > maxName {
 		s.fail(errBounds)
 	}
 	if s.err != nil {
@@ -148,7 +153,7 @@ func (s *scanner) member(object uint64, first bool) (string, bool) {
 }
 
 // remember refuses a name that the object already has, letter case aside. The set holds 64-bit hashes alone: that two
-// of the names of one token meet by chance has a probability below 2⁻⁴⁸.
+// of the names in it meet by chance has a probability below 2⁻⁴⁷.
 func (s *scanner) remember(object uint64, name string) {
 	h := hashFolded(name) + object*0x9e3779b97f4a7c15 // an odd constant keeps the names of two objects apart
 	if h == 0 {
@@ -158,6 +163,7 @@ func (s *scanner) remember(object uint64, name string) {
 		switch s.names[i] {
 		case 0:
 			s.names[i] = h
+			s.used++
 			return
 		case h:
 			s.fail(errDuplicate)

@@ -208,7 +208,8 @@ type look struct {
 
 // public looks a token's key up through keyfunc, which also holds the token's alg against the JWK's.
 func (s *keySet) public(l *look, algorithm any) (any, error) {
-	l.token.Header = map[string]any{"alg": algorithm}
+	clear(l.token.Header)
+	l.token.Header["alg"] = algorithm
 	if l.name.id != "" {
 		l.token.Header[jwkset.HeaderKID] = l.name.id
 	}

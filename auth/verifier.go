@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 	"unsafe"
+
+	"github.com/golang-jwt/jwt/v5"
 )
 
 const (
@@ -228,10 +230,30 @@ func (k *core) genuine(ctx context.Context, raw string, now time.Time) (*Token, 
 	return e.token, e.party, err
 }
 
+// workspace is what verifying one token takes and does not keep. It is large, so it is used again, and not on the stack.
+type workspace struct {
+	scanner   scanner
+	look      look
+	header    [maxHeader]byte
+	signature [maxSignature]byte
+}
+
+var workspaces = sync.Pool{New: func() any {
+	return &workspace{look: look{token: jwt.Token{Header: map[string]any{}}}}
+}}
+
+// release forgets the token: neither a request nor a bearer token stays alive by what the pool holds.
+func (w *workspace) release() {
+	w.look.Context, w.look.found, w.scanner.text = nil, nil, ""
+	clear(w.signature[:])
+	workspaces.Put(w)
+}
+
 // verify is the long way.
 func (k *core) verify(ctx context.Context, c compact, now time.Time) (e entry, err error) {
-	var s scanner
-	t, h, err := read(&s, c)
+	w := workspaces.Get().(*workspace)
+	defer w.release()
+	t, h, err := w.read(c)
 	if err != nil {
 		return entry{}, &Error{Err: err}
 	}
@@ -239,7 +261,7 @@ func (k *core) verify(ctx context.Context, c compact, now time.Time) (e entry, e
 	if p == nil {
 		return entry{}, &Error{Err: ErrIssuer}
 	}
-	found, err := p.verify(ctx, c, h, now)
+	found, err := p.verify(ctx, w, c, h, now)
 	if err != nil {
 		return entry{}, err
 	}
@@ -251,13 +273,12 @@ func (k *core) verify(ctx context.Context, c compact, now time.Time) (e entry, e
 
 // read parses header and claims. Reading claims before the signature is checked is what naming the issuer takes; nothing is
 // believed until then.
-func read(s *scanner, c compact) (*Token, header, error) {
-	var stack [maxHeader]byte
-	text, err := decode(stack[:], c.header)
+func (w *workspace) read(c compact) (*Token, header, error) {
+	text, err := decode(w.header[:], c.header)
 	if err != nil {
 		return nil, header{}, err
 	}
-	h, err := parseHeader(s, string(text))
+	h, err := parseHeader(&w.scanner, string(text))
 	if err != nil {
 		return nil, header{}, err
 	}
@@ -269,7 +290,7 @@ func read(s *scanner, c compact) (*Token, header, error) {
 		return nil, header{}, err
 	}
 	// Nothing else refers to these bytes, so they need not be copied to be a string.
-	t, err := parseClaims(s, unsafe.String(unsafe.SliceData(payload), len(payload)))
+	t, err := parseClaims(&w.scanner, unsafe.String(unsafe.SliceData(payload), len(payload)))
 	return t, h, err
 }
 
@@ -301,11 +322,12 @@ func (p *party) admit(t *Token, h header) error {
 }
 
 // verify checks the signature with the issuer's own key.
-func (p *party) verify(ctx context.Context, c compact, h header, now time.Time) (*key, error) {
+func (p *party) verify(ctx context.Context, w *workspace, c compact, h header, now time.Time) (*key, error) {
 	if !p.may(h.algorithm) {
 		return nil, &Error{Err: ErrAlgorithm}
 	}
-	l := &look{Context: ctx, name: keyName{h.keyID, h.method.kty}, now: now}
+	l := &w.look
+	l.Context, l.name, l.now, l.found = ctx, keyName{h.keyID, h.method.kty}, now, nil
 	public, err := p.keys.public(l, h.method.name)
 	if err != nil {
 		if own, ok := errors.AsType[*Error](err); ok {
@@ -316,7 +338,7 @@ func (p *party) verify(ctx context.Context, c compact, h header, now time.Time) 
 	if !l.found.fits(h.algorithm, h.method) {
 		return nil, &Error{Err: ErrKey}
 	}
-	signature, err := decode(make([]byte, 0, strict.DecodedLen(len(c.signature))), c.signature)
+	signature, err := decode(w.signature[:], c.signature)
 	if err != nil {
 		return nil, &Error{Err: err}
 	}
