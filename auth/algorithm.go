@@ -7,8 +7,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// algorithm binds a JWS algorithm to the one kind of key that may verify it (RFC 8725 section 3.1), so that a token can never
-// choose how a key is used.
+// algorithm binds a JWS algorithm to the one kind of key that may verify it (RFC 8725 section 3.1), so that a token
+// can never choose how a key is used.
 type algorithm struct {
 	name any // the string in a box that need not be made again
 	jwt.SigningMethod
@@ -16,8 +16,8 @@ type algorithm struct {
 	crv jwkset.CRV
 }
 
-// algorithms are the asymmetric ones of RFC 7518 section 3.1 and RFC 8037 section 3.1. A symmetric one, or none, has no
-// place in a set of public keys: CVE-2015-9235, CVE-2016-10555.
+// algorithms are the asymmetric ones of RFC 7518 section 3.1 and RFC 8037 section 3.1. A symmetric one, or none, has
+// no place in a set of public keys: CVE-2015-9235, CVE-2016-10555.
 var algorithms = map[string]*algorithm{
 	"RS256": {"RS256", jwt.SigningMethodRS256, jwkset.KtyRSA, ""},
 	"RS384": {"RS384", jwt.SigningMethodRS384, jwkset.KtyRSA, ""},

@@ -4,8 +4,8 @@ import (
 	"net/http"
 )
 
-// Mode is one way for a request to say who is asking: a [*Verifier], the verifiers of the packages sigv4, apikey and auth/custom,
-// or any type with these two methods.
+// Mode is one way for a request to say who is asking: a [*Verifier], the verifiers of the packages sigv4, apikey and
+// auth/custom, or any type with these two methods.
 type Mode interface {
 	// Present reports whether the request carries a credential of this kind, good or bad.
 	Present(*http.Request) bool
@@ -13,18 +13,19 @@ type Mode interface {
 	Authenticate(*http.Request) (*http.Request, error)
 }
 
-// Modes accepts a request by one of several modes. Make it with [AnyOf]; the zero value refuses everything. It is a Mode itself.
+// Modes accepts a request by one of several modes. Make it with [AnyOf]; the zero value refuses everything. It is a
+// Mode itself.
 type Modes struct {
-	// ErrorHandler writes the answer to a refusal, after the error's own SetHeader has been called. Nil means the error's own
-	// ServeHTTP. It must be set before the first request.
+	// ErrorHandler writes the answer to a refusal, after the error's own SetHeader has been called. Nil means the
+	// error's own ServeHTTP. It must be set before the first request.
 	ErrorHandler func(http.ResponseWriter, *http.Request, error)
 
 	modes []Mode
 }
 
-// AnyOf accepts requests by any of the modes. Every credential that a request presents must verify; each adds its proof to the
-// request's context. A request that presents none is answered by the first mode. Nothing is tried after a failure, and no bad
-// credential is ignored beside a good one: AppSync ignores a bad JWT beside a good API key.
+// AnyOf accepts requests by any of the modes. Every credential that a request presents must verify; each adds its
+// proof to the request's context. A request that presents none is answered by the first mode. Nothing is tried after
+// a failure, and no bad credential is ignored beside a good one: AppSync ignores a bad JWT beside a good API key.
 //
 // Nil modes refuse.
 func AnyOf(first Mode, more ...Mode) *Modes {
@@ -44,8 +45,8 @@ func (m *Modes) Present(r *http.Request) bool {
 	return false
 }
 
-// Authenticate lets every mode decide whose credential the request presents, in the order of [AnyOf]. The error is that of the
-// mode that refused.
+// Authenticate lets every mode decide whose credential the request presents, in the order of [AnyOf]. The error is
+// that of the mode that refused.
 func (m *Modes) Authenticate(r *http.Request) (*http.Request, error) {
 	if m == nil || len(m.modes) == 0 {
 		return nil, &Error{Err: ErrNotConfigured}

@@ -11,18 +11,19 @@ import (
 const (
 	defaultCache = 32 << 20 // bytes: about 20 000 tokens of Cognito
 	shards       = 64
-	// entryCost is what an entry takes beside its texts: entry and Token (about 500 bytes), its place in the map, the headers of
-	// its slices.
+	// entryCost is what an entry takes beside its texts: entry and Token (about 500 bytes), its place in the map, the
+	// headers of its slices.
 	entryCost = 700
 	maxCached = 8 << 10 // bytes of a token: hashing a longer one would cost more than it saves when it is forged
 	sample    = 8       // entries looked at to find one to drop
 )
 
-// cache remembers tokens that verified, so that the same token need not be verified again. What it remembers is only that the
-// signature held and the issuer's own conditions were met: times, revocation and rules are looked at on every hit.
+// cache remembers tokens that verified, so that the same token need not be verified again. What it remembers is only
+// that the signature held and the issuer's own conditions were met: times, revocation and rules are looked at on
+// every hit.
 //
-// A token is found by its SHA-256, over all its bytes, so the bearer token itself does not stay in memory; or, if raw, by a keyed
-// hash and a comparison of all its bytes.
+// A token is found by its SHA-256, over all its bytes, so the bearer token itself does not stay in memory; or, if
+// raw, by a keyed hash and a comparison of all its bytes.
 type cache struct {
 	raw    bool
 	seed   maphash.Seed

@@ -139,7 +139,8 @@ func compressedJWE(t *testing.T) {
 	require.ErrorIs(t, verify(localVerifier(t), header+"."+bomb[:1000]+".AAAA"), auth.ErrAlgorithm)
 }
 
-// Callers looked at the first of two joined errors and took an expired token with a bad signature for one that was only expired.
+// Callers looked at the first of two joined errors and took an expired token with a bad signature for one that was
+// only expired.
 func TestCVE_2024_51744_expiredAndForged(t *testing.T) {
 	raw := rs256(goodHeader, goodClaims(map[string]any{"exp": 1}))
 	err := verify(localVerifier(t), raw[:len(raw)-6]+"AAAAAA")
@@ -233,7 +234,8 @@ func TestGHSA_4cf7_xm37_g63h_escapedNames(t *testing.T) {
 
 // RSA keys that the ROCA generator made can be factored.
 func TestCVE_2017_15361_ROCA(t *testing.T) {
-	// A modulus with the mark: two factors 65537^a mod M + k·M, M the product of the first 39 primes. It need not be sound otherwise.
+	// A modulus with the mark: two factors 65537^a mod M + k·M, M the product of the first 39 primes. It need not be
+	// sound otherwise.
 	m := big.NewInt(1)
 	for p := int64(2); p <= 167; p++ {
 		if big.NewInt(p).ProbablyPrime(0) {

@@ -1,7 +1,8 @@
-// Package auth lets requests through that bring a valid JSON Web Token, as API Gateway's Cognito and JWT authorizers do.
+// Package auth lets requests through that bring a valid JSON Web Token, as API Gateway's Cognito and JWT authorizers
+// do.
 //
-// It proves that the token was signed by a key of the issuer that it names, is within its time, was issued for this service, and
-// meets the rules of the route. The smallest use:
+// It proves that the token was signed by a key of the issuer that it names, is within its time, was issued for this
+// service, and meets the rules of the route. The smallest use:
 //
 //	v, err := auth.New(auth.Config{
 //		Issuers: []auth.Issuer{auth.Cognito("eu-west-1", "eu-west-1_aQYCzHwCz", "3fe6quse1kki13s6nebi0ncnin")},
@@ -9,18 +10,20 @@
 //	…
 //	http.Handle("GET /me", v.Handler(me)) // me finds the token with auth.FromContext
 //
-// [Cognito] and [OIDC] make the usual issuers; an [Issuer] literal makes any other. [Verifier.With] adds scopes, groups and other
-// [Rules] for a route. [AnyOf] accepts several kinds of credentials. [Verifier.VerifyToken] does without HTTP.
+// [Cognito] and [OIDC] make the usual issuers; an [Issuer] literal makes any other. [Verifier.With] adds scopes,
+// groups and other [Rules] for a route. [AnyOf] accepts several kinds of credentials. [Verifier.VerifyToken] does
+// without HTTP.
 //
 // # What is refused
 //
-// There is one mode, and it is strict. A token has three segments of base64url without padding, line breaks or stray bits; at most 16
-// KiB, of which 2 KiB header. Header and claims are JSON objects in which no name occurs twice or, where it has a meaning, in another
-// letter case; in which UTF-8, numbers, nesting and counts are within bounds. typ is absent, JWT or at+jwt; crit and b64 are refused,
-// since no extension is understood (RFC 7515 section 4.1.11, RFC 7797 section 7); jwk, jku, x5u and x5c are never followed. iss must
-// be configured, exp present. The signature is RS, PS, ES (256, 384, 512) or EdDSA over Ed25519, and made by a key whose type, curve,
-// alg, use and key_ops all fit (RFC 8725 section 3.1); RSA keys have 2048 to 8192 bits; none and HS are not known at all. kid may be
-// absent only if the issuer has one key. PS salts are as long as the hash.
+// There is one mode, and it is strict. A token has three segments of base64url without padding, line breaks or stray
+// bits; at most 16 KiB, of which 2 KiB header. Header and claims are JSON objects in which no name occurs twice or,
+// where it has a meaning, in another letter case; in which UTF-8, numbers, nesting and counts are within bounds. typ
+// is absent, JWT or at+jwt; crit and b64 are refused, since no extension is understood (RFC 7515 section 4.1.11, RFC
+// 7797 section 7); jwk, jku, x5u and x5c are never followed. iss must be configured, exp present. The signature is
+// RS, PS, ES (256, 384, 512) or EdDSA over Ed25519, and made by a key whose type, curve, alg, use and key_ops all fit
+// (RFC 8725 section 3.1); RSA keys have 2048 to 8192 bits; none and HS are not known at all. kid may be absent only
+// if the issuer has one key. PS salts are as long as the hash.
 //
 // # Answers
 //
@@ -34,40 +37,46 @@
 //	ErrUnavailable                          503     ServiceUnavailableException  Service Unavailable
 //	all others                              401     UnauthorizedException        Unauthorized
 //
-// 401 carries WWW-Authenticate, 503 carries Retry-After. A missing scope is 401 as with a REST API's Cognito authorizer; the styles
-// [HTTPAPI] and [Bearer] say 403, and [AppSync] speaks GraphQL. They are values for [Config].ErrorHandler and for that of any other package.
+// 401 carries WWW-Authenticate, 503 carries Retry-After. A missing scope is 401 as with a REST API's Cognito
+// authorizer; the styles [HTTPAPI] and [Bearer] say 403, and [AppSync] speaks GraphQL. They are values for
+// [Config].ErrorHandler and for that of any other package.
 //
 // # Keys
 //
-// Each issuer has a key set of its own, so that issuer A's token signed by issuer B's key is refused. It is fetched by the request that first
-// needs it, or by [Verifier.Prefetch]: over https, in at most 1.5 s and 150 000 bytes, with at most 100 keys, without leaving the host. It is
-// fetched anew when its Cache-Control says so (without one every 15 minutes), and when a token names an unknown key, at most once in 10
-// seconds; a bad signature fetches nothing. There is one fetch at a time, and only requests that need its outcome wait for it. While
-// fetching fails the last good keys are used, for [Config].MaxStale; answers without a usable key count as failures. Where no key can
-// be had the answer is 503, never 401, on which clients throw good tokens away.
+// Each issuer has a key set of its own, so that issuer A's token signed by issuer B's key is refused. It is fetched
+// by the request that first needs it, or by [Verifier.Prefetch]: over https, in at most 1.5 s and 150 000 bytes, with
+// at most 100 keys, without leaving the host. It is fetched anew when its Cache-Control says so (without one every 15
+// minutes), and when a token names an unknown key, at most once in 10 seconds; a bad signature fetches nothing. There
+// is one fetch at a time, in the request that finds it due; of the others only those wait that cannot be answered
+// without. While fetching fails the last good keys are used, for [Config].MaxStale; answers without a usable key
+// count as failures, and a key of unknown type is passed over. After a failure the next fetch is 10 seconds away, or
+// one if there are no keys. Where no key can be had the answer is 503, never 401, on which clients throw good tokens
+// away.
 //
 // # Tokens seen before
 //
-// A verified token is remembered by its SHA-256, within [Config].CacheBytes, so that it costs little more than that hash the next time. Its
-// times, its revocation and the rules are looked at every time, and it is forgotten when the key that signed it leaves the key set.
+// A verified token is remembered by its SHA-256, within [Config].CacheBytes, so that it costs little more than that
+// hash the next time. Its times, its revocation and the rules are looked at every time, and it is forgotten when the
+// key that signed it leaves the key set.
 //
 // # What it does not do
 //
-// It does not decrypt (JWE), does not follow OAuth's introspection, and does not bind tokens to a client's key (DPoP, mTLS). It cannot know
-// that a token was revoked; [Config].Revoked can. It takes no part in signing users in.
+// It does not decrypt (JWE), does not follow OAuth's introspection, and does not bind tokens to a client's key (DPoP,
+// mTLS). It cannot know that a token was revoked; [Config].Revoked can. It takes no part in signing users in.
 //
 // # Differences from API Gateway
 //
-// A bad credential beside a good one refuses ([AnyOf]); AppSync ignores a bad JWT beside a good API key. HTTP APIs accept RSA only; here an
-// issuer's other asymmetric keys work, unless [Issuer].Algorithms says otherwise. A second token in the query (access_token) is refused
-// with 400 (RFC 6750 section 2). exp is required everywhere.
+// A bad credential beside a good one refuses ([AnyOf]); AppSync ignores a bad JWT beside a good API key. HTTP APIs
+// accept RSA only; here an issuer's other asymmetric keys work, unless [Issuer].Algorithms says otherwise. A second
+// token in the query (access_token) is refused with 400 (RFC 6750 section 2). exp is required everywhere.
 //
 // # Sources
 //
 // RFC 7515, 7517, 7518, 7519, 7797, 8037, 8725, 9068, 6750; OpenID Connect Discovery 1.0;
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-integrate-with-cognito.html,
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-jwt-authorizer.html,
-// https://docs.aws.amazon.com/appsync/latest/devguide/security-authz.html. Signing methods are those of golang-jwt/jwt, key lookup is that of
-// MicahParks/keyfunc over a storage of our own; the front end that reads tokens is our own because golang-jwt's takes duplicate
-// members, ignores crit, and spends a millisecond on a header of 18 KB.
+// https://docs.aws.amazon.com/appsync/latest/devguide/security-authz.html. Signing methods are those of
+// golang-jwt/jwt, key lookup is that of MicahParks/keyfunc over a storage of our own; the front end that reads tokens
+// is our own because golang-jwt's takes duplicate members, ignores crit, and spends a millisecond on a header of 18
+// KB.
 package auth

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Causes of a refusal, in the order in which they are looked for. Match them with [errors.Is]; the answer to each stands
-// in the table of the package documentation.
+// Causes of a refusal, in the order in which they are looked for. Match them with [errors.Is]; the answer to each
+// stands in the table of the package documentation.
 var (
 	// ErrNotConfigured refuses every request of a verifier that [New] did not make.
 	ErrNotConfigured = errors.New("verifier is not configured")
@@ -28,7 +28,8 @@ var (
 	ErrIssuer = errors.New("issuer is not accepted")
 	// ErrKey says that the issuer's key set holds no key that may verify this token.
 	ErrKey = errors.New("no key of the issuer fits the token")
-	// ErrUnavailable says that the issuer's keys, or the revocation list, could not be had: nothing is known about the token.
+	// ErrUnavailable says that the issuer's keys, or the revocation list, could not be had: nothing is known about
+	// the token.
 	ErrUnavailable = errors.New("verification is not possible now")
 	// ErrSignature says that the signature does not match.
 	ErrSignature = errors.New("signature does not match")
@@ -87,9 +88,9 @@ func (e *Error) is(causes ...error) bool {
 	return false
 }
 
-// StatusCode is the status of API Gateway's answer: 400 for two tokens, 403 for a group or a check of the route, 500 for a
-// verifier without configuration, 503 where keys cannot be had, else 401. A missing scope is 401 as a REST API's Cognito
-// authorizer answers it; [HTTPAPI] and [Bearer] say 403.
+// StatusCode is the status of API Gateway's answer: 400 for two tokens, 403 for a group or a check of the route, 500
+// for a verifier without configuration, 503 where keys cannot be had, else 401. A missing scope is 401 as a REST
+// API's Cognito authorizer answers it; [HTTPAPI] and [Bearer] say 403.
 func (e *Error) StatusCode() int {
 	switch {
 	case e.is(ErrNotConfigured):
@@ -119,8 +120,8 @@ func (e *Error) ErrorCode() string {
 	return "UnauthorizedException"
 }
 
-// ErrorMessage is the only text meant for the client. It tells an expired token from a bad one, as API Gateway does, and
-// nothing else.
+// ErrorMessage is the only text meant for the client. It tells an expired token from a bad one, as API Gateway does,
+// and nothing else.
 func (e *Error) ErrorMessage() string {
 	switch e.StatusCode() {
 	case http.StatusInternalServerError:
@@ -138,8 +139,8 @@ func (e *Error) ErrorMessage() string {
 	return "Unauthorized"
 }
 
-// SetHeader sets the fields that the protocol demands: WWW-Authenticate (RFC 6750 section 3) with 400 and 401, Retry-After
-// in whole seconds with 503.
+// SetHeader sets the fields that the protocol demands: WWW-Authenticate (RFC 6750 section 3) with 400 and 401,
+// Retry-After in whole seconds with 503.
 func (e *Error) SetHeader(h http.Header) {
 	switch e.StatusCode() {
 	case http.StatusBadRequest, http.StatusUnauthorized:

@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// fetchTimeout bounds one document; API Gateway waits as long (HTTP API quotas: JWKS and OpenID configuration endpoint timeouts).
+// fetchTimeout bounds one document; API Gateway waits as long (HTTP API quotas: JWKS and OpenID configuration
+// endpoint timeouts).
 const fetchTimeout = 1500 * time.Millisecond
 
 const maxRedirects = 3
@@ -129,7 +130,8 @@ func (f *fetcher) get(ctx context.Context, url string) ([]byte, http.Header, err
 	return body, res.Header, err
 }
 
-// lifetime is how long an answer may be used: Cache-Control's max-age less Age, within bounds (RFC 9111 sections 4.2 and 5.2.2).
+// lifetime is how long an answer may be used: Cache-Control's max-age less Age, within bounds (RFC 9111 sections 4.2
+// and 5.2.2).
 func lifetime(h http.Header) time.Duration {
 	ttl := defaultTTL
 	for part := range strings.SplitSeq(strings.ToLower(strings.Join(h.Values("Cache-Control"), ",")), ",") {

@@ -9,12 +9,14 @@ import (
 	"strings"
 )
 
-// Issuer is one party whose tokens are accepted, with its own keys: a token is verified by the keys of the issuer that it
-// names, never by another's. [Cognito] and [OIDC] make one; its fields may be changed before it goes into a [Config].
+// Issuer is one party whose tokens are accepted, with its own keys: a token is verified by the keys of the issuer
+// that it names, never by another's. [Cognito] and [OIDC] make one; its fields may be changed before it goes into a
+// [Config].
 type Issuer struct {
 	// URL is the iss claim, compared letter for letter (RFC 7519 section 4.1.1). Required.
 	URL string
-	// Aliases are further iss values of this very issuer, signed by the same keys. A user keeps one ID under all of them.
+	// Aliases are further iss values of this very issuer, signed by the same keys. A user keeps one ID under all of
+	// them.
 	Aliases []string
 
 	// JWKS is where the key set is fetched. Empty means: the jwks_uri of the discovery document at URL followed by
@@ -23,22 +25,24 @@ type Issuer struct {
 	// Keys is a key set as a JSON document. If it is set, nothing is ever fetched.
 	Keys []byte
 
-	// Algorithms that the issuer may sign with. Empty means all of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384,
-	// ES512 and EdDSA; a key fits few of them anyway.
+	// Algorithms that the issuer may sign with. Empty means all of RS256, RS384, RS512, PS256, PS384, PS512, ES256,
+	// ES384, ES512 and EdDSA; a key fits few of them anyway.
 	Algorithms []string
 
-	// Audiences are the audiences or client ids that the token may be issued for; one suffices. They are compared with aud, and with
-	// client_id where there is no aud, as an HTTP API does. Tokens of [Cognito] are compared as its table says.
+	// Audiences are the audiences or client ids that the token may be issued for; one suffices. They are compared
+	// with aud, and with client_id where there is no aud, as an HTTP API does. Tokens of [Cognito] are compared as
+	// its table says.
 	Audiences []string
-	// AudiencePattern is a regular expression that accepts further audiences if it matches them whole; for issuers other than
-	// Cognito azp too, as AppSync does. Empty matches none.
+	// AudiencePattern is a regular expression that accepts further audiences if it matches them whole; for issuers
+	// other than Cognito azp too, as AppSync does. Empty matches none.
 	AudiencePattern string
 	// AllowAnyAudience accepts tokens issued for anybody. One of the three must be set.
 	AllowAnyAudience bool
 
 	// GroupsClaim names the claim that holds the user's groups. Empty means groups.
 	GroupsClaim string
-	// DenyByDefault refuses tokens of this issuer on routes whose [Rules] name no group: AppSync's default action DENY.
+	// DenyByDefault refuses tokens of this issuer on routes whose [Rules] name no group: AppSync's default action
+	// DENY.
 	DenyByDefault bool
 
 	cognito bool // token_use is required and decides which claim names the client
@@ -48,14 +52,16 @@ type Issuer struct {
 // poolID is the form of a user pool's id; the Region before the underscore is part of it.
 var poolID = regexp.MustCompile(`^((?:eusc-[a-z]{2}|[a-z]{2})-(?:gov-|iso[a-z]?-)?[a-z]+-\d)_[a-zA-Z0-9]{1,55}$`)
 
-// Cognito is the issuer of a user pool: the token's client must be one of clients, and token_use decides where it stands.
+// Cognito is the issuer of a user pool: the token's client must be one of clients, and token_use decides where it
+// stands.
 //
 //	ID token      token_use id      aud is the client, and no array
 //	access token  token_use access  client_id is the client
 //
-// Both issuers that AWS names for a pool are accepted, and the keys come from the first; [Issuer].JWKS replaces that place, for
-// emulators. AppSync's app client id expression is [Issuer].AudiencePattern, its default action DENY is [Issuer].DenyByDefault.
-// Source: https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-tokens-verifying-a-jwt.html
+// Both issuers that AWS names for a pool are accepted, and the keys come from the first; [Issuer].JWKS replaces that
+// place, for emulators. AppSync's app client id expression is [Issuer].AudiencePattern, its default action DENY is
+// [Issuer].DenyByDefault. Source:
+// https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-tokens-verifying-a-jwt.html
 func Cognito(region, pool string, clients ...string) Issuer {
 	suffix := region + ".amazonaws.com/" + pool
 	if strings.HasPrefix(region, "cn-") {
@@ -76,7 +82,8 @@ func Cognito(region, pool string, clients ...string) Issuer {
 	return is
 }
 
-// OIDC is an OpenID Connect provider whose key set is found by discovery. The token must be issued for one of audiences.
+// OIDC is an OpenID Connect provider whose key set is found by discovery. The token must be issued for one of
+// audiences.
 func OIDC(issuer string, audiences ...string) Issuer {
 	return Issuer{URL: issuer, Audiences: slices.Clone(audiences)}
 }
@@ -177,22 +184,24 @@ func (p *party) accepts(t *Token, typ string) error {
 	if p.cognito && t.use != "id" && t.use != "access" {
 		return ErrTokenUse
 	}
-	if p.AllowAnyAudience {
-		return nil
+	if !p.AllowAnyAudience && !p.forUs(t, typ) {
+		return ErrAudience
 	}
-	client := p.cognito && t.use == "access"
+	return nil
+}
+
+func (p *party) forUs(t *Token, typ string) bool {
 	switch {
-	case !client && slices.ContainsFunc(t.audience, p.known) && !(p.cognito && t.audienceList):
-		return nil
-	case client || len(t.audience) == 0 && typ != "at+jwt": // RFC 9068 section 4: an access token of that type has aud
-		if p.known(t.client) {
-			return nil
-		}
+	case p.cognito && t.use == "access":
+		return p.known(t.client)
+	case p.cognito:
+		return !t.audienceList && slices.ContainsFunc(t.audience, p.known)
+	case p.matches(t.party):
+		return true
+	case len(t.audience) > 0 || typ == "at+jwt": // RFC 9068 section 4: an access token of that type has aud
+		return slices.ContainsFunc(t.audience, p.known)
 	}
-	if !p.cognito && p.matches(t.party) {
-		return nil
-	}
-	return ErrAudience
+	return p.known(t.client)
 }
 
 func (p *party) known(name string) bool {

@@ -11,8 +11,8 @@ import (
 	"unicode/utf8"
 )
 
-// What a JSON text from the network may hold. A Cognito token has about 20 members, at most 100 groups, and no nesting but
-// identities (two levels); the bounds leave room and keep the work linear.
+// What a JSON text from the network may hold. A Cognito token has about 20 members, at most 100 groups, and no
+// nesting but identities (two levels); the bounds leave room and keep the work linear.
 const (
 	maxDepth  = 8
 	maxValues = 1024 // of all arrays and objects together, and escapes in strings
@@ -36,9 +36,9 @@ var (
 // nameSeed makes the hashes of member names unpredictable, so that a chosen text cannot make two of them meet.
 var nameSeed = maphash.MakeSeed()
 
-// scanner reads one JSON object front to back, once, without building it. It is stricter than RFC 8259 where that leaves
-// room: two names that encoding/json would take for one are refused in every object, so that a later, laxer reader of
-// the same claims cannot see others than were checked.
+// scanner reads one JSON object front to back, once, without building it. It is stricter than RFC 8259 where that
+// leaves room: two names that encoding/json would take for one are refused in every object, so that a later, laxer
+// reader of the same claims cannot see others than were checked.
 //
 // The first mistake sticks in err; every method then returns zeros.
 type scanner struct {
@@ -55,8 +55,9 @@ type scanner struct {
 	names   [nameSlots]uint64 // hashes of (object, name); zero is free
 }
 
-// reset makes the scanner read another text, up to its first member. The set of names is kept while there is room, since clearing it costs
-// as much as filling it: objects go on counting, so the names of an earlier text are not taken for those of this one.
+// reset makes the scanner read another text, up to its first member. The set of names is kept while there is room,
+// since clearing it costs as much as filling it: objects go on counting, so the names of an earlier text are not
+// taken for those of this one.
 func (s *scanner) reset(text string) {
 	s.text, s.at, s.depth, s.members, s.values, s.err, s.started = text, 0, 0, 0, 0, nil, false
 	if s.used > nameSlots/4 { // leaves the set at most three quarters full
@@ -111,8 +112,8 @@ func (s *scanner) space() {
 	}
 }
 
-// next reads the next member's name of the top object and stops before its value, which the caller must consume. At the
-// end of the text it reports false; then err tells whether all was well.
+// next reads the next member's name of the top object and stops before its value, which the caller must consume. At
+// the end of the text it reports false; then err tells whether all was well.
 func (s *scanner) next() (name string, ok bool) {
 	name, ok = s.member(s.top, !s.started)
 	s.started = true
@@ -172,8 +173,8 @@ func (s *scanner) remember(object uint64, name string) {
 	}
 }
 
-// hashFolded hashes a name so that names equal under Unicode's simple folding, by which encoding/json matches struct fields,
-// hash alike.
+// hashFolded hashes a name so that names equal under Unicode's simple folding, by which encoding/json matches struct
+// fields, hash alike.
 func hashFolded(name string) uint64 {
 	for i := range len(name) {
 		if c := name[i]; c >= utf8.RuneSelf || 'A' <= c && c <= 'Z' {
@@ -233,9 +234,10 @@ const (
 	highs = 0x8080808080808080
 )
 
-// run moves over what stands for itself in a string and returns what it stops at: a quote, a backslash, or a control character or the
-// end (zero), which may not be there (RFC 8259 section 7). It looks at eight bytes at a time: b-0x20 borrows into the high
-// bit exactly if some byte is below, and x-1 if some byte of x is zero, as it is where the character looked for is.
+// run moves over what stands for itself in a string and returns what it stops at: a quote, a backslash, or a control
+// character or the end (zero), which may not be there (RFC 8259 section 7). It looks at eight bytes at a time: b-0x20
+// borrows into the high bit exactly if some byte is below, and x-1 if some byte of x is zero, as it is where the
+// character looked for is.
 func (s *scanner) run() byte {
 	i := s.at
 	for ; i+8 <= len(s.text); i += 8 {
@@ -350,7 +352,8 @@ func (s *scanner) list() []string {
 	return slices.Clone(list)
 }
 
-// element reads a comma, unless first, and stops before an array's next value; or the closing bracket, and reports false.
+// element reads a comma, unless first, and stops before an array's next value; or the closing bracket, and reports
+// false.
 func (s *scanner) element(first bool) bool {
 	s.space()
 	if s.peek() == ']' {

@@ -47,8 +47,8 @@ func (k *key) same(o *key) bool {
 	return k.name == o.name && a.ALG == b.ALG && a.CRV == b.CRV && a.N == b.N && a.E == b.E && a.X == b.X && a.Y == b.Y
 }
 
-// parseKeySet reads a JWK Set (RFC 7517 section 5). Keys that cannot verify a token here are left out, as that section
-// demands; a set without any usable key, or with two keys of one name, is refused as a whole.
+// parseKeySet reads a JWK Set (RFC 7517 section 5). Keys that cannot verify a token here are left out, as that
+// section demands; a set without any usable key, or with two keys of one name, is refused as a whole.
 func parseKeySet(document []byte) ([]*key, error) {
 	if len(document) > maxKeySet {
 		return nil, fmt.Errorf("key set is longer than %d bytes", maxKeySet)
@@ -165,7 +165,8 @@ func permitted(m jwkset.JWKMarshal) error {
 	return errors.New("key fits no algorithm")
 }
 
-// sound checks an RSA key's numbers. The exponent's text is checked too, since a longer one would be cut to its last bits.
+// sound checks an RSA key's numbers. The exponent's text is checked too, since a longer one would be cut to its last
+// bits.
 func sound(pub *rsa.PublicKey, e string) error {
 	if bits := pub.N.BitLen(); bits < minRSABits || bits > maxRSABits {
 		return fmt.Errorf("RSA key of %d bits", bits)
@@ -179,8 +180,8 @@ func sound(pub *rsa.PublicKey, e string) error {
 	return nil
 }
 
-// fingerprinted reports whether a modulus has the mark of the ROCA generator (CVE-2017-15361): modulo each small prime it is a
-// power of 65537. A sound modulus has it with a probability of about 2⁻²⁸.
+// fingerprinted reports whether a modulus has the mark of the ROCA generator (CVE-2017-15361): modulo each small
+// prime it is a power of 65537. A sound modulus has it with a probability of about 2⁻²⁸.
 func fingerprinted(n *big.Int) bool {
 	for _, p := range [...]int64{11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157} {
 		rest := new(big.Int).Mod(n, big.NewInt(p)).Int64()

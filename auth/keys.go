@@ -24,8 +24,9 @@ const (
 	never        = 100 * 365 * 24 * time.Hour
 )
 
-// keySet is the keys of one issuer: the [jwkset.Storage] that keyfunc looks keys up in. It is fetched by the request that needs
-// it; one fetch at a time; the others go on with the keys there are, and wait only if they cannot be answered without.
+// keySet is the keys of one issuer: the [jwkset.Storage] that keyfunc looks keys up in. It is fetched by the request
+// that needs it; one fetch at a time; the others go on with the keys there are, and wait only if they cannot be
+// answered without.
 type keySet struct {
 	jwkset.Storage // what the interface has beyond reading: not used
 	keyfunc        keyfunc.Keyfunc
@@ -105,8 +106,8 @@ func (s *snapshot) find(name keyName) *key {
 	return nil
 }
 
-// refresh fetches the set, unless it was fetched within the pause; then the outcome of that fetch stands. If a fetch is under way
-// it waits for it or, if wait is false, leaves it alone.
+// refresh fetches the set, unless it was fetched within the pause; then the outcome of that fetch stands. If a fetch
+// is under way it waits for it or, if wait is false, leaves it alone.
 func (s *keySet) refresh(ctx context.Context, now time.Time, wait bool) error {
 	if s.fetch == nil {
 		return nil
@@ -162,8 +163,8 @@ func (s *keySet) fly(ctx context.Context) (err error) {
 	return err
 }
 
-// install makes fetched keys current. A key that is still there stays the same object; the others are retired, and with them every
-// cached token that they signed.
+// install makes fetched keys current. A key that is still there stays the same object; the others are retired, and
+// with them every cached token that they signed.
 func (s *keySet) install(got *fetched, now time.Time) {
 	var before []*key
 	if old := s.current.Load(); old != nil {
@@ -196,8 +197,8 @@ func (s *keySet) unavailable(err error) error {
 
 var errUnfinished = errors.New("fetch did not end")
 
-// look is one token's look-up in a key set: the context under which keyfunc asks the set for a key. It carries what the token says
-// there, and back which key it was.
+// look is one token's look-up in a key set: the context under which keyfunc asks the set for a key. It carries what
+// the token says there, and back which key it was.
 type look struct {
 	context.Context
 	token jwt.Token

@@ -19,7 +19,8 @@ import (
 	"github.com/tallygate/tallygate/auth/authtest"
 )
 
-// wire is a transport that ends in a handler, without a network, so that time can be faked. Hosts are told apart by name alone.
+// wire is a transport that ends in a handler, without a network, so that time can be faked. Hosts are told apart by
+// name alone.
 type wire map[string]http.Handler
 
 func (w wire) RoundTrip(r *http.Request) (*http.Response, error) {

@@ -85,8 +85,9 @@ func sign(r *http.Request, p presented) {
 	must(0, signer.Sign(r))
 }
 
-// SigV4, API keys, tokens and a custom authorizer: all 81 ways to present or omit a good or bad credential of each. Every one
-// that is presented must verify and leaves its proof; the first bad one answers, and without any the first mode.
+// SigV4, API keys, tokens and a custom authorizer: all 81 ways to present or omit a good or bad credential of each.
+// Every one that is presented must verify and leaves its proof; the first bad one answers, and without any the first
+// mode.
 func TestAnyOfAllKinds(t *testing.T) {
 	all := kinds(t)
 	m := auth.AnyOf(all[0].mode, all[1].mode, all[2].mode, all[3].mode)

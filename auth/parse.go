@@ -70,9 +70,9 @@ type header struct {
 	typ       string // lower case, without "application/"
 }
 
-// parseHeader reads a decoded JOSE header. Members that point to or hold a key (jwk, jku, x5u, x5c) are skipped, never
-// followed: the key comes from the issuer's set alone. crit is refused since no extension is understood here (RFC 7515
-// section 4.1.11), and b64 since a JWT must not use it (RFC 7797 section 7).
+// parseHeader reads a decoded JOSE header. Members that point to or hold a key (jwk, jku, x5u, x5c) are skipped,
+// never followed: the key comes from the issuer's set alone. crit is refused since no extension is understood here
+// (RFC 7515 section 4.1.11), and b64 since a JWT must not use it (RFC 7797 section 7).
 func parseHeader(s *scanner, text string) (h header, err error) {
 	s.reset(text)
 	for name, ok := s.next(); ok; name, ok = s.next() {

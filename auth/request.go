@@ -8,14 +8,15 @@ import (
 	"strings"
 )
 
-// Present reports whether the request carries a token, good or bad: an Authorization header of scheme Bearer or holding one word
-// that is no SigV4 credential, or whatever [Config].Source finds.
+// Present reports whether the request carries a token, good or bad: an Authorization header of scheme Bearer or
+// holding one word that is no SigV4 credential, or whatever [Config].Source finds.
 func (v *Verifier) Present(r *http.Request) bool {
 	_, present, _ := v.token(r)
 	return present
 }
 
-// Verify decides about the request's token. The error is an [*Error]. Nothing is written and the request is not changed.
+// Verify decides about the request's token. The error is an [*Error]. Nothing is written and the request is not
+// changed.
 func (v *Verifier) Verify(r *http.Request) (*Token, error) {
 	if v == nil || v.core == nil {
 		return nil, &Error{Err: ErrNotConfigured}
@@ -39,7 +40,8 @@ func (v *Verifier) Authenticate(r *http.Request) (*http.Request, error) {
 	return r.WithContext(NewContext(r.Context(), t)), nil
 }
 
-// Handler lets requests through to next that bring a valid token, which next finds with [FromContext], and answers the others.
+// Handler lets requests through to next that bring a valid token, which next finds with [FromContext], and answers
+// the others.
 func (v *Verifier) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		authenticated, err := v.Authenticate(r)
@@ -120,8 +122,8 @@ func credential(value string) (token string, ok bool) {
 	return value, true
 }
 
-// inQuery reports whether the query holds a token too, where RFC 6750 section 2.3 lets it be. It parses the query only if the name may
-// be in it, plain or escaped.
+// inQuery reports whether the query holds a token too, where RFC 6750 section 2.3 lets it be. It parses the query
+// only if the name may be in it, plain or escaped.
 func inQuery(u *url.URL) bool {
 	return u != nil && (strings.Contains(u.RawQuery, "access_token") || strings.Contains(u.RawQuery, "%")) &&
 		u.Query().Has("access_token")
@@ -140,8 +142,8 @@ func FromContext(ctx context.Context) (*Token, bool) {
 	return t, ok && t != nil
 }
 
-// ID returns [Token.ID] of the request's token, in the shape in which limits take their key. False: there is no token, or one
-// without a subject.
+// ID returns [Token.ID] of the request's token, in the shape in which limits take their key. False: there is no
+// token, or one without a subject.
 func ID(r *http.Request) (string, bool) {
 	t, ok := FromContext(r.Context())
 	if !ok || t.id == "" {

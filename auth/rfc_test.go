@@ -24,8 +24,8 @@ import (
 	"github.com/tallygate/tallygate/auth"
 )
 
-// The examples of RFC 7515 appendix A, RFC 7520 section 4, RFC 8037 appendix A and RFC 7797 section 4. Those with a payload that is
-// no claims set end after the signature.
+// The examples of RFC 7515 appendix A, RFC 7520 section 4, RFC 8037 appendix A and RFC 7797 section 4. Those with a
+// payload that is no claims set end after the signature.
 func TestRFCExamples(t *testing.T) {
 	var vectors []struct {
 		Name  string          `json:"name"`
@@ -68,7 +68,8 @@ func TestRFCExamples(t *testing.T) {
 	}
 }
 
-// RFC 7515 appendix A.6 and A.7, and RFC 7519 section 6.1: other serialisations and unsecured JWTs are no tokens here.
+// RFC 7515 appendix A.6 and A.7, and RFC 7519 section 6.1: other serialisations and unsecured JWTs are no tokens
+// here.
 func TestOtherSerialisations(t *testing.T) {
 	for _, raw := range []string{
 		`{"payload":"eyJpc3MiOiJqb2UifQ","signatures":[{"protected":"eyJhbGciOiJSUzI1NiJ9","signature":"AA"}]}`,

@@ -10,8 +10,8 @@ import (
 
 // Rules are what a route demands of a token beyond its being genuine. The zero value demands nothing.
 type Rules struct {
-	// TokenUse is "id" or "access", compared with [Token.Use]; empty accepts both. A REST API takes ID tokens on methods without
-	// scopes and access tokens on methods with scopes.
+	// TokenUse is "id" or "access", compared with [Token.Use]; empty accepts both. A REST API takes ID tokens on
+	// methods without scopes and access tokens on methods with scopes.
 	TokenUse string
 	// AnyScope: the token must carry one of them; empty demands none.
 	AnyScope []string
@@ -19,13 +19,15 @@ type Rules struct {
 	AllScopes []string
 	// AnyGroup: the user must be in one of them; empty demands none, unless the issuer denies by default.
 	AnyGroup []string
-	// MaxAge is the longest time since iat, AppSync's iatTTL. Zero sets no bound; else a token without iat is too old.
+	// MaxAge is the longest time since iat, AppSync's iatTTL. Zero sets no bound; else a token without iat is too
+	// old.
 	MaxAge time.Duration
-	// MaxAuthAge is the longest time since auth_time, AppSync's authTTL. Zero sets no bound; else a token without auth_time
-	// is too old.
+	// MaxAuthAge is the longest time since auth_time, AppSync's authTTL. Zero sets no bound; else a token without
+	// auth_time is too old.
 	MaxAuthAge time.Duration
-	// Check decides what the other rules cannot say. It is called with the verified token on every request, after them; its error
-	// refuses with [ErrRefused], or with what it wraps if that is an error of this package. Nil accepts.
+	// Check decides what the other rules cannot say. It is called with the verified token on every request, after
+	// them; its error refuses with [ErrRefused], or with what it wraps if that is an error of this package. Nil
+	// accepts.
 	Check func(context.Context, *Token) error
 }
 
@@ -54,7 +56,8 @@ func (r Rules) validate() error {
 	return errors.Join(errs...)
 }
 
-// scopeToken reports whether s is a scope-token of RFC 6749 section 3.3, which also makes it safe within a header's quotes.
+// scopeToken reports whether s is a scope-token of RFC 6749 section 3.3, which also makes it safe within a header's
+// quotes.
 func scopeToken(s string) bool {
 	for _, c := range []byte(s) {
 		if c <= ' ' || c > '~' || c == '"' || c == '\\' {

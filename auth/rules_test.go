@@ -159,6 +159,8 @@ func TestCognitoAudience(t *testing.T) {
 	require.ErrorIs(t, verify(v, must(poolIssuer().IDToken(u))), auth.ErrAudience)
 	u.Claims = map[string]any{"aud": client, "azp": client}
 	require.ErrorIs(t, verify(v, must(poolIssuer().AccessToken(u))), auth.ErrAudience)
+	u.Claims = map[string]any{"aud": nil, "client_id": client}
+	require.ErrorIs(t, verify(v, must(poolIssuer().IDToken(u))), auth.ErrAudience, "an ID token has aud")
 	u = julian
 	u.Claims = map[string]any{"aud": []string{client}}
 	require.ErrorIs(t, verify(v, must(poolIssuer().IDToken(u))), auth.ErrAudience, "Cognito writes no array")

@@ -28,10 +28,11 @@ func prepare(h http.Header, err error) answerable {
 	return a
 }
 
-// HTTPAPI answers as an HTTP API of API Gateway does, whichever package's error it is: {"message": …} with the words of the
-// status, no X-Amzn-ErrorType, and 403 for a missing scope. WWW-Authenticate has AWS's form, in which spaces separate the
-// parameters where RFC 9110 section 11.6.1 demands commas; a client that parses it strictly is better served by [Bearer].
-// Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-troubleshooting-jwt.html
+// HTTPAPI answers as an HTTP API of API Gateway does, whichever package's error it is: {"message": …} with the words
+// of the status, no X-Amzn-ErrorType, and 403 for a missing scope. WWW-Authenticate has AWS's form, in which spaces
+// separate the parameters where RFC 9110 section 11.6.1 demands commas; a client that parses it strictly is better
+// served by [Bearer]. Source:
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-troubleshooting-jwt.html
 func HTTPAPI(w http.ResponseWriter, _ *http.Request, err error) {
 	h := w.Header()
 	a := prepare(h, err)
@@ -68,9 +69,9 @@ func (e *Error) spaced(code string) string {
 	return fmt.Sprintf(`Bearer scope="%s" error="%s" error_description="%s"`, strings.Join(e.Scopes, " "), code, description)
 }
 
-// AppSync answers as AppSync's GraphQL endpoint does, whichever package's error it is: {"errors":[{"errorType": …, "message": …}]}. Who
-// is not let in gets 401 UnauthorizedException; other answers keep their status, code and message.
-// Source: https://docs.aws.amazon.com/appsync/latest/devguide/security-authz.html
+// AppSync answers as AppSync's GraphQL endpoint does, whichever package's error it is: {"errors":[{"errorType": …,
+// "message": …}]}. Who is not let in gets 401 UnauthorizedException; other answers keep their status, code and
+// message. Source: https://docs.aws.amazon.com/appsync/latest/devguide/security-authz.html
 func AppSync(w http.ResponseWriter, _ *http.Request, err error) {
 	a := prepare(w.Header(), err)
 	status, code, message := a.StatusCode(), a.ErrorCode(), a.ErrorMessage()
@@ -98,8 +99,9 @@ func (e *Error) graphQL(other string) string {
 	return other
 }
 
-// Bearer answers by RFC 6750 section 3: the challenge in WWW-Authenticate, 403 for a missing scope, and a JSON body with the same
-// error and error_description. Errors of other packages keep their status; 401 gets a bare challenge if it has none.
+// Bearer answers by RFC 6750 section 3: the challenge in WWW-Authenticate, 403 for a missing scope, and a JSON body
+// with the same error and error_description. Errors of other packages keep their status; 401 gets a bare challenge if
+// it has none.
 func Bearer(w http.ResponseWriter, _ *http.Request, err error) {
 	a := prepare(w.Header(), err)
 	status, code := a.StatusCode(), a.ErrorCode()

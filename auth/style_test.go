@@ -111,8 +111,8 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// A REST API's Cognito authorizer takes ID tokens on methods without scopes and access tokens on methods with scopes, of which one
-// must match; all else is 401, expired tokens say so, and an unknown token never does.
+// A REST API's Cognito authorizer takes ID tokens on methods without scopes and access tokens on methods with scopes,
+// of which one must match; all else is 401, expired tokens say so, and an unknown token never does.
 func TestRESTMethods(t *testing.T) {
 	v := cognitoVerifier(t, auth.Rules{})
 	plainMethod := must(v.With(auth.Rules{TokenUse: "id"}))

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Token is what a verified token says. Its zero value says nothing. Tokens are shared by all requests that bring the same
-// token, so nothing of them can be changed: slices are returned as copies. Safe for concurrent use.
+// Token is what a verified token says. Its zero value says nothing. Tokens are shared by all requests that bring the
+// same token, so nothing of them can be changed: slices are returned as copies. Safe for concurrent use.
 type Token struct {
 	issuer, subject, jwtID    string
 	client, party, use, user  string
@@ -23,9 +23,9 @@ type Token struct {
 	algorithm, keyID          string
 }
 
-// ID is the issuer, a space, and the subject: unique over all that a verifier accepts, since a subject is unique within its
-// issuer only (RFC 7519 section 4.1.2) and an issuer holds no space. The issuer is [Issuer].URL also where the token
-// bears one of its Aliases. Empty without a subject.
+// ID is the issuer, a space, and the subject: unique over all that a verifier accepts, since a subject is unique
+// within its issuer only (RFC 7519 section 4.1.2) and an issuer holds no space. The issuer is [Issuer].URL also where
+// the token bears one of its Aliases. Empty without a subject.
 func (t *Token) ID() string { return t.id }
 
 // Issuer is the iss claim.
@@ -102,8 +102,9 @@ func (t *Token) Groups() []string { return slices.Clone(t.groups) }
 // InGroup reports whether the user is in the group, letter for letter.
 func (t *Token) InGroup(group string) bool { return slices.Contains(t.groups, group) }
 
-// Claims decodes the token's claims set into a T, as [json.Unmarshal] does. The names in it were checked to be distinct,
-// letter case aside, so what T receives is what was verified. Each call decodes anew and the result is the caller's.
+// Claims decodes the token's claims set into a T, as [json.Unmarshal] does. The names in it were checked to be
+// distinct, letter case aside, so what T receives is what was verified. Each call decodes anew and the result is the
+// caller's.
 func Claims[T any](t *Token) (T, error) {
 	var v T
 	if t == nil || t.payload == "" {
@@ -115,8 +116,9 @@ func Claims[T any](t *Token) (T, error) {
 	return v, nil
 }
 
-// InsecureToken makes a token of a claims set that nobody signed: for tests of handlers, and for a layer behind one that
-// verified the token already. It checks the form, never the claims. The groups are those of cognito:groups or of groups.
+// InsecureToken makes a token of a claims set that nobody signed: for tests of handlers, and for a layer behind one
+// that verified the token already. It checks the form, never the claims. The groups are those of cognito:groups or of
+// groups.
 func InsecureToken(claims []byte) (*Token, error) {
 	var s scanner
 	t, err := parseClaims(&s, string(claims))

@@ -22,30 +22,35 @@ const (
 type Config struct {
 	// Issuers whose tokens are accepted; at least one. No two may share a name.
 	Issuers []Issuer
-	// Rules that every token must meet. The zero value demands nothing further. [Verifier.With] adds rules for a route.
+	// Rules that every token must meet. The zero value demands nothing further. [Verifier.With] adds rules for a
+	// route.
 	Rules Rules
-	// Leeway allows for clocks that differ, in exp, nbf and iat. Zero allows none, as API Gateway; at most five minutes.
+	// Leeway allows for clocks that differ, in exp, nbf and iat. Zero allows none, as API Gateway; at most five
+	// minutes.
 	Leeway time.Duration
 
-	// Source finds the token in a request; false means that there is none. It may be called twice for one request. Nil means the
-	// Authorization header: "Bearer" and the token, or the token alone, as API Gateway accepts it.
+	// Source finds the token in a request; false means that there is none. It may be called twice for one request.
+	// Nil means the Authorization header: "Bearer" and the token, or the token alone, as API Gateway accepts it.
 	Source func(*http.Request) (string, bool)
-	// Revoked is asked about every token that is otherwise accepted, also about one seen before; true refuses with [ErrRevoked], an
-	// error with [ErrUnavailable]. Nil: nothing is revoked. A JWT itself does not show that it was revoked.
+	// Revoked is asked about every token that is otherwise accepted, also about one seen before; true refuses with
+	// [ErrRevoked], an error with [ErrUnavailable]. Nil: nothing is revoked. A JWT itself does not show that it was
+	// revoked.
 	Revoked func(context.Context, *Token) (bool, error)
-	// ErrorHandler writes the answer to a refusal, after [Error.SetHeader] has been called. Nil means [Error.ServeHTTP]; see also
-	// [HTTPAPI], [AppSync] and [Bearer].
+	// ErrorHandler writes the answer to a refusal, after [Error.SetHeader] has been called. Nil means
+	// [Error.ServeHTTP]; see also [HTTPAPI], [AppSync] and [Bearer].
 	ErrorHandler func(http.ResponseWriter, *http.Request, error)
 
-	// Transport fetches key sets. Nil means [http.DefaultTransport]. Time, size and redirects are bounded whatever it is.
+	// Transport fetches key sets. Nil means [http.DefaultTransport]. Time, size and redirects are bounded whatever it
+	// is.
 	Transport http.RoundTripper
 	// AllowHTTP fetches key sets over http too: for tests and emulators.
 	AllowHTTP bool
-	// MaxStale is how long keys are used beyond their time while the issuer's key server fails. Zero means 24 hours, negative
-	// not at all.
+	// MaxStale is how long keys are used beyond their time while the issuer's key server fails. Zero means 24 hours,
+	// negative not at all.
 	MaxStale time.Duration
 
-	// CacheBytes bounds the memory of tokens seen before. Zero means 32 MiB, about 20 000 tokens; negative remembers none.
+	// CacheBytes bounds the memory of tokens seen before. Zero means 32 MiB, about 20 000 tokens; negative remembers
+	// none.
 	CacheBytes int
 	// AllowRawCache keeps whole bearer tokens in memory to recognise them faster. False keeps their SHA-256.
 	AllowRawCache bool
@@ -69,7 +74,8 @@ type core struct {
 	cache        *cache
 }
 
-// New makes a verifier. It copies the config and reports all mistakes at once. Nothing is fetched yet; see [Verifier.Prefetch].
+// New makes a verifier. It copies the config and reports all mistakes at once. Nothing is fetched yet; see
+// [Verifier.Prefetch].
 func New(c Config) (*Verifier, error) {
 	var errs []error
 	if c.Leeway < 0 || c.Leeway > maxLeeway {
@@ -114,8 +120,9 @@ func (k *core) addIssuers(c Config) error {
 	return errors.Join(errs...)
 }
 
-// With returns a verifier for a route that demands more: the rules hold beside those of v. It shares keys, tokens seen before,
-// source and ErrorHandler with v, and replaces it on that route: it authenticates and authorises in one step.
+// With returns a verifier for a route that demands more: the rules hold beside those of v. It shares keys, tokens
+// seen before, source and ErrorHandler with v, and replaces it on that route: it authenticates and authorises in one
+// step.
 func (v *Verifier) With(r Rules) (*Verifier, error) {
 	if v == nil || v.core == nil {
 		return nil, &Error{Err: ErrNotConfigured}
@@ -126,8 +133,9 @@ func (v *Verifier) With(r Rules) (*Verifier, error) {
 	return &Verifier{v.core, append(slices.Clip(v.rules), r.copy())}, nil
 }
 
-// Prefetch fetches the keys of every issuer that has none yet, all at the same time: for a Lambda function's init phase, or to fail at
-// start. Without it the first request fetches. Its errors are [Error] values that wrap [ErrUnavailable], joined.
+// Prefetch fetches the keys of every issuer that has none yet, all at the same time: for a Lambda function's init
+// phase, or to fail at start. Without it the first request fetches. Its errors are [Error] values that wrap
+// [ErrUnavailable], joined.
 func (v *Verifier) Prefetch(ctx context.Context) error {
 	if v == nil || v.core == nil {
 		return &Error{Err: ErrNotConfigured}
@@ -202,8 +210,8 @@ func (k *core) checkRevoked(ctx context.Context, t *Token) error {
 	return nil
 }
 
-// genuine finds out whether a token is what its issuer issued for one of the accepted audiences, at any time. The order: form,
-// issuer, algorithm, key, signature, claims.
+// genuine finds out whether a token is what its issuer issued for one of the accepted audiences, at any time. The
+// order: form, issuer, algorithm, key, signature, claims.
 func (k *core) genuine(ctx context.Context, raw string, now time.Time) (*Token, *party, error) {
 	c, err := cut(raw)
 	if err != nil {
@@ -230,7 +238,8 @@ func (k *core) genuine(ctx context.Context, raw string, now time.Time) (*Token, 
 	return e.token, e.party, err
 }
 
-// workspace is what verifying one token takes and does not keep. It is large, so it is used again, and not on the stack.
+// workspace is what verifying one token takes and does not keep. It is large, so it is used again, and not on the
+// stack.
 type workspace struct {
 	scanner   scanner
 	look      look
@@ -271,8 +280,8 @@ func (k *core) verify(ctx context.Context, c compact, now time.Time) (e entry, e
 	return entry{token: t, key: found, party: p}, nil
 }
 
-// read parses header and claims. Reading claims before the signature is checked is what naming the issuer takes; nothing is
-// believed until then.
+// read parses header and claims. Reading claims before the signature is checked is what naming the issuer takes;
+// nothing is believed until then.
 func (w *workspace) read(c compact) (*Token, header, error) {
 	text, err := decode(w.header[:], c.header)
 	if err != nil {

@@ -21,8 +21,8 @@ func ours(f *fixture) func(string) error {
 	}
 }
 
-// unseen is ours with a cache so small that none of the tokens is in it when its turn comes: each is verified, entered, and drops
-// another.
+// unseen is ours with a cache so small that none of the tokens is in it when its turn comes: each is verified,
+// entered, and drops another.
 func unseen(f *fixture) func(string) error {
 	v := f.ours(auth.Config{CacheBytes: 64 * 2500})
 	return func(raw string) error {
@@ -164,8 +164,8 @@ func refusals(f *fixture) []struct{ kind, raw string } {
 	}
 }
 
-// BenchmarkRefuse: what it costs to say no. The floor is that of a valid RS256 token; impl=valid is ours for a valid token of the usual
-// size at first sight, twice of which no token may cost.
+// BenchmarkRefuse: what it costs to say no. The floor is that of a valid RS256 token; impl=valid is ours for a valid
+// token of the usual size at first sight, twice of which no token may cost.
 func BenchmarkRefuse(b *testing.B) {
 	f := fixtures()["RS256"]
 	valid := f.tokens(256)

@@ -1,12 +1,12 @@
-// Package authtest is a token issuer for tests and demonstrations: an [http.Handler] that serves a key set and issues tokens of the
-// form of Cognito's, or any other.
+// Package authtest is a token issuer for tests and demonstrations: an [http.Handler] that serves a key set and issues
+// tokens of the form of Cognito's, or any other.
 //
 //	issuer, err := authtest.New("https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_aQYCzHwCz")
 //	token, err := issuer.IDToken(authtest.User{Username: "julianwood", Client: "3fe6quse1kki13s6nebi0ncnin"})
 //
-// A verifier takes the keys as a document ([Issuer.JWKS], no server needed) or from wherever the handler is served. Switches make the
-// issuer fail, slow down or change its keys, and a counter tells how often the keys were fetched.
+// A verifier takes the keys as a document ([Issuer.JWKS], no server needed) or from wherever the handler is served.
+// Switches make the issuer fail, slow down or change its keys, and a counter tells how often the keys were fetched.
 //
-// Its keys live in memory and are made anew by each [New]: do not let anything of value depend on them. The package does not import
-// testing.
+// Its keys live in memory and are made anew by each [New]: do not let anything of value depend on them. The package
+// does not import testing.
 package authtest

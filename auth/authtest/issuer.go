@@ -30,8 +30,8 @@ type Issuer struct {
 	fetches int
 }
 
-// New makes an issuer whose tokens bear url as iss, with fresh keys: RSA of 2048 bits twice, P-256 and Ed25519. The url must be
-// absolute. It need not be where the issuer is served.
+// New makes an issuer whose tokens bear url as iss, with fresh keys: RSA of 2048 bits twice, P-256 and Ed25519. The
+// url must be absolute. It need not be where the issuer is served.
 func New(issuer string) (*Issuer, error) {
 	if u, err := url.Parse(issuer); err != nil || u.Scheme == "" || u.Host == "" {
 		return nil, fmt.Errorf("authtest: %q is not an absolute URL", issuer)
@@ -82,8 +82,8 @@ func (i *Issuer) Fetches() int {
 	return i.fetches
 }
 
-// ServeHTTP serves the key set at any path that ends in /.well-known/jwks.json, and the discovery document, which places the key
-// set under [Issuer.URL], at any that ends in /.well-known/openid-configuration.
+// ServeHTTP serves the key set at any path that ends in /.well-known/jwks.json, and the discovery document, which
+// places the key set under [Issuer.URL], at any that ends in /.well-known/openid-configuration.
 func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	document, status, delay := i.request(r.URL.Path)
 	select {
@@ -133,8 +133,8 @@ func (i *Issuer) ring() *keyring {
 	return i.keys
 }
 
-// Sign signs any claims with RS256, ES256 or EdDSA. It adds iss, iat (now) and exp (in an hour) where claims have none; a nil value
-// leaves the claim out.
+// Sign signs any claims with RS256, ES256 or EdDSA. It adds iss, iat (now) and exp (in an hour) where claims have
+// none; a nil value leaves the claim out.
 func (i *Issuer) Sign(algorithm string, claims map[string]any) (string, error) {
 	k := i.ring()
 	for _, s := range []*signer{k.access, k.ec, k.ed} {

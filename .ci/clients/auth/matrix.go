@@ -162,7 +162,8 @@ func names(chosen []variant) string {
 	return strings.Join(list, ", ")
 }
 
-// deviations are the forms that a token must not have, one at a time; where aws-jwt-verify takes one, stricter says so.
+// deviations are the forms that a token must not have, one at a time; where aws-jwt-verify takes one, stricter says
+// so.
 func (m *maker) deviations() {
 	for _, v := range deviations() {
 		m.add(v.name, m.token([]variant{v}), rules{}, v.stricter)
@@ -187,6 +188,10 @@ func deviations() []variant {
 		{name: "four segments", token: func(s string) string { return s + "." }},
 		{name: "two segments", token: func(s string) string { return s[:strings.LastIndexByte(s, '.')] }},
 		{name: "nothing", token: func(string) string { return "" }},
+		{name: "client_id in place of aud", claims: func(c map[string]any) { c["client_id"], c["aud"] = client, "x" }},
+		{name: "client_id without aud", claims: func(c map[string]any) { c["client_id"] = client; delete(c, "aud") }},
+		{name: "aud of an access token", claims: func(c map[string]any) { access(c); c["aud"], c["client_id"] = client, "x" }},
+		{name: "aud an array of one", claims: set("aud", []string{client})},
 		{name: "aud an array", claims: set("aud", []string{"x", client})},
 		{name: "claims an array", text: func(h, c string) (string, string) { return h, "[" + c + "]" }},
 		{name: "exp a string", claims: set("exp", "x")},
