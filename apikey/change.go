@@ -57,8 +57,9 @@ func (v *Verifier) Create(ctx context.Context, k Key, value Value) (Key, error) 
 	return first(created), err
 }
 
-// Update changes the key of the given id by edit, which gets a copy and whose error is returned as it is; edit must not
-// change keys itself. The ID, the Created date and LastUsed stay. Disabled or expired thus, a key is refused from the next request on.
+// Update changes the key of the given id by edit, which gets a copy and whose error is returned as it is; edit must
+// not change keys itself. The ID, the Created date and LastUsed stay. Disabled or expired thus, a key is refused from
+// the next request on.
 func (v *Verifier) Update(ctx context.Context, id string, edit func(*Key) error) (Key, error) {
 	updated, err := v.change(ctx, OpUpdate, func(now time.Time) ([]Record, error) {
 		old, err := v.record(id)

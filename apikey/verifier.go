@@ -30,8 +30,8 @@ type Config struct {
 	Source func(*http.Request) (string, bool)
 
 	// Commit makes a change durable before it becomes visible. An error leaves the keys as they were and must mean
-	// that nothing was stored. Calls come one at a time, in the order of the changes, and must not change keys
-	// themselves. Nil keeps the keys in memory only.
+	// that nothing was stored. Calls come one at a time, in the order of the changes; they must not change keys
+	// themselves, nor modify the Change. Nil keeps the keys in memory only.
 	Commit func(context.Context, Change) error
 
 	// Restore yields the changes that Commit stored, in their order, or the latest one of each key alone. A key that
@@ -125,8 +125,8 @@ func (v *Verifier) declare(e Entry, restored map[string]bool) error {
 	return err
 }
 
-// VerifyKey decides whether value is the one of a registered, enabled key within its dates, and returns its client. It is
-// the decision below HTTP. The error is a [*Error] that wraps [ErrMissing], [ErrMalformed], [ErrUnknown],
+// VerifyKey decides whether value is the one of a registered, enabled key within its dates, and returns its client.
+// It is the decision below HTTP. The error is a [*Error] that wraps [ErrMissing], [ErrMalformed], [ErrUnknown],
 // [ErrDisabled], [ErrExpired] or [ErrNotYetValid].
 //
 // Every value of the right form is hashed, looked up and compared in constant time, and every outcome after that
@@ -181,7 +181,10 @@ func (v *Verifier) Present(r *http.Request) bool {
 // different values is [ErrAmbiguous]. Verify does not read the body.
 func (v *Verifier) Verify(r *http.Request) (Client, error) {
 	if v != nil && v.source != nil {
-		value, _ := v.source(r)
+		value, ok := v.source(r)
+		if !ok {
+			return Client{}, &Error{Err: ErrMissing}
+		}
 		return v.VerifyKey(r.Context(), value)
 	}
 	value, ok := same(r.Header["X-Api-Key"])

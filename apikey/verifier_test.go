@@ -212,6 +212,9 @@ func TestSource(t *testing.T) {
 		Keys: []apikey.Entry{julian},
 		Source: func(r *http.Request) (string, bool) {
 			s, ok := r.Context().Value(usageIdentifierKey{}).(string)
+			if !ok {
+				return value, false // what comes with false does not count
+			}
 			return s, ok
 		},
 	})
