@@ -138,8 +138,7 @@ func ExampleClaims() {
 	// acme 7 <nil>
 }
 
-// Which claim names the client depends on token_use; both kinds of a pool's tokens are accepted unless a rule says
-// otherwise.
+// Which claim names the client depends on token_use; both kinds of a pool's tokens are accepted unless a rule says otherwise.
 func ExampleCognito() {
 	pool := auth.Cognito("eu-west-1", "eu-west-1_aQYCzHwCz", "3fe6quse1kki13s6nebi0ncnin")
 	pool.AudiencePattern = "loyalty-.*" // AppSync's app client id expression: these clients too
@@ -153,8 +152,7 @@ func ExampleCognito() {
 	// https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_aQYCzHwCz/.well-known/jwks.json
 }
 
-// The keys of any OpenID Connect provider are found by its discovery document. AllowHTTP is for this example's server
-// only.
+// The keys of any OpenID Connect provider are found by its discovery document. AllowHTTP is for this example's server only.
 func ExampleOIDC() {
 	var issuer *authtest.Issuer
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { issuer.ServeHTTP(w, r) }))
@@ -221,24 +219,22 @@ func answer(style func(http.ResponseWriter, *http.Request, error)) {
 func ExampleHTTPAPI() {
 	answer(auth.HTTPAPI)
 	// Output:
-	// 403 Bearer scope="orders/refund" error="insufficient_scope" error_description="expected scopes:
-	// [orders/refund]" {"message":"Forbidden"}
+	// 403 Bearer scope="orders/refund" error="insufficient_scope" error_description="expected scopes: [orders/refund]"
+	// {"message":"Forbidden"}
 }
 
 func ExampleBearer() {
 	answer(auth.Bearer)
 	// Output:
-	// 403 Bearer error="insufficient_scope", error_description="the token does not have a required scope",
-	// scope="orders/refund" {"error":"insufficient_scope","error_description":"the token does not have a required
-	// scope"}
+	// 403 Bearer error="insufficient_scope", error_description="the token does not have a required scope", scope="orders/refund"
+	// {"error":"insufficient_scope","error_description":"the token does not have a required scope"}
 }
 
 func ExampleAppSync() {
 	answer(auth.AppSync)
 	// Output:
-	// 401 Bearer error="insufficient_scope", error_description="the token does not have a required scope",
-	// scope="orders/refund" {"errors":[{"errorType":"UnauthorizedException","message":"You are not authorized to make
-	// this call."}]}
+	// 401 Bearer error="insufficient_scope", error_description="the token does not have a required scope", scope="orders/refund"
+	// {"errors":[{"errorType":"UnauthorizedException","message":"You are not authorized to make this call."}]}
 }
 
 // A custom answer keeps the protocol's header fields: they are set before it is asked for.
@@ -309,8 +305,7 @@ func Example_incorrectSubjectAsKey() {
 	// correct: false
 }
 
-// A user's ID token says who the user is to the client; it is no permission to call an API. Say which kind a route
-// takes.
+// A user's ID token says who the user is to the client; it is no permission to call an API. Say which kind a route takes.
 func Example_incorrectTokenUse() {
 	issuer, _ := authtest.New("https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_aQYCzHwCz")
 	id, _ := issuer.IDToken(authtest.User{Username: "julianwood", Client: "c"})
