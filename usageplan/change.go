@@ -6,19 +6,31 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 )
 
-// A Change is one mutation of a meter's plans and members. Exactly one field is set.
+// A Change is one mutation of a meter's plans and members: one field is set, or PutMember and DeleteMember for one
+// client, which then moves from plan to plan without a moment in between. Its JSON form is made to be kept.
 type Change struct {
-	PutPlan      *Plan   // creates the plan or replaces it; buckets, balances and members stay
-	DeletePlan   string  // removes the plan with this id and its memberships; balances stay in the ledger
-	PutMember    *Member // adds the client to the plan or replaces its overrides
-	DeleteMember *Member // takes the client out of the plan; only Plan and Client count
+	// PutPlan creates the plan or replaces it. Members and balances stay, and so do the buckets of what stays throttled;
+	// a stage that is taken out loses the buckets of its methods, and a quota of another period counts anew. It is
+	// refused while a member overrides a quota that the new version lacks.
+	PutPlan *Plan `json:"putPlan,omitempty"`
+	// DeletePlan removes the plan of this id, its memberships and its buckets. Balances stay in the ledger.
+	DeletePlan string `json:"deletePlan,omitempty"`
+	// PutMember adds the client to the plan or replaces its overrides.
+	PutMember *Member `json:"putMember,omitempty"`
+	// DeleteMember takes the client out of the plan. Only Plan and Client count.
+	DeleteMember *Member `json:"deleteMember,omitempty"`
 }
 
-// Apply carries out one change at run time: it is validated, given to Config.Commit, and visible to every request that
-// comes after. An error means that nothing has changed; a mistake in c wraps [ErrInvalid]. Readers are never blocked.
+// Apply carries out one change at run time: it is validated, given to Config.Commit, and acts on every request that comes
+// after. No request waits for it. An error means that nothing has changed; a mistake in c wraps [ErrInvalid]. Changes
+// are carried out one at a time, so Commit must not call Apply.
 func (m *Meter) Apply(ctx context.Context, c Change) error {
+	if err := m.configured(); err != nil {
+		return err
+	}
 	m.table.mu.Lock()
 	defer m.table.mu.Unlock()
 	c = c.clone()
@@ -26,7 +38,7 @@ func (m *Meter) Apply(ctx context.Context, c Change) error {
 		return fmt.Errorf("usageplan: %w: %w", ErrInvalid, err)
 	}
 	if m.config.Commit != nil {
-		if err := m.config.Commit(ctx, c); err != nil {
+		if err := m.config.Commit(ctx, c.clone()); err != nil {
 			return fmt.Errorf("usageplan: commit: %w", err)
 		}
 	}
@@ -47,85 +59,101 @@ func (c Change) clone() Change {
 	return c
 }
 
+// apply carries out a change that has been validated, so that it can fail only by a mistake of this package.
 func (t *table) apply(c Change) error {
 	switch {
 	case c.PutPlan != nil:
 		return t.putPlan(*c.PutPlan)
-	case c.PutMember != nil:
-		return t.putMember(*c.PutMember)
-	case c.DeleteMember != nil:
-		t.deleteMember(c.DeleteMember.Plan, c.DeleteMember.Client)
-	default:
+	case c.DeletePlan != "":
 		t.deletePlan(c.DeletePlan)
+		return nil
+	case c.DeleteMember != nil:
+		return t.replaceMember(c.DeleteMember.Client, c.DeleteMember.Plan, c.PutMember)
+	default:
+		return t.replaceMember(c.PutMember.Client, "", c.PutMember)
 	}
-	return nil
 }
 
 // validate reports every reason not to carry c out.
 func (m *Meter) validate(c Change) error {
+	move := c.PutMember != nil && c.DeleteMember != nil
+	switch set := c.fields(); {
+	case set != 1 && !(set == 2 && move):
+		return fmt.Errorf("a change is one thing, not %d", set)
+	case move && (c.PutMember.Client != c.DeleteMember.Client || c.PutMember.Plan == c.DeleteMember.Plan):
+		return errors.New("a move is of one client between two plans")
+	case c.PutPlan != nil:
+		return m.validatePlan(*c.PutPlan)
+	case c.DeletePlan != "":
+		return m.validateDeletion(c.DeletePlan)
+	case move:
+		return errors.Join(m.table.validateLeaving(*c.DeleteMember), m.table.validateMember(*c.PutMember, c.DeleteMember.Plan))
+	case c.PutMember != nil:
+		return m.table.validateMember(*c.PutMember, "")
+	default:
+		return m.table.validateLeaving(*c.DeleteMember)
+	}
+}
+
+func (c Change) fields() int {
 	set := 0
 	for _, is := range []bool{c.PutPlan != nil, c.DeletePlan != "", c.PutMember != nil, c.DeleteMember != nil} {
 		if is {
 			set++
 		}
 	}
-	switch {
-	case set != 1:
-		return fmt.Errorf("a change sets exactly one field, not %d", set)
-	case c.PutPlan != nil:
-		return m.checkPlan(*c.PutPlan)
-	case c.PutMember != nil:
-		return m.table.checkMember(*c.PutMember)
-	case c.DeleteMember != nil:
-		return m.table.checkLeaving(*c.DeleteMember)
-	case m.table.plan(c.DeletePlan) == nil:
-		return fmt.Errorf("there is no plan %q", c.DeletePlan)
-	case c.DeletePlan == m.config.Default:
-		return fmt.Errorf("plan %q is the default plan", c.DeletePlan)
-	}
-	return nil
+	return set
 }
 
-func (m *Meter) checkPlan(p Plan) error {
+func (m *Meter) validatePlan(p Plan) error {
 	errs := []error{p.Validate()}
 	if len(p.Quotas) > 0 && m.config.Ledger == nil {
 		errs = append(errs, fmt.Errorf("plan %q has a quota, and there is no ledger to count it in", p.ID))
 	}
-	if m.table.plan(p.ID) != nil {
-		for member := range m.table.all() {
-			if member.Member.Plan == p.ID {
-				errs = append(errs, m.table.checkAlone(member.Member, p), member.Member.validate(p))
-			}
+	if live := m.table.plan(p.ID); live != nil {
+		for client := range live.clients {
+			errs = append(errs, m.table.alone(client, p, ""), m.table.member(p.ID, client).validate(p))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (t *table) checkMember(m Member) error {
+func (m *Meter) validateDeletion(id string) error {
+	switch {
+	case m.table.plan(id) == nil:
+		return fmt.Errorf("there is no plan %q", id)
+	case id == m.config.Default:
+		return fmt.Errorf("plan %q is the default plan", id)
+	}
+	return nil
+}
+
+// validateMember holds m to its plan, when the client leaves another plan for it, if named.
+func (t *table) validateMember(m Member, leaving string) error {
 	p := t.plan(m.Plan)
 	if p == nil {
 		return fmt.Errorf("member %q: there is no plan %q", m.Client, m.Plan)
 	}
 	now := p.state.Load().Plan
-	return errors.Join(m.validate(now), t.checkAlone(m, now))
+	return errors.Join(m.validate(now), t.alone(m.Client, now, leaving))
 }
 
-func (t *table) checkLeaving(m Member) error {
+func (t *table) validateLeaving(m Member) error {
 	if t.member(m.Plan, m.Client) == nil {
 		return fmt.Errorf("client %q is not a member of plan %q", m.Client, m.Plan)
 	}
 	return nil
 }
 
-// checkAlone holds that a client is in at most one plan per stage of an api.
-func (t *table) checkAlone(m Member, p Plan) error {
-	for _, other := range t.list(m.Client) {
-		if other.Member.Plan == p.ID {
+// alone holds that a client of p is in no other plan for the same stage of an api, but for the one it is leaving.
+func (t *table) alone(client string, p Plan, leaving string) error {
+	for _, other := range t.list(client) {
+		if other.Plan == p.ID || other.Plan == leaving {
 			continue
 		}
 		for _, s := range other.plan.state.Load().Stages {
-			if slices.ContainsFunc(p.Stages, func(o Stage) bool { return o.is(s.API, s.Name) }) {
-				return fmt.Errorf("client %q is in plan %q for %s:%s already", m.Client, other.Member.Plan, s.API, s.Name)
+			if find(p.Stages, s.API, s.Name) >= 0 {
+				return fmt.Errorf("client %q is in plan %q for %s:%s already", client, other.Plan, s.API, s.Name)
 			}
 		}
 	}
@@ -135,25 +163,29 @@ func (t *table) checkAlone(m Member, p Plan) error {
 // Plans yields a copy of every plan, in no order.
 func (m *Meter) Plans() iter.Seq[Plan] {
 	return func(yield func(Plan) bool) {
-		plans := m.table.plans.Load()
-		if plans == nil {
+		if m.configured() != nil {
 			return
 		}
-		for _, p := range *plans {
-			if s := p.state.Load(); s != nil && !yield(s.Plan.clone()) {
-				return
-			}
-		}
+		m.table.plans.Range(func(_, p any) bool {
+			s := p.(*plan).state.Load()
+			return s == nil || yield(s.Plan.clone())
+		})
 	}
 }
 
-// Members yields a copy of every member of the plan, in no order. It walks all members of the meter.
-func (m *Meter) Members(plan string) iter.Seq[Member] {
-	return func(yield func(Member) bool) {
-		for member := range m.table.all() {
-			if member.Member.Plan == plan && !yield(member.Member.clone()) {
-				return
-			}
+// Members returns a copy of every member of the plan, by client. Changes wait meanwhile, requests do not.
+func (m *Meter) Members(plan string) []Member {
+	if m.configured() != nil {
+		return nil
+	}
+	m.table.mu.Lock()
+	defer m.table.mu.Unlock()
+	var members []Member
+	if p := m.table.plan(plan); p != nil {
+		for client := range p.clients {
+			members = append(members, m.table.member(plan, client).Member.clone())
 		}
 	}
+	slices.SortFunc(members, func(a, b Member) int { return strings.Compare(a.Client, b.Client) })
+	return members
 }

@@ -10,23 +10,35 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// A Charge is what an admitted request has taken. It is passed by value. The zero Charge, of a request that
-// AllowDespite let through, has taken nothing, and its methods do nothing.
+// A Charge is what an admitted request has taken. It is passed by value; copies are the same charge. The zero Charge, of
+// a request that AllowDespite let through, has taken nothing, and its methods do nothing.
 type Charge struct {
-	// Client and Plan tell who pays, and the id of the plan that it pays from.
-	Client, Plan string
+	client string
+	state  *state // the plan's version that decided
+	own    draws  // the client's own throttles
 
-	state    *state           // the plan's version that decided
-	limit    *ratelimit.Limit // the plan's throttle for the client, nil where there is none
-	throttle ratelimit.Ref    // that throttle's bucket
-	first    ledger.Charge    // against the first of state.Quotas
-	more     []ledger.Charge  // against the others
-	strict   bool             // Config.AWSStrict
+	// A second quota is rare: it may cost an allocation, but not the copying of three charges for everybody.
+	first ledger.Charge   // against the first of state.Quotas
+	more  []ledger.Charge // against the others
+
+	strict bool // Config.AWSStrict
+}
+
+// Client tells who pays; empty for the zero Charge.
+func (c Charge) Client() string { return c.client }
+
+// Plan is the id of the plan that the client pays from; empty for the zero Charge.
+func (c Charge) Plan() string {
+	if c.state == nil {
+		return ""
+	}
+	return c.state.ID
 }
 
 // Settle replaces the cost that was taken from the quotas by what the request has really cost: 0 gives all of it back,
-// and more than the cost is charged after the fact, as [ledger.Charge.Settle] says. Tokens of throttles stay spent.
-// The first call counts.
+// and more than the cost is charged after the fact, as far as [ledger.Config].AllowOverdraw lets it. The first call
+// counts. Tokens of throttles stay spent. Each quota settles by itself; the error joins theirs: [ledger.ErrCost] for an
+// actual cost below zero, [ledger.ErrUnavailable] if the store failed and the ledger makes the settlement good later.
 func (c Charge) Settle(ctx context.Context, actual int64) error {
 	err := c.first.Settle(ctx, actual)
 	for _, more := range c.more {
@@ -46,24 +58,21 @@ func (c Charge) Balance(p ledger.Period) (ledger.Balance, bool) {
 	return ledger.Balance{}, false
 }
 
-// SetHeader tells the client what is left: the RateLimit fields of the throttle and of every quota
+// SetHeader tells the client what is left: the RateLimit fields of its own throttles and of every quota
 // (draft-ietf-httpapi-ratelimit-headers-11). It sets nothing for the zero Charge and under Config.AWSStrict.
 func (c Charge) SetHeader(h http.Header) {
 	if c.strict || c.state == nil {
 		return
 	}
-	var fields [4]ratelimit.Field // a throttle, and a quota for each period
-	ratelimit.SetFields(h, c.appendFields(fields[:0])...)
-}
-
-func (c Charge) appendFields(fields []ratelimit.Field) []ratelimit.Field {
-	if c.limit != nil {
-		fields = append(fields, throttleField(*c.limit, c.throttle.Peek()))
+	var space [5]ratelimit.Field // two throttles, and a quota for each period
+	fields := space[:0]
+	for i := range c.own.n {
+		fields = append(fields, throttleField(c.own.layers[i], c.own.refs[i].Peek()))
 	}
 	for i, q := range c.quotas() {
 		fields = append(fields, quotaField(q.Period, c.charge(i).Balance()))
 	}
-	return fields
+	ratelimit.SetFields(h, fields...)
 }
 
 func (c Charge) quotas() []ledger.Quota {
@@ -80,23 +89,27 @@ func (c Charge) charge(i int) ledger.Charge {
 	return c.more[i-1]
 }
 
-// throttleField shows a token bucket as a quota of its burst per the time in which an empty bucket fills.
-func throttleField(l ratelimit.Limit, d ratelimit.Decision) ratelimit.Field {
-	window := ratelimit.Never
-	if fill := float64(l.Burst) / l.Rate * float64(time.Second); fill < float64(ratelimit.Never) {
-		window = time.Duration(fill)
+// throttleField shows a token bucket as a quota of its burst per the time in which an empty bucket fills; a bucket that
+// never fills has no window.
+func throttleField(l limited, d ratelimit.Decision) ratelimit.Field {
+	f := ratelimit.Field{Name: "throttle", Quota: l.limit.Burst, Remaining: d.Remaining, Reset: d.ResetAfter}
+	if l.layer == PlanMethodThrottle {
+		f.Name = "throttle-method"
 	}
-	return ratelimit.Field{Name: "throttle", Quota: l.Burst, Window: window, Remaining: d.Remaining, Reset: d.ResetAfter}
+	if l.limit.Rate > 0 {
+		f.Window = time.Duration(float64(l.limit.Burst) / l.limit.Rate * float64(time.Second)) // Validate bounds it
+	}
+	return f
 }
 
-var quotaNames = map[ledger.Period]string{ledger.Daily: "quota-day", ledger.Weekly: "quota-week", ledger.Monthly: "quota-month"}
+var quotaNames = [...]string{ledger.Daily: "quota-day", ledger.Weekly: "quota-week", ledger.Monthly: "quota-month"}
 
 func quotaField(p ledger.Period, b ledger.Balance) ratelimit.Field {
 	return ratelimit.Field{
 		Name:      quotaNames[p],
-		Quota:     b.Limit + b.Adjustments,
+		Quota:     max(b.Limit+b.Adjustments, 0),
 		Window:    b.Reset.Sub(b.Start),
-		Remaining: max(b.Remaining, 0),
+		Remaining: b.Remaining,
 		Reset:     time.Until(b.Reset),
 	}
 }

@@ -34,7 +34,20 @@
 // # Changes
 //
 // [Meter.Apply] is the only way to change plans and members at run time; it acts on the next request and never blocks
-// one. Buckets and balances survive every change of a plan: they belong to the plan's id and the client.
+// one. Balances belong to the plan's id, the period and the client, buckets to what is throttled: both survive a change
+// of the plan, as [Change] says in full. Config.Commit makes changes durable; whoever starts again puts what it has kept
+// into Config.Plans and Config.Members.
+//
+// # Bounds
+//
+// Each throttle tells a million clients apart that are not at rest; more share buckets, and so may be refused early,
+// never admitted late (see package ratelimit). The API is told by id: plans of at most 128 bytes, clients of 512.
+//
+// # Differences from API Gateway
+//
+// A plan may have several quotas, in time zones. A plan without a quota records no usage. A throttle refuses before
+// quota is touched, and what is refused counts nowhere. A disabled key, a lowered limit and a removed member act on the
+// next request, not after half a minute.
 //
 // # Sources
 //

@@ -13,38 +13,54 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// Causes of refusal, and of a failed call; match them with [errors.Is].
+// Causes of refusal, and of a failed call; match them with [errors.Is]. A refusal may also have a cause of the ledger:
+// [ledger.ErrUnavailable] and [ledger.ErrClosed] answer 503.
 var (
-	ErrNotConfigured = errors.New("meter is not configured")                    // 500: the zero Meter
+	ErrNotConfigured = errors.New("meter is not configured")                    // 500: a zero Meter, or one without Config.Client
 	ErrNoRoute       = errors.New("route of the request is unknown")            // 500: the meter wraps the mux, not a handler
-	ErrInvalidCost   = errors.New("cost of the request is negative")            // 500
+	ErrInvalidCost   = errors.New("cost of the request is out of range")        // 500
 	ErrNoClient      = errors.New("request has no verified client")             // 403
 	ErrNoPlan        = errors.New("client has no usage plan for the api stage") // 403
 	ErrThrottled     = errors.New("request rate is above the limit")            // 429
 	ErrQuotaExceeded = errors.New("quota of the period is used up")             // 429
-	ErrNoQuota       = errors.New("plan has no quota for the period")           // of Usage, Balance, Extend and Correct only
-	ErrInvalid       = errors.New("invalid configuration")                      // of New, Apply and Load only
+
+	ErrNoQuota   = errors.New("plan has no such quota")          // of Balance, Usage, Extend and Correct
+	ErrNotMember = errors.New("client is no member of the plan") // of Extend and Correct
+	ErrInvalid   = errors.New("invalid")                         // of New, Apply, Load and LoadMembers
 )
 
 // A Layer is one of the limits that a request passes, in the order in which they refuse.
-type Layer string
+type Layer uint8
 
 // The layers, as API Gateway orders them
 // (https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-request-throttling.html).
 const (
-	PlanMethod  Layer = "plan method throttle"
-	PlanWide    Layer = "plan throttle"
-	PlanQuota   Layer = "plan quota"
-	StageMethod Layer = "stage method throttle"
-	AccountWide Layer = "account throttle"
+	NoLayer             Layer = iota // a refusal by no limit
+	PlanMethodThrottle               // the plan's throttle of the method
+	PlanThrottle                     // the plan's throttle of the client
+	PlanQuota                        // a quota of the plan
+	StageMethodThrottle              // the stage's throttle of the method, over all callers
+	AccountThrottle                  // the throttle of all requests together
 )
 
-// An Error is why a request was refused. It answers as API Gateway does.
+var layerNames = [...]string{"no layer", "plan method throttle", "plan throttle", "plan quota", "stage method throttle", "account throttle"}
+
+// String names the layer for logs.
+func (l Layer) String() string {
+	if int(l) < len(layerNames) {
+		return layerNames[l]
+	}
+	return fmt.Sprintf("Layer(%d)", uint8(l))
+}
+
+// An Error is why a request was refused. It answers as API Gateway does. Every refusal of a Meter is an *Error.
 type Error struct {
-	Err    error  // the cause: one of this package's, or the ledger's
-	Client string // who called; empty where that is unknown
-	Plan   string // the id of the client's plan; empty where there is none
-	Layer  Layer  // what refused; empty where it was no limit
+	Err    error         // the cause: one of this package's, or the ledger's
+	Client string        // who called; empty where that is unknown
+	Route  Route         // where to; zero where that is unknown
+	Plan   string        // the id of the client's plan; empty where there is none
+	Layer  Layer         // what refused
+	Period ledger.Period // of the quota that refused; zero for other layers
 
 	// RetryAfter is how long to wait before the same request can pass. Zero is unknown; [ratelimit.Never], in vain.
 	RetryAfter time.Duration
@@ -53,17 +69,25 @@ type Error struct {
 	strict bool // Config.AWSStrict
 }
 
+// Error tells all for logs; nothing of it is meant for clients.
 func (e *Error) Error() string {
 	text := "usageplan: "
 	if e.Client != "" {
 		text += fmt.Sprintf("client %q: ", e.Client)
 	}
-	if e.Layer != "" {
-		text += fmt.Sprintf("%s of plan %q: ", e.Layer, e.Plan)
+	if e.Route != (Route{}) {
+		text += fmt.Sprintf("%s %s of %s:%s: ", e.Route.Method, e.Route.Resource, e.Route.API, e.Route.Stage)
 	}
-	return text + e.Err.Error()
+	switch e.Layer {
+	case PlanMethodThrottle, PlanThrottle, PlanQuota:
+		text += fmt.Sprintf("%v of %q: ", e.Layer, e.Plan)
+	case StageMethodThrottle, AccountThrottle:
+		text += fmt.Sprintf("%v: ", e.Layer)
+	}
+	return text + fmt.Sprint(e.Err)
 }
 
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
 // StatusCode is the HTTP status of the answer.
@@ -124,7 +148,11 @@ func (e *Error) SetHeader(h http.Header) {
 		wait = time.Second
 	}
 	if wait > 0 && wait != ratelimit.Never {
-		h.Set("Retry-After", strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10))
+		seconds := wait / time.Second
+		if wait%time.Second > 0 {
+			seconds++
+		}
+		h.Set("Retry-After", strconv.FormatInt(int64(seconds), 10))
 	}
 	ratelimit.SetFields(h, e.fields...)
 }

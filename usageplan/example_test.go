@@ -75,7 +75,7 @@ func Example() {
 		fmt.Println(call(mux, "fr92a5qpbj", "/Prod/loyalty/a900ae6c").Status)
 	}
 
-	account := usageplan.Account{Plan: "jcfq33", Client: "fr92a5qpbj"}
+	account := usageplan.QuotaKey{Plan: "jcfq33", Client: "fr92a5qpbj"}
 	today := time.Now()
 	for day, err := range meter.Usage(ctx, account, today, today) {
 		fmt.Println("used", day.Used, "remaining", day.Remaining, err)
@@ -134,27 +134,37 @@ func ExampleMeter_Check() {
 	fmt.Println(call(mux, "stranger", "/dev/cats").Status)
 	// Output:
 	// remaining 99
-	// usageplan: client "stranger": client has no usage plan for the api stage
+	// usageplan: client "stranger": GET /cats of pets:dev: client has no usage plan for the api stage
 	// 403 Forbidden
 }
 
-// An answer that failed need not count: the handler settles the charge when it knows.
+// A request whose answer is a server error need not count: who knows the status settles the charge.
 func ExampleCharge_Settle() {
 	m := newMeter(usageplan.Config{})
-	ctx := context.Background()
-	request := usageplan.Request{Client: "k1", Route: usageplan.Route{API: "pets", Stage: "dev", Resource: "/cats", Method: "GET"}, Cost: 1}
-
-	charge, err := m.Take(ctx, request)
-	if err != nil {
-		panic(err)
+	backend := func(w http.ResponseWriter, r *http.Request) int { // a handler that tells what it answered
+		status := http.StatusOK
+		if r.URL.Query().Has("fail") {
+			status = http.StatusBadGateway
+		}
+		w.WriteHeader(status)
+		return status
 	}
-	status := http.StatusBadGateway // what the backend answered
-	if status >= 500 {
-		err = charge.Settle(ctx, 0)
-	}
-	b, _ := m.Balance(ctx, usageplan.Account{Plan: "basic", Client: "k1"})
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /dev/cats", func(w http.ResponseWriter, r *http.Request) {
+		charge, err := m.Check(r)
+		if err != nil {
+			err.(http.Handler).ServeHTTP(w, r)
+			return
+		}
+		if backend(w, r) >= 500 {
+			_ = charge.Settle(r.Context(), 0) // a ledger that is down settles later
+		}
+	})
+	call(mux, "k1", "/dev/cats")
+	call(mux, "k1", "/dev/cats?fail")
+	b, err := m.Balance(context.Background(), usageplan.QuotaKey{Plan: "basic", Client: "k1"})
 	fmt.Println("used", b.Used, err)
-	// Output: used 0 <nil>
+	// Output: used 1 <nil>
 }
 
 // Observe mode counts refusals without refusing.
@@ -201,7 +211,7 @@ func ExampleLoad() {
 	fmt.Println(err)
 	// Output:
 	// RestrictUsage 1 10 <nil>
-	// usageplan: invalid configuration: $.colour is not a field of API Gateway's
+	// usageplan: invalid: $.colour is not a field of API Gateway's
 	// $.quota.period is not DAY, WEEK or MONTH
 }
 

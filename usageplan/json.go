@@ -119,6 +119,15 @@ func (n node) field(name string) node {
 	return node{path, object[name], n.mistakes}
 }
 
+// required returns the named value of an object, which must be there and must not be empty.
+func (n node) required(name string) node {
+	f := n.field(name)
+	if f.isNull() || f.value == "" {
+		f.mistake("is required")
+	}
+	return f
+}
+
 // names returns the names of an object in order.
 func (n node) names() []string {
 	return slices.Sorted(maps.Keys(as[map[string]any](n, "an object")))

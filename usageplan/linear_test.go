@@ -42,14 +42,14 @@ func step(state, in, out any) (bool, any) {
 	tokens, units := s.of(op.client)
 	if op.extend != 0 {
 		*units += int(op.extend)
-		return got.refused == "", s
+		return got.refused == usageplan.NoLayer, s
 	}
 	fits := *tokens >= 1 && *units >= int(op.cost) && s.account >= 1
 	switch {
-	case got.refused == "" && fits:
+	case got.refused == usageplan.NoLayer && fits:
 		*tokens, *units, s.account = *tokens-1, *units-int(op.cost), s.account-1
 		return true, s
-	case got.refused == "":
+	case got.refused == usageplan.NoLayer:
 		return false, s
 	default:
 		return !fits || op.beside, s
@@ -76,7 +76,7 @@ func TestLinearizableCatches(t *testing.T) {
 	}
 	model := porcupine.Model{Init: func() any { return start }, Step: step}
 	require.False(t, porcupine.CheckOperations(model, history))
-	history[1].Output = output{usageplan.PlanWide}
+	history[1].Output = output{usageplan.PlanThrottle}
 	require.True(t, porcupine.CheckOperations(model, history))
 	history[1].Input, start.tokensA = input{client: "a", cost: 1}, 2
 	require.False(t, porcupine.CheckOperations(model, history), "a refusal for nothing, with nobody else about")
@@ -92,7 +92,7 @@ func record(t *testing.T, start tally, seed uint64) []porcupine.Operation {
 			{Plan: "p", Client: "a"},
 			{Plan: "p", Client: "b", Throttle: rateless(start.tokensB), Limits: map[ledger.Period]int64{ledger.Daily: int64(start.unitsB)}},
 		},
-		Account: rateless(start.account),
+		AccountThrottle: rateless(start.account),
 	})
 	var mu sync.Mutex
 	var history []porcupine.Operation
@@ -128,22 +128,22 @@ func record(t *testing.T, start tally, seed uint64) []porcupine.Operation {
 
 func perform(t *testing.T, m *usageplan.Meter, op input) usageplan.Layer {
 	if op.extend != 0 {
-		_, err := m.Extend(t.Context(), usageplan.Account{Plan: "p", Client: op.client}, ledger.Adjustment{Delta: op.extend})
+		_, err := m.Extend(t.Context(), usageplan.QuotaKey{Plan: "p", Client: op.client}, ledger.Adjustment{Delta: op.extend})
 		if err != nil {
 			t.Error(err)
 		}
-		return ""
+		return usageplan.NoLayer
 	}
 	q := getCats(op.client)
 	q.Cost = op.cost
 	_, err := m.Take(t.Context(), q)
 	if err == nil {
-		return ""
+		return usageplan.NoLayer
 	}
 	e, is := errors.AsType[*usageplan.Error](err)
-	if !is || e.Layer == "" {
+	if !is || e.Layer == usageplan.NoLayer {
 		t.Errorf("unexpected error %v", err)
-		return ""
+		return usageplan.NoLayer
 	}
 	return e.Layer
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/tallygate/tallygate/ratelimit"
 	"github.com/tallygate/tallygate/usageplan/ledger"
@@ -13,7 +14,7 @@ import (
 // `aws apigateway get-usage-plans`. A plan without an id, as in a body of CreateUsagePlan, takes its name as its id.
 // At most 16 MiB are read. A field that API Gateway does not have, a field given twice, a value of the wrong type or
 // out of its range is a mistake; all mistakes are reported at once, each with its path, and the error wraps
-// [ErrInvalid].
+// [ErrInvalid]; no plan is returned then. The form of [Plan.MarshalJSON] is read too.
 //
 // The offset of a quota is the day on which its period starts, as in [ledger.Quota].
 func Load(r io.Reader) ([]Plan, error) {
@@ -25,7 +26,10 @@ func Load(r io.Reader) ([]Plan, error) {
 	for _, n := range doc.items() {
 		plans = append(plans, n.plan())
 	}
-	return plans, doc.finish()
+	if err := doc.finish(); err != nil {
+		return nil, err
+	}
+	return plans, nil
 }
 
 // LoadMembers reads the members of one plan from the output of `aws apigateway get-usage-plan-keys`, or from one body
@@ -39,7 +43,10 @@ func LoadMembers(plan string, r io.Reader) ([]Member, error) {
 	for _, n := range doc.items() {
 		members = append(members, Member{Plan: plan, Client: n.planKey()})
 	}
-	return members, doc.finish()
+	if err := doc.finish(); err != nil {
+		return nil, err
+	}
+	return members, nil
 }
 
 // items returns the elements of a list, of a page of a listing ("items", in the wire form "item"), or the value itself.
@@ -58,28 +65,23 @@ func (n node) items() []node {
 
 func (n node) plan() Plan {
 	found := len(*n.mistakes)
-	n.known("id", "name", "description", "apiStages", "throttle", "quota", "productCode", "tags")
+	n.known("id", "name", "description", "apiStages", "throttle", "quota", "quotas", "productCode", "tags")
 	p := Plan{
 		ID:          n.field("id").text(),
-		Name:        n.field("name").text(),
+		Name:        n.required("name").text(),
 		Description: n.field("description").text(),
 		Tags:        n.field("tags").texts(),
-	}
-	if p.Name == "" {
-		n.field("name").mistake("is required")
+		Quotas:      n.quotas(),
 	}
 	if p.ID == "" {
 		p.ID = p.Name
 	}
-	if n.field("productCode").text() != "" {
-		n.field("productCode").mistake("sells a plan on AWS Marketplace, which nothing here can do")
+	if product := n.field("productCode"); product.text() != "" {
+		product.mistake("sells a plan on AWS Marketplace, which nothing here can do")
 	}
 	if t := n.field("throttle"); !t.isNull() {
 		limit := t.limit()
 		p.Throttle = &limit
-	}
-	if q := n.field("quota"); !q.isNull() {
-		p.Quotas = []ledger.Quota{q.quota()}
 	}
 	for _, s := range n.field("apiStages").list() {
 		p.Stages = append(p.Stages, s.stage())
@@ -94,43 +96,78 @@ func (n node) plan() Plan {
 
 func (n node) stage() Stage {
 	n.known("apiId", "stage", "throttle")
-	s := Stage{API: n.field("apiId").text(), Name: n.field("stage").text()}
-	for _, name := range []string{"apiId", "stage"} {
-		if n.field(name).text() == "" {
-			n.field(name).mistake("is required")
-		}
-	}
-	for _, key := range n.field("throttle").names() {
-		m := n.field("throttle").field(key)
-		if _, err := parseMethod(key); err != nil {
-			m.mistake("%v", err)
-		}
+	s := Stage{API: n.required("apiId").text(), Name: n.required("stage").text()}
+	methods := n.field("throttle")
+	for _, key := range methods.names() {
 		if s.Methods == nil {
 			s.Methods = make(map[string]ratelimit.Limit)
 		}
+		m := methods.field(key)
 		s.Methods[key] = m.limit()
+		if _, err := parseMethod(key); err != nil {
+			m.mistake("%v", err)
+		}
 	}
 	return s
 }
 
 func (n node) limit() ratelimit.Limit {
+	found := len(*n.mistakes)
 	n.known("rateLimit", "burstLimit")
-	l := ratelimit.Limit{Rate: n.field("rateLimit").number(), Burst: n.field("burstLimit").whole()}
-	if err := l.Validate(); err != nil {
-		n.mistake("%v", err)
+	l := ratelimit.Limit{Rate: n.required("rateLimit").number(), Burst: n.required("burstLimit").whole()}
+	if len(*n.mistakes) == found {
+		if err := validateLimit(l); err != nil {
+			n.mistake("%v", err)
+		}
 	}
 	return l
 }
 
+// quotas reads API Gateway's quota, or the list that stands for it where API Gateway has no words.
+func (n node) quotas() []ledger.Quota {
+	if q := n.field("quota"); !q.isNull() {
+		if n.has("quotas") {
+			q.mistake("stands beside quotas")
+		}
+		return []ledger.Quota{q.quota()}
+	}
+	var quotas []ledger.Quota
+	for _, q := range n.field("quotas").list() {
+		quotas = append(quotas, q.quota())
+	}
+	return quotas
+}
+
 func (n node) quota() ledger.Quota {
-	n.known("limit", "offset", "period")
-	q := ledger.Quota{Limit: n.field("limit").whole(), Offset: int(n.field("offset").whole())}
-	if err := q.Period.UnmarshalText([]byte(n.field("period").text())); err != nil {
-		n.field("period").mistake("is not DAY, WEEK or MONTH")
-	} else if err := q.Validate(); err != nil {
-		n.mistake("%v", err)
+	found := len(*n.mistakes)
+	n.known("limit", "offset", "period", "location")
+	q := ledger.Quota{Limit: n.required("limit").whole(), Location: n.field("location").location()}
+	offset := n.field("offset")
+	if q.Offset = int(offset.whole()); int64(q.Offset) != offset.whole() {
+		offset.mistake("is out of range")
+	}
+	period := n.required("period")
+	if err := q.Period.UnmarshalText([]byte(period.text())); err != nil && period.text() != "" {
+		period.mistake("is not DAY, WEEK or MONTH")
+	}
+	if len(*n.mistakes) == found {
+		if err := q.Validate(); err != nil {
+			n.mistake("%v", err)
+		}
 	}
 	return q
+}
+
+func (n node) location() *time.Location {
+	name := n.text()
+	if name == "" {
+		return nil
+	}
+	l, err := time.LoadLocation(name)
+	if err != nil {
+		n.mistake("is not a time zone: %v", err)
+	}
+	return l
 }
 
 // planKey returns the key id of a usage plan key: "id" in what is listed, "keyId" in what creates one.
@@ -141,14 +178,10 @@ func (n node) planKey() string {
 			t.mistake("is not API_KEY")
 		}
 	}
-	id := n.field("id").text()
-	if id == "" {
-		id = n.field("keyId").text()
+	if n.has("keyId") {
+		return n.required("keyId").text()
 	}
-	if id == "" {
-		n.field("id").mistake("is required")
-	}
-	return id
+	return n.required("id").text()
 }
 
 // finish returns every mistake found in the document.

@@ -1,8 +1,10 @@
 package usageplan_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -78,18 +80,24 @@ func TestLoadReportsMistakes(t *testing.T) {
 		{"unknown fields", `{"name": "a", "rate": 1, "throttle": {"rateLimit": 1, "burstLimit": 1, "burst": 2}}`, []string{
 			"$.rate is not a field of API Gateway's", "$.throttle.burst is not a field of API Gateway's",
 		}},
-		{"ranges", `{"name": "a", "throttle": {"rateLimit": -1, "burstLimit": 1.5}, "quota": {"limit": -1, "period": "DAY", "offset": 3}}`, []string{
-			"$.throttle.burstLimit is not a whole number", "$.throttle ratelimit:", "$.quota",
+		{"ranges", `{"name": "a", "throttle": {"rateLimit": 1, "burstLimit": 1.5}, "apiStages": [{"apiId": "a", "stage": "s", "throttle": {"/a/GET": {"rateLimit": -1, "burstLimit": 1}}}], "quota": {"limit": -1, "period": "DAY", "offset": 3}}`, []string{
+			"$.throttle.burstLimit is not a whole number", "$.quota quota: limit -1", "$.apiStages[0].throttle[\"/a/GET\"] ratelimit: rate -1",
 		}},
 		{"methods", `{"name": "a", "apiStages": [{"stage": "s", "throttle": {"pets": {"rateLimit": 1, "burstLimit": 1}}}]}`, []string{
-			"$.apiStages[0].apiId is required", `method "pets" is not of the form`,
+			"$.apiStages[0].apiId is required", `method "pets" is neither`,
 		}},
 		{"product", `{"name": "a", "productCode": "abc"}`, []string{"AWS Marketplace"}},
 		{"nameless", `{}`, []string{"$.name is required"}},
+		{"absences", `{"name": "a", "throttle": {"burstLimit": 5}, "quota": {"period": "DAY"}}`, []string{"$.throttle.rateLimit is required", "$.quota.limit is required"}},
+		{"two spellings", `{"name": "a", "apiStages": [{"apiId": "x", "stage": "y", "throttle": {
+			"/*/*": {"rateLimit": 1, "burstLimit": 1}, "*/*": {"rateLimit": 2, "burstLimit": 2}}}]}`, []string{`methods "*/*" and "/*/*" are the same`}},
+		{"lower case", `{"name": "a", "apiStages": [{"apiId": "x", "stage": "y", "throttle": {"/a/get": {"rateLimit": 1, "burstLimit": 1}}}]}`, []string{`method "/a/get" is neither`}},
+		{"stage twice", `{"name": "a", "apiStages": [{"apiId": "x", "stage": "y"}, {"apiId": "x", "stage": "y"}]}`, []string{"x:y is listed twice"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := usageplan.Load(strings.NewReader(tt.text))
+			plans, err := usageplan.Load(strings.NewReader(tt.text))
 			require.ErrorIs(t, err, usageplan.ErrInvalid)
+			require.Nil(t, plans)
 			for _, want := range tt.want {
 				require.ErrorContains(t, err, want)
 			}
@@ -111,6 +119,31 @@ func TestLoadMembers(t *testing.T) {
 	require.ErrorContains(t, err, "$[1].id is required")
 }
 
+// What a Commit has kept as JSON comes back as it was.
+func TestChangeRoundTrip(t *testing.T) {
+	rome, err := time.LoadLocation("Europe/Rome")
+	require.NoError(t, err)
+	for _, c := range []usageplan.Change{
+		{PutPlan: &usageplan.Plan{
+			ID: "p", Name: "P", Description: "d", Tags: map[string]string{"a": "b"}, Throttle: &ratelimit.Limit{Rate: 0.5, Burst: 3},
+			Quotas: []ledger.Quota{{Limit: 5, Period: ledger.Daily, Location: rome}, {Limit: 9, Period: ledger.Weekly, Offset: 1}},
+			Stages: []usageplan.Stage{{API: "pets", Name: "dev", Methods: map[string]ratelimit.Limit{"/*/*": {Burst: 1}}}},
+		}},
+		{PutPlan: &usageplan.Plan{ID: "q", Name: "Q", Quotas: daily(3)}},
+		{DeletePlan: "p"},
+		{PutMember: &usageplan.Member{Plan: "p", Client: "a", Throttle: &ratelimit.Limit{Rate: 1, Burst: 1}, Limits: map[ledger.Period]int64{ledger.Daily: 7}}},
+		{PutMember: &usageplan.Member{Plan: "p", Client: "a"}, DeleteMember: &usageplan.Member{Plan: "q", Client: "a"}},
+	} {
+		text, err := json.Marshal(c)
+		require.NoError(t, err)
+		var back usageplan.Change
+		require.NoError(t, json.Unmarshal(text, &back), "%s", text)
+		require.Equal(t, c, back, "%s", text)
+	}
+	var m usageplan.Member
+	require.ErrorIs(t, json.Unmarshal([]byte(`{"usagePlanId": "p", "client": "a"}`), &m), usageplan.ErrInvalid)
+}
+
 // Whatever Load accepts are valid plans.
 func FuzzLoad(f *testing.F) {
 	f.Add(listing)
@@ -124,6 +157,27 @@ func FuzzLoad(f *testing.F) {
 		}
 		for _, p := range plans {
 			require.NoError(t, p.Validate())
+			text, err := json.Marshal(p)
+			require.NoError(t, err)
+			var back usageplan.Plan
+			require.NoError(t, json.Unmarshal(text, &back))
+			again, err := json.Marshal(back)
+			require.NoError(t, err)
+			require.Equal(t, string(text), string(again))
+		}
+	})
+}
+
+func FuzzLoadMembers(f *testing.F) {
+	f.Add(`{"items": [{"id": "fr92a5qpbj", "type": "API_KEY"}]}`)
+	f.Add(`{"usagePlanId": "jcfq33", "keyId": "fr92a5qpbj", "keyType": "API_KEY"}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		members, err := usageplan.LoadMembers("p", strings.NewReader(text))
+		if err != nil {
+			require.ErrorIs(t, err, usageplan.ErrInvalid)
+		}
+		for _, m := range members {
+			require.NotEmpty(t, m.Client)
 		}
 	})
 }

@@ -10,33 +10,35 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// Config is what a [Meter] is made of. [New] copies it.
+// Config is what a [Meter] is made of. [New] copies it deeply.
 type Config struct {
-	// Client tells who calls; apikey.ID is the usual one. It must report only what has been verified. Required.
+	// Client tells who calls; apikey.ID is the usual one. It must report only what has been verified. Nil is legal for a
+	// meter below HTTP: Check, Handler and Self then refuse with [ErrNotConfigured].
 	Client func(*http.Request) (string, bool)
 
-	// Route tells where a request goes. Nil is [Pattern] of API and Stage, which are required then.
+	// Route tells where a request goes. Nil is [Pattern] of API and Stage, which nothing else looks at.
 	Route      func(*http.Request) (Route, bool)
 	API, Stage string
 
 	// Cost is what a request counts against the quotas; throttles count requests. Nil is 1 for each request. Zero is
-	// free of quota; a negative cost refuses.
+	// free of quota; a cost below zero or above [ledger.MaxUnits] refuses.
 	Cost func(*http.Request) int64
 
-	// Plans and Members are what the meter starts with; [Meter.Apply] changes them later.
+	// Plans and Members are what the meter starts with; [Meter.Apply] changes them later. Commit is not given them.
 	Plans   []Plan
 	Members []Member
 
-	// Default is the id of the plan of a client that no plan lists. Empty refuses such clients.
+	// Default is the id of the plan of a client that no plan lists for the stage. Empty refuses such clients.
 	Default string
 
-	// Ledger counts what quotas allow. Required by plans with a quota; the caller closes it.
+	// Ledger counts what quotas allow. Required by plans with a quota; the caller closes it. The plan of its keys is the
+	// id and the period, "jcfq33/DAY", and the subject is the client.
 	Ledger *ledger.Ledger
 
-	// Stages bounds the methods of stages over all callers, Account bounds all requests of the meter together: API
-	// Gateway's stage and account throttles. Nil is none.
-	Stages  []Stage
-	Account *ratelimit.Limit
+	// StageThrottles bounds the methods of stages over all callers, AccountThrottle all requests of the meter together:
+	// API Gateway's stage and account throttles. Nil is none.
+	StageThrottles  []Stage
+	AccountThrottle *ratelimit.Limit
 
 	// AWSStrict leaves out what API Gateway never sends: Retry-After and the RateLimit fields.
 	AWSStrict bool
@@ -45,38 +47,30 @@ type Config struct {
 	// change. Nil keeps changes in memory only.
 	Commit func(context.Context, Change) error
 
-	// AllowDespite lets a refused request through when it returns true: always for observe mode, for a cause such as
-	// [ledger.ErrUnavailable] to fail open. Such a request has consumed nothing. Nil refuses.
+	// AllowDespite lets a request that Check refuses through when it returns true: always for observe mode, for a cause
+	// such as [ledger.ErrUnavailable] to fail open. Such a request has consumed nothing. Nil refuses. Take and Self do
+	// not ask it.
 	AllowDespite func(*http.Request, error) bool
 
 	// ErrorHandler answers refused requests; the protocol's header fields are set already. Nil answers as API Gateway
-	// does, by the error's own ServeHTTP.
+	// does, by the error's own ServeHTTP. The error is an [*Error].
 	ErrorHandler func(http.ResponseWriter, *http.Request, error)
 }
 
-// A Meter decides by usage plan who may go on. It is safe for concurrent use; its zero value refuses everything with
-// [ErrNotConfigured].
+// A Meter decides by usage plan who may go on. It is safe for concurrent use, and requests never wait for one another nor
+// for a change. The zero Meter, and a nil one, refuse everything with [ErrNotConfigured].
 type Meter struct {
 	config  Config
 	table   table
-	stages  []*methods // for each of config.Stages
+	stages  []*methods // for each of config.StageThrottles
 	account *ratelimit.Bucket
+	made    bool // by New
 }
 
-// New returns a meter for c, or every mistake in c at once.
+// New returns a meter for c, or every mistake in c at once; the error then wraps [ErrInvalid].
 func New(c Config) (*Meter, error) {
-	m := &Meter{config: c}
-	errs := []error{m.configure()}
-	for _, p := range c.Plans {
-		errs = append(errs, m.declare(Change{PutPlan: &p}, m.table.plan(p.ID) != nil, "plan %q is declared twice", p.ID))
-	}
-	for _, k := range c.Members {
-		errs = append(errs, m.declare(Change{PutMember: &k}, m.table.member(k.Plan, k.Client) != nil, "member %q of plan %q is declared twice", k.Client, k.Plan))
-	}
-	if c.Default != "" && m.table.plan(c.Default) == nil {
-		errs = append(errs, fmt.Errorf("the default plan %q is not among the plans", c.Default))
-	}
-	if err := errors.Join(errs...); err != nil {
+	m := &Meter{config: c, made: true}
+	if err := errors.Join(m.configure(), m.declare(c.Plans, c.Members)); err != nil {
 		return nil, fmt.Errorf("usageplan: %w: %w", ErrInvalid, err)
 	}
 	m.config.Plans, m.config.Members = nil, nil // the table has them
@@ -84,42 +78,59 @@ func New(c Config) (*Meter, error) {
 }
 
 // configure builds what does not change later.
-func (m *Meter) configure() error {
-	var errs []error
+func (m *Meter) configure() (err error) {
 	c := &m.config
-	if c.Client == nil {
-		errs = append(errs, errors.New("Config.Client is required"))
-	}
+	var errs []error
 	if c.Route == nil {
-		if c.API == "" || c.Stage == "" {
+		if c.Client != nil && (c.API == "" || c.Stage == "") {
 			errs = append(errs, errors.New("Config.Route, or API and Stage, is required"))
 		}
 		c.Route = Pattern(c.API, c.Stage)
 	}
-	if c.Account != nil {
-		b, err := ratelimit.NewBucket(*c.Account)
-		m.account = b
-		errs = append(errs, err)
+	if c.AccountThrottle = clone(c.AccountThrottle); c.AccountThrottle != nil {
+		m.account, err = ratelimit.NewBucket(*c.AccountThrottle)
+		errs = append(errs, wrap("Config.AccountThrottle", err))
 	}
-	c.Stages = (Plan{Stages: c.Stages}).clone().Stages
-	for i, s := range c.Stages {
+	c.StageThrottles = cloneStages(c.StageThrottles)
+	if err := validateStages(c.StageThrottles); err != nil {
+		return errors.Join(append(errs, wrap("Config.StageThrottles", err))...)
+	}
+	for _, s := range c.StageThrottles {
 		throttles, err := newMethods(nil, s.Methods)
 		m.stages = append(m.stages, throttles)
-		if err == nil {
-			err = s.validate()
-		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("Config.Stages[%d]: %w", i, err))
-		}
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
 
-// declare carries out a change that [Config] holds: nothing is committed, and nothing may be there twice.
-func (m *Meter) declare(c Change, twice bool, format string, args ...any) error {
-	if twice {
-		return fmt.Errorf(format, args...)
+// declare puts in what [Config] starts with. Nothing of it is committed, and nothing may be there twice.
+func (m *Meter) declare(plans []Plan, members []Member) error {
+	var errs []error
+	broken := make(map[string]bool) // plans that are missing for a reason already told
+	for _, p := range plans {
+		err := fmt.Errorf("plan %q is declared twice", p.ID)
+		if m.table.plan(p.ID) == nil {
+			err = m.put(Change{PutPlan: &p})
+			broken[p.ID] = err != nil
+		}
+		errs = append(errs, err)
 	}
+	for _, k := range members {
+		switch {
+		case broken[k.Plan]:
+		case m.table.member(k.Plan, k.Client) != nil:
+			errs = append(errs, fmt.Errorf("member %q of plan %q is declared twice", k.Client, k.Plan))
+		default:
+			errs = append(errs, m.put(Change{PutMember: &k}))
+		}
+	}
+	if id := m.config.Default; id != "" && !broken[id] && m.table.plan(id) == nil {
+		errs = append(errs, fmt.Errorf("the default plan %q is not among the plans", id))
+	}
+	return errors.Join(errs...)
+}
+
+func (m *Meter) put(c Change) error {
 	c = c.clone()
 	if err := m.validate(c); err != nil {
 		return err
@@ -127,11 +138,18 @@ func (m *Meter) declare(c Change, twice bool, format string, args ...any) error 
 	return m.table.apply(c)
 }
 
+func (m *Meter) configured() error {
+	if m == nil || !m.made {
+		return &Error{Err: ErrNotConfigured}
+	}
+	return nil
+}
+
 // Check decides about r and takes what it costs. An error is an [*Error], and then nothing has been taken. On success
 // the charge tells what is left; who knows the cost only later calls its Settle.
 func (m *Meter) Check(r *http.Request) (Charge, error) {
 	charge, err := m.check(r)
-	if err != nil && m.config.AllowDespite != nil && m.config.AllowDespite(r, err) {
+	if err != nil && m.configured() == nil && m.config.AllowDespite != nil && m.config.AllowDespite(r, err) {
 		return Charge{}, nil
 	}
 	return charge, err
@@ -150,15 +168,18 @@ func (m *Meter) check(r *http.Request) (Charge, error) {
 
 // request tells who calls what; it leaves the cost out.
 func (m *Meter) request(r *http.Request) (Request, error) {
+	if err := m.configured(); err != nil {
+		return Request{}, err
+	}
 	if m.config.Client == nil {
 		return Request{}, m.refusal(ErrNotConfigured, Request{})
 	}
-	client, known := m.config.Client(r)
-	if !known {
+	client, found := m.config.Client(r)
+	if !found {
 		return Request{}, m.refusal(ErrNoClient, Request{})
 	}
-	route, known := m.config.Route(r)
-	if !known {
+	route, found := m.config.Route(r)
+	if !found {
 		return Request{}, m.refusal(ErrNoRoute, Request{Client: client})
 	}
 	return Request{Client: client, Route: route}, nil
@@ -178,9 +199,9 @@ func (m *Meter) Handler(next http.Handler) http.Handler {
 }
 
 func (m *Meter) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	e, _ := errors.AsType[*Error](err)
+	e, _ := errors.AsType[*Error](err) // every refusal is one
 	e.SetHeader(w.Header())
-	if m.config.ErrorHandler != nil {
+	if m.configured() == nil && m.config.ErrorHandler != nil {
 		m.config.ErrorHandler(w, r, err)
 		return
 	}

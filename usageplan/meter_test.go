@@ -1,10 +1,10 @@
 package usageplan_test
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -49,22 +49,22 @@ func getCats(client string) usageplan.Request {
 	return usageplan.Request{Client: client, Route: usageplan.Route{API: "pets", Stage: "dev", Resource: "/cats", Method: "GET"}, Cost: 1}
 }
 
-// layer takes once and tells which layer refused, "" for none.
+// layer takes once and tells which layer refused.
 func layer(t *testing.T, m *usageplan.Meter, q usageplan.Request) usageplan.Layer {
 	t.Helper()
 	_, err := m.Take(t.Context(), q)
 	if err == nil {
-		return ""
+		return usageplan.NoLayer
 	}
 	e, is := errors.AsType[*usageplan.Error](err)
 	require.True(t, is)
-	require.NotEmpty(t, e.Layer, "%v", err)
+	require.NotZero(t, e.Layer, "%v", err)
 	return e.Layer
 }
 
 func used(t *testing.T, m *usageplan.Meter, plan, client string) int64 {
 	t.Helper()
-	b, err := m.Balance(t.Context(), usageplan.Account{Plan: plan, Client: client})
+	b, err := m.Balance(t.Context(), usageplan.QuotaKey{Plan: plan, Client: client})
 	require.NoError(t, err)
 	return b.Used
 }
@@ -79,30 +79,30 @@ func TestLayersRefuseInOrder(t *testing.T) {
 				ID: "p", Name: "P", Throttle: &throttle, Quotas: daily(4),
 				Stages: []usageplan.Stage{{API: "pets", Name: "dev", Methods: map[string]ratelimit.Limit{"/cats/GET": limit(1)}}},
 			}},
-			Members: []usageplan.Member{{Plan: "p", Client: "a"}, {Plan: "p", Client: "b"}, {Plan: "p", Client: "c"}},
-			Stages:  []usageplan.Stage{{API: "pets", Name: "dev", Methods: map[string]ratelimit.Limit{"/dogs/GET": limit(5)}}},
-			Account: &account,
+			Members:         []usageplan.Member{{Plan: "p", Client: "a"}, {Plan: "p", Client: "b"}, {Plan: "p", Client: "c"}},
+			StageThrottles:  []usageplan.Stage{{API: "pets", Name: "dev", Methods: map[string]ratelimit.Limit{"/dogs/GET": limit(5)}}},
+			AccountThrottle: &account,
 		})
 		cats, dogs := getCats("a"), getCats("a")
 		dogs.Route.Resource = "/dogs"
-		require.Equal(t, usageplan.Layer(""), layer(t, m, cats))
-		require.Equal(t, usageplan.PlanMethod, layer(t, m, cats))
-		require.Equal(t, usageplan.Layer(""), layer(t, m, dogs))
-		require.Equal(t, usageplan.Layer(""), layer(t, m, dogs))
-		require.Equal(t, usageplan.PlanWide, layer(t, m, dogs))
+		require.Equal(t, usageplan.NoLayer, layer(t, m, cats))
+		require.Equal(t, usageplan.PlanMethodThrottle, layer(t, m, cats))
+		require.Equal(t, usageplan.NoLayer, layer(t, m, dogs))
+		require.Equal(t, usageplan.NoLayer, layer(t, m, dogs))
+		require.Equal(t, usageplan.PlanThrottle, layer(t, m, dogs))
 		require.EqualValues(t, 3, used(t, m, "p", "a"), "refusals consume nothing")
 
 		dogs.Client = "b"
 		dogs.Cost = 4
-		require.Equal(t, usageplan.Layer(""), layer(t, m, dogs)) // the whole quota at once
+		require.Equal(t, usageplan.NoLayer, layer(t, m, dogs)) // the whole quota at once
 		dogs.Cost = 1
 		require.Equal(t, usageplan.PlanQuota, layer(t, m, dogs))
 
 		dogs.Client = "c"
-		require.Equal(t, usageplan.Layer(""), layer(t, m, dogs))
-		require.Equal(t, usageplan.Layer(""), layer(t, m, dogs)) // the account's sixth
+		require.Equal(t, usageplan.NoLayer, layer(t, m, dogs))
+		require.Equal(t, usageplan.NoLayer, layer(t, m, dogs)) // the account's sixth
 		cats.Client = "c"
-		require.Equal(t, usageplan.AccountWide, layer(t, m, cats))
+		require.Equal(t, usageplan.AccountThrottle, layer(t, m, cats))
 		dogs.Client = "b"
 		require.Equal(t, usageplan.PlanQuota, layer(t, m, dogs), "the quota answers before the account's throttle")
 	})
@@ -111,18 +111,18 @@ func TestLayersRefuseInOrder(t *testing.T) {
 func TestStageMethodThrottleIsSharedByAllCallers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := meter(t, usageplan.Config{
-			Plans:   []usageplan.Plan{{ID: "p", Name: "P", Quotas: daily(100), Stages: dev}},
-			Members: []usageplan.Member{{Plan: "p", Client: "a"}, {Plan: "p", Client: "b"}},
-			Stages:  []usageplan.Stage{{API: "pets", Name: "dev", Methods: map[string]ratelimit.Limit{"/*/*": {Rate: 1, Burst: 1}}}},
+			Plans:          []usageplan.Plan{{ID: "p", Name: "P", Quotas: daily(100), Stages: dev}},
+			Members:        []usageplan.Member{{Plan: "p", Client: "a"}, {Plan: "p", Client: "b"}},
+			StageThrottles: []usageplan.Stage{{API: "pets", Name: "dev", Methods: map[string]ratelimit.Limit{"/*/*": {Rate: 1, Burst: 1}}}},
 		})
-		require.Equal(t, usageplan.Layer(""), layer(t, m, getCats("a")))
-		require.Equal(t, usageplan.StageMethod, layer(t, m, getCats("b")))
+		require.Equal(t, usageplan.NoLayer, layer(t, m, getCats("a")))
+		require.Equal(t, usageplan.StageMethodThrottle, layer(t, m, getCats("b")))
 		other := getCats("b")
 		other.Route.Resource = "/dogs"
-		require.Equal(t, usageplan.Layer(""), layer(t, m, other), "each method has a bucket of its own")
+		require.Equal(t, usageplan.NoLayer, layer(t, m, other), "each method has a bucket of its own")
 		require.EqualValues(t, 1, used(t, m, "p", "b"))
 		time.Sleep(time.Second)
-		require.Equal(t, usageplan.Layer(""), layer(t, m, getCats("b")))
+		require.Equal(t, usageplan.NoLayer, layer(t, m, getCats("b")))
 	})
 }
 
@@ -145,100 +145,25 @@ func TestPlaces(t *testing.T) {
 	prod.Route.Stage = "prod"
 	c, err := m.Take(t.Context(), prod)
 	require.NoError(t, err)
-	require.Equal(t, "prod", c.Plan)
+	require.Equal(t, "prod", c.Plan())
 	c, err = m.Take(t.Context(), getCats("both"))
 	require.NoError(t, err)
-	require.Equal(t, "dev", c.Plan)
+	require.Equal(t, "dev", c.Plan())
 
-	require.Equal(t, usageplan.Layer(""), layer(t, m, getCats("slow")))
-	require.Equal(t, usageplan.PlanWide, layer(t, m, getCats("slow")), "the member's own throttle")
-	b, err := m.Balance(t.Context(), usageplan.Account{Plan: "dev", Client: "slow"})
+	require.Equal(t, usageplan.NoLayer, layer(t, m, getCats("slow")))
+	require.Equal(t, usageplan.PlanThrottle, layer(t, m, getCats("slow")), "the member's own throttle")
+	b, err := m.Balance(t.Context(), usageplan.QuotaKey{Plan: "dev", Client: "slow"})
 	require.NoError(t, err)
 	require.EqualValues(t, 3, b.Limit, "the member's own limit")
 
 	c, err = m.Take(t.Context(), getCats("stranger"))
 	require.NoError(t, err)
-	require.Equal(t, "free", c.Plan, "the default plan")
+	require.Equal(t, "free", c.Plan(), "the default plan")
 	require.Equal(t, usageplan.PlanQuota, layer(t, m, getCats("stranger")))
 
 	prod.Client = "stranger"
 	_, err = m.Take(t.Context(), prod)
 	require.ErrorIs(t, err, usageplan.ErrNoPlan, "the default plan does not open this stage")
-}
-
-func TestApply(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx := t.Context()
-		var committed []usageplan.Change
-		var broken error
-		m := meter(t, usageplan.Config{
-			Plans:  []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Throttle: &ratelimit.Limit{Burst: 3}, Quotas: daily(10)}},
-			Commit: func(_ context.Context, c usageplan.Change) error { committed = append(committed, c); return broken },
-		})
-		_, err := m.Take(ctx, getCats("a"))
-		require.ErrorIs(t, err, usageplan.ErrNoPlan)
-
-		a := &usageplan.Member{Plan: "p", Client: "a"}
-		require.NoError(t, m.Apply(ctx, usageplan.Change{PutMember: a}))
-		require.Equal(t, usageplan.Layer(""), layer(t, m, getCats("a")))
-		require.Equal(t, usageplan.Layer(""), layer(t, m, getCats("a")))
-
-		p := usageplan.Plan{ID: "p", Name: "P", Stages: dev, Throttle: &ratelimit.Limit{Burst: 2}, Quotas: daily(10)}
-		require.NoError(t, m.Apply(ctx, usageplan.Change{PutPlan: &p}))
-		require.Equal(t, usageplan.PlanWide, layer(t, m, getCats("a")), "buckets survive, the new limit acts at once")
-
-		p.Throttle, p.Quotas = nil, daily(3)
-		require.NoError(t, m.Apply(ctx, usageplan.Change{PutPlan: &p}))
-		require.Equal(t, usageplan.Layer(""), layer(t, m, getCats("a")))
-		require.Equal(t, usageplan.PlanQuota, layer(t, m, getCats("a")), "balances survive, the new limit acts at once")
-
-		broken = errors.New("disk full")
-		require.ErrorIs(t, m.Apply(ctx, usageplan.Change{DeleteMember: a}), broken)
-		require.Equal(t, usageplan.PlanQuota, layer(t, m, getCats("a")), "what was not committed is not visible")
-		broken = nil
-		require.NoError(t, m.Apply(ctx, usageplan.Change{DeleteMember: a}))
-		_, err = m.Take(ctx, getCats("a"))
-		require.ErrorIs(t, err, usageplan.ErrNoPlan)
-		require.NoError(t, m.Apply(ctx, usageplan.Change{PutMember: a}))
-		require.NoError(t, m.Apply(ctx, usageplan.Change{DeletePlan: "p"}))
-		_, err = m.Take(ctx, getCats("a"))
-		require.ErrorIs(t, err, usageplan.ErrNoPlan)
-		require.Len(t, committed, 7)
-	})
-}
-
-func TestApplyRefuses(t *testing.T) {
-	m := meter(t, usageplan.Config{
-		Plans: []usageplan.Plan{
-			{ID: "p", Name: "P", Stages: dev},
-			{ID: "q", Name: "Q", Stages: dev},
-			{ID: "r", Name: "R", Stages: []usageplan.Stage{{API: "pets", Name: "prod"}}},
-		},
-		Members: []usageplan.Member{{Plan: "p", Client: "a"}, {Plan: "r", Client: "a"}},
-		Default: "q",
-	})
-	for _, tt := range []struct {
-		name   string
-		change usageplan.Change
-		want   string
-	}{
-		{"nothing", usageplan.Change{}, "exactly one field"},
-		{"two things", usageplan.Change{DeletePlan: "p", PutPlan: &usageplan.Plan{}}, "exactly one field"},
-		{"second plan for a stage", usageplan.Change{PutMember: &usageplan.Member{Plan: "q", Client: "a"}}, `is in plan "p" for pets:dev already`},
-		{"stage that a member has elsewhere", usageplan.Change{PutPlan: &usageplan.Plan{ID: "r", Name: "R", Stages: dev}}, `is in plan "p" for pets:dev already`},
-		{"unknown plan", usageplan.Change{PutMember: &usageplan.Member{Plan: "x", Client: "a"}}, `no plan "x"`},
-		{"no client", usageplan.Change{PutMember: &usageplan.Member{Plan: "p"}}, "no client"},
-		{"limit without quota", usageplan.Change{PutMember: &usageplan.Member{Plan: "p", Client: "b", Limits: map[ledger.Period]int64{ledger.Daily: 1}}}, "no quota for period DAY"},
-		{"no member", usageplan.Change{DeleteMember: &usageplan.Member{Plan: "p", Client: "b"}}, "not a member"},
-		{"unknown plan deleted", usageplan.Change{DeletePlan: "x"}, `no plan "x"`},
-		{"default plan deleted", usageplan.Change{DeletePlan: "q"}, "default plan"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			err := m.Apply(t.Context(), tt.change)
-			require.ErrorIs(t, err, usageplan.ErrInvalid)
-			require.ErrorContains(t, err, tt.want)
-		})
-	}
 }
 
 func TestNewReportsEveryMistake(t *testing.T) {
@@ -247,14 +172,18 @@ func TestNewReportsEveryMistake(t *testing.T) {
 			{ID: "p", Name: "P", Quotas: daily(10), Stages: []usageplan.Stage{{API: "pets"}}},
 			{Quotas: []ledger.Quota{{Period: ledger.Daily}, {Period: ledger.Daily}}, Throttle: &ratelimit.Limit{Rate: -1}},
 		},
-		Members: []usageplan.Member{{Plan: "nowhere", Client: "a"}},
-		Default: "gone",
-		Account: &ratelimit.Limit{Rate: -1},
+		Members:         []usageplan.Member{{Plan: "nowhere", Client: "a"}},
+		Default:         "gone",
+		Client:          caller,
+		StageThrottles:  []usageplan.Stage{{API: "a", Name: "b"}, {API: "a", Name: "b"}},
+		AccountThrottle: &ratelimit.Limit{Rate: -1},
 	})
 	require.ErrorIs(t, err, usageplan.ErrInvalid)
 	for _, want := range []string{
-		"Config.Client is required", "Config.Route, or API and Stage, is required", "there is no ledger",
-		"api and name are required", "has no id", "has no name", "a second quota for period DAY", "throttle:",
+		"Config.Route, or API and Stage, is required", "there is no ledger", "Config.AccountThrottle: ratelimit: rate -1",
+		`plan "p": stages[0]: api and name are required`, `plan "": has an id of 0 bytes`, `plan "": has no name`,
+		`plan "": quotas[1]: a second quota for period DAY`, `plan "": throttle: ratelimit: rate -1`,
+		"Config.StageThrottles: stages[1]: a:b is listed twice",
 		`no plan "nowhere"`, `default plan "gone"`,
 	} {
 		require.ErrorContains(t, err, want)
@@ -262,21 +191,41 @@ func TestNewReportsEveryMistake(t *testing.T) {
 }
 
 func TestZeroMeterRefuses(t *testing.T) {
-	var m usageplan.Meter
-	_, err := m.Take(t.Context(), getCats("a"))
-	require.ErrorIs(t, err, usageplan.ErrNotConfigured)
-	w := httptest.NewRecorder()
-	m.Handler(http.NotFoundHandler()).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
-	require.Equal(t, http.StatusInternalServerError, w.Code)
-	require.JSONEq(t, `{"message":"Internal server error"}`, w.Body.String())
-	m.Self().ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+	for name, m := range map[string]*usageplan.Meter{"zero": {}, "nil": nil} {
+		t.Run(name, func(t *testing.T) {
+			_, take := m.Take(t.Context(), getCats("a"))
+			_, stand := m.Standing(t.Context(), "a", getCats("a").Route)
+			_, balance := m.Balance(t.Context(), usageplan.QuotaKey{})
+			_, extend := m.Extend(t.Context(), usageplan.QuotaKey{}, ledger.Adjustment{})
+			_, correct := m.Correct(t.Context(), usageplan.QuotaKey{}, ledger.Adjustment{})
+			apply := m.Apply(t.Context(), usageplan.Change{PutPlan: &usageplan.Plan{ID: "p", Name: "P"}})
+			for _, err := range []error{take, stand, balance, extend, correct, apply} {
+				require.ErrorIs(t, err, usageplan.ErrNotConfigured)
+			}
+			for _, err := range m.Usage(t.Context(), usageplan.QuotaKey{}, time.Now(), time.Now()) {
+				require.ErrorIs(t, err, usageplan.ErrNotConfigured)
+			}
+			require.Empty(t, slices.Collect(m.Plans()))
+			require.Empty(t, m.Members("p"))
+			for _, h := range []http.Handler{m.Handler(http.NotFoundHandler()), m.Self()} {
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+				require.Equal(t, http.StatusInternalServerError, w.Code)
+				require.JSONEq(t, `{"message":"Internal server error"}`, w.Body.String())
+			}
+		})
+	}
+	require.NotPanics(t, func() { _ = (&usageplan.Error{}).Error() })
 }
 
 func TestFields(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		serve := func(strict bool) (admitted, refused http.Header) {
 			m := meter(t, usageplan.Config{
-				Plans:     []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Throttle: &ratelimit.Limit{Rate: 0.5, Burst: 1}, Quotas: daily(2)}},
+				Plans: []usageplan.Plan{{
+					ID: "p", Name: "P", Throttle: &ratelimit.Limit{Rate: 0.5, Burst: 1}, Quotas: daily(2),
+					Stages: []usageplan.Stage{{API: "pets", Name: "dev", Methods: map[string]ratelimit.Limit{"/cats/GET": {Burst: 9}}}},
+				}},
 				Members:   []usageplan.Member{{Plan: "p", Client: "a"}},
 				AWSStrict: strict,
 			})
@@ -285,8 +234,8 @@ func TestFields(t *testing.T) {
 			return call(mux, "a", "/dev/cats").Header, call(mux, "a", "/dev/cats").Header
 		}
 		admitted, refused := serve(false)
-		require.Equal(t, `"throttle";q=1;w=2, "quota-day";q=2;w=86400`, admitted.Get("RateLimit-Policy"))
-		require.Equal(t, `"throttle";r=0;t=2, "quota-day";r=1;t=86400`, admitted.Get("RateLimit"))
+		require.Equal(t, `"throttle-method";q=9, "throttle";q=1;w=2, "quota-day";q=2;w=86400`, admitted.Get("RateLimit-Policy"))
+		require.Equal(t, `"throttle-method";r=8, "throttle";r=0;t=2, "quota-day";r=1;t=86400`, admitted.Get("RateLimit"))
 		require.Equal(t, "2", refused.Get("Retry-After"))
 		require.Equal(t, `"throttle";r=0;t=2`, refused.Get("RateLimit"))
 		admitted, refused = serve(true)
@@ -305,7 +254,7 @@ func TestSeveralQuotas(t *testing.T) {
 			Members: []usageplan.Member{{Plan: "p", Client: "a"}},
 		})
 		for range 3 {
-			require.Equal(t, usageplan.Layer(""), layer(t, m, getCats("a")))
+			require.Equal(t, usageplan.NoLayer, layer(t, m, getCats("a")))
 		}
 		require.Equal(t, usageplan.PlanQuota, layer(t, m, getCats("a")))
 		time.Sleep(24 * time.Hour)
@@ -314,9 +263,9 @@ func TestSeveralQuotas(t *testing.T) {
 		month, found := charge.Balance(ledger.Monthly)
 		require.True(t, found)
 		require.EqualValues(t, 1, month.Remaining)
-		require.Equal(t, usageplan.Layer(""), layer(t, m, getCats("a")))
+		require.Equal(t, usageplan.NoLayer, layer(t, m, getCats("a")))
 		require.Equal(t, usageplan.PlanQuota, layer(t, m, getCats("a")), "the month is used up")
-		day, err := m.Balance(t.Context(), usageplan.Account{Plan: "p", Client: "a", Period: ledger.Daily})
+		day, err := m.Balance(t.Context(), usageplan.QuotaKey{Plan: "p", Client: "a", Period: ledger.Daily})
 		require.NoError(t, err)
 		require.EqualValues(t, 2, day.Used, "the day was given back")
 
@@ -337,6 +286,7 @@ func TestPattern(t *testing.T) {
 	}{
 		{"GET /Prod/loyalty/{customerId}", "GET", usageplan.Route{Resource: "/loyalty/{customerId}", Method: "GET"}, true},
 		{"GET /Prod/loyalty/{customerId}", "HEAD", usageplan.Route{Resource: "/loyalty/{customerId}", Method: "GET"}, true},
+		{"/Prod/pets", "FROBNICATE", usageplan.Route{Resource: "/pets", Method: "ANY"}, true},
 		{"/Prod/pets", "POST", usageplan.Route{Resource: "/pets", Method: "POST"}, true},
 		{"PUT api.example/Prod/pets", "PUT", usageplan.Route{Resource: "/pets", Method: "PUT"}, true},
 		{"/Prod", "GET", usageplan.Route{Resource: "/", Method: "GET"}, true},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -52,7 +53,7 @@ func (b *modelBucket) has(now time.Time) bool {
 // model decides as the documentation of API Gateway reads, one request after the other.
 type model struct {
 	plans   map[string]usageplan.Plan
-	places  map[string]string // client → plan
+	places  map[string]usageplan.Member // by client
 	stages  []usageplan.Stage
 	account *modelBucket
 	buckets map[string]*modelBucket
@@ -88,21 +89,68 @@ func (m *model) putPlan(now time.Time, p usageplan.Plan) {
 	}
 }
 
-// take returns the layer that refuses, or "", or "no plan".
-func (m *model) take(now time.Time, q usageplan.Request) usageplan.Layer {
-	p, member := m.plans[m.places[q.Client]]
-	if !member {
-		return "no plan"
+// drops reports whether a new version of a plan lacks a quota that a member has its own limit for.
+func (m *model) drops(p usageplan.Plan) bool {
+	for _, member := range m.places {
+		for period := range member.Limits {
+			if member.Plan == p.ID && !slices.ContainsFunc(p.Quotas, func(q ledger.Quota) bool { return q.Period == period }) {
+				return true
+			}
+		}
 	}
+	return false
+}
+
+// wander decides at random where the client goes.
+func (m *model) wander(r *rand.Rand, client string) usageplan.Change {
+	var c usageplan.Change
+	old, in := m.places[client]
+	if in {
+		c.DeleteMember = &usageplan.Member{Plan: old.Plan, Client: client}
+		delete(m.places, client)
+	}
+	if !in || r.IntN(2) == 0 {
+		to := usageplan.Member{Plan: "p", Client: client}
+		if old.Plan == "p" || !in && r.IntN(2) == 0 {
+			to.Plan = "q"
+		}
+		if quotas := m.plans[to.Plan].Quotas; len(quotas) > 0 && r.IntN(2) == 0 {
+			to.Limits = map[ledger.Period]int64{quotas[0].Period: int64(r.IntN(40))}
+		}
+		m.places[client] = to
+		c.PutMember = &to
+	}
+	return c
+}
+
+// giveBack undoes what q has counted against the quotas.
+func (m *model) giveBack(now time.Time, q usageplan.Request) {
+	p := m.plans[m.places[q.Client].Plan]
+	for _, quota := range p.Quotas {
+		start, _ := quota.Bounds(now)
+		m.used[fmt.Sprint(p.ID, q.Client, quota.Period, start.Unix())] -= q.Cost
+	}
+}
+
+// noPlan stands for a refusal for want of a plan.
+const noPlan usageplan.Layer = 99
+
+// take returns the layer that refuses, or NoLayer, or noPlan.
+func (m *model) take(now time.Time, q usageplan.Request) usageplan.Layer {
+	member, in := m.places[q.Client]
+	if !in {
+		return noPlan
+	}
+	p := m.plans[member.Plan]
 	var own, shared []*modelBucket
 	var names []usageplan.Layer
 	if l, ok := methodLimit(p.Stages[0].Methods, q.Route); ok {
 		own = append(own, m.bucket(now, l, "method "+p.ID+q.Client+q.Route.Resource))
-		names = append(names, usageplan.PlanMethod)
+		names = append(names, usageplan.PlanMethodThrottle)
 	}
 	if p.Throttle != nil {
 		own = append(own, m.bucket(now, *p.Throttle, "plan "+p.ID+q.Client))
-		names = append(names, usageplan.PlanWide)
+		names = append(names, usageplan.PlanThrottle)
 	}
 	for i, b := range own {
 		if !b.has(now) {
@@ -113,7 +161,11 @@ func (m *model) take(now time.Time, q usageplan.Request) usageplan.Layer {
 	for _, quota := range p.Quotas {
 		start, _ := quota.Bounds(now)
 		key := fmt.Sprint(p.ID, q.Client, quota.Period, start.Unix())
-		if q.Cost > 0 && m.used[key]+q.Cost > quota.Limit {
+		limit, own := member.Limits[quota.Period]
+		if !own {
+			limit = quota.Limit
+		}
+		if q.Cost > 0 && m.used[key]+q.Cost > limit {
 			return usageplan.PlanQuota
 		}
 		counters = append(counters, key)
@@ -121,11 +173,11 @@ func (m *model) take(now time.Time, q usageplan.Request) usageplan.Layer {
 	if l, ok := methodLimit(m.stages[0].Methods, q.Route); ok {
 		b := m.bucket(now, l, "stage "+q.Route.Resource)
 		if shared = append(shared, b); !b.has(now) {
-			return usageplan.StageMethod
+			return usageplan.StageMethodThrottle
 		}
 	}
 	if shared = append(shared, m.account); !m.account.has(now) {
-		return usageplan.AccountWide
+		return usageplan.AccountThrottle
 	}
 	for _, b := range append(own, shared...) {
 		b.level -= 1000
@@ -133,7 +185,7 @@ func (m *model) take(now time.Time, q usageplan.Request) usageplan.Layer {
 	for _, key := range counters {
 		m.used[key] += q.Cost
 	}
-	return ""
+	return usageplan.NoLayer
 }
 
 func randomLimit(r *rand.Rand) ratelimit.Limit {
@@ -174,9 +226,9 @@ func TestModel(t *testing.T) {
 func runModel(t *testing.T, r *rand.Rand) {
 	account := ratelimit.Limit{Rate: 20, Burst: 20}
 	stages := []usageplan.Stage{{API: "pets", Name: "dev", Methods: randomMethods(r)}}
-	real := meter(t, usageplan.Config{Stages: stages, Account: &account})
+	real := meter(t, usageplan.Config{StageThrottles: stages, AccountThrottle: &account})
 	naive := &model{
-		plans: map[string]usageplan.Plan{}, places: map[string]string{}, stages: stages,
+		plans: map[string]usageplan.Plan{}, places: map[string]usageplan.Member{}, stages: stages,
 		account: newModelBucket(account, time.Now()), buckets: map[string]*modelBucket{}, used: map[string]int64{},
 	}
 	apply := func(c usageplan.Change) { require.NoError(t, real.Apply(t.Context(), c)) }
@@ -196,16 +248,15 @@ func runModel(t *testing.T, r *rand.Rand) {
 			if p.Throttle == nil || naive.plans[p.ID].Throttle == nil {
 				p.Throttle = naive.plans[p.ID].Throttle
 			}
+			if naive.drops(p) {
+				require.ErrorIs(t, real.Apply(t.Context(), usageplan.Change{PutPlan: &p}), usageplan.ErrInvalid)
+				continue
+			}
 			naive.putPlan(time.Now(), p)
 			apply(usageplan.Change{PutPlan: &p})
-		case 1: // the client moves to a plan or leaves
-			if old, in := naive.places[client]; in {
-				apply(usageplan.Change{DeleteMember: &usageplan.Member{Plan: old, Client: client}})
-				delete(naive.places, client)
-			} else {
-				naive.places[client] = []string{"p", "q"}[r.IntN(2)]
-				apply(usageplan.Change{PutMember: &usageplan.Member{Plan: naive.places[client], Client: client}})
-			}
+		case 1: // the client enters a plan, with limits of its own or without, moves to the other, or leaves
+			change := naive.wander(r, client)
+			apply(change)
 		case 2:
 			time.Sleep(time.Duration(r.IntN(3000)) * time.Millisecond)
 		case 3:
@@ -214,24 +265,29 @@ func runModel(t *testing.T, r *rand.Rand) {
 			q := getCats(client)
 			q.Route.Resource = []string{"/cats", "/dogs"}[r.IntN(2)]
 			q.Cost = int64(r.IntN(4))
-			want, got := naive.take(time.Now(), q), takeLayer(t, real, q)
-			history = append(history, fmt.Sprintf("%v %+v: %q", time.Now(), q, got))
+			want := naive.take(time.Now(), q)
+			charge, got := takeLayer(t, real, q)
+			history = append(history, fmt.Sprintf("%v %+v: %v", time.Now(), q, got))
 			require.Equal(t, want, got, "%v", history)
+			if r.IntN(3) == 0 && got == usageplan.NoLayer {
+				require.NoError(t, charge.Settle(t.Context(), 0))
+				naive.giveBack(time.Now(), q)
+			}
 		}
 	}
 }
 
-func takeLayer(t *testing.T, m *usageplan.Meter, q usageplan.Request) usageplan.Layer {
-	_, err := m.Take(t.Context(), q)
+func takeLayer(t *testing.T, m *usageplan.Meter, q usageplan.Request) (usageplan.Charge, usageplan.Layer) {
+	c, err := m.Take(t.Context(), q)
 	if errors.Is(err, usageplan.ErrNoPlan) {
-		return "no plan"
+		return c, noPlan
 	}
 	if err == nil {
-		return ""
+		return c, usageplan.NoLayer
 	}
 	e, is := errors.AsType[*usageplan.Error](err)
 	require.True(t, is)
-	return e.Layer
+	return c, e.Layer
 }
 
 // The tutorial's plan under 64 clients at once admits exactly burst + rate × Δ, and exactly its quota a day.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -15,13 +16,13 @@ import (
 // member and summed over the plan's stages
 // (https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-api-usage-plans.html).
 type Plan struct {
-	// ID names the plan for ever: balances are stored under it. Required.
+	// ID names the plan for ever: balances are stored under it. Required; at most 128 bytes.
 	ID string
 	// Name and Description are for people. Name is required.
 	Name, Description string
 	// Tags are free text for whoever keeps the plans.
 	Tags map[string]string
-	// Throttle bounds the rate of each member, in requests per second. Nil is no throttle.
+	// Throttle bounds the rate of each member, in requests per second. Nil is no throttle; an infinite rate is a mistake.
 	Throttle *ratelimit.Limit
 	// Quotas bound what each member may use in a period; at most one for each [ledger.Period]. None is no quota, and
 	// then no usage is recorded.
@@ -30,135 +31,159 @@ type Plan struct {
 	Stages []Stage
 }
 
-// A Stage is a stage of an API inside a plan.
+// A Stage is a stage of an API, and what its methods allow.
 type Stage struct {
 	API, Name string // both required
-	// Methods bounds the rate of each member on single methods, beside the plan's own throttle. A key is the resource
-	// path, a slash and the method: "/pets/{id}/GET", "//GET" for the root. "/*/*" is every method that is not listed,
-	// each with a bucket of its own.
+	// Methods bounds the rate of single methods, beside the plan's own throttle. A key is the resource path as routes
+	// have it, a slash and the method in capitals: "/pets/{id}/GET", "//GET" for the root. "/*/*" is every method that is
+	// not listed, each with buckets of its own.
 	Methods map[string]ratelimit.Limit
 }
 
 // A Member is a client in a plan: API Gateway's usage plan key.
 type Member struct {
-	Plan, Client string // both required; Client is what Config.Client reports, an API key's id
+	// Plan is the plan's id, and Client what Config.Client reports: an API key's id. Both are required; Client has at
+	// most 512 bytes.
+	Plan, Client string
 	// Throttle overrides the plan's throttle for this member. Nil is the plan's.
 	Throttle *ratelimit.Limit
-	// Limits overrides the limit of the plan's quotas for this member, by period. Nil is the plan's.
+	// Limits overrides the limit of the plan's quotas for this member, by period. A period that is not in it, and nil,
+	// is the plan's.
 	Limits map[ledger.Period]int64
 }
 
+// Bounds that keep ids within what the ledger stores.
+const (
+	maxPlanID = 128
+	maxClient = 512
+)
+
 // Validate reports every mistake in p at once, or nil.
 func (p Plan) Validate() error {
-	var errs []error
-	mistake := func(format string, args ...any) {
-		errs = append(errs, fmt.Errorf("plan %q: "+format, append([]any{p.ID}, args...)...))
-	}
-	if p.ID == "" {
-		mistake("has no id")
-	}
+	errs := []error{p.validateID()}
 	if p.Name == "" {
-		mistake("has no name")
+		errs = append(errs, errors.New("has no name"))
 	}
 	if p.Throttle != nil {
-		if err := p.Throttle.Validate(); err != nil {
-			mistake("throttle: %w", err)
-		}
+		errs = append(errs, wrap("throttle", validateLimit(*p.Throttle)))
 	}
 	for i, q := range p.Quotas {
-		if err := q.Validate(); err != nil {
-			mistake("quotas[%d]: %w", i, err)
-		}
+		errs = append(errs, wrap(fmt.Sprintf("quotas[%d]", i), q.Validate()))
 		if slices.ContainsFunc(p.Quotas[:i], func(o ledger.Quota) bool { return o.Period == q.Period }) {
-			mistake("quotas[%d]: a second quota for period %v", i, q.Period)
+			errs = append(errs, fmt.Errorf("quotas[%d]: a second quota for period %v", i, q.Period))
 		}
 	}
-	for i, s := range p.Stages {
-		if err := s.validate(); err != nil {
-			mistake("stages[%d]: %w", i, err)
-		}
-		if slices.ContainsFunc(p.Stages[:i], func(o Stage) bool { return o.is(s.API, s.Name) }) {
-			mistake("stages[%d]: %s:%s is listed twice", i, s.API, s.Name)
+	errs = append(errs, validateStages(p.Stages))
+	return wrap(fmt.Sprintf("plan %q", p.ID), errors.Join(errs...))
+}
+
+func (p Plan) validateID() error {
+	if p.ID == "" || len(p.ID) > maxPlanID {
+		return fmt.Errorf("has an id of %d bytes, not 1 to %d", len(p.ID), maxPlanID)
+	}
+	return nil
+}
+
+func validateStages(stages []Stage) error {
+	var errs []error
+	for i, s := range stages {
+		errs = append(errs, wrap(fmt.Sprintf("stages[%d]", i), s.validate()))
+		if find(stages[:i], s.API, s.Name) >= 0 {
+			errs = append(errs, fmt.Errorf("stages[%d]: %s:%s is listed twice", i, s.API, s.Name))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (s Stage) is(api, name string) bool { return s.API == api && s.Name == name }
+// find returns the index of a stage, or -1.
+func find(stages []Stage, api, name string) int {
+	for i := range stages {
+		if stages[i].API == api && stages[i].Name == name {
+			return i
+		}
+	}
+	return -1
+}
 
 func (s Stage) validate() error {
 	var errs []error
 	if s.API == "" || s.Name == "" {
 		errs = append(errs, errors.New("api and name are required"))
 	}
+	seen := make(map[method]string, len(s.Methods))
 	for _, key := range slices.Sorted(maps.Keys(s.Methods)) {
-		if _, err := parseMethod(key); err != nil {
-			errs = append(errs, err)
+		m, err := parseMethod(key)
+		if other, twice := seen[m]; twice && err == nil {
+			err = fmt.Errorf("methods %q and %q are the same", other, key)
 		}
-		if err := s.Methods[key].Validate(); err != nil {
-			errs = append(errs, fmt.Errorf("method %q: %w", key, err))
-		}
+		seen[m] = key
+		errs = append(errs, err, wrap(fmt.Sprintf("method %q", key), validateLimit(s.Methods[key])))
 	}
 	return errors.Join(errs...)
 }
 
-// clone copies p deeply, so that a caller's later edits change nothing here.
-func (p Plan) clone() Plan {
-	p.Tags, p.Throttle = maps.Clone(p.Tags), clone(p.Throttle)
-	p.Quotas = slices.Clone(p.Quotas)
-	p.Stages = slices.Clone(p.Stages)
-	for i := range p.Stages {
-		p.Stages[i].Methods = maps.Clone(p.Stages[i].Methods)
+// validateLimit refuses an infinite rate too: who is not to be throttled has no throttle.
+func validateLimit(l ratelimit.Limit) error {
+	if math.IsInf(l.Rate, 1) {
+		return errors.New("an infinite rate is no throttle")
 	}
-	return p
+	return l.Validate()
 }
 
-// validate reports every mistake in m that its plan p does not repair.
+// validate reports every mistake in m as a member of p.
 func (m Member) validate(p Plan) error {
 	var errs []error
-	if m.Client == "" {
-		errs = append(errs, fmt.Errorf("plan %q: a member has no client", p.ID))
+	if m.Client == "" || len(m.Client) > maxClient {
+		errs = append(errs, fmt.Errorf("has a client of %d bytes, not 1 to %d", len(m.Client), maxClient))
 	}
 	if m.Throttle != nil {
-		if err := m.Throttle.Validate(); err != nil {
-			errs = append(errs, fmt.Errorf("plan %q: member %q: throttle: %w", p.ID, m.Client, err))
-		}
+		errs = append(errs, wrap("throttle", validateLimit(*m.Throttle)))
 	}
 	for _, period := range slices.Sorted(maps.Keys(m.Limits)) {
 		i := slices.IndexFunc(p.Quotas, func(q ledger.Quota) bool { return q.Period == period })
 		if i < 0 {
-			errs = append(errs, fmt.Errorf("plan %q: member %q: the plan has no quota for period %v", p.ID, m.Client, period))
+			errs = append(errs, fmt.Errorf("the plan has no quota for period %v", period))
 			continue
 		}
 		q := p.Quotas[i]
 		q.Limit = m.Limits[period]
-		if err := q.Validate(); err != nil {
-			errs = append(errs, fmt.Errorf("plan %q: member %q: %w", p.ID, m.Client, err))
-		}
+		errs = append(errs, q.Validate())
 	}
-	return errors.Join(errs...)
+	return wrap(fmt.Sprintf("plan %q: member %q", p.ID, m.Client), errors.Join(errs...))
+}
+
+// wrap puts the place of a mistake before it, and before each of several.
+func wrap(place string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if several, is := err.(interface{ Unwrap() []error }); is {
+		var errs []error
+		for _, e := range several.Unwrap() {
+			errs = append(errs, wrap(place, e))
+		}
+		return errors.Join(errs...)
+	}
+	return fmt.Errorf("%s: %w", place, err)
+}
+
+func (p Plan) clone() Plan {
+	p.Tags, p.Throttle = maps.Clone(p.Tags), clone(p.Throttle)
+	p.Quotas, p.Stages = slices.Clone(p.Quotas), cloneStages(p.Stages)
+	return p
+}
+
+func cloneStages(stages []Stage) []Stage {
+	stages = slices.Clone(stages)
+	for i := range stages {
+		stages[i].Methods = maps.Clone(stages[i].Methods)
+	}
+	return stages
 }
 
 func (m Member) clone() Member {
 	m.Throttle, m.Limits = clone(m.Throttle), maps.Clone(m.Limits)
 	return m
-}
-
-// A method is one method of a stage; resource and verb "*" stand for the methods that are not listed.
-type method struct{ resource, verb string }
-
-var everyMethod = method{"*", "*"}
-
-// parseMethod reads "/resource/path/VERB": the last slash parts path and verb, and the root's path is empty.
-func parseMethod(key string) (method, error) {
-	i := strings.LastIndexByte(key, '/')
-	if key == "/*/*" || key == "*/*" { // CloudFormation and Terraform spell it differently
-		return everyMethod, nil
-	}
-	if i < 1 || key[0] != '/' || i == len(key)-1 || strings.Contains(key, "*") {
-		return method{}, fmt.Errorf("method %q is not of the form /resource/path/METHOD, nor /*/*", key)
-	}
-	return method{key[:i], key[i+1:]}, nil
 }
 
 func clone[T any](p *T) *T {
@@ -167,4 +192,26 @@ func clone[T any](p *T) *T {
 	}
 	c := *p
 	return &c
+}
+
+// A method is one method of a stage.
+type method struct{ resource, verb string }
+
+// everyMethod stands for the methods that are not listed. No route has it: resources begin with a slash.
+var everyMethod = method{"*", "*"}
+
+// parseMethod reads "/resource/path/VERB": the last slash parts path and verb, and the root's path is empty.
+func parseMethod(key string) (method, error) {
+	if key == "/*/*" || key == "*/*" { // CloudFormation and Terraform spell it differently
+		return everyMethod, nil
+	}
+	i := strings.LastIndexByte(key, '/')
+	if i < 1 || key[0] != '/' || key[:i] == "/*" || !capitals(key[i+1:]) {
+		return method{}, fmt.Errorf("method %q is neither /resource/path/METHOD nor /*/*", key)
+	}
+	return method{key[:i], key[i+1:]}, nil
+}
+
+func capitals(s string) bool {
+	return s != "" && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
 }

@@ -16,12 +16,13 @@ type Route struct {
 // Pattern returns a route source for one api and stage. It reads the pattern that [http.ServeMux] or chi matched,
 // drops method, host and a leading "/stage", and takes the rest as the resource path: "GET /Prod/pets/{id}" is the
 // resource "/pets/{id}" of stage "Prod". A method in the pattern wins over the request's, so a HEAD request that the
-// mux serves by a GET pattern counts against GET.
+// mux serves by a GET pattern counts against GET. Where the pattern names none, a method that API Gateway does not know
+// is ANY: callers cannot invent methods, each with buckets of its own.
 //
 // It reports false where no pattern has matched yet: a [Meter] wraps the handlers of a mux, not the mux itself.
 func Pattern(api, stage string) func(*http.Request) (Route, bool) {
 	return func(r *http.Request) (Route, bool) {
-		method, path := r.Method, r.Pattern
+		method, path := known(r.Method), r.Pattern
 		if before, after, found := strings.Cut(path, " "); found {
 			method, path = before, strings.TrimLeft(after, " \t")
 		}
@@ -31,6 +32,16 @@ func Pattern(api, stage string) func(*http.Request) (Route, bool) {
 		}
 		return Route{API: api, Stage: stage, Resource: resource(path[slash:], stage), Method: method}, true
 	}
+}
+
+// known returns the method if API Gateway can declare it, else ANY
+// (https://docs.aws.amazon.com/apigateway/latest/developerguide/how-to-method-settings.html).
+func known(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return method
+	}
+	return "ANY"
 }
 
 // resource drops a leading "/stage" and ServeMux's end marker from a pattern's path.

@@ -2,8 +2,9 @@ package usageplan
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
-	"math"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -12,14 +13,15 @@ import (
 
 // Standing is what a client may know of its own plan. Its JSON form is what [Meter.Self] answers.
 type Standing struct {
-	Plan string `json:"plan"` // the plan's name
-	// RateLimit and BurstLimit are the plan's throttle for this client, in requests per second and requests; null
-	// where it has none.
+	// Plan is the plan's name.
+	Plan string `json:"plan"`
+	// RateLimit and BurstLimit are the plan's throttle for this client, in requests per second and requests; nil, and
+	// left out, where there is none.
 	RateLimit  *float64 `json:"rateLimit,omitempty"`
 	BurstLimit *int64   `json:"burstLimit,omitempty"`
-	// Allowance is the quota that runs out first; null fields where the plan has none.
+	// Allowance is the quota with the least remaining; nil, and its fields left out, where the plan has none.
 	*Allowance
-	// Quotas holds all quotas where the plan has more than one.
+	// Quotas holds all quotas where the plan has more than one, and is left out otherwise.
 	Quotas []Allowance `json:"quotas,omitempty"`
 }
 
@@ -32,26 +34,26 @@ type Allowance struct {
 	Reset     time.Time     `json:"reset"`     // the instant at which the next period starts
 }
 
-// Standing tells how the client stands on the route's stage, without taking anything.
+// Standing tells how the client stands on the route's stage, without taking anything. An error is an [*Error].
 func (m *Meter) Standing(ctx context.Context, client string, r Route) (Standing, error) {
+	q := Request{Client: client, Route: r}
+	if err := m.acceptable(q); err != nil {
+		return Standing{}, err
+	}
 	p, found := m.table.find(client, m.config.Default, r)
 	if !found {
-		return Standing{}, m.refusal(ErrNoPlan, Request{Client: client})
+		return Standing{}, m.refusal(ErrNoPlan, q)
 	}
 	st := Standing{Plan: p.state.Name}
-	if limit := p.limit(); limit != nil && !math.IsInf(limit.Rate, 1) {
+	if limit := clone(p.limit()); limit != nil {
 		st.RateLimit, st.BurstLimit = &limit.Rate, &limit.Burst
 	}
-	for i, q := range p.state.Quotas {
-		b, err := m.config.Ledger.Balance(ctx, ledger.Key{Plan: p.state.accounts[i], Subject: client}, p.member.quota(q))
+	for i, quota := range p.state.Quotas {
+		b, err := m.config.Ledger.Balance(ctx, p.key(i, client), p.member.quota(quota))
 		if err != nil {
-			return Standing{}, m.uncounted(Request{Client: client}, p, q, err)
+			return Standing{}, m.uncounted(ctx, q, p, i, err)
 		}
-		a := Allowance{q.Period, b.Limit + b.Adjustments, b.Used, max(b.Remaining, 0), b.Reset.UTC()}
-		if st.Allowance == nil || a.Remaining < st.Allowance.Remaining {
-			st.Allowance = &a
-		}
-		st.Quotas = append(st.Quotas, a)
+		st.add(Allowance{quota.Period, max(b.Limit+b.Adjustments, 0), b.Used, b.Remaining, b.Reset.UTC()})
 	}
 	if len(st.Quotas) < 2 {
 		st.Quotas = nil
@@ -59,22 +61,44 @@ func (m *Meter) Standing(ctx context.Context, client string, r Route) (Standing,
 	return st, nil
 }
 
+func (s *Standing) add(a Allowance) {
+	if s.Allowance == nil || a.Remaining < s.Remaining {
+		s.Allowance = &a
+	}
+	s.Quotas = append(s.Quotas, a)
+}
+
 // Self returns a handler that tells a client its own [Standing] as JSON. It goes behind the same authenticator as the
-// metered routes and counts nothing. The stage is the one of the route that serves it.
+// metered routes and counts nothing. The stage is the one of the route that serves it. Refusals are answered as those of
+// Handler are.
 func (m *Meter) Self() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		q, err := m.request(r)
+		st, err := m.self(r)
 		if err != nil {
 			m.refuse(w, r, err)
 			return
 		}
-		st, err := m.Standing(r.Context(), q.Client, q.Route)
-		if err != nil {
-			m.refuse(w, r, err)
-			return
+		h := w.Header()
+		h.Set("Content-Type", "application/json")
+		h.Set("Cache-Control", "no-store")
+		if h.Get("X-Amzn-RequestId") == "" {
+			h.Set("X-Amzn-RequestId", requestID())
 		}
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Cache-Control", "no-store")
 		_ = json.NewEncoder(w).Encode(st) // nothing can be told to a client that has gone
 	})
+}
+
+func (m *Meter) self(r *http.Request) (Standing, error) {
+	q, err := m.request(r)
+	if err != nil {
+		return Standing{}, err
+	}
+	return m.Standing(r.Context(), q.Client, q.Route)
+}
+
+// requestID makes a random id of the form that API Gateway's have, a UUID.
+func requestID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }

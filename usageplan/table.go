@@ -2,8 +2,6 @@ package usageplan
 
 import (
 	"fmt"
-	"iter"
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -12,26 +10,27 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// table holds plans and members. Readers never lock: a plan's state is swapped whole, and members are looked up in a
-// concurrent map. Writers come one at a time.
+// table holds plans and members. Readers never lock: a plan's state is swapped whole, and both maps are concurrent ones.
+// Writers come one at a time.
 type table struct {
 	mu      sync.Mutex // held by writers
-	plans   atomic.Pointer[map[string]*plan]
-	members sync.Map // client → []*member, never changed in place
+	plans   sync.Map   // id → *plan
+	members sync.Map   // client → []*member, never changed in place
 }
 
-// A plan is the lasting part of a Plan: its place in the table and its members' buckets.
+// A plan is what lasts of a Plan while its versions come and go.
 type plan struct {
-	buckets *ratelimit.Limiter[string] // of the plan's throttle, by client
-	state   atomic.Pointer[state]      // nil once the plan is deleted
-	anyone  member                     // the place of a client that no plan lists, where this is the default plan
+	state   atomic.Pointer[state] // nil once the plan is deleted
+	anyone  member                // the place of a client that no plan lists, where this is the default plan
+	clients map[string]struct{}   // the plan's members, for writers
 }
 
 // state is one version of a plan, immutable.
 type state struct {
 	Plan
-	methods  []*methods // for each of Plan.Stages; nil where no method is throttled
-	accounts []string   // for each of Plan.Quotas, the plan's name in the ledger
+	methods  []*methods                 // for each of Plan.Stages; nil where no method is throttled
+	accounts []string                   // for each of Plan.Quotas, the plan's name in the ledger
+	buckets  *ratelimit.Limiter[string] // by client; nil while neither the plan nor a member has needed a throttle
 }
 
 // A member is a client's place in one plan, immutable.
@@ -74,19 +73,17 @@ func (t *table) find(client, fallback string, r Route) (place, bool) {
 			}
 		}
 	}
-	if p := t.plan(fallback); p != nil {
-		return p.anyone.open(r)
+	if fallback != "" {
+		if p := t.plan(fallback); p != nil {
+			return p.anyone.open(r)
+		}
 	}
 	return place{}, false
 }
 
 func (m *member) open(r Route) (place, bool) {
-	s := m.plan.state.Load()
-	if s == nil {
-		return place{}, false
-	}
-	for i := range s.Stages {
-		if s.Stages[i].is(r.API, r.Stage) {
+	if s := m.plan.state.Load(); s != nil {
+		if i := find(s.Stages, r.API, r.Stage); i >= 0 {
 			return place{m, s, s.methods[i]}, true
 		}
 	}
@@ -94,10 +91,9 @@ func (m *member) open(r Route) (place, bool) {
 }
 
 func (t *table) plan(id string) *plan {
-	if plans := t.plans.Load(); plans != nil {
-		return (*plans)[id]
-	}
-	return nil
+	p, _ := t.plans.Load(id)
+	found, _ := p.(*plan)
+	return found
 }
 
 // member returns the client's place in the plan, or nil.
@@ -116,110 +112,126 @@ func (t *table) list(client string) []*member {
 	return members
 }
 
-// all yields every member of every plan.
-func (t *table) all() iter.Seq[*member] {
-	return func(yield func(*member) bool) {
-		t.members.Range(func(_, list any) bool {
-			for _, m := range list.([]*member) {
-				if !yield(m) {
-					return false
-				}
-			}
-			return true
-		})
-	}
-}
-
 // putPlan shows a new version of a plan to the readers.
 func (t *table) putPlan(p Plan) error {
-	old := t.plan(p.ID)
-	fresh, s, err := compile(old, p)
+	live := t.plan(p.ID)
+	if live == nil {
+		live = &plan{clients: make(map[string]struct{})}
+		live.anyone = member{Member{Plan: p.ID}, live}
+	}
+	s, err := newState(live.state.Load(), p)
 	if err != nil {
 		return err
 	}
-	fresh.state.Store(s)
-	if old == nil {
-		t.replacePlans(func(plans map[string]*plan) { plans[p.ID] = fresh })
-	}
+	live.state.Store(s)
+	t.plans.Store(p.ID, live)
 	return nil
 }
 
-// compile builds the state of p over the buckets that old has, if any.
-func compile(old *plan, p Plan) (*plan, *state, error) {
-	fresh, before := old, &state{}
-	if old == nil {
-		fresh = &plan{}
-		fresh.anyone = member{Member{Plan: p.ID}, fresh}
-	} else {
-		before = old.state.Load()
+// newState makes the state of p, over the buckets of the version before it, nil for none.
+func newState(before *state, p Plan) (*state, error) {
+	if before == nil {
+		before = &state{}
 	}
-	limit := unlimited
-	if p.Throttle != nil {
-		limit = *p.Throttle
+	s := &state{Plan: p, buckets: before.buckets}
+	if err := s.throttle(); err != nil {
+		return nil, err
 	}
-	var err error
-	if fresh.buckets, err = renew(fresh.buckets, limit); err != nil {
-		return nil, nil, err
-	}
-	s := &state{Plan: p, methods: make([]*methods, len(p.Stages)), accounts: make([]string, len(p.Quotas))}
-	for i, st := range p.Stages {
-		if s.methods[i], err = newMethods(before.methodsOf(st), st.Methods); err != nil {
-			return nil, nil, err
+	for _, st := range p.Stages {
+		var old *methods
+		if i := find(before.Stages, st.API, st.Name); i >= 0 {
+			old = before.methods[i]
 		}
+		fresh, err := newMethods(old, st.Methods)
+		if err != nil {
+			return nil, err
+		}
+		s.methods = append(s.methods, fresh)
 	}
-	for i, q := range p.Quotas {
-		s.accounts[i] = fmt.Sprintf("%s/%v", p.ID, q.Period)
+	for _, q := range p.Quotas {
+		s.accounts = append(s.accounts, fmt.Sprintf("%s/%v", p.ID, q.Period))
 	}
-	return fresh, s, nil
+	return s, nil
 }
 
-func (s *state) methodsOf(st Stage) *methods {
-	for i := range s.Stages {
-		if s.Stages[i].is(st.API, st.Name) {
-			return s.methods[i]
-		}
+// throttle gives the plan's limiter the plan's limit.
+func (s *state) throttle() (err error) {
+	switch {
+	case s.Throttle != nil:
+		s.buckets, err = renew(s.buckets, *s.Throttle)
+	case s.buckets != nil:
+		err = s.buckets.SetLimit(unlimited)
 	}
-	return nil
+	return err
 }
 
+// deletePlan hides the plan first, so that its members lose it all at once.
 func (t *table) deletePlan(id string) {
 	p := t.plan(id)
-	for m := range t.all() {
-		if m.plan == p {
-			t.deleteMember(id, m.Client)
+	p.state.Store(nil)
+	t.plans.Delete(id)
+	for client := range p.clients {
+		t.setMembers(client, without(t.list(client), id))
+	}
+}
+
+// replaceMember takes the client out of one plan, if named, and puts it into another, if given, in one step. A bucket
+// gets a member's own limit before the member is seen with it, and loses it after: it is never looser than either.
+func (t *table) replaceMember(client, from string, to *Member) error {
+	list := without(t.list(client), from)
+	if to != nil {
+		p := t.plan(to.Plan)
+		if err := p.override(to); err != nil {
+			return err
+		}
+		list = append(without(list, to.Plan), &member{*to, p})
+	}
+	t.setMembers(client, list)
+	if from != "" {
+		p := t.plan(from)
+		delete(p.clients, client)
+		p.restore(client)
+	}
+	if to != nil {
+		p := t.plan(to.Plan)
+		p.clients[client] = struct{}{}
+		if to.Throttle == nil {
+			p.restore(client)
 		}
 	}
-	p.state.Store(nil)
-	t.replacePlans(func(plans map[string]*plan) { delete(plans, id) })
-}
-
-func (t *table) replacePlans(edit func(map[string]*plan)) {
-	fresh := make(map[string]*plan)
-	if old := t.plans.Load(); old != nil {
-		maps.Copy(fresh, *old)
-	}
-	edit(fresh)
-	t.plans.Store(&fresh)
-}
-
-func (t *table) putMember(m Member) error {
-	p := t.plan(m.Plan)
-	if m.Throttle == nil {
-		p.buckets.ClearKeyLimit(m.Client)
-	} else if err := p.buckets.SetKeyLimit(m.Client, *m.Throttle); err != nil {
-		return err
-	}
-	rest := without(t.list(m.Client), m.Plan)
-	t.members.Store(m.Client, append(rest, &member{m, p}))
 	return nil
 }
 
-func (t *table) deleteMember(id, client string) {
-	t.plan(id).buckets.ClearKeyLimit(client)
-	if rest := without(t.list(client), id); len(rest) > 0 {
-		t.members.Store(client, rest)
-	} else {
+// override gives the member's bucket the member's own limit, if it has one.
+func (p *plan) override(m *Member) error {
+	if m.Throttle == nil {
+		return nil
+	}
+	s := p.state.Load()
+	if s.buckets == nil {
+		next := *s
+		var err error
+		if next.buckets, err = ratelimit.New(ratelimit.Config[string]{Limit: unlimited}); err != nil {
+			return err
+		}
+		s = &next
+		p.state.Store(s)
+	}
+	return s.buckets.SetKeyLimit(m.Client, *m.Throttle)
+}
+
+// restore puts the client's bucket back under the plan's limit.
+func (p *plan) restore(client string) {
+	if s := p.state.Load(); s != nil && s.buckets != nil {
+		s.buckets.ClearKeyLimit(client)
+	}
+}
+
+func (t *table) setMembers(client string, list []*member) {
+	if len(list) == 0 {
 		t.members.Delete(client)
+	} else {
+		t.members.Store(client, list)
 	}
 }
 

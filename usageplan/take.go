@@ -14,44 +14,63 @@ import (
 type Request struct {
 	Client string // the verified client; required
 	Route  Route
-	Cost   int64 // units of quota; 0 is free, negative is refused
+	Cost   int64 // units of quota, 0 to [ledger.MaxUnits]; 0 is free of quota
 }
 
-// Take decides about q and takes what it costs, in one decision: whoever is refused by any layer has consumed nothing
-// of the others. An error is an [*Error]. While another request of the same client is being refused, a request may be
-// refused for the tokens that the other one holds for an instant; none is ever admitted beyond a limit.
+// Take decides about q and takes what it costs, in one decision: whoever is refused by any layer has consumed nothing.
+// An error is an [*Error].
+//
+// While a request is being refused it may hold, for an instant, tokens or units that it gives back: another request of
+// the same client may be refused for want of them. Nothing is ever admitted beyond a limit. If a ledger fails between two
+// quotas, or while it gives back, what it cannot give back at once it makes good when its store is there again.
 func (m *Meter) Take(ctx context.Context, q Request) (c Charge, err error) {
-	switch {
-	case m.config.Client == nil:
-		return Charge{}, m.refusal(ErrNotConfigured, q)
-	case q.Client == "":
-		return Charge{}, m.refusal(ErrNoClient, q)
-	case q.Cost < 0:
-		return Charge{}, m.refusal(ErrInvalidCost, q)
+	if err := m.acceptable(q); err != nil {
+		return Charge{}, err
 	}
 	p, found := m.table.find(q.Client, m.config.Default, q.Route)
 	if !found {
 		return Charge{}, m.refusal(ErrNoPlan, q)
 	}
-	c.Client, c.Plan, c.state, c.limit, c.strict = q.Client, p.state.ID, p.state, p.limit(), m.config.AWSStrict
+	c.client, c.state, c.strict = q.Client, p.state, m.config.AWSStrict
 	if err := m.take(ctx, q, p, &c); err != nil {
 		return Charge{}, err
 	}
 	return c, nil
 }
 
-// take draws a token from every throttle and then counts against the quotas; c receives what was taken.
+func (m *Meter) acceptable(q Request) error {
+	if err := m.configured(); err != nil {
+		return err
+	}
+	if q.Client == "" || len(q.Client) > maxClient {
+		return m.refusal(ErrNoClient, q)
+	}
+	if q.Cost < 0 || q.Cost > ledger.MaxUnits {
+		return m.refusal(ErrInvalidCost, q)
+	}
+	return nil
+}
+
+// take goes through the layers in API Gateway's order and undoes what it has done where one refuses. The throttles over
+// all callers come last, so that nobody holds their tokens while the ledger works.
 func (m *Meter) take(ctx context.Context, q Request, p place, c *Charge) error {
-	var d draws
-	m.throttles(&d, q, p, c)
-	if d.n > 0 {
-		if decision, by := ratelimit.All(1, d.refs[:d.n]...); !decision.OK {
-			return m.throttled(ctx, q, p, &d, by, decision)
-		}
+	c.own.ofClient(q, p)
+	if err := m.draw(&c.own, q, p); err != nil {
+		return err
 	}
 	if err := m.count(ctx, q, p, c); err != nil {
-		for _, ref := range d.refs[:d.n] {
-			ref.Refund(1)
+		c.own.giveBack()
+		return err
+	}
+	if m.account == nil && m.stages == nil {
+		return nil
+	}
+	var shared draws
+	m.shared(&shared, q)
+	if err := m.draw(&shared, q, p); err != nil {
+		c.own.giveBack()
+		if failed := c.Settle(ctx, 0); failed != nil {
+			err.Err = errors.Join(err.Err, failed)
 		}
 		return err
 	}
@@ -61,8 +80,8 @@ func (m *Meter) take(ctx context.Context, q Request, p place, c *Charge) error {
 // draws are the buckets that a request draws a token from, and the layers that they stand for.
 type draws struct {
 	n      int
-	refs   [4]ratelimit.Ref
-	layers [4]limited
+	refs   [2]ratelimit.Ref
+	layers [2]limited
 }
 
 // limited is a layer and what it limits to.
@@ -76,6 +95,48 @@ func (d *draws) add(l Layer, limit *ratelimit.Limit, ref ratelimit.Ref) {
 	d.n++
 }
 
+// ofClient lists the client's own throttles.
+func (d *draws) ofClient(q Request, p place) {
+	if p.methods != nil {
+		if ref, limit := p.methods.of(q.Client, method{q.Route.Resource, q.Route.Method}); limit != nil {
+			d.add(PlanMethodThrottle, limit, ref)
+		}
+	}
+	if limit := p.limit(); limit != nil {
+		d.add(PlanThrottle, limit, p.state.buckets.Ref(q.Client))
+	}
+}
+
+// shared lists the throttles over all callers.
+func (m *Meter) shared(d *draws, q Request) {
+	if i := find(m.config.StageThrottles, q.Route.API, q.Route.Stage); i >= 0 {
+		if ref, limit := m.stages[i].of("", method{q.Route.Resource, q.Route.Method}); limit != nil {
+			d.add(StageMethodThrottle, limit, ref)
+		}
+	}
+	if m.account != nil {
+		d.add(AccountThrottle, m.config.AccountThrottle, m.account.Ref())
+	}
+}
+
+// draw takes a token from every bucket or from none.
+func (m *Meter) draw(d *draws, q Request, p place) *Error {
+	if d.n == 0 {
+		return nil
+	}
+	said, longest := ratelimit.All(1, d.refs[:d.n]...)
+	if said.OK {
+		return nil
+	}
+	by, its := d.first(longest, said)
+	e := m.refusal(ErrThrottled, q)
+	e.Plan, e.Layer, e.RetryAfter = p.state.ID, by.layer, said.RetryAfter
+	if by.layer == PlanMethodThrottle || by.layer == PlanThrottle { // the others are not the client's business
+		e.fields = []ratelimit.Field{throttleField(by, its)}
+	}
+	return e
+}
+
 // first returns the first bucket in order that refuses, and what it says. All names the one that refuses longest, which
 // stands in where another request has given tokens back meanwhile.
 func (d *draws) first(longest int, said ratelimit.Decision) (limited, ratelimit.Decision) {
@@ -87,41 +148,19 @@ func (d *draws) first(longest int, said ratelimit.Decision) (limited, ratelimit.
 	return d.layers[longest], said
 }
 
-// throttles lists what q draws from, in the order of the layers; c keeps the bucket of the plan's throttle.
-func (m *Meter) throttles(d *draws, q Request, p place, c *Charge) {
-	called := method{q.Route.Resource, q.Route.Method}
-	if ref, limit := p.methods.of(q.Client, called); limit != nil {
-		d.add(PlanMethod, limit, ref)
+func (d *draws) giveBack() {
+	for _, ref := range d.refs[:d.n] {
+		ref.Refund(1)
 	}
-	if c.limit != nil {
-		c.throttle = p.member.plan.buckets.Ref(q.Client)
-		d.add(PlanWide, c.limit, c.throttle)
-	}
-	if ref, limit := m.stage(q.Route).of("", called); limit != nil {
-		d.add(StageMethod, limit, ref)
-	}
-	if m.account != nil {
-		d.add(AccountWide, m.config.Account, m.account.Ref())
-	}
-}
-
-// stage returns the throttles of a stage's methods over all callers, or nil.
-func (m *Meter) stage(r Route) *methods {
-	for i := range m.config.Stages {
-		if m.config.Stages[i].is(r.API, r.Stage) {
-			return m.stages[i]
-		}
-	}
-	return nil
 }
 
 // count takes q's cost from every quota of the plan, or from none.
 func (m *Meter) count(ctx context.Context, q Request, p place, c *Charge) error {
 	for i, quota := range p.state.Quotas {
-		charge, err := m.config.Ledger.Take(ctx, ledger.Key{Plan: p.state.accounts[i], Subject: q.Client}, p.member.quota(quota), q.Cost)
+		charge, err := m.config.Ledger.Take(ctx, p.key(i, q.Client), p.member.quota(quota), q.Cost)
 		switch {
 		case err != nil:
-			return m.uncounted(q, p, quota, errors.Join(err, c.Settle(ctx, 0)))
+			return m.uncounted(ctx, q, p, i, errors.Join(err, c.Settle(ctx, 0)))
 		case i == 0:
 			c.first = charge
 		default:
@@ -131,46 +170,39 @@ func (m *Meter) count(ctx context.Context, q Request, p place, c *Charge) error 
 	return nil
 }
 
-func (m *Meter) refusal(cause error, q Request) *Error {
-	return &Error{Err: cause, Client: q.Client, strict: m.config.AWSStrict}
+// key names the account of the client under the plan's quota i.
+func (p place) key(i int, client string) ledger.Key {
+	return ledger.Key{Plan: p.state.accounts[i], Subject: client}
 }
 
-// throttled is the refusal by throttles, of which the one at index longest refuses longest. Where only those over all
-// callers refuse a client whose quota is used up, the quota, which comes first, answers. The RateLimit fields tell a
-// client about its own buckets only.
-func (m *Meter) throttled(ctx context.Context, q Request, p place, d *draws, longest int, said ratelimit.Decision) error {
-	by, its := d.first(longest, said)
-	e := m.refusal(ErrThrottled, q)
-	e.Plan, e.Layer, e.RetryAfter = p.state.ID, by.layer, said.RetryAfter
-	if by.layer == PlanMethod || by.layer == PlanWide {
-		e.fields = []ratelimit.Field{throttleField(*by.limit, its)}
+func (m *Meter) refusal(cause error, q Request) *Error {
+	return &Error{Err: cause, Client: q.Client, Route: q.Route, strict: m.config.AWSStrict}
+}
+
+// uncounted is the refusal by quota i, for an error of the ledger.
+func (m *Meter) uncounted(ctx context.Context, q Request, p place, i int, err error) *Error {
+	e := m.refusal(err, q)
+	e.Plan, e.Layer, e.Period = p.state.ID, PlanQuota, p.state.Quotas[i].Period
+	spent, is := errors.AsType[*ledger.Error](err)
+	if !is || !errors.Is(err, ledger.ErrExhausted) {
 		return e
 	}
-	if err := m.exhausted(ctx, q, p); err != nil {
-		return err
-	}
-	return e
-}
-
-// exhausted returns the refusal by the first quota that has less left than q costs, or nil.
-func (m *Meter) exhausted(ctx context.Context, q Request, p place) error {
-	for i, quota := range p.state.Quotas {
-		b, err := m.config.Ledger.Balance(ctx, ledger.Key{Plan: p.state.accounts[i], Subject: q.Client}, p.member.quota(quota))
-		if err == nil && b.Remaining < q.Cost {
-			return m.uncounted(q, p, quota, &ledger.Error{Err: ledger.ErrExhausted, Balance: b})
+	e.Err = fmt.Errorf("%w: %w", ErrQuotaExceeded, err)
+	e.RetryAfter = wait(spent.Balance, q.Cost)
+	e.fields = []ratelimit.Field{quotaField(e.Period, spent.Balance)}
+	for j := i + 1; j < len(p.state.Quotas); j++ { // the longest wait counts
+		b, err := m.config.Ledger.Balance(ctx, p.key(j, q.Client), p.member.quota(p.state.Quotas[j]))
+		if err == nil && b.Remaining < q.Cost { // whether the others refuse too is not known if the ledger cannot tell
+			e.RetryAfter = max(e.RetryAfter, wait(b, q.Cost))
 		}
 	}
-	return nil
+	return e
 }
 
-// uncounted is the refusal by a quota, for an error of the ledger.
-func (m *Meter) uncounted(q Request, p place, quota ledger.Quota, err error) *Error {
-	e := m.refusal(err, q)
-	e.Plan, e.Layer = p.state.ID, PlanQuota
-	if spent, is := errors.AsType[*ledger.Error](err); is && errors.Is(err, ledger.ErrExhausted) {
-		e.Err = fmt.Errorf("%w: %w", ErrQuotaExceeded, err)
-		e.RetryAfter = time.Until(spent.Balance.Reset)
-		e.fields = []ratelimit.Field{quotaField(quota.Period, spent.Balance)}
+// wait is how long an exhausted quota refuses a cost: until the next period, or for ever if that is too small as well.
+func wait(b ledger.Balance, cost int64) time.Duration {
+	if cost > b.Limit {
+		return ratelimit.Never
 	}
-	return e
+	return max(time.Until(b.Reset), time.Nanosecond) // at the end of a period it may be over already
 }

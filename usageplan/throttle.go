@@ -7,11 +7,11 @@ import (
 	"github.com/tallygate/tallygate/ratelimit"
 )
 
-// unlimited is the throttle of a plan that has none: its limiter keeps the members' overrides.
+// unlimited is the limit of a plan's limiter while only members' overrides need it.
 var unlimited = ratelimit.Limit{Rate: math.Inf(1)}
 
 // methods are the throttles of a stage's methods, of one plan's members or, with no client, of all callers.
-// A methods value is immutable; its limiters live on from version to version.
+// A methods value is immutable; limiters live on in the next version, so that a change of a plan loses no bucket.
 type methods struct {
 	listed []throttle
 	others *ratelimit.Limiter[bucket] // "/*/*", nil where it is not given
@@ -32,7 +32,7 @@ type bucket struct {
 	method method
 }
 
-// newMethods builds the throttles that limits declare, taking over the buckets of an earlier version.
+// newMethods builds the throttles that limits declare, with the limiters of an earlier version where it has them.
 func newMethods(old *methods, limits map[string]ratelimit.Limit) (*methods, error) {
 	if len(limits) == 0 {
 		return nil, nil

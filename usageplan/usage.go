@@ -9,25 +9,26 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// An Account names what one client may use of one plan's quota.
-type Account struct {
+// A QuotaKey names what one client may use of one plan's quota.
+type QuotaKey struct {
 	Plan, Client string
-	Period       ledger.Period // zero is the plan's first quota
+	Period       ledger.Period // zero is the plan's only quota
 }
 
-// Balance returns the account's balance in the current period: remaining = limit + adjustments − used.
-func (m *Meter) Balance(ctx context.Context, a Account) (ledger.Balance, error) {
-	key, quota, err := m.find(a)
+// Balance returns the client's balance in the current period: remaining = limit + adjustments − used. Like the other
+// methods of a QuotaKey it fails with [ErrNoPlan], [ErrNoQuota] or an error of the ledger; none of these is an [*Error].
+func (m *Meter) Balance(ctx context.Context, k QuotaKey) (ledger.Balance, error) {
+	key, quota, err := m.find(k)
 	if err != nil {
 		return ledger.Balance{}, err
 	}
 	return m.config.Ledger.Balance(ctx, key, quota)
 }
 
-// Usage yields what the account used on each calendar day of the quota's location from the day of from to the day of
-// to, both included, in real time: API Gateway's GetUsage.
-func (m *Meter) Usage(ctx context.Context, a Account, from, to time.Time) iter.Seq2[ledger.Day, error] {
-	key, quota, err := m.find(a)
+// Usage yields what the client used on each calendar day of the quota's location from the day of from to the day of to,
+// both included, in real time: API Gateway's GetUsage. A client that has left the plan keeps its usage.
+func (m *Meter) Usage(ctx context.Context, k QuotaKey, from, to time.Time) iter.Seq2[ledger.Day, error] {
+	key, quota, err := m.find(k)
 	if err != nil {
 		return func(yield func(ledger.Day, error) bool) { yield(ledger.Day{}, err) }
 	}
@@ -35,38 +36,49 @@ func (m *Meter) Usage(ctx context.Context, a Account, from, to time.Time) iter.S
 }
 
 // Extend grants adj.Delta more units in the current period, or takes some back: API Gateway's temporary extension,
-// UpdateUsage. The next period starts with the plan's limit again. Who and why stay in the ledger.
-func (m *Meter) Extend(ctx context.Context, a Account, adj ledger.Adjustment) (ledger.Balance, error) {
-	key, quota, err := m.find(a)
+// UpdateUsage. The next period starts with the plan's limit again. Who and why stay in the ledger. A client that is no
+// member of the plan is [ErrNotMember], unless the plan is Config.Default.
+func (m *Meter) Extend(ctx context.Context, k QuotaKey, adj ledger.Adjustment) (ledger.Balance, error) {
+	key, quota, err := m.adjustable(k)
 	if err != nil {
 		return ledger.Balance{}, err
 	}
 	return m.config.Ledger.Extend(ctx, key, quota, adj)
 }
 
-// Correct changes by adj.Delta what counts as used in the current period.
-func (m *Meter) Correct(ctx context.Context, a Account, adj ledger.Adjustment) (ledger.Balance, error) {
-	key, quota, err := m.find(a)
+// Correct changes by adj.Delta what counts as used in the current period, under the rules of [Meter.Extend].
+func (m *Meter) Correct(ctx context.Context, k QuotaKey, adj ledger.Adjustment) (ledger.Balance, error) {
+	key, quota, err := m.adjustable(k)
 	if err != nil {
 		return ledger.Balance{}, err
 	}
 	return m.config.Ledger.Correct(ctx, key, quota, adj)
 }
 
-// find finds the ledger's key and the quota in force, a member's override included.
-func (m *Meter) find(a Account) (ledger.Key, ledger.Quota, error) {
-	p := m.table.plan(a.Plan)
-	if p == nil {
-		return ledger.Key{}, ledger.Quota{}, fmt.Errorf("usageplan: there is no plan %q: %w", a.Plan, ErrNoPlan)
+func (m *Meter) adjustable(k QuotaKey) (ledger.Key, ledger.Quota, error) {
+	key, quota, err := m.find(k)
+	if err == nil && k.Plan != m.config.Default && m.table.member(k.Plan, k.Client) == nil {
+		err = fmt.Errorf("usageplan: client %q, plan %q: %w", k.Client, k.Plan, ErrNotMember)
 	}
-	s := p.state.Load()
+	return key, quota, err
+}
+
+// find returns the ledger's key and the quota in force, a member's override included.
+func (m *Meter) find(k QuotaKey) (key ledger.Key, quota ledger.Quota, err error) {
+	if err := m.configured(); err != nil {
+		return key, quota, err
+	}
+	var s *state
+	if p := m.table.plan(k.Plan); p != nil {
+		s = p.state.Load() // nil if the plan is being deleted
+	}
 	if s == nil {
-		s = &state{} // deleted just now
+		return key, quota, fmt.Errorf("usageplan: there is no plan %q: %w", k.Plan, ErrNoPlan)
 	}
 	for i, q := range s.Quotas {
-		if a.Period == 0 || a.Period == q.Period {
-			return ledger.Key{Plan: s.accounts[i], Subject: a.Client}, m.table.member(a.Plan, a.Client).quota(q), nil
+		if k.Period == q.Period || k.Period == 0 && len(s.Quotas) == 1 {
+			return ledger.Key{Plan: s.accounts[i], Subject: k.Client}, m.table.member(k.Plan, k.Client).quota(q), nil
 		}
 	}
-	return ledger.Key{}, ledger.Quota{}, fmt.Errorf("usageplan: plan %q has no such quota: %w", a.Plan, ErrNoQuota)
+	return key, quota, fmt.Errorf("usageplan: plan %q, %d quotas: %w", k.Plan, len(s.Quotas), ErrNoQuota)
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"net/http"
+	"path"
 	"strings"
 
 	"github.com/tallygate/tallygate/apikey"
@@ -30,10 +31,10 @@ const (
 	ownerAccessKey = "AKIDOWNER"
 	ownerSecretKey = "je7MtGbClwBF/2Zp9Utk/h3yCo8nvbEXAMPLEKEY"
 
-	apiKey      = "67sfLSq19U1GuGk1RB5DwaS7EIYsWvBU3fZbtvQT"
-	retiredKey  = "Qn3vX8kZ2mB7tR5yW1cL9dF6hJ4pS0aGuEiOxVzN"
-	julianwood  = "fr92a5qpbj"
-	retiredUser = "k7w2m9x4qd"
+	apiKey       = "67sfLSq19U1GuGk1RB5DwaS7EIYsWvBU3fZbtvQT"
+	retiredKey   = "Qn3vX8kZ2mB7tR5yW1cL9dF6hJ4pS0aGuEiOxVzN"
+	apiKeyID     = "fr92a5qpbj"
+	retiredKeyID = "k7w2m9x4qd"
 )
 
 // newAPI guards the loyalty API: IAM, an API key and a usage plan in front of the points, a user pool in front of /me, and
@@ -50,8 +51,8 @@ func newAPI(pool auth.Issuer, book *ledger.Ledger) (http.Handler, error) {
 
 	// Which client it is: the request carries one of these keys.
 	keys, err := apikey.New(apikey.Config{Keys: []apikey.Entry{
-		{Key: apikey.Key{ID: julianwood, Name: "julianwood", Enabled: true}, Value: apiKey},
-		{Key: apikey.Key{ID: retiredUser, Name: "retired-partner"}, Value: retiredKey},
+		{Key: apikey.Key{ID: apiKeyID, Name: "julianwood", Enabled: true}, Value: apiKey},
+		{Key: apikey.Key{ID: retiredKeyID, Name: "retired-partner"}, Value: retiredKey},
 	}})
 	if err != nil {
 		return nil, err
@@ -70,8 +71,8 @@ func newAPI(pool auth.Issuer, book *ledger.Ledger) (http.Handler, error) {
 			Stages:   []usageplan.Stage{{API: apiID, Name: stage}},
 		}},
 		Members: []usageplan.Member{
-			{Plan: planID, Client: julianwood},
-			{Plan: planID, Client: retiredUser},
+			{Plan: planID, Client: apiKeyID},
+			{Plan: planID, Client: retiredKeyID},
 		},
 	})
 	if err != nil {
@@ -103,8 +104,7 @@ func newAPI(pool auth.Issuer, book *ledger.Ledger) (http.Handler, error) {
 	mux.Handle("GET /Prod/me", users.Handler(http.HandlerFunc(me)))
 	mux.Handle("GET /owner/{plan}/{key}/usage", owners.Handler(http.HandlerFunc(desk.usage)))
 	mux.Handle("POST /owner/{plan}/{key}/extension", owners.Handler(http.HandlerFunc(desk.extend)))
-	mux.Handle("/", &sigv4.Error{Err: sigv4.ErrMissing}) // what API Gateway says of a path it has not
-	return named(mux), nil
+	return named(routed(mux)), nil
 }
 
 // me tells a signed-in user what its token says.
@@ -117,7 +117,20 @@ func me(w http.ResponseWriter, r *http.Request) {
 	}{token.Subject(), token.Groups(), token.Use()})
 }
 
-// named gives every answer a request id, as API Gateway does; refusals keep it.
+// routed answers a path that is not there as API Gateway does, and so one that the mux would redirect to a cleaner one.
+func routed(mux *http.ServeMux) http.Handler {
+	missing := &sigv4.Error{Err: sigv4.ErrMissing}
+	mux.Handle("/", missing)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if path.Clean("/"+r.URL.Path) != r.URL.Path {
+			missing.ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// named gives every answer a request id, as API Gateway does: the handlers' own too. Refusals keep it.
 func named(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var b [16]byte

@@ -61,7 +61,7 @@ func printHelp(out io.Writer, base string, o options, t tokens) error {
 	_, err := strings.NewReplacer(
 		"{{base}}", base, "{{region}}", region, "{{customer}}", customer,
 		"{{access}}", accessKey, "{{secret}}", secretKey, "{{key}}", apiKey, "{{retired}}", retiredKey,
-		"{{ownerAccess}}", ownerAccessKey, "{{ownerSecret}}", ownerSecretKey, "{{plan}}", planID, "{{keyID}}", julianwood,
+		"{{ownerAccess}}", ownerAccessKey, "{{ownerSecret}}", ownerSecretKey, "{{plan}}", planID, "{{keyID}}", apiKeyID,
 		"{{pool}}", demoPool, "{{issuer}}", o.issuer, "{{valid}}", t.valid, "{{expired}}", t.expired,
 	).WriteString(out, text)
 	if err != nil {

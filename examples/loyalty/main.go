@@ -10,8 +10,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -22,7 +24,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "loyalty:", err)
+		fmt.Fprintln(os.Stderr, "loyalty:", strings.ReplaceAll(err.Error(), "\n", "; "))
 		os.Exit(1)
 	}
 }
@@ -51,10 +53,17 @@ func parse(args []string, out io.Writer) (options, error) {
 		return o, err
 	case flags.NArg() > 0:
 		return o, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	case o.addr == "":
+		return o, errors.New("-addr is empty")
 	case (o.issuer == "") != (o.client == ""):
 		return o, errors.New("-issuer and -client go together")
 	case o.issuer == "" && o.jwks != "":
 		return o, errors.New("-jwks needs -issuer")
+	}
+	for _, u := range []string{o.issuer, o.jwks} {
+		if parsed, err := url.Parse(u); err != nil || u != "" && parsed.Host == "" {
+			return o, fmt.Errorf("%q is not an absolute URL", u)
+		}
 	}
 	return o, nil
 }
@@ -90,7 +99,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 
 // serve answers until ctx ends, and then until the requests under way are answered.
 func serve(ctx context.Context, listener net.Listener, h http.Handler) error {
-	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, DisableGeneralOptionsHandler: true}
 	down := make(chan struct{})
 	context.AfterFunc(ctx, func() {
 		defer close(down)

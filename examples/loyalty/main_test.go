@@ -41,6 +41,13 @@ func api(t *testing.T) (http.Handler, tokens) {
 
 type edit func(*http.Request)
 
+// shapes are what a handler is given: by net/http's server, and by a Lambda function URL's adapter, which leaves
+// RequestURI and ContentLength out and gives an address without a port.
+var shapes = map[string]edit{
+	"server":       func(*http.Request) {},
+	"function URL": func(r *http.Request) { r.RequestURI, r.RemoteAddr, r.ContentLength = "", "203.0.113.9", 0 },
+}
+
 func withKey(value string) edit { return func(r *http.Request) { r.Header.Set("x-api-key", value) } }
 
 func bearer(token string) edit {
@@ -85,7 +92,7 @@ func requireAnswer(t *testing.T, res *http.Response, status int, errorType, body
 }
 
 func TestRefusals(t *testing.T) {
-	h, _ := api(t)
+	h, given := api(t)
 	sign := signed(t, accessKey, secretKey, 0)
 	const mismatch = "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details."
 	for _, tt := range []struct {
@@ -106,13 +113,20 @@ func TestRefusals(t *testing.T) {
 		{"other stage", "/dev/loyalty/" + customer, []edit{sign, withKey(apiKey)}, 403, "MissingAuthenticationTokenException", `{"message":"Missing Authentication Token"}`},
 		{"usage without key", "/Prod/usage", nil, 403, "ForbiddenException", `{"message":"Forbidden"}`},
 		{"me without token", "/Prod/me", nil, 401, "UnauthorizedException", `{"message":"Unauthorized"}`},
+		{"expired token", "/Prod/me", []edit{bearer(given.expired)}, 401, "UnauthorizedException", `{"message":"The incoming token has expired"}`},
+		{"unknown customer", "/Prod/loyalty/nobody", nil, 403, "MissingAuthenticationTokenException", `{"message":"Missing Authentication Token"}`},
+		{"double slash", "//Prod/loyalty/" + customer, nil, 403, "MissingAuthenticationTokenException", `{"message":"Missing Authentication Token"}`},
+		{"dot segment", "/Prod/./loyalty/" + customer, nil, 403, "MissingAuthenticationTokenException", `{"message":"Missing Authentication Token"}`},
+		{"trailing slash", route + "/", nil, 403, "MissingAuthenticationTokenException", `{"message":"Missing Authentication Token"}`},
 		{"me with garbage", "/Prod/me", []edit{bearer("a.b.c")}, 401, "UnauthorizedException", `{"message":"Unauthorized"}`},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			requireAnswer(t, send(h, http.MethodGet, tt.target, tt.edits...), tt.status, tt.errorType, tt.body)
-		})
+		for name, shape := range shapes {
+			t.Run(tt.name+"/"+name, func(t *testing.T) {
+				requireAnswer(t, send(h, http.MethodGet, tt.target, append(tt.edits, shape)...), tt.status, tt.errorType, tt.body)
+			})
+		}
 	}
-	require.EqualValues(t, 0, standing(t, h).Used, "refused requests consume no quota")
+	require.EqualValues(t, 0, standing(t, h, shapes["server"]).Used, "refused requests consume no quota")
 }
 
 func TestRefusalTexts(t *testing.T) {
@@ -127,25 +141,31 @@ func TestRefusalTexts(t *testing.T) {
 		{"six minutes early", []edit{withKey(apiKey), signed(t, accessKey, secretKey, 6*time.Minute)}, "InvalidSignatureException", `^Signature not yet current: \d{8}T\d{6}Z is still later than \d{8}T\d{6}Z \(\d{8}T\d{6}Z \+ 5 min\.\)$`},
 		{"bearer", []edit{withKey(apiKey), bearer("eyJ.eyJ.sig")}, "IncompleteSignatureException", `key=value pair \(missing equal-sign\) in Authorization header`},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			res := send(h, http.MethodGet, route, tt.edits...)
-			var body struct{ Message string }
-			require.NoError(t, json.NewDecoder(res.Body).Decode(&body))
-			require.Equal(t, http.StatusForbidden, res.StatusCode)
-			require.Equal(t, tt.errorType, res.Header.Get("x-amzn-ErrorType"))
-			require.Regexp(t, tt.message, body.Message)
-		})
+		for name, shape := range shapes {
+			t.Run(tt.name+"/"+name, func(t *testing.T) {
+				res := send(h, http.MethodGet, route, append(tt.edits, shape)...)
+				var body struct{ Message string }
+				require.NoError(t, json.NewDecoder(res.Body).Decode(&body))
+				require.Equal(t, http.StatusForbidden, res.StatusCode)
+				require.Equal(t, tt.errorType, res.Header.Get("x-amzn-ErrorType"))
+				require.Regexp(t, tt.message, body.Message)
+			})
+		}
 	}
 }
 
 func TestTamperedPath(t *testing.T) {
 	h, _ := api(t)
 	other := "/Prod/loyalty/5c2a1f0e-3f0b-4a57-9d0c-7f0d1b9f2a11"
-	res := send(h, http.MethodGet, route, withKey(apiKey), signed(t, accessKey, secretKey, 0), func(r *http.Request) {
-		r.RequestURI, r.URL.Path = other, other
-	})
-	require.Equal(t, http.StatusForbidden, res.StatusCode)
-	require.Equal(t, "InvalidSignatureException", res.Header.Get("x-amzn-ErrorType"))
+	for name, shape := range shapes {
+		t.Run(name, func(t *testing.T) {
+			res := send(h, http.MethodGet, route, withKey(apiKey), signed(t, accessKey, secretKey, 0), func(r *http.Request) {
+				r.RequestURI, r.URL.Path = other, other
+			}, shape)
+			require.Equal(t, http.StatusForbidden, res.StatusCode)
+			require.Equal(t, "InvalidSignatureException", res.Header.Get("x-amzn-ErrorType"))
+		})
+	}
 }
 
 // usage is what GET /Prod/usage answers.
@@ -155,9 +175,9 @@ type usage struct {
 	Reset                  time.Time
 }
 
-func standing(t *testing.T, h http.Handler) usage {
+func standing(t *testing.T, h http.Handler, shape edit) usage {
 	t.Helper()
-	res := send(h, http.MethodGet, "/Prod/usage", withKey(apiKey))
+	res := send(h, http.MethodGet, "/Prod/usage", withKey(apiKey), shape)
 	require.Equal(t, http.StatusOK, res.StatusCode)
 	var u usage
 	require.NoError(t, json.NewDecoder(res.Body).Decode(&u))
@@ -166,40 +186,45 @@ func standing(t *testing.T, h http.Handler) usage {
 
 // The tutorial's day: a burst, then one request per second, ten in all; the next day starts anew.
 func TestDay(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h, _ := api(t)
-		get := func() *http.Response {
-			return send(h, http.MethodGet, route, withKey(apiKey), signed(t, accessKey, secretKey, 0))
-		}
-		requireAnswer(t, get(), 200, "", ok)
-		requireAnswer(t, get(), 200, "", ok)
-		requireAnswer(t, get(), 429, "TooManyRequestsException", `{"message":"Too Many Requests"}`)
-		require.EqualValues(t, 2, standing(t, h).Used)
-		for range 8 {
-			time.Sleep(time.Second)
-			requireAnswer(t, get(), 200, "", ok)
-		}
+	for name, shape := range shapes {
+		t.Run(name, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { spendDay(t, shape) }) })
+	}
+}
+
+func spendDay(t *testing.T, shape edit) {
+	h, _ := api(t)
+	get := func() *http.Response {
+		return send(h, http.MethodGet, route, withKey(apiKey), signed(t, accessKey, secretKey, 0), shape)
+	}
+	requireAnswer(t, get(), 200, "", ok)
+	requireAnswer(t, get(), 200, "", ok)
+	requireAnswer(t, get(), 429, "TooManyRequestsException", `{"message":"Too Many Requests"}`)
+	require.EqualValues(t, 2, standing(t, h, shape).Used)
+	for range 8 {
 		time.Sleep(time.Second)
-		res := get()
-		requireAnswer(t, res, 429, "LimitExceededException", `{"message":"Limit Exceeded"}`)
-		midnight := time.Now().UTC().Truncate(24 * time.Hour).Add(24 * time.Hour)
-		require.Equal(t, usage{"RestrictUsage", 10, 10, 0, midnight}, standing(t, h))
-		time.Sleep(time.Until(midnight))
 		requireAnswer(t, get(), 200, "", ok)
-		require.Equal(t, usage{"RestrictUsage", 10, 1, 9, midnight.Add(24 * time.Hour)}, standing(t, h))
-	})
+	}
+	time.Sleep(time.Second)
+	requireAnswer(t, get(), 429, "LimitExceededException", `{"message":"Limit Exceeded"}`)
+	midnight := time.Now().UTC().Truncate(24 * time.Hour).Add(24 * time.Hour)
+	require.Equal(t, usage{"RestrictUsage", 10, 10, 0, midnight}, standing(t, h, shape))
+	time.Sleep(time.Until(midnight))
+	requireAnswer(t, get(), 200, "", ok)
+	require.Equal(t, usage{"RestrictUsage", 10, 1, 9, midnight.Add(24 * time.Hour)}, standing(t, h, shape))
 }
 
 func TestCustomers(t *testing.T) {
 	h, _ := api(t)
-	for id, body := range map[string]string{
-		"d1b6f2a4-90c7-4d0e-b7a3-6c5e4f3a2b10": `{"points":58000,"level":"platinum","remainingPoints":0}`,
-		"nobody":                               `{"message":"Customer not found"}`,
+	for _, tt := range []struct {
+		id     string
+		status int
+		body   string
+	}{
+		{"d1b6f2a4-90c7-4d0e-b7a3-6c5e4f3a2b10", 200, `{"points":58000,"level":"platinum","remainingPoints":0}`},
+		{"nobody", 404, `{"message":"Customer not found"}`},
 	} {
-		res := send(h, http.MethodGet, "/Prod/loyalty/"+id, withKey(apiKey), signed(t, accessKey, secretKey, 0))
-		got, err := io.ReadAll(res.Body)
-		require.NoError(t, err)
-		require.Equal(t, body, string(got))
+		res := send(h, http.MethodGet, "/Prod/loyalty/"+tt.id, withKey(apiKey), signed(t, accessKey, secretKey, 0))
+		requireAnswer(t, res, tt.status, "", tt.body)
 	}
 }
 
@@ -223,7 +248,7 @@ func TestMe(t *testing.T) {
 func TestOwner(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := api(t)
-		desk := "/owner/" + planID + "/" + julianwood
+		desk := "/owner/" + planID + "/" + apiKeyID
 		owner := func(method, target, body string) *http.Response {
 			return send(h, method, target, withBody(body), signed(t, ownerAccessKey, ownerSecretKey, 0))
 		}
@@ -239,13 +264,16 @@ func TestOwner(t *testing.T) {
 		requireAnswer(t, owner(http.MethodGet, desk+"/usage", ""), 200, "", `[{"day":"`+today+`","used":10,"remaining":0}]`)
 		requireAnswer(t, owner(http.MethodPost, desk+"/extension", `{"delta":5,"reason":"launch week"}`), 200, "", `{"limit":15,"remaining":5,"used":10}`)
 		requireAnswer(t, get(), 200, "", ok)
-		require.EqualValues(t, 4, standing(t, h).Remaining)
+		require.EqualValues(t, 4, standing(t, h, shapes["server"]).Remaining)
 
 		customer := send(h, http.MethodGet, desk+"/usage", signed(t, accessKey, secretKey, 0))
 		require.Equal(t, http.StatusForbidden, customer.StatusCode)
 		require.Equal(t, http.StatusBadRequest, owner(http.MethodPost, desk+"/extension", `{"delta":"many"}`).StatusCode)
 		require.Equal(t, http.StatusBadRequest, owner(http.MethodGet, desk+"/usage?from=yesterday", "").StatusCode)
-		require.Equal(t, http.StatusNotFound, owner(http.MethodGet, "/owner/nowhere/"+julianwood+"/usage", "").StatusCode)
+		require.Equal(t, http.StatusBadRequest, owner(http.MethodPost, desk+"/extension", `{"delta":5}{}`).StatusCode)
+		require.Equal(t, http.StatusBadRequest, owner(http.MethodPost, desk+"/extension", `{"delta":1000000000000000000}`).StatusCode)
+		require.Equal(t, http.StatusNotFound, owner(http.MethodPost, "/owner/"+planID+"/nobody/extension", `{"delta":5}`).StatusCode)
+		require.Equal(t, http.StatusNotFound, owner(http.MethodGet, "/owner/nowhere/"+apiKeyID+"/usage", "").StatusCode)
 	})
 }
 
@@ -258,18 +286,29 @@ func withBody(text string) edit {
 	}
 }
 
-// A Lambda function URL hands the handler requests without RequestURI, with a bare address and no content length.
-func TestFunctionURL(t *testing.T) {
-	h, given := api(t)
-	lambda := func(r *http.Request) { r.RequestURI, r.RemoteAddr, r.ContentLength = "", "203.0.113.9", 0 }
-	sign := signed(t, accessKey, secretKey, 0)
-	requireAnswer(t, send(h, http.MethodGet, route, lambda), 403, "MissingAuthenticationTokenException", `{"message":"Missing Authentication Token"}`)
-	requireAnswer(t, send(h, http.MethodGet, route, sign, lambda), 403, "ForbiddenException", `{"message":"Forbidden"}`)
-	requireAnswer(t, send(h, http.MethodGet, route, withKey(apiKey), sign, lambda), 200, "", ok)
-	requireAnswer(t, send(h, http.MethodGet, route, withKey(apiKey), sign, lambda), 200, "", ok)
-	requireAnswer(t, send(h, http.MethodGet, route, withKey(apiKey), sign, lambda), 429, "TooManyRequestsException", `{"message":"Too Many Requests"}`)
-	require.EqualValues(t, 2, standing(t, h).Used)
-	require.Equal(t, http.StatusOK, send(h, http.MethodGet, "/Prod/me", bearer(given.valid), lambda).StatusCode)
+// A presigned URL needs the key besides, which the client signs as a header.
+func TestPresigned(t *testing.T) {
+	h, _ := api(t)
+	signer, err := sigv4.NewSigner(sigv4.SignerConfig{
+		Credentials: func(context.Context) (sigv4.Credentials, error) {
+			return sigv4.Credentials{AccessKeyID: accessKey, Secret: secretKey}, nil
+		},
+		Region: region, Service: "execute-api",
+	})
+	require.NoError(t, err)
+	r, err := http.NewRequest(http.MethodGet, base+route, nil)
+	require.NoError(t, err)
+	url, err := signer.Presign(r, time.Minute)
+	require.NoError(t, err)
+	target := strings.TrimPrefix(url, base)
+	for name, shape := range shapes {
+		t.Run(name, func(t *testing.T) {
+			requireAnswer(t, send(h, http.MethodGet, target, shape), 403, "ForbiddenException", `{"message":"Forbidden"}`)
+			requireAnswer(t, send(h, http.MethodGet, target, withKey(apiKey), shape), 200, "", ok)
+			tampered := send(h, http.MethodGet, target+"&admin=1", withKey(apiKey), shape)
+			require.Equal(t, "InvalidSignatureException", tampered.Header.Get("x-amzn-ErrorType"))
+		})
+	}
 }
 
 // The program itself: it says where it listens, serves over TCP and ends when it is told to.
@@ -316,6 +355,9 @@ func TestBadInput(t *testing.T) {
 		{"unknown flag", []string{"-port", "1"}, "not defined: -port"},
 		{"argument", []string{"start"}, `unexpected argument "start"`},
 		{"issuer without client", []string{"-issuer", "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_x"}, "-issuer and -client go together"},
+		{"empty address", []string{"-addr="}, "-addr is empty"},
+		{"malformed issuer", []string{"-issuer", "://x", "-client", "c"}, "is not an absolute URL"},
+		{"JWKS without host", []string{"-issuer", "https://a.example/eu-west-1_x", "-client", "c", "-jwks", "http:///x"}, "is not an absolute URL"},
 		{"no pool", []string{"-addr", "127.0.0.1:0", "-issuer", "https://example.com", "-client", "c"}, "is not a user pool"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"time"
 
@@ -14,8 +15,8 @@ import (
 // owner is the desk of the API's owner: it reads usage and grants extensions.
 type owner struct{ plans *usageplan.Meter }
 
-func account(r *http.Request) usageplan.Account {
-	return usageplan.Account{Plan: r.PathValue("plan"), Client: r.PathValue("key")}
+func quota(r *http.Request) usageplan.QuotaKey {
+	return usageplan.QuotaKey{Plan: r.PathValue("plan"), Client: r.PathValue("key")}
 }
 
 // usage answers GET …/usage?from=2026-11-01&to=2026-11-30 with a key's usage day by day, today's where nothing is asked.
@@ -32,7 +33,7 @@ func (o owner) usage(w http.ResponseWriter, r *http.Request) {
 		Remaining int64  `json:"remaining"`
 	}
 	lines := []line{}
-	for d, err := range o.plans.Usage(r.Context(), account(r), from, to) {
+	for d, err := range o.plans.Usage(r.Context(), quota(r), from, to) {
 		if err != nil {
 			failed(w, err)
 			return
@@ -55,14 +56,13 @@ func (o owner) extend(w http.ResponseWriter, r *http.Request) {
 		Delta  int64  `json:"delta"`
 		Reason string `json:"reason"`
 	}
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<10))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&grant); err != nil || grant.Delta == 0 {
+	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<10))
+	if err != nil || json.Unmarshal(text, &grant) != nil || grant.Delta == 0 {
 		reply(w, http.StatusBadRequest, map[string]string{"message": "want {\"delta\": 5, \"reason\": \"…\"}"})
 		return
 	}
 	actor, _ := sigv4.ID(r)
-	balance, err := o.plans.Extend(r.Context(), account(r), ledger.Adjustment{Delta: grant.Delta, Reason: grant.Reason, Actor: actor})
+	balance, err := o.plans.Extend(r.Context(), quota(r), ledger.Adjustment{Delta: grant.Delta, Reason: grant.Reason, Actor: actor})
 	if err != nil {
 		failed(w, err)
 		return
@@ -70,10 +70,14 @@ func (o owner) extend(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusOK, map[string]int64{"limit": balance.Limit + balance.Adjustments, "used": balance.Used, "remaining": balance.Remaining})
 }
 
+// failed answers what the meter or the ledger could not do.
 func failed(w http.ResponseWriter, err error) {
 	status, text := http.StatusServiceUnavailable, "Service Unavailable"
-	if errors.Is(err, usageplan.ErrNoPlan) || errors.Is(err, usageplan.ErrNoQuota) {
-		status, text = http.StatusNotFound, "No such plan"
+	switch {
+	case errors.Is(err, usageplan.ErrNoPlan), errors.Is(err, usageplan.ErrNoQuota), errors.Is(err, usageplan.ErrNotMember):
+		status, text = http.StatusNotFound, "No such key in that plan"
+	case errors.Is(err, ledger.ErrAdjustment):
+		status, text = http.StatusBadRequest, "The delta is out of range"
 	}
 	reply(w, status, map[string]string{"message": text})
 }

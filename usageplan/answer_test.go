@@ -1,0 +1,184 @@
+package usageplan_test
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tallygate/tallygate/ratelimit"
+	"github.com/tallygate/tallygate/usageplan"
+	"github.com/tallygate/tallygate/usageplan/ledger"
+)
+
+// down is a store that is not there.
+type down struct{}
+
+var errDown = errors.New("connection refused")
+
+func (down) Apply(context.Context, []ledger.Op) ([]ledger.Outcome, error) { return nil, errDown }
+func (down) Accounts(context.Context, ledger.Key, int64, int64) iter.Seq2[ledger.State, error] {
+	return func(yield func(ledger.State, error) bool) { yield(ledger.State{}, errDown) }
+}
+func (down) Close() error { return nil }
+
+func brokenBook(t *testing.T) *ledger.Ledger {
+	t.Helper()
+	book, err := ledger.New(ledger.Config{Store: down{}, Mode: ledger.Exact})
+	require.NoError(t, err)
+	return book
+}
+
+// Golden answers: status, error type, body and, for 429 and 503, how long to wait.
+func TestAnswers(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		config    usageplan.Config
+		client    string
+		status    int
+		errorType string
+		body      string
+		retry     string
+		cause     error
+	}{
+		{"no client", usageplan.Config{}, "", 403, "ForbiddenException", `{"message":"Forbidden"}`, "", usageplan.ErrNoClient},
+		{"no plan", usageplan.Config{}, "b", 403, "ForbiddenException", `{"message":"Forbidden"}`, "", usageplan.ErrNoPlan},
+		{"throttled", usageplan.Config{AccountThrottle: &ratelimit.Limit{Rate: 0.25, Burst: 1}}, "a", 429, "TooManyRequestsException", `{"message":"Too Many Requests"}`, "4", usageplan.ErrThrottled},
+		{"quota", usageplan.Config{Cost: func(*http.Request) int64 { return 2 }}, "a", 429, "LimitExceededException", `{"message":"Limit Exceeded"}`, "86400", usageplan.ErrQuotaExceeded},
+		{"more than any day allows", usageplan.Config{Cost: func(*http.Request) int64 { return 9 }}, "a", 429, "LimitExceededException", `{"message":"Limit Exceeded"}`, "", usageplan.ErrQuotaExceeded},
+		{"ledger down", usageplan.Config{Ledger: brokenBook(t)}, "a", 503, "ServiceUnavailableException", `{"message":"Service Unavailable"}`, "1", ledger.ErrUnavailable},
+		{"negative cost", usageplan.Config{Cost: func(*http.Request) int64 { return -1 }}, "a", 500, "ApiConfigurationException", `{"message":"Internal server error"}`, "", usageplan.ErrInvalidCost},
+	} {
+		for _, strict := range []bool{false, true} {
+			t.Run(tt.name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					c := tt.config
+					c.AWSStrict = strict
+					c.Plans = []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Quotas: daily(3)}}
+					c.Members = []usageplan.Member{{Plan: "p", Client: "a"}}
+					var told error
+					c.ErrorHandler = func(w http.ResponseWriter, r *http.Request, err error) {
+						told = err
+						require.Equal(t, tt.retry != "" && !strict, w.Header().Get("Retry-After") != "", "the fields are set before")
+						err.(http.Handler).ServeHTTP(w, r)
+					}
+					m := meter(t, c)
+					mux := http.NewServeMux()
+					mux.Handle("GET /dev/cats", m.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
+					call(mux, tt.client, "/dev/cats") // the first may pass
+					w := httptest.NewRecorder()
+					r := httptest.NewRequest(http.MethodGet, "/dev/cats", nil)
+					r.Header.Set("Verified-Client", tt.client)
+					mux.ServeHTTP(w, r)
+					require.ErrorIs(t, told, tt.cause)
+					require.Equal(t, tt.status, w.Code)
+					require.Equal(t, tt.errorType, w.Header().Get("x-amzn-ErrorType"))
+					require.Equal(t, tt.body, w.Body.String())
+					require.NotEmpty(t, w.Header().Get("x-amzn-RequestId"))
+					want := tt.retry
+					if strict {
+						want = ""
+						require.Empty(t, w.Header().Get("RateLimit"))
+					}
+					require.Equal(t, want, w.Header().Get("Retry-After"))
+				})
+			})
+		}
+	}
+}
+
+// AllowDespite may let a request through for one cause and refuse for others; the charge is the zero one.
+func TestAllowDespite(t *testing.T) {
+	failOpen := func(_ *http.Request, err error) bool { return errors.Is(err, ledger.ErrUnavailable) }
+	m := meter(t, usageplan.Config{
+		Ledger: brokenBook(t), AllowDespite: failOpen,
+		Plans:   []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Quotas: daily(3)}},
+		Members: []usageplan.Member{{Plan: "p", Client: "a"}},
+	})
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /dev/cats", func(_ http.ResponseWriter, r *http.Request) {
+		charge, err := m.Check(r)
+		require.NoError(t, err)
+		require.Equal(t, usageplan.Charge{}, charge)
+		require.NoError(t, charge.Settle(r.Context(), 5))
+		require.Empty(t, charge.Client()+charge.Plan())
+	})
+	mux.Handle("GET /dev/dogs", m.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
+	require.Equal(t, http.StatusOK, call(mux, "a", "/dev/cats").StatusCode)
+	require.Equal(t, http.StatusOK, call(mux, "a", "/dev/dogs").StatusCode)
+	require.Equal(t, http.StatusForbidden, call(mux, "stranger", "/dev/dogs").StatusCode)
+}
+
+// The longest of the quotas that refuse says when to come back.
+func TestRetryAfterLongestQuota(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := meter(t, usageplan.Config{
+			Plans: []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Quotas: []ledger.Quota{
+				{Limit: 2, Period: ledger.Daily}, {Limit: 2, Period: ledger.Monthly},
+			}}},
+			Members: []usageplan.Member{{Plan: "p", Client: "a"}},
+		})
+		q := getCats("a")
+		q.Cost = 2
+		require.Equal(t, usageplan.NoLayer, layer(t, m, q))
+		_, err := m.Take(t.Context(), q)
+		e, is := errors.AsType[*usageplan.Error](err)
+		require.True(t, is)
+		require.Equal(t, 31*24*time.Hour, e.RetryAfter)
+		require.Equal(t, ledger.Daily, e.Period)
+	})
+}
+
+// A client whose own limits refuse takes nothing of what all share, however slow the ledger is.
+func TestExhaustedClientStarvesNobody(t *testing.T) {
+	m := meter(t, usageplan.Config{
+		Plans:           []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Quotas: daily(3)}},
+		Members:         []usageplan.Member{{Plan: "p", Client: "a"}, {Plan: "p", Client: "b", Limits: map[ledger.Period]int64{ledger.Daily: 0}}},
+		AccountThrottle: &ratelimit.Limit{Burst: 3},
+	})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range heavy(100_000) {
+			_, err := m.Take(t.Context(), getCats("b"))
+			if !errors.Is(err, usageplan.ErrQuotaExceeded) {
+				t.Error(err)
+				return
+			}
+		}
+	}()
+	for range 3 {
+		require.Equal(t, usageplan.NoLayer, layer(t, m, getCats("a")))
+	}
+	<-done
+	require.Equal(t, usageplan.PlanQuota, layer(t, m, getCats("a")))
+}
+
+// Callers cannot invent methods to get buckets of their own.
+func TestInventedMethods(t *testing.T) {
+	m := meter(t, usageplan.Config{
+		Plans: []usageplan.Plan{{ID: "p", Name: "P", Stages: []usageplan.Stage{
+			{API: "pets", Name: "dev", Methods: map[string]ratelimit.Limit{"/*/*": {Burst: 1}}},
+		}}},
+		Members: []usageplan.Member{{Plan: "p", Client: "a"}},
+	})
+	mux := http.NewServeMux()
+	mux.Handle("/dev/cats", m.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
+	admitted := 0
+	for _, method := range []string{"X1", "X2", "BREW", "PROPFIND"} {
+		r := httptest.NewRequest(method, "/dev/cats", nil)
+		r.Header.Set("Verified-Client", "a")
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, r)
+		if w.Code == http.StatusOK {
+			admitted++
+		}
+	}
+	require.Equal(t, 1, admitted)
+}

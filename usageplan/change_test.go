@@ -1,0 +1,311 @@
+package usageplan_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tallygate/tallygate/ratelimit"
+	"github.com/tallygate/tallygate/usageplan"
+	"github.com/tallygate/tallygate/usageplan/ledger"
+)
+
+func TestApply(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		var committed []usageplan.Change
+		var broken error
+		m := meter(t, usageplan.Config{
+			Plans:  []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Throttle: &ratelimit.Limit{Burst: 3}, Quotas: daily(10)}},
+			Commit: func(_ context.Context, c usageplan.Change) error { committed = append(committed, c); return broken },
+		})
+		_, err := m.Take(ctx, getCats("a"))
+		require.ErrorIs(t, err, usageplan.ErrNoPlan)
+
+		a := &usageplan.Member{Plan: "p", Client: "a"}
+		require.NoError(t, m.Apply(ctx, usageplan.Change{PutMember: a}))
+		require.Equal(t, usageplan.NoLayer, layer(t, m, getCats("a")))
+		require.Equal(t, usageplan.NoLayer, layer(t, m, getCats("a")))
+
+		p := usageplan.Plan{ID: "p", Name: "P", Stages: dev, Throttle: &ratelimit.Limit{Burst: 2}, Quotas: daily(10)}
+		require.NoError(t, m.Apply(ctx, usageplan.Change{PutPlan: &p}))
+		require.Equal(t, usageplan.PlanThrottle, layer(t, m, getCats("a")), "buckets survive, the new limit acts at once")
+
+		p.Throttle, p.Quotas = nil, daily(3)
+		require.NoError(t, m.Apply(ctx, usageplan.Change{PutPlan: &p}))
+		require.Equal(t, usageplan.NoLayer, layer(t, m, getCats("a")))
+		require.Equal(t, usageplan.PlanQuota, layer(t, m, getCats("a")), "balances survive, the new limit acts at once")
+
+		broken = errors.New("disk full")
+		require.ErrorIs(t, m.Apply(ctx, usageplan.Change{DeleteMember: a}), broken)
+		require.Equal(t, usageplan.PlanQuota, layer(t, m, getCats("a")), "what was not committed is not visible")
+		broken = nil
+		require.NoError(t, m.Apply(ctx, usageplan.Change{DeleteMember: a}))
+		_, err = m.Take(ctx, getCats("a"))
+		require.ErrorIs(t, err, usageplan.ErrNoPlan)
+		require.NoError(t, m.Apply(ctx, usageplan.Change{PutMember: a}))
+		require.NoError(t, m.Apply(ctx, usageplan.Change{DeletePlan: "p"}))
+		_, err = m.Take(ctx, getCats("a"))
+		require.ErrorIs(t, err, usageplan.ErrNoPlan)
+		require.Len(t, committed, 7)
+		require.Equal(t, usageplan.Change{PutMember: a}, committed[0])
+		require.Equal(t, usageplan.Change{PutPlan: &p}, committed[2])
+		require.Equal(t, usageplan.Change{DeleteMember: a}, committed[4])
+		require.Equal(t, usageplan.Change{DeletePlan: "p"}, committed[6])
+	})
+}
+
+func TestApplyRefuses(t *testing.T) {
+	m := meter(t, usageplan.Config{
+		Plans: []usageplan.Plan{
+			{ID: "p", Name: "P", Stages: dev},
+			{ID: "q", Name: "Q", Stages: dev},
+			{ID: "r", Name: "R", Stages: []usageplan.Stage{{API: "pets", Name: "prod"}}},
+		},
+		Members: []usageplan.Member{{Plan: "p", Client: "a"}, {Plan: "r", Client: "a"}},
+		Default: "q",
+	})
+	for _, tt := range []struct {
+		name   string
+		change usageplan.Change
+		want   string
+	}{
+		{"nothing", usageplan.Change{}, "one thing, not 0"},
+		{"two things", usageplan.Change{DeletePlan: "p", PutPlan: &usageplan.Plan{}}, "one thing, not 2"},
+		{"second plan for a stage", usageplan.Change{PutMember: &usageplan.Member{Plan: "q", Client: "a"}}, `is in plan "p" for pets:dev already`},
+		{"stage that a member has elsewhere", usageplan.Change{PutPlan: &usageplan.Plan{ID: "r", Name: "R", Stages: dev}}, `is in plan "p" for pets:dev already`},
+		{"unknown plan", usageplan.Change{PutMember: &usageplan.Member{Plan: "x", Client: "a"}}, `no plan "x"`},
+		{"no client", usageplan.Change{PutMember: &usageplan.Member{Plan: "p"}}, "a client of 0 bytes"},
+		{"limit without quota", usageplan.Change{PutMember: &usageplan.Member{Plan: "p", Client: "b", Limits: map[ledger.Period]int64{ledger.Daily: 1}}}, "no quota for period DAY"},
+		{"no member", usageplan.Change{DeleteMember: &usageplan.Member{Plan: "p", Client: "b"}}, "not a member"},
+		{"unknown plan deleted", usageplan.Change{DeletePlan: "x"}, `no plan "x"`},
+		{"default plan deleted", usageplan.Change{DeletePlan: "q"}, "default plan"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			err := m.Apply(t.Context(), tt.change)
+			require.ErrorIs(t, err, usageplan.ErrInvalid)
+			require.ErrorContains(t, err, tt.want)
+		})
+	}
+}
+
+// Neither the caller, nor Commit, nor whoever asks shares memory with the meter.
+func TestNothingIsShared(t *testing.T) {
+	var kept usageplan.Change
+	m := meter(t, usageplan.Config{Commit: func(_ context.Context, c usageplan.Change) error {
+		kept = c
+		c.PutPlan.Quotas[0].Limit, c.PutPlan.Throttle.Burst = 1000, 1000
+		return nil
+	}})
+	p := usageplan.Plan{ID: "p", Name: "P", Stages: slices.Clone(dev), Throttle: &ratelimit.Limit{Burst: 3}, Quotas: daily(2)}
+	require.NoError(t, m.Apply(t.Context(), usageplan.Change{PutPlan: &p}))
+	p.Throttle.Burst, p.Quotas[0].Limit, p.Stages[0].API = 1000, 1000, "other"
+	kept.PutPlan.Throttle.Burst = 2000
+	for got := range m.Plans() {
+		require.EqualValues(t, 3, got.Throttle.Burst)
+		require.EqualValues(t, 2, got.Quotas[0].Limit)
+		require.Equal(t, "pets", got.Stages[0].API)
+		got.Throttle.Burst = 3000
+	}
+	m = meter(t, usageplan.Config{
+		Plans:   []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Throttle: &ratelimit.Limit{Burst: 3}}},
+		Members: []usageplan.Member{{Plan: "p", Client: "a"}},
+	})
+	st, err := m.Standing(t.Context(), "a", getCats("a").Route)
+	require.NoError(t, err)
+	*st.BurstLimit = 4711
+	st, err = m.Standing(t.Context(), "a", getCats("a").Route)
+	require.NoError(t, err)
+	require.EqualValues(t, 3, *st.BurstLimit)
+}
+
+// A client moves from plan to plan in one change: no request of it finds it without a plan.
+func TestMove(t *testing.T) {
+	m := meter(t, usageplan.Config{
+		Plans:   []usageplan.Plan{{ID: "free", Name: "Free", Stages: dev, Quotas: daily(1 << 40)}, {ID: "pro", Name: "Pro", Stages: dev, Quotas: daily(1 << 40)}},
+		Members: []usageplan.Member{{Plan: "free", Client: "a"}},
+	})
+	var moving atomic.Bool
+	moving.Store(true)
+	var calls sync.WaitGroup
+	for range 4 {
+		calls.Go(func() {
+			for moving.Load() {
+				if _, err := m.Take(t.Context(), getCats("a")); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	from, to := "free", "pro"
+	for range heavy(10_000) {
+		require.NoError(t, m.Apply(t.Context(), usageplan.Change{
+			DeleteMember: &usageplan.Member{Plan: from, Client: "a"}, PutMember: &usageplan.Member{Plan: to, Client: "a"},
+		}))
+		from, to = to, from
+	}
+	moving.Store(false)
+	calls.Wait()
+	require.Empty(t, m.Members(to))
+	require.Equal(t, []usageplan.Member{{Plan: from, Client: "a"}}, m.Members(from))
+
+	for _, c := range []usageplan.Change{
+		{DeleteMember: &usageplan.Member{Plan: to, Client: "a"}, PutMember: &usageplan.Member{Plan: from, Client: "a"}}, // not a member
+		{DeleteMember: &usageplan.Member{Plan: from, Client: "a"}, PutMember: &usageplan.Member{Plan: from, Client: "a"}},
+		{DeleteMember: &usageplan.Member{Plan: from, Client: "a"}, PutMember: &usageplan.Member{Plan: to, Client: "b"}},
+	} {
+		require.ErrorIs(t, m.Apply(t.Context(), c), usageplan.ErrInvalid)
+	}
+}
+
+// Changes beside requests: whatever the order, a client is admitted no more often than the loosest of its limits allows,
+// and never by a limit that nobody has set.
+func TestApplyBesideTake(t *testing.T) {
+	const most = 500
+	m := meter(t, usageplan.Config{
+		Plans:   []usageplan.Plan{{ID: "p", Name: "P", Stages: dev}},
+		Members: []usageplan.Member{{Plan: "p", Client: "a", Throttle: &ratelimit.Limit{Burst: most}}},
+	})
+	var admitted atomic.Int64
+	var calls sync.WaitGroup
+	stop := make(chan struct{})
+	for range 4 {
+		calls.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if _, err := m.Take(t.Context(), getCats("a")); err == nil {
+					admitted.Add(1)
+				} else if !errors.Is(err, usageplan.ErrThrottled) {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for i := range heavy(5000) {
+		p := usageplan.Plan{ID: "p", Name: "P", Stages: dev}
+		if i%2 == 0 {
+			p.Throttle = &ratelimit.Limit{Burst: most / 2}
+		}
+		require.NoError(t, m.Apply(t.Context(), usageplan.Change{PutPlan: &p}))
+		k := usageplan.Member{Plan: "p", Client: "a", Throttle: &ratelimit.Limit{Burst: int64(1 + i%most)}}
+		require.NoError(t, m.Apply(t.Context(), usageplan.Change{PutMember: &k}))
+	}
+	close(stop)
+	calls.Wait()
+	require.LessOrEqual(t, admitted.Load(), int64(most))
+}
+
+func TestDeletePlanBesideTake(t *testing.T) {
+	m := meter(t, usageplan.Config{})
+	p := usageplan.Plan{ID: "p", Name: "P", Stages: dev, Quotas: daily(1 << 40)}
+	a := usageplan.Member{Plan: "p", Client: "a"}
+	var calls sync.WaitGroup
+	stop := make(chan struct{})
+	calls.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if _, err := m.Take(t.Context(), getCats("a")); err != nil && !errors.Is(err, usageplan.ErrNoPlan) {
+				t.Error(err)
+				return
+			}
+			_, _ = m.Balance(t.Context(), usageplan.QuotaKey{Plan: "p", Client: "a"})
+		}
+	})
+	for range heavy(5000) {
+		require.NoError(t, m.Apply(t.Context(), usageplan.Change{PutPlan: &p}))
+		require.NoError(t, m.Apply(t.Context(), usageplan.Change{PutMember: &a}))
+		require.NoError(t, m.Apply(t.Context(), usageplan.Change{DeletePlan: "p"}))
+	}
+	close(stop)
+	calls.Wait()
+	require.Empty(t, m.Members("p"))
+	_, err := m.Take(t.Context(), getCats("a"))
+	require.ErrorIs(t, err, usageplan.ErrNoPlan)
+}
+
+// A member's override goes with the member, and a stage keeps its buckets in a new version of its plan.
+func TestBucketsSurvive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		once := []usageplan.Stage{{API: "pets", Name: "dev", Methods: map[string]ratelimit.Limit{"/cats/GET": {Rate: 1, Burst: 1}}}}
+		p := usageplan.Plan{ID: "p", Name: "P", Stages: once}
+		m := meter(t, usageplan.Config{
+			Plans:   []usageplan.Plan{p},
+			Members: []usageplan.Member{{Plan: "p", Client: "a"}, {Plan: "p", Client: "b", Throttle: &ratelimit.Limit{Burst: 1}}},
+		})
+		require.Equal(t, usageplan.NoLayer, layer(t, m, getCats("a")))
+		p.Name = "Q"
+		require.NoError(t, m.Apply(t.Context(), usageplan.Change{PutPlan: &p}))
+		require.Equal(t, usageplan.PlanMethodThrottle, layer(t, m, getCats("a")))
+
+		require.Equal(t, usageplan.NoLayer, layer(t, m, getCats("b")))
+		time.Sleep(time.Minute)
+		require.Equal(t, usageplan.PlanThrottle, layer(t, m, getCats("b")), "the member's own throttle never refills")
+		b := usageplan.Member{Plan: "p", Client: "b"}
+		require.NoError(t, m.Apply(t.Context(), usageplan.Change{PutMember: &b}))
+		require.Equal(t, usageplan.NoLayer, layer(t, m, getCats("b")), "the plan has no throttle")
+	})
+}
+
+func TestExtendWantsAMember(t *testing.T) {
+	ctx := t.Context()
+	m := meter(t, usageplan.Config{
+		Plans: []usageplan.Plan{
+			{ID: "p", Name: "P", Stages: dev, Quotas: []ledger.Quota{{Limit: 3, Period: ledger.Daily}, {Limit: 5, Period: ledger.Monthly}}},
+			{ID: "free", Name: "Free", Stages: []usageplan.Stage{{API: "pets", Name: "prod"}}, Quotas: daily(1)},
+			{ID: "open", Name: "Open", Stages: []usageplan.Stage{{API: "pets", Name: "test"}}},
+		},
+		Members: []usageplan.Member{{Plan: "p", Client: "a"}, {Plan: "open", Client: "a"}},
+		Default: "free",
+	})
+	for _, tt := range []struct {
+		key  usageplan.QuotaKey
+		want error
+	}{
+		{usageplan.QuotaKey{Plan: "p", Client: "a", Period: ledger.Daily}, nil},
+		{usageplan.QuotaKey{Plan: "p", Client: "a"}, usageplan.ErrNoQuota}, // of two quotas, which
+		{usageplan.QuotaKey{Plan: "p", Client: "a", Period: ledger.Weekly}, usageplan.ErrNoQuota},
+		{usageplan.QuotaKey{Plan: "p", Client: "b", Period: ledger.Daily}, usageplan.ErrNotMember},
+		{usageplan.QuotaKey{Plan: "free", Client: "anybody"}, nil},
+		{usageplan.QuotaKey{Plan: "open", Client: "a"}, usageplan.ErrNoQuota},
+		{usageplan.QuotaKey{Plan: "x", Client: "a"}, usageplan.ErrNoPlan},
+	} {
+		_, extend := m.Extend(ctx, tt.key, ledger.Adjustment{Delta: 1})
+		_, correct := m.Correct(ctx, tt.key, ledger.Adjustment{Delta: 1})
+		require.ErrorIs(t, extend, tt.want, "%+v", tt.key)
+		require.ErrorIs(t, correct, tt.want, "%+v", tt.key)
+	}
+	b, err := m.Balance(ctx, usageplan.QuotaKey{Plan: "p", Client: "a", Period: ledger.Daily})
+	require.NoError(t, err)
+	require.EqualValues(t, 3, b.Remaining, "one more granted, one more used")
+}
+
+func TestIDsAreBounded(t *testing.T) {
+	m := meter(t, usageplan.Config{Plans: []usageplan.Plan{{ID: strings.Repeat("p", 128), Name: "P", Stages: dev, Quotas: daily(1)}}})
+	long := strings.Repeat("c", 512)
+	k := usageplan.Member{Plan: strings.Repeat("p", 128), Client: long}
+	require.NoError(t, m.Apply(t.Context(), usageplan.Change{PutMember: &k}))
+	_, err := m.Take(t.Context(), getCats(long))
+	require.NoError(t, err, "whatever is valid can be counted")
+	k.Client += "c"
+	require.ErrorIs(t, m.Apply(t.Context(), usageplan.Change{PutMember: &k}), usageplan.ErrInvalid)
+	p := usageplan.Plan{ID: strings.Repeat("p", 129), Name: "P"}
+	require.ErrorIs(t, m.Apply(t.Context(), usageplan.Change{PutPlan: &p}), usageplan.ErrInvalid)
+}

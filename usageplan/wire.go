@@ -1,0 +1,103 @@
+package usageplan
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/tallygate/tallygate/ratelimit"
+	"github.com/tallygate/tallygate/usageplan/ledger"
+)
+
+// The forms that plans and members are written in: API Gateway's, and beside it what API Gateway has no words for.
+type (
+	planJSON struct {
+		ID          string            `json:"id"`
+		Name        string            `json:"name"`
+		Description string            `json:"description,omitempty"`
+		Stages      []stageJSON       `json:"apiStages"`
+		Throttle    *limitJSON        `json:"throttle,omitempty"`
+		Quota       *quotaJSON        `json:"quota,omitempty"`
+		Quotas      []quotaJSON       `json:"quotas,omitempty"`
+		Tags        map[string]string `json:"tags,omitempty"`
+	}
+	stageJSON struct {
+		API     string               `json:"apiId"`
+		Name    string               `json:"stage"`
+		Methods map[string]limitJSON `json:"throttle,omitempty"`
+	}
+	limitJSON struct {
+		Rate  float64 `json:"rateLimit"`
+		Burst int64   `json:"burstLimit"`
+	}
+	quotaJSON struct {
+		Limit    int64         `json:"limit"`
+		Offset   int           `json:"offset"`
+		Period   ledger.Period `json:"period"`
+		Location string        `json:"location,omitempty"`
+	}
+	memberJSON struct {
+		Plan     string                  `json:"usagePlanId"`
+		Client   string                  `json:"keyId"`
+		Throttle *limitJSON              `json:"throttle,omitempty"`
+		Limits   map[ledger.Period]int64 `json:"limits,omitempty"`
+	}
+)
+
+// MarshalJSON writes the plan as API Gateway does. A plan with several quotas, or with one that is not in UTC, has a
+// list "quotas" in place of "quota", with the "location" of each; API Gateway would not understand it.
+func (p Plan) MarshalJSON() ([]byte, error) {
+	w := planJSON{ID: p.ID, Name: p.Name, Description: p.Description, Tags: p.Tags, Throttle: (*limitJSON)(p.Throttle), Stages: []stageJSON{}}
+	for _, q := range p.Quotas {
+		w.Quotas = append(w.Quotas, writeQuota(q))
+	}
+	if len(w.Quotas) == 1 && w.Quotas[0].Location == "" {
+		w.Quota, w.Quotas = &w.Quotas[0], nil
+	}
+	for _, s := range p.Stages {
+		stage := stageJSON{API: s.API, Name: s.Name, Methods: make(map[string]limitJSON)}
+		for key, limit := range s.Methods {
+			stage.Methods[key] = limitJSON(limit)
+		}
+		w.Stages = append(w.Stages, stage)
+	}
+	return json.Marshal(w)
+}
+
+func writeQuota(q ledger.Quota) quotaJSON {
+	w := quotaJSON{Limit: q.Limit, Offset: q.Offset, Period: q.Period}
+	if q.Location != nil && q.Location != time.UTC {
+		w.Location = q.Location.String()
+	}
+	return w
+}
+
+// UnmarshalJSON reads a plan as [Load] does.
+func (p *Plan) UnmarshalJSON(text []byte) error {
+	plans, err := Load(bytes.NewReader(text))
+	if err == nil && len(plans) != 1 {
+		err = fmt.Errorf("usageplan: %w: %d plans, not one", ErrInvalid, len(plans))
+	}
+	if err == nil {
+		*p = plans[0]
+	}
+	return err
+}
+
+// MarshalJSON writes the member as a body of CreateUsagePlanKey, with its overrides beside.
+func (m Member) MarshalJSON() ([]byte, error) {
+	return json.Marshal(memberJSON{m.Plan, m.Client, (*limitJSON)(m.Throttle), m.Limits})
+}
+
+// UnmarshalJSON reads what MarshalJSON writes; a field that it does not write is an error.
+func (m *Member) UnmarshalJSON(text []byte) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	var w memberJSON
+	if err := d.Decode(&w); err != nil {
+		return fmt.Errorf("usageplan: %w: member: %w", ErrInvalid, err)
+	}
+	*m = Member{w.Plan, w.Client, (*ratelimit.Limit)(w.Throttle), w.Limits}
+	return nil
+}
