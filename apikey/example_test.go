@@ -3,6 +3,7 @@ package apikey_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"net/http"
@@ -172,6 +173,88 @@ func ExampleVerifier_VerifyKey() {
 	client, err := keys.VerifyKey(context.Background(), value)
 	fmt.Println(client.ID(), client.Key().Name, err)
 	// Output: fr92a5qpbj julianwood <nil>
+}
+
+// Verify is the decision without an answer, for handlers that give their own.
+func ExampleVerifier_Verify() {
+	keys, _ := apikey.New(apikey.Config{Keys: []apikey.Entry{julian}})
+	r := httptest.NewRequest("GET", "/", nil)
+	fmt.Println(keys.Present(r))
+	_, err := keys.Verify(r)
+	fmt.Println(errors.Is(err, apikey.ErrMissing), err)
+
+	r.Header.Set("X-API-Key", value)
+	fmt.Println(keys.Present(r))
+	client, err := keys.Verify(r)
+	fmt.Println(client, err)
+	// Output:
+	// false
+	// true apikey: request carries no API key
+	// true
+	// fr92a5qpbj <nil>
+}
+
+// Authenticate is what combinators of authenticators call: the request comes back with the proof in its context.
+func ExampleVerifier_Authenticate() {
+	keys, _ := apikey.New(apikey.Config{Keys: []apikey.Entry{julian}})
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("X-API-Key", value)
+	r, err := keys.Authenticate(r)
+	fmt.Println(err)
+	fmt.Println(apikey.ID(r))
+	// Output:
+	// <nil>
+	// fr92a5qpbj true
+}
+
+func ExampleVerifier_Delete() {
+	keys, _ := apikey.New(apikey.Config{Keys: []apikey.Entry{julian}})
+	fmt.Println(keys.Delete(context.Background(), "fr92a5qpbj"))
+	fmt.Println(keys.Delete(context.Background(), "fr92a5qpbj"))
+	_, err := keys.VerifyKey(context.Background(), value)
+	fmt.Println(err)
+	// Output:
+	// <nil>
+	// apikey: no such API key (key fr92a5qpbj)
+	// apikey: API key is not registered
+}
+
+// API Gateway's GetApiKeys lists the newest first and filters by the beginning of the name.
+func ExampleVerifier_Keys() {
+	created := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	var entries []apikey.Entry
+	for i, name := range []string{"client-a", "other", "client-b"} {
+		entries = append(entries, apikey.Entry{
+			Key:   apikey.Key{ID: fmt.Sprintf("key000000%d", i), Name: name, Created: created.AddDate(0, i, 0)},
+			Value: apikey.Generate(),
+		})
+	}
+	keys, _ := apikey.New(apikey.Config{Keys: entries})
+	newest := slices.SortedFunc(keys.Keys(), func(a, b apikey.Key) int { return b.Created.Compare(a.Created) })
+	for _, k := range newest {
+		if strings.HasPrefix(k.Name, "client") {
+			fmt.Println(k.ID, k.Name)
+		}
+	}
+	// Output:
+	// key0000002 client-b
+	// key0000000 client-a
+}
+
+// AppSync's keys expire, 7 days from now unless told otherwise, on the hour.
+func ExampleAppSync() {
+	secret, expires, err := apikey.AppSync(time.Time{})
+	fmt.Println(string(secret[:4]), len(secret), expires.Minute(), err)
+	// Output: da2- 30 0 <nil>
+}
+
+// In a test of a handler, NewContext stands for the verifier.
+func ExampleNewContext() {
+	ctx := apikey.NewContext(context.Background(), apikey.Key{ID: "fr92a5qpbj", Name: "julianwood"})
+	w := httptest.NewRecorder()
+	greet(w, httptest.NewRequestWithContext(ctx, "GET", "/", nil))
+	fmt.Println(w.Body)
+	// Output: hello julianwood
 }
 
 // ID is the subject of limits.

@@ -103,3 +103,57 @@ func BenchmarkRefuse(b *testing.B) {
 	}
 	runtime.KeepAlive(values)
 }
+
+// BenchmarkVerifyBesideWriter verifies one key while another goroutine makes 1000 changes a second, each a key that is
+// created, disabled, rotated or deleted.
+func BenchmarkVerifyBesideWriter(b *testing.B) {
+	v, values := registered()
+	for _, writer := range []string{"none", "1000"} {
+		b.Run("writer="+writer, func(b *testing.B) {
+			ctx := b.Context()
+			stop, stopped := make(chan struct{}), make(chan struct{})
+			go func() {
+				defer close(stopped)
+				if writer != "none" {
+					change(v, stop)
+				}
+			}()
+			for b.Loop() {
+				if _, err := v.VerifyKey(ctx, values[0]); err != nil {
+					b.Fatal(err)
+				}
+			}
+			close(stop)
+			<-stopped
+		})
+	}
+}
+
+// change makes a change every millisecond until stop is closed.
+func change(v *apikey.Verifier, stop <-chan struct{}) {
+	ctx := context.Background()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	var k apikey.Key
+	var err error
+	for i := 0; ; i++ {
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+		}
+		switch i % 4 {
+		case 0:
+			k, err = v.Create(ctx, apikey.Key{Enabled: true}, apikey.Generate())
+		case 1:
+			_, err = v.Update(ctx, k.ID, func(k *apikey.Key) error { k.Enabled = false; return nil })
+		case 2:
+			_, err = v.Rotate(ctx, k.ID, apikey.Generate(), time.Hour)
+		case 3:
+			err = v.Delete(ctx, k.ID)
+		}
+		if err != nil {
+			panic(err)
+		}
+	}
+}

@@ -128,3 +128,39 @@ func ExampleUsageIdentifierKey() {
 	fmt.Println(send(h, "GET", "/", "token"))
 	// Output: 200 40 true
 }
+
+// Verify is the decision without an answer; Present tells whether there is anything to decide about.
+func ExampleAuthorizer_Verify() {
+	guard, _ := custom.New(custom.Config{
+		ValidationExpression: "Bearer [a-z]+",
+		Authorize: func(_ context.Context, e custom.Event) (custom.Result, error) {
+			return custom.Result{PrincipalID: "julian", Authorized: true}, nil
+		},
+	})
+	r := httptest.NewRequest("GET", "/", nil)
+	_, err := guard.Verify(r)
+	fmt.Println(guard.Present(r), err)
+	r.Header.Set("Authorization", "Basic eA==")
+	_, err = guard.Verify(r)
+	fmt.Println(guard.Present(r), err)
+	r.Header.Set("Authorization", "Bearer x")
+	id, err := guard.Verify(r)
+	fmt.Println(id.PrincipalID, err)
+	// Output:
+	// false custom: request lacks an identity source
+	// true custom: identity source is ambiguous, too long or not matched by the expression
+	// julian <nil>
+}
+
+// In a test of a handler, NewContext stands for the authorizer.
+func ExampleNewContext() {
+	ctx := custom.NewContext(context.Background(), &custom.Identity{PrincipalID: "julian", Context: map[string]any{"tenant": "airline"}})
+	r := httptest.NewRequestWithContext(ctx, "GET", "/", nil)
+	w := httptest.NewRecorder()
+	greet(w, r)
+	fmt.Println(w.Body)
+	fmt.Println(custom.ID(r))
+	// Output:
+	// hello julian of airline
+	// julian true
+}
