@@ -18,21 +18,13 @@ const fetchTimeout = 1500 * time.Millisecond
 
 const maxRedirects = 3
 
+// source fetches a key set. It is not called again before it has returned.
+type source func(context.Context) (*fetched, error)
+
 // fetched is a key set as it was answered.
 type fetched struct {
 	keys []*key
 	ttl  time.Duration
-}
-
-// fetchContext is what one fetch may use.
-type fetchContext struct {
-	context.Context
-	state *fetchState
-}
-
-// fetchState is what one issuer's fetches hand on to the next. Only the fetch under way touches it.
-type fetchState struct {
-	jwksURI string // as discovered
 }
 
 // fetcher gets documents from issuers, within bounds.
@@ -57,8 +49,8 @@ func sameHost(r *http.Request, via []*http.Request) error {
 }
 
 // keySet fetches the set at a URL.
-func (f *fetcher) keySet(url string) func(*fetchContext) (*fetched, error) {
-	return func(ctx *fetchContext) (*fetched, error) {
+func (f *fetcher) keySet(url string) source {
+	return func(ctx context.Context) (*fetched, error) {
 		body, h, err := f.get(ctx, url)
 		if err != nil {
 			return nil, err
@@ -72,15 +64,16 @@ func (f *fetcher) keySet(url string) func(*fetchContext) (*fetched, error) {
 }
 
 // discovered fetches the set that an issuer's discovery document names. The name is kept until the set cannot be had.
-func (f *fetcher) discovered(issuer string) func(*fetchContext) (*fetched, error) {
-	return func(ctx *fetchContext) (got *fetched, err error) {
-		if ctx.state.jwksURI == "" {
-			if ctx.state.jwksURI, err = f.discover(ctx, issuer); err != nil {
+func (f *fetcher) discovered(issuer string) source {
+	var uri string
+	return func(ctx context.Context) (got *fetched, err error) {
+		if uri == "" {
+			if uri, err = f.discover(ctx, issuer); err != nil {
 				return nil, err
 			}
 		}
-		if got, err = f.keySet(ctx.state.jwksURI)(ctx); err != nil {
-			ctx.state.jwksURI = ""
+		if got, err = f.keySet(uri)(ctx); err != nil {
+			uri = ""
 		}
 		return got, err
 	}
@@ -103,7 +96,10 @@ func (f *fetcher) discover(ctx context.Context, issuer string) (string, error) {
 	if doc.Issuer != issuer {
 		return "", fmt.Errorf("discovery document is of issuer %q", doc.Issuer)
 	}
-	return doc.JWKS, checkURL(doc.JWKS, f.allowHTTP)
+	if err := checkURL(doc.JWKS, f.allowHTTP); err != nil {
+		return "", fmt.Errorf("discovery document: %w", err)
+	}
+	return doc.JWKS, nil
 }
 
 // get reads one document of at most maxKeySet bytes.

@@ -145,14 +145,18 @@ func (p *party) checkAudiences() (err error) {
 	if slices.Contains(p.Audiences, "") {
 		return errors.New("an audience is empty")
 	}
-	if p.AudiencePattern != "" {
-		p.pattern, err = regexp.Compile(`\A(?:` + p.AudiencePattern + `)\z`)
+	if p.AudiencePattern == "" {
+		return nil
 	}
+	if _, err = regexp.Compile(p.AudiencePattern); err != nil { // else "a)|(b" would escape what is put around it
+		return err
+	}
+	p.pattern, err = regexp.Compile(`\A(?:` + p.AudiencePattern + `)\z`)
 	return err
 }
 
 // source is where the keys come from: nil if they are given.
-func (p *party) source(f *fetcher, c Config) (func(*fetchContext) (*fetched, error), error) {
+func (p *party) source(f *fetcher, c Config) (source, error) {
 	if p.Keys != nil {
 		return nil, nil
 	}

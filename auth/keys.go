@@ -31,7 +31,7 @@ type keySet struct {
 	jwkset.Storage // what the interface has beyond reading: not used
 	keyfunc        keyfunc.Keyfunc
 
-	fetch    func(*fetchContext) (*fetched, error) // nil: the keys are fixed
+	fetch    source // nil: the keys are fixed
 	maxStale time.Duration
 	current  atomic.Pointer[snapshot] // nil: none yet
 
@@ -39,7 +39,6 @@ type keySet struct {
 	flight chan struct{} // closed when the fetch under way ends; nil: none is
 	pause  time.Time     // no fetch before
 	failed error         // how the last fetch ended
-	state  fetchState
 }
 
 // snapshot is the keys of one fetch. Immutable.
@@ -49,7 +48,7 @@ type snapshot struct {
 	stale time.Time // not to be used from here on
 }
 
-func newKeySet(fetch func(*fetchContext) (*fetched, error), maxStale time.Duration) (s *keySet, err error) {
+func newKeySet(fetch source, maxStale time.Duration) (s *keySet, err error) {
 	s = &keySet{Storage: jwkset.NewMemoryStorage(), fetch: fetch, maxStale: maxStale}
 	s.keyfunc, err = keyfunc.New(keyfunc.Options{Storage: s, UseWhitelist: []jwkset.USE{jwkset.UseSig, ""}})
 	return s, err
@@ -159,7 +158,7 @@ func (s *keySet) fly(ctx context.Context) (err error) {
 		s.flight = nil
 	}()
 	err = errUnfinished // stands if the transport panics
-	got, err = s.fetch(&fetchContext{context.WithoutCancel(ctx), &s.state})
+	got, err = s.fetch(context.WithoutCancel(ctx))
 	return err
 }
 

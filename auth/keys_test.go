@@ -350,6 +350,29 @@ func TestWhereKeysComeFrom(t *testing.T) {
 	}
 }
 
+// A discovery document that was refused leaves nothing behind for the next try.
+func TestRefusedDiscoveryIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := must(authtest.New(plain))
+		discovered, fetched := 0, 0
+		v := over(t, wire{"issuer.example": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/openid-configuration") {
+				discovered++
+				_, _ = io.WriteString(w, `{"issuer":"`+plain+`","jwks_uri":"http://issuer.example/keys"}`)
+				return
+			}
+			fetched++
+			_, _ = w.Write(is.JWKS())
+		})})
+		for range 3 {
+			require.ErrorIs(t, verify(v, issue(is)), auth.ErrUnavailable)
+			time.Sleep(time.Second)
+		}
+		require.Equal(t, 3, discovered)
+		require.Zero(t, fetched)
+	})
+}
+
 // A transport that panics does not leave the others waiting.
 func TestPanickingTransport(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -132,9 +132,9 @@ func InsecureToken(claims []byte) (*Token, error) {
 	return t, nil
 }
 
-// name builds the ID once.
+// name builds the ID once. [New] takes no issuer with a space.
 func (t *Token) name(issuer string) {
-	if t.subject != "" {
+	if t.subject != "" && !strings.Contains(issuer, " ") {
 		t.id = issuer + " " + t.subject
 	}
 }

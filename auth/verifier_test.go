@@ -134,6 +134,8 @@ func TestNewNamesEveryMistake(t *testing.T) {
 			{URL: "http://issuer.example", AllowAnyAudience: true},
 			{URL: plain, JWKS: "http://keys.example", Algorithms: []string{"HS256"}, AudiencePattern: "("},
 			{URL: "https://nobody.example"},
+			{URL: "https://pattern.example", AudiencePattern: "a)|(b"},
+			{URL: "https://with space.example", AllowAnyAudience: true},
 			local(), local(),
 		},
 	})
@@ -142,7 +144,7 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		"leeway 1h0m0s", `token use "refresh"`, "maximum age is negative", `"a b" is not a scope`, "a group is empty",
 		`is not a user pool of Region "eu-west-2"`, `issuer name ""`, `"http://issuer.example" is not an https URL`,
 		`"http://keys.example" is not an https URL`, `algorithm "HS256"`, "missing closing )", "no audience is accepted",
-		`issuer "https://issuer.example" is named twice`,
+		`issuer "https://issuer.example" is named twice`, "unexpected )", `issuer name "https://with space.example"`,
 	} {
 		require.ErrorContains(t, err, want)
 	}
