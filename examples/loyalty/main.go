@@ -16,8 +16,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
 func main() {
@@ -31,7 +29,7 @@ func main() {
 
 // options are the command line.
 type options struct {
-	addr                 string
+	addr, data           string
 	issuer, jwks, client string // of a user pool; empty for the demo issuer
 }
 
@@ -40,6 +38,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	flags := flag.NewFlagSet("loyalty", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&o.addr, "addr", "127.0.0.1:8080", "address to listen on")
+	flags.StringVar(&o.data, "data", "", "folder of the quota ledger, which survives kill -9 (default a temporary one)")
 	flags.StringVar(&o.issuer, "issuer", "", "issuer of a Cognito user pool (default a demo issuer inside this program)")
 	flags.StringVar(&o.jwks, "jwks", "", "JWKS URL of that issuer (default the issuer's /.well-known/jwks.json)")
 	flags.StringVar(&o.client, "client", "", "app client id that its tokens must be for")
@@ -68,7 +67,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	return o, nil
 }
 
-func run(ctx context.Context, args []string, out io.Writer) error {
+func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	o, err := parse(args, out)
 	if err != nil {
 		return err
@@ -82,11 +81,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	book, err := ledger.New(ledger.Config{Store: ledger.NewMemory()})
+	book, closeBook, err := openLedger(o.data)
 	if err != nil {
 		return err
 	}
-	defer book.Close()
+	defer func() { err = errors.Join(err, closeBook()) }()
 	api, err := newAPI(pool, book)
 	if err != nil {
 		return err

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"flag"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tallygate/tallygate/usageplan/boltstore"
+)
+
+// TestMain lets the test binary be the program itself, for tests that kill it.
+func TestMain(m *testing.M) {
+	if os.Getenv("LOYALTY_CHILD") != "" {
+		main()
+		return
+	}
+	flag.Parse()
+	os.Exit(m.Run())
+}
+
+// child starts the program as a process of its own and returns its address and what kills it with SIGKILL.
+func child(t *testing.T, args ...string) (url string, kill func()) {
+	t.Helper()
+	c := exec.Command(os.Args[0], append([]string{"-addr", "127.0.0.1:0"}, args...)...)
+	c.Env = append(os.Environ(), "LOYALTY_CHILD=1")
+	c.Stderr = os.Stderr
+	out, err := c.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, c.Start())
+	kill = func() {
+		_ = c.Process.Kill()
+		_ = c.Wait()
+	}
+	t.Cleanup(kill)
+	first, err := bufio.NewReader(out).ReadString('\n')
+	require.NoError(t, err)
+	return strings.TrimSpace(strings.TrimPrefix(first, "Loyalty API on ")), kill
+}
+
+// ask asks a running program once and returns the status.
+func ask(t *testing.T, url string) int {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+route, nil)
+	require.NoError(t, err)
+	withKey(apiKey)(r)
+	signed(t, accessKey, secretKey, 0)(r)
+	res, err := http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+	return res.StatusCode
+}
+
+// kill -9, start again: the quota goes on where it was.
+func TestQuotaSurvivesKill(t *testing.T) {
+	if untilMidnight := time.Until(time.Now().UTC().Truncate(24 * time.Hour).Add(24 * time.Hour)); untilMidnight < 30*time.Second {
+		time.Sleep(untilMidnight) // the day must not end between two requests
+	}
+	dir := t.TempDir()
+	for life := range 5 { // each life has a fresh burst of two
+		url, kill := child(t, "-data", dir)
+		require.Equal(t, http.StatusOK, ask(t, url), "life %d", life)
+		require.Equal(t, http.StatusOK, ask(t, url), "life %d", life)
+		kill()
+	}
+	url, kill := child(t, "-data", dir)
+	require.Equal(t, http.StatusTooManyRequests, ask(t, url), "ten in all")
+	_, _, err := openLedger(dir)
+	require.ErrorIs(t, err, boltstore.ErrLocked, "one process at a time")
+	kill()
+
+	book, closeBook, err := openLedger(dir)
+	require.NoError(t, err)
+	pool, _, err := userPool(options{})
+	require.NoError(t, err)
+	h, err := newAPI(pool, book)
+	require.NoError(t, err)
+	require.EqualValues(t, 10, standing(t, h, shapes["server"]).Used)
+	require.NoError(t, closeBook())
+}
+
+func TestTemporaryLedgerIsRemoved(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.NoError(t, run(ctx, []string{"-addr", "127.0.0.1:0"}, io.Discard))
+	left, err := os.ReadDir(os.TempDir())
+	require.NoError(t, err)
+	require.Empty(t, left)
+	_, _, err = openLedger("/nonexistent/folder")
+	require.True(t, errors.Is(err, os.ErrNotExist), "%v", err)
+}
