@@ -5,6 +5,7 @@ package auth_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -54,6 +55,31 @@ func TestAllocsFirstSight(t *testing.T) {
 		claims := map[string]any{"groups": []string{"a", "b"}, "scope": "a b c", "jti": "j", "x": map[string]any{"y": []int{1}}}
 		token := signed(signers()[name], goodClaims(claims))
 		require.LessOrEqual(t, allocs(func() { _ = verify(v, token) }), limit, name)
+	}
+}
+
+// What the cache counts is what it takes: the heap grows by no more than the bound and a fifth.
+func TestCacheMemory(t *testing.T) {
+	const limit = 2 << 20
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.GC() // the first may leave what pools hold
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	for _, raw := range []bool{false, true} {
+		v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{ecIssuer()}, CacheBytes: limit, AllowRawCache: raw})
+		before := heap()
+		for i := range 2000 {
+			claims := goodClaims(map[string]any{"n": i, "groups": []string{"gold", "staff"}, "scope": "a b", "x": strings.Repeat("x", 400)})
+			require.NoError(t, verify(v, signed(signers()["EdDSA"], claims)))
+		}
+		after := heap()
+		entries, _ := v.CacheSize()
+		require.Less(t, entries, 2000, "full")
+		require.Less(t, after-before, uint64(limit*12/10), "%d entries", entries)
+		require.Greater(t, after-before, uint64(limit*7/10), "%d entries", entries)
 	}
 }
 

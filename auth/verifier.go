@@ -49,8 +49,8 @@ type Config struct {
 	// negative not at all.
 	MaxStale time.Duration
 
-	// CacheBytes bounds the memory of tokens seen before. Zero means 32 MiB, about 20 000 tokens; negative remembers
-	// none.
+	// CacheBytes bounds the memory of tokens seen before, within a few per cent. Zero means 32 MiB, about 20 000
+	// tokens; negative remembers none. It is divided into 64 parts, so less than 1 MiB is of little use.
 	CacheBytes int
 	// AllowRawCache keeps whole bearer tokens in memory to recognise them faster. False keeps their SHA-256.
 	AllowRawCache bool
