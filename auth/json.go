@@ -101,14 +101,16 @@ func (s *scanner) expect(c byte) {
 	s.at++
 }
 
+// space moves over white space, of which most texts have none.
 func (s *scanner) space() {
-	for s.at < len(s.text) {
-		switch s.text[s.at] {
-		case ' ', '\t', '\n', '\r':
-			s.at++
-		default:
-			return
-		}
+	if s.at < len(s.text) && s.text[s.at] <= ' ' {
+		s.spaces()
+	}
+}
+
+func (s *scanner) spaces() {
+	for s.at < len(s.text) && strings.IndexByte(" \t\n\r", s.text[s.at]) >= 0 {
+		s.at++
 	}
 }
 
