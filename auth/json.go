@@ -3,6 +3,7 @@ package auth
 import (
 	"encoding/binary"
 	"hash/maphash"
+	"math/bits"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,11 +16,11 @@ import (
 // nesting but identities (two levels); the bounds leave room and keep the work linear.
 const (
 	maxDepth  = 8
-	maxValues = 1024 // of all arrays and objects together, and escapes in strings
-	maxNumber = 32   // characters
-	maxName   = 256  // bytes of one member name
-	nameSlots = 512  // of the set of names: a power of two
-	maxNames  = 256  // members of all objects of a text together: half of the slots
+	maxValues = 512 // of all arrays and objects together, and escapes in strings
+	maxNumber = 32  // characters
+	maxName   = 256 // bytes of one member name
+	nameSlots = 512 // of the set of names: a power of two
+	maxNames  = 256 // members of all objects of a text together: half of the slots
 )
 
 // Why a text is refused. The texts say no more than the rule: they reach logs only.
@@ -51,6 +52,7 @@ type scanner struct {
 	values  int    // of all arrays and objects of this text
 	err     error
 	started bool              // the top object has yielded a member
+	folds   bool              // the last name may be another than its fold
 	used    int               // slots of names
 	names   [nameSlots]uint64 // hashes of (object, name); zero is free
 }
@@ -158,7 +160,11 @@ func (s *scanner) member(object uint64, first bool) (string, bool) {
 // remember refuses a name that the object already has, letter case aside. The set holds 64-bit hashes alone: that two
 // of the names in it meet by chance has a probability below 2⁻⁴⁷.
 func (s *scanner) remember(object uint64, name string) {
-	h := hashFolded(name) + object*0x9e3779b97f4a7c15 // an odd constant keeps the names of two objects apart
+	s.folds = folds(name)
+	if s.folds {
+		name = strings.Map(foldRune, name)
+	}
+	h := maphash.String(nameSeed, name) + object*0x9e3779b97f4a7c15 // an odd constant keeps two objects' names apart
 	if h == 0 {
 		h = 1
 	}
@@ -175,18 +181,18 @@ func (s *scanner) remember(object uint64, name string) {
 	}
 }
 
-// hashFolded hashes a name so that names equal under Unicode's simple folding, by which encoding/json matches struct
-// fields, hash alike.
-func hashFolded(name string) uint64 {
+// folds reports whether a name may be another than its fold.
+func folds(name string) bool {
 	for i := range len(name) {
 		if c := name[i]; c >= utf8.RuneSelf || 'A' <= c && c <= 'Z' {
-			return maphash.String(nameSeed, strings.Map(foldRune, name))
+			return true
 		}
 	}
-	return maphash.String(nameSeed, name)
+	return false
 }
 
-// foldRune returns the smallest rune of r's orbit, except that letters come out in lower case.
+// foldRune returns one rune for all that Unicode's simple folding, by which encoding/json matches struct fields, takes
+// for one: the smallest, except that letters come out in lower case.
 func foldRune(r rune) rune {
 	least := r
 	for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
@@ -237,16 +243,17 @@ const (
 )
 
 // run moves over what stands for itself in a string and returns what it stops at: a quote, a backslash, or a control
-// character or the end (zero), which may not be there (RFC 8259 section 7). It looks at eight bytes at a time: b-0x20
-// borrows into the high bit exactly if some byte is below, and x-1 if some byte of x is zero, as it is where the
-// character looked for is.
+// character or the end (zero), which may not be there (RFC 8259 section 7). It looks at eight bytes at a time:
+// b-0x20 borrows into the high bit if a byte is below, and x-1 if a byte of x is zero, as it is where the character
+// looked for is. The lowest such bit is exact, whatever is borrowed above it.
 func (s *scanner) run() byte {
 	i := s.at
 	for ; i+8 <= len(s.text); i += 8 {
 		b := binary.LittleEndian.Uint64([]byte(s.text[i : i+8]))
 		quote, slash := b^(ones*'"'), b^(ones*'\\')
-		if ((b-ones*' ')&^b|(quote-ones)&^quote|(slash-ones)&^slash)&highs != 0 {
-			break
+		if stop := ((b-ones*' ')&^b | (quote-ones)&^quote | (slash-ones)&^slash) & highs; stop != 0 {
+			s.at = i + bits.TrailingZeros64(stop)/8
+			return s.text[s.at]
 		}
 	}
 	for ; i < len(s.text); i++ {
@@ -288,6 +295,7 @@ const (
 func (s *scanner) escape(b []byte) []byte {
 	s.at++ // the backslash
 	s.count()
+	s.count() // twice, since it costs more than most values
 	c := s.peek()
 	s.at++
 	if i := strings.IndexByte(escapes, c); i >= 0 {

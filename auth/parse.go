@@ -102,16 +102,11 @@ func parseHeader(s *scanner, text string) (h header, err error) {
 
 var headerNames = map[string]bool{"alg": true, "kid": true, "typ": true, "crit": true, "b64": true}
 
-// unregistered skips the value of a name that has no meaning here, unless it differs from one with meaning by letter
-// case alone: another reader may take the one for the other.
+// unregistered skips the value of the name that next returned, which has no meaning here, unless it differs from one
+// with meaning by letter case alone: another reader may take the one for the other.
 func (s *scanner) unregistered(name string, registered map[string]bool) {
-	for i := range len(name) {
-		if c := name[i]; c >= 0x80 || 'A' <= c && c <= 'Z' {
-			if registered[strings.Map(foldRune, name)] {
-				s.fail(errCase)
-			}
-			break
-		}
+	if s.folds && registered[strings.Map(foldRune, name)] {
+		s.fail(errCase)
 	}
 	s.skip()
 }

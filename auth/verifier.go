@@ -245,6 +245,19 @@ type workspace struct {
 	look      look
 	header    [maxHeader]byte
 	signature [maxSignature]byte
+	long      []byte // for a payload too long to be remembered; nil: none yet, or a token has it
+}
+
+// room returns where to decode a payload of n bytes to. The longest are forged more often than not, so their room is
+// used again unless the token turns out genuine.
+func (w *workspace) room(n int) []byte {
+	if n <= strict.DecodedLen(maxCached) {
+		return make([]byte, 0, n)
+	}
+	if w.long == nil {
+		w.long = make([]byte, 0, strict.DecodedLen(maxToken))
+	}
+	return w.long
 }
 
 var workspaces = sync.Pool{New: func() any {
@@ -274,6 +287,7 @@ func (k *core) verify(ctx context.Context, c compact, now time.Time) (e entry, e
 	if err != nil {
 		return entry{}, err
 	}
+	w.long = nil // the token is genuine and keeps its payload
 	if err := p.admit(t, h); err != nil {
 		return entry{}, &Error{Err: err, Token: t}
 	}
@@ -294,11 +308,11 @@ func (w *workspace) read(c compact) (*Token, header, error) {
 	if h.method, err = method(h.algorithm); err != nil {
 		return nil, header{}, err
 	}
-	payload, err := decode(make([]byte, 0, strict.DecodedLen(len(c.payload))), c.payload)
+	payload, err := decode(w.room(strict.DecodedLen(len(c.payload))), c.payload)
 	if err != nil {
 		return nil, header{}, err
 	}
-	// Nothing else refers to these bytes, so they need not be copied to be a string.
+	// These bytes do not change while the token lives, so they need not be copied to be a string.
 	t, err := parseClaims(&w.scanner, unsafe.String(unsafe.SliceData(payload), len(payload)))
 	return t, h, err
 }

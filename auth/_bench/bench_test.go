@@ -143,7 +143,13 @@ func refusals(f *fixture) []struct{ kind, raw string } {
 		members += fmt.Sprintf(`,"m%d":%d`, i, i)
 	}
 	quotes := `{"iss":"` + issuer + `","x":[` + strings.TrimSuffix(strings.Repeat(`"",`, 2000), ",") + `]}`
-	escapes := `{"iss":"` + issuer + `","x":"` + strings.Repeat(`\u00e9`, 1000) + strings.Repeat("x", 5500) + `"}`
+	// The most of everything that is still read to the end, signature included.
+	escapes := `{"iss":"` + issuer + `","x":"` + strings.Repeat(`\u00e9`, 250) + strings.Repeat("x", 10_000) + `"}`
+	most := `{"iss":"` + issuer + `"`
+	for i := range 170 {
+		most += fmt.Sprintf(`,"member%03d":"\u00e9"`, i)
+	}
+	most += `,"pad":"` + strings.Repeat("x", 11_500-len(most)) + `"}`
 	scopes := `{"iss":"` + issuer + `","exp":9999999999,"aud":"` + audience + `","scope":"` + strings.TrimSuffix(strings.Repeat("a ", 5700), " ") + `"}`
 	header := `{"alg":"RS256","kid":"` + f.kid + `"}`
 	return []struct{ kind, raw string }{
@@ -158,6 +164,7 @@ func refusals(f *fixture) []struct{ kind, raw string } {
 		{"claims-members", b64([]byte(header)) + "." + b64([]byte(members+"}")) + "." + parts[2]},
 		{"claims-values", b64([]byte(header)) + "." + b64([]byte(quotes)) + "." + parts[2]},
 		{"claims-escapes", b64([]byte(header)) + "." + b64([]byte(escapes)) + "." + parts[2]},
+		{"claims-most", b64([]byte(header)) + "." + b64([]byte(most)) + "." + parts[2]},
 		{"claims-scopes", b64([]byte(header)) + "." + b64([]byte(scopes)) + "." + parts[2]},
 		{"unknown-kid", b64([]byte(`{"alg":"RS256","kid":"unknown"}`)) + "." + parts[1] + "." + parts[2]},
 		{"bad-signature", parts[0] + "." + parts[1] + "." + strings.Repeat("A", len(parts[2]))},
