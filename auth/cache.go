@@ -14,7 +14,8 @@ const (
 	// entryCost is what an entry takes beside its texts: entry and Token (about 500 bytes), its place in the map, the
 	// headers of its slices.
 	entryCost = 700
-	maxCached = 8 << 10 // bytes of a token: hashing a longer one would cost more than it saves when it is forged
+	maxCached = 8 << 10 // bytes of a token: hashing a longer one costs too much if it is forged
+	maxHashed = 2 << 10 // bytes of what is hashed before it is known to have three segments
 	sample    = 8       // entries looked at to find one to drop
 )
 
@@ -66,6 +67,19 @@ func newCache(bytes int, raw bool) *cache {
 		c.shards[i].entries = map[uint64]*entry{}
 	}
 	return c
+}
+
+// takes reports whether a token may be in the cache. Hashing is the greater part of what a hit costs, and of what a
+// malformed token would, so a longer one is looked at first.
+func (c *cache) takes(raw string) bool {
+	if c == nil || len(raw) > maxCached {
+		return false
+	}
+	if len(raw) <= maxHashed {
+		return true
+	}
+	_, err := cut(raw)
+	return err == nil
 }
 
 func (c *cache) fingerprint(raw string) (f fingerprint) {

@@ -190,10 +190,14 @@ func (v *Verifier) permitted(ctx context.Context, t *Token, p *party, now time.T
 
 // timely checks the times of RFC 7519 sections 4.1.4 to 4.1.6.
 func (k *core) timely(t *Token, now time.Time) error {
+	early, late := now, now
+	if k.leeway > 0 {
+		early, late = now.Add(-k.leeway), now.Add(k.leeway)
+	}
 	switch {
-	case !now.Before(t.expiry.Add(k.leeway)):
+	case !early.Before(t.expiry):
 		return ErrExpired
-	case now.Add(k.leeway).Before(t.notBefore), now.Add(k.leeway).Before(t.issuedAt):
+	case late.Before(t.notBefore), late.Before(t.issuedAt):
 		return ErrNotYetValid
 	}
 	return nil
@@ -213,12 +217,8 @@ func (k *core) checkRevoked(ctx context.Context, t *Token) error {
 // genuine finds out whether a token is what its issuer issued for one of the accepted audiences, at any time. The
 // order: form, issuer, algorithm, key, signature, claims.
 func (k *core) genuine(ctx context.Context, raw string, now time.Time) (*Token, *party, error) {
-	c, err := cut(raw)
-	if err != nil {
-		return nil, nil, &Error{Err: err}
-	}
-	if k.cache == nil || len(raw) > maxCached {
-		e, err := k.verify(ctx, c, now)
+	if !k.cache.takes(raw) {
+		e, err := k.verify(ctx, raw, now)
 		return e.token, e.party, err
 	}
 	f := k.cache.fingerprint(raw)
@@ -231,7 +231,7 @@ func (k *core) genuine(ctx context.Context, raw string, now time.Time) (*Token, 
 			return e.token, e.party, nil
 		}
 	}
-	e, err := k.verify(ctx, c, now)
+	e, err := k.verify(ctx, raw, now)
 	if err == nil && k.timely(e.token, now) == nil {
 		k.cache.put(f, e.token, e.key, e.party)
 	}
@@ -272,7 +272,11 @@ func (w *workspace) release() {
 }
 
 // verify is the long way.
-func (k *core) verify(ctx context.Context, c compact, now time.Time) (e entry, err error) {
+func (k *core) verify(ctx context.Context, raw string, now time.Time) (e entry, err error) {
+	c, err := cut(raw)
+	if err != nil {
+		return entry{}, &Error{Err: err}
+	}
 	w := workspaces.Get().(*workspace)
 	defer w.release()
 	t, h, err := w.read(c)
