@@ -3,10 +3,12 @@
 package apikey_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -71,10 +73,12 @@ func TestUnknownKeysLeaveNothing(t *testing.T) {
 	}
 	v := newVerifier(t, apikey.Config{Keys: []apikey.Entry{julian}})
 	h := v.Handler(greet)
+	ctx := t.Context()
 	before, routines := heap(), runtime.NumGoroutine()
 	for i := range n {
-		_, err := v.VerifyKey(t.Context(), fmt.Sprintf("%040d", i))
-		require.ErrorIs(t, err, apikey.ErrUnknown)
+		if _, err := v.VerifyKey(ctx, strconv.Itoa(i)+value[:30]); !errors.Is(err, apikey.ErrUnknown) {
+			t.Fatal(err)
+		}
 		if i%100 == 0 {
 			h.ServeHTTP(httptest.NewRecorder(), request(strings.Repeat("x", 20+i%109)))
 		}
