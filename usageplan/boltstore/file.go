@@ -45,7 +45,7 @@ func options() *bolt.Options {
 // bbolt initialises a file can leave one that it cannot read (https://github.com/etcd-io/bbolt/issues/567).
 func create(path string) error {
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		return err
+		return errors.Join(err, syncDir(filepath.Dir(path))) // the process that made it may not have come to that
 	}
 	temp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*")
 	if err != nil {
@@ -138,6 +138,42 @@ func openFile(path string, o *bolt.Options) (db *bolt.DB, err error) {
 		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
 	return db, err
+}
+
+// openToWrite opens and locks a file for writing.
+//
+// It then writes bbolt's two meta pages again, as they are, and syncs them. If the sync of a meta page failed in an earlier life, the page
+// counts as clean, so this system shows a commit that the disk never got. bbolt would take the pages which that commit
+// had freed for the next one, and after a power loss the disk would have an older meta page over newer pages. The pages of
+// the commit itself are safe: bbolt syncs them before it writes the meta page.
+func openToWrite(path string) (*bolt.DB, error) {
+	db, err := openFile(path, options())
+	if err != nil {
+		return nil, err
+	}
+	if err := rewriteMetas(path, int64(db.Info().PageSize)); err != nil {
+		closeQuietly(db)
+		return nil, err
+	}
+	return db, nil
+}
+
+func rewriteMetas(path string, pageSize int64) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	b := make([]byte, pageHeader+metaSummed+8) // within a sector, so never torn
+	for at := range int64(2) {
+		if _, err := f.ReadAt(b, at*pageSize); err != nil {
+			return err
+		}
+		if _, err := f.WriteAt(b, at*pageSize); err != nil {
+			return err
+		}
+	}
+	return f.Sync()
 }
 
 // checkMeta reads version and fold mark.

@@ -84,7 +84,7 @@ func (s *Store) open() (found leftovers, err error) {
 	if err := verify(s.path, &found); err != nil {
 		return found, fmt.Errorf("boltstore: open %s: %w", s.path, err)
 	}
-	db, err := openFile(s.path, options())
+	db, err := openToWrite(s.path)
 	if err != nil {
 		return found, fmt.Errorf("boltstore: open %s: %w", s.path, err)
 	}
@@ -114,8 +114,8 @@ func guard(f func() error) (err error) {
 func closeQuietly(db *bolt.DB) { _ = guard(db.Close) }
 
 // Apply implements [ledger.Store]: one commit for all ops, none if nothing changes. After an error the file is opened
-// again by the next call: what is in memory is only relied on if it is on disk. A failed sync is never repeated; bbolt is
-// copy-on-write, so the pages of a failed commit are never referred to.
+// again by the next call: what is in memory is only relied on if it is on disk. A failed sync is never repeated: bbolt is
+// copy-on-write, so the pages of a failed commit are not referred to; see openToWrite for its meta page.
 func (s *Store) Apply(ctx context.Context, ops []ledger.Op) ([]ledger.Outcome, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err

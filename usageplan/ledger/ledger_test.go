@@ -321,7 +321,36 @@ func TestUsage(t *testing.T) {
 	})
 }
 
-// TestSteppedDown: the period of a quota that changes goes on to the first boundary of the new one.
+// TestDayBack: a clock that steps back within a period does not reopen an earlier day of it either.
+func TestDayBack(t *testing.T) {
+	inBothModes(t, func(t *testing.T, l *ledger.Ledger) {
+		q := ledger.Quota{Limit: 100, Period: ledger.Monthly}
+		_, err := l.TakeAt(t.Context(), noon, key, q, 1)
+		require.NoError(t, err)
+		q.Limit++
+		_, err = l.TakeAt(t.Context(), noon.AddDate(0, 0, -1), key, q, 2)
+		require.NoError(t, err)
+		require.Equal(t, [][2]int64{{0, 101}, {3, 98}}, collect(t, l, q, noon.AddDate(0, 0, -1), noon))
+	})
+}
+
+// TestSettleAfterCorrection: what a correction has taken off is not given back a second time.
+func TestSettleAfterCorrection(t *testing.T) {
+	inBothModes(t, func(t *testing.T, l *ledger.Ledger) {
+		c, err := l.TakeAt(t.Context(), noon, key, day10, 5)
+		require.NoError(t, err)
+		_, err = l.CorrectAt(t.Context(), noon, key, day10, ledger.Adjustment{Delta: -5})
+		require.NoError(t, err)
+		_, err = l.TakeAt(t.Context(), noon, key, day10, 1)
+		require.NoError(t, err)
+		require.NoError(t, c.Settle(t.Context(), 0))
+		b, err := l.BalanceAt(t.Context(), noon, key, day10)
+		require.NoError(t, err)
+		require.Equal(t, [4]int64{10, 0, 0, 10}, numbers(b))
+	})
+}
+
+// TestChangedPeriod: the period of a quota that changes goes on to the first boundary of the new one.
 func TestChangedPeriod(t *testing.T) {
 	inBothModes(t, func(t *testing.T, l *ledger.Ledger) {
 		_, err := l.TakeAt(t.Context(), noon, key, day10, 4)

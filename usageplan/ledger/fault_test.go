@@ -1,0 +1,173 @@
+package ledger_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/tallygate/tallygate/usageplan/ledger"
+)
+
+var errFault = errors.New("fault")
+
+// faulty is an engine whose next call can fail: before it has done anything, after it has done all, or not until its
+// context ends.
+type faulty struct {
+	*ledger.Memory
+	before, after, hang atomic.Bool
+	calls               atomic.Int64
+}
+
+func (f *faulty) Apply(ctx context.Context, ops []ledger.Op) ([]ledger.Outcome, error) {
+	f.calls.Add(1)
+	if f.before.Load() {
+		return nil, errFault
+	}
+	if f.hang.Load() {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	outs, err := f.Memory.Apply(ctx, ops)
+	if f.after.Load() {
+		return nil, errFault
+	}
+	return outs, err
+}
+
+func (f *faulty) state(t *testing.T) ledger.State {
+	t.Helper()
+	for s, err := range f.Accounts(t.Context(), key, 0, 1<<40) {
+		require.NoError(t, err)
+		return s
+	}
+	return ledger.State{}
+}
+
+// inFakeTime runs f over a faulty engine in both modes.
+func inFakeTime(t *testing.T, f func(t *testing.T, l *ledger.Ledger, store *faulty)) {
+	for name, mode := range map[string]ledger.Mode{"leased": ledger.Leased, "exact": ledger.Exact} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := &faulty{Memory: ledger.NewMemory()}
+				l, err := ledger.New(ledger.Config{Store: store, Mode: mode, Block: 16})
+				require.NoError(t, err)
+				f(t, l, store)
+				require.NoError(t, l.Close())
+				require.Zero(t, store.state(t).Held)
+			})
+		})
+	}
+}
+
+// TestLostAnswer: a charge whose answer is lost is refused, and given back when the store is back.
+func TestLostAnswer(t *testing.T) {
+	inFakeTime(t, func(t *testing.T, l *ledger.Ledger, store *faulty) {
+		store.after.Store(true)
+		_, err := l.Take(t.Context(), key, day10, 7)
+		require.ErrorIs(t, err, ledger.ErrUnavailable)
+		require.ErrorIs(t, err, errFault)
+		require.EqualError(t, err, "ledger: store unavailable: fault")
+		store.after.Store(false)
+		_, err = l.Take(t.Context(), key, day10, 7)
+		require.ErrorIs(t, err, ledger.ErrUnavailable, "not tried again at once")
+		calls := store.calls.Load()
+		_, err = l.Take(t.Context(), key, day10, 7)
+		require.ErrorIs(t, err, ledger.ErrUnavailable)
+		require.Equal(t, calls, store.calls.Load(), "a store that failed is left alone for a moment")
+		time.Sleep(time.Second)
+		c, err := l.Take(t.Context(), key, day10, 7)
+		require.NoError(t, err, "the first seven were given back")
+		require.EqualValues(t, 7, c.Balance().Used)
+	})
+}
+
+// TestDoubtful: what a reservation without an answer may have been granted comes back when more is needed, not at midnight.
+func TestDoubtful(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &faulty{Memory: ledger.NewMemory()}
+		l, err := ledger.New(ledger.Config{Store: store, Block: 16})
+		require.NoError(t, err)
+		q := ledger.Quota{Limit: 1000, Period: ledger.Daily}
+		for range 3 {
+			_, err = l.Take(t.Context(), key, q, 1)
+			require.NoError(t, err)
+			store.after.Store(true)
+			_, err = l.Take(t.Context(), key, q, 40) // more than the block
+			require.ErrorIs(t, err, ledger.ErrUnavailable)
+			store.after.Store(false)
+			time.Sleep(time.Second)
+			_, err = l.Take(t.Context(), key, q, 40)
+			require.NoError(t, err)
+			require.LessOrEqual(t, store.state(t).Held, int64(40+16))
+		}
+		require.NoError(t, l.Close())
+		require.EqualValues(t, 3*41, store.state(t).Used)
+	})
+}
+
+// TestSettleInOutage: a settlement that fails is made good.
+func TestSettleInOutage(t *testing.T) {
+	inFakeTime(t, func(t *testing.T, l *ledger.Ledger, store *faulty) {
+		give, err := l.Take(t.Context(), key, day10, 4)
+		require.NoError(t, err)
+		more, err := l.Take(t.Context(), key, day10, 1)
+		require.NoError(t, err)
+		time.Sleep(24 * time.Hour) // so that it is not for a lease
+		_, err = l.Take(t.Context(), key, day10, 1)
+		require.NoError(t, err)
+		store.before.Store(true)
+		require.ErrorIs(t, give.Settle(t.Context(), 1), ledger.ErrUnavailable)
+		require.ErrorIs(t, more.Settle(t.Context(), 3), ledger.ErrUnavailable)
+		require.NoError(t, give.Settle(t.Context(), 1), "no second time")
+		store.before.Store(false)
+		time.Sleep(time.Second)
+		_, err = l.Take(t.Context(), key, day10, 9)
+		require.NoError(t, err)
+		require.EqualValues(t, 4, store.state(t).Used, "5 - 3 + 2")
+	})
+}
+
+func TestTimeout(t *testing.T) {
+	inFakeTime(t, func(t *testing.T, l *ledger.Ledger, store *faulty) {
+		store.hang.Store(true)
+		start := time.Now()
+		_, err := l.Take(t.Context(), key, day10, 1)
+		require.ErrorIs(t, err, ledger.ErrUnavailable)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, 5*time.Second, time.Since(start))
+		store.hang.Store(false)
+		time.Sleep(time.Second)
+		_, err = l.Take(t.Context(), key, day10, 10)
+		require.NoError(t, err)
+	})
+}
+
+// TestGivenUp: a request that ends while it waits for its turn takes nothing.
+func TestGivenUp(t *testing.T) {
+	inFakeTime(t, func(t *testing.T, l *ledger.Ledger, store *faulty) {
+		_, err := l.Take(t.Context(), key, day10, 1)
+		require.NoError(t, err)
+		store.hang.Store(true)
+		go func() { _, _ = l.Take(context.Background(), key, day10, 3) }() // holds the store for five seconds
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		_, err = l.Take(ctx, key, day10, 3)
+		require.ErrorIs(t, err, ledger.ErrUnavailable)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, time.Second, time.Since(start))
+		store.hang.Store(false)
+		time.Sleep(10 * time.Second)
+		_, err = l.Take(t.Context(), key, day10, 9)
+		require.NoError(t, err)
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err = l.Take(ended, key, day10, 1)
+		require.Error(t, err)
+	})
+}
