@@ -182,19 +182,23 @@ func hasSpace(b []byte) bool {
 // the day of the date and the rest of it, "/region/service/aws4_request".
 func (d *draft) end(date, scope string) {
 	d.canonic = len(d.text)
+	padded := pad(d.text, len(d.text))
+	d.digest.hash(padded)
+	d.text = padded[:d.canonic]
 	d.text = append(append(d.text, algorithm+"\n"...), date...)
 	d.text = append(d.text, '\n')
 	d.scope = len(d.text)
 	d.text = append(append(append(d.text, date[:len(day)]...), scope...), '\n')
-	sum := sha256.Sum256(d.text[:d.canonic])
 	d.text = append(d.text, emptyHash...) // its place
-	putHex((*[hashLength]byte)(d.text[len(d.text)-hashLength:]), &sum)
+	putHex((*[hashLength]byte)(d.text[len(d.text)-hashLength:]), &d.digest.sum)
 }
 
 // sign makes the signature, in hexadecimal digits.
 func (d *draft) sign(keys *keyCache, key *Key) {
 	scope := d.text[d.scope : len(d.text)-hashLength-1]
-	d.digest.mac(keys.get(key, scope), d.text[d.canonic:])
+	padded := pad(d.text, sha256.BlockSize+len(d.text)-d.canonic)
+	d.digest.mac(keys.get(key, scope), padded[d.canonic:])
+	d.text = padded[:len(d.text)]
 	putHex(&d.signature, &d.digest.sum)
 }
 

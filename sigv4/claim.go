@@ -57,7 +57,7 @@ func target(r *http.Request) (path, rawQuery string, ok bool) {
 	return path, rawQuery, ok
 }
 
-// mentions reports whether a query that could not be read may hold a signature.
+// mentions reports whether a query has anything named X-Amz-…, without reading it.
 func mentions(rawQuery string) bool {
 	for i := range len(rawQuery) - 5 {
 		if rawQuery[i]|0x20 == 'x' && isAmz([]byte(rawQuery[i:i+6])) {
@@ -67,16 +67,28 @@ func mentions(rawQuery string) bool {
 	return false
 }
 
+// mayPresign reports whether a query may hold a signature, its names escaped or not.
+func mayPresign(rawQuery string) bool {
+	return strings.IndexByte(rawQuery, '%') >= 0 || mentions(rawQuery)
+}
+
 // read takes the claim from the header or the query, whichever it stands in.
 func (c *claim) read(r *http.Request, q *query) *Error {
+	h := readHeaders(r.Header)
+	c.amz, c.underscore = h.amz, h.underscore
 	var plain bool
-	if c.path, c.rawQuery, plain = target(r); !plain {
+	c.path, c.rawQuery, plain = target(r)
+	var malformed *Error
+	if len(h.authorization) == 1 {
+		if malformed = c.parseAuthorization(h.authorization[0]); malformed != nil && !mayPresign(c.rawQuery) {
+			return malformed // the usual refusal, a bearer token, costs no more than this
+		}
+	}
+	if !plain {
 		q.parse("")
 	} else if refused, ok := q.parse(c.rawQuery); !ok {
 		c.badQuery, c.refused = true, refused
 	}
-	h := readHeaders(r.Header)
-	c.amz, c.underscore = h.amz, h.underscore
 	c.presigned = q.authenticates() || c.badQuery && len(h.authorization) == 0 && mentions(c.rawQuery)
 	switch {
 	case c.presigned && len(h.authorization) > 0:
@@ -87,6 +99,8 @@ func (c *claim) read(r *http.Request, q *query) *Error {
 		return refuse(ErrMissing, "")
 	case len(h.authorization) > 1:
 		return refuse(ErrMalformedAuthorization, strings.Join(h.authorization, ", "))
+	case malformed != nil:
+		return malformed
 	}
 	if e := c.readHeader(&h); e != nil {
 		return e
@@ -138,12 +152,8 @@ func isAmzHeader(name string) bool {
 		name[3]|0x20 == 'm' && name[4]|0x20 == 'z' && (name[5] == '-' || name[5] == '_')
 }
 
-// readHeader reads an Authorization header and what goes with it.
+// readHeader reads what goes with an Authorization header.
 func (c *claim) readHeader(h *headers) (e *Error) {
-	header := h.authorization[0]
-	if e = c.parseAuthorization(header); e != nil {
-		return e
-	}
 	if c.date, e = single("X-Amz-Date", h.amzDate); e != nil {
 		return e
 	}
@@ -151,7 +161,7 @@ func (c *claim) readHeader(h *headers) (e *Error) {
 		c.date, c.dateHeader = h.date[0], true
 	}
 	if missing := c.missing(); missing != 0 {
-		return &Error{Err: ErrMissingParameter, Detail: header, missing: missing}
+		return &Error{Err: ErrMissingParameter, Detail: h.authorization[0], missing: missing}
 	}
 	if e = c.parseDate(h.date); e != nil {
 		return e

@@ -7,6 +7,20 @@ import (
 
 type contextKey struct{}
 
+// identified is a context that carries an identity. It saves the second allocation of context.WithValue.
+type identified struct {
+	context.Context
+	id Identity
+}
+
+// Value returns the identity, or what the parent has.
+func (c *identified) Value(key any) any {
+	if key == (contextKey{}) {
+		return &c.id
+	}
+	return c.Context.Value(key)
+}
+
 // Authenticate is [Verifier.Verify], and returns the request with the identity in its context.
 func (v *Verifier) Authenticate(r *http.Request) (*http.Request, error) {
 	id, err := v.Verify(r)
@@ -39,7 +53,7 @@ func (v *Verifier) refuse(w http.ResponseWriter, r *http.Request, e *Error) {
 
 // NewContext returns a context that carries an identity, as [Verifier.Authenticate] makes it.
 func NewContext(ctx context.Context, id Identity) context.Context {
-	return context.WithValue(ctx, contextKey{}, &id)
+	return &identified{ctx, id}
 }
 
 // FromContext returns the identity of a verified request.

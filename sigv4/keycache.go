@@ -1,7 +1,6 @@
 package sigv4
 
 import (
-	"crypto/sha256"
 	"hash/maphash"
 	"strings"
 	"sync"
@@ -125,24 +124,4 @@ func (c *keyCache) grow(old []keySet) {
 		}
 	}
 	c.table.Store(&table)
-}
-
-// mac is HMAC-SHA-256 with one key, RFC 2104: the state of SHA-256 after the block that holds the key and the inner or
-// outer pad. Restoring it saves two of the six blocks of a string to sign. The states stand in line, in 64 bytes, since
-// ten thousand keys in turn would each fetch a hash.Hash from memory.
-type mac struct{ inner, outer [sha256.Size]byte }
-
-func newMAC(key SigningKey) (m mac) {
-	var block [sha256.BlockSize]byte
-	copy(block[:], key[:]) // RFC 2104: shorter than a block, so filled up with zeros
-	for i := range block {
-		block[i] ^= 0x36
-	}
-	h := newDigest()
-	h.midstate(&m.inner, block[:])
-	for i := range block {
-		block[i] ^= 0x36 ^ 0x5c
-	}
-	h.midstate(&m.outer, block[:])
-	return m
 }

@@ -230,10 +230,10 @@ func (d *draft) hashOf(r *http.Request) (hash string, err error) {
 		defer func() { _, back := seeker.Seek(start, io.SeekStart); err = errors.Join(err, back) }()
 	}
 	d.digest.Reset()
-	if _, err := io.Copy(d.digest, body); err != nil {
+	if _, err := io.Copy(d.digest.Hash, body); err != nil {
 		return "", err
 	}
-	return hex.EncodeToString(d.digest.Sum(d.digest.sum[:0])), nil
+	return hex.EncodeToString(d.digest.Sum(nil)), nil
 }
 
 // unsignedHeaders are those that the signers of AWS's SDKs for Go, Python and JavaScript leave out.

@@ -191,7 +191,7 @@ func (v *Verifier) Present(r *http.Request) bool {
 		}
 	}
 	_, rawQuery, ok := target(r)
-	if !ok || !mentions(rawQuery) && strings.IndexByte(rawQuery, '%') < 0 {
+	if !ok || !mayPresign(rawQuery) {
 		return false
 	}
 	var q query
