@@ -309,6 +309,20 @@ func parseBasic(s string) (t time.Time, ok bool) {
 	return time.Unix(seconds, 0).UTC(), true
 }
 
+// formatBasic is time.Time.Format with [basicFormat], in a fourth of the time.
+func formatBasic(t time.Time) string {
+	text := [len(basicFormat)]byte([]byte(basicFormat))
+	year, month, day := t.UTC().Date()
+	hour, minute, second := t.UTC().Clock()
+	for i, n := range [...]int{year / 100, year, int(month), day} {
+		text[2*i], text[2*i+1] = byte('0'+n/10%10), byte('0'+n%10)
+	}
+	for i, n := range [...]int{hour, minute, second} {
+		text[2*i+9], text[2*i+10] = byte('0'+n/10), byte('0'+n%10)
+	}
+	return string(text[:])
+}
+
 // number reads decimal digits, or returns a number below zero.
 func number(s string) int {
 	n := 0

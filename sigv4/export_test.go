@@ -16,6 +16,7 @@ var (
 	NormalizePath = normalize
 	IsCleanPath   = isClean
 	ParseDate     = parseBasic
+	FormatDate    = formatBasic
 )
 
 // CachedKeys returns how many signing keys the signer holds, and how many it can hold at most.

@@ -37,7 +37,7 @@ func (s *Signer) presignAt(r *http.Request, expires time.Duration, now time.Time
 	if e != nil {
 		return "", e
 	}
-	date, signed := now.UTC().Format(basicFormat), s.signedHeaders(r, d, true)
+	date, signed := formatBasic(now), s.signedHeaders(r, d, true)
 	d.query.set("X-Amz-Algorithm", algorithm)
 	d.query.set("X-Amz-Credential", key.AccessKeyID, "/", date[:len(day)], s.scope)
 	d.query.set("X-Amz-Date", date)

@@ -85,7 +85,7 @@ func (s *Signer) signAt(r *http.Request, now time.Time) *Error {
 	if r.Header == nil {
 		r.Header = make(http.Header)
 	}
-	r.Header.Del("Authorization")
+	delete(r.Header, "Authorization")
 	key, e := s.begin(r, d)
 	if e != nil {
 		return e
@@ -95,10 +95,10 @@ func (s *Signer) signAt(r *http.Request, now time.Time) *Error {
 		return e
 	}
 	replacePlus(r)
-	values := &[3]string{now.UTC().Format(basicFormat), string(key.SessionToken)}
+	values := &[3]string{formatBasic(now), string(key.SessionToken)}
 	date := values[0]
 	r.Header["X-Amz-Date"] = values[0:1:1]
-	r.Header.Del("X-Amz-Security-Token")
+	delete(r.Header, "X-Amz-Security-Token")
 	if key.SessionToken != "" && !s.config.UnsignedToken {
 		r.Header["X-Amz-Security-Token"] = values[1:2:2]
 	}
