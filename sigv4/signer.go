@@ -74,6 +74,7 @@ func (s *Signer) Sign(r *http.Request) error { return s.SignAt(r, time.Now()) }
 // SignAt is [Signer.Sign] at another instant than now.
 func (s *Signer) SignAt(r *http.Request, now time.Time) error {
 	if e := s.signAt(r, now); e != nil {
+		delete(r.Header, "Authorization") // an old one would go with the new date
 		return e
 	}
 	return nil
@@ -85,7 +86,6 @@ func (s *Signer) signAt(r *http.Request, now time.Time) *Error {
 	if r.Header == nil {
 		r.Header = make(http.Header)
 	}
-	delete(r.Header, "Authorization")
 	key, e := s.begin(r, d)
 	if e != nil {
 		return e
@@ -253,10 +253,8 @@ func (s *Signer) signedHeaders(r *http.Request, d *draft, presign bool) string {
 	d.names = append(d.names[:0], span{0, len("host")})
 	for name := range r.Header {
 		start := len(d.out)
-		for i := range len(name) {
-			d.out = append(d.out, lower(name[i]))
-		}
-		if s.signs(d.out[start:], presign) {
+		d.out = append(d.out, name...)
+		if lower(d.out[start:]); s.signs(d.out[start:], presign) {
 			d.names = append(d.names, span{start, len(d.out)})
 		}
 	}
@@ -288,9 +286,10 @@ func (s *Signer) signs(name []byte, presign bool) bool {
 	return signHeader(string(name))
 }
 
-func lower(c byte) byte {
-	if 'A' <= c && c <= 'Z' {
-		c += 'a' - 'A'
+func lower(name []byte) {
+	for i, c := range name {
+		if 'A' <= c && c <= 'Z' {
+			name[i] = c + 'a' - 'A'
+		}
 	}
-	return c
 }
