@@ -101,6 +101,12 @@ var attacks = []struct {
 	// The date.
 	{"too old", func() *wire { return simple().sign(at(-5*time.Minute - 2*time.Second)) }, sigv4.ErrExpired, invalid, sigv4.VerifierConfig{}},
 	{"dated in the future", func() *wire { return simple().sign(at(5*time.Minute + 2*time.Second)) }, sigv4.ErrNotYetValid, invalid, sigv4.VerifierConfig{}},
+	{"dated so far in the future that nanoseconds wrap to now", func() *wire {
+		return simple().sign(func(s *spec) {
+			s.date = time.Unix(time.Now().Unix()+18_446_744_074, 0).UTC().Format("20060102T150405Z") // 1 << 64 ns
+			s.day = s.date[:8]
+		})
+	}, sigv4.ErrNotYetValid, invalid, sigv4.VerifierConfig{}},
 	{"narrow window", func() *wire { return simple().sign(at(-3 * time.Second)) }, sigv4.ErrExpired, invalid, sigv4.VerifierConfig{MaxAge: time.Second}},
 	{"impossible month", func() *wire { return simple().sign(func(s *spec) { s.date = "20261332T000000Z" }) }, sigv4.ErrMalformedDate, incomplete, sigv4.VerifierConfig{}},
 	{"impossible day", func() *wire { return simple().sign(func(s *spec) { s.date = "20270229T000000Z" }) }, sigv4.ErrMalformedDate, incomplete, sigv4.VerifierConfig{}},
@@ -187,6 +193,11 @@ var attacks = []struct {
 	{"presigned, case variant (CVE-2022-2385)", func() *wire { w := simple().presign(); w.target += "&x-amz-credential=x"; return w }, sigv4.ErrAmbiguousQuery, invalid, sigv4.VerifierConfig{}},
 	{"presigned, duplicate within the signature", func() *wire { return newWire("GET", "/?X-Amz-Date=20261124T000000Z").presign() }, sigv4.ErrAmbiguousQuery, invalid, sigv4.VerifierConfig{}},
 	{"presigned, other X-Amz- parameter twice", func() *wire { return newWire("GET", "/?X-Amz-Acl=a&x-amz-acl=b").presign() }, sigv4.ErrAmbiguousQuery, invalid, sigv4.VerifierConfig{}},
+	{"presigned, key id with a slash", func() *wire {
+		w := simple().presign()
+		w.target = strings.Replace(w.target, "AKIDEXAMPLE", "x/AKIDEXAMPLE", 1)
+		return w
+	}, sigv4.ErrMalformedCredential, incomplete, sigv4.VerifierConfig{}},
 	{"presigned, expires 0", presignedFor("0"), sigv4.ErrExpires, incomplete, sigv4.VerifierConfig{}},
 	{"presigned, expires negative", presignedFor("-1"), sigv4.ErrExpires, incomplete, sigv4.VerifierConfig{}},
 	{"presigned, expires with a sign", presignedFor("%2B60"), sigv4.ErrExpires, incomplete, sigv4.VerifierConfig{}},

@@ -395,7 +395,7 @@ func (c *claim) matchesEnd(s *acceptedScope, end, slash string) bool {
 		return false
 	}
 	keyID, ok := strings.CutSuffix(rest[:len(rest)-len(day)], slash)
-	if !ok || keyID == "" || strings.IndexByte(keyID, slash[0]) >= 0 {
+	if !ok || keyID == "" || strings.IndexByte(keyID, '/') >= 0 || strings.IndexByte(keyID, slash[0]) >= 0 {
 		return false
 	}
 	c.keyID, c.day, c.region, c.service, c.scope = keyID, rest[len(rest)-len(day):], s.region, s.service, s.text

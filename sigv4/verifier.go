@@ -262,7 +262,8 @@ func (v *Verifier) verify(r *http.Request, d *draft, now time.Time) (id Identity
 	return id, nil
 }
 
-// checkWindow compares whole seconds, as AWS's texts do.
+// checkWindow compares whole seconds, as AWS's texts do. They are no time.Duration, which wraps after 292 years: a date of
+// the year 2611 would seem to be now.
 func (v *Verifier) checkWindow(c *claim, now time.Time) *Error {
 	maxAge := v.config.MaxAge
 	if c.presigned {
@@ -274,11 +275,11 @@ func (v *Verifier) checkWindow(c *claim, now time.Time) *Error {
 			maxAge = expires
 		}
 	}
-	age := time.Duration(now.Unix()-c.time.Unix()) * time.Second
+	age := now.Unix() - c.time.Unix()
 	switch {
-	case age > maxAge:
+	case age > int64(maxAge/time.Second):
 		return &Error{Err: ErrExpired, Detail: c.date, message: expiredText(c.date, now, maxAge)}
-	case -age > v.config.MaxAhead:
+	case -age > int64(v.config.MaxAhead/time.Second):
 		return &Error{Err: ErrNotYetValid, Detail: c.date, message: earlyText(c.date, now, v.config.MaxAhead)}
 	}
 	return nil
@@ -398,7 +399,7 @@ func (v *Verifier) checkSigned(h http.Header, c *claim, amz int) *Error {
 		}
 	}
 	for _, name := range v.required {
-		if _, ok := h[http.CanonicalHeaderKey(name)]; ok && !signs(c.signedHeaders, name) {
+		if _, ok := get(h, name); ok && !signs(c.signedHeaders, name) {
 			return refuse(ErrUnsignedHeader, name)
 		}
 	}
