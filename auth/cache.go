@@ -92,13 +92,13 @@ func (c *cache) fingerprint(raw string) (f fingerprint) {
 	return f
 }
 
-// get returns the entry of a token, or nil.
+// get returns the entry of a token, or nil. Its key may have retired since.
 func (c *cache) get(f *fingerprint) *entry {
 	s := &c.shards[f.index%shards]
 	s.mu.RLock()
 	e := s.entries[f.index]
 	s.mu.RUnlock()
-	if e == nil || e.sum != f.sum || e.raw != f.raw || e.key.retired.Load() {
+	if e == nil || e.sum != f.sum || e.raw != f.raw {
 		return nil
 	}
 	return e

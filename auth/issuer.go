@@ -184,17 +184,17 @@ func (p *party) may(algorithm string) bool {
 }
 
 // accepts decides whom the token was issued for.
-func (p *party) accepts(t *Token, typ string) error {
+func (p *party) accepts(t *Token) error {
 	if p.cognito && t.use != "id" && t.use != "access" {
 		return ErrTokenUse
 	}
-	if !p.AllowAnyAudience && !p.forUs(t, typ) {
+	if !p.AllowAnyAudience && !p.forUs(t) {
 		return ErrAudience
 	}
 	return nil
 }
 
-func (p *party) forUs(t *Token, typ string) bool {
+func (p *party) forUs(t *Token) bool {
 	switch {
 	case p.cognito && t.use == "access":
 		return p.known(t.client)
@@ -202,7 +202,7 @@ func (p *party) forUs(t *Token, typ string) bool {
 		return !t.audienceList && slices.ContainsFunc(t.audience, p.known)
 	case p.matches(t.party):
 		return true
-	case len(t.audience) > 0 || typ == "at+jwt": // RFC 9068 section 4: an access token of that type has aud
+	case len(t.audience) > 0:
 		return slices.ContainsFunc(t.audience, p.known)
 	}
 	return p.known(t.client)

@@ -281,8 +281,8 @@ func TestCacheControl(t *testing.T) {
 	for field, want := range map[string]time.Duration{
 		"":                                  15 * time.Minute,
 		"public":                            15 * time.Minute,
-		"public, max-age=3600":              time.Hour,
-		`Max-Age="60"`:                      time.Minute,
+		"public, max-age=3600":              time.Hour - 5*time.Second,
+		`Max-Age="60"`:                      55 * time.Second,
 		"max-age=1":                         10 * time.Second,
 		"max-age=-1":                        10 * time.Second,
 		"max-age=x":                         10 * time.Second,
@@ -293,6 +293,7 @@ func TestCacheControl(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			v := over(t, wire{"issuer.example": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Cache-Control", field)
+				w.Header().Set("Age", "5")
 				is.ServeHTTP(w, r)
 			})})
 			raw, before := issue(is), is.Fetches()
@@ -348,6 +349,27 @@ func TestWhereKeysComeFrom(t *testing.T) {
 		require.ErrorIs(t, err, auth.ErrUnavailable, row.name)
 		require.ErrorContains(t, err, row.want, row.name)
 	}
+}
+
+// endless answers without end and counts what is read of it.
+type endless struct{ read atomic.Int64 }
+
+func (e *endless) Read(p []byte) (int, error) {
+	e.read.Add(int64(len(p)))
+	return copy(p, strings.Repeat(" ", len(p))), nil
+}
+
+func (e *endless) Close() error { return nil }
+
+func (e *endless) RoundTrip(r *http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: 200, Body: e, Request: r, Header: http.Header{}}, nil
+}
+
+// Of an answer no more is read than a key set may have.
+func TestEndlessAnswer(t *testing.T) {
+	e := &endless{}
+	require.ErrorContains(t, verify(over(t, e), rs256(goodHeader, goodClaims(nil))), "more than 150000 bytes")
+	require.LessOrEqual(t, e.read.Load(), int64(400_000), "what a growing buffer asks for")
 }
 
 // A discovery document that was refused leaves nothing behind for the next try.

@@ -340,7 +340,7 @@ func (p *party) admit(t *Token, h header) error {
 	if t.expiry.IsZero() {
 		return errNoExpiry
 	}
-	if err := p.accepts(t, h.typ); err != nil {
+	if err := p.accepts(t); err != nil {
 		return err
 	}
 	t.algorithm, t.keyID = h.algorithm, h.keyID
