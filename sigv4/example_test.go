@@ -2,8 +2,10 @@ package sigv4_test
 
 import (
 	"context"
+	"encoding/xml"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -119,6 +121,106 @@ func ExampleVerifier_Present() {
 	// false
 	// false
 	// true
+}
+
+// Other layers that need the request with its identity, such as a chain of several mechanisms, call Authenticate.
+func ExampleVerifier_Authenticate() {
+	r := httptest.NewRequest("GET", "/Prod/loyalty", nil)
+	if err := exampleSigner().Sign(r); err != nil {
+		panic(err)
+	}
+	r, err := exampleVerifier(sigv4.VerifierConfig{}).Authenticate(r)
+	if err != nil {
+		panic(err)
+	}
+	id, ok := sigv4.FromContext(r.Context())
+	fmt.Println(id.AccessKeyID, id.Presigned, ok)
+	// Output: AKIDEXAMPLE false true
+}
+
+// A recorded request is verified at the instant at which it came.
+func ExampleVerifier_VerifyAt() {
+	came := time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC)
+	r := httptest.NewRequest("GET", "/Prod/loyalty", nil)
+	if err := exampleSigner().SignAt(r, came); err != nil {
+		panic(err)
+	}
+	verifier := exampleVerifier(sigv4.VerifierConfig{MaxAge: time.Minute})
+	_, err := verifier.VerifyAt(r, came.Add(time.Minute))
+	fmt.Println(err)
+	_, err = verifier.VerifyAt(r, came.Add(time.Minute+time.Second))
+	fmt.Println(err.(*sigv4.Error).ErrorMessage())
+	// Output:
+	// <nil>
+	// Signature expired: 20261124T060000Z is now earlier than 20261124T060001Z (20261124T060101Z - 1 min.)
+}
+
+// A handler is tested without signing anything.
+func ExampleNewContext() {
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		id, _ := sigv4.FromContext(r.Context())
+		fmt.Fprint(w, "Hello, ", id.Principal)
+	}
+	r := httptest.NewRequest("GET", "/", nil)
+	w := httptest.NewRecorder()
+	handler(w, r.WithContext(sigv4.NewContext(r.Context(), sigv4.Identity{Principal: "julianwood"})))
+	fmt.Println(w.Body)
+	// Output: Hello, julianwood
+}
+
+// An object store answers as S3 does.
+func ExampleS3XML() {
+	verifier := exampleVerifier(sigv4.VerifierConfig{Rules: sigv4.S3, ErrorHandler: sigv4.S3XML})
+	w := httptest.NewRecorder()
+	verifier.Handler(http.NotFoundHandler()).ServeHTTP(w, httptest.NewRequest("GET", "/bucket/key", nil))
+	var document struct{ Code, Resource string }
+	if err := xml.Unmarshal(w.Body.Bytes(), &document); err != nil {
+		panic(err)
+	}
+	fmt.Println(w.Code, document.Code, document.Resource)
+	// Output: 403 AccessDenied /bucket/key
+}
+
+// A client sends nothing unsigned.
+func ExampleSigner_Transport() {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		algorithm, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		fmt.Fprint(w, algorithm)
+	}))
+	defer server.Close()
+	client := &http.Client{Transport: exampleSigner().Transport(nil)}
+	response, err := client.Get(server.URL)
+	if err != nil {
+		panic(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	fmt.Println(string(body), err)
+	// Output: AWS4-HMAC-SHA256 <nil>
+}
+
+// What a signature is made of, to be held against what the server says it should have been ([VerifierConfig].Explain).
+func ExampleNewSigner_trace() {
+	signer, err := sigv4.NewSigner(sigv4.SignerConfig{
+		Credentials: credentials, Region: "eu-west-1",
+		Trace: func(_ *http.Request, t sigv4.Trace) { fmt.Println(t.CanonicalRequest) },
+	})
+	if err != nil {
+		panic(err)
+	}
+	r := httptest.NewRequest("GET", "/Prod/caf%C3%A9?b=2&a=1", nil)
+	if err := signer.SignAt(r, time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC)); err != nil {
+		panic(err)
+	}
+	// Output:
+	// GET
+	// /Prod/caf%25C3%25A9
+	// a=1&b=2
+	// host:example.com
+	// x-amz-date:20261124T060000Z
+	//
+	// host;x-amz-date
+	// e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
 }
 
 // A service that logs its refusals and answers in a form of its own.

@@ -6,19 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net/http"
 	"strings"
 )
 
-const maxInt = math.MaxInt64
-
 // payload is how the signature covers the body.
 type payload struct {
 	line     string           // the declared last line of the canonical request; empty if it is to be the hash of the body
-	hash     [hashLength]byte // of the body, where it has been read
-	unsigned bool             // nothing vouches for the body
-	empty    bool             // the body is not signed and must be empty
+	unsigned bool             // nothing vouches for the body, which is allowed; else UNSIGNED-PAYLOAD means that there is none
+	hash     [hashLength]byte // of the body, once it has been read
+	body     *body            // what has been read, for the handler once all is verified
 }
 
 // payload reads the declared hash. Where none is declared the body counts as it is, except in a presigned request to S3.
@@ -33,11 +30,10 @@ func (v *Verifier) payload(r *http.Request, c *claim) (p payload, e *Error) {
 	case declared == "" && !c.hasPayload:
 		return p, nil
 	case declared == unsignedPayload:
-		p = payload{line: declared, unsigned: v.config.AllowUnsignedPayload, empty: !v.config.AllowUnsignedPayload}
-		if p.empty && r.ContentLength > 0 {
+		if !v.config.AllowUnsignedPayload && r.ContentLength > 0 {
 			return p, refuse(ErrUnsignedPayload, "")
 		}
-		return p, nil
+		return payload{line: declared, unsigned: v.config.AllowUnsignedPayload}, nil
 	case strings.HasPrefix(declared, "STREAMING-"):
 		return p, refuse(ErrStreamingPayload, declared)
 	case len(declared) != hashLength || !hashBytes.all(declared):
@@ -51,22 +47,19 @@ func (v *Verifier) checkBody(r *http.Request, p *payload) *Error {
 	if p.unsigned {
 		return nil
 	}
-	e := v.readBody(r, p)
-	switch {
-	case e != nil:
+	if e := v.readBody(r, p); e != nil {
 		return e
-	case p.empty && string(p.hash[:]) != emptyHash:
-		e = refuse(ErrUnsignedPayload, "")
-	case !p.empty && string(p.hash[:]) != p.line:
-		e = refuse(ErrPayloadMismatch, "")
 	}
-	if e != nil {
-		r.Body = http.NoBody
+	switch {
+	case p.line == unsignedPayload && p.body != nil:
+		return refuse(ErrUnsignedPayload, "")
+	case p.line != unsignedPayload && string(p.hash[:]) != p.line:
+		return refuse(ErrPayloadMismatch, "")
 	}
-	return e
+	return nil
 }
 
-// readBody reads and hashes the body and puts what it has read in its place.
+// readBody reads and hashes the body. Until all is verified there is none for anyone else.
 func (v *Verifier) readBody(r *http.Request, p *payload) *Error {
 	copy(p.hash[:], emptyHash)
 	if r.Body == nil || r.Body == http.NoBody {
@@ -79,7 +72,7 @@ func (v *Verifier) readBody(r *http.Request, p *payload) *Error {
 		return refuseBody(err)
 	}
 	if len(text) > 0 {
-		r.Body = newBody(text)
+		p.body = newBody(text)
 		sum := sha256.Sum256(text)
 		putHex(&p.hash, &sum)
 	}

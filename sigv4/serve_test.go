@@ -176,6 +176,22 @@ func TestDeclaredBodyIsReadLast(t *testing.T) {
 	require.Equal(t, "a body", string(got))
 }
 
+// Whatever the reason, nothing of the body is left to read after a refusal that came after reading it.
+func TestRefusedBodyIsGone(t *testing.T) {
+	v := newVerifier(t, euWest)
+	for name, id := range map[string]string{"wrong secret": iamKeyID, "unknown key": "AKIDUNKNOWN"} {
+		t.Run(name, func(t *testing.T) {
+			w := newWire("PUT", "/").withBody("evil").sign(func(s *spec) { s.keyID, s.secret = id, "wrong" })
+			r := read([]byte(w.String()))
+			_, err := v.Verify(r)
+			require.Error(t, err)
+			left, err := io.ReadAll(r.Body)
+			require.NoError(t, err)
+			require.Empty(t, left)
+		})
+	}
+}
+
 // A length is only claimed: it neither makes memory nor ends the body.
 func TestBodyLength(t *testing.T) {
 	c := euWest

@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -147,7 +148,7 @@ func (c VerifierConfig) withDefaults() VerifierConfig {
 		c.MaxExpires = orDefault(c.MaxExpires, maxExpires)
 	}
 	if c.MaxBody = orDefault(c.MaxBody, defaultMaxBody); c.MaxBody < 0 {
-		c.MaxBody = maxInt
+		c.MaxBody = math.MaxInt64
 	}
 	c.SignedHeaders, c.AllowUnsignedHeaders = nil, nil // kept in lower case
 	return c
@@ -252,6 +253,9 @@ func (v *Verifier) verify(r *http.Request, d *draft, now time.Time) (id Identity
 			return id, e
 		}
 	}
+	if p.body != nil {
+		r.Body = p.body
+	}
 	id = Identity{
 		AccessKeyID: c.keyID, Principal: key.Principal, Region: c.region, Service: c.service, Time: c.time,
 		Presigned: c.presigned, UnsignedPayload: p.unsigned,
@@ -332,18 +336,18 @@ func (v *Verifier) checkScope(c *claim) *Error {
 func (v *Verifier) wrongScope(c *claim) *Error {
 	var causes []error
 	var texts []string
-	wrong := func(is bool, cause error, text string) {
+	fault := func(is bool, cause error, text string) {
 		if is {
 			causes, texts = append(causes, cause), append(texts, text)
 		}
 	}
-	wrong(!slices.Contains(v.config.Regions, c.region), ErrScopeRegion,
+	fault(!slices.Contains(v.config.Regions, c.region), ErrScopeRegion,
 		"Credential should be scoped to a valid region, not '"+c.region+"'.")
-	wrong(!slices.Contains(v.config.Services, c.service), ErrScopeService,
+	fault(!slices.Contains(v.config.Services, c.service), ErrScopeService,
 		"Credential should be scoped to correct service: '"+v.config.Services[0]+"'.")
-	wrong(c.end != terminator, ErrScopeTerminator,
+	fault(c.end != terminator, ErrScopeTerminator,
 		"Credential should be scoped with a valid terminator: 'aws4_request', not '"+c.end+"'.")
-	wrong(c.day != c.date[:len(day)], ErrScopeDate,
+	fault(c.day != c.date[:len(day)], ErrScopeDate,
 		"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '"+c.day+"' != '"+
 			c.date[:len(day)]+"', from '"+c.date+"'.")
 	e := &Error{Err: causes[0], Detail: c.credential, message: strings.Join(texts, " ")}
