@@ -26,12 +26,20 @@
 // made of Lambda events, it reads r.URL. The absolute form of a target is refused; a test that makes a request by
 // httptest.NewRequest gives the path alone.
 //
+// # Clients
+//
+// aws-cli, boto3, aws-sdk-go-v2, @smithy/signature-v4 (the JavaScript SDK), curl --aws-sigv4, Postman and Lambda function
+// URLs are tested. Two of them sign some requests otherwise than AWS reads them, which fail here as they fail there: curl
+// before 8 neither sorts the query nor escapes the path twice, so give it sorted queries and plain paths; Postman takes a
+// "+" in a query for a space, so write "%20".
+//
 // # The body
 //
 // The body is part of the signature. If the request declares its hash (X-Amz-Content-Sha256), the signature is verified
 // before a byte of the body is read. Otherwise the body is read first, which is what aws-cli, boto3 and curl need. Either
 // way all of it, at most [VerifierConfig].MaxBody, is in memory before the handler runs, and the handler reads it from
-// there. UNSIGNED-PAYLOAD must be allowed by name; aws-chunked uploads (STREAMING-…) are refused.
+// there; after a refusal there is nothing of it left to read. UNSIGNED-PAYLOAD must be allowed by name; aws-chunked uploads
+// (STREAMING-…) are refused.
 //
 // # What it does not do
 //

@@ -106,15 +106,38 @@ func (s sample) request(strict bool) (request func() *http.Request, body string)
 	}, body
 }
 
-// kinds are the ways in which requests are signed.
-var kinds = []struct {
+// kind is a way in which requests are signed.
+type kind struct {
 	name  string
 	rules sigv4.Rules
 	token string
-}{
+}
+
+var kinds = []kind{
 	{"execute-api", sigv4.ExecuteAPI, ""},
 	{"temporary", sigv4.ExecuteAPI, "IQoJb3JpZ2luX2VjE/+=="},
 	{"s3", sigv4.S3, ""},
+}
+
+// parties are the SDK's signer, ours, which signs all headers as the SDK does, and a verifier.
+func parties(t *testing.T, k kind) (*v4.Signer, *sigv4.Signer, *sigv4.Verifier) {
+	sdk := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = k.rules == sigv4.S3 })
+	ours, err := sigv4.NewSigner(sigv4.SignerConfig{
+		Credentials: func(context.Context) (sigv4.Credentials, error) {
+			return sigv4.Credentials{AccessKeyID: keyID, Secret: secret, SessionToken: sigv4.Secret(k.token)}, nil
+		},
+		Region: region, Rules: k.rules, SignHeader: func(string) bool { return true },
+	})
+	require.NoError(t, err)
+	v, err := sigv4.NewVerifier(sigv4.VerifierConfig{
+		Keys: sigv4.Keyring{keyID: {Secret: secret, SessionToken: sigv4.Secret(k.token)}}.Key, Regions: []string{region}, Rules: k.rules,
+	})
+	require.NoError(t, err)
+	return sdk, ours, v
+}
+
+func (k kind) credentials() aws.Credentials {
+	return aws.Credentials{AccessKeyID: keyID, SecretAccessKey: secret, SessionToken: k.token}
 }
 
 func sdkService(rules sigv4.Rules) string {
@@ -143,26 +166,14 @@ func TestAgreesWithSDK(t *testing.T) {
 	for _, kind := range kinds {
 		t.Run(kind.name, func(t *testing.T) {
 			random := sample{rand.New(rand.NewPCG(1, 2))}
-			credentials := aws.Credentials{AccessKeyID: keyID, SecretAccessKey: secret, SessionToken: kind.token}
-			sdk := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = kind.rules == sigv4.S3 })
-			ours, err := sigv4.NewSigner(sigv4.SignerConfig{
-				Credentials: func(context.Context) (sigv4.Credentials, error) {
-					return sigv4.Credentials{AccessKeyID: keyID, Secret: secret, SessionToken: sigv4.Secret(kind.token)}, nil
-				},
-				Region: region, Rules: kind.rules, SignHeader: func(string) bool { return true },
-			})
-			require.NoError(t, err)
-			v, err := sigv4.NewVerifier(sigv4.VerifierConfig{
-				Keys: sigv4.Keyring{keyID: {Secret: secret, SessionToken: sigv4.Secret(kind.token)}}.Key, Regions: []string{region}, Rules: kind.rules,
-			})
-			require.NoError(t, err)
+			sdk, ours, v := parties(t, kind)
 			for i := range rounds() {
 				request, body := random.request(kind.rules == sigv4.S3)
 				theirs := request()
 				if kind.rules == sigv4.S3 { // S3 wants it always
 					theirs.Header.Set("X-Amz-Content-Sha256", hashOf(body))
 				}
-				require.NoError(t, sdk.SignHTTP(t.Context(), credentials, theirs, hashOf(body), sdkService(kind.rules), region, now))
+				require.NoError(t, sdk.SignHTTP(t.Context(), kind.credentials(), theirs, hashOf(body), sdkService(kind.rules), region, now))
 				_, err := v.VerifyAt(receive(t, theirs), now)
 				require.NoError(t, err, "%d: %s", i, theirs.URL)
 
@@ -184,19 +195,7 @@ func TestAgreesWithSDKPresigned(t *testing.T) {
 	for _, kind := range kinds {
 		t.Run(kind.name, func(t *testing.T) {
 			random := sample{rand.New(rand.NewPCG(3, 4))}
-			credentials := aws.Credentials{AccessKeyID: keyID, SecretAccessKey: secret, SessionToken: kind.token}
-			sdk := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = kind.rules == sigv4.S3 })
-			ours, err := sigv4.NewSigner(sigv4.SignerConfig{
-				Credentials: func(context.Context) (sigv4.Credentials, error) {
-					return sigv4.Credentials{AccessKeyID: keyID, Secret: secret, SessionToken: sigv4.Secret(kind.token)}, nil
-				},
-				Region: region, Rules: kind.rules, SignHeader: func(string) bool { return true },
-			})
-			require.NoError(t, err)
-			v, err := sigv4.NewVerifier(sigv4.VerifierConfig{
-				Keys: sigv4.Keyring{keyID: {Secret: secret, SessionToken: sigv4.Secret(kind.token)}}.Key, Regions: []string{region}, Rules: kind.rules,
-			})
-			require.NoError(t, err)
+			sdk, ours, v := parties(t, kind)
 			for i := range rounds() {
 				r, err := http.NewRequest("GET", random.url(kind.rules == sigv4.S3).String(), nil)
 				require.NoError(t, err)
@@ -210,7 +209,7 @@ func TestAgreesWithSDKPresigned(t *testing.T) {
 				query := r.URL.Query()
 				query.Set("X-Amz-Expires", "300")
 				r.URL.RawQuery = query.Encode()
-				theirs, _, err := sdk.PresignHTTP(t.Context(), credentials, r, payload, sdkService(kind.rules), region, now)
+				theirs, _, err := sdk.PresignHTTP(t.Context(), kind.credentials(), r, payload, sdkService(kind.rules), region, now)
 				require.NoError(t, err)
 
 				require.Equal(t, signatureOf(t, theirs), signatureOf(t, mine), "%d: %s", i, theirs)
