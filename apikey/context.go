@@ -9,6 +9,16 @@ import (
 // pointer to what never changes. The zero value is the proof of nothing, with an empty ID and a zero [Key].
 type Client struct{ r *record }
 
+// NewClient returns the client of the key k, as if a verifier had found it: for tests, and for layers that verify by
+// other means. A key that no verifier would store, say one without an ID, is [ErrInvalid].
+func NewClient(k Key) (Client, error) {
+	if err := k.validate(); err != nil {
+		return Client{}, err
+	}
+	s := Record{Key: k.clone()}
+	return Client{pack(&s, nil)[0]}, nil
+}
+
 // ID returns the id of the key.
 func (c Client) ID() string {
 	if c.r == nil {
@@ -33,19 +43,14 @@ type contextKey struct{}
 
 // FromContext returns the client that a [Verifier] found for the request of ctx, and whether there is one.
 func FromContext(ctx context.Context) (Client, bool) {
-	r, ok := ctx.Value(contextKey{}).(*record)
-	return Client{r}, ok
+	r, _ := ctx.Value(contextKey{}).(*record)
+	return Client{r}, r != nil
 }
 
-// NewContext returns ctx with the client of the key k, as if a verifier had found it. It is for tests and for layers
-// that verify by other means. A key that no verifier would store, say one without an ID, is no proof: [FromContext]
-// then finds none.
-func NewContext(ctx context.Context, k Key) context.Context {
-	if k.validate() != nil {
-		return context.WithValue(ctx, contextKey{}, nil)
-	}
-	s := Record{Key: k.clone()}
-	return context.WithValue(ctx, contextKey{}, pack(&s, nil)[0])
+// NewContext returns ctx with the client c, for [FromContext]: what layers do that call [Verifier.VerifyKey], and tests
+// with a client of [NewClient]. The zero Client is none.
+func NewContext(ctx context.Context, c Client) context.Context {
+	return context.WithValue(ctx, contextKey{}, c.r)
 }
 
 // ID returns the id of the key that a [Verifier] found for r, and whether there is one. It has the shape in which

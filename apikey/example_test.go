@@ -250,7 +250,12 @@ func ExampleAppSync() {
 
 // In a test of a handler, NewContext stands for the verifier.
 func ExampleNewContext() {
-	ctx := apikey.NewContext(context.Background(), apikey.Key{ID: "fr92a5qpbj", Name: "julianwood"})
+	client, err := apikey.NewClient(apikey.Key{ID: "fr92a5qpbj", Name: "julianwood"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ctx := apikey.NewContext(context.Background(), client)
 	w := httptest.NewRecorder()
 	greet(w, httptest.NewRequestWithContext(ctx, "GET", "/", nil))
 	fmt.Println(w.Body)

@@ -211,7 +211,7 @@ func (v *Verifier) Authenticate(r *http.Request) (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.WithContext(context.WithValue(r.Context(), contextKey{}, c.r)), nil
+	return r.WithContext(NewContext(r.Context(), c)), nil
 }
 
 // Handler returns a handler that calls next for the requests that carry a registered key and refuses the others.

@@ -269,14 +269,21 @@ func TestContext(t *testing.T) {
 		ID: "abcdefghij", Name: "n", Description: "d", CustomerID: "c", Tags: map[string]string{"a": "b"},
 		Created: time.Unix(1, 0).UTC(), Updated: time.Unix(2, 0).UTC(), NotBefore: time.Unix(3, 0).UTC(), Expires: time.Unix(4, 0).UTC(), LastUsed: time.Unix(5, 0).UTC(),
 	}
-	c, ok = apikey.FromContext(apikey.NewContext(t.Context(), want))
-	require.True(t, ok)
-	require.Equal(t, want, c.Key())
+	made, err := apikey.NewClient(want)
+	require.NoError(t, err)
+	require.Equal(t, want, made.Key())
+	for _, client := range []apikey.Client{c, made} {
+		back, ok := apikey.FromContext(apikey.NewContext(t.Context(), client))
+		require.True(t, ok)
+		require.Equal(t, client, back, "NewContext and FromContext are inverse")
+	}
+	_, err = apikey.NewClient(apikey.Key{})
+	require.ErrorIs(t, err, apikey.ErrInvalid)
 
 	for name, ctx := range map[string]context.Context{
-		"empty":             t.Context(),
-		"no id":             apikey.NewContext(t.Context(), apikey.Key{}),
-		"no id over a good": apikey.NewContext(r.Context(), apikey.Key{}),
+		"empty":            t.Context(),
+		"zero":             apikey.NewContext(t.Context(), apikey.Client{}),
+		"zero over a good": apikey.NewContext(r.Context(), apikey.Client{}),
 	} {
 		c, ok := apikey.FromContext(ctx)
 		require.False(t, ok, name)
