@@ -30,7 +30,7 @@
 //
 // aws-cli, boto3, aws-sdk-go-v2, @smithy/signature-v4 (the JavaScript SDK), curl --aws-sigv4, Postman and Lambda function
 // URLs are tested. Two of them sign some requests otherwise than AWS reads them, which fail here as they fail there: curl
-// before 8 neither sorts the query nor escapes the path twice, so give it sorted queries and plain paths; Postman takes a
+// 7.88 neither sorts the query nor escapes the path twice, so give it sorted queries and plain paths; Postman takes a
 // "+" in a query for a space, so write "%20".
 //
 // # The body
