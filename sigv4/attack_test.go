@@ -149,7 +149,7 @@ var attacks = []struct {
 	{"two Authorization headers", func() *wire { w := simple().sign(); return w.with(w.header[2]) }, sigv4.ErrMalformedAuthorization, incomplete, sigv4.VerifierConfig{}},
 	{"bearer token beside it", func() *wire { return simple().sign().with("Authorization: Bearer eyJ") }, sigv4.ErrMalformedAuthorization, incomplete, sigv4.VerifierConfig{}},
 	{"bearer token", func() *wire { return simple().with("Authorization: Bearer eyJ") }, sigv4.ErrMalformedAuthorization, incomplete, sigv4.VerifierConfig{}},
-	{"basic credentials", func() *wire { return simple().with("Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==") }, sigv4.ErrMalformedAuthorization, incomplete, sigv4.VerifierConfig{}},
+	{"basic credentials", func() *wire { return simple().with("Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==") }, sigv4.ErrMissingParameter, incomplete, sigv4.VerifierConfig{}},
 	{"header and presigned query", func() *wire { return simple().presign().sign() }, sigv4.ErrTwoMechanisms, invalid, sigv4.VerifierConfig{}},
 	{"lower-case algorithm", func() *wire { return simple().sign(func(s *spec) { s.algorithm = "aws4-hmac-sha256" }) }, sigv4.ErrAlgorithm, incomplete, sigv4.VerifierConfig{}},
 	{"algorithm with a suffix", func() *wire { return simple().sign(func(s *spec) { s.algorithm += "-PAYLOAD" }) }, sigv4.ErrAlgorithm, incomplete, sigv4.VerifierConfig{}},
@@ -159,7 +159,7 @@ var attacks = []struct {
 	{"Credential twice", func() *wire { return simple().sign().replace(" Credential=", " Credential=x, Credential=") }, sigv4.ErrMalformedAuthorization, incomplete, sigv4.VerifierConfig{}},
 	{"Signature twice", func() *wire { return simple().sign().replace(" Signature=", " Signature=x, Signature=") }, sigv4.ErrMalformedAuthorization, incomplete, sigv4.VerifierConfig{}},
 	{"unknown parameter", func() *wire { return simple().sign().replace(" Signature=", " Role=admin, Signature=") }, sigv4.ErrMalformedAuthorization, incomplete, sigv4.VerifierConfig{}},
-	{"parameter in lower case", func() *wire { return simple().sign().replace(" Signature=", " signature=") }, sigv4.ErrMalformedAuthorization, incomplete, sigv4.VerifierConfig{}},
+	{"parameter in lower case", func() *wire { return simple().sign().replace(" Signature=", " signature=") }, sigv4.ErrMissingParameter, incomplete, sigv4.VerifierConfig{}},
 	{"comma at the end", func() *wire { return simple().sign().lastPlus(",") }, sigv4.ErrMalformedAuthorization, incomplete, sigv4.VerifierConfig{}},
 	{"endless Authorization header", func() *wire { return simple().sign(as2(strings.Repeat("A", 20_000))) }, sigv4.ErrMalformedAuthorization, incomplete, sigv4.VerifierConfig{}},
 

@@ -22,6 +22,7 @@ type claim struct {
 	signature     string
 	date          string
 	dateHeader    bool // the date stood in the Date header
+	surplus       bool // a parameter of the Authorization header is unknown or repeated
 	expires       string
 	token         string
 	payload       string // the declared payload hash; empty if none is
@@ -163,6 +164,9 @@ func (c *claim) readHeader(h *headers) (e *Error) {
 	if missing := c.missing(); missing != 0 {
 		return &Error{Err: ErrMissingParameter, Detail: h.authorization[0], missing: missing}
 	}
+	if c.surplus {
+		return refuse(ErrMalformedAuthorization, h.authorization[0])
+	}
 	if e = c.parseDate(h.date); e != nil {
 		return e
 	}
@@ -174,7 +178,8 @@ func (c *claim) readHeader(h *headers) (e *Error) {
 	return e
 }
 
-// parseAuthorization reads "AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…, Signature=…", the parameters in any order.
+// parseAuthorization reads "AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…, Signature=…", the parameters in any order. One
+// too many is refused only after those missing have been named, which is what AWS does first.
 func (c *claim) parseAuthorization(header string) *Error {
 	if len(header) > maxAuthorization {
 		return refuse(ErrMalformedAuthorization, header)
@@ -200,10 +205,8 @@ func (c *claim) parseAuthorization(header string) *Error {
 			return refuse(ErrMalformedAuthorization, header)
 		}
 		if field == nil || *field != "" {
-			return &Error{
-				Err: ErrMalformedAuthorization, Detail: header,
-				message: "Authorization header has an unknown or repeated parameter.",
-			}
+			c.surplus = true
+			continue
 		}
 		*field = value
 	}

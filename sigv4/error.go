@@ -75,7 +75,7 @@ type Trace struct {
 // Error describes the refusal for logs. Clients get [Error.ErrorMessage].
 func (e *Error) Error() string {
 	if e.Detail == "" {
-		return "sigv4: " + e.Err.Error()
+		return fmt.Sprintf("sigv4: %v", e.Err)
 	}
 	return fmt.Sprintf("sigv4: %v: %q", e.Err, e.Detail)
 }

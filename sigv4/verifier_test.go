@@ -68,10 +68,10 @@ var refusals = []struct {
 		"Invalid key=value pair (missing equal-sign) in Authorization header (hashed with SHA-256 and encoded with Base64): 'w1Xc6WwWEogNEZQP/dkBTThsJT4MNlKmzQanIm970rY='.",
 	},
 	{
-		"nothing but the algorithm", func(r *http.Request) {
-			r.Header.Set("Authorization", "AWS4-HMAC-SHA256 X=Y")
-		}, sigv4.ErrMalformedAuthorization,
-		403, "IncompleteSignatureException", "Authorization header has an unknown or repeated parameter.",
+		"bearer token with an equals sign", func(r *http.Request) { r.Header.Set("Authorization", "Bearer a=b") }, sigv4.ErrMissingParameter,
+		403, "IncompleteSignatureException",
+		"Authorization header requires 'Credential' parameter. Authorization header requires 'Signature' parameter. " +
+			"Authorization header requires 'SignedHeaders' parameter. Authorization=Bearer a=b",
 	},
 	{
 		"parameters missing", func(r *http.Request) {
@@ -220,6 +220,15 @@ func TestZeroVerifier(t *testing.T) {
 	}
 }
 
+func TestZeroError(t *testing.T) {
+	e := new(sigv4.Error)
+	require.Equal(t, "sigv4: <nil>", e.Error())
+	require.NoError(t, e.Unwrap())
+	w := httptest.NewRecorder()
+	e.ServeHTTP(w, get("/"))
+	require.Equal(t, 500, w.Code)
+}
+
 func TestKeySourceFails(t *testing.T) {
 	down := errors.New("no route to host")
 	v := newVerifier(t, sigv4.VerifierConfig{
@@ -245,4 +254,6 @@ func TestContext(t *testing.T) {
 	id, ok := sigv4.FromContext(ctx)
 	require.True(t, ok)
 	require.Equal(t, "x", id.Principal)
+	_, ok = sigv4.ID(get("/").WithContext(sigv4.NewContext(t.Context(), sigv4.Identity{})))
+	require.False(t, ok)
 }
