@@ -108,7 +108,7 @@ func short(n int) string {
 // run spreads b.N takes over goroutines. Every eighth latency is kept (all, if there are few), so that the clock is not what is measured.
 func run(b *testing.B, take take, keys, goroutines int) {
 	const every = 8
-	sync50 := rawSync(b)
+	sync50, write50 := rawSync(b)
 	var next atomic.Int64
 	latencies := make([][]time.Duration, goroutines)
 	var wg sync.WaitGroup
@@ -152,21 +152,33 @@ func run(b *testing.B, take take, keys, goroutines int) {
 	b.ReportMetric(float64(all[len(all)/2]), "p50-ns")
 	b.ReportMetric(float64(all[len(all)*99/100]), "p99-ns")
 	b.ReportMetric(float64(sync50), "fdatasync-p50-ns")
+	b.ReportMetric(float64(write50), "pwrite-p50-ns")
 }
 
-// rawSync is the median of appending 4 KiB to a file and syncing it: what the disk allows.
-func rawSync(b *testing.B) time.Duration {
+// rawSync is what the system allows: the median of appending 4 KiB to a file and syncing it, and of writing 8 bytes over others.
+func rawSync(b *testing.B) (synced, written time.Duration) {
 	f, err := os.Create(filepath.Join(b.TempDir(), "raw"))
 	check(b, err)
 	defer f.Close()
-	var times []time.Duration
-	for range 31 {
-		start := time.Now()
+	synced = median(31, func() {
 		_, err := f.Write(make([]byte, 4096))
 		check(b, err)
 		check(b, datasync(f))
-		times = append(times, time.Since(start))
+	})
+	eight := make([]byte, 8)
+	return synced, median(10_001, func() {
+		_, err := f.WriteAt(eight, 72)
+		check(b, err)
+	})
+}
+
+func median(n int, f func()) time.Duration {
+	times := make([]time.Duration, n)
+	for i := range times {
+		start := time.Now()
+		f()
+		times[i] = time.Since(start)
 	}
 	slices.Sort(times)
-	return times[len(times)/2]
+	return times[n/2]
 }
