@@ -210,6 +210,13 @@ var attacks = []struct {
 	{"presigned, API Gateway's window despite X-Amz-Expires", func() *wire { return simple().presign(at(-302*time.Second), func(s *spec) { s.expires = "3600" }) }, sigv4.ErrExpired, invalid, sigv4.VerifierConfig{}},
 	{"presigned in the future", func() *wire { return simple().presign(at(302 * time.Second)) }, sigv4.ErrNotYetValid, invalid, sigv4.VerifierConfig{}},
 	{"presigned, X-Amz-Date header too", func() *wire { return newWire("GET", loyalty, "X-Amz-Date: 20261124T000000Z").presign() }, sigv4.ErrAmbiguousHeader, invalid, sigv4.VerifierConfig{}},
+	{"presigned, malformed date", func() *wire { return simple().presign(func(s *spec) { s.date = "20261124" }) }, sigv4.ErrMalformedDate, incomplete, sigv4.VerifierConfig{}},
+	{"presigned, hash in header and query", func() *wire {
+		return newWire("GET", "/?X-Amz-Content-Sha256="+emptyHash, "X-Amz-Content-Sha256: "+emptyHash).presign()
+	}, sigv4.ErrAmbiguousHeader, invalid, sigv4.VerifierConfig{}},
+	{"presigned, hash twice", func() *wire {
+		return newWire("GET", "/", "X-Amz-Content-Sha256: "+emptyHash, "X-Amz-Content-Sha256: "+emptyHash).presign()
+	}, sigv4.ErrAmbiguousHeader, invalid, sigv4.VerifierConfig{}},
 	{"presigned, body added", func() *wire { return newWire("POST", loyalty).presign().withBody("evil") }, sigv4.ErrSignatureMismatch, invalid, sigv4.VerifierConfig{}},
 	{"presigned, X-Amz-Copy-Source added", func() *wire { return simple().presign().with("X-Amz-Copy-Source: /someone/else") }, sigv4.ErrUnsignedHeader, invalid, sigv4.VerifierConfig{}},
 
@@ -415,6 +422,10 @@ var controls = []struct {
 	{"temporary credentials", func() *wire { return withToken("ASIATEMP", "token/+==") }, sigv4.VerifierConfig{}},
 	{"presigned", func() *wire { return simple().presign() }, sigv4.VerifierConfig{}},
 	{"presigned with a body", func() *wire { return post().presign() }, sigv4.VerifierConfig{}},
+	{"presigned with a declared hash", func() *wire {
+		return newWire("POST", "/?X-Amz-Content-Sha256="+hash("good")).withBody("good").presign()
+	}, sigv4.VerifierConfig{}},
+	{"body of any size", func() *wire { return newWire("POST", loyalty).withBody(strings.Repeat("x", 1<<16)).sign() }, sigv4.VerifierConfig{MaxBody: -1}},
 	{"presigned with the slashes of the credential as they are", func() *wire {
 		w := simple().presign()
 		w.target = strings.ReplaceAll(w.target, "%2F", "/")

@@ -260,9 +260,19 @@ func TestLambdaShape(t *testing.T) {
 	}
 	_, err := v.VerifyAt(shaped, now)
 	require.NoError(t, err)
+	w := newWire("POST", "/Prod", "Content-Length: 6").withBody("a body").sign() // an adapter may drop the header
+	lengthless := read([]byte(w.String()))
+	lengthless.Header.Del("Content-Length")
+	_, err = v.Verify(lengthless)
+	require.NoError(t, err)
+
 	shaped.Body = io.NopCloser(strings.NewReader("another"))
 	_, err = v.VerifyAt(shaped, now)
 	require.ErrorIs(t, err, sigv4.ErrPayloadMismatch)
+	opaque := shaped.Clone(t.Context())
+	opaque.URL = &url.URL{Opaque: "//api.example.com/"}
+	_, err = v.VerifyAt(opaque, now)
+	require.ErrorIs(t, err, sigv4.ErrMalformedTarget)
 	shaped.URL.RawQuery = "b=2&a=2"
 	_, err = v.VerifyAt(shaped, now)
 	require.ErrorIs(t, err, sigv4.ErrSignatureMismatch)

@@ -345,8 +345,13 @@ func TestRedaction(t *testing.T) {
 	require.NotContains(t, strings.ToLower(out.String()), fmt.Sprintf("%x", derived[:]))
 	require.NotContains(t, out.String(), fmt.Sprint(derived[:]))
 	require.Contains(t, out.String(), "REDACTED")
+	require.Equal(t, []string{"REDACTED", "REDACTED"}, []string{c.Secret.String(), derived.String()})
 
 	var read sigv4.Credentials // a configuration file may hold it
 	require.NoError(t, json.Unmarshal([]byte(`{"Secret":"sesame"}`), &read))
 	require.True(t, slices.Equal([]byte("sesame"), []byte(read.Secret)))
+}
+
+func TestRules(t *testing.T) {
+	require.Equal(t, "[ExecuteAPI Generic S3 Rules(?)]", fmt.Sprint([]sigv4.Rules{sigv4.ExecuteAPI, sigv4.Generic, sigv4.S3, 3}))
 }

@@ -254,6 +254,13 @@ func TestContext(t *testing.T) {
 	id, ok := sigv4.FromContext(ctx)
 	require.True(t, ok)
 	require.Equal(t, "x", id.Principal)
+	type parent struct{}
+	ctx, cancel := context.WithCancel(sigv4.NewContext(context.WithValue(t.Context(), parent{}, "of the parent"), id))
+	require.Equal(t, "of the parent", ctx.Value(parent{}))
+	cancel()
+	require.Error(t, ctx.Err())
+	name, ok := sigv4.ID(get("/").WithContext(ctx))
+	require.True(t, ok && name == "x")
 	_, ok = sigv4.ID(get("/").WithContext(sigv4.NewContext(t.Context(), sigv4.Identity{})))
 	require.False(t, ok)
 }
