@@ -209,7 +209,7 @@ func (p *party) forUs(t *Token) bool {
 }
 
 func (p *party) known(name string) bool {
-	return name != "" && (slices.Contains(p.Audiences, name) || p.matches(name))
+	return slices.Contains(p.Audiences, name) || p.matches(name)
 }
 
 func (p *party) matches(name string) bool {

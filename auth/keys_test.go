@@ -351,6 +351,21 @@ func TestWhereKeysComeFrom(t *testing.T) {
 	}
 }
 
+// Three redirects are followed, a fourth is not.
+func TestRedirects(t *testing.T) {
+	is := must(authtest.New(plain))
+	for _, n := range []int{3, 4} {
+		v := over(t, wire{"issuer.example": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.Count(r.URL.Path, "/a") < n {
+				http.Redirect(w, r, "/a"+r.URL.Path, http.StatusTemporaryRedirect)
+				return
+			}
+			is.ServeHTTP(w, r)
+		})})
+		require.Equal(t, n == 3, verify(v, issue(is)) == nil)
+	}
+}
+
 // endless answers without end and counts what is read of it.
 type endless struct{ read atomic.Int64 }
 

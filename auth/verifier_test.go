@@ -3,6 +3,7 @@ package auth_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,6 +30,7 @@ func TestVerifyTokenOfCognito(t *testing.T) {
 		require.True(t, got.InGroup("gold"))
 		require.False(t, got.InGroup("Gold"))
 		require.Empty(t, got.Scopes())
+		require.False(t, got.HasScope(""))
 		require.Equal(t, "RS256", got.Algorithm())
 		require.NotEmpty(t, got.KeyID())
 		require.NotEmpty(t, got.JWTID())
@@ -134,6 +136,7 @@ func TestNewNamesEveryMistake(t *testing.T) {
 			{URL: "http://issuer.example", AllowAnyAudience: true},
 			{URL: plain, JWKS: "http://keys.example", Algorithms: []string{"HS256"}, AudiencePattern: "("},
 			{URL: "https://nobody.example"},
+			{URL: "https://user@password.example", AllowAnyAudience: true},
 			{URL: "https://pattern.example", AudiencePattern: "a)|(b"},
 			{URL: "https://with space.example", AllowAnyAudience: true},
 			local(), local(),
@@ -144,7 +147,7 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		"leeway 1h0m0s", `token use "refresh"`, "maximum age is negative", `"a b" is not a scope`, "a group is empty",
 		`is not a user pool of Region "eu-west-2"`, `issuer name ""`, `"http://issuer.example" is not an https URL`,
 		`"http://keys.example" is not an https URL`, `algorithm "HS256"`, "missing closing )", "no audience is accepted",
-		`issuer "https://issuer.example" is named twice`, "unexpected )", `issuer name "https://with space.example"`,
+		`issuer "https://issuer.example" is named twice`, "unexpected )", `"https://user@password.example" is not an https URL`, `issuer name "https://with space.example"`,
 	} {
 		require.ErrorContains(t, err, want)
 	}
@@ -160,8 +163,12 @@ func TestNewCopies(t *testing.T) {
 	v := newVerifier(t, auth.Config{Issuers: issuers, Rules: rules})
 	issuers[0].URL, is.Audiences[0], rules.AnyScope[0] = "https://x.example", "x", "x"
 	clear(is.Keys)
-	_, err := v.VerifyToken(t.Context(), rs256(goodHeader, goodClaims(map[string]any{"scope": "read"})))
-	require.NoError(t, err)
+	raw := rs256(goodHeader, goodClaims(map[string]any{"scope": "read"}))
+	require.NoError(t, verify(v, raw))
+	more := auth.Rules{AllScopes: []string{"read"}}
+	route := must(v.With(more))
+	more.AllScopes[0] = "x"
+	require.NoError(t, verify(route, raw))
 }
 
 func TestZeroValueRefuses(t *testing.T) {
@@ -175,6 +182,49 @@ func TestZeroValueRefuses(t *testing.T) {
 		require.Equal(t, 500, w.Code)
 		require.JSONEq(t, `{"message":"Internal server error"}`, w.Body.String())
 		require.Equal(t, "ApiConfigurationException", w.Header().Get("X-Amzn-ErrorType"))
+	}
+}
+
+// scope as a string (RFC 9068 section 2.2.3), scp as a string or an array as others write it; scope comes first.
+func TestScopeClaims(t *testing.T) {
+	v := localVerifier(t)
+	for _, row := range []struct {
+		claims map[string]any
+		want   []string
+	}{
+		{map[string]any{"scope": "a b"}, []string{"a", "b"}},
+		{map[string]any{"scope": []string{"a", "b"}}, []string{"a", "b"}},
+		{map[string]any{"scp": "a b"}, []string{"a", "b"}},
+		{map[string]any{"scp": []string{"a", "b"}}, []string{"a", "b"}},
+		{map[string]any{"scp": "x", "scope": "a"}, []string{"a"}},
+		{map[string]any{"scope": ""}, nil},
+		{map[string]any{"scp": []string{}}, nil},
+		{nil, nil},
+	} {
+		got, err := v.VerifyToken(t.Context(), rs256(goodHeader, goodClaims(row.claims)))
+		require.NoError(t, err)
+		require.Equal(t, row.want, got.Scopes())
+	}
+}
+
+// A long token is not remembered, and what it says stays what it was while others are verified.
+func TestLongTokens(t *testing.T) {
+	v := localVerifier(t)
+	long := func(text string) string {
+		return rs256(goodHeader, goodClaims(map[string]any{"sub": strings.Repeat(text, 9000), "scope": text}))
+	}
+	first := must(v.VerifyToken(t.Context(), long("a")))
+	for _, text := range []string{"b", "c"} {
+		raw := long(text)
+		second := must(v.VerifyToken(t.Context(), raw))
+		require.NotSame(t, second, must(v.VerifyToken(t.Context(), raw)))
+		require.ErrorIs(t, verify(v, raw[:len(raw)-4]+"AAAA"), auth.ErrSignature)
+		require.Equal(t, strings.Repeat(text, 9000), second.Subject())
+		require.Equal(t, strings.Repeat("a", 9000), first.Subject())
+		require.True(t, first.HasScope("a"))
+		claims, err := auth.Claims[map[string]any](first)
+		require.NoError(t, err)
+		require.Equal(t, "a", claims["scope"])
 	}
 }
 
