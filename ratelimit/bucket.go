@@ -111,7 +111,8 @@ func (b *Bucket) PeekAt(t time.Time) Decision {
 
 // SetLimit changes the limit from now on. What had been taken stays taken, in tokens, and from now on flows back at the
 // new rate: a bucket drained at one token a second and set to 100 a second admits again after 10 ms. With a smaller burst
-// it may owe more than it holds, and refuses until that has flowed back.
+// it may owe more than it holds, and refuses until that has flowed back. (Of a debt that the new rate would take longer than
+// four years to pay, what goes beyond that may be let off.)
 func (b *Bucket) SetLimit(l Limit) error { return b.setLimit(b.now, l) }
 
 // SetLimitAt is [Bucket.SetLimit] at a given instant.
@@ -196,11 +197,14 @@ func (b *Bucket) look(now, n int64) outcome {
 	}
 }
 
-func (b *Bucket) refund(now, n int64) {
+func (b *Bucket) refund(now, n int64) outcome {
 	if b.load() == nil || n < 1 {
-		return
+		return outcome{}
 	}
-	for !b.cell.Load().refund(now, n) {
+	for {
+		if o := b.cell.Load().refund(now, n); o.verdict != moved {
+			return o
+		}
 		b.settle(now)
 	}
 }
@@ -226,15 +230,15 @@ func (c *cell) look(now, n int64) outcome {
 	return outcome{s, now, u, verdictOf(s.afford(u, clock, n))}
 }
 
-// refund reports false if the word is frozen.
-func (c *cell) refund(now, n int64) bool {
+// refund gives n tokens back, n ≥ 1.
+func (c *cell) refund(now, n int64) outcome {
 	for {
 		u := c.word.Load()
 		if u == frozen {
-			return false
+			return outcome{verdict: moved}
 		}
-		if c.word.CompareAndSwap(u, c.seg.restore(u, c.seg.at(now), n)) {
-			return true
+		if next := c.seg.restore(u, c.seg.at(now), n); c.word.CompareAndSwap(u, next) {
+			return outcome{c.seg, now, next, granted}
 		}
 	}
 }

@@ -100,16 +100,21 @@ func (k *keyed) table(sh *shard) *table {
 // settle brings the shard to the segment in force, and returns its table and the time there: now, or when the floor was
 // reached if that is later; the shard's mutex is held.
 func (k *keyed) settle(sh *shard, now int64) (t *table, at int64) {
-	s := k.segment(now)
-	t = sh.table.Load()
-	switch {
-	case t == nil:
-		t = newTable(s, 1, k.exact)
-		sh.table.Store(t)
-	case t.seg != s:
-		t = sh.rebuild(t, s, now, len(t.groups))
+	if t = k.table(sh); t == nil || t.seg.over(now) {
+		t = k.renew(sh, now)
 	}
-	return t, now + int64(s.wait(now, t.floor.Load()))
+	return t, now + int64(t.seg.wait(now, t.floor.Load()))
+}
+
+// renew makes the shard's table one of the segment in force.
+func (k *keyed) renew(sh *shard, now int64) *table {
+	s, t := k.segment(now), sh.table.Load()
+	if t != nil {
+		return sh.rebuild(t, s, now, len(t.groups))
+	}
+	t = newTable(s, 1, k.exact)
+	sh.table.Store(t)
+	return t
 }
 
 // segment is the segment in force, of which the start is set.
@@ -166,37 +171,41 @@ func (k *keyed) lookSlow(now int64, n name, tokens int64) outcome {
 
 // refund gives back to a key's slot or, if the tokens are known to have come from there, to its overflow bucket. To a key
 // that has no slot it gives nothing: its bucket is full, or what it owes may be another's.
-func (k *keyed) refund(now int64, n name, tokens int64, shared bool) {
+func (k *keyed) refund(now int64, n name, tokens int64, shared bool) outcome {
 	if tokens < 1 {
-		return
+		return outcome{}
 	}
 	sh := k.shard(n)
 	if b := sh.override(n); b != nil {
-		if b.cell.Load().refund(now, tokens) {
-			return
+		if o := b.cell.Load().refund(now, tokens); o.verdict != moved {
+			return o
 		}
 	} else if t := k.table(sh); t != nil {
-		if slot := t.find(n); slot >= 0 && t.refund(slot, n, t.seg.at(now), tokens) {
-			return
+		if slot := t.find(n); slot >= 0 {
+			if o := t.refund(slot, n, now, tokens); o.verdict != moved {
+				return o
+			}
 		}
 	}
-	k.refundSlow(sh, now, n, tokens, shared)
+	return k.refundSlow(sh, now, n, tokens, shared)
 }
 
-func (k *keyed) refundSlow(sh *shard, now int64, n name, tokens int64, shared bool) {
+func (k *keyed) refundSlow(sh *shard, now int64, n name, tokens int64, shared bool) outcome {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if b := sh.override(n); b != nil {
-		b.refund(now, tokens)
-		return
+		return b.refund(now, tokens)
 	}
 	t, now := k.settle(sh, now)
-	clock := t.seg.at(now)
 	if slot := t.find(n); slot >= 0 {
-		t.refund(slot, n, clock, tokens)
-	} else if u := sh.shared(n.print); shared && u > clock {
-		sh.setShared(n.print, t.seg.restore(u, clock, tokens))
+		return t.refund(slot, n, now, tokens)
 	}
+	u := sh.shared(n.print)
+	if shared {
+		u = t.seg.restore(u, t.seg.at(now), tokens)
+		sh.setShared(n.print, u)
+	}
+	return outcome{t.seg, now, u, granted}
 }
 
 // setKeyLimit moves a key's debt from its slot to a bucket of its own. The clock is read after the slot is frozen.

@@ -133,17 +133,18 @@ func (t *table) outcome(u, now, tokens int64) outcome {
 	return outcome{t.seg, now, u, verdictOf(t.seg.afford(u, t.seg.at(now), tokens))}
 }
 
-// refund gives back to n's slot, and reports false if it is not his any more. It does not go below the floor, which is never
-// ahead of the true clock, so nothing is withheld.
-func (t *table) refund(slot int, n name, clock, tokens int64) bool {
+// refund gives tokens back to n's slot, tokens ≥ 1. It does not go below the floor, which is never ahead of the true clock, so
+// nothing is withheld.
+func (t *table) refund(slot int, n name, now, tokens int64) outcome {
 	word := t.word(slot)
 	for {
 		u := word.Load()
 		if u == frozen || !t.owned(slot, n) {
-			return false
+			return outcome{verdict: moved}
 		}
-		if word.CompareAndSwap(u, t.seg.restore(u, max(clock, t.floor.Load()), tokens)) {
-			return true
+		full := max(t.seg.at(now), t.floor.Load())
+		if next := t.seg.restore(u, full, tokens); word.CompareAndSwap(u, next) {
+			return outcome{t.seg, now, next, granted}
 		}
 	}
 }

@@ -1,0 +1,320 @@
+package ratelimit
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"math/big"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// heavy is n, or a tenth of it unless the heavy counts are asked for.
+func heavy(n int) int {
+	if os.Getenv("TALLYGATE_HEAVY") != "" {
+		return n
+	}
+	return n / 10
+}
+
+// reference is the token bucket in exact arithmetic, all in tokens. Its clock counts what has flowed in since the bucket's
+// making; full is the reading at which it will be full.
+type reference struct {
+	rate, burst *big.Rat // rate per nanosecond
+	start       int64
+	full        *big.Rat
+	// slack is by how much a bucket with words may differ: nothing if all was exact, else units in tokens.
+	slack *big.Rat
+}
+
+func newReference(rate *big.Rat, burst int64, slack *big.Rat) *reference {
+	return &reference{rate: rate, burst: new(big.Rat).SetInt64(burst), full: new(big.Rat), slack: slack}
+}
+
+func (r *reference) clock(now int64) *big.Rat {
+	return new(big.Rat).Mul(r.rate, new(big.Rat).SetInt64(max(now-r.start, 0)))
+}
+
+func (r *reference) debt(now int64) *big.Rat {
+	d := new(big.Rat).Sub(r.full, r.clock(now))
+	if d.Sign() < 0 {
+		return new(big.Rat)
+	}
+	return d
+}
+
+// spare is what the bucket holds beyond n tokens, negative if it holds less.
+func (r *reference) spare(now, n int64) *big.Rat {
+	s := new(big.Rat).Sub(r.burst, r.debt(now))
+	return s.Sub(s, new(big.Rat).SetInt64(n))
+}
+
+func (r *reference) add(now, n int64) {
+	d := r.debt(now)
+	if d.Add(d, new(big.Rat).SetInt64(n)); d.Sign() < 0 {
+		return // a refund to a bucket that is full
+	}
+	r.full = d.Add(d, r.clock(now))
+}
+
+func (r *reference) refund(now, n int64) {
+	if r.debt(now).Sign() == 0 {
+		return // full may lie behind the clock, and stays there
+	}
+	was := r.full
+	r.add(now, -n)
+	if floor := r.clock(now); r.full.Cmp(was) == 0 || r.full.Cmp(floor) < 0 {
+		r.full = floor
+	}
+}
+
+func (r *reference) setLimit(now int64, rate *big.Rat, burst int64, slack *big.Rat) {
+	debt := r.debt(now)
+	r.rate, r.burst, r.start, r.full = rate, new(big.Rat).SetInt64(burst), now, debt
+	r.slack = slack
+}
+
+// debtYears is how long the debt takes to flow back at a rate.
+func (r *reference) debtYears(now int64, rate *big.Rat) float64 {
+	debt, _ := r.debt(now).Float64()
+	perNano, _ := rate.Float64()
+	return debt / (perNano + 1e-30) / (365 * 86400 * 1e9)
+}
+
+// wait is the shortest time after which the clock has gone on by the given tokens.
+func (r *reference) wait(now int64, tokens *big.Rat) time.Duration {
+	switch {
+	case tokens.Sign() <= 0:
+		return 0
+	case r.rate.Sign() == 0:
+		return Never
+	}
+	before := big.NewRat(max(r.start-now, 0), 1)
+	d := before.Add(before, tokens.Quo(tokens, r.rate))
+	n := new(big.Int).Add(d.Num(), d.Denom())
+	n.Sub(n, big.NewInt(1)).Div(n, d.Denom())
+	return time.Duration(n.Int64())
+}
+
+func (r *reference) decision(now, n int64) Decision {
+	spare := r.spare(now, n)
+	d := Decision{OK: spare.Sign() >= 0, Limit: r.burst.Num().Int64()}
+	if d.OK {
+		r.add(now, n)
+	} else if d.RetryAfter = r.wait(now, spare.Neg(spare)); n > d.Limit {
+		d.RetryAfter = Never
+	}
+	left := r.spare(now, 0)
+	if left.Sign() > 0 {
+		d.Remaining = new(big.Int).Div(left.Num(), left.Denom()).Int64()
+	}
+	d.ResetAfter = r.wait(now, r.debt(now))
+	return d
+}
+
+// exactLimit draws a limit of a/b tokens per nanosecond for a ≤ 16, and exactLimit's rational rate.
+func exactLimit(r *rand.Rand) (Limit, *big.Rat) {
+	a, b := 1+r.Int64N(16), 1+r.Int64N(1<<r.IntN(50))
+	burst := 1 + r.Int64N(1<<r.IntN(60))
+	rate := big.NewRat(a, b)
+	burst = min(burst, maxBurst/rate.Denom().Int64())
+	l := Limit{Rate: float64(a) * 1e9 / float64(b), Burst: burst}
+	if l.Rate > maxRate {
+		return exactLimit(r)
+	}
+	if r.IntN(50) == 0 {
+		return Limit{Burst: burst}, new(big.Rat)
+	}
+	return l, rate
+}
+
+// anyLimit draws a rate from one a century to 2^40 a second, each magnitude alike.
+func anyLimit(r *rand.Rand) (Limit, *big.Rat) {
+	for {
+		l := Limit{Rate: math.Exp2(-32 + 72*r.Float64()), Burst: 1 + r.Int64N(1<<r.IntN(60))}
+		if l.Validate() == nil {
+			rate := new(big.Rat).SetFloat64(l.Rate)
+			return l, rate.Quo(rate, big.NewRat(1e9, 1))
+		}
+	}
+}
+
+// drawTime goes on by about what the bucket needs for some tokens, now and then far ahead or back, but not beyond the horizon.
+func drawTime(r *rand.Rand, now int64, b *Bucket) int64 {
+	s := b.cell.Load().seg
+	l, last := s.limit, s.start+int64(min(s.span, 1<<60))
+	token := 1e9 / max(l.Rate, 1e-6)
+	switch step := r.Float64() * token * float64(1+r.Int64N(min(l.Burst, 1000))); r.IntN(10) {
+	case 0:
+		return max(now-int64(min(step, 1e17)), 0)
+	case 1:
+		return now
+	case 2:
+		return min(now+int64(min(step*1000, 1e17)), last)
+	default:
+		return min(now+int64(min(step, 1e17)), last)
+	}
+}
+
+func drawTokens(r *rand.Rand, l Limit) int64 {
+	switch r.IntN(6) {
+	case 0:
+		return l.Burst
+	case 1:
+		return 1 + r.Int64N(l.Burst)
+	case 2:
+		return min(l.Burst, math.MaxInt64-1) + 1
+	default:
+		return 1 + r.Int64N(min(l.Burst, 5))
+	}
+}
+
+// A bucket of an exact rate decides, and tells, what the reference does, to the token and the nanosecond.
+func TestExactRatesEqualTheReference(t *testing.T) {
+	for seed := range uint64(heavy(10_000)) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		limit, rate := exactLimit(r)
+		start := time.Now()
+		b, err := NewBucketAt(start, limit)
+		require.NoError(t, err)
+		ref := newReference(rate, limit.Burst, nil)
+		if limit.Rate > 0 {
+			require.Equal(t, rate.Denom().Int64(), b.cell.Load().seg.scale, "%v is exact", limit)
+		}
+		for now, step := int64(0), 0; step < 40; step++ {
+			now = drawTime(r, now, b)
+			n, at := drawTokens(r, limit), start.Add(time.Duration(now))
+			context := fmt.Sprintf("seed %d step %d: %v at %d, n %d", seed, step, limit, now, n)
+			if r.IntN(5) == 0 {
+				b.RefundAt(at, n)
+				ref.refund(now, n)
+				continue
+			}
+			require.Equal(t, ref.decision(now, n), b.TakeAt(at, n), context)
+		}
+	}
+}
+
+// A bucket of any rate, through changes of the limit too, is at most 5/4 of a unit from the reference, and one more for each
+// change, where a unit is what flows in in 1 to 2 ns, or one token above 10^9 a second.
+func TestAnyRateStaysWithinAUnitOfTheReference(t *testing.T) {
+	for seed := range uint64(heavy(10_000)) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		draw := func() (Limit, *big.Rat) {
+			if r.IntN(3) == 0 {
+				return exactLimit(r)
+			}
+			return anyLimit(r)
+		}
+		limit, rate := draw()
+		start := time.Now()
+		b, err := NewBucketAt(start, limit)
+		require.NoError(t, err)
+		slack := func() *big.Rat { return big.NewRat(5, 4*b.cell.Load().seg.scale) }
+		ref := newReference(rate, limit.Burst, slack())
+		for now, step := int64(0), 0; step < 40; step++ {
+			now = drawTime(r, now, b)
+			n, at := drawTokens(r, limit), start.Add(time.Duration(now))
+			context := fmt.Sprintf("seed %d step %d: %v at %d, n %d", seed, step, limit, now, n)
+			switch r.IntN(12) {
+			case 0:
+				next, nextRate := draw()
+				if ref.debtYears(now, nextRate) > 4 {
+					continue // more than is carried over
+				}
+				limit, rate = next, nextRate
+				was := ref.slack
+				require.NoError(t, b.SetLimitAt(at, limit))
+				ref.setLimit(now, rate, limit.Burst, nil)
+				ref.slack = new(big.Rat).Add(was, slack())
+				ref.slack.Add(ref.slack, big.NewRat(1, b.cell.Load().seg.scale))
+				continue
+			case 1, 2:
+				b.RefundAt(at, n)
+				ref.refund(now, n)
+				continue
+			}
+			spare := ref.spare(now, n)
+			got := b.TakeAt(at, n)
+			if got.OK {
+				require.True(t, spare.Add(spare, ref.slack).Sign() >= 0, context)
+				ref.add(now, n)
+			} else if n <= limit.Burst {
+				require.True(t, spare.Sub(spare, ref.slack).Sign() < 0, context)
+			}
+		}
+	}
+}
+
+// Over no window, from one admission to another, does a bucket admit more than burst + rate × Δ: exactly so at exact rates,
+// and to 5/4 of a unit at any other.
+func TestWindowBound(t *testing.T) {
+	type admission struct{ at, n int64 } // at the instant at which its call has read the clock
+	for seed := range uint64(heavy(3000)) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		limit, rate := exactLimit(r)
+		exact := seed%2 == 0
+		if !exact {
+			limit, rate = anyLimit(r)
+		}
+		start := time.Now()
+		b, err := NewBucketAt(start, limit)
+		require.NoError(t, err)
+		var admitted []admission
+		now := int64(0)
+		for range 80 {
+			now = drawTime(r, now, b)
+			n := drawTokens(r, limit)
+			if b.TakeAt(start.Add(time.Duration(now)), n).OK {
+				admitted = append(admitted, admission{now, n})
+			}
+		}
+		slices.SortFunc(admitted, func(a, b admission) int { return cmp.Compare(a.at, b.at) })
+		slack := new(big.Rat)
+		if !exact {
+			slack.SetFrac64(5, 4*b.cell.Load().seg.scale)
+		}
+		for i := range admitted {
+			sum := new(big.Int)
+			for j := i; j < len(admitted); j++ {
+				sum.Add(sum, big.NewInt(admitted[j].n))
+				bound := new(big.Rat).Mul(rate, big.NewRat(admitted[j].at-admitted[i].at, 1))
+				bound.Add(bound, big.NewRat(limit.Burst, 1)).Add(bound, slack)
+				require.True(t, new(big.Rat).SetInt(sum).Cmp(bound) <= 0, "seed %d: %v admits %v from %d to %d", seed, limit, sum, admitted[i].at, admitted[j].at)
+			}
+		}
+	}
+}
+
+// What a refusal tells is right: after RetryAfter the same call succeeds, a nanosecond before it does not. At rates that are
+// not exact a nanosecond is less than a unit, and the same holds.
+func TestRetryAfterSuffices(t *testing.T) {
+	for seed := range uint64(heavy(10_000)) {
+		r := rand.New(rand.NewPCG(seed, 4))
+		limit, _ := anyLimit(r)
+		if seed%2 == 0 {
+			limit, _ = exactLimit(r)
+		}
+		start := time.Now()
+		b, err := NewBucketAt(start, limit)
+		require.NoError(t, err)
+		now := drawTime(r, 0, b)
+		at := start.Add(time.Duration(now))
+		require.True(t, b.TakeAt(at, limit.Burst).OK)
+		n := 1 + r.Int64N(limit.Burst)
+		d := b.TakeAt(at, n)
+		require.False(t, d.OK)
+		if limit.Rate == 0 {
+			require.Equal(t, Never, d.RetryAfter)
+			continue
+		}
+		require.Equal(t, b.TakeAt(at, limit.Burst).RetryAfter, d.ResetAfter)
+		require.False(t, b.TakeAt(at.Add(d.RetryAfter-1), n).OK, "seed %d: %v, n %d, %v", seed, limit, n, d)
+		require.True(t, b.TakeAt(at.Add(d.RetryAfter), n).OK, "seed %d: %v, n %d, %v", seed, limit, n, d)
+	}
+}
