@@ -22,7 +22,7 @@
 // all buckets of a limit and counts what they gain, not time, so a change of the limit is a change of the clock. Its
 // arithmetic is in clock.go, the word's in word.go, and the table's in table.go and shard.go.
 //
-// A Limiter's buckets stand in an open-addressed table of 22 bytes a key. A bucket that is full is as good as none, so a slot
+// A Limiter's buckets stand in an open-addressed table of 22 to 24 bytes a key. A bucket that is full is as good as none, so a slot
 // is taken over as soon as its bucket is full, and nothing needs to sweep or expire. Memory is bounded by
 // [Config].MaxKeys. When more keys than that are in debt at a time, the rest share overflow buckets: somebody who rotates
 // addresses slows himself and others like him down, and gains nothing.

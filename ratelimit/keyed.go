@@ -1,6 +1,7 @@
 package ratelimit
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,8 +30,11 @@ func newKeyed(l Limit, maxKeys int, exact bool) *keyed {
 		k.shift--
 	}
 	k.shards = make([]shard, 1<<(64-k.shift))
-	// 16 bytes × 11/8 = 22 bytes for each of maxKeys keys.
+	// 16 bytes × 11/8 = 22 bytes for each of maxKeys keys, and room for shards that get more than their share of them.
 	each := (maxKeys + len(k.shards) - 1) / len(k.shards)
+	if len(k.shards) > 1 {
+		each += 4 * int(math.Sqrt(float64(each))) // four standard deviations
+	}
 	k.groups = (each*11/8 + ways - 1) / ways
 	k.seg.Store(newSegment(l, 0))
 	return k
@@ -246,8 +250,11 @@ func (k *keyed) clearKeyLimit(now func() int64, n name) {
 	at := now()
 	debt := u - c.seg.at(at)
 	t, at := k.settle(sh, at)
+	clock := t.seg.at(at)
 	if debt = c.seg.rescale(debt, t.seg); debt > 0 {
-		sh.insert(t, n, at, max(t.seg.at(at), sh.shared(n.print)), debt, k.groups)
+		sh.insert(t, n, at, max(clock, sh.shared(n.print)), debt, k.groups)
+	} else {
+		t.floor.Store(clock) // as when any other full bucket is forgotten
 	}
 	sh.setOverride(n, nil)
 }

@@ -22,7 +22,8 @@ type Config[K comparable] struct {
 	Cost func(*http.Request) int64
 
 	// MaxKeys is for how many keys that are not at rest, that is whose bucket is not full, there is room; 0 is 1 048 576.
-	// Memory is 22 bytes each, taken as they come. Keys beyond share buckets and so get less, never more.
+	// Memory is 22 to 24 bytes each, taken as they come. Keys beyond, and one in 10 000 as the
+	// table gets that full, share buckets and so get less, never more.
 	MaxKeys int
 
 	// ExactKeys keeps the keys, and tells apart any two. Without it a key is known by a 64-bit hash under a random seed:

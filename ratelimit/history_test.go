@@ -1,0 +1,477 @@
+package ratelimit
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+	"github.com/stretchr/testify/require"
+)
+
+// The histories that many goroutines produce must be linearizable: each call takes effect at one instant between its
+// beginning and its end, and the bucket's word is then what the model says to the unit. Calls carry their readings of a clock
+// of this test's, and dawdle between reading and calling, so that readings are stale when they arrive.
+
+type kind uint8
+
+const (
+	take kind = iota
+	look
+	refund
+	setLimit
+	setKeyLimit
+	clearKeyLimit
+)
+
+type call struct {
+	kind kind
+	key  int
+	n    int64
+	rule rule
+}
+
+// A rule is a limit of a/b tokens per nanosecond, in lowest terms.
+type rule struct{ a, b, burst int64 }
+
+func (r rule) limit() Limit { return Limit{Rate: float64(r.a) * 1e9 / float64(r.b), Burst: r.burst} }
+
+var rules = []rule{{1, 8, 3}, {3, 8, 4}, {5, 8, 2}, {1, 4, 3}, {7, 16, 3}, {2, 3, 4}}
+
+type reply struct {
+	outcome
+	now   int64 // the reading that decided
+	after int64 // a reading after the call
+}
+
+// model is one bucket, in whole units.
+type model struct {
+	word      int64
+	mode      mode // in force
+	others    mode // in force for all keys that have no limit of their own
+	exclusive bool
+}
+
+type mode struct {
+	rule
+	start int64
+}
+
+func (m mode) clock(now int64) int64 { return 1 + m.a*max(now-m.start, 0) }
+
+// enter changes to another mode; what is owed stays, rounded up to a unit.
+func (m *model) enter(to mode, now int64) {
+	debt := max(m.word-m.mode.clock(now), 0)
+	m.word, m.mode = to.clock(now)+(debt*to.b+m.mode.b-1)/m.mode.b, to
+}
+
+// step applies a call, and reports whether its answer is right.
+func (m *model) step(c call, got reply) bool {
+	clock, cost := m.mode.clock(got.now), c.n*m.mode.b
+	level := max(m.word, clock)
+	affordable := level <= clock+m.mode.burst*m.mode.b-cost
+	switch c.kind {
+	case take:
+		if affordable {
+			m.word, level = level+cost, level+cost
+		}
+		return got.ok() == affordable && max(got.word, clock) == level
+	case look:
+		return got.ok() == affordable && max(got.word, clock) == level
+	case refund:
+		if got.word == 0 { // a key without a slot
+			return m.word <= clock
+		}
+		// At the earliest the bucket is full with the clock's reading, at the latest with the true one.
+		least := max(m.word-cost, min(m.word, clock))
+		most := max(m.word-cost, min(m.word, m.mode.clock(got.after)))
+		m.word = got.word
+		return least <= got.word && got.word <= most
+	case setLimit:
+		m.others = mode{c.rule, got.now}
+		if !m.exclusive {
+			m.enter(m.others, got.now)
+		}
+	case setKeyLimit:
+		m.exclusive = true
+		m.enter(mode{c.rule, got.now}, got.now)
+	case clearKeyLimit:
+		if m.exclusive {
+			m.exclusive = false
+			m.enter(m.others, got.now)
+		}
+	}
+	return true
+}
+
+func linearizable(first rule) porcupine.Model {
+	return porcupine.Model{
+		Partition: byKey,
+		Init:      func() any { return model{mode: mode{first, 0}, others: mode{first, 0}} },
+		Step: func(state, input, output any) (bool, any) {
+			m := state.(model)
+			ok := m.step(input.(call), output.(reply))
+			return ok, m
+		},
+		DescribeOperation: func(input, output any) string { return fmt.Sprintf("%+v %+v", input, output) },
+	}
+}
+
+// byKey splits a history by key. A change of the limit of all belongs to each.
+func byKey(history []porcupine.Operation) (parts [][]porcupine.Operation) {
+	byKey := map[int][]porcupine.Operation{}
+	for _, op := range history {
+		byKey[op.Input.(call).key] = nil
+	}
+	for key := range byKey {
+		for _, op := range history {
+			if c := op.Input.(call); c.key == key || c.kind == setLimit {
+				byKey[key] = append(byKey[key], op)
+			}
+		}
+		parts = append(parts, byKey[key])
+	}
+	return parts
+}
+
+// A subject is what the calls are made on.
+type subject interface {
+	call(c call, now int64, clock func() int64) outcome
+}
+
+type bucketSubject struct{ *Bucket }
+
+func (s bucketSubject) call(c call, now int64, clock func() int64) outcome {
+	switch c.kind {
+	case take:
+		return s.take(now, c.n)
+	case look:
+		return s.look(now, c.n)
+	case refund:
+		return s.refund(now, c.n)
+	default:
+		_ = s.setLimit(clock, c.rule.limit())
+		return outcome{}
+	}
+}
+
+type keyedSubject struct {
+	*keyed
+	names []name
+}
+
+func (s keyedSubject) call(c call, now int64, clock func() int64) outcome {
+	n := s.names[c.key]
+	switch c.kind {
+	case take:
+		return s.take(now, n, c.n)
+	case look:
+		if o := s.look(now, n, c.n); o.verdict != moved {
+			return o
+		}
+		return s.lookSlow(now, n, c.n)
+	case refund:
+		return s.refund(now, n, c.n, false)
+	case setLimit:
+		s.setLimit(clock, c.rule.limit())
+	case setKeyLimit:
+		s.setKeyLimit(clock, n, c.rule.limit())
+	case clearKeyLimit:
+		s.clearKeyLimit(clock, n)
+	}
+	return outcome{}
+}
+
+// record lets goroutines make their calls and returns the history.
+func record(s subject, scripts [][]call) []porcupine.Operation {
+	var clock, stamps atomic.Int64
+	read := func() int64 { return clock.Add(1) }
+	histories := make([][]porcupine.Operation, len(scripts))
+	var group sync.WaitGroup
+	start := make(chan struct{})
+	for id, script := range scripts {
+		group.Go(func() {
+			<-start
+			for i, c := range script {
+				op := porcupine.Operation{ClientId: id, Input: c, Call: stamps.Add(1)}
+				now := read()
+				if i%2 == 0 {
+					runtime.Gosched() // the reading grows stale
+				}
+				got := reply{now: now}
+				got.outcome = s.call(c, now, func() int64 { got.now = read(); return got.now })
+				if got.outcome.seg != nil {
+					got.now = got.outcome.now
+				}
+				got.after = read()
+				op.Output, op.Return = got, stamps.Add(1)
+				histories[id] = append(histories[id], op)
+			}
+		})
+	}
+	close(start)
+	group.Wait()
+	var history []porcupine.Operation
+	for _, h := range histories {
+		history = append(history, h...)
+	}
+	return history
+}
+
+func requireLinearizable(t *testing.T, seed uint64, first rule, history []porcupine.Operation) {
+	t.Helper()
+	switch porcupine.CheckOperationsTimeout(linearizable(first), history, 20*time.Second) {
+	case porcupine.Illegal:
+		for _, part := range byKey(history) {
+			if !porcupine.CheckOperations(linearizable(first), part) {
+				for _, op := range part {
+					t.Logf("%d: %d to %d: %+v: %+v", op.ClientId, op.Call, op.Return, op.Input, op.Output)
+				}
+			}
+		}
+		t.Fatalf("history %d, which begins with %+v, is not linearizable", seed, first)
+	case porcupine.Unknown:
+		t.Fatalf("history %d is undecided", seed)
+	}
+}
+
+func TestBucketHistories(t *testing.T) {
+	for seed := range uint64(heavy(40_000)) {
+		r := rand.New(rand.NewPCG(seed, 5))
+		first := rules[r.IntN(len(rules))]
+		b, err := NewBucket(first.limit())
+		require.NoError(t, err)
+		scripts := make([][]call, 4)
+		for i := range scripts {
+			for range 12 {
+				c := call{kind: take, n: 1 + r.Int64N(2)}
+				switch r.IntN(12) {
+				case 0, 1:
+					c.kind = refund
+				case 2:
+					c.kind = look
+				case 3:
+					c = call{kind: setLimit, rule: rules[r.IntN(len(rules))]}
+				}
+				scripts[i] = append(scripts[i], c)
+			}
+		}
+		requireLinearizable(t, seed, first, record(bucketSubject{b}, scripts))
+	}
+}
+
+// Thirteen keys go through the eight slots of one group, so slots change hands all the time. In every second history all
+// keys have the same fingerprint, and are told apart exactly.
+func TestTableHistories(t *testing.T) {
+	const keys = 13
+	reused, overflowed := 0, 0
+	histories := heavy(40_000)
+	for seed := range uint64(histories) {
+		r := rand.New(rand.NewPCG(seed, 6))
+		first := rules[r.IntN(len(rules))]
+		k := newKeyed(first.limit(), 5, seed%2 == 1)
+		require.Equal(t, 1, k.groups)
+		names := make([]name, keys)
+		for i := range names {
+			names[i].print = r.Uint64() | 1
+			if k.exact {
+				names[i] = name{print: 1, exact: exactly(i)}
+			}
+		}
+		scripts := make([][]call, 4)
+		for i := range scripts {
+			for range 16 {
+				c := call{kind: take, n: 1 + r.Int64N(2), key: min(r.IntN(keys), r.IntN(keys))}
+				switch r.IntN(24) {
+				case 0, 1, 2, 3:
+					c.kind = refund
+				case 4, 5:
+					c.kind = look
+				case 6:
+					c.kind, c.rule = setLimit, rules[r.IntN(len(rules))]
+				case 7:
+					c.kind, c.rule = setKeyLimit, rules[r.IntN(len(rules))]
+				case 8:
+					c.kind = clearKeyLimit
+				}
+				scripts[i] = append(scripts[i], c)
+			}
+		}
+		history := record(keyedSubject{k, names}, scripts)
+		if k.shards[0].overflow != nil {
+			overflowed++ // keys share, which TestOverflowNeverAdmitsMore looks at
+			continue
+		}
+		seen := map[int]bool{}
+		for _, op := range history {
+			if c := op.Input.(call); c.kind == take && op.Output.(reply).ok() {
+				seen[c.key] = true
+			}
+		}
+		if len(seen) > ways {
+			reused++
+		}
+		requireLinearizable(t, seed, first, history)
+	}
+	t.Logf("%d histories, %d left out for an overflow, %d with more keys than slots", histories, overflowed, reused)
+	require.Less(t, overflowed, histories/4)
+	require.Greater(t, reused, histories/2)
+}
+
+// exactly is Limiter.exactly for a key of this test's.
+func exactly(key int) *exact {
+	return &exact{
+		same: func(stored *any) bool { return stored != nil && *stored == key },
+		own:  func() *any { var own any = key; return &own },
+	}
+}
+
+// All over two buckets that do not refill, beside takes and refunds of one. A call may be refused spuriously while another
+// All is under way, which may hold tokens of its first bucket before those of the second; otherwise the answers are those of
+// one instant, and in the end nothing was consumed by what was refused.
+func TestAllHistories(t *testing.T) {
+	for seed := range uint64(heavy(40_000)) {
+		r := rand.New(rand.NewPCG(seed, 7))
+		initial := [2]int64{1 + r.Int64N(6), 1 + r.Int64N(6)}
+		var buckets [2]Ref
+		for i, burst := range initial {
+			b, err := NewBucket(Limit{Burst: burst})
+			require.NoError(t, err)
+			buckets[i] = b.Ref()
+			if r.IntN(2) == 0 {
+				l, err := New(Config[int]{Limit: Limit{Burst: burst}, MaxKeys: 1 + r.IntN(20)})
+				require.NoError(t, err)
+				buckets[i] = l.Ref(r.Int())
+			}
+		}
+		scripts := make([][]allCall, 4)
+		for i := range scripts {
+			held := [2]int64{}
+			for range 8 {
+				c := allCall{n: 1 + r.Int64N(2), first: r.IntN(2)}
+				switch r.IntN(4) {
+				case 0:
+					c.single = true
+				case 1:
+					c.give = held[c.first] > 0
+					c.single = c.give
+				}
+				scripts[i] = append(scripts[i], c)
+				held[c.first]++
+			}
+		}
+		history := recordAll(buckets, scripts)
+		require.True(t, porcupine.CheckOperations(allModel(initial), history), "history %d is not linearizable: %+v", seed, history)
+		left := initial
+		for _, op := range history {
+			c := op.Input.(allCall)
+			for i := range left {
+				if op.Output.(bool) && (!c.single || c.first == i) {
+					left[i] -= c.sign() * c.n
+				}
+			}
+		}
+		for i := range left {
+			require.Equal(t, left[i], buckets[i].Peek().Remaining, "history %d, bucket %d", seed, i)
+		}
+	}
+}
+
+// An allCall takes n from both buckets, or from the first one alone, or gives back to that what its goroutine has taken.
+type allCall struct {
+	n            int64
+	first        int
+	single, give bool
+	excused      bool // an All ran beside it
+}
+
+func (c allCall) sign() int64 {
+	if c.give {
+		return -1
+	}
+	return 1
+}
+
+func (c allCall) do(buckets [2]Ref, held *[2]int64) bool {
+	switch {
+	case c.give:
+		if held[c.first] < c.n {
+			return false
+		}
+		held[c.first] -= c.n
+		buckets[c.first].Refund(c.n)
+		return true
+	case c.single:
+		ok := buckets[c.first].Take(c.n).OK
+		if ok {
+			held[c.first] += c.n
+		}
+		return ok
+	default:
+		d, _ := All(c.n, buckets[c.first], buckets[1-c.first])
+		if d.OK {
+			held[0] += c.n
+			held[1] += c.n
+		}
+		return d.OK
+	}
+}
+
+func recordAll(buckets [2]Ref, scripts [][]allCall) (history []porcupine.Operation) {
+	var stamps atomic.Int64
+	histories := make([][]porcupine.Operation, len(scripts))
+	var group sync.WaitGroup
+	start := make(chan struct{})
+	for id, script := range scripts {
+		group.Go(func() {
+			var held [2]int64
+			<-start
+			for _, c := range script {
+				op := porcupine.Operation{ClientId: id, Call: stamps.Add(1)}
+				done := c.do(buckets, &held)
+				if c.give && !done {
+					continue
+				}
+				op.Input, op.Output, op.Return = c, done, stamps.Add(1)
+				histories[id] = append(histories[id], op)
+			}
+		})
+	}
+	close(start)
+	group.Wait()
+	for _, h := range histories {
+		history = append(history, h...)
+	}
+	for i := range history {
+		c := history[i].Input.(allCall)
+		for j := range history {
+			other := history[j].Input.(allCall)
+			if i != j && !other.single && history[j].Call < history[i].Return && history[i].Call < history[j].Return {
+				c.excused = true
+			}
+		}
+		history[i].Input = c
+	}
+	return history
+}
+
+func allModel(initial [2]int64) porcupine.Model {
+	return porcupine.Model{
+		Init: func() any { return initial },
+		Step: func(state, input, output any) (bool, any) {
+			left, c := state.([2]int64), input.(allCall)
+			if !output.(bool) {
+				return c.excused || left[c.first] < c.n || !c.single && left[1-c.first] < c.n, left
+			}
+			left[c.first] -= c.sign() * c.n
+			if !c.single {
+				left[1-c.first] -= c.n
+			}
+			return left[0] >= 0 && left[1] >= 0, left
+		},
+	}
+}
