@@ -25,6 +25,22 @@
 //
 // In [Exact] mode every decision is an operation of the store, durable before its answer.
 //
+// # Bounds
+//
+// With B for [Config].Block (or the largest cost, if that is more), for each account in use:
+//
+//   - Admitted never exceeds limit and extensions, whatever crashes: units are counted before they can be spent.
+//   - kill -9 over a [Noter]: nothing acknowledged is lost, nothing is wasted; what was counted without having been acknowledged is
+//     at most the requests in flight.
+//   - A crash without a Noter, or a power loss: what the lease had reserved stays counted against the limit, at most 2 B unspent
+//     (one block, and one whose answer was under way) and what had been given back into it since. It is not counted as used, so never
+//     too much is billed; what was spent since the last reservation may go unbilled.
+//   - Several ledgers over one store: each may hold B unspent when another refuses. Near the limit blocks shrink to a quarter of
+//     what remains.
+//   - Exact mode: no such slack. What a store did without answering is cleared up by operation id: until that is done, at
+//     most the requests of one batch are counted too many.
+//   - A settlement that fails is kept and made good, up to 65 536 of them through one outage.
+//
 // # Time
 //
 // Periods start at midnight in the quota's location; days of 23 and 25 hours are days. The newest period of each key is in the

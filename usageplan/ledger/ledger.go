@@ -50,7 +50,7 @@ type Config struct {
 	Timeout time.Duration
 }
 
-// maxCost bounds Block and keeps a lease's arithmetic far from overflow.
+// maxBlock bounds Block and keeps a lease's arithmetic far from overflow.
 const maxBlock = 1 << 30
 
 func (c Config) validate() error {
