@@ -23,7 +23,7 @@ func left(t *testing.T, path string) {
 	t.Helper()
 	s, err := boltstore.Open(path, boltstore.Config{})
 	require.NoError(t, err)
-	l, err := ledger.New(ledger.Config{Store: s})
+	l, err := ledger.New(ledger.Config{Store: s, Block: 16})
 	require.NoError(t, err)
 	for range 10 {
 		_, err = l.Take(t.Context(), key, monthly, 1)
