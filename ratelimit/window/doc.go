@@ -1,0 +1,70 @@
+// Package window limits how many: never more than N in any window of length W, by key, and on the same engine AWS WAF's
+// rate-based rule.
+//
+//	logins, err := window.New(window.Config[string]{
+//		AtMost: window.AtMost{N: 5, W: 15 * time.Minute},
+//		Key:    apikey.ID,
+//	})
+//	mux.Handle("POST /login", logins.Handler(login))
+//
+//	rule, err := window.NewRateRule(window.RuleConfig{
+//		Limit:     2000, // in any five minutes
+//		Aggregate: []window.Component{window.IP()},
+//	})
+//	http.ListenAndServe(":80", rule.Handler(mux)) // before all else, WAF's place
+//
+// # What it proves
+//
+// No window of length W holds more than N that were granted to a key, wherever it begins and from however many goroutines
+// they came. A token bucket grants its burst and its rate×W within W; a fixed window, or two of them weighted, up to nearly
+// 2N. Choose a bucket (package ratelimit) to smooth a load, a window where a count is what was promised.
+//
+// A place comes free W after it was taken, or at most W/15 later, so a key that asks steadily gets 15/16 of N or more. Above
+// N = 65 535 one part in 65 535 of N may be refused too early. That is all that the limit errs, and always to this side.
+//
+// # How
+//
+// Of each key 16 counters are kept, of the last 16 fifteenths of W, in 48 bytes with its name. All of them count in full.
+// The arithmetic is in ring.go. A key for which nothing counts any more loses its slot to the next that needs one; nothing
+// needs to sweep or expire.
+//
+// Memory is bounded by MaxKeys. When more keys than that ask within W, those that come late are counted in cells that they
+// share, two for each, and the cell that holds less decides: such a key gets less, never more. There is a pair of cells for
+// every 24 keys of MaxKeys, so with room for a million, a flood of ten million addresses that send one request each takes
+// some 200 places from every newcomer until W has passed. With N = 2000 a newcomer does not notice; with N = 100 he waits.
+// Who was known before the flood is not affected. Raise MaxKeys where N is small.
+//
+// # The rate rule, beside AWS WAF's
+//
+// The terms and their domains are those of RateBasedStatement: Limit 10 to 2·10^9 per 60, 120, 300 or 600 s, aggregation by
+// address, forwarded address, one to five custom keys, or constant with a scope-down; a request that lacks a component is
+// neither counted nor blocked; all other requests count, those blocked as well; 403, {"message":"Forbidden"}. What differs:
+//
+//   - The request that is one too many is blocked. AWS estimates about every ten seconds and acts within half a minute or so.
+//   - A change of limit or window keeps the counts. AWS begins anew.
+//   - The forwarded address is the one that a trusted proxy reports, see package clientip, not the first of the list. If there
+//     is none, the rule does not apply (AWS's fallback NO_MATCH). Behind proxies counted by clientip's Hops, the server
+//     MUST NOT be reachable but through them, or requests without the header pass.
+//   - IPv6 clients are networks of 64 bits, or as many as clientip.Config says.
+//   - All offenders are blocked; 10 000 are listed. AWS blocks 10 000. Keys of any aggregation are listed, not only addresses.
+//   - There are no text transformations, labels, fingerprints, CAPTCHA and Challenge.
+//
+// The action Count is AllowDespite. Rules about the content of requests are another tool's: put it behind this one.
+//
+// # What it does not do
+//
+// It counts in one process, and what is counted does not survive a restart; for quotas that do, see the usageplan package.
+// Places that were taken are not given back.
+//
+// # Failure
+//
+// The zero values refuse: 500 and [ErrNotConfigured]. A [Limiter] refuses a request without a key with 403. A [RateRule] is
+// not an authenticator: it lets pass what it is not about.
+//
+// # Sources
+//
+// AWS WAF developer guide, "Using rate-based rule statements" with its pages on aggregation and caveats; AWS WAF API
+// reference, RateBasedStatement and GetRateBasedStatementManagedKeys; API Gateway developer guide, gateway response
+// WAF_FILTERED. RFC 9110 section 10.2.3 (Retry-After), draft-ietf-httpapi-ratelimit-headers-11. The cells are the
+// count-min sketch of Cormode and Muthukrishnan (2005), of windows instead of counts.
+package window

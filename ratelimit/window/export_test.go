@@ -1,0 +1,41 @@
+package window
+
+import (
+	"time"
+
+	"github.com/tallygate/tallygate/ratelimit"
+)
+
+// An Engine is the engine with the instant of each call in the hands of the test, since it began.
+type Engine struct{ engine *engine }
+
+func NewEngine(a AtMost, maxKeys int, every bool) Engine { return Engine{newEngine(a, maxKeys, every)} }
+
+func (e Engine) TakeAt(now time.Duration, name uint64, n int64) ratelimit.Decision {
+	sh := e.shard(now, name)
+	return sh.take(name, int64(now), n, e.engine.every, e.engine.maxGroups).decision()
+}
+
+func (e Engine) LookAt(now time.Duration, name uint64, n int64) ratelimit.Decision {
+	sh := e.shard(now, name)
+	r := sh.look(name, int64(now))
+	return r.look(sh.plan, int64(now), n).decision()
+}
+
+func (e Engine) SetLimit(a AtMost) { e.engine.plan.Store(newPlan(a)) }
+
+func (e Engine) shard(now time.Duration, name uint64) *shard {
+	sh := &e.engine.shards[name>>e.engine.shift]
+	sh.settle(e.engine.plan.Load(), int64(now))
+	return sh
+}
+
+// Shared reports how many shards have overflow cells.
+func (e Engine) Shared() (n int) {
+	for i := range e.engine.shards {
+		if e.engine.shards[i].cells != nil {
+			n++
+		}
+	}
+	return n
+}

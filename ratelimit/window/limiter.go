@@ -1,0 +1,174 @@
+package window
+
+import (
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"net/http"
+
+	"github.com/tallygate/tallygate/ratelimit"
+)
+
+// Config says what a [Limiter] limits. Only AtMost is required.
+type Config[K comparable] struct {
+	// AtMost is what each key may use.
+	AtMost AtMost
+
+	// Key names who asks, in the shape of the accessors of the authenticators (apikey.ID, auth.ID) and of clientip's
+	// Prefix. False refuses the request, with [ErrNoKey]. Nil is legal for a limiter below HTTP: Check and Handler then
+	// refuse with [ErrNotConfigured].
+	Key func(*http.Request) (K, bool)
+
+	// MaxKeys is for how many keys that asked within the last W there is room; 0 is 1 048 576. Memory is 62 bytes each,
+	// taken as they come. Keys beyond share places and so get less, never more.
+	MaxKeys int
+
+	// Name is the name of the policy in the IETF header fields RateLimit-Policy and RateLimit, which Handler sets on every
+	// answer: printable ASCII. With "" it does not.
+	Name string
+
+	// AllowDespite may let a request pass for which Check has found an error: always true is observe mode. Nil never does.
+	AllowDespite func(*http.Request, error) bool
+
+	// ErrorHandler answers what Handler refuses, after the header fields are set. Nil is (*Error).ServeHTTP. The error is
+	// an [*Error].
+	ErrorHandler func(http.ResponseWriter, *http.Request, error)
+}
+
+// A Limiter grants each key at most N in any window of length W. What it refuses does not count.
+//
+// A key is known by a 64-bit hash under a random seed: with n keys at a time, the odds that any two of them share a place
+// are n²/2^65, which is 1 in 37 million for a million keys.
+//
+// Its methods may be called at once from any number of goroutines, and do not allocate once a key is known. The zero
+// Limiter, and a nil one, refuse.
+type Limiter[K comparable] struct {
+	config Config[K]
+	seed   maphash.Seed
+	engine *engine
+}
+
+// New makes a limiter from a copy of c. The error joins all that is wrong with c.
+func New[K comparable](c Config[K]) (*Limiter[K], error) {
+	errs := []error{c.AtMost.Validate(), checkMaxKeys(c.MaxKeys)}
+	for i := range len(c.Name) {
+		if c.Name[i] < ' ' || c.Name[i] > '~' {
+			errs = append(errs, fmt.Errorf("window: Name %q is not printable ASCII", c.Name))
+			break
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return &Limiter[K]{config: c, seed: maphash.MakeSeed(), engine: newEngine(c.AtMost, c.MaxKeys, false)}, nil
+}
+
+func checkMaxKeys(n int) error {
+	if n < 0 || n > 1<<31-1 {
+		return fmt.Errorf("window: MaxKeys %d is not within 0 to 2^31-1", n)
+	}
+	return nil
+}
+
+func (l *Limiter[K]) configured() bool { return l != nil && l.engine != nil }
+
+// name is not 0, which marks a vacant slot.
+func (l *Limiter[K]) name(key K) uint64 { return max(maphash.Comparable(l.seed, key), 1) }
+
+func (l *Limiter[K]) take(key K, n int64) outcome {
+	switch {
+	case !l.configured():
+		return outcome{}
+	case n <= 0:
+		return l.engine.look(l.name(key), n)
+	default:
+		return l.engine.take(l.name(key), n)
+	}
+}
+
+// Allow takes one of the key's places and reports whether there was one.
+func (l *Limiter[K]) Allow(key K) bool { return l.take(key, 1).ok }
+
+// Take takes n of the key's places, or none. It takes nothing and grants an n of 0 if the window does not hold more than N,
+// and refuses an n that is negative or more than N for ever: RetryAfter is then [ratelimit.Never].
+func (l *Limiter[K]) Take(key K, n int64) ratelimit.Decision { return l.take(key, n).decision() }
+
+// Peek tells what Take(key, 1) would decide, and takes nothing.
+func (l *Limiter[K]) Peek(key K) ratelimit.Decision {
+	if !l.configured() {
+		return outcome{}.decision()
+	}
+	return l.engine.look(l.name(key), 1).decision()
+}
+
+// SetLimit changes the limit of all keys, from now on. It takes the same short time for any number of keys: what they have
+// taken is carried over when they are next asked about. Of that, no more is known than the old limit had to: what is older
+// than the old W is forgotten, and a count is exact up to 65 535 or N, whichever is more, in any fifteenth of W.
+func (l *Limiter[K]) SetLimit(a AtMost) error {
+	if !l.configured() {
+		return ErrNotConfigured
+	}
+	if err := a.Validate(); err != nil {
+		return err
+	}
+	l.engine.plan.Store(newPlan(a))
+	return nil
+}
+
+// Check takes a place for the request's key. The error is an [*Error] with one of the causes [ErrLimited], [ErrNoKey] and
+// [ErrNotConfigured]; it is nil if the request may pass, because the place was taken (the decision is OK) or because
+// AllowDespite lets it (the decision is not).
+func (l *Limiter[K]) Check(r *http.Request) (ratelimit.Decision, error) {
+	o, err := l.check(r)
+	return o.decision(), err
+}
+
+// Handler answers requests that Check refuses, and passes the others on to next. It sets Retry-After on a refusal, and on
+// every answer the header fields that the configuration asks for.
+func (l *Limiter[K]) Handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		o, err := l.check(r)
+		if err == nil {
+			if l.config.Name != "" {
+				ratelimit.SetFields(w.Header(), o.field(l.config.Name))
+			}
+			next.ServeHTTP(w, r)
+			return
+		}
+		var handler func(http.ResponseWriter, *http.Request, error)
+		if l != nil {
+			handler = l.config.ErrorHandler
+		}
+		refuse(w, r, err, handler)
+	})
+}
+
+func (l *Limiter[K]) check(r *http.Request) (outcome, error) {
+	if !l.configured() || l.config.Key == nil {
+		return outcome{}, &Error{Err: ErrNotConfigured}
+	}
+	var o outcome
+	cause := ErrNoKey
+	if key, ok := l.config.Key(r); ok {
+		if o = l.take(key, 1); o.ok {
+			return o, nil
+		}
+		cause = ErrLimited
+	}
+	err := &Error{Err: cause, Decision: o.decision(), Field: o.field(l.config.Name)}
+	if l.config.AllowDespite != nil && l.config.AllowDespite(r, err) {
+		return o, nil
+	}
+	return o, err
+}
+
+// refuse answers by an ErrorHandler, or in want of one by the error itself.
+func refuse(w http.ResponseWriter, r *http.Request, err error, handler func(http.ResponseWriter, *http.Request, error)) {
+	e := err.(*Error)
+	e.SetHeader(w.Header())
+	if handler != nil {
+		handler(w, r, e)
+		return
+	}
+	e.ServeHTTP(w, r)
+}

@@ -1,0 +1,101 @@
+package window
+
+import (
+	"cmp"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A Limited is a key that a [RateRule] blocks now.
+type Limited struct {
+	// Key are the values of the rule's components, in their order, each cut off after 256 bytes. An IPv6 client is its
+	// network. Of a [Constant] the value is "".
+	Key []string
+	// Requests is how many the window holds, those blocked included. It is the limit or more; far above, it may say less
+	// than was sent.
+	Requests int64
+	// RetryAfter is when the next request would pass, if none comes until then.
+	RetryAfter time.Duration
+}
+
+// maxListed is how many keys are listed, as in AWS. There it is also how many are blocked; here all are.
+const maxListed = 10_000
+
+// A listing holds the values of keys that were blocked, since a table knows them by their hashes only. It is filled by the
+// first blocked request of each; who is no longer blocked is dropped when room is needed.
+type listing struct {
+	total   atomic.Int64
+	stripes [16]stripe
+}
+
+type stripe struct {
+	mu    sync.Mutex
+	keys  map[uint64][]string
+	swept int64
+}
+
+// Limited lists the keys that the rule blocks now, most requests first: AWS's GetRateBasedStatementManagedKeys, for all
+// components. There are 10 000 at most; those blocked first come first. A key that has used up its limit and not come back
+// since is not among them.
+func (r *RateRule) Limited() []Limited {
+	if !r.configured() {
+		return nil
+	}
+	var all []Limited
+	for i := range r.listed.stripes {
+		s := &r.listed.stripes[i]
+		s.mu.Lock()
+		for name, key := range s.keys {
+			if o := r.engine.look(name, 1); !o.ok {
+				all = append(all, Limited{Key: slices.Clone(key), Requests: o.count, RetryAfter: o.wait()})
+			}
+		}
+		s.mu.Unlock()
+	}
+	slices.SortFunc(all, func(a, b Limited) int {
+		return cmp.Or(cmp.Compare(b.Requests, a.Requests), slices.Compare(a.Key, b.Key))
+	})
+	return all
+}
+
+// list notes the key of a request that was blocked.
+func (r *RateRule) list(name uint64, req *http.Request) {
+	s := &r.listed.stripes[name%uint64(len(r.listed.stripes))]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.keys[name]; ok {
+		return
+	}
+	if r.listed.total.Add(1) > maxListed && !r.sweep(s) {
+		r.listed.total.Add(-1)
+		return
+	}
+	if s.keys == nil {
+		s.keys = make(map[uint64][]string)
+	}
+	key := make([]string, len(r.config.Aggregate))
+	for i, c := range r.config.Aggregate {
+		key[i] = c.text(req)
+	}
+	s.keys[name] = key
+}
+
+// sweep drops those of a stripe that are no longer blocked, once a second at most, and reports whether that made room; the
+// stripe's mutex is held.
+func (r *RateRule) sweep(s *stripe) bool {
+	now := r.engine.now()
+	if s.swept > 0 && now-s.swept < int64(time.Second) {
+		return false
+	}
+	s.swept = now
+	for name := range s.keys {
+		if r.engine.look(name, 1).ok {
+			delete(s.keys, name)
+			r.listed.total.Add(-1)
+		}
+	}
+	return r.listed.total.Load() <= maxListed
+}

@@ -1,0 +1,174 @@
+package window
+
+import (
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/tallygate/tallygate/ratelimit"
+)
+
+// RuleConfig says what a [RateRule] counts and when it blocks. Limit and Aggregate are required.
+type RuleConfig struct {
+	// Limit is how many requests pass within any Window: 10 to 2 000 000 000.
+	Limit int64
+
+	// Window is 60 s, 120 s, 300 s or 600 s; 0 is 300 s, as in AWS.
+	Window time.Duration
+
+	// Aggregate is what requests have in common that are counted together: one to five components. A request that lacks
+	// one of them is neither counted nor blocked.
+	Aggregate []Component
+
+	// ScopeDown says which requests the rule is about, AWS's scope-down statement. The others are neither counted nor
+	// blocked. Nil is all; [Constant] needs it.
+	ScopeDown func(*http.Request) bool
+
+	// MaxKeys is for how many keys that asked within the last Window there is room; 0 is 1 048 576. Memory is 62 bytes
+	// each, taken as they come. Keys beyond are counted together with others, so that some may be blocked too early but
+	// none too late.
+	MaxKeys int
+
+	// AllowDespite may let a request pass that the rule blocks: always true is AWS's action Count. Nil never does, which is
+	// the action Block.
+	AllowDespite func(*http.Request, error) bool
+
+	// ErrorHandler answers what Handler refuses, AWS's custom response. Nil is (*Error).ServeHTTP. The error is an [*Error].
+	ErrorHandler func(http.ResponseWriter, *http.Request, error)
+}
+
+// A RateRule is AWS WAF's rate-based rule: it counts requests by an aggregate key and blocks those of a key that has sent
+// Limit of them within the last Window. Blocked requests count as well, as in AWS: who does not slow down stays out.
+//
+// It acts on the very request that is one too many. Its methods may be called at once from any number of goroutines, and
+// do not allocate once a key is known. The zero RateRule, and a nil one, refuse.
+type RateRule struct {
+	config RuleConfig
+	seed   maphash.Seed
+	engine *engine
+	listed listing
+}
+
+// NewRateRule makes a rule from a copy of c. The error joins all that is wrong with c.
+func NewRateRule(c RuleConfig) (*RateRule, error) {
+	limit, err := ruleLimit(c.Limit, c.Window)
+	errs := []error{err, checkMaxKeys(c.MaxKeys)}
+	if n := len(c.Aggregate); n < 1 || n > 5 {
+		errs = append(errs, fmt.Errorf("window: %d components are not 1 to 5", n))
+	}
+	for _, component := range c.Aggregate {
+		errs = append(errs, component.validate())
+		if component.kind == constant && (len(c.Aggregate) > 1 || c.ScopeDown == nil) {
+			errs = append(errs, errors.New("window: Constant stands alone and needs a ScopeDown"))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	c.Aggregate = slices.Clone(c.Aggregate)
+	return &RateRule{config: c, seed: maphash.MakeSeed(), engine: newEngine(limit, c.MaxKeys, true)}, nil
+}
+
+// ruleLimit holds the domain of AWS's RateBasedStatement.
+func ruleLimit(limit int64, window time.Duration) (AtMost, error) {
+	var errs []error
+	if limit < 10 || limit > 2_000_000_000 {
+		errs = append(errs, fmt.Errorf("window: Limit %d is not within 10 to 2000000000", limit))
+	}
+	switch window {
+	case 0:
+		window = 300 * time.Second
+	case 60 * time.Second, 120 * time.Second, 300 * time.Second, 600 * time.Second:
+	default:
+		errs = append(errs, fmt.Errorf("window: Window %v is not 60s, 120s, 300s or 600s", window))
+	}
+	return AtMost{N: limit, W: window}, errors.Join(errs...)
+}
+
+func (r *RateRule) configured() bool { return r != nil && r.engine != nil }
+
+// SetLimit changes limit and window, with the meaning and the domain that they have in [RuleConfig], from the next request
+// on. The counts stay (AWS begins anew), as far as they go: what is older than the old window is forgotten, and a count is
+// exact up to 65 535 or the limit, whichever is more, in any fifteenth of the window.
+func (r *RateRule) SetLimit(limit int64, window time.Duration) error {
+	if !r.configured() {
+		return ErrNotConfigured
+	}
+	a, err := ruleLimit(limit, window)
+	if err == nil {
+		r.engine.plan.Store(newPlan(a))
+	}
+	return err
+}
+
+// name is the hash of the aggregate key, false if the rule is not about the request. Each component is hashed by itself, so
+// that the end of one is never taken for the beginning of the next.
+func (r *RateRule) name(req *http.Request) (uint64, bool) {
+	if r.config.ScopeDown != nil && !r.config.ScopeDown(req) {
+		return 0, false
+	}
+	var name uint64
+	for i, c := range r.config.Aggregate {
+		h, ok := c.hash(r.seed, req)
+		switch {
+		case !ok:
+			return 0, false
+		case i == 0:
+			name = h
+		default:
+			name = maphash.Comparable(r.seed, [2]uint64{name, h})
+		}
+	}
+	return max(name, 1), true // 0 marks a vacant slot
+}
+
+// Check counts the request. The error is an [*Error] with one of the causes [ErrBlocked] and [ErrNotConfigured]; it is nil
+// if the request may pass, because its key is within the limit (the decision is OK), because the rule is not about it (the
+// decision is OK and has no Limit) or because AllowDespite lets it (the decision is not OK).
+func (r *RateRule) Check(req *http.Request) (ratelimit.Decision, error) {
+	o, err := r.check(req)
+	if o.plan == nil && err == nil {
+		return ratelimit.Decision{OK: true}, nil
+	}
+	return o.decision(), err
+}
+
+// Handler answers requests that Check refuses, by default as API Gateway does what WAF blocks: 403, {"message":"Forbidden"}.
+// It passes the others on to next.
+func (r *RateRule) Handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		_, err := r.check(req)
+		if err == nil {
+			next.ServeHTTP(w, req)
+			return
+		}
+		var handler func(http.ResponseWriter, *http.Request, error)
+		if r != nil {
+			handler = r.config.ErrorHandler
+		}
+		refuse(w, req, err, handler)
+	})
+}
+
+func (r *RateRule) check(req *http.Request) (outcome, error) {
+	if !r.configured() {
+		return outcome{}, &Error{Err: ErrNotConfigured}
+	}
+	name, ok := r.name(req)
+	if !ok {
+		return outcome{}, nil
+	}
+	o := r.engine.take(name, 1)
+	if o.ok {
+		return o, nil
+	}
+	r.list(name, req)
+	err := &Error{Err: ErrBlocked, Decision: o.decision()}
+	if r.config.AllowDespite != nil && r.config.AllowDespite(req, err) {
+		return o, nil
+	}
+	return o, err
+}

@@ -1,0 +1,227 @@
+package window
+
+import (
+	"math/bits"
+	"sync"
+)
+
+const (
+	ways = 8 // slots of a group: their names fill a cache line
+	// cellKeys is the number of keys for which there is one overflow cell: 40 bytes for each 12 keys.
+	cellKeys = 12
+)
+
+// A group is eight slots, each the name of a key and its ring: 48 bytes. A name of 0 is a vacant slot.
+type group struct {
+	names [ways]uint64
+	rings [ways]ring
+}
+
+// A shard holds the keys of one part of the names. A key has a slot in one of two groups that its name chooses, so that
+// groups fill up evenly, or is counted in two overflow cells that it shares with others.
+type shard struct {
+	mu     sync.Mutex
+	plan   *plan // of the rings
+	groups []group
+	cells  []ring // two rows of the same length; nil until needed
+}
+
+// spread picks one of n, by any of several independent ways.
+func spread(name, way uint64, n int) int {
+	hi, _ := bits.Mul64(name*way, uint64(n))
+	return int(hi)
+}
+
+// Odd numbers without a pattern: the fractional parts of the square roots of 2, 3, 5 and 7.
+const (
+	way1 = 0x6a09e667f3bcc909
+	way2 = 0xbb67ae8584caa73b
+	way3 = 0x3c6ef372fe94f82b
+	way4 = 0xa54ff53a5f1d36f1
+)
+
+func home(groups []group, name uint64) (first, second *group) {
+	return &groups[spread(name, way1, len(groups))], &groups[spread(name, way2, len(groups))]
+}
+
+func (g *group) find(name uint64) *ring {
+	for i := range g.names {
+		if g.names[i] == name {
+			return &g.rings[i]
+		}
+	}
+	return nil
+}
+
+// free counts the slots that are vacant or idle, and finds the first.
+func (g *group) free(slice int64) (n, first int) {
+	for i := range g.names {
+		if g.names[i] == 0 || g.rings[i].idle(slice) {
+			if n == 0 {
+				first = i
+			}
+			n++
+		}
+	}
+	return n, first
+}
+
+// place puts a key into a slot of the group that has more of them free, or returns nil. An idle slot holds no information,
+// so that its owner may lose it at any time.
+func place(groups []group, name uint64, slice int64) *ring {
+	g, h := home(groups, name)
+	n, i := g.free(slice)
+	if m, j := h.free(slice); m > n {
+		g, n, i = h, m, j
+	}
+	if n == 0 {
+		return nil
+	}
+	g.names[i] = name
+	return &g.rings[i]
+}
+
+func (sh *shard) find(name uint64) *ring {
+	if len(sh.groups) == 0 {
+		return nil
+	}
+	g, h := home(sh.groups, name)
+	if r := g.find(name); r != nil {
+		return r
+	}
+	return h.find(name)
+}
+
+// take counts n for a key, whether it has a slot or not, see ring.take.
+func (sh *shard) take(name uint64, now, n int64, every bool, maxGroups int) outcome {
+	if r := sh.find(name); r != nil {
+		return r.take(sh.plan, now, n, every)
+	}
+	if r := sh.insert(name, now, maxGroups); r != nil {
+		return r.take(sh.plan, now, n, every)
+	}
+	less, more := sh.shared(name, sh.plan.at(now))
+	o := less.take(sh.plan, now, n, every)
+	if o.ok || every {
+		more.add(sh.plan, n)
+	}
+	return o
+}
+
+// look is what is known of a key, advanced to now.
+func (sh *shard) look(name uint64, now int64) ring {
+	slice := sh.plan.at(now)
+	known := newRing(slice)
+	if r := sh.find(name); r != nil {
+		known = *r
+	} else if sh.cells != nil {
+		less, _ := sh.shared(name, slice)
+		known = *less
+	}
+	known.advance(slice)
+	return known
+}
+
+// insert gives a key a slot, or nil if there is no room for it. A key that may have been counted in overflow cells takes
+// along what they know.
+func (sh *shard) insert(name uint64, now int64, maxGroups int) *ring {
+	slice := sh.plan.at(now)
+	var r *ring
+	for {
+		if len(sh.groups) > 0 {
+			r = place(sh.groups, name, slice)
+		}
+		if r != nil || len(sh.groups) == maxGroups {
+			break
+		}
+		sh.grow(slice, maxGroups)
+	}
+	switch {
+	case r == nil:
+		sh.openCells(maxGroups)
+	case sh.cells == nil:
+		*r = newRing(slice)
+	default:
+		less, _ := sh.shared(name, slice)
+		*r = *less
+	}
+	return r
+}
+
+// grow moves the keys to a table larger by a quarter, or by more if that does not hold them all. Whom the largest does not
+// hold is counted in overflow cells.
+func (sh *shard) grow(slice int64, maxGroups int) {
+	for n := len(sh.groups); n < maxGroups; {
+		n = min(n*5/4+1, maxGroups)
+		larger := make([]group, n)
+		if sh.move(larger, slice, n == maxGroups) {
+			sh.groups = larger
+			return
+		}
+	}
+}
+
+// move reports whether larger has taken all keys that are not idle, or spill let it leave some to the overflow cells.
+func (sh *shard) move(larger []group, slice int64, spill bool) bool {
+	for i := range sh.groups {
+		for j, name := range sh.groups[i].names {
+			r := &sh.groups[i].rings[j]
+			if name == 0 || r.idle(slice) {
+				continue
+			}
+			if to := place(larger, name, slice); to != nil {
+				*to = *r
+			} else if spill {
+				sh.spill(name, r, slice, len(larger))
+			} else {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// spill counts in a key's overflow cells what is known of it.
+func (sh *shard) spill(name uint64, r *ring, slice int64, groups int) {
+	sh.openCells(groups)
+	less, more := sh.shared(name, slice)
+	r.advance(slice)
+	less.merge(sh.plan, r)
+	more.merge(sh.plan, r)
+}
+
+func (sh *shard) openCells(groups int) {
+	if sh.cells == nil {
+		sh.cells = make([]ring, 2*max(groups*ways/cellKeys/2, 1))
+	}
+}
+
+// shared are the two overflow cells of a key, the one that holds less first, advanced to the slice. Each of them counts all
+// that the key was granted while it had no slot, and more: the one that holds less decides, and both count. (A count-min
+// sketch of rings.)
+func (sh *shard) shared(name uint64, slice int64) (less, more *ring) {
+	row := len(sh.cells) / 2
+	less, more = &sh.cells[spread(name, way3, row)], &sh.cells[row+spread(name, way4, row)]
+	less.advance(slice)
+	more.advance(slice)
+	if more.count(sh.plan) < less.count(sh.plan) {
+		return more, less
+	}
+	return less, more
+}
+
+// settle carries all counts over to the plan in force.
+func (sh *shard) settle(to *plan, now int64) {
+	if sh.plan == to {
+		return
+	}
+	for i := range sh.groups {
+		for j := range sh.groups[i].rings {
+			sh.groups[i].rings[j].convert(sh.plan, to, now)
+		}
+	}
+	for i := range sh.cells {
+		sh.cells[i].convert(sh.plan, to, now)
+	}
+	sh.plan = to
+}
