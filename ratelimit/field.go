@@ -109,6 +109,10 @@ func (l *line) values() []string {
 // setLine adds v, which is one line, to a field, in the place of a line that begins with the same policy. It does not write
 // to the slices that it finds, which answers may share.
 func setLine(h http.Header, field string, v []string) {
+	if len(h[field]) == 0 {
+		h[field] = v
+		return
+	}
 	name, _, _ := strings.Cut(v[0], ";")
 	for i, old := range h[field] {
 		if rest, ok := strings.CutPrefix(old, name); ok && strings.HasPrefix(rest, ";") {
@@ -118,11 +122,7 @@ func setLine(h http.Header, field string, v []string) {
 			return
 		}
 	}
-	if len(h[field]) == 0 {
-		h[field] = v
-	} else {
-		h[field] = append(slices.Clip(h[field]), v[0])
-	}
+	h[field] = append(slices.Clip(h[field]), v[0])
 }
 
 func printable(s string) bool {
