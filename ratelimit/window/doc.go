@@ -32,7 +32,8 @@
 // share, two for each, and the cell that holds less decides: such a key gets less, never more. There is a pair of cells for
 // every 24 keys of MaxKeys, so with room for a million, a flood of ten million addresses that send one request each takes
 // some 200 places from every newcomer until W has passed. With N = 2000 a newcomer does not notice; with N = 100 he waits.
-// Who was known before the flood is not affected. Raise MaxKeys where N is small.
+// Who was known before the flood is not affected; a newcomer who happens to share both of his cells with offenders is
+// blocked with them. Raise MaxKeys where N is small.
 //
 // # The rate rule, beside AWS WAF's
 //

@@ -28,8 +28,7 @@ type engine struct {
 	every     bool  // counts what it refuses, too
 }
 
-// newEngine has room for maxKeys keys, or more than that if they spread well: 57.6 bytes each. What the cells need comes to
-// 4 more.
+// newEngine has room for maxKeys keys, at 48 × 9/8 = 54 bytes each, and for their cells, at 4 bytes each.
 func newEngine(a AtMost, maxKeys int, every bool) *engine {
 	if maxKeys == 0 {
 		maxKeys = defaultMaxKeys
@@ -40,7 +39,7 @@ func newEngine(a AtMost, maxKeys int, every bool) *engine {
 	}
 	e.shards = make([]shard, 1<<(64-e.shift))
 	each := (maxKeys + len(e.shards) - 1) / len(e.shards)
-	e.maxGroups = (each*6/5 + ways - 1) / ways
+	e.maxGroups = (each*9/8 + ways - 1) / ways
 	e.plan.Store(newPlan(a))
 	return e
 }

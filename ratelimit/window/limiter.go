@@ -19,7 +19,7 @@ type Config[K comparable] struct {
 	// refuse with [ErrNotConfigured].
 	Key func(*http.Request) (K, bool)
 
-	// MaxKeys is for how many keys that asked within the last W there is room; 0 is 1 048 576. Memory is 62 bytes each,
+	// MaxKeys is for how many keys that asked within the last W there is room; 0 is 1 048 576. Memory is 60 bytes each,
 	// taken as they come. Keys beyond share places and so get less, never more.
 	MaxKeys int
 

@@ -27,7 +27,7 @@ type RuleConfig struct {
 	// blocked. Nil is all; [Constant] needs it.
 	ScopeDown func(*http.Request) bool
 
-	// MaxKeys is for how many keys that asked within the last Window there is room; 0 is 1 048 576. Memory is 62 bytes
+	// MaxKeys is for how many keys that asked within the last Window there is room; 0 is 1 048 576. Memory is 60 bytes
 	// each, taken as they come. Keys beyond are counted together with others, so that some may be blocked too early but
 	// none too late.
 	MaxKeys int

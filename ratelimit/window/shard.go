@@ -67,7 +67,8 @@ func (g *group) free(slice int64) (n, first int) {
 }
 
 // place puts a key into a slot of the group that has more of them free, or returns nil. An idle slot holds no information,
-// so that its owner may lose it at any time.
+// so that its owner may lose it at any time. If none is free, one owner may go to his other group (a step of cuckoo hashing:
+// without it, tables would be full at four fifths).
 func place(groups []group, name uint64, slice int64) *ring {
 	g, h := home(groups, name)
 	n, i := g.free(slice)
@@ -75,10 +76,29 @@ func place(groups []group, name uint64, slice int64) *ring {
 		g, n, i = h, m, j
 	}
 	if n == 0 {
-		return nil
+		if i = g.vacate(groups, slice); i < 0 {
+			if g, i = h, h.vacate(groups, slice); i < 0 {
+				return nil
+			}
+		}
 	}
 	g.names[i] = name
 	return &g.rings[i]
+}
+
+// vacate moves the owner of a slot to his other group and returns the slot, or -1 if there is no room for any of them.
+func (g *group) vacate(groups []group, slice int64) int {
+	for i, owner := range g.names {
+		other, second := home(groups, owner)
+		if other == g {
+			other = second
+		}
+		if n, j := other.free(slice); n > 0 {
+			other.names[j], other.rings[j] = owner, g.rings[i]
+			return i
+		}
+	}
+	return -1
 }
 
 func (sh *shard) find(name uint64) *ring {

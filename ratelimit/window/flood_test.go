@@ -1,0 +1,205 @@
+package window_test
+
+import (
+	"hash/maphash"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tallygate/tallygate/ratelimit/window"
+)
+
+var seed = maphash.MakeSeed()
+
+// name is a key's, as the limiter would make it.
+func name(key uint64) uint64 { return max(maphash.Comparable(seed, key), 1) }
+
+// Ten million addresses that send one request each, within one window, with room for a million (a tenth of both in a light
+// run). Among them offenders, the first from the beginning and the last from the middle on, none of which may get a request
+// more than the limit; and visitors, likewise, who keep to a tenth of it and must pass, but for the odd one.
+func TestFlood(t *testing.T) {
+	limit := window.AtMost{N: 2000, W: 300 * time.Second}
+	addresses, room := uint64(count(10_000_000)), count(1_000_000)
+	e := window.NewEngine(limit, room, true)
+	const offenders, visitors = 100, 1000
+	offender := func(i uint64) uint64 { return name(1<<40 | i) }
+	visitor := func(i uint64) uint64 { return name(1<<41 | i) }
+	var admitted [offenders]int64
+	var refused [visitors]int
+	for i := range addresses {
+		now := time.Duration(i) * limit.W / time.Duration(addresses)
+		e.TakeAt(now, name(i), 1)
+		begun := float64(2*i) / float64(addresses)
+		if every := addresses / (offenders * 5000); i%every == 0 {
+			o := i / every % offenders
+			if float64(o)/offenders <= begun && e.TakeAt(now, offender(o), 1).OK {
+				admitted[o]++
+			}
+		}
+		if every := addresses / (visitors * 200); i%every == 0 {
+			v := i / every % visitors
+			if float64(v)/visitors <= begun && !e.TakeAt(now, visitor(v), 1).OK {
+				refused[v]++
+			}
+		}
+	}
+	unlucky := 0
+	for _, n := range refused {
+		unlucky += min(n, 1)
+	}
+	require.LessOrEqual(t, unlucky, visitors/100, "visitors who share both cells with an offender")
+	for o, n := range admitted {
+		require.LessOrEqual(t, n, limit.N, "offender %d", o)
+		require.False(t, e.LookAt(limit.W, offender(uint64(o)), 1).OK, "offender %d", o)
+	}
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	t.Logf("%d addresses, room for %d: heap %d MB, %d of %d visitors refused", addresses, room, m.HeapAlloc>>20, unlucky, visitors)
+	require.Less(t, m.HeapAlloc, uint64(room)*64+32<<20)
+	require.True(t, e.TakeAt(3*limit.W, name(1<<42), limit.N).OK, "nothing is left of it")
+}
+
+// With room for eight keys, most share cells: each still gets N at most, and at least as much as if all were one.
+func TestSharedCellsNeverAdmitMore(t *testing.T) {
+	limit := window.AtMost{N: 50, W: 15 * time.Second}
+	for seed := range uint64(count(100)) {
+		r := rand.New(rand.NewPCG(seed, 5))
+		e := window.NewEngine(limit, 8, seed%2 == 0)
+		admitted := map[uint64][]admission{}
+		var now time.Duration
+		var all []admission
+		for range 5000 {
+			now += time.Duration(r.Int64N(int64(30 * time.Millisecond)))
+			if r.IntN(1000) == 0 {
+				now += time.Duration(r.Int64N(int64(2 * limit.W)))
+			}
+			key := name(uint64(float64(60) * r.Float64() * r.Float64()))
+			if r.IntN(500) == 0 { // a change carries shared cells over, too
+				e.SetLimit(window.AtMost{N: limit.N, W: limit.W})
+			}
+			if e.TakeAt(now, key, 1).OK {
+				admitted[key] = append(admitted[key], admission{now, 1})
+				all = append(all, admission{now, 1})
+			}
+		}
+		for _, a := range admitted {
+			require.LessOrEqual(t, most(a, limit.W), limit.N, "seed %d", seed)
+		}
+		require.GreaterOrEqual(t, most(all, limit.W), limit.N)
+		require.NotZero(t, e.Shared())
+	}
+}
+
+// Tables that grow lose nothing: every key is known exactly, up to the number there is room for.
+func TestGrowing(t *testing.T) {
+	const keys = 20_000
+	e := window.NewEngine(window.AtMost{N: 100, W: time.Hour}, keys*5/4, false)
+	for i := range uint64(keys) {
+		require.True(t, e.TakeAt(0, name(i), int64(i%100)+1).OK)
+	}
+	for i := range uint64(keys) {
+		require.Equal(t, 99-int64(i%100), e.LookAt(time.Hour, name(i), 1).Remaining)
+	}
+	require.Zero(t, e.Shared())
+	for i := range uint64(keys) { // all at rest: their slots are taken over
+		require.Equal(t, int64(99), e.TakeAt(2*time.Hour, name(1<<40|i), 1).Remaining)
+	}
+	require.Zero(t, e.Shared())
+}
+
+// Goroutines at once, in real time: never more than N in W, by any clock reading around the calls.
+func TestConcurrentBound(t *testing.T) {
+	limit := window.AtMost{N: 500, W: 50 * time.Millisecond}
+	l, err := window.New(window.Config[int]{AtMost: limit})
+	require.NoError(t, err)
+	start := time.Now()
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	var early, late []time.Duration // of each admission: a reading before it and one after
+	for range 8 {
+		wg.Go(func() {
+			for time.Since(start) < 200*time.Millisecond {
+				before := time.Since(start)
+				if l.Allow(1) {
+					after := time.Since(start)
+					mu.Lock()
+					early, late = append(early, before), append(late, after)
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	require.Greater(t, len(early), 500)
+	for i := range early { // what surely happened within W from late[i] on
+		var sum int64
+		for j := range early {
+			if early[j] >= late[i] && late[j] <= late[i]+limit.W {
+				sum++
+			}
+		}
+		require.LessOrEqual(t, sum, limit.N)
+	}
+}
+
+type call struct {
+	key uint64
+	n   int64
+}
+
+// Linearizability: concurrent calls come out as some order of them would on plain models, in which time stands still.
+func TestLinearizable(t *testing.T) {
+	limit := window.AtMost{N: 20, W: time.Hour}
+	model := porcupine.Model{
+		Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
+			parts := make([][]porcupine.Operation, 3)
+			for _, op := range history {
+				k := op.Input.(call).key
+				parts[k] = append(parts[k], op)
+			}
+			return parts
+		},
+		Init: func() any { return int64(0) },
+		Step: func(state, input, output any) (bool, any) {
+			used, in, left := state.(int64), input.(call), output.(int64)
+			if used+in.n > limit.N {
+				return left == -1, used
+			}
+			return left == limit.N-used-in.n, used + in.n
+		},
+	}
+	for seed := range uint64(count(300)) {
+		l, err := window.New(window.Config[uint64]{AtMost: limit})
+		require.NoError(t, err)
+		start := time.Now()
+		var mu sync.Mutex
+		var wg sync.WaitGroup
+		var history []porcupine.Operation
+		for client := range 4 {
+			wg.Go(func() {
+				r := rand.New(rand.NewPCG(seed, uint64(client)))
+				for range 20 {
+					in := call{r.Uint64N(3), 1 + r.Int64N(3)}
+					from := time.Since(start)
+					d := l.Take(in.key, in.n)
+					to := time.Since(start)
+					left := int64(-1)
+					if d.OK {
+						left = d.Remaining
+					}
+					mu.Lock()
+					history = append(history, porcupine.Operation{ClientId: client, Input: in, Call: int64(from), Output: left, Return: int64(to)})
+					mu.Unlock()
+				}
+			})
+		}
+		wg.Wait()
+		require.True(t, porcupine.CheckOperations(model, history), "seed %d", seed)
+	}
+}
