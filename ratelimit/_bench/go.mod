@@ -3,6 +3,7 @@ module github.com/tallygate/tallygate/ratelimit/_bench
 go 1.26.0
 
 require (
+	github.com/RussellLuo/slidingwindow v0.0.0-20200528002341-535bb99d338b
 	github.com/didip/tollbooth/v7 v7.0.2
 	github.com/go-chi/httprate v0.16.1
 	github.com/juju/ratelimit v1.0.2
