@@ -26,6 +26,9 @@ func escaped(s string) bool { return strings.IndexByte(s, '%') >= 0 || strings.I
 
 // sameUnescaped reports whether s is a well-formed encoding of text.
 func sameUnescaped(s, text string) bool {
+	if len(s) < len(text) {
+		return false
+	}
 	if !escaped(s) {
 		return s == text
 	}

@@ -64,16 +64,18 @@ func (r *ring) add(p *plan, n int64) {
 	*c = uint16(min(int64(*c)+n, maxStep))
 }
 
-// take counts n and reports true if the limit admits them. If it does not, it counts them if every is set.
+// take counts n and reports true if the limit admits them, n ≥ 1. If it does not, it counts them if every is set.
 func (r *ring) take(p *plan, now, n int64, every bool) outcome {
 	r.advance(p.at(now))
-	o := r.look(p, now, n)
-	if o.ok || every {
+	count := r.count(p)
+	if n <= p.limit.N-count {
 		r.add(p, n)
-		o.count += n
-		o.reset = r.whole(p)
+		return outcome{plan: p, now: now, count: count + n, reset: p.expiry(r.latest()), ok: true}
 	}
-	return o
+	if every {
+		r.add(p, n)
+	}
+	return r.look(p, now, n)
 }
 
 // look tells what take would come to. The ring has been advanced.
