@@ -65,47 +65,46 @@ func (e *engine) take(name uint64, n int64) outcome {
 func (e *engine) look(name uint64, n int64) outcome {
 	sh, now := e.lock(name)
 	defer sh.mu.Unlock()
-	r := sh.look(name, now)
-	return r.look(sh.plan, now, n)
+	return sh.look(name, now, n)
 }
 
-// An outcome is what a call came to, and what a [ratelimit.Decision] is computed from. Instants are nanoseconds since the
-// engine's epoch.
+// An outcome is what a call came to, and what a [ratelimit.Decision] is computed from.
 type outcome struct {
-	plan  *plan
-	now   int64
-	count int64 // what is held against the key after the call
-	retry int64 // when the call would be granted, 0 for never; of a refusal
-	reset int64 // when nothing will be held against the key
-	ok    bool
+	plan *plan
+	now  int64 // nanoseconds since the engine's epoch
+	n    int64
+	ok   bool
+	ring ring // of the key, after the call
 }
 
-func (o outcome) decision() ratelimit.Decision {
+func (o *outcome) decision() ratelimit.Decision {
 	if o.plan == nil {
 		return ratelimit.Decision{RetryAfter: ratelimit.Never}
 	}
 	return ratelimit.Decision{
 		OK:         o.ok,
 		Limit:      o.plan.limit.N,
-		Remaining:  max(o.plan.limit.N-o.count, 0),
+		Remaining:  max(o.plan.limit.N-o.count(), 0),
 		RetryAfter: o.wait(),
-		ResetAfter: time.Duration(max(o.reset-o.now, 0)),
+		ResetAfter: time.Duration(max(o.ring.whole(o.plan)-o.now, 0)),
 	}
 }
 
-func (o outcome) wait() time.Duration {
-	switch {
-	case o.ok:
+// count is how many are held against the key.
+func (o *outcome) count() int64 { return o.ring.count(o.plan) }
+
+func (o *outcome) wait() time.Duration {
+	if o.ok {
 		return 0
-	case o.retry == 0:
-		return ratelimit.Never
-	default:
-		return time.Duration(o.retry - o.now)
 	}
+	if at := o.ring.room(o.plan, o.n); at > 0 {
+		return time.Duration(at - o.now)
+	}
+	return ratelimit.Never
 }
 
 // field is the policy of that name in the IETF header fields.
-func (o outcome) field(name string) ratelimit.Field {
+func (o *outcome) field(name string) ratelimit.Field {
 	if name == "" || o.plan == nil {
 		return ratelimit.Field{}
 	}

@@ -13,13 +13,14 @@ func NewEngine(a AtMost, maxKeys int, every bool) Engine { return Engine{newEngi
 
 func (e Engine) TakeAt(now time.Duration, name uint64, n int64) ratelimit.Decision {
 	sh := e.shard(now, name)
-	return sh.take(name, int64(now), n, e.engine.every, e.engine.maxGroups).decision()
+	o := sh.take(name, int64(now), n, e.engine.every, e.engine.maxGroups)
+	return o.decision()
 }
 
 func (e Engine) LookAt(now time.Duration, name uint64, n int64) ratelimit.Decision {
 	sh := e.shard(now, name)
-	r := sh.look(name, int64(now))
-	return r.look(sh.plan, int64(now), n).decision()
+	o := sh.look(name, int64(now), n)
+	return o.decision()
 }
 
 func (e Engine) SetLimit(a AtMost) { e.engine.plan.Store(newPlan(a)) }

@@ -91,14 +91,18 @@ func (l *Limiter[K]) Allow(key K) bool { return l.take(key, 1).ok }
 
 // Take takes n of the key's places, or none. It takes nothing and grants an n of 0 if the window does not hold more than N,
 // and refuses an n that is negative or more than N for ever: RetryAfter is then [ratelimit.Never].
-func (l *Limiter[K]) Take(key K, n int64) ratelimit.Decision { return l.take(key, n).decision() }
+func (l *Limiter[K]) Take(key K, n int64) ratelimit.Decision {
+	o := l.take(key, n)
+	return o.decision()
+}
 
 // Peek tells what Take(key, 1) would decide, and takes nothing.
 func (l *Limiter[K]) Peek(key K) ratelimit.Decision {
-	if !l.configured() {
-		return outcome{}.decision()
+	var o outcome
+	if l.configured() {
+		o = l.engine.look(l.name(key), 1)
 	}
-	return l.engine.look(l.name(key), 1).decision()
+	return o.decision()
 }
 
 // SetLimit changes the limit of all keys, from now on. It takes the same short time for any number of keys: what they have

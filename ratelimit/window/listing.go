@@ -50,7 +50,7 @@ func (r *RateRule) Limited() []Limited {
 		s.mu.Lock()
 		for name, key := range s.keys {
 			if o := r.engine.look(name, 1); !o.ok {
-				all = append(all, Limited{Key: slices.Clone(key), Requests: o.count, RetryAfter: o.wait()})
+				all = append(all, Limited{Key: slices.Clone(key), Requests: o.count(), RetryAfter: o.wait()})
 			}
 		}
 		s.mu.Unlock()

@@ -65,28 +65,13 @@ func (r *ring) add(p *plan, n int64) {
 }
 
 // take counts n and reports true if the limit admits them, n ≥ 1. If it does not, it counts them if every is set.
-func (r *ring) take(p *plan, now, n int64, every bool) outcome {
+func (r *ring) take(p *plan, now, n int64, every bool) (ok bool) {
 	r.advance(p.at(now))
-	count := r.count(p)
-	if n <= p.limit.N-count {
-		r.add(p, n)
-		return outcome{plan: p, now: now, count: count + n, reset: p.expiry(r.latest()), ok: true}
-	}
-	if every {
+	ok = n <= p.limit.N-r.count(p)
+	if ok || every {
 		r.add(p, n)
 	}
-	return r.look(p, now, n)
-}
-
-// look tells what take would come to. The ring has been advanced.
-func (r *ring) look(p *plan, now, n int64) outcome {
-	o := outcome{plan: p, now: now, count: r.count(p)}
-	o.ok = n >= 0 && n <= p.limit.N-o.count
-	o.reset = r.whole(p)
-	if !o.ok {
-		o.retry = r.room(p, o.count, n)
-	}
-	return o
+	return ok
 }
 
 // whole is the instant from which nothing is held against the key, if nothing is granted until then.
@@ -104,10 +89,11 @@ func (r *ring) whole(p *plan) int64 {
 }
 
 // room is the instant from which n are admitted, if nothing else is until then, or 0 if there is none.
-func (r *ring) room(p *plan, count, n int64) int64 {
+func (r *ring) room(p *plan, n int64) int64 {
 	if n < 0 || n > p.limit.N {
 		return 0
 	}
+	count := r.count(p)
 	for s := r.latest() - perWindow; s < r.latest(); s++ {
 		count -= int64(*r.counter(s)) * p.unit
 		if n <= p.limit.N-count {

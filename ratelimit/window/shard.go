@@ -114,22 +114,24 @@ func (sh *shard) find(name uint64) *ring {
 
 // take counts n for a key, whether it has a slot or not, see ring.take.
 func (sh *shard) take(name uint64, now, n int64, every bool, maxGroups int) outcome {
-	if r := sh.find(name); r != nil {
-		return r.take(sh.plan, now, n, every)
+	r := sh.find(name)
+	if r == nil {
+		r = sh.insert(name, now, maxGroups)
 	}
-	if r := sh.insert(name, now, maxGroups); r != nil {
-		return r.take(sh.plan, now, n, every)
+	if r != nil {
+		ok := r.take(sh.plan, now, n, every)
+		return outcome{plan: sh.plan, now: now, n: n, ok: ok, ring: *r}
 	}
 	less, more := sh.shared(name, sh.plan.at(now))
-	o := less.take(sh.plan, now, n, every)
-	if o.ok || every {
+	ok := less.take(sh.plan, now, n, every)
+	if ok || every {
 		more.add(sh.plan, n)
 	}
-	return o
+	return outcome{plan: sh.plan, now: now, n: n, ok: ok, ring: *less}
 }
 
-// look is what is known of a key, advanced to now.
-func (sh *shard) look(name uint64, now int64) ring {
+// look tells what taking n would come to.
+func (sh *shard) look(name uint64, now, n int64) outcome {
 	slice := sh.plan.at(now)
 	known := newRing(slice)
 	if r := sh.find(name); r != nil {
@@ -139,7 +141,8 @@ func (sh *shard) look(name uint64, now int64) ring {
 		known = *less
 	}
 	known.advance(slice)
-	return known
+	ok := n >= 0 && n <= sh.plan.limit.N-known.count(sh.plan)
+	return outcome{plan: sh.plan, now: now, n: n, ok: ok, ring: known}
 }
 
 // insert gives a key a slot, or nil if there is no room for it. A key that may have been counted in overflow cells takes
