@@ -71,7 +71,7 @@ var yields = regexp.MustCompile(`(?m)^.*(word\(?(slot)?\)?\.Load\(\)|\.Swap\(fro
 
 func TestMutantsAreFound(t *testing.T) {
 	found := mutants[:1] // each is a build
-	if heavy(10) == 10 {
+	if heavy(100) == 100 {
 		found = mutants
 		require.NoError(t, histories(t, mutant{}), "the histories are linearizable without a mutation, whoever is let in")
 	}

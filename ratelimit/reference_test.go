@@ -19,7 +19,7 @@ func heavy(n int) int {
 	if os.Getenv("TALLYGATE_HEAVY") != "" {
 		return n
 	}
-	return n / 10
+	return n / 10 / lighter
 }
 
 // reference is the token bucket in exact arithmetic, all in tokens. Its clock counts what has flowed in since the bucket's
