@@ -56,13 +56,10 @@ func All(n int64, refs ...Ref) (Decision, int) {
 	}
 	c := reading{epoch: refs[0].epoch()}
 	c.now = int64(time.Since(c.epoch))
-	// Looking first at all but the one that is asked next lets most refusals write nothing.
-	for i := 1; i < len(refs); i++ {
-		if o := c.look(n, &refs[i]); o.verdict == refused {
-			return c.longest(n, refs, o.decision(n), i)
-		}
-	}
 	o, i := c.take(n, refs)
+	if !o.ok() {
+		return c.longest(n, refs, o.decision(n), i)
+	}
 	return o.decision(n), i
 }
 
