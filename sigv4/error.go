@@ -1,6 +1,7 @@
 package sigv4
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -126,7 +127,10 @@ func answer(w http.ResponseWriter, status int, code string, body map[string]any)
 		_, _ = rand.Read(b[:]) // never fails
 		h.Set("X-Amzn-RequestId", fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:]))
 	}
-	text, _ := json.Marshal(body) // strings and nil always encode
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false) // as AWS writes it: a canonical request is full of ampersands
+	_ = e.Encode(body)     // strings and nil always encode
 	w.WriteHeader(status)
-	_, _ = w.Write(text)
+	_, _ = w.Write(bytes.TrimSuffix(text.Bytes(), []byte("\n")))
 }
