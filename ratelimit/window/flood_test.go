@@ -65,21 +65,21 @@ func TestFlood(t *testing.T) {
 	require.True(t, e.TakeAt(3*limit.W, name(1<<42), limit.N).OK, "nothing is left of it")
 }
 
-// With room for eight keys, most share cells: each still gets N at most, and at least as much as if all were one.
+// With room for 64 keys, most of 300 share cells: each still gets N at most, and at least as much as if all were one.
 func TestSharedCellsNeverAdmitMore(t *testing.T) {
 	limit := window.AtMost{N: 50, W: 15 * time.Second}
 	for seed := range uint64(count(100)) {
 		r := rand.New(rand.NewPCG(seed, 5))
-		e := window.NewEngine(limit, 8, seed%2 == 0)
+		e := window.NewEngine(limit, 64, seed%2 == 0)
 		admitted := map[uint64][]admission{}
 		var now time.Duration
 		var all []admission
-		for range 5000 {
-			now += time.Duration(r.Int64N(int64(30 * time.Millisecond)))
+		for range 20_000 {
+			now += time.Duration(r.Int64N(int64(5 * time.Millisecond)))
 			if r.IntN(1000) == 0 {
 				now += time.Duration(r.Int64N(int64(2 * limit.W)))
 			}
-			key := name(uint64(float64(60) * r.Float64() * r.Float64()))
+			key := name(uint64(300 * r.Float64() * r.Float64() * r.Float64()))
 			if r.IntN(500) == 0 { // a change carries shared cells over, too
 				e.SetLimit(window.AtMost{N: limit.N, W: limit.W})
 			}
@@ -94,6 +94,22 @@ func TestSharedCellsNeverAdmitMore(t *testing.T) {
 		require.GreaterOrEqual(t, most(all, limit.W), limit.N)
 		require.NotZero(t, e.Shared())
 	}
+}
+
+// A key whose cells hold next to nothing of others gets N from the two together, or a few less.
+func TestBothCellsCount(t *testing.T) {
+	limit := window.AtMost{N: 10_000, W: time.Hour}
+	e := window.NewEngine(limit, 64, false)
+	for i := range uint64(200) { // more than there are slots for
+		e.TakeAt(0, name(i), 1)
+	}
+	last := name(1 << 40)
+	var granted int64
+	for e.TakeAt(time.Minute, last, 1).OK {
+		granted++
+	}
+	require.LessOrEqual(t, granted, limit.N)
+	require.GreaterOrEqual(t, granted, limit.N-200)
 }
 
 // Tables that grow lose nothing: every key is known exactly, up to the number there is room for.
