@@ -14,9 +14,12 @@ import (
 	"github.com/tallygate/tallygate/apikey"
 	"github.com/tallygate/tallygate/auth"
 	"github.com/tallygate/tallygate/auth/authtest"
+	"github.com/tallygate/tallygate/auth/custom"
 	"github.com/tallygate/tallygate/ratelimit"
+	"github.com/tallygate/tallygate/ratelimit/window"
 	"github.com/tallygate/tallygate/sigv4"
 	"github.com/tallygate/tallygate/usageplan"
+	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
 // parties are one of each: a signer, a key and a user, and the verifiers that know them.
@@ -202,10 +205,20 @@ type answer interface {
 }
 
 var (
-	_ = []authenticator{&sigv4.Verifier{}, &apikey.Verifier{}, &auth.Verifier{}, &auth.Modes{}}
-	_ = []answer{&sigv4.Error{}, &apikey.Error{}, &auth.Error{}, &ratelimit.Error{}, &usageplan.Error{}}
-	_ = []func(*http.Request) (string, bool){sigv4.ID, apikey.ID, auth.ID}
+	_ = []authenticator{&sigv4.Verifier{}, &apikey.Verifier{}, &auth.Verifier{}, &auth.Modes{}, &custom.Authorizer{}}
+	_ = []func(*http.Request) (string, bool){sigv4.ID, apikey.ID, auth.ID, custom.ID, custom.UsageIdentifierKey}
 )
+
+// A zero Error is a refusal without a cause: it answers and can be logged.
+func TestZeroErrors(t *testing.T) {
+	for _, e := range []answer{&sigv4.Error{}, &apikey.Error{}, &auth.Error{}, &custom.Error{}, &ratelimit.Error{}, &window.Error{}, &usageplan.Error{}} {
+		require.NotPanics(t, func() { require.NotEmpty(t, e.Error()) }, "%T", e)
+		w := httptest.NewRecorder()
+		e.ServeHTTP(w, get())
+		require.Equal(t, http.StatusInternalServerError, w.Code, "%T", e)
+	}
+	require.NotPanics(t, func() { _ = (&ledger.Error{}).Error() })
+}
 
 // The zero value of every verifier and limit refuses, with 500.
 func TestZeroValuesRefuse(t *testing.T) {

@@ -36,7 +36,7 @@ type Error struct {
 }
 
 // Error is for logs, not for clients.
-func (e *Error) Error() string { return "ratelimit: " + e.Err.Error() }
+func (e *Error) Error() string { return fmt.Sprintf("ratelimit: %v", e.Err) }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }

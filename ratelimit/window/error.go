@@ -37,7 +37,7 @@ type Error struct {
 }
 
 // Error is for logs, not for clients.
-func (e *Error) Error() string { return "window: " + e.Err.Error() }
+func (e *Error) Error() string { return fmt.Sprintf("window: %v", e.Err) }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
