@@ -152,7 +152,7 @@ func TestConcurrentBound(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	require.Greater(t, len(early), 500)
+	require.GreaterOrEqual(t, len(early), 500)
 	for i := range early { // what surely happened within W from late[i] on
 		var sum int64
 		for j := range early {
