@@ -1,6 +1,9 @@
 package ledger
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // Causes, for [errors.Is].
 var (
@@ -47,10 +50,11 @@ type Error struct {
 
 // Error implements error. The text is for logs, not for clients.
 func (e *Error) Error() string {
+	text := fmt.Sprintf("ledger: %v", e.Err) // the zero Error has no cause
 	if e.Cause != nil {
-		return "ledger: " + e.Err.Error() + ": " + e.Cause.Error()
+		text += ": " + e.Cause.Error()
 	}
-	return "ledger: " + e.Err.Error()
+	return text
 }
 
 // Unwrap returns Err and, if there is one, Cause.
