@@ -31,6 +31,7 @@
 // 10 for each of its days, and its free pages are used again, but it does not shrink. Keep it on a local disk, not on NFS. Disks that go with their container
 // (Lambda, Fargate) take the counts with them.
 //
-// A second opener is refused with [ErrLocked]. On ext4 with fast_commit, kernels before 5.10.94 and 5.15.27 can lose
+// A second opener is refused with [ErrLocked], also while the store recovers from an error: the lock is on a file of its own,
+// path.lock, which stays. On ext4 with fast_commit, kernels before 5.10.94 and 5.15.27 can lose
 // synced data (https://github.com/etcd-io/bbolt#known-issues).
 package boltstore

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
@@ -28,9 +27,6 @@ var (
 	versionKey = []byte("version")
 	foldedKey  = []byte("folded")
 )
-
-// lockWait is how long Open waits for another process to let go of the file.
-const lockWait = 200 * time.Millisecond
 
 func options() *bolt.Options {
 	return &bolt.Options{

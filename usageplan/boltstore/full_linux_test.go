@@ -81,6 +81,31 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
+// TestLockedInOutage: an error of the disk does not let a second opener in.
+func TestLockedInOutage(t *testing.T) {
+	dir := small(t, "1m")
+	path := filepath.Join(dir, "usage.db")
+	s, err := boltstore.Open(path, boltstore.Config{})
+	require.NoError(t, err)
+	fill := filepath.Join(dir, "fill")
+	require.ErrorIs(t, os.WriteFile(fill, make([]byte, 1<<20), 0o600), syscall.ENOSPC)
+	for err == nil {
+		op := charge("a", 1)
+		op.Reason = strings.Repeat("x", 500)
+		_, err = s.Apply(t.Context(), []ledger.Op{op})
+	}
+	require.ErrorIs(t, err, syscall.ENOSPC)
+	require.NoError(t, os.Remove(fill))
+	link := filepath.Join(dir, "link.db")
+	require.NoError(t, os.Symlink(path, link))
+	for _, name := range []string{path, link} {
+		_, err = boltstore.Open(name, boltstore.Config{})
+		require.ErrorIs(t, err, boltstore.ErrLocked)
+	}
+	require.NoError(t, s.Close())
+	require.NoError(t, open(t, path).Close())
+}
+
 func TestReadOnly(t *testing.T) {
 	dir := small(t, "16m")
 	path := filepath.Join(dir, "usage.db")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"os"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -38,6 +39,7 @@ type Config struct {
 type Store struct {
 	path   string
 	config Config
+	lock   *os.File // held from before the first look at the file until Close
 	slots  *slots
 	left   leftovers // of earlier lives
 
@@ -55,7 +57,7 @@ var (
 )
 
 // Open opens the file at path, or creates it, and checks that each balance is the sum of its entries. Beside the file, and
-// for it alone, it keeps files named path.spent.*. The errors wrap [ErrLocked], [ErrFormat], [ErrVersion] or what the
+// for it alone, it keeps path.lock and files named path.spent.*. The errors wrap [ErrLocked], [ErrFormat], [ErrVersion] or what the
 // system reports.
 func Open(path string, c Config) (*Store, error) {
 	if c.Keep < 0 {
@@ -67,16 +69,28 @@ func Open(path string, c Config) (*Store, error) {
 	if err := create(path); err != nil {
 		return nil, fmt.Errorf("boltstore: create %s: %w", path, err)
 	}
-	s := &Store{path: path, config: c}
+	held, err := lock(path)
+	if err != nil {
+		return nil, fmt.Errorf("boltstore: open %s: %w", path, err)
+	}
+	s := &Store{path: path, config: c, lock: held}
+	if err := s.begin(); err != nil {
+		return nil, errors.Join(err, held.Close())
+	}
+	return s, nil
+}
+
+// begin opens database and slots for the first time.
+func (s *Store) begin() error {
 	found, err := s.open()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if s.slots, err = openSlots(path, &found); err != nil {
-		return nil, errors.Join(err, s.db.Close())
+	if s.slots, err = openSlots(s.path, &found); err != nil {
+		return errors.Join(err, s.db.Close())
 	}
 	s.left = found
-	return s, nil
+	return nil
 }
 
 // open opens the database and reads what is needed to go on.
@@ -215,7 +229,7 @@ func (s *Store) Close() error {
 	if s.db != nil {
 		errs = append(errs, guard(s.tidy), guard(s.db.Close))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, s.lock.Close())...)
 }
 
 // tidy folds and compacts, if there is anything to fold.
