@@ -158,6 +158,15 @@ var attacks = []struct {
 	{"no space after the algorithm", func() *wire { return simple().sign().replace("SHA256 Credential", "SHA256Credential") }, sigv4.ErrMissingParameter, incomplete, sigv4.VerifierConfig{}},
 	{"Credential twice", func() *wire { return simple().sign().replace(" Credential=", " Credential=x, Credential=") }, sigv4.ErrMalformedAuthorization, incomplete, sigv4.VerifierConfig{}},
 	{"Signature twice", func() *wire { return simple().sign().replace(" Signature=", " Signature=x, Signature=") }, sigv4.ErrMalformedAuthorization, incomplete, sigv4.VerifierConfig{}},
+	{"SignedHeaders twice", func() *wire {
+		return simple().sign().replace(" SignedHeaders=", " SignedHeaders=host, SignedHeaders=")
+	}, sigv4.ErrMalformedAuthorization, incomplete, sigv4.VerifierConfig{}},
+	{"Credential after an empty one", func() *wire { return simple().sign().replace(" Credential=", " Credential=, Credential=") }, sigv4.ErrMissingParameter, incomplete, sigv4.VerifierConfig{}},
+	{"SignedHeaders after an empty one", func() *wire {
+		return simple().sign().replace(" SignedHeaders=", " SignedHeaders=, SignedHeaders=")
+	}, sigv4.ErrMissingParameter, incomplete, sigv4.VerifierConfig{}},
+	{"Signature after an empty one", func() *wire { return simple().sign().replace(" Signature=", " Signature=, Signature=") }, sigv4.ErrMissingParameter, incomplete, sigv4.VerifierConfig{}},
+	{"empty Signature after it", func() *wire { return simple().sign().lastPlus(", Signature=") }, sigv4.ErrMalformedAuthorization, incomplete, sigv4.VerifierConfig{}},
 	{"unknown parameter", func() *wire { return simple().sign().replace(" Signature=", " Role=admin, Signature=") }, sigv4.ErrMalformedAuthorization, incomplete, sigv4.VerifierConfig{}},
 	{"parameter in lower case", func() *wire { return simple().sign().replace(" Signature=", " signature=") }, sigv4.ErrMissingParameter, incomplete, sigv4.VerifierConfig{}},
 	{"comma at the end", func() *wire { return simple().sign().lastPlus(",") }, sigv4.ErrMalformedAuthorization, incomplete, sigv4.VerifierConfig{}},
@@ -254,8 +263,7 @@ var attacks = []struct {
 	{"hash not signed", func() *wire { return simple().sign().with("X-Amz-Content-Sha256: " + emptyHash) }, sigv4.ErrUnsignedHeader, invalid, sigv4.VerifierConfig{}},
 	{"unsigned payload", func() *wire { w := declared("UNSIGNED-PAYLOAD")(); w.body = "evil"; return w }, sigv4.ErrUnsignedPayload, invalid, sigv4.VerifierConfig{}},
 	{"unsigned payload in chunks", func() *wire {
-		w := newWire("POST", loyalty, "X-Amz-Content-Sha256: UNSIGNED-PAYLOAD").sign(func(s *spec) { s.payload = "UNSIGNED-PAYLOAD" })
-		return w.with("Transfer-Encoding: chunked").withBody("4\r\nevil\r\n0\r\n\r\n")
+		return unsignedChunks("4\r\nevil\r\n0\r\n\r\n")
 	}, sigv4.ErrUnsignedPayload, invalid, sigv4.VerifierConfig{}},
 	{"streaming payload, signed", declared("STREAMING-AWS4-HMAC-SHA256-PAYLOAD"), sigv4.ErrStreamingPayload, invalid, sigv4.VerifierConfig{}},
 	{"streaming payload, unsigned with a trailer", declared("STREAMING-UNSIGNED-PAYLOAD-TRAILER"), sigv4.ErrStreamingPayload, invalid, sigv4.VerifierConfig{AllowUnsignedPayload: true}},
@@ -269,6 +277,26 @@ var attacks = []struct {
 	{"broken chunks", func() *wire {
 		return newWire("POST", loyalty).sign().with("Transfer-Encoding: chunked").withBody("zz\r\n")
 	}, sigv4.ErrBody, "BadRequestException", sigv4.VerifierConfig{}},
+
+	{"X-Amz- trailer announced", func() *wire {
+		w := newWire("POST", loyalty, "Transfer-Encoding: chunked").withBody("good").sign().with("Trailer: X-Amz-Copy-Source")
+		return w.withBody("4\r\ngood\r\n0\r\nX-Amz-Copy-Source: /evil\r\n\r\n")
+	}, sigv4.ErrUnsignedHeader, invalid, sigv4.VerifierConfig{}},
+	{"X-Amz- trailer not announced", func() *wire {
+		w := newWire("POST", loyalty, "Transfer-Encoding: chunked").withBody("good").sign()
+		return w.withBody("4\r\ngood\r\n0\r\nx-amz-copy-source: /evil\r\n\r\n")
+	}, sigv4.ErrUnsignedHeader, invalid, sigv4.VerifierConfig{}},
+	{"X-Amz- trailer not announced, underscores", func() *wire {
+		w := newWire("POST", loyalty, "Transfer-Encoding: chunked").withBody("good").sign()
+		return w.withBody("4\r\ngood\r\n0\r\nx_amz_copy_source: /evil\r\n\r\n")
+	}, sigv4.ErrUnsignedHeader, invalid, sigv4.VerifierConfig{}},
+	{"Authorization trailer", func() *wire {
+		w := newWire("POST", loyalty, "Transfer-Encoding: chunked").withBody("good").sign().with("Trailer: Note, Authorization")
+		return w.withBody("4\r\ngood\r\n0\r\nAuthorization: Basic eA==\r\n\r\n")
+	}, sigv4.ErrUnsignedHeader, invalid, sigv4.VerifierConfig{}},
+	{"X-Amz- trailer announced, unsigned payload", func() *wire {
+		return unsignedChunks("4\r\ngood\r\n0\r\nX-Amz-Acl: x\r\n\r\n").with("Trailer: X-Amz-Acl")
+	}, sigv4.ErrUnsignedHeader, invalid, sigv4.VerifierConfig{AllowUnsignedPayload: true}},
 
 	// Temporary credentials.
 	{"session token missing", func() *wire { return simple().sign(as2("ASIATEMP")) }, sigv4.ErrSessionToken, unrecognized, sigv4.VerifierConfig{}},
@@ -302,6 +330,12 @@ func declared(hash string) func() *wire {
 	return func() *wire {
 		return newWire("POST", loyalty, "X-Amz-Content-Sha256: "+hash).sign(func(s *spec) { s.payload = hash })
 	}
+}
+
+// unsignedChunks is a request whose body nothing vouches for.
+func unsignedChunks(body string) *wire {
+	w := newWire("POST", loyalty, "X-Amz-Content-Sha256: UNSIGNED-PAYLOAD").sign(func(s *spec) { s.payload = "UNSIGNED-PAYLOAD" })
+	return w.with("Transfer-Encoding: chunked").withBody(body)
 }
 
 func withToken(keyID, token string) *wire {
@@ -464,6 +498,45 @@ func TestControls(t *testing.T) {
 			require.Equal(t, int64(1), g.served.Load())
 			if len(w.values("transfer-encoding")) == 0 {
 				require.Equal(t, w.body, string(body)) // the handler has read what was sent
+			}
+		})
+	}
+}
+
+// A body that nothing vouches for goes to the handler as it comes in, and is held to the limits there.
+func TestUnsignedPayloadIsBounded(t *testing.T) {
+	for name, tt := range map[string]struct {
+		body, read string
+		want       error
+	}{
+		"within the limit":           {"4\r\ngood\r\n0\r\n\r\n", "good", nil},
+		"over the limit":             {"a\r\n0123456789\r\n0\r\n\r\n", "0123", new(http.MaxBytesError)},
+		"X-Amz- trailer":             {"4\r\ngood\r\n0\r\nX-Amz-Acl: x\r\n\r\n", "good", sigv4.ErrUnsignedHeader},
+		"trailer of another name":    {"4\r\ngood\r\n0\r\nNote: x\r\n\r\n", "good", nil},
+		"over the limit in one byte": {"5\r\n01234\r\n0\r\n\r\n", "0123", new(http.MaxBytesError)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			type reading struct {
+				text    string
+				err     error
+				trailer http.Header
+			}
+			read := make(chan reading, 1)
+			c := sigv4.VerifierConfig{Keys: tempKeyring().Key, Regions: []string{"eu-west-1"}, AllowUnsignedPayload: true, MaxBody: 4}
+			server := httptest.NewServer(newVerifier(t, c).Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				text, err := io.ReadAll(r.Body)
+				read <- reading{string(text), err, r.Trailer}
+			})))
+			defer server.Close()
+			require.Equal(t, 200, send(t, server.Listener.Addr().String(), unsignedChunks(tt.body).String()).StatusCode)
+			got := <-read
+			require.Equal(t, tt.read, got.text)
+			require.NotContains(t, got.trailer, "X-Amz-Acl")
+			switch want := tt.want.(type) {
+			case *http.MaxBytesError:
+				require.ErrorAs(t, got.err, &want)
+			default:
+				require.ErrorIs(t, got.err, tt.want)
 			}
 		})
 	}

@@ -185,6 +185,7 @@ func (c *claim) parseAuthorization(header string) *Error {
 		return refuse(ErrMalformedAuthorization, header)
 	}
 	var rest string
+	var seen uint8 // the parameters so far, as bits: an empty one counts
 	c.algorithm, rest, _ = cut(header, ' ')
 	for more := true; more; {
 		var pair string
@@ -194,21 +195,22 @@ func (c *claim) parseAuthorization(header string) *Error {
 		}
 		var field *string
 		var value string
+		var bit uint8
 		switch {
 		case strings.HasPrefix(pair, "Credential="):
-			field, value = &c.credential, pair[len("Credential="):]
+			field, value, bit = &c.credential, pair[len("Credential="):], noCredential
 		case strings.HasPrefix(pair, "SignedHeaders="):
-			field, value = &c.signedHeaders, pair[len("SignedHeaders="):]
+			field, value, bit = &c.signedHeaders, pair[len("SignedHeaders="):], noSignedHeaders
 		case strings.HasPrefix(pair, "Signature="):
-			field, value = &c.signature, pair[len("Signature="):]
+			field, value, bit = &c.signature, pair[len("Signature="):], noSignature
 		case strings.IndexByte(pair, '=') < 0:
 			return refuse(ErrMalformedAuthorization, header)
 		}
-		if field == nil || *field != "" {
+		if field == nil || seen&bit != 0 {
 			c.surplus = true
 			continue
 		}
-		*field = value
+		*field, seen = value, seen|bit
 	}
 	return nil
 }

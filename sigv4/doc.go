@@ -38,8 +38,12 @@
 // The body is part of the signature. If the request declares its hash (X-Amz-Content-Sha256), the signature is verified
 // before a byte of the body is read. Otherwise the body is read first, which is what aws-cli, boto3 and curl need. Either
 // way all of it, at most [VerifierConfig].MaxBody, is in memory before the handler runs, and the handler reads it from
-// there; after a refusal there is nothing of it left to read. UNSIGNED-PAYLOAD must be allowed by name; aws-chunked uploads
-// (STREAMING-…) are refused.
+// there. A refusal that needed no byte of the body leaves it as it was; after any other there is nothing of it left to read.
+//
+// UNSIGNED-PAYLOAD must be allowed by name. Such a body is not read by the verifier: the handler reads it as it comes in and
+// meets an error after MaxBody bytes. aws-chunked uploads (STREAMING-…) are refused.
+//
+// Trailers are never signed. Those that begin with X-Amz- are refused, announced or not; any other is hearsay.
 //
 // # What it does not do
 //

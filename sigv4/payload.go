@@ -71,12 +71,45 @@ func (v *Verifier) readBody(r *http.Request, p *payload) *Error {
 	if err != nil {
 		return refuseBody(err)
 	}
+	if e := checkTrailer(r); e != nil { // net/http fills it when the body ends, with more than was announced
+		return e
+	}
 	if len(text) > 0 {
 		p.body = newBody(text)
 		sum := sha256.Sum256(text)
 		putHex(&p.hash, &sum)
 	}
 	return nil
+}
+
+// checkTrailer refuses trailers that begin with X-Amz-, as no signature covers a trailer.
+func checkTrailer(r *http.Request) *Error {
+	for name := range r.Trailer {
+		if isAmzHeader(name) || strings.EqualFold(name, "Authorization") {
+			return refuse(ErrUnsignedHeader, strings.ToLower(name))
+		}
+	}
+	return nil
+}
+
+// stream is a body that nothing vouches for, held to the limit and to what trailers may be while the handler reads it.
+type stream struct {
+	io.ReadCloser
+	r *http.Request
+}
+
+func (v *Verifier) newStream(r *http.Request) *stream {
+	return &stream{http.MaxBytesReader(nil, r.Body, v.config.MaxBody), r}
+}
+
+func (s *stream) Read(p []byte) (n int, err error) {
+	if n, err = s.ReadCloser.Read(p); err == io.EOF {
+		if e := checkTrailer(s.r); e != nil {
+			s.r.Trailer = nil
+			return n, e
+		}
+	}
+	return n, err
 }
 
 func refuseBody(err error) *Error {

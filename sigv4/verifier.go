@@ -42,8 +42,9 @@ type VerifierConfig struct {
 	// AllowUnsignedHeaders are headers beginning with X-Amz- that need not be signed, since a proxy adds them, such as
 	// CloudFront's X-Amz-Cf-Id.
 	AllowUnsignedHeaders []string
-	// AllowUnsignedPayload accepts UNSIGNED-PAYLOAD in place of the payload hash, so that nothing vouches for the body.
-	// Without it, such a request is accepted only if it has no body.
+	// AllowUnsignedPayload accepts UNSIGNED-PAYLOAD in place of the payload hash, so that nothing vouches for the body. The
+	// handler reads it as it comes in and gets an [http.MaxBytesError] after MaxBody bytes. Without AllowUnsignedPayload,
+	// such a request is accepted only if it has no body.
 	AllowUnsignedPayload bool
 	// UnsignedToken expects the session token outside the signature, added after signing as AWS IoT wants it. The token
 	// is compared all the same.
@@ -51,7 +52,7 @@ type VerifierConfig struct {
 	// AllowUncleanPath accepts paths with empty segments or dot segments, which are normalised for the signature but not
 	// for the handler. [S3] accepts them always, as parts of object keys.
 	AllowUncleanPath bool
-	// MaxBody is the most bytes of a body accepted. Zero means 10 MiB, API Gateway's limit; negative means none.
+	// MaxBody is the most bytes of a body accepted. Zero means 10 MiB, API Gateway's limit; negative means no limit.
 	MaxBody int64
 
 	// ExternalHost is the host that clients sign, where a proxy replaces the Host header. Empty means the Host header.
@@ -253,8 +254,11 @@ func (v *Verifier) verify(r *http.Request, d *draft, now time.Time) (id Identity
 			return id, e
 		}
 	}
-	if p.body != nil {
+	switch {
+	case p.body != nil:
 		r.Body = p.body
+	case p.unsigned && r.Body != nil && r.Body != http.NoBody:
+		r.Body = v.newStream(r)
 	}
 	id = Identity{
 		AccessKeyID: c.keyID, Principal: key.Principal, Region: c.region, Service: c.service, Time: c.time,
@@ -386,6 +390,9 @@ func (v *Verifier) draft(r *http.Request, d *draft, c *claim) *Error {
 	}
 	amz, e := d.headers(r, host, c.signedHeaders)
 	if e != nil {
+		return e
+	}
+	if e = checkTrailer(r); e != nil {
 		return e
 	}
 	return v.checkSigned(r.Header, c, amz)
