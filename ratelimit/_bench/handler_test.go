@@ -108,15 +108,15 @@ func byGoLimiter(b *testing.B) func(http.Handler) http.Handler {
 }
 
 func byThrottled(b *testing.B) func(http.Handler) http.Handler {
-	store, err := memstore.New(0)
+	store, err := memstore.NewCtx(0)
 	if err != nil {
 		b.Fatal(err)
 	}
-	l, err := throttled.NewGCRARateLimiter(store, throttled.RateQuota{MaxRate: throttled.PerSec(1e9), MaxBurst: 1 << 30})
+	l, err := throttled.NewGCRARateLimiterCtx(store, throttled.RateQuota{MaxRate: throttled.PerSec(1e9), MaxBurst: 1 << 30})
 	if err != nil {
 		b.Fatal(err)
 	}
-	m := throttled.HTTPRateLimiter{RateLimiter: l, VaryBy: &throttled.VaryBy{RemoteAddr: true}}
+	m := throttled.HTTPRateLimiterCtx{RateLimiter: l, VaryBy: &throttled.VaryBy{RemoteAddr: true}}
 	return m.RateLimit
 }
 

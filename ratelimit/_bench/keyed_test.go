@@ -79,15 +79,15 @@ var keyedAllowers = []keyedAllower{
 		return func(key string) bool { _, _, _, ok, _ := s.Take(ctx, key); return ok }
 	}},
 	{"throttled", func(b *testing.B) func(string) bool {
-		store, err := memstore.New(0)
+		store, err := memstore.NewCtx(0)
 		if err != nil {
 			b.Fatal(err)
 		}
-		l, err := throttled.NewGCRARateLimiter(store, throttled.RateQuota{MaxRate: throttled.PerSec(1e9), MaxBurst: 1 << 30})
+		l, err := throttled.NewGCRARateLimiterCtx(store, throttled.RateQuota{MaxRate: throttled.PerSec(1e9), MaxBurst: 1 << 30})
 		if err != nil {
 			b.Fatal(err)
 		}
-		return func(key string) bool { limited, _, _ := l.RateLimit(key, 1); return !limited }
+		return func(key string) bool { limited, _, _ := l.RateLimitCtx(context.Background(), key, 1); return !limited }
 	}},
 	{"ulule", func(*testing.B) func(string) bool {
 		l := ulule.New(ululememory.NewStore(), ulule.Rate{Period: time.Hour, Limit: most})
