@@ -140,16 +140,22 @@ func (r *Resolver) trusted(a netip.Addr) bool {
 func parse(s string) (netip.Addr, bool) {
 	var a netip.Addr
 	var err error
+	colon := strings.LastIndexByte(s, ':')
 	switch inner, bracket := strings.CutPrefix(s, "["); {
 	case bracket && strings.HasSuffix(inner, "]"):
 		a, err = netip.ParseAddr(inner[:len(inner)-1])
 		if a.Is4() {
 			return netip.Addr{}, false
 		}
-	case bracket || strings.Count(s, ":") == 1:
+	case bracket:
 		var p netip.AddrPort
 		p, err = netip.ParseAddrPort(s)
 		a = p.Addr()
+	case colon >= 0 && colon == strings.IndexByte(s, ':'):
+		if !port(s[colon+1:]) {
+			return netip.Addr{}, false
+		}
+		a, err = netip.ParseAddr(s[:colon])
 	default:
 		a, err = netip.ParseAddr(s)
 	}
@@ -157,4 +163,16 @@ func parse(s string) (netip.Addr, bool) {
 		return netip.Addr{}, false
 	}
 	return a.Unmap().WithZone(""), true
+}
+
+// port reports whether s is one in decimal: netip.ParseAddrPort asks the same, in more time than the address takes.
+func port(s string) bool {
+	n := 0
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' || n > 65535 {
+			return false
+		}
+		n = n*10 + int(s[i]-'0')
+	}
+	return s != "" && n <= 65535
 }
