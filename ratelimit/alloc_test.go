@@ -53,16 +53,18 @@ func (d discard) Write(p []byte) (int, error) { return len(p), nil }
 func (d discard) WriteHeader(int)             {}
 
 func TestHandlerAllocations(t *testing.T) {
+	steady, falling := ratelimit.Limit{Rate: 1e9, Burst: 4000}, ratelimit.Limit{Rate: 0, Burst: 4000}
 	for _, test := range []struct {
 		config ratelimit.Config[string]
 		want   float64
 	}{
-		{ratelimit.Config[string]{}, 0},
-		{ratelimit.Config[string]{XRateLimit: true}, 0},
-		{ratelimit.Config[string]{Name: "default"}, 1},
-		{ratelimit.Config[string]{Name: "default", XRateLimit: true}, 1},
+		{ratelimit.Config[string]{Limit: steady}, 0},
+		{ratelimit.Config[string]{Limit: steady, XRateLimit: true}, 0},
+		{ratelimit.Config[string]{Limit: steady, Name: "default"}, 0},
+		{ratelimit.Config[string]{Limit: steady, Name: "default", XRateLimit: true}, 0},
+		{ratelimit.Config[string]{Limit: falling, XRateLimit: true}, 0},
+		{ratelimit.Config[string]{Limit: falling, Name: "default"}, 1}, // each answer says what none has said
 	} {
-		test.config.Limit = ratelimit.Limit{Rate: 1e9, Burst: 4000}
 		test.config.Key = func(r *http.Request) (string, bool) { return r.Host, true }
 		h := newLimiter(t, test.config).Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 		w, r := discard{http.Header{}}, &http.Request{Host: "a"}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unsafe"
 )
@@ -152,31 +153,58 @@ func (s *segment) field(name string, d Decision) Field {
 	return f
 }
 
-func (s *segment) rendered(name string) *fields {
+// lines are what RateLimit has said lately under one name, for answers to share: most answers have the same few numbers of
+// tokens left as others a moment ago. Each line stands where its numbers send it, and gives way to the next that is sent there.
+type lines struct {
+	name string
+	said [1024]atomic.Pointer[said]
+}
+
+type said struct {
+	line
+	remaining int64
+	reset     time.Duration // in whole seconds
+}
+
+func (l *lines) limit(d Decision) []string {
+	reset := d.ResetAfter
+	if reset != Never {
+		reset = time.Duration(seconds(reset)) * time.Second
+	}
+	at := &l.said[uint64(d.Remaining+37*int64(reset/time.Second))%uint64(len(l.said))]
+	s := at.Load()
+	if s == nil || s.remaining != d.Remaining || s.reset != reset {
+		s = &said{remaining: d.Remaining, reset: reset}
+		s.addLimit(Field{Name: l.name, Remaining: d.Remaining, Reset: reset})
+		s.values()
+		at.Store(s)
+	}
+	return s.value[:]
+}
+
+func (s *segment) rendered(lines *lines) *fields {
 	if f := s.fields.Load(); f != nil {
 		return f
 	}
 	f := &fields{limit: decimal(s.limit.Burst)}
-	if name != "" {
+	if lines != nil {
 		l := new(line)
-		l.addPolicy(s.field(name, Decision{Limit: s.limit.Burst}))
+		l.addPolicy(s.field(lines.name, Decision{Limit: s.limit.Burst}))
 		f.policy = l.values()
 	}
 	s.fields.Store(f)
 	return f
 }
 
-// setFields sets on h what the configuration asks for. An infinite rate has nothing to say.
-func (o outcome) setFields(h http.Header, name string, x bool) {
-	if o.seg == nil || o.seg.unlimited() || name == "" && !x {
+// setFields sets on h what the configuration asks for: the IETF fields unless l is nil. An infinite rate has nothing to say.
+func (o outcome) setFields(h http.Header, l *lines, x bool) {
+	if o.seg == nil || o.seg.unlimited() || l == nil && !x {
 		return
 	}
 	d := o.decision(0)
-	f := o.seg.rendered(name)
-	if name != "" {
-		l := new(line)
-		l.addLimit(o.seg.field(name, d))
-		setLine(h, limitField, l.values())
+	f := o.seg.rendered(l)
+	if l != nil {
+		setLine(h, limitField, l.limit(d))
 		setLine(h, policyField, f.policy)
 	}
 	if x {

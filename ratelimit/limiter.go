@@ -58,6 +58,7 @@ type Limiter[K comparable] struct {
 	config Config[K]
 	seed   maphash.Seed
 	keyed  *keyed
+	lines  *lines // nil without Config.Name
 }
 
 // New makes a limiter from a copy of c. The error joins all that is wrong with c.
@@ -78,7 +79,11 @@ func New[K comparable](c Config[K]) (*Limiter[K], error) {
 	if c.MaxKeys == 0 {
 		c.MaxKeys = defaultMaxKeys
 	}
-	return &Limiter[K]{config: c, seed: maphash.MakeSeed(), keyed: newKeyed(c.Limit, c.MaxKeys, c.ExactKeys)}, nil
+	l := &Limiter[K]{config: c, seed: maphash.MakeSeed(), keyed: newKeyed(c.Limit, c.MaxKeys, c.ExactKeys)}
+	if c.Name != "" {
+		l.lines = &lines{name: c.Name}
+	}
+	return l, nil
 }
 
 func (l *Limiter[K]) configured() bool { return l != nil && l.keyed != nil }
