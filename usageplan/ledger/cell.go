@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"hash/maphash"
 	"iter"
 	"sync"
@@ -143,8 +144,11 @@ func (c *cell) refill(ctx context.Context, s *lease, least, want int64) (Outcome
 	}
 	op := c.op(KindReserve, s)
 	op.Lease, op.Spent, op.Min, op.Want = s.id, s.spentSoFar(), least, want
-	s.reserved = true
 	out, err := c.ledger.group.one(ctx, op)
+	if _, never := errors.AsType[unsent](err); never {
+		return Outcome{}, err
+	}
+	s.reserved = true
 	if err != nil {
 		s.doubtful = true
 		return Outcome{}, err

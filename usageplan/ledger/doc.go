@@ -39,7 +39,8 @@
 //     what remains.
 //   - Exact mode: no such slack. What a store did without answering is cleared up by operation id: until that is done, at
 //     most the requests of one batch are counted too many.
-//   - A settlement that fails is kept and made good, up to 65 536 of them through one outage.
+//   - A settlement that fails is kept and made good when the store is back: none is lost unless the process ends before.
+//     They are added up by account and day, so an outage costs memory by accounts, not by requests.
 //
 // # Time
 //

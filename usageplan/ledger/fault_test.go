@@ -131,6 +131,42 @@ func TestSettleInOutage(t *testing.T) {
 	})
 }
 
+// TestManyOwed: an outage may be as long as it likes: every settlement is made good, out of a few operations.
+func TestManyOwed(t *testing.T) {
+	inFakeTime(t, func(t *testing.T, l *ledger.Ledger, store *faulty) {
+		const n = 70_000
+		q := ledger.Quota{Limit: 1 << 30, Period: ledger.Daily}
+		charges := make([]ledger.Charge, n)
+		var err error
+		for i := range charges {
+			charges[i], err = l.Take(t.Context(), key, q, 3)
+			require.NoError(t, err)
+		}
+		time.Sleep(24 * time.Hour) // so that they are not for a lease
+		_, err = l.Balance(t.Context(), key, q)
+		require.NoError(t, err)
+		store.before.Store(true)
+		for i := range charges {
+			if i == n/2 {
+				time.Sleep(time.Second)
+			}
+			if err := charges[i].Settle(t.Context(), 2+int64(i%2)*2); !errors.Is(err, ledger.ErrUnavailable) { // a refund, a true-up
+				t.Fatal(err)
+			}
+			_, err := l.Take(t.Context(), key, q, 1)
+			require.ErrorIs(t, err, ledger.ErrUnavailable)
+		}
+		store.before.Store(false)
+		time.Sleep(time.Second)
+		calls := store.calls.Load()
+		_, err = l.Balance(t.Context(), key, q)
+		require.NoError(t, err)
+		require.LessOrEqual(t, store.calls.Load()-calls, int64(6))
+		require.EqualValues(t, 3*n, store.state(t).Used)
+		require.Zero(t, store.state(t).Held)
+	})
+}
+
 func TestTimeout(t *testing.T) {
 	inFakeTime(t, func(t *testing.T, l *ledger.Ledger, store *faulty) {
 		store.hang.Store(true)

@@ -32,7 +32,7 @@ type group struct {
 	ops     []Op
 	ids     []byte
 	unknown []Op // sent without an answer
-	owed    []Op // to be sent when the store is back
+	owed    owed
 	retry   time.Time
 	pause   time.Duration
 	cause   error
@@ -53,7 +53,6 @@ type pending struct {
 
 const (
 	maxBatch   = 4096                   // callers in one commit
-	maxOwed    = 1 << 16                // settlements kept through an outage
 	firstPause = 50 * time.Millisecond  // before the store is tried again, doubled up to
 	lastPause  = 800 * time.Millisecond // this, within the second that clients are told to wait
 )
@@ -90,7 +89,7 @@ func (g *group) all(ctx context.Context, ops []Op) ([]Outcome, error) {
 // do queues p and returns when it is done. If ctx ends before p has been sent, nothing is done.
 func (g *group) do(ctx context.Context, p *pending) error {
 	if err := ctx.Err(); err != nil {
-		return &Error{Err: ErrUnavailable, Cause: err}
+		return &Error{Err: ErrUnavailable, Cause: unsent{err}}
 	}
 	g.mu.Lock()
 	g.queue = append(g.queue, p)
@@ -102,7 +101,7 @@ func (g *group) do(ctx context.Context, p *pending) error {
 		case lead = <-p.wake:
 		case <-ctx.Done():
 			if g.withdraw(p) {
-				return &Error{Err: ErrUnavailable, Cause: ctx.Err()}
+				return &Error{Err: ErrUnavailable, Cause: unsent{ctx.Err()}}
 			}
 			lead = <-p.wake // sent already, or called to lead
 		}
@@ -215,8 +214,10 @@ func (g *group) name(ops []Op) {
 // send has the store make g.ops durable, after it has cleared up what is unknown.
 func (g *group) send() ([]Outcome, error) {
 	if err := g.reconcile(len(g.ops) == 0); err != nil {
-		g.owe(g.ops)
-		return nil, err
+		for i := range g.ops {
+			g.owed.add(&g.ops[i])
+		}
+		return nil, unsent{err}
 	}
 	if len(g.ops) == 0 {
 		return nil, nil
@@ -247,28 +248,15 @@ func (g *group) failed(err error) {
 	g.retry = time.Now().Add(g.pause)
 }
 
-// owe keeps those of operations never sent that are to be made nevertheless: what they change has happened.
-func (g *group) owe(ops []Op) {
-	for i := range ops {
-		switch ops[i].Kind {
-		case KindTrueUp, KindRefund, KindReturn, KindTell:
-			if len(g.owed) < maxOwed {
-				g.owed = append(g.owed, ops[i])
-			}
-		}
-	}
-}
-
 // reconcile repeats what is unknown, gives back charges that prove to have been counted though their caller was told
 // otherwise, and sends what is owed. (A reservation is given back when its lease ends.) It waits between tries unless hurried.
 func (g *group) reconcile(hurried bool) error {
-	for len(g.unknown) > 0 || len(g.owed) > 0 {
+	for len(g.unknown) > 0 || g.owed.len() > 0 {
 		if !hurried && time.Now().Before(g.retry) {
 			return g.cause
 		}
 		if len(g.unknown) == 0 {
-			n := min(len(g.owed), maxBatch)
-			g.unknown, g.owed = g.owed[:n:n], g.owed[n:]
+			g.unknown = g.owed.take(maxBatch)
 		}
 		outs, err := g.apply(g.unknown)
 		if err != nil {
@@ -285,9 +273,14 @@ func (g *group) reconcile(hurried bool) error {
 		g.name(back)
 		g.unknown = back
 	}
-	g.pause, g.owed = 0, nil
+	g.pause, g.owed = 0, owed{}
 	return nil
 }
+
+// unsent is the cause of an error where the store has not seen the operations.
+type unsent struct{ error }
+
+func (u unsent) Unwrap() error { return u.error }
 
 // flush tries at once to send what is unknown and owed.
 func (g *group) flush(ctx context.Context) error {
