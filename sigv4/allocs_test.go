@@ -88,6 +88,22 @@ func TestRefuseAllocates(t *testing.T) {
 	}
 }
 
+// A refusal allocates the Error, and what it must decode of a presigned URL.
+func TestRefusePresignedAllocates(t *testing.T) {
+	v := newVerifier(t, euWest)
+	for old, change := range map[string]struct {
+		with string
+		most float64
+	}{
+		"X-Amz-Date=20261124T06": {"X-Amz-Date=20261124T05", 2}, "X-Amz-Date=20261124T060": {"X-Amz-Date=20261124T061", 2},
+		"X-Amz-Date=": {"X-Amz-Dat=", 2}, "X-Amz-Expires=300": {"X-Amz-Expires=0", 2}, "eu-west-1": {"us-east-1", 3},
+	} {
+		r := presigned(t, get("/Prod/loyalty?a=1"), sigv4.SignerConfig{})
+		r.RequestURI = strings.Replace(r.RequestURI, old, change.with, 1)
+		require.LessOrEqual(t, testing.AllocsPerRun(200, func() { _, _ = v.VerifyAt(r, now) }), change.most, change.with)
+	}
+}
+
 func TestHandlerAllocates(t *testing.T) {
 	h := newVerifier(t, euWest).Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if _, ok := sigv4.ID(r); !ok {

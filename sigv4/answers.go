@@ -44,16 +44,16 @@ var answers = [...]reply{
 	{ErrMalformedDate, 403, incomplete, "", dateText, 403, "AccessDenied"},
 	{ErrAlgorithm, 403, incomplete, "", algorithmText, 400, "InvalidArgument"},
 	{ErrMalformedCredential, 403, incomplete, "", credentialText, 400, "AuthorizationHeaderMalformed"},
-	{ErrMalformedSignature, 403, invalid, mismatch, nil, 403, "SignatureDoesNotMatch"},
+	{ErrMalformedSignature, 403, invalid, "", mismatchText, 403, "SignatureDoesNotMatch"},
 	{ErrSignedHeaders, 403, invalid, mismatch, nil, 403, "SignatureDoesNotMatch"},
 
-	{ErrExpired, 403, invalid, "", nil, 403, "RequestTimeTooSkewed"},
-	{ErrNotYetValid, 403, invalid, "", nil, 403, "RequestTimeTooSkewed"},
+	{ErrExpired, 403, invalid, "", expiredText, 403, "RequestTimeTooSkewed"},
+	{ErrNotYetValid, 403, invalid, "", earlyText, 403, "RequestTimeTooSkewed"},
 	{ErrExpires, 403, incomplete, "AWS query-string parameters must include a valid 'X-Amz-Expires'. Re-examine the query-string parameters.", nil, 400, "AuthorizationQueryParametersError"},
-	{ErrScopeRegion, 403, invalid, "", nil, 400, "AuthorizationHeaderMalformed"},
-	{ErrScopeService, 403, invalid, "", nil, 400, "AuthorizationHeaderMalformed"},
-	{ErrScopeTerminator, 403, invalid, "", nil, 400, "AuthorizationHeaderMalformed"},
-	{ErrScopeDate, 403, invalid, "", nil, 400, "AuthorizationHeaderMalformed"},
+	{ErrScopeRegion, 403, invalid, "", scopeText, 400, "AuthorizationHeaderMalformed"},
+	{ErrScopeService, 403, invalid, "", scopeText, 400, "AuthorizationHeaderMalformed"},
+	{ErrScopeTerminator, 403, invalid, "", scopeText, 400, "AuthorizationHeaderMalformed"},
+	{ErrScopeDate, 403, invalid, "", scopeText, 400, "AuthorizationHeaderMalformed"},
 
 	{ErrUnsignedHeader, 403, invalid, "", unsignedText, 403, "AccessDenied"},
 	{ErrAbsentHeader, 403, invalid, mismatch, nil, 403, "SignatureDoesNotMatch"},
@@ -70,7 +70,7 @@ var answers = [...]reply{
 	{ErrBody, 400, "BadRequestException", "Bad Request", nil, 400, "IncompleteBody"},
 
 	{ErrUnknownKey, 403, "UnrecognizedClientException", "The security token included in the request is invalid.", nil, 403, "InvalidAccessKeyId"},
-	{ErrSignatureMismatch, 403, invalid, mismatch, nil, 403, "SignatureDoesNotMatch"},
+	{ErrSignatureMismatch, 403, invalid, "", mismatchText, 403, "SignatureDoesNotMatch"},
 	{ErrSessionToken, 403, "UnrecognizedClientException", "The security token included in the request is invalid.", nil, 400, "InvalidToken"},
 	{ErrCredentialExpired, 403, "ExpiredTokenException", "The security token included in the request is expired", nil, 400, "ExpiredToken"},
 }
@@ -91,9 +91,17 @@ func (e *Error) answer() *reply {
 
 // malformedText hashes the header rather than echo it, as API Gateway does since 2023, for a bearer token may stand there.
 func malformedText(e *Error) string {
-	sum := sha256.Sum256([]byte(e.Detail))
+	sum := sha256.Sum256([]byte(e.authorization()))
 	return "Invalid key=value pair (missing equal-sign) in Authorization header (hashed with SHA-256 and encoded with Base64): '" +
 		base64.StdEncoding.EncodeToString(sum[:]) + "'."
+}
+
+// authorization returns the refused header, or what stands in its place in an Error that a caller put together.
+func (e *Error) authorization() string {
+	if e.header == nil {
+		return e.Detail
+	}
+	return *e.header
 }
 
 // The parameters that may be missing, as bits of [Error.missing].
@@ -125,7 +133,7 @@ func missingText(e *Error) string {
 	if e.missing&noDate != 0 {
 		b.WriteString("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. ")
 	}
-	b.WriteString("Authorization=" + e.Detail)
+	b.WriteString("Authorization=" + e.authorization())
 	return b.String()
 }
 
@@ -148,14 +156,48 @@ func unsignedText(e *Error) string {
 	return "There were headers present in the request which were not signed"
 }
 
-func expiredText(date string, now time.Time, window time.Duration) string {
-	return "Signature expired: " + date + " is now earlier than " + basic(now.Add(-window)) +
-		" (" + basic(now) + " - " + minutes(window) + ")"
+func expiredText(e *Error) string {
+	now := time.Unix(e.now, 0)
+	return "Signature expired: " + e.Detail + " is now earlier than " + basic(now.Add(-e.window)) +
+		" (" + basic(now) + " - " + minutes(e.window) + ")"
 }
 
-func earlyText(date string, now time.Time, window time.Duration) string {
-	return "Signature not yet current: " + date + " is still later than " + basic(now.Add(window)) +
-		" (" + basic(now) + " + " + minutes(window) + ")"
+func earlyText(e *Error) string {
+	now := time.Unix(e.now, 0)
+	return "Signature not yet current: " + e.Detail + " is still later than " + basic(now.Add(e.window)) +
+		" (" + basic(now) + " + " + minutes(e.window) + ")"
+}
+
+// scopeText names all that is wrong with a scope. An Error that a caller put together may lack what it is made of.
+func scopeText(e *Error) string {
+	c := claim{credential: e.Detail}
+	if len(e.date) < len(day) || c.splitCredential() != nil {
+		return mismatch
+	}
+	var faults []string
+	for _, f := range [...]struct {
+		cause error
+		text  string
+	}{
+		{ErrScopeRegion, "Credential should be scoped to a valid region, not '" + c.region + "'."},
+		{ErrScopeService, "Credential should be scoped to correct service: '" + e.service + "'."},
+		{ErrScopeTerminator, "Credential should be scoped with a valid terminator: 'aws4_request', not '" + c.end + "'."},
+		{ErrScopeDate, "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '" + c.day +
+			"' != '" + e.date[:len(day)] + "', from '" + e.date + "'."},
+	} {
+		if errors.Is(e.Err, f.cause) {
+			faults = append(faults, f.text)
+		}
+	}
+	return strings.Join(faults, " ")
+}
+
+func mismatchText(e *Error) string {
+	if !e.explain || e.Trace == nil {
+		return mismatch
+	}
+	return mismatch + "\n\nThe Canonical String for this request should have been\n'" + e.Trace.CanonicalRequest +
+		"'\n\nThe String-to-Sign should have been\n'" + e.Trace.StringToSign + "'\n"
 }
 
 func basic(t time.Time) string { return t.UTC().Format(basicFormat) }

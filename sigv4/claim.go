@@ -81,7 +81,7 @@ func (c *claim) read(r *http.Request, q *query) *Error {
 	c.path, c.rawQuery, plain = target(r)
 	var malformed *Error
 	if len(h.authorization) == 1 {
-		if malformed = c.parseAuthorization(h.authorization[0]); malformed != nil && !mayPresign(c.rawQuery) {
+		if malformed = c.parseAuthorization(&h.authorization[0]); malformed != nil && !mayPresign(c.rawQuery) {
 			return malformed // the usual refusal, a bearer token, costs no more than this
 		}
 	}
@@ -99,7 +99,7 @@ func (c *claim) read(r *http.Request, q *query) *Error {
 	case len(h.authorization) == 0:
 		return refuse(ErrMissing, "")
 	case len(h.authorization) > 1:
-		return refuse(ErrMalformedAuthorization, strings.Join(h.authorization, ", "))
+		return refuseHeader(ErrMalformedAuthorization, new(strings.Join(h.authorization, ", ")))
 	case malformed != nil:
 		return malformed
 	}
@@ -107,7 +107,7 @@ func (c *claim) read(r *http.Request, q *query) *Error {
 		return e
 	}
 	if !plain {
-		return refuse(ErrMalformedTarget, r.RequestURI)
+		return refuse(ErrMalformedTarget, c.path)
 	}
 	return nil
 }
@@ -162,10 +162,12 @@ func (c *claim) readHeader(h *headers) (e *Error) {
 		c.date, c.dateHeader = h.date[0], true
 	}
 	if missing := c.missing(); missing != 0 {
-		return &Error{Err: ErrMissingParameter, Detail: h.authorization[0], missing: missing}
+		e = refuseHeader(ErrMissingParameter, &h.authorization[0])
+		e.missing = missing
+		return e
 	}
 	if c.surplus {
-		return refuse(ErrMalformedAuthorization, h.authorization[0])
+		return refuseHeader(ErrMalformedAuthorization, &h.authorization[0])
 	}
 	if e = c.parseDate(h.date); e != nil {
 		return e
@@ -180,13 +182,13 @@ func (c *claim) readHeader(h *headers) (e *Error) {
 
 // parseAuthorization reads "AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…, Signature=…", the parameters in any order. One
 // too many is refused only after those missing have been named, which is what AWS does first.
-func (c *claim) parseAuthorization(header string) *Error {
-	if len(header) > maxAuthorization {
-		return refuse(ErrMalformedAuthorization, header)
+func (c *claim) parseAuthorization(header *string) *Error {
+	if len(*header) > maxAuthorization {
+		return refuseHeader(ErrMalformedAuthorization, header)
 	}
 	var rest string
 	var seen uint8 // the parameters so far, as bits: an empty one counts
-	c.algorithm, rest, _ = cut(header, ' ')
+	c.algorithm, rest, _ = cut(*header, ' ')
 	for more := true; more; {
 		var pair string
 		pair, rest, more = cut(rest, ',')
@@ -204,7 +206,7 @@ func (c *claim) parseAuthorization(header string) *Error {
 		case strings.HasPrefix(pair, "Signature="):
 			field, value, bit = &c.signature, pair[len("Signature="):], noSignature
 		case strings.IndexByte(pair, '=') < 0:
-			return refuse(ErrMalformedAuthorization, header)
+			return refuseHeader(ErrMalformedAuthorization, header)
 		}
 		if field == nil || seen&bit != 0 {
 			c.surplus = true

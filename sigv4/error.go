@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 )
 
 // The causes of a refusal, to be matched with [errors.Is].
@@ -56,15 +57,23 @@ var (
 type Error struct {
 	// Err is the cause: one of this package's, or several joined, or one that wraps what a dependency returned.
 	Err error
-	// Detail is the offending part of the request, such as a header's name; empty where the cause says all. It was sent by
-	// the client and must be quoted where it is logged.
+	// Detail is the offending part of the request, such as a header's name; empty where the cause says all. Of an
+	// Authorization header it is the scheme alone and of a query parameter the name, for a token may stand there. It was
+	// sent by the client and must be quoted where it is logged.
 	Detail string
-	// Trace is what the verifier signed where the signature does not match, to be held against the client's; else nil.
-	Trace *Trace
+	// Trace is what the verifier signed where the signature does not match, to be held against the client's; else nil. It is
+	// left out of JSON.
+	Trace *Trace `json:"-"`
 
-	message string // AWS's text, where it was made on refusal; else the answers table makes it
-	missing uint8  // the missing parameters, for ErrMissingParameter
-	masked  bool   // answer as if the signature did not match
+	// The rest is what AWS's texts are made of, by those who ask for one.
+	header  *string // the Authorization header, behind a pointer since fmt prints fields
+	date    string  // beside a wrong scope
+	service string  // that would have been right
+	now     int64   // when it was refused, in Unix seconds, for ErrExpired and ErrNotYetValid
+	window  time.Duration
+	missing uint8 // the missing parameters, for ErrMissingParameter
+	masked  bool  // answer as if the signature did not match
+	explain bool  // add the trace to the text
 }
 
 // Trace is what a signature is made of. Its canonical request may hold a session token.
@@ -92,9 +101,6 @@ func (e *Error) ErrorCode() string { return e.answer().code }
 
 // ErrorMessage returns AWS's text, which is meant for the client.
 func (e *Error) ErrorMessage() string {
-	if e.message != "" {
-		return e.message
-	}
 	a := e.answer()
 	if a.text != nil {
 		return a.text(e)
@@ -113,6 +119,15 @@ func (e *Error) SetHeader(h http.Header) {
 func (e *Error) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	e.SetHeader(w.Header())
 	answer(w, e.StatusCode(), e.ErrorCode(), map[string]any{"message": e.ErrorMessage()})
+}
+
+// refuseHeader refuses an Authorization header. Others than ours hold secrets, bearer tokens and passwords.
+func refuseHeader(cause error, header *string) *Error {
+	scheme, _, ok := cut(*header, ' ')
+	if !ok { // a bare token
+		scheme = ""
+	}
+	return &Error{Err: cause, Detail: scheme, header: header}
 }
 
 func refuse(cause error, detail string) *Error { return &Error{Err: cause, Detail: detail} }

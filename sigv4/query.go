@@ -43,7 +43,7 @@ func (q *query) name(p param) []byte { return q.text[p.start:p.eq] }
 func (q *query) val(p param) []byte  { return q.text[p.eq+1 : p.end] }
 
 // parse reads a query as it was sent. Parameters are separated by "&" only, and an empty one counts, as in botocore: no
-// byte of the query may stand outside the signature. It returns the parameter that it refuses.
+// byte of the query may stand outside the signature. It returns the name of the parameter that it refuses.
 func (q *query) parse(raw string) (refused string, ok bool) {
 	q.text, q.params, q.amz = q.text[:0], q.params[:0], q.amz[:0]
 	q.auth = [authParams]int{}
@@ -54,6 +54,7 @@ func (q *query) parse(raw string) (refused string, ok bool) {
 		n, ok := q.add(raw[at:], at)
 		if !ok {
 			refused, _, _ = cut(raw[at:], '&')
+			refused, _, _ = cut(refused, '=') // a session token may stand in the value
 			return refused, false
 		}
 		at += n + 1

@@ -286,9 +286,9 @@ func (v *Verifier) checkWindow(c *claim, now time.Time) *Error {
 	age := now.Unix() - c.time.Unix()
 	switch {
 	case age > int64(maxAge/time.Second):
-		return &Error{Err: ErrExpired, Detail: c.date, message: expiredText(c.date, now, maxAge)}
+		return &Error{Err: ErrExpired, Detail: c.date, now: now.Unix(), window: maxAge}
 	case -age > int64(v.config.MaxAhead/time.Second):
-		return &Error{Err: ErrNotYetValid, Detail: c.date, message: earlyText(c.date, now, v.config.MaxAhead)}
+		return &Error{Err: ErrNotYetValid, Detail: c.date, now: now.Unix(), window: v.config.MaxAhead}
 	}
 	return nil
 }
@@ -338,23 +338,17 @@ func (v *Verifier) checkScope(c *claim) *Error {
 
 // wrongScope names all that is wrong with a scope, as AWS does.
 func (v *Verifier) wrongScope(c *claim) *Error {
-	var causes []error
-	var texts []string
-	fault := func(is bool, cause error, text string) {
+	causes := make([]error, 0, 4)
+	fault := func(is bool, cause error) {
 		if is {
-			causes, texts = append(causes, cause), append(texts, text)
+			causes = append(causes, cause)
 		}
 	}
-	fault(!slices.Contains(v.config.Regions, c.region), ErrScopeRegion,
-		"Credential should be scoped to a valid region, not '"+c.region+"'.")
-	fault(!slices.Contains(v.config.Services, c.service), ErrScopeService,
-		"Credential should be scoped to correct service: '"+v.config.Services[0]+"'.")
-	fault(c.end != terminator, ErrScopeTerminator,
-		"Credential should be scoped with a valid terminator: 'aws4_request', not '"+c.end+"'.")
-	fault(c.day != c.date[:len(day)], ErrScopeDate,
-		"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '"+c.day+"' != '"+
-			c.date[:len(day)]+"', from '"+c.date+"'.")
-	e := &Error{Err: causes[0], Detail: c.credential, message: strings.Join(texts, " ")}
+	fault(!slices.Contains(v.config.Regions, c.region), ErrScopeRegion)
+	fault(!slices.Contains(v.config.Services, c.service), ErrScopeService)
+	fault(c.end != terminator, ErrScopeTerminator)
+	fault(c.day != c.date[:len(day)], ErrScopeDate)
+	e := &Error{Err: causes[0], Detail: c.credential, date: c.date, service: v.config.Services[0]}
 	if len(causes) > 1 {
 		e.Err = errors.Join(causes...)
 	}
@@ -467,13 +461,9 @@ func (v *Verifier) checkSignature(r *http.Request, d *draft, c *claim, p *payloa
 }
 
 func (v *Verifier) mismatch(d *draft, c *claim, unknown bool) *Error {
-	e := &Error{Err: ErrSignatureMismatch, Trace: d.trace()}
+	e := &Error{Err: ErrSignatureMismatch, Trace: d.trace(), explain: v.config.Explain}
 	if !hashBytes.all(c.signature) {
 		e.Err, e.Detail = ErrMalformedSignature, c.signature
-	}
-	if v.config.Explain && (!unknown || v.config.OneAnswer) {
-		e.message = mismatch + "\n\nThe Canonical String for this request should have been\n'" + e.Trace.CanonicalRequest +
-			"'\n\nThe String-to-Sign should have been\n'" + e.Trace.StringToSign + "'\n"
 	}
 	if unknown {
 		e.Err, e.Detail, e.masked = ErrUnknownKey, c.keyID, v.config.OneAnswer

@@ -2,7 +2,11 @@ package sigv4_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -263,4 +267,44 @@ func TestContext(t *testing.T) {
 	require.True(t, ok && name == "x")
 	_, ok = sigv4.ID(get("/").WithContext(sigv4.NewContext(t.Context(), sigv4.Identity{})))
 	require.False(t, ok)
+}
+
+// Logs hold what Error and its JSON say, so neither may hold a secret that the client has sent.
+func TestErrorKeepsSecrets(t *testing.T) {
+	v := newVerifier(t, sigv4.VerifierConfig{
+		Keys:    sigv4.Keyring{"ASIA": {Secret: "another", SessionToken: "sesame"}}.Key,
+		Regions: []string{"eu-west-1"},
+	})
+	header := func(values ...string) *http.Request {
+		r := get("/")
+		r.Header["Authorization"] = values
+		return r
+	}
+	token := sigv4.SignerConfig{Credentials: temporary("ASIA", "sesame")}
+	for name, r := range map[string]*http.Request{
+		"bearer":       header("Bearer sesame"),
+		"bare":         header("sesame"),
+		"basic":        header("Basic sesame=="),
+		"two":          header("Bearer x", "Bearer sesame"),
+		"beside ours":  header("AWS4-HMAC-SHA256 Credential=x, Bearer sesame"),
+		"signed":       signed(t, get("/"), token),
+		"presigned":    presigned(t, get("/"), token),
+		"token twice":  get("/?X-Amz-Security-Token=x&X-Amz-Security-Token=sesame"),
+		"bad token":    get("/?X-Amz-Security-Token=sesame;"),
+		"proxy target": {Method: "GET", RequestURI: "http://h/?X-Amz-Security-Token=sesame"},
+	} {
+		_, err := v.VerifyAt(r, now)
+		e, ok := errors.AsType[*sigv4.Error](err)
+		require.True(t, ok, name)
+		text, err := json.Marshal(e)
+		require.NoError(t, err)
+		for _, out := range []string{string(text), e.Error(), e.Detail, fmt.Sprintf("%+v %#v %+v", e, e, *e)} {
+			require.NotContains(t, out, "sesame", name)
+		}
+	}
+	_, err := v.VerifyAt(header("Bearer sesame"), now)
+	require.EqualError(t, err, `sigv4: the Authorization header is malformed: "Bearer"`)
+	e, _ := errors.AsType[*sigv4.Error](err) // the client gets the hash of all that it sent
+	sum := sha256.Sum256([]byte("Bearer sesame"))
+	require.Contains(t, e.ErrorMessage(), base64.StdEncoding.EncodeToString(sum[:]))
 }
