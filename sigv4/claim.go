@@ -40,60 +40,92 @@ type claim struct {
 	scope                            string // "/region/service/aws4_request"
 }
 
-// target returns the path and the query as they were sent. Adapters that make requests of events leave RequestURI empty.
+// target returns the path and the query as they were sent, and whether they are a plain path and query. Adapters that make
+// requests of events leave RequestURI empty.
 func target(r *http.Request) (path, rawQuery string, ok bool) {
-	uri := r.RequestURI
-	if uri == "" {
-		if r.URL == nil || r.URL.Opaque != "" {
-			return "", "", false
-		}
+	switch {
+	case r.RequestURI != "":
+		path, rawQuery, _ = cut(r.RequestURI, '?')
+	case r.URL == nil:
+		return "", "", false
+	case r.URL.Opaque != "":
+		return r.URL.Opaque, r.URL.RawQuery, false
+	default:
 		path, rawQuery = r.URL.EscapedPath(), r.URL.RawQuery
 		if path == "" {
 			path = "/"
 		}
-	} else {
-		path, rawQuery, _ = cut(uri, '?')
 	}
 	ok = len(path)+len(rawQuery) <= maxTarget && strings.HasPrefix(path, "/") && strings.IndexByte(path, '#') < 0
 	return path, rawQuery, ok
 }
 
-// mentions reports whether a query has anything named X-Amz-…, without reading it.
+// mentions reports whether a query names a parameter of a presigned URL, in any case of letters, escaped or not, between
+// separators of any kind: whether it is good or bad is for others to say.
 func mentions(rawQuery string) bool {
-	for i := range len(rawQuery) - 5 {
-		if rawQuery[i]|0x20 == 'x' && isAmz([]byte(rawQuery[i:i+6])) {
+	for rest := rawQuery; rest != ""; {
+		if c := rest[0]; (c|0x20 == 'x' || c == '%') && namesAuth(rest) {
+			return true
+		}
+		i := strings.IndexByte(rest, '&')
+		if j := strings.IndexByte(rest[:max(i, 0)], ';'); j >= 0 || i < 0 {
+			i = strings.IndexByte(rest, ';')
+		}
+		if i < 0 {
+			return false
+		}
+		rest = rest[i+1:]
+	}
+	return false
+}
+
+// namesAuth reports whether the name at the head of s is a parameter's that says of itself that the URL is presigned. The
+// payload hash alone does not, which stands last.
+func namesAuth(s string) bool {
+	var name [len("X-Amz-Security-Token")]byte // the longest of them
+	n := 0
+	for ; s != "" && s[0] != '=' && s[0] != '&' && s[0] != ';'; n++ {
+		c := s[0]
+		if escaped, ok := unescape(s); ok && c == '%' {
+			c, s = escaped, s[2:]
+		}
+		if s = s[1:]; n == len(name) {
+			return false
+		}
+		name[n] = c
+	}
+	if !isAmz(name[:n]) {
+		return false
+	}
+	for _, known := range authParamNames[:queryPayload] {
+		if strings.EqualFold(string(name[:n]), known) {
 			return true
 		}
 	}
 	return false
 }
 
-// mayPresign reports whether a query may hold a signature, its names escaped or not.
-func mayPresign(rawQuery string) bool {
-	return strings.IndexByte(rawQuery, '%') >= 0 || mentions(rawQuery)
-}
-
 // read takes the claim from the header or the query, whichever it stands in.
 func (c *claim) read(r *http.Request, q *query) *Error {
 	h := readHeaders(r.Header)
+	if h.odd != "" {
+		return refuse(ErrAmbiguousHeader, h.odd)
+	}
 	c.amz, c.underscore = h.amz, h.underscore
 	var plain bool
 	c.path, c.rawQuery, plain = target(r)
+	c.presigned = mentions(c.rawQuery)
 	var malformed *Error
 	if len(h.authorization) == 1 {
-		if malformed = c.parseAuthorization(&h.authorization[0]); malformed != nil && !mayPresign(c.rawQuery) {
+		if malformed = c.parseAuthorization(&h.authorization[0]); malformed != nil && !c.presigned {
 			return malformed // the usual refusal, a bearer token, costs no more than this
 		}
 	}
-	if !plain {
-		q.parse("")
-	} else if refused, ok := q.parse(c.rawQuery); !ok {
-		c.badQuery, c.refused = true, refused
-	}
-	c.presigned = q.authenticates() || c.badQuery && len(h.authorization) == 0 && mentions(c.rawQuery)
 	switch {
 	case c.presigned && len(h.authorization) > 0:
 		return refuse(ErrTwoMechanisms, "")
+	case c.presigned && !plain:
+		return refuse(ErrMalformedTarget, c.path)
 	case c.presigned:
 		return c.readQuery(&h, q)
 	case len(h.authorization) == 0:
@@ -109,6 +141,7 @@ func (c *claim) read(r *http.Request, q *query) *Error {
 	if !plain {
 		return refuse(ErrMalformedTarget, c.path)
 	}
+	c.refused, c.badQuery = q.refuses(c.rawQuery)
 	return nil
 }
 
@@ -116,8 +149,9 @@ func (c *claim) read(r *http.Request, q *query) *Error {
 type headers struct {
 	authorization, amzDate, date, token, payload []string
 
-	amz        int  // how many there are with names that begin with X-Amz-
-	underscore bool // one of them has an underscore in its name
+	amz        int    // how many there are with names that begin with X-Amz-
+	underscore bool   // one of them has an underscore in its name
+	odd        string // the name of one that is not in canonical form, which net/http never makes but adapters may
 }
 
 // readHeaders goes through all headers once, since it must see all names that begin with X-Amz-.
@@ -138,13 +172,24 @@ func readHeaders(header http.Header) (h headers) {
 			h.payload = values
 		default:
 			if !isAmzHeader(name) {
+				if isAuthorization(name) {
+					h.odd = name
+				}
 				continue
+			}
+			if http.CanonicalHeaderKey(name) != name {
+				h.odd = name
 			}
 			h.underscore = h.underscore || strings.IndexByte(name, '_') >= 0
 		}
 		h.amz++
 	}
 	return h
+}
+
+// isAuthorization reports whether a header's name is Authorization in any case of letters.
+func isAuthorization(name string) bool {
+	return len(name) == len("Authorization") && strings.EqualFold(name, "Authorization")
 }
 
 // isAmzHeader reports whether a header's name begins with X-Amz-, underscores taken for dashes.
@@ -227,8 +272,8 @@ func cut(s string, sep byte) (before, after string, found bool) {
 
 // readQuery reads the parameters of a presigned URL.
 func (c *claim) readQuery(h *headers, q *query) *Error {
-	if c.badQuery {
-		return refuse(ErrAmbiguousQuery, c.refused)
+	if refused, bad := q.refuses(c.rawQuery); bad {
+		return refuse(ErrAmbiguousQuery, refused)
 	}
 	c.algorithm = q.get(c.rawQuery, queryAlgorithm)
 	c.credential = q.raw(c.rawQuery, queryCredential) // decoded only if it must be: the allocation is a tenth of the cost

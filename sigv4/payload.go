@@ -85,7 +85,7 @@ func (v *Verifier) readBody(r *http.Request, p *payload) *Error {
 // checkTrailer refuses trailers that begin with X-Amz-, as no signature covers a trailer.
 func checkTrailer(r *http.Request) *Error {
 	for name := range r.Trailer {
-		if isAmzHeader(name) || strings.EqualFold(name, "Authorization") {
+		if isAmzHeader(name) || isAuthorization(name) {
 			return refuse(ErrUnsignedHeader, strings.ToLower(name))
 		}
 	}

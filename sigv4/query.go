@@ -62,6 +62,12 @@ func (q *query) parse(raw string) (refused string, ok bool) {
 	return "", true
 }
 
+// refuses is parse for those who ask what is wrong.
+func (q *query) refuses(raw string) (refused string, bad bool) {
+	refused, ok := q.parse(raw)
+	return refused, !ok
+}
+
 // add appends the parameter at the head of raw, which stands at the given place of the query, and returns its length.
 func (q *query) add(raw string, at int) (n int, ok bool) {
 	p := param{start: len(q.text)}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -331,8 +332,62 @@ func TestPresent(t *testing.T) {
 		r.Header.Add("Authorization", header)
 		require.Equal(t, want, v.Present(r), header)
 	}
-	absolute := get("http://example.com/?X-Amz-Signature=")
-	require.False(t, v.Present(absolute))
+	odd := get("/")
+	odd.Header["authorization"] = []string{"AWS4-HMAC-SHA256 x"}
+	require.True(t, v.Present(odd))
+	require.True(t, v.Present(&http.Request{URL: &url.URL{Opaque: "//x/y", RawQuery: "X-Amz-Signature=x"}}))
+	require.False(t, v.Present(&http.Request{}))
+}
+
+// What mentions a signature in its query is present, and refused for what is wrong with it rather than as unsigned.
+func TestMentionedIsPresent(t *testing.T) {
+	v := newVerifier(t, euWest)
+	for target, want := range map[string]error{
+		"http://a/?X-Amz-Signature=x":     sigv4.ErrMalformedTarget,
+		"/a#?X-Amz-Signature=x":           sigv4.ErrMalformedTarget,
+		"*?X-Amz-Signature=x":             sigv4.ErrMalformedTarget,
+		"/?X%2DAmz-Signature=x":           sigv4.ErrMissingParameter,
+		"/?X%2dAmz-Signature=x&b=%zz":     sigv4.ErrAmbiguousQuery,
+		"/?b=%zz&%58-amz-%53ignature=x":   sigv4.ErrAmbiguousQuery,
+		"/?X-Amz-Signature=x&b=%zz":       sigv4.ErrAmbiguousQuery,
+		"/?x=1;X-Amz-Signature=x":         sigv4.ErrAmbiguousQuery,
+		"/?x=1;y&a;X-Amz-Signature=x":     sigv4.ErrAmbiguousQuery,
+		"/?a&x-amz-signature":             sigv4.ErrAmbiguousQuery,
+		"/?X-Amz-Security-Token=x":        sigv4.ErrMissingParameter,
+		"/?a=1&&X-Amz-Credential=":        sigv4.ErrMissingParameter,
+		"/?X-Amz-Content-Sha256=x":        nil,
+		"/?X-Amz-Security-Tokens=x&b=%zz": nil,
+		"/?a=X-Amz-Signature&b=%zz":       nil,
+		"/?%":                             nil,
+		"/?x-%":                           nil,
+		"/?X-Amz-Signature%=x":            nil,
+	} {
+		r := get("/")
+		r.RequestURI = target
+		require.Equal(t, want != nil, v.Present(r), target)
+		if want == nil {
+			want = sigv4.ErrMissing
+		}
+		_, err := v.VerifyAt(r, now)
+		require.ErrorIs(t, err, want, target)
+	}
+}
+
+// A key of http.Header in another form than the canonical one is out of the sight of Header.Get, yet some read it.
+func TestOddKeys(t *testing.T) {
+	v := newVerifier(t, euWest)
+	for _, key := range []string{"x-amz-meta-a", "X-AMZ-META-A", "x-amz-date", "X-Amz-Meta-a", "authorization", "AUTHORIZATION", "x_amz_date"} {
+		for _, r := range []*http.Request{presigned(t, get("/"), sigv4.SignerConfig{}), get("/")} {
+			if r.URL.RawQuery == "" {
+				r.Header.Set("X-Amz-Meta-A", "good")
+				signed(t, r, sigv4.SignerConfig{})
+			}
+			r.Header[key] = []string{"AWS4-HMAC-SHA256 evil"}
+			_, err := v.VerifyAt(r, now)
+			require.ErrorIs(t, err, sigv4.ErrAmbiguousHeader, key)
+			require.ErrorContains(t, err, strconv.Quote(key))
+		}
+	}
 }
 
 // Whatever Verify takes for a signature, Present reports, or nothing would verify it in a chain of mechanisms.
