@@ -48,6 +48,18 @@ func (c *cell) enter(ctx context.Context) error {
 	}
 }
 
+// enterOpen is enter for what may open a lease: Close ends the leases turn by turn, and none may follow.
+func (c *cell) enterOpen(ctx context.Context) error {
+	if err := c.enter(ctx); err != nil {
+		return err
+	}
+	if c.ledger.closed.Load() {
+		c.leave()
+		return &Error{Err: ErrClosed}
+	}
+	return nil
+}
+
 func (c *cell) leave() { <-c.turn }
 
 // op begins an operation on the account and day of s.
@@ -111,7 +123,7 @@ func (c *cell) end() (s *lease, op Op, ok bool) {
 
 // takeLeased takes from the lease, which it refills as long as there is anything to reserve. Waiters are served in order.
 func (c *cell) takeLeased(ctx context.Context, now int64, q Quota, cost int64) (Charge, error) {
-	if err := c.enter(ctx); err != nil {
+	if err := c.enterOpen(ctx); err != nil {
 		return Charge{}, err
 	}
 	defer c.leave()
@@ -265,7 +277,7 @@ func (c *cell) takeExactly(ctx context.Context, now int64, q Quota, cost int64) 
 
 // roll makes the account and day of now current, or of newest if that is later.
 func (c *cell) roll(ctx context.Context, now int64, q Quota, newest int64) (*lease, error) {
-	if err := c.enter(ctx); err != nil {
+	if err := c.enterOpen(ctx); err != nil {
 		return nil, err
 	}
 	defer c.leave()
@@ -275,7 +287,7 @@ func (c *cell) roll(ctx context.Context, now int64, q Quota, newest int64) (*lea
 
 // read asks the store for the balance. Units of a lease of this ledger count as remaining.
 func (c *cell) read(ctx context.Context, now int64, q Quota) (*lease, Balance, error) {
-	if err := c.enter(ctx); err != nil {
+	if err := c.enterOpen(ctx); err != nil {
 		return nil, Balance{}, err
 	}
 	defer c.leave()
@@ -298,7 +310,7 @@ func (c *cell) read(ctx context.Context, now int64, q Quota) (*lease, Balance, e
 
 // adjust makes an extension or a correction, after it has returned what the lease holds: so it acts at once.
 func (c *cell) adjust(ctx context.Context, now int64, q Quota, kind Kind, a Adjustment) (Balance, error) {
-	if err := c.enter(ctx); err != nil {
+	if err := c.enterOpen(ctx); err != nil {
 		return Balance{}, err
 	}
 	defer c.leave()

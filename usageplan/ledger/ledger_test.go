@@ -462,6 +462,49 @@ func TestCloseReturns(t *testing.T) {
 	}
 }
 
+// TestCloseUnderLoad: nor does what is under way leave units held.
+func TestCloseUnderLoad(t *testing.T) {
+	rounds := 30
+	if heavy {
+		rounds = 300
+	}
+	for round := range rounds {
+		store := ledger.NewMemory()
+		l, err := ledger.New(ledger.Config{Store: store})
+		require.NoError(t, err)
+		var granted atomic.Int64
+		var wg sync.WaitGroup
+		subject := func(i int) ledger.Key { return ledger.Key{Plan: "plan", Subject: string(rune('a' + i%8))} }
+		for g := range 32 {
+			wg.Go(func() {
+				for i := g; ; i++ {
+					_, err := l.Take(context.Background(), subject(i), ledger.Quota{Limit: 1 << 30, Period: ledger.Monthly}, 1)
+					if errors.Is(err, ledger.ErrClosed) {
+						return
+					}
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					granted.Add(1)
+				}
+			})
+		}
+		time.Sleep(time.Duration(round%20) * 50 * time.Microsecond)
+		require.NoError(t, l.Close())
+		wg.Wait()
+		used := int64(0)
+		for i := range 8 {
+			for s, err := range store.Accounts(t.Context(), subject(i), 0, 1<<40) {
+				require.NoError(t, err)
+				require.Zero(t, s.Held)
+				used += s.Used
+			}
+		}
+		require.Equal(t, granted.Load(), used)
+	}
+}
+
 // TestConcurrent: however requests interleave, exactly the limit is granted in each period, and what is settled to
 // nothing is not counted.
 func TestConcurrent(t *testing.T) {
