@@ -18,14 +18,17 @@ var errFault = errors.New("fault")
 // context ends.
 type faulty struct {
 	*ledger.Memory
-	before, after, hang atomic.Bool
-	calls               atomic.Int64
+	before, after, hang, panics atomic.Bool
+	calls                       atomic.Int64
 }
 
 func (f *faulty) Apply(ctx context.Context, ops []ledger.Op) ([]ledger.Outcome, error) {
 	f.calls.Add(1)
 	if f.before.Load() {
 		return nil, errFault
+	}
+	if f.panics.Load() {
+		panic(errFault)
 	}
 	if f.hang.Load() {
 		<-ctx.Done()
@@ -164,6 +167,20 @@ func TestManyOwed(t *testing.T) {
 		require.LessOrEqual(t, store.calls.Load()-calls, int64(6))
 		require.EqualValues(t, 3*n, store.state(t).Used)
 		require.Zero(t, store.state(t).Held)
+	})
+}
+
+// TestPanic: a store that panics is unavailable; it does not block the ledger.
+func TestPanic(t *testing.T) {
+	inFakeTime(t, func(t *testing.T, l *ledger.Ledger, store *faulty) {
+		store.panics.Store(true)
+		_, err := l.Take(t.Context(), key, day10, 1)
+		require.ErrorIs(t, err, ledger.ErrUnavailable)
+		require.ErrorContains(t, err, "store panicked: fault")
+		store.panics.Store(false)
+		time.Sleep(time.Second)
+		_, err = l.Take(t.Context(), key, day10, 10)
+		require.NoError(t, err)
 	})
 }
 

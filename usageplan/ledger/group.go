@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"sync"
@@ -232,10 +234,16 @@ func (g *group) send() ([]Outcome, error) {
 	return outs, err
 }
 
-func (g *group) apply(ops []Op) ([]Outcome, error) {
+// apply calls the store. A panic of the store is an error like any other: the outcome is unknown, and the queue goes on.
+func (g *group) apply(ops []Op) (outs []Outcome, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), g.timeout)
 	defer cancel()
-	outs, err := g.store.Apply(ctx, ops)
+	defer func() {
+		if r := recover(); r != nil {
+			outs, err = nil, fmt.Errorf("store panicked: %v\n%s", r, debug.Stack())
+		}
+	}()
+	outs, err = g.store.Apply(ctx, ops)
 	if err == nil && len(outs) != len(ops) {
 		err = errors.New("store answered another number of operations than it was sent")
 	}
