@@ -23,10 +23,10 @@ type cell struct {
 	// mutex, because they wait for the store and may give up.
 	turn chan struct{}
 
-	// newest is the start of the newest account known; block the size of the next reservation and filled the time of the
-	// last. Guarded by turn.
-	newest, block int64
-	filled        time.Time
+	// newest is the start of the newest account known, and day the newest day used; block the size of the next reservation
+	// and filled the time of the last. Guarded by turn.
+	newest, day, block int64
+	filled             time.Time
 
 	// telling are the crossings of account tellingOf that this ledger has begun to tell.
 	mu        sync.Mutex
@@ -77,13 +77,13 @@ func (c *cell) current(ctx context.Context, now int64, q Quota) (*lease, error) 
 		return s, nil
 	}
 	if s != nil {
-		now = max(now, s.day) // a clock that steps back reopens no day either
 		c.newest = max(c.newest, s.start)
 	}
 	if _, err := c.commitEnding(ctx); err != nil {
 		return nil, err
 	}
-	s = newLease(q, max(now, c.newest), c.newest)
+	s = newLease(q, max(now, c.newest, c.day), c.newest) // a clock that steps back reopens no day either
+	c.day = max(c.day, s.day)
 	c.lease.Store(s)
 	return s, nil
 }

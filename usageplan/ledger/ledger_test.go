@@ -331,6 +331,11 @@ func TestDayBack(t *testing.T) {
 		_, err = l.TakeAt(t.Context(), noon.AddDate(0, 0, -1), key, q, 2)
 		require.NoError(t, err)
 		require.Equal(t, [][2]int64{{0, 101}, {3, 98}}, collect(t, l, q, noon.AddDate(0, 0, -1), noon))
+		_, err = l.ExtendAt(t.Context(), noon.AddDate(0, 0, -1), key, q, ledger.Adjustment{Delta: 9})
+		require.NoError(t, err)
+		_, err = l.TakeAt(t.Context(), noon.AddDate(0, 0, -1), key, q, 4)
+		require.NoError(t, err)
+		require.Equal(t, [][2]int64{{0, 101}, {7, 103}}, collect(t, l, q, noon.AddDate(0, 0, -1), noon), "nor after an adjustment")
 	})
 }
 
