@@ -141,14 +141,20 @@ func (c *cell) trueUp(ctx context.Context, s *lease, n int64) error {
 	return nil
 }
 
-// settle has the store make a settlement. In leased mode the lease is returned with it: a true-up may need what it holds.
+// settle has the store make a settlement. The lease is returned with it if it may change the outcome: a true-up may need what it
+// holds, and a refund on its own day what it has not reported.
 func (c *cell) settle(ctx context.Context, op Op) (Outcome, error) {
 	ctx = context.WithoutCancel(ctx) // the request may be over, its cost is not
 	if c.ledger.config.Mode == Exact {
 		return c.ledger.group.one(ctx, op)
 	}
-	if err := c.enter(ctx); err != nil {
+	if err := c.enter(ctx); err != nil { // so that earlier leases have been returned
 		return Outcome{}, err
+	}
+	s := c.lease.Load()
+	if s == nil || s.start != op.Account.Start || op.Kind == KindRefund && s.day != op.Day {
+		c.leave()
+		return c.ledger.group.one(ctx, op)
 	}
 	defer c.leave()
 	outs, err := c.commitEnding(ctx, op)
