@@ -90,7 +90,7 @@ func (c *cell) current(ctx context.Context, now int64, q Quota) (*lease, error) 
 
 // commitEnding ends the lease in one commit with ops, and returns the outcomes of ops. The caller holds turn.
 func (c *cell) commitEnding(ctx context.Context, ops ...Op) ([]Outcome, error) {
-	s, end, ok := c.end()
+	end, ok := c.end()
 	if !ok {
 		if len(ops) == 0 {
 			return nil, nil
@@ -101,24 +101,24 @@ func (c *cell) commitEnding(ctx context.Context, ops ...Op) ([]Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.free()
 	return outs[1:], nil
 }
 
 // end ends the lease; ok tells that the store has to be told so by op. The caller holds turn.
-func (c *cell) end() (s *lease, op Op, ok bool) {
-	s = c.lease.Swap(nil)
+func (c *cell) end() (op Op, ok bool) {
+	s := c.lease.Swap(nil)
 	if s == nil {
-		return nil, Op{}, false
+		return Op{}, false
 	}
 	spent := s.finish()
 	if !s.reserved {
 		s.free()
-		return s, Op{}, false
+		return Op{}, false
 	}
+	c.ledger.group.keep(s)
 	op = c.op(KindReturn, s)
 	op.Lease, op.Spent, op.Want = s.id, spent, MaxUnits // all the rest, with what a reservation without an answer was granted
-	return s, op, true
+	return op, true
 }
 
 // takeLeased takes from the lease, which it refills as long as there is anything to reserve. Waiters are served in order.

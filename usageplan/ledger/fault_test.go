@@ -184,6 +184,52 @@ func TestPanic(t *testing.T) {
 	})
 }
 
+// slotted is an engine with slots, which it counts.
+type slotted struct {
+	*faulty
+	open atomic.Int64
+}
+
+func (s *slotted) Slot(uint64) (ledger.Slot, error) {
+	s.open.Add(1)
+	return place{s}, nil
+}
+
+type place struct{ store *slotted }
+
+func (place) Note(int64) error { return nil }
+func (p place) Free()          { p.store.open.Add(-1) }
+
+// TestSlotsFreed: an outage costs no slots: that of a lease is free again when its return comes through.
+func TestSlotsFreed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &slotted{faulty: &faulty{Memory: ledger.NewMemory()}}
+		l, err := ledger.New(ledger.Config{Store: store})
+		require.NoError(t, err)
+		for range 20 {
+			for _, fault := range []*atomic.Bool{&store.before, &store.after} {
+				_, err = l.Take(t.Context(), key, day10, 1)
+				require.NoError(t, err)
+				fault.Store(true)
+				raised := day10
+				raised.Limit++
+				for range 5 {
+					_, err = l.Take(t.Context(), key, raised, 1)
+					require.ErrorIs(t, err, ledger.ErrUnavailable)
+					time.Sleep(100 * time.Millisecond)
+				}
+				fault.Store(false)
+				time.Sleep(time.Second)
+				_, err = l.Correct(t.Context(), key, day10, ledger.Adjustment{Delta: -1})
+				require.NoError(t, err)
+				require.LessOrEqual(t, store.open.Load(), int64(1))
+			}
+		}
+		require.NoError(t, l.Close())
+		require.Zero(t, store.open.Load())
+	})
+}
+
 func TestTimeout(t *testing.T) {
 	inFakeTime(t, func(t *testing.T, l *ledger.Ledger, store *faulty) {
 		store.hang.Store(true)

@@ -27,6 +27,7 @@ type group struct {
 	mu      sync.Mutex
 	queue   []*pending
 	leading bool
+	ended   map[uint64]*lease // whose slots are kept until the store knows what was spent
 
 	// Of the leader alone.
 	last    int // size of the last batch
@@ -62,6 +63,7 @@ const (
 func newGroup(s Store, timeout time.Duration) *group {
 	return &group{
 		store: s, timeout: timeout, prefix: rand.Text()[:13] + "-", // 65 bits
+		ended: make(map[uint64]*lease),
 		pool: sync.Pool{New: func() any { return &pending{wake: make(chan bool, 1)} }},
 	}
 }
@@ -247,7 +249,32 @@ func (g *group) apply(ops []Op) (outs []Outcome, err error) {
 	if err == nil && len(outs) != len(ops) {
 		err = errors.New("store answered another number of operations than it was sent")
 	}
+	if err == nil {
+		g.free(ops)
+	}
 	return outs, err
+}
+
+// keep notes a lease that has ended, before its return is sent.
+func (g *group) keep(s *lease) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.ended[s.id] = s
+}
+
+// free gives back the slots of leases that have been returned, at once or after an outage.
+func (g *group) free(ops []Op) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i := range ops {
+		if ops[i].Kind != KindReturn {
+			continue
+		}
+		if s := g.ended[ops[i].Lease]; s != nil {
+			delete(g.ended, s.id)
+			s.free()
+		}
+	}
 }
 
 func (g *group) failed(err error) {

@@ -205,7 +205,7 @@ func (l *Ledger) ends(ctx context.Context) func(yield func(Op) bool) {
 			if c.enter(ctx) != nil {
 				continue
 			}
-			if _, op, ok := c.end(); ok {
+			if op, ok := c.end(); ok {
 				yield(op) // Collect never stops
 			}
 			c.leave()
