@@ -119,6 +119,11 @@ func TestSignAllocates(t *testing.T) {
 	s := newSigner(t, sigv4.SignerConfig{Credentials: as(iamKeyID, iamSecret), Region: "eu-west-1"})
 	r := get("/Prod/loyalty?a=1")
 	t.Run("sign", func(t *testing.T) { allocates(t, 4, func() error { return s.SignAt(r, now) }) })
+	t.Run("fresh request", func(t *testing.T) {
+		make := testing.AllocsPerRun(200, func() { _ = get("/Prod/loyalty?a=1") })
+		both := testing.AllocsPerRun(200, func() { _ = s.SignAt(get("/Prod/loyalty?a=1"), now) })
+		require.LessOrEqual(t, both-make, 4.0)
+	})
 	t.Run("presign", func(t *testing.T) {
 		allocates(t, 4, func() error {
 			_, err := s.PresignAt(r, time.Minute, now)

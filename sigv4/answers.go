@@ -69,6 +69,8 @@ var answers = [...]reply{
 	{ErrBodyTooLarge, 413, "RequestEntityTooLargeException", "Request Too Long", nil, 400, "EntityTooLarge"},
 	{ErrBody, 400, "BadRequestException", "Bad Request", nil, 400, "IncompleteBody"},
 
+	{ErrRedirect, 500, "ApiConfigurationException", "Internal server error", nil, 500, "InternalError"},
+
 	{ErrUnknownKey, 403, "UnrecognizedClientException", "The security token included in the request is invalid.", nil, 403, "InvalidAccessKeyId"},
 	{ErrSignatureMismatch, 403, invalid, "", mismatchText, 403, "SignatureDoesNotMatch"},
 	{ErrSessionToken, 403, "UnrecognizedClientException", "The security token included in the request is invalid.", nil, 400, "InvalidToken"},

@@ -33,6 +33,7 @@ type draft struct {
 	query     query
 	names     []span // of the headers to sign, in out
 	out       []byte // what the signer hands out
+	list      string // of the headers signed last, which most requests share with the one before
 	digest    *digest
 	signature [hashLength]byte
 }

@@ -16,6 +16,7 @@ var (
 	escapedPathBytes = newByteSet(alphanumeric + "-._~/%") // in a path that is escaped already
 	tokenBytes       = newByteSet(alphanumeric + "!#$%&'*+-.^_`|~")
 	fieldBytes       = newByteSet("abcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~") // of a token in lower case
+	hostBytes        = newByteSet(alphanumeric + "-._~!$&'()*+,;=:[]")                   // of a host with its port, RFC 3986 3.2.2 without escapes
 	hashBytes        = newByteSet("0123456789abcdef")
 )
 

@@ -47,6 +47,8 @@ var (
 	ErrBodyTooLarge         = errors.New("the body is too large")
 	ErrBody                 = errors.New("the body could not be read")
 
+	ErrRedirect = errors.New("a redirect leads to another server, for which nothing is signed") // of [Signer.Transport]
+
 	ErrUnknownKey        = errors.New("the access key is unknown") // what a key source returns
 	ErrSignatureMismatch = errors.New("the signature does not match")
 	ErrSessionToken      = errors.New("the session token is not the access key's")

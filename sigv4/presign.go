@@ -29,7 +29,7 @@ func (s *Signer) presignAt(r *http.Request, expires time.Duration, now time.Time
 	}
 	d := drafts.Get().(*draft)
 	defer d.release()
-	key, e := s.begin(r, d)
+	key, e := s.begin(r, d, now)
 	if e != nil {
 		return "", e
 	}
@@ -37,7 +37,11 @@ func (s *Signer) presignAt(r *http.Request, expires time.Duration, now time.Time
 	if e != nil {
 		return "", e
 	}
-	date, signed := formatBasic(now), s.signedHeaders(r, d, true)
+	signed, e := s.signedHeaders(r, d, true)
+	if e != nil {
+		return "", e
+	}
+	date := formatBasic(now)
 	d.query.set("X-Amz-Algorithm", algorithm)
 	d.query.set("X-Amz-Credential", key.AccessKeyID, "/", date[:len(day)], s.scope)
 	d.query.set("X-Amz-Date", date)
@@ -56,8 +60,16 @@ func (s *Signer) presignAt(r *http.Request, expires time.Duration, now time.Time
 	return d.url(r), nil
 }
 
-// presignedPayload is [Signer.payload], but S3 does not look at the body of a presigned request.
+// presignedPayload is [Signer.payload], but the query may declare the hash, and S3 does not look at the body of a presigned
+// request.
 func (s *Signer) presignedPayload(r *http.Request, d *draft) (string, *Error) {
+	if i := d.query.auth[queryPayload]; i != 0 {
+		if declares(r) {
+			return "", refuse(ErrAmbiguousHeader, "X-Amz-Content-Sha256")
+		}
+		declared := string(d.query.val(d.query.params[i-1])) // escaped, which no hash is
+		return declared, checkDeclared(declared)
+	}
 	if s.config.Rules == S3 && !declares(r) {
 		return unsignedPayload, nil
 	}

@@ -65,10 +65,14 @@ func NewSigner(c SignerConfig) (*Signer, error) {
 // Sign adds the headers of a signature to a request that is to be sent: X-Amz-Date, Authorization, with temporary
 // credentials X-Amz-Security-Token, and X-Amz-Content-Sha256 if the request has a body or goes to S3.
 //
-// An X-Amz-Content-Sha256 that is there already is taken for the body's hash. Otherwise the body is read from r.GetBody,
-// or from r.Body if that is an [io.Seeker], which is then set back. A "+" in the query becomes "%20", the same to whoever
-// decodes forms, since verifiers differ in what they take "+" for. A request that cannot be signed is left without an
-// Authorization header. The error is an *[Error].
+// An X-Amz-Content-Sha256 that is there already is taken for the body's hash, also if it is there from signing before: who
+// changes the body of a signed request must delete it. Otherwise the body is read from r.GetBody, or from r.Body if that is
+// an [io.Seeker], which is then set back. A Date header that is there is set to the time of signing. A "+" in the query
+// becomes "%20", the same to whoever decodes forms, since verifiers differ in what they take "+" for.
+//
+// What net/http would send otherwise than it was signed is refused: a host that is not ASCII, which must be given in
+// Punycode, an IPv6 zone, and a header to be signed whose key is not in canonical form. So is a time outside the years 1 to
+// 9999. A request that cannot be signed is left without an Authorization header. The error is an *[Error].
 func (s *Signer) Sign(r *http.Request) error { return s.SignAt(r, time.Now()) }
 
 // SignAt is [Signer.Sign] at another instant than now.
@@ -86,7 +90,7 @@ func (s *Signer) signAt(r *http.Request, now time.Time) *Error {
 	if r.Header == nil {
 		r.Header = make(http.Header)
 	}
-	key, e := s.begin(r, d)
+	key, e := s.begin(r, d, now)
 	if e != nil {
 		return e
 	}
@@ -95,6 +99,9 @@ func (s *Signer) signAt(r *http.Request, now time.Time) *Error {
 		return e
 	}
 	replacePlus(r)
+	if len(r.Header["Date"]) > 0 {
+		r.Header["Date"] = []string{now.UTC().Format(http.TimeFormat)}
+	}
 	values := &[3]string{formatBasic(now), string(key.SessionToken)}
 	date := values[0]
 	r.Header["X-Amz-Date"] = values[0:1:1]
@@ -105,7 +112,10 @@ func (s *Signer) signAt(r *http.Request, now time.Time) *Error {
 	if !declares(r) && (s.config.Rules == S3 || payload != emptyHash) {
 		r.Header["X-Amz-Content-Sha256"] = []string{payload}
 	}
-	signed := s.signedHeaders(r, d, false)
+	signed, e := s.signedHeaders(r, d, false)
+	if e != nil {
+		return e
+	}
 	if e := s.finish(r, d, &key, date, signed, payload); e != nil {
 		return e
 	}
@@ -120,8 +130,8 @@ func (s *Signer) signAt(r *http.Request, now time.Time) *Error {
 	return nil
 }
 
-// begin reads the credentials and the query.
-func (s *Signer) begin(r *http.Request, d *draft) (c Credentials, e *Error) {
+// begin reads the credentials and the query, and refuses what cannot be signed.
+func (s *Signer) begin(r *http.Request, d *draft, now time.Time) (c Credentials, e *Error) {
 	if s == nil || s.keys == nil {
 		return c, refuse(ErrNotConfigured, "")
 	}
@@ -133,6 +143,11 @@ func (s *Signer) begin(r *http.Request, d *draft) (c Credentials, e *Error) {
 		return c, refuse(ErrMalformedCredential, c.AccessKeyID)
 	case r.URL == nil || r.URL.Opaque != "" || !tokenBytes.all(r.Method):
 		return c, refuse(ErrMalformedTarget, r.Method)
+	case !hostBytes.all(host(r)):
+		return c, refuse(ErrMalformedTarget, host(r))
+	}
+	if year := now.UTC().Year(); year < 1 || year > 9999 {
+		return c, refuse(ErrMalformedDate, now.UTC().String())
 	}
 	if refused, ok := d.query.parse(strings.ReplaceAll(r.URL.RawQuery, "+", "%20")); !ok {
 		return c, refuse(ErrAmbiguousQuery, refused)
@@ -190,7 +205,7 @@ func (s *Signer) payload(r *http.Request, d *draft) (string, *Error) {
 	case e != nil:
 		return "", e
 	case declares(r):
-		return declared, nil
+		return declared, checkDeclared(declared)
 	case s.config.UnsignedPayload:
 		return unsignedPayload, nil
 	case r.Body == nil || r.Body == http.NoBody:
@@ -201,6 +216,15 @@ func (s *Signer) payload(r *http.Request, d *draft) (string, *Error) {
 		return "", refuse(fmt.Errorf("%w: %w", ErrBody, err), "")
 	}
 	return hash, nil
+}
+
+// checkDeclared refuses what no verifier takes for a payload hash. Names that begin with STREAMING- are for those who send
+// the body in that form.
+func checkDeclared(hash string) *Error {
+	if hash == unsignedPayload || strings.HasPrefix(hash, "STREAMING-") || len(hash) == hashLength && hashBytes.all(hash) {
+		return nil
+	}
+	return refuse(ErrMalformedPayloadHash, hash)
 }
 
 func declares(r *http.Request) bool { return len(r.Header["X-Amz-Content-Sha256"]) > 0 }
@@ -248,15 +272,19 @@ func signHeader(name string) bool {
 }
 
 // signedHeaders returns the list of the headers to sign.
-func (s *Signer) signedHeaders(r *http.Request, d *draft, presign bool) string {
+func (s *Signer) signedHeaders(r *http.Request, d *draft, presign bool) (string, *Error) {
 	d.out = append(d.out[:0], "host"...)
 	d.names = append(d.names[:0], span{0, len("host")})
 	for name := range r.Header {
 		start := len(d.out)
 		d.out = append(d.out, name...)
-		if lower(d.out[start:]); s.signs(d.out[start:], presign) {
-			d.names = append(d.names, span{start, len(d.out)})
+		if lower(d.out[start:]); !s.signs(d.out[start:], presign) {
+			continue
 		}
+		if http.CanonicalHeaderKey(name) != name {
+			return "", refuse(ErrAmbiguousHeader, name)
+		}
+		d.names = append(d.names, span{start, len(d.out)})
 	}
 	slices.SortFunc(d.names, func(a, b span) int { return bytes.Compare(d.out[a.start:a.end], d.out[b.start:b.end]) })
 	start := len(d.out)
@@ -266,7 +294,10 @@ func (s *Signer) signedHeaders(r *http.Request, d *draft, presign bool) string {
 		}
 		d.out = append(d.out, d.out[n.start:n.end]...)
 	}
-	return string(d.out[start:])
+	if list := d.out[start:]; string(list) != d.list {
+		d.list = string(list)
+	}
+	return d.list, nil
 }
 
 // signs reports whether to sign a header beside host. A presigned URL carries the date and the token in its query.

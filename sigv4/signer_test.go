@@ -10,9 +10,11 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -56,7 +58,14 @@ func TestSignRefuses(t *testing.T) {
 		{"opaque URL", get("/"), func(r *http.Request) { r.URL.Opaque = "//x/y" }, sigv4.SignerConfig{}, sigv4.ErrMalformedTarget},
 		{"line break in the method", get("/"), func(r *http.Request) { r.Method = "GET\n" }, sigv4.SignerConfig{}, sigv4.ErrMalformedTarget},
 		{"line break in a header", get("/"), func(r *http.Request) { r.Header.Set("A", "b\nc") }, sigv4.SignerConfig{}, sigv4.ErrAmbiguousHeader},
-		{"header twice in two cases of letters", get("/"), func(r *http.Request) { r.Header["a"], r.Header["A"] = []string{"1"}, []string{"2"} }, sigv4.SignerConfig{}, sigv4.ErrSignedHeaders},
+		{"header twice in two cases of letters", get("/"), func(r *http.Request) { r.Header["a"], r.Header["A"] = []string{"1"}, []string{"2"} }, sigv4.SignerConfig{}, sigv4.ErrAmbiguousHeader},
+		{"header with a key out of form", get("/"), func(r *http.Request) { r.Header["x-api-key"] = []string{"1"} }, sigv4.SignerConfig{}, sigv4.ErrAmbiguousHeader},
+		{"host that is not ASCII", get("/"), func(r *http.Request) { r.Host = "bücher.example" }, sigv4.SignerConfig{}, sigv4.ErrMalformedTarget},
+		{"host of the URL that is not ASCII", get("/"), func(r *http.Request) { r.Host, r.URL.Host = "", "bücher.example" }, sigv4.SignerConfig{}, sigv4.ErrMalformedTarget},
+		{"IPv6 zone", get("/"), func(r *http.Request) { r.Host = "[fe80::1%eth0]" }, sigv4.SignerConfig{}, sigv4.ErrMalformedTarget},
+		{"space in the host", get("/"), func(r *http.Request) { r.Host = "a b" }, sigv4.SignerConfig{}, sigv4.ErrMalformedTarget},
+		{"payload hash that is none", get("/"), func(r *http.Request) { r.Header.Set("X-Amz-Content-Sha256", "foo") }, sigv4.SignerConfig{}, sigv4.ErrMalformedPayloadHash},
+		{"empty payload hash", get("/"), func(r *http.Request) { r.Header.Set("X-Amz-Content-Sha256", "") }, sigv4.SignerConfig{}, sigv4.ErrMalformedPayloadHash},
 		{"two payload hashes", get("/"), func(r *http.Request) { r.Header["X-Amz-Content-Sha256"] = []string{"1", "2"} }, sigv4.SignerConfig{}, sigv4.ErrAmbiguousHeader},
 		{"body that can be read only once", httptest.NewRequest("POST", "/", once), nil, sigv4.SignerConfig{}, sigv4.ErrBody},
 		{"GetBody fails", httptest.NewRequest("POST", "/", once), func(r *http.Request) {
@@ -162,6 +171,46 @@ func TestSignReplacesWhatWasSigned(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// What a caller has set beside the signature does not make it contradict itself.
+func TestSignSetsDate(t *testing.T) {
+	r := get("/")
+	r.Header.Set("Date", "Mon, 02 Jan 2006 15:04:05 GMT")
+	_, err := newVerifier(t, euWest).VerifyAt(signed(t, r, sigv4.SignerConfig{}), now)
+	require.NoError(t, err)
+	require.Equal(t, "Tue, 24 Nov 2026 06:00:00 GMT", r.Header.Get("Date"))
+}
+
+func TestSignRefusesYears(t *testing.T) {
+	s := newSigner(t, sigv4.SignerConfig{Credentials: as(iamKeyID, iamSecret), Region: "eu-west-1"})
+	for year, want := range map[int]error{-1: sigv4.ErrMalformedDate, 0: sigv4.ErrMalformedDate, 1: nil, 9999: nil, 10000: sigv4.ErrMalformedDate} {
+		at := time.Date(year, 6, 1, 0, 0, 0, 0, time.UTC)
+		err := s.SignAt(get("/"), at)
+		require.ErrorIs(t, err, want, year)
+		_, err = s.PresignAt(get("/"), time.Minute, at)
+		require.ErrorIs(t, err, want, year)
+	}
+}
+
+// A hash in the query of a URL that is to be presigned is the declared one.
+func TestPresignWithDeclaredHash(t *testing.T) {
+	s := newSigner(t, sigv4.SignerConfig{Credentials: as(iamKeyID, iamSecret), Region: "eu-west-1"})
+	r := httptest.NewRequest("POST", "/?X-Amz-Content-Sha256="+hash("good"), nil)
+	text, err := s.PresignAt(r, time.Minute, now)
+	require.NoError(t, err)
+	u, err := url.Parse(text)
+	require.NoError(t, err)
+	for body, want := range map[string]error{"good": nil, "evil": sigv4.ErrPayloadMismatch} {
+		follow := httptest.NewRequest("POST", u.RequestURI(), strings.NewReader(body))
+		_, err = newVerifier(t, euWest).VerifyAt(follow, now)
+		require.ErrorIs(t, err, want)
+	}
+	r.Header.Set("X-Amz-Content-Sha256", hash("good"))
+	_, err = s.PresignAt(r, time.Minute, now)
+	require.ErrorIs(t, err, sigv4.ErrAmbiguousHeader)
+	_, err = s.PresignAt(get("/?X-Amz-Content-Sha256=foo"), time.Minute, now)
+	require.ErrorIs(t, err, sigv4.ErrMalformedPayloadHash)
+}
+
 func TestTrace(t *testing.T) {
 	var got sigv4.Trace
 	r := signed(t, get("/a%20b?x"), sigv4.SignerConfig{Trace: func(_ *http.Request, trace sigv4.Trace) { got = trace }})
@@ -237,6 +286,41 @@ func TestTransport(t *testing.T) {
 	require.ErrorIs(t, err, sigv4.ErrBody)
 	require.Nil(t, response)
 	require.True(t, closed)
+}
+
+// The credentials stay with the server that they were for.
+func TestTransportRefusesRedirects(t *testing.T) {
+	var reached atomic.Int64
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Add(1) }))
+	defer other.Close()
+	var signed atomic.Int64
+	mux := http.NewServeMux()
+	mux.Handle("/away", http.RedirectHandler(other.URL, http.StatusFound))
+	mux.Handle("/within", http.RedirectHandler("/end", http.StatusTemporaryRedirect))
+	mux.HandleFunc("/end", func(_ http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Amz-Security-Token") != "" {
+			signed.Add(1)
+		}
+	})
+	first := httptest.NewServer(mux)
+	defer first.Close()
+	s := newSigner(t, sigv4.SignerConfig{Credentials: temporary("ASIATEMP", "token=="), Region: "eu-west-1"})
+	client := &http.Client{Transport: s.Transport(nil)}
+
+	_, err := client.Get(first.URL + "/away")
+	require.ErrorIs(t, err, sigv4.ErrRedirect)
+	require.ErrorContains(t, err, other.Listener.Addr().String())
+	require.Zero(t, reached.Load())
+
+	response, err := client.Get(first.URL + "/within")
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	require.Equal(t, int64(1), signed.Load())
+
+	secure, plain := httptest.NewRequest("GET", "https://a/", nil), httptest.NewRequest("GET", "http://a/", nil)
+	plain.Response = &http.Response{Request: secure}
+	_, err = s.Transport(nil).RoundTrip(plain)
+	require.ErrorIs(t, err, sigv4.ErrRedirect)
 }
 
 type closer struct {

@@ -1,9 +1,15 @@
 package sigv4
 
-import "net/http"
+import (
+	"net/http"
+	"strings"
+)
 
 // Transport returns a RoundTripper that signs each request and sends it by base. Nil means [http.DefaultTransport]. It
 // signs a copy: a RoundTripper must not change the request that it is given.
+//
+// A redirect to another host, another port or from https to http is refused with [ErrRedirect], for the signature and the
+// session token would go to whom the first server chooses. Who trusts the other host makes a request of its own.
 func (s *Signer) Transport(base http.RoundTripper) http.RoundTripper {
 	if base == nil {
 		base = http.DefaultTransport
@@ -18,11 +24,24 @@ type transport struct {
 
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	signed := r.Clone(r.Context())
-	if err := t.signer.Sign(signed); err != nil {
+	if err := t.sign(signed); err != nil {
 		if r.Body != nil {
 			_ = r.Body.Close() // a RoundTripper closes the body, on errors too
 		}
 		return nil, err
 	}
 	return t.base.RoundTrip(signed)
+}
+
+func (t *transport) sign(r *http.Request) error {
+	if r.Response != nil && !sameServer(r.Response.Request, r) {
+		return refuse(ErrRedirect, r.URL.Host)
+	}
+	return t.signer.Sign(r)
+}
+
+// sameServer reports whether a redirect stays with the server that has sent it.
+func sameServer(from, to *http.Request) bool {
+	return from != nil && from.URL != nil && strings.EqualFold(from.URL.Host, to.URL.Host) &&
+		(from.URL.Scheme != "https" || to.URL.Scheme == "https")
 }
