@@ -64,7 +64,7 @@ func newGroup(s Store, timeout time.Duration) *group {
 	return &group{
 		store: s, timeout: timeout, prefix: rand.Text()[:13] + "-", // 65 bits
 		ended: make(map[uint64]*lease),
-		pool: sync.Pool{New: func() any { return &pending{wake: make(chan bool, 1)} }},
+		pool:  sync.Pool{New: func() any { return &pending{wake: make(chan bool, 1)} }},
 	}
 }
 

@@ -321,6 +321,48 @@ func TestUsage(t *testing.T) {
 	})
 }
 
+// TestUsageIsComplete: however a quota changes, the days add up to what was used.
+func TestUsageIsComplete(t *testing.T) {
+	rounds := 40
+	if heavy {
+		rounds = 1000
+	}
+	locations := []*time.Location{nil, zone(t, "Europe/Berlin"), zone(t, "Asia/Tokyo"), zone(t, "America/Los_Angeles")}
+	for range rounds {
+		seed := rand.Uint64()
+		r := rand.New(rand.NewPCG(seed, 0))
+		quota := func() ledger.Quota {
+			q := ledger.Quota{Limit: 1 << 40, Period: ledger.Daily + ledger.Period(r.IntN(3)), Location: locations[r.IntN(len(locations))]}
+			q.Offset = r.IntN(map[ledger.Period]int{ledger.Daily: 1, ledger.Weekly: 7, ledger.Monthly: 28}[q.Period])
+			return q
+		}
+		l := newLedger(t, ledger.Config{Mode: ledger.Mode(r.IntN(2))})
+		q, at, used := quota(), noon, int64(0)
+		for range 60 {
+			if r.IntN(5) == 0 {
+				q = quota()
+			}
+			at = at.Add(time.Duration(r.Int64N(int64(60 * time.Hour))))
+			cost := 1 + r.Int64N(40)
+			c, err := l.TakeAt(t.Context(), at, key, q, cost)
+			require.NoError(t, err)
+			used += cost
+			if r.IntN(4) == 0 {
+				require.NoError(t, c.Settle(t.Context(), cost-1))
+				used--
+			}
+		}
+		for range 3 {
+			sum, q := int64(0), quota()
+			for d, err := range l.Usage(t.Context(), key, q, noon.AddDate(0, 0, -2), at.AddDate(0, 0, 2)) {
+				require.NoError(t, err)
+				sum += d.Used
+			}
+			require.Equal(t, used, sum, "seed %d, read by %+v", seed, q)
+		}
+	}
+}
+
 // TestLateSettlements: settlements of an earlier period leave the lease of the present one alone.
 func TestLateSettlements(t *testing.T) {
 	store := &faulty{Memory: ledger.NewMemory()}

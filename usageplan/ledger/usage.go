@@ -111,26 +111,23 @@ func (u *usage) days(from, to time.Time, yield func(Day) bool) {
 	}
 }
 
-// day sums up [at, next): several accounts may have a part of it, if the quota was changed.
+// day sums up [at, next). Whatever any account counted on it was used, since a quota that was changed may have left several with
+// a part of it; what remained is of the newest that was in use or, by the quota's present bounds, current.
 func (u *usage) day(at, next time.Time) Day {
 	day := Day{Start: at, Remaining: u.quota.Limit}
 	for i := range u.states {
 		s := &u.states[i]
-		if s.Start >= next.Unix() {
-			break
-		}
-		if _, end := u.quota.Bounds(u.quota.at(s.Start)); !end.After(at) {
-			continue
-		}
-		used, remaining := u.fold(s, at.Unix(), next.Unix())
+		used, remaining, active := u.fold(s, at.Unix(), next.Unix())
 		day.Used += used
-		day.Remaining = remaining
+		if _, end := u.quota.Bounds(u.quota.at(s.Start)); active || s.Start < next.Unix() && end.After(at) {
+			day.Remaining = remaining
+		}
 	}
 	return day
 }
 
-// fold returns what s counted in [at, next) and what remained of it at next.
-func (u *usage) fold(s *State, at, next int64) (used, remaining int64) {
+// fold returns what s counted in [at, next), what remained of it at next, and whether it counted anything then.
+func (u *usage) fold(s *State, at, next int64) (used, remaining int64, active bool) {
 	limit, adjustments, enforced := u.quota.Limit, int64(0), int64(0)
 	for _, d := range s.Days {
 		if d.Day >= next {
@@ -146,7 +143,8 @@ func (u *usage) fold(s *State, at, next int64) (used, remaining int64) {
 		}
 		if d.Day >= at {
 			used += counted
+			active = true
 		}
 	}
-	return used, max(0, limit+adjustments-enforced)
+	return used, max(0, limit+adjustments-enforced), active
 }
