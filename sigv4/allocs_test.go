@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -70,6 +71,26 @@ func TestVerifyAllocates(t *testing.T) {
 			return verify(r)()
 		})
 	})
+}
+
+// A large body takes what doubling takes: 64 KiB + … + 8 MiB, then 10 MiB or, its length unknown, the limit.
+func TestLargeBodyTakes(t *testing.T) {
+	text := bytes.Repeat([]byte("x"), 10<<20)
+	v := newVerifier(t, euWest)
+	for _, known := range []bool{true, false} {
+		r := httptest.NewRequest("POST", "/", bytes.NewReader(text))
+		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(text)), nil }
+		signed(t, r, sigv4.SignerConfig{})
+		if !known {
+			r.ContentLength = -1
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := v.VerifyAt(r, now)
+		runtime.ReadMemStats(&after)
+		require.NoError(t, err)
+		require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(27<<20))
+	}
 }
 
 // againBody is a body that can be read again.

@@ -316,6 +316,8 @@ var attacks = []struct {
 
 	// S3 reads paths otherwise, not more laxly.
 	{"S3, escaped slash for a slash", func() *wire { return s3(newWire("GET", "/bucket/key")).replace("/bucket/key", "/bucket%2Fkey") }, sigv4.ErrSignatureMismatch, invalid, sigv4.VerifierConfig{Rules: sigv4.S3}},
+	{"S3, escapes signed as sent", func() *wire { return s3(newWire("GET", "/bucket/a%7Eb")) }, sigv4.ErrSignatureMismatch, invalid, sigv4.VerifierConfig{Rules: sigv4.S3}},
+	{"S3, escaped twice", func() *wire { return s3(newWire("GET", "/bucket/a%20b")).replace("a%20b", "a%2520b") }, sigv4.ErrSignatureMismatch, invalid, sigv4.VerifierConfig{Rules: sigv4.S3}},
 	{"S3, dot segment", func() *wire { return s3(newWire("GET", "/bucket/key")).replace("/bucket/key", "/bucket/x/../key") }, sigv4.ErrSignatureMismatch, invalid, sigv4.VerifierConfig{Rules: sigv4.S3}},
 	{"S3, presigned with a body", func() *wire {
 		return newWire("PUT", "/bucket/key").presign(func(s *spec) { s.service, s.payload = "s3", "UNSIGNED-PAYLOAD" }).withBody("evil")
@@ -477,6 +479,9 @@ var controls = []struct {
 		return w
 	}, sigv4.VerifierConfig{UnsignedToken: true}},
 	{"S3, object key with segments of all kinds", func() *wire { return s3(newWire("GET", "/bucket/a%20b//c/../d%24")) }, sigv4.VerifierConfig{Rules: sigv4.S3}},
+	{"S3, escapes in another form", func() *wire {
+		return newWire("GET", "/b/a%7Eb%c3%a9!%41").sign(func(s *spec) { s.service, s.path = "s3", "/b/a~b%C3%A9%21A" })
+	}, sigv4.VerifierConfig{Rules: sigv4.S3}},
 	{"S3, payload hash not among the signed headers", func() *wire {
 		w := newWire("GET", "/bucket").sign(func(s *spec) { s.service = "s3" })
 		return w.with("X-Amz-Content-Sha256: " + emptyHash)

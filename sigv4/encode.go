@@ -11,13 +11,13 @@ type byteSet [256]uint8
 
 // The bytes that stay as they are, by place. RFC 3986 2.3 names the unreserved ones.
 var (
-	componentBytes   = newByteSet(alphanumeric + "-._~")   // in the name or value of a query parameter
-	pathBytes        = newByteSet(alphanumeric + "-._~/")  // in a path
-	escapedPathBytes = newByteSet(alphanumeric + "-._~/%") // in a path that is escaped already
-	tokenBytes       = newByteSet(alphanumeric + "!#$%&'*+-.^_`|~")
-	fieldBytes       = newByteSet("abcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~") // of a token in lower case
-	hostBytes        = newByteSet(alphanumeric + "-._~!$&'()*+,;=:[]")                   // of a host with its port, RFC 3986 3.2.2 without escapes
-	hashBytes        = newByteSet("0123456789abcdef")
+	componentBytes = newByteSet(alphanumeric + "-._~")  // in the name or value of a query parameter
+	pathBytes      = newByteSet(alphanumeric + "-._~/") // in a path
+	tokenBytes     = newByteSet(alphanumeric + "!#$%&'*+-.^_`|~")
+	fieldBytes     = newByteSet("abcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~") // of a token in lower case
+	hostBytes      = newByteSet(alphanumeric + "-._~!$&'()*+,;=:[]")                   // of a host with its port, RFC 3986 3.2.2 without escapes
+	prefixBytes    = newByteSet(alphanumeric + "-._~!$&'()*+,;=:@/%")                  // in a path as it is sent, RFC 3986 3.3
+	hashBytes      = newByteSet("0123456789abcdef")
 )
 
 const alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -166,12 +166,33 @@ func decode(s string) string {
 }
 
 // appendPath appends the canonical form of a path as it was sent. Most services encode it once more, so that an escape's
-// percent sign is itself escaped; S3 keeps escapes and encodes only what should have been escaped.
+// percent sign is itself escaped; S3 decodes it and encodes it once.
 func appendPath(dst []byte, path string, rules Rules) []byte {
 	if rules == S3 {
-		return appendEscaped(dst, path, escapedPathBytes)
+		return appendDecoded(dst, path)
 	}
 	return appendEscaped(dst, path, pathBytes)
+}
+
+// appendDecoded appends S3's form of a path. An escaped slash stays one: the two paths would have one signature, and those
+// who serve files and routes tell them apart.
+func appendDecoded(dst []byte, path string) []byte {
+	for {
+		n := pathBytes.span(path)
+		dst = append(dst, path[:n]...)
+		if path = path[n:]; path == "" {
+			return dst
+		}
+		c := path[0]
+		if escaped, ok := unescape(path); ok && c == '%' {
+			c, path = escaped, path[2:]
+		}
+		if path = path[1:]; componentBytes[c] != 0 {
+			dst = append(dst, c)
+		} else {
+			dst = appendEscape(dst, c)
+		}
+	}
 }
 
 // normalize removes dot segments and empty ones as AWS's signers do. Unlike RFC 3986 5.2.4 a trailing "." leaves no slash.

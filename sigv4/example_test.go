@@ -89,7 +89,7 @@ func ExampleNewVerifier() {
 	// sigv4: Keys is nil
 	// Regions is empty or names no region
 	// Services is empty
-	// PathPrefix does not begin with a slash, or ends in one
+	// PathPrefix is not a clean path, escaped, that begins with a slash and does not end in one
 }
 
 func ExampleVerifier_Verify() {

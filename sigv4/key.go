@@ -12,11 +12,14 @@ import (
 
 const redacted = "REDACTED"
 
-// Secret is a secret access key or a session token. It prints as REDACTED in every verb of fmt, in slog and in JSON; the exception is a Secret
-// in an unexported field of another type, where fmt cannot see the methods of what it prints.
+// Secret is a secret access key or a session token. It prints as REDACTED in fmt, in slog and as a value in JSON and XML.
+//
+// It is a string for all that, so that these show it: a conversion to string; the verbs %p and %w of fmt, which do not fit
+// and are reported by go vet; fmt where the Secret stands in an unexported field of another type; JSON where it is the key
+// of a map; and encodings that go by the kind of a type and not by its methods, such as encoding/gob.
 type Secret string
 
-// Format prints REDACTED for every verb.
+// Format prints REDACTED for every verb but %p, %T and %w, which fmt does not leave to it.
 func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 
 // String returns REDACTED.

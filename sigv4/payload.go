@@ -143,7 +143,7 @@ func readAll(r io.Reader, length, limit int64) ([]byte, error) {
 	text := make([]byte, 0, min(max(length, 0)+1, firstRead)) // one more than the length, to see the end
 	for {
 		if len(text) == cap(text) {
-			text = append(text, 0)[:len(text)]
+			text = append(make([]byte, 0, len(text)+grow(len(text), length, limit)), text...)
 		}
 		n, err := r.Read(text[len(text):cap(text)])
 		text = text[:len(text)+n]
@@ -156,4 +156,14 @@ func readAll(r io.Reader, length, limit int64) ([]byte, error) {
 			return nil, err
 		}
 	}
+}
+
+// grow returns by how much to grow a text of n bytes: by as much again, but no further than one byte beyond the end that
+// the length tells, or the limit. Growth by less, as append does, would copy a large body many times.
+func grow(n int, length, limit int64) int {
+	most := limit
+	if length >= int64(n) { // else it was no more than a hint
+		most = min(length, limit)
+	}
+	return int(max(min(int64(n), most-int64(n)+1), 1))
 }

@@ -9,8 +9,8 @@ const (
 	ExecuteAPI Rules = iota
 	// Generic is the way of AWS's other services: the same canonical form, but a presigned URL lives for X-Amz-Expires.
 	Generic
-	// S3 is Amazon S3's way: the path is taken as sent, for an object key may hold dot segments and empty ones, and a
-	// presigned URL does not cover the body.
+	// S3 is Amazon S3's way: the path is decoded and encoded once and keeps its segments, for an object key may hold dot
+	// segments and empty ones, and a presigned URL does not cover the body. An escaped slash does not pass for a slash.
 	S3
 )
 

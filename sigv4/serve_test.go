@@ -29,6 +29,54 @@ func TestNewVerifierReportsEveryMistake(t *testing.T) {
 	}
 }
 
+func TestNewVerifierRefuses(t *testing.T) {
+	for name, tt := range map[string]struct {
+		c    sigv4.VerifierConfig
+		want string
+	}{
+		"host with a scheme":      {sigv4.VerifierConfig{ExternalHost: "https://api.example.com"}, "ExternalHost"},
+		"host with a path":        {sigv4.VerifierConfig{ExternalHost: "api.example.com/Prod"}, "ExternalHost"},
+		"host not ASCII":          {sigv4.VerifierConfig{ExternalHost: "bücher.example"}, "ExternalHost"},
+		"prefix with dots":        {sigv4.VerifierConfig{PathPrefix: "/a/../b"}, "PathPrefix"},
+		"prefix empty segment":    {sigv4.VerifierConfig{PathPrefix: "/a//b"}, "PathPrefix"},
+		"prefix with a query":     {sigv4.VerifierConfig{PathPrefix: "/a?x"}, "PathPrefix"},
+		"prefix not escaped":      {sigv4.VerifierConfig{PathPrefix: "/é"}, "PathPrefix"},
+		"prefix with bad escape":  {sigv4.VerifierConfig{PathPrefix: "/a%2"}, "PathPrefix"},
+		"prefix without a slash":  {sigv4.VerifierConfig{PathPrefix: "a"}, "PathPrefix"},
+		"prefix ends in a slash":  {sigv4.VerifierConfig{PathPrefix: "/a/"}, "PathPrefix"},
+		"no header name":          {sigv4.VerifierConfig{SignedHeaders: []string{"content type"}}, "SignedHeaders"},
+		"empty header name":       {sigv4.VerifierConfig{SignedHeaders: []string{""}}, "SignedHeaders"},
+		"exempt without effect":   {sigv4.VerifierConfig{AllowUnsignedHeaders: []string{"Content-Type"}}, "AllowUnsignedHeaders"},
+		"exempt no name":          {sigv4.VerifierConfig{AllowUnsignedHeaders: []string{"X-Amz-*: x"}}, "AllowUnsignedHeaders"},
+		"age below a second":      {sigv4.VerifierConfig{MaxAge: time.Millisecond}, "below a second"},
+		"ahead below a second":    {sigv4.VerifierConfig{MaxAhead: time.Millisecond}, "below a second"},
+		"expires below a second":  {sigv4.VerifierConfig{MaxExpires: time.Millisecond}, "below a second"},
+		"":                        {sigv4.VerifierConfig{}, ""},
+		"host with a port":        {sigv4.VerifierConfig{ExternalHost: "[::1]:8443"}, ""},
+		"prefix of two, escaped":  {sigv4.VerifierConfig{PathPrefix: "/Prod/caf%C3%A9"}, ""},
+		"names in any case":       {sigv4.VerifierConfig{SignedHeaders: []string{"content-type"}, AllowUnsignedHeaders: []string{"x-amz-cf-id"}}, ""},
+		"window of one second":    {sigv4.VerifierConfig{MaxAge: time.Second, MaxAhead: time.Second, MaxExpires: time.Second}, ""},
+		"window of a second more": {sigv4.VerifierConfig{MaxAge: 301 * time.Second}, ""},
+	} {
+		tt.c.Keys, tt.c.Regions = keyring.Key, []string{"eu-west-1"}
+		_, err := sigv4.NewVerifier(tt.c)
+		if tt.want == "" {
+			require.NoError(t, err, name)
+			continue
+		}
+		require.ErrorContains(t, err, tt.want, name)
+	}
+}
+
+func TestS3Paths(t *testing.T) {
+	for path, want := range map[string]string{
+		"/a%7Eb": "/a~b", "/%c3%a9": "/%C3%A9", "/é": "/%C3%A9", "/a+b": "/a%2Bb", "/a%2bb": "/a%2Bb", "/%41": "/A", "/a!b": "/a%21b",
+		"/a%2Fb": "/a%2Fb", "/a%2fb": "/a%2Fb", "/a%20b": "/a%20b", "/a b": "/a%20b", "//a/../b/.": "//a/../b/.", "/%25": "/%25", "/%": "/%25", "/%zz": "/%25zz",
+	} {
+		require.Equal(t, want, sigv4.CanonicalPath(path, sigv4.S3), path)
+	}
+}
+
 func TestConfigIsCopied(t *testing.T) {
 	c := euWest
 	c.Regions = []string{"eu-west-1"}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -27,7 +28,7 @@ type VerifierConfig struct {
 	// Rules is how requests are read. Zero means [ExecuteAPI].
 	Rules Rules
 
-	// MaxAge is how long a signature is good for. Zero means 5 minutes.
+	// MaxAge is how long a signature is good for, in whole seconds as the two below. Zero means 5 minutes.
 	MaxAge time.Duration
 	// MaxAhead is how far in the future a signature may be dated. Zero means 5 minutes.
 	MaxAhead time.Duration
@@ -56,9 +57,10 @@ type VerifierConfig struct {
 	MaxBody int64
 
 	// ExternalHost is the host that clients sign, where a proxy replaces the Host header. Empty means the Host header.
-	// X-Forwarded-Host is never read, as anyone can send it.
+	// X-Forwarded-Host is never read, as anyone can send it. It is no URL: "api.example.com", or with a port that clients
+	// sign, "api.example.com:8443".
 	ExternalHost string
-	// PathPrefix is what a proxy has cut off the path that clients sign, such as "/Prod".
+	// PathPrefix is what a proxy has cut off the path that clients sign, such as "/Prod", with the escapes that they send.
 	PathPrefix string
 
 	// OneAnswer answers an unknown access key as a signature that does not match, so that nobody can try out access keys.
@@ -113,6 +115,7 @@ func NewVerifier(c VerifierConfig) (*Verifier, error) {
 }
 
 func (c *VerifierConfig) check() error {
+	short := func(d time.Duration) bool { return d > 0 && d < time.Second }
 	return errors.Join(
 		wrong(c.Keys == nil, "Keys is nil"),
 		wrong(len(c.Regions) == 0 || slices.ContainsFunc(c.Regions, notElement), "Regions is empty or names no region"),
@@ -121,8 +124,12 @@ func (c *VerifierConfig) check() error {
 		wrong(c.Rules > S3, "Rules is unknown"),
 		wrong(c.MaxAge < 0 || c.MaxAhead < 0, "MaxAge or MaxAhead is negative"),
 		wrong(c.MaxExpires < 0 || c.MaxExpires > maxExpires, "MaxExpires is not within 7 days"),
-		wrong(c.PathPrefix != "" && (c.PathPrefix[0] != '/' || strings.HasSuffix(c.PathPrefix, "/")),
-			"PathPrefix does not begin with a slash, or ends in one"),
+		wrong(short(c.MaxAge) || short(c.MaxAhead) || short(c.MaxExpires), "MaxAge, MaxAhead or MaxExpires is below a second"),
+		wrong(slices.ContainsFunc(c.SignedHeaders, notName), "SignedHeaders names no header"),
+		wrong(slices.ContainsFunc(c.AllowUnsignedHeaders, notAmzName), "AllowUnsignedHeaders names a header without X-Amz-"),
+		wrong(!hostBytes.all(c.ExternalHost), "ExternalHost is not a host, with or without a port, in ASCII"),
+		wrong(c.PathPrefix != "" && notPrefix(c.PathPrefix),
+			"PathPrefix is not a clean path, escaped, that begins with a slash and does not end in one"),
 	)
 }
 
@@ -132,6 +139,18 @@ func wrong(is bool, mistake string) error {
 		return nil
 	}
 	return errors.New(mistake)
+}
+
+// notName reports whether s cannot be a header's name.
+func notName(s string) bool { return s == "" || !tokenBytes.all(s) }
+
+// notAmzName reports whether s cannot be the name of a header that must be signed for its name.
+func notAmzName(s string) bool { return notName(s) || !isAmz([]byte(s)) }
+
+// notPrefix reports whether clients cannot have signed a path that begins with s.
+func notPrefix(s string) bool {
+	_, err := url.PathUnescape(s)
+	return err != nil || !prefixBytes.all(s) || s[0] != '/' || strings.HasSuffix(s, "/") || !isClean(s)
 }
 
 // notElement reports whether s cannot stand in a credential scope.
