@@ -16,11 +16,17 @@ import (
 // nesting but identities (two levels); the bounds leave room and keep the work linear.
 const (
 	maxDepth  = 8
-	maxValues = 512 // of all arrays and objects together, and escapes in strings
+	maxValues = 512 // of all arrays and objects together, and what costs as much
 	maxNumber = 32  // characters
 	maxName   = 256 // bytes of one member name
 	nameSlots = 512 // of the set of names: a power of two
 	maxNames  = 256 // members of all objects of a text together: half of the slots
+
+	// What costs more than a value that is passed over is charged as several.
+	escapeCost = 2 // an escape in a string
+	runeCost   = 2 // a rune beyond ASCII in a member name, which must be folded
+	keptCost   = 1 // an element of a list that is kept, besides
+	maxKept    = maxValues / (1 + keptCost)
 )
 
 // Why a text is refused. The texts say no more than the rule: they reach logs only.
@@ -53,8 +59,11 @@ type scanner struct {
 	err     error
 	started bool              // the top object has yielded a member
 	folds   bool              // the last name may be another than its fold
+	folded  int               // bytes of fold
+	fold    [maxName]byte     // of the last name, if folds
 	used    int               // slots of names
 	names   [nameSlots]uint64 // hashes of (object, name); zero is free
+	kept    [maxKept]string   // for the elements of a list
 }
 
 // reset makes the scanner read another text, up to its first member. The set of names is kept while there is room,
@@ -160,11 +169,12 @@ func (s *scanner) member(object uint64, first bool) (string, bool) {
 // remember refuses a name that the object already has, letter case aside. The set holds 64-bit hashes alone: that two
 // of the names in it meet by chance has a probability below 2⁻⁴⁷.
 func (s *scanner) remember(object uint64, name string) {
-	s.folds = folds(name)
-	if s.folds {
-		name = strings.Map(foldRune, name)
+	h := object * 0x9e3779b97f4a7c15 // an odd constant keeps two objects' names apart
+	if s.folds = folds(name); s.folds {
+		h += maphash.Bytes(nameSeed, s.foldName(name))
+	} else {
+		h += maphash.String(nameSeed, name)
 	}
-	h := maphash.String(nameSeed, name) + object*0x9e3779b97f4a7c15 // an odd constant keeps two objects' names apart
 	if h == 0 {
 		h = 1
 	}
@@ -191,9 +201,46 @@ func folds(name string) bool {
 	return false
 }
 
+// foldName writes the fold of a name of at most maxName bytes. It is never longer than the name, since foldRune returns
+// the smallest rune. Eight bytes of ASCII are folded at a time: in x+(0x80-'A') and x+(0x7f-'Z') a byte's high bit is
+// set if it is at least A, and beyond Z. A rune beyond ASCII costs as much as many values.
+func (s *scanner) foldName(name string) []byte {
+	b := s.fold[:0]
+	for i := 0; i < len(name) && s.err == nil; {
+		if i+8 <= len(name) {
+			x := binary.LittleEndian.Uint64([]byte(name[i : i+8]))
+			if x&highs == 0 {
+				upper := (x + (0x80-'A')*ones) &^ (x + (0x7f-'Z')*ones) & highs
+				b = binary.LittleEndian.AppendUint64(b, x|upper>>2)
+				i += 8
+				continue
+			}
+		}
+		r, size := utf8.DecodeRuneInString(name[i:])
+		if size > 1 {
+			s.charge(runeCost)
+		}
+		b = utf8.AppendRune(b, foldRune(r))
+		i += size
+	}
+	s.folded = len(b)
+	return b
+}
+
+// misnamed reports whether the last name is one of the given but for its letter case.
+func (s *scanner) misnamed(registered map[string]bool) bool {
+	return s.folds && registered[string(s.fold[:s.folded])]
+}
+
 // foldRune returns one rune for all that Unicode's simple folding, by which encoding/json matches struct fields, takes
 // for one: the smallest, except that letters come out in lower case.
 func foldRune(r rune) rune {
+	if 'A' <= r && r <= 'Z' {
+		return r + 'a' - 'A'
+	}
+	if r < utf8.RuneSelf {
+		return r // its orbit may go beyond, but no lower, letters aside
+	}
 	least := r
 	for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
 		least = min(least, f)
@@ -294,8 +341,7 @@ const (
 // escape resolves one escape. A surrogate without its pair is refused: it has no UTF-8.
 func (s *scanner) escape(b []byte) []byte {
 	s.at++ // the backslash
-	s.count()
-	s.count() // twice, since it costs more than most values
+	s.charge(escapeCost)
 	c := s.peek()
 	s.at++
 	if i := strings.IndexByte(escapes, c); i >= 0 {
@@ -353,13 +399,20 @@ func (s *scanner) strings() []string {
 
 // list reads an array of strings.
 func (s *scanner) list() []string {
+	list := s.elements()
+	defer clear(list)
+	return slices.Clone(list)
+}
+
+// elements reads an array of strings into s.kept, which must be cleared: it is used again, and outlives the token.
+func (s *scanner) elements() []string {
 	s.expect('[')
-	var few [16]string // most lists are short: they grow on the stack
-	list := few[:0]
+	list := s.kept[:0]
 	for s.element(len(list) == 0) {
+		s.charge(keptCost)
 		list = append(list, s.string())
 	}
-	return slices.Clone(list)
+	return list
 }
 
 // element reads a comma, unless first, and stops before an array's next value; or the closing bracket, and reports
@@ -374,19 +427,20 @@ func (s *scanner) element(first bool) bool {
 		s.expect(',')
 		s.space()
 	}
-	s.count()
+	s.charge(1)
 	return s.err == nil
 }
 
-func (s *scanner) count() {
-	if s.values++; s.values > maxValues {
+// charge counts n values against the bound of the text.
+func (s *scanner) charge(n int) {
+	if s.values += n; s.values > maxValues {
 		s.fail(errBounds)
 	}
 }
 
 // skip reads any value and forgets it.
 func (s *scanner) skip() {
-	s.count()
+	s.charge(1)
 	switch c := s.peek(); {
 	case c == '"':
 		s.skipString()

@@ -47,8 +47,8 @@ func TestRandomClaims(t *testing.T) {
 		}
 		text := must(json.Marshal(m))
 		got, err := auth.ParseClaims(string(text))
-		if err != nil { // two random names that fold to one
-			require.ErrorContains(t, err, "twice", "%s", text)
+		if err != nil { // two random names that fold to one, or too many runes that must be folded
+			require.Regexp(t, "twice|too many", err.Error(), "%s", text)
 			continue
 		}
 		require.Equal(t, m["iss"], got.Issuer())
@@ -61,6 +61,53 @@ func TestRandomClaims(t *testing.T) {
 			require.ErrorIs(t, err, auth.ErrMalformed, twice)
 		}
 	}
+}
+
+// Two names that encoding/json takes for one are found whatever stands around the letters that differ.
+func TestFolds(t *testing.T) {
+	pairs := [][2]string{{"a", "A"}, {"z", "Z"}, {"k", "\u212a"}, {"K", "\u212a"}, {"s", "\u017f"}, {"S", "\u017f"}, {"é", "É"}, {"σ", "ς"}, {"ǆ", "ǅ"}, {"ꭰ", "Ꭰ"}, {"𐐨", "𐐀"}}
+	for r := range rune(0x80) { // each other character is its own fold only
+		for o := range r {
+			text := string(must(json.Marshal(map[string]int{"xxxxxxxx" + string(r): 1, "xxxxxxxx" + string(o): 1})))
+			_, err := auth.ParseClaims(text)
+			require.Equal(t, strings.EqualFold(string(r), string(o)), err != nil, text)
+		}
+	}
+	for _, p := range pairs {
+		for before := range 20 {
+			for after := range 20 {
+				x, y := strings.Repeat("B", before), strings.Repeat("_Q", after)
+				_, err := auth.ParseClaims(`{"` + x + p[0] + y + `":1,"` + x + p[1] + y + `":1}`)
+				require.ErrorContains(t, err, "twice", "%q %q", p[0], p[1])
+			}
+		}
+	}
+}
+
+// Folding is bounded by the text, not by the name: 256 runes beyond ASCII in all names together.
+func TestNamesBeyondASCII(t *testing.T) {
+	claims := func(n int) string {
+		return `{"` + strings.Repeat("é", 100) + `":1,"` + strings.Repeat("é", n-100) + `":1}`
+	}
+	_, err := auth.ParseClaims(claims(220))
+	require.NoError(t, err)
+	for _, text := range []string{`{` + numbered(3, `"`+strings.Repeat("é", 100)+`%d":1,`) + `"x":1}`, `{"x":{` + numbered(3, `"`+strings.Repeat("é", 100)+`%d":1,`) + `"x":1}}`} {
+		_, err = auth.ParseClaims(text)
+		require.ErrorContains(t, err, "too many")
+	}
+	// Lists that are kept hold at most 256 elements.
+	list := func(n int) string { return `{"groups":["g"` + strings.Repeat(`,"g"`, n-1) + `]}` }
+	got, err := auth.ParseClaims(list(256))
+	require.NoError(t, err)
+	require.Len(t, got.Groups(), 256)
+	_, err = auth.ParseClaims(list(257))
+	require.ErrorContains(t, err, "too many")
+	scp := func(n int) string { return `{"scp":["s"` + strings.Repeat(`,"s"`, n-1) + `]}` }
+	got, err = auth.ParseClaims(scp(170))
+	require.NoError(t, err)
+	require.Len(t, got.Scopes(), 170)
+	_, err = auth.ParseClaims(scp(171))
+	require.ErrorContains(t, err, "too many")
 }
 
 func randomText(r *rand.Rand) string {

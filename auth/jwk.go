@@ -82,7 +82,7 @@ func splitKeySet(document string) (raws []string, err error) {
 	s.reset(document)
 	for name, ok := s.next(); ok; name, ok = s.next() {
 		if name != "keys" {
-			s.unregistered(name, keySetNames)
+			s.unregistered(keySetNames)
 			continue
 		}
 		if raws != nil {
@@ -140,8 +140,8 @@ var keyMembers = map[string]bool{
 func exactNames(text string) error {
 	var s scanner
 	s.reset(text)
-	for name, ok := s.next(); ok; name, ok = s.next() {
-		s.unregistered(name, keyMembers)
+	for _, ok := s.next(); ok; _, ok = s.next() {
+		s.unregistered(keyMembers)
 	}
 	return s.err
 }

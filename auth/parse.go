@@ -86,7 +86,7 @@ func parseHeader(s *scanner, text string) (h header, err error) {
 		case "crit", "b64":
 			s.fail(errCritical)
 		default:
-			s.unregistered(name, headerNames)
+			s.unregistered(headerNames)
 		}
 	}
 	switch {
@@ -102,10 +102,10 @@ func parseHeader(s *scanner, text string) (h header, err error) {
 
 var headerNames = map[string]bool{"alg": true, "kid": true, "typ": true, "crit": true, "b64": true}
 
-// unregistered skips the value of the name that next returned, which has no meaning here, unless it differs from one
+// unregistered skips the value of the name that next just returned, which has no meaning here, unless it differs from one
 // with meaning by letter case alone: another reader may take the one for the other.
-func (s *scanner) unregistered(name string, registered map[string]bool) {
-	if s.folds && registered[strings.Map(foldRune, name)] {
+func (s *scanner) unregistered(registered map[string]bool) {
+	if s.misnamed(registered) {
 		s.fail(errCase)
 	}
 	s.skip()

@@ -190,7 +190,7 @@ func parseClaims(s *scanner, text string) (*Token, error) {
 		case "cognito:groups":
 			t.cognito = s.list()
 		default:
-			s.unregistered(name, claimNames)
+			s.unregistered(claimNames)
 		}
 	}
 	if s.err != nil {
@@ -226,7 +226,9 @@ func (s *scanner) date() time.Time {
 // words reads scopes: words with one space between (RFC 6749 section 3.3), or an array of words.
 func (s *scanner) words() string {
 	if s.peek() == '[' {
-		list := s.strings()
+		list := s.elements()
+		defer clear(list)
+		s.charge(len(list)) // joining them costs as much again
 		for _, word := range list {
 			if word == "" || strings.IndexByte(word, ' ') >= 0 {
 				s.fail(errClaim)

@@ -132,6 +132,17 @@ func BenchmarkHandlerCached(b *testing.B) {
 	run(b, "floor", func(string) error { _ = sha256.Sum256(hashed); return nil }, tokens, true)
 }
 
+// named is a claims set with n members more, padded to about size bytes.
+func named(size, n int, member func(int) string) string {
+	var b strings.Builder
+	b.WriteString(`{"iss":"` + issuer + `"`)
+	for i := range n {
+		b.WriteString(member(i))
+	}
+	b.WriteString(`,"pad":"` + strings.Repeat("x", max(size-b.Len(), 0)) + `"}`)
+	return b.String()
+}
+
 // refusals are tokens that must be refused, by what is wrong with them.
 func refusals(f *fixture) []struct{ kind, raw string } {
 	good := f.token(1)
@@ -145,11 +156,16 @@ func refusals(f *fixture) []struct{ kind, raw string } {
 	quotes := `{"iss":"` + issuer + `","x":[` + strings.TrimSuffix(strings.Repeat(`"",`, 2000), ",") + `]}`
 	// The most of everything that is still read to the end, signature included.
 	escapes := `{"iss":"` + issuer + `","x":"` + strings.Repeat(`\u00e9`, 250) + strings.Repeat("x", 10_000) + `"}`
-	most := `{"iss":"` + issuer + `"`
-	for i := range 170 {
-		most += fmt.Sprintf(`,"member%03d":"\u00e9"`, i)
-	}
-	most += `,"pad":"` + strings.Repeat("x", 11_500-len(most)) + `"}`
+	most := named(11_500, 170, func(i int) string { return fmt.Sprintf(`,"member%03d":"\u00e9"`, i) })
+	upper := named(11_900, 45, func(i int) string { return fmt.Sprintf(`,"%s%03d":1`, strings.Repeat("UPPER", 48), i) })
+	// As many runes beyond ASCII as a text may have in its names.
+	cherokee := named(11_500, 2, func(i int) string { return fmt.Sprintf(`,"%s%d":1`, strings.Repeat("Ꭰ", 82+i), i) })
+	deseret := named(11_500, 3, func(i int) string { return fmt.Sprintf(`,"%s%d":1`, strings.Repeat("𐐀", 60+i), i) })
+	beyond := named(11_900, 45, func(i int) string { return fmt.Sprintf(`,"%s%d":1`, strings.Repeat("Ж", 120), i) })
+	scp := named(11_900, 1, func(int) string {
+		return `,"scp":["` + strings.Repeat(strings.Repeat("scope", 13)+`","`, 168) + `x"]`
+	})
+	scpMore := named(11_900, 1, func(int) string { return `,"scp":["` + strings.Repeat(`abcdefghijklmnopqrstu","`, 400) + `x"]` })
 	scopes := `{"iss":"` + issuer + `","exp":9999999999,"aud":"` + audience + `","scope":"` + strings.TrimSuffix(strings.Repeat("a ", 5700), " ") + `"}`
 	header := `{"alg":"RS256","kid":"` + f.kid + `"}`
 	return []struct{ kind, raw string }{
@@ -165,6 +181,12 @@ func refusals(f *fixture) []struct{ kind, raw string } {
 		{"claims-values", b64([]byte(header)) + "." + b64([]byte(quotes)) + "." + parts[2]},
 		{"claims-escapes", b64([]byte(header)) + "." + b64([]byte(escapes)) + "." + parts[2]},
 		{"claims-most", b64([]byte(header)) + "." + b64([]byte(most)) + "." + parts[2]},
+		{"claims-names-upper", b64([]byte(header)) + "." + b64([]byte(upper)) + "." + parts[2]},
+		{"claims-names-unicode", b64([]byte(header)) + "." + b64([]byte(cherokee)) + "." + parts[2]},
+		{"claims-names-deseret", b64([]byte(header)) + "." + b64([]byte(deseret)) + "." + parts[2]},
+		{"claims-names-beyond", b64([]byte(header)) + "." + b64([]byte(beyond)) + "." + parts[2]},
+		{"claims-scp", b64([]byte(header)) + "." + b64([]byte(scp)) + "." + parts[2]},
+		{"claims-scp-beyond", b64([]byte(header)) + "." + b64([]byte(scpMore)) + "." + parts[2]},
 		{"claims-scopes", b64([]byte(header)) + "." + b64([]byte(scopes)) + "." + parts[2]},
 		{"unknown-kid", b64([]byte(`{"alg":"RS256","kid":"unknown"}`)) + "." + parts[1] + "." + parts[2]},
 		{"bad-signature", parts[0] + "." + parts[1] + "." + strings.Repeat("A", len(parts[2]))},
