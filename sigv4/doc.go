@@ -18,8 +18,9 @@
 //
 // Everything that could be read in two ways is refused, each with a cause of its own (see [Error]): two mechanisms at once,
 // parameters twice, lists out of order, a "+", ";" or bad escape in the query, dot segments in the path, headers beginning
-// with X-Amz- that are not signed. Where AWS has a text for a refusal it is sent, byte for byte; for what AWS is not known
-// to refuse by name, the answer is that the signature does not match.
+// with X-Amz- that are not signed or whose keys an adapter has left out of canonical form. Where AWS has a text for a
+// refusal it is sent, byte for byte; for what AWS is not known to refuse by name, the answer is that the signature does not
+// match.
 //
 // The verifier reads the request as it was sent: the path and query of [http.Request].RequestURI. So it may stand inside
 // [http.StripPrefix], and outside whatever else rewrites r.URL. Where RequestURI is empty, as in requests that an adapter

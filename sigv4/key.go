@@ -32,7 +32,7 @@ func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // SigningKey is what a secret access key yields for one day, region and service. Who holds it can sign and verify within
-// that scope and learns nothing of the secret, so it is what a key server should hand out. It prints as REDACTED.
+// that scope and learns nothing of the secret, so it is what a key server should hand out. It prints as REDACTED where a [Secret] does.
 type SigningKey [sha256.Size]byte
 
 // DeriveKey derives the signing key of a secret for a UTC date (YYYYMMDD), region and service.
@@ -48,7 +48,7 @@ func DeriveKey(secret Secret, date, region, service string) SigningKey {
 	return SigningKey(key)
 }
 
-// Format prints REDACTED for every verb.
+// Format prints REDACTED, as [Secret.Format] does.
 func (SigningKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 
 // String returns REDACTED.
