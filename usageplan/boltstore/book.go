@@ -108,7 +108,7 @@ func (b *book) decide(db *bolt.DB, op *ledger.Op, now time.Time) (ledger.Outcome
 	}
 	b.touch(sh, state)
 	b.append(&entry, now)
-	b.remember(op.Kind, op.ID, out.Granted)
+	b.remember(entry.Kind, entry.ID, out.Granted)
 	return out, nil
 }
 

@@ -267,10 +267,11 @@ func (c *cell) takeExactly(ctx context.Context, now int64, q Quota, cost int64) 
 				return Charge{}, err
 			}
 			continue
-		case out.Refused:
-			return Charge{}, &Error{Err: ErrExhausted, Balance: s.balanceFrom(out.Totals)}
 		}
 		c.observe(s, out)
+		if out.Refused {
+			return Charge{}, &Error{Err: ErrExhausted, Balance: s.balanceFrom(out.Totals)}
+		}
 		return c.charge(s, cost, s.balanceFrom(out.Totals)), nil
 	}
 }

@@ -8,7 +8,8 @@ import "slices"
 type History []*State
 
 // Apply makes op as the contract of [Store] says, except that the IDs it knows are those of extensions and corrections.
-// If it changed a state, it returns that and the entry to keep (without Seq); else the state is nil.
+// If it changed a state, it returns that and the entry to keep (without Seq); else the state is nil. A refused operation
+// changes one only to record a crossing, and its ID is not to be remembered.
 func (h *History) Apply(op *Op) (Outcome, *State, Entry) {
 	if applied, ok := h.applied(op); ok {
 		return Outcome{Granted: applied.Granted, Replayed: true, Totals: h.Totals(op)}, nil, Entry{}
@@ -21,6 +22,14 @@ func (h *History) Apply(op *Op) (Outcome, *State, Entry) {
 		s = &State{Totals: Totals{Start: op.Account.Start, Limit: op.Limit}}
 	}
 	out, crossed, changed := s.apply(op)
+	if out.Refused {
+		seen, crossed := s.meetsLimit(op)
+		if crossed == (Percents{}) {
+			return out, nil, Entry{}
+		}
+		out.Totals = s.Totals
+		return out, s, Entry{Op: seen, Crossed: crossed}
+	}
 	if !changed {
 		return out, nil, Entry{}
 	}

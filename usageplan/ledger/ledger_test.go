@@ -475,6 +475,31 @@ func TestThresholds(t *testing.T) {
 	}
 }
 
+// TestThresholdsLowered: a limit lowered below what is used crosses its thresholds, once, when it refuses somebody.
+func TestThresholdsLowered(t *testing.T) {
+	for _, mode := range []ledger.Mode{ledger.Leased, ledger.Exact} {
+		synctest.Test(t, func(t *testing.T) {
+			var told []int
+			l := newLedger(t, ledger.Config{Mode: mode, OnThreshold: func(c ledger.Crossing) {
+				require.Equal(t, [2]int64{90, 50}, [2]int64{c.Used, c.Limit})
+				told = append(told, c.Percent)
+			}})
+			_, err := l.Take(t.Context(), key, ledger.Quota{Limit: 1000, Period: ledger.Monthly}, 90)
+			require.NoError(t, err)
+			for range 3 {
+				_, err = l.Take(t.Context(), key, ledger.Quota{Limit: 50, Period: ledger.Monthly}, 1)
+				require.ErrorIs(t, err, ledger.ErrExhausted)
+				synctest.Wait()
+				require.Equal(t, []int{50, 80, 100}, told)
+			}
+			_, err = l.Take(t.Context(), key, ledger.Quota{Limit: 1000, Period: ledger.Monthly}, 1)
+			require.NoError(t, err)
+			require.NoError(t, l.Close())
+			require.Len(t, told, 3)
+		})
+	}
+}
+
 // TestUntold: a crossing whose telling was not recorded is told by the next ledger.
 func TestUntold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

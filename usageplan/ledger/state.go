@@ -264,6 +264,23 @@ func (s *State) apply(op *Op) (out Outcome, crossed Percents, changed bool) {
 	return out, crossed, changed
 }
 
+// meetsLimit records the crossings that a lower limit makes of what has been used already, when an operation is refused for it. It
+// returns the operation that stands for that, which sets the limit and changes nothing else.
+func (s *State) meetsLimit(op *Op) (seen Op, crossed Percents) {
+	if op.Kind != KindCharge && op.Kind != KindReserve || op.Limit == s.Limit || s.Used == 0 {
+		return Op{}, Percents{}
+	}
+	seen = Op{Kind: KindRead, Account: op.Account, Day: op.Day, Time: op.Time, Limit: op.Limit}
+	before := s.Limit
+	s.Limit = op.Limit
+	if crossed = s.cross(op); crossed == (Percents{}) {
+		s.Limit = before
+		return Op{}, crossed
+	}
+	s.effect(&seen, 0)
+	return seen, crossed
+}
+
 // Within reports whether s has a day within [from, to], Unix seconds.
 func (s *State) Within(from, to int64) bool {
 	return slices.ContainsFunc(s.Days, func(d DayTotal) bool { return from <= d.Day && d.Day <= to })

@@ -10,7 +10,7 @@ type Kind uint8
 
 // The kinds. "Current" ones belong to the newest period of a key: an engine refuses them as stale on an older account.
 const (
-	KindRead    Kind = 0  // tells the totals, changes nothing; current
+	KindRead    Kind = 0  // tells the totals, changes nothing (an entry of this kind records crossings of a changed limit); current
 	KindCharge  Kind = 1  // counts Want, at least Min, never past the limit; current
 	KindTrueUp  Kind = 2  // counts Want more for a request admitted earlier, on any account of the key
 	KindRefund  Kind = 3  // gives back Want of a request admitted earlier, on any account of the key
@@ -92,7 +92,8 @@ type Outcome struct {
 	// Granted is what was counted, given back or added. Under a repeated ID it is what the first time granted.
 	Granted int64
 
-	// Refused: the condition did not hold; nothing was changed.
+	// Refused: the condition did not hold; nothing was changed, except that a charge or reservation under a changed limit records
+	// the thresholds which that limit makes usage have reached.
 	Refused bool
 
 	// Replayed: the ID had been applied before; nothing was changed.

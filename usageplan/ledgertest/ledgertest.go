@@ -239,6 +239,14 @@ func testThresholds(t *testing.T, s ledger.Store) {
 	if out := apply(t, s, tell); !out.Refused {
 		t.Fatalf("told twice: got %+v", out)
 	}
+	lowered := op(ledger.KindCharge, 1, 1)
+	lowered.ID, lowered.Limit, lowered.Thresholds = "lowered", 90, []int{50, 110}
+	for range 2 { // a refusal is repeated, not remembered
+		out := apply(t, s, lowered)
+		if !out.Refused || out.Replayed || out.Totals.Used != 100 || out.Totals.Crossed != half.With(100).With(110) {
+			t.Fatalf("refused by a lowered limit: got %+v", out)
+		}
+	}
 }
 
 func testAccounts(t *testing.T, s ledger.Store) {
