@@ -37,6 +37,8 @@
 //     too much is billed; what was spent since the last reservation may go unbilled.
 //   - Several ledgers over one store: each may hold B unspent when another refuses. Near the limit blocks shrink to a quarter of
 //     what remains.
+//   - Thresholds: told by the request that crosses, where one ledger uses an account; with several, up to B for each of the others
+//     too early, never too late. [Crossing] says how much of its Used is held.
 //   - Exact mode: no such slack. What a store did without answering is cleared up by operation id: until that is done, at
 //     most the requests of one batch are counted too many.
 //   - A settlement that fails is kept and made good when the store is back: none is lost unless the process ends before.

@@ -500,6 +500,31 @@ func TestThresholdsLowered(t *testing.T) {
 	}
 }
 
+// TestEarlyCrossing: what another ledger holds counts towards a threshold, and the crossing says so.
+func TestEarlyCrossing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := ledger.NewMemory()
+		var told []ledger.Crossing
+		other := newLedger(t, ledger.Config{Store: store, Block: 8})
+		l := newLedger(t, ledger.Config{Store: store, Block: 8, OnThreshold: func(c ledger.Crossing) { told = append(told, c) }})
+		q := ledger.Quota{Limit: 100, Period: ledger.Daily}
+		_, err := other.Take(t.Context(), key, q, 1)
+		require.NoError(t, err)
+		used := int64(1)
+		for ; len(told) == 0; used++ {
+			_, err := l.Take(t.Context(), key, q, 1)
+			require.NoError(t, err)
+			synctest.Wait()
+		}
+		c := told[0]
+		require.Equal(t, [3]int64{50, 50, 100}, [3]int64{int64(c.Percent), c.Used, c.Limit})
+		require.Equal(t, int64(50-7), used, "early by what the other holds")
+		require.Equal(t, int64(7+2), c.Held, "that, the request, and the other's first request, which it has not reported")
+		require.NoError(t, l.Close())
+		require.NoError(t, other.Close())
+	})
+}
+
 // TestUntold: a crossing whose telling was not recorded is told by the next ledger.
 func TestUntold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

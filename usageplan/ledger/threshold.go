@@ -18,7 +18,7 @@ func (c *cell) tell(day int64, t Totals) {
 			op := Op{Kind: KindTell, Account: Account{c.key, t.Start}, Day: day, Time: time.Now().Unix(), Want: int64(p)}
 			c.ledger.config.OnThreshold(Crossing{
 				ID:      fmt.Sprintf("%q %q %d %d%%", c.key.Plan, c.key.Subject, t.Start, p),
-				Account: op.Account, Percent: p, Used: t.Used, Limit: t.Limit + t.Adjustments,
+				Account: op.Account, Percent: p, Used: t.Used, Held: t.Held, Limit: t.Limit + t.Adjustments,
 			})
 			// Should this fail, it is tried again; should the process end before, the next ledger tells the crossing again.
 			_, _ = c.ledger.group.one(context.Background(), op)
