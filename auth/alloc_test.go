@@ -3,6 +3,7 @@
 package auth_test
 
 import (
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -68,18 +69,37 @@ func TestCacheMemory(t *testing.T) {
 		runtime.ReadMemStats(&m)
 		return m.HeapAlloc
 	}
-	for _, raw := range []bool{false, true} {
-		v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{ecIssuer()}, CacheBytes: limit, AllowRawCache: raw})
-		before := heap()
-		for i := range 2000 {
-			claims := goodClaims(map[string]any{"n": i, "groups": []string{"gold", "staff"}, "scope": "a b", "x": strings.Repeat("x", 400)})
-			require.NoError(t, verify(v, signed(signers()["EdDSA"], claims)))
+	groups := strings.Split(strings.TrimSuffix(numbered(100, "g%d "), " "), " ")
+	for name, row := range map[string]struct {
+		n      int
+		header string
+		claims map[string]any
+	}{
+		"usual":         {2000, `{"alg":"EdDSA","kid":"k1"}`, map[string]any{"groups": []string{"gold", "staff"}, "scope": "a b", "x": strings.Repeat("x", 400)}},
+		"lists":         {600, `{"alg":"EdDSA","kid":"k1"}`, map[string]any{"groups": groups, "cognito:groups": groups, "aud": []string{client, "x"}}},
+		"escapes":       {600, `{"alg":"EdDSA","kid":"k1"}`, map[string]any{"sub": strings.Repeat("x", 500) + "\n", "groups": groups}},
+		"joined scopes": {600, `{"alg":"EdDSA","kid":"k1"}`, map[string]any{"scp": strings.Split(strings.Repeat("abcdefghijklmnopqrstuvwxyz ", 150)+"a", " ")}},
+		"a long header": {2000, `{"alg":"EdDSA","kid":"k1","x":"` + strings.Repeat("x", 1400) + `"}`, nil},
+	} {
+		for _, raw := range []bool{false, true} {
+			v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{ecIssuer()}, CacheBytes: limit, AllowRawCache: raw})
+			before := heap()
+			for i := range row.n {
+				claims := maps.Clone(row.claims)
+				if claims == nil {
+					claims = map[string]any{}
+				}
+				claims["n"] = i
+				require.NoError(t, verify(v, signedAs(signers()["EdDSA"], row.header, goodClaims(claims))))
+			}
+			after := heap()
+			entries, _ := v.CacheSize()
+			if row.claims != nil {
+				require.Less(t, entries, row.n, "full")
+				require.Greater(t, after-before, uint64(limit*5/10), "%s: %d entries", name, entries)
+			}
+			require.Less(t, after-before, uint64(limit*12/10), "%s: %d entries", name, entries)
 		}
-		after := heap()
-		entries, _ := v.CacheSize()
-		require.Less(t, entries, 2000, "full")
-		require.Less(t, after-before, uint64(limit*12/10), "%d entries", entries)
-		require.Greater(t, after-before, uint64(limit*7/10), "%d entries", entries)
 	}
 }
 

@@ -11,8 +11,8 @@ import (
 const (
 	defaultCache = 32 << 20 // bytes: about 20 000 tokens of Cognito
 	shards       = 64
-	// entryCost is what an entry takes beside its texts: entry and Token (about 500 bytes), its place in the map, the
-	// headers of its slices.
+	// entryCost is what an entry takes beside its texts and lists: entry and Token (about 500 bytes), its place in the
+	// map.
 	entryCost = 700
 	maxCached = 8 << 10 // bytes of a token: hashing a longer one costs too much if it is forged
 	maxHashed = 2 << 10 // bytes of what is hashed before it is known to have three segments
@@ -107,7 +107,7 @@ func (c *cache) get(f *fingerprint) *entry {
 // put remembers a verified token and drops others until the shard is within its bytes.
 func (c *cache) put(f fingerprint, t *Token, k *key, p *party) {
 	e := &entry{fingerprint: f, token: t, key: k, party: p}
-	e.size = entryCost + len(t.payload) + len(f.raw) + len(t.id)
+	e.size = entryCost + t.size() + len(f.raw)
 	if e.size > c.limit {
 		return
 	}

@@ -220,13 +220,14 @@ func (p *party) matches(name string) bool {
 func (p *party) groups(t *Token) error {
 	switch p.GroupsClaim {
 	case "", "groups":
+		t.cognito = nil
 		return nil
 	case "cognito:groups":
-		t.groups = t.cognito
+		t.groups, t.cognito = t.cognito, nil
 		return nil
 	}
 	var s scanner
-	t.groups = nil
+	t.groups, t.cognito = nil, nil
 	s.reset(t.payload)
 	for name, ok := s.next(); ok; name, ok = s.next() {
 		if name == p.GroupsClaim {

@@ -168,7 +168,11 @@ func fresh(name string) crypto.Signer {
 
 // signed is a token of any signer under kid k1.
 func signed(s signerOf, claims string) string {
-	text := b64(fmt.Sprintf(`{"alg":%q,"kid":"k1"}`, s.method.Alg())) + "." + b64(claims)
+	return signedAs(s, fmt.Sprintf(`{"alg":%q,"kid":"k1"}`, s.method.Alg()), claims)
+}
+
+func signedAs(s signerOf, header, claims string) string {
+	text := b64(header) + "." + b64(claims)
 	return text + "." + base64.RawURLEncoding.EncodeToString(must(s.method.Sign(text, s.key)))
 }
 

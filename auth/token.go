@@ -23,6 +23,16 @@ type Token struct {
 	algorithm, keyID          string
 }
 
+// size is what the token's texts and lists take, in bytes: 16 for an element's header. Most texts are part of the
+// payload, but those that were written with escapes are made anew, and so are joined scopes.
+func (t *Token) size() int {
+	n := len(t.payload) + len(t.id) + len(t.scope) + 16*(len(t.audience)+len(t.groups)+len(t.cognito))
+	if strings.IndexByte(t.payload, '\\') >= 0 {
+		n += len(t.payload)
+	}
+	return n
+}
+
 // ID is the issuer, a space, and the subject: unique over all that a verifier accepts, since a subject is unique
 // within its issuer only (RFC 7519 section 4.1.2) and an issuer holds no space. The issuer is [Issuer].URL also where
 // the token bears one of its Aliases. Empty without a subject.

@@ -292,6 +292,10 @@ func (k *core) verify(ctx context.Context, raw string, now time.Time) (e entry, 
 		return entry{}, err
 	}
 	w.long = nil // the token is genuine and keeps its payload
+	t.algorithm = h.method.Alg()
+	if h.keyID != "" {
+		t.keyID = found.name.id // the same, and not part of the decoded header, which need not stay in memory
+	}
 	if err := p.admit(t, h); err != nil {
 		return entry{}, &Error{Err: err, Token: t}
 	}
@@ -343,7 +347,6 @@ func (p *party) admit(t *Token, h header) error {
 	if err := p.accepts(t); err != nil {
 		return err
 	}
-	t.algorithm, t.keyID = h.algorithm, h.keyID
 	t.name(p.URL)
 	return p.groups(t)
 }
