@@ -260,6 +260,9 @@ func appendState(b []byte, s *ledger.State) []byte {
 	for _, a := range s.Applied {
 		b = binary.AppendVarint(appendText(b, a.ID), a.Granted)
 	}
+	for _, a := range s.Applied { // at the end, because older rows lack them
+		b = append(b, byte(a.Kind))
+	}
 	return seal(b)
 }
 
@@ -292,6 +295,11 @@ func readStateInto(s *ledger.State, value []byte) error {
 	s.Applied = resized(s.Applied, r.count())
 	for i := range s.Applied {
 		s.Applied[i] = ledger.Applied{ID: string(r.text()), Granted: r.int()}
+	}
+	if len(r.b) > 0 {
+		for i := range s.Applied {
+			s.Applied[i].Kind = ledger.Kind(r.byte())
+		}
 	}
 	if r.err == nil && len(r.b) > 0 {
 		r.fail("long value")

@@ -14,7 +14,7 @@ func sampleState() *ledger.State {
 		Totals:  ledger.Totals{Start: 1700006400, Limit: 10, Adjustments: -2, Used: 7, Held: 3, Crossed: ledger.Percents{}.With(50), Told: ledger.Percents{}.With(100)},
 		Days:    []ledger.DayTotal{{Day: 1700006400, Limit: 10, Adjustments: -2, Used: 7, Held: 3}},
 		Leases:  []ledger.Lease{{ID: 1 << 63, Day: 1700006400, Granted: 5, Spent: -1}},
-		Applied: []ledger.Applied{{ID: "ticket", Granted: -2}},
+		Applied: []ledger.Applied{{ID: "ticket", Granted: -2, Kind: ledger.KindExtend}},
 	}
 }
 
@@ -31,6 +31,10 @@ func TestCode(t *testing.T) {
 	got, err := boltstore.DecodeState(boltstore.EncodeState(sampleState()))
 	require.NoError(t, err)
 	require.Equal(t, sampleState(), got)
+	old := boltstore.EncodeState(sampleState()) // as it was before kinds were kept
+	got, err = boltstore.DecodeState(boltstore.Seal(old[:len(old)-5]))
+	require.NoError(t, err)
+	require.Equal(t, []ledger.Applied{{ID: "ticket", Granted: -2}}, got.Applied)
 	unix, entries, err := boltstore.DecodeRecord(boltstore.EncodeRecord(1700006409, sampleEntries()))
 	require.NoError(t, err)
 	require.EqualValues(t, 1700006409, unix)

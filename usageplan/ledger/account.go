@@ -45,7 +45,8 @@ type Balance struct {
 
 // Adjustment changes an account by hand.
 type Adjustment struct {
-	// ID names the operation: applied again under the same ID, within the same or the next period, it changes nothing.
+	// ID names the operation: applied again under the same ID, within the same or the next period, it changes nothing;
+	// another adjustment (Extend for Correct, or another Delta) under it is refused with [ErrAdjustment].
 	// "" takes a fresh one. Give one if you mean to retry. At most 512 bytes.
 	ID string
 

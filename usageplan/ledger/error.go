@@ -32,7 +32,8 @@ var (
 	// ErrCost: a cost below zero or above [MaxUnits].
 	ErrCost = errors.New("cost out of range")
 
-	// ErrAdjustment: an oversized [Adjustment], or a correction to less than nothing used.
+	// ErrAdjustment: an oversized [Adjustment], a correction to less than nothing used, or an ID that names another
+	// adjustment.
 	ErrAdjustment = errors.New("adjustment")
 )
 

@@ -12,6 +12,9 @@ type History []*State
 // changes one only to record a crossing, and its ID is not to be remembered.
 func (h *History) Apply(op *Op) (Outcome, *State, Entry) {
 	if applied, ok := h.applied(op); ok {
+		if applied.Granted != op.Want || applied.Kind != op.Kind && applied.Kind != 0 {
+			return Outcome{Refused: true, Totals: h.Totals(op)}, nil, Entry{} // another adjustment under a used id
+		}
 		return Outcome{Granted: applied.Granted, Replayed: true, Totals: h.Totals(op)}, nil, Entry{}
 	}
 	if newest := h.newest(); newest != nil && newest.Start > op.Account.Start && op.Kind.current() {

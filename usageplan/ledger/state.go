@@ -76,6 +76,7 @@ type Lease struct {
 type Applied struct {
 	ID      string
 	Granted int64
+	Kind    Kind // 0 if not known
 }
 
 // rememberApplied is how many extensions and corrections an account remembers.
@@ -220,7 +221,7 @@ func (s *State) effect(op *Op, granted int64) {
 		if len(s.Applied) >= rememberApplied {
 			s.Applied = slices.Delete(s.Applied, 0, 1)
 		}
-		s.Applied = append(s.Applied, Applied{op.ID, granted})
+		s.Applied = append(s.Applied, Applied{op.ID, granted, op.Kind})
 	}
 }
 

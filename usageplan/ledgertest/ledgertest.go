@@ -203,6 +203,15 @@ func testAdjustments(t *testing.T, s ledger.Store) {
 	if out := apply(t, s, extend); !out.Replayed || out.Granted != 5 || out.Totals.Adjustments != 0 {
 		t.Fatalf("an extension repeated in the next period: got %+v", out)
 	}
+	other := extend
+	other.Want++
+	if out := apply(t, s, other); !out.Refused || out.Replayed {
+		t.Fatalf("another amount under the id of an extension: got %+v", out)
+	}
+	other.Kind, other.Want = ledger.KindCorrect, extend.Want
+	if out := apply(t, s, other); !out.Refused || out.Replayed {
+		t.Fatalf("a correction under the id of an extension: got %+v", out)
+	}
 	huge := op(ledger.KindExtend, ledger.MaxUnits, 0)
 	huge.Account.Start, huge.Day = extend.Account.Start, extend.Day
 	if out := apply(t, s, huge); out.Refused {
