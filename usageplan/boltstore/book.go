@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -119,6 +120,11 @@ func (b *book) remember(kind ledger.Kind, id string, granted int64) {
 	}
 }
 
+// recent reports whether an entry has an id that remember notes.
+func (e *raw) recent() bool {
+	return len(e.id) > 0 && e.kind != ledger.KindExtend && e.kind != ledger.KindCorrect
+}
+
 func (b *book) append(e *ledger.Entry, now time.Time) {
 	if n := len(b.records); n == 0 || b.n == maxRecord {
 		b.records, b.n = slices.Grow(b.records, 1)[:n+1], 0
@@ -225,14 +231,22 @@ func (b *book) evict() {
 // compactRecords bounds the work of one compaction: twice what comes between two folds, so that it keeps up.
 const compactRecords = 2 * foldEvery
 
-// compact takes records older than before, and in the rows, out of the log, and adds what they sum up to to the base of their accounts.
+// compact takes records older than before, and in the rows, out of the log, and adds what they sum up to to the base of their
+// accounts. Those with the ids to be remembered stay.
 func compact(tx *bolt.Tx, folded uint64, before time.Time) error {
 	log := tx.Bucket(logBucket)
+	if key, value := log.Cursor().First(); key == nil || !olderThan(value, before) {
+		return nil
+	}
+	recent, err := firstRecent(log)
+	if err != nil {
+		return err
+	}
 	taken := make(map[string]sums)
 	var old [][]byte
 	c := log.Cursor()
 	for key, value := c.First(); key != nil && len(old) < compactRecords; key, value = c.Next() {
-		if binary.BigEndian.Uint64(key) > folded || !olderThan(value, before) {
+		if seq := binary.BigEndian.Uint64(key); seq > folded || seq >= recent || !olderThan(value, before) {
 			break
 		}
 		_, err := readRecord(value, func(_ int, e *raw) error {
@@ -252,6 +266,26 @@ func compact(tx *bolt.Tx, folded uint64, before time.Time) error {
 		}
 	}
 	return addToBase(tx, taken)
+}
+
+// firstRecent is the first of the records that have the last ids.
+func firstRecent(log *bolt.Bucket) (first uint64, err error) {
+	first = math.MaxUint64
+	c := log.Cursor()
+	n := 0
+	for key, value := c.Last(); key != nil && n < ledger.RecentIDs; key, value = c.Prev() {
+		_, err := readRecord(value, func(_ int, e *raw) error {
+			if e.recent() {
+				n++
+				first = binary.BigEndian.Uint64(key)
+			}
+			return nil
+		})
+		if err != nil {
+			return 0, err
+		}
+	}
+	return first, nil
 }
 
 func olderThan(record []byte, t time.Time) bool {
@@ -369,37 +403,21 @@ func (r *replayer) replay(_ int, e *raw) error {
 
 // loadRecent reads the ids of the last entries, as many as are remembered.
 func (b *book) loadRecent(tx *bolt.Tx) error {
-	type applied struct {
-		kind    ledger.Kind
-		id      string
-		granted int64
+	log := tx.Bucket(logBucket)
+	first, err := firstRecent(log)
+	if err != nil {
+		return err
 	}
-	var last [][]applied
-	c := tx.Bucket(logBucket).Cursor()
-	for n, key, value := 0, []byte(nil), []byte(nil); n < ledger.RecentIDs; n += len(last[len(last)-1]) {
-		if key == nil {
-			key, value = c.Last()
-		} else {
-			key, value = c.Prev()
-		}
-		if key == nil {
-			break
-		}
-		var ids []applied
+	c := log.Cursor()
+	for key, value := c.Seek(seqKey(first)); key != nil; key, value = c.Next() {
 		_, err := readRecord(value, func(_ int, e *raw) error {
-			if len(e.id) > 0 {
-				ids = append(ids, applied{e.kind, string(e.id), e.granted})
+			if e.recent() {
+				b.recent.Put(string(e.id), e.granted)
 			}
 			return nil
 		})
 		if err != nil {
 			return err
-		}
-		last = append(last, ids)
-	}
-	for _, ids := range slices.Backward(last) {
-		for _, a := range ids {
-			b.remember(a.kind, a.id, a.granted)
 		}
 	}
 	return nil

@@ -27,7 +27,7 @@
 // balance is the sum of its entries; so does [Store.Check].
 //
 // Entries (about 60 bytes and the texts, per request in exact mode, per block in leased mode) older than [Config].Keep are
-// taken out of the log; the totals of their days stay. So a file grows to what comes in during Keep, plus about 60 bytes for each account and
+// taken out of the log, but for the last 65 536 with an operation id; the totals of their days stay. So a file grows to what comes in during Keep, plus about 60 bytes for each account and
 // 10 for each of its days, and its free pages are used again, but it does not shrink. Keep it on a local disk, not on NFS. Disks that go with their container
 // (Lambda, Fargate) take the counts with them.
 //

@@ -116,6 +116,36 @@ func TestUntoldAtOpen(t *testing.T) {
 	}
 }
 
+// TestIDsOutliveKeep: compaction takes no entry whose id is still to be remembered, and takes all others.
+func TestIDsOutliveKeep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "usage.db")
+		for i := range 3 {
+			s, err := boltstore.Open(path, boltstore.Config{Keep: time.Second})
+			require.NoError(t, err)
+			if i == 0 {
+				batch := make([]ledger.Op, 2000)
+				for j := range batch {
+					batch[j] = charge("a", 1)
+				}
+				apply(t, s, batch...)
+			}
+			named := charge("a", 5)
+			named.ID = "x"
+			require.Equal(t, i > 0, apply(t, s, named)[0].Replayed)
+			apply(t, s, charge("b", 1))
+			n := 0
+			for _, err := range s.Entries(t.Context(), 0) {
+				require.NoError(t, err)
+				n++
+			}
+			require.Equal(t, []int{2002, 3, 4}[i], n)
+			time.Sleep(time.Hour)
+			require.NoError(t, s.Close())
+		}
+	})
+}
+
 // TestCompaction: entries go, sums stay.
 func TestCompaction(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -32,6 +32,7 @@ var (
 // Config tunes a [Store]. The zero Config is good.
 type Config struct {
 	// Keep is how long single entries are kept; older ones live on in the totals of their day. 0 takes 90 days. Not negative.
+	// The last 65 536 that carry an operation id are kept however old they are.
 	Keep time.Duration
 }
 
