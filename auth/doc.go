@@ -44,14 +44,16 @@
 // # Keys
 //
 // Each issuer has a key set of its own, so that issuer A's token signed by issuer B's key is refused. It is fetched
-// by the request that first needs it, or by [Verifier.Prefetch]: over https, in at most 1.5 s and 150 000 bytes, with
-// at most 100 keys, without leaving the host. It is fetched anew when its Cache-Control says so (without one every 15
-// minutes), and when a token names an unknown key, at most once in 10 seconds; a bad signature fetches nothing. There
-// is one fetch at a time, in the request that finds it due; of the others only those wait that cannot be answered
-// without. While fetching fails the last good keys are used, for [Config].MaxStale; answers without a usable key
-// count as failures, and a key of unknown type is passed over. After a failure the next fetch is 10 seconds away, or
-// one if there are no keys. Where no key can be had the answer is 503, never 401, on which clients throw good tokens
-// away.
+// when a request first needs it, or by [Verifier.Prefetch]: over https, in at most 1.5 s (of which discovery is part)
+// and 150 000 bytes, with at most 100 keys, without leaving the host. It is fetched anew when its Cache-Control says so
+// (without one every 15 minutes), and when a token names an unknown key, at most once in 10 seconds; a bad signature
+// fetches nothing. Each fetch begins with the discovery document, if there is one, so keys that move are found. There
+// is one fetch at a time, and the request that finds it due waits for it; of the others only those wait that cannot be
+// answered without. Nobody waits longer than the request's own context; the fetch, in a goroutine of its own, goes on
+// until it ends or its 1.5 s are over. While fetching fails the last good keys are used, for [Config].MaxStale;
+// answers without a usable key count as failures, and a key of unknown type is passed over. After a failure the next
+// fetch is 10 seconds away, or one if there are no keys. Where no key can be had the answer is 503, never 401, on which
+// clients throw good tokens away.
 //
 // # Tokens seen before
 //

@@ -12,13 +12,13 @@ import (
 	"time"
 )
 
-// fetchTimeout bounds one document; API Gateway waits as long (HTTP API quotas: JWKS and OpenID configuration
-// endpoint timeouts).
+// fetchTimeout bounds one fetch, discovery included; API Gateway waits as long for each of the two documents (HTTP API
+// quotas: JWKS and OpenID configuration endpoint timeouts).
 const fetchTimeout = 1500 * time.Millisecond
 
 const maxRedirects = 3
 
-// source fetches a key set. It is not called again before it has returned.
+// source fetches a key set, by the end of the context. It is not called again before it has returned.
 type source func(context.Context) (*fetched, error)
 
 // fetched is a key set as it was answered.
@@ -63,19 +63,15 @@ func (f *fetcher) keySet(url string) source {
 	}
 }
 
-// discovered fetches the set that an issuer's discovery document names. The name is kept until the set cannot be had.
+// discovered fetches the set that an issuer's discovery document names. The document is asked for every time: an issuer
+// may move its keys while the old place still answers, and a fetch is rare enough.
 func (f *fetcher) discovered(issuer string) source {
-	var uri string
-	return func(ctx context.Context) (got *fetched, err error) {
-		if uri == "" {
-			if uri, err = f.discover(ctx, issuer); err != nil {
-				return nil, err
-			}
+	return func(ctx context.Context) (*fetched, error) {
+		uri, err := f.discover(ctx, issuer)
+		if err != nil {
+			return nil, err
 		}
-		if got, err = f.keySet(uri)(ctx); err != nil {
-			uri = ""
-		}
-		return got, err
+		return f.keySet(uri)(ctx)
 	}
 }
 
@@ -104,8 +100,6 @@ func (f *fetcher) discover(ctx context.Context, issuer string) (string, error) {
 
 // get reads one document of at most maxKeySet bytes.
 func (f *fetcher) get(ctx context.Context, url string) ([]byte, http.Header, error) {
-	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
-	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, nil, err

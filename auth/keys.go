@@ -24,9 +24,9 @@ const (
 	never        = 100 * 365 * 24 * time.Hour
 )
 
-// keySet is the keys of one issuer: the [jwkset.Storage] that keyfunc looks keys up in. It is fetched by the request
-// that needs it; one fetch at a time; the others go on with the keys there are, and wait only if they cannot be
-// answered without.
+// keySet is the keys of one issuer: the [jwkset.Storage] that keyfunc looks keys up in. It is fetched when a request
+// needs it, which waits; one fetch at a time; the others go on with the keys there are, and wait only if they cannot
+// be answered without.
 type keySet struct {
 	jwkset.Storage // what the interface has beyond reading: not used
 	keyfunc        keyfunc.Keyfunc
@@ -106,7 +106,7 @@ func (s *snapshot) find(name keyName) *key {
 }
 
 // refresh fetches the set, unless it was fetched within the pause; then the outcome of that fetch stands. If a fetch
-// is under way it waits for it or, if wait is false, leaves it alone.
+// is under way it waits for it or, if wait is false, leaves it alone. No wait is longer than ctx.
 func (s *keySet) refresh(ctx context.Context, now time.Time, wait bool) error {
 	if s.fetch == nil {
 		return nil
@@ -116,19 +116,21 @@ func (s *keySet) refresh(ctx context.Context, now time.Time, wait bool) error {
 		defer s.mu.Unlock()
 		return s.failed
 	}
-	if flight := s.flight; flight != nil {
+	flight := s.flight
+	if flight != nil && !wait {
 		s.mu.Unlock()
-		if !wait {
-			return nil
-		}
-		return s.join(ctx, flight)
+		return nil
 	}
-	s.flight = make(chan struct{})
+	if flight == nil {
+		flight = make(chan struct{})
+		s.flight = flight
+		go s.fly(context.WithoutCancel(ctx))
+	}
 	s.mu.Unlock()
-	return s.fly(ctx)
+	return s.join(ctx, flight)
 }
 
-// join waits for another request's fetch.
+// join waits for the fetch under way, for as long as the request lasts.
 func (s *keySet) join(ctx context.Context, flight chan struct{}) error {
 	select {
 	case <-flight:
@@ -140,26 +142,39 @@ func (s *keySet) join(ctx context.Context, flight chan struct{}) error {
 	}
 }
 
-// fly performs the one fetch under way. It outlives the request that pays for it, for the sake of those that wait.
-func (s *keySet) fly(ctx context.Context) (err error) {
+var errUnfinished = errors.New("fetch did not end")
+
+// fly performs the one fetch under way. It has a goroutine and a time limit of its own: it outlives the request that
+// began it, for the sake of those that wait. A transport that panics, or ends the goroutine, does not leave them
+// waiting, nor end the program.
+func (s *keySet) fly(ctx context.Context) {
 	var got *fetched
+	err := errUnfinished
 	defer func() {
-		now := time.Now()
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.failed = err; err == nil {
-			s.install(got, now)
+		if p := recover(); p != nil {
+			err = fmt.Errorf("fetch panicked: %v", p)
 		}
-		s.pause = now.Add(refetchPause)
-		if snap := s.current.Load(); err != nil && (snap == nil || !now.Before(snap.stale)) {
-			s.pause = now.Add(retryPause)
-		}
-		close(s.flight)
-		s.flight = nil
+		s.land(got, err)
 	}()
-	err = errUnfinished // stands if the transport panics
-	got, err = s.fetch(context.WithoutCancel(ctx))
-	return err
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	got, err = s.fetch(ctx)
+}
+
+// land takes over what the fetch brought.
+func (s *keySet) land(got *fetched, err error) {
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failed = err; err == nil {
+		s.install(got, now)
+	}
+	s.pause = now.Add(refetchPause)
+	if snap := s.current.Load(); err != nil && (snap == nil || !now.Before(snap.stale)) {
+		s.pause = now.Add(retryPause)
+	}
+	close(s.flight)
+	s.flight = nil
 }
 
 // install makes fetched keys current. A key that is still there stays the same object; the others are retired, and
@@ -193,8 +208,6 @@ func (s *keySet) unavailable(err error) error {
 	}
 	return e
 }
-
-var errUnfinished = errors.New("fetch did not end")
 
 // look is one token's look-up in a key set: the context under which keyfunc asks the set for a key. It carries what
 // the token says there, and back which key it was.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -410,13 +411,79 @@ func TestRefusedDiscoveryIsForgotten(t *testing.T) {
 	})
 }
 
-// A transport that panics does not leave the others waiting.
+// A transport that panics, or ends its goroutine, does not leave the others waiting, nor end the program.
 func TestPanickingTransport(t *testing.T) {
+	for want, broken := range map[string]func(){"panicked: x": func() { panic("x") }, "did not end": runtime.Goexit} {
+		synctest.Test(t, func(t *testing.T) {
+			v := over(t, wire{"issuer.example": http.HandlerFunc(func(http.ResponseWriter, *http.Request) { broken() })})
+			raw := rs256(goodHeader, goodClaims(nil))
+			for range 3 {
+				err := verify(v, raw)
+				require.ErrorIs(t, err, auth.ErrUnavailable)
+				require.ErrorContains(t, err, want)
+				time.Sleep(time.Second)
+			}
+		})
+	}
+}
+
+// The request that begins a fetch waits no longer than its own context, and so does Prefetch; the fetch goes on.
+func TestFetchOutlivesRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		v := over(t, wire{"issuer.example": http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("x") })})
-		raw := rs256(goodHeader, goodClaims(nil))
-		require.Panics(t, func() { _ = verify(v, raw) })
-		require.ErrorIs(t, verify(v, raw), auth.ErrUnavailable)
+		is, v := remote(t)
+		is.Slow(500 * time.Millisecond)
+		for _, first := range []func(context.Context) error{
+			func(ctx context.Context) error { _, err := v.VerifyToken(ctx, issue(is)); return err },
+			v.Prefetch,
+		} {
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			defer cancel()
+			start := time.Now()
+			err := first(ctx)
+			require.ErrorIs(t, err, auth.ErrUnavailable)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.Equal(t, 50*time.Millisecond, time.Since(start))
+		}
+		time.Sleep(time.Second)
+		require.Equal(t, 1, is.Fetches())
+		is.Fail(500)
+		require.NoError(t, verify(v, issue(is)), "the keys are there")
+	})
+}
+
+// Discovery and key set have one time limit.
+func TestSlowDiscovery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is, v := remote(t)
+		is.Slow(time.Second)
+		start := time.Now()
+		require.ErrorIs(t, v.Prefetch(t.Context()), context.DeadlineExceeded)
+		require.Equal(t, 1500*time.Millisecond, time.Since(start))
+	})
+}
+
+// Keys that move to another place are found within ten seconds, though the old place still answers.
+func TestKeysMove(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		place := "a"
+		v := over(t, wire{"issuer.example": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch r.URL.Path {
+			case "/a":
+				_, _ = w.Write(set(jwk(rsaPrivate().Public(), "k1", "RS256")))
+			case "/b":
+				_, _ = w.Write(set(jwk(rsaPrivate().Public(), "k2", "RS256")))
+			default:
+				_, _ = io.WriteString(w, `{"issuer":"`+plain+`","jwks_uri":"`+plain+`/`+place+`"}`)
+			}
+		})})
+		exp := map[string]any{"exp": time.Now().Add(time.Hour).Unix()}
+		before, after := rs256(goodHeader, goodClaims(exp)), rs256(`{"alg":"RS256","kid":"k2"}`, goodClaims(exp))
+		require.NoError(t, verify(v, before))
+		require.ErrorIs(t, verify(v, after), auth.ErrKey)
+		place = "b"
+		time.Sleep(10 * time.Second)
+		require.NoError(t, verify(v, after))
+		require.ErrorIs(t, verify(v, before), auth.ErrKey)
 	})
 }
 

@@ -25,7 +25,7 @@ type Config struct {
 	// Rules that every token must meet. The zero value demands nothing further. [Verifier.With] adds rules for a
 	// route.
 	Rules Rules
-	// Leeway allows for clocks that differ, in exp, nbf and iat. Zero allows none, as API Gateway; at most five
+	// Leeway allows for clocks that differ, in exp, nbf, iat and auth_time. Zero allows none, as API Gateway; at most five
 	// minutes.
 	Leeway time.Duration
 
@@ -40,8 +40,8 @@ type Config struct {
 	// [Error.ServeHTTP]; see also [HTTPAPI], [AppSync] and [Bearer].
 	ErrorHandler func(http.ResponseWriter, *http.Request, error)
 
-	// Transport fetches key sets. Nil means [http.DefaultTransport]. Time, size and redirects are bounded whatever it
-	// is.
+	// Transport fetches key sets. Nil means [http.DefaultTransport]. It must heed the context of its requests, by which
+	// time is bounded; size and redirects are bounded whatever it is. If it panics, the fetch has failed.
 	Transport http.RoundTripper
 	// AllowHTTP fetches key sets over http too: for tests and emulators.
 	AllowHTTP bool
@@ -134,8 +134,8 @@ func (v *Verifier) With(r Rules) (*Verifier, error) {
 }
 
 // Prefetch fetches the keys of every issuer that has none yet, all at the same time: for a Lambda function's init
-// phase, or to fail at start. Without it the first request fetches. Its errors are [Error] values that wrap
-// [ErrUnavailable], joined.
+// phase, or to fail at start. Without it the first request fetches. If ctx ends before, Prefetch returns, and the
+// fetches go on until their own time limit. Its errors are [Error] values that wrap [ErrUnavailable], joined.
 func (v *Verifier) Prefetch(ctx context.Context) error {
 	if v == nil || v.core == nil {
 		return &Error{Err: ErrNotConfigured}
@@ -188,7 +188,8 @@ func (v *Verifier) permitted(ctx context.Context, t *Token, p *party, now time.T
 	return nil
 }
 
-// timely checks the times of RFC 7519 sections 4.1.4 to 4.1.6.
+// timely checks the times of RFC 7519 sections 4.1.4 to 4.1.6, and that of OpenID Connect Core section 2 at which the
+// user signed in: one in the future would never be too old.
 func (k *core) timely(t *Token, now time.Time) error {
 	early, late := now, now
 	if k.leeway > 0 {
@@ -197,7 +198,7 @@ func (k *core) timely(t *Token, now time.Time) error {
 	switch {
 	case !early.Before(t.expiry):
 		return ErrExpired
-	case late.Before(t.notBefore), late.Before(t.issuedAt):
+	case late.Before(t.notBefore), late.Before(t.issuedAt), late.Before(t.authTime):
 		return ErrNotYetValid
 	}
 	return nil
