@@ -36,7 +36,7 @@ var (
 	ErrSignature = errors.New("signature does not match")
 	// ErrExpired says that the token's exp has passed (RFC 7519 section 4.1.4).
 	ErrExpired = errors.New("token has expired")
-	// ErrNotYetValid says that the token's nbf or iat lies in the future (RFC 7519 sections 4.1.5 and 4.1.6).
+	// ErrNotYetValid says that the token's nbf, iat (RFC 7519 sections 4.1.5 and 4.1.6) or auth_time lies in the future.
 	ErrNotYetValid = errors.New("token is not valid yet")
 	// ErrAudience says that the token was issued for another audience or client.
 	ErrAudience = errors.New("audience is not accepted")

@@ -83,6 +83,8 @@ func TestAge(t *testing.T) {
 			time.Sleep(time.Nanosecond)
 			require.ErrorIs(t, verify(v, raw), auth.ErrTooOld)
 			require.ErrorIs(t, verify(v, rs256(goodHeader, goodClaims(nil))), auth.ErrTooOld, "without the claim")
+			ahead := rs256(goodHeader, goodClaims(map[string]any{"iat": now, "auth_time": 4102444800}))
+			require.Error(t, verify(v, ahead), "a sign-in that has not happened yet is never too old")
 			time.Sleep(time.Minute - time.Nanosecond) // whole seconds again
 		}
 	})
@@ -93,7 +95,7 @@ func TestLeeway(t *testing.T) {
 		exact := localVerifier(t)
 		loose := newVerifier(t, auth.Config{Issuers: []auth.Issuer{local()}, Leeway: 30 * time.Second})
 		now := time.Now().Unix()
-		raw := rs256(goodHeader, goodClaims(map[string]any{"iat": now + 30, "nbf": now + 30, "exp": now + 60}))
+		raw := rs256(goodHeader, goodClaims(map[string]any{"iat": now + 30, "nbf": now + 30, "auth_time": now + 30, "exp": now + 60}))
 		for second := range 120 {
 			require.Equal(t, second >= 30 && second < 60, verify(exact, raw) == nil, second)
 			require.Equal(t, second < 90, verify(loose, raw) == nil, second)

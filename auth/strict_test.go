@@ -261,6 +261,7 @@ func badClaims() (list []bad) {
 	set("expired in 1970", map[string]any{"exp": 0}, auth.ErrExpired)
 	set("expired by a fraction", map[string]any{"exp": float64(time.Now().UnixMilli()-1) / 1000}, auth.ErrExpired)
 	set("nbf ahead", map[string]any{"nbf": time.Now().Unix() + 60}, auth.ErrNotYetValid)
+	set("auth_time ahead", map[string]any{"auth_time": time.Now().Unix() + 60}, auth.ErrNotYetValid)
 	set("iat ahead", map[string]any{"iat": time.Now().Unix() + 60}, auth.ErrNotYetValid)
 	return list
 }
