@@ -135,21 +135,10 @@ func (p *pages) elements(id uint64, b, least, most []byte) error {
 	keys := make([][]byte, n)
 	values := make([][]byte, n) // of a branch, nil
 	for i := range n {
-		at := pageHeader + i*elementSize
-		if at+elementSize > len(b) {
-			return p.bad(id, "count of elements")
+		var err error
+		if keys[i], values[i], err = p.element(id, b, kind, i, n); err != nil {
+			return err
 		}
-		e := b[at:]
-		var pos, ksize, vsize uint64
-		if kind == branchPage {
-			pos, ksize = uint64(le.Uint32(e)), uint64(le.Uint32(e[4:]))
-		} else {
-			pos, ksize, vsize = uint64(le.Uint32(e[4:])), uint64(le.Uint32(e[8:])), uint64(le.Uint32(e[12:]))
-		}
-		if pos < uint64((n-i)*elementSize) || uint64(at)+pos+ksize+vsize > uint64(len(b)) {
-			return p.bad(id, "element")
-		}
-		keys[i], values[i] = e[pos:pos+ksize], e[pos+ksize:pos+ksize+vsize]
 		if i == 0 && least != nil && bytes.Compare(keys[0], least) < 0 || i > 0 && bytes.Compare(keys[i-1], keys[i]) >= 0 {
 			return p.bad(id, "order of keys")
 		}
@@ -177,6 +166,25 @@ func (p *pages) elements(id uint64, b, least, most []byte) error {
 		}
 	}
 	return nil
+}
+
+// element returns key and value of the i-th of n elements.
+func (p *pages) element(id uint64, b []byte, kind uint16, i, n int) (key, value []byte, err error) {
+	at := pageHeader + i*elementSize
+	if at+elementSize > len(b) {
+		return nil, nil, p.bad(id, "count of elements")
+	}
+	e := b[at:]
+	var pos, ksize, vsize uint64
+	if kind == branchPage {
+		pos, ksize = uint64(le.Uint32(e)), uint64(le.Uint32(e[4:]))
+	} else {
+		pos, ksize, vsize = uint64(le.Uint32(e[4:])), uint64(le.Uint32(e[8:])), uint64(le.Uint32(e[12:]))
+	}
+	if pos < uint64((n-i)*elementSize) || uint64(at)+pos+ksize+vsize > uint64(len(b)) {
+		return nil, nil, p.bad(id, "element")
+	}
+	return e[pos : pos+ksize], e[pos+ksize : pos+ksize+vsize], nil
 }
 
 func (p *pages) bucket(id uint64, value []byte) error {
