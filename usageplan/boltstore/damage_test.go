@@ -77,6 +77,30 @@ func TestLocked(t *testing.T) {
 	open(t, path)
 }
 
+// TestZero: a Store that was never opened refuses.
+func TestZero(t *testing.T) {
+	var s boltstore.Store
+	_, err := s.Apply(t.Context(), nil)
+	require.ErrorIs(t, err, boltstore.ErrClosed)
+	for _, err := range s.Accounts(t.Context(), key, 0, 1) {
+		require.ErrorIs(t, err, boltstore.ErrClosed)
+	}
+	for _, err := range s.Entries(t.Context(), 0) {
+		require.ErrorIs(t, err, boltstore.ErrClosed)
+	}
+	_, err = s.Slot(1)
+	require.ErrorIs(t, err, boltstore.ErrClosed)
+	require.ErrorIs(t, s.Check(t.Context()), boltstore.ErrClosed)
+	require.NoError(t, s.Close())
+	var none *boltstore.Store
+	require.NoError(t, none.Close())
+	_, err = ledger.New(ledger.Config{Store: none})
+	require.ErrorIs(t, err, ledger.ErrConfig)
+	require.EqualError(t, err, "ledger: config: no store")
+	_, err = boltstore.Open("", boltstore.Config{})
+	require.EqualError(t, err, "boltstore: no path")
+}
+
 func TestNewerVersion(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "usage.db")
 	filled(t, path)

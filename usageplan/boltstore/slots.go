@@ -115,6 +115,9 @@ func header(boot string) []byte {
 
 // Slot implements [ledger.Noter].
 func (s *Store) Slot(lease uint64) (ledger.Slot, error) {
+	if s.slots == nil {
+		return nil, ErrClosed
+	}
 	sl, err := s.slots.open(lease)
 	if err != nil {
 		return nil, fmt.Errorf("boltstore: slot: %w", err)

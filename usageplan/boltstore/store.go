@@ -25,7 +25,7 @@ var (
 	// ErrVersion: the file was written by a newer version of this package.
 	ErrVersion = errors.New("boltstore: file is of a newer version")
 
-	// ErrClosed: the store has been closed.
+	// ErrClosed: the store has been closed, or is the zero Store, which was never opened.
 	ErrClosed = errors.New("boltstore: store is closed")
 )
 
@@ -61,6 +61,9 @@ var (
 // for it alone, it keeps path.lock and files named path.spent.*. The errors wrap [ErrLocked], [ErrFormat], [ErrVersion] or what the
 // system reports.
 func Open(path string, c Config) (*Store, error) {
+	if path == "" {
+		return nil, errors.New("boltstore: no path")
+	}
 	if c.Keep < 0 {
 		return nil, fmt.Errorf("boltstore: keep %v is negative", c.Keep)
 	}
@@ -155,7 +158,7 @@ func (s *Store) Apply(ctx context.Context, ops []ledger.Op) ([]ledger.Outcome, e
 
 // ready opens the file again after an error.
 func (s *Store) ready() error {
-	if s.closed {
+	if s.closed || s.lock == nil {
 		return ErrClosed
 	}
 	if s.db != nil {
@@ -218,11 +221,14 @@ func (s *Store) Check(ctx context.Context) error {
 }
 
 // Close writes what the next Open would have to fold, and closes the file. It returns an error if that fails; nothing is
-// lost then. A second Close does nothing.
+// lost then. A second Close does nothing, nor does that of a zero or nil Store.
 func (s *Store) Close() error {
+	if s == nil {
+		return nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
+	if s.closed || s.lock == nil {
 		return nil
 	}
 	s.closed = true

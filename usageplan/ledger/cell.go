@@ -345,7 +345,7 @@ func (c *cell) observe(s *lease, out Outcome) {
 	}
 }
 
-// cells are the cells by key. A key's cell stays: 300 bytes for each key seen since New.
+// cells are the cells by key. A key's cell stays: with its lease, 500 bytes for each key seen since New.
 type cells struct {
 	seed   maphash.Seed
 	shards [64]struct {

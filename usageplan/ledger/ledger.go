@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -50,7 +51,7 @@ type Config struct {
 	Timeout time.Duration
 }
 
-// maxBlock bounds Block and keeps a lease's arithmetic far from overflow.
+// maxBlock bounds Block, which is what a reservation asks for beyond the cost at hand.
 const maxBlock = 1 << 30
 
 func (c Config) validate() error {
@@ -60,7 +61,8 @@ func (c Config) validate() error {
 			errs = append(errs, fmt.Errorf("%w: "+format, append([]any{ErrConfig}, args...)...))
 		}
 	}
-	mistake(c.Store == nil, "no store")
+	store := reflect.ValueOf(c.Store)
+	mistake(c.Store == nil || store.Kind() == reflect.Pointer && store.IsNil(), "no store")
 	mistake(c.Mode > Exact, "no mode: %d", c.Mode)
 	mistake(c.Block < 0 || c.Block > maxBlock, "block %d is not within 0 and 2^30", c.Block)
 	mistake(c.Timeout < 0, "timeout %v is negative", c.Timeout)
