@@ -26,8 +26,9 @@ func (l *Limiter[K]) Ref(key K) Ref {
 }
 
 // Take is [Bucket.Take] or [Limiter.Take].
-func (r Ref) Take(n int64) Decision {
-	return r.take(r.now(), n).decision(n)
+func (r Ref) Take(n int64) (d Decision) {
+	r.take(r.now(), n).tell(n, &d)
+	return d
 }
 
 // Refund is [Bucket.Refund] or [Limiter.Refund].
@@ -50,17 +51,18 @@ func (r Ref) Peek() Decision {
 // A refused call consumes nothing. While a call is under way it may hold tokens of the first buckets that it gives back
 // when a later one refuses, and another call may meanwhile be refused for want of them. Nothing else is given up for not
 // holding a lock. It helps to name first the bucket that refuses most.
-func All(n int64, refs ...Ref) (Decision, int) {
+func All(n int64, refs ...Ref) (d Decision, index int) {
 	if len(refs) == 0 {
 		return Decision{RetryAfter: Never}, -1
 	}
 	c := reading{epoch: refs[0].epoch()}
 	c.now = int64(time.Since(c.epoch))
-	o, i := c.take(n, refs)
-	if !o.ok() {
-		return c.longest(n, refs, o.decision(n), i)
+	o, index := c.take(n, refs)
+	o.tell(n, &d)
+	if !d.OK {
+		return c.longest(n, refs, d, index)
 	}
-	return o.decision(n), i
+	return d, index
 }
 
 // A reading is one reading of the clock for buckets of different epochs.

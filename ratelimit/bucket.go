@@ -83,8 +83,9 @@ func (b *Bucket) AllowAt(t time.Time) bool { return b.take(b.since(t), 1).ok() }
 
 // Take takes n tokens or none. It refuses a negative n, and an n above the burst with a RetryAfter of [Never]; zero
 // tokens are always granted.
-func (b *Bucket) Take(n int64) Decision {
-	return b.take(b.now(), n).decision(n)
+func (b *Bucket) Take(n int64) (d Decision) {
+	b.take(b.now(), n).tell(n, &d)
+	return d
 }
 
 // TakeAt is [Bucket.Take] at a given instant.

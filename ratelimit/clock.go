@@ -147,6 +147,9 @@ func (s *segment) wait(now, u int64) time.Duration {
 	if s.mul == 0 {
 		return Never
 	}
+	if s.mul == 1<<63 && s.shift == 1 { // a unit is a nanosecond, as at most rates that are written by hand
+		return time.Duration(u - 1 - (now - s.start))
+	}
 	// The smallest d with d × 2^shift × mul ≥ (u-1) × 2^64. The quotient fits: u < 2^63 ≤ mul.
 	u--
 	d, r := bits.Div64(uint64(u)>>s.shift, uint64(u)<<(64-s.shift), s.mul)

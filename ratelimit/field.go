@@ -166,7 +166,7 @@ type said struct {
 	reset     time.Duration // in whole seconds
 }
 
-func (l *lines) limit(d Decision) []string {
+func (l *lines) limit(d *Decision) []string {
 	reset := d.ResetAfter
 	if reset != Never {
 		reset = time.Duration(seconds(reset)) * time.Second
@@ -201,10 +201,11 @@ func (o outcome) setFields(h http.Header, l *lines, x bool) {
 	if o.seg == nil || o.seg.unlimited() || l == nil && !x {
 		return
 	}
-	d := o.decision(0)
+	var d Decision
+	o.tell(0, &d)
 	f := o.seg.rendered(l)
 	if l != nil {
-		setLine(h, limitField, l.limit(d))
+		setLine(h, limitField, l.limit(&d))
 		setLine(h, policyField, f.policy)
 	}
 	if x {

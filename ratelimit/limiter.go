@@ -119,8 +119,9 @@ func (l *Limiter[K]) take(key K, n int64) outcome {
 func (l *Limiter[K]) Allow(key K) bool { return l.take(key, 1).ok() }
 
 // Take takes n tokens of the key's or none, as [Bucket.Take] does.
-func (l *Limiter[K]) Take(key K, n int64) Decision {
-	return l.take(key, n).decision(n)
+func (l *Limiter[K]) Take(key K, n int64) (d Decision) {
+	l.take(key, n).tell(n, &d)
+	return d
 }
 
 // Refund gives back n tokens that were taken for the key, as [Bucket.Refund] does. While more than MaxKeys keys are not

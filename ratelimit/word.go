@@ -3,7 +3,6 @@ package ratelimit
 import (
 	"math"
 	"sync/atomic"
-	"time"
 )
 
 // The word is all the state that a bucket has: the reading of its segment's clock at which it will be full again.
@@ -76,20 +75,28 @@ func verdictOf(ok bool) verdict {
 }
 
 // decision tells the outcome of a call for n tokens.
-func (o outcome) decision(n int64) Decision {
+func (o outcome) decision(n int64) (d Decision) {
+	o.tell(n, &d)
+	return d
+}
+
+// tell is decision for the calls that are made most: a Decision is copied in steps that wait for it to be written, which
+// takes as long as to compute it.
+func (o outcome) tell(n int64, d *Decision) {
 	s := o.seg
 	if s == nil {
-		return Decision{RetryAfter: Never}
+		d.RetryAfter = Never
+		return
 	}
-	var retry time.Duration
+	d.OK, d.Limit, d.Remaining = o.ok(), s.limit.Burst, o.remaining()
+	d.ResetAfter = s.wait(o.now, o.word)
 	switch {
-	case o.ok():
+	case d.OK:
 	case n < 0 || n > s.limit.Burst:
-		retry = Never
+		d.RetryAfter = Never
 	default:
-		retry = s.wait(o.now, o.word+n*s.scale-s.burst)
+		d.RetryAfter = s.wait(o.now, o.word+n*s.scale-s.burst)
 	}
-	return Decision{o.ok(), s.limit.Burst, o.remaining(), retry, s.wait(o.now, o.word)}
 }
 
 // remaining is the whole tokens left.
