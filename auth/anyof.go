@@ -27,6 +27,10 @@ type Modes struct {
 // proof to the request's context. A request that presents none is answered by the first mode. Nothing is tried after
 // a failure, and no bad credential is ignored beside a good one: AppSync ignores a bad JWT beside a good API key.
 //
+// Issuers are no modes: several of them go into one [Config], whose verifier picks the one that a token names. Two
+// verifiers would each claim every bearer token, and one of them refuse it. A TOKEN authorizer of auth/custom beside a
+// verifier needs a ValidationExpression that tells its tokens from JWTs, or a header of its own.
+//
 // Nil modes refuse.
 func AnyOf(first Mode, more ...Mode) *Modes {
 	return &Modes{modes: append([]Mode{first}, more...)}

@@ -151,15 +151,23 @@ func (c *Config) mistakes() (errs []error) {
 }
 
 // Present reports whether r carries any of what identifies a caller, good or bad. An authorizer without identity
-// sources decides about every request, so for it every request carries it.
+// sources decides about every request, so for it every request carries it. For TOKEN, a header whose value is a SigV4
+// credential, or is not matched by the ValidationExpression, is another's; one that is empty or occurs twice is not.
 func (a *Authorizer) Present(r *http.Request) bool {
 	if a == nil || len(a.identity) == 0 {
 		return true
 	}
 	return slices.ContainsFunc(a.identity, func(source func(*http.Request) (string, bool)) bool {
-		_, ok := source(r)
-		return ok
+		value, ok := source(r)
+		return ok && (a.kind != TOKEN || value == "" || a.own(value))
 	})
+}
+
+// own reports whether a header's value is of the form that a TOKEN authorizer decides about.
+func (a *Authorizer) own(value string) bool {
+	const sigv4 = "AWS4-"
+	signed := len(value) >= len(sigv4) && strings.EqualFold(value[:len(sigv4)], sigv4)
+	return !signed && (len(value) > maxIdentity || a.expression.MatchString(value))
 }
 
 // Verify has the function decide about r, or a result of it that is kept. The error is a [*Error]; its doc says by
@@ -223,5 +231,9 @@ func (a *Authorizer) verdict(r *http.Request) (*verdict, error) {
 	if err != nil {
 		return nil, err
 	}
-	return v, v.allows(arn)
+	err = v.allows(arn)
+	if get, head := a.methods.asGET(arn); head && err == nil {
+		err = v.allows(get) // http.ServeMux runs handlers of GET for HEAD
+	}
+	return v, err
 }

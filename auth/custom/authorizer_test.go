@@ -142,11 +142,69 @@ func TestToken(t *testing.T) {
 			_, err := a.Verify(withToken(tt.values...))
 			require.ErrorIs(t, err, tt.want)
 			require.Equal(t, tt.want == nil, calls == 1, "no call for what is refused before")
-			require.Equal(t, len(tt.values) > 0 && tt.cfg.TokenHeader == "", a.Present(withToken(tt.values...)))
+			another := tt.cfg.TokenHeader != "" || tt.cfg.ValidationExpression != "" && tt.want != nil
+			require.Equal(t, len(tt.values) > 0 && !another, a.Present(withToken(tt.values...)))
 			if tt.want != nil {
 				require.Equal(t, 401, err.(*custom.Error).StatusCode())
 			}
 		})
+	}
+}
+
+// What is another mode's is not claimed; what is nobody's for sure must verify.
+func TestPresentToken(t *testing.T) {
+	calls := 0
+	for _, tt := range []struct {
+		expression string
+		want       bool
+		values     []string
+	}{
+		{"", true, []string{"x"}},
+		{"", false, []string{"AWS4-HMAC-SHA256 Credential=AKID/20250101/eu-west-1/execute-api/aws4_request, SignedHeaders=host, Signature=aa"}},
+		{"", false, []string{"aws4-HMAC-SHA256 x"}},
+		{"", true, []string{"AWS4"}},
+		{"Session [0-9]+", true, []string{"Session 1"}},
+		{"Session [0-9]+", false, []string{"Bearer eyJ.eyJ.AA"}},
+		{"Session [0-9]+", true, []string{"Session 1", "Bearer eyJ.eyJ.AA"}},
+		{"Session [0-9]+", true, []string{""}},
+		{"Session [0-9]+", false, nil},
+		{".*", false, []string{"AWS4-x"}},
+	} {
+		a := newAuthorizer(t, custom.Config{Authorize: yes(&calls), ValidationExpression: tt.expression})
+		require.Equal(t, tt.want, a.Present(withToken(tt.values...)), "%q %q", tt.expression, tt.values)
+	}
+}
+
+// A HEAD may be served by a handler of GET, and a get by one of every method: neither gets past a policy about GET.
+func TestMethods(t *testing.T) {
+	for _, tt := range []struct {
+		name, method string
+		policy       []string
+		want         error
+	}{
+		{"both", "HEAD", []string{"Allow", stage + "/*/loyalty/1"}, nil},
+		{"both, apart", "HEAD", []string{"Allow", stage + "/HEAD/loyalty/1", "Allow", stage + "/GET/loyalty/1"}, nil},
+		{"GET denied", "HEAD", []string{"Allow", "*", "Deny", stage + "/GET/loyalty/1"}, custom.ErrExplicitDeny},
+		{"HEAD denied", "HEAD", []string{"Allow", "*", "Deny", stage + "/HEAD/loyalty/1"}, custom.ErrExplicitDeny},
+		{"GET alone", "HEAD", []string{"Allow", stage + "/GET/*"}, custom.ErrDenied},
+		{"HEAD alone", "HEAD", []string{"Allow", stage + "/HEAD/*"}, custom.ErrDenied},
+		{"GET needs no HEAD", "GET", []string{"Allow", stage + "/GET/*", "Deny", stage + "/HEAD/*"}, nil},
+		{"lower case", "get", []string{"Allow", "*", "Deny", stage + "/GET/*"}, custom.ErrPath},
+		{"mixed case", "Get", []string{"Allow", "*"}, custom.ErrPath},
+		{"mixed case", "HEAd", []string{"Allow", "*"}, custom.ErrPath},
+		{"wildcard", "*", []string{"Allow", "*"}, custom.ErrPath},
+		{"with a hyphen", "M-SEARCH", []string{"Allow", "*"}, nil},
+	} {
+		a := newAuthorizer(t, custom.Config{StageARN: stage, Authorize: func(context.Context, custom.Event) (custom.Result, error) {
+			return custom.Result{PrincipalID: "p", Policy: statements(t, tt.policy...)}, nil
+		}})
+		r := withToken("t")
+		r.Method = tt.method
+		_, err := a.Verify(r)
+		require.ErrorIs(t, err, tt.want, tt.name)
+		if err != nil {
+			require.Equal(t, map[bool]int{true: 400, false: 403}[tt.want == custom.ErrPath], err.(*custom.Error).StatusCode(), tt.name)
+		}
 	}
 }
 

@@ -26,7 +26,7 @@
 //	a statement denies                                                403 {"Message":"User is not authorized to access this resource with an explicit deny"}
 //	any other error, a panic, no answer in time, an invalid result    500 {"message":null}
 //	method ARN of more than 1600 bytes                                414 {"message":"Request URI too long"}
-//	a path whose meaning is open, such as /a/../b                     400 {"message":"Bad Request"}
+//	a path or method whose meaning is open, such as /a/../b or get    400 {"message":"Bad Request"}
 //
 // The capital M and the null are API Gateway's. The header WWW-Authenticate of a 401 is not; RFC 9110 section 15.5.2
 // demands it.
@@ -45,6 +45,14 @@
 // It does not retry, and it cannot take a result back before its time; keep results for a short time where that
 // matters. WebSocket APIs ask on $connect, that is on the request that upgrades. Tokens that are JWTs of a known
 // issuer need no function: see package auth.
+//
+// # Differences from API Gateway
+//
+// A policy lets a HEAD through only if it allows both the HEAD and the GET of that path, and a denial of either denies:
+// an [http.ServeMux] runs the handler of "GET /admin" for HEAD /admin too, while for API Gateway the two are different
+// methods. A method that is not written in capitals is refused where there is a StageARN or a Mount, since a handler
+// for every method would serve it though the policy names others. A function that decides by Event.Request or
+// Event.MethodARN itself must treat HEAD as GET.
 //
 // # Sources
 //

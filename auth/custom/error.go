@@ -22,7 +22,7 @@ var (
 	ErrExplicitDeny  = errors.New("a statement of the policy denies the method")
 	ErrFailed        = errors.New("function failed")
 	ErrInvalidResult = errors.New("function returned an invalid result")
-	ErrPath          = errors.New("path is not one of the API, or its meaning is open")
+	ErrPath          = errors.New("path or method is not one of the API, or its meaning is open")
 	ErrURITooLong    = errors.New("method ARN is too long")
 )
 

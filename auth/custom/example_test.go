@@ -148,7 +148,7 @@ func ExampleAuthorizer_Verify() {
 	fmt.Println(id.PrincipalID, err)
 	// Output:
 	// false custom: request lacks an identity source
-	// true custom: identity source is ambiguous, too long or not matched by the expression
+	// false custom: identity source is ambiguous, too long or not matched by the expression
 	// julian <nil>
 }
 

@@ -16,13 +16,16 @@ type methods struct {
 	stage, mount string
 }
 
+// methodName is what a method may be called: routers differ in whether get is GET, and a slash would move the path.
+var methodName = regexp.MustCompile(`\A[A-Z-]+\z`)
+
 // arn returns the method ARN of r, such as arn:aws:execute-api:eu-west-1:123456789012:a1b2c3d4e5/Prod/GET/loyalty/1,
 // or "" where there is no stage. Its path is the decoded one, as routers compare it.
 func (m methods) arn(r *http.Request) (string, error) {
 	if m.stage == "" && m.mount == "" {
 		return "", nil
 	}
-	path := r.URL.Path
+	path, method := r.URL.Path, or(r.Method, http.MethodGet) // as package http has it
 	if path == "" {
 		path = "/"
 	}
@@ -30,21 +33,26 @@ func (m methods) arn(r *http.Request) (string, error) {
 	if mounted && own == "" {
 		own = "/"
 	}
-	if !mounted || !plain(path) || slash(r.URL.EscapedPath()) || strings.Contains(r.Method, "/") || own[0] != '/' {
+	if !mounted || !plain(path) || slash(r.URL.EscapedPath()) || !methodName.MatchString(method) || own[0] != '/' {
 		return "", ErrPath
 	}
 	if m.stage == "" {
 		return "", nil
-	}
-	method := r.Method
-	if method == "" {
-		method = http.MethodGet // as package http has it
 	}
 	arn := m.stage + "/" + method + own
 	if len(arn) > maxARN {
 		return "", ErrURITooLong
 	}
 	return arn, nil
+}
+
+// asGET returns the method ARN of the GET that a HEAD may be served as, and whether arn is that of a HEAD.
+func (m methods) asGET(arn string) (string, bool) {
+	path, head := strings.CutPrefix(arn, m.stage+"/HEAD/")
+	if !head {
+		return "", false
+	}
+	return m.stage + "/GET/" + path, true
 }
 
 // plain reports whether path begins with a slash and has no part that a router may remove or go back by: a policy
