@@ -86,8 +86,10 @@ func namesAuth(s string) bool {
 	n := 0
 	for ; s != "" && s[0] != '=' && s[0] != '&' && s[0] != ';'; n++ {
 		c := s[0]
-		if escaped, ok := unescape(s); ok && c == '%' {
-			c, s = escaped, s[2:]
+		if c == '%' {
+			if escaped, ok := unescape(s); ok {
+				c, s = escaped, s[2:]
+			}
 		}
 		if s = s[1:]; n == len(name) {
 			return false
@@ -97,8 +99,8 @@ func namesAuth(s string) bool {
 	if !isAmz(name[:n]) {
 		return false
 	}
-	for _, known := range authParamNames[:queryPayload] {
-		if strings.EqualFold(string(name[:n]), known) {
+	for i := range queryPayload {
+		if known := authParamNames[i]; len(known) == n && strings.EqualFold(string(name[:n]), known) {
 			return true
 		}
 	}

@@ -184,8 +184,10 @@ func appendDecoded(dst []byte, path string) []byte {
 			return dst
 		}
 		c := path[0]
-		if escaped, ok := unescape(path); ok && c == '%' {
-			c, path = escaped, path[2:]
+		if c == '%' {
+			if escaped, ok := unescape(path); ok {
+				c, path = escaped, path[2:]
+			}
 		}
 		if path = path[1:]; componentBytes[c] != 0 {
 			dst = append(dst, c)

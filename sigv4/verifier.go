@@ -403,8 +403,10 @@ func (v *Verifier) draft(r *http.Request, d *draft, c *claim) *Error {
 	if e != nil {
 		return e
 	}
-	if e = checkTrailer(r); e != nil {
-		return e
+	if len(r.Trailer) > 0 {
+		if e = checkTrailer(r); e != nil {
+			return e
+		}
 	}
 	return v.checkSigned(r.Header, c, amz)
 }
