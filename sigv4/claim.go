@@ -82,6 +82,11 @@ func mentions(rawQuery string) bool {
 // namesAuth reports whether the name at the head of s is a parameter's that says of itself that the URL is presigned. The
 // payload hash alone does not, which stands last.
 func namesAuth(s string) bool {
+	for i := range queryPayload { // the usual form
+		if rest, ok := strings.CutPrefix(s, authParamNames[i]); ok && rest != "" && rest[0] == '=' {
+			return true
+		}
+	}
 	var name [len("X-Amz-Security-Token")]byte // the longest of them
 	n := 0
 	for ; s != "" && s[0] != '=' && s[0] != '&' && s[0] != ';'; n++ {
