@@ -140,7 +140,7 @@ func (r *Resolver) trusted(a netip.Addr) bool {
 func parse(s string) (netip.Addr, bool) {
 	var a netip.Addr
 	var err error
-	colon := strings.LastIndexByte(s, ':')
+	colon := strings.IndexByte(s, ':')
 	switch inner, bracket := strings.CutPrefix(s, "["); {
 	case bracket && strings.HasSuffix(inner, "]"):
 		a, err = netip.ParseAddr(inner[:len(inner)-1])
@@ -151,10 +151,7 @@ func parse(s string) (netip.Addr, bool) {
 		var p netip.AddrPort
 		p, err = netip.ParseAddrPort(s)
 		a = p.Addr()
-	case colon >= 0 && colon == strings.IndexByte(s, ':'):
-		if !port(s[colon+1:]) {
-			return netip.Addr{}, false
-		}
+	case colon >= 0 && port(s[colon+1:]): // the only colon
 		a, err = netip.ParseAddr(s[:colon])
 	default:
 		a, err = netip.ParseAddr(s)
