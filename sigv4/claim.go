@@ -121,12 +121,20 @@ func (c *claim) read(r *http.Request, q *query) *Error {
 	c.amz, c.underscore = h.amz, h.underscore
 	var plain bool
 	c.path, c.rawQuery, plain = target(r)
-	c.presigned = mentions(c.rawQuery)
 	var malformed *Error
 	if len(h.authorization) == 1 {
-		if malformed = c.parseAuthorization(&h.authorization[0]); malformed != nil && !c.presigned {
+		if malformed = c.parseAuthorization(&h.authorization[0]); malformed != nil && !mentions(c.rawQuery) {
 			return malformed // the usual refusal, a bearer token, costs no more than this
 		}
+	}
+	c.badQuery = true
+	if plain {
+		c.refused, c.badQuery = q.refuses(c.rawQuery)
+	}
+	if c.badQuery {
+		c.presigned = mentions(c.rawQuery)
+	} else {
+		c.presigned = q.authenticates() // which mentions agrees with, and which is known by now
 	}
 	switch {
 	case c.presigned && len(h.authorization) > 0:
@@ -148,7 +156,6 @@ func (c *claim) read(r *http.Request, q *query) *Error {
 	if !plain {
 		return refuse(ErrMalformedTarget, c.path)
 	}
-	c.refused, c.badQuery = q.refuses(c.rawQuery)
 	return nil
 }
 
@@ -279,8 +286,8 @@ func cut(s string, sep byte) (before, after string, found bool) {
 
 // readQuery reads the parameters of a presigned URL.
 func (c *claim) readQuery(h *headers, q *query) *Error {
-	if refused, bad := q.refuses(c.rawQuery); bad {
-		return refuse(ErrAmbiguousQuery, refused)
+	if c.badQuery {
+		return refuse(ErrAmbiguousQuery, c.refused)
 	}
 	c.algorithm = q.get(c.rawQuery, queryAlgorithm)
 	c.credential = q.raw(c.rawQuery, queryCredential) // decoded only if it must be: the allocation is a tenth of the cost
