@@ -1,0 +1,98 @@
+package ledger_test
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/tallygate/tallygate/usageplan/ledger"
+)
+
+func collect(t *testing.T, l *ledger.Ledger, q ledger.Quota, from, to time.Time) (days [][2]int64) {
+	t.Helper()
+	next := time.Time{}
+	for d, err := range l.Usage(t.Context(), key, q, from, to) {
+		require.NoError(t, err)
+		if !next.IsZero() {
+			require.True(t, d.Start.Equal(next), "days adjoin: %v after %v", d.Start, next)
+		}
+		next = d.Start.AddDate(0, 0, 1)
+		days = append(days, [2]int64{d.Used, d.Remaining})
+	}
+	return days
+}
+
+func TestUsage(t *testing.T) {
+	inBothModes(t, func(t *testing.T, l *ledger.Ledger) {
+		q := ledger.Quota{Limit: 100, Period: ledger.Weekly, Offset: 1, Location: zone(t, "Europe/Berlin")}
+		monday := time.Date(2026, 10, 19, 23, 30, 0, 0, q.Location) // summer time ends on the 25th
+		for _, take := range []struct{ day, cost int64 }{{0, 3}, {0, 2}, {2, 10}, {6, 1}, {7, 8}} {
+			_, err := l.TakeAt(t.Context(), monday.AddDate(0, 0, int(take.day)), key, q, take.cost)
+			require.NoError(t, err)
+		}
+		_, err := l.ExtendAt(t.Context(), monday.AddDate(0, 0, 8), key, q, ledger.Adjustment{Delta: 50})
+		require.NoError(t, err)
+		_, err = l.CorrectAt(t.Context(), monday.AddDate(0, 0, 9), key, q, ledger.Adjustment{Delta: -6})
+		require.NoError(t, err)
+		want := [][2]int64{
+			{0, 100},
+			{5, 95},
+			{0, 95},
+			{10, 85},
+			{0, 85},
+			{0, 85},
+			{0, 85},
+			{1, 84}, // Monday to Sunday
+			{8, 92},
+			{0, 142},
+			{-6, 148},
+			{0, 148},
+		}
+		require.Equal(t, want, collect(t, l, q, monday.AddDate(0, 0, -1), monday.AddDate(0, 0, 10)))
+		require.Equal(t, want[3:5], collect(t, l, q, monday.AddDate(0, 0, 2), monday.AddDate(0, 0, 3)))
+		require.Empty(t, collect(t, l, q, monday, monday.AddDate(0, 0, -1)))
+	})
+}
+
+// TestUsageIsComplete: however a quota changes, the days add up to what was used.
+func TestUsageIsComplete(t *testing.T) {
+	rounds := 40
+	if heavy {
+		rounds = 1000
+	}
+	locations := []*time.Location{nil, zone(t, "Europe/Berlin"), zone(t, "Asia/Tokyo"), zone(t, "America/Los_Angeles")}
+	for range rounds {
+		seed := rand.Uint64()
+		r := rand.New(rand.NewPCG(seed, 0))
+		quota := func() ledger.Quota {
+			q := ledger.Quota{Limit: 1 << 40, Period: ledger.Daily + ledger.Period(r.IntN(3)), Location: locations[r.IntN(len(locations))]}
+			q.Offset = r.IntN(map[ledger.Period]int{ledger.Daily: 1, ledger.Weekly: 7, ledger.Monthly: 28}[q.Period])
+			return q
+		}
+		l := newLedger(t, ledger.Config{Mode: ledger.Mode(r.IntN(2))})
+		q, at, used := quota(), noon, int64(0)
+		for range 60 {
+			if r.IntN(5) == 0 {
+				q = quota()
+			}
+			at = at.Add(time.Duration(r.Int64N(int64(60 * time.Hour))))
+			cost := 1 + r.Int64N(40)
+			c, err := l.TakeAt(t.Context(), at, key, q, cost)
+			require.NoError(t, err)
+			used += cost
+			if r.IntN(4) == 0 {
+				require.NoError(t, c.Settle(t.Context(), cost-1))
+				used--
+			}
+		}
+		for range 3 {
+			sum, q := int64(0), quota()
+			for d, err := range l.Usage(t.Context(), key, q, noon.AddDate(0, 0, -2), at.AddDate(0, 0, 2)) {
+				require.NoError(t, err)
+				sum += d.Used
+			}
+			require.Equal(t, used, sum, "seed %d, read by %+v", seed, q)
+		}
+	}
+}
