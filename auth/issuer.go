@@ -202,7 +202,7 @@ func (p *party) forUs(t *Token) bool {
 		return !t.audienceList && slices.ContainsFunc(t.audience, p.known)
 	case p.matches(t.party):
 		return true
-	case len(t.audience) > 0:
+	case t.audience != nil: // none but written is not the same as not written
 		return slices.ContainsFunc(t.audience, p.known)
 	}
 	return p.known(t.client)
@@ -230,9 +230,9 @@ func (p *party) groups(t *Token) error {
 	t.groups, t.cognito = nil, nil
 	s.reset(t.payload)
 	for name, ok := s.next(); ok; name, ok = s.next() {
-		if name == p.GroupsClaim {
+		if name == p.GroupsClaim && !s.null() {
 			t.groups = s.strings()
-		} else {
+		} else if name != p.GroupsClaim {
 			s.skip()
 		}
 	}

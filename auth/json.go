@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"hash/maphash"
 	"math/bits"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -401,7 +400,7 @@ func (s *scanner) strings() []string {
 func (s *scanner) list() []string {
 	list := s.elements()
 	defer clear(list)
-	return slices.Clone(list)
+	return append([]string{}, list...) // a clone of none would be a part of s, and keep it alive
 }
 
 // elements reads an array of strings into s.kept, which must be cleared: it is used again, and outlives the token.
@@ -487,6 +486,15 @@ func (s *scanner) down() bool {
 		s.fail(errBounds)
 	}
 	return s.err == nil
+}
+
+// null reads a null if there is one.
+func (s *scanner) null() bool {
+	if !strings.HasPrefix(s.text[s.at:], "null") {
+		return false
+	}
+	s.at += len("null")
+	return true
 }
 
 func (s *scanner) literal() {

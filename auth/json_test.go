@@ -21,13 +21,13 @@ func TestStringsAtEveryPlace(t *testing.T) {
 				text := `{"alg":"RS256","kid":"` + body + `"}`
 				_, keyID, _, err := auth.ParseHeader(text)
 				var want struct{ Kid string }
-				wrong := json.Unmarshal([]byte(text), &want) != nil || special == "\x80" || special == "\xff"
+				wrong := json.Unmarshal([]byte(text), &want) != nil || want.Kid == "" || special == "\x80" || special == "\xff"
 				require.Equal(t, wrong, err != nil, "%q", text)
 				if !wrong {
 					require.Equal(t, want.Kid, keyID, "%q", text)
 				}
 				_, err = auth.ParseClaims(`{"skipped":"` + body + `"}`)
-				require.Equal(t, wrong, err != nil, "%q", text)
+				require.Equal(t, wrong && body != "", err != nil, "%q", text)
 			}
 		}
 	}

@@ -109,7 +109,7 @@ func splitKeySet(document string) (raws []string, err error) {
 // parseKey reads one JWK and refuses whatever is not a sound public key for signatures.
 func parseKey(raw []byte) (*key, error) {
 	var m jwkset.JWKMarshal
-	if err := exactNames(string(raw)); err != nil {
+	if err := checkMembers(string(raw)); err != nil {
 		return nil, err
 	}
 	if err := json.Unmarshal(raw, &m); err != nil {
@@ -133,24 +133,52 @@ func parseKey(raw []byte) (*key, error) {
 
 // keyMembers are the names that encoding/json would take in any letter case.
 var keyMembers = map[string]bool{
-	"kty": true, "use": true, "key_ops": true, "alg": true, "kid": true, "crv": true, "x": true, "y": true, "n": true, "e": true, "d": true, "k": true,
+	"kty": true, "use": true, "key_ops": true, "alg": true, "kid": true, "crv": true, "x": true, "y": true, "n": true, "e": true,
+	"d": true, "k": true, "p": true, "q": true, "dp": true, "dq": true, "qi": true, "oth": true,
 }
 
-// exactNames refuses a key that writes a name in another letter case.
-func exactNames(text string) error {
+var (
+	errPrivate = errors.New("key is not public")
+	errEmpty   = errors.New("key has a member that says nothing")
+)
+
+// checkMembers refuses a key that writes a name in another letter case, a number loosely, or a member that says
+// nothing: encoding/json would take that for one that is not there.
+func checkMembers(text string) error {
 	var s scanner
 	s.reset(text)
-	for _, ok := s.next(); ok; _, ok = s.next() {
-		s.unregistered(keyMembers)
+	for name, ok := s.next(); ok; name, ok = s.next() {
+		switch name {
+		case "kty", "use", "alg", "kid", "crv":
+			if s.string() == "" {
+				s.fail(errEmpty)
+			}
+		case "n", "e", "x", "y":
+			if b, err := decode(nil, s.string()); err != nil || len(b) == 0 {
+				s.fail(errBase64)
+			}
+		case "key_ops":
+			s.operations()
+		case "d", "k", "p", "q", "dp", "dq", "qi", "oth": // RFC 7518 sections 6.2.2, 6.3.2 and 6.4
+			s.fail(errPrivate)
+		default:
+			s.unregistered(keyMembers)
+		}
 	}
 	return s.err
 }
 
+// operations reads key_ops, in which none may occur twice (RFC 7517 section 4.3).
+func (s *scanner) operations() {
+	list := s.list()
+	slices.Sort(list)
+	if len(slices.Compact(list)) < max(len(list), 1) {
+		s.fail(errEmpty)
+	}
+}
+
 // permitted checks what a JWK says about its use: RFC 7517 sections 4.2 to 4.4.
 func permitted(m jwkset.JWKMarshal) error {
-	if m.D != "" || m.K != "" {
-		return errors.New("key is not public")
-	}
 	if m.USE != "" && m.USE != jwkset.UseSig {
 		return errors.New("key is not for signatures")
 	}

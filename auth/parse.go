@@ -80,9 +80,13 @@ func parseHeader(s *scanner, text string) (h header, err error) {
 		case "alg":
 			h.algorithm = s.string()
 		case "kid":
-			h.keyID = s.string()
+			if h.keyID = s.string(); h.keyID == "" {
+				s.fail(errHeader)
+			}
 		case "typ":
-			h.typ = strings.TrimPrefix(strings.ToLower(s.string()), "application/")
+			if h.typ = strings.TrimPrefix(strings.ToLower(s.string()), "application/"); h.typ == "" {
+				s.fail(errType)
+			}
 		case "crit", "b64":
 			s.fail(errCritical)
 		default:

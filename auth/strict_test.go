@@ -126,6 +126,10 @@ func badHeaders() (list []bad) {
 		"kid number":                  `{"alg":"RS256","kid":1}`,
 		"kid null":                    `{"alg":"RS256","kid":null}`,
 		"typ number":                  `{"alg":"RS256","kid":"k1","typ":1}`,
+		"typ empty":                   `{"alg":"RS256","kid":"k1","typ":""}`,
+		"typ of no media type":        `{"alg":"RS256","kid":"k1","typ":"application/"}`,
+		"typ of a type twice":         `{"alg":"RS256","kid":"k1","typ":"application/application/jwt"}`,
+		"kid empty":                   `{"alg":"RS256","kid":""}`,
 		"typ JOSE":                    `{"alg":"RS256","kid":"k1","typ":"JOSE"}`,
 		"typ dpop":                    `{"alg":"RS256","kid":"k1","typ":"dpop+jwt"}`,
 		"typ logout":                  `{"alg":"RS256","kid":"k1","typ":"logout+jwt"}`,
@@ -253,6 +257,9 @@ func badClaims() (list []bad) {
 	set("no aud", map[string]any{"aud": nil}, auth.ErrAudience)
 	set("aud empty", map[string]any{"aud": ""}, auth.ErrAudience)
 	set("aud empty array", map[string]any{"aud": []string{}}, auth.ErrAudience)
+	set("aud empty array beside client_id", map[string]any{"aud": []string{}, "client_id": client}, auth.ErrAudience)
+	set("aud empty beside client_id", map[string]any{"aud": "", "client_id": client}, auth.ErrAudience)
+	add("aud null", fmt.Sprintf(`{"iss":%q,"aud":null,"client_id":%q,"exp":%d}`, plain, client, exp), auth.ErrMalformed)
 	set("aud array of one empty string", map[string]any{"aud": []string{""}}, auth.ErrAudience) // CVE-2020-26160
 	set("aud other", map[string]any{"aud": client + "x"}, auth.ErrAudience)
 	set("aud in another case", map[string]any{"aud": strings.ToUpper(client)}, auth.ErrAudience)
@@ -355,6 +362,7 @@ func TestNotTooStrict(t *testing.T) {
 		"a name in two objects":    rs256(goodHeader, goodClaims(map[string]any{"a": map[string]any{"sub": "x"}, "b": map[string]any{"sub": "y"}})),
 		"names beyond ASCII":       rs256(goodHeader, goodClaims(map[string]any{"naïve": "é", "日本": "語", "https://x.example/roles": []string{"a"}})),
 		"escapes":                  rs256(goodHeader, fmt.Sprintf(`{"iss":"https:\/\/issuer.example","aud":%q,"exp":%d,"x":"\ud83d\ude00\"\\\b\f\n\r\t"}`, client, exp)),
+		"no groups and scopes":     rs256(goodHeader, strings.TrimSuffix(goodClaims(nil), "}")+`,"groups":null,"cognito:groups":null,"scope":null,"scp":null}`),
 		"other claims of any type": rs256(goodHeader, goodClaims(map[string]any{"Role": 1, "version": 2, "email_verified": true, "nonce": nil})),
 		"a hundred groups":         rs256(goodHeader, goodClaims(map[string]any{"groups": strings.Split(numbered(100, "group%d "), " ")[:100]})),
 	} {

@@ -165,42 +165,12 @@ func parseClaims(s *scanner, text string) (*Token, error) {
 	var scp string
 	s.reset(text)
 	for name, ok := s.next(); ok; name, ok = s.next() {
-		switch name {
-		case "iss":
-			t.issuer = s.string()
-		case "sub":
-			t.subject = s.string()
-		case "aud":
-			t.audienceList = s.peek() == '['
-			t.audience = s.strings()
-		case "exp":
-			t.expiry = s.date()
-		case "nbf":
-			t.notBefore = s.date()
-		case "iat":
-			t.issuedAt = s.date()
-		case "auth_time":
-			t.authTime = s.date()
-		case "jti":
-			t.jwtID = s.string()
-		case "client_id":
-			t.client = s.string()
-		case "azp":
-			t.party = s.string()
-		case "token_use":
-			t.use = s.string()
-		case "username", "cognito:username":
-			t.user = s.string()
-		case "scope":
-			t.scope = s.words()
-		case "scp":
-			scp = s.words()
-		case "groups":
-			t.groups = s.strings()
-		case "cognito:groups":
-			t.cognito = s.list()
-		default:
-			s.unregistered(claimNames)
+		if p := t.text(name); p != nil {
+			*p = s.string()
+		} else if p := t.date(name); p != nil {
+			*p = s.date()
+		} else {
+			t.list(s, name, &scp)
 		}
 	}
 	if s.err != nil {
@@ -210,6 +180,68 @@ func parseClaims(s *scanner, text string) (*Token, error) {
 		t.scope = scp
 	}
 	return t, nil
+}
+
+// text is where a claim belongs that is a string; nil: it is none.
+func (t *Token) text(name string) *string {
+	switch name {
+	case "iss":
+		return &t.issuer
+	case "sub":
+		return &t.subject
+	case "jti":
+		return &t.jwtID
+	case "client_id":
+		return &t.client
+	case "azp":
+		return &t.party
+	case "token_use":
+		return &t.use
+	case "username", "cognito:username":
+		return &t.user
+	}
+	return nil
+}
+
+// date is where a claim belongs that is a NumericDate; nil: it is none.
+func (t *Token) date(name string) *time.Time {
+	switch name {
+	case "exp":
+		return &t.expiry
+	case "nbf":
+		return &t.notBefore
+	case "iat":
+		return &t.issuedAt
+	case "auth_time":
+		return &t.authTime
+	}
+	return nil
+}
+
+// list reads a claim of several words, or passes over any other. Scopes and groups may be null, as some issuers write
+// for none: what grants nothing need not be refused. scp counts where there is no scope.
+func (t *Token) list(s *scanner, name string, scp *string) {
+	switch name {
+	case "scope", "scp", "groups", "cognito:groups":
+		if s.null() {
+			return
+		}
+	}
+	switch name {
+	case "aud":
+		t.audienceList = s.peek() == '['
+		t.audience = s.strings()
+	case "scope":
+		t.scope = s.words()
+	case "scp":
+		*scp = s.words()
+	case "groups":
+		t.groups = s.strings()
+	case "cognito:groups":
+		t.cognito = s.list()
+	default:
+		s.unregistered(claimNames)
+	}
 }
 
 // latest is the last second of the year 9999, the last that RFC 3339 can write.
