@@ -196,9 +196,9 @@ func (s *segment) rendered(lines *lines) *fields {
 	return f
 }
 
-// setFields sets on h what the configuration asks for: the IETF fields unless l is nil. An infinite rate has nothing to say.
+// setFields sets on h the IETF fields, unless l is nil, and with x the X-RateLimit fields. An infinite rate has nothing to say.
 func (o outcome) setFields(h http.Header, l *lines, x bool) {
-	if o.seg == nil || o.seg.unlimited() || l == nil && !x {
+	if o.seg == nil || o.seg.unlimited() {
 		return
 	}
 	var d Decision

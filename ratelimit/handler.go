@@ -16,7 +16,9 @@ func (l *Limiter[K]) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		o, _, err := l.check(r)
 		if err == nil {
-			o.setFields(w.Header(), l.lines, l.config.XRateLimit)
+			if l.lines != nil || l.config.XRateLimit {
+				o.setFields(w.Header(), l.lines, l.config.XRateLimit)
+			}
 			next.ServeHTTP(w, r)
 			return
 		}

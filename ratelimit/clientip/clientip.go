@@ -85,6 +85,9 @@ func (r *Resolver) Prefix(req *http.Request) (netip.Prefix, bool) {
 	if a.Is4() {
 		bits = r.config.IPv4Bits
 	}
+	if bits == a.BitLen() { // as for IPv4 by default: there is nothing to mask
+		return netip.PrefixFrom(a, bits), true
+	}
 	p, err := a.Prefix(bits)
 	return p, err == nil
 }
