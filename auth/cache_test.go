@@ -43,7 +43,7 @@ func TestCacheIsBounded(t *testing.T) {
 	const limit = 256 << 10
 	for _, raw := range []bool{false, true} {
 		v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{ecIssuer()}, CacheBytes: limit, AllowRawCache: raw})
-		n := 1000
+		n := 500
 		if heavy {
 			n = 10_000
 		}

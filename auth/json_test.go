@@ -35,7 +35,7 @@ func TestStringsAtEveryPlace(t *testing.T) {
 
 // Claims made at random, written by encoding/json, are read back as they are; with one name twice they are refused.
 func TestRandomClaims(t *testing.T) {
-	n := 2000
+	n := 700
 	if heavy {
 		n = 20_000
 	}

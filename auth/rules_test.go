@@ -83,7 +83,7 @@ func TestAge(t *testing.T) {
 			time.Sleep(time.Nanosecond)
 			require.ErrorIs(t, verify(v, raw), auth.ErrTooOld)
 			require.ErrorIs(t, verify(v, rs256(goodHeader, goodClaims(nil))), auth.ErrTooOld, "without the claim")
-			ahead := rs256(goodHeader, goodClaims(map[string]any{"iat": now, "auth_time": 4102444800}))
+			ahead := rs256(goodHeader, goodClaims(map[string]any{"iat": now, "auth_time": int64(4102444800)}))
 			require.Error(t, verify(v, ahead), "a sign-in that has not happened yet is never too old")
 			time.Sleep(time.Minute - time.Nanosecond) // whole seconds again
 		}
