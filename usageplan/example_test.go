@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tallygate/tallygate/apikey"
 	"github.com/tallygate/tallygate/ratelimit"
 	"github.com/tallygate/tallygate/usageplan"
 	"github.com/tallygate/tallygate/usageplan/ledger"
@@ -27,25 +28,17 @@ func call(h http.Handler, client, target string) *http.Response {
 	return w.Result()
 }
 
-// The steps of AWS's tutorial "Controlling serverless API access": create a plan, attach a stage, add a key, call,
-// read the usage, grant an extension.
+// The steps of AWS's tutorial "Controlling serverless API access": create a plan, attach a stage, create a key and add it
+// to the plan, call, read the usage, grant an extension.
 func Example() {
 	ctx := context.Background()
 	book, err := ledger.New(ledger.Config{Store: ledger.NewMemory()})
-	if err != nil {
-		panic(err)
-	}
+	check(err)
 	defer book.Close()
-
-	meter, err := usageplan.New(usageplan.Config{
-		Client: caller, // apikey.ID
-		API:    "airline-loyalty",
-		Stage:  "Prod",
-		Ledger: book,
-	})
-	if err != nil {
-		panic(err)
-	}
+	keys, err := apikey.New(apikey.Config{})
+	check(err)
+	meter, err := usageplan.New(usageplan.Config{Client: apikey.ID, API: "airline-loyalty", Stage: "Prod", Ledger: book})
+	check(err)
 
 	// Create the plan: a burst of 20, 3 requests a day.
 	plan := usageplan.Plan{
@@ -53,37 +46,42 @@ func Example() {
 		Throttle: &ratelimit.Limit{Rate: 1, Burst: 20},
 		Quotas:   []ledger.Quota{{Limit: 3, Period: ledger.Daily}},
 	}
-	if err := meter.Apply(ctx, usageplan.Change{PutPlan: &plan}); err != nil {
-		panic(err)
-	}
+	check(meter.Apply(ctx, usageplan.Change{PutPlan: &plan}))
+
 	// Attach the stage.
 	plan.Stages = []usageplan.Stage{{API: "airline-loyalty", Name: "Prod"}}
-	if err := meter.Apply(ctx, usageplan.Change{PutPlan: &plan}); err != nil {
-		panic(err)
-	}
-	// Add the key to the plan.
-	key := usageplan.Member{Plan: "jcfq33", Client: "fr92a5qpbj"}
-	if err := meter.Apply(ctx, usageplan.Change{PutMember: &key}); err != nil {
-		panic(err)
-	}
+	check(meter.Apply(ctx, usageplan.Change{PutPlan: &plan}))
 
+	// Create the key, whose value is shown once, and add it to the plan.
+	value := apikey.Generate()
+	key, err := keys.Create(ctx, apikey.Key{Name: "julianwood", Enabled: true}, value)
+	check(err)
+	check(meter.Apply(ctx, usageplan.Change{PutMember: &usageplan.Member{Plan: "jcfq33", Client: key.ID}}))
+
+	// Call.
 	mux := http.NewServeMux()
-	mux.Handle("GET /Prod/loyalty/{customerId}", meter.Handler(http.HandlerFunc(
-		func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })))
-
+	loyalty := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
+	mux.Handle("GET /Prod/loyalty/{customerId}", keys.Handler(meter.Handler(loyalty)))
+	get := func() string {
+		r := httptest.NewRequest(http.MethodGet, "/Prod/loyalty/a900ae6c", nil)
+		r.Header.Set("x-api-key", string(value))
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, r)
+		return w.Result().Status
+	}
 	for range 4 {
-		fmt.Println(call(mux, "fr92a5qpbj", "/Prod/loyalty/a900ae6c").Status)
+		fmt.Println(get())
 	}
 
-	account := usageplan.QuotaKey{Plan: "jcfq33", Client: "fr92a5qpbj"}
+	// Read the usage per day, and extend the quota of today.
+	quota := usageplan.QuotaKey{Plan: "jcfq33", Client: key.ID}
 	today := time.Now()
-	for day, err := range meter.Usage(ctx, account, today, today) {
+	for day, err := range meter.Usage(ctx, quota, today, today) {
 		fmt.Println("used", day.Used, "remaining", day.Remaining, err)
 	}
-
-	balance, err := meter.Extend(ctx, account, ledger.Adjustment{Delta: 5, Reason: "launch week", Actor: "owner"})
+	balance, err := meter.Extend(ctx, quota, ledger.Adjustment{Delta: 5, Reason: "launch week", Actor: "owner"})
 	fmt.Println("remaining", balance.Remaining, err)
-	fmt.Println(call(mux, "fr92a5qpbj", "/Prod/loyalty/a900ae6c").Status)
+	fmt.Println(get())
 
 	// Output:
 	// 200 OK
@@ -93,6 +91,12 @@ func Example() {
 	// used 3 remaining 0 <nil>
 	// remaining 5 <nil>
 	// 200 OK
+}
+
+func check(err error) {
+	if err != nil {
+		panic(err)
+	}
 }
 
 func newMeter(c usageplan.Config) *usageplan.Meter {
