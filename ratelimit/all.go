@@ -65,6 +65,18 @@ func All(n int64, refs ...Ref) (d Decision, index int) {
 	return d, index
 }
 
+// AllowAt is [All] for who has read the clock already and needs no decision when it is granted. It reports the index of a
+// bucket that refuses, or -1 and true. Without buckets it refuses. What the buckets say, [Ref.Peek] tells.
+func AllowAt(t time.Time, n int64, refs ...Ref) (index int, ok bool) {
+	if len(refs) == 0 {
+		return -1, false
+	}
+	c := reading{epoch: refs[0].epoch()}
+	c.now = int64(t.Sub(c.epoch))
+	index = c.allow(n, refs)
+	return index, index < 0
+}
+
 // A reading is one reading of the clock for buckets of different epochs.
 type reading struct {
 	epoch time.Time
@@ -104,6 +116,25 @@ func (c *reading) take(n int64, refs []Ref) (outcome, int) {
 		return o, 0
 	}
 	return rest, i + 1
+}
+
+// allow is take without a decision: it returns the index of the bucket that refuses, or -1.
+func (c *reading) allow(n int64, refs []Ref) int {
+	r := &refs[0]
+	now := c.at(r)
+	o := r.take(now, n)
+	if !o.ok() {
+		return 0
+	}
+	if len(refs) == 1 {
+		return -1
+	}
+	i := c.allow(n, refs[1:])
+	if i < 0 {
+		return i
+	}
+	r.refund(now, n, o.verdict == grantedShared)
+	return i + 1
 }
 
 func (r *Ref) epoch() time.Time {

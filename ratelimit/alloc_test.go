@@ -5,6 +5,7 @@ package ratelimit_test
 import (
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -35,6 +36,7 @@ func TestTakingDoesNotAllocate(t *testing.T) {
 		"own limit":      func() bool { return own.Allow("a") && own.Take("a", 2).OK },
 		"composite key":  func() bool { return pairs.Allow(pair{"a", "/"}) },
 		"all":            func() bool { d, _ := ratelimit.All(1, b.Ref(), l.Ref("a"), l.Ref("b"), own.Ref("a")); return d.OK },
+		"allow at":       func() bool { _, ok := ratelimit.AllowAt(time.Now(), 1, b.Ref(), l.Ref("a"), l.Ref("b")); return ok },
 		"all, refusing":  func() bool { d, i := ratelimit.All(1, b.Ref(), l.Ref("a"), empty.Ref()); return !d.OK && i == 2 },
 		"all, giving up": func() bool { d, i := ratelimit.All(1, empty.Ref(), b.Ref()); return !d.OK && i == 0 },
 	} {

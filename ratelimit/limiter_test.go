@@ -130,6 +130,29 @@ func TestZeroLimiterRefuses(t *testing.T) {
 	}
 }
 
+func TestAllowAt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		second := newLimiter(t, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: 1, Burst: 2}})
+		time.Sleep(time.Minute)
+		global := newBucket(t, 100, 3)
+		allow := func(at time.Time, refs ...ratelimit.Ref) any {
+			i, ok := ratelimit.AllowAt(at, 2, refs...)
+			require.Equal(t, i < 0 && len(refs) > 0, ok)
+			return i
+		}
+		now := time.Now()
+		require.Equal(t, -1, allow(now, second.Ref("a"), global.Ref()))
+		require.Equal(t, 1, allow(now, second.Ref("b"), global.Ref()), "one token left")
+		require.EqualValues(t, 2, second.Peek("b").Remaining, "a refused call consumes nothing")
+		require.Equal(t, 0, allow(now.Add(10*time.Millisecond), second.Ref("a"), global.Ref()))
+		require.EqualValues(t, 1, global.Peek().Remaining)
+		require.Equal(t, -1, allow(now.Add(10*time.Millisecond), second.Ref("b"), global.Ref()), "each by its own epoch")
+		require.Equal(t, 2, allow(now, second.Ref("c"), newBucket(t, 0, 2).Ref(), ratelimit.Ref{}))
+		require.EqualValues(t, 2, second.Peek("c").Remaining)
+		require.Equal(t, -1, allow(now))
+	})
+}
+
 func TestAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		second := newLimiter(t, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: 1, Burst: 2}})

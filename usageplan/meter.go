@@ -172,15 +172,15 @@ func (m *Meter) request(r *http.Request) (Request, error) {
 		return Request{}, err
 	}
 	if m.config.Client == nil {
-		return Request{}, m.refusal(ErrNotConfigured, Request{})
+		return Request{}, m.refusal(ErrNotConfigured, &Request{})
 	}
 	client, found := m.config.Client(r)
 	if !found {
-		return Request{}, m.refusal(ErrNoClient, Request{})
+		return Request{}, m.refusal(ErrNoClient, &Request{})
 	}
 	route, found := m.config.Route(r)
 	if !found {
-		return Request{}, m.refusal(ErrNoRoute, Request{Client: client})
+		return Request{}, m.refusal(ErrNoRoute, &Request{Client: client})
 	}
 	return Request{Client: client, Route: route}, nil
 }

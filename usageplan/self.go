@@ -37,12 +37,12 @@ type Allowance struct {
 // Standing tells how the client stands on the route's stage, without taking anything. An error is an [*Error].
 func (m *Meter) Standing(ctx context.Context, client string, r Route) (Standing, error) {
 	q := Request{Client: client, Route: r}
-	if err := m.acceptable(q); err != nil {
+	if err := m.acceptable(&q); err != nil {
 		return Standing{}, err
 	}
-	p, found := m.table.find(client, m.config.Default, r)
+	p, found := m.table.find(client, m.config.Default, &r)
 	if !found {
-		return Standing{}, m.refusal(ErrNoPlan, q)
+		return Standing{}, m.refusal(ErrNoPlan, &q)
 	}
 	st := Standing{Plan: p.state.Name}
 	if limit := clone(p.limit()); limit != nil {
@@ -51,7 +51,7 @@ func (m *Meter) Standing(ctx context.Context, client string, r Route) (Standing,
 	for i, quota := range p.state.Quotas {
 		b, err := m.config.Ledger.Balance(ctx, p.key(i, client), p.member.quota(quota))
 		if err != nil {
-			return Standing{}, m.uncounted(ctx, q, p, i, err)
+			return Standing{}, m.uncounted(ctx, &q, &p, i, err)
 		}
 		st.add(Allowance{quota.Period, max(b.Limit+b.Adjustments, 0), b.Used, b.Remaining, b.Reset.UTC()})
 	}

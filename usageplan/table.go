@@ -33,10 +33,24 @@ type state struct {
 	buckets  *ratelimit.Limiter[string] // by client; nil while neither the plan nor a member has needed a throttle
 }
 
-// A member is a client's place in one plan, immutable.
+// A member is a client's place in one plan, immutable but for what it finds once and keeps.
 type member struct {
 	Member
 	plan *plan
+
+	accounts [ledger.Monthly + 1]atomic.Pointer[ledger.Ref] // by period, so that the ledger need not look them up
+}
+
+// account returns the account that key names: the member's for a period, or that of anyone under the default plan.
+func (m *member) account(l *ledger.Ledger, key ledger.Key, p ledger.Period) (ledger.Ref, error) {
+	if known := m.accounts[p].Load(); known != nil {
+		return *known, nil
+	}
+	ref, err := l.Ref(key)
+	if err == nil && m.Client != "" {
+		m.accounts[p].Store(&ref)
+	}
+	return ref, err
 }
 
 // place is where a client stands on a route.
@@ -47,7 +61,7 @@ type place struct {
 }
 
 // limit is the plan's throttle for the client, nil where it has none.
-func (p place) limit() *ratelimit.Limit {
+func (p *place) limit() *ratelimit.Limit {
 	if p.member.Throttle != nil {
 		return p.member.Throttle
 	}
@@ -65,7 +79,7 @@ func (m *member) quota(q ledger.Quota) ledger.Quota {
 }
 
 // find returns the client's place in the plan that opens the route's stage, or in the fallback plan.
-func (t *table) find(client, fallback string, r Route) (place, bool) {
+func (t *table) find(client, fallback string, r *Route) (place, bool) {
 	if list, found := t.members.Load(client); found {
 		for _, m := range list.([]*member) {
 			if p, ok := m.open(r); ok {
@@ -81,7 +95,7 @@ func (t *table) find(client, fallback string, r Route) (place, bool) {
 	return place{}, false
 }
 
-func (m *member) open(r Route) (place, bool) {
+func (m *member) open(r *Route) (place, bool) {
 	if s := m.plan.state.Load(); s != nil {
 		if i := find(s.Stages, r.API, r.Stage); i >= 0 {
 			return place{m, s, s.methods[i]}, true
@@ -117,7 +131,7 @@ func (t *table) putPlan(p Plan) error {
 	live := t.plan(p.ID)
 	if live == nil {
 		live = &plan{clients: make(map[string]struct{})}
-		live.anyone = member{Member{Plan: p.ID}, live}
+		live.anyone.Plan, live.anyone.plan = p.ID, live
 	}
 	s, err := newState(live.state.Load(), p)
 	if err != nil {
@@ -184,7 +198,7 @@ func (t *table) replaceMember(client, from string, to *Member) error {
 		if err := p.override(to); err != nil {
 			return err
 		}
-		list = append(without(list, to.Plan), &member{*to, p})
+		list = append(without(list, to.Plan), &member{Member: *to, plan: p})
 	}
 	t.setMembers(client, list)
 	if from != "" {

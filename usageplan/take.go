@@ -24,21 +24,21 @@ type Request struct {
 // the same client may be refused for want of them. Nothing is ever admitted beyond a limit. If a ledger fails between two
 // quotas, or while it gives back, what it cannot give back at once it makes good when its store is there again.
 func (m *Meter) Take(ctx context.Context, q Request) (c Charge, err error) {
-	if err := m.acceptable(q); err != nil {
+	if err := m.acceptable(&q); err != nil {
 		return Charge{}, err
 	}
-	p, found := m.table.find(q.Client, m.config.Default, q.Route)
+	p, found := m.table.find(q.Client, m.config.Default, &q.Route)
 	if !found {
-		return Charge{}, m.refusal(ErrNoPlan, q)
+		return Charge{}, m.refusal(ErrNoPlan, &q)
 	}
 	c.client, c.state, c.strict = q.Client, p.state, m.config.AWSStrict
-	if err := m.take(ctx, q, p, &c); err != nil {
+	if err := m.take(ctx, &q, &p, &c); err != nil {
 		return Charge{}, err
 	}
 	return c, nil
 }
 
-func (m *Meter) acceptable(q Request) error {
+func (m *Meter) acceptable(q *Request) error {
 	if err := m.configured(); err != nil {
 		return err
 	}
@@ -52,13 +52,14 @@ func (m *Meter) acceptable(q Request) error {
 }
 
 // take goes through the layers in API Gateway's order and undoes what it has done where one refuses. The throttles over
-// all callers come last, so that nobody holds their tokens while the ledger works.
-func (m *Meter) take(ctx context.Context, q Request, p place, c *Charge) error {
+// all callers come last, so that nobody holds their tokens while the ledger works. The clock is read once for all.
+func (m *Meter) take(ctx context.Context, q *Request, p *place, c *Charge) error {
+	now := time.Now()
 	c.own.ofClient(q, p)
-	if err := m.draw(&c.own, q, p); err != nil {
+	if err := m.draw(now, &c.own, q, p); err != nil {
 		return err
 	}
-	if err := m.count(ctx, q, p, c); err != nil {
+	if err := m.count(ctx, now, q, p, c); err != nil {
 		c.own.giveBack()
 		return err
 	}
@@ -67,7 +68,7 @@ func (m *Meter) take(ctx context.Context, q Request, p place, c *Charge) error {
 	}
 	var shared draws
 	m.shared(&shared, q)
-	if err := m.draw(&shared, q, p); err != nil {
+	if err := m.draw(time.Now(), &shared, q, p); err != nil { // a ledger may have taken its time
 		c.own.giveBack()
 		if failed := c.Settle(ctx, 0); failed != nil {
 			err.Err = errors.Join(err.Err, failed)
@@ -96,7 +97,7 @@ func (d *draws) add(l Layer, limit *ratelimit.Limit, ref ratelimit.Ref) {
 }
 
 // ofClient lists the client's own throttles.
-func (d *draws) ofClient(q Request, p place) {
+func (d *draws) ofClient(q *Request, p *place) {
 	if p.methods != nil {
 		if ref, limit := p.methods.of(q.Client, method{q.Route.Resource, q.Route.Method}); limit != nil {
 			d.add(PlanMethodThrottle, limit, ref)
@@ -108,7 +109,7 @@ func (d *draws) ofClient(q Request, p place) {
 }
 
 // shared lists the throttles over all callers.
-func (m *Meter) shared(d *draws, q Request) {
+func (m *Meter) shared(d *draws, q *Request) {
 	if i := find(m.config.StageThrottles, q.Route.API, q.Route.Stage); i >= 0 {
 		if ref, limit := m.stages[i].of("", method{q.Route.Resource, q.Route.Method}); limit != nil {
 			d.add(StageMethodThrottle, limit, ref)
@@ -120,32 +121,33 @@ func (m *Meter) shared(d *draws, q Request) {
 }
 
 // draw takes a token from every bucket or from none.
-func (m *Meter) draw(d *draws, q Request, p place) *Error {
+func (m *Meter) draw(now time.Time, d *draws, q *Request, p *place) *Error {
 	if d.n == 0 {
 		return nil
 	}
-	said, longest := ratelimit.All(1, d.refs[:d.n]...)
-	if said.OK {
+	i, ok := ratelimit.AllowAt(now, 1, d.refs[:d.n]...)
+	if ok {
 		return nil
 	}
-	by, its := d.first(longest, said)
+	by, its, longest := d.first(i)
 	e := m.refusal(ErrThrottled, q)
-	e.Plan, e.Layer, e.RetryAfter = p.state.ID, by.layer, said.RetryAfter
+	e.Plan, e.Layer, e.RetryAfter = p.state.ID, by.layer, longest
 	if by.layer == PlanMethodThrottle || by.layer == PlanThrottle { // the others are not the client's business
 		e.fields = []ratelimit.Field{throttleField(by, its)}
 	}
 	return e
 }
 
-// first returns the first bucket in order that refuses, and what it says. All names the one that refuses longest, which
-// stands in where another request has given tokens back meanwhile.
-func (d *draws) first(longest int, said ratelimit.Decision) (limited, ratelimit.Decision) {
-	for i := range longest {
-		if now := d.refs[i].Peek(); !now.OK {
-			return d.layers[i], now
+// first returns the first bucket in order that refuses, what it says, and the longest wait of all. Bucket i has refused,
+// and stands in where tokens have come back meanwhile.
+func (d *draws) first(i int) (by limited, its ratelimit.Decision, longest time.Duration) {
+	by, its, longest = d.layers[i], d.refs[i].Peek(), time.Nanosecond
+	for j := d.n - 1; j >= 0; j-- {
+		if now := d.refs[j].Peek(); !now.OK {
+			by, its, longest = d.layers[j], now, max(longest, now.RetryAfter)
 		}
 	}
-	return d.layers[longest], said
+	return by, its, longest
 }
 
 func (d *draws) giveBack() {
@@ -155,9 +157,9 @@ func (d *draws) giveBack() {
 }
 
 // count takes q's cost from every quota of the plan, or from none.
-func (m *Meter) count(ctx context.Context, q Request, p place, c *Charge) error {
-	for i, quota := range p.state.Quotas {
-		charge, err := m.config.Ledger.Take(ctx, p.key(i, q.Client), p.member.quota(quota), q.Cost)
+func (m *Meter) count(ctx context.Context, now time.Time, q *Request, p *place, c *Charge) error {
+	for i := range p.state.Quotas {
+		charge, err := m.charge(ctx, now, q, p, i)
 		switch {
 		case err != nil:
 			return m.uncounted(ctx, q, p, i, errors.Join(err, c.Settle(ctx, 0)))
@@ -170,17 +172,26 @@ func (m *Meter) count(ctx context.Context, q Request, p place, c *Charge) error 
 	return nil
 }
 
+// charge takes q's cost from the plan's quota i.
+func (m *Meter) charge(ctx context.Context, now time.Time, q *Request, p *place, i int) (ledger.Charge, error) {
+	ref, err := p.member.account(m.config.Ledger, p.key(i, q.Client), p.state.Quotas[i].Period)
+	if err != nil {
+		return ledger.Charge{}, err
+	}
+	return ref.TakeAt(ctx, now, p.member.quota(p.state.Quotas[i]), q.Cost)
+}
+
 // key names the account of the client under the plan's quota i.
-func (p place) key(i int, client string) ledger.Key {
+func (p *place) key(i int, client string) ledger.Key {
 	return ledger.Key{Plan: p.state.accounts[i], Subject: client}
 }
 
-func (m *Meter) refusal(cause error, q Request) *Error {
+func (m *Meter) refusal(cause error, q *Request) *Error {
 	return &Error{Err: cause, Client: q.Client, Route: q.Route, strict: m.config.AWSStrict}
 }
 
 // uncounted is the refusal by quota i, for an error of the ledger.
-func (m *Meter) uncounted(ctx context.Context, q Request, p place, i int, err error) *Error {
+func (m *Meter) uncounted(ctx context.Context, q *Request, p *place, i int, err error) *Error {
 	e := m.refusal(err, q)
 	e.Plan, e.Layer, e.Period = p.state.ID, PlanQuota, p.state.Quotas[i].Period
 	spent, is := errors.AsType[*ledger.Error](err)

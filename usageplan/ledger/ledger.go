@@ -122,47 +122,35 @@ func (l *Ledger) takeAt(ctx context.Context, now int64, key Key, q Quota, cost i
 	if l == nil || l.config.Store == nil {
 		return Charge{}, &Error{Err: ErrNotConfigured}
 	}
-	if cost < 0 || cost > MaxUnits {
-		return Charge{}, &Error{Err: fmt.Errorf("%w: %d", ErrCost, cost)}
-	}
-	if c := l.cells.get(key); c != nil {
-		if s := c.lease.Load(); s != nil && s.fits(now, &q) && s.spend(cost) {
-			return c.spent(ctx, s, cost)
-		}
-	}
-	return l.takeSlowly(ctx, now, key, q, cost)
-}
-
-func (l *Ledger) takeSlowly(ctx context.Context, now int64, key Key, q Quota, cost int64) (Charge, error) {
-	c, err := l.cell(key, q)
-	if err != nil {
-		return Charge{}, err
-	}
-	switch {
-	case cost == 0:
-		s, b, err := c.read(ctx, now, q)
-		if err != nil {
+	c := l.cells.get(key)
+	if c == nil {
+		var err error
+		if c, err = l.cell(key, q); err != nil {
 			return Charge{}, err
 		}
-		return c.charge(s, 0, b), nil
-	case l.config.Mode == Exact:
-		return c.takeExactly(ctx, now, q, cost)
 	}
-	return c.takeLeased(ctx, now, q, cost)
+	return c.take(ctx, now, &q, cost)
 }
 
 // cell returns the cell of a key after it has checked key and quota.
 func (l *Ledger) cell(key Key, q Quota) (*cell, error) {
-	switch {
-	case l == nil || l.config.Store == nil:
-		return nil, &Error{Err: ErrNotConfigured}
-	case l.closed.Load():
-		return nil, &Error{Err: ErrClosed}
+	if err := l.open(); err != nil {
+		return nil, err
 	}
 	if err := errors.Join(key.validate(), q.Validate()); err != nil {
 		return nil, &Error{Err: err}
 	}
 	return l.cells.make(l, key), nil
+}
+
+func (l *Ledger) open() error {
+	switch {
+	case l == nil || l.config.Store == nil:
+		return &Error{Err: ErrNotConfigured}
+	case l.closed.Load():
+		return &Error{Err: ErrClosed}
+	}
+	return nil
 }
 
 // background runs f in a goroutine that Close waits for; after Close it does not run f and returns false.
