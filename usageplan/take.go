@@ -158,27 +158,21 @@ func (d *draws) giveBack() {
 
 // count takes q's cost from every quota of the plan, or from none.
 func (m *Meter) count(ctx context.Context, now time.Time, q *Request, p *place, c *Charge) error {
-	for i := range p.state.Quotas {
-		charge, err := m.charge(ctx, now, q, p, i)
-		switch {
-		case err != nil:
+	for i, quota := range p.state.Quotas {
+		into := &c.first
+		if i > 0 {
+			c.more = append(c.more, ledger.Charge{})
+			into = &c.more[i-1]
+		}
+		ref, err := p.member.account(m.config.Ledger, p.key(i, q.Client), quota.Period)
+		if err == nil {
+			*into, err = ref.TakeAt(ctx, now, p.member.quota(quota), q.Cost)
+		}
+		if err != nil {
 			return m.uncounted(ctx, q, p, i, errors.Join(err, c.Settle(ctx, 0)))
-		case i == 0:
-			c.first = charge
-		default:
-			c.more = append(c.more, charge)
 		}
 	}
 	return nil
-}
-
-// charge takes q's cost from the plan's quota i.
-func (m *Meter) charge(ctx context.Context, now time.Time, q *Request, p *place, i int) (ledger.Charge, error) {
-	ref, err := p.member.account(m.config.Ledger, p.key(i, q.Client), p.state.Quotas[i].Period)
-	if err != nil {
-		return ledger.Charge{}, err
-	}
-	return ref.TakeAt(ctx, now, p.member.quota(p.state.Quotas[i]), q.Cost)
 }
 
 // key names the account of the client under the plan's quota i.

@@ -83,7 +83,7 @@ func (c *cell) current(ctx context.Context, now int64, q Quota) (*lease, error) 
 		return nil, err
 	}
 	s = newLease(q, max(now, c.newest, c.day), c.newest) // a clock that steps back reopens no day either
-	c.day = max(c.day, s.day)
+	s.cell, c.day = c, max(c.day, s.day)
 	c.lease.Store(s)
 	return s, nil
 }
@@ -122,7 +122,7 @@ func (c *cell) end() (op Op, ok bool) {
 }
 
 // takeLeased takes from the lease, which it refills as long as there is anything to reserve. Waiters are served in order.
-func (c *cell) takeLeased(ctx context.Context, now int64, q Quota, cost int64) (Charge, error) {
+func (c *cell) takeLeased(ctx context.Context, now int64, q Quota, cost int64) (ch Charge, err error) {
 	if err := c.enterOpen(ctx); err != nil {
 		return Charge{}, err
 	}
@@ -133,7 +133,8 @@ func (c *cell) takeLeased(ctx context.Context, now int64, q Quota, cost int64) (
 			return Charge{}, err
 		}
 		if s.spend(cost) {
-			return c.spent(ctx, s, cost)
+			err = c.spent(ctx, s, cost, &ch)
+			return ch, err
 		}
 		need := cost - s.left.Load()
 		if need <= 0 {

@@ -8,7 +8,6 @@ import (
 
 // Charge is a granted take. It is a value: copies are the same charge. The zero Charge stands for nothing taken.
 type Charge struct {
-	cell *cell
 	at   *lease // for account and day
 	slab *slab
 	bit  uint32
@@ -30,12 +29,12 @@ func (s *slab) claim(bit uint32) bool {
 	return s.settled[bit>>6].Or(mask)&mask == 0
 }
 
-// spent makes the charge of what has just been spent from s.
-func (c *cell) spent(ctx context.Context, s *lease, cost int64) (Charge, error) {
+// spent makes ch the charge of what has just been spent from s.
+func (c *cell) spent(ctx context.Context, s *lease, cost int64, ch *Charge) error {
 	if cost > 0 {
 		if err := s.note(); err != nil {
 			_ = c.giveBack(ctx, s, cost) // unavailable either way
-			return Charge{}, &Error{Err: ErrUnavailable, Cause: err}
+			return &Error{Err: ErrUnavailable, Cause: err}
 		}
 	}
 	v, left := s.view.Load(), s.left.Load()
@@ -46,14 +45,14 @@ func (c *cell) spent(ctx context.Context, s *lease, cost int64) (Charge, error) 
 	if left < s.half.Load() {
 		c.prefetch(s)
 	}
-	ch := Charge{cell: c, at: s, cost: cost, used: v.used - left, remaining: max(0, v.room+left), adjustments: v.adjustments}
-	c.number(&ch)
-	return ch, nil
+	ch.at, ch.cost, ch.used, ch.remaining, ch.adjustments = s, cost, v.used-left, max(0, v.room+left), v.adjustments
+	c.number(ch)
+	return nil
 }
 
 // charge makes the charge of a balance after it.
 func (c *cell) charge(s *lease, cost int64, b Balance) Charge {
-	ch := Charge{cell: c, at: s, cost: cost, used: b.Used, remaining: b.Remaining, adjustments: b.Adjustments}
+	ch := Charge{at: s, cost: cost, used: b.Used, remaining: b.Remaining, adjustments: b.Adjustments}
 	c.number(&ch)
 	return ch
 }
@@ -93,16 +92,16 @@ func (ch Charge) Balance() Balance {
 // the store is back, unless the process ends before.
 func (ch Charge) Settle(ctx context.Context, actual int64) error {
 	switch {
-	case ch.cell == nil:
+	case ch.at == nil:
 		return nil
 	case actual < 0 || actual > MaxUnits:
 		return &Error{Err: fmt.Errorf("%w: %d", ErrCost, actual)}
 	case !ch.slab.claim(ch.bit) || actual == ch.cost:
 		return nil
 	case actual < ch.cost:
-		return ch.cell.giveBack(ctx, ch.at, ch.cost-actual)
+		return ch.at.cell.giveBack(ctx, ch.at, ch.cost-actual)
 	}
-	return ch.cell.trueUp(ctx, ch.at, actual-ch.cost)
+	return ch.at.cell.trueUp(ctx, ch.at, actual-ch.cost)
 }
 
 // giveBack returns n units of a charge taken at s: into the lease if that counts on the same day of the same account, else by

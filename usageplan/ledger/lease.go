@@ -12,6 +12,7 @@ import (
 // lease is the right to spend reserved units on one day of one account. In exact mode nothing is ever reserved for it and
 // it only tells account and day.
 type lease struct {
+	cell  *cell
 	quota Quota
 
 	// Unix seconds: the account is [start, end), the usage day [day, dayEnd).

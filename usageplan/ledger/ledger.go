@@ -118,18 +118,18 @@ func (l *Ledger) Take(ctx context.Context, key Key, q Quota, cost int64) (Charge
 	return l.takeAt(ctx, time.Now().Unix(), key, q, cost)
 }
 
-func (l *Ledger) takeAt(ctx context.Context, now int64, key Key, q Quota, cost int64) (Charge, error) {
+func (l *Ledger) takeAt(ctx context.Context, now int64, key Key, q Quota, cost int64) (ch Charge, err error) {
 	if l == nil || l.config.Store == nil {
 		return Charge{}, &Error{Err: ErrNotConfigured}
 	}
 	c := l.cells.get(key)
 	if c == nil {
-		var err error
 		if c, err = l.cell(key, q); err != nil {
 			return Charge{}, err
 		}
 	}
-	return c.take(ctx, now, &q, cost)
+	err = c.take(ctx, now, &q, cost, &ch)
+	return ch, err
 }
 
 // cell returns the cell of a key after it has checked key and quota.
