@@ -130,6 +130,24 @@ func ExampleAll() {
 	// false 1 10 7
 }
 
+// One reading of the clock serves any number of limits.
+func ExampleAllowAt() {
+	clients, err := ratelimit.New(ratelimit.Config[string]{Limit: ratelimit.Limit{Burst: 10}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	server, err := ratelimit.NewBucket(ratelimit.Limit{Burst: 15})
+	if err != nil {
+		log.Fatal(err)
+	}
+	now := time.Now()
+	fmt.Println(ratelimit.AllowAt(now, 8, clients.Ref("a"), server.Ref()))
+	fmt.Println(ratelimit.AllowAt(now, 8, clients.Ref("b"), server.Ref()))
+	// Output:
+	// -1 true
+	// 1 false
+}
+
 // Check decides without answering, for what is not an http.Handler.
 func ExampleLimiter_Check() {
 	l, err := ratelimit.New(ratelimit.Config[string]{

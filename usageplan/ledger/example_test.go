@@ -46,6 +46,23 @@ func open() *ledger.Ledger {
 	return l
 }
 
+// Who takes for the same key again and again names it once, and may share one reading of the clock with other limits.
+func ExampleRef_TakeAt() {
+	l := open()
+	defer l.Close()
+	ann, err := l.Ref(customer)
+	if err != nil {
+		panic(err)
+	}
+	for range 2 {
+		charge, err := ann.TakeAt(ctx, time.Now(), monthly, 1)
+		fmt.Println(charge.Balance().Remaining, err)
+	}
+	// Output:
+	// 99 <nil>
+	// 98 <nil>
+}
+
 // A request that fails is given back.
 func ExampleCharge_Settle() {
 	l := open()
