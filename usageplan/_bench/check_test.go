@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
@@ -89,21 +90,13 @@ func BenchmarkCheck(b *testing.B) {
 	}
 }
 
-// BenchmarkCheckParallel: the same from every processor, for one client.
+// BenchmarkCheckParallel: the same from every processor, all for one client, and from one processor.
 func BenchmarkCheckParallel(b *testing.B) {
 	for _, engine := range []string{"memory", "bolt"} {
-		b.Run("ledger="+engine+"/impl=ours", func(b *testing.B) {
-			m, ctx := meter(b, engine), context.Background()
-			b.ReportAllocs()
-			b.ResetTimer()
-			b.RunParallel(func(pb *testing.PB) {
-				for pb.Next() {
-					if _, err := m.Take(ctx, request); err != nil {
-						b.Error(err)
-						return
-					}
-				}
-			})
+		b.Run("ledger="+engine+"/impl=ours", func(b *testing.B) { checkParallel(b, engine) })
+		b.Run("ledger="+engine+"/impl=one-core", func(b *testing.B) {
+			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+			checkParallel(b, engine)
 		})
 		b.Run("ledger="+engine+"/impl=floor", func(b *testing.B) {
 			start := time.Now()
@@ -114,6 +107,20 @@ func BenchmarkCheckParallel(b *testing.B) {
 			})
 		})
 	}
+}
+
+func checkParallel(b *testing.B, engine string) {
+	m, ctx := meter(b, engine), context.Background()
+	b.ReportAllocs()
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if _, err := m.Take(ctx, request); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
 }
 
 // discard is a writer that keeps its header.
