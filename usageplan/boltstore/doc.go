@@ -8,7 +8,7 @@
 // # What survives
 //
 // An operation that Apply has answered is on disk: it survives kill -9 and power loss, if the disk keeps what it has acknowledged
-// to fdatasync. What leases spend is written, not synced, before it is answered. So:
+// to fdatasync. What leases spend is put into the page cache, not synced, before it is answered. So:
 //
 //   - kill -9, a panic, an out-of-memory kill: nothing is lost and nothing is wasted. What was granted to requests that had not been
 //     answered yet counts: at most one request for each in flight.
@@ -19,6 +19,12 @@
 //     from the disk before the next. A failed sync is never repeated. The ledger above clears up by operation ids.
 //
 // Closing the ledger before the store returns what its leases hold.
+//
+// On Linux, macOS and FreeBSD with amd64 or arm64, noting a spend is one store into a mapped file: no system call, for which some
+// pay more than for all the rest of a decision. What such maps are known for is answered: their bytes are written before they
+// are used, so a full disk shows as an error when a lease begins; and should a page still not be had (a file system that
+// copies on write, a file truncated by somebody), the fault becomes an error, the request is refused with 503, and the
+// next lease begins elsewhere. Other systems, and file systems that map no files, are served by pwrite.
 //
 // # The file
 //

@@ -1,6 +1,10 @@
 package boltstore
 
 import (
+	"errors"
+	"maps"
+	"os"
+	"runtime"
 	"testing"
 
 	"github.com/tallygate/tallygate/usageplan/ledger"
@@ -11,6 +15,33 @@ func SetBootID(t testing.TB, id string) {
 	old := bootID
 	bootID = func() string { return id }
 	t.Cleanup(func() { bootID = old })
+}
+
+// WriteSlots makes the system seem to map no files, until the test ends.
+func WriteSlots(t testing.TB) {
+	old := mapChunk
+	mapChunk = func(*os.File, int64, int) ([]byte, error) { return nil, errors.ErrUnsupported }
+	t.Cleanup(func() { mapChunk = old })
+}
+
+// Mapped tells that the system maps slots.
+const Mapped = (runtime.GOOS == "linux" || runtime.GOOS == "darwin") && (runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64")
+
+// ReadSlots is what the slot files beside path say, by lease.
+func ReadSlots(t testing.TB, path string) map[uint64]int64 {
+	names, err := slotFiles(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spent := make(map[uint64]int64)
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		maps.Insert(spent, readSlots(b[headerSize:]))
+	}
+	return spent
 }
 
 // EncodeState and DecodeState are the code of rows.

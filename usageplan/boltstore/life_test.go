@@ -57,15 +57,17 @@ func slotFiles(t *testing.T, path string) (names []string) {
 }
 
 func TestSameBoot(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "usage.db")
-	boltstore.SetBootID(t, "boot 1")
-	left(t, path)
-	require.NotEmpty(t, slotFiles(t, path))
-	b := balance(t, path)
-	require.Equal(t, [2]int64{10, 990}, [2]int64{b.Used, b.Remaining}, "nothing lost, nothing wasted")
-	b = balance(t, path)
-	require.Equal(t, [2]int64{10, 990}, [2]int64{b.Used, b.Remaining}, "once")
-	require.Empty(t, slotFiles(t, path), "files of earlier lives are removed")
+	slotKinds(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "usage.db")
+		boltstore.SetBootID(t, "boot 1")
+		left(t, path)
+		require.NotEmpty(t, slotFiles(t, path))
+		b := balance(t, path)
+		require.Equal(t, [2]int64{10, 990}, [2]int64{b.Used, b.Remaining}, "nothing lost, nothing wasted")
+		b = balance(t, path)
+		require.Equal(t, [2]int64{10, 990}, [2]int64{b.Used, b.Remaining}, "once")
+		require.Empty(t, slotFiles(t, path), "files of earlier lives are removed")
+	})
 }
 
 // TestOtherBoot: what the page cache held is gone with the machine, so a lease counts as spent; but not as used.

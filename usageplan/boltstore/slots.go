@@ -7,21 +7,30 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io/fs"
+	"iter"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"unsafe"
 
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
+
+var mapChunk = mapShared // tests replace it
 
 // slots keep what leases have spent, in files that are written but never synced: the page cache outlives the process, not
 // the machine. So a file counts only in the boot it was written in, which its header names. Each Open begins files of its own; those of earlier
 // lives are removed when no lease in them is open any more.
 //
-// A file is a header of 64 bytes (magic, boot id, checksum) and slots of 16 (lease, spent), so no slot crosses a page. There
-// are several files because the system lets one writer into a file at a time.
+// A file is a header of 64 bytes (magic, boot id, checksum) and slots of 16 (lease, spent), so no slot crosses a page. It grows
+// by chunks, each written with zeros before a slot in it is given out, so it is there that a full disk shows, and mapped
+// into memory where the system can: noting is then one store, 12 ns in place of the 1.3 µs of a pwrite. Otherwise it is
+// a pwrite, and there are several files because the system lets one writer into a file at a time.
 type slots struct {
 	prefix string // of the names of this life's files
 	boot   string
@@ -30,19 +39,21 @@ type slots struct {
 	files  []*slotFile
 	next   int
 	live   int
-	closed bool
+	closed atomic.Bool
 }
 
 type slotFile struct {
-	f    *os.File
-	size int64   // offset of the next new slot
-	free []int64 // offsets
+	f      *os.File
+	size   int64    // offset of the next new slot
+	free   []int64  // offsets
+	chunks [][]byte // by offset; nil where a chunk is not mapped
 }
 
 const (
 	slotMagic  = "tallygate.spent1"
 	headerSize = 64
 	slotSize   = 16
+	chunkSize  = 1 << 16 // a whole number of slots and, on every system, of pages
 	suffix     = ".spent."
 )
 
@@ -86,10 +97,7 @@ func (s *slots) readFile(name string, found *leftovers) (used bool, err error) {
 	if s.boot == "" || len(b) < headerSize || string(b[:headerSize]) != string(header(s.boot)) {
 		return false, nil
 	}
-	spent := make(map[uint64]int64)
-	for b = b[headerSize:]; len(b) >= slotSize; b = b[slotSize:] {
-		spent[binary.LittleEndian.Uint64(b)] = int64(binary.LittleEndian.Uint64(b[8:]))
-	}
+	spent := maps.Collect(readSlots(b[headerSize:]))
 	for _, leases := range found.leases {
 		for i := range leases {
 			l := &leases[i]
@@ -104,6 +112,18 @@ func (s *slots) readFile(name string, found *leftovers) (used bool, err error) {
 		}
 	}
 	return used, nil
+}
+
+// readSlots yields leases and what they have spent.
+func readSlots(b []byte) iter.Seq2[uint64, int64] {
+	return func(yield func(uint64, int64) bool) {
+		for ; len(b) >= slotSize; b = b[slotSize:] {
+			lease := binary.LittleEndian.Uint64(b)
+			if lease != 0 && !yield(lease, int64(binary.LittleEndian.Uint64(b[8:]))) {
+				return
+			}
+		}
+	}
 }
 
 func header(boot string) []byte {
@@ -128,7 +148,7 @@ func (s *Store) Slot(lease uint64) (ledger.Slot, error) {
 func (s *slots) open(lease uint64) (*slot, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
+	if s.closed.Load() {
 		return nil, fs.ErrClosed
 	}
 	s.next = (s.next + 1) % len(s.files)
@@ -140,22 +160,12 @@ func (s *slots) open(lease uint64) (*slot, error) {
 		}
 		s.files[s.next] = file
 	}
-	sl := &slot{slots: s, file: file, at: file.size}
-	if n := len(file.free); n > 0 {
-		sl.at = file.free[n-1]
-	}
-	var b [slotSize]byte
-	binary.LittleEndian.PutUint64(b[:], lease)
-	if _, err := file.f.WriteAt(b[:], sl.at); err != nil {
+	at, err := file.begin(lease)
+	if err != nil {
 		return nil, err
 	}
-	if n := len(file.free); n > 0 {
-		file.free = file.free[:n-1]
-	} else {
-		file.size += slotSize
-	}
 	s.live++
-	return sl, nil
+	return &slot{slots: s, file: file, at: at, word: file.word(at + slotSize/2)}, nil
 }
 
 func (s *slots) newFile(i int) (*slotFile, error) {
@@ -163,25 +173,90 @@ func (s *slots) newFile(i int) (*slotFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := f.Write(header(s.boot)); err != nil {
-		return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))
+	file := &slotFile{f: f, size: headerSize}
+	_, err = f.Write(header(s.boot))
+	if err == nil {
+		err = file.grow()
 	}
-	return &slotFile{f: f, size: headerSize}, nil
+	if err != nil {
+		return nil, errors.Join(err, file.close(), os.Remove(f.Name()))
+	}
+	return file, nil
 }
 
-// close closes the files, and removes them if no lease is open.
+// begin gives a place to a lease that has spent nothing.
+func (file *slotFile) begin(lease uint64) (at int64, err error) {
+	n := len(file.free)
+	if at = file.size; n > 0 {
+		at = file.free[n-1]
+	} else if at == int64(len(file.chunks))*chunkSize {
+		if err := file.grow(); err != nil {
+			return 0, err
+		}
+	}
+	var b [slotSize]byte
+	binary.LittleEndian.PutUint64(b[:], lease)
+	if _, err := file.f.WriteAt(b[:], at); err != nil {
+		return 0, err
+	}
+	if n > 0 {
+		file.free = file.free[:n-1]
+	} else {
+		file.size += slotSize
+	}
+	return at, nil
+}
+
+// grow adds a chunk to the file. Its bytes are written, so the disk has room for them when a slot is stored to; what a file
+// system that copies on write still cannot hold is a fault, which Note turns into an error.
+func (file *slotFile) grow() error {
+	at := int64(len(file.chunks)) * chunkSize
+	used := file.size - at // the header
+	if _, err := file.f.WriteAt(make([]byte, chunkSize-used), file.size); err != nil {
+		return err
+	}
+	chunk, err := mapChunk(file.f, at, chunkSize)
+	if err != nil {
+		chunk = nil // some file systems map no files: these slots are written
+	}
+	file.chunks = append(file.chunks, chunk)
+	return nil
+}
+
+// word is the eight bytes at an offset in memory, or nil where they are not mapped.
+func (file *slotFile) word(at int64) *atomic.Int64 {
+	chunk := file.chunks[at/chunkSize]
+	if chunk == nil {
+		return nil
+	}
+	return (*atomic.Int64)(unsafe.Pointer(&chunk[at%chunkSize])) // aligned: at is a multiple of 8
+}
+
+// close also unmaps the file, so there must be no slot left in it.
+func (file *slotFile) close() error {
+	var errs []error
+	for _, chunk := range file.chunks {
+		if chunk != nil {
+			errs = append(errs, unmap(chunk))
+		}
+	}
+	return errors.Join(append(errs, file.f.Close())...)
+}
+
+// close closes the files and removes them, if no lease is open. Otherwise a ledger may still be noting what it spends: the
+// files stay, and what is mapped stays mapped for as long as the process lives.
 func (s *slots) close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.closed = true
+	s.closed.Store(true)
 	var errs []error
 	for _, file := range s.files {
-		if file == nil {
-			continue
-		}
-		errs = append(errs, file.f.Close())
-		if s.live == 0 {
-			errs = append(errs, os.Remove(file.f.Name()))
+		switch {
+		case file == nil:
+		case s.live > 0:
+			errs = append(errs, file.f.Close())
+		default:
+			errs = append(errs, file.close(), os.Remove(file.f.Name()))
 		}
 	}
 	return errors.Join(errs...)
@@ -192,15 +267,34 @@ type slot struct {
 	slots *slots
 	file  *slotFile
 	at    int64
-	b     [8]byte // here, so that noting does not allocate
+	word  *atomic.Int64 // mapped, else nil
+	b     [8]byte       // here, so that writing does not allocate
 }
 
-// Note implements [ledger.Slot]. The eight bytes are written whole: they lie in one page, and a process dies between system
-// calls.
+// Note implements [ledger.Slot]. The eight bytes are written whole: by one store, or into one page by one system call.
 func (s *slot) Note(spent int64) error {
+	if s.slots.closed.Load() {
+		return fs.ErrClosed
+	}
+	if s.word != nil {
+		return store(s.word, spent)
+	}
 	binary.LittleEndian.PutUint64(s.b[:], uint64(spent))
-	_, err := s.file.f.WriteAt(s.b[:], s.at+8)
+	_, err := s.file.f.WriteAt(s.b[:], s.at+slotSize/2)
 	return err
+}
+
+// store turns the fault of a page that the file cannot take into an error: its disk is full all the same, or somebody has
+// truncated it.
+func store(word *atomic.Int64, n int64) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("boltstore: note: %v", r)
+		}
+	}()
+	word.Store(n)
+	return nil
 }
 
 // Free implements [ledger.Slot].

@@ -18,8 +18,20 @@ func open(t testing.TB, path string) *boltstore.Store {
 	return s
 }
 
+// slotKinds runs a test with slots that are mapped, where the system can, and with slots that are written.
+func slotKinds(t *testing.T, test func(t *testing.T)) {
+	t.Helper()
+	t.Run("mapped", test)
+	t.Run("written", func(t *testing.T) {
+		boltstore.WriteSlots(t)
+		test(t)
+	})
+}
+
 func TestStore(t *testing.T) {
-	ledgertest.Test(t, func(t *testing.T) ledger.Store { return open(t, filepath.Join(t.TempDir(), "usage.db")) })
-	dir := t.TempDir()
-	ledgertest.TestReopen(t, func(t *testing.T, place string) ledger.Store { return open(t, filepath.Join(dir, place)) })
+	slotKinds(t, func(t *testing.T) {
+		ledgertest.Test(t, func(t *testing.T) ledger.Store { return open(t, filepath.Join(t.TempDir(), "usage.db")) })
+		dir := t.TempDir()
+		ledgertest.TestReopen(t, func(t *testing.T, place string) ledger.Store { return open(t, filepath.Join(dir, place)) })
+	})
 }

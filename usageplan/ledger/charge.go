@@ -34,6 +34,7 @@ func (c *cell) spent(ctx context.Context, s *lease, cost int64, ch *Charge) erro
 	if cost > 0 {
 		if err := s.note(); err != nil {
 			_ = c.giveBack(ctx, s, cost) // unavailable either way
+			c.ledger.background(func() { c.drop(s) })
 			return &Error{Err: ErrUnavailable, Cause: err}
 		}
 	}
@@ -48,6 +49,18 @@ func (c *cell) spent(ctx context.Context, s *lease, cost int64, ch *Charge) erro
 	ch.at, ch.cost, ch.used, ch.remaining, ch.adjustments = s, cost, v.used-left, max(0, v.room+left), v.adjustments
 	c.number(ch)
 	return nil
+}
+
+// drop ends a lease of which the spends cannot be noted any more, so that the next take begins another.
+func (c *cell) drop(s *lease) {
+	ctx := context.Background()
+	if c.enter(ctx) != nil {
+		return
+	}
+	defer c.leave()
+	if c.lease.Load() == s {
+		_, _ = c.commitEnding(ctx) // what fails is owed
+	}
 }
 
 // charge makes the charge of a balance after it.
