@@ -121,7 +121,7 @@ type crashCounts struct{ taken, settling, settled int64 }
 
 func TestCrash(t *testing.T) {
 	kills := 12
-	if heavy {
+	if heavy() {
 		kills = 220
 	}
 	for name, mode := range map[string]ledger.Mode{"leased": ledger.Leased, "exact": ledger.Exact} {

@@ -41,7 +41,7 @@ const linearLimit = 60
 // TestLinearizable: every history of takes, settlements and extensions could have happened one after the other.
 func TestLinearizable(t *testing.T) {
 	histories := 20
-	if heavy {
+	if heavy() {
 		histories = 200
 	}
 	for name, mode := range map[string]ledger.Mode{"leased": ledger.Leased, "exact": ledger.Exact} {

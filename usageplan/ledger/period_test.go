@@ -61,7 +61,7 @@ func TestBounds(t *testing.T) {
 func TestBoundsModel(t *testing.T) {
 	zones := []string{"UTC", "Europe/Berlin", "America/New_York", "Africa/Cairo", "America/Havana", "Asia/Kathmandu", "Australia/Lord_Howe", "America/Sao_Paulo", "Asia/Beirut"}
 	n := 300
-	if heavy {
+	if heavy() {
 		n = 5000
 	}
 	seed := rand.Uint64()

@@ -88,7 +88,7 @@ func (n *network) Close() error { return nil }
 
 func TestSimulator(t *testing.T) {
 	seeds := 40
-	if heavy {
+	if heavy() {
 		seeds = 500
 	}
 	for range seeds {

@@ -58,7 +58,7 @@ func TestUsage(t *testing.T) {
 // TestUsageIsComplete: however a quota changes, the days add up to what was used.
 func TestUsageIsComplete(t *testing.T) {
 	rounds := 40
-	if heavy {
+	if heavy() {
 		rounds = 1000
 	}
 	locations := []*time.Location{nil, zone(t, "Europe/Berlin"), zone(t, "Asia/Tokyo"), zone(t, "America/Los_Angeles")}
