@@ -71,10 +71,26 @@ func AllowAt(t time.Time, n int64, refs ...Ref) (index int, ok bool) {
 	if len(refs) == 0 {
 		return -1, false
 	}
-	c := reading{epoch: refs[0].epoch()}
-	c.now = int64(t.Sub(c.epoch))
-	index = c.allow(n, refs)
+	index = allowAt(t, n, refs)
 	return index, index < 0
+}
+
+// allowAt takes from the first bucket and then from the others, and gives back to the first if they refuse.
+func allowAt(t time.Time, n int64, refs []Ref) (index int) {
+	r := &refs[0]
+	now := int64(t.Sub(r.epoch()))
+	o := r.take(now, n)
+	if !o.ok() {
+		return 0
+	}
+	if len(refs) == 1 {
+		return -1
+	}
+	if index = allowAt(t, n, refs[1:]); index < 0 {
+		return index
+	}
+	r.refund(now, n, o.verdict == grantedShared)
+	return index + 1
 }
 
 // A reading is one reading of the clock for buckets of different epochs.
@@ -116,25 +132,6 @@ func (c *reading) take(n int64, refs []Ref) (outcome, int) {
 		return o, 0
 	}
 	return rest, i + 1
-}
-
-// allow is take without a decision: it returns the index of the bucket that refuses, or -1.
-func (c *reading) allow(n int64, refs []Ref) int {
-	r := &refs[0]
-	now := c.at(r)
-	o := r.take(now, n)
-	if !o.ok() {
-		return 0
-	}
-	if len(refs) == 1 {
-		return -1
-	}
-	i := c.allow(n, refs[1:])
-	if i < 0 {
-		return i
-	}
-	r.refund(now, n, o.verdict == grantedShared)
-	return i + 1
 }
 
 func (r *Ref) epoch() time.Time {

@@ -9,10 +9,13 @@ import (
 // Charge is a granted take. It is a value: copies are the same charge. The zero Charge stands for nothing taken.
 type Charge struct {
 	at   *lease // for account and day
-	slab *slab
+	cost int64
+
+	slab *slab // with bit, whether it has been settled
 	bit  uint32
 
-	cost, used, remaining, adjustments int64
+	view *view // with left, the balance after it
+	left int64
 }
 
 // slab remembers which of 256 charges have been settled: a bit each instead of an allocation.
@@ -46,7 +49,7 @@ func (c *cell) spent(ctx context.Context, s *lease, cost int64, ch *Charge) erro
 	if left < s.half.Load() {
 		c.prefetch(s)
 	}
-	ch.at, ch.cost, ch.used, ch.remaining, ch.adjustments = s, cost, v.used-left, max(0, v.room+left), v.adjustments
+	ch.at, ch.cost, ch.view, ch.left = s, cost, v, left
 	c.number(ch)
 	return nil
 }
@@ -65,7 +68,7 @@ func (c *cell) drop(s *lease) {
 
 // charge makes the charge of a balance after it.
 func (c *cell) charge(s *lease, cost int64, b Balance) Charge {
-	ch := Charge{at: s, cost: cost, used: b.Used, remaining: b.Remaining, adjustments: b.Adjustments}
+	ch := Charge{at: s, cost: cost, view: &view{b.Remaining, b.Used, b.Adjustments}}
 	c.number(&ch)
 	return ch
 }
@@ -87,10 +90,7 @@ func (ch Charge) Balance() Balance {
 	if ch.at == nil {
 		return Balance{}
 	}
-	q := &ch.at.quota
-	return Balance{
-		Limit: q.Limit, Adjustments: ch.adjustments, Used: ch.used, Remaining: ch.remaining, Start: q.at(ch.at.start), Reset: q.at(ch.at.end),
-	}
+	return ch.at.balanceOf(ch.view, ch.left)
 }
 
 // Settle replaces the cost by what the request did cost: 0 gives all back, less gives back the difference, more is trued up. It
