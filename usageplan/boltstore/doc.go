@@ -20,11 +20,12 @@
 //
 // Closing the ledger before the store returns what its leases hold.
 //
-// On Linux, macOS and FreeBSD with amd64 or arm64, noting a spend is one store into a mapped file: no system call, for which some
-// pay more than for all the rest of a decision. What such maps are known for is answered: their bytes are written before they
-// are used, so a full disk shows as an error when a lease begins; and should a page still not be had (a file system that
+// On Linux, macOS and FreeBSD with amd64 or arm64, noting a spend is one store into a mapped file: no system call, which may
+// cost more than all the rest of a decision. What such maps are known for is answered. Their bytes are written before they
+// are used, so a full disk shows as an error when a lease begins. Should a page still not be had (a file system that
 // copies on write, a file truncated by somebody), the fault becomes an error, the request is refused with 503, and the
-// next lease begins elsewhere. Other systems, and file systems that map no files, are served by pwrite.
+// next lease begins elsewhere. Files are unmapped by Close, after the last note; package unsafe is not used. Other systems, and
+// file systems that map no files, are served by pwrite.
 //
 // # The file
 //

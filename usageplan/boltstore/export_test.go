@@ -25,7 +25,26 @@ func WriteSlots(t testing.TB) {
 }
 
 // Mapped tells that the system maps slots.
-const Mapped = (runtime.GOOS == "linux" || runtime.GOOS == "darwin") && (runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64")
+const Mapped = (runtime.GOOS == "linux" || runtime.GOOS == "darwin" || runtime.GOOS == "freebsd") && (runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64")
+
+// MapSlot maps the spends of the only slot in the files beside path.
+func MapSlot(t testing.TB, path string) []byte {
+	names, err := slotFiles(path)
+	if err != nil || len(names) != 1 {
+		t.Fatal(names, err)
+	}
+	f, err := os.OpenFile(names[0], os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	chunk, err := mapShared(f, 0, chunkSize)
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { _ = unmap(chunk) })
+	return chunk[headerSize+slotSize/2:][:8:8]
+}
 
 // ReadSlots is what the slot files beside path say, by lease.
 func ReadSlots(t testing.TB, path string) map[uint64]int64 {

@@ -44,6 +44,66 @@ func TestManySlots(t *testing.T) {
 	})
 }
 
+// TestNoteWhileClosing: what a note has answered is what the next to open the file finds, also if the store is closed under a ledger.
+func TestNoteWhileClosing(t *testing.T) {
+	slotKinds(t, func(t *testing.T) {
+		boltstore.SetBootID(t, "boot 1")
+		for range 20 {
+			path := filepath.Join(t.TempDir(), "usage.db")
+			s := open(t, path)
+			slot, err := s.Slot(7)
+			require.NoError(t, err)
+			started, last := make(chan struct{}), make(chan int64)
+			go func() {
+				for n := int64(1); ; n++ {
+					if err := slot.Note(n); err != nil {
+						last <- n - 1
+						return
+					}
+					if n == 1 {
+						close(started)
+					}
+				}
+			}()
+			<-started
+			require.NoError(t, s.Close())
+			require.Equal(t, boltstore.ReadSlots(t, path)[7], <-last)
+			slot.Free()
+		}
+	})
+}
+
+// TestNoteIsWhole: a spend is seen whole or not at all, so a process that dies in the middle of a note has not made it.
+func TestNoteIsWhole(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "usage.db")
+	s := open(t, path)
+	slot, err := s.Slot(7)
+	require.NoError(t, err)
+	word := boltstore.MapSlot(t, path)
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for n := int64(0); ; n = ^n {
+			select {
+			case <-stop:
+				return
+			default:
+				_ = slot.Note(n)
+			}
+		}
+	}()
+	var got [8]byte
+	seen := make(map[[8]byte]int)
+	for range 1_000_000 {
+		copy(got[:], word[:8])
+		seen[got]++
+	}
+	close(stop)
+	<-stopped
+	require.Len(t, seen, 2, "%v", seen)
+	slot.Free()
+}
+
 // TestSlotFault: a page that its file cannot hold is a refusal, not the end of the process. The lease is ended with what has
 // been spent, and the next one works.
 func TestSlotFault(t *testing.T) {
