@@ -89,7 +89,7 @@ func allowAt(t time.Time, n int64, refs []Ref) (index int) {
 	if index = allowAt(t, n, refs[1:]); index < 0 {
 		return index
 	}
-	r.refund(now, n, o.verdict == grantedShared)
+	r.giveBack(now, n, o)
 	return index + 1
 }
 
@@ -125,7 +125,7 @@ func (c *reading) take(n int64, refs []Ref) (outcome, int) {
 	}
 	rest, i := c.take(n, refs[1:])
 	if !rest.ok() {
-		r.refund(now, n, o.verdict == grantedShared)
+		r.giveBack(now, n, o)
 		return rest, i + 1
 	}
 	if o.remaining() <= rest.remaining() {
@@ -160,6 +160,15 @@ func (r *Ref) look(now, n int64) outcome {
 		return r.keyed.look(now, r.name, n)
 	}
 	return r.bucket.look(now, n)
+}
+
+// giveBack undoes a take of this call's.
+func (r *Ref) giveBack(now, n int64, o outcome) {
+	if r.keyed == nil && r.bucket.load().queued.Load() {
+		r.bucket.undo(r.bucket.now, place{o.seg, o.word, n * o.seg.scale})
+		return
+	}
+	r.refund(now, n, o.verdict == grantedShared)
 }
 
 func (r *Ref) refund(now, n int64, shared bool) {

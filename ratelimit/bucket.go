@@ -23,10 +23,12 @@ type Bucket struct {
 // A cell is a word under one segment. Neither segment nor cell outlives a change of the limit: the old word is frozen, and
 // a new cell published.
 type cell struct {
-	seg  *segment
-	_    [120]byte // the word is written all the time; what is read beside it stays on other cache lines
-	word atomic.Int64
-	_    [120]byte
+	seg    *segment
+	queued atomic.Bool // set before the first reservation, for good
+	_      [112]byte   // the word is written all the time; what is read beside it stays on other cache lines
+	word   atomic.Int64
+	reused int64 // see undo; guarded by the bucket's mutex
+	_      [112]byte
 }
 
 // NewBucket makes a full bucket. The error is l's, see [Limit.Validate].
@@ -93,8 +95,11 @@ func (b *Bucket) TakeAt(t time.Time, n int64) Decision {
 	return b.take(b.since(t), n).decision(n)
 }
 
-// Refund gives back n tokens that were taken. The bucket holds what it would hold had they not been, and never more than
-// its burst. An n below 1 does nothing.
+// Refund gives back n tokens that were taken just before. The bucket then holds what it would hold had they not been, and
+// never more than its burst. (It cannot know what has flowed back by itself since they were taken: a late refund lets that
+// be used twice.) An n below 1 does nothing. Nothing comes back to a bucket
+// that has ever been asked to Reserve or Wait, for some may have waited on account of those tokens: there, reserve what may
+// have to be given back, and Cancel.
 func (b *Bucket) Refund(n int64) { b.refund(b.now(), n) }
 
 // RefundAt is [Bucket.Refund] at a given instant.
@@ -140,6 +145,7 @@ func (b *Bucket) replace(c *cell, now func() int64, l Limit) *cell {
 	u := c.word.Swap(frozen)
 	c.seg.next = newSegment(l, now())
 	moved := &cell{seg: c.seg.next}
+	moved.queued.Store(c.queued.Load())
 	moved.word.Store(c.seg.convert(u))
 	b.cell.Store(moved)
 	return moved
@@ -237,6 +243,9 @@ func (c *cell) refund(now, n int64) outcome {
 		u := c.word.Load()
 		if u == frozen {
 			return outcome{verdict: moved}
+		}
+		if c.queued.Load() {
+			return outcome{c.seg, now, u, granted}
 		}
 		if next := c.seg.restore(u, c.seg.at(now), n); c.word.CompareAndSwap(u, next) {
 			return outcome{c.seg, now, next, granted}

@@ -1,6 +1,7 @@
 package ratelimit_test
 
 import (
+	"errors"
 	"fmt"
 	"log"
 	"net/http"
@@ -210,4 +211,60 @@ func Example_incorrectPeekThenTake() {
 	mine, theirs := b.Peek().OK, b.Peek().OK
 	fmt.Println(mine, theirs, "but", b.Allow(), b.Allow())
 	// Output: true true but true false
+}
+
+// A pace waits before each request that it sends, so that the server need not refuse any.
+type pace struct {
+	bucket *ratelimit.Bucket
+	base   http.RoundTripper
+}
+
+func (p pace) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := p.bucket.Wait(r.Context(), 1); err != nil {
+		return nil, err
+	}
+	return p.base.RoundTrip(r)
+}
+
+// On the client's side: an http.RoundTripper that waits.
+func ExampleBucket_Wait() {
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer server.Close()
+	bucket, err := ratelimit.NewBucket(ratelimit.Limit{Rate: 50, Burst: 1})
+	if err != nil {
+		log.Fatal(err)
+	}
+	client := &http.Client{Transport: pace{bucket, http.DefaultTransport}}
+	begin := time.Now()
+	for range 3 {
+		answer, err := client.Get(server.URL)
+		if err != nil {
+			log.Fatal(err)
+		}
+		_ = answer.Body.Close()
+	}
+	fmt.Println(time.Since(begin) >= 40*time.Millisecond)
+
+	client.Timeout = time.Millisecond // http.Client makes it the context's deadline
+	_, err = client.Get(server.URL)
+	fmt.Println(errors.Is(err, ratelimit.ErrLimited))
+	// Output:
+	// true
+	// true
+}
+
+// What is reserved is used after its delay, or given back.
+func ExampleBucket_Reserve() {
+	bucket, err := ratelimit.NewBucket(ratelimit.Limit{Rate: 0.5, Burst: 1})
+	if err != nil {
+		log.Fatal(err)
+	}
+	bucket.Reserve(1)
+	r := bucket.Reserve(1)
+	fmt.Println(r.OK, r.Delay.Round(time.Second))
+	r.Cancel() // too late for us
+	fmt.Println(bucket.Peek().RetryAfter.Round(time.Second))
+	// Output:
+	// true 2s
+	// 2s
 }

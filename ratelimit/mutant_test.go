@@ -61,6 +61,26 @@ var mutants = []mutant{
 		"t.floor.Store(clock) // as when any other full bucket is forgotten", "",
 	},
 	{
+		"cancel gives back what others stand on", "reserve.go",
+		"p.word-c.seg.at(now())) - later", "p.word-c.seg.at(now()))",
+	},
+	{
+		"cancel gives back the same instants again", "reserve.go",
+		"c.reused = u", "_ = u",
+	},
+	{
+		"cancel gives back what has flowed back by itself", "reserve.go",
+		"min(p.cost, p.word-c.seg.at(now()))", "(p.cost + 0*now())",
+	},
+	{
+		"refund under those who wait", "bucket.go",
+		"if c.queued.Load() {", "if c.queued.Load() && n > 8 {",
+	},
+	{
+		"reservation overtakes", "reserve.go",
+		"next := max(u, clock) + n*s.scale", "next := max(min(u, clock+s.burst), clock) + n*s.scale",
+	},
+	{
 		"lost update", "word.go",
 		"word.CompareAndSwap(u, next)", "word.Swap(next) != frozen",
 	},
@@ -79,7 +99,7 @@ func TestMutantsAreFound(t *testing.T) {
 		t.Run(m.name, func(t *testing.T) {
 			err := histories(t, m)
 			require.Error(t, err, "the mutation was not found")
-			require.Regexp(t, "not linearizable|Not equal", err.Error())
+			require.Regexp(t, "not linearizable|Not equal|is not less than", err.Error())
 		})
 	}
 }
@@ -98,7 +118,7 @@ func histories(t *testing.T, m mutant) error {
 		require.NoError(t, os.WriteFile(replace[here], []byte(text), 0o600))
 	}
 	write("yield.go", "package ratelimit\n\nimport \"runtime\"\n\nfunc yield() { runtime.Gosched() }\n")
-	for _, name := range []string{"all.go", "bucket.go", "clock.go", "keyed.go", "shard.go", "table.go", "word.go"} {
+	for _, name := range []string{"all.go", "bucket.go", "clock.go", "keyed.go", "reserve.go", "shard.go", "table.go", "word.go"} {
 		source, err := os.ReadFile(name)
 		require.NoError(t, err)
 		text := string(source)
@@ -112,7 +132,7 @@ func histories(t *testing.T, m mutant) error {
 	require.NoError(t, err)
 	file := filepath.Join(dir, "overlay.json")
 	require.NoError(t, os.WriteFile(file, overlay, 0o600))
-	test := exec.CommandContext(t.Context(), "go", "test", "-vet=off", "-count=1", "-timeout=60s", "-overlay", file, "-run", "^Test(Bucket|Table|All)Histories$", ".")
+	test := exec.CommandContext(t.Context(), "go", "test", "-vet=off", "-count=1", "-timeout=60s", "-overlay", file, "-run", "^Test((Bucket|Table|All|Reserve)Histories|ReserveWindowBound)$", ".")
 	test.Env = append(os.Environ(), "TALLYGATE_HEAVY=")
 	if out, err := test.CombinedOutput(); err != nil {
 		return failure(out)

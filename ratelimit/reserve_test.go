@@ -1,0 +1,218 @@
+package ratelimit
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	reserve kind = iota + 100
+	cancel
+)
+
+// queueCall is a call on a bucket in which some wait. A cancel is of a place that the same goroutine has reserved.
+type queueCall struct {
+	kind  kind
+	n     int64
+	place place
+}
+
+type queueReply struct {
+	reply
+	delay time.Duration
+}
+
+// queue is the model of such a bucket.
+type queue struct {
+	rule         rule
+	word, reused int64
+	queued       bool
+}
+
+func (q *queue) clock(now int64) int64 { return 1 + q.rule.a*now }
+
+func (q *queue) step(c queueCall, got queueReply) bool {
+	clock, cost, burst := q.clock(got.now), c.n*q.rule.b, q.rule.burst*q.rule.b
+	level := max(q.word, clock)
+	switch c.kind {
+	case take:
+		affordable := level <= clock+burst-cost
+		if affordable {
+			q.word, level = level+cost, level+cost
+		}
+		return got.ok() == affordable && max(got.word, clock) == level
+	case refund:
+		if got.word == q.word { // there is a reservation, or about to be one
+			return true
+		}
+		q.word = max(q.word-cost, min(q.word, clock))
+		return !q.queued && got.word == q.word
+	case reserve:
+		q.word = level + cost
+		q.queued = true
+		due := q.word - burst
+		return got.word == q.word && q.clock(got.now+int64(got.delay)) >= due &&
+			(got.delay == 0 || q.clock(got.now+int64(got.delay)-1) < due)
+	case cancel:
+		later := q.word - c.place.word
+		back := min(c.place.cost, c.place.word-clock) - later
+		if c.place.word > q.reused && later >= 0 && back > 0 {
+			if later > 0 {
+				q.reused = q.word
+			}
+			q.word -= back
+		}
+	}
+	return true
+}
+
+func queueModel(first rule) porcupine.Model {
+	return porcupine.Model{
+		Init: func() any { return queue{rule: first} },
+		Step: func(state, input, output any) (bool, any) {
+			q := state.(queue)
+			ok := q.step(input.(queueCall), output.(queueReply))
+			return ok, q
+		},
+		DescribeOperation: func(input, output any) string { return fmt.Sprintf("%+v %+v", input, output) },
+	}
+}
+
+// recordQueue lets goroutines make random calls and returns the history.
+func recordQueue(b *Bucket, seed uint64) (history []porcupine.Operation) {
+	var clock, stamps atomic.Int64
+	read := func() int64 { return clock.Add(1) }
+	var mu sync.Mutex
+	var group sync.WaitGroup
+	for id := range 4 {
+		group.Go(func() {
+			r := rand.New(rand.NewPCG(seed, uint64(id)))
+			var held []place
+			for i := range 10 {
+				c := queueCall{kind: take, n: 1 + r.Int64N(2)}
+				switch r.IntN(8) {
+				case 0:
+					c.kind = refund
+				case 1, 2, 3:
+					c.kind = reserve
+				case 4, 5:
+					if len(held) > 0 {
+						k := r.IntN(len(held))
+						c = queueCall{kind: cancel, place: held[k]}
+						held = append(held[:k:k], held[k+1:]...)
+					}
+				}
+				op := porcupine.Operation{ClientId: id, Input: c, Call: stamps.Add(1)}
+				got := queueReply{reply: reply{now: read()}}
+				if i%2 == 0 {
+					runtime.Gosched()
+				}
+				switch c.kind {
+				case take:
+					got.outcome = b.take(got.now, c.n)
+				case refund:
+					got.outcome = b.refund(got.now, c.n)
+				case reserve:
+					p, delay, _ := b.reserve(got.now, c.n, Never)
+					got.word, got.delay = p.word, delay
+					held = append(held, p)
+				case cancel:
+					b.undo(func() int64 { got.now = read(); return got.now }, c.place)
+				}
+				op.Output, op.Return = got, stamps.Add(1)
+				mu.Lock()
+				history = append(history, op)
+				mu.Unlock()
+			}
+		})
+	}
+	group.Wait()
+	return history
+}
+
+func TestReserveHistories(t *testing.T) {
+	for seed := range uint64(heavy(20_000)) {
+		first := rules[seed%uint64(len(rules))]
+		b, err := NewBucket(first.limit())
+		require.NoError(t, err)
+		history := recordQueue(b, seed)
+		switch porcupine.CheckOperationsTimeout(queueModel(first), history, 20*time.Second) {
+		case porcupine.Illegal:
+			for _, op := range history {
+				t.Logf("%d: %d to %d: %+v: %+v", op.ClientId, op.Call, op.Return, op.Input, op.Output)
+			}
+			t.Fatalf("history %d is not linearizable", seed)
+		case porcupine.Unknown:
+			t.Fatalf("history %d is undecided", seed)
+		}
+	}
+}
+
+// The bound holds for the instants at which what was not cancelled is due, whatever is taken, reserved, cancelled and refunded
+// in between, over every window. One unit is a token and a nanosecond.
+func TestReserveWindowBound(t *testing.T) {
+	for seed := range uint64(heavy(1_000_000)) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		burst := 1 + r.Int64N(6)
+		b, err := NewBucket(Limit{Rate: 1e9, Burst: burst})
+		require.NoError(t, err)
+		type admission struct {
+			place
+			due int64
+			n   int64
+		}
+		var now int64
+		var all []admission
+		drop := func(k int) { all = append(all[:k:k], all[k+1:]...) }
+		for range 3 + r.IntN(14) {
+			n := 1 + r.Int64N(burst)
+			switch k := r.IntN(12); {
+			case k < 5:
+				if p, delay, ok := b.reserve(now, n, time.Duration(r.Int64N(20))); ok {
+					all = append(all, admission{p, now + int64(delay), n})
+				}
+			case k < 6:
+				if o := b.take(now, n); o.ok() {
+					all = append(all, admission{place{o.seg, o.word, n}, now, n})
+				}
+			case k < 9:
+				if len(all) > 0 {
+					k := max(len(all)-1-r.IntN(5), 0)
+					b.undo(func() int64 { return now }, all[k].place)
+					drop(k)
+				}
+			case k < 10:
+				if len(all) > 0 {
+					k := max(len(all)-1-r.IntN(3), 0)
+					if all[k].due == now { // nothing has flowed back by itself
+						b.refund(now, all[k].n)
+						drop(k)
+					}
+				}
+			default:
+				now += 1 + r.Int64N(3)
+			}
+		}
+		for _, from := range all {
+			for _, to := range all {
+				sum := int64(0)
+				for _, a := range all {
+					if a.due >= from.due && a.due <= to.due {
+						sum += a.n
+					}
+				}
+				if sum > 0 {
+					require.LessOrEqual(t, sum, burst+to.due-from.due, "seed %d: %+v", seed, all)
+				}
+			}
+		}
+	}
+}
