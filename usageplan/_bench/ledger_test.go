@@ -82,7 +82,9 @@ var peers = []impl{
 }
 
 // BenchmarkLeased: decisions that survive kill -9.
-func BenchmarkLeased(b *testing.B) { matrix(b, append([]impl{{"ours", ours(ledger.Leased)}}, peers...)) }
+func BenchmarkLeased(b *testing.B) {
+	matrix(b, append([]impl{{"ours", ours(ledger.Leased)}}, peers...))
+}
 
 // BenchmarkExact: decisions that survive power loss.
 func BenchmarkExact(b *testing.B) { matrix(b, append([]impl{{"ours", ours(ledger.Exact)}}, peers...)) }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -21,11 +22,28 @@ type disk struct {
 	kept  map[string]*file // as synced
 	cut   bool             // no power: nothing works
 
-	// failEvery makes one in so many syncs fail. As on ext4, the pages count as clean afterwards: a later sync succeeds without them.
-	failEvery int
-	syncs     int
-	failed    int
+	faults
+	failed int // syncs
+	short  int // writes
 }
+
+// faults are what is wrong with a disk; nothing, by default.
+type faults struct {
+	// syncs makes one in so many syncs fail. As on ext4, the pages count as clean afterwards: a later sync succeeds without them.
+	syncs int
+
+	// writes makes one in so many writes short: some sectors come through, and the disk has no room for the next.
+	writes int
+
+	// full is a disk that takes no write.
+	full bool
+
+	// unmapped is a file system that does not map slot files.
+	unmapped bool
+}
+
+// hits reports whether a fault that comes once in so many times comes now.
+func (d *disk) hits(every int) bool { return every > 0 && d.rand.IntN(every) == 0 }
 
 type file struct {
 	fs.Inode
@@ -34,6 +52,7 @@ type file struct {
 	cache   []byte  // what programs read
 	platter []byte  // what is synced
 	dirty   []write // since
+	stop    bool    // the next write fails
 }
 
 // write is a change of a file: bytes at an offset, or with nil bytes a new size.
@@ -42,8 +61,8 @@ type write struct {
 	bytes []byte
 }
 
-func newDisk(seed uint64, failEvery int) *disk {
-	return &disk{rand: rand.New(rand.NewPCG(seed, 0)), names: map[string]*file{}, kept: map[string]*file{}, failEvery: failEvery}
+func newDisk(seed uint64, f faults) *disk {
+	return &disk{rand: rand.New(rand.NewPCG(seed, 0)), names: map[string]*file{}, kept: map[string]*file{}, faults: f}
 }
 
 func (w write) apply(to []byte) []byte {
@@ -66,8 +85,7 @@ func (f *file) change(w write) {
 // sync makes a file durable, or fails and forgets that it was not.
 func (f *file) sync() syscall.Errno {
 	d := f.disk
-	d.syncs++
-	if d.failEvery > 0 && d.rand.IntN(d.failEvery) == 0 {
+	if d.hits(d.faults.syncs) {
 		d.failed++
 		f.dirty = nil
 		return syscall.EIO
@@ -99,7 +117,7 @@ func (d *disk) powerCut() *disk {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.cut = true
-	next := newDisk(d.rand.Uint64(), d.failEvery)
+	next := newDisk(d.rand.Uint64(), d.faults)
 	fate := d.rand.IntN(4)
 	for name, f := range d.survivors() {
 		image := slices.Clone(f.platter)
@@ -195,7 +213,11 @@ func (r *folder) Create(ctx context.Context, name string, flags, _ uint32, out *
 		r.disk.names[name] = f
 	}
 	f.attr(&out.Attr)
-	return r.inode(ctx, f), nil, 0, 0
+	var how uint32
+	if r.disk.unmapped && strings.Contains(name, ".spent.") {
+		how = fuse.FOPEN_DIRECT_IO
+	}
+	return r.inode(ctx, f), nil, how, 0
 }
 
 func (r *folder) Unlink(_ context.Context, name string) syscall.Errno {
@@ -307,6 +329,19 @@ func (f *file) Write(_ context.Context, _ fs.FileHandle, data []byte, at int64) 
 		return 0, syscall.EIO
 	}
 	defer f.disk.mu.Unlock()
+	if f.stop || f.disk.full {
+		f.stop = false
+		f.disk.short++
+		return 0, syscall.ENOSPC
+	}
+	if f.disk.hits(f.disk.faults.writes) {
+		data = data[:sector*f.disk.rand.IntN((len(data)+sector-1)/sector)]
+		if len(data) == 0 {
+			f.disk.short++
+			return 0, syscall.ENOSPC
+		}
+		f.stop = true
+	}
 	f.change(write{at, slices.Clone(data)})
 	return uint32(len(data)), 0
 }

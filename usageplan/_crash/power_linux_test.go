@@ -10,8 +10,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -41,14 +43,16 @@ func TestChild(t *testing.T) {
 	if arg == "" {
 		t.Skip("run by TestPowerCut")
 	}
-	fields := strings.SplitN(arg, ",", 2)
+	fields := strings.SplitN(arg, ",", 3)
 	mode, _ := strconv.Atoi(fields[0])
+	mapped := mode == int(ledger.Leased) && fields[1] == "false" && runtime.GOARCH == "amd64"
 	acks := os.NewFile(3, "acks")
 	ready(acks)
-	s := untilOpen(func() (*boltstore.Store, error) { return boltstore.Open(fields[1], boltstore.Config{}) })
+	s := untilOpen(func() (*boltstore.Store, error) { return boltstore.Open(fields[2], boltstore.Config{}) })
 	l := untilOpen(func() (*ledger.Ledger, error) {
 		return ledger.New(ledger.Config{Store: s, Mode: ledger.Mode(mode), Block: 32})
 	})
+	var first sync.Once
 	for range workers {
 		go func() {
 			for {
@@ -56,6 +60,7 @@ func TestChild(t *testing.T) {
 				_, err := l.Take(context.Background(), key(k), quota(k), 1)
 				switch {
 				case err == nil:
+					first.Do(func() { mustMap(mapped) })
 					if _, err := acks.Write([]byte{byte(k)}); err != nil {
 						os.Exit(3)
 					}
@@ -69,6 +74,15 @@ func TestChild(t *testing.T) {
 		}()
 	}
 	select {}
+}
+
+// mustMap ends the child if its slot files are mapped and should not be, or the other way round.
+func mustMap(want bool) {
+	maps, err := os.ReadFile("/proc/self/maps")
+	if got := strings.Contains(string(maps), ".spent."); err != nil || got != want {
+		fmt.Println("slot files mapped:", got, err)
+		os.Exit(6)
+	}
 }
 
 func ready(w io.Writer) { _, _ = w.Write([]byte{255}) }
@@ -91,27 +105,33 @@ func untilOpen[T any](open func() (T, error)) T {
 func TestPowerCut(t *testing.T) {
 	cuts := 10
 	if os.Getenv("TALLYGATE_HEAVY") != "" {
-		cuts = 100
+		cuts = 50
 	}
 	for _, tt := range []struct {
-		name      string
-		mode      ledger.Mode
-		failEvery int
+		name   string
+		mode   ledger.Mode
+		faults faults
 	}{
-		{"exact", ledger.Exact, 0},
-		{"leased", ledger.Leased, 0},
-		{"exact, syncs fail", ledger.Exact, 12},
-		{"leased, syncs fail", ledger.Leased, 12},
+		{"exact", ledger.Exact, faults{}},
+		{"leased", ledger.Leased, faults{}},
+		{"leased, no maps", ledger.Leased, faults{unmapped: true}},
+		{"exact, syncs fail", ledger.Exact, faults{syncs: 12}},
+		{"leased, syncs fail", ledger.Leased, faults{syncs: 12}},
+		{"exact, writes are short", ledger.Exact, faults{writes: 50}},
+		{"leased, writes are short", ledger.Leased, faults{writes: 50}},
+		{"leased, no maps, writes are short", ledger.Leased, faults{writes: 500, unmapped: true}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			seed := rand.Uint64()
 			t.Logf("seed %d", seed)
-			r := &rig{t: t, mode: tt.mode, rand: rand.New(rand.NewPCG(seed, 1)), disk: newDisk(seed, tt.failEvery)}
+			r := &rig{t: t, mode: tt.mode, rand: rand.New(rand.NewPCG(seed, 1)), disk: newDisk(seed, tt.faults)}
 			for r.cuts < cuts {
 				r.life()
 			}
-			t.Logf("%d power cuts, %d kills without one, %d failed syncs, %d acknowledged: none lost, none over the limit, no file unreadable",
-				r.cuts, r.kills, r.failed, r.acknowledged)
+			t.Logf("%d power cuts, %d kills without one, %d failed syncs, %d short writes, %d acknowledged: none lost, none over the limit, no file unreadable",
+				r.cuts, r.kills, r.failed, r.short, r.acknowledged)
+			require.Equal(t, tt.faults.syncs > 0, r.failed > 0)
+			require.Equal(t, tt.faults.writes > 0, r.short > 0)
 		})
 	}
 }
@@ -127,7 +147,8 @@ type rig struct {
 	acknowledged int
 	lives        int64 // kills and cuts
 	cuts, kills  int
-	failed       int
+	failed       int // syncs
+	short        int // writes
 }
 
 // life is from power on to power off. The process may be killed and started again meanwhile, on the same page cache.
@@ -147,6 +168,7 @@ func (r *rig) life() {
 	r.process(dir, func() { next = r.disk.powerCut() })
 	r.cuts++
 	r.failed += r.disk.failed
+	r.short += r.disk.short
 	r.disk = next
 	anotherBoot(next)
 	r.check(next.contents())
@@ -167,7 +189,7 @@ func (r *rig) process(dir string, end func()) {
 	require.NoError(r.t, err)
 	defer in.Close()
 	child := exec.Command(os.Args[0], "-test.run=^TestChild$")
-	child.Env = append(os.Environ(), fmt.Sprintf("%s=%d,%s", childEnv, r.mode, filepath.Join(dir, "usage.db")))
+	child.Env = append(os.Environ(), fmt.Sprintf("%s=%d,%t,%s", childEnv, r.mode, r.disk.unmapped, filepath.Join(dir, "usage.db")))
 	child.ExtraFiles = []*os.File{out}
 	printed := new(strings.Builder)
 	child.Stdout, child.Stderr = printed, printed
@@ -219,7 +241,7 @@ func (r *rig) check(files map[string][]byte) {
 
 // TestRigNotices: a disk that lies about syncs makes the check fail; so the check can.
 func TestRigNotices(t *testing.T) {
-	d := newDisk(1, 0)
+	d := newDisk(1, faults{})
 	f := &file{disk: d}
 	d.names["x"], d.kept["x"] = f, f
 	f.change(write{0, []byte("synced")})
@@ -230,9 +252,9 @@ func TestRigNotices(t *testing.T) {
 		lost = lost || string(d.powerCut().contents()["x"]) == "synced"
 	}
 	require.True(t, lost, "what was not synced is sometimes lost")
-	d.failEvery = 1
+	d.faults.syncs = 1
 	require.NotZero(t, f.sync())
-	d.failEvery = 0
+	d.faults.syncs = 0
 	require.Zero(t, f.sync(), "as on ext4")
 	for range 50 {
 		require.Equal(t, "synced", string(d.powerCut().contents()["x"]), "pages of a failed sync count as clean and are lost")

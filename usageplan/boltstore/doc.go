@@ -15,6 +15,8 @@
 //   - power loss, or a system without a boot id (other than Linux and macOS): never too much is admitted. What leases had reserved and not
 //     reported counts against the limit, but not as used: for each account in use at most one ledger.Config.Block and what was spent
 //     since the last reservation. Exact mode loses nothing.
+//   - kill -9 after the system has failed to write such a page to the disk: if it says so when the file is opened, leases count as spent, as
+//     after power loss.
 //   - a failed write or sync (disk full, I/O error): the call fails and its outcome is unknown; the file is opened again and read
 //     from the disk before the next. A failed sync is never repeated. The ledger above clears up by operation ids.
 //

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"io/fs"
 	"iter"
 	"maps"
@@ -69,7 +70,7 @@ func openSlots(path string, found *leftovers) (*slots, error) {
 			return nil, fmt.Errorf("boltstore: read %s: %w", name, err)
 		}
 		if !used {
-			_ = os.Remove(name) // only rubbish; the next Open tries again
+			_ = os.Remove(name) // only rubbish, or removed already; the next Open tries again
 		}
 	}
 	return s, nil
@@ -88,9 +89,12 @@ func slotFiles(path string) (names []string, err error) {
 
 // readFile marks as known the leases whose spends a file has, and reports whether it has any that is open.
 func (s *slots) readFile(name string, found *leftovers) (used bool, err error) {
-	b, err := os.ReadFile(name)
+	b, whole, err := readSynced(name)
 	if err != nil {
 		return false, err
+	}
+	if !whole { // the next Open must not believe it either: the system tells of such an error once
+		return false, os.Remove(name)
 	}
 	if s.boot == "" || len(b) < headerSize || string(b[:headerSize]) != string(header(s.boot)) {
 		return false, nil
@@ -110,6 +114,20 @@ func (s *slots) readFile(name string, found *leftovers) (used bool, err error) {
 		}
 	}
 	return used, nil
+}
+
+// readSynced reads a file and reports whether it is whole, as far as the system knows: if it failed to write the file back to the disk, it
+// may since have dropped what it could not write, and show what was there before.
+func readSynced(name string) (b []byte, whole bool, err error) {
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return nil, false, err
+	}
+	defer f.Close()
+	if b, err = io.ReadAll(f); err != nil {
+		return nil, false, err
+	}
+	return b, f.Sync() == nil, nil
 }
 
 // readSlots yields leases and what they have spent.
