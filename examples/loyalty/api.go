@@ -1,15 +1,14 @@
 package main
 
 import (
-	"crypto/rand"
-	"fmt"
 	"net/http"
-	"path"
 	"strings"
+	"time"
 
 	"github.com/tallygate/tallygate/apikey"
 	"github.com/tallygate/tallygate/auth"
 	"github.com/tallygate/tallygate/ratelimit"
+	"github.com/tallygate/tallygate/ratelimit/window"
 	"github.com/tallygate/tallygate/sigv4"
 	"github.com/tallygate/tallygate/usageplan"
 	"github.com/tallygate/tallygate/usageplan/ledger"
@@ -37,9 +36,23 @@ const (
 	retiredKeyID = "k7w2m9x4qd"
 )
 
-// newAPI guards the loyalty API: IAM, an API key and a usage plan in front of the points, a user pool in front of /me, and
-// the owner's own access key in front of usage and extensions.
-func newAPI(pool auth.Issuer, book *ledger.Ledger) (http.Handler, error) {
+// accountLimit is what API Gateway grants an account by default.
+var accountLimit = ratelimit.Limit{Rate: 10_000, Burst: 5_000}
+
+// newAPI guards the loyalty API: IAM, an API key and a usage plan in front of the points, a user pool in front of /me, the
+// owner's own access key in front of usage and extensions, and a rate rule in front of everything. account bounds what the
+// usage plans let pass, all clients together.
+func newAPI(pool auth.Issuer, book *ledger.Ledger, account ratelimit.Limit) (http.Handler, error) {
+	// Who floods: an address that sent 2000 requests within five minutes is blocked until it slows down. AWS WAF's place.
+	rule, err := window.NewRateRule(window.RuleConfig{
+		Limit:     2000,
+		Window:    5 * time.Minute,
+		Aggregate: []window.Component{window.IP()},
+	})
+	if err != nil {
+		return nil, err
+	}
+
 	// Who is calling: the request is signed by this access key.
 	signature, err := sigv4.NewVerifier(sigv4.VerifierConfig{
 		Keys:    sigv4.Keyring{accessKey: {Secret: secretKey, Principal: "arn:aws:iam::123456789012:user/julianwood"}}.Key,
@@ -74,6 +87,7 @@ func newAPI(pool auth.Issuer, book *ledger.Ledger) (http.Handler, error) {
 			{Plan: planID, Client: apiKeyID},
 			{Plan: planID, Client: retiredKeyID},
 		},
+		AccountThrottle: &account,
 	})
 	if err != nil {
 		return nil, err
@@ -96,7 +110,7 @@ func newAPI(pool auth.Issuer, book *ledger.Ledger) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	desk := owner{plans}
+	desk := owner{plans, rule}
 
 	mux := http.NewServeMux()
 	mux.Handle("GET /Prod/loyalty/{customerId}", signature.Handler(keys.Handler(plans.Handler(http.HandlerFunc(loyalty)))))
@@ -104,7 +118,8 @@ func newAPI(pool auth.Issuer, book *ledger.Ledger) (http.Handler, error) {
 	mux.Handle("GET /Prod/me", users.Handler(http.HandlerFunc(me)))
 	mux.Handle("GET /owner/{plan}/{key}/usage", owners.Handler(http.HandlerFunc(desk.usage)))
 	mux.Handle("POST /owner/{plan}/{key}/extension", owners.Handler(http.HandlerFunc(desk.extend)))
-	return named(routed(mux)), nil
+	mux.Handle("GET /owner/limited", owners.Handler(http.HandlerFunc(desk.limited)))
+	return named(rule.Handler(routed(mux))), nil
 }
 
 // me tells a signed-in user what its token says.
@@ -115,27 +130,4 @@ func me(w http.ResponseWriter, r *http.Request) {
 		Groups   []string `json:"groups"`
 		TokenUse string   `json:"token_use"`
 	}{token.Subject(), token.Groups(), token.Use()})
-}
-
-// routed answers a path that is not there as API Gateway does, and so one that the mux would redirect to a cleaner one.
-func routed(mux *http.ServeMux) http.Handler {
-	missing := &sigv4.Error{Err: sigv4.ErrMissing}
-	mux.Handle("/", missing)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if path.Clean("/"+r.URL.Path) != r.URL.Path {
-			missing.ServeHTTP(w, r)
-			return
-		}
-		mux.ServeHTTP(w, r)
-	})
-}
-
-// named gives every answer a request id, as API Gateway does: the handlers' own too. Refusals keep it.
-func named(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var b [16]byte
-		_, _ = rand.Read(b[:]) // never fails
-		w.Header().Set("x-amzn-RequestId", fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:]))
-		next.ServeHTTP(w, r)
-	})
 }

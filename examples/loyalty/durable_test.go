@@ -82,7 +82,7 @@ func TestQuotaSurvivesKill(t *testing.T) {
 	require.NoError(t, err)
 	pool, _, err := userPool(options{})
 	require.NoError(t, err)
-	h, err := newAPI(pool, book)
+	h, err := newAPI(pool, book, accountLimit)
 	require.NoError(t, err)
 	require.EqualValues(t, 10, standing(t, h, shapes["server"]).Used)
 	require.NoError(t, closeBook())

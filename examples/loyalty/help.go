@@ -36,6 +36,8 @@ The usage of a key by day: 200 [{"day":"…","used":10,"remaining":0}]
   curl -i "${OWNER[@]}" {{base}}/owner/{{plan}}/{{keyID}}/usage
 A temporary extension: 200 {"limit":15,"remaining":5,"used":10}
   curl -i "${OWNER[@]}" -H 'Content-Type: application/json' -d '{"delta":5,"reason":"launch week"}' {{base}}/owner/{{plan}}/{{keyID}}/extension
+The addresses that sent 2000 requests within five minutes and are blocked with 403 {"message":"Forbidden"}: 200 []
+  curl -i "${OWNER[@]}" {{base}}/owner/limited
 `
 
 const helpDemo = `

@@ -86,7 +86,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeBook()) }()
-	api, err := newAPI(pool, book)
+	api, err := newAPI(pool, book, accountLimit)
 	if err != nil {
 		return err
 	}

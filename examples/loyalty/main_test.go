@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tallygate/tallygate/ratelimit"
 	"github.com/tallygate/tallygate/sigv4"
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
@@ -27,14 +28,16 @@ const (
 )
 
 // api returns the example's handler and the demo tokens.
-func api(t *testing.T) (http.Handler, tokens) {
+func api(t *testing.T) (http.Handler, tokens) { return apiWithin(t, accountLimit) }
+
+func apiWithin(t *testing.T, account ratelimit.Limit) (http.Handler, tokens) {
 	t.Helper()
 	pool, given, err := userPool(options{})
 	require.NoError(t, err)
 	book, err := ledger.New(ledger.Config{Store: ledger.NewMemory()})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, book.Close()) })
-	h, err := newAPI(pool, book)
+	h, err := newAPI(pool, book, account)
 	require.NoError(t, err)
 	return h, given
 }

@@ -7,13 +7,17 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/tallygate/tallygate/ratelimit/window"
 	"github.com/tallygate/tallygate/sigv4"
 	"github.com/tallygate/tallygate/usageplan"
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// owner is the desk of the API's owner: it reads usage and grants extensions.
-type owner struct{ plans *usageplan.Meter }
+// owner is the desk of the API's owner: it reads usage, grants extensions and sees who is blocked.
+type owner struct {
+	plans *usageplan.Meter
+	rule  *window.RateRule
+}
 
 func quota(r *http.Request) usageplan.QuotaKey {
 	return usageplan.QuotaKey{Plan: r.PathValue("plan"), Client: r.PathValue("key")}
@@ -68,6 +72,19 @@ func (o owner) extend(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	reply(w, http.StatusOK, map[string]int64{"limit": balance.Limit + balance.Adjustments, "used": balance.Used, "remaining": balance.Remaining})
+}
+
+// limited answers GET /owner/limited with the addresses that the rate rule blocks now.
+func (o owner) limited(w http.ResponseWriter, _ *http.Request) {
+	type line struct {
+		Address  string `json:"address"`
+		Requests int64  `json:"requests"`
+	}
+	lines := []line{}
+	for _, l := range o.rule.Limited() {
+		lines = append(lines, line{l.Key[0], l.Requests})
+	}
+	reply(w, http.StatusOK, lines)
 }
 
 // failed answers what the meter or the ledger could not do.
