@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -269,4 +270,63 @@ func TestGivenUp(t *testing.T) {
 		_, err = l.Take(ended, key, day10, 1)
 		require.Error(t, err)
 	})
+}
+
+// gate is an engine whose first answer waits.
+type gate struct {
+	*ledger.Memory
+	once          sync.Once
+	entered, open chan struct{}
+}
+
+func (g *gate) Apply(ctx context.Context, ops []ledger.Op) ([]ledger.Outcome, error) {
+	g.once.Do(func() {
+		close(g.entered)
+		<-g.open
+	})
+	return g.Memory.Apply(ctx, ops)
+}
+
+// late is the context of a request that is held up when it begins to wait.
+type late struct {
+	context.Context
+	once         sync.Once
+	waiting, let chan struct{}
+}
+
+func (l *late) Done() <-chan struct{} {
+	l.once.Do(func() { close(l.waiting) })
+	<-l.let
+	return l.Context.Done()
+}
+
+// TestTakeOutlivesClose: a take that began before Close and comes to its turn after it opens no lease, which nobody would end.
+func TestTakeOutlivesClose(t *testing.T) {
+	store := &gate{Memory: ledger.NewMemory(), entered: make(chan struct{}), open: make(chan struct{})}
+	l, err := ledger.New(ledger.Config{Store: store})
+	require.NoError(t, err)
+	take := func(ctx context.Context) <-chan error {
+		done := make(chan error, 1)
+		go func() {
+			_, err := l.Take(ctx, key, day10, 1)
+			done <- err
+		}()
+		return done
+	}
+	first := take(t.Context())
+	<-store.entered
+	ctx := &late{Context: t.Context(), waiting: make(chan struct{}), let: make(chan struct{})}
+	second := take(ctx)
+	<-ctx.waiting
+	close(store.open)
+	require.NoError(t, <-first)
+	require.NoError(t, l.Close())
+	close(ctx.let)
+	require.ErrorIs(t, <-second, ledger.ErrClosed)
+	for s, err := range store.Accounts(t.Context(), key, 0, 1<<40) {
+		require.NoError(t, err)
+		require.EqualValues(t, 1, s.Used)
+		require.Zero(t, s.Held)
+		require.Empty(t, s.Leases)
+	}
 }
