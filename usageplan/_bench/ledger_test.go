@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"sync"
@@ -115,6 +116,7 @@ func run(b *testing.B, take take, keys, goroutines int) {
 	latencies := make([][]time.Duration, goroutines)
 	var wg sync.WaitGroup
 	b.ReportAllocs()
+	runtime.GC() // of what setting up has left
 	b.ResetTimer()
 	for g := range goroutines {
 		wg.Go(func() {
