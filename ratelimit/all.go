@@ -2,16 +2,25 @@ package ratelimit
 
 import "time"
 
-// A Ref names one bucket: a [Bucket], or that of one key of a [Limiter]. It is a small value, made without allocation
+// A Ref names one bucket: a [Bucket], a [Striped], or that of one key of a [Limiter]. It is a small value, made without allocation
 // (but for two objects where a Limiter has ExactKeys), and serves for as many calls as one likes. The zero Ref refuses.
 type Ref struct {
-	bucket *Bucket
-	keyed  *keyed
-	name   name
+	bucket  *Bucket
+	striped *Striped // over bucket
+	keyed   *keyed
+	name    name
 }
 
 // Ref names b for [All].
 func (b *Bucket) Ref() Ref { return Ref{bucket: b} }
+
+// Ref names s for [All].
+func (s *Striped) Ref() Ref {
+	if s.load() == nil {
+		return Ref{}
+	}
+	return Ref{bucket: &s.bucket, striped: s}
+}
 
 // Ref names the key's bucket for [All].
 func (l *Limiter[K]) Ref(key K) Ref {
@@ -27,15 +36,27 @@ func (l *Limiter[K]) Ref(key K) Ref {
 
 // Take is [Bucket.Take] or [Limiter.Take].
 func (r Ref) Take(n int64) (d Decision) {
+	if r.striped != nil {
+		return r.striped.Take(n)
+	}
 	r.take(r.now(), n).tell(n, &d)
 	return d
 }
 
 // Refund is [Bucket.Refund] or [Limiter.Refund].
-func (r Ref) Refund(n int64) { r.refund(r.now(), n, false) }
+func (r Ref) Refund(n int64) {
+	if r.striped != nil {
+		r.striped.Refund(n)
+		return
+	}
+	r.refund(r.now(), n, false)
+}
 
 // Peek is [Bucket.Peek] or [Limiter.Peek].
 func (r Ref) Peek() Decision {
+	if r.striped != nil {
+		return r.striped.Peek()
+	}
 	now := r.now()
 	o := r.look(now, 1)
 	if o.verdict == moved {
@@ -148,10 +169,14 @@ func (r *Ref) epoch() time.Time {
 func (r *Ref) now() int64 { return int64(time.Since(r.epoch())) }
 
 func (r *Ref) take(now, n int64) outcome {
-	if r.keyed != nil {
+	switch {
+	case r.keyed != nil:
 		return r.keyed.take(now, r.name, n)
+	case r.striped != nil:
+		return r.striped.take(now, n)
+	default:
+		return r.bucket.take(now, n)
 	}
-	return r.bucket.take(now, n)
 }
 
 // look has the verdict moved if it cannot tell without waiting for another call.
@@ -164,6 +189,10 @@ func (r *Ref) look(now, n int64) outcome {
 
 // giveBack undoes a take of this call's.
 func (r *Ref) giveBack(now, n int64, o outcome) {
+	if r.striped != nil {
+		r.striped.refund(now, n)
+		return
+	}
 	if r.keyed == nil && r.bucket.load().queued.Load() {
 		r.bucket.undo(r.bucket.now, place{o.seg, o.word, n * o.seg.scale})
 		return

@@ -3,6 +3,7 @@
 package ratelimit_test
 
 import (
+	"context"
 	"net/http"
 	"testing"
 	"time"
@@ -14,6 +15,8 @@ import (
 
 func TestTakingDoesNotAllocate(t *testing.T) {
 	b := newBucket(t, 1e6, 1e6)
+	striped, err := ratelimit.NewStriped(ratelimit.Limit{Rate: 1e6, Burst: 1e6})
+	require.NoError(t, err)
 	empty := newBucket(t, 0, 1)
 	require.True(t, empty.Allow())
 	l := newLimiter(t, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: 1e6, Burst: 1e6}})
@@ -28,6 +31,8 @@ func TestTakingDoesNotAllocate(t *testing.T) {
 	require.NoError(t, err)
 	for name, call := range map[string]func() bool{
 		"bucket":         func() bool { return b.Allow() && b.Take(2).OK },
+		"striped":        func() bool { return striped.Allow() && striped.Take(2).OK },
+		"wait":           func() bool { return b.Wait(context.Background(), 1) == nil },
 		"refusal":        func() bool { return !empty.Allow() && !empty.Take(1).OK },
 		"refund":         func() bool { b.Refund(1); l.Refund("a", 1); return true },
 		"peek":           func() bool { return b.Peek().OK && l.Peek("a").OK },

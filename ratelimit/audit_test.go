@@ -32,6 +32,11 @@ func TestAudit(t *testing.T) {
 		audit(t, fmt.Sprint("bucket ", limit), limit, start, long, b.Allow)
 
 		start = time.Now()
+		s, err := ratelimit.NewStriped(limit)
+		require.NoError(t, err)
+		audit(t, fmt.Sprint("striped ", limit), limit, start, long, s.Allow)
+
+		start = time.Now()
 		l := newLimiter(t, ratelimit.Config[string]{Limit: limit})
 		audit(t, fmt.Sprint("limiter ", limit), limit, start, long, func() bool { return l.Allow("a") })
 	}

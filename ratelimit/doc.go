@@ -16,6 +16,10 @@
 // Below HTTP there are [Bucket] for one limit and [Limiter] for a limit by key, both with Allow, Take, Refund, Peek and
 // SetLimit, and [All] for one decision over several of them. Calls do not block and do not allocate.
 //
+// [Bucket.Wait] is for the other side, the client that would rather wait than be refused: first come, first served, and
+// never beyond the context's deadline. [Bucket.Reserve] is its half without the sleeping. [Striped] is a bucket for the one
+// limit that every request of a server goes through: it costs a sixth where processors contend, and may refuse a little early.
+//
 // # How
 //
 // The state of a bucket is one word: the reading of a virtual clock at which the bucket will be full. The clock is shared by
@@ -29,7 +33,7 @@
 //
 // # What it does not do
 //
-// It counts in one process. It does not queue or delay requests. A token bucket is not a counter: within a window W it
+// It counts in one process. Its middleware does not delay requests: a queue in a server is memory that anybody can fill. A token bucket is not a counter: within a window W it
 // admits Burst + Rate×W, not Rate×W. What is counted does not survive a restart; for quotas that do, see the usageplan
 // package. Limits by the leftmost X-Forwarded-For entry are no limits; see ratelimit/clientip.
 //

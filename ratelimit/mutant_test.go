@@ -81,6 +81,18 @@ var mutants = []mutant{
 		"next := max(u, clock) + n*s.scale", "next := max(min(u, clock+s.burst), clock) + n*s.scale",
 	},
 	{
+		"stripes beside the whole burst", "striped.go",
+		"set.limit.Burst - int64(len(set.list))*set.size", "set.limit.Burst",
+	},
+	{
+		"stripe filled beyond its size", "striped.go",
+		"put := min(n, set.size-u)", "put := n",
+	},
+	{
+		"tokens stolen and left there", "striped.go",
+		"left.CompareAndSwap(u, u-some)", "left.Load() == u",
+	},
+	{
 		"lost update", "word.go",
 		"word.CompareAndSwap(u, next)", "word.Swap(next) != frozen",
 	},
@@ -118,7 +130,7 @@ func histories(t *testing.T, m mutant) error {
 		require.NoError(t, os.WriteFile(replace[here], []byte(text), 0o600))
 	}
 	write("yield.go", "package ratelimit\n\nimport \"runtime\"\n\nfunc yield() { runtime.Gosched() }\n")
-	for _, name := range []string{"all.go", "bucket.go", "clock.go", "keyed.go", "reserve.go", "shard.go", "table.go", "word.go"} {
+	for _, name := range []string{"all.go", "bucket.go", "clock.go", "keyed.go", "reserve.go", "shard.go", "striped.go", "table.go", "word.go"} {
 		source, err := os.ReadFile(name)
 		require.NoError(t, err)
 		text := string(source)
@@ -132,7 +144,7 @@ func histories(t *testing.T, m mutant) error {
 	require.NoError(t, err)
 	file := filepath.Join(dir, "overlay.json")
 	require.NoError(t, os.WriteFile(file, overlay, 0o600))
-	test := exec.CommandContext(t.Context(), "go", "test", "-vet=off", "-count=1", "-timeout=60s", "-overlay", file, "-run", "^Test((Bucket|Table|All|Reserve)Histories|ReserveWindowBound)$", ".")
+	test := exec.CommandContext(t.Context(), "go", "test", "-vet=off", "-count=1", "-timeout=60s", "-overlay", file, "-run", "^Test((Bucket|Table|All|Reserve|Striped)Histories|(Reserve|Striped)WindowBound)$", ".")
 	test.Env = append(os.Environ(), "TALLYGATE_HEAVY=")
 	if out, err := test.CombinedOutput(); err != nil {
 		return failure(out)

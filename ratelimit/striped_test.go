@@ -1,0 +1,254 @@
+package ratelimit
+
+import (
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func newStriped(t *testing.T, rate float64, burst int64) *Striped {
+	t.Helper()
+	s, err := NewStriped(Limit{Rate: rate, Burst: burst})
+	require.NoError(t, err)
+	return s
+}
+
+// held is what all stripes hold.
+func (s *Striped) held() (tokens int64) {
+	for i := range s.set.Load().list {
+		tokens += max(s.set.Load().list[i].left.Load(), 0)
+	}
+	return tokens
+}
+
+func TestStripedTakesAllAndNoMore(t *testing.T) {
+	for _, burst := range []int64{1, 2, 7, 8, 100, 5000} {
+		s := newStriped(t, 0, burst)
+		for i := range burst {
+			require.True(t, s.Allow(), "%d of %d", i, burst)
+			require.Equal(t, burst-i-1, s.Peek().Remaining)
+			require.Equal(t, burst, s.Peek().Limit)
+		}
+		require.False(t, s.Allow())
+		require.Equal(t, Decision{Limit: burst, RetryAfter: Never, ResetAfter: Never}, s.Take(1))
+		s.Refund(1)
+		require.True(t, s.Peek().OK)
+		require.True(t, s.Take(1).OK)
+	}
+}
+
+func TestStripedStripesWhereTheBurstAllows(t *testing.T) {
+	procs := int64(1)
+	for procs < int64(runtime.GOMAXPROCS(0)) {
+		procs *= 2
+	}
+	for burst, size := range map[int64]int64{1: 0, 4*procs - 1: 0, 4 * procs: 1, 40 * procs: 10, 1 << 20: 64} {
+		set := newStriped(t, 1, burst).set.Load()
+		require.Equal(t, size, int64(len(set.list))*set.size/procs, "burst %d", burst)
+		require.LessOrEqual(t, burst-set.behind().Burst, burst/4)
+	}
+	unlimited := newStriped(t, math.Inf(1), 0)
+	require.Empty(t, unlimited.set.Load().list)
+	require.Equal(t, Decision{OK: true, Limit: math.MaxInt64, Remaining: math.MaxInt64}, unlimited.Take(1))
+}
+
+// What lies in the stripes serves any call, also one for more than a stripe holds.
+func TestStripedCollects(t *testing.T) {
+	s := newStriped(t, 0, 400)
+	require.True(t, s.Take(s.bucket.Peek().Remaining).OK)
+	left := s.held()
+	require.Greater(t, left, s.set.Load().size, "more than one stripe's")
+	require.False(t, s.Take(left+1).OK)
+	require.True(t, s.Take(left).OK)
+	require.False(t, s.Take(1).OK)
+}
+
+func TestStripedRefuses(t *testing.T) {
+	for _, s := range []*Striped{nil, {}} {
+		require.False(t, s.Allow())
+		require.Equal(t, Decision{RetryAfter: Never}, s.Take(1))
+		require.Equal(t, Decision{RetryAfter: Never}, s.Peek())
+		s.Refund(1)
+		require.ErrorIs(t, s.SetLimit(Limit{Rate: 1, Burst: 1}), ErrNotConfigured)
+		require.Equal(t, Decision{RetryAfter: Never}, s.Ref().Take(1))
+	}
+	_, err := NewStriped(Limit{})
+	require.Error(t, err)
+	s := newStriped(t, 1, 100)
+	require.Error(t, s.SetLimit(Limit{}))
+	require.False(t, s.Take(-1).OK)
+	require.True(t, s.Take(0).OK)
+	require.Equal(t, Never, s.Take(101).RetryAfter)
+}
+
+func TestStripedSetLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStriped(t, 1, 1000)
+		for range 900 {
+			require.True(t, s.Allow())
+		}
+		require.NoError(t, s.SetLimit(Limit{Rate: 100, Burst: 2000}))
+		n := 0
+		for s.Allow() {
+			n++
+		}
+		require.LessOrEqual(t, n, 1100, "900 tokens stay taken")
+		require.GreaterOrEqual(t, n, 1100-2000/4)
+		time.Sleep(10 * time.Millisecond)
+		require.True(t, s.Allow())
+		require.False(t, s.Allow())
+		require.NoError(t, s.SetLimit(Limit{Rate: 100, Burst: 1}))
+		require.False(t, s.Allow())
+	})
+}
+
+func TestAllOverStriped(t *testing.T) {
+	s, empty := newStriped(t, 0, 100), newStriped(t, 0, 1)
+	require.True(t, empty.Allow())
+	for range 10 {
+		d, i := All(3, s.Ref(), empty.Ref())
+		require.False(t, d.OK)
+		require.Equal(t, 1, i)
+		_, ok := AllowAt(time.Now(), 1, s.Ref(), empty.Ref())
+		require.False(t, ok)
+	}
+	require.EqualValues(t, 100, s.Peek().Remaining, "a refused call consumes nothing")
+	require.EqualValues(t, 100, s.Ref().Peek().Remaining)
+	n := 0
+	for ok := true; ok; n++ {
+		_, ok = AllowAt(time.Now(), 1, s.Ref())
+	}
+	require.Equal(t, 101, n)
+}
+
+// Over every window the bound holds, whichever processors take, steal, give back and change the limit in between: the calls
+// are made one after another with the stripes of processors chosen at random. A token is a nanosecond.
+func TestStripedWindowBound(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
+	type admission struct{ at, n int64 }
+	for seed := range uint64(heavy(5_000)) {
+		r := rand.New(rand.NewPCG(seed, 4))
+		burst := 1 + r.Int64N(100)
+		s := newStriped(t, 1e9, burst)
+		var now int64
+		var all []admission
+		for range 100 {
+			set := s.set.Load()
+			if len(set.list) > 1 { // as if the goroutine had been moved
+				i, j := r.IntN(len(set.list)), r.IntN(len(set.list))
+				a, b := set.list[i].left.Load(), set.list[j].left.Load()
+				set.list[i].left.Store(b)
+				set.list[j].left.Store(a)
+			}
+			n := int64(1)
+			if r.IntN(4) == 0 {
+				n = 1 + r.Int64N(burst)
+			}
+			switch r.IntN(10) {
+			case 0:
+				if len(all) > 0 && all[len(all)-1].at == now {
+					s.refund(now, all[len(all)-1].n)
+					all = all[:len(all)-1]
+				}
+			case 1, 2:
+				now += r.Int64N(2 * burst)
+			default:
+				if s.take(now, n).ok() {
+					all = append(all, admission{now, n})
+				}
+			}
+			require.LessOrEqual(t, s.held(), int64(len(set.list))*set.size)
+		}
+		for i := range all {
+			sum := int64(0)
+			for _, a := range all[i:] {
+				sum += a.n
+				require.LessOrEqual(t, sum, burst+a.at-all[i].at, "seed %d, burst %d", seed, burst)
+			}
+		}
+	}
+}
+
+// Histories of goroutines that take, steal and give back: what was admitted and what is left in the end are the burst, to
+// the token; and a call is only refused while others hold what it wants.
+func TestStripedHistories(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
+	for seed := range uint64(heavy(20_000)) {
+		burst := 16 + rand.New(rand.NewPCG(seed, 8)).Int64N(100)
+		s := newStriped(t, 0, burst)
+		var admitted atomic.Int64
+		var group sync.WaitGroup
+		for id := range 4 {
+			group.Go(func() {
+				r := rand.New(rand.NewPCG(seed, uint64(id)))
+				for range 20 {
+					n := 1 + r.Int64N(3)
+					if r.IntN(2) == 0 {
+						n = 1
+					}
+					o := s.take(s.bucket.now(), n)
+					if !o.ok() {
+						continue
+					}
+					if r.IntN(4) == 0 {
+						s.Refund(n)
+					} else {
+						admitted.Add(n)
+					}
+				}
+			})
+		}
+		group.Wait()
+		require.Equal(t, burst-admitted.Load(), s.Peek().Remaining, "seed %d", seed)
+		left := admitted.Load()
+		for s.Allow() {
+			left++
+		}
+		require.Equal(t, burst, left, "seed %d", seed)
+	}
+}
+
+// A limit that is changed under load, to the same.
+func TestStripedChangedUnderLoad(t *testing.T) {
+	for range heavy(500) {
+		s := newStriped(t, 0, 1000)
+		var admitted atomic.Int64
+		var group sync.WaitGroup
+		for range 4 {
+			group.Go(func() {
+				for range 200 {
+					if s.Allow() {
+						admitted.Add(1)
+					}
+				}
+			})
+		}
+		group.Go(func() {
+			for range 20 {
+				require.NoError(t, s.SetLimit(Limit{Burst: 1000}))
+				runtime.Gosched()
+			}
+		})
+		group.Wait()
+		for s.Allow() {
+			admitted.Add(1)
+		}
+		require.EqualValues(t, 1000, admitted.Load(), "none more, and none lost")
+	}
+}
+
+func TestProcessor(t *testing.T) {
+	ids := make([]int, 1000)
+	for i := range ids {
+		ids[i] = processor()
+	}
+	require.GreaterOrEqual(t, slices.Min(ids), 0)
+}
