@@ -12,11 +12,12 @@ import (
 
 const redacted = "REDACTED"
 
-// Secret is a secret access key or a session token. It prints as REDACTED in fmt, in slog and as a value in JSON and XML.
+// Secret is a secret access key or a session token. It prints as REDACTED in fmt, in slog, in encoding/gob and as a value in
+// JSON and XML.
 //
 // It is a string for all that, so that these show it: a conversion to string; the verbs %p and %w of fmt, which do not fit
 // and are reported by go vet; fmt where the Secret stands in an unexported field of another type; JSON where it is the key
-// of a map; and encodings that go by the kind of a type and not by its methods, such as encoding/gob.
+// of a map; and encodings that go by the kind of a type and not by its methods. To store a Secret, convert it to string.
 type Secret string
 
 // Format prints REDACTED for every verb but %p, %T and %w, which fmt does not leave to it.
@@ -27,6 +28,9 @@ func (Secret) String() string { return redacted }
 
 // MarshalText returns REDACTED, for JSON and its like.
 func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// MarshalBinary returns REDACTED, for encoding/gob and its like. What they have written cannot be read back.
+func (Secret) MarshalBinary() ([]byte, error) { return []byte(redacted), nil }
 
 // LogValue returns REDACTED.
 func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
@@ -56,6 +60,9 @@ func (SigningKey) String() string { return redacted }
 
 // MarshalText returns REDACTED, for JSON and its like.
 func (SigningKey) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// MarshalBinary returns REDACTED, for encoding/gob and its like. What they have written cannot be read back.
+func (SigningKey) MarshalBinary() ([]byte, error) { return []byte(redacted), nil }
 
 // LogValue returns REDACTED.
 func (SigningKey) LogValue() slog.Value { return slog.StringValue(redacted) }

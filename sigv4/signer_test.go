@@ -3,6 +3,7 @@ package sigv4_test
 import (
 	"bytes"
 	"context"
+	"encoding/gob"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -418,6 +419,9 @@ func TestRedaction(t *testing.T) {
 			slog.New(h).Info("message", "value", value)
 		}
 	}
+	for _, value := range []any{c, key, c.Secret, key.SigningKey, []sigv4.Secret{"sesame"}, map[sigv4.Secret]bool{"sesame": true}} {
+		require.NoError(t, gob.NewEncoder(&out).Encode(value))
+	}
 	text, err := json.Marshal([]any{c, key, key.SigningKey})
 	require.NoError(t, err)
 	out.Write(text)
@@ -427,6 +431,7 @@ func TestRedaction(t *testing.T) {
 	}
 	derived := sigv4.DeriveKey("sesame", "20261124", "eu-west-1", "execute-api")
 	require.NotContains(t, strings.ToLower(out.String()), fmt.Sprintf("%x", derived[:]))
+	require.NotContains(t, out.String(), string(derived[:]))
 	require.NotContains(t, out.String(), fmt.Sprint(derived[:]))
 	require.Contains(t, out.String(), "REDACTED")
 	require.Equal(t, []string{"REDACTED", "REDACTED"}, []string{c.Secret.String(), derived.String()})
@@ -434,6 +439,15 @@ func TestRedaction(t *testing.T) {
 	var read sigv4.Credentials // a configuration file may hold it
 	require.NoError(t, json.Unmarshal([]byte(`{"Secret":"sesame"}`), &read))
 	require.True(t, slices.Equal([]byte("sesame"), []byte(read.Secret)))
+}
+
+// What gob has written must not pass for a secret.
+func TestRedactedSecretIsNotRead(t *testing.T) {
+	var stored bytes.Buffer
+	require.NoError(t, gob.NewEncoder(&stored).Encode(sigv4.Credentials{AccessKeyID: iamKeyID, Secret: "sesame"}))
+	var read sigv4.Credentials
+	require.Error(t, gob.NewDecoder(&stored).Decode(&read))
+	require.Empty(t, string(read.Secret))
 }
 
 func TestRules(t *testing.T) {
