@@ -62,8 +62,8 @@ type Config struct {
 type Meter struct {
 	config  Config
 	table   table
-	stages  []*methods // for each of config.StageThrottles
-	account *ratelimit.Bucket
+	stages  []*shared // for each of config.StageThrottles
+	account *ratelimit.Striped
 	made    bool // by New
 }
 
@@ -88,7 +88,7 @@ func (m *Meter) configure() (err error) {
 		c.Route = Pattern(c.API, c.Stage)
 	}
 	if c.AccountThrottle = clone(c.AccountThrottle); c.AccountThrottle != nil {
-		m.account, err = ratelimit.NewBucket(*c.AccountThrottle)
+		m.account, err = ratelimit.NewStriped(*c.AccountThrottle)
 		errs = append(errs, wrap("Config.AccountThrottle", err))
 	}
 	c.StageThrottles = cloneStages(c.StageThrottles)
@@ -96,7 +96,7 @@ func (m *Meter) configure() (err error) {
 		return errors.Join(append(errs, wrap("Config.StageThrottles", err))...)
 	}
 	for _, s := range c.StageThrottles {
-		throttles, err := newMethods(nil, s.Methods)
+		throttles, err := newShared(s.Methods)
 		m.stages = append(m.stages, throttles)
 		errs = append(errs, err)
 	}

@@ -10,8 +10,7 @@ import (
 // unlimited is the limit of a plan's limiter while only members' overrides need it.
 var unlimited = ratelimit.Limit{Rate: math.Inf(1)}
 
-// methods are the throttles of a stage's methods, of one plan's members or, with no client, of all callers.
-// A methods value is immutable; limiters live on in the next version, so that a change of a plan loses no bucket.
+// methods are the throttles of a stage's methods for one plan's members. A methods value is immutable; limiters live on in the next version, so that a change of a plan loses no bucket.
 type methods struct {
 	listed []throttle
 	others *ratelimit.Limiter[bucket] // "/*/*", nil where it is not given
@@ -92,6 +91,51 @@ func (s *methods) of(client string, m method) (ratelimit.Ref, *ratelimit.Limit) 
 	}
 	if s.others != nil {
 		return s.others.Ref(bucket{client, m}), &s.limit
+	}
+	return ratelimit.Ref{}, nil
+}
+
+// shared are the throttles of a stage's methods over all callers. They do not change.
+type shared struct {
+	listed []sharedThrottle
+	others *ratelimit.Limiter[method] // "/*/*", nil where it is not given
+	limit  ratelimit.Limit            // of others
+}
+
+type sharedThrottle struct {
+	method method
+	limit  ratelimit.Limit
+	bucket *ratelimit.Striped // every processor goes through it
+}
+
+func newShared(limits map[string]ratelimit.Limit) (*shared, error) {
+	s := &shared{}
+	var errs []error
+	for key, limit := range limits {
+		m, err := parseMethod(key)
+		errs = append(errs, err)
+		if m == everyMethod {
+			s.limit = limit
+			s.others, err = ratelimit.New(ratelimit.Config[method]{Limit: limit})
+		} else {
+			t := sharedThrottle{method: m, limit: limit}
+			t.bucket, err = ratelimit.NewStriped(limit)
+			s.listed = append(s.listed, t)
+		}
+		errs = append(errs, err)
+	}
+	return s, errors.Join(errs...)
+}
+
+// of returns the bucket of a method, and its limit, which is nil where the method is not throttled.
+func (s *shared) of(m method) (ratelimit.Ref, *ratelimit.Limit) {
+	for i := range s.listed {
+		if t := &s.listed[i]; t.method == m {
+			return t.bucket.Ref(), &t.limit
+		}
+	}
+	if s.others != nil {
+		return s.others.Ref(m), &s.limit
 	}
 	return ratelimit.Ref{}, nil
 }
