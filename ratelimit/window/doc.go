@@ -50,7 +50,12 @@
 //   - All offenders are blocked; 10 000 are listed. AWS blocks 10 000. Keys of any aggregation are listed, not only addresses.
 //   - There are no text transformations, labels, fingerprints, CAPTCHA and Challenge.
 //
-// The action Count is AllowDespite. Rules about the content of requests are another tool's: put it behind this one.
+// The action Count is AllowDespite. Rules about the content of requests are another tool's, such as Coraza with the OWASP
+// core rule set: put it behind this one, so that a flood does not reach the dearer rules, and before authentication.
+//
+//	rule.Handler(coraza_http.WrapHandler(attacks, signature.Handler(mux)))
+//
+// The module examples/frameworks runs this and says what to set.
 //
 // # What it does not do
 //
