@@ -227,7 +227,7 @@ func BenchmarkVerifyParallel(b *testing.B) {
 	})
 }
 
-// BenchmarkVerifyKeys verifies ten thousand different requests in turn, signed by one key and by ten thousand. The two
+// BenchmarkVerifyKeys verifies ten thousand requests in turn, of one text, signed by one key and by ten thousand. The two
 // differ in nothing but the number of keys. The secrets are pieces of one text, so that what it costs a key source to find
 // them is not measured; a sigv4.Keyring of ten thousand adds a tenth, the cache misses of its map.
 func BenchmarkVerifyKeys(b *testing.B) {
