@@ -53,8 +53,8 @@
 //
 // # Failure
 //
-// Refusals are 403 as API Gateway's are. If the key source fails, the answer is 503: the request may be good. A zero
-// Verifier answers 500.
+// Refusals are 403 as API Gateway's are, except a body that is too large, 413, and one that breaks off, 400. If the key
+// source fails, the answer is 503: the request may be good. A zero Verifier answers 500. [S3XML] answers as S3 does.
 //
 // # Sources
 //
