@@ -20,13 +20,14 @@ type Change struct {
 	DeletePlan string `json:"deletePlan,omitempty"`
 	// PutMember adds the client to the plan or replaces its overrides.
 	PutMember *Member `json:"putMember,omitempty"`
-	// DeleteMember takes the client out of the plan. Only Plan and Client count.
+	// DeleteMember takes the client out of the plan. Only Plan and Client count. A bucket under the plan's throttle stays for
+	// when the client comes back; the bucket of a throttle of its own, where the plan has none, begins full then.
 	DeleteMember *Member `json:"deleteMember,omitempty"`
 }
 
 // Apply carries out one change at run time: it is validated, given to Config.Commit, and acts on every request that comes
 // after. No request waits for it. An error means that nothing has changed; a mistake in c wraps [ErrInvalid]. Changes
-// are carried out one at a time, so Commit must not call Apply.
+// are carried out one at a time, so Commit must call neither Apply nor Members.
 func (m *Meter) Apply(ctx context.Context, c Change) error {
 	if err := m.configured(); err != nil {
 		return err

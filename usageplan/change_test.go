@@ -2,6 +2,7 @@ package usageplan_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -308,4 +309,52 @@ func TestIDsAreBounded(t *testing.T) {
 	require.ErrorIs(t, m.Apply(t.Context(), usageplan.Change{PutMember: &k}), usageplan.ErrInvalid)
 	p := usageplan.Plan{ID: strings.Repeat("p", 129), Name: "P"}
 	require.ErrorIs(t, m.Apply(t.Context(), usageplan.Change{PutPlan: &p}), usageplan.ErrInvalid)
+}
+
+// What Commit was given makes the next meter what the last one was.
+func TestRestore(t *testing.T) {
+	var kept [][]byte
+	config := usageplan.Config{
+		Plans: []usageplan.Plan{{ID: "first", Name: "First", Stages: dev}},
+		Commit: func(_ context.Context, c usageplan.Change) error {
+			text, err := json.Marshal(c)
+			kept = append(kept, text)
+			return err
+		},
+	}
+	m := meter(t, config)
+	plan := usageplan.Plan{ID: "p", Name: "P", Stages: dev, Quotas: daily(5)}
+	for _, c := range []usageplan.Change{
+		{PutPlan: &plan},
+		{PutMember: &usageplan.Member{Plan: "first", Client: "a"}},
+		{DeleteMember: &usageplan.Member{Plan: "first", Client: "a"}, PutMember: &usageplan.Member{Plan: "p", Client: "a", Limits: map[ledger.Period]int64{ledger.Daily: 1}}},
+		{DeletePlan: "first"},
+	} {
+		require.NoError(t, m.Apply(t.Context(), c))
+	}
+	config.Restore = func(yield func(usageplan.Change, error) bool) {
+		for _, text := range kept {
+			var c usageplan.Change
+			if err := json.Unmarshal(text, &c); !yield(c, err) {
+				return
+			}
+		}
+	}
+	commits := len(kept)
+	again := meter(t, config)
+	require.Len(t, kept, commits, "restoring commits nothing")
+	require.Equal(t, slices.Collect(m.Plans()), slices.Collect(again.Plans()))
+	require.Equal(t, m.Members("p"), again.Members("p"))
+	_, err := again.Take(t.Context(), getCats("a"))
+	require.NoError(t, err)
+	require.Equal(t, usageplan.PlanQuota, layer(t, again, getCats("a")))
+
+	kept = append(kept, []byte(`{"deletePlan": "first"}`))
+	config.Client, config.API, config.Stage, config.Ledger = caller, "pets", "dev", memory(t)
+	_, err = usageplan.New(config)
+	require.ErrorIs(t, err, usageplan.ErrInvalid)
+	require.ErrorContains(t, err, `restore: invalid: there is no plan "first"`)
+	kept = append(kept[:1], []byte(`{`))
+	_, err = usageplan.New(config)
+	require.Error(t, err)
 }

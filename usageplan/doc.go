@@ -35,13 +35,13 @@
 //
 // [Meter.Apply] is the only way to change plans and members at run time; it acts on the next request and never blocks
 // one. Balances belong to the plan's id, the period and the client, buckets to what is throttled: both survive a change
-// of the plan, as [Change] says in full. Config.Commit makes changes durable; whoever starts again puts what it has kept
-// into Config.Plans and Config.Members.
+// of the plan, as [Change] says in full. Config.Commit makes changes durable; whoever starts again hands what it has kept
+// to Config.Restore.
 //
 // # Bounds
 //
 // Each throttle tells a million clients apart that are not at rest; more share buckets, and so may be refused early,
-// never admitted late (see package ratelimit). The API is told by id: plans of at most 128 bytes, clients of 512.
+// never admitted late (see package ratelimit). Ids are bounded: a plan's has at most 128 bytes, a client's 512.
 //
 // # Differences from API Gateway
 //

@@ -63,7 +63,8 @@ type Error struct {
 	Layer  Layer         // what refused
 	Period ledger.Period // of the quota that refused; zero for other layers
 
-	// RetryAfter is how long to wait before the same request can pass. Zero is unknown; [ratelimit.Never], in vain.
+	// RetryAfter is how long to wait before what refused would let the same request pass; a layer behind it may refuse then.
+	// Zero is unknown; [ratelimit.Never], in vain.
 	RetryAfter time.Duration
 
 	fields []ratelimit.Field

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 )
 
 const (
@@ -25,9 +26,10 @@ type node struct {
 // readJSON reads one JSON value, strictly: duplicate names and trailing data are errors.
 func readJSON(r io.Reader) (node, error) {
 	limited := &io.LimitedReader{R: r, N: maxDocument + 1}
-	d := json.NewDecoder(limited)
+	n := node{path: "$", mistakes: new([]error)}
+	d := reader{json.NewDecoder(limited), n.mistakes}
 	d.UseNumber()
-	value, err := readValue(d, 0)
+	value, err := d.value(n.path, 0)
 	if err == nil {
 		if _, more := d.Token(); !errors.Is(more, io.EOF) {
 			err = errors.New("data after the value")
@@ -39,10 +41,20 @@ func readJSON(r io.Reader) (node, error) {
 	if limited.N == 0 {
 		err = fmt.Errorf("more than %d bytes", maxDocument)
 	}
-	return node{"$", value, new([]error)}, err
+	if err != nil {
+		err = fmt.Errorf("at offset %d: %w", d.InputOffset(), err)
+	}
+	n.value = value
+	return n, err
 }
 
-func readValue(d *json.Decoder, depth int) (any, error) {
+// A reader reads values and notes names that are given twice, of which the first counts.
+type reader struct {
+	*json.Decoder
+	mistakes *[]error
+}
+
+func (d reader) value(path string, depth int) (any, error) {
 	if depth > maxDepth {
 		return nil, errors.New("nested too deeply")
 	}
@@ -52,17 +64,17 @@ func readValue(d *json.Decoder, depth int) (any, error) {
 	}
 	switch t {
 	case json.Delim('['):
-		return readList(d, depth)
+		return d.list(path, depth)
 	case json.Delim('{'):
-		return readObject(d, depth)
+		return d.object(path, depth)
 	}
 	return t, nil
 }
 
-func readList(d *json.Decoder, depth int) (any, error) {
+func (d reader) list(path string, depth int) (any, error) {
 	list := []any{}
 	for d.More() {
-		v, err := readValue(d, depth+1)
+		v, err := d.value(fmt.Sprintf("%s[%d]", path, len(list)), depth+1)
 		if err != nil {
 			return nil, err
 		}
@@ -72,7 +84,7 @@ func readList(d *json.Decoder, depth int) (any, error) {
 	return list, err
 }
 
-func readObject(d *json.Decoder, depth int) (any, error) {
+func (d reader) object(path string, depth int) (any, error) {
 	object := map[string]any{}
 	for d.More() {
 		t, err := d.Token()
@@ -80,12 +92,15 @@ func readObject(d *json.Decoder, depth int) (any, error) {
 			return nil, err
 		}
 		name := t.(string) // the decoder lets nothing else stand here
-		if _, twice := object[name]; twice {
-			return nil, fmt.Errorf("name %q is given twice at offset %d", name, d.InputOffset())
-		}
-		if object[name], err = readValue(d, depth+1); err != nil {
+		v, err := d.value(join(path, name), depth+1)
+		if err != nil {
 			return nil, err
 		}
+		if _, twice := object[name]; twice {
+			*d.mistakes = append(*d.mistakes, fmt.Errorf("%s is given twice", join(path, name)))
+			continue
+		}
+		object[name] = v
 	}
 	_, err := d.Token()
 	return object, err
@@ -112,11 +127,15 @@ func (n node) has(name string) bool {
 // field returns the named value of an object, null where it is not given.
 func (n node) field(name string) node {
 	object, _ := n.value.(map[string]any)
-	path := n.path + "." + name
-	if len(name) > 0 && name[0] == '/' {
-		path = fmt.Sprintf("%s[%q]", n.path, name)
+	return node{join(n.path, name), object[name], n.mistakes}
+}
+
+// join is the path of a name within an object.
+func join(path, name string) string {
+	if name == "" || name[0] == '/' {
+		return fmt.Sprintf("%s[%q]", path, name)
 	}
-	return node{path, object[name], n.mistakes}
+	return path + "." + name
 }
 
 // required returns the named value of an object, which must be there and must not be empty.
@@ -181,7 +200,10 @@ func (n node) whole() int64 {
 		return 0
 	}
 	i, err := v.Int64()
-	if err != nil {
+	switch {
+	case errors.Is(err, strconv.ErrRange):
+		n.mistake("is out of range")
+	case err != nil:
 		n.mistake("is not a whole number")
 	}
 	return i

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/tallygate/tallygate/ratelimit"
@@ -24,7 +25,11 @@ func Load(r io.Reader) ([]Plan, error) {
 	}
 	var plans []Plan
 	for _, n := range doc.items() {
-		plans = append(plans, n.plan())
+		p := n.plan()
+		if slices.ContainsFunc(plans, func(o Plan) bool { return o.ID == p.ID }) && p.ID != "" {
+			n.mistake("is a second plan of id %q", p.ID)
+		}
+		plans = append(plans, p)
 	}
 	if err := doc.finish(); err != nil {
 		return nil, err
@@ -41,7 +46,7 @@ func LoadMembers(plan string, r io.Reader) ([]Member, error) {
 	}
 	var members []Member
 	for _, n := range doc.items() {
-		members = append(members, Member{Plan: plan, Client: n.planKey()})
+		members = append(members, Member{Plan: plan, Client: n.planKey(plan)})
 	}
 	if err := doc.finish(); err != nil {
 		return nil, err
@@ -57,6 +62,11 @@ func (n node) items() []node {
 	for _, name := range []string{"items", "item"} {
 		if n.has(name) {
 			n.known(name, "position", "NextToken")
+			for _, more := range []string{"position", "NextToken"} {
+				if token := n.field(more); token.text() != "" {
+					token.mistake("says that there are more pages")
+				}
+			}
 			return n.field(name).list()
 		}
 	}
@@ -170,18 +180,54 @@ func (n node) location() *time.Location {
 	return l
 }
 
+// keyType is the only type of usage plan key there is.
+const keyType = "API_KEY"
+
 // planKey returns the key id of a usage plan key: "id" in what is listed, "keyId" in what creates one.
-func (n node) planKey() string {
+func (n node) planKey(plan string) string {
 	n.known("id", "keyId", "type", "keyType", "name", "value", "usagePlanId")
-	for _, name := range []string{"type", "keyType"} {
-		if t := n.field(name); !t.isNull() && t.text() != "API_KEY" {
-			t.mistake("is not API_KEY")
+	n.isKey("type", "keyType")
+	if of := n.field("usagePlanId"); of.text() != "" && of.text() != plan {
+		of.mistake("is not the plan %q", plan)
+	}
+	if !n.has("keyId") {
+		return n.required("id").text()
+	}
+	if n.has("id") && n.field("id").text() != n.field("keyId").text() {
+		n.field("id").mistake("is not the keyId beside it")
+	}
+	return n.required("keyId").text()
+}
+
+func (n node) isKey(types ...string) {
+	for _, name := range types {
+		if t := n.field(name); !t.isNull() && t.text() != keyType {
+			t.mistake("is not %s", keyType)
 		}
 	}
-	if n.has("keyId") {
-		return n.required("keyId").text()
+}
+
+// member reads the form of [Member.MarshalJSON].
+func (n node) member() Member {
+	n.known("usagePlanId", "keyId", "keyType", "throttle", "limits")
+	n.isKey("keyType")
+	m := Member{Plan: n.required("usagePlanId").text(), Client: n.required("keyId").text()}
+	if t := n.field("throttle"); !t.isNull() {
+		limit := t.limit()
+		m.Throttle = &limit
 	}
-	return n.required("id").text()
+	limits := n.field("limits")
+	for _, name := range limits.names() {
+		if m.Limits == nil {
+			m.Limits = make(map[ledger.Period]int64)
+		}
+		var p ledger.Period
+		if err := p.UnmarshalText([]byte(name)); err != nil {
+			limits.field(name).mistake("is not DAY, WEEK or MONTH")
+		}
+		m.Limits[p] = limits.field(name).whole()
+	}
+	return m
 }
 
 // finish returns every mistake found in the document.

@@ -72,7 +72,15 @@ func TestLoadReportsMistakes(t *testing.T) {
 		{"not JSON", `{"name": `, []string{"unexpected EOF"}},
 		{"trailing data", `{"name": "a"} x`, []string{"data after the value"}},
 		{"two values", `{"name": "a"} {"name": "b"}`, []string{"data after the value"}},
-		{"name twice", `{"name": "a", "name": "b"}`, []string{`name "name" is given twice`}},
+		{"no value", `[a]`, []string{"at offset 1", "invalid character"}},
+		{"name twice", `[{"name": "a", "throttle": {"rateLimit": 1, "rateLimit": 2, "burstLimit": 1}}, {"bad": 1}]`, []string{
+			"$[0].throttle.rateLimit is given twice", "$[1].bad is not a field",
+		}},
+		{"id twice", `[{"name": "a"}, {"name": "a"}]`, []string{`$[1] is a second plan of id "a"`}},
+		{"one page of several", `{"items": [{"name": "a"}], "NextToken": "x"}`, []string{"$.NextToken says that there are more pages"}},
+		{"too large", `{"name": "a", "throttle": {"rateLimit": 1, "burstLimit": 99999999999999999999}}`, []string{"$.throttle.burstLimit is out of range"}},
+		{"empty method", `{"name": "a", "apiStages": [{"apiId": "x", "stage": "y", "throttle": {"": {"rateLimit": 1, "burstLimit": 1}}}]}`, []string{`$.apiStages[0].throttle[""] method`}},
+		{"local time", `{"name": "a", "quotas": [{"limit": 1, "period": "DAY", "location": "Local"}]}`, []string{"not the name of a time zone"}},
 		{"too deep", strings.Repeat("[", 40), []string{"nested too deeply"}},
 		{"wrong types", `[{"name": 1, "throttle": [], "quota": "x", "apiStages": {}}]`, []string{
 			"$[0].name is not a string", "$[0].throttle is not an object", "$[0].quota is not an object", "$[0].apiStages is not a list",
@@ -180,4 +188,66 @@ func FuzzLoadMembers(f *testing.F) {
 			require.NotEmpty(t, m.Client)
 		}
 	})
+}
+
+func TestLoadMembersReportsMistakes(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"usagePlanId": "silver", "keyId": "a"}`:   `$.usagePlanId is not the plan "gold"`,
+		`{"id": "a", "keyId": "b"}`:                 "$.id is not the keyId beside it",
+		`{"keyId": "a", "keyType": "TOKEN"}`:        "$.keyType is not API_KEY",
+		`{"items": [{"id": "a"}], "position": "x"}`: "$.position says that there are more pages",
+	} {
+		members, err := usageplan.LoadMembers("gold", strings.NewReader(text))
+		require.ErrorIs(t, err, usageplan.ErrInvalid, text)
+		require.ErrorContains(t, err, want)
+		require.Nil(t, members)
+	}
+	members, err := usageplan.LoadMembers("gold", strings.NewReader(`{"usagePlanId": "gold", "keyId": "a", "keyType": "API_KEY"}`))
+	require.NoError(t, err)
+	require.Equal(t, []usageplan.Member{{Plan: "gold", Client: "a"}}, members)
+}
+
+func TestChangeIsKeptAsItIs(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	require.NoError(t, err)
+	own := ratelimit.Limit{Rate: 0.5, Burst: 3}
+	plan := usageplan.Plan{
+		ID: "p", Name: "P", Throttle: &own,
+		Quotas: []ledger.Quota{{Limit: 1, Period: ledger.Daily}, {Limit: 9, Period: ledger.Monthly, Offset: 3, Location: berlin}},
+	}
+	member := usageplan.Member{Plan: "p", Client: "a", Throttle: &own, Limits: map[ledger.Period]int64{ledger.Daily: 7}}
+	for _, change := range []usageplan.Change{
+		{PutPlan: &plan}, {DeletePlan: "p"}, {PutMember: &member},
+		{DeleteMember: &usageplan.Member{Plan: "q", Client: "a"}, PutMember: &member},
+	} {
+		text, err := json.Marshal(change)
+		require.NoError(t, err)
+		var back usageplan.Change
+		require.NoError(t, json.Unmarshal(text, &back), "%s", text)
+		require.Equal(t, change, back)
+	}
+	for text, want := range map[string]string{
+		`{"putPlam": {}}`: "$.putPlam is not a field",
+		`{"putMember": {"usagePlanId": "p", "keyId": "a", "keyId": "b"}}`:                               "$.putMember.keyId is given twice",
+		`{"putMember": {"usagePlanId": "p", "keyId": "a", "throttle": {"rateLimit": 1}}}`:               "$.putMember.throttle.burstLimit is required",
+		`{"putMember": {"USAGEPLANID": "p", "keyId": "a"}}`:                                             "$.putMember.usagePlanId is required",
+		`{"putMember": {"usagePlanId": "p", "keyId": "a", "limits": {"YEAR": 1}}}`:                      "$.putMember.limits.YEAR is not DAY",
+		`{"putPlan": {"name": "a", "quota": {"limit": 1, "period": "DAY", "location": "Mars/Crater"}}}`: "$.putPlan.quota.location is not a time zone",
+	} {
+		require.ErrorContains(t, json.Unmarshal([]byte(text), new(usageplan.Change)), want)
+	}
+}
+
+func TestPlanThatCannotBeKept(t *testing.T) {
+	for _, zone := range []*time.Location{time.FixedZone("MYZONE", 3600), time.FixedZone("", 3600), time.FixedZone("UTC", 3600), time.FixedZone("CET", 5*3600), time.Local} {
+		p := usageplan.Plan{ID: "p", Name: "P", Quotas: []ledger.Quota{{Limit: 1, Period: ledger.Daily, Location: zone}}}
+		require.ErrorContains(t, p.Validate(), "time zone", "%v", zone)
+	}
+	require.ErrorContains(t, usageplan.Plan{ID: "p\xff", Name: "P"}.Validate(), "UTF-8")
+	zone, err := time.LoadLocation("America/New_York")
+	require.NoError(t, err)
+	for _, zone := range []*time.Location{nil, time.UTC, zone} {
+		p := usageplan.Plan{ID: "p", Name: "P", Quotas: []ledger.Quota{{Limit: 1, Period: ledger.Daily, Location: zone}}}
+		require.NoError(t, p.Validate())
+	}
 }

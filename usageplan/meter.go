@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 
 	"github.com/tallygate/tallygate/ratelimit"
@@ -43,8 +44,12 @@ type Config struct {
 	// AWSStrict leaves out what API Gateway never sends: Retry-After and the RateLimit fields.
 	AWSStrict bool
 
+	// Restore yields the changes that Commit was given by an earlier meter, in their order: New carries them out after
+	// Plans and Members, and does not commit them again. An error ends New with it. Nil restores nothing.
+	Restore iter.Seq2[Change, error]
+
 	// Commit is given every change before it is visible, one at a time, to make it durable. An error refuses the
-	// change. Nil keeps changes in memory only.
+	// change. Nil keeps changes in memory only. It must call neither Apply nor Members.
 	Commit func(context.Context, Change) error
 
 	// AllowDespite lets a request that Check refuses through when it returns true: always for observe mode, for a cause
@@ -73,8 +78,26 @@ func New(c Config) (*Meter, error) {
 	if err := errors.Join(m.configure(), m.declare(c.Plans, c.Members)); err != nil {
 		return nil, fmt.Errorf("usageplan: %w: %w", ErrInvalid, err)
 	}
-	m.config.Plans, m.config.Members = nil, nil // the table has them
+	if err := m.restore(); err != nil {
+		return nil, fmt.Errorf("usageplan: restore: %w", err)
+	}
+	m.config.Plans, m.config.Members, m.config.Restore = nil, nil, nil // the table has them
 	return m, nil
+}
+
+func (m *Meter) restore() error {
+	if m.config.Restore == nil {
+		return nil
+	}
+	for c, err := range m.config.Restore {
+		if err != nil {
+			return err
+		}
+		if err := m.put(c); err != nil {
+			return fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+	}
+	return nil
 }
 
 // configure builds what does not change later.
@@ -88,7 +111,9 @@ func (m *Meter) configure() (err error) {
 		c.Route = Pattern(c.API, c.Stage)
 	}
 	if c.AccountThrottle = clone(c.AccountThrottle); c.AccountThrottle != nil {
-		m.account, err = ratelimit.NewStriped(*c.AccountThrottle)
+		if err = validateLimit(*c.AccountThrottle); err == nil {
+			m.account, err = ratelimit.NewStriped(*c.AccountThrottle)
+		}
 		errs = append(errs, wrap("Config.AccountThrottle", err))
 	}
 	c.StageThrottles = cloneStages(c.StageThrottles)

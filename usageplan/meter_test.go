@@ -2,6 +2,7 @@ package usageplan_test
 
 import (
 	"errors"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -304,4 +305,38 @@ func TestPattern(t *testing.T) {
 		}
 		require.Equal(t, tt.want, got, tt.pattern)
 	}
+}
+
+// A throttle on ANY is one for all methods that are not listed themselves.
+func TestAnyMethod(t *testing.T) {
+	limits := map[string]ratelimit.Limit{"/cats/ANY": {Burst: 2}, "/cats/PUT": {Burst: 1}, "/*/*": {Burst: 3}}
+	take := func(m *usageplan.Meter, client, resource, verb string) bool {
+		q := getCats(client)
+		q.Route.Resource, q.Route.Method = resource, verb
+		_, err := m.Take(t.Context(), q)
+		return err == nil
+	}
+	stages := []usageplan.Stage{{API: "pets", Name: "dev", Methods: limits}}
+	for name, c := range map[string]usageplan.Config{
+		"plan":  {Plans: []usageplan.Plan{{ID: "p", Name: "P", Stages: stages}}, Default: "p"},
+		"stage": {Plans: []usageplan.Plan{{ID: "p", Name: "P", Stages: dev}}, Default: "p", StageThrottles: stages},
+	} {
+		m := meter(t, c)
+		require.True(t, take(m, "a", "/cats", "PUT"), name)
+		require.False(t, take(m, "a", "/cats", "PUT"), name)
+		require.True(t, take(m, "a", "/cats", "GET"), name)
+		require.True(t, take(m, "a", "/cats", "POST"), name)
+		require.False(t, take(m, "a", "/cats", "DELETE"), name)
+		require.False(t, take(m, "a", "/cats", "GET"), name)
+		for range 3 {
+			require.True(t, take(m, "a", "/dogs", "GET"), name)
+		}
+		require.False(t, take(m, "a", "/dogs", "GET"), name)
+		require.True(t, take(m, "a", "/dogs", "POST"), name)
+	}
+}
+
+func TestAccountThrottleIsALimit(t *testing.T) {
+	_, err := usageplan.New(usageplan.Config{Client: caller, API: "a", Stage: "s", AccountThrottle: &ratelimit.Limit{Rate: math.Inf(1)}})
+	require.ErrorContains(t, err, "Config.AccountThrottle: an infinite rate is no throttle")
 }

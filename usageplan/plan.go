@@ -7,6 +7,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
+	"unicode/utf8"
 
 	"github.com/tallygate/tallygate/ratelimit"
 	"github.com/tallygate/tallygate/usageplan/ledger"
@@ -35,8 +37,9 @@ type Plan struct {
 type Stage struct {
 	API, Name string // both required
 	// Methods bounds the rate of single methods, beside the plan's own throttle. A key is the resource path as routes
-	// have it, a slash and the method in capitals: "/pets/{id}/GET", "//GET" for the root. "/*/*" is every method that is
-	// not listed, each with buckets of its own.
+	// have it, a slash and the method in capitals: "/pets/{id}/GET", "//GET" for the root. "/pets/{id}/ANY" is all
+	// methods of the resource that are not listed, together; "/*/*" is every method that neither covers, each with buckets of its
+	// own.
 	Methods map[string]ratelimit.Limit
 }
 
@@ -68,7 +71,7 @@ func (p Plan) Validate() error {
 		errs = append(errs, wrap("throttle", validateLimit(*p.Throttle)))
 	}
 	for i, q := range p.Quotas {
-		errs = append(errs, wrap(fmt.Sprintf("quotas[%d]", i), q.Validate()))
+		errs = append(errs, wrap(fmt.Sprintf("quotas[%d]", i), errors.Join(q.Validate(), validateLocation(q.Location))))
 		if slices.ContainsFunc(p.Quotas[:i], func(o ledger.Quota) bool { return o.Period == q.Period }) {
 			errs = append(errs, fmt.Errorf("quotas[%d]: a second quota for period %v", i, q.Period))
 		}
@@ -80,6 +83,33 @@ func (p Plan) Validate() error {
 func (p Plan) validateID() error {
 	if p.ID == "" || len(p.ID) > maxPlanID {
 		return fmt.Errorf("has an id of %d bytes, not 1 to %d", len(p.ID), maxPlanID)
+	}
+	return validateText(p.ID)
+}
+
+// validateText refuses what JSON would write as another text.
+func validateText(s string) error {
+	if !utf8.ValidString(s) {
+		return fmt.Errorf("%q is not UTF-8", s)
+	}
+	return nil
+}
+
+// validateLocation refuses a time zone that cannot be kept by its name: a kept plan would come back with other days.
+func validateLocation(l *time.Location) error {
+	if l == nil {
+		return nil
+	}
+	same, err := time.LoadLocation(l.String())
+	if err != nil || l == time.Local || l.String() == "" {
+		return fmt.Errorf("location %q is not the name of a time zone", l)
+	}
+	for month := range time.Month(12) {
+		at := time.Date(2026, month+1, 1, 0, 0, 0, 0, time.UTC)
+		_, offset := at.In(l).Zone()
+		if _, named := at.In(same).Zone(); named != offset {
+			return fmt.Errorf("location %q is not the time zone of that name", l)
+		}
 	}
 	return nil
 }
@@ -110,6 +140,7 @@ func (s Stage) validate() error {
 	if s.API == "" || s.Name == "" {
 		errs = append(errs, errors.New("api and name are required"))
 	}
+	errs = append(errs, validateText(s.API), validateText(s.Name))
 	seen := make(map[method]string, len(s.Methods))
 	for _, key := range slices.Sorted(maps.Keys(s.Methods)) {
 		m, err := parseMethod(key)
@@ -117,7 +148,7 @@ func (s Stage) validate() error {
 			err = fmt.Errorf("methods %q and %q are the same", other, key)
 		}
 		seen[m] = key
-		errs = append(errs, err, wrap(fmt.Sprintf("method %q", key), validateLimit(s.Methods[key])))
+		errs = append(errs, err, validateText(key), wrap(fmt.Sprintf("method %q", key), validateLimit(s.Methods[key])))
 	}
 	return errors.Join(errs...)
 }
@@ -136,6 +167,7 @@ func (m Member) validate(p Plan) error {
 	if m.Client == "" || len(m.Client) > maxClient {
 		errs = append(errs, fmt.Errorf("has a client of %d bytes, not 1 to %d", len(m.Client), maxClient))
 	}
+	errs = append(errs, validateText(m.Client))
 	if m.Throttle != nil {
 		errs = append(errs, wrap("throttle", validateLimit(*m.Throttle)))
 	}

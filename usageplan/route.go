@@ -23,7 +23,7 @@ type Route struct {
 func Pattern(api, stage string) func(*http.Request) (Route, bool) {
 	return func(r *http.Request) (Route, bool) {
 		method, path := known(r.Method), r.Pattern
-		if before, after, found := strings.Cut(path, " "); found {
+		if before, after, found := strings.Cut(path, " "); found && !strings.Contains(before, "/") { // a parameter of chi may have a blank
 			method, path = before, strings.TrimLeft(after, " \t")
 		}
 		slash := strings.IndexByte(path, '/')
@@ -41,8 +41,11 @@ func known(method string) string {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
 		return method
 	}
-	return "ANY"
+	return anyVerb
 }
+
+// anyVerb is API Gateway's name for the methods of a resource that are not declared one by one.
+const anyVerb = "ANY"
 
 // resource drops a leading "/stage" and ServeMux's end marker from a pattern's path.
 func resource(path, stage string) string {

@@ -13,6 +13,7 @@ var unlimited = ratelimit.Limit{Rate: math.Inf(1)}
 // methods are the throttles of a stage's methods for one plan's members. A methods value is immutable; limiters live on in the next version, so that a change of a plan loses no bucket.
 type methods struct {
 	listed []throttle
+	any    bool                       // some of listed are for ANY
 	others *ratelimit.Limiter[bucket] // "/*/*", nil where it is not given
 	limit  ratelimit.Limit            // of others
 }
@@ -50,7 +51,7 @@ func newMethods(old *methods, limits map[string]ratelimit.Limit) (*methods, erro
 		} else {
 			t := throttle{method: m, limit: limit}
 			t.buckets, err = renew(old.buckets(m), limit)
-			fresh.listed = append(fresh.listed, t)
+			fresh.listed, fresh.any = append(fresh.listed, t), fresh.any || m.verb == anyVerb
 		}
 		errs = append(errs, err)
 	}
@@ -81,12 +82,21 @@ func (s *methods) find(m method) *throttle {
 	return nil
 }
 
+// lookup is find, or the throttle of the resource's ANY, which all its methods share that are not listed themselves.
+func (s *methods) lookup(m method) *throttle {
+	t := s.find(m)
+	if t == nil && s.any {
+		t = s.find(method{m.resource, anyVerb})
+	}
+	return t
+}
+
 // of returns the client's bucket on a method, and its limit, which is nil where the method is not throttled.
 func (s *methods) of(client string, m method) (ratelimit.Ref, *ratelimit.Limit) {
 	if s == nil {
 		return ratelimit.Ref{}, nil
 	}
-	if t := s.find(m); t != nil {
+	if t := s.lookup(m); t != nil {
 		return t.buckets.Ref(client), &t.limit
 	}
 	if s.others != nil {
@@ -129,9 +139,11 @@ func newShared(limits map[string]ratelimit.Limit) (*shared, error) {
 
 // of returns the bucket of a method, and its limit, which is nil where the method is not throttled.
 func (s *shared) of(m method) (ratelimit.Ref, *ratelimit.Limit) {
-	for i := range s.listed {
-		if t := &s.listed[i]; t.method == m {
-			return t.bucket.Ref(), &t.limit
+	for _, m := range [...]method{m, {m.resource, anyVerb}} {
+		for i := range s.listed {
+			if t := &s.listed[i]; t.method == m {
+				return t.bucket.Ref(), &t.limit
+			}
 		}
 	}
 	if s.others != nil {

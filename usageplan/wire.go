@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/tallygate/tallygate/ratelimit"
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
@@ -40,6 +39,7 @@ type (
 	memberJSON struct {
 		Plan     string                  `json:"usagePlanId"`
 		Client   string                  `json:"keyId"`
+		Type     string                  `json:"keyType"`
 		Throttle *limitJSON              `json:"throttle,omitempty"`
 		Limits   map[ledger.Period]int64 `json:"limits,omitempty"`
 	}
@@ -87,17 +87,46 @@ func (p *Plan) UnmarshalJSON(text []byte) error {
 
 // MarshalJSON writes the member as a body of CreateUsagePlanKey, with its overrides beside.
 func (m Member) MarshalJSON() ([]byte, error) {
-	return json.Marshal(memberJSON{m.Plan, m.Client, (*limitJSON)(m.Throttle), m.Limits})
+	return json.Marshal(memberJSON{m.Plan, m.Client, keyType, (*limitJSON)(m.Throttle), m.Limits})
 }
 
-// UnmarshalJSON reads what MarshalJSON writes; a field that it does not write is an error.
+// UnmarshalJSON reads what MarshalJSON writes, as strictly as [Load].
 func (m *Member) UnmarshalJSON(text []byte) error {
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	var w memberJSON
-	if err := d.Decode(&w); err != nil {
+	doc, err := readJSON(bytes.NewReader(text))
+	if err != nil {
 		return fmt.Errorf("usageplan: %w: member: %w", ErrInvalid, err)
 	}
-	*m = Member{w.Plan, w.Client, (*ratelimit.Limit)(w.Throttle), w.Limits}
+	member := doc.member()
+	if err := doc.finish(); err != nil {
+		return err
+	}
+	*m = member
+	return nil
+}
+
+// UnmarshalJSON reads what [json.Marshal] writes of a change, as strictly as [Load].
+func (c *Change) UnmarshalJSON(text []byte) error {
+	doc, err := readJSON(bytes.NewReader(text))
+	if err != nil {
+		return fmt.Errorf("usageplan: %w: change: %w", ErrInvalid, err)
+	}
+	doc.known("putPlan", "deletePlan", "putMember", "deleteMember")
+	change := Change{DeletePlan: doc.field("deletePlan").text()}
+	if n := doc.field("putPlan"); !n.isNull() {
+		p := n.plan()
+		change.PutPlan = &p
+	}
+	if n := doc.field("putMember"); !n.isNull() {
+		m := n.member()
+		change.PutMember = &m
+	}
+	if n := doc.field("deleteMember"); !n.isNull() {
+		m := n.member()
+		change.DeleteMember = &m
+	}
+	if err := doc.finish(); err != nil {
+		return err
+	}
+	*c = change
 	return nil
 }
