@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/tallygate/tallygate/ratelimit"
 	"github.com/tallygate/tallygate/usageplan"
+	"github.com/tallygate/tallygate/usageplan/boltstore"
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
@@ -309,6 +311,31 @@ func TestIDsAreBounded(t *testing.T) {
 	require.ErrorIs(t, m.Apply(t.Context(), usageplan.Change{PutMember: &k}), usageplan.ErrInvalid)
 	p := usageplan.Plan{ID: strings.Repeat("p", 129), Name: "P"}
 	require.ErrorIs(t, m.Apply(t.Context(), usageplan.Change{PutPlan: &p}), usageplan.ErrInvalid)
+}
+
+func TestAdjustments(t *testing.T) {
+	store, err := boltstore.Open(filepath.Join(t.TempDir(), "usage.db"), boltstore.Config{})
+	require.NoError(t, err)
+	book, err := ledger.New(ledger.Config{Store: store})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, errors.Join(book.Close(), store.Close())) })
+	m := meter(t, usageplan.Config{Plans: []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Quotas: daily(5)}}, Default: "p", Ledger: book})
+	k := usageplan.QuotaKey{Plan: "p", Client: "a"}
+	begin := time.Now()
+	for _, delta := range []int64{10, -3} {
+		_, err := m.Extend(t.Context(), k, ledger.Adjustment{Delta: delta, Actor: "ann", Reason: "fair"})
+		require.NoError(t, err)
+	}
+	var from, by []int64
+	for e, err := range m.Adjustments(t.Context(), k, begin, time.Now()) {
+		require.NoError(t, err)
+		require.Equal(t, [2]string{"ann", "fair"}, [2]string{e.Actor, e.Reason})
+		from, by = append(from, e.Before), append(by, e.Granted)
+	}
+	require.Equal(t, [][]int64{{0, 10}, {10, -3}}, [][]int64{from, by})
+	for _, err := range m.Adjustments(t.Context(), usageplan.QuotaKey{Plan: "q", Client: "a"}, begin, time.Now()) {
+		require.ErrorIs(t, err, usageplan.ErrNoPlan)
+	}
 }
 
 // What Commit was given makes the next meter what the last one was.

@@ -217,7 +217,9 @@ func TestChangeIsKeptAsItIs(t *testing.T) {
 	}
 	member := usageplan.Member{Plan: "p", Client: "a", Throttle: &own, Limits: map[ledger.Period]int64{ledger.Daily: 7}}
 	for _, change := range []usageplan.Change{
-		{PutPlan: &plan}, {DeletePlan: "p"}, {PutMember: &member},
+		{PutPlan: &plan},
+		{DeletePlan: "p"},
+		{PutMember: &member},
 		{DeleteMember: &usageplan.Member{Plan: "q", Client: "a"}, PutMember: &member},
 	} {
 		text, err := json.Marshal(change)

@@ -55,6 +55,17 @@ func (m *Meter) Correct(ctx context.Context, k QuotaKey, adj ledger.Adjustment) 
 	return m.config.Ledger.Correct(ctx, key, quota, adj)
 }
 
+// Adjustments yields the client's extensions and corrections, of all periods, that were made from one instant to another,
+// inclusive, oldest first: who (Actor), when (Time, Unix seconds), from what (Before), by how much (Granted) and why
+// (Reason). See [ledger.Ledger.Adjustments] for the stores that can tell.
+func (m *Meter) Adjustments(ctx context.Context, k QuotaKey, from, to time.Time) iter.Seq2[ledger.Entry, error] {
+	key, _, err := m.find(k)
+	if err != nil {
+		return func(yield func(ledger.Entry, error) bool) { yield(ledger.Entry{}, err) }
+	}
+	return m.config.Ledger.Adjustments(ctx, key, from, to)
+}
+
 func (m *Meter) adjustable(k QuotaKey) (ledger.Key, ledger.Quota, error) {
 	key, quota, err := m.find(k)
 	if err == nil && k.Plan != m.config.Default && m.table.member(k.Plan, k.Client) == nil {

@@ -81,7 +81,11 @@ func appendEntry(b []byte, e *ledger.Entry) []byte {
 	b = append(b, kind)
 	b = binary.AppendUvarint(b, uint64(len(e.Account.Plan)+len(e.Account.Subject)+12))
 	b = accountKey(b, e.Account)
-	for _, n := range [...]int64{e.Granted, e.Day - e.Account.Start, e.Time - e.Day, e.Limit, e.Want, e.Min, e.Spent} {
+	least := e.Min
+	if adjusts(e.Kind) {
+		least = e.Before // they have no Min
+	}
+	for _, n := range [...]int64{e.Granted, e.Day - e.Account.Start, e.Time - e.Day, e.Limit, e.Want, least, e.Spent} {
 		b = binary.AppendVarint(b, n)
 	}
 	b = binary.LittleEndian.AppendUint64(b, e.Lease)
@@ -200,8 +204,14 @@ func (e *raw) entry(seq uint64) (ledger.Entry, error) {
 	a, err := parseAccountKey(e.account)
 	op := e.op(a)
 	op.ID, op.Reason, op.Actor = string(e.id), string(e.reason), string(e.actor)
-	return ledger.Entry{Seq: seq, Op: op, Granted: e.granted, Crossed: e.crossed}, err
+	before := int64(0)
+	if adjusts(e.kind) {
+		before, op.Min = e.min, 0
+	}
+	return ledger.Entry{Seq: seq, Op: op, Granted: e.granted, Before: before, Crossed: e.crossed}, err
 }
+
+func adjusts(k ledger.Kind) bool { return k == ledger.KindExtend || k == ledger.KindCorrect }
 
 // op is the operation without its texts.
 func (e *raw) op(a ledger.Account) ledger.Op {

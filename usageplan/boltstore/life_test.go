@@ -1,6 +1,7 @@
 package boltstore_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -96,6 +97,47 @@ func TestOlderCopy(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, backup, 0o600))
 	b := balance(t, path)
 	require.LessOrEqual(t, b.Remaining, int64(990))
+}
+
+// TestAdjustments: who, when, from what, by how much and why, also after the file was opened again.
+func TestAdjustments(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "usage.db")
+	s := open(t, path)
+	l, err := ledger.New(ledger.Config{Store: s})
+	require.NoError(t, err)
+	begin := time.Now()
+	_, err = l.Take(t.Context(), key, monthly, 30)
+	require.NoError(t, err)
+	for _, delta := range []int64{100, -20} {
+		_, err = l.Extend(t.Context(), key, monthly, ledger.Adjustment{Delta: delta, Actor: "owner", Reason: "launch"})
+		require.NoError(t, err)
+		_, err = l.Correct(t.Context(), key, monthly, ledger.Adjustment{Delta: -5, Actor: "clerk", Reason: "outage"})
+		require.NoError(t, err)
+	}
+	_, err = l.Extend(t.Context(), ledger.Key{Plan: "plan", Subject: "other"}, monthly, ledger.Adjustment{Delta: 1})
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	require.NoError(t, s.Close())
+
+	l, err = ledger.New(ledger.Config{Store: open(t, path)})
+	require.NoError(t, err)
+	var told []string
+	for e, err := range l.Adjustments(t.Context(), key, begin, time.Now()) {
+		require.NoError(t, err)
+		require.WithinDuration(t, begin, time.Unix(e.Time, 0), time.Minute)
+		told = append(told, fmt.Sprintf("%s, from %d to %d: %s", e.Actor, e.Before, e.Before+e.Granted, e.Reason))
+	}
+	require.Equal(t, []string{
+		"owner, from 0 to 100: launch", "clerk, from 30 to 25: outage",
+		"owner, from 100 to 80: launch", "clerk, from 25 to 20: outage",
+	}, told)
+	for range l.Adjustments(t.Context(), key, begin.Add(-time.Hour), begin.Add(-time.Minute)) {
+		t.Fatal("too early")
+	}
+	require.NoError(t, l.Close())
+	for _, err := range l.Adjustments(t.Context(), key, begin, time.Now()) {
+		require.ErrorIs(t, err, ledger.ErrClosed)
+	}
 }
 
 func TestUntoldAtOpen(t *testing.T) {

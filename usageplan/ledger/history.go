@@ -24,6 +24,7 @@ func (h *History) Apply(op *Op) (Outcome, *State, Entry) {
 	if s == nil {
 		s = &State{Totals: Totals{Start: op.Account.Start, Limit: op.Limit}}
 	}
+	before := s.adjusted(op.Kind)
 	out, crossed, changed := s.apply(op)
 	if out.Refused {
 		seen, crossed := s.meetsLimit(op)
@@ -37,7 +38,7 @@ func (h *History) Apply(op *Op) (Outcome, *State, Entry) {
 		return out, nil, Entry{}
 	}
 	h.insert(s)
-	e := Entry{Op: *op, Granted: out.Granted, Crossed: crossed}
+	e := Entry{Op: *op, Granted: out.Granted, Before: before, Crossed: crossed}
 	e.Thresholds = nil
 	return out, s, e
 }

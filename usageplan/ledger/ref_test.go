@@ -45,6 +45,15 @@ func TestRefSharesTheAccount(t *testing.T) {
 	}
 }
 
+func TestAdjustmentsWantAnAuditor(t *testing.T) {
+	l := newLedger(t, ledger.Config{})
+	_, err := l.Extend(t.Context(), customer, monthly, ledger.Adjustment{Delta: 1})
+	require.NoError(t, err)
+	for _, err := range l.Adjustments(t.Context(), customer, time.Unix(0, 0), time.Now()) {
+		require.ErrorIs(t, err, errors.ErrUnsupported)
+	}
+}
+
 func TestRefRefuses(t *testing.T) {
 	l, err := ledger.New(ledger.Config{Store: ledger.NewMemory()})
 	require.NoError(t, err)

@@ -121,6 +121,17 @@ func (s *State) lease(id uint64) *Lease {
 	return nil
 }
 
+// adjusted is what an extension or a correction changes.
+func (s *State) adjusted(k Kind) int64 {
+	switch k {
+	case KindExtend:
+		return s.Adjustments
+	case KindCorrect:
+		return s.Used - s.Held
+	}
+	return 0
+}
+
 // decide returns what op may have of s.
 func (s *State) decide(op *Op) (granted int64, ok bool) {
 	switch op.Kind {

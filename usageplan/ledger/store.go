@@ -181,6 +181,9 @@ type Entry struct {
 	Seq uint64
 	Op
 	Granted int64
+	// Before is what an extension has changed the adjustments from, or a correction what counts as used; it is now
+	// Before + Granted. 0 for other kinds.
+	Before int64
 	// Crossed are the thresholds that this entry crossed.
 	Crossed Percents
 }

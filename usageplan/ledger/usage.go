@@ -3,6 +3,8 @@ package ledger
 import (
 	"context"
 	"crypto/rand"
+	"errors"
+	"fmt"
 	"iter"
 	"time"
 )
@@ -47,6 +49,34 @@ func (l *Ledger) adjustAt(ctx context.Context, now int64, key Key, q Quota, kind
 		a.ID = rand.Text()
 	}
 	return c.adjust(ctx, now, q, kind, a)
+}
+
+// Adjustments yields the extensions and corrections of a key that were made from one instant to another, inclusive, oldest
+// first: who, when, from what, by how much and why. It reads all entries of the store, and needs one that shows them
+// ([Auditor], as boltstore is); otherwise the error wraps [errors.ErrUnsupported]. Those that the store has compacted are
+// missing. After an error, with which it ends, the Entry is zero.
+func (l *Ledger) Adjustments(ctx context.Context, key Key, from, to time.Time) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		if err := l.open(); err != nil {
+			yield(Entry{}, err)
+			return
+		}
+		store, is := l.config.Store.(Auditor)
+		if !is {
+			yield(Entry{}, &Error{Err: fmt.Errorf("%w: the store does not show its entries", errors.ErrUnsupported)})
+			return
+		}
+		for e, err := range store.Entries(ctx, 0) {
+			if err != nil {
+				yield(Entry{}, &Error{Err: ErrUnavailable, Cause: err})
+				return
+			}
+			adjusts := e.Kind == KindExtend || e.Kind == KindCorrect
+			if adjusts && e.Account.Key == key && from.Unix() <= e.Time && e.Time <= to.Unix() && !yield(e, nil) {
+				return
+			}
+		}
+	}
 }
 
 // Usage yields every calendar day from the date of from to the date of to, inclusive, both in q's location: what was used
