@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"math"
 	"math/big"
@@ -177,26 +178,30 @@ func drawTokens(r *rand.Rand, l Limit) int64 {
 // A bucket of an exact rate decides, and tells, what the reference does, to the token and the nanosecond.
 func TestExactRatesEqualTheReference(t *testing.T) {
 	for seed := range uint64(heavy(10_000)) {
-		r := rand.New(rand.NewPCG(seed, 1))
-		limit, rate := exactLimit(r)
-		start := time.Now()
-		b, err := NewBucketAt(start, limit)
-		require.NoError(t, err)
-		ref := newReference(rate, limit.Burst, nil)
-		if limit.Rate > 0 {
-			require.Equal(t, rate.Denom().Int64(), b.cell.Load().seg.scale, "%v is exact", limit)
+		equalsTheReference(t, fmt.Sprint("seed ", seed), rand.New(rand.NewPCG(seed, 1)))
+	}
+}
+
+func equalsTheReference(t *testing.T, name string, r *rand.Rand) {
+	t.Helper()
+	limit, rate := exactLimit(r)
+	start := time.Now()
+	b, err := NewBucketAt(start, limit)
+	require.NoError(t, err)
+	ref := newReference(rate, limit.Burst, nil)
+	if limit.Rate > 0 {
+		require.Equal(t, rate.Denom().Int64(), b.cell.Load().seg.scale, "%v is exact", limit)
+	}
+	for now, step := int64(0), 0; step < 40; step++ {
+		now = drawTime(r, now, b)
+		n, at := drawTokens(r, limit), start.Add(time.Duration(now))
+		context := fmt.Sprintf("%s step %d: %v at %d, n %d", name, step, limit, now, n)
+		if r.IntN(5) == 0 {
+			b.RefundAt(at, n)
+			ref.refund(now, n)
+			continue
 		}
-		for now, step := int64(0), 0; step < 40; step++ {
-			now = drawTime(r, now, b)
-			n, at := drawTokens(r, limit), start.Add(time.Duration(now))
-			context := fmt.Sprintf("seed %d step %d: %v at %d, n %d", seed, step, limit, now, n)
-			if r.IntN(5) == 0 {
-				b.RefundAt(at, n)
-				ref.refund(now, n)
-				continue
-			}
-			require.Equal(t, ref.decision(now, n), b.TakeAt(at, n), context)
-		}
+		require.Equal(t, ref.decision(now, n), b.TakeAt(at, n), context)
 	}
 }
 
@@ -204,51 +209,87 @@ func TestExactRatesEqualTheReference(t *testing.T) {
 // change, where a unit is what flows in in 1 to 2 ns, or one token above 10^9 a second.
 func TestAnyRateStaysWithinAUnitOfTheReference(t *testing.T) {
 	for seed := range uint64(heavy(10_000)) {
-		r := rand.New(rand.NewPCG(seed, 2))
-		draw := func() (Limit, *big.Rat) {
-			if r.IntN(3) == 0 {
-				return exactLimit(r)
-			}
-			return anyLimit(r)
+		staysByTheReference(t, fmt.Sprint("seed ", seed), rand.New(rand.NewPCG(seed, 2)))
+	}
+}
+
+func staysByTheReference(t *testing.T, name string, r *rand.Rand) {
+	t.Helper()
+	draw := func() (Limit, *big.Rat) {
+		if r.IntN(3) == 0 {
+			return exactLimit(r)
 		}
-		limit, rate := draw()
-		start := time.Now()
-		b, err := NewBucketAt(start, limit)
-		require.NoError(t, err)
-		slack := func() *big.Rat { return big.NewRat(5, 4*b.cell.Load().seg.scale) }
-		ref := newReference(rate, limit.Burst, slack())
-		for now, step := int64(0), 0; step < 40; step++ {
-			now = drawTime(r, now, b)
-			n, at := drawTokens(r, limit), start.Add(time.Duration(now))
-			context := fmt.Sprintf("seed %d step %d: %v at %d, n %d", seed, step, limit, now, n)
-			switch r.IntN(12) {
-			case 0:
-				next, nextRate := draw()
-				if ref.debtYears(now, nextRate) > 4 {
-					continue // more than is carried over
-				}
-				limit, rate = next, nextRate
-				was := ref.slack
-				require.NoError(t, b.SetLimitAt(at, limit))
-				ref.setLimit(now, rate, limit.Burst, nil)
-				ref.slack = new(big.Rat).Add(was, slack())
-				ref.slack.Add(ref.slack, big.NewRat(1, b.cell.Load().seg.scale))
-				continue
-			case 1, 2:
-				b.RefundAt(at, n)
-				ref.refund(now, n)
-				continue
+		return anyLimit(r)
+	}
+	limit, rate := draw()
+	start := time.Now()
+	b, err := NewBucketAt(start, limit)
+	require.NoError(t, err)
+	slack := func() *big.Rat { return big.NewRat(5, 4*b.cell.Load().seg.scale) }
+	ref := newReference(rate, limit.Burst, slack())
+	for now, step := int64(0), 0; step < 40; step++ {
+		now = drawTime(r, now, b)
+		n, at := drawTokens(r, limit), start.Add(time.Duration(now))
+		context := fmt.Sprintf("%s step %d: %v at %d, n %d", name, step, limit, now, n)
+		switch r.IntN(12) {
+		case 0:
+			next, nextRate := draw()
+			if ref.debtYears(now, nextRate) > 4 {
+				continue // more than is carried over
 			}
-			spare := ref.spare(now, n)
-			got := b.TakeAt(at, n)
-			if got.OK {
-				require.True(t, spare.Add(spare, ref.slack).Sign() >= 0, context)
-				ref.add(now, n)
-			} else if n <= limit.Burst {
-				require.True(t, spare.Sub(spare, ref.slack).Sign() < 0, context)
-			}
+			limit, rate = next, nextRate
+			was := ref.slack
+			require.NoError(t, b.SetLimitAt(at, limit))
+			ref.setLimit(now, rate, limit.Burst, nil)
+			ref.slack = new(big.Rat).Add(was, slack())
+			ref.slack.Add(ref.slack, big.NewRat(1, b.cell.Load().seg.scale))
+			continue
+		case 1, 2:
+			b.RefundAt(at, n)
+			ref.refund(now, n)
+			continue
+		}
+		spare := ref.spare(now, n)
+		peek := b.PeekAt(at)
+		got := b.TakeAt(at, n)
+		require.True(t, n != 1 || peek.OK == got.OK && peek.RetryAfter == got.RetryAfter, context)
+		if got.OK {
+			require.True(t, spare.Add(spare, ref.slack).Sign() >= 0, context)
+			ref.add(now, n)
+		} else if n <= limit.Burst {
+			require.True(t, spare.Sub(spare, ref.slack).Sign() < 0, context)
 		}
 	}
+}
+
+// FuzzBucket lets the fuzzer draw what the two tests above draw at random: limits, instants with steps back, and calls.
+func FuzzBucket(f *testing.F) {
+	for seed := range uint64(8) {
+		tape := make([]byte, 2000)
+		_, _ = rand.NewChaCha8([32]byte{byte(seed)}).Read(tape)
+		f.Add(tape)
+	}
+	f.Fuzz(func(t *testing.T, bytes []byte) {
+		equalsTheReference(t, "exact", rand.New(newTape(bytes)))
+		staysByTheReference(t, "any", rand.New(newTape(bytes)))
+	})
+}
+
+// A tape is a source of numbers that are read from bytes, and go on at random.
+type tape struct {
+	bytes []byte
+	after rand.Source
+}
+
+func newTape(bytes []byte) *tape { return &tape{bytes, rand.NewPCG(uint64(len(bytes)), 9)} }
+
+func (t *tape) Uint64() uint64 {
+	if len(t.bytes) < 8 {
+		return t.after.Uint64()
+	}
+	n := binary.LittleEndian.Uint64(t.bytes)
+	t.bytes = t.bytes[8:]
+	return n
 }
 
 // Over no window, from one admission to another, does a bucket admit more than burst + rate × Δ: exactly so at exact rates,
