@@ -5,10 +5,9 @@ import "time"
 // A Ref names one bucket: a [Bucket], a [Striped], or that of one key of a [Limiter]. It is a small value, made without allocation
 // (but for two objects where a Limiter has ExactKeys), and serves for as many calls as one likes. The zero Ref refuses.
 type Ref struct {
-	bucket  *Bucket
-	striped *Striped // over bucket
-	keyed   *keyed
-	name    name
+	bucket *Bucket // perhaps one behind stripes
+	keyed  *keyed
+	name   name
 }
 
 // Ref names b for [All].
@@ -19,7 +18,7 @@ func (s *Striped) Ref() Ref {
 	if s.load() == nil {
 		return Ref{}
 	}
-	return Ref{bucket: &s.bucket, striped: s}
+	return Ref{bucket: &s.bucket}
 }
 
 // Ref names the key's bucket for [All].
@@ -36,8 +35,8 @@ func (l *Limiter[K]) Ref(key K) Ref {
 
 // Take is [Bucket.Take] or [Limiter.Take].
 func (r Ref) Take(n int64) (d Decision) {
-	if r.striped != nil {
-		return r.striped.Take(n)
+	if s := r.striped(); s != nil {
+		return s.Take(n)
 	}
 	r.take(r.now(), n).tell(n, &d)
 	return d
@@ -45,8 +44,8 @@ func (r Ref) Take(n int64) (d Decision) {
 
 // Refund is [Bucket.Refund] or [Limiter.Refund].
 func (r Ref) Refund(n int64) {
-	if r.striped != nil {
-		r.striped.Refund(n)
+	if s := r.striped(); s != nil {
+		s.Refund(n)
 		return
 	}
 	r.refund(r.now(), n, false)
@@ -54,8 +53,8 @@ func (r Ref) Refund(n int64) {
 
 // Peek is [Bucket.Peek] or [Limiter.Peek].
 func (r Ref) Peek() Decision {
-	if r.striped != nil {
-		return r.striped.Peek()
+	if s := r.striped(); s != nil {
+		return s.Peek()
 	}
 	now := r.now()
 	o := r.look(now, 1)
@@ -69,9 +68,10 @@ func (r Ref) Peek() Decision {
 // refusal of the one whose RetryAfter is longest, else of the one with the fewest tokens left. Without buckets it refuses,
 // and the index is -1.
 //
-// A refused call consumes nothing. While a call is under way it may hold tokens of the first buckets that it gives back
-// when a later one refuses, and another call may meanwhile be refused for want of them. Nothing else is given up for not
-// holding a lock. It helps to name first the bucket that refuses most.
+// A refused call consumes nothing, but for what flows into a bucket during the call if others take from it meanwhile. While
+// it is under way it may hold tokens of the first buckets that it gives back when a later one refuses, and another call may
+// meanwhile be refused for want of them. Nothing else is given up for not holding a lock. It helps to name first the
+// bucket that refuses most.
 func All(n int64, refs ...Ref) (d Decision, index int) {
 	if len(refs) == 0 {
 		return Decision{RetryAfter: Never}, -1
@@ -86,41 +86,53 @@ func All(n int64, refs ...Ref) (d Decision, index int) {
 	return d, index
 }
 
-// AllowAt is [All] for who has read the clock already and needs no decision when it is granted. It reports the index of a
-// bucket that refuses, or -1 and true. Without buckets it refuses. What the buckets say, [Ref.Peek] tells.
-func AllowAt(t time.Time, n int64, refs ...Ref) (index int, ok bool) {
-	if len(refs) == 0 {
-		return -1, false
-	}
-	index = allowAt(t, n, refs)
-	return index, index < 0
+// A Taken is what [AllowAt] has taken from one bucket. The zero Taken is nothing.
+type Taken struct {
+	outcome
+	n int64
 }
 
-// allowAt takes from the first bucket and then from the others, and gives back to the first if they refuse.
-func allowAt(t time.Time, n int64, refs []Ref) (index int) {
-	r := &refs[0]
-	now := int64(t.Sub(r.epoch()))
-	o := r.take(now, n)
-	if !o.ok() {
-		return 0
+// AllowAt is [All] for who has read the clock already and needs no decision when it is granted. It reports the index of a
+// bucket that refuses, or -1 and true. What the buckets say then, [Ref.Peek] tells. Without buckets it refuses.
+//
+// It notes what it takes from each bucket in taken, which is as long as refs, for [Ref.GiveBack].
+func AllowAt(t time.Time, n int64, refs []Ref, taken []Taken) (index int, ok bool) {
+	taken = taken[:len(refs)]
+	for i := range refs {
+		r := &refs[i]
+		o := r.take(int64(t.Sub(r.epoch())), n)
+		if !o.ok() {
+			for j := range i {
+				refs[j].GiveBack(taken[j])
+			}
+			return i, false
+		}
+		taken[i] = Taken{o, n}
 	}
-	if len(refs) == 1 {
-		return -1
-	}
-	if index = allowAt(t, n, refs[1:]); index < 0 {
-		return index
-	}
-	r.giveBack(now, n, o)
-	return index + 1
+	return -1, len(refs) > 0
 }
+
+// GiveBack undoes a take that was not used after all. The bucket holds what it would hold had it not been, but for what has
+// flowed in since the take if others have taken from it meanwhile: that may have been used. Nothing comes back if the
+// limit has changed. A take is given back once.
+func (r Ref) GiveBack(k Taken) { r.giveBack(r.now, k) }
 
 // A reading is one reading of the clock for buckets of different epochs.
 type reading struct {
 	epoch time.Time
 	now   int64
+	clock func() int64 // read again; nil is the time since epoch
 }
 
 func (c *reading) at(r *Ref) int64 { return c.now + int64(c.epoch.Sub(r.epoch())) }
+
+// again reads the clock for r once more.
+func (c *reading) again(r *Ref) func() int64 {
+	if c.clock == nil {
+		return r.now
+	}
+	return func() int64 { return c.clock() + int64(c.epoch.Sub(r.epoch())) }
+}
 
 func (c *reading) look(n int64, r *Ref) outcome { return r.look(c.at(r), n) }
 
@@ -146,7 +158,7 @@ func (c *reading) take(n int64, refs []Ref) (outcome, int) {
 	}
 	rest, i := c.take(n, refs[1:])
 	if !rest.ok() {
-		r.giveBack(now, n, o)
+		r.giveBack(c.again(r), Taken{o, n})
 		return rest, i + 1
 	}
 	if o.remaining() <= rest.remaining() {
@@ -166,17 +178,23 @@ func (r *Ref) epoch() time.Time {
 	}
 }
 
+func (r *Ref) striped() *Striped {
+	if r.bucket == nil {
+		return nil
+	}
+	return r.bucket.striped
+}
+
 func (r *Ref) now() int64 { return int64(time.Since(r.epoch())) }
 
 func (r *Ref) take(now, n int64) outcome {
-	switch {
-	case r.keyed != nil:
+	if r.keyed != nil {
 		return r.keyed.take(now, r.name, n)
-	case r.striped != nil:
-		return r.striped.take(now, n)
-	default:
-		return r.bucket.take(now, n)
 	}
+	if s := r.striped(); s != nil {
+		return s.take(now, n)
+	}
+	return r.bucket.take(now, n)
 }
 
 // look has the verdict moved if it cannot tell without waiting for another call.
@@ -187,17 +205,17 @@ func (r *Ref) look(now, n int64) outcome {
 	return r.bucket.look(now, n)
 }
 
-// giveBack undoes a take of this call's.
-func (r *Ref) giveBack(now, n int64, o outcome) {
-	if r.striped != nil {
-		r.striped.refund(now, n)
-		return
+// giveBack reads the clock after it has found the bucket's word.
+func (r *Ref) giveBack(now func() int64, k Taken) {
+	switch {
+	case !k.ok() || k.n < 1 || k.seg.unlimited():
+	case k.verdict == grantedStripe: // nothing flows into a stripe
+		r.striped().refund(now(), k.n)
+	case r.keyed != nil:
+		r.keyed.giveBack(now, r.name, k)
+	default:
+		r.bucket.giveBack(now, k)
 	}
-	if r.keyed == nil && r.bucket.load().queued.Load() {
-		r.bucket.undo(r.bucket.now, place{o.seg, o.word, n * o.seg.scale})
-		return
-	}
-	r.refund(now, n, o.verdict == grantedShared)
 }
 
 func (r *Ref) refund(now, n int64, shared bool) {

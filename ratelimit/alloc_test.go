@@ -30,18 +30,21 @@ func TestTakingDoesNotAllocate(t *testing.T) {
 	pairs, err := ratelimit.New(ratelimit.Config[pair]{Limit: ratelimit.Limit{Rate: 1e6, Burst: 1e6}})
 	require.NoError(t, err)
 	for name, call := range map[string]func() bool{
-		"bucket":         func() bool { return b.Allow() && b.Take(2).OK },
-		"striped":        func() bool { return striped.Allow() && striped.Take(2).OK },
-		"wait":           func() bool { return b.Wait(context.Background(), 1) == nil },
-		"refusal":        func() bool { return !empty.Allow() && !empty.Take(1).OK },
-		"refund":         func() bool { b.Refund(1); l.Refund("a", 1); return true },
-		"peek":           func() bool { return b.Peek().OK && l.Peek("a").OK },
-		"limiter":        func() bool { return l.Allow("a") && l.Take("a", 2).OK },
-		"exact keys":     func() bool { return exact.Allow("a") && exact.Take("a", 2).OK },
-		"own limit":      func() bool { return own.Allow("a") && own.Take("a", 2).OK },
-		"composite key":  func() bool { return pairs.Allow(pair{"a", "/"}) },
-		"all":            func() bool { d, _ := ratelimit.All(1, b.Ref(), l.Ref("a"), l.Ref("b"), own.Ref("a")); return d.OK },
-		"allow at":       func() bool { _, ok := ratelimit.AllowAt(time.Now(), 1, b.Ref(), l.Ref("a"), l.Ref("b")); return ok },
+		"bucket":        func() bool { return b.Allow() && b.Take(2).OK },
+		"striped":       func() bool { return striped.Allow() && striped.Take(2).OK },
+		"wait":          func() bool { return b.Wait(context.Background(), 1) == nil },
+		"refusal":       func() bool { return !empty.Allow() && !empty.Take(1).OK },
+		"refund":        func() bool { b.Refund(1); l.Refund("a", 1); return true },
+		"peek":          func() bool { return b.Peek().OK && l.Peek("a").OK },
+		"limiter":       func() bool { return l.Allow("a") && l.Take("a", 2).OK },
+		"exact keys":    func() bool { return exact.Allow("a") && exact.Take("a", 2).OK },
+		"own limit":     func() bool { return own.Allow("a") && own.Take("a", 2).OK },
+		"composite key": func() bool { return pairs.Allow(pair{"a", "/"}) },
+		"all":           func() bool { d, _ := ratelimit.All(1, b.Ref(), l.Ref("a"), l.Ref("b"), own.Ref("a")); return d.OK },
+		"allow at": func() bool {
+			_, ok := ratelimit.AllowAt(time.Now(), 1, []ratelimit.Ref{b.Ref(), l.Ref("a"), l.Ref("b")}, make([]ratelimit.Taken, 3))
+			return ok
+		},
 		"all, refusing":  func() bool { d, i := ratelimit.All(1, b.Ref(), l.Ref("a"), empty.Ref()); return !d.OK && i == 2 },
 		"all, giving up": func() bool { d, i := ratelimit.All(1, empty.Ref(), b.Ref()); return !d.OK && i == 0 },
 	} {

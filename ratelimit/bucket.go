@@ -18,6 +18,8 @@ type Bucket struct {
 	epoch time.Time
 	cell  atomic.Pointer[cell]
 	mu    sync.Mutex // held while cell is replaced
+
+	striped *Striped // whose bucket this is, if any
 }
 
 // A cell is a word under one segment. Neither segment nor cell outlives a change of the limit: the old word is frozen, and
@@ -213,6 +215,25 @@ func (b *Bucket) refund(now, n int64) outcome {
 			return o
 		}
 		b.settle(now)
+	}
+}
+
+// giveBack undoes a take, as far as it has not flowed back by itself. To a bucket with reservations it gives what a cancelled
+// one would.
+func (b *Bucket) giveBack(now func() int64, k Taken) {
+	for {
+		c := b.cell.Load()
+		u := c.word.Load()
+		switch {
+		case c.seg != k.seg || u == frozen:
+			return
+		case c.queued.Load():
+			b.undo(now, place{k.seg, k.word, k.seg.cost(k.n)})
+			return
+		}
+		if back := c.seg.owing(k, u, c.seg.at(now())); back <= 0 || c.word.CompareAndSwap(u, u-back) {
+			return
+		}
 	}
 }
 

@@ -142,11 +142,17 @@ func ExampleAllowAt() {
 		log.Fatal(err)
 	}
 	now := time.Now()
-	fmt.Println(ratelimit.AllowAt(now, 8, clients.Ref("a"), server.Ref()))
-	fmt.Println(ratelimit.AllowAt(now, 8, clients.Ref("b"), server.Ref()))
+	refs, taken := []ratelimit.Ref{clients.Ref("a"), server.Ref()}, make([]ratelimit.Taken, 2)
+	fmt.Println(ratelimit.AllowAt(now, 8, refs, taken))
+	fmt.Println(ratelimit.AllowAt(now, 8, refs, make([]ratelimit.Taken, 2)))
+	for i := range refs { // the request was refused by something else
+		refs[i].GiveBack(taken[i])
+	}
+	fmt.Println(ratelimit.AllowAt(now, 8, refs, taken))
 	// Output:
 	// -1 true
-	// 1 false
+	// 0 false
+	// -1 true
 }
 
 // Check decides without answering, for what is not an http.Handler.

@@ -212,6 +212,33 @@ func (k *keyed) refundSlow(sh *shard, now int64, n name, tokens int64, shared bo
 	return outcome{t.seg, now, u, granted}
 }
 
+// giveBack undoes a take, to where it was taken from: nothing if the limit has changed, or the key has lost its slot, since
+// its bucket is full then.
+func (k *keyed) giveBack(now func() int64, n name, taken Taken) {
+	sh := k.shard(n)
+	if b := sh.override(n); b != nil {
+		b.giveBack(now, taken)
+		return
+	}
+	if t := k.table(sh); t != nil && t.seg == taken.seg && taken.verdict == granted {
+		if slot := t.find(n); slot >= 0 && t.giveBack(slot, n, now, taken) {
+			return
+		}
+	}
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	t, at := k.settle(sh, now())
+	if t.seg != taken.seg {
+		return
+	}
+	if slot := t.find(n); slot >= 0 {
+		t.giveBack(slot, n, now, taken)
+	} else if taken.verdict == grantedShared {
+		u := sh.shared(n.print)
+		sh.setShared(n.print, u-max(t.seg.owing(taken, u, t.seg.at(at)), 0))
+	}
+}
+
 // setKeyLimit moves a key's debt from its slot to a bucket of its own. The clock is read after the slot is frozen.
 func (k *keyed) setKeyLimit(now func() int64, n name, l Limit) {
 	sh := k.shard(n)

@@ -136,7 +136,7 @@ func TestAllowAt(t *testing.T) {
 		time.Sleep(time.Minute)
 		global := newBucket(t, 100, 3)
 		allow := func(at time.Time, refs ...ratelimit.Ref) any {
-			i, ok := ratelimit.AllowAt(at, 2, refs...)
+			i, ok := ratelimit.AllowAt(at, 2, refs, make([]ratelimit.Taken, len(refs)))
 			require.Equal(t, i < 0 && len(refs) > 0, ok)
 			return i
 		}

@@ -34,7 +34,11 @@ var mutants = []mutant{
 	},
 	{
 		"refund given twice", "all.go",
-		"r.refund(now, n, o.verdict == grantedShared)", "r.refund(now, n, false)\n\t\tr.refund(now, n, false)",
+		"r.giveBack(c.again(r), Taken{o, n})", "r.giveBack(c.again(r), Taken{o, n})\n\t\tr.giveBack(c.again(r), Taken{o, n})",
+	},
+	{
+		"what has flowed back given back again", "word.go",
+		"return cost - max(clock-s.at(k.now), 0)", "return cost",
 	},
 	{
 		"refund above the burst", "word.go",
@@ -144,7 +148,7 @@ func histories(t *testing.T, m mutant) error {
 	require.NoError(t, err)
 	file := filepath.Join(dir, "overlay.json")
 	require.NoError(t, os.WriteFile(file, overlay, 0o600))
-	test := exec.CommandContext(t.Context(), "go", "test", "-vet=off", "-count=1", "-timeout=60s", "-overlay", file, "-run", "^Test((Bucket|Table|All|Reserve|Striped)Histories|(Reserve|Striped)WindowBound)$", ".")
+	test := exec.CommandContext(t.Context(), "go", "test", "-vet=off", "-count=1", "-timeout=60s", "-overlay", file, "-run", "^Test((Bucket|Table|All|Reserve|Striped)Histories|(All|Reserve|Striped)WindowBound|AllOverTime)$", ".")
 	test.Env = append(os.Environ(), "TALLYGATE_HEAVY=")
 	if out, err := test.CombinedOutput(); err != nil {
 		return failure(out)

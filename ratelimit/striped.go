@@ -55,7 +55,7 @@ func NewStriped(l Limit) (*Striped, error) {
 	for i := range set.list {
 		set.list[i].left.Store(set.size)
 	}
-	s.bucket.epoch = time.Now()
+	s.bucket.epoch, s.bucket.striped = time.Now(), s
 	s.bucket.cell.Store(&cell{seg: newSegment(set.behind(), 0)})
 	s.set.Store(set)
 	return s, nil
@@ -180,7 +180,7 @@ func (s *Striped) take(now, n int64) outcome {
 		return outcome{}
 	case set.spend(n):
 		c := s.bucket.cell.Load()
-		return outcome{c.seg, now, c.word.Load(), granted}
+		return outcome{c.seg, now, c.word.Load(), grantedStripe}
 	}
 	return s.refill(now, set, n)
 }

@@ -117,14 +117,14 @@ func TestAllOverStriped(t *testing.T) {
 		d, i := All(3, s.Ref(), empty.Ref())
 		require.False(t, d.OK)
 		require.Equal(t, 1, i)
-		_, ok := AllowAt(time.Now(), 1, s.Ref(), empty.Ref())
+		_, ok := AllowAt(time.Now(), 1, []Ref{s.Ref(), empty.Ref()}, make([]Taken, 2))
 		require.False(t, ok)
 	}
 	require.EqualValues(t, 100, s.Peek().Remaining, "a refused call consumes nothing")
 	require.EqualValues(t, 100, s.Ref().Peek().Remaining)
 	n := 0
 	for ok := true; ok; n++ {
-		_, ok = AllowAt(time.Now(), 1, s.Ref())
+		_, ok = AllowAt(time.Now(), 1, []Ref{s.Ref()}, make([]Taken, 1))
 	}
 	require.Equal(t, 101, n)
 }

@@ -149,6 +149,21 @@ func (t *table) refund(slot int, n name, now, tokens int64) outcome {
 	}
 }
 
+// giveBack undoes a take from n's slot, as [Bucket.giveBack] does. It reports false if the word is another's or frozen.
+func (t *table) giveBack(slot int, n name, now func() int64, k Taken) bool {
+	word := t.word(slot)
+	for {
+		u := word.Load()
+		if u == frozen || !t.owned(slot, n) {
+			return false
+		}
+		back := t.seg.owing(k, u, t.seg.at(now()))
+		if next := max(u-back, min(u, t.floor.Load())); back <= 0 || word.CompareAndSwap(u, next) {
+			return true
+		}
+	}
+}
+
 // vacant returns a slot in one of print's groups whose bucket was full before the given clock reading, in the group with
 // more of them, or -1. It does not matter whether the slot had an owner: a full bucket holds no information.
 func (t *table) vacant(print uint64, clock int64) int {

@@ -96,7 +96,7 @@ func TestAllOverAQueue(t *testing.T) {
 	require.True(t, empty.Allow())
 	d, _ := ratelimit.All(1, b.Ref(), empty.Ref())
 	require.False(t, d.OK)
-	_, ok := ratelimit.AllowAt(time.Now(), 2, b.Ref(), empty.Ref())
+	_, ok := ratelimit.AllowAt(time.Now(), 2, []ratelimit.Ref{b.Ref(), empty.Ref()}, make([]ratelimit.Taken, 2))
 	require.False(t, ok)
 	require.EqualValues(t, 2, b.Peek().Remaining, "a refused call consumes nothing")
 	b.Refund(1)

@@ -56,16 +56,28 @@ type outcome struct {
 	verdict verdict
 }
 
+// owing is how much of a take has not flowed back by itself, at word u and reading clock. If nobody else has touched the
+// bucket, that is what lies between the clock and the word. Otherwise it is at least the cost less what has flowed in since:
+// each later take may have found the bucket full, and used what had flowed back until then.
+func (s *segment) owing(k Taken, u, clock int64) int64 {
+	cost := s.cost(k.n)
+	if u == k.word {
+		return min(cost, u-clock)
+	}
+	return cost - max(clock-s.at(k.now), 0)
+}
+
 type verdict uint8
 
 const (
 	refused verdict = iota
+	moved           // nothing was decided: the word is frozen or another's
 	granted
 	grantedShared // by an overflow bucket
-	moved         // nothing was decided: the word is frozen or another's
+	grantedStripe // by a stripe, whatever the word is
 )
 
-func (o outcome) ok() bool { return o.verdict == granted || o.verdict == grantedShared }
+func (o outcome) ok() bool { return o.verdict >= granted }
 
 func verdictOf(ok bool) verdict {
 	if ok {

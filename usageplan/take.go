@@ -56,11 +56,12 @@ func (m *Meter) acceptable(q *Request) error {
 func (m *Meter) take(ctx context.Context, q *Request, p *place, c *Charge) error {
 	now := time.Now()
 	c.own.ofClient(q, p)
-	if err := m.draw(now, &c.own, q, p); err != nil {
+	var taken [2]ratelimit.Taken
+	if err := m.draw(now, &c.own, taken[:], q, p); err != nil {
 		return err
 	}
 	if err := m.count(ctx, now, q, p, c); err != nil {
-		c.own.giveBack()
+		c.own.giveBack(taken[:])
 		return err
 	}
 	if m.account == nil && m.stages == nil {
@@ -68,8 +69,8 @@ func (m *Meter) take(ctx context.Context, q *Request, p *place, c *Charge) error
 	}
 	var shared draws
 	m.shared(&shared, q)
-	if err := m.draw(time.Now(), &shared, q, p); err != nil { // a ledger may have taken its time
-		c.own.giveBack()
+	if err := m.draw(time.Now(), &shared, make([]ratelimit.Taken, len(shared.refs)), q, p); err != nil { // a ledger may have taken its time
+		c.own.giveBack(taken[:])
 		if failed := c.Settle(ctx, 0); failed != nil {
 			err.Err = errors.Join(err.Err, failed)
 		}
@@ -121,11 +122,11 @@ func (m *Meter) shared(d *draws, q *Request) {
 }
 
 // draw takes a token from every bucket or from none.
-func (m *Meter) draw(now time.Time, d *draws, q *Request, p *place) *Error {
+func (m *Meter) draw(now time.Time, d *draws, taken []ratelimit.Taken, q *Request, p *place) *Error {
 	if d.n == 0 {
 		return nil
 	}
-	i, ok := ratelimit.AllowAt(now, 1, d.refs[:d.n]...)
+	i, ok := ratelimit.AllowAt(now, 1, d.refs[:d.n], taken)
 	if ok {
 		return nil
 	}
@@ -150,9 +151,9 @@ func (d *draws) first(i int) (by limited, its ratelimit.Decision, longest time.D
 	return by, its, longest
 }
 
-func (d *draws) giveBack() {
-	for _, ref := range d.refs[:d.n] {
-		ref.Refund(1)
+func (d *draws) giveBack(taken []ratelimit.Taken) {
+	for i, ref := range d.refs[:d.n] {
+		ref.GiveBack(taken[i])
 	}
 }
 

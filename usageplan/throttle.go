@@ -82,21 +82,16 @@ func (s *methods) find(m method) *throttle {
 	return nil
 }
 
-// lookup is find, or the throttle of the resource's ANY, which all its methods share that are not listed themselves.
-func (s *methods) lookup(m method) *throttle {
-	t := s.find(m)
-	if t == nil && s.any {
-		t = s.find(method{m.resource, anyVerb})
-	}
-	return t
-}
-
 // of returns the client's bucket on a method, and its limit, which is nil where the method is not throttled.
 func (s *methods) of(client string, m method) (ratelimit.Ref, *ratelimit.Limit) {
 	if s == nil {
 		return ratelimit.Ref{}, nil
 	}
-	if t := s.lookup(m); t != nil {
+	t := s.find(m)
+	if t == nil && s.any { // all methods of a resource that are not listed themselves share that of ANY
+		t = s.find(method{m.resource, anyVerb})
+	}
+	if t != nil {
 		return t.buckets.Ref(client), &t.limit
 	}
 	if s.others != nil {

@@ -1,0 +1,113 @@
+package ratelimit
+
+import (
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// pairOf makes two buckets of exact rates, each alone or of a limiter's key, made at different times.
+func pairOf(t *testing.T, r *rand.Rand) (refs [2]Ref, of [2]rule) {
+	t.Helper()
+	for i := range refs {
+		of[i] = rules[r.IntN(len(rules))]
+		b, err := NewBucket(of[i].limit())
+		require.NoError(t, err)
+		refs[i] = b.Ref()
+		if r.IntN(2) == 0 {
+			l, err := New(Config[int]{Limit: of[i].limit(), MaxKeys: 8})
+			require.NoError(t, err)
+			refs[i] = l.Ref(r.Int())
+		}
+	}
+	return refs, of
+}
+
+// While both buckets refill, All grants what both hold, takes nothing from either if one does not, and says which: at each
+// instant what two models do.
+func TestAllOverTime(t *testing.T) {
+	for seed := range uint64(heavy(20_000)) {
+		r := rand.New(rand.NewPCG(seed, 21))
+		refs, of := pairOf(t, r)
+		models := [2]model{{mode: mode{of[0], 0}}, {mode: mode{of[1], 0}}}
+		c := reading{epoch: refs[0].epoch()}
+		c.clock = func() int64 { return c.now }
+		late := int64(c.epoch.Sub(refs[1].epoch())) // the second bucket's time is ahead by this
+		for range 40 {
+			c.now += r.Int64N(12)
+			n := 1 + r.Int64N(2)
+			times := [2]int64{c.now, c.now + late}
+			want := -1
+			for i := range models {
+				clock, cost := models[i].mode.clock(times[i]), n*of[i].b
+				if want < 0 && max(models[i].word, clock) > clock+of[i].burst*of[i].b-cost {
+					want = i
+				}
+			}
+			o, i := c.take(n, refs[:])
+			require.Equal(t, want < 0, o.ok(), "seed %d", seed)
+			require.True(t, want < 0 || i == want, "seed %d", seed)
+			if want < 0 {
+				for i := range models {
+					models[i].word = max(models[i].word, models[i].mode.clock(times[i])) + n*of[i].b
+				}
+			}
+		}
+	}
+}
+
+// From many goroutines, with readings that have grown stale, what All admits keeps the bound of each bucket over every window
+// of its readings.
+func TestAllWindowBound(t *testing.T) {
+	type admission struct{ at, n int64 }
+	for seed := range uint64(heavy(20_000)) {
+		refs, of := pairOf(t, rand.New(rand.NewPCG(seed, 22)))
+		epoch := refs[0].epoch()
+		var clock atomic.Int64
+		var mu sync.Mutex
+		var all []admission
+		var group sync.WaitGroup
+		for id := range 4 {
+			group.Go(func() {
+				r := rand.New(rand.NewPCG(seed, uint64(id)))
+				for range 20 {
+					c := reading{epoch, clock.Add(1 + r.Int64N(4)), func() int64 { return clock.Add(1) }}
+					if r.IntN(2) == 0 {
+						runtime.Gosched()
+					}
+					n := 1 + r.Int64N(2)
+					pair := refs
+					if r.IntN(2) == 0 {
+						pair[0], pair[1] = pair[1], pair[0]
+					}
+					if o, _ := c.take(n, pair[:]); o.ok() {
+						mu.Lock()
+						all = append(all, admission{c.now, n})
+						mu.Unlock()
+					}
+				}
+			})
+		}
+		group.Wait()
+		require.NotEmpty(t, all)
+		slices.SortFunc(all, func(a, b admission) int { return int(a.at - b.at) })
+		for i, from := range all {
+			for _, to := range all[i:] {
+				sum := int64(0)
+				for _, a := range all {
+					if a.at >= from.at && a.at <= to.at {
+						sum += a.n
+					}
+				}
+				for _, rule := range of {
+					require.LessOrEqual(t, sum*rule.b, rule.burst*rule.b+(to.at-from.at)*rule.a, "seed %d: %+v", seed, all)
+				}
+			}
+		}
+	}
+}
