@@ -70,7 +70,7 @@ func (p *place) limit() *ratelimit.Limit {
 
 // quota is the plan's quota q as it binds the client; a nil member has no overrides.
 func (m *member) quota(q ledger.Quota) ledger.Quota {
-	if m != nil {
+	if m != nil && len(m.Limits) > 0 {
 		if limit, overridden := m.Limits[q.Period]; overridden {
 			q.Limit = limit
 		}

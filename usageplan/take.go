@@ -159,15 +159,15 @@ func (d *draws) giveBack(taken []ratelimit.Taken) {
 
 // count takes q's cost from every quota of the plan, or from none.
 func (m *Meter) count(ctx context.Context, now time.Time, q *Request, p *place, c *Charge) error {
-	for i, quota := range p.state.Quotas {
+	for i := range p.state.Quotas {
 		into := &c.first
 		if i > 0 {
 			c.more = append(c.more, ledger.Charge{})
 			into = &c.more[i-1]
 		}
-		ref, err := p.member.account(m.config.Ledger, p.key(i, q.Client), quota.Period)
+		ref, err := p.member.account(m.config.Ledger, p.key(i, q.Client), p.state.Quotas[i].Period)
 		if err == nil {
-			*into, err = ref.TakeAt(ctx, now, p.member.quota(quota), q.Cost)
+			*into, err = ref.TakeAt(ctx, now, p.member.quota(p.state.Quotas[i]), q.Cost)
 		}
 		if err != nil {
 			return m.uncounted(ctx, q, p, i, errors.Join(err, c.Settle(ctx, 0)))
