@@ -137,20 +137,22 @@ func (b *Bucket) setLimit(now func() int64, l Limit) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.replace(b.cell.Load(), now, l)
+	b.replace(b.cell.Load(), now, l, 0)
 	return nil
 }
 
-// replace moves the bucket to a new segment; mu is held. The clock is read after the freeze, so it is not behind any
-// reading that still counted under the old segment.
-func (b *Bucket) replace(c *cell, now func() int64, l Limit) *cell {
+// replace moves the bucket to a new segment, in which it owes some tokens more or, below zero, fewer, and returns those that
+// it has no room for; mu is held. The clock is read after the freeze, so it is not behind any reading that still counted
+// under the old segment.
+func (b *Bucket) replace(c *cell, now func() int64, l Limit, more int64) (spare int64) {
 	u := c.word.Swap(frozen)
 	c.seg.next = newSegment(l, now())
 	moved := &cell{seg: c.seg.next}
+	word, spare := moved.seg.owe(c.seg.convert(u), more)
 	moved.queued.Store(c.queued.Load())
-	moved.word.Store(c.seg.convert(u))
+	moved.word.Store(word)
 	b.cell.Store(moved)
-	return moved
+	return spare
 }
 
 func (b *Bucket) take(now, n int64) outcome {
@@ -242,7 +244,7 @@ func (b *Bucket) settle(now int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if c := b.cell.Load(); c.seg.over(now) && c.word.Load() != frozen {
-		b.replace(c, func() int64 { return now }, c.seg.limit)
+		b.replace(c, func() int64 { return now }, c.seg.limit, 0)
 	}
 }
 

@@ -85,8 +85,12 @@ var mutants = []mutant{
 		"next := max(u, clock) + n*s.scale", "next := max(min(u, clock+s.burst), clock) + n*s.scale",
 	},
 	{
+		"tokens let off with the stripes", "striped.go",
+		"missing-set.room())", "0*missing)",
+	},
+	{
 		"stripes beside the whole burst", "striped.go",
-		"set.limit.Burst - int64(len(set.list))*set.size", "set.limit.Burst",
+		"set.limit.Burst - set.room()", "set.limit.Burst",
 	},
 	{
 		"stripe filled beyond its size", "striped.go",
@@ -148,7 +152,7 @@ func histories(t *testing.T, m mutant) error {
 	require.NoError(t, err)
 	file := filepath.Join(dir, "overlay.json")
 	require.NoError(t, os.WriteFile(file, overlay, 0o600))
-	test := exec.CommandContext(t.Context(), "go", "test", "-vet=off", "-count=1", "-timeout=60s", "-overlay", file, "-run", "^Test((Bucket|Table|All|Reserve|Striped)Histories|(All|Reserve|Striped)WindowBound|AllOverTime)$", ".")
+	test := exec.CommandContext(t.Context(), "go", "test", "-vet=off", "-count=1", "-timeout=60s", "-overlay", file, "-run", "^Test((Bucket|Table|All|Reserve|Striped)Histories|(All|Reserve|Striped)WindowBound|AllOverTime|StripedSetLimitModel)$", ".")
 	test.Env = append(os.Environ(), "TALLYGATE_HEAVY=")
 	if out, err := test.CombinedOutput(); err != nil {
 		return failure(out)

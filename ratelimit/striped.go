@@ -73,9 +73,12 @@ func newStripes(l Limit) *stripes {
 	return set
 }
 
+// room is what the stripes hold at most.
+func (set *stripes) room() int64 { return int64(len(set.list)) * set.size }
+
 // behind is the limit of the bucket behind the stripes.
 func (set *stripes) behind() Limit {
-	return Limit{Rate: set.limit.Rate, Burst: set.limit.Burst - int64(len(set.list))*set.size}
+	return Limit{Rate: set.limit.Rate, Burst: set.limit.Burst - set.room()}
 }
 
 func (s *Striped) load() *stripes {
@@ -134,12 +137,19 @@ func (s *Striped) SetLimit(l Limit) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	tokens := s.set.Load().close()
-	set := newStripes(l)
-	_ = s.bucket.SetLimit(set.behind()) // valid, as l is
-	s.set.Store(set)
-	s.refund(s.bucket.now(), tokens)
+	old, set := s.set.Load(), newStripes(l)
+	missing := old.room() - old.close()
+	s.set.Store(set) // with empty stripes
+	spare := s.bucket.change(set.behind(), missing-set.room())
+	s.refund(s.bucket.now(), spare)
 	return nil
+}
+
+// change is SetLimit to a valid limit, see replace.
+func (b *Bucket) change(l Limit, more int64) (spare int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.replace(b.cell.Load(), b.now, l, more)
 }
 
 // refund puts tokens into the stripes as far as they have room, and the rest into the bucket.

@@ -129,8 +129,33 @@ func TestAllOverStriped(t *testing.T) {
 	require.Equal(t, 101, n)
 }
 
-// Over every window the bound holds, whichever processors take, steal, give back and change the limit in between: the calls
-// are made one after another with the stripes of processors chosen at random. A token is a nanosecond.
+// What was taken stays taken, to the token, from whatever limit to whatever other.
+func TestStripedSetLimitModel(t *testing.T) {
+	for seed := range uint64(heavy(20_000)) {
+		r := rand.New(rand.NewPCG(seed, 9))
+		burst := 1 + r.Int64N(1000)
+		s := newStriped(t, 0, burst)
+		taken := int64(0)
+		for range 30 {
+			switch n := 1 + r.Int64N(20); r.IntN(8) {
+			case 0:
+				burst = max(burst-n, 1)
+				require.NoError(t, s.SetLimit(Limit{Burst: burst}))
+			case 1:
+				burst = 1 + r.Int64N(1000)
+				require.NoError(t, s.SetLimit(Limit{Burst: burst}))
+			default:
+				if s.Take(n).OK {
+					taken += n
+				}
+			}
+			require.Equal(t, max(burst-taken, 0), s.Peek().Remaining, "seed %d, burst %d, taken %d", seed, burst, taken)
+		}
+	}
+}
+
+// Over every window the bound holds, whichever processors take, steal and give back in between: the calls are made one
+// after another with the stripes of processors chosen at random. A token is a nanosecond.
 func TestStripedWindowBound(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
 	type admission struct{ at, n int64 }
@@ -178,7 +203,7 @@ func TestStripedWindowBound(t *testing.T) {
 }
 
 // Histories of goroutines that take, steal and give back: what was admitted and what is left in the end are the burst, to
-// the token; and a call is only refused while others hold what it wants.
+// the token.
 func TestStripedHistories(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
 	for seed := range uint64(heavy(20_000)) {
