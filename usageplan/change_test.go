@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -311,6 +312,48 @@ func TestIDsAreBounded(t *testing.T) {
 	require.ErrorIs(t, m.Apply(t.Context(), usageplan.Change{PutMember: &k}), usageplan.ErrInvalid)
 	p := usageplan.Plan{ID: strings.Repeat("p", 129), Name: "P"}
 	require.ErrorIs(t, m.Apply(t.Context(), usageplan.Change{PutPlan: &p}), usageplan.ErrInvalid)
+}
+
+// A limit that is lowered under load, or a member that is taken out, acts on every request that begins after Apply.
+func TestChangesActAtOnce(t *testing.T) {
+	open := usageplan.Plan{ID: "p", Name: "P", Stages: dev, Throttle: &ratelimit.Limit{Burst: 1 << 40}, Quotas: daily(1 << 40)}
+	throttled, spent := open, open
+	throttled.Throttle, spent.Quotas = &ratelimit.Limit{Burst: 1}, daily(1)
+	for name, change := range map[string]usageplan.Change{
+		"throttle": {PutPlan: &throttled},
+		"quota":    {PutPlan: &spent},
+		"member":   {PutMember: &usageplan.Member{Plan: "p", Client: "a", Limits: map[ledger.Period]int64{ledger.Daily: 1}}},
+		"own":      {PutMember: &usageplan.Member{Plan: "p", Client: "a", Throttle: &ratelimit.Limit{Burst: 1}}},
+		"leaving":  {DeleteMember: &usageplan.Member{Plan: "p", Client: "a"}},
+		"deleted":  {DeletePlan: "p"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := meter(t, usageplan.Config{Plans: []usageplan.Plan{open}, Members: []usageplan.Member{{Plan: "p", Client: "a"}}})
+			var applied atomic.Bool
+			var late, before atomic.Int64
+			var group sync.WaitGroup
+			for range 4 {
+				group.Go(func() {
+					for range 3000 {
+						after := applied.Load() // before the request begins
+						_, err := m.Take(t.Context(), getCats("a"))
+						if err == nil && after {
+							late.Add(1)
+						} else if err == nil {
+							before.Add(1)
+						}
+					}
+				})
+			}
+			for before.Load() < 10 {
+				runtime.Gosched()
+			}
+			require.NoError(t, m.Apply(t.Context(), change))
+			applied.Store(true)
+			group.Wait()
+			require.Zero(t, late.Load(), "of %d", before.Load())
+		})
+	}
 }
 
 func TestAdjustments(t *testing.T) {
