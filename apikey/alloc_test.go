@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -61,6 +62,22 @@ func TestMemory(t *testing.T) {
 	}
 	each := float64(heap()-before) / float64(n)
 	t.Logf("%.1f bytes a key", each)
+	require.LessOrEqual(t, each, 200.0)
+
+	ids := slices.Collect(func(yield func(string) bool) {
+		for k := range v.Keys() {
+			if !yield(k.ID) {
+				return
+			}
+		}
+	})
+	for _, id := range ids {
+		_, err := v.Update(t.Context(), id, func(k *apikey.Key) error { k.Enabled = false; return nil })
+		require.NoError(t, err)
+	}
+	ids = nil
+	each = float64(heap()-before) / float64(n)
+	t.Logf("%.1f bytes a key that was updated", each)
 	require.LessOrEqual(t, each, 200.0)
 	runtime.KeepAlive(v)
 }

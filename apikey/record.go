@@ -7,15 +7,14 @@ import (
 	"time"
 )
 
-// record is a key as one of its values finds it, packed into 104 bytes and its text; what verifying reads stands
+// record is a key as one of its values finds it, packed into 96 bytes and its text; what verifying reads stands
 // together at the front. A record never changes, but for the last use; a change of the key puts new records in the
 // tables. A key has one record for its current value, and one for each earlier value that is still in its grace
 // period, whose expires is the end of that grace.
 type record struct {
 	digest  Digest
 	expires int64         // times are UnixNano, or never and always
-	used    *atomic.Int64 // the last use in Unix seconds, shared by all records of a key
-	first   atomic.Int64  // where used points in the first record of a key
+	used    *atomic.Int64 // the last use in Unix seconds, shared by all records of a key and apart from them, so that none keeps another alive
 	enabled bool
 	more    *details // nil in most keys
 	text    string   // the id, then the name
@@ -109,7 +108,7 @@ func pack(s *Record, old *record) []*record {
 		until := min(nano(p.Until, always), records[0].expires)
 		records = append(records, &record{digest: p.Digest, expires: until})
 	}
-	used := lastUse(records[0], old, s.Key.LastUsed)
+	used := lastUse(old, s.Key.LastUsed)
 	more := s.details()
 	text := s.Key.ID + s.Key.Name
 	for _, r := range records {
@@ -128,10 +127,10 @@ func (s *Record) details() *details {
 	return &details{k.Description, k.CustomerID, k.Tags, nano(k.NotBefore, always), nano(k.Expires, never), s.Previous}
 }
 
-// lastUse returns where the last use of a key stands: where old has it, or in r if there is no old. It is set to the
-// use at t if that is later.
-func lastUse(r, old *record, t time.Time) *atomic.Int64 {
-	used := &r.first
+// lastUse returns where the last use of a key stands: where old has it, or in a place of its own if there is no old.
+// It is set to the use at t if that is later.
+func lastUse(old *record, t time.Time) *atomic.Int64 {
+	used := new(atomic.Int64)
 	if old != nil {
 		used = old.used
 	}
