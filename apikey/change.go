@@ -66,6 +66,9 @@ func (v *Verifier) Update(ctx context.Context, id string, edit func(*Key) error)
 		if err != nil {
 			return nil, err
 		}
+		if edit == nil {
+			return nil, invalid("no edit")
+		}
 		r := old
 		r.Key = old.Key.clone()
 		if err := edit(&r.Key); err != nil {
@@ -87,7 +90,7 @@ func (v *Verifier) Rotate(ctx context.Context, id string, value Value, grace tim
 		if err != nil {
 			return nil, err
 		}
-		digest, err := v.fresh(value)
+		digest, err := v.fresh(value, now)
 		if err != nil {
 			return nil, err
 		}
@@ -98,7 +101,8 @@ func (v *Verifier) Rotate(ctx context.Context, id string, value Value, grace tim
 	return first(rotated), err
 }
 
-// Delete forgets the key of the given id and all its values.
+// Delete forgets the key of the given id and all its values. What else names the key, such as its membership of a usage plan, is
+// its owner's to remove: a key created under the id again would find it.
 func (v *Verifier) Delete(ctx context.Context, id string) error {
 	_, err := v.change(ctx, OpDelete, func(time.Time) ([]Record, error) {
 		r, err := v.record(id)
@@ -187,20 +191,40 @@ func (v *Verifier) admit(e Entry, now time.Time) (Record, error) {
 	if v.keys.byID(k.ID) != nil {
 		return Record{}, &Error{Err: ErrExists, KeyID: k.ID}
 	}
-	digest, err := v.fresh(e.Value)
+	digest, err := v.fresh(e.Value, now)
 	return Record{Key: k, Digest: digest}, err
 }
 
 // fresh returns the digest of a value that no key has.
-func (v *Verifier) fresh(value Value) (Digest, error) {
+func (v *Verifier) fresh(value Value, now time.Time) (Digest, error) {
 	if err := v.acceptable(value); err != nil {
 		return Digest{}, err
 	}
 	d := v.digest(value)
+	v.forget(d, now)
 	if taken := v.keys.byDigest(&d); taken != nil {
 		return Digest{}, &Error{Err: ErrExists, KeyID: taken.id()}
 	}
 	return d, nil
+}
+
+// forget frees the value of digest d if it is an earlier one of some key, and its grace has ended. That needs no commit: it
+// is refused either way.
+func (v *Verifier) forget(d Digest, now time.Time) {
+	r := v.keys.byDigest(&d)
+	if r == nil {
+		return
+	}
+	s, err := v.record(r.id())
+	if kept := current(s.Previous, now); err == nil && len(kept) < len(s.Previous) {
+		s.Previous = kept
+		v.apply(OpUpdate, []Record{s})
+	}
+}
+
+// current returns the earlier values that are still in their grace period.
+func current(previous []Previous, now time.Time) []Previous {
+	return slices.DeleteFunc(slices.Clone(previous), func(p Previous) bool { return !p.Until.After(now) })
 }
 
 // digest returns the digest of an acceptable value.
@@ -274,21 +298,34 @@ func (v *Verifier) restore(c Change, restored map[string]bool) error {
 	}
 	for i := range c.Records {
 		r := c.Records[i]
-		r.Key, r.Previous = r.Key.clone(), slices.Clone(r.Previous)
-		errs := []error{r.Key.validate(), v.owned(&r, r.Digest)}
-		for _, p := range r.Previous {
-			errs = append(errs, v.owned(&r, p.Digest))
-			if p.Until.IsZero() || !representable(p.Until) {
-				errs = append(errs, invalid("Invalid API Key date, must be between 1678 and 2261."))
-			}
-		}
-		if err := errors.Join(errs...); err != nil {
+		r.Key = r.Key.clone()
+		if err := v.sound(c.Op, &r); err != nil {
 			return err
 		}
 		v.apply(c.Op, []Record{r})
 		restored[r.Key.ID] = true
 	}
 	return nil
+}
+
+// sound checks a record that is restored, and takes out of it the earlier values whose grace has ended: another key may have
+// them by now. The values of a deleted key may be another's, too.
+func (v *Verifier) sound(op Op, r *Record) error {
+	errs := []error{r.Key.validate()}
+	for _, p := range r.Previous {
+		if p.Digest == (Digest{}) || p.Until.IsZero() || !representable(p.Until) {
+			errs = append(errs, invalid("Invalid API Key date, must be between 1678 and 2261."))
+		}
+	}
+	r.Previous = current(r.Previous, time.Now())
+	if op == OpDelete {
+		return errors.Join(errs...)
+	}
+	errs = append(errs, v.owned(r, r.Digest))
+	for _, p := range r.Previous {
+		errs = append(errs, v.owned(r, p.Digest))
+	}
+	return errors.Join(errs...)
 }
 
 // owned reports whether d may belong to the key of r: no other key has it, and it is a digest at all.

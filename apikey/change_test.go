@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -361,6 +362,87 @@ func TestRestoreIsIndependentOfOrder(t *testing.T) {
 	require.EqualError(t, err, "keys[1]: apikey: invalid: API Key value should be at least 20 characters")
 }
 
+// A deleted key's value may have gone to another: the latest change of each key restores them, in either order.
+func TestRestoreOfAReusedValue(t *testing.T) {
+	latest := map[string]apikey.Change{}
+	cfg := apikey.Config{
+		Pepper: pepper,
+		Commit: func(_ context.Context, c apikey.Change) error {
+			latest[c.Records[0].Key.ID] = c
+			return nil
+		},
+	}
+	v := newVerifier(t, cfg)
+	_, err := v.Create(t.Context(), apikey.Key{ID: "bbbbbbbbbb", Enabled: true}, value)
+	require.NoError(t, err)
+	require.NoError(t, v.Delete(t.Context(), "bbbbbbbbbb"))
+	_, err = v.Create(t.Context(), apikey.Key{ID: "aaaaaaaaaa", Enabled: true}, value)
+	require.NoError(t, err)
+	for _, order := range [][]string{{"aaaaaaaaaa", "bbbbbbbbbb"}, {"bbbbbbbbbb", "aaaaaaaaaa"}} {
+		cfg.Restore = func(yield func(apikey.Change, error) bool) {
+			eachChange([]apikey.Change{latest[order[0]], latest[order[1]]}, yield)
+		}
+		c, err := newVerifier(t, cfg).VerifyKey(t.Context(), value)
+		require.NoError(t, err)
+		require.Equal(t, "aaaaaaaaaa", c.ID())
+	}
+}
+
+// A value whose grace has ended is nobody's: it can be given to another key, by any way, and that restores too.
+func TestRetiredValueIsFree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		latest := map[string]apikey.Change{}
+		cfg := apikey.Config{
+			Pepper: pepper, Keys: []apikey.Entry{julian},
+			Commit: func(_ context.Context, c apikey.Change) error {
+				latest[c.Records[0].Key.ID] = c
+				return nil
+			},
+		}
+		for name, give := range map[string]func(v *apikey.Verifier) (apikey.Key, error){
+			"create": func(v *apikey.Verifier) (apikey.Key, error) {
+				return v.Create(t.Context(), apikey.Key{Enabled: true}, value)
+			},
+			"import": func(v *apikey.Verifier) (apikey.Key, error) {
+				_, err := v.Import(t.Context(), strings.NewReader("name,key\nnewcomer,"+string(value)), apikey.ImportOptions{FailOnWarnings: true})
+				for k := range v.Keys() {
+					if k.Name == "newcomer" {
+						return k, err
+					}
+				}
+				return apikey.Key{}, errors.Join(errors.New("no newcomer"), err)
+			},
+		} {
+			clear(latest)
+			cfg.Restore = nil
+			v := newVerifier(t, cfg)
+			_, err := v.Rotate(t.Context(), "fr92a5qpbj", other, time.Hour)
+			require.NoError(t, err)
+			_, err = v.Create(t.Context(), apikey.Key{}, value)
+			require.ErrorIs(t, err, apikey.ErrExists, "in grace")
+			time.Sleep(2 * time.Hour)
+			k, err := give(v)
+			require.NoError(t, err, name)
+			require.NotEqual(t, "fr92a5qpbj", k.ID)
+			cfg.Restore = func(yield func(apikey.Change, error) bool) { eachChange(slices.Collect(maps.Values(latest)), yield) }
+			for _, v := range []*apikey.Verifier{v, newVerifier(t, cfg)} {
+				c, err := v.VerifyKey(t.Context(), value)
+				require.NoError(t, err, name)
+				require.Equal(t, k.ID, c.ID())
+				c, err = v.VerifyKey(t.Context(), other)
+				require.NoError(t, err, name)
+				require.Equal(t, "fr92a5qpbj", c.ID())
+				_, err = v.Update(t.Context(), "fr92a5qpbj", func(*apikey.Key) error { return nil })
+				require.NoError(t, err)
+				_, err = v.VerifyKey(t.Context(), value)
+				require.NoError(t, err, "a change of the old holder takes nothing away")
+				_, err = v.Update(t.Context(), "fr92a5qpbj", nil)
+				require.ErrorIs(t, err, apikey.ErrInvalid)
+			}
+		}
+	})
+}
+
 func state(v *apikey.Verifier) map[string]apikey.Key {
 	keys := map[string]apikey.Key{}
 	for k := range v.Keys() {
@@ -379,7 +461,7 @@ func TestRestoreRefusesDamage(t *testing.T) {
 		"no previous digest": {{Key: julian.Key, Digest: apikey.Digest{1}, Previous: []apikey.Previous{{Until: time.Now()}}}},
 		"no end of grace":    {{Key: julian.Key, Digest: apikey.Digest{1}, Previous: []apikey.Previous{{Digest: apikey.Digest{2}}}}},
 		"previous of another": {good, {
-			Key: second.Key, Digest: apikey.Digest{2}, Previous: []apikey.Previous{{Digest: apikey.Digest{1}, Until: time.Now()}},
+			Key: second.Key, Digest: apikey.Digest{2}, Previous: []apikey.Previous{{Digest: apikey.Digest{1}, Until: time.Now().Add(time.Hour)}},
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

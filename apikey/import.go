@@ -99,6 +99,7 @@ func (v *Verifier) stage(rows []row, plans map[string][]string, now time.Time) (
 		d := v.digest(row.Value)
 		id, again := values[d]
 		if !again {
+			v.forget(d, now)
 			id = v.holder(d, places)
 			values[d] = id
 		}
