@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
+	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -68,6 +69,12 @@ func (v Value) String() string {
 // GoString returns the masked value.
 func (v Value) GoString() string { return fmt.Sprintf("apikey.Value(%q)", v.String()) }
 
+// Format prints the masked value under every verb.
+func (v Value) Format(f fmt.State, verb rune) { mask(f, verb, v.String(), v.GoString()) }
+
+// MarshalText returns the masked value, so that JSON has no other. Who shows a new value to its owner converts it: string(v).
+func (v Value) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
+
 // LogValue returns the masked value.
 func (v Value) LogValue() slog.Value { return slog.StringValue(v.String()) }
 
@@ -101,6 +108,20 @@ func (p Pepper) String() string { return fmt.Sprintf("apikey.Pepper(%d bytes)", 
 
 // GoString returns the masked pepper.
 func (p Pepper) GoString() string { return p.String() }
+
+// Format prints the masked pepper under every verb.
+func (p Pepper) Format(f fmt.State, verb rune) { mask(f, verb, p.String(), p.String()) }
+
+// MarshalText returns the masked pepper.
+func (p Pepper) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+func mask(f fmt.State, verb rune, masked, goSyntax string) {
+	if verb == 'v' && f.Flag('#') {
+		_, _ = io.WriteString(f, goSyntax)
+		return
+	}
+	_, _ = fmt.Fprintf(f, fmt.FormatString(f, verb), masked)
+}
 
 // LogValue returns the masked pepper.
 func (p Pepper) LogValue() slog.Value { return slog.StringValue(p.String()) }

@@ -2,6 +2,9 @@ package apikey_test
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -322,14 +325,21 @@ func TestLastUsed(t *testing.T) {
 func TestSecretsAreMasked(t *testing.T) {
 	cfg := apikey.Config{Pepper: apikey.Pepper(strings.Repeat("pepper", 6)), Keys: []apikey.Entry{julian}}
 	var logged strings.Builder
-	slog.New(slog.NewJSONHandler(&logged, nil)).Info("x", "value", cfg.Keys[0].Value, "pepper", cfg.Pepper)
+	slog.New(slog.NewJSONHandler(&logged, nil)).Info("x", "value", cfg.Keys[0].Value, "pepper", cfg.Pepper, "entry", julian)
+	text, err := json.Marshal(map[string]any{"entry": julian, "pepper": cfg.Pepper})
+	require.NoError(t, err)
 	for _, s := range []string{
 		fmt.Sprint(cfg.Keys), fmt.Sprintf("%+v", cfg), fmt.Sprintf("%#v", cfg.Keys[0].Value), fmt.Sprintf("%#v %s", cfg.Pepper, cfg.Pepper),
-		fmt.Sprintf("%s %q", cfg.Keys[0].Value, cfg.Keys[0].Value), logged.String(),
+		fmt.Sprintf("%s %q", cfg.Keys[0].Value, cfg.Keys[0].Value), logged.String(), string(text),
+		fmt.Sprintf("%d %x %v %08.3s %t", cfg.Pepper, cfg.Pepper, &cfg.Pepper, cfg.Pepper, cfg.Pepper),
+		fmt.Sprintf("%d %x %v %t", cfg.Keys[0].Value, cfg.Keys[0].Value, &cfg.Keys[0], cfg.Keys[0].Value),
 	} {
 		require.NotContains(t, s, value[:10])
 		require.NotContains(t, s, "pepperpepper")
 		require.NotContains(t, s, "112 101 112")
+		require.NotContains(t, s, "706570706572")
+		require.NotContains(t, s, hex.EncodeToString([]byte(value[:10])))
+		require.NotContains(t, s, base64.StdEncoding.EncodeToString([]byte("pepperpepper")))
 	}
 	require.Equal(t, "******ZbtvQT", cfg.Keys[0].Value.String())
 	require.Equal(t, "******", apikey.Value("short").String())
