@@ -55,14 +55,14 @@ func (n *network) Apply(_ context.Context, ops []ledger.Op) ([]ledger.Outcome, e
 	if n.faulty() {
 		return nil, errNetwork // the request is lost
 	}
-	if n.faulty() { // it comes a second time, while others go on
+	outs, err := n.store.Apply(context.Background(), ops)
+	if again := copies(ops, outs); n.faulty() { // it comes a second time, while others go on
 		n.late.Go(func() {
 			n.delay()
 			n.delay()
-			_, _ = n.store.Apply(context.Background(), withIDs(ops))
+			_, _ = n.store.Apply(context.Background(), again)
 		})
 	}
-	outs, err := n.store.Apply(context.Background(), ops)
 	n.delay()
 	if n.faulty() || n.gone() {
 		return nil, errNetwork // the answer is lost
@@ -70,14 +70,16 @@ func (n *network) Apply(_ context.Context, ops []ledger.Op) ([]ledger.Outcome, e
 	return outs, err
 }
 
-// withIDs leaves what can be told to be a duplicate; the rest is idempotent by lease or does nothing.
-func withIDs(ops []ledger.Op) (named []ledger.Op) {
-	for _, op := range ops {
-		if op.ID != "" || op.Kind == ledger.KindReturn || op.Kind == ledger.KindTell {
-			named = append(named, op)
+// copies are the operations that may come twice by the contract of a store: what it can tell to be a copy, because it has an id
+// and was not refused, and what does nothing the second time.
+func copies(ops []ledger.Op, outs []ledger.Outcome) (again []ledger.Op) {
+	for i := range outs { // none after an error
+		op := ops[i]
+		if op.ID != "" && !outs[i].Refused || op.Kind == ledger.KindReturn || op.Kind == ledger.KindTell {
+			again = append(again, op)
 		}
 	}
-	return named
+	return again
 }
 
 func (n *network) Accounts(ctx context.Context, key ledger.Key, from, to int64) iter.Seq2[ledger.State, error] {
