@@ -209,8 +209,8 @@ func (r *Ref) look(now, n int64) outcome {
 func (r *Ref) giveBack(now func() int64, k Taken) {
 	switch {
 	case !k.ok() || k.n < 1 || k.seg.unlimited():
-	case k.verdict == grantedStripe: // nothing flows into a stripe
-		r.striped().refund(now(), k.n)
+	case k.verdict == grantedStripe:
+		r.striped().giveBack(now(), k)
 	case r.keyed != nil:
 		r.keyed.giveBack(now, r.name, k)
 	default:

@@ -227,6 +227,9 @@ type pace struct {
 
 func (p pace) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := p.bucket.Wait(r.Context(), 1); err != nil {
+		if r.Body != nil {
+			_ = r.Body.Close() // a RoundTripper closes it, also on errors
+		}
 		return nil, err
 	}
 	return p.base.RoundTrip(r)

@@ -39,6 +39,9 @@ type place struct {
 // new limit admits: no more, over any window, than the old limit and the new one admit together.
 func (b *Bucket) Reserve(n int64) *Reservation {
 	p, delay, ok := b.reserve(b.now(), n, Never)
+	if !ok {
+		delay = Never
+	}
 	return &Reservation{OK: ok, Delay: delay, place: p, bucket: b}
 }
 
@@ -54,7 +57,8 @@ func (r *Reservation) Cancel() {
 
 // Wait returns nil once n tokens are the caller's. It refuses at once, with [ErrLimited], what could only be granted after
 // ctx's deadline, or never; the error's Decision tells when. If ctx ends while it waits, it cancels its reservation and
-// returns ctx.Err(). Callers are served in the order in which they came. It starts no goroutine.
+// returns ctx.Err(). Callers are served in the order in which they came, unless the limit is changed while some wait. It
+// starts no goroutine.
 func (b *Bucket) Wait(ctx context.Context, n int64) error {
 	if err := ctx.Err(); err != nil {
 		return err

@@ -12,8 +12,9 @@ import (
 // processor to processor with each call; Striped pays a few tokens in advance to a stripe for each processor, and takes them
 // from there, without a look at the clock.
 //
-// It keeps the bound of its limit exactly: what the stripes may hold, at most a quarter of the burst, is taken off the burst
-// of the bucket behind them. What it trades is the edge. Stripes that were emptied are not filled by waiting, so a burst after
+// It keeps the bound of its limit: what the stripes may hold, at most a quarter of the burst, is taken off the burst of the
+// bucket behind them. (But for one case: a call that is stopped for long on its way from the bucket to a stripe carries up
+// to 63 tokens, or what it has collected from the stripes, and what flows in meanwhile is not taken off them.) What it trades is the edge. Stripes that were emptied are not filled by waiting, so a burst after
 // a drought may be short of that quarter. One call can take three quarters of the burst at most. And a call may be
 // refused while another, on its way, holds up to 64 tokens that it is about to put into a stripe. With a burst below 4
 // for each processor there are no stripes, and it is a Bucket. Before it refuses, it collects what lies in the stripes.
@@ -150,6 +151,13 @@ func (b *Bucket) change(l Limit, more int64) (spare int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.replace(b.cell.Load(), b.now, l, more)
+}
+
+// giveBack undoes a take from a stripe, less what has flowed into the bucket since: that may have been used.
+func (s *Striped) giveBack(now int64, k Taken) {
+	if seg := k.seg; seg == s.bucket.cell.Load().seg {
+		s.refund(now, seg.tokens(max(seg.cost(k.n)-(seg.at(now)-seg.at(k.now)), 0)))
+	}
 }
 
 // refund puts tokens into the stripes as far as they have room, and the rest into the bucket.

@@ -154,6 +154,30 @@ func TestStripedSetLimitModel(t *testing.T) {
 	}
 }
 
+// What is given back late is less what has flowed in since.
+func TestStripedGiveBackLate(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	synctest.Test(t, func(t *testing.T) {
+		s := newStriped(t, 1000, 1000)
+		taken := make([]Taken, 1)
+		_, ok := AllowAt(time.Now(), 50, []Ref{s.Ref()}, taken)
+		require.True(t, ok)
+		for range 15 {
+			require.True(t, s.Allow())
+		}
+		time.Sleep(time.Minute)
+		n := 0
+		for s.Allow() {
+			n++
+		}
+		s.Ref().GiveBack(taken[0])
+		for s.Allow() {
+			n++
+		}
+		require.LessOrEqual(t, n, 1000)
+	})
+}
+
 // Over every window the bound holds, whichever processors take, steal and give back in between: the calls are made one
 // after another with the stripes of processors chosen at random. A token is a nanosecond.
 func TestStripedWindowBound(t *testing.T) {
