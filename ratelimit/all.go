@@ -48,7 +48,7 @@ func (r Ref) Refund(n int64) {
 		s.Refund(n)
 		return
 	}
-	r.refund(r.now(), n, false)
+	r.refund(r.now(), n)
 }
 
 // Peek is [Bucket.Peek] or [Limiter.Peek].
@@ -218,9 +218,9 @@ func (r *Ref) giveBack(now func() int64, k Taken) {
 	}
 }
 
-func (r *Ref) refund(now, n int64, shared bool) {
+func (r *Ref) refund(now, n int64) {
 	if r.keyed != nil {
-		r.keyed.refund(now, r.name, n, shared)
+		r.keyed.refund(now, r.name, n)
 	} else {
 		r.bucket.refund(now, n)
 	}

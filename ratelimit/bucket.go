@@ -135,10 +135,15 @@ func (b *Bucket) setLimit(now func() int64, l Limit) error {
 	if err := l.Validate(); err != nil {
 		return err
 	}
+	b.change(now, l, 0)
+	return nil
+}
+
+// change is setLimit to a valid limit, see replace.
+func (b *Bucket) change(now func() int64, l Limit, more int64) (spare int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.replace(b.cell.Load(), now, l, 0)
-	return nil
+	return b.replace(b.cell.Load(), now, l, more)
 }
 
 // replace moves the bucket to a new segment, in which it owes some tokens more or, below zero, fewer, and returns those that

@@ -175,7 +175,7 @@ func (s keyedSubject) call(c call, now int64, clock func() int64) outcome {
 		}
 		return s.lookSlow(now, n, c.n)
 	case refund:
-		return s.refund(now, n, c.n, false)
+		return s.refund(now, n, c.n)
 	case setLimit:
 		s.setLimit(clock, c.rule.limit())
 	case setKeyLimit:

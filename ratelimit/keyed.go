@@ -173,9 +173,9 @@ func (k *keyed) lookSlow(now int64, n name, tokens int64) outcome {
 	return k.lookAt(sh, t, t.find(n), n, now, tokens)
 }
 
-// refund gives back to a key's slot or, if the tokens are known to have come from there, to its overflow bucket. To a key
-// that has no slot it gives nothing: its bucket is full, or what it owes may be another's.
-func (k *keyed) refund(now int64, n name, tokens int64, shared bool) outcome {
+// refund gives back to a key's slot. To a key that has none it gives nothing: its bucket is full, or what it owes may be
+// another's.
+func (k *keyed) refund(now int64, n name, tokens int64) outcome {
 	if tokens < 1 {
 		return outcome{}
 	}
@@ -191,10 +191,10 @@ func (k *keyed) refund(now int64, n name, tokens int64, shared bool) outcome {
 			}
 		}
 	}
-	return k.refundSlow(sh, now, n, tokens, shared)
+	return k.refundSlow(sh, now, n, tokens)
 }
 
-func (k *keyed) refundSlow(sh *shard, now int64, n name, tokens int64, shared bool) outcome {
+func (k *keyed) refundSlow(sh *shard, now int64, n name, tokens int64) outcome {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if b := sh.override(n); b != nil {
@@ -204,12 +204,7 @@ func (k *keyed) refundSlow(sh *shard, now int64, n name, tokens int64, shared bo
 	if slot := t.find(n); slot >= 0 {
 		return t.refund(slot, n, now, tokens)
 	}
-	u := sh.shared(n.print)
-	if shared {
-		u = t.seg.restore(u, t.seg.at(now), tokens)
-		sh.setShared(n.print, u)
-	}
-	return outcome{t.seg, now, u, granted}
+	return outcome{t.seg, now, sh.shared(n.print), granted}
 }
 
 // giveBack undoes a take, to where it was taken from: nothing if the limit has changed, or the key has lost its slot, since

@@ -38,7 +38,7 @@ var mutants = []mutant{
 	},
 	{
 		"what has flowed back given back again", "word.go",
-		"return cost - max(clock-s.at(k.now), 0)", "return cost",
+		"return s.cost(k.n) - max(clock-s.at(k.now), 0)", "return s.cost(k.n)",
 	},
 	{
 		"refund above the burst", "word.go",

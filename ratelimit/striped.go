@@ -141,22 +141,15 @@ func (s *Striped) SetLimit(l Limit) error {
 	old, set := s.set.Load(), newStripes(l)
 	missing := old.room() - old.close()
 	s.set.Store(set) // with empty stripes
-	spare := s.bucket.change(set.behind(), missing-set.room())
+	spare := s.bucket.change(s.bucket.now, set.behind(), missing-set.room())
 	s.refund(s.bucket.now(), spare)
 	return nil
 }
 
-// change is SetLimit to a valid limit, see replace.
-func (b *Bucket) change(l Limit, more int64) (spare int64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.replace(b.cell.Load(), b.now, l, more)
-}
-
 // giveBack undoes a take from a stripe, less what has flowed into the bucket since: that may have been used.
 func (s *Striped) giveBack(now int64, k Taken) {
-	if seg := k.seg; seg == s.bucket.cell.Load().seg {
-		s.refund(now, seg.tokens(max(seg.cost(k.n)-(seg.at(now)-seg.at(k.now)), 0)))
+	if k.seg == s.bucket.cell.Load().seg {
+		s.refund(now, k.seg.tokens(max(k.seg.unused(k, k.seg.at(now)), 0)))
 	}
 }
 

@@ -154,6 +154,20 @@ func TestStripedSetLimitModel(t *testing.T) {
 	}
 }
 
+// A reading from ahead of the clock brings nothing.
+func TestStripedGiveBackFromAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStriped(t, 1000, 1000)
+		taken := make([]Taken, 1)
+		for range 3 {
+			_, ok := AllowAt(time.Now().Add(time.Hour), 1, []Ref{s.Ref()}, taken)
+			require.True(t, ok)
+		}
+		s.Ref().GiveBack(taken[0])
+		require.EqualValues(t, 998, s.Peek().Remaining)
+	})
+}
+
 // What is given back late is less what has flowed in since.
 func TestStripedGiveBackLate(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))

@@ -144,9 +144,9 @@ func TestRefundOfSharedTokens(t *testing.T) {
 		if o.verdict != grantedShared {
 			continue
 		}
-		k.refund(0, n, 1, false)
+		k.refund(0, n, 1)
 		require.Equal(t, o.word, k.lookSlow(0, n, 1).word, "what is owed may be another's")
-		k.refund(0, n, 1, true)
+		k.giveBack(func() int64 { return 0 }, n, Taken{o, 1})
 		require.Equal(t, o.word-1, k.lookSlow(0, n, 1).word)
 		return
 	}
@@ -224,8 +224,8 @@ func TestTableOutlivesItsHorizon(t *testing.T) {
 	now += 100 * day
 	require.True(t, k.take(now, names[0], 1e15).ok())
 	require.False(t, k.take(now, names[0], 1).ok())
-	k.refund(now+60*day, names[0], 5, false)
-	k.refund(now+60*day, names[1], 5, false)
+	k.refund(now+60*day, names[0], 5)
+	k.refund(now+60*day, names[1], 5)
 	require.False(t, k.take(now, names[0], 1e15).ok())
 }
 
@@ -253,7 +253,7 @@ func TestTableUnderLoad(t *testing.T) {
 					k.clearKeyLimit(now, n)
 				case 3, 4, 5:
 					if mine[n.print] > 0 {
-						k.refund(0, n, 1, false)
+						k.refund(0, n, 1)
 						mine[n.print]--
 					}
 				default:

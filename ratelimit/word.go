@@ -60,12 +60,14 @@ type outcome struct {
 // bucket, that is what lies between the clock and the word. Otherwise it is at least the cost less what has flowed in since:
 // each later take may have found the bucket full, and used what had flowed back until then.
 func (s *segment) owing(k Taken, u, clock int64) int64 {
-	cost := s.cost(k.n)
 	if u == k.word {
-		return min(cost, u-clock)
+		return min(s.cost(k.n), u-clock)
 	}
-	return cost - max(clock-s.at(k.now), 0)
+	return s.unused(k, clock)
 }
+
+// unused is the cost of a take less what has flowed in since.
+func (s *segment) unused(k Taken, clock int64) int64 { return s.cost(k.n) - max(clock-s.at(k.now), 0) }
 
 type verdict uint8
 
