@@ -67,7 +67,7 @@ type Config struct {
 type Meter struct {
 	config  Config
 	table   table
-	stages  []*shared // for each of config.StageThrottles
+	stages  []*methods // for each of config.StageThrottles
 	account *ratelimit.Striped
 	made    bool // by New
 }

@@ -10,7 +10,8 @@ import (
 // unlimited is the limit of a plan's limiter while only members' overrides need it.
 var unlimited = ratelimit.Limit{Rate: math.Inf(1)}
 
-// methods are the throttles of a stage's methods for one plan's members. A methods value is immutable; limiters live on in the next version, so that a change of a plan loses no bucket.
+// methods are the throttles of a stage's methods, of one plan's members or, with no client, of all callers.
+// A methods value is immutable; limiters live on in the next version, so that a change of a plan loses no bucket.
 type methods struct {
 	listed []throttle
 	any    bool                       // some of listed are for ANY
@@ -24,6 +25,7 @@ type throttle struct {
 	method  method
 	limit   ratelimit.Limit
 	buckets *ratelimit.Limiter[string] // by client
+	all     *ratelimit.Striped         // of all callers, in place of buckets
 }
 
 // A bucket names the token bucket of one client on one method.
@@ -34,6 +36,21 @@ type bucket struct {
 
 // newMethods builds the throttles that limits declare, with the limiters of an earlier version where it has them.
 func newMethods(old *methods, limits map[string]ratelimit.Limit) (*methods, error) {
+	return makeMethods(old, limits, func(t *throttle) (err error) {
+		t.buckets, err = renew(old.buckets(t.method), t.limit)
+		return err
+	})
+}
+
+// newShared builds the throttles of a stage over all callers. They do not change.
+func newShared(limits map[string]ratelimit.Limit) (*methods, error) {
+	return makeMethods(nil, limits, func(t *throttle) (err error) {
+		t.all, err = ratelimit.NewStriped(t.limit)
+		return err
+	})
+}
+
+func makeMethods(old *methods, limits map[string]ratelimit.Limit, fill func(*throttle) error) (*methods, error) {
 	if len(limits) == 0 {
 		return nil, nil
 	}
@@ -50,7 +67,7 @@ func newMethods(old *methods, limits map[string]ratelimit.Limit) (*methods, erro
 			fresh.others, err = renew(old.others, limit)
 		} else {
 			t := throttle{method: m, limit: limit}
-			t.buckets, err = renew(old.buckets(m), limit)
+			err = fill(&t)
 			fresh.listed, fresh.any = append(fresh.listed, t), fresh.any || m.verb == anyVerb
 		}
 		errs = append(errs, err)
@@ -67,6 +84,9 @@ func renew[K comparable](l *ratelimit.Limiter[K], limit ratelimit.Limit) (*ratel
 }
 
 func (s *methods) buckets(m method) *ratelimit.Limiter[string] {
+	if s == nil {
+		return nil
+	}
 	if t := s.find(m); t != nil {
 		return t.buckets
 	}
@@ -91,58 +111,15 @@ func (s *methods) of(client string, m method) (ratelimit.Ref, *ratelimit.Limit) 
 	if t == nil && s.any { // all methods of a resource that are not listed themselves share that of ANY
 		t = s.find(method{m.resource, anyVerb})
 	}
-	if t != nil {
+	switch {
+	case t == nil:
+	case t.all != nil:
+		return t.all.Ref(), &t.limit
+	default:
 		return t.buckets.Ref(client), &t.limit
 	}
 	if s.others != nil {
 		return s.others.Ref(bucket{client, m}), &s.limit
-	}
-	return ratelimit.Ref{}, nil
-}
-
-// shared are the throttles of a stage's methods over all callers. They do not change.
-type shared struct {
-	listed []sharedThrottle
-	others *ratelimit.Limiter[method] // "/*/*", nil where it is not given
-	limit  ratelimit.Limit            // of others
-}
-
-type sharedThrottle struct {
-	method method
-	limit  ratelimit.Limit
-	bucket *ratelimit.Striped // every processor goes through it
-}
-
-func newShared(limits map[string]ratelimit.Limit) (*shared, error) {
-	s := &shared{}
-	var errs []error
-	for key, limit := range limits {
-		m, err := parseMethod(key)
-		errs = append(errs, err)
-		if m == everyMethod {
-			s.limit = limit
-			s.others, err = ratelimit.New(ratelimit.Config[method]{Limit: limit})
-		} else {
-			t := sharedThrottle{method: m, limit: limit}
-			t.bucket, err = ratelimit.NewStriped(limit)
-			s.listed = append(s.listed, t)
-		}
-		errs = append(errs, err)
-	}
-	return s, errors.Join(errs...)
-}
-
-// of returns the bucket of a method, and its limit, which is nil where the method is not throttled.
-func (s *shared) of(m method) (ratelimit.Ref, *ratelimit.Limit) {
-	for _, m := range [...]method{m, {m.resource, anyVerb}} {
-		for i := range s.listed {
-			if t := &s.listed[i]; t.method == m {
-				return t.bucket.Ref(), &t.limit
-			}
-		}
-	}
-	if s.others != nil {
-		return s.others.Ref(m), &s.limit
 	}
 	return ratelimit.Ref{}, nil
 }
