@@ -115,14 +115,14 @@ func (b *book) decide(db *bolt.DB, op *ledger.Op, now time.Time) (ledger.Outcome
 
 // remember notes an operation's id, unless the account does that itself.
 func (b *book) remember(kind ledger.Kind, id string, granted int64) {
-	if kind != ledger.KindExtend && kind != ledger.KindCorrect {
+	if !kind.Adjusts() {
 		b.recent.Put(id, granted)
 	}
 }
 
 // recent reports whether an entry has an id that remember notes.
 func (e *raw) recent() bool {
-	return len(e.id) > 0 && e.kind != ledger.KindExtend && e.kind != ledger.KindCorrect
+	return len(e.id) > 0 && !e.kind.Adjusts()
 }
 
 func (b *book) append(e *ledger.Entry, now time.Time) {
@@ -389,7 +389,7 @@ func (r *replayer) replay(_ int, e *raw) error {
 		return err
 	}
 	entry := ledger.Entry{Op: e.op(a), Granted: e.granted, Crossed: e.crossed}
-	if e.kind == ledger.KindExtend || e.kind == ledger.KindCorrect {
+	if e.kind.Adjusts() {
 		entry.ID = string(e.id) // which the account remembers
 	}
 	state := sh.history.Replay(&entry)

@@ -82,7 +82,7 @@ func appendEntry(b []byte, e *ledger.Entry) []byte {
 	b = binary.AppendUvarint(b, uint64(len(e.Account.Plan)+len(e.Account.Subject)+12))
 	b = accountKey(b, e.Account)
 	least := e.Min
-	if adjusts(e.Kind) {
+	if e.Kind.Adjusts() {
 		least = e.Before // they have no Min
 	}
 	for _, n := range [...]int64{e.Granted, e.Day - e.Account.Start, e.Time - e.Day, e.Limit, e.Want, least, e.Spent} {
@@ -205,13 +205,11 @@ func (e *raw) entry(seq uint64) (ledger.Entry, error) {
 	op := e.op(a)
 	op.ID, op.Reason, op.Actor = string(e.id), string(e.reason), string(e.actor)
 	before := int64(0)
-	if adjusts(e.kind) {
+	if e.kind.Adjusts() {
 		before, op.Min = e.min, 0
 	}
 	return ledger.Entry{Seq: seq, Op: op, Granted: e.granted, Before: before, Crossed: e.crossed}, err
 }
-
-func adjusts(k ledger.Kind) bool { return k == ledger.KindExtend || k == ledger.KindCorrect }
 
 // op is the operation without its texts.
 func (e *raw) op(a ledger.Account) ledger.Op {

@@ -229,7 +229,7 @@ func (g *group) send() ([]Outcome, error) {
 	outs, err := g.apply(g.ops)
 	if err != nil {
 		g.unknown = slices.DeleteFunc(slices.Clone(g.ops), func(op Op) bool {
-			return op.Kind == KindRead || op.Kind == KindExtend || op.Kind == KindCorrect // the caller repeats those
+			return op.Kind == KindRead || op.Kind.Adjusts() // the caller repeats those
 		})
 		g.failed(err)
 	}

@@ -91,7 +91,7 @@ func (h *History) insert(s *State) {
 
 // applied finds an extension or correction by its ID in the newest two accounts.
 func (h *History) applied(op *Op) (Applied, bool) {
-	if op.ID == "" || op.Kind != KindExtend && op.Kind != KindCorrect {
+	if op.ID == "" || !op.Kind.Adjusts() {
 		return Applied{}, false
 	}
 	for i := len(*h) - 1; i >= max(0, len(*h)-2); i-- {

@@ -50,7 +50,7 @@ func (m *Memory) apply(op *Op) Outcome {
 		return out
 	}
 	m.keys[op.Account.Key] = h
-	if !out.Refused && op.Kind != KindExtend && op.Kind != KindCorrect { // those the account remembers
+	if !out.Refused && !op.Kind.Adjusts() { // those the account remembers
 		m.recent.Put(op.ID, out.Granted)
 	}
 	return out

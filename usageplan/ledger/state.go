@@ -228,7 +228,7 @@ func (s *State) effect(op *Op, granted int64) {
 	case KindTell:
 		s.Told = s.Told.With(int(granted))
 	}
-	if op.ID != "" && (op.Kind == KindExtend || op.Kind == KindCorrect) {
+	if op.ID != "" && op.Kind.Adjusts() {
 		if len(s.Applied) >= rememberApplied {
 			s.Applied = slices.Delete(s.Applied, 0, 1)
 		}

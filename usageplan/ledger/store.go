@@ -49,8 +49,11 @@ func (k Kind) Effect(granted int64) (used, adjustments int64) {
 	return 0, 0
 }
 
+// Adjusts reports whether k is an extension or a correction, whose IDs their account remembers.
+func (k Kind) Adjusts() bool { return k == KindExtend || k == KindCorrect }
+
 func (k Kind) current() bool {
-	return k == KindRead || k == KindCharge || k == KindReserve || k == KindExtend || k == KindCorrect
+	return k == KindRead || k == KindCharge || k == KindReserve || k.Adjusts()
 }
 
 // Op is one conditional change of one account.

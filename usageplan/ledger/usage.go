@@ -71,8 +71,7 @@ func (l *Ledger) Adjustments(ctx context.Context, key Key, from, to time.Time) i
 				yield(Entry{}, &Error{Err: ErrUnavailable, Cause: err})
 				return
 			}
-			adjusts := e.Kind == KindExtend || e.Kind == KindCorrect
-			if adjusts && e.Account.Key == key && from.Unix() <= e.Time && e.Time <= to.Unix() && !yield(e, nil) {
+			if e.Kind.Adjusts() && e.Account.Key == key && from.Unix() <= e.Time && e.Time <= to.Unix() && !yield(e, nil) {
 				return
 			}
 		}
