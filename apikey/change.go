@@ -313,7 +313,8 @@ func (v *Verifier) restore(c Change, restored map[string]bool) error {
 func (v *Verifier) sound(op Op, r *Record) error {
 	errs := []error{r.Key.validate()}
 	for _, p := range r.Previous {
-		if p.Digest == (Digest{}) || p.Until.IsZero() || !representable(p.Until) {
+		errs = append(errs, present(p.Digest))
+		if p.Until.IsZero() || !representable(p.Until) {
 			errs = append(errs, invalid("Invalid API Key date, must be between 1678 and 2261."))
 		}
 	}
@@ -330,11 +331,18 @@ func (v *Verifier) sound(op Op, r *Record) error {
 
 // owned reports whether d may belong to the key of r: no other key has it, and it is a digest at all.
 func (v *Verifier) owned(r *Record, d Digest) error {
-	if d == (Digest{}) {
-		return invalid("API Key without a digest")
+	if err := present(d); err != nil {
+		return err
 	}
 	if other := v.keys.byDigest(&d); other != nil && other.id() != r.Key.ID {
 		return &Error{Err: ErrExists, KeyID: other.id()}
+	}
+	return nil
+}
+
+func present(d Digest) error {
+	if d == (Digest{}) {
+		return invalid("API Key without a digest")
 	}
 	return nil
 }
