@@ -111,3 +111,24 @@ func TestAllWindowBound(t *testing.T) {
 		}
 	}
 }
+
+// What has flowed back by itself, and was taken again by another, is not given back once more.
+func TestGiveBackLate(t *testing.T) {
+	b, err := NewBucket(Limit{Rate: 1e9, Burst: 4}) // a token is a nanosecond
+	require.NoError(t, err)
+	l, err := New(Config[int]{Limit: Limit{Rate: 1e9, Burst: 4}, MaxKeys: 8})
+	require.NoError(t, err)
+	for _, r := range []Ref{b.Ref(), l.Ref(1)} {
+		first := Taken{r.take(0, 3), 3}
+		second := Taken{r.take(2, 3), 3}
+		require.True(t, first.ok() && second.ok())
+		r.giveBack(func() int64 { return 2 }, first) // two of its three have flowed back
+		require.Equal(t, second.word-1, r.look(2, 1).word)
+		third := Taken{r.take(20, 4), 4}
+		require.True(t, third.ok())
+		r.giveBack(func() int64 { return 20 }, second)
+		require.Equal(t, third.word, r.look(20, 1).word)
+		r.giveBack(func() int64 { return 21 }, third) // nobody else has touched the bucket
+		require.Equal(t, third.word-3, r.look(21, 1).word)
+	}
+}

@@ -152,7 +152,7 @@ func histories(t *testing.T, m mutant) error {
 	require.NoError(t, err)
 	file := filepath.Join(dir, "overlay.json")
 	require.NoError(t, os.WriteFile(file, overlay, 0o600))
-	test := exec.CommandContext(t.Context(), "go", "test", "-vet=off", "-count=1", "-timeout=60s", "-overlay", file, "-run", "^Test((Bucket|Table|All|Reserve|Striped)Histories|(All|Reserve|Striped)WindowBound|AllOverTime|StripedSetLimitModel)$", ".")
+	test := exec.CommandContext(t.Context(), "go", "test", "-vet=off", "-count=1", "-timeout=60s", "-overlay", file, "-run", "^Test((Bucket|Table|All|Reserve|Striped)Histories|(All|Reserve|Striped)WindowBound|AllOverTime|GiveBackLate|StripedSetLimitModel)$", ".")
 	test.Env = append(os.Environ(), "TALLYGATE_HEAVY=")
 	if out, err := test.CombinedOutput(); err != nil {
 		return failure(out)
