@@ -112,7 +112,7 @@ func (d *draws) ofClient(q *Request, p *place) {
 // shared lists the throttles over all callers.
 func (m *Meter) shared(d *draws, q *Request) {
 	if i := find(m.config.StageThrottles, q.Route.API, q.Route.Stage); i >= 0 {
-		if ref, limit := m.stages[i].of("", method{q.Route.Resource, q.Route.Method}); limit != nil {
+		if ref, limit := m.stages[i].ofAll(method{q.Route.Resource, q.Route.Method}); limit != nil {
 			d.add(StageMethodThrottle, limit, ref)
 		}
 	}

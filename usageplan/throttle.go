@@ -14,7 +14,6 @@ var unlimited = ratelimit.Limit{Rate: math.Inf(1)}
 // A methods value is immutable; limiters live on in the next version, so that a change of a plan loses no bucket.
 type methods struct {
 	listed []throttle
-	any    bool                       // some of listed are for ANY
 	others *ratelimit.Limiter[bucket] // "/*/*", nil where it is not given
 	limit  ratelimit.Limit            // of others
 }
@@ -26,6 +25,7 @@ type throttle struct {
 	limit   ratelimit.Limit
 	buckets *ratelimit.Limiter[string] // by client
 	all     *ratelimit.Striped         // of all callers, in place of buckets
+	any     bool                       // method is ANY
 }
 
 // A bucket names the token bucket of one client on one method.
@@ -66,9 +66,9 @@ func makeMethods(old *methods, limits map[string]ratelimit.Limit, fill func(*thr
 			fresh.limit = limit
 			fresh.others, err = renew(old.others, limit)
 		} else {
-			t := throttle{method: m, limit: limit}
+			t := throttle{method: m, limit: limit, any: m.verb == anyVerb}
 			err = fill(&t)
-			fresh.listed, fresh.any = append(fresh.listed, t), fresh.any || m.verb == anyVerb
+			fresh.listed = append(fresh.listed, t)
 		}
 		errs = append(errs, err)
 	}
@@ -102,24 +102,40 @@ func (s *methods) find(m method) *throttle {
 	return nil
 }
 
+// lookup is find, or the throttle of ANY, which all methods of a resource share that are not listed themselves.
+func (s *methods) lookup(m method) (anyVerbs *throttle) {
+	for i := range s.listed {
+		switch t := &s.listed[i]; {
+		case t.method == m:
+			return t
+		case t.any && t.method.resource == m.resource:
+			anyVerbs = t
+		}
+	}
+	return anyVerbs
+}
+
 // of returns the client's bucket on a method, and its limit, which is nil where the method is not throttled.
 func (s *methods) of(client string, m method) (ratelimit.Ref, *ratelimit.Limit) {
 	if s == nil {
 		return ratelimit.Ref{}, nil
 	}
-	t := s.find(m)
-	if t == nil && s.any { // all methods of a resource that are not listed themselves share that of ANY
-		t = s.find(method{m.resource, anyVerb})
-	}
-	switch {
-	case t == nil:
-	case t.all != nil:
-		return t.all.Ref(), &t.limit
-	default:
+	if t := s.lookup(m); t != nil {
 		return t.buckets.Ref(client), &t.limit
 	}
 	if s.others != nil {
 		return s.others.Ref(bucket{client, m}), &s.limit
 	}
 	return ratelimit.Ref{}, nil
+}
+
+// ofAll returns the bucket of all callers on a method, as of does.
+func (s *methods) ofAll(m method) (ratelimit.Ref, *ratelimit.Limit) {
+	if s == nil {
+		return ratelimit.Ref{}, nil
+	}
+	if t := s.lookup(m); t != nil {
+		return t.all.Ref(), &t.limit
+	}
+	return s.of("", m)
 }
