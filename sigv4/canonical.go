@@ -23,13 +23,12 @@ const (
 // draft is a signature in the making: the canonical request, then the string to sign, in memory that is used again. The
 // signer and the verifier make it in the same way:
 //
-//	query.parse, begin, headers, end, sign
+//	query.parse, begin, headers, sign
 //
 // Source: AWS, "Create a signed AWS API request", steps 1 to 4.
 type draft struct {
 	text      []byte
 	canonic   int // where the canonical request ends and the string to sign begins
-	scope     int // where the scope begins
 	query     query
 	names     []span // of the headers to sign, in out
 	out       []byte // what the signer hands out
@@ -188,17 +187,18 @@ func (d *draft) end(date, scope string) {
 	d.text = padded[:d.canonic]
 	d.text = append(append(d.text, algorithm+"\n"...), date...)
 	d.text = append(d.text, '\n')
-	d.scope = len(d.text)
 	d.text = append(append(append(d.text, date[:len(day)]...), scope...), '\n')
 	d.text = append(d.text, emptyHash...) // its place
 	putHex((*[hashLength]byte)(d.text[len(d.text)-hashLength:]), &d.digest.sum)
 }
 
-// sign makes the signature, in hexadecimal digits.
-func (d *draft) sign(keys *keyCache, key *Key) {
-	scope := d.text[d.scope : len(d.text)-hashLength-1]
+// sign ends the draft and makes the signature, in hexadecimal digits. It takes the key first, and whole, so that the wait for
+// it and the hash of the canonical request overlap.
+func (d *draft) sign(keys *keyCache, key *Key, date, scope string) {
+	mac := *keys.get(key, date[:len(day)], scope)
+	d.end(date, scope)
 	padded := pad(d.text, sha256.BlockSize+len(d.text)-d.canonic)
-	d.digest.mac(keys.get(key, scope), padded[d.canonic:])
+	d.digest.mac(&mac, padded[d.canonic:])
 	d.text = padded[:len(d.text)]
 	putHex(&d.signature, &d.digest.sum)
 }

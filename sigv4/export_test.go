@@ -20,20 +20,17 @@ var (
 )
 
 // CachedKeys returns how many signing keys the signer holds, and how many it can hold at most.
-func (s *Signer) CachedKeys() (held, most int) { return s.keys.count(), 8 * maxSets }
+func (s *Signer) CachedKeys() (held, most int) { return s.keys.table.Load().held, maxKeys }
 
 // CachedKeys returns how many signing keys the verifier holds.
-func (v *Verifier) CachedKeys() int { return v.keys.count() }
+func (v *Verifier) CachedKeys() int { return v.keys.table.Load().held }
 
-func (c *keyCache) count() (held int) {
-	for i := range *c.table.Load() {
-		for j := range (*c.table.Load())[i] {
-			if (*c.table.Load())[i][j].Load() != nil {
-				held++
-			}
-		}
-	}
-	return held
+// FoundByHash reports whether a table that holds one key finds it when another is asked for under its hash.
+func FoundByHash(held *Key, date, scope string, asked *Key, askedDate, askedScope string) bool {
+	const hash = 1<<63 | 1
+	c := newKeyCache()
+	c.add(hash, held, date, scope)
+	return c.table.Load().find(hash, asked, askedDate, askedScope) != nil
 }
 
 // Unanswered returns the causes without an answer of their own.

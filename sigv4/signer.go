@@ -183,8 +183,7 @@ func (s *Signer) finish(r *http.Request, d *draft, c *Credentials, date, signed,
 		return e
 	}
 	d.text = append(d.text, payload...)
-	d.end(date, s.scope)
-	d.sign(s.keys, &Key{Secret: c.Secret})
+	d.sign(s.keys, &Key{Secret: c.Secret}, date, s.scope)
 	if s.config.Trace != nil {
 		s.config.Trace(r, *d.trace())
 	}

@@ -469,8 +469,7 @@ func (v *Verifier) checkSignature(r *http.Request, d *draft, c *claim, p *payloa
 		}
 		d.text = append(d.text, p.hash[:]...)
 	}
-	d.end(c.date, c.scope)
-	d.sign(v.keys, key)
+	d.sign(v.keys, key, c.date, c.scope)
 	var claimed [hashLength]byte
 	copy(claimed[:], c.signature)
 	if !equal(&d.signature, &claimed) || unknown {
