@@ -17,7 +17,7 @@ type cell struct {
 
 	// lease is the current day of the current account; in exact mode one that cannot be spent from.
 	lease atomic.Pointer[lease]
-	slab  atomic.Pointer[slab]
+	slabs slabs // of what is spent from leases
 
 	// turn is held by whoever reserves for the key or changes its lease; waiters get it in order. It is a channel, not a
 	// mutex, because they wait for the store and may give up.
@@ -381,7 +381,6 @@ func (cs *cells) make(l *Ledger, key Key) *cell {
 	c := s.byKey[key]
 	if c == nil {
 		c = &cell{ledger: l, key: key, turn: make(chan struct{}, 1)}
-		c.slab.Store(new(slab))
 		s.byKey[key] = c
 	}
 	return c

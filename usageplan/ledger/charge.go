@@ -26,6 +26,23 @@ type slab struct {
 
 const slabSize = 256
 
+// slabs number charges, slab after slab. The zero slabs are ready.
+type slabs struct{ last atomic.Pointer[slab] }
+
+// number gives a charge its bit.
+func (ss *slabs) number(ch *Charge) {
+	for {
+		s := ss.last.Load()
+		if s != nil {
+			if bit := s.next.Add(1) - 1; bit < slabSize {
+				ch.slab, ch.bit = s, bit
+				return
+			}
+		}
+		ss.last.CompareAndSwap(s, new(slab))
+	}
+}
+
 // claim reports whether charge bit has not been settled before.
 func (s *slab) claim(bit uint32) bool {
 	mask := uint64(1) << (bit & 63)
@@ -50,7 +67,7 @@ func (c *cell) spent(ctx context.Context, s *lease, cost int64, ch *Charge) erro
 		c.prefetch(s)
 	}
 	ch.at, ch.cost, ch.view, ch.left = s, cost, v, left
-	c.number(ch)
+	c.slabs.number(ch)
 	return nil
 }
 
@@ -66,23 +83,12 @@ func (c *cell) drop(s *lease) {
 	}
 }
 
-// charge makes the charge of a balance after it.
+// charge makes the charge of a balance after it. The store has been asked, so slabs that all cells share are fast enough,
+// and they are in the processor's cache whichever key it is.
 func (c *cell) charge(s *lease, cost int64, b Balance) Charge {
 	ch := Charge{at: s, cost: cost, view: &view{b.Remaining, b.Used, b.Adjustments}}
-	c.number(&ch)
+	c.ledger.slabs.number(&ch)
 	return ch
-}
-
-// number gives a charge its bit.
-func (c *cell) number(ch *Charge) {
-	for {
-		s := c.slab.Load()
-		if bit := s.next.Add(1) - 1; bit < slabSize {
-			ch.slab, ch.bit = s, bit
-			return
-		}
-		c.slab.CompareAndSwap(s, new(slab))
-	}
 }
 
 // Balance is the account's just after the charge.

@@ -22,7 +22,7 @@ func (h *History) Apply(op *Op) (Outcome, *State, Entry) {
 	}
 	s := h.find(op.Account.Start)
 	if s == nil {
-		s = &State{Totals: Totals{Start: op.Account.Start, Limit: op.Limit}}
+		s = newState(op.Account.Start, op.Limit)
 	}
 	before := s.adjusted(op.Kind)
 	out, crossed, changed := s.apply(op)
@@ -47,7 +47,7 @@ func (h *History) Apply(op *Op) (Outcome, *State, Entry) {
 func (h *History) Replay(e *Entry) *State {
 	s := h.find(e.Account.Start)
 	if s == nil {
-		s = &State{Totals: Totals{Start: e.Account.Start, Limit: e.Limit}}
+		s = newState(e.Account.Start, e.Limit)
 		h.insert(s)
 	}
 	if needsLease := e.Kind == KindReport || e.Kind == KindReturn; needsLease && s.lease(e.Lease) == nil {

@@ -79,6 +79,7 @@ type Ledger struct {
 	config Config
 	cells  cells
 	group  *group
+	slabs  slabs // of charges that no lease has granted
 
 	// closing guards the start of background work against Close, which waits for it.
 	closing sync.Mutex

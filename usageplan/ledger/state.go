@@ -90,6 +90,16 @@ type State struct {
 	Applied []Applied  // oldest first
 }
 
+// newState returns a state that nothing has changed, with the memory for its first day beside it: who reads the one reads the other.
+func newState(start, limit int64) *State {
+	s := new(struct {
+		State
+		day [1]DayTotal
+	})
+	s.State = State{Totals: Totals{Start: start, Limit: limit}, Days: s.day[:0]}
+	return &s.State
+}
+
 // Clone returns a deep copy.
 func (s *State) Clone() State {
 	c := *s
