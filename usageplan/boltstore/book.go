@@ -33,7 +33,8 @@ type book struct {
 	keys        map[ledger.Key]*shelf
 	dirty       []*shelf // in no order
 	recent      ledger.Recent
-	seq, folded uint64 // last record, last one whose entries are in the rows
+	found       []*shelf // of the operations at hand
+	seq, folded uint64   // last record, last one whose entries are in the rows
 	records     [][]byte
 	n           int // entries in the last of records
 	waiting     int // entries not in the rows
@@ -46,6 +47,14 @@ type shelf struct {
 	history ledger.History
 	dirty   []*ledger.State // that differ from their rows
 	used    uint64          // before which fold
+
+	room [3]*ledger.State // for history and dirty, so that they need no memory elsewhere
+}
+
+func newShelf(k ledger.Key) *shelf {
+	sh := &shelf{key: k}
+	sh.history, sh.dirty = sh.room[:0:2], sh.room[2:2]
+	return sh
 }
 
 func newBook() book { return book{keys: make(map[ledger.Key]*shelf)} }
@@ -63,14 +72,14 @@ func (b *book) touch(sh *shelf, s *ledger.State) {
 
 // apply decides on ops in memory and makes the changes durable in one transaction. After an error the book is worthless.
 func (b *book) apply(db *bolt.DB, ops []ledger.Op, keep time.Duration) ([]ledger.Outcome, error) {
+	if err := b.find(db, ops); err != nil {
+		return nil, err
+	}
 	outs := make([]ledger.Outcome, len(ops))
 	b.records, b.n = b.records[:0], 0
 	now := time.Now()
 	for i := range ops {
-		var err error
-		if outs[i], err = b.decide(db, &ops[i], now); err != nil {
-			return nil, err
-		}
+		outs[i] = b.decide(b.found[i], &ops[i], now)
 	}
 	if len(b.records) == 0 {
 		return outs, nil
@@ -95,22 +104,36 @@ func (b *book) apply(db *bolt.DB, ops []ledger.Op, keep time.Duration) ([]ledger
 	})
 }
 
-func (b *book) decide(db *bolt.DB, op *ledger.Op, now time.Time) (ledger.Outcome, error) {
-	sh, err := b.shelf(db.View, op.Account)
-	if err != nil {
-		return ledger.Outcome{}, err
+// find gets the shelves of ops into found, before any is decided on. Among many keys each shelf, and each account on it, is in
+// memory that no processor cache holds; in loops that do little else the processor waits for several at once.
+func (b *book) find(db *bolt.DB, ops []ledger.Op) (err error) {
+	b.found = b.found[:0]
+	for i := range ops {
+		b.found = append(b.found, b.keys[ops[i].Account.Key])
 	}
+	for i, sh := range b.found {
+		a := &ops[i].Account
+		if sh != nil && sh.newest(a.Start) {
+			sh.used = b.folds
+		} else if b.found[i], err = b.shelf(db.View, *a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *book) decide(sh *shelf, op *ledger.Op, now time.Time) ledger.Outcome {
 	if granted, ok := b.recent.Get(op.ID); ok {
-		return ledger.Outcome{Granted: granted, Replayed: true, Totals: sh.history.Totals(op)}, nil
+		return ledger.Outcome{Granted: granted, Replayed: true, Totals: sh.history.Totals(op)}
 	}
 	out, state, entry := sh.history.Apply(op)
 	if state == nil {
-		return out, nil
+		return out
 	}
 	b.touch(sh, state)
 	b.append(&entry, now)
 	b.remember(entry.Kind, entry.ID, out.Granted)
-	return out, nil
+	return out
 }
 
 // remember notes an operation's id, unless the account does that itself.
@@ -140,11 +163,8 @@ func (b *book) append(e *ledger.Entry, now time.Time) {
 func (b *book) shelf(view func(func(*bolt.Tx) error) error, a ledger.Account) (*shelf, error) {
 	sh := b.keys[a.Key]
 	if sh == nil {
-		sh = &shelf{key: a.Key}
-		err := view(func(tx *bolt.Tx) (err error) {
-			sh.history, err = newestTwo(tx, a.Key)
-			return err
-		})
+		sh = newShelf(a.Key)
+		err := view(func(tx *bolt.Tx) error { return sh.newestTwo(tx) })
 		if err != nil {
 			return nil, err
 		}
@@ -155,6 +175,12 @@ func (b *book) shelf(view func(func(*bolt.Tx) error) error, a ledger.Account) (*
 		return sh, nil // rows older than these there are none, or none that is asked for
 	}
 	return sh, sh.fetch(view, a)
+}
+
+// newest reports whether no account of the key is newer than one of start.
+func (sh *shelf) newest(start int64) bool {
+	n := len(sh.history)
+	return n == 0 || sh.history[n-1].Start <= start
 }
 
 // fetch reads the row of an older account.
@@ -176,22 +202,23 @@ func (sh *shelf) fetch(view func(func(*bolt.Tx) error) error, a ledger.Account) 
 	})
 }
 
-func newestTwo(tx *bolt.Tx, k ledger.Key) (h ledger.History, err error) {
-	prefix := keyPrefix(nil, k)
+// newestTwo reads the rows of the newest accounts.
+func (sh *shelf) newestTwo(tx *bolt.Tx) error {
+	prefix := keyPrefix(nil, sh.key)
 	c := tx.Bucket(accountBucket).Cursor()
 	behind := append(bytes.Clone(prefix), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)
 	back := c.Prev
 	if key, _ := c.Seek(behind); key == nil {
 		back = c.Last
 	}
-	for key, value := back(); bytes.HasPrefix(key, prefix) && len(key) == len(prefix)+8 && len(h) < 2; key, value = c.Prev() {
+	for key, value := back(); bytes.HasPrefix(key, prefix) && len(key) == len(prefix)+8 && len(sh.history) < 2; key, value = c.Prev() {
 		s, err := readState(value)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		h = slices.Insert(h, 0, s)
+		sh.history = slices.Insert(sh.history, 0, s)
 	}
-	return h, nil
+	return nil
 }
 
 // fold writes the rows of all accounts that have changed since the last fold.
@@ -219,7 +246,7 @@ func (b *book) fold(tx *bolt.Tx) error {
 func (b *book) evict() {
 	for k, sh := range b.keys {
 		if n := len(sh.history); n > 2 {
-			sh.history = slices.Clone(sh.history[n-2:])
+			sh.history = append(sh.room[:0:2], sh.history[n-2:]...) // more than two are not in room
 		}
 		if len(b.keys) > cachedKeys && sh.used < b.folds {
 			delete(b.keys, k)
