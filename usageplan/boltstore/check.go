@@ -15,7 +15,8 @@ func check(ctx context.Context, tx *bolt.Tx, found *leftovers) (folded uint64, e
 	if folded, err = checkMeta(tx); err != nil {
 		return 0, err
 	}
-	ledgers := accumulator{at: make(map[string]int)}
+	accounts := tx.Bucket(accountBucket).Stats().KeyN // reads each page once, which is far less than to let a map of a million grow
+	ledgers := accumulator{at: make(map[string]int, accounts), sums: make([]sums, 0, accounts)}
 	if err := ledgers.readBase(tx); err != nil {
 		return 0, err
 	}
