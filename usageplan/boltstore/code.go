@@ -274,9 +274,14 @@ func appendState(b []byte, s *ledger.State) []byte {
 	return seal(b)
 }
 
+// readState makes a state, with the memory of its first day beside it: who needs the one needs the other.
 func readState(value []byte) (*ledger.State, error) {
-	s := new(ledger.State)
-	return s, readStateInto(s, value)
+	s := new(struct {
+		ledger.State
+		day [1]ledger.DayTotal
+	})
+	s.Days = s.day[:0]
+	return &s.State, readStateInto(&s.State, value)
 }
 
 // readStateInto uses the slices of s again.
