@@ -52,16 +52,14 @@ func (r Ref) Refund(n int64) {
 }
 
 // Peek is [Bucket.Peek] or [Limiter.Peek].
-func (r Ref) Peek() Decision {
-	if s := r.striped(); s != nil {
-		return s.Peek()
-	}
+func (r Ref) Peek() (d Decision) {
 	now := r.now()
 	o := r.look(now, 1)
 	if o.verdict == moved {
 		o = r.keyed.lookSlow(now, r.name, 1)
 	}
-	return o.decision(1)
+	r.tell(o, 1, &d)
+	return d
 }
 
 // All takes n tokens from each bucket, or none from any. It returns the decision of one bucket, and its index: on a
@@ -79,7 +77,7 @@ func All(n int64, refs ...Ref) (d Decision, index int) {
 	c := reading{epoch: refs[0].epoch()}
 	c.now = int64(time.Since(c.epoch))
 	o, index := c.take(n, refs)
-	o.tell(n, &d)
+	refs[index].tell(o, n, &d)
 	if !d.OK {
 		return c.longest(n, refs, d, index)
 	}
@@ -140,7 +138,8 @@ func (c *reading) look(n int64, r *Ref) outcome { return r.look(c.at(r), n) }
 func (c *reading) longest(n int64, refs []Ref, d Decision, index int) (Decision, int) {
 	for i := range refs {
 		if o := c.look(n, &refs[i]); o.verdict == refused {
-			if other := o.decision(n); other.RetryAfter > d.RetryAfter {
+			var other Decision
+			if refs[i].tell(o, n, &other); other.RetryAfter > d.RetryAfter {
 				d, index = other, i
 			}
 		}
@@ -161,7 +160,7 @@ func (c *reading) take(n int64, refs []Ref) (outcome, int) {
 		r.giveBack(c.again(r), Taken{o, n})
 		return rest, i + 1
 	}
-	if o.remaining() <= rest.remaining() {
+	if r.remaining(o) <= refs[i+1].remaining(rest) {
 		return o, 0
 	}
 	return rest, i + 1
@@ -202,7 +201,26 @@ func (r *Ref) look(now, n int64) outcome {
 	if r.keyed != nil {
 		return r.keyed.look(now, r.name, n)
 	}
+	if s := r.striped(); s != nil {
+		return s.look(now, n)
+	}
 	return r.bucket.look(now, n)
+}
+
+func (r *Ref) tell(o outcome, n int64, d *Decision) {
+	if s := r.striped(); s != nil {
+		s.tell(o, n, d)
+	} else {
+		o.tell(n, d)
+	}
+}
+
+// remaining is the whole tokens left after an outcome.
+func (r *Ref) remaining(o outcome) int64 {
+	if s := r.striped(); s != nil {
+		return o.remaining() + s.set.Load().stock()
+	}
+	return o.remaining()
 }
 
 // giveBack reads the clock after it has found the bucket's word.
@@ -210,7 +228,7 @@ func (r *Ref) giveBack(now func() int64, k Taken) {
 	switch {
 	case !k.ok() || k.n < 1 || k.seg.unlimited():
 	case k.verdict == grantedStripe:
-		r.striped().giveBack(now(), k)
+		r.striped().giveBack(k)
 	case r.keyed != nil:
 		r.keyed.giveBack(now, r.name, k)
 	default:

@@ -68,7 +68,9 @@ func (b *Bucket) Wait(ctx context.Context, n int64) error {
 	}
 	patience := Never
 	if deadline, ok := ctx.Deadline(); ok {
-		patience = time.Until(deadline)
+		if patience = time.Until(deadline); patience < 0 { // and ctx is about to notice
+			return context.DeadlineExceeded
+		}
 	}
 	p, delay, ok := b.reserve(b.now(), n, patience)
 	switch {
@@ -87,6 +89,11 @@ func (b *Bucket) Wait(ctx context.Context, n int64) error {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
+	}
+	select {
+	case <-timer.C: // both at once: the tokens are the caller's
+		return nil
+	default:
 		b.undo(b.now, p)
 		return ctx.Err()
 	}

@@ -22,12 +22,7 @@ func newStriped(t *testing.T, rate float64, burst int64) *Striped {
 }
 
 // held is what all stripes hold.
-func (s *Striped) held() (tokens int64) {
-	for i := range s.set.Load().list {
-		tokens += max(s.set.Load().list[i].left.Load(), 0)
-	}
-	return tokens
-}
+func (s *Striped) held() int64 { return s.set.Load().stock() }
 
 func TestStripedTakesAllAndNoMore(t *testing.T) {
 	for _, burst := range []int64{1, 2, 7, 8, 100, 5000} {
@@ -129,6 +124,56 @@ func TestAllOverStriped(t *testing.T) {
 	require.Equal(t, 101, n)
 }
 
+// What All and Ref say of a striped bucket is what it says itself.
+func TestAllTellsOfStriped(t *testing.T) {
+	s, wide := newStriped(t, 0, 100), newStriped(t, 0, 1000)
+	d, i := All(1, wide.Ref(), s.Ref())
+	require.Equal(t, Decision{OK: true, Limit: 100, Remaining: 99, ResetAfter: d.ResetAfter}, d)
+	require.Equal(t, 1, i)
+	require.True(t, s.Take(70).OK)
+	require.True(t, s.Take(28).OK)
+	require.Equal(t, s.Peek(), s.Ref().Peek())
+	require.True(t, s.Ref().Peek().OK, "what lies in a stripe")
+	d, i = All(2, wide.Ref(), s.Ref())
+	require.Equal(t, Decision{Limit: 100, Remaining: 1, RetryAfter: Never, ResetAfter: Never}, d)
+	require.Equal(t, 1, i)
+	require.EqualValues(t, 999, wide.Peek().Remaining)
+}
+
+// Who is refused waits for what the bucket lacks, not for what lies in the stripes.
+func TestStripedRetryAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStriped(t, 1, 100)
+		require.True(t, s.Take(s.bucket.Peek().Remaining).OK)
+		stock := s.held()
+		d := s.Take(stock + 5)
+		require.False(t, d.OK)
+		require.Equal(t, stock, d.Remaining)
+		require.Equal(t, 5*time.Second, d.RetryAfter)
+		time.Sleep(d.RetryAfter)
+		require.True(t, s.Take(stock+5).OK)
+	})
+}
+
+// A decision made while the limit is changed tells of one limit or the other.
+func TestStripedDecidesBesideAChange(t *testing.T) {
+	s := newStriped(t, 1e9, 1<<30)
+	var group sync.WaitGroup
+	var done atomic.Bool
+	group.Go(func() {
+		for !done.Load() {
+			require.NoError(t, s.SetLimit(Limit{Rate: 1e9, Burst: 1 << 30}))
+		}
+	})
+	for range 20_000 {
+		d := s.Take(1)
+		require.True(t, d.OK && d.Remaining > 0)
+		require.Less(t, d.ResetAfter, time.Minute)
+	}
+	done.Store(true)
+	group.Wait()
+}
+
 // What was taken stays taken, to the token, from whatever limit to whatever other.
 func TestStripedSetLimitModel(t *testing.T) {
 	for seed := range uint64(heavy(20_000)) {
@@ -202,6 +247,7 @@ func TestStripedWindowBound(t *testing.T) {
 		burst := 1 + r.Int64N(100)
 		s := newStriped(t, 1e9, burst)
 		var now int64
+		s.clock = func() int64 { return now }
 		var all []admission
 		for range 100 {
 			set := s.set.Load()
@@ -218,7 +264,7 @@ func TestStripedWindowBound(t *testing.T) {
 			switch r.IntN(10) {
 			case 0:
 				if len(all) > 0 && all[len(all)-1].at == now {
-					s.refund(now, all[len(all)-1].n)
+					s.refund(all[len(all)-1].n)
 					all = all[:len(all)-1]
 				}
 			case 1, 2:
@@ -279,6 +325,145 @@ func TestStripedHistories(t *testing.T) {
 	}
 }
 
+// Over every window the bound holds for goroutines that are stopped for long between any two steps, while the others go on
+// and tokens flow in. The clock of each stops it: before it is read, and before what was read is used. Time passes in
+// jumps, some of them far apart, so that the bucket fills behind who is stopped, and all that there is is taken at once.
+func TestStripedOverTime(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	for i := range heavy(3_000) {
+		runtime.GOMAXPROCS(1 << (i % 3))
+		burst := 16 + rand.Int64N(50)
+		s := newStriped(t, 1e9, burst) // a token is a nanosecond
+		var elapsed, pace atomic.Int64
+		pace.Store(100)
+		stop := func() {
+			if rand.IntN(8) > 0 {
+				return
+			}
+			for from, n := elapsed.Load(), 0; n < 200 && elapsed.Load() == from; n++ {
+				runtime.Gosched()
+			}
+		}
+		s.clock = func() int64 {
+			stop()
+			defer stop()
+			return elapsed.Load()
+		}
+		admitted := make([][]span, 6)
+		var group sync.WaitGroup
+		for id := range admitted {
+			group.Go(func() {
+				for range 200 {
+					from := elapsed.Load()
+					if rand.Int64N(pace.Load()) == 0 {
+						from = elapsed.Add(rand.Int64N(2 * burst))
+						pace.Store(10 << rand.IntN(6))
+					}
+					n := int64(1)
+					if rand.IntN(8) == 0 {
+						n += rand.Int64N(burst / 4)
+					}
+					o := s.take(s.clock(), n)
+					switch {
+					case !o.ok():
+					case rand.IntN(8) == 0:
+						stop()
+						ref := s.Ref()
+						ref.giveBack(s.clock, Taken{o, n})
+					default:
+						admitted[id] = append(admitted[id], span{from, elapsed.Load(), n})
+					}
+					if rand.IntN(100) == 0 {
+						require.NoError(t, s.SetLimit(Limit{Rate: 1e9, Burst: burst}))
+					}
+				}
+			})
+		}
+		group.Wait()
+		all := slices.Concat(admitted...)
+		require.NotEmpty(t, all)
+		require.Empty(t, excess(all, burst), "burst %d", burst)
+	}
+}
+
+// Calls that have read the clock long ago fill the stripe by what the clock says now: what has flowed in since they have read
+// it is there for others too.
+func TestStripedFillStopped(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	s := newStriped(t, 1e9, 80)
+	s.clock = func() int64 { return 1000 }
+	admitted := int64(0)
+	for _, now := range []int64{0, 1000} {
+		for s.take(now, 1).ok() {
+			admitted++
+		}
+	}
+	require.EqualValues(t, 80, admitted)
+}
+
+// A call that gathers is stopped when it has emptied the stripes. Until it goes on, nothing may fill them, for what it holds
+// is going to be used beside.
+func TestStripedGatherStopped(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // one stripe
+	s := newStriped(t, 1e9, 80)                     // a stripe of 20, before a bucket of 60
+	require.True(t, s.take(0, 50).ok())
+	now, taken := int64(0), int64(0)
+	s.clock = func() int64 {
+		if s.held() == 0 && taken == 0 { // stopped, while the bucket fills
+			taken, now = 1, 1000
+			for ; s.take(now, 1).ok(); taken++ {
+				require.Zero(t, s.held())
+			}
+			require.EqualValues(t, 61, taken)
+			return 0
+		}
+		return now
+	}
+	require.False(t, s.take(0, 30).ok())
+	require.EqualValues(t, 20, s.held(), "a refused call consumes nothing")
+}
+
+// What is given back late is counted when it can be used, not before.
+func TestStripedGiveBackStopped(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	s := newStriped(t, 1e9, 80)
+	taken := Taken{s.take(0, 10), 10}
+	require.Equal(t, grantedStripe, taken.verdict)
+	locked := 0
+	s.clock = func() int64 {
+		if st := s.set.Load().mine(); st.mu.TryLock() {
+			st.mu.Unlock()
+		} else {
+			locked++
+		}
+		return 4
+	}
+	ref := s.Ref()
+	ref.giveBack(nil, taken)
+	require.Equal(t, 1, locked, "the clock is read while nobody else can fill the stripe")
+	require.EqualValues(t, 16, s.held(), "four have flowed in since")
+}
+
+// A span is an admission at some time between two instants, both included.
+type span struct{ from, to, n int64 }
+
+// excess returns a window in which more was admitted than the burst and what flows in, a token in a nanosecond.
+func excess(all []span, burst int64) (found []span) {
+	slices.SortFunc(all, func(a, b span) int { return int(a.to - b.to) })
+	for _, first := range all {
+		sum := int64(0)
+		for _, a := range all {
+			if a.from < first.from {
+				continue
+			}
+			if sum += a.n; sum > burst+a.to-first.from {
+				return []span{{first.from, a.to, sum}}
+			}
+		}
+	}
+	return nil
+}
+
 // A limit that is changed under load, to the same.
 func TestStripedChangedUnderLoad(t *testing.T) {
 	for range heavy(500) {
@@ -287,8 +472,12 @@ func TestStripedChangedUnderLoad(t *testing.T) {
 		var group sync.WaitGroup
 		for range 4 {
 			group.Go(func() {
-				for range 200 {
-					if s.Allow() {
+				for i := range 200 {
+					switch {
+					case !s.Allow():
+					case i%4 == 0:
+						s.Refund(1)
+					default:
 						admitted.Add(1)
 					}
 				}

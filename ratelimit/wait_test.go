@@ -145,6 +145,17 @@ func TestWaitHonoursTheDeadlineBeforeItSleeps(t *testing.T) {
 	})
 }
 
+// overdue is a context whose deadline has passed a moment ago, and which has not noticed yet.
+type overdue struct{ context.Context }
+
+func (overdue) Deadline() (time.Time, bool) { return time.Now().Add(-time.Nanosecond), true }
+
+func TestWaitAfterTheDeadline(t *testing.T) {
+	b := newBucket(t, 1, 1)
+	require.Equal(t, context.DeadlineExceeded, b.Wait(overdue{t.Context()}, 1))
+	require.EqualValues(t, 1, b.Peek().Remaining, "nothing was taken")
+}
+
 func TestWaitCanceled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBucket(t, 1, 1)
