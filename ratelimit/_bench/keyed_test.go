@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -113,17 +114,21 @@ func keyNames(n int) []string {
 	return keys
 }
 
-// draws are indices of keys, few of them frequent (Zipf, s = 1.07), as clients are.
-func draws(n int, seed uint64) []uint32 {
-	d := make([]uint32, 1<<18)
-	if n > 1 {
-		z := rand.NewZipf(rand.New(rand.NewPCG(seed, 2)), 1.07, 1, uint64(n-1))
-		for i := range d {
-			d[i] = uint32(z.Uint64())
-		}
+// asked are keys as requests bring them: few of them are frequent (Zipf, s = 1.07), as clients are, and each text has just
+// been read and is not the one that a limiter may have kept.
+func asked(keys []string, seed uint64) []string {
+	index := func() uint64 { return 0 }
+	if n := len(keys); n > 1 {
+		index = rand.NewZipf(rand.New(rand.NewPCG(seed, 2)), 1.07, 1, uint64(n-1)).Uint64
 	}
-	return d
+	a := make([]string, askedLen)
+	for i := range a {
+		a[i] = strings.Clone(keys[index()])
+	}
+	return a
 }
+
+const askedLen = 1 << 18
 
 // BenchmarkKeyed: all processors, string keys that have all been seen, all admitted. The floor is the clock.
 func BenchmarkKeyed(b *testing.B) {
@@ -133,7 +138,7 @@ func BenchmarkKeyed(b *testing.B) {
 	}{{"1", 1}, {"1k", 1000}, {"1M", million}} {
 		b.Run("keys="+size.name, func(b *testing.B) {
 			keys := keyNames(size.keys)
-			drawn := [][]uint32{draws(size.keys, 1), draws(size.keys, 2)}
+			texts := [][]string{asked(keys, 1), asked(keys, 2)}
 			limit.Rate, limit.Burst = 0.01, 1<<23
 			if size.keys == 1 {
 				limit.Rate, limit.Burst = exactRate, most
@@ -142,22 +147,26 @@ func BenchmarkKeyed(b *testing.B) {
 				now := clock()
 				return func(string) bool { return now() }
 			}}}, keyedAllowers...) {
-				b.Run("impl="+k.impl, func(b *testing.B) {
+				full := sync.OnceValue(func() func(string) bool {
 					allow := k.make(b)
 					for _, key := range keys {
 						allow(key)
 					}
+					return allow
+				})
+				b.Run("impl="+k.impl, func(b *testing.B) {
+					allow := full()
 					var worker sync.Mutex
 					workers := 0
 					b.ReportAllocs()
 					b.ResetTimer()
 					b.RunParallel(func(pb *testing.PB) {
 						worker.Lock()
-						d := drawn[workers%len(drawn)]
+						mine := texts[workers%len(texts)]
 						workers++
 						worker.Unlock()
 						for i := 0; pb.Next(); i++ {
-							allow(keys[d[i&(1<<18-1)]])
+							allow(mine[i%askedLen])
 						}
 					})
 				})
