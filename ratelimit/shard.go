@@ -131,7 +131,7 @@ func (sh *shard) insert(t *table, n name, now, base, cost int64, groups int) (wo
 			sh.setShared(n.print, base+cost)
 			return base + cost, grantedShared
 		}
-		t = sh.rebuild(t, t.seg, now, min(len(t.groups)*3/2+1, groups))
+		t = sh.rebuild(t, t.seg, now, min(len(t.groups)*4/3+2, groups))
 	}
 }
 
