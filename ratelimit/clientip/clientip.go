@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"strings"
 )
 
 // Config says where the client's address is found. The zero Config takes the peer's, for a server without proxies.
@@ -137,42 +136,4 @@ func (r *Resolver) trusted(a netip.Addr) bool {
 		}
 	}
 	return false
-}
-
-// parse reads an address: 192.0.2.1, 2001:db8::1 or [2001:db8::1], the first and the last with a port or without.
-func parse(s string) (netip.Addr, bool) {
-	var a netip.Addr
-	var err error
-	colon := strings.IndexByte(s, ':')
-	switch inner, bracket := strings.CutPrefix(s, "["); {
-	case bracket && strings.HasSuffix(inner, "]"):
-		a, err = netip.ParseAddr(inner[:len(inner)-1])
-		if a.Is4() {
-			return netip.Addr{}, false
-		}
-	case bracket:
-		var p netip.AddrPort
-		p, err = netip.ParseAddrPort(s)
-		a = p.Addr()
-	case colon >= 0 && port(s[colon+1:]): // the only colon
-		a, err = netip.ParseAddr(s[:colon])
-	default:
-		a, err = netip.ParseAddr(s)
-	}
-	if err != nil {
-		return netip.Addr{}, false
-	}
-	return a.Unmap().WithZone(""), true
-}
-
-// port reports whether s is one in decimal: netip.ParseAddrPort asks the same, in more time than the address takes.
-func port(s string) bool {
-	n := 0
-	for i := range len(s) {
-		if s[i] < '0' || s[i] > '9' || n > 65535 {
-			return false
-		}
-		n = n*10 + int(s[i]-'0')
-	}
-	return s != "" && n <= 65535
 }

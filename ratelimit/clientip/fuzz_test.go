@@ -2,6 +2,7 @@ package clientip_test
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -48,4 +49,31 @@ func checkAddr(t *testing.T, a netip.Addr) {
 	require.True(t, a.IsValid())
 	require.False(t, a.Is4In6())
 	require.Empty(t, a.Zone())
+}
+
+// The peer's address is what netip reads.
+func FuzzPeer(f *testing.F) {
+	for _, remote := range []string{
+		"192.0.2.1:80", "192.0.2.1", "0.0.0.0:0", "255.255.255.255:65535", "256.0.0.1:1", "1.2.3.4:65536", "01.2.3.4:1", "00.2.3.4:1",
+		"1.2.3:1", "1.2.3.4.5:1", "1..3.4:1", "1.2.3.4:", "1.2.3.4:08", "1.2.3.4:+8", ".1.2.3:1", "1.2.3.4.:1", "[2001:db8::1]:80",
+		"[::ffff:192.0.2.1]:80", "::ffff:192.0.2.1", "[fe80::1%eth0]:80", "[192.0.2.1]:80", "2001:db8::1",
+	} {
+		f.Add(remote)
+	}
+	r, err := clientip.New(clientip.Config{})
+	require.NoError(f, err)
+	f.Fuzz(func(t *testing.T, remote string) {
+		if strings.HasPrefix(remote, "[") && strings.HasSuffix(remote, "]") {
+			return // netip has no word for it
+		}
+		want, err := netip.ParseAddr(remote)
+		if err != nil {
+			var p netip.AddrPort
+			p, err = netip.ParseAddrPort(remote)
+			want = p.Addr()
+		}
+		got, ok := r.Addr(request(remote, ""))
+		require.Equal(t, err == nil, ok)
+		require.Equal(t, want.Unmap().WithZone(""), got)
+	})
 }
