@@ -218,7 +218,7 @@ func (r *Ref) tell(o outcome, n int64, d *Decision) {
 // remaining is the whole tokens left after an outcome.
 func (r *Ref) remaining(o outcome) int64 {
 	if s := r.striped(); s != nil {
-		return o.remaining() + s.set.Load().stock()
+		return s.remaining(o)
 	}
 	return o.remaining()
 }

@@ -102,11 +102,15 @@ var mutants = []mutant{
 	},
 	{
 		"stripe filled on an old reading of the clock", "striped.go",
-		"max(now, s.clock())", "now",
+		"s.bucket.take(s.clock(), set.size)", "s.bucket.take(now, set.size)",
 	},
 	{
 		"stripes filled while they are emptied", "striped.go",
 		"set.lock()\n\tdefer set.unlock()\n\tfor", "for",
+	},
+	{
+		"tokens taken under an earlier limit given back", "striped.go",
+		"if k.seg != s.bucket.cell.Load().seg {", "if false {",
 	},
 	{
 		"tokens gathered in vain and not put back", "striped.go",
@@ -172,7 +176,7 @@ func histories(t *testing.T, m mutant) error {
 	require.NoError(t, err)
 	file := filepath.Join(dir, "overlay.json")
 	require.NoError(t, os.WriteFile(file, overlay, 0o600))
-	test := exec.CommandContext(t.Context(), "go", "test", "-vet=off", "-count=1", "-failfast", "-timeout=60s", "-overlay", file, "-run", "^Test((Bucket|Table|All|Reserve|Striped)Histories|(All|Reserve|Striped)WindowBound|AllOverTime|GiveBackLate|Striped(OverTime|SetLimitModel|(Fill|Gather|GiveBack)Stopped))$", ".")
+	test := exec.CommandContext(t.Context(), "go", "test", "-vet=off", "-count=1", "-failfast", "-timeout=60s", "-overlay", file, "-run", "^Test((Bucket|Table|All|Reserve|Striped)Histories|(All|Reserve|Striped)WindowBound|AllOverTime|GiveBackLate|Striped(OverTime|SetLimitModel|GiveBackAfterAChange|(Fill|Gather|GiveBack)Stopped))$", ".")
 	test.Env = append(os.Environ(), "TALLYGATE_HEAVY=")
 	if out, err := test.CombinedOutput(); err != nil {
 		return failure(out)

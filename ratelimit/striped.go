@@ -14,8 +14,8 @@ import (
 // It keeps the bound of its limit: what the stripes may hold, at most a quarter of the burst, is taken off the burst of the
 // bucket behind them. What it trades is the edge. Stripes that were emptied are not filled by waiting, so a burst after a
 // drought may be short of that quarter. One call can take three quarters of the burst at most. And a call may be refused
-// while another, on its way, holds up to 64 tokens that it is about to put into a stripe. With a burst below 4 for each
-// stripe there are none, and it is a Bucket. Before it refuses, it looks for what lies in the stripes.
+// while others, on their way, hold tokens that they are about to put into the stripes. With a burst below 4 for each stripe
+// there are none, and it is a Bucket. Before it refuses, it looks for what lies in the stripes.
 //
 // Its methods may be called at once from any number of goroutines. Allow is lock-free. A call for more than any one stripe
 // or the bucket holds, though not more than all of them together, locks the stripes. The zero Striped, and a nil one, refuse.
@@ -102,22 +102,21 @@ func (s *Striped) SetLimit(l Limit) error {
 }
 
 func (s *Striped) take(now, n int64) outcome {
-	set := s.set.Load()
-	if !set.spend(n) {
-		return s.refill(set, now, n)
+	set, c := s.set.Load(), s.bucket.cell.Load()
+	if set.spend(n) {
+		return c.spent(now)
 	}
-	c := s.bucket.cell.Load()
-	if u := c.word.Load(); u != frozen {
-		return outcome{c.seg, now, u, grantedStripe}
-	}
-	return s.spent(now)
+	return s.refill(set, now, n)
 }
 
-// spent is the outcome of a take from a stripe.
-func (s *Striped) spent(now int64) outcome {
-	o := s.bucket.look(now, 0)
-	o.verdict = grantedStripe
-	return o
+// spent is the outcome of a take from a stripe. The cell is from before the take: of one that followed it, nothing would be
+// known of what has flowed in until it was made.
+func (c *cell) spent(now int64) outcome {
+	u := c.word.Load()
+	if u == frozen {
+		u = c.seg.at(now) + c.seg.burst
+	}
+	return outcome{c.seg, now, u, grantedStripe}
 }
 
 // refill takes n tokens where this processor's stripe does not hold so many: from the bucket, and some for the stripe with
@@ -126,13 +125,13 @@ func (s *Striped) refill(set *stripes, now, n int64) outcome {
 	if o := s.fill(set, now, n); o.ok() {
 		return o
 	}
-	o := s.bucket.take(now, n)
+	c, o := s.bucket.cell.Load(), s.bucket.take(now, n)
 	switch {
 	case o.ok() || n < 1 || n > o.seg.limit.Burst:
 		return o
 	case set.steal(n):
-		return s.spent(now)
-	case o.remaining()+set.stock() >= n:
+		return c.spent(now)
+	case n > 1 && o.remaining()+set.stock() >= n:
 		o = s.gather(set, n)
 	}
 	if current := s.set.Load(); !o.ok() && current != set {
@@ -151,7 +150,7 @@ func (s *Striped) fill(set *stripes, now, n int64) (o outcome) {
 	if s.set.Load() != set || st.left.Load() != 0 {
 		return outcome{}
 	}
-	if o = s.bucket.take(max(now, s.clock()), set.size); o.ok() {
+	if o = s.bucket.take(s.clock(), set.size); o.ok() {
 		st.left.Store(set.size - 1)
 	}
 	return o
@@ -161,7 +160,7 @@ func (s *Striped) fill(set *stripes, now, n int64) (o outcome) {
 func (s *Striped) gather(set *stripes, n int64) outcome {
 	set.lock()
 	defer set.unlock()
-	for s.set.Load() == set {
+	for {
 		missing := n - s.bucket.look(s.clock(), n).remaining()
 		some := set.remove(missing)
 		o := s.bucket.take(s.clock(), n-some)
@@ -174,7 +173,6 @@ func (s *Striped) gather(set *stripes, n int64) outcome {
 			return o
 		} // else the bucket holds less than it did
 	}
-	return outcome{}
 }
 
 // giveBack undoes a take from a stripe, less what has flowed into the bucket since: that may have been used.
@@ -230,14 +228,26 @@ func (s *Striped) look(now, n int64) outcome {
 	return o
 }
 
-// tell is [outcome.tell] with what is in the stripes.
+// tell is [outcome.tell] with what is in the stripes, unless the limit has changed since.
 func (s *Striped) tell(o outcome, n int64, d *Decision) {
 	set := s.set.Load()
-	if len(set.list) == 0 || n > o.seg.limit.Burst {
+	if len(set.list) == 0 || o.seg.limit != set.behind() {
 		o.tell(n, d)
 		return
 	}
-	stock := set.stock()
-	o.tell(max(n-stock, min(n, 1)), d) // the bucket need not have what the stripes have
+	stock, lacking := set.stock(), n
+	if n <= o.seg.limit.Burst {
+		lacking = max(n-stock, min(n, 1)) // the bucket need not have what the stripes have
+	}
+	o.tell(lacking, d)
 	d.Limit, d.Remaining = set.limit.Burst, d.Remaining+stock
+}
+
+// remaining is [outcome.remaining] with what is in the stripes, unless the limit has changed since.
+func (s *Striped) remaining(o outcome) int64 {
+	set := s.set.Load()
+	if o.seg.limit != set.behind() {
+		return o.remaining()
+	}
+	return o.remaining() + set.stock()
 }
