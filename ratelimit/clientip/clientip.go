@@ -74,6 +74,16 @@ func New(c Config) (*Resolver, error) {
 	return &Resolver{config: c, header: header}, nil
 }
 
+// Present reports whether the request has what the address is read from: the header or, where the resolver reads none, a
+// RemoteAddr that is an address. What is present may still be unreadable.
+func (r *Resolver) Present(req *http.Request) bool {
+	if r == nil || r.header == "" {
+		_, ok := r.Addr(req)
+		return ok
+	}
+	return len(req.Header[r.header]) > 0
+}
+
 // Prefix is the network of the client's address, the key of a limit by address. False means that the client is unknown.
 func (r *Resolver) Prefix(req *http.Request) (netip.Prefix, bool) {
 	a, ok := r.Addr(req)

@@ -133,6 +133,8 @@ func TestTrusted(t *testing.T) {
 		{"10.0.0.1:1", []string{"198.51.100.7 203.0.113.1"}, ""},
 		{"10.0.0.1:1", []string{strings.Repeat("10.1.1.1,", 32) + "10.1.1.1"}, ""}, // more hops than there are anywhere
 		{"10.0.0.1:1", []string{strings.Repeat(" ", 8192) + "198.51.100.7"}, ""},
+		{"10.0.0.1:1", []string{strings.Repeat("x", 9000) + ", 198.51.100.7"}, "198.51.100.7"}, // however much the client writes
+		{"10.0.0.1:1", []string{"203.0.113.1," + strings.Repeat(" ", 8192) + "10.2.2.2"}, ""},
 		{"garbage", []string{"198.51.100.7"}, ""},
 		{"", []string{"198.51.100.7"}, ""},
 	} {

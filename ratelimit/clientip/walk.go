@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// maxLine bounds a line of the header. What an honest chain writes is a hundred times shorter.
+// maxLine bounds what is read of a line of the header, from the right. What an honest chain writes is a hundred times shorter.
 const maxLine = 8192
 
 // A walk goes over the entries of a header from the right, the last line first.
@@ -14,6 +14,7 @@ type walk struct {
 	forwarded bool
 	rest      string // what is left of the current line
 	started   bool   // within a line
+	cut       bool   // rest is not all of it
 	bad       bool
 }
 
@@ -33,12 +34,12 @@ func (w *walk) next() (entry string, ok bool) {
 		}
 		last := len(w.lines) - 1
 		w.rest, w.lines, w.started = w.lines[last], w.lines[:last], true
-		if len(w.rest) > maxLine {
-			return w.fail()
+		if w.cut = len(w.rest) > maxLine; w.cut {
+			w.rest = w.rest[len(w.rest)-maxLine:]
 		}
 	}
 	comma, ok := w.lastComma()
-	if !ok {
+	if !ok || w.cut && (comma < 0 || w.forwarded) { // where quotes begin is told from the left
 		return w.fail()
 	}
 	entry = strings.Trim(w.rest[comma+1:], " \t")

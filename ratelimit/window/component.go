@@ -40,13 +40,14 @@ const (
 func Constant() Component { return Component{kind: constant} }
 
 // IP is the address of the peer, AWS's aggregate key type IP; of an IPv6 address its network of 64 bits.
-func IP() Component {
-	peer, _ := clientip.New(clientip.Config{}) // the zero Config is valid
-	return ForwardedIP(peer)
-}
+func IP() Component { return ForwardedIP(peer) }
+
+var peer, _ = clientip.New(clientip.Config{}) // the zero Config is valid
 
 // ForwardedIP is the client's address behind one's own proxies, as the resolver finds it: AWS's FORWARDED_IP, but not the
-// first entry of the header, which anybody can write. The resolver's Prefix is what counts.
+// first entry of the header, which anybody can write. The resolver's Prefix is what counts. A request without the header
+// lacks it. Those in whose header the resolver finds no address are counted together, by the peer that sent them, so that
+// nobody escapes by writing nonsense.
 func ForwardedIP(resolver *clientip.Resolver) Component {
 	return Component{kind: address, resolver: resolver}
 }
@@ -106,7 +107,8 @@ func (c Component) hash(seed maphash.Seed, r *http.Request) (uint64, bool) {
 	case address:
 		network, ok := c.resolver.Prefix(r)
 		if !ok {
-			return 0, false
+			network, _ = peer.Prefix(r)
+			return ^maphash.Comparable(seed, network), c.resolver.Present(r)
 		}
 		return maphash.Comparable(seed, network), true
 	}
@@ -153,7 +155,11 @@ const maxText = 256
 // text is the value for a listing, "" if the request lacks it. It shares no memory with the request.
 func (c Component) text(r *http.Request) string {
 	if c.kind == address {
-		network, _ := c.resolver.Prefix(r)
+		network, ok := c.resolver.Prefix(r)
+		if !ok {
+			network, _ = peer.Prefix(r)
+			return "unreadable, by way of " + network.Addr().String()
+		}
 		if network.IsSingleIP() {
 			return network.Addr().String()
 		}

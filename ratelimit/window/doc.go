@@ -43,9 +43,10 @@
 //
 //   - The request that is one too many is blocked. AWS estimates about every ten seconds and acts within half a minute or so.
 //   - A change of limit or window keeps the counts. AWS begins anew.
-//   - The forwarded address is the one that a trusted proxy reports, see package clientip, not the first of the list. If there
-//     is none, the rule does not apply (AWS's fallback NO_MATCH). Behind proxies counted by clientip's Hops, the server
-//     MUST NOT be reachable but through them, or requests without the header pass.
+//   - The forwarded address is the one that a trusted proxy reports, see package clientip, not the first of the list. Requests
+//     in whose header none can be read are counted together, by peer (AWS's fallbacks are to block them all, or none). Without
+//     the header the rule does not apply, as in AWS: behind proxies counted by clientip's Hops, the server MUST NOT be
+//     reachable but through them.
 //   - IPv6 clients are networks of 64 bits, or as many as clientip.Config says.
 //   - All offenders are blocked; 10 000 are listed. AWS blocks 10 000. Keys of any aggregation are listed, not only addresses.
 //   - There are no text transformations, labels, fingerprints, CAPTCHA and Challenge.

@@ -107,7 +107,8 @@ func (l *Limiter[K]) Peek(key K) ratelimit.Decision {
 
 // SetLimit changes the limit of all keys, from now on. It takes the same short time for any number of keys: what they have
 // taken is carried over when they are next asked about. Of that, no more is known than the old limit had to: what is older
-// than the old W is forgotten, and a count is exact up to 65 535 or N, whichever is more, in any fifteenth of W.
+// than the old W may be forgotten, and a count is exact up to 65 535 or N, whichever is more, in any fifteenth of W. With each
+// change of W, what was taken moves up to a fifteenth of it later, never earlier.
 func (l *Limiter[K]) SetLimit(a AtMost) error {
 	if !l.configured() {
 		return ErrNotConfigured

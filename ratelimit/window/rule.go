@@ -91,8 +91,9 @@ func ruleLimit(limit int64, window time.Duration) (AtMost, error) {
 func (r *RateRule) configured() bool { return r != nil && r.engine != nil }
 
 // SetLimit changes limit and window, with the meaning and the domain that they have in [RuleConfig], from the next request
-// on. The counts stay (AWS begins anew), as far as they go: what is older than the old window is forgotten, and a count is
-// exact up to 65 535 or the limit, whichever is more, in any fifteenth of the window.
+// on. The counts stay (AWS begins anew), as far as they go: what is older than the old window may be forgotten, and a count is
+// exact up to 65 535 or the limit, whichever is more, in any fifteenth of the window. With each change of the window, counts
+// move up to a fifteenth of it later, never earlier.
 func (r *RateRule) SetLimit(limit int64, window time.Duration) error {
 	if !r.configured() {
 		return ErrNotConfigured

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -115,6 +116,8 @@ func TestWhatIsCountedTogether(t *testing.T) {
 	require.NoError(t, err)
 	hops, err := clientip.New(clientip.Config{Header: "X-Forwarded-For", Hops: 1})
 	require.NoError(t, err)
+	quoted, err := clientip.New(clientip.Config{Header: "Forwarded", Hops: 1})
+	require.NoError(t, err)
 	type c = window.Component
 	request := func(method, target, addr string, fields ...string) *http.Request {
 		r := httptest.NewRequest(method, target, nil)
@@ -153,6 +156,23 @@ func TestWhatIsCountedTogether(t *testing.T) {
 			false,
 		},
 		{"no forwarded address", []c{window.ForwardedIP(hops)}, get("/"), nil, false},
+		{
+			"nonsense in place of an address",
+			[]c{window.ForwardedIP(hops)}, get("/", "X-Forwarded-For", "a"), get("/", "X-Forwarded-For", "b"), true,
+		},
+		{
+			"nonsense apart",
+			[]c{window.ForwardedIP(hops)}, get("/", "X-Forwarded-For", "a"), get("/", "X-Forwarded-For", "192.0.2.1"), false,
+		},
+		{
+			"much before the address",
+			[]c{window.ForwardedIP(hops)},
+			get("/", "X-Forwarded-For", strings.Repeat("x", 9000)+", 198.51.100.7"), get("/", "X-Forwarded-For", "198.51.100.7"), true,
+		},
+		{
+			"an open quote before the address",
+			[]c{window.ForwardedIP(quoted)}, get("/", "Forwarded", `for="x, for=198.51.100.7`), get("/", "Forwarded", `for="y, for=198.51.100.7`), true,
+		},
 		{"header", []c{window.Header("x-key")}, get("/", "X-Key", "a"), get("/b", "X-KEY", "a"), true},
 		{"the first of two lines", []c{window.Header("x-key")}, get("/", "X-Key", "a", "X-Key", "b"), get("/", "X-Key", "a"), true},
 		{"header apart", []c{window.Header("x-key")}, get("/", "X-Key", "a"), get("/", "X-Key", "b"), false},
@@ -307,6 +327,21 @@ func TestLimited(t *testing.T) {
 }
 
 // More offenders than are listed are blocked all the same, and there is room for new ones when the old are gone.
+// Those in whose header there is no address are listed by who sent them.
+func TestListingOfNonsense(t *testing.T) {
+	hops, err := clientip.New(clientip.Config{Header: "X-Forwarded-For", Hops: 1})
+	require.NoError(t, err)
+	rule := newRule(t, window.RuleConfig{Limit: 10, Aggregate: []window.Component{window.ForwardedIP(hops)}})
+	r := httptest.NewRequest("GET", "/", nil)
+	r.RemoteAddr = "192.0.2.1:1"
+	r.Header.Set("X-Forwarded-For", "unknown")
+	for range 11 {
+		_, err = rule.Check(r)
+	}
+	require.ErrorIs(t, err, window.ErrBlocked)
+	require.Equal(t, []string{"unreadable, by way of 192.0.2.1"}, rule.Limited()[0].Key)
+}
+
 func TestListingIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rule := newRule(t, byIP())
