@@ -42,7 +42,8 @@ func newMethods(old *methods, limits map[string]ratelimit.Limit) (*methods, erro
 	})
 }
 
-// newShared builds the throttles of a stage over all callers. They do not change.
+// newShared builds the throttles of a stage over all callers. They do not change. Those on a method are striped; "/*/*" is a
+// bucket for each method that is not listed, and they may be too many for that.
 func newShared(limits map[string]ratelimit.Limit) (*methods, error) {
 	return makeMethods(nil, limits, func(t *throttle) (err error) {
 		t.all, err = ratelimit.NewStriped(t.limit)
