@@ -141,6 +141,7 @@ func TestMutantsAreFound(t *testing.T) {
 	}
 	for _, m := range found {
 		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
 			err := histories(t, m)
 			require.Error(t, err, "the mutation was not found")
 			require.Regexp(t, "not linearizable|Not equal|is not less than|Should be (empty|true|zero)", err.Error())

@@ -158,11 +158,13 @@ func TestWhatIsCountedTogether(t *testing.T) {
 		{"no forwarded address", []c{window.ForwardedIP(hops)}, get("/"), nil, false},
 		{
 			"nonsense in place of an address",
-			[]c{window.ForwardedIP(hops)}, get("/", "X-Forwarded-For", "a"), get("/", "X-Forwarded-For", "b"), true,
+			[]c{window.ForwardedIP(hops)},
+			get("/", "X-Forwarded-For", "a"), get("/", "X-Forwarded-For", "b"), true,
 		},
 		{
 			"nonsense apart",
-			[]c{window.ForwardedIP(hops)}, get("/", "X-Forwarded-For", "a"), get("/", "X-Forwarded-For", "192.0.2.1"), false,
+			[]c{window.ForwardedIP(hops)},
+			get("/", "X-Forwarded-For", "a"), get("/", "X-Forwarded-For", "192.0.2.1"), false,
 		},
 		{
 			"much before the address",
@@ -171,7 +173,8 @@ func TestWhatIsCountedTogether(t *testing.T) {
 		},
 		{
 			"an open quote before the address",
-			[]c{window.ForwardedIP(quoted)}, get("/", "Forwarded", `for="x, for=198.51.100.7`), get("/", "Forwarded", `for="y, for=198.51.100.7`), true,
+			[]c{window.ForwardedIP(quoted)},
+			get("/", "Forwarded", `for="x, for=198.51.100.7`), get("/", "Forwarded", `for="y, for=198.51.100.7`), true,
 		},
 		{"header", []c{window.Header("x-key")}, get("/", "X-Key", "a"), get("/b", "X-KEY", "a"), true},
 		{"the first of two lines", []c{window.Header("x-key")}, get("/", "X-Key", "a", "X-Key", "b"), get("/", "X-Key", "a"), true},
