@@ -241,7 +241,9 @@ type leftover struct {
 // convert carries a word from t's segment to a later one.
 func (t *table) convert(u int64, to *segment) int64 {
 	for s := t.seg; s != to; s = s.next {
-		u = s.convert(u)
+		if u = s.convert(u); u <= s.next.at(s.next.start) { // full, and so it stays
+			return to.at(to.start)
+		}
 	}
 	return u
 }

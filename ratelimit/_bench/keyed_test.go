@@ -286,10 +286,14 @@ func stall(allow func(string) bool, keys, fresh []string) []time.Duration {
 func BenchmarkReconfigure1M(b *testing.B) {
 	keys := keyNames(million)
 	b.Run("impl=ours", func(b *testing.B) {
-		l := limiter(b, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: 1, Burst: 1000}, MaxKeys: million})
-		for _, key := range keys {
-			l.Take(key, 1000)
+		full := func() *ratelimit.Limiter[string] {
+			l := limiter(b, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: 1, Burst: 1000}, MaxKeys: million})
+			for _, key := range keys {
+				l.Take(key, 1000)
+			}
+			return l
 		}
+		l := full()
 		rates := []float64{2, 100, 1e5, 3.7}
 		n := 0
 		for b.Loop() {
@@ -307,8 +311,8 @@ func BenchmarkReconfigure1M(b *testing.B) {
 			}
 			return worst, total
 		}
-		settle() // a shard pays a little for each change since it was last asked
-		if err := l.SetLimit(ratelimit.Limit{Rate: 1, Burst: 1000}); err != nil {
+		l = full() // a shard pays a little for each change since it was last asked, and that were many
+		if err := l.SetLimit(ratelimit.Limit{Rate: 2, Burst: 1000}); err != nil {
 			b.Fatal(err)
 		}
 		worst, total := settle()
