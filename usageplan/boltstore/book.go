@@ -223,8 +223,11 @@ func (sh *shelf) newestTwo(tx *bolt.Tx) error {
 
 // fold writes the rows of all accounts that have changed since the last fold.
 func (b *book) fold(tx *bolt.Tx) error {
-	slices.SortFunc(b.dirty, func(x, y *shelf) int { // in the order of the rows, or nearly
-		return cmp.Or(cmp.Compare(x.key.Plan, y.key.Plan), cmp.Compare(x.key.Subject, y.key.Subject))
+	slices.SortFunc(b.dirty, func(x, y *shelf) int { // as their rows stand: bbolt moves what follows an insertion
+		return cmp.Or(
+			cmp.Compare(len(x.key.Plan), len(y.key.Plan)), cmp.Compare(x.key.Plan, y.key.Plan),
+			cmp.Compare(len(x.key.Subject), len(y.key.Subject)), cmp.Compare(x.key.Subject, y.key.Subject),
+		)
 	})
 	rows := tx.Bucket(accountBucket)
 	for _, sh := range b.dirty {

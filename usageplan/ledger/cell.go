@@ -88,8 +88,12 @@ func (c *cell) current(ctx context.Context, now int64, q Quota) (*lease, error) 
 	return s, nil
 }
 
-// commitEnding ends the lease in one commit with ops, and returns the outcomes of ops. The caller holds turn.
+// commitEnding ends the lease in one commit with ops, and returns the outcomes of ops. The caller holds turn. What the lease
+// holds is returned even if ctx ends meanwhile: nobody else would do it.
 func (c *cell) commitEnding(ctx context.Context, ops ...Op) ([]Outcome, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, &Error{Err: ErrUnavailable, Cause: unsent{err}}
+	}
 	end, ok := c.end()
 	if !ok {
 		if len(ops) == 0 {
@@ -97,7 +101,7 @@ func (c *cell) commitEnding(ctx context.Context, ops ...Op) ([]Outcome, error) {
 		}
 		return c.ledger.group.all(ctx, ops)
 	}
-	outs, err := c.ledger.group.all(ctx, append([]Op{end}, ops...))
+	outs, err := c.ledger.group.all(context.WithoutCancel(ctx), append([]Op{end}, ops...))
 	if err != nil {
 		return nil, err
 	}
@@ -302,11 +306,15 @@ func (c *cell) read(ctx context.Context, now int64, q Quota) (*lease, Balance, e
 		if err != nil {
 			return nil, Balance{}, err
 		}
-		if !out.Stale {
+		switch {
+		case out.Stale:
+			c.newest = out.Totals.Start
+		case c.ledger.config.Mode == Exact: // each answer is the store's
+			return s, s.balanceFrom(out.Totals), nil
+		default:
 			s.learn(out, s.reported)
 			return s, s.balance(), nil
 		}
-		c.newest = out.Totals.Start
 	}
 }
 
@@ -346,7 +354,7 @@ func (c *cell) observe(s *lease, out Outcome) {
 	}
 }
 
-// cells are the cells by key. A key's cell stays: with its lease, 500 bytes for each key seen since New.
+// cells are the cells by key. A key's cell stays: with its lease, 600 bytes for each key seen since New.
 type cells struct {
 	seed   maphash.Seed
 	shards [64]struct {

@@ -272,6 +272,56 @@ func TestGivenUp(t *testing.T) {
 	})
 }
 
+// TestGivenUpAtTheEnd: the caller whose request ends a lease gives up, at once or while the store is busy. What the lease had
+// spent stays counted, and what it held comes back.
+func TestGivenUpAtTheEnd(t *testing.T) {
+	for _, patience := range []time.Duration{0, time.Second} {
+		inFakeTime(t, func(t *testing.T, l *ledger.Ledger, store *faulty) {
+			for range 3 {
+				_, err := l.Take(t.Context(), key, day10, 1)
+				require.NoError(t, err)
+			}
+			store.hang.Store(true)
+			go func() { _, _ = l.Take(context.Background(), ledger.Key{Subject: "another"}, day10, 1) }()
+			synctest.Wait()
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			lowered := ledger.Quota{Limit: 9, Period: ledger.Daily}
+			_, err := l.Take(ctx, key, lowered, 1)
+			require.ErrorIs(t, err, ledger.ErrUnavailable)
+			store.hang.Store(false)
+			time.Sleep(10 * time.Second)
+			b, err := l.Balance(t.Context(), key, lowered)
+			require.NoError(t, err)
+			require.EqualValues(t, 3, b.Used)
+			require.NoError(t, l.Close())
+			require.Zero(t, store.state(t).Held)
+		})
+	}
+}
+
+// TestNothingCrossed: a charge that fails, and is made and given back when the store is there again, crosses no threshold.
+func TestNothingCrossed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &faulty{Memory: ledger.NewMemory()}
+		var crossed []int
+		l, err := ledger.New(ledger.Config{Store: store, Mode: ledger.Exact, OnThreshold: func(c ledger.Crossing) { crossed = append(crossed, c.Percent) }})
+		require.NoError(t, err)
+		q := ledger.Quota{Limit: 100, Period: ledger.Daily}
+		store.before.Store(true)
+		_, err = l.Take(t.Context(), key, q, 90)
+		require.ErrorIs(t, err, ledger.ErrUnavailable)
+		store.before.Store(false)
+		time.Sleep(time.Second)
+		_, err = l.Take(t.Context(), key, q, 1)
+		require.NoError(t, err)
+		_, err = l.Take(t.Context(), key, q, 60)
+		require.NoError(t, err)
+		require.NoError(t, l.Close())
+		require.Equal(t, []int{50}, crossed)
+	})
+}
+
 // gate is an engine whose first answer waits.
 type gate struct {
 	*ledger.Memory

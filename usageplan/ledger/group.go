@@ -231,6 +231,11 @@ func (g *group) send() ([]Outcome, error) {
 		g.unknown = slices.DeleteFunc(slices.Clone(g.ops), func(op Op) bool {
 			return op.Kind == KindRead || op.Kind.Adjusts() // the caller repeats those
 		})
+		for i := range g.unknown {
+			if kind := g.unknown[i].Kind; kind == KindCharge || kind == KindReserve {
+				g.unknown[i].Thresholds = nil // what is going to be given back crosses none
+			}
+		}
 		g.failed(err)
 	}
 	return outs, err

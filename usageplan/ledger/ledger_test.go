@@ -67,6 +67,20 @@ func TestTake(t *testing.T) {
 	})
 }
 
+// What a take of nothing answers is the account as it is.
+func TestTakeNothing(t *testing.T) {
+	for _, mode := range []ledger.Mode{ledger.Leased, ledger.Exact} {
+		l := newLedger(t, ledger.Config{Mode: mode})
+		used := int64(0)
+		for _, cost := range []int64{0, 5, 0, 2, 0} {
+			c, err := l.Take(t.Context(), key, day10, cost)
+			require.NoError(t, err)
+			used += cost
+			require.Equal(t, used, c.Balance().Used, "%v", mode)
+		}
+	}
+}
+
 func TestTakeAllOrNothing(t *testing.T) {
 	inBothModes(t, func(t *testing.T, l *ledger.Ledger) {
 		_, err := l.TakeAt(t.Context(), noon, key, day10, 7)

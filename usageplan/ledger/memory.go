@@ -8,7 +8,7 @@ import (
 )
 
 // Memory is the engine that keeps accounts in memory, for tests, demos and counts that may die with the process. It keeps
-// every period of every key, about 200 bytes each and 40 a day.
+// every period of every key, about 300 bytes each and 40 a day.
 type Memory struct {
 	mu     sync.Mutex
 	keys   map[Key]*History // nil once closed
