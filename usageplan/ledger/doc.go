@@ -41,7 +41,8 @@
 //     too early, never too late. [Crossing] says how much of its Used is held.
 //   - Exact mode: no such slack. What a store did without answering is cleared up by operation id: until that is done, at
 //     most the requests of one batch are counted too many.
-//   - A settlement that fails is kept and made good with the next operation that reaches the store: none is lost unless the process ends before.
+//   - A settlement that fails is kept and made good with the next operation that reaches the store: none is lost unless the
+//     process ends before.
 //     They are added up by account and day, so an outage costs memory by accounts, not by requests.
 //
 // # Time
