@@ -14,7 +14,7 @@ import (
 type record struct {
 	digest  Digest
 	expires int64         // times are UnixNano, or never and always
-	used    *atomic.Int64 // the last use in Unix seconds, shared by all records of a key and apart from them, so that none keeps another alive
+	used    *atomic.Int64 // the last use in Unix seconds, shared by all records of a key; apart, so that none keeps another alive
 	enabled bool
 	more    *details // nil in most keys
 	text    string   // the id, then the name

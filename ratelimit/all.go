@@ -35,20 +35,19 @@ func (l *Limiter[K]) Ref(key K) Ref {
 
 // Take is [Bucket.Take] or [Limiter.Take].
 func (r Ref) Take(n int64) (d Decision) {
-	if s := r.striped(); s != nil {
-		return s.Take(n)
-	}
-	r.take(r.now(), n).tell(n, &d)
+	r.tell(r.take(r.now(), n), n, &d)
 	return d
 }
 
 // Refund is [Bucket.Refund] or [Limiter.Refund].
 func (r Ref) Refund(n int64) {
-	if s := r.striped(); s != nil {
-		s.Refund(n)
-		return
+	if r.keyed != nil {
+		r.keyed.refund(r.now(), r.name, n)
+	} else if s := r.striped(); s != nil {
+		s.refund(n)
+	} else {
+		r.bucket.Refund(n)
 	}
-	r.refund(r.now(), n)
 }
 
 // Peek is [Bucket.Peek] or [Limiter.Peek].
@@ -233,13 +232,5 @@ func (r *Ref) giveBack(now func() int64, k Taken) {
 		r.keyed.giveBack(now, r.name, k)
 	default:
 		r.bucket.giveBack(now, k)
-	}
-}
-
-func (r *Ref) refund(now, n int64) {
-	if r.keyed != nil {
-		r.keyed.refund(now, r.name, n)
-	} else {
-		r.bucket.refund(now, n)
 	}
 }

@@ -231,7 +231,7 @@ func (s *Striped) look(now, n int64) outcome {
 // tell is [outcome.tell] with what is in the stripes, unless the limit has changed since.
 func (s *Striped) tell(o outcome, n int64, d *Decision) {
 	set := s.set.Load()
-	if len(set.list) == 0 || o.seg.limit != set.behind() {
+	if o.seg.limit != set.behind() {
 		o.tell(n, d)
 		return
 	}

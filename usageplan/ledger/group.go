@@ -92,8 +92,8 @@ func (g *group) all(ctx context.Context, ops []Op) ([]Outcome, error) {
 
 // do queues p and returns when it is done. If ctx ends before p has been sent, nothing is done.
 func (g *group) do(ctx context.Context, p *pending) error {
-	if err := ctx.Err(); err != nil {
-		return &Error{Err: ErrUnavailable, Cause: unsent{err}}
+	if err := givenUp(ctx); err != nil {
+		return err
 	}
 	g.mu.Lock()
 	g.queue = append(g.queue, p)
@@ -105,7 +105,7 @@ func (g *group) do(ctx context.Context, p *pending) error {
 		case lead = <-p.wake:
 		case <-ctx.Done():
 			if g.withdraw(p) {
-				return &Error{Err: ErrUnavailable, Cause: unsent{ctx.Err()}}
+				return givenUp(ctx)
 			}
 			lead = <-p.wake // sent already, or called to lead
 		}
@@ -321,6 +321,14 @@ func (g *group) reconcile(hurried bool) error {
 type unsent struct{ error }
 
 func (u unsent) Unwrap() error { return u.error }
+
+// givenUp is the error of a caller whose context is over before the store has seen his operations, nil if it is not over.
+func givenUp(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return &Error{Err: ErrUnavailable, Cause: unsent{err}}
+	}
+	return nil
+}
 
 // flush tries at once to send what is unknown and owed.
 func (g *group) flush(ctx context.Context) error {

@@ -118,7 +118,8 @@ type Outcome struct {
 //   - The IDs of extensions and corrections are remembered with their account, at least the last 256, and looked for in the
 //     newest two accounts of the key; under such an ID another kind or amount is refused. Other IDs are remembered
 //     over at least the last 65 536 operations that carry one and changed something. A refused one is not, so an engine
-//     whose transport may deliver a call twice has to tell the copies of refused operations itself: one that came late could be granted to nobody.
+//     whose transport may deliver a call twice has to tell the copies of refused operations itself: one that came late could
+//     be granted to nobody.
 //   - An operation whose Account.Start is older than the newest account of the key is answered Stale if its kind is
 //     current. So a clock that steps back reopens no period.
 //   - Accounts yields the accounts of a key that have a day within [from, to] (Unix seconds, compared with Day), oldest
