@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,11 +27,13 @@ type group struct {
 
 	mu      sync.Mutex
 	queue   []*pending
+	queued  atomic.Int64 // its length, for the leader to watch without the lock
 	leading bool
 	ended   map[uint64]*lease // whose slots are kept until the store knows what was spent
 
 	// Of the leader alone.
-	last    int // size of the last batch
+	cohort  int64         // how many the last commit has woken or found waiting
+	took    time.Duration // by the last commit
 	seq     uint64
 	ops     []Op
 	ids     []byte
@@ -56,6 +59,7 @@ type pending struct {
 
 const (
 	maxBatch   = 4096                   // callers in one commit
+	maxIdle    = 1000                   // times that a leader lets others run and none of them comes
 	firstPause = 50 * time.Millisecond  // before the store is tried again, doubled up to
 	lastPause  = 800 * time.Millisecond // this, within the second that clients are told to wait
 )
@@ -97,6 +101,7 @@ func (g *group) do(ctx context.Context, p *pending) error {
 	}
 	g.mu.Lock()
 	g.queue = append(g.queue, p)
+	g.queued.Store(int64(len(g.queue)))
 	lead := !g.leading
 	g.leading = true
 	g.mu.Unlock()
@@ -126,13 +131,16 @@ func (g *group) withdraw(p *pending) bool {
 		return false
 	}
 	g.queue = slices.Delete(g.queue, i, i+1)
+	g.queued.Store(int64(len(g.queue)))
 	return true
 }
 
 // lead commits the queue, in which own is, and passes the lead on.
 func (g *group) lead(own *pending) {
 	batch := g.gather()
+	start := time.Now()
 	g.commit(batch)
+	g.took, g.cohort = time.Since(start), int64(len(batch))+g.queued.Load()
 	for _, p := range batch {
 		if p != own {
 			p.wake <- true
@@ -149,31 +157,24 @@ func (g *group) lead(own *pending) {
 }
 
 // gather takes the queue. Those that the last commit has woken are about to queue again: the leader lets them run
-// first, else two half cohorts take turns and each waits for two commits.
+// first, else two half cohorts take turns and each waits for two commits. It stops when for a small part of the time
+// that a commit takes nobody has come; where time stands still (package testing/synctest), when nobody has come in a while.
 func (g *group) gather() []*pending {
-	for idle, n := 0, g.queued(); n < g.last && idle < 4; {
+	patience, whole := g.took/32, min(g.cohort, maxBatch)
+	last, n := time.Now(), g.queued.Load()
+	for idle := 0; n < whole && idle < maxIdle && time.Since(last) < patience; idle++ {
 		runtime.Gosched()
-		m := g.queued()
-		if m == n {
-			idle++
-		} else {
-			idle = 0
+		if m := g.queued.Load(); m != n {
+			last, n, idle = time.Now(), m, 0
 		}
-		n = m
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	n := min(len(g.queue), maxBatch)
-	batch := g.queue[:n:n]
-	g.queue = append(make([]*pending, 0, n), g.queue[n:]...)
-	g.last = n
+	size := min(len(g.queue), maxBatch)
+	batch := g.queue[:size:size]
+	g.queue = append(make([]*pending, 0, size), g.queue[size:]...)
+	g.queued.Store(int64(len(g.queue)))
 	return batch
-}
-
-func (g *group) queued() int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return len(g.queue)
 }
 
 // commit sends a batch and hands out the answers.
