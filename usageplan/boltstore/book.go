@@ -14,26 +14,28 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-const (
+// Variables, so that tests can fold, evict and compact within a few commits.
+var (
 	// foldEvery is how many records, and foldEntries how many entries, may wait to be folded into the accounts. Folding writes a page or so for each changed
 	// account, so it has to be rare for the price of a commit not to depend on how many accounts there are; all of them
 	// are read again at open, so it must not be too rare either.
-	foldEvery   = 16384
-	foldEntries = 1 << 20
-
-	// maxRecord is how many entries a record has at most: an entry's number is the record's, times this, plus its place.
-	maxRecord = 1 << 16
+	foldEvery   uint64 = 16384
+	foldEntries        = 1 << 20
 
 	// cachedKeys is how many keys stay in memory although they were not used between two folds.
 	cachedKeys = 1 << 16
 )
 
+// maxRecord is how many entries a record has at most: an entry's number is the record's, times this, plus its place.
+const maxRecord = 1 << 16
+
 // book is the accounts in memory: those in use, and all whose row is older than the log.
 type book struct {
-	keys        map[ledger.Key]*shelf
+	keys        shelves
 	dirty       []*shelf // in no order
 	recent      ledger.Recent
 	found       []*shelf // of the operations at hand
+	hashes      []uint64 // of their keys
 	seq, folded uint64   // last record, last one whose entries are in the rows
 	records     [][]byte
 	n           int // entries in the last of records
@@ -41,23 +43,7 @@ type book struct {
 	folds       uint64
 }
 
-// shelf is the accounts of one key, at least the newest two.
-type shelf struct {
-	key     ledger.Key
-	history ledger.History
-	dirty   []*ledger.State // that differ from their rows
-	used    uint64          // before which fold
-
-	room [3]*ledger.State // for history and dirty, so that they need no memory elsewhere
-}
-
-func newShelf(k ledger.Key) *shelf {
-	sh := &shelf{key: k}
-	sh.history, sh.dirty = sh.room[:0:2], sh.room[2:2]
-	return sh
-}
-
-func newBook() book { return book{keys: make(map[ledger.Key]*shelf)} }
+func newBook() book { return book{keys: newShelves()} }
 
 // touch notes that s, of sh, differs from its row.
 func (b *book) touch(sh *shelf, s *ledger.State) {
@@ -107,17 +93,22 @@ func (b *book) apply(db *bolt.DB, ops []ledger.Op, keep time.Duration) ([]ledger
 // find gets the shelves of ops into found, before any is decided on. Among many keys each shelf, and each account on it, is in
 // memory that no processor cache holds; in loops that do little else the processor waits for several at once.
 func (b *book) find(db *bolt.DB, ops []ledger.Op) (err error) {
-	b.found = b.found[:0]
+	b.hashes, b.found = b.hashes[:0], b.found[:0]
 	for i := range ops {
-		b.found = append(b.found, b.keys[ops[i].Account.Key])
+		b.hashes = append(b.hashes, b.keys.hash(&ops[i].Account.Key))
+	}
+	for _, hash := range b.hashes {
+		b.found = append(b.found, b.keys.first[hash])
 	}
 	for i, sh := range b.found {
 		a := &ops[i].Account
-		if sh != nil && sh.newest(a.Start) {
-			sh.used = b.folds
-		} else if b.found[i], err = b.shelf(db.View, *a); err != nil {
-			return err
+		if sh = sh.of(&a.Key); sh == nil || !sh.newest(a.Start) {
+			if sh, err = b.shelf(db.View, *a); err != nil {
+				return err
+			}
 		}
+		sh.used = b.folds
+		b.found[i] = sh
 	}
 	return nil
 }
@@ -161,64 +152,20 @@ func (b *book) append(e *ledger.Entry, now time.Time) {
 
 // shelf returns the shelf of a key, with an account on it if there is such a row.
 func (b *book) shelf(view func(func(*bolt.Tx) error) error, a ledger.Account) (*shelf, error) {
-	sh := b.keys[a.Key]
+	sh := b.keys.get(&a.Key)
 	if sh == nil {
 		sh = newShelf(a.Key)
 		err := view(func(tx *bolt.Tx) error { return sh.newestTwo(tx) })
 		if err != nil {
 			return nil, err
 		}
-		b.keys[a.Key] = sh
+		b.keys.put(b.keys.hash(&a.Key), sh)
 	}
 	sh.used = b.folds
 	if n := len(sh.history); n < 2 || sh.history[n-2].Start <= a.Start {
 		return sh, nil // rows older than these there are none, or none that is asked for
 	}
 	return sh, sh.fetch(view, a)
-}
-
-// newest reports whether no account of the key is newer than one of start.
-func (sh *shelf) newest(start int64) bool {
-	n := len(sh.history)
-	return n == 0 || sh.history[n-1].Start <= start
-}
-
-// fetch reads the row of an older account.
-func (sh *shelf) fetch(view func(func(*bolt.Tx) error) error, a ledger.Account) error {
-	i, ok := slices.BinarySearchFunc(sh.history, a.Start, func(s *ledger.State, start int64) int { return cmp.Compare(s.Start, start) })
-	if ok {
-		return nil
-	}
-	return view(func(tx *bolt.Tx) error {
-		value := tx.Bucket(accountBucket).Get(accountKey(nil, a))
-		if value == nil {
-			return nil
-		}
-		s, err := readState(value)
-		if err == nil {
-			sh.history = slices.Insert(sh.history, i, s)
-		}
-		return err
-	})
-}
-
-// newestTwo reads the rows of the newest accounts.
-func (sh *shelf) newestTwo(tx *bolt.Tx) error {
-	prefix := keyPrefix(nil, sh.key)
-	c := tx.Bucket(accountBucket).Cursor()
-	behind := append(bytes.Clone(prefix), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)
-	back := c.Prev
-	if key, _ := c.Seek(behind); key == nil {
-		back = c.Last
-	}
-	for key, value := back(); bytes.HasPrefix(key, prefix) && len(key) == len(prefix)+8 && len(sh.history) < 2; key, value = c.Prev() {
-		s, err := readState(value)
-		if err != nil {
-			return err
-		}
-		sh.history = slices.Insert(sh.history, 0, s)
-	}
-	return nil
 }
 
 // fold writes the rows of all accounts that have changed since the last fold.
@@ -247,22 +194,16 @@ func (b *book) fold(tx *bolt.Tx) error {
 
 // evict forgets what has a row: all but the newest two accounts of each key, and keys not used lately if there are many.
 func (b *book) evict() {
-	for k, sh := range b.keys {
-		if n := len(sh.history); n > 2 {
-			sh.history = append(sh.room[:0:2], sh.history[n-2:]...) // more than two are not in room
-		}
-		if len(b.keys) > cachedKeys && sh.used < b.folds {
-			delete(b.keys, k)
-		}
-	}
+	b.keys.keep(func(sh *shelf) bool {
+		sh.evict()
+		return b.keys.n <= cachedKeys || sh.used == b.folds
+	})
 	b.folds++
 }
 
-// compactRecords bounds the work of one compaction: twice what comes between two folds, so that it keeps up.
-const compactRecords = 2 * foldEvery
-
 // compact takes records older than before, and in the rows, out of the log, and adds what they sum up to to the base of their
-// accounts. Those with the ids to be remembered stay.
+// accounts. Those with the ids to be remembered stay. It takes at most twice as many as come between two folds, so its work is
+// bounded and it keeps up.
 func compact(tx *bolt.Tx, folded uint64, before time.Time) error {
 	log := tx.Bucket(logBucket)
 	if key, value := log.Cursor().First(); key == nil || !olderThan(value, before) {
@@ -275,7 +216,7 @@ func compact(tx *bolt.Tx, folded uint64, before time.Time) error {
 	taken := make(map[string]sums)
 	var old [][]byte
 	c := log.Cursor()
-	for key, value := c.First(); key != nil && len(old) < compactRecords; key, value = c.Next() {
+	for key, value := c.First(); key != nil && uint64(len(old)) < 2*foldEvery; key, value = c.Next() {
 		if seq := binary.BigEndian.Uint64(key); seq > folded || seq >= recent || !olderThan(value, before) {
 			break
 		}
@@ -350,7 +291,7 @@ func (b *book) between(tx *bolt.Tx, k ledger.Key, from, to int64) (states []ledg
 		}
 	}
 	var newer []*ledger.State // than their rows
-	if sh := b.keys[k]; sh != nil {
+	if sh := b.keys.get(&k); sh != nil {
 		newer = sh.dirty
 	}
 	for _, s := range newer {
