@@ -24,6 +24,9 @@ var (
 
 	// cachedKeys is how many keys stay in memory although they were not used between two folds.
 	cachedKeys = 1 << 16
+
+	// keptIDs is how many of the last operation ids outlive compaction.
+	keptIDs = ledger.RecentIDs
 )
 
 // maxRecord is how many entries a record has at most: an entry's number is the record's, times this, plus its place.
@@ -244,7 +247,7 @@ func firstRecent(log *bolt.Bucket) (first uint64, err error) {
 	first = math.MaxUint64
 	c := log.Cursor()
 	n := 0
-	for key, value := c.Last(); key != nil && n < ledger.RecentIDs; key, value = c.Prev() {
+	for key, value := c.Last(); key != nil && n < keptIDs; key, value = c.Prev() {
 		_, err := readRecord(value, func(_ int, e *raw) error {
 			if e.recent() {
 				n++

@@ -17,13 +17,23 @@ func check(ctx context.Context, tx *bolt.Tx, found *leftovers) (folded uint64, e
 	}
 	accounts := tx.Bucket(accountBucket).Stats().KeyN // reads each page once, which is far less than to let a map of a million grow
 	ledgers := accumulator{at: make(map[string]int, accounts), sums: make([]sums, 0, accounts)}
-	if err := ledgers.readBase(tx); err != nil {
+	if err := ledgers.readBase(ctx, tx); err != nil {
 		return 0, err
 	}
 	if err := ledgers.readLog(ctx, tx, folded); err != nil {
 		return 0, err
 	}
-	return folded, ledgers.compare(tx, found)
+	return folded, ledgers.compare(ctx, tx, found)
+}
+
+// each calls f with all that a bucket has, as long as ctx lasts.
+func each(ctx context.Context, b *bolt.Bucket, f func(key, value []byte) error) error {
+	return b.ForEach(func(key, value []byte) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return f(key, value)
+	})
 }
 
 // accumulator adds up entries by account.
@@ -43,8 +53,8 @@ func (a *accumulator) sum(account []byte) *sums {
 	return &a.sums[i]
 }
 
-func (a *accumulator) readBase(tx *bolt.Tx) error {
-	return tx.Bucket(baseBucket).ForEach(func(key, value []byte) error {
+func (a *accumulator) readBase(ctx context.Context, tx *bolt.Tx) error {
+	return each(ctx, tx.Bucket(baseBucket), func(key, value []byte) error {
 		s, err := readSums(value)
 		*a.sum(key) = s
 		return err
@@ -54,7 +64,7 @@ func (a *accumulator) readBase(tx *bolt.Tx) error {
 // readLog adds the entries up to folded. Those after it are only read.
 func (a *accumulator) readLog(ctx context.Context, tx *bolt.Tx, folded uint64) error {
 	next := uint64(0)
-	return tx.Bucket(logBucket).ForEach(func(key, value []byte) error {
+	return each(ctx, tx.Bucket(logBucket), func(key, value []byte) error {
 		if len(key) != 8 {
 			return fmt.Errorf("%w: log key", ErrFormat)
 		}
@@ -63,9 +73,6 @@ func (a *accumulator) readLog(ctx context.Context, tx *bolt.Tx, folded uint64) e
 			return fmt.Errorf("%w: record %d is missing", ErrFormat, next)
 		}
 		next = seq + 1
-		if err := ctx.Err(); err != nil {
-			return err
-		}
 		_, err := readRecord(value, func(_ int, e *raw) error {
 			if seq <= folded {
 				a.sum(e.account).add(e.kind, e.granted)
@@ -77,10 +84,10 @@ func (a *accumulator) readLog(ctx context.Context, tx *bolt.Tx, folded uint64) e
 }
 
 // compare holds the rows against the sums.
-func (a *accumulator) compare(tx *bolt.Tx, found *leftovers) error {
+func (a *accumulator) compare(ctx context.Context, tx *bolt.Tx, found *leftovers) error {
 	a.seen = make([]bool, len(a.sums))
 	state := new(ledger.State) // used again for each row; see copies what it keeps
-	err := tx.Bucket(accountBucket).ForEach(func(key, value []byte) error {
+	err := each(ctx, tx.Bucket(accountBucket), func(key, value []byte) error {
 		if err := readStateInto(state, value); err != nil {
 			return err
 		}

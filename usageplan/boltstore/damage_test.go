@@ -193,24 +193,3 @@ func refusedOr(t *testing.T, path string, want map[string]int64, what string) in
 	require.NoError(t, s.Close(), what)
 	return 0
 }
-
-// TestBalanceIsItsEntries: a row that is whole but does not agree with the entries is found at open.
-func TestBalanceIsItsEntries(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "usage.db")
-	filled(t, path)
-	db, err := bolt.Open(path, 0o600, nil)
-	require.NoError(t, err)
-	require.NoError(t, db.Update(func(tx *bolt.Tx) error {
-		rows := tx.Bucket([]byte("accounts"))
-		key, value := rows.Cursor().First()
-		state, err := boltstore.DecodeState(value)
-		require.NoError(t, err)
-		state.Used--
-		state.Days[0].Used--
-		return rows.Put(key, boltstore.EncodeState(state))
-	}))
-	require.NoError(t, db.Close())
-	_, err = boltstore.Open(path, boltstore.Config{})
-	require.ErrorIs(t, err, boltstore.ErrFormat)
-	require.ErrorContains(t, err, "adds up to")
-}

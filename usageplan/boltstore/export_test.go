@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"encoding/binary"
 	"errors"
 	"maps"
 	"os"
@@ -8,7 +9,69 @@ import (
 	"testing"
 
 	"github.com/tallygate/tallygate/usageplan/ledger"
+	bolt "go.etcd.io/bbolt"
 )
+
+// Sizes are how much comes between two folds, and how much is kept over them.
+type Sizes struct {
+	FoldEvery                        uint64
+	FoldEntries, CachedKeys, KeptIDs int
+}
+
+func swapSizes(s Sizes) (old Sizes) {
+	old = Sizes{foldEvery, foldEntries, cachedKeys, keptIDs}
+	foldEvery, foldEntries, cachedKeys, keptIDs = s.FoldEvery, s.FoldEntries, s.CachedKeys, s.KeptIDs
+	return old
+}
+
+// SetSizes makes stores fold, evict and compact within a few commits, until the test ends.
+func SetSizes(t testing.TB, s Sizes) {
+	old := swapSizes(s)
+	t.Cleanup(func() { swapSizes(old) })
+}
+
+// Extent is how far a store has come: its last record, the last one in the rows and the first one in the log (0 if none), and
+// the keys in memory and, beside the newest two of each, the accounts.
+type Extent struct {
+	Last, Folded, First uint64
+	Keys, Older         int
+}
+
+func (s *Store) Extent(t testing.TB) Extent {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.ready(); err != nil {
+		t.Fatal(err)
+	}
+	x := Extent{Last: s.seq, Folded: s.folded, Keys: s.keys.n}
+	for _, sh := range s.keys.first {
+		for ; sh != nil; sh = sh.next {
+			x.Older += max(0, len(sh.history)-2)
+		}
+	}
+	err := s.db.View(func(tx *bolt.Tx) error {
+		if key, _ := tx.Bucket(logBucket).Cursor().First(); key != nil {
+			x.First = binary.BigEndian.Uint64(key)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
+// Damage changes the file under an open store.
+func (s *Store) Damage(t testing.TB, change func(tx *bolt.Tx) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.db.Update(change); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// MaxRecord is how many entries a record has at most.
+const MaxRecord = maxRecord
 
 // SetBootID makes the machine seem to have been booted anew, until the test ends.
 func SetBootID(t testing.TB, id string) {
@@ -66,6 +129,15 @@ func ReadSlots(t testing.TB, path string) map[uint64]int64 {
 // EncodeState and DecodeState are the code of rows.
 func EncodeState(s *ledger.State) []byte              { return appendState(nil, s) }
 func DecodeState(value []byte) (*ledger.State, error) { return readState(value) }
+
+// AddSums adds to what compaction has taken of an account; nil is nothing.
+func AddSums(value []byte, used, adjustments int64) ([]byte, error) {
+	if value == nil {
+		return sums{used, adjustments}.encode(), nil
+	}
+	s, err := readSums(value)
+	return sums{s.used + used, s.adjustments + adjustments}.encode(), err
+}
 
 // EncodeRecord and DecodeRecord are the code of log records.
 func EncodeRecord(unix int64, entries []ledger.Entry) []byte {

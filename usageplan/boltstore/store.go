@@ -205,6 +205,9 @@ func (s *Store) accounts(ctx context.Context, key ledger.Key, from, to int64) (s
 // Check reads the whole file and checks that every entry is whole and every balance is the sum of its entries. Other calls
 // go on meanwhile, but the file may grow. The error wraps [ErrFormat].
 func (s *Store) Check(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	err := s.ready()
 	db := s.db
