@@ -12,6 +12,6 @@ require (
 
 require (
 	github.com/hanwen/go-fuse/v2 v2.12.1
-	go.etcd.io/bbolt v1.5.0 // indirect
+	go.etcd.io/bbolt v1.5.0
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 )

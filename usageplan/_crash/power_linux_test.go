@@ -3,6 +3,7 @@ package crash
 import (
 	"bufio"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -16,12 +17,14 @@ import (
 	"sync"
 	"testing"
 	"time"
+	_ "unsafe" // for linkname
 
 	"github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"github.com/stretchr/testify/require"
 	"github.com/tallygate/tallygate/usageplan/boltstore"
 	"github.com/tallygate/tallygate/usageplan/ledger"
+	bolt "go.etcd.io/bbolt"
 )
 
 const (
@@ -29,6 +32,28 @@ const (
 	keys     = 4
 	childEnv = "TALLYGATE_POWER_CHILD"
 )
+
+// The sizes of boltstore, whose own are too large for a life of milliseconds. They are nobody's to set but a test's, so there is
+// no other way to them.
+//
+//go:linkname foldEvery github.com/tallygate/tallygate/usageplan/boltstore.foldEvery
+var foldEvery uint64
+
+//go:linkname cachedKeys github.com/tallygate/tallygate/usageplan/boltstore.cachedKeys
+var cachedKeys int
+
+//go:linkname keptIDs github.com/tallygate/tallygate/usageplan/boltstore.keptIDs
+var keptIDs int
+
+// config is for a child that folds every third commit and keeps one key and what is of this second, beside the ids of all that
+// may be in flight; or one as any.
+func config(folding bool) boltstore.Config {
+	if !folding {
+		return boltstore.Config{}
+	}
+	foldEvery, cachedKeys, keptIDs = 3, 1, 4*workers
+	return boltstore.Config{Keep: 1}
+}
 
 func key(i int) ledger.Key { return ledger.Key{Plan: "crash", Subject: fmt.Sprint("key", i)} }
 
@@ -43,12 +68,13 @@ func TestChild(t *testing.T) {
 	if arg == "" {
 		t.Skip("run by TestPowerCut")
 	}
-	fields := strings.SplitN(arg, ",", 3)
+	fields := strings.SplitN(arg, ",", 4)
 	mode, _ := strconv.Atoi(fields[0])
 	mapped := mode == int(ledger.Leased) && fields[1] == "false" && runtime.GOARCH == "amd64"
 	acks := os.NewFile(3, "acks")
 	ready(acks)
-	s := untilOpen(func() (*boltstore.Store, error) { return boltstore.Open(fields[2], boltstore.Config{}) })
+	settings := config(fields[2] == "true")
+	s := untilOpen(func() (*boltstore.Store, error) { return boltstore.Open(fields[3], settings) })
 	l := untilOpen(func() (*ledger.Ledger, error) {
 		return ledger.New(ledger.Config{Store: s, Mode: ledger.Mode(mode), Block: 32})
 	})
@@ -125,11 +151,14 @@ func TestPowerCut(t *testing.T) {
 			seed := rand.Uint64()
 			t.Logf("seed %d", seed)
 			r := &rig{t: t, mode: tt.mode, rand: rand.New(rand.NewPCG(seed, 1)), disk: newDisk(seed, tt.faults)}
-			for r.cuts < cuts {
+			for r.cuts < cuts || r.compacted == 0 && r.cuts < 10*cuts { // what is to be compacted has to be a second old
 				r.life()
 			}
 			t.Logf("%d power cuts, %d kills without one, %d failed syncs, %d short writes, %d acknowledged: none lost, none over the limit, no file unreadable",
 				r.cuts, r.kills, r.failed, r.short, r.acknowledged)
+			t.Logf("%d of the cuts met lives that had folded, up to record %d; %d that had compacted, up to %d", r.folded, r.last.folded, r.compacted, r.last.first)
+			require.NotZero(t, r.folded)
+			require.NotZero(t, r.compacted)
 			require.Equal(t, tt.faults.syncs > 0, r.failed > 0)
 			require.Equal(t, tt.faults.writes > 0, r.short > 0)
 		})
@@ -149,7 +178,14 @@ type rig struct {
 	cuts, kills  int
 	failed       int // syncs
 	short        int // writes
+
+	last              extent // after the last cut
+	folded, compacted int    // cuts
 }
+
+// extent is how far a file has come: the last record that is folded into the accounts, and the first one in the log. Since no
+// child closes its store, each was reached while one was at work.
+type extent struct{ folded, first uint64 }
 
 // life is from power on to power off. The process may be killed and started again meanwhile, on the same page cache.
 func (r *rig) life() {
@@ -171,7 +207,18 @@ func (r *rig) life() {
 	r.short += r.disk.short
 	r.disk = next
 	anotherBoot(next)
-	r.check(next.contents())
+	r.count(r.check(next.contents()))
+}
+
+// count notes what a cut has met.
+func (r *rig) count(x extent) {
+	if x.folded > r.last.folded {
+		r.folded++
+	}
+	if x.first > max(1, r.last.first) {
+		r.compacted++
+	}
+	r.last = x
 }
 
 // anotherBoot changes the boot id in the headers of slot files, which is what a boot does.
@@ -189,7 +236,7 @@ func (r *rig) process(dir string, end func()) {
 	require.NoError(r.t, err)
 	defer in.Close()
 	child := exec.Command(os.Args[0], "-test.run=^TestChild$")
-	child.Env = append(os.Environ(), fmt.Sprintf("%s=%d,%t,%s", childEnv, r.mode, r.disk.unmapped, filepath.Join(dir, "usage.db")))
+	child.Env = append(os.Environ(), fmt.Sprintf("%s=%d,%t,%t,%s", childEnv, r.mode, r.disk.unmapped, r.lives%2 == 0, filepath.Join(dir, "usage.db")))
 	child.ExtraFiles = []*os.File{out}
 	printed := new(strings.Builder)
 	child.Stdout, child.Stderr = printed, printed
@@ -219,16 +266,17 @@ func (r *rig) process(dir string, end func()) {
 }
 
 // check reads the files on a good disk, as the next process would.
-func (r *rig) check(files map[string][]byte) {
+func (r *rig) check(files map[string][]byte) (x extent) {
 	if len(files["usage.db"]) == 0 {
 		require.Zero(r.t, r.acknowledged, "the file is gone")
-		return
+		return x
 	}
 	path := filepath.Join(r.t.TempDir(), "usage.db")
 	require.NoError(r.t, os.WriteFile(path, files["usage.db"], 0o600))
 	s, err := boltstore.Open(path, boltstore.Config{})
 	require.NoError(r.t, err)
 	defer s.Close()
+	x = look(r.t, files["usage.db"])
 	for k := range keys {
 		for state, err := range s.Accounts(r.t.Context(), key(k), 0, 1<<40) {
 			require.NoError(r.t, err)
@@ -237,6 +285,24 @@ func (r *rig) check(files map[string][]byte) {
 			require.LessOrEqual(r.t, state.Used-state.Held, r.acked[k]+r.lives*workers, "billed more than was in flight: key %d", k)
 		}
 	}
+	return x
+}
+
+// look reads how far a file has come, which is one that can be read.
+func look(t *testing.T, file []byte) (x extent) {
+	path := filepath.Join(t.TempDir(), "usage.db")
+	require.NoError(t, os.WriteFile(path, file, 0o600))
+	db, err := bolt.Open(path, 0o600, &bolt.Options{ReadOnly: true, Timeout: time.Second})
+	require.NoError(t, err)
+	defer db.Close()
+	require.NoError(t, db.View(func(tx *bolt.Tx) error {
+		x.folded = binary.BigEndian.Uint64(tx.Bucket([]byte("meta")).Get([]byte("folded")))
+		if key, _ := tx.Bucket([]byte("log")).Cursor().First(); key != nil {
+			x.first = binary.BigEndian.Uint64(key)
+		}
+		return nil
+	}))
+	return x
 }
 
 // TestRigNotices: a disk that lies about syncs makes the check fail; so the check can.

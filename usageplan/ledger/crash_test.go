@@ -15,14 +15,16 @@ import (
 	"strings"
 	"testing"
 	"time"
+	_ "unsafe" // for linkname
 
 	"github.com/stretchr/testify/require"
 	"github.com/tallygate/tallygate/usageplan/boltstore"
 	"github.com/tallygate/tallygate/usageplan/ledger"
+	bolt "go.etcd.io/bbolt"
 )
 
 // The crash test kills a process under load, again and again, and holds what it had acknowledged against what is found in the
-// file. In the child a day lasts 40 ms, so many kills meet a roll-over.
+// file. In the child a day lasts 40 ms, so many kills meet a roll-over; and every other child folds, evicts and compacts all the time.
 
 const (
 	crashWorkers = 16
@@ -30,6 +32,27 @@ const (
 	crashDay     = 40 * time.Millisecond
 	crashEnv     = "TALLYGATE_CRASH_CHILD"
 )
+
+// The sizes of boltstore, whose own are too large for a life of milliseconds. They are nobody's to set but a test's, so there is
+// no other way to them.
+//
+//go:linkname foldEvery github.com/tallygate/tallygate/usageplan/boltstore.foldEvery
+var foldEvery uint64
+
+//go:linkname cachedKeys github.com/tallygate/tallygate/usageplan/boltstore.cachedKeys
+var cachedKeys int
+
+//go:linkname keptIDs github.com/tallygate/tallygate/usageplan/boltstore.keptIDs
+var keptIDs int
+
+// crashConfig is for a child that folds every third commit and keeps one key and what is of this second; or one as any.
+func crashConfig(folding bool) boltstore.Config {
+	if !folding {
+		return boltstore.Config{}
+	}
+	foldEvery, cachedKeys, keptIDs = 3, 1, 4*crashWorkers
+	return boltstore.Config{Keep: 1}
+}
 
 func crashKey(i int) ledger.Key { return ledger.Key{Plan: "crash", Subject: fmt.Sprint("key", i)} }
 
@@ -71,11 +94,11 @@ func TestCrashChild(t *testing.T) {
 	if arg == "" {
 		t.Skip("run by TestCrash")
 	}
-	fields := strings.Split(arg, ",")
+	fields := strings.SplitN(arg, ",", 4)
 	mode, _ := strconv.Atoi(fields[0])
 	unix, _ := strconv.ParseInt(fields[1], 10, 64)
 	epoch := time.Unix(0, unix)
-	s, err := boltstore.Open(fields[2], boltstore.Config{})
+	s, err := boltstore.Open(fields[3], crashConfig(fields[2] == "true"))
 	require.NoError(t, err)
 	l, err := ledger.New(ledger.Config{Store: s, Mode: ledger.Mode(mode), Block: 64})
 	require.NoError(t, err)
@@ -119,6 +142,23 @@ type crashAccount struct {
 
 type crashCounts struct{ taken, settling, settled int64 }
 
+// crashFile is how far a file has come: the last record that is folded into the accounts, and the first one in the log. Since no
+// child closes its store, each was reached while one was at work.
+type crashFile struct{ folded, first uint64 }
+
+func crashLook(t *testing.T, path string) (f crashFile) {
+	db, err := bolt.Open(path, 0o600, &bolt.Options{ReadOnly: true, Timeout: time.Second})
+	require.NoError(t, err)
+	defer db.Close()
+	require.NoError(t, db.View(func(tx *bolt.Tx) error {
+		f.folded = binary.BigEndian.Uint64(tx.Bucket([]byte("meta")).Get([]byte("folded")))
+		key, _ := tx.Bucket([]byte("log")).Cursor().First()
+		f.first = binary.BigEndian.Uint64(key)
+		return nil
+	}))
+	return f
+}
+
 func TestCrash(t *testing.T) {
 	kills := 12
 	if heavy() {
@@ -130,25 +170,34 @@ func TestCrash(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "usage.db")
 			epoch := time.Now()
 			counts := make(map[crashAccount]*crashCounts)
-			acknowledged := 0
-			for range kills {
-				acknowledged += crashOnce(t, path, mode, epoch, counts)
+			acknowledged, n := 0, 0
+			was, folds := crashFile{first: 1}, crashFile{}
+			for n < kills || folds.first == 0 && n < 10*kills { // what is to be compacted has to be a second old
+				acknowledged += crashOnce(t, path, mode, n%2 == 0, epoch, counts)
+				n++
+				is := crashLook(t, path)
+				folds.folded += min(1, is.folded-was.folded)
+				folds.first += min(1, is.first-was.first)
+				was = is
 			}
 			excess := crashCheck(t, path, counts)
-			require.LessOrEqual(t, excess, int64(kills*crashWorkers), "counted but not acknowledged: more than were in flight")
+			require.LessOrEqual(t, excess, int64(n*crashWorkers), "counted but not acknowledged: more than were in flight")
 			require.Greater(t, len(counts), 2*crashKeys, "no roll-over")
-			t.Logf("%d kills, %d acknowledged in %d accounts, none lost, none over the limit; %d in flight counted", kills, acknowledged, len(counts), excess)
+			require.NotZero(t, folds.folded, "no life has folded")
+			require.NotZero(t, folds.first, "no life has compacted")
+			t.Logf("%d kills, %d acknowledged in %d accounts, none lost, none over the limit; %d in flight counted", n, acknowledged, len(counts), excess)
+			t.Logf("%d lives folded, up to record %d; %d compacted, up to %d", folds.folded, was.folded, folds.first, was.first)
 		})
 	}
 }
 
 // crashOnce runs the child, kills it and adds its reports to counts.
-func crashOnce(t *testing.T, path string, mode ledger.Mode, epoch time.Time, counts map[crashAccount]*crashCounts) (n int) {
+func crashOnce(t *testing.T, path string, mode ledger.Mode, folding bool, epoch time.Time, counts map[crashAccount]*crashCounts) (n int) {
 	r, w, err := os.Pipe()
 	require.NoError(t, err)
 	defer r.Close()
 	child := exec.Command(os.Args[0], "-test.run=^TestCrashChild$")
-	child.Env = append(os.Environ(), fmt.Sprintf("%s=%d,%d,%s", crashEnv, mode, epoch.UnixNano(), path))
+	child.Env = append(os.Environ(), fmt.Sprintf("%s=%d,%d,%t,%s", crashEnv, mode, epoch.UnixNano(), folding, path))
 	child.ExtraFiles = []*os.File{w}
 	out := new(strings.Builder)
 	child.Stdout, child.Stderr = out, out
