@@ -135,6 +135,50 @@ func TestSettleInOutage(t *testing.T) {
 	})
 }
 
+// TestOwedIsReported: usage tells what has been settled, also if the store has not been told until then.
+func TestOwedIsReported(t *testing.T) {
+	inFakeTime(t, func(t *testing.T, l *ledger.Ledger, store *faulty) {
+		begin := time.Now()
+		give, err := l.Take(t.Context(), key, day10, 4)
+		require.NoError(t, err)
+		time.Sleep(24 * time.Hour)
+		_, err = l.Take(t.Context(), key, day10, 1)
+		require.NoError(t, err)
+		store.before.Store(true)
+		require.ErrorIs(t, give.Settle(t.Context(), 1), ledger.ErrUnavailable)
+		store.before.Store(false)
+		var used []int64
+		for day, err := range l.Usage(t.Context(), key, day10, begin, time.Now()) {
+			require.NoError(t, err)
+			used = append(used, day.Used)
+		}
+		require.Equal(t, []int64{1, 1}, used)
+	})
+}
+
+// TestCloseAgain: what a store that failed could not be told is told by another Close.
+func TestCloseAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &faulty{Memory: ledger.NewMemory()}
+		l, err := ledger.New(ledger.Config{Store: store, Block: 16})
+		require.NoError(t, err)
+		_, err = l.Take(t.Context(), key, ledger.Quota{Limit: 1000, Period: ledger.Daily}, 3)
+		require.NoError(t, err)
+		store.before.Store(true)
+		for range 2 {
+			require.ErrorIs(t, l.Close(), ledger.ErrUnavailable)
+			require.NotZero(t, store.state(t).Held)
+		}
+		store.before.Store(false)
+		require.NoError(t, l.Close())
+		require.Zero(t, store.state(t).Held)
+		require.EqualValues(t, 3, store.state(t).Used)
+		calls := store.calls.Load()
+		require.NoError(t, l.Close())
+		require.Equal(t, calls, store.calls.Load(), "nothing is left to tell")
+	})
+}
+
 // TestManyOwed: an outage may be as long as it likes: every settlement is made good, out of a few operations.
 func TestManyOwed(t *testing.T) {
 	inFakeTime(t, func(t *testing.T, l *ledger.Ledger, store *faulty) {

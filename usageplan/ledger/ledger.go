@@ -166,7 +166,7 @@ func (l *Ledger) background(f func()) bool {
 }
 
 // Close returns what leases have not spent and waits for callbacks. Afterwards all methods but Settle refuse with
-// [ErrClosed]. It does not close the store. A second Close does nothing.
+// [ErrClosed]. It does not close the store. After an error, another Close tries again to tell the store what the first could not.
 func (l *Ledger) Close() error {
 	if l == nil || l.config.Store == nil {
 		return nil
@@ -175,7 +175,7 @@ func (l *Ledger) Close() error {
 	closed := l.closed.Swap(true)
 	l.closing.Unlock()
 	if closed {
-		return nil
+		return l.group.flush(context.Background())
 	}
 	l.work.Wait()
 	return l.endAll(context.Background())

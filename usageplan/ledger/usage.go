@@ -109,6 +109,7 @@ type usage struct {
 func (u *usage) load(ctx context.Context, c *cell, from, to time.Time) error {
 	first, _ := u.quota.Bounds(from)
 	_, last := u.quota.dayOf(to)
+	_ = c.ledger.group.flush(ctx)        // settlements that are owed count as well; a store that fails will say so
 	if err := c.enter(ctx); err != nil { // so no reservation comes between the store's sums and the lease's
 		return err
 	}

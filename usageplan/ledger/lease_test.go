@@ -1,0 +1,94 @@
+package ledger_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/tallygate/tallygate/usageplan/ledger"
+)
+
+// reserving takes two milliseconds for a commit and remembers what was reserved.
+type reserving struct {
+	*ledger.Memory
+	granted, remaining []int64
+}
+
+func (s *reserving) Apply(ctx context.Context, ops []ledger.Op) ([]ledger.Outcome, error) {
+	time.Sleep(2 * time.Millisecond)
+	outs, err := s.Memory.Apply(ctx, ops)
+	for i, out := range outs {
+		if ops[i].Kind == ledger.KindReserve {
+			s.granted = append(s.granted, out.Granted)
+			s.remaining = append(s.remaining, ops[i].Limit-out.Totals.Used)
+		}
+	}
+	return outs, err
+}
+
+func overReserving(t *testing.T, f func(take func() time.Duration, s *reserving), block, limit int64) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &reserving{Memory: ledger.NewMemory()}
+		l, err := ledger.New(ledger.Config{Store: s, Block: block, Thresholds: []int{}})
+		require.NoError(t, err)
+		f(func() time.Duration {
+			start := time.Now()
+			_, err := l.Take(t.Context(), key, ledger.Quota{Limit: limit, Period: ledger.Monthly}, 1)
+			require.NoError(t, err)
+			return time.Since(start)
+		}, s)
+		require.NoError(t, l.Close())
+	})
+}
+
+// TestPrefetch: a block is followed by the next while half of it is left, so nobody waits for the store but the first.
+func TestPrefetch(t *testing.T) {
+	overReserving(t, func(take func() time.Duration, s *reserving) {
+		require.Equal(t, 2*time.Millisecond, take())
+		for i := range 1000 {
+			time.Sleep(300 * time.Microsecond) // seven of the first sixteen last for a commit, fewer would not
+			require.Zero(t, take(), "take %d", i)
+		}
+		for _, granted := range s.granted[2:] {
+			require.GreaterOrEqual(t, granted, int64(64/2), "not before half of it is spent: %v", s.granted)
+		}
+	}, 64, 1<<40)
+}
+
+// TestBlockSize: blocks grow with demand up to the largest, and become small again without it.
+func TestBlockSize(t *testing.T) {
+	const largest = 4096
+	overReserving(t, func(take func() time.Duration, s *reserving) {
+		for range 50 * largest {
+			take()
+		}
+		require.EqualValues(t, 16, s.granted[0])
+		for i := range 3 {
+			require.GreaterOrEqual(t, s.granted[i+1], 3*s.granted[i], "%v", s.granted)
+		}
+		require.LessOrEqual(t, slices.Max(s.granted), int64(largest))
+		require.Less(t, len(s.granted), 120, "%v", s.granted)
+		for range 3 * largest {
+			time.Sleep(100 * time.Millisecond)
+			take()
+		}
+		require.LessOrEqual(t, s.granted[len(s.granted)-1], int64(16), "%v", s.granted)
+	}, largest, 1<<40)
+}
+
+// TestBlocksShrink: near the limit at most a quarter of what remains is reserved at once, and the last unit is granted.
+func TestBlocksShrink(t *testing.T) {
+	const limit = 5000
+	overReserving(t, func(take func() time.Duration, s *reserving) {
+		for range limit {
+			take()
+		}
+		for i, granted := range s.granted {
+			require.LessOrEqual(t, granted, max(1, (s.remaining[i]+granted)/4), "%v", s.granted)
+		}
+		require.Zero(t, s.remaining[len(s.remaining)-1])
+	}, 4096, limit)
+}
