@@ -61,7 +61,7 @@ const maxKeys = 100_000
 var subjects = sync.OnceValue(func() []string {
 	names := make([]string, maxKeys)
 	for i := range names {
-		names[i] = fmt.Sprintf("customer-%06d", i)
+		names[i] = fmt.Sprintf("customer-%d", i)
 	}
 	return names
 })

@@ -51,7 +51,7 @@ func filled(b *testing.B, path string, accounts, entries int) *boltstore.Store {
 	for i := range entries {
 		ops = append(ops, ledger.Op{
 			ID: fmt.Sprintf("QJ4ZK2M7XW3TY-%x", i), Kind: ledger.KindCharge, Day: 1_700_006_400, Time: 1_700_010_000,
-			Account: ledger.Account{Key: ledger.Key{Plan: "basic", Subject: fmt.Sprintf("customer-%07d", i%accounts)}, Start: 1_700_006_400},
+			Account: ledger.Account{Key: ledger.Key{Plan: "basic", Subject: fmt.Sprintf("customer-%d", i%accounts)}, Start: 1_700_006_400},
 			Limit:   quota.Limit, Want: 1, Min: 1,
 		})
 		if len(ops) == cap(ops) || i == entries-1 {

@@ -40,6 +40,9 @@
 // 10 for each of its days, and its free pages are used again, but it does not shrink. Keep it on a local disk, not on NFS. Disks that go with their container
 // (Lambda, Fargate) take the counts with them.
 //
+// In memory are the accounts used since the last fold but one, or 65 536 keys if those are more (about 360 bytes for each key, and 40 for each open
+// lease), and the last 65 536 to 131 072 operation ids (about 10 MB); the ledger's own memory comes on top of that.
+//
 // A second opener is refused with [ErrLocked], also while the store recovers from an error: the lock is on a file of its own,
 // path.lock, which stays. On ext4 with fast_commit, kernels before 5.10.94 and 5.15.27 can lose
 // synced data (https://github.com/etcd-io/bbolt#known-issues).
