@@ -12,13 +12,12 @@ import (
 // lease is the right to spend reserved units on one day of one account. In exact mode nothing is ever reserved for it and
 // it only tells account and day.
 type lease struct {
-	cell  *cell
-	quota Quota
-
-	// Unix seconds: the account is [start, end), the usage day [day, dayEnd).
+	// Unix seconds: the account is [start, end), the usage day [day, dayEnd). With quota, the first cache line: fits needs no more.
+	quota                   Quota
 	start, end, day, dayEnd int64
 
-	id uint64
+	cell *cell
+	id   uint64
 
 	// left may be spent; it is over once the lease has ended. granted is all that was ever reserved.
 	left, granted atomic.Int64

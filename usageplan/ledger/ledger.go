@@ -77,6 +77,7 @@ func (c Config) validate() error {
 // [ErrNotConfigured]. All methods are safe for concurrent use.
 type Ledger struct {
 	config Config
+	began  time.Time
 	cells  cells
 	group  *group
 	slabs  slabs // of charges that no lease has granted
@@ -103,7 +104,7 @@ func New(c Config) (*Ledger, error) {
 	if c.Timeout == 0 {
 		c.Timeout = 5 * time.Second
 	}
-	l := &Ledger{config: c, group: newGroup(c.Store, c.Timeout)}
+	l := &Ledger{config: c, began: time.Now(), group: newGroup(c.Store, c.Timeout)}
 	l.cells.init()
 	if err := l.recover(context.Background()); err != nil {
 		return nil, err
