@@ -21,6 +21,8 @@ type disk struct {
 	names map[string]*file // as programs see them
 	kept  map[string]*file // as synced
 	cut   bool             // no power: nothing works
+	stop  func(n int) bool // before the n-th change: does it not happen? nil if all do
+	made  int              // changes
 
 	faults
 	failed int // syncs
@@ -40,6 +42,9 @@ type faults struct {
 
 	// unmapped is a file system that does not map slot files.
 	unmapped bool
+
+	// unlinked is a file system without links.
+	unlinked bool
 }
 
 // hits reports whether a fault that comes once in so many times comes now.
@@ -179,6 +184,19 @@ func (d *disk) on() bool {
 	return true
 }
 
+// change is on for what changes the disk.
+func (d *disk) change() bool {
+	if !d.on() {
+		return false
+	}
+	d.made++
+	if d.stop != nil && d.stop(d.made) {
+		d.mu.Unlock()
+		return false
+	}
+	return true
+}
+
 func (r *folder) inode(ctx context.Context, f *file) *fs.Inode {
 	if f.StableAttr().Ino == 0 {
 		return r.NewInode(ctx, f, fs.StableAttr{Mode: fuse.S_IFREG})
@@ -200,7 +218,7 @@ func (r *folder) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*
 }
 
 func (r *folder) Create(ctx context.Context, name string, flags, _ uint32, out *fuse.EntryOut) (*fs.Inode, fs.FileHandle, uint32, syscall.Errno) {
-	if !r.disk.on() {
+	if !r.disk.change() {
 		return nil, nil, 0, syscall.EIO
 	}
 	defer r.disk.mu.Unlock()
@@ -221,7 +239,7 @@ func (r *folder) Create(ctx context.Context, name string, flags, _ uint32, out *
 }
 
 func (r *folder) Unlink(_ context.Context, name string) syscall.Errno {
-	if !r.disk.on() {
+	if !r.disk.change() {
 		return syscall.EIO
 	}
 	defer r.disk.mu.Unlock()
@@ -230,10 +248,13 @@ func (r *folder) Unlink(_ context.Context, name string) syscall.Errno {
 }
 
 func (r *folder) Link(ctx context.Context, target fs.InodeEmbedder, name string, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
-	if !r.disk.on() {
+	if !r.disk.change() {
 		return nil, syscall.EIO
 	}
 	defer r.disk.mu.Unlock()
+	if r.disk.unlinked {
+		return nil, syscall.EPERM
+	}
 	if r.disk.names[name] != nil {
 		return nil, syscall.EEXIST
 	}
@@ -244,7 +265,7 @@ func (r *folder) Link(ctx context.Context, target fs.InodeEmbedder, name string,
 }
 
 func (r *folder) Rename(_ context.Context, name string, _ fs.InodeEmbedder, newName string, _ uint32) syscall.Errno {
-	if !r.disk.on() {
+	if !r.disk.change() {
 		return syscall.EIO
 	}
 	defer r.disk.mu.Unlock()
@@ -271,7 +292,7 @@ func (r *folder) Readdir(context.Context) (fs.DirStream, syscall.Errno) {
 
 // Fsync of the folder makes its names durable.
 func (r *folder) Fsync(context.Context, fs.FileHandle, uint32) syscall.Errno {
-	if !r.disk.on() {
+	if !r.disk.change() {
 		return syscall.EIO
 	}
 	defer r.disk.mu.Unlock()
@@ -294,7 +315,7 @@ func (f *file) Getattr(_ context.Context, _ fs.FileHandle, out *fuse.AttrOut) sy
 }
 
 func (f *file) Setattr(_ context.Context, _ fs.FileHandle, in *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
-	if !f.disk.on() {
+	if !f.disk.change() {
 		return syscall.EIO
 	}
 	defer f.disk.mu.Unlock()
@@ -325,7 +346,7 @@ func (f *file) Read(_ context.Context, _ fs.FileHandle, dest []byte, at int64) (
 }
 
 func (f *file) Write(_ context.Context, _ fs.FileHandle, data []byte, at int64) (uint32, syscall.Errno) {
-	if !f.disk.on() {
+	if !f.disk.change() {
 		return 0, syscall.EIO
 	}
 	defer f.disk.mu.Unlock()
@@ -347,7 +368,7 @@ func (f *file) Write(_ context.Context, _ fs.FileHandle, data []byte, at int64) 
 }
 
 func (f *file) Fsync(context.Context, fs.FileHandle, uint32) syscall.Errno {
-	if !f.disk.on() {
+	if !f.disk.change() {
 		return syscall.EIO
 	}
 	defer f.disk.mu.Unlock()

@@ -163,6 +163,7 @@ func TestPowerCut(t *testing.T) {
 			require.Equal(t, tt.faults.writes > 0, r.short > 0)
 		})
 	}
+	t.Run("creation", testCreation)
 }
 
 // rig is a machine that loses power again and again.

@@ -61,23 +61,39 @@ func create(path string) error {
 }
 
 func initialise(path string) error {
-	db, err := bolt.Open(path, 0o600, options())
+	db, err := openFile(path, options())
 	if err != nil {
 		return err
 	}
-	err = db.Update(func(tx *bolt.Tx) error {
-		for _, name := range [][]byte{logBucket, accountBucket, baseBucket} {
-			if _, err := tx.CreateBucket(name); err != nil {
-				return err
-			}
-		}
-		meta, err := tx.CreateBucket(metaBucket)
-		if err != nil {
+	err = guard(func() error { return update(db, makeBuckets) })
+	return errors.Join(err, guard(db.Close))
+}
+
+func makeBuckets(tx *bolt.Tx) error {
+	for _, name := range [][]byte{logBucket, accountBucket, baseBucket} {
+		if _, err := tx.CreateBucket(name); err != nil {
 			return err
 		}
-		return errors.Join(meta.Put(versionKey, seqKey(version)), meta.Put(foldedKey, seqKey(0)))
-	})
-	return errors.Join(err, db.Close())
+	}
+	meta, err := tx.CreateBucket(metaBucket)
+	if err != nil {
+		return err
+	}
+	return errors.Join(meta.Put(versionKey, seqKey(version)), meta.Put(foldedKey, seqKey(0)))
+}
+
+// update is db.Update, but that it lets go of the database's locks if the file cannot be read any more. A commit that fails reads it to find
+// the free pages again, and so does Update when that has faulted; Rollback does not.
+func update(db *bolt.DB, change func(*bolt.Tx) error) error {
+	tx, err := db.Begin(true)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() // does nothing after a commit
+	if err := change(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
 }
 
 func syncDir(dir string) error {

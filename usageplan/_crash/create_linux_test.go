@@ -1,0 +1,186 @@
+package crash
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"github.com/stretchr/testify/require"
+	"github.com/tallygate/tallygate/usageplan/boltstore"
+	"github.com/tallygate/tallygate/usageplan/ledger"
+)
+
+const createEnv = "TALLYGATE_CREATE_CHILD"
+
+func counted(n int64) ledger.Op {
+	return ledger.Op{Kind: ledger.KindCharge, Account: ledger.Account{Key: key(1)}, Limit: 100, Want: n, Min: n}
+}
+
+// TestCreationChild makes a file and counts in it, once.
+func TestCreationChild(t *testing.T) {
+	path := os.Getenv(createEnv)
+	if path == "" {
+		t.Skip("run by TestPowerCut")
+	}
+	s, err := boltstore.Open(path, boltstore.Config{})
+	if err == nil {
+		_, err = s.Apply(t.Context(), []ledger.Op{counted(1)})
+	}
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(7)
+	}
+	_, _ = os.NewFile(3, "acks").Write([]byte{1})
+	select {} // without closing
+}
+
+// testCreation ends a life before each change that creating a file makes on its disk, whether by a power cut, or by a kill
+// after which the next process finds what this one has left, not all of it synced, and then the power goes. Whatever the disk has
+// then, a file can be opened, or none is there and one is made; and what has been acknowledged is in it.
+func testCreation(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		kill   bool
+		faults faults
+	}{
+		{"power cuts", false, faults{}},
+		{"power cuts, no links", false, faults{unlinked: true}},
+		{"kills", true, faults{}},
+		{"kills, no links", true, faults{unlinked: true}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			seed := rand.Uint64()
+			t.Logf("seed %d", seed)
+			c := &creation{t: t, disk: newDisk(seed, tt.faults)}
+			for at := 1; !c.at(at, tt.kill); at++ {
+				require.Less(t, at, 200)
+				c.disk = newDisk(seed+uint64(at), tt.faults)
+			}
+			t.Logf("ended before each of %d changes: %d states of the disk, of them %d without the file", c.points, c.states, c.absent)
+			require.Greater(t, c.points, 15)
+			require.Greater(t, c.states, c.points)
+			require.Less(t, c.absent, c.states)
+			require.Equal(t, tt.kill, c.absent == 0, "the next process makes the file durable")
+		})
+	}
+}
+
+type creation struct {
+	t    *testing.T
+	disk *disk
+
+	points, states, absent int
+}
+
+// at ends the life of a process before its n-th change, and reports whether the process had done all it is to do before that.
+func (c *creation) at(n int, kill bool) (done bool) {
+	dir := c.t.TempDir()
+	server, err := fs.Mount(dir, &folder{disk: c.disk}, &fs.Options{MountOptions: fuse.MountOptions{DirectMount: true, FsName: "crash"}})
+	if err != nil {
+		c.t.Skipf("cannot mount: %v", err)
+	}
+	defer func() { _ = server.Unmount() }()
+	path := filepath.Join(dir, "usage.db")
+	done = c.process(path, func(child *os.Process, change int) bool {
+		if change == n && kill {
+			_ = child.Kill()
+		}
+		c.disk.cut = c.disk.cut || change >= n && !kill
+		return change >= n
+	})
+	acked, lives := done, int64(1)
+	if !done {
+		c.points++
+		if kill {
+			require.True(c.t, c.process(path, nil), "the next process")
+			acked, lives = true, 2
+		}
+	}
+	c.images(acked, lives)
+	return done
+}
+
+// process runs the child, and reports whether it has acknowledged. stop tells before which change it ends; the disk is locked then.
+func (c *creation) process(path string, stop func(child *os.Process, change int) bool) (acked bool) {
+	in, out, err := os.Pipe()
+	require.NoError(c.t, err)
+	defer in.Close()
+	child := exec.Command(os.Args[0], "-test.run=^TestCreationChild$")
+	child.Env = append(os.Environ(), createEnv+"="+path)
+	child.ExtraFiles = []*os.File{out}
+	printed := new(strings.Builder)
+	child.Stdout, child.Stderr = printed, printed
+	c.disk.mu.Lock() // until the child is known
+	require.NoError(c.t, child.Start())
+	c.disk.made, c.disk.stop = 0, nil
+	if stop != nil {
+		c.disk.stop = func(n int) bool { return stop(child.Process, n) }
+	}
+	c.disk.mu.Unlock()
+	require.NoError(c.t, out.Close())
+	n, _ := in.Read(make([]byte, 1))
+	_ = child.Process.Kill()
+	if err := child.Wait(); n == 0 && err.Error() != "signal: killed" {
+		require.EqualError(c.t, err, "exit status 7", "%s", printed) // an error was told, nothing worse
+	}
+	return n == 1
+}
+
+// images opens what a power cut may leave.
+func (c *creation) images(acked bool, lives int64) {
+	n := 10
+	if os.Getenv("TALLYGATE_HEAVY") != "" {
+		n = 60
+	}
+	seen := make(map[[32]byte]bool)
+	for range n {
+		files := c.disk.powerCut().contents()
+		if sum := sumOf(files); !seen[sum] {
+			seen[sum] = true
+			c.states++
+			c.image(files, acked, lives)
+		}
+	}
+}
+
+func sumOf(files map[string][]byte) (sum [32]byte) {
+	h := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		fmt.Fprintf(h, "%s %d ", name, len(files[name]))
+		h.Write(files[name])
+	}
+	h.Sum(sum[:0])
+	return sum
+}
+
+func (c *creation) image(files map[string][]byte, acked bool, lives int64) {
+	dir := c.t.TempDir()
+	for name, b := range files {
+		require.NoError(c.t, os.WriteFile(filepath.Join(dir, name), b, 0o600))
+	}
+	_, found := files["usage.db"]
+	if !found {
+		c.absent++
+		require.False(c.t, acked, "the file is gone")
+	}
+	for used := range int64(2) { // opens, and opens again
+		s, err := boltstore.Open(filepath.Join(dir, "usage.db"), boltstore.Config{})
+		require.NoError(c.t, err)
+		outs, err := s.Apply(c.t.Context(), []ledger.Op{counted(10)})
+		require.NoError(c.t, err)
+		before := outs[0].Totals.Used - 10*(used+1)
+		require.LessOrEqual(c.t, before, lives, "more than was asked for")
+		require.True(c.t, before >= 1 || !acked, "acknowledged and lost")
+		require.NoError(c.t, s.Check(c.t.Context()))
+		require.NoError(c.t, s.Close())
+	}
+}
