@@ -164,6 +164,7 @@ func TestPowerCut(t *testing.T) {
 		})
 	}
 	t.Run("creation", testCreation)
+	t.Run("of the disk alone", testGone)
 }
 
 // rig is a machine that loses power again and again.

@@ -60,7 +60,7 @@ func (b *book) touch(sh *shelf, s *ledger.State) {
 }
 
 // apply decides on ops in memory and makes the changes durable in one transaction. After an error the book is worthless.
-func (b *book) apply(db *bolt.DB, ops []ledger.Op, keep time.Duration) ([]ledger.Outcome, error) {
+func (b *book) apply(db *database, ops []ledger.Op, keep time.Duration) ([]ledger.Outcome, error) {
 	if err := b.find(db, ops); err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func (b *book) apply(db *bolt.DB, ops []ledger.Op, keep time.Duration) ([]ledger
 	if len(b.records) == 0 {
 		return outs, nil
 	}
-	return outs, db.Update(func(tx *bolt.Tx) error {
+	return outs, db.update(func(tx *bolt.Tx) error {
 		log := tx.Bucket(logBucket)
 		log.FillPercent = 0.95 // keys only ever come last
 		for i := range b.records {
@@ -95,7 +95,7 @@ func (b *book) apply(db *bolt.DB, ops []ledger.Op, keep time.Duration) ([]ledger
 
 // find gets the shelves of ops into found, before any is decided on. Among many keys each shelf, and each account on it, is in
 // memory that no processor cache holds; in loops that do little else the processor waits for several at once.
-func (b *book) find(db *bolt.DB, ops []ledger.Op) (err error) {
+func (b *book) find(db *database, ops []ledger.Op) (err error) {
 	b.hashes, b.found = b.hashes[:0], b.found[:0]
 	for i := range ops {
 		b.hashes = append(b.hashes, b.keys.hash(&ops[i].Account.Key))
@@ -106,7 +106,7 @@ func (b *book) find(db *bolt.DB, ops []ledger.Op) (err error) {
 	for i, sh := range b.found {
 		a := &ops[i].Account
 		if sh = sh.of(&a.Key); sh == nil || !sh.newest(a.Start) {
-			if sh, err = b.shelf(db.View, *a); err != nil {
+			if sh, err = b.shelf(db.view, *a); err != nil {
 				return err
 			}
 		}

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -154,4 +157,37 @@ func TestCheckEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.ErrorIs(t, open(t, filepath.Join(t.TempDir(), "empty.db")).Check(ctx), context.Canceled)
+}
+
+// TestCheckMeanwhile: other calls go on while a file is checked, also when it grows out of its map.
+func TestCheckMeanwhile(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "usage.db"))
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if err := s.Check(context.Background()); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	op := charge("a", 1)
+	op.Reason = strings.Repeat("x", 500)
+	for range 40 {
+		apply(t, s, slices.Repeat([]ledger.Op{op}, 100)...)
+		for _, err := range s.Accounts(t.Context(), op.Account.Key, start, start) {
+			require.NoError(t, err)
+		}
+	}
+	close(done)
+	wg.Wait()
+	require.NoError(t, s.Check(t.Context()))
 }

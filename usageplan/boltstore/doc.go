@@ -17,8 +17,8 @@
 //     since the last reservation. Exact mode loses nothing.
 //   - kill -9 after the system has failed to write such a page to the disk: if it says so when the file is opened, leases count as spent, as
 //     after power loss.
-//   - a failed write or sync (disk full, I/O error): the call fails and its outcome is unknown; the file is opened again and read
-//     from the disk before the next. A failed sync is never repeated. The ledger above clears up by operation ids.
+//   - a failed write or sync (disk full, I/O error, a disk that has gone away): the call fails and its outcome is unknown; the file is
+//     opened again and read from the disk before the next. A failed sync is never repeated. The ledger above clears up by operation ids.
 //
 // Closing the ledger before the store returns what its leases hold.
 //

@@ -49,7 +49,7 @@ func (s *Store) Extent(t testing.TB) Extent {
 			x.Older += max(0, len(sh.history)-2)
 		}
 	}
-	err := s.db.View(func(tx *bolt.Tx) error {
+	err := s.db.view(func(tx *bolt.Tx) error {
 		if key, _ := tx.Bucket(logBucket).Cursor().First(); key != nil {
 			x.First = binary.BigEndian.Uint64(key)
 		}
@@ -65,7 +65,7 @@ func (s *Store) Extent(t testing.TB) Extent {
 func (s *Store) Damage(t testing.TB, change func(tx *bolt.Tx) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.db.Update(change); err != nil {
+	if err := s.db.update(change); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -65,8 +65,8 @@ func initialise(path string) error {
 	if err != nil {
 		return err
 	}
-	err = guard(func() error { return update(db, makeBuckets) })
-	return errors.Join(err, guard(db.Close))
+	err = guard(func() error { return db.update(makeBuckets) })
+	return errors.Join(err, db.close())
 }
 
 func makeBuckets(tx *bolt.Tx) error {
@@ -80,20 +80,6 @@ func makeBuckets(tx *bolt.Tx) error {
 		return err
 	}
 	return errors.Join(meta.Put(versionKey, seqKey(version)), meta.Put(foldedKey, seqKey(0)))
-}
-
-// update is db.Update, but that it lets go of the database's locks if the file cannot be read any more. A commit that fails reads it to find
-// the free pages again, and so does Update when that has faulted; Rollback does not.
-func update(db *bolt.DB, change func(*bolt.Tx) error) error {
-	tx, err := db.Begin(true)
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback() // does nothing after a commit
-	if err := change(tx); err != nil {
-		return err
-	}
-	return tx.Commit()
 }
 
 func syncDir(dir string) error {
@@ -117,12 +103,12 @@ func verify(path string, found *leftovers) error {
 	if err != nil {
 		return err
 	}
-	defer closeQuietly(db)
+	defer db.close()
 	if err := checkPages(path); err != nil {
 		return err
 	}
 	return guard(func() error {
-		return db.View(func(tx *bolt.Tx) error {
+		return db.view(func(tx *bolt.Tx) error {
 			_, err := check(context.Background(), tx, found)
 			return err
 		})
@@ -130,26 +116,29 @@ func verify(path string, found *leftovers) error {
 }
 
 // openFile opens and locks an existing file.
-func openFile(path string, o *bolt.Options) (db *bolt.DB, err error) {
+func openFile(path string, o *bolt.Options) (*database, error) {
+	var db *bolt.DB
 	var file *os.File
 	o.OpenFile = func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
 		file, err = os.OpenFile(name, flag, mode)
 		return file, err
 	}
-	err = guard(func() (err error) {
+	err := guard(func() (err error) {
 		db, err = bolt.Open(path, 0o600, o)
 		return err
 	})
 	if err != nil && file != nil {
-		_ = file.Close() // closed already, unless bbolt panicked; the lock goes with it
+		_ = errors.Join(unlock(file), file.Close()) // closed already, unless bbolt panicked
 	}
 	switch {
 	case errors.Is(err, berrors.ErrTimeout):
 		return nil, ErrLocked
 	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrVersionMismatch), errors.Is(err, berrors.ErrChecksum):
 		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
+	case err != nil:
+		return nil, err
 	}
-	return db, err
+	return &database{bolt: db, file: file}, nil
 }
 
 // openToWrite opens and locks a file for writing.
@@ -158,14 +147,13 @@ func openFile(path string, o *bolt.Options) (db *bolt.DB, err error) {
 // counts as clean, so this system shows a commit that the disk never got. bbolt would take the pages which that commit
 // had freed for the next one, and after a power loss the disk would have an older meta page over newer pages. The pages of
 // the commit itself are safe: bbolt syncs them before it writes the meta page.
-func openToWrite(path string) (*bolt.DB, error) {
+func openToWrite(path string) (*database, error) {
 	db, err := openFile(path, options())
 	if err != nil {
 		return nil, err
 	}
-	if err := rewriteMetas(path, int64(db.Info().PageSize)); err != nil {
-		closeQuietly(db)
-		return nil, err
+	if err := rewriteMetas(path, int64(db.bolt.Info().PageSize)); err != nil {
+		return nil, errors.Join(err, db.close())
 	}
 	return db, nil
 }

@@ -25,3 +25,6 @@ func tryLock(name string) (*os.File, error) {
 	}
 	return f, nil
 }
+
+// unlock lets go of bbolt's lock of a file. Closing the file does not while it is mapped.
+func unlock(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_UN) }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"os"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -46,7 +45,7 @@ type Store struct {
 
 	mu     sync.Mutex
 	closed bool
-	db     *bolt.DB // nil after an error, until the file has been opened again
+	db     *database // nil after an error, until the file has been opened again
 	book
 }
 
@@ -91,7 +90,7 @@ func (s *Store) begin() error {
 		return err
 	}
 	if s.slots, err = openSlots(s.path, &found); err != nil {
-		return errors.Join(err, s.db.Close())
+		return errors.Join(err, s.db.close())
 	}
 	s.left = found
 	return nil
@@ -107,29 +106,14 @@ func (s *Store) open() (found leftovers, err error) {
 		return found, fmt.Errorf("boltstore: open %s: %w", s.path, err)
 	}
 	s.book = newBook()
-	err = guard(func() error { return db.View(func(tx *bolt.Tx) error { return s.load(tx, &found) }) })
+	err = guard(func() error { return db.view(func(tx *bolt.Tx) error { return s.load(tx, &found) }) })
 	if err != nil {
-		closeQuietly(db)
+		_ = db.close()
 		return found, fmt.Errorf("boltstore: open %s: %w", s.path, err)
 	}
 	s.db = db
 	return found, nil
 }
-
-// guard runs f and turns into errors what a damaged or vanishing file does to code that reads it through a memory map:
-// faults, and panics of bbolt's consistency checks.
-func guard(f func() error) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: %v", ErrFormat, r)
-		}
-	}()
-	return f()
-}
-
-// closeQuietly closes a database that is not relied on any more.
-func closeQuietly(db *bolt.DB) { _ = guard(db.Close) }
 
 // Apply implements [ledger.Store]: one commit for all ops, none if nothing changes. After an error the file is opened
 // again by the next call: what is in memory is only relied on if it is on disk. A failed sync is never repeated: bbolt is
@@ -149,7 +133,7 @@ func (s *Store) Apply(ctx context.Context, ops []ledger.Op) ([]ledger.Outcome, e
 		return err
 	})
 	if err != nil {
-		closeQuietly(s.db)
+		_ = s.db.close()
 		s.db = nil
 		return nil, fmt.Errorf("boltstore: %w", err)
 	}
@@ -161,8 +145,12 @@ func (s *Store) ready() error {
 	if s.closed || s.lock == nil {
 		return ErrClosed
 	}
-	if s.db != nil {
+	if s.db != nil && !s.db.isLost() {
 		return nil
+	}
+	if s.db != nil {
+		_ = s.db.close()
+		s.db = nil
 	}
 	_, err := s.open()
 	return err
@@ -194,7 +182,7 @@ func (s *Store) accounts(ctx context.Context, key ledger.Key, from, to int64) (s
 		return nil, err
 	}
 	err = guard(func() error {
-		return s.db.View(func(tx *bolt.Tx) error {
+		return s.db.view(func(tx *bolt.Tx) error {
 			states, err = s.between(tx, key, from, to)
 			return err
 		})
@@ -209,18 +197,25 @@ func (s *Store) Check(ctx context.Context) error {
 		return err
 	}
 	s.mu.Lock()
-	err := s.ready()
-	db := s.db
+	db, tx, err := s.read()
 	s.mu.Unlock()
 	if err != nil {
 		return err
 	}
+	defer db.end(tx)
 	return guard(func() error {
-		return db.View(func(tx *bolt.Tx) error {
-			_, err := check(ctx, tx, nil)
-			return err
-		})
+		_, err := check(ctx, tx, nil)
+		return err
 	})
+}
+
+// read begins to read.
+func (s *Store) read() (*database, *bolt.Tx, error) {
+	if err := s.ready(); err != nil {
+		return nil, nil, err
+	}
+	tx, err := s.db.begin(false)
+	return s.db, tx, err
 }
 
 // Close writes what the next Open would have to fold, and closes the file. It returns an error if that fails; nothing is
@@ -237,7 +232,7 @@ func (s *Store) Close() error {
 	s.closed = true
 	errs := []error{s.slots.close()}
 	if s.db != nil {
-		errs = append(errs, guard(s.tidy), guard(s.db.Close))
+		errs = append(errs, guard(s.tidy), s.db.close())
 	}
 	return errors.Join(append(errs, s.lock.Close())...)
 }
@@ -247,7 +242,7 @@ func (s *Store) tidy() error {
 	if len(s.dirty) == 0 {
 		return nil
 	}
-	return s.db.Update(func(tx *bolt.Tx) error {
+	return s.db.update(func(tx *bolt.Tx) error {
 		if err := s.fold(tx); err != nil {
 			return err
 		}

@@ -1,0 +1,131 @@
+package crash
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"github.com/stretchr/testify/require"
+	"github.com/tallygate/tallygate/usageplan/boltstore"
+	"github.com/tallygate/tallygate/usageplan/ledger"
+)
+
+const goneEnv = "TALLYGATE_GONE_CHILD"
+
+// testGone: a disk that goes away under a process, with what the system had cached of it, is an error of each call; none panics, and none
+// waits for what another has not let go of. When the disk is back, so is the store.
+func testGone(t *testing.T) {
+	for call := range gone {
+		t.Run(call, func(t *testing.T) {
+			d, root := newDisk(1, faults{}), new(folder)
+			root.disk = d
+			dir := t.TempDir()
+			server, err := fs.Mount(dir, root, &fs.Options{MountOptions: fuse.MountOptions{DirectMount: true, FsName: "crash"}})
+			if err != nil {
+				t.Skipf("cannot mount: %v", err)
+			}
+			defer func() { _ = server.Unmount() }()
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			child := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestGoneChild$")
+			child.Env = append(os.Environ(), goneEnv+"="+filepath.Join(dir, "usage.db"), goneEnv+"_CALL="+call)
+			in, err := child.StdinPipe()
+			require.NoError(t, err)
+			out, err := child.StdoutPipe()
+			require.NoError(t, err)
+			child.Stderr = os.Stderr
+			require.NoError(t, child.Start())
+			asked := 0
+			for lines := bufio.NewScanner(out); lines.Scan(); {
+				switch lines.Text() {
+				case askGone, askBack:
+					asked++
+					d.unplug(lines.Text() == askGone)
+					require.Zero(t, d.names["usage.db"].NotifyContent(0, 0))
+					_, _ = fmt.Fprintln(in)
+				default:
+					t.Log(lines.Text())
+				}
+			}
+			require.NoError(t, child.Wait())
+			require.Equal(t, 2, asked)
+		})
+	}
+}
+
+// What the child asks of the disk.
+const (
+	askGone = "gone"
+	askBack = "back"
+)
+
+func (d *disk) unplug(cut bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.cut = cut
+}
+
+// gone are the calls that meet the loss.
+var gone = map[string]func(context.Context, *boltstore.Store) error{
+	"Apply": func(ctx context.Context, s *boltstore.Store) error {
+		_, err := s.Apply(ctx, []ledger.Op{counted(1)})
+		return err
+	},
+	"Accounts": func(ctx context.Context, s *boltstore.Store) error {
+		for _, err := range s.Accounts(ctx, key(1), 0, 1<<40) {
+			return err
+		}
+		return nil
+	},
+	"Entries": func(ctx context.Context, s *boltstore.Store) error {
+		for _, err := range s.Entries(ctx, 0) {
+			return err
+		}
+		return nil
+	},
+	"Check": func(ctx context.Context, s *boltstore.Store) error { return s.Check(ctx) },
+}
+
+// TestGoneChild makes one call first, then all of them; without the disk and with it.
+func TestGoneChild(t *testing.T) {
+	path := os.Getenv(goneEnv)
+	if path == "" {
+		t.Skip("run by TestPowerCut")
+	}
+	s, err := boltstore.Open(path, boltstore.Config{})
+	require.NoError(t, err)
+	require.NoError(t, gone["Apply"](t.Context(), s))
+	answers := bufio.NewReader(os.Stdin)
+	ask := func(what string) {
+		fmt.Println(what)
+		_, err := answers.ReadString('\n')
+		require.NoError(t, err)
+	}
+	first := gone[os.Getenv(goneEnv+"_CALL")]
+	ask(askGone)
+	require.Error(t, first(t.Context(), s))
+	for name, call := range gone {
+		require.Error(t, call(t.Context(), s), name)
+	}
+	require.Error(t, first(t.Context(), s))
+	ask(askBack)
+	require.NoError(t, first(t.Context(), s))
+	for name, call := range gone {
+		require.NoError(t, call(t.Context(), s), name)
+	}
+	outs, err := s.Apply(t.Context(), []ledger.Op{counted(1)})
+	require.NoError(t, err)
+	acknowledged := int64(3)
+	if os.Getenv(goneEnv+"_CALL") == "Apply" {
+		acknowledged++
+	}
+	require.Equal(t, acknowledged, outs[0].Totals.Used)
+	require.NoError(t, s.Close())
+}
