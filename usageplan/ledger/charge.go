@@ -49,48 +49,6 @@ func (s *slab) claim(bit uint32) bool {
 	return s.settled[bit>>6].Or(mask)&mask == 0
 }
 
-// spent makes ch the charge of what has just been spent from s.
-func (c *cell) spent(ctx context.Context, s *lease, cost int64, ch *Charge) error {
-	if cost > 0 {
-		if err := s.note(); err != nil {
-			_ = c.giveBack(ctx, s, cost) // unavailable either way
-			c.ledger.background(func() { c.drop(s) })
-			return &Error{Err: ErrUnavailable, Cause: err}
-		}
-	}
-	v, left := s.view.Load(), s.left.Load()
-	for v == nil || s.view.Load() != v {
-		v, left = s.view.Load(), s.left.Load()
-	}
-	left = max(left, 0)
-	if left < s.half.Load() {
-		c.prefetch(s)
-	}
-	ch.at, ch.cost, ch.view, ch.left = s, cost, v, left
-	c.slabs.number(ch)
-	return nil
-}
-
-// drop ends a lease of which the spends cannot be noted any more, so that the next take begins another.
-func (c *cell) drop(s *lease) {
-	ctx := context.Background()
-	if c.enter(ctx) != nil {
-		return
-	}
-	defer c.leave()
-	if c.lease.Load() == s {
-		_, _ = c.commitEnding(ctx) // what fails is owed
-	}
-}
-
-// charge makes the charge of a balance after it. The store has been asked, so slabs that all cells share are fast enough,
-// and they are in the processor's cache whichever key it is.
-func (c *cell) charge(s *lease, cost int64, b Balance) Charge {
-	ch := Charge{at: s, cost: cost, view: &view{b.Remaining, b.Used, b.Adjustments}}
-	c.ledger.slabs.number(&ch)
-	return ch
-}
-
 // Balance is the account's just after the charge.
 func (ch Charge) Balance() Balance {
 	if ch.at == nil {

@@ -160,7 +160,7 @@ func (g *group) lead(own *pending) {
 // first, else two half cohorts take turns and each waits for two commits. It stops when for a small part of the time
 // that a commit takes nobody has come; where time stands still (package testing/synctest), when nobody has come in a while.
 func (g *group) gather() []*pending {
-	patience, whole := g.took/32, min(g.cohort, maxBatch)
+	patience, whole := g.took/64, min(g.cohort, maxBatch)
 	last, n := time.Now(), g.queued.Load()
 	for idle := 0; n < whole && idle < maxIdle && time.Since(last) < patience; idle++ {
 		runtime.Gosched()

@@ -3,7 +3,6 @@ package ledger
 import (
 	"math"
 	"math/rand/v2"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -164,29 +163,3 @@ func (s *lease) free() {
 		s.slot = nil
 	}
 }
-
-// balance is the account's, as of an instant within the call.
-func (s *lease) balance() Balance {
-	for {
-		v, left := s.view.Load(), s.left.Load()
-		if v != nil && s.view.Load() == v {
-			return s.balanceOf(v, max(left, 0))
-		}
-		runtime.Gosched()
-	}
-}
-
-func (s *lease) balanceOf(v *view, left int64) Balance {
-	return Balance{
-		Limit: s.quota.Limit, Adjustments: v.adjustments, Used: v.used - left, Remaining: max(0, v.room+left),
-		Start: s.quota.at(s.start), Reset: s.quota.at(s.end),
-	}
-}
-
-// balanceFrom is the balance by a store's totals, of which this ledger holds no lease.
-func (s *lease) balanceFrom(t Totals) Balance {
-	return s.balanceOf(&view{s.quota.Limit + t.Adjustments - t.Used, t.Used - t.Held, t.Adjustments}, 0)
-}
-
-// at is an instant in q's location.
-func (q *Quota) at(unix int64) time.Time { return time.Unix(unix, 0).In(q.location()) }

@@ -112,28 +112,6 @@ func New(c Config) (*Ledger, error) {
 	return l, nil
 }
 
-// Take counts cost units against the account of key that is current under q, or refuses and counts nothing: then the error
-// wraps [ErrExhausted] and carries the balance. A cost of 0 is always granted. q may differ from call to call: a changed
-// limit acts at once; a changed period or offset lets the running account go on to the first boundary of the new quota.
-// Granted from a lease, it does not allocate. Other causes: [ErrUnavailable], [ErrQuota], [ErrKey], [ErrCost], [ErrClosed], [ErrNotConfigured].
-func (l *Ledger) Take(ctx context.Context, key Key, q Quota, cost int64) (Charge, error) {
-	return l.takeAt(ctx, time.Now().Unix(), key, q, cost)
-}
-
-func (l *Ledger) takeAt(ctx context.Context, now int64, key Key, q Quota, cost int64) (ch Charge, err error) {
-	if l == nil || l.config.Store == nil {
-		return Charge{}, &Error{Err: ErrNotConfigured}
-	}
-	c := l.cells.get(key)
-	if c == nil {
-		if c, err = l.cell(key, q); err != nil {
-			return Charge{}, err
-		}
-	}
-	err = c.take(ctx, now, &q, cost, &ch)
-	return ch, err
-}
-
 // cell returns the cell of a key after it has checked key and quota.
 func (l *Ledger) cell(key Key, q Quota) (*cell, error) {
 	if err := l.open(); err != nil {

@@ -148,3 +148,6 @@ func (q Quota) dayOf(t time.Time) (start, end time.Time) {
 	y, m, d := t.In(loc).Date()
 	return midnight(y, m, d, loc), midnight(y, m, d+1, loc)
 }
+
+// at is an instant in q's location.
+func (q *Quota) at(unix int64) time.Time { return time.Unix(unix, 0).In(q.location()) }

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"fmt"
 	"time"
 )
 
@@ -29,37 +28,4 @@ func (r Ref) TakeAt(ctx context.Context, t time.Time, q Quota, cost int64) (ch C
 	}
 	err = r.cell.take(ctx, t.Unix(), &q, cost, &ch)
 	return ch, err
-}
-
-// take spends from the lease if it is for now and holds enough. A lease is never of a quota that is not valid. Handing the
-// charge up by value from call to call would take a third of the time.
-func (c *cell) take(ctx context.Context, now int64, q *Quota, cost int64, ch *Charge) (err error) {
-	if cost < 0 || cost > MaxUnits {
-		return &Error{Err: fmt.Errorf("%w: %d", ErrCost, cost)}
-	}
-	if s := c.lease.Load(); s != nil && s.fits(now, q) && s.spend(cost) {
-		return c.spent(ctx, s, cost, ch)
-	}
-	*ch, err = c.takeSlowly(ctx, now, *q, cost)
-	return err
-}
-
-func (c *cell) takeSlowly(ctx context.Context, now int64, q Quota, cost int64) (Charge, error) {
-	if err := c.ledger.open(); err != nil {
-		return Charge{}, err
-	}
-	if err := q.Validate(); err != nil {
-		return Charge{}, &Error{Err: err}
-	}
-	switch {
-	case cost == 0:
-		s, b, err := c.read(ctx, now, q)
-		if err != nil {
-			return Charge{}, err
-		}
-		return c.charge(s, 0, b), nil
-	case c.ledger.config.Mode == Exact:
-		return c.takeExactly(ctx, now, q, cost)
-	}
-	return c.takeLeased(ctx, now, q, cost)
 }

@@ -36,3 +36,24 @@ func (c *cell) toTell(t Totals) Percents {
 	c.telling = Percents{c.telling[0] | fresh[0], c.telling[1] | fresh[1]}
 	return fresh
 }
+
+// Crossing tells that what counts against an account's limit has reached a threshold. With several leased ledgers over one
+// store, it may be told as much before usage gets there as the others hold.
+type Crossing struct {
+	// ID is the same each time this crossing is told: it names account and threshold.
+	ID      string
+	Account Account
+	// Percent is the threshold, in percent of limit and adjustments.
+	Percent int
+	// Used and Limit (with adjustments) are those at the crossing. Used is what counts against the limit; Held is the part of
+	// it that ledgers have reserved and not reported as spent: the request that crossed, and blocks of other ledgers, so at
+	// least Used - Held has been used.
+	Used, Held, Limit int64
+}
+
+// observe tells the crossings that a store's answer shows as not told.
+func (c *cell) observe(s *lease, out Outcome) {
+	if out.Totals.Crossed != out.Totals.Told && c.ledger.config.OnThreshold != nil {
+		c.tell(s.day, out.Totals)
+	}
+}

@@ -2,81 +2,9 @@ package ledger
 
 import (
 	"context"
-	"crypto/rand"
-	"errors"
-	"fmt"
 	"iter"
 	"time"
 )
-
-// Balance returns the balance of the account of key that is current under q, as the store has it.
-func (l *Ledger) Balance(ctx context.Context, key Key, q Quota) (Balance, error) {
-	return l.balanceAt(ctx, time.Now().Unix(), key, q)
-}
-
-func (l *Ledger) balanceAt(ctx context.Context, now int64, key Key, q Quota) (Balance, error) {
-	c, err := l.cell(key, q)
-	if err != nil {
-		return Balance{}, err
-	}
-	_, b, err := c.read(ctx, now, q)
-	return b, err
-}
-
-// Extend adds a.Delta, which may be negative, to the limit of the current period alone: API Gateway's UpdateUsage, a temporary
-// extension. It is kept as an entry and acts at once. It returns the balance after it.
-// Source: https://docs.aws.amazon.com/apigateway/latest/api/API_UpdateUsage.html
-func (l *Ledger) Extend(ctx context.Context, key Key, q Quota, a Adjustment) (Balance, error) {
-	return l.adjustAt(ctx, time.Now().Unix(), key, q, KindExtend, a)
-}
-
-// Correct adds a.Delta, which may be negative, to what counts as used in the current period, on the current day. It is kept
-// as an entry and acts at once; the limit does not bound it. It refuses to go below nothing used, wrapping [ErrAdjustment].
-// It returns the balance after it.
-func (l *Ledger) Correct(ctx context.Context, key Key, q Quota, a Adjustment) (Balance, error) {
-	return l.adjustAt(ctx, time.Now().Unix(), key, q, KindCorrect, a)
-}
-
-func (l *Ledger) adjustAt(ctx context.Context, now int64, key Key, q Quota, kind Kind, a Adjustment) (Balance, error) {
-	c, err := l.cell(key, q)
-	if err != nil {
-		return Balance{}, err
-	}
-	if err := a.validate(); err != nil {
-		return Balance{}, &Error{Err: err}
-	}
-	if a.ID == "" {
-		a.ID = rand.Text()
-	}
-	return c.adjust(ctx, now, q, kind, a)
-}
-
-// Adjustments yields the extensions and corrections of a key that were made from one instant to another, inclusive, oldest
-// first: who, when, from what, by how much and why. It reads all entries of the store, and needs one that shows them
-// ([Auditor], as boltstore is); otherwise the error wraps [errors.ErrUnsupported]. Those that the store has compacted are
-// missing. After an error, with which it ends, the Entry is zero.
-func (l *Ledger) Adjustments(ctx context.Context, key Key, from, to time.Time) iter.Seq2[Entry, error] {
-	return func(yield func(Entry, error) bool) {
-		if err := l.open(); err != nil {
-			yield(Entry{}, err)
-			return
-		}
-		store, is := l.config.Store.(Auditor)
-		if !is {
-			yield(Entry{}, &Error{Err: fmt.Errorf("%w: the store does not show its entries", errors.ErrUnsupported)})
-			return
-		}
-		for e, err := range store.Entries(ctx, 0) {
-			if err != nil {
-				yield(Entry{}, &Error{Err: ErrUnavailable, Cause: err})
-				return
-			}
-			if e.Kind.Adjusts() && e.Account.Key == key && from.Unix() <= e.Time && e.Time <= to.Unix() && !yield(e, nil) {
-				return
-			}
-		}
-	}
-}
 
 // Usage yields every calendar day from the date of from to the date of to, inclusive, both in q's location: what was used
 // on it and what remained at its end, in real time. Days without requests are yielded too; a date that the location
@@ -177,4 +105,16 @@ func (u *usage) fold(s *State, at, next int64) (used, remaining int64, active bo
 		}
 	}
 	return used, max(0, limit+adjustments-enforced), active
+}
+
+// Day is the usage of one calendar day, the pair of API Gateway's GetUsage.
+type Day struct {
+	// Start is the first instant of the day in the quota's location.
+	Start time.Time
+
+	// Used is what was counted that day; a correction or a late refund can make it negative.
+	Used int64
+
+	// Remaining is what was left of the period at the end of that day (now, if it has not ended), never below zero.
+	Remaining int64
 }

@@ -1,0 +1,71 @@
+package ledger
+
+import (
+	"context"
+	"runtime"
+	"time"
+)
+
+// Balance returns the balance of the account of key that is current under q, as the store has it.
+func (l *Ledger) Balance(ctx context.Context, key Key, q Quota) (Balance, error) {
+	return l.balanceAt(ctx, time.Now().Unix(), key, q)
+}
+
+func (l *Ledger) balanceAt(ctx context.Context, now int64, key Key, q Quota) (Balance, error) {
+	c, err := l.cell(key, q)
+	if err != nil {
+		return Balance{}, err
+	}
+	_, b, err := c.read(ctx, now, q)
+	return b, err
+}
+
+// read asks the store for the balance. Units of a lease of this ledger count as remaining.
+func (c *cell) read(ctx context.Context, now int64, q Quota) (*lease, Balance, error) {
+	if err := c.enterOpen(ctx); err != nil {
+		return nil, Balance{}, err
+	}
+	defer c.leave()
+	for {
+		s, err := c.current(ctx, now, q)
+		if err != nil {
+			return nil, Balance{}, err
+		}
+		out, err := c.ledger.group.one(ctx, c.op(KindRead, s))
+		if err != nil {
+			return nil, Balance{}, err
+		}
+		switch {
+		case out.Stale:
+			c.newest = out.Totals.Start
+		case c.ledger.config.Mode == Exact: // each answer is the store's
+			return s, s.balanceFrom(out.Totals), nil
+		default:
+			s.learn(out, s.reported)
+			return s, s.balance(), nil
+		}
+	}
+}
+
+// balance is the account's, as of an instant within the call.
+func (s *lease) balance() Balance {
+	for {
+		v, left := s.view.Load(), s.left.Load()
+		if v != nil && s.view.Load() == v {
+			return s.balanceOf(v, max(left, 0))
+		}
+		runtime.Gosched()
+	}
+}
+
+func (s *lease) balanceOf(v *view, left int64) Balance {
+	return Balance{
+		Limit: s.quota.Limit, Adjustments: v.adjustments, Used: v.used - left, Remaining: max(0, v.room+left),
+		Start: s.quota.at(s.start), Reset: s.quota.at(s.end),
+	}
+}
+
+// balanceFrom is the balance by a store's totals, of which this ledger holds no lease.
+func (s *lease) balanceFrom(t Totals) Balance {
+	return s.balanceOf(&view{s.quota.Limit + t.Adjustments - t.Used, t.Used - t.Held, t.Adjustments}, 0)
+}
