@@ -48,11 +48,14 @@ func (c *cell) read(ctx context.Context, now int64, q Quota) (*lease, Balance, e
 }
 
 // balance is the account's, as of an instant within the call.
-func (s *lease) balance() Balance {
+func (s *lease) balance() Balance { return s.balanceOf(s.look()) }
+
+// look returns what balanceOf makes a balance of.
+func (s *lease) look() (v *view, left int64) {
 	for {
-		v, left := s.view.Load(), s.left.Load()
+		v, left = s.view.Load(), s.left.Load()
 		if v != nil && s.view.Load() == v {
-			return s.balanceOf(v, max(left, 0))
+			return v, max(left, 0)
 		}
 		runtime.Gosched()
 	}

@@ -9,11 +9,13 @@ import (
 // cells are the cells by key. A key's cell stays: with its lease, 600 bytes for each key seen since New.
 type cells struct {
 	seed   maphash.Seed
-	shards [64]struct {
-		sync.RWMutex
-		byKey map[Key]*cell
-		_     [32]byte // shards on cache lines of their own
-	}
+	shards [64]shard
+}
+
+type shard struct {
+	sync.RWMutex
+	byKey map[Key]*cell
+	_     [32]byte // shards on cache lines of their own
 }
 
 func (cs *cells) init() {
@@ -23,8 +25,12 @@ func (cs *cells) init() {
 	}
 }
 
+func (cs *cells) shard(key Key) *shard {
+	return &cs.shards[maphash.String(cs.seed, key.Subject)%uint64(len(cs.shards))]
+}
+
 func (cs *cells) get(key Key) *cell {
-	s := &cs.shards[maphash.String(cs.seed, key.Subject)%uint64(len(cs.shards))]
+	s := cs.shard(key)
 	s.RLock()
 	c := s.byKey[key]
 	s.RUnlock()
@@ -35,7 +41,7 @@ func (cs *cells) make(l *Ledger, key Key) *cell {
 	if c := cs.get(key); c != nil {
 		return c
 	}
-	s := &cs.shards[maphash.String(cs.seed, key.Subject)%uint64(len(cs.shards))]
+	s := cs.shard(key)
 	s.Lock()
 	defer s.Unlock()
 	c := s.byKey[key]

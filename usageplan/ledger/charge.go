@@ -81,14 +81,10 @@ func (ch Charge) Settle(ctx context.Context, actual int64) error {
 	return ch.at.cell.trueUp(ctx, ch.at, actual-ch.cost)
 }
 
-// giveBack returns n units of a charge taken at s: into the lease if that counts on the same day of the same account, else by
-// the store.
+// giveBack returns n units of a charge taken at s: into the lease if it can, else by the store.
 func (c *cell) giveBack(ctx context.Context, s *lease, n int64) error {
-	if now := c.lease.Load(); now != nil && now.start == s.start && now.day == s.day && now.refund(n) {
-		if err := now.note(); err != nil {
-			return &Error{Err: ErrUnavailable, Cause: err}
-		}
-		return nil
+	if done, err := c.inLease(s, -n); done {
+		return err
 	}
 	op := c.op(KindRefund, s)
 	op.Want = n
@@ -98,11 +94,8 @@ func (c *cell) giveBack(ctx context.Context, s *lease, n int64) error {
 
 // trueUp counts n more units of a request admitted at s.
 func (c *cell) trueUp(ctx context.Context, s *lease, n int64) error {
-	if now := c.lease.Load(); now != nil && now.start == s.start && now.day == s.day && now.spend(n) {
-		if err := now.note(); err != nil {
-			return &Error{Err: ErrUnavailable, Cause: err}
-		}
-		return nil
+	if done, err := c.inLease(s, n); done {
+		return err
 	}
 	op := c.op(KindTrueUp, s)
 	op.Want, op.Force = n, c.ledger.config.AllowOverdraw
@@ -115,6 +108,26 @@ func (c *cell) trueUp(ctx context.Context, s *lease, n int64) error {
 		return &Error{Err: ErrExhausted, Balance: s.balanceFrom(out.Totals)}
 	}
 	return nil
+}
+
+// inLease counts n units more, or -n less, in the current lease, if that is of the day and account of s and can.
+func (c *cell) inLease(s *lease, n int64) (done bool, err error) {
+	now := c.lease.Load()
+	if now == nil || now.start != s.start || now.day != s.day {
+		return false, nil
+	}
+	if n > 0 {
+		done = now.spend(n)
+	} else {
+		done = now.refund(-n, 2*c.ledger.config.Block)
+	}
+	if !done {
+		return false, nil
+	}
+	if err := now.note(); err != nil {
+		return true, &Error{Err: ErrUnavailable, Cause: err}
+	}
+	return true, nil
 }
 
 // settle has the store make a settlement. The lease is returned with it if it may change the outcome: a true-up may need what it

@@ -50,7 +50,7 @@ type pending struct {
 	outs []Outcome
 	err  error
 
-	// wake says that the operations are done (true), or that the receiver is to lead (false; leads is set as well).
+	// wake says that the receiver is to lead (true; leads is set as well), or that the operations are done (false).
 	wake  chan bool
 	leads bool
 
@@ -58,7 +58,7 @@ type pending struct {
 }
 
 const (
-	maxBatch   = 4096                   // callers in one commit
+	maxBatch   = 4096                   // callers, or operations that are owed, in one commit
 	maxIdle    = 1000                   // times that a leader lets others run and none of them comes
 	firstPause = 50 * time.Millisecond  // before the store is tried again, doubled up to
 	lastPause  = 800 * time.Millisecond // this, within the second that clients are told to wait
@@ -114,11 +114,10 @@ func (g *group) do(ctx context.Context, p *pending) error {
 			}
 			lead = <-p.wake // sent already, or called to lead
 		}
-		if lead = !lead; !lead {
-			return p.err
-		}
 	}
-	g.lead(p)
+	if lead {
+		g.lead(p)
+	}
 	return p.err
 }
 
@@ -143,7 +142,7 @@ func (g *group) lead(own *pending) {
 	g.took, g.cohort = time.Since(start), int64(len(batch))+g.queued.Load()
 	for _, p := range batch {
 		if p != own {
-			p.wake <- true
+			p.wake <- false
 		}
 	}
 	g.mu.Lock()
@@ -153,7 +152,7 @@ func (g *group) lead(own *pending) {
 		return
 	}
 	g.queue[0].leads = true
-	g.queue[0].wake <- false
+	g.queue[0].wake <- true
 }
 
 // gather takes the queue. Those that the last commit has woken are about to queue again: the leader lets them run

@@ -54,7 +54,7 @@ func (h *History) Replay(e *Entry) *State {
 		return nil
 	}
 	s.effect(&e.Op, e.Granted)
-	s.Crossed = Percents{s.Crossed[0] | e.Crossed[0], s.Crossed[1] | e.Crossed[1]}
+	s.Crossed = s.Crossed.union(e.Crossed)
 	return s
 }
 

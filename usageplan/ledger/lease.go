@@ -77,11 +77,12 @@ func (s *lease) spend(n int64) bool {
 	}
 }
 
-// refund puts n units back if the lease is open and has been granted some, but not more than the account has used.
-func (s *lease) refund(n int64) bool {
+// refund puts n units back if the lease is open and has been granted some, but not more than the account has used. What was
+// left does not become more than most, so that what others find held is bounded.
+func (s *lease) refund(n, most int64) bool {
 	for {
 		left, v := s.left.Load(), s.view.Load()
-		if left < 0 || v == nil || s.granted.Load() == 0 || left+n > v.used {
+		if left < 0 || v == nil || s.granted.Load() == 0 || left+n > v.used || left > 0 && left+n > most {
 			return false
 		}
 		if s.left.CompareAndSwap(left, left+n) {

@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -91,4 +92,38 @@ func TestBlocksShrink(t *testing.T) {
 		}
 		require.Zero(t, s.remaining[len(s.remaining)-1])
 	}, 4096, limit)
+}
+
+// TestHeldIsBounded: what settlements give back does not pile up in a lease, where other ledgers cannot have it.
+func TestHeldIsBounded(t *testing.T) {
+	const block, limit = 8, 1000
+	q := ledger.Quota{Limit: limit, Period: ledger.Daily}
+	store := ledger.NewMemory()
+	one := newLedger(t, ledger.Config{Store: store, Block: block})
+	other := newLedger(t, ledger.Config{Store: store, Block: block})
+	for _, cost := range []int64{1, 5, 90} {
+		var charges []ledger.Charge
+		for used := int64(0); used+cost <= limit*9/10; used += cost {
+			c, err := one.TakeAt(t.Context(), noon, key, q, cost)
+			require.NoError(t, err)
+			charges = append(charges, c)
+		}
+		for _, c := range charges {
+			require.NoError(t, c.Settle(t.Context(), 0))
+		}
+		got := int64(0)
+		for {
+			c, err := other.TakeAt(t.Context(), noon, key, q, 1)
+			if errors.Is(err, ledger.ErrExhausted) {
+				break
+			}
+			require.NoError(t, err)
+			charges = append(charges, c)
+			got++
+		}
+		require.GreaterOrEqual(t, got, limit-3*max(block, cost))
+		for _, c := range charges[len(charges)-int(got):] {
+			require.NoError(t, c.Settle(t.Context(), 0))
+		}
+	}
 }

@@ -160,25 +160,27 @@ func (l *Ledger) Close() error {
 	return l.endAll(context.Background())
 }
 
-// endAll ends every lease, a thousand in one commit. What fails is owed, and tried again by the flush.
+// endsPerCommit is how many leases are ended in one commit.
+const endsPerCommit = 1000
+
+// endAll ends every lease. What fails is owed, and tried again by the flush.
 func (l *Ledger) endAll(ctx context.Context) error {
 	_ = l.group.flush(ctx) // an outage that is over holds up nothing
-	for ops := range slices.Chunk(slices.Collect(l.ends(ctx)), 1000) {
+	for ops := range slices.Chunk(l.ends(ctx), endsPerCommit) {
 		_, _ = l.group.all(ctx, ops)
 	}
 	return l.group.flush(ctx)
 }
 
-func (l *Ledger) ends(ctx context.Context) func(yield func(Op) bool) {
-	return func(yield func(Op) bool) {
-		for c := range l.cells.all() {
-			if c.enter(ctx) != nil {
-				continue
-			}
-			if op, ok := c.end(); ok {
-				yield(op) // Collect never stops
-			}
-			c.leave()
+func (l *Ledger) ends(ctx context.Context) (ops []Op) {
+	for c := range l.cells.all() {
+		if c.enter(ctx) != nil {
+			continue
 		}
+		if op, ok := c.end(); ok {
+			ops = append(ops, op)
+		}
+		c.leave()
 	}
+	return ops
 }

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -27,14 +28,9 @@ func (l *Ledger) recover(ctx context.Context) error {
 }
 
 // endOld returns what is known not to have been spent of leases that nobody holds any more. The rest of a lease of which
-// that is not known stays counted, but not as spent: admit too little rather than too much, bill too little rather than too much.
+// that is not known stays counted, but not as spent: admit too little rather than too much, and bill too little.
 func (l *Ledger) endOld(ctx context.Context, r Recoverer) error {
 	var ops []Op
-	flush := func() error {
-		_, err := l.group.all(ctx, ops)
-		ops = nil
-		return err
-	}
 	for o, err := range r.Leases(ctx) {
 		if err != nil {
 			return &Error{Err: ErrUnavailable, Cause: err}
@@ -46,14 +42,12 @@ func (l *Ledger) endOld(ctx context.Context, r Recoverer) error {
 		if o.Known {
 			op.Want = MaxUnits
 		}
-		if ops = append(ops, op); len(ops) == 1000 {
-			if err := flush(); err != nil {
-				return err
-			}
+		ops = append(ops, op)
+	}
+	for ops := range slices.Chunk(ops, endsPerCommit) {
+		if _, err := l.group.all(ctx, ops); err != nil {
+			return err
 		}
 	}
-	if len(ops) == 0 {
-		return nil
-	}
-	return flush()
+	return nil
 }

@@ -23,6 +23,9 @@ func (s Percents) With(p int) Percents {
 // Without returns the members of s that are not in t.
 func (s Percents) Without(t Percents) Percents { return Percents{s[0] &^ t[0], s[1] &^ t[1]} }
 
+// union returns the members of either.
+func (s Percents) union(t Percents) Percents { return Percents{s[0] | t[0], s[1] | t[1]} }
+
 // All yields the members in ascending order.
 func (s Percents) All() iter.Seq[int] {
 	return func(yield func(int) bool) {
@@ -268,7 +271,7 @@ func (s *State) cross(op *Op) (crossed Percents) {
 			crossed = crossed.With(p)
 		}
 	}
-	s.Crossed = Percents{s.Crossed[0] | crossed[0], s.Crossed[1] | crossed[1]}
+	s.Crossed = s.Crossed.union(crossed)
 	return crossed
 }
 

@@ -99,11 +99,7 @@ func (c *cell) spent(ctx context.Context, s *lease, cost int64, ch *Charge) erro
 			return &Error{Err: ErrUnavailable, Cause: err}
 		}
 	}
-	v, left := s.view.Load(), s.left.Load()
-	for v == nil || s.view.Load() != v {
-		v, left = s.view.Load(), s.left.Load()
-	}
-	left = max(left, 0)
+	v, left := s.look()
 	if left < s.half.Load() {
 		c.prefetch(s)
 	}

@@ -33,7 +33,7 @@ func (c *cell) toTell(t Totals) Percents {
 		c.tellingOf, c.telling = t.Start, Percents{}
 	}
 	fresh := t.Crossed.Without(t.Told).Without(c.telling)
-	c.telling = Percents{c.telling[0] | fresh[0], c.telling[1] | fresh[1]}
+	c.telling = c.telling.union(fresh)
 	return fresh
 }
 
