@@ -11,9 +11,10 @@ import (
 
 // Adjustment changes an account by hand.
 type Adjustment struct {
-	// ID names the operation: applied again under the same ID, within the same or the next period, it changes nothing;
-	// another adjustment (Extend for Correct, or another Delta) under it is refused with [ErrAdjustment].
-	// "" takes a fresh one. Give one if you mean to retry. At most 512 bytes.
+	// ID names the operation. Applied again under the same ID it changes nothing, as long as that is among the last 256
+	// extensions and corrections of its period, and until the next but one period begins; another adjustment (Extend for
+	// Correct, or another Delta) under it is refused with [ErrAdjustment]. "" takes a fresh one. Give one if you mean to
+	// retry. At most 512 bytes.
 	ID string
 
 	// Delta is added, up to [MaxUnits] either way.
@@ -33,16 +34,18 @@ func (a Adjustment) validate() error {
 	return nil
 }
 
-// Extend adds a.Delta, which may be negative, to the limit of the current period alone: API Gateway's UpdateUsage, a temporary
-// extension. It is kept as an entry and acts at once. It returns the balance after it.
+// Extend adds a.Delta, which may be negative, to the limit of the current period alone: a temporary extension, as by API
+// Gateway's UpdateUsage, which sets what remains instead. It is kept as an entry and acts at once. It returns the balance
+// after it, or the present one if a.ID has been applied before. Causes: [ErrAdjustment], [ErrUnavailable], [ErrQuota],
+// [ErrKey], [ErrClosed], [ErrNotConfigured].
 // Source: https://docs.aws.amazon.com/apigateway/latest/api/API_UpdateUsage.html
 func (l *Ledger) Extend(ctx context.Context, key Key, q Quota, a Adjustment) (Balance, error) {
 	return l.adjustAt(ctx, time.Now().Unix(), key, q, KindExtend, a)
 }
 
 // Correct adds a.Delta, which may be negative, to what counts as used in the current period, on the current day. It is kept
-// as an entry and acts at once; the limit does not bound it. It refuses to go below nothing used, wrapping [ErrAdjustment].
-// It returns the balance after it.
+// as an entry and acts at once; the limit does not bound it. It refuses to go below nothing used, wrapping
+// [ErrAdjustment]. It returns what Extend returns, with the same causes.
 func (l *Ledger) Correct(ctx context.Context, key Key, q Quota, a Adjustment) (Balance, error) {
 	return l.adjustAt(ctx, time.Now().Unix(), key, q, KindCorrect, a)
 }
@@ -93,7 +96,8 @@ func (c *cell) adjust(ctx context.Context, now int64, q Quota, kind Kind, a Adju
 // Adjustments yields the extensions and corrections of a key that were made from one instant to another, inclusive, oldest
 // first: who, when, from what, by how much and why. It reads all entries of the store, and needs one that shows them
 // ([Auditor], as boltstore is); otherwise the error wraps [errors.ErrUnsupported]. Those that the store has compacted are
-// missing. After an error, with which it ends, the Entry is zero.
+// missing. After an error, with which it ends, the Entry is zero. Other causes: [ErrUnavailable], [ErrClosed],
+// [ErrNotConfigured].
 func (l *Ledger) Adjustments(ctx context.Context, key Key, from, to time.Time) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		if err := l.open(); err != nil {

@@ -85,8 +85,8 @@ func (c *cell) current(ctx context.Context, now int64, q Quota) (*lease, error) 
 	return s, nil
 }
 
-// commitEnding ends the lease in one commit with ops, and returns the outcomes of ops. The caller holds turn. What the lease
-// holds is returned even if ctx ends meanwhile: nobody else would do it.
+// commitEnding ends the lease in one commit with ops, and returns the outcomes of ops. The caller holds turn. What the
+// lease holds is returned even if ctx ends meanwhile: nobody else would do it.
 func (c *cell) commitEnding(ctx context.Context, ops ...Op) ([]Outcome, error) {
 	if err := givenUp(ctx); err != nil {
 		return nil, err

@@ -49,7 +49,8 @@ func (s *slab) claim(bit uint32) bool {
 	return s.settled[bit>>6].Or(mask)&mask == 0
 }
 
-// Balance is the account's just after the charge.
+// Balance is the account's just after the charge; in Leased mode as of this ledger's last reservation, so what other
+// ledgers have taken since is not in it.
 func (ch Charge) Balance() Balance {
 	if ch.at == nil {
 		return Balance{}
@@ -57,16 +58,17 @@ func (ch Charge) Balance() Balance {
 	return ch.at.balanceOf(ch.view, ch.left)
 }
 
-// Settle replaces the cost by what the request did cost: 0 gives all back, less gives back the difference, more is trued up. It
-// counts on the day, and in the period, in which the charge was taken, whenever it is called. A charge is settled once;
-// further calls do nothing, nor does Settle on the zero Charge.
+// Settle replaces the cost by what the request did cost: 0 gives all back, less gives back the difference, more is trued
+// up. It counts on the day, and in the period, in which the charge was taken, whenever it is called. A charge is settled
+// once; further calls do nothing, nor does Settle on the zero Charge. Never settled, a charge stays counted at its cost.
+// The end of ctx is ignored: the request may be over, its cost is not.
 //
 // Rules of truing up: by the cap rule (the default) what is left is counted and the rest forgiven, and the error wraps
 // [ErrExhausted]; by the overdraw rule ([Config.AllowOverdraw]) all is counted, so Used may exceed the limit, and the
 // next takes are refused.
 //
 // An error that wraps [ErrUnavailable] does not ask for another call: the ledger keeps the settlement and makes it when
-// the store is back, unless the process ends before.
+// the store is back, unless the process ends before. After [ErrCost] nothing is settled, and Settle may be called again.
 func (ch Charge) Settle(ctx context.Context, actual int64) error {
 	switch {
 	case ch.at == nil:
@@ -130,8 +132,8 @@ func (c *cell) inLease(s *lease, n int64) (done bool, err error) {
 	return true, nil
 }
 
-// settle has the store make a settlement. The lease is returned with it if it may change the outcome: a true-up may need what it
-// holds, and a refund on its own day what it has not reported.
+// settle has the store make a settlement. The lease is returned with it if it may change the outcome: a true-up may
+// need what it holds, and a refund on its own day what it has not reported.
 func (c *cell) settle(ctx context.Context, op Op) (Outcome, error) {
 	ctx = context.WithoutCancel(ctx) // the request may be over, its cost is not
 	if c.ledger.config.Mode == Exact {

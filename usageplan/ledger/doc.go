@@ -11,17 +11,23 @@
 //
 //	l, err := ledger.New(ledger.Config{Store: ledger.NewMemory()})
 //	charge, err := l.Take(ctx, ledger.Key{Plan: "basic", Subject: customer}, ledger.Quota{Limit: 1000, Period: ledger.Monthly}, 1)
-//	if errors.Is(err, ledger.ErrExhausted) { … 429 … }
-//	defer charge.Settle(ctx, actual) // optional: 0 gives it back
+//	switch {
+//	case errors.Is(err, ledger.ErrExhausted):
+//		… 429 …
+//	case err != nil:
+//		… 503, and serve nothing …
+//	}
+//	… serve …
+//	err = charge.Settle(ctx, actual) // optional: 0 gives it back; without it the cost stays counted
 //
 // # Modes
 //
 // In [Leased] mode, the default, a ledger reserves blocks of units in the store and spends them from memory. What is
-// reserved is counted before it is spent, so the limit holds whatever happens to the process. A lease is for one day of one account;
-// blocks grow with demand up to [Config].Block and shrink to a quarter of what remains near the limit. None reaches past the next
-// threshold. When nothing is left to reserve, the last reserved units are still spent, and never one more. With
-// several ledgers over one store, one may refuse while others still hold units: at most a block per ledger. Close returns what
-// has not been spent.
+// reserved is counted before it is spent, so the limit holds whatever happens to the process. A lease is for one day of
+// one account; blocks grow with demand up to [Config].Block and shrink to a quarter of what remains near the limit. None
+// reaches past the next threshold. When nothing is left to reserve, the last reserved units are still spent, and never
+// one more. With several ledgers over one store, one may refuse while others still hold units. Close returns what has
+// not been spent.
 //
 // In [Exact] mode every decision is an operation of the store, durable before its answer.
 //
@@ -30,32 +36,33 @@
 // With B for [Config].Block (or the largest cost, if that is more), for each account in use:
 //
 //   - Admitted never exceeds limit and extensions, whatever crashes: units are counted before they can be spent.
-//   - kill -9 over a [Noter]: nothing acknowledged is lost, nothing is wasted; what was counted without having been acknowledged is
-//     at most the requests in flight.
-//   - A crash without a Noter, or a power loss: what the lease had reserved stays counted against the limit, at most 2 B unspent
-//     (one block, and one whose answer was under way) and what had been given back into it since. It is not counted as used, so never
-//     too much is billed; what was spent since the last reservation may go unbilled.
-//   - Several ledgers over one store: each may hold B unspent when another refuses. Near the limit blocks shrink to a quarter of
-//     what remains.
-//   - Thresholds: told by the request that crosses, where one ledger uses an account; with several, up to B for each of the others
-//     too early, never too late. [Crossing] says how much of its Used is held.
+//   - A lease holds at most 3 B unspent: up to 2 B by what settlements have given back into it, and a block whose answer
+//     is under way.
+//   - kill -9 over a [Noter]: nothing acknowledged is lost, nothing is wasted; what was counted without having been
+//     acknowledged is at most the cost of the requests in flight.
+//   - A crash without a Noter, or a power loss: what the lease held stays counted against the limit, and so does what was
+//     spent since the last reservation. It is not counted as used, so never too much is billed.
+//   - Several ledgers over one store: when one refuses, each other may hold a lease. Near the limit blocks shrink to a
+//     quarter of what remains.
+//   - Thresholds: told by the request that crosses, where one ledger uses an account; with several, too early by what the
+//     others hold, never too late. [Crossing] says how much of its Used is held.
 //   - Exact mode: no such slack. What a store did without answering is cleared up by operation id: until that is done, at
 //     most the requests of one batch are counted too many.
-//   - A settlement that fails is kept and made good with the next operation that reaches the store: none is lost unless the
-//     process ends before.
-//     They are added up by account and day, so an outage costs memory by accounts, not by requests.
+//   - A settlement that fails is kept and made good with the next operation that reaches the store: none is lost unless
+//     the process ends before. They are added up by account and day, so an outage costs memory by accounts, not by
+//     requests.
 //
 // # Time
 //
-// Periods start at midnight in the quota's location; days of 23 and 25 hours are days. The newest period of each key is in the
-// store. A clock that steps back reopens none: requests count in the newest until the clock has caught up. A clock that
-// jumps far ahead therefore does lasting harm: keep it disciplined. A request belongs to the day and period in which it was admitted,
-// and so does its settlement.
+// Periods start at midnight in the quota's location; days of 23 and 25 hours are days. The newest period of each key is
+// in the store. A clock that steps back reopens none: requests count in the newest until the clock has caught up. A
+// clock that jumps far ahead therefore does lasting harm: keep it disciplined. A request belongs to the day and period
+// in which it was admitted, and so does its settlement.
 //
 // # Failure
 //
-// If the store fails, takes are refused with [ErrUnavailable]: fail closed. Whoever wants to fail open does so by name, at
-// the caller.
+// While the store fails, Exact refuses at once; Leased goes on with what it has reserved, and then refuses. Both refuse
+// with [ErrUnavailable]: a caller fails closed unless its own code decides otherwise.
 //
 // # Memory
 //

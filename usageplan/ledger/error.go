@@ -10,11 +10,12 @@ var (
 	// ErrExhausted: the account has not enough left. Answer 429.
 	ErrExhausted = errors.New("quota exhausted")
 
-	// ErrUnavailable: the store failed, so it is not known whether the change was made. Answer 503. A charge that
-	// turns out to have been counted is given back; a settlement is made good; an adjustment may be retried under its ID.
+	// ErrUnavailable: the store failed, or the context ended first; whether the change was made may not be known. Answer
+	// 503. A charge that turns out to have been counted is given back; a settlement is made good; an adjustment may be
+	// retried under its ID.
 	ErrUnavailable = errors.New("store unavailable")
 
-	// ErrNotConfigured: the ledger is nil or zero. Answer 500.
+	// ErrNotConfigured: the ledger is nil or zero, or the Ref is zero. Answer 500.
 	ErrNotConfigured = errors.New("not configured")
 
 	// ErrClosed: the ledger has been closed. Answer 503.
@@ -32,20 +33,20 @@ var (
 	// ErrCost: a cost below zero or above [MaxUnits].
 	ErrCost = errors.New("cost out of range")
 
-	// ErrAdjustment: an oversized [Adjustment], a correction to less than nothing used, or an ID that names another
-	// adjustment.
+	// ErrAdjustment: an oversized [Adjustment], a correction to less than nothing used, adjustments that add up to more
+	// than [MaxUnits] either way, or an ID that names another adjustment.
 	ErrAdjustment = errors.New("adjustment")
 )
 
 // Error is why the ledger did not do what it was asked. Every error of [Ledger] and [Charge] is an *Error.
 type Error struct {
-	// Err is one of the causes above or wraps one.
+	// Err is one of the causes above or wraps one; from [Ledger.Adjustments] also [errors.ErrUnsupported].
 	Err error
 
 	// Cause is the store's own error under [ErrUnavailable], the context's if that ended the wait; else nil.
 	Cause error
 
-	// Balance is the account's, with [ErrExhausted]; else zero.
+	// Balance is the account's, with [ErrExhausted], and with [ErrAdjustment] if the account refused it; else zero.
 	Balance Balance
 }
 

@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
 	"time"
 
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// A customer with two units a day.
+// A customer with two units a month.
 func Example() {
 	l, err := ledger.New(ledger.Config{Store: ledger.NewMemory()})
 	if err != nil {
@@ -17,14 +21,17 @@ func Example() {
 	}
 	defer l.Close()
 	customer := ledger.Key{Plan: "basic", Subject: "ann"}
-	quota := ledger.Quota{Limit: 2, Period: ledger.Daily}
+	quota := ledger.Quota{Limit: 2, Period: ledger.Monthly}
 	for range 3 {
 		charge, err := l.Take(context.Background(), customer, quota, 1)
-		if errors.Is(err, ledger.ErrExhausted) {
+		switch {
+		case errors.Is(err, ledger.ErrExhausted):
 			fmt.Println("429:", err)
-			continue
+		case err != nil:
+			fmt.Println("503:", err)
+		default:
+			fmt.Println("200, remaining:", charge.Balance().Remaining)
 		}
-		fmt.Println("200, remaining:", charge.Balance().Remaining)
 	}
 	// Output:
 	// 200, remaining: 1
@@ -76,6 +83,100 @@ func ExampleCharge_Settle() {
 	// Output: 2 98
 }
 
+// A request that has cost more than was taken. By default only what is left is counted.
+func ExampleCharge_Settle_more() {
+	for _, overdraw := range []bool{false, true} {
+		l, err := ledger.New(ledger.Config{Store: ledger.NewMemory(), AllowOverdraw: overdraw})
+		if err != nil {
+			panic(err)
+		}
+		charge, _ := l.Take(ctx, customer, monthly, 90)
+		err = charge.Settle(ctx, 120)
+		b, _ := l.Balance(ctx, customer, monthly)
+		fmt.Println(b.Used, b.Remaining, errors.Is(err, ledger.ErrExhausted))
+		_ = l.Close()
+	}
+	// Output:
+	// 100 0 true
+	// 120 0 false
+}
+
+// In a handler: 429 with the time of the next period, 503 if it cannot be counted, and failed requests are given back.
+func ExampleLedger_Take() {
+	l := open()
+	defer l.Close()
+	serve := func(w http.ResponseWriter, r *http.Request) (ok bool) { return r.URL.Path != "/fails" }
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		charge, err := l.Take(r.Context(), customer, ledger.Quota{Limit: 2, Period: ledger.Monthly}, 1)
+		if e, is := errors.AsType[*ledger.Error](err); is && errors.Is(err, ledger.ErrExhausted) {
+			w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(time.Until(e.Balance.Reset).Seconds()))))
+			w.WriteHeader(http.StatusTooManyRequests)
+			return
+		}
+		if err != nil {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		if !serve(w, r) {
+			_ = charge.Settle(r.Context(), 0) // made good later if it fails
+		}
+	})
+	for _, path := range []string{"/fails", "/", "/", "/"} {
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		fmt.Println(path, w.Code, w.Header().Get("Retry-After") != "")
+	}
+	// Output:
+	// /fails 200 false
+	// / 200 false
+	// / 200 false
+	// / 429 true
+}
+
+// Every decision durable, and somebody told when 80 % are used.
+func ExampleConfig() {
+	l, err := ledger.New(ledger.Config{
+		Store: ledger.NewMemory(), // boltstore.Open for what shall last
+		Mode:  ledger.Exact, Thresholds: []int{80},
+		OnThreshold: func(c ledger.Crossing) { fmt.Println(c.Account.Subject, c.Percent, "%:", c.Used, "of", c.Limit) },
+	})
+	if err != nil {
+		panic(err)
+	}
+	for range 90 {
+		_, _ = l.Take(ctx, customer, monthly, 1)
+	}
+	_ = l.Close() // waits for OnThreshold
+	// Output: ann 80 %: 80 of 100
+}
+
+// Of two leased ledgers over one store, one may refuse what the other holds. Close gives it back, and so does the end
+// of the day; Exact ledgers do not hold anything.
+func Example_twoLedgers() {
+	store := ledger.NewMemory()
+	one, _ := ledger.New(ledger.Config{Store: store, Block: 8})
+	two, _ := ledger.New(ledger.Config{Store: store, Block: 8})
+	granted := 0
+	take := func(l *ledger.Ledger) (err error) {
+		if _, err = l.Take(ctx, customer, monthly, 1); err == nil {
+			granted++
+		}
+		return err
+	}
+	_ = take(one) // and seven more are reserved
+	for take(two) == nil {
+	}
+	fmt.Println(granted)
+	_ = one.Close()
+	for take(two) == nil {
+	}
+	fmt.Println(granted)
+	_ = two.Close()
+	// Output:
+	// 93
+	// 100
+}
+
 // A temporary extension, retried under its ID.
 func ExampleLedger_Extend() {
 	l := open()
@@ -120,6 +221,34 @@ func ExampleQuota_Bounds() {
 	start, end := q.Bounds(time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC))
 	fmt.Println(start.Format(time.DateOnly), end.Format(time.DateOnly))
 	// Output: 2026-02-15 2026-03-15
+}
+
+// The arguments of a deferred call are evaluated at once: what the request has cost is not known yet.
+func Example_incorrectDeferSettle() {
+	l := open()
+	defer l.Close()
+	serve := func() (actual int64) { return 5 }
+
+	func() {
+		charge, _ := l.Take(ctx, customer, monthly, 10)
+		var actual int64
+		defer charge.Settle(ctx, actual) // gives all back
+		actual = serve()
+	}()
+	b, _ := l.Balance(ctx, customer, monthly)
+	fmt.Println("wrong:", b.Used)
+
+	func() {
+		charge, _ := l.Take(ctx, customer, monthly, 10)
+		var actual int64
+		defer func() { _ = charge.Settle(ctx, actual) }()
+		actual = serve()
+	}()
+	b, _ = l.Balance(ctx, customer, monthly)
+	fmt.Println("right:", b.Used)
+	// Output:
+	// wrong: 0
+	// right: 5
 }
 
 // Asking for the balance first and taking afterwards lets two requests share the last unit. Take decides and counts in one.

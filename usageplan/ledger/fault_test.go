@@ -316,8 +316,8 @@ func TestGivenUp(t *testing.T) {
 	})
 }
 
-// TestGivenUpAtTheEnd: the caller whose request ends a lease gives up, at once or while the store is busy. What the lease had
-// spent stays counted, and what it held comes back.
+// TestGivenUpAtTheEnd: the caller whose request ends a lease gives up, at once or while the store is busy. What the
+// lease had spent stays counted, and what it held comes back.
 func TestGivenUpAtTheEnd(t *testing.T) {
 	for _, patience := range []time.Duration{0, time.Second} {
 		inFakeTime(t, func(t *testing.T, l *ledger.Ledger, store *faulty) {
@@ -394,7 +394,8 @@ func (l *late) Done() <-chan struct{} {
 	return l.Context.Done()
 }
 
-// TestTakeOutlivesClose: a take that began before Close and comes to its turn after it opens no lease, which nobody would end.
+// TestTakeOutlivesClose: a take that began before Close and comes to its turn after it opens no lease, which nobody
+// would end.
 func TestTakeOutlivesClose(t *testing.T) {
 	store := &gate{Memory: ledger.NewMemory(), entered: make(chan struct{}), open: make(chan struct{})}
 	l, err := ledger.New(ledger.Config{Store: store})

@@ -17,8 +17,9 @@ import (
 // group is the ledger's group commit: while one caller has the store make a batch durable, the others queue, and one of
 // them then leads the next batch. There is no goroutine of its own, so nothing is lost when the process is frozen.
 //
-// After an error the store's answers to the batch are unknown. Then nothing is sent until the same operations, under the same
-// ids, have been answered (reconcile): so each is known to be made once or not at all before anything is built on it.
+// After an error the store's answers to the batch are unknown. Then nothing is sent until the same operations, under
+// the same ids, have been answered (reconcile): so each is known to be made once or not at all before anything is built
+// on it.
 type group struct {
 	store   Store
 	timeout time.Duration
@@ -289,7 +290,8 @@ func (g *group) failed(err error) {
 }
 
 // reconcile repeats what is unknown, gives back charges that prove to have been counted though their caller was told
-// otherwise, and sends what is owed. (A reservation is given back when its lease ends.) It waits between tries unless hurried.
+// otherwise, and sends what is owed. (A reservation is given back when its lease ends.) It waits between tries unless
+// hurried.
 func (g *group) reconcile(hurried bool) error {
 	for len(g.unknown) > 0 || g.owed.len() > 0 {
 		if !hurried && time.Now().Before(g.retry) {

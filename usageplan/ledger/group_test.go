@@ -23,7 +23,8 @@ func (s *slow) Apply(ctx context.Context, ops []ledger.Op) ([]ledger.Outcome, er
 	return s.Store.Apply(ctx, ops)
 }
 
-// TestCohort: who is woken, and who has come meanwhile, commits together, although the first to come back could lead at once.
+// TestCohort: who is woken, and who has come meanwhile, commits together, although the first to come back could lead at
+// once.
 func TestCohort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const callers, rounds = 64, 50

@@ -43,7 +43,8 @@ func (h *History) Apply(op *Op) (Outcome, *State, Entry) {
 	return out, s, e
 }
 
-// Replay makes an entry's change again, on a state that has all earlier ones and none later, and returns the state.
+// Replay makes an entry's change again, on a state that has all earlier ones and none later, and returns the state; nil if
+// the entry is of a lease that is not open, which no sound log has.
 func (h *History) Replay(e *Entry) *State {
 	s := h.find(e.Account.Start)
 	if s == nil {

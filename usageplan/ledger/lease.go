@@ -11,7 +11,8 @@ import (
 // lease is the right to spend reserved units on one day of one account. In exact mode nothing is ever reserved for it and
 // it only tells account and day.
 type lease struct {
-	// Unix seconds: the account is [start, end), the usage day [day, dayEnd). With quota, the first cache line: fits needs no more.
+	// Unix seconds: the account is [start, end), the usage day [day, dayEnd). With quota, the first cache line: fits
+	// needs no more.
 	quota                   Quota
 	start, end, day, dayEnd int64
 
@@ -28,8 +29,9 @@ type lease struct {
 	half    atomic.Int64
 	filling atomic.Bool
 
-	// reported is the Spent that the store knows; reserved is set when it may know the lease, doubtful when it may have granted
-	// more than it answered: then no more is reserved, and all of it comes back at the end. Guarded by the cell's turn.
+	// reported is the Spent that the store knows; reserved is set when it may know the lease, doubtful when it may have
+	// granted more than it answered: then no more is reserved, and all of it comes back at the end. Guarded by the
+	// cell's turn.
 	reported int64
 	reserved bool
 	doubtful bool

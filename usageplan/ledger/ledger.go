@@ -31,27 +31,31 @@ type Config struct {
 	// Mode is [Leased] by default.
 	Mode Mode
 
-	// Block is the most that a lease reserves at once, 1 to 2^30; 0 takes 16 384. It bounds what a power failure, or a
-	// crash over an engine that is no [Noter], wastes per account that was in use. Blocks are sized by demand and shrink near the limit.
+	// Block is the most that a lease reserves at once, 1 to 2^30 (but always what a single cost needs); 0 takes 16 384. It
+	// bounds what a lease holds, and so what a power failure, or a crash over an engine that is no [Noter], wastes: see
+	// Bounds. Blocks are sized by demand and shrink near the limit. Exact mode does not use it.
 	Block int64
 
 	// Thresholds are the percentages of limit and adjustments, 1 to 127, whose crossing is recorded, once each per account.
-	// nil takes 50, 80 and 100; an empty slice none. At most 16.
+	// nil takes 50, 80 and 100; an empty slice none. At most 16. New copies the slice.
 	Thresholds []int
 
-	// OnThreshold is told each crossing, at least once (after a crash perhaps again, with the same ID), in a goroutine of its
-	// own, for which Close waits. nil: crossings are recorded only.
+	// OnThreshold is told each crossing at least once, with the same ID if again: after a crash, or by another ledger over
+	// the store. Calls run in goroutines of their own, several at once; Close waits for them, so it must not be called
+	// there. nil: crossings are recorded only, and told by a later ledger that has one.
 	OnThreshold func(Crossing)
 
 	// AllowOverdraw lets a settlement count all it says even past the limit. False counts what is left and forgives the
 	// rest. See [Charge.Settle].
 	AllowOverdraw bool
 
-	// Timeout bounds each call of the store; 0 takes 5 seconds. What a call that ends so has done is unknown: see [ErrUnavailable].
+	// Timeout is the deadline of the context that each [Store].Apply gets; 0 takes 5 seconds. What a call that ends so has
+	// done is unknown: see [ErrUnavailable]. An engine that does not watch its context is not cut short (boltstore looks
+	// at it only before it begins).
 	Timeout time.Duration
 }
 
-// maxBlock bounds Block, which is what a reservation asks for beyond the cost at hand.
+// maxBlock bounds Block.
 const maxBlock = 1 << 30
 
 func (c Config) validate() error {
@@ -73,8 +77,8 @@ func (c Config) validate() error {
 	return errors.Join(errs...)
 }
 
-// Ledger counts what accounts use. Make one with [New]; the nil and the zero Ledger refuse everything with
-// [ErrNotConfigured]. All methods are safe for concurrent use.
+// Ledger counts what accounts use. Make one with [New]; the nil and the zero Ledger refuse everything but Close
+// with [ErrNotConfigured]. All methods are safe for concurrent use.
 type Ledger struct {
 	config Config
 	began  time.Time
@@ -145,7 +149,8 @@ func (l *Ledger) background(f func()) bool {
 }
 
 // Close returns what leases have not spent and waits for callbacks. Afterwards all methods but Settle refuse with
-// [ErrClosed]. It does not close the store. After an error, another Close tries again to tell the store what the first could not.
+// [ErrClosed]. It does not close the store. After an error, another Close tries again to tell the store what the first
+// could not.
 func (l *Ledger) Close() error {
 	if l == nil || l.config.Store == nil {
 		return nil

@@ -18,7 +18,8 @@ type call struct{ cost, back, more int64 }
 
 type counts struct{ used, limit int64 }
 
-// quotaModel says what a ledger does if it does one thing after the other: a take is granted if, and only if, there is enough.
+// quotaModel says what a ledger does if it does one thing after the other: a take is granted if, and only if, there is
+// enough.
 var quotaModel = porcupine.Model{
 	Init: func() any { return counts{0, linearLimit} },
 	Step: func(state, input, output any) (bool, any) {

@@ -1,7 +1,7 @@
 package ledger
 
-// owed are operations to be sent when the store is back: what they change has happened. Settlements of one day of one account
-// are added up, so that an outage costs memory by accounts, not by requests. (A lease is returned once.)
+// owed are operations to be sent when the store is back: what they change has happened. Settlements of one day of one
+// account are added up, so that an outage costs memory by accounts, not by requests. (A lease is returned once.)
 type owed struct {
 	returns     []Op
 	settlements []Op // and tells

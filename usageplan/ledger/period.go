@@ -51,17 +51,21 @@ func (p *Period) UnmarshalText(text []byte) error {
 // are IEEE doubles (Redis scripts, JSON) included.
 const MaxUnits = 1 << 53
 
-// Quota is how many units an account may use in each period. Quotas are compared by value: change any field, and the
-// next request acts on it.
+// Quota is how many units an account may use in each period. Quotas are compared with ==: change any field, and the next
+// request acts on it. Location counts as changed if the pointer is another (nil and [time.UTC] as well), so load a
+// location once: in Leased mode a take under another quota than the last gives the lease back and reserves anew, a commit
+// each.
 type Quota struct {
 	// Limit is the number of units in one period, 0 to [MaxUnits]; with 0 only extensions can be used.
 	Limit int64
 
+	// Period is how often it starts anew: [Daily], [Weekly] or [Monthly].
 	Period Period
 
 	// Offset is the day on which a period starts: for Weekly 0 (Sunday) to 6, for Monthly 0 (the 1st) to 27 (the 28th),
-	// for Daily 0. API Gateway's validation has these ranges; its present reference describes offset as a number of
-	// requests, which they do not fit.
+	// for Daily 0. API Gateway's validation has these ranges (so does Terraform's, validUsagePlanQuotaSettings in its AWS
+	// provider); its present reference describes offset as a number of requests, which they do not fit:
+	// https://docs.aws.amazon.com/apigateway/latest/api/API_QuotaSettings.html
 	Offset int
 
 	// Location is where midnight is; nil is UTC, as on API Gateway. Days that are 23 or 25 hours long count as one day.
@@ -123,8 +127,8 @@ func (q Quota) location() *time.Location {
 }
 
 // midnight returns the first instant of a date in loc. [time.Date] alone will not do: where clocks go forward at
-// midnight, no such time exists (then it is the instant of the change), and where they go back at one o'clock it exists twice.
-// A date that a location skipped altogether (Apia, 2011-12-30) starts where the next one does.
+// midnight, no such time exists (then it is the instant of the change), and where they go back at one o'clock it exists
+// twice. A date that a location skipped altogether (Apia, 2011-12-30) starts where the next one does.
 func midnight(y int, m time.Month, d int, loc *time.Location) time.Time {
 	wall := time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
 	t := time.Date(y, m, d, 0, 0, 0, 0, loc)

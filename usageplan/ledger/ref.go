@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A Ref names one key of a [Ledger], for who takes from it again and again: taking by it looks nothing up. It is a small
+// A Ref names one key of a [Ledger], for callers that take from it often: taking by it looks nothing up. It is a small
 // value and serves as long as the ledger. The zero Ref refuses with [ErrNotConfigured].
 type Ref struct{ cell *cell }
 
@@ -21,7 +21,7 @@ func (l *Ledger) Ref(key Key) (Ref, error) {
 }
 
 // TakeAt is [Ledger.Take] for the key, by a reading of the clock that the caller has made already. An instant in the past
-// reopens neither a period nor a day; one in the future begins its period for good.
+// reopens neither a period nor a day; one in the future begins its period for good. Causes: those of Take but [ErrKey].
 func (r Ref) TakeAt(ctx context.Context, t time.Time, q Quota, cost int64) (ch Charge, err error) {
 	if r.cell == nil {
 		return Charge{}, &Error{Err: ErrNotConfigured}

@@ -15,8 +15,8 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// The simulator runs several ledgers over one store whose network delays, drops and duplicates, and crashes ledgers, in fake
-// time. A seed is a subtest's name.
+// The simulator runs several ledgers over one store whose network delays, drops and duplicates, and crashes ledgers, in
+// fake time. A seed is a subtest's name.
 
 var errNetwork = errors.New("simulated network")
 
@@ -70,8 +70,8 @@ func (n *network) Apply(_ context.Context, ops []ledger.Op) ([]ledger.Outcome, e
 	return outs, err
 }
 
-// copies are the operations that may come twice by the contract of a store: what it can tell to be a copy, because it has an id
-// and was not refused, and what does nothing the second time.
+// copies are the operations that may come twice by the contract of a store: what it can tell to be a copy, because it
+// has an id and was not refused, and what does nothing the second time.
 func copies(ops []ledger.Op, outs []ledger.Outcome) (again []ledger.Op) {
 	for i := range outs { // none after an error
 		op := ops[i]
@@ -206,16 +206,16 @@ func (sim *simulation) add(m map[int64]int64, at, n int64) {
 	m[at] += n
 }
 
-// check holds the store against what the requests saw: admitted is within the limit; it is counted; and what is counted beyond
-// it is bounded by what crashed ledgers held.
+// check holds the store against what the requests saw: admitted is within the limit; it is counted; and what is counted
+// beyond it is bounded by what crashed ledgers held.
 func (sim *simulation) check() {
 	for s, err := range sim.store.Accounts(context.Background(), key, 0, 1<<40) {
 		require.NoError(sim.t, err)
 		counted, unknown := sim.counted[s.Start], sim.unknown[s.Start]
 		require.LessOrEqual(sim.t, s.Used, sim.quota.Limit, "used over the limit")
 		require.GreaterOrEqual(sim.t, s.Used, counted-unknown, "admitted and not counted")
-		// What a crashed ledger had reserved: a block, perhaps another without an answer, what had come back into its lease (in
-		// unknown), and its requests in flight: four workers, three units.
+		// What a crashed ledger had reserved: a block, perhaps another without an answer, what had come back into its
+		// lease (in unknown), and its requests in flight: four workers, three units.
 		lost := sim.crashes*(2*sim.block+2*4*3) + unknown
 		require.LessOrEqual(sim.t, s.Used, counted+lost, "counted and neither admitted nor lost in a crash")
 		if sim.crashes == 0 { // then all is cleared up: refused charges are given back, failed settlements made good

@@ -68,7 +68,7 @@ type DayTotal struct {
 type Lease struct {
 	ID uint64
 
-	// Day is the usage day on which all of it counts.
+	// Day is the first second, Unix time, of the usage day on which all of it counts.
 	Day int64
 
 	// Granted is the sum of its reservations, Spent what was last reported of it.
@@ -93,7 +93,8 @@ type State struct {
 	Applied []Applied  // oldest first
 }
 
-// newState returns a state that nothing has changed, with the memory for its first day beside it: who reads the one reads the other.
+// newState returns a state that nothing has changed, with the memory for its first day beside it: who reads the one
+// reads the other.
 func newState(start, limit int64) *State {
 	s := new(struct {
 		State
@@ -289,8 +290,8 @@ func (s *State) apply(op *Op) (out Outcome, crossed Percents, changed bool) {
 	return out, crossed, changed
 }
 
-// meetsLimit records the crossings that a lower limit makes of what has been used already, when an operation is refused for it. It
-// returns the operation that stands for that, which sets the limit and changes nothing else.
+// meetsLimit records the crossings that a lower limit makes of what has been used already, when an operation is refused
+// for it. It returns the operation that stands for that, which sets the limit and changes nothing else.
 func (s *State) meetsLimit(op *Op) (seen Op, crossed Percents) {
 	if op.Kind != KindCharge && op.Kind != KindReserve || op.Limit == s.Limit || s.Used == 0 {
 		return Op{}, Percents{}

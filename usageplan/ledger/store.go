@@ -12,10 +12,10 @@ type Kind uint8
 const (
 	KindRead    Kind = 0  // tells the totals, changes nothing (an entry of this kind records crossings of a changed limit); current
 	KindCharge  Kind = 1  // counts Want, at least Min, never past the limit; current
-	KindTrueUp  Kind = 2  // counts Want more for a request admitted earlier, on any account of the key
-	KindRefund  Kind = 3  // gives back Want of a request admitted earlier, on any account of the key
-	KindReserve Kind = 4  // counts Want, at least Min, as held by a lease, and reports Spent; current
-	KindReport  Kind = 5  // tells that of all a lease was granted, Spent was spent
+	KindTrueUp  Kind = 2  // counts Want more, or what is left, for a request admitted earlier, on any account of the key
+	KindRefund  Kind = 3  // gives back Want, or what is used, of a request admitted earlier, on any account of the key
+	KindReserve Kind = 4  // counts Want, at least Min, past a threshold only Min, as held by a lease, and reports Spent; current
+	KindReport  Kind = 5  // tells that of all a lease was granted, Spent was spent; for engines, a Ledger does so with 4 and 6
 	KindReturn  Kind = 6  // reports Spent, gives back Want of the rest and ends the lease; what is then left is lost
 	KindExtend  Kind = 7  // adds Want, which may be negative, to the limit of the period; current
 	KindCorrect Kind = 8  // adds Want, which may be negative, to what counts as used; current
@@ -58,7 +58,7 @@ func (k Kind) current() bool {
 
 // Op is one conditional change of one account.
 type Op struct {
-	// ID names the operation; under one ID it is made at most once. "" is never repeated.
+	// ID names the operation; under one ID it is made at most once. Without one it is made each time it is sent.
 	ID      string
 	Kind    Kind
 	Account Account
@@ -87,6 +87,7 @@ type Op struct {
 	// Thresholds are the percentages whose crossing is to be recorded. The engine does not keep the slice.
 	Thresholds []int
 
+	// Reason and Actor say why and who, for the record.
 	Reason, Actor string
 }
 
@@ -95,8 +96,8 @@ type Outcome struct {
 	// Granted is what was counted, given back or added. Under a repeated ID it is what the first time granted.
 	Granted int64
 
-	// Refused: the condition did not hold; nothing was changed, except that a charge or reservation under a changed limit records
-	// the thresholds which that limit makes usage have reached.
+	// Refused: the condition did not hold; nothing was changed, except that a charge or reservation under a changed
+	// limit records the thresholds which that limit makes usage have reached.
 	Refused bool
 
 	// Replayed: the ID had been applied before; nothing was changed.
@@ -109,7 +110,7 @@ type Outcome struct {
 	Totals Totals
 }
 
-// Store keeps accounts. Its contract, executed by package ledgertest:
+// Store keeps accounts. Its contract, most of which package ledgertest executes:
 //
 //   - Apply makes the operations in order, each wholly or not at all, as [History.Apply] does, and atomically with
 //     respect to all other calls, of other processes too. When it returns nil, all is durable.
@@ -118,14 +119,15 @@ type Outcome struct {
 //   - The IDs of extensions and corrections are remembered with their account, at least the last 256, and looked for in the
 //     newest two accounts of the key; under such an ID another kind or amount is refused. Other IDs are remembered
 //     over at least the last 65 536 operations that carry one and changed something. A refused one is not, so an engine
-//     whose transport may deliver a call twice has to tell the copies of refused operations itself: one that came late could
-//     be granted to nobody.
+//     whose transport may deliver a call twice has to recognise copies of refused operations itself: a late copy could be
+//     granted when nobody waits for it.
 //   - An operation whose Account.Start is older than the newest account of the key is answered Stale if its kind is
 //     current. So a clock that steps back reopens no period.
 //   - Accounts yields the accounts of a key that have a day within [from, to] (Unix seconds, compared with Day), oldest
 //     first. A yielded State is the caller's own. An error ends the sequence. The caller may use the store while it iterates.
 //   - The engine keeps neither ops nor what it returns.
-//   - All methods are safe for concurrent use. After Close they return errors.
+//   - All methods are safe for concurrent use. Under a context that has ended, Apply makes nothing and returns an error.
+//     After Close, Apply and Accounts return errors; another Close returns nil.
 //
 // An engine may further be a [Recoverer], a [Noter] or an [Auditor].
 type Store interface {
@@ -137,8 +139,7 @@ type Store interface {
 // Recoverer is a [Store] that knows what earlier lives of its ledgers left open. New ends those leases and tells those
 // crossings.
 type Recoverer interface {
-	// Leases yields the leases whose ledger is gone for certain. Known says that Spent is exact, not just a lower bound:
-	// then the rest is returned; otherwise it counts as used for ever, though not as used in reports.
+	// Leases yields the leases whose ledger is gone for certain.
 	Leases(ctx context.Context) iter.Seq2[OpenLease, error]
 
 	// Crossings yields the accounts that have crossings not yet told.
@@ -149,10 +150,14 @@ type Recoverer interface {
 type OpenLease struct {
 	Account Account
 	Lease   Lease
-	Known   bool
+
+	// Known says that Lease.Spent is exact, not just a lower bound. Then the rest is returned; otherwise it counts against
+	// the limit of its period, but not as used.
+	Known bool
 }
 
-// UntoldCrossings are an account's totals, of which Crossed and Told differ, and its last usage day.
+// UntoldCrossings are an account's totals, of which Crossed and Told differ, and its last usage day (first second, Unix
+// time).
 type UntoldCrossings struct {
 	Account Account
 	Day     int64
@@ -161,7 +166,7 @@ type UntoldCrossings struct {
 
 // Noter is a [Store] with a place for spends that outlives the process: a crash then wastes nothing of an open lease.
 type Noter interface {
-	// Slot opens a place for a lease, with nothing spent, before the lease is reserved.
+	// Slot opens a place for a lease, with nothing spent, before the lease is reserved. It is called concurrently.
 	Slot(lease uint64) (Slot, error)
 }
 
@@ -185,6 +190,7 @@ type Entry struct {
 	// Seq orders the entries; it never repeats.
 	Seq uint64
 	Op
+	// Granted is what the operation counted, gave back or added.
 	Granted int64
 	// Before is what an extension has changed the adjustments from, or a correction what counts as used; it is now
 	// Before + Granted. 0 for other kinds.

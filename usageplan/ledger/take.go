@@ -6,10 +6,12 @@ import (
 	"time"
 )
 
-// Take counts cost units against the account of key that is current under q, or refuses and counts nothing: then the error
-// wraps [ErrExhausted] and carries the balance. A cost of 0 is always granted. q may differ from call to call: a changed
-// limit acts at once; a changed period or offset lets the running account go on to the first boundary of the new quota.
-// Granted from a lease, it does not allocate. Other causes: [ErrUnavailable], [ErrQuota], [ErrKey], [ErrCost], [ErrClosed], [ErrNotConfigured].
+// Take counts cost units against the account of key that is current under q, or refuses and counts nothing: then the
+// error wraps [ErrExhausted] and carries the balance. A cost of 0 is never refused for want of units. q may differ from
+// call to call: a changed limit acts at once; a changed period or offset lets the running account go on to the first
+// boundary of the new quota. The end of ctx ends the wait for others who take; an answer of the store is waited for.
+// Granted from a lease, it allocates once in 256 takes. Other causes: [ErrUnavailable], [ErrQuota], [ErrKey], [ErrCost],
+// [ErrClosed], [ErrNotConfigured].
 func (l *Ledger) Take(ctx context.Context, key Key, q Quota, cost int64) (Charge, error) {
 	return l.takeAt(ctx, time.Now().Unix(), key, q, cost)
 }

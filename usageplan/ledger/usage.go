@@ -7,8 +7,11 @@ import (
 )
 
 // Usage yields every calendar day from the date of from to the date of to, inclusive, both in q's location: what was used
-// on it and what remained at its end, in real time. Days without requests are yielded too; a date that the location
-// skipped is not. After an error, with which it ends, the Day is zero.
+// on it and what remained at its end, including what this ledger has not reported to the store. Days without requests
+// are yielded too, with what remained of the period; a date that the location skipped is not. On days to come remains
+// what remains now, or the limit if their period has not begun. After an error, with which it ends, the Day is zero.
+// Causes: [ErrUnavailable], [ErrQuota], [ErrKey], [ErrClosed], [ErrNotConfigured].
+// Source: https://docs.aws.amazon.com/apigateway/latest/api/API_GetUsage.html
 func (l *Ledger) Usage(ctx context.Context, key Key, q Quota, from, to time.Time) iter.Seq2[Day, error] {
 	return func(yield func(Day, error) bool) {
 		c, err := l.cell(key, q)
@@ -69,8 +72,8 @@ func (u *usage) days(from, to time.Time, yield func(Day) bool) {
 	}
 }
 
-// day sums up [at, next). Whatever any account counted on it was used, since a quota that was changed may have left several with
-// a part of it; what remained is of the newest that was in use or, by the quota's present bounds, current.
+// day sums up [at, next). Whatever any account counted on it was used, since a quota that was changed may have left
+// several with a part of it; what remained is of the newest that was in use or, by the quota's present bounds, current.
 func (u *usage) day(at, next time.Time) Day {
 	day := Day{Start: at, Remaining: u.quota.Limit}
 	for i := range u.states {

@@ -25,6 +25,8 @@ func Test(t *testing.T, open func(t *testing.T) ledger.Store) {
 		{"stale", testStale},
 		{"lease", testLease},
 		{"adjustments", testAdjustments},
+		{"many adjustments", testManyAdjustments},
+		{"kept", testKept},
 		{"thresholds", testThresholds},
 		{"accounts", testAccounts},
 		{"like memory", testLikeMemory},
@@ -219,6 +221,46 @@ func testAdjustments(t *testing.T, s ledger.Store) {
 	}
 	if out := apply(t, s, huge); !out.Refused {
 		t.Fatalf("extensions beyond the bound: got %+v", out)
+	}
+}
+
+// testManyAdjustments: an account remembers the ids of its last 256 adjustments.
+func testManyAdjustments(t *testing.T, s ledger.Store) {
+	for i := range 256 {
+		for range 2 {
+			o := op(ledger.KindExtend, 1, 0)
+			o.ID = fmt.Sprint("gift", i)
+			if out := apply(t, s, o); out.Totals.Adjustments != int64(i)+1 {
+				t.Fatalf("extension %d: got %+v", i, out)
+			}
+		}
+	}
+	first := op(ledger.KindExtend, 1, 0)
+	first.ID = "gift0"
+	if out := apply(t, s, first); !out.Replayed || out.Totals.Adjustments != 256 {
+		t.Fatalf("an id is forgotten after 255 others: got %+v", out)
+	}
+}
+
+// testKept: the engine keeps neither the operations nor what it returns.
+func testKept(t *testing.T, s ledger.Store) {
+	ops := []ledger.Op{op(ledger.KindCharge, 3, 3), op(ledger.KindReserve, 2, 2), op(ledger.KindExtend, 1, 0)}
+	ops[0].ID, ops[1].Lease, ops[2].ID = "kept", 7, "gift"
+	outs, err := s.Apply(t.Context(), ops)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(ops)
+	clear(outs)
+	for _, state := range states(t, s, key) {
+		clear(state.Days)
+		clear(state.Leases)
+		clear(state.Applied)
+	}
+	list := states(t, s, key)
+	if len(list) != 1 || list[0].Used != 5 || len(list[0].Days) != 1 || list[0].Days[0].Used != 5 ||
+		len(list[0].Leases) != 1 || list[0].Leases[0].ID != 7 || len(list[0].Applied) != 1 || list[0].Applied[0].ID != "gift" {
+		t.Fatalf("after the caller's copies were cleared: got %+v", list)
 	}
 }
 
