@@ -13,8 +13,8 @@ import (
 // goroutine of its own, where that ends the process. So the tree is checked by reading it as a file first: each page
 // reachable, once, well-formed, its keys in order.
 //
-// The format is bbolt's version 2 (internal/common/page.go, meta.go, bucket.go), integers in the machine's byte order, which is
-// little-endian wherever a file written here can be read.
+// The format is bbolt's version 2 (internal/common/page.go, meta.go, bucket.go), integers in the machine's byte order.
+// A file from a machine of the other order has no meta page: the magic number is another.
 
 const (
 	pageHeader   = 16 // id uint64, flags uint16, count uint16, overflow uint32
@@ -29,7 +29,7 @@ const (
 	metaSummed  = 56 // bytes of a meta before its checksum
 )
 
-var le = binary.LittleEndian
+var native = binary.NativeEndian
 
 // pages walks the tree of a file.
 type pages struct {
@@ -62,8 +62,8 @@ func checkPages(path string) error {
 	return p.page(root, nil, nil)
 }
 
-// newestMeta returns the root of the newer of the two metas that are whole. The other may be torn: that commit was never
-// acknowledged.
+// newestMeta returns the root of the newer of the two metas that are whole. The other may be torn: that commit was
+// never acknowledged.
 func (p *pages) newestMeta(size int64) (root uint64, err error) {
 	newest, found := uint64(0), false
 	for i := range int64(2) {
@@ -74,15 +74,15 @@ func (p *pages) newestMeta(size int64) (root uint64, err error) {
 		m := b[pageHeader:]
 		sum := fnv.New64a()
 		_, _ = sum.Write(m[:metaSummed])
-		if le.Uint32(m) != boltMagic || le.Uint32(m[4:]) != boltVersion || le.Uint64(m[metaSummed:]) != sum.Sum64() {
+		if native.Uint32(m) != boltMagic || native.Uint32(m[4:]) != boltVersion || native.Uint64(m[metaSummed:]) != sum.Sum64() {
 			continue
 		}
-		if n := int64(le.Uint32(m[8:])); n != p.pageSize {
+		if n := int64(native.Uint32(m[8:])); n != p.pageSize {
 			return 0, fmt.Errorf("%w: written with pages of %d bytes, this system has %d", ErrFormat, n, p.pageSize)
 		}
-		if txid := le.Uint64(m[48:]); !found || txid > newest {
+		if txid := native.Uint64(m[48:]); !found || txid > newest {
 			newest, found = txid, true
-			root, p.count = le.Uint64(m[16:]), le.Uint64(m[40:])
+			root, p.count = native.Uint64(m[16:]), native.Uint64(m[40:])
 		}
 	}
 	if !found {
@@ -104,8 +104,8 @@ func (p *pages) page(id uint64, least, most []byte) error {
 	if _, err := p.f.ReadAt(b, int64(id)*p.pageSize); err != nil {
 		return err
 	}
-	overflow := uint64(le.Uint32(b[12:]))
-	if le.Uint64(b) != id || id+overflow >= p.count {
+	overflow := uint64(native.Uint32(b[12:]))
+	if native.Uint64(b) != id || id+overflow >= p.count {
 		return p.bad(id, "header")
 	}
 	for i := range overflow + 1 {
@@ -123,16 +123,16 @@ func (p *pages) page(id uint64, least, most []byte) error {
 	return p.elements(id, b, least, most)
 }
 
-// elements checks the elements of the page b, which is that of id or inline in it.
+// elements checks the elements of the page b, which is that of id or inline in it, and all below them.
 func (p *pages) elements(id uint64, b, least, most []byte) error {
 	if len(b) < pageHeader {
 		return p.bad(id, "short")
 	}
-	kind, n := le.Uint16(b[8:]), int(le.Uint16(b[10:]))
+	kind, n := native.Uint16(b[8:]), int(native.Uint16(b[10:]))
 	if kind != leafPage && (kind != branchPage || n == 0) {
 		return p.bad(id, "kind")
 	}
-	keys := make([][]byte, n)
+	keys := make([][]byte, n, n+1)
 	values := make([][]byte, n) // of a branch, nil
 	for i := range n {
 		var err error
@@ -146,19 +146,22 @@ func (p *pages) elements(id uint64, b, least, most []byte) error {
 	if n > 0 && most != nil && bytes.Compare(keys[n-1], most) >= 0 {
 		return p.bad(id, "order of keys")
 	}
-	for i := range n {
+	return p.below(id, b, append(keys, most), values)
+}
+
+// below checks what the elements of the page b refer to: pages, the keys of each within its own and the next, or
+// buckets.
+func (p *pages) below(id uint64, b []byte, keys, values [][]byte) error {
+	branch := native.Uint16(b[8:]) == branchPage
+	for i, value := range values {
 		e := b[pageHeader+i*elementSize:]
 		var err error
 		switch {
-		case kind == branchPage:
-			next := most
-			if i+1 < n {
-				next = keys[i+1]
-			}
-			err = p.page(le.Uint64(e[8:]), keys[i], next)
-		case le.Uint32(e) == bucketLeaf:
-			err = p.bucket(id, values[i])
-		case le.Uint32(e) != 0:
+		case branch:
+			err = p.page(native.Uint64(e[8:]), keys[i], keys[i+1])
+		case native.Uint32(e) == bucketLeaf:
+			err = p.bucket(id, value)
+		case native.Uint32(e) != 0:
 			err = p.bad(id, "flags of element")
 		}
 		if err != nil {
@@ -177,9 +180,9 @@ func (p *pages) element(id uint64, b []byte, kind uint16, i, n int) (key, value 
 	e := b[at:]
 	var pos, ksize, vsize uint64
 	if kind == branchPage {
-		pos, ksize = uint64(le.Uint32(e)), uint64(le.Uint32(e[4:]))
+		pos, ksize = uint64(native.Uint32(e)), uint64(native.Uint32(e[4:]))
 	} else {
-		pos, ksize, vsize = uint64(le.Uint32(e[4:])), uint64(le.Uint32(e[8:])), uint64(le.Uint32(e[12:]))
+		pos, ksize, vsize = uint64(native.Uint32(e[4:])), uint64(native.Uint32(e[8:])), uint64(native.Uint32(e[12:]))
 	}
 	if pos < uint64((n-i)*elementSize) || uint64(at)+pos+ksize+vsize > uint64(len(b)) {
 		return nil, nil, p.bad(id, "element")
@@ -191,7 +194,7 @@ func (p *pages) bucket(id uint64, value []byte) error {
 	if len(value) < bucketHeader {
 		return p.bad(id, "bucket")
 	}
-	if root := le.Uint64(value); root != 0 {
+	if root := native.Uint64(value); root != 0 {
 		return p.page(root, nil, nil)
 	}
 	return p.elements(id, value[bucketHeader:], nil, nil)
