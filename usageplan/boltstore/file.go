@@ -13,7 +13,7 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 )
 
-// version is the format of the file. Files of earlier versions are read, of later ones refused.
+// version is the format of the file, the first. A file of a later one is refused.
 const version = 1
 
 // Buckets. The log has one record for each commit, under its sequence number; accounts has each state as of the record
@@ -37,27 +37,39 @@ func options() *bolt.Options {
 	}
 }
 
-// create makes an empty file at path if there is none: under another name, synced, then renamed, because power loss while
-// bbolt initialises a file can leave one that it cannot read (https://github.com/etcd-io/bbolt/issues/567).
-func create(path string) error {
-	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		return errors.Join(err, syncDir(filepath.Dir(path))) // the process that made it may not have come to that
+// ensure makes an empty file at path if there is none, and returns its one name: absolute, whichever links lead to it.
+func ensure(path string) (name string, err error) {
+	if _, err = os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		err = create(path)
 	}
+	if err != nil {
+		return "", err
+	}
+	if name, err = filepath.EvalSymlinks(path); err != nil {
+		return "", err
+	}
+	if name, err = filepath.Abs(name); err != nil {
+		return "", err
+	}
+	return name, syncDir(filepath.Dir(name)) // also if another process made the file: it may not have come to that
+}
+
+// create makes an empty file at path: under another name, synced, then linked, because power loss while bbolt
+// initialises a file can leave one that it cannot read (https://github.com/etcd-io/bbolt/issues/567).
+func create(path string) error {
 	temp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*")
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temp.Name()) // gone already, if all went well
+	defer os.Remove(temp.Name()) // by then the file has its own name
 	if err := errors.Join(temp.Chmod(0o600), temp.Close(), initialise(temp.Name())); err != nil {
 		return err
 	}
 	// A link, unlike a rename, does not replace a file that another process has just made.
 	if err := os.Link(temp.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
-		if err := os.Rename(temp.Name(), path); err != nil { // a file system without links
-			return err
-		}
+		return os.Rename(temp.Name(), path) // a file system without links
 	}
-	return syncDir(filepath.Dir(path))
+	return nil
 }
 
 func initialise(path string) error {
@@ -143,10 +155,10 @@ func openFile(path string, o *bolt.Options) (*database, error) {
 
 // openToWrite opens and locks a file for writing.
 //
-// It then writes bbolt's two meta pages again, as they are, and syncs them. If the sync of a meta page failed in an earlier life, the page
-// counts as clean, so this system shows a commit that the disk never got. bbolt would take the pages which that commit
-// had freed for the next one, and after a power loss the disk would have an older meta page over newer pages. The pages of
-// the commit itself are safe: bbolt syncs them before it writes the meta page.
+// It then writes bbolt's two meta pages again, as they are, and syncs them. If the sync of a meta page failed in an
+// earlier life, the page counts as clean, so this system shows a commit that the disk never got. bbolt would take the
+// pages which that commit had freed for the next one, and after a power loss the disk would have an older meta page
+// over newer pages. The pages of the commit itself are safe: bbolt syncs them before it writes the meta page.
 func openToWrite(path string) (*database, error) {
 	db, err := openFile(path, options())
 	if err != nil {
@@ -188,7 +200,10 @@ func checkMeta(tx *bolt.Tx) (folded uint64, err error) {
 	if len(v) != 8 || len(mark) != 8 {
 		return 0, fmt.Errorf("%w: no version", ErrFormat)
 	}
-	if n := binary.BigEndian.Uint64(v); n != version {
+	switch n := binary.BigEndian.Uint64(v); {
+	case n == 0:
+		return 0, fmt.Errorf("%w: version 0", ErrFormat)
+	case n > version:
 		return 0, fmt.Errorf("%w: %d; this package knows %d", ErrVersion, n, version)
 	}
 	return binary.BigEndian.Uint64(mark), nil

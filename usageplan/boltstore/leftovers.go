@@ -33,7 +33,8 @@ func (l *leftovers) see(a ledger.Account, s *ledger.State) {
 	}
 }
 
-// Leases implements [ledger.Recoverer]. It yields the leases open when the file was opened: whoever held them has let go of the file.
+// Leases implements [ledger.Recoverer]. It yields the leases open when the file was opened: whoever held them has let
+// go of the file.
 func (s *Store) Leases(context.Context) iter.Seq2[ledger.OpenLease, error] {
 	return func(yield func(ledger.OpenLease, error) bool) {
 		for _, leases := range s.left.leases {
@@ -46,7 +47,8 @@ func (s *Store) Leases(context.Context) iter.Seq2[ledger.OpenLease, error] {
 	}
 }
 
-// Crossings implements [ledger.Recoverer].
+// Crossings implements [ledger.Recoverer]. It yields those untold when the file was opened, whatever has been told
+// since: a second ledger over the same Store tells them again.
 func (s *Store) Crossings(context.Context) iter.Seq2[ledger.UntoldCrossings, error] {
 	return func(yield func(ledger.UntoldCrossings, error) bool) {
 		for _, u := range s.left.crossings {

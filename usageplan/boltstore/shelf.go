@@ -17,7 +17,7 @@ type shelf struct {
 	next    *shelf // whose key has the same hash
 	history ledger.History
 	dirty   []*ledger.State // that differ from their rows
-	used    uint64          // before which fold
+	used    uint64          // number of folds before its last use
 
 	room [3]*ledger.State // for history and dirty, so that they need no memory elsewhere
 }
@@ -79,7 +79,8 @@ func (sh *shelf) evict() {
 	}
 }
 
-// shelves finds shelves by the hash of their keys: in less memory than by the keys, and with less work between two waits for it.
+// shelves finds shelves by the hash of their keys: in less memory than by the keys, and with less work between two
+// waits for it.
 type shelves struct {
 	seed  maphash.Seed
 	first map[uint64]*shelf // of those with one hash

@@ -20,16 +20,21 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-var mapChunk = mapShared // tests replace it
+// Tests replace them: they cannot reboot, nor take a system's maps away.
+var (
+	bootID   = systemBootID
+	mapChunk = mapShared
+)
 
-// slots keep what leases have spent, in files that are written but never synced: the page cache outlives the process, not
-// the machine. So a file counts only in the boot it was written in, which its header names. Each Open begins files of its own; those of earlier
-// lives are removed when no lease in them is open any more.
+// slots keep what leases have spent, in files that are written but never synced: the page cache outlives the process,
+// not the machine. So a file counts only in the boot it was written in, which its header names. Each Open begins files
+// of its own, and removes those of earlier lives in which no lease is open any more.
 //
-// A file is a header of 64 bytes (magic, boot id, checksum) and slots of 16 (lease, spent), so no slot crosses a page. It grows
-// by chunks, each written with zeros before a slot in it is given out, so it is there that a full disk shows, and mapped
-// into memory where the system can: noting is then one store, 30 ns with all that guards it in place of the 1.3 µs of a pwrite. Otherwise it is
-// a pwrite, and there are several files because the system lets one writer into a file at a time.
+// A file is a header of 64 bytes (magic, boot id, checksum) and slots of 16 (lease, spent), so no slot crosses a page.
+// It grows by chunks, each written with zeros before a slot in it is given out, so it is there that a full disk shows,
+// and mapped into memory where the system can: noting is then one store, 30 ns with all that guards it in place of the
+// 1.3 µs of a pwrite. Otherwise it is a pwrite, and there are several files because the system lets one writer into a
+// file at a time.
 type slots struct {
 	prefix string // of the names of this life's files
 	boot   string
@@ -116,8 +121,8 @@ func (s *slots) readFile(name string, found *leftovers) (used bool, err error) {
 	return used, nil
 }
 
-// readSynced reads a file and reports whether it is whole, as far as the system knows: if it failed to write the file back to the disk, it
-// may since have dropped what it could not write, and show what was there before.
+// readSynced reads a file and reports whether it is whole, as far as the system knows: if it failed to write the file
+// back to the disk, it may since have dropped what it could not write, and show what was there before.
 func readSynced(name string) (b []byte, whole bool, err error) {
 	f, err := os.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
@@ -224,8 +229,8 @@ func (file *slotFile) begin(lease uint64) (at int64, err error) {
 	return at, nil
 }
 
-// grow adds a chunk to the file. Its bytes are written, so the disk has room for them when a slot is stored to; what a file
-// system that copies on write still cannot hold is a fault, which Note turns into an error.
+// grow adds a chunk to the file. Its bytes are written, so the disk has room for them when a slot is stored to; what a
+// file system that copies on write still cannot hold is a fault, which Note turns into an error.
 func (file *slotFile) grow() error {
 	at := int64(len(file.chunks)) * chunkSize
 	used := file.size - at // the header
@@ -260,8 +265,8 @@ func (file *slotFile) close() error {
 	return errors.Join(append(errs, file.f.Close())...)
 }
 
-// close closes the files, and removes them if no lease is open. A ledger that goes on has its notes refused from now on: the next Open
-// may have read the files.
+// close closes the files, and removes them if no lease is open. A ledger that goes on has its notes refused from now
+// on: the next Open may have read the files.
 func (s *slots) close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -309,18 +314,18 @@ func (s *slot) Note(spent int64) error {
 	}
 	binary.LittleEndian.PutUint64(s.b[:], uint64(spent))
 	if s.word != nil {
-		return store(s.word, s.b[:])
+		return storeMapped(s.word, s.b[:])
 	}
 	_, err := s.file.f.WriteAt(s.b[:], s.at+slotSize/2)
 	return err
 }
 
-// store puts eight bytes into mapped memory, and turns the fault of a page that the file cannot take into an error: its disk
-// is full all the same, or somebody has truncated it.
+// storeMapped puts eight bytes into mapped memory, and turns the fault of a page that the file cannot take into an
+// error: its disk is full all the same, or somebody has truncated it.
 //
-// The copy is one store of the processor, so a process that dies has made it or not: memory may hold pointers, for all that copy
-// knows, and the garbage collector relies on an aligned word never being seen half copied.
-func store(to, from []byte) (err error) {
+// The copy is one store of the processor, so a process that dies has made it or not: memory may hold pointers, for all
+// that copy knows, and the garbage collector relies on an aligned word never being seen half copied.
+func storeMapped(to, from []byte) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {

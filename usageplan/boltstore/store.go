@@ -15,14 +15,18 @@ import (
 
 // Causes, for [errors.Is].
 var (
-	// ErrLocked: another process, or another Store of this one, has the file open.
+	// ErrLocked: another process has the file open, or another Store of this one (which AIX and Solaris cannot tell).
 	ErrLocked = errors.New("boltstore: file is in use")
 
-	// ErrFormat: the file is no ledger file, or is damaged.
+	// ErrFormat: the file is no ledger file, is damaged, or was written on a system with another page size or byte
+	// order.
 	ErrFormat = errors.New("boltstore: file is damaged or no ledger file")
 
 	// ErrVersion: the file was written by a newer version of this package.
 	ErrVersion = errors.New("boltstore: file is of a newer version")
+
+	// ErrConfig: no path, or a mistake in a [Config].
+	ErrConfig = errors.New("boltstore: config")
 
 	// ErrClosed: the store has been closed, or is the zero Store, which was never opened.
 	ErrClosed = errors.New("boltstore: store is closed")
@@ -30,14 +34,22 @@ var (
 
 // Config tunes a [Store]. The zero Config is good.
 type Config struct {
-	// Keep is how long single entries are kept; older ones live on in the totals of their day. 0 takes 90 days. Not negative.
-	// The last 65 536 that carry an operation id are kept however old they are.
+	// Keep is how long single entries are kept at least; older ones live on in the totals of their day. They go when
+	// the accounts are folded, every 16 384 records, or with Close. The last 65 536 that carry an operation id are
+	// kept however old they are. 0 takes 90 days. Not negative.
 	Keep time.Duration
 }
 
+// mistake is in what Open was given.
+type mistake string
+
+func (m mistake) Error() string { return "boltstore: " + string(m) }
+
+func (mistake) Is(target error) bool { return target == ErrConfig }
+
 // Store is an engine for package ledger in one file. Make one with [Open]. It is safe for concurrent use.
 type Store struct {
-	path   string
+	path   string // absolute, without links: whatever becomes of them, database, lock and slots stay together
 	config Config
 	lock   *os.File // held from before the first look at the file until Close
 	slots  *slots
@@ -56,27 +68,30 @@ var (
 	_ ledger.Auditor   = (*Store)(nil)
 )
 
-// Open opens the file at path, or creates it, and checks that each balance is the sum of its entries. Beside the file, and
-// for it alone, it keeps path.lock and files named path.spent.*. The errors wrap [ErrLocked], [ErrFormat], [ErrVersion] or what the
-// system reports.
+// Open opens the file at path, or creates it, and checks that each balance is the sum of its entries. It waits up to
+// 200 ms for another opener to let go of it. Beside the file (where it is, if path is a symbolic link), and for it
+// alone, it keeps path.lock and files named path.spent.*; a file path.new-* is what a crash has left while one was
+// created, and may be deleted. The errors wrap [ErrConfig], [ErrLocked], [ErrFormat], [ErrVersion] or what the system
+// reports.
 func Open(path string, c Config) (*Store, error) {
 	if path == "" {
-		return nil, errors.New("boltstore: no path")
+		return nil, mistake("no path")
 	}
 	if c.Keep < 0 {
-		return nil, fmt.Errorf("boltstore: keep %v is negative", c.Keep)
+		return nil, mistake(fmt.Sprintf("keep %v is negative", c.Keep))
 	}
 	if c.Keep == 0 {
 		c.Keep = 90 * 24 * time.Hour
 	}
-	if err := create(path); err != nil {
+	file, err := ensure(path)
+	if err != nil {
 		return nil, fmt.Errorf("boltstore: create %s: %w", path, err)
 	}
-	held, err := lock(path)
+	held, err := lock(file)
 	if err != nil {
 		return nil, fmt.Errorf("boltstore: open %s: %w", path, err)
 	}
-	s := &Store{path: path, config: c, lock: held}
+	s := &Store{path: file, config: c, lock: held}
 	if err := s.begin(); err != nil {
 		return nil, errors.Join(err, held.Close())
 	}
@@ -116,8 +131,8 @@ func (s *Store) open() (found leftovers, err error) {
 }
 
 // Apply implements [ledger.Store]: one commit for all ops, none if nothing changes. After an error the file is opened
-// again by the next call: what is in memory is only relied on if it is on disk. A failed sync is never repeated: bbolt is
-// copy-on-write, so the pages of a failed commit are not referred to; see openToWrite for its meta page.
+// again by the next call: what is in memory is only relied on if it is on disk. A failed sync is never repeated: bbolt
+// is copy-on-write, so the pages of a failed commit are not referred to; see openToWrite for its meta page.
 func (s *Store) Apply(ctx context.Context, ops []ledger.Op) ([]ledger.Outcome, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -190,8 +205,15 @@ func (s *Store) accounts(ctx context.Context, key ledger.Key, from, to int64) (s
 	return states, err
 }
 
-// Check reads the whole file and checks that every entry is whole and every balance is the sum of its entries. Other calls
-// go on meanwhile, but the file may grow. The error wraps [ErrFormat].
+// Check reads the whole file, as it is when Check begins, and checks that every entry is whole and every balance is
+// the sum of its entries; entries since the last fold, which are in no balance of the file yet, need only be whole.
+//
+// Other calls go on meanwhile, until one needs a larger map of the file in memory, or has to close it (also to open it
+// again after an error): that one waits until Check has ended, and all others behind it. So check at a quiet time, or
+// a snapshot of the file elsewhere, as Open does anyway. Pages that Check still sees are not used again, so the file
+// may grow.
+//
+// The error wraps [ErrFormat] if the file is damaged, [ErrClosed], that of ctx, or what the system reports.
 func (s *Store) Check(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -218,8 +240,8 @@ func (s *Store) read() (*database, *bolt.Tx, error) {
 	return s.db, tx, err
 }
 
-// Close writes what the next Open would have to fold, and closes the file. It returns an error if that fails; nothing is
-// lost then. A second Close does nothing, nor does that of a zero or nil Store.
+// Close writes what the next Open would have to fold, and closes the file. It returns an error if that fails; nothing
+// is lost then. A second Close does nothing, nor does that of a zero or nil Store.
 func (s *Store) Close() error {
 	if s == nil {
 		return nil

@@ -1,4 +1,0 @@
-package boltstore
-
-// bootID is replaced by tests, which cannot reboot.
-var bootID = systemBootID
