@@ -24,7 +24,7 @@ func linked(t *testing.T) (path, link string) {
 	return path, link
 }
 
-// TestSymlink: what was spent under one name of a file is found under the other, and no slot files remain beside either.
+// TestSymlink: what was spent under one name of a file is found under the other; slot files remain beside neither.
 func TestSymlink(t *testing.T) {
 	slotKinds(t, func(t *testing.T) {
 		boltstore.SetBootID(t, "boot 1")
