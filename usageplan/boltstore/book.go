@@ -89,7 +89,7 @@ func (b *book) apply(db *database, ops []ledger.Op, keep time.Duration) ([]ledge
 		if err := b.fold(tx); err != nil {
 			return err
 		}
-		return compact(tx, b.folded, now.Add(-keep))
+		return compact(tx, now.Add(-keep))
 	})
 }
 
@@ -204,10 +204,10 @@ func (b *book) evict() {
 	b.folds++
 }
 
-// compact takes records older than before, and in the rows, out of the log, and adds what they sum up to to the base of their
-// accounts. Those with the ids to be remembered stay. It takes at most twice as many as come between two folds, so its work is
-// bounded and it keeps up.
-func compact(tx *bolt.Tx, folded uint64, before time.Time) error {
+// compact takes records older than before out of the log, all of which must be in the rows, and adds what they sum up to to the base
+// of their accounts. Those with the ids to be remembered stay. It takes at most about twice as much as comes between two folds, so its work
+// is bounded and it keeps up.
+func compact(tx *bolt.Tx, before time.Time) error {
 	log := tx.Bucket(logBucket)
 	if key, value := log.Cursor().First(); key == nil || !olderThan(value, before) {
 		return nil
@@ -218,15 +218,17 @@ func compact(tx *bolt.Tx, folded uint64, before time.Time) error {
 	}
 	taken := make(map[string]sums)
 	var old [][]byte
+	entries := 0
 	c := log.Cursor()
-	for key, value := c.First(); key != nil && uint64(len(old)) < 2*foldEvery; key, value = c.Next() {
-		if seq := binary.BigEndian.Uint64(key); seq > folded || seq >= recent || !olderThan(value, before) {
+	for key, value := c.First(); key != nil && uint64(len(old)) < 2*foldEvery && entries < 2*foldEntries; key, value = c.Next() {
+		if binary.BigEndian.Uint64(key) >= recent || !olderThan(value, before) {
 			break
 		}
 		_, err := readRecord(value, func(_ int, e *raw) error {
 			s := taken[string(e.account)]
 			s.add(e.kind, e.granted)
 			taken[string(e.account)] = s
+			entries++
 			return nil
 		})
 		if err != nil {

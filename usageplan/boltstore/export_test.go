@@ -31,10 +31,10 @@ func SetSizes(t testing.TB, s Sizes) {
 }
 
 // Extent is how far a store has come: its last record, the last one in the rows and the first one in the log (0 if none), and
-// the keys in memory and, beside the newest two of each, the accounts.
+// how many entries wait for a fold, and the keys in memory and, beside the newest two of each, the accounts.
 type Extent struct {
-	Last, Folded, First uint64
-	Keys, Older         int
+	Last, Folded, First  uint64
+	Waiting, Keys, Older int
 }
 
 func (s *Store) Extent(t testing.TB) Extent {
@@ -43,7 +43,7 @@ func (s *Store) Extent(t testing.TB) Extent {
 	if err := s.ready(); err != nil {
 		t.Fatal(err)
 	}
-	x := Extent{Last: s.seq, Folded: s.folded, Keys: s.keys.n}
+	x := Extent{Last: s.seq, Folded: s.folded, Waiting: s.waiting, Keys: s.keys.n}
 	for _, sh := range s.keys.first {
 		for ; sh != nil; sh = sh.next {
 			x.Older += max(0, len(sh.history)-2)

@@ -268,6 +268,6 @@ func (s *Store) tidy() error {
 		if err := s.fold(tx); err != nil {
 			return err
 		}
-		return compact(tx, s.folded, time.Now().Add(-s.config.Keep))
+		return compact(tx, time.Now().Add(-s.config.Keep))
 	})
 }
