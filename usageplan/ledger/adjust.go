@@ -85,7 +85,8 @@ func (c *cell) adjust(ctx context.Context, now int64, q Quota, kind Kind, a Adju
 		case out.Stale:
 			c.newest = out.Totals.Start
 		case out.Refused:
-			return Balance{}, &Error{Err: ErrAdjustment, Balance: s.balanceFrom(out.Totals)}
+			err := fmt.Errorf("%w: its ID names another, or it adds up to what is not allowed", ErrAdjustment)
+			return Balance{}, &Error{Err: err, Balance: s.balanceFrom(out.Totals)}
 		default:
 			c.observe(s, out)
 			return s.balanceFrom(out.Totals), nil

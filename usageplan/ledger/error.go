@@ -43,7 +43,7 @@ type Error struct {
 	// Err is one of the causes above or wraps one; from [Ledger.Adjustments] also [errors.ErrUnsupported].
 	Err error
 
-	// Cause is the store's own error under [ErrUnavailable], the context's if that ended the wait; else nil.
+	// Cause is or wraps the store's own error under [ErrUnavailable], the context's if that ended the wait; else nil.
 	Cause error
 
 	// Balance is the account's, with [ErrExhausted], and with [ErrAdjustment] if the account refused it; else zero.

@@ -2,8 +2,42 @@ package ledger
 
 import (
 	"context"
+	"runtime"
 	"time"
 )
+
+// GatherInChurn has a leader gather for a cohort that never comes, after a commit that took so long, while somebody else comes
+// and goes all the time.
+func GatherInChurn(took time.Duration, cohort int64) {
+	g := newGroup(nil, 0)
+	g.took, g.cohort = took, cohort
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				p := new(pending)
+				g.mu.Lock()
+				g.queue = append(g.queue, p)
+				g.queued.Store(int64(len(g.queue)))
+				g.mu.Unlock()
+				runtime.Gosched()
+				g.withdraw(p)
+			}
+		}
+	}()
+	g.gather()
+	close(stop)
+	<-stopped
+}
+
+// Patience is how long a leader waits for a cohort of which some have come.
+func Patience(took time.Duration, came, whole int64) time.Duration {
+	return (&group{took: took}).patience(came, whole)
+}
 
 // TakeAt is Take with a clock that says t.
 func (l *Ledger) TakeAt(ctx context.Context, t time.Time, key Key, q Quota, cost int64) (Charge, error) {

@@ -156,16 +156,15 @@ func (g *group) lead(own *pending) {
 	g.queue[0].wake <- true
 }
 
-// gather takes the queue. Those that the last commit has woken are about to queue again: the leader lets them run
-// first, else two half cohorts take turns and each waits for two commits. It stops when for a small part of the time
-// that a commit takes nobody has come; where time stands still (package testing/synctest), when nobody has come in a while.
+// gather takes the queue. Those that the last commit has woken are about to queue again: the leader lets them run first,
+// else half cohorts take turns and each waits for two commits. It stops when all are there, when its patience ends, or,
+// where time stands still (package testing/synctest), when nobody has come in a while.
 func (g *group) gather() []*pending {
-	patience, whole := g.took/64, min(g.cohort, maxBatch)
-	last, n := time.Now(), g.queued.Load()
-	for idle := 0; n < whole && idle < maxIdle && time.Since(last) < patience; idle++ {
+	whole, found, start := min(g.cohort, maxBatch), g.queued.Load(), time.Now()
+	for idle, n := 0, found; n < whole && idle < maxIdle && time.Since(start) <= g.patience(n-found, whole); idle++ {
 		runtime.Gosched()
 		if m := g.queued.Load(); m != n {
-			last, n, idle = time.Now(), m, 0
+			n, idle = m, 0
 		}
 	}
 	g.mu.Lock()
@@ -177,14 +176,23 @@ func (g *group) gather() []*pending {
 	return batch
 }
 
+// patience is how long the leader waits when some of a whole cohort came meanwhile: each buys a third of its share of the
+// time that a commit takes. Those who have just been woken come much faster than that. Requests that come by themselves, at
+// the rate that made the cohort, do not pay for the next, so they wait hardly longer than without.
+func (g *group) patience(came, whole int64) time.Duration {
+	return g.took/64 + g.took*time.Duration(came)/time.Duration(3*whole)
+}
+
 // commit sends a batch and hands out the answers.
 func (g *group) commit(batch []*pending) {
 	g.ops = g.ops[:0]
+	hurried := false
 	for _, p := range batch {
 		g.ops = append(g.ops, p.ops...)
+		hurried = hurried || len(p.ops) == 0
 	}
 	g.name(g.ops)
-	outs, err := g.send()
+	outs, err := g.send(hurried)
 	if err != nil {
 		err = &Error{Err: ErrUnavailable, Cause: err}
 	}
@@ -217,8 +225,8 @@ func (g *group) name(ops []Op) {
 }
 
 // send has the store make g.ops durable, after it has cleared up what is unknown.
-func (g *group) send() ([]Outcome, error) {
-	if err := g.reconcile(len(g.ops) == 0); err != nil {
+func (g *group) send(hurried bool) ([]Outcome, error) {
+	if err := g.reconcile(hurried); err != nil {
 		for i := range g.ops {
 			g.owed.add(&g.ops[i])
 		}

@@ -50,3 +50,37 @@ func TestCohort(t *testing.T) {
 		require.LessOrEqual(t, s.commits, rounds+rounds/5, "each caller waits for one commit, not for two")
 	})
 }
+
+// TestPatience: the leader waits for a burst to end, and hardly for those who come by themselves.
+func TestPatience(t *testing.T) {
+	const took = 640 * time.Millisecond
+	require.Equal(t, took/64, ledger.Patience(took, 0, 64), "nobody comes")
+	require.Equal(t, took/64+took/6, ledger.Patience(took, 32, 64))
+	require.Equal(t, took/64+took/3, ledger.Patience(took, 64, 64), "at most")
+	require.Less(t, ledger.Patience(took, -32, 64), time.Duration(0), "they give up")
+	require.Zero(t, ledger.Patience(0, 3, 64), "a store in memory is not waited for")
+	ledger.GatherInChurn(took, 64) // returns, however many come and go
+}
+
+// TestHurried: Close tries a store that failed a moment ago, though others who are not to wait for it ask at the same time.
+func TestHurried(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &faulty{Memory: ledger.NewMemory()}
+		l, err := ledger.New(ledger.Config{Store: store, Mode: ledger.Exact})
+		require.NoError(t, err)
+		c, err := l.Take(t.Context(), key, day10, 3)
+		require.NoError(t, err)
+		first, err := l.Take(t.Context(), key, day10, 1)
+		require.NoError(t, err)
+		store.before.Store(true)
+		require.ErrorIs(t, c.Settle(t.Context(), 1), ledger.ErrUnavailable)
+		store.before.Store(false)
+		gated := make(chan struct{})
+		var wg sync.WaitGroup
+		wg.Go(func() { <-gated; _ = first.Settle(t.Context(), 0) })
+		wg.Go(func() { <-gated; require.NoError(t, l.Close()) })
+		close(gated)
+		wg.Wait()
+		require.EqualValues(t, 1, store.state(t).Used)
+	})
+}

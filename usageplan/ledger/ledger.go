@@ -41,8 +41,8 @@ type Config struct {
 	Thresholds []int
 
 	// OnThreshold is told each crossing at least once, with the same ID if again: after a crash, or by another ledger over
-	// the store. Calls run in goroutines of their own, several at once; Close waits for them, so it must not be called
-	// there. nil: crossings are recorded only, and told by a later ledger that has one.
+	// the store. Calls run in goroutines of their own, several at once (what earlier ledgers left, in one); Close waits for
+	// them, so it must not be called there. nil: crossings are recorded only, and told by a later ledger that has one.
 	OnThreshold func(Crossing)
 
 	// AllowOverdraw lets a settlement count all it says even past the limit. False counts what is left and forgives the
@@ -86,7 +86,9 @@ type Ledger struct {
 	group  *group
 	slabs  slabs // of charges that no lease has granted
 
-	// closing guards the start of background work against Close, which waits for it.
+	// ending is held by Close (a channel, because it is held while others work). closing guards the start of background
+	// work against it.
+	ending  chan struct{}
 	closing sync.Mutex
 	closed  atomic.Bool
 	work    sync.WaitGroup
@@ -108,7 +110,7 @@ func New(c Config) (*Ledger, error) {
 	if c.Timeout == 0 {
 		c.Timeout = 5 * time.Second
 	}
-	l := &Ledger{config: c, began: time.Now(), group: newGroup(c.Store, c.Timeout)}
+	l := &Ledger{config: c, began: time.Now(), ending: make(chan struct{}, 1), group: newGroup(c.Store, c.Timeout)}
 	l.cells.init()
 	if err := l.recover(context.Background()); err != nil {
 		return nil, err
@@ -155,6 +157,8 @@ func (l *Ledger) Close() error {
 	if l == nil || l.config.Store == nil {
 		return nil
 	}
+	l.ending <- struct{}{}
+	defer func() { <-l.ending }()
 	l.closing.Lock()
 	closed := l.closed.Swap(true)
 	l.closing.Unlock()

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -379,6 +380,45 @@ func TestClose(t *testing.T) {
 			require.ErrorIs(t, err, ledger.ErrClosed)
 		}
 		require.NoError(t, c.Settle(t.Context(), 2), "a late settlement still counts")
+	})
+}
+
+// TestCloseWaits: who closes a second time learns no earlier than the first that all has been returned.
+func TestCloseWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &faulty{Memory: ledger.NewMemory()}
+		l, err := ledger.New(ledger.Config{
+			Store: store, Thresholds: []int{1}, OnThreshold: func(ledger.Crossing) { time.Sleep(time.Hour) },
+		})
+		require.NoError(t, err)
+		_, err = l.Take(t.Context(), key, day10, 1)
+		require.NoError(t, err)
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() {
+				require.NoError(t, l.Close())
+				require.Empty(t, store.state(t).Leases)
+			})
+		}
+		wg.Wait()
+	})
+}
+
+// TestTrueUpUnderAnotherLimit: a true-up is decided by the present limit, not by that of admission.
+func TestTrueUpUnderAnotherLimit(t *testing.T) {
+	quota := func(limit int64) ledger.Quota { return ledger.Quota{Limit: limit, Period: ledger.Daily} }
+	inBothModes(t, func(t *testing.T, l *ledger.Ledger) {
+		low, err := l.TakeAt(t.Context(), noon, key, quota(10), 5)
+		require.NoError(t, err)
+		high, err := l.TakeAt(t.Context(), noon, key, quota(100), 1)
+		require.NoError(t, err)
+		require.NoError(t, low.Settle(t.Context(), 50), "the limit has been raised")
+		_, err = l.TakeAt(t.Context(), noon, key, quota(60), 1)
+		require.NoError(t, err)
+		require.ErrorIs(t, high.Settle(t.Context(), 90), ledger.ErrExhausted, "it has been lowered")
+		b, err := l.BalanceAt(t.Context(), noon, key, quota(60))
+		require.NoError(t, err)
+		require.Equal(t, [4]int64{60, 0, 60, 0}, numbers(b))
 	})
 }
 

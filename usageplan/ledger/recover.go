@@ -18,12 +18,19 @@ func (l *Ledger) recover(ctx context.Context) error {
 	if l.config.OnThreshold == nil {
 		return nil
 	}
+	var left []UntoldCrossings
 	for u, err := range r.Crossings(ctx) {
 		if err != nil {
 			return &Error{Err: ErrUnavailable, Cause: err}
 		}
-		l.cells.make(l, u.Account.Key).tell(u.Day, u.Totals)
+		left = append(left, u)
 	}
+	l.background(func() { // one after another: there may be any number
+		for _, u := range left {
+			c := l.cells.make(l, u.Account.Key)
+			c.tellNow(c.toTell(u.Totals), u.Day, u.Totals)
+		}
+	})
 	return nil
 }
 

@@ -176,7 +176,11 @@ func (s *State) decide(op *Op) (granted int64, ok bool) {
 }
 
 func (s *State) grant(op *Op, want int64) (int64, bool) {
-	room := op.Limit + s.Adjustments - s.Used
+	limit := op.Limit
+	if !op.Kind.current() && len(s.Days) > 0 {
+		limit = s.Limit // op knows only that of the time when its request was admitted
+	}
+	room := limit + s.Adjustments - s.Used
 	switch {
 	case want <= 0:
 		return 0, false

@@ -12,8 +12,8 @@ type Kind uint8
 const (
 	KindRead    Kind = 0  // tells the totals, changes nothing (an entry of this kind records crossings of a changed limit); current
 	KindCharge  Kind = 1  // counts Want, at least Min, never past the limit; current
-	KindTrueUp  Kind = 2  // counts Want more, or what is left, for a request admitted earlier, on any account of the key
-	KindRefund  Kind = 3  // gives back Want, or what is used, of a request admitted earlier, on any account of the key
+	KindTrueUp  Kind = 2  // counts Want more, or what the account's limit leaves, for a request admitted earlier, on any account
+	KindRefund  Kind = 3  // gives back Want, or what is used, of a request admitted earlier, on any account
 	KindReserve Kind = 4  // counts Want, at least Min, past a threshold only Min, as held by a lease, and reports Spent; current
 	KindReport  Kind = 5  // tells that of all a lease was granted, Spent was spent; for engines, a Ledger does so with 4 and 6
 	KindReturn  Kind = 6  // reports Spent, gives back Want of the rest and ends the lease; what is then left is lost

@@ -6,24 +6,24 @@ import (
 	"time"
 )
 
-// tell calls OnThreshold for the crossings that t shows as not told and that are not being told already, and has the
-// store remember that it did.
+// tell calls OnThreshold, in the background, for the crossings that t shows as not told and that are not being told already.
 func (c *cell) tell(day int64, t Totals) {
-	fresh := c.toTell(t)
-	if fresh == (Percents{}) {
-		return
+	if fresh := c.toTell(t); fresh != (Percents{}) {
+		c.ledger.background(func() { c.tellNow(fresh, day, t) })
 	}
-	c.ledger.background(func() {
-		for p := range fresh.All() {
-			op := Op{Kind: KindTell, Account: Account{c.key, t.Start}, Day: day, Time: time.Now().Unix(), Want: int64(p)}
-			c.ledger.config.OnThreshold(Crossing{
-				ID:      fmt.Sprintf("%q %q %d %d%%", c.key.Plan, c.key.Subject, t.Start, p),
-				Account: op.Account, Percent: p, Used: t.Used, Held: t.Held, Limit: t.Limit + t.Adjustments,
-			})
-			// Should this fail, it is tried again; should the process end before, the next ledger tells the crossing again.
-			_, _ = c.ledger.group.one(context.Background(), op)
-		}
-	})
+}
+
+// tellNow calls OnThreshold and has the store remember that it did.
+func (c *cell) tellNow(fresh Percents, day int64, t Totals) {
+	for p := range fresh.All() {
+		op := Op{Kind: KindTell, Account: Account{c.key, t.Start}, Day: day, Time: time.Now().Unix(), Want: int64(p)}
+		c.ledger.config.OnThreshold(Crossing{
+			ID:      fmt.Sprintf("%q %q %d %d%%", c.key.Plan, c.key.Subject, t.Start, p),
+			Account: op.Account, Percent: p, Used: t.Used, Held: t.Held, Limit: t.Limit + t.Adjustments,
+		})
+		// Should this fail, it is tried again; should the process end before, the next ledger tells the crossing again.
+		_, _ = c.ledger.group.one(context.Background(), op)
+	}
 }
 
 func (c *cell) toTell(t Totals) Percents {
