@@ -9,7 +9,8 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// openLedger opens the quota ledger in a folder, or in a temporary one if none is named, and returns what closes it.
+// openLedger opens the quota ledger in a folder, which it makes if there is none, or in a temporary one if none is named,
+// and returns what closes it.
 func openLedger(dir string) (*ledger.Ledger, func() error, error) {
 	remove := func() error { return nil }
 	if dir == "" {
@@ -18,6 +19,9 @@ func openLedger(dir string) (*ledger.Ledger, func() error, error) {
 			return nil, nil, err
 		}
 		dir, remove = temporary, func() error { return os.RemoveAll(temporary) }
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, nil, err
 	}
 	store, err := boltstore.Open(filepath.Join(dir, "usage.db"), boltstore.Config{})
 	if err != nil {

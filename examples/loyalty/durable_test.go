@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -65,7 +66,7 @@ func TestQuotaSurvivesKill(t *testing.T) {
 	if untilMidnight := time.Until(time.Now().UTC().Truncate(24 * time.Hour).Add(24 * time.Hour)); untilMidnight < 30*time.Second {
 		time.Sleep(untilMidnight) // the day must not end between two requests
 	}
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "made", "by", "the", "example")
 	for life := range 5 { // each life has a fresh burst of two
 		url, kill := child(t, "-data", dir)
 		require.Equal(t, http.StatusOK, ask(t, url), "life %d", life)

@@ -38,7 +38,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	flags := flag.NewFlagSet("loyalty", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&o.addr, "addr", "127.0.0.1:8080", "address to listen on")
-	flags.StringVar(&o.data, "data", "", "folder of the quota ledger, which survives kill -9 (default a temporary one)")
+	flags.StringVar(&o.data, "data", "", "folder of the quota ledger, which survives kill -9 (default a temporary one, which only an orderly end removes)")
 	flags.StringVar(&o.issuer, "issuer", "", "issuer of a Cognito user pool (default a demo issuer inside this program)")
 	flags.StringVar(&o.jwks, "jwks", "", "JWKS URL of that issuer (default the issuer's /.well-known/jwks.json)")
 	flags.StringVar(&o.client, "client", "", "app client id that its tokens must be for")

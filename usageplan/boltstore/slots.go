@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"io/fs"
 	"iter"
 	"maps"
 	"os"
@@ -160,6 +159,9 @@ func (s *Store) Slot(lease uint64) (ledger.Slot, error) {
 		return nil, ErrClosed
 	}
 	sl, err := s.slots.open(lease)
+	if errors.Is(err, ErrClosed) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, fmt.Errorf("boltstore: slot: %w", err)
 	}
@@ -170,7 +172,7 @@ func (s *slots) open(lease uint64) (*slot, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return nil, fs.ErrClosed
+		return nil, ErrClosed
 	}
 	s.next = (s.next + 1) % len(s.files)
 	file := s.files[s.next]
@@ -310,7 +312,7 @@ func (s *slot) Note(spent int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return fs.ErrClosed
+		return ErrClosed
 	}
 	binary.LittleEndian.PutUint64(s.b[:], uint64(spent))
 	if s.word != nil {

@@ -138,3 +138,19 @@ func TestSlotFault(t *testing.T) {
 		}
 	})
 }
+
+// TestSlotsClosed: slots say what the rest of a closed store says.
+func TestSlotsClosed(t *testing.T) {
+	slotKinds(t, func(t *testing.T) {
+		s := open(t, filepath.Join(t.TempDir(), "usage.db"))
+		slot, err := s.Slot(1)
+		require.NoError(t, err)
+		require.NoError(t, s.Close())
+		require.ErrorIs(t, slot.Note(1), boltstore.ErrClosed)
+		slot.Free()
+		_, err = s.Slot(2)
+		require.ErrorIs(t, err, boltstore.ErrClosed)
+		_, err = new(boltstore.Store).Slot(3)
+		require.ErrorIs(t, err, boltstore.ErrClosed)
+	})
+}
