@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"flag"
 	"io"
 	"net/http"
@@ -97,6 +96,8 @@ func TestTemporaryLedgerIsRemoved(t *testing.T) {
 	left, err := os.ReadDir(os.TempDir())
 	require.NoError(t, err)
 	require.Empty(t, left)
-	_, _, err = openLedger("/nonexistent/folder")
-	require.True(t, errors.Is(err, os.ErrNotExist), "%v", err)
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	_, _, err = openLedger(filepath.Join(file, "folder"))
+	require.ErrorContains(t, err, file, "a file is no folder")
 }
