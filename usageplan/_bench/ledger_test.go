@@ -73,8 +73,8 @@ func check(tb testing.TB, err error) {
 	}
 }
 
-// peers are what one would count with otherwise. Only redis-evalsha-aof and the bbolt ones survive power loss, as exact mode does;
-// redis-evalsha survives nothing.
+// peers are what one would count with otherwise. Only redis-evalsha-aof and the bbolt ones survive power loss, as exact
+// mode does; redis-evalsha survives nothing.
 var peers = []impl{
 	{"bbolt-update", bboltUpdate},
 	{"bbolt-batch", bboltBatch},
@@ -108,7 +108,8 @@ func short(n int) string {
 	return strconv.Itoa(n)
 }
 
-// run spreads b.N takes over goroutines. Every eighth latency is kept (all, if there are few), so that the clock is not what is measured.
+// run spreads b.N takes over goroutines. Every eighth latency is kept (all, if there are few), so that the clock is not
+// what is measured.
 func run(b *testing.B, take take, keys, goroutines int) {
 	const every = 8
 	sync50, write50 := rawSync(b)
@@ -159,7 +160,8 @@ func run(b *testing.B, take take, keys, goroutines int) {
 	b.ReportMetric(float64(write50), "pwrite-p50-ns")
 }
 
-// rawSync is what the system allows: the median of appending 4 KiB to a file and syncing it, and of writing 8 bytes over others.
+// rawSync is what the system allows: the median of appending 4 KiB to a file and syncing it, and of writing 8 bytes
+// over others.
 func rawSync(b *testing.B) (synced, written time.Duration) {
 	f, err := os.Create(filepath.Join(b.TempDir(), "raw"))
 	check(b, err)

@@ -18,7 +18,7 @@ import (
 // bboltUpdate counts in a bucket, one transaction for each decision.
 func bboltUpdate(b *testing.B, keys int) take { return bbolt(b, keys, (*bolt.DB).Update) }
 
-// bboltBatch counts in a bucket, by bbolt's own way to share transactions, as it comes.
+// bboltBatch counts in a bucket, by bbolt's own way to share transactions, with its defaults.
 func bboltBatch(b *testing.B, keys int) take { return bbolt(b, keys, (*bolt.DB).Batch) }
 
 func bbolt(b *testing.B, keys int, update func(*bolt.DB, func(*bolt.Tx) error) error) take {

@@ -43,9 +43,10 @@ func TestCreationChild(t *testing.T) {
 	select {} // without closing
 }
 
-// testCreation ends a life before each change that creating a file makes on its disk, whether by a power cut, or by a kill
-// after which the next process finds what this one has left, not all of it synced, and then the power goes. Whatever the disk has
-// then, a file can be opened, or none is there and one is made; and what has been acknowledged is in it.
+// testCreation ends a life before each change that creating a file makes on its disk, whether by a power cut, or by a
+// kill after which the next process finds what this one has left, not all of it synced, and then the power goes.
+// Whatever the disk has then, a file can be opened, or none is there and one is made; and what has been acknowledged is
+// in it.
 func testCreation(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -81,7 +82,8 @@ type creation struct {
 	points, states, absent int
 }
 
-// at ends the life of a process before its n-th change, and reports whether the process had done all it is to do before that.
+// at ends the life of a process before its n-th change, and reports whether the process had done all it is to do before
+// that.
 func (c *creation) at(n int, kill bool) (done bool) {
 	dir := c.t.TempDir()
 	server, err := fs.Mount(dir, &folder{disk: c.disk}, &fs.Options{MountOptions: fuse.MountOptions{DirectMount: true, FsName: "crash"}})
@@ -109,7 +111,8 @@ func (c *creation) at(n int, kill bool) (done bool) {
 	return done
 }
 
-// process runs the child, and reports whether it has acknowledged. stop tells before which change it ends; the disk is locked then.
+// process runs the child, and reports whether it has acknowledged. stop tells before which change it ends; the disk is
+// locked then.
 func (c *creation) process(path string, stop func(child *os.Process, change int) bool) (acked bool) {
 	in, out, err := os.Pipe()
 	require.NoError(c.t, err)

@@ -31,7 +31,8 @@ type disk struct {
 
 // faults are what is wrong with a disk; nothing, by default.
 type faults struct {
-	// syncs makes one in so many syncs fail. As on ext4, the pages count as clean afterwards: a later sync succeeds without them.
+	// syncs makes one in so many syncs fail. As on ext4, the pages count as clean afterwards: a later sync succeeds
+	// without them.
 	syncs int
 
 	// writes makes one in so many writes short: some sectors come through, and the disk has no room for the next.

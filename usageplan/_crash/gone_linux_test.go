@@ -19,8 +19,8 @@ import (
 
 const goneEnv = "TALLYGATE_GONE_CHILD"
 
-// testGone: a disk that goes away under a process, with what the system had cached of it, is an error of each call; none panics, and none
-// waits for what another has not let go of. When the disk is back, so is the store.
+// testGone: a disk that goes away under a process, with what the system had cached of it, is an error of each call;
+// none panics, and none waits for what another has not let go of. When the disk is back, so is the store.
 func testGone(t *testing.T) {
 	for call := range gone {
 		t.Run(call, func(t *testing.T) {

@@ -33,8 +33,8 @@ const (
 	childEnv = "TALLYGATE_POWER_CHILD"
 )
 
-// The sizes of boltstore, whose own are too large for a life of milliseconds. They are nobody's to set but a test's, so there is
-// no other way to them.
+// The sizes of boltstore, whose own are too large for a life of milliseconds. They are nobody's to set but a test's, so
+// there is no other way to them.
 //
 //go:linkname foldEvery github.com/tallygate/tallygate/usageplan/boltstore.foldEvery
 var foldEvery uint64
@@ -45,8 +45,8 @@ var cachedKeys int
 //go:linkname keptIDs github.com/tallygate/tallygate/usageplan/boltstore.keptIDs
 var keptIDs int
 
-// config is for a child that folds every third commit and keeps one key and what is of this second, beside the ids of all that
-// may be in flight; or one as any.
+// config is for a child that folds every third commit and keeps one key and what is of this second, beside the ids of
+// all that may be in flight; or one as any.
 func config(folding bool) boltstore.Config {
 	if !folding {
 		return boltstore.Config{}
@@ -185,8 +185,8 @@ type rig struct {
 	folded, compacted int    // cuts
 }
 
-// extent is how far a file has come: the last record that is folded into the accounts, and the first one in the log. Since no
-// child closes its store, each was reached while one was at work.
+// extent is how far a file has come: the last record that is folded into the accounts, and the first one in the log.
+// Since no child closes its store, each was reached while one was at work.
 type extent struct{ folded, first uint64 }
 
 // life is from power on to power off. The process may be killed and started again meanwhile, on the same page cache.

@@ -22,8 +22,8 @@ import (
 
 const slotsEnv = "TALLYGATE_SLOTS_CHILD"
 
-// TestNotWrittenBack: a disk that did not take a page of a slot file, which the system then dropped, shows an older number than
-// was noted. It is not believed: the lease counts as spent.
+// TestNotWrittenBack: a disk that did not take a page of a slot file, which the system then dropped, shows an older
+// number than was noted. It is not believed: the lease counts as spent.
 func TestNotWrittenBack(t *testing.T) {
 	d := newDisk(1, faults{})
 	dir := t.TempDir()

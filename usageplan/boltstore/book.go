@@ -16,9 +16,9 @@ import (
 
 // Variables, so that tests can fold, evict and compact within a few commits.
 var (
-	// foldEvery is how many records, and foldEntries how many entries, may wait to be folded into the accounts. Folding writes a page or so for each changed
-	// account, so it has to be rare for the price of a commit not to depend on how many accounts there are; all of them
-	// are read again at open, so it must not be too rare either.
+	// foldEvery is how many records, and foldEntries how many entries, may wait to be folded into the accounts. Folding
+	// writes a page or so for each changed account, so it has to be rare for the price of a commit not to depend on how
+	// many accounts there are; all of them are read again at open, so it must not be too rare either.
 	foldEvery   uint64 = 16384
 	foldEntries        = 1 << 20
 
@@ -93,8 +93,8 @@ func (b *book) apply(db *database, ops []ledger.Op, keep time.Duration) ([]ledge
 	})
 }
 
-// find gets the shelves of ops into found, before any is decided on. Among many keys each shelf, and each account on it, is in
-// memory that no processor cache holds; in loops that do little else the processor waits for several at once.
+// find gets the shelves of ops into found, before any is decided on. Among many keys each shelf, and each account on
+// it, is in memory that no processor cache holds; in loops that do little else the processor waits for several at once.
 func (b *book) find(db *database, ops []ledger.Op) (err error) {
 	b.hashes, b.found = b.hashes[:0], b.found[:0]
 	for i := range ops {
@@ -105,7 +105,7 @@ func (b *book) find(db *database, ops []ledger.Op) (err error) {
 	}
 	for i, sh := range b.found {
 		a := &ops[i].Account
-		if sh = sh.of(&a.Key); sh == nil || !sh.newest(a.Start) {
+		if sh = sh.of(&a.Key); sh == nil || !sh.isNewest(a.Start) {
 			if sh, err = b.shelf(db.view, *a); err != nil {
 				return err
 			}
@@ -204,9 +204,9 @@ func (b *book) evict() {
 	b.folds++
 }
 
-// compact takes records older than before out of the log, all of which must be in the rows, and adds what they sum up to to the base
-// of their accounts. Those with the ids to be remembered stay. It takes at most about twice as much as comes between two folds, so its work
-// is bounded and it keeps up.
+// compact takes records older than before out of the log, all of which must be in the rows, and adds what they sum up
+// to to the base of their accounts. Those with the ids to be remembered stay. It takes at most about twice as much as
+// comes between two folds, so its work is bounded and it keeps up.
 func compact(tx *bolt.Tx, before time.Time) error {
 	log := tx.Bucket(logBucket)
 	if key, value := log.Cursor().First(); key == nil || !olderThan(value, before) {

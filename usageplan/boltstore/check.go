@@ -9,8 +9,8 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// check reads the whole file: each value must be whole, each row the sum of its base and its entries, and of its days. found, if
-// not nil, is shown the rows. It returns the last record that is in the rows.
+// check reads the whole file: each value must be whole, each row the sum of its base and its entries, and of its days.
+// found, if not nil, is shown the rows. It returns the last record that is in the rows.
 func check(ctx context.Context, tx *bolt.Tx, found *leftovers) (folded uint64, err error) {
 	if folded, err = checkMeta(tx); err != nil {
 		return 0, err

@@ -35,7 +35,8 @@ func compacted(t *testing.T, path string) *boltstore.Store {
 	return open(t, path)
 }
 
-// TestDisagreement: values that are whole but do not agree with each other are found, by Check and by the next to open the file.
+// TestDisagreement: values that are whole but do not agree with each other are found, by Check and by the next to open
+// the file.
 func TestDisagreement(t *testing.T) {
 	row := func(change func(*ledger.State)) func(*bolt.Tx) error {
 		return func(tx *bolt.Tx) error {
@@ -159,7 +160,7 @@ func TestCheckEnds(t *testing.T) {
 	require.ErrorIs(t, open(t, filepath.Join(t.TempDir(), "empty.db")).Check(ctx), context.Canceled)
 }
 
-// TestCheckMeanwhile: other calls go on while a file is checked, also when it grows out of its map.
+// TestCheckMeanwhile: other calls get through while a file is checked again and again, also when it grows out of its map.
 func TestCheckMeanwhile(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "usage.db"))
 	done := make(chan struct{})

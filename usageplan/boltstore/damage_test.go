@@ -98,7 +98,7 @@ func TestZero(t *testing.T) {
 	require.ErrorIs(t, err, ledger.ErrConfig)
 	require.EqualError(t, err, "ledger: config: no store")
 	_, err = boltstore.Open("", boltstore.Config{})
-	require.EqualError(t, err, "boltstore: no path")
+	require.EqualError(t, err, "boltstore: config: no path")
 }
 
 func TestNewerVersion(t *testing.T) {
@@ -145,8 +145,8 @@ func TestNoLedgerFile(t *testing.T) {
 	require.Error(t, err)
 }
 
-// TestFlippedBits: a damaged file is refused, or it shows exactly what it held before (the damage met free space, or the older of
-// bbolt's two meta pages). It never panics and never shows other numbers.
+// TestFlippedBits: a damaged file is refused, or it shows exactly what it held before (the damage met free space, or
+// the older of bbolt's two meta pages). It never panics and never shows other numbers.
 func TestFlippedBits(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "usage.db")

@@ -10,14 +10,16 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// database is bbolt's, over a file that may become unreadable. It is read through a memory map, where that is a fault, and a fault
-// while bbolt begins a transaction leaves it locked: the next to use it, if only to close it, would wait for ever.
+// database is bbolt's, over a file that may become unreadable. It is read through a memory map, where that is a fault,
+// and a fault while bbolt begins a transaction leaves it locked: the next to use it, if only to close it, would wait
+// for ever.
 type database struct {
 	bolt *bolt.DB
 	file *os.File
 
-	mu   sync.Mutex // held while transactions begin, and while those that read end
-	lost bool       // it is locked; neither used nor closed any more
+	// mu is held while transactions begin, and while those that read end. Neither waits: who writes is alone (Store.mu).
+	mu   sync.Mutex
+	lost bool // it is locked; neither used nor closed any more
 }
 
 var errLost = errors.New("file became unreadable")
@@ -67,8 +69,8 @@ func (db *database) view(f func(*bolt.Tx) error) error {
 	return f(tx)
 }
 
-// update makes the changes of f durable, all or none. Unlike bbolt's Update it rolls back without reading the file, which a commit that
-// fails has tried.
+// update makes the changes of f durable, all or none. Unlike bbolt's Update it rolls back without reading the file,
+// which a commit that fails has tried.
 func (db *database) update(f func(*bolt.Tx) error) error {
 	tx, err := db.begin(true)
 	if err != nil {

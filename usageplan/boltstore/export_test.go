@@ -30,8 +30,8 @@ func SetSizes(t testing.TB, s Sizes) {
 	t.Cleanup(func() { swapSizes(old) })
 }
 
-// Extent is how far a store has come: its last record, the last one in the rows and the first one in the log (0 if none), and
-// how many entries wait for a fold, and the keys in memory and, beside the newest two of each, the accounts.
+// Extent is how far a store has come: its last record, the last one in the rows and the first one in the log (0 if
+// none), and how many entries wait for a fold, and the keys in memory and, beside the newest two of each, the accounts.
 type Extent struct {
 	Last, Folded, First  uint64
 	Waiting, Keys, Older int

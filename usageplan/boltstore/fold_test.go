@@ -30,8 +30,8 @@ func twinKey(i int) ledger.Key {
 	return ledger.Key{Plan: fmt.Sprint("plan", i%3), Subject: fmt.Sprint("subject", i)}
 }
 
-// TestFoldsLikeMemory: a store that folds, evicts and compacts all the time, is closed and opened, and killed, decides as the engine that
-// keeps everything in memory does, and takes out of its log what may go, no less and no more.
+// TestFoldsLikeMemory: a store that folds, evicts and compacts all the time, is closed and opened, and killed, decides
+// as the engine that keeps everything in memory does, and takes out of its log what may go, no less and no more.
 func TestFoldsLikeMemory(t *testing.T) {
 	rounds, batches := 3, 150
 	if os.Getenv("TALLYGATE_HEAVY") != "" {
@@ -382,7 +382,8 @@ func sameState(x, y ledger.State) bool {
 	return x.Totals == y.Totals && slices.Equal(x.Days, y.Days) && slices.Equal(x.Leases, y.Leases) && slices.Equal(x.Applied, y.Applied)
 }
 
-// TestManyEntries: more entries in one commit than a record has room for are numbered all the same, in order and without a gap.
+// TestManyEntries: more entries in one commit than a record has room for are numbered all the same, in order and
+// without a gap.
 func TestManyEntries(t *testing.T) {
 	const n = boltstore.MaxRecord + 10
 	path := filepath.Join(t.TempDir(), "usage.db")

@@ -26,8 +26,8 @@ func small(t *testing.T, size string) string {
 	return dir
 }
 
-// TestDiskFull: a full disk is an error, answered with 503 by those above, until there is room again; and then exactly what was
-// acknowledged is counted.
+// TestDiskFull: a full disk is an error, answered with 503 by those above, until there is room again; and then exactly
+// what was acknowledged is counted.
 func TestDiskFull(t *testing.T) {
 	for name, mode := range map[string]ledger.Mode{"exact": ledger.Exact, "leased": ledger.Leased} {
 		t.Run(name, func(t *testing.T) {

@@ -41,8 +41,8 @@ func TestCode(t *testing.T) {
 	require.Equal(t, sampleEntries(), entries)
 }
 
-// FuzzState: any bytes under a right checksum are a state or an error, and a state that is read is written as it was, but for
-// the length of numbers.
+// FuzzState: any bytes under a right checksum are a state or an error, and a state that is read is written as it was,
+// but for the length of numbers.
 func FuzzState(f *testing.F) {
 	good := boltstore.EncodeState(sampleState())
 	f.Add(good[:len(good)-4])

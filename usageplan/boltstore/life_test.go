@@ -19,7 +19,8 @@ var (
 	monthly = ledger.Quota{Limit: 1000, Period: ledger.Monthly}
 )
 
-// left takes ten from a lease and leaves store and ledger as a killed process does: nothing is returned, the files are let go.
+// left takes ten from a lease and leaves store and ledger as a killed process does: nothing is returned, the files are
+// let go.
 func left(t *testing.T, path string) {
 	t.Helper()
 	s, err := boltstore.Open(path, boltstore.Config{})

@@ -98,7 +98,7 @@ func TestConfig(t *testing.T) {
 	require.ErrorIs(t, err, boltstore.ErrConfig)
 	_, err = boltstore.Open(path, boltstore.Config{Keep: -1})
 	require.ErrorIs(t, err, boltstore.ErrConfig)
-	require.EqualError(t, err, "boltstore: keep -1ns is negative")
+	require.EqualError(t, err, "boltstore: config: keep -1ns is negative")
 	_, err = os.Stat(path)
 	require.ErrorIs(t, err, os.ErrNotExist)
 }

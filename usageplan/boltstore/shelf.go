@@ -28,8 +28,8 @@ func newShelf(k ledger.Key) *shelf {
 	return sh
 }
 
-// newest reports whether no account of the key is newer than one of start.
-func (sh *shelf) newest(start int64) bool {
+// isNewest reports whether no account of the key is newer than one of start.
+func (sh *shelf) isNewest(start int64) bool {
 	n := len(sh.history)
 	return n == 0 || sh.history[n-1].Start <= start
 }

@@ -44,7 +44,8 @@ func TestManySlots(t *testing.T) {
 	})
 }
 
-// TestNoteWhileClosing: what a note has answered is what the next to open the file finds, also if the store is closed under a ledger.
+// TestNoteWhileClosing: what a note has answered is what the next to open the file finds, also if the store is closed
+// under a ledger.
 func TestNoteWhileClosing(t *testing.T) {
 	slotKinds(t, func(t *testing.T) {
 		boltstore.SetBootID(t, "boot 1")
@@ -104,8 +105,8 @@ func TestNoteIsWhole(t *testing.T) {
 	slot.Free()
 }
 
-// TestSlotFault: a page that its file cannot hold is a refusal, not the end of the process. The lease is ended with what has
-// been spent, and the next one works.
+// TestSlotFault: a page that its file cannot hold is a refusal, not the end of the process. The lease is ended with
+// what has been spent, and the next one works.
 func TestSlotFault(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "usage.db")

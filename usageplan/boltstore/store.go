@@ -40,13 +40,6 @@ type Config struct {
 	Keep time.Duration
 }
 
-// mistake is in what Open was given.
-type mistake string
-
-func (m mistake) Error() string { return "boltstore: " + string(m) }
-
-func (mistake) Is(target error) bool { return target == ErrConfig }
-
 // Store is an engine for package ledger in one file. Make one with [Open]. It is safe for concurrent use.
 type Store struct {
 	path   string // absolute, without links: whatever becomes of them, database, lock and slots stay together
@@ -75,10 +68,10 @@ var (
 // reports.
 func Open(path string, c Config) (*Store, error) {
 	if path == "" {
-		return nil, mistake("no path")
+		return nil, fmt.Errorf("%w: no path", ErrConfig)
 	}
 	if c.Keep < 0 {
-		return nil, mistake(fmt.Sprintf("keep %v is negative", c.Keep))
+		return nil, fmt.Errorf("%w: keep %v is negative", ErrConfig, c.Keep)
 	}
 	if c.Keep == 0 {
 		c.Keep = 90 * 24 * time.Hour

@@ -23,8 +23,9 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// The crash test kills a process under load, again and again, and holds what it had acknowledged against what is found in the
-// file. In the child a day lasts 40 ms, so many kills meet a roll-over; and every other child folds, evicts and compacts all the time.
+// The crash test kills a process under load, again and again, and holds what it had acknowledged against what is found
+// in the file. In the child a day lasts 40 ms, so many kills meet a roll-over; and every other child folds, evicts and
+// compacts all the time.
 
 const (
 	crashWorkers = 16
@@ -33,8 +34,8 @@ const (
 	crashEnv     = "TALLYGATE_CRASH_CHILD"
 )
 
-// The sizes of boltstore, whose own are too large for a life of milliseconds. They are nobody's to set but a test's, so there is
-// no other way to them.
+// The sizes of boltstore, whose own are too large for a life of milliseconds. They are nobody's to set but a test's, so
+// there is no other way to them.
 //
 //go:linkname foldEvery github.com/tallygate/tallygate/usageplan/boltstore.foldEvery
 var foldEvery uint64
@@ -142,8 +143,8 @@ type crashAccount struct {
 
 type crashCounts struct{ taken, settling, settled int64 }
 
-// crashFile is how far a file has come: the last record that is folded into the accounts, and the first one in the log. Since no
-// child closes its store, each was reached while one was at work.
+// crashFile is how far a file has come: the last record that is folded into the accounts, and the first one in the log.
+// Since no child closes its store, each was reached while one was at work.
 type crashFile struct{ folded, first uint64 }
 
 func crashLook(t *testing.T, path string) (f crashFile) {
