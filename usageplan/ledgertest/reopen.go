@@ -13,6 +13,7 @@ import (
 // which it makes if there is none; the suite closes it and opens it again.
 func TestReopen(t *testing.T, open func(t *testing.T, place string) ledger.Store) {
 	t.Run("accounts", func(t *testing.T) { testKeeps(t, open) })
+	t.Run("lookalikes", func(t *testing.T) { testKeepsLookalikes(t, open) })
 	t.Run("leases", func(t *testing.T) { testOpenLeases(t, open) })
 }
 
@@ -40,6 +41,21 @@ func testKeeps(t *testing.T, open func(*testing.T, string) ledger.Store) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// testKeepsLookalikes: keys and ids that are easily taken for one another are kept apart by the engine's next life too.
+func testKeepsLookalikes(t *testing.T, open func(*testing.T, string) ledger.Store) {
+	place, keys := fmt.Sprint("lookalikes", rand.Uint64()), lookalikeKeys()
+	s := open(t, place)
+	chargeEach(t, s, keys)
+	applyEach(t, s, false)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, place)
+	defer s.Close()
+	expectEach(t, s, keys)
+	applyEach(t, s, true)
 }
 
 // testOpenLeases: a lease that was open at Close is told, with what was noted of it, and a new ledger ends it.
