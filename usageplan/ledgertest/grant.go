@@ -23,6 +23,23 @@ func testCharge(t *testing.T, s ledger.Store) {
 	expect(t, s, op(ledger.KindRefund, 20, 0), 15, false, 0, 0)
 }
 
+// testPresentLimit: a true-up is decided by the limit of the last charge, not by that of the request's admission.
+func testPresentLimit(t *testing.T, s ledger.Store) {
+	charge := func(limit, used int64) {
+		t.Helper()
+		o := op(ledger.KindCharge, 1, 1)
+		o.Limit = limit
+		expect(t, s, o, 1, false, used, 0)
+	}
+	charge(10, 1)
+	charge(15, 2)
+	expect(t, s, op(ledger.KindTrueUp, 20, 0), 13, false, 15, 0)
+	expect(t, s, op(ledger.KindRefund, 10, 0), 10, false, 5, 0)
+	charge(7, 6)
+	expect(t, s, op(ledger.KindTrueUp, 20, 0), 1, false, 7, 0)
+	expect(t, s, op(ledger.KindTrueUp, 20, 0), 0, true, 7, 0)
+}
+
 // testUnits: limits and amounts up to [ledger.MaxUnits] count to the last unit.
 func testUnits(t *testing.T, s ledger.Store) {
 	for i, most := range []int64{ledger.MaxUnits, ledger.MaxUnits - 1, 1<<32 + 1} {

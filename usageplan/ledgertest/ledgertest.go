@@ -13,6 +13,7 @@ func Test(t *testing.T, open func(t *testing.T) ledger.Store) {
 		run  func(*testing.T, ledger.Store)
 	}{
 		{"charge", testCharge},
+		{"present limit", testPresentLimit},
 		{"units", testUnits},
 		{"lease", testLease},
 		{"thresholds", testThresholds},
