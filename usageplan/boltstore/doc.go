@@ -46,7 +46,7 @@
 // not on NFS. Disks that go with their container (Lambda, Fargate) take the counts with them.
 //
 // In memory are the accounts of the keys used since the last fold but one; at least 65 536 keys stay (about 360 bytes
-// for each key, and 40 for each open lease). So do the last 65 536 to 131 072 operation ids (about 10 MB). The
+// for each key, and 200 for each open lease). So do the last 65 536 to 131 072 operation ids (about 10 MB). The
 // ledger's own memory comes on top of that.
 //
 // A second opener is refused with [ErrLocked], also while the store recovers from an error: the lock is on a file of

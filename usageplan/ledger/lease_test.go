@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,11 +16,22 @@ import (
 // reserving takes two milliseconds for a commit and remembers what was reserved.
 type reserving struct {
 	*ledger.Memory
+	mu                 sync.Mutex
 	granted, remaining []int64
+}
+
+// reserved is what each reservation was granted, and what remained after it.
+func (s *reserving) reserved() (granted, remaining []int64) {
+	synctest.Wait() // for those under way
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.granted), slices.Clone(s.remaining)
 }
 
 func (s *reserving) Apply(ctx context.Context, ops []ledger.Op) ([]ledger.Outcome, error) {
 	time.Sleep(2 * time.Millisecond)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	outs, err := s.Memory.Apply(ctx, ops)
 	for i, out := range outs {
 		if ops[i].Kind == ledger.KindReserve {
@@ -53,8 +65,9 @@ func TestPrefetch(t *testing.T) {
 			time.Sleep(300 * time.Microsecond) // seven of the first sixteen last for a commit, fewer would not
 			require.Zero(t, take(), "take %d", i)
 		}
-		for _, granted := range s.granted[2:] {
-			require.GreaterOrEqual(t, granted, int64(64/2), "not before half of it is spent: %v", s.granted)
+		blocks, _ := s.reserved()
+		for _, block := range blocks[2:] {
+			require.GreaterOrEqual(t, block, int64(64/2), "not before half of it is spent: %v", blocks)
 		}
 	}, 64, 1<<40)
 }
@@ -66,17 +79,19 @@ func TestBlockSize(t *testing.T) {
 		for range 50 * largest {
 			take()
 		}
-		require.EqualValues(t, 16, s.granted[0])
+		blocks, _ := s.reserved()
+		require.EqualValues(t, 16, blocks[0])
 		for i := range 3 {
-			require.GreaterOrEqual(t, s.granted[i+1], 3*s.granted[i], "%v", s.granted)
+			require.GreaterOrEqual(t, blocks[i+1], 3*blocks[i], "%v", blocks)
 		}
-		require.LessOrEqual(t, slices.Max(s.granted), int64(largest))
-		require.Less(t, len(s.granted), 120, "%v", s.granted)
+		require.LessOrEqual(t, slices.Max(blocks), int64(largest))
+		require.Less(t, len(blocks), 120, "%v", blocks)
 		for range 3 * largest {
 			time.Sleep(100 * time.Millisecond)
 			take()
 		}
-		require.LessOrEqual(t, s.granted[len(s.granted)-1], int64(16), "%v", s.granted)
+		blocks, _ = s.reserved()
+		require.LessOrEqual(t, blocks[len(blocks)-1], int64(16), "%v", blocks)
 	}, largest, 1<<40)
 }
 
@@ -87,10 +102,11 @@ func TestBlocksShrink(t *testing.T) {
 		for range limit {
 			take()
 		}
-		for i, granted := range s.granted {
-			require.LessOrEqual(t, granted, max(1, (s.remaining[i]+granted)/4), "%v", s.granted)
+		blocks, remaining := s.reserved()
+		for i, block := range blocks {
+			require.LessOrEqual(t, block, max(1, (remaining[i]+block)/4), "%v", blocks)
 		}
-		require.Zero(t, s.remaining[len(s.remaining)-1])
+		require.Zero(t, remaining[len(remaining)-1])
 	}, 4096, limit)
 }
 
