@@ -12,8 +12,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hanwen/go-fuse/v2/fs"
-	"github.com/hanwen/go-fuse/v2/fuse"
 	"github.com/stretchr/testify/require"
 	"github.com/tallygate/tallygate/usageplan/boltstore"
 	"github.com/tallygate/tallygate/usageplan/ledger"
@@ -85,12 +83,8 @@ type creation struct {
 // at ends the life of a process before its n-th change, and reports whether the process had done all it is to do before
 // that.
 func (c *creation) at(n int, kill bool) (done bool) {
-	dir := c.t.TempDir()
-	server, err := fs.Mount(dir, &folder{disk: c.disk}, &fs.Options{MountOptions: fuse.MountOptions{DirectMount: true, FsName: "crash"}})
-	if err != nil {
-		c.t.Skipf("cannot mount: %v", err)
-	}
-	defer func() { _ = server.Unmount() }()
+	dir, unmount := mount(c.t, c.disk)
+	defer unmount()
 	path := filepath.Join(dir, "usage.db")
 	done = c.process(path, func(child *os.Process, change int) bool {
 		if change == n && kill {

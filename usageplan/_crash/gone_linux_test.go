@@ -1,17 +1,12 @@
 package crash
 
 import (
-	"bufio"
 	"context"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
 
-	"github.com/hanwen/go-fuse/v2/fs"
-	"github.com/hanwen/go-fuse/v2/fuse"
 	"github.com/stretchr/testify/require"
 	"github.com/tallygate/tallygate/usageplan/boltstore"
 	"github.com/tallygate/tallygate/usageplan/ledger"
@@ -24,37 +19,18 @@ const goneEnv = "TALLYGATE_GONE_CHILD"
 func testGone(t *testing.T) {
 	for call := range gone {
 		t.Run(call, func(t *testing.T) {
-			d, root := newDisk(1, faults{}), new(folder)
-			root.disk = d
-			dir := t.TempDir()
-			server, err := fs.Mount(dir, root, &fs.Options{MountOptions: fuse.MountOptions{DirectMount: true, FsName: "crash"}})
-			if err != nil {
-				t.Skipf("cannot mount: %v", err)
-			}
-			defer func() { _ = server.Unmount() }()
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-			defer cancel()
-			child := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestGoneChild$")
-			child.Env = append(os.Environ(), goneEnv+"="+filepath.Join(dir, "usage.db"), goneEnv+"_CALL="+call)
-			in, err := child.StdinPipe()
-			require.NoError(t, err)
-			out, err := child.StdoutPipe()
-			require.NoError(t, err)
-			child.Stderr = os.Stderr
-			require.NoError(t, child.Start())
-			asked := 0
-			for lines := bufio.NewScanner(out); lines.Scan(); {
-				switch lines.Text() {
-				case askGone, askBack:
-					asked++
-					d.unplug(lines.Text() == askGone)
+			d := newDisk(1, faults{})
+			dir, unmount := mount(t, d)
+			defer unmount()
+			plug := func(cut bool) func() {
+				return func() {
+					d.unplug(cut)
 					require.Zero(t, d.names["usage.db"].NotifyContent(0, 0))
-					_, _ = fmt.Fprintln(in)
-				default:
-					t.Log(lines.Text())
 				}
 			}
-			require.NoError(t, child.Wait())
+			asked := serve(t, 20*time.Second, "TestGoneChild",
+				[]string{goneEnv + "=" + filepath.Join(dir, "usage.db"), goneEnv + "_CALL=" + call},
+				map[string]func(){askGone: plug(true), askBack: plug(false)})
 			require.Equal(t, 4, asked)
 		})
 	}
@@ -102,24 +78,18 @@ func TestGoneChild(t *testing.T) {
 	s, err := boltstore.Open(path, boltstore.Config{})
 	require.NoError(t, err)
 	require.NoError(t, gone["Apply"](t.Context(), s))
-	answers := bufio.NewReader(os.Stdin)
-	ask := func(what string) {
-		fmt.Println(what)
-		_, err := answers.ReadString('\n')
-		require.NoError(t, err)
-	}
 	first := gone[os.Getenv(goneEnv+"_CALL")]
-	ask(askGone)
+	ask(t, askGone)
 	for range 2 {
 		require.Error(t, first(t.Context(), s))
 	}
-	ask(askBack)
+	ask(t, askBack)
 	require.NoError(t, first(t.Context(), s), "by itself")
-	ask(askGone)
+	ask(t, askGone)
 	for name, call := range gone {
 		require.Error(t, call(t.Context(), s), name)
 	}
-	ask(askBack)
+	ask(t, askBack)
 	for name, call := range gone {
 		require.NoError(t, call(t.Context(), s), name)
 	}

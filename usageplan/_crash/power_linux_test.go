@@ -19,8 +19,6 @@ import (
 	"time"
 	_ "unsafe" // for linkname
 
-	"github.com/hanwen/go-fuse/v2/fs"
-	"github.com/hanwen/go-fuse/v2/fuse"
 	"github.com/stretchr/testify/require"
 	"github.com/tallygate/tallygate/usageplan/boltstore"
 	"github.com/tallygate/tallygate/usageplan/ledger"
@@ -191,12 +189,8 @@ type extent struct{ folded, first uint64 }
 
 // life is from power on to power off. The process may be killed and started again meanwhile, on the same page cache.
 func (r *rig) life() {
-	dir := r.t.TempDir()
-	server, err := fs.Mount(dir, &folder{disk: r.disk}, &fs.Options{MountOptions: fuse.MountOptions{DirectMount: true, FsName: "crash"}})
-	if err != nil {
-		r.t.Skipf("cannot mount: %v", err)
-	}
-	defer func() { _ = server.Unmount() }()
+	dir, unmount := mount(r.t, r.disk)
+	defer unmount()
 	for r.rand.IntN(3) == 0 {
 		r.process(dir, func() {})
 		r.kills++

@@ -1,19 +1,13 @@
 package crash
 
 import (
-	"bufio"
-	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
 
-	"github.com/hanwen/go-fuse/v2/fs"
-	"github.com/hanwen/go-fuse/v2/fuse"
 	"github.com/stretchr/testify/require"
 	"github.com/tallygate/tallygate/usageplan/boltstore"
 	"github.com/tallygate/tallygate/usageplan/ledger"
@@ -26,37 +20,15 @@ const slotsEnv = "TALLYGATE_SLOTS_CHILD"
 // number than was noted. It is not believed: the lease counts as spent.
 func TestNotWrittenBack(t *testing.T) {
 	d := newDisk(1, faults{})
-	dir := t.TempDir()
-	server, err := fs.Mount(dir, &folder{disk: d}, &fs.Options{MountOptions: fuse.MountOptions{DirectMount: true, FsName: "crash"}})
-	if err != nil {
-		t.Skipf("cannot mount: %v", err)
-	}
-	defer func() { _ = server.Unmount() }()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	child := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestNotWrittenBackChild$")
-	child.Env = append(os.Environ(), slotsEnv+"="+filepath.Join(dir, "usage.db"))
-	child.Stderr = os.Stderr
-	in, err := child.StdinPipe()
-	require.NoError(t, err)
-	out, err := child.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, child.Start())
-	asked := 0
-	for lines := bufio.NewScanner(out); lines.Scan(); {
-		switch lines.Text() {
-		case askRefuse, askAccept:
-			asked++
-			if lines.Text() == askAccept {
-				require.Eventually(t, d.hasRefused, time.Minute, time.Millisecond)
-			}
-			d.refuse(lines.Text() == askRefuse)
-			_, _ = fmt.Fprintln(in)
-		default:
-			t.Log(lines.Text())
-		}
-	}
-	require.NoError(t, child.Wait())
+	dir, unmount := mount(t, d)
+	defer unmount()
+	asked := serve(t, time.Minute, "TestNotWrittenBackChild", []string{slotsEnv + "=" + filepath.Join(dir, "usage.db")}, map[string]func(){
+		askRefuse: func() { d.refuse(true) },
+		askAccept: func() {
+			require.Eventually(t, d.hasRefused, time.Minute, time.Millisecond)
+			d.refuse(false)
+		},
+	})
 	require.Equal(t, 2, asked)
 }
 
@@ -100,17 +72,12 @@ func TestNotWrittenBackChild(t *testing.T) {
 	require.NoError(t, err)
 	defer f.Close()
 
-	ask := func(what string) {
-		fmt.Println(what)
-		_, err := bufio.NewReader(os.Stdin).ReadString('\n')
-		require.NoError(t, err)
-	}
 	require.NoError(t, slot.Note(3))
 	require.NoError(t, f.Sync())
 	require.NoError(t, slot.Note(5))
-	ask(askRefuse)
+	ask(t, askRefuse)
 	require.NoError(t, writeBack(f)) // begun; waiting for it would use up the error
-	ask(askAccept)
+	ask(t, askAccept)
 	_ = s.Close() // may tell of it; kill -9 would not
 	require.Eventually(t, func() bool {
 		b := make([]byte, 8)

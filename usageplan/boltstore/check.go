@@ -10,20 +10,21 @@ import (
 )
 
 // check reads the whole file: each value must be whole, each row the sum of its base and its entries, and of its days.
-// found, if not nil, is shown the rows. It returns the last record that is in the rows.
-func check(ctx context.Context, tx *bolt.Tx, found *leftovers) (folded uint64, err error) {
-	if folded, err = checkMeta(tx); err != nil {
-		return 0, err
+// found, if not nil, is shown the rows.
+func check(ctx context.Context, tx *bolt.Tx, found *leftovers) error {
+	folded, err := checkMeta(tx)
+	if err != nil {
+		return err
 	}
 	accounts := tx.Bucket(accountBucket).Stats().KeyN // reads each page once, which is far less than to let a map of a million grow
 	ledgers := accumulator{at: make(map[string]int, accounts), sums: make([]sums, 0, accounts)}
 	if err := ledgers.readBase(ctx, tx); err != nil {
-		return 0, err
+		return err
 	}
 	if err := ledgers.readLog(ctx, tx, folded); err != nil {
-		return 0, err
+		return err
 	}
-	return folded, ledgers.compare(ctx, tx, found)
+	return ledgers.compare(ctx, tx, found)
 }
 
 // each calls f with all that a bucket has, as long as ctx lasts.

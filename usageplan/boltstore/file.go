@@ -120,10 +120,7 @@ func verify(path string, found *leftovers) error {
 		return err
 	}
 	return guard(func() error {
-		return db.view(func(tx *bolt.Tx) error {
-			_, err := check(context.Background(), tx, found)
-			return err
-		})
+		return db.view(func(tx *bolt.Tx) error { return check(context.Background(), tx, found) })
 	})
 }
 

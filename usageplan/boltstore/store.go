@@ -218,10 +218,7 @@ func (s *Store) Check(ctx context.Context) error {
 		return err
 	}
 	defer db.end(tx)
-	return guard(func() error {
-		_, err := check(ctx, tx, nil)
-		return err
-	})
+	return guard(func() error { return check(ctx, tx, nil) })
 }
 
 // read begins to read.

@@ -21,8 +21,7 @@ func GatherInChurn(took time.Duration, cohort int64) {
 			default:
 				p := new(pending)
 				g.mu.Lock()
-				g.queue = append(g.queue, p)
-				g.queued.Store(int64(len(g.queue)))
+				g.setQueue(append(g.queue, p))
 				g.mu.Unlock()
 				runtime.Gosched()
 				g.withdraw(p)

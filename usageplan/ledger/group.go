@@ -101,8 +101,7 @@ func (g *group) do(ctx context.Context, p *pending) error {
 		return err
 	}
 	g.mu.Lock()
-	g.queue = append(g.queue, p)
-	g.queued.Store(int64(len(g.queue)))
+	g.setQueue(append(g.queue, p))
 	lead := !g.leading
 	g.leading = true
 	g.mu.Unlock()
@@ -122,6 +121,12 @@ func (g *group) do(ctx context.Context, p *pending) error {
 	return p.err
 }
 
+// setQueue replaces the queue. The caller holds mu.
+func (g *group) setQueue(q []*pending) {
+	g.queue = q
+	g.queued.Store(int64(len(q)))
+}
+
 // withdraw takes p out of the queue, unless it has been sent or is to lead.
 func (g *group) withdraw(p *pending) bool {
 	g.mu.Lock()
@@ -130,8 +135,7 @@ func (g *group) withdraw(p *pending) bool {
 	if i < 0 || p.leads {
 		return false
 	}
-	g.queue = slices.Delete(g.queue, i, i+1)
-	g.queued.Store(int64(len(g.queue)))
+	g.setQueue(slices.Delete(g.queue, i, i+1))
 	return true
 }
 
@@ -171,8 +175,7 @@ func (g *group) gather() []*pending {
 	defer g.mu.Unlock()
 	size := min(len(g.queue), maxBatch)
 	batch := g.queue[:size:size]
-	g.queue = append(make([]*pending, 0, size), g.queue[size:]...)
-	g.queued.Store(int64(len(g.queue)))
+	g.setQueue(append(make([]*pending, 0, size), g.queue[size:]...))
 	return batch
 }
 
