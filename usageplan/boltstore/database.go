@@ -42,12 +42,13 @@ func (db *database) begin(writable bool) (tx *bolt.Tx, err error) {
 	if db.lost {
 		return nil, errLost
 	}
-	return tx, guard(func() error {
+	err = guard(func() (err error) {
 		db.lost = true // unless the next line returns
 		tx, err = db.bolt.Begin(writable)
 		db.lost = false
 		return err
 	})
+	return tx, err
 }
 
 // end ends a transaction that reads.
@@ -66,7 +67,7 @@ func (db *database) view(f func(*bolt.Tx) error) error {
 		return err
 	}
 	defer db.end(tx)
-	return f(tx)
+	return guard(func() error { return f(tx) })
 }
 
 // update makes the changes of f durable, all or none. Unlike bbolt's Update it rolls back without reading the file,
@@ -77,10 +78,12 @@ func (db *database) update(f func(*bolt.Tx) error) error {
 		return err
 	}
 	defer tx.Rollback() // does nothing after a commit
-	if err := f(tx); err != nil {
-		return err
-	}
-	return tx.Commit()
+	return guard(func() error {
+		if err := f(tx); err != nil {
+			return err
+		}
+		return tx.Commit()
+	})
 }
 
 // close closes the file. The map of one that was lost stays until the process ends; its lock does not.

@@ -77,8 +77,7 @@ func initialise(path string) error {
 	if err != nil {
 		return err
 	}
-	err = guard(func() error { return db.update(makeBuckets) })
-	return errors.Join(err, db.close())
+	return errors.Join(db.update(makeBuckets), db.close())
 }
 
 func makeBuckets(tx *bolt.Tx) error {
@@ -119,9 +118,7 @@ func verify(path string, found *leftovers) error {
 	if err := checkPages(path); err != nil {
 		return err
 	}
-	return guard(func() error {
-		return db.view(func(tx *bolt.Tx) error { return check(context.Background(), tx, found) })
-	})
+	return db.view(func(tx *bolt.Tx) error { return check(context.Background(), tx, found) })
 }
 
 // openFile opens and locks an existing file.

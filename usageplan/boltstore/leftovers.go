@@ -91,7 +91,7 @@ func (s *Store) someEntries(ctx context.Context, after uint64) (entries []ledger
 	if err := s.ready(); err != nil {
 		return nil, err
 	}
-	err = guard(func() error { return s.db.view(func(tx *bolt.Tx) error { return readEntries(tx, after, &entries) }) })
+	err = s.db.view(func(tx *bolt.Tx) error { return readEntries(tx, after, &entries) })
 	return entries, err
 }
 

@@ -114,8 +114,7 @@ func (s *Store) open() (found leftovers, err error) {
 		return found, fmt.Errorf("boltstore: open %s: %w", s.path, err)
 	}
 	s.book = newBook()
-	err = guard(func() error { return db.view(func(tx *bolt.Tx) error { return s.load(tx, &found) }) })
-	if err != nil {
+	if err := db.view(func(tx *bolt.Tx) error { return s.load(tx, &found) }); err != nil {
 		_ = db.close()
 		return found, fmt.Errorf("boltstore: open %s: %w", s.path, err)
 	}
@@ -189,11 +188,9 @@ func (s *Store) accounts(ctx context.Context, key ledger.Key, from, to int64) (s
 	if err := s.ready(); err != nil {
 		return nil, err
 	}
-	err = guard(func() error {
-		return s.db.view(func(tx *bolt.Tx) error {
-			states, err = s.between(tx, key, from, to)
-			return err
-		})
+	err = s.db.view(func(tx *bolt.Tx) error {
+		states, err = s.between(tx, key, from, to)
+		return err
 	})
 	return states, err
 }
@@ -244,7 +241,7 @@ func (s *Store) Close() error {
 	s.closed = true
 	errs := []error{s.slots.close()}
 	if s.db != nil {
-		errs = append(errs, guard(s.tidy), s.db.close())
+		errs = append(errs, s.tidy(), s.db.close())
 	}
 	return errors.Join(append(errs, s.lock.Close())...)
 }
