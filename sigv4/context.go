@@ -2,6 +2,7 @@ package sigv4
 
 import (
 	"context"
+	"errors"
 	"net/http"
 )
 
@@ -21,7 +22,8 @@ func (c *identified) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// Authenticate is [Verifier.Verify], and returns the request with the identity in its context.
+// Authenticate is [Verifier.Verify], and returns the request with the identity in its context. The request is nil if the
+// error is not: a caller who goes on without looking at the error panics and serves nothing.
 func (v *Verifier) Authenticate(r *http.Request) (*http.Request, error) {
 	id, err := v.Verify(r)
 	if err != nil {
@@ -30,16 +32,45 @@ func (v *Verifier) Authenticate(r *http.Request) (*http.Request, error) {
 	return r.WithContext(NewContext(r.Context(), id)), nil
 }
 
-// Handler serves verified requests by next, with the identity in their context, and answers all others.
+// Anonymous returns the request without an identity: [FromContext] and [ID] report false, also where an outer verifier has
+// identified the caller. Its headers, query and body stay as they are.
+func (v *Verifier) Anonymous(r *http.Request) *http.Request {
+	if _, ok := FromContext(r.Context()); !ok {
+		return r
+	}
+	return r.WithContext(context.WithValue(r.Context(), contextKey{}, (*Identity)(nil)))
+}
+
+// Handler serves verified requests by next, with the identity in their context. It answers all others, except those that
+// [VerifierConfig].AllowDespite lets through, which next serves without an identity.
 func (v *Verifier) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		verified, err := v.Authenticate(r)
+		passed, err := v.Authenticate(r)
 		if err != nil {
-			v.refuse(w, r, err.(*Error))
-			return
+			if !v.allowsDespite(r, err) {
+				v.refuse(w, r, err.(*Error))
+				return
+			}
+			passed = v.Anonymous(r)
+			v.limitBody(passed)
 		}
-		next.ServeHTTP(w, verified)
+		next.ServeHTTP(w, passed)
+		r.Pattern = passed.Pattern // a mux inside set it on the copy; outer layers read it from r
 	})
+}
+
+// allowsDespite reports whether to pass on a request that was refused. What was too large stays refused: there is no body
+// that could be passed on whole.
+func (v *Verifier) allowsDespite(r *http.Request, err error) bool {
+	return v != nil && v.keys != nil && v.config.AllowDespite != nil && !errors.Is(err, ErrBodyTooLarge) &&
+		v.config.AllowDespite(r, err)
+}
+
+// limitBody holds a body that was not read, or only in part, to the limit that it would have met if it had been.
+func (v *Verifier) limitBody(r *http.Request) {
+	if r.Body != nil && r.Body != http.NoBody {
+		r.Body = http.MaxBytesReader(nil, r.Body, v.config.MaxBody)
+	}
 }
 
 func (v *Verifier) refuse(w http.ResponseWriter, r *http.Request, e *Error) {
@@ -58,7 +89,7 @@ func NewContext(ctx context.Context, id Identity) context.Context {
 
 // FromContext returns the identity of a verified request.
 func FromContext(ctx context.Context) (Identity, bool) {
-	if id, ok := ctx.Value(contextKey{}).(*Identity); ok {
+	if id, _ := ctx.Value(contextKey{}).(*Identity); id != nil { // nil hides the identity of an outer verifier
 		return *id, true
 	}
 	return Identity{}, false

@@ -53,6 +53,10 @@
 //
 // # Failure
 //
+// [Verifier.Authenticate] returns a nil request with its error, so that a caller who goes on without looking at the error
+// panics and serves nothing. [VerifierConfig].AllowDespite makes [Verifier.Handler] pass refused requests on, for a dry run
+// or while the key source is down; what it passes on has no identity.
+//
 // Refusals are 403 as API Gateway's are, except a body that is too large, 413, and one that breaks off, 400. If the key
 // source fails, the answer is 503: the request may be good. A zero Verifier answers 500. [S3XML] answers as S3 does.
 //

@@ -138,6 +138,42 @@ func ExampleVerifier_Authenticate() {
 	// Output: AKIDEXAMPLE false true
 }
 
+// Authenticate returns no request with an error, so that a caller who forgets to look at the error serves nothing: using
+// the request panics, which net/http answers by closing the connection.
+func Example_incorrectIgnoredError() {
+	verifier := exampleVerifier(sigv4.VerifierConfig{})
+	handler := func(_ http.ResponseWriter, r *http.Request) {
+		r, _ = verifier.Authenticate(r) // wrong: the error is not looked at
+		id, _ := sigv4.ID(r)
+		fmt.Println("serving", id)
+	}
+	defer func() { fmt.Println("served nothing:", recover() != nil) }()
+	handler(httptest.NewRecorder(), httptest.NewRequest("GET", "/Prod/loyalty", nil))
+	// Output: served nothing: true
+}
+
+// A dry run before enforcement: refusals are logged and every request is served, those without a good signature as
+// nobody's.
+func ExampleVerifierConfig_allowDespite() {
+	verifier := exampleVerifier(sigv4.VerifierConfig{
+		AllowDespite: func(r *http.Request, err error) bool {
+			fmt.Printf("log: %s %s would be refused: %v\n", r.Method, r.URL.Path, err)
+			return true
+		},
+	})
+	h := verifier.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, known := sigv4.ID(r)
+		body, _ := io.ReadAll(r.Body)
+		fmt.Fprintf(w, "known %t, body %q", known, body)
+	}))
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("POST", "/Prod/loyalty", strings.NewReader("900 points")))
+	fmt.Println(w.Code, w.Body)
+	// Output:
+	// log: POST /Prod/loyalty would be refused: sigv4: no signature is present
+	// 200 known false, body "900 points"
+}
+
 // A recorded request is verified at the instant at which it came.
 func ExampleVerifier_VerifyAt() {
 	came := time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC)

@@ -69,6 +69,12 @@ type VerifierConfig struct {
 	// Explain adds the canonical request and the string to sign to the answer to a signature that does not match, as API
 	// Gateway does. They hold nothing but what the client has sent.
 	Explain bool
+	// AllowDespite reports whether [Verifier.Handler] passes on a request that was refused, for a dry run or to stay open
+	// while the key source is down ([ErrUnavailable]). It is called with the *[Error]. The next handler gets the request
+	// without an identity, an outer verifier's included, and with its whole body, which ends in an [http.MaxBytesError]
+	// after MaxBody bytes. Nothing is set in the response. A body that was found too large stays refused, and so does all
+	// that a zero Verifier is asked. [Verifier.Verify] and [Verifier.Authenticate] still refuse. Nil means never.
+	AllowDespite func(*http.Request, error) bool
 	// ErrorHandler answers refusals, the headers of [Error.SetHeader] already set. Nil means [Error.ServeHTTP]. The error
 	// is an *[Error].
 	ErrorHandler func(http.ResponseWriter, *http.Request, error)
