@@ -29,14 +29,20 @@ type Issuer struct {
 	// ES384, ES512 and EdDSA; a key fits few of them anyway.
 	Algorithms []string
 
-	// Audiences are the audiences or client ids that the token may be issued for; one suffices. They are compared
-	// with aud, and with client_id where there is no aud, as an HTTP API does. Tokens of [Cognito] are compared as
-	// its table says.
+	// Audiences are the audiences that the token may be issued for; one of them must be in aud, and a token without
+	// aud is refused (RFC 8725 section 3.9). Tokens of [Cognito] are compared as its table says. Audiences are never
+	// compared with azp: Keycloak's default access tokens, which are for the audience account and name their client
+	// in azp alone, need an audience mapper in Keycloak.
 	Audiences []string
-	// AudiencePattern is a regular expression that accepts further audiences if it matches them whole; for issuers
-	// other than Cognito azp too, as AppSync does. Empty matches none.
+	// AudiencePattern is a regular expression that accepts further audiences if it matches them whole. Empty matches
+	// none.
 	AudiencePattern string
-	// AllowAnyAudience accepts tokens issued for anybody. One of the three must be set.
+	// AllowClientID lets the client stand for an audience that is not there: a token without aud is compared by its
+	// client_id, as an HTTP API of API Gateway does; where it has none either, AudiencePattern is compared with azp,
+	// as in AppSync. An aud that is there still decides alone. Such a token says who asked for it, not for which
+	// service, so another service of the same client may pass it on to this one. It has no meaning with Cognito.
+	AllowClientID bool
+	// AllowAnyAudience accepts tokens issued for anybody. It, Audiences or AudiencePattern must be set.
 	AllowAnyAudience bool
 
 	// GroupsClaim names the claim that holds the user's groups. Empty means groups.
@@ -45,47 +51,24 @@ type Issuer struct {
 	// DENY.
 	DenyByDefault bool
 
-	cognito bool // token_use is required and decides which claim names the client
-	err     error
+	kind kind
+	err  error
 }
 
-// poolID is the form of a user pool's id; the Region before the underscore is part of it.
-var poolID = regexp.MustCompile(`^((?:eusc-[a-z]{2}|[a-z]{2})-(?:gov-|iso[a-z]?-)?[a-z]+-\d)_[a-zA-Z0-9]{1,55}$`)
+// kind is what a preset knows of its issuer beyond the exported fields.
+type kind uint8
 
-// Cognito is the issuer of a user pool: the token's client must be one of clients, and token_use decides where it
-// stands.
-//
-//	ID token      token_use id      aud is the client, and no array
-//	access token  token_use access  client_id is the client
-//
-// Both issuers that AWS names for a pool are accepted, and the keys come from the first; [Issuer].JWKS replaces that
-// place, for emulators. AppSync's app client id expression is [Issuer].AudiencePattern, its default action DENY is
-// [Issuer].DenyByDefault. Source:
-// https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-tokens-verifying-a-jwt.html
-func Cognito(region, pool string, clients ...string) Issuer {
-	suffix := region + ".amazonaws.com/" + pool
-	if strings.HasPrefix(region, "cn-") {
-		suffix = region + ".amazonaws.com.cn/" + pool
-	}
-	is := Issuer{
-		URL:         "https://cognito-idp." + suffix,
-		Aliases:     []string{"https://issuer-cognito-idp." + suffix},
-		JWKS:        "https://cognito-idp." + suffix + "/.well-known/jwks.json",
-		Algorithms:  []string{"RS256"},
-		Audiences:   slices.Clone(clients),
-		GroupsClaim: "cognito:groups",
-		cognito:     true,
-	}
-	if m := poolID.FindStringSubmatch(pool); m == nil || m[1] != region {
-		is.err = fmt.Errorf("%q is not a user pool of Region %q", pool, region)
-	}
-	return is
-}
+const (
+	kindPlain   kind = iota
+	kindOIDC         // the URL must be that of an OpenID Connect provider
+	kindCognito      // token_use is required and decides which claim names the client
+)
 
 // OIDC is an OpenID Connect provider whose key set is found by discovery. The token must be issued for one of
-// audiences.
+// audiences. [New] refuses an issuer that is no https URL with a host, or that has a query, a fragment or user
+// information (OpenID Connect Core 1.0 section 2: scheme, host, port and path alone).
 func OIDC(issuer string, audiences ...string) Issuer {
-	return Issuer{URL: issuer, Audiences: slices.Clone(audiences)}
+	return Issuer{URL: issuer, Audiences: slices.Clone(audiences), kind: kindOIDC}
 }
 
 // party is an Issuer made ready.
@@ -102,6 +85,9 @@ func newParty(is Issuer, f *fetcher, c Config) (*party, error) {
 	p.Algorithms, p.Audiences = slices.Clone(is.Algorithms), slices.Clone(is.Audiences)
 	errs := []error{is.err, p.checkNames(), p.checkAlgorithms(), p.checkAudiences()}
 	source, err := p.source(f, c)
+	if p.kind == kindOIDC && err == nil {
+		err = checkProvider(p.URL, c.AllowHTTP) // also where the keys come from elsewhere
+	}
 	errs = append(errs, err)
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("issuer %q: %w", is.URL, err)
@@ -163,19 +149,30 @@ func (p *party) source(f *fetcher, c Config) (source, error) {
 	if p.JWKS != "" {
 		return f.keySet(p.JWKS), checkURL(p.JWKS, c.AllowHTTP)
 	}
-	return f.discovered(p.URL), checkURL(p.URL, c.AllowHTTP)
+	return f.discovered(p.URL), checkProvider(p.URL, c.AllowHTTP)
 }
 
-// checkURL holds URLs to https (RFC 8414 section 6.1, OpenID Connect Discovery 1.0 section 7.2).
+// checkURL holds URLs of documents to https (RFC 8414 section 6.1, OpenID Connect Discovery 1.0 section 7.2).
 func checkURL(text string, allowHTTP bool) error {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil:
 		return err
-	case u.Host == "" || u.User != nil || u.Scheme != "https" && !(allowHTTP && u.Scheme == "http"):
+	case u.Hostname() == "" || u.User != nil || u.Scheme != "https" && !(allowHTTP && u.Scheme == "http"):
 		return fmt.Errorf("%q is not an https URL", text)
+	case strings.Contains(text, "#"):
+		return fmt.Errorf("%q has a fragment", text)
 	}
 	return nil
+}
+
+// checkProvider holds the URL of an OpenID provider to what its discovery document is found by: no query either
+// (OpenID Connect Discovery 1.0 section 2: scheme, host, port and path components, and no query or fragment).
+func checkProvider(text string, allowHTTP bool) error {
+	if strings.Contains(text, "?") {
+		return fmt.Errorf("issuer %q has a query", text)
+	}
+	return checkURL(text, allowHTTP)
 }
 
 // may reports whether the issuer signs with the algorithm.
@@ -185,7 +182,7 @@ func (p *party) may(algorithm string) bool {
 
 // accepts decides whom the token was issued for.
 func (p *party) accepts(t *Token) error {
-	if p.cognito && t.use != "id" && t.use != "access" {
+	if p.kind == kindCognito && t.use != "id" && t.use != "access" {
 		return ErrTokenUse
 	}
 	if !p.AllowAnyAudience && !p.forUs(t) {
@@ -196,16 +193,18 @@ func (p *party) accepts(t *Token) error {
 
 func (p *party) forUs(t *Token) bool {
 	switch {
-	case p.cognito && t.use == "access":
+	case p.kind == kindCognito && t.use == "access":
 		return p.known(t.client)
-	case p.cognito:
+	case p.kind == kindCognito:
 		return !t.audienceList && slices.ContainsFunc(t.audience, p.known)
-	case p.matches(t.party):
-		return true
 	case t.audience != nil: // none but written is not the same as not written
 		return slices.ContainsFunc(t.audience, p.known)
+	case !p.AllowClientID:
+		return false
+	case t.client != "":
+		return p.known(t.client)
 	}
-	return p.known(t.client)
+	return p.matches(t.party)
 }
 
 func (p *party) known(name string) bool {
