@@ -66,21 +66,21 @@ func TestHandlerAllocations(t *testing.T) {
 	steady, falling := ratelimit.Limit{Rate: 1e9, Burst: 4000}, ratelimit.Limit{Rate: 0, Burst: 4000}
 	for _, test := range []struct {
 		config ratelimit.Config[string]
-		want   float64
+		atMost float64
 	}{
 		{ratelimit.Config[string]{Limit: steady}, 0},
-		{ratelimit.Config[string]{Limit: steady, XRateLimit: true}, 0},
-		{ratelimit.Config[string]{Limit: steady, Name: "default"}, 0},
-		{ratelimit.Config[string]{Limit: steady, Name: "default", XRateLimit: true}, 0},
-		{ratelimit.Config[string]{Limit: falling, XRateLimit: true}, 0},
-		{ratelimit.Config[string]{Limit: falling, Name: "default"}, 1}, // each answer says what none has said
+		{ratelimit.Config[string]{Limit: steady, Name: "default"}, 1},
+		{ratelimit.Config[string]{Limit: falling, Name: "default"}, 1},
+		{ratelimit.Config[string]{Limit: steady, XRateLimit: true}, 6}, // three slices, and three texts
+		{ratelimit.Config[string]{Limit: falling, XRateLimit: true}, 4},
+		{ratelimit.Config[string]{Limit: steady, Name: "default", XRateLimit: true}, 7},
 	} {
 		test.config.Key = func(r *http.Request) (string, bool) { return r.Host, true }
 		h := newLimiter(t, test.config).Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 		w, r := discard{http.Header{}}, &http.Request{Host: "a"}
-		require.Equal(t, test.want, testing.AllocsPerRun(100, func() {
+		require.LessOrEqual(t, testing.AllocsPerRun(100, func() {
 			clear(w.header)
 			h.ServeHTTP(w, r)
-		}), "%+v", test.config)
+		}), test.atMost, "%+v", test.config)
 	}
 }

@@ -3,7 +3,6 @@ package ratelimit
 import (
 	"math"
 	"math/bits"
-	"sync/atomic"
 	"time"
 )
 
@@ -30,7 +29,7 @@ const (
 // unit at 1e9 tokens per second and above). mul holds the rate rounded down to 64 bits. The clock lags the true one by
 // less than one unit for the floor and, as now-start < 2^62, less than 1/4 for mul.
 //
-// A segment is immutable once published, but for next and what is derived from it on demand.
+// A segment is immutable once published, but for next.
 type segment struct {
 	limit   Limit
 	start   int64  // nanoseconds since the owner's epoch
@@ -42,8 +41,6 @@ type segment struct {
 	burst   int64    // limit.Burst in units
 	most    uint64   // what one call may take; 0 if the rate is infinite, which sends each call the long way
 	next    *segment // the segment in force after this one; guarded by the owner's mutex
-
-	fields atomic.Pointer[fields] // rendered header fields, nil until needed
 }
 
 // newSegment expects a valid limit.

@@ -84,14 +84,7 @@ func (e *Error) SetHeader(h http.Header) {
 	if e.StatusCode() == http.StatusTooManyRequests && d.RetryAfter != Never {
 		h.Set("Retry-After", strconv.FormatInt(max(seconds(d.RetryAfter), 1), 10))
 	}
-	SetFields(h, e.Field)
-	if e.XRateLimit {
-		h[xLimitField] = decimal(d.Limit)
-		h[xRemainingField] = decimal(d.Remaining)
-		if d.ResetAfter != Never {
-			h[xResetField] = decimal(seconds(d.ResetAfter))
-		}
-	}
+	setFields(h, e.Field, e.XRateLimit, &d)
 }
 
 // ServeHTTP sets the header fields and answers with the status, the error code and the message.

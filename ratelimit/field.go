@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 	"unsafe"
 )
@@ -41,23 +39,30 @@ const maxInteger = 999_999_999_999_999
 
 // SetFields sets the policies in RateLimit-Policy and RateLimit, as one line of each. What another limit has set there
 // stays: both fields are lists, and a list may stand on several lines (RFC 9651 section 3.1). Only a line that begins with
-// the same policy is replaced.
+// the same policy is replaced. What it sets belongs to the response: a handler may write to the slices of its header.
 func SetFields(h http.Header, fields ...Field) {
-	var policy, limit line
-	for _, f := range fields {
+	var l *lines // made when there is something to say
+	for i := range fields {
+		f := &fields[i]
 		if f.Name == "" || !printable(f.Name) {
 			continue
 		}
-		policy.addPolicy(f)
-		limit.addLimit(f)
+		if l == nil {
+			l = new(lines)
+		}
+		l.policy.addPolicy(f)
+		l.limit.addLimit(f)
 	}
-	if len(policy.text) > 0 {
-		setLine(h, policyField, policy.values())
-		setLine(h, limitField, limit.values())
+	if l != nil {
+		setLine(h, policyField, l.policy.values())
+		setLine(h, limitField, l.limit.values())
 	}
 }
 
-// A line is a field's value under construction. It is one object, the text and the slice that a header wants of it.
+// lines are the two fields that one call sets: one object.
+type lines struct{ policy, limit line }
+
+// A line is a field's value under construction: the text, and the slice that a header wants of it.
 type line struct {
 	value [1]string
 	text  []byte
@@ -85,7 +90,7 @@ func (l *line) parameter(name string, n int64) {
 	l.text = strconv.AppendInt(l.text, min(max(n, 0), maxInteger), 10)
 }
 
-func (l *line) addPolicy(f Field) {
+func (l *line) addPolicy(f *Field) {
 	l.name(f.Name)
 	l.parameter(";q=", f.Quota)
 	if f.Window > 0 {
@@ -93,7 +98,7 @@ func (l *line) addPolicy(f Field) {
 	}
 }
 
-func (l *line) addLimit(f Field) {
+func (l *line) addLimit(f *Field) {
 	l.name(f.Name)
 	l.parameter(";r=", f.Remaining)
 	if f.Reset != Never {
@@ -108,7 +113,7 @@ func (l *line) values() []string {
 }
 
 // setLine adds v, which is one line, to a field, in the place of a line that begins with the same policy. It does not write
-// to the slices that it finds, which answers may share.
+// to the slices that it finds: another layer may have set one that it shares between responses.
 func setLine(h http.Header, field string, v []string) {
 	if len(h[field]) == 0 {
 		h[field] = v
@@ -126,8 +131,14 @@ func setLine(h http.Header, field string, v []string) {
 	h[field] = append(slices.Clip(h[field]), v[0])
 }
 
+// printable reports whether s can be a string of a structured field, RFC 9651 section 3.3.3.
 func printable(s string) bool {
-	return strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) < 0
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // seconds is d in whole seconds, rounded up.
@@ -139,11 +150,6 @@ func seconds(d time.Duration) int64 {
 	return n
 }
 
-// fields are the values that depend on a limit only. All answers under a segment share them.
-type fields struct {
-	policy, limit []string
-}
-
 // field describes the limit under s, and the state of the bucket that d tells.
 func (s *segment) field(name string, d Decision) Field {
 	f := Field{Name: name, Quota: d.Limit, Remaining: d.Remaining, Reset: d.ResetAfter}
@@ -153,82 +159,19 @@ func (s *segment) field(name string, d Decision) Field {
 	return f
 }
 
-// lines are what RateLimit has said lately under one name, for answers to share: most answers have the same few numbers of
-// tokens left as others a moment ago. Each line stands where its numbers send it, and gives way to the next that is sent there.
-type lines struct {
-	name string
-	said [1024]atomic.Pointer[said]
-}
-
-type said struct {
-	line
-	remaining int64
-	reset     time.Duration // in whole seconds
-}
-
-func (l *lines) limit(d *Decision) []string {
-	reset := d.ResetAfter
-	if reset != Never {
-		reset = time.Duration(seconds(reset)) * time.Second
-	}
-	at := &l.said[uint64(d.Remaining+37*int64(reset/time.Second))%uint64(len(l.said))]
-	s := at.Load()
-	if s == nil || s.remaining != d.Remaining || s.reset != reset {
-		s = &said{remaining: d.Remaining, reset: reset}
-		s.addLimit(Field{Name: l.name, Remaining: d.Remaining, Reset: reset})
-		s.values()
-		at.Store(s)
-	}
-	return s.value[:]
-}
-
-func (s *segment) rendered(lines *lines) *fields {
-	if f := s.fields.Load(); f != nil {
-		return f
-	}
-	f := &fields{limit: decimal(s.limit.Burst)}
-	if lines != nil {
-		l := new(line)
-		l.addPolicy(s.field(lines.name, Decision{Limit: s.limit.Burst}))
-		f.policy = l.values()
-	}
-	s.fields.Store(f)
-	return f
-}
-
-// setFields sets on h the IETF fields, unless l is nil, and with x the X-RateLimit fields. An infinite rate has nothing to say.
-func (o outcome) setFields(h http.Header, l *lines, x bool) {
-	if o.seg == nil || o.seg.unlimited() {
+// setFields sets the IETF fields, if f has a name, and with x the X-RateLimit fields that tell d. Nothing of it is shared by
+// responses, as nothing of SetFields is.
+func setFields(h http.Header, f Field, x bool, d *Decision) {
+	SetFields(h, f)
+	if !x {
 		return
 	}
-	var d Decision
-	o.tell(0, &d)
-	f := o.seg.rendered(l)
-	if l != nil {
-		setLine(h, limitField, l.limit(&d))
-		setLine(h, policyField, f.policy)
-	}
-	if x {
-		h[xLimitField] = f.limit
-		h[xRemainingField] = decimal(d.Remaining)
-		if d.ResetAfter != Never {
-			h[xResetField] = decimal(seconds(d.ResetAfter))
-		}
+	h[xLimitField] = decimal(d.Limit)
+	h[xRemainingField] = decimal(d.Remaining)
+	if d.ResetAfter != Never {
+		h[xResetField] = decimal(seconds(d.ResetAfter))
 	}
 }
 
-// decimal is n as a header's value. The first 4096 numbers are kept and shared by all answers.
-func decimal(n int64) []string {
-	if small := decimals(); n >= 0 && n < int64(len(small)) {
-		return small[n : n+1 : n+1]
-	}
-	return []string{strconv.FormatInt(n, 10)}
-}
-
-var decimals = sync.OnceValue(func() []string {
-	small := make([]string, 4096)
-	for i := range small {
-		small[i] = strconv.Itoa(i)
-	}
-	return small
-})
+// decimal is n as a header's value.
+func decimal(n int64) []string { return []string{strconv.FormatInt(n, 10)} }

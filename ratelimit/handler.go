@@ -14,10 +14,10 @@ func (l *Limiter[K]) Check(r *http.Request) (Decision, error) {
 // every answer the header fields that the configuration asks for.
 func (l *Limiter[K]) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		o, _, err := l.check(r)
+		o, n, err := l.check(r)
 		if err == nil {
-			if l.lines != nil || l.config.XRateLimit {
-				o.setFields(w.Header(), l.lines, l.config.XRateLimit)
+			if l.config.Name != "" || l.config.XRateLimit {
+				l.setFields(w.Header(), o, n)
 			}
 			next.ServeHTTP(w, r)
 			return
@@ -51,12 +51,28 @@ func (l *Limiter[K]) check(r *http.Request) (o outcome, n int64, err error) {
 	return o, n, l.refuse(r, cause, o, n)
 }
 
+// setFields sets the header fields of a request that passes, if a limit was asked about it.
+func (l *Limiter[K]) setFields(h http.Header, o outcome, n int64) {
+	if !o.limited() {
+		return
+	}
+	var d Decision
+	o.tell(n, &d)
+	setFields(h, l.field(o, d), l.config.XRateLimit, &d)
+}
+
+// field is what the IETF fields say about an outcome; nothing unless the limiter is configured for them.
+func (l *Limiter[K]) field(o outcome, d Decision) Field {
+	if l.config.Name == "" || !o.limited() {
+		return Field{}
+	}
+	return o.seg.field(l.config.Name, d)
+}
+
 // refuse is nil if AllowDespite says so.
 func (l *Limiter[K]) refuse(r *http.Request, cause error, o outcome, n int64) error {
-	e := &Error{Err: cause, Decision: o.decision(n), XRateLimit: l.config.XRateLimit && o.seg != nil}
-	if o.seg != nil && l.config.Name != "" {
-		e.Field = o.seg.field(l.config.Name, e.Decision)
-	}
+	d := o.decision(n)
+	e := &Error{Err: cause, Decision: d, Field: l.field(o, d), XRateLimit: l.config.XRateLimit && o.limited()}
 	if l.config.AllowDespite != nil && l.config.AllowDespite(r, e) {
 		return nil
 	}

@@ -270,3 +270,41 @@ func TestHandlersInARow(t *testing.T) {
 		}
 	})
 }
+
+// Every response owns the values of its header: a handler that writes to them changes no other response, of this limiter or
+// of another, admitted or refused.
+func TestHeaderValuesBelongToTheResponse(t *testing.T) {
+	spoil := func(w http.ResponseWriter) {
+		for _, values := range w.Header() {
+			for i := range values[:cap(values)] {
+				values[:cap(values)][i] = "spoiled"
+			}
+		}
+	}
+	spoilt := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { spoil(w) })
+	for _, c := range []ratelimit.Config[string]{
+		{Name: "default"},
+		{XRateLimit: true},
+		{Name: "default", XRateLimit: true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c.Limit, c.Key = limit, byUser
+			clean := newLimiter(t, c).Handler(ok)
+			c.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, _ error) { spoil(w) }
+			dirty := newLimiter(t, c).Handler(spoilt)
+			for n := range 4 { // two are admitted, two refused
+				serve(dirty, "a", "1")
+				serve(dirty, "b", "1") // the same numbers
+				want := serve(clean, "a", "1").Header()
+				require.NotEmpty(t, want)
+				for field, values := range serve(clean, "b", "1").Header() {
+					if field == "X-Amzn-Requestid" { // the only one that differs
+						continue
+					}
+					require.Equal(t, want[field], values, "request %d: %s", n, field)
+					require.NotContains(t, values, "spoiled", "request %d: %s", n, field)
+				}
+			}
+		})
+	}
+}

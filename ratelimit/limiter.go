@@ -58,7 +58,6 @@ type Limiter[K comparable] struct {
 	config Config[K]
 	seed   maphash.Seed
 	keyed  *keyed
-	lines  *lines // nil without Config.Name
 }
 
 // New makes a limiter from a copy of c. The error joins all that is wrong with c.
@@ -79,11 +78,7 @@ func New[K comparable](c Config[K]) (*Limiter[K], error) {
 	if c.MaxKeys == 0 {
 		c.MaxKeys = defaultMaxKeys
 	}
-	l := &Limiter[K]{config: c, seed: maphash.MakeSeed(), keyed: newKeyed(c.Limit, c.MaxKeys, c.ExactKeys)}
-	if c.Name != "" {
-		l.lines = &lines{name: c.Name}
-	}
-	return l, nil
+	return &Limiter[K]{config: c, seed: maphash.MakeSeed(), keyed: newKeyed(c.Limit, c.MaxKeys, c.ExactKeys)}, nil
 }
 
 func (l *Limiter[K]) configured() bool { return l != nil && l.keyed != nil }

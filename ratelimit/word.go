@@ -81,6 +81,9 @@ const (
 
 func (o outcome) ok() bool { return o.verdict >= granted }
 
+// limited reports whether a bucket was asked that has a limit to tell of.
+func (o outcome) limited() bool { return o.seg != nil && !o.seg.unlimited() }
+
 func verdictOf(ok bool) verdict {
 	if ok {
 		return granted
