@@ -46,7 +46,8 @@
 //
 // The answer is that of Amazon API Gateway to a throttled request: 429, TooManyRequestsException, {"message":"Too Many
 // Requests"}; it adds Retry-After (RFC 9110 section 10.2.3). The RateLimit header fields are those of
-// draft-ietf-httpapi-ratelimit-headers-11, in the syntax of RFC 9651. The bucket is the one of API Gateway's developer
+// draft-ietf-httpapi-ratelimit-headers-11, in the syntax of RFC 9651; a policy that does not count requests names its unit
+// (parameter qu), and one whose unit has no name is left out. The bucket is the one of API Gateway's developer
 // guide, "Throttle requests to your REST APIs": Rate is the steady-state rate, Burst the bucket's capacity. There they are
 // "targets rather than guaranteed request ceilings"; here they are ceilings. The generic cell rate algorithm is that of
 // ITU-T I.371, in the form of a virtual scheduling algorithm.

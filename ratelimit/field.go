@@ -15,6 +15,11 @@ import (
 type Field struct {
 	// Name identifies the policy: printable ASCII. A Field without a name, or with another, is left out.
 	Name string
+	// Unit is what Quota and Remaining count (parameter qu): "content-bytes", "concurrent-requests", or another that has been
+	// registered since (section 10.3 of the draft) or that the clients know. "" and "requests" are requests: a client reads an
+	// item without qu as requests (section 3.1), so a limit whose unit has no name must not send a Field. A Unit that is not
+	// printable ASCII leaves the Field out.
+	Unit string
 	// Quota is what the policy grants in one Window (parameters q and w, the latter in seconds, rounded up). A Window of
 	// 0 or less is left out.
 	Quota  int64
@@ -34,6 +39,9 @@ const (
 	xResetField     = "X-Ratelimit-Reset"
 )
 
+// requests is the unit of a policy that names none, section 3.1 of the draft.
+const requests = "requests"
+
 // maxInteger is the largest integer of a structured field, RFC 9651 section 3.3.1. Larger values are sent as this.
 const maxInteger = 999_999_999_999_999
 
@@ -44,7 +52,7 @@ func SetFields(h http.Header, fields ...Field) {
 	var l *lines // made when there is something to say
 	for i := range fields {
 		f := &fields[i]
-		if f.Name == "" || !printable(f.Name) {
+		if f.Name == "" || !printable(f.Name) || !printable(f.Unit) {
 			continue
 		}
 		if l == nil {
@@ -69,12 +77,17 @@ type line struct {
 	space [80]byte
 }
 
+// name begins an item.
 func (l *line) name(s string) {
 	if l.text == nil {
 		l.text = l.space[:0]
 	} else {
 		l.text = append(l.text, ", "...)
 	}
+	l.quote(s)
+}
+
+func (l *line) quote(s string) {
 	l.text = append(l.text, '"')
 	for i := range len(s) {
 		if s[i] == '"' || s[i] == '\\' { // RFC 9651 section 4.1.6
@@ -93,6 +106,10 @@ func (l *line) parameter(name string, n int64) {
 func (l *line) addPolicy(f *Field) {
 	l.name(f.Name)
 	l.parameter(";q=", f.Quota)
+	if f.Unit != "" && f.Unit != requests {
+		l.text = append(l.text, ";qu="...)
+		l.quote(f.Unit)
+	}
 	if f.Window > 0 {
 		l.parameter(";w=", seconds(f.Window))
 	}
@@ -151,8 +168,8 @@ func seconds(d time.Duration) int64 {
 }
 
 // field describes the limit under s, and the state of the bucket that d tells.
-func (s *segment) field(name string, d Decision) Field {
-	f := Field{Name: name, Quota: d.Limit, Remaining: d.Remaining, Reset: d.ResetAfter}
+func (s *segment) field(name, unit string, d Decision) Field {
+	f := Field{Name: name, Unit: unit, Quota: d.Limit, Remaining: d.Remaining, Reset: d.ResetAfter}
 	if rate := s.limit.Rate; rate > 0 {
 		f.Window = time.Duration(math.Ceil(float64(s.limit.Burst) / rate * 1e9))
 	}

@@ -16,15 +16,28 @@ func TestSetFields(t *testing.T) {
 		fields        []ratelimit.Field
 		policy, limit string
 	}{
-		{"whole", []ratelimit.Field{{"default", 100, time.Minute, 50, 30 * time.Second}}, `"default";q=100;w=60`, `"default";r=50;t=30`},
-		{"rounded up", []ratelimit.Field{{"a", 1, time.Second / 2, 1, time.Second + 1}}, `"a";q=1;w=1`, `"a";r=1;t=2`},
-		{"no window, full", []ratelimit.Field{{"a", 1, 0, 1, 0}}, `"a";q=1`, `"a";r=1;t=0`},
-		{"never", []ratelimit.Field{{"a", 1, -1, 0, ratelimit.Never}}, `"a";q=1`, `"a";r=0`},
-		{"in debt", []ratelimit.Field{{"a", -1, 0, -1, -time.Second}}, `"a";q=0`, `"a";r=0;t=0`},
-		{"beyond an integer", []ratelimit.Field{{"a", 1 << 60, 0, 999_999_999_999_999, 0}}, `"a";q=999999999999999`, `"a";r=999999999999999;t=0`},
-		{"to escape", []ratelimit.Field{{`a"b\c`, 1, 0, 1, 0}}, `"a\"b\\c";q=1`, `"a\"b\\c";r=1;t=0`},
-		{"several", []ratelimit.Field{{"a", 1, 0, 1, 0}, {"b", 2, time.Hour, 2, 0}}, `"a";q=1, "b";q=2;w=3600`, `"a";r=1;t=0, "b";r=2;t=0`},
-		{"unnamable", []ratelimit.Field{{"ä", 1, 0, 1, 0}, {"", 1, 0, 1, 0}, {"a\x7f", 1, 0, 1, 0}, {"b", 2, 0, 2, 0}}, `"b";q=2`, `"b";r=2;t=0`},
+		{"whole", []ratelimit.Field{{"default", "", 100, time.Minute, 50, 30 * time.Second}}, `"default";q=100;w=60`, `"default";r=50;t=30`},
+		{"rounded up", []ratelimit.Field{{"a", "", 1, time.Second / 2, 1, time.Second + 1}}, `"a";q=1;w=1`, `"a";r=1;t=2`},
+		{"no window, full", []ratelimit.Field{{"a", "", 1, 0, 1, 0}}, `"a";q=1`, `"a";r=1;t=0`},
+		{"never", []ratelimit.Field{{"a", "", 1, -1, 0, ratelimit.Never}}, `"a";q=1`, `"a";r=0`},
+		{"in debt", []ratelimit.Field{{"a", "", -1, 0, -1, -time.Second}}, `"a";q=0`, `"a";r=0;t=0`},
+		{"beyond an integer", []ratelimit.Field{{"a", "", 1 << 60, 0, 999_999_999_999_999, 0}}, `"a";q=999999999999999`, `"a";r=999999999999999;t=0`},
+		{"to escape", []ratelimit.Field{{`a"b\c`, "", 1, 0, 1, 0}}, `"a\"b\\c";q=1`, `"a\"b\\c";r=1;t=0`},
+		{"requests", []ratelimit.Field{{"a", "requests", 1, time.Minute, 1, 0}}, `"a";q=1;w=60`, `"a";r=1;t=0`},
+		{
+			"bytes",
+			[]ratelimit.Field{{"peruser", "content-bytes", 65535, 10 * time.Second, 9, time.Second}},
+			`"peruser";q=65535;qu="content-bytes";w=10`, `"peruser";r=9;t=1`,
+		},
+		{"own unit", []ratelimit.Field{{"a", `to"k\ens`, 1, 0, 1, 0}}, `"a";q=1;qu="to\"k\\ens"`, `"a";r=1;t=0`},
+		{
+			"units side by side",
+			[]ratelimit.Field{{"a", "concurrent-requests", 1, 0, 1, 0}, {"b", "", 2, 0, 2, 0}},
+			`"a";q=1;qu="concurrent-requests", "b";q=2`, `"a";r=1;t=0, "b";r=2;t=0`,
+		},
+		{"unnamable unit", []ratelimit.Field{{"a", "€", 1, 0, 1, 0}, {"b", "", 2, 0, 2, 0}}, `"b";q=2`, `"b";r=2;t=0`},
+		{"several", []ratelimit.Field{{"a", "", 1, 0, 1, 0}, {"b", "", 2, time.Hour, 2, 0}}, `"a";q=1, "b";q=2;w=3600`, `"a";r=1;t=0, "b";r=2;t=0`},
+		{"unnamable", []ratelimit.Field{{"ä", "", 1, 0, 1, 0}, {"", "", 1, 0, 1, 0}, {"a\x7f", "", 1, 0, 1, 0}, {"b", "", 2, 0, 2, 0}}, `"b";q=2`, `"b";r=2;t=0`},
 	} {
 		h := http.Header{}
 		ratelimit.SetFields(h, test.fields...)

@@ -66,7 +66,7 @@ func (l *Limiter[K]) field(o outcome, d Decision) Field {
 	if l.config.Name == "" || !o.limited() {
 		return Field{}
 	}
-	return o.seg.field(l.config.Name, d)
+	return o.seg.field(l.config.Name, l.config.Unit, d)
 }
 
 // refuse is nil if AllowDespite says so.

@@ -32,8 +32,13 @@ type Config[K comparable] struct {
 	ExactKeys bool
 
 	// Name is the name of the policy in the IETF header fields RateLimit-Policy and RateLimit, which Handler sets on every
-	// answer: printable ASCII. With "" it does not.
+	// answer: printable ASCII. With "" it does not, nor with a Cost and no Unit.
 	Name string
+
+	// Unit says what a token is in RateLimit-Policy, as [Field].Unit does: "requests", "content-bytes" or another; printable
+	// ASCII. "" is requests without a Cost. With a Cost it leaves the IETF header fields out, because a client would read
+	// the tokens as requests.
+	Unit string
 
 	// XRateLimit makes Handler set X-RateLimit-Limit, X-RateLimit-Remaining and X-RateLimit-Reset (seconds from now until
 	// the bucket is full) on every answer.
@@ -72,11 +77,17 @@ func New[K comparable](c Config[K]) (*Limiter[K], error) {
 	if !printable(c.Name) {
 		errs = append(errs, fmt.Errorf("ratelimit: Name %q is not printable ASCII", c.Name))
 	}
+	if !printable(c.Unit) {
+		errs = append(errs, fmt.Errorf("ratelimit: Unit %q is not printable ASCII", c.Unit))
+	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
 	if c.MaxKeys == 0 {
 		c.MaxKeys = defaultMaxKeys
+	}
+	if c.Cost != nil && c.Unit == "" {
+		c.Name = "" // an item without qu says requests
 	}
 	return &Limiter[K]{config: c, seed: maphash.MakeSeed(), keyed: newKeyed(c.Limit, c.MaxKeys, c.ExactKeys)}, nil
 }

@@ -20,11 +20,12 @@ func newLimiter(t *testing.T, c ratelimit.Config[string]) *ratelimit.Limiter[str
 }
 
 func TestNewReportsEveryMistake(t *testing.T) {
-	_, err := ratelimit.New(ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: -1}, MaxKeys: -1, Name: "a\n"})
+	_, err := ratelimit.New(ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: -1}, MaxKeys: -1, Name: "a\n", Unit: "ö"})
 	require.EqualError(t, err, `ratelimit: rate -1 is not within 0 to 2^40 tokens per second, nor infinite
 ratelimit: burst 0 is not within 1 to 2^60 tokens
 ratelimit: MaxKeys -1 is not within 0 to 2^31-1
-ratelimit: Name "a\n" is not printable ASCII`)
+ratelimit: Name "a\n" is not printable ASCII
+ratelimit: Unit "ö" is not printable ASCII`)
 }
 
 func TestLimiterKeepsKeysApart(t *testing.T) {
