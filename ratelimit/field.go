@@ -136,7 +136,7 @@ func setLine(h http.Header, field string, v []string) {
 		h[field] = v
 		return
 	}
-	name, _, _ := strings.Cut(v[0], ";")
+	name := policyName(v[0])
 	for i, old := range h[field] {
 		if rest, ok := strings.CutPrefix(old, name); ok && strings.HasPrefix(rest, ";") {
 			lines := slices.Clone(h[field])
@@ -146,6 +146,17 @@ func setLine(h http.Header, field string, v []string) {
 		}
 	}
 	h[field] = append(slices.Clip(h[field]), v[0])
+}
+
+// policyName is the string, quotes included, that a line of ours begins with. A semicolon may be part of it.
+func policyName(line string) string {
+	end := 1
+	for ; line[end] != '"'; end++ {
+		if line[end] == '\\' {
+			end++
+		}
+	}
+	return line[:end+1]
 }
 
 // printable reports whether s can be a string of a structured field, RFC 9651 section 3.3.3.

@@ -60,5 +60,13 @@ func TestSetFieldsKeepsWhatOthersSet(t *testing.T) {
 	set("a", 1)
 	require.Equal(t, []string{`"a";r=1`, `"ab";r=2`}, h["Ratelimit"])
 	require.Equal(t, []string{`"a";q=9`, `"ab";q=9`}, h["Ratelimit-Policy"])
+	for _, name := range []string{`a;b`, `a;c`, `a"`, `a";`} { // what a line begins with is more than its name up to a semicolon
+		set(name, 5)
+	}
+	set(`a;c`, 4)
+	set(`a";`, 4)
+	require.Equal(t, []string{
+		`"a";r=1`, `"ab";r=2`, `"a;b";r=5`, `"a;c";r=4`, `"a\"";r=5`, `"a\";";r=4`,
+	}, h["Ratelimit"])
 	require.Equal(t, []string{`"a";r=3`}, first, "a slice that was handed out is not written to")
 }
