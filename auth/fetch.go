@@ -78,7 +78,8 @@ func (f *fetcher) discovered(issuer string) source {
 // discover reads jwks_uri from the discovery document, which must be the issuer's own (OpenID Connect Discovery 1.0
 // sections 4 and 4.3).
 func (f *fetcher) discover(ctx context.Context, issuer string) (string, error) {
-	body, _, err := f.get(ctx, strings.TrimSuffix(issuer, "/")+"/.well-known/openid-configuration")
+	place := strings.ReplaceAll(strings.TrimSuffix(issuer, "/"), tenantMark, "common") // see [Issuer].URL
+	body, _, err := f.get(ctx, place+"/.well-known/openid-configuration")
 	if err != nil {
 		return "", err
 	}

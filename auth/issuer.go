@@ -13,14 +13,23 @@ import (
 // that it names, never by another's. [Cognito] and [OIDC] make one; its fields may be changed before it goes into a
 // [Config].
 type Issuer struct {
-	// URL is the iss claim, compared letter for letter (RFC 7519 section 4.1.1). Required.
+	// URL is the iss claim, compared letter for letter (RFC 7519 section 4.1.1). Required. Where it holds {tenantid},
+	// as in https://login.microsoftonline.com/{tenantid}/v2.0, Microsoft Entra's issuer for applications of several
+	// tenants, that stands for the token's tid, which must be a GUID; each tenant is then an issuer of its own in
+	// [Token.ID].
 	URL string
 	// Aliases are further iss values of this very issuer, signed by the same keys. A user keeps one ID under all of
 	// them.
 	Aliases []string
 
+	// Tenants are the tenants accepted where URL holds {tenantid}: their GUIDs. An empty list allows none.
+	Tenants []string
+	// AllowTenant accepts further tenants where URL holds {tenantid}. It is asked on every request, with a tenant that
+	// was verified. Nil allows none.
+	AllowTenant func(tenant string) bool
+
 	// JWKS is where the key set is fetched. Empty means: the jwks_uri of the discovery document at URL followed by
-	// /.well-known/openid-configuration (OpenID Connect Discovery 1.0 section 4).
+	// /.well-known/openid-configuration (OpenID Connect Discovery 1.0 section 4); {tenantid} is common there.
 	JWKS string
 	// Keys is a key set as a JSON document. If it is set, nothing is ever fetched.
 	Keys []byte
@@ -74,8 +83,9 @@ func OIDC(issuer string, audiences ...string) Issuer {
 // party is an Issuer made ready.
 type party struct {
 	Issuer
-	pattern *regexp.Regexp
-	keys    *keySet
+	pattern   *regexp.Regexp
+	templates []template // of URL and Aliases, for many tenants
+	keys      *keySet
 }
 
 // newParty checks an issuer and copies it.
@@ -83,7 +93,7 @@ func newParty(is Issuer, f *fetcher, c Config) (*party, error) {
 	p := &party{Issuer: is}
 	p.Aliases, p.Keys = slices.Clone(is.Aliases), slices.Clone(is.Keys)
 	p.Algorithms, p.Audiences = slices.Clone(is.Algorithms), slices.Clone(is.Audiences)
-	errs := []error{is.err, p.checkNames(), p.checkAlgorithms(), p.checkAudiences()}
+	errs := []error{is.err, p.checkNames(), p.checkTenants(), p.checkAlgorithms(), p.checkAudiences()}
 	source, err := p.source(f, c)
 	if p.kind == kindOIDC && err == nil {
 		err = checkProvider(p.URL, c.AllowHTTP) // also where the keys come from elsewhere

@@ -26,6 +26,7 @@ const (
 type key struct {
 	jwk     jwkset.JWK
 	name    keyName
+	issuer  string      // the member issuer of Microsoft Entra's keys, or empty
 	retired atomic.Bool // a refresh of the set dropped or changed the key
 }
 
@@ -44,7 +45,7 @@ func (k *key) fits(name string, a *algorithm) bool {
 // same reports whether two keys are one, in all that matters for verifying.
 func (k *key) same(o *key) bool {
 	a, b := k.jwk.Marshal(), o.jwk.Marshal()
-	return k.name == o.name && a.ALG == b.ALG && a.CRV == b.CRV && a.N == b.N && a.E == b.E && a.X == b.X && a.Y == b.Y
+	return k.name == o.name && k.issuer == o.issuer && a.ALG == b.ALG && a.CRV == b.CRV && a.N == b.N && a.E == b.E && a.X == b.X && a.Y == b.Y
 }
 
 // parseKeySet reads a JWK Set (RFC 7517 section 5). Keys that cannot verify a token here are left out, as that
@@ -108,7 +109,10 @@ func splitKeySet(document string) (raws []string, err error) {
 
 // parseKey reads one JWK and refuses whatever is not a sound public key for signatures.
 func parseKey(raw []byte) (*key, error) {
-	var m jwkset.JWKMarshal
+	var m struct {
+		jwkset.JWKMarshal
+		Issuer any `json:"issuer"` // anybody may add such a member; only Microsoft Entra's has a meaning
+	}
 	if err := checkMembers(string(raw)); err != nil {
 		return nil, err
 	}
@@ -116,10 +120,10 @@ func parseKey(raw []byte) (*key, error) {
 		return nil, err
 	}
 	m.X5C, m.X5U, m.X5T, m.X5TS256 = nil, "", "", "" // certificates vouch for nothing here
-	if err := permitted(m); err != nil {
+	if err := permitted(m.JWKMarshal); err != nil {
 		return nil, err
 	}
-	jwk, err := jwkset.NewJWKFromMarshal(m, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{})
+	jwk, err := jwkset.NewJWKFromMarshal(m.JWKMarshal, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{})
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +132,8 @@ func parseKey(raw []byte) (*key, error) {
 			return nil, err
 		}
 	}
-	return &key{jwk: jwk, name: keyName{m.KID, m.KTY}}, nil
+	issuer, _ := m.Issuer.(string)
+	return &key{jwk: jwk, name: keyName{m.KID, m.KTY}, issuer: issuer}, nil
 }
 
 // keyMembers are the names that encoding/json would take in any letter case.

@@ -10,8 +10,11 @@ import (
 
 // Rules are what a route demands of a token beyond its being genuine. The zero value demands nothing.
 type Rules struct {
-	// TokenUse is "id" or "access", compared with [Token.Use]; empty accepts both. A REST API takes ID tokens on
-	// methods without scopes and access tokens on methods with scopes.
+	// TokenUse is "id" or "access", compared with [Token.Use]; empty accepts both, and tokens that are neither. It
+	// refuses tokens whose issuer does not mark them: ID tokens of most providers bear no mark, and neither do access
+	// tokens of header typ JWT without another. Keycloak marks its tokens in the claim typ; the header typ JWT, which
+	// they all have, is no mark. A REST API takes ID tokens on methods without scopes and access tokens on methods
+	// with scopes.
 	TokenUse string
 	// AnyScope: the token must carry one of them; empty demands none.
 	AnyScope []string

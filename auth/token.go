@@ -13,7 +13,9 @@ import (
 // same token, so nothing of them can be changed: slices are returned as copies. Safe for concurrent use.
 type Token struct {
 	issuer, subject, jwtID    string
-	client, party, use, user  string
+	client, party, use        string
+	user, poolUser            string // username, cognito:username
+	typ, tenant               string // the claims typ and tid
 	scope                     string // words with one space between
 	audience, groups, cognito []string
 	audienceList              bool // aud was written as an array
@@ -61,11 +63,19 @@ func (t *Token) Client() string {
 	return ""
 }
 
-// Use is "id" or "access" as Cognito's token_use says, "access" for a token of type at+jwt (RFC 9068), else empty.
+// Use is "id" or "access" where the issuer marks it, else empty: by the claim token_use, as Cognito does; by the header
+// typ at+jwt, which is access (RFC 9068 section 2.1); by the claim typ of Keycloak, in which ID is id, Bearer and DPoP
+// are access. Marks that contradict each other mark nothing. The header typ JWT says nothing of the use.
 func (t *Token) Use() string { return t.use }
 
-// Username is Cognito's cognito:username or username claim, or empty.
-func (t *Token) Username() string { return t.user }
+// Username is the name of a user of Cognito, or empty: cognito:username in an ID token, username in an access token.
+// The other claim counts only where the token has not its own.
+func (t *Token) Username() string {
+	if t.user == "" || t.use == "id" && t.poolUser != "" {
+		return t.poolUser
+	}
+	return t.user
+}
 
 // JWTID is the jti claim, or empty.
 func (t *Token) JWTID() string { return t.jwtID }
@@ -138,6 +148,7 @@ func InsecureToken(claims []byte) (*Token, error) {
 	if t.cognito != nil {
 		t.groups = t.cognito
 	}
+	t.mark(header{}, false)
 	t.name(t.issuer)
 	return t, nil
 }
@@ -197,8 +208,10 @@ func (t *Token) text(name string) *string {
 		return &t.party
 	case "token_use":
 		return &t.use
-	case "username", "cognito:username":
+	case "username":
 		return &t.user
+	case "cognito:username":
+		return &t.poolUser
 	}
 	return nil
 }
@@ -239,9 +252,22 @@ func (t *Token) list(s *scanner, name string, scp *string) {
 		t.groups = s.strings()
 	case "cognito:groups":
 		t.cognito = s.list()
+	case "typ":
+		t.typ = s.optional()
+	case "tid":
+		t.tenant = s.optional()
 	default:
 		s.unregistered(claimNames)
 	}
+}
+
+// optional reads a string; a value of another type counts as none.
+func (s *scanner) optional() string {
+	if s.peek() == '"' {
+		return s.string()
+	}
+	s.skip()
+	return ""
 }
 
 // latest is the last second of the year 9999, the last that RFC 3339 can write.

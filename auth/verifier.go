@@ -170,6 +170,9 @@ func (v *Verifier) permitted(ctx context.Context, t *Token, p *party, now time.T
 	if err := v.core.timely(t, now); err != nil {
 		return &Error{Err: err, Token: t}
 	}
+	if !p.allows(t) {
+		return &Error{Err: ErrIssuer, Token: t}
+	}
 	if v.core.revoked != nil {
 		if err := v.core.checkRevoked(ctx, t); err != nil {
 			return err
@@ -284,13 +287,16 @@ func (k *core) verify(ctx context.Context, raw string, now time.Time) (e entry, 
 	if err != nil {
 		return entry{}, &Error{Err: err}
 	}
-	p := k.issuers[t.issuer]
+	p := k.partyOf(t)
 	if p == nil {
 		return entry{}, &Error{Err: ErrIssuer}
 	}
 	found, err := p.verify(ctx, w, c, h, now)
 	if err != nil {
 		return entry{}, err
+	}
+	if !p.signs(found, t) {
+		return entry{}, &Error{Err: ErrKey}
 	}
 	w.long = nil // the token is genuine and keeps its payload
 	t.algorithm = h.method.Alg()
@@ -301,6 +307,14 @@ func (k *core) verify(ctx context.Context, raw string, now time.Time) (e entry, 
 		return entry{}, &Error{Err: err, Token: t}
 	}
 	return entry{token: t, key: found, party: p}, nil
+}
+
+// partyOf is the issuer that a token names, or nil.
+func (k *core) partyOf(t *Token) *party {
+	if p := k.issuers[t.issuer]; p != nil && len(p.templates) == 0 {
+		return p
+	}
+	return k.ofTenant(t)
 }
 
 // read parses header and claims. Reading claims before the signature is checked is what naming the issuer takes;
@@ -338,17 +352,15 @@ func (p *party) admit(t *Token, h header) error {
 		if len(t.audience) == 0 || t.subject == "" || t.client == "" || t.jwtID == "" || t.issuedAt.IsZero() {
 			return errProfile
 		}
-		if t.use == "" {
-			t.use = "access"
-		}
 	}
 	if t.expiry.IsZero() {
 		return errNoExpiry
 	}
+	t.mark(h, p.kind == kindCognito)
 	if err := p.accepts(t); err != nil {
 		return err
 	}
-	t.name(p.URL)
+	t.name(p.issuerOf(t))
 	return p.groups(t)
 }
 
