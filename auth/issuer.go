@@ -54,7 +54,10 @@ type Issuer struct {
 	// AllowAnyAudience accepts tokens issued for anybody. It, Audiences or AudiencePattern must be set.
 	AllowAnyAudience bool
 
-	// GroupsClaim names the claim that holds the user's groups. Empty means groups.
+	// GroupsClaim names the claim that holds the user's groups: a text or a list of texts. Empty means groups. Dots
+	// lead into objects: realm_access.roles and resource_access.CLIENT.roles are Keycloak's roles. A name that holds
+	// dots itself is written as it is (https://example.com/groups, resource_access.my.client.roles): in each object
+	// the longest name counts that the path begins with.
 	GroupsClaim string
 	// DenyByDefault refuses tokens of this issuer on routes whose [Rules] name no group: AppSync's default action
 	// DENY.
@@ -223,27 +226,4 @@ func (p *party) known(name string) bool {
 
 func (p *party) matches(name string) bool {
 	return name != "" && p.pattern != nil && p.pattern.MatchString(name)
-}
-
-// groups picks the claim that names the user's groups.
-func (p *party) groups(t *Token) error {
-	switch p.GroupsClaim {
-	case "", "groups":
-		t.cognito = nil
-		return nil
-	case "cognito:groups":
-		t.groups, t.cognito = t.cognito, nil
-		return nil
-	}
-	var s scanner
-	t.groups, t.cognito = nil, nil
-	s.reset(t.payload)
-	for name, ok := s.next(); ok; name, ok = s.next() {
-		if name == p.GroupsClaim && !s.null() {
-			t.groups = s.strings()
-		} else if name != p.GroupsClaim {
-			s.skip()
-		}
-	}
-	return s.err
 }

@@ -136,20 +136,6 @@ func TestCognitoAudience(t *testing.T) {
 	require.ErrorIs(t, verify(newVerifier(t, auth.Config{Issuers: []auth.Issuer{is}}), must(poolIssuer().IDToken(u))), auth.ErrTokenUse)
 }
 
-func TestGroupsClaim(t *testing.T) {
-	claims := map[string]any{"groups": []string{"g"}, "cognito:groups": []string{"c"}, "https://x.example/roles": []string{"r"}, "n": 1}
-	for name, want := range map[string]string{"": "g", "groups": "g", "cognito:groups": "c", "https://x.example/roles": "r"} {
-		is := local()
-		is.GroupsClaim = name
-		got, err := newVerifier(t, auth.Config{Issuers: []auth.Issuer{is}}).VerifyToken(t.Context(), rs256(goodHeader, goodClaims(claims)))
-		require.NoError(t, err)
-		require.Equal(t, []string{want}, got.Groups(), name)
-	}
-	is := local()
-	is.GroupsClaim = "n"
-	require.ErrorIs(t, verify(newVerifier(t, auth.Config{Issuers: []auth.Issuer{is}}), rs256(goodHeader, goodClaims(claims))), auth.ErrMalformed)
-}
-
 // N issuers with the same kids, N × N pairs of who is named and who signs: only the diagonal verifies.
 func TestIssuerIsolation(t *testing.T) {
 	n := 6
