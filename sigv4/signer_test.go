@@ -289,6 +289,33 @@ func TestTransport(t *testing.T) {
 	require.True(t, closed)
 }
 
+func TestTransportClosesIdleConnections(t *testing.T) {
+	base := &idle{}
+	s := newSigner(t, sigv4.SignerConfig{Credentials: as(iamKeyID, iamSecret), Region: "eu-west-1"})
+	(&http.Client{Transport: s.Transport(base)}).CloseIdleConnections()
+	require.True(t, base.closed)
+	(&http.Client{Transport: s.Transport(struct{ http.RoundTripper }{base})}).CloseIdleConnections() // has nothing to close
+}
+
+type idle struct {
+	http.RoundTripper
+	closed bool
+}
+
+func (i *idle) CloseIdleConnections() { i.closed = true }
+
+// A context that has ended does not sign: the source of the credentials says so.
+func TestTransportContext(t *testing.T) {
+	s := newSigner(t, sigv4.SignerConfig{Region: "eu-west-1", Credentials: func(ctx context.Context) (sigv4.Credentials, error) {
+		return sigv4.Credentials{AccessKeyID: iamKeyID, Secret: iamSecret}, ctx.Err()
+	}})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := s.Transport(nil).RoundTrip(request(t, "GET", "https://api.example.com/", nil).WithContext(ctx))
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorIs(t, err, sigv4.ErrUnavailable)
+}
+
 // The credentials stay with the server that they were for.
 func TestTransportRefusesRedirects(t *testing.T) {
 	var reached atomic.Int64

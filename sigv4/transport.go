@@ -6,7 +6,7 @@ import (
 )
 
 // Transport returns a RoundTripper that signs each request and sends it by base. Nil means [http.DefaultTransport]. It
-// signs a copy: a RoundTripper must not change the request that it is given.
+// signs a copy: a RoundTripper must not change the request that it is given. Close idle connections by [http.Client.CloseIdleConnections], as ever.
 //
 // A redirect to another host, another port or from https to http is refused with [ErrRedirect], for the signature and the
 // session token would go to whom the first server chooses. Who trusts the other host makes a request of its own.
@@ -33,8 +33,15 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.base.RoundTrip(signed)
 }
 
+// CloseIdleConnections is what [http.Client.CloseIdleConnections] looks for.
+func (t *transport) CloseIdleConnections() {
+	if base, ok := t.base.(interface{ CloseIdleConnections() }); ok {
+		base.CloseIdleConnections()
+	}
+}
+
 func (t *transport) sign(r *http.Request) error {
-	if r.Response != nil && !sameServer(r.Response.Request, r) {
+	if r.Response != nil && r.URL != nil && !sameServer(r.Response.Request, r) {
 		return refuse(ErrRedirect, r.URL.Host)
 	}
 	return t.signer.Sign(r)
