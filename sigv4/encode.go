@@ -11,8 +11,9 @@ type byteSet [256]uint8
 
 // The bytes that stay as they are, by place. RFC 3986 2.3 names the unreserved ones.
 var (
-	componentBytes = newByteSet(alphanumeric + "-._~")  // in the name or value of a query parameter
-	pathBytes      = newByteSet(alphanumeric + "-._~/") // in a path
+	componentBytes = newByteSet(alphanumeric + "-._~")                 // in the name or value of a query parameter
+	pathBytes      = newByteSet(alphanumeric + "-._~/")                // in a path
+	queryBytes     = newByteSet(alphanumeric + "-._~!$&'()*,=:@/?%;#") // in a query that is to be sent; see sentQuery
 	tokenBytes     = newByteSet(alphanumeric + "!#$%&'*+-.^_`|~")
 	fieldBytes     = newByteSet("abcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~") // of a token in lower case
 	hostBytes      = newByteSet(alphanumeric + "-._~!$&'()*+,;=:[]")                   // of a host with its port, RFC 3986 3.2.2 without escapes

@@ -1,15 +1,22 @@
 package sigv4
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
 // Presign returns the request's URL with a signature in its query, good for the given whole seconds, at most 7 days, in
-// which whoever has the URL can send the request. It leaves the request as it is. The recipient must send the method, the
-// headers that [SignerConfig].SignHeader names and, except to S3, the body that the request has. API Gateway accepts a
-// presigned URL for 5 minutes, whatever its expiry. The error is an *[Error].
+// which everybody who has the URL can send the request. It leaves the request as it is. The recipient must send the method,
+// the headers that [SignerConfig].SignHeader names and, except to S3, the body that the request has. API Gateway accepts a
+// presigned URL for 5 minutes, whatever its expiry.
+//
+// The recipient sends the URL's host, so r.Host must be that or empty; where the URL names none, it is r.Host. It is signed in
+// lower case and without the port that its scheme implies, as clients send it. Without a scheme the URL gets "https". What
+// [Signer.Sign] refuses is refused, and a body that can be read only once is not spooled. The error is an *[Error].
 func (s *Signer) Presign(r *http.Request, expires time.Duration) (string, error) {
 	return s.PresignAt(r, expires, time.Now())
 }
@@ -33,6 +40,11 @@ func (s *Signer) presignAt(r *http.Request, expires time.Duration, now time.Time
 	if e != nil {
 		return "", e
 	}
+	host, e := presignedHost(r)
+	if e != nil {
+		return "", e
+	}
+	r = withCookies(r)
 	payload, e := s.presignedPayload(r, d)
 	if e != nil {
 		return "", e
@@ -50,14 +62,14 @@ func (s *Signer) presignAt(r *http.Request, expires time.Duration, now time.Time
 	if key.SessionToken != "" && !s.config.UnsignedToken {
 		d.query.set("X-Amz-Security-Token", string(key.SessionToken))
 	}
-	if e := s.finish(r, d, &key, date, signed, payload); e != nil {
+	if e := s.finish(r, d, &key, host, date, signed, payload); e != nil {
 		return "", e
 	}
 	d.query.set("X-Amz-Signature", string(d.signature[:]))
 	if key.SessionToken != "" && s.config.UnsignedToken {
 		d.query.set("X-Amz-Security-Token", string(key.SessionToken))
 	}
-	return d.url(r), nil
+	return d.url(r, host), nil
 }
 
 // presignedPayload is [Signer.payload], but the query may declare the hash, and S3 does not look at the body of a presigned
@@ -80,16 +92,42 @@ func (s *Signer) presignedPayload(r *http.Request, d *draft) (string, *Error) {
 	return payload, e
 }
 
+// errHosts is why a URL cannot be presigned.
+var errHosts = errors.New("Host differs from the host of the URL, which the recipient will send")
+
+// presignedHost returns the host that the recipient of the URL will send.
+func presignedHost(r *http.Request) (string, *Error) {
+	named := r.URL.Host
+	if named == "" {
+		named = r.Host
+	}
+	sent := plainHost(r.URL.Scheme, named)
+	switch {
+	case sent == "" || !hostBytes.all(sent):
+		return "", refuse(ErrMalformedTarget, sent)
+	case r.Host != "" && plainHost(r.URL.Scheme, r.Host) != sent:
+		return "", refuse(fmt.Errorf("%w: %w", ErrMalformedTarget, errHosts), r.Host)
+	}
+	return sent, nil
+}
+
+// plainHost is a host as all clients send it: in lower case (RFC 3986 6.2.2.1), without an empty port or the one that the
+// scheme implies (6.2.3), which curl and browsers leave out.
+func plainHost(scheme, host string) string {
+	port := ":443"
+	if scheme == "http" {
+		port = ":80"
+	}
+	return strings.ToLower(strings.TrimSuffix(strings.TrimSuffix(host, port), ":"))
+}
+
 // url returns the request's URL with the parameters of the draft, in their canonical form, for its query.
-func (d *draft) url(r *http.Request) string {
-	scheme, authority := r.URL.Scheme, r.URL.Host
+func (d *draft) url(r *http.Request, host string) string {
+	scheme := r.URL.Scheme
 	if scheme == "" {
 		scheme = "https"
 	}
-	if authority == "" {
-		authority = r.Host
-	}
-	d.out = append(append(append(d.out[:0], scheme...), "://"...), authority...)
+	d.out = append(append(append(d.out[:0], scheme...), "://"...), host...)
 	if path := r.URL.EscapedPath(); path == "" {
 		d.out = append(d.out, '/')
 	} else {

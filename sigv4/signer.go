@@ -1,14 +1,10 @@
 package sigv4
 
 import (
-	"bytes"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 )
@@ -26,9 +22,10 @@ type SignerConfig struct {
 	// Rules is how the service reads requests. Zero means [ExecuteAPI].
 	Rules Rules
 
-	// SignHeader reports whether to sign a header, given its lower-case name. Host and all that begin with x-amz- are
-	// signed always and not asked for. Nil means all but those that proxies and clients add, change or take away, such as
-	// Connection, User-Agent, Accept-Encoding, Cache-Control and X-Forwarded-For.
+	// SignHeader reports whether to sign a header, given its lower-case name. It is not asked for Host and those that begin
+	// with x-amz-, which are always signed, nor for those that end at the next hop, such as Connection and Expect, which never
+	// are. Nil means all but those that proxies, tracers and clients add, change or take away, such as User-Agent,
+	// Accept-Encoding, Cache-Control, Traceparent, Baggage, Via, X-Request-Id and X-Forwarded-For.
 	SignHeader func(name string) bool
 	// UnsignedPayload signs UNSIGNED-PAYLOAD in place of the body's hash.
 	UnsignedPayload bool
@@ -98,7 +95,8 @@ func (s *Signer) signAt(r *http.Request, now time.Time) *Error {
 	if e != nil {
 		return e
 	}
-	replacePlus(r)
+	setQuery(r)
+	setCookies(r.Header)
 	if len(r.Header["Date"]) > 0 {
 		r.Header["Date"] = []string{now.UTC().Format(http.TimeFormat)}
 	}
@@ -116,7 +114,10 @@ func (s *Signer) signAt(r *http.Request, now time.Time) *Error {
 	if e != nil {
 		return e
 	}
-	if e := s.finish(r, d, &key, date, signed, payload); e != nil {
+	if e := checkTrailer(r); e != nil {
+		return e
+	}
+	if e := s.finish(r, d, &key, host(r), date, signed, payload); e != nil {
 		return e
 	}
 	d.out = append(append(append(d.out[:0], algorithm+" Credential="...), key.AccessKeyID...), '/')
@@ -141,15 +142,17 @@ func (s *Signer) begin(r *http.Request, d *draft, now time.Time) (c Credentials,
 		return c, refuse(fmt.Errorf("%w: %w", ErrUnavailable, err), "")
 	case notElement(c.AccessKeyID) || c.Secret == "":
 		return c, refuse(ErrMalformedCredential, c.AccessKeyID)
-	case r.URL == nil || r.URL.Opaque != "" || !tokenBytes.all(r.Method):
+	case !tokenBytes.all(r.Method) || r.Method == http.MethodConnect: // RFC 9110 9.3.6: the target of CONNECT has no path
 		return c, refuse(ErrMalformedTarget, r.Method)
-	case !hostBytes.all(host(r)):
+	case r.URL == nil || r.URL.Opaque != "":
+		return c, refuse(ErrMalformedTarget, "the URL is nil or opaque")
+	case host(r) == "" || !hostBytes.all(host(r)):
 		return c, refuse(ErrMalformedTarget, host(r))
 	}
 	if year := now.UTC().Year(); year < 1 || year > 9999 {
 		return c, refuse(ErrMalformedDate, now.UTC().String())
 	}
-	if refused, ok := d.query.parse(strings.ReplaceAll(r.URL.RawQuery, "+", "%20")); !ok {
+	if refused, ok := d.query.parse(sentQuery(r.URL.RawQuery)); !ok {
 		return c, refuse(ErrAmbiguousQuery, refused)
 	}
 	if d.query.authenticates() {
@@ -158,28 +161,41 @@ func (s *Signer) begin(r *http.Request, d *draft, now time.Time) (c Credentials,
 	return c, nil
 }
 
-// replacePlus makes the query what was signed.
-func replacePlus(r *http.Request) {
-	if strings.IndexByte(r.URL.RawQuery, '+') < 0 {
+// sentQuery returns a query in the form in which it is sent. A raw "+" is the space that it is to all who decode forms. A
+// byte that has no place in a query (RFC 3986 3.4) is escaped: servers refuse some of them, a space among them, and differ
+// over others. What would be read in two ways stays, and is refused by [query.parse].
+func sentQuery(raw string) string {
+	if queryBytes.all(raw) {
+		return raw
+	}
+	return string(appendEscaped(nil, strings.ReplaceAll(raw, "+", " "), queryBytes))
+}
+
+// setQuery makes the query what was signed.
+func setQuery(r *http.Request) {
+	sent := sentQuery(r.URL.RawQuery)
+	if sent == r.URL.RawQuery {
 		return
 	}
-	r.URL.RawQuery = strings.ReplaceAll(r.URL.RawQuery, "+", "%20")
+	r.URL.RawQuery = sent
 	if r.RequestURI != "" { // a request made for a test of a server
 		r.RequestURI = r.URL.RequestURI()
 	}
 }
 
 // finish writes the draft and signs it.
-func (s *Signer) finish(r *http.Request, d *draft, c *Credentials, date, signed, payload string) *Error {
+func (s *Signer) finish(r *http.Request, d *draft, c *Credentials, host, date, signed, payload string) *Error {
 	path := r.URL.EscapedPath()
 	switch {
 	case path == "":
 		path = "/"
+	case path[0] != '/': // it would be sent as it is, which is no request target (RFC 9112 3.2.1)
+		return refuse(ErrMalformedTarget, path)
 	case s.config.Rules != S3 && !isClean(path):
 		path = normalize(path)
 	}
 	d.begin(r.Method, path, s.config.Rules)
-	if _, e := d.headers(r, host(r), signed); e != nil {
+	if _, e := d.headers(r, host, signed); e != nil {
 		return e
 	}
 	d.text = append(d.text, payload...)
@@ -196,130 +212,4 @@ func host(r *http.Request) string {
 		return r.Host
 	}
 	return r.URL.Host
-}
-
-// payload returns the last line of the canonical request.
-func (s *Signer) payload(r *http.Request, d *draft) (string, *Error) {
-	switch declared, e := single("X-Amz-Content-Sha256", r.Header["X-Amz-Content-Sha256"]); {
-	case e != nil:
-		return "", e
-	case declares(r):
-		return declared, checkDeclared(declared)
-	case s.config.UnsignedPayload:
-		return unsignedPayload, nil
-	case r.Body == nil || r.Body == http.NoBody:
-		return emptyHash, nil
-	}
-	hash, err := d.hashOf(r)
-	if err != nil {
-		return "", refuse(fmt.Errorf("%w: %w", ErrBody, err), "")
-	}
-	return hash, nil
-}
-
-// checkDeclared refuses what no verifier takes for a payload hash. Names that begin with STREAMING- are for those who send
-// the body in that form.
-func checkDeclared(hash string) *Error {
-	if hash == unsignedPayload || strings.HasPrefix(hash, "STREAMING-") || len(hash) == hashLength && hashBytes.all(hash) {
-		return nil
-	}
-	return refuse(ErrMalformedPayloadHash, hash)
-}
-
-func declares(r *http.Request) bool { return len(r.Header["X-Amz-Content-Sha256"]) > 0 }
-
-// errOnce is why a body cannot be hashed.
-var errOnce = errors.New("it can be read only once: set GetBody, X-Amz-Content-Sha256 or UnsignedPayload")
-
-// hashOf reads a body that is to be sent without taking it away.
-func (d *draft) hashOf(r *http.Request) (hash string, err error) {
-	body := io.Reader(r.Body)
-	if r.GetBody != nil {
-		again, err := r.GetBody()
-		if err != nil {
-			return "", err
-		}
-		defer again.Close()
-		body = again
-	} else {
-		seeker, ok := r.Body.(io.Seeker)
-		if !ok {
-			return "", errOnce
-		}
-		start, err := seeker.Seek(0, io.SeekCurrent)
-		if err != nil {
-			return "", err
-		}
-		defer func() { _, back := seeker.Seek(start, io.SeekStart); err = errors.Join(err, back) }()
-	}
-	d.digest.Reset()
-	if _, err := io.Copy(d.digest.Hash, body); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(d.digest.Sum(nil)), nil
-}
-
-// unsignedHeaders are those that the signers of AWS's SDKs for Go, Python and JavaScript leave out.
-var unsignedHeaders = []string{
-	"accept-encoding", "authorization", "cache-control", "connection", "content-length", "expect", "forwarded", "from", "keep-alive",
-	"max-forwards", "pragma", "referer", "te", "trailer", "transfer-encoding", "upgrade", "user-agent", "via", "x-amzn-trace-id",
-}
-
-func signHeader(name string) bool {
-	_, skip := slices.BinarySearch(unsignedHeaders, name)
-	return !skip && !strings.HasPrefix(name, "proxy-") && !strings.HasPrefix(name, "sec-") && !strings.HasPrefix(name, "x-forwarded-")
-}
-
-// signedHeaders returns the list of the headers to sign.
-func (s *Signer) signedHeaders(r *http.Request, d *draft, presign bool) (string, *Error) {
-	d.out = append(d.out[:0], "host"...)
-	d.names = append(d.names[:0], span{0, len("host")})
-	for name := range r.Header {
-		start := len(d.out)
-		d.out = append(d.out, name...)
-		if lower(d.out[start:]); !s.signs(d.out[start:], presign) {
-			continue
-		}
-		if http.CanonicalHeaderKey(name) != name {
-			return "", refuse(ErrAmbiguousHeader, name)
-		}
-		d.names = append(d.names, span{start, len(d.out)})
-	}
-	slices.SortFunc(d.names, func(a, b span) int { return bytes.Compare(d.out[a.start:a.end], d.out[b.start:b.end]) })
-	start := len(d.out)
-	for i, n := range d.names {
-		if i > 0 {
-			d.out = append(d.out, ';')
-		}
-		d.out = append(d.out, d.out[n.start:n.end]...)
-	}
-	if list := d.out[start:]; string(list) != d.list {
-		d.list = string(list)
-	}
-	return d.list, nil
-}
-
-// signs reports whether to sign a header beside host. A presigned URL carries the date and the token in its query.
-func (s *Signer) signs(name []byte, presign bool) bool {
-	switch string(name) {
-	case "host", "authorization":
-		return false
-	case "x-amz-date", "x-amz-security-token":
-		return !presign
-	}
-	if isAmz(name) {
-		return true
-	}
-	if s.config.SignHeader != nil {
-		return s.config.SignHeader(string(name))
-	}
-	return signHeader(string(name))
-}
-
-func lower(name []byte) {
-	for i, c := range name {
-		if 'A' <= c && c <= 'Z' {
-			name[i] = c + 'a' - 'A'
-		}
-	}
 }

@@ -444,9 +444,8 @@ func (v *Verifier) findUnsigned(h http.Header, c *claim) *Error {
 			continue
 		}
 		lower := strings.ToLower(name)
-		switch dashed := strings.ReplaceAll(lower, "_", "-"); {
-		case dashed != lower && (!strings.HasPrefix(lower, "x-amz-") || dashed == "x-amz-date" ||
-			dashed == "x-amz-security-token" || dashed == "x-amz-content-sha256"):
+		switch {
+		case isConfusable(lower):
 			return refuse(ErrAmbiguousHeader, name)
 		case !signs(c.signedHeaders, lower) && !slices.Contains(v.exempt, lower):
 			return refuse(ErrUnsignedHeader, lower)
