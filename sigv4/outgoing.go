@@ -1,10 +1,12 @@
 package sigv4
 
 import (
+	"bytes"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"strings"
 )
@@ -40,7 +42,7 @@ func checkDeclared(hash string) *Error {
 func declares(r *http.Request) bool { return len(r.Header["X-Amz-Content-Sha256"]) > 0 }
 
 // errOnce is why a body cannot be hashed.
-var errOnce = errors.New("it can be read only once: set GetBody, X-Amz-Content-Sha256, or UnsignedPayload")
+var errOnce = errors.New("it can be read only once: set GetBody, X-Amz-Content-Sha256, MaxSpool or UnsignedPayload")
 
 // hashOf reads a body that is to be sent without taking it away.
 func (d *draft) hashOf(r *http.Request) (hash string, err error) {
@@ -68,4 +70,62 @@ func (d *draft) hashOf(r *http.Request) (hash string, err error) {
 		return "", err
 	}
 	return hex.EncodeToString(d.digest.Sum(nil)), nil
+}
+
+// spool reads a body that can be read only once into memory, so that it can be hashed and then sent.
+func (s *Signer) spool(r *http.Request) *Error {
+	if s.config.MaxSpool == 0 || s.config.UnsignedPayload || declares(r) || !isOnce(r) {
+		return nil
+	}
+	if r.ContentLength > s.config.MaxSpool {
+		return refuse(ErrBodyTooLarge, "")
+	}
+	once := r.Body
+	text, err := io.ReadAll(io.LimitReader(once, min(s.config.MaxSpool, math.MaxInt64-1)+1))
+	if err == nil && int64(len(text)) > s.config.MaxSpool {
+		err = ErrBodyTooLarge
+	}
+	if err != nil { // the body stays whole, for a caller who sends it otherwise
+		r.Body = rest{io.MultiReader(bytes.NewReader(text), once), once}
+		return refuseBody(err)
+	}
+	_ = once.Close() // it has been read to its end
+	setBody(r, text)
+	return nil
+}
+
+// isOnce reports whether there is a body that can be read only once.
+func isOnce(r *http.Request) bool {
+	if r.Body == nil || r.Body == http.NoBody || r.GetBody != nil {
+		return false
+	}
+	if seeker, ok := r.Body.(io.Seeker); ok {
+		_, err := seeker.Seek(0, io.SeekCurrent)
+		return err != nil // a pipe is an os.File too
+	}
+	return true
+}
+
+// rest is a body of which the beginning has been read already.
+type rest struct {
+	io.Reader
+	io.Closer
+}
+
+// setBody gives the request a body in memory, to be sent with its length unless trailers need chunks. A length that is known
+// stays: net/http holds the body to it.
+func setBody(r *http.Request, text []byte) {
+	r.GetBody = func() (io.ReadCloser, error) {
+		if len(text) == 0 {
+			return http.NoBody, nil
+		}
+		return newBody(text), nil
+	}
+	r.Body, _ = r.GetBody()
+	if r.ContentLength <= 0 {
+		r.ContentLength = int64(len(text))
+		if len(r.Trailer) == 0 {
+			r.TransferEncoding = nil
+		}
+	}
 }

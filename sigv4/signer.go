@@ -27,6 +27,11 @@ type SignerConfig struct {
 	// are. Nil means all but those that proxies, tracers and clients add, change or take away, such as User-Agent,
 	// Accept-Encoding, Cache-Control, Traceparent, Baggage, Via, X-Request-Id and X-Forwarded-For.
 	SignHeader func(name string) bool
+	// MaxSpool is the most bytes of a body that are read into memory to be hashed where it can be read only once: it has no
+	// GetBody, is no [io.Seeker], and X-Amz-Content-Sha256 does not declare its hash. A [net/http/httputil.ReverseProxy]
+	// that signs by [Signer.Transport] needs it for every request with a body. Zero means none: such a request is not
+	// signed, with cause [ErrBody]. A longer body is not signed either, with cause [ErrBodyTooLarge].
+	MaxSpool int64
 	// UnsignedPayload signs UNSIGNED-PAYLOAD in place of the body's hash.
 	UnsignedPayload bool
 	// UnsignedToken adds the session token after signing, as AWS IoT wants it.
@@ -53,6 +58,7 @@ func NewSigner(c SignerConfig) (*Signer, error) {
 		wrong(notElement(c.Region), "Region is empty or names no region"),
 		wrong(notElement(c.Service), "Service is empty or names no service"),
 		wrong(c.Rules > S3, "Rules is unknown"),
+		wrong(c.MaxSpool < 0, "MaxSpool is negative"),
 	); err != nil {
 		return nil, fmt.Errorf("sigv4: %w", err)
 	}
@@ -89,6 +95,9 @@ func (s *Signer) signAt(r *http.Request, now time.Time) *Error {
 	}
 	key, e := s.begin(r, d, now)
 	if e != nil {
+		return e
+	}
+	if e := s.spool(r); e != nil {
 		return e
 	}
 	payload, e := s.payload(r, d)

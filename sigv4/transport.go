@@ -6,7 +6,8 @@ import (
 )
 
 // Transport returns a RoundTripper that signs each request and sends it by base. Nil means [http.DefaultTransport]. It
-// signs a copy: a RoundTripper must not change the request that it is given. Close idle connections by [http.Client.CloseIdleConnections], as ever.
+// signs a copy: a RoundTripper must not change the request that it is given. A body that can be read only once needs
+// [SignerConfig].MaxSpool. Close idle connections by [http.Client.CloseIdleConnections], as ever.
 //
 // A redirect to another host, another port or from https to http is refused with [ErrRedirect], for the signature and the
 // session token would go to whom the first server chooses. Who trusts the other host makes a request of its own.
