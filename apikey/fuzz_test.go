@@ -17,6 +17,9 @@ func FuzzImport(f *testing.F) {
 	f.Add("Name,key,description,Enabled,usageplanIds\nMyFirstApiKey," + valueA + ",An imported key,TRUE,c7y23b\n")
 	f.Add("name, key, usageplanids, enabled\n\"a\"\"b\", " + valueA + ", 'x, y', tRuE\nb," + valueB + ",\"x,y\",no\n")
 	f.Add("\xef\xbb\xbfKEY,NAME\r\n\r\n" + valueA + ",\"a\nb\"\r\n" + valueA + ",again")
+	f.Add("Name,Key\na,\"" + valueA + "\nb," + valueB + "\nc,\"" + valueA)
+	f.Add("Name;Key\na;" + valueA + "\n")
+	f.Add("N\x00a\x00")
 	f.Add("Name,Key,UsagePlanIds\na," + valueA + ",'\nb," + valueB + ",'a','b'\n")
 	f.Fuzz(func(t *testing.T, file string) {
 		v := newVerifier(t, apikey.Config{})

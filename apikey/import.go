@@ -1,8 +1,6 @@
 package apikey
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/csv"
 	"errors"
@@ -30,9 +28,6 @@ type Imported struct {
 	Warnings []string            // one for each row that was left out, with its line
 }
 
-// maxImport bounds a file: a million keys of 67 bytes a row.
-const maxImport = 64 << 20
-
 // The columns of API Gateway's key file, by their lower-case names.
 const (
 	columnName        = "name"
@@ -48,6 +43,8 @@ const (
 // true) and UsagePlanIds ("a,b" or 'a,b') are optional, case and order do not matter and other columns are ignored.
 // A value that is registered already overwrites the name, the description and the state of its key; in a file that
 // names a value twice the later row does. Values of 20 characters are accepted, where the page of the format says 30.
+// The text is UTF-8, with or without a byte order mark, of at most 64 MiB; another encoding, or columns that are
+// separated by semicolons or tabs, are named in the error. A quote that is not closed costs its own line alone.
 //
 // A file that cannot be read as a whole, or that has a bad row beside [ImportOptions.FailOnWarnings], is [ErrInvalid].
 func (v *Verifier) Import(ctx context.Context, file io.Reader, opt ImportOptions) (Imported, error) {
@@ -59,7 +56,7 @@ func (v *Verifier) Import(ctx context.Context, file io.Reader, opt ImportOptions
 		return Imported{}, err
 	}
 	if opt.FailOnWarnings && len(warnings) > 0 {
-		return Imported{Warnings: warnings}, invalid(strings.Join(warnings, "; "))
+		return Imported{Warnings: warnings}, invalid(summary(warnings))
 	}
 	if len(rows) == 0 {
 		return Imported{Warnings: warnings}, nil
@@ -72,6 +69,17 @@ func (v *Verifier) Import(ctx context.Context, file io.Reader, opt ImportOptions
 		return Imported{Warnings: warnings}, err
 	}
 	return got, nil
+}
+
+// maxSummary bounds the answer to a file whose rows are all bad.
+const maxSummary = 50
+
+// summary is the text of the error that the warnings amount to.
+func summary(warnings []string) string {
+	if more := len(warnings) - maxSummary; more > 0 {
+		return fmt.Sprintf("%s; and %d more", strings.Join(warnings[:maxSummary], "; "), more)
+	}
+	return strings.Join(warnings, "; ")
 }
 
 // importable reports what is wrong with a row beyond its form.
@@ -146,53 +154,53 @@ type row struct {
 
 // readCSV returns the good rows of file and a warning for each other one. It fails if the header cannot be used.
 func readCSV(file io.Reader, check func(*row) error) ([]row, []string, error) {
-	limited := &io.LimitedReader{R: file, N: maxImport + 1}
-	buffered := bufio.NewReader(limited)
-	if mark, _ := buffered.Peek(3); bytes.Equal(mark, []byte("\xef\xbb\xbf")) { // the BOM that spreadsheets write
-		_, _ = buffered.Discard(len(mark))
+	text, err := readText(file)
+	if err != nil {
+		return nil, nil, err
 	}
-	lines := csv.NewReader(buffered)
-	lines.FieldsPerRecord, lines.TrimLeadingSpace, lines.ReuseRecord = -1, true, true
-	columns, err := readHeader(lines)
+	records := newRecords(text)
+	columns, err := readHeader(records)
 	if err != nil {
 		return nil, nil, err
 	}
 	var rows []row
 	var warnings []string
 	for {
-		cells, err := lines.Read()
-		if err == io.EOF && limited.N > 0 {
+		line, cells, err := records.next()
+		if err == io.EOF {
 			return rows, warnings, nil
 		}
-		if limited.N <= 0 {
-			return nil, nil, invalid("API Key file exceeds maximum size of 64 MiB")
+		var r row
+		if err == nil {
+			r, err = columns.parse(cells)
 		}
-		bad, isRow := errors.AsType[*csv.ParseError](err)
-		if err != nil && !isRow {
-			return nil, nil, &Error{Err: fmt.Errorf("%w: %w", ErrInvalid, err), Message: "API Key file cannot be read"}
-		}
-		if isRow {
-			warnings = append(warnings, fmt.Sprintf("Line %d: %v", bad.StartLine, bad.Err))
-			continue
-		}
-		line, _ := lines.FieldPos(0)
-		r, err := columns.parse(cells)
 		if err == nil {
 			err = check(&r)
 		}
 		if err != nil {
-			warnings = append(warnings, fmt.Sprintf("Line %d: %s", line, err.(*Error).Message))
+			warnings = append(warnings, fmt.Sprintf("Line %d: %s", line, reason(err)))
 			continue
 		}
 		rows = append(rows, r)
 	}
 }
 
+// reason is what a warning says of a bad row.
+func reason(err error) string {
+	if bad, is := errors.AsType[*csv.ParseError](err); is {
+		return bad.Err.Error()
+	}
+	return err.(*Error).Message // parse and check return no other kind
+}
+
 // columns are the lower-case names of a file's columns, in its order.
 type columns []string
 
-func readHeader(lines *csv.Reader) (columns, error) {
-	cells, err := lines.Read()
+func readHeader(records *records) (columns, error) {
+	if separator := records.foreignSeparator(); separator != "" {
+		return nil, invalid("API Key file separates its columns by " + separator + ", not by a comma")
+	}
+	_, cells, err := records.next()
 	if err != nil && err != io.EOF {
 		return nil, &Error{Err: fmt.Errorf("%w: %w", ErrInvalid, err), Message: "API Key file cannot be read"}
 	}
@@ -200,7 +208,7 @@ func readHeader(lines *csv.Reader) (columns, error) {
 	for i, c := range cells {
 		names[i] = strings.ToLower(strings.TrimSpace(c))
 		if names[i] != "" && slices.Contains(names[:i], names[i]) {
-			return nil, invalid("Duplicate column '" + strings.TrimSpace(c) + "'")
+			return nil, invalid("Duplicate column '" + clip(strings.TrimSpace(c)) + "'")
 		}
 	}
 	for _, required := range []string{"Name", "Key"} {

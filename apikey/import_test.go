@@ -1,6 +1,7 @@
 package apikey_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -91,6 +92,27 @@ func TestImport(t *testing.T) {
 			nil,
 		},
 		{"no rows", "Name,Key\n", nil, nil},
+		{
+			"an unclosed quote costs its line, not those after it",
+			"Name,Key,Description\n" +
+				"a,\"" + valueA + ",x\n" +
+				"b," + valueB + ",\"good, really\"\n" +
+				"c," + valueA + ",\"open\r\n\r\n" +
+				"d," + valueA + ",\r\n" +
+				"e,\"" + valueB,
+			[]imported{{"b", "good, really", true, nil}, {"d", "", true, nil}},
+			[]string{
+				`Line 2: extraneous or missing " in quoted-field`,
+				`Line 4: extraneous or missing " in quoted-field`,
+				`Line 7: extraneous or missing " in quoted-field`,
+			},
+		},
+		{
+			"semicolons in a file of commas",
+			"Name,Key,Name;Key\na," + valueA + ",;\n",
+			[]imported{{"a", "", true, nil}},
+			nil,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			v := newVerifier(t, apikey.Config{Prefix: "ak"})
@@ -130,6 +152,14 @@ func TestImportRefusesFile(t *testing.T) {
 		{"empty", "Missing required column 'Name'", strings.NewReader("")},
 		{"no key", "Missing required column 'Key'", strings.NewReader("Name,Description\n")},
 		{"no name", "Missing required column 'Name'", strings.NewReader("Key\n")},
+		{"semicolons", "API Key file separates its columns by semicolons, not by a comma", strings.NewReader("Name;Key\na;" + valueA + "\n")},
+		{"tabs", "API Key file separates its columns by tabs, not by a comma", strings.NewReader("name\tkey\tenabled\na\t" + valueA + "\ttrue\n")},
+		{"quoted names, a BOM, CRLF", "API Key file separates its columns by semicolons, not by a comma", strings.NewReader("\xef\xbb\xbf\"Key\"; \"Name\"\r\n" + valueA + ";a\r\n")},
+		{"bars", "API Key file separates its columns by vertical bars, not by a comma", strings.NewReader("Key | Name\n")},
+		{"UTF-16 as PowerShell writes it", "API Key file is UTF-16, not UTF-8", utf16("\ufeffName,Key\r\n", false)},
+		{"UTF-16, big-endian", "API Key file is UTF-16, not UTF-8", utf16("\ufeffName,Key\n", true)},
+		{"UTF-16 without a mark", "API Key file is UTF-16, not UTF-8", utf16("Name,Key\n", false)},
+		{"a long column twice", "Duplicate column '" + strings.Repeat("é", 128) + "… (cut)'", strings.NewReader(strings.Repeat("é", 1<<20) + "," + strings.Repeat("é", 1<<20))},
 		{"a column twice", "Duplicate column 'KEY'", strings.NewReader("Name,Key, KEY \n")},
 		{"bad header", "API Key file cannot be read", strings.NewReader("Name,\"Key\n")},
 		{"broken off", "API Key file cannot be read", io.MultiReader(strings.NewReader("Name,Key\na,"+valueA+"\n"), iotest.ErrReader(errors.New("reset")))},
@@ -143,6 +173,31 @@ func TestImportRefusesFile(t *testing.T) {
 			require.Empty(t, state(v))
 		})
 	}
+}
+
+// utf16 is text in UTF-16.
+func utf16(text string, bigEndian bool) io.Reader {
+	var wide []byte
+	for _, unit := range text { // all of it is in the basic plane
+		if bigEndian {
+			wide = append(wide, byte(unit>>8), byte(unit))
+		} else {
+			wide = append(wide, byte(unit), byte(unit>>8))
+		}
+	}
+	return bytes.NewReader(wide)
+}
+
+// However many rows are bad, the answer is short.
+func TestImportOfBadRows(t *testing.T) {
+	v := newVerifier(t, apikey.Config{})
+	file := "Name,Key\n" + strings.Repeat("a,\"short\n", 100_000)
+	got, err := v.Import(t.Context(), strings.NewReader(file), apikey.ImportOptions{FailOnWarnings: true})
+	require.ErrorIs(t, err, apikey.ErrInvalid)
+	require.Len(t, got.Warnings, 100_000)
+	require.Less(t, len(err.(*apikey.Error).ErrorMessage()), 4096)
+	require.ErrorContains(t, err, "Line 51: ")
+	require.ErrorContains(t, err, "; and 99950 more")
 }
 
 // lines reads as n bytes of lines of 4 KiB.
