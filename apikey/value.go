@@ -15,8 +15,12 @@ import (
 )
 
 // Value is the secret text of an API key, what the client sends: 20 to 128 visible ASCII characters without a
-// comma. Printing or logging a Value shows its last six characters, as API Gateway's logs do; string(v) is the
-// secret itself.
+// comma. Printing or logging a Value shows its last six characters, as API Gateway's logs do, and so does encoding it as
+// JSON or by whatever else asks MarshalText. string(v) is the secret itself: an answer that shows a new value to its owner,
+// once, holds a string.
+//
+// Two encoders of the standard library do not ask, and write the secret: encoding/gob, and encoding/json for a Value that
+// is the key of a map. Neither is of use for a secret.
 type Value string
 
 // Bounds of API Gateway's CreateApiKey. Its values have no documented alphabet; ours is what a header field
@@ -44,14 +48,16 @@ const (
 
 // AppSync returns a fresh value of AppSync's form, and when it expires: expires, rounded down to the hour as
 // AppSync rounds it, for [Key.Expires]. A zero time stands for AppSync's default of 7 days from now. A time outside
-// 1 to 365 days from now is [ErrInvalid], after AppSync's ApiKeyValidityOutOfBoundsException. Unlike AppSync's, the
+// 1 to 365 days from now, the least of them in whole seconds, is [ErrInvalid], after AppSync's ApiKeyValidityOutOfBoundsException. Unlike AppSync's, the
 // value is not the key's id.
 func AppSync(expires time.Time) (Value, time.Time, error) {
 	now := time.Now()
 	if expires.IsZero() {
 		expires = now.Add(appSyncDefault)
 	}
-	if life := expires.Sub(now); life < appSyncMin || life > appSyncMax {
+	// The least life is held to the whole seconds of AppSync's field expires: a caller's now.Add(24 * time.Hour) is some
+	// nanoseconds less than a day away when it arrives here.
+	if expires.Unix()-now.Unix() < int64(appSyncMin/time.Second) || expires.Sub(now) > appSyncMax {
 		return "", time.Time{}, invalid("API key validity must be between 1 and 365 days")
 	}
 	hour := expires.UTC().Truncate(time.Hour)
@@ -72,7 +78,8 @@ func (v Value) GoString() string { return fmt.Sprintf("apikey.Value(%q)", v.Stri
 // Format prints the masked value under every verb.
 func (v Value) Format(f fmt.State, verb rune) { mask(f, verb, v.String(), v.GoString()) }
 
-// MarshalText returns the masked value, so that JSON has no other. Who shows a new value to its owner converts it: string(v).
+// MarshalText returns the masked value, so that JSON has no other. A caller that shows a new value to its owner converts it:
+// string(v).
 func (v Value) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
 
 // LogValue returns the masked value.

@@ -55,6 +55,12 @@ func TestAppSync(t *testing.T) {
 			require.ErrorIs(t, err, apikey.ErrInvalid)
 		}
 
+		time.Sleep(300 * time.Millisecond)
+		day := time.Now().Add(24 * time.Hour)
+		time.Sleep(time.Microsecond) // on the way to the call
+		_, _, err := apikey.AppSync(day)
+		require.NoError(t, err, "a day from now")
+
 		v := newVerifier(t, apikey.Config{})
 		value, expires, err := apikey.AppSync(time.Time{})
 		require.NoError(t, err)
