@@ -59,3 +59,14 @@ func ID(r *http.Request) (string, bool) {
 	c, ok := FromContext(r.Context())
 	return c.ID(), ok
 }
+
+// CustomerID returns [Key.CustomerID] of the key that a [Verifier] found for r, and false if there is no key or the key
+// names no customer. As the client of a limit it makes all keys of one customer share one quota. A closure that falls
+// back from it to [ID] has to keep the two apart, say by a prefix: a customer may be named like a key.
+func CustomerID(r *http.Request) (string, bool) {
+	c, _ := FromContext(r.Context())
+	if c.r == nil || c.r.more == nil {
+		return "", false
+	}
+	return c.r.more.customerID, c.r.more.customerID != ""
+}

@@ -17,7 +17,11 @@
 //
 // An API key names a client program; it is sent as it is with every request, so it must travel over TLS, and it is no
 // proof of who uses the program. AWS says "Don't use API keys for authentication or authorization": put sigv4 or auth
-// before it. How fast and how much a key may call is decided by usageplan, which takes [ID].
+// before it. How fast and how much a key may call is decided by usageplan, which takes [ID], or [CustomerID] where all keys
+// of one customer share a quota.
+//
+// A dry run is [Config].AllowDespite: a request that is refused goes on without a proof, and [Verifier.Verify] and
+// [Verifier.Authenticate] still refuse it.
 //
 // # Values
 //

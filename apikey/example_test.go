@@ -299,3 +299,65 @@ func Example_incorrectSource() {
 	fmt.Println(err, strings.Contains(r.URL.String(), value))
 	// Output: <nil> true
 }
+
+// A caller that looks at the request and not at the error has no request: it panics, and serves nothing.
+func Example_incorrectIgnoredError() {
+	keys, _ := apikey.New(apikey.Config{Keys: []apikey.Entry{julian}})
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r, _ = keys.Authenticate(r)
+		greet(w, r)
+	})
+	defer func() { fmt.Println("panic:", recover()) }()
+	fmt.Println(get(h, "made-up"))
+	// Output: panic: runtime error: invalid memory address or nil pointer dereference
+}
+
+// A dry run: every request goes on, and what would have been refused is counted. It carries no proof.
+func ExampleConfig_allowDespite() {
+	refused := 0
+	keys, _ := apikey.New(apikey.Config{
+		Keys:         []apikey.Entry{julian},
+		AllowDespite: func(*http.Request, error) bool { refused++; return true },
+	})
+	h := keys.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id, found := apikey.ID(r)
+		fmt.Fprintf(w, "%q %t", id, found)
+	}))
+	fmt.Println(get(h, value))
+	fmt.Println(get(h, "made-up"))
+	fmt.Println("would have refused", refused)
+	// Output:
+	// 200 "fr92a5qpbj" true
+	// 200 "" false
+	// would have refused 1
+}
+
+// A new value is shown to its owner once, as a string: a Value in an answer is masked.
+func ExampleValue() {
+	secret := apikey.Value(value) // in a program, from Generate
+	masked, _ := json.Marshal(map[string]apikey.Value{"value": secret})
+	shown, _ := json.Marshal(map[string]string{"value": string(secret)})
+	fmt.Println(string(masked))
+	fmt.Println(string(shown))
+	// Output:
+	// {"value":"******ZbtvQT"}
+	// {"value":"67sfLSq19U1GuGk1RB5DwaS7EIYsWvBU3fZbtvQT"}
+}
+
+// All keys of one customer count against one quota if the limits take CustomerID.
+func ExampleCustomerID() {
+	keys, _ := apikey.New(apikey.Config{Keys: []apikey.Entry{
+		{Key: apikey.Key{ID: "phone00001", CustomerID: "acme", Enabled: true}, Value: value},
+		{Key: apikey.Key{ID: "website001", CustomerID: "acme", Enabled: true}, Value: "anotherValueOfFortyCharacters01234567890"},
+	}})
+	h := keys.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id, _ := apikey.ID(r)
+		customer, found := apikey.CustomerID(r)
+		fmt.Fprint(w, id, " ", customer, " ", found)
+	}))
+	fmt.Println(get(h, value))
+	fmt.Println(get(h, "anotherValueOfFortyCharacters01234567890"))
+	// Output:
+	// 200 phone00001 acme true
+	// 200 website001 acme true
+}

@@ -38,6 +38,12 @@ type Config struct {
 	// they name is as they left it, whatever Keys says. Nil restores nothing.
 	Restore iter.Seq2[Change, error]
 
+	// AllowDespite lets a request that is refused through when it returns true: a dry run returns true always. Next then
+	// gets a request that carries no proof of a key, an outer one included, and its body whole; no response header is
+	// set. Nil never does. It acts in [Verifier.Handler] alone: Verify and Authenticate still refuse. A verifier that New
+	// did not make has none.
+	AllowDespite func(*http.Request, error) bool
+
 	// ErrorHandler answers a refused request. Nil answers as API Gateway does, [Error.ServeHTTP].
 	ErrorHandler func(http.ResponseWriter, *http.Request, error)
 }
@@ -55,6 +61,7 @@ type Verifier struct {
 	prefix  Prefix
 	source  func(*http.Request) (string, bool)
 	commit  func(context.Context, Change) error
+	allow   func(*http.Request, error) bool
 	refuse  func(http.ResponseWriter, *http.Request, error)
 
 	writing sync.Mutex
@@ -64,7 +71,7 @@ type Verifier struct {
 
 // New returns a verifier of the keys that cfg declares and restores, or every mistake in cfg, joined.
 func New(cfg Config) (*Verifier, error) {
-	v := &Verifier{prefix: cfg.Prefix, source: cfg.Source, commit: cfg.Commit, refuse: cfg.ErrorHandler}
+	v := &Verifier{prefix: cfg.Prefix, source: cfg.Source, commit: cfg.Commit, allow: cfg.AllowDespite, refuse: cfg.ErrorHandler}
 	pepper, err := cfg.pepper()
 	errs := []error{err}
 	if cfg.Prefix != "" {
@@ -205,7 +212,8 @@ func same(fields []string) (value string, ok bool) {
 	return value, true
 }
 
-// Authenticate verifies r and returns it with the client in its context, for [FromContext] and [ID].
+// Authenticate verifies r and returns it with the client in its context, for [FromContext] and [ID]. The request is nil
+// if the error is not: a caller who goes on without looking at the error panics and serves nothing.
 func (v *Verifier) Authenticate(r *http.Request) (*http.Request, error) {
 	c, err := v.Verify(r)
 	if err != nil {
@@ -214,20 +222,40 @@ func (v *Verifier) Authenticate(r *http.Request) (*http.Request, error) {
 	return r.WithContext(NewContext(r.Context(), c)), nil
 }
 
+// Anonymous returns r without a proof of this package: [FromContext] and [ID] say false on it. It is r itself if there
+// is none.
+func (v *Verifier) Anonymous(r *http.Request) *http.Request {
+	if _, found := FromContext(r.Context()); !found {
+		return r
+	}
+	return r.WithContext(NewContext(r.Context(), Client{}))
+}
+
 // Handler returns a handler that calls next for the requests that carry a registered key and refuses the others.
 func (v *Verifier) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		verified, err := v.Authenticate(r)
-		if err == nil {
-			next.ServeHTTP(w, verified)
+		inner, err := v.Authenticate(r)
+		if err != nil && v.allows(r, err) {
+			inner, err = v.Anonymous(r), nil
+		}
+		if err != nil {
+			v.answer(w, r, err.(*Error)) // Authenticate returns no other kind
 			return
 		}
-		e := err.(*Error) // Authenticate returns no other kind
-		e.SetHeader(w.Header())
-		if v != nil && v.refuse != nil {
-			v.refuse(w, r, e)
-			return
-		}
-		e.ServeHTTP(w, r)
+		next.ServeHTTP(w, inner)
+		r.Pattern = inner.Pattern // a mux inside set it on the copy; outer layers read it from r
 	})
+}
+
+func (v *Verifier) allows(r *http.Request, err error) bool {
+	return v != nil && v.allow != nil && v.allow(r, err)
+}
+
+func (v *Verifier) answer(w http.ResponseWriter, r *http.Request, e *Error) {
+	e.SetHeader(w.Header())
+	if v != nil && v.refuse != nil {
+		v.refuse(w, r, e)
+		return
+	}
+	e.ServeHTTP(w, r)
 }

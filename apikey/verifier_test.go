@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -254,6 +255,103 @@ func TestErrorHandler(t *testing.T) {
 	logged := httptest.NewRecorder()
 	got.(http.Handler).ServeHTTP(logged, request(other))
 	require.Equal(t, http.StatusForbidden, logged.Code)
+}
+
+// A dry run goes on without a proof, an outer one included, with its body, and with no header of ours.
+func TestAllowDespite(t *testing.T) {
+	outer := newVerifier(t, apikey.Config{Keys: []apikey.Entry{julian}})
+	var asked []error
+	allow := true
+	inner := newVerifier(t, apikey.Config{
+		Keys:         []apikey.Entry{entry("disabled00", func(k *apikey.Key) { k.Enabled = false })},
+		AllowDespite: func(_ *http.Request, err error) bool { asked = append(asked, err); return allow },
+	})
+	served := 0
+	h := outer.Handler(inner.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		served++
+		_, proof := apikey.FromContext(r.Context())
+		_, id := apikey.ID(r)
+		_, customer := apikey.CustomerID(r)
+		require.False(t, proof || id || customer)
+		require.Empty(t, w.Header())
+		body, err := io.ReadAll(r.Body)
+		require.NoError(t, err)
+		require.Equal(t, "body", string(body))
+	})))
+	send := func() int {
+		r := httptest.NewRequest("POST", "/", strings.NewReader("body"))
+		r.Header.Set("X-API-Key", value)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w.Code
+	}
+	require.Equal(t, http.StatusOK, send())
+	require.Equal(t, 1, served)
+	require.Len(t, asked, 1)
+	require.ErrorIs(t, asked[0], apikey.ErrUnknown)
+
+	_, err := inner.Authenticate(request(value))
+	require.ErrorIs(t, err, apikey.ErrUnknown, "Authenticate still refuses")
+	_, err = inner.Verify(request(value))
+	require.ErrorIs(t, err, apikey.ErrUnknown)
+	require.Len(t, asked, 1, "and does not ask")
+
+	allow = false
+	require.Equal(t, http.StatusForbidden, send())
+	require.Equal(t, 1, served)
+
+	w := httptest.NewRecorder()
+	(&apikey.Verifier{}).Handler(greet).ServeHTTP(w, request(value))
+	require.Equal(t, http.StatusInternalServerError, w.Code)
+}
+
+func TestAnonymous(t *testing.T) {
+	v := newVerifier(t, apikey.Config{Keys: []apikey.Entry{julian}})
+	r := request(value)
+	require.Same(t, r, v.Anonymous(r))
+	verified, err := v.Authenticate(r)
+	require.NoError(t, err)
+	_, found := apikey.ID(v.Anonymous(verified))
+	require.False(t, found)
+	_, found = apikey.ID(verified)
+	require.True(t, found)
+}
+
+// A mux inside tells its pattern to what is outside.
+func TestPatternOfMuxInside(t *testing.T) {
+	mux := http.NewServeMux()
+	mux.Handle("GET /Prod/loyalty/{customerId}", greet)
+	for name, cfg := range map[string]apikey.Config{
+		"verified":     {Keys: []apikey.Entry{julian}},
+		"despite all":  {AllowDespite: func(*http.Request, error) bool { return true }},
+		"over a proof": {AllowDespite: func(*http.Request, error) bool { return true }},
+	} {
+		r := request(value)
+		if name == "over a proof" {
+			client, err := apikey.NewClient(julian.Key)
+			require.NoError(t, err)
+			r = r.WithContext(apikey.NewContext(r.Context(), client))
+		}
+		newVerifier(t, cfg).Handler(mux).ServeHTTP(httptest.NewRecorder(), r)
+		require.Equal(t, "GET /Prod/loyalty/{customerId}", r.Pattern, name)
+	}
+}
+
+func TestCustomerID(t *testing.T) {
+	v := newVerifier(t, apikey.Config{Keys: []apikey.Entry{
+		julian,
+		entry("customer00", func(k *apikey.Key) { k.CustomerID = "acme" }),
+		entry("tagged0000", func(k *apikey.Key) { k.Tags = map[string]string{"a": "b"} }),
+	}})
+	for value, want := range map[string]string{value: "", valueOf("customer00"): "acme", valueOf("tagged0000"): ""} {
+		r, err := v.Authenticate(request(value))
+		require.NoError(t, err)
+		got, found := apikey.CustomerID(r)
+		require.Equal(t, want, got)
+		require.Equal(t, want != "", found)
+	}
+	_, found := apikey.CustomerID(request())
+	require.False(t, found)
 }
 
 func TestContext(t *testing.T) {
