@@ -74,6 +74,7 @@ const (
 	kindPlain   kind = iota
 	kindOIDC         // the URL must be that of an OpenID Connect provider
 	kindCognito      // token_use is required and decides which claim names the client
+	kindAWS          // as kindOIDC; the token names an IAM principal
 )
 
 // OIDC is an OpenID Connect provider whose key set is found by discovery. The token must be issued for one of
@@ -98,7 +99,7 @@ func newParty(is Issuer, f *fetcher, c Config) (*party, error) {
 	p.Algorithms, p.Audiences = slices.Clone(is.Algorithms), slices.Clone(is.Audiences)
 	errs := []error{is.err, p.checkNames(), p.checkTenants(), p.checkAlgorithms(), p.checkAudiences()}
 	source, err := p.source(f, c)
-	if p.kind == kindOIDC && err == nil {
+	if (p.kind == kindOIDC || p.kind == kindAWS) && err == nil {
 		err = checkProvider(p.URL, c.AllowHTTP) // also where the keys come from elsewhere
 	}
 	errs = append(errs, err)

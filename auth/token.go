@@ -22,6 +22,7 @@ type Token struct {
 	expiry, notBefore         time.Time
 	issuedAt, authTime        time.Time
 	payload, id               string
+	aws                       *AWSPrincipal // of AWSIdentity, else nil
 	algorithm, keyID          string
 }
 
@@ -31,6 +32,9 @@ func (t *Token) size() int {
 	n := len(t.payload) + len(t.id) + len(t.scope) + 16*(len(t.audience)+len(t.groups)+len(t.cognito))
 	if strings.IndexByte(t.payload, '\\') >= 0 {
 		n += len(t.payload)
+	}
+	if t.aws != nil { // texts made anew, and two maps
+		n += len(t.payload) + 64*(len(t.aws.Tags)+len(t.aws.RequestTags)) + 256
 	}
 	return n
 }
@@ -149,6 +153,7 @@ func InsecureToken(claims []byte) (*Token, error) {
 		t.groups = t.cognito
 	}
 	t.mark(header{}, false)
+	t.principal()
 	t.name(t.issuer)
 	return t, nil
 }

@@ -361,6 +361,9 @@ func (p *party) admit(t *Token, h header) error {
 		return err
 	}
 	t.name(p.issuerOf(t))
+	if p.kind == kindAWS {
+		t.principal()
+	}
 	return p.groups(t)
 }
 
