@@ -107,9 +107,9 @@ func (c Change) fields() int {
 }
 
 func (m *Meter) validatePlan(p Plan) error {
-	errs := []error{p.Validate()}
+	errs := []error{p.Validate(), wrap(fmt.Sprintf("plan %q", clip(p.ID)), m.validateReach(p.Stages))}
 	if len(p.Quotas) > 0 && m.config.Ledger == nil {
-		errs = append(errs, fmt.Errorf("plan %q has a quota, and there is no ledger to count it in", p.ID))
+		errs = append(errs, fmt.Errorf("plan %q has a quota, and there is no ledger to count it in", clip(p.ID)))
 	}
 	if live := m.table.plan(p.ID); live != nil {
 		for client := range live.clients {
@@ -122,7 +122,7 @@ func (m *Meter) validatePlan(p Plan) error {
 func (m *Meter) validateDeletion(id string) error {
 	switch {
 	case m.table.plan(id) == nil:
-		return fmt.Errorf("there is no plan %q", id)
+		return fmt.Errorf("there is no plan %q", clip(id))
 	case id == m.config.Default:
 		return fmt.Errorf("plan %q is the default plan", id)
 	}
@@ -133,7 +133,7 @@ func (m *Meter) validateDeletion(id string) error {
 func (t *table) validateMember(m Member, leaving string) error {
 	p := t.plan(m.Plan)
 	if p == nil {
-		return fmt.Errorf("member %q: there is no plan %q", m.Client, m.Plan)
+		return fmt.Errorf("member %q: there is no plan %q", clip(m.Client), clip(m.Plan))
 	}
 	now := p.state.Load().Plan
 	return errors.Join(m.validate(now), t.alone(m.Client, now, leaving))
@@ -141,7 +141,7 @@ func (t *table) validateMember(m Member, leaving string) error {
 
 func (t *table) validateLeaving(m Member) error {
 	if t.member(m.Plan, m.Client) == nil {
-		return fmt.Errorf("client %q is not a member of plan %q", m.Client, m.Plan)
+		return fmt.Errorf("client %q is not a member of plan %q", clip(m.Client), clip(m.Plan))
 	}
 	return nil
 }

@@ -23,6 +23,10 @@
 // the mux has matched; in front of a mux, Config.Route has to look the route up itself. It does not look at responses:
 // an admitted request counts whatever its answer is, as in API Gateway, unless the handler settles the [Charge].
 //
+// A method throttle names a resource, and the resource decides, not its spelling: [Stage] has the forms. A throttle that no
+// route can have is refused, and with Config.Routes, the mux's patterns, any that none of the routes has: it would be a limit
+// that silently does not limit.
+//
 // Throttles count requests, one token each; quotas count [Config].Cost. A burst of 2 would otherwise refuse every
 // request that costs 3, for ever. For throttles by weight put a limiter of package ratelimit in front.
 //

@@ -21,6 +21,11 @@ type Config struct {
 	Route      func(*http.Request) (Route, bool)
 	API, Stage string
 
+	// Routes are the patterns of the mux whose handlers the meter wraps, such as "GET /Prod/pets/{id}". Where they are
+	// given, a method throttle of API and Stage that none of them fits is a mistake: it would never act. Nil checks only
+	// what shows without them.
+	Routes []string
+
 	// Cost is what a request counts against the quotas; throttles count requests. Nil is 1 for each request. Zero is
 	// free of quota; a cost below zero or above [ledger.MaxUnits] refuses.
 	Cost func(*http.Request) int64
@@ -66,6 +71,8 @@ type Config struct {
 // for a change. The zero Meter, and a nil one, refuse everything with [ErrNotConfigured].
 type Meter struct {
 	config  Config
+	routes  []Route // of config.Routes
+	pattern bool    // config.Route is Pattern, since none was given
 	table   table
 	stages  []*methods // for each of config.StageThrottles
 	account *ratelimit.Striped
@@ -108,8 +115,9 @@ func (m *Meter) configure() (err error) {
 		if c.Client != nil && (c.API == "" || c.Stage == "") {
 			errs = append(errs, errors.New("Config.Route, or API and Stage, is required"))
 		}
-		c.Route = Pattern(c.API, c.Stage)
+		m.pattern, c.Route = c.Client != nil, Pattern(c.API, c.Stage)
 	}
+	errs = append(errs, m.learnRoutes())
 	if c.AccountThrottle = clone(c.AccountThrottle); c.AccountThrottle != nil {
 		if err = validateLimit(*c.AccountThrottle); err == nil {
 			m.account, err = ratelimit.NewStriped(*c.AccountThrottle)
@@ -117,8 +125,14 @@ func (m *Meter) configure() (err error) {
 		errs = append(errs, wrap("Config.AccountThrottle", err))
 	}
 	c.StageThrottles = cloneStages(c.StageThrottles)
-	if err := validateStages(c.StageThrottles); err != nil {
+	if err := errors.Join(validateStages(c.StageThrottles), m.validateReach(c.StageThrottles)); err != nil {
 		return errors.Join(append(errs, wrap("Config.StageThrottles", err))...)
+	}
+	for _, s := range c.StageThrottles {
+		if m.pattern && (s.API != c.API || s.Name != c.Stage) {
+			errs = append(errs, fmt.Errorf("Config.StageThrottles: no request goes to %s:%s: API and Stage are %s:%s; "+
+				"where Take is called for others, set Config.Route", clip(s.API), clip(s.Name), c.API, c.Stage))
+		}
 	}
 	for _, s := range c.StageThrottles {
 		throttles, err := newShared(s.Methods)

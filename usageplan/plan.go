@@ -6,7 +6,6 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -36,10 +35,14 @@ type Plan struct {
 // A Stage is a stage of an API, and what its methods allow.
 type Stage struct {
 	API, Name string // both required
-	// Methods bounds the rate of single methods, beside the plan's own throttle. A key is the resource path as routes
-	// have it, a slash and the method in capitals: "/pets/{id}/GET", "//GET" for the root. "/pets/{id}/ANY" is all
-	// methods of the resource that are not listed, together; "/*/*" is every method that neither covers, each with buckets of its
-	// own.
+	// Methods bounds the rate of single methods, in addition to the plan's own throttle. A key is the resource path, a slash
+	// and the method in capitals: "/pets/{id}/GET", "//GET" for the root. "/pets/{id}/ANY" is all methods of the resource
+	// that are not listed, together; "/*/*" is every method that neither covers, each with buckets of its own.
+	//
+	// The name of a path parameter does not matter, and API Gateway's "{proxy+}" is ServeMux's "{proxy...}" and chi's "*".
+	// A pattern of ServeMux that ends in a slash is such a proxy resource too; where none is listed, the resource that it
+	// begins with counts. The paths of patch operations, "~1pets~1{id}/GET", and Terraform's "pets/{id}/GET" are read as
+	// well. A key that no route can have is a mistake; see also [Config.Routes].
 	Methods map[string]ratelimit.Limit
 }
 
@@ -77,7 +80,7 @@ func (p Plan) Validate() error {
 		}
 	}
 	errs = append(errs, validateStages(p.Stages))
-	return wrap(fmt.Sprintf("plan %q", p.ID), errors.Join(errs...))
+	return wrap(fmt.Sprintf("plan %q", clip(p.ID)), errors.Join(errs...))
 }
 
 func (p Plan) validateID() error {
@@ -90,7 +93,7 @@ func (p Plan) validateID() error {
 // validateText refuses what JSON would write as another text.
 func validateText(s string) error {
 	if !utf8.ValidString(s) {
-		return fmt.Errorf("%q is not UTF-8", s)
+		return fmt.Errorf("%q is not UTF-8", clip(s))
 	}
 	return nil
 }
@@ -102,7 +105,7 @@ func validateLocation(l *time.Location) error {
 	}
 	same, err := time.LoadLocation(l.String())
 	if err != nil || l == time.Local || l.String() == "" {
-		return fmt.Errorf("location %q is not the name of a time zone", l)
+		return fmt.Errorf("location %q is not the name of a time zone", clip(l.String()))
 	}
 	for month := range time.Month(12) {
 		at := time.Date(2026, month+1, 1, 0, 0, 0, 0, time.UTC)
@@ -116,11 +119,14 @@ func validateLocation(l *time.Location) error {
 
 func validateStages(stages []Stage) error {
 	var errs []error
+	seen := make(map[[2]string]bool, len(stages))
 	for i, s := range stages {
 		errs = append(errs, wrap(fmt.Sprintf("stages[%d]", i), s.validate()))
-		if find(stages[:i], s.API, s.Name) >= 0 {
-			errs = append(errs, fmt.Errorf("stages[%d]: %s:%s is listed twice", i, s.API, s.Name))
+		name := [2]string{s.API, s.Name}
+		if seen[name] {
+			errs = append(errs, fmt.Errorf("stages[%d]: %s:%s is listed twice", i, clip(s.API), clip(s.Name)))
 		}
+		seen[name] = true
 	}
 	return errors.Join(errs...)
 }
@@ -145,10 +151,10 @@ func (s Stage) validate() error {
 	for _, key := range slices.Sorted(maps.Keys(s.Methods)) {
 		m, err := parseMethod(key)
 		if other, twice := seen[m]; twice && err == nil {
-			err = fmt.Errorf("methods %q and %q are the same", other, key)
+			err = fmt.Errorf("methods %q and %q are the same", clip(other), clip(key))
 		}
 		seen[m] = key
-		errs = append(errs, err, validateText(key), wrap(fmt.Sprintf("method %q", key), validateLimit(s.Methods[key])))
+		errs = append(errs, err, validateText(key), wrap(fmt.Sprintf("method %q", clip(key)), validateLimit(s.Methods[key])))
 	}
 	return errors.Join(errs...)
 }
@@ -181,7 +187,7 @@ func (m Member) validate(p Plan) error {
 		q.Limit = m.Limits[period]
 		errs = append(errs, q.Validate())
 	}
-	return wrap(fmt.Sprintf("plan %q: member %q", p.ID, m.Client), errors.Join(errs...))
+	return wrap(fmt.Sprintf("plan %q: member %q", clip(p.ID), clip(m.Client)), errors.Join(errs...))
 }
 
 // wrap puts the place of a mistake before it, and before each of several.
@@ -224,26 +230,4 @@ func clone[T any](p *T) *T {
 	}
 	c := *p
 	return &c
-}
-
-// A method is one method of a stage.
-type method struct{ resource, verb string }
-
-// everyMethod stands for the methods that are not listed. No route has it: resources begin with a slash.
-var everyMethod = method{"*", "*"}
-
-// parseMethod reads "/resource/path/VERB": the last slash parts path and verb, and the root's path is empty.
-func parseMethod(key string) (method, error) {
-	if key == "/*/*" || key == "*/*" { // CloudFormation and Terraform spell it differently
-		return everyMethod, nil
-	}
-	i := strings.LastIndexByte(key, '/')
-	if i < 1 || key[0] != '/' || key[:i] == "/*" || !capitals(key[i+1:]) {
-		return method{}, fmt.Errorf("method %q is neither /resource/path/METHOD nor /*/*", key)
-	}
-	return method{key[:i], key[i+1:]}, nil
-}
-
-func capitals(s string) bool {
-	return s != "" && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
 }

@@ -9,7 +9,7 @@ import (
 type Route struct {
 	API      string // the id of the API, e.g. "airline-loyalty"
 	Stage    string // the name of the stage, e.g. "Prod"
-	Resource string // the resource path as declared, e.g. "/loyalty/{customerId}"
+	Resource string // the resource path as declared, e.g. "/loyalty/{customerId}"; see [Stage] for its forms
 	Method   string // the HTTP method, e.g. "GET"
 }
 
@@ -18,6 +18,9 @@ type Route struct {
 // resource "/pets/{id}" of stage "Prod". A method in the pattern wins over the request's, so a HEAD request that the
 // mux serves by a GET pattern counts against GET. Where the pattern names none, a method that API Gateway does not know
 // is ANY: callers cannot invent methods, each with buckets of its own.
+//
+// ServeMux's end of the path, "{$}", is dropped with the slash before it: "/Prod/pets/{$}" is "/pets". A pattern that ends
+// in a slash is a subtree and keeps the slash, "/pets/"; "/" and "/Prod/" are "/{...}".
 //
 // It reports false where no pattern has matched yet: a [Meter] wraps the handlers of a mux, not the mux itself.
 func Pattern(api, stage string) func(*http.Request) (Route, bool) {
@@ -49,17 +52,17 @@ const anyVerb = "ANY"
 
 // resource drops a leading "/stage" and ServeMux's end marker from a pattern's path.
 func resource(path, stage string) string {
-	path = strings.TrimSuffix(path, "{$}")
-	if stage == "" {
-		return path
+	if rest, found := strings.CutPrefix(path[1:], stage); found && stage != "" && (rest == "" || rest[0] == '/') {
+		path = rest
 	}
-	rest, found := strings.CutPrefix(path[1:], stage)
-	switch {
-	case !found || rest != "" && rest[0] != '/':
-		return path
-	case rest == "":
+	if exact, ends := strings.CutSuffix(path, "/{$}"); ends {
+		path = exact
+	}
+	switch path {
+	case "":
 		return "/"
-	default:
-		return rest
+	case "/":
+		return subtree
 	}
+	return path
 }

@@ -103,17 +103,24 @@ func (s *methods) find(m method) *throttle {
 	return nil
 }
 
-// lookup is find, or the throttle of ANY, which all methods of a resource share that are not listed themselves.
-func (s *methods) lookup(m method) (anyVerbs *throttle) {
+// lookup returns the throttle that a route's method counts against, or nil: that of the resource itself before that of a
+// subtree's beginning, and that of the method before ANY, which all methods share that are not listed themselves.
+func (s *methods) lookup(m method) (found *throttle) {
+	resource, best := unescape(m.resource), 0
 	for i := range s.listed {
-		switch t := &s.listed[i]; {
-		case t.method == m:
-			return t
-		case t.any && t.method.resource == m.resource:
-			anyVerbs = t
+		t := &s.listed[i]
+		if !t.any && t.method.verb != m.verb {
+			continue
+		}
+		rank := 2 * fit(t.method.resource, resource)
+		if rank > 0 && t.method.verb == m.verb {
+			rank++
+		}
+		if rank > best {
+			found, best = t, rank
 		}
 	}
-	return anyVerbs
+	return found
 }
 
 // of returns the client's bucket on a method, and its limit, which is nil where the method is not throttled.

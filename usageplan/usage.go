@@ -69,7 +69,7 @@ func (m *Meter) Adjustments(ctx context.Context, k QuotaKey, from, to time.Time)
 func (m *Meter) adjustable(k QuotaKey) (ledger.Key, ledger.Quota, error) {
 	key, quota, err := m.find(k)
 	if err == nil && k.Plan != m.config.Default && m.table.member(k.Plan, k.Client) == nil {
-		err = fmt.Errorf("usageplan: client %q, plan %q: %w", k.Client, k.Plan, ErrNotMember)
+		err = fmt.Errorf("usageplan: client %q, plan %q: %w", clip(k.Client), clip(k.Plan), ErrNotMember)
 	}
 	return key, quota, err
 }
@@ -84,7 +84,7 @@ func (m *Meter) find(k QuotaKey) (key ledger.Key, quota ledger.Quota, err error)
 		s = p.state.Load() // nil if the plan is being deleted
 	}
 	if s == nil {
-		return key, quota, fmt.Errorf("usageplan: there is no plan %q: %w", k.Plan, ErrNoPlan)
+		return key, quota, fmt.Errorf("usageplan: there is no plan %q: %w", clip(k.Plan), ErrNoPlan)
 	}
 	for i, q := range s.Quotas {
 		if k.Period == q.Period || k.Period == 0 && len(s.Quotas) == 1 {

@@ -1,0 +1,188 @@
+package usageplan
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+)
+
+// A method is one method of a stage. That of a throttle has its resource in the form of parseResource, that of a route as
+// the route has it.
+type method struct{ resource, verb string }
+
+// everyMethod stands for the methods that are not listed. No route has it: resources begin with a slash.
+var everyMethod = method{"*", "*"}
+
+// parseMethod reads the key of a method throttle, "/resource/path/VERB": the last slash parts path and verb. Tools write
+// it in several ways: CloudFormation "/*/*" and Terraform "*/*"; patch operations "~1pets~1{id}/GET"
+// (https://docs.aws.amazon.com/apigateway/latest/api/patch-operations.html, by RFC 6901 section 3), Terraform's method
+// settings "pets/GET" and API Gateway itself "/pets/GET".
+func parseMethod(key string) (method, error) {
+	text := pointer.Replace(key)
+	if text == "/*/*" || text == "*/*" {
+		return everyMethod, nil
+	}
+	i := strings.LastIndexByte(text, '/')
+	if i < 1 || !capitals(text[i+1:]) || strings.TrimLeft(text[:i], "/") == "*" {
+		return method{}, fmt.Errorf("method %q is neither /resource/path/METHOD nor /*/*", clip(key))
+	}
+	resource, err := parseResource("/" + strings.TrimLeft(text[:i], "/"))
+	if err != nil {
+		return method{}, fmt.Errorf("method %q fits no route: %w", clip(key), err)
+	}
+	return method{resource, text[i+1:]}, nil
+}
+
+// pointer undoes the escapes of a JSON pointer in one pass, as RFC 6901 section 4 wants it.
+var pointer = strings.NewReplacer("~1", "/", "~0", "~")
+
+func capitals(s string) bool {
+	return s != "" && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
+}
+
+// The forms of a path parameter in parseResource's result: it has no name, and may stand for the rest of the path.
+const (
+	oneSegment  = "{}"
+	allSegments = "{+}"
+)
+
+// parseResource returns a resource path without what does not matter for the match: names of parameters, a slash at the
+// end, escapes. It refuses a path that no route can have.
+func parseResource(path string) (string, error) {
+	path = strings.TrimRight(strings.TrimSuffix(unescape(path), "{$}"), "/") // "{$}" is ServeMux's end of the path
+	if path == "" {
+		return "/", nil
+	}
+	if before, all := strings.CutSuffix(path, "/*"); all { // chi's
+		path = before + "/" + allSegments
+	}
+	var b strings.Builder
+	for rest := path; rest != ""; {
+		literal, after, isParameter := strings.Cut(rest, "{")
+		if strings.ContainsAny(literal, "}*?#") {
+			return "", fmt.Errorf("%q is not a part of a path", clip(literal))
+		}
+		b.WriteString(literal)
+		if rest = ""; isParameter {
+			form, end, closed := cutParameter(after)
+			if !closed {
+				return "", errors.New("a parameter has no end")
+			}
+			b.WriteString(form)
+			rest = end
+		}
+	}
+	return checkSegments(b.String())
+}
+
+func checkSegments(path string) (string, error) {
+	segments := strings.Split(path[1:], "/")
+	for i, s := range segments {
+		if s == "" {
+			return "", errors.New("it has an empty segment")
+		}
+		if strings.Contains(s, allSegments) && (s != allSegments || i < len(segments)-1) {
+			return "", errors.New("a parameter for the rest of the path is not the last segment")
+		}
+	}
+	return path, nil
+}
+
+// cutParameter returns the form of the parameter that s begins with, after its opening brace, and what follows it.
+// "{proxy+}" is API Gateway's, "{proxy...}" ServeMux's; chi's "{id:[0-9]{3}}" is one segment.
+func cutParameter(s string) (form, rest string, closed bool) {
+	depth := 1
+	for i := range len(s) {
+		switch s[i] {
+		case '{':
+			depth++
+		case '}':
+			depth--
+		}
+		if depth > 0 {
+			continue
+		}
+		name := s[:i]
+		if (strings.HasSuffix(name, "+") || strings.HasSuffix(name, "...")) && !strings.Contains(name, ":") {
+			return allSegments, s[i+1:], true
+		}
+		return oneSegment, s[i+1:], true
+	}
+	return "", "", false
+}
+
+// unescape undoes percent-encoding, as ServeMux does in its patterns, but for an encoded slash.
+func unescape(path string) string {
+	if strings.IndexByte(path, '%') < 0 || strings.Contains(path, "%2F") || strings.Contains(path, "%2f") {
+		return path
+	}
+	if plain, err := url.PathUnescape(path); err == nil {
+		return plain
+	}
+	return path
+}
+
+// How well the resource of a route fits that of a throttle.
+const (
+	noFit   = iota
+	baseFit // the route is a subtree that begins with the throttle's resource
+	fullFit
+)
+
+// subtree is the resource of ServeMux's pattern "/", below which everything is. Other subtrees are told by the slash that
+// they end in.
+const subtree = "/{...}"
+
+// fit compares the resource of a route with one of parseResource. It does not allocate: it runs in every request.
+func fit(throttle, route string) int {
+	base, isSubtree := strings.CutSuffix(route, "/")
+	switch {
+	case route == "/" || route == "":
+		return full(throttle == "/")
+	case route == subtree:
+		base = ""
+	case strings.HasSuffix(route, "/*"): // chi's
+		rest, fits := cutResource(throttle, route[:len(route)-2])
+		return full(fits && rest == "/"+allSegments)
+	case strings.HasSuffix(route, "/{$}"):
+		return fit(throttle, cmp.Or(route[:len(route)-4], "/"))
+	case !isSubtree:
+		rest, fits := cutResource(throttle, route)
+		return full(fits && rest == "")
+	}
+	rest, fits := cutResource(throttle, base)
+	switch {
+	case fits && rest == "/"+allSegments:
+		return fullFit
+	case fits && (rest == "" || base == "" && rest == "/"):
+		return baseFit
+	}
+	return noFit
+}
+
+func full(fits bool) int {
+	if fits {
+		return fullFit
+	}
+	return noFit
+}
+
+// cutResource cuts the resource of a route, or the beginning of one, from the beginning of a throttle's.
+func cutResource(throttle, route string) (rest string, fits bool) {
+	for {
+		i := strings.IndexByte(route, '{')
+		if i < 0 {
+			return strings.CutPrefix(throttle, route)
+		}
+		if throttle, fits = strings.CutPrefix(throttle, route[:i]); !fits {
+			return "", false
+		}
+		form, after, closed := cutParameter(route[i+1:])
+		if throttle, fits = strings.CutPrefix(throttle, form); !fits || !closed {
+			return "", false
+		}
+		route = after
+	}
+}

@@ -1,0 +1,67 @@
+package usageplan
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// learnRoutes reads Config.Routes.
+func (m *Meter) learnRoutes() error {
+	c := &m.config
+	if c.Routes == nil {
+		return nil
+	}
+	if c.API == "" || c.Stage == "" {
+		return errors.New("Config.Routes are patterns of API and Stage, which are required then")
+	}
+	m.routes = []Route{} // none is not the same as not known
+	var errs []error
+	of := Pattern(c.API, c.Stage)
+	for _, pattern := range c.Routes {
+		r, found := of(&http.Request{Pattern: pattern}) // a pattern without a method is ANY
+		if !found {
+			errs = append(errs, fmt.Errorf("Config.Routes: %q is not a pattern", clip(pattern)))
+		}
+		m.routes = append(m.routes, r)
+	}
+	m.config.Routes = nil // m.routes has them
+	return errors.Join(errs...)
+}
+
+// validateReach refuses method throttles that no request reaches, as far as the meter knows where requests go: it would
+// be a limit that silently does not limit.
+func (m *Meter) validateReach(stages []Stage) error {
+	i := find(stages, m.config.API, m.config.Stage)
+	if i < 0 || m.routes == nil && !m.pattern {
+		return nil
+	}
+	var errs []error
+	for _, key := range slices.Sorted(maps.Keys(stages[i].Methods)) {
+		if throttle, err := parseMethod(key); err == nil && throttle != everyMethod { // Validate tells what is wrong with a key
+			errs = append(errs, wrap(fmt.Sprintf("method %q", clip(key)), m.reaches(throttle)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (m *Meter) reaches(throttle method) error {
+	fits := func(r Route) bool {
+		verb := throttle.verb == r.Method || throttle.verb == anyVerb || r.Method == anyVerb
+		return verb && fit(throttle.resource, unescape(r.Resource)) > noFit
+	}
+	if m.routes != nil {
+		if !slices.ContainsFunc(m.routes, fits) {
+			return errors.New("fits none of Config.Routes")
+		}
+		return nil
+	}
+	// Without the routes, what is left is the mistake of writing a URL's path.
+	if stage := "/" + m.config.Stage; throttle.resource == stage || strings.HasPrefix(throttle.resource, stage+"/") {
+		return fmt.Errorf("begins with the stage %s, which is no part of a resource; where it is, set Config.Routes", stage)
+	}
+	return nil
+}
