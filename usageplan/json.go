@@ -1,18 +1,22 @@
 package usageplan
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 const (
 	maxDocument = 16 << 20 // bytes that Load reads: 10 000 plans of a kilobyte, and more than API Gateway allows
 	maxDepth    = 16       // a plan nests five deep
+	maxMistakes = 100      // more are not told
 )
 
 // A node is a value inside a JSON document and the path to it. Reading a wrong type notes a mistake and goes on with
@@ -23,11 +27,19 @@ type node struct {
 	mistakes *[]error
 }
 
-// readJSON reads one JSON value, strictly: duplicate names and trailing data are errors.
+// readJSON reads one JSON value, strictly: duplicate names and trailing data are errors. A byte order mark before it is
+// skipped (RFC 8259 section 8.1), and UTF-16 is named.
 func readJSON(r io.Reader) (node, error) {
 	limited := &io.LimitedReader{R: r, N: maxDocument + 1}
+	text := bufio.NewReader(limited)
 	n := node{path: "$", mistakes: new([]error)}
-	d := reader{json.NewDecoder(limited), n.mistakes}
+	if start, _ := text.Peek(2); isUTF16(start) {
+		return n, errors.New("the text is UTF-16, not UTF-8") // what PowerShell's > writes
+	}
+	if mark, _ := text.Peek(3); string(mark) == "\ufeff" {
+		_, _ = text.Discard(len(mark))
+	}
+	d := reader{json.NewDecoder(text), n.mistakes}
 	d.UseNumber()
 	value, err := d.value(n.path, 0)
 	if err == nil {
@@ -46,6 +58,15 @@ func readJSON(r io.Reader) (node, error) {
 	}
 	n.value = value
 	return n, err
+}
+
+// isUTF16 reports whether the first two bytes of a text are UTF-16's byte order mark, or one ASCII character.
+func isUTF16(start []byte) bool {
+	if len(start) < 2 {
+		return false
+	}
+	mark := [2]byte{start[0], start[1]}
+	return mark == [2]byte{0xff, 0xfe} || mark == [2]byte{0xfe, 0xff} || (mark[0] == 0) != (mark[1] == 0)
 }
 
 // A reader reads values and notes names that are given twice, of which the first counts.
@@ -97,7 +118,7 @@ func (d reader) object(path string, depth int) (any, error) {
 			return nil, err
 		}
 		if _, twice := object[name]; twice {
-			*d.mistakes = append(*d.mistakes, fmt.Errorf("%s is given twice", join(path, name)))
+			note(d.mistakes, fmt.Errorf("%s is given twice", join(path, name)))
 			continue
 		}
 		object[name] = v
@@ -107,7 +128,17 @@ func (d reader) object(path string, depth int) (any, error) {
 }
 
 func (n node) mistake(format string, args ...any) {
-	*n.mistakes = append(*n.mistakes, fmt.Errorf("%s "+format, append([]any{n.path}, args...)...))
+	note(n.mistakes, fmt.Errorf("%s "+format, append([]any{n.path}, args...)...))
+}
+
+func note(mistakes *[]error, err error) {
+	switch len(*mistakes) {
+	case maxMistakes + 1:
+		return
+	case maxMistakes:
+		err = errors.New("and more")
+	}
+	*mistakes = append(*mistakes, err)
 }
 
 func (n node) isNull() bool { return n.value == nil }
@@ -132,6 +163,7 @@ func (n node) field(name string) node {
 
 // join is the path of a name within an object.
 func join(path, name string) string {
+	name = clip(name)
 	if name == "" || name[0] == '/' {
 		return fmt.Sprintf("%s[%q]", path, name)
 	}
@@ -152,13 +184,26 @@ func (n node) names() []string {
 	return slices.Sorted(maps.Keys(as[map[string]any](n, "an object")))
 }
 
-// known notes a mistake for every name of an object that is not among names.
+// known notes a mistake for every name of an object that is not among names. Names of other tools' forms, such as
+// CloudFormation's ApiStages, are not read, but told from mere mistakes.
 func (n node) known(names ...string) {
 	for _, name := range n.names() {
-		if !slices.Contains(names, name) {
+		if slices.Contains(names, name) || n.isMetadata(name) {
+			continue
+		}
+		meant := slices.IndexFunc(names, func(s string) bool { return strings.EqualFold(s, strings.ReplaceAll(name, "_", "")) })
+		if meant < 0 {
 			n.field(name).mistake("is not a field of API Gateway's")
+		} else {
+			n.field(name).mistake("is not a field of API Gateway's, but %s is", names[meant])
 		}
 	}
+}
+
+// isMetadata reports whether the name is what an SDK adds to an answer: boto3's ResponseMetadata or the JavaScript SDK's
+// $metadata. A document is one answer or a list of several.
+func (n node) isMetadata(name string) bool {
+	return (name == "ResponseMetadata" || name == "$metadata") && !strings.Contains(n.path, ".")
 }
 
 func (n node) list() []node {
@@ -200,6 +245,9 @@ func (n node) whole() int64 {
 		return 0
 	}
 	i, err := v.Int64()
+	if f, floatErr := v.Float64(); err != nil && floatErr == nil && f == math.Trunc(f) && math.Abs(f) < 1<<53 {
+		return int64(f) // 5.0 and 1e6 are whole: languages with one type of number write such
+	}
 	switch {
 	case errors.Is(err, strconv.ErrRange):
 		n.mistake("is out of range")

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"time"
 
 	"github.com/tallygate/tallygate/ratelimit"
@@ -17,6 +16,10 @@ import (
 // out of its range is a mistake; all mistakes are reported at once, each with its path, and the error wraps
 // [ErrInvalid]; no plan is returned then. The form of [Plan.MarshalJSON] is read too.
 //
+// The text is UTF-8, with or without a byte order mark. What SDKs add to an answer, boto3's ResponseMetadata, is skipped. A
+// throttle with one field has the other from the account's limits, as in API Gateway: 10 000 requests per second, a burst of
+// 5 000. An empty throttle is none.
+//
 // The offset of a quota is the day on which its period starts, as in [ledger.Quota].
 func Load(r io.Reader) ([]Plan, error) {
 	doc, err := readJSON(r)
@@ -24,11 +27,13 @@ func Load(r io.Reader) ([]Plan, error) {
 		return nil, fmt.Errorf("usageplan: %w: %w", ErrInvalid, err)
 	}
 	var plans []Plan
+	seen := make(map[string]bool)
 	for _, n := range doc.items() {
 		p := n.plan()
-		if slices.ContainsFunc(plans, func(o Plan) bool { return o.ID == p.ID }) && p.ID != "" {
-			n.mistake("is a second plan of id %q", p.ID)
+		if seen[p.ID] && p.ID != "" {
+			n.mistake("is a second plan of id %q", clip(p.ID))
 		}
+		seen[p.ID] = true
 		plans = append(plans, p)
 	}
 	if err := doc.finish(); err != nil {
@@ -90,8 +95,7 @@ func (n node) plan() Plan {
 		product.mistake("sells a plan on AWS Marketplace, which nothing here can do")
 	}
 	if t := n.field("throttle"); !t.isNull() {
-		limit := t.limit()
-		p.Throttle = &limit
+		p.Throttle = t.throttle()
 	}
 	for _, s := range n.field("apiStages").list() {
 		p.Stages = append(p.Stages, s.stage())
@@ -109,11 +113,13 @@ func (n node) stage() Stage {
 	s := Stage{API: n.required("apiId").text(), Name: n.required("stage").text()}
 	methods := n.field("throttle")
 	for _, key := range methods.names() {
-		if s.Methods == nil {
-			s.Methods = make(map[string]ratelimit.Limit)
-		}
 		m := methods.field(key)
-		s.Methods[key] = m.limit()
+		if limit := m.throttle(); limit != nil {
+			if s.Methods == nil {
+				s.Methods = make(map[string]ratelimit.Limit)
+			}
+			s.Methods[key] = *limit
+		}
 		if _, err := parseMethod(key); err != nil {
 			m.mistake("%v", err)
 		}
@@ -121,10 +127,47 @@ func (n node) stage() Stage {
 	return s
 }
 
+// API Gateway's limits of an account, which are those of a throttle that leaves a field out
+// (https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html).
+const (
+	accountRate  = 10_000
+	accountBurst = 5_000
+)
+
+// throttle reads a throttle of API Gateway's, whose fields are optional. One that is left out is not set, and the account's
+// limit holds in its place; where both are, there is no throttle: CDK used to write such for limits of 0 (aws-cdk#10071).
+func (n node) throttle() *ratelimit.Limit {
+	rate, burst := n.field("rateLimit"), n.field("burstLimit")
+	if rate.isNull() && burst.isNull() {
+		n.known("rateLimit", "burstLimit")
+		return nil
+	}
+	l := n.limitOr(ratelimit.Limit{Rate: accountRate, Burst: accountBurst})
+	return &l
+}
+
+// limit reads a limit that has both fields.
 func (n node) limit() ratelimit.Limit {
 	found := len(*n.mistakes)
+	n.required("rateLimit")
+	n.required("burstLimit")
+	if len(*n.mistakes) > found {
+		n.known("rateLimit", "burstLimit")
+		return ratelimit.Limit{}
+	}
+	return n.limitOr(ratelimit.Limit{})
+}
+
+// limitOr reads a limit. The fields that it leaves out are those of l.
+func (n node) limitOr(l ratelimit.Limit) ratelimit.Limit {
+	found := len(*n.mistakes)
 	n.known("rateLimit", "burstLimit")
-	l := ratelimit.Limit{Rate: n.required("rateLimit").number(), Burst: n.required("burstLimit").whole()}
+	if rate := n.field("rateLimit"); !rate.isNull() {
+		l.Rate = rate.number()
+	}
+	if burst := n.field("burstLimit"); !burst.isNull() {
+		l.Burst = burst.whole()
+	}
 	if len(*n.mistakes) == found {
 		if err := validateLimit(l); err != nil {
 			n.mistake("%v", err)
@@ -188,7 +231,7 @@ func (n node) planKey(plan string) string {
 	n.known("id", "keyId", "type", "keyType", "name", "value", "usagePlanId")
 	n.isKey("type", "keyType")
 	if of := n.field("usagePlanId"); of.text() != "" && of.text() != plan {
-		of.mistake("is not the plan %q", plan)
+		of.mistake("is not the plan %q", clip(plan))
 	}
 	if !n.has("keyId") {
 		return n.required("id").text()

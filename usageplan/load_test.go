@@ -96,7 +96,17 @@ func TestLoadReportsMistakes(t *testing.T) {
 		}},
 		{"product", `{"name": "a", "productCode": "abc"}`, []string{"AWS Marketplace"}},
 		{"nameless", `{}`, []string{"$.name is required"}},
-		{"absences", `{"name": "a", "throttle": {"burstLimit": 5}, "quota": {"period": "DAY"}}`, []string{"$.throttle.rateLimit is required", "$.quota.limit is required"}},
+		{"absences", `{"quota": {"period": "DAY"}, "apiStages": [{}]}`, []string{"$.name is required", "$.quota.limit is required", "$.apiStages[0].apiId is required"}},
+		{"throttle of nothing but a mistake", `{"name": "a", "throttle": {"burst": 5}}`, []string{"$.throttle.burst is not a field"}},
+		{"burst of zero", `{"name": "a", "throttle": {"burstLimit": 0, "rateLimit": 5}}`, []string{"$.throttle ratelimit: burst 0 is not within"}},
+		{"CloudFormation's names", `{"name": "a", "ApiStages": [], "throttle": {"RateLimit": 1}}`, []string{"$.ApiStages is not a field of API Gateway's, but apiStages is", "$.throttle.RateLimit is not a field of API Gateway's, but rateLimit is"}},
+		{"Terraform's names", `{"name": "a", "api_stages": []}`, []string{"$.api_stages is not a field of API Gateway's, but apiStages is"}},
+		{"metadata within a plan", `{"items": [{"name": "a", "ResponseMetadata": {}}]}`, []string{"$.items[0].ResponseMetadata is not a field"}},
+		{"UTF-16 as PowerShell writes it", "\xff\xfe{\x00}\x00", []string{"the text is UTF-16, not UTF-8"}},
+		{"UTF-16, big-endian", "\xfe\xff\x00{\x00}", []string{"the text is UTF-16, not UTF-8"}},
+		{"UTF-16 without a mark", "{\x00}\x00", []string{"the text is UTF-16, not UTF-8"}},
+		{"a mark and nothing", "\ufeff", []string{"unexpected EOF"}},
+		{"half a number", `{"name": "a", "throttle": {"rateLimit": 1, "burstLimit": 5.5}}`, []string{"$.throttle.burstLimit is not a whole number"}},
 		{"two spellings", `{"name": "a", "apiStages": [{"apiId": "x", "stage": "y", "throttle": {
 			"/*/*": {"rateLimit": 1, "burstLimit": 1}, "*/*": {"rateLimit": 2, "burstLimit": 2}}}]}`, []string{`methods "*/*" and "/*/*" are the same`}},
 		{"lower case", `{"name": "a", "apiStages": [{"apiId": "x", "stage": "y", "throttle": {"/a/get": {"rateLimit": 1, "burstLimit": 1}}}]}`, []string{`method "/a/get" is neither`}},
@@ -111,6 +121,60 @@ func TestLoadReportsMistakes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What aws-cli, the SDKs and their users' scripts print.
+func TestLoadWhatToolsPrint(t *testing.T) {
+	plan := func(limit *ratelimit.Limit, methods map[string]ratelimit.Limit) []usageplan.Plan {
+		return []usageplan.Plan{{ID: "jcfq33", Name: "a", Throttle: limit, Stages: []usageplan.Stage{{API: "x", Name: "y", Methods: methods}}}}
+	}
+	const metadata = `"ResponseMetadata": {"RequestId": "c6c7", "HTTPStatusCode": 200, "HTTPHeaders": {"date": "x"}, "RetryAttempts": 0}`
+	for _, tt := range []struct {
+		name, text string
+		want       []usageplan.Plan
+	}{
+		{"a byte order mark", "\ufeff" + `{"id": "jcfq33", "name": "a", "apiStages": [{"apiId": "x", "stage": "y"}]}`, plan(nil, nil)},
+		{"boto3, a page", `{` + metadata + `, "items": [{"id": "jcfq33", "name": "a", "apiStages": [{"apiId": "x", "stage": "y"}]}]}`, plan(nil, nil)},
+		{"boto3, one plan", `{` + metadata + `, "id": "jcfq33", "name": "a", "apiStages": [{"apiId": "x", "stage": "y"}]}`, plan(nil, nil)},
+		{"boto3, plans one by one", `[{"id": "jcfq33", "name": "a", "apiStages": [{"apiId": "x", "stage": "y"}], ` + metadata + `}]`, plan(nil, nil)},
+		{"JavaScript", `{"$metadata": {"httpStatusCode": 200, "attempts": 1}, "items": [{"id": "jcfq33", "name": "a", "apiStages": [{"apiId": "x", "stage": "y"}]}]}`, plan(nil, nil)},
+		{"a rate alone", `{"id": "jcfq33", "name": "a", "apiStages": [{"apiId": "x", "stage": "y"}], "throttle": {"rateLimit": 5.0}}`, plan(&ratelimit.Limit{Rate: 5, Burst: 5000}, nil)},
+		{"a burst alone", `{"id": "jcfq33", "name": "a", "apiStages": [{"apiId": "x", "stage": "y"}], "throttle": {"burstLimit": 5}}`, plan(&ratelimit.Limit{Rate: 10000, Burst: 5}, nil)},
+		{"a null", `{"id": "jcfq33", "name": "a", "apiStages": [{"apiId": "x", "stage": "y"}], "throttle": {"burstLimit": 5, "rateLimit": null}}`, plan(&ratelimit.Limit{Rate: 10000, Burst: 5}, nil)},
+		{"an empty throttle", `{"id": "jcfq33", "name": "a", "apiStages": [{"apiId": "x", "stage": "y"}], "throttle": {}}`, plan(nil, nil)},
+		{
+			"methods of one field, and of none, as CDK writes them",
+			`{"id": "jcfq33", "name": "a", "apiStages": [{"apiId": "x", "stage": "y", "throttle": {"/a/GET": {"rateLimit": 2}, "/b/ANY": {"burstLimit": 3}, "/c/ANY": {}}}]}`,
+			plan(nil, map[string]ratelimit.Limit{"/a/GET": {Rate: 2, Burst: 5000}, "/b/ANY": {Rate: 10000, Burst: 3}}),
+		},
+		{"whole numbers with a point", `{"id": "jcfq33", "name": "a", "apiStages": [{"apiId": "x", "stage": "y"}], "throttle": {"burstLimit": 1e3, "rateLimit": 5}}`, plan(&ratelimit.Limit{Rate: 5, Burst: 1000}, nil)},
+	} {
+		got, err := usageplan.Load(strings.NewReader(tt.text))
+		require.NoError(t, err, tt.name)
+		require.Equal(t, tt.want, got, tt.name)
+	}
+	members, err := usageplan.LoadMembers("jcfq33", strings.NewReader("\ufeff"+`{`+metadata+`, "items": [{"id": "fr92a5qpbj", "type": "API_KEY", "name": "n"}]}`))
+	require.NoError(t, err)
+	require.Equal(t, []usageplan.Member{{Plan: "jcfq33", Client: "fr92a5qpbj"}}, members)
+}
+
+// An error is short, and made in time that grows with the text, whatever the text is.
+func TestLoadOfMuchThatIsWrong(t *testing.T) {
+	long := strings.Repeat("x", 1<<16)
+	for name, text := range map[string]string{
+		"many mistakes": `[` + strings.Repeat(`{"a":1},`, 100_000) + `{}]`,
+		"a long name":   `{"` + long + `": {"` + long + `": [` + strings.Repeat("1,", 100_000) + `1]}}`,
+		"a long id":     `[{"name": "` + long + `"}, {"name": "` + long + `"}]`,
+		"a long stage":  `{"name": "a", "apiStages": [{"apiId": "` + long + `", "stage": "s"}, {"apiId": "` + long + `", "stage": "s"}]}`,
+		"a long method": `{"name": "a", "apiStages": [{"apiId": "a", "stage": "s", "throttle": {"` + long + `": {"rateLimit": 1}}}]}`,
+	} {
+		_, err := usageplan.Load(strings.NewReader(text))
+		require.ErrorIs(t, err, usageplan.ErrInvalid, name)
+		require.Less(t, len(err.Error()), 16<<10, name)
+	}
+	many := `[` + strings.Repeat(`{"a":1},`, 100_000) + `{}]`
+	_, err := usageplan.Load(strings.NewReader(many))
+	require.ErrorContains(t, err, "\nand more")
 }
 
 func TestLoadMembers(t *testing.T) {
@@ -156,6 +220,8 @@ func TestChangeRoundTrip(t *testing.T) {
 func FuzzLoad(f *testing.F) {
 	f.Add(listing)
 	f.Add(`{"name": "a", "throttle": {"rateLimit": 1e400, "burstLimit": 1}}`)
+	f.Add("\ufeff" + `{"name": "a", "throttle": {"burstLimit": 5.0}, "ResponseMetadata": {}}`)
+	f.Add("{\x00}\x00")
 	f.Add(`{"items": [{"name": "a", "apiStages": [{"apiId": "x", "stage": "y", "throttle": {"/*/*": {"rateLimit": 1, "burstLimit": 1}}}]}]}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		plans, err := usageplan.Load(strings.NewReader(text))
