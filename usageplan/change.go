@@ -26,24 +26,59 @@ type Change struct {
 }
 
 // Apply carries out one change at run time: it is validated, given to Config.Commit, and acts on every request that comes
-// after. No request waits for it. An error means that nothing has changed; a mistake in c wraps [ErrInvalid]. Changes
-// are carried out one at a time, so Commit must call neither Apply nor Members.
+// after. No request waits for it. An error means that nothing has changed, and is an [*Error]: a mistake in c wraps
+// [ErrInvalid], a plan that does not exist [ErrNoPlan] too, and what the present plans and members do not allow [ErrConflict].
+//
+// A change may be repeated, as after an answer that was lost: to delete what is not there, or to move a client that has been
+// moved, is no mistake, and a deletion that changes nothing is not committed. Changes are carried out one at a time, so
+// Commit must call neither Apply nor Members.
 func (m *Meter) Apply(ctx context.Context, c Change) error {
 	if err := m.configured(); err != nil {
 		return err
 	}
 	m.table.mu.Lock()
 	defer m.table.mu.Unlock()
-	c = c.clone()
-	if err := m.validate(c); err != nil {
-		return fmt.Errorf("usageplan: %w: %w", ErrInvalid, err)
+	err := m.carryOut(c.clone(), func(c Change) error {
+		if m.config.Commit == nil {
+			return nil
+		}
+		return m.config.Commit(ctx, c.clone())
+	})
+	if err != nil {
+		return &Error{Err: err}
 	}
-	if m.config.Commit != nil {
-		if err := m.config.Commit(ctx, c.clone()); err != nil {
-			return fmt.Errorf("usageplan: commit: %w", err)
+	return nil
+}
+
+// carryOut makes the change c, of which it takes possession, once commit has kept it; nil keeps nothing.
+func (m *Meter) carryOut(c Change, commit func(Change) error) error {
+	if err := m.mistakes(c); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	c = m.table.remaining(c)
+	if c == (Change{}) {
+		return nil
+	}
+	if err := m.conflicts(c); err != nil {
+		return fmt.Errorf("%w: %w", ErrConflict, err)
+	}
+	if commit != nil {
+		if err := commit(c); err != nil {
+			return fmt.Errorf("commit: %w", err)
 		}
 	}
 	return m.table.apply(c)
+}
+
+// remaining leaves out of c the deletions of what is not there.
+func (t *table) remaining(c Change) Change {
+	if c.DeletePlan != "" && t.plan(c.DeletePlan) == nil {
+		c.DeletePlan = ""
+	}
+	if c.DeleteMember != nil && t.member(c.DeleteMember.Plan, c.DeleteMember.Client) == nil {
+		c.DeleteMember = nil
+	}
+	return c
 }
 
 // clone copies c deeply: neither the caller nor Commit shares memory with the table.
@@ -75,8 +110,8 @@ func (t *table) apply(c Change) error {
 	}
 }
 
-// validate reports every reason not to carry c out.
-func (m *Meter) validate(c Change) error {
+// mistakes reports what is wrong with c itself.
+func (m *Meter) mistakes(c Change) error {
 	move := c.PutMember != nil && c.DeleteMember != nil
 	switch set := c.fields(); {
 	case set != 1 && !(set == 2 && move):
@@ -84,16 +119,13 @@ func (m *Meter) validate(c Change) error {
 	case move && (c.PutMember.Client != c.DeleteMember.Client || c.PutMember.Plan == c.DeleteMember.Plan):
 		return errors.New("a move is of one client between two plans")
 	case c.PutPlan != nil:
-		return m.validatePlan(*c.PutPlan)
-	case c.DeletePlan != "":
-		return m.validateDeletion(c.DeletePlan)
-	case move:
-		return errors.Join(m.table.validateLeaving(*c.DeleteMember), m.table.validateMember(*c.PutMember, c.DeleteMember.Plan))
+		return m.mistakesOfPlan(*c.PutPlan)
 	case c.PutMember != nil:
-		return m.table.validateMember(*c.PutMember, "")
-	default:
-		return m.table.validateLeaving(*c.DeleteMember)
+		return m.table.mistakesOfMember(*c.PutMember)
+	case c.DeleteMember != nil && (c.DeleteMember.Plan == "" || c.DeleteMember.Client == ""):
+		return errors.New("a member that is deleted needs its plan and its client")
 	}
+	return nil
 }
 
 func (c Change) fields() int {
@@ -106,44 +138,54 @@ func (c Change) fields() int {
 	return set
 }
 
-func (m *Meter) validatePlan(p Plan) error {
+func (m *Meter) mistakesOfPlan(p Plan) error {
 	errs := []error{p.Validate(), wrap(fmt.Sprintf("plan %q", clip(p.ID)), m.validateReach(p.Stages))}
 	if len(p.Quotas) > 0 && m.config.Ledger == nil {
 		errs = append(errs, fmt.Errorf("plan %q has a quota, and there is no ledger to count it in", clip(p.ID)))
 	}
-	if live := m.table.plan(p.ID); live != nil {
-		for client := range live.clients {
-			errs = append(errs, m.table.alone(client, p, ""), m.table.member(p.ID, client).validate(p))
-		}
-	}
 	return errors.Join(errs...)
 }
 
-func (m *Meter) validateDeletion(id string) error {
-	switch {
-	case m.table.plan(id) == nil:
-		return fmt.Errorf("there is no plan %q", clip(id))
-	case id == m.config.Default:
-		return fmt.Errorf("plan %q is the default plan", id)
-	}
-	return nil
-}
-
-// validateMember holds m to its plan, when the client leaves another plan for it, if named.
-func (t *table) validateMember(m Member, leaving string) error {
+func (t *table) mistakesOfMember(m Member) error {
 	p := t.plan(m.Plan)
 	if p == nil {
-		return fmt.Errorf("member %q: there is no plan %q", clip(m.Client), clip(m.Plan))
+		return fmt.Errorf("member %q: there is no plan %q: %w", clip(m.Client), clip(m.Plan), ErrNoPlan)
 	}
-	now := p.state.Load().Plan
-	return errors.Join(m.validate(now), t.alone(m.Client, now, leaving))
+	return m.validate(p.state.Load().Plan)
 }
 
-func (t *table) validateLeaving(m Member) error {
-	if t.member(m.Plan, m.Client) == nil {
-		return fmt.Errorf("client %q is not a member of plan %q", clip(m.Client), clip(m.Plan))
+// conflicts reports why a change without mistakes does not fit the present plans and members.
+func (m *Meter) conflicts(c Change) error {
+	t := &m.table
+	switch {
+	case c.PutPlan != nil:
+		return t.conflictsOfPlan(*c.PutPlan)
+	case c.DeletePlan != "" && c.DeletePlan == m.config.Default:
+		return fmt.Errorf("plan %q is the default plan", clip(c.DeletePlan))
+	case c.PutMember == nil:
+		return nil
 	}
-	return nil
+	p, leaving := t.plan(c.PutMember.Plan), ""
+	if p == nil {
+		return nil // a mistake
+	}
+	if c.DeleteMember != nil {
+		leaving = c.DeleteMember.Plan
+	}
+	return t.alone(c.PutMember.Client, p.state.Load().Plan, leaving)
+}
+
+// conflictsOfPlan holds that a new version of a plan fits each of its members.
+func (t *table) conflictsOfPlan(p Plan) error {
+	live := t.plan(p.ID)
+	if live == nil {
+		return nil
+	}
+	var errs []error
+	for client := range live.clients {
+		errs = append(errs, t.alone(client, p, ""), t.member(p.ID, client).validate(p))
+	}
+	return errors.Join(errs...)
 }
 
 // alone holds that a client of p is in no other plan for the same stage of an api, but for the one it is leaving.

@@ -73,32 +73,90 @@ func TestApplyRefuses(t *testing.T) {
 			{ID: "p", Name: "P", Stages: dev},
 			{ID: "q", Name: "Q", Stages: dev},
 			{ID: "r", Name: "R", Stages: []usageplan.Stage{{API: "pets", Name: "prod"}}},
+			{ID: "s", Name: "S", Quotas: daily(1)},
 		},
-		Members: []usageplan.Member{{Plan: "p", Client: "a"}, {Plan: "r", Client: "a"}},
+		Members: []usageplan.Member{{Plan: "p", Client: "a"}, {Plan: "r", Client: "a"}, {Plan: "s", Client: "c", Limits: map[ledger.Period]int64{ledger.Daily: 2}}},
 		Default: "q",
 	})
 	for _, tt := range []struct {
 		name   string
 		change usageplan.Change
 		want   string
+		cause  error
 	}{
-		{"nothing", usageplan.Change{}, "one thing, not 0"},
-		{"two things", usageplan.Change{DeletePlan: "p", PutPlan: &usageplan.Plan{}}, "one thing, not 2"},
-		{"second plan for a stage", usageplan.Change{PutMember: &usageplan.Member{Plan: "q", Client: "a"}}, `is in plan "p" for pets:dev already`},
-		{"stage that a member has elsewhere", usageplan.Change{PutPlan: &usageplan.Plan{ID: "r", Name: "R", Stages: dev}}, `is in plan "p" for pets:dev already`},
-		{"unknown plan", usageplan.Change{PutMember: &usageplan.Member{Plan: "x", Client: "a"}}, `no plan "x"`},
-		{"no client", usageplan.Change{PutMember: &usageplan.Member{Plan: "p"}}, "a client of 0 bytes"},
-		{"limit without quota", usageplan.Change{PutMember: &usageplan.Member{Plan: "p", Client: "b", Limits: map[ledger.Period]int64{ledger.Daily: 1}}}, "no quota for period DAY"},
-		{"no member", usageplan.Change{DeleteMember: &usageplan.Member{Plan: "p", Client: "b"}}, "not a member"},
-		{"unknown plan deleted", usageplan.Change{DeletePlan: "x"}, `no plan "x"`},
-		{"default plan deleted", usageplan.Change{DeletePlan: "q"}, "default plan"},
+		{"nothing", usageplan.Change{}, "one thing, not 0", usageplan.ErrInvalid},
+		{"two things", usageplan.Change{DeletePlan: "p", PutPlan: &usageplan.Plan{}}, "one thing, not 2", usageplan.ErrInvalid},
+		{"second plan for a stage", usageplan.Change{PutMember: &usageplan.Member{Plan: "q", Client: "a"}}, `is in plan "p" for pets:dev already`, usageplan.ErrConflict},
+		{"stage that a member has elsewhere", usageplan.Change{PutPlan: &usageplan.Plan{ID: "r", Name: "R", Stages: dev}}, `is in plan "p" for pets:dev already`, usageplan.ErrConflict},
+		{"unknown plan", usageplan.Change{PutMember: &usageplan.Member{Plan: "x", Client: "a"}}, `no plan "x"`, usageplan.ErrInvalid},
+		{"no client", usageplan.Change{PutMember: &usageplan.Member{Plan: "p"}}, "a client of 0 bytes", usageplan.ErrInvalid},
+		{"limit without quota", usageplan.Change{PutMember: &usageplan.Member{Plan: "p", Client: "b", Limits: map[ledger.Period]int64{ledger.Daily: 1}}}, "no quota for period DAY", usageplan.ErrInvalid},
+		{"nobody deleted", usageplan.Change{DeleteMember: &usageplan.Member{Plan: "p"}}, "needs its plan and its client", usageplan.ErrInvalid},
+		{"default plan deleted", usageplan.Change{DeletePlan: "q"}, "default plan", usageplan.ErrConflict},
+		{"quota that a member overrides", usageplan.Change{PutPlan: &usageplan.Plan{ID: "s", Name: "S"}}, "no quota for period DAY", usageplan.ErrConflict},
+		{"mistake and conflict", usageplan.Change{PutPlan: &usageplan.Plan{ID: "r", Stages: dev}}, "has no name", usageplan.ErrInvalid},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			err := m.Apply(t.Context(), tt.change)
-			require.ErrorIs(t, err, usageplan.ErrInvalid)
 			require.ErrorContains(t, err, tt.want)
+			require.ErrorIs(t, err, tt.cause)
+			require.Equal(t, tt.cause == usageplan.ErrConflict, errors.Is(err, usageplan.ErrConflict))
+			require.Equal(t, tt.cause == usageplan.ErrInvalid, errors.Is(err, usageplan.ErrInvalid))
+			e, is := errors.AsType[*usageplan.Error](err)
+			require.True(t, is)
+			if tt.cause == usageplan.ErrConflict {
+				require.Equal(t, []any{409, "ConflictException", "Conflict"}, []any{e.StatusCode(), e.ErrorCode(), e.ErrorMessage()})
+			} else {
+				require.Equal(t, []any{400, "BadRequestException", "Bad Request"}, []any{e.StatusCode(), e.ErrorCode(), e.ErrorMessage()})
+			}
 		})
 	}
+}
+
+// The same change twice is no mistake, whatever the answer to the first was. A deletion of nothing is not committed.
+func TestApplyTwice(t *testing.T) {
+	var kept []usageplan.Change
+	config := usageplan.Config{
+		Plans:   []usageplan.Plan{{ID: "free", Name: "Free", Stages: dev}, {ID: "pro", Name: "Pro", Stages: dev}},
+		Members: []usageplan.Member{{Plan: "free", Client: "a"}, {Plan: "free", Client: "b"}, {Plan: "free", Client: "c"}},
+		Commit:  func(_ context.Context, c usageplan.Change) error { kept = append(kept, c); return nil },
+	}
+	m := meter(t, config)
+	twice := func(c usageplan.Change, commits int) {
+		before := len(kept)
+		require.NoError(t, m.Apply(t.Context(), c))
+		members := append(m.Members("free"), m.Members("pro")...)
+		require.NoError(t, m.Apply(t.Context(), c))
+		require.Equal(t, members, append(m.Members("free"), m.Members("pro")...))
+		require.Len(t, kept, before+commits)
+	}
+	of := func(plan, client string) *usageplan.Member { return &usageplan.Member{Plan: plan, Client: client} }
+	twice(usageplan.Change{PutPlan: &usageplan.Plan{ID: "new", Name: "New"}}, 2)
+	twice(usageplan.Change{PutMember: of("new", "d")}, 2)
+	twice(usageplan.Change{DeleteMember: of("free", "a"), PutMember: of("pro", "a")}, 2)
+	twice(usageplan.Change{DeleteMember: of("free", "b")}, 1)
+	twice(usageplan.Change{DeletePlan: "new"}, 1)
+	twice(usageplan.Change{DeletePlan: "never"}, 0)
+	twice(usageplan.Change{DeleteMember: of("never", "a")}, 0)
+	require.Equal(t, []usageplan.Member{*of("free", "c")}, m.Members("free"))
+	require.Equal(t, []usageplan.Member{*of("pro", "a")}, m.Members("pro"))
+
+	// A store may have kept a change twice: it is restored.
+	config.Restore = func(yield func(usageplan.Change, error) bool) {
+		for _, c := range slices.Concat(kept, kept[len(kept)-2:]) {
+			if !yield(c, nil) {
+				return
+			}
+		}
+	}
+	again := meter(t, config)
+	require.Equal(t, m.Members("free"), again.Members("free"))
+	require.Equal(t, m.Members("pro"), again.Members("pro"))
+
+	// A client that is elsewhere is not moved by a repetition.
+	require.NoError(t, m.Apply(t.Context(), usageplan.Change{PutPlan: &usageplan.Plan{ID: "max", Name: "Max", Stages: dev}}))
+	require.NoError(t, m.Apply(t.Context(), usageplan.Change{DeleteMember: of("pro", "a"), PutMember: of("max", "a")}))
+	require.ErrorIs(t, m.Apply(t.Context(), usageplan.Change{DeleteMember: of("free", "a"), PutMember: of("pro", "a")}), usageplan.ErrConflict)
 }
 
 // Neither the caller, nor Commit, nor whoever asks shares memory with the meter.
@@ -163,7 +221,6 @@ func TestMove(t *testing.T) {
 	require.Equal(t, []usageplan.Member{{Plan: from, Client: "a"}}, m.Members(from))
 
 	for _, c := range []usageplan.Change{
-		{DeleteMember: &usageplan.Member{Plan: to, Client: "a"}, PutMember: &usageplan.Member{Plan: from, Client: "a"}}, // not a member
 		{DeleteMember: &usageplan.Member{Plan: from, Client: "a"}, PutMember: &usageplan.Member{Plan: from, Client: "a"}},
 		{DeleteMember: &usageplan.Member{Plan: from, Client: "a"}, PutMember: &usageplan.Member{Plan: to, Client: "b"}},
 	} {
@@ -419,11 +476,11 @@ func TestRestore(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, usageplan.PlanQuota, layer(t, again, getCats("a")))
 
-	kept = append(kept, []byte(`{"deletePlan": "first"}`))
+	kept = append(kept, []byte(`{"putMember": {"usagePlanId": "first", "keyId": "a"}}`))
 	config.Client, config.API, config.Stage, config.Ledger = caller, "pets", "dev", memory(t)
 	_, err = usageplan.New(config)
 	require.ErrorIs(t, err, usageplan.ErrInvalid)
-	require.ErrorContains(t, err, `restore: invalid: there is no plan "first"`)
+	require.ErrorContains(t, err, `restore: invalid: member "a": there is no plan "first"`)
 	kept = append(kept[:1], []byte(`{`))
 	_, err = usageplan.New(config)
 	require.Error(t, err)

@@ -24,10 +24,12 @@ var (
 	ErrNoPlan        = errors.New("client has no usage plan for the api stage") // 403
 	ErrThrottled     = errors.New("request rate is above the limit")            // 429
 	ErrQuotaExceeded = errors.New("quota of the period is used up")             // 429
+	ErrMethod        = errors.New("method is neither GET nor HEAD")             // 405: of Self
 
 	ErrNoQuota   = errors.New("plan has no such quota")          // of Balance, Usage, Extend and Correct
 	ErrNotMember = errors.New("client is no member of the plan") // of Extend and Correct
-	ErrInvalid   = errors.New("invalid")                         // of New, Apply, Load and LoadMembers
+	ErrInvalid   = errors.New("invalid")                         // 400: of New, Apply, Load and LoadMembers
+	ErrConflict  = errors.New("conflict")                        // 409: of Apply, a change that the present plans or members do not allow
 )
 
 // A Layer is one of the limits that a request passes, in the order in which they refuse.
@@ -54,7 +56,7 @@ func (l Layer) String() string {
 	return fmt.Sprintf("Layer(%d)", uint8(l))
 }
 
-// An Error is why a request was refused. It answers as API Gateway does. Every refusal of a Meter is an *Error.
+// An Error is why a request or a change was refused. It answers as API Gateway does. Every refusal of a Meter is an *Error.
 type Error struct {
 	Err    error         // the cause: one of this package's, or the ledger's
 	Client string        // who called; empty where that is unknown
@@ -95,6 +97,12 @@ func (e *Error) Unwrap() error { return e.Err }
 // StatusCode is the HTTP status of the answer.
 func (e *Error) StatusCode() int {
 	switch {
+	case errors.Is(e.Err, ErrInvalid):
+		return http.StatusBadRequest
+	case errors.Is(e.Err, ErrConflict):
+		return http.StatusConflict
+	case errors.Is(e.Err, ErrMethod):
+		return http.StatusMethodNotAllowed
 	case errors.Is(e.Err, ErrThrottled), errors.Is(e.Err, ErrQuotaExceeded):
 		return http.StatusTooManyRequests
 	case errors.Is(e.Err, ErrNoClient), errors.Is(e.Err, ErrNoPlan):
@@ -108,40 +116,46 @@ func (e *Error) StatusCode() int {
 
 // ErrorCode is the value of x-amzn-ErrorType.
 func (e *Error) ErrorCode() string {
-	switch e.StatusCode() {
-	case http.StatusTooManyRequests:
-		if errors.Is(e.Err, ErrQuotaExceeded) {
-			return "LimitExceededException"
-		}
-		return "TooManyRequestsException"
-	case http.StatusForbidden:
-		return "ForbiddenException"
-	case http.StatusServiceUnavailable:
-		return "ServiceUnavailableException"
-	default:
-		return "ApiConfigurationException"
-	}
+	code, _ := e.words()
+	return code
 }
 
 // ErrorMessage is the text meant for clients; the cause is not in it.
 func (e *Error) ErrorMessage() string {
-	switch e.StatusCode() {
-	case http.StatusTooManyRequests:
-		if errors.Is(e.Err, ErrQuotaExceeded) {
-			return "Limit Exceeded"
-		}
-		return "Too Many Requests"
-	case http.StatusForbidden:
-		return "Forbidden"
-	case http.StatusServiceUnavailable:
-		return "Service Unavailable"
-	default:
-		return "Internal server error"
-	}
+	_, message := e.words()
+	return message
 }
 
-// SetHeader sets Retry-After (RFC 9110 §10.2.3, whole seconds, rounded up) and the RateLimit fields.
+// words are API Gateway's for the status: of its gateway responses for a request
+// (https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html), of its control
+// plane's errors for a change.
+func (e *Error) words() (code, message string) {
+	switch e.StatusCode() {
+	case http.StatusBadRequest:
+		return "BadRequestException", "Bad Request"
+	case http.StatusForbidden:
+		return "ForbiddenException", "Forbidden"
+	case http.StatusMethodNotAllowed:
+		return "MethodNotAllowedException", "Method Not Allowed"
+	case http.StatusConflict:
+		return "ConflictException", "Conflict"
+	case http.StatusTooManyRequests:
+		if errors.Is(e.Err, ErrQuotaExceeded) {
+			return "LimitExceededException", "Limit Exceeded"
+		}
+		return "TooManyRequestsException", "Too Many Requests"
+	case http.StatusServiceUnavailable:
+		return "ServiceUnavailableException", "Service Unavailable"
+	}
+	return "ApiConfigurationException", "Internal server error"
+}
+
+// SetHeader sets Retry-After (RFC 9110 §10.2.3, whole seconds, rounded up) and the RateLimit fields, and Allow where the
+// method is refused (RFC 9110 §15.5.6).
 func (e *Error) SetHeader(h http.Header) {
+	if errors.Is(e.Err, ErrMethod) {
+		h.Set("Allow", "GET, HEAD")
+	}
 	if e.strict {
 		return
 	}

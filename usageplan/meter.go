@@ -49,8 +49,10 @@ type Config struct {
 	// AWSStrict leaves out what API Gateway never sends: Retry-After and the RateLimit fields.
 	AWSStrict bool
 
-	// Restore yields the changes that Commit was given by an earlier meter, in their order: New carries them out after
-	// Plans and Members, and does not commit them again. An error ends New with it. Nil restores nothing.
+	// Restore yields all changes that Commit was given, by every earlier meter of this store, in their order; the latest
+	// state of each plan and member is not enough. New carries them out after Plans and Members, which have to be those
+	// that the changes were made over or fewer, and does not commit them again. An error ends New with it. Nil restores
+	// nothing.
 	Restore iter.Seq2[Change, error]
 
 	// Commit is given every change before it is visible, one at a time, to make it durable. An error refuses the
@@ -100,8 +102,8 @@ func (m *Meter) restore() error {
 		if err != nil {
 			return err
 		}
-		if err := m.put(c); err != nil {
-			return fmt.Errorf("%w: %w", ErrInvalid, err)
+		if err := m.carryOut(c.clone(), nil); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -171,7 +173,7 @@ func (m *Meter) declare(plans []Plan, members []Member) error {
 
 func (m *Meter) put(c Change) error {
 	c = c.clone()
-	if err := m.validate(c); err != nil {
+	if err := errors.Join(m.mistakes(c), m.conflicts(c)); err != nil {
 		return err
 	}
 	return m.table.apply(c)

@@ -249,7 +249,7 @@ func runModel(t *testing.T, r *rand.Rand) {
 				p.Throttle = naive.plans[p.ID].Throttle
 			}
 			if naive.drops(p) {
-				require.ErrorIs(t, real.Apply(t.Context(), usageplan.Change{PutPlan: &p}), usageplan.ErrInvalid)
+				require.ErrorIs(t, real.Apply(t.Context(), usageplan.Change{PutPlan: &p}), usageplan.ErrConflict)
 				continue
 			}
 			naive.putPlan(time.Now(), p)

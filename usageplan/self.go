@@ -69,8 +69,8 @@ func (s *Standing) add(a Allowance) {
 }
 
 // Self returns a handler that tells a client its own [Standing] as JSON. It goes behind the same authenticator as the
-// metered routes and counts nothing. The stage is the one of the route that serves it. Refusals are answered as those of
-// Handler are.
+// metered routes and counts nothing. The stage is the one of the route that serves it. It answers GET and HEAD; another
+// method is [ErrMethod]. Refusals are answered as those of Handler are.
 func (m *Meter) Self() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		st, err := m.self(r)
@@ -92,6 +92,9 @@ func (m *Meter) self(r *http.Request) (Standing, error) {
 	q, err := m.request(r)
 	if err != nil {
 		return Standing{}, err
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return Standing{}, m.refusal(ErrMethod, &q)
 	}
 	return m.Standing(r.Context(), q.Client, q.Route)
 }
