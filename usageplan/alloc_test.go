@@ -15,18 +15,22 @@ import (
 )
 
 // busy is a meter that never refuses: two throttles and a quota.
-func busy(t testing.TB) *usageplan.Meter {
+func busy(t testing.TB, edits ...func(*usageplan.Config)) *usageplan.Meter {
 	book, err := ledger.New(ledger.Config{Store: ledger.NewMemory()})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, book.Close()) })
-	m, err := usageplan.New(usageplan.Config{
+	c := usageplan.Config{
 		Client: caller, API: "pets", Stage: "dev", Ledger: book,
 		Plans: []usageplan.Plan{{
 			ID: "p", Name: "P", Throttle: &ratelimit.Limit{Rate: 1e9, Burst: 1e9}, Quotas: daily(1 << 50),
 			Stages: []usageplan.Stage{{API: "pets", Name: "dev", Methods: map[string]ratelimit.Limit{"/cats/GET": {Rate: 1e9, Burst: 1e9}}}},
 		}},
 		Members: []usageplan.Member{{Plan: "p", Client: "a"}},
-	})
+	}
+	for _, edit := range edits {
+		edit(&c)
+	}
+	m, err := usageplan.New(c)
 	require.NoError(t, err)
 	return m
 }
@@ -39,6 +43,45 @@ func TestTakeDoesNotAllocate(t *testing.T) {
 		}
 	}))
 }
+
+// A meter that is not asked for the charge gives the handler the request that it got.
+func TestHandlerAllocations(t *testing.T) {
+	for _, tt := range []struct {
+		asked bool
+		more  float64 // than a decision and its header fields take
+	}{{false, 0}, {true, 2}} { // a context and a request
+		m := busy(t, func(c *usageplan.Config) { c.ChargeInContext = tt.asked })
+		r := httptest.NewRequest(http.MethodGet, "/dev/cats", nil)
+		r.Header.Set("Verified-Client", "a")
+		r.Pattern = "GET /dev/cats"
+		h := m.Handler(http.HandlerFunc(func(_ http.ResponseWriter, inner *http.Request) {
+			charge, found := usageplan.FromContext(inner.Context())
+			if found != tt.asked || (inner == r) == tt.asked || tt.asked && charge.Client() != "a" {
+				panic("charge")
+			}
+		}))
+		w := &fields{http.Header{}}
+		least := testing.AllocsPerRun(1000, func() {
+			clear(w.header)
+			charge, err := m.Check(r)
+			if err != nil {
+				panic(err)
+			}
+			charge.SetHeader(w.header)
+		})
+		require.Equal(t, least+tt.more, testing.AllocsPerRun(1000, func() {
+			clear(w.header)
+			h.ServeHTTP(w, r)
+		}))
+	}
+}
+
+// fields is a writer that keeps its header alone.
+type fields struct{ header http.Header }
+
+func (f *fields) Header() http.Header          { return f.header }
+func (*fields) Write(text []byte) (int, error) { return len(text), nil }
+func (*fields) WriteHeader(int)                {}
 
 func TestCheckDoesNotAllocate(t *testing.T) {
 	m := busy(t)

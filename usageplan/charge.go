@@ -21,7 +21,8 @@ type Charge struct {
 	first ledger.Charge   // against the first of state.Quotas
 	more  []ledger.Charge // against the others
 
-	strict bool // Config.AWSStrict
+	unit   string // of the quotas in the RateLimit fields; empty leaves them out
+	strict bool   // Config.AWSStrict
 }
 
 // Client tells who pays; empty for the zero Charge.
@@ -59,7 +60,8 @@ func (c Charge) Balance(p ledger.Period) (ledger.Balance, bool) {
 }
 
 // SetHeader tells the client what is left: the RateLimit fields of its own throttles and of every quota
-// (draft-ietf-httpapi-ratelimit-headers-11). It sets nothing for the zero Charge and under Config.AWSStrict.
+// (draft-ietf-httpapi-ratelimit-headers-11). It sets nothing for the zero Charge and under Config.AWSStrict, and leaves out
+// quotas whose unit has no name: see Config.Unit.
 func (c Charge) SetHeader(h http.Header) {
 	if c.strict || c.state == nil {
 		return
@@ -70,7 +72,9 @@ func (c Charge) SetHeader(h http.Header) {
 		fields = append(fields, throttleField(c.own.layers[i], c.own.refs[i].Peek()))
 	}
 	for i, q := range c.quotas() {
-		fields = append(fields, quotaField(q.Period, c.charge(i).Balance()))
+		if c.unit != "" {
+			fields = append(fields, quotaField(c.unit, q.Period, c.charge(i).Balance()))
+		}
 	}
 	ratelimit.SetFields(h, fields...)
 }
@@ -104,9 +108,10 @@ func throttleField(l limited, d ratelimit.Decision) ratelimit.Field {
 
 var quotaNames = [...]string{ledger.Daily: "quota-day", ledger.Weekly: "quota-week", ledger.Monthly: "quota-month"}
 
-func quotaField(p ledger.Period, b ledger.Balance) ratelimit.Field {
+func quotaField(unit string, p ledger.Period, b ledger.Balance) ratelimit.Field {
 	return ratelimit.Field{
 		Name:      quotaNames[p],
+		Unit:      unit,
 		Quota:     max(b.Limit+b.Adjustments, 0),
 		Window:    b.Reset.Sub(b.Start),
 		Remaining: b.Remaining,

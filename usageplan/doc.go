@@ -4,7 +4,7 @@
 // A [Plan] opens stages of APIs to its members, throttles each of them by a token bucket and gives each a quota per
 // day, week or month. A [Meter] makes one decision per request out of all that applies, in API Gateway's order: the
 // plan's throttle of the method, the plan's throttle, the quota, then the stage's throttle of the method and the
-// account's throttle. Whoever is refused by one of them has consumed nothing of the others.
+// account's throttle. A request that is refused by one of them has consumed nothing of the others.
 //
 //	meter, err := usageplan.New(usageplan.Config{
 //		Client:  apikey.ID,
@@ -21,26 +21,30 @@
 // It does not authenticate: Config.Client must report only what an authenticator in front of the meter has verified.
 // Only the routes that a meter wraps are metered. It wraps the handlers of a mux, since the route is known only after
 // the mux has matched; in front of a mux, Config.Route has to look the route up itself. It does not look at responses:
-// an admitted request counts whatever its answer is, as in API Gateway, unless the handler settles the [Charge].
+// an admitted request counts whatever its answer is, as in API Gateway, unless the handler settles the [Charge]: with
+// Config.ChargeInContext it finds it by [FromContext], and a handler that calls [Meter.Check] itself has it.
 //
 // A method throttle names a resource, and the resource decides, not its spelling: [Stage] has the forms. A throttle that no
 // route can have is refused, and with Config.Routes, the mux's patterns, any that none of the routes has: it would be a limit
 // that silently does not limit.
 //
 // Throttles count requests, one token each; quotas count [Config].Cost. A burst of 2 would otherwise refuse every
-// request that costs 3, for ever. For throttles by weight put a limiter of package ratelimit in front.
+// request that costs 3, for ever. For throttles by weight put a limiter of package ratelimit in front. Config.Unit names what
+// the cost counts; without it the RateLimit fields leave the quotas out, because a client would read them as requests.
 //
 // # Failure
 //
 // The zero [Meter] refuses everything. A ledger that cannot count refuses with 503, not 429. Failing open, and observing
-// without refusing, are Config.AllowDespite.
+// without refusing, are Config.AllowDespite. A meter around a mux, where no pattern has matched yet, answers 500
+// ([ErrNoRoute]); like every cause it is told to Config.ErrorHandler, never to the client.
 //
 // # Changes
 //
 // [Meter.Apply] is the only way to change plans and members at run time; it acts on the next request and never blocks
 // one. Balances belong to the plan's id, the period and the client, buckets to what is throttled: both survive a change
-// of the plan, as [Change] says in full. Config.Commit makes changes durable; whoever starts again hands what it has kept
-// to Config.Restore.
+// of the plan, as [Change] says in full. A change may be repeated. Its error is [ErrInvalid] for a mistake, and
+// [ErrConflict] for what the present plans and members do not allow. Config.Commit makes changes durable; the next process
+// gives all that Commit has kept, in its order, to Config.Restore.
 //
 // # Bounds
 //

@@ -171,6 +171,23 @@ func ExampleCharge_Settle() {
 	// Output: used 1 <nil>
 }
 
+// A handler that knows the cost only when it has the answer settles the charge that the meter gives it.
+func ExampleFromContext() {
+	m := newMeter(usageplan.Config{ChargeInContext: true, Unit: "tokens", Cost: func(*http.Request) int64 { return 50 }})
+	complete := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		tokens := int64(7) // what the model has really used
+		if charge, found := usageplan.FromContext(r.Context()); found {
+			_ = charge.Settle(r.Context(), tokens) // a ledger that is down settles later
+		}
+	})
+	mux := http.NewServeMux()
+	mux.Handle("GET /dev/complete", m.Handler(complete))
+	call(mux, "k1", "/dev/complete")
+	b, err := m.Balance(context.Background(), usageplan.QuotaKey{Plan: "basic", Client: "k1"})
+	fmt.Println("used", b.Used, err)
+	// Output: used 7 <nil>
+}
+
 // Observe mode counts refusals without refusing.
 func ExampleConfig_allowDespite() {
 	refused := 0
@@ -219,13 +236,18 @@ func ExampleLoad() {
 	// $.quota.period is not DAY, WEEK or MONTH
 }
 
-// The mistake that everybody makes once: the meter around the mux knows no route, and refuses.
+// The mistake that everybody makes once: the meter around the mux knows no route, and refuses. The error tells.
 func Example_incorrectAroundMux() {
-	m := newMeter(usageplan.Config{})
+	m := newMeter(usageplan.Config{ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+		fmt.Println(err)
+		err.(http.Handler).ServeHTTP(w, r)
+	}})
 	mux := http.NewServeMux()
 	mux.Handle("GET /dev/cats", http.NotFoundHandler())
 	fmt.Println(call(m.Handler(mux), "k1", "/dev/cats").Status)
-	// Output: 500 Internal Server Error
+	// Output:
+	// usageplan: client "k1": route of the request is unknown: r.Pattern is empty, no mux has matched the request: wrap the handlers that are given to the mux, not the mux, or set Config.Route
+	// 500 Internal Server Error
 }
 
 // To put the meter in front of a mux, look the pattern up before dispatch.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"net/http"
+	"strings"
 
 	"github.com/tallygate/tallygate/ratelimit"
 	"github.com/tallygate/tallygate/usageplan/ledger"
@@ -25,6 +26,11 @@ type Config struct {
 	// given, a method throttle of API and Stage that none of them fits is a mistake: it would never act. Nil checks only
 	// what shows without them.
 	Routes []string
+
+	// Unit says what Cost counts, as [ratelimit.Field].Unit does in RateLimit-Policy: "content-bytes" or another; printable
+	// ASCII. Without it the quotas are in RateLimit-Policy and RateLimit only where each request counts 1: a client would
+	// read an item without a unit as requests. A meter whose handlers settle to something else has to name it.
+	Unit string
 
 	// Cost is what a request counts against the quotas; throttles count requests. Nil is 1 for each request. Zero is
 	// free of quota; a cost below zero or above [ledger.MaxUnits] refuses.
@@ -63,6 +69,10 @@ type Config struct {
 	// such as [ledger.ErrUnavailable] to fail open. Such a request has consumed nothing. Nil refuses. Take and Self do
 	// not ask it.
 	AllowDespite func(*http.Request, error) bool
+
+	// ChargeInContext has Handler give each request its charge, for [FromContext]. It copies the request, and so is off by
+	// default.
+	ChargeInContext bool
 
 	// ErrorHandler answers refused requests; the protocol's header fields are set already. Nil answers as API Gateway
 	// does, by the error's own ServeHTTP. The error is an [*Error].
@@ -120,6 +130,9 @@ func (m *Meter) configure() (err error) {
 		m.pattern, c.Route = c.Client != nil, Pattern(c.API, c.Stage)
 	}
 	errs = append(errs, m.learnRoutes())
+	if strings.ContainsFunc(c.Unit, func(r rune) bool { return r < ' ' || r > '~' }) {
+		errs = append(errs, fmt.Errorf("Config.Unit %q is not printable ASCII", clip(c.Unit)))
+	}
 	if c.AccountThrottle = clone(c.AccountThrottle); c.AccountThrottle != nil {
 		if err = validateLimit(*c.AccountThrottle); err == nil {
 			m.account, err = ratelimit.NewStriped(*c.AccountThrottle)
@@ -181,7 +194,7 @@ func (m *Meter) put(c Change) error {
 
 func (m *Meter) configured() error {
 	if m == nil || !m.made {
-		return &Error{Err: ErrNotConfigured}
+		return &Error{Err: fmt.Errorf("%w: New has not made it", ErrNotConfigured)}
 	}
 	return nil
 }
@@ -213,7 +226,7 @@ func (m *Meter) request(r *http.Request) (Request, error) {
 		return Request{}, err
 	}
 	if m.config.Client == nil {
-		return Request{}, m.refusal(ErrNotConfigured, &Request{})
+		return Request{}, m.refusal(fmt.Errorf("%w: Config.Client is nil, which is for Take alone", ErrNotConfigured), &Request{})
 	}
 	client, found := m.config.Client(r)
 	if !found {
@@ -221,12 +234,22 @@ func (m *Meter) request(r *http.Request) (Request, error) {
 	}
 	route, found := m.config.Route(r)
 	if !found {
-		return Request{}, m.refusal(ErrNoRoute, &Request{Client: client})
+		return Request{}, m.refusal(m.noRoute(), &Request{Client: client})
 	}
 	return Request{Client: client, Route: route}, nil
 }
 
-// Handler returns next behind the meter. An admitted request's answer tells what is left.
+// noRoute is ErrNoRoute with what to do about it: its answer is a 500, and this text is all that an operator gets.
+func (m *Meter) noRoute() error {
+	if m.pattern {
+		return fmt.Errorf("%w: r.Pattern is empty, no mux has matched the request: "+
+			"wrap the handlers that are given to the mux, not the mux, or set Config.Route", ErrNoRoute)
+	}
+	return fmt.Errorf("%w: Config.Route does not know it", ErrNoRoute)
+}
+
+// Handler returns next behind the meter. An admitted request's answer tells what is left. Where Config.ChargeInContext is
+// set, next finds its charge by [FromContext].
 func (m *Meter) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		charge, err := m.Check(r)
@@ -235,7 +258,13 @@ func (m *Meter) Handler(next http.Handler) http.Handler {
 			return
 		}
 		charge.SetHeader(w.Header())
-		next.ServeHTTP(w, r)
+		if !m.config.ChargeInContext {
+			next.ServeHTTP(w, r)
+			return
+		}
+		inner := r.WithContext(NewContext(r.Context(), charge))
+		next.ServeHTTP(w, inner)
+		r.Pattern = inner.Pattern // a mux inside set it on the copy; outer layers read it from r
 	})
 }
 

@@ -1,11 +1,13 @@
 package usageplan_test
 
 import (
+	"context"
 	"errors"
 	"math"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -277,6 +279,195 @@ func TestSeveralQuotas(t *testing.T) {
 		require.Equal(t, ledger.Monthly, st.Period, "the quota that runs out first")
 		require.EqualValues(t, 1, st.Remaining)
 	})
+}
+
+// Where the quota counts no requests, a client must not read its numbers as such.
+func TestUnitOfQuota(t *testing.T) {
+	cost := func(*http.Request) int64 { return 3 }
+	free := func(*http.Request) int64 { return 0 }
+	for _, tt := range []struct {
+		name            string
+		config          usageplan.Config
+		policy, refused string
+	}{
+		{"requests", usageplan.Config{}, `"throttle";q=9;w=9, "quota-day";q=5;w=86400`, `"quota-day";q=5;w=86400`},
+		{"a cost without a name", usageplan.Config{Cost: cost}, `"throttle";q=9;w=9`, ""},
+		{"a cost of nothing, without a name", usageplan.Config{Cost: free}, `"throttle";q=9;w=9`, ""},
+		{"a cost in bytes", usageplan.Config{Cost: cost, Unit: "content-bytes"}, `"throttle";q=9;w=9, "quota-day";qu="content-bytes";q=5;w=86400`, `"quota-day";qu="content-bytes";q=5;w=86400`},
+		{"a cost in requests", usageplan.Config{Cost: cost, Unit: "requests"}, `"throttle";q=9;w=9, "quota-day";q=5;w=86400`, `"quota-day";q=5;w=86400`},
+		{"settled in tokens", usageplan.Config{Unit: "tokens"}, `"throttle";q=9;w=9, "quota-day";qu="tokens";q=5;w=86400`, `"quota-day";qu="tokens";q=5;w=86400`},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := tt.config
+			c.Plans = []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Throttle: &ratelimit.Limit{Rate: 1, Burst: 9}, Quotas: daily(5)}}
+			c.Default = "p"
+			m := meter(t, c)
+			mux := http.NewServeMux()
+			mux.Handle("GET /dev/cats", m.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
+			require.Equal(t, parts(tt.policy), parts(call(mux, "a", "/dev/cats").Header.Get("RateLimit-Policy")), tt.name)
+			var last *http.Response
+			for range 5 {
+				last = call(mux, "a", "/dev/cats")
+			}
+			if tt.name != "a cost of nothing, without a name" {
+				require.Equal(t, http.StatusTooManyRequests, last.StatusCode)
+				require.Equal(t, parts(tt.refused), parts(last.Header.Get("RateLimit-Policy")), tt.name)
+				require.Equal(t, tt.refused == "", last.Header.Get("RateLimit") == "", tt.name)
+				require.NotEmpty(t, last.Header.Get("Retry-After"))
+			}
+		})
+	}
+	m := meter(t, usageplan.Config{Default: "p", Plans: []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Quotas: daily(5)}}})
+	q := getCats("a")
+	q.Cost = 2
+	charge, err := m.Take(t.Context(), q)
+	require.NoError(t, err)
+	h := http.Header{}
+	charge.SetHeader(h)
+	require.Empty(t, h, "a cost that the caller of Take names, without a unit")
+
+	_, err = usageplan.New(usageplan.Config{Unit: "bytes\n"})
+	require.ErrorContains(t, err, "Config.Unit")
+}
+
+// parts are the items and parameters of a field, in an order of their own: the order of parameters says nothing.
+func parts(field string) []string {
+	p := strings.FieldsFunc(field, func(r rune) bool { return r == ';' || r == ',' })
+	slices.Sort(p)
+	return p
+}
+
+// The handler finds its charge where the meter is asked to give it, and the outer layers the pattern of a mux inside.
+func TestChargeInContext(t *testing.T) {
+	for _, asked := range []bool{false, true} {
+		m := meter(t, usageplan.Config{
+			ChargeInContext: asked, Cost: func(*http.Request) int64 { return 10 },
+			Route:   func(*http.Request) (usageplan.Route, bool) { return getCats("a").Route, true },
+			Plans:   []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Quotas: daily(100)}},
+			Members: []usageplan.Member{{Plan: "p", Client: "a"}},
+		})
+		mux := http.NewServeMux()
+		mux.HandleFunc("GET /dev/cats", func(_ http.ResponseWriter, r *http.Request) {
+			charge, found := usageplan.FromContext(r.Context())
+			require.Equal(t, asked, found)
+			if !found {
+				return
+			}
+			require.Equal(t, []string{"a", "p"}, []string{charge.Client(), charge.Plan()})
+			require.NoError(t, charge.Settle(r.Context(), 3))
+			require.NoError(t, r.Context().Err())
+			require.Equal(t, "outer", r.Context().Value(outerKey{}), "the rest of the context is there")
+		})
+		r := httptest.NewRequest(http.MethodGet, "/dev/cats", nil)
+		r = r.WithContext(context.WithValue(r.Context(), outerKey{}, "outer"))
+		r.Header.Set("Verified-Client", "a")
+		w := httptest.NewRecorder()
+		m.Handler(mux).ServeHTTP(w, r)
+		require.Equal(t, http.StatusOK, w.Code)
+		require.Equal(t, "GET /dev/cats", r.Pattern)
+		want := int64(10)
+		if asked {
+			want = 3
+		}
+		require.Equal(t, want, used(t, m, "p", "a"))
+	}
+	_, found := usageplan.FromContext(t.Context())
+	require.False(t, found)
+}
+
+type outerKey struct{}
+
+// A request that AllowDespite let through has no charge, not even that of an outer meter.
+func TestChargeInContextDespite(t *testing.T) {
+	route := func(*http.Request) (usageplan.Route, bool) { return getCats("a").Route, true }
+	outer := meter(t, usageplan.Config{ChargeInContext: true, Route: route, Default: "p", Plans: []usageplan.Plan{{ID: "p", Name: "P", Stages: dev}}})
+	inner := meter(t, usageplan.Config{ChargeInContext: true, Route: route, AllowDespite: func(*http.Request, error) bool { return true }})
+	served := false
+	h := outer.Handler(inner.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, found := usageplan.FromContext(r.Context())
+		require.False(t, found)
+		served = true
+	})))
+	call(h, "a", "/dev/cats")
+	require.True(t, served)
+}
+
+// No response shares its header values with another.
+func TestHeaderValuesAreOwned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := meter(t, usageplan.Config{Default: "p", Plans: []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Throttle: &ratelimit.Limit{Burst: 9}, Quotas: daily(2)}}})
+		mux := http.NewServeMux()
+		mux.Handle("GET /dev/cats", m.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
+		spoil := func(h http.Header) http.Header {
+			was := h.Clone()
+			for _, values := range h {
+				for i := range values {
+					values[i] = "spoilt"
+				}
+			}
+			return was
+		}
+		first, second := spoil(call(mux, "a", "/dev/cats").Header), spoil(call(mux, "a", "/dev/cats").Header)
+		require.Equal(t, first.Get("RateLimit-Policy"), second.Get("RateLimit-Policy"))
+		first, second = spoil(call(mux, "a", "/dev/cats").Header), call(mux, "a", "/dev/cats").Header
+		first.Del("X-Amzn-RequestId")
+		second.Del("X-Amzn-RequestId")
+		require.Equal(t, first, second)
+		_, err := m.Take(t.Context(), getCats("a"))
+		a, b := http.Header{}, http.Header{}
+		err.(*usageplan.Error).SetHeader(a)
+		was := spoil(a)
+		err.(*usageplan.Error).SetHeader(b)
+		require.Equal(t, was, b, "the same error answers twice")
+	})
+}
+
+// A 500 is no riddle: the error says what is missing, and how to mend it.
+func TestMisconfigurationIsTold(t *testing.T) {
+	var told error
+	log := func(w http.ResponseWriter, r *http.Request, err error) {
+		told = err
+		err.(http.Handler).ServeHTTP(w, r)
+	}
+	for _, tt := range []struct {
+		name   string
+		config usageplan.Config
+		cause  error
+		want   string
+	}{
+		{"around a mux", usageplan.Config{Client: caller, API: "pets", Stage: "dev"}, usageplan.ErrNoRoute, "wrap the handlers that are given to the mux, not the mux, or set Config.Route"},
+		{"a route source that does not know", usageplan.Config{Client: caller, Route: func(*http.Request) (usageplan.Route, bool) { return usageplan.Route{}, false }}, usageplan.ErrNoRoute, "Config.Route does not know it"},
+		{"no client", usageplan.Config{}, usageplan.ErrNotConfigured, "Config.Client is nil"},
+	} {
+		tt.config.ErrorHandler = log
+		m, err := usageplan.New(tt.config)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusInternalServerError, call(m.Handler(http.NewServeMux()), "a", "/dev/cats").StatusCode, tt.name)
+		require.ErrorIs(t, told, tt.cause, tt.name)
+		require.ErrorContains(t, told, tt.want, tt.name)
+	}
+	_, err := new(usageplan.Meter).Take(t.Context(), getCats("a"))
+	require.ErrorContains(t, err, "New has not made it")
+}
+
+// The status handler reads; what would write is refused.
+func TestSelfMethods(t *testing.T) {
+	m := meter(t, usageplan.Config{AWSStrict: true, Default: "p", Plans: []usageplan.Plan{{ID: "p", Name: "P", Stages: dev}}})
+	mux := http.NewServeMux()
+	mux.Handle("/dev/usage", m.Self())
+	for method, want := range map[string]int{"GET": 200, "HEAD": 200, "POST": 405, "PUT": 405, "DELETE": 405, "OPTIONS": 405, "BREW": 405} {
+		r := httptest.NewRequest(method, "/dev/usage", nil)
+		r.Header.Set("Verified-Client", "a")
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, r)
+		require.Equal(t, want, w.Code, method)
+		if want == 405 {
+			require.Equal(t, "GET, HEAD", w.Header().Get("Allow"), method)
+			require.Equal(t, "MethodNotAllowedException", w.Header().Get("X-Amzn-ErrorType"))
+			require.JSONEq(t, `{"message":"Method Not Allowed"}`, w.Body.String())
+		}
+	}
+	require.Equal(t, http.StatusForbidden, call(mux, "", "/dev/usage").StatusCode)
 }
 
 func TestPattern(t *testing.T) {

@@ -31,7 +31,7 @@ func (m *Meter) Take(ctx context.Context, q Request) (c Charge, err error) {
 	if !found {
 		return Charge{}, m.refusal(ErrNoPlan, &q)
 	}
-	c.client, c.state, c.strict = q.Client, p.state, m.config.AWSStrict
+	c.client, c.state, c.unit, c.strict = q.Client, p.state, m.unit(q.Cost), m.config.AWSStrict
 	if err := m.take(ctx, &q, &p, &c); err != nil {
 		return Charge{}, err
 	}
@@ -181,6 +181,18 @@ func (p *place) key(i int, client string) ledger.Key {
 	return ledger.Key{Plan: p.state.accounts[i], Subject: client}
 }
 
+// requests is the unit of a policy that names none
+// (https://datatracker.ietf.org/doc/html/draft-ietf-httpapi-ratelimit-headers-11#section-3.1).
+const requests = "requests"
+
+// unit is what the quotas count, for the RateLimit fields; empty where that has no name.
+func (m *Meter) unit(cost int64) string {
+	if m.config.Unit == "" && m.config.Cost == nil && cost <= 1 {
+		return requests
+	}
+	return m.config.Unit
+}
+
 func (m *Meter) refusal(cause error, q *Request) *Error {
 	return &Error{Err: cause, Client: q.Client, Route: q.Route, strict: m.config.AWSStrict}
 }
@@ -195,7 +207,9 @@ func (m *Meter) uncounted(ctx context.Context, q *Request, p *place, i int, err 
 	}
 	e.Err = fmt.Errorf("%w: %w", ErrQuotaExceeded, err)
 	e.RetryAfter = wait(spent.Balance, q.Cost)
-	e.fields = []ratelimit.Field{quotaField(e.Period, spent.Balance)}
+	if unit := m.unit(q.Cost); unit != "" {
+		e.fields = []ratelimit.Field{quotaField(unit, e.Period, spent.Balance)}
+	}
 	for j := i + 1; j < len(p.state.Quotas); j++ { // the longest wait counts
 		b, err := m.config.Ledger.Balance(ctx, p.key(j, q.Client), p.member.quota(p.state.Quotas[j]))
 		if err == nil && b.Remaining < q.Cost { // whether the others refuse too is not known if the ledger cannot tell
