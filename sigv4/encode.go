@@ -102,8 +102,9 @@ func hexDigit(c byte) byte {
 }
 
 // appendComponent appends the canonical form of a parameter's name or value: each byte that it stands for, escaped unless
-// unreserved, the digits in upper case. It reports false for a bad escape and for the bytes that parsers read differently:
-// "+" is a space to some and a plus to others, ";" separates parameters for some, and "#" ends the query for some.
+// unreserved, the digits in upper case. A "+" stands for a space, as for every reader of forms and for net/url: the clients
+// that send it have signed "%20". It reports false for a bad escape and for the bytes that parsers read differently: ";"
+// separates parameters for some, and "#" ends the query for some.
 func appendComponent(dst []byte, s string) ([]byte, bool) {
 	for {
 		n := componentBytes.span(s)
@@ -113,8 +114,10 @@ func appendComponent(dst []byte, s string) ([]byte, bool) {
 		}
 		c := s[0]
 		switch c {
-		case '+', ';', '#':
+		case ';', '#':
 			return dst, false
+		case '+':
+			c = ' '
 		case '%':
 			var ok bool
 			if c, ok = unescape(s); !ok {
@@ -148,22 +151,22 @@ func appendEscaped(dst []byte, s string, set *byteSet) []byte {
 
 // decode returns what a parameter's value stands for. The value has passed [appendComponent].
 func decode(s string) string {
-	if strings.IndexByte(s, '%') < 0 {
+	if strings.IndexByte(s, '%') < 0 && strings.IndexByte(s, '+') < 0 {
 		return s
 	}
-	var b strings.Builder
-	b.Grow(len(s))
-	for {
-		i := strings.IndexByte(s, '%')
-		if i < 0 {
-			b.WriteString(s)
-			return b.String()
+	text := make([]byte, 0, len(s))
+	for s != "" {
+		c := s[0]
+		switch c {
+		case '+':
+			c = ' '
+		case '%':
+			c, _ = unescape(s)
+			s = s[2:]
 		}
-		c, _ := unescape(s[i:])
-		b.WriteString(s[:i])
-		b.WriteByte(c)
-		s = s[i+3:]
+		text, s = append(text, c), s[1:]
 	}
+	return string(text)
 }
 
 // appendPath appends the canonical form of a path as it was sent. Most services encode it once more, so that an escape's
