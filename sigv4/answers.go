@@ -62,6 +62,9 @@ var answers = [...]reply{
 	{ErrMalformedTarget, 403, invalid, mismatch, nil, 403, "SignatureDoesNotMatch"},
 	{ErrUncleanPath, 403, invalid, mismatch, nil, 403, "SignatureDoesNotMatch"},
 
+	// RFC 6585 5. Public reports of API Gateway's limit of 10 240 bytes name the status; AWS documents neither it nor a text.
+	{ErrHeaderTooLarge, 431, "RequestHeaderFieldsTooLargeException", "Request Header Fields Too Large", nil, 400, "RequestHeaderSectionTooLarge"},
+
 	{ErrMalformedPayloadHash, 403, invalid, mismatch, nil, 400, "InvalidArgument"},
 	{ErrUnsignedPayload, 403, invalid, mismatch, nil, 403, "AccessDenied"},
 	{ErrStreamingPayload, 403, invalid, mismatch, nil, 501, "NotImplemented"},
@@ -75,6 +78,9 @@ var answers = [...]reply{
 	{ErrSignatureMismatch, 403, invalid, "", mismatchText, 403, "SignatureDoesNotMatch"},
 	{ErrSessionToken, 403, "UnrecognizedClientException", "The security token included in the request is invalid.", nil, 400, "InvalidToken"},
 	{ErrCredentialExpired, 403, "ExpiredTokenException", "The security token included in the request is expired", nil, 400, "ExpiredToken"},
+
+	// The last, as it is wrapped with a cause for which API Gateway has a text. S3 has one for this.
+	{ErrVersion2, 403, incomplete, "", algorithmText, 400, "InvalidRequest"},
 }
 
 // answer finds the reply to the cause. A cause of unknown making, in an Error that a caller put together, is a fault of ours.
@@ -135,20 +141,20 @@ func missingText(e *Error) string {
 	if e.missing&noDate != 0 {
 		b.WriteString("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. ")
 	}
-	b.WriteString("Authorization=" + e.authorization())
+	b.WriteString("Authorization=" + clip(e.authorization()))
 	return b.String()
 }
 
 func dateText(e *Error) string {
-	return "Date must be in ISO-8601 'basic format'. Got '" + e.Detail + "'. See http://en.wikipedia.org/wiki/ISO_8601"
+	return "Date must be in ISO-8601 'basic format'. Got '" + clip(e.Detail) + "'. See http://en.wikipedia.org/wiki/ISO_8601"
 }
 
 func algorithmText(e *Error) string {
-	return "Unsupported AWS 'algorithm': '" + e.Detail + "' (only AWS4-HMAC-SHA256 for now). "
+	return "Unsupported AWS 'algorithm': '" + clip(e.Detail) + "' (only AWS4-HMAC-SHA256 for now). "
 }
 
 func credentialText(e *Error) string {
-	return "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got '" + e.Detail + "'"
+	return "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got '" + clip(e.Detail) + "'"
 }
 
 func unsignedText(e *Error) string {
@@ -160,46 +166,80 @@ func unsignedText(e *Error) string {
 
 func expiredText(e *Error) string {
 	now := time.Unix(e.now, 0)
-	return "Signature expired: " + e.Detail + " is now earlier than " + basic(now.Add(-e.window)) +
+	return "Signature expired: " + clip(e.Detail) + " is now earlier than " + basic(now.Add(-e.window)) +
 		" (" + basic(now) + " - " + minutes(e.window) + ")"
 }
 
 func earlyText(e *Error) string {
 	now := time.Unix(e.now, 0)
-	return "Signature not yet current: " + e.Detail + " is still later than " + basic(now.Add(e.window)) +
+	return "Signature not yet current: " + clip(e.Detail) + " is still later than " + basic(now.Add(e.window)) +
 		" (" + basic(now) + " + " + minutes(e.window) + ")"
 }
 
-// scopeText names all that is wrong with a scope. An Error that a caller put together may lack what it is made of.
-func scopeText(e *Error) string {
+// scopeFault is one wrong part of a scope.
+type scopeFault struct{ part, got, want, text string }
+
+// scopeFaults returns all that is wrong with a scope. An Error that a caller put together may lack what it is made of.
+func (e *Error) scopeFaults() (faults []scopeFault) {
 	c := claim{credential: e.Detail}
 	if len(e.date) < len(day) || c.splitCredential() != nil {
-		return mismatch
+		return nil
 	}
-	var faults []string
+	date := e.date[:len(day)]
 	for _, f := range [...]struct {
 		cause error
-		text  string
+		scopeFault
 	}{
-		{ErrScopeRegion, "Credential should be scoped to a valid region, not '" + c.region + "'."},
-		{ErrScopeService, "Credential should be scoped to correct service: '" + e.service + "'."},
-		{ErrScopeTerminator, "Credential should be scoped with a valid terminator: 'aws4_request', not '" + c.end + "'."},
-		{ErrScopeDate, "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '" + c.day +
-			"' != '" + e.date[:len(day)] + "', from '" + e.date + "'."},
+		{ErrScopeRegion, scopeFault{
+			"region", c.region, e.region, "Credential should be scoped to a valid region, not '" + clip(c.region) + "'.",
+		}},
+		{ErrScopeService, scopeFault{
+			"service", c.service, e.service, "Credential should be scoped to correct service: '" + e.service + "'.",
+		}},
+		{ErrScopeTerminator, scopeFault{
+			"terminator", c.end, terminator,
+			"Credential should be scoped with a valid terminator: 'aws4_request', not '" + clip(c.end) + "'.",
+		}},
+		{ErrScopeDate, scopeFault{
+			"day", c.day, date,
+			"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '" + clip(c.day) +
+				"' != '" + date + "', from '" + e.date + "'.",
+		}},
 	} {
 		if errors.Is(e.Err, f.cause) {
-			faults = append(faults, f.text)
+			faults = append(faults, f.scopeFault)
 		}
 	}
-	return strings.Join(faults, " ")
+	return faults
+}
+
+func scopeText(e *Error) string {
+	faults := e.scopeFaults()
+	if faults == nil {
+		return mismatch
+	}
+	texts := make([]string, len(faults))
+	for i, f := range faults {
+		texts[i] = f.text
+	}
+	return strings.Join(texts, " ")
 }
 
 func mismatchText(e *Error) string {
 	if !e.explain || e.Trace == nil {
 		return mismatch
 	}
-	return mismatch + "\n\nThe Canonical String for this request should have been\n'" + e.Trace.CanonicalRequest +
-		"'\n\nThe String-to-Sign should have been\n'" + e.Trace.StringToSign + "'\n"
+	return mismatch + "\n\nThe Canonical String for this request should have been\n'" + clipLines(e.Trace.CanonicalRequest) +
+		"'\n\nThe String-to-Sign should have been\n'" + clipLines(e.Trace.StringToSign) + "'\n"
+}
+
+// clipLines bounds each line of a trace, which is a header, the path, the query or the list of headers.
+func clipLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i, line := range lines {
+		lines[i] = clip(line)
+	}
+	return strings.Join(lines, "\n")
 }
 
 func basic(t time.Time) string { return t.UTC().Format(basicFormat) }

@@ -56,6 +56,7 @@ const (
 	invalid      = "InvalidSignatureException"
 	unrecognized = "UnrecognizedClientException"
 	expiredToken = "ExpiredTokenException"
+	tooLarge     = "RequestHeaderFieldsTooLargeException"
 )
 
 const loyalty = "/Prod/loyalty?customer=7"
@@ -113,7 +114,6 @@ var attacks = []struct {
 	{"date of another zone", func() *wire { return simple().sign(func(s *spec) { s.date = "20261124T060000+0100" }) }, sigv4.ErrMalformedDate, incomplete, sigv4.VerifierConfig{}},
 	{"no date", func() *wire { w := simple().sign(); w.header = append(w.header[:1], w.header[2]); return w }, sigv4.ErrMissingParameter, incomplete, sigv4.VerifierConfig{}},
 	{"date twice", func() *wire { w := simple().sign(); return w.with(w.header[1]) }, sigv4.ErrAmbiguousHeader, invalid, sigv4.VerifierConfig{}},
-	{"two dates", func() *wire { return simple().sign().with("Date: Mon, 23 Nov 2026 06:00:00 GMT") }, sigv4.ErrAmbiguousHeader, invalid, sigv4.VerifierConfig{}},
 	{"date not signed", func() *wire { return simple().sign(func(s *spec) { s.signed = "host" }) }, sigv4.ErrUnsignedHeader, invalid, sigv4.VerifierConfig{}},
 	{"Date not signed", func() *wire {
 		w := simple().sign(func(s *spec) { s.signed = "host" })
@@ -170,7 +170,7 @@ var attacks = []struct {
 	{"unknown parameter", func() *wire { return simple().sign().replace(" Signature=", " Role=admin, Signature=") }, sigv4.ErrMalformedAuthorization, incomplete, sigv4.VerifierConfig{}},
 	{"parameter in lower case", func() *wire { return simple().sign().replace(" Signature=", " signature=") }, sigv4.ErrMissingParameter, incomplete, sigv4.VerifierConfig{}},
 	{"comma at the end", func() *wire { return simple().sign().lastPlus(",") }, sigv4.ErrMalformedAuthorization, incomplete, sigv4.VerifierConfig{}},
-	{"endless Authorization header", func() *wire { return simple().sign(as2(strings.Repeat("A", 20_000))) }, sigv4.ErrMalformedAuthorization, incomplete, sigv4.VerifierConfig{}},
+	{"endless Authorization header", func() *wire { return simple().sign(as2(strings.Repeat("A", 20_000))) }, sigv4.ErrHeaderTooLarge, tooLarge, sigv4.VerifierConfig{}},
 
 	// The query. Go's url.Values drops the parameters with ";" and bad escapes; a verifier that reads it never sees them.
 	{"parameter added", func() *wire { return simple().sign().replace("customer=7", "customer=7&x=1") }, sigv4.ErrSignatureMismatch, invalid, sigv4.VerifierConfig{}},
@@ -183,8 +183,13 @@ var attacks = []struct {
 	}, sigv4.ErrAmbiguousQuery, invalid, sigv4.VerifierConfig{}},
 	{"parameter with a bad escape added", func() *wire { return simple().sign().replace("customer=7", "customer=7&evil=%zz") }, sigv4.ErrAmbiguousQuery, invalid, sigv4.VerifierConfig{}},
 	{"truncated escape", func() *wire { return simple().sign().replace("customer=7", "customer=7&evil=%2") }, sigv4.ErrAmbiguousQuery, invalid, sigv4.VerifierConfig{}},
-	{"plus for a space", func() *wire { return newWire("GET", "/?a=1%202").sign().replace("%20", "+") }, sigv4.ErrAmbiguousQuery, invalid, sigv4.VerifierConfig{}},
-	{"plus for a plus", func() *wire { return newWire("GET", "/?a=1%2B2").sign().replace("%2B", "+") }, sigv4.ErrAmbiguousQuery, invalid, sigv4.VerifierConfig{}},
+	{"plus for a plus", func() *wire { return newWire("GET", "/?a=1%2B2").sign().replace("%2B", "+") }, sigv4.ErrSignatureMismatch, invalid, sigv4.VerifierConfig{}},
+	{"plus for a plus in a name", func() *wire { return newWire("GET", "/?a%2Bb=1").sign().replace("%2B", "+") }, sigv4.ErrSignatureMismatch, invalid, sigv4.VerifierConfig{}},
+	{"plus signed as sent", func() *wire { return newWire("GET", "/?a=1+2").sign() }, sigv4.ErrSignatureMismatch, invalid, sigv4.VerifierConfig{}},
+	{"plus for a space in the path", func() *wire { return newWire("GET", "/a%20b").sign().replace("%20", "+") }, sigv4.ErrSignatureMismatch, invalid, sigv4.VerifierConfig{}},
+	{"presigned, plus for a plus in the token", func() *wire {
+		return newWire("GET", "/?X-Amz-Security-Token=token%2F%2B%3D%3D").presign(as2("ASIATEMP")).replace("%2B", "+")
+	}, sigv4.ErrSignatureMismatch, invalid, sigv4.VerifierConfig{}},
 	{"fragment in the query", func() *wire { return simple().sign().replace("customer=7", "customer=7#x") }, sigv4.ErrAmbiguousQuery, invalid, sigv4.VerifierConfig{}},
 	{"unsorted query signed as sent (curl 7.88)", func() *wire { return newWire("GET", "/?b=2&a=1").sign() }, sigv4.ErrSignatureMismatch, invalid, sigv4.VerifierConfig{}},
 
@@ -213,7 +218,17 @@ var attacks = []struct {
 	{"presigned, expires with a fraction", presignedFor("60.5"), sigv4.ErrExpires, incomplete, sigv4.VerifierConfig{}},
 	{"presigned, expires after more than 7 days", presignedFor("604801"), sigv4.ErrExpires, incomplete, sigv4.VerifierConfig{}},
 	{"presigned, expires overflows", presignedFor("18446744073709551617"), sigv4.ErrExpires, incomplete, sigv4.VerifierConfig{}},
-	{"presigned, expires absent", func() *wire { return simple().presign().replace("X-Amz-Expires=300&", "") }, sigv4.ErrExpires, incomplete, sigv4.VerifierConfig{}},
+	{"presigned, expires taken away", func() *wire { return simple().presign().replace("X-Amz-Expires=300&", "") }, sigv4.ErrSignatureMismatch, invalid, sigv4.VerifierConfig{}},
+	{"presigned, expires empty", presignedFor(""), sigv4.ErrExpires, incomplete, sigv4.VerifierConfig{}},
+	{"presigned, expires without an equals sign", func() *wire { return newWire("GET", "/?X-Amz-Expires").presign(noExpires) }, sigv4.ErrExpires, incomplete, sigv4.VerifierConfig{}},
+	{"presigned, expires twice", func() *wire { return newWire("GET", "/?X-Amz-Expires=60").presign() }, sigv4.ErrAmbiguousQuery, invalid, sigv4.VerifierConfig{}},
+	{"presigned, expires in lower case alone", func() *wire { return newWire("GET", "/?x-amz-expires=60").presign(noExpires) }, sigv4.ErrAmbiguousQuery, invalid, sigv4.VerifierConfig{}},
+	{"presigned, no expires, after MaxAge", func() *wire { return simple().presign(noExpires, at(-302*time.Second)) }, sigv4.ErrExpired, invalid, sigv4.VerifierConfig{}},
+	{"presigned, no expires, after a shorter MaxExpires", func() *wire { return simple().presign(noExpires, at(-63*time.Second)) }, sigv4.ErrExpired, invalid, sigv4.VerifierConfig{MaxExpires: time.Minute}},
+	{"presigned, no expires, after MaxAge, longer MaxExpires", func() *wire { return simple().presign(noExpires, at(-302*time.Second)) }, sigv4.ErrExpired, invalid, sigv4.VerifierConfig{MaxExpires: time.Hour}},
+	{"presigned, no expires, S3", func() *wire {
+		return newWire("GET", "/bucket/key").presign(noExpires, func(s *spec) { s.service, s.payload = "s3", "UNSIGNED-PAYLOAD" })
+	}, sigv4.ErrExpires, incomplete, sigv4.VerifierConfig{Rules: sigv4.S3}},
 	{"presigned, expires after more than allowed", presignedFor("301"), sigv4.ErrExpires, incomplete, sigv4.VerifierConfig{MaxExpires: 300 * time.Second}},
 	{"presigned, expired", func() *wire { return simple().presign(at(-302 * time.Second)) }, sigv4.ErrExpired, invalid, sigv4.VerifierConfig{MaxExpires: time.Hour}},
 	{"presigned, API Gateway's window despite X-Amz-Expires", func() *wire { return simple().presign(at(-302*time.Second), func(s *spec) { s.expires = "3600" }) }, sigv4.ErrExpired, invalid, sigv4.VerifierConfig{}},
@@ -244,7 +259,7 @@ var attacks = []struct {
 	{"absolute target", func() *wire { w := simple().sign(); w.target = "http://api.example.com" + w.target; return w }, sigv4.ErrMalformedTarget, invalid, sigv4.VerifierConfig{}},
 	{"absolute target with another authority", func() *wire { w := simple().sign(); w.target = "http://evil.example.com" + w.target; return w }, sigv4.ErrMalformedTarget, invalid, sigv4.VerifierConfig{}},
 	{"asterisk target", func() *wire { return newWire("GET", "*").sign() }, sigv4.ErrMalformedTarget, invalid, sigv4.VerifierConfig{}},
-	{"endless target", func() *wire { return newWire("GET", "/?"+strings.Repeat("a&", 20_000)+"a").sign() }, sigv4.ErrMalformedTarget, invalid, sigv4.VerifierConfig{}},
+	{"endless target", func() *wire { return newWire("GET", "/?"+strings.Repeat("a&", 20_000)+"a").sign() }, sigv4.ErrHeaderTooLarge, tooLarge, sigv4.VerifierConfig{}},
 
 	// The body.
 	{"body swapped", func() *wire { return post().sign().withBody(`{"points":999}`) }, sigv4.ErrSignatureMismatch, invalid, sigv4.VerifierConfig{}},
@@ -323,6 +338,8 @@ var attacks = []struct {
 		return newWire("PUT", "/bucket/key").presign(func(s *spec) { s.service, s.payload = "s3", "UNSIGNED-PAYLOAD" }).withBody("evil")
 	}, sigv4.ErrUnsignedPayload, invalid, sigv4.VerifierConfig{Rules: sigv4.S3}},
 }
+
+func noExpires(s *spec) { s.expires = "absent" }
 
 func presignedFor(expires string) func() *wire {
 	return func() *wire { return simple().presign(func(s *spec) { s.expires = expires }) }
@@ -404,6 +421,21 @@ var controls = []struct {
 		return w.with("Authorization: AWS4-HMAC-SHA256 Credential=" + s.credential() + ", SignedHeaders=" + s.signed + ", Signature=" + w.signature(s))
 	}, sigv4.VerifierConfig{}},
 	{"Date beside X-Amz-Date", func() *wire { return simple().sign().with("Date: " + time.Now().UTC().Format(http.TimeFormat)) }, sigv4.VerifierConfig{}},
+	{"Date next to X-Amz-Date, far off", func() *wire { return simple().sign().with("Date: Mon, 23 Nov 2020 06:00:00 GMT") }, sigv4.VerifierConfig{}},
+	{"Date next to X-Amz-Date, unreadable", func() *wire { return simple().sign().with("Date: yesterday", "Date: \xff") }, sigv4.VerifierConfig{}},
+	{"Date next to X-Amz-Date, far off and signed", func() *wire { return newWire("GET", loyalty, "Date: Mon, 23 Nov 2020 06:00:00 GMT").sign() }, sigv4.VerifierConfig{}},
+	{"Date next to X-Amz-Date, unreadable and signed", func() *wire { return newWire("GET", loyalty, "Date: yesterday").sign() }, sigv4.VerifierConfig{}},
+	{"Date next to a presigned query", func() *wire { return simple().presign().with("Date: yesterday") }, sigv4.VerifierConfig{}},
+	{"plus for a space", func() *wire { return newWire("GET", "/?a=1+2&b=").sign(func(s *spec) { s.query = "a=1%202&b=" }) }, sigv4.VerifierConfig{}},
+	{"plus for a space in a name", func() *wire { return newWire("GET", "/?a+b=1&+=+").sign(func(s *spec) { s.query = "%20=%20&a%20b=1" }) }, sigv4.VerifierConfig{}},
+	{"plus next to an escaped one", func() *wire { return newWire("GET", "/?a=%2B+%2b").sign(func(s *spec) { s.query = "a=%2B%20%2B" }) }, sigv4.VerifierConfig{}},
+	{"plus in the path", func() *wire { return newWire("GET", "/a+b").sign(func(s *spec) { s.path = "/a%2Bb" }) }, sigv4.VerifierConfig{}},
+	{"presigned, plus for a space", func() *wire { return newWire("GET", "/?q=a%20b").presign().replace("a%20b", "a+b") }, sigv4.VerifierConfig{}},
+	{"presigned, no expires", func() *wire { return simple().presign(noExpires) }, sigv4.VerifierConfig{}},
+	{"presigned, no expires, almost too old", func() *wire { return simple().presign(noExpires, at(-4*time.Minute-50*time.Second)) }, sigv4.VerifierConfig{MaxExpires: time.Hour}},
+	{"presigned, no expires, Generic", func() *wire {
+		return simple().presign(noExpires, func(s *spec) { s.service = "any" })
+	}, sigv4.VerifierConfig{Rules: sigv4.Generic, Services: []string{"any"}}},
 	{"almost too old", func() *wire { return simple().sign(at(-4*time.Minute - 50*time.Second)) }, sigv4.VerifierConfig{}},
 	{"almost in the future", func() *wire { return simple().sign(at(4*time.Minute + 50*time.Second)) }, sigv4.VerifierConfig{}},
 	{"sorted by encoded name", func() *wire {

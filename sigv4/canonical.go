@@ -1,9 +1,10 @@
 package sigv4
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
+	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -30,15 +31,18 @@ type draft struct {
 	text      []byte
 	canonic   int // where the canonical request ends and the string to sign begins
 	query     query
-	names     []span // of the headers to sign, in out
-	out       []byte // what the signer hands out
-	list      string // of the headers signed last, which most requests share with the one before
+	room      int           // bytes of headers that may still be written
+	fields    int           // values of headers that may still be written
+	names     []span        // of the headers to sign, in out; of those written, in the list
+	out       []byte        // what the signer hands out
+	first     [1 << 10]byte // of a body
+	list      string        // of the headers signed last, which most requests share with the one before
 	digest    *digest
 	signature [hashLength]byte
 }
 
 var drafts = sync.Pool{New: func() any {
-	return &draft{text: make([]byte, 0, 2048), digest: newDigest()}
+	return &draft{text: make([]byte, 0, 2048), room: math.MaxInt, fields: math.MaxInt, digest: newDigest()}
 }}
 
 type span struct{ start, end int }
@@ -47,6 +51,7 @@ type span struct{ start, end int }
 const maxKept = 64 << 10
 
 func (d *draft) release() {
+	d.room, d.fields, d.query.most = math.MaxInt, math.MaxInt, 0
 	if cap(d.text) <= maxKept && cap(d.query.text) <= maxKept && cap(d.query.params) <= maxKept/16 {
 		drafts.Put(d)
 	}
@@ -65,16 +70,18 @@ func (d *draft) begin(method, path string, rules Rules) {
 // headers writes the headers of a list like "host;x-amz-date", and the list. It counts those that begin with x-amz-. Each
 // list has one form: sorted, in lower case, without repetition.
 func (d *draft) headers(r *http.Request, host, list string) (amz int, e *Error) {
+	d.names = d.names[:0]
 	last := ""
-	for rest, more, n := list, true, 0; more; n++ {
+	for at, more := 0, true; more; at += len(last) + 1 {
 		var name string
-		name, rest, more = cut(rest, ';')
-		if name <= last || n == maxSignedHeaders || !isHeaderName(name) {
+		name, _, more = cut(list[at:], ';')
+		if name <= last || !isHeaderName(name) {
 			return 0, refuse(ErrSignedHeaders, list)
 		}
 		if last = name; strings.HasPrefix(name, "x-amz-") {
 			amz++
 		}
+		d.names = append(d.names, span{at, at + len(name)})
 		d.text = append(append(d.text, name...), ':')
 		if cause := d.header(r, host, name); cause != nil {
 			return 0, refuse(cause, name)
@@ -89,6 +96,9 @@ func (d *draft) headers(r *http.Request, host, list string) (amz int, e *Error) 
 func (d *draft) header(r *http.Request, host, name string) error {
 	switch name {
 	case "host", ":authority": // RFC 9113 8.3.1: in HTTP/2 the one takes the place of the other
+		if !d.fits(host) {
+			return ErrHeaderTooLarge
+		}
 		return d.value(host)
 	case "transfer-encoding":
 		return d.values(r.TransferEncoding)
@@ -128,11 +138,29 @@ func (d *draft) values(values []string) error {
 		if i > 0 {
 			d.text = append(d.text, ',')
 		}
+		if !d.fits(v) {
+			return ErrHeaderTooLarge
+		}
 		if err := d.value(v); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// fits takes a value from what may still be written, before it is looked at: in HTTP/2 two bytes repeat a header of 4 KiB.
+func (d *draft) fits(value string) bool {
+	d.room -= len(value) + 1
+	d.fields--
+	return d.room >= 0 && d.fields >= 0
+}
+
+// signs reports whether the list that was written last has the name.
+func (d *draft) signs(list, name string) bool {
+	_, ok := slices.BinarySearchFunc(d.names, name, func(s span, name string) int {
+		return strings.Compare(list[s.start:s.end], name)
+	})
+	return ok
 }
 
 // value writes a value without the whitespace at its ends, each run of whitespace within as one space, quoted or not. A
@@ -182,9 +210,7 @@ func hasSpace(b []byte) bool {
 // the day of the date and the rest of it, "/region/service/aws4_request".
 func (d *draft) end(date, scope string) {
 	d.canonic = len(d.text)
-	padded := pad(d.text, len(d.text))
-	d.digest.hash(padded)
-	d.text = padded[:d.canonic]
+	d.text = d.digest.hash(d.text)
 	d.text = append(append(d.text, algorithm+"\n"...), date...)
 	d.text = append(d.text, '\n')
 	d.text = append(append(append(d.text, date[:len(day)]...), scope...), '\n')
@@ -197,9 +223,7 @@ func (d *draft) end(date, scope string) {
 func (d *draft) sign(keys *keyCache, key *Key, date, scope string) {
 	mac := *keys.get(key, date[:len(day)], scope)
 	d.end(date, scope)
-	padded := pad(d.text, sha256.BlockSize+len(d.text)-d.canonic)
-	d.digest.mac(&mac, padded[d.canonic:])
-	d.text = padded[:len(d.text)]
+	d.text = d.digest.mac(&mac, d.text, d.canonic)
 	putHex(&d.signature, &d.digest.sum)
 }
 

@@ -1,17 +1,14 @@
 package sigv4
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
 )
 
-// The lengths that are read. API Gateway takes 10 240 bytes of request line and headers together.
-const (
-	maxTarget        = 32 << 10
-	maxAuthorization = 16 << 10
-	maxSignedHeaders = 256
-)
+// maxPairs bounds the parameters of an Authorization header, of which three are known.
+const maxPairs = 16
 
 // claim is what a request says of its signature.
 type claim struct {
@@ -24,6 +21,7 @@ type claim struct {
 	dateHeader    bool // the date stood in the Date header
 	surplus       bool // a parameter of the Authorization header is unknown or repeated
 	expires       string
+	hasExpires    bool // also if it is empty
 	token         string
 	payload       string // the declared payload hash; empty if none is
 	hasPayload    bool
@@ -34,6 +32,10 @@ type claim struct {
 	underscore bool // one of them has an underscore
 	badQuery   bool // the query could not be read; refused is the parameter
 	refused    string
+	tooLarge   bool        // more was sent than is read
+	room       int         // bytes left for the signed headers
+	host       []string    // the values of a Host header that net/http has left there, as it does in HTTP/2
+	connection [2][]string // the values of Connection and Proxy-Connection
 
 	time                             time.Time
 	keyID, day, region, service, end string // the five elements of the credential
@@ -56,27 +58,33 @@ func target(r *http.Request) (path, rawQuery string, ok bool) {
 			path = "/"
 		}
 	}
-	ok = len(path)+len(rawQuery) <= maxTarget && strings.HasPrefix(path, "/") && strings.IndexByte(path, '#') < 0
-	return path, rawQuery, ok
+	return path, rawQuery, strings.HasPrefix(path, "/") && strings.IndexByte(path, '#') < 0
 }
 
 // mentions reports whether a query names a parameter of a presigned URL, in any case of letters, escaped or not, between
-// separators of any kind: whether it is good or bad is for others to say.
+// separators of any kind: whether it is good or bad is for others to say. It reads all of a query of any length, so each
+// byte is looked at once: a search for the next separator of one kind stops where the last one for the other has ended.
 func mentions(rawQuery string) bool {
-	for rest := rawQuery; rest != ""; {
-		if c := rest[0]; (c|0x20 == 'x' || c == '%') && namesAuth(rest) {
+	for at, and, semicolon := 0, -1, -1; at < len(rawQuery); at = min(and, semicolon) + 1 {
+		if c := rawQuery[at]; (c|0x20 == 'x' || c == '%') && namesAuth(rawQuery[at:]) {
 			return true
 		}
-		i := strings.IndexByte(rest, '&')
-		if j := strings.IndexByte(rest[:max(i, 0)], ';'); j >= 0 || i < 0 {
-			i = strings.IndexByte(rest, ';')
+		if and < at {
+			and = index(rawQuery, '&', at)
 		}
-		if i < 0 {
-			return false
+		if semicolon < at {
+			semicolon = index(rawQuery, ';', at)
 		}
-		rest = rest[i+1:]
 	}
 	return false
+}
+
+// index returns where c stands at or behind a place, or the length of s.
+func index(s string, c byte, from int) int {
+	if i := strings.IndexByte(s[from:], c); i >= 0 {
+		return from + i
+	}
+	return len(s)
 }
 
 // namesAuth reports whether the name at the head of s is a parameter's that says of itself that the URL is presigned. The
@@ -87,6 +95,7 @@ func namesAuth(s string) bool {
 			return true
 		}
 	}
+	const prefix = "x-amz-"
 	var name [len("X-Amz-Security-Token")]byte // the longest of them
 	n := 0
 	for ; s != "" && s[0] != '=' && s[0] != '&' && s[0] != ';'; n++ {
@@ -96,7 +105,7 @@ func namesAuth(s string) bool {
 				c, s = escaped, s[2:]
 			}
 		}
-		if s = s[1:]; n == len(name) {
+		if s = s[1:]; n == len(name) || n < len(prefix) && c|0x20 != prefix[n]|0x20 {
 			return false
 		}
 		name[n] = c
@@ -112,24 +121,31 @@ func namesAuth(s string) bool {
 	return false
 }
 
-// read takes the claim from the header or the query, whichever it stands in.
-func (c *claim) read(r *http.Request, q *query) *Error {
+// read takes the claim from the header or the query, whichever it stands in. It parses neither if there is more of them
+// than is read; the room that they leave is for the signed headers.
+func (c *claim) read(r *http.Request, q *query, most int) *Error {
 	h := readHeaders(r.Header)
 	if h.odd != "" {
 		return refuse(ErrAmbiguousHeader, h.odd)
 	}
-	c.amz, c.underscore = h.amz, h.underscore
+	c.amz, c.underscore, c.host, c.connection = h.amz, h.underscore, h.host, h.connection
 	var plain bool
 	c.path, c.rawQuery, plain = target(r)
+	c.room = most - len(r.Method) - len(c.path) - len(c.rawQuery)
+	for _, value := range h.authorization {
+		c.room -= len(value)
+	}
+	c.tooLarge = c.room < 0
 	var malformed *Error
-	if len(h.authorization) == 1 {
+	if len(h.authorization) == 1 && !c.tooLarge {
 		if malformed = c.parseAuthorization(&h.authorization[0]); malformed != nil && !mentions(c.rawQuery) {
 			return malformed // the usual refusal, a bearer token, costs no more than this
 		}
 	}
 	c.badQuery = true
-	if plain {
+	if plain && !c.tooLarge {
 		c.refused, c.badQuery = q.refuses(c.rawQuery)
+		c.tooLarge = q.full
 	}
 	if c.badQuery {
 		c.presigned = mentions(c.rawQuery)
@@ -139,12 +155,14 @@ func (c *claim) read(r *http.Request, q *query) *Error {
 	switch {
 	case c.presigned && len(h.authorization) > 0:
 		return refuse(ErrTwoMechanisms, "")
+	case c.tooLarge && (c.presigned || len(h.authorization) > 0):
+		return refuse(ErrHeaderTooLarge, "")
 	case c.presigned && !plain:
 		return refuse(ErrMalformedTarget, c.path)
 	case c.presigned:
 		return c.readQuery(&h, q)
 	case len(h.authorization) == 0:
-		return refuse(ErrMissing, "")
+		return refuseMissing(c.rawQuery)
 	case len(h.authorization) > 1:
 		return refuseHeader(ErrMalformedAuthorization, new(strings.Join(h.authorization, ", ")))
 	case malformed != nil:
@@ -159,9 +177,29 @@ func (c *claim) read(r *http.Request, q *query) *Error {
 	return nil
 }
 
+// refuseMissing refuses a request without a signature, or with one in the query of version 2, which AWS answers alike.
+// Source: Amazon S3 User Guide, "Signing and authenticating REST requests (AWS signature version 2)"; every service's
+// version 2 names the key by AWSAccessKeyId.
+func refuseMissing(rawQuery string) *Error {
+	const name = "AWSAccessKeyId="
+	for at := 0; ; at++ {
+		i := strings.Index(rawQuery[at:], name)
+		if i < 0 {
+			return refuse(ErrMissing, "")
+		}
+		if at += i; at == 0 || rawQuery[at-1] == '&' {
+			return refuse(errMissingVersion2, "")
+		}
+	}
+}
+
+var errMissingVersion2 = fmt.Errorf("%w: %w", ErrMissing, ErrVersion2)
+
 // headers are those that the verifier reads.
 type headers struct {
-	authorization, amzDate, date, token, payload []string
+	authorization, amzDate, date, token, payload, host []string
+
+	connection [2][]string // the values of Connection and Proxy-Connection
 
 	amz        int    // how many there are with names that begin with X-Amz-
 	underscore bool   // one of them has an underscore in its name
@@ -177,6 +215,15 @@ func readHeaders(header http.Header) (h headers) {
 			continue
 		case "Date":
 			h.date = values
+			continue
+		case "Host":
+			h.host = values
+			continue
+		case "Connection":
+			h.connection[0] = values
+			continue
+		case "Proxy-Connection":
+			h.connection[1] = values
 			continue
 		case "X-Amz-Date":
 			h.amzDate = values
@@ -228,7 +275,7 @@ func (c *claim) readHeader(h *headers) (e *Error) {
 	if c.surplus {
 		return refuseHeader(ErrMalformedAuthorization, &h.authorization[0])
 	}
-	if e = c.parseDate(h.date); e != nil {
+	if e = c.parseDate(); e != nil {
 		return e
 	}
 	if c.token, e = single("X-Amz-Security-Token", h.token); e != nil {
@@ -242,13 +289,10 @@ func (c *claim) readHeader(h *headers) (e *Error) {
 // parseAuthorization reads "AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…, Signature=…", the parameters in any order. One
 // too many is refused only after those missing have been named, which is what AWS does first.
 func (c *claim) parseAuthorization(header *string) *Error {
-	if len(*header) > maxAuthorization {
-		return refuseHeader(ErrMalformedAuthorization, header)
-	}
 	var rest string
 	var seen uint8 // the parameters so far, as bits: an empty one counts
 	c.algorithm, rest, _ = cut(*header, ' ')
-	for more := true; more; {
+	for n, more := 0, true; more; n++ {
 		var pair string
 		pair, rest, more = cut(rest, ',')
 		for pair != "" && pair[0] == ' ' {
@@ -264,7 +308,7 @@ func (c *claim) parseAuthorization(header *string) *Error {
 			field, value, bit = &c.signedHeaders, pair[len("SignedHeaders="):], noSignedHeaders
 		case strings.HasPrefix(pair, "Signature="):
 			field, value, bit = &c.signature, pair[len("Signature="):], noSignature
-		case strings.IndexByte(pair, '=') < 0:
+		case n == maxPairs || strings.IndexByte(pair, '=') < 0:
 			return refuseHeader(ErrMalformedAuthorization, header)
 		}
 		if field == nil || seen&bit != 0 {
@@ -294,12 +338,12 @@ func (c *claim) readQuery(h *headers, q *query) *Error {
 	c.signature = q.get(c.rawQuery, querySignature)
 	c.signedHeaders = q.get(c.rawQuery, querySignedHeaders)
 	c.date = q.get(c.rawQuery, queryDate)
-	c.expires = q.get(c.rawQuery, queryExpires)
+	c.expires, c.hasExpires = q.get(c.rawQuery, queryExpires), q.auth[queryExpires] != 0
 	c.token = q.get(c.rawQuery, queryToken)
 	if missing := c.missing(); missing != 0 {
 		return &Error{Err: ErrMissingParameter, missing: missing | inQuery}
 	}
-	if e := c.parseDate(nil); e != nil {
+	if e := c.parseDate(); e != nil {
 		return e
 	}
 	if len(h.amzDate) > 0 || len(h.token) > 0 { // which of the two would count, the header or the parameter?
@@ -342,20 +386,12 @@ func (c *claim) missing() (missing uint8) {
 	return missing
 }
 
-// parseDate reads the date. A Date header beside X-Amz-Date must name the same second or the next to it.
-func (c *claim) parseDate(beside []string) *Error {
+// parseDate reads the date. A Date header next to X-Amz-Date says nothing, whatever its value: X-Amz-Date overrides it.
+// Source: AWS IAM User Guide, "Elements of an AWS API request signature".
+func (c *claim) parseDate() *Error {
 	var ok bool
 	if c.time, ok = parseBasic(c.date); !ok {
 		return refuse(ErrMalformedDate, c.date)
-	}
-	for _, date := range beside {
-		other, ok := parseBasic(date)
-		if !ok {
-			other, _ = http.ParseTime(date) // the zero Time of a malformed date is not near
-		}
-		if other.Sub(c.time).Abs() > time.Second {
-			return refuse(ErrAmbiguousHeader, "Date")
-		}
 	}
 	return nil
 }
@@ -461,11 +497,29 @@ func (c *claim) matchesEnd(s *acceptedScope, end, slash string) bool {
 		return false
 	}
 	keyID, ok := strings.CutSuffix(rest[:len(rest)-len(day)], slash)
-	if !ok || keyID == "" || strings.IndexByte(keyID, '/') >= 0 || strings.IndexByte(keyID, slash[0]) >= 0 {
+	if !ok || keyID == "" || strings.IndexByte(keyID, '/') >= 0 || slash != "/" && strings.ContainsAny(keyID, "%+") {
 		return false
 	}
 	c.keyID, c.day, c.region, c.service, c.scope = keyID, rest[len(rest)-len(day):], s.region, s.service, s.text
 	return true
+}
+
+// claimedKey returns the access key ID that the credential names, or nothing if there is no credential.
+func (c *claim) claimedKey() string {
+	if c.keyID != "" {
+		return c.keyID
+	}
+	end := strings.IndexByte(c.credential, '/')
+	if escaped := strings.Index(c.credential, "%2F"); c.presigned && escaped >= 0 && (end < 0 || escaped < end) {
+		end = escaped
+	}
+	if end < 0 {
+		return ""
+	}
+	if c.presigned {
+		return decode(c.credential[:end])
+	}
+	return c.credential[:end]
 }
 
 // isHeaderName reports whether name is a field name in lower case, RFC 9110 5.6.2, or HTTP/2's :authority.

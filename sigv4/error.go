@@ -7,7 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // The causes of a refusal, to be matched with [errors.Is].
@@ -15,6 +18,7 @@ var (
 	ErrNotConfigured = errors.New("not configured")            // a zero Verifier, or a key source that returns an empty Key
 	ErrUnavailable   = errors.New("the key source has failed") // wraps what the key source returned
 	ErrMissing       = errors.New("no signature is present")
+	ErrVersion2      = errors.New("the request is signed with Signature Version 2, only version 4 is accepted") // wrapped with what AWS answers
 	ErrTwoMechanisms = errors.New("both an Authorization header and a presigned query are present")
 
 	ErrMalformedAuthorization = errors.New("the Authorization header is malformed")
@@ -40,6 +44,8 @@ var (
 	ErrMalformedTarget = errors.New("the request target is not a plain path and query")
 	ErrUncleanPath     = errors.New("the path has dot segments or empty ones")
 
+	ErrHeaderTooLarge = errors.New("the request line and the signed headers are too large") // see [VerifierConfig].MaxHeaderBytes
+
 	ErrMalformedPayloadHash = errors.New("the payload hash is not 64 lower-case hexadecimal digits")
 	ErrUnsignedPayload      = errors.New("the payload is not signed")
 	ErrStreamingPayload     = errors.New("streaming payloads are not accepted")
@@ -63,13 +69,17 @@ type Error struct {
 	// Authorization header it is the scheme alone and of a query parameter the name, for a token may stand there. It was
 	// sent by the client and must be quoted where it is logged.
 	Detail string
+	// AccessKeyID is the access key that the request claims to be signed with; empty if it names none. It was sent by the
+	// client, as Detail was.
+	AccessKeyID string
 	// Trace is what the verifier signed where the signature does not match, to be held against the client's; else nil. It is
 	// left out of JSON.
 	Trace *Trace `json:"-"`
 
 	// The rest is what AWS's texts are made of, by those who ask for one.
 	header  *string // the Authorization header, behind a pointer since fmt prints fields
-	date    string  // beside a wrong scope
+	date    string  // of a request with a wrong scope
+	region  string  // that would have been right
 	service string  // that would have been right
 	now     int64   // when it was refused, in Unix seconds, for ErrExpired and ErrNotYetValid
 	window  time.Duration
@@ -84,12 +94,16 @@ type Trace struct {
 	StringToSign     string
 }
 
-// Error describes the refusal for logs. Clients get [Error.ErrorMessage].
+// Error describes the refusal for logs, in one line. Clients get [Error.ErrorMessage].
 func (e *Error) Error() string {
-	if e.Detail == "" {
-		return fmt.Sprintf("sigv4: %v", e.Err)
+	text := "sigv4: " + strings.ReplaceAll(fmt.Sprint(e.Err), "\n", "; ") // between joined causes
+	if e.Detail != "" {
+		text += ": " + strconv.Quote(clip(e.Detail))
 	}
-	return fmt.Sprintf("sigv4: %v: %q", e.Err, e.Detail)
+	for _, f := range e.scopeFaults() {
+		text += fmt.Sprintf(", %s %q for %q", f.part, clip(f.got), f.want)
+	}
+	return text
 }
 
 // Unwrap returns the cause.
@@ -129,7 +143,23 @@ func refuseHeader(cause error, header *string) *Error {
 	if !ok { // a bare token
 		scheme = ""
 	}
+	if strings.EqualFold(scheme, "AWS") {
+		cause = fmt.Errorf("%w: %w", cause, ErrVersion2)
+	}
 	return &Error{Err: cause, Detail: scheme, header: header}
+}
+
+// clip bounds what is repeated of a client's text.
+func clip(s string) string {
+	const most = 256
+	if len(s) <= most {
+		return strings.ToValidUTF8(s, "\uFFFD")
+	}
+	end := most
+	for end > most-utf8.UTFMax && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return strings.ToValidUTF8(s[:end], "\uFFFD") + "… (cut)"
 }
 
 func refuse(cause error, detail string) *Error { return &Error{Err: cause, Detail: detail} }

@@ -4,9 +4,14 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -101,11 +106,40 @@ type Key struct {
 // Keyring is a key source in memory: keys by access key ID. It must not be changed while in use.
 type Keyring map[string]Key
 
-// Key returns the key with the scope's access key ID, or [ErrUnknownKey]. It fits [VerifierConfig].Keys.
+// Key returns the key with the scope's access key ID, or [ErrUnknownKey]. It fits [VerifierConfig].Keys, and NewVerifier
+// refuses a Keyring with a key that has neither Secret nor SigningKey, or whose access key ID is empty or has a slash in it.
 func (k Keyring) Key(_ context.Context, s Scope) (Key, error) {
+	if s.AccessKeyID == "" { // which only checkKeyring asks for
+		if err := k.check(); err != nil {
+			return Key{}, err
+		}
+	}
 	key, ok := k[s.AccessKeyID]
 	if !ok {
 		return Key{}, ErrUnknownKey
 	}
 	return key, nil
+}
+
+// check returns what is wrong with the keys, in the order of their IDs.
+func (k Keyring) check() error {
+	var mistakes []error
+	for _, id := range slices.Sorted(maps.Keys(k)) {
+		mistakes = append(mistakes,
+			wrong(id == "" || strings.Contains(id, "/"), fmt.Sprintf("Keyring has %q, which is no access key ID", id)),
+			wrong(k[id].Secret == "" && k[id].SigningKey == SigningKey{}, fmt.Sprintf("Keyring has no Secret for %q", id)))
+	}
+	return errors.Join(mistakes...)
+}
+
+// checkKeyring asks a key source that is [Keyring.Key] what is wrong with its keys. A function hides what it is bound to,
+// and no other source may be called before there is a request; but all bound forms of one method share their code.
+func checkKeyring(keys func(context.Context, Scope) (Key, error)) error {
+	if keys == nil || reflect.ValueOf(keys).Pointer() != reflect.ValueOf(Keyring(nil).Key).Pointer() {
+		return nil
+	}
+	if _, err := keys(context.Background(), Scope{}); !errors.Is(err, ErrUnknownKey) {
+		return err
+	}
+	return nil
 }

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -15,7 +17,7 @@ type payload struct {
 	line     string           // the declared last line of the canonical request; empty if it is to be the hash of the body
 	unsigned bool             // nothing vouches for the body, which is allowed; else UNSIGNED-PAYLOAD means that there is none
 	hash     [hashLength]byte // of the body, once it has been read
-	body     *body            // what has been read, for the handler once all is verified
+	full     bool             // the body that has been read is not empty
 }
 
 // payload reads the declared hash. Where none is declared the body counts as it is, except in a presigned request to S3.
@@ -43,15 +45,15 @@ func (v *Verifier) payload(r *http.Request, c *claim) (p payload, e *Error) {
 }
 
 // checkBody holds the body against the declared hash.
-func (v *Verifier) checkBody(r *http.Request, p *payload) *Error {
+func (v *Verifier) checkBody(r *http.Request, d *draft, p *payload) *Error {
 	if p.unsigned {
 		return nil
 	}
-	if e := v.readBody(r, p); e != nil {
+	if e := v.readBody(r, d, p); e != nil {
 		return e
 	}
 	switch {
-	case p.line == unsignedPayload && p.body != nil:
+	case p.line == unsignedPayload && p.full:
 		return refuse(ErrUnsignedPayload, "")
 	case p.line != unsignedPayload && string(p.hash[:]) != p.line:
 		return refuse(ErrPayloadMismatch, "")
@@ -59,57 +61,77 @@ func (v *Verifier) checkBody(r *http.Request, p *payload) *Error {
 	return nil
 }
 
-// readBody reads and hashes the body. Until all is verified there is none for anyone else.
-func (v *Verifier) readBody(r *http.Request, p *payload) *Error {
+// readBody reads and hashes the body. It puts back what it has read, followed by what it has not, also if the request is
+// refused then or later: a chain of mechanisms and [VerifierConfig].AllowDespite need the whole of it.
+func (v *Verifier) readBody(r *http.Request, d *draft, p *payload) *Error {
 	copy(p.hash[:], emptyHash)
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil
 	}
-	text, err := readAll(r.Body, r.ContentLength, v.config.MaxBody)
-	_ = r.Body.Close() // it has been read to its end or will not be
-	r.Body = http.NoBody
+	text, err := readAll(r.Body, r.ContentLength, v.config.MaxBody, d.first[:])
 	if err != nil {
+		r.Body = unread(text, r.Body, err)
 		return refuseBody(err)
 	}
+	_ = r.Body.Close()
+	r.Body = newBody(text)
 	if e := checkTrailer(r); e != nil { // net/http fills it when the body ends, with more than was announced
+		dropTrailers(r)
 		return e
 	}
-	if len(text) > 0 {
-		p.body = newBody(text)
+	if p.full = len(text) > 0; p.full {
 		sum := sha256.Sum256(text)
 		putHex(&p.hash, &sum)
 	}
 	return nil
 }
 
-// checkTrailer refuses trailers that begin with X-Amz-, as no signature covers a trailer.
+// checkTrailer refuses trailers that begin with X-Amz-, and Authorization, as no signature covers a trailer.
 func checkTrailer(r *http.Request) *Error {
 	for name := range r.Trailer {
-		if isAmzHeader(name) || isAuthorization(name) {
+		if isForbiddenTrailer(name) {
 			return refuse(ErrUnsignedHeader, strings.ToLower(name))
 		}
 	}
 	return nil
 }
 
+func isForbiddenTrailer(name string) bool { return isAmzHeader(name) || isAuthorization(name) }
+
+// dropTrailers deletes what checkTrailer refuses from the map itself, which copies of the request share.
+func dropTrailers(r *http.Request) {
+	maps.DeleteFunc(r.Trailer, func(name string, _ []string) bool { return isForbiddenTrailer(name) })
+}
+
 // stream is a body that nothing vouches for, held to the limit and to what trailers may be while the handler reads it.
 type stream struct {
 	io.ReadCloser
-	r *http.Request
+	r   *http.Request
+	err *Error // what was wrong with the trailers, for every Read after that
 }
 
 func (v *Verifier) newStream(r *http.Request) *stream {
-	return &stream{http.MaxBytesReader(nil, r.Body, v.config.MaxBody), r}
+	return &stream{http.MaxBytesReader(nil, r.Body, v.config.MaxBody), r, nil}
 }
 
 func (s *stream) Read(p []byte) (n int, err error) {
+	if s.err != nil {
+		return 0, s.err
+	}
 	if n, err = s.ReadCloser.Read(p); err == io.EOF {
-		if e := checkTrailer(s.r); e != nil {
-			s.r.Trailer = nil
-			return n, e
+		if s.err = checkTrailer(s.r); s.err != nil {
+			dropTrailers(s.r)
+			return n, s.err
 		}
 	}
 	return n, err
+}
+
+// Close closes the body. net/http reads some of what is left then, and its trailers.
+func (s *stream) Close() error {
+	err := s.ReadCloser.Close()
+	dropTrailers(s.r)
+	return err
 }
 
 func refuseBody(err error) *Error {
@@ -123,7 +145,24 @@ func refuseBody(err error) *Error {
 	return refuse(fmt.Errorf("%w: %w", cause, err), "")
 }
 
-// body is a verified body.
+// unread puts what was read of a body back before the rest, or before the error that ended it.
+func unread(text []byte, body io.ReadCloser, err error) io.ReadCloser {
+	rest := io.Reader(body)
+	if !errors.Is(err, ErrBodyTooLarge) {
+		rest = failing{err}
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(text), rest), body}
+}
+
+// failing fails every Read.
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// body is a body that was read to its end.
 type body struct{ bytes.Reader }
 
 func newBody(text []byte) *body {
@@ -135,26 +174,32 @@ func newBody(text []byte) *body {
 // Close does nothing.
 func (*body) Close() error { return nil }
 
-// The memory taken at once for a body, whatever length it claims: a claim costs the sender nothing.
-const firstRead = 64 << 10
-
-// readAll reads to the end, or returns ErrBodyTooLarge after limit bytes. length is a hint, as an adapter may not know it.
-func readAll(r io.Reader, length, limit int64) ([]byte, error) {
-	text := make([]byte, 0, min(max(length, 0)+1, firstRead)) // one more than the length, to see the end
+// readAll reads to the end, or returns ErrBodyTooLarge after limit bytes, with what it has read. length is a hint, as an
+// adapter may not know it.
+//
+// It takes memory for what has arrived and not for what is claimed, since a claim costs the sender nothing: the first bytes
+// go into memory that is there anyway, and then there is never more than twice of what has been read.
+func readAll(r io.Reader, length, limit int64, first []byte) ([]byte, error) {
+	text, grown := first[:0], false
 	for {
 		if len(text) == cap(text) {
-			text = append(make([]byte, 0, len(text)+grow(len(text), length, limit)), text...)
+			text, grown = append(make([]byte, 0, len(text)+grow(len(text), length, limit)), text...), true
 		}
 		n, err := r.Read(text[len(text):cap(text)])
 		text = text[:len(text)+n]
+		if err == nil && int64(len(text)) <= limit {
+			continue
+		}
+		if !grown {
+			text = slices.Clone(text)
+		}
 		switch {
 		case int64(len(text)) > limit:
-			return nil, ErrBodyTooLarge
+			return text, ErrBodyTooLarge
 		case err == io.EOF:
 			return text, nil
-		case err != nil:
-			return nil, err
 		}
+		return text, err
 	}
 }
 

@@ -2,6 +2,9 @@ package sigv4
 
 import (
 	"bytes"
+	"cmp"
+	"encoding/binary"
+	"hash/maphash"
 	"slices"
 	"strings"
 )
@@ -24,20 +27,34 @@ var authParamNames = [authParams]string{
 	"X-Amz-Security-Token", "X-Amz-Content-Sha256",
 }
 
-// maxAmzParams bounds the parameters named X-Amz-…: each is compared with those before it.
+// maxAmzParams bounds the parameters named X-Amz-…: the hash of each is compared with those before it.
 const maxAmzParams = 64
 
 // query holds the parameters of a request in canonical form.
 type query struct {
 	text   []byte // name=value of each parameter, one after the other in the order of the wire
 	params []param
-	amz    []int            // the params named X-Amz-…, as indices
+	most   int              // params accepted; 0 means no limit
+	full   bool             // there were more
+	amz    []amzParam       // those of other names that begin with X-Amz-
 	auth   [authParams]int  // for each parameter of a presigned URL one more than its index, or 0
 	values [authParams]span // where its value stands on the wire
 }
 
 // param is text[start:end], its equals sign at eq.
-type param struct{ start, eq, end int }
+type param struct {
+	start, eq, end int
+	head           uint64 // the first 8 bytes of the name, set by sort
+}
+
+// amzParam is one of [query.params], and the hash of its name in lower case.
+type amzParam struct {
+	hash  uint64
+	index int
+}
+
+// amzSeed keeps clients from making names whose hashes are equal.
+var amzSeed = maphash.MakeSeed()
 
 func (q *query) name(p param) []byte { return q.text[p.start:p.eq] }
 func (q *query) val(p param) []byte  { return q.text[p.eq+1 : p.end] }
@@ -45,7 +62,7 @@ func (q *query) val(p param) []byte  { return q.text[p.eq+1 : p.end] }
 // parse reads a query as it was sent. Parameters are separated by "&" only, and an empty one counts, as in botocore: no
 // byte of the query may stand outside the signature. It returns the name of the parameter that it refuses.
 func (q *query) parse(raw string) (refused string, ok bool) {
-	q.text, q.params, q.amz = q.text[:0], q.params[:0], q.amz[:0]
+	q.text, q.params, q.amz, q.full = q.text[:0], q.params[:0], q.amz[:0], false
 	q.auth = [authParams]int{}
 	if raw == "" {
 		return "", true
@@ -70,6 +87,10 @@ func (q *query) refuses(raw string) (refused string, bad bool) {
 
 // add appends the parameter at the head of raw, which stands at the given place of the query, and returns its length.
 func (q *query) add(raw string, at int) (n int, ok bool) {
+	if q.most > 0 && len(q.params) == q.most {
+		q.full = true
+		return 0, false
+	}
 	p := param{start: len(q.text)}
 	equals := componentBytes.span(raw)
 	if equals < len(raw) && raw[equals] == '=' {
@@ -107,17 +128,27 @@ func (q *query) addAmz(p param, v span) bool {
 		return !seen
 	}
 	for _, known := range authParamNames {
-		if strings.EqualFold(string(name), known) {
+		if len(name) == len(known) && strings.EqualFold(string(name), known) {
 			return false
 		}
 	}
-	for _, i := range q.amz {
-		if bytes.EqualFold(name, q.name(q.params[i])) {
+	this := amzParam{hashFold(name), len(q.params) - 1}
+	for _, other := range q.amz {
+		if other.hash == this.hash && bytes.EqualFold(name, q.name(q.params[other.index])) {
 			return false
 		}
 	}
-	q.amz = append(q.amz, len(q.params)-1)
-	return len(q.amz) <= maxAmzParams
+	q.amz = append(q.amz, this)
+	q.full = len(q.amz) > maxAmzParams
+	return !q.full
+}
+
+// hashFold hashes a name in lower case.
+func hashFold(name []byte) uint64 {
+	var short [64]byte
+	folded := append(short[:0], name...)
+	lower(folded)
+	return maphash.Bytes(amzSeed, folded)
 }
 
 // authParam returns the index of a presigned URL's parameter, or authParams.
@@ -185,7 +216,7 @@ func (q *query) drop(i int) {
 // appendCanonical sorts the parameters by name and then by value, both as encoded, and appends them.
 func (q *query) appendCanonical(dst []byte) []byte {
 	if !slices.IsSortedFunc(q.params, q.compare) {
-		slices.SortFunc(q.params, q.compare)
+		q.sort()
 	}
 	for i, p := range q.params {
 		if i > 0 {
@@ -194,6 +225,22 @@ func (q *query) appendCanonical(dst []byte) []byte {
 		dst = append(dst, q.text[p.start:p.end]...)
 	}
 	return dst
+}
+
+// sort compares the heads of the names first, which spares most comparisons the look at the text. A name that is shorter
+// than its head is filled up with zeros, which no name has.
+func (q *query) sort() {
+	for i := range q.params {
+		var head [8]byte
+		copy(head[:], q.name(q.params[i]))
+		q.params[i].head = binary.BigEndian.Uint64(head[:])
+	}
+	slices.SortFunc(q.params, func(a, b param) int {
+		if a.head != b.head {
+			return cmp.Compare(a.head, b.head)
+		}
+		return q.compare(a, b)
+	})
 }
 
 func (q *query) compare(a, b param) int {

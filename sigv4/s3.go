@@ -19,8 +19,10 @@ var s3Messages = map[string]string{
 	"InternalError":                     "We encountered an internal error. Please try again.",
 	"InvalidAccessKeyId":                "The AWS access key ID that you provided does not exist in our records.",
 	"InvalidArgument":                   "Invalid Argument",
+	"InvalidRequest":                    "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.",
 	"InvalidToken":                      "The provided token is malformed or otherwise not valid.",
 	"NotImplemented":                    "Streaming payloads are not accepted.",
+	"RequestHeaderSectionTooLarge":      "Your request header section exceeds the maximum allowed size.",
 	"RequestTimeTooSkewed":              "The difference between the request time and the server's time is too large.",
 	"ServiceUnavailable":                "Service is unable to handle request.",
 	"SignatureDoesNotMatch":             "The request signature we calculated does not match the signature you provided. Check your key and signing method.",
@@ -45,9 +47,16 @@ func S3XML(w http.ResponseWriter, r *http.Request, err error) {
 		e = refuse(ErrNotConfigured, "")
 	}
 	a := e.answer()
-	body := s3Error{Code: a.s3Code, Message: s3Messages[a.s3Code], Resource: r.URL.Path}
+	if errors.Is(e.Err, ErrVersion2) {
+		a = refuse(ErrVersion2, "").answer()
+	}
+	body := s3Error{Code: a.s3Code, Message: s3Messages[a.s3Code]}
+	if r.URL != nil {
+		body.Resource = clip(r.URL.Path)
+	}
 	if a.cause == ErrUnsignedHeader {
-		body.Message, body.HeadersNotSigned = "There were headers present in the request which were not signed", e.Detail
+		body.Message = "There were headers present in the request which were not signed"
+		body.HeadersNotSigned = clip(e.Detail)
 	}
 	h := w.Header()
 	e.SetHeader(h)

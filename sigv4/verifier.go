@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"net/textproto"
 	"net/url"
 	"slices"
 	"strings"
@@ -56,6 +57,12 @@ type VerifierConfig struct {
 	// MaxBody is the most bytes of a body accepted. Zero means 10 MiB, API Gateway's limit; negative means no limit.
 	MaxBody int64
 
+	// MaxHeaderBytes is the most bytes accepted of the request line, the Authorization header and the signed headers
+	// together. It also bounds how many parameters the query may have, one for every 40 bytes, and how many values the
+	// signed headers. Zero means 10 240, API Gateway's limit, and thus 256 of each; negative means no limit but net/http's,
+	// [http.Server].MaxHeaderBytes. What exceeds it is not parsed and is refused with [ErrHeaderTooLarge].
+	MaxHeaderBytes int
+
 	// ExternalHost is the host that clients sign, where a proxy replaces the Host header. Empty means the Host header.
 	// X-Forwarded-Host is never read, as anyone can send it. It is no URL: "api.example.com", or with a port that clients
 	// sign, "api.example.com:8443".
@@ -80,12 +87,17 @@ type VerifierConfig struct {
 	ErrorHandler func(http.ResponseWriter, *http.Request, error)
 }
 
-// The window of API Gateway either way, its limit on bodies, and AWS's longest life of a presigned URL.
+// The window of API Gateway either way, its limits on bodies and on the request line and header values together (API Gateway
+// Developer Guide, "Quotas for configuring and running an HTTP API"), and AWS's longest life of a presigned URL.
 const (
 	defaultWindow  = 5 * time.Minute
 	defaultMaxBody = 10 << 20
+	defaultHeader  = 10_240
 	maxExpires     = 7 * 24 * time.Hour // 604 800 s
 )
+
+// bytesPerField makes a request cost little more than its bytes, however many fields are made of them: 10 240 / 40 = 256.
+const bytesPerField = 40
 
 // Verifier verifies signed requests. The zero Verifier refuses all with [ErrNotConfigured]. A Verifier may be used by many
 // goroutines at once; none of them waits for another, except where a signing key is seen for the first time on its day.
@@ -94,8 +106,9 @@ type Verifier struct {
 	required []string // config.SignedHeaders in lower case
 	exempt   []string // config.AllowUnsignedHeaders in lower case, and what the rules exempt
 	scopes   []acceptedScope
+	fields   int // parameters of the query that are read, and as many values of signed headers
 	keys     *keyCache
-	dummy    Key // verifies what an unknown access key has signed
+	dummy    Key // verifies what an unknown access key has signed, if there is to be one answer
 }
 
 // NewVerifier returns a Verifier, or every mistake of the configuration. It copies the configuration.
@@ -109,6 +122,7 @@ func NewVerifier(c VerifierConfig) (*Verifier, error) {
 			v.scopes = append(v.scopes, newAcceptedScope(region, service))
 		}
 	}
+	v.fields = max(v.config.MaxHeaderBytes/bytesPerField, 1)
 	v.required = lowerAll(c.SignedHeaders)
 	v.exempt = lowerAll(c.AllowUnsignedHeaders)
 	if c.Rules == S3 { // its value stands in the canonical request anyway, and clients rely on it
@@ -124,6 +138,7 @@ func (c *VerifierConfig) check() error {
 	short := func(d time.Duration) bool { return d > 0 && d < time.Second }
 	return errors.Join(
 		wrong(c.Keys == nil, "Keys is nil"),
+		checkKeyring(c.Keys),
 		wrong(len(c.Regions) == 0 || slices.ContainsFunc(c.Regions, notElement), "Regions is empty or names no region"),
 		wrong(slices.ContainsFunc(c.Services, notElement), "Services names no service"),
 		wrong(len(c.Services) == 0 && c.Rules.service() == "", "Services is empty"),
@@ -176,11 +191,14 @@ func (c VerifierConfig) withDefaults() VerifierConfig {
 	if c.MaxBody = orDefault(c.MaxBody, defaultMaxBody); c.MaxBody < 0 {
 		c.MaxBody = math.MaxInt64
 	}
+	if c.MaxHeaderBytes = orDefault(c.MaxHeaderBytes, defaultHeader); c.MaxHeaderBytes < 0 {
+		c.MaxHeaderBytes = math.MaxInt
+	}
 	c.SignedHeaders, c.AllowUnsignedHeaders = nil, nil // kept in lower case
 	return c
 }
 
-func orDefault[T ~int64](value, otherwise T) T {
+func orDefault[T ~int | ~int64](value, otherwise T) T {
 	if value == 0 {
 		return otherwise
 	}
@@ -217,7 +235,7 @@ func (v *Verifier) Present(r *http.Request) bool {
 			continue
 		}
 		for _, h := range values {
-			if len(h) >= 4 && strings.EqualFold(h[:4], "AWS4") {
+			if len(h) >= 4 && (strings.EqualFold(h[:4], "AWS4") || strings.EqualFold(h[:4], "AWS ")) {
 				return true
 			}
 		}
@@ -238,8 +256,10 @@ func (v *Verifier) VerifyAt(r *http.Request, now time.Time) (Identity, error) {
 	}
 	d := drafts.Get().(*draft)
 	defer d.release()
-	id, e := v.verify(r, d, now)
+	var c claim
+	id, e := v.verify(r, d, &c, now)
 	if e != nil {
+		e.AccessKeyID = c.claimedKey()
 		return Identity{}, e
 	}
 	return id, nil
@@ -247,40 +267,37 @@ func (v *Verifier) VerifyAt(r *http.Request, now time.Time) (Identity, error) {
 
 // verify checks in AWS's order: the mechanism, the syntax, the date, the host, the algorithm, the scope, then what AWS
 // has no text for, and last the key, the signature and the session token.
-func (v *Verifier) verify(r *http.Request, d *draft, now time.Time) (id Identity, e *Error) {
-	var c claim
-	if e = c.read(r, &d.query); e != nil {
+func (v *Verifier) verify(r *http.Request, d *draft, c *claim, now time.Time) (id Identity, e *Error) {
+	d.query.most = v.fields
+	if e = c.read(r, &d.query, v.config.MaxHeaderBytes); e != nil {
 		return id, e
 	}
-	if e = v.checkWindow(&c, now); e != nil {
+	if e = v.checkWindow(c, now); e != nil {
 		return id, e
 	}
-	if e = v.checkScope(&c); e != nil {
+	if e = v.checkScope(c); e != nil {
 		return id, e
 	}
-	if e = v.draft(r, d, &c); e != nil {
+	if e = v.draft(r, d, c); e != nil {
 		return id, e
 	}
-	p, e := v.payload(r, &c)
+	p, e := v.payload(r, c)
 	if e != nil {
 		return id, e
 	}
 	var key Key
-	if e = v.checkSignature(r, d, &c, &p, &key); e != nil {
+	if e = v.checkSignature(r, d, c, &p, &key); e != nil {
 		return id, e
 	}
-	if e = v.checkKey(&c, &key, now); e != nil {
+	if e = v.checkKey(c, &key, now); e != nil {
 		return id, e
 	}
 	if p.line != "" {
-		if e = v.checkBody(r, &p); e != nil {
+		if e = v.checkBody(r, d, &p); e != nil {
 			return id, e
 		}
 	}
-	switch {
-	case p.body != nil:
-		r.Body = p.body
-	case p.unsigned && r.Body != nil && r.Body != http.NoBody:
+	if p.unsigned && r.Body != nil && r.Body != http.NoBody {
 		r.Body = v.newStream(r)
 	}
 	id = Identity{
@@ -297,14 +314,16 @@ func (v *Verifier) verify(r *http.Request, d *draft, now time.Time) (id Identity
 // the year 2611 would seem to be now.
 func (v *Verifier) checkWindow(c *claim, now time.Time) *Error {
 	maxAge := v.config.MaxAge
-	if c.presigned {
-		expires, ok := parseExpires(c.expires)
-		if !ok || v.config.MaxExpires > 0 && expires > v.config.MaxExpires {
-			return refuse(ErrExpires, c.expires)
-		}
+	switch expires, ok := parseExpires(c.expires); {
+	case !c.presigned:
+	case !c.hasExpires && v.config.Rules != S3: // several SDKs leave it out where the service has a window of its own
 		if v.config.MaxExpires > 0 {
-			maxAge = expires
+			maxAge = min(maxAge, v.config.MaxExpires)
 		}
+	case !ok || v.config.MaxExpires > 0 && expires > v.config.MaxExpires:
+		return refuse(ErrExpires, c.expires)
+	case v.config.MaxExpires > 0:
+		maxAge = expires
 	}
 	age := now.Unix() - c.time.Unix()
 	switch {
@@ -334,6 +353,9 @@ func parseExpires(s string) (time.Duration, bool) {
 
 // checkScope checks that the host is signed, the algorithm and the credential, in AWS's order.
 func (v *Verifier) checkScope(c *claim) *Error {
+	if strings.Count(c.signedHeaders, ";") >= v.fields {
+		return refuse(ErrHeaderTooLarge, "")
+	}
 	if !signs(c.signedHeaders, "host") && !signs(c.signedHeaders, ":authority") {
 		return refuse(ErrUnsignedHeader, "host")
 	}
@@ -371,7 +393,7 @@ func (v *Verifier) wrongScope(c *claim) *Error {
 	fault(!slices.Contains(v.config.Services, c.service), ErrScopeService)
 	fault(c.end != terminator, ErrScopeTerminator)
 	fault(c.day != c.date[:len(day)], ErrScopeDate)
-	e := &Error{Err: causes[0], Detail: c.credential, date: c.date, service: v.config.Services[0]}
+	e := &Error{Err: causes[0], Detail: c.credential, date: c.date, region: v.config.Regions[0], service: v.config.Services[0]}
 	if len(causes) > 1 {
 		e.Err = errors.Join(causes...)
 	}
@@ -401,6 +423,12 @@ func (v *Verifier) draft(r *http.Request, d *draft, c *claim) *Error {
 		}
 	}
 	d.begin(r.Method, path, v.config.Rules)
+	d.room, d.fields = c.room, v.fields
+	for _, host := range c.host {
+		if !strings.EqualFold(host, r.Host) { // RFC 9113 8.3.1: Host must not differ from :authority
+			return refuse(ErrAmbiguousHeader, "host")
+		}
+	}
 	host := r.Host
 	if v.config.ExternalHost != "" {
 		host = v.config.ExternalHost
@@ -414,22 +442,58 @@ func (v *Verifier) draft(r *http.Request, d *draft, c *claim) *Error {
 			return e
 		}
 	}
-	return v.checkSigned(r.Header, c, amz)
+	if e = d.checkConnection(c); e != nil {
+		return e
+	}
+	return v.checkSigned(r.Header, d, c, amz)
+}
+
+// checkConnection refuses a connection option that names a signed header: the next proxy would take the header away, and
+// what is behind it would serve another request than the one that was signed. An option may be in any of several lines.
+//
+// RFC 9110 7.6.1. Some proxies read Proxy-Connection in the same way, RFC 9112 C.2.2.
+func (d *draft) checkConnection(c *claim) *Error {
+	for _, values := range c.connection {
+		for _, rest := range values {
+			for more := true; more; {
+				var option string
+				option, rest, more = cut(rest, ',')
+				if !d.fits(option) {
+					return refuse(ErrHeaderTooLarge, "connection")
+				}
+				if option = textproto.TrimString(option); d.isSigned(c, option) {
+					return refuse(ErrAmbiguousHeader, "connection: "+option)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// isSigned reports whether a connection option names a header that is part of the signature.
+func (d *draft) isSigned(c *claim, option string) bool {
+	if isAmzHeader(option) || isAuthorization(option) {
+		return true
+	}
+	var short [64]byte
+	name := append(short[:0], option...)
+	lower(name)
+	return d.signs(c.signedHeaders, string(name))
 }
 
 // checkSigned refuses headers that must be signed and are not. It counts: the names of the list differ from each other and
 // are all there, so that as many X-Amz- headers as there are in the request are all of them.
-func (v *Verifier) checkSigned(h http.Header, c *claim, amz int) *Error {
-	if c.dateHeader && !signs(c.signedHeaders, "date") {
+func (v *Verifier) checkSigned(h http.Header, d *draft, c *claim, amz int) *Error {
+	if c.dateHeader && !d.signs(c.signedHeaders, "date") {
 		return refuse(ErrUnsignedHeader, "date")
 	}
 	if c.amz != amz || c.underscore {
-		if e := v.findUnsigned(h, c); e != nil {
+		if e := v.findUnsigned(h, d, c); e != nil {
 			return e
 		}
 	}
 	for _, name := range v.required {
-		if _, ok := get(h, name); ok && !signs(c.signedHeaders, name) {
+		if _, ok := get(h, name); ok && !d.signs(c.signedHeaders, name) {
 			return refuse(ErrUnsignedHeader, name)
 		}
 	}
@@ -438,7 +502,7 @@ func (v *Verifier) checkSigned(h http.Header, c *claim, amz int) *Error {
 
 // findUnsigned refuses an X-Amz- header that is not signed. One that differs from a header of ours in underscores is
 // refused even if signed: programs behind CGI and its like cannot tell the two apart.
-func (v *Verifier) findUnsigned(h http.Header, c *claim) *Error {
+func (v *Verifier) findUnsigned(h http.Header, d *draft, c *claim) *Error {
 	for name := range h {
 		if !isAmzHeader(name) {
 			continue
@@ -447,7 +511,7 @@ func (v *Verifier) findUnsigned(h http.Header, c *claim) *Error {
 		switch {
 		case isConfusable(lower):
 			return refuse(ErrAmbiguousHeader, name)
-		case !signs(c.signedHeaders, lower) && !slices.Contains(v.exempt, lower):
+		case !d.signs(c.signedHeaders, lower) && !slices.Contains(v.exempt, lower):
 			return refuse(ErrUnsignedHeader, lower)
 		}
 	}
@@ -460,6 +524,8 @@ func (v *Verifier) checkSignature(r *http.Request, d *draft, c *claim, p *payloa
 	*key, err = v.config.Keys(r.Context(), Scope{AccessKeyID: c.keyID, Date: c.day, Region: c.region, Service: c.service})
 	unknown := errors.Is(err, ErrUnknownKey)
 	switch {
+	case unknown && !v.config.OneAnswer: // before the body is read
+		return refuse(ErrUnknownKey, c.keyID)
 	case unknown: // costs what a wrong signature costs, and for the same reasons
 		*key = v.dummy
 	case err != nil:
@@ -469,7 +535,7 @@ func (v *Verifier) checkSignature(r *http.Request, d *draft, c *claim, p *payloa
 	}
 	d.text = append(d.text, p.line...)
 	if p.line == "" {
-		if e := v.readBody(r, p); e != nil {
+		if e := v.readBody(r, d, p); e != nil {
 			return e
 		}
 		d.text = append(d.text, p.hash[:]...)
@@ -489,7 +555,7 @@ func (v *Verifier) mismatch(d *draft, c *claim, unknown bool) *Error {
 		e.Err, e.Detail = ErrMalformedSignature, c.signature
 	}
 	if unknown {
-		e.Err, e.Detail, e.masked = ErrUnknownKey, c.keyID, v.config.OneAnswer
+		e.Err, e.Detail, e.masked = ErrUnknownKey, c.keyID, true
 	}
 	return e
 }

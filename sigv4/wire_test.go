@@ -145,6 +145,7 @@ func (w *wire) presign(edit ...func(*spec)) *wire {
 	if s.query != "" {
 		params = append(params, strings.Split(s.query, "&")...)
 	}
+	params = slices.DeleteFunc(params, func(p string) bool { return p == "X-Amz-Expires=absent" })
 	slices.Sort(params)
 	s.query = strings.Join(params, "&")
 	path, _, _ := strings.Cut(w.target, "?")
