@@ -152,3 +152,74 @@ func TestSignAllocates(t *testing.T) {
 		})
 	})
 }
+
+// stalled is a body of which a part arrives, and then nothing until it is released.
+type stalled struct {
+	part    *bytes.Reader
+	reached chan<- struct{}
+	release <-chan struct{}
+}
+
+func (b *stalled) Read(p []byte) (int, error) {
+	if n, err := b.part.Read(p); err == nil {
+		return n, nil
+	}
+	b.reached <- struct{}{}
+	<-b.release
+	return 0, io.ErrUnexpectedEOF
+}
+
+func (*stalled) Close() error { return nil }
+
+// A connection that claims 10 MiB holds what has arrived of them, at most twice, and what a request holds anyway.
+func TestClaimedBodyTakes(t *testing.T) {
+	const connections, constant = 200, 12 << 10
+	v := newVerifier(t, euWest)
+	for _, arrived := range []int{0, 1, 1 << 10, 100 << 10} {
+		part := make([]byte, arrived)
+		reached, release, done := make(chan struct{}), make(chan struct{}), make(chan error)
+		requests := make([]*http.Request, connections)
+		for i := range requests {
+			r := httptest.NewRequest("PUT", "/", nil)
+			signed(t, r, sigv4.SignerConfig{})
+			r.Body, r.ContentLength = &stalled{bytes.NewReader(part), reached, release}, 10<<20
+			requests[i] = r
+		}
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.GC() // empties pools
+		runtime.ReadMemStats(&before)
+		for _, r := range requests {
+			go func() {
+				_, err := v.VerifyAt(r, now)
+				done <- err
+			}()
+		}
+		for range requests {
+			<-reached
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		held := (int64(after.HeapAlloc) - int64(before.HeapAlloc)) / connections
+		close(release)
+		for range requests {
+			require.ErrorIs(t, <-done, sigv4.ErrBody)
+		}
+		require.Less(t, held, int64(2*arrived+constant), "%d bytes arrived", arrived)
+		t.Logf("%d bytes arrived, %d held", arrived, held)
+	}
+}
+
+// What is too large is refused for the cost of the Error.
+func TestBeyondLimitsAllocates(t *testing.T) {
+	for _, tt := range beyondLimits {
+		c := euWest
+		c.MaxHeaderBytes = tt.most
+		v := newVerifier(t, c)
+		r := get("/")
+		r.Header = tt.r.Header.Clone()
+		signed(t, r, sigv4.SignerConfig{})
+		r.RequestURI = tt.r.RequestURI
+		require.LessOrEqual(t, testing.AllocsPerRun(200, func() { _, _ = v.VerifyAt(r, now) }), 1.0, tt.name)
+	}
+}

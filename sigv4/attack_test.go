@@ -63,7 +63,7 @@ const loyalty = "/Prod/loyalty?customer=7"
 
 func simple() *wire { return newWire("GET", loyalty) }
 
-func post() *wire { return newWire("POST", loyalty).withBody(`{"points":900}`) }
+func postWire() *wire { return newWire("POST", loyalty).withBody(`{"points":900}`) }
 
 func as2(keyID string) func(*spec) { return func(s *spec) { s.keyID = keyID } }
 
@@ -262,7 +262,7 @@ var attacks = []struct {
 	{"endless target", func() *wire { return newWire("GET", "/?"+strings.Repeat("a&", 20_000)+"a").sign() }, sigv4.ErrHeaderTooLarge, tooLarge, sigv4.VerifierConfig{}},
 
 	// The body.
-	{"body swapped", func() *wire { return post().sign().withBody(`{"points":999}`) }, sigv4.ErrSignatureMismatch, invalid, sigv4.VerifierConfig{}},
+	{"body swapped", func() *wire { return postWire().sign().withBody(`{"points":999}`) }, sigv4.ErrSignatureMismatch, invalid, sigv4.VerifierConfig{}},
 	{"body swapped under a declared hash", func() *wire {
 		return newWire("POST", loyalty, "X-Amz-Content-Sha256: "+hash("good")).withBody("good").sign().withBody("evil")
 	}, sigv4.ErrPayloadMismatch, invalid, sigv4.VerifierConfig{}},
@@ -466,7 +466,7 @@ var controls = []struct {
 		w := newWire("POST", loyalty, "Transfer-Encoding: chunked", "Trailer: Note").withBody("good").sign(func(s *spec) { s.signed = "host;x-amz-date" })
 		return w.withBody("4\r\ngood\r\n0\r\nNote: x\r\n\r\n")
 	}, sigv4.VerifierConfig{}},
-	{"body without a declared hash", func() *wire { return post().sign() }, sigv4.VerifierConfig{}},
+	{"body without a declared hash", func() *wire { return postWire().sign() }, sigv4.VerifierConfig{}},
 	{"body with a declared hash", func() *wire {
 		return newWire("POST", loyalty, "X-Amz-Content-Sha256: "+hash("good")).withBody("good").sign()
 	}, sigv4.VerifierConfig{}},
@@ -489,7 +489,7 @@ var controls = []struct {
 	{"path prefix", func() *wire { return simple().sign().replace("/Prod/", "/") }, sigv4.VerifierConfig{PathPrefix: "/Prod"}},
 	{"temporary credentials", func() *wire { return withToken("ASIATEMP", "token/+==") }, sigv4.VerifierConfig{}},
 	{"presigned", func() *wire { return simple().presign() }, sigv4.VerifierConfig{}},
-	{"presigned with a body", func() *wire { return post().presign() }, sigv4.VerifierConfig{}},
+	{"presigned with a body", func() *wire { return postWire().presign() }, sigv4.VerifierConfig{}},
 	{"presigned with a declared hash", func() *wire {
 		return newWire("POST", "/?X-Amz-Content-Sha256="+hash("good")).withBody("good").presign()
 	}, sigv4.VerifierConfig{}},

@@ -62,35 +62,43 @@ func target(r *http.Request) (path, rawQuery string, ok bool) {
 }
 
 // mentions reports whether a query names a parameter of a presigned URL, in any case of letters, escaped or not, between
-// separators of any kind: whether it is good or bad is for others to say. It reads all of a query of any length, so each
-// byte is looked at once: a search for the next separator of one kind stops where the last one for the other has ended.
+// separators of any kind: whether it is good or bad is for others to say. It looks at each byte once, for it reads queries
+// of any length. One with very many names that begin as ours do is taken for one that names ours.
 func mentions(rawQuery string) bool {
-	for at, and, semicolon := 0, -1, -1; at < len(rawQuery); at = min(and, semicolon) + 1 {
-		if c := rawQuery[at]; (c|0x20 == 'x' || c == '%') && namesAuth(rawQuery[at:]) {
-			return true
+	const most = 1000
+	candidates := 0
+	for at := 0; at < len(rawQuery); at++ {
+		if c := rawQuery[at]; c == '&' || c == ';' {
+			continue
 		}
-		if and < at {
-			and = index(rawQuery, '&', at)
+		if rest := rawQuery[at:]; mayNameAuth(rest) {
+			if candidates++; candidates > most || namesAuth(rest) {
+				return true
+			}
 		}
-		if semicolon < at {
-			semicolon = index(rawQuery, ';', at)
+		for at < len(rawQuery) && rawQuery[at] != '&' && rawQuery[at] != ';' {
+			at++
 		}
 	}
 	return false
 }
 
-// index returns where c stands at or behind a place, or the length of s.
-func index(s string, c byte, from int) int {
-	if i := strings.IndexByte(s[from:], c); i >= 0 {
-		return from + i
+// mayNameAuth looks at the first byte of a name, and at the next where that is quickly done: nearly all names begin with
+// another letter than "x", escaped or not, or go on with another than "-".
+func mayNameAuth(s string) bool {
+	switch {
+	case s[0]|0x20 == 'x':
+		return len(s) > 1 && (s[1] == '-' || s[1] == '%')
+	case s[0] == '%':
+		return len(s) > 2 && (s[1] == '5' || s[1] == '7') && s[2] == '8'
 	}
-	return len(s)
+	return false
 }
 
 // namesAuth reports whether the name at the head of s is a parameter's that says of itself that the URL is presigned. The
 // payload hash alone does not, which stands last.
 func namesAuth(s string) bool {
-	for i := range queryPayload { // the usual form
+	for i := range queryPayload { // the form that clients send
 		if rest, ok := strings.CutPrefix(s, authParamNames[i]); ok && rest != "" && rest[0] == '=' {
 			return true
 		}
@@ -147,15 +155,18 @@ func (c *claim) read(r *http.Request, q *query, most int) *Error {
 		c.refused, c.badQuery = q.refuses(c.rawQuery)
 		c.tooLarge = q.full
 	}
-	if c.badQuery {
+	switch {
+	case c.tooLarge && len(h.authorization) > 0: // whatever else there is
+		return refuse(ErrHeaderTooLarge, "")
+	case c.badQuery:
 		c.presigned = mentions(c.rawQuery)
-	} else {
+	default:
 		c.presigned = q.authenticates() // which mentions agrees with, and which is known by now
 	}
 	switch {
 	case c.presigned && len(h.authorization) > 0:
 		return refuse(ErrTwoMechanisms, "")
-	case c.tooLarge && (c.presigned || len(h.authorization) > 0):
+	case c.tooLarge && c.presigned:
 		return refuse(ErrHeaderTooLarge, "")
 	case c.presigned && !plain:
 		return refuse(ErrMalformedTarget, c.path)

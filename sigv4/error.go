@@ -18,7 +18,7 @@ var (
 	ErrNotConfigured = errors.New("not configured")            // a zero Verifier, or a key source that returns an empty Key
 	ErrUnavailable   = errors.New("the key source has failed") // wraps what the key source returned
 	ErrMissing       = errors.New("no signature is present")
-	ErrVersion2      = errors.New("the request is signed with Signature Version 2, only version 4 is accepted") // wrapped with what AWS answers
+	ErrVersion2      = errors.New("the request is signed with Signature Version 2, only version 4 is accepted") // next to what AWS answers
 	ErrTwoMechanisms = errors.New("both an Authorization header and a presigned query are present")
 
 	ErrMalformedAuthorization = errors.New("the Authorization header is malformed")
@@ -96,14 +96,14 @@ type Trace struct {
 
 // Error describes the refusal for logs, in one line. Clients get [Error.ErrorMessage].
 func (e *Error) Error() string {
-	text := "sigv4: " + strings.ReplaceAll(fmt.Sprint(e.Err), "\n", "; ") // between joined causes
+	text := []string{"sigv4: " + strings.ReplaceAll(fmt.Sprint(e.Err), "\n", "; ")} // between joined causes
 	if e.Detail != "" {
-		text += ": " + strconv.Quote(clip(e.Detail))
+		text[0] += ": " + strconv.Quote(clip(e.Detail))
 	}
 	for _, f := range e.scopeFaults() {
-		text += fmt.Sprintf(", %s %q for %q", f.part, clip(f.got), f.want)
+		text = append(text, fmt.Sprintf("%s %q for %q", f.part, clip(f.got), f.want))
 	}
-	return text
+	return strings.Join(text, ", ")
 }
 
 // Unwrap returns the cause.

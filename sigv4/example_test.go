@@ -28,10 +28,14 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	server := httptest.NewServer(verifier.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewUnstartedServer(verifier.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id, _ := sigv4.ID(r)
 		fmt.Fprintln(w, "Hello,", id)
 	})))
+	server.Config.ReadHeaderTimeout = 10 * time.Second
+	server.Config.ReadTimeout = time.Minute // for the header and the body, which is read before it is known who sends it
+	server.Config.IdleTimeout = 2 * time.Minute
+	server.Start()
 	defer server.Close()
 
 	signer, err := sigv4.NewSigner(sigv4.SignerConfig{

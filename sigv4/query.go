@@ -36,15 +36,20 @@ type query struct {
 	params []param
 	most   int              // params accepted; 0 means no limit
 	full   bool             // there were more
+	keys   []sortKey        // memory of sort
+	sorted []param          // memory of sort
 	amz    []amzParam       // those of other names that begin with X-Amz-
 	auth   [authParams]int  // for each parameter of a presigned URL one more than its index, or 0
 	values [authParams]span // where its value stands on the wire
 }
 
 // param is text[start:end], its equals sign at eq.
-type param struct {
-	start, eq, end int
-	head           uint64 // the first 8 bytes of the name, set by sort
+type param struct{ start, eq, end int }
+
+// sortKey is one of [query.params], and the first 8 bytes of its name.
+type sortKey struct {
+	head  uint64
+	index int
 }
 
 // amzParam is one of [query.params], and the hash of its name in lower case.
@@ -96,9 +101,13 @@ func (q *query) add(raw string, at int) (n int, ok bool) {
 	if equals < len(raw) && raw[equals] == '=' {
 		n = equals + 1 + componentBytes.span(raw[equals+1:])
 	}
-	if equals > 0 && n > 0 && (n == len(raw) || raw[n] == '&') { // the usual case: name=value without escapes
+	switch {
+	case equals == len(raw) || raw[equals] == '&': // a name alone, or nothing
+		n = equals
+		q.text, p.eq = append(append(q.text, raw[:n]...), '='), p.start+equals
+	case equals > 0 && n > 0 && (n == len(raw) || raw[n] == '&'): // the usual case: name=value without escapes
 		q.text, p.eq = append(q.text, raw[:n]...), p.start+equals
-	} else {
+	default:
 		pair, _, _ := cut(raw, '&')
 		name, value, _ := cut(pair, '=')
 		n, equals = len(pair), len(name)
@@ -230,17 +239,23 @@ func (q *query) appendCanonical(dst []byte) []byte {
 // sort compares the heads of the names first, which spares most comparisons the look at the text. A name that is shorter
 // than its head is filled up with zeros, which no name has.
 func (q *query) sort() {
-	for i := range q.params {
+	q.keys = q.keys[:0]
+	for i, p := range q.params {
 		var head [8]byte
-		copy(head[:], q.name(q.params[i]))
-		q.params[i].head = binary.BigEndian.Uint64(head[:])
+		copy(head[:], q.text[p.start:min(p.eq, p.start+len(head))])
+		q.keys = append(q.keys, sortKey{binary.BigEndian.Uint64(head[:]), i})
 	}
-	slices.SortFunc(q.params, func(a, b param) int {
+	slices.SortFunc(q.keys, func(a, b sortKey) int {
 		if a.head != b.head {
 			return cmp.Compare(a.head, b.head)
 		}
-		return q.compare(a, b)
+		return q.compare(q.params[a.index], q.params[b.index])
 	})
+	q.sorted = q.sorted[:0]
+	for _, k := range q.keys {
+		q.sorted = append(q.sorted, q.params[k.index])
+	}
+	q.params, q.sorted = q.sorted, q.params
 }
 
 func (q *query) compare(a, b param) int {

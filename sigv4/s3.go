@@ -54,6 +54,11 @@ func S3XML(w http.ResponseWriter, r *http.Request, err error) {
 	if r.URL != nil {
 		body.Resource = clip(r.URL.Path)
 	}
+	for _, f := range e.scopeFaults() {
+		if f.part == "region" {
+			body.Message = "The authorization header is malformed; the region '" + clip(f.got) + "' is wrong; expecting '" + f.want + "'"
+		}
+	}
 	if a.cause == ErrUnsignedHeader {
 		body.Message = "There were headers present in the request which were not signed"
 		body.HeadersNotSigned = clip(e.Detail)

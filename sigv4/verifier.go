@@ -35,7 +35,8 @@ type VerifierConfig struct {
 	MaxAhead time.Duration
 	// MaxExpires is the longest X-Amz-Expires accepted on a presigned URL, which is then good for that long. Zero means
 	// 7 days, the most that AWS allows, except under [ExecuteAPI]: API Gateway holds a presigned URL to MaxAge and only
-	// wants X-Amz-Expires to be well formed.
+	// wants X-Amz-Expires to be well formed. A URL without X-Amz-Expires is good for MaxAge or MaxExpires, whichever is
+	// shorter; [S3] refuses it.
 	MaxExpires time.Duration
 
 	// SignedHeaders are headers that must be signed where a request has them, such as "Content-Type". Those that must be
@@ -70,11 +71,11 @@ type VerifierConfig struct {
 	// PathPrefix is what a proxy has cut off the path that clients sign, such as "/Prod", with the escapes that they send.
 	PathPrefix string
 
-	// OneAnswer answers an unknown access key as a signature that does not match, so that nobody can try out access keys.
-	// API Gateway's answers tell the two apart.
+	// OneAnswer answers an unknown access key as a signature that does not match, so that nobody can try out access keys. The
+	// two also cost the same: the body is read for both. API Gateway's answers tell the two apart.
 	OneAnswer bool
 	// Explain adds the canonical request and the string to sign to the answer to a signature that does not match, as API
-	// Gateway does. They hold nothing but what the client has sent.
+	// Gateway does. They hold nothing but what the client has sent. Each line is cut to 256 bytes; [Error].Trace has all.
 	Explain bool
 	// AllowDespite reports whether [Verifier.Handler] passes on a request that was refused, for a dry run or to stay open
 	// while the key source is down ([ErrUnavailable]). It is called with the *[Error]. The next handler gets the request
@@ -228,7 +229,7 @@ type Identity struct {
 	UnsignedPayload bool
 }
 
-// Present reports whether the request carries an AWS signature of any kind, good or bad, in its header or its query.
+// Present reports whether the request carries an AWS signature, good or bad, in its header or of version 4 in its query.
 func (v *Verifier) Present(r *http.Request) bool {
 	for name, values := range r.Header {
 		if !isAuthorization(name) {
@@ -244,9 +245,9 @@ func (v *Verifier) Present(r *http.Request) bool {
 	return mentions(rawQuery)
 }
 
-// Verify decides whether the request was signed by the access key that it names. It replaces r.Body by the verified bytes
-// where it has read them, and reads them only after the signature has been verified if the request declares their hash.
-// The error is an *[Error].
+// Verify decides whether the request was signed by the access key that it names. It replaces r.Body by the bytes that it
+// has read, followed by those that it has not, also if it refuses the request. It reads them only after the signature has
+// been verified if the request declares their hash. The error is an *[Error].
 func (v *Verifier) Verify(r *http.Request) (Identity, error) { return v.VerifyAt(r, time.Now()) }
 
 // VerifyAt is [Verifier.Verify] at another instant than now.
