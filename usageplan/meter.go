@@ -55,10 +55,9 @@ type Config struct {
 	// AWSStrict leaves out what API Gateway never sends: Retry-After and the RateLimit fields.
 	AWSStrict bool
 
-	// Restore yields all changes that Commit was given, by every earlier meter of this store, in their order; the latest
-	// state of each plan and member is not enough. New carries them out after Plans and Members, which have to be those
-	// that the changes were made over or fewer, and does not commit them again. An error ends New with it. Nil restores
-	// nothing.
+	// Restore yields all changes that Commit was given, by every earlier meter over the same store, in their order: each
+	// builds on those before it, so the latest change of each plan and of each member is not enough. New carries them out
+	// after Plans and Members and does not commit them again. An error ends New with it. Nil restores nothing.
 	Restore iter.Seq2[Change, error]
 
 	// Commit is given every change before it is visible, one at a time, to make it durable. An error refuses the
