@@ -44,6 +44,24 @@ func TestTakeDoesNotAllocate(t *testing.T) {
 	}))
 }
 
+// Nor does a route that is spelled otherwise than its throttle.
+func TestMatchDoesNotAllocate(t *testing.T) {
+	m, ctx := busy(t, func(c *usageplan.Config) {
+		for _, key := range []string{"/cats/{id}/GET", "/dogs/{proxy+}/ANY", "~1birds/GET"} {
+			c.Plans[0].Stages[0].Methods[key] = ratelimit.Limit{Rate: 1e9, Burst: 1e9}
+		}
+	}), t.Context()
+	for _, resource := range []string{"/cats/{catId}", "/dogs/{rest...}", "/dogs/", "/dogs/*", "/birds/{$}", "/", "/{...}", "/fish/{id}"} {
+		q := getCats("a")
+		q.Route.Resource = resource
+		require.Zero(t, testing.AllocsPerRun(1000, func() {
+			if _, err := m.Take(ctx, q); err != nil {
+				panic(err)
+			}
+		}), resource)
+	}
+}
+
 // A meter that is not asked for the charge gives the handler the request that it got.
 func TestHandlerAllocations(t *testing.T) {
 	for _, tt := range []struct {

@@ -1,8 +1,10 @@
 package usageplan
 
 import (
+	"cmp"
 	"errors"
 	"math"
+	"strings"
 
 	"github.com/tallygate/tallygate/ratelimit"
 )
@@ -21,11 +23,22 @@ type methods struct {
 // A throttle is the limit on one method, and the buckets of its callers. API Gateway allows 20 in a stage of a plan, and
 // so few are found faster in a list than in a map.
 type throttle struct {
-	method  method
-	limit   ratelimit.Limit
-	buckets *ratelimit.Limiter[string] // by client
-	all     *ratelimit.Striped         // of all callers, in place of buckets
-	any     bool                       // method is ANY
+	method   method
+	spelling string // a resource of a route that fits fully
+	literal  string // what the resource of every route begins with that fits
+	limit    ratelimit.Limit
+	buckets  *ratelimit.Limiter[string] // by client
+	all      *ratelimit.Striped         // of all callers, in place of buckets
+	any      bool                       // method is ANY
+}
+
+func newThrottle(key string, m method, limit ratelimit.Limit) throttle {
+	t := throttle{method: m, spelling: m.resource, limit: limit, any: m.verb == anyVerb}
+	t.literal, _, _ = strings.Cut(m.resource, "{")
+	if spelling := strings.TrimSuffix(key, "/"+m.verb); fit(m.resource, spelling) == fullFit {
+		t.spelling = spelling
+	}
+	return t
 }
 
 // A bucket names the token bucket of one client on one method.
@@ -67,7 +80,7 @@ func makeMethods(old *methods, limits map[string]ratelimit.Limit, fill func(*thr
 			fresh.limit = limit
 			fresh.others, err = renew(old.others, limit)
 		} else {
-			t := throttle{method: m, limit: limit, any: m.verb == anyVerb}
+			t := newThrottle(key, m, limit)
 			err = fill(&t)
 			fresh.listed = append(fresh.listed, t)
 		}
@@ -103,13 +116,23 @@ func (s *methods) find(m method) *throttle {
 	return nil
 }
 
-// lookup returns the throttle that a route's method counts against, or nil: that of the resource itself before that of a
-// subtree's beginning, and that of the method before ANY, which all methods share that are not listed themselves.
-func (s *methods) lookup(m method) (found *throttle) {
-	resource, best := unescape(m.resource), 0
+// lookup returns the throttle that a route's method counts against, or nil. Most routes are spelled as the throttle is.
+func (s *methods) lookup(m method) *throttle {
+	for i := range s.listed {
+		if t := &s.listed[i]; t.spelling == m.resource && t.method.verb == m.verb {
+			return t
+		}
+	}
+	return s.search(m)
+}
+
+// search is lookup for any spelling: the resource itself goes before the beginning of a subtree, and the method before ANY,
+// which all methods share that are not listed themselves.
+func (s *methods) search(m method) (found *throttle) {
+	resource, best := cmp.Or(unescape(m.resource), "/"), 0
 	for i := range s.listed {
 		t := &s.listed[i]
-		if !t.any && t.method.verb != m.verb {
+		if !t.any && t.method.verb != m.verb || !strings.HasPrefix(resource, t.literal) {
 			continue
 		}
 		rank := 2 * fit(t.method.resource, resource)

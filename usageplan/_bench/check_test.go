@@ -90,6 +90,34 @@ func BenchmarkCheck(b *testing.B) {
 	}
 }
 
+// BenchmarkWorst: a route among the most method throttles that API Gateway allows in a stage, 20, none of which is spelled as
+// it is; the floor is the decision with one that is.
+func BenchmarkWorst(b *testing.B) {
+	b.Run("input=20-throttles/impl=ours", func(b *testing.B) {
+		p := plan("basic")
+		p.Stages[0].Methods = make(map[string]ratelimit.Limit)
+		for i := range 20 {
+			p.Stages[0].Methods[fmt.Sprintf("/loyalty/{customer%d}/a%[1]d/GET", i)] = fast
+		}
+		p.Stages[0].Methods["/*/*"] = fast
+		m, err := usageplan.New(usageplan.Config{Ledger: book(b, "memory"), Plans: []usageplan.Plan{p}, Members: []usageplan.Member{{Plan: "basic", Client: client}}})
+		check(b, err)
+		for b.Loop() {
+			if _, err := m.Take(context.Background(), request); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("input=20-throttles/impl=floor", func(b *testing.B) {
+		m := meter(b, "memory")
+		for b.Loop() {
+			if _, err := m.Take(context.Background(), request); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
 // BenchmarkCheckParallel: the same from every processor, all for one client, and from one processor.
 func BenchmarkCheckParallel(b *testing.B) {
 	for _, engine := range []string{"memory", "bolt"} {
