@@ -112,6 +112,13 @@ var attacks = []struct {
 	{"impossible month", func() *wire { return simple().sign(func(s *spec) { s.date = "20261332T000000Z" }) }, sigv4.ErrMalformedDate, incomplete, sigv4.VerifierConfig{}},
 	{"impossible day", func() *wire { return simple().sign(func(s *spec) { s.date = "20270229T000000Z" }) }, sigv4.ErrMalformedDate, incomplete, sigv4.VerifierConfig{}},
 	{"date of another zone", func() *wire { return simple().sign(func(s *spec) { s.date = "20261124T060000+0100" }) }, sigv4.ErrMalformedDate, incomplete, sigv4.VerifierConfig{}},
+	{"empty X-Amz-Date before a good Date", func() *wire {
+		w := simple()
+		s := newSpec(nil)
+		w.header = append(w.header, "Date: "+s.date)
+		w.complete(&s)
+		return w.with("X-Amz-Date:", "Authorization: AWS4-HMAC-SHA256 Credential="+s.credential()+", SignedHeaders="+s.signed+", Signature="+w.signature(s))
+	}, sigv4.ErrMissingParameter, incomplete, sigv4.VerifierConfig{}},
 	{"no date", func() *wire { w := simple().sign(); w.header = append(w.header[:1], w.header[2]); return w }, sigv4.ErrMissingParameter, incomplete, sigv4.VerifierConfig{}},
 	{"date twice", func() *wire { w := simple().sign(); return w.with(w.header[1]) }, sigv4.ErrAmbiguousHeader, invalid, sigv4.VerifierConfig{}},
 	{"date not signed", func() *wire { return simple().sign(func(s *spec) { s.signed = "host" }) }, sigv4.ErrUnsignedHeader, invalid, sigv4.VerifierConfig{}},

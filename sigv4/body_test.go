@@ -37,8 +37,8 @@ func TestUnknownKeyLeavesBody(t *testing.T) {
 	}
 }
 
-// broken is an error of a connection.
-var broken = errors.New("broken")
+// errBroken is an error of a connection.
+var errBroken = errors.New("broken")
 
 // Whenever a request is refused, its body is as whole as it was.
 func TestRefusedBodyIsWhole(t *testing.T) {
@@ -66,8 +66,8 @@ func TestRefusedBodyIsWhole(t *testing.T) {
 		"too large by one byte": {strings.NewReader("12345"), func(_ *http.Request, c *sigv4.VerifierConfig) {
 			c.MaxBody = 4
 		}, sigv4.ErrBodyTooLarge, "12345", nil},
-		"broken": {io.MultiReader(strings.NewReader("a bo"), iotest.ErrReader(broken)), func(*http.Request, *sigv4.VerifierConfig) {
-		}, sigv4.ErrBody, "a bo", broken},
+		"broken": {io.MultiReader(strings.NewReader("a bo"), iotest.ErrReader(errBroken)), func(*http.Request, *sigv4.VerifierConfig) {
+		}, sigv4.ErrBody, "a bo", errBroken},
 		"trailer": {strings.NewReader("a body"), func(r *http.Request, _ *sigv4.VerifierConfig) {
 			r.Body = &trailing{r.Body, r, "X-Amz-Acl"}
 		}, sigv4.ErrUnsignedHeader, "a body", nil},

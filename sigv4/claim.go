@@ -275,7 +275,7 @@ func (c *claim) readHeader(h *headers) (e *Error) {
 	if c.date, e = single("X-Amz-Date", h.amzDate); e != nil {
 		return e
 	}
-	if c.date == "" && len(h.date) == 1 {
+	if len(h.amzDate) == 0 && len(h.date) == 1 {
 		c.date, c.dateHeader = h.date[0], true
 	}
 	if missing := c.missing(); missing != 0 {

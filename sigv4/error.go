@@ -100,6 +100,9 @@ func (e *Error) Error() string {
 	if e.Detail != "" {
 		text[0] += ": " + strconv.Quote(clip(e.Detail))
 	}
+	if e.AccessKeyID != "" && !strings.Contains(e.Detail, e.AccessKeyID) {
+		text[0] += fmt.Sprintf(" (access key %q)", clip(e.AccessKeyID))
+	}
 	for _, f := range e.scopeFaults() {
 		text = append(text, fmt.Sprintf("%s %q for %q", f.part, clip(f.got), f.want))
 	}

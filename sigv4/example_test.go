@@ -110,7 +110,7 @@ func ExampleVerifier_Verify() {
 	fmt.Println(err, errors.Is(err, sigv4.ErrSignatureMismatch))
 	// Output:
 	// AKIDEXAMPLE eu-west-1 execute-api <nil>
-	// sigv4: the signature does not match true
+	// sigv4: the signature does not match (access key "AKIDEXAMPLE") true
 }
 
 func ExampleVerifier_Present() {
@@ -369,7 +369,7 @@ func Example_incorrectForwardedHost() {
 	_, err = exampleVerifier(sigv4.VerifierConfig{ExternalHost: "api.example.com"}).Verify(r)
 	fmt.Println(err)
 	// Output:
-	// sigv4: the signature does not match
+	// sigv4: the signature does not match (access key "AKIDEXAMPLE")
 	// <nil>
 }
 
@@ -383,5 +383,5 @@ func Example_incorrectHeaderAfterSigning() {
 	r.Header.Set("X-Amz-Copy-Source", "/someone/else")
 	_, err := exampleVerifier(sigv4.VerifierConfig{}).Verify(r)
 	fmt.Println(err)
-	// Output: sigv4: a header that must be signed is not: "x-amz-copy-source"
+	// Output: sigv4: a header that must be signed is not: "x-amz-copy-source" (access key "AKIDEXAMPLE")
 }

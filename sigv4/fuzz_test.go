@@ -7,10 +7,12 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/textproto"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -208,5 +210,90 @@ func FuzzVerify(f *testing.F) {
 		v.Present(r)
 		_, err := v.VerifyAt(r, now)
 		mustAnswer(t, err)
+	})
+}
+
+// FuzzPresent holds the scan of a query against the plainest way of reading one.
+func FuzzPresent(f *testing.F) {
+	for _, seed := range []string{
+		"", "a=1", "X-Amz-Signature=x", "a;x-amz-date", "&&%58%2dAmz-%44ate=;", "x-amz-signature%", "X-Amz-Signature%3Dx", "%7", "X-Amz-Dat=&e",
+		"X-Amz-Content-Sha256=x", "X-Amz-Security-Tokens", "x\r-amz-date", "%58-Amz-Security-Token&", ";x;X-Amz-Expires",
+	} {
+		f.Add(seed)
+	}
+	v := newVerifier(f, euWest)
+	f.Fuzz(func(t *testing.T, raw string) {
+		want := false
+		for _, pair := range strings.FieldsFunc(raw, func(c rune) bool { return c == '&' || c == ';' }) {
+			name, _, _ := strings.Cut(pair, "=")
+			name = unescape(name)
+			for _, known := range []string{
+				"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-SignedHeaders", "X-Amz-Date", "X-Amz-Expires", "X-Amz-Security-Token",
+			} {
+				want = want || len(name) == len(known) && strings.EqualFold(name, known)
+			}
+		}
+		r := get("/")
+		r.RequestURI = "/?" + raw
+		require.Equal(t, want, v.Present(r), "%q", raw)
+	})
+}
+
+// unescape decodes the escapes that are good and leaves the others.
+func unescape(s string) string {
+	var b strings.Builder
+	for ; s != ""; s = s[1:] {
+		if len(s) > 2 {
+			if c, err := url.PathUnescape(s[:3]); err == nil && s[0] == '%' {
+				b.WriteString(c)
+				s = s[2:]
+				continue
+			}
+		}
+		b.WriteByte(s[0])
+	}
+	return b.String()
+}
+
+func FuzzClip(f *testing.F) {
+	f.Add(strings.Repeat("a", 255)+"é", 1)
+	f.Add("\xff\xc3", 200)
+	f.Fuzz(func(t *testing.T, unit string, n int) {
+		text := strings.Repeat(unit, min(max(n, 0), 1000))
+		got := sigv4.Clip(text)
+		require.True(t, utf8.ValidString(got))
+		if len(text) > 256 {
+			require.True(t, strings.HasSuffix(got, "… (cut)"))
+			require.LessOrEqual(t, len(got), 3*256+len("… (cut)"))
+		} else if utf8.ValidString(text) {
+			require.Equal(t, text, got)
+		}
+	})
+}
+
+// FuzzConnection reads the options of a connection as net/http/httputil's ReverseProxy does, which takes away what they name.
+func FuzzConnection(f *testing.F) {
+	for _, seed := range []string{"", "close", "keep-alive, X-Amz-Acl", " x-amz-acl\t", ",,Content-Type", "content-type;q=1", "HOST", "x_amz_acl", "te"} {
+		f.Add(seed)
+	}
+	v := newVerifier(f, euWest)
+	good := get("/")
+	good.Header.Set("X-Amz-Acl", "private")
+	good.Header.Set("Content-Type", "text/plain")
+	signed(f, good, sigv4.SignerConfig{})
+	f.Fuzz(func(t *testing.T, value string) {
+		r := get("/")
+		r.Header = good.Header.Clone()
+		r.Header["Connection"] = []string{value}
+		before := r.Header.Clone()
+		_, err := v.VerifyAt(r, now)
+		for option := range strings.SplitSeq(value, ",") {
+			r.Header.Del(textproto.TrimString(option))
+		}
+		for _, name := range []string{"X-Amz-Acl", "Content-Type", "X-Amz-Date", "Authorization"} {
+			if r.Header.Get(name) != before.Get(name) {
+				require.Error(t, err, "%q takes away %s", value, name)
+			}
+		}
 	})
 }
