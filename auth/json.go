@@ -25,7 +25,6 @@ const (
 	escapeCost = 2 // an escape in a string
 	runeCost   = 2 // a rune beyond ASCII in a member name, which must be folded
 	keptCost   = 1 // an element of a list that is kept, besides
-	maxKept    = maxValues / (1 + keptCost)
 )
 
 // Why a text is refused. The texts say no more than the rule: they reach logs only.
@@ -43,8 +42,8 @@ var (
 var nameSeed = maphash.MakeSeed()
 
 // scanner reads one JSON object front to back, once, without building it. It is stricter than RFC 8259 where that
-// leaves room: two names that encoding/json would take for one are refused in every object, so that a later, laxer
-// reader of the same claims cannot see others than were checked.
+// leaves room: a name that occurs twice is refused in every object. Unless exact, so are two names that encoding/json
+// would take for one, so that a later, laxer reader cannot see others than were checked.
 //
 // The first mistake sticks in err; every method then returns zeros.
 type scanner struct {
@@ -57,19 +56,21 @@ type scanner struct {
 	values  int    // of all arrays and objects of this text
 	err     error
 	started bool              // the top object has yielded a member
+	exact   bool              // names that differ in letter case are different names
 	folds   bool              // the last name may be another than its fold
 	folded  int               // bytes of fold
 	fold    [maxName]byte     // of the last name, if folds
 	used    int               // slots of names
 	names   [nameSlots]uint64 // hashes of (object, name); zero is free
-	kept    [maxKept]string   // for the elements of a list
+	kept    []string          // for the elements of a list
 }
 
 // reset makes the scanner read another text, up to its first member. The set of names is kept while there is room,
 // since clearing it costs as much as filling it: objects go on counting, so the names of an earlier text are not
 // taken for those of this one.
 func (s *scanner) reset(text string) {
-	s.text, s.at, s.depth, s.members, s.values, s.err, s.started = text, 0, 0, 0, 0, nil, false
+	s.text, s.at, s.depth, s.members, s.values, s.err = text, 0, 0, 0, 0, nil
+	s.started, s.exact = false, false
 	if s.used > nameSlots/4 { // leaves the set at most three quarters full
 		s.forget()
 	}
@@ -119,9 +120,12 @@ func (s *scanner) space() {
 }
 
 func (s *scanner) spaces() {
-	for s.at < len(s.text) && strings.IndexByte(" \t\n\r", s.text[s.at]) >= 0 {
-		s.at++
+	const set = 1<<' ' | 1<<'\t' | 1<<'\n' | 1<<'\r'
+	i := s.at
+	for i < len(s.text) && s.text[i] <= ' ' && set>>s.text[i]&1 != 0 {
+		i++
 	}
+	s.at = i
 }
 
 // next reads the next member's name of the top object and stops before its value, which the caller must consume. At
@@ -165,11 +169,11 @@ func (s *scanner) member(object uint64, first bool) (string, bool) {
 	return name, s.err == nil
 }
 
-// remember refuses a name that the object already has, letter case aside. The set holds 64-bit hashes alone: that two
+// remember refuses a name that the object already has, letter case aside unless exact. The set holds 64-bit hashes alone: that two
 // of the names in it meet by chance has a probability below 2⁻⁴⁷.
 func (s *scanner) remember(object uint64, name string) {
 	h := object * 0x9e3779b97f4a7c15 // an odd constant keeps two objects' names apart
-	if s.folds = folds(name); s.folds {
+	if s.folds = !s.exact && folds(name); s.folds {
 		h += maphash.Bytes(nameSeed, s.foldName(name))
 	} else {
 		h += maphash.String(nameSeed, name)
@@ -398,20 +402,27 @@ func (s *scanner) strings() []string {
 
 // list reads an array of strings.
 func (s *scanner) list() []string {
-	list := s.elements()
+	list, _ := s.elements(true)
 	defer clear(list)
 	return append([]string{}, list...) // a clone of none would be a part of s, and keep it alive
 }
 
-// elements reads an array of strings into s.kept, which must be cleared: it is used again, and outlives the token.
-func (s *scanner) elements() []string {
+// elements reads an array of strings into s.kept. The caller must clear the list: the room is used again, and outlives
+// the token. Where strict, another value than a string is a mistake; else it is passed over, and ok is false.
+func (s *scanner) elements(strict bool) (list []string, ok bool) {
 	s.expect('[')
-	list := s.kept[:0]
-	for s.element(len(list) == 0) {
-		s.charge(keptCost)
-		list = append(list, s.string())
+	list, ok = s.kept[:0], true
+	for first := true; s.element(first); first = false {
+		if strict || s.peek() == '"' {
+			s.charge(keptCost)
+			list = append(list, s.string())
+		} else {
+			s.skip()
+			ok = false
+		}
 	}
-	return list
+	s.kept = list[:0]
+	return list, ok
 }
 
 // element reads a comma, unless first, and stops before an array's next value; or the closing bracket, and reports

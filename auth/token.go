@@ -1,16 +1,15 @@
 package auth
 
 import (
-	"encoding/json"
-	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
 
-// Token is what a verified token says. Its zero value says nothing. Tokens are shared by all requests that bring the
-// same token, so nothing of them can be changed: slices are returned as copies. Safe for concurrent use.
+// Token is what a verified token says. Its zero value says nothing. A claim that is null, or of another type than it
+// should be, is as if it were not there; only iss, aud, exp, nbf and iat refuse the token then. Tokens are shared by all
+// requests that bring the same token, so nothing of them can be changed: slices are returned as copies. Safe for
+// concurrent use.
 type Token struct {
 	issuer, subject, jwtID    string
 	client, party, use        string
@@ -18,7 +17,9 @@ type Token struct {
 	typ, tenant               string // the claims typ and tid
 	scope                     string // words with one space between
 	audience, groups, cognito []string
-	audienceList              bool // aud was written as an array
+	audienceList              bool   // aud was written as an array
+	oddSubject                bool   // sub is there, but is no string
+	lookalikes                claims // claims that occur in another letter case
 	expiry, notBefore         time.Time
 	issuedAt, authTime        time.Time
 	payload, id               string
@@ -41,7 +42,11 @@ func (t *Token) size() int {
 
 // ID is the issuer, a space, and the subject: unique over all that a verifier accepts, since a subject is unique
 // within its issuer only (RFC 7519 section 4.1.2) and an issuer holds no space. The issuer is [Issuer].URL also where
-// the token bears one of its Aliases. Empty without a subject.
+// the token bears one of its Aliases.
+//
+// An access token without a subject was issued to a client for itself. Its ID is the issuer, a tab, and client_id:
+// an issuer holds no tab either, so no subject of the same text has this ID. Any other token without a subject has the
+// empty ID.
 func (t *Token) ID() string { return t.id }
 
 // Issuer is the iss claim.
@@ -102,7 +107,8 @@ func (t *Token) Algorithm() string { return t.algorithm }
 // KeyID is the kid of the header, or empty.
 func (t *Token) KeyID() string { return t.keyID }
 
-// Scopes are the words of the scope claim, or of scp where there is none.
+// Scopes are the words of the scope claim, or of scp where there is none. Both may be a string of words with blanks
+// between, or an array of words.
 func (t *Token) Scopes() []string {
 	if t.scope == "" {
 		return nil
@@ -126,20 +132,6 @@ func (t *Token) Groups() []string { return slices.Clone(t.groups) }
 // InGroup reports whether the user is in the group, letter for letter.
 func (t *Token) InGroup(group string) bool { return slices.Contains(t.groups, group) }
 
-// Claims decodes the token's claims set into a T, as [json.Unmarshal] does. The names in it were checked to be
-// distinct, letter case aside, so what T receives is what was verified. Each call decodes anew and the result is the
-// caller's.
-func Claims[T any](t *Token) (T, error) {
-	var v T
-	if t == nil || t.payload == "" {
-		return v, &Error{Err: ErrNotConfigured}
-	}
-	if err := json.Unmarshal([]byte(t.payload), &v); err != nil {
-		return v, &Error{Err: fmt.Errorf("%w: %w", ErrMalformed, err), Token: t}
-	}
-	return v, nil
-}
-
 // InsecureToken makes a token of a claims set that nobody signed: for tests of handlers, and for a layer behind one
 // that verified the token already. It checks the form, never the claims. The groups are those of cognito:groups or of
 // groups.
@@ -158,160 +150,15 @@ func InsecureToken(claims []byte) (*Token, error) {
 	return t, nil
 }
 
-// name builds the ID once. [New] takes no issuer with a space.
+// name builds the ID once. [New] takes no issuer with white space, so the first space or tab of an ID ends the issuer
+// and says what follows. A subject that is no string may name a user, whose client shall not stand for them.
 func (t *Token) name(issuer string) {
-	if t.subject != "" && !strings.Contains(issuer, " ") {
+	switch {
+	case strings.ContainsAny(issuer, " \t"):
+	case t.subject != "":
 		t.id = issuer + " " + t.subject
+	case t.use == "access" && t.client != "" && !t.oddSubject:
+		t.id = issuer + "\t" + t.client
 	}
 }
 
-var (
-	errClaim = narrow(ErrMalformed, "claim has the wrong type or a value out of range")
-
-	claimNames = map[string]bool{
-		"iss": true, "sub": true, "aud": true, "exp": true, "nbf": true, "iat": true, "jti": true, "auth_time": true,
-		"client_id": true, "azp": true, "token_use": true, "scope": true, "scp": true,
-		"username": true, "cognito:username": true, "groups": true, "cognito:groups": true,
-	}
-)
-
-// parseClaims reads a claims set. A claim with a meaning here must have its type; others may be anything.
-func parseClaims(s *scanner, text string) (*Token, error) {
-	t := &Token{payload: text}
-	var scp string
-	s.reset(text)
-	for name, ok := s.next(); ok; name, ok = s.next() {
-		if p := t.text(name); p != nil {
-			*p = s.string()
-		} else if p := t.date(name); p != nil {
-			*p = s.date()
-		} else {
-			t.list(s, name, &scp)
-		}
-	}
-	if s.err != nil {
-		return nil, s.err
-	}
-	if t.scope == "" {
-		t.scope = scp
-	}
-	return t, nil
-}
-
-// text is where a claim belongs that is a string; nil: it is none.
-func (t *Token) text(name string) *string {
-	switch name {
-	case "iss":
-		return &t.issuer
-	case "sub":
-		return &t.subject
-	case "jti":
-		return &t.jwtID
-	case "client_id":
-		return &t.client
-	case "azp":
-		return &t.party
-	case "token_use":
-		return &t.use
-	case "username":
-		return &t.user
-	case "cognito:username":
-		return &t.poolUser
-	}
-	return nil
-}
-
-// date is where a claim belongs that is a NumericDate; nil: it is none.
-func (t *Token) date(name string) *time.Time {
-	switch name {
-	case "exp":
-		return &t.expiry
-	case "nbf":
-		return &t.notBefore
-	case "iat":
-		return &t.issuedAt
-	case "auth_time":
-		return &t.authTime
-	}
-	return nil
-}
-
-// list reads a claim of several words, or passes over any other. Scopes and groups may be null, as some issuers write
-// for none: what grants nothing need not be refused. scp counts where there is no scope.
-func (t *Token) list(s *scanner, name string, scp *string) {
-	switch name {
-	case "scope", "scp", "groups", "cognito:groups":
-		if s.null() {
-			return
-		}
-	}
-	switch name {
-	case "aud":
-		t.audienceList = s.peek() == '['
-		t.audience = s.strings()
-	case "scope":
-		t.scope = s.words()
-	case "scp":
-		*scp = s.words()
-	case "groups":
-		t.groups = s.strings()
-	case "cognito:groups":
-		t.cognito = s.list()
-	case "typ":
-		t.typ = s.optional()
-	case "tid":
-		t.tenant = s.optional()
-	default:
-		s.unregistered(claimNames)
-	}
-}
-
-// optional reads a string; a value of another type counts as none.
-func (s *scanner) optional() string {
-	if s.peek() == '"' {
-		return s.string()
-	}
-	s.skip()
-	return ""
-}
-
-// latest is the last second of the year 9999, the last that RFC 3339 can write.
-const latest = 253402300799
-
-// date reads a NumericDate: seconds since 1970, perhaps with a fraction (RFC 7519 section 2).
-func (s *scanner) date() time.Time {
-	text := s.number()
-	if s.err != nil {
-		return time.Time{}
-	}
-	if n, err := strconv.ParseInt(text, 10, 64); err == nil && 0 <= n && n <= latest {
-		return time.Unix(n, 0).UTC()
-	}
-	f, err := strconv.ParseFloat(text, 64)
-	if err != nil || !(0 <= f && f <= latest) {
-		s.fail(errClaim)
-		return time.Time{}
-	}
-	whole := int64(f)
-	return time.Unix(whole, int64((f-float64(whole))*1e9)).UTC()
-}
-
-// words reads scopes: words with one space between (RFC 6749 section 3.3), or an array of words.
-func (s *scanner) words() string {
-	if s.peek() == '[' {
-		list := s.elements()
-		defer clear(list)
-		s.charge(len(list)) // joining them costs as much again
-		for _, word := range list {
-			if word == "" || strings.IndexByte(word, ' ') >= 0 {
-				s.fail(errClaim)
-			}
-		}
-		return strings.Join(list, " ")
-	}
-	text := s.string()
-	if strings.HasPrefix(text, " ") || strings.HasSuffix(text, " ") || strings.Contains(text, "  ") {
-		s.fail(errClaim)
-	}
-	return text
-}

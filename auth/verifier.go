@@ -180,6 +180,9 @@ func (v *Verifier) permitted(ctx context.Context, t *Token, p *party, now time.T
 	}
 	grouped := !p.DenyByDefault
 	for i := range v.rules {
+		if t.lookalikes != 0 && t.lookalikes&p.ruled(&v.rules[i]) != 0 {
+			return &Error{Err: errCase, Token: t}
+		}
 		if err := v.rules[i].check(ctx, t, now); err != nil {
 			return err
 		}
@@ -189,6 +192,23 @@ func (v *Verifier) permitted(ctx context.Context, t *Token, p *party, now time.T
 		return &Error{Err: ErrGroup, Token: t}
 	}
 	return nil
+}
+
+// ruled tells which claims of the issuer's tokens decide whether they meet the rules.
+func (p *party) ruled(r *Rules) (set claims) {
+	if r.TokenUse != "" {
+		set |= claimUse
+	}
+	if len(r.AnyScope)+len(r.AllScopes) > 0 {
+		set |= claimScope
+	}
+	if r.MaxAuthAge > 0 {
+		set |= claimAuthTime
+	}
+	if len(r.AnyGroup) > 0 {
+		set |= map[string]claims{"": claimGroups, "groups": claimGroups, "cognito:groups": claimPoolGroups}[p.GroupsClaim]
+	}
+	return set
 }
 
 // timely checks the times of RFC 7519 sections 4.1.4 to 4.1.6, and that of OpenID Connect Core section 2 at which the
@@ -340,21 +360,18 @@ func (w *workspace) read(c compact) (*Token, header, error) {
 	return t, h, err
 }
 
-var (
-	errNoExpiry = narrow(ErrMalformed, "no exp")
-	errProfile  = narrow(ErrMalformed, "at+jwt without a claim that RFC 9068 requires")
-)
+var errNoExpiry = narrow(ErrMalformed, "no exp")
 
-// admit checks the claims that decide once and for all, and completes the token.
+// admit checks the claims that decide once and for all, and completes the token. Of what RFC 9068 section 2.2 asks of
+// the issuers of at+jwt, section 4 makes one thing a duty of ours: such a token must name its audience.
 func (p *party) admit(t *Token, h header) error {
-	if h.typ == "at+jwt" {
-		// RFC 9068 section 2.2
-		if len(t.audience) == 0 || t.subject == "" || t.client == "" || t.jwtID == "" || t.issuedAt.IsZero() {
-			return errProfile
-		}
-	}
-	if t.expiry.IsZero() {
+	switch {
+	case t.expiry.IsZero():
 		return errNoExpiry
+	case h.typ == "at+jwt" && len(t.audience) == 0 && !p.AllowAnyAudience:
+		return ErrAudience
+	case t.lookalikes&p.reads(t) != 0:
+		return errCase
 	}
 	t.mark(h, p.kind == kindCognito)
 	if err := p.accepts(t); err != nil {
@@ -365,6 +382,20 @@ func (p *party) admit(t *Token, h header) error {
 		t.principal()
 	}
 	return p.groups(t)
+}
+
+// reads tells which claims decide whether the issuer's settings accept the token, besides iss and aud.
+func (p *party) reads(t *Token) (set claims) {
+	if p.kind == kindCognito {
+		set |= claimUse | claimClient
+	}
+	if p.AllowClientID && t.audience == nil {
+		set |= claimClient | claimParty
+	}
+	if len(p.templates) > 0 {
+		set |= claimTenant
+	}
+	return set
 }
 
 // verify checks the signature with the issuer's own key.

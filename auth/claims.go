@@ -1,0 +1,241 @@
+package auth
+
+import (
+	"bytes"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+var errClaim = narrow(ErrMalformed, "claim has the wrong type or a value out of range")
+
+// claims is a set of claims that decide where a rule or an issuer's settings look at them.
+type claims uint8
+
+const (
+	claimClient claims = 1 << iota
+	claimParty
+	claimUse
+	claimScope
+	claimGroups
+	claimPoolGroups
+	claimAuthTime
+	claimTenant
+)
+
+// parseClaims reads a claims set. The claims that decide about every token must have their type and letter case: iss,
+// aud, exp, nbf, iat. Any other claim may be anything; one that has a meaning is as if absent if it has another type.
+func parseClaims(s *scanner, text string) (*Token, error) {
+	t := &Token{payload: text}
+	var scp string
+	s.reset(text)
+	s.exact = true // names are case-sensitive (RFC 7519 section 4)
+	for name, ok := s.next(); ok; name, ok = s.next() {
+		switch name {
+		case "iss":
+			t.issuer = s.string()
+		case "aud":
+			t.audienceList = s.peek() == '['
+			t.audience = s.strings()
+		case "exp":
+			t.expiry = s.date()
+		case "nbf":
+			t.notBefore = s.date()
+		case "iat":
+			t.issuedAt = s.date()
+		case "scp":
+			scp = s.words()
+		default:
+			t.optional(s, name)
+		}
+	}
+	if s.err != nil {
+		return nil, s.err
+	}
+	if t.scope == "" {
+		t.scope = scp
+	}
+	return t, nil
+}
+
+// optional reads a claim that only some rules and accessors look at, or passes over one without a meaning.
+func (t *Token) optional(s *scanner, name string) {
+	switch name {
+	case "sub":
+		var ok bool
+		t.subject, ok = s.optionalString()
+		t.oddSubject = !ok
+	case "jti":
+		t.jwtID, _ = s.optionalString()
+	case "client_id":
+		t.client, _ = s.optionalString()
+	case "azp":
+		t.party, _ = s.optionalString()
+	case "token_use":
+		t.use, _ = s.optionalString()
+	case "username":
+		t.user, _ = s.optionalString()
+	case "cognito:username":
+		t.poolUser, _ = s.optionalString()
+	case "typ":
+		t.typ, _ = s.optionalString()
+	case "tid":
+		t.tenant, _ = s.optionalString()
+	case "auth_time":
+		t.authTime = s.optionalDate()
+	case "scope":
+		t.scope = s.words()
+	case "groups":
+		t.groups = s.optionalStrings()
+	case "cognito:groups":
+		if s.peek() == '[' { // Cognito writes an array, never one string
+			t.cognito = s.optionalStrings()
+		} else {
+			s.skip()
+		}
+	default:
+		t.lookalike(s, name)
+		s.skip()
+	}
+}
+
+// lookalike takes note of a name that differs from one that decides in letter case alone: another reader may take the
+// one for the other. Most names are in small letters.
+func (t *Token) lookalike(s *scanner, name string) {
+	if !folds(name) {
+		return
+	}
+	var room [len("cognito:groups")]byte
+	switch string(lower(room[:0], name)) {
+	case "iss", "aud", "exp", "nbf", "iat":
+		s.fail(errCase)
+	case "client_id":
+		t.lookalikes |= claimClient
+	case "azp":
+		t.lookalikes |= claimParty
+	case "token_use", "typ":
+		t.lookalikes |= claimUse
+	case "scope", "scp":
+		t.lookalikes |= claimScope
+	case "groups":
+		t.lookalikes |= claimGroups
+	case "cognito:groups":
+		t.lookalikes |= claimPoolGroups
+	case "auth_time":
+		t.lookalikes |= claimAuthTime
+	case "tid":
+		t.lookalikes |= claimTenant
+	}
+}
+
+// lower appends a name in small letters to b, if it is one of ASCII and fits there. Two letters beyond ASCII count as
+// one of ASCII in another case: the long s and the Kelvin sign.
+func lower(b []byte, name string) []byte {
+	for _, r := range name {
+		if r = foldRune(r); r >= utf8.RuneSelf || len(b) == cap(b) {
+			return nil
+		}
+		b = append(b, byte(r))
+	}
+	return b
+}
+
+// latest is the last second of the year 9999, the last that RFC 3339 can write.
+const latest = 253402300799
+
+// date reads a NumericDate: seconds since 1970, perhaps with a fraction (RFC 7519 section 2).
+func (s *scanner) date() time.Time {
+	when, ok := numericDate(s.number())
+	if !ok {
+		s.fail(errClaim)
+	}
+	return when
+}
+
+// optionalDate reads a NumericDate, or passes over any other value.
+func (s *scanner) optionalDate() (when time.Time) {
+	if c := s.peek(); c == '-' || '0' <= c && c <= '9' {
+		when, _ = numericDate(s.number())
+		return when
+	}
+	s.skip()
+	return when
+}
+
+func numericDate(text string) (time.Time, bool) {
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil && 0 <= n && n <= latest {
+		return time.Unix(n, 0).UTC(), true
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(0 <= f && f <= latest) {
+		return time.Time{}, false
+	}
+	whole := int64(f)
+	return time.Unix(whole, int64((f-float64(whole))*1e9)).UTC(), true
+}
+
+// optionalString reads a string, or passes over any other value. It reports false where that is no null either.
+func (s *scanner) optionalString() (string, bool) {
+	if s.peek() == '"' {
+		return s.string(), true
+	}
+	null := s.peek() == 'n'
+	s.skip()
+	return "", null
+}
+
+// optionalStrings reads a string or an array of strings, or passes over any other value.
+func (s *scanner) optionalStrings() []string {
+	switch s.peek() {
+	case '"':
+		return []string{s.string()}
+	case '[':
+		list, ok := s.elements(false)
+		defer clear(list)
+		if ok {
+			return append([]string{}, list...)
+		}
+		return nil
+	}
+	s.skip()
+	return nil
+}
+
+// words reads scopes: words with blanks between (RFC 6749 section 3.3 allows one space; issuers write more), or an
+// array of words. It passes over any other value.
+func (s *scanner) words() string {
+	switch s.peek() {
+	case '"':
+		return singleSpaced(s.string())
+	case '[':
+		list, ok := s.elements(false)
+		defer clear(list)
+		if ok && !slices.ContainsFunc(list, func(word string) bool { return word == "" || strings.ContainsAny(word, blanks) }) {
+			return strings.Join(list, " ")
+		}
+		return ""
+	}
+	s.skip()
+	return ""
+}
+
+const blanks = " \t\n\r"
+
+// singleSpaced puts one space between words, and none around them. Most scopes are written so.
+func singleSpaced(text string) string {
+	if !strings.HasPrefix(text, " ") && !strings.HasSuffix(text, " ") && !strings.Contains(text, "  ") &&
+		!strings.ContainsAny(text, blanks[1:]) {
+		return text
+	}
+	b := make([]byte, 0, len(text))
+	for _, c := range []byte(text) {
+		if blank := c == ' ' || c == '\t' || c == '\n' || c == '\r'; !blank {
+			b = append(b, c)
+		} else if len(b) > 0 && b[len(b)-1] != ' ' {
+			b = append(b, ' ')
+		}
+	}
+	return string(bytes.TrimSuffix(b, []byte(" ")))
+}

@@ -1,0 +1,207 @@
+package auth
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// Claims decodes the token's claims set into a T, as [json.Unmarshal] does, but with the letter case that RFC 7519
+// section 4 demands. A struct field with a name in its json tag takes the member of exactly that name. A field without
+// one takes the member of its Go name, or the only member that has the field's name in another letter case; two such
+// members are an error. This holds for nested structs too. A type with its own UnmarshalJSON gets its value whole, but
+// no object in which two names differ in letter case alone.
+//
+// The errors are [*Error] values: [ErrNotConfigured] for a nil or zero Token, else [ErrMalformed]. Each call decodes
+// anew and the result is the caller's.
+func Claims[T any](t *Token) (T, error) {
+	var v T
+	if t == nil || t.payload == "" {
+		return v, &Error{Err: ErrNotConfigured}
+	}
+	text, err := exactly(reflect.TypeFor[T](), []byte(t.payload))
+	if err == nil {
+		err = json.Unmarshal(text, &v)
+	}
+	if err != nil {
+		var zero T
+		return zero, &Error{Err: fmt.Errorf("%w: %w", ErrMalformed, err), Token: t}
+	}
+	return v, nil
+}
+
+var unmarshaler = reflect.TypeFor[json.Unmarshaler]()
+
+// exactly returns a value without the members that encoding/json would put into a field of another letter case.
+func exactly(t reflect.Type, raw json.RawMessage) (json.RawMessage, error) {
+	raw = bytes.TrimSpace(raw)
+	if t.Implements(unmarshaler) || reflect.PointerTo(t).Implements(unmarshaler) {
+		return raw, distinct(raw)
+	}
+	switch kind := t.Kind(); {
+	case kind == reflect.Pointer:
+		return exactly(t.Elem(), raw)
+	case kind == reflect.Struct && raw[0] == '{':
+		return exactFields(fieldsOf(t), raw)
+	case kind == reflect.Map && raw[0] == '{':
+		return exactMembers(raw, func(string) (reflect.Type, error) { return t.Elem(), nil })
+	case (kind == reflect.Slice || kind == reflect.Array) && raw[0] == '[':
+		return exactElements(t.Elem(), raw)
+	}
+	return raw, nil
+}
+
+// exactFields keeps the members that belong to a field of the struct.
+func exactFields(fields []field, raw json.RawMessage) (json.RawMessage, error) {
+	taken := map[*field]string{}
+	return exactMembers(raw, func(name string) (reflect.Type, error) {
+		f := fieldFor(fields, name)
+		if f == nil {
+			return nil, nil
+		}
+		if other, twice := taken[f]; twice {
+			return nil, fmt.Errorf("names %q and %q fit one field", other, name)
+		}
+		taken[f] = name
+		return f.typ, nil
+	})
+}
+
+// exactMembers rewrites an object. typeOf tells the type of a member; nil leaves the member out.
+func exactMembers(raw json.RawMessage, typeOf func(name string) (reflect.Type, error)) (json.RawMessage, error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &members); err != nil {
+		return nil, err
+	}
+	b := []byte{'{'}
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		t, err := typeOf(name)
+		if err != nil {
+			return nil, err
+		}
+		if t == nil {
+			continue
+		}
+		value, err := exactly(t, members[name])
+		if err != nil {
+			return nil, err
+		}
+		if len(b) > 1 {
+			b = append(b, ',')
+		}
+		quoted, _ := json.Marshal(name) // a string always encodes
+		b = append(append(append(b, quoted...), ':'), value...)
+	}
+	return append(b, '}'), nil
+}
+
+func exactElements(t reflect.Type, raw json.RawMessage) (json.RawMessage, error) {
+	var elements []json.RawMessage
+	if err := json.Unmarshal(raw, &elements); err != nil {
+		return nil, err
+	}
+	b := []byte{'['}
+	for i, value := range elements {
+		value, err := exactly(t, value)
+		if err != nil {
+			return nil, err
+		}
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, value...)
+	}
+	return append(b, ']'), nil
+}
+
+// field is a member that a struct takes.
+type field struct {
+	name   string
+	tagged bool // its tag names it
+	typ    reflect.Type
+}
+
+// fieldsOf lists the fields that encoding/json fills, those of embedded structs after those of the struct itself.
+func fieldsOf(t reflect.Type, around ...reflect.Type) (list []field) {
+	var embedded []field
+	around = append(slices.Clip(around), t)
+	for i := range t.NumField() {
+		f := t.Field(i)
+		tag := f.Tag.Get("json")
+		name, _, _ := strings.Cut(tag, ",")
+		inner := f.Type
+		if inner.Kind() == reflect.Pointer {
+			inner = inner.Elem()
+		}
+		switch {
+		case tag == "-":
+		case f.Anonymous && name == "" && inner.Kind() == reflect.Struct:
+			if !slices.Contains(around, inner) { // a struct within itself adds nothing
+				embedded = append(embedded, fieldsOf(inner, around...)...)
+			}
+		case f.IsExported():
+			if name == "" {
+				list = append(list, field{f.Name, false, f.Type})
+			} else {
+				list = append(list, field{name, true, f.Type})
+			}
+		}
+	}
+	return append(list, embedded...)
+}
+
+// fieldFor returns the field that takes a member: the one of exactly that name, or the only one that has it in another
+// letter case and no name in its tag.
+func fieldFor(fields []field, name string) (fit *field) {
+	for i := range fields {
+		if fields[i].name == name {
+			return &fields[i]
+		}
+	}
+	for i := range fields {
+		if strings.EqualFold(fields[i].name, name) {
+			if fit != nil || fields[i].tagged {
+				return nil
+			}
+			fit = &fields[i]
+		}
+	}
+	return fit
+}
+
+// distinct refuses a value in which an object has two names that differ in letter case alone.
+func distinct(raw json.RawMessage) error {
+	var v any
+	if err := json.Unmarshal(raw, &v); err != nil {
+		return err
+	}
+	return distinctIn(v)
+}
+
+func distinctIn(v any) error {
+	switch v := v.(type) {
+	case []any:
+		for _, element := range v {
+			if err := distinctIn(element); err != nil {
+				return err
+			}
+		}
+	case map[string]any:
+		seen := map[string]string{}
+		for name, value := range v {
+			fold := strings.Map(foldRune, name)
+			if other, twice := seen[fold]; twice {
+				return fmt.Errorf("names %q and %q differ in letter case alone", other, name)
+			}
+			seen[fold] = name
+			if err := distinctIn(value); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
