@@ -1,0 +1,178 @@
+package bench
+
+import (
+	"context"
+	"encoding/base64"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tallygate/tallygate/auth"
+)
+
+// tokenLimit is the longest token that auth looks into.
+const tokenLimit = 16 << 10
+
+// repeated are claims sets made of one thing again and again, each between what comes before and after it, with a
+// part that makes names differ where # stands.
+var repeated = map[string][3]string{
+	"spaces":                  {``, ` `, `"x":0`},
+	"line-breaks":             {``, "\r\n", `"x":0`},
+	"mixed-blanks":            {``, " \t\n\r", `"x":0`},
+	"blanks-in-array":         {`"x":[0`, " ,\t0", `]`},
+	"blanks-in-object":        {``, "\"#\" : 0 , ", `"x":0`},
+	"string":                  {`"x":"`, `x`, `"`},
+	"string-two-bytes":        {`"x":"`, `é`, `"`},
+	"string-three-bytes":      {`"x":"`, `語`, `"`},
+	"string-four-bytes":       {`"x":"`, `😀`, `"`},
+	"escapes-short":           {`"x":"`, `\n`, `"`},
+	"escapes-slash":           {`"x":"`, `\/`, `"`},
+	"escapes-unicode":         {`"x":"`, `\u0416`, `"`},
+	"escapes-surrogates":      {`"x":"`, `\ud83d\ude00`, `"`},
+	"escapes-alternating":     {`"x":"`, `x\n`, `"`},
+	"escapes-in-sub":          {`"sub":"`, `\n`, `"`},
+	"escapes-in-sub-unicode":  {`"sub":"`, `\u0416`, `"`},
+	"escapes-in-scope":        {`"scope":"`, `a\t`, `"`},
+	"escapes-in-names":        {``, `"\u0416#":0,`, `"x":0`},
+	"escapes-in-groups":       {`"groups":["x"`, `,"\u0416"`, `]`},
+	"array-digits":            {`"x":[0`, `,0`, `]`},
+	"array-numbers":           {`"x":[0`, `,-12345.678`, `]`},
+	"array-numbers-exponent":  {`"x":[0`, `,1e1`, `]`},
+	"array-numbers-long":      {`"x":[0`, `,12345678901234567890123456789012`, `]`},
+	"array-numbers-precise":   {`"x":[0`, `,1.234567890123456789012345e-300`, `]`},
+	"array-numbers-huge":      {`"x":[0`, `,1.234567890123456789012345e+299`, `]`},
+	"array-strings-empty":     {`"x":[""`, `,""`, `]`},
+	"array-strings-short":     {`"x":["a"`, `,"a"`, `]`},
+	"array-strings-roles":     {`"x":["a"`, `,"realm-role-number-#"`, `]`},
+	"array-strings-escaped":   {`"x":["a"`, `,"\n"`, `]`},
+	"array-literals":          {`"x":[0`, `,true`, `]`},
+	"array-null":              {`"x":[0`, `,null`, `]`},
+	"array-false":             {`"x":[0`, `,false`, `]`},
+	"array-arrays":            {`"x":[0`, `,[]`, `]`},
+	"array-arrays-nested":     {`"x":[0`, `,[[[[[]]]]]`, `]`},
+	"array-objects":           {`"x":[0`, `,{}`, `]`},
+	"array-objects-member":    {`"x":[0`, `,{"a":0}`, `]`},
+	"array-objects-nested":    {`"x":[0`, `,{"a":{"a":{"a":0}}}`, `]`},
+	"arrays-members":          {``, `"#":[],`, `"x":0`},
+	"deep-arrays":             {`"x":`, `[`, ``},
+	"deep-objects":            {`"x":`, `{"a":`, ``},
+	"members":                 {``, `"#":0,`, `"x":0`},
+	"members-upper":           {``, `"X#":0,`, `"x":0`},
+	"members-long":            {``, `"` + strings.Repeat("n", 200) + `#":0,`, `"x":0`},
+	"members-long-upper":      {``, `"` + strings.Repeat("N", 200) + `#":0,`, `"x":0`},
+	"members-kelvin":          {``, "\"\u212a#\":0,", `"x":0`},
+	"members-kelvin-long":     {``, "\"" + strings.Repeat("\u212a", 60) + "#\":0,", `"x":0`},
+	"members-long-s":          {``, "\"\u017f#\":0,", `"x":0`},
+	"members-cherokee":        {``, `"` + strings.Repeat("Ꭰ", 80) + `#":0,`, `"x":0`},
+	"members-deseret":         {``, `"` + strings.Repeat("𐐀", 60) + `#":0,`, `"x":0`},
+	"members-short-cherokee":  {``, `"Ꭰ#":0,`, `"x":0`},
+	"members-nested":          {`"x":{`, `"#":0,`, `"x":0}`},
+	"members-escaped":         {``, `"\n#":"\n",`, `"x":0`},
+	"groups-empty":            {`"groups":[""`, `,""`, `]`},
+	"groups-short":            {`"groups":["a"`, `,"a"`, `]`},
+	"groups-roles":            {`"groups":["a"`, `,"realm-role-number-#"`, `]`},
+	"groups-odd":              {`"groups":[0`, `,""`, `]`},
+	"pool-groups-short":       {`"cognito:groups":["a"`, `,"a"`, `]`},
+	"scp-short":               {`"scp":["a"`, `,"a"`, `]`},
+	"scp-roles":               {`"scp":["a"`, `,"realm-role-number-#"`, `]`},
+	"scope-short":             {`"scope":"a`, ` a`, `"`},
+	"scope-blanks":            {`"scope":"a`, `  a`, `"`},
+	"scope-only-blanks":       {`"scope":"`, ` `, `"`},
+	"aud-short":               {`"aud":["a"`, `,"a"`, `]`},
+	"aud-roles":               {`"aud":["a"`, `,"realm-role-number-#"`, `]`},
+}
+
+// number is a short name of its own for each i.
+func number(i int) string {
+	const digits = "abcdefghijklmnopqrstuvwxyz0123456789"
+	s := []byte{digits[i%36]}
+	for i /= 36; i > 0; i /= 36 {
+		s = append(s, digits[i%36])
+	}
+	return string(s)
+}
+
+// claimsOf fills a claims set of size bytes.
+func claimsOf(parts [3]string, size int) string {
+	var b strings.Builder
+	b.WriteString(`{"iss":"` + issuer + `",`)
+	if !strings.HasPrefix(parts[0], `"aud"`) {
+		b.WriteString(`"aud":"` + audience + `",`)
+	}
+	b.WriteString(`"exp":9999999999,` + parts[0])
+	for i := 0; ; i++ {
+		next := strings.ReplaceAll(parts[1], "#", number(i))
+		if b.Len()+len(next)+len(parts[2])+1 > size {
+			break
+		}
+		b.WriteString(next)
+	}
+	return b.String() + parts[2] + "}"
+}
+
+// worst are tokens of 16 KiB by what they are made of. All that can be are complete up to a signature that is wrong.
+func worst(f *fixture) map[string]string {
+	b64 := base64.RawURLEncoding.EncodeToString
+	good := f.token(1)
+	parts := strings.Split(good, ".")
+	forged := strings.Repeat("A", len(parts[2]))
+	room := (tokenLimit - len(parts[0]) - len(forged) - 2) / 4 * 3
+	list := map[string]string{
+		"token-dots":         strings.Repeat(".", tokenLimit),
+		"token-letters":      strings.Repeat("a", tokenLimit),
+		"token-base64":       parts[0] + "." + strings.Repeat("A", tokenLimit-len(parts[0])-len(forged)-2) + "." + forged,
+		"token-base64-last":  parts[0] + "." + strings.Repeat("A", tokenLimit-len(parts[0])-len(forged)-3) + "!." + forged,
+		"token-line-breaks":  parts[0] + "." + strings.Repeat("\n", tokenLimit-len(parts[0])-len(forged)-2) + "." + forged,
+		"token-signature":    parts[0] + "." + parts[1] + "." + strings.Repeat("A", tokenLimit-len(parts[0])-len(parts[1])-2),
+		"token-header":       strings.Repeat("A", tokenLimit-len(parts[1])-len(forged)-2) + "." + parts[1] + "." + forged,
+		"token-unknown-kid":  b64([]byte(`{"alg":"RS256","kid":"unknown"}`)) + "." + b64([]byte(claimsOf(repeated["groups-roles"], room))) + "." + forged,
+		"token-genuine-long": f.signText(claimsOf(repeated["string"], room)),
+		"token-genuine-list": f.signText(claimsOf(repeated["groups-roles"], room)),
+	}
+	for name, parts3 := range repeated {
+		list[name] = parts[0] + "." + b64([]byte(claimsOf(parts3, room))) + "." + forged
+		// The same in a header of the longest that is read, before long claims.
+		rest := strings.ReplaceAll(strings.ReplaceAll(claimsOf(parts3, 1200), `"iss":"`+issuer+`",`, ""), `"aud"`, `"Aud"`)
+		header := b64([]byte(`{"alg":"RS256","kid":"` + f.kid + `",` + rest[1:]))
+		list["header-"+name] = header + "." + b64([]byte(claimsOf(repeated["string"], room-len(header)*3/4+64))) + "." + forged
+	}
+	return list
+}
+
+// signText signs any claims.
+func (f *fixture) signText(claims string) string {
+	b64 := base64.RawURLEncoding.EncodeToString
+	text := b64([]byte(`{"alg":"`+f.algorithm+`","kid":"`+f.kid+`"}`)) + "." + b64([]byte(claims))
+	return text + "." + b64(must(f.method.Sign(text, f.private)))
+}
+
+// TestWorstIsLong: each input is as long as a token may be, or longer than its part may be.
+func TestWorstIsLong(t *testing.T) {
+	for name, raw := range worst(fixtures()["RS256"]) {
+		require.LessOrEqual(t, len(raw), tokenLimit, name)
+		require.Greater(t, len(raw), tokenLimit-500, name)
+	}
+}
+
+// BenchmarkWorst: what a hostile token of 16 KiB costs. impl=floor is a valid RS256 token of the usual size at first
+// sight, twice of which none may cost.
+func BenchmarkWorst(b *testing.B) {
+	f := fixtures()["RS256"]
+	inputs := worst(f)
+	valid := f.tokens(256)
+	for _, name := range slices.Sorted(maps.Keys(inputs)) {
+		b.Run("input="+name, func(b *testing.B) {
+			v := f.ours(auth.Config{CacheBytes: 64 * 2500}) // too little for the genuine ones
+			b.Run("impl=ours", func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					_, _ = v.VerifyToken(context.Background(), inputs[name])
+				}
+			})
+			run(b, "floor", unseen(f), valid, true)
+		})
+	}
+}
