@@ -321,3 +321,38 @@ func Example_incorrectTokenUse() {
 	// incorrect: <nil>
 	// correct: auth: token use is not accepted
 }
+
+// An error that nobody looks at must not open a door: the request that comes with it is nil.
+func Example_incorrectIgnoredError() {
+	_, v := pretend(auth.Rules{})
+	secret := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		fmt.Println("served", r.URL)
+	})
+	incorrect := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		authenticated, _ := v.Authenticate(r)
+		secret.ServeHTTP(w, authenticated)
+	})
+	defer func() { fmt.Println("panic:", recover() != nil) }()
+	incorrect.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+	// Output:
+	// panic: true
+}
+
+// A dry run: refusals are counted, and the requests pass without a token.
+func ExampleConfig_allowDespite() {
+	v, _ := auth.New(auth.Config{
+		Issuers: []auth.Issuer{auth.OIDC("https://login.example", "orders")},
+		AllowDespite: func(r *http.Request, err error) bool {
+			fmt.Println("would refuse", r.URL, err)
+			return true
+		},
+	})
+	h := v.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, proven := auth.FromContext(r.Context())
+		fmt.Println("served, proven:", proven)
+	}))
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/orders", nil))
+	// Output:
+	// would refuse /orders auth: no token presented
+	// served, proven: false
+}

@@ -11,45 +11,55 @@ func (p *party) groups(t *Token) error {
 		return nil
 	case "cognito:groups":
 		t.groups, t.cognito = t.cognito, nil
+		t.decideGroups(t.lookalikes&claimPoolGroups != 0)
 		return nil
 	}
 	t.groups, t.cognito = nil, nil
 	var s scanner
 	s.reset(t.payload)
-	if !s.seek(p.GroupsClaim) {
-		return s.err
+	s.exact = true
+	found, lookalike := s.seek(p.GroupsClaim)
+	t.decideGroups(found && lookalike)
+	if found {
+		t.groups = s.optionalStrings()
 	}
-	if list := s.strings(); s.err == nil {
-		t.groups = list
-	} else if s.err == errBounds {
-		return s.err
+	return s.err
+}
+
+// decideGroups says whether the claim in force occurs in another letter case too, instead of the claim groups.
+func (t *Token) decideGroups(lookalike bool) {
+	t.lookalikes &^= claimGroups
+	if lookalike {
+		t.lookalikes |= claimGroups
 	}
-	return nil
 }
 
 // seek moves to the value that a path names: the names of members, from the outermost object inwards, with dots
 // between. Names may hold dots themselves, as https://example.com/groups does. So in each object the longest name counts
 // that the path begins with; a claim that bears the whole path as its name comes before what is nested. It reads a text
-// that was read before, each object once, so that it costs no more than that did.
-func (s *scanner) seek(path string) bool {
+// that was read before, each object once, so that it costs no more than that did. It also tells whether a name leads
+// there but for its letter case.
+func (s *scanner) seek(path string) (found, lookalike bool) {
 	for object := s.top; ; object = s.objects {
 		longest, at := -1, 0
 		for name, ok := s.member(object, true); ok; name, ok = s.member(object, false) {
 			if len(name) > longest && leads(path, name) {
 				longest, at = len(name), s.at
+			} else if (folds(name) || folds(path)) && leads(strings.Map(foldRune, path), strings.Map(foldRune, name)) {
+				lookalike = lookalike || !leads(path, name)
 			}
 			s.skip()
 		}
 		if longest < 0 || s.err != nil {
-			return false
+			return false, lookalike
 		}
 		s.forget()
 		s.at = at
 		if longest == len(path) {
-			return true
+			return true, lookalike
 		}
 		if s.peek() != '{' {
-			return false
+			return false, lookalike
 		}
 		s.at++
 		s.objects++

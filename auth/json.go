@@ -15,11 +15,11 @@ import (
 // nesting but identities (two levels); the bounds leave room and keep the work linear.
 const (
 	maxDepth  = 8
-	maxValues = 512 // of all arrays and objects together, and what costs as much
-	maxNumber = 32  // characters
-	maxName   = 256 // bytes of one member name
-	nameSlots = 512 // of the set of names: a power of two
-	maxNames  = 256 // members of all objects of a text together: half of the slots
+	maxValues = 2048 // of all arrays and objects together, and what costs as much
+	maxNumber = 32   // characters
+	maxName   = 256  // bytes of one member name
+	nameSlots = 512  // of the set of names: a power of two
+	maxNames  = 256  // members of all objects of a text together: half of the slots
 
 	// What costs more than a value that is passed over is charged as several.
 	escapeCost = 2 // an escape in a string

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -9,10 +10,18 @@ import (
 )
 
 // Present reports whether the request carries a token, good or bad: an Authorization header of scheme Bearer or
-// holding one word that is no SigV4 credential, or whatever [Config].Source finds.
+// holding one word that is no SigV4 credential, or whatever [Config].Source finds. A word that [Config].Foreign leaves to
+// another mode is not present.
 func (v *Verifier) Present(r *http.Request) bool {
-	_, present, _ := v.token(r)
-	return present
+	_, present, err := v.token(r)
+	return present && !errors.Is(err, errForeign)
+}
+
+// Leaves reports whether the request carries a word that [Config].Foreign leaves to another mode. [AnyOf] asks it, and
+// refuses the word if no mode claims it.
+func (v *Verifier) Leaves(r *http.Request) bool {
+	_, _, err := v.token(r)
+	return errors.Is(err, errForeign)
 }
 
 // Verify decides about the request's token. The error is an [*Error]. Nothing is written and the request is not
@@ -31,7 +40,8 @@ func (v *Verifier) Verify(r *http.Request) (*Token, error) {
 	return v.VerifyToken(r.Context(), raw)
 }
 
-// Authenticate is Verify; it returns the request that carries the token for [FromContext] and [ID].
+// Authenticate is Verify; it returns the request that carries the token for [FromContext] and [ID]. The request is nil
+// if the error is not: a caller who goes on without looking at the error panics and serves nothing.
 func (v *Verifier) Authenticate(r *http.Request) (*http.Request, error) {
 	t, err := v.Verify(r)
 	if err != nil {
@@ -40,17 +50,40 @@ func (v *Verifier) Authenticate(r *http.Request) (*http.Request, error) {
 	return r.WithContext(NewContext(r.Context(), t)), nil
 }
 
+// Anonymous returns r without a token in its context, so that [FromContext] and [ID] say false. [Verifier.Handler]
+// passes it on where [Config].AllowDespite lets a refused request through. It is r itself if r carries no token.
+func (v *Verifier) Anonymous(r *http.Request) *http.Request {
+	if _, proven := FromContext(r.Context()); !proven {
+		return r
+	}
+	return r.WithContext(NewContext(r.Context(), nil))
+}
+
 // Handler lets requests through to next that bring a valid token, which next finds with [FromContext], and answers
-// the others.
+// the others, unless [Config].AllowDespite lets them through too.
 func (v *Verifier) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		authenticated, err := v.Authenticate(r)
-		if err == nil {
-			next.ServeHTTP(w, authenticated)
-			return
+		switch {
+		case err == nil:
+			pass(next, w, r, authenticated)
+		case v.allowsDespite(r, err):
+			pass(next, w, r, v.Anonymous(r))
+		default:
+			refuse(w, r, err, v.errorHandler())
 		}
-		refuse(w, r, err, v.errorHandler())
 	})
+}
+
+// pass calls next with a request made of r. A mux inside sets the pattern on that one; outer layers read it from r.
+func pass(next http.Handler, w http.ResponseWriter, r, passed *http.Request) {
+	next.ServeHTTP(w, passed)
+	r.Pattern = passed.Pattern
+}
+
+// allowsDespite asks about a refusal by a verifier that [New] made.
+func (v *Verifier) allowsDespite(r *http.Request, err error) bool {
+	return v != nil && v.core != nil && v.core.allowDespite != nil && v.core.allowDespite(r, err)
 }
 
 func (v *Verifier) errorHandler() func(http.ResponseWriter, *http.Request, error) {
@@ -60,16 +93,28 @@ func (v *Verifier) errorHandler() func(http.ResponseWriter, *http.Request, error
 	return v.core.errorHandler
 }
 
+// headed is an error that knows the header fields of its answer, and answering one that knows the answer.
+type (
+	headed interface {
+		error
+		SetHeader(http.Header)
+	}
+	answering interface {
+		error
+		http.Handler
+	}
+)
+
 // refuse answers with any package's error: the header fields of its protocol first, then the handler if there is one.
 func refuse(w http.ResponseWriter, r *http.Request, err error, handler func(http.ResponseWriter, *http.Request, error)) {
-	if e, ok := err.(interface{ SetHeader(http.Header) }); ok {
+	if e, ok := errors.AsType[headed](err); ok {
 		e.SetHeader(w.Header())
 	}
 	if handler != nil {
 		handler(w, r, err)
 		return
 	}
-	if e, ok := err.(http.Handler); ok {
+	if e, ok := errors.AsType[answering](err); ok {
 		e.ServeHTTP(w, r)
 		return
 	}
@@ -85,8 +130,13 @@ func (v *Verifier) token(r *http.Request) (raw string, present bool, err error) 
 	if present && inQuery(r.URL) {
 		return "", true, ErrAmbiguous
 	}
+	if present && err == nil && v != nil && v.core != nil && v.core.foreign != nil && v.core.foreign(raw) {
+		return "", true, errForeign
+	}
 	return raw, present, err
 }
+
+var errForeign = narrow(ErrMalformed, "a word that is left to another mode")
 
 // sourced asks the Source. A bearer token in the header beside another one that the Source finds is one too many.
 func (v *Verifier) sourced(r *http.Request, header string, err error) (string, bool, error) {

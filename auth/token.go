@@ -161,4 +161,3 @@ func (t *Token) name(issuer string) {
 		t.id = issuer + "\t" + t.client
 	}
 }
-

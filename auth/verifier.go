@@ -32,6 +32,12 @@ type Config struct {
 	// Source finds the token in a request; false means that there is none. It may be called twice for one request.
 	// Nil means the Authorization header: "Bearer" and the token, or the token alone, as API Gateway accepts it.
 	Source func(*http.Request) (string, bool)
+	// Foreign reports whether a word in the Authorization header, after Bearer or alone, is left to another mode of
+	// [AnyOf], such as an opaque token that a TOKEN authorizer of auth/custom looks up. The verifier then presents no
+	// token. Its own Verify refuses such a word as [ErrMalformed], and so does AnyOf if no other mode claims it. Foreign
+	// must not claim JWTs, and must be quick: it sees whatever a client sends, several times a request. It may not be set together with Source. Nil: every
+	// word is this verifier's.
+	Foreign func(word string) bool
 	// Revoked is asked about every token that is otherwise accepted, also about one seen before; true refuses with
 	// [ErrRevoked], an error with [ErrUnavailable]. Nil: nothing is revoked. A JWT itself does not show that it was
 	// revoked.
@@ -39,6 +45,10 @@ type Config struct {
 	// ErrorHandler writes the answer to a refusal, after [Error.SetHeader] has been called. Nil means
 	// [Error.ServeHTTP]; see also [HTTPAPI], [AppSync] and [Bearer].
 	ErrorHandler func(http.ResponseWriter, *http.Request, error)
+	// AllowDespite is asked by Handler after a refusal: true calls the next handler nevertheless, with a request that
+	// carries no token, not even that of an outer verifier. A dry run returns true, and one that fails open tests the
+	// error. Verify and Authenticate still refuse. Nil means never.
+	AllowDespite func(*http.Request, error) bool
 
 	// Transport fetches key sets. Nil means [http.DefaultTransport]. It must heed the context of its requests, by which
 	// time is bounded; size and redirects are bounded whatever it is. If it panics, the fetch has failed.
@@ -70,7 +80,9 @@ type core struct {
 	leeway       time.Duration
 	source       func(*http.Request) (string, bool)
 	revoked      func(context.Context, *Token) (bool, error)
+	foreign      func(string) bool
 	errorHandler func(http.ResponseWriter, *http.Request, error)
+	allowDespite func(*http.Request, error) bool
 	cache        *cache
 }
 
@@ -81,12 +93,16 @@ func New(c Config) (*Verifier, error) {
 	if c.Leeway < 0 || c.Leeway > maxLeeway {
 		errs = append(errs, fmt.Errorf("leeway %v is not between 0 and %v", c.Leeway, maxLeeway))
 	}
+	if c.Foreign != nil && c.Source != nil {
+		errs = append(errs, errors.New("Foreign is for the Authorization header: a Source returns false for what it leaves"))
+	}
 	if c.MaxStale == 0 {
 		c.MaxStale = defaultStale
 	}
 	c.MaxStale = max(c.MaxStale, 0)
 	k := &core{
-		leeway: c.Leeway, source: c.Source, revoked: c.Revoked, errorHandler: c.ErrorHandler,
+		leeway: c.Leeway, source: c.Source, revoked: c.Revoked, foreign: c.Foreign,
+		errorHandler: c.ErrorHandler, allowDespite: c.AllowDespite,
 		cache: newCache(c.CacheBytes, c.AllowRawCache),
 	}
 	errs = append(errs, c.Rules.validate(), k.addIssuers(c))
@@ -180,7 +196,7 @@ func (v *Verifier) permitted(ctx context.Context, t *Token, p *party, now time.T
 	}
 	grouped := !p.DenyByDefault
 	for i := range v.rules {
-		if t.lookalikes != 0 && t.lookalikes&p.ruled(&v.rules[i]) != 0 {
+		if t.lookalikes != 0 && t.lookalikes&v.rules[i].reads() != 0 {
 			return &Error{Err: errCase, Token: t}
 		}
 		if err := v.rules[i].check(ctx, t, now); err != nil {
@@ -194,8 +210,8 @@ func (v *Verifier) permitted(ctx context.Context, t *Token, p *party, now time.T
 	return nil
 }
 
-// ruled tells which claims of the issuer's tokens decide whether they meet the rules.
-func (p *party) ruled(r *Rules) (set claims) {
+// reads tells which claims decide whether a token meets the rules.
+func (r *Rules) reads() (set claims) {
 	if r.TokenUse != "" {
 		set |= claimUse
 	}
@@ -206,7 +222,7 @@ func (p *party) ruled(r *Rules) (set claims) {
 		set |= claimAuthTime
 	}
 	if len(r.AnyGroup) > 0 {
-		set |= map[string]claims{"": claimGroups, "groups": claimGroups, "cognito:groups": claimPoolGroups}[p.GroupsClaim]
+		set |= claimGroups
 	}
 	return set
 }

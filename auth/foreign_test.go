@@ -1,0 +1,134 @@
+package auth_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tallygate/tallygate/apikey"
+	"github.com/tallygate/tallygate/auth"
+	"github.com/tallygate/tallygate/auth/custom"
+)
+
+// opaque is the form of the words that the authorizer of these tests looks up.
+func opaque(word string) bool { return strings.HasPrefix(word, "opaque-") }
+
+// composition is a verifier that leaves opaque words, a TOKEN authorizer that takes some of them, and an API key.
+func composition(t *testing.T) (verifier, authorizer, keys auth.Mode) {
+	verifier = newVerifier(t, auth.Config{Issuers: []auth.Issuer{cognito()}, Foreign: opaque})
+	authorizer = must(custom.New(custom.Config{
+		ValidationExpression: "(?:Bearer )?opaque-[a-z]+",
+		Authorize: func(_ context.Context, e custom.Event) (custom.Result, error) {
+			if !strings.HasSuffix(e.AuthorizationToken, "-right") {
+				return custom.Result{}, custom.ErrUnauthorized
+			}
+			return custom.Result{Authorized: true, PrincipalID: "p"}, nil
+		},
+	}))
+	keys = must(apikey.New(apikey.Config{Keys: []apikey.Entry{{Key: apikey.Key{ID: "fr92a5qpbj", Enabled: true}, Value: goodKey}}}))
+	return verifier, authorizer, keys
+}
+
+const goodKey = "67sfLSq19U1GuGk1RB5DwaS7EIYsWvBU3fZbtvQT"
+
+// A TOKEN authorizer and a JWT verifier read the same header: each gets its own words, whatever the order, and a word
+// that neither claims is refused, with or without a good credential of a third kind.
+func TestForeignWords(t *testing.T) {
+	verifier, authorizer, keys := composition(t)
+	jwt := must(poolIssuer().IDToken(julian))
+	jwe := strings.Join([]string{b64(`{"alg":"RSA-OAEP","enc":"A256GCM"}`), "key", "iv", "text", "tag"}, ".")
+	orders := map[string]auth.Mode{
+		"verifier first":    auth.AnyOf(verifier, authorizer, keys),
+		"authorizer first":  auth.AnyOf(authorizer, verifier, keys),
+		"keys first":        auth.AnyOf(keys, authorizer, verifier),
+		"keys in between":   auth.AnyOf(verifier, keys, authorizer),
+		"verifier nested":   auth.AnyOf(auth.AnyOf(verifier, keys), authorizer),
+		"authorizer nested": auth.AnyOf(verifier, auth.AnyOf(authorizer, keys)),
+		"both nested":       auth.AnyOf(auth.AnyOf(keys), auth.AnyOf(auth.AnyOf(verifier, authorizer))),
+	}
+	for order, m := range orders {
+		for _, row := range []struct {
+			name, word      string
+			token, customer bool // proofs wanted; neither: 401
+		}{
+			{"JWT", jwt, true, false},
+			{"opaque word", "opaque-right", false, true},
+			{"opaque word that is not known", "opaque-wrong", false, false},
+			{"opaque word that no mode claims", "opaque-0", false, false},
+			{"opaque word of 16 KiB", "opaque-" + strings.Repeat("0", 16<<10), false, false},
+			{"garbage", "garbage", false, false},
+			{"empty", "", false, false},
+			{"JWE", jwe, false, false},
+			{"forged JWT", jwt[:len(jwt)-8] + "AAAAAAAA", false, false},
+			{"opaque word in a JWT's form", "opaque-right.x.y", false, false},
+		} {
+			for _, key := range []string{"", goodKey} {
+				for _, scheme := range []string{"Bearer ", ""} {
+					if scheme+row.word == "" {
+						continue
+					}
+					r := httptest.NewRequest(http.MethodGet, "/", nil)
+					r.Header.Set("Authorization", scheme+row.word)
+					if key != "" {
+						r.Header.Set("X-Api-Key", key)
+					}
+					require.True(t, m.Present(r), "%s, %s", order, row.name)
+					got, err := m.Authenticate(r)
+					if !row.token && !row.customer {
+						require.Error(t, err, "%s, %s, key %q", order, row.name, key)
+						require.Equal(t, 401, err.(interface{ StatusCode() int }).StatusCode(), "%s, %s", order, row.name)
+						continue
+					}
+					require.NoError(t, err, "%s, %s", order, row.name)
+					_, token := auth.ID(got)
+					_, customer := custom.ID(got)
+					_, known := apikey.ID(got)
+					require.Equal(t, []bool{row.token, row.customer, key != ""}, []bool{token, customer, known}, "%s, %s", order, row.name)
+				}
+			}
+		}
+	}
+}
+
+// A request source that names the header claims its word too, and an API key alone claims none.
+func TestForeignWordsOfOthers(t *testing.T) {
+	verifier, _, keys := composition(t)
+	sourced := must(custom.New(custom.Config{
+		Type: custom.REQUEST, IdentitySources: []func(*http.Request) (string, bool){custom.Header("Authorization"), custom.Header("X-Tenant")},
+		Authorize: func(context.Context, custom.Event) (custom.Result, error) {
+			return custom.Result{Authorized: true, PrincipalID: "p"}, nil
+		},
+	}))
+	header := []string{"Authorization", "Bearer opaque-x", "X-Tenant", "t", "X-Api-Key", goodKey}
+	require.Equal(t, 200, call(auth.AnyOf(verifier, sourced).Handler(ok), "/", header...).Code)
+	require.Equal(t, 401, call(auth.AnyOf(verifier, keys).Handler(ok), "/", header...).Code)
+	require.Equal(t, 401, call(auth.AnyOf(keys, verifier).Handler(ok), "/", header[:2]...).Code, "without the key")
+	require.Equal(t, 400, call(auth.AnyOf(keys, verifier).Handler(ok), "/?access_token=x", header...).Code, "two tokens")
+	other := newVerifier(t, auth.Config{Issuers: []auth.Issuer{cognito()}})
+	w := call(auth.AnyOf(verifier, other).Handler(ok), "/", header...)
+	require.Equal(t, 401, w.Code, "the other verifier claims every word")
+}
+
+// Alone, a verifier refuses the words that it leaves to others.
+func TestForeignWordAlone(t *testing.T) {
+	verifier, _, _ := composition(t)
+	v := verifier.(*auth.Verifier)
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header.Set("Authorization", "Bearer opaque-right")
+	require.False(t, v.Present(r))
+	require.True(t, v.Leaves(r))
+	_, err := v.Verify(r)
+	require.ErrorIs(t, err, auth.ErrMalformed)
+	w := call(v.Handler(ok), "/", "Authorization", "opaque-right")
+	require.Equal(t, 401, w.Code)
+	require.Contains(t, w.Header().Get("WWW-Authenticate"), "invalid_token")
+	r.Header.Set("Authorization", "Bearer x")
+	require.True(t, v.Present(r))
+	require.False(t, v.Leaves(r))
+	_, err = auth.New(auth.Config{Issuers: []auth.Issuer{cognito()}, Foreign: opaque, Source: custom.Header("X-Token")})
+	require.ErrorContains(t, err, "Foreign")
+}
