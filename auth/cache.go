@@ -14,9 +14,10 @@ const (
 	// entryCost is what an entry takes beside its texts and lists: entry and Token (about 500 bytes), its place in the
 	// map.
 	entryCost = 700
-	maxCached = 8 << 10 // bytes of a token: hashing a longer one costs too much if it is forged
-	maxHashed = 2 << 10 // bytes of what is hashed before it is known to have three segments
-	sample    = 8       // entries looked at to find one to drop
+	// maxHashed is the longest token, in bytes, whose SHA-256 is taken at once. For a longer one it would be the greater
+	// part of what a forged token costs.
+	maxHashed = 2 << 10
+	sample    = 8 // entries looked at to find one to drop
 )
 
 // cache remembers tokens that verified, so that the same token need not be verified again. What it remembers is only
@@ -24,7 +25,8 @@ const (
 // every hit.
 //
 // A token is found by its SHA-256, over all its bytes, so the bearer token itself does not stay in memory; or, if
-// raw, by a keyed hash and a comparison of all its bytes.
+// raw, by a keyed hash and a comparison of all its bytes. A long token is looked for by the keyed hash, which is fast,
+// and its SHA-256 is taken only where there is an entry to compare it with, or when it has verified.
 type cache struct {
 	raw    bool
 	seed   maphash.Seed
@@ -48,11 +50,12 @@ type entry struct {
 	size  int
 }
 
-// fingerprint stands for a whole token. Two fingerprints are of the same token if and only if they are equal.
+// fingerprint stands for a whole token. Two complete fingerprints are of the same token if and only if they are equal.
 type fingerprint struct {
-	index uint64
-	sum   [sha256.Size]byte
-	raw   string
+	index   uint64
+	sum     [sha256.Size]byte
+	raw     string
+	pending string // the token whose sum is still to be taken
 }
 
 func newCache(bytes int, raw bool) *cache {
@@ -69,27 +72,28 @@ func newCache(bytes int, raw bool) *cache {
 	return c
 }
 
-// takes reports whether a token may be in the cache. Hashing is the greater part of what a hit costs, and of what a
-// malformed token would, so a longer one is looked at first.
-func (c *cache) takes(raw string) bool {
-	if c == nil || len(raw) > maxCached {
-		return false
-	}
-	if len(raw) <= maxHashed {
-		return true
-	}
-	_, err := cut(raw)
-	return err == nil
-}
-
 func (c *cache) fingerprint(raw string) (f fingerprint) {
-	if c.raw {
+	switch {
+	case c.raw:
 		return fingerprint{index: maphash.String(c.seed, raw), raw: raw}
+	case len(raw) > maxHashed:
+		return fingerprint{index: maphash.String(c.seed, raw), pending: raw}
 	}
-	// The hash only reads: no copy of the token is needed.
-	f.sum = sha256.Sum256(unsafe.Slice(unsafe.StringData(raw), len(raw)))
+	f.sum = sum(raw)
 	f.index = binary.LittleEndian.Uint64(f.sum[:])
 	return f
+}
+
+// complete takes the sum that is pending.
+func (f *fingerprint) complete() {
+	if f.pending != "" {
+		f.sum, f.pending = sum(f.pending), ""
+	}
+}
+
+// sum is the SHA-256 of a token. The hash only reads: no copy of the token is needed.
+func sum(raw string) [sha256.Size]byte {
+	return sha256.Sum256(unsafe.Slice(unsafe.StringData(raw), len(raw)))
 }
 
 // get returns the entry of a token, or nil. Its key may have retired since.
@@ -98,7 +102,10 @@ func (c *cache) get(f *fingerprint) *entry {
 	s.mu.RLock()
 	e := s.entries[f.index]
 	s.mu.RUnlock()
-	if e == nil || e.sum != f.sum || e.raw != f.raw {
+	if e == nil {
+		return nil
+	}
+	if f.complete(); e.fingerprint != *f {
 		return nil
 	}
 	return e
@@ -106,11 +113,12 @@ func (c *cache) get(f *fingerprint) *entry {
 
 // put remembers a verified token and drops others until the shard is within its bytes.
 func (c *cache) put(f fingerprint, t *Token, k *key, p *party) {
-	e := &entry{fingerprint: f, token: t, key: k, party: p}
-	e.size = entryCost + t.size() + len(f.raw)
-	if e.size > c.limit {
+	size := entryCost + t.size() + len(f.raw)
+	if size > c.limit {
 		return
 	}
+	f.complete()
+	e := &entry{fingerprint: f, token: t, key: k, party: p, size: size}
 	s := &c.shards[f.index%shards]
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -145,4 +146,23 @@ func TestCacheConcurrently(t *testing.T) {
 		wg.Wait()
 		require.Greater(t, n, 5)
 	})
+}
+
+// A token of any length that is read at all is remembered, whether its SHA-256 is taken at once or later.
+func TestCacheRemembersLongTokens(t *testing.T) {
+	for _, raw := range []bool{false, true} {
+		v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{ecIssuer()}, AllowRawCache: raw})
+		for _, n := range []int{10, 1000, 1300, 3000, 6000, 6200, 9000, 11_000, 11_900} {
+			token := signed(signers()["EdDSA"], goodClaims(map[string]any{"x": strings.Repeat("x", n)}))
+			require.LessOrEqual(t, len(token), 16<<10)
+			first := must(v.VerifyToken(t.Context(), token))
+			require.Same(t, first, must(v.VerifyToken(t.Context(), token)), "%d", len(token))
+			for at := range 3 { // the same but for one byte is another token
+				other := []byte(token)
+				other[len(other)-1-at*20] ^= 'A' ^ 'B'
+				require.Error(t, verify(v, string(other)))
+			}
+			require.Same(t, first, must(v.VerifyToken(t.Context(), token)), "%d", len(token))
+		}
+	}
 }

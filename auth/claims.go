@@ -2,11 +2,11 @@ package auth
 
 import (
 	"bytes"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
+	"unsafe"
 )
 
 var errClaim = narrow(ErrMalformed, "claim has the wrong type or a value out of range")
@@ -104,10 +104,11 @@ func (t *Token) optional(s *scanner, name string) {
 // lookalike takes note of a name that differs from one that decides in letter case alone: another reader may take the
 // one for the other. Most names are in small letters.
 func (t *Token) lookalike(s *scanner, name string) {
-	if !folds(name) {
+	const longest = len("cognito:groups")
+	if len(name) > longest*len("\u212a") || !folds(name) {
 		return
 	}
-	var room [len("cognito:groups")]byte
+	var room [longest]byte
 	switch string(lower(room[:0], name)) {
 	case "iss", "aud", "exp", "nbf", "iat":
 		s.fail(errCase)
@@ -131,10 +132,18 @@ func (t *Token) lookalike(s *scanner, name string) {
 }
 
 // lower appends a name in small letters to b, if it is one of ASCII and fits there. Two letters beyond ASCII count as
-// one of ASCII in another case: the long s and the Kelvin sign.
+// one of ASCII in another case, as they do for encoding/json: the long s and the Kelvin sign.
 func lower(b []byte, name string) []byte {
 	for _, r := range name {
-		if r = foldRune(r); r >= utf8.RuneSelf || len(b) == cap(b) {
+		switch {
+		case 'A' <= r && r <= 'Z':
+			r += 'a' - 'A'
+		case r == '\u017f':
+			r = 's'
+		case r == '\u212a':
+			r = 'k'
+		}
+		if r >= utf8.RuneSelf || len(b) == cap(b) {
 			return nil
 		}
 		b = append(b, byte(r))
@@ -208,12 +217,12 @@ func (s *scanner) optionalStrings() []string {
 func (s *scanner) words() string {
 	switch s.peek() {
 	case '"':
-		return singleSpaced(s.string())
+		return spaced(s.string())
 	case '[':
 		list, ok := s.elements(false)
 		defer clear(list)
-		if ok && !slices.ContainsFunc(list, func(word string) bool { return word == "" || strings.ContainsAny(word, blanks) }) {
-			return strings.Join(list, " ")
+		if text := strings.Join(list, " "); ok && singlySpaced(text) && strings.Count(text, " ") == len(list)-1 {
+			return text
 		}
 		return ""
 	}
@@ -221,12 +230,15 @@ func (s *scanner) words() string {
 	return ""
 }
 
-const blanks = " \t\n\r"
+// singlySpaced reports whether a text is words with one space between, and none around them, as most scopes are written.
+func singlySpaced(text string) bool {
+	return text != "" && text[0] != ' ' && text[len(text)-1] != ' ' && !strings.Contains(text, "  ") &&
+		strings.IndexByte(text, '\t') < 0 && strings.IndexByte(text, '\n') < 0 && strings.IndexByte(text, '\r') < 0
+}
 
-// singleSpaced puts one space between words, and none around them. Most scopes are written so.
-func singleSpaced(text string) string {
-	if !strings.HasPrefix(text, " ") && !strings.HasSuffix(text, " ") && !strings.Contains(text, "  ") &&
-		!strings.ContainsAny(text, blanks[1:]) {
+// spaced makes a text so.
+func spaced(text string) string {
+	if singlySpaced(text) {
 		return text
 	}
 	b := make([]byte, 0, len(text))
@@ -237,5 +249,6 @@ func singleSpaced(text string) string {
 			b = append(b, ' ')
 		}
 	}
-	return string(bytes.TrimSuffix(b, []byte(" ")))
+	b = bytes.TrimSuffix(b, []byte(" "))
+	return unsafe.String(unsafe.SliceData(b), len(b)) // nobody else has these bytes
 }

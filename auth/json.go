@@ -23,8 +23,9 @@ const (
 
 	// What costs more than a value that is passed over is charged as several.
 	escapeCost = 2 // an escape in a string
-	runeCost   = 2 // a rune beyond ASCII in a member name, which must be folded
+	runeCost   = 8 // a rune beyond ASCII in a member name, which must be folded
 	keptCost   = 1 // an element of a list that is kept, besides
+	parseCost  = 8 // a number with a large exponent, which must be parsed
 )
 
 // Why a text is refused. The texts say no more than the rule: they reach logs only.
@@ -361,6 +362,7 @@ func (s *scanner) escape(b []byte) []byte {
 			return nil
 		}
 		s.at += 2
+		s.charge(escapeCost)
 		if r = utf16.DecodeRune(r, s.hex()); r == unicode.ReplacementChar {
 			s.fail(errUTF8)
 			return nil
@@ -509,13 +511,18 @@ func (s *scanner) null() bool {
 }
 
 func (s *scanner) literal() {
-	for _, word := range [...]string{"true", "false", "null"} {
-		if strings.HasPrefix(s.text[s.at:], word) {
-			s.at += len(word)
-			return
-		}
+	word := "null"
+	switch s.peek() {
+	case 't':
+		word = "true"
+	case 'f':
+		word = "false"
 	}
-	s.fail(errJSON)
+	if !strings.HasPrefix(s.text[s.at:], word) {
+		s.fail(errJSON)
+		return
+	}
+	s.at += len(word)
 }
 
 // number reads a number of JSON's grammar that a float64 can hold, and returns it as written.
@@ -533,37 +540,48 @@ func (s *scanner) number() string {
 		s.at++
 		s.digits()
 	}
-	exponent := s.peek() == 'e' || s.peek() == 'E'
-	if exponent {
-		s.at++
-		if c := s.peek(); c == '+' || c == '-' {
-			s.at++
-		}
-		s.digits()
+	large := false
+	if c := s.peek(); c == 'e' || c == 'E' {
+		large = s.exponent()
 	}
 	if s.err != nil {
 		return ""
 	}
 	text := s.text[start:s.at]
-	if len(text) > maxNumber {
-		s.fail(errRange)
-	} else if exponent && !finite(text) {
+	if len(text) > maxNumber || large && !s.finite(text) {
 		s.fail(errRange)
 	}
 	return text
 }
 
-func (s *scanner) digits() {
-	start := s.at
-	for c := s.peek(); '0' <= c && c <= '9'; c = s.peek() {
+// exponent reads an exponent and reports whether the number may be too large for a float64, which reaches 10³⁰⁸: of
+// three digits or more, and not negative. At most 32 digits before it do not matter then.
+func (s *scanner) exponent() (large bool) {
+	s.at++
+	c := s.peek()
+	if c == '+' || c == '-' {
 		s.at++
 	}
-	if s.at == start {
-		s.fail(errJSON)
-	}
+	start := s.at
+	s.digits()
+	return s.at-start > 2 && c != '-'
 }
 
-func finite(number string) bool {
+func (s *scanner) digits() {
+	i := s.at
+	for i < len(s.text) && s.text[i]-'0' <= 9 {
+		i++
+	}
+	if i == s.at {
+		s.fail(errJSON)
+		return
+	}
+	s.at = i
+}
+
+// finite parses a number, which costs as much as many values.
+func (s *scanner) finite(number string) bool {
+	s.charge(parseCost)
 	_, err := strconv.ParseFloat(number, 64) // fails on what rounds to an infinity
 	return err == nil
 }

@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"encoding/base64"
 	"strings"
 )
 
@@ -45,21 +44,6 @@ func cut(raw string) (c compact, err error) {
 		return c, errTooLong
 	}
 	return compact{raw[:len(raw)-len(signature)-1], header, payload, signature}, nil
-}
-
-var strict = base64.RawURLEncoding.Strict() // refuses padding and set bits after the last byte
-
-// decode decodes a segment into buf if it fits. encoding/base64 skips line breaks; a strict reader does not
-// (RFC 7515 section 2: no line breaks, white space or other additional characters).
-func decode(buf []byte, segment string) ([]byte, error) {
-	if strings.IndexByte(segment, '\n') >= 0 || strings.IndexByte(segment, '\r') >= 0 {
-		return nil, errBase64
-	}
-	b, err := strict.AppendDecode(buf[:0], []byte(segment))
-	if err != nil {
-		return nil, errBase64
-	}
-	return b, nil
 }
 
 // header is what a JOSE header says that matters here.

@@ -60,7 +60,8 @@ type Config struct {
 	MaxStale time.Duration
 
 	// CacheBytes bounds the memory of tokens seen before, within a few per cent. Zero means 32 MiB, about 20 000
-	// tokens; negative remembers none. It is divided into 64 parts, so less than 1 MiB is of little use.
+	// tokens; negative remembers none. It is divided into 64 parts, so less than 1 MiB is of little use: a token takes
+	// its claims set and some 800 bytes, and one that takes more than a part is not remembered.
 	CacheBytes int
 	// AllowRawCache keeps whole bearer tokens in memory to recognise them faster. False keeps their SHA-256.
 	AllowRawCache bool
@@ -257,7 +258,7 @@ func (k *core) checkRevoked(ctx context.Context, t *Token) error {
 // genuine finds out whether a token is what its issuer issued for one of the accepted audiences, at any time. The
 // order: form, issuer, algorithm, key, signature, claims.
 func (k *core) genuine(ctx context.Context, raw string, now time.Time) (*Token, *party, error) {
-	if !k.cache.takes(raw) {
+	if k.cache == nil || len(raw) > maxToken {
 		e, err := k.verify(ctx, raw, now)
 		return e.token, e.party, err
 	}
@@ -285,13 +286,16 @@ type workspace struct {
 	look      look
 	header    [maxHeader]byte
 	signature [maxSignature]byte
-	long      []byte // for a payload too long to be remembered; nil: none yet, or a token has it
+	long      []byte // for a long payload; nil: none yet, or a token has it
 }
+
+// longPayload is more bytes than most genuine tokens have.
+const longPayload = 6 << 10
 
 // room returns where to decode a payload of n bytes to. The longest are forged more often than not, so their room is
 // used again unless the token turns out genuine.
 func (w *workspace) room(n int) []byte {
-	if n <= strict.DecodedLen(maxCached) {
+	if n <= longPayload {
 		return make([]byte, 0, n)
 	}
 	if w.long == nil {

@@ -207,7 +207,7 @@ func TestScopeClaims(t *testing.T) {
 	}
 }
 
-// A long token is not remembered, and what it says stays what it was while others are verified.
+// A long token is remembered too, and what it says stays what it was while others are verified.
 func TestLongTokens(t *testing.T) {
 	v := localVerifier(t)
 	long := func(text string) string {
@@ -217,7 +217,7 @@ func TestLongTokens(t *testing.T) {
 	for _, text := range []string{"b", "c"} {
 		raw := long(text)
 		second := must(v.VerifyToken(t.Context(), raw))
-		require.NotSame(t, second, must(v.VerifyToken(t.Context(), raw)))
+		require.True(t, second == must(v.VerifyToken(t.Context(), raw)))
 		require.ErrorIs(t, verify(v, raw[:len(raw)-4]+"AAAA"), auth.ErrSignature)
 		require.Equal(t, strings.Repeat(text, 9000), second.Subject())
 		require.Equal(t, strings.Repeat("a", 9000), first.Subject())
