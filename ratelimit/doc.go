@@ -39,8 +39,13 @@
 //
 // # Failure
 //
-// The zero value of every type refuses: 500 and [ErrNotConfigured]. A request without a key is refused with 403. Nothing
-// fails open but by Config.AllowDespite.
+// Nothing fails open but by Config.AllowDespite. The causes of an [Error], which errors.Is finds however they are wrapped:
+//
+//   - [ErrLimited]: 429.
+//   - [ErrNoKey]: 403. Config.Key found no key for the request.
+//   - [ErrCost]: 500. Config.Cost is negative.
+//   - [ErrNotConfigured]: 500. The zero value of every type refuses; so does a [Limiter] without Config.Key that is asked
+//     about a request. The text tells which.
 //
 // # Sources
 //

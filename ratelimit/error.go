@@ -19,13 +19,18 @@ var (
 	// ErrCost: Config.Cost is negative, a mistake of the program.
 	ErrCost = errors.New("negative cost")
 	// ErrNotConfigured: the limiter or bucket was not made by its constructor, or a limiter without Config.Key was asked
-	// about a request.
+	// about a request. The text of the error tells which.
 	ErrNotConfigured = errors.New("not configured")
+)
+
+var (
+	errNotMade   = fmt.Errorf("%w: the limiter was not made by New", ErrNotConfigured)
+	errNoKeyFunc = fmt.Errorf("%w: Config.Key is nil, so no request can be charged", ErrNotConfigured)
 )
 
 // Error is why a request was refused. It is itself the answer, API Gateway's.
 type Error struct {
-	// Err is the cause, one of this package's.
+	// Err is the cause: one of this package's, or an error that wraps one.
 	Err error
 	// Decision is that of the bucket, if one was asked.
 	Decision Decision
@@ -43,10 +48,10 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // StatusCode is 429 for [ErrLimited], 403 for [ErrNoKey], and 500 otherwise.
 func (e *Error) StatusCode() int {
-	switch e.Err {
-	case ErrLimited:
+	switch {
+	case errors.Is(e.Err, ErrLimited):
 		return http.StatusTooManyRequests
-	case ErrNoKey:
+	case errors.Is(e.Err, ErrNoKey):
 		return http.StatusForbidden
 	default:
 		return http.StatusInternalServerError

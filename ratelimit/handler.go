@@ -33,8 +33,11 @@ func (l *Limiter[K]) Handler(next http.Handler) http.Handler {
 }
 
 func (l *Limiter[K]) check(r *http.Request) (o outcome, n int64, err error) {
-	if !l.configured() || l.config.Key == nil {
-		return o, 1, &Error{Err: ErrNotConfigured}
+	if !l.configured() {
+		return o, 1, &Error{Err: errNotMade}
+	}
+	if l.config.Key == nil {
+		return o, 1, &Error{Err: errNoKeyFunc}
 	}
 	n = 1
 	if l.config.Cost != nil {

@@ -66,6 +66,10 @@ type Limiter[K comparable] struct {
 }
 
 // New makes a limiter from a copy of c. The error joins all that is wrong with c.
+//
+// A nil Key is no mistake here: New cannot know whether the limiter will see requests. Without one, Allow, Take and the
+// other methods that are given a key work; Check and Handler answer every request with 500, [ErrNotConfigured], and the
+// error names Config.Key.
 func New[K comparable](c Config[K]) (*Limiter[K], error) {
 	var errs []error
 	if err := c.Limit.Validate(); err != nil {

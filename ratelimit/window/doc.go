@@ -65,8 +65,14 @@
 //
 // # Failure
 //
-// The zero values refuse: 500 and [ErrNotConfigured]. A [Limiter] refuses a request without a key with 403. A [RateRule] is
-// not an authenticator: it lets pass what it is not about.
+// A [RateRule] is not an authenticator: it lets pass what it is not about. The causes of an [Error], which errors.Is finds
+// however they are wrapped:
+//
+//   - [ErrLimited]: 429, by a [Limiter].
+//   - [ErrBlocked]: 403, by a [RateRule].
+//   - [ErrNoKey]: 403. Config.Key found no key for the request.
+//   - [ErrNotConfigured]: 500. The zero values refuse; so does a [Limiter] without Config.Key that is asked about a request.
+//     The text tells which.
 //
 // # Sources
 //

@@ -21,14 +21,20 @@ var (
 	// ErrNoKey: Config.Key found nobody to charge.
 	ErrNoKey = errors.New("request has no key")
 	// ErrNotConfigured: the limiter or rule was not made by its constructor, or a limiter without Config.Key was asked
-	// about a request.
+	// about a request. The text of the error tells which.
 	ErrNotConfigured = errors.New("not configured")
+)
+
+var (
+	errNotMade     = fmt.Errorf("%w: the limiter was not made by New", ErrNotConfigured)
+	errRuleNotMade = fmt.Errorf("%w: the rule was not made by NewRateRule", ErrNotConfigured)
+	errNoKeyFunc   = fmt.Errorf("%w: Config.Key is nil, so no request can be charged", ErrNotConfigured)
 )
 
 // Error is why a request was refused. It is itself the answer: API Gateway's to a throttled request, or to one that AWS WAF
 // blocks.
 type Error struct {
-	// Err is the cause, one of this package's.
+	// Err is the cause: one of this package's, or an error that wraps one.
 	Err error
 	// Decision is that of the window, if one was asked.
 	Decision ratelimit.Decision
@@ -44,10 +50,10 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // StatusCode is 429 for [ErrLimited], 403 for [ErrBlocked] and [ErrNoKey], and 500 otherwise.
 func (e *Error) StatusCode() int {
-	switch e.Err {
-	case ErrLimited:
+	switch {
+	case errors.Is(e.Err, ErrLimited):
 		return http.StatusTooManyRequests
-	case ErrBlocked, ErrNoKey:
+	case errors.Is(e.Err, ErrBlocked), errors.Is(e.Err, ErrNoKey):
 		return http.StatusForbidden
 	default:
 		return http.StatusInternalServerError

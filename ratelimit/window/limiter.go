@@ -49,6 +49,10 @@ type Limiter[K comparable] struct {
 }
 
 // New makes a limiter from a copy of c. The error joins all that is wrong with c.
+//
+// A nil Key is no mistake here: New cannot know whether the limiter will see requests. Without one, Allow, Take and Peek
+// work, which are given a key; Check and Handler answer every request with 500, [ErrNotConfigured], and the error names
+// Config.Key.
 func New[K comparable](c Config[K]) (*Limiter[K], error) {
 	errs := []error{c.AtMost.Validate(), checkMaxKeys(c.MaxKeys)}
 	for i := range len(c.Name) {
@@ -149,8 +153,11 @@ func (l *Limiter[K]) Handler(next http.Handler) http.Handler {
 }
 
 func (l *Limiter[K]) check(r *http.Request) (outcome, error) {
-	if !l.configured() || l.config.Key == nil {
-		return outcome{}, &Error{Err: ErrNotConfigured}
+	if !l.configured() {
+		return outcome{}, &Error{Err: errNotMade}
+	}
+	if l.config.Key == nil {
+		return outcome{}, &Error{Err: errNoKeyFunc}
 	}
 	var o outcome
 	cause := ErrNoKey

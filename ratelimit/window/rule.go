@@ -153,7 +153,7 @@ func (r *RateRule) Handler(next http.Handler) http.Handler {
 
 func (r *RateRule) check(req *http.Request) (outcome, error) {
 	if !r.configured() {
-		return outcome{}, &Error{Err: ErrNotConfigured}
+		return outcome{}, &Error{Err: errRuleNotMade}
 	}
 	name, ok := r.name(req)
 	if !ok {
