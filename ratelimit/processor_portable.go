@@ -4,6 +4,7 @@ package ratelimit
 
 import "math/rand/v2"
 
-// processor picks any stripe, where there is no asking which processor runs the caller (and with -tags portable, to test
-// that): they share less than one word, but more than with a stripe for each.
+// processor picks a stripe at random, where the runtime cannot be asked which processor runs the caller. The tag portable
+// picks this file too. Callers then meet at a stripe more often than if each processor had its own, and less often than if
+// all shared one word.
 func processor() int { return int(rand.Uint32() >> 1) }
