@@ -6,19 +6,20 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"time"
 
 	"github.com/tallygate/tallygate/ratelimit"
 )
 
-// Ten requests a second and up to twenty at once for each tenant.
+// Twenty requests an hour for each tenant, all of them at once if he likes.
 func Example() {
 	tenant := func(r *http.Request) (string, bool) {
 		t := r.Header.Get("Tenant")
 		return t, t != ""
 	}
 	limiter, err := ratelimit.New(ratelimit.Config[string]{
-		Limit: ratelimit.Limit{Rate: 10, Burst: 20},
+		Limit: ratelimit.Limit{Rate: 20.0 / 3600, Burst: 20},
 		Key:   tenant,
 		Name:  "tenant",
 	})
@@ -36,10 +37,10 @@ func Example() {
 	limiter.Take("a", 19)
 	w = httptest.NewRecorder()
 	h.ServeHTTP(w, r)
-	fmt.Println(w.Code, w.Body, w.Header().Get("Retry-After"))
+	fmt.Println(w.Code, w.Body, w.Header().Get("Retry-After") != "")
 	// Output:
-	// 200 hello "tenant";q=20;w=2 "tenant";r=19;t=1
-	// 429 {"message":"Too Many Requests"} 1
+	// 200 hello "tenant";q=20;w=3600 "tenant";r=19;t=180
+	// 429 {"message":"Too Many Requests"} true
 }
 
 func ExampleBucket_Allow() {
@@ -176,6 +177,28 @@ func ExampleLimiter_Check() {
 	// 2 ratelimit: rate limit exceeded
 }
 
+// What is limited may be something else than requests: here the bytes of their bodies. Unit tells the clients.
+func ExampleConfig_unit() {
+	l, err := ratelimit.New(ratelimit.Config[string]{
+		Limit: ratelimit.Limit{Rate: 1e9 / 3600, Burst: 1e9},
+		Key:   func(r *http.Request) (string, bool) { return r.Host, true },
+		Cost:  func(r *http.Request) int64 { return max(r.ContentLength, 0) },
+		Name:  "upload",
+		Unit:  "content-bytes", // without it there would be no fields, for a client would take bytes for requests
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	h := l.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("PUT", "/", strings.NewReader("hello")))
+	fmt.Println(w.Header().Get("RateLimit-Policy"))
+	fmt.Println(w.Header().Get("RateLimit"))
+	// Output:
+	// "upload";q=1000000000;qu="content-bytes";w=3600
+	// "upload";r=999999995;t=1
+}
+
 func ExampleSetFields() {
 	h := http.Header{}
 	ratelimit.SetFields(h,
@@ -254,7 +277,13 @@ func ExampleBucket_Wait() {
 	}
 	fmt.Println(time.Since(begin) >= 40*time.Millisecond)
 
-	client.Timeout = time.Millisecond // http.Client makes it the context's deadline
+	slow, err := ratelimit.NewBucket(ratelimit.Limit{Rate: 1.0 / 3600, Burst: 1})
+	if err != nil {
+		log.Fatal(err)
+	}
+	slow.Allow() // the next token comes in an hour
+	client.Transport = pace{slow, http.DefaultTransport}
+	client.Timeout = time.Minute // http.Client makes it the context's deadline, so the request fails at once
 	_, err = client.Get(server.URL)
 	fmt.Println(errors.Is(err, ratelimit.ErrLimited))
 	// Output:
@@ -264,18 +293,18 @@ func ExampleBucket_Wait() {
 
 // What is reserved is used after its delay, or given back.
 func ExampleBucket_Reserve() {
-	bucket, err := ratelimit.NewBucket(ratelimit.Limit{Rate: 0.5, Burst: 1})
+	bucket, err := ratelimit.NewBucket(ratelimit.Limit{Rate: 0.5 / 3600, Burst: 1})
 	if err != nil {
 		log.Fatal(err)
 	}
 	bucket.Reserve(1)
 	r := bucket.Reserve(1)
-	fmt.Println(r.OK, r.Delay.Round(time.Second))
+	fmt.Println(r.OK, r.Delay.Round(time.Hour))
 	r.Cancel() // too late for us
-	fmt.Println(bucket.Peek().RetryAfter.Round(time.Second))
+	fmt.Println(bucket.Peek().RetryAfter.Round(time.Hour))
 	// Output:
-	// true 2s
-	// 2s
+	// true 2h0m0s
+	// 2h0m0s
 }
 
 // One limit for all that a server does.

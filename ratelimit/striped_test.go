@@ -438,15 +438,17 @@ func TestStripedGiveBackAfterAChange(t *testing.T) {
 
 // Whoever says that it is later than it is gets nothing of what will flow in, beyond what he takes himself.
 func TestStripedReadingFromAhead(t *testing.T) {
-	s := newStriped(t, 1, 1000)
-	for s.Allow() {
-		continue
-	}
-	for range 5 {
-		_, ok := AllowAt(time.Now().Add(time.Hour), 1, []Ref{s.Ref()}, make([]Taken, 1))
-		require.True(t, ok)
-		require.False(t, s.Allow())
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newStriped(t, 1, 1000)
+		for s.Allow() {
+			continue
+		}
+		for range 5 {
+			_, ok := AllowAt(time.Now().Add(time.Hour), 1, []Ref{s.Ref()}, make([]Taken, 1))
+			require.True(t, ok)
+			require.False(t, s.Allow())
+		}
+	})
 }
 
 // A call that gathers is stopped when it has emptied the stripes. Until it goes on, nothing may fill them, for what it holds

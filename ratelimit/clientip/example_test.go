@@ -18,7 +18,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	limiter, err := ratelimit.New(ratelimit.Config[netip.Prefix]{
-		Limit: ratelimit.Limit{Rate: 1.0 / 60, Burst: 1},
+		Limit: ratelimit.Limit{Rate: 1.0 / 3600, Burst: 1},
 		Key:   ip.Prefix,
 	})
 	if err != nil {
