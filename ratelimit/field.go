@@ -182,7 +182,8 @@ func seconds(d time.Duration) int64 {
 func (s *segment) field(name, unit string, d Decision) Field {
 	f := Field{Name: name, Unit: unit, Quota: d.Limit, Remaining: d.Remaining, Reset: d.ResetAfter}
 	if rate := s.limit.Rate; rate > 0 {
-		f.Window = time.Duration(math.Ceil(float64(s.limit.Burst) / rate * 1e9))
+		// To the microsecond: what the division errs must not make a second of its own.
+		f.Window = max(time.Duration(math.Round(float64(s.limit.Burst)/rate*1e6))*time.Microsecond, 1)
 	}
 	return f
 }

@@ -356,3 +356,21 @@ func TestHeaderValuesBelongToTheResponse(t *testing.T) {
 		})
 	}
 }
+
+// The window is told in whole seconds, rounded up, but not because of what a division of floats errs.
+func TestHandlerTellsTheWindow(t *testing.T) {
+	for _, test := range []struct {
+		limit ratelimit.Limit
+		want  string
+	}{
+		{ratelimit.Limit{Rate: 20.0 / 3600, Burst: 20}, `"a";q=20;w=3600`},
+		{ratelimit.Limit{Rate: 1e9 / 3600, Burst: 1e9}, `"a";q=1000000000;w=3600`},
+		{ratelimit.Limit{Rate: 7.0 / 86400 / 365, Burst: 7}, `"a";q=7;w=31536000`},
+		{ratelimit.Limit{Rate: 10, Burst: 11}, `"a";q=11;w=2`},
+		{ratelimit.Limit{Rate: 1e10, Burst: 1}, `"a";q=1;w=1`},
+		{ratelimit.Limit{Rate: 0, Burst: 1}, `"a";q=1`},
+	} {
+		w := serve(newLimiter(t, ratelimit.Config[string]{Limit: test.limit, Key: byUser, Name: "a"}).Handler(ok), "u", "1")
+		require.Equal(t, []string{test.want}, w.Header()["Ratelimit-Policy"], "%v", test.limit)
+	}
+}
