@@ -14,14 +14,14 @@ type Config struct {
 	Header string
 	// Trusted are the networks of the proxies. A proxy is recognised by its address, the first one by the peer's.
 	Trusted []netip.Prefix
-	// Hops is the number of proxies. The client's address is the Hops-th entry from the right. It is at most 32, and not
-	// for use together with Trusted.
+	// Hops is the number of proxies. The client's address is the Hops-th element from the right; empty elements of the list
+	// do not count. Hops is at most 32, and not for use together with Trusted.
 	Hops int
 	// IPv4Bits and IPv6Bits are the lengths of the networks that Prefix returns; 0 is 32 and 64.
 	IPv4Bits, IPv6Bits int
 }
 
-// maxHops bounds the entries that are looked at.
+// maxHops bounds the elements that are looked at.
 const maxHops = 32
 
 // A Resolver finds client addresses. It is immutable. The zero Resolver, and a nil one, find none.
@@ -116,27 +116,39 @@ func (r *Resolver) Addr(req *http.Request) (netip.Addr, bool) {
 	}
 	w := r.walk(req)
 	for range maxHops {
-		entry, more := w.next()
+		element, more := w.next()
 		if !more {
 			return a, w.whole() // all of them are trusted: the request began at the farthest
 		}
-		if a, ok = parse(entry); !ok || !r.trusted(a) {
+		if a, ok = r.read(element); !ok || !r.trusted(a) {
 			return a, ok
 		}
 	}
 	return netip.Addr{}, false
 }
 
+// read returns the address that an element reports.
+func (r *Resolver) read(element string) (netip.Addr, bool) {
+	if r.header != "Forwarded" {
+		return parse(element)
+	}
+	node, ok := forwardedFor(element)
+	if !ok {
+		return netip.Addr{}, false
+	}
+	return parseNode(node)
+}
+
 func (r *Resolver) byHops(req *http.Request) (netip.Addr, bool) {
 	w := r.walk(req)
-	var entry string
+	var element string
 	for range r.config.Hops {
 		var more bool
-		if entry, more = w.next(); !more {
+		if element, more = w.next(); !more {
 			return netip.Addr{}, false
 		}
 	}
-	return parse(entry)
+	return r.read(element)
 }
 
 func (r *Resolver) trusted(a netip.Addr) bool {

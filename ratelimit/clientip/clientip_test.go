@@ -3,6 +3,7 @@ package clientip_test
 import (
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -125,11 +126,24 @@ func TestTrusted(t *testing.T) {
 		{"10.0.0.1:1", nil, "10.0.0.1"},                        // a proxy itself
 		{"10.0.0.1:1", []string{"10.3.3.3, 10.2.2.2"}, "10.3.3.3"},
 		{"10.0.0.1:1", []string{""}, ""},
-		{"10.0.0.1:1", []string{"198.51.100.7, "}, ""},
-		{"10.0.0.1:1", []string{"198.51.100.7,,10.2.2.2"}, ""},
+		{"10.0.0.1:1", []string{" , ,\t"}, ""}, // a list has at least one element
+		{"10.0.0.1:1", []string{"", ""}, ""},
+		{"10.0.0.1:1", []string{"198.51.100.7, "}, "198.51.100.7"}, // empty elements are skipped
+		{"10.0.0.1:1", []string{", 198.51.100.7,,10.2.2.2 ,\t, "}, "198.51.100.7"},
+		{"10.0.0.1:1", []string{"198.51.100.7", "", " , ", "10.2.2.2", ""}, "198.51.100.7"},
+		{"10.0.0.1:1", []string{",,10.3.3.3,, 10.2.2.2", ""}, "10.3.3.3"},
+		{"10.0.0.1:1", []string{strings.Repeat(",", 8000) + "198.51.100.7" + strings.Repeat(",", 100)}, "198.51.100.7"},
+		{"10.0.0.1:1", []string{"198.51.100.7" + strings.Repeat(",", 8192)}, ""},
+		{"10.0.0.1:1", slices.Concat([]string{"198.51.100.7"}, make([]string, 8000)), "198.51.100.7"},
+		{"10.0.0.1:1", slices.Concat([]string{"198.51.100.7"}, make([]string, 9000)), ""}, // not read that far
 		{"10.0.0.1:1", []string{"198.51.100.7, garbage"}, ""},
 		{"10.0.0.1:1", []string{"198.51.100.7, garbage, 10.2.2.2"}, ""},
 		{"10.0.0.1:1", []string{"unknown"}, ""},
+		{"10.0.0.1:1", []string{"198.51.100.7, unknown"}, ""},
+		{"10.0.0.1:1", []string{"198.51.100.7, unknown, 10.2.2.2"}, ""},
+		{"10.0.0.1:1", []string{"unknown, 198.51.100.7, 10.2.2.2"}, "198.51.100.7"},
+		{"10.0.0.1:1", []string{"198.51.100.7:_p"}, ""}, // only Forwarded has such ports
+		{"10.0.0.1:1", []string{"[2001:db8::7]"}, "2001:db8::7"},
 		{"10.0.0.1:1", []string{"198.51.100.7 203.0.113.1"}, ""},
 		{"10.0.0.1:1", []string{strings.Repeat("10.1.1.1,", 32) + "10.1.1.1"}, ""}, // more hops than there are anywhere
 		{"10.0.0.1:1", []string{strings.Repeat(" ", 8192) + "198.51.100.7"}, ""},
@@ -157,6 +171,16 @@ func TestHops(t *testing.T) {
 		{1, []string{"203.0.113.1, 198.51.100.7"}, "198.51.100.7"},
 		{2, []string{"203.0.113.1, 198.51.100.7, 10.0.0.1"}, "198.51.100.7"},
 		{2, []string{"203.0.113.1, 198.51.100.7", "10.0.0.1"}, "198.51.100.7"},
+		{1, []string{"198.51.100.7,"}, "198.51.100.7"},
+		{1, []string{"203.0.113.1, 198.51.100.7 ,, ,"}, "198.51.100.7"},
+		{1, []string{"198.51.100.7", ""}, "198.51.100.7"},
+		{2, []string{"203.0.113.1,, 198.51.100.7,, 10.0.0.1,"}, "198.51.100.7"},
+		{2, []string{"203.0.113.1, 198.51.100.7,", ",", ", 10.0.0.1"}, "198.51.100.7"},
+		{2, []string{",, 198.51.100.7"}, ""},
+		{2, []string{"198.51.100.7", ""}, ""},
+		{2, []string{"198.51.100.7, unknown"}, "198.51.100.7"},
+		{1, []string{"[2001:db8::7]:4711,"}, "2001:db8::7"},
+		{32, []string{"198.51.100.7" + strings.Repeat(",,10.0.0.1", 31)}, "198.51.100.7"},
 		{2, []string{"198.51.100.7, garbage"}, "198.51.100.7"}, // the proxies' own addresses do not count
 		{1, nil, ""},
 		{2, []string{"198.51.100.7"}, ""},
@@ -180,37 +204,130 @@ func TestForwarded(t *testing.T) {
 	}{
 		{[]string{`for=198.51.100.7`}, "198.51.100.7"},
 		{[]string{`FOR=198.51.100.7;proto=http;By=203.0.113.43`}, "198.51.100.7"},
+		{[]string{`fOr="198.51.100.7"`}, "198.51.100.7"},
 		{[]string{`proto=http;by="10.0.0.1:1";for="198.51.100.7:4711"`}, "198.51.100.7"},
 		{[]string{`for="[2001:db8:cafe::17]:4711"`}, "2001:db8:cafe::17"},
 		{[]string{`for="[2001:db8:cafe::17]"`}, "2001:db8:cafe::17"},
+		{[]string{`for="[::ffff:198.51.100.7]:80"`}, "198.51.100.7"},
 		{[]string{`for=203.0.113.1, for=198.51.100.7, for=10.1.1.1`}, "198.51.100.7"},
+		{[]string{`for=203.0.113.1,for=198.51.100.7,for="10.1.1.1:80"`}, "198.51.100.7"},
 		{[]string{`for=203.0.113.1`, `for=198.51.100.7`, `for="10.1.1.1"`}, "198.51.100.7"},
 		{[]string{`for=203.0.113.1;host="a, for=10.9.9.9, b", for=198.51.100.7`}, "198.51.100.7"},
 		{[]string{`for=x;host="a\", ", for=198.51.100.7`}, "198.51.100.7"},
+		{[]string{`for=198.51.100.7;host="a, for=203.0.113.1;b", for=10.1.1.1;host="c,;\",;\\"`}, "198.51.100.7"},
 		{[]string{`nonsense`, `for=198.51.100.7`}, "198.51.100.7"},
+		{[]string{`nonsense;;=, for=198.51.100.7`}, "198.51.100.7"},
 		{[]string{`"`, `for=198.51.100.7`}, "198.51.100.7"}, // an open quote ends with its line
+		{[]string{`\`, `for=198.51.100.7`}, "198.51.100.7"},
+
+		// An element ends with semicolons, and may hold empty pairs, extensions and blanks around a semicolon.
+		{[]string{`for=198.51.100.7;`}, "198.51.100.7"},
+		{[]string{`for=198.51.100.7;proto=https;`}, "198.51.100.7"},
+		{[]string{`;;for=198.51.100.7;;;proto=https;;`}, "198.51.100.7"},
+		{[]string{`for=198.51.100.7;proto=https;, for=10.1.1.1;`}, "198.51.100.7"},
+		{[]string{`proto=https; for=198.51.100.7 ;	host=a; `}, "198.51.100.7"},
+		{[]string{`for="198.51.100.7" ; host="a b"`}, "198.51.100.7"},
+		{[]string{`secret=abc;for=198.51.100.7;x-y_z="1;2,3=4"`}, "198.51.100.7"},
+		{[]string{`for=198.51.100.7;ext=""`}, "198.51.100.7"},
+
+		// A quoted-pair is the byte after the backslash.
+		{[]string{`for=198.51.100.7;host="a\"b"`}, "198.51.100.7"},
+		{[]string{`for=198.51.100.7;host="a\\"`}, "198.51.100.7"},
+		{[]string{`host="\";for=203.0.113.1;\"";for=198.51.100.7`}, "198.51.100.7"},
+		{[]string{`for="198.51.\100.7"`}, "198.51.100.7"},
+		{[]string{`for="\[2001:db8::\17\]:80"`}, "2001:db8::17"},
+		{[]string{`for="198.51.100.7\""`}, ""},
+
+		// Empty elements do not count.
+		{[]string{`for=198.51.100.7, `}, "198.51.100.7"},
+		{[]string{`,, for=198.51.100.7 ,,	, for=10.1.1.1,`}, "198.51.100.7"},
+		{[]string{`for=198.51.100.7`, ``, ` , `, `for=10.1.1.1`}, "198.51.100.7"},
+		{[]string{``}, ""},
+		{[]string{` ,, `}, ""},
+		{[]string{`;`}, ""}, // not empty, and names nobody
+		{[]string{`for=198.51.100.7, ;`}, ""},
+
+		// Nodes that are an address with an obfuscated port, and those that are none.
+		{[]string{`for="198.51.100.7:_gateway-1.a_b"`}, "198.51.100.7"},
+		{[]string{`for="[2001:db8::17]:_p"`}, "2001:db8::17"},
+		{[]string{`for="198.51.100.7:_"`}, ""},
+		{[]string{`for="198.51.100.7:_a:b"`}, ""},
+		{[]string{`for="198.51.100.7:80:_a"`}, ""},
+		{[]string{`for="2001:db8::17:_a"`}, ""},
+		{[]string{`for="_hidden:_a"`}, ""},
+		{[]string{`for="198.51.100.7:65536"`}, ""},
+		{[]string{`for=unknown`}, ""},
+		{[]string{`for="unknown:80"`}, ""},
+		{[]string{`for=_hidden`}, ""},
+		{[]string{`for=198.51.100.7, for=_hidden`}, ""},
+		{[]string{`for=_hidden, for=198.51.100.7, for=10.1.1.1`}, "198.51.100.7"},
+
+		// What says two things, or cannot be read.
+		{[]string{`for=198.51.100.7;for=198.51.100.8`}, ""},
+		{[]string{`for=198.51.100.7;For=198.51.100.7`}, ""},
+		{[]string{`for=198.51.100.7;;proto=http;FOR="198.51.100.8";`}, ""},
 		{[]string{`", for=198.51.100.7`}, ""},
 		{[]string{`for="x, for="198.51.100.7"`}, ""},
 		{[]string{`for="198.51.100.7`}, ""},
+		{[]string{`for="198.51.100.7\"`}, ""},
 		{[]string{`for=198.51.100.7"`}, ""},
-		{[]string{`for="198.51.\100.7"`}, ""},
 		{[]string{`for=198.51.100.7:80`}, ""}, // a colon must be quoted, RFC 7239 section 4
 		{[]string{`for=[2001:db8::1]`}, ""},
-		{[]string{`for=198.51.100.7;for=198.51.100.8`}, ""},
-		{[]string{`for=unknown`}, ""},
-		{[]string{`for=_hidden`}, ""},
 		{[]string{`for=`}, ""},
+		{[]string{`for=;proto=http`}, ""},
 		{[]string{`for=""`}, ""},
 		{[]string{`for`}, ""},
+		{[]string{`for;proto=http`}, ""},
 		{[]string{`proto=http`}, ""},
-		{[]string{``}, ""},
-		{[]string{`for=198.51.100.7;`}, ""},
 		{[]string{`for = 198.51.100.7`}, ""},
+		{[]string{`for= 198.51.100.7`}, ""},
 		{[]string{`for="198.51.100.7"x`}, ""},
-		{[]string{`for=198.51.100.7, `}, ""},
+		{[]string{`for="198.51.100.7""x"`}, ""},
+		{[]string{`for=198.51.100.7 x`}, ""},
+		{[]string{`for=198.51.100.7;host=a\b`}, ""},
+		{[]string{`=198.51.100.7`}, ""},
+
+		// The client leaves a quote open, or names a host with quotes in it, to move what the proxy appends.
+		{[]string{`a="x, for=198.51.100.7;host="y, for=203.0.113.1"`}, ""},
+		{[]string{`a="x, for=198.51.100.7;host=", for=203.0.113.1;z=\"b"`}, ""},
+		{[]string{`a="x, for=198.51.100.7;host=", for=203.0.113.1;z=\"b";by="10.0.0.1:1"`}, ""},
+		{[]string{`a="\, for=198.51.100.7;host="b"`}, ""},
+
+		{[]string{`for=203.0.113.1;a="` + strings.Repeat("x", 8100) + `", for=198.51.100.7`}, "198.51.100.7"},
+		{[]string{`for=203.0.113.1;a="` + strings.Repeat("x", 8192) + `", for=198.51.100.7`}, ""}, // quotes are told from the left
+		{[]string{strings.Repeat(`"`, 9000), `for=198.51.100.7`}, "198.51.100.7"},
 	} {
-		r := newResolver(t, clientip.Config{Header: "Forwarded", Trusted: proxies})
-		got, ok := r.Addr(request("10.0.0.1:1", "Forwarded", test.lines...))
+		all := strings.Join(test.lines, ",")
+		nearer := strings.Count(all, `for=10.1.1.1`) + strings.Count(all, `for="10.1.1.1`)
+		for name, c := range map[string]clientip.Config{
+			"trusted": {Header: "Forwarded", Trusted: proxies},
+			"hops":    {Header: "Forwarded", Hops: 1 + nearer},
+		} {
+			r := newResolver(t, c)
+			got, ok := r.Addr(request("10.0.0.1:1", "Forwarded", test.lines...))
+			require.Equal(t, test.want != "", ok, "%s: %v", name, test)
+			if ok {
+				require.Equal(t, test.want, got.String(), "%s: %v", name, test)
+			}
+		}
+	}
+}
+
+// With Hops, what the proxies nearer to the server say of each other does not matter.
+func TestForwardedHops(t *testing.T) {
+	for _, test := range []struct {
+		hops  int
+		lines []string
+		want  string
+	}{
+		{2, []string{`for=198.51.100.7, for=_lb`}, "198.51.100.7"},
+		{2, []string{`for=198.51.100.7, proto=https`}, "198.51.100.7"},
+		{2, []string{`for=198.51.100.7;, for=unknown;, `}, "198.51.100.7"},
+		{3, []string{`for=203.0.113.1, for=198.51.100.7;host="a, b"`, `,`, `by=_a, ;`}, "198.51.100.7"},
+		{2, []string{`for=198.51.100.7, `}, ""},
+		{2, []string{`for=198.51.100.7, for="`}, ""},
+	} {
+		got, ok := newResolver(t, clientip.Config{Header: "Forwarded", Hops: test.hops}).Addr(request("", "Forwarded", test.lines...))
 		require.Equal(t, test.want != "", ok, "%v", test)
 		if ok {
 			require.Equal(t, test.want, got.String(), "%v", test)

@@ -16,17 +16,29 @@
 // addresses are not known beforehand, such as those of AWS: 1 behind an Application Load Balancer or API Gateway, 2 behind
 // CloudFront and one of these. With Hops the server MUST NOT be reachable but through the proxies.
 //
+// # How the headers are read
+//
+// The lines of a header are one list. Empty elements of it are skipped and are no hops (RFC 9110 section 5.6.1.2). An element
+// of X-Forwarded-For is an address, with a port or without; an IPv6 address with a port stands in brackets. An element of
+// Forwarded is read by RFC 7239: names in any case, values that are tokens or quoted, quoted-pairs, empty pairs such as a
+// semicolon at the end, parameters of any name, ports that are obfuscated. Blanks around its semicolons are accepted too. The
+// last 8192 bytes of a header are read, each a few times at most. Addr and Prefix do not allocate, but for a quoted value of
+// "for" that has a backslash.
+//
 // # What is refused
 //
-// An entry that is not an address, an address with a zone of its own interface excepted, ends the walk: the client is then
-// unknown, and false is returned. So it is if there are fewer entries than Hops, and for a RemoteAddr that is none. A limiter
-// refuses such a request; it does not get a bucket without limit.
+// An element that reports no address (unknown, an obfuscated name, a malformed element, an element of Forwarded with two "for"
+// parameters or none) ends the walk: the client is then unknown, and false is returned. So it is for a header without any
+// element, if there are fewer elements than Hops, and for a RemoteAddr that is no address. With Hops, only the element that
+// counts is read; the ones to its right may say anything. A line of Forwarded is not read at all if it is uncertain where its
+// quotes begin and end, as after an open quote, or a backslash outside of quotes: the client may have sent that to move what
+// the proxies append. A limiter refuses such a request; it does not get a bucket without limit.
 //
 // # Addresses as keys
 //
 // An IPv6 client commonly owns a network of 64 bits and can call from any of its 2^64 addresses, so [Resolver.Prefix] keys
 // by /64. IPv4 addresses mapped into IPv6 (::ffff:192.0.2.1) are unwrapped first, and zones are dropped.
 //
-// Sources: RFC 7239 (Forwarded), RFC 4291 section 2.5.5.2 (mapped addresses), RFC 6177 (end sites), the AWS documentation
+// Sources: RFC 7239 (Forwarded), RFC 9110 sections 5.3, 5.6.1 and 5.6.4 (lists and quoted strings), RFC 4291 section 2.5.5.2 (mapped addresses), RFC 6177 (end sites), the AWS documentation
 // of X-Forwarded-For for Application Load Balancers.
 package clientip

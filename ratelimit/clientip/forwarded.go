@@ -1,0 +1,147 @@
+package clientip
+
+import (
+	"net/netip"
+	"strings"
+)
+
+// delimited reports whether it is certain where the quoted-strings of a line of Forwarded begin and end, and so which commas
+// separate elements: each begins after an equals sign and ends before a delimiter, and no backslash stands outside of them.
+//
+// The last rule is what keeps a client from moving the borders. Suppose that it sends a line with an open quote, and a proxy
+// appends its element to that line. Then what the proxy has quoted stands outside and what it has not quoted within, up to
+// the first quote that the proxy has escaped; but that one's backslash stands outside. Without such a quote the number of
+// quotes is odd, and the last one stays open.
+func delimited(line string) bool {
+	for i := 0; i < len(line); i++ {
+		switch line[i] {
+		case '\\':
+			return false
+		case '"':
+			if i == 0 || line[i-1] != '=' {
+				return false
+			}
+			if i = closing(line, i); i < 0 {
+				return false
+			}
+			if end := i + 1; end < len(line) && strings.IndexByte(";, \t", line[end]) < 0 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// closing is the index of the quote that closes the quoted-string which is opened at an index, or -1. RFC 9110 section 5.6.4.
+func closing(s string, opening int) int {
+	for i := opening + 1; i < len(s); i++ {
+		switch s[i] {
+		case '\\':
+			i++
+		case '"':
+			return i
+		}
+	}
+	return -1
+}
+
+// forwardedFor returns the node of an element's "for" parameter. It is false if there is none, or two, or if the element is
+// malformed:
+//
+//	forwarded-element = [ forwarded-pair ] *( ";" [ forwarded-pair ] )   RFC 7239 section 4
+//	forwarded-pair    = token "=" ( token / quoted-string )
+//
+// Blanks around a semicolon are accepted as well, because proxies write them.
+func forwardedFor(element string) (node string, ok bool) {
+	for {
+		element = strings.TrimLeft(element, "; \t")
+		if element == "" {
+			return node, ok
+		}
+		name, rest, found := strings.Cut(element, "=")
+		if !found || !token(name) {
+			return "", false
+		}
+		value, rest, found := cutValue(rest)
+		if !found {
+			return "", false
+		}
+		if strings.EqualFold(name, "for") {
+			if ok {
+				return "", false // it says two things
+			}
+			node, ok = value, true
+		}
+		if element = strings.TrimLeft(rest, " \t"); element != "" && element[0] != ';' {
+			return "", false
+		}
+	}
+}
+
+// cutValue returns the token or the content of the quoted-string that s begins with, and what follows it.
+func cutValue(s string) (value, rest string, ok bool) {
+	if strings.HasPrefix(s, `"`) {
+		end := closing(s, 0)
+		if end < 0 {
+			return "", "", false
+		}
+		return unescape(s[1:end]), s[end+1:], true
+	}
+	end := strings.IndexAny(s, "; \t")
+	if end < 0 {
+		end = len(s)
+	}
+	return s[:end], s[end:], token(s[:end])
+}
+
+// unescape replaces each quoted-pair by its second byte. RFC 9110 section 5.6.4: "Recipients that process the value of a
+// quoted-string MUST handle a quoted-pair as if it were replaced by the octet following the backslash."
+func unescape(s string) string {
+	if strings.IndexByte(s, '\\') < 0 {
+		return s
+	}
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' { // never the last byte: closing has skipped a pair
+			i++
+		}
+		b = append(b, s[i])
+	}
+	return string(b)
+}
+
+// parseNode reads a node that is an address, RFC 7239 section 6. "unknown" and an obfuscated identifier are none; the port may
+// be obfuscated ("_" and a word), and does not matter.
+func parseNode(node string) (netip.Addr, bool) {
+	if colon := strings.LastIndex(node, ":_"); colon >= 0 && obfuscated(node[colon+2:]) {
+		node = node[:colon]
+		if strings.Contains(node, ":") && !strings.HasSuffix(node, "]") {
+			return netip.Addr{}, false // another port, or an IPv6 address that must stand in brackets
+		}
+	}
+	return parse(node)
+}
+
+// obfuscated reports whether s is what follows the underscore of an obfuscated port, RFC 7239 section 6.3.
+func obfuscated(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; !alphanumeric(c) && c != '.' && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// token reports whether s is one, RFC 9110 section 5.6.2.
+func token(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; !alphanumeric(c) && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func alphanumeric(c byte) bool {
+	return c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9'
+}
