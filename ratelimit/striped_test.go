@@ -57,6 +57,7 @@ func TestStripedStripesWhereTheBurstAllows(t *testing.T) {
 
 // What lies in the stripes serves any call, also one for more than a stripe holds.
 func TestStripedCollects(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4)) // several stripes
 	s := newStriped(t, 0, 400)
 	require.True(t, s.Take(s.bucket.Peek().Remaining).OK)
 	left := s.held()
