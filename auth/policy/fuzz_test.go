@@ -3,6 +3,8 @@ package policy_test
 import (
 	"encoding/json"
 	"errors"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -41,5 +43,31 @@ func FuzzParse(f *testing.F) {
 			return // too large now
 		}
 		require.Equal(t, policy.Deny, denied.Evaluate(policy.Invoke, resource), "was %v", decision)
+	})
+}
+
+// FuzzMatch holds that a pattern allows and denies what the regular expression of the same meaning matches, also where
+// the resource is not UTF-8: the dot of package regexp stands for one character too.
+func FuzzMatch(f *testing.F) {
+	f.Add("/GET/loyalty/?", "/GET/loyalty/\u00e9")
+	f.Add("/*a?b*", "/GET/\xff\xc3a\u20acb")
+	f.Add("/*"+strings.Repeat("a?", 100)+"*?", "/"+strings.Repeat("\u20aca", 120))
+	f.Fuzz(func(t *testing.T, pattern, s string) {
+		if len(s) > 10_000 {
+			return // the regular expression takes its time
+		}
+		p, err := policy.New(document("Allow", stage+"/"+pattern))
+		if err != nil {
+			require.ErrorIs(t, err, policy.ErrInvalid)
+			return
+		}
+		text := strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(pattern))
+		want := regexp.MustCompile(`(?s)\A` + text + `\z`).MatchString(s)
+		require.Equal(t, want, p.Evaluate(policy.Invoke, stage+"/"+s) == policy.Allow)
+		d := document("Allow", "*")
+		d.Statement = append(d.Statement, document("Deny", stage+"/"+pattern).Statement...)
+		p, err = policy.New(d)
+		require.NoError(t, err)
+		require.Equal(t, want, p.Evaluate(policy.Invoke, stage+"/"+s) == policy.Deny)
 	})
 }
