@@ -18,12 +18,26 @@
 // but its NotAction, matches the action, and likewise its Resource or NotResource the resource. An asterisk stands for
 // any characters, a question mark for one; actions are compared without regard to case, resources with it.
 //
+// A character is a Unicode code point in UTF-8: é is one, of two bytes, but e with a combining accent is two. In a
+// resource that is not UTF-8 each byte that does not belong to a character counts as one. Nothing is normalised or
+// decoded: package custom evaluates the decoded path of a request, so a policy says é, not %C3%A9.
+//
+// The time of an evaluation does not depend on how many wildcards a pattern has. It is below a millisecond for the
+// largest document and the longest ARN, 10 240 and 1600 bytes.
+//
+// # What it accepts
+//
+// Documents of IAM's grammar, as far as they can be honoured. Version may be left out, which stands for 2008-10-17. That
+// version has no policy variables, so in it "${" is text like any other. Action, Resource and their opposites are a string
+// or an array, Statement an object or an array; Id and Sid may be there. A Condition may be there if it has no key: it
+// constrains nothing.
+//
 // # What it refuses
 //
 // A document that is not understood whole is not evaluated at all, since the part that is not understood may be the one
-// that denies: unknown elements, conditions, principals and policy variables, an element twice in one object, a wrong
-// type or case, a resource that is neither "*" nor a whole ARN. All mistakes are told at once, each with its path, and
-// wrap [ErrInvalid].
+// that denies: unknown elements, conditions, principals, policy variables of version 2012-10-17, an element twice in one
+// object, a wrong type or case, a resource that is neither "*" nor a whole ARN. All mistakes are told at once, each with
+// its path, and wrap [ErrInvalid].
 //
 // IAM's documentation says that a wildcard stands for characters within one colon-separated part of an ARN, and that an
 // asterisk at the end of a part can reach beyond it. Where the two readings differ, the one that refuses is taken: a
@@ -31,7 +45,7 @@
 //
 // # Sources
 //
-// IAM User Guide: "Grammar of the IAM JSON policy language", "IAM JSON policy elements: Resource", "Policy evaluation
-// logic"; API Gateway Developer Guide: "Output from an API Gateway Lambda authorizer", "Statement reference of IAM
+// IAM User Guide: "Grammar of the IAM JSON policy language", "IAM JSON policy elements: Version", "IAM JSON policy
+// elements: Resource", "Policy evaluation logic"; API Gateway Developer Guide: "Output from an API Gateway Lambda authorizer", "Statement reference of IAM
 // policies for executing APIs in API Gateway".
 package policy

@@ -10,8 +10,8 @@ import (
 // Document is a policy as it is written. [New] makes it a [Policy]. Its JSON form is that of IAM; reading it is as
 // strict as [Parse].
 type Document struct {
-	// Version is that of the policy language: "2012-10-17" or "2008-10-17".
-	Version string `json:"Version"`
+	// Version is that of the policy language: "2012-10-17" or "2008-10-17", which empty stands for.
+	Version string `json:"Version,omitempty"`
 
 	// ID is a name without meaning.
 	ID string `json:"Id,omitempty"`
@@ -42,9 +42,17 @@ type Statement struct {
 // ErrInvalid is wrapped by every error about a document.
 var ErrInvalid = errors.New("invalid policy document")
 
-// Bounds of a document. API Gateway's quotas page gives the length of a resource; that of a document is the largest
-// that IAM has for a policy.
+// Versions of the policy language.
 const (
+	version2008 = "2008-10-17"
+	version2012 = "2012-10-17"
+)
+
+// Bounds of a document. "Output from an API Gateway Lambda authorizer" gives the length of a resource, in characters;
+// that of a document is the largest that IAM has for a policy, in which white space does not count ("IAM and AWS STS
+// quotas"). maxText bounds what is read at all: a document that is written with one word a line is still far below.
+const (
+	maxText     = 64 << 10
 	maxDocument = 10_240
 	maxResource = 512
 )
@@ -65,15 +73,17 @@ func (m *mistakes) add(path, format string, args ...any) {
 // validate returns every mistake in d, joined.
 func (d *Document) validate() error {
 	var m mistakes
-	if d.Version != "2012-10-17" && d.Version != "2008-10-17" {
-		m.add("Version", "%q is neither 2012-10-17 nor 2008-10-17", d.Version)
+	switch d.Version {
+	case "", version2008, version2012: // IAM User Guide, "Version": "If you do not include it, it defaults to 2008-10-17"
+	default:
+		m.add("Version", "%q is neither "+version2012+" nor "+version2008, d.Version)
 	}
 	if len(d.Statement) == 0 {
 		m.add("Statement", "missing")
 	}
 	size := 0
 	for i := range d.Statement {
-		size += d.Statement[i].validate(fmt.Sprintf("Statement[%d]", i), &m)
+		size += d.Statement[i].validate(fmt.Sprintf("Statement[%d]", i), d.Version == version2012, &m)
 	}
 	if size > maxDocument {
 		m.add("Statement", "%d bytes of patterns, at most %d", size, maxDocument)
@@ -81,8 +91,10 @@ func (d *Document) validate() error {
 	return errors.Join(m...)
 }
 
-// validate adds every mistake in s to m and returns the length of its patterns.
-func (s *Statement) validate(path string, m *mistakes) (size int) {
+// validate adds every mistake in s to m and returns the length of its patterns. variables says whether the version of
+// the language has policy variables.
+func (s *Statement) validate(path string, variables bool, m *mistakes) (size int) {
+	resourceFault := func(p string) string { return resourceFault(p, variables) }
 	if s.Effect != "Allow" && s.Effect != "Deny" {
 		m.add(path+".Effect", "%q is neither Allow nor Deny", s.Effect)
 	}
@@ -123,26 +135,27 @@ func actionFault(p string) string {
 		return ""
 	}
 	service, action, ok := strings.Cut(p, ":")
-	if !ok || !within(service, alphanumeric+"-") || !within(action, alphanumeric+"*?") {
+	if !ok || !within(service, alphanumeric+"-.") || !within(action, alphanumeric+"*?") {
 		return "is not of the form service:action"
 	}
 	return ""
 }
 
-// resourceFault returns what is wrong with the pattern of a resource, or "".
-func resourceFault(p string) string {
+// resourceFault returns what is wrong with the pattern of a resource, or "". Without variables, "${" is text like any
+// other: IAM User Guide, "Version".
+func resourceFault(p string, variables bool) string {
 	if p == "*" {
 		return ""
 	}
 	parts := strings.SplitN(p, ":", partsOfARN)
 	switch {
-	case len(p) > maxResource:
+	case utf8.RuneCountInString(p) > maxResource:
 		return fmt.Sprintf("has more than %d characters", maxResource)
 	case len(parts) != partsOfARN || parts[0] != "arn" || parts[partsOfARN-1] == "":
 		return "is not an ARN"
 	case !within(parts[partService], alphanumeric+"-"):
 		return "has no service" // in which no wildcard is allowed
-	case strings.Contains(p, "${"):
+	case variables && strings.Contains(p, "${"):
 		return "has a policy variable"
 	case strings.ContainsFunc(p, func(c rune) bool { return c < ' ' || c == utf8.RuneError }):
 		return "has characters of no path"

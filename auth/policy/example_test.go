@@ -50,7 +50,28 @@ func ExampleParse() {
 		}
 	}`))
 	fmt.Println(err)
-	// Output: policy: invalid policy document: Statement: unknown element "Condition"
+	// Output: policy: invalid policy document: Statement.Condition.IpAddress: "aws:SourceIp" is a condition, and conditions are not evaluated
+}
+
+// A question mark is one character, however many bytes it has.
+func ExamplePolicy_Evaluate() {
+	p, err := policy.Parse([]byte(`{
+		"Statement": [
+			{"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": "*", "Condition": {}},
+			{"Effect": "Deny", "Action": "execute-api:Invoke", "Resource": "` + stage + `/GET/loyalty/?"}
+		]
+	}`))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(p.Evaluate(policy.Invoke, stage+"/GET/loyalty/e"))
+	fmt.Println(p.Evaluate(policy.Invoke, stage+"/GET/loyalty/é"))
+	fmt.Println(p.Evaluate(policy.Invoke, stage+"/GET/loyalty/12"))
+	// Output:
+	// Deny
+	// Deny
+	// Allow
 }
 
 // A policy that allows one method is a policy for one method: an authorizer whose result is cached for a while and

@@ -9,9 +9,9 @@ import (
 	"unicode/utf8"
 )
 
-// Parse returns the policy of an IAM JSON document of at most 10 240 bytes. Names are compared with regard to case, and
-// none may occur twice in an object or be unknown. The error wraps [ErrInvalid]: it is the first mistake in the JSON,
-// or every mistake that [New] finds.
+// Parse returns the policy of an IAM JSON document of at most 10 240 bytes, not counting white space, and 64 KiB with it.
+// Names are compared with regard to case, and none may occur twice in an object or be unknown. The error wraps
+// [ErrInvalid]: it is the first mistake in the JSON, or every mistake that [New] finds.
 func Parse(data []byte) (*Policy, error) {
 	var d Document
 	if err := d.UnmarshalJSON(data); err != nil {
@@ -23,8 +23,12 @@ func Parse(data []byte) (*Policy, error) {
 // UnmarshalJSON reads d as strictly as [Parse]; what [New] checks remains to be checked.
 func (d *Document) UnmarshalJSON(data []byte) error {
 	var m mistakes
-	if len(data) > maxDocument {
-		m.add("document", "%d bytes, at most %d", len(data), maxDocument)
+	if len(data) > maxText {
+		m.add("document", "%d bytes with white space, at most %d", len(data), maxText)
+		return m[0]
+	}
+	if size := size(data); size > maxDocument {
+		m.add("document", "%d bytes, at most %d", size, maxDocument)
 		return m[0]
 	}
 	if !utf8.Valid(data) {
@@ -40,6 +44,21 @@ func (d *Document) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// size returns the length of a JSON text without the white space between its tokens (RFC 8259 section 2).
+func size(text []byte) (n int) {
+	quoted, escaped := false, false
+	for _, b := range text {
+		if quoted || b != ' ' && b != '\t' && b != '\r' && b != '\n' {
+			n++
+		}
+		if b == '"' && !escaped {
+			quoted = !quoted
+		}
+		escaped = quoted && b == '\\' && !escaped
+	}
+	return n
+}
+
 // reader reads a document token by token, since json.Unmarshal takes names in any case, and twice.
 type reader struct {
 	dec *json.Decoder
@@ -49,7 +68,7 @@ func (r *reader) document(d *Document) error {
 	err := r.object("document", func(name string) error {
 		switch name {
 		case "Version":
-			return r.text(name, &d.Version)
+			return r.version(name, &d.Version)
 		case "Id":
 			return r.text(name, &d.ID)
 		case "Statement":
@@ -64,6 +83,15 @@ func (r *reader) document(d *Document) error {
 		return errors.New("text after the document")
 	}
 	return nil
+}
+
+// version reads a version, which may be left out but not be empty.
+func (r *reader) version(path string, to *string) error {
+	err := r.text(path, to)
+	if err == nil && *to == "" {
+		return fmt.Errorf("%s: empty", path)
+	}
+	return err
 }
 
 // statements reads a statement or an array of them.
@@ -109,8 +137,21 @@ func (r *reader) statement(path string, s *Statement) error {
 			return r.texts(at, &s.Resource)
 		case "NotResource":
 			return r.texts(at, &s.NotResource)
+		case "Condition":
+			return r.condition(at)
 		}
 		return errUnknown
+	})
+}
+
+// condition reads a condition that constrains nothing: tools write "Condition": {}, and IAM takes operators without keys
+// as well. One that has a key is a mistake, since it is not evaluated.
+func (r *reader) condition(path string) error {
+	return r.object(path, func(operator string) error {
+		at := path + "." + operator
+		return r.object(at, func(key string) error {
+			return fmt.Errorf("%s: %q is a condition, and conditions are not evaluated", at, key)
+		})
 	})
 }
 
@@ -138,7 +179,7 @@ func (r *reader) members(path string, member func(name string) error) error {
 			return fmt.Errorf("%s: %q occurs twice", path, name)
 		}
 		seen[name] = true
-		if err := member(name); err == errUnknown {
+		if err := member(name); errors.Is(err, errUnknown) {
 			return fmt.Errorf("%s: %w %q", path, err, name)
 		} else if err != nil {
 			return err

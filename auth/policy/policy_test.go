@@ -120,9 +120,9 @@ func TestNewCopies(t *testing.T) {
 }
 
 func TestNewReportsEveryMistake(t *testing.T) {
-	_, err := policy.New(policy.Document{Statement: []policy.Statement{
+	_, err := policy.New(policy.Document{Version: "2012-10-18", Statement: []policy.Statement{
 		{},
-		{Effect: "allow", Action: []string{"*", "Invoke"}, NotAction: []string{"execute-api:"}, Resource: []string{"*"}, NotResource: []string{stage + "/${aws:username}"}},
+		{Effect: "allow", Action: []string{"*", "Invoke"}, NotAction: []string{"execute-api:"}, Resource: []string{"*"}, NotResource: []string{stage}},
 		{Effect: "Allow", Action: []string{"execute-api:In voke"}, Resource: []string{
 			"execute-api:/Prod/GET/", "arn:aws:*:*:*:x", "arn:aws:execute-api:::", "", stage + strings.Repeat("x", 513), stage + "/\x00", stage + "/\ufffd",
 		}},
@@ -130,7 +130,7 @@ func TestNewReportsEveryMistake(t *testing.T) {
 	require.ErrorIs(t, err, policy.ErrInvalid)
 	text := strings.ReplaceAll(err.Error(), strings.Repeat("x", 513), "xxx")
 	require.Equal(t, strings.Split(text, "\n"), []string{
-		`policy: invalid policy document: Version: "" is neither 2012-10-17 nor 2008-10-17`,
+		`policy: invalid policy document: Version: "2012-10-18" is neither 2012-10-17 nor 2008-10-17`,
 		`policy: invalid policy document: Statement[0].Effect: "" is neither Allow nor Deny`,
 		`policy: invalid policy document: Statement[0]: neither Action nor NotAction`,
 		`policy: invalid policy document: Statement[0]: neither Resource nor NotResource`,
@@ -139,7 +139,6 @@ func TestNewReportsEveryMistake(t *testing.T) {
 		`policy: invalid policy document: Statement[1]: both Resource and NotResource`,
 		`policy: invalid policy document: Statement[1].Action[1]: "Invoke" is not of the form service:action`,
 		`policy: invalid policy document: Statement[1].NotAction[0]: "execute-api:" is not of the form service:action`,
-		`policy: invalid policy document: Statement[1].NotResource[0]: "` + stage + `/${aws:username}" has a policy variable`,
 		`policy: invalid policy document: Statement[2].Action[0]: "execute-api:In voke" is not of the form service:action`,
 		`policy: invalid policy document: Statement[2].Resource[0]: "execute-api:/Prod/GET/" is not an ARN`,
 		`policy: invalid policy document: Statement[2].Resource[1]: "arn:aws:*:*:*:x" has no service`,
@@ -181,7 +180,16 @@ func TestParseRefuses(t *testing.T) {
 		{`{"Statement":[{"effect":"Allow"}]}`, `Statement[0]: unknown element "effect"`},
 		{`{"Statement":[{` + good + `,"Principal":"*"}]}`, `Statement[0]: unknown element "Principal"`},
 		{`{"Statement":[{` + good + `,"NotPrincipal":"*"}]}`, `Statement[0]: unknown element "NotPrincipal"`},
-		{`{"Statement":[{` + good + `,"Condition":{}}]}`, `Statement[0]: unknown element "Condition"`},
+		{`{"Statement":[{` + good + `,"Condition":{"Bool":{"a:b":"true"}}}]}`, `Statement[0].Condition.Bool: "a:b" is a condition`},
+		{`{"Statement":[{` + good + `,"Condition":{"Bool":{"a:b":[]}}}]}`, `Statement[0].Condition.Bool: "a:b" is a condition`},
+		{`{"Statement":[{` + good + `,"Condition":{"Bool":{},"Null":{"a:b":true}}}]}`, `Statement[0].Condition.Null: "a:b" is a condition`},
+		{`{"Statement":[{` + good + `,"Condition":{"Bool":{},"Bool":{}}}]}`, `Statement[0].Condition: "Bool" occurs twice`},
+		{`{"Statement":[{` + good + `,"Condition":{},"Condition":{}}]}`, `Statement[0]: "Condition" occurs twice`},
+		{`{"Statement":[{` + good + `,"Condition":null}]}`, `Statement[0].Condition: <nil> where { is due`},
+		{`{"Statement":[{` + good + `,"Condition":[]}]}`, `Statement[0].Condition: [ where { is due`},
+		{`{"Statement":[{` + good + `,"Condition":{"Bool":[]}}]}`, `Statement[0].Condition.Bool: [ where { is due`},
+		{`{"Statement":[{` + good + `,"Condition":""}]}`, `Statement[0].Condition:  where { is due`},
+		{`{"Condition":{},"Statement":{` + good + `}}`, `document: unknown element "Condition"`},
 		{`{"Statement":[{"Action":[]}]}`, "Statement[0].Action: empty"},
 		{`{"Statement":[{"Action":null}]}`, "Statement[0].Action: unexpected <nil>"},
 		{`{"Statement":[{"Action":["*",1]}]}`, "Statement[0].Action[1]: 1 is not a string"},
@@ -190,8 +198,12 @@ func TestParseRefuses(t *testing.T) {
 		{`{"Statement":[{` + good + `,}]}`, "invalid character"},
 		{`{"Id":"` + "\xff" + `"}`, "document: not UTF-8"},
 		{`{"Id":"` + strings.Repeat("a", 10_240) + `"}`, "document: 10249 bytes, at most 10240"},
+		{`{"Id":"\\\"` + strings.Repeat(" ", 10_240) + `"}`, "document: 10253 bytes, at most 10240"},
+		{strings.Repeat(" ", 64<<10) + `{}`, "document: 65538 bytes with white space, at most 65536"},
 		{`{"Version":"2012-10-17","Statement":[]}`, "Statement: missing"},
-		{`{"Statement":{` + good + `}}`, `Version: "" is neither 2012-10-17 nor 2008-10-17`},
+		{`{"Version":"","Statement":{` + good + `}}`, "Version: empty"},
+		{`{"Version":"2008-10-18","Statement":{` + good + `}}`, `Version: "2008-10-18" is neither 2012-10-17 nor 2008-10-17`},
+		{`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"` + stage + `/${aws:username}"}}`, "has a policy variable"},
 	} {
 		t.Run(tt.document[:min(60, len(tt.document))], func(t *testing.T) {
 			p, err := policy.Parse([]byte(tt.document))
@@ -216,19 +228,120 @@ func TestDocumentJSON(t *testing.T) {
 	require.Equal(t, before, d, "an error leaves the document as it was")
 }
 
-// TestGlob compares the wildcards with regular expressions over words of few letters.
+// TestGrammar reads documents as tools write them and IAM takes them.
+func TestGrammar(t *testing.T) {
+	const good = `"Effect":"Allow","Action":"*","Resource":"*"`
+	for _, document := range []string{
+		`{"Statement":{` + good + `}}`,
+		`{"Version":"2008-10-17","Statement":[{` + good + `}]}`,
+		`{"Version":"2012-10-17","Statement":[{` + good + `,"Condition":{}}]}`,
+		`{"Statement":[{"Condition":{ },` + good + `}]}`,
+		`{"Statement":[{"Condition":{"StringEquals":{},"no-operator":{}},` + good + `}]}`,
+		`{"Id":"","Statement":{"Sid":"",` + good + `}}`,
+		`{"Statement":{"Effect":"Allow","Action":["*"],"Resource":["*"]},"Version":"2012-10-17"}`,
+		`{"Statement":{"Effect":"Allow","Action":["s3.x:Get*","execute-api:Invoke"],"Resource":"*"}}`,
+		" \t\r\n" + strings.Repeat(" ", 20_000) + `{"Statement":{` + good + `}}` + "\n",
+	} {
+		p, err := policy.Parse([]byte(document))
+		require.NoError(t, err, document)
+		require.Equal(t, policy.Allow, p.Evaluate(policy.Invoke, stage+"/GET/"), document)
+	}
+	p, err := policy.Parse([]byte(`{"Statement":[{` + good + `},{"Effect":"Deny","Condition":{},"Action":"*","Resource":"` + stage + `/GET/admin"}]}`))
+	require.NoError(t, err)
+	require.Equal(t, policy.Deny, p.Evaluate(policy.Invoke, stage+"/GET/admin"), "an empty condition does not take a denial back")
+}
+
+// Before 2012-10-17 the language had no variables: "${" is text, and stays so where the version is left out.
+func TestVariablesAreText(t *testing.T) {
+	for _, version := range []string{"", "2008-10-17"} {
+		d := document("Allow", stage+"/GET/${aws:username}/*")
+		d.Version = version
+		p, err := policy.New(d)
+		require.NoError(t, err)
+		require.Equal(t, policy.Allow, p.Evaluate(policy.Invoke, stage+"/GET/${aws:username}/x"))
+		require.Equal(t, policy.NoMatch, p.Evaluate(policy.Invoke, stage+"/GET/julian/x"))
+	}
+	_, err := policy.New(document("Allow", stage+"/GET/${aws:username}/*"))
+	require.ErrorContains(t, err, "has a policy variable")
+}
+
+// A question mark is one character, whatever its length in bytes; what is not UTF-8 is one character a byte.
+func TestCharacters(t *testing.T) {
+	for _, tt := range []struct {
+		path string
+		n    int // characters
+	}{
+		{"", 0},
+		{"a", 1},
+		{"/", 1},
+		{"?", 1},
+		{"*", 1},
+		{"\u00e9", 1},
+		{"e\u0301", 2}, // a letter and a combining accent: two code points
+		{"\u20ac", 1},
+		{"\U0001F600", 1},
+		{"\U0001F600\u00e9", 2},
+		{"\u00e9a", 2},
+		{"a\u00e9", 2},
+		{"\ufffd", 1},
+		{"\xff", 1},
+		{"\xc3", 1},          // the first byte of two
+		{"\xa9", 1},          // the second
+		{"\xe2\x82", 2},      // two bytes of three
+		{"\xc0\xaf", 2},      // a slash in two bytes is none
+		{"\xed\xa0\x80", 3},  // a surrogate is no character
+		{"\xf0\x9f\x98a", 4}, // three bytes of four, then a letter
+		{"\xc3\xa9\xa9", 2},  // a whole character and a byte that continues nothing
+		{"%C3%A9", 6},        // an ARN has the decoded path; here is one that says percent
+		{strings.Repeat("\u20ac", 200), 200},
+	} {
+		for n := max(0, tt.n-4); n <= tt.n+4; n++ {
+			marks := strings.Repeat("?", n)
+			for pattern, want := range map[string]bool{
+				"x" + marks + "x":   n == tt.n, // at the beginning
+				"*x" + marks + "x":  n == tt.n, // at the end
+				"*x" + marks + "x*": n == tt.n, // anywhere
+				"x*" + marks + "x":  n <= tt.n,
+				"x" + marks + "*x":  n <= tt.n,
+				"x*" + marks + "*x": n <= tt.n,
+				"?" + marks + "?":   n == tt.n,
+			} {
+				d := document("Allow", "*")
+				d.Statement = append(d.Statement, document("Deny", stage+"/GET/"+pattern).Statement...)
+				p, err := policy.New(d)
+				require.NoError(t, err)
+				require.Equal(t, want, p.Evaluate(policy.Invoke, stage+"/GET/x"+tt.path+"x") == policy.Deny, "%q %q", pattern, tt.path)
+			}
+		}
+	}
+}
+
+// A resource may have 512 characters, of any length in bytes.
+func TestResourceLength(t *testing.T) {
+	long := stage + "/" + strings.Repeat("\u20ac", 511-len(stage))
+	p, err := policy.New(document("Allow", long))
+	require.NoError(t, err)
+	require.Equal(t, policy.Allow, p.Evaluate(policy.Invoke, long))
+	_, err = policy.New(document("Allow", long+"\u20ac"))
+	require.ErrorContains(t, err, "has more than 512 characters")
+}
+
+// TestGlob compares the wildcards with regular expressions, whose dot is one character too: over short words of few
+// letters, and over pieces that are longer than a word of a processor has bits.
 func TestGlob(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	word := func(alphabet string) string {
-		b := make([]byte, rng.IntN(12))
-		for i := range b {
-			b[i] = alphabet[rng.IntN(len(alphabet))]
+	word := func(alphabet []string, most int) string {
+		var b strings.Builder
+		for range rng.IntN(most) {
+			b.WriteString(alphabet[rng.IntN(len(alphabet))])
 		}
-		return string(b)
+		return b.String()
 	}
+	letters := strings.Fields("a b \u00e9 \u20ac")
+	raw := append(strings.Fields("a b \u00e9 \u20ac \xa9 \xc3 \xe2\x82"), "\xff")
+	wild := append(strings.Fields("* ?"), letters...)
 	matched := 0
-	for range 20_000 {
-		pattern, s := word("ab*?"), word("ab")
+	check := func(pattern, s string) {
 		re := regexp.MustCompile(`(?s)\A` + strings.NewReplacer("*", ".*", "?", ".").Replace(pattern) + `\z`)
 		p, err := policy.New(document("Allow", stage+"/"+pattern))
 		require.NoError(t, err)
@@ -238,5 +351,26 @@ func TestGlob(t *testing.T) {
 			matched++
 		}
 	}
-	require.Greater(t, matched, 1000)
+	for range 20_000 {
+		check(word(wild, 12), word(raw, 12))
+	}
+	require.Greater(t, matched, 500)
+	matched = 0
+	for range 2_000 {
+		s := word(letters, 200)
+		runes := []rune(s)
+		from := rng.IntN(len(runes) + 1)
+		piece := runes[from : from+rng.IntN(len(runes)-from+1)]
+		piece = append([]rune(nil), piece...)
+		for i := range piece {
+			switch rng.IntN(200) {
+			case 0:
+				piece[i] = 'x'
+			case 1, 2, 3, 4, 5, 6, 7, 8, 9, 10:
+				piece[i] = '?'
+			}
+		}
+		check("*"+string(piece)+"*", s)
+	}
+	require.Greater(t, matched, 500)
 }
