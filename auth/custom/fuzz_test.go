@@ -83,3 +83,28 @@ func FuzzCredential(f *testing.F) {
 		require.Len(t, values["key"], 1)
 	})
 }
+
+// FuzzQuery holds that a query source finds what url.ParseQuery finds: the only value of a name, nothing, or what is of
+// no use.
+func FuzzQuery(f *testing.F) {
+	f.Add("key", "key=1&other=2")
+	f.Add("a b", "a+b=1&a%20b=2")
+	f.Add("k%", "k%25=%zz")
+	f.Add("key", "=&&key&;")
+	f.Add("", "=1&x")
+	f.Fuzz(func(t *testing.T, name, query string) {
+		value, ok := custom.Query(name)(&http.Request{URL: &url.URL{RawQuery: query}})
+		values, err := url.ParseQuery(query)
+		if err != nil {
+			require.True(t, ok)
+			require.Empty(t, value)
+			return
+		}
+		require.Equal(t, len(values[name]) > 0, ok)
+		if len(values[name]) == 1 {
+			require.Equal(t, values[name][0], value)
+		} else {
+			require.Empty(t, value)
+		}
+	})
+}

@@ -33,17 +33,16 @@ func (m methods) arn(r *http.Request) (string, error) {
 	if mounted && own == "" {
 		own = "/"
 	}
+	if m.stage != "" && len(m.stage)+1+len(method)+len(own) > maxARN { // before the path is walked
+		return "", ErrURITooLong
+	}
 	if !mounted || !plain(path) || slash(r.URL.EscapedPath()) || !methodName.MatchString(method) || own[0] != '/' {
 		return "", ErrPath
 	}
 	if m.stage == "" {
 		return "", nil
 	}
-	arn := m.stage + "/" + method + own
-	if len(arn) > maxARN {
-		return "", ErrURITooLong
-	}
-	return arn, nil
+	return m.stage + "/" + method + own, nil
 }
 
 // asGET returns the method ARN of the GET that a HEAD may be served as, and whether arn is that of a HEAD.
@@ -61,9 +60,10 @@ func plain(path string) bool {
 	if !strings.HasPrefix(path, "/") {
 		return false
 	}
-	parts := strings.Split(path[1:], "/")
-	for i, part := range parts {
-		if part == "." || part == ".." || part == "" && i < len(parts)-1 {
+	for rest, more := path[1:], true; more; {
+		var part string
+		part, rest, more = strings.Cut(rest, "/")
+		if part == "." || part == ".." || part == "" && more {
 			return false
 		}
 	}
