@@ -24,10 +24,11 @@ const (
 // NoCache as a [Config.TTL] has the function called for every request.
 const NoCache time.Duration = -1
 
-// Bounds of API Gateway's authorizers, and their defaults.
+// Bounds of API Gateway's authorizers, and their defaults. It does not keep refusals.
 const (
 	defaultTTL     = 300 * time.Second
 	maxTTL         = 3600 * time.Second
+	maxRefusalTTL  = 60 * time.Second
 	defaultTimeout = 10 * time.Second // an HTTP API waits so long
 	maxTimeout     = 30 * time.Second
 	defaultResults = 10_000
@@ -50,14 +51,21 @@ type Config struct {
 
 	// IdentitySources find what identifies the caller for a REQUEST authorizer; all of them must. A source returns
 	// false where the request has nothing of the kind, and true with an empty value where what it has is of no use;
-	// both refuse the request without a call. There may be none only if TTL is NoCache.
+	// both refuse the request without a call. There may be none only if TTL is NoCache and RefusalTTL is zero.
 	IdentitySources []func(*http.Request) (string, bool)
 
 	// TTL is how long a result is kept: at most an hour; zero stands for API Gateway's default of 300 s, and NoCache
 	// for no time at all.
 	TTL time.Duration
 
-	// MaxResults bounds how many results are kept; zero stands for 10 000. Beyond it a random one gives way.
+	// RefusalTTL is how long a refusal is kept: at most a minute; zero stands for no time at all. A refusal is
+	// [ErrUnauthorized], or a plain no where TTL is NoCache; no other error is one. It is kept under the same values as a
+	// result, so that a caller who repeats one bad credential does not make one call a request. A credential that becomes
+	// good meanwhile is refused until then.
+	RefusalTTL time.Duration
+
+	// MaxResults bounds how many results are kept; zero stands for 10 000. Beyond it a random one gives way. As many
+	// refusals are kept, apart from the results, of some 200 bytes each.
 	MaxResults int
 
 	// Timeout is how long the function may take: at most 30 s; zero stands for 10 s.
@@ -77,6 +85,10 @@ type Config struct {
 
 	// ErrorHandler answers a refused request. Nil answers as API Gateway does, [Error.ServeHTTP].
 	ErrorHandler func(http.ResponseWriter, *http.Request, error)
+
+	// AllowDespite may let a request pass that was refused: always true is a dry run. Nil never does. It acts in Handler
+	// alone, and the request passed on proves nothing: FromContext and ID say false on it.
+	AllowDespite func(*http.Request, error) bool
 }
 
 // Authorizer has a function decide about requests. Its zero value refuses every request with [ErrNotConfigured]. It is
@@ -90,6 +102,7 @@ type Authorizer struct {
 	timeout    time.Duration
 	challenge  string
 	refuse     func(http.ResponseWriter, *http.Request, error)
+	despite    func(*http.Request, error) bool
 	results    results
 }
 
@@ -102,12 +115,13 @@ func New(cfg Config) (*Authorizer, error) {
 	a := &Authorizer{
 		authorize: cfg.Authorize, kind: cfg.Type, identity: slices.Clone(cfg.IdentitySources), expression: expression,
 		methods: methods{cfg.StageARN, cfg.Mount}, timeout: cfg.Timeout, challenge: cfg.Challenge, refuse: cfg.ErrorHandler,
+		despite: cfg.AllowDespite,
 	}
 	if a.kind != REQUEST {
 		a.kind, a.identity = TOKEN, []func(*http.Request) (string, bool){Header(or(cfg.TokenHeader, "Authorization"))}
 	}
 	a.challenge, a.timeout = or(a.challenge, "Bearer"), or(a.timeout, defaultTimeout)
-	a.results.ttl, a.results.limit, a.results.kept = or(cfg.TTL, defaultTTL), or(cfg.MaxResults, defaultResults), make(map[key]*result)
+	a.results = newResults(or(cfg.TTL, defaultTTL), cfg.RefusalTTL, or(cfg.MaxResults, defaultResults))
 	return a, nil
 }
 
@@ -140,9 +154,11 @@ func (c *Config) mistakes() (errs []error) {
 	wrong(c.Type != "" && c.Type != TOKEN && c.Type != REQUEST, "Type %q is neither TOKEN nor REQUEST", c.Type)
 	wrong(c.Type == REQUEST && (c.TokenHeader != "" || c.ValidationExpression != ""), "TokenHeader and ValidationExpression are for TOKEN")
 	wrong(c.Type != REQUEST && c.IdentitySources != nil, "IdentitySources are for REQUEST")
-	wrong(c.Type == REQUEST && len(c.IdentitySources) == 0 && c.TTL != NoCache, "IdentitySources are required where results are kept")
+	keeps := c.TTL != NoCache || c.RefusalTTL != 0
+	wrong(c.Type == REQUEST && len(c.IdentitySources) == 0 && keeps, "IdentitySources are required where results are kept")
 	wrong(slices.ContainsFunc(c.IdentitySources, func(f func(*http.Request) (string, bool)) bool { return f == nil }), "nil in IdentitySources")
 	wrong(c.TTL > maxTTL || c.TTL < 0 && c.TTL != NoCache, "TTL %v is outside of 0 to %v", c.TTL, maxTTL)
+	wrong(c.RefusalTTL < 0 || c.RefusalTTL > maxRefusalTTL, "RefusalTTL %v is outside of 0 to %v", c.RefusalTTL, maxRefusalTTL)
 	wrong(c.MaxResults < 0, "MaxResults %d is negative", c.MaxResults)
 	wrong(c.Timeout < 0 || c.Timeout > maxTimeout, "Timeout %v is outside of 0 to %v", c.Timeout, maxTimeout)
 	wrong(c.StageARN != "" && !stageARN.MatchString(c.StageARN), "StageARN %q is not that of a stage", c.StageARN)
@@ -188,7 +204,8 @@ func (a *Authorizer) Verify(r *http.Request) (*Identity, error) {
 }
 
 // Authenticate verifies r and returns it with the identity in its context, for [FromContext], [ID] and
-// [UsageIdentifierKey].
+// [UsageIdentifierKey]. The request is nil if the error is not: a caller who goes on without looking at the error panics
+// and serves nothing.
 func (a *Authorizer) Authenticate(r *http.Request) (*http.Request, error) {
 	id, err := a.Verify(r)
 	if err != nil {
@@ -197,22 +214,40 @@ func (a *Authorizer) Authenticate(r *http.Request) (*http.Request, error) {
 	return r.WithContext(NewContext(r.Context(), id)), nil
 }
 
-// Handler returns a handler that calls next for the requests that are allowed and refuses the others.
+// Anonymous returns r without a proof of this package: [FromContext] and [ID] say false on it.
+func (a *Authorizer) Anonymous(r *http.Request) *http.Request {
+	if _, proven := FromContext(r.Context()); !proven {
+		return r
+	}
+	return r.WithContext(NewContext(r.Context(), nil))
+}
+
+// Handler returns a handler that calls next for the requests that are allowed, or that [Config.AllowDespite] lets pass,
+// and refuses the others.
 func (a *Authorizer) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		allowed, err := a.Authenticate(r)
-		if err == nil {
-			next.ServeHTTP(w, allowed)
-			return
+		passed, err := a.Authenticate(r)
+		if err != nil {
+			if a == nil || a.despite == nil || !a.despite(r, err) {
+				a.answer(w, r, err)
+				return
+			}
+			passed = a.Anonymous(r)
 		}
-		e := err.(*Error) // Authenticate returns no other kind
-		e.SetHeader(w.Header())
-		if a != nil && a.refuse != nil {
-			a.refuse(w, r, e)
-			return
-		}
-		e.ServeHTTP(w, r)
+		next.ServeHTTP(w, passed)
+		r.Pattern = passed.Pattern // a mux inside set it on the copy; outer layers read it from r
 	})
+}
+
+// answer refuses r.
+func (a *Authorizer) answer(w http.ResponseWriter, r *http.Request, err error) {
+	e := err.(*Error) // Authenticate returns no other kind
+	e.SetHeader(w.Header())
+	if a != nil && a.refuse != nil {
+		a.refuse(w, r, e)
+		return
+	}
+	e.ServeHTTP(w, r)
 }
 
 // verdict returns what was decided about the identity of r, and an error unless it allows the method of r.

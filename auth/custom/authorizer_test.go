@@ -3,6 +3,8 @@ package custom_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -254,11 +256,13 @@ func TestIdentitySources(t *testing.T) {
 func TestEvent(t *testing.T) {
 	type contextKey struct{}
 	var got custom.Event
+	began := time.Now()
 	capture := func(ctx context.Context, e custom.Event) (custom.Result, error) {
 		require.Equal(t, "v", ctx.Value(contextKey{}))
 		deadline, ok := ctx.Deadline()
 		require.True(t, ok)
-		require.WithinDuration(t, time.Now().Add(10*time.Second), deadline, time.Second)
+		require.False(t, deadline.Before(began.Add(10*time.Second)))
+		require.False(t, deadline.After(time.Now().Add(10*time.Second)))
 		got = e
 		return custom.Result{Authorized: true}, nil
 	}
@@ -371,7 +375,8 @@ func TestZeroAuthorizerRefuses(t *testing.T) {
 func TestNewReportsEveryMistake(t *testing.T) {
 	_, err := custom.New(custom.Config{
 		Type: "token", IdentitySources: []source{nil}, ValidationExpression: "(", TTL: time.Hour + 1, MaxResults: -1, Timeout: time.Minute,
-		StageARN: stage + "/GET", Mount: "Prod/",
+		RefusalTTL: time.Minute + 1,
+		StageARN:   stage + "/GET", Mount: "Prod/",
 	})
 	require.EqualError(t, err, strings.Join([]string{
 		`custom: Authorize is required`,
@@ -379,6 +384,7 @@ func TestNewReportsEveryMistake(t *testing.T) {
 		`custom: IdentitySources are for REQUEST`,
 		`custom: nil in IdentitySources`,
 		`custom: TTL 1h0m0.000000001s is outside of 0 to 1h0m0s`,
+		`custom: RefusalTTL 1m0.000000001s is outside of 0 to 1m0s`,
 		`custom: MaxResults -1 is negative`,
 		`custom: Timeout 1m0s is outside of 0 to 30s`,
 		`custom: StageARN "` + stage + `/GET" is not that of a stage`,
@@ -388,6 +394,10 @@ func TestNewReportsEveryMistake(t *testing.T) {
 	calls := 0
 	_, err = custom.New(custom.Config{Type: custom.REQUEST, Authorize: yes(&calls), TokenHeader: "A"})
 	require.EqualError(t, err, "custom: TokenHeader and ValidationExpression are for TOKEN\ncustom: IdentitySources are required where results are kept")
+	_, err = custom.New(custom.Config{Type: custom.REQUEST, Authorize: yes(&calls), TTL: custom.NoCache, RefusalTTL: 1})
+	require.EqualError(t, err, "custom: IdentitySources are required where results are kept")
+	_, err = custom.New(custom.Config{Authorize: yes(&calls), RefusalTTL: -1})
+	require.Error(t, err)
 	_, err = custom.New(custom.Config{Authorize: yes(&calls), ValidationExpression: ")|("})
 	require.Error(t, err, "an expression cannot leave its group")
 	_, err = custom.New(custom.Config{Authorize: yes(&calls), TTL: -time.Second})
@@ -452,4 +462,155 @@ func TestErrorHandler(t *testing.T) {
 	require.EqualError(t, &custom.Error{Err: custom.ErrDenied, PrincipalID: "p"}, `custom: no statement of the policy allows the method (principal "p")`)
 	require.Equal(t, "Internal server error", (&custom.Error{Err: custom.ErrFailed}).ErrorMessage())
 	require.Equal(t, 500, (&custom.Error{}).StatusCode())
+}
+
+// A mux inside sets the pattern on the request that it gets; the layers outside see it, in a dry run too.
+func TestPattern(t *testing.T) {
+	calls := 0
+	for name, cfg := range map[string]custom.Config{
+		"allowed": {Authorize: yes(&calls)},
+		"dry run": {Authorize: func(context.Context, custom.Event) (custom.Result, error) {
+			return custom.Result{}, custom.ErrUnauthorized
+		}, AllowDespite: func(*http.Request, error) bool { return true }},
+	} {
+		mux := http.NewServeMux()
+		mux.Handle("GET /loyalty/{id}", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		r := withToken("t")
+		r = r.WithContext(custom.NewContext(r.Context(), &custom.Identity{PrincipalID: "outer"}))
+		newAuthorizer(t, cfg).Handler(mux).ServeHTTP(httptest.NewRecorder(), r)
+		require.Equal(t, "GET /loyalty/{id}", r.Pattern, name)
+	}
+}
+
+func TestAllowDespite(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		edit func(*http.Request)
+		err  error // of the function
+		want error
+	}{
+		{"missing", func(r *http.Request) { r.Header.Del("Authorization") }, nil, custom.ErrMissing},
+		{"ambiguous", func(r *http.Request) { r.Header.Add("Authorization", "u") }, nil, custom.ErrMalformed},
+		{"unauthorized", func(*http.Request) {}, custom.ErrUnauthorized, custom.ErrUnauthorized},
+		{"down", func(*http.Request) {}, errors.New("down"), custom.ErrFailed},
+		{"denied", func(*http.Request) {}, nil, custom.ErrDenied},
+		{"path", func(r *http.Request) { r.URL.Path = "/a/../b" }, nil, custom.ErrPath},
+		{"long", func(r *http.Request) { r.URL.Path = "/" + strings.Repeat("x", 1600) }, nil, custom.ErrURITooLong},
+	} {
+		for _, allow := range []bool{true, false} {
+			var asked error
+			a := newAuthorizer(t, custom.Config{
+				StageARN: stage, Authorize: func(context.Context, custom.Event) (custom.Result, error) { return custom.Result{}, tt.err },
+				AllowDespite: func(_ *http.Request, err error) bool { asked = err; return allow },
+			})
+			r := httptest.NewRequest("POST", "/loyalty/1", strings.NewReader("body"))
+			r.Header.Set("Authorization", "t")
+			tt.edit(r)
+			_, err := a.Verify(r)
+			require.ErrorIs(t, err, tt.want, tt.name)
+			_, err = a.Authenticate(r)
+			require.ErrorIs(t, err, tt.want, tt.name)
+			require.NoError(t, asked, "Verify and Authenticate do not ask")
+
+			outer := custom.NewContext(r.Context(), &custom.Identity{PrincipalID: "outer", UsageIdentifierKey: "key"})
+			w, reached := httptest.NewRecorder(), false
+			a.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				reached = true
+				_, proven := custom.FromContext(r.Context())
+				require.False(t, proven, "an outer proof is none of this request")
+				_, proven = custom.ID(r)
+				require.False(t, proven)
+				_, proven = custom.UsageIdentifierKey(r)
+				require.False(t, proven)
+				body, err := io.ReadAll(r.Body)
+				require.NoError(t, err)
+				require.Equal(t, "body", string(body))
+				require.Empty(t, w.Header())
+			})).ServeHTTP(w, r.WithContext(outer))
+			require.ErrorIs(t, asked, tt.want, tt.name)
+			require.Equal(t, allow, reached, tt.name)
+			if !allow {
+				require.Equal(t, asked.(*custom.Error).StatusCode(), w.Code, tt.name)
+			}
+		}
+	}
+	calls, asked := 0, false
+	a := newAuthorizer(t, custom.Config{Authorize: yes(&calls), AllowDespite: func(*http.Request, error) bool { asked = true; return true }})
+	require.True(t, strings.HasPrefix(send(a.Handler(greet), "GET", "/", "t"), "200 hello p"))
+	require.False(t, asked, "nothing was refused")
+}
+
+func TestAnonymous(t *testing.T) {
+	a := new(custom.Authorizer)
+	r := withToken("t")
+	require.Same(t, r, a.Anonymous(r))
+	proven := r.WithContext(custom.NewContext(r.Context(), &custom.Identity{PrincipalID: "p"}))
+	_, ok := custom.FromContext(a.Anonymous(proven).Context())
+	require.False(t, ok)
+	_, ok = custom.FromContext(proven.Context())
+	require.True(t, ok, "the request itself is as it was")
+}
+
+// Every method of an error finds its cause, however deep it is wrapped.
+func TestWrappedCauses(t *testing.T) {
+	for cause, want := range map[error]int{
+		custom.ErrUnauthorized: 401, custom.ErrMissing: 401, custom.ErrMalformed: 401, custom.ErrDenied: 403, custom.ErrExplicitDeny: 403,
+		custom.ErrFailed: 500, custom.ErrInvalidResult: 500, custom.ErrNotConfigured: 500, custom.ErrPath: 400, custom.ErrURITooLong: 414,
+	} {
+		bare := &custom.Error{Err: cause, Challenge: "Bearer"}
+		wrapped := &custom.Error{Err: errors.Join(errors.New("layer"), fmt.Errorf("layer: %w", cause)), Challenge: "Bearer"}
+		require.Equal(t, want, wrapped.StatusCode(), "%v", cause)
+		require.Equal(t, bare.ErrorCode(), wrapped.ErrorCode())
+		require.Equal(t, bare.ErrorMessage(), wrapped.ErrorMessage())
+		h := http.Header{}
+		wrapped.SetHeader(h)
+		require.Equal(t, want == 401, h.Get("WWW-Authenticate") == "Bearer")
+	}
+}
+
+// No answer holds anything of what a client sent or the function said.
+func TestAnswersDoNotEcho(t *testing.T) {
+	long := strings.Repeat("\xff", 1<<16)
+	calls := 0
+	for _, err := range []error{nil, errors.New(long), fmt.Errorf("%w: %s", custom.ErrUnauthorized, long)} {
+		a := newAuthorizer(t, custom.Config{StageARN: stage, Authorize: func(context.Context, custom.Event) (custom.Result, error) {
+			calls++
+			return custom.Result{PrincipalID: long}, err
+		}})
+		for _, edit := range []func(*http.Request){
+			func(*http.Request) {},
+			func(r *http.Request) { r.Header.Set("Authorization", long) },
+			func(r *http.Request) { r.URL.Path = "/" + long },
+			func(r *http.Request) { r.Method = long },
+		} {
+			r, w := withToken("t"), httptest.NewRecorder()
+			edit(r)
+			a.Handler(greet).ServeHTTP(w, r)
+			require.GreaterOrEqual(t, w.Code, 400)
+			size := w.Body.Len()
+			for name, values := range w.Header() {
+				size += len(name) + len(strings.Join(values, ""))
+			}
+			require.Less(t, size, 512)
+		}
+	}
+	require.Equal(t, 3, calls)
+}
+
+// A policy is evaluated for the decoded path, in which a question mark is one character.
+func TestDenyOneCharacter(t *testing.T) {
+	a := newAuthorizer(t, custom.Config{StageARN: stage, Authorize: func(context.Context, custom.Event) (custom.Result, error) {
+		return custom.Result{PrincipalID: "p", Policy: statements(t, "Allow", "*", "Deny", stage+"/GET/loyalty/?")}, nil
+	}})
+	for path, want := range map[string]error{
+		"/loyalty/a": custom.ErrExplicitDeny, "/loyalty/%61": custom.ErrExplicitDeny, "/loyalty/%C3%A9": custom.ErrExplicitDeny,
+		"/loyalty/%c3%a9": custom.ErrExplicitDeny, "/loyalty/%E2%82%AC": custom.ErrExplicitDeny, "/loyalty/%F0%9F%98%80": custom.ErrExplicitDeny,
+		"/loyalty/%FF": custom.ErrExplicitDeny, "/loyalty/%3F": custom.ErrExplicitDeny, "/loyalty/%2F": custom.ErrPath,
+		"/loyalty/ab": nil, "/loyalty/e%CC%81": nil, "/loyalty/": nil, "/Loyalty/a": nil,
+	} {
+		r := httptest.NewRequest("GET", path, nil)
+		r.Header.Set("Authorization", "t")
+		_, err := a.Verify(r)
+		require.ErrorIs(t, err, want, path)
+	}
 }

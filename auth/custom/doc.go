@@ -36,15 +36,30 @@
 // A result is kept for [Config.TTL] under the values of all identity sources, hashed, and serves every method: it is
 // the policy that is kept, and it is evaluated anew for the method of each request. So a policy that names one method
 // denies the others for as long as it is kept; name all that the caller may do. What the result depends on must be an
-// identity source: a function that looks at the path should have it among them. Errors are not kept. Requests with
-// the same values that arrive while the function runs wait for its answer: a thousand make one call. The call has the
-// values of the first request's context, but not its end, and a time limit of its own.
+// identity source: a function that looks at the path should have it among them. Requests with the same values that arrive
+// while the function runs wait for its answer: a thousand make one call. The call has the values of the first request's
+// context, but not its end, and a time limit of its own.
+//
+// Errors are not kept, with one exception that is off by default: [Config.RefusalTTL] keeps [ErrUnauthorized], so that a
+// flood of one bad credential is not a flood of calls. Failures, panics and time limits are never kept. Refusals are
+// bounded in number and size and do not drive out results. A flood of many different credentials still makes a call for
+// each: put a rate rule in front.
+//
+// # Paths and characters
+//
+// Policies are evaluated for the decoded path, as routers compare it: for /loyalty/%C3%A9 the method ARN ends in
+// /loyalty/é, and a policy must say é. A question mark in a policy is one character, here é; see package policy.
+//
+// # Dry run
+//
+// [Config.AllowDespite] lets a refused request pass in Handler. It carries no identity, not even that of an outer
+// authorizer of this package, and its body is untouched. A credential that a dry run lets pass proves nothing.
 //
 // # What it does not do
 //
 // It does not retry, and it cannot take a result back before its time; keep results for a short time where that
 // matters. WebSocket APIs ask on $connect, that is on the request that upgrades. Tokens that are JWTs of a known
-// issuer need no function: see package auth.
+// issuer need no function: see package auth. CORS preflights carry no credential: answer them outside of Handler.
 //
 // # Differences from API Gateway
 //

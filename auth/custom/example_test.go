@@ -164,3 +164,60 @@ func ExampleNewContext() {
 	// hello julian of airline
 	// julian true
 }
+
+// The request of Authenticate is nil beside an error. Who does not look at the error does not serve the request: the use
+// of nil panics, and net/http ends the connection.
+func Example_incorrectIgnoredError() {
+	guard, _ := custom.New(custom.Config{
+		Authorize: func(context.Context, custom.Event) (custom.Result, error) {
+			return custom.Result{}, custom.ErrUnauthorized
+		},
+	})
+	defer func() { fmt.Println("panic:", recover() != nil) }()
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("Authorization", "token")
+	r, _ = guard.Authenticate(r)
+	greet(httptest.NewRecorder(), r)
+	fmt.Println("served")
+	// Output: panic: true
+}
+
+// RefusalTTL keeps the refusal of a credential, so that a client which repeats it does not make a call each time.
+func ExampleConfig_refusalTTL() {
+	calls := 0
+	guard, _ := custom.New(custom.Config{
+		RefusalTTL: 5 * time.Second,
+		Authorize: func(context.Context, custom.Event) (custom.Result, error) {
+			calls++
+			return custom.Result{}, custom.ErrUnauthorized
+		},
+	})
+	h := guard.Handler(greet)
+	for range 3 {
+		fmt.Println(send(h, "GET", "/", "stolen"))
+	}
+	fmt.Println(calls, "call")
+	// Output:
+	// 401 {"message":"Unauthorized"}
+	// 401 {"message":"Unauthorized"}
+	// 401 {"message":"Unauthorized"}
+	// 1 call
+}
+
+// AllowDespite always true is a dry run: what would be refused is logged and served, without an identity.
+func ExampleConfig_allowDespite() {
+	guard, _ := custom.New(custom.Config{
+		Authorize: func(context.Context, custom.Event) (custom.Result, error) {
+			return custom.Result{}, custom.ErrUnauthorized
+		},
+		AllowDespite: func(_ *http.Request, err error) bool { fmt.Println("would refuse:", err); return true },
+	})
+	h := guard.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, proven := custom.ID(r)
+		fmt.Fprint(w, "proven: ", proven)
+	}))
+	fmt.Println(send(h, "GET", "/", "token"))
+	// Output:
+	// would refuse: custom: Unauthorized
+	// 200 proven: false
+}

@@ -6,3 +6,10 @@ func Kept(a *Authorizer) int {
 	defer a.results.mu.Unlock()
 	return len(a.results.kept)
 }
+
+// KeptRefusals returns how many refusals a keeps.
+func KeptRefusals(a *Authorizer) int {
+	a.results.mu.Lock()
+	defer a.results.mu.Unlock()
+	return len(a.results.refused)
+}
