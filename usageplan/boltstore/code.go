@@ -72,11 +72,20 @@ func appendText(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
+// Flags in the byte that holds an entry's kind.
+const (
+	forceFlag   = 0x80
+	inForceFlag = 0x40
+)
+
 // appendEntry writes an entry (without Seq). Times are relative to the account's start, which keeps them short.
 func appendEntry(b []byte, e *ledger.Entry) []byte {
 	kind := byte(e.Kind)
 	if e.Force {
-		kind |= 0x80
+		kind |= forceFlag
+	}
+	if e.InForce {
+		kind |= inForceFlag
 	}
 	b = append(b, kind)
 	b = binary.AppendUvarint(b, uint64(len(e.Account.Plan)+len(e.Account.Subject)+12))
@@ -176,7 +185,7 @@ func (r *reader) count() int {
 // raw is an entry whose texts are still parts of the value: a million can be read without a million allocations.
 type raw struct {
 	kind                                        ledger.Kind
-	force                                       bool
+	force, inForce                              bool
 	account                                     []byte
 	granted, day, time, limit, want, min, spent int64
 	lease                                       uint64
@@ -186,7 +195,8 @@ type raw struct {
 
 func (r *reader) entry(e *raw) {
 	kind := r.byte()
-	e.kind, e.force = ledger.Kind(kind&0x7f), kind&0x80 != 0
+	e.kind = ledger.Kind(kind &^ (forceFlag | inForceFlag))
+	e.force, e.inForce = kind&forceFlag != 0, kind&inForceFlag != 0
 	if !e.kind.Valid() {
 		r.fail("kind of entry")
 	}
@@ -216,7 +226,7 @@ func (e *raw) op(a ledger.Account) ledger.Op {
 	day := a.Start + e.day
 	return ledger.Op{
 		Kind: e.kind, Account: a, Day: day, Time: day + e.time, Limit: e.limit, Want: e.want, Min: e.min,
-		Force: e.force, Lease: e.lease, Spent: e.spent,
+		Force: e.force, InForce: e.inForce, Lease: e.lease, Spent: e.spent,
 	}
 }
 
@@ -300,6 +310,9 @@ func readStateInto(s *ledger.State, value []byte) error {
 	s.Days = resized(s.Days, r.count())
 	for i := range s.Days {
 		s.Days[i] = ledger.DayTotal{Day: s.Start + r.int(), Limit: r.int(), Adjustments: r.int(), Used: r.int(), Held: r.int()}
+	}
+	if s.Day = 0; len(s.Days) > 0 {
+		s.Day = s.Days[len(s.Days)-1].Day
 	}
 	s.Leases = resized(s.Leases, r.count())
 	for i := range s.Leases {

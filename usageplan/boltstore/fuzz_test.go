@@ -11,7 +11,7 @@ import (
 
 func sampleState() *ledger.State {
 	return &ledger.State{
-		Totals:  ledger.Totals{Start: 1700006400, Limit: 10, Adjustments: -2, Used: 7, Held: 3, Crossed: ledger.Percents{}.With(50), Told: ledger.Percents{}.With(100)},
+		Totals:  ledger.Totals{Start: 1700006400, Day: 1700006400, Limit: 10, Adjustments: -2, Used: 7, Held: 3, Crossed: ledger.Percents{}.With(50), Told: ledger.Percents{}.With(100)},
 		Days:    []ledger.DayTotal{{Day: 1700006400, Limit: 10, Adjustments: -2, Used: 7, Held: 3}},
 		Leases:  []ledger.Lease{{ID: 1 << 63, Day: 1700006400, Granted: 5, Spent: -1}},
 		Applied: []ledger.Applied{{ID: "ticket", Granted: -2, Kind: ledger.KindExtend}},
@@ -24,6 +24,7 @@ func sampleEntries() []ledger.Entry {
 		{Op: ledger.Op{ID: "x-1", Kind: ledger.KindReserve, Account: a, Day: a.Start, Time: a.Start + 9, Limit: 10, Want: 5, Min: 1, Lease: 7, Spent: -1}, Granted: 4},
 		{Op: ledger.Op{ID: "t", Kind: ledger.KindExtend, Account: a, Day: a.Start, Time: a.Start - 9, Want: -2, Reason: "why", Actor: "who"}, Granted: -2, Crossed: ledger.Percents{}.With(80)},
 		{Op: ledger.Op{Kind: ledger.KindTrueUp, Account: a, Day: a.Start, Want: 1, Force: true}, Granted: 1},
+		{Op: ledger.Op{Kind: ledger.KindTrueUp, Account: a, Day: a.Start, Limit: 9, Want: 1, InForce: true, Force: true}, Granted: 1},
 	}
 }
 

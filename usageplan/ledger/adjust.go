@@ -35,8 +35,10 @@ func (a Adjustment) validate() error {
 }
 
 // Extend adds a.Delta, which may be negative, to the limit of the current period alone: a temporary extension, as by API
-// Gateway's UpdateUsage, which sets what remains instead. It is kept as an entry and acts at once. It returns the balance
-// after it, or the present one if a.ID has been applied before. Causes: [ErrAdjustment], [ErrUnavailable], [ErrQuota],
+// Gateway's UpdateUsage, which sets what remains instead. It is kept as an entry. It acts at once on what this ledger takes;
+// where a negative extension meets a lease of another ledger over the same store, that ledger may still admit what its
+// lease holds (package documentation, Bounds). It returns the balance after it, or the present one if a.ID has been
+// applied before. Causes: [ErrAdjustment], [ErrUnavailable], [ErrQuota],
 // [ErrKey], [ErrClosed], [ErrNotConfigured].
 // Source: https://docs.aws.amazon.com/apigateway/latest/api/API_UpdateUsage.html
 func (l *Ledger) Extend(ctx context.Context, key Key, q Quota, a Adjustment) (Balance, error) {
@@ -44,7 +46,8 @@ func (l *Ledger) Extend(ctx context.Context, key Key, q Quota, a Adjustment) (Ba
 }
 
 // Correct adds a.Delta, which may be negative, to what counts as used in the current period, on the current day. It is kept
-// as an entry and acts at once; the limit does not bound it. It refuses to go below nothing used, wrapping
+// as an entry and acts as Extend does: at once on this ledger, and on the lease of another with that lease's next
+// reservation. The limit does not bound it. It refuses to go below nothing used, wrapping
 // [ErrAdjustment]. It returns what Extend returns, with the same causes.
 func (l *Ledger) Correct(ctx context.Context, key Key, q Quota, a Adjustment) (Balance, error) {
 	return l.adjustAt(ctx, time.Now().Unix(), key, q, KindCorrect, a)
@@ -83,7 +86,7 @@ func (c *cell) adjust(ctx context.Context, now int64, q Quota, kind Kind, a Adju
 		}
 		switch out := outs[0]; {
 		case out.Stale:
-			c.newest = out.Totals.Start
+			c.catchUp(out.Totals)
 		case out.Refused:
 			err := fmt.Errorf("%w: its ID names another, or it adds up to what is not allowed", ErrAdjustment)
 			return Balance{}, &Error{Err: err, Balance: s.balanceFrom(out.Totals)}

@@ -40,7 +40,7 @@ func (c *cell) read(ctx context.Context, now int64, q Quota) (*lease, Balance, e
 		}
 		switch {
 		case out.Stale:
-			c.newest = out.Totals.Start
+			c.catchUp(out.Totals)
 		case c.ledger.config.Mode == Exact: // each answer is the store's
 			return s, s.balanceFrom(out.Totals), nil
 		default:
@@ -66,12 +66,15 @@ func (s *lease) look() (v *view, left int64) {
 
 func (s *lease) balanceOf(v *view, left int64) Balance {
 	return Balance{
-		Limit: s.quota.Limit, Adjustments: v.adjustments, Used: v.used - left, Remaining: max(0, v.room+left),
+		Limit: v.limit, Adjustments: v.adjustments, Used: v.used - left, Remaining: max(0, v.room+left),
 		Start: s.quota.at(s.start), Reset: s.quota.at(s.end),
 	}
 }
 
 // balanceFrom is the balance by a store's totals, of which this ledger holds no lease.
-func (s *lease) balanceFrom(t Totals) Balance {
-	return s.balanceOf(&view{s.quota.Limit + t.Adjustments - t.Used, t.Used - t.Held, t.Adjustments}, 0)
+func (s *lease) balanceFrom(t Totals) Balance { return s.balanceOf(viewOf(t, s.quota.Limit), 0) }
+
+// viewOf is the view that a store's totals give under a limit.
+func viewOf(t Totals, limit int64) *view {
+	return &view{limit: limit, room: limit + t.Adjustments - t.Used, used: t.Used - t.Held, adjustments: t.Adjustments}
 }

@@ -12,9 +12,11 @@ type cell struct {
 	ledger *Ledger
 	key    Key
 
-	// lease is the current day of the current account; in exact mode one that cannot be spent from.
-	lease atomic.Pointer[lease]
-	slabs slabs // of what is spent from leases
+	// lease is the current day of the current account; in exact mode one that cannot be spent from. It is nil between two
+	// leases; latest is the one made last, whose quota is the one in force as far as this ledger knows.
+	lease  atomic.Pointer[lease]
+	latest atomic.Pointer[lease]
+	slabs  slabs // of what is spent from leases
 
 	// turn is held by whoever reserves for the key or changes its lease; waiters get it in order. It is a channel, not a
 	// mutex, because they wait for the store and may give up.
@@ -70,7 +72,7 @@ func (c *cell) op(kind Kind, s *lease) Op {
 // current returns the lease for now, after it has ended one that does not fit. The caller holds turn.
 func (c *cell) current(ctx context.Context, now int64, q Quota) (*lease, error) {
 	s := c.lease.Load()
-	if s != nil && s.fits(now, &q) && s.start >= c.newest && !s.doubtful {
+	if s != nil && s.fits(now, &q) && s.start >= c.newest && s.day >= c.day && !s.doubtful {
 		return s, nil
 	}
 	if s != nil {
@@ -79,11 +81,15 @@ func (c *cell) current(ctx context.Context, now int64, q Quota) (*lease, error) 
 	if _, err := c.commitEnding(ctx); err != nil {
 		return nil, err
 	}
-	s = newLease(q, max(now, c.newest, c.day), c.newest) // a clock that steps back reopens no day either
-	s.cell, c.day = c, max(c.day, s.day)
+	s = newLease(q, max(now, c.newest, c.day), c.newest, c.day) // a clock that steps back reopens no day either
+	s.cell, c.day = c, s.day
+	c.latest.Store(s)
 	c.lease.Store(s)
 	return s, nil
 }
+
+// catchUp notes that the store knows a newer account or day than this ledger did. The caller holds turn.
+func (c *cell) catchUp(t Totals) { c.newest, c.day = max(c.newest, t.Start), max(c.day, t.Day) }
 
 // commitEnding ends the lease in one commit with ops, and returns the outcomes of ops. The caller holds turn. What the
 // lease holds is returned even if ctx ends meanwhile: nobody else would do it.

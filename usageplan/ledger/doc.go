@@ -43,7 +43,10 @@
 //   - A crash without a Noter, or a power loss: what the lease held stays counted against the limit, and so does what was
 //     spent since the last reservation. It is not counted as used, so never too much is billed.
 //   - Several ledgers over one store: when one refuses, each other may hold a lease. Near the limit blocks shrink to a
-//     quarter of what remains.
+//     quarter of what remains. A lower limit, a negative extension and a correction bind the ledger that makes them at
+//     once, and every reservation after them. What the leases of other ledgers held by then may still be spent: at most
+//     3 B for each of them. For example: two ledgers with blocks of up to 1 000, of which one holds 700 units; the other
+//     takes the rest of the limit away by an extension of -5 000; up to 700 requests are still admitted.
 //   - Thresholds: told by the request that crosses, where one ledger uses an account; with several, too early by what the
 //     others hold, never too late. [Crossing] says how much of its Used is held.
 //   - Exact mode: no such slack. What a store did without answering is cleared up by operation id: until that is done, at
@@ -54,10 +57,11 @@
 //
 // # Time
 //
-// Periods start at midnight in the quota's location; days of 23 and 25 hours are days. The newest period of each key is
-// in the store. A clock that steps back reopens none: requests count in the newest until the clock has caught up. A
-// clock that jumps far ahead therefore does lasting harm: keep it disciplined. A request belongs to the day and period
-// in which it was admitted, and so does its settlement.
+// Periods start at midnight in the quota's location; days of 23 and 25 hours are days. The newest period and the newest
+// day of each key are in the store. A clock that steps back reopens neither, also after a restart: requests count on the
+// newest day until the clock has caught up. So a usage day that has been exported does not change by later requests. A
+// clock that jumps far ahead does lasting harm: keep it disciplined. A request belongs to the day and period in which it
+// was admitted, and so does its settlement: a late one still changes the day of its request.
 //
 // # Failure
 //

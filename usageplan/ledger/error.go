@@ -33,6 +33,13 @@ var (
 	// ErrCost: a cost below zero or above [MaxUnits].
 	ErrCost = errors.New("cost out of range")
 
+	// ErrForgiven: a settlement was trued up only as far as the limit in force allows; the rest was not counted. The
+	// request has been served: there is nothing to answer.
+	ErrForgiven = errors.New("units beyond the limit forgiven")
+
+	// ErrSettled: the charge had been settled before; this call changed nothing.
+	ErrSettled = errors.New("charge is settled already")
+
 	// ErrAdjustment: an oversized [Adjustment], a correction to less than nothing used, adjustments that add up to more
 	// than [MaxUnits] either way, or an ID that names another adjustment.
 	ErrAdjustment = errors.New("adjustment")
@@ -46,7 +53,8 @@ type Error struct {
 	// Cause is or wraps the store's own error under [ErrUnavailable], the context's if that ended the wait; else nil.
 	Cause error
 
-	// Balance is the account's, with [ErrExhausted], and with [ErrAdjustment] if the account refused it; else zero.
+	// Balance is the account's, with [ErrExhausted], [ErrForgiven] and [ErrSettled], and with [ErrAdjustment] if the account
+	// refused it; else zero.
 	Balance Balance
 }
 

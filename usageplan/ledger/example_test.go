@@ -93,7 +93,7 @@ func ExampleCharge_Settle_more() {
 		charge, _ := l.Take(ctx, customer, monthly, 90)
 		err = charge.Settle(ctx, 120)
 		b, _ := l.Balance(ctx, customer, monthly)
-		fmt.Println(b.Used, b.Remaining, errors.Is(err, ledger.ErrExhausted))
+		fmt.Println(b.Used, b.Remaining, errors.Is(err, ledger.ErrForgiven))
 		_ = l.Close()
 	}
 	// Output:

@@ -17,7 +17,7 @@ func (h *History) Apply(op *Op) (Outcome, *State, Entry) {
 		}
 		return Outcome{Granted: applied.Granted, Replayed: true, Totals: h.Totals(op)}, nil, Entry{}
 	}
-	if newest := h.newest(); newest != nil && newest.Start > op.Account.Start && op.Kind.current() {
+	if newest := h.newest(); newest != nil && op.Kind.current() && newest.isAfter(op) {
 		return Outcome{Stale: true, Totals: newest.Totals}, nil, Entry{}
 	}
 	s := h.find(op.Account.Start)
@@ -41,6 +41,11 @@ func (h *History) Apply(op *Op) (Outcome, *State, Entry) {
 	e := Entry{Op: *op, Granted: out.Granted, Before: before, Crossed: crossed}
 	e.Thresholds = nil
 	return out, s, e
+}
+
+// isAfter reports whether s is of a newer period than op, or has a newer day.
+func (s *State) isAfter(op *Op) bool {
+	return s.Start > op.Account.Start || s.Start == op.Account.Start && len(s.Days) > 0 && s.Day > op.Day
 }
 
 // Replay makes an entry's change again, on a state that has all earlier ones and none later, and returns the state; nil if

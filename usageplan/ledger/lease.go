@@ -44,22 +44,30 @@ type lease struct {
 	slot   Slot
 	noted  uint64
 	final  int64 // what had been spent when the lease ended
+
+	// settled is what the store answered last to a settlement after the lease had ended; nil if there was none. A lease of
+	// exact mode has nothing but this.
+	settled atomic.Pointer[view]
 }
 
 // over marks a lease that has ended: far enough below zero that no refund lifts it.
 const over = math.MinInt64 / 2
 
 // view makes balances out of left: remaining = room + left, used = used - left.
-type view struct{ room, used, adjustments int64 }
+type view struct {
+	limit, room, used, adjustments int64
+	commit                         uint64 // orders the store's answers in exact mode
+}
 
 // newLease is the lease for an instant. No account older than newest is opened: if the quota's period begins before,
-// the newest account goes on to the end of that period.
-func newLease(q Quota, now, newest int64) *lease {
+// the newest account goes on to the end of that period. The same holds for days, where a quota has got another location.
+func newLease(q Quota, now, newest, newestDay int64) *lease {
 	t := time.Unix(now, 0)
 	start, end := q.Bounds(t)
 	day, dayEnd := q.dayOf(t)
 	return &lease{
-		quota: q, start: max(start.Unix(), newest), end: end.Unix(), day: day.Unix(), dayEnd: dayEnd.Unix(), id: rand.Uint64(),
+		quota: q, start: max(start.Unix(), newest), end: end.Unix(),
+		day: max(day.Unix(), newestDay), dayEnd: dayEnd.Unix(), id: rand.Uint64(),
 	}
 }
 
@@ -137,6 +145,7 @@ func (s *lease) learn(out Outcome, spent int64) {
 	left := s.left.Add(out.Granted)
 	t := out.Totals
 	s.view.Store(&view{
+		limit:       s.quota.Limit,
 		room:        s.quota.Limit + t.Adjustments - t.Used,
 		used:        t.Used - t.Held - s.reported + granted,
 		adjustments: t.Adjustments,
@@ -154,7 +163,15 @@ func (s *lease) finish() (spent int64) {
 	if rest := s.left.Swap(over); rest >= 0 {
 		s.final = s.granted.Load() - rest
 	}
+	s.settled.Store(nil)
 	return s.final
+}
+
+// known returns the last view, nil if the store has never answered, and what is, or was at the end, unspent.
+func (s *lease) known() (v *view, rest int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.view.Load(), s.granted.Load() - s.spentLocked()
 }
 
 // free gives the slot back once the store knows what was spent.

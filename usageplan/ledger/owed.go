@@ -13,6 +13,7 @@ type debt struct {
 	account    Account
 	day, limit int64
 	kind       Kind
+	inForce    bool
 	force      bool
 }
 
@@ -26,7 +27,7 @@ func (o *owed) add(op *Op) {
 	case KindTell:
 		o.settlements = append(o.settlements, *op)
 	case KindTrueUp, KindRefund:
-		d := debt{op.Account, op.Day, op.Limit, op.Kind, op.Force}
+		d := debt{op.Account, op.Day, op.Limit, op.Kind, op.InForce, op.Force}
 		if i, ok := o.at[d]; ok && o.settlements[i].Want+op.Want <= MaxUnits {
 			o.settlements[i].Want += op.Want
 			return

@@ -23,7 +23,7 @@ func (c *cell) refill(ctx context.Context, s *lease, least, want int64) (Outcome
 		return Outcome{}, err
 	}
 	if out.Stale {
-		c.newest = out.Totals.Start
+		c.catchUp(out.Totals)
 		return out, nil
 	}
 	s.learn(out, op.Spent)

@@ -41,8 +41,8 @@ func (s Percents) All() iter.Seq[int] {
 
 // Totals sum up an account.
 type Totals struct {
-	// Start is the account's, Unix seconds.
-	Start int64
+	// Start is the account's, Unix seconds. Day is the first second of its newest usage day, 0 if nothing has been counted.
+	Start, Day int64
 
 	// Limit is the quota's at the last change, Adjustments the sum of the extensions.
 	Limit, Adjustments int64
@@ -177,7 +177,7 @@ func (s *State) decide(op *Op) (granted int64, ok bool) {
 
 func (s *State) grant(op *Op, want int64) (int64, bool) {
 	limit := op.Limit
-	if !op.Kind.current() && len(s.Days) > 0 {
+	if !op.knowsLimit() && len(s.Days) > 0 {
 		limit = s.Limit // op knows only that of the time when its request was admitted
 	}
 	room := limit + s.Adjustments - s.Used
@@ -213,7 +213,8 @@ func thresholdAt(p int, limit int64) int64 { return (int64(p)*max(limit, 0) + 99
 // effect makes a change that has been decided. It is all that a replay of the entries needs.
 func (s *State) effect(op *Op, granted int64) {
 	d := s.day(op.Day)
-	if op.Kind.current() { // the others know only the limit of the time when their request was admitted
+	s.Day = s.Days[len(s.Days)-1].Day
+	if op.knowsLimit() { // the others know only the limit of the time when their request was admitted
 		s.Limit, d.Limit = op.Limit, op.Limit
 	} else if d.Limit == 0 {
 		d.Limit = s.Limit
@@ -297,7 +298,8 @@ func (s *State) apply(op *Op) (out Outcome, crossed Percents, changed bool) {
 // meetsLimit records the crossings that a lower limit makes of what has been used already, when an operation is refused
 // for it. It returns the operation that stands for that, which sets the limit and changes nothing else.
 func (s *State) meetsLimit(op *Op) (seen Op, crossed Percents) {
-	if op.Kind != KindCharge && op.Kind != KindReserve || op.Limit == s.Limit || s.Used == 0 {
+	counts := op.Kind == KindCharge || op.Kind == KindReserve || op.Kind == KindTrueUp && op.InForce
+	if !counts || op.Limit == s.Limit || s.Used == 0 {
 		return Op{}, Percents{}
 	}
 	seen = Op{Kind: KindRead, Account: op.Account, Day: op.Day, Time: op.Time, Limit: op.Limit}

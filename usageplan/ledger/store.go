@@ -12,7 +12,7 @@ type Kind uint8
 const (
 	KindRead    Kind = 0  // tells the totals, changes nothing (an entry of this kind records crossings of a changed limit); current
 	KindCharge  Kind = 1  // counts Want, at least Min, never past the limit; current
-	KindTrueUp  Kind = 2  // counts Want more, or what the account's limit leaves, for a request admitted earlier, on any account
+	KindTrueUp  Kind = 2  // counts Want more, or what the limit leaves, for a request admitted earlier, on any account
 	KindRefund  Kind = 3  // gives back Want, or what is used, of a request admitted earlier, on any account
 	KindReserve Kind = 4  // counts Want, at least Min, past a threshold only Min, as held by a lease, and reports Spent; current
 	KindReport  Kind = 5  // tells that of all a lease was granted, Spent was spent; for engines, a Ledger does so with 4 and 6
@@ -75,6 +75,10 @@ type Op struct {
 	// Want is the amount, see the kinds. Min is the least that is of use: if less can be granted, nothing is.
 	Want, Min int64
 
+	// InForce says that Limit is the limit that is in force now (true-ups only). A true-up without it is decided by the
+	// limit that the account knows: its request may have been admitted long ago.
+	InForce bool
+
 	// Force counts Want even past the limit (true-ups only).
 	Force bool
 
@@ -91,23 +95,29 @@ type Op struct {
 	Reason, Actor string
 }
 
+// knowsLimit reports whether Limit is that of the present quota.
+func (op *Op) knowsLimit() bool { return op.Kind.current() || op.InForce && op.Kind == KindTrueUp }
+
 // Outcome is what became of one [Op].
 type Outcome struct {
 	// Granted is what was counted, given back or added. Under a repeated ID it is what the first time granted.
 	Granted int64
 
-	// Refused: the condition did not hold; nothing was changed, except that a charge or reservation under a changed
-	// limit records the thresholds which that limit makes usage have reached.
+	// Refused: the condition did not hold; nothing was changed, except that a charge, a reservation or a true-up by the
+	// limit in force, under a changed limit, records the thresholds which that limit makes usage have reached.
 	Refused bool
 
 	// Replayed: the ID had been applied before; nothing was changed.
 	Replayed bool
 
-	// Stale: the key has a newer account; nothing was changed. Totals are the newer one's.
+	// Stale: the key has a newer account, or its newest account has a newer day; nothing was changed. Totals are those of
+	// the newest account.
 	Stale bool
 
 	// Totals are those of the account after the operation.
 	Totals Totals
+
+	commit uint64 // of the ledger that asked: orders its answers
 }
 
 // Store keeps accounts. Its contract, most of which package ledgertest executes:
@@ -121,8 +131,8 @@ type Outcome struct {
 //     over at least the last 65 536 operations that carry one and changed something. A refused one is not, so an engine
 //     whose transport may deliver a call twice has to recognise copies of refused operations itself: a late copy could be
 //     granted when nobody waits for it.
-//   - An operation whose Account.Start is older than the newest account of the key is answered Stale if its kind is
-//     current. So a clock that steps back reopens no period.
+//   - An operation of a current kind is answered Stale if its Account.Start is older than the newest account of the key,
+//     or if its Day is older than the newest day of that account. So a clock that steps back reopens no period and no day.
 //   - Accounts yields the accounts of a key that have a day within [from, to] (Unix seconds, compared with Day), oldest
 //     first. A yielded State is the caller's own. An error ends the sequence. The caller may use the store while it iterates.
 //   - The engine keeps neither ops nor what it returns.

@@ -56,7 +56,7 @@ func (c *cell) takeSlowly(ctx context.Context, now int64, q Quota, cost int64) (
 		if err != nil {
 			return Charge{}, err
 		}
-		return c.charge(s, 0, b), nil
+		return c.charge(s, 0, b, 0), nil
 	case c.ledger.config.Mode == Exact:
 		return c.takeExactly(ctx, now, q, cost)
 	}
@@ -127,7 +127,7 @@ func (c *cell) takeExactly(ctx context.Context, now int64, q Quota, cost int64) 
 	s := c.lease.Load()
 	for s == nil || !s.fits(now, &q) {
 		var err error
-		if s, err = c.roll(ctx, now, q, 0); err != nil {
+		if s, err = c.roll(ctx, now, q, Totals{}); err != nil {
 			return Charge{}, err
 		}
 	}
@@ -139,7 +139,7 @@ func (c *cell) takeExactly(ctx context.Context, now int64, q Quota, cost int64) 
 		case err != nil:
 			return Charge{}, err
 		case out.Stale:
-			if s, err = c.roll(ctx, now, q, out.Totals.Start); err != nil {
+			if s, err = c.roll(ctx, now, q, out.Totals); err != nil {
 				return Charge{}, err
 			}
 			continue
@@ -148,24 +148,24 @@ func (c *cell) takeExactly(ctx context.Context, now int64, q Quota, cost int64) 
 		if out.Refused {
 			return Charge{}, &Error{Err: ErrExhausted, Balance: s.balanceFrom(out.Totals)}
 		}
-		return c.charge(s, cost, s.balanceFrom(out.Totals)), nil
+		return c.charge(s, cost, s.balanceFrom(out.Totals), out.commit), nil
 	}
 }
 
-// roll makes the account and day of now current, or of newest if that is later.
-func (c *cell) roll(ctx context.Context, now int64, q Quota, newest int64) (*lease, error) {
+// roll makes the account and day of now current, or those of newest if they are later.
+func (c *cell) roll(ctx context.Context, now int64, q Quota, newest Totals) (*lease, error) {
 	if err := c.enterOpen(ctx); err != nil {
 		return nil, err
 	}
 	defer c.leave()
-	c.newest = max(c.newest, newest)
+	c.catchUp(newest)
 	return c.current(ctx, now, q)
 }
 
 // charge makes the charge of a balance after it. The store has been asked, so slabs that all cells share are fast enough,
 // and they are in the processor's cache whichever key it is.
-func (c *cell) charge(s *lease, cost int64, b Balance) Charge {
-	ch := Charge{at: s, cost: cost, view: &view{b.Remaining, b.Used, b.Adjustments}}
+func (c *cell) charge(s *lease, cost int64, b Balance, commit uint64) Charge {
+	ch := Charge{at: s, cost: cost, view: &view{b.Limit, b.Remaining, b.Used, b.Adjustments, commit}}
 	c.ledger.slabs.number(&ch)
 	return ch
 }

@@ -9,7 +9,8 @@ import (
 // Usage yields every calendar day from the date of from to the date of to, inclusive, both in q's location: what was used
 // on it and what remained at its end, including what this ledger has not reported to the store. Days without requests
 // are yielded too, with what remained of the period; a date that the location skipped is not. On days to come remains
-// what remains now, or the limit if their period has not begun. After an error, with which it ends, the Day is zero.
+// what remains now, or the limit if their period has not begun. It looks at ctx before each day. After an error, with which
+// it ends, the Day is zero.
 // Causes: [ErrUnavailable], [ErrQuota], [ErrKey], [ErrClosed], [ErrNotConfigured].
 // Source: https://docs.aws.amazon.com/apigateway/latest/api/API_GetUsage.html
 func (l *Ledger) Usage(ctx context.Context, key Key, q Quota, from, to time.Time) iter.Seq2[Day, error] {
@@ -24,7 +25,13 @@ func (l *Ledger) Usage(ctx context.Context, key Key, q Quota, from, to time.Time
 			yield(Day{}, err)
 			return
 		}
-		u.days(from, to, func(d Day) bool { return yield(d, nil) })
+		u.days(from, to, func(d Day) bool {
+			if err := ctx.Err(); err != nil {
+				yield(Day{}, &Error{Err: ErrUnavailable, Cause: err})
+				return false
+			}
+			return yield(d, nil)
+		})
 	}
 }
 

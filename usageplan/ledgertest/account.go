@@ -20,6 +20,16 @@ func testStale(t *testing.T, s ledger.Store) {
 			t.Fatalf("%v on an older account: got %+v", kind, out)
 		}
 	}
+	later := next
+	later.Day += 2 * day // the same account, as of a weekly quota
+	expect(t, s, later, 1, false, 2, 0)
+	for _, kind := range []ledger.Kind{ledger.KindRead, ledger.KindCharge, ledger.KindReserve, ledger.KindExtend, ledger.KindCorrect} {
+		o := next
+		o.Kind, o.Day, o.Lease = kind, later.Day-day, 2
+		if out := apply(t, s, o); !out.Stale || out.Granted != 0 || out.Totals.Day != later.Day || out.Totals.Used != 2 {
+			t.Fatalf("%v on an older day: got %+v", kind, out)
+		}
+	}
 	expect(t, s, op(ledger.KindRefund, 1, 0), 1, false, 2, 0)
 	expect(t, s, op(ledger.KindTrueUp, 5, 0), 5, false, 7, 0)
 	other := op(ledger.KindCharge, 1, 1)

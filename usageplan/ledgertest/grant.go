@@ -38,6 +38,11 @@ func testPresentLimit(t *testing.T, s ledger.Store) {
 	charge(7, 6)
 	expect(t, s, op(ledger.KindTrueUp, 20, 0), 1, false, 7, 0)
 	expect(t, s, op(ledger.KindTrueUp, 20, 0), 0, true, 7, 0)
+	inForce := op(ledger.KindTrueUp, 20, 0)
+	inForce.Limit, inForce.InForce = 9, true
+	expect(t, s, inForce, 2, false, 9, 0)
+	expect(t, s, op(ledger.KindRefund, 1, 0), 1, false, 8, 0)
+	expect(t, s, op(ledger.KindTrueUp, 20, 0), 1, false, 9, 0) // the account knows the limit that was in force
 }
 
 // testUnits: limits and amounts up to [ledger.MaxUnits] count to the last unit.
@@ -61,7 +66,7 @@ func testUnits(t *testing.T, s ledger.Store) {
 		expect(t, s, with(ledger.KindCharge, 1, 1, 0), 1, false, most-1, 0)
 		expect(t, s, with(ledger.KindCharge, 1, 1, 0), 0, true, most-1, 0)
 		list := states(t, s, subject(i))
-		if len(list) != 1 || list[0].Totals != (ledger.Totals{Start: start, Limit: most, Adjustments: -1, Used: most - 1}) ||
+		if len(list) != 1 || list[0].Totals != (ledger.Totals{Start: start, Day: start, Limit: most, Adjustments: -1, Used: most - 1}) ||
 			!slices.Equal(list[0].Days, []ledger.DayTotal{{Day: start, Limit: most, Adjustments: -1, Used: most - 1}}) {
 			t.Fatalf("limit %d: got %+v", most, list)
 		}

@@ -1,0 +1,316 @@
+package ledger_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/tallygate/tallygate/usageplan/ledger"
+)
+
+// inBubbles is inBothModes in bubbles of time.
+func inBubbles(t *testing.T, f func(t *testing.T, l *ledger.Ledger)) {
+	for name, mode := range map[string]ledger.Mode{"leased": ledger.Leased, "exact": ledger.Exact} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { f(t, newLedger(t, ledger.Config{Mode: mode})) })
+		})
+	}
+}
+
+func daily(limit int64) ledger.Quota { return ledger.Quota{Limit: limit, Period: ledger.Daily} }
+
+// TestSettleByLimitInForce: a true-up is decided by the limit in force, whether or not the ledger has been asked for
+// anything under it, and the balance afterwards is the new one.
+func TestSettleByLimitInForce(t *testing.T) {
+	tests := []struct {
+		name             string
+		limit, cost      int64
+		present          int64
+		actual, wantUsed int64
+		forgiven         bool
+	}{
+		{"raised", 1000, 900, 100_000, 5000, 5000, false},
+		{"raised, not enough", 1000, 900, 2000, 5000, 2000, true},
+		{"lowered", 100, 5, 10, 50, 10, true},
+		{"lowered, enough", 100, 5, 10, 10, 10, false},
+		{"lowered below what is used", 100, 50, 10, 60, 50, true},
+		{"as it was", 100, 5, 100, 50, 50, false},
+		{"as it was, not enough", 100, 5, 100, 150, 100, true},
+		{"a refund under a lowered limit", 100, 50, 10, 20, 20, false},
+		{"nothing left", 10, 10, 0, 11, 10, true},
+	}
+	settle := map[string]func(context.Context, *ledger.Ledger, ledger.Charge, ledger.Quota, int64) error{
+		"under": func(ctx context.Context, _ *ledger.Ledger, c ledger.Charge, q ledger.Quota, actual int64) error {
+			return c.SettleUnder(ctx, q, actual)
+		},
+		"after a balance": func(ctx context.Context, l *ledger.Ledger, c ledger.Charge, q ledger.Quota, actual int64) error {
+			if _, err := l.Balance(ctx, key, q); err != nil {
+				return err
+			}
+			return c.Settle(ctx, actual)
+		},
+	}
+	for _, tt := range tests {
+		for how, settle := range settle {
+			t.Run(tt.name+"/"+how, func(t *testing.T) {
+				inBubbles(t, func(t *testing.T, l *ledger.Ledger) {
+					c, err := l.Take(t.Context(), key, daily(tt.limit), tt.cost)
+					require.NoError(t, err)
+					err = settle(t.Context(), l, c, daily(tt.present), tt.actual)
+					if tt.forgiven {
+						require.ErrorIs(t, err, ledger.ErrForgiven)
+						require.NotErrorIs(t, err, ledger.ErrExhausted)
+					} else {
+						require.NoError(t, err)
+					}
+					after := [4]int64{tt.present, 0, tt.wantUsed, max(0, tt.present-tt.wantUsed)}
+					if tt.actual > tt.cost {
+						require.Equal(t, after, numbers(c.Balance()))
+					}
+					require.Equal(t, tt.wantUsed, c.Balance().Used)
+					b, err := l.Balance(t.Context(), key, daily(tt.present))
+					require.NoError(t, err)
+					require.Equal(t, after, numbers(b))
+				})
+			})
+		}
+	}
+}
+
+// TestSettleUnderAnotherPeriod: a quota with another period says nothing about the account of the charge, nor does one
+// after the period has ended.
+func TestSettleUnderAnotherPeriod(t *testing.T) {
+	for name, q := range map[string]ledger.Quota{
+		"period":   {Limit: 1000, Period: ledger.Monthly},
+		"location": {Limit: 1000, Period: ledger.Daily, Location: time.FixedZone("", 3600)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubbles(t, func(t *testing.T, l *ledger.Ledger) {
+				c, err := l.Take(t.Context(), key, daily(100), 5)
+				require.NoError(t, err)
+				require.ErrorIs(t, c.SettleUnder(t.Context(), q, 500), ledger.ErrForgiven)
+				require.Equal(t, [4]int64{100, 0, 100, 0}, numbers(c.Balance()))
+			})
+		})
+	}
+	t.Run("over", func(t *testing.T) {
+		inBubbles(t, func(t *testing.T, l *ledger.Ledger) {
+			c, err := l.Take(t.Context(), key, daily(100), 5)
+			require.NoError(t, err)
+			time.Sleep(24 * time.Hour)
+			require.ErrorIs(t, c.SettleUnder(t.Context(), daily(1000), 500), ledger.ErrForgiven)
+			require.Equal(t, [4]int64{100, 0, 100, 0}, numbers(c.Balance()), "a period that is over keeps its limit")
+		})
+	})
+	inBothModes(t, func(t *testing.T, l *ledger.Ledger) {
+		c, err := l.Take(t.Context(), key, daily(100), 5)
+		require.NoError(t, err)
+		require.ErrorIs(t, c.SettleUnder(t.Context(), ledger.Quota{}, 0), ledger.ErrQuota)
+		require.NoError(t, c.SettleUnder(t.Context(), daily(100), 0), "nothing had been settled")
+	})
+}
+
+// TestOverdrawUnderLoweredLimit: by the overdraw rule all is counted, whatever the limit is by now.
+func TestOverdrawUnderLoweredLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, mode := range []ledger.Mode{ledger.Leased, ledger.Exact} {
+			l := newLedger(t, ledger.Config{Mode: mode, AllowOverdraw: true})
+			c, err := l.Take(t.Context(), key, daily(100), 5)
+			require.NoError(t, err)
+			require.NoError(t, c.SettleUnder(t.Context(), daily(10), 50))
+			require.Equal(t, [4]int64{10, 0, 50, 0}, numbers(c.Balance()))
+			_, err = l.Take(t.Context(), key, daily(10), 1)
+			require.ErrorIs(t, err, ledger.ErrExhausted)
+		}
+	})
+}
+
+// TestBalanceAfterSettle: a settled charge tells the present balance, also after its lease has ended.
+func TestBalanceAfterSettle(t *testing.T) {
+	inBothModes(t, func(t *testing.T, l *ledger.Ledger) {
+		q := ledger.Quota{Limit: 1000, Period: ledger.Weekly}
+		take := func(at time.Time, cost int64) ledger.Charge {
+			c, err := l.TakeAt(t.Context(), at, key, q, cost)
+			require.NoError(t, err)
+			return c
+		}
+		want := func(c ledger.Charge, used int64) {
+			t.Helper()
+			require.Equal(t, [4]int64{1000, 0, used, 1000 - used}, numbers(c.Balance()))
+		}
+		less, more, same := take(noon, 10), take(noon, 10), take(noon, 10)
+		require.NoError(t, less.Settle(t.Context(), 4))
+		want(less, 24)
+		require.NoError(t, more.Settle(t.Context(), 15))
+		want(more, 29)
+		large := take(noon, 1)
+		require.NoError(t, large.Settle(t.Context(), 500), "more than any lease holds")
+		want(large, 529)
+		require.NoError(t, same.Settle(t.Context(), 10))
+		want(same, 529)
+		last := take(noon, 1)
+		want(last, 530)
+		require.NoError(t, last.Settle(t.Context(), 1))
+		want(last, 530)
+		late := take(noon, 20)
+		_ = take(noon.AddDate(0, 0, 1), 1)
+		require.NoError(t, late.Settle(t.Context(), 0), "on the next day")
+		want(late, 531)
+		require.ErrorIs(t, late.Settle(t.Context(), 0), ledger.ErrSettled)
+	})
+}
+
+// TestLateRefundAfterCorrection: what a correction has taken off cannot be given back again; the rest can, on whichever day
+// it was spent.
+func TestLateRefundAfterCorrection(t *testing.T) {
+	inBothModes(t, func(t *testing.T, l *ledger.Ledger) {
+		q := ledger.Quota{Limit: 1000, Period: ledger.Weekly}
+		next := noon.AddDate(0, 0, 1)
+		c, err := l.TakeAt(t.Context(), noon, key, q, 10)
+		require.NoError(t, err)
+		_, err = l.CorrectAt(t.Context(), next, key, q, ledger.Adjustment{Delta: -10})
+		require.NoError(t, err)
+		_, err = l.TakeAt(t.Context(), next, key, q, 3)
+		require.NoError(t, err)
+		require.NoError(t, c.Settle(t.Context(), 0))
+		b, err := l.BalanceAt(t.Context(), next, key, q)
+		require.NoError(t, err)
+		require.Equal(t, [4]int64{1000, 0, 0, 1000}, numbers(b))
+		require.Equal(t, [][2]int64{{7, 993}, {-7, 1000}}, collect(t, l, q, noon, next))
+	})
+}
+
+// TestModesAgree: a single ledger decides and counts the same in both modes, whatever is settled, corrected and extended
+// when.
+func TestModesAgree(t *testing.T) {
+	rounds := 200
+	if heavy() {
+		rounds = 5000
+	}
+	for round := range rounds {
+		seed := uint64(round)
+		exact, leased := randomCalls(t, ledger.Exact, seed), randomCalls(t, ledger.Leased, seed)
+		require.Equal(t, exact, leased, "seed %d", seed)
+	}
+}
+
+// step is what one call has come to.
+type step struct {
+	what string
+	err  string
+	b    [4]int64
+}
+
+// randomCalls makes random calls on the days of two weeks and returns what came of them.
+func randomCalls(t *testing.T, mode ledger.Mode, seed uint64) (steps []step) {
+	l, err := ledger.New(ledger.Config{Store: ledger.NewMemory(), Mode: mode, AllowOverdraw: seed%3 == 0})
+	require.NoError(t, err)
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	now, q := noon, ledger.Quota{Limit: 50 + rnd.Int64N(100), Period: ledger.Weekly}
+	var open []ledger.Charge
+	for range 60 {
+		var s step
+		switch rnd.IntN(10) {
+		case 0:
+			now = now.Add(time.Duration(rnd.IntN(40)) * time.Hour)
+			continue
+		case 1:
+			q.Limit = 20 + rnd.Int64N(200)
+			continue
+		case 2:
+			s.what = "extend"
+			_, err = l.ExtendAt(t.Context(), now, key, q, ledger.Adjustment{Delta: rnd.Int64N(40) - 20})
+		case 3:
+			s.what = "correct"
+			_, err = l.CorrectAt(t.Context(), now, key, q, ledger.Adjustment{Delta: rnd.Int64N(100) - 90})
+		case 4, 5, 6:
+			if len(open) == 0 {
+				continue
+			}
+			i := rnd.IntN(len(open))
+			s.what, err = "settle", open[i].Settle(t.Context(), rnd.Int64N(30))
+			open = append(open[:i], open[i+1:]...)
+		default:
+			var c ledger.Charge
+			s.what = "take"
+			if c, err = l.TakeAt(t.Context(), now, key, q, 1+rnd.Int64N(15)); err == nil {
+				open = append(open, c)
+			}
+		}
+		if err != nil {
+			s.err = err.Error()
+		}
+		b, err := l.BalanceAt(t.Context(), now, key, q)
+		require.NoError(t, err)
+		s.b = numbers(b)
+		steps = append(steps, s)
+	}
+	require.NoError(t, l.Close())
+	return steps
+}
+
+// TestDayStaysClosed: a clock that steps back reopens no usage day, after a restart as before one.
+func TestDayStaysClosed(t *testing.T) {
+	q := ledger.Quota{Limit: 100, Period: ledger.Monthly}
+	for _, mode := range []ledger.Mode{ledger.Leased, ledger.Exact} {
+		for _, restart := range []bool{false, true} {
+			store := ledger.NewMemory()
+			l := newLedger(t, ledger.Config{Store: store, Mode: mode})
+			_, err := l.TakeAt(t.Context(), noon, key, q, 1)
+			require.NoError(t, err)
+			if restart {
+				require.NoError(t, l.Close())
+				l = newLedger(t, ledger.Config{Store: store, Mode: mode})
+			}
+			yesterday := noon.AddDate(0, 0, -1)
+			_, err = l.TakeAt(t.Context(), yesterday, key, q, 1)
+			require.NoError(t, err)
+			_, err = l.CorrectAt(t.Context(), yesterday, key, q, ledger.Adjustment{Delta: 2})
+			require.NoError(t, err)
+			_, err = l.ExtendAt(t.Context(), yesterday, key, q, ledger.Adjustment{Delta: 5})
+			require.NoError(t, err)
+			require.Equal(t, [][2]int64{{0, 100}, {4, 101}}, collect(t, l, q, yesterday, noon), "restart %v", restart)
+		}
+	}
+}
+
+// TestDayBeforeNewestElsewhere: where a quota moves to a location whose day began earlier, requests count on the newest
+// day all the same.
+func TestDayBeforeNewestElsewhere(t *testing.T) {
+	utc := ledger.Quota{Limit: 100, Period: ledger.Monthly}
+	east := utc
+	east.Location = time.FixedZone("", 9*3600)
+	for _, mode := range []ledger.Mode{ledger.Leased, ledger.Exact} {
+		store := ledger.NewMemory()
+		for i, q := range []ledger.Quota{utc, east, utc, east} {
+			l := newLedger(t, ledger.Config{Store: store, Mode: mode})
+			c, err := l.TakeAt(t.Context(), noon, key, q, 1)
+			require.NoError(t, err)
+			require.Equal(t, int64(i+1), c.Balance().Used)
+			require.NoError(t, l.Close())
+		}
+	}
+}
+
+// TestUsageEndsWithContext: usage over many days ends soon after its context.
+func TestUsageEndsWithContext(t *testing.T) {
+	l := newLedger(t, ledger.Config{})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	days := 0
+	var last error
+	for _, err := range l.Usage(ctx, key, daily(1), noon, noon.AddDate(100, 0, 0)) {
+		if last = err; err != nil {
+			break
+		}
+		if days++; days == 3 {
+			cancel()
+		}
+	}
+	require.Equal(t, 3, days)
+	require.ErrorIs(t, last, ledger.ErrUnavailable)
+	require.ErrorIs(t, last, context.Canceled)
+}
