@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -119,7 +121,6 @@ func TestNoLedgerFile(t *testing.T) {
 		name string
 		make func(path string) error
 	}{
-		{"empty", func(path string) error { return os.WriteFile(path, nil, 0o600) }},
 		{"text", func(path string) error { return os.WriteFile(path, make([]byte, 1<<16), 0o600) }},
 		{"another bbolt file", func(path string) error {
 			db, err := bolt.Open(path, 0o600, nil)
@@ -167,6 +168,51 @@ func TestFlippedBits(t *testing.T) {
 	}
 	require.NotZero(t, refused)
 	t.Logf("%d of %d refused", refused, n)
+}
+
+// TestEmptyFile: an empty file that was made beforehand is as none, and keeps its permissions; one that has been in use is
+// damaged.
+func TestEmptyFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "usage.db")
+	require.NoError(t, os.WriteFile(path, nil, 0o640))
+	want := filled(t, path)
+	s := open(t, path)
+	got, err := usedBy(s)
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o640), info.Mode().Perm())
+	require.NoError(t, s.Close())
+	names, err := filepath.Glob(path + ".new-*")
+	require.NoError(t, err)
+	require.Empty(t, names)
+
+	require.NoError(t, os.WriteFile(path, nil, 0o640))
+	_, err = boltstore.Open(path, boltstore.Config{})
+	require.ErrorIs(t, err, boltstore.ErrFormat)
+}
+
+// TestEmptyFileOnce: of many that open an empty file at once, one gets it and the others are told that it is in use.
+func TestEmptyFileOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "usage.db")
+	require.NoError(t, os.WriteFile(path, nil, 0o600))
+	var locked atomic.Int64
+	var opened atomic.Pointer[boltstore.Store]
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			s, err := boltstore.Open(path, boltstore.Config{})
+			if errors.Is(err, boltstore.ErrLocked) {
+				locked.Add(1)
+			} else if err == nil {
+				opened.Store(s)
+			}
+		})
+	}
+	wg.Wait()
+	require.EqualValues(t, 7, locked.Load())
+	require.NoError(t, opened.Load().Close())
 }
 
 func TestTruncated(t *testing.T) {

@@ -57,19 +57,43 @@ func ensure(path string) (name string, err error) {
 // create makes an empty file at path: under another name, synced, then linked, because power loss while bbolt
 // initialises a file can leave one that it cannot read (https://github.com/etcd-io/bbolt/issues/567).
 func create(path string) error {
-	temp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*")
+	temp, err := initialised(path, 0o600)
+	defer os.Remove(temp) // by then the file has its own name
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temp.Name()) // by then the file has its own name
-	if err := errors.Join(temp.Chmod(0o600), temp.Close(), initialise(temp.Name())); err != nil {
-		return err
-	}
 	// A link, unlike a rename, does not replace a file that another process has just made.
-	if err := os.Link(temp.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return os.Rename(temp.Name(), path) // a file system without links
+	if err := os.Link(temp, path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return os.Rename(temp, path) // a file system without links
 	}
 	return nil
+}
+
+// fill puts a file without accounts in the place of an empty one, which keeps its permissions: somebody may have made it so
+// that the program needs no right to make it. The caller holds the lock, so no other store has begun to use it.
+func fill(path string) error {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() || info.Size() > 0 {
+		return nil // what is wrong with it is found when it is opened
+	}
+	temp, err := initialised(path, info.Mode().Perm())
+	if err == nil {
+		err = os.Rename(temp, path)
+	}
+	if err != nil {
+		_ = os.Remove(temp)
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// initialised makes a file without accounts, synced, in the folder of path.
+func initialised(path string, mode fs.FileMode) (name string, err error) {
+	temp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*")
+	if err != nil {
+		return "", err
+	}
+	return temp.Name(), errors.Join(temp.Chmod(mode), temp.Close(), initialise(temp.Name()))
 }
 
 func initialise(path string) error {

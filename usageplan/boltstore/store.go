@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"os"
 	"sync"
@@ -25,6 +26,10 @@ var (
 	// ErrVersion: the file was written by a newer version of this package.
 	ErrVersion = errors.New("boltstore: file is of a newer version")
 
+	// ErrReplaced: the file at the path is not the one that was opened: it was deleted, moved away or replaced while the
+	// store was in use. Nothing is acknowledged until it is back. Restart the program to use another file.
+	ErrReplaced = errors.New("boltstore: file was deleted or replaced")
+
 	// ErrConfig: no path, or a mistake in a [Config].
 	ErrConfig = errors.New("boltstore: config")
 
@@ -44,7 +49,8 @@ type Config struct {
 type Store struct {
 	path   string // absolute, without links: whatever becomes of them, database, lock and slots stay together
 	config Config
-	lock   *os.File // held from before the first look at the file until Close
+	opened os.FileInfo // tells whether the file at path is still the one that Open found
+	lock   *os.File    // held from before the first look at the file until Close
 	slots  *slots
 	left   leftovers // of earlier lives
 
@@ -61,7 +67,7 @@ var (
 	_ ledger.Auditor   = (*Store)(nil)
 )
 
-// Open opens the file at path, or creates it, and checks that each balance is the sum of its entries. It waits up to
+// Open opens the file at path, or creates it (an empty file that no store has used is as none), and checks that each balance is the sum of its entries. It waits up to
 // 200 ms for another opener to let go of it. Beside the file (where it is, if path is a symbolic link), and for it
 // alone, it keeps path.lock and files named path.spent.*; a file path.new-* is what a crash has left while one was
 // created, and may be deleted. The errors wrap [ErrConfig], [ErrLocked], [ErrFormat], [ErrVersion] or what the system
@@ -93,14 +99,23 @@ func Open(path string, c Config) (*Store, error) {
 
 // begin opens database and slots for the first time.
 func (s *Store) begin() error {
+	if !isMarked(s.lock) {
+		if err := fill(s.path); err != nil {
+			return fmt.Errorf("boltstore: create %s: %w", s.path, err)
+		}
+	}
 	found, err := s.open()
 	if err != nil {
 		return err
+	}
+	if s.opened, err = os.Stat(s.path); err != nil {
+		return errors.Join(err, s.db.close())
 	}
 	if s.slots, err = openSlots(s.path, &found); err != nil {
 		return errors.Join(err, s.db.close())
 	}
 	s.left = found
+	mark(s.lock)
 	return nil
 }
 
@@ -139,6 +154,9 @@ func (s *Store) Apply(ctx context.Context, ops []ledger.Op) ([]ledger.Outcome, e
 		outs, err = s.apply(s.db, ops, s.config.Keep)
 		return err
 	})
+	if err == nil && len(s.records) > 0 { // the commit may have gone to a file that nobody will open again
+		err = s.isInPlace()
+	}
 	if err != nil {
 		_ = s.db.close()
 		s.db = nil
@@ -147,7 +165,7 @@ func (s *Store) Apply(ctx context.Context, ops []ledger.Op) ([]ledger.Outcome, e
 	return outs, nil
 }
 
-// ready opens the file again after an error.
+// ready opens the file again after an error, if it is the same file.
 func (s *Store) ready() error {
 	if s.closed || s.lock == nil {
 		return ErrClosed
@@ -159,8 +177,25 @@ func (s *Store) ready() error {
 		_ = s.db.close()
 		s.db = nil
 	}
+	if err := s.isInPlace(); err != nil {
+		return err
+	}
 	_, err := s.open()
 	return err
+}
+
+// isInPlace reports as an error that the file at path is not the one that Open found.
+func (s *Store) isInPlace() error {
+	now, err := os.Stat(s.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w: %w", ErrReplaced, err)
+	case err != nil:
+		return err
+	case !os.SameFile(s.opened, now):
+		return fmt.Errorf("%w: %s is another file", ErrReplaced, s.path)
+	}
+	return nil
 }
 
 // Accounts implements [ledger.Store].
