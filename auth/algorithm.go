@@ -10,25 +10,27 @@ import (
 // algorithm binds a JWS algorithm to the one kind of key that may verify it (RFC 8725 section 3.1), so that a token
 // can never choose how a key is used.
 type algorithm struct {
-	name any // the string in a box that need not be made again
+	name string
 	jwt.SigningMethod
 	kty jwkset.KTY
 	crv jwkset.CRV
 }
 
-// algorithms are the asymmetric ones of RFC 7518 section 3.1 and RFC 8037 section 3.1. A symmetric one, or none, has
-// no place in a set of public keys: CVE-2015-9235, CVE-2016-10555.
+// algorithms are the asymmetric ones of RFC 7518 section 3.1, RFC 8037 section 3.1 and RFC 9864 section 2.2. A symmetric
+// one, or none, has no place in a set of public keys: CVE-2015-9235, CVE-2016-10555. RFC 9864 names Ed25519 what RFC 8037
+// names EdDSA; its other new names for signatures are Ed448, which Go does not have, and names for COSE only.
 var algorithms = map[string]*algorithm{
-	"RS256": {"RS256", jwt.SigningMethodRS256, jwkset.KtyRSA, ""},
-	"RS384": {"RS384", jwt.SigningMethodRS384, jwkset.KtyRSA, ""},
-	"RS512": {"RS512", jwt.SigningMethodRS512, jwkset.KtyRSA, ""},
-	"PS256": {"PS256", exactSalt(jwt.SigningMethodPS256), jwkset.KtyRSA, ""},
-	"PS384": {"PS384", exactSalt(jwt.SigningMethodPS384), jwkset.KtyRSA, ""},
-	"PS512": {"PS512", exactSalt(jwt.SigningMethodPS512), jwkset.KtyRSA, ""},
-	"ES256": {"ES256", jwt.SigningMethodES256, jwkset.KtyEC, jwkset.CrvP256},
-	"ES384": {"ES384", jwt.SigningMethodES384, jwkset.KtyEC, jwkset.CrvP384},
-	"ES512": {"ES512", jwt.SigningMethodES512, jwkset.KtyEC, jwkset.CrvP521},
-	"EdDSA": {"EdDSA", jwt.SigningMethodEdDSA, jwkset.KtyOKP, jwkset.CrvEd25519},
+	"RS256":   {"RS256", jwt.SigningMethodRS256, jwkset.KtyRSA, ""},
+	"RS384":   {"RS384", jwt.SigningMethodRS384, jwkset.KtyRSA, ""},
+	"RS512":   {"RS512", jwt.SigningMethodRS512, jwkset.KtyRSA, ""},
+	"PS256":   {"PS256", exactSalt(jwt.SigningMethodPS256), jwkset.KtyRSA, ""},
+	"PS384":   {"PS384", exactSalt(jwt.SigningMethodPS384), jwkset.KtyRSA, ""},
+	"PS512":   {"PS512", exactSalt(jwt.SigningMethodPS512), jwkset.KtyRSA, ""},
+	"ES256":   {"ES256", jwt.SigningMethodES256, jwkset.KtyEC, jwkset.CrvP256},
+	"ES384":   {"ES384", jwt.SigningMethodES384, jwkset.KtyEC, jwkset.CrvP384},
+	"ES512":   {"ES512", jwt.SigningMethodES512, jwkset.KtyEC, jwkset.CrvP521},
+	"EdDSA":   {"EdDSA", jwt.SigningMethodEdDSA, jwkset.KtyOKP, jwkset.CrvEd25519},
+	"Ed25519": {"Ed25519", jwt.SigningMethodEdDSA, jwkset.KtyOKP, jwkset.CrvEd25519},
 }
 
 // method returns an algorithm by its name, which has its letter case.
@@ -37,6 +39,12 @@ func method(name string) (*algorithm, error) {
 		return a, nil
 	}
 	return nil, ErrAlgorithm
+}
+
+// is reports whether a name means this algorithm: its own name or another one of the same method.
+func (a *algorithm) is(name string) bool {
+	o := algorithms[name]
+	return o != nil && o.SigningMethod == a.SigningMethod
 }
 
 // exactSalt is PS* whose salt is as long as the hash (RFC 7518 section 3.5); golang-jwt's own accepts any length.

@@ -27,7 +27,7 @@ func VerifySignature(keys []byte, raw string) error {
 	if h.method, err = method(h.algorithm); err != nil {
 		return err
 	}
-	_, err = p.verify(context.Background(), w, c, h, time.Now())
+	_, err = p.verify(context.Background(), w, &Token{}, c, h, time.Now())
 	return err
 }
 
@@ -35,7 +35,7 @@ func VerifySignature(keys []byte, raw string) error {
 func ParseHeader(text string) (algorithm, keyID, typ string, err error) {
 	var s scanner
 	h, err := parseHeader(&s, text)
-	return h.algorithm, h.keyID, h.typ, err
+	return h.algorithm, h.key.id, h.typ, err
 }
 
 func ParseClaims(text string) (*Token, error) {
@@ -44,8 +44,8 @@ func ParseClaims(text string) (*Token, error) {
 }
 
 func ParseKeySet(text string) (int, error) {
-	keys, err := parseKeySet([]byte(text))
-	return len(keys), err
+	list, err := parseKeySet([]byte(text), keyRules{use: "sig", maxRSABits: maxRSABits})
+	return len(list.keys), err
 }
 
 // Credential is the reader of one Authorization value.

@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,29 +11,34 @@ import (
 	"time"
 )
 
-// fetchTimeout bounds one fetch, discovery included; API Gateway waits as long for each of the two documents (HTTP API
-// quotas: JWKS and OpenID configuration endpoint timeouts).
-const fetchTimeout = 1500 * time.Millisecond
+const (
+	// defaultFetchTimeout bounds the fetch of one document; API Gateway waits as long for each of the two (HTTP API
+	// quotas: JWKS and OpenID configuration endpoint timeouts).
+	defaultFetchTimeout = 1500 * time.Millisecond
+	maxFetchTimeout     = time.Minute
 
-const maxRedirects = 3
+	maxRedirects = 3
+	maxURL       = 2048 // bytes
+)
 
-// source fetches a key set, by the end of the context. It is not called again before it has returned.
+// source fetches a key set, within time limits of its own. It is not called again before it has returned.
 type source func(context.Context) (*fetched, error)
 
 // fetched is a key set as it was answered.
 type fetched struct {
-	keys []*key
-	ttl  time.Duration
+	keyList
+	ttl time.Duration
 }
 
 // fetcher gets documents from issuers, within bounds.
 type fetcher struct {
 	client    *http.Client
 	allowHTTP bool
+	timeout   time.Duration // of one document, redirects included
 }
 
-func newFetcher(transport http.RoundTripper, allowHTTP bool) *fetcher {
-	return &fetcher{&http.Client{Transport: transport, CheckRedirect: sameHost}, allowHTTP}
+func newFetcher(c Config) *fetcher {
+	return &fetcher{&http.Client{Transport: c.Transport, CheckRedirect: sameHost}, c.AllowHTTP, c.FetchTimeout}
 }
 
 // sameHost follows redirects within one scheme and host only: a key server cannot hand its authority to another.
@@ -49,29 +53,29 @@ func sameHost(r *http.Request, via []*http.Request) error {
 }
 
 // keySet fetches the set at a URL.
-func (f *fetcher) keySet(url string) source {
+func (f *fetcher) keySet(url string, rules keyRules) source {
 	return func(ctx context.Context) (*fetched, error) {
 		body, h, err := f.get(ctx, url)
 		if err != nil {
 			return nil, err
 		}
-		keys, err := parseKeySet(body)
+		list, err := parseKeySet(body, rules)
 		if err != nil {
 			return nil, err
 		}
-		return &fetched{keys, lifetime(h)}, nil
+		return &fetched{list, lifetime(h)}, nil
 	}
 }
 
 // discovered fetches the set that an issuer's discovery document names. The document is asked for every time: an issuer
 // may move its keys while the old place still answers, and a fetch is rare enough.
-func (f *fetcher) discovered(issuer string) source {
+func (f *fetcher) discovered(issuer string, rules keyRules) source {
 	return func(ctx context.Context) (*fetched, error) {
 		uri, err := f.discover(ctx, issuer)
 		if err != nil {
 			return nil, err
 		}
-		return f.keySet(uri)(ctx)
+		return f.keySet(uri, rules)(ctx)
 	}
 }
 
@@ -83,24 +87,55 @@ func (f *fetcher) discover(ctx context.Context, issuer string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var doc struct {
-		Issuer string `json:"issuer"`
-		JWKS   string `json:"jwks_uri"`
-	}
-	if err := json.Unmarshal(body, &doc); err != nil {
+	doc, err := parseDiscovery(string(body))
+	if err != nil {
 		return "", fmt.Errorf("discovery document: %w", err)
 	}
-	if doc.Issuer != issuer {
-		return "", fmt.Errorf("discovery document is of issuer %q", doc.Issuer)
+	if doc.issuer != issuer {
+		return "", fmt.Errorf("discovery document is of issuer %.256q", doc.issuer)
 	}
-	if err := checkURL(doc.JWKS, f.allowHTTP); err != nil {
-		return "", fmt.Errorf("discovery document: %w", err)
+	if err := checkURL(doc.jwksURI, f.allowHTTP); err != nil {
+		return "", fmt.Errorf("discovery document: jwks_uri: %w", err)
 	}
-	return doc.JWKS, nil
+	return doc.jwksURI, nil
 }
 
-// get reads one document of at most maxKeySet bytes.
+// discovery is what is needed of a discovery document (OpenID Connect Discovery 1.0 section 3).
+type discovery struct{ issuer, jwksURI string }
+
+var discoveryNames = map[string]bool{"issuer": true, "jwks_uri": true}
+
+// parseDiscovery reads a discovery document, as strictly as a token. Each of its members may be as large as all claims
+// of a token together: some documents list hundreds of languages and claims.
+func parseDiscovery(document string) (d discovery, err error) {
+	var s scanner
+	s.reset(document)
+	for name, ok := s.next(); ok; name, ok = s.next() {
+		switch name {
+		case "issuer":
+			d.issuer = s.string()
+		case "jwks_uri":
+			d.jwksURI = s.string()
+		default:
+			s.unregistered(discoveryNames)
+		}
+		s.values = 0
+	}
+	switch {
+	case s.err != nil:
+		return discovery{}, errors.New(s.err.(*detail).text)
+	case d.issuer == "" || d.jwksURI == "":
+		return discovery{}, errors.New("issuer or jwks_uri is not there, or empty")
+	case len(d.jwksURI) > maxURL:
+		return discovery{}, errors.New("jwks_uri is too long")
+	}
+	return d, nil
+}
+
+// get reads one document of at most maxKeySet bytes, within the time limit.
 func (f *fetcher) get(ctx context.Context, url string) ([]byte, http.Header, error) {
+	ctx, cancel := context.WithTimeout(ctx, f.timeout)
+	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, nil, err
@@ -112,7 +147,7 @@ func (f *fetcher) get(ctx context.Context, url string) ([]byte, http.Header, err
 	}
 	defer func() { _ = res.Body.Close() }()
 	if res.StatusCode != http.StatusOK {
-		return nil, nil, fmt.Errorf("%s answered %s", url, res.Status)
+		return nil, nil, fmt.Errorf("%s answered %.64s", url, res.Status)
 	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxKeySet+1))
 	if err == nil && len(body) > maxKeySet {
@@ -122,26 +157,30 @@ func (f *fetcher) get(ctx context.Context, url string) ([]byte, http.Header, err
 }
 
 // lifetime is how long an answer may be used: Cache-Control's max-age less Age, within bounds (RFC 9111 sections 4.2
-// and 5.2.2).
+// and 5.2.2). Of several max-age the first counts (RFC 9111 section 4.2.1).
 func lifetime(h http.Header) time.Duration {
-	ttl := defaultTTL
+	ttl, aged := defaultTTL, false
 	for part := range strings.SplitSeq(strings.ToLower(strings.Join(h.Values("Cache-Control"), ",")), ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
-		switch name {
-		case "no-store", "no-cache":
+		switch {
+		case name == "no-store", name == "no-cache":
 			return minTTL
-		case "max-age":
-			ttl = seconds(strings.Trim(value, `"`)) - seconds(h.Get("Age"))
+		case name == "max-age" && !aged:
+			ttl, aged = seconds(strings.Trim(value, `"`))-seconds(h.Get("Age")), true
 		}
 	}
 	return min(max(ttl, minTTL), maxTTL)
 }
 
-// seconds reads a delta-seconds; what is none counts as zero.
+// seconds reads a delta-seconds; what is none counts as zero. One that is too great counts as 2³¹ (RFC 9111 section
+// 1.2.2).
 func seconds(text string) time.Duration {
-	n, err := strconv.ParseUint(text, 10, 31)
-	if err != nil {
+	if strings.Trim(text, "0123456789") != "" {
 		return 0
+	}
+	n, err := strconv.ParseUint(text, 10, 31)
+	if errors.Is(err, strconv.ErrRange) {
+		n = 1 << 31
 	}
 	return time.Duration(n) * time.Second
 }

@@ -1,233 +1,273 @@
 package auth
 
 import (
-	"crypto/rsa"
+	"crypto/fips140"
+	"crypto/sha1" //nolint:gosec // x5t is a SHA-1 (RFC 7517 section 4.8); it names a key and proves nothing.
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/big"
+	"maps"
 	"slices"
 	"sync/atomic"
 
 	"github.com/MicahParks/jwkset"
 )
 
-// Bounds on a key set. API Gateway reads no more than 150 000 bytes of one either (HTTP API quotas).
-const (
-	maxKeySet = 150_000
-	maxKeys   = 100
-	// keySetSlots leaves room for 20 members a key: 100 keys × 20 members × 2, and no power of two in between.
-	keySetSlots = 4096
-	minRSABits  = 2048 // RFC 7518 section 3.3
-	maxRSABits  = 8192 // keeps the cost of one verification within bounds
-)
-
 // key is one public key of an issuer, with what it may be used for. Immutable but for retired.
 type key struct {
-	jwk     jwkset.JWK
-	name    keyName
-	issuer  string      // the member issuer of Microsoft Entra's keys, or empty
-	retired atomic.Bool // a refresh of the set dropped or changed the key
+	jwk        jwkset.JWK
+	name       keyName
+	issuer     string       // the member issuer of Microsoft Entra's keys, or empty
+	algorithms []*algorithm // that the key may verify
+	retired    atomic.Bool  // a refresh of the set dropped or changed the key
 }
 
-// keyName is how a token names a key. RFC 7517 section 4.5 lets two keys of different types share a kid.
+// keyName is how a token names a key: by kid, or by a thumbprint of the key's certificate (RFC 7515 sections 4.1.4,
+// 4.1.7 and 4.1.8). A part that is not given is empty.
 type keyName struct {
-	id  string
-	kty jwkset.KTY
+	id, x5t, x5tS256 string
 }
 
-// fits reports whether the key may verify the algorithm.
-func (k *key) fits(name string, a *algorithm) bool {
-	m := k.jwk.Marshal()
-	return m.KTY == a.kty && m.CRV == a.crv && (m.ALG == "" || m.ALG.String() == name)
+// means reports whether a token's name is surely that of a key. Keys of one set may share a kid (RFC 7517 section 4.5).
+// A thumbprint matters only in a token without kid.
+func (n keyName) means(k *key) bool {
+	if n.id != "" {
+		return n.id == k.name.id
+	}
+	return n.x5t != "" && n.x5t == k.name.x5t || n.x5tS256 != "" && n.x5tS256 == k.name.x5tS256
+}
+
+// mayMean reports whether nothing that a token says excludes a key: a token without kid may be signed by any key whose
+// thumbprint is not another.
+func (n keyName) mayMean(k *key) bool {
+	excludes := func(mine, its string) bool { return mine != "" && its != "" && mine != its }
+	return n.id == "" && !excludes(n.x5t, k.name.x5t) && !excludes(n.x5tS256, k.name.x5tS256)
 }
 
 // same reports whether two keys are one, in all that matters for verifying.
 func (k *key) same(o *key) bool {
 	a, b := k.jwk.Marshal(), o.jwk.Marshal()
-	return k.name == o.name && k.issuer == o.issuer && a.ALG == b.ALG && a.CRV == b.CRV && a.N == b.N && a.E == b.E && a.X == b.X && a.Y == b.Y
+	return k.name == o.name && k.issuer == o.issuer && slices.Equal(k.algorithms, o.algorithms) &&
+		a.N == b.N && a.E == b.E && a.X == b.X && a.Y == b.Y
 }
 
-// parseKeySet reads a JWK Set (RFC 7517 section 5). Keys that cannot verify a token here are left out, as that
-// section demands; a set without any usable key, or with two keys of one name, is refused as a whole.
-func parseKeySet(document []byte) ([]*key, error) {
-	if len(document) > maxKeySet {
-		return nil, fmt.Errorf("key set is longer than %d bytes", maxKeySet)
-	}
-	raws, err := splitKeySet(string(document))
-	if err != nil {
-		return nil, err
-	}
-	var keys []*key
-	for _, raw := range raws {
-		k, err := parseKey([]byte(raw))
-		if err != nil {
-			continue
-		}
-		if slices.ContainsFunc(keys, func(o *key) bool { return o.name == k.name }) {
-			return nil, fmt.Errorf("key set holds two keys with kid %q", k.name.id)
-		}
-		keys = append(keys, k)
-	}
-	if len(keys) == 0 {
-		return nil, errors.New("key set holds no usable key")
-	}
-	return keys, nil
+// keyRules is what an issuer's keys must meet.
+type keyRules struct {
+	use        string // that the member use may have, where there is one
+	maxRSABits int
 }
 
-var keySetNames = map[string]bool{"keys": true}
-
-// splitKeySet reads the JSON of a key set, strictly, and returns that of each key.
-func splitKeySet(document string) (raws []string, err error) {
-	var s scanner
-	s.reset(document)
-	for name, ok := s.next(); ok; name, ok = s.next() {
-		if name != "keys" {
-			s.unregistered(keySetNames)
-			continue
-		}
-		if raws != nil {
-			return nil, errors.New("key set holds keys twice")
-		}
-		s.expect('[')
-		raws = []string{}
-		for s.element(len(raws) == 0) {
-			start := s.at
-			s.skip()
-			raws = append(raws, s.text[start:s.at])
-			s.forget()
-			if len(raws) > maxKeys {
-				return nil, fmt.Errorf("key set holds more than %d keys", maxKeys)
-			}
-		}
-	}
-	if s.err != nil {
-		return nil, fmt.Errorf("key set: %s", s.err.(*detail).text)
-	}
-	return raws, nil
-}
-
-// parseKey reads one JWK and refuses whatever is not a sound public key for signatures.
-func parseKey(raw []byte) (*key, error) {
-	var m struct {
-		jwkset.JWKMarshal
-		Issuer any `json:"issuer"` // anybody may add such a member; only Microsoft Entra's has a meaning
-	}
-	if err := checkMembers(string(raw)); err != nil {
-		return nil, err
-	}
-	if err := json.Unmarshal(raw, &m); err != nil {
-		return nil, err
-	}
-	m.X5C, m.X5U, m.X5T, m.X5TS256 = nil, "", "", "" // certificates vouch for nothing here
-	if err := permitted(m.JWKMarshal); err != nil {
-		return nil, err
-	}
-	jwk, err := jwkset.NewJWKFromMarshal(m.JWKMarshal, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{})
-	if err != nil {
-		return nil, err
-	}
-	if pub, ok := jwk.Key().(*rsa.PublicKey); ok {
-		if err := sound(pub); err != nil {
-			return nil, err
-		}
-	}
-	issuer, _ := m.Issuer.(string)
-	return &key{jwk: jwk, name: keyName{m.KID, m.KTY}, issuer: issuer}, nil
-}
-
-// keyMembers are the names that encoding/json would take in any letter case.
 var keyMembers = map[string]bool{
 	"kty": true, "use": true, "key_ops": true, "alg": true, "kid": true, "crv": true, "x": true, "y": true, "n": true, "e": true,
 	"d": true, "k": true, "p": true, "q": true, "dp": true, "dq": true, "qi": true, "oth": true,
 }
 
-var (
-	errPrivate = errors.New("key is not public")
-	errEmpty   = errors.New("key has a member that says nothing")
-)
-
-// checkMembers refuses a key that writes a name in another letter case, a number loosely, or a member that says
-// nothing: encoding/json would take that for one that is not there.
-func checkMembers(text string) error {
-	var s scanner
-	s.reset(text)
-	for name, ok := s.next(); ok; name, ok = s.next() {
-		switch name {
-		case "kty", "use", "alg", "kid", "crv":
-			if s.string() == "" {
-				s.fail(errEmpty)
-			}
-		case "n", "e", "x", "y":
-			if b, err := decode(nil, s.string()); err != nil || len(b) == 0 {
-				s.fail(errBase64)
-			}
-		case "key_ops":
-			s.operations()
-		case "d", "k", "p", "q", "dp", "dq", "qi", "oth": // RFC 7518 sections 6.2.2, 6.3.2 and 6.4
-			s.fail(errPrivate)
-		default:
-			s.unregistered(keyMembers)
-		}
-	}
-	return s.err
+// keyTypes are the members that each type of key must have, and those that only a private one has: RFC 7518 sections
+// 6.2 and 6.3, RFC 8037 section 2. Members of other types do not concern a key, whatever they hold.
+var keyTypes = map[string]struct{ public, private []string }{
+	"RSA": {[]string{"n", "e"}, []string{"d", "p", "q", "dp", "dq", "qi", "oth"}},
+	"EC":  {[]string{"crv", "x", "y"}, []string{"d"}},
+	"OKP": {[]string{"crv", "x"}, []string{"d"}},
 }
 
-// operations reads key_ops, in which none may occur twice (RFC 7517 section 4.3).
-func (s *scanner) operations() {
-	list := s.list()
-	slices.Sort(list)
-	if len(slices.Compact(list)) < max(len(list), 1) {
-		s.fail(errEmpty)
+// parseKey reads one JWK and refuses whatever is not a sound public key for signatures.
+func parseKey(s *scanner, raw []byte, rules keyRules) (*key, error) {
+	m, err := readMembers(s, raw)
+	if err != nil {
+		return nil, err
 	}
+	if err := m.permit(rules); err != nil {
+		return nil, err
+	}
+	jwk, err := m.jwk()
+	if err != nil {
+		return nil, err
+	}
+	if err := sound(jwk.Key(), rules); err != nil {
+		return nil, err
+	}
+	k := &key{jwk: jwk, name: m.name()}
+	k.issuer, _ = m.text("issuer") // anybody may add such a member; only Microsoft Entra's has a meaning
+	if k.name.id, err = m.text("kid"); err != nil {
+		return nil, err
+	}
+	k.algorithms, err = fitting(jwk.Marshal())
+	return k, err
 }
 
-// permitted checks what a JWK says about its use: RFC 7517 sections 4.2 to 4.4.
-func permitted(m jwkset.JWKMarshal) error {
-	if m.USE != "" && m.USE != jwkset.UseSig {
-		return errors.New("key is not for signatures")
+// members are those of a JWK, as written, without the empty ones.
+type members map[string]json.RawMessage
+
+// readMembers reads a JWK strictly. A member that is null or empty says nothing, so it is as if it were not there.
+func readMembers(s *scanner, raw []byte) (m members, err error) {
+	s.reset(string(raw))
+	for _, ok := s.next(); ok; _, ok = s.next() {
+		s.unregistered(keyMembers)
 	}
-	if len(m.KEYOPS) > 0 && !slices.Contains(m.KEYOPS, jwkset.KeyOpsVerify) {
-		return errors.New("key is not for verifying")
+	if s.err != nil {
+		return nil, errors.New(s.err.(*detail).text)
 	}
-	for name, a := range algorithms {
-		if a.kty == m.KTY && a.crv == m.CRV && (m.ALG == "" || m.ALG.String() == name) {
-			return nil
-		}
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return nil, err
 	}
-	return errors.New("key fits no algorithm")
+	maps.DeleteFunc(m, func(_ string, value json.RawMessage) bool { return empty(value) })
+	return m, nil
 }
 
-// sound checks an RSA key's numbers. That an exponent of more than 31 bits was not cut is jwkset's to see: it compares
-// what it read with what was written.
-func sound(pub *rsa.PublicKey) error {
-	if bits := pub.N.BitLen(); bits < minRSABits || bits > maxRSABits {
-		return fmt.Errorf("RSA key of %d bits", bits)
+// empty reports whether a JSON value is null or a string, an array or an object of nothing.
+func empty(value json.RawMessage) bool {
+	var v any
+	_ = json.Unmarshal(value, &v) // it is JSON
+	switch v := v.(type) {
+	case nil:
+		return true
+	case string:
+		return v == ""
+	case []any:
+		return len(v) == 0
+	case map[string]any:
+		return len(v) == 0
 	}
-	if pub.E < 3 || pub.E%2 == 0 {
-		return errors.New("unsound RSA exponent")
+	return false
+}
+
+// text returns a member that must be a string if it is there.
+func (m members) text(name string) (text string, err error) {
+	if value, ok := m[name]; ok && json.Unmarshal(value, &text) != nil {
+		err = fmt.Errorf("%s is not a string", name)
 	}
-	if pub.N.Bit(0) == 0 || fingerprinted(pub.N) {
-		return errors.New("unsound RSA modulus")
+	return text, err
+}
+
+// list returns a member that must be an array of strings if it is there.
+func (m members) list(name string) (list []string, err error) {
+	if value, ok := m[name]; ok && json.Unmarshal(value, &list) != nil {
+		err = fmt.Errorf("%s is not a list of strings", name)
+	}
+	return list, err
+}
+
+// permit checks what the key says about its use: RFC 7517 sections 4.2 and 4.3.
+func (m members) permit(rules keyRules) error {
+	use, err := m.text("use")
+	if err != nil {
+		return err
+	}
+	if use != "" && use != rules.use {
+		return fmt.Errorf("use is %.64q", use)
+	}
+	operations, err := m.list("key_ops")
+	if err != nil {
+		return err
+	}
+	slices.Sort(operations)
+	if len(slices.Compact(slices.Clone(operations))) < len(operations) {
+		return errors.New("key_ops holds an operation twice")
+	}
+	if len(operations) > 0 && !slices.Contains(operations, "verify") {
+		return errors.New("key_ops lacks verify")
 	}
 	return nil
 }
 
-// fingerprinted reports whether a modulus has the mark of the ROCA generator (CVE-2017-15361): modulo each small
-// prime it is a power of 65537. A sound modulus has it with a probability of about 2⁻²⁸.
-func fingerprinted(n *big.Int) bool {
-	for _, p := range [...]int64{11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157} {
-		rest := new(big.Int).Mod(n, big.NewInt(p)).Int64()
-		power := int64(1)
-		for range p {
-			if power == rest {
-				break
-			}
-			power = power * 65537 % p
-		}
-		if power != rest {
-			return false
+// jwk makes the key of the members that concern its type.
+func (m members) jwk() (jwkset.JWK, error) {
+	var j jwkset.JWKMarshal
+	kty, err := m.text("kty")
+	if err != nil {
+		return jwkset.JWK{}, err
+	}
+	members, ok := keyTypes[kty]
+	if !ok {
+		return jwkset.JWK{}, fmt.Errorf("kty is %.64q", kty)
+	}
+	for _, name := range members.private {
+		if m[name] != nil {
+			return jwkset.JWK{}, fmt.Errorf("key is not public: it has %s", name)
 		}
 	}
-	return true
+	alg, err := m.text("alg")
+	if err != nil {
+		return jwkset.JWK{}, err
+	}
+	j.KTY, j.ALG = jwkset.KTY(kty), jwkset.ALG(alg)
+	if err := m.fill(&j, members.public); err != nil {
+		return jwkset.JWK{}, err
+	}
+	return jwkset.NewJWKFromMarshal(j, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{})
+}
+
+// coordinateSizes are the bytes that each coordinate of an elliptic curve has, no more and no less (RFC 7518 sections
+// 6.2.1.2 and 6.2.1.3). RSA's numbers may have zeros in front: RFC 7518 section 6.3.1.1 forbids them and says that
+// libraries write them nevertheless; the number is the same.
+var coordinateSizes = map[jwkset.CRV]int{jwkset.CrvP256: 32, jwkset.CrvP384: 48, jwkset.CrvP521: 66, jwkset.CrvEd25519: 32}
+
+// fill sets the members that a public key must have.
+func (m members) fill(j *jwkset.JWKMarshal, names []string) error {
+	numbers := map[string]*string{"n": &j.N, "e": &j.E, "x": &j.X, "y": &j.Y}
+	for _, name := range names { // crv comes before the coordinates
+		text, err := m.text(name)
+		switch {
+		case err != nil:
+			return err
+		case text == "":
+			return fmt.Errorf("key has no %s", name)
+		case name == "crv":
+			if j.CRV = jwkset.CRV(text); coordinateSizes[j.CRV] == 0 {
+				return fmt.Errorf("crv is %.64q", text)
+			}
+			continue
+		}
+		b, err := decode(nil, text)
+		if err != nil {
+			return fmt.Errorf("%s is not base64url", name)
+		}
+		if size := coordinateSizes[j.CRV]; size > 0 && len(b) != size {
+			return fmt.Errorf("%s has %d bytes instead of %d", name, len(b), size)
+		}
+		*numbers[name] = text
+	}
+	return nil
+}
+
+// name collects what a token without kid may name the key by. A thumbprint that is not written is computed of the
+// certificate (RFC 7517 sections 4.7 to 4.9), which serves as nothing but a name; one that cannot be read is none. The
+// FIPS 140-3 mode of Go may forbid SHA-1.
+func (m members) name() (n keyName) {
+	n.x5t, _ = m.text("x5t")
+	n.x5tS256, _ = m.text("x5t#S256")
+	chain, _ := m.list("x5c")
+	if len(chain) == 0 {
+		return n
+	}
+	certificate, err := base64.StdEncoding.DecodeString(chain[0])
+	if err != nil {
+		return n
+	}
+	if n.x5t == "" && !fips140.Enabled() {
+		sum := sha1.Sum(certificate) //nolint:gosec // see the import
+		n.x5t = base64.RawURLEncoding.EncodeToString(sum[:])
+	}
+	if n.x5tS256 == "" {
+		sum := sha256.Sum256(certificate)
+		n.x5tS256 = base64.RawURLEncoding.EncodeToString(sum[:])
+	}
+	return n
+}
+
+// fitting returns the algorithms that a key may verify: of its type and curve, and no other than its alg if it has one
+// (RFC 7517 section 4.4).
+func fitting(j jwkset.JWKMarshal) (fit []*algorithm, err error) {
+	for _, name := range slices.Sorted(maps.Keys(algorithms)) {
+		a := algorithms[name]
+		if a.kty == j.KTY && a.crv == j.CRV && (j.ALG == "" || a.is(j.ALG.String())) {
+			fit = append(fit, a)
+		}
+	}
+	if fit == nil {
+		return nil, fmt.Errorf("alg is %.64q", j.ALG)
+	}
+	return fit, nil
 }

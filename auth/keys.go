@@ -22,42 +22,53 @@ const (
 	refetchPause = 10 * time.Second // between two fetches while keys are held, whatever tokens ask for
 	retryPause   = time.Second      // after a failed fetch while none are fit for use
 	never        = 100 * 365 * 24 * time.Hour
+
+	// maxLate is how long after their time the keys there are judge requests while others are fetched. Then one request
+	// waits for the fetch that it begins: a process that is frozen as soon as it has answered, as on Lambda, would
+	// otherwise never finish one, and use keys that the issuer has withdrawn until they are stale.
+	maxLate = time.Hour
 )
 
-// keySet is the keys of one issuer: the [jwkset.Storage] that keyfunc looks keys up in. It is fetched when a request
-// needs it, which waits; one fetch at a time; the others go on with the keys there are, and wait only if they cannot
-// be answered without.
+// maxCandidates bounds the keys that are tried for one token, and so what a forged one costs.
+const maxCandidates = 4
+
+// keySet is the keys of one issuer: the [jwkset.Storage] that keyfunc looks keys up in. It is fetched because a request
+// needs it; one fetch at a time. Requests go on with the keys there are, and wait only if they cannot be answered
+// without.
 type keySet struct {
 	jwkset.Storage // what the interface has beyond reading: not used
 	keyfunc        keyfunc.Keyfunc
 
-	fetch    source // nil: the keys are fixed
-	maxStale time.Duration
-	current  atomic.Pointer[snapshot] // nil: none yet
+	fetch     source        // nil: the keys are fixed
+	maxFlight time.Duration // that fetch takes while the process runs
+	maxStale  time.Duration
+	current   atomic.Pointer[snapshot] // nil: none yet
 
 	mu     sync.Mutex
 	flight chan struct{} // closed when the fetch under way ends; nil: none is
 	pause  time.Time     // no fetch before
+	late   time.Time     // from here on a request waits for the fetch that it begins
 	failed error         // how the last fetch ended
 }
 
 // snapshot is the keys of one fetch. Immutable.
 type snapshot struct {
-	keys  []*key
+	keyList
 	due   time.Time // to be fetched anew from here on
 	stale time.Time // not to be used from here on
 }
 
-func newKeySet(fetch source, maxStale time.Duration) (s *keySet, err error) {
-	s = &keySet{Storage: jwkset.NewMemoryStorage(), fetch: fetch, maxStale: maxStale}
-	s.keyfunc, err = keyfunc.New(keyfunc.Options{Storage: s, UseWhitelist: []jwkset.USE{jwkset.UseSig, ""}})
+func newKeySet(fetch source, c Config) (s *keySet, err error) {
+	s = &keySet{Storage: jwkset.NewMemoryStorage(), fetch: fetch, maxStale: c.MaxStale}
+	s.maxFlight = 2*c.FetchTimeout + time.Second // two documents, and the scheduler
+	s.keyfunc, err = keyfunc.New(keyfunc.Options{Storage: s})
 	return s, err
 }
 
-// fix sets the keys for good.
-func (s *keySet) fix(keys []*key) {
+// fix sets the keys for as long as the process runs.
+func (s *keySet) fix(list keyList) {
 	end := time.Now().Add(never)
-	s.current.Store(&snapshot{keys, end, end})
+	s.current.Store(&snapshot{list, end, end})
 }
 
 // ready makes sure that there are keys fit for use. While they are fresh it costs one load and one comparison.
@@ -74,40 +85,47 @@ func (s *keySet) ready(ctx context.Context, now time.Time) (*snapshot, error) {
 	return snap, nil
 }
 
-// find returns the key of a name. An unknown one is worth a fetch: the issuer may have changed its keys.
-func (s *keySet) find(ctx context.Context, name keyName, now time.Time) (*key, error) {
-	snap, err := s.ready(ctx, now)
+// find looks for the keys that may have signed a token. Where there are none a fetch is worthwhile: the issuer may have
+// changed its keys.
+func (s *keySet) find(l *look) error {
+	snap, err := s.ready(l.Context, l.now)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if k := snap.find(name); k != nil || s.fetch == nil || name.id == "" {
-		return k, nil
-	}
-	if err := s.refresh(ctx, now, true); err != nil {
-		return nil, s.unavailable(err)
-	}
-	return s.current.Load().find(name), nil
-}
-
-// find returns the key of a name. Without a kid only a set of one key is unambiguous.
-func (s *snapshot) find(name keyName) *key {
-	if name.id == "" {
-		if len(s.keys) == 1 && s.keys[0].name.kty == name.kty {
-			return s.keys[0]
-		}
+	if snap.find(l); len(l.found) > 0 || s.fetch == nil {
 		return nil
 	}
-	for _, k := range s.keys {
-		if k.name == name {
-			return k
-		}
+	if err := s.refresh(l.Context, l.now, true); err != nil {
+		return s.unavailable(err)
 	}
+	s.current.Load().find(l)
 	return nil
 }
 
-// refresh fetches the set, unless it was fetched within the pause; then the outcome of that fetch stands. If a fetch
-// is under way it waits for it or, if wait is false, leaves it alone. No wait is longer than ctx.
-func (s *keySet) refresh(ctx context.Context, now time.Time, wait bool) error {
+// find notes the keys that may have signed a token, in the order of the set and no more than maxCandidates: those that
+// the token means, or, where it means none and has no kid, those that it may mean.
+func (s *snapshot) find(l *look) {
+	l.found, l.more, l.missing = l.found[:0], false, nil
+	for _, matches := range [...]func(keyName, *key) bool{keyName.means, keyName.mayMean} {
+		for _, k := range s.keys {
+			if !matches(l.name, k) || !slices.Contains(k.algorithms, l.algorithm) || !l.party.signs(k, l.token) {
+				continue
+			}
+			if l.more = len(l.found) == maxCandidates; l.more {
+				return
+			}
+			l.found = append(l.found, k)
+		}
+		if len(l.found) > 0 {
+			return
+		}
+	}
+	l.missing = s.missing(l.name)
+}
+
+// refresh has the set fetched, unless it was fetched within the pause; then the outcome of that fetch stands. It waits
+// for the fetch under way if it must, or if it begins the fetch and the keys are late. No wait is longer than ctx.
+func (s *keySet) refresh(ctx context.Context, now time.Time, must bool) error {
 	if s.fetch == nil {
 		return nil
 	}
@@ -116,17 +134,16 @@ func (s *keySet) refresh(ctx context.Context, now time.Time, wait bool) error {
 		defer s.mu.Unlock()
 		return s.failed
 	}
-	flight := s.flight
-	if flight != nil && !wait {
-		s.mu.Unlock()
-		return nil
-	}
-	if flight == nil {
-		flight = make(chan struct{})
-		s.flight = flight
+	wait := must || s.flight == nil && !now.Before(s.late)
+	if s.flight == nil {
+		s.flight = make(chan struct{})
 		go s.fly(context.WithoutCancel(ctx))
 	}
+	flight := s.flight
 	s.mu.Unlock()
+	if !wait {
+		return nil
+	}
 	return s.join(ctx, flight)
 }
 
@@ -144,25 +161,24 @@ func (s *keySet) join(ctx context.Context, flight chan struct{}) error {
 
 var errUnfinished = errors.New("fetch did not end")
 
-// fly performs the one fetch under way. It has a goroutine and a time limit of its own: it outlives the request that
-// began it, for the sake of those that wait. A transport that panics, or ends the goroutine, does not leave them
-// waiting, nor end the program.
+// fly performs the one fetch under way. It has a goroutine and time limits of its own: it outlives the request that
+// began it, for the sake of those that come later. A transport that panics, or ends the goroutine, does not leave those
+// waiting that do, nor end the program.
 func (s *keySet) fly(ctx context.Context) {
 	var got *fetched
 	err := errUnfinished
+	began := time.Now()
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("fetch panicked: %v", p)
 		}
-		s.land(got, err)
+		s.land(got, err, began)
 	}()
-	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
-	defer cancel()
 	got, err = s.fetch(ctx)
 }
 
 // land takes over what the fetch brought.
-func (s *keySet) land(got *fetched, err error) {
+func (s *keySet) land(got *fetched, err error, began time.Time) {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -173,8 +189,17 @@ func (s *keySet) land(got *fetched, err error) {
 	if snap := s.current.Load(); err != nil && (snap == nil || !now.Before(snap.stale)) {
 		s.pause = now.Add(retryPause)
 	}
+	if err != nil && !s.froze(began, now) {
+		s.late = now.Add(maxLate) // the server cannot be reached: waiting would not help
+	}
 	close(s.flight)
 	s.flight = nil
+}
+
+// froze reports whether a fetch took so long by the wall clock that the process must have stood still meanwhile. Then
+// its failure says nothing about the server.
+func (s *keySet) froze(began, ended time.Time) bool {
+	return ended.Round(0).Sub(began.Round(0)) > s.maxFlight // Round(0): a monotonic clock may stand still too
 }
 
 // install makes fetched keys current. A key that is still there stays the same object; the others are retired, and
@@ -190,7 +215,8 @@ func (s *keySet) install(got *fetched, now time.Time) {
 		}
 	}
 	due := now.Add(got.ttl)
-	s.current.Store(&snapshot{got.keys, due, due.Add(s.maxStale)})
+	s.late = due.Add(maxLate)
+	s.current.Store(&snapshot{got.keyList, due, due.Add(s.maxStale)})
 	for _, k := range before {
 		if !slices.Contains(got.keys, k) {
 			k.retired.Store(true)
@@ -209,49 +235,40 @@ func (s *keySet) unavailable(err error) error {
 	return e
 }
 
-// look is one token's look-up in a key set: the context under which keyfunc asks the set for a key. It carries what
-// the token says there, and back which key it was.
+// look is one token's look-up in a key set: the context under which keyfunc asks the set for keys. It carries what the
+// token says there, and back which keys they are.
 type look struct {
 	context.Context
-	token jwt.Token
-	name  keyName
-	now   time.Time
-	found *key
+	party     *party
+	token     *Token // not verified
+	name      keyName
+	algorithm *algorithm
+	now       time.Time
+
+	found   []*key // candidates, in the order in which they are to be tried
+	more    bool   // there are more than maxCandidates
+	missing error  // why there are none
+	jwks    []jwkset.JWK
 }
 
-// public looks a token's key up through keyfunc, which also holds the token's alg against the JWK's.
-func (s *keySet) public(l *look, algorithm any) (any, error) {
-	clear(l.token.Header)
-	l.token.Header["alg"] = algorithm
-	if l.name.id != "" {
-		l.token.Header[jwkset.HeaderKID] = l.name.id
-	}
-	public, err := s.keyfunc.KeyfuncCtx(l)(&l.token)
-	if all, ok := public.(jwt.VerificationKeySet); ok && err == nil {
-		public = all.Keys[0] // of the one key that the look-up found
-	}
-	return public, err
+// public looks a token's keys up through keyfunc: those of l.found, in their order.
+func (s *keySet) public(l *look) ([]jwt.VerificationKey, error) {
+	set, err := s.keyfunc.VerificationKeySet(l)
+	return set.Keys, err
 }
 
-// KeyRead implements [jwkset.Storage] for look-ups.
-func (s *keySet) KeyRead(ctx context.Context, _ string) (jwkset.JWK, error) {
+// KeyReadAll implements [jwkset.Storage] for look-ups: all keys are all that may have signed the token.
+func (s *keySet) KeyReadAll(ctx context.Context) ([]jwkset.JWK, error) {
 	l, ok := ctx.(*look)
 	if !ok {
-		return jwkset.JWK{}, jwkset.ErrKeyNotFound
+		return nil, jwkset.ErrKeyNotFound
 	}
-	k, err := s.find(l.Context, l.name, l.now)
-	if err != nil {
-		return jwkset.JWK{}, err
+	if err := s.find(l); err != nil {
+		return nil, err
 	}
-	if k == nil {
-		return jwkset.JWK{}, jwkset.ErrKeyNotFound
+	l.jwks = l.jwks[:0]
+	for _, k := range l.found {
+		l.jwks = append(l.jwks, k.jwk)
 	}
-	l.found = k
-	return k.jwk, nil
-}
-
-// KeyReadAll implements [jwkset.Storage]; keyfunc asks for all keys where a token names none.
-func (s *keySet) KeyReadAll(ctx context.Context) ([]jwkset.JWK, error) {
-	jwk, err := s.KeyRead(ctx, "")
-	return []jwkset.JWK{jwk}, err
+	return l.jwks, nil
 }

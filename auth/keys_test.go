@@ -100,7 +100,7 @@ func TestLastGoodKeysStay(t *testing.T) {
 		"unknown kty alone": `{"keys":[{"kty":"new","kid":"k"}]}`, "cut": `{"keys":[{"kty":"RSA"`,
 		"duplicate": `{"keys":[],"Keys":[]}`, "too long": `{"keys":[]}` + strings.Repeat(" ", 150_000),
 		"too many":   `{"keys":[` + strings.TrimSuffix(strings.Repeat(`{"kty":"new"},`, 101), ",") + `]}`,
-		"wrong type": `{"keys":7}`, "two keys of one name": string(twins()),
+		"wrong type": `{"keys":7}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -126,11 +126,6 @@ func TestLastGoodKeysStay(t *testing.T) {
 			})
 		})
 	}
-}
-
-func twins() []byte {
-	a := jwk(rsaPrivate().Public(), "k1", "RS256")
-	return set(a, a)
 }
 
 // One key of a type from the future does not cost the others.
@@ -217,23 +212,102 @@ func TestSingleFlight(t *testing.T) {
 	})
 }
 
-// When the keys are due, one request fetches them; the others do not wait.
-func TestRefreshDoesNotBlockOthers(t *testing.T) {
+// When the keys are due, the request that finds it so has them fetched; no request waits. They are judged by the keys
+// there are, tokens seen before and others alike.
+func TestNobodyWaitsForRefresh(t *testing.T) {
+	for name, row := range map[string]struct {
+		cacheControl string
+		after, slow  time.Duration
+	}{
+		"due":                      {"", 15 * time.Minute, time.Second},
+		"due for long":             {"", time.Hour, 1400 * time.Millisecond},
+		"no-cache":                 {"no-cache", 10 * time.Second, 800 * time.Millisecond},
+		"max-age=0":                {"max-age=0", 10 * time.Second, time.Second},
+		"a server that never ends": {"", 15 * time.Minute, time.Hour},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			is := must(authtest.New(plain))
+			v := over(t, wire{"issuer.example": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Cache-Control", row.cacheControl)
+				is.ServeHTTP(w, r)
+			})})
+			raw := issue(is)
+			require.NoError(t, verify(v, raw))
+			time.Sleep(row.after)
+			is.Slow(row.slow)
+			start := time.Now()
+			for i := range 200 { // twice the pause between fetches
+				require.NoError(t, verify(v, raw), name)
+				require.NoError(t, verify(v, issue(is)), name)
+				require.Equal(t, time.Duration(i)*100*time.Millisecond, time.Since(start), name)
+				time.Sleep(100 * time.Millisecond)
+			}
+			if row.slow < time.Hour {
+				require.GreaterOrEqual(t, is.Fetches(), 2, name)
+			}
+			time.Sleep(3 * time.Second)
+		})
+	}
+}
+
+// An hour after keys are due a request waits for the fetch that it begins, so that a process that is frozen between
+// requests does not use withdrawn keys for longer. A server that fails is not waited for again.
+func TestLateKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is, v := remote(t)
 		raw := issue(is)
 		require.NoError(t, verify(v, raw))
-		time.Sleep(15 * time.Minute)
-		is.Slow(time.Second)
-		go func() { _ = verify(v, raw) }()
-		synctest.Wait()
-		start := time.Now()
-		for range 100 {
-			require.NoError(t, verify(v, raw))
-		}
-		require.Zero(t, time.Since(start))
+		require.NoError(t, is.Rotate())
+		is.Slow(500 * time.Millisecond)
+		time.Sleep(15*time.Minute + time.Hour - time.Millisecond)
+		require.NoError(t, verify(v, raw), "not late yet, and nothing was fetched before")
 		time.Sleep(2 * time.Second)
-		require.Equal(t, 2, is.Fetches())
+		require.ErrorIs(t, verify(v, raw), auth.ErrKey)
+
+		raw = issue(is)
+		require.NoError(t, verify(v, raw))
+		time.Sleep(15*time.Minute + time.Hour)
+		start := time.Now()
+		require.NoError(t, verify(v, raw))
+		require.Equal(t, time.Second, time.Since(start), "late: discovery and key set")
+
+		is.Slow(time.Hour)
+		time.Sleep(15*time.Minute + time.Hour)
+		start = time.Now()
+		require.NoError(t, verify(v, raw))
+		require.Equal(t, 1500*time.Millisecond, time.Since(start), "late: until the fetch has failed")
+		for range 300 {
+			time.Sleep(11 * time.Second)
+			start = time.Now()
+			require.NoError(t, verify(v, raw))
+			require.Zero(t, time.Since(start), "the server is known not to answer")
+		}
+		time.Sleep(3 * time.Second)
+	})
+}
+
+// A process that stands still while it fetches learns nothing of the server by that fetch's failure.
+func TestFrozenFetch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := must(authtest.New(plain))
+		frozen := false
+		v := over(t, wire{"issuer.example": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if frozen {
+				time.Sleep(20 * time.Minute) // deaf to its context, as a process that does not run
+			}
+			is.ServeHTTP(w, r)
+		})})
+		raw := issue(is)
+		require.NoError(t, verify(v, raw))
+		require.NoError(t, is.Rotate())
+		time.Sleep(15 * time.Minute)
+		frozen = true
+		for range 3 {
+			require.NoError(t, verify(v, raw))
+			time.Sleep(21 * time.Minute)
+		}
+		frozen = false
+		require.ErrorIs(t, verify(v, raw), auth.ErrKey, "late since three minutes, whatever failed meanwhile")
 	})
 }
 
@@ -288,7 +362,16 @@ func TestCacheControl(t *testing.T) {
 		"max-age=-1":                        10 * time.Second,
 		"max-age=x":                         10 * time.Second,
 		"no-store, max-age=3600":            10 * time.Second,
-		"max-age=99999999999999999999":      10 * time.Second,
+		"max-age=2147483647":                24 * time.Hour,
+		"max-age=2147483648":                24 * time.Hour, // RFC 9111 section 1.2.2
+		"max-age=4294967296":                24 * time.Hour,
+		"max-age=99999999999999999999":      24 * time.Hour,
+		"max-age=+60":                       10 * time.Second,
+		"max-age=6e1":                       10 * time.Second,
+		"max-age=":                          10 * time.Second,
+		"max-age":                           10 * time.Second,
+		"max-age=60, max-age=3600":          55 * time.Second, // RFC 9111 section 4.2.1
+		"no-cache":                          10 * time.Second,
 		"max-age=31536000, must-revalidate": 24 * time.Hour,
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -304,6 +387,7 @@ func TestCacheControl(t *testing.T) {
 			require.Equal(t, 1, is.Fetches()-before, field)
 			time.Sleep(time.Millisecond)
 			require.NoError(t, verify(v, raw))
+			synctest.Wait()
 			require.Equal(t, 2, is.Fetches()-before, field)
 		})
 	}
@@ -451,15 +535,40 @@ func TestFetchOutlivesRequest(t *testing.T) {
 	})
 }
 
-// Discovery and key set have one time limit.
-func TestSlowDiscovery(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		is, v := remote(t)
-		is.Slow(time.Second)
-		start := time.Now()
-		require.ErrorIs(t, v.Prefetch(t.Context()), context.DeadlineExceeded)
-		require.Equal(t, 1500*time.Millisecond, time.Since(start))
-	})
+// Discovery and key set have a time limit each, and a field that sets it.
+func TestFetchTimeout(t *testing.T) {
+	for _, row := range []struct {
+		timeout, slow, want time.Duration
+		ok                  bool
+	}{
+		{0, 900 * time.Millisecond, 1800 * time.Millisecond, true},
+		{0, 1499 * time.Millisecond, 2998 * time.Millisecond, true},
+		{0, 1600 * time.Millisecond, 1500 * time.Millisecond, false},
+		{5 * time.Second, 4 * time.Second, 8 * time.Second, true},
+		{100 * time.Millisecond, 200 * time.Millisecond, 100 * time.Millisecond, false},
+		{time.Minute, 59 * time.Second, 118 * time.Second, true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			is := must(authtest.New(plain))
+			v := newVerifier(t, auth.Config{
+				Issuers: []auth.Issuer{auth.OIDC(plain, client)}, Transport: wire{"issuer.example": is}, FetchTimeout: row.timeout,
+			})
+			is.Slow(row.slow)
+			start := time.Now()
+			err := v.Prefetch(t.Context())
+			require.Equal(t, row.want, time.Since(start))
+			if row.ok {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.ErrorIs(t, err, auth.ErrUnavailable)
+		})
+	}
+	for _, timeout := range []time.Duration{-1, time.Minute + 1} {
+		_, err := auth.New(auth.Config{Issuers: []auth.Issuer{local()}, FetchTimeout: timeout})
+		require.ErrorContains(t, err, "fetch timeout")
+	}
 }
 
 // Keys that move to another place are found within ten seconds, though the old place still answers.

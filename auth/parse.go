@@ -50,7 +50,7 @@ func cut(raw string) (c compact, err error) {
 type header struct {
 	algorithm string
 	method    *algorithm // nil until it is known to be accepted
-	keyID     string
+	key       keyName
 	typ       string // lower case, without "application/"
 }
 
@@ -64,9 +64,13 @@ func parseHeader(s *scanner, text string) (h header, err error) {
 		case "alg":
 			h.algorithm = s.string()
 		case "kid":
-			if h.keyID = s.string(); h.keyID == "" {
+			if h.key.id = s.string(); h.key.id == "" {
 				s.fail(errHeader)
 			}
+		case "x5t":
+			h.key.x5t = s.thumbprint()
+		case "x5t#S256":
+			h.key.x5tS256 = s.thumbprint()
 		case "typ":
 			if h.typ = strings.TrimPrefix(strings.ToLower(s.string()), "application/"); h.typ == "" {
 				s.fail(errType)
@@ -86,6 +90,15 @@ func parseHeader(s *scanner, text string) (h header, err error) {
 		return header{}, errType
 	}
 	return h, nil
+}
+
+// thumbprint reads a string, or passes over what is none: where there is a kid nothing looks at it.
+func (s *scanner) thumbprint() string {
+	if s.peek() == '"' {
+		return s.string()
+	}
+	s.skip()
+	return ""
 }
 
 var headerNames = map[string]bool{"alg": true, "kid": true, "typ": true, "crit": true, "b64": true}

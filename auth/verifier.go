@@ -10,7 +10,7 @@ import (
 	"time"
 	"unsafe"
 
-	"github.com/golang-jwt/jwt/v5"
+	"github.com/MicahParks/jwkset"
 )
 
 const (
@@ -53,6 +53,10 @@ type Config struct {
 	// Transport fetches key sets. Nil means [http.DefaultTransport]. It must heed the context of its requests, by which
 	// time is bounded; size and redirects are bounded whatever it is. If it panics, the fetch has failed.
 	Transport http.RoundTripper
+	// FetchTimeout bounds the fetch of a key set, and that of a discovery document before it. Zero means 1.5 seconds for
+	// each, as API Gateway waits; at most one minute. A request that cannot be answered without keys may wait so long
+	// twice.
+	FetchTimeout time.Duration
 	// AllowHTTP fetches key sets over http too: for tests and emulators.
 	AllowHTTP bool
 	// MaxStale is how long keys are used beyond their time while the issuer's key server fails. Zero means 24 hours,
@@ -97,6 +101,12 @@ func New(c Config) (*Verifier, error) {
 	if c.Foreign != nil && c.Source != nil {
 		errs = append(errs, errors.New("Foreign is for the Authorization header: a Source returns false for what it leaves"))
 	}
+	if c.FetchTimeout < 0 || c.FetchTimeout > maxFetchTimeout {
+		errs = append(errs, fmt.Errorf("fetch timeout %v is not between 0 and %v", c.FetchTimeout, maxFetchTimeout))
+	}
+	if c.FetchTimeout == 0 {
+		c.FetchTimeout = defaultFetchTimeout
+	}
 	if c.MaxStale == 0 {
 		c.MaxStale = defaultStale
 	}
@@ -118,7 +128,7 @@ func (k *core) addIssuers(c Config) error {
 	if len(c.Issuers) == 0 {
 		return errors.New("no issuer is accepted")
 	}
-	f := newFetcher(c.Transport, c.AllowHTTP)
+	f := newFetcher(c)
 	var errs []error
 	for _, is := range c.Issuers {
 		p, err := newParty(is, f, c)
@@ -305,12 +315,12 @@ func (w *workspace) room(n int) []byte {
 }
 
 var workspaces = sync.Pool{New: func() any {
-	return &workspace{look: look{token: jwt.Token{Header: map[string]any{}}}}
+	return &workspace{look: look{found: make([]*key, 0, maxCandidates), jwks: make([]jwkset.JWK, 0, maxCandidates)}}
 }}
 
 // release forgets the token: neither a request nor a bearer token stays alive by what the pool holds.
 func (w *workspace) release() {
-	w.look.Context, w.look.found, w.scanner.text = nil, nil, ""
+	w.look.Context, w.look.token, w.look.name, w.scanner.text = nil, nil, keyName{}, ""
 	clear(w.signature[:])
 	workspaces.Put(w)
 }
@@ -331,16 +341,13 @@ func (k *core) verify(ctx context.Context, raw string, now time.Time) (e entry, 
 	if p == nil {
 		return entry{}, &Error{Err: ErrIssuer}
 	}
-	found, err := p.verify(ctx, w, c, h, now)
+	found, err := p.verify(ctx, w, t, c, h, now)
 	if err != nil {
 		return entry{}, err
 	}
-	if !p.signs(found, t) {
-		return entry{}, &Error{Err: ErrKey}
-	}
 	w.long = nil // the token is genuine and keeps its payload
-	t.algorithm = h.method.Alg()
-	if h.keyID != "" {
+	t.algorithm = h.method.name
+	if h.key.id != "" {
 		t.keyID = found.name.id // the same, and not part of the decoded header, which need not stay in memory
 	}
 	if err := p.admit(t, h); err != nil {
@@ -418,29 +425,37 @@ func (p *party) reads(t *Token) (set claims) {
 	return set
 }
 
-// verify checks the signature with the issuer's own key.
-func (p *party) verify(ctx context.Context, w *workspace, c compact, h header, now time.Time) (*key, error) {
-	if !p.may(h.algorithm) {
+// errManyKeys is the cause where a forged signature and one of a key that was not tried look alike.
+var errManyKeys = narrow(ErrSignature, "more keys fit the token than are tried")
+
+// verify checks the signature with the issuer's own keys, of which several may fit.
+func (p *party) verify(ctx context.Context, w *workspace, t *Token, c compact, h header, now time.Time) (*key, error) {
+	if !p.may(h.method) {
 		return nil, &Error{Err: ErrAlgorithm}
 	}
 	l := &w.look
-	l.Context, l.name, l.now, l.found = ctx, keyName{h.keyID, h.method.kty}, now, nil
-	public, err := p.keys.public(l, h.method.name)
+	l.Context, l.party, l.token, l.name, l.algorithm, l.now = ctx, p, t, h.key, h.method, now
+	public, err := p.keys.public(l)
 	if err != nil {
 		if own, ok := errors.AsType[*Error](err); ok {
 			return nil, own
 		}
 		return nil, &Error{Err: ErrKey}
 	}
-	if !l.found.fits(h.algorithm, h.method) {
-		return nil, &Error{Err: ErrKey}
+	if len(public) == 0 {
+		return nil, &Error{Err: l.missing}
 	}
 	signature, err := decode(w.signature[:], c.signature)
 	if err != nil {
 		return nil, &Error{Err: err}
 	}
-	if err := h.method.Verify(c.signed, signature, public); err != nil {
-		return nil, &Error{Err: ErrSignature}
+	for i, key := range public {
+		if h.method.Verify(c.signed, signature, key) == nil {
+			return l.found[i], nil
+		}
 	}
-	return l.found, nil
+	if l.more {
+		return nil, &Error{Err: errManyKeys}
+	}
+	return nil, &Error{Err: ErrSignature}
 }
