@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"os"
 	"strings"
@@ -237,6 +238,34 @@ func ExampleSigner_Transport() {
 	body, err := io.ReadAll(response.Body)
 	fmt.Println(string(body), err)
 	// Output: AWS4-HMAC-SHA256 <nil>
+}
+
+// A reverse proxy signs what it passes on. The body of such a request can be read only once, so that MaxSpool must be set.
+func ExampleSigner_Transport_reverseProxy() {
+	server := httptest.NewServer(exampleVerifier(sigv4.VerifierConfig{}).Handler(
+		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) })))
+	defer server.Close()
+	target, err := url.Parse(server.URL)
+	if err != nil {
+		panic(err)
+	}
+	signer, err := sigv4.NewSigner(sigv4.SignerConfig{Credentials: credentials, Region: "eu-west-1", MaxSpool: 10 << 20})
+	if err != nil {
+		panic(err)
+	}
+	proxy := httptest.NewServer(&httputil.ReverseProxy{
+		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		Transport: signer.Transport(nil),
+	})
+	defer proxy.Close()
+	response, err := http.Post(proxy.URL+"/Prod/loyalty", "text/plain", strings.NewReader("900 points"))
+	if err != nil {
+		panic(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	fmt.Println(response.StatusCode, string(body), err)
+	// Output: 200 900 points <nil>
 }
 
 // What a signature is made of, to be held against what the server says it should have been ([VerifierConfig].Explain).

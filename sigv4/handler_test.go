@@ -75,6 +75,17 @@ func TestAllowDespite(t *testing.T) {
 	}{
 		{"unsigned", nil, unsigned(), sigv4.ErrMissing},
 		{"key source down", func(c *sigv4.VerifierConfig) { c.Keys = down }, signedNow(t, "POST", "/", "a body"), sigv4.ErrUnavailable},
+		{"wrong secret, the body read", nil, func() *http.Request {
+			r := signedNow(t, "POST", "/", "a body")
+			r.Header.Del("X-Amz-Content-Sha256") // so that the body is read before the signature is compared
+			r.Header.Set("Authorization", strings.Replace(r.Header.Get("Authorization"), "x-amz-content-sha256;", "", 1))
+			return r
+		}(), sigv4.ErrSignatureMismatch},
+		{"another body", nil, func() *http.Request {
+			r := signedNow(t, "POST", "/", "another body")
+			r.Body = io.NopCloser(strings.NewReader("a body"))
+			return r
+		}(), sigv4.ErrPayloadMismatch},
 		{"body too large", func(c *sigv4.VerifierConfig) { c.MaxBody = 3 }, signedNow(t, "POST", "/", "a body"), nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

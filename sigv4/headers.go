@@ -144,6 +144,18 @@ func checkConnection(values []string, signed string) *Error {
 	return nil
 }
 
+// checkTrailers refuses trailers that a verifier refuses, in the field and in the header, which net/http sends by HTTP/2.
+func checkTrailers(r *http.Request) *Error {
+	for _, value := range r.Header["Trailer"] {
+		for name := range strings.SplitSeq(value, ",") {
+			if name = strings.Trim(name, " \t"); isForbiddenTrailer(name) {
+				return refuse(ErrUnsignedHeader, strings.ToLower(name))
+			}
+		}
+	}
+	return checkTrailer(r)
+}
+
 // setCookies gives the Cookie header the form that it has when it arrives, whatever the version of HTTP: one value, the
 // pairs joined by "; " (RFC 6265 4.2.1). HTTP/2 sends the pairs one by one, and its servers join them so (RFC 9113 8.2.3).
 func setCookies(h http.Header) {

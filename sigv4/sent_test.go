@@ -340,6 +340,9 @@ func TestSignRefusesHeaders(t *testing.T) {
 		r.Trailer = http.Header{name: nil}
 		s := newSigner(t, sigv4.SignerConfig{Credentials: as(iamKeyID, iamSecret), Region: "eu-west-1"})
 		require.ErrorIs(t, s.Sign(r), sigv4.ErrUnsignedHeader, name)
+		r.Trailer = nil
+		r.Header.Set("Trailer", "Grpc-Status, "+name) // which net/http sends by HTTP/2
+		require.ErrorIs(t, s.Sign(r), sigv4.ErrUnsignedHeader, name)
 	}
 	r := request(t, "GET", "https://api.example.com/", nil)
 	r.Header = http.Header{"Connection": {"X-Hop, close"}, "Te": {"trailers"}, "x-request-id": {"1"}}

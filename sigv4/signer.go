@@ -123,7 +123,7 @@ func (s *Signer) signAt(r *http.Request, now time.Time) *Error {
 	if e != nil {
 		return e
 	}
-	if e := checkTrailer(r); e != nil {
+	if e := checkTrailers(r); e != nil {
 		return e
 	}
 	if e := s.finish(r, d, &key, host(r), date, signed, payload); e != nil {

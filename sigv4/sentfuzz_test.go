@@ -1,0 +1,126 @@
+package sigv4_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tallygate/tallygate/sigv4"
+)
+
+// peer is a signing client of one kind and the server that verifies what it sends.
+type peer struct {
+	base   *url.URL
+	signer http.RoundTripper
+	last   *received
+}
+
+// The bits that choose a peer and the form of the body, beside those of the rules.
+const (
+	overHTTP2 = 4 << iota
+	signAll
+	withBody
+	readOnce
+)
+
+// newPeer starts a server for the rules and the version of HTTP that the bits name.
+func newPeer(tb testing.TB, bits uint8) peer {
+	v := newVerifier(tb, sigv4.VerifierConfig{
+		Keys: keyring.Key, Regions: []string{"eu-west-1"}, Services: []string{"any"}, Rules: sigv4.Rules(bits % 4), AllowUncleanPath: true,
+		MaxHeaderBytes: -1,
+	})
+	server, last := verifying(tb, v, bits&overHTTP2 != 0)
+	base, err := url.Parse(server.URL)
+	require.NoError(tb, err)
+	c := sigv4.SignerConfig{
+		Credentials: as(iamKeyID, iamSecret), Region: "eu-west-1", Service: "any", Rules: sigv4.Rules(bits % 4), MaxSpool: 1 << 20,
+	}
+	if bits&signAll != 0 {
+		c.SignHeader = func(string) bool { return true }
+	}
+	return peer{base, newSigner(tb, c).Transport(server.Client().Transport), last}
+}
+
+// request makes the request that the bits and the texts describe.
+func (p *peer) request(tb testing.TB, bits uint8, method, host, path, rawPath, query string, header http.Header, body string) *http.Request {
+	u := *p.base
+	u.Path, u.RawPath, u.RawQuery = path, rawPath, query
+	r := &http.Request{Method: method, Host: host, URL: &u, Header: header}
+	if bits&withBody != 0 {
+		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
+		if bits&readOnce == 0 {
+			r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil }
+		}
+	}
+	return r.WithContext(tb.Context())
+}
+
+// FuzzSent sends requests of any form by a signing client of net/http to its server. What is signed and sent is verified;
+// nothing else but an error, which names what cannot be sent, comes of the rest.
+func FuzzSent(f *testing.F) {
+	const header, header2 = "My-Header", "X-Amz-Meta"
+	f.Add(uint8(0), "GET", "", "/Prod/loyalty", "", "a=1&b", header, "a  b", "c", "")
+	f.Add(uint8(0), "GET", "api.example.com:443", "/a b/ü", "", "q=a b+c é", header2, " x ", "", "")
+	f.Add(uint8(1|withBody), "POST", "API.example.com", "", "", "a;b", "Cookie", "a=1;b=2", "c=3", "body")
+	f.Add(uint8(2|withBody|readOnce), "PUT", "", "/b//a/../c%2Fd", "/b//a/../c%252Fd", "list-type=2&&prefix=/", "Content-Type", "text/plain", "", "body")
+	f.Add(uint8(overHTTP2), "GET", "", "/./a//b/..", "", "x=%2B+%20", "Cookie", "a=1;b=2; c", "", "")
+	f.Add(uint8(overHTTP2|withBody|signAll), "POST", "", "/a", "%2Fa", "#", "Expect", "100-continue", "", "body")
+	f.Add(uint8(signAll), "DELETE", "", "a", "", "%", "Connection", "X-Amz-Date", "close", "")
+	f.Add(uint8(signAll|withBody|readOnce|1), "get", "", "*", "", "\x00\r\n", "authorization", "Bearer x", "", "")
+	f.Add(uint8(signAll|overHTTP2|2), "CONNECT", "b c", "/a?b#c", "", `"<>[]`, "X_amz_date", "1", "", "")
+	f.Add(uint8(signAll), "OPTIONS", "[::1]", "//a", "", "a=%41%zz", "User-Agent", "", "x", "")
+	f.Add(uint8(signAll|withBody), "POST", "", "/", "", "X-Amz-Meta=1&x-amz-acl", "Content-Length", "4", "", "body")
+	f.Add(uint8(signAll|withBody|overHTTP2|2), "POST", "a,b", "/", "", "=&", "Trailer", "X-Amz-Meta", "", "")
+	peers := make(map[uint8]peer)
+	for kind := range uint8(2 * signAll) {
+		if kind&^(3|overHTTP2|signAll) == 0 && kind%4 < 3 {
+			peers[kind] = newPeer(f, kind)
+		}
+	}
+	f.Fuzz(func(t *testing.T, bits uint8, method, host, path, rawPath, query, key, value, second, body string) {
+		if strings.EqualFold(key, "X-Amz-Content-Sha256") || len(host+path+query+key+value+second) > 4<<10 {
+			return // a hash that is declared is the caller's word; a limit is the server's
+		}
+		p, ok := peers[bits&(3|overHTTP2|signAll)]
+		if !ok {
+			return
+		}
+		values := []string{value}
+		if second != "" {
+			values = append(values, second)
+		}
+		*p.last = received{err: errNotReached}
+		response, err := p.signer.RoundTrip(p.request(t, bits, method, host, path, rawPath, query, http.Header{key: values}, body))
+		if err != nil {
+			requireOwnError(t, err)
+			return
+		}
+		require.NoError(t, response.Body.Close())
+		if response.StatusCode == http.StatusExpectationFailed {
+			return // RFC 9110 10.1.1: an expectation of the test's own making
+		}
+		require.Equal(t, http.StatusOK, response.StatusCode)
+		require.NoError(t, p.last.err)
+		if bits&withBody != 0 {
+			require.Equal(t, body, p.last.body)
+		}
+	})
+}
+
+var errNotReached = errors.New("the server has not called its handler")
+
+// requireOwnError checks that it was the client that refused to send a request, not the server to take it.
+func requireOwnError(t *testing.T, err error) {
+	t.Helper()
+	if _, ok := errors.AsType[*sigv4.Error](err); ok {
+		return
+	}
+	for _, theirs := range []string{"stream error", "GOAWAY", "EOF", "reset", "broken pipe", "malformed", "closed"} {
+		require.NotContains(t, err.Error(), theirs)
+	}
+}
