@@ -1,0 +1,85 @@
+package examples_test
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// firstSnippet returns the first Go program of README.md.
+func firstSnippet(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, "README.md"))
+	require.NoError(t, err)
+	before, rest, found := strings.Cut(string(text), "```go\n")
+	require.True(t, found)
+	require.Less(t, strings.Count(before, "\n"), 12, "code stands at the top")
+	program, _, found := strings.Cut(rest, "```\n")
+	require.True(t, found)
+	require.LessOrEqual(t, strings.Count(program, "\n"), 30, "lines")
+	require.LessOrEqual(t, strings.Count(string(text), "\n"), 150, "lines of README.md")
+	return program
+}
+
+// TestReadme builds the program that README.md begins with, runs it and asks it: it guards what it says it guards.
+func TestReadme(t *testing.T) {
+	const address, key = "127.0.0.1:8080", "67sfLSq19U1GuGk1RB5DwaS7EIYsWvBU3fZbtvQT"
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	free := listener.Addr().String()
+	require.NoError(t, listener.Close())
+	program := firstSnippet(t)
+	require.Equal(t, 1, strings.Count(program, address))
+
+	dir := t.TempDir()
+	source, binary := filepath.Join(dir, "main.go"), filepath.Join(dir, "main")
+	require.NoError(t, os.WriteFile(source, []byte(strings.Replace(program, address, free, 1)), 0o600))
+	build := exec.Command("go", "build", "-o", binary, source)
+	build.Dir = root // whose module it imports
+	out, err := build.CombinedOutput()
+	require.NoError(t, err, string(out))
+
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "loyalty"), 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "loyalty", "points.txt"), []byte("900"), 0o600))
+	ctx, cancel := context.WithCancel(t.Context())
+	server := exec.CommandContext(ctx, binary)
+	server.Dir = dir
+	require.NoError(t, server.Start())
+	ended := make(chan error, 1)
+	go func() { ended <- server.Wait() }()
+	defer func() { cancel(); <-ended }()
+
+	ask := func(value string) (int, error) {
+		r, err := http.NewRequest(http.MethodGet, "http://"+free+"/Prod/loyalty/points.txt", nil)
+		require.NoError(t, err)
+		r.Header.Set("x-api-key", value)
+		res, err := http.DefaultClient.Do(r)
+		if err != nil {
+			return 0, err
+		}
+		return res.StatusCode, res.Body.Close()
+	}
+	status, err := ask("unknown")
+	for err != nil { // until it listens
+		select {
+		case end := <-ended:
+			ended <- end
+			t.Fatal("the program has ended: ", end)
+		default:
+			time.Sleep(10 * time.Millisecond)
+			status, err = ask("unknown")
+		}
+	}
+	require.Equal(t, http.StatusForbidden, status)
+	status, err = ask(key)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, status)
+}
