@@ -21,8 +21,8 @@ type Charge struct {
 	first ledger.Charge   // against the first of state.Quotas
 	more  []ledger.Charge // against the others
 
-	unit   string // of the quotas in the RateLimit fields; empty leaves them out
-	strict bool   // Config.AWSStrict
+	unit  string // of the quotas in the RateLimit fields; empty leaves them out
+	meter *Meter
 }
 
 // Client tells who pays; empty for the zero Charge.
@@ -37,19 +37,33 @@ func (c Charge) Plan() string {
 }
 
 // Settle replaces the cost that was taken from the quotas by what the request has really cost: 0 gives all of it back,
-// and more than the cost is charged after the fact, as far as [ledger.Config].AllowOverdraw lets it. The first call
-// counts. Tokens of throttles stay spent. Each quota settles by itself; the error joins theirs: [ledger.ErrCost] for an
-// actual cost below zero, [ledger.ErrUnavailable] if the store failed and the ledger makes the settlement good later.
+// and more than the cost is charged after the fact, as far as the quota's present limit or [ledger.Config].AllowOverdraw
+// lets it. The first call counts; a further one changes nothing and says so ([ledger.ErrSettled]). Tokens of throttles stay
+// spent. Each quota settles by itself; the error joins theirs: [ledger.ErrForgiven] where the limit left a part uncounted,
+// [ledger.ErrCost] for an actual cost below zero, [ledger.ErrUnavailable] if the store failed and the ledger makes the
+// settlement good later.
 func (c Charge) Settle(ctx context.Context, actual int64) error {
-	err := c.first.Settle(ctx, actual)
-	for _, more := range c.more {
-		err = errors.Join(err, more.Settle(ctx, actual))
+	var err error
+	for i := range c.quotas() {
+		err = errors.Join(err, c.settle(ctx, i, actual))
 	}
 	return err
 }
 
-// Balance returns the balance of the plan's quota for the period as this charge left it, and false where the plan has
-// no such quota.
+// settle settles against quota i of the plan.
+func (c Charge) settle(ctx context.Context, i int, actual int64) error {
+	if i > len(c.more) {
+		return nil // a quota before it has refused
+	}
+	m, period := c.meter, c.state.Quotas[i].Period
+	if q, found := m.table.quotaInForce(c.state.ID, c.client, m.config.Default, period); found {
+		return c.charge(i).SettleUnder(ctx, q, actual)
+	}
+	return c.charge(i).Settle(ctx, actual)
+}
+
+// Balance returns the balance of the plan's quota for the period as this charge left it, or, once the charge has been
+// settled, the present one; see [ledger.Charge.Balance]. It returns false where the plan has no such quota.
 func (c Charge) Balance(p ledger.Period) (ledger.Balance, bool) {
 	for i, q := range c.quotas() {
 		if q.Period == p {
@@ -63,7 +77,7 @@ func (c Charge) Balance(p ledger.Period) (ledger.Balance, bool) {
 // (draft-ietf-httpapi-ratelimit-headers-11). It sets nothing for the zero Charge and under Config.AWSStrict, and leaves out
 // quotas whose unit has no name: see Config.Unit.
 func (c Charge) SetHeader(h http.Header) {
-	if c.strict || c.state == nil {
+	if c.state == nil || c.meter.config.AWSStrict {
 		return
 	}
 	var space [5]ratelimit.Field // two throttles, and a quota for each period

@@ -104,6 +104,25 @@ func (m *member) open(r *Route) (place, bool) {
 	return place{}, false
 }
 
+// quotaInForce returns the quota for a period that binds the client of the plan now. There is none where the plan is gone
+// or has no such quota any more, nor for a client that has left it; anyone is the id of the plan that needs no members.
+func (t *table) quotaInForce(id, client, anyone string, period ledger.Period) (ledger.Quota, bool) {
+	p := t.plan(id)
+	if p == nil {
+		return ledger.Quota{}, false
+	}
+	m, s := t.member(id, client), p.state.Load()
+	if s == nil || m == nil && id != anyone {
+		return ledger.Quota{}, false
+	}
+	for _, q := range s.Quotas {
+		if q.Period == period {
+			return m.quota(q), true
+		}
+	}
+	return ledger.Quota{}, false
+}
+
 func (t *table) plan(id string) *plan {
 	p, _ := t.plans.Load(id)
 	found, _ := p.(*plan)

@@ -31,7 +31,7 @@ func (m *Meter) Take(ctx context.Context, q Request) (c Charge, err error) {
 	if !found {
 		return Charge{}, m.refusal(ErrNoPlan, &q)
 	}
-	c.client, c.state, c.unit, c.strict = q.Client, p.state, m.unit(q.Cost), m.config.AWSStrict
+	c.client, c.state, c.unit, c.meter = q.Client, p.state, m.unit(q.Cost), m
 	if err := m.take(ctx, &q, &p, &c); err != nil {
 		return Charge{}, err
 	}

@@ -1,0 +1,93 @@
+package usageplan_test
+
+import (
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tallygate/tallygate/usageplan"
+	"github.com/tallygate/tallygate/usageplan/ledger"
+)
+
+// A charge is settled by the limit that is in force when it is settled: that of the plan, or the client's own.
+func TestSettleByLimitInForce(t *testing.T) {
+	put := func(limit int64) usageplan.Change {
+		return usageplan.Change{PutPlan: &usageplan.Plan{ID: "p", Name: "p", Stages: dev, Quotas: daily(limit)}}
+	}
+	own := func(limit int64) usageplan.Change {
+		return usageplan.Change{PutMember: &usageplan.Member{
+			Plan: "p", Client: "a", Limits: map[ledger.Period]int64{ledger.Daily: limit},
+		}}
+	}
+	for _, tt := range []struct {
+		name                string
+		limit, cost, actual int64
+		change              usageplan.Change
+		client              string
+		forgiven            bool
+		wantUsed, wantLimit int64
+	}{
+		{"plan raised", 1000, 900, 5000, put(100_000), "a", false, 5000, 100_000},
+		{"plan lowered", 100, 5, 50, put(10), "a", true, 10, 10},
+		{"member raised", 100, 5, 150, own(1000), "a", false, 150, 1000},
+		{"member lowered", 100, 5, 50, own(10), "a", true, 10, 10},
+		{"plan raised for anyone", 100, 5, 150, put(1000), "stranger", false, 150, 1000},
+		{"member gone", 100, 5, 150, usageplan.Change{DeleteMember: &usageplan.Member{Plan: "p", Client: "a"}}, "a", true, 100, 100},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := usageplan.Config{
+					Plans:   []usageplan.Plan{{ID: "p", Name: "p", Stages: dev, Quotas: daily(tt.limit)}},
+					Members: []usageplan.Member{{Plan: "p", Client: "a"}},
+				}
+				if tt.client != "a" {
+					c.Default = "p"
+				}
+				m := meter(t, c)
+				q := getCats(tt.client)
+				q.Cost = tt.cost
+				charge, err := m.Take(t.Context(), q)
+				require.NoError(t, err)
+				require.NoError(t, m.Apply(t.Context(), tt.change))
+				err = charge.Settle(t.Context(), tt.actual)
+				if tt.forgiven {
+					require.ErrorIs(t, err, ledger.ErrForgiven)
+					require.NotErrorIs(t, err, ledger.ErrExhausted)
+				} else {
+					require.NoError(t, err)
+				}
+				b, _ := charge.Balance(ledger.Daily)
+				require.Equal(t, [2]int64{tt.wantUsed, tt.wantLimit}, [2]int64{b.Used, b.Limit})
+				require.ErrorIs(t, charge.Settle(t.Context(), 0), ledger.ErrSettled)
+				require.NoError(t, usageplan.Charge{}.Settle(t.Context(), 5), "nothing was taken")
+			})
+		})
+	}
+}
+
+// After Settle the header fields tell what is left then.
+func TestFieldsAfterSettle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Hour)
+		m := meter(t, usageplan.Config{
+			Unit:    "tokens",
+			Plans:   []usageplan.Plan{{ID: "p", Name: "p", Stages: dev, Quotas: daily(1000)}},
+			Members: []usageplan.Member{{Plan: "p", Client: "a"}},
+		})
+		q := getCats("a")
+		q.Cost = 100
+		charge, err := m.Take(t.Context(), q)
+		require.NoError(t, err)
+		fields := func() string {
+			h := make(http.Header)
+			charge.SetHeader(h)
+			return h.Get("RateLimit")
+		}
+		require.Equal(t, `"quota-day";r=900;t=82800`, fields())
+		require.NoError(t, charge.Settle(t.Context(), 30))
+		require.Equal(t, `"quota-day";r=970;t=82800`, fields())
+	})
+}
