@@ -175,3 +175,45 @@ func TestBodySizes(t *testing.T) {
 		}
 	}
 }
+
+// The same over a connection: net/http fills the map of an announced trailer with those that were not announced.
+func TestTrailersOverConnection(t *testing.T) {
+	for name, tt := range map[string]struct {
+		raw     *wire
+		despite bool
+		want    error
+	}{
+		"streamed": {unsignedChunks("4\r\ngood\r\n0\r\nNote: x\r\nX-Amz-Acl: x\r\nAuthorization: x\r\n\r\n").with("Trailer: Note"), false, sigv4.ErrUnsignedHeader},
+		"despite a refusal": {
+			newWire("POST", loyalty, "Transfer-Encoding: chunked", "Trailer: Note, X-Amz-Acl").
+				withBody("4\r\ngood\r\n0\r\nNote: x\r\nX-Amz-Acl: x\r\nAuthorization: x\r\n\r\n"), true, nil,
+		},
+		"despite a refusal, the body read": {
+			newWire("POST", loyalty).withBody("evil").sign().with("Transfer-Encoding: chunked", "Trailer: Note").
+				withBody("4\r\ngood\r\n0\r\nNote: x\r\nX-Amz-Acl: x\r\n\r\n"), true, nil,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			type reading struct {
+				text    string
+				err     error
+				trailer http.Header
+			}
+			read := make(chan reading, 1)
+			c := sigv4.VerifierConfig{
+				Keys: tempKeyring().Key, Regions: []string{"eu-west-1"}, AllowUnsignedPayload: true,
+				AllowDespite: func(*http.Request, error) bool { return tt.despite },
+			}
+			server := httptest.NewServer(newVerifier(t, c).Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				text, err := io.ReadAll(r.Body)
+				read <- reading{string(text), err, r.Trailer}
+			})))
+			defer server.Close()
+			require.Equal(t, 200, send(t, server.Listener.Addr().String(), tt.raw.String()).StatusCode)
+			got := <-read
+			require.Equal(t, "good", got.text)
+			require.ErrorIs(t, got.err, tt.want)
+			require.Equal(t, http.Header{"Note": {"x"}}, got.trailer)
+		})
+	}
+}

@@ -47,7 +47,7 @@ var drafts = sync.Pool{New: func() any {
 
 type span struct{ start, end int }
 
-// maxKept bounds what a draft keeps for the next request, so that one long request does not hold its memory for good.
+// maxKept bounds what a draft keeps for the next request, so that one long request does not hold its memory forever.
 const maxKept = 64 << 10
 
 func (d *draft) release() {

@@ -2,6 +2,7 @@ package sigv4
 
 import (
 	"fmt"
+	"math"
 	"net/http"
 	"strings"
 	"time"
@@ -63,16 +64,14 @@ func target(r *http.Request) (path, rawQuery string, ok bool) {
 
 // mentions reports whether a query names a parameter of a presigned URL, in any case of letters, escaped or not, between
 // separators of any kind: whether it is good or bad is for others to say. It looks at each byte once, for it reads queries
-// of any length. One with very many names that begin as ours do is taken for one that names ours.
-func mentions(rawQuery string) bool {
-	const most = 1000
-	candidates := 0
+// of any length. It looks closely at no more names than most, and takes a query that has more for one that names ours.
+func mentions(rawQuery string, most int) bool {
 	for at := 0; at < len(rawQuery); at++ {
 		if c := rawQuery[at]; c == '&' || c == ';' {
 			continue
 		}
 		if rest := rawQuery[at:]; mayNameAuth(rest) {
-			if candidates++; candidates > most || namesAuth(rest) {
+			if most--; most < 0 || namesAuth(rest) {
 				return true
 			}
 		}
@@ -83,43 +82,44 @@ func mentions(rawQuery string) bool {
 	return false
 }
 
-// mayNameAuth looks at the first byte of a name, and at the next where that is quickly done: nearly all names begin with
-// another letter than "x", escaped or not, or go on with another than "-".
+// closely is how many names [mentions] looks at in a query that is too large to be parsed. Such a query is refused anyway,
+// unless it belongs to a request that is signed in another way.
+const closely = 1000
+
+// mayNameAuth looks at the first bytes of a name, where it is quickly done: nearly all names begin with another letter than
+// "x", escaped or not, or go on with another than "-".
 func mayNameAuth(s string) bool {
 	switch {
 	case s[0]|0x20 == 'x':
 		return len(s) > 1 && (s[1] == '-' || s[1] == '%')
 	case s[0] == '%':
-		return len(s) > 2 && (s[1] == '5' || s[1] == '7') && s[2] == '8'
+		return len(s) > 3 && (s[1] == '5' || s[1] == '7') && s[2] == '8' && (s[3] == '-' || s[3] == '%')
 	}
 	return false
+}
+
+// unescaped returns the byte that the head of s stands for, and its length there.
+func unescaped(s string) (c byte, n int) {
+	switch {
+	case s == "":
+		return 0, 0
+	case s[0] == '%':
+		if c, ok := unescape(s); ok {
+			return c, 3
+		}
+	}
+	return s[0], 1
 }
 
 // namesAuth reports whether the name at the head of s is a parameter's that says of itself that the URL is presigned. The
 // payload hash alone does not, which stands last.
 func namesAuth(s string) bool {
-	for i := range queryPayload { // the form that clients send
-		if rest, ok := strings.CutPrefix(s, authParamNames[i]); ok && rest != "" && rest[0] == '=' {
-			return true
-		}
-	}
-	const prefix = "x-amz-"
-	var name [len("X-Amz-Security-Token")]byte // the longest of them
+	var name [len("X-Amz-Security-Token") + 1]byte // the longest of them, and one byte more
 	n := 0
-	for ; s != "" && s[0] != '=' && s[0] != '&' && s[0] != ';'; n++ {
-		c := s[0]
-		if c == '%' {
-			if escaped, ok := unescape(s); ok {
-				c, s = escaped, s[2:]
-			}
-		}
-		if s = s[1:]; n == len(name) || n < len(prefix) && c|0x20 != prefix[n]|0x20 {
-			return false
-		}
-		name[n] = c
-	}
-	if !isAmz(name[:n]) {
-		return false
+	for n < len(name) && s != "" && s[0] != '=' && s[0] != '&' && s[0] != ';' {
+		c, length := unescaped(s)
+		name[n], s = c, s[length:]
+		n++
 	}
 	for i := range queryPayload {
 		if known := authParamNames[i]; len(known) == n && strings.EqualFold(string(name[:n]), known) {
@@ -146,7 +146,7 @@ func (c *claim) read(r *http.Request, q *query, most int) *Error {
 	c.tooLarge = c.room < 0
 	var malformed *Error
 	if len(h.authorization) == 1 && !c.tooLarge {
-		if malformed = c.parseAuthorization(&h.authorization[0]); malformed != nil && !mentions(c.rawQuery) {
+		if malformed = c.parseAuthorization(&h.authorization[0]); malformed != nil && !mentions(c.rawQuery, math.MaxInt) {
 			return malformed // the usual refusal, a bearer token, costs no more than this
 		}
 	}
@@ -158,8 +158,10 @@ func (c *claim) read(r *http.Request, q *query, most int) *Error {
 	switch {
 	case c.tooLarge && len(h.authorization) > 0: // whatever else there is
 		return refuse(ErrHeaderTooLarge, "")
+	case c.room < 0:
+		c.presigned = mentions(c.rawQuery, closely)
 	case c.badQuery:
-		c.presigned = mentions(c.rawQuery)
+		c.presigned = mentions(c.rawQuery, math.MaxInt)
 	default:
 		c.presigned = q.authenticates() // which mentions agrees with, and which is known by now
 	}

@@ -66,10 +66,11 @@ func (v *Verifier) allowsDespite(r *http.Request, err error) bool {
 		v.config.AllowDespite(r, err)
 }
 
-// limitBody holds a body that was not read, or only in part, to the limit that it would have met if it had been.
+// limitBody holds a body that was not read, or only in part, to the limit that it would have met if it had been, and to the
+// trailers that may reach a handler.
 func (v *Verifier) limitBody(r *http.Request) {
 	if r.Body != nil && r.Body != http.NoBody {
-		r.Body = http.MaxBytesReader(nil, r.Body, v.config.MaxBody)
+		r.Body = v.newStream(r, true)
 	}
 }
 

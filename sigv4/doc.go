@@ -23,7 +23,7 @@
 // 7.6.1). Where AWS has a text for a refusal it is sent, byte for byte; for what AWS is not known to refuse by name, the
 // answer is that the signature does not match. No answer repeats more than some 256 bytes of a field that the client sent.
 //
-// What has one meaning is accepted, whoever writes it so. A "+" in the query, not in the path, is a space, as it is to
+// What has one meaning to every reader is accepted. A "+" in the query, not in the path, is a space, as it is to
 // net/url, and is signed as "%20". X-Amz-Date overrides Date, which may then hold anything. A presigned URL without
 // X-Amz-Expires is good for the shorter of MaxAge and MaxExpires, except to S3, which wants it.
 //

@@ -160,7 +160,7 @@ func TestTooLargeWithoutSignature(t *testing.T) {
 // Scans of a query are linear. A scan that is not would take minutes here.
 func TestPresentIsLinear(t *testing.T) {
 	v := newVerifier(t, euWest)
-	for _, unit := range []string{";", "&", "&;", "x;", "x&", "%;", "%7;", "x-", "a&;;;;", "AWSAccessKeyId="} {
+	for _, unit := range []string{";", "&", "&;", "x;", "x&", "%;", "%7;", "x-", "%78;", "a&;;;;", "AWSAccessKeyId="} {
 		r := get("/")
 		r.RequestURI = "/?" + strings.Repeat(unit, 2<<20/len(unit))
 		require.False(t, v.Present(r), unit)
@@ -169,8 +169,8 @@ func TestPresentIsLinear(t *testing.T) {
 		r.RequestURI += "&X-Amz-Signature=x"
 		require.True(t, v.Present(r), unit)
 	}
-	for _, unit := range []string{"x-amz-;", "%78;", "%78-amz-;", "X-Amz-Signatur=;"} { // so many are taken for what they resemble
-		few, many := get("/?"+strings.Repeat(unit, 1000)), get("/?"+strings.Repeat(unit, 1001))
+	for _, unit := range []string{"x-am;;;;;;", "%78-am&;;", "x-amz-;;;;", "%78-amz-;", "X-Amz-Signatur=;"} { // so many are taken for what they resemble
+		few, many := get("/?"+strings.Repeat(unit, 1000)+strings.Repeat(";", 10_240)), get("/?"+strings.Repeat(unit, 1001)+strings.Repeat(";", 10_240))
 		require.False(t, v.Present(few), unit)
 		require.True(t, v.Present(many), unit)
 		_, err := v.VerifyAt(few, now)

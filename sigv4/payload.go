@@ -106,23 +106,27 @@ func dropTrailers(r *http.Request) {
 // stream is a body that nothing vouches for, held to the limit and to what trailers may be while the handler reads it.
 type stream struct {
 	io.ReadCloser
-	r   *http.Request
-	err *Error // what was wrong with the trailers, for every Read after that
+	r       *http.Request
+	despite bool   // the request was refused already: its trailers are taken away without another word
+	err     *Error // what was wrong with the trailers, for every Read after that
 }
 
-func (v *Verifier) newStream(r *http.Request) *stream {
-	return &stream{http.MaxBytesReader(nil, r.Body, v.config.MaxBody), r, nil}
+func (v *Verifier) newStream(r *http.Request, despite bool) *stream {
+	return &stream{http.MaxBytesReader(nil, r.Body, v.config.MaxBody), r, despite, nil}
 }
 
 func (s *stream) Read(p []byte) (n int, err error) {
 	if s.err != nil {
 		return 0, s.err
 	}
-	if n, err = s.ReadCloser.Read(p); err == io.EOF {
-		if s.err = checkTrailer(s.r); s.err != nil {
-			dropTrailers(s.r)
-			return n, s.err
-		}
+	if n, err = s.ReadCloser.Read(p); err != io.EOF {
+		return n, err
+	}
+	e := checkTrailer(s.r)
+	dropTrailers(s.r)
+	if e != nil && !s.despite {
+		s.err = e
+		return n, e
 	}
 	return n, err
 }

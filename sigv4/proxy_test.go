@@ -9,7 +9,7 @@ import (
 	"github.com/tallygate/tallygate/sigv4"
 )
 
-// Each header of a request that names a signed one in its Connection is refused, whoever has added the option.
+// Each header of a request that names a signed one in its Connection is refused.
 func TestConnectionOptions(t *testing.T) {
 	v := newVerifier(t, euWest)
 	for _, tt := range []struct {

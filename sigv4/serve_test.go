@@ -369,6 +369,10 @@ func TestPresent(t *testing.T) {
 	require.True(t, v.Present(odd))
 	require.True(t, v.Present(&http.Request{URL: &url.URL{Opaque: "//x/y", RawQuery: "X-Amz-Signature=x"}}))
 	require.False(t, v.Present(&http.Request{}))
+	for _, none := range []*sigv4.Verifier{nil, {}} {
+		require.True(t, none.Present(get("/?X-Amz-Signature=")))
+		require.False(t, none.Present(get("/")))
+	}
 }
 
 // What mentions a signature in its query is present, and refused for what is wrong with it rather than as unsigned.

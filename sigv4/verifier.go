@@ -241,8 +241,11 @@ func (v *Verifier) Present(r *http.Request) bool {
 			}
 		}
 	}
-	_, rawQuery, _ := target(r)
-	return mentions(rawQuery)
+	path, rawQuery, _ := target(r)
+	if v != nil && len(r.Method)+len(path)+len(rawQuery) > v.config.MaxHeaderBytes {
+		return mentions(rawQuery, closely)
+	}
+	return mentions(rawQuery, math.MaxInt)
 }
 
 // Verify decides whether the request was signed by the access key that it names. It replaces r.Body by the bytes that it
@@ -299,7 +302,7 @@ func (v *Verifier) verify(r *http.Request, d *draft, c *claim, now time.Time) (i
 		}
 	}
 	if p.unsigned && r.Body != nil && r.Body != http.NoBody {
-		r.Body = v.newStream(r)
+		r.Body = v.newStream(r, false)
 	}
 	id = Identity{
 		AccessKeyID: c.keyID, Principal: key.Principal, Region: c.region, Service: c.service, Time: c.time,

@@ -33,6 +33,7 @@ var worst = []struct {
 	{name: "parameters-at-limit", target: "/?" + counted(256, "", "&")},
 	{name: "escapes-at-limit", target: "/?" + counted(256, "%41", "=%20%20&")},
 	{name: "parameters-1MB-no-signature", target: "/?" + strings.Repeat("x&", 500_000), authorize: "none"},
+	{name: "beginnings-1MB-no-signature", target: "/?" + strings.Repeat("%78-am&", 140_000), authorize: "none"},
 	{name: "names-1MB-no-signature", target: "/?" + strings.Repeat("%78-amz-&", 110_000), authorize: "none"},
 	{name: "parameters-at-limit-of-bytes", target: "/?" + counted(240, "parameter-of-some-length-", "=1&")},
 	{name: "parameters-X-Amz", target: "/?" + counted(64, "x-amz-meta-", "=&")},
