@@ -51,7 +51,7 @@ const (
 // parseResource returns a resource path without what does not matter for the match: names of parameters, a slash at the
 // end, escapes. It refuses a path that no route can have.
 func parseResource(path string) (string, error) {
-	path = strings.TrimRight(strings.TrimSuffix(unescape(path), "{$}"), "/") // "{$}" is ServeMux's end of the path
+	path = strings.TrimSuffix(strings.TrimSuffix(unescape(path), "{$}"), "/") // "{$}" is ServeMux's end of the path
 	if path == "" {
 		return "/", nil
 	}
