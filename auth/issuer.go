@@ -13,7 +13,13 @@ import (
 // that it names, never by another's. [Cognito] and [OIDC] make one; its fields may be changed before it goes into a
 // [Config].
 type Issuer struct {
-	// URL is the iss claim, compared letter for letter (RFC 7519 section 4.1.1). Required. Where it holds {tenantid},
+	// URL is the iss claim, compared letter for letter (RFC 7519 section 4.1.1). Required.
+	//
+	// A SPIFFE trust domain, as spiffe://example.org, accepts JWT-SVIDs: tokens without iss whose sub is the SPIFFE ID of
+	// one of its workloads. Its keys are those of a bundle whose use is jwt-svid. Where SPIRE writes an iss (jwt_issuer),
+	// that is one of Aliases.
+	//
+	// Where URL holds {tenantid},
 	// as in https://login.microsoftonline.com/{tenantid}/v2.0, Microsoft Entra's issuer for applications of several
 	// tenants, that stands for the token's tid, which must be a GUID; each tenant is then an issuer of its own in
 	// [Token.ID].
@@ -28,7 +34,7 @@ type Issuer struct {
 	// was verified. Nil allows none.
 	AllowTenant func(tenant string) bool
 
-	// JWKS is where the key set is fetched. Empty means: the jwks_uri of the discovery document at URL followed by
+	// JWKS is where the key set is fetched; a trust domain's is its bundle endpoint. Empty means: the jwks_uri of the discovery document at URL followed by
 	// /.well-known/openid-configuration (OpenID Connect Discovery 1.0 section 4); {tenantid} is common there.
 	JWKS string
 	// Keys is a key set as a JSON document. If it is set, nothing is ever fetched.
@@ -66,8 +72,9 @@ type Issuer struct {
 	// DENY.
 	DenyByDefault bool
 
-	kind kind
-	err  error
+	kind   kind
+	signer string // of kindALB: the load balancer's ARN
+	err    error
 }
 
 // kind is what a preset knows of its issuer beyond the exported fields.
@@ -78,6 +85,8 @@ const (
 	kindOIDC         // the URL must be that of an OpenID Connect provider
 	kindCognito      // token_use is required and decides which claim names the client
 	kindAWS          // as kindOIDC; the token names an IAM principal
+	kindALB          // the header of its tokens says more than that of a JWT
+	kindSPIFFE       // the URL is a trust domain
 )
 
 // OIDC is an OpenID Connect provider whose key set is found by discovery. The token must be issued for one of
@@ -91,8 +100,9 @@ func OIDC(issuer string, audiences ...string) Issuer {
 type party struct {
 	Issuer
 	pattern   *regexp.Regexp
-	templates []template // of URL and Aliases, for many tenants
-	keys      *keySet
+	templates []template    // of URL and Aliases, for many tenants
+	keys      *keySet       // nil: see balancer
+	balancer  *balancerKeys // of kindALB, unless Keys is set; else nil
 }
 
 // newParty checks an issuer and copies it.
@@ -100,7 +110,7 @@ func newParty(is Issuer, f *fetcher, c Config) (*party, error) {
 	p := &party{Issuer: is}
 	p.Aliases, p.Keys = slices.Clone(is.Aliases), slices.Clone(is.Keys)
 	p.Algorithms, p.Audiences = slices.Clone(is.Algorithms), slices.Clone(is.Audiences)
-	errs := []error{is.err, p.checkNames(), p.checkTenants(), p.checkAlgorithms(), p.checkAudiences()}
+	errs := []error{is.err, p.checkTrustDomain(), p.checkNames(), p.checkTenants(), p.checkAlgorithms(), p.checkAudiences()}
 	source, err := p.source(f, c)
 	if (p.kind == kindOIDC || p.kind == kindAWS) && err == nil {
 		err = checkProvider(p.URL, c.AllowHTTP) // also where the keys come from elsewhere
@@ -108,6 +118,12 @@ func newParty(is Issuer, f *fetcher, c Config) (*party, error) {
 	errs = append(errs, err)
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("issuer %q: %w", is.URL, err)
+	}
+	if p.kind == kindALB && p.Keys == nil {
+		p.balancer = &balancerKeys{sets: map[string]*keySet{}, open: func(kid string) (*keySet, error) {
+			return newKeySet(f.balancerKey(p.JWKS, kid, p.keyRules()), c)
+		}}
+		return p, nil
 	}
 	if p.keys, err = newKeySet(source, c); err != nil {
 		return nil, err
@@ -194,10 +210,14 @@ func checkProvider(text string, allowHTTP bool) error {
 
 // keyRules are what the keys of the issuer must meet.
 func (p *party) keyRules() keyRules {
+	rules := keyRules{use: "sig", maxRSABits: maxRSABits}
 	if p.AllowLongRSA {
-		return keyRules{use: "sig", maxRSABits: longRSABits}
+		rules.maxRSABits = longRSABits
 	}
-	return keyRules{use: "sig", maxRSABits: maxRSABits}
+	if p.kind == kindSPIFFE {
+		rules.use = svidUse
+	}
+	return rules
 }
 
 // may reports whether the issuer signs with the algorithm.
@@ -220,6 +240,8 @@ func (p *party) forUs(t *Token) bool {
 	switch {
 	case p.kind == kindCognito && t.use == "access":
 		return p.known(t.client)
+	case p.kind == kindALB:
+		return p.known(t.client) // of the header
 	case p.kind == kindCognito:
 		return !t.audienceList && slices.ContainsFunc(t.audience, p.known)
 	case t.audience != nil: // none but written is not the same as not written

@@ -89,7 +89,9 @@ func parseKey(s *scanner, raw []byte, rules keyRules) (*key, error) {
 		return nil, err
 	}
 	k := &key{jwk: jwk, name: m.name()}
-	k.issuer, _ = m.text("issuer") // anybody may add such a member; only Microsoft Entra's has a meaning
+	if k.issuer, err = m.text("issuer"); err != nil {
+		k.issuer = string(m["issuer"]) // no issuer's name: it matters only where the member has a meaning
+	}
 	if k.name.id, err = m.text("kid"); err != nil {
 		return nil, err
 	}
@@ -155,7 +157,7 @@ func (m members) permit(rules keyRules) error {
 	if err != nil {
 		return err
 	}
-	if use != "" && use != rules.use {
+	if use != rules.use && (use != "" || rules.use == svidUse) { // a bundle's keys must have it
 		return fmt.Errorf("use is %.64q", use)
 	}
 	operations, err := m.list("key_ops")

@@ -27,6 +27,7 @@ type compact struct {
 	header    string
 	payload   string
 	signature string
+	padded    bool // see unpad
 }
 
 // cut finds the three segments of a token. Only the dots are looked at: at most 16 KiB, without allocation
@@ -43,7 +44,7 @@ func cut(raw string) (c compact, err error) {
 	if len(header) > maxHeader || len(signature) > maxSignature {
 		return c, errTooLong
 	}
-	return compact{raw[:len(raw)-len(signature)-1], header, payload, signature}, nil
+	return compact{raw[:len(raw)-len(signature)-1], header, payload, signature, false}, nil
 }
 
 // header is what a JOSE header says that matters here.
@@ -52,6 +53,7 @@ type header struct {
 	method    *algorithm // nil until it is known to be accepted
 	key       keyName
 	typ       string // lower case, without "application/"
+	balanced         // of a load balancer's tokens
 }
 
 // parseHeader reads a decoded JOSE header. Members that point to or hold a key (jwk, jku, x5u, x5c) are skipped,
@@ -78,7 +80,9 @@ func parseHeader(s *scanner, text string) (h header, err error) {
 		case "crit", "b64":
 			s.fail(errCritical)
 		default:
-			s.unregistered(headerNames)
+			if !h.read(s, name) {
+				s.unregistered(headerNames)
+			}
 		}
 	}
 	switch {
@@ -86,7 +90,7 @@ func parseHeader(s *scanner, text string) (h header, err error) {
 		return header{}, s.err
 	case h.algorithm == "":
 		return header{}, errHeader
-	case h.typ != "" && h.typ != "jwt" && h.typ != "at+jwt": // RFC 8725 section 3.11, RFC 9068 section 4
+	case h.typ != "" && h.typ != "jwt" && h.typ != "at+jwt" && h.typ != "jose": // JWT-SVID section 2.3; RFC 8725 section 3.11, RFC 9068 section 4
 		return header{}, errType
 	}
 	return h, nil

@@ -89,6 +89,7 @@ type core struct {
 	errorHandler func(http.ResponseWriter, *http.Request, error)
 	allowDespite func(*http.Request, error) bool
 	cache        *cache
+	padded       bool // a load balancer's tokens are accepted
 }
 
 // New makes a verifier. It copies the config and reports all mistakes at once. Nothing is fetched yet; see
@@ -137,6 +138,13 @@ func (k *core) addIssuers(c Config) error {
 			continue
 		}
 		k.parties = append(k.parties, p)
+		if p.kind == kindALB { // found by its ARN: its issuer's own tokens are not its
+			k.padded = true
+			if slices.ContainsFunc(k.parties[:len(k.parties)-1], p.sameBalancer) {
+				errs = append(errs, fmt.Errorf("issuer %q is named twice for one load balancer", p.URL))
+			}
+			continue
+		}
 		for _, name := range append([]string{p.URL}, p.Aliases...) {
 			if k.issuers[name] != nil {
 				errs = append(errs, fmt.Errorf("issuer %q is named twice", name))
@@ -170,7 +178,9 @@ func (v *Verifier) Prefetch(ctx context.Context) error {
 	errs := make([]error, len(v.core.parties))
 	var wg sync.WaitGroup
 	for i, p := range v.core.parties {
-		wg.Go(func() { _, errs[i] = p.keys.ready(ctx, time.Now()) })
+		if p.keys != nil { // a load balancer's are not known before its tokens are
+			wg.Go(func() { _, errs[i] = p.keys.ready(ctx, time.Now()) })
+		}
 	}
 	wg.Wait()
 	return errors.Join(errs...)
@@ -275,7 +285,11 @@ func (k *core) genuine(ctx context.Context, raw string, now time.Time) (*Token, 
 	f := k.cache.fingerprint(raw)
 	if e := k.cache.get(&f); e != nil {
 		// The keys must be fresh for a hit too; fetching them may just have retired this one.
-		if _, err := e.party.keys.ready(ctx, now); err != nil {
+		keys, err := e.party.keysOf(e.token.keyID, now)
+		if err == nil {
+			_, err = keys.ready(ctx, now)
+		}
+		if err != nil {
 			return nil, nil, err
 		}
 		if !e.key.retired.Load() {
@@ -331,15 +345,23 @@ func (k *core) verify(ctx context.Context, raw string, now time.Time) (e entry, 
 	if err != nil {
 		return entry{}, &Error{Err: err}
 	}
+	if k.padded {
+		c.unpad()
+	}
 	w := workspaces.Get().(*workspace)
 	defer w.release()
 	t, h, err := w.read(c)
 	if err != nil {
 		return entry{}, &Error{Err: err}
 	}
-	p := k.partyOf(t)
-	if p == nil {
+	p := k.partyOf(t, h)
+	switch {
+	case p == nil:
 		return entry{}, &Error{Err: ErrIssuer}
+	case c.padded && p.kind != kindALB:
+		return entry{}, &Error{Err: errBase64}
+	case h.typ == "jose" && p.kind != kindSPIFFE:
+		return entry{}, &Error{Err: errType}
 	}
 	found, err := p.verify(ctx, w, t, c, h, now)
 	if err != nil {
@@ -357,7 +379,13 @@ func (k *core) verify(ctx context.Context, raw string, now time.Time) (e entry, 
 }
 
 // partyOf is the issuer that a token names, or nil.
-func (k *core) partyOf(t *Token) *party {
+func (k *core) partyOf(t *Token, h header) *party {
+	if p := k.ofBalancer(h.balanced); p != nil {
+		return p
+	}
+	if t.issuer == "" { // JWT-SVIDs need none
+		return k.ofWorkload(t)
+	}
 	if p := k.issuers[t.issuer]; p != nil && len(p.templates) == 0 {
 		return p
 	}
@@ -392,6 +420,16 @@ var errNoExpiry = narrow(ErrMalformed, "no exp")
 // admit checks the claims that decide once and for all, and completes the token. Of what RFC 9068 section 2.2 asks of
 // the issuers of at+jwt, section 4 makes one thing a duty of ours: such a token must name its audience.
 func (p *party) admit(t *Token, h header) error {
+	switch p.kind {
+	case kindALB:
+		if err := p.adopt(t, h.balanced); err != nil {
+			return err
+		}
+	case kindSPIFFE:
+		if err := p.admitSVID(t, h); err != nil {
+			return err
+		}
+	}
 	switch {
 	case t.expiry.IsZero():
 		return errNoExpiry
@@ -435,7 +473,11 @@ func (p *party) verify(ctx context.Context, w *workspace, t *Token, c compact, h
 	}
 	l := &w.look
 	l.Context, l.party, l.token, l.name, l.algorithm, l.now = ctx, p, t, h.key, h.method, now
-	public, err := p.keys.public(l)
+	keys, err := p.keysOf(h.key.id, now)
+	if err != nil {
+		return nil, err
+	}
+	public, err := keys.public(l)
 	if err != nil {
 		if own, ok := errors.AsType[*Error](err); ok {
 			return nil, own

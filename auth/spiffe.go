@@ -1,0 +1,100 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// A SPIFFE trust domain is an issuer whose URL is the domain's SPIFFE ID, spiffe://example.org. Its tokens are JWT-SVIDs:
+// https://github.com/spiffe/spiffe/blob/main/standards/JWT-SVID.md
+const (
+	spiffeScheme = "spiffe://"
+	svidUse      = "jwt-svid" // of a key in a bundle that verifies JWT-SVIDs: JWT-SVID section 6
+	maxSPIFFEID  = 2048       // bytes: SPIFFE-ID section 2.3
+)
+
+var (
+	// SPIFFE-ID section 2.1: letters, digits, dots, dashes and underscores, in lower case, at most 255 bytes.
+	trustDomain = regexp.MustCompile(`^spiffe://[a-z0-9._-]{1,255}$`)
+	// SPIFFE-ID section 2.2: segments of these characters, none of them empty, one dot or two.
+	workloadPath = regexp.MustCompile(`^(?:/[a-zA-Z0-9._-]+)+$`)
+
+	errWorkload = narrow(ErrMalformed, "sub is not the SPIFFE ID of a workload")
+	errForeign  = narrow(ErrIssuer, "sub is of another trust domain")
+)
+
+// svidAlgorithms are all that sign a JWT-SVID (section 2.1).
+var svidAlgorithms = []string{"RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512"}
+
+// checkTrustDomain prepares an issuer that is a trust domain.
+func (p *party) checkTrustDomain() error {
+	if p.kind != kindPlain || !strings.HasPrefix(p.URL, spiffeScheme) {
+		return nil
+	}
+	p.kind = kindSPIFFE
+	if len(p.Algorithms) == 0 {
+		p.Algorithms = svidAlgorithms
+	}
+	for _, name := range p.Algorithms {
+		if strings.HasPrefix(name, "Ed") {
+			return fmt.Errorf("algorithm %q does not sign JWT-SVIDs", name)
+		}
+	}
+	switch {
+	case !trustDomain.MatchString(p.URL):
+		return fmt.Errorf("%q is not a SPIFFE trust domain", p.URL)
+	case p.JWKS == "" && p.Keys == nil:
+		return errors.New("a trust domain has no discovery: set JWKS to its bundle endpoint, or Keys to its bundle")
+	case p.AllowClientID:
+		return errors.New("a JWT-SVID must have aud, so AllowClientID cannot be set")
+	}
+	return nil
+}
+
+// domainOfWorkload is the trust domain's part of a SPIFFE ID, or empty.
+func domainOfWorkload(id string) string {
+	rest, ok := strings.CutPrefix(id, spiffeScheme)
+	if !ok {
+		return ""
+	}
+	domain, _, _ := strings.Cut(rest, "/")
+	return id[:len(spiffeScheme)+len(domain)]
+}
+
+// ofWorkload finds the trust domain of a token without iss.
+func (k *core) ofWorkload(t *Token) *party {
+	if p := k.issuers[domainOfWorkload(t.subject)]; p != nil && p.kind == kindSPIFFE {
+		return p
+	}
+	return nil
+}
+
+// admitSVID checks what a JWT-SVID must be beyond a JWT (sections 2.3, 3.1 and 3.2).
+func (p *party) admitSVID(t *Token, h header) error {
+	switch {
+	case h.typ == "at+jwt":
+		return errType
+	case domainOfWorkload(t.subject) != p.URL:
+		return errForeign
+	case !workload(t.subject[len(p.URL):]) || len(t.subject) > maxSPIFFEID:
+		return errWorkload
+	case len(t.audience) == 0:
+		return ErrAudience
+	}
+	return nil
+}
+
+// workload reports whether a path names a workload: one without a path is the trust domain itself.
+func workload(path string) bool {
+	if !workloadPath.MatchString(path) {
+		return false
+	}
+	for segment := range strings.SplitSeq(path[1:], "/") {
+		if segment == "." || segment == ".." {
+			return false
+		}
+	}
+	return true
+}
