@@ -275,3 +275,14 @@ func ExampleALB() {
 	// false
 	// true
 }
+
+// FuzzPEM: no panic, and one key or an error.
+func FuzzPEM(f *testing.F) {
+	f.Add(spki(signers()["ES256"].key.Public()))
+	f.Add(spki(rsaPrivate().Public()))
+	f.Add("-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		n, err := auth.ParsePEM(text)
+		require.Equal(t, err == nil, n == 1)
+	})
+}

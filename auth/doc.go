@@ -10,16 +10,32 @@
 //	…
 //	http.Handle("GET /me", v.Handler(me)) // me finds the token with auth.FromContext
 //
-// [Cognito] and [OIDC] make the usual issuers; an [Issuer] literal makes any other. [Verifier.With] adds scopes,
+// [Cognito], [OIDC], [AWSIdentity] and [ALB] make the usual issuers; an [Issuer] literal makes any other. [Verifier.With] adds scopes,
 // groups and other [Rules] for a route. [AnyOf] accepts several kinds of credentials. [Verifier.VerifyToken] does
 // without HTTP.
 //
+// # Issuers
+//
+//	issuer                              made by                    the token must
+//	Cognito's user pool                 Cognito                    have token_use, and its client where that says
+//	OpenID Connect provider             OIDC                       be for one of the audiences, in aud
+//	IAM principals of an AWS account    AWSIdentity                the same; Token.AWSPrincipal tells who
+//	Microsoft Entra, many tenants       OIDC, {tenantid} in URL    have iss with its tid put in, be of a tenant allowed,
+//	                                                               and be signed by a key of that tenant or of all
+//	SPIFFE trust domain                 URL spiffe://DOMAIN        have sub of the domain, and aud; iss is not needed
+//	Application Load Balancer           ALB                        have its ARN, issuer, client and exp in the header
+//
+// Outside [Cognito] and [ALB] a token without aud is refused with ErrAudience (RFC 8725 section 3.9), although its client
+// fits; [Issuer].AllowClientID is what HTTP APIs do. A tenant that is not allowed, a load balancer or a trust domain that
+// is not known is ErrIssuer. [Rules].TokenUse tells ID and access tokens apart where the issuer marks them, and refuses
+// the others with ErrTokenUse; see [Token.Use].
+//
 // # What is refused
 //
-// There is one mode, and it is strict. A token has three segments of base64url without padding, line breaks or stray
-// bits; at most 16 KiB, of which 2 KiB header. Header and claims are JSON objects in which no name occurs twice or,
+// There is one mode, and it is strict. A token has three segments of base64url without padding (but see [ALB]), line
+// breaks or stray bits; at most 16 KiB, of which 2 KiB header. Header and claims are JSON objects in which no name occurs twice or,
 // where it has a meaning, in another letter case; in which UTF-8, numbers, nesting and counts are within bounds. typ
-// is absent, JWT or at+jwt; crit and b64 are refused, since no extension is understood (RFC 7515 section 4.1.11, RFC
+// is absent, JWT or at+jwt, of a JWT-SVID JWT or JOSE; crit and b64 are refused, since no extension is understood (RFC 7515 section 4.1.11, RFC
 // 7797 section 7); jwk, jku, x5u and x5c are never followed. iss must be configured, exp present. The signature is
 // RS, PS, ES (256, 384, 512) or EdDSA over Ed25519, and made by a key whose type, curve, alg, use and key_ops all fit
 // (RFC 8725 section 3.1); RSA keys have 2048 to 8192 bits; none and HS are not known at all. kid may be absent only
@@ -69,7 +85,8 @@
 // # Differences from API Gateway
 //
 // A bad credential beside a good one refuses ([AnyOf]); AppSync ignores a bad JWT beside a good API key. HTTP APIs
-// accept RSA only; here an issuer's other asymmetric keys work, unless [Issuer].Algorithms says otherwise. A second
+// accept RSA only; here an issuer's other asymmetric keys work, unless [Issuer].Algorithms says otherwise. HTTP APIs take
+// client_id for an aud that is not there; here that is an option. A second
 // token in the query (access_token) is refused with 400 (RFC 6750 section 2). exp is required everywhere.
 //
 // # Sources
@@ -77,7 +94,10 @@
 // RFC 7515, 7517, 7518, 7519, 7797, 8037, 8725, 9068, 6750; OpenID Connect Discovery 1.0;
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-integrate-with-cognito.html,
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-jwt-authorizer.html,
-// https://docs.aws.amazon.com/appsync/latest/devguide/security-authz.html. Signing methods are those of
+// https://docs.aws.amazon.com/appsync/latest/devguide/security-authz.html,
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_providers_outbound_token_claims.html,
+// https://learn.microsoft.com/entra/identity-platform/access-tokens,
+// https://github.com/spiffe/spiffe/blob/main/standards/JWT-SVID.md. Signing methods are those of
 // golang-jwt/jwt, key lookup is that of MicahParks/keyfunc over a storage of our own; the front end that reads tokens
 // is our own because golang-jwt's takes duplicate members, ignores crit, and spends a millisecond on a header of 18
 // KB.

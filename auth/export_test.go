@@ -60,3 +60,22 @@ func (v *Verifier) CacheSize() (entries, bytes int) {
 	}
 	return entries, bytes
 }
+
+// Seek returns the JSON that a path of GroupsClaim leads to.
+func Seek(text, path string) (string, bool) {
+	var s scanner
+	s.reset(text)
+	s.exact = true // as claims are read
+	if found, _ := s.seek(path); !found {
+		return "", false
+	}
+	start := s.at
+	s.skip()
+	return s.text[start:s.at], s.err == nil
+}
+
+// ParsePEM is the parser of a load balancer's key.
+func ParsePEM(text string) (int, error) {
+	list, err := balancerKeySet([]byte(text), "k", keyRules{use: "sig", maxRSABits: maxRSABits})
+	return len(list.keys), err
+}

@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -76,4 +77,37 @@ func TestGroupsOfManyRoles(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, got.Groups(), 201)
 	require.True(t, got.InGroup("last"))
+}
+
+// follow is seek by encoding/json.
+func follow(raw json.RawMessage, path string) (json.RawMessage, bool) {
+	var object map[string]json.RawMessage
+	if json.Unmarshal(raw, &object) != nil || object == nil {
+		return nil, false
+	}
+	if value, ok := object[path]; ok {
+		return value, true
+	}
+	for dot := strings.LastIndexByte(path, '.'); dot >= 0; dot = strings.LastIndexByte(path[:dot], '.') {
+		if value, ok := object[path[:dot]]; ok {
+			return follow(value, path[dot+1:])
+		}
+	}
+	return nil, false
+}
+
+// FuzzGroupsPath: a path leads where encoding/json says, in any claims set that is accepted.
+func FuzzGroupsPath(f *testing.F) {
+	for _, path := range []string{"", ".", "groups", "realm_access.roles", "resource_access.my.client.roles", "https://example.com/groups", "a..b", "x."} {
+		f.Add(keycloakRoles, path)
+	}
+	f.Fuzz(func(t *testing.T, text, path string) {
+		if _, err := auth.ParseClaims(text); err != nil {
+			return
+		}
+		got, ok := auth.Seek(text, path)
+		want, there := follow(json.RawMessage(text), path)
+		require.Equal(t, there, ok)
+		require.Equal(t, string(want), got)
+	})
 }

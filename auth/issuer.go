@@ -19,10 +19,9 @@ type Issuer struct {
 	// one of its workloads. Its keys are those of a bundle whose use is jwt-svid. Where SPIRE writes an iss (jwt_issuer),
 	// that is one of Aliases.
 	//
-	// Where URL holds {tenantid},
-	// as in https://login.microsoftonline.com/{tenantid}/v2.0, Microsoft Entra's issuer for applications of several
-	// tenants, that stands for the token's tid, which must be a GUID; each tenant is then an issuer of its own in
-	// [Token.ID].
+	// Where URL holds {tenantid}, as https://login.microsoftonline.com/{tenantid}/v2.0 does, Microsoft Entra's issuer for
+	// applications of several tenants, that stands for the token's tid, which must be a GUID. Each tenant is then an
+	// issuer of its own in [Token.ID].
 	URL string
 	// Aliases are further iss values of this very issuer, signed by the same keys. A user keeps one ID under all of
 	// them.

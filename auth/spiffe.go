@@ -21,8 +21,8 @@ var (
 	// SPIFFE-ID section 2.2: segments of these characters, none of them empty, one dot or two.
 	workloadPath = regexp.MustCompile(`^(?:/[a-zA-Z0-9._-]+)+$`)
 
-	errWorkload = narrow(ErrMalformed, "sub is not the SPIFFE ID of a workload")
-	errForeign  = narrow(ErrIssuer, "sub is of another trust domain")
+	errWorkload    = narrow(ErrMalformed, "sub is not the SPIFFE ID of a workload")
+	errOtherDomain = narrow(ErrIssuer, "sub is of another trust domain")
 )
 
 // svidAlgorithms are all that sign a JWT-SVID (section 2.1).
@@ -77,7 +77,7 @@ func (p *party) admitSVID(t *Token, h header) error {
 	case h.typ == "at+jwt":
 		return errType
 	case domainOfWorkload(t.subject) != p.URL:
-		return errForeign
+		return errOtherDomain
 	case !workload(t.subject[len(p.URL):]) || len(t.subject) > maxSPIFFEID:
 		return errWorkload
 	case len(t.audience) == 0:
