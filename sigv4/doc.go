@@ -73,12 +73,12 @@
 //
 // # Signing
 //
-// [Signer.Sign] signs what net/http sends, so it comes last: after it nothing of the request may change but the headers that
-// are not signed. In an [http.Client] use [Signer.Transport], which signs after the client has added its cookies. Sign sets a
-// few things to the form in which they arrive (spaces in the query, several cookies), and refuses what would arrive
+// [Signer.Sign] signs what net/http sends, so it comes last: after it nothing of the request may change but the headers
+// that are not signed. In an [http.Client] use [Signer.Transport], which signs after the client has added its cookies. Sign
+// sets a few things to the form in which they arrive (spaces in the query, several cookies), and refuses what would arrive
 // otherwise or be refused, by the causes that a verifier has: [ErrMalformedTarget], [ErrAmbiguousQuery],
 // [ErrAmbiguousHeader], [ErrUnsignedHeader]. Headers that proxies and tracers change are not signed unless
-// [SignerConfig].SignHeader says so.
+// [SignerConfig].SignHeader says so. [Signer.Presign] refuses a request whose Host is not that of its URL.
 //
 // A reverse proxy that signs needs [SignerConfig].MaxSpool, since the body that it passes on can be read only once and its
 // hash stands before it. Without it such a request fails with [ErrBody], and a body beyond it with [ErrBodyTooLarge].

@@ -72,7 +72,8 @@ func (s *Signer) signs(name []byte, values []string, presign bool) bool {
 	switch string(name) {
 	case "host", "authorization":
 		return false
-	case "connection", "http2-settings", "keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade":
+	case "connection", "http2-settings", "keep-alive", "proxy-authorization", "proxy-connection", "te",
+		"trailer", "transfer-encoding", "upgrade":
 		return false // RFC 9110 7.6.1 and 11.7.2: they end at the next hop
 	case "expect":
 		return false // RFC 9110 10.1.1: the next hop may answer it, and net/http's server takes it out of HTTP/2

@@ -14,9 +14,9 @@ import (
 // the headers that [SignerConfig].SignHeader names and, except to S3, the body that the request has. API Gateway accepts a
 // presigned URL for 5 minutes, whatever its expiry.
 //
-// The recipient sends the URL's host, so r.Host must be that or empty; where the URL names none, it is r.Host. It is signed in
-// lower case and without the port that its scheme implies, as clients send it. Without a scheme the URL gets "https". What
-// [Signer.Sign] refuses is refused, and a body that can be read only once is not spooled. The error is an *[Error].
+// The recipient sends the URL's host, so r.Host must be that or empty; where the URL names none, it is r.Host. It is signed
+// in lower case and without the port that its scheme implies, as clients send it. Without a scheme the URL gets "https".
+// What [Signer.Sign] refuses is refused, and a body that can be read only once is not spooled. The error is an *[Error].
 func (s *Signer) Presign(r *http.Request, expires time.Duration) (string, error) {
 	return s.PresignAt(r, expires, time.Now())
 }
@@ -93,7 +93,7 @@ func (s *Signer) presignedPayload(r *http.Request, d *draft) (string, *Error) {
 }
 
 // errHosts is why a URL cannot be presigned.
-var errHosts = errors.New("Host differs from the host of the URL, which the recipient will send")
+var errHosts = errors.New("the request's Host differs from the host of the URL, which the recipient will send")
 
 // presignedHost returns the host that the recipient of the URL will send.
 func presignedHost(r *http.Request) (string, *Error) {

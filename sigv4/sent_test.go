@@ -215,7 +215,7 @@ func TestPresignHost(t *testing.T) {
 	r := request(t, "GET", "https://10.0.0.7/", nil)
 	r.Host = "api.example.com"
 	_, err := s.Presign(r, time.Minute)
-	require.ErrorContains(t, err, "Host differs from the host of the URL")
+	require.ErrorContains(t, err, "Host differs from the host of the URL, which the recipient will send")
 }
 
 // One Cookie header arrives, whatever the version of HTTP.

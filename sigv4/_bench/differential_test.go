@@ -37,6 +37,7 @@ type sample struct{ *rand.Rand }
 const (
 	pathBytes   = "abcXYZ019-._~/ %+&=:,;@$!'()*é☃\""
 	queryBytes  = "abcXYZ019-._~/ %+&=:,;@$!'()*é☃\"?#"
+	rawBytes    = "abc +é☃\"<>[]^{|}:/?@"
 	headerBytes = "abc XYZ  019-._~/,;=\""
 )
 
@@ -73,6 +74,9 @@ func (s sample) query() url.Values {
 // sent.
 func (s sample) url(strict bool) *url.URL {
 	u := &url.URL{Scheme: "https", Host: "api.example.com", Path: s.path(), RawQuery: s.query().Encode()}
+	if s.IntN(4) == 0 { // as a careless program puts it together
+		u.RawQuery = strings.TrimPrefix(u.RawQuery+"&raw="+s.text(rawBytes, 8), "&")
+	}
 	if strict || s.IntN(2) == 0 {
 		u.RawPath = httpbinding.EscapePath(u.Path, false)
 	}
