@@ -2,8 +2,10 @@ package clientip_test
 
 import (
 	"net/netip"
+	"regexp"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -13,7 +15,10 @@ import (
 // Whatever a client writes to the left of what a trusted proxy adds, the client is whom the proxy reports, or unknown; and
 // an address of his own choosing is found by nobody.
 func FuzzAddr(f *testing.F) {
-	for _, claim := range []string{"", "203.0.113.1", "203.0.113.1, ", `for=203.0.113.1`, `for="203.0.113.1`, `"`, `\`, `for="a\", "`, "[::1", "fe80::1%a,b"} {
+	for _, claim := range []string{
+		`a="x`, `a="\`, `a="x, for=1.1.1.1;host="`, `for=1.1.1.1;`, `,,;,`, `x=\"`, `for="1.1.1.1:_a";a=""`, strings.Repeat(",", 9000),
+		"", "203.0.113.1", "203.0.113.1, ", `for=203.0.113.1`, `for="203.0.113.1`, `"`, `\`, `for="a\", "`, "[::1", "fe80::1%a,b",
+	} {
 		f.Add(claim, "192.0.2.1:80", true)
 		f.Add(claim, claim, false)
 	}
@@ -75,5 +80,70 @@ func FuzzPeer(f *testing.F) {
 		got, ok := r.Addr(request(remote, ""))
 		require.Equal(t, err == nil, ok)
 		require.Equal(t, want.Unmap().WithZone(""), got)
+	})
+}
+
+// The grammar of RFC 7239 section 4, with the blanks around semicolons that are accepted besides.
+var (
+	pair     = `[!#$%&'*+\-.^_` + "`" + `|~0-9A-Za-z]+=(?:[!#$%&'*+\-.^_` + "`" + `|~0-9A-Za-z]+|"(?:[^"\\]|\\[^\n])*")`
+	element  = `[ \t]*(?:` + pair + `)?(?:[ \t]*;[ \t]*(?:` + pair + `)?)*[ \t]*`
+	field    = regexp.MustCompile(`^` + element + `(?:,` + element + `)*$`)
+	elements = regexp.MustCompile(`(?:"(?:[^"\\]|\\.)*"|[^",])+`)
+	pairs    = regexp.MustCompile(`(?:"(?:[^"\\]|\\.)*"|[^";])+`)
+	escape   = regexp.MustCompile(`\\(.)`)
+)
+
+// reported is the node of the rightmost element of a well-formed field, read the long way.
+func reported(line string) (node string, ok bool) {
+	last := ""
+	for _, e := range elements.FindAllString(line, -1) {
+		if strings.Trim(e, " \t") != "" {
+			last = e
+		}
+	}
+	for _, p := range pairs.FindAllString(last, -1) {
+		name, value, _ := strings.Cut(strings.Trim(p, " \t"), "=")
+		if strings.ToLower(name) != "for" {
+			continue
+		}
+		if ok {
+			return "", false
+		}
+		if ok = true; strings.HasPrefix(value, `"`) {
+			value = escape.ReplaceAllString(value[1:len(value)-1], "$1")
+		}
+		node = value
+	}
+	return node, ok
+}
+
+// What RFC 7239 allows is read as it says: as the long way does. What it does not allow names nobody where it decides.
+func FuzzForwarded(f *testing.F) {
+	for _, line := range []string{
+		"for=192.0.2.1", `for="[2001:db8::1]:80";proto=https;`, `FOR="192.0.2.1:80"; host="a\"b,;"`, `a=b, for=192.0.2.1, ,`, ";;for=192.0.2.1;;",
+		`for=192.0.2.1;for=192.0.2.2`, `for="192.0.2.\1"`, `for=unknown`, `for="192.0.2.1:_p"`, `a="\\", for=192.0.2.1;a="\\\""`, `for = 192.0.2.1`,
+		`a="x, for=192.0.2.1;host="y\"z"`, `a="=", for=192.0.2.1`, `a="\"=", for=192.0.2.1`, `a="=\"", for=192.0.2.1;a="=\"="`,
+	} {
+		f.Add(line)
+	}
+	r, err := clientip.New(clientip.Config{Header: "Forwarded", Hops: 1})
+	require.NoError(f, err)
+	peer, err := clientip.New(clientip.Config{}) // reads what a node may be, but for obfuscated ports
+	require.NoError(f, err)
+	f.Fuzz(func(t *testing.T, line string) {
+		if len(line) > 4096 || strings.ContainsAny(line, "\r\n") || !utf8.ValidString(line) {
+			return // net/http lets no line break through; the expressions above know runes only
+		}
+		got, ok := r.Addr(request("", "Forwarded", line))
+		if !field.MatchString(line) {
+			return
+		}
+		node, is := reported(line)
+		want, is2 := peer.Addr(request(node, ""))
+		if strings.Contains(node, ":_") {
+			return
+		}
+		require.Equal(t, is && is2, ok, "%q: node %q", line, node)
+		require.Equal(t, want, got, "%q: node %q", line, node)
 	})
 }
