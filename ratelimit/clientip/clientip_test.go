@@ -284,6 +284,9 @@ func TestForwarded(t *testing.T) {
 		{[]string{`for="198.51.100.7"x`}, ""},
 		{[]string{`for="198.51.100.7""x"`}, ""},
 		{[]string{`for=198.51.100.7 x`}, ""},
+		{[]string{`for=198.51.100.7 host=a`}, ""},
+		{[]string{`for="198.51.100.7" host=a`}, ""},
+		{[]string{`for=198.51.100.7@;host=a`}, ""},
 		{[]string{`for=198.51.100.7;host=a\b`}, ""},
 		{[]string{`=198.51.100.7`}, ""},
 

@@ -54,15 +54,18 @@ func closing(s string, opening int) int {
 // Blanks around a semicolon are accepted as well, because proxies write them.
 func forwardedFor(element string) (node string, ok bool) {
 	for {
-		element = strings.TrimLeft(element, "; \t")
+		for element != "" && (element[0] == ';' || blank(element[0])) {
+			element = element[1:]
+		}
 		if element == "" {
 			return node, ok
 		}
-		name, rest, found := strings.Cut(element, "=")
-		if !found || !token(name) {
+		equals := token(element)
+		if equals == 0 || equals == len(element) || element[equals] != '=' {
 			return "", false
 		}
-		value, rest, found := cutValue(rest)
+		name := element[:equals]
+		value, rest, found := cutValue(element[equals+1:])
 		if !found {
 			return "", false
 		}
@@ -72,7 +75,10 @@ func forwardedFor(element string) (node string, ok bool) {
 			}
 			node, ok = value, true
 		}
-		if element = strings.TrimLeft(rest, " \t"); element != "" && element[0] != ';' {
+		for rest != "" && blank(rest[0]) {
+			rest = rest[1:]
+		}
+		if element = rest; element != "" && element[0] != ';' {
 			return "", false
 		}
 	}
@@ -87,11 +93,8 @@ func cutValue(s string) (value, rest string, ok bool) {
 		}
 		return unescape(s[1:end]), s[end+1:], true
 	}
-	end := strings.IndexAny(s, "; \t")
-	if end < 0 {
-		end = len(s)
-	}
-	return s[:end], s[end:], token(s[:end])
+	end := token(s)
+	return s[:end], s[end:], end > 0
 }
 
 // unescape replaces each quoted-pair by its second byte. RFC 9110 section 5.6.4: "Recipients that process the value of a
@@ -132,15 +135,17 @@ func obfuscated(s string) bool {
 	return s != ""
 }
 
-// token reports whether s is one, RFC 9110 section 5.6.2.
-func token(s string) bool {
+// token is the length of the token that s begins with, RFC 9110 section 5.6.2.
+func token(s string) int {
 	for i := range len(s) {
 		if c := s[i]; !alphanumeric(c) && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
-			return false
+			return i
 		}
 	}
-	return s != ""
+	return len(s)
 }
+
+func blank(c byte) bool { return c == ' ' || c == '\t' }
 
 func alphanumeric(c byte) bool {
 	return c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9'
