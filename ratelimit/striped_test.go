@@ -548,6 +548,38 @@ func TestStripedChangedUnderLoad(t *testing.T) {
 	}
 }
 
+// TestAuditByALogicalClock for stripes: a thousand goroutines get the burst and what flows in, half a token for each call; not
+// more, and hardly less. What is left in the stripes is gathered in the end.
+func TestStripedAudit(t *testing.T) {
+	const burst = 100_000
+	s := newStriped(t, 0.5e9, burst)
+	var ticks, admitted atomic.Int64
+	s.clock = ticks.Load
+	take := func(n int64) bool {
+		ok := s.take(ticks.Add(1), n).ok()
+		if ok {
+			admitted.Add(n)
+		}
+		return ok
+	}
+	require.True(t, take(burst/2))
+	var group sync.WaitGroup
+	for range 1000 {
+		group.Go(func() {
+			for range 5 * burst / 2000 { // one in five is refused
+				take(1)
+			}
+		})
+	}
+	group.Wait()
+	for take(1) { // what is left
+	}
+	bound := float64(burst) + 0.5*float64(ticks.Load()-1)
+	t.Logf("%d of %d calls, %.6f of the bound", admitted.Load(), ticks.Load(), float64(admitted.Load())/bound)
+	require.LessOrEqual(t, float64(admitted.Load()), bound)
+	require.GreaterOrEqual(t, float64(admitted.Load()), 0.99*bound)
+}
+
 func TestProcessor(t *testing.T) {
 	ids := make([]int, 1000)
 	for i := range ids {

@@ -29,14 +29,15 @@ func BenchmarkWorst(b *testing.B) {
 }
 
 func worst(b *testing.B, header string, lines []string) {
-	text := "GET / HTTP/1.1\r\nHost: a\r\n"
+	var text strings.Builder
+	text.WriteString("GET / HTTP/1.1\r\nHost: a\r\n")
 	for _, l := range lines {
-		text += header + ": " + l + "\r\n"
+		text.WriteString(header + ": " + l + "\r\n")
 	}
-	text += "\r\n"
+	text.WriteString("\r\n")
 	b.Run("impl=floor", func(b *testing.B) {
 		for b.Loop() {
-			if _, err := http.ReadRequest(bufio.NewReader(strings.NewReader(text))); err != nil {
+			if _, err := http.ReadRequest(bufio.NewReader(strings.NewReader(text.String()))); err != nil {
 				b.Fatal(err)
 			}
 		}
