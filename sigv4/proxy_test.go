@@ -1,6 +1,8 @@
 package sigv4_test
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -84,4 +86,28 @@ func TestHostNextToAuthority(t *testing.T) {
 		_, err = v.VerifyAt(r, now)
 		require.ErrorIs(t, err, want, host)
 	}
+}
+
+// HTTP/2 repeats a header of 4 KiB for two bytes each time. A verifier does not write what it repeats.
+func TestHTTP2Repetition(t *testing.T) {
+	refused := make(chan error, 1)
+	c := euWest
+	c.ErrorHandler = func(w http.ResponseWriter, r *http.Request, err error) {
+		refused <- err
+		err.(http.Handler).ServeHTTP(w, r)
+	}
+	server := httptest.NewUnstartedServer(newVerifier(t, c).Handler(http.NotFoundHandler()))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	r, err := http.NewRequest("GET", server.URL+"/Prod", nil)
+	require.NoError(t, err)
+	r.Header = repeated(4<<10, 200).Header
+	signer := newSigner(t, sigv4.SignerConfig{Credentials: as(iamKeyID, iamSecret), Region: "eu-west-1"})
+	response, err := (&http.Client{Transport: signer.Transport(server.Client().Transport)}).Do(r)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	require.Equal(t, 2, response.ProtoMajor)
+	require.Equal(t, 431, response.StatusCode)
+	require.ErrorIs(t, <-refused, sigv4.ErrHeaderTooLarge)
 }
