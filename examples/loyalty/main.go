@@ -98,7 +98,10 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 
 // serve answers until ctx ends, and then until the requests under way are answered.
 func serve(ctx context.Context, listener net.Listener, h http.Handler) error {
-	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, DisableGeneralOptionsHandler: true}
+	server := &http.Server{
+		Handler: h, DisableGeneralOptionsHandler: true,
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, // a slow body ends, too
+	}
 	down := make(chan struct{})
 	context.AfterFunc(ctx, func() {
 		defer close(down)
