@@ -442,3 +442,22 @@ func TestSecretsAreMasked(t *testing.T) {
 	require.Equal(t, "******ZbtvQT", cfg.Keys[0].Value.String())
 	require.Equal(t, "******", apikey.Value("short").String())
 }
+
+// A cause that is wrapped answers as the cause itself.
+func TestWrappedCauses(t *testing.T) {
+	for cause, want := range map[error]int{
+		apikey.ErrNotConfigured: 500, apikey.ErrMissing: 403, apikey.ErrAmbiguous: 403, apikey.ErrMalformed: 403, apikey.ErrUnknown: 403,
+		apikey.ErrDisabled: 403, apikey.ErrExpired: 403, apikey.ErrNotYetValid: 403, apikey.ErrInvalid: 400, apikey.ErrNotFound: 404,
+		apikey.ErrExists: 409, apikey.ErrUnavailable: 503,
+	} {
+		plain, wrapped := &apikey.Error{Err: cause}, &apikey.Error{Err: fmt.Errorf("a: %w", errors.Join(errors.New("b"), cause))}
+		require.Equal(t, want, plain.StatusCode(), "%v", cause)
+		require.Equal(t, want, wrapped.StatusCode(), "%v", cause)
+		require.Equal(t, plain.ErrorCode(), wrapped.ErrorCode())
+		require.Equal(t, plain.ErrorMessage(), wrapped.ErrorMessage())
+		a, b := http.Header{}, http.Header{}
+		plain.SetHeader(a)
+		wrapped.SetHeader(b)
+		require.Equal(t, a, b)
+	}
+}

@@ -3,6 +3,7 @@ package usageplan_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"net/http"
 	"net/http/httptest"
@@ -181,4 +182,23 @@ func TestInventedMethods(t *testing.T) {
 		}
 	}
 	require.Equal(t, 1, admitted)
+}
+
+// A cause that is wrapped answers as the cause itself.
+func TestWrappedCauses(t *testing.T) {
+	for cause, want := range map[error]int{
+		usageplan.ErrNotConfigured: 500, usageplan.ErrNoRoute: 500, usageplan.ErrInvalidCost: 500, usageplan.ErrNoClient: 403,
+		usageplan.ErrNoPlan: 403, usageplan.ErrThrottled: 429, usageplan.ErrQuotaExceeded: 429, usageplan.ErrMethod: 405,
+		usageplan.ErrInvalid: 400, usageplan.ErrConflict: 409, ledger.ErrUnavailable: 503, ledger.ErrClosed: 503,
+	} {
+		plain, wrapped := &usageplan.Error{Err: cause}, &usageplan.Error{Err: fmt.Errorf("a: %w", errors.Join(errors.New("b"), cause))}
+		require.Equal(t, want, plain.StatusCode(), "%v", cause)
+		require.Equal(t, want, wrapped.StatusCode(), "%v", cause)
+		require.Equal(t, plain.ErrorCode(), wrapped.ErrorCode())
+		require.Equal(t, plain.ErrorMessage(), wrapped.ErrorMessage())
+		a, b := http.Header{}, http.Header{}
+		plain.SetHeader(a)
+		wrapped.SetHeader(b)
+		require.Equal(t, a, b)
+	}
 }

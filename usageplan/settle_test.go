@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tallygate/tallygate/ratelimit"
 	"github.com/tallygate/tallygate/usageplan"
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
@@ -89,5 +90,30 @@ func TestFieldsAfterSettle(t *testing.T) {
 		require.Equal(t, `"quota-day";r=900;t=82800`, fields())
 		require.NoError(t, charge.Settle(t.Context(), 30))
 		require.Equal(t, `"quota-day";r=970;t=82800`, fields())
+	})
+}
+
+// A handler that settles before it answers tells the client what is left. Each quota settles by itself.
+func TestSettleInHandler(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := meter(t, usageplan.Config{
+			ChargeInContext: true, Unit: "tokens", Cost: func(*http.Request) int64 { return 5 },
+			Plans: []usageplan.Plan{{
+				ID: "p", Name: "P", Stages: dev, Throttle: &ratelimit.Limit{Burst: 9},
+				Quotas: []ledger.Quota{{Limit: 10, Period: ledger.Daily}, {Limit: 100, Period: ledger.Monthly}},
+			}},
+			Members: []usageplan.Member{{Plan: "p", Client: "a"}},
+		})
+		mux := http.NewServeMux()
+		mux.Handle("GET /dev/cats", m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			charge, found := usageplan.FromContext(r.Context())
+			require.True(t, found)
+			require.ErrorIs(t, charge.Settle(r.Context(), 30), ledger.ErrForgiven, "the day is full, the month is not")
+			charge.SetHeader(w.Header())
+			again, _ := usageplan.FromContext(r.Context())
+			require.ErrorIs(t, again.Settle(r.Context(), 1), ledger.ErrSettled, "copies are the same charge")
+		})))
+		h := call(mux, "a", "/dev/cats").Header
+		require.Equal(t, []string{`"throttle";r=8, "quota-day";r=0;t=86400, "quota-month";r=70;t=2678400`}, h.Values("RateLimit"))
 	})
 }
