@@ -129,8 +129,7 @@ type field struct {
 func fieldsOf(t reflect.Type, around ...reflect.Type) (list []field) {
 	var embedded []field
 	around = append(slices.Clip(around), t)
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		tag := f.Tag.Get("json")
 		name, _, _ := strings.Cut(tag, ",")
 		inner := f.Type
