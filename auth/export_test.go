@@ -48,6 +48,9 @@ func ParseKeySet(text string) (int, error) {
 	return len(list.keys), err
 }
 
+// Decode is the reader of a segment.
+func Decode(text string) ([]byte, error) { return decode(nil, text) }
+
 // Credential is the reader of one Authorization value.
 var Credential = credential
 
