@@ -230,7 +230,8 @@ func (s *scanner) words() string {
 	return ""
 }
 
-// singlySpaced reports whether a text is words with one space between, and none around them, as most scopes are written.
+// singlySpaced reports whether a text is words with one space between, and none around them, as most scopes are
+// written.
 func singlySpaced(text string) bool {
 	return text != "" && text[0] != ' ' && text[len(text)-1] != ' ' && !strings.Contains(text, "  ") &&
 		strings.IndexByte(text, '\t') < 0 && strings.IndexByte(text, '\n') < 0 && strings.IndexByte(text, '\r') < 0

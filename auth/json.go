@@ -15,17 +15,18 @@ import (
 // nesting but identities (two levels); the bounds leave room and keep the work linear.
 const (
 	maxDepth  = 8
-	maxValues = 2048 // of all arrays and objects together, and what costs as much
+	maxValues = 1536 // of all arrays and objects together, and what costs as much
 	maxNumber = 32   // characters
 	maxName   = 256  // bytes of one member name
 	nameSlots = 512  // of the set of names: a power of two
 	maxNames  = 256  // members of all objects of a text together: half of the slots
 
 	// What costs more than a value that is passed over is charged as several.
-	escapeCost = 2 // an escape in a string
-	runeCost   = 8 // a rune beyond ASCII in a member name, which must be folded
-	keptCost   = 1 // an element of a list that is kept, besides
-	parseCost  = 8 // a number with a large exponent, which must be parsed
+	escapeCost = 3  // an escape in a string
+	makeCost   = 6  // a string with escapes that is not passed over, besides: it must be made
+	runeCost   = 6  // a rune beyond ASCII in a member name, which must be folded
+	keptCost   = 1  // an element of a list that is kept, besides
+	parseCost  = 16 // a number with a large exponent, which must be parsed
 )
 
 // Why a text is refused. The texts say no more than the rule: they reach logs only.
@@ -170,8 +171,8 @@ func (s *scanner) member(object uint64, first bool) (string, bool) {
 	return name, s.err == nil
 }
 
-// remember refuses a name that the object already has, letter case aside unless exact. The set holds 64-bit hashes alone: that two
-// of the names in it meet by chance has a probability below 2⁻⁴⁷.
+// remember refuses a name that the object already has, letter case aside unless exact. The set holds 64-bit hashes
+// alone: that two of the names in it meet by chance has a probability below 2⁻⁴⁷.
 func (s *scanner) remember(object uint64, name string) {
 	h := object * 0x9e3779b97f4a7c15 // an odd constant keeps two objects' names apart
 	if s.folds = !s.exact && folds(name); s.folds {
@@ -319,7 +320,9 @@ func (s *scanner) run() byte {
 
 // escaped reads the rest of a string that began at start and holds its first backslash here.
 func (s *scanner) escaped(start int) string {
-	b := append(make([]byte, 0, s.at-start+64), s.text[start:s.at]...)
+	s.charge(makeCost)
+	var room [64]byte // most are short
+	b := append(room[:0], s.text[start:s.at]...)
 	for {
 		from := s.at
 		c := s.run()
@@ -501,15 +504,6 @@ func (s *scanner) down() bool {
 	return s.err == nil
 }
 
-// null reads a null if there is one.
-func (s *scanner) null() bool {
-	if !strings.HasPrefix(s.text[s.at:], "null") {
-		return false
-	}
-	s.at += len("null")
-	return true
-}
-
 func (s *scanner) literal() {
 	word := "null"
 	switch s.peek() {
@@ -554,8 +548,8 @@ func (s *scanner) number() string {
 	return text
 }
 
-// exponent reads an exponent and reports whether the number may be too large for a float64, which reaches 10³⁰⁸: of
-// three digits or more, and not negative. At most 32 digits before it do not matter then.
+// exponent reads an exponent and reports whether the number may be too large for a float64, which reaches 10³⁰⁸: it has
+// three digits or more and is not negative. With fewer digits, the 32 characters of a number do not reach so far.
 func (s *scanner) exponent() (large bool) {
 	s.at++
 	c := s.peek()
