@@ -9,8 +9,8 @@ import (
 
 // Mode is one way for a request to say who is asking: a [*Verifier], the verifiers of the packages sigv4, apikey and
 // auth/custom, or any type with these two methods. Two more are used if a mode has them: Anonymous(*http.Request)
-// *http.Request, which takes its proof out of a request, and Leaves(*http.Request) bool, which reports a credential that
-// the mode left to another although it might have claimed it.
+// *http.Request, which takes its proof out of a request, and Leaves(*http.Request) bool, which reports a credential
+// that the mode left to another although it might have claimed it.
 type Mode interface {
 	// Present reports whether the request carries a credential of this kind, good or bad.
 	Present(*http.Request) bool
@@ -61,7 +61,9 @@ func (m *Modes) Present(r *http.Request) bool {
 	if m == nil {
 		return false
 	}
-	return slices.ContainsFunc(m.modes, func(mode Mode) bool { return mode != nil && (mode.Present(r) || leaves(mode, r)) })
+	return slices.ContainsFunc(m.modes, func(mode Mode) bool {
+		return mode != nil && (mode.Present(r) || leaves(mode, r))
+	})
 }
 
 func leaves(mode Mode, r *http.Request) bool {

@@ -27,8 +27,8 @@ var sextets = func() (t [4][256]uint32) {
 
 const invalid = 1 << 24 // above the three bytes of a group
 
-// decode decodes a segment into buf if it fits. It is twice as fast as encoding/base64, whose time would be a quarter of
-// what the longest token costs.
+// decode decodes a segment into buf if it fits. It is twice as fast as encoding/base64, whose time would be a quarter
+// of what the longest token costs.
 func decode(buf []byte, segment string) ([]byte, error) {
 	// The last characters, which may be no whole group, are encoding/base64's. Each group is written with a byte of
 	// nothing after it, for which they make room.

@@ -33,13 +33,42 @@
 // # What is refused
 //
 // There is one mode, and it is strict. A token has three segments of base64url without padding (but see [ALB]), line
-// breaks or stray bits; at most 16 KiB, of which 2 KiB header. Header and claims are JSON objects in which no name occurs twice or,
-// where it has a meaning, in another letter case; in which UTF-8, numbers, nesting and counts are within bounds. typ
-// is absent, JWT or at+jwt, of a JWT-SVID JWT or JOSE; crit and b64 are refused, since no extension is understood (RFC 7515 section 4.1.11, RFC
+// breaks or stray bits; at most 16 KiB, of which 2 KiB header. Header and claims are JSON objects in which no name
+// occurs twice, and which are within the bounds below. In a header no two names differ in letter case alone. typ is
+// absent, JWT or at+jwt, of a JWT-SVID JWT or JOSE; crit and b64 are refused, since no extension is understood (RFC 7515
+// section 4.1.11, RFC
 // 7797 section 7); jwk, jku, x5u and x5c are never followed. iss must be configured, exp present. The signature is
 // RS, PS, ES (256, 384, 512) or EdDSA over Ed25519, and made by a key whose type, curve, alg, use and key_ops all fit
 // (RFC 8725 section 3.1); RSA keys have 2048 to 8192 bits; none and HS are not known at all. kid may be absent only
 // if the issuer has one usable key; a key for encryption beside it does not count. PS salts are as long as the hash.
+//
+// # Claims
+//
+// A claim's type is checked when something looks at it. iss, aud, exp, nbf and iat decide about every token: one of
+// another type is refused. Any other claim may be anything. If it is null or of another type, its accessor says that it
+// is not there, and so does a rule that asks for it. scope is split at runs of blanks, and scp counts where scope is not
+// there.
+//
+// Names are case-sensitive (RFC 7519 section 4), and some readers of the same token are not. So a name that decides may
+// not occur in another letter case as well: those five, and what the issuer's settings or a rule in force look at. Other
+// claims may differ in letter case alone. [Claims] matches names exactly where a struct's tags name them.
+//
+// [ID] is the issuer and the subject. An access token without a subject, as RFC 9068 forbids and some issuers write, was
+// issued to a client for itself: its ID is the issuer and client_id, in a form that no subject can have.
+//
+// # Bounds
+//
+// No token costs more than about twice a valid one of the usual size with an RSA key of 2048 bits, which the benchmarks
+// of the worst tokens show. That is why a text may hold, besides being short:
+//
+//	members of all objects together       256, with names of at most 256 bytes
+//	elements of all arrays together       768
+//	escapes of all strings together       512, fewer if they are in many strings
+//	depth of nested objects and arrays    7
+//	characters of a number                32
+//
+// They share one account: each element passed over or kept takes 2 of 1536, each member 1, each escape 3. A list of 600
+// roles of 17 bytes is as long as a token can be. For a header that is not yet known to be good the same bounds hold.
 //
 // # Answers
 //
@@ -55,7 +84,9 @@
 //
 // 401 carries WWW-Authenticate, 503 carries Retry-After. A missing scope is 401 as with a REST API's Cognito
 // authorizer; the styles [HTTPAPI] and [Bearer] say 403, and [AppSync] speaks GraphQL. They are values for
-// [Config].ErrorHandler and for that of any other package.
+// [Config].ErrorHandler and for that of any other package. No answer repeats what the client sent.
+//
+// [Config].AllowDespite lets refused requests through, for a dry run or to fail open. The handler then finds no token.
 //
 // # Keys
 //
@@ -74,8 +105,8 @@
 // # Tokens seen before
 //
 // A verified token is remembered by its SHA-256, within [Config].CacheBytes, so that it costs little more than that
-// hash the next time. Its times, its revocation and the rules are looked at every time, and it is forgotten when the
-// key that signed it leaves the key set.
+// hash the next time, however long it is. Its times, its revocation and the rules are looked at every time, and it is
+// forgotten when the key that signed it leaves the key set.
 //
 // # What it does not do
 //
@@ -84,9 +115,10 @@
 //
 // # Differences from API Gateway
 //
-// A bad credential beside a good one refuses ([AnyOf]); AppSync ignores a bad JWT beside a good API key. HTTP APIs
-// accept RSA only; here an issuer's other asymmetric keys work, unless [Issuer].Algorithms says otherwise. HTTP APIs take
-// client_id for an aud that is not there; here that is an option. A second
+// A bad credential next to a good one refuses ([AnyOf]); AppSync ignores a bad JWT next to a good API key. A TOKEN
+// authorizer of auth/custom may stand next to a verifier and read the same header: [Config].Foreign names its words.
+// HTTP APIs accept RSA only; here an issuer's other asymmetric keys work, unless [Issuer].Algorithms says otherwise.
+// HTTP APIs take client_id for an aud that is not there; here that is an option. A second
 // token in the query (access_token) is refused with 400 (RFC 6750 section 2). exp is required everywhere.
 //
 // # Sources

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 
 	"github.com/tallygate/tallygate/auth"
 	"github.com/tallygate/tallygate/auth/authtest"
+	"github.com/tallygate/tallygate/auth/custom"
 )
 
 // A user pool and one of its users, played by authtest; a program leaves Keys out, and they are fetched.
@@ -355,4 +357,39 @@ func ExampleConfig_allowDespite() {
 	// Output:
 	// would refuse /orders auth: no token presented
 	// served, proven: false
+}
+
+// A TOKEN authorizer looks up opaque tokens in the header in which a verifier finds JWTs: each gets its own words, and a
+// word that is of neither kind is refused.
+func ExampleAnyOf_opaqueTokens() {
+	issuer := login()
+	tokens, _ := auth.New(auth.Config{
+		Issuers: []auth.Issuer{{URL: issuer.URL(), Keys: issuer.JWKS(), Audiences: []string{"orders"}}},
+		Foreign: func(word string) bool { return strings.HasPrefix(word, "session-") },
+	})
+	sessions, _ := custom.New(custom.Config{
+		ValidationExpression: "Bearer session-[0-9]+", // these words, and no JWT
+		Authorize: func(_ context.Context, e custom.Event) (custom.Result, error) {
+			return custom.Result{Authorized: true, PrincipalID: e.AuthorizationToken}, nil
+		},
+	})
+	h := auth.AnyOf(tokens, sessions).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, token := auth.ID(r)
+		_, session := custom.ID(r)
+		fmt.Println("token:", token, "session:", session)
+	}))
+	jwt, _ := issuer.Sign("ES256", map[string]any{"aud": "orders", "sub": "u-17"})
+	for _, word := range []string{jwt, "session-42", "session-x", "garbage"} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header.Set("Authorization", "Bearer "+word)
+		w := httptest.NewRecorder()
+		if h.ServeHTTP(w, r); w.Code != http.StatusOK {
+			fmt.Println(w.Code)
+		}
+	}
+	// Output:
+	// token: true session: false
+	// token: false session: true
+	// 401
+	// 401
 }

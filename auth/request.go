@@ -10,8 +10,8 @@ import (
 )
 
 // Present reports whether the request carries a token, good or bad: an Authorization header of scheme Bearer or
-// holding one word that is no SigV4 credential, or whatever [Config].Source finds. A word that [Config].Foreign leaves to
-// another mode is not present.
+// holding one word that is no SigV4 credential, or whatever [Config].Source finds. A word that [Config].Foreign leaves
+// to another mode is not present.
 func (v *Verifier) Present(r *http.Request) bool {
 	_, present, err := v.token(r)
 	return present && !errors.Is(err, errForeign)

@@ -34,9 +34,9 @@ type Config struct {
 	Source func(*http.Request) (string, bool)
 	// Foreign reports whether a word in the Authorization header, after Bearer or alone, is left to another mode of
 	// [AnyOf], such as an opaque token that a TOKEN authorizer of auth/custom looks up. The verifier then presents no
-	// token. Its own Verify refuses such a word as [ErrMalformed], and so does AnyOf if no other mode claims it. Foreign
-	// must not claim JWTs, and must be quick: it sees whatever a client sends, several times a request. It may not be set together with Source. Nil: every
-	// word is this verifier's.
+	// token. Its own Verify refuses such a word as [ErrMalformed], and so does AnyOf if no other mode claims it.
+	// Foreign must not claim JWTs, and must be quick: it sees whatever a client sends, several times a request. It may
+	// not be set together with Source. Nil: every word is this verifier's.
 	Foreign func(word string) bool
 	// Revoked is asked about every token that is otherwise accepted, also about one seen before; true refuses with
 	// [ErrRevoked], an error with [ErrUnavailable]. Nil: nothing is revoked. A JWT itself does not show that it was
@@ -100,7 +100,7 @@ func New(c Config) (*Verifier, error) {
 		errs = append(errs, fmt.Errorf("leeway %v is not between 0 and %v", c.Leeway, maxLeeway))
 	}
 	if c.Foreign != nil && c.Source != nil {
-		errs = append(errs, errors.New("Foreign is for the Authorization header: a Source returns false for what it leaves"))
+		errs = append(errs, errors.New("both Foreign and Source are set: a Source returns false for what it leaves"))
 	}
 	if c.FetchTimeout < 0 || c.FetchTimeout > maxFetchTimeout {
 		errs = append(errs, fmt.Errorf("fetch timeout %v is not between 0 and %v", c.FetchTimeout, maxFetchTimeout))
