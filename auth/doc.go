@@ -36,11 +36,11 @@
 // breaks or stray bits; at most 16 KiB, of which 2 KiB header. Header and claims are JSON objects in which no name
 // occurs twice, and which are within the bounds below. In a header no two names differ in letter case alone. typ is
 // absent, JWT or at+jwt, of a JWT-SVID JWT or JOSE; crit and b64 are refused, since no extension is understood (RFC 7515
-// section 4.1.11, RFC
-// 7797 section 7); jwk, jku, x5u and x5c are never followed. iss must be configured, exp present. The signature is
-// RS, PS, ES (256, 384, 512) or EdDSA over Ed25519, and made by a key whose type, curve, alg, use and key_ops all fit
-// (RFC 8725 section 3.1); RSA keys have 2048 to 8192 bits; none and HS are not known at all. kid may be absent only
-// if the issuer has one usable key; a key for encryption beside it does not count. PS salts are as long as the hash.
+// section 4.1.11, RFC 7797 section 7); jwk, jku, x5u and x5c are never followed. iss must be configured, exp present.
+// The signature is RS, PS, ES (256, 384, 512) or EdDSA over Ed25519, and made by a key whose type, curve, alg, use and
+// key_ops all fit (RFC 8725 section 3.1); RSA keys have 2048 to 8192 bits; none and HS are not known at all. kid may be
+// absent only if the issuer has one usable key; a key for encryption beside it does not count. PS salts are as long as
+// the hash.
 //
 // # Claims
 //
