@@ -82,6 +82,9 @@ func (b *balanced) read(s *scanner, name string) bool {
 
 // ofBalancer finds the load balancer that signed a token for an issuer.
 func (k *core) ofBalancer(b balanced) *party {
+	if b.signer == "" {
+		return nil
+	}
 	for _, p := range k.parties {
 		if p.kind == kindALB && b.signer == p.signer && b.issuer == p.URL {
 			return p
@@ -136,13 +139,13 @@ var balancerKeyID = regexp.MustCompile(`^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]
 // of returns the set of a kid. An unknown one takes the place of a set that nobody uses; if there is none, nothing can
 // be known about the token for now.
 func (b *balancerKeys) of(kid string, now time.Time) (*keySet, error) {
-	if !balancerKeyID.MatchString(kid) {
-		return nil, &Error{Err: ErrKey}
-	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if s := b.sets[kid]; s != nil {
 		return s, nil
+	}
+	if !balancerKeyID.MatchString(kid) {
+		return nil, &Error{Err: ErrKey}
 	}
 	if len(b.sets) >= maxBalancerKeys && !b.drop(now) {
 		return nil, &Error{Err: fmt.Errorf("%w: too many keys at a time", ErrUnavailable), RetryAfter: retryPause}

@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"maps"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -12,9 +13,7 @@ import (
 // profile is what RFC 9068 section 2.2 requires of an access token, beyond goodClaims.
 func profile(more map[string]any) string {
 	claims := map[string]any{"client_id": "c", "jti": "j", "iat": 1_700_000_000}
-	for name, value := range more {
-		claims[name] = value
-	}
+	maps.Copy(claims, more)
 	return goodClaims(claims)
 }
 
