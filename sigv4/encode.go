@@ -84,22 +84,20 @@ func unescape(s string) (c byte, ok bool) {
 	if len(s) < 3 {
 		return 0, false
 	}
-	high, low := hexDigit(s[1]), hexDigit(s[2])
+	high, low := hexDigits[s[1]], hexDigits[s[2]]
 	return high<<4 | low, high|low < 16
 }
 
-// hexDigit returns the value of c, or 255.
-func hexDigit(c byte) byte {
-	switch {
-	case '0' <= c && c <= '9':
-		return c - '0'
-	case 'A' <= c && c <= 'F':
-		return c - 'A' + 10
-	case 'a' <= c && c <= 'f':
-		return c - 'a' + 10
+// hexDigits holds the value of each hexadecimal digit in either case, and 255 for other bytes.
+var hexDigits = func() (values [256]uint8) {
+	for i := range values {
+		values[i] = 255
 	}
-	return 255
-}
+	for i, c := range []byte("0123456789abcdef") {
+		values[c], values[upperHex[i]] = byte(i), byte(i)
+	}
+	return values
+}()
 
 // appendComponent appends the canonical form of a parameter's name or value: each byte that it stands for, escaped unless
 // unreserved, the digits in upper case. A "+" stands for a space, as for every reader of forms and for net/url: the clients
