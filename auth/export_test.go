@@ -82,3 +82,9 @@ func ParsePEM(text string) (int, error) {
 	list, err := balancerKeySet([]byte(text), "k", keyRules{use: "sig", maxRSABits: maxRSABits})
 	return len(list.keys), err
 }
+
+// ParseDiscovery reads a discovery document.
+func ParseDiscovery(text string) (issuer, jwksURI string, err error) {
+	d, err := parseDiscovery(text)
+	return d.issuer, d.jwksURI, err
+}

@@ -3,6 +3,7 @@ package auth_test
 import (
 	"crypto/ed25519"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
@@ -230,17 +231,55 @@ func FuzzBase64(f *testing.F) {
 	})
 }
 
-// FuzzKeySet: no panic, and nothing accepted that is no JSON.
+// FuzzKeySet: no panic, nothing accepted that is no JSON, and each key that is accepted is so on its own.
 func FuzzKeySet(f *testing.F) {
 	f.Add(string(local().Keys))
 	f.Add(string(set(jwk(signers()["ES256"].key.Public(), "k1", "ES256"), jwk(signers()["EdDSA"].key.Public(), "k2", "EdDSA"))))
 	f.Add(`{"keys":[{"kty":"oct","k":"AA"},{"kty":"EC","crv":"P-256","x":"AA","y":"AA"},{}]}`)
+	for _, text := range smallOrder {
+		f.Add(okp(must(hex.DecodeString(text))))
+	}
+	f.Add(string(keySet(member(signers()["EdDSA"].key.Public(), m{"key_ops": null, "alg": "", "n": 7, "x5c": []string{"AA=="}}), `{"kid":1,"kid":2}`, `[[[[[[[[[]]]]]]]]]`)))
 	f.Fuzz(func(t *testing.T, text string) {
 		n, err := auth.ParseKeySet(text)
 		require.Equal(t, err == nil, n > 0)
-		if err == nil {
-			require.True(t, json.Valid([]byte(text)))
+		if err != nil {
+			require.Less(t, len(err.Error()), 5000)
+			return
 		}
+		var whole struct{ Keys []json.RawMessage }
+		require.NoError(t, json.Unmarshal([]byte(text), &whole))
+		alone := 0
+		for _, key := range whole.Keys {
+			if n, _ := auth.ParseKeySet(`{"keys":[` + string(key) + `]}`); n > 0 {
+				alone++
+			}
+		}
+		require.LessOrEqual(t, n, alone, "a key that is there twice counts once")
+	})
+}
+
+// FuzzDiscovery: what is read is what encoding/json reads, and nothing that it refuses.
+func FuzzDiscovery(f *testing.F) {
+	f.Add(`{"issuer":"https://issuer.example","jwks_uri":"https://issuer.example/keys","scopes_supported":["openid"],"x":{"y":null}}`)
+	f.Add(`{"issuer":"https://issuer.example","jwks_uri":"https:\/\/issuer.example\/keys"}`)
+	f.Add(`{"issuer":"a","issuer":"b","jwks_uri":"c"}`)
+	f.Add(`{"Issuer":"a","issuer":"b","jwks_uri":null}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		issuer, jwksURI, err := auth.ParseDiscovery(text)
+		if err != nil {
+			require.Empty(t, issuer+jwksURI)
+			return
+		}
+		var doc struct {
+			Issuer string
+			JWKS   string `json:"jwks_uri"`
+		}
+		require.NoError(t, json.Unmarshal([]byte(text), &doc))
+		require.Equal(t, doc.Issuer, issuer)
+		require.Equal(t, doc.JWKS, jwksURI)
+		require.NotEmpty(t, issuer)
+		require.NotEmpty(t, jwksURI)
 	})
 }
 

@@ -425,14 +425,70 @@ func TestWhereKeysComeFrom(t *testing.T) {
 		{"no document", discovery(`x`), false, "discovery document"},
 		{"not found", http.NotFoundHandler(), false, "404"},
 	} {
-		v := over(t, wire{"issuer.example": row.host, "evil.example": is})
-		err := verify(v, issue(is))
-		if row.ok {
-			require.NoError(t, err, row.name)
-			continue
-		}
-		require.ErrorIs(t, err, auth.ErrUnavailable, row.name)
-		require.ErrorContains(t, err, row.want, row.name)
+		synctest.Test(t, func(t *testing.T) {
+			v := over(t, wire{"issuer.example": row.host, "evil.example": is})
+			err := verify(v, issue(is))
+			if row.ok {
+				require.NoError(t, err, row.name)
+				return
+			}
+			require.ErrorIs(t, err, auth.ErrUnavailable, row.name)
+			require.ErrorContains(t, err, row.want, row.name)
+		})
+	}
+}
+
+// A discovery document is read as strictly as a key set.
+func TestDiscoveryDocuments(t *testing.T) {
+	const good = `"issuer":"https://issuer.example","jwks_uri":"https://issuer.example/keys"`
+	for name, row := range map[string]struct{ document, want string }{
+		"as it is":             {`{` + good + `}`, ""},
+		"with more":            {`{` + good + `,"a":[1,{"b":null}],"Claims_supported":["x"]}`, ""},
+		"long lists":           {`{` + good + `,"a":["x"` + strings.Repeat(`,"x"`, 500) + `],"b":["y"` + strings.Repeat(`,"y"`, 500) + `]}`, ""},
+		"escapes":              {strings.ReplaceAll(`{`+good+`}`, "/", `\/`), ""},
+		"issuer twice":         {`{"issuer":"https://evil.example",` + good + `}`, "twice"},
+		"jwks_uri twice":       {`{` + good + `,"jwks_uri":"https://evil.example/keys"}`, "twice"},
+		"any member twice":     {`{` + good + `,"a":1,"a":1}`, "twice"},
+		"twice within":         {`{` + good + `,"a":{"b":1,"b":2}}`, "twice"},
+		"in two cases":         {`{` + good + `,"Jwks_uri":"https://evil.example/keys"}`, "twice"},
+		"in another case":      {`{"issuer":"https://issuer.example","JWKS_URI":"https://issuer.example/keys"}`, "case"},
+		"too deep":             {`{` + good + `,"a":` + strings.Repeat("[", 9) + strings.Repeat("]", 9) + `}`, "too deep"},
+		"too many members":     {`{` + good + numbered(300, `,"m%d":0`) + `}`, "too many"},
+		"too long":             {`{` + good + strings.Repeat(" ", 150_000) + `}`, "more than 150000 bytes"},
+		"trailing":             {`{` + good + `}{}`, "after the object"},
+		"not UTF-8":            {`{` + good + ",\"a\":\"\xff\"}", "UTF-8"},
+		"array":                {`[{` + good + `}]`, "not a JSON object"},
+		"empty":                {``, "not a JSON object"},
+		"no issuer":            {`{"jwks_uri":"https://issuer.example/keys"}`, "not there"},
+		"issuer null":          {`{"issuer":null,"jwks_uri":"https://issuer.example/keys"}`, "not a JSON object"},
+		"issuer with a slash":  {`{"issuer":"https://issuer.example/","jwks_uri":"https://issuer.example/keys"}`, `is of issuer "https://issuer.example/"`},
+		"issuer of many bytes": {`{"issuer":"` + strings.Repeat("x", 100_000) + `","jwks_uri":"https://issuer.example/keys"}`, "is of issuer"},
+		"no jwks_uri":          {`{"issuer":"https://issuer.example"}`, "not there"},
+		"jwks_uri no text":     {`{"issuer":"https://issuer.example","jwks_uri":["https://issuer.example/keys"]}`, "not a JSON object"},
+		"jwks_uri empty":       {`{"issuer":"https://issuer.example","jwks_uri":""}`, "not there"},
+		"jwks_uri over http":   {`{"issuer":"https://issuer.example","jwks_uri":"http://issuer.example/keys"}`, "not an https URL"},
+		"jwks_uri of a file":   {`{"issuer":"https://issuer.example","jwks_uri":"file:///etc/keys"}`, "not an https URL"},
+		"jwks_uri relative":    {`{"issuer":"https://issuer.example","jwks_uri":"/keys"}`, "not an https URL"},
+		"jwks_uri with a user": {`{"issuer":"https://issuer.example","jwks_uri":"https://u:p@issuer.example/keys"}`, "not an https URL"},
+		"jwks_uri too long":    {`{"issuer":"https://issuer.example","jwks_uri":"https://issuer.example/` + strings.Repeat("x", 3000) + `"}`, "too long"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			v := over(t, wire{"issuer.example": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/keys" {
+					_, _ = w.Write(local().Keys)
+					return
+				}
+				_, _ = io.WriteString(w, row.document)
+			})})
+			err := verify(v, rs256(goodHeader, goodClaims(nil)))
+			if row.want == "" {
+				require.NoError(t, err, name)
+				return
+			}
+			require.ErrorIs(t, err, auth.ErrUnavailable, name)
+			require.ErrorContains(t, err, row.want, name)
+			require.Less(t, len(err.Error()), 500, name)
+		})
 	}
 }
 
@@ -440,14 +496,16 @@ func TestWhereKeysComeFrom(t *testing.T) {
 func TestRedirects(t *testing.T) {
 	is := must(authtest.New(plain))
 	for _, n := range []int{3, 4} {
-		v := over(t, wire{"issuer.example": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if strings.Count(r.URL.Path, "/a") < n {
-				http.Redirect(w, r, "/a"+r.URL.Path, http.StatusTemporaryRedirect)
-				return
-			}
-			is.ServeHTTP(w, r)
-		})})
-		require.Equal(t, n == 3, verify(v, issue(is)) == nil)
+		synctest.Test(t, func(t *testing.T) {
+			v := over(t, wire{"issuer.example": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if strings.Count(r.URL.Path, "/a") < n {
+					http.Redirect(w, r, "/a"+r.URL.Path, http.StatusTemporaryRedirect)
+					return
+				}
+				is.ServeHTTP(w, r)
+			})})
+			require.Equal(t, n == 3, verify(v, issue(is)) == nil)
+		})
 	}
 }
 
@@ -467,9 +525,11 @@ func (e *endless) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // Of an answer no more is read than a key set may have.
 func TestEndlessAnswer(t *testing.T) {
-	e := &endless{}
-	require.ErrorContains(t, verify(over(t, e), rs256(goodHeader, goodClaims(nil))), "more than 150000 bytes")
-	require.LessOrEqual(t, e.read.Load(), int64(400_000), "what a growing buffer asks for")
+	synctest.Test(t, func(t *testing.T) {
+		e := &endless{}
+		require.ErrorContains(t, verify(over(t, e), rs256(goodHeader, goodClaims(nil))), "more than 150000 bytes")
+		require.LessOrEqual(t, e.read.Load(), int64(400_000), "what a growing buffer asks for")
+	})
 }
 
 // A discovery document that was refused leaves nothing behind for the next try.
