@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
@@ -25,6 +26,7 @@ type Issuer struct {
 
 	mu      sync.Mutex
 	keys    *keyring
+	old     []*keyring // that are still in the key set
 	status  int
 	delay   time.Duration
 	fetches int
@@ -47,18 +49,56 @@ func New(issuer string) (*Issuer, error) {
 func (i *Issuer) URL() string { return i.url }
 
 // JWKS is the current key set, a JSON document.
-func (i *Issuer) JWKS() []byte { return append([]byte(nil), i.ring().document...) }
+func (i *Issuer) JWKS() []byte {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.document()
+}
 
-// Rotate replaces all keys. The old ones are gone from the key set at once.
-func (i *Issuer) Rotate() error {
+// document is the key set: the keys that sign first. The caller must hold mu.
+func (i *Issuer) document() []byte {
+	all := i.keys.signers()
+	for _, k := range i.old {
+		all = append(all, k.signers()...)
+	}
+	return document(all...)
+}
+
+// Rotate replaces all keys at once, as an issuer does whose keys were stolen: the old ones are gone from the key set, and
+// with the next fetch of it the tokens that they signed are refused. See [Issuer.RotateWithOverlap] for the usual way.
+//
+// A verifier finds the new keys as soon as a token names one, but no earlier than 10 seconds after its last fetch; until
+// then such a token is refused with 401. A test need not wait for that: in a bubble of testing/synctest, with the issuer
+// as [auth.Config].Transport, time.Sleep takes no time.
+//
+// [auth.Config]: https://pkg.go.dev/github.com/tallygate/tallygate/auth#Config
+func (i *Issuer) Rotate() error { return i.rotate(false) }
+
+// RotateWithOverlap makes fresh keys sign and leaves the old ones in the key set, as issuers do at planned times, so that
+// the tokens that they signed stay good. [Issuer.Retire] ends the overlap.
+func (i *Issuer) RotateWithOverlap() error { return i.rotate(true) }
+
+func (i *Issuer) rotate(overlap bool) error {
 	keys, err := newKeyring()
 	if err != nil {
 		return fmt.Errorf("authtest: %w", err)
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	if overlap {
+		i.old = append(i.old, i.keys)
+	} else {
+		i.old = nil
+	}
 	i.keys = keys
 	return nil
+}
+
+// Retire takes all keys out of the key set that do not sign any more.
+func (i *Issuer) Retire() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.old = nil
 }
 
 // Fail makes the handler answer every request with the status, without a document; zero ends that.
@@ -103,13 +143,27 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(document)
 }
 
+// RoundTrip answers a request as ServeHTTP does, whatever host it is for, without a network: the issuer is an
+// [http.RoundTripper] for the Transport of a verifier's Config. A bubble of testing/synctest then has nothing to wait for,
+// so time in it is fake, also what [Issuer.Slow] takes.
+func (i *Issuer) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	i.ServeHTTP(w, r)
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	res := w.Result()
+	res.Request = r
+	return res, nil
+}
+
 func (i *Issuer) request(path string) (document []byte, status int, delay time.Duration) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	switch {
 	case strings.HasSuffix(path, jwksPath):
 		i.fetches++
-		document = i.keys.document
+		document = i.document()
 	case strings.HasSuffix(path, discoveryPath):
 		document = i.discovery()
 	}

@@ -1,7 +1,9 @@
 package authtest_test
 
 import (
+	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -13,6 +15,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tallygate/tallygate/auth"
 	"github.com/tallygate/tallygate/auth/authtest"
 )
 
@@ -72,7 +75,9 @@ func names(t *jwt.Token) (list []string) {
 	return list
 }
 
-func TestLifetime(t *testing.T) {
+func TestLifetime(t *testing.T) { synctest.Test(t, testLifetime) }
+
+func testLifetime(t *testing.T) {
 	i := newIssuer(t)
 	for lifetime, want := range map[time.Duration]time.Duration{0: time.Hour, time.Minute: time.Minute, -time.Minute: -time.Minute} {
 		raw, err := i.IDToken(authtest.User{Username: "u", Lifetime: lifetime})
@@ -80,7 +85,7 @@ func TestLifetime(t *testing.T) {
 		claims := parse(t, i, raw).Claims
 		exp, err := claims.GetExpirationTime()
 		require.NoError(t, err)
-		require.WithinDuration(t, time.Now().Add(want), exp.Time, 5*time.Second)
+		require.Equal(t, time.Now().Add(want).Unix(), exp.Unix())
 		iat, err := claims.GetIssuedAt()
 		require.NoError(t, err)
 		require.Less(t, iat.Unix(), exp.Unix())
@@ -134,5 +139,80 @@ func TestSwitches(t *testing.T) {
 		require.Equal(t, 200, get(i, "/.well-known/jwks.json").Code)
 		require.Equal(t, time.Minute, time.Since(start))
 		require.Equal(t, 2, i.Fetches())
+	})
+}
+
+// A planned rotation: tokens of both generations verify while the key sets overlap, and only the new ones afterwards.
+// Time is fake, so nothing waits for the pause between two fetches.
+func TestRotation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := newIssuer(t)
+		v, err := auth.New(auth.Config{Issuers: []auth.Issuer{auth.OIDC(url, "api")}, Transport: i})
+		require.NoError(t, err)
+		issue := func() string {
+			raw, err := i.Sign("EdDSA", map[string]any{"aud": "api"})
+			require.NoError(t, err)
+			return raw
+		}
+		verify := func(raw string) error {
+			_, err := v.VerifyToken(t.Context(), raw)
+			return err
+		}
+		first := issue()
+		require.NoError(t, verify(first))
+
+		require.NoError(t, i.RotateWithOverlap())
+		second := issue()
+		require.ErrorIs(t, verify(second), auth.ErrKey, "within the pause")
+		time.Sleep(10 * time.Second)
+		require.NoError(t, verify(second))
+		require.NoError(t, verify(first))
+
+		require.NoError(t, i.RotateWithOverlap())
+		third := issue()
+		time.Sleep(10 * time.Second)
+		for _, raw := range []string{third, second, first} {
+			require.NoError(t, verify(raw))
+		}
+
+		i.Retire()
+		time.Sleep(15 * time.Minute)
+		require.NoError(t, verify(third)) // finds the keys due
+		synctest.Wait()
+		require.NoError(t, verify(third))
+		require.ErrorIs(t, verify(first), auth.ErrKey)
+		require.ErrorIs(t, verify(second), auth.ErrKey)
+
+		require.NoError(t, i.RotateWithOverlap())
+		require.NoError(t, i.Rotate(), "ends an overlap too")
+		time.Sleep(10 * time.Second)
+		require.NoError(t, verify(issue()))
+		require.ErrorIs(t, verify(third), auth.ErrKey)
+		require.Equal(t, 5, i.Fetches())
+	})
+}
+
+func TestRoundTrip(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := newIssuer(t)
+		get := func(ctx context.Context) (*http.Response, error) {
+			r, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/.well-known/jwks.json", nil)
+			require.NoError(t, err)
+			return i.RoundTrip(r)
+		}
+		res, err := get(t.Context())
+		require.NoError(t, err)
+		body, err := io.ReadAll(res.Body)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		require.Equal(t, i.JWKS(), body)
+
+		i.Slow(time.Hour)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		start := time.Now()
+		_, err = get(ctx) //nolint:bodyclose // there is no response
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, time.Minute, time.Since(start))
 	})
 }
