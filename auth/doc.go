@@ -10,9 +10,9 @@
 //	…
 //	http.Handle("GET /me", v.Handler(me)) // me finds the token with auth.FromContext
 //
-// [Cognito], [OIDC], [AWSIdentity] and [ALB] make the usual issuers; an [Issuer] literal makes any other. [Verifier.With] adds scopes,
-// groups and other [Rules] for a route. [AnyOf] accepts several kinds of credentials. [Verifier.VerifyToken] does
-// without HTTP.
+// [Cognito], [OIDC], [AWSIdentity] and [ALB] make the usual issuers; an [Issuer] literal makes any other.
+// [Verifier.With] adds scopes, groups and other [Rules] for a route. [AnyOf] accepts several kinds of credentials.
+// [Verifier.VerifyToken] does without HTTP.
 //
 // # Issuers
 //
@@ -25,10 +25,10 @@
 //	SPIFFE trust domain                 URL spiffe://DOMAIN        have sub of the domain, and aud; iss is not needed
 //	Application Load Balancer           ALB                        have its ARN, issuer, client and exp in the header
 //
-// Outside [Cognito] and [ALB] a token without aud is refused with ErrAudience (RFC 8725 section 3.9), although its client
-// fits; [Issuer].AllowClientID is what HTTP APIs do. A tenant that is not allowed, a load balancer or a trust domain that
-// is not known is ErrIssuer. [Rules].TokenUse tells ID and access tokens apart where the issuer marks them, and refuses
-// the others with ErrTokenUse; see [Token.Use].
+// Outside [Cognito] and [ALB] a token without aud is refused with ErrAudience (RFC 8725 section 3.9), although its
+// client fits; [Issuer].AllowClientID is what HTTP APIs do. A tenant that is not allowed, a load balancer or a trust
+// domain that is not known is ErrIssuer. [Rules].TokenUse tells ID and access tokens apart where the issuer marks them,
+// and refuses the others with ErrTokenUse; see [Token.Use].
 //
 // # What is refused
 //
@@ -37,10 +37,9 @@
 // occurs twice, and which are within the bounds below. In a header no two names differ in letter case alone. typ is
 // absent, JWT or at+jwt, of a JWT-SVID JWT or JOSE; crit and b64 are refused, since no extension is understood (RFC 7515
 // section 4.1.11, RFC 7797 section 7); jwk, jku, x5u and x5c are never followed. iss must be configured, exp present.
-// The signature is RS, PS, ES (256, 384, 512) or EdDSA over Ed25519, and made by a key whose type, curve, alg, use and
-// key_ops all fit (RFC 8725 section 3.1); RSA keys have 2048 to 8192 bits; none and HS are not known at all. kid may be
-// absent only if the issuer has one usable key; a key for encryption beside it does not count. PS salts are as long as
-// the hash.
+// The signature is RS, PS, ES (256, 384, 512) or EdDSA over Ed25519 (which RFC 9864 names Ed25519), and made by a key
+// whose type, curve, alg, use and key_ops all fit (RFC 8725 section 3.1); none and HS are not known at all. PS salts are
+// as long as the hash.
 //
 // # Claims
 //
@@ -58,8 +57,8 @@
 //
 // # Bounds
 //
-// No token costs more than about twice a valid one of the usual size with an RSA key of 2048 bits, which the benchmarks
-// of the worst tokens show. That is why a text may hold, besides being short:
+// Before a key is tried, no token costs more than about twice a valid one of the usual size with an RSA key of 2048 bits,
+// which the benchmarks of the worst tokens show; what keys cost is told below. That is why a text may hold, besides being short:
 //
 //	members of all objects together       256, with names of at most 256 bytes
 //	elements of all arrays together       768
@@ -90,17 +89,46 @@
 //
 // # Keys
 //
-// Each issuer has a key set of its own, so that issuer A's token signed by issuer B's key is refused. It is fetched
-// when a request first needs it, or by [Verifier.Prefetch]: over https, in at most 1.5 s (of which discovery is part)
-// and 150 000 bytes, with at most 100 keys, without leaving the host. It is fetched anew when its Cache-Control says so
-// (without one every 15 minutes), and when a token names an unknown key, at most once in 10 seconds; a bad signature
-// fetches nothing. Each fetch begins with the discovery document, if there is one, so keys that move are found. There
-// is one fetch at a time, and the request that finds it due waits for it; of the others only those wait that cannot be
-// answered without. Nobody waits longer than the request's own context; the fetch, in a goroutine of its own, goes on
-// until it ends or its 1.5 s are over. While fetching fails the last good keys are used, for [Config].MaxStale;
-// answers without a usable key count as failures, and a key of unknown type is passed over. After a failure the next
-// fetch is 10 seconds away, or one if there are no keys. Where no key can be had the answer is 503, never 401, on which
-// clients throw good tokens away.
+// Each issuer has a key set of its own, so that issuer A's token signed by issuer B's key is refused. A token with a
+// kid is verified by a key of that kid. A token without one is verified by the key whose certificate has its x5t or
+// x5t#S256 (as the JWK says, or computed of its x5c), else by any key. Where several keys fit, the first four are
+// tried, in the order of the set; a token of a fifth is refused like a forged one, with ErrSignature.
+//
+// A key set is a JSON object of at most 150 000 bytes and 100 keys, in which keys is there once. Keys that cannot be
+// used are left out, one by one: those with a member twice, nested too deep, private, symmetric, for encryption, of an
+// unknown type or curve, of coordinates of another length than RFC 7518 section 6.2.1.2 says, Ed25519 points of small
+// order, RSA keys below 2048 bits or above 4096 ([Issuer].AllowLongRSA: 8192). Members that are null or empty, or that
+// do not concern the key's type, are ignored. [Error.Error] tells why a key was left out, of a token that names it, and
+// of a set without a usable key, which is as good as none. A discovery document is read as strictly as a token, and
+// must be the issuer's.
+//
+// What a forged token costs depends on the key that refuses it, relative to RSA of 2048 bits and times the keys tried:
+//
+//	Ed25519  RSA 2048  P-256  RSA 3072  RSA 4096  P-384  RSA 8192  P-521
+//	1        1         1.5    5         8         15     32        50
+//
+// An issuer that may choose should use P-256, Ed25519 or RSA of 2048 bits; [Issuer].Algorithms leaves others out.
+//
+// # When keys are fetched
+//
+// A key set is fetched when a request first needs it, or by [Verifier.Prefetch]: over https, without leaving the host,
+// after the discovery document, if there is one, so keys that move are found. Each of the two documents has
+// [Config].FetchTimeout, 1.5 s by default. The set is fetched anew when its Cache-Control says so (without one every 15
+// minutes, at the latest after a day), and when no key of it fits a token; but never within 10 seconds of the last
+// fetch. A bad signature fetches nothing.
+//
+// There is one fetch at a time, in a goroutine that ends by its own time limits. Only a request that cannot be judged
+// without it waits, no longer than its own context: the first ones, and those whose token names a key that is not
+// there. When keys are due, the request that finds it so begins a fetch, and all requests, this one too, are judged by
+// the keys there are until it ends. So a key that its issuer has taken out of the set is used until the first fetch
+// after its time. A process that runs only during requests, as on Lambda, may not finish a fetch that nobody waits for:
+// from an hour after keys are due the request that begins a fetch waits for it, unless the server failed within the
+// last hour.
+//
+// While fetching fails the last good keys are used, for [Config].MaxStale beyond their time. After a failure the next
+// fetch is 10 seconds away, or one second if there are no keys. Where no key can be had the answer is 503, not 401, on
+// which clients throw good tokens away. But a token whose key is not in a set that was fetched within the last 10
+// seconds is refused with 401 and ErrKey: an issuer should publish a key at least 10 seconds before it signs with it.
 //
 // # Tokens seen before
 //
@@ -123,7 +151,7 @@
 //
 // # Sources
 //
-// RFC 7515, 7517, 7518, 7519, 7797, 8037, 8725, 9068, 6750; OpenID Connect Discovery 1.0;
+// RFC 7515, 7517, 7518, 7519, 7797, 8037, 8725, 9068, 9111, 9864, 6750; OpenID Connect Discovery 1.0;
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-integrate-with-cognito.html,
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-jwt-authorizer.html,
 // https://docs.aws.amazon.com/appsync/latest/devguide/security-authz.html,
