@@ -57,8 +57,9 @@
 //
 // # Bounds
 //
-// Before a key is tried, no token costs more than about twice a valid one of the usual size with an RSA key of 2048 bits,
-// which the benchmarks of the worst tokens show; what keys cost is told below. That is why a text may hold, besides being short:
+// Where one key of 2048 bits fits, no token costs more than about twice a valid one of the usual size, which the
+// benchmarks of the worst tokens show; what other keys cost is told below. That is why a text may hold, besides being
+// short:
 //
 //	members of all objects together       256, with names of at most 256 bytes
 //	elements of all arrays together       768
