@@ -2,14 +2,19 @@ package bench
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sort"
 	"strings"
 	"testing"
 
+	"github.com/MicahParks/jwkset"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tallygate/tallygate/auth"
@@ -193,4 +198,40 @@ func BenchmarkWorst(b *testing.B) {
 			run(b, "floor", unseen(f), valid, true)
 		})
 	}
+}
+
+// BenchmarkWorstKeys: a forged token of a kid that several keys have, each of which is tried. The floor is as many valid
+// tokens.
+func BenchmarkWorstKeys(b *testing.B) {
+	f := fixtures()["RS256"]
+	valid := f.tokens(256)
+	forged := worst(f)["full-string"]
+	for _, n := range []int{2, 4} {
+		b.Run(fmt.Sprintf("input=keys-%d", n), func(b *testing.B) {
+			many := *f
+			many.jwks = sameKid(f.kid, n)
+			run(b, "ours", ours(&many), []string{forged}, false)
+			verify := unseen(f)
+			b.Run("impl=floor", func(b *testing.B) {
+				for i := 0; b.Loop(); i += n {
+					for k := range n {
+						if err := verify(valid[(i+k)%len(valid)]); err != nil {
+							b.Fatal(err)
+						}
+					}
+				}
+			})
+		})
+	}
+}
+
+// sameKid is a key set of n RSA keys of one kid.
+func sameKid(kid string, n int) []byte {
+	var set jwkset.JWKSMarshal
+	for range n {
+		public := must(rsa.GenerateKey(rand.Reader, 2048)).Public()
+		k := must(jwkset.NewJWKFromKey(public, jwkset.JWKOptions{Metadata: jwkset.JWKMetadataOptions{ALG: "RS256", KID: kid, USE: jwkset.UseSig}}))
+		set.Keys = append(set.Keys, k.Marshal())
+	}
+	return must(json.Marshal(set))
 }
