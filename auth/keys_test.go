@@ -290,9 +290,9 @@ func TestLateKeys(t *testing.T) {
 func TestFrozenFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := must(authtest.New(plain))
-		frozen := false
+		var frozen atomic.Bool
 		v := over(t, wire{"issuer.example": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if frozen {
+			if frozen.Load() {
 				time.Sleep(20 * time.Minute) // deaf to its context, as a process that does not run
 			}
 			is.ServeHTTP(w, r)
@@ -301,12 +301,12 @@ func TestFrozenFetch(t *testing.T) {
 		require.NoError(t, verify(v, raw))
 		require.NoError(t, is.Rotate())
 		time.Sleep(15 * time.Minute)
-		frozen = true
+		frozen.Store(true)
 		for range 3 {
 			require.NoError(t, verify(v, raw))
 			time.Sleep(21 * time.Minute)
 		}
-		frozen = false
+		frozen.Store(false)
 		require.ErrorIs(t, verify(v, raw), auth.ErrKey, "late since three minutes, whatever failed meanwhile")
 	})
 }
