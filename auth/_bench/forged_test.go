@@ -37,8 +37,13 @@ func forgeables() (all []forgeable) {
 		jwk := fmt.Sprintf(`{"kty":"EC","crv":%q,"x":%q,"y":%q}`, crv, number(point[1:1+half]), number(point[1+half:]))
 		all = append(all, forgeable{alg, alg, jwk, 2 * half})
 	}
+	four := forgeable{name: "RS256-2048x4", alg: "RS256", size: 256}
+	for i := range 4 { // without kid: each is tried
+		four.jwk += strings.Replace(all[0].jwk, "{", fmt.Sprintf(`{"x5t":"%d",`, i), 1) + ","
+	}
+	four.jwk = strings.TrimSuffix(four.jwk, ",")
 	ed := fixtures()["EdDSA"].private.Public().(ed25519.PublicKey)
-	return append(all, forgeable{"EdDSA", "EdDSA", fmt.Sprintf(`{"kty":"OKP","crv":"Ed25519","x":%q}`, number(ed)), 64})
+	return append(all, four, forgeable{"EdDSA", "EdDSA", fmt.Sprintf(`{"kty":"OKP","crv":"Ed25519","x":%q}`, number(ed)), 64})
 }
 
 // BenchmarkForged: a token that a stranger signed, by type and size of the key that refuses it.
