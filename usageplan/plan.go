@@ -23,7 +23,8 @@ type Plan struct {
 	Name, Description string
 	// Tags are free text for whoever keeps the plans.
 	Tags map[string]string
-	// Throttle bounds the rate of each member, in requests per second. Nil is no throttle; an infinite rate is a mistake.
+	// Throttle bounds the rate of each member, in requests per second. Nil is no throttle; an infinite rate is a mistake. A
+	// burst of 0 refuses every request, as in API Gateway, here and in the throttles of members and methods.
 	Throttle *ratelimit.Limit
 	// Quotas bound what each member may use in a period; at most one for each [ledger.Period]. None is no quota, and
 	// then no usage is recorded.
@@ -159,12 +160,12 @@ func (s Stage) validate() error {
 	return errors.Join(errs...)
 }
 
-// validateLimit refuses an infinite rate too: who is not to be throttled has no throttle.
+// validateLimit refuses an infinite rate too: who is not to be throttled has no throttle. A burst of 0 is legal; see shut.
 func validateLimit(l ratelimit.Limit) error {
 	if math.IsInf(l.Rate, 1) {
 		return errors.New("an infinite rate is no throttle")
 	}
-	return l.Validate()
+	return drawable(l).Validate()
 }
 
 // validate reports every mistake in m as a member of p.

@@ -250,6 +250,9 @@ func (p *plan) override(m *Member) error {
 		s = &next
 		p.state.Store(s)
 	}
+	if shut(m.Throttle) {
+		return nil
+	}
 	return s.buckets.SetKeyLimit(m.Client, *m.Throttle)
 }
 

@@ -126,7 +126,10 @@ func (m *Meter) draw(now time.Time, d *draws, taken []ratelimit.Taken, q *Reques
 	if d.n == 0 {
 		return nil
 	}
-	i, ok := ratelimit.AllowAt(now, 1, d.refs[:d.n], taken)
+	i, ok := d.shut(), false
+	if i < 0 {
+		i, ok = ratelimit.AllowAt(now, 1, d.refs[:d.n], taken)
+	}
 	if ok {
 		return nil
 	}
@@ -142,13 +145,31 @@ func (m *Meter) draw(now time.Time, d *draws, taken []ratelimit.Taken, q *Reques
 // first returns the first bucket in order that refuses, what it says, and the longest wait of all. Bucket i has refused,
 // and stands in where tokens have come back meanwhile.
 func (d *draws) first(i int) (by limited, its ratelimit.Decision, longest time.Duration) {
-	by, its, longest = d.layers[i], d.refs[i].Peek(), time.Nanosecond
+	by, its, longest = d.layers[i], d.peek(i), time.Nanosecond
 	for j := d.n - 1; j >= 0; j-- {
-		if now := d.refs[j].Peek(); !now.OK {
+		if now := d.peek(j); !now.OK {
 			by, its, longest = d.layers[j], now, max(longest, now.RetryAfter)
 		}
 	}
 	return by, its, longest
+}
+
+// shut returns the first bucket that refuses everything, or -1.
+func (d *draws) shut() int {
+	for i := range d.n {
+		if shut(d.layers[i].limit) {
+			return i
+		}
+	}
+	return -1
+}
+
+// peek returns what bucket i would say.
+func (d *draws) peek(i int) ratelimit.Decision {
+	if shut(d.layers[i].limit) {
+		return ratelimit.Decision{RetryAfter: ratelimit.Never, ResetAfter: ratelimit.Never}
+	}
+	return d.refs[i].Peek()
 }
 
 func (d *draws) giveBack(taken []ratelimit.Taken) {

@@ -12,6 +12,18 @@ import (
 // unlimited is the limit of a plan's limiter while only members' overrides need it.
 var unlimited = ratelimit.Limit{Rate: math.Inf(1)}
 
+// shut reports whether the limit refuses everything. API Gateway takes a burst of 0 for "no request at all", and Terraform
+// writes it where none is given. No bucket holds nothing, so a shut throttle refuses before its bucket is asked.
+func shut(l *ratelimit.Limit) bool { return l.Burst == 0 }
+
+// drawable returns the limit of the bucket that stands behind l.
+func drawable(l ratelimit.Limit) ratelimit.Limit {
+	if shut(&l) {
+		l.Burst = 1
+	}
+	return l
+}
+
 // methods are the throttles of a stage's methods, of one plan's members or, with no client, of all callers.
 // A methods value is immutable; limiters live on in the next version, so that a change of a plan loses no bucket.
 type methods struct {
@@ -59,7 +71,7 @@ func newMethods(old *methods, limits map[string]ratelimit.Limit) (*methods, erro
 // bucket for each method that is not listed, and they may be too many for that.
 func newShared(limits map[string]ratelimit.Limit) (*methods, error) {
 	return makeMethods(nil, limits, func(t *throttle) (err error) {
-		t.all, err = ratelimit.NewStriped(t.limit)
+		t.all, err = ratelimit.NewStriped(drawable(t.limit))
 		return err
 	})
 }
@@ -89,10 +101,13 @@ func makeMethods(old *methods, limits map[string]ratelimit.Limit, fill func(*thr
 	return fresh, errors.Join(errs...)
 }
 
-// renew gives a limiter the limit, or makes one where there is none.
+// renew gives a limiter the limit, or makes one where there is none. One that is shut keeps what is in its buckets.
 func renew[K comparable](l *ratelimit.Limiter[K], limit ratelimit.Limit) (*ratelimit.Limiter[K], error) {
-	if l == nil {
-		return ratelimit.New(ratelimit.Config[K]{Limit: limit})
+	switch {
+	case l == nil:
+		return ratelimit.New(ratelimit.Config[K]{Limit: drawable(limit)})
+	case shut(&limit):
+		return l, nil
 	}
 	return l, l.SetLimit(limit)
 }

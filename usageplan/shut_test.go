@@ -1,0 +1,103 @@
+package usageplan_test
+
+import (
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tallygate/tallygate/ratelimit"
+	"github.com/tallygate/tallygate/usageplan"
+)
+
+// A burst of 0 refuses every request, wherever it stands, and consumes nothing of the other layers.
+func TestBurstOfZero(t *testing.T) {
+	methods := func(key string, limit ratelimit.Limit) []usageplan.Stage {
+		return []usageplan.Stage{{API: "pets", Name: "dev", Methods: map[string]ratelimit.Limit{key: limit}}}
+	}
+	plan := func(limit *ratelimit.Limit, stages []usageplan.Stage) []usageplan.Plan {
+		return []usageplan.Plan{{ID: "p", Name: "P", Throttle: limit, Stages: stages, Quotas: daily(9)}}
+	}
+	own := func(limit ratelimit.Limit) []usageplan.Member {
+		return []usageplan.Member{{Plan: "p", Client: "a", Throttle: &limit}}
+	}
+	open := ratelimit.Limit{Burst: 9}
+	for name, tt := range map[string]struct {
+		config usageplan.Config
+		want   usageplan.Layer
+	}{
+		"plan":                      {usageplan.Config{Plans: plan(&ratelimit.Limit{Rate: 5}, dev)}, usageplan.PlanThrottle},
+		"plan, no rate":             {usageplan.Config{Plans: plan(&ratelimit.Limit{}, dev)}, usageplan.PlanThrottle},
+		"member":                    {usageplan.Config{Plans: plan(nil, dev), Members: own(ratelimit.Limit{})}, usageplan.PlanThrottle},
+		"member of an open plan":    {usageplan.Config{Plans: plan(&open, dev), Members: own(ratelimit.Limit{Rate: 1})}, usageplan.PlanThrottle},
+		"open member":               {usageplan.Config{Plans: plan(&ratelimit.Limit{}, dev), Members: own(open)}, usageplan.NoLayer},
+		"method":                    {usageplan.Config{Plans: plan(&open, methods("/cats/GET", ratelimit.Limit{Rate: 1}))}, usageplan.PlanMethodThrottle},
+		"every method":              {usageplan.Config{Plans: plan(nil, methods("/*/*", ratelimit.Limit{}))}, usageplan.PlanMethodThrottle},
+		"method, and plan":          {usageplan.Config{Plans: plan(&ratelimit.Limit{}, methods("/cats/ANY", ratelimit.Limit{}))}, usageplan.PlanMethodThrottle},
+		"open method":               {usageplan.Config{Plans: plan(&ratelimit.Limit{}, methods("/cats/GET", open))}, usageplan.PlanThrottle},
+		"stage's method":            {usageplan.Config{Plans: plan(&open, dev), StageThrottles: methods("/cats/GET", ratelimit.Limit{Rate: 1})}, usageplan.StageMethodThrottle},
+		"every method of the stage": {usageplan.Config{Plans: plan(nil, dev), StageThrottles: methods("/*/*", ratelimit.Limit{})}, usageplan.StageMethodThrottle},
+	} {
+		tt.config.Default = "p"
+		m := meter(t, tt.config)
+		for range 3 {
+			require.Equal(t, tt.want, layer(t, m, getCats("a")), name)
+		}
+		want := int64(0)
+		if tt.want == usageplan.NoLayer {
+			want = 3
+		}
+		require.Equal(t, want, used(t, m, "p", "a"), name)
+		_, err := m.Standing(t.Context(), "a", getCats("a").Route)
+		require.NoError(t, err, name)
+	}
+	_, err := usageplan.New(usageplan.Config{Client: caller, API: "pets", Stage: "dev", AccountThrottle: &ratelimit.Limit{Rate: 5}})
+	require.ErrorContains(t, err, "Config.AccountThrottle: ratelimit: burst 0", "no tool writes it there: it was forgotten")
+}
+
+// The answer promises nothing: no wait helps.
+func TestBurstOfZeroIsAnswered(t *testing.T) {
+	m := meter(t, usageplan.Config{Default: "p", Plans: []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Throttle: &ratelimit.Limit{Rate: 5}}}})
+	_, err := m.Take(t.Context(), getCats("a"))
+	e := err.(*usageplan.Error)
+	require.ErrorIs(t, e, usageplan.ErrThrottled)
+	require.Equal(t, ratelimit.Never, e.RetryAfter)
+	h := make(map[string][]string)
+	e.SetHeader(h)
+	require.Equal(t, map[string][]string{"Ratelimit-Policy": {`"throttle";q=0`}, "Ratelimit": {`"throttle";r=0`}}, h)
+}
+
+// A throttle that is shut for a while has kept its buckets when it opens.
+func TestBucketsSurviveBurstOfZero(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		put := func(limit ratelimit.Limit) usageplan.Change {
+			return usageplan.Change{PutPlan: &usageplan.Plan{ID: "p", Name: "P", Throttle: &limit, Stages: []usageplan.Stage{
+				{API: "pets", Name: "dev", Methods: map[string]ratelimit.Limit{"/cats/GET": limit}},
+			}}}
+		}
+		own := func(limit *ratelimit.Limit) usageplan.Change {
+			return usageplan.Change{PutMember: &usageplan.Member{Plan: "p", Client: "a", Throttle: limit}}
+		}
+		m := meter(t, usageplan.Config{})
+		apply := func(changes ...usageplan.Change) {
+			for _, c := range changes {
+				require.NoError(t, m.Apply(t.Context(), c))
+			}
+		}
+		apply(put(ratelimit.Limit{Burst: 3}), own(nil))
+		require.Equal(t, usageplan.NoLayer, layer(t, m, getCats("a")))
+		apply(put(ratelimit.Limit{}))
+		require.Equal(t, usageplan.PlanMethodThrottle, layer(t, m, getCats("a")))
+		apply(put(ratelimit.Limit{Burst: 3}))
+		require.Equal(t, usageplan.NoLayer, layer(t, m, getCats("a")))
+		require.Equal(t, usageplan.NoLayer, layer(t, m, getCats("a")))
+		require.Equal(t, usageplan.PlanMethodThrottle, layer(t, m, getCats("a")))
+
+		apply(put(ratelimit.Limit{Burst: 9}), own(&ratelimit.Limit{}))
+		require.Equal(t, usageplan.PlanThrottle, layer(t, m, getCats("a")))
+		apply(own(&ratelimit.Limit{Burst: 5}))
+		require.Equal(t, usageplan.NoLayer, layer(t, m, getCats("a")))
+		apply(own(&ratelimit.Limit{}), own(nil))
+		require.Equal(t, usageplan.NoLayer, layer(t, m, getCats("a")))
+	})
+}
