@@ -90,21 +90,45 @@ func (r *records) resume(line int) {
 	r.reset(rest)
 }
 
-// foreignSeparator names what separates the columns in place of a comma, or returns "". A header that has the two
-// required columns only when it is split so was written for that separator.
+// foreignSeparator names what separates the columns in place of a comma, or returns "". A header that has the two required
+// columns when it is split so was written for that separator, or else one in which the most columns are known. A line
+// "sep=;" before it is a hint for spreadsheets.
 func (r *records) foreignSeparator() string {
-	header, _, _ := bytes.Cut(bytes.TrimLeft(r.text, "\r\n"), []byte("\n"))
-	text := string(header[:min(len(header), maxHeader)])
+	text := bytes.TrimLeft(r.text, "\r\n")
+	header, rest := cutLine(text)
+	if bytes.HasPrefix(header, []byte("sep=")) {
+		header, _ = cutLine(rest)
+	}
+	header = header[:min(len(header), maxHeader)]
+	foreign, most := "", 0
 	for _, s := range []struct{ separator, name string }{{",", ""}, {";", "semicolons"}, {"\t", "tabs"}, {"|", "vertical bars"}} {
-		var names []string
-		for cell := range strings.SplitSeq(text, s.separator) {
-			names = append(names, strings.ToLower(strings.Trim(cell, "\" \t\r")))
-		}
-		if slices.Contains(names, columnName) && slices.Contains(names, columnKey) {
+		known := knownColumns(string(header), s.separator)
+		if slices.Contains(known, columnName) && slices.Contains(known, columnKey) {
 			return s.name
 		}
+		if len(known) > most {
+			foreign, most = s.name, len(known)
+		}
 	}
-	return ""
+	return foreign
+}
+
+// knownColumns returns the names of columns that matter in a header.
+func knownColumns(header, separator string) []string {
+	var known []string
+	for cell := range strings.SplitSeq(header, separator) {
+		if name := strings.ToLower(strings.Trim(cell, "\"' \t")); slices.Contains(columnNames, name) {
+			known = append(known, name)
+		}
+	}
+	return known
+}
+
+func cutLine(text []byte) (line, rest []byte) {
+	if i := bytes.IndexAny(text, "\r\n"); i >= 0 {
+		return text[:i], bytes.TrimLeft(text[i:], "\r\n")
+	}
+	return text, nil
 }
 
 // maxHeader is more than the names of any columns that matter take.

@@ -37,6 +37,8 @@ const (
 	columnPlans       = "usageplanids"
 )
 
+var columnNames = []string{columnName, columnKey, columnDescription, columnEnabled, columnPlans}
+
 // Import reads keys from a file in API Gateway's format
 // (https://docs.aws.amazon.com/apigateway/latest/developerguide/api-key-file-format.html) and adds them in one change,
 // all or none. The file is CSV with a header row; Name and Key are required columns, Description, Enabled (default
