@@ -200,10 +200,10 @@ func (n node) known(names ...string) {
 	}
 }
 
-// isMetadata reports whether the name is what an SDK adds to an answer: boto3's ResponseMetadata or the JavaScript SDK's
-// $metadata. A document is one answer or a list of several.
+// isMetadata reports whether the name is what an SDK adds to an answer: boto3's ResponseMetadata, the JavaScript SDK's
+// $metadata or the PHP SDK's @metadata. A document is one answer or a list of several.
 func (n node) isMetadata(name string) bool {
-	return (name == "ResponseMetadata" || name == "$metadata") && !strings.Contains(n.path, ".")
+	return slices.Contains([]string{"ResponseMetadata", "$metadata", "@metadata"}, name) && !strings.Contains(n.path, ".")
 }
 
 func (n node) list() []node {

@@ -138,6 +138,7 @@ func TestLoadWhatToolsPrint(t *testing.T) {
 		{"boto3, one plan", `{` + metadata + `, "id": "jcfq33", "name": "a", "apiStages": [{"apiId": "x", "stage": "y"}]}`, plan(nil, nil)},
 		{"boto3, plans one by one", `[{"id": "jcfq33", "name": "a", "apiStages": [{"apiId": "x", "stage": "y"}], ` + metadata + `}]`, plan(nil, nil)},
 		{"JavaScript", `{"$metadata": {"httpStatusCode": 200, "attempts": 1}, "items": [{"id": "jcfq33", "name": "a", "apiStages": [{"apiId": "x", "stage": "y"}]}]}`, plan(nil, nil)},
+		{"PHP", `{"items": [{"id": "jcfq33", "name": "a", "apiStages": [{"apiId": "x", "stage": "y"}]}], "@metadata": {"statusCode": 200, "effectiveUri": "u"}}`, plan(nil, nil)},
 		{"a rate alone", `{"id": "jcfq33", "name": "a", "apiStages": [{"apiId": "x", "stage": "y"}], "throttle": {"rateLimit": 5.0}}`, plan(&ratelimit.Limit{Rate: 5, Burst: 5000}, nil)},
 		{"a burst alone", `{"id": "jcfq33", "name": "a", "apiStages": [{"apiId": "x", "stage": "y"}], "throttle": {"burstLimit": 5}}`, plan(&ratelimit.Limit{Rate: 10000, Burst: 5}, nil)},
 		{"a burst of zero, as Terraform writes it where none is given", `{"id": "jcfq33", "name": "a", "apiStages": [{"apiId": "x", "stage": "y"}], "throttle": {"burstLimit": 0, "rateLimit": 5.0}}`, plan(&ratelimit.Limit{Rate: 5}, nil)},
