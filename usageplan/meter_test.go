@@ -478,6 +478,9 @@ func TestPattern(t *testing.T) {
 	}{
 		{"GET /Prod/loyalty/{customerId}", "GET", usageplan.Route{Resource: "/loyalty/{customerId}", Method: "GET"}, true},
 		{"GET /Prod/loyalty/{customerId}", "HEAD", usageplan.Route{Resource: "/loyalty/{customerId}", Method: "GET"}, true},
+		{"GET\t/Prod/pets", "HEAD", usageplan.Route{Resource: "/pets", Method: "GET"}, true},
+		{"GET \t api.example/Prod/pets", "HEAD", usageplan.Route{Resource: "/pets", Method: "GET"}, true},
+		{"/Prod/{my id}/{$}", "HEAD", usageplan.Route{Resource: "/{my id}", Method: "HEAD"}, true},
 		{"/Prod/pets", "FROBNICATE", usageplan.Route{Resource: "/pets", Method: "ANY"}, true},
 		{"/Prod/pets", "POST", usageplan.Route{Resource: "/pets", Method: "POST"}, true},
 		{"PUT api.example/Prod/pets", "PUT", usageplan.Route{Resource: "/pets", Method: "PUT"}, true},

@@ -113,16 +113,19 @@ func cutParameter(s string) (form, rest string, closed bool) {
 	return "", "", false
 }
 
-// unescape undoes percent-encoding, as ServeMux does in its patterns, but for an encoded slash.
+// unescape undoes percent-encoding, as ServeMux does in its patterns. A slash that is encoded parts no segments and stays.
 func unescape(path string) string {
-	if strings.IndexByte(path, '%') < 0 || strings.Contains(path, "%2F") || strings.Contains(path, "%2f") {
+	if strings.IndexByte(path, '%') < 0 {
 		return path
 	}
-	if plain, err := url.PathUnescape(path); err == nil {
+	if plain, err := url.PathUnescape(encodedSlash.Replace(path)); err == nil {
 		return plain
 	}
 	return path
 }
+
+// encodedSlash encodes encoded slashes once more.
+var encodedSlash = strings.NewReplacer("%2f", "%252F", "%2F", "%252F")
 
 // How well the resource of a route fits that of a throttle.
 const (

@@ -62,6 +62,15 @@ func TestMethodThrottleFits(t *testing.T) {
 		{"/caf%C3%A9/GET", "GET /Prod/café", "/Prod/caf%C3%A9", true},
 		{"/café/GET", "GET /Prod/caf%C3%A9", "/Prod/caf%C3%A9", true},
 		{"/a~0b/GET", "GET /Prod/a~b", "/Prod/a~b", true},
+		{"/a b/GET", "GET /Prod/a%20b", "/Prod/a%20b", true},
+		{"/a%2Fb/GET", "GET /Prod/a%2fb", "/Prod/a%2fb", true},
+		{"/a%2Fb/caf%C3%A9/GET", "GET /Prod/a%2Fb/café", "/Prod/a%2Fb/caf%C3%A9", true},
+		{"/a/b/GET", "GET /Prod/a%2Fb", "/Prod/a%2Fb", false},
+
+		{"/pets/GET", "example.com/Prod/pets", "/Prod/pets", true},
+		{"/pets/GET", "GET example.com/Prod/pets", "/Prod/pets", true},
+		{"/pets/GET", "GET\texample.com/Prod/pets", "/Prod/pets", true},
+		{"/pets/GET", "GET \t /Prod/pets", "/Prod/pets", true},
 
 		{"/pets/ANY", "GET /Prod/pets", "/Prod/pets", true},
 		{"/pets/ANY", "/Prod/pets", "/Prod/pets", true},
@@ -178,6 +187,8 @@ func TestMethodThrottleThatCannotAct(t *testing.T) {
 		"/dev/pets/GET":                "begins with the stage /dev",
 		"/dev/GET":                     "begins with the stage /dev",
 		"~1dev~1pets/GET":              "begins with the stage /dev",
+		"/pets/GTE":                    "GTE is no method of API Gateway's",
+		"/pets/TRACE":                  "TRACE is no method of API Gateway's",
 		"/pets/{id}/GET|/pets/{x}/GET": "are the same",
 		"/pets/GET|pets/GET":           "are the same",
 	} {
@@ -207,12 +218,13 @@ func TestMethodThrottleThatCannotAct(t *testing.T) {
 func TestRoutes(t *testing.T) {
 	config := func(key string) usageplan.Config {
 		return usageplan.Config{
-			Client: caller, API: "pets", Stage: "dev", Routes: []string{"GET /dev/pets/{id}", "/dev/dev/toys", "POST /dev/"},
+			Client: caller, API: "pets", Stage: "dev", Routes: []string{"GET /dev/pets/{id}", "/dev/dev/toys", "POST /dev/", "PROPFIND /dev/files"},
 			StageThrottles: []usageplan.Stage{{API: "pets", Name: "dev", Methods: map[string]ratelimit.Limit{key: {Burst: 1}}}},
 		}
 	}
 	for key, fits := range map[string]bool{
 		"/pets/{petId}/GET": true, "/pets/{petId}/ANY": true, "/*/*": true, "/dev/toys/PUT": true, "/{proxy+}/POST": true, "//POST": true,
+		"/files/PROPFIND": true, "/files/PROPPATCH": false,
 		"/pets/{petId}/PUT": false, "/pets/{petId}/HEAD": false, "/pet/{petId}/GET": false, "/toys/PUT": false, "/{proxy+}/GET": false,
 	} {
 		_, err := usageplan.New(config(key))

@@ -59,7 +59,10 @@ func (m *Meter) reaches(throttle method) error {
 		}
 		return nil
 	}
-	// Without the routes, what is left is the mistake of writing a URL's path.
+	// Without the routes, what is left is a method that is misspelled, and the mistake of writing a URL's path.
+	if throttle.verb != anyVerb && known(throttle.verb) == anyVerb {
+		return fmt.Errorf("%s is no method of API Gateway's; where a route has it, set Config.Routes", clip(throttle.verb))
+	}
 	if stage := "/" + m.config.Stage; throttle.resource == stage || strings.HasPrefix(throttle.resource, stage+"/") {
 		return fmt.Errorf("begins with the stage %s, which is no part of a resource; where it is, set Config.Routes", stage)
 	}

@@ -25,15 +25,15 @@ type Route struct {
 // It reports false where no pattern has matched yet: a [Meter] wraps the handlers of a mux, not the mux itself.
 func Pattern(api, stage string) func(*http.Request) (Route, bool) {
 	return func(r *http.Request) (Route, bool) {
-		method, path := known(r.Method), r.Pattern
-		if before, after, found := strings.Cut(path, " "); found && !strings.Contains(before, "/") { // a parameter of chi may have a blank
-			method, path = before, strings.TrimLeft(after, " \t")
-		}
-		slash := strings.IndexByte(path, '/')
+		slash := strings.IndexByte(r.Pattern, '/')
 		if slash < 0 {
 			return Route{}, false
 		}
-		return Route{API: api, Stage: stage, Resource: resource(path[slash:], stage), Method: method}, true
+		method := known(r.Method)
+		if blank := strings.IndexAny(r.Pattern[:slash], " \t"); blank >= 0 { // ServeMux takes either
+			method = r.Pattern[:blank]
+		}
+		return Route{API: api, Stage: stage, Resource: resource(r.Pattern[slash:], stage), Method: method}, true
 	}
 }
 
