@@ -20,7 +20,10 @@
 //
 // It does not authenticate: Config.Client must report only what an authenticator in front of the meter has verified.
 // Only the routes that a meter wraps are metered. It wraps the handlers of a mux, since the route is known only after
-// the mux has matched; in front of a mux, Config.Route has to look the route up itself. It does not look at responses:
+// the mux has matched; in front of a mux, Config.Route has to look the route up itself. Where one mux stands below another,
+// it wraps the handlers of the inner one: between the two it would see the outer pattern alone, and no throttle of a method
+// below it would act. A pattern below [http.StripPrefix] lacks what was stripped. If that was more than the stage, name the
+// resources in the throttles so, too, or set Config.Route. It does not look at responses:
 // an admitted request counts whatever its answer is, as in API Gateway, unless the handler settles the [Charge]: with
 // Config.ChargeInContext it finds it by [FromContext], and a handler that calls [Meter.Check] itself has it.
 //

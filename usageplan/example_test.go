@@ -197,8 +197,8 @@ func ExampleConfig_allowDespite() {
 	}})
 	mux := http.NewServeMux()
 	mux.Handle("GET /dev/cats", m.Handler(http.NotFoundHandler()))
-	for range 7 {
-		call(mux, "k1", "/dev/cats")
+	for _, client := range []string{"k1", "stranger", "k1", "stranger"} {
+		call(mux, client, "/dev/cats")
 	}
 	fmt.Println("would have refused", refused)
 	// Output: would have refused 2
