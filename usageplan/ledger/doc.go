@@ -59,9 +59,10 @@
 //
 // Periods start at midnight in the quota's location; days of 23 and 25 hours are days. The newest period and the newest
 // day of each key are in the store. A clock that steps back reopens neither, also after a restart: requests count on the
-// newest day until the clock has caught up. So a usage day that has been exported does not change by later requests. A
-// clock that jumps far ahead does lasting harm: keep it disciplined. A request belongs to the day and period in which it
-// was admitted, and so does its settlement: a late one still changes the day of its request.
+// newest day until the clock has caught up, also where the quota got another period or location. So a usage day that has
+// been exported does not change by later requests, and keeps its limit. A clock that jumps far ahead does lasting harm:
+// keep it disciplined. A request belongs to the day and period in which it was admitted, and so does its settlement: a
+// late one still changes what was used on the day of its request.
 //
 // # Failure
 //

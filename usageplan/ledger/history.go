@@ -43,9 +43,10 @@ func (h *History) Apply(op *Op) (Outcome, *State, Entry) {
 	return out, s, e
 }
 
-// isAfter reports whether s is of a newer period than op, or has a newer day.
+// isAfter reports whether s is of a newer period than op, or has a newer day. The day counts also if op would begin an
+// account: a quota whose period became shorter begins one within the period of s.
 func (s *State) isAfter(op *Op) bool {
-	return s.Start > op.Account.Start || s.Start == op.Account.Start && len(s.Days) > 0 && s.Day > op.Day
+	return s.Start > op.Account.Start || len(s.Days) > 0 && s.Day > op.Day
 }
 
 // Replay makes an entry's change again, on a state that has all earlier ones and none later, and returns the state; nil if

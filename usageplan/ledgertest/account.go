@@ -30,6 +30,13 @@ func testStale(t *testing.T, s ledger.Store) {
 			t.Fatalf("%v on an older day: got %+v", kind, out)
 		}
 	}
+	for _, kind := range []ledger.Kind{ledger.KindRead, ledger.KindCharge, ledger.KindReserve, ledger.KindExtend, ledger.KindCorrect} {
+		o := op(kind, 1, 1) // a new account, as of a quota with a shorter period, would begin on an older day
+		o.Account.Start, o.Day, o.Lease = start+2*day, start+2*day, 3
+		if out := apply(t, s, o); !out.Stale || out.Granted != 0 || out.Totals.Start != start+day || out.Totals.Day != later.Day {
+			t.Fatalf("%v of a newer account, on an older day: got %+v", kind, out)
+		}
+	}
 	expect(t, s, op(ledger.KindRefund, 1, 0), 1, false, 2, 0)
 	expect(t, s, op(ledger.KindTrueUp, 5, 0), 5, false, 7, 0)
 	other := op(ledger.KindCharge, 1, 1)
