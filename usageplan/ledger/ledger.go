@@ -175,21 +175,26 @@ const endsPerCommit = 1000
 // endAll ends every lease. What fails is owed, and tried again by the flush.
 func (l *Ledger) endAll(ctx context.Context) error {
 	_ = l.group.flush(ctx) // an outage that is over holds up nothing
-	for ops := range slices.Chunk(l.ends(ctx), endsPerCommit) {
-		_, _ = l.group.all(ctx, ops)
+	for cells := range slices.Chunk(slices.Collect(l.cells.all()), endsPerCommit) {
+		l.end(ctx, cells)
 	}
 	return l.group.flush(ctx)
 }
 
-func (l *Ledger) ends(ctx context.Context) (ops []Op) {
-	for c := range l.cells.all() {
+// end ends the leases of some cells in one commit. It holds their turns until the store has answered: a refund that came
+// before could not give back what a lease has spent and not reported. Nobody else waits for a turn while he holds another.
+func (l *Ledger) end(ctx context.Context, cells []*cell) {
+	var ops []Op
+	for _, c := range cells {
 		if c.enter(ctx) != nil {
 			continue
 		}
+		defer c.leave()
 		if op, ok := c.end(); ok {
 			ops = append(ops, op)
 		}
-		c.leave()
 	}
-	return ops
+	if len(ops) > 0 {
+		_, _ = l.group.all(ctx, ops)
+	}
 }
