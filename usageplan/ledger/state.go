@@ -215,8 +215,9 @@ func (s *State) effect(op *Op, granted int64) {
 	d := s.day(op.Day)
 	s.Day = s.Days[len(s.Days)-1].Day
 	if op.knowsLimit() { // the others know only the limit of the time when their request was admitted
-		s.Limit, d.Limit = op.Limit, op.Limit
-	} else if d.Limit == 0 {
+		s.Limit = op.Limit
+	}
+	if op.knowsLimit() && op.Day == s.Day || d.Limit == 0 { // a day that is over keeps its limit
 		d.Limit = s.Limit
 	}
 	switch op.Kind {
