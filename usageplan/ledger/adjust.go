@@ -89,10 +89,10 @@ func (c *cell) adjust(ctx context.Context, now int64, q Quota, kind Kind, a Adju
 			c.catchUp(out.Totals)
 		case out.Refused:
 			err := fmt.Errorf("%w: its ID names another, or it adds up to what is not allowed", ErrAdjustment)
-			return Balance{}, &Error{Err: err, Balance: s.balanceFrom(out.Totals)}
+			return Balance{}, &Error{Err: err, Balance: s.balanceOf(viewOf(out.Totals, s.quota.Limit), 0)}
 		default:
 			c.observe(s, out)
-			return s.balanceFrom(out.Totals), nil
+			return s.balanceOf(c.learn(s, out, s.quota.Limit), 0), nil
 		}
 	}
 }

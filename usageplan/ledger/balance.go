@@ -19,33 +19,37 @@ func (l *Ledger) balanceAt(ctx context.Context, now int64, key Key, q Quota) (Ba
 	if err != nil {
 		return Balance{}, err
 	}
-	_, b, err := c.read(ctx, now, q)
-	return b, err
+	s, v, err := c.read(ctx, now, q)
+	if err != nil {
+		return Balance{}, err
+	}
+	return s.balanceOf(v, 0), nil
 }
 
 // read asks the store for the balance. Units of a lease of this ledger count as remaining.
-func (c *cell) read(ctx context.Context, now int64, q Quota) (*lease, Balance, error) {
+func (c *cell) read(ctx context.Context, now int64, q Quota) (*lease, *view, error) {
 	if err := c.enterOpen(ctx); err != nil {
-		return nil, Balance{}, err
+		return nil, nil, err
 	}
 	defer c.leave()
 	for {
 		s, err := c.current(ctx, now, q)
 		if err != nil {
-			return nil, Balance{}, err
+			return nil, nil, err
 		}
 		out, err := c.ledger.group.one(ctx, c.op(KindRead, s))
 		if err != nil {
-			return nil, Balance{}, err
+			return nil, nil, err
 		}
 		switch {
 		case out.Stale:
 			c.catchUp(out.Totals)
 		case c.ledger.config.Mode == Exact: // each answer is the store's
-			return s, s.balanceFrom(out.Totals), nil
+			return s, c.learn(s, out, s.quota.Limit), nil
 		default:
 			s.learn(out, s.reported)
-			return s, s.balance(), nil
+			v, left := s.look()
+			return s, v.with(left), nil
 		}
 	}
 }
@@ -71,10 +75,12 @@ func (s *lease) balanceOf(v *view, left int64) Balance {
 	}
 }
 
-// balanceFrom is the balance by a store's totals, of which this ledger holds no lease.
-func (s *lease) balanceFrom(t Totals) Balance { return s.balanceOf(viewOf(t, s.quota.Limit), 0) }
-
 // viewOf is the view that a store's totals give under a limit.
 func viewOf(t Totals, limit int64) *view {
 	return &view{limit: limit, room: limit + t.Adjustments - t.Used, used: t.Used - t.Held, adjustments: t.Adjustments}
+}
+
+// with is the view where n units of a lease are left.
+func (v *view) with(n int64) *view {
+	return &view{limit: v.limit, room: v.room + n, used: v.used - n, adjustments: v.adjustments, order: v.order}
 }

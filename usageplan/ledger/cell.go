@@ -83,9 +83,52 @@ func (c *cell) current(ctx context.Context, now int64, q Quota) (*lease, error) 
 	}
 	s = newLease(q, max(now, c.newest, c.day), c.newest, c.day) // a clock that steps back reopens no day either
 	s.cell, c.day = c, s.day
-	c.latest.Store(s)
+	c.follow(s)
 	c.lease.Store(s)
 	return s, nil
+}
+
+// follow makes s the latest lease. Until the store answers about it, it tells what is known of its account from the one
+// before, under its own limit.
+func (c *cell) follow(s *lease) {
+	last := c.latest.Load()
+	if last != nil {
+		s.limits = last.limits
+		if last.quota.Limit != s.quota.Limit {
+			s.limits++
+		}
+	}
+	c.latest.Store(s)
+	if last == nil || last.start != s.start {
+		return
+	}
+	if v, ok := last.known(); ok {
+		v.room += s.quota.Limit - v.limit
+		v.limit = s.quota.Limit
+		s.keep(&v)
+	}
+}
+
+// newestOf returns the newest lease of the account of s.
+func (c *cell) newestOf(s *lease) *lease {
+	if latest := c.latest.Load(); latest.start == s.start {
+		return latest
+	}
+	return s
+}
+
+// learn keeps what the store has answered about the account of s, and returns it. It is for answers while no lease holds
+// units: in Leased mode the caller holds turn if the account is the latest.
+func (c *cell) learn(s *lease, out Outcome, limit int64) *view {
+	v := viewOf(out.Totals, limit)
+	v.order = out.order
+	for {
+		newest := c.newestOf(s)
+		newest.keep(v)
+		if c.newestOf(s) == newest { // else the one that has followed may have looked before
+			return v
+		}
+	}
 }
 
 // catchUp notes that the store knows a newer account or day than this ledger did. The caller holds turn.

@@ -64,15 +64,11 @@ func (ch Charge) Balance() Balance {
 	return ch.at.balanceOf(ch.view, ch.left)
 }
 
-// settledBalance asks the newest lease of the account what it knows. Once that has ended, the store's answer to a later
-// settlement is newer.
+// settledBalance is what the newest lease of the account knows.
 func (ch Charge) settledBalance() Balance {
 	s := ch.at.cell.newestOf(ch.at)
-	if v := s.settled.Load(); v != nil && v.commit >= ch.view.commit {
-		return s.balanceOf(v, 0)
-	}
-	if v, rest := s.known(); v != nil {
-		return s.balanceOf(v, rest)
+	if v, ok := s.known(); ok {
+		return s.balanceOf(&v, 0)
 	}
 	return ch.at.balanceOf(ch.view, ch.left)
 }

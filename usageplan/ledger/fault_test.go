@@ -425,3 +425,52 @@ func TestTakeOutlivesClose(t *testing.T) {
 		require.Empty(t, s.Leases)
 	}
 }
+
+// unnotable is an engine with slots that can refuse to be written.
+type unnotable struct {
+	slow
+	refuse atomic.Bool
+}
+
+func (u *unnotable) Slot(uint64) (ledger.Slot, error) { return refusing{&u.refuse}, nil }
+
+type refusing struct{ refuse *atomic.Bool }
+
+func (r refusing) Note(int64) error {
+	if r.refuse.Load() {
+		return errFault
+	}
+	return nil
+}
+func (refusing) Free() {}
+
+// TestNoteFailsInTurn: a take that cannot be noted gives back what it took, also from a lease that holds more than what
+// settlements may fill it with, and while it keeps others from changing the lease.
+func TestNoteFailsInTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &unnotable{slow: slow{Store: ledger.NewMemory()}}
+		l, err := ledger.New(ledger.Config{Store: store, Block: 8})
+		require.NoError(t, err)
+		large, err := l.Take(t.Context(), key, daily(1000), 90)
+		require.NoError(t, err)
+		var wg sync.WaitGroup
+		wg.Go(func() { // keeps the turn for a millisecond
+			_, err := l.Balance(t.Context(), key, daily(1000))
+			require.NoError(t, err)
+		})
+		synctest.Wait()
+		wg.Go(func() { // waits for it, for the lease is empty
+			_, err := l.Take(t.Context(), key, daily(1000), 1)
+			require.ErrorIs(t, err, ledger.ErrUnavailable)
+		})
+		synctest.Wait()
+		require.NoError(t, large.Settle(t.Context(), 0))
+		store.refuse.Store(true)
+		wg.Wait()
+		require.NoError(t, l.Close())
+		for s, err := range store.Accounts(t.Context(), key, 0, 1<<40) {
+			require.NoError(t, err)
+			require.Equal(t, [2]int64{0, 0}, [2]int64{s.Used, s.Held})
+		}
+	})
+}

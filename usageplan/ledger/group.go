@@ -36,7 +36,7 @@ type group struct {
 	cohort  int64         // how many the last commit has woken or found waiting
 	took    time.Duration // by the last commit
 	seq     uint64
-	commits uint64
+	answers uint64
 	ops     []Op
 	ids     []byte
 	unknown []Op // sent without an answer
@@ -200,9 +200,9 @@ func (g *group) commit(batch []*pending) {
 	if err != nil {
 		err = &Error{Err: ErrUnavailable, Cause: err}
 	}
-	g.commits++
-	for i := range outs {
-		outs[i].commit = g.commits
+	for i := range outs { // made in this order, also within one commit
+		g.answers++
+		outs[i].order = g.answers
 	}
 	for _, p := range batch {
 		if p.err = err; err == nil {

@@ -45,9 +45,12 @@ type lease struct {
 	noted  uint64
 	final  int64 // what had been spent when the lease ended
 
-	// settled is what the store answered last to a settlement after the lease had ended; nil if there was none. A lease of
-	// exact mode has nothing but this.
-	settled atomic.Pointer[view]
+	// limits is how often this ledger had seen the limit of the key change when the lease was made.
+	limits int
+
+	// answer is what this ledger knows of the account while view does not tell it: before the first answer about the lease
+	// and after its end, and always in exact mode. nil if there is no more than view.
+	answer atomic.Pointer[view]
 }
 
 // over marks a lease that has ended: far enough below zero that no refund lifts it.
@@ -56,7 +59,7 @@ const over = math.MinInt64 / 2
 // view makes balances out of left: remaining = room + left, used = used - left.
 type view struct {
 	limit, room, used, adjustments int64
-	commit                         uint64 // orders the store's answers in exact mode
+	order                          uint64 // of the store's answers; 0 in the view of a lease
 }
 
 // newLease is the lease for an instant. No account older than newest is opened: if the quota's period begins before,
@@ -150,6 +153,7 @@ func (s *lease) learn(out Outcome, spent int64) {
 		used:        t.Used - t.Held - s.reported + granted,
 		adjustments: t.Adjustments,
 	})
+	s.answer.Store(nil)
 	s.half.Store(left / 2)
 	if out.Refused {
 		s.half.Store(-1) // no use in asking again before someone has to
@@ -163,15 +167,32 @@ func (s *lease) finish() (spent int64) {
 	if rest := s.left.Swap(over); rest >= 0 {
 		s.final = s.granted.Load() - rest
 	}
-	s.settled.Store(nil)
 	return s.final
 }
 
-// known returns the last view, nil if the store has never answered, and what is, or was at the end, unspent.
-func (s *lease) known() (v *view, rest int64) {
+// known is what this ledger knows of the account, with what is, or was at the end, unspent of s; ok is false if the store
+// has never answered.
+func (s *lease) known() (v view, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.view.Load(), s.granted.Load() - s.spentLocked()
+	if a := s.answer.Load(); a != nil {
+		return *a, true
+	}
+	last := s.view.Load()
+	if last == nil {
+		return view{}, false
+	}
+	return *last.with(s.granted.Load() - s.spentLocked()), true
+}
+
+// keep keeps an answer, unless a later one is there already.
+func (s *lease) keep(v *view) {
+	for {
+		last := s.answer.Load()
+		if last != nil && last.order > v.order || s.answer.CompareAndSwap(last, v) {
+			return
+		}
+	}
 }
 
 // free gives the slot back once the store knows what was spent.

@@ -42,71 +42,71 @@ func (ch Charge) settle(ctx context.Context, q *Quota, actual int64) error {
 		return &Error{Err: ErrSettled, Balance: ch.Balance()}
 	case actual == ch.cost:
 		return nil
-	case actual < ch.cost:
-		return ch.at.cell.giveBack(ctx, ch.at, ch.cost-actual)
 	}
-	return ch.at.cell.trueUp(ctx, ch.at, q, actual-ch.cost)
+	c := ch.at.cell
+	by := c.limitInForce(ch.at, q)
+	if actual < ch.cost {
+		return c.giveBack(ctx, ch.at, by, ch.cost-actual)
+	}
+	return c.trueUp(ctx, ch.at, by, actual-ch.cost)
 }
 
 // giveBack returns n units of a charge taken at s: into the lease if it can, else by the store.
-func (c *cell) giveBack(ctx context.Context, s *lease, n int64) error {
-	if now := c.leaseOf(s); now != nil && now.refund(n, 2*c.ledger.config.Block) {
+func (c *cell) giveBack(ctx context.Context, s *lease, by inForce, n int64) error {
+	if now := c.leaseOf(s, by); now != nil && now.refund(n, 2*c.ledger.config.Block) {
 		return now.noteSettled()
 	}
 	op := c.op(KindRefund, s)
 	op.Want = n
-	_, err := c.settle(ctx, s, op)
+	_, _, err := c.settle(ctx, s, op, by)
 	return err
 }
 
 // trueUp counts n more units of a request admitted at s, under the limit in force.
-func (c *cell) trueUp(ctx context.Context, s *lease, q *Quota, n int64) error {
-	limit, known := c.limitInForce(s, q)
-	if now := c.leaseOf(s); now != nil && (!known || now.quota.Limit == limit) && now.spend(n) {
+func (c *cell) trueUp(ctx context.Context, s *lease, by inForce, n int64) error {
+	if now := c.leaseOf(s, by); now != nil && now.spend(n) {
 		return now.noteSettled()
 	}
 	op := c.op(KindTrueUp, s)
 	op.Want, op.Force = n, c.ledger.config.AllowOverdraw
-	if known {
-		op.Limit, op.InForce = limit, true
+	if by.known {
+		op.Limit, op.InForce = by.limit, true
 	}
-	out, err := c.settle(ctx, s, op)
+	out, v, err := c.settle(ctx, s, op, by)
 	if err != nil {
 		return err
 	}
 	c.observe(s, out)
 	if out.Granted < n {
-		err := fmt.Errorf("%w: %d of %d", ErrForgiven, n-out.Granted, n)
-		return &Error{Err: err, Balance: s.balanceOf(viewOf(out.Totals, op.limitAfter(out)), 0)}
+		return &Error{Err: fmt.Errorf("%w: %d of %d", ErrForgiven, n-out.Granted, n), Balance: s.balanceOf(v, 0)}
 	}
 	return nil
 }
 
-// limitInForce returns the limit by which a true-up of a charge taken at s is decided. It is not known where q says nothing
-// about the account of s and this ledger has seen no other quota since: then the account's own decides.
-func (c *cell) limitInForce(s *lease, q *Quota) (limit int64, known bool) {
+// inForce is the limit by which a settlement is decided. If it is not known, the account's own decides.
+type inForce struct {
+	limit int64
+	known bool
+}
+
+// limitInForce returns the limit for a charge taken at s. It is not known where q says nothing about the account of s, nor,
+// without q, where this ledger has seen no other limit since: the account may know a newer one from another ledger.
+func (c *cell) limitInForce(s *lease, q *Quota) inForce {
 	if q != nil {
 		same := q.Period == s.quota.Period && q.Offset == s.quota.Offset && q.location() == s.quota.location()
-		return q.Limit, same && time.Now().Unix() < s.end
+		return inForce{q.Limit, same && time.Now().Unix() < s.end}
 	}
 	latest := c.latest.Load()
-	return latest.quota.Limit, latest != s && latest.start == s.start && latest.quota.Limit != s.quota.Limit
+	return inForce{latest.quota.Limit, latest.start == s.start && latest.limits != s.limits}
 }
 
-// leaseOf returns the current lease if it is of the account and day of s, else nil.
-func (c *cell) leaseOf(s *lease) *lease {
-	if now := c.lease.Load(); now != nil && now.start == s.start && now.day == s.day {
-		return now
+// leaseOf returns the current lease if it is of the account and day of s and under the limit in force, else nil.
+func (c *cell) leaseOf(s *lease, by inForce) *lease {
+	now := c.lease.Load()
+	if now == nil || now.start != s.start || now.day != s.day || by.known && now.quota.Limit != by.limit {
+		return nil
 	}
-	return nil
-}
-
-// newestOf returns the newest lease of the account of s.
-func (c *cell) newestOf(s *lease) *lease {
-	if latest := c.latest.Load(); latest.start == s.start {
-		return latest
-	}
-	return s
+	return now
 }
 
 // noteSettled notes what a settlement has changed in s.
@@ -117,53 +117,39 @@ func (s *lease) noteSettled() error {
 	return nil
 }
 
-// settle has the store make the settlement of a charge taken at s. The current lease is returned with it if it is of the
-// same account, whatever its day: a true-up may need what it holds, and what it has spent but not reported is not yet
-// part of what a refund may give back.
-func (c *cell) settle(ctx context.Context, s *lease, op Op) (Outcome, error) {
+// settle has the store make the settlement of a charge taken at s, and returns what is known of the account then. The
+// current lease is returned with it if it is of the same account, whatever its day: a true-up may need what it holds, and
+// what it has spent but not reported is not yet part of what a refund may give back.
+func (c *cell) settle(ctx context.Context, s *lease, op Op, by inForce) (Outcome, *view, error) {
 	ctx = context.WithoutCancel(ctx) // the request may be over, its cost is not
-	out, err := c.commitSettlement(ctx, op)
-	if err == nil {
-		c.newestOf(s).learnSettled(out, op.limitAfter(out))
+	one := c.ledger.group.one
+	if c.ledger.config.Mode == Leased {
+		if err := c.enter(ctx); err != nil { // so that earlier leases have been returned
+			return Outcome{}, nil, err
+		}
+		if c.latest.Load().start == s.start {
+			defer c.leave() // so that no lease holds what the settlement needs, or knows less than its answer
+			one = c.oneEnding
+		} else {
+			c.leave()
+		}
 	}
-	return out, err
+	out, err := one(ctx, op)
+	if err != nil {
+		return Outcome{}, nil, err
+	}
+	limit := out.Totals.Limit
+	if by.known {
+		limit = by.limit
+	}
+	return out, c.learn(s, out, limit), nil
 }
 
-func (c *cell) commitSettlement(ctx context.Context, op Op) (Outcome, error) {
-	if c.ledger.config.Mode == Exact {
-		return c.ledger.group.one(ctx, op)
-	}
-	if err := c.enter(ctx); err != nil { // so that earlier leases have been returned
-		return Outcome{}, err
-	}
-	if now := c.lease.Load(); now == nil || now.start != op.Account.Start {
-		c.leave()
-		return c.ledger.group.one(ctx, op)
-	}
-	defer c.leave()
+// oneEnding ends the lease in one commit with op. The caller holds turn.
+func (c *cell) oneEnding(ctx context.Context, op Op) (Outcome, error) {
 	outs, err := c.commitEnding(ctx, op)
 	if err != nil {
 		return Outcome{}, err
 	}
 	return outs[0], nil
-}
-
-// limitAfter is the limit that holds after an operation: that of the operation if it is in force, else the account's.
-func (op *Op) limitAfter(out Outcome) int64 {
-	if op.knowsLimit() {
-		return op.Limit
-	}
-	return out.Totals.Limit
-}
-
-// learnSettled keeps what the store said after a settlement, unless a later answer is there already.
-func (s *lease) learnSettled(out Outcome, limit int64) {
-	v := viewOf(out.Totals, limit)
-	v.commit = out.commit
-	for {
-		last := s.settled.Load()
-		if last != nil && last.commit > v.commit || s.settled.CompareAndSwap(last, v) {
-			return
-		}
-	}
 }

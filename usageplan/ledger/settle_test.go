@@ -2,7 +2,12 @@ package ledger_test
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -67,10 +72,7 @@ func TestSettleByLimitInForce(t *testing.T) {
 						require.NoError(t, err)
 					}
 					after := [4]int64{tt.present, 0, tt.wantUsed, max(0, tt.present-tt.wantUsed)}
-					if tt.actual > tt.cost {
-						require.Equal(t, after, numbers(c.Balance()))
-					}
-					require.Equal(t, tt.wantUsed, c.Balance().Used)
+					require.Equal(t, after, numbers(c.Balance()))
 					b, err := l.Balance(t.Context(), key, daily(tt.present))
 					require.NoError(t, err)
 					require.Equal(t, after, numbers(b))
@@ -160,6 +162,171 @@ func TestBalanceAfterSettle(t *testing.T) {
 		require.NoError(t, late.Settle(t.Context(), 0), "on the next day")
 		want(late, 531)
 		require.ErrorIs(t, late.Settle(t.Context(), 0), ledger.ErrSettled)
+	})
+}
+
+// TestSettleByLastLimit: the limit in force is the last one, also if it is that of admission again.
+func TestSettleByLastLimit(t *testing.T) {
+	inBubbles(t, func(t *testing.T, l *ledger.Ledger) {
+		c, err := l.Take(t.Context(), key, daily(1000), 5)
+		require.NoError(t, err)
+		_, err = l.Take(t.Context(), key, daily(5000), 5)
+		require.NoError(t, err)
+		_, err = l.Balance(t.Context(), key, daily(1000))
+		require.NoError(t, err)
+		require.ErrorIs(t, c.Settle(t.Context(), 4000), ledger.ErrForgiven)
+		require.Equal(t, [4]int64{1000, 0, 1000, 0}, numbers(c.Balance()))
+	})
+}
+
+// TestSettleByLimitElsewhere: a limit that only another ledger has been told of decides, for the account knows it.
+func TestSettleByLimitElsewhere(t *testing.T) {
+	for _, mode := range []ledger.Mode{ledger.Leased, ledger.Exact} {
+		store := ledger.NewMemory()
+		one := newLedger(t, ledger.Config{Store: store, Mode: mode})
+		other := newLedger(t, ledger.Config{Store: store, Mode: mode})
+		c, err := one.TakeAt(t.Context(), noon, key, daily(100), 5)
+		require.NoError(t, err)
+		_, err = other.TakeAt(t.Context(), noon, key, daily(5000), 1)
+		require.NoError(t, err)
+		require.NoError(t, other.Close())
+		require.NoError(t, c.Settle(t.Context(), 400))
+		require.Equal(t, [4]int64{5000, 0, 401, 4599}, numbers(c.Balance()))
+	}
+}
+
+// TestDayKeepsItsLimit: a settlement under another limit changes what a day that is over has used, not its limit.
+func TestDayKeepsItsLimit(t *testing.T) {
+	inBothModes(t, func(t *testing.T, l *ledger.Ledger) {
+		q := func(limit int64) ledger.Quota { return ledger.Quota{Limit: limit, Period: ledger.Weekly} }
+		next := noon.AddDate(0, 0, 1)
+		c, err := l.TakeAt(t.Context(), noon, key, q(100), 10)
+		require.NoError(t, err)
+		_, err = l.TakeAt(t.Context(), next, key, q(1000), 1)
+		require.NoError(t, err)
+		require.Equal(t, [][2]int64{{10, 90}, {1, 989}}, collect(t, l, q(1000), noon, next))
+		require.NoError(t, c.Settle(t.Context(), 500))
+		require.Equal(t, [][2]int64{{500, 0}, {1, 499}}, collect(t, l, q(1000), noon, next))
+	})
+}
+
+// TestBalanceAfterOthers: a settled charge tells what requests and adjustments have counted since, too.
+func TestBalanceAfterOthers(t *testing.T) {
+	inBothModes(t, func(t *testing.T, l *ledger.Ledger) {
+		take := func(cost int64) ledger.Charge {
+			c, err := l.TakeAt(t.Context(), noon, key, daily(1000), cost)
+			require.NoError(t, err)
+			return c
+		}
+		c := take(10)
+		_ = take(7)
+		require.NoError(t, c.Settle(t.Context(), 10), "as it was")
+		require.Equal(t, [4]int64{1000, 0, 17, 983}, numbers(c.Balance()))
+		_ = take(3)
+		require.Equal(t, [4]int64{1000, 0, 20, 980}, numbers(c.Balance()))
+		_, err := l.ExtendAt(t.Context(), noon, key, daily(1000), ledger.Adjustment{Delta: 50})
+		require.NoError(t, err)
+		require.Equal(t, [4]int64{1000, 50, 20, 1030}, numbers(c.Balance()))
+	})
+}
+
+// TestBalanceAfterSettleInOutage: what a settlement has come to is known also while the store fails.
+func TestBalanceAfterSettleInOutage(t *testing.T) {
+	inFakeTime(t, func(t *testing.T, l *ledger.Ledger, store *faulty) {
+		c, err := l.Take(t.Context(), key, daily(1000), 10)
+		require.NoError(t, err)
+		require.NoError(t, c.Settle(t.Context(), 300))
+		want := [4]int64{1000, 0, 300, 700}
+		require.Equal(t, want, numbers(c.Balance()))
+		store.before.Store(true)
+		for range 3 {
+			_, err = l.Take(t.Context(), key, daily(1000), 10)
+			require.ErrorIs(t, err, ledger.ErrUnavailable)
+			require.Equal(t, want, numbers(c.Balance()))
+			time.Sleep(time.Second)
+		}
+		_, err = l.Take(t.Context(), key, daily(2000), 10)
+		require.ErrorIs(t, err, ledger.ErrUnavailable)
+		require.Equal(t, [4]int64{2000, 0, 300, 1700}, numbers(c.Balance()), "under the limit in force")
+		store.before.Store(false)
+		time.Sleep(time.Second)
+		_, err = l.Take(t.Context(), key, daily(2000), 10)
+		require.NoError(t, err)
+		require.Equal(t, [4]int64{2000, 0, 310, 1690}, numbers(c.Balance()))
+	})
+}
+
+// TestBalanceAfterConcurrentSettlements: however settlements and requests meet, in the end each settled charge tells what
+// all of them come to, and nothing is forgiven that the limit leaves.
+func TestBalanceAfterConcurrentSettlements(t *testing.T) {
+	rounds := 100
+	if heavy() {
+		rounds = 3000
+	}
+	inBothModes(t, func(t *testing.T, l *ledger.Ledger) {
+		const workers, tries = 8, 10
+		q := ledger.Quota{Limit: 1 << 40, Period: ledger.Monthly}
+		var want atomic.Int64
+		for range rounds {
+			charges := make([]ledger.Charge, workers*tries)
+			var wg sync.WaitGroup
+			for w := range workers {
+				wg.Go(func() {
+					for i := range tries {
+						c, err := l.TakeAt(context.Background(), noon, key, q, 5)
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						actual := int64((w+i)%4) * 5000 // nothing, or more than a lease holds
+						if err := c.Settle(context.Background(), actual); err != nil {
+							t.Error(err)
+						}
+						want.Add(actual)
+						_ = c.Balance() // whatever it is meanwhile
+						charges[w*tries+i] = c
+					}
+				})
+			}
+			wg.Wait()
+			for _, c := range charges {
+				require.Equal(t, [4]int64{q.Limit, 0, want.Load(), q.Limit - want.Load()}, numbers(c.Balance()))
+			}
+		}
+	})
+}
+
+// TestSettleWhileClosing: what is settled while Close returns the leases is given back as at any other time.
+func TestSettleWhileClosing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const keys = 1500 // more than Close returns in one commit
+		store := ledger.NewMemory()
+		l, err := ledger.New(ledger.Config{Store: &slow{Store: store}})
+		require.NoError(t, err)
+		subject := func(i int) ledger.Key { return ledger.Key{Plan: "plan", Subject: fmt.Sprint(i)} }
+		charges := make([]ledger.Charge, keys)
+		var wg sync.WaitGroup
+		for i := range charges {
+			wg.Go(func() {
+				charge, err := l.Take(t.Context(), subject(i), daily(1000), 4)
+				require.NoError(t, err)
+				charges[i] = charge // of units that the store does not know to be spent
+			})
+		}
+		wg.Wait()
+		wg.Go(func() { require.NoError(t, l.Close()) })
+		time.Sleep(time.Millisecond / 2)
+		for _, c := range charges {
+			wg.Go(func() { require.NoError(t, c.Settle(t.Context(), 0)) })
+		}
+		wg.Wait()
+		for i, c := range charges {
+			require.Equal(t, [4]int64{1000, 0, 0, 1000}, numbers(c.Balance()))
+			for s, err := range store.Accounts(t.Context(), subject(i), 0, 1<<40) {
+				require.NoError(t, err)
+				require.Equal(t, [2]int64{0, 0}, [2]int64{s.Used, s.Held})
+			}
+		}
 	})
 }
 
@@ -275,6 +442,86 @@ func TestDayStaysClosed(t *testing.T) {
 			require.Equal(t, [][2]int64{{0, 100}, {4, 101}}, collect(t, l, q, yesterday, noon), "restart %v", restart)
 		}
 	}
+}
+
+// TestDayStaysClosedUnderAnotherPeriod: nor does it where the quota got a shorter period, so that a new account would
+// begin on the earlier day.
+func TestDayStaysClosedUnderAnotherPeriod(t *testing.T) {
+	for _, before := range []ledger.Period{ledger.Weekly, ledger.Monthly} {
+		for _, mode := range []ledger.Mode{ledger.Leased, ledger.Exact} {
+			for _, restart := range []bool{false, true} {
+				store := ledger.NewMemory()
+				l := newLedger(t, ledger.Config{Store: store, Mode: mode})
+				_, err := l.TakeAt(t.Context(), noon, key, ledger.Quota{Limit: 100, Period: before}, 1)
+				require.NoError(t, err)
+				if restart {
+					require.NoError(t, l.Close())
+					l = newLedger(t, ledger.Config{Store: store, Mode: mode})
+				}
+				yesterday := noon.AddDate(0, 0, -1)
+				_, err = l.TakeAt(t.Context(), yesterday, key, daily(100), 2)
+				require.NoError(t, err)
+				require.Equal(t, [][2]int64{{0, 100}, {3, 98}}, collect(t, l, daily(100), yesterday, noon), "%v, restart %v", before, restart)
+			}
+		}
+	}
+}
+
+// TestSkewedClocks: several ledgers over one store, with clocks that differ around midnight and quotas that change period
+// and location, count each request once, and none on a day that another one has followed.
+func TestSkewedClocks(t *testing.T) {
+	rounds := 100
+	if heavy() {
+		rounds = 5000
+	}
+	locations := []*time.Location{nil, zone(t, "Europe/Berlin"), zone(t, "Asia/Tokyo"), zone(t, "America/Los_Angeles")}
+	for round := range rounds {
+		seed := uint64(round)
+		r := rand.New(rand.NewPCG(seed, 0))
+		store, mode := ledger.NewMemory(), ledger.Mode(round%2)
+		ledgers := make([]*ledger.Ledger, 3)
+		for i := range ledgers {
+			ledgers[i] = newLedger(t, ledger.Config{Store: store, Mode: mode})
+		}
+		q := ledger.Quota{Limit: 1 << 40, Period: ledger.Monthly}
+		at, used := time.Date(2026, 11, 30, 22, 0, 0, 0, time.UTC), int64(0)
+		for range 40 {
+			at = at.Add(time.Duration(r.IntN(4)) * time.Hour)
+			if r.IntN(5) == 0 {
+				q.Period, q.Location = ledger.Daily+ledger.Period(r.IntN(3)), locations[r.IntN(len(locations))]
+			}
+			before, _ := days(t, store)
+			skewed := at.Add(time.Duration(r.IntN(5)-2) * 12 * time.Hour)
+			_, err := ledgers[r.IntN(len(ledgers))].TakeAt(t.Context(), skewed, key, q, 1)
+			require.NoError(t, err)
+			used++
+			after, _ := days(t, store)
+			newest := slices.Max(slices.Collect(maps.Keys(after)))
+			for day, n := range after {
+				if day != newest && mode == ledger.Exact { // a lease that is returned changes the day on which it was spent
+					require.Equal(t, before[day], n, "seed %d: a day that is over", seed)
+				}
+			}
+		}
+		for _, l := range ledgers {
+			require.NoError(t, l.Close())
+		}
+		_, sum := days(t, store)
+		require.Equal(t, used, sum, "seed %d", seed)
+	}
+}
+
+// days is what the store has counted on each day, in whichever account, and on all together.
+func days(t *testing.T, store ledger.Store) (used map[int64]int64, sum int64) {
+	used = make(map[int64]int64)
+	for s, err := range store.Accounts(t.Context(), key, -1<<40, 1<<40) {
+		require.NoError(t, err)
+		for _, d := range s.Days {
+			used[d.Day] += d.Used
+			sum += d.Used
+		}
+	}
+	return used, sum
 }
 
 // TestDayBeforeNewestElsewhere: where a quota moves to a location whose day began earlier, requests count on the newest

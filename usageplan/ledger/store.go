@@ -117,7 +117,7 @@ type Outcome struct {
 	// Totals are those of the account after the operation.
 	Totals Totals
 
-	commit uint64 // of the ledger that asked: orders its answers
+	order uint64 // of the answers that a ledger got
 }
 
 // Store keeps accounts. Its contract, most of which package ledgertest executes:
@@ -132,7 +132,8 @@ type Outcome struct {
 //     whose transport may deliver a call twice has to recognise copies of refused operations itself: a late copy could be
 //     granted when nobody waits for it.
 //   - An operation of a current kind is answered Stale if its Account.Start is older than the newest account of the key,
-//     or if its Day is older than the newest day of that account. So a clock that steps back reopens no period and no day.
+//     or if its Day is older than the newest day of that account, also where Account.Start is newer. So a clock that steps
+//     back reopens no period and no day.
 //   - Accounts yields the accounts of a key that have a day within [from, to] (Unix seconds, compared with Day), oldest
 //     first. A yielded State is the caller's own. An error ends the sequence. The caller may use the store while it iterates.
 //   - The engine keeps neither ops nor what it returns.

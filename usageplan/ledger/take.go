@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -52,11 +53,11 @@ func (c *cell) takeSlowly(ctx context.Context, now int64, q Quota, cost int64) (
 	}
 	switch {
 	case cost == 0:
-		s, b, err := c.read(ctx, now, q)
+		s, v, err := c.read(ctx, now, q)
 		if err != nil {
 			return Charge{}, err
 		}
-		return c.charge(s, 0, b, 0), nil
+		return c.charge(s, 0, v), nil
 	case c.ledger.config.Mode == Exact:
 		return c.takeExactly(ctx, now, q, cost)
 	}
@@ -96,7 +97,9 @@ func (c *cell) takeLeased(ctx context.Context, now int64, q Quota, cost int64) (
 func (c *cell) spent(ctx context.Context, s *lease, cost int64, ch *Charge) error {
 	if cost > 0 {
 		if err := s.note(); err != nil {
-			_ = c.giveBack(ctx, s, cost) // unavailable either way
+			if !s.refund(cost, math.MaxInt64) { // not while the caller holds turn: then s has not ended
+				_ = c.giveBack(ctx, s, inForce{}, cost) // unavailable either way
+			}
 			c.ledger.background(func() { c.drop(s) })
 			return &Error{Err: ErrUnavailable, Cause: err}
 		}
@@ -145,10 +148,11 @@ func (c *cell) takeExactly(ctx context.Context, now int64, q Quota, cost int64) 
 			continue
 		}
 		c.observe(s, out)
+		v := c.learn(s, out, s.quota.Limit)
 		if out.Refused {
-			return Charge{}, &Error{Err: ErrExhausted, Balance: s.balanceFrom(out.Totals)}
+			return Charge{}, &Error{Err: ErrExhausted, Balance: s.balanceOf(v, 0)}
 		}
-		return c.charge(s, cost, s.balanceFrom(out.Totals), out.commit), nil
+		return c.charge(s, cost, v), nil
 	}
 }
 
@@ -162,10 +166,10 @@ func (c *cell) roll(ctx context.Context, now int64, q Quota, newest Totals) (*le
 	return c.current(ctx, now, q)
 }
 
-// charge makes the charge of a balance after it. The store has been asked, so slabs that all cells share are fast enough,
-// and they are in the processor's cache whichever key it is.
-func (c *cell) charge(s *lease, cost int64, b Balance, commit uint64) Charge {
-	ch := Charge{at: s, cost: cost, view: &view{b.Limit, b.Remaining, b.Used, b.Adjustments, commit}}
+// charge makes the charge of what is known after it. The store has been asked, so slabs that all cells share are fast
+// enough, and they are in the processor's cache whichever key it is.
+func (c *cell) charge(s *lease, cost int64, v *view) Charge {
+	ch := Charge{at: s, cost: cost, view: v}
 	c.ledger.slabs.number(&ch)
 	return ch
 }
