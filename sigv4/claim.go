@@ -3,6 +3,7 @@ package sigv4
 import (
 	"fmt"
 	"math"
+	"math/bits"
 	"net/http"
 	"strings"
 	"time"
@@ -67,19 +68,43 @@ func target(r *http.Request) (path, rawQuery string, ok bool) {
 // of any length. It looks closely at no more names than most, and takes a query that has more for one that names ours.
 func mentions(rawQuery string, most int) bool {
 	for at := 0; at < len(rawQuery); at++ {
-		if c := rawQuery[at]; c == '&' || c == ';' {
+		c := rawQuery[at]
+		if c == '&' || c == ';' {
 			continue
 		}
-		if rest := rawQuery[at:]; mayNameAuth(rest) {
-			if most--; most < 0 || namesAuth(rest) {
+		if (c|0x20 == 'x' || c == '%') && mayNameAuth(rawQuery[at:]) {
+			if most--; most < 0 || namesAuth(rawQuery[at:]) {
 				return true
 			}
 		}
-		for at < len(rawQuery) && rawQuery[at] != '&' && rawQuery[at] != ';' {
-			at++
+		end := min(at+8, len(rawQuery)) // most names and many parameters are shorter
+		for at++; at < end && rawQuery[at] != '&' && rawQuery[at] != ';'; at++ {
+		}
+		if at == end {
+			at += separator(rawQuery[at:])
 		}
 	}
 	return false
+}
+
+// separator returns where the first "&" or ";" stands, or the length of s. It looks at eight bytes at a time: a byte that is
+// zero after the comparison borrows when one is subtracted from it.
+func separator(s string) int {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	n := 0
+	for ; len(s)-n >= 8; n += 8 {
+		t := s[n : n+8]
+		x := uint64(t[0]) | uint64(t[1])<<8 | uint64(t[2])<<16 | uint64(t[3])<<24 |
+			uint64(t[4])<<32 | uint64(t[5])<<40 | uint64(t[6])<<48 | uint64(t[7])<<56
+		a, b := x^ones*'&', x^ones*';'
+		if found := ((a-ones)&^a | (b-ones)&^b) & tops; found != 0 {
+			return n + bits.TrailingZeros64(found)/8
+		}
+	}
+	for n < len(s) && s[n] != '&' && s[n] != ';' {
+		n++
+	}
+	return n
 }
 
 // closely is how many names [mentions] looks at in a query that is too large to be parsed. Such a query is refused anyway,
@@ -87,13 +112,15 @@ func mentions(rawQuery string, most int) bool {
 const closely = 1000
 
 // mayNameAuth looks at the first bytes of a name, where it is quickly done: nearly all names begin with another letter than
-// "x", escaped or not, or go on with another than "-".
+// "x", escaped or not, or do not go on with "-a".
 func mayNameAuth(s string) bool {
 	switch {
+	case len(s) < len("X-Amz-Date"):
+		return false
 	case s[0]|0x20 == 'x':
-		return len(s) > 1 && (s[1] == '-' || s[1] == '%')
+		return s[1] == '%' || s[1] == '-' && (s[2] == '%' || s[2]|0x20 == 'a')
 	case s[0] == '%':
-		return len(s) > 3 && (s[1] == '5' || s[1] == '7') && s[2] == '8' && (s[3] == '-' || s[3] == '%')
+		return (s[1] == '5' || s[1] == '7') && s[2] == '8' && (s[3] == '-' || s[3] == '%')
 	}
 	return false
 }
@@ -120,6 +147,9 @@ func namesAuth(s string) bool {
 		c, length := unescaped(s)
 		name[n], s = c, s[length:]
 		n++
+	}
+	if n < len("X-Amz-Date") { // the shortest
+		return false
 	}
 	for i := range queryPayload {
 		if known := authParamNames[i]; len(known) == n && strings.EqualFold(string(name[:n]), known) {

@@ -99,36 +99,38 @@ var hexDigits = func() (values [256]uint8) {
 	return values
 }()
 
-// appendComponent appends the canonical form of a parameter's name or value: each byte that it stands for, escaped unless
-// unreserved, the digits in upper case. A "+" stands for a space, as for every reader of forms and for net/url: the clients
-// that send it have signed "%20". It reports false for a bad escape and for the bytes that parsers read differently: ";"
-// separates parameters for some, and "#" ends the query for some.
-func appendComponent(dst []byte, s string) ([]byte, bool) {
-	for {
-		n := componentBytes.span(s)
-		dst = append(dst, s[:n]...)
-		if s = s[n:]; s == "" {
-			return dst, true
-		}
-		c := s[0]
-		switch c {
-		case ';', '#':
-			return dst, false
-		case '+':
+// appendComponent appends the canonical form of the parameter's name or value at the head of s, and returns its length
+// there; it ends at "&" or at the byte given. Each byte that it stands for is escaped unless unreserved, the digits in upper
+// case. A "+" stands for a space, as for every reader of forms and for net/url: the clients that send it have signed "%20".
+// It reports false for a bad escape and for the bytes that parsers read differently: ";" separates parameters for some, and
+// "#" ends the query for some.
+func appendComponent(dst []byte, s string, end byte) (text []byte, n int, ok bool) {
+	for n < len(s) {
+		c := s[n]
+		switch {
+		case componentBytes[c] != 0:
+			length := componentBytes.span(s[n:])
+			dst, n = append(dst, s[n:n+length]...), n+length
+			continue
+		case c == '&' || c == end:
+			return dst, n, true
+		case c == ';' || c == '#':
+			return dst, n, false
+		case c == '+':
 			c = ' '
-		case '%':
-			var ok bool
-			if c, ok = unescape(s); !ok {
-				return dst, false
+		case c == '%':
+			if c, ok = unescape(s[n:]); !ok {
+				return dst, n, false
 			}
-			s = s[2:]
+			n += 2
 		}
-		if s = s[1:]; componentBytes[c] != 0 {
+		if n++; componentBytes[c] != 0 {
 			dst = append(dst, c)
 		} else {
 			dst = appendEscape(dst, c)
 		}
 	}
+	return dst, n, true
 }
 
 // appendLiteral appends the canonical form of a text that has no escapes.

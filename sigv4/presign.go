@@ -133,12 +133,6 @@ func (d *draft) url(r *http.Request, host string) string {
 	} else {
 		d.out = append(d.out, path...)
 	}
-	d.out = append(d.out, '?')
-	for i, p := range d.query.params {
-		if i > 0 {
-			d.out = append(d.out, '&')
-		}
-		d.out = append(d.out, d.query.text[p.start:p.end]...)
-	}
+	d.out = d.query.append(append(d.out, '?'))
 	return string(d.out)
 }

@@ -2,9 +2,9 @@ package sigv4
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/binary"
 	"hash/maphash"
+	"math/bits"
 	"slices"
 	"strings"
 )
@@ -32,7 +32,7 @@ const maxAmzParams = 64
 
 // query holds the parameters of a request in canonical form.
 type query struct {
-	text   []byte // name=value of each parameter, one after the other in the order of the wire
+	text   []byte // name, endOfName and value of each parameter, one after the other in the order of the wire
 	params []param
 	most   int              // params accepted; 0 means no limit
 	full   bool             // there were more
@@ -43,10 +43,14 @@ type query struct {
 	values [authParams]span // where its value stands on the wire
 }
 
-// param is text[start:end], its equals sign at eq.
+// endOfName stands in [query.text] where the equals sign will be. It is below all bytes of names and values, so that the
+// texts have the order that the names have, and with equal names the values.
+const endOfName = 0
+
+// param is text[start:end], the end of its name at eq.
 type param struct{ start, eq, end int }
 
-// sortKey is one of [query.params], and the first 8 bytes of its name.
+// sortKey is one of [query.params], and 8 bytes of its text.
 type sortKey struct {
 	head  uint64
 	index int
@@ -63,6 +67,9 @@ var amzSeed = maphash.MakeSeed()
 
 func (q *query) name(p param) []byte { return q.text[p.start:p.eq] }
 func (q *query) val(p param) []byte  { return q.text[p.eq+1 : p.end] }
+func (q *query) pair(p param) []byte { return q.text[p.start:p.end] }
+
+func (q *query) key(k sortKey) []byte { return q.pair(q.params[k.index]) }
 
 // parse reads a query as it was sent. Parameters are separated by "&" only, and an empty one counts, as in botocore: no
 // byte of the query may stand outside the signature. It returns the name of the parameter that it refuses.
@@ -97,34 +104,24 @@ func (q *query) add(raw string, at int) (n int, ok bool) {
 		return 0, false
 	}
 	p := param{start: len(q.text)}
-	equals := componentBytes.span(raw)
-	if equals < len(raw) && raw[equals] == '=' {
-		n = equals + 1 + componentBytes.span(raw[equals+1:])
+	var name, value int
+	if q.text, name, ok = appendComponent(q.text, raw, '='); !ok {
+		return 0, false
 	}
-	switch {
-	case equals == len(raw) || raw[equals] == '&': // a name alone, or nothing
-		n = equals
-		q.text, p.eq = append(append(q.text, raw[:n]...), '='), p.start+equals
-	case equals > 0 && n > 0 && (n == len(raw) || raw[n] == '&'): // the usual case: name=value without escapes
-		q.text, p.eq = append(q.text, raw[:n]...), p.start+equals
-	default:
-		pair, _, _ := cut(raw, '&')
-		name, value, _ := cut(pair, '=')
-		n, equals = len(pair), len(name)
-		if equals == 0 && n > 0 { // "=" would have the canonical form of an empty parameter, which readers skip
+	p.eq, n = len(q.text), name
+	q.text = append(q.text, endOfName)
+	if name < len(raw) && raw[name] == '=' {
+		if name == 0 { // "=" would have the canonical form of an empty parameter, which readers skip
 			return 0, false
 		}
-		if q.text, ok = appendComponent(q.text, name); !ok {
+		if q.text, value, ok = appendComponent(q.text, raw[name+1:], '&'); !ok {
 			return 0, false
 		}
-		p.eq = len(q.text)
-		if q.text, ok = appendComponent(append(q.text, '='), value); !ok {
-			return 0, false
-		}
+		n += 1 + value
 	}
 	p.end = len(q.text)
 	q.params = append(q.params, p)
-	return n, !isAmz(q.name(p)) || q.addAmz(p, span{at + min(equals+1, n), at + n})
+	return n, !isAmz(q.name(p)) || q.addAmz(p, span{at + n - value, at + n})
 }
 
 // addAmz refuses a parameter named X-Amz-… that was there before in any case of letters, since readers differ in which one
@@ -189,7 +186,7 @@ func (q *query) authenticates() bool {
 // set adds a parameter. Its value is the parts one after the other, not escaped.
 func (q *query) set(name string, parts ...string) {
 	p := param{start: len(q.text), eq: len(q.text) + len(name)}
-	q.text = append(append(q.text, name...), '=')
+	q.text = append(append(q.text, name...), endOfName)
 	for _, part := range parts {
 		q.text = appendLiteral(q.text, part)
 	}
@@ -227,40 +224,94 @@ func (q *query) appendCanonical(dst []byte) []byte {
 	if !slices.IsSortedFunc(q.params, q.compare) {
 		q.sort()
 	}
+	return q.append(dst)
+}
+
+// append appends the parameters in the order that they have.
+func (q *query) append(dst []byte) []byte {
 	for i, p := range q.params {
 		if i > 0 {
 			dst = append(dst, '&')
 		}
-		dst = append(dst, q.text[p.start:p.end]...)
+		dst = append(dst, q.pair(p)...)
+		dst[len(dst)-(p.end-p.eq)] = '='
 	}
 	return dst
 }
 
-// sort compares the heads of the names first, which spares most comparisons the look at the text. A name that is shorter
-// than its head is filled up with zeros, which no name has.
+func (q *query) compare(a, b param) int { return bytes.Compare(q.pair(a), q.pair(b)) }
+
+// few parameters are sorted as they are. For more it is worth while to spare comparisons the look at the text.
+const few = 12
+
 func (q *query) sort() {
-	q.keys = q.keys[:0]
-	for i, p := range q.params {
-		var head [8]byte
-		copy(head[:], q.text[p.start:min(p.eq, p.start+len(head))])
-		q.keys = append(q.keys, sortKey{binary.BigEndian.Uint64(head[:]), i})
+	if len(q.params) < few {
+		slices.SortFunc(q.params, q.compare)
+		return
 	}
-	slices.SortFunc(q.keys, func(a, b sortKey) int {
-		if a.head != b.head {
-			return cmp.Compare(a.head, b.head)
-		}
-		return q.compare(q.params[a.index], q.params[b.index])
-	})
-	q.sorted = q.sorted[:0]
+	q.keys, q.sorted = q.keys[:0], q.sorted[:0]
+	for i := range q.params {
+		q.keys = append(q.keys, sortKey{index: i})
+	}
+	q.text = append(q.text, make([]byte, 8)...) // the last text may be shorter than a head
+	q.sortKeys(q.keys, 0)
+	q.text = q.text[:len(q.text)-8]
 	for _, k := range q.keys {
 		q.sorted = append(q.sorted, q.params[k.index])
 	}
 	q.params, q.sorted = q.sorted, q.params
 }
 
-func (q *query) compare(a, b param) int {
-	if c := bytes.Compare(q.name(a), q.name(b)); c != 0 {
-		return c
+// sortKeys sorts parameters whose texts have the first n bytes in common. It compares the 8 bytes that come after all that
+// they have in common, and then does the same with those that do not differ there: a client that gives long names to many
+// parameters must not make each comparison read them from the beginning. Each call has fewer keys than its caller, or
+// returns at once, as keys that do not differ at all have one head.
+func (q *query) sortKeys(keys []sortKey, n int) {
+	n = q.common(keys, n)
+	for i := range keys {
+		p := q.params[keys[i].index]
+		head := binary.BigEndian.Uint64(q.text[p.start+n:])
+		if beyond := n + 8 - (p.end - p.start); beyond > 0 { // of another text; zeros, which no value has, take their place
+			head = head >> (8 * beyond) << (8 * beyond)
+		}
+		keys[i].head = head
 	}
-	return bytes.Compare(q.val(a), q.val(b))
+	slices.SortFunc(keys, func(a, b sortKey) int {
+		_, less := bits.Sub64(a.head, b.head, 0) // to compare without branches, which cannot be predicted
+		return -int(less)
+	})
+	for from, to := 0, 0; from < len(keys); from = to {
+		for to = from + 1; to < len(keys) && keys[to].head == keys[from].head; {
+			to++
+		}
+		switch alike := keys[from:to]; {
+		case len(alike) == len(keys):
+			return
+		case len(alike) < few:
+			slices.SortFunc(alike, func(a, b sortKey) int { return bytes.Compare(q.key(a)[n:], q.key(b)[n:]) })
+		default:
+			q.sortKeys(alike, n)
+		}
+	}
+}
+
+// common returns how many bytes, at least n, the texts of all keys have in common at their beginning.
+func (q *query) common(keys []sortKey, n int) int {
+	first := q.key(keys[0])
+	most := len(first)
+	for _, k := range keys[1:] {
+		text := q.key(k)
+		at, end := n, min(most, len(text))
+		if bytes.Equal(first[at:end], text[at:end]) { // which looks at many bytes at a time
+			at = end
+		}
+		for at+8 <= end && binary.LittleEndian.Uint64(first[at:]) == binary.LittleEndian.Uint64(text[at:]) {
+			at += 8
+		}
+		for at < end && first[at] == text[at] {
+			at++
+		}
+		most = at
+	}
+	return most
 }
