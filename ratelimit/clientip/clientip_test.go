@@ -230,6 +230,16 @@ func TestForwarded(t *testing.T) {
 		{[]string{`secret=abc;for=198.51.100.7;x-y_z="1;2,3=4"`}, "198.51.100.7"},
 		{[]string{`for=198.51.100.7;ext=""`}, "198.51.100.7"},
 
+		// Proxies forget to quote ports and brackets. In what is not looked at, that does not matter.
+		{[]string{`by="[::1]:4430";for="198.51.100.7:57096";proto=https;host=localhost:4430`}, "198.51.100.7"},
+		{[]string{`host=example.com:8443;for=198.51.100.7`}, "198.51.100.7"},
+		{[]string{`for=198.51.100.7;by=[2001:db8::5]:80;host=[::1]`}, "198.51.100.7"},
+		{[]string{`by=2001:db8::5 ; for=198.51.100.7, for=10.1.1.1;host=a:80,`}, "198.51.100.7"},
+		{[]string{`for=198.51.100.7;host=:`}, "198.51.100.7"},
+		{[]string{`for=198.51.100.7;host=a:"80"`}, ""},
+		{[]string{`for=198.51.100.7;host=a:80 b`}, ""},
+		{[]string{`for=198.51.100.7;host:80=a`}, ""},
+
 		// A quoted-pair is the byte after the backslash.
 		{[]string{`for=198.51.100.7;host="a\"b"`}, "198.51.100.7"},
 		{[]string{`for=198.51.100.7;host="a\\"`}, "198.51.100.7"},

@@ -21,9 +21,9 @@
 // The lines of a header are one list. Empty elements of it are skipped and are no hops (RFC 9110 section 5.6.1.2). An element
 // of X-Forwarded-For is an address, with a port or without; an IPv6 address with a port stands in brackets. An element of
 // Forwarded is read by RFC 7239: names in any case, values that are tokens or quoted, quoted-pairs, empty pairs such as a
-// semicolon at the end, parameters of any name, ports that are obfuscated. Blanks around its semicolons are accepted too. The
-// last 8192 bytes of a header are read, each a few times at most. Addr and Prefix do not allocate, but for a quoted value of
-// "for" that has a backslash.
+// semicolon at the end, parameters of any name, ports that are obfuscated. Blanks around its semicolons are accepted too, and
+// ports and brackets without quotes in other parameters than "for", as in host=a:8443. The last 8192 bytes of a header are
+// read, each a few times at most. Addr and Prefix do not allocate, but for a quoted value of "for" that has a backslash.
 //
 // # What is refused
 //

@@ -51,7 +51,8 @@ func closing(s string, opening int) int {
 //	forwarded-element = [ forwarded-pair ] *( ";" [ forwarded-pair ] )   RFC 7239 section 4
 //	forwarded-pair    = token "=" ( token / quoted-string )
 //
-// Blanks around a semicolon are accepted as well, because proxies write them.
+// Blanks around a semicolon are accepted as well, and a colon or brackets outside of quotes in other parameters (as in
+// host=a:8443), because proxies write them. Neither moves a border. A node must be quoted where the grammar says so.
 func forwardedFor(element string) (node string, ok bool) {
 	for {
 		for element != "" && (element[0] == ';' || blank(element[0])) {
@@ -64,12 +65,12 @@ func forwardedFor(element string) (node string, ok bool) {
 		if equals == 0 || equals == len(element) || element[equals] != '=' {
 			return "", false
 		}
-		name := element[:equals]
-		value, rest, found := cutValue(element[equals+1:])
+		isFor := strings.EqualFold(element[:equals], "for")
+		value, rest, found := cutValue(element[equals+1:], isFor)
 		if !found {
 			return "", false
 		}
-		if strings.EqualFold(name, "for") {
+		if isFor {
 			if ok {
 				return "", false // it says two things
 			}
@@ -84,8 +85,9 @@ func forwardedFor(element string) (node string, ok bool) {
 	}
 }
 
-// cutValue returns the token or the content of the quoted-string that s begins with, and what follows it.
-func cutValue(s string) (value, rest string, ok bool) {
+// cutValue returns the token or the content of the quoted-string that s begins with, and what follows it. If it need not be
+// strict, a token may have a port and brackets.
+func cutValue(s string, strict bool) (value, rest string, ok bool) {
 	if strings.HasPrefix(s, `"`) {
 		end := closing(s, 0)
 		if end < 0 {
@@ -94,6 +96,10 @@ func cutValue(s string) (value, rest string, ok bool) {
 		return unescape(s[1:end]), s[end+1:], true
 	}
 	end := token(s)
+	for !strict && end < len(s) && strings.IndexByte(":[]", s[end]) >= 0 {
+		end++
+		end += token(s[end:])
+	}
 	return s[:end], s[end:], end > 0
 }
 
