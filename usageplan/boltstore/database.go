@@ -20,9 +20,17 @@ type database struct {
 	// mu is held while transactions begin, and while those that read end. Neither waits: who writes is alone (Store.mu).
 	mu   sync.Mutex
 	lost bool // it is locked; neither used nor closed any more
+
+	// last is the number of the last commit, 0 while the file is verified or made. No other process writes, so the file
+	// shows another number only if something has been copied over it. What is in memory does not fit such a file: nothing
+	// is read from it nor written to it. Like begin, it is guarded by Store.mu.
+	last int
 }
 
-var errLost = errors.New("file became unreadable")
+var (
+	errLost        = errors.New("file became unreadable")
+	errOverwritten = fmt.Errorf("%w: another program has written to it", ErrReplaced)
+)
 
 // guard runs f and turns into errors what a damaged or vanishing file does to code that reads it through a memory map:
 // faults, and panics of bbolt's consistency checks.
@@ -48,7 +56,17 @@ func (db *database) begin(writable bool) (tx *bolt.Tx, err error) {
 		db.lost = false
 		return err
 	})
-	return tx, err
+	if err != nil {
+		return nil, err
+	}
+	expected := db.last
+	if writable {
+		expected++
+	}
+	if db.last > 0 && tx.ID() != expected {
+		return nil, errors.Join(errOverwritten, tx.Rollback())
+	}
+	return tx, nil
 }
 
 // end ends a transaction that reads.
@@ -82,6 +100,7 @@ func (db *database) update(f func(*bolt.Tx) error) error {
 		if err := f(tx); err != nil {
 			return err
 		}
+		db.last = tx.ID()
 		return tx.Commit()
 	})
 }

@@ -17,9 +17,9 @@
 //     ledger, Bounds. Exact mode loses nothing.
 //   - kill -9 after the system failed to write a slot file back: if the system reports that at the next Open, open
 //     leases count as after power loss.
-//   - a file that is deleted, moved away or replaced while the store is open: the next commit, and every call until the
-//     file is back, fails with [ErrReplaced]. Grants that leased ledgers make from memory between two commits go on until
-//     then. To restore a copy, stop the program first.
+//   - a file that is deleted, moved away, replaced or overwritten while the store is open: the next commit, and every call
+//     until the file is back, fails with [ErrReplaced]. Grants that leased ledgers make from memory between two commits go
+//     on until then. To restore a copy, stop the program first.
 //   - a failed write or sync (disk full, I/O error, a disk that has gone away): the call fails and its outcome is
 //     unknown; the file is opened again and read from the disk before the next. A failed sync is never repeated. The
 //     ledger above clears up by operation ids.

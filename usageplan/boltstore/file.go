@@ -185,6 +185,13 @@ func openToWrite(path string) (*database, error) {
 	if err := rewriteMetas(path, int64(db.bolt.Info().PageSize)); err != nil {
 		return nil, errors.Join(err, db.close())
 	}
+	err = db.view(func(tx *bolt.Tx) error {
+		db.last = tx.ID()
+		return nil
+	})
+	if err != nil {
+		return nil, errors.Join(err, db.close())
+	}
 	return db, nil
 }
 

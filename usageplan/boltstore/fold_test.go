@@ -47,6 +47,7 @@ func TestFoldsLikeMemory(t *testing.T) {
 				for range batches {
 					r.batch()
 				}
+				r.kill() // whatever chance has made of the rest
 				r.reopen()
 				require.NoError(t, r.store.Close())
 				t.Logf("%d folds, %d evictions of keys, %d of older accounts, %d compactions; %d lives, %d of them after a kill", r.folds, r.keys, r.older, r.compactions, r.lives, r.copies)

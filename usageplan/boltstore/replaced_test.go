@@ -3,6 +3,8 @@
 package boltstore_test
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -61,4 +63,97 @@ func balanceOf(t *testing.T, l *ledger.Ledger) ledger.Balance {
 	b, err := l.Balance(t.Context(), key, monthly)
 	require.NoError(t, err)
 	return b
+}
+
+// TestOverwritten: so is another content of the same file, as a copy that is restored under a running store.
+func TestOverwritten(t *testing.T) {
+	for name, overwrite := range map[string]func(t *testing.T, path string, content []byte){
+		"anew": func(t *testing.T, path string, content []byte) {
+			require.NoError(t, os.WriteFile(path, content, 0o600))
+		},
+		"in place": func(t *testing.T, path string, content []byte) {
+			f, err := os.OpenFile(path, os.O_WRONLY, 0)
+			require.NoError(t, err)
+			_, err = f.Write(content)
+			require.NoError(t, errors.Join(err, f.Close()))
+		},
+		"while it is in use": func(t *testing.T, path string, content []byte) {
+			f, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
+			require.NoError(t, err)
+			_, err = boltstore.Open(path, boltstore.Config{})
+			require.ErrorIs(t, err, boltstore.ErrLocked)
+			_, err = f.Write(content)
+			require.NoError(t, errors.Join(err, f.Close()))
+		},
+	} {
+		for _, grants := range []int{1, 50} {
+			t.Run(fmt.Sprintf("%s, after %d", name, grants), func(t *testing.T) {
+				path := filepath.Join(t.TempDir(), "usage.db")
+				filled(t, path)
+				s := open(t, path)
+				older, err := os.ReadFile(path)
+				require.NoError(t, err)
+				for range grants {
+					apply(t, s, charge("subject1", 1))
+				}
+				want, err := usedBy(s)
+				require.NoError(t, err)
+				newest, err := os.ReadFile(path)
+				require.NoError(t, err)
+
+				overwrite(t, path, older)
+				for range 3 {
+					_, err := s.Apply(t.Context(), []ledger.Op{charge("subject1", 1)})
+					require.ErrorIs(t, err, boltstore.ErrReplaced)
+					_, err = usedBy(s)
+					require.ErrorIs(t, err, boltstore.ErrReplaced)
+					require.ErrorIs(t, s.Check(t.Context()), boltstore.ErrReplaced)
+				}
+				overwrite(t, path, newest)
+				got, err := usedBy(s)
+				require.NoError(t, err)
+				require.Equal(t, want, got)
+				apply(t, s, charge("subject1", 1))
+				require.NoError(t, s.Check(t.Context()))
+			})
+		}
+	}
+}
+
+// TestReplacedFolder: nor is anything acknowledged while the folder of the file is another, or none.
+func TestReplacedFolder(t *testing.T) {
+	for name, replace := range map[string]func(folder string) error{
+		"gone":   func(string) error { return nil },
+		"empty":  func(folder string) error { return os.Mkdir(folder, 0o700) },
+		"a file": func(folder string) error { return os.WriteFile(folder, nil, 0o600) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder := filepath.Join(t.TempDir(), "folder")
+			require.NoError(t, os.Mkdir(folder, 0o700))
+			s := open(t, filepath.Join(folder, "usage.db"))
+			apply(t, s, charge("a", 1))
+			require.NoError(t, os.Rename(folder, folder+".away"))
+			require.NoError(t, replace(folder))
+			for range 2 {
+				_, err := s.Apply(t.Context(), []ledger.Op{charge("a", 1)})
+				require.ErrorIs(t, err, boltstore.ErrReplaced)
+			}
+			require.NoError(t, os.RemoveAll(folder))
+			require.NoError(t, os.Rename(folder+".away", folder))
+			apply(t, s, charge("a", 1))
+		})
+	}
+}
+
+// TestLinkedAgain: the file may move if a link leads to it from where it was.
+func TestLinkedAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "usage.db")
+	s := open(t, path)
+	apply(t, s, charge("a", 1))
+	require.NoError(t, os.Rename(path, path+".moved"))
+	if err := os.Symlink(path+".moved", path); err != nil {
+		t.Skip(err)
+	}
+	apply(t, s, charge("a", 1))
+	require.NoError(t, s.Check(t.Context()))
 }

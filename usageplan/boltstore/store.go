@@ -8,6 +8,7 @@ import (
 	"iter"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/tallygate/tallygate/usageplan/ledger"
@@ -26,8 +27,9 @@ var (
 	// ErrVersion: the file was written by a newer version of this package.
 	ErrVersion = errors.New("boltstore: file is of a newer version")
 
-	// ErrReplaced: the file at the path is not the one that was opened: it was deleted, moved away or replaced while the
-	// store was in use. Nothing is acknowledged until it is back. Restart the program to use another file.
+	// ErrReplaced: the file at the path is not the one that was opened, or holds something else: it was deleted, moved away,
+	// replaced or overwritten while the store was in use. Nothing is acknowledged until it is back. Restart the program to
+	// use another file.
 	ErrReplaced = errors.New("boltstore: file was deleted or replaced")
 
 	// ErrConfig: no path, or a mistake in a [Config].
@@ -58,6 +60,7 @@ type Store struct {
 	closed bool
 	db     *database // nil after an error, until the file has been opened again
 	book
+	acknowledged uint64 // the last record that was
 }
 
 var (
@@ -114,7 +117,7 @@ func (s *Store) begin() error {
 	if s.slots, err = openSlots(s.path, &found); err != nil {
 		return errors.Join(err, s.db.close())
 	}
-	s.left = found
+	s.left, s.acknowledged = found, s.seq
 	mark(s.lock)
 	return nil
 }
@@ -162,6 +165,7 @@ func (s *Store) Apply(ctx context.Context, ops []ledger.Op) ([]ledger.Outcome, e
 		s.db = nil
 		return nil, fmt.Errorf("boltstore: %w", err)
 	}
+	s.acknowledged = s.seq
 	return outs, nil
 }
 
@@ -180,15 +184,23 @@ func (s *Store) ready() error {
 	if err := s.isInPlace(); err != nil {
 		return err
 	}
-	_, err := s.open()
-	return err
+	if _, err := s.open(); err != nil {
+		return err
+	}
+	if s.seq < s.acknowledged { // the same file, and something else in it
+		err := fmt.Errorf("%w: %s ends with record %d, %d was acknowledged", ErrReplaced, s.path, s.seq, s.acknowledged)
+		err = errors.Join(err, s.db.close())
+		s.db = nil
+		return err
+	}
+	return nil
 }
 
 // isInPlace reports as an error that the file at path is not the one that Open found.
 func (s *Store) isInPlace() error {
 	now, err := os.Stat(s.path)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return fmt.Errorf("%w: %w", ErrReplaced, err)
 	case err != nil:
 		return err
