@@ -4,6 +4,7 @@ package policy_test
 
 import (
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -19,7 +20,10 @@ func TestEvaluateDoesNotAllocate(t *testing.T) {
 	for _, s := range worst {
 		p, err := policy.New(s.document())
 		require.NoError(t, err)
-		arn := s.arn()
-		require.Zero(t, testing.AllocsPerRun(10, func() { p.Evaluate(policy.Invoke, arn) }), s.name)
+		arn, want := s.arn(), 0.0
+		if !utf8.ValidString(arn) {
+			want = 1 // a copy that is
+		}
+		require.Equal(t, want, testing.AllocsPerRun(10, func() { p.Evaluate(policy.Invoke, arn) }), s.name)
 	}
 }

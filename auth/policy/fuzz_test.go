@@ -66,6 +66,9 @@ func FuzzMatch(f *testing.F) {
 		require.Equal(t, want, p.Evaluate(policy.Invoke, stage+"/"+s) == policy.Allow)
 		d := document("Allow", "*")
 		d.Statement = append(d.Statement, document("Deny", stage+"/"+pattern).Statement...)
+		for range 16 { // so many that the text is read in blocks
+			d.Statement = append(d.Statement, document("Deny", "arn:x:x:::x").Statement...)
+		}
 		p, err = policy.New(d)
 		require.NoError(t, err)
 		require.Equal(t, want, p.Evaluate(policy.Invoke, stage+"/"+s) == policy.Deny)

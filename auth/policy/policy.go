@@ -38,6 +38,7 @@ func (d Decision) String() string {
 // and nil match nothing.
 type Policy struct {
 	statements []statement
+	blocks     bool // an evaluation reads its texts in blocks
 }
 
 // statement is a Statement with its lists negated or not, and its actions in lower case.
@@ -66,7 +67,22 @@ func New(d Document) (*Policy, error) {
 			notResource: len(s.NotResource) > 0,
 		}
 	}
+	p.blocks = p.pays()
 	return p, nil
+}
+
+// pays reports whether reading a text in blocks pays: there are question marks, or more patterns than a few.
+func (p *Policy) pays() bool {
+	const few = 16
+	patterns := 0
+	for _, s := range p.statements {
+		for _, pattern := range slices.Concat(s.actions, s.resources) {
+			if patterns++; patterns > few || strings.Contains(pattern, "?") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // lowered returns the patterns of both lists in lower case.
@@ -85,24 +101,34 @@ func (p *Policy) Evaluate(action, resource string) Decision {
 	if p == nil {
 		return NoMatch
 	}
-	action, resource = lower(action), characters(resource)
+	do, on := text{s: lower(action)}, text{s: characters(resource)}
+	if p.blocks {
+		var action [1]block
+		var resource [longest / column]block
+		do.blocks, on.blocks = action[:], resource[:]
+	}
 	decision := NoMatch
 	for i := range p.statements {
 		s := &p.statements[i]
-		if s.effect > decision && s.matches(action, resource) { // Deny is the greatest
+		if s.effect > decision && s.matches(&do, &on) { // Deny is the greatest
 			decision = s.effect
 		}
 	}
 	return decision
 }
 
-// characters returns s if it is UTF-8, else with U+FFFD for each byte that is not, so that each is one character. No
-// pattern has that character itself.
+// characters returns s if it is UTF-8, else with a zero for each byte that is not, so that each is one character and s no
+// longer than before. No pattern has that character itself, nor U+FFFD, which becomes a zero too.
 func characters(s string) string {
 	if utf8.ValidString(s) {
 		return s
 	}
-	return string([]rune(s))
+	return strings.Map(func(c rune) rune {
+		if c == utf8.RuneError {
+			c = 0
+		}
+		return c
+	}, s)
 }
 
 // lower returns an action without regard to case. Only ASCII letters have one: actions are made of no others, and the
@@ -119,13 +145,13 @@ func lower(action string) string {
 	}, action)
 }
 
-func (s *statement) matches(action, resource string) bool {
+func (s *statement) matches(action, resource *text) bool {
 	return s.matchesAction(action) != s.notAction && s.matchesResource(resource) != s.notResource
 }
 
-func (s *statement) matchesAction(action string) bool {
+func (s *statement) matchesAction(action *text) bool {
 	for _, pattern := range s.actions {
-		if match(pattern, action) {
+		if match(pattern, action, 0, len(action.s)) {
 			return true
 		}
 	}
@@ -134,10 +160,10 @@ func (s *statement) matchesAction(action string) bool {
 
 // matchesResource reads wildcards so that the statement refuses in doubt: widely where a match denies or does not
 // allow, narrowly where it allows or does not deny.
-func (s *statement) matchesResource(resource string) bool {
+func (s *statement) matchesResource(resource *text) bool {
 	wide := (s.effect == Deny) != s.notResource
 	for _, pattern := range s.resources {
-		if wide && match(pattern, resource) || !wide && matchARN(pattern, resource) {
+		if wide && match(pattern, resource, 0, len(resource.s)) || !wide && matchARN(pattern, resource) {
 			return true
 		}
 	}
@@ -146,17 +172,18 @@ func (s *statement) matchesResource(resource string) bool {
 
 // matchARN is match with wildcards that stay within the colon-separated parts of an ARN. The last part is the rest,
 // colons included.
-func matchARN(pattern, arn string) bool {
+func matchARN(pattern string, arn *text) bool {
 	if pattern == "*" {
 		return true
 	}
+	from := 0
 	for range partsOfARN - 1 {
-		p, morePattern, okPattern := strings.Cut(pattern, ":")
-		s, moreARN, okARN := strings.Cut(arn, ":")
-		if !okPattern || !okARN || !match(p, s) {
+		p, more, ok := strings.Cut(pattern, ":")
+		n := strings.IndexByte(arn.s[from:], ':')
+		if !ok || n < 0 || !match(p, arn, from, from+n) {
 			return false
 		}
-		pattern, arn = morePattern, moreARN
+		pattern, from = more, from+n+1
 	}
-	return match(pattern, arn)
+	return match(pattern, arn, from, len(arn.s))
 }

@@ -327,7 +327,8 @@ func TestResourceLength(t *testing.T) {
 }
 
 // TestGlob compares the wildcards with regular expressions, whose dot is one character too: over short words of few
-// letters, and over pieces that are longer than a word of a processor has bits.
+// letters, over pieces that are longer than a word of a processor has bits, in a small policy and in one of many patterns,
+// and over resources that are longer than a method ARN may be.
 func TestGlob(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	word := func(alphabet []string, most int) string {
@@ -343,8 +344,10 @@ func TestGlob(t *testing.T) {
 	matched := 0
 	check := func(pattern, s string) {
 		re := regexp.MustCompile(`(?s)\A` + strings.NewReplacer("*", ".*", "?", ".").Replace(pattern) + `\z`)
-		p, err := policy.New(document("Allow", stage+"/"+pattern))
-		require.NoError(t, err)
+		p := crowded(t, stage+"/"+pattern)
+		if rng.IntN(2) == 0 {
+			p = statement(t, "Allow", invoke, fmt.Sprintf(`"Resource":%q`, stage+"/"+pattern))
+		}
 		got := p.Evaluate(policy.Invoke, stage+"/"+s) == policy.Allow
 		require.Equal(t, re.MatchString(s), got, "%q %q", pattern, s)
 		if got {
@@ -355,22 +358,78 @@ func TestGlob(t *testing.T) {
 		check(word(wild, 12), word(raw, 12))
 	}
 	require.Greater(t, matched, 500)
-	matched = 0
-	for range 2_000 {
-		s := word(letters, 200)
-		runes := []rune(s)
-		from := rng.IntN(len(runes) + 1)
-		piece := runes[from : from+rng.IntN(len(runes)-from+1)]
-		piece = append([]rune(nil), piece...)
-		for i := range piece {
-			switch rng.IntN(200) {
-			case 0:
-				piece[i] = 'x'
-			case 1, 2, 3, 4, 5, 6, 7, 8, 9, 10:
-				piece[i] = '?'
+	for _, most := range []int{200, 2000} {
+		matched = 0
+		for range 2_000 {
+			s := word(letters, most)
+			runes := []rune(s)
+			from := rng.IntN(len(runes) + 1)
+			piece := runes[from : from+min(rng.IntN(len(runes)-from+1), rng.IntN(400))]
+			piece = append([]rune(nil), piece...)
+			marks := rng.IntN(2) * 10
+			for i := range piece {
+				switch n := rng.IntN(200); {
+				case n == 0:
+					piece[i] = 'x'
+				case n <= marks:
+					piece[i] = '?'
+				}
 			}
+			check("*"+string(piece)+"*", s)
+			check("*"+string(piece)+"**"+word(letters, 3)+"*", s)
 		}
-		check("*"+string(piece)+"*", s)
+		require.Greater(t, matched, 500)
 	}
-	require.Greater(t, matched, 500)
+}
+
+// crowded returns a policy that allows pattern, among more patterns than a few.
+func crowded(t *testing.T, pattern string) *policy.Policy {
+	t.Helper()
+	d := document("Allow", pattern)
+	for range 16 {
+		d.Statement = append(d.Statement, document("Deny", "arn:x:x:::x").Statement...)
+	}
+	p, err := policy.New(d)
+	require.NoError(t, err)
+	return p
+}
+
+// In a long resource, too, an asterisk stands for nothing.
+func TestAsterisksOfNothing(t *testing.T) {
+	for pattern, want := range map[string]policy.Decision{
+		"***x***y?*": policy.Allow, "*****xyz***": policy.Allow, "*x*yz*": policy.Allow, "*x**y**z*": policy.Allow,
+		"**xyz??????**": policy.NoMatch, "*x****z?*y*": policy.NoMatch,
+	} {
+		p := crowded(t, stage+"/"+pattern)
+		for _, n := range []int{1, 5, 255, 256, 257, 1500, 5000} {
+			s := "xyz" + strings.Repeat("a", n)
+			if n < 6 || want == policy.Allow {
+				require.Equal(t, want, p.Evaluate(policy.Invoke, stage+"/"+s), "%s %d", pattern, n)
+			}
+			s = strings.Repeat("a", n) + "xyz"
+			require.Equal(t, want, p.Evaluate(policy.Invoke, stage+"/"+s), "%s %d", pattern, n)
+		}
+	}
+}
+
+// A character is one wherever it stands, and a long pattern is matched with a long resource.
+func TestEveryOffset(t *testing.T) {
+	p := crowded(t, stage+"/*x?y?z*")
+	for n := range 200 {
+		for _, c := range []string{"b", "\u00e9", "\u20ac", "\U0001F600", "\xff"} {
+			s := strings.Repeat("a", n) + "x" + c + "y" + c + "z" + strings.Repeat("a", 300)
+			require.Equal(t, policy.Allow, p.Evaluate(policy.Invoke, stage+"/"+s), "%d %q", n, c)
+			s = strings.Replace(s, "y", "y"+c, 1)
+			require.Equal(t, policy.NoMatch, p.Evaluate(policy.Invoke, stage+"/"+s), "%d %q", n, c)
+		}
+	}
+	long := strings.Repeat("\U0001F600", 420)
+	for _, mark := range []string{"", "?"} {
+		p = crowded(t, stage+"/*x"+mark+long+"*")
+		for _, n := range []int{0, 1, 100, 1000} {
+			s := strings.Repeat("a", n) + "x" + strings.Repeat("\u00e9", len(mark)) + long
+			require.Equal(t, policy.Allow, p.Evaluate(policy.Invoke, stage+"/"+s), n)
+			require.Equal(t, policy.NoMatch, p.Evaluate(policy.Invoke, stage+"/"+strings.TrimSuffix(s, "\U0001F600")), n)
+		}
+	}
 }
