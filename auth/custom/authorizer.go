@@ -46,7 +46,8 @@ type Config struct {
 	TokenHeader string
 
 	// ValidationExpression is a regular expression in the syntax of package regexp that the whole value of the header
-	// of a TOKEN authorizer must match; any other is refused without a call. Empty matches every value.
+	// of a TOKEN authorizer must match; any other is refused without a call. Empty matches every value. Present and Verify
+	// match up to 16 KiB, for each byte of which package regexp takes some 10 to 50 ns.
 	ValidationExpression string
 
 	// IdentitySources find what identifies the caller for a REQUEST authorizer; all of them must. A source returns

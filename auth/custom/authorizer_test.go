@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -253,6 +255,54 @@ func TestIdentitySources(t *testing.T) {
 	require.True(t, bare.Present(httptest.NewRequest("GET", "/?b=1&b=2", nil)), "there, and must verify")
 }
 
+// A query source finds what url.ParseQuery finds, wherever it stands.
+func TestQuery(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	parts := []string{"key", "key", "=", "=", "&", "&", "k", "%6b", "%6Bey", "+", "%20", "%zz", "%", ";", "key=1", "key%3d1", "&key=2", "other=value-of-some-length", "\xff"}
+	names := []string{"key", "key", "k", "", "key=1", " key", "+", "\xff"}
+	found := 0
+	for range 100_000 {
+		name := names[rng.IntN(len(names))]
+		var query strings.Builder
+		for range rng.IntN(6) {
+			query.WriteString(parts[rng.IntN(len(parts))])
+		}
+		value, ok := custom.Query(name)(&http.Request{URL: &url.URL{RawQuery: query.String()}})
+		values, err := url.ParseQuery(query.String())
+		want, present := "", err != nil || len(values[name]) > 0
+		if err == nil && len(values[name]) == 1 {
+			want = values[name][0]
+			found++
+		}
+		require.Equal(t, present, ok, query.String())
+		require.Equal(t, want, value, query.String())
+	}
+	require.Greater(t, found, 1000)
+}
+
+// A value is as long as an identity may be, however it is written.
+func TestQueryLength(t *testing.T) {
+	calls := 0
+	a := newAuthorizer(t, custom.Config{Type: custom.REQUEST, Authorize: yes(&calls), IdentitySources: []source{custom.Query("key")}})
+	for _, tt := range []struct {
+		value string
+		want  error
+	}{
+		{strings.Repeat("a", 16<<10), nil},
+		{strings.Repeat("%41", 16<<10), nil},
+		{strings.Repeat("a", 16<<10+1), custom.ErrMalformed},
+		{strings.Repeat("%41", 16<<10+1), custom.ErrMalformed},
+		{strings.Repeat("%41", 1<<20), custom.ErrMalformed},
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.URL.RawQuery = "key=" + tt.value
+		require.True(t, a.Present(r))
+		_, err := a.Verify(r)
+		require.ErrorIs(t, err, tt.want, len(tt.value))
+	}
+	require.Equal(t, 2, calls)
+}
+
 func TestEvent(t *testing.T) {
 	type contextKey struct{}
 	var got custom.Event
@@ -313,6 +363,9 @@ func TestPaths(t *testing.T) {
 		{"/Prod/a/%2e%2e/pets", "", custom.ErrPath, 400},
 		{"/Prod/./pets", "", custom.ErrPath, 400},
 		{"/Prod/pets/..", "", custom.ErrPath, 400},
+		{"/Prod/pets/.", "", custom.ErrPath, 400},
+		{"/Prod/pets/.x/..y/z..", "/GET/pets/.x/..y/z..", nil, 0},
+		{"/Prod/pets//", "", custom.ErrPath, 400},
 		{"/Prod/a%2Fb", "", custom.ErrPath, 400},
 		{"/Prod/a%2fb", "", custom.ErrPath, 400},
 		{"/Prod/" + strings.Repeat("x", 1600-len(stage)-5), "/GET/" + strings.Repeat("x", 1600-len(stage)-5), nil, 0},

@@ -93,6 +93,9 @@ func FuzzQuery(f *testing.F) {
 	f.Add("key", "=&&key&;")
 	f.Add("", "=1&x")
 	f.Fuzz(func(t *testing.T, name, query string) {
+		if len(query) > 16<<10 {
+			return // a value may be too long
+		}
 		value, ok := custom.Query(name)(&http.Request{URL: &url.URL{RawQuery: query}})
 		values, err := url.ParseQuery(query)
 		if err != nil {

@@ -25,7 +25,7 @@ func Header(name string) func(*http.Request) (string, bool) {
 }
 
 // Query returns an identity source: the value of the named query parameter. A parameter that occurs twice is there but
-// has no value, and so is any of a query that cannot be read whole.
+// has no value, and so is one that is longer than any identity, and any of a query that cannot be read whole.
 func Query(name string) func(*http.Request) (string, bool) {
 	return func(r *http.Request) (string, bool) {
 		query := r.URL.RawQuery
@@ -33,9 +33,11 @@ func Query(name string) func(*http.Request) (string, bool) {
 			return "", true
 		}
 		found, value := false, ""
-		for parameter := range strings.SplitSeq(query, "&") {
-			encoded, text, _ := strings.Cut(parameter, "=")
-			if parameter == "" || !spells(encoded, name) {
+		for rest := strings.TrimLeft(query, "&"); rest != ""; { // an empty parameter is none, as for url.ParseQuery
+			end := parameter(rest)
+			text, ok := valueOf(rest[:end], name)
+			rest = strings.TrimLeft(rest[end:], "&")
+			if !ok {
 				continue
 			}
 			if found {
@@ -43,9 +45,30 @@ func Query(name string) func(*http.Request) (string, bool) {
 			}
 			found, value = true, text
 		}
+		if len(value) > len("%41")*maxIdentity {
+			return "", true
+		}
 		value, _ = url.QueryUnescape(value) // it is readable
 		return value, found
 	}
+}
+
+// parameter returns the length of the first parameter of a query. There may be a million of them, so the call that looks
+// for the ampersand in a long one is spared for a short one.
+func parameter(query string) int {
+	const short = 8
+	for i := range min(short, len(query)) {
+		if query[i] == '&' {
+			return i
+		}
+	}
+	if len(query) <= short {
+		return len(query)
+	}
+	if i := strings.IndexByte(query[short:], '&'); i >= 0 {
+		return short + i
+	}
+	return len(query)
 }
 
 // readable reports whether url.ParseQuery reads query without an error: it has no semicolon, and each percent sign is
@@ -54,35 +77,45 @@ func readable(query string) bool {
 	if strings.Contains(query, ";") {
 		return false
 	}
-	for {
-		_, rest, escape := strings.Cut(query, "%")
-		if !escape {
-			return true
+	for query != "" {
+		if query[0] != '%' { // else escapes follow one another
+			escape := strings.IndexByte(query, '%')
+			if escape < 0 {
+				return true
+			}
+			query = query[escape:]
 		}
-		if len(rest) < 2 || unhex(rest[0]) < 0 || unhex(rest[1]) < 0 {
+		if len(query) < len("%41") || unhex(query[1]) < 0 || unhex(query[2]) < 0 {
 			return false
 		}
-		query = rest[2:]
+		query = query[len("%41"):]
 	}
+	return true
 }
 
-// spells reports whether encoded, of a readable query, stands for name.
-func spells(encoded, name string) bool {
-	for ; encoded != "" && name != ""; name = name[1:] {
-		b := encoded[0]
+// valueOf returns the value of a parameter of a readable query, still encoded, and whether name is the parameter's.
+func valueOf(parameter, name string) (string, bool) {
+	for ; name != ""; name = name[1:] {
+		if parameter == "" || parameter[0] == '=' {
+			return "", false
+		}
+		b := parameter[0]
 		switch b {
 		case '+':
 			b = ' '
 		case '%':
-			b = byte(unhex(encoded[1])<<4 | unhex(encoded[2]))
-			encoded = encoded[2:]
+			b = byte(unhex(parameter[1])<<4 | unhex(parameter[2]))
+			parameter = parameter[2:]
 		}
 		if b != name[0] {
-			return false
+			return "", false
 		}
-		encoded = encoded[1:]
+		parameter = parameter[1:]
 	}
-	return encoded == name // both are empty
+	if parameter == "" {
+		return "", true
+	}
+	return parameter[1:], parameter[0] == '='
 }
 
 // unhex returns the value of a hexadecimal digit, or -1.
@@ -132,7 +165,8 @@ type key [sha256.Size]byte
 
 // keyOf hashes the lengths too, so that "a","bc" is not "ab","c".
 func keyOf(values []string) key {
-	var text []byte
+	var few [512]byte // so that most do not allocate
+	text := few[:0]
 	for _, v := range values {
 		text = binary.AppendUvarint(text, uint64(len(v)))
 		text = append(text, v...)

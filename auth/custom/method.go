@@ -16,8 +16,16 @@ type methods struct {
 	stage, mount string
 }
 
-// methodName is what a method may be called: routers differ in whether get is GET, and a slash would move the path.
-var methodName = regexp.MustCompile(`\A[A-Z-]+\z`)
+// named reports whether a method is one that has a name: routers differ in whether get is GET, and a slash would move the
+// path.
+func named(method string) bool {
+	for i := range len(method) {
+		if b := method[i]; b != '-' && (b < 'A' || b > 'Z') {
+			return false
+		}
+	}
+	return method != ""
+}
 
 // arn returns the method ARN of r, such as arn:aws:execute-api:eu-west-1:123456789012:a1b2c3d4e5/Prod/GET/loyalty/1,
 // or "" where there is no stage. Its path is the decoded one, as routers compare it.
@@ -36,7 +44,7 @@ func (m methods) arn(r *http.Request) (string, error) {
 	if m.stage != "" && len(m.stage)+1+len(method)+len(own) > maxARN { // before the path is walked
 		return "", ErrURITooLong
 	}
-	if !mounted || !plain(path) || slash(r.URL.EscapedPath()) || !methodName.MatchString(method) || own[0] != '/' {
+	if !mounted || !plain(path) || slash(r.URL.EscapedPath()) || !named(method) || own[0] != '/' {
 		return "", ErrPath
 	}
 	if m.stage == "" {
@@ -57,17 +65,9 @@ func (m methods) asGET(arn string) (string, bool) {
 // plain reports whether path begins with a slash and has no part that a router may remove or go back by: a policy
 // would be evaluated for another path than the one that is served. The last part may be empty.
 func plain(path string) bool {
-	if !strings.HasPrefix(path, "/") {
-		return false
-	}
-	for rest, more := path[1:], true; more; {
-		var part string
-		part, rest, more = strings.Cut(rest, "/")
-		if part == "." || part == ".." || part == "" && more {
-			return false
-		}
-	}
-	return true
+	return strings.HasPrefix(path, "/") && !strings.Contains(path, "//") &&
+		!strings.Contains(path, "/./") && !strings.HasSuffix(path, "/.") &&
+		!strings.Contains(path, "/../") && !strings.HasSuffix(path, "/..")
 }
 
 // slash reports whether an encoded slash is in path: routers differ in whether it separates.

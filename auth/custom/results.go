@@ -48,9 +48,8 @@ func (s *results) get(ctx context.Context, k key, call func(done func(*verdict, 
 
 // claim returns what is kept or awaited under k, or a result that is the caller's to finish.
 func (s *results) claim(k key) (r *result, mine bool) {
-	fresh := &result{ready: make(chan struct{})}
 	if s.ttl < 0 && s.refusalTTL == 0 {
-		return fresh, true
+		return awaited(), true
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -62,15 +61,19 @@ func (s *results) claim(k key) (r *result, mine bool) {
 		delete(s.refused, k)
 	}
 	if s.ttl < 0 {
-		return fresh, true
+		return awaited(), true
 	}
 	if r := s.kept[k]; r != nil && (r.expires.IsZero() || now.Before(r.expires)) {
 		return r, false
 	}
 	makeRoom(s.kept, s.limit)
-	s.kept[k] = fresh
-	return fresh, true
+	r = awaited()
+	s.kept[k] = r
+	return r, true
 }
+
+// awaited returns a result that is not there yet.
+func awaited() *result { return &result{ready: make(chan struct{})} }
 
 // finish sets r, once, and keeps it if it is a verdict or a refusal.
 func (s *results) finish(k key, r *result, v *verdict, err error) {

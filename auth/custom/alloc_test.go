@@ -1,0 +1,34 @@
+//go:build !race
+
+package custom_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tallygate/tallygate/auth/custom"
+)
+
+// A query is walked without memory, and a value that is too long is not decoded.
+func TestQueryDoesNotAllocate(t *testing.T) {
+	for name, query := range map[string]string{
+		"plain": "a=b&key=k&c", "escaped name": "%6b%65%79=k", "escapes": strings.Repeat("%41", 100_000), "parameters": strings.Repeat("&a", 100_000),
+		"too long": "key=" + strings.Repeat("%41", 100_000), "twice": "key=%41&key=%41",
+	} {
+		find, r := custom.Query("key"), &http.Request{URL: &url.URL{RawQuery: query}}
+		require.Zero(t, testing.AllocsPerRun(10, func() { find(r) }), name)
+	}
+}
+
+// A result that is kept costs next to nothing: the list of values and one closure for the call that is not made.
+func TestKeptResultsHardlyAllocate(t *testing.T) {
+	calls := 0
+	a := newAuthorizer(t, custom.Config{Authorize: yes(&calls)})
+	r := withToken("Bearer " + strings.Repeat("a", 400))
+	require.LessOrEqual(t, testing.AllocsPerRun(100, func() { _, _ = a.Verify(r) }), 2.0)
+	require.Equal(t, 1, calls)
+}
