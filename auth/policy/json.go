@@ -179,9 +179,10 @@ func (r *reader) members(path string, member func(name string) error) error {
 			return fmt.Errorf("%s: %q occurs twice", path, name)
 		}
 		seen[name] = true
-		if err := member(name); errors.Is(err, errUnknown) {
+		switch err := member(name); {
+		case err == errUnknown: // itself: one that is wrapped has been told by an inner object, with its path
 			return fmt.Errorf("%s: %w %q", path, err, name)
-		} else if err != nil {
+		case err != nil:
 			return err
 		}
 	}

@@ -179,6 +179,7 @@ func TestParseRefuses(t *testing.T) {
 		{`{"Statement":{` + good + `,"\u0045ffect":"Allow"}}`, `Statement: "Effect" occurs twice`},
 		{`{"Statement":[{"effect":"Allow"}]}`, `Statement[0]: unknown element "effect"`},
 		{`{"Statement":[{` + good + `,"Principal":"*"}]}`, `Statement[0]: unknown element "Principal"`},
+		{`{"Statement":{` + good + `,"Principal":"*"}}`, `policy: invalid policy document: Statement: unknown element "Principal"`},
 		{`{"Statement":[{` + good + `,"NotPrincipal":"*"}]}`, `Statement[0]: unknown element "NotPrincipal"`},
 		{`{"Statement":[{` + good + `,"Condition":{"Bool":{"a:b":"true"}}}]}`, `Statement[0].Condition.Bool: "a:b" is a condition`},
 		{`{"Statement":[{` + good + `,"Condition":{"Bool":{"a:b":[]}}}]}`, `Statement[0].Condition.Bool: "a:b" is a condition`},
