@@ -154,15 +154,15 @@ func (c *Config) mistakes() (errs []error) {
 	wrong(c.Authorize == nil, "Authorize is required")
 	wrong(c.Type != "" && c.Type != TOKEN && c.Type != REQUEST, "Type %q is neither TOKEN nor REQUEST", c.Type)
 	wrong(c.Type == REQUEST && (c.TokenHeader != "" || c.ValidationExpression != ""), "TokenHeader and ValidationExpression are for TOKEN")
-	wrong(c.Type != REQUEST && c.IdentitySources != nil, "IdentitySources are for REQUEST")
+	wrong(c.Type != REQUEST && c.IdentitySources != nil, "IdentitySources are for REQUEST: set Type")
 	keeps := c.TTL != NoCache || c.RefusalTTL != 0
-	wrong(c.Type == REQUEST && len(c.IdentitySources) == 0 && keeps, "IdentitySources are required where results are kept")
+	wrong(c.Type == REQUEST && len(c.IdentitySources) == 0 && keeps, "IdentitySources are required where results are kept: set them, or TTL to NoCache and RefusalTTL to zero")
 	wrong(slices.ContainsFunc(c.IdentitySources, func(f func(*http.Request) (string, bool)) bool { return f == nil }), "nil in IdentitySources")
 	wrong(c.TTL > maxTTL || c.TTL < 0 && c.TTL != NoCache, "TTL %v is outside of 0 to %v", c.TTL, maxTTL)
 	wrong(c.RefusalTTL < 0 || c.RefusalTTL > maxRefusalTTL, "RefusalTTL %v is outside of 0 to %v", c.RefusalTTL, maxRefusalTTL)
 	wrong(c.MaxResults < 0, "MaxResults %d is negative", c.MaxResults)
 	wrong(c.Timeout < 0 || c.Timeout > maxTimeout, "Timeout %v is outside of 0 to %v", c.Timeout, maxTimeout)
-	wrong(c.StageARN != "" && !stageARN.MatchString(c.StageARN), "StageARN %q is not that of a stage", c.StageARN)
+	wrong(c.StageARN != "" && !stageARN.MatchString(c.StageARN), "StageARN %q is not that of a stage, like arn:aws:execute-api:eu-west-1:123456789012:a1b2c3d4e5/Prod", c.StageARN)
 	wrong(c.Mount != "" && (!plain(c.Mount) || strings.HasSuffix(c.Mount, "/")), "Mount %q is not a path like /Prod", c.Mount)
 	return errs
 }

@@ -434,21 +434,21 @@ func TestNewReportsEveryMistake(t *testing.T) {
 	require.EqualError(t, err, strings.Join([]string{
 		`custom: Authorize is required`,
 		`custom: Type "token" is neither TOKEN nor REQUEST`,
-		`custom: IdentitySources are for REQUEST`,
+		`custom: IdentitySources are for REQUEST: set Type`,
 		`custom: nil in IdentitySources`,
 		`custom: TTL 1h0m0.000000001s is outside of 0 to 1h0m0s`,
 		`custom: RefusalTTL 1m0.000000001s is outside of 0 to 1m0s`,
 		`custom: MaxResults -1 is negative`,
 		`custom: Timeout 1m0s is outside of 0 to 30s`,
-		`custom: StageARN "` + stage + `/GET" is not that of a stage`,
+		`custom: StageARN "` + stage + `/GET" is not that of a stage, like arn:aws:execute-api:eu-west-1:123456789012:a1b2c3d4e5/Prod`,
 		`custom: Mount "Prod/" is not a path like /Prod`,
 		"custom: ValidationExpression: error parsing regexp: missing closing ): `(`",
 	}, "\n"))
 	calls := 0
 	_, err = custom.New(custom.Config{Type: custom.REQUEST, Authorize: yes(&calls), TokenHeader: "A"})
-	require.EqualError(t, err, "custom: TokenHeader and ValidationExpression are for TOKEN\ncustom: IdentitySources are required where results are kept")
+	require.EqualError(t, err, "custom: TokenHeader and ValidationExpression are for TOKEN\ncustom: IdentitySources are required where results are kept: set them, or TTL to NoCache and RefusalTTL to zero")
 	_, err = custom.New(custom.Config{Type: custom.REQUEST, Authorize: yes(&calls), TTL: custom.NoCache, RefusalTTL: 1})
-	require.EqualError(t, err, "custom: IdentitySources are required where results are kept")
+	require.EqualError(t, err, "custom: IdentitySources are required where results are kept: set them, or TTL to NoCache and RefusalTTL to zero")
 	_, err = custom.New(custom.Config{Authorize: yes(&calls), RefusalTTL: -1})
 	require.Error(t, err)
 	_, err = custom.New(custom.Config{Authorize: yes(&calls), ValidationExpression: ")|("})
