@@ -36,8 +36,8 @@ func (i *Issuer) IDToken(u User) (string, error) {
 	return i.sign(i.ring().id, false, u.add(claims))
 }
 
-// AccessToken issues a token of the form of a user pool's access tokens: RS256 by another key, token_use access, the
-// client in client_id, scopes.
+// AccessToken issues a token of the form of a user pool's access tokens: RS256 by another key
+// than that of the ID tokens, token_use access, the client in client_id, scopes.
 func (i *Issuer) AccessToken(u User) (string, error) {
 	claims := u.claims(i.url)
 	claims["token_use"] = "access"

@@ -32,8 +32,9 @@ type Issuer struct {
 	fetches int
 }
 
-// New makes an issuer whose tokens bear url as iss, with fresh keys: RSA of 2048 bits twice, P-256 and Ed25519. The
-// url must be absolute. It need not be where the issuer is served.
+// New makes an issuer whose tokens bear the URL issuer as iss, with fresh keys: RSA of 2048 bits twice, P-256 and
+// Ed25519. The URL must be absolute. It need not be where the issuer is served, and may hold Microsoft Entra's
+// {tenantid}; the claims given to [Issuer.Sign] then say iss and tid.
 func New(issuer string) (*Issuer, error) {
 	if u, err := url.Parse(issuer); err != nil || u.Scheme == "" || u.Host == "" {
 		return nil, fmt.Errorf("authtest: %q is not an absolute URL", issuer)
@@ -94,7 +95,9 @@ func (i *Issuer) rotate(overlap bool) error {
 	return nil
 }
 
-// Retire takes all keys out of the key set that do not sign any more.
+// Retire takes all keys out of the key set that do not sign any more. A verifier uses them until its next fetch, up to 15
+// minutes later; a request begins that fetch and is itself still judged by the old set. A test in a bubble of
+// testing/synctest sleeps for 15 minutes, verifies any token, and calls synctest.Wait: then the old tokens are refused.
 func (i *Issuer) Retire() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
