@@ -35,7 +35,7 @@ type Modes struct {
 
 // AnyOf accepts requests by any of the modes. Every credential that a request presents must verify; each adds its
 // proof to the request's context. A request that presents none is answered by the first mode. Nothing is tried after
-// a failure, and no bad credential is ignored beside a good one: AppSync ignores a bad JWT beside a good API key.
+// a failure, and no bad credential is ignored next to a good one: AppSync ignores a bad JWT next to a good API key.
 //
 // Issuers are no modes: several of them go into one [Config], whose verifier picks the one that a token names. Two
 // verifiers would each claim every bearer token, and one of them refuse it. A TOKEN authorizer of auth/custom next to a

@@ -50,7 +50,7 @@ var (
 	ErrScope = errors.New("scope is not sufficient")
 	// ErrGroup says that the token's user is in none of the groups that [Rules] demand.
 	ErrGroup = errors.New("user is not in a permitted group")
-	// ErrRefused says that [Rules].Check refused; its error is wrapped beside this one.
+	// ErrRefused says that [Rules].Check refused; its error is wrapped together with this one.
 	ErrRefused = errors.New("refused by a check of the route")
 )
 
@@ -66,8 +66,57 @@ type Error struct {
 	RetryAfter time.Duration
 }
 
-// Error tells the whole cause, for logs.
-func (e *Error) Error() string { return "auth: " + e.cause().Error() }
+// Error tells the whole cause, for logs, and of a token that the configuration does not accept the iss, the tenant or
+// the audience, quoted and cut to some 256 bytes: the issuer, or anybody, wrote it.
+func (e *Error) Error() string { return "auth: " + e.cause().Error() + e.found() }
+
+// found is what the token says where that must be held against the configuration.
+func (e *Error) found() string {
+	switch {
+	case e == nil || e.Token == nil:
+		return ""
+	case errors.Is(e.Err, ErrAudience):
+		return fmt.Sprintf(": aud %s, client %s", quote(e.Token.audience), quote(e.Token.Client()))
+	case e.Err == ErrIssuer && e.Token.tenant != "":
+		return fmt.Sprintf(": tenant %s is not among Tenants, nor does AllowTenant accept it", quote(e.Token.tenant))
+	}
+	return ""
+}
+
+// maxQuoted bounds a text of a token in a log.
+const maxQuoted = 256
+
+// quote makes a text, or a list of texts, one line of ASCII.
+func quote(what any) string {
+	text := fmt.Sprintf("%+q", what)
+	if len(text) > maxQuoted {
+		text = text[:maxQuoted] + "… (cut)"
+	}
+	return text
+}
+
+// strange refuses a token whose issuer is not known.
+func strange(iss string) *Error {
+	s := &struct { // one, so that saying no costs one allocation
+		Error
+		name strangeName
+	}{}
+	s.Err = &s.name
+	s.name.n = copy(s.name.text[:], iss)
+	return &s.Error
+}
+
+// strangeName narrows ErrIssuer. It holds the beginning of the token's iss, since the memory of a refused token is used
+// again.
+type strangeName struct {
+	n    int
+	text [maxQuoted]byte
+}
+
+func (s *strangeName) Error() string {
+	return ErrIssuer.Error() + ": iss " + quote(string(s.text[:s.n]))
+}
+func (s *strangeName) Unwrap() error { return ErrIssuer }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }

@@ -123,7 +123,7 @@ func ExampleVerifier_Verify() {
 	_, err := v.Verify(r)
 	fmt.Println(err)
 	// Output:
-	// auth: issuer is not accepted
+	// auth: issuer is not accepted: iss "https://stranger.example"
 }
 
 func ExampleClaims() {

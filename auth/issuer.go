@@ -21,7 +21,9 @@ type Issuer struct {
 	//
 	// Where URL holds {tenantid}, as https://login.microsoftonline.com/{tenantid}/v2.0 does, Microsoft Entra's issuer for
 	// applications of several tenants, that stands for the token's tid, which must be a GUID. Each tenant is then an
-	// issuer of its own in [Token.ID].
+	// issuer of its own in [Token.ID]. The common, organizations and consumers of Entra's endpoints are no issuers: no
+	// token names them. An API whose application manifest does not set requestedAccessTokenVersion to 2 gets access tokens
+	// of version 1.0, whose iss is https://sts.windows.net/{tenantid}/: put that into Aliases.
 	URL string
 	// Aliases are further iss values of this very issuer, signed by the same keys. A user keeps one ID under all of
 	// them.
@@ -33,8 +35,9 @@ type Issuer struct {
 	// was verified. Nil allows none.
 	AllowTenant func(tenant string) bool
 
-	// JWKS is where the key set is fetched; a trust domain's is its bundle endpoint. Empty means: the jwks_uri of the discovery document at URL followed by
-	// /.well-known/openid-configuration (OpenID Connect Discovery 1.0 section 4); {tenantid} is common there.
+	// JWKS is where the key set is fetched; a trust domain's is its bundle endpoint. Empty means: the jwks_uri of the
+	// discovery document at URL followed by /.well-known/openid-configuration (OpenID Connect Discovery 1.0 section 4), in
+	// which common stands for {tenantid}.
 	JWKS string
 	// Keys is a key set as a JSON document. If it is set, nothing is ever fetched.
 	Keys []byte
@@ -167,7 +170,7 @@ func (p *party) checkAudiences() (err error) {
 		return nil
 	}
 	if _, err = regexp.Compile(p.AudiencePattern); err != nil { // else "a)|(b" would escape what is put around it
-		return err
+		return fmt.Errorf("AudiencePattern: %w", err)
 	}
 	p.pattern, err = regexp.Compile(`\A(?:` + p.AudiencePattern + `)\z`)
 	return err

@@ -66,7 +66,7 @@ func ExampleIssuer_tenants() {
 	}
 	// Output:
 	// https://login.microsoftonline.com/8eaef023-2b34-4da1-9baa-8bc8c9d6a490/v2.0 AAAAAA
-	// auth: issuer is not accepted
+	// auth: issuer is not accepted: tenant "82229342-1101-4ab6-817b-70c0747630f3" is not among Tenants, nor does AllowTenant accept it
 }
 
 // A SPIFFE trust domain is named by its SPIFFE ID; its keys come from its bundle.

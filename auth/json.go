@@ -31,7 +31,7 @@ const (
 
 // Why a text is refused. The texts say no more than the rule: they reach logs only.
 var (
-	errJSON      = narrow(ErrMalformed, "not a JSON object of this shape")
+	errJSON      = narrow(ErrMalformed, "not a JSON object, or a value of the wrong type")
 	errUTF8      = narrow(ErrMalformed, "not valid UTF-8")
 	errDuplicate = narrow(ErrMalformed, "member name occurs twice")
 	errCase      = narrow(ErrMalformed, "registered name in the wrong case")

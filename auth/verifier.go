@@ -127,7 +127,7 @@ func New(c Config) (*Verifier, error) {
 func (k *core) addIssuers(c Config) error {
 	k.issuers = map[string]*party{}
 	if len(c.Issuers) == 0 {
-		return errors.New("no issuer is accepted")
+		return errors.New("no issuer is accepted: set Issuers")
 	}
 	f := newFetcher(c)
 	var errs []error
@@ -155,7 +155,7 @@ func (k *core) addIssuers(c Config) error {
 	return errors.Join(errs...)
 }
 
-// With returns a verifier for a route that demands more: the rules hold beside those of v. It shares keys, tokens
+// With returns a verifier for a route that demands more: the rules hold together with those of v. It shares keys, tokens
 // seen before, source and ErrorHandler with v, and replaces it on that route: it authenticates and authorises in one
 // step.
 func (v *Verifier) With(r Rules) (*Verifier, error) {
@@ -186,7 +186,7 @@ func (v *Verifier) Prefetch(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// VerifyToken decides about a token that did not come in an HTTP request. The error is an [*Error].
+// VerifyToken decides about a token that did not come in an HTTP request. It is the token alone, without "Bearer". The error is an [*Error].
 func (v *Verifier) VerifyToken(ctx context.Context, raw string) (*Token, error) {
 	if v == nil || v.core == nil {
 		return nil, &Error{Err: ErrNotConfigured}
@@ -357,7 +357,7 @@ func (k *core) verify(ctx context.Context, raw string, now time.Time) (e entry, 
 	p := k.partyOf(t, h)
 	switch {
 	case p == nil:
-		return entry{}, &Error{Err: ErrIssuer}
+		return entry{}, strange(t.issuer)
 	case c.padded && p.kind != kindALB:
 		return entry{}, &Error{Err: errBase64}
 	case h.typ == "jose" && p.kind != kindSPIFFE:

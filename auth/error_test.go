@@ -1,0 +1,31 @@
+package auth_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// What the configuration is held against is in the log: most refusals of a new deployment are a slash at the end of an
+// issuer, a tenant or an audience that nobody has configured.
+func TestErrorTellsWhatTheTokenSays(t *testing.T) {
+	v := localVerifier(t)
+	for _, row := range []struct {
+		name   string
+		claims map[string]any
+		want   string
+	}{
+		{"iss", map[string]any{"iss": plain + "/"}, `auth: issuer is not accepted: iss "` + plain + `/"`},
+		{"iss of two lines", map[string]any{"iss": "é\n"}, `auth: issuer is not accepted: iss "\u00e9\n"`},
+		{"no iss", map[string]any{"iss": nil}, `auth: issuer is not accepted: iss ""`},
+		{"aud", map[string]any{"aud": []string{"account", "x"}, "azp": "web"}, `auth: audience is not accepted: aud ["account" "x"], client "web"`},
+	} {
+		require.EqualError(t, verify(v, rs256(goodHeader, goodClaims(row.claims))), row.want, row.name)
+	}
+	for _, claims := range []map[string]any{{"iss": strings.Repeat("é", 3000)}, {"aud": strings.Repeat("é", 3000)}} {
+		text := verify(v, rs256(goodHeader, goodClaims(claims))).Error()
+		require.Less(t, len(text), 400)
+		require.Contains(t, text, "… (cut)")
+	}
+}
