@@ -44,6 +44,9 @@ func declares(r *http.Request) bool { return len(r.Header["X-Amz-Content-Sha256"
 // errOnce is why a body cannot be hashed.
 var errOnce = errors.New("it can be read only once: set GetBody, X-Amz-Content-Sha256, MaxSpool or UnsignedPayload")
 
+// errSpool is why a body cannot be read into memory to be hashed.
+var errSpool = fmt.Errorf("%w: it can be read only once and is longer than MaxSpool", ErrBodyTooLarge)
+
 // hashOf reads a body that is to be sent without taking it away.
 func (d *draft) hashOf(r *http.Request) (hash string, err error) {
 	body := io.Reader(r.Body)
@@ -78,12 +81,12 @@ func (s *Signer) spool(r *http.Request) *Error {
 		return nil
 	}
 	if r.ContentLength > s.config.MaxSpool {
-		return refuse(ErrBodyTooLarge, "")
+		return refuse(errSpool, "")
 	}
 	once := r.Body
 	text, err := io.ReadAll(io.LimitReader(once, min(s.config.MaxSpool, math.MaxInt64-1)+1))
 	if err == nil && int64(len(text)) > s.config.MaxSpool {
-		err = ErrBodyTooLarge
+		err = errSpool
 	}
 	if err != nil { // the body stays whole, for a caller who sends it otherwise
 		r.Body = rest{io.MultiReader(bytes.NewReader(text), once), once}

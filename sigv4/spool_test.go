@@ -29,6 +29,16 @@ func (b *onceBody) Close() error {
 	return nil
 }
 
+// The text names the setting: the body that is too large is the client's, and the limit is the signer's.
+func TestMaxSpoolIsNamed(t *testing.T) {
+	s := newSigner(t, sigv4.SignerConfig{Credentials: as(iamKeyID, iamSecret), Region: "eu-west-1", MaxSpool: 5})
+	for _, length := range []int64{-1, 6} {
+		r := request(t, "POST", "https://api.example.com/", &onceBody{Reader: strings.NewReader("a body")})
+		r.ContentLength = length
+		require.ErrorContains(t, s.SignAt(r, now), "longer than MaxSpool")
+	}
+}
+
 func TestMaxSpool(t *testing.T) {
 	spooling := func(most int64) *sigv4.Signer {
 		return newSigner(t, sigv4.SignerConfig{Credentials: as(iamKeyID, iamSecret), Region: "eu-west-1", MaxSpool: most})

@@ -29,7 +29,8 @@ type VerifierConfig struct {
 	// Rules is how requests are read. Zero means [ExecuteAPI].
 	Rules Rules
 
-	// MaxAge is how long a signature is good for, in whole seconds as the two below. Zero means 5 minutes.
+	// MaxAge is how long a signature is good for. Zero means 5 minutes. A fraction of a second does not count, here and in
+	// the two fields below.
 	MaxAge time.Duration
 	// MaxAhead is how far in the future a signature may be dated. Zero means 5 minutes.
 	MaxAhead time.Duration
@@ -147,8 +148,9 @@ func (c *VerifierConfig) check() error {
 		wrong(c.MaxAge < 0 || c.MaxAhead < 0, "MaxAge or MaxAhead is negative"),
 		wrong(c.MaxExpires < 0 || c.MaxExpires > maxExpires, "MaxExpires is not within 7 days"),
 		wrong(short(c.MaxAge) || short(c.MaxAhead) || short(c.MaxExpires), "MaxAge, MaxAhead or MaxExpires is below a second"),
-		wrong(slices.ContainsFunc(c.SignedHeaders, notName), "SignedHeaders names no header"),
-		wrong(slices.ContainsFunc(c.AllowUnsignedHeaders, notAmzName), "AllowUnsignedHeaders names a header without X-Amz-"),
+		wrongIn(c.SignedHeaders, notName, "SignedHeaders has %q, which is no header name"),
+		wrongIn(c.AllowUnsignedHeaders, notAmzName,
+			"AllowUnsignedHeaders has %q, which does not begin with X-Amz-: only such headers must be signed"),
 		wrong(!hostBytes.all(c.ExternalHost), "ExternalHost is not a host, with or without a port, in ASCII"),
 		wrong(c.PathPrefix != "" && notPrefix(c.PathPrefix),
 			"PathPrefix is not a clean path, escaped, that begins with a slash and does not end in one"),
@@ -161,6 +163,14 @@ func wrong(is bool, mistake string) error {
 		return nil
 	}
 	return errors.New(mistake)
+}
+
+// wrongIn returns a mistake of a list, with the first element that is one, or nil.
+func wrongIn(list []string, is func(string) bool, mistake string) error {
+	if i := slices.IndexFunc(list, is); i >= 0 {
+		return fmt.Errorf(mistake, list[i])
+	}
+	return nil
 }
 
 // notName reports whether s cannot be a header's name.
