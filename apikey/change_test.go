@@ -87,7 +87,9 @@ func TestCreateRefuses(t *testing.T) {
 		})
 	}
 	require.Len(t, slices.Collect(v.Keys()), 1)
-	_, err := v.Create(t.Context(), apikey.Key{Name: long(1024), Description: long(125_000), Tags: map[string]string{long(128): long(256)}}, apikey.Value(strings.Repeat("a", 128)))
+	_, err := v.Create(t.Context(), apikey.Key{ID: "julian"}, other)
+	require.ErrorContains(t, err, "Key.ID is not 10 characters of [a-z0-9]", "the log tells the form, which API Gateway's text does not")
+	_, err = v.Create(t.Context(), apikey.Key{Name: long(1024), Description: long(125_000), Tags: map[string]string{long(128): long(256)}}, apikey.Value(strings.Repeat("a", 128)))
 	require.NoError(t, err)
 }
 

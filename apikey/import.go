@@ -24,7 +24,7 @@ type ImportOptions struct {
 // Imported is what [Verifier.Import] did.
 type Imported struct {
 	Keys     []Key               // in the order of the file, each once
-	PlanIDs  map[string][]string // :: key id → the usage plans that the file puts it in, for whoever associates them
+	PlanIDs  map[string][]string // :: key id → the usage plans that the file names; a usageplan.Change makes it a member
 	Warnings []string            // one for each row that was left out, with its line
 }
 
@@ -48,7 +48,8 @@ var columnNames = []string{columnName, columnKey, columnDescription, columnEnabl
 // The text is UTF-8, with or without a byte order mark, of at most 64 MiB; another encoding, or columns that are
 // separated by semicolons or tabs, are named in the error. A quote that is not closed costs its own line alone.
 //
-// A file that cannot be read as a whole, or that has a bad row beside [ImportOptions.FailOnWarnings], is [ErrInvalid].
+// A file that cannot be read as a whole, or that has a bad row under [ImportOptions.FailOnWarnings], is [ErrInvalid].
+// Without FailOnWarnings a bad row is no error: look at [Imported].Warnings.
 func (v *Verifier) Import(ctx context.Context, file io.Reader, opt ImportOptions) (Imported, error) {
 	if v == nil || v.hashers == nil {
 		return Imported{}, &Error{Err: ErrNotConfigured}

@@ -1,6 +1,7 @@
 package apikey
 
 import (
+	"fmt"
 	"maps"
 	"strings"
 	"time"
@@ -59,11 +60,14 @@ const (
 	letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + lower
 )
 
+// errID tells the log what the client's text, API Gateway's, does not: which form an id has.
+var errID = fmt.Errorf("%w: Key.ID is not %d characters of [a-z0-9]", ErrInvalid, lengthID)
+
 // validate reports the first rule that k breaks, in API Gateway's words where it has words.
 func (k *Key) validate() error {
 	switch {
 	case len(k.ID) != lengthID || !within(k.ID, lower+digits):
-		return invalid("Invalid API Key identifier specified")
+		return &Error{Err: errID, Message: "Invalid API Key identifier specified"}
 	case !text(k.Name, maxName):
 		return invalid("Invalid API Key name, can be at most 1024 characters.")
 	case !text(k.Description, maxDescription):

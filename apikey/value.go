@@ -104,7 +104,7 @@ func sendable(s string) bool {
 }
 
 // Pepper is the secret under which values are hashed. It must outlive the digests that a [Config.Commit] stored and
-// must not be stored beside them. Printing or logging it shows its length alone.
+// must not be stored next to them. Printing or logging it shows its length alone.
 type Pepper []byte
 
 // minPepper is the length of the hash, the least that RFC 2104 section 3 recommends.
