@@ -38,7 +38,7 @@ func New(c Config) (*Resolver, error) {
 	switch header {
 	case "":
 		if len(c.Trusted) > 0 || c.Hops != 0 {
-			mistake("proxies without a Header to read")
+			mistake("Trusted or Hops without a Header to read: set X-Forwarded-For or Forwarded")
 		}
 	case "X-Forwarded-For", "Forwarded":
 		if (len(c.Trusted) > 0) == (c.Hops != 0) {
@@ -56,9 +56,9 @@ func New(c Config) (*Resolver, error) {
 	if c.IPv6Bits < 0 || c.IPv6Bits > 128 {
 		mistake("IPv6Bits %d is not within 0 to 128", c.IPv6Bits)
 	}
-	for _, p := range c.Trusted {
+	for i, p := range c.Trusted {
 		if !p.IsValid() || p.Addr().Is4In6() {
-			mistake("trusted network %v is not valid", p)
+			mistake("Trusted[%d] %v is not the network of an IPv4 or IPv6 address", i, p)
 		}
 	}
 	if errs != nil {
@@ -102,7 +102,8 @@ func (r *Resolver) Prefix(req *http.Request) (netip.Prefix, bool) {
 }
 
 // Addr is the client's address, without a zone and never an IPv4 address mapped into IPv6. False means that the client is
-// unknown.
+// unknown. Where all addresses are those of trusted proxies, and where a trusted proxy sends no header, as for its own
+// health checks, it is the farthest proxy's.
 func (r *Resolver) Addr(req *http.Request) (netip.Addr, bool) {
 	if r == nil || r.config.IPv6Bits == 0 { // not made by New
 		return netip.Addr{}, false

@@ -30,8 +30,8 @@ func TestNewReportsEveryMistake(t *testing.T) {
 		config clientip.Config
 		want   string
 	}{
-		{clientip.Config{Hops: 1}, "clientip: proxies without a Header to read"},
-		{clientip.Config{Trusted: proxies}, "clientip: proxies without a Header to read"},
+		{clientip.Config{Hops: 1}, "clientip: Trusted or Hops without a Header to read: set X-Forwarded-For or Forwarded"},
+		{clientip.Config{Trusted: proxies}, "clientip: Trusted or Hops without a Header to read: set X-Forwarded-For or Forwarded"},
 		{clientip.Config{Header: "x-forwarded-for"}, "clientip: Header X-Forwarded-For needs one of Trusted and Hops"},
 		{clientip.Config{Header: "forwarded", Hops: 1, Trusted: proxies}, "clientip: Header Forwarded needs one of Trusted and Hops"},
 		{clientip.Config{Header: "X-Real-IP", Hops: 1}, `clientip: Header "X-Real-IP" is neither X-Forwarded-For nor Forwarded`},
@@ -45,7 +45,8 @@ func TestNewReportsEveryMistake(t *testing.T) {
 		},
 		{
 			clientip.Config{Header: "Forwarded", Trusted: []netip.Prefix{{}, netip.MustParsePrefix("::ffff:10.0.0.0/104")}},
-			"clientip: trusted network invalid Prefix is not valid\nclientip: trusted network ::ffff:10.0.0.0/104 is not valid",
+			"clientip: Trusted[0] invalid Prefix is not the network of an IPv4 or IPv6 address\n" +
+				"clientip: Trusted[1] ::ffff:10.0.0.0/104 is not the network of an IPv4 or IPv6 address",
 		},
 	} {
 		_, err := clientip.New(test.config)
