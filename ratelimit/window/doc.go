@@ -35,7 +35,7 @@
 // Who was known before the flood is not affected; a newcomer who happens to share both of his cells with offenders is
 // blocked with them. Raise MaxKeys where N is small.
 //
-// # The rate rule, beside AWS WAF's
+// # The rate rule, compared with AWS WAF's
 //
 // The terms and their domains are those of RateBasedStatement: Limit 10 to 2·10^9 per 60, 120, 300 or 600 s, aggregation by
 // address, forwarded address, one to five custom keys, or constant with a scope-down; a request that lacks a component is

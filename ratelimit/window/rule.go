@@ -57,7 +57,7 @@ func NewRateRule(c RuleConfig) (*RateRule, error) {
 	limit, err := ruleLimit(c.Limit, c.Window)
 	errs := []error{err, checkMaxKeys(c.MaxKeys)}
 	if n := len(c.Aggregate); n < 1 || n > 5 {
-		errs = append(errs, fmt.Errorf("window: %d components are not 1 to 5", n))
+		errs = append(errs, fmt.Errorf("window: Aggregate: %d components are not 1 to 5", n))
 	}
 	for _, component := range c.Aggregate {
 		errs = append(errs, component.validate())

@@ -52,7 +52,7 @@ func TestNewRateRuleReportsEveryMistake(t *testing.T) {
 		config window.RuleConfig
 		want   string
 	}{
-		{window.RuleConfig{}, "window: Limit 0 is not within 10 to 2000000000\nwindow: 0 components are not 1 to 5"},
+		{window.RuleConfig{}, "window: Limit 0 is not within 10 to 2000000000\nwindow: Aggregate: 0 components are not 1 to 5"},
 		{
 			window.RuleConfig{Limit: 9, Window: time.Second, MaxKeys: -1, Aggregate: ip},
 			"window: Limit 9 is not within 10 to 2000000000\nwindow: Window 1s is not 60s, 120s, 300s or 600s\nwindow: MaxKeys -1 is not within 0 to 2^31-1",
@@ -65,7 +65,7 @@ func TestNewRateRuleReportsEveryMistake(t *testing.T) {
 		},
 		{
 			window.RuleConfig{Limit: 10, Aggregate: []window.Component{window.IP(), window.Method(), window.Path(), window.QueryString(), window.Header("A"), window.Header("B")}},
-			"window: 6 components are not 1 to 5",
+			"window: Aggregate: 6 components are not 1 to 5",
 		},
 		{window.RuleConfig{Limit: 10, Aggregate: []window.Component{window.Constant()}}, "window: Constant stands alone and needs a ScopeDown"},
 		{
