@@ -40,8 +40,13 @@ type Error struct {
 	XRateLimit bool
 }
 
-// Error is for logs, not for clients.
-func (e *Error) Error() string { return fmt.Sprintf("ratelimit: %v", e.Err) }
+// Error is for logs, not for clients. It tells where no wait helps.
+func (e *Error) Error() string {
+	if errors.Is(e.Err, ErrLimited) && e.Decision.RetryAfter == Never {
+		return fmt.Sprintf("ratelimit: %v: no wait helps: the cost is above the burst of %d, or the rate is 0", e.Err, e.Decision.Limit)
+	}
+	return fmt.Sprintf("ratelimit: %v", e.Err)
+}
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }

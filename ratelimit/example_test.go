@@ -174,7 +174,7 @@ func ExampleLimiter_Check() {
 	fmt.Println(d.Remaining, err)
 	// Output:
 	// 2 <nil>
-	// 2 ratelimit: rate limit exceeded
+	// 2 ratelimit: rate limit exceeded: no wait helps: the cost is above the burst of 5, or the rate is 0
 }
 
 // What is limited may be something else than requests: here the bytes of their bodies. Unit tells the clients.
@@ -182,9 +182,14 @@ func ExampleConfig_unit() {
 	l, err := ratelimit.New(ratelimit.Config[string]{
 		Limit: ratelimit.Limit{Rate: 1e9 / 3600, Burst: 1e9},
 		Key:   func(r *http.Request) (string, bool) { return r.Host, true },
-		Cost:  func(r *http.Request) int64 { return max(r.ContentLength, 0) },
-		Name:  "upload",
-		Unit:  "content-bytes", // without it there would be no fields, for a client would take bytes for requests
+		Cost: func(r *http.Request) int64 {
+			if r.ContentLength < 0 { // chunked: the length is not known, so it costs the most that the handler reads
+				return 10 << 20
+			}
+			return r.ContentLength
+		},
+		Name: "upload",
+		Unit: "content-bytes", // without it there would be no fields, for a client would take bytes for requests
 	})
 	if err != nil {
 		log.Fatal(err)

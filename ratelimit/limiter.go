@@ -18,7 +18,8 @@ type Config[K comparable] struct {
 	Key func(*http.Request) (K, bool)
 
 	// Cost is how many tokens a request takes. Nil is one each; zero takes none and is always granted; a negative cost
-	// is refused, with [ErrCost].
+	// is refused, with [ErrCost]. A ContentLength of -1 is a body of unknown length: it may have any, so charge the most
+	// that the handler reads.
 	Cost func(*http.Request) int64
 
 	// MaxKeys is for how many keys that are not at rest, that is whose bucket is not full, there is room; 0 is 1 048 576.
