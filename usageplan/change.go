@@ -115,7 +115,7 @@ func (m *Meter) mistakes(c Change) error {
 	move := c.PutMember != nil && c.DeleteMember != nil
 	switch set := c.fields(); {
 	case set != 1 && !(set == 2 && move):
-		return fmt.Errorf("a change is one thing, not %d", set)
+		return fmt.Errorf("a change is one thing, not %d: set one field, or PutMember and DeleteMember", set)
 	case move && (c.PutMember.Client != c.DeleteMember.Client || c.PutMember.Plan == c.DeleteMember.Plan):
 		return errors.New("a move is of one client between two plans")
 	case c.PutPlan != nil:
@@ -141,7 +141,7 @@ func (c Change) fields() int {
 func (m *Meter) mistakesOfPlan(p Plan) error {
 	errs := []error{p.Validate(), wrap(fmt.Sprintf("plan %q", clip(p.ID)), m.validateReach(p.Stages))}
 	if len(p.Quotas) > 0 && m.config.Ledger == nil {
-		errs = append(errs, fmt.Errorf("plan %q has a quota, and there is no ledger to count it in", clip(p.ID)))
+		errs = append(errs, fmt.Errorf("plan %q has a quota, and there is no ledger to count it in: set Config.Ledger", clip(p.ID)))
 	}
 	return errors.Join(errs...)
 }
@@ -196,7 +196,8 @@ func (t *table) alone(client string, p Plan, leaving string) error {
 		}
 		for _, s := range other.plan.state.Load().Stages {
 			if find(p.Stages, s.API, s.Name) >= 0 {
-				return fmt.Errorf("client %q is in plan %q for %s:%s already", client, other.Plan, s.API, s.Name)
+				return fmt.Errorf("client %q is in plan %q for %s:%s already: take it out of there by DeleteMember in the same change",
+					client, other.Plan, s.API, s.Name)
 			}
 		}
 	}

@@ -353,6 +353,10 @@ func TestExtendWantsAMember(t *testing.T) {
 		require.ErrorIs(t, extend, tt.want, "%+v", tt.key)
 		require.ErrorIs(t, correct, tt.want, "%+v", tt.key)
 	}
+	_, err := m.Balance(ctx, usageplan.QuotaKey{Plan: "p", Client: "a"})
+	require.ErrorContains(t, err, `plan "p" has 2 quotas, and QuotaKey.Period names none`)
+	_, err = m.Balance(ctx, usageplan.QuotaKey{Plan: "p", Client: "a", Period: ledger.Weekly})
+	require.ErrorContains(t, err, `plan "p", period WEEK: plan has no such quota`)
 	b, err := m.Balance(ctx, usageplan.QuotaKey{Plan: "p", Client: "a", Period: ledger.Daily})
 	require.NoError(t, err)
 	require.EqualValues(t, 3, b.Remaining, "one more granted, one more used")

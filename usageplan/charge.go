@@ -75,7 +75,8 @@ func (c Charge) Balance(p ledger.Period) (ledger.Balance, bool) {
 
 // SetHeader tells the client what is left: the RateLimit fields of its own throttles and of every quota
 // (draft-ietf-httpapi-ratelimit-headers-11). It sets nothing for the zero Charge and under Config.AWSStrict, and leaves out
-// quotas whose unit has no name: see Config.Unit.
+// quotas whose unit has no name: see Config.Unit. [Meter.Handler] calls it before the handler; a handler that settles its
+// charge before it answers calls it again, and the new fields replace the old ones.
 func (c Charge) SetHeader(h http.Header) {
 	if c.state == nil || c.meter.config.AWSStrict {
 		return

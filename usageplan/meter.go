@@ -70,7 +70,7 @@ type Config struct {
 	AllowDespite func(*http.Request, error) bool
 
 	// ChargeInContext has Handler give each request its charge, for [FromContext]. It copies the request, and so is off by
-	// default.
+	// default: FromContext then reports false, and nothing is settled.
 	ChargeInContext bool
 
 	// ErrorHandler answers refused requests; the protocol's header fields are set already. Nil answers as API Gateway

@@ -21,7 +21,7 @@ type Plan struct {
 	ID string
 	// Name and Description are for people. Name is required.
 	Name, Description string
-	// Tags are free text for whoever keeps the plans.
+	// Tags are free text for the operator.
 	Tags map[string]string
 	// Throttle bounds the rate of each member, in requests per second. Nil is no throttle; an infinite rate is a mistake. A
 	// burst of 0 refuses every request, as in API Gateway, here and in the throttles of members and methods.

@@ -55,7 +55,7 @@ func (m *Meter) reaches(throttle method) error {
 	}
 	if m.routes != nil {
 		if !slices.ContainsFunc(m.routes, fits) {
-			return errors.New("fits none of Config.Routes")
+			return fmt.Errorf("fits none of Config.Routes, each without the stage %q", "/"+m.config.Stage)
 		}
 		return nil
 	}

@@ -91,5 +91,9 @@ func (m *Meter) find(k QuotaKey) (key ledger.Key, quota ledger.Quota, err error)
 			return ledger.Key{Plan: s.accounts[i], Subject: k.Client}, m.table.member(k.Plan, k.Client).quota(q), nil
 		}
 	}
-	return key, quota, fmt.Errorf("usageplan: plan %q, %d quotas: %w", k.Plan, len(s.Quotas), ErrNoQuota)
+	if k.Period == 0 && len(s.Quotas) > 1 {
+		return key, quota, fmt.Errorf("usageplan: plan %q has %d quotas, and QuotaKey.Period names none: %w",
+			clip(k.Plan), len(s.Quotas), ErrNoQuota)
+	}
+	return key, quota, fmt.Errorf("usageplan: plan %q, period %v: %w", clip(k.Plan), k.Period, ErrNoQuota)
 }

@@ -85,7 +85,7 @@ func (p *Plan) UnmarshalJSON(text []byte) error {
 	return err
 }
 
-// MarshalJSON writes the member as a body of CreateUsagePlanKey, with its overrides beside.
+// MarshalJSON writes the member as a body of CreateUsagePlanKey, with its overrides added.
 func (m Member) MarshalJSON() ([]byte, error) {
 	return json.Marshal(memberJSON{m.Plan, m.Client, keyType, (*limitJSON)(m.Throttle), m.Limits})
 }
