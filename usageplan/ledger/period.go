@@ -79,7 +79,7 @@ func (q Quota) Validate() error {
 		errs = append(errs, fmt.Errorf("%w: limit %d is not within 0 and 2^53", ErrQuota, q.Limit))
 	}
 	if last := q.lastOffset(); last < 0 {
-		errs = append(errs, fmt.Errorf("%w: no period: %v", ErrQuota, q.Period))
+		errs = append(errs, fmt.Errorf("%w: no period: %v: use Daily, Weekly or Monthly", ErrQuota, q.Period))
 	} else if q.Offset < 0 || q.Offset > last {
 		errs = append(errs, fmt.Errorf("%w: offset %d of a %v quota is not within 0 and %d", ErrQuota, q.Offset, q.Period, last))
 	}

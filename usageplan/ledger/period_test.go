@@ -116,13 +116,13 @@ func TestQuotaValidate(t *testing.T) {
 		{ledger.Quota{Limit: 10, Period: ledger.Daily}, ""},
 		{ledger.Quota{Limit: ledger.MaxUnits, Period: ledger.Weekly, Offset: 6}, ""},
 		{ledger.Quota{Period: ledger.Monthly, Offset: 27}, ""},
-		{ledger.Quota{}, "quota: no period: Period(0)"},
-		{ledger.Quota{Period: 9}, "quota: no period: Period(9)"},
+		{ledger.Quota{}, "quota: no period: Period(0): use Daily, Weekly or Monthly"},
+		{ledger.Quota{Period: 9}, "quota: no period: Period(9): use Daily, Weekly or Monthly"},
 		{ledger.Quota{Period: ledger.Daily, Offset: 1}, "quota: offset 1 of a DAY quota is not within 0 and 0"},
 		{ledger.Quota{Period: ledger.Weekly, Offset: 7}, "quota: offset 7 of a WEEK quota is not within 0 and 6"},
 		{ledger.Quota{Period: ledger.Monthly, Offset: -1}, "quota: offset -1 of a MONTH quota is not within 0 and 27"},
 		{ledger.Quota{Limit: -1, Period: ledger.Daily}, "quota: limit -1 is not within 0 and 2^53"},
-		{ledger.Quota{Limit: ledger.MaxUnits + 1}, "quota: limit 9007199254740993 is not within 0 and 2^53\nquota: no period: Period(0)"},
+		{ledger.Quota{Limit: ledger.MaxUnits + 1}, "quota: limit 9007199254740993 is not within 0 and 2^53\nquota: no period: Period(0): use Daily, Weekly or Monthly"},
 	}
 	for _, tt := range tests {
 		err := tt.quota.Validate()
