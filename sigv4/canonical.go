@@ -31,12 +31,12 @@ type draft struct {
 	text      []byte
 	canonic   int // where the canonical request ends and the string to sign begins
 	query     query
-	room      int           // bytes of headers that may still be written
-	fields    int           // values of headers that may still be written
-	names     []span        // of the headers to sign, in out; of those written, in the list
-	out       []byte        // what the signer hands out
-	first     [1 << 10]byte // of a body
-	list      string        // of the headers signed last, which most requests share with the one before
+	room      int             // bytes of headers that may still be written
+	fields    int             // values of headers that may still be written
+	names     []span          // of the headers to sign, in out; of those written, in the list
+	out       []byte          // what the signer hands out
+	first     [1<<10 + 1]byte // of a body, and one to see that it ends
+	list      string          // of the headers signed last, which most requests share with the one before
 	digest    *digest
 	signature [hashLength]byte
 }

@@ -104,6 +104,15 @@ func (d *digest) hash(text []byte) []byte {
 	return padded[:len(text)]
 }
 
+// hashPieces leaves the SHA-256 of a text in pieces in d.sum.
+func (d *digest) hashPieces(pieces [][]byte) {
+	d.Reset()
+	for _, piece := range pieces {
+		_, _ = d.Write(piece) // never fails
+	}
+	d.Sum(d.sum[:0])
+}
+
 func (d *digest) steps(padded []byte) {
 	d.Reset()
 	_, _ = d.Write(padded)

@@ -59,7 +59,7 @@
 // there. An access key that is unknown is refused before the body is read, unless there is to be [VerifierConfig].OneAnswer.
 // After a refusal too, r.Body holds the whole body: what was read of it, followed by the rest.
 //
-// Memory is taken for what has arrived of a body, at most twice as much, whatever length is claimed. How long a client may
+// Memory is taken for what has arrived of a body and at most 32 KiB more, whatever length is claimed. How long a client may
 // take to send it is for the server to say, and net/http has no limit of its own. Set [http.Server].ReadHeaderTimeout, for
 // the header, and ReadTimeout, for the header and the body together; the Example does. A handler that takes large bodies
 // from clients it knows can extend it by [http.ResponseController.SetReadDeadline].

@@ -1,14 +1,11 @@
 package sigv4
 
 import (
-	"bytes"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
-	"slices"
 	"strings"
 )
 
@@ -74,14 +71,14 @@ func (v *Verifier) readBody(r *http.Request, d *draft, p *payload) *Error {
 		return refuseBody(err)
 	}
 	_ = r.Body.Close()
-	r.Body = newBody(text)
+	r.Body = text
 	if e := checkTrailer(r); e != nil { // net/http fills it when the body ends, with more than was announced
 		dropTrailers(r)
 		return e
 	}
-	if p.full = len(text) > 0; p.full {
-		sum := sha256.Sum256(text)
-		putHex(&p.hash, &sum)
+	if p.full = len(text.pieces) > 0; p.full {
+		d.digest.hashPieces(text.pieces)
+		putHex(&p.hash, &d.digest.sum)
 	}
 	return nil
 }
@@ -147,72 +144,4 @@ func refuseBody(err error) *Error {
 		cause = ErrBodyTooLarge
 	}
 	return refuse(fmt.Errorf("%w: %w", cause, err), "")
-}
-
-// unread puts what was read of a body back before the rest, or before the error that ended it.
-func unread(text []byte, body io.ReadCloser, err error) io.ReadCloser {
-	rest := io.Reader(body)
-	if !errors.Is(err, ErrBodyTooLarge) {
-		rest = failing{err}
-	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{io.MultiReader(bytes.NewReader(text), rest), body}
-}
-
-// failing fails every Read.
-type failing struct{ err error }
-
-func (f failing) Read([]byte) (int, error) { return 0, f.err }
-
-// body is a body that was read to its end.
-type body struct{ bytes.Reader }
-
-func newBody(text []byte) *body {
-	b := new(body)
-	b.Reset(text)
-	return b
-}
-
-// Close does nothing.
-func (*body) Close() error { return nil }
-
-// readAll reads to the end, or returns ErrBodyTooLarge after limit bytes, with what it has read. length is a hint, as an
-// adapter may not know it.
-//
-// It takes memory for what has arrived and not for what is claimed, since a claim costs the sender nothing: the first bytes
-// go into memory that is there anyway, and then there is never more than twice of what has been read.
-func readAll(r io.Reader, length, limit int64, first []byte) ([]byte, error) {
-	text, grown := first[:0], false
-	for {
-		if len(text) == cap(text) {
-			text, grown = append(make([]byte, 0, len(text)+grow(len(text), length, limit)), text...), true
-		}
-		n, err := r.Read(text[len(text):cap(text)])
-		text = text[:len(text)+n]
-		if err == nil && int64(len(text)) <= limit {
-			continue
-		}
-		if !grown {
-			text = slices.Clone(text)
-		}
-		switch {
-		case int64(len(text)) > limit:
-			return text, ErrBodyTooLarge
-		case err == io.EOF:
-			return text, nil
-		}
-		return text, err
-	}
-}
-
-// grow returns by how much to grow a text of n bytes: by as much again, but no further than one byte beyond the end that
-// the length tells, or the limit. Growth by less, as append does, would copy a large body many times.
-func grow(n int, length, limit int64) int {
-	most := limit
-	if length >= int64(n) { // else it was no more than a hint
-		most = min(length, limit)
-	}
-	return int(max(min(int64(n), most-int64(n)+1), 1))
 }
