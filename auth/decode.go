@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // Claims decodes the token's claims set into a T, as [json.Unmarshal] does, but with the letter case that RFC 7519
@@ -122,17 +123,39 @@ func exactElements(t reflect.Type, raw json.RawMessage) (json.RawMessage, error)
 type field struct {
 	name   string
 	tagged bool // its tag names it
+	depth  int  // of embedding
 	typ    reflect.Type
 }
 
-// fieldsOf lists the fields that encoding/json fills, those of embedded structs after those of the struct itself.
-func fieldsOf(t reflect.Type, around ...reflect.Type) (list []field) {
-	var embedded []field
+// fieldsOf lists the fields that encoding/json fills: where embedding gives several one name, the one that is least
+// deep, and of those the one whose tag names it. If there still are several, none has the name.
+func fieldsOf(t reflect.Type) (list []field) {
+	all := allFields(t, nil)
+	for i, f := range all {
+		if !hidden(all, i) {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
+// hidden reports whether another field has the i-th one's name and comes before it, or rivals it.
+func hidden(all []field, i int) bool {
+	f := all[i]
+	for j, o := range all {
+		if j != i && o.name == f.name && (o.depth < f.depth || o.depth == f.depth && (o.tagged || !f.tagged)) {
+			return true
+		}
+	}
+	return false
+}
+
+// allFields lists the fields of a struct and of those that it embeds.
+func allFields(t reflect.Type, around []reflect.Type) (list []field) {
 	around = append(slices.Clip(around), t)
 	for f := range t.Fields() {
 		tag := f.Tag.Get("json")
-		name, _, _ := strings.Cut(tag, ",")
-		inner := f.Type
+		name, inner := tagName(tag), f.Type
 		if inner.Kind() == reflect.Pointer {
 			inner = inner.Elem()
 		}
@@ -140,17 +163,26 @@ func fieldsOf(t reflect.Type, around ...reflect.Type) (list []field) {
 		case tag == "-":
 		case f.Anonymous && name == "" && inner.Kind() == reflect.Struct:
 			if !slices.Contains(around, inner) { // a struct within itself adds nothing
-				embedded = append(embedded, fieldsOf(inner, around...)...)
+				list = append(list, allFields(inner, around)...)
 			}
+		case f.IsExported() && name == "":
+			list = append(list, field{f.Name, false, len(around), f.Type})
 		case f.IsExported():
-			if name == "" {
-				list = append(list, field{f.Name, false, f.Type})
-			} else {
-				list = append(list, field{name, true, f.Type})
-			}
+			list = append(list, field{name, true, len(around), f.Type})
 		}
 	}
-	return append(list, embedded...)
+	return list
+}
+
+// tagName is the name that a field's tag gives to its member, or empty. encoding/json takes no name of other characters.
+func tagName(tag string) string {
+	name, _, _ := strings.Cut(tag, ",")
+	if strings.ContainsFunc(name, func(r rune) bool {
+		return !strings.ContainsRune("!#$%&()*+-./:;<=>?@[]^_{|}~ ", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	}) {
+		return ""
+	}
+	return name
 }
 
 // fieldFor returns the field that takes a member: the one of exactly that name, or the only one that has it in another

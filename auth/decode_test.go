@@ -44,6 +44,38 @@ func decoded[T any](t *testing.T, members string) (any, error) {
 	return v, err
 }
 
+// What embedding gives one name to. Embedded structs must be exported to be filled.
+type (
+	Base   struct{ Role string }
+	Second struct{ Role string }
+	hiding struct {
+		Role string
+		Base
+	}
+	hidingByTag struct {
+		Base
+		Other string `json:"role"`
+	}
+	Deepest struct {
+		X inner `json:"x"`
+	}
+	Deep    struct{ Deepest }
+	Shallow struct {
+		X map[string]string `json:"x"`
+	}
+	shallow struct {
+		Deep
+		Shallow
+	}
+	rivals struct {
+		Base
+		Second
+	}
+	untaken struct {
+		A string `json:"a'"`
+	}
+)
+
 // A struct takes the members of exactly its names; what encoding/json would take for one is left out, or an error.
 func TestClaimsMatchExactly(t *testing.T) {
 	type untagged struct{ Role string }
@@ -90,6 +122,13 @@ func TestClaimsMatchExactly(t *testing.T) {
 			In: inner{"user"}, List: []inner{{"user"}}, Map: map[string]inner{"X": {"user"}, "x": {}}, Ptr: &pointer, Array: [1]inner{{"user"}},
 			Any: map[string]any{"A": 1., "a": 2.}, When: time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC),
 		}},
+		{"a field hides the one of an embedded struct", decoded[hiding], `"role":"user"`, hiding{Role: "user"}},
+		{"and takes the member of its tag", decoded[hidingByTag], `"role":"user","ROLE":"admin"`, hidingByTag{Other: "user"}},
+		{"the field that is least deep decides the type", decoded[shallow], `"x":{"role":"user","ROLE":"admin"}`, shallow{Shallow: Shallow{map[string]string{
+			"role": "user", "ROLE": "admin",
+		}}}},
+		{"two fields as deep as each other", decoded[rivals], `"role":"user"`, rivals{}},
+		{"a tag that encoding/json takes for none", decoded[untaken], `"a":"x","A'":"y"`, untaken{"x"}},
 		{"nested null", decoded[nested], `"in":null,"list":null,"map":null,"ptr":null`, nested{}},
 		{"nested, wrong type", decoded[nested], `"in":5`, nil},
 		{"deep, two names", decoded[map[string][]untagged], `"x":[{"role":"user","ROLE":"admin"}]`, nil},
