@@ -28,9 +28,10 @@ type Token struct {
 }
 
 // size is what the token's texts and lists take, in bytes: 16 for an element's header. Most texts are part of the
-// payload, but those that were written with escapes are made anew, and so are joined scopes.
+// payload, whose room may be larger than it is, but those that were written with escapes are made anew, and so are
+// joined scopes.
 func (t *Token) size() int {
-	n := len(t.payload) + len(t.id) + len(t.scope) + 16*(len(t.audience)+len(t.groups)+len(t.cognito))
+	n := roomFor(len(t.payload)) + len(t.id) + len(t.scope) + 16*(len(t.audience)+len(t.groups)+len(t.cognito))
 	if strings.IndexByte(t.payload, '\\') >= 0 {
 		n += len(t.payload)
 	}

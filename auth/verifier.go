@@ -65,7 +65,8 @@ type Config struct {
 
 	// CacheBytes bounds the memory of tokens seen before, within a few per cent. Zero means 32 MiB, about 20 000
 	// tokens; negative remembers none. It is divided into 64 parts, so less than 1 MiB is of little use: a token takes
-	// its claims set and some 800 bytes, and one that takes more than a part is not remembered.
+	// its claims set and some 800 bytes, or some 13 000 bytes if its claims set has more than 6 KiB, and its own length
+	// with AllowRawCache. One that takes more than a part is not remembered.
 	CacheBytes int
 	// AllowRawCache keeps whole bearer tokens in memory to recognise them faster. False keeps their SHA-256.
 	AllowRawCache bool
@@ -316,6 +317,14 @@ type workspace struct {
 // longPayload is more bytes than most genuine tokens have.
 const longPayload = 6 << 10
 
+// roomFor is how many bytes are taken for a payload of n bytes.
+func roomFor(n int) int {
+	if n <= longPayload {
+		return n
+	}
+	return strict.DecodedLen(maxToken)
+}
+
 // room returns where to decode a payload of n bytes to. The longest are forged more often than not, so their room is
 // used again unless the token turns out genuine.
 func (w *workspace) room(n int) []byte {
@@ -323,7 +332,7 @@ func (w *workspace) room(n int) []byte {
 		return make([]byte, 0, n)
 	}
 	if w.long == nil {
-		w.long = make([]byte, 0, strict.DecodedLen(maxToken))
+		w.long = make([]byte, 0, roomFor(n))
 	}
 	return w.long
 }
