@@ -118,3 +118,11 @@ func TestAllocsRefusal(t *testing.T) {
 		require.LessOrEqual(t, allocs(func() { _ = verify(v, raw) }), 4.0, name)
 	}
 }
+
+// Looking for a second token takes no memory, whatever the query is.
+func TestAllocsQuery(t *testing.T) {
+	v := localVerifier(t)
+	r := httptest.NewRequest(http.MethodGet, "/?%61"+numbered(9000, "&p%d=%%41"), nil)
+	r.Header.Set("Authorization", "x")
+	require.Zero(t, testing.AllocsPerRun(5, func() { _ = v.Present(r) }))
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -131,4 +132,52 @@ func TestForeignWordAlone(t *testing.T) {
 	require.False(t, v.Leaves(r))
 	_, err = auth.New(auth.Config{Issuers: []auth.Issuer{cognito()}, Foreign: opaque, Source: custom.Header("X-Token")})
 	require.ErrorContains(t, err, "Foreign")
+}
+
+// A header without a word holds none that could be left: the verifier refuses it, however wide Foreign is.
+func TestForeignIsNotAskedAboutNothing(t *testing.T) {
+	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{cognito()}, Foreign: func(word string) bool { return !strings.Contains(word, ".") }})
+	every := must(custom.New(custom.Config{Authorize: func(context.Context, custom.Event) (custom.Result, error) {
+		return custom.Result{Authorized: true, PrincipalID: "p"}, nil
+	}}))
+	for _, value := range []string{"Bearer", "Bearer ", "bearer   "} {
+		for _, m := range []auth.Mode{auth.AnyOf(v, every), auth.AnyOf(every, v)} {
+			r := httptest.NewRequest(http.MethodGet, "/", nil)
+			r.Header.Set("Authorization", value)
+			require.True(t, v.Present(r), "%q", value)
+			_, err := m.Authenticate(r)
+			require.ErrorIs(t, err, auth.ErrMalformed, "%q", value)
+			r.Header.Set("Authorization", "Bearer word")
+			require.False(t, v.Present(r))
+			_, err = m.Authenticate(r)
+			require.NoError(t, err)
+		}
+	}
+}
+
+// As the documentation of auth/custom has it: the expression takes the scheme in any letter case, and an authorizer
+// without an expression claims JWTs too.
+func TestForeignAsDocumented(t *testing.T) {
+	session := regexp.MustCompile(`^session-[0-9a-f]+$`)
+	tokens := newVerifier(t, auth.Config{Issuers: []auth.Issuer{cognito()}, Foreign: session.MatchString})
+	authorizer := func(expression string, accept bool) auth.Mode {
+		return must(custom.New(custom.Config{ValidationExpression: expression, Authorize: func(context.Context, custom.Event) (custom.Result, error) {
+			return custom.Result{Authorized: accept, PrincipalID: "p"}, nil
+		}}))
+	}
+	jwt := must(poolIssuer().IDToken(julian))
+	narrow := authorizer(`(?i:Bearer )session-[0-9a-f]+`, true)
+	for value, want := range map[string]int{
+		"Bearer session-0f": 200, "bearer session-0f": 200, "BEARER session-0f": 200, "Bearer " + jwt: 200, "bearer " + jwt: 200, jwt: 200,
+		"session-0f": 401, "Bearer session-x": 401, "Bearer session-": 401, "Bearer garbage": 401, "Bearer session-0f,session-0f": 400,
+	} {
+		require.Equal(t, want, call(auth.AnyOf(tokens, narrow).Handler(ok), "/", "Authorization", value).Code, value)
+		require.Equal(t, want, call(auth.AnyOf(narrow, tokens).Handler(ok), "/", "Authorization", value).Code, value)
+	}
+	for _, pair := range [][2]string{{"Bearer session-0f", "Bearer session-0f"}, {"Bearer session-0f", jwt}, {jwt, "Bearer session-0f"}, {"Bearer session-0f", "Basic eDp5"}} {
+		got := call(auth.AnyOf(narrow, tokens).Handler(ok), "/", "Authorization", pair[0], "Authorization", pair[1]).Code
+		require.Contains(t, []int{400, 401}, got, "%.30q", pair)
+	}
+	require.Equal(t, 200, call(auth.AnyOf(tokens, authorizer("", true)).Handler(ok), "/", "Authorization", jwt).Code)
+	require.Equal(t, 403, call(auth.AnyOf(tokens, authorizer("", false)).Handler(ok), "/", "Authorization", jwt).Code)
 }

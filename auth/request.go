@@ -130,7 +130,7 @@ func (v *Verifier) token(r *http.Request) (raw string, present bool, err error) 
 	if present && inQuery(r.URL) {
 		return "", true, ErrAmbiguous
 	}
-	if present && err == nil && v != nil && v.core != nil && v.core.foreign != nil && v.core.foreign(raw) {
+	if raw != "" && v != nil && v.core != nil && v.core.foreign != nil && v.core.foreign(raw) {
 		return "", true, errForeign
 	}
 	return raw, present, err
@@ -172,11 +172,46 @@ func credential(value string) (token string, ok bool) {
 	return value, true
 }
 
-// inQuery reports whether the query holds a token too, where RFC 6750 section 2.3 lets it be. It parses the query
-// only if the name may be in it, plain or escaped.
+// inQuery reports whether the query holds a token too, where RFC 6750 section 2.3 lets it be. It walks the query only
+// if the name may be in it, plain or escaped, in one pass and without memory: [url.URL.Query] would make a map of all
+// parameters, and of more than 10 000 it returns none.
 func inQuery(u *url.URL) bool {
-	return u != nil && (strings.Contains(u.RawQuery, "access_token") || strings.Contains(u.RawQuery, "%")) &&
-		u.Query().Has("access_token")
+	const name = "access_token"
+	if u == nil || !strings.Contains(u.RawQuery, name) && !strings.Contains(u.RawQuery, "%") {
+		return false
+	}
+	for parameter := range strings.SplitSeq(u.RawQuery, "&") {
+		if names(parameter, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// names reports whether a parameter, perhaps with a value, has the name, of which any character may be escaped.
+func names(parameter, name string) bool {
+	for i := range len(name) {
+		n := spelled(parameter, name[i])
+		if n == 0 {
+			return false
+		}
+		parameter = parameter[n:]
+	}
+	return parameter == "" || parameter[0] == '='
+}
+
+// spelled returns how many bytes at the start of a text stand for c, as it is or percent-encoded: none, one or three.
+func spelled(text string, c byte) int {
+	const digits = "0123456789abcdef"
+	switch {
+	case text == "":
+		return 0
+	case text[0] == c:
+		return 1
+	case len(text) > 2 && text[0] == '%' && text[1] == digits[c>>4] && text[2]|0x20 == digits[c&15]: // c is below 0x80
+		return 3
+	}
+	return 0
 }
 
 type contextKey struct{}

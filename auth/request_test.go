@@ -3,6 +3,7 @@ package auth_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -143,4 +144,37 @@ func TestErrorHandlerComesAfterTheHeader(t *testing.T) {
 	w := call(v.Handler(ok), "/")
 	require.Equal(t, 418, w.Code)
 	require.Equal(t, "Bearer", w.Header().Get("WWW-Authenticate"))
+}
+
+// A second token in the query is found wherever it stands and however it is spelled, among any number of parameters.
+func TestTokenInQuery(t *testing.T) {
+	v := localVerifier(t)
+	good := rs256(goodHeader, goodClaims(nil))
+	many := strings.Repeat("a&", 20_000)
+	for query, want := range map[string]int{
+		"":                                     200,
+		"access_token":                         400,
+		"access_token=":                        400,
+		"access_token=x":                       400,
+		"a=b&access_token=x&c":                 400,
+		"%61ccess_token=x":                     400,
+		"access%5Ftoken=x":                     400,
+		"access%5ftoke%6E=x":                   400,
+		"%61%63%63%65%73%73%5f%74%6f%6b%65%6e": 400,
+		"access_token=%zz":                     400,
+		many + "access_token=x":                400,
+		many + "%61ccess_token=x":              400,
+		many:                                   200,
+		"Access_Token=x":                       200,
+		"access_tokens=x":                      200,
+		"access_toke=x":                        200,
+		"x=access_token":                       200,
+		"x%26access_token=y":                   200,
+		"access%":                              200,
+		"access%5":                             200,
+		"%":                                    200,
+	} {
+		require.Equal(t, want, call(v.Handler(ok), "/?"+query, "Authorization", "Bearer "+good).Code, "%.60s", query)
+	}
+	require.Equal(t, 401, call(v.Handler(ok), "/?access_token="+good).Code, "the query is no place for a token")
 }
