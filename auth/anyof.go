@@ -156,11 +156,24 @@ func (m *Modes) allowsDespite(r *http.Request, err error) bool {
 	if m == nil || m.AllowDespite == nil || errors.Is(err, ErrNotConfigured) {
 		return false
 	}
-	if a, ok := errors.AsType[answerable](err); ok {
-		const unconfigured = "ApiConfigurationException"
-		if a.StatusCode() == http.StatusRequestEntityTooLarge || a.ErrorCode() == unconfigured {
-			return false
-		}
+	const unconfigured = "ApiConfigurationException"
+	if e, ok := errors.AsType[coded](err); ok && e.ErrorCode() == unconfigured {
+		return false
+	}
+	if e, ok := errors.AsType[statused](err); ok && e.StatusCode() == http.StatusRequestEntityTooLarge {
+		return false
 	}
 	return m.AllowDespite(r, err)
 }
+
+// coded and statused are errors that know the code and the status of their answer; those of all packages do.
+type (
+	coded interface {
+		error
+		ErrorCode() string
+	}
+	statused interface {
+		error
+		StatusCode() int
+	}
+)

@@ -137,6 +137,12 @@ type status struct {
 func (s status) StatusCode() int   { return s.code }
 func (s status) ErrorCode() string { return s.name }
 
+// bare is an error that knows its status and nothing else of its answer.
+type bare int
+
+func (b bare) Error() string   { return http.StatusText(int(b)) }
+func (b bare) StatusCode() int { return int(b) }
+
 func TestAnyOfAllowDespite(t *testing.T) {
 	good := must(poolIssuer().IDToken(julian))
 	tokens := cognitoVerifier(t, auth.Rules{})
@@ -157,6 +163,8 @@ func TestAnyOfAllowDespite(t *testing.T) {
 		"an error of no package":            {reading{errors.New("x")}, nil, nil, true},
 		"too large":                         {reading{large}, nil, nil, false},
 		"too large, wrapped":                {reading{fmt.Errorf("mode: %w", large)}, nil, nil, false},
+		"too large, nothing else known":     {reading{bare(413)}, nil, nil, false},
+		"refused, nothing else known":       {reading{bare(403)}, nil, nil, true},
 		"not configured":                    {&auth.Verifier{}, nil, nil, false},
 		"not configured, another package":   {reading{status{code: 500, name: "ApiConfigurationException"}}, nil, nil, false},
 		"nil mode":                          {nil, nil, nil, false},
