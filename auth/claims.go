@@ -12,7 +12,7 @@ import (
 var errClaim = narrow(ErrMalformed, "claim has the wrong type or a value out of range")
 
 // claims is a set of claims that decide where a rule or an issuer's settings look at them.
-type claims uint8
+type claims uint16
 
 const (
 	claimClient claims = 1 << iota
@@ -23,6 +23,8 @@ const (
 	claimPoolGroups
 	claimAuthTime
 	claimTenant
+	claimType
+	claimSubject
 )
 
 // parseClaims reads a claims set. The claims that decide about every token must have their type and letter case: iss,
@@ -116,8 +118,10 @@ func (t *Token) lookalike(s *scanner, name string) {
 		t.lookalikes |= claimClient
 	case "azp":
 		t.lookalikes |= claimParty
-	case "token_use", "typ":
+	case "token_use":
 		t.lookalikes |= claimUse
+	case "typ":
+		t.lookalikes |= claimType
 	case "scope", "scp":
 		t.lookalikes |= claimScope
 	case "groups":
@@ -128,6 +132,8 @@ func (t *Token) lookalike(s *scanner, name string) {
 		t.lookalikes |= claimAuthTime
 	case "tid":
 		t.lookalikes |= claimTenant
+	case "sub":
+		t.lookalikes |= claimSubject
 	}
 }
 

@@ -196,3 +196,16 @@ func TestSPIFFEFetch(t *testing.T) {
 	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{is}, Transport: bundleServer{}})
 	require.NoError(t, verify(v, svid(svidHeader, nil)))
 }
+
+// sub names the trust domain, so it may not occur in another letter case as well.
+func TestSPIFFESubjectInAnotherCase(t *testing.T) {
+	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{spiffe(), local()}})
+	header := `{"alg":"ES256","kid":"C6vs25welZOx6WksNYfbMfiw9l96pMnD","typ":"JWT"}`
+	require.NoError(t, verify(v, svid(header, nil)))
+	for _, name := range []string{"Sub", "SUB", "\u017fub"} {
+		err := verify(v, svid(header, map[string]any{name: "spiffe://other.example/x"}))
+		require.ErrorIs(t, err, auth.ErrMalformed, name)
+		require.ErrorContains(t, err, "wrong case")
+		require.NoError(t, verify(v, rs256(goodHeader, goodClaims(map[string]any{name: "x"}))), "no issuer's setting looks at it")
+	}
+}

@@ -75,6 +75,8 @@ func TestCognitoTokenUse(t *testing.T) {
 	u := julian
 	u.Claims = map[string]any{"typ": "ID"}
 	require.NoError(t, verify(cognitoVerifier(t, auth.Rules{TokenUse: "access"}), must(poolIssuer().AccessToken(u))))
+	u.Claims = map[string]any{"Typ": "ID"}
+	require.NoError(t, verify(cognitoVerifier(t, auth.Rules{}), must(poolIssuer().AccessToken(u))))
 	u.Claims = map[string]any{"token_use": nil, "typ": "ID"}
 	require.ErrorIs(t, verify(cognitoVerifier(t, auth.Rules{}), must(poolIssuer().IDToken(u))), auth.ErrTokenUse)
 }

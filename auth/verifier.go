@@ -29,14 +29,15 @@ type Config struct {
 	// minutes.
 	Leeway time.Duration
 
-	// Source finds the token in a request; false means that there is none. It may be called twice for one request.
+	// Source finds the token in a request; false means that there is none. It may be called twice for one request. A
+	// bearer token in the Authorization header next to another one that Source finds is one too many: [ErrAmbiguous].
 	// Nil means the Authorization header: "Bearer" and the token, or the token alone, as API Gateway accepts it.
 	Source func(*http.Request) (string, bool)
 	// Foreign reports whether a word in the Authorization header, after Bearer or alone, is left to another mode of
 	// [AnyOf], such as an opaque token that a TOKEN authorizer of auth/custom looks up. The verifier then presents no
 	// token. Its own Verify refuses such a word as [ErrMalformed], and so does AnyOf if no other mode claims it.
-	// Foreign must not claim JWTs, and must be quick: it sees whatever a client sends, several times a request. It may
-	// not be set together with Source. Nil: every word is this verifier's.
+	// Foreign must not claim JWTs, and must be quick: it sees whatever a client sends, several times a request, but never
+	// an empty word. It may not be set together with Source. Nil: every word is this verifier's.
 	Foreign func(word string) bool
 	// Revoked is asked about every token that is otherwise accepted, also about one seen before; true refuses with
 	// [ErrRevoked], an error with [ErrUnavailable]. Nil: nothing is revoked. A JWT itself does not show that it was
@@ -235,7 +236,7 @@ func (v *Verifier) permitted(ctx context.Context, t *Token, p *party, now time.T
 // reads tells which claims decide whether a token meets the rules.
 func (r *Rules) reads() (set claims) {
 	if r.TokenUse != "" {
-		set |= claimUse
+		set |= claimUse | claimType
 	}
 	if len(r.AnyScope)+len(r.AllScopes) > 0 {
 		set |= claimScope
@@ -460,8 +461,11 @@ func (p *party) admit(t *Token, h header) error {
 
 // reads tells which claims decide whether the issuer's settings accept the token, besides iss and aud.
 func (p *party) reads(t *Token) (set claims) {
-	if p.kind == kindCognito {
+	switch p.kind {
+	case kindCognito:
 		set |= claimUse | claimClient
+	case kindSPIFFE:
+		set |= claimSubject // names the trust domain
 	}
 	if p.AllowClientID && t.audience == nil {
 		set |= claimClient | claimParty
