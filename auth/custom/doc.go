@@ -50,6 +50,21 @@
 // Policies are evaluated for the decoded path, as routers compare it: for /loyalty/%C3%A9 the method ARN ends in
 // /loyalty/é, and a policy must say é. A question mark in a policy is one character, here é; see package policy.
 //
+// # Next to a JWT verifier
+//
+// AnyOf of package auth accepts either this function's credentials or JWTs. A TOKEN authorizer then reads the same header
+// as the verifier, which takes every word for a JWT unless told otherwise: Foreign in auth.Config names the words that
+// are left to the authorizer. [Config.ValidationExpression] must match these, with the scheme before them, and no JWT:
+//
+//	session := regexp.MustCompile(`^session-[0-9a-f]+$`)
+//	tokens, err := auth.New(auth.Config{Issuers: issuers, Foreign: session.MatchString})
+//	sessions, err := custom.New(custom.Config{ValidationExpression: `(?i:Bearer )session-[0-9a-f]+`, Authorize: lookUp})
+//	h := auth.AnyOf(tokens, sessions).Handler(next)
+//
+// A word that Foreign leaves and the expression does not match is refused, and so is garbage or a JWE, also next to a good
+// credential of a third kind. Without an expression the authorizer claims JWTs too, and then both must accept them. An
+// authorizer that does not look at Authorization needs none of this.
+//
 // # Dry run
 //
 // [Config.AllowDespite] lets a refused request pass in Handler. It carries no identity, not even that of an outer
