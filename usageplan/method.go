@@ -1,7 +1,6 @@
 package usageplan
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
@@ -140,52 +139,71 @@ const subtree = "/{...}"
 
 // fit compares the resource of a route with one of parseResource. It does not allocate: it runs in every request.
 func fit(throttle, route string) int {
-	base, isSubtree := strings.CutSuffix(route, "/")
+	var space [maxShape]byte
+	return newShape(space[:0], route).fits(throttle)
+}
+
+// A shape is the resource of a route in the form of parseResource. Of a subtree, the first base bytes are the resource that
+// it begins with.
+type shape struct {
+	text []byte
+	base int
+}
+
+// maxShape is more than most resources have, so that their shapes need no allocation.
+const maxShape = 128
+
+// newShape appends the shape of a route to space. A parameter without an end has none, which fits nothing.
+func newShape(space []byte, route string) shape {
 	switch {
-	case route == "/" || route == "":
-		return full(throttle == "/")
+	case route == "" || route == "/":
+		return shape{append(space, '/'), 0}
 	case route == subtree:
-		base = ""
-	case strings.HasSuffix(route, "/*"): // chi's
-		rest, fits := cutResource(throttle, route[:len(route)-2])
-		return full(fits && rest == "/"+allSegments)
+		return shape{append(space, "/"+allSegments...), 1}
 	case strings.HasSuffix(route, "/{$}"):
-		return fit(throttle, cmp.Or(route[:len(route)-4], "/"))
-	case !isSubtree:
-		rest, fits := cutResource(throttle, route)
-		return full(fits && rest == "")
+		return newShape(space, route[:len(route)-len("/{$}")])
 	}
-	rest, fits := cutResource(throttle, base)
-	switch {
-	case fits && rest == "/"+allSegments:
+	head, isProxy := strings.CutSuffix(route, "/*") // chi's
+	isSubtree := false
+	if !isProxy {
+		head, isSubtree = strings.CutSuffix(head, "/")
+	}
+	text, closed := appendForms(space, head)
+	if !closed {
+		return shape{}
+	}
+	s := shape{text: text}
+	if isSubtree {
+		s.base = len(text)
+	}
+	if isProxy || isSubtree {
+		s.text = append(text, "/"+allSegments...)
+	}
+	return s
+}
+
+// appendForms appends a resource with the forms of its parameters in place of the parameters.
+func appendForms(b []byte, resource string) (text []byte, closed bool) {
+	for {
+		literal, after, isParameter := strings.Cut(resource, "{")
+		b = append(b, literal...)
+		if !isParameter {
+			return b, true
+		}
+		form, rest, closed := cutParameter(after)
+		if !closed {
+			return nil, false
+		}
+		b, resource = append(b, form...), rest
+	}
+}
+
+func (s shape) fits(throttle string) int {
+	switch throttle {
+	case string(s.text):
 		return fullFit
-	case fits && (rest == "" || base == "" && rest == "/"):
+	case string(s.text[:s.base]):
 		return baseFit
 	}
 	return noFit
-}
-
-func full(fits bool) int {
-	if fits {
-		return fullFit
-	}
-	return noFit
-}
-
-// cutResource cuts the resource of a route, or the beginning of one, from the beginning of a throttle's.
-func cutResource(throttle, route string) (rest string, fits bool) {
-	for {
-		i := strings.IndexByte(route, '{')
-		if i < 0 {
-			return strings.CutPrefix(throttle, route)
-		}
-		if throttle, fits = strings.CutPrefix(throttle, route[:i]); !fits {
-			return "", false
-		}
-		form, after, closed := cutParameter(route[i+1:])
-		if throttle, fits = strings.CutPrefix(throttle, form); !fits || !closed {
-			return "", false
-		}
-		route = after
-	}
 }

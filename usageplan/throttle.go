@@ -1,7 +1,6 @@
 package usageplan
 
 import (
-	"cmp"
 	"errors"
 	"math"
 	"strings"
@@ -37,7 +36,6 @@ type methods struct {
 type throttle struct {
 	method   method
 	spelling string // a resource of a route that fits fully
-	literal  string // what the resource of every route begins with that fits
 	limit    ratelimit.Limit
 	buckets  *ratelimit.Limiter[string] // by client
 	all      *ratelimit.Striped         // of all callers, in place of buckets
@@ -46,7 +44,6 @@ type throttle struct {
 
 func newThrottle(key string, m method, limit ratelimit.Limit) throttle {
 	t := throttle{method: m, spelling: m.resource, limit: limit, any: m.verb == anyVerb}
-	t.literal, _, _ = strings.Cut(m.resource, "{")
 	if spelling := strings.TrimSuffix(key, "/"+m.verb); fit(m.resource, spelling) == fullFit {
 		t.spelling = spelling
 	}
@@ -144,13 +141,14 @@ func (s *methods) lookup(m method) *throttle {
 // search is lookup for any spelling: the resource itself goes before the beginning of a subtree, and the method before ANY,
 // which all methods share that are not listed themselves.
 func (s *methods) search(m method) (found *throttle) {
-	resource, best := cmp.Or(unescape(m.resource), "/"), 0
+	var space [maxShape]byte
+	route, best := newShape(space[:0], unescape(m.resource)), 0
 	for i := range s.listed {
 		t := &s.listed[i]
-		if !t.any && t.method.verb != m.verb || !strings.HasPrefix(resource, t.literal) {
+		if !t.any && t.method.verb != m.verb {
 			continue
 		}
-		rank := 2 * fit(t.method.resource, resource)
+		rank := 2 * route.fits(t.method.resource)
 		if rank > 0 && t.method.verb == m.verb {
 			rank++
 		}
