@@ -162,19 +162,29 @@ func (b *balancerKeys) drop(now time.Time) bool {
 	for kid, s := range b.sets {
 		if s.idle(now) {
 			delete(b.sets, kid)
+			s.retire()
 			return true
 		}
 	}
 	return false
 }
 
-// idle reports whether a set holds no key that is fresh, and is not about to get one. A key that is in use is fetched
-// anew as soon as it is due.
+// idle reports whether a set is not about to get a key, and either never had one or had it for long without a token that
+// needs it. A set whose keys are only due does not make room: the next token may need it, and a flood of forged kids
+// would come before that token.
 func (s *keySet) idle(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	snap := s.current.Load()
-	return s.flight == nil && !now.Before(s.pause) && (snap == nil || !now.Before(snap.due))
+	return s.flight == nil && !now.Before(s.pause) && (s.current.Load() == nil || !now.Before(s.late))
+}
+
+// retire makes the cache forget the tokens that the set's keys signed: nobody would notice any more that a key changes.
+func (s *keySet) retire() {
+	if snap := s.current.Load(); snap != nil {
+		for _, k := range snap.keys {
+			k.retired.Store(true)
+		}
+	}
 }
 
 // keysOf is the key set that a token with this kid is verified by.

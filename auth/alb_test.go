@@ -255,6 +255,46 @@ func TestALBFlood(t *testing.T) {
 	})
 }
 
+// Keys that are due are still in use: a flood of forged kids that comes first does not take their place.
+func TestALBFloodAtDue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		keys := &albKeys{known: map[string]string{albURL + albKID: spki(signers()["ES256"].key.Public())}}
+		v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{auth.ALB(albARN, issURL, client)}, Transport: keys, CacheBytes: -1})
+		require.NoError(t, verify(v, albToken(nil, nil)))
+		for _, pause := range []time.Duration{0, 15 * time.Minute, time.Hour} {
+			time.Sleep(pause)
+			forgedKIDs(t, v)
+			require.NoError(t, verify(v, albToken(nil, nil)), "after %v", pause)
+			time.Sleep(2 * time.Second)
+		}
+	})
+}
+
+// forgedKIDs presents more unknown keys than there is room for.
+func forgedKIDs(t *testing.T, v *auth.Verifier) {
+	t.Helper()
+	for n := range 20 {
+		raw := albToken(map[string]any{"kid": fmt.Sprintf("%08x-0000-4000-8000-000000000000", n)}, nil)
+		require.ErrorIs(t, verify(v, raw), auth.ErrUnavailable)
+	}
+}
+
+// A key that made room for others takes the tokens with it that it signed: it may have changed when it comes back.
+func TestALBKeyChangesUnseen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		keys := &albKeys{known: map[string]string{albURL + albKID: spki(signers()["ES256"].key.Public())}}
+		v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{auth.ALB(albARN, issURL, client)}, Transport: keys})
+		long := map[string]any{"exp": time.Now().Add(100 * time.Hour).Unix()}
+		raw := albToken(long, long)
+		require.NoError(t, verify(v, raw))
+		time.Sleep(5 * time.Hour)
+		forgedKIDs(t, v)
+		time.Sleep(2 * time.Second)
+		keys.known[albURL+albKID] = spki(fresh("ES256").Public())
+		require.ErrorIs(t, verify(v, raw), auth.ErrSignature)
+	})
+}
+
 func ExampleALB() {
 	balancer := auth.ALB("arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/app/my-load-balancer/50dc6c495c0c9188",
 		"https://login.example", "3fe6quse1kki13s6nebi0ncnin")
