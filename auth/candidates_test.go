@@ -139,6 +139,8 @@ func TestBadKeyBesideGoodOnes(t *testing.T) {
 		"member in two cases":  {`{"kty":"OKP","Kty":"OKP","kid":"bad"}`, "occurs twice"},
 		"too deep":             {`{"kid":"bad","x":` + strings.Repeat("[", 9) + strings.Repeat("]", 9) + `}`, "too deep"},
 		"much too deep":        {`{"kid":"bad","x":` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + `}`, "too deep"},
+		"deeper than Go reads": {`{"x":` + strings.Repeat("[", 30_000) + strings.Repeat("]", 30_000) + `,"kid":"bad"}`, "too deep"},
+		"many deep values":     {`{"x":[` + strings.Repeat(`{"y":["]",`, 5200) + `"\\\"{"` + strings.Repeat("]}", 5200) + `,1],"kid":"bad"}`, "too deep"},
 		"too many members":     {`{"kid":"bad",` + numbered(300, `"m%d":0,`) + `"x":0}`, "too many"},
 		"half a pair":          {`{"kid":"bad","x":"\ud800"}`, "not valid UTF-8"},
 		"no type":              {`{"kid":"bad"}`, `kty is ""`},

@@ -34,7 +34,7 @@ func parseKeySet(document []byte, rules keyRules) (list keyList, err error) {
 		return list, fmt.Errorf("key set is longer than %d bytes", maxKeySet)
 	}
 	var s scanner
-	raws, err := splitKeySet(&s, document)
+	raws, err := splitKeySet(&s, shallow(document))
 	if err != nil {
 		return list, fmt.Errorf("key set: %w", err)
 	}
@@ -50,6 +50,31 @@ func parseKeySet(document []byte, rules keyRules) (list keyList, err error) {
 		return list, fmt.Errorf("key set holds no usable key%s", list.reasons())
 	}
 	return list, nil
+}
+
+// shallow returns a text in which blanks stand for what is nested so deep that encoding/json gives the whole text up
+// (10 000 levels). The key that holds it stays too deep to be read, and the others can be.
+func shallow(document []byte) []byte {
+	const deepest = 100
+	document = slices.Clone(document)
+	depth, quoted, escaped := 0, false, false
+	for i, c := range document {
+		before := depth
+		switch {
+		case quoted:
+			quoted, escaped = c != '"' || escaped, c == '\\' && !escaped
+		case c == '"':
+			quoted = true
+		case c == '[' || c == '{':
+			depth++
+		case c == ']' || c == '}':
+			depth--
+		}
+		if min(before, depth) > deepest { // not the brackets around it, so what is valid stays valid
+			document[i] = ' '
+		}
+	}
+	return document
 }
 
 var keySetNames = map[string]bool{"keys": true}
