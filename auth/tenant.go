@@ -17,6 +17,11 @@ const tenantMark = "{tenantid}"
 // IDs.
 var tenantID = regexp.MustCompile(`^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
+// everybody is a name under which Entra signs users of many tenants in, and by which no token names its issuer:
+// https://learn.microsoft.com/entra/identity-platform/v2-protocols-oidc#find-your-apps-openid-configuration-document-uri
+var everybody = regexp.MustCompile(`^https://(?:login\.microsoftonline\.(?:com|us)|login\.partner\.microsoftonline\.cn|` +
+	`login\.windows\.net|sts\.windows\.net)/(?:common|organizations|consumers)(?:/|$)`)
+
 // template is an issuer's name around its tenant.
 type template struct{ before, after string }
 
@@ -41,15 +46,20 @@ func (n template) is(name, tenant string) bool {
 
 // checkTenants prepares an issuer of many tenants: each of its names is a template.
 func (p *party) checkTenants() error {
+	marked := false
 	for _, name := range append([]string{p.URL}, p.Aliases...) {
+		if everybody.MatchString(name) {
+			return fmt.Errorf("no token's issuer is %s: write %s for the tenant, and name those allowed", name, tenantMark)
+		}
 		if n, ok := templateOf(name); ok && !strings.Contains(n.after, tenantMark) {
 			p.templates = append(p.templates, n)
 		}
+		marked = marked || strings.Contains(name, "{")
 	}
 	switch {
 	case len(p.templates) == 0 && (p.Tenants != nil || p.AllowTenant != nil):
 		return fmt.Errorf("tenants are named, but the URL holds no %s", tenantMark)
-	case len(p.templates) == 0 && !strings.Contains(p.URL, "{"):
+	case !marked:
 		return nil
 	case len(p.templates) <= len(p.Aliases):
 		return fmt.Errorf("%s must stand once in the URL and in each alias", tenantMark)
@@ -95,7 +105,8 @@ func (p *party) issuerOf(t *Token) string {
 }
 
 // signs reports whether the key may sign for the token's tenant. In a set for all tenants a key may name the one issuer
-// that it belongs to, or the template for all: what it names must be the token's issuer.
+// that it belongs to, or the template for all: what it names must be the token's issuer, under whichever of its names.
+// Entra's keys bear the name of version 2.0 and sign tokens of version 1.0 too.
 func (p *party) signs(k *key, t *Token) bool {
 	if len(p.templates) == 0 || k.issuer == "" {
 		return true
@@ -104,5 +115,5 @@ func (p *party) signs(k *key, t *Token) bool {
 	if n, ok := templateOf(name); ok {
 		name = n.of(t.tenant)
 	}
-	return name == t.issuer || name == p.issuerOf(t)
+	return slices.ContainsFunc(p.templates, func(n template) bool { return n.is(name, t.tenant) })
 }

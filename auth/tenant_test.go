@@ -122,6 +122,23 @@ func TestTenantID(t *testing.T) {
 	require.Equal(t, map[string]string{"a": entraName(tenantA) + " s", "b": entraName(tenantB) + " s", "old a": entraName(tenantA) + " s"}, ids)
 }
 
+// Entra's keys name version 2.0 of their issuer, whichever version comes first here.
+func TestTenantVersions(t *testing.T) {
+	const v1 = "https://sts.windows.net/{tenantid}/"
+	for url, alias := range map[string]string{entraURL: v1, v1: entraURL} {
+		is := auth.OIDC(url, entraApp)
+		is.Aliases, is.Keys, is.Tenants = []string{alias}, entraKeys(), []string{tenantA, personal}
+		v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{is}})
+		for _, name := range []string{entraURL, v1} {
+			iss := map[string]any{"iss": strings.ReplaceAll(name, "{tenantid}", tenantA)}
+			got, err := v.VerifyToken(t.Context(), entraToken("jS1Xo1OWDj_52vbwGNgvQO2VzMc", iss))
+			require.NoError(t, err, "%s of %s", name, url)
+			require.Equal(t, strings.ReplaceAll(url, "{tenantid}", tenantA)+" "+got.Subject(), got.ID())
+			require.ErrorIs(t, verify(v, entraToken("yreX2PsLi-qkbR8QDOmB_ySxp8Q", iss)), auth.ErrKey, "the key of another tenant")
+		}
+	}
+}
+
 // A tenant that is no longer allowed is refused at once, also for a token seen before.
 func TestTenantRemoved(t *testing.T) {
 	var allowed atomic.Bool
@@ -155,6 +172,15 @@ func TestTenantConfig(t *testing.T) {
 		{"https://x.example/{tenantid}/{tenantid}", nil, nil, "must stand once"},
 		{"https://login.microsoftonline.com/{tenantId}/v2.0", nil, nil, "must stand once"},
 		{"https://x.example", nil, []string{tenantA}, "holds no {tenantid}"},
+		{"https://x.example", []string{"https://y.example/{tenantId}/"}, nil, "must stand once"},
+		{"https://x.example", []string{"https://y.example/{tenantid}/{tenantid}/"}, nil, "must stand once"},
+		{"https://login.microsoftonline.com/common/v2.0", nil, nil, "no token's issuer is"},
+		{"https://login.microsoftonline.com/organizations/v2.0", nil, []string{tenantA}, "write {tenantid}"},
+		{"https://login.microsoftonline.us/consumers/v2.0", nil, nil, "no token's issuer is"},
+		{"https://sts.windows.net/common/", nil, nil, "no token's issuer is"},
+		{entraURL, []string{"https://login.partner.microsoftonline.cn/common"}, nil, "no token's issuer is"},
+		{"https://login.microsoftonline.com/commons/v2.0", nil, nil, ""},
+		{entraName(tenantA), []string{"https://sts.windows.net/" + tenantA + "/"}, nil, ""},
 	} {
 		is := auth.OIDC(row.url, entraApp)
 		is.Aliases, is.Tenants = row.aliases, row.tenants
