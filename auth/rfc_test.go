@@ -103,6 +103,14 @@ func TestRFC9068(t *testing.T) {
 		err := verify(v, rs256(header, goodClaims(with(example, map[string]any{"aud": aud}))))
 		require.ErrorIs(t, err, auth.ErrAudience, "%v", aud)
 	}
+	// Issuers leave it out nevertheless; the option that lets the client stand for it holds for this type too.
+	is.AllowClientID, is.Audiences = true, []string{"s6BhdRkqt3"}
+	byClient := newVerifier(t, auth.Config{Issuers: []auth.Issuer{is}})
+	require.NoError(t, verify(byClient, rs256(header, goodClaims(with(example, map[string]any{"aud": nil})))))
+	require.NoError(t, verify(byClient, rs256(header, goodClaims(with(example, map[string]any{"aud": nil, "sub": nil})))))
+	for _, more := range []map[string]any{{"aud": nil, "client_id": "x"}, {"aud": []string{}}, {"aud": ""}, {"aud": "https://rs.example.com/"}} {
+		require.ErrorIs(t, verify(byClient, rs256(header, goodClaims(with(example, more)))), auth.ErrAudience, "%v", more)
+	}
 	// An ID token is no access token, though the same issuer signed it.
 	require.ErrorIs(t, verify(v, rs256(`{"typ":"JWT","alg":"RS256","kid":"k1"}`, goodClaims(example))), auth.ErrTokenUse)
 }
