@@ -17,8 +17,14 @@ const (
 	defaultFetchTimeout = 1500 * time.Millisecond
 	maxFetchTimeout     = time.Minute
 
+	discoveryPath = "/.well-known/openid-configuration" // OpenID Connect Discovery 1.0 section 4
+
 	maxRedirects = 3
 	maxURL       = 2048 // bytes
+
+	// mediaTypes of documents. Some servers answer 406 where a key set's own type (RFC 7517 section 8.5.2) is not asked
+	// for, as Kubernetes does, and others where JSON is not.
+	mediaTypes = "application/json, application/jwk-set+json"
 )
 
 // source fetches a key set, within time limits of its own. It is not called again before it has returned.
@@ -83,7 +89,7 @@ func (f *fetcher) discovered(issuer string, rules keyRules) source {
 // sections 4 and 4.3).
 func (f *fetcher) discover(ctx context.Context, issuer string) (string, error) {
 	place := strings.ReplaceAll(strings.TrimSuffix(issuer, "/"), tenantMark, "common") // see [Issuer].URL
-	body, _, err := f.get(ctx, place+"/.well-known/openid-configuration")
+	body, _, err := f.get(ctx, place+discoveryPath)
 	if err != nil {
 		return "", err
 	}
@@ -140,7 +146,7 @@ func (f *fetcher) get(ctx context.Context, url string) ([]byte, http.Header, err
 	if err != nil {
 		return nil, nil, err
 	}
-	r.Header.Set("Accept", "application/json")
+	r.Header.Set("Accept", mediaTypes)
 	res, err := f.client.Do(r)
 	if err != nil {
 		return nil, nil, err

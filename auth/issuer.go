@@ -60,7 +60,8 @@ type Issuer struct {
 	// AllowClientID lets the client stand for an audience that is not there: a token without aud is compared by its
 	// client_id, as an HTTP API of API Gateway does; where it has none either, AudiencePattern is compared with azp,
 	// as in AppSync. An aud that is there still decides alone. Such a token says who asked for it, not for which
-	// service, so another service of the same client may pass it on to this one. It has no meaning with Cognito.
+	// service, so another service of the same client may pass it on to this one. RFC 9068 section 4 refuses such tokens
+	// of type at+jwt; issuers write them nevertheless, and the option holds for them too. It has no meaning with Cognito.
 	AllowClientID bool
 	// AllowAnyAudience accepts tokens issued for anybody. It, Audiences or AudiencePattern must be set.
 	AllowAnyAudience bool
@@ -204,8 +205,11 @@ func checkURL(text string, allowHTTP bool) error {
 // checkProvider holds the URL of an OpenID provider to what its discovery document is found by: no query either
 // (OpenID Connect Discovery 1.0 section 2: scheme, host, port and path components, and no query or fragment).
 func checkProvider(text string, allowHTTP bool) error {
-	if strings.Contains(text, "?") {
+	switch {
+	case strings.Contains(text, "?"):
 		return fmt.Errorf("issuer %q has a query", text)
+	case strings.HasSuffix(strings.TrimSuffix(text, "/"), discoveryPath):
+		return fmt.Errorf("%q is a discovery document: the issuer's URL ends before %s", text, discoveryPath)
 	}
 	return checkURL(text, allowHTTP)
 }

@@ -147,6 +147,9 @@ func TestOIDCURL(t *testing.T) {
 		{"https://x y", false, false},
 		{"https://x/a b", false, false},
 		{"https://x\n", false, false},
+		{"https://x/.well-known/openid-configuration", false, false},
+		{"https://x/realms/a/.well-known/openid-configuration/", false, false},
+		{"https://x/.well-known", false, true},
 		{"", false, false},
 	} {
 		for _, keys := range [][]byte{nil, local().Keys} {

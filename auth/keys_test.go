@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -488,6 +489,23 @@ func TestDiscoveryDocuments(t *testing.T) {
 			require.ErrorIs(t, err, auth.ErrUnavailable, name)
 			require.ErrorContains(t, err, row.want, name)
 			require.Less(t, len(err.Error()), 500, name)
+		})
+	}
+}
+
+// Kubernetes answers 406 where a key set's own type is not asked for, others where JSON is not.
+func TestAccept(t *testing.T) {
+	is := must(authtest.New(plain))
+	for _, only := range []string{"application/json", "application/jwk-set+json"} {
+		synctest.Test(t, func(t *testing.T) {
+			v := over(t, wire{"issuer.example": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if strings.HasSuffix(r.URL.Path, "/jwks.json") && !slices.Contains(strings.Split(r.Header.Get("Accept"), ", "), only) {
+					w.WriteHeader(http.StatusNotAcceptable)
+					return
+				}
+				is.ServeHTTP(w, r)
+			})})
+			require.NoError(t, verify(v, issue(is)), only)
 		})
 	}
 }
