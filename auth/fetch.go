@@ -115,7 +115,7 @@ var discoveryNames = map[string]bool{"issuer": true, "jwks_uri": true}
 // of a token together: some documents list hundreds of languages and claims.
 func parseDiscovery(document string) (d discovery, err error) {
 	var s scanner
-	s.reset(document)
+	s.reset(strings.TrimPrefix(document, byteOrderMark))
 	for name, ok := s.next(); ok; name, ok = s.next() {
 		switch name {
 		case "issuer":

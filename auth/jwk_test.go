@@ -127,6 +127,16 @@ func TestBadKeySets(t *testing.T) {
 	}
 }
 
+// A key set in a file may begin with a byte order mark, as PowerShell writes it.
+func TestKeySetWithByteOrderMark(t *testing.T) {
+	is := local()
+	is.Keys = append([]byte("\ufeff"), is.Keys...)
+	require.NoError(t, verify(newVerifier(t, auth.Config{Issuers: []auth.Issuer{is}}), rs256(goodHeader, goodClaims(nil))))
+	is.Keys = append([]byte("\ufeff"), is.Keys...)
+	_, err := auth.New(auth.Config{Issuers: []auth.Issuer{is}})
+	require.ErrorContains(t, err, "not a JSON object")
+}
+
 // A kid may name keys of different types (RFC 7517 section 4.5); the token's alg tells which.
 func TestOneKidForTwoTypes(t *testing.T) {
 	is := local()

@@ -446,6 +446,8 @@ func TestDiscoveryDocuments(t *testing.T) {
 		"as it is":             {`{` + good + `}`, ""},
 		"with more":            {`{` + good + `,"a":[1,{"b":null}],"Claims_supported":["x"]}`, ""},
 		"long lists":           {`{` + good + `,"a":["x"` + strings.Repeat(`,"x"`, 500) + `],"b":["y"` + strings.Repeat(`,"y"`, 500) + `]}`, ""},
+		"a byte order mark":    {"\ufeff{" + good + `}`, ""},
+		"two of them":          {"\ufeff\ufeff{" + good + `}`, "not a JSON object"},
 		"escapes":              {strings.ReplaceAll(`{`+good+`}`, "/", `\/`), ""},
 		"issuer twice":         {`{"issuer":"https://evil.example",` + good + `}`, "twice"},
 		"jwks_uri twice":       {`{` + good + `,"jwks_uri":"https://evil.example/keys"}`, "twice"},

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,10 @@ const (
 	maxKeys    = 100
 	maxReasons = 8 // that an error tells
 )
+
+// byteOrderMark stands before a document that some editors and shells have written. A reader may ignore it (RFC 8259
+// section 8.1).
+const byteOrderMark = "\ufeff"
 
 // keyList is what a JWK Set holds. Immutable.
 type keyList struct {
@@ -34,7 +39,7 @@ func parseKeySet(document []byte, rules keyRules) (list keyList, err error) {
 		return list, fmt.Errorf("key set is longer than %d bytes", maxKeySet)
 	}
 	var s scanner
-	raws, err := splitKeySet(&s, shallow(document))
+	raws, err := splitKeySet(&s, shallow(bytes.TrimPrefix(document, []byte(byteOrderMark))))
 	if err != nil {
 		return list, fmt.Errorf("key set: %w", err)
 	}
