@@ -154,6 +154,30 @@ func TestStreamedTrailers(t *testing.T) {
 	}
 }
 
+// Who serves a request that Verify has refused before it read the body, as a chain of mechanisms may, sees no forbidden
+// trailer either.
+func TestTrailersOfRefused(t *testing.T) {
+	v := newVerifier(t, euWest)
+	for _, announced := range []bool{false, true} {
+		for _, length := range []int64{-1, 6} {
+			r := post("/", "a body")
+			r.Body, r.ContentLength = &trailing{io.NopCloser(strings.NewReader("a body")), r, "X-Amz-Acl"}, length
+			if announced || length >= 0 {
+				r.Trailer = http.Header{"Note": nil, "X-Amz-Acl": nil}
+			}
+			for range 3 {
+				_, err := v.VerifyAt(r, now)
+				require.ErrorIs(t, err, sigv4.ErrMissing)
+			}
+			text, err := io.ReadAll(r.Body)
+			require.NoError(t, err)
+			require.Equal(t, "a body", string(text))
+			require.NoError(t, r.Body.Close())
+			require.Equal(t, http.Header{"Note": {"x"}}, r.Trailer)
+		}
+	}
+}
+
 // A body of any length arrives whole, in pieces of any size, with a length that is known, unknown or wrong.
 func TestBodySizes(t *testing.T) {
 	v := newVerifier(t, euWest)

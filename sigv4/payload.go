@@ -100,6 +100,19 @@ func dropTrailers(r *http.Request) {
 	maps.DeleteFunc(r.Trailer, func(name string, _ []string) bool { return isForbiddenTrailer(name) })
 }
 
+// guardTrailers takes away what checkTrailer refuses from a request that was refused for something else before its body was
+// read, for a caller who serves it nevertheless. Only chunks of unknown length and HTTP/2 bring trailers.
+func guardTrailers(r *http.Request) {
+	if r.Body == nil || r.Body == http.NoBody || r.ContentLength >= 0 && len(r.Trailer) == 0 {
+		return
+	}
+	switch r.Body.(type) {
+	case *body, *stream: // it was read, or is guarded by an earlier call
+	default:
+		r.Body = &stream{r.Body, r, true, nil}
+	}
+}
+
 // stream is a body that nothing vouches for, held to the limit and to what trailers may be while the handler reads it.
 type stream struct {
 	io.ReadCloser

@@ -161,7 +161,10 @@ func (s *Signer) begin(r *http.Request, d *draft, now time.Time) (c Credentials,
 	if year := now.UTC().Year(); year < 1 || year > 9999 {
 		return c, refuse(ErrMalformedDate, now.UTC().String())
 	}
-	if refused, ok := d.query.parse(sentQuery(r.URL.RawQuery)); !ok {
+	switch refused, ok := d.query.parse(sentQuery(r.URL.RawQuery)); {
+	case d.query.full:
+		return c, refuse(ErrHeaderTooLarge, "")
+	case !ok:
 		return c, refuse(ErrAmbiguousQuery, refused)
 	}
 	if d.query.authenticates() {

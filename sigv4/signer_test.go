@@ -55,6 +55,7 @@ func TestSignRefuses(t *testing.T) {
 		{"key id with a slash", get("/"), nil, sigv4.SignerConfig{Credentials: as("a/b", iamSecret)}, sigv4.ErrMalformedCredential},
 		{"bad escape in the query", get("/?a=%zz"), nil, sigv4.SignerConfig{}, sigv4.ErrAmbiguousQuery},
 		{"semicolon in the query", get("/?a;b"), nil, sigv4.SignerConfig{}, sigv4.ErrAmbiguousQuery},
+		{"65 parameters named X-Amz-", amzParameters(65), nil, sigv4.SignerConfig{}, sigv4.ErrHeaderTooLarge},
 		{"presigned already", get("/?X-Amz-Signature=0"), nil, sigv4.SignerConfig{}, sigv4.ErrTwoMechanisms},
 		{"opaque URL", get("/"), func(r *http.Request) { r.URL.Opaque = "//x/y" }, sigv4.SignerConfig{}, sigv4.ErrMalformedTarget},
 		{"line break in the method", get("/"), func(r *http.Request) { r.Method = "GET\n" }, sigv4.SignerConfig{}, sigv4.ErrMalformedTarget},

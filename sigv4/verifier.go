@@ -62,7 +62,7 @@ type VerifierConfig struct {
 	// MaxHeaderBytes is the most bytes accepted of the request line, the Authorization header and the signed headers
 	// together. It also bounds how many parameters the query may have, one for every 40 bytes, and how many values the
 	// signed headers. Zero means 10 240, API Gateway's limit, and thus 256 of each; negative means no limit but net/http's,
-	// [http.Server].MaxHeaderBytes. What exceeds it is not parsed and is refused with [ErrHeaderTooLarge].
+	// [http.Server].MaxHeaderBytes. Parameters whose names begin with X-Amz- may be 64, whatever stands here. What exceeds it is not parsed and is refused with [ErrHeaderTooLarge].
 	MaxHeaderBytes int
 
 	// ExternalHost is the host that clients sign, where a proxy replaces the Host header. Empty means the Host header.
@@ -273,6 +273,7 @@ func (v *Verifier) VerifyAt(r *http.Request, now time.Time) (Identity, error) {
 	var c claim
 	id, e := v.verify(r, d, &c, now)
 	if e != nil {
+		guardTrailers(r)
 		e.AccessKeyID = c.claimedKey()
 		return Identity{}, e
 	}
