@@ -148,6 +148,11 @@ func TestOneErrorHandler(t *testing.T) {
 	require.NoError(t, err)
 	users, err := auth.New(auth.Config{Issuers: []auth.Issuer{auth.Cognito("eu-west-1", "eu-west-1_a", "c")}, ErrorHandler: problem})
 	require.NoError(t, err)
+	function, err := custom.New(custom.Config{
+		Authorize:    func(context.Context, custom.Event) (custom.Result, error) { return custom.Result{}, nil },
+		ErrorHandler: problem,
+	})
+	require.NoError(t, err)
 	limit, err := ratelimit.New(ratelimit.Config[string]{
 		Limit: ratelimit.Limit{Rate: 1, Burst: 1}, ErrorHandler: problem,
 		Key: func(*http.Request) (string, bool) { return "all", true },
@@ -169,6 +174,7 @@ func TestOneErrorHandler(t *testing.T) {
 		{signature.Handler, 403, "MissingAuthenticationTokenException", ""},
 		{keys.Handler, 403, "ForbiddenException", ""},
 		{users.Handler, 401, "UnauthorizedException", "WWW-Authenticate"},
+		{function.Handler, 401, "UnauthorizedException", "WWW-Authenticate"},
 		{limit.Handler, 429, "TooManyRequestsException", "Retry-After"},
 		{meter.Handler, 403, "ForbiddenException", ""},
 	} {
@@ -227,7 +233,10 @@ func TestZeroValuesRefuse(t *testing.T) {
 		"apikey":    new(apikey.Verifier).Handler,
 		"auth":      new(auth.Verifier).Handler,
 		"modes":     new(auth.Modes).Handler,
+		"custom":    new(custom.Authorizer).Handler,
 		"ratelimit": new(ratelimit.Limiter[string]).Handler,
+		"window":    new(window.Limiter[string]).Handler,
+		"rule":      new(window.RateRule).Handler,
 		"usageplan": new(usageplan.Meter).Handler,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -236,5 +245,59 @@ func TestZeroValuesRefuse(t *testing.T) {
 			require.Equal(t, http.StatusInternalServerError, w.Code)
 			require.JSONEq(t, `{"message":"Internal server error"}`, w.Body.String())
 		})
+	}
+}
+
+// Whatever stands between, an outer layer that names its spans by the route reads it from the request that it passed on:
+// after each guard, after all of them, and where a dry run lets a refused request pass.
+func TestPatternReachesTheOutside(t *testing.T) {
+	p := newParties(t)
+	function, err := custom.New(custom.Config{
+		TokenHeader: "X-Session",
+		Authorize: func(context.Context, custom.Event) (custom.Result, error) {
+			return custom.Result{PrincipalID: "p", Authorized: true}, nil
+		},
+	})
+	require.NoError(t, err)
+	session := func(r *http.Request) { r.Header.Set("X-Session", "s") }
+	all := func(*http.Request) (string, bool) { return "all", true }
+	limit, err := ratelimit.New(ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: 1e6, Burst: 1e6}, Key: all})
+	require.NoError(t, err)
+	rule, err := window.NewRateRule(window.RuleConfig{Limit: 1000, Aggregate: []window.Component{window.IP()}})
+	require.NoError(t, err)
+	modes := auth.AnyOf(p.signature, p.keys, p.users, function)
+	dry := auth.AnyOf(p.signature, p.keys, p.users, function)
+	dry.AllowDespite = func(*http.Request, error) bool { return true }
+	chain := func(guards ...func(http.Handler) http.Handler) func(http.Handler) http.Handler {
+		return func(h http.Handler) http.Handler {
+			for _, guard := range guards {
+				h = guard(h)
+			}
+			return h
+		}
+	}
+	for _, tt := range []struct {
+		name  string
+		guard func(http.Handler) http.Handler
+		edits []func(*http.Request)
+	}{
+		{"sigv4", p.signature.Handler, []func(*http.Request){p.sign}},
+		{"apikey", p.keys.Handler, []func(*http.Request){p.key}},
+		{"auth", p.users.Handler, []func(*http.Request){p.token}},
+		{"custom", function.Handler, []func(*http.Request){session}},
+		{"modes", modes.Handler, []func(*http.Request){p.key, session, p.sign}},
+		{"dry run", dry.Handler, nil},
+		{"dry run beside good ones", dry.Handler, []func(*http.Request){p.key, session, p.sigBad}},
+		{"ratelimit", limit.Handler, nil},
+		{"window", rule.Handler, nil},
+		{"all", chain(limit.Handler, function.Handler, p.keys.Handler, p.signature.Handler, dry.Handler, rule.Handler), []func(*http.Request){p.key, session, p.sign}},
+	} {
+		mux := http.NewServeMux()
+		mux.HandleFunc("GET /Prod/{id}", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.PathValue("id")) })
+		r, w := get(tt.edits...), httptest.NewRecorder()
+		r.RemoteAddr = "203.0.113.9:4711"
+		tt.guard(mux).ServeHTTP(w, r)
+		require.Equal(t, "x", w.Body.String(), tt.name)
+		require.Equal(t, "GET /Prod/{id}", r.Pattern, tt.name)
 	}
 }

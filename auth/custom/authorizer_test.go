@@ -261,7 +261,7 @@ func TestQuery(t *testing.T) {
 	parts := []string{"key", "key", "=", "=", "&", "&", "k", "%6b", "%6Bey", "+", "%20", "%zz", "%", ";", "key=1", "key%3d1", "&key=2", "other=value-of-some-length", "\xff"}
 	names := []string{"key", "key", "k", "", "key=1", " key", "+", "\xff"}
 	found := 0
-	for range 100_000 {
+	for range 20_000 {
 		name := names[rng.IntN(len(names))]
 		var query strings.Builder
 		for range rng.IntN(6) {
@@ -277,7 +277,7 @@ func TestQuery(t *testing.T) {
 		require.Equal(t, present, ok, query.String())
 		require.Equal(t, want, value, query.String())
 	}
-	require.Greater(t, found, 1000)
+	require.Greater(t, found, 500)
 }
 
 // A value is as long as an identity may be, however it is written.
