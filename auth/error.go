@@ -66,8 +66,8 @@ type Error struct {
 	RetryAfter time.Duration
 }
 
-// Error tells the whole cause, for logs, and of a token that the configuration does not accept the iss, the tenant or
-// the audience, quoted and cut to some 256 bytes: the issuer, or anybody, wrote it.
+// Error tells the whole cause, for logs, and of a token that the configuration or the rules do not accept its iss, tenant,
+// audience, scopes or groups, quoted and cut to some 256 bytes: the issuer, or anybody, wrote them.
 func (e *Error) Error() string { return "auth: " + e.cause().Error() + e.found() }
 
 // found is what the token says where that must be held against the configuration.
@@ -75,6 +75,10 @@ func (e *Error) found() string {
 	switch {
 	case e == nil || e.Token == nil:
 		return ""
+	case errors.Is(e.Err, ErrScope):
+		return fmt.Sprintf(": the token has %s, the route demands %s", quote(e.Token.Scopes()), quote(e.Scopes))
+	case errors.Is(e.Err, ErrGroup):
+		return ": the token has " + quote(e.Token.groups)
 	case errors.Is(e.Err, ErrAudience):
 		return fmt.Sprintf(": aud %s, client %s", quote(e.Token.audience), quote(e.Token.Client()))
 	case e.Err == ErrIssuer && e.Token.tenant != "":

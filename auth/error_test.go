@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/tallygate/tallygate/auth"
 )
 
 // What the configuration is held against is in the log: most refusals of a new deployment are a slash at the end of an
@@ -23,6 +25,13 @@ func TestErrorTellsWhatTheTokenSays(t *testing.T) {
 	} {
 		require.EqualError(t, verify(v, rs256(goodHeader, goodClaims(row.claims))), row.want, row.name)
 	}
+	strict, err := v.With(auth.Rules{AllScopes: []string{"a", "b"}})
+	require.NoError(t, err)
+	require.EqualError(t, verify(strict, rs256(goodHeader, goodClaims(map[string]any{"scope": "a c"}))),
+		`auth: scope is not sufficient: the token has ["a" "c"], the route demands ["a" "b"]`)
+	strict, err = v.With(auth.Rules{AnyGroup: []string{"admin"}})
+	require.NoError(t, err)
+	require.EqualError(t, verify(strict, rs256(goodHeader, goodClaims(nil))), `auth: user is not in a permitted group: the token has []`)
 	for _, claims := range []map[string]any{{"iss": strings.Repeat("é", 3000)}, {"aud": strings.Repeat("é", 3000)}} {
 		text := verify(v, rs256(goodHeader, goodClaims(claims))).Error()
 		require.Less(t, len(text), 400)
