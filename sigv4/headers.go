@@ -97,14 +97,17 @@ func (s *Signer) signs(name []byte, values []string, presign bool) bool {
 func checkHeader(r *http.Request, key string, name []byte, signed, presign bool) *Error {
 	switch string(name) {
 	case "authorization", "connection", "host", "trailer", "transfer-encoding":
-		signed = true // in another form, net/http sends the header beside its own
+		signed = true // in another form, net/http sends the header next to its own
 	case "content-length":
 		if signed && !presign && !slices.Equal(r.Header[key], []string{sentLength(r)}) {
 			return refuse(ErrAmbiguousHeader, key)
 		}
 		signed = true
 	}
-	if signed && http.CanonicalHeaderKey(key) != key || isAmzHeader(key) && isConfusable(string(name)) {
+	switch {
+	case signed && http.CanonicalHeaderKey(key) != key:
+		return refuse(errKeyForm, key)
+	case isAmzHeader(key) && isConfusable(string(name)):
 		return refuse(ErrAmbiguousHeader, key)
 	}
 	return nil

@@ -32,7 +32,7 @@ func (s *Signer) PresignAt(r *http.Request, expires time.Duration, now time.Time
 
 func (s *Signer) presignAt(r *http.Request, expires time.Duration, now time.Time) (string, *Error) {
 	if expires < time.Second || expires > maxExpires || expires%time.Second != 0 {
-		return "", refuse(ErrExpires, expires.String())
+		return "", refuse(errExpiresForm, expires.String())
 	}
 	d := drafts.Get().(*draft)
 	defer d.release()
@@ -92,8 +92,11 @@ func (s *Signer) presignedPayload(r *http.Request, d *draft) (string, *Error) {
 	return payload, e
 }
 
-// errHosts is why a URL cannot be presigned.
-var errHosts = errors.New("the request's Host differs from the host of the URL, which the recipient will send")
+// Why a URL cannot be presigned.
+var (
+	errHosts       = errors.New("the request's Host differs from the host of the URL, which the recipient will send")
+	errExpiresForm = fmt.Errorf("%w: give whole seconds, 1s to 168h", ErrExpires)
+)
 
 // presignedHost returns the host that the recipient of the URL will send.
 func presignedHost(r *http.Request) (string, *Error) {
@@ -104,7 +107,7 @@ func presignedHost(r *http.Request) (string, *Error) {
 	sent := plainHost(r.URL.Scheme, named)
 	switch {
 	case sent == "" || !hostBytes.all(sent):
-		return "", refuse(ErrMalformedTarget, sent)
+		return "", refuse(errHostForm, sent)
 	case r.Host != "" && plainHost(r.URL.Scheme, r.Host) != sent:
 		return "", refuse(fmt.Errorf("%w: %w", ErrMalformedTarget, errHosts), r.Host)
 	}

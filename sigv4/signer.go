@@ -140,6 +140,13 @@ func (s *Signer) signAt(r *http.Request, now time.Time) *Error {
 	return nil
 }
 
+// Why a request cannot be signed, where the cause is worded for what a verifier is sent.
+var (
+	errCredentials = fmt.Errorf("%w: Credentials returned no secret, or no access key ID", ErrMalformedCredential)
+	errHostForm    = fmt.Errorf("%w: the host is empty, or not ASCII: write an international name in Punycode", ErrMalformedTarget)
+	errKeyForm     = fmt.Errorf("%w: its key is not in canonical form: use http.Header.Set", ErrAmbiguousHeader)
+)
+
 // begin reads the credentials and the query, and refuses what cannot be signed.
 func (s *Signer) begin(r *http.Request, d *draft, now time.Time) (c Credentials, e *Error) {
 	if s == nil || s.keys == nil {
@@ -150,13 +157,13 @@ func (s *Signer) begin(r *http.Request, d *draft, now time.Time) (c Credentials,
 	case err != nil:
 		return c, refuse(fmt.Errorf("%w: %w", ErrUnavailable, err), "")
 	case notElement(c.AccessKeyID) || c.Secret == "":
-		return c, refuse(ErrMalformedCredential, c.AccessKeyID)
+		return c, refuse(errCredentials, c.AccessKeyID)
 	case !tokenBytes.all(r.Method) || r.Method == http.MethodConnect: // RFC 9110 9.3.6: the target of CONNECT has no path
 		return c, refuse(ErrMalformedTarget, r.Method)
 	case r.URL == nil || r.URL.Opaque != "":
 		return c, refuse(ErrMalformedTarget, "the URL is nil or opaque")
 	case host(r) == "" || !hostBytes.all(host(r)):
-		return c, refuse(ErrMalformedTarget, host(r))
+		return c, refuse(errHostForm, host(r))
 	}
 	if year := now.UTC().Year(); year < 1 || year > 9999 {
 		return c, refuse(ErrMalformedDate, now.UTC().String())

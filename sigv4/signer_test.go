@@ -543,3 +543,31 @@ func TestRedactedSecretIsNotRead(t *testing.T) {
 func TestRules(t *testing.T) {
 	require.Equal(t, "[ExecuteAPI Generic S3 Rules(?)]", fmt.Sprint([]sigv4.Rules{sigv4.ExecuteAPI, sigv4.Generic, sigv4.S3, 3}))
 }
+
+// The text says what to mend where the cause is worded for what a verifier is sent.
+func TestSignerTellsHowToMend(t *testing.T) {
+	secret := as(iamKeyID, iamSecret)
+	none := func(context.Context) (sigv4.Credentials, error) { return sigv4.Credentials{}, nil }
+	for _, tt := range []struct {
+		name        string
+		credentials func(context.Context) (sigv4.Credentials, error)
+		edit        func(*http.Request)
+		cause       error
+		want        string
+	}{
+		{"no credentials", none, func(*http.Request) {}, sigv4.ErrMalformedCredential, "Credentials returned no secret"},
+		{"host", secret, func(r *http.Request) { r.Host, r.URL.Host = "", "b\u00fccher.example" }, sigv4.ErrMalformedTarget, "Punycode"},
+		{"key", secret, func(r *http.Request) { r.Header["x-customer"] = []string{"7"} }, sigv4.ErrAmbiguousHeader, "http.Header.Set"},
+	} {
+		s := newSigner(t, sigv4.SignerConfig{Credentials: tt.credentials, Region: "eu-west-1"})
+		r := request(t, "GET", "https://api.example.com/", nil)
+		tt.edit(r)
+		err := s.SignAt(r, now)
+		require.ErrorIs(t, err, tt.cause, tt.name)
+		require.ErrorContains(t, err, tt.want, tt.name)
+	}
+	_, err := newSigner(t, sigv4.SignerConfig{Credentials: secret, Region: "eu-west-1"}).
+		PresignAt(request(t, "GET", "https://api.example.com/", nil), 1500*time.Millisecond, now)
+	require.ErrorIs(t, err, sigv4.ErrExpires)
+	require.ErrorContains(t, err, "whole seconds")
+}
