@@ -178,14 +178,19 @@ func ExampleFromContext() {
 		tokens := int64(7) // what the model has really used
 		if charge, found := usageplan.FromContext(r.Context()); found {
 			_ = charge.Settle(r.Context(), tokens) // a ledger that is down settles later
+			charge.SetHeader(w.Header())           // before the answer: those that the meter has set tell of 50 tokens
 		}
 	})
 	mux := http.NewServeMux()
 	mux.Handle("GET /dev/complete", m.Handler(complete))
-	call(mux, "k1", "/dev/complete")
+	fields := call(mux, "k1", "/dev/complete").Header.Get("RateLimit")
+	quota, _, _ := strings.Cut(fields[strings.Index(fields, `"quota`):], ";t=")
+	fmt.Println(quota)
 	b, err := m.Balance(context.Background(), usageplan.QuotaKey{Plan: "basic", Client: "k1"})
 	fmt.Println("used", b.Used, err)
-	// Output: used 7 <nil>
+	// Output:
+	// "quota-month";r=93
+	// used 7 <nil>
 }
 
 // Observe mode counts refusals without refusing.

@@ -17,7 +17,7 @@ type Request struct {
 	Cost   int64 // units of quota, 0 to [ledger.MaxUnits]; 0 is free of quota
 }
 
-// Take decides about q and takes what it costs, in one decision: whoever is refused by any layer has consumed nothing.
+// Take decides about q and takes what it costs, in one decision: a request that any layer refuses has consumed nothing.
 // An error is an [*Error].
 //
 // While a request is being refused it may hold, for an instant, tokens or units that it gives back: another request of
