@@ -69,4 +69,11 @@ func TestSetFieldsKeepsWhatOthersSet(t *testing.T) {
 		`"a";r=1`, `"ab";r=2`, `"a;b";r=5`, `"a;c";r=4`, `"a\"";r=5`, `"a\";";r=4`,
 	}, h["Ratelimit"])
 	require.Equal(t, []string{`"a";r=3`}, first, "a slice that was handed out is not written to")
+
+	shared := make([]string, 1, 4) // by the responses of another layer
+	shared[0] = `"z";r=1`
+	h["Ratelimit"] = shared
+	set("a", 0)
+	require.Equal(t, []string{`"z";r=1`, `"a";r=0`}, h["Ratelimit"])
+	require.Equal(t, []string{`"z";r=1`, "", "", ""}, shared[:4])
 }

@@ -193,6 +193,37 @@ func TestEmptyFile(t *testing.T) {
 	require.ErrorIs(t, err, boltstore.ErrFormat)
 }
 
+// TestEmptyFileByLink: it is filled where it is, and the link to it stays.
+func TestEmptyFileByLink(t *testing.T) {
+	path, link := linked(t)
+	require.NoError(t, os.WriteFile(path, nil, 0o600))
+	want := filled(t, link)
+	info, err := os.Lstat(link)
+	require.NoError(t, err)
+	require.Equal(t, os.ModeSymlink, info.Mode().Type())
+	got, err := usedBy(open(t, path))
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+}
+
+// TestUnmarked: the lock file says whether the file has been in use. It does not say so of one that an earlier version
+// made, nor after a crash before the first Open had ended; a file with something in it is opened all the same.
+func TestUnmarked(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "usage.db")
+	require.NoError(t, os.WriteFile(path, nil, 0o600))
+	require.NoError(t, os.WriteFile(path+".new-1", []byte("half of a file"), 0o600)) // as a crash leaves one
+	want := filled(t, path)
+	require.NoError(t, os.Truncate(path+".lock", 0))
+	s := open(t, path)
+	got, err := usedBy(s)
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+	require.NoError(t, s.Close())
+	require.NoError(t, os.Truncate(path, 0))
+	_, err = boltstore.Open(path, boltstore.Config{})
+	require.ErrorIs(t, err, boltstore.ErrFormat, "it has been marked again")
+}
+
 // TestEmptyFileOnce: of many that open an empty file at once, one gets it and the others are told that it is in use.
 func TestEmptyFileOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "usage.db")

@@ -43,10 +43,11 @@
 //   - A crash without a Noter, or a power loss: what the lease held stays counted against the limit, and so does what was
 //     spent since the last reservation. It is not counted as used, so never too much is billed.
 //   - Several ledgers over one store: when one refuses, each other may hold a lease. Near the limit blocks shrink to a
-//     quarter of what remains. A lower limit, a negative extension and a correction bind the ledger that makes them at
-//     once, and every reservation after them. What the leases of other ledgers held by then may still be spent: at most
-//     3 B for each of them. For example: two ledgers with blocks of up to 1 000, of which one holds 700 units; the other
-//     takes the rest of the limit away by an extension of -5 000; up to 700 requests are still admitted.
+//     quarter of what remains. A lower limit binds each ledger from the first call that is given it. A negative extension
+//     and a correction bind the ledger that makes them at once, and every reservation after them. What the leases of other
+//     ledgers held by then may still be spent: at most 3 B for each of them. For example: two ledgers with blocks of up to
+//     1 000, of which one holds 700 units; the other takes the rest of the limit away by an extension of -5 000; up to 700
+//     requests are still admitted.
 //   - Thresholds: told by the request that crosses, where one ledger uses an account; with several, too early by what the
 //     others hold, never too late. [Crossing] says how much of its Used is held.
 //   - Exact mode: no such slack. What a store did without answering is cleared up by operation id: until that is done, at

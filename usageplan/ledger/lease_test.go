@@ -143,3 +143,48 @@ func TestHeldIsBounded(t *testing.T) {
 		}
 	}
 }
+
+// TestLeaseElsewhere: what is taken away by one ledger binds it at once, and another one when its lease is spent: at most
+// three blocks later.
+func TestLeaseElsewhere(t *testing.T) {
+	const block, limit = 64, 10_000
+	q := ledger.Quota{Limit: limit, Period: ledger.Daily}
+	for name, takeAway := range map[string]func(l *ledger.Ledger) error{
+		"extension": func(l *ledger.Ledger) error {
+			_, err := l.ExtendAt(context.Background(), noon, key, q, ledger.Adjustment{Delta: -limit})
+			return err
+		},
+		"correction": func(l *ledger.Ledger) error {
+			_, err := l.CorrectAt(context.Background(), noon, key, q, ledger.Adjustment{Delta: limit})
+			return err
+		},
+	} {
+		for _, refunds := range []int{0, 1000} {
+			synctest.Test(t, func(t *testing.T) {
+				store := ledger.NewMemory()
+				one := newLedger(t, ledger.Config{Store: store, Block: block})
+				other := newLedger(t, ledger.Config{Store: store, Block: block})
+				var charges []ledger.Charge
+				for range 2000 {
+					c, err := other.TakeAt(t.Context(), noon, key, q, 1)
+					require.NoError(t, err)
+					charges = append(charges, c)
+				}
+				for _, c := range charges[:refunds] {
+					require.NoError(t, c.Settle(t.Context(), 0))
+				}
+				synctest.Wait()
+				require.NoError(t, takeAway(one))
+				_, err := one.TakeAt(t.Context(), noon, key, q, 1)
+				require.ErrorIs(t, err, ledger.ErrExhausted, "%s: at once", name)
+				admitted := 0
+				for err = nil; err == nil; admitted++ {
+					_, err = other.TakeAt(t.Context(), noon, key, q, 1)
+				}
+				admitted-- // the last was not
+				require.ErrorIs(t, err, ledger.ErrExhausted)
+				require.LessOrEqual(t, admitted, 3*block, "%s, %d refunds", name, refunds)
+			})
+		}
+	}
+}
