@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -294,6 +295,56 @@ func TestBalanceAfterConcurrentSettlements(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestSettleWhileLeasesEnd: days and limits change and the ledger is closed, while requests are taken, settled and asked
+// for their balance. In the end the store counts what they have been settled to.
+func TestSettleWhileLeasesEnd(t *testing.T) {
+	rounds := 20
+	if heavy() {
+		rounds = 500
+	}
+	for _, mode := range []ledger.Mode{ledger.Leased, ledger.Exact} {
+		for range rounds {
+			store := ledger.NewMemory()
+			l, err := ledger.New(ledger.Config{Store: store, Mode: mode, Block: 64})
+			require.NoError(t, err)
+			var want, hours atomic.Int64
+			var wg sync.WaitGroup
+			for w := range 8 {
+				wg.Go(func() {
+					r := rand.New(rand.NewPCG(uint64(w), 0))
+					for n := range 200 {
+						if w == 0 && n == 150 {
+							if err := l.Close(); err != nil {
+								t.Error(err)
+							}
+						}
+						at := noon.Add(time.Duration(hours.Add(1)/20) * time.Hour)
+						c, err := l.TakeAt(context.Background(), at, key, ledger.Quota{Limit: 1<<40 + hours.Load()/100, Period: ledger.Weekly}, 5)
+						if errors.Is(err, ledger.ErrClosed) {
+							return
+						} else if err != nil {
+							t.Error(err)
+							return
+						}
+						actual := []int64{0, 3, 5, 8, 300}[r.IntN(5)]
+						want.Add(actual)
+						if err := c.Settle(context.Background(), actual); err != nil {
+							t.Error(err)
+						}
+						if b := c.Balance(); b.Used < 0 || b.Remaining > 1<<41 {
+							t.Errorf("got %+v", b)
+						}
+					}
+				})
+			}
+			wg.Wait()
+			require.NoError(t, l.Close())
+			_, sum := days(t, store)
+			require.Equal(t, want.Load(), sum)
+		}
+	}
 }
 
 // TestSettleWhileClosing: what is settled while Close returns the leases is given back as at any other time.
