@@ -370,7 +370,12 @@ func ExampleAnyOf_opaqueTokens() {
 	sessions, _ := custom.New(custom.Config{
 		ValidationExpression: "Bearer session-[0-9]+", // these words, and no JWT
 		Authorize: func(_ context.Context, e custom.Event) (custom.Result, error) {
-			return custom.Result{Authorized: true, PrincipalID: e.AuthorizationToken}, nil
+			session := strings.TrimPrefix(e.AuthorizationToken, "Bearer ") // the header's whole value
+			user, found := map[string]string{"session-42": "julianwood"}[session]
+			if !found {
+				return custom.Result{}, custom.ErrUnauthorized
+			}
+			return custom.Result{Authorized: true, PrincipalID: user}, nil
 		},
 	})
 	h := auth.AnyOf(tokens, sessions).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -4,11 +4,11 @@
 //	guard, err := custom.New(custom.Config{
 //		StageARN: "arn:aws:execute-api:eu-west-1:123456789012:a1b2c3d4e5/Prod",
 //		Authorize: func(ctx context.Context, e custom.Event) (custom.Result, error) {
-//			user, err := sessions.Lookup(ctx, e.AuthorizationToken)
-//			if err != nil {
-//				return custom.Result{}, custom.ErrUnauthorized
+//			user, err := sessions.Lookup(ctx, strings.TrimPrefix(e.AuthorizationToken, "Bearer "))
+//			if errors.Is(err, sessions.ErrNotFound) {
+//				return custom.Result{}, custom.ErrUnauthorized // 401, and no other error: a client discards its token then
 //			}
-//			return custom.Result{PrincipalID: user.ID, Policy: user.Policy}, nil
+//			return custom.Result{PrincipalID: user.ID, Policy: user.Policy}, err
 //		},
 //	})
 //	http.Handle("/", guard.Handler(next)) // in next: custom.ID(r), custom.FromContext(r.Context())

@@ -20,7 +20,7 @@ type Event struct {
 	// MethodARN names the method asked for; empty without [Config.StageARN]. A result that is kept serves others too.
 	MethodARN string
 
-	// AuthorizationToken is the whole value of the header, for TOKEN.
+	// AuthorizationToken is the whole value of the header, for TOKEN: "Bearer " is part of it where the client sends that.
 	AuthorizationToken string
 
 	// IdentitySource are the values of the identity sources in their order, for REQUEST.
