@@ -48,7 +48,7 @@ type Previous struct {
 const maxPrevious = 8
 
 // Create adds the key k with the given value and returns it with its ID and dates set. The value is hashed and not
-// kept: who created it shows it to its owner, once. A value or an ID that is taken is [ErrExists].
+// kept: the caller shows it to its owner, once. A value or an ID that is taken is [ErrExists].
 func (v *Verifier) Create(ctx context.Context, k Key, value Value) (Key, error) {
 	created, err := v.change(ctx, OpCreate, func(now time.Time) ([]Record, error) {
 		r, err := v.admit(Entry{k, value}, now)

@@ -28,7 +28,7 @@
 // A value is stored as its HMAC-SHA-256 under a [Pepper]; nothing gives it back. [Generate] draws values of API
 // Gateway's form, [Prefix] those that secret scanners find and that are refused without a lookup when mistyped,
 // [AppSync] those of AppSync with their expiry. Values from elsewhere, 20 to 128 characters, are taken as they are, and
-// [Verifier.Import] reads API Gateway's key file. Unlike API Gateway's keys, which keep their value for good,
+// [Verifier.Import] reads API Gateway's key file. Unlike API Gateway's keys, whose values never change,
 // [Verifier.Rotate] gives a key a new one while the old one stays valid for a grace period; the key's id, and so what
 // is counted by it, stays the same.
 //

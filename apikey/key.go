@@ -12,7 +12,7 @@ import (
 //
 // Keys are handed out as copies; the Tags map is shared by all copies and must not be modified.
 type Key struct {
-	// ID names the key, for good: 10 characters of [a-z0-9]. [Verifier.Create] draws one when it is empty.
+	// ID names the key and never changes: 10 characters of [a-z0-9]. [Verifier.Create] draws one when it is empty.
 	ID string `json:"id"`
 
 	// Name is at most 1024 characters and need not be unique.

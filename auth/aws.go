@@ -31,7 +31,7 @@ type AWSPrincipal struct {
 	OrgPath     string            // the organizational unit, as o-a1b2c3d4e5/r-ab12/ou-ab12-11111111/
 	Region      string            // where the token was asked for
 	FunctionARN string            // the Lambda function that asked for it
-	Tags        map[string]string // of the principal or its session, set by who administers it
+	Tags        map[string]string // of the principal or its session, set by the administrator
 	// RequestTags are the caller's own words: what it put into its request for the token. They prove nothing unless the
 	// account's policies restrict them (aws:RequestTag).
 	RequestTags map[string]string

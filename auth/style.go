@@ -70,8 +70,8 @@ func (e *Error) spaced(code string) string {
 }
 
 // AppSync answers as AppSync's GraphQL endpoint does, whichever package's error it is: {"errors":[{"errorType": …,
-// "message": …}]}. Who is not let in gets 401 UnauthorizedException; other answers keep their status, code and
-// message. Source: https://docs.aws.amazon.com/appsync/latest/devguide/security-authz.html
+// "message": …}]}. A request that is not let in gets 401 UnauthorizedException; other answers keep their status, code
+// and message. Source: https://docs.aws.amazon.com/appsync/latest/devguide/security-authz.html
 func AppSync(w http.ResponseWriter, _ *http.Request, err error) {
 	a := prepare(w.Header(), err)
 	status, code, message := a.StatusCode(), a.ErrorCode(), a.ErrorMessage()

@@ -51,8 +51,8 @@ type Config struct {
 	// error. Verify and Authenticate still refuse. Nil means never.
 	AllowDespite func(*http.Request, error) bool
 
-	// Transport fetches key sets. Nil means [http.DefaultTransport]. It must heed the context of its requests, by which
-	// time is bounded; size and redirects are bounded whatever it is. If it panics, the fetch has failed.
+	// Transport fetches key sets. Nil means [http.DefaultTransport]. It must observe the context of its requests, by
+	// which time is bounded; size and redirects are bounded whatever it is. If it panics, the fetch has failed.
 	Transport http.RoundTripper
 	// FetchTimeout bounds the fetch of a key set, and that of a discovery document before it. Zero means 1.5 seconds for
 	// each, as API Gateway waits; at most one minute. A request that cannot be answered without keys may wait so long

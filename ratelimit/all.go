@@ -89,8 +89,9 @@ type Taken struct {
 	n int64
 }
 
-// AllowAt is [All] for who has read the clock already and needs no decision when it is granted. It reports the index of a
-// bucket that refuses, or -1 and true. What the buckets say then, [Ref.Peek] tells. Without buckets it refuses.
+// AllowAt is [All] for a caller that has read the clock already and needs no decision when it is granted. It reports
+// the index of a bucket that refuses, or -1 and true. What the buckets say then, [Ref.Peek] tells. Without buckets it
+// refuses.
 //
 // It notes what it takes from each bucket in taken, which is as long as refs, for [Ref.GiveBack].
 func AllowAt(t time.Time, n int64, refs []Ref, taken []Taken) (index int, ok bool) {

@@ -28,8 +28,8 @@
 //
 // A Limiter's buckets stand in an open-addressed table of 22 to 24 bytes a key. A bucket that is full is as good as none, so a slot
 // is taken over as soon as its bucket is full, and nothing needs to sweep or expire. Memory is bounded by
-// [Config].MaxKeys. When more keys than that are in debt at a time, the rest share overflow buckets: somebody who rotates
-// addresses slows himself and others like him down, and gains nothing.
+// [Config].MaxKeys. When more keys than that are in debt at a time, the rest share overflow buckets: a client that
+// rotates its addresses slows down itself and those that do the same, and gains nothing.
 //
 // # What it does not do
 //

@@ -35,8 +35,8 @@ type place struct {
 // that refills too slowly would have to be waited for for years.
 //
 // A change of the limit leaves a reservation's Delay as it is. What was taken and reserved is owed at the new rate. At a
-// faster one it has flowed back before the last reservation is due, and until then those that are due come beside what the
-// new limit admits: no more, over any window, than the old limit and the new one admit together.
+// faster one it has flowed back before the last reservation is due, and until then those that are due come on top of
+// what the new limit admits: no more, over any window, than the old limit and the new one admit together.
 func (b *Bucket) Reserve(n int64) *Reservation {
 	p, delay, ok := b.reserve(b.now(), n, Never)
 	if !ok {

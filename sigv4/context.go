@@ -96,8 +96,8 @@ func FromContext(ctx context.Context) (Identity, bool) {
 	return Identity{}, false
 }
 
-// ID returns the name of who has signed a verified request: the principal of the access key, or else the access key ID. It
-// reports false for a request without an identity and for an identity without a name.
+// ID returns the name of the signer of a verified request: the principal of the access key, or else the access key ID.
+// It reports false for a request without an identity and for an identity without a name.
 func ID(r *http.Request) (string, bool) {
 	id, _ := FromContext(r.Context())
 	return id.Principal, id.Principal != ""

@@ -40,8 +40,9 @@ func (Secret) MarshalBinary() ([]byte, error) { return []byte(redacted), nil }
 // LogValue returns REDACTED.
 func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// SigningKey is what a secret access key yields for one day, region and service. Who holds it can sign and verify within
-// that scope and learns nothing of the secret, so it is what a key server should hand out. It prints as REDACTED where a [Secret] does.
+// SigningKey is what a secret access key yields for one day, region and service. Its holder can sign and verify within
+// that scope and learns nothing of the secret, so it is what a key server should hand out. It prints as REDACTED where
+// a [Secret] does.
 type SigningKey [sha256.Size]byte
 
 // DeriveKey derives the signing key of a secret for a UTC date (YYYYMMDD), region and service.
@@ -93,9 +94,9 @@ type Key struct {
 	Secret Secret
 	// SigningKey is the key derived for the scope asked for, where the secret shall stay with the key source.
 	SigningKey SigningKey
-	// Principal names who holds the access key, and becomes [ID]. Several access keys of one holder may share it, which is
-	// how a client rotates keys and remains the same client. It must not be another holder's access key ID. Empty means
-	// that the access key ID is the name.
+	// Principal names the holder of the access key, and becomes [ID]. Several access keys of one holder may share it,
+	// which is how a client rotates keys and remains the same client. It must not be another holder's access key ID.
+	// Empty means that the access key ID is the name.
 	Principal string
 	// SessionToken is the token that must accompany temporary credentials. Empty means that none may be sent.
 	SessionToken Secret

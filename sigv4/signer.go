@@ -68,10 +68,11 @@ func NewSigner(c SignerConfig) (*Signer, error) {
 // Sign adds the headers of a signature to a request that is to be sent: X-Amz-Date, Authorization, with temporary
 // credentials X-Amz-Security-Token, and X-Amz-Content-Sha256 if the request has a body or goes to S3.
 //
-// An X-Amz-Content-Sha256 that is there already is taken for the body's hash, also if it is there from signing before: who
-// changes the body of a signed request must delete it. Otherwise the body is read from r.GetBody, or from r.Body if that is
-// an [io.Seeker], which is then set back. A Date header that is there is set to the time of signing. A "+" in the query
-// becomes "%20", the same to whoever decodes forms, since verifiers differ in what they take "+" for.
+// An X-Amz-Content-Sha256 that is there already is taken for the body's hash, also if it is there from signing before:
+// a caller who changes the body of a signed request must delete it. Otherwise the body is read from r.GetBody, or from
+// r.Body if that is an [io.Seeker], which is then set back. A Date header that is there is set to the time of signing.
+// A "+" in the query becomes "%20", which means the same to every decoder of forms, since verifiers differ in what they
+// take "+" for.
 //
 // What net/http would send otherwise than it was signed is refused: a host that is not ASCII, which must be given in
 // Punycode, an IPv6 zone, and a header to be signed whose key is not in canonical form. So is a time outside the years 1 to

@@ -7,10 +7,11 @@ import (
 
 // Transport returns a RoundTripper that signs each request and sends it by base. Nil means [http.DefaultTransport]. It
 // signs a copy: a RoundTripper must not change the request that it is given. A body that can be read only once needs
-// [SignerConfig].MaxSpool. Close idle connections by [http.Client.CloseIdleConnections], as ever.
+// [SignerConfig].MaxSpool. Close idle connections by [http.Client.CloseIdleConnections], as with any other transport.
 //
-// A redirect to another host, another port or from https to http is refused with [ErrRedirect], for the signature and the
-// session token would go to whom the first server chooses. Who trusts the other host makes a request of its own.
+// A redirect to another host, another port or from https to http is refused with [ErrRedirect], because the signature
+// and the session token would go to a server that the first one chooses. A caller who trusts that server makes a
+// request of its own.
 func (s *Signer) Transport(base http.RoundTripper) http.RoundTripper {
 	if base == nil {
 		base = http.DefaultTransport

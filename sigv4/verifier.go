@@ -227,7 +227,7 @@ func lowerAll(names []string) []string {
 // Identity is a verified signature: who has signed, when, and for what. Its strings share memory with the request's.
 type Identity struct {
 	AccessKeyID string
-	// Principal is the name of who holds the access key, from [Key].
+	// Principal names the holder of the access key, from [Key].
 	Principal string
 	Region    string
 	Service   string

@@ -199,7 +199,7 @@ func (m *Meter) configured() error {
 }
 
 // Check decides about r and takes what it costs. An error is an [*Error], and then nothing has been taken. On success
-// the charge tells what is left; who knows the cost only later calls its Settle.
+// the charge tells what is left; a caller who knows the cost only later calls its Settle.
 func (m *Meter) Check(r *http.Request) (Charge, error) {
 	charge, err := m.check(r)
 	if err != nil && m.configured() == nil && m.config.AllowDespite != nil && m.config.AllowDespite(r, err) {

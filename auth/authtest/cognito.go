@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// User is whom a token speaks of.
+// User describes the user of a token.
 type User struct {
 	// Username is the user's name in the pool.
 	Username string

@@ -31,9 +31,9 @@
 // Memory is bounded by MaxKeys. When more keys than that ask within W, those that come late are counted in cells that they
 // share, two for each, and the cell that holds less decides: such a key gets less, never more. There is a pair of cells for
 // every 24 keys of MaxKeys, so with room for a million, a flood of ten million addresses that send one request each takes
-// some 200 places from every newcomer until W has passed. With N = 2000 a newcomer does not notice; with N = 100 he waits.
-// Who was known before the flood is not affected; a newcomer who happens to share both of his cells with offenders is
-// blocked with them. Raise MaxKeys where N is small.
+// some 200 places from every newcomer until W has passed. With N = 2000 a newcomer does not notice; with N = 100 it
+// waits. A key that was known before the flood is not affected; a newcomer that happens to share both of its cells with
+// offenders is blocked with them. Raise MaxKeys where N is small.
 //
 // # The rate rule, compared with AWS WAF's
 //
@@ -52,7 +52,7 @@
 //   - There are no text transformations, labels, fingerprints, CAPTCHA and Challenge.
 //
 // The action Count is AllowDespite. Rules about the content of requests are another tool's, such as Coraza with the OWASP
-// core rule set: put it behind this one, so that a flood does not reach the dearer rules, and before authentication.
+// core rule set: put it behind this one, so that a flood does not reach the costlier rules, and before authentication.
 //
 //	rule.Handler(coraza_http.WrapHandler(attacks, signature.Handler(mux)))
 //

@@ -41,7 +41,8 @@ type RuleConfig struct {
 }
 
 // A RateRule is AWS WAF's rate-based rule: it counts requests by an aggregate key and blocks those of a key that has sent
-// Limit of them within the last Window. Blocked requests count as well, as in AWS: who does not slow down stays out.
+// Limit of them within the last Window. Blocked requests count as well, as in AWS: a client that does not slow down
+// stays blocked.
 //
 // It acts on the very request that is one too many. Its methods may be called at once from any number of goroutines, and
 // do not allocate once a key is known. The zero RateRule, and a nil one, refuse.

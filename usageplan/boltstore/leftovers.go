@@ -33,8 +33,8 @@ func (l *leftovers) see(a ledger.Account, s *ledger.State) {
 	}
 }
 
-// Leases implements [ledger.Recoverer]. It yields the leases open when the file was opened: whoever held them has let
-// go of the file.
+// Leases implements [ledger.Recoverer]. It yields the leases open when the file was opened: their holders have let go
+// of the file.
 func (s *Store) Leases(context.Context) iter.Seq2[ledger.OpenLease, error] {
 	return func(yield func(ledger.OpenLease, error) bool) {
 		for _, leases := range s.left.leases {
