@@ -33,39 +33,48 @@ func TestSettleByLimitInForce(t *testing.T) {
 	}{
 		{"plan raised", 1000, 900, 5000, put(100_000), "a", false, 5000, 100_000},
 		{"plan lowered", 100, 5, 50, put(10), "a", true, 10, 10},
+		{"plan lowered below what is taken", 1000, 900, 5000, put(10), "a", true, 900, 10},
+		{"plan without a quota", 100, 5, 150, usageplan.Change{PutPlan: &usageplan.Plan{ID: "p", Name: "p", Stages: dev}}, "a", true, 100, 100},
+		{"plan deleted", 100, 5, 150, usageplan.Change{DeletePlan: "p"}, "a", true, 100, 100},
 		{"member raised", 100, 5, 150, own(1000), "a", false, 150, 1000},
 		{"member lowered", 100, 5, 50, own(10), "a", true, 10, 10},
 		{"plan raised for anyone", 100, 5, 150, put(1000), "stranger", false, 150, 1000},
 		{"member gone", 100, 5, 150, usageplan.Change{DeleteMember: &usageplan.Member{Plan: "p", Client: "a"}}, "a", true, 100, 100},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c := usageplan.Config{
-					Plans:   []usageplan.Plan{{ID: "p", Name: "p", Stages: dev, Quotas: daily(tt.limit)}},
-					Members: []usageplan.Member{{Plan: "p", Client: "a"}},
-				}
-				if tt.client != "a" {
-					c.Default = "p"
-				}
-				m := meter(t, c)
-				q := getCats(tt.client)
-				q.Cost = tt.cost
-				charge, err := m.Take(t.Context(), q)
-				require.NoError(t, err)
-				require.NoError(t, m.Apply(t.Context(), tt.change))
-				err = charge.Settle(t.Context(), tt.actual)
-				if tt.forgiven {
-					require.ErrorIs(t, err, ledger.ErrForgiven)
-					require.NotErrorIs(t, err, ledger.ErrExhausted)
-				} else {
+		for mode, name := range map[ledger.Mode]string{ledger.Leased: "leased", ledger.Exact: "exact"} {
+			t.Run(tt.name+", "+name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					book, err := ledger.New(ledger.Config{Store: ledger.NewMemory(), Mode: mode})
 					require.NoError(t, err)
-				}
-				b, _ := charge.Balance(ledger.Daily)
-				require.Equal(t, [2]int64{tt.wantUsed, tt.wantLimit}, [2]int64{b.Used, b.Limit})
-				require.ErrorIs(t, charge.Settle(t.Context(), 0), ledger.ErrSettled)
-				require.NoError(t, usageplan.Charge{}.Settle(t.Context(), 5), "nothing was taken")
+					defer func() { require.NoError(t, book.Close()) }()
+					c := usageplan.Config{
+						Ledger:  book,
+						Plans:   []usageplan.Plan{{ID: "p", Name: "p", Stages: dev, Quotas: daily(tt.limit)}},
+						Members: []usageplan.Member{{Plan: "p", Client: "a"}},
+					}
+					if tt.client != "a" {
+						c.Default = "p"
+					}
+					m := meter(t, c)
+					q := getCats(tt.client)
+					q.Cost = tt.cost
+					charge, err := m.Take(t.Context(), q)
+					require.NoError(t, err)
+					require.NoError(t, m.Apply(t.Context(), tt.change))
+					err = charge.Settle(t.Context(), tt.actual)
+					if tt.forgiven {
+						require.ErrorIs(t, err, ledger.ErrForgiven)
+						require.NotErrorIs(t, err, ledger.ErrExhausted)
+					} else {
+						require.NoError(t, err)
+					}
+					b, _ := charge.Balance(ledger.Daily)
+					require.Equal(t, [2]int64{tt.wantUsed, tt.wantLimit}, [2]int64{b.Used, b.Limit})
+					require.ErrorIs(t, charge.Settle(t.Context(), 0), ledger.ErrSettled)
+					require.NoError(t, usageplan.Charge{}.Settle(t.Context(), 5), "nothing was taken")
+				})
 			})
-		})
+		}
 	}
 }
 
