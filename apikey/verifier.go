@@ -26,7 +26,8 @@ type Config struct {
 	Prefix Prefix
 
 	// Source finds the value in a request; false means that there is none. Nil stands for the header X-API-Key.
-	// API Gateway's key source AUTHORIZER is the accessor of the authorizer's usageIdentifierKey.
+	// API Gateway's key source AUTHORIZER is the accessor of the authorizer's usageIdentifierKey. It must leave the body
+	// alone, which [http.Request.FormValue] does not: what it reads is missing for next.
 	Source func(*http.Request) (string, bool)
 
 	// Commit makes a change durable before it becomes visible. An error leaves the keys as they were and must mean

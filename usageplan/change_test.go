@@ -378,10 +378,12 @@ func TestIDsAreBounded(t *testing.T) {
 // A limit that is lowered under load, or a member that is taken out, acts on every request that begins after Apply.
 func TestChangesActAtOnce(t *testing.T) {
 	open := usageplan.Plan{ID: "p", Name: "P", Stages: dev, Throttle: &ratelimit.Limit{Burst: 1 << 40}, Quotas: daily(1 << 40)}
-	throttled, spent := open, open
-	throttled.Throttle, spent.Quotas = &ratelimit.Limit{Burst: 1}, daily(1)
+	throttled, shut, spent := open, open, open
+	throttled.Throttle, shut.Throttle, spent.Quotas = &ratelimit.Limit{Burst: 1}, &ratelimit.Limit{Rate: 5}, daily(1)
 	for name, change := range map[string]usageplan.Change{
 		"throttle": {PutPlan: &throttled},
+		"shut":     {PutPlan: &shut},
+		"own shut": {PutMember: &usageplan.Member{Plan: "p", Client: "a", Throttle: &ratelimit.Limit{Rate: 5}}},
 		"quota":    {PutPlan: &spent},
 		"member":   {PutMember: &usageplan.Member{Plan: "p", Client: "a", Limits: map[ledger.Period]int64{ledger.Daily: 1}}},
 		"own":      {PutMember: &usageplan.Member{Plan: "p", Client: "a", Throttle: &ratelimit.Limit{Burst: 1}}},
