@@ -36,8 +36,10 @@
 //
 // A document that is not understood whole is not evaluated at all, since the part that is not understood may be the one
 // that denies: unknown elements, conditions, principals, policy variables of version 2012-10-17, an element twice in one
-// object, a wrong type or case, a resource that is neither "*" nor a whole ARN. All mistakes are told at once, each with
+// object, a wrong type or case, a resource that is neither "*" nor an ARN. All mistakes are told at once, each with
 // its path, and wrap [ErrInvalid].
+//
+// An ARN may end early in an asterisk, as in "arn:aws:execute-api:eu-west-1:*": it stands for all the rest.
 //
 // IAM's documentation says that a wildcard stands for characters within one colon-separated part of an ARN, and that an
 // asterisk at the end of a part can reach beyond it. Where the two readings differ, the one that refuses is taken: a

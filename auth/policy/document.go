@@ -34,7 +34,8 @@ type Statement struct {
 	NotAction []string `json:"NotAction,omitempty"`
 
 	// Resource are patterns of the method ARNs meant, NotResource of those not meant: "*" or like
-	// "arn:aws:execute-api:eu-west-1:123456789012:a1b2c3d4e5/Prod/GET/*", at most 512 characters each.
+	// "arn:aws:execute-api:eu-west-1:123456789012:a1b2c3d4e5/Prod/GET/*", at most 512 characters each. After the service a
+	// pattern may end early in an asterisk, which then stands for all the rest: "arn:aws:execute-api:eu-west-1:*".
 	Resource    []string `json:"Resource,omitempty"`
 	NotResource []string `json:"NotResource,omitempty"`
 }
@@ -151,7 +152,9 @@ func resourceFault(p string, variables bool) string {
 	switch {
 	case utf8.RuneCountInString(p) > maxResource:
 		return fmt.Sprintf("has more than %d characters", maxResource)
-	case len(parts) != partsOfARN || parts[0] != "arn" || parts[partsOfARN-1] == "":
+	case len(parts) < partsOfARN && !(len(parts) > partService+1 && strings.HasSuffix(p, "*")):
+		return "is not an ARN" // "applies the wildcard to the rest of the expression", as API Gateway's reference has it
+	case parts[0] != "arn" || parts[len(parts)-1] == "":
 		return "is not an ARN"
 	case !within(parts[partService], alphanumeric+"-"):
 		return "has no service" // in which no wildcard is allowed

@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"regexp"
@@ -25,6 +26,7 @@ func FuzzParse(f *testing.F) {
 			require.Nil(t, p)
 			return
 		}
+		data = bytes.TrimPrefix(data, []byte("\ufeff"))
 		require.True(t, json.Valid(data))
 		var d policy.Document
 		require.NoError(t, json.Unmarshal(data, &d))

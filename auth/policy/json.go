@@ -14,6 +14,7 @@ import (
 // [ErrInvalid]: it is the first mistake in the JSON, or every mistake that [New] finds.
 func Parse(data []byte) (*Policy, error) {
 	var d Document
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // RFC 8259 section 8.1: may be ignored; some editors write it
 	if err := d.UnmarshalJSON(data); err != nil {
 		return nil, err
 	}

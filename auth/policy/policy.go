@@ -171,17 +171,20 @@ func (s *statement) matchesResource(resource *text) bool {
 }
 
 // matchARN is match with wildcards that stay within the colon-separated parts of an ARN. The last part is the rest,
-// colons included.
+// colons included. The last asterisk of a pattern that ends early stands for what is left of its part, and all the rest.
 func matchARN(pattern string, arn *text) bool {
 	if pattern == "*" {
 		return true
 	}
 	from := 0
 	for range partsOfARN - 1 {
-		p, more, ok := strings.Cut(pattern, ":")
+		p, more, goesOn := strings.Cut(pattern, ":")
 		n := strings.IndexByte(arn.s[from:], ':')
-		if !ok || n < 0 || !match(p, arn, from, from+n) {
+		if n < 0 || !match(p, arn, from, from+n) {
 			return false
+		}
+		if !goesOn {
+			return true
 		}
 		pattern, from = more, from+n+1
 	}

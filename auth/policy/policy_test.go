@@ -50,6 +50,20 @@ func TestResources(t *testing.T) {
 		{"arn:aws:execute-api:eu-west-2:123456789012:*", false, false},
 		{"arn:aws-cn:execute-api:*:*:*", false, false},
 		{"arn:aws:s3:*:*:*", false, false},
+		// It ends early, in an asterisk.
+		{"arn:aws:execute-api:*", true, true},
+		{"arn:aws:execute-api:**", true, true},
+		{"arn:aws:execute-api:eu-*", true, true},
+		{"arn:*:execute-api:eu-west-?*", true, true},
+		{"arn:aws:execute-api:eu-west-1:*", true, true},
+		{"arn:aws:execute-api:eu-west-1:1234*", true, true},
+		{"arn:aws:execute-api:eu-west-1:123456789012:*", true, true},
+		{"arn:aws:execute-api:us-*", false, false},
+		{"arn:aws:execute-api:eu-west-2:*", false, false},
+		{"arn:aws:execute-api:eu-west-1:210987654321*", false, false},
+		{"arn:aws:s3:*", false, false},
+		{"arn:aws:execute-api:*loyalty*", false, true}, // the first would have to reach over a colon
+		{"arn:aws:execute-api:eu-west-1:?????????????*", false, true},
 		// The asterisk would have to reach over a colon.
 		{"arn:aws:execute-api:eu*:a1b2c3d4e5/Prod/GET:loyalty/a:b", false, false},
 		{"arn:aws:execute-api:*:loyalty/a:b", false, false},
@@ -57,17 +71,24 @@ func TestResources(t *testing.T) {
 		{"arn:aws:execute-api:eu-west-1*:a1b2c3d4e5/*:b", false, true},
 	} {
 		t.Run(tt.pattern, func(t *testing.T) {
-			if strings.Count(tt.pattern, ":") < 5 && tt.pattern != "*" {
-				_, err := policy.New(document("Allow", tt.pattern))
-				require.ErrorIs(t, err, policy.ErrInvalid)
-				return
-			}
 			p, not := fmt.Sprintf(`"Resource":%q`, tt.pattern), fmt.Sprintf(`"NotResource":%q`, tt.pattern)
 			require.Equal(t, tt.allowed, statement(t, "Allow", invoke, p).Evaluate(policy.Invoke, arn) == policy.Allow)
 			require.Equal(t, tt.denied, statement(t, "Deny", invoke, p).Evaluate(policy.Invoke, arn) == policy.Deny)
 			require.Equal(t, !tt.denied, statement(t, "Allow", invoke, not).Evaluate(policy.Invoke, arn) == policy.Allow)
 			require.Equal(t, !tt.allowed, statement(t, "Deny", invoke, not).Evaluate(policy.Invoke, arn) == policy.Deny)
 		})
+	}
+}
+
+// What does not end in an asterisk has six parts, and the service is always named.
+func TestResourcesThatAreNone(t *testing.T) {
+	for _, pattern := range []string{
+		"", "arn", "arn:", "arn:*", "arn:aws", "arn:aws:*", "arn:aws:execute-api", "arn:aws:execute-api*", "arn:aws:execute-api:", "arn:aws:execute-api:eu-west-1",
+		"arn:aws:execute-api:*:", "arn:aws:execute-api:*:*:", "arn:aws:execute-api:*:x", "arn:aws::*", "arn:aws:e?:*", "**", "?", "a*", "arn*", "*:*:*:*:*:*",
+		"ARN:aws:execute-api:*", "execute-api:*", " arn:aws:execute-api:*",
+	} {
+		_, err := policy.New(document("Allow", pattern))
+		require.ErrorIs(t, err, policy.ErrInvalid, pattern)
 	}
 }
 
@@ -198,6 +219,9 @@ func TestParseRefuses(t *testing.T) {
 		{`{"Statement":[{"Effect":["Allow"]}]}`, "Statement[0].Effect: [ is not a string"},
 		{`{"Statement":[{` + good + `,}]}`, "invalid character"},
 		{`{"Id":"` + "\xff" + `"}`, "document: not UTF-8"},
+		{"\xff\xfe{\x00}\x00", "document: not UTF-8"},
+		{"\ufeff\ufeff{}", "invalid character"},
+		{"{}\ufeff", "text after the document"},
 		{`{"Id":"` + strings.Repeat("a", 10_240) + `"}`, "document: 10249 bytes, at most 10240"},
 		{`{"Id":"\\\"` + strings.Repeat(" ", 10_240) + `"}`, "document: 10253 bytes, at most 10240"},
 		{strings.Repeat(" ", 64<<10) + `{}`, "document: 65538 bytes with white space, at most 65536"},
@@ -241,6 +265,7 @@ func TestGrammar(t *testing.T) {
 		`{"Id":"","Statement":{"Sid":"",` + good + `}}`,
 		`{"Statement":{"Effect":"Allow","Action":["*"],"Resource":["*"]},"Version":"2012-10-17"}`,
 		`{"Statement":{"Effect":"Allow","Action":["s3.x:Get*","execute-api:Invoke"],"Resource":"*"}}`,
+		"\ufeff" + `{"Statement":{` + good + `}}`,
 		" \t\r\n" + strings.Repeat(" ", 20_000) + `{"Statement":{` + good + `}}` + "\n",
 	} {
 		p, err := policy.Parse([]byte(document))
