@@ -25,7 +25,7 @@ func parseMethod(key string) (method, error) {
 	}
 	i := strings.LastIndexByte(text, '/')
 	if i < 1 || !capitals(text[i+1:]) || strings.TrimLeft(text[:i], "/") == "*" {
-		return method{}, fmt.Errorf("method %q is neither /resource/path/METHOD nor /*/*", clip(key))
+		return method{}, fmt.Errorf("method %q is neither /resource/path/METHOD nor /*/*; METHOD is in capitals, and ANY is all", clip(key))
 	}
 	resource, err := parseResource("/" + strings.TrimLeft(text[:i], "/"))
 	if err != nil {

@@ -14,6 +14,7 @@
 //		time.Sleep(10 * time.Second) // takes no time; the least pause between two fetches
 //		… // a token of the new keys verifies, and so does the old one
 //		issuer.Retire()
+//		… // see there when the verifier notices
 //	})
 //
 // Switches make the issuer fail, slow down or change its keys, and a counter tells how often the keys were fetched.
