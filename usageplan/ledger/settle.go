@@ -23,8 +23,8 @@ import (
 func (ch Charge) Settle(ctx context.Context, actual int64) error { return ch.settle(ctx, nil, actual) }
 
 // SettleUnder is [Charge.Settle] where the quota may have changed since the charge was taken: q is the present one, and
-// its limit decides on a true-up. A period that is over, and a q with another period, offset or location, leave the limit
-// that the account has. A q that is not valid is refused with [ErrQuota], and nothing is settled.
+// its limit decides on a true-up. A period that is over, and a q whose periods end otherwise (another period, offset or
+// location), leave the limit that the account has. A q that is not valid is refused with [ErrQuota], and nothing is settled.
 func (ch Charge) SettleUnder(ctx context.Context, q Quota, actual int64) error {
 	if err := q.Validate(); err != nil {
 		return &Error{Err: err}
@@ -93,11 +93,22 @@ type inForce struct {
 // without q, where this ledger has seen no other limit since: the account may know a newer one from another ledger.
 func (c *cell) limitInForce(s *lease, q *Quota) inForce {
 	if q != nil {
-		same := q.Period == s.quota.Period && q.Offset == s.quota.Offset && q.location() == s.quota.location()
-		return inForce{q.Limit, same && time.Now().Unix() < s.end}
+		return inForce{q.Limit, time.Now().Unix() < s.end && s.isBoundBy(q)}
 	}
 	latest := c.latest.Load()
 	return inForce{latest.quota.Limit, latest.start == s.start && latest.limits != s.limits}
+}
+
+// isBoundBy reports whether q has the period of s. A location that has been loaded again is another pointer, but the same.
+func (s *lease) isBoundBy(q *Quota) bool {
+	switch {
+	case q.Period != s.quota.Period:
+		return false
+	case q.Offset == s.quota.Offset && q.location() == s.quota.location():
+		return true
+	}
+	_, end := q.Bounds(time.Unix(s.end-1, 0))
+	return end.Unix() == s.end
 }
 
 // leaseOf returns the current lease if it is of the account and day of s and under the limit in force, else nil.

@@ -116,6 +116,19 @@ func TestSettleUnderAnotherPeriod(t *testing.T) {
 	})
 }
 
+// TestSettleUnderSameLocation: a location that has been loaded again, as with a plan that is kept as JSON, is the same.
+func TestSettleUnderSameLocation(t *testing.T) {
+	for _, period := range []ledger.Period{ledger.Daily, ledger.Weekly, ledger.Monthly} {
+		inBubbles(t, func(t *testing.T, l *ledger.Ledger) {
+			c, err := l.Take(t.Context(), key, ledger.Quota{Limit: 1000, Period: period, Location: zone(t, "Europe/Berlin")}, 900)
+			require.NoError(t, err)
+			present := ledger.Quota{Limit: 100_000, Period: period, Location: zone(t, "Europe/Berlin")}
+			require.NoError(t, c.SettleUnder(t.Context(), present, 5000))
+			require.Equal(t, [4]int64{100_000, 0, 5000, 95_000}, numbers(c.Balance()))
+		})
+	}
+}
+
 // TestOverdrawUnderLoweredLimit: by the overdraw rule all is counted, whatever the limit is by now.
 func TestOverdrawUnderLoweredLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
