@@ -145,6 +145,30 @@ func TestReplacedFolder(t *testing.T) {
 	}
 }
 
+// TestReplacedAtClose: a store that makes no further commit learns it when it is closed.
+func TestReplacedAtClose(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(path string) error
+		want   error
+	}{
+		"deleted": {os.Remove, boltstore.ErrReplaced},
+		"moved":   {func(path string) error { return os.Rename(path, path+".away") }, boltstore.ErrReplaced},
+		"emptied": {func(path string) error { return os.Truncate(path, 0) }, boltstore.ErrFormat},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "usage.db")
+			s, err := boltstore.Open(path, boltstore.Config{})
+			require.NoError(t, err)
+			apply(t, s, charge("a", 1))
+			require.NoError(t, test.change(path))
+			require.ErrorIs(t, s.Close(), test.want)
+			require.NoError(t, s.Close())
+			_, err = s.Apply(t.Context(), []ledger.Op{charge("a", 1)})
+			require.ErrorIs(t, err, boltstore.ErrClosed)
+		})
+	}
+}
+
 // TestLinkedAgain: the file may move if a link leads to it from where it was.
 func TestLinkedAgain(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "usage.db")

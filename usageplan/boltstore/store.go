@@ -275,7 +275,7 @@ func (s *Store) read() (*database, *bolt.Tx, error) {
 }
 
 // Close writes what the next Open would have to fold, and closes the file. It returns an error if that fails; nothing
-// is lost then. A second Close does nothing, nor does that of a zero or nil Store.
+// is lost then, unless the error wraps [ErrReplaced]. A second Close does nothing, nor does that of a zero or nil Store.
 func (s *Store) Close() error {
 	if s == nil {
 		return nil
@@ -288,7 +288,7 @@ func (s *Store) Close() error {
 	s.closed = true
 	errs := []error{s.slots.close()}
 	if s.db != nil {
-		errs = append(errs, s.tidy(), s.db.close())
+		errs = append(errs, s.tidy(), s.isInPlace(), s.db.close())
 	}
 	return errors.Join(append(errs, s.lock.Close())...)
 }
