@@ -228,7 +228,8 @@ func (d *draft) sign(keys *keyCache, key *Key, date, scope string) {
 }
 
 func (d *draft) trace() *Trace {
-	return &Trace{CanonicalRequest: string(d.text[:d.canonic]), StringToSign: string(d.text[d.canonic:])}
+	text := string(d.text)
+	return &Trace{CanonicalRequest: text[:d.canonic], StringToSign: text[d.canonic:]}
 }
 
 // canonicalKey appends the form of a lower-case name that is the key in http.Header.

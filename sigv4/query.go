@@ -35,6 +35,7 @@ type query struct {
 	text   []byte // name, endOfName and value of each parameter, one after the other in the order of the wire
 	params []param
 	most   int              // params accepted; 0 means no limit
+	room   int              // bytes of text accepted, if there is a limit
 	full   bool             // there were more
 	keys   []sortKey        // memory of sort
 	sorted []param          // memory of sort
@@ -119,7 +120,10 @@ func (q *query) add(raw string, at int) (n int, ok bool) {
 		}
 		n += 1 + value
 	}
-	p.end = len(q.text)
+	if p.end = len(q.text); q.most > 0 && p.end > q.room {
+		q.full = true
+		return 0, false
+	}
 	q.params = append(q.params, p)
 	return n, !isAmz(q.name(p)) || q.addAmz(p, span{at + n - value, at + n})
 }
@@ -301,17 +305,17 @@ func (q *query) common(keys []sortKey, n int) int {
 	most := len(first)
 	for _, k := range keys[1:] {
 		text := q.key(k)
-		at, end := n, min(most, len(text))
-		if bytes.Equal(first[at:end], text[at:end]) { // which looks at many bytes at a time
-			at = end
+		if end := min(most, len(text)); bytes.Equal(first[n:end], text[n:end]) {
+			most = end
+			continue
 		}
-		for at+8 <= end && binary.LittleEndian.Uint64(first[at:]) == binary.LittleEndian.Uint64(text[at:]) {
-			at += 8
-		}
-		for at < end && first[at] == text[at] {
+		at := n
+		for first[at] == text[at] {
 			at++
 		}
-		most = at
+		if most = at; most == n {
+			break
+		}
 	}
 	return most
 }

@@ -60,9 +60,10 @@ type VerifierConfig struct {
 	MaxBody int64
 
 	// MaxHeaderBytes is the most bytes accepted of the request line, the Authorization header and the signed headers
-	// together. It also bounds how many parameters the query may have, one for every 40 bytes, and how many values the
-	// signed headers. Zero means 10 240, API Gateway's limit, and thus 256 of each; negative means no limit but net/http's,
-	// [http.Server].MaxHeaderBytes. Parameters whose names begin with X-Amz- may be 64, whatever stands here. What exceeds it is not parsed and is refused with [ErrHeaderTooLarge].
+	// together. It also bounds how many parameters the query may have, one for every 40 bytes, how many values the signed
+	// headers, and the canonical form of the query, which may be twice as long. Zero means 10 240, API Gateway's limit, and
+	// thus 256 of each and 20 480 bytes; negative means no limit but net/http's, [http.Server].MaxHeaderBytes. Whatever stands
+	// here, 64 parameters may have names that begin with X-Amz-. What exceeds it is refused with [ErrHeaderTooLarge].
 	MaxHeaderBytes int
 
 	// ExternalHost is the host that clients sign, where a proxy replaces the Host header. Empty means the Host header.
@@ -109,8 +110,10 @@ type Verifier struct {
 	exempt   []string // config.AllowUnsignedHeaders in lower case, and what the rules exempt
 	scopes   []acceptedScope
 	fields   int // parameters of the query that are read, and as many values of signed headers
-	keys     *keyCache
-	dummy    Key // verifies what an unknown access key has signed, if there is to be one answer
+
+	queryRoom int // bytes of the query in canonical form
+	keys      *keyCache
+	dummy     Key // verifies what an unknown access key has signed, if there is to be one answer
 }
 
 // NewVerifier returns a Verifier, or every mistake of the configuration. It copies the configuration.
@@ -125,6 +128,7 @@ func NewVerifier(c VerifierConfig) (*Verifier, error) {
 		}
 	}
 	v.fields = max(v.config.MaxHeaderBytes/bytesPerField, 1)
+	v.queryRoom = min(v.config.MaxHeaderBytes, math.MaxInt/2) * 2 // it is hashed, and some bytes of the query make three
 	v.required = lowerAll(c.SignedHeaders)
 	v.exempt = lowerAll(c.AllowUnsignedHeaders)
 	if c.Rules == S3 { // its value stands in the canonical request anyway, and clients rely on it
@@ -283,7 +287,7 @@ func (v *Verifier) VerifyAt(r *http.Request, now time.Time) (Identity, error) {
 // verify checks in AWS's order: the mechanism, the syntax, the date, the host, the algorithm, the scope, then what AWS
 // has no text for, and last the key, the signature and the session token.
 func (v *Verifier) verify(r *http.Request, d *draft, c *claim, now time.Time) (id Identity, e *Error) {
-	d.query.most = v.fields
+	d.query.most, d.query.room = v.fields, v.queryRoom
 	if e = c.read(r, &d.query, v.config.MaxHeaderBytes); e != nil {
 		return id, e
 	}
