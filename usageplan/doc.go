@@ -20,12 +20,13 @@
 //
 // It does not authenticate: Config.Client must report only what an authenticator in front of the meter has verified.
 // Only the routes that a meter wraps are metered. It wraps the handlers of a mux, since the route is known only after
-// the mux has matched; in front of a mux, Config.Route has to look the route up itself. Where one mux stands below another,
-// it wraps the handlers of the inner one: between the two it would see the outer pattern alone, and no throttle of a method
-// below it would act. A pattern below [http.StripPrefix] lacks what was stripped. If that was more than the stage, name the
-// resources in the throttles so, too, or set Config.Route. It does not look at responses:
-// an admitted request counts whatever its answer is, as in API Gateway, unless the handler settles its [Charge]. [FromContext]
-// returns the charge where Config.ChargeInContext is set; [Meter.Check] returns it to a handler that makes the decision itself.
+// the mux has matched; in front of a mux, Config.Route has to look the route up itself. Where one mux stands below
+// another, it wraps the handlers of the inner one: between the two it would see the outer pattern alone, and no
+// throttle of a method below it would act. A pattern below [http.StripPrefix] lacks what was stripped. If that was more
+// than the stage, name the resources in the throttles so, too, or set Config.Route. It does not look at responses: an
+// admitted request counts whatever its answer is, as in API Gateway, unless the handler settles its [Charge].
+// [FromContext] returns the charge where Config.ChargeInContext is set; [Meter.Check] returns it to a handler that
+// makes the decision itself.
 //
 // A method throttle names a resource, and the resource decides, not its spelling: [Stage] has the forms. A throttle that no
 // route can have is refused, and with Config.Routes, the mux's patterns, any that none of the routes has: it would be a limit
