@@ -50,12 +50,14 @@ const (
 // parseResource returns a resource path without what does not matter for the match: names of parameters, a slash at the
 // end, escapes. It refuses a path that no route can have.
 func parseResource(path string) (string, error) {
-	path = strings.TrimSuffix(strings.TrimSuffix(unescape(path), "{$}"), "/") // "{$}" is ServeMux's end of the path
-	if path == "" {
-		return "/", nil
-	}
+	path = strings.TrimSuffix(unescape(path), "/{$}")      // ServeMux's end of the path
 	if before, all := strings.CutSuffix(path, "/*"); all { // chi's
 		path = before + "/" + allSegments
+	} else {
+		path = strings.TrimSuffix(path, "/")
+	}
+	if path == "" {
+		return "/", nil
 	}
 	var b strings.Builder
 	for rest := path; rest != ""; {
@@ -79,8 +81,13 @@ func parseResource(path string) (string, error) {
 func checkSegments(path string) (string, error) {
 	segments := strings.Split(path[1:], "/")
 	for i, s := range segments {
-		if s == "" {
+		switch {
+		case s == "":
 			return "", errors.New("it has an empty segment")
+		case s == "." || s == "..":
+			return "", errors.New("it is not a clean path") // ServeMux redirects to the clean one
+		case s != strings.TrimSpace(s):
+			return "", errors.New("it has a segment with a blank at its end")
 		}
 		if strings.Contains(s, allSegments) && (s != allSegments || i < len(segments)-1) {
 			return "", errors.New("a parameter for the rest of the path is not the last segment")
