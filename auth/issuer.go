@@ -22,8 +22,8 @@ type Issuer struct {
 	// Where URL holds {tenantid}, as https://login.microsoftonline.com/{tenantid}/v2.0 does, Microsoft Entra's issuer for
 	// applications of several tenants, that stands for the token's tid, which must be a GUID, in small letters as Entra
 	// writes it. Each tenant is then an issuer of its own in [Token.ID]. The common, organizations and consumers of
-	// Entra's endpoints are no issuers: no token names them, and [New] refuses them. An API whose application manifest
-	// does not set requestedAccessTokenVersion to 2 gets access tokens of version 1.0, whose iss is
+	// Entra's endpoints are no issuers: no token names them, and [New] refuses to discover their keys. An API whose
+	// application manifest does not set requestedAccessTokenVersion to 2 gets access tokens of version 1.0, whose iss is
 	// https://sts.windows.net/{tenantid}/: put that into Aliases.
 	URL string
 	// Aliases are further iss values of this very issuer, signed by the same keys. A user keeps one ID under all of
@@ -185,6 +185,9 @@ func (p *party) source(f *fetcher, c Config) (source, error) {
 	}
 	if p.JWKS != "" {
 		return f.keySet(p.JWKS, p.keyRules()), checkURL(p.JWKS, c.AllowHTTP)
+	}
+	if everybody.MatchString(p.URL) {
+		return nil, fmt.Errorf("no token's issuer is %s: write %s for the tenant, and name those allowed", p.URL, tenantMark)
 	}
 	return f.discovered(p.URL, p.keyRules()), checkProvider(p.URL, c.AllowHTTP)
 }

@@ -175,10 +175,11 @@ func TestTenantConfig(t *testing.T) {
 		{"https://x.example", []string{"https://y.example/{tenantId}/"}, nil, "must stand once"},
 		{"https://x.example", []string{"https://y.example/{tenantid}/{tenantid}/"}, nil, "must stand once"},
 		{"https://login.microsoftonline.com/common/v2.0", nil, nil, "no token's issuer is"},
-		{"https://login.microsoftonline.com/organizations/v2.0", nil, []string{tenantA}, "write {tenantid}"},
+		{"https://login.microsoftonline.com/organizations/v2.0", nil, []string{tenantA}, "holds no {tenantid}"},
+		{"https://login.microsoftonline.com/organizations/v2.0", nil, nil, "write {tenantid}"},
 		{"https://login.microsoftonline.us/consumers/v2.0", nil, nil, "no token's issuer is"},
 		{"https://sts.windows.net/common/", nil, nil, "no token's issuer is"},
-		{entraURL, []string{"https://login.partner.microsoftonline.cn/common"}, nil, "no token's issuer is"},
+		{"https://login.partner.microsoftonline.cn/common", nil, nil, "no token's issuer is"},
 		{"https://login.microsoftonline.com/commons/v2.0", nil, nil, ""},
 		{entraName(tenantA), []string{"https://sts.windows.net/" + tenantA + "/"}, nil, ""},
 	} {
