@@ -105,8 +105,8 @@
 //
 // What a forged token costs depends on the key that refuses it, relative to RSA of 2048 bits and times the keys tried:
 //
-//	Ed25519  RSA 2048  P-256  RSA 3072  RSA 4096  P-384  RSA 8192  P-521
-//	1        1         1.5    5         8         15     32        50
+//	RSA 2048  Ed25519  P-256  RSA 3072  RSA 4096  P-384  RSA 8192  P-521
+//	1         1.5      2      5         9         16     33        51
 //
 // An issuer that may choose should use P-256, Ed25519 or RSA of 2048 bits; [Issuer].Algorithms leaves others out.
 //

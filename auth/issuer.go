@@ -47,7 +47,7 @@ type Issuer struct {
 	// ES384, ES512 and EdDSA; a key fits few of them anyway. Ed25519 is another name of EdDSA (RFC 9864).
 	Algorithms []string
 	// AllowLongRSA accepts RSA keys of up to 8192 bits. Without it those of more than 4096 bits are left out of the key
-	// set: a forged signature of 8192 bits costs the server about 32 times one of 2048 bits.
+	// set: a forged signature of 8192 bits costs the server about 33 times one of 2048 bits.
 	AllowLongRSA bool
 
 	// Audiences are the audiences that the token may be issued for; one of them must be in aud, and a token without
