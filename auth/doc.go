@@ -92,8 +92,8 @@
 //
 // Each issuer has a key set of its own, so that issuer A's token signed by issuer B's key is refused. A token with a
 // kid is verified by a key of that kid. A token without one is verified by the key whose certificate has its x5t or
-// x5t#S256 (as the JWK says, or computed of its x5c), else by any key. Where several keys fit, the first four are
-// tried, in the order of the set; a token of a fifth is refused like a forged one, with ErrSignature.
+// x5t#S256 (as the JWK says, or computed of its x5c), else by any key that has no other one. Where several keys fit, the
+// first four are tried, in the order of the set; a token of a fifth is refused like a forged one, with ErrSignature.
 //
 // A key set is a JSON object of at most 150 000 bytes and 100 keys, in which keys is there once. Keys that cannot be
 // used are left out, one by one: those with a member twice, nested too deep, private, symmetric, for encryption, of an
