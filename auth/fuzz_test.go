@@ -240,6 +240,8 @@ func FuzzKeySet(f *testing.F) {
 		f.Add(okp(must(hex.DecodeString(text))))
 	}
 	f.Add(string(keySet(member(signers()["EdDSA"].key.Public(), m{"key_ops": null, "alg": "", "n": 7, "x5c": []string{"AA=="}}), `{"kid":1,"kid":2}`, `[[[[[[[[[]]]]]]]]]`)))
+	f.Add("\ufeff" + string(local().Keys))
+	f.Add(string(keySet(string(must(json.Marshal(jwk(signers()["EdDSA"].key.Public(), "k1", "").Marshal()))), `{"x":`+strings.Repeat(`["]",`, 5100)+strings.Repeat(`{"":[`, 2550)+strings.Repeat("]}", 2550)+strings.Repeat("]", 5100)+`}`)))
 	f.Fuzz(func(t *testing.T, text string) {
 		n, err := auth.ParseKeySet(text)
 		require.Equal(t, err == nil, n > 0)
@@ -248,7 +250,10 @@ func FuzzKeySet(f *testing.F) {
 			return
 		}
 		var whole struct{ Keys []json.RawMessage }
-		require.NoError(t, json.Unmarshal([]byte(text), &whole))
+		if err := json.Unmarshal([]byte(strings.TrimPrefix(text, "\ufeff")), &whole); err != nil {
+			require.ErrorContains(t, err, "max depth", "what encoding/json gives up")
+			return
+		}
 		alone := 0
 		for _, key := range whole.Keys {
 			if n, _ := auth.ParseKeySet(`{"keys":[` + string(key) + `]}`); n > 0 {
@@ -265,6 +270,7 @@ func FuzzDiscovery(f *testing.F) {
 	f.Add(`{"issuer":"https://issuer.example","jwks_uri":"https:\/\/issuer.example\/keys"}`)
 	f.Add(`{"issuer":"a","issuer":"b","jwks_uri":"c"}`)
 	f.Add(`{"Issuer":"a","issuer":"b","jwks_uri":null}`)
+	f.Add("\ufeff" + `{"issuer":"a","jwks_uri":"b"}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		issuer, jwksURI, err := auth.ParseDiscovery(text)
 		if err != nil {
@@ -275,7 +281,7 @@ func FuzzDiscovery(f *testing.F) {
 			Issuer string
 			JWKS   string `json:"jwks_uri"`
 		}
-		require.NoError(t, json.Unmarshal([]byte(text), &doc))
+		require.NoError(t, json.Unmarshal([]byte(strings.TrimPrefix(text, "\ufeff")), &doc))
 		require.Equal(t, doc.Issuer, issuer)
 		require.Equal(t, doc.JWKS, jwksURI)
 		require.NotEmpty(t, issuer)
