@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -86,18 +87,48 @@ func TestConfigIsCopied(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// causes are all causes of a refusal.
+var causes = []error{
+	sigv4.ErrNotConfigured, sigv4.ErrUnavailable, sigv4.ErrMissing, sigv4.ErrTwoMechanisms, sigv4.ErrMalformedAuthorization,
+	sigv4.ErrMissingParameter, sigv4.ErrMalformedDate, sigv4.ErrAlgorithm, sigv4.ErrMalformedCredential, sigv4.ErrMalformedSignature,
+	sigv4.ErrSignedHeaders, sigv4.ErrExpired, sigv4.ErrNotYetValid, sigv4.ErrExpires, sigv4.ErrScopeRegion, sigv4.ErrScopeService,
+	sigv4.ErrScopeTerminator, sigv4.ErrScopeDate, sigv4.ErrUnsignedHeader, sigv4.ErrAbsentHeader, sigv4.ErrAmbiguousHeader,
+	sigv4.ErrAmbiguousQuery, sigv4.ErrMalformedTarget, sigv4.ErrUncleanPath, sigv4.ErrHeaderTooLarge, sigv4.ErrMalformedPayloadHash,
+	sigv4.ErrUnsignedPayload, sigv4.ErrStreamingPayload, sigv4.ErrPayloadMismatch, sigv4.ErrBodyTooLarge, sigv4.ErrBody, sigv4.ErrRedirect,
+	sigv4.ErrUnknownKey, sigv4.ErrSignatureMismatch, sigv4.ErrSessionToken, sigv4.ErrCredentialExpired, sigv4.ErrVersion2,
+}
+
 func TestEveryCauseHasAnAnswer(t *testing.T) {
-	require.Empty(t, sigv4.Unanswered(
-		sigv4.ErrNotConfigured, sigv4.ErrUnavailable, sigv4.ErrMissing, sigv4.ErrTwoMechanisms, sigv4.ErrMalformedAuthorization,
-		sigv4.ErrMissingParameter, sigv4.ErrMalformedDate, sigv4.ErrAlgorithm, sigv4.ErrMalformedCredential, sigv4.ErrMalformedSignature,
-		sigv4.ErrSignedHeaders, sigv4.ErrExpired, sigv4.ErrNotYetValid, sigv4.ErrExpires, sigv4.ErrScopeRegion, sigv4.ErrScopeService,
-		sigv4.ErrScopeTerminator, sigv4.ErrScopeDate, sigv4.ErrUnsignedHeader, sigv4.ErrAbsentHeader, sigv4.ErrAmbiguousHeader,
-		sigv4.ErrAmbiguousQuery, sigv4.ErrMalformedTarget, sigv4.ErrUncleanPath, sigv4.ErrMalformedPayloadHash, sigv4.ErrUnsignedPayload,
-		sigv4.ErrStreamingPayload, sigv4.ErrPayloadMismatch, sigv4.ErrBodyTooLarge, sigv4.ErrBody, sigv4.ErrUnknownKey,
-		sigv4.ErrSignatureMismatch, sigv4.ErrSessionToken, sigv4.ErrCredentialExpired,
-	))
+	require.Empty(t, sigv4.Unanswered(causes...))
 	require.Empty(t, sigv4.S3CodesWithoutText())
 	require.Equal(t, 500, (&sigv4.Error{Err: errors.New("of another package")}).StatusCode())
+}
+
+// A cause that is wrapped, or joined to another package's, has the answer of the cause.
+func TestWrappedCauses(t *testing.T) {
+	for _, cause := range causes {
+		want := &sigv4.Error{Err: cause}
+		for _, wrapped := range []error{
+			fmt.Errorf("of the caller: %w", cause), errors.Join(io.ErrUnexpectedEOF, cause), fmt.Errorf("%w: %w", io.EOF, &sigv4.Error{Err: cause}),
+		} {
+			got := &sigv4.Error{Err: wrapped}
+			require.Equal(t, want.StatusCode(), got.StatusCode(), wrapped)
+			require.Equal(t, want.ErrorCode(), got.ErrorCode(), wrapped)
+			require.Equal(t, want.ErrorMessage(), got.ErrorMessage(), wrapped)
+			header, wantHeader := http.Header{}, http.Header{}
+			got.SetHeader(header)
+			want.SetHeader(wantHeader)
+			require.Equal(t, wantHeader, header, wrapped)
+			s3, wantS3 := httptest.NewRecorder(), httptest.NewRecorder()
+			for _, w := range []*httptest.ResponseRecorder{s3, wantS3} {
+				w.Header().Set("X-Amzn-RequestId", "the same")
+			}
+			sigv4.S3XML(s3, get("/"), got)
+			sigv4.S3XML(wantS3, get("/"), want)
+			require.Equal(t, wantS3.Code, s3.Code, wrapped)
+			require.Equal(t, wantS3.Body.String(), s3.Body.String(), wrapped)
+		}
+	}
 }
 
 // API Gateway's window, to the second.

@@ -188,7 +188,7 @@ func send(t *testing.T, address, raw string) *http.Response {
 	conn, err := net.Dial("tcp", address)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
-	require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(t, conn.SetDeadline(time.Now().Add(time.Minute)))
 	_, err = conn.Write([]byte(raw))
 	require.NoError(t, err)
 	for reader := bufio.NewReader(conn); ; {
