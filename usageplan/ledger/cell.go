@@ -31,6 +31,9 @@ type cell struct {
 	mu        sync.Mutex
 	telling   Percents
 	tellingOf int64
+
+	// settlements wait for turn, guarded by mu as well.
+	settlements []*settlement
 }
 
 func (c *cell) enter(ctx context.Context) error {

@@ -128,39 +128,74 @@ func (s *lease) noteSettled() error {
 	return nil
 }
 
-// settle has the store make the settlement of a charge taken at s, and returns what is known of the account then. The
-// current lease is returned with it if it is of the same account, whatever its day: a true-up may need what it holds, and
-// what it has spent but not reported is not yet part of what a refund may give back.
+// settle has the store make the settlement of a charge taken at s, and returns what is known of the account then.
 func (c *cell) settle(ctx context.Context, s *lease, op Op, by inForce) (Outcome, *view, error) {
 	ctx = context.WithoutCancel(ctx) // the request may be over, its cost is not
-	one := c.ledger.group.one
-	if c.ledger.config.Mode == Leased {
-		if err := c.enter(ctx); err != nil { // so that earlier leases have been returned
-			return Outcome{}, nil, err
-		}
-		if c.latest.Load().start == s.start {
-			defer c.leave() // so that no lease holds what the settlement needs, or knows less than its answer
-			one = c.oneEnding
-		} else {
-			c.leave()
-		}
+	own := &settlement{at: s, op: op, by: by}
+	if c.ledger.config.Mode == Exact {
+		out, err := c.ledger.group.one(ctx, op)
+		own.answered(c, out, err)
+		return own.out, own.view, own.err
 	}
-	out, err := one(ctx, op)
-	if err != nil {
+	c.mu.Lock()
+	c.settlements = append(c.settlements, own)
+	c.mu.Unlock()
+	if err := c.enter(ctx); err != nil { // so that earlier leases have been returned
 		return Outcome{}, nil, err
 	}
-	limit := out.Totals.Limit
-	if by.known {
-		limit = by.limit
-	}
-	return out, c.learn(s, out, limit), nil
+	defer c.leave()
+	c.settleWaiting(ctx)
+	return own.out, own.view, own.err
 }
 
-// oneEnding ends the lease in one commit with op. The caller holds turn.
-func (c *cell) oneEnding(ctx context.Context, op Op) (Outcome, error) {
-	outs, err := c.commitEnding(ctx, op)
-	if err != nil {
-		return Outcome{}, err
+// settlement waits for its cell's turn. Whoever gets the turn commits all that wait, so a crowd on one key shares commits.
+// op is read, and the rest written, by the holder of the turn.
+type settlement struct {
+	at *lease
+	op Op
+	by inForce
+
+	out  Outcome
+	view *view
+	err  error
+}
+
+// settleWaiting makes the settlements that wait, if nobody else has. The current lease is returned with those of its
+// account, whatever their day: a true-up may need what it holds, and what it has spent but not reported is not yet part of
+// what a refund may give back. The caller holds turn until the answers are kept, so that no lease knows less.
+func (c *cell) settleWaiting(ctx context.Context) {
+	c.mu.Lock()
+	waiting := c.settlements
+	c.settlements = nil
+	c.mu.Unlock()
+	if len(waiting) == 0 {
+		return
 	}
-	return outs[0], nil
+	commit := func(ctx context.Context, ops ...Op) ([]Outcome, error) { return c.ledger.group.all(ctx, ops) }
+	ops := make([]Op, len(waiting))
+	for i, own := range waiting {
+		if ops[i] = own.op; own.at.start == c.latest.Load().start {
+			commit = c.commitEnding
+		}
+	}
+	outs, err := commit(ctx, ops...)
+	for i, own := range waiting {
+		if err != nil {
+			own.err = err
+			continue
+		}
+		own.answered(c, outs[i], nil)
+	}
+}
+
+// answered notes the store's answer.
+func (own *settlement) answered(c *cell, out Outcome, err error) {
+	if own.err = err; err != nil {
+		return
+	}
+	limit := out.Totals.Limit
+	if own.by.known {
+		limit = own.by.limit
+	}
+	own.out, own.view = out, c.learn(own.at, out, limit)
 }
