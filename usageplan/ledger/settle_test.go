@@ -360,6 +360,33 @@ func TestSettleWhileLeasesEnd(t *testing.T) {
 	}
 }
 
+// TestSettlementsShareCommits: a crowd that settles one key does not wait for a commit each.
+func TestSettlementsShareCommits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const crowd = 64
+		store := &slow{Store: ledger.NewMemory()}
+		l, err := ledger.New(ledger.Config{Store: store})
+		require.NoError(t, err)
+		charges := make([]ledger.Charge, crowd)
+		for i := range charges {
+			charges[i], err = l.Take(t.Context(), key, daily(1<<40), 1)
+			require.NoError(t, err)
+		}
+		synctest.Wait()
+		before := store.commits
+		var wg sync.WaitGroup
+		for _, c := range charges {
+			wg.Go(func() { require.NoError(t, c.Settle(t.Context(), 5000)) })
+		}
+		wg.Wait()
+		require.LessOrEqual(t, store.commits-before, 3)
+		for _, c := range charges {
+			require.EqualValues(t, crowd*5000, c.Balance().Used)
+		}
+		require.NoError(t, l.Close())
+	})
+}
+
 // TestSettleWhileClosing: what is settled while Close returns the leases is given back as at any other time.
 func TestSettleWhileClosing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
