@@ -31,8 +31,8 @@ import (
 // header. All of them are checked: any customer of AWS can have a load balancer of the same Region sign anything, so
 // signer must be loadBalancer, the ARN of this one. [Token.Client] is the client; there is no audience. Keys are fetched
 // one by one, by the kid, which is a UUID, under [Issuer].JWKS: ALB derives that from the ARN. No more than eight are
-// held at a time. Only the load balancer may reach the service: a flood of forged kids keeps a key that is not yet known
-// out, with 503. Source:
+// held at a time; a key makes room for another when no token has needed it for more than an hour. Only the load balancer
+// may reach the service: a flood of forged kids keeps a key that is not yet known out, with 503. Source:
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/application/listener-authenticate-users.html
 func ALB(loadBalancer, issuer string, clients ...string) Issuer {
 	place, err := balancerKeysAt(loadBalancer)
