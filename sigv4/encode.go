@@ -31,15 +31,19 @@ func newByteSet(bytes string) *byteSet {
 	return &set
 }
 
-// span returns how many bytes at the head of s are in the set. After the first few, it looks at eight at a time, which
-// halves its cost.
-func (b *byteSet) span(s string) int {
-	n := 0
-	for ; n < min(len(s), 8); n++ { // many names and values are short
+// shortSpan is span where s goes on, but few bytes of it are likely to be in the set.
+func (b *byteSet) shortSpan(s string) int {
+	for n := range min(len(s), 4) {
 		if b[s[n]] == 0 {
 			return n
 		}
 	}
+	return b.span(s)
+}
+
+// span returns how many bytes at the head of s are in the set. It looks at eight at a time, which halves its cost.
+func (b *byteSet) span(s string) int {
+	n := 0
 	for ; len(s)-n >= 8; n += 8 {
 		t := s[n : n+8]
 		if b[t[0]]&b[t[1]]&b[t[2]]&b[t[3]]&b[t[4]]&b[t[5]]&b[t[6]]&b[t[7]] == 0 {
@@ -115,7 +119,7 @@ func appendComponent(dst []byte, s string, end byte) (text []byte, n int, ok boo
 		c := s[n]
 		switch {
 		case componentBytes[c] != 0:
-			length := componentBytes.span(s[n:])
+			length := componentBytes.shortSpan(s[n:])
 			dst, n = append(dst, s[n:n+length]...), n+length
 			continue
 		case c == '&' || c == end:
