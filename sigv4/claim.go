@@ -67,12 +67,15 @@ func target(r *http.Request) (path, rawQuery string, ok bool) {
 // separators of any kind: whether it is good or bad is for others to say. It looks at each byte once, for it reads queries
 // of any length. It looks closely at no more names than most, and takes a query that has more for one that names ours.
 func mentions(rawQuery string, most int) bool {
-	for at := 0; at < len(rawQuery); at++ {
-		c := rawQuery[at]
-		if c == '&' || c == ';' {
+	for at := 0; at+len(shortestName) <= len(rawQuery); at++ {
+		c, next := rawQuery[at], rawQuery[at+1]
+		switch {
+		case c == '&' || c == ';':
 			continue
-		}
-		if (c|0x20 == 'x' || c == '%') && mayNameAuth(rawQuery[at:]) {
+		case next == '&' || next == ';':
+			at++
+			continue
+		case (c|0x20 == 'x' || c == '%') && mayNameAuth(rawQuery[at:]):
 			if most--; most < 0 || namesAuth(rawQuery[at:]) {
 				return true
 			}
@@ -86,6 +89,9 @@ func mentions(rawQuery string, most int) bool {
 	}
 	return false
 }
+
+// shortestName is the shortest of [authParamNames].
+const shortestName = "X-Amz-Date"
 
 // separator returns where the first "&" or ";" stands, or the length of s. It looks at eight bytes at a time: a byte that is
 // zero after the comparison borrows when one is subtracted from it.
@@ -112,11 +118,9 @@ func separator(s string) int {
 const closely = 1000
 
 // mayNameAuth looks at the first bytes of a name, where it is quickly done: nearly all names begin with another letter than
-// "x", escaped or not, or do not go on with "-a".
+// "x", escaped or not, or do not go on with "-a". There are at least as many bytes as in the shortest name.
 func mayNameAuth(s string) bool {
 	switch {
-	case len(s) < len("X-Amz-Date"):
-		return false
 	case s[0]|0x20 == 'x':
 		return s[1] == '%' || s[1] == '-' && (s[2] == '%' || s[2]|0x20 == 'a')
 	case s[0] == '%':
@@ -148,7 +152,7 @@ func namesAuth(s string) bool {
 		name[n], s = c, s[length:]
 		n++
 	}
-	if n < len("X-Amz-Date") { // the shortest
+	if n < len(shortestName) {
 		return false
 	}
 	for i := range queryPayload {

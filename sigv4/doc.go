@@ -48,7 +48,7 @@
 //
 // Requests are counted before they are parsed: the request line, the Authorization header and the signed headers may have
 // 10 240 bytes, which is API Gateway's limit, and the signed headers 256 values. The query may have 256 parameters, of which
-// 64 with names that begin with X-Amz-, and 20 480 bytes in canonical form. See [VerifierConfig].MaxHeaderBytes. Beyond that
+// 64 with names that begin with X-Amz-, and 15 360 bytes in canonical form. See [VerifierConfig].MaxHeaderBytes. Beyond that
 // a request is refused with [ErrHeaderTooLarge], 431, at a cost below that of reading it from the connection.
 // [Verifier.Present] has no limit and reads the query once.
 //

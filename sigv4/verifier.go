@@ -61,8 +61,8 @@ type VerifierConfig struct {
 
 	// MaxHeaderBytes is the most bytes accepted of the request line, the Authorization header and the signed headers
 	// together. It also bounds how many parameters the query may have, one for every 40 bytes, how many values the signed
-	// headers, and the canonical form of the query, which may be twice as long. Zero means 10 240, API Gateway's limit, and
-	// thus 256 of each and 20 480 bytes; negative means no limit but net/http's, [http.Server].MaxHeaderBytes. Whatever stands
+	// headers, and the canonical form of the query, which may be half as long again. Zero means 10 240, API Gateway's limit,
+	// and thus 256 of each and 15 360 bytes; negative means no limit but net/http's, [http.Server].MaxHeaderBytes. Whatever stands
 	// here, 64 parameters may have names that begin with X-Amz-. What exceeds it is refused with [ErrHeaderTooLarge].
 	MaxHeaderBytes int
 
@@ -111,7 +111,7 @@ type Verifier struct {
 	scopes   []acceptedScope
 	fields   int // parameters of the query that are read, and as many values of signed headers
 
-	queryRoom int // bytes of the query in canonical form
+	queryRoom int // bytes of the query in canonical form, which is hashed: a byte that is not escaped yet makes three
 	keys      *keyCache
 	dummy     Key // verifies what an unknown access key has signed, if there is to be one answer
 }
@@ -128,7 +128,7 @@ func NewVerifier(c VerifierConfig) (*Verifier, error) {
 		}
 	}
 	v.fields = max(v.config.MaxHeaderBytes/bytesPerField, 1)
-	v.queryRoom = min(v.config.MaxHeaderBytes, math.MaxInt/2) * 2 // it is hashed, and some bytes of the query make three
+	v.queryRoom = v.config.MaxHeaderBytes + min(v.config.MaxHeaderBytes, math.MaxInt-v.config.MaxHeaderBytes)/2
 	v.required = lowerAll(c.SignedHeaders)
 	v.exempt = lowerAll(c.AllowUnsignedHeaders)
 	if c.Rules == S3 { // its value stands in the canonical request anyway, and clients rely on it
