@@ -62,8 +62,8 @@ type VerifierConfig struct {
 	// MaxHeaderBytes is the most bytes accepted of the request line, the Authorization header and the signed headers
 	// together. It also bounds how many parameters the query may have, one for every 40 bytes, how many values the signed
 	// headers, and the canonical form of the query, which may be half as long again. Zero means 10 240, API Gateway's limit,
-	// and thus 256 of each and 15 360 bytes; negative means no limit but net/http's, [http.Server].MaxHeaderBytes. Whatever stands
-	// here, 64 parameters may have names that begin with X-Amz-. What exceeds it is refused with [ErrHeaderTooLarge].
+	// and thus 256 of each and 15 360 bytes; negative means no limit but net/http's, [http.Server].MaxHeaderBytes. At any
+	// value, 64 parameters may have names that begin with X-Amz-. What exceeds it is refused with [ErrHeaderTooLarge].
 	MaxHeaderBytes int
 
 	// ExternalHost is the host that clients sign, where a proxy replaces the Host header. Empty means the Host header.
