@@ -39,6 +39,7 @@ type entry struct {
 	Rules    rules  `json:"rules"`
 	Ours     string `json:"ours"`               // empty: accepted; else the cause
 	Stricter string `json:"stricter,omitempty"` // why aws-jwt-verify may accept what auth refuses
+	Looser   string `json:"looser,omitempty"`   // why auth may accept what aws-jwt-verify refuses
 }
 
 // variant changes one thing of a token.
@@ -49,6 +50,7 @@ type variant struct {
 	text     func(header, claims string) (string, string)
 	token    func(string) string
 	stricter string
+	looser   string
 }
 
 func set(name string, value any) func(map[string]any) {
@@ -150,7 +152,7 @@ func (m *maker) product(chosen []variant, rest [][]variant) {
 	}
 	raw := m.token(chosen)
 	for _, demand := range demands {
-		m.add(names(chosen), raw, demand, "")
+		m.add(names(chosen), raw, demand, variant{})
 	}
 }
 
@@ -162,11 +164,11 @@ func names(chosen []variant) string {
 	return strings.Join(list, ", ")
 }
 
-// deviations are the forms that a token must not have, one at a time; where aws-jwt-verify takes one, stricter says
-// so.
+// deviations are forms that a token should not have, one at a time. Where aws-jwt-verify accepts one, stricter says so.
+// Where auth accepts one, looser says so.
 func (m *maker) deviations() {
 	for _, v := range deviations() {
-		m.add(v.name, m.token([]variant{v}), rules{}, v.stricter)
+		m.add(v.name, m.token([]variant{v}), rules{}, v)
 	}
 }
 
@@ -196,13 +198,13 @@ func deviations() []variant {
 		{name: "claims an array", text: func(h, c string) (string, string) { return h, "[" + c + "]" }},
 		{name: "exp a string", claims: set("exp", "x")},
 		{name: "nbf a string", claims: set("nbf", "x")},
-		{name: "groups a string", claims: set("cognito:groups", "gold"), stricter: "claims of the wrong type"},
+		{name: "groups a string", claims: set("cognito:groups", "gold")},
 		{name: "no exp", claims: set("exp", nil), stricter: "exp is required"},
 		{name: "iat ahead", claims: set("iat", now+1000), stricter: "iat in the future"},
 		{name: "crit", header: set("crit", []string{"x-mfa"}), stricter: "crit"},
 		{name: "b64", header: set("b64", true), stricter: "b64"},
 		{name: "typ of another kind", header: set("typ", "dpop+jwt"), stricter: "typ of another kind"},
-		{name: "no kid", header: set("kid", nil)},
+		{name: "no kid", header: set("kid", nil), looser: "a token that names no key"},
 		{name: "exp twice", text: text(`"exp":`, `"exp":1,"exp":`), stricter: "member names that occur twice"},
 		{name: "alg twice", text: text(`"alg":`, `"alg":"none","alg":`), stricter: "member names that occur twice"},
 		{name: "Exp beside exp", text: text(`"exp":`, `"Exp":1,"exp":`), stricter: "registered names in another letter case"},
@@ -265,13 +267,13 @@ func (m *maker) sign(header, claims string) string {
 }
 
 // add records package auth's verdict.
-func (m *maker) add(name, raw string, demand rules, stricter string) {
+func (m *maker) add(name, raw string, demand rules, v variant) {
 	v, err := m.verifier.With(auth.Rules{TokenUse: demand.TokenUse, AnyGroup: demand.Groups, AnyScope: demand.Scopes})
 	if err != nil {
 		m.err = err
 		return
 	}
-	c := entry{Name: fmt.Sprintf("%s; demanded %s", name, m.json(map[string]any{"rules": demand})), Token: raw, Rules: demand, Stricter: stricter}
+	c := entry{Name: fmt.Sprintf("%s; demanded %s", name, m.json(map[string]any{"rules": demand})), Token: raw, Rules: demand, Stricter: v.stricter, Looser: v.looser}
 	if _, err := v.VerifyToken(context.Background(), raw); err != nil {
 		c.Ours = err.Error()
 	}
