@@ -267,13 +267,13 @@ func (m *maker) sign(header, claims string) string {
 }
 
 // add records package auth's verdict.
-func (m *maker) add(name, raw string, demand rules, v variant) {
+func (m *maker) add(name, raw string, demand rules, of variant) {
 	v, err := m.verifier.With(auth.Rules{TokenUse: demand.TokenUse, AnyGroup: demand.Groups, AnyScope: demand.Scopes})
 	if err != nil {
 		m.err = err
 		return
 	}
-	c := entry{Name: fmt.Sprintf("%s; demanded %s", name, m.json(map[string]any{"rules": demand})), Token: raw, Rules: demand, Stricter: v.stricter, Looser: v.looser}
+	c := entry{Name: fmt.Sprintf("%s; demanded %s", name, m.json(map[string]any{"rules": demand})), Token: raw, Rules: demand, Stricter: of.stricter, Looser: of.looser}
 	if _, err := v.VerifyToken(context.Background(), raw); err != nil {
 		c.Ours = err.Error()
 	}
