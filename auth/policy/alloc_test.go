@@ -22,7 +22,7 @@ func TestEvaluateDoesNotAllocate(t *testing.T) {
 		require.NoError(t, err)
 		arn, want := s.arn(), 0.0
 		if !utf8.ValidString(arn) {
-			want = 1 // a copy that is
+			want = 1 // a valid copy
 		}
 		require.Equal(t, want, testing.AllocsPerRun(10, func() { p.Evaluate(policy.Invoke, arn) }), s.name)
 	}

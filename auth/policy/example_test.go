@@ -40,7 +40,7 @@ func ExampleNew() {
 	// Output: Allow NoMatch <nil>
 }
 
-// A condition that is not evaluated would be one that does not hold; the whole document is refused instead.
+// The package does not evaluate conditions. To ignore one could allow too much, so it refuses the whole document.
 func ExampleParse() {
 	_, err := policy.Parse([]byte(`{
 		"Version": "2012-10-17",
@@ -74,8 +74,8 @@ func ExamplePolicy_Evaluate() {
 	// Allow
 }
 
-// A policy that allows one method is a policy for one method: an authorizer whose result is cached for a while and
-// answers other methods as well must allow those too.
+// The mistake here is to allow only the method of the current request. An authorizer's result is kept for a while and
+// serves requests for other methods as well, so its policy must allow those too.
 func Example_incorrect() {
 	asked := stage + "/GET/loyalty/1"
 	p, _ := policy.New(policy.Document{

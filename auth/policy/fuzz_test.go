@@ -13,8 +13,8 @@ import (
 	"github.com/tallygate/tallygate/auth/policy"
 )
 
-// FuzzParse holds that what is accepted is a document that json.Unmarshal reads alike, that writing and reading it again
-// changes nothing, and that a denial of everything cannot be got around.
+// FuzzParse checks three properties of an accepted document: json.Unmarshal accepts it too, writing and reading it
+// again changes nothing, and with a statement added that denies everything, it denies.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`), stage)
 	f.Add([]byte(`{"Version":"2008-10-17","Id":"i","Statement":[{"Sid":"s","Effect":"Deny","NotAction":["a:b"],"NotResource":["`+stage+`/*"]}]}`), stage+"/GET/")
@@ -34,7 +34,7 @@ func FuzzParse(f *testing.F) {
 		require.NoError(t, err)
 		var again policy.Document
 		err = json.Unmarshal(text, &again)
-		if len(text) <= 10_240 { // escaping may have made it longer
+		if len(text) <= 10_240 { // escaping may make it too long
 			require.NoError(t, err)
 			require.Equal(t, d, again)
 		}
@@ -42,21 +42,22 @@ func FuzzParse(f *testing.F) {
 		d.Statement = append(d.Statement, policy.Statement{Effect: "Deny", Action: []string{"*"}, Resource: []string{"*"}})
 		denied, err := policy.New(d)
 		if errors.Is(err, policy.ErrInvalid) {
-			return // too large now
+			return // the statement added makes it too large
 		}
 		require.Equal(t, policy.Deny, denied.Evaluate(policy.Invoke, resource), "was %v", decision)
 	})
 }
 
-// FuzzMatch holds that a pattern allows and denies what the regular expression of the same meaning matches, also where
-// the resource is not UTF-8: the dot of package regexp stands for one character too.
+// FuzzMatch checks that a pattern allows and denies exactly what the equivalent regular expression matches. This must
+// hold for a resource that is not UTF-8 as well: a dot in package regexp also matches one character, or one invalid
+// byte.
 func FuzzMatch(f *testing.F) {
 	f.Add("/GET/loyalty/?", "/GET/loyalty/\u00e9")
 	f.Add("/*a?b*", "/GET/\xff\xc3a\u20acb")
 	f.Add("/*"+strings.Repeat("a?", 100)+"*?", "/"+strings.Repeat("\u20aca", 120))
 	f.Fuzz(func(t *testing.T, pattern, s string) {
 		if len(s) > 10_000 {
-			return // the regular expression takes its time
+			return // the regular expression would be slow
 		}
 		p, err := policy.New(document("Allow", stage+"/"+pattern))
 		if err != nil {
@@ -68,7 +69,7 @@ func FuzzMatch(f *testing.F) {
 		require.Equal(t, want, p.Evaluate(policy.Invoke, stage+"/"+s) == policy.Allow)
 		d := document("Allow", "*")
 		d.Statement = append(d.Statement, document("Deny", stage+"/"+pattern).Statement...)
-		for range 16 { // so many that the text is read in blocks
+		for range 16 { // enough for an index by blocks
 			d.Statement = append(d.Statement, document("Deny", "arn:x:x:::x").Statement...)
 		}
 		p, err = policy.New(d)

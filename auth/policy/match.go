@@ -2,12 +2,15 @@ package policy
 
 import "strings"
 
-// match reports whether the text from one offset to another is what pattern stands for: an asterisk for any characters, a
-// question mark for one, anything else for itself. Both must be UTF-8. A character is a code point, of one to four bytes.
+// match reports whether pattern matches the part of t between two offsets. An asterisk matches any number of
+// characters, a question mark exactly one, anything else itself. Pattern and text must be UTF-8. A character is a code
+// point, of one to four bytes.
 //
-// It takes one pass. What stands before the first asterisk must begin the text, and what stands after the last must end
-// it. Each piece in between is taken where it first occurs: a later place would only leave less for the pieces that
-// follow. So nothing is tried twice.
+// Asterisks divide a pattern into pieces. The text must begin with the first piece and end with the last. Each piece in
+// between is taken at its first occurrence, since a later occurrence would only leave less text for the pieces that
+// follow. So match takes one pass and never goes back. For example, the pattern a*b*c is matched with abbc like this:
+// the text begins with a and ends with c; in the rest, bb, the piece b is found at the first place, and what is left
+// over is for the asterisks.
 func match(pattern string, t *text, from, to int) bool {
 	head, rest, starred := strings.Cut(pattern, "*")
 	n := prefix(head, t.s[from:to])
@@ -31,7 +34,8 @@ func match(pattern string, t *text, from, to int) bool {
 	return from >= 0
 }
 
-// prefix returns the length of what pattern, which has no asterisk, stands for at the beginning of s, or -1.
+// prefix returns how many bytes at the beginning of s match pattern, which must not have an asterisk. It returns -1 if
+// s does not begin with a match.
 func prefix(pattern, s string) int {
 	whole := len(s)
 	for {
@@ -50,7 +54,8 @@ func prefix(pattern, s string) int {
 	}
 }
 
-// suffix returns the length of what pattern, which has no asterisk, stands for at the end of s, or -1.
+// suffix returns how many bytes at the end of s match pattern, which must not have an asterisk. It returns -1 if s does
+// not end with a match.
 func suffix(pattern, s string) int {
 	whole := len(s)
 	for {
@@ -74,7 +79,7 @@ func suffix(pattern, s string) int {
 	}
 }
 
-// charLen returns the length of the first character of s, which is not empty.
+// charLen returns the number of bytes of the first character of s, which must not be empty.
 func charLen(s string) int {
 	n := 1
 	for n < len(s) && !begins(s[n]) {
@@ -83,5 +88,6 @@ func charLen(s string) int {
 	return n
 }
 
-// begins reports whether b is the first byte of a character. In UTF-8 the others are 10xxxxxx (RFC 3629 section 3).
+// begins reports whether b is the first byte of a character. In UTF-8 all other bytes are 10xxxxxx (RFC 3629 section
+// 3).
 func begins(b byte) bool { return b&0xC0 != 0x80 }

@@ -6,18 +6,18 @@ import (
 	"unicode/utf8"
 )
 
-// Invoke is the action of calling a method of an API.
+// Invoke is the action that a client performs when it calls a method of an API.
 const Invoke = "execute-api:Invoke"
 
-// Decision is what a policy says. The zero value refuses.
+// Decision is the outcome of an evaluation. Only [Allow] lets a request through. The zero value refuses.
 type Decision uint8
 
 const (
-	// NoMatch refuses, since no statement matches.
+	// NoMatch refuses because no statement matches.
 	NoMatch Decision = iota
-	// Allow is the one decision that does not refuse.
+	// Allow lets the request through: a statement allows it and none denies it.
 	Allow
-	// Deny refuses, by a statement that says so.
+	// Deny refuses because a statement denies the request.
 	Deny
 )
 
@@ -34,21 +34,14 @@ func (d Decision) String() string {
 	return "invalid Decision"
 }
 
-// Policy is a valid document, ready for evaluation. It does not change and is safe for concurrent use. The zero value
-// and nil match nothing.
+// Policy is a valid document, compiled for evaluation. It never changes and is safe for concurrent use. The zero value
+// and a nil Policy match nothing, so they refuse.
 type Policy struct {
 	statements []statement
-	blocks     bool // an evaluation reads its texts in blocks
+	blocks     bool // evaluations index their texts by blocks, see block
 }
 
-// statement is a Statement with its lists negated or not, and its actions in lower case.
-type statement struct {
-	effect                 Decision
-	actions, resources     []string
-	notAction, notResource bool
-}
-
-// New returns the policy of d, which it copies, or every mistake in d, joined; each wraps [ErrInvalid].
+// New returns the policy of d, which it copies. The error is every mistake in d, joined; each wraps [ErrInvalid].
 func New(d Document) (*Policy, error) {
 	if err := d.validate(); err != nil {
 		return nil, err
@@ -67,12 +60,13 @@ func New(d Document) (*Policy, error) {
 			notResource: len(s.NotResource) > 0,
 		}
 	}
-	p.blocks = p.pays()
+	p.blocks = p.worthBlocks()
 	return p, nil
 }
 
-// pays reports whether reading a text in blocks pays: there are question marks, or more patterns than a few.
-func (p *Policy) pays() bool {
+// worthBlocks reports whether indexing a text by blocks costs less than it saves. It does if a pattern has a question
+// mark, which strings.Index cannot find, or if there are many patterns, which share the blocks.
+func (p *Policy) worthBlocks() bool {
 	const few = 16
 	patterns := 0
 	for _, s := range p.statements {
@@ -85,7 +79,7 @@ func (p *Policy) pays() bool {
 	return false
 }
 
-// lowered returns the patterns of both lists in lower case.
+// lowered returns a copy of the patterns of both lists, in lower case.
 func lowered(is, not []string) []string {
 	patterns := slices.Concat(is, not)
 	for i, p := range patterns {
@@ -94,9 +88,10 @@ func lowered(is, not []string) []string {
 	return patterns
 }
 
-// Evaluate decides whether action, say [Invoke], may be done on resource, the ARN of a method. Its time grows with the
-// length of the document and with that of resource: less than a millisecond for the largest document and the 1600 bytes
-// that API Gateway allows a method ARN. It does not allocate for [Invoke] and a resource that is UTF-8 of that length.
+// Evaluate decides whether action, such as [Invoke], may be performed on resource, the ARN of a method. Its time grows
+// with the length of the document and the length of resource. It is below a millisecond for the largest document and a
+// resource of 1600 bytes, the longest method ARN that API Gateway allows. Evaluate does not allocate if action is
+// [Invoke] and resource is valid UTF-8 of at most that length.
 func (p *Policy) Evaluate(action, resource string) Decision {
 	if p == nil {
 		return NoMatch
@@ -110,15 +105,16 @@ func (p *Policy) Evaluate(action, resource string) Decision {
 	decision := NoMatch
 	for i := range p.statements {
 		s := &p.statements[i]
-		if s.effect > decision && s.matches(&do, &on) { // Deny is the greatest
+		if s.effect > decision && s.matches(&do, &on) { // Deny is the greatest, so it wins
 			decision = s.effect
 		}
 	}
 	return decision
 }
 
-// characters returns s if it is UTF-8, else with a zero for each byte that is not, so that each is one character and s no
-// longer than before. No pattern has that character itself, nor U+FFFD, which becomes a zero too.
+// characters returns s if it is valid UTF-8. Otherwise it replaces each invalid byte by a zero byte, so that each
+// counts as one character and s does not grow. U+FFFD becomes a zero byte as well. Only wildcards match it: no pattern
+// may hold a zero byte or U+FFFD.
 func characters(s string) string {
 	if utf8.ValidString(s) {
 		return s
@@ -131,8 +127,8 @@ func characters(s string) string {
 	}, s)
 }
 
-// lower returns an action without regard to case. Only ASCII letters have one: actions are made of no others, and the
-// Kelvin sign is no k.
+// lower returns an action in lower case. It changes ASCII letters only: actions have no others, and the Kelvin sign,
+// whose Unicode lower case is k, must not match k.
 func lower(action string) string {
 	if action == Invoke {
 		return "execute-api:invoke"
@@ -143,50 +139,4 @@ func lower(action string) string {
 		}
 		return c
 	}, action)
-}
-
-func (s *statement) matches(action, resource *text) bool {
-	return s.matchesAction(action) != s.notAction && s.matchesResource(resource) != s.notResource
-}
-
-func (s *statement) matchesAction(action *text) bool {
-	for _, pattern := range s.actions {
-		if match(pattern, action, 0, len(action.s)) {
-			return true
-		}
-	}
-	return false
-}
-
-// matchesResource reads wildcards so that the statement refuses in doubt: widely where a match denies or does not
-// allow, narrowly where it allows or does not deny.
-func (s *statement) matchesResource(resource *text) bool {
-	wide := (s.effect == Deny) != s.notResource
-	for _, pattern := range s.resources {
-		if wide && match(pattern, resource, 0, len(resource.s)) || !wide && matchARN(pattern, resource) {
-			return true
-		}
-	}
-	return false
-}
-
-// matchARN is match with wildcards that stay within the colon-separated parts of an ARN. The last part is the rest,
-// colons included. The last asterisk of a pattern that ends early stands for what is left of its part, and all the rest.
-func matchARN(pattern string, arn *text) bool {
-	if pattern == "*" {
-		return true
-	}
-	from := 0
-	for range partsOfARN - 1 {
-		p, more, goesOn := strings.Cut(pattern, ":")
-		n := strings.IndexByte(arn.s[from:], ':')
-		if n < 0 || !match(p, arn, from, from+n) {
-			return false
-		}
-		if !goesOn {
-			return true
-		}
-		pattern, from = more, from+n+1
-	}
-	return match(pattern, arn, from, len(arn.s))
 }

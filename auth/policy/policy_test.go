@@ -23,12 +23,12 @@ func statement(t *testing.T, effect, action, resource string) *policy.Policy {
 
 const invoke = `"Action":"execute-api:Invoke"`
 
-func TestResources(t *testing.T) {
+func TestResourcePatterns(t *testing.T) {
 	const arn = "arn:aws:execute-api:eu-west-1:123456789012:a1b2c3d4e5/Prod/GET/loyalty/a:b"
 	for _, tt := range []struct {
 		pattern string
-		allowed bool // what matches where the pattern allows
-		denied  bool // and where it denies
+		allowed bool // whether the pattern matches arn where it allows
+		denied  bool // whether it matches arn where it denies
 	}{
 		{arn, true, true},
 		{"*", true, true},
@@ -50,7 +50,7 @@ func TestResources(t *testing.T) {
 		{"arn:aws:execute-api:eu-west-2:123456789012:*", false, false},
 		{"arn:aws-cn:execute-api:*:*:*", false, false},
 		{"arn:aws:s3:*:*:*", false, false},
-		// It ends early, in an asterisk.
+		// Patterns that end early, in an asterisk.
 		{"arn:aws:execute-api:*", true, true},
 		{"arn:aws:execute-api:**", true, true},
 		{"arn:aws:execute-api:eu-*", true, true},
@@ -62,9 +62,9 @@ func TestResources(t *testing.T) {
 		{"arn:aws:execute-api:eu-west-2:*", false, false},
 		{"arn:aws:execute-api:eu-west-1:210987654321*", false, false},
 		{"arn:aws:s3:*", false, false},
-		{"arn:aws:execute-api:*loyalty*", false, true}, // the first would have to reach over a colon
+		{"arn:aws:execute-api:*loyalty*", false, true}, // the first asterisk would have to match a colon
 		{"arn:aws:execute-api:eu-west-1:?????????????*", false, true},
-		// The asterisk would have to reach over a colon.
+		// The asterisk would have to match a colon.
 		{"arn:aws:execute-api:eu*:a1b2c3d4e5/Prod/GET:loyalty/a:b", false, false},
 		{"arn:aws:execute-api:*:loyalty/a:b", false, false},
 		{"arn:aws:execute-api:*:a1b2c3d4e5/Prod/GET/loyalty/a:b", false, true},
@@ -80,8 +80,8 @@ func TestResources(t *testing.T) {
 	}
 }
 
-// What does not end in an asterisk has six parts, and the service is always named.
-func TestResourcesThatAreNone(t *testing.T) {
+// A resource needs six parts unless it ends in an asterisk, and must always name the service.
+func TestNewRefusesWhatIsNoARN(t *testing.T) {
 	for _, pattern := range []string{
 		"", "arn", "arn:", "arn:*", "arn:aws", "arn:aws:*", "arn:aws:execute-api", "arn:aws:execute-api*", "arn:aws:execute-api:", "arn:aws:execute-api:eu-west-1",
 		"arn:aws:execute-api:*:", "arn:aws:execute-api:*:*:", "arn:aws:execute-api:*:x", "arn:aws::*", "arn:aws:e?:*", "**", "?", "a*", "arn*", "*:*:*:*:*:*",
@@ -99,7 +99,7 @@ func document(effect, resource string) policy.Document {
 	}
 }
 
-func TestActions(t *testing.T) {
+func TestActionPatterns(t *testing.T) {
 	for pattern, want := range map[string]bool{
 		"*": true, "execute-api:Invoke": true, "EXECUTE-API:invoke": true, "execute-api:*": true, "execute-api:Inv?ke": true,
 		"execute-api:i*": true, "execute-api:InvokeMore": false, "execute-api:Invok": false, "execute-api:ManageConnections": false,
@@ -110,7 +110,7 @@ func TestActions(t *testing.T) {
 		require.Equal(t, !want, statement(t, "Allow", not, `"Resource":"*"`).Evaluate(policy.Invoke, stage) == policy.Allow, pattern)
 	}
 	p := statement(t, "Allow", `"Action":"execute-api:Invoke"`, `"Resource":"*"`)
-	require.Equal(t, policy.NoMatch, p.Evaluate("execute`api:Invoke", stage), "a backquote is no small at sign, nor this a hyphen")
+	require.Equal(t, policy.NoMatch, p.Evaluate("execute`api:Invoke", stage), "a backquote is not the lower case of an at sign")
 	require.Equal(t, policy.NoMatch, p.Evaluate("execute\rapi:Invoke", stage), "a hyphen has no case")
 }
 
@@ -166,8 +166,8 @@ func TestNewReportsEveryMistake(t *testing.T) {
 		`policy: invalid policy document: Statement[2].Resource[2]: "arn:aws:execute-api:::" is not an ARN`,
 		`policy: invalid policy document: Statement[2].Resource[3]: "" is not an ARN`,
 		`policy: invalid policy document: Statement[2].Resource[4]: "` + stage + `xxx" has more than 512 characters`,
-		`policy: invalid policy document: Statement[2].Resource[5]: "` + stage + `/\x00" has characters of no path`,
-		`policy: invalid policy document: Statement[2].Resource[6]: "` + stage + `/` + "\ufffd" + `" has characters of no path`,
+		`policy: invalid policy document: Statement[2].Resource[5]: "` + stage + `/\x00" has a control character or U+FFFD`,
+		`policy: invalid policy document: Statement[2].Resource[6]: "` + stage + `/` + "\ufffd" + `" has a control character or U+FFFD`,
 	})
 	_, err = policy.New(policy.Document{Version: "2012-10-17"})
 	require.EqualError(t, err, "policy: invalid policy document: Statement: missing")
@@ -183,8 +183,8 @@ func TestParseRefuses(t *testing.T) {
 	const good = `"Effect":"Allow","Action":"*","Resource":"*"`
 	for _, tt := range []struct{ document, want string }{
 		{``, "EOF"},
-		{`null`, "document: <nil> where { is due"},
-		{`[]`, "document: [ where { is due"},
+		{`null`, "document: found <nil>, expected {"},
+		{`[]`, "document: found [, expected {"},
 		{`{"Version":"2012-10-17","Statement":{` + good + `}} {}`, "text after the document"},
 		{`{"Version":"2012-10-17","Statement":{` + good + `}`, "EOF"},
 		{`{"Version":"2012-10-17","Version":"2012-10-17"}`, `document: "Version" occurs twice`},
@@ -192,10 +192,10 @@ func TestParseRefuses(t *testing.T) {
 		{`{"Version":20121017}`, "Version: 2.0121017e+07 is not a string"},
 		{`{"Version":null}`, "Version: <nil> is not a string"},
 		{`{"Id":["a"]}`, "Id: [ is not a string"},
-		{`{"Statement":null}`, "Statement: unexpected <nil>"},
-		{`{"Statement":"Allow"}`, "Statement: unexpected Allow"},
-		{`{"Statement":[null]}`, "Statement[0]: <nil> where { is due"},
-		{`{"Statement":[{` + good + `},[]]}`, "Statement[1]: [ where { is due"},
+		{`{"Statement":null}`, "Statement: found <nil>, expected an object or an array"},
+		{`{"Statement":"Allow"}`, "Statement: found Allow, expected an object or an array"},
+		{`{"Statement":[null]}`, "Statement[0]: found <nil>, expected {"},
+		{`{"Statement":[{` + good + `},[]]}`, "Statement[1]: found [, expected {"},
 		{`{"Statement":{` + good + `,"Effect":"Allow"}}`, `Statement: "Effect" occurs twice`},
 		{`{"Statement":{` + good + `,"\u0045ffect":"Allow"}}`, `Statement: "Effect" occurs twice`},
 		{`{"Statement":[{"effect":"Allow"}]}`, `Statement[0]: unknown element "effect"`},
@@ -207,13 +207,13 @@ func TestParseRefuses(t *testing.T) {
 		{`{"Statement":[{` + good + `,"Condition":{"Bool":{},"Null":{"a:b":true}}}]}`, `Statement[0].Condition.Null: "a:b" is a condition`},
 		{`{"Statement":[{` + good + `,"Condition":{"Bool":{},"Bool":{}}}]}`, `Statement[0].Condition: "Bool" occurs twice`},
 		{`{"Statement":[{` + good + `,"Condition":{},"Condition":{}}]}`, `Statement[0]: "Condition" occurs twice`},
-		{`{"Statement":[{` + good + `,"Condition":null}]}`, `Statement[0].Condition: <nil> where { is due`},
-		{`{"Statement":[{` + good + `,"Condition":[]}]}`, `Statement[0].Condition: [ where { is due`},
-		{`{"Statement":[{` + good + `,"Condition":{"Bool":[]}}]}`, `Statement[0].Condition.Bool: [ where { is due`},
-		{`{"Statement":[{` + good + `,"Condition":""}]}`, `Statement[0].Condition:  where { is due`},
+		{`{"Statement":[{` + good + `,"Condition":null}]}`, `Statement[0].Condition: found <nil>, expected {`},
+		{`{"Statement":[{` + good + `,"Condition":[]}]}`, `Statement[0].Condition: found [, expected {`},
+		{`{"Statement":[{` + good + `,"Condition":{"Bool":[]}}]}`, `Statement[0].Condition.Bool: found [, expected {`},
+		{`{"Statement":[{` + good + `,"Condition":""}]}`, `Statement[0].Condition: found , expected {`},
 		{`{"Condition":{},"Statement":{` + good + `}}`, `document: unknown element "Condition"`},
 		{`{"Statement":[{"Action":[]}]}`, "Statement[0].Action: empty"},
-		{`{"Statement":[{"Action":null}]}`, "Statement[0].Action: unexpected <nil>"},
+		{`{"Statement":[{"Action":null}]}`, "Statement[0].Action: found <nil>, expected a string or an array"},
 		{`{"Statement":[{"Action":["*",1]}]}`, "Statement[0].Action[1]: 1 is not a string"},
 		{`{"Statement":[{"Resource":[["*"]]}]}`, "Statement[0].Resource[0]: [ is not a string"},
 		{`{"Statement":[{"Effect":["Allow"]}]}`, "Statement[0].Effect: [ is not a string"},
@@ -239,7 +239,7 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-func TestDocumentJSON(t *testing.T) {
+func TestDocumentSurvivesJSON(t *testing.T) {
 	const text = `{"Version":"2012-10-17","Id":"i","Statement":[` +
 		`{"Sid":"a","Effect":"Allow","Action":["execute-api:Invoke"],"NotResource":["*"]},` +
 		`{"Effect":"Deny","NotAction":["a:b","c:d"],"Resource":["` + stage + `/*"]}]}`
@@ -253,8 +253,8 @@ func TestDocumentJSON(t *testing.T) {
 	require.Equal(t, before, d, "an error leaves the document as it was")
 }
 
-// TestGrammar reads documents as tools write them and IAM takes them.
-func TestGrammar(t *testing.T) {
+// Tools write documents in these forms and IAM accepts them.
+func TestParseAcceptsIAMGrammar(t *testing.T) {
 	const good = `"Effect":"Allow","Action":"*","Resource":"*"`
 	for _, document := range []string{
 		`{"Statement":{` + good + `}}`,
@@ -277,8 +277,8 @@ func TestGrammar(t *testing.T) {
 	require.Equal(t, policy.Deny, p.Evaluate(policy.Invoke, stage+"/GET/admin"), "an empty condition does not take a denial back")
 }
 
-// Before 2012-10-17 the language had no variables: "${" is text, and stays so where the version is left out.
-func TestVariablesAreText(t *testing.T) {
+// Version 2008-10-17 has no policy variables, and it is the default: there "${" is ordinary text.
+func TestVariablesAreTextBefore2012(t *testing.T) {
 	for _, version := range []string{"", "2008-10-17"} {
 		d := document("Allow", stage+"/GET/${aws:username}/*")
 		d.Version = version
@@ -291,8 +291,8 @@ func TestVariablesAreText(t *testing.T) {
 	require.ErrorContains(t, err, "has a policy variable")
 }
 
-// A question mark is one character, whatever its length in bytes; what is not UTF-8 is one character a byte.
-func TestCharacters(t *testing.T) {
+// A question mark matches one character, of any length in bytes. A byte that is not UTF-8 counts as one character.
+func TestQuestionMarkIsOneCharacter(t *testing.T) {
 	for _, tt := range []struct {
 		path string
 		n    int // characters
@@ -314,11 +314,11 @@ func TestCharacters(t *testing.T) {
 		{"\xc3", 1},          // the first byte of two
 		{"\xa9", 1},          // the second
 		{"\xe2\x82", 2},      // two bytes of three
-		{"\xc0\xaf", 2},      // a slash in two bytes is none
-		{"\xed\xa0\x80", 3},  // a surrogate is no character
+		{"\xc0\xaf", 2},      // an overlong slash is not valid
+		{"\xed\xa0\x80", 3},  // a surrogate is not valid
 		{"\xf0\x9f\x98a", 4}, // three bytes of four, then a letter
-		{"\xc3\xa9\xa9", 2},  // a whole character and a byte that continues nothing
-		{"%C3%A9", 6},        // an ARN has the decoded path; here is one that says percent
+		{"\xc3\xa9\xa9", 2},  // a character and a stray continuation byte
+		{"%C3%A9", 6},        // nothing is decoded: an ARN has the decoded path already
 		{strings.Repeat("\u20ac", 200), 200},
 	} {
 		for n := max(0, tt.n-4); n <= tt.n+4; n++ {
@@ -342,8 +342,8 @@ func TestCharacters(t *testing.T) {
 	}
 }
 
-// A resource may have 512 characters, of any length in bytes.
-func TestResourceLength(t *testing.T) {
+// A resource may have 512 characters, each of any length in bytes.
+func TestResourceLengthIsInCharacters(t *testing.T) {
 	long := stage + "/" + strings.Repeat("\u20ac", 511-len(stage))
 	p, err := policy.New(document("Allow", long))
 	require.NoError(t, err)
@@ -352,10 +352,10 @@ func TestResourceLength(t *testing.T) {
 	require.ErrorContains(t, err, "has more than 512 characters")
 }
 
-// TestGlob compares the wildcards with regular expressions, whose dot is one character too: over short words of few
-// letters, over pieces that are longer than a word of a processor has bits, in a small policy and in one of many patterns,
-// and over resources that are longer than a method ARN may be.
-func TestGlob(t *testing.T) {
+// TestWildcardsMatchLikeRegexp compares patterns with the equivalent regular expressions. It covers short words of few
+// letters, pieces of more than 64 bytes (one block), policies of one and of many patterns, and resources that are
+// longer than a method ARN may be.
+func TestWildcardsMatchLikeRegexp(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	word := func(alphabet []string, most int) string {
 		var b strings.Builder
@@ -408,7 +408,7 @@ func TestGlob(t *testing.T) {
 	}
 }
 
-// crowded returns a policy that allows pattern, among more patterns than a few.
+// crowded returns a policy that allows pattern and has enough other patterns for an index by blocks.
 func crowded(t *testing.T, pattern string) *policy.Policy {
 	t.Helper()
 	d := document("Allow", pattern)
@@ -420,8 +420,8 @@ func crowded(t *testing.T, pattern string) *policy.Policy {
 	return p
 }
 
-// In a long resource, too, an asterisk stands for nothing.
-func TestAsterisksOfNothing(t *testing.T) {
+// An asterisk may match no characters, in a long resource as well.
+func TestAsteriskMayMatchNothing(t *testing.T) {
 	for pattern, want := range map[string]policy.Decision{
 		"***x***y?*": policy.Allow, "*****xyz***": policy.Allow, "*x*yz*": policy.Allow, "*x**y**z*": policy.Allow,
 		"**xyz??????**": policy.NoMatch, "*x****z?*y*": policy.NoMatch,
@@ -438,8 +438,8 @@ func TestAsterisksOfNothing(t *testing.T) {
 	}
 }
 
-// A character is one wherever it stands, and a long pattern is matched with a long resource.
-func TestEveryOffset(t *testing.T) {
+// A pattern is found at every offset in a block and across blocks, and so is a pattern of many blocks.
+func TestMatchAtEveryOffset(t *testing.T) {
 	p := crowded(t, stage+"/*x?y?z*")
 	for n := range 200 {
 		for _, c := range []string{"b", "\u00e9", "\u20ac", "\U0001F600", "\xff"} {

@@ -11,20 +11,20 @@ import (
 	"github.com/tallygate/tallygate/auth/policy"
 )
 
-// The largest document that there is, and the longest method ARN that API Gateway serves.
+// The largest document that Parse accepts, and the longest method ARN that API Gateway serves.
 const (
 	largest = 10_240
 	longest = 1600
 )
 
-// shape is a document that is filled with copies of one pattern, and an ARN that is filled with copies of one character.
+// shape describes a document full of copies of one pattern, and an ARN full of copies of one text.
 type shape struct {
 	name, effect, action, resource string
 	fill, tail                     string
-	statements                     bool // one for each pattern
+	statements                     bool // each pattern is in a statement of its own
 }
 
-// worst are the shapes that make a matcher try again and again, and find nothing in the end.
+// worst lists the shapes that make a matcher try again and again without ever finding a match.
 var worst = []shape{
 	{"one-star", "Deny", "*", stage + "/GET/*" + strings.Repeat("a", 440) + "b", "a", "", false},
 	{"two-stars", "Deny", "*", stage + "/GET/*" + strings.Repeat("a", 440) + "b*", "a", "", false},
@@ -45,7 +45,7 @@ var worst = []shape{
 	{"actions", "Deny", "execute-api:*n?o*x*", "*", "a", "", true},
 }
 
-// document of a shape, with as many patterns as it may hold.
+// document returns the document of s, with as many patterns as fit.
 func (s *shape) document() policy.Document {
 	d := policy.Document{Version: "2012-10-17"}
 	for size := 0; ; {
@@ -62,14 +62,14 @@ func (s *shape) document() policy.Document {
 	}
 }
 
-// arn of a shape, as long as there is.
+// arn returns the ARN of s, as long as API Gateway allows.
 func (s *shape) arn() string {
 	head := stage + "/GET/"
 	return head + strings.Repeat(s.fill, (longest-len(head)-len(s.tail))/len(s.fill)) + s.tail
 }
 
-// Whatever its shape, a document is evaluated rightly: none of these matches.
-func TestWorst(t *testing.T) {
+// None of the worst shapes matches.
+func TestWorstShapesDoNotMatch(t *testing.T) {
 	for _, s := range worst {
 		p, err := policy.New(s.document())
 		require.NoError(t, err)
@@ -78,8 +78,8 @@ func TestWorst(t *testing.T) {
 	}
 }
 
-// BenchmarkWorst measures the worst evaluations, whose bound is a millisecond, and what net/http itself takes for a
-// request with the same path.
+// BenchmarkWorst measures the slowest evaluations, which must stay below a millisecond. The floor is what net/http
+// takes for a request with the same path.
 func BenchmarkWorst(b *testing.B) {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer server.Close()
@@ -99,7 +99,7 @@ func BenchmarkWorst(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				_ = res.Body.Close() // there is none: the connection is used again
+				_ = res.Body.Close() // empty; closing it lets the client reuse the connection
 			}
 		})
 	}

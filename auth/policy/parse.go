@@ -9,19 +9,21 @@ import (
 	"unicode/utf8"
 )
 
-// Parse returns the policy of an IAM JSON document of at most 10 240 bytes, not counting white space, and 64 KiB with it.
-// Names are compared with regard to case, and none may occur twice in an object or be unknown. The error wraps
-// [ErrInvalid]: it is the first mistake in the JSON, or every mistake that [New] finds.
+// Parse returns the policy of an IAM JSON document. The document may have at most 10 240 bytes without white space, and
+// 64 KiB with it. Names are compared with regard to case. A name must be known and must not occur twice in an object.
+// The error wraps [ErrInvalid]: it is the first mistake in the JSON, or every mistake that [New] finds.
 func Parse(data []byte) (*Policy, error) {
 	var d Document
-	data = bytes.TrimPrefix(data, []byte("\ufeff")) // RFC 8259 section 8.1: may be ignored; some editors write it
+	// Some editors write a byte order mark; RFC 8259 section 8.1 lets parsers ignore it.
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	if err := d.UnmarshalJSON(data); err != nil {
 		return nil, err
 	}
 	return New(d)
 }
 
-// UnmarshalJSON reads d as strictly as [Parse]; what [New] checks remains to be checked.
+// UnmarshalJSON reads d from JSON as strictly as [Parse] does, and leaves d unchanged if it returns an error. It does
+// not check the values, which [New] does.
 func (d *Document) UnmarshalJSON(data []byte) error {
 	var m mistakes
 	if len(data) > maxText {
@@ -45,7 +47,7 @@ func (d *Document) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// size returns the length of a JSON text without the white space between its tokens (RFC 8259 section 2).
+// size returns the length in bytes of a JSON text without the white space between its tokens (RFC 8259 section 2).
 func size(text []byte) (n int) {
 	quoted, escaped := false, false
 	for _, b := range text {
@@ -60,11 +62,13 @@ func size(text []byte) (n int) {
 	return n
 }
 
-// reader reads a document token by token, since json.Unmarshal takes names in any case, and twice.
+// reader reads a document token by token. It does not use json.Unmarshal, which accepts a name in any case, and twice.
+// Each method reads one value and returns an error that starts with the path of the value.
 type reader struct {
 	dec *json.Decoder
 }
 
+// document reads a whole document, after which the text must end.
 func (r *reader) document(d *Document) error {
 	err := r.object("document", func(name string) error {
 		switch name {
@@ -86,7 +90,7 @@ func (r *reader) document(d *Document) error {
 	return nil
 }
 
-// version reads a version, which may be left out but not be empty.
+// version reads a version. It may be left out, but must not be empty.
 func (r *reader) version(path string, to *string) error {
 	err := r.text(path, to)
 	if err == nil && *to == "" {
@@ -95,7 +99,7 @@ func (r *reader) version(path string, to *string) error {
 	return err
 }
 
-// statements reads a statement or an array of them.
+// statements reads a statement or an array of statements.
 func (r *reader) statements(path string, to *[]Statement) error {
 	token, err := r.dec.Token()
 	switch {
@@ -105,7 +109,7 @@ func (r *reader) statements(path string, to *[]Statement) error {
 		*to = make([]Statement, 1)
 		return r.statement(path, &(*to)[0])
 	case token != json.Delim('['):
-		return fmt.Errorf("%s: unexpected %v", path, token)
+		return fmt.Errorf("%s: found %v, expected an object or an array", path, token)
 	}
 	for i := 0; r.dec.More(); i++ {
 		at := fmt.Sprintf("%s[%d]", path, i)
@@ -145,8 +149,8 @@ func (r *reader) statement(path string, s *Statement) error {
 	})
 }
 
-// condition reads a condition that constrains nothing: tools write "Condition": {}, and IAM takes operators without keys
-// as well. One that has a key is a mistake, since it is not evaluated.
+// condition reads a condition without keys, which constrains nothing: some tools write "Condition": {}, and IAM also
+// accepts an operator without keys. A key is a mistake, since the package does not evaluate conditions.
 func (r *reader) condition(path string) error {
 	return r.object(path, func(operator string) error {
 		at := path + "." + operator
@@ -156,10 +160,10 @@ func (r *reader) condition(path string) error {
 	})
 }
 
-// errUnknown is what the reader of a member returns for a name it does not know.
+// errUnknown is what a member function returns, unwrapped, for a name that it does not know.
 var errUnknown = errors.New("unknown element")
 
-// object reads an object, its opening brace included.
+// object reads an object with members, from its opening to its closing brace.
 func (r *reader) object(path string, member func(name string) error) error {
 	if err := r.expect(path, '{'); err != nil {
 		return err
@@ -167,7 +171,7 @@ func (r *reader) object(path string, member func(name string) error) error {
 	return r.members(path, member)
 }
 
-// members reads the members of an object and its closing brace. member reads the value of a name.
+// members reads the members of an object and its closing brace. It calls member for each name, to read the value.
 func (r *reader) members(path string, member func(name string) error) error {
 	seen := make(map[string]bool)
 	for r.dec.More() {
@@ -181,7 +185,7 @@ func (r *reader) members(path string, member func(name string) error) error {
 		}
 		seen[name] = true
 		switch err := member(name); {
-		case err == errUnknown: // itself: one that is wrapped has been told by an inner object, with its path
+		case err == errUnknown: // not errors.Is: an inner object has wrapped its own, with its path
 			return fmt.Errorf("%s: %w %q", path, err, name)
 		case err != nil:
 			return err
@@ -190,7 +194,7 @@ func (r *reader) members(path string, member func(name string) error) error {
 	return r.expect(path, '}')
 }
 
-// texts reads a string or an array of strings, which is not empty.
+// texts reads a string, or an array of strings that must not be empty.
 func (r *reader) texts(path string, to *[]string) error {
 	token, err := r.dec.Token()
 	if err != nil {
@@ -201,7 +205,7 @@ func (r *reader) texts(path string, to *[]string) error {
 		return nil
 	}
 	if token != json.Delim('[') {
-		return fmt.Errorf("%s: unexpected %v", path, token)
+		return fmt.Errorf("%s: found %v, expected a string or an array", path, token)
 	}
 	for i := 0; r.dec.More(); i++ {
 		var one string
@@ -216,6 +220,7 @@ func (r *reader) texts(path string, to *[]string) error {
 	return r.expect(path, ']')
 }
 
+// text reads a string.
 func (r *reader) text(path string, to *string) error {
 	token, err := r.dec.Token()
 	if err != nil {
@@ -229,13 +234,14 @@ func (r *reader) text(path string, to *string) error {
 	return nil
 }
 
+// expect reads a brace or a bracket.
 func (r *reader) expect(path string, want json.Delim) error {
 	token, err := r.dec.Token()
 	if err != nil {
 		return err
 	}
 	if token != want {
-		return fmt.Errorf("%s: %v where %v is due", path, token, want)
+		return fmt.Errorf("%s: found %v, expected %v", path, token, want)
 	}
 	return nil
 }
