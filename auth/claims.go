@@ -30,9 +30,19 @@ const (
 // parseClaims reads a claims set. The claims that decide about every token must have their type and letter case: iss,
 // aud, exp, nbf, iat. Any other claim may be anything; one that has a meaning is as if absent if it has another type.
 func parseClaims(s *scanner, text string) (*Token, error) {
+	if !utf8.ValidString(text) {
+		return nil, errUTF8
+	}
+	return readClaims(s, text)
+}
+
+// readClaims is parseClaims for a text whose UTF-8 is checked later.
+func readClaims(s *scanner, text string) (*Token, error) {
 	t := &Token{payload: text}
 	var scp string
-	s.reset(text)
+	before := s.values // of a header: header and claims share one account
+	s.begin(text)
+	s.values = before - max(maxClaims-len(text), 0)/spareBytes
 	s.exact = true // names are case-sensitive (RFC 7519 section 4)
 	for name, ok := s.next(); ok; name, ok = s.next() {
 		switch name {
@@ -106,11 +116,12 @@ func (t *Token) optional(s *scanner, name string) {
 // lookalike takes note of a name that differs from one that decides in letter case alone: another reader may take the
 // one for the other. Most names are in small letters.
 func (t *Token) lookalike(s *scanner, name string) {
-	const longest = len("cognito:groups")
-	if len(name) > longest*len("\u212a") || !folds(name) {
+	const longest = "cognito:groups" // one byte more with a long s; token_use has two letters that may be longer
+	if len(name) > len(longest)+1 || !folds(name) {
 		return
 	}
-	var room [longest]byte
+	s.charge(lookCost)
+	var room [len(longest)]byte
 	switch string(lower(room[:0], name)) {
 	case "iss", "aud", "exp", "nbf", "iat":
 		s.fail(errCase)
@@ -140,19 +151,24 @@ func (t *Token) lookalike(s *scanner, name string) {
 // lower appends a name in small letters to b, if it is one of ASCII and fits there. Two letters beyond ASCII count as
 // one of ASCII in another case, as they do for encoding/json: the long s and the Kelvin sign.
 func lower(b []byte, name string) []byte {
-	for _, r := range name {
+	beyond := 0
+	for i := 0; i < len(name); i++ {
+		c := name[i]
 		switch {
-		case 'A' <= r && r <= 'Z':
-			r += 'a' - 'A'
-		case r == '\u017f':
-			r = 's'
-		case r == '\u212a':
-			r = 'k'
-		}
-		if r >= utf8.RuneSelf || len(b) == cap(b) {
+		case 'A' <= c && c <= 'Z':
+			c += 'a' - 'A'
+		case c < utf8.RuneSelf:
+		case strings.HasPrefix(name[i:], "\u017f"):
+			c, i, beyond = 's', i+1, beyond+1
+		case strings.HasPrefix(name[i:], "\u212a"):
+			c, i, beyond = 'k', i+2, beyond+1
+		default:
 			return nil
 		}
-		b = append(b, byte(r))
+		if len(b) == cap(b) || beyond > 2 { // iss has two, token_use too, and none has more
+			return nil
+		}
+		b = append(b, c)
 	}
 	return b
 }
@@ -223,30 +239,58 @@ func (s *scanner) optionalStrings() []string {
 func (s *scanner) words() string {
 	switch s.peek() {
 	case '"':
-		return spaced(s.string())
+		return s.spaced(s.string())
 	case '[':
-		list, ok := s.elements(false)
-		defer clear(list)
-		if text := strings.Join(list, " "); ok && singlySpaced(text) && strings.Count(text, " ") == len(list)-1 {
-			return text
-		}
-		return ""
+		return s.join()
 	}
 	s.skip()
 	return ""
 }
 
+// join reads an array of words and puts a space between them. If an element is no word, there are none.
+func (s *scanner) join() string {
+	s.expect('[')
+	b, n, ok := s.joined[:0], 0, true
+	for ; s.element(n == 0); n++ {
+		if s.peek() != '"' {
+			s.skip()
+			ok = false
+			continue
+		}
+		s.charge(keptCost)
+		word := s.string()
+		b = append(append(b, word...), ' ')
+		ok = ok && word != ""
+	}
+	s.joined = b
+	if !ok || n == 0 {
+		return ""
+	}
+	text := string(b[:len(b)-1])
+	if strings.Count(text, " ") != n-1 || tabbed(text) {
+		return "" // a word holds a blank
+	}
+	return text
+}
+
 // singlySpaced reports whether a text is words with one space between, and none around them, as most scopes are
 // written.
 func singlySpaced(text string) bool {
-	return text != "" && text[0] != ' ' && text[len(text)-1] != ' ' && !strings.Contains(text, "  ") &&
-		strings.IndexByte(text, '\t') < 0 && strings.IndexByte(text, '\n') < 0 && strings.IndexByte(text, '\r') < 0
+	return text != "" && text[0] != ' ' && text[len(text)-1] != ' ' && !strings.Contains(text, "  ") && !tabbed(text)
 }
 
-// spaced makes a text so.
-func spaced(text string) string {
+// tabbed reports whether a text holds a blank that is no space.
+func tabbed(text string) bool {
+	return strings.IndexByte(text, '\t') >= 0 || strings.IndexByte(text, '\n') >= 0 || strings.IndexByte(text, '\r') >= 0
+}
+
+// spaced makes a text so, byte by byte, which costs as much as many values.
+func (s *scanner) spaced(text string) string {
 	if singlySpaced(text) {
 		return text
+	}
+	if s.charge(len(text) / spacedBytes); s.err != nil {
+		return ""
 	}
 	b := make([]byte, 0, len(text))
 	for _, c := range []byte(text) {

@@ -275,3 +275,50 @@ func TestLongLists(t *testing.T) {
 		require.NoError(t, verify(v, signedAs(signers()["EdDSA"], edHeader, aud)), "aud of %d", row.n)
 	}
 }
+
+// What the documentation says that claims may hold: the longest and shorter ones, which may hold more.
+func TestManyClaims(t *testing.T) {
+	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{ecIssuer()}})
+	of := func(elements, members, size int) string {
+		text := `"list":[` + strings.TrimSuffix(strings.Repeat(`"a",`, elements), ",") + `]` + numbered(members, `,"claim%03d":1`)
+		have := len(goodClaims(nil)) + len(text)
+		return tokenOf(edHeader, text+`,"pad":"`+strings.Repeat("x", max(size-have, 0))+`"`)
+	}
+	for _, row := range []struct {
+		elements, members, size int
+		want                    error
+	}{
+		{700, 14, 12_000, nil},
+		{0, 200, 12_000, nil},
+		{300, 110, 12_000, nil},
+		{780, 14, 12_000, auth.ErrMalformed},
+		{700, 60, 12_000, auth.ErrMalformed},
+		{0, 249, 6000, nil},
+		{1400, 60, 7000, nil},
+		{700, 200, 6000, nil},
+		{1000, 0, 4100, nil},
+		{0, 256, 6000, auth.ErrMalformed},
+		{2500, 0, 10_000, auth.ErrMalformed},
+	} {
+		raw := of(row.elements, row.members, row.size)
+		require.LessOrEqual(t, len(raw), 16<<10)
+		require.ErrorIs(t, verify(v, raw), row.want, "%+v", row)
+	}
+
+	// An administrator of many realms, with the roles of many clients and names beyond ASCII in escapes.
+	is := ecIssuer()
+	is.GroupsClaim = "realm_access.roles"
+	members := `"realm_access":{"roles":[` + numbered(255, `"realm-%04d-manage",`) + `"admin"]},"resource_access":{` +
+		numbered(60, `"client-%02d":{"roles":["view","manage"]},`) + `"account":{"roles":[]}},"groups":["x"` + numbered(20, `,"\u0413\u0440\u0443\u043f\u043f\u0430 %d"`) + `]`
+	got, err := newVerifier(t, auth.Config{Issuers: []auth.Issuer{is}}).VerifyToken(t.Context(), tokenOf(edHeader, members))
+	require.NoError(t, err)
+	require.Len(t, got.Groups(), 256)
+
+	// A header takes of the same account.
+	header := `{"alg":"EdDSA","kid":"k1"` + numbered(100, `,"n%02d":0`) + `}`
+	with := func(elements int) string {
+		return signedAs(signers()["EdDSA"], header, strings.TrimSuffix(goodClaims(nil), "}")+`,"x":[0`+strings.Repeat(`,0`, elements)+`],"pad":"`+strings.Repeat("x", 9800)+`"}`)
+	}
+	require.NoError(t, verify(v, with(300)))
+	require.ErrorIs(t, verify(v, with(740)), auth.ErrMalformed)
+}

@@ -72,6 +72,7 @@ type (
 		Second
 	}
 	untaken struct {
+		//lint:ignore SA5008 it is what encoding/json makes of such a tag that is tested
 		A string `json:"a'"`
 	}
 )

@@ -17,7 +17,7 @@ func (p *party) groups(t *Token) error {
 	t.groups, t.cognito = nil, nil
 	var s scanner
 	s.reset(t.payload)
-	s.exact = true
+	s.exact, s.values = true, unbounded
 	found, lookalike := s.seek(p.GroupsClaim)
 	t.decideGroups(found && lookalike)
 	if found {
@@ -25,6 +25,9 @@ func (p *party) groups(t *Token) error {
 	}
 	return s.err
 }
+
+// unbounded is how many values a text that was read before, of a genuine token, has left: more than there is room for.
+const unbounded = -1 << 20
 
 // decideGroups says whether the claim in force occurs in another letter case too, instead of the claim groups.
 func (t *Token) decideGroups(lookalike bool) {
@@ -54,7 +57,7 @@ func (s *scanner) seek(path string) (found, lookalike bool) {
 			return false, lookalike
 		}
 		s.forget()
-		s.at = at
+		s.at, s.values = at, unbounded
 		if longest == len(path) {
 			return true, lookalike
 		}

@@ -9,6 +9,7 @@ import (
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // What a JSON text from the network may hold. A Cognito token has about 20 members, at most 100 groups, and no
@@ -22,11 +23,18 @@ const (
 	maxNames  = 256  // members of all objects of a text together: half of the slots
 
 	// What costs more than a value that is passed over is charged as several.
+	memberCost = 5  // a member of an object, besides its value: its name is remembered,
+	nameBytes  = 8  // and each so many bytes of the name cost one more
 	escapeCost = 3  // an escape in a string
-	makeCost   = 6  // a string with escapes that is not passed over, besides: it must be made
-	runeCost   = 6  // a rune beyond ASCII in a member name, which must be folded
+	makeCost   = 8  // a string with escapes that is not passed over, besides: it must be made
+	foldCost   = 6  // a member name of a header that may be another than its fold
+	lookCost   = 10 // a name of a claim that may be a registered one in another letter case, which must be looked at
+	runeCost   = 12 // a rune beyond ASCII in a member name, which must be folded
 	keptCost   = 1  // an element of a list that is kept, besides
 	parseCost  = 16 // a number with a large exponent, which must be parsed
+
+	spareBytes  = 3 // bytes that claims have less than the longest: for each so many there may be one value more
+	spacedBytes = 4 // bytes of scopes with blanks that must be made one space: each so many cost as much as one value
 )
 
 // Why a text is refused. The texts say no more than the rule: they reach logs only.
@@ -65,20 +73,24 @@ type scanner struct {
 	used    int               // slots of names
 	names   [nameSlots]uint64 // hashes of (object, name); zero is free
 	kept    []string          // for the elements of a list
+	joined  []byte            // for those of a list of scopes
 }
 
 // reset makes the scanner read another text, up to its first member. The set of names is kept while there is room,
 // since clearing it costs as much as filling it: objects go on counting, so the names of an earlier text are not
 // taken for those of this one.
 func (s *scanner) reset(text string) {
+	if s.begin(text); !utf8.ValidString(text) {
+		s.fail(errUTF8)
+	}
+}
+
+// begin is reset for a text whose UTF-8 is checked elsewhere.
+func (s *scanner) begin(text string) {
 	s.text, s.at, s.depth, s.members, s.values, s.err = text, 0, 0, 0, 0, nil
 	s.started, s.exact = false, false
 	if s.used > nameSlots/4 { // leaves the set at most three quarters full
 		s.forget()
-	}
-	if !utf8.ValidString(text) {
-		s.fail(errUTF8)
-		return
 	}
 	s.space()
 	s.expect('{')
@@ -161,6 +173,7 @@ func (s *scanner) member(object uint64, first bool) (string, bool) {
 	s.expect(':')
 	s.space()
 	s.members++
+	s.charge(memberCost + len(name)/nameBytes)
 	if s.members > maxNames || len(name) > maxName {
 		s.fail(errBounds)
 	}
@@ -176,6 +189,7 @@ func (s *scanner) member(object uint64, first bool) (string, bool) {
 func (s *scanner) remember(object uint64, name string) {
 	h := object * 0x9e3779b97f4a7c15 // an odd constant keeps two objects' names apart
 	if s.folds = !s.exact && folds(name); s.folds {
+		s.charge(foldCost)
 		h += maphash.Bytes(nameSeed, s.foldName(name))
 	} else {
 		h += maphash.String(nameSeed, name)
@@ -320,9 +334,11 @@ func (s *scanner) run() byte {
 
 // escaped reads the rest of a string that began at start and holds its first backslash here.
 func (s *scanner) escaped(start int) string {
-	s.charge(makeCost)
-	var room [64]byte // most are short
-	b := append(room[:0], s.text[start:s.at]...)
+	if s.charge(makeCost); s.err != nil {
+		return ""
+	}
+	long := max(strings.IndexByte(s.text[s.at:], '"'), 0) // what comes is no longer, unless it holds a quote
+	b := append(make([]byte, 0, s.at-start+long), s.text[start:s.at]...)
 	for {
 		from := s.at
 		c := s.run()
@@ -330,7 +346,7 @@ func (s *scanner) escaped(start int) string {
 		switch c {
 		case '"':
 			s.at++
-			return string(b)
+			return unsafe.String(unsafe.SliceData(b), len(b)) // nobody else has these bytes
 		case '\\':
 			b = s.escape(b)
 		default:

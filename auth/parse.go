@@ -8,6 +8,7 @@ import (
 const (
 	maxToken  = 16 << 10 // bytes of a compact token
 	maxHeader = 2 << 10  // bytes of its encoded header
+	maxClaims = maxToken / 4 * 3
 	// An RSA key of 8192 bits, the largest accepted, signs with 1024 bytes: 1366 characters of base64url.
 	maxSignature = 1366
 )

@@ -76,17 +76,23 @@ var repeated = map[string][3]string{
 	"members-cherokee":       {``, `"` + strings.Repeat("Ꭰ", 80) + `#":0,`, `"x":0`},
 	"members-deseret":        {``, `"` + strings.Repeat("𐐀", 60) + `#":0,`, `"x":0`},
 	"members-short-cherokee": {``, `"Ꭰ#":0,`, `"x":0`},
+	"members-short-upper":    {``, `"XXXXXXXXXXXX#":0,`, `"x":0`},
+	"members-short-long-s":   {``, `"ſſſſſſſ#":0,`, `"x":0`},
+	"members-two-bytes":      {``, `"éééééééééééé#":0,`, `"x":0`},
 	"members-nested":         {`"x":{`, `"#":0,`, `"x":0}`},
 	"members-escaped":        {``, `"\n#":"\n",`, `"x":0`},
 	"groups-empty":           {`"groups":[""`, `,""`, `]`},
 	"groups-short":           {`"groups":["a"`, `,"a"`, `]`},
 	"groups-roles":           {`"groups":["a"`, `,"realm-role-number-#"`, `]`},
+	"groups-after-escape":    {`"groups":["a"`, `,"\u0416` + strings.Repeat("a", 70) + `"`, `]`},
 	"groups-odd":             {`"groups":[0`, `,""`, `]`},
 	"pool-groups-short":      {`"cognito:groups":["a"`, `,"a"`, `]`},
 	"scp-short":              {`"scp":["a"`, `,"a"`, `]`},
 	"scp-roles":              {`"scp":["a"`, `,"realm-role-number-#"`, `]`},
 	"scope-short":            {`"scope":"a`, ` a`, `"`},
 	"scope-blanks":           {`"scope":"a`, `  a`, `"`},
+	"scope-long-words":       {`"scope":"`, strings.Repeat("a", 60) + `  `, `a"`},
+	"scope-after-escape":     {`"scope":"\n`, ` x`, `"`},
 	"scope-only-blanks":      {`"scope":"`, ` `, `"`},
 	"aud-short":              {`"aud":["a"`, `,"a"`, `]`},
 	"aud-roles":              {`"aud":["a"`, `,"realm-role-number-#"`, `]`},
@@ -158,6 +164,49 @@ func worst(f *fixture) map[string]string {
 		list["header-"+name] = inHeader(everywhere)
 		most = sort.Search(1500, func(n int) bool { return !wellFormed(f, inHeader(n+1)) })
 		list["header-most-"+name] = inHeader(most)
+	}
+	for name, raw := range costly(f) {
+		list[name] = raw
+	}
+	return list
+}
+
+// costly are the most of several things together: many members with an array, a header of many members before such
+// claims, and what is left of the text beyond ASCII.
+func costly(f *fixture) map[string]string {
+	b64 := base64.RawURLEncoding.EncodeToString
+	parts := strings.Split(f.token(1), ".")
+	forged := strings.Repeat("A", len(parts[2]))
+	names := func(unit string, n int) string {
+		var b strings.Builder
+		for i := range n {
+			b.WriteString(strings.ReplaceAll(unit, "#", number(i)))
+		}
+		return b.String()
+	}
+	header := b64([]byte(`{"alg":"RS256","kid":"` + f.kid + `",` + names(`"X#":0,`, 120) + `"y":0}`))
+	list := map[string]string{}
+	for name, row := range map[string]struct {
+		header string
+		thing  [3]string
+	}{
+		"numbers":                    {parts[0], repeated["array-numbers-exponent"]},
+		"groups":                     {parts[0], repeated["groups-empty"]},
+		"scopes":                     {parts[0], repeated["scp-short"]},
+		"members":                    {parts[0], repeated["members-two-bytes"]},
+		"members-escaped":            {parts[0], repeated["members-escaped"]},
+		"members-and-objects":        {parts[0], [3]string{names(`"éééééééééééé#":0,`, 100) + `"x":[0`, `,{"a":0}`, `]`}},
+		"members-and-numbers":        {parts[0], [3]string{names(`"XXXXXXXXXXXX#":0,`, 80) + `"x":[0`, `,1e1`, `]`}},
+		"header-members-and-numbers": {header, repeated["array-numbers-exponent"]},
+		"header-members-and-scopes":  {header, repeated["scp-short"]},
+	} {
+		room := (tokenLimit - len(row.header) - len(forged) - 2) / 4 * 3
+		token := func(n int) string {
+			text := strings.ReplaceAll(claimsOf(row.thing, n, room), "xxxx", "éé")
+			return row.header + "." + b64([]byte(text)) + "." + forged
+		}
+		most := sort.Search(room, func(n int) bool { return !wellFormed(f, token(n+1)) })
+		list["costly-"+name] = token(most)
 	}
 	return list
 }
