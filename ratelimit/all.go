@@ -2,49 +2,35 @@ package ratelimit
 
 import "time"
 
-// A Ref names one bucket: a [Bucket], a [Striped], or that of one key of a [Limiter]. It is a small value, made without allocation
-// (but for two objects where a Limiter has ExactKeys), and serves for as many calls as one likes. The zero Ref refuses.
+// A Ref names one bucket: a [Bucket], or the bucket of one key of a [Limiter]. It is a small value, made without
+// allocation, and may be used for any number of calls. The zero Ref refuses.
 type Ref struct {
-	bucket *Bucket // perhaps one behind stripes
-	keyed  *keyed
-	name   name
+	bucket      *Bucket // nil if keyed is not
+	keyed       *keyed
+	fingerprint fingerprint // of the key
 }
 
 // Ref names b for [All].
 func (b *Bucket) Ref() Ref { return Ref{bucket: b} }
-
-// Ref names s for [All].
-func (s *Striped) Ref() Ref {
-	if s.load() == nil {
-		return Ref{}
-	}
-	return Ref{bucket: &s.bucket}
-}
 
 // Ref names the key's bucket for [All].
 func (l *Limiter[K]) Ref(key K) Ref {
 	if !l.configured() {
 		return Ref{}
 	}
-	r := Ref{keyed: l.keyed, name: l.name(key)}
-	if l.config.ExactKeys {
-		r.name.exact = l.exactly(key)
-	}
-	return r
+	return Ref{keyed: l.keyed, fingerprint: l.fingerprint(key)}
 }
 
 // Take is [Bucket.Take] or [Limiter.Take].
 func (r Ref) Take(n int64) (d Decision) {
-	r.tell(r.take(r.now(), n), n, &d)
+	r.take(r.now(), n).tell(n, &d)
 	return d
 }
 
 // Refund is [Bucket.Refund] or [Limiter.Refund].
 func (r Ref) Refund(n int64) {
 	if r.keyed != nil {
-		r.keyed.refund(r.now(), r.name, n)
-	} else if s := r.striped(); s != nil {
-		s.refund(n)
+		r.keyed.refund(r.now(), r.fingerprint, n)
 	} else {
 		r.bucket.Refund(n)
 	}
@@ -55,9 +41,9 @@ func (r Ref) Peek() (d Decision) {
 	now := r.now()
 	o := r.look(now, 1)
 	if o.verdict == moved {
-		o = r.keyed.lookSlow(now, r.name, 1)
+		o = r.keyed.lookSlow(now, r.fingerprint, 1)
 	}
-	r.tell(o, 1, &d)
+	o.tell(1, &d)
 	return d
 }
 
@@ -76,7 +62,7 @@ func All(n int64, refs ...Ref) (d Decision, index int) {
 	c := reading{epoch: refs[0].epoch()}
 	c.now = int64(time.Since(c.epoch))
 	o, index := c.take(n, refs)
-	refs[index].tell(o, n, &d)
+	o.tell(n, &d)
 	if !d.OK {
 		return c.longest(n, refs, d, index)
 	}
@@ -139,7 +125,7 @@ func (c *reading) longest(n int64, refs []Ref, d Decision, index int) (Decision,
 	for i := range refs {
 		if o := c.look(n, &refs[i]); o.verdict == refused {
 			var other Decision
-			if refs[i].tell(o, n, &other); other.RetryAfter > d.RetryAfter {
+			if o.tell(n, &other); other.RetryAfter > d.RetryAfter {
 				d, index = other, i
 			}
 		}
@@ -160,7 +146,7 @@ func (c *reading) take(n int64, refs []Ref) (outcome, int) {
 		r.giveBack(c.again(r), Taken{o, n})
 		return rest, i + 1
 	}
-	if r.remaining(o) <= refs[i+1].remaining(rest) {
+	if o.remaining() <= rest.remaining() {
 		return o, 0
 	}
 	return rest, i + 1
@@ -177,21 +163,11 @@ func (r *Ref) epoch() time.Time {
 	}
 }
 
-func (r *Ref) striped() *Striped {
-	if r.bucket == nil {
-		return nil
-	}
-	return r.bucket.striped
-}
-
 func (r *Ref) now() int64 { return int64(time.Since(r.epoch())) }
 
 func (r *Ref) take(now, n int64) outcome {
 	if r.keyed != nil {
-		return r.keyed.take(now, r.name, n)
-	}
-	if s := r.striped(); s != nil {
-		return s.take(now, n)
+		return r.keyed.take(now, r.fingerprint, n)
 	}
 	return r.bucket.take(now, n)
 }
@@ -199,38 +175,17 @@ func (r *Ref) take(now, n int64) outcome {
 // look has the verdict moved if it cannot tell without waiting for another call.
 func (r *Ref) look(now, n int64) outcome {
 	if r.keyed != nil {
-		return r.keyed.look(now, r.name, n)
-	}
-	if s := r.striped(); s != nil {
-		return s.look(now, n)
+		return r.keyed.look(now, r.fingerprint, n)
 	}
 	return r.bucket.look(now, n)
-}
-
-func (r *Ref) tell(o outcome, n int64, d *Decision) {
-	if s := r.striped(); s != nil {
-		s.tell(o, n, d)
-	} else {
-		o.tell(n, d)
-	}
-}
-
-// remaining is the whole tokens left after an outcome.
-func (r *Ref) remaining(o outcome) int64 {
-	if s := r.striped(); s != nil {
-		return s.remaining(o)
-	}
-	return o.remaining()
 }
 
 // giveBack reads the clock after it has found the bucket's word.
 func (r *Ref) giveBack(now func() int64, k Taken) {
 	switch {
 	case !k.ok() || k.n < 1 || k.seg.unlimited():
-	case k.verdict == grantedStripe:
-		r.striped().giveBack(k)
 	case r.keyed != nil:
-		r.keyed.giveBack(now, r.name, k)
+		r.keyed.giveBack(now, r.fingerprint, k)
 	default:
 		r.bucket.giveBack(now, k)
 	}

@@ -15,12 +15,9 @@ import (
 
 func TestTakingDoesNotAllocate(t *testing.T) {
 	b := newBucket(t, 1e6, 1e6)
-	striped, err := ratelimit.NewStriped(ratelimit.Limit{Rate: 1e6, Burst: 1e6})
-	require.NoError(t, err)
 	empty := newBucket(t, 0, 1)
 	require.True(t, empty.Allow())
 	l := newLimiter(t, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: 1e6, Burst: 1e6}})
-	exact := newLimiter(t, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: 1e6, Burst: 1e6}, ExactKeys: true})
 	own := newLimiter(t, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: 1, Burst: 1}})
 	require.NoError(t, own.SetKeyLimit("a", ratelimit.Limit{Rate: 1e6, Burst: 1e6}))
 	type pair struct {
@@ -31,13 +28,11 @@ func TestTakingDoesNotAllocate(t *testing.T) {
 	require.NoError(t, err)
 	for name, call := range map[string]func() bool{
 		"bucket":        func() bool { return b.Allow() && b.Take(2).OK },
-		"striped":       func() bool { return striped.Allow() && striped.Take(2).OK },
 		"wait":          func() bool { return b.Wait(context.Background(), 1) == nil },
 		"refusal":       func() bool { return !empty.Allow() && !empty.Take(1).OK },
 		"refund":        func() bool { b.Refund(1); l.Refund("a", 1); return true },
 		"peek":          func() bool { return b.Peek().OK && l.Peek("a").OK },
 		"limiter":       func() bool { return l.Allow("a") && l.Take("a", 2).OK },
-		"exact keys":    func() bool { return exact.Allow("a") && exact.Take("a", 2).OK },
 		"own limit":     func() bool { return own.Allow("a") && own.Take("a", 2).OK },
 		"composite key": func() bool { return pairs.Allow(pair{"a", "/"}) },
 		"all":           func() bool { d, _ := ratelimit.All(1, b.Ref(), l.Ref("a"), l.Ref("b"), own.Ref("a")); return d.OK },

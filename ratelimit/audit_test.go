@@ -33,11 +33,6 @@ func TestAudit(t *testing.T) {
 		audit(t, fmt.Sprint("bucket ", limit), limit, start, long, b.Allow)
 
 		start = time.Now()
-		s, err := ratelimit.NewStriped(limit)
-		require.NoError(t, err)
-		audit(t, fmt.Sprint("striped ", limit), limit, start, long, s.Allow)
-
-		start = time.Now()
 		l := newLimiter(t, ratelimit.Config[string]{Limit: limit})
 		audit(t, fmt.Sprint("limiter ", limit), limit, start, long, func() bool { return l.Allow("a") })
 	}
@@ -65,8 +60,7 @@ func audit(t *testing.T, name string, limit ratelimit.Limit, start time.Time, lo
 }
 
 // A thousand goroutines take what they can, and a counter that all share is the clock, so the result does not depend on the
-// machine. They get the burst and what flows in between the first instant and the last: not more, and hardly less. (A Striped
-// reads a clock of its own; TestStripedAudit is the same for it.)
+// machine. They get the burst and what flows in between the first instant and the last: not more, and hardly less.
 //
 // Half of the burst, 500 tokens or more, is taken at the first instant, and half a token flows in for each call. A call that
 // is stopped between its reading of the clock and its take lets that flow in and takes nothing yet. There are at most a

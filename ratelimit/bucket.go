@@ -18,8 +18,6 @@ type Bucket struct {
 	epoch time.Time
 	cell  atomic.Pointer[cell]
 	mu    sync.Mutex // held while cell is replaced
-
-	striped *Striped // whose bucket this is, if any
 }
 
 // A cell is a word under one segment. Neither segment nor cell outlives a change of the limit: the old word is frozen, and
@@ -135,29 +133,21 @@ func (b *Bucket) setLimit(now func() int64, l Limit) error {
 	if err := l.Validate(); err != nil {
 		return err
 	}
-	b.change(now, l, 0)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.replace(b.cell.Load(), now, l)
 	return nil
 }
 
-// change is setLimit to a valid limit, see replace.
-func (b *Bucket) change(now func() int64, l Limit, more int64) (spare int64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.replace(b.cell.Load(), now, l, more)
-}
-
-// replace moves the bucket to a new segment, in which it owes some tokens more or, below zero, fewer, and returns those that
-// it has no room for; mu is held. The clock is read after the freeze, so it is not behind any reading that still counted
-// under the old segment.
-func (b *Bucket) replace(c *cell, now func() int64, l Limit, more int64) (spare int64) {
+// replace moves the bucket to a new segment; mu is held. The clock is read after the freeze, so it is not behind any reading
+// that still counted under the old segment.
+func (b *Bucket) replace(c *cell, now func() int64, l Limit) {
 	u := c.word.Swap(frozen)
 	c.seg.next = newSegment(l, now())
 	moved := &cell{seg: c.seg.next}
-	word, spare := moved.seg.owe(c.seg.convert(u), more)
 	moved.queued.Store(c.queued.Load())
-	moved.word.Store(word)
+	moved.word.Store(c.seg.convert(u))
 	b.cell.Store(moved)
-	return spare
 }
 
 func (b *Bucket) take(now, n int64) outcome {
@@ -249,7 +239,7 @@ func (b *Bucket) settle(now int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if c := b.cell.Load(); c.seg.over(now) && c.word.Load() != frozen {
-		b.replace(c, func() int64 { return now }, c.seg.limit, 0)
+		b.replace(c, func() int64 { return now }, c.seg.limit)
 	}
 }
 

@@ -179,19 +179,6 @@ func (s *segment) convert(u int64) int64 {
 	return s.next.at(s.next.start) + s.rescale(u-s.at(s.next.start), s.next)
 }
 
-// owe is what word u becomes at the segment's start if the bucket owes n tokens more or, below zero, fewer. Those for which
-// there is no room are spare.
-func (s *segment) owe(u, n int64) (word, spare int64) {
-	switch {
-	case s.unlimited():
-		return u, 0
-	case n >= 0:
-		return min(u+s.cost(n), 1+maxDebt), 0
-	}
-	word = u - s.cost(-n)
-	return max(word, 1), s.tokens(max(1-word, 0))
-}
-
 // rescale is a debt of s in units of another segment, rounded up.
 func (s *segment) rescale(debt int64, to *segment) int64 {
 	if debt <= 0 || to.unlimited() {

@@ -17,8 +17,7 @@
 // SetLimit, and [All] for one decision over several of them. Calls do not block and do not allocate.
 //
 // [Bucket.Wait] is for the other side, the client that would rather wait than be refused: first come, first served, and
-// never beyond the context's deadline. [Bucket.Reserve] is its half without the sleeping. [Striped] is a bucket for the one
-// limit that every request of a server goes through: it costs a sixth where processors contend, and may refuse a little early.
+// never beyond the context's deadline. [Bucket.Reserve] is its half without the sleeping.
 //
 // # How
 //

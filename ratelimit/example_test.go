@@ -311,20 +311,3 @@ func ExampleBucket_Reserve() {
 	// true 2h0m0s
 	// 2h0m0s
 }
-
-// One limit for all that a server does.
-func ExampleStriped() {
-	server, err := ratelimit.NewStriped(ratelimit.Limit{Rate: 10_000, Burst: 5_000})
-	if err != nil {
-		log.Fatal(err)
-	}
-	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !server.Allow() {
-			http.Error(w, "busy", http.StatusServiceUnavailable)
-		}
-	})
-	w := httptest.NewRecorder()
-	handler.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
-	fmt.Println(w.Code, server.Peek().Remaining >= 4_999)
-	// Output: 200 true
-}

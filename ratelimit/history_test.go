@@ -160,7 +160,7 @@ func (s bucketSubject) call(c call, now int64, clock func() int64) outcome {
 
 type keyedSubject struct {
 	*keyed
-	names []name
+	names []fingerprint
 }
 
 func (s keyedSubject) call(c call, now int64, clock func() int64) outcome {
@@ -261,8 +261,7 @@ func TestBucketHistories(t *testing.T) {
 	}
 }
 
-// Thirteen keys go through the eight slots of one group, so slots change hands all the time. In every second history all
-// keys have the same fingerprint, and are told apart exactly.
+// Thirteen keys go through the eight slots of one group, so slots change hands all the time.
 func TestTableHistories(t *testing.T) {
 	const keys = 13
 	reused, overflowed := 0, 0
@@ -270,14 +269,11 @@ func TestTableHistories(t *testing.T) {
 	for seed := range uint64(histories) {
 		r := rand.New(rand.NewPCG(seed, 6))
 		first := rules[r.IntN(len(rules))]
-		k := newKeyed(first.limit(), 5, seed%2 == 1)
+		k := newKeyed(first.limit(), 5)
 		require.Equal(t, 1, k.groups)
-		names := make([]name, keys)
+		names := make([]fingerprint, keys)
 		for i := range names {
-			names[i].print = r.Uint64() | 1
-			if k.exact {
-				names[i] = name{print: 1, exact: exactly(i)}
-			}
+			names[i] = fingerprint(r.Uint64() | 1)
 		}
 		scripts := make([][]call, 4)
 		for i := range scripts {
@@ -317,14 +313,6 @@ func TestTableHistories(t *testing.T) {
 	t.Logf("%d histories, %d left out for an overflow, %d with more keys than slots", histories, overflowed, reused)
 	require.Less(t, overflowed, histories/4)
 	require.Greater(t, reused, histories/2)
-}
-
-// exactly is Limiter.exactly for a key of this test's.
-func exactly(key int) *exact {
-	return &exact{
-		same: func(stored *any) bool { return stored != nil && *stored == key },
-		own:  func() *any { var own any = key; return &own },
-	}
 }
 
 // All over two buckets that do not refill, beside takes and refunds of one. A call may be refused spuriously while another

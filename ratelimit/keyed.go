@@ -21,11 +21,10 @@ type keyed struct {
 	shards []shard
 	shift  uint8 // 64 - log2(len(shards))
 	groups int   // the most a shard's table may grow to
-	exact  bool
 }
 
-func newKeyed(l Limit, maxKeys int, exact bool) *keyed {
-	k := &keyed{epoch: time.Now(), shift: 64, exact: exact}
+func newKeyed(l Limit, maxKeys int) *keyed {
+	k := &keyed{epoch: time.Now(), shift: 64}
 	for maxKeys>>(64-k.shift) > keysPerShard {
 		k.shift--
 	}
@@ -42,55 +41,55 @@ func newKeyed(l Limit, maxKeys int, exact bool) *keyed {
 
 func (k *keyed) now() int64 { return int64(time.Since(k.epoch)) }
 
-func (k *keyed) shard(n name) *shard { return &k.shards[n.print>>k.shift] }
+func (k *keyed) shard(f fingerprint) *shard { return &k.shards[f>>k.shift] }
 
 // take reads the segment after now was read. If it finds the old one still in force, now is not later than the change.
-func (k *keyed) take(now int64, n name, tokens int64) outcome {
-	sh := k.shard(n)
-	if b := sh.override(n); b != nil {
+func (k *keyed) take(now int64, f fingerprint, tokens int64) outcome {
+	sh := k.shard(f)
+	if b := sh.override(f); b != nil {
 		if o := b.try(now, tokens); o.verdict != moved {
 			return o
 		}
 	} else if t := k.table(sh); t != nil {
 		if clock, ok := t.seg.ready(now, tokens); ok {
-			if slot := t.find(n); slot >= 0 {
-				if o := t.take(slot, n, now, clock, tokens); o.verdict != moved {
+			if slot := t.find(f); slot >= 0 {
+				if o := t.take(slot, f, now, clock, tokens); o.verdict != moved {
 					return o
 				}
 			}
 		}
 	}
-	return k.takeSlow(sh, now, n, tokens)
+	return k.takeSlow(sh, now, f, tokens)
 }
 
-func (k *keyed) takeSlow(sh *shard, now int64, n name, tokens int64) outcome {
+func (k *keyed) takeSlow(sh *shard, now int64, f fingerprint, tokens int64) outcome {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if b := sh.override(n); b != nil {
+	if b := sh.override(f); b != nil {
 		return b.take(now, tokens)
 	}
 	t, now := k.settle(sh, now)
-	slot := t.find(n)
+	slot := t.find(f)
 	switch {
 	case t.seg.unlimited() || tokens < 1 || tokens > t.seg.limit.Burst:
-		return k.lookAt(sh, t, slot, n, now, tokens)
+		return k.lookAt(sh, t, slot, f, now, tokens)
 	case slot >= 0:
-		return t.take(slot, n, now, t.seg.at(now), tokens)
+		return t.take(slot, f, now, t.seg.at(now), tokens)
 	}
-	o := k.lookAt(sh, t, slot, n, now, tokens)
+	o := k.lookAt(sh, t, slot, f, now, tokens)
 	if o.ok() {
-		o.word, o.verdict = sh.insert(t, n, now, o.word, tokens*t.seg.scale, k.groups)
+		o.word, o.verdict = sh.insert(t, f, now, o.word, tokens*t.seg.scale, k.groups)
 	}
 	return o
 }
 
 // lookAt decides on tokens and takes none; the shard's mutex is held. A key that has no slot has a full bucket, or owes what
 // its overflow bucket does.
-func (k *keyed) lookAt(sh *shard, t *table, slot int, n name, now, tokens int64) outcome {
+func (k *keyed) lookAt(sh *shard, t *table, slot int, f fingerprint, now, tokens int64) outcome {
 	if slot >= 0 {
-		return t.look(slot, n, now, tokens)
+		return t.look(slot, f, now, tokens)
 	}
-	return t.outcome(max(t.seg.at(now), sh.shared(n.print)), now, tokens)
+	return t.outcome(max(t.seg.at(now), sh.shared(f)), now, tokens)
 }
 
 // table is the shard's table if it is of the segment in force, or nil.
@@ -116,7 +115,7 @@ func (k *keyed) renew(sh *shard, now int64) *table {
 	if t != nil {
 		return sh.rebuild(t, s, now, len(t.groups))
 	}
-	t = newTable(s, 1, k.exact)
+	t = newTable(s, 1)
 	sh.table.Store(t)
 	return t
 }
@@ -149,74 +148,74 @@ func (k *keyed) replace(s *segment, l Limit, now func() int64) *segment {
 }
 
 // look tells what a take of tokens would come to. Its verdict is moved if that cannot be told without the shard's mutex.
-func (k *keyed) look(now int64, n name, tokens int64) outcome {
-	sh := k.shard(n)
-	if b := sh.override(n); b != nil {
+func (k *keyed) look(now int64, f fingerprint, tokens int64) outcome {
+	sh := k.shard(f)
+	if b := sh.override(f); b != nil {
 		return b.cell.Load().look(now, tokens)
 	}
 	if t := k.table(sh); t != nil {
-		if slot := t.find(n); slot >= 0 {
-			return t.look(slot, n, now, tokens)
+		if slot := t.find(f); slot >= 0 {
+			return t.look(slot, f, now, tokens)
 		}
 	}
 	return outcome{verdict: moved}
 }
 
-func (k *keyed) lookSlow(now int64, n name, tokens int64) outcome {
-	sh := k.shard(n)
+func (k *keyed) lookSlow(now int64, f fingerprint, tokens int64) outcome {
+	sh := k.shard(f)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if b := sh.override(n); b != nil {
+	if b := sh.override(f); b != nil {
 		return b.look(now, tokens)
 	}
 	t, now := k.settle(sh, now)
-	return k.lookAt(sh, t, t.find(n), n, now, tokens)
+	return k.lookAt(sh, t, t.find(f), f, now, tokens)
 }
 
 // refund gives back to a key's slot. To a key that has none it gives nothing: its bucket is full, or what it owes may be
 // another's.
-func (k *keyed) refund(now int64, n name, tokens int64) outcome {
+func (k *keyed) refund(now int64, f fingerprint, tokens int64) outcome {
 	if tokens < 1 {
 		return outcome{}
 	}
-	sh := k.shard(n)
-	if b := sh.override(n); b != nil {
+	sh := k.shard(f)
+	if b := sh.override(f); b != nil {
 		if o := b.cell.Load().refund(now, tokens); o.verdict != moved {
 			return o
 		}
 	} else if t := k.table(sh); t != nil {
-		if slot := t.find(n); slot >= 0 {
-			if o := t.refund(slot, n, now, tokens); o.verdict != moved {
+		if slot := t.find(f); slot >= 0 {
+			if o := t.refund(slot, f, now, tokens); o.verdict != moved {
 				return o
 			}
 		}
 	}
-	return k.refundSlow(sh, now, n, tokens)
+	return k.refundSlow(sh, now, f, tokens)
 }
 
-func (k *keyed) refundSlow(sh *shard, now int64, n name, tokens int64) outcome {
+func (k *keyed) refundSlow(sh *shard, now int64, f fingerprint, tokens int64) outcome {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if b := sh.override(n); b != nil {
+	if b := sh.override(f); b != nil {
 		return b.refund(now, tokens)
 	}
 	t, now := k.settle(sh, now)
-	if slot := t.find(n); slot >= 0 {
-		return t.refund(slot, n, now, tokens)
+	if slot := t.find(f); slot >= 0 {
+		return t.refund(slot, f, now, tokens)
 	}
-	return outcome{t.seg, now, sh.shared(n.print), granted}
+	return outcome{t.seg, now, sh.shared(f), granted}
 }
 
 // giveBack undoes a take, to where it was taken from: nothing if the limit has changed, or the key has lost its slot, since
 // its bucket is full then.
-func (k *keyed) giveBack(now func() int64, n name, taken Taken) {
-	sh := k.shard(n)
-	if b := sh.override(n); b != nil {
+func (k *keyed) giveBack(now func() int64, f fingerprint, taken Taken) {
+	sh := k.shard(f)
+	if b := sh.override(f); b != nil {
 		b.giveBack(now, taken)
 		return
 	}
 	if t := k.table(sh); t != nil && t.seg == taken.seg && taken.verdict == granted {
-		if slot := t.find(n); slot >= 0 && t.giveBack(slot, n, now, taken) {
+		if slot := t.find(f); slot >= 0 && t.giveBack(slot, f, now, taken) {
 			return
 		}
 	}
@@ -226,26 +225,26 @@ func (k *keyed) giveBack(now func() int64, n name, taken Taken) {
 	if t.seg != taken.seg {
 		return
 	}
-	if slot := t.find(n); slot >= 0 {
-		t.giveBack(slot, n, now, taken)
+	if slot := t.find(f); slot >= 0 {
+		t.giveBack(slot, f, now, taken)
 	} else if taken.verdict == grantedShared {
-		u := sh.shared(n.print)
-		sh.setShared(n.print, u-max(t.seg.owing(taken, u, t.seg.at(at)), 0))
+		u := sh.shared(f)
+		sh.setShared(f, u-max(t.seg.owing(taken, u, t.seg.at(at)), 0))
 	}
 }
 
 // setKeyLimit moves a key's debt from its slot to a bucket of its own. The clock is read after the slot is frozen.
-func (k *keyed) setKeyLimit(now func() int64, n name, l Limit) {
-	sh := k.shard(n)
+func (k *keyed) setKeyLimit(now func() int64, f fingerprint, l Limit) {
+	sh := k.shard(f)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if b := sh.override(n); b != nil {
+	if b := sh.override(f); b != nil {
 		_ = b.setLimit(now, l) // l is valid and b is whole
 		return
 	}
 	t, _ := k.settle(sh, now())
-	word := sh.shared(n.print)
-	if slot := t.find(n); slot >= 0 {
+	word := sh.shared(f)
+	if slot := t.find(f); slot >= 0 {
 		word = max(word, t.release(slot))
 	}
 	start := now()
@@ -253,15 +252,15 @@ func (k *keyed) setKeyLimit(now func() int64, n name, l Limit) {
 	c.word.Store(c.seg.at(start) + t.seg.rescale(word-max(t.seg.at(start), t.floor.Load()), c.seg))
 	b := &Bucket{epoch: k.epoch}
 	b.cell.Store(c)
-	sh.setOverride(n, b)
+	sh.setOverride(f, b)
 }
 
 // clearKeyLimit moves a key's debt from its own bucket back to a slot.
-func (k *keyed) clearKeyLimit(now func() int64, n name) {
-	sh := k.shard(n)
+func (k *keyed) clearKeyLimit(now func() int64, f fingerprint) {
+	sh := k.shard(f)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	b := sh.override(n)
+	b := sh.override(f)
 	if b == nil {
 		return
 	}
@@ -274,9 +273,9 @@ func (k *keyed) clearKeyLimit(now func() int64, n name) {
 	t, at := k.settle(sh, at)
 	clock := t.seg.at(at)
 	if debt = c.seg.rescale(debt, t.seg); debt > 0 {
-		sh.insert(t, n, at, max(clock, sh.shared(n.print)), debt, k.groups)
+		sh.insert(t, f, at, max(clock, sh.shared(f)), debt, k.groups)
 	} else {
 		t.floor.Store(clock) // as when any other full bucket is forgotten
 	}
-	sh.setOverride(n, nil)
+	sh.setOverride(f, nil)
 }

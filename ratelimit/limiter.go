@@ -27,11 +27,6 @@ type Config[K comparable] struct {
 	// table gets that full, share buckets and so get less, never more.
 	MaxKeys int
 
-	// ExactKeys keeps the keys, and tells apart any two. Without it a key is known by a 64-bit hash under a random seed:
-	// with n keys at a time, the odds that any two of them share a bucket are n²/2^65, which is 1 in 37 million for a
-	// million keys. It costs 8 bytes and two objects for each key.
-	ExactKeys bool
-
 	// Name is the name of the policy in the IETF header fields RateLimit-Policy and RateLimit, which Handler sets on every
 	// answer: printable ASCII. With "" it does not, nor with a Cost and no Unit.
 	Name string
@@ -56,6 +51,9 @@ type Config[K comparable] struct {
 const defaultMaxKeys = 1 << 20
 
 // A Limiter holds a token bucket for each key, full until the key is first seen.
+//
+// A key is known by a 64-bit hash under a random seed. With n keys at a time, the odds that any two of them share a bucket
+// are n²/2^65, which is 1 in 37 million for a million keys. Two keys that share a bucket get less, never more.
 //
 // Its methods may be called at once from any number of goroutines. Taking is lock-free for a key that was seen lately; a
 // refusal of such a key writes no shared memory. There is no goroutine, no sweep and no expiry: a bucket that has become
@@ -94,36 +92,20 @@ func New[K comparable](c Config[K]) (*Limiter[K], error) {
 	if c.Cost != nil && c.Unit == "" {
 		c.Name = "" // an item without qu says requests
 	}
-	return &Limiter[K]{config: c, seed: maphash.MakeSeed(), keyed: newKeyed(c.Limit, c.MaxKeys, c.ExactKeys)}, nil
+	return &Limiter[K]{config: c, seed: maphash.MakeSeed(), keyed: newKeyed(c.Limit, c.MaxKeys)}, nil
 }
 
 func (l *Limiter[K]) configured() bool { return l != nil && l.keyed != nil }
 
-func (l *Limiter[K]) name(key K) name {
-	n := name{print: maphash.Comparable(l.seed, key)}
-	if n.print == 0 {
-		n.print = 1
-	}
-	return n
-}
-
-// exactly is name where keys are told apart; a key is copied only if it comes to stay.
-func (l *Limiter[K]) exactly(key K) *exact {
-	return &exact{
-		same: func(stored *any) bool { return stored != nil && (*stored).(K) == key },
-		own:  func() *any { var own any = key; return &own },
-	}
+func (l *Limiter[K]) fingerprint(key K) fingerprint {
+	return fingerprint(max(maphash.Comparable(l.seed, key), 1))
 }
 
 func (l *Limiter[K]) take(key K, n int64) outcome {
 	if !l.configured() {
 		return outcome{}
 	}
-	id := l.name(key)
-	if l.config.ExactKeys {
-		id.exact = l.exactly(key)
-	}
-	return l.keyed.take(l.keyed.now(), id, n)
+	return l.keyed.take(l.keyed.now(), l.fingerprint(key), n)
 }
 
 // Allow takes one token of the key's and reports whether there was one.
@@ -165,13 +147,13 @@ func (l *Limiter[K]) SetKeyLimit(key K, limit Limit) error {
 	if err := limit.Validate(); err != nil {
 		return err
 	}
-	l.keyed.setKeyLimit(l.keyed.now, l.Ref(key).name, limit)
+	l.keyed.setKeyLimit(l.keyed.now, l.fingerprint(key), limit)
 	return nil
 }
 
 // ClearKeyLimit puts a key back under the limit of all. What it owes stays.
 func (l *Limiter[K]) ClearKeyLimit(key K) {
 	if l.configured() {
-		l.keyed.clearKeyLimit(l.keyed.now, l.Ref(key).name)
+		l.keyed.clearKeyLimit(l.keyed.now, l.fingerprint(key))
 	}
 }

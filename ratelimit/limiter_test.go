@@ -29,28 +29,26 @@ ratelimit: Unit "ö" is not printable ASCII`)
 }
 
 func TestLimiterKeepsKeysApart(t *testing.T) {
-	for _, exact := range []bool{false, true} {
-		synctest.Test(t, func(t *testing.T) {
-			l := newLimiter(t, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: 10, Burst: 2}, ExactKeys: exact})
-			require.Equal(t, ratelimit.Decision{OK: true, Limit: 2, Remaining: 2}, l.Peek("a"))
-			require.True(t, l.Allow("a"))
-			require.Equal(t, ratelimit.Decision{OK: true, Limit: 2, ResetAfter: 200 * time.Millisecond}, l.Take("a", 1))
-			require.False(t, l.Allow("a"))
-			require.True(t, l.Take("b", 2).OK)
-			require.False(t, l.Allow("b"))
-			require.Equal(t, ratelimit.Decision{Limit: 2, RetryAfter: never, Remaining: 2}, l.Take("c", 3))
-			require.Equal(t, ratelimit.Decision{Limit: 2, RetryAfter: never, Remaining: 2}, l.Take("c", -1))
-			require.Equal(t, ratelimit.Decision{OK: true, Limit: 2, Remaining: 2}, l.Take("c", 0))
-			l.Refund("a", 1)
-			l.Refund("a", -1)
-			l.Refund("never seen", 1)
-			require.True(t, l.Allow("a"))
-			require.False(t, l.Allow("a"))
-			time.Sleep(100 * time.Millisecond)
-			require.True(t, l.Allow("a"))
-			require.False(t, l.Allow("a"))
-		})
-	}
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(t, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: 10, Burst: 2}})
+		require.Equal(t, ratelimit.Decision{OK: true, Limit: 2, Remaining: 2}, l.Peek("a"))
+		require.True(t, l.Allow("a"))
+		require.Equal(t, ratelimit.Decision{OK: true, Limit: 2, ResetAfter: 200 * time.Millisecond}, l.Take("a", 1))
+		require.False(t, l.Allow("a"))
+		require.True(t, l.Take("b", 2).OK)
+		require.False(t, l.Allow("b"))
+		require.Equal(t, ratelimit.Decision{Limit: 2, RetryAfter: never, Remaining: 2}, l.Take("c", 3))
+		require.Equal(t, ratelimit.Decision{Limit: 2, RetryAfter: never, Remaining: 2}, l.Take("c", -1))
+		require.Equal(t, ratelimit.Decision{OK: true, Limit: 2, Remaining: 2}, l.Take("c", 0))
+		l.Refund("a", 1)
+		l.Refund("a", -1)
+		l.Refund("never seen", 1)
+		require.True(t, l.Allow("a"))
+		require.False(t, l.Allow("a"))
+		time.Sleep(100 * time.Millisecond)
+		require.True(t, l.Allow("a"))
+		require.False(t, l.Allow("a"))
+	})
 }
 
 func TestLimiterSetLimit(t *testing.T) {
@@ -75,35 +73,33 @@ func TestLimiterSetLimit(t *testing.T) {
 }
 
 func TestLimiterSetKeyLimit(t *testing.T) {
-	for _, exact := range []bool{false, true} {
-		synctest.Test(t, func(t *testing.T) {
-			l := newLimiter(t, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: 1, Burst: 10}, ExactKeys: exact})
-			require.True(t, l.Take("a", 10).OK)
-			require.NoError(t, l.SetKeyLimit("a", ratelimit.Limit{Rate: 100, Burst: 10}))
-			require.NoError(t, l.SetKeyLimit("b", ratelimit.Limit{Rate: 100, Burst: 1000}))
-			require.Equal(t, 10*time.Millisecond, l.Peek("a").RetryAfter, "what it owes stays")
-			require.True(t, l.Take("b", 1000).OK)
-			l.Refund("b", 1)
-			require.True(t, l.Allow("b"))
-			require.False(t, l.Allow("b"))
-			require.EqualValues(t, 10, l.Peek("c").Limit)
-			time.Sleep(50 * time.Millisecond)
-			require.NoError(t, l.SetKeyLimit("a", ratelimit.Limit{Rate: 1, Burst: 10}))
-			require.True(t, l.Take("a", 5).OK)
-			require.False(t, l.Allow("a"))
-			require.NoError(t, l.SetLimit(ratelimit.Limit{Rate: 1000, Burst: 10}))
-			require.EqualValues(t, time.Second, l.Peek("a").RetryAfter, "it has its own limit")
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(t, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: 1, Burst: 10}})
+		require.True(t, l.Take("a", 10).OK)
+		require.NoError(t, l.SetKeyLimit("a", ratelimit.Limit{Rate: 100, Burst: 10}))
+		require.NoError(t, l.SetKeyLimit("b", ratelimit.Limit{Rate: 100, Burst: 1000}))
+		require.Equal(t, 10*time.Millisecond, l.Peek("a").RetryAfter, "what it owes stays")
+		require.True(t, l.Take("b", 1000).OK)
+		l.Refund("b", 1)
+		require.True(t, l.Allow("b"))
+		require.False(t, l.Allow("b"))
+		require.EqualValues(t, 10, l.Peek("c").Limit)
+		time.Sleep(50 * time.Millisecond)
+		require.NoError(t, l.SetKeyLimit("a", ratelimit.Limit{Rate: 1, Burst: 10}))
+		require.True(t, l.Take("a", 5).OK)
+		require.False(t, l.Allow("a"))
+		require.NoError(t, l.SetLimit(ratelimit.Limit{Rate: 1000, Burst: 10}))
+		require.EqualValues(t, time.Second, l.Peek("a").RetryAfter, "it has its own limit")
 
-			l.ClearKeyLimit("a")
-			l.ClearKeyLimit("a")
-			l.ClearKeyLimit("never seen")
-			require.Equal(t, time.Millisecond, l.Peek("a").RetryAfter, "what it owes stays")
-			require.EqualValues(t, 1000, l.Peek("b").Limit)
-			time.Sleep(10 * time.Millisecond)
-			require.True(t, l.Take("a", 10).OK)
-			require.EqualError(t, l.SetKeyLimit("a", ratelimit.Limit{Rate: 1}), "ratelimit: burst 0 is not within 1 to 2^60 tokens")
-		})
-	}
+		l.ClearKeyLimit("a")
+		l.ClearKeyLimit("a")
+		l.ClearKeyLimit("never seen")
+		require.Equal(t, time.Millisecond, l.Peek("a").RetryAfter, "what it owes stays")
+		require.EqualValues(t, 1000, l.Peek("b").Limit)
+		time.Sleep(10 * time.Millisecond)
+		require.True(t, l.Take("a", 10).OK)
+		require.EqualError(t, l.SetKeyLimit("a", ratelimit.Limit{Rate: 1}), "ratelimit: burst 0 is not within 1 to 2^60 tokens")
+	})
 }
 
 func TestLimiterWithoutLimit(t *testing.T) {

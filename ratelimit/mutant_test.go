@@ -46,7 +46,7 @@ var mutants = []mutant{
 	},
 	{
 		"slot reused under its former owner", "table.go",
-		"if u == frozen || !t.owned(slot, n) {\n\t\t\treturn outcome{verdict: moved}\n\t\t}\n\t\tif u > line", "if u == frozen {\n\t\t\treturn outcome{verdict: moved}\n\t\t}\n\t\tif u > line",
+		"if u == frozen || !t.owned(slot, f) {\n\t\t\treturn outcome{verdict: moved}\n\t\t}\n\t\tif u > line", "if u == frozen {\n\t\t\treturn outcome{verdict: moved}\n\t\t}\n\t\tif u > line",
 	},
 	{
 		"slot reused without a tag: its word does not rise", "shard.go",
@@ -85,53 +85,13 @@ var mutants = []mutant{
 		"next := max(u, clock) + n*s.scale", "next := max(min(u, clock+s.burst), clock) + n*s.scale",
 	},
 	{
-		"tokens let off with the stripes", "striped.go",
-		"missing-set.room())", "0*missing)",
-	},
-	{
-		"stripes beside the whole burst", "stripe.go",
-		"set.limit.Burst - set.room()", "set.limit.Burst",
-	},
-	{
-		"stripe filled beyond its size", "striped.go",
-		"some := min(tokens()-n, room)", "some := tokens() - n",
-	},
-	{
-		"stripe filled by two at once", "striped.go",
-		"|| !st.mu.TryLock() {\n\t\treturn outcome{}\n\t}\n\tdefer st.mu.Unlock()", "{\n\t\treturn outcome{}\n\t}",
-	},
-	{
-		"stripe filled on an old reading of the clock", "striped.go",
-		"s.bucket.take(s.clock(), set.size)", "s.bucket.take(now, set.size)",
-	},
-	{
-		"stripes filled while they are emptied", "striped.go",
-		"set.lock()\n\tdefer set.unlock()\n\tfor", "for",
-	},
-	{
-		"tokens taken under an earlier limit given back", "striped.go",
-		"if k.seg != s.bucket.cell.Load().seg {", "if false {",
-	},
-	{
-		"tokens gathered in vain and not put back", "striped.go",
-		"set.add(some)", "_ = some",
-	},
-	{
-		"tokens given back to a stripe for what had flowed in until an old reading", "striped.go",
-		"k.n -= s.put(func() int64 {\n", "back := k.seg.tokens(max(k.seg.unused(k, k.seg.at(s.clock())), 0))\n\tk.n -= s.put(func() int64 {\n\t\tif true {\n\t\t\treturn back\n\t\t}\n",
-	},
-	{
-		"tokens stolen and left there", "stripe.go",
-		"st.left.CompareAndSwap(left, left-some)", "st.left.Load() == left",
-	},
-	{
 		"lost update", "word.go",
 		"word.CompareAndSwap(u, next)", "word.Swap(next) != frozen",
 	},
 }
 
 // yields lets other goroutines in after each step that matters, so that few processors show what many would.
-var yields = regexp.MustCompile(`(?m)^.*(word\(?(slot)?\)?\.Load\(\)|\.Swap\(frozen\)|:= t\.find\(n\)|seg\.Store\(next\))$`)
+var yields = regexp.MustCompile(`(?m)^.*(word\(?(slot)?\)?\.Load\(\)|\.Swap\(frozen\)|:= t\.find\(f\)|seg\.Store\(next\))$`)
 
 func TestMutantsAreFound(t *testing.T) {
 	found := mutants[:1] // each is a build
@@ -163,7 +123,7 @@ func histories(t *testing.T, m mutant) error {
 		require.NoError(t, os.WriteFile(replace[here], []byte(text), 0o600))
 	}
 	write("yield.go", "package ratelimit\n\nimport \"runtime\"\n\nfunc yield() { runtime.Gosched() }\n")
-	for _, name := range []string{"all.go", "bucket.go", "clock.go", "keyed.go", "reserve.go", "shard.go", "stripe.go", "striped.go", "table.go", "word.go"} {
+	for _, name := range []string{"all.go", "bucket.go", "clock.go", "keyed.go", "reserve.go", "shard.go", "table.go", "word.go"} {
 		source, err := os.ReadFile(name)
 		require.NoError(t, err)
 		text := string(source)
@@ -177,7 +137,7 @@ func histories(t *testing.T, m mutant) error {
 	require.NoError(t, err)
 	file := filepath.Join(dir, "overlay.json")
 	require.NoError(t, os.WriteFile(file, overlay, 0o600))
-	test := exec.CommandContext(t.Context(), "go", "test", "-vet=off", "-count=1", "-failfast", "-timeout=60s", "-overlay", file, "-run", "^Test((Bucket|Table|All|Reserve|Striped)Histories|(All|Reserve|Striped)WindowBound|AllOverTime|GiveBackLate|Striped(OverTime|SetLimitModel|GiveBackAfterAChange|(Fill|Gather|GiveBack)Stopped))$", ".")
+	test := exec.CommandContext(t.Context(), "go", "test", "-vet=off", "-count=1", "-failfast", "-timeout=60s", "-overlay", file, "-run", "^Test((Bucket|Table|All|Reserve)Histories|(All|Reserve)WindowBound|AllOverTime|GiveBackLate)$", ".")
 	test.Env = append(os.Environ(), "TALLYGATE_HEAVY=")
 	if out, err := test.CombinedOutput(); err != nil {
 		return failure(out)

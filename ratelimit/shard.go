@@ -20,7 +20,7 @@ import (
 // back, and its swap fails. (A tag of eight bits beside the word would cost it eight bits of its domain.)
 type shard struct {
 	table     atomic.Pointer[table]
-	overrides atomic.Pointer[map[uint64]*override] // by fingerprint; a map is never changed once published
+	overrides atomic.Pointer[map[fingerprint]*Bucket] // of keys with a limit of their own; a map is never changed once published
 	mu        sync.Mutex
 	overflow  []int64 // the words of the overflow buckets in units of the table's segment; nil until one is needed
 	_         [16]byte
@@ -31,74 +31,46 @@ type shard struct {
 // falls free later, the key takes the shared debt along.
 const overflows = 16
 
-// An override is a key's own limit. It has a bucket of its own, outside the table.
-type override struct {
-	*Bucket
-	key  *any      // exact keys only
-	next *override // exact keys only: another key of the same fingerprint
-}
-
 // override returns the bucket of a key that has its own limit, or nil.
-func (sh *shard) override(n name) *Bucket {
+func (sh *shard) override(f fingerprint) *Bucket {
 	if m := sh.overrides.Load(); m != nil {
-		return (*m)[n.print].find(n)
+		return (*m)[f]
 	}
 	return nil
 }
 
-func (o *override) find(n name) *Bucket {
-	for ; o != nil; o = o.next {
-		if n.exact == nil || n.exact.same(o.key) {
-			return o.Bucket
-		}
-	}
-	return nil
-}
-
-// setOverride publishes a bucket for n, or none if b is nil; mu is held.
-func (sh *shard) setOverride(n name, b *Bucket) {
-	changed := map[uint64]*override{}
+// setOverride publishes a bucket for f, or none if b is nil; the caller must hold mu.
+func (sh *shard) setOverride(f fingerprint, b *Bucket) {
+	changed := map[fingerprint]*Bucket{}
 	if m := sh.overrides.Load(); m != nil {
 		changed = maps.Clone(*m)
 	}
-	var chain *override
-	for o := changed[n.print]; o != nil; o = o.next {
-		if n.exact != nil && !n.exact.same(o.key) {
-			chain = &override{o.Bucket, o.key, chain}
-		}
-	}
-	if b != nil {
-		chain = &override{Bucket: b, next: chain}
-		if n.exact != nil {
-			chain.key = n.exact.own()
-		}
-	}
-	changed[n.print] = chain
-	if chain == nil {
-		delete(changed, n.print)
+	changed[f] = b
+	if b == nil {
+		delete(changed, f)
 	}
 	sh.overrides.Store(&changed)
 }
 
 // shared returns the overflow word of a fingerprint, which is 0 if none was ever used; mu is held.
-func (sh *shard) shared(print uint64) int64 {
+func (sh *shard) shared(f fingerprint) int64 {
 	if sh.overflow == nil {
 		return 0
 	}
-	return sh.overflow[print%overflows]
+	return sh.overflow[f%overflows]
 }
 
-func (sh *shard) setShared(print uint64, word int64) {
+func (sh *shard) setShared(f fingerprint, word int64) {
 	if sh.overflow == nil {
 		sh.overflow = make([]int64, overflows)
 	}
-	sh.overflow[print%overflows] = word
+	sh.overflow[f%overflows] = word
 }
 
 // rebuild replaces the table by one of the given segment and size; mu is held. Calls that are under way on the old table
 // find their words frozen, come to the mutex, and go on with the new one.
 func (sh *shard) rebuild(old *table, s *segment, now int64, groups int) *table {
-	t := newTable(s, groups, old.keys != nil)
+	t := newTable(s, groups)
 	clock := s.at(now)
 	if s.mul != 0 { // else no clock reading is stale
 		clock = max(clock, old.convert(old.floor.Load(), s))
@@ -108,8 +80,8 @@ func (sh *shard) rebuild(old *table, s *segment, now int64, groups int) *table {
 		sh.overflow[i] = old.convert(u, s)
 	}
 	for _, left := range t.carry(old, clock) {
-		owed := max(sh.shared(left.print)-clock, 0) + left.word - clock
-		sh.setShared(left.print, clock+min(owed, maxDebt))
+		owed := max(sh.shared(left.fingerprint)-clock, 0) + left.word - clock
+		sh.setShared(left.fingerprint, clock+min(owed, maxDebt))
 	}
 	sh.table.Store(t)
 	return t
@@ -117,18 +89,18 @@ func (sh *shard) rebuild(old *table, s *segment, now int64, groups int) *table {
 
 // insert gives a key that has no slot a word of cost units above base, which is the clock or the overflow word, in a slot
 // or else among the overflow buckets; mu is held.
-func (sh *shard) insert(t *table, n name, now, base, cost int64, groups int) (word int64, v verdict) {
+func (sh *shard) insert(t *table, f fingerprint, now, base, cost int64, groups int) (word int64, v verdict) {
 	clock := t.seg.at(now)
 	for {
-		slot := t.vacant(n.print, clock)
+		slot := t.vacant(f, clock)
 		if slot >= 0 {
-			if word, ok := sh.claim(t, slot, n, clock, base, cost); ok {
+			if word, ok := sh.claim(t, slot, f, clock, base, cost); ok {
 				return word, granted
 			}
 			continue
 		}
 		if len(t.groups) >= groups {
-			sh.setShared(n.print, base+cost)
+			sh.setShared(f, base+cost)
 			return base + cost, grantedShared
 		}
 		t = sh.rebuild(t, t.seg, now, min(len(t.groups)*4/3+2, groups))
@@ -136,18 +108,14 @@ func (sh *shard) insert(t *table, n name, now, base, cost int64, groups int) (wo
 }
 
 // claim takes a slot over from an owner whose bucket is full, unless he comes first.
-func (sh *shard) claim(t *table, slot int, n name, clock, base, cost int64) (word int64, ok bool) {
+func (sh *shard) claim(t *table, slot int, f fingerprint, clock, base, cost int64) (word int64, ok bool) {
 	u := t.word(slot).Load()
 	if u >= clock || !t.word(slot).CompareAndSwap(u, frozen) {
 		return 0, false
 	}
 	t.floor.Store(clock) // which was not below it
 	word = base + cost
-	var key *any
-	if n.exact != nil {
-		key = n.exact.own()
-	}
-	t.occupy(slot, n, key, word)
+	t.occupy(slot, f, word)
 	return word, true
 }
 
@@ -155,6 +123,6 @@ func (sh *shard) claim(t *table, slot int, n name, clock, base, cost int64) (wor
 // it would have been paid.
 func (t *table) release(slot int) (word int64) {
 	u := t.word(slot).Swap(frozen)
-	t.occupy(slot, name{}, nil, u+1)
+	t.occupy(slot, 0, u+1)
 	return u
 }

@@ -22,58 +22,44 @@ type table struct {
 	seg    *segment
 	floor  atomic.Int64 // see shard
 	groups []group
-	keys   []atomic.Pointer[any] // exact keys only: the owner of slot i of group g is keys[g*ways+i]
 }
 
-// A name is what a key is found by: a fingerprint and, with exact keys, the key. The fingerprint is never 0.
-type name struct {
-	print uint64
-	exact *exact
-}
+// A fingerprint is what a key is known by: its hash, which is never 0.
+type fingerprint uint64
 
-// exact tells a key from others of the same fingerprint.
-type exact struct {
-	same func(key *any) bool
-	own  func() *any
-}
-
-func newTable(s *segment, groups int, exact bool) *table {
-	t := &table{seg: s, groups: make([]group, groups)}
-	if exact {
-		t.keys = make([]atomic.Pointer[any], groups*ways)
-	}
-	return t
+func newTable(s *segment, groups int) *table {
+	return &table{seg: s, groups: make([]group, groups)}
 }
 
 // candidates are the two groups where a fingerprint may stand, distinct if there are two. The shard is told by the highest
 // bits, the first group by the lowest 32, and the second's distance from it by a product that depends on all.
-func (t *table) candidates(print uint64) (first, second int) {
+func (t *table) candidates(f fingerprint) (first, second int) {
 	n := uint64(len(t.groups))
-	a := uint64(uint32(print)) * n >> 32
+	a := uint64(uint32(f)) * n >> 32
 	if n == 1 {
 		return 0, 0
 	}
-	b := a + 1 + (print*0x9e3779b97f4a7c15>>32)*(n-1)>>32
+	b := a + 1 + (uint64(f)*0x9e3779b97f4a7c15>>32)*(n-1)>>32
 	if b >= n {
 		b -= n
 	}
 	return int(a), int(b)
 }
 
-// find returns the index of n's slot, or -1.
-func (t *table) find(n name) int {
-	first, second := t.candidates(n.print)
-	if i := t.findIn(first, n); i >= 0 {
+// find returns the index of f's slot, or -1.
+func (t *table) find(f fingerprint) int {
+	first, second := t.candidates(f)
+	if i := t.findIn(first, f); i >= 0 {
 		return i
 	}
-	return t.findIn(second, n)
+	return t.findIn(second, f)
 }
 
-func (t *table) findIn(g int, n name) int {
+func (t *table) findIn(g int, f fingerprint) int {
 	group := &t.groups[g]
 	for i := range ways {
-		at := order(n.print, i)
-		if group[at].tag.Load() == n.print && (n.exact == nil || n.exact.same(t.keys[g*ways+at].Load())) {
+		at := order(f, i)
+		if group[at].tag.Load() == uint64(f) {
 			return g*ways + at
 		}
 	}
@@ -82,7 +68,7 @@ func (t *table) findIn(g int, n name) int {
 
 // order is the i-th slot of a group where a fingerprint is looked for and, if vacant, put: the four of one cache line before
 // those of the other. For most keys a call touches that line alone.
-func order(print uint64, i int) int { return int((print>>32 ^ uint64(i)) % ways) }
+func order(f fingerprint, i int) int { return int((uint64(f)>>32 ^ uint64(i)) % ways) }
 
 func (t *table) word(slot int) *atomic.Int64 { return &t.groups[uint(slot)/ways][uint(slot)%ways].word }
 
@@ -92,18 +78,18 @@ func (t *table) tag(slot int) *atomic.Uint64 { return &t.groups[uint(slot)/ways]
 // to where a former owner left it (see shard). So who reads the word, then sees that the slot is his, and then swaps the
 // word, or reads it again unchanged, has owned the slot throughout. The word is its own tag.
 
-func (t *table) owned(slot int, n name) bool {
-	return t.tag(slot).Load() == n.print && (n.exact == nil || n.exact.same(t.keys[slot].Load()))
+func (t *table) owned(slot int, f fingerprint) bool {
+	return t.tag(slot).Load() == uint64(f)
 }
 
-// take is [segment.spend] for n's slot.
-func (t *table) take(slot int, n name, now, clock, tokens int64) outcome {
+// take is [segment.spend] for f's slot.
+func (t *table) take(slot int, f fingerprint, now, clock, tokens int64) outcome {
 	s, word := t.seg, t.word(slot)
 	cost := tokens * s.scale
 	line := clock + s.burst - cost
 	for {
 		u := word.Load()
-		if u == frozen || !t.owned(slot, n) {
+		if u == frozen || !t.owned(slot, f) {
 			return outcome{verdict: moved}
 		}
 		if u > line {
@@ -117,11 +103,11 @@ func (t *table) take(slot int, n name, now, clock, tokens int64) outcome {
 }
 
 // look decides on tokens and takes none.
-func (t *table) look(slot int, n name, now, tokens int64) outcome {
+func (t *table) look(slot int, f fingerprint, now, tokens int64) outcome {
 	word := t.word(slot)
 	for {
 		u := word.Load()
-		if u == frozen || !t.owned(slot, n) {
+		if u == frozen || !t.owned(slot, f) {
 			return outcome{verdict: moved}
 		}
 		if word.Load() == u {
@@ -141,13 +127,13 @@ func (t *table) outcome(u, now, tokens int64) outcome {
 	return outcome{t.seg, now, u, verdictOf(t.seg.afford(u, t.seg.at(now), tokens))}
 }
 
-// refund gives tokens back to n's slot, tokens ≥ 1. It does not go below the floor, which is never ahead of the true clock, so
+// refund gives tokens back to f's slot, tokens ≥ 1. It does not go below the floor, which is never ahead of the true clock, so
 // nothing is withheld.
-func (t *table) refund(slot int, n name, now, tokens int64) outcome {
+func (t *table) refund(slot int, f fingerprint, now, tokens int64) outcome {
 	word := t.word(slot)
 	for {
 		u := word.Load()
-		if u == frozen || !t.owned(slot, n) {
+		if u == frozen || !t.owned(slot, f) {
 			return outcome{verdict: moved}
 		}
 		full := max(t.seg.at(now), t.floor.Load())
@@ -157,12 +143,12 @@ func (t *table) refund(slot int, n name, now, tokens int64) outcome {
 	}
 }
 
-// giveBack undoes a take from n's slot, as [Bucket.giveBack] does. It reports false if the word is another's or frozen.
-func (t *table) giveBack(slot int, n name, now func() int64, k Taken) bool {
+// giveBack undoes a take from f's slot, as [Bucket.giveBack] does. It reports false if the word is another's or frozen.
+func (t *table) giveBack(slot int, f fingerprint, now func() int64, k Taken) bool {
 	word := t.word(slot)
 	for {
 		u := word.Load()
-		if u == frozen || !t.owned(slot, n) {
+		if u == frozen || !t.owned(slot, f) {
 			return false
 		}
 		back := t.seg.owing(k, u, t.seg.at(now()))
@@ -172,25 +158,25 @@ func (t *table) giveBack(slot int, n name, now func() int64, k Taken) bool {
 	}
 }
 
-// vacant returns a slot in one of print's groups whose bucket was full before the given clock reading, or -1. It does not
+// vacant returns a slot in one of f's groups whose bucket was full before the given clock reading, or -1. It does not
 // matter whether the slot had an owner: a full bucket holds no information.
-func (t *table) vacant(print uint64, clock int64) int {
-	first, second := t.candidates(print)
-	a, n := t.vacantIn(first, print, clock)
+func (t *table) vacant(f fingerprint, clock int64) int {
+	first, second := t.candidates(f)
+	a, n := t.vacantIn(first, f, clock)
 	if n >= ways/2 {
 		return a
 	}
-	if b, m := t.vacantIn(second, print, clock); m > n {
+	if b, m := t.vacantIn(second, f, clock); m > n {
 		return b
 	}
 	return a
 }
 
 // vacantIn returns the slot of a group's vacant ones that is looked at first, or -1, and how many there are.
-func (t *table) vacantIn(g int, print uint64, clock int64) (slot, n int) {
+func (t *table) vacantIn(g int, f fingerprint, clock int64) (slot, n int) {
 	slot = -1
 	for i := ways - 1; i >= 0; i-- {
-		at := order(print, i)
+		at := order(f, i)
 		if t.groups[g][at].word.Load() < clock {
 			slot, n = g*ways+at, n+1
 		}
@@ -198,12 +184,9 @@ func (t *table) vacantIn(g int, print uint64, clock int64) (slot, n int) {
 	return slot, n
 }
 
-// occupy makes n the owner of a frozen slot, and only then sets its word.
-func (t *table) occupy(slot int, n name, key *any, word int64) {
-	if t.keys != nil {
-		t.keys[slot].Store(key)
-	}
-	t.tag(slot).Store(n.print)
+// occupy makes f the owner of a frozen slot, and only then sets its word.
+func (t *table) occupy(slot int, f fingerprint, word int64) {
+	t.tag(slot).Store(uint64(f))
 	t.word(slot).Store(word)
 }
 
@@ -212,30 +195,26 @@ func (t *table) occupy(slot int, n name, key *any, word int64) {
 func (t *table) carry(old *table, clock int64) (left []leftover) {
 	for slot := range len(old.groups) * ways {
 		u := old.convert(old.word(slot).Swap(frozen), t.seg)
-		print := old.tag(slot).Load()
-		if u <= clock || print == 0 {
+		f := fingerprint(old.tag(slot).Load())
+		if u <= clock || f == 0 {
 			continue
 		}
 		to := slot
 		if len(t.groups) != len(old.groups) {
-			to = t.vacant(print, clock)
+			to = t.vacant(f, clock)
 		}
 		if to < 0 {
-			left = append(left, leftover{print, u})
+			left = append(left, leftover{f, u})
 			continue
 		}
-		var key *any
-		if t.keys != nil {
-			key = old.keys[slot].Load()
-		}
-		t.occupy(to, name{print: print}, key, u)
+		t.occupy(to, f, u)
 	}
 	return left
 }
 
 type leftover struct {
-	print uint64
-	word  int64
+	fingerprint fingerprint
+	word        int64
 }
 
 // convert carries a word from t's segment to a later one.

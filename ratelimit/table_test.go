@@ -11,11 +11,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func drawNames(n int, seed uint64) []name {
+func drawNames(n int, seed uint64) []fingerprint {
 	r := rand.New(rand.NewPCG(seed, 8))
-	names := make([]name, n)
+	names := make([]fingerprint, n)
 	for i := range names {
-		names[i].print = r.Uint64() | 1
+		names[i] = fingerprint(r.Uint64() | 1)
 	}
 	return names
 }
@@ -47,7 +47,7 @@ func TestGroupIsTwoCacheLines(t *testing.T) {
 // MaxKeys keys find room, all but one in ten thousand, and for a million keys at 24 bytes each or less.
 func TestTableHoldsMaxKeys(t *testing.T) {
 	for _, keys := range []int{1, 2, 10, 100, 3000, 100_000, heavy(10_000_000)} {
-		k := newKeyed(Limit{Burst: 5}, keys, false)
+		k := newKeyed(Limit{Burst: 5}, keys)
 		shared := 0
 		for _, n := range drawNames(keys, uint64(keys)) {
 			if k.take(0, n, 5).verdict != granted {
@@ -65,7 +65,7 @@ func TestTableHoldsMaxKeys(t *testing.T) {
 
 // On the way to MaxKeys the table is at most three times as large as its keys are.
 func TestTableGrowsWithItsKeys(t *testing.T) {
-	k := newKeyed(Limit{Burst: 5}, 1_000_000, false)
+	k := newKeyed(Limit{Burst: 5}, 1_000_000)
 	for i, n := range drawNames(heavy(1_000_000), 9) {
 		k.take(0, n, 5)
 		if i > 20_000 && i%5000 == 0 {
@@ -77,7 +77,7 @@ func TestTableGrowsWithItsKeys(t *testing.T) {
 
 // Keys that come and go need no more slots than are owed at a time, and nobody sweeps.
 func TestFullBucketsMakeRoom(t *testing.T) {
-	k := newKeyed(Limit{Rate: 1, Burst: 10}, 100_000, false)
+	k := newKeyed(Limit{Rate: 1, Burst: 10}, 100_000)
 	now := int64(0)
 	names := drawNames(200_000, 10)
 	for i, n := range names {
@@ -98,18 +98,18 @@ func TestFullBucketsMakeRoom(t *testing.T) {
 // before keeps his own.
 func TestOverflowNeverAdmitsMore(t *testing.T) {
 	const burst, maxKeys = 4, 1000
-	k := newKeyed(Limit{Rate: 1, Burst: burst}, maxKeys, false)
+	k := newKeyed(Limit{Rate: 1, Burst: burst}, maxKeys)
 	old := drawNames(50, 11)
 	for _, n := range old {
 		require.Equal(t, granted, k.take(0, n, burst-1).verdict)
 	}
-	admitted, shared := map[uint64]int64{}, 0
+	admitted, shared := map[fingerprint]int64{}, 0
 	names := drawNames(heavy(1_000_000), 12)
 	for _, n := range names {
 		for range 2 {
 			o := k.take(1, n, 1)
 			if o.ok() {
-				admitted[n.print]++
+				admitted[n]++
 			}
 			if o.verdict == grantedShared {
 				shared++
@@ -129,7 +129,7 @@ func TestOverflowNeverAdmitsMore(t *testing.T) {
 	later := int64(1 + 2*time.Second)
 	for _, n := range names[len(names)-2000:] {
 		for k.take(later, n, 1).ok() {
-			admitted[n.print]++
+			admitted[n]++
 		}
 	}
 	for print, n := range admitted {
@@ -138,7 +138,7 @@ func TestOverflowNeverAdmitsMore(t *testing.T) {
 }
 
 func TestRefundOfSharedTokens(t *testing.T) {
-	k := newKeyed(Limit{Burst: 5}, 1, false)
+	k := newKeyed(Limit{Burst: 5}, 1)
 	for _, n := range drawNames(1000, 13) {
 		o := k.take(0, n, 1)
 		if o.verdict != grantedShared {
@@ -153,34 +153,9 @@ func TestRefundOfSharedTokens(t *testing.T) {
 	t.Error("nothing was shared")
 }
 
-// Keys of one fingerprint share a bucket, but not if keys are kept.
-func TestExactKeysOfOneFingerprint(t *testing.T) {
-	for _, exact := range []bool{false, true} {
-		k := newKeyed(Limit{Rate: 1, Burst: 5}, 100, exact)
-		a, b := name{print: 7}, name{print: 7}
-		if exact {
-			a.exact, b.exact = exactly(1), exactly(2)
-		}
-		require.True(t, k.take(0, a, 5).ok())
-		require.Equal(t, exact, k.take(0, b, 5).ok())
-		k.setLimit(func() int64 { return 0 }, Limit{Rate: 2, Burst: 5})
-		require.False(t, k.take(0, a, 1).ok())
-		require.False(t, k.take(0, b, 1).ok())
-
-		now := func() int64 { return 0 }
-		k.setKeyLimit(now, a, Limit{Rate: 1, Burst: 100})
-		require.True(t, k.take(0, a, 95).ok())
-		require.Equal(t, !exact, k.take(0, b, 0).seg.limit.Burst == 100)
-		k.setKeyLimit(now, b, Limit{Rate: 1, Burst: 200})
-		require.Equal(t, !exact, k.take(0, a, 0).seg.limit.Burst == 200)
-		k.clearKeyLimit(now, b)
-		require.Equal(t, exact, k.take(0, a, 0).seg.limit.Burst == 100)
-	}
-}
-
 // Any number of changes of the limit, while the table is asked or not, leaves what is owed as it is.
 func TestDebtOutlivesChangesOfTheLimit(t *testing.T) {
-	k := newKeyed(Limit{Rate: 1, Burst: 10}, 10_000, false)
+	k := newKeyed(Limit{Rate: 1, Burst: 10}, 10_000)
 	names := drawNames(5000, 14)
 	for _, n := range names {
 		require.True(t, k.take(0, n, 10).ok())
@@ -208,7 +183,7 @@ func TestDebtOutlivesChangesOfTheLimit(t *testing.T) {
 // long after, are right.
 func TestTableOutlivesItsHorizon(t *testing.T) {
 	const day = int64(24 * time.Hour)
-	k := newKeyed(Limit{Rate: 1e12, Burst: 1e15}, 100, false)
+	k := newKeyed(Limit{Rate: 1e12, Burst: 1e15}, 100)
 	names := drawNames(20, 16)
 	now := int64(0)
 	for _, pause := range []int64{0, 20 * day, 40 * day, 52 * day, 54 * day, 1, 500 * day, 3000 * day} {
@@ -232,15 +207,15 @@ func TestTableOutlivesItsHorizon(t *testing.T) {
 // Goroutines that take, change limits and set keys apart at once get no more in all than their buckets hold.
 func TestTableUnderLoad(t *testing.T) {
 	const burst = 20
-	k := newKeyed(Limit{Burst: burst}, 500, false)
+	k := newKeyed(Limit{Burst: burst}, 500)
 	names := drawNames(300, 17)
 	var mu sync.Mutex
-	admitted := map[uint64]int64{}
+	admitted := map[fingerprint]int64{}
 	var group sync.WaitGroup
 	for id := range 8 {
 		group.Go(func() {
 			r := rand.New(rand.NewPCG(uint64(id), 18))
-			mine := map[uint64]int64{}
+			mine := map[fingerprint]int64{}
 			now := func() int64 { return 0 }
 			for range heavy(200_000) {
 				n := names[r.IntN(len(names))]
@@ -252,13 +227,13 @@ func TestTableUnderLoad(t *testing.T) {
 				case 2:
 					k.clearKeyLimit(now, n)
 				case 3, 4, 5:
-					if mine[n.print] > 0 {
+					if mine[n] > 0 {
 						k.refund(0, n, 1)
-						mine[n.print]--
+						mine[n]--
 					}
 				default:
 					if k.take(0, n, 1).ok() {
-						mine[n.print]++
+						mine[n]++
 					}
 				}
 			}
@@ -274,7 +249,7 @@ func TestTableUnderLoad(t *testing.T) {
 	require.Zero(t, overflown)
 	for _, n := range names {
 		left := k.lookSlow(0, n, 1).decision(1).Remaining
-		require.EqualValues(t, burst, admitted[n.print]+left)
+		require.EqualValues(t, burst, admitted[n]+left)
 	}
 }
 
@@ -282,8 +257,8 @@ func TestFingerprintIsNeverZero(t *testing.T) {
 	l, err := New(Config[int]{Limit: Limit{Burst: 1}})
 	require.NoError(t, err)
 	for i := range 1000 {
-		require.NotZero(t, l.name(i).print)
+		require.NotZero(t, l.fingerprint(i))
 	}
-	require.NotEqual(t, l.name(1), l.name(2))
-	require.Equal(t, l.name(math.MaxInt), l.name(math.MaxInt))
+	require.NotEqual(t, l.fingerprint(1), l.fingerprint(2))
+	require.Equal(t, l.fingerprint(math.MaxInt), l.fingerprint(math.MaxInt))
 }

@@ -63,11 +63,8 @@ func (s *segment) owing(k Taken, u, clock int64) int64 {
 	if u == k.word {
 		return min(s.cost(k.n), u-clock)
 	}
-	return s.unused(k, clock)
+	return s.cost(k.n) - max(clock-s.at(k.now), 0)
 }
-
-// unused is the cost of a take less what has flowed in since.
-func (s *segment) unused(k Taken, clock int64) int64 { return s.cost(k.n) - max(clock-s.at(k.now), 0) }
 
 type verdict uint8
 
@@ -76,7 +73,6 @@ const (
 	moved           // nothing was decided: the word is frozen or another's
 	granted
 	grantedShared // by an overflow bucket
-	grantedStripe // by a stripe, whatever the word is
 )
 
 func (o outcome) ok() bool { return o.verdict >= granted }

@@ -86,7 +86,7 @@ type Meter struct {
 	pattern bool    // config.Route is Pattern, since none was given
 	table   table
 	stages  []*methods // for each of config.StageThrottles
-	account *ratelimit.Striped
+	account *ratelimit.Bucket
 	made    bool // by New
 }
 
@@ -134,7 +134,7 @@ func (m *Meter) configure() (err error) {
 	}
 	if c.AccountThrottle = clone(c.AccountThrottle); c.AccountThrottle != nil {
 		if err = validateLimit(*c.AccountThrottle); err == nil {
-			m.account, err = ratelimit.NewStriped(*c.AccountThrottle)
+			m.account, err = ratelimit.NewBucket(*c.AccountThrottle)
 		}
 		errs = append(errs, wrap("Config.AccountThrottle", err))
 	}

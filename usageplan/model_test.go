@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -219,7 +218,6 @@ func randomPlan(r *rand.Rand, id string) usageplan.Plan {
 
 // The whole decision against the naive model: random plans, layers, costs, pauses and changes of plans and members.
 func TestModel(t *testing.T) {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(8)) // with fewer, some limits are striped and need not give the last tokens of a burst
 	for seed := range uint64(heavy(1000)) {
 		synctest.Test(t, func(t *testing.T) { runModel(t, rand.New(rand.NewPCG(seed, 1))) })
 	}

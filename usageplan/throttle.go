@@ -38,7 +38,7 @@ type throttle struct {
 	spelling string // a resource of a route that fits fully
 	limit    ratelimit.Limit
 	buckets  *ratelimit.Limiter[string] // by client
-	all      *ratelimit.Striped         // of all callers, in place of buckets
+	all      *ratelimit.Bucket          // of all callers, in place of buckets
 	any      bool                       // method is ANY
 }
 
@@ -64,11 +64,11 @@ func newMethods(old *methods, limits map[string]ratelimit.Limit) (*methods, erro
 	})
 }
 
-// newShared builds the throttles of a stage over all callers. They do not change. Those on a method are striped; "/*/*" is a
-// bucket for each method that is not listed, and they may be too many for that.
+// newShared builds the throttles of a stage over all callers. They do not change. A listed method has one bucket; "/*/*"
+// stands for a bucket for each method that is not listed.
 func newShared(limits map[string]ratelimit.Limit) (*methods, error) {
 	return makeMethods(nil, limits, func(t *throttle) (err error) {
-		t.all, err = ratelimit.NewStriped(drawable(t.limit))
+		t.all, err = ratelimit.NewBucket(drawable(t.limit))
 		return err
 	})
 }

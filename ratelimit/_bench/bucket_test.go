@@ -192,11 +192,6 @@ func BenchmarkAllowParallel(b *testing.B) {
 	}
 	now := clock()
 	all[0].allow = swap
-	striped, err := ratelimit.NewStriped(ratelimit.Limit{Rate: exactRate, Burst: most})
-	if err != nil {
-		b.Fatal(err)
-	}
-	all = append(all, allower{"ours-striped", striped.Allow})
 	parallel(b, append(all, allower{"clock-cas", func() bool { return now() && swap() }}))
 }
 
