@@ -8,7 +8,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"unicode/utf8"
 )
 
 // maxImport bounds a file: a million keys of 67 bytes a row.
@@ -133,19 +132,3 @@ func cutLine(text []byte) (line, rest []byte) {
 
 // maxHeader is more than the names of any columns that matter take.
 const maxHeader = 4096
-
-// maxEcho bounds what an answer repeats of what it was sent.
-const maxEcho = 256
-
-// clip cuts s to what an answer may repeat, at the end of a character, and says so.
-func clip(s string) string {
-	n := min(len(s), maxEcho)
-	for n > 0 && n < len(s) && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	cut := strings.ToValidUTF8(s[:n], "?") // one byte, so that the text does not grow
-	if n < len(s) {
-		cut += "… (cut)"
-	}
-	return cut
-}

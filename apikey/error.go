@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
+	"unicode/utf8"
 )
 
 // The causes of a refusal. All but the first have one answer, so that a client cannot tell them apart.
@@ -112,6 +114,22 @@ func (e *Error) SetHeader(h http.Header) {
 func (e *Error) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	e.SetHeader(w.Header())
 	answer(w, e.StatusCode(), e.ErrorCode(), map[string]any{"message": e.ErrorMessage()})
+}
+
+// clip bounds what is repeated of a client's text: it keeps at most 256 bytes, cuts between two characters, and marks the
+// cut. A run of invalid UTF-8 becomes one "?", so that the text does not grow. Each package carries this copy; a test
+// holds the copies equal.
+func clip(s string) string {
+	const most = 256
+	n := min(len(s), most)
+	for n > most-utf8.UTFMax && n < len(s) && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	kept := strings.ToValidUTF8(s[:n], "?")
+	if n < len(s) {
+		kept += "… (cut)"
+	}
+	return kept
 }
 
 // answer writes API Gateway's form of a refusal. Each package carries this copy; a test holds the copies equal.

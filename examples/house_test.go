@@ -79,32 +79,44 @@ func TestImports(t *testing.T) {
 // TestAnswerCopies holds the copies of the answer writer equal: copying it keeps the packages independent. Every
 // package whose Error is an http.Handler has one.
 func TestAnswerCopies(t *testing.T) {
-	var first, firstName string
+	copies := requireEqualCopies(t, "answer")
 	for dir, files := range packages(t) {
-		answers, copies := false, 0
 		for _, file := range files {
-			if strings.HasSuffix(file.name, "_test.go") {
-				continue
-			}
 			for _, decl := range file.ast.Decls {
 				fn, ok := decl.(*ast.FuncDecl)
-				switch {
-				case ok && fn.Name.Name == "ServeHTTP" && receiver(fn) == "Error":
-					answers = true
-				case ok && fn.Recv == nil && fn.Name.Name == "answer":
-					text := source(t, file, fn)
-					if copies++; first == "" {
-						first, firstName = text, file.name
-					}
-					require.Equal(t, first, text, "%s and %s differ", firstName, file.name)
+				if ok && fn.Name.Name == "ServeHTTP" && receiver(fn) == "Error" && !strings.HasSuffix(file.name, "_test.go") {
+					require.Contains(t, copies, dir, "packages with an answer writer")
 				}
 			}
 		}
-		if answers {
-			require.Equal(t, 1, copies, "answer writers of %s", dir)
+	}
+}
+
+// TestClipCopies holds the copies of the function equal that bounds what is repeated of a client's text. Only packages
+// that repeat such a text have one.
+func TestClipCopies(t *testing.T) { requireEqualCopies(t, "clip") }
+
+// requireEqualCopies holds all functions of a name equal, with their docs, and returns the folders of their packages.
+func requireEqualCopies(t *testing.T, name string) (dirs []string) {
+	t.Helper()
+	var first, firstName string
+	for dir, files := range packages(t) {
+		for _, file := range files {
+			for _, decl := range file.ast.Decls {
+				fn, ok := decl.(*ast.FuncDecl)
+				if !ok || fn.Recv != nil || fn.Name.Name != name || strings.HasSuffix(file.name, "_test.go") {
+					continue
+				}
+				text := source(t, file, fn)
+				if dirs = append(dirs, dir); first == "" {
+					first, firstName = text, file.name
+				}
+				require.Equal(t, first, text, "%s and %s differ", firstName, file.name)
+			}
 		}
 	}
-	require.NotEmpty(t, first)
+	require.Greater(t, len(dirs), 1, "copies of %s", name)
+	return dirs
 }
 
 // receiver is the name of a method's receiver type, "" for a function.

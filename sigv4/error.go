@@ -152,20 +152,23 @@ func refuseHeader(cause error, header *string) *Error {
 	return &Error{Err: cause, Detail: scheme, header: header}
 }
 
-// clip bounds what is repeated of a client's text.
+func refuse(cause error, detail string) *Error { return &Error{Err: cause, Detail: detail} }
+
+// clip bounds what is repeated of a client's text: it keeps at most 256 bytes, cuts between two characters, and marks the
+// cut. A run of invalid UTF-8 becomes one "?", so that the text does not grow. Each package carries this copy; a test
+// holds the copies equal.
 func clip(s string) string {
 	const most = 256
-	if len(s) <= most {
-		return strings.ToValidUTF8(s, "\uFFFD")
+	n := min(len(s), most)
+	for n > most-utf8.UTFMax && n < len(s) && !utf8.RuneStart(s[n]) {
+		n--
 	}
-	end := most
-	for end > most-utf8.UTFMax && !utf8.RuneStart(s[end]) {
-		end--
+	kept := strings.ToValidUTF8(s[:n], "?")
+	if n < len(s) {
+		kept += "… (cut)"
 	}
-	return strings.ToValidUTF8(s[:end], "\uFFFD") + "… (cut)"
+	return kept
 }
-
-func refuse(cause error, detail string) *Error { return &Error{Err: cause, Detail: detail} }
 
 // answer writes API Gateway's form of a refusal. Each package carries this copy; a test holds the copies equal.
 func answer(w http.ResponseWriter, status int, code string, body map[string]any) {
