@@ -181,8 +181,8 @@ type scopeFault struct{ part, got, want, text string }
 
 // scopeFaults returns all that is wrong with a scope. An Error that a caller put together may lack what it is made of.
 func (e *Error) scopeFaults() (faults []scopeFault) {
-	c := claim{credential: e.Detail}
-	if len(e.date) < len(day) || c.splitCredential() != nil {
+	p := parameters{credential: e.Detail}
+	if len(e.date) < len(day) || p.splitCredential() != nil {
 		return nil
 	}
 	date := e.date[:len(day)]
@@ -191,18 +191,18 @@ func (e *Error) scopeFaults() (faults []scopeFault) {
 		scopeFault
 	}{
 		{ErrScopeRegion, scopeFault{
-			"region", c.region, e.region, "Credential should be scoped to a valid region, not '" + clip(c.region) + "'.",
+			"region", p.region, e.region, "Credential should be scoped to a valid region, not '" + clip(p.region) + "'.",
 		}},
 		{ErrScopeService, scopeFault{
-			"service", c.service, e.service, "Credential should be scoped to correct service: '" + e.service + "'.",
+			"service", p.service, e.service, "Credential should be scoped to correct service: '" + e.service + "'.",
 		}},
 		{ErrScopeTerminator, scopeFault{
-			"terminator", c.end, terminator,
-			"Credential should be scoped with a valid terminator: 'aws4_request', not '" + clip(c.end) + "'.",
+			"terminator", p.end, terminator,
+			"Credential should be scoped with a valid terminator: 'aws4_request', not '" + clip(p.end) + "'.",
 		}},
 		{ErrScopeDate, scopeFault{
-			"day", c.day, date,
-			"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '" + clip(c.day) +
+			"day", p.day, date,
+			"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '" + clip(p.day) +
 				"' != '" + date + "', from '" + e.date + "'.",
 		}},
 	} {

@@ -27,7 +27,7 @@ const (
 //	query.parse, begin, headers, sign
 //
 // Source: AWS, "Create a signed AWS API request", steps 1 to 4.
-type draft struct {
+type canonicalRequest struct {
 	text      []byte
 	canonic   int // where the canonical request ends and the string to sign begins
 	query     query
@@ -41,8 +41,8 @@ type draft struct {
 	signature [hashLength]byte
 }
 
-var drafts = sync.Pool{New: func() any {
-	return &draft{text: make([]byte, 0, 2048), room: math.MaxInt, fields: math.MaxInt, digest: newDigest()}
+var canonicalRequests = sync.Pool{New: func() any {
+	return &canonicalRequest{text: make([]byte, 0, 2048), room: math.MaxInt, fields: math.MaxInt, digest: newDigest()}
 }}
 
 type span struct{ start, end int }
@@ -50,27 +50,27 @@ type span struct{ start, end int }
 // maxKept bounds what a draft keeps for the next request, so that one long request does not hold its memory forever.
 const maxKept = 64 << 10
 
-func (d *draft) release() {
-	d.room, d.fields, d.query.most = math.MaxInt, math.MaxInt, 0
-	if cap(d.text) <= maxKept && cap(d.query.text) <= maxKept && cap(d.query.params) <= maxKept/16 {
-		drafts.Put(d)
+func (cr *canonicalRequest) release() {
+	cr.room, cr.fields, cr.query.most = math.MaxInt, math.MaxInt, 0
+	if cap(cr.text) <= maxKept && cap(cr.query.text) <= maxKept && cap(cr.query.params) <= maxKept/16 {
+		canonicalRequests.Put(cr)
 	}
 }
 
 // begin writes the method, the path and the query.
-func (d *draft) begin(method, path string, rules Rules) {
+func (cr *canonicalRequest) begin(method, path string, rules Rules) {
 	if method == "" {
 		method = http.MethodGet // as in http.Request
 	}
-	d.text = append(append(d.text[:0], method...), '\n')
-	d.text = append(appendPath(d.text, path, rules), '\n')
-	d.text = append(d.query.appendCanonical(d.text), '\n')
+	cr.text = append(append(cr.text[:0], method...), '\n')
+	cr.text = append(appendPath(cr.text, path, rules), '\n')
+	cr.text = append(cr.query.appendCanonical(cr.text), '\n')
 }
 
 // headers writes the headers of a list like "host;x-amz-date", and the list. It counts those that begin with x-amz-. Each
 // list has one form: sorted, in lower case, without repetition.
-func (d *draft) headers(r *http.Request, host, list string) (amz int, e *Error) {
-	d.names = d.names[:0]
+func (cr *canonicalRequest) headers(r *http.Request, host, list string) (amz int, e *Error) {
+	cr.names = cr.names[:0]
 	last := ""
 	for at, more := 0, true; more; at += len(last) + 1 {
 		var name string
@@ -81,34 +81,39 @@ func (d *draft) headers(r *http.Request, host, list string) (amz int, e *Error) 
 		if last = name; strings.HasPrefix(name, "x-amz-") {
 			amz++
 		}
-		d.names = append(d.names, span{at, at + len(name)})
-		d.text = append(append(d.text, name...), ':')
-		if cause := d.header(r, host, name); cause != nil {
+		cr.names = append(cr.names, span{at, at + len(name)})
+		cr.text = append(append(cr.text, name...), ':')
+		if cause := cr.header(r, host, name); cause != nil {
 			return 0, refuse(cause, name)
 		}
-		d.text = append(d.text, '\n')
+		cr.text = append(cr.text, '\n')
 	}
-	d.text = append(append(append(d.text, '\n'), list...), '\n')
+	cr.text = append(append(append(cr.text, '\n'), list...), '\n')
 	return amz, nil
 }
 
+// isHeaderName reports whether name is a field name in lower case, RFC 9110 5.6.2, or HTTP/2's :authority.
+func isHeaderName(name string) bool {
+	return name != "" && fieldBytes.all(name) || name == ":authority"
+}
+
 // header writes the value of a header with a lower-case name. Some headers are fields of the request to net/http.
-func (d *draft) header(r *http.Request, host, name string) error {
+func (cr *canonicalRequest) header(r *http.Request, host, name string) error {
 	switch name {
 	case "host", ":authority": // RFC 9113 8.3.1: in HTTP/2 the one takes the place of the other
-		if !d.fits(host) {
+		if !cr.fits(host) {
 			return ErrHeaderTooLarge
 		}
-		return d.value(host)
+		return cr.value(host)
 	case "transfer-encoding":
-		return d.values(r.TransferEncoding)
+		return cr.values(r.TransferEncoding)
 	}
 	values, ok := get(r.Header, name)
 	if !ok && name == "content-length" && r.ContentLength >= 0 {
-		d.text = strconv.AppendInt(d.text, r.ContentLength, 10)
+		cr.text = strconv.AppendInt(cr.text, r.ContentLength, 10)
 		return nil
 	}
-	return d.values(values)
+	return cr.values(values)
 }
 
 // get returns the values of a header with a lower-case name.
@@ -130,18 +135,18 @@ func get(h http.Header, name string) (values []string, ok bool) {
 }
 
 // values writes the values of one header, joined by commas.
-func (d *draft) values(values []string) error {
+func (cr *canonicalRequest) values(values []string) error {
 	if len(values) == 0 {
 		return ErrAbsentHeader
 	}
 	for i, v := range values {
 		if i > 0 {
-			d.text = append(d.text, ',')
+			cr.text = append(cr.text, ',')
 		}
-		if !d.fits(v) {
+		if !cr.fits(v) {
 			return ErrHeaderTooLarge
 		}
-		if err := d.value(v); err != nil {
+		if err := cr.value(v); err != nil {
 			return err
 		}
 	}
@@ -149,15 +154,15 @@ func (d *draft) values(values []string) error {
 }
 
 // fits takes a value from what may still be written, before it is looked at: in HTTP/2 two bytes repeat a header of 4 KiB.
-func (d *draft) fits(value string) bool {
-	d.room -= len(value) + 1
-	d.fields--
-	return d.room >= 0 && d.fields >= 0
+func (cr *canonicalRequest) fits(value string) bool {
+	cr.room -= len(value) + 1
+	cr.fields--
+	return cr.room >= 0 && cr.fields >= 0
 }
 
 // signs reports whether the list that was written last has the name.
-func (d *draft) signs(list, name string) bool {
-	_, ok := slices.BinarySearchFunc(d.names, name, func(s span, name string) int {
+func (cr *canonicalRequest) signs(list, name string) bool {
+	_, ok := slices.BinarySearchFunc(cr.names, name, func(s span, name string) int {
 		return strings.Compare(list[s.start:s.end], name)
 	})
 	return ok
@@ -165,13 +170,13 @@ func (d *draft) signs(list, name string) bool {
 
 // value writes a value without the whitespace at its ends, each run of whitespace within as one space, quoted or not. A
 // line break would let a value pass for several lines of the canonical request; net/http refuses it, adapters may not.
-func (d *draft) value(v string) error {
-	start := len(d.text)
-	d.text = append(d.text, v...)
-	if !hasSpace(d.text[start:]) { // the usual case
+func (cr *canonicalRequest) value(v string) error {
+	start := len(cr.text)
+	cr.text = append(cr.text, v...)
+	if !hasSpace(cr.text[start:]) { // the usual case
 		return nil
 	}
-	d.text = d.text[:start]
+	cr.text = cr.text[:start]
 	gap := false
 	for i := range len(v) {
 		switch c := v[i]; c {
@@ -180,10 +185,10 @@ func (d *draft) value(v string) error {
 		case '\n', '\r':
 			return ErrAmbiguousHeader
 		default:
-			if gap && len(d.text) > start {
-				d.text = append(d.text, ' ')
+			if gap && len(cr.text) > start {
+				cr.text = append(cr.text, ' ')
 			}
-			d.text, gap = append(d.text, c), false
+			cr.text, gap = append(cr.text, c), false
 		}
 	}
 	return nil
@@ -208,28 +213,28 @@ func hasSpace(b []byte) bool {
 
 // end writes the string to sign behind the canonical request, of which the payload hash was the last line. The scope is
 // the day of the date and the rest of it, "/region/service/aws4_request".
-func (d *draft) end(date, scope string) {
-	d.canonic = len(d.text)
-	d.text = d.digest.hash(d.text)
-	d.text = append(append(d.text, algorithm+"\n"...), date...)
-	d.text = append(d.text, '\n')
-	d.text = append(append(append(d.text, date[:len(day)]...), scope...), '\n')
-	d.text = append(d.text, emptyHash...) // its place
-	putHex((*[hashLength]byte)(d.text[len(d.text)-hashLength:]), &d.digest.sum)
+func (cr *canonicalRequest) end(date, scope string) {
+	cr.canonic = len(cr.text)
+	cr.text = cr.digest.hash(cr.text)
+	cr.text = append(append(cr.text, algorithm+"\n"...), date...)
+	cr.text = append(cr.text, '\n')
+	cr.text = append(append(append(cr.text, date[:len(day)]...), scope...), '\n')
+	cr.text = append(cr.text, emptyHash...) // its place
+	putHex((*[hashLength]byte)(cr.text[len(cr.text)-hashLength:]), &cr.digest.sum)
 }
 
 // sign ends the draft and makes the signature, in hexadecimal digits. It takes the key first, and whole, so that the wait for
 // it and the hash of the canonical request overlap.
-func (d *draft) sign(keys *keyCache, key *Key, date, scope string) {
+func (cr *canonicalRequest) sign(keys *keyCache, key *Key, date, scope string) {
 	mac := *keys.get(key, date[:len(day)], scope)
-	d.end(date, scope)
-	d.text = d.digest.mac(&mac, d.text, d.canonic)
-	putHex(&d.signature, &d.digest.sum)
+	cr.end(date, scope)
+	cr.text = cr.digest.mac(&mac, cr.text, cr.canonic)
+	putHex(&cr.signature, &cr.digest.sum)
 }
 
-func (d *draft) trace() *Trace {
-	text := string(d.text)
-	return &Trace{CanonicalRequest: text[:d.canonic], StringToSign: text[d.canonic:]}
+func (cr *canonicalRequest) trace() *Trace {
+	text := string(cr.text)
+	return &Trace{CanonicalRequest: text[:cr.canonic], StringToSign: text[cr.canonic:]}
 }
 
 // canonicalKey appends the form of a lower-case name that is the key in http.Header.

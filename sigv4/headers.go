@@ -1,125 +1,85 @@
 package sigv4
 
 import (
-	"bytes"
-	"maps"
 	"net/http"
+	"net/textproto"
 	"slices"
-	"strconv"
 	"strings"
 )
 
-// signHeader is the default of [SignerConfig].SignHeader. It leaves out what may differ when the request arrives.
-func signHeader(name string) bool {
-	switch name {
-	case "accept-encoding", "cache-control", "content-length", "from", "max-forwards", "pragma", "referer", "user-agent":
-		return false // as the signers of AWS's SDKs for Go, Python and JavaScript do
-	case "alt-used", "cdn-loop", "client-cert", "client-cert-chain", "early-data", "forwarded", "true-client-ip", "via",
-		"x-client-ip", "x-cluster-client-ip", "x-real-ip", "x-scheme":
-		return false // proxies and clients add them; RFC 7239, 7838, 8470, 8586 and 9440 define some
-	case "b3", "baggage", "elastic-apm-traceparent", "grpc-trace-bin", "newrelic", "priority", "sentry-trace", "traceparent",
-		"tracestate", "uber-trace-id", "x-cloud-trace-context", "x-correlation-id", "x-request-id":
-		return false // every hop may change them: W3C Trace Context and Baggage, RFC 9218 5, and what tracers used before
-	}
-	return !slices.ContainsFunc(unsignedPrefixes[:], func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+// headers are those that the verifier reads.
+type headers struct {
+	authorization, amzDate, date, token, payload, host []string
+
+	connection [2][]string // the values of Connection and Proxy-Connection
+
+	amz        int    // how many there are with names that begin with X-Amz-
+	underscore bool   // one of them has an underscore in its name
+	odd        string // the name of one that is not in canonical form, which net/http never makes but adapters may
 }
 
-// unsignedPrefixes are those of names that browsers, load balancers, content delivery networks and tracers give.
-var unsignedPrefixes = [...]string{
-	"cf-", "cloudfront-", "fastly-", "ot-", "proxy-", "sec-", "uberctx-", "x-amzn-", "x-azure-", "x-b3-", "x-datadog-",
-	"x-envoy-", "x-forwarded", "x-original-",
+// readHeaders goes through all headers once, since it must see all names that begin with X-Amz-.
+func readHeaders(header http.Header) (h headers) {
+	for name, values := range header {
+		switch name {
+		case "Authorization":
+			h.authorization = values
+			continue
+		case "Date":
+			h.date = values
+			continue
+		case "Host":
+			h.host = values
+			continue
+		case "Connection":
+			h.connection[0] = values
+			continue
+		case "Proxy-Connection":
+			h.connection[1] = values
+			continue
+		case "X-Amz-Date":
+			h.amzDate = values
+		case "X-Amz-Security-Token":
+			h.token = values
+		case "X-Amz-Content-Sha256":
+			h.payload = values
+		default:
+			if !isAmzHeader(name) {
+				if isAuthorization(name) {
+					h.odd = name
+				}
+				continue
+			}
+			if http.CanonicalHeaderKey(name) != name {
+				h.odd = name
+			}
+			h.underscore = h.underscore || strings.IndexByte(name, '_') >= 0
+		}
+		h.amz++
+	}
+	return h
 }
 
-// signedHeaders returns the list of the headers to sign.
-func (s *Signer) signedHeaders(r *http.Request, d *draft, presign bool) (string, *Error) {
-	d.out = append(d.out[:0], "host"...)
-	d.names = append(d.names[:0], span{0, len("host")})
-	for key, values := range r.Header {
-		if len(values) == 0 {
-			continue // nothing is sent
-		}
-		start := len(d.out)
-		d.out = append(d.out, key...)
-		name := d.out[start:]
-		lower(name)
-		signed := s.signs(name, values, presign)
-		if e := checkHeader(r, key, name, signed, presign); e != nil {
-			return "", e
-		}
-		if signed {
-			d.names = append(d.names, span{start, len(d.out)})
-		}
+// single returns the value of a header that may be sent once.
+func single(name string, values []string) (string, *Error) {
+	switch len(values) {
+	case 0:
+		return "", nil
+	case 1:
+		return values[0], nil
 	}
-	slices.SortFunc(d.names, func(a, b span) int { return bytes.Compare(d.out[a.start:a.end], d.out[b.start:b.end]) })
-	start := len(d.out)
-	for i, n := range d.names {
-		if i > 0 {
-			d.out = append(d.out, ';')
-		}
-		d.out = append(d.out, d.out[n.start:n.end]...)
-	}
-	if list := d.out[start:]; string(list) != d.list {
-		d.list = string(list)
-	}
-	if e := checkConnection(r.Header["Connection"], d.list); e != nil {
-		return "", e
-	}
-	return d.list, nil
+	return "", refuse(ErrAmbiguousHeader, name)
 }
 
-// signs reports whether to sign a header beside host. A presigned URL carries the date and the token in its query.
-func (s *Signer) signs(name []byte, values []string, presign bool) bool {
-	switch string(name) {
-	case "host", "authorization":
-		return false
-	case "connection", "http2-settings", "keep-alive", "proxy-authorization", "proxy-connection", "te",
-		"trailer", "transfer-encoding", "upgrade":
-		return false // RFC 9110 7.6.1 and 11.7.2: they end at the next hop
-	case "expect":
-		return false // RFC 9110 10.1.1: the next hop may answer it, and net/http's server takes it out of HTTP/2
-	case "user-agent": // net/http sends none in place of an empty one, and of several the first
-		if len(values) > 1 || values[0] == "" {
-			return false
-		}
-	case "x-amz-date", "x-amz-security-token":
-		return !presign
-	}
-	if isAmz(name) {
-		return true
-	}
-	if s.config.SignHeader != nil {
-		return s.config.SignHeader(string(name))
-	}
-	return signHeader(string(name))
+// isAuthorization reports whether a header's name is Authorization in any case of letters.
+func isAuthorization(name string) bool {
+	return len(name) == len("Authorization") && strings.EqualFold(name, "Authorization")
 }
 
-// checkHeader refuses a header that would not arrive as it was signed, or that could be taken for another.
-func checkHeader(r *http.Request, key string, name []byte, signed, presign bool) *Error {
-	switch string(name) {
-	case "authorization", "connection", "host", "trailer", "transfer-encoding":
-		signed = true // in another form, net/http sends the header next to its own
-	case "content-length":
-		if signed && !presign && !slices.Equal(r.Header[key], []string{sentLength(r)}) {
-			return refuse(ErrAmbiguousHeader, key)
-		}
-		signed = true
-	}
-	switch {
-	case signed && http.CanonicalHeaderKey(key) != key:
-		return refuse(errKeyForm, key)
-	case isAmzHeader(key) && isConfusable(string(name)):
-		return refuse(ErrAmbiguousHeader, key)
-	}
-	return nil
-}
-
-// sentLength is the Content-Length that net/http sends, whatever the header says, or "" if it sends none.
-func sentLength(r *http.Request) string {
-	hasBody := r.Body != nil && r.Body != http.NoBody
-	if len(r.TransferEncoding) > 0 || r.ContentLength < 0 || r.ContentLength == 0 && hasBody { // it is not known
-		return ""
-	}
-	return strconv.FormatInt(r.ContentLength, 10)
+// isAmzHeader reports whether a header's name begins with X-Amz-, underscores taken for dashes.
+func isAmzHeader(name string) bool {
+	return len(name) >= 6 && name[0]|0x20 == 'x' && (name[1] == '-' || name[1] == '_') && name[2]|0x20 == 'a' &&
+		name[3]|0x20 == 'm' && name[4]|0x20 == 'z' && (name[5] == '-' || name[5] == '_')
 }
 
 // isConfusable reports whether a lower-case name that begins with X-Amz-, underscores taken for dashes, cannot be told from
@@ -135,73 +95,83 @@ func isConfusable(name string) bool {
 	return !strings.HasPrefix(name, "x-amz-")
 }
 
-// checkConnection refuses a Connection option that names a signed header: the next hop would take the header away (RFC 9110
-// 7.6.1).
-func checkConnection(values []string, signed string) *Error {
-	for _, value := range values {
-		for option := range strings.SplitSeq(value, ",") {
-			if name := strings.ToLower(strings.Trim(option, " \t")); signs(signed, name) {
-				return refuse(ErrAmbiguousHeader, "Connection: "+name)
+// signs reports whether a list of signed headers has the name.
+func signs(list, name string) bool {
+	for rest, more := list, true; more; {
+		var signed string
+		if signed, rest, more = cut(rest, ';'); signed == name {
+			return true
+		}
+	}
+	return false
+}
+
+// checkSigned refuses headers that must be signed and are not. It counts: the names of the list differ from each other and
+// are all there, so that as many X-Amz- headers as there are in the request are all of them.
+func (v *Verifier) checkSigned(h http.Header, cr *canonicalRequest, p *parameters, amz int) *Error {
+	if p.dateHeader && !cr.signs(p.signedHeaders, "date") {
+		return refuse(ErrUnsignedHeader, "date")
+	}
+	if p.amz != amz || p.underscore {
+		if e := v.findUnsigned(h, cr, p); e != nil {
+			return e
+		}
+	}
+	for _, name := range v.required {
+		if _, ok := get(h, name); ok && !cr.signs(p.signedHeaders, name) {
+			return refuse(ErrUnsignedHeader, name)
+		}
+	}
+	return nil
+}
+
+// findUnsigned refuses an X-Amz- header that is not signed. One that differs from a header of ours in underscores is
+// refused even if signed: programs behind CGI and its like cannot tell the two apart.
+func (v *Verifier) findUnsigned(h http.Header, cr *canonicalRequest, p *parameters) *Error {
+	for name := range h {
+		if !isAmzHeader(name) {
+			continue
+		}
+		lower := strings.ToLower(name)
+		switch {
+		case isConfusable(lower):
+			return refuse(ErrAmbiguousHeader, name)
+		case !cr.signs(p.signedHeaders, lower) && !slices.Contains(v.exempt, lower):
+			return refuse(ErrUnsignedHeader, lower)
+		}
+	}
+	return nil
+}
+
+// checkConnection refuses a connection option that names a signed header: the next proxy would take the header away, and
+// what is behind it would serve another request than the one that was signed. An option may be in any of several lines.
+//
+// RFC 9110 7.6.1. Some proxies read Proxy-Connection in the same way, RFC 9112 C.2.2.
+func (cr *canonicalRequest) checkConnection(p *parameters) *Error {
+	for _, values := range p.connection {
+		for _, rest := range values {
+			for more := true; more; {
+				var option string
+				option, rest, more = cut(rest, ',')
+				if !cr.fits(option) {
+					return refuse(ErrHeaderTooLarge, "connection")
+				}
+				if option = textproto.TrimString(option); cr.isSigned(p, option) {
+					return refuse(ErrAmbiguousHeader, "connection: "+option)
+				}
 			}
 		}
 	}
 	return nil
 }
 
-// checkTrailers refuses trailers that a verifier refuses, in the field and in the header, which net/http sends by HTTP/2.
-func checkTrailers(r *http.Request) *Error {
-	for _, value := range r.Header["Trailer"] {
-		for name := range strings.SplitSeq(value, ",") {
-			if name = strings.Trim(name, " \t"); isForbiddenTrailer(name) {
-				return refuse(ErrUnsignedHeader, strings.ToLower(name))
-			}
-		}
+// isSigned reports whether a connection option names a header that is part of the signature.
+func (cr *canonicalRequest) isSigned(p *parameters, option string) bool {
+	if isAmzHeader(option) || isAuthorization(option) {
+		return true
 	}
-	return checkTrailer(r)
-}
-
-// setCookies gives the Cookie header the form that it has when it arrives, whatever the version of HTTP: one value, the
-// pairs joined by "; " (RFC 6265 4.2.1). HTTP/2 sends the pairs one by one, and its servers join them so (RFC 9113 8.2.3).
-func setCookies(h http.Header) {
-	values := h["Cookie"]
-	if arrivesAlike(values) {
-		return
-	}
-	var pairs []string
-	for _, value := range values {
-		for pair := range strings.SplitSeq(value, ";") {
-			if pair = strings.Trim(pair, " \t"); pair != "" {
-				pairs = append(pairs, pair)
-			}
-		}
-	}
-	if len(pairs) == 0 {
-		delete(h, "Cookie")
-		return
-	}
-	h["Cookie"] = []string{strings.Join(pairs, "; ")}
-}
-
-// arrivesAlike reports whether the values of the Cookie header are certain to arrive as they are.
-func arrivesAlike(values []string) bool {
-	return len(values) == 0 || len(values) == 1 && values[0] != "" && strings.IndexByte(values[0], ';') < 0
-}
-
-// withCookies is the request as [setCookies] would make it, which stays as it is.
-func withCookies(r *http.Request) *http.Request {
-	if arrivesAlike(r.Header["Cookie"]) {
-		return r
-	}
-	r = r.WithContext(r.Context())
-	r.Header = maps.Clone(r.Header)
-	setCookies(r.Header)
-	return r
-}
-
-func lower(name []byte) {
-	for i, c := range name {
-		if 'A' <= c && c <= 'Z' {
-			name[i] = c + 'a' - 'A'
-		}
-	}
+	var short [64]byte
+	name := append(short[:0], option...)
+	lower(name)
+	return cr.signs(p.signedHeaders, string(name))
 }

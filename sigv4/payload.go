@@ -18,41 +18,41 @@ type payload struct {
 }
 
 // payload reads the declared hash. Where none is declared the body counts as it is, except in a presigned request to S3.
-func (v *Verifier) payload(r *http.Request, c *claim) (p payload, e *Error) {
-	declared := c.payload
-	if !c.hasPayload && c.presigned && v.config.Rules == S3 {
+func (v *Verifier) payload(r *http.Request, p *parameters) (body payload, e *Error) {
+	declared := p.payload
+	if !p.hasPayload && p.presigned && v.config.Rules == S3 {
 		declared = unsignedPayload
 	}
 	switch {
 	case r.ContentLength > v.config.MaxBody:
-		return p, refuse(ErrBodyTooLarge, "")
-	case declared == "" && !c.hasPayload:
-		return p, nil
+		return body, refuse(ErrBodyTooLarge, "")
+	case declared == "" && !p.hasPayload:
+		return body, nil
 	case declared == unsignedPayload:
 		if !v.config.AllowUnsignedPayload && r.ContentLength > 0 {
-			return p, refuse(ErrUnsignedPayload, "")
+			return body, refuse(ErrUnsignedPayload, "")
 		}
 		return payload{line: declared, unsigned: v.config.AllowUnsignedPayload}, nil
 	case strings.HasPrefix(declared, "STREAMING-"):
-		return p, refuse(ErrStreamingPayload, declared)
+		return body, refuse(ErrStreamingPayload, declared)
 	case len(declared) != hashLength || !hashBytes.all(declared):
-		return p, refuse(ErrMalformedPayloadHash, declared)
+		return body, refuse(ErrMalformedPayloadHash, declared)
 	}
 	return payload{line: declared}, nil
 }
 
 // checkBody holds the body against the declared hash.
-func (v *Verifier) checkBody(r *http.Request, d *draft, p *payload) *Error {
-	if p.unsigned {
+func (v *Verifier) checkBody(r *http.Request, cr *canonicalRequest, body *payload) *Error {
+	if body.unsigned {
 		return nil
 	}
-	if e := v.readBody(r, d, p); e != nil {
+	if e := v.readBody(r, cr, body); e != nil {
 		return e
 	}
 	switch {
-	case p.line == unsignedPayload && p.full:
+	case body.line == unsignedPayload && body.full:
 		return refuse(ErrUnsignedPayload, "")
-	case p.line != unsignedPayload && string(p.hash[:]) != p.line:
+	case body.line != unsignedPayload && string(body.hash[:]) != body.line:
 		return refuse(ErrPayloadMismatch, "")
 	}
 	return nil
@@ -60,12 +60,12 @@ func (v *Verifier) checkBody(r *http.Request, d *draft, p *payload) *Error {
 
 // readBody reads and hashes the body. It puts back what it has read, followed by what it has not, also if the request is
 // refused then or later: a chain of mechanisms and [VerifierConfig].AllowDespite need the whole of it.
-func (v *Verifier) readBody(r *http.Request, d *draft, p *payload) *Error {
-	copy(p.hash[:], emptyHash)
+func (v *Verifier) readBody(r *http.Request, cr *canonicalRequest, body *payload) *Error {
+	copy(body.hash[:], emptyHash)
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil
 	}
-	text, err := readAll(r.Body, r.ContentLength, v.config.MaxBody, d.first[:])
+	text, err := readAll(r.Body, r.ContentLength, v.config.MaxBody, cr.first[:])
 	if err != nil {
 		r.Body = unread(text, r.Body, err)
 		return refuseBody(err)
@@ -76,9 +76,9 @@ func (v *Verifier) readBody(r *http.Request, d *draft, p *payload) *Error {
 		dropTrailers(r)
 		return e
 	}
-	if p.full = len(text.pieces) > 0; p.full {
-		d.digest.hashPieces(text.pieces)
-		putHex(&p.hash, &d.digest.sum)
+	if body.full = len(text.pieces) > 0; body.full {
+		cr.digest.hashPieces(text.pieces)
+		putHex(&body.hash, &cr.digest.sum)
 	}
 	return nil
 }

@@ -34,9 +34,9 @@ func (s *Signer) presignAt(r *http.Request, expires time.Duration, now time.Time
 	if expires < time.Second || expires > maxExpires || expires%time.Second != 0 {
 		return "", refuse(errExpiresForm, expires.String())
 	}
-	d := drafts.Get().(*draft)
-	defer d.release()
-	key, e := s.begin(r, d, now)
+	cr := canonicalRequests.Get().(*canonicalRequest)
+	defer cr.release()
+	key, e := s.begin(r, cr, now)
 	if e != nil {
 		return "", e
 	}
@@ -45,49 +45,49 @@ func (s *Signer) presignAt(r *http.Request, expires time.Duration, now time.Time
 		return "", e
 	}
 	r = withCookies(r)
-	payload, e := s.presignedPayload(r, d)
+	payload, e := s.presignedPayload(r, cr)
 	if e != nil {
 		return "", e
 	}
-	signed, e := s.signedHeaders(r, d, true)
+	signed, e := s.signedHeaders(r, cr, true)
 	if e != nil {
 		return "", e
 	}
 	date := formatBasic(now)
-	d.query.set("X-Amz-Algorithm", algorithm)
-	d.query.set("X-Amz-Credential", key.AccessKeyID, "/", date[:len(day)], s.scope)
-	d.query.set("X-Amz-Date", date)
-	d.query.set("X-Amz-Expires", strconv.Itoa(int(expires/time.Second)))
-	d.query.set("X-Amz-SignedHeaders", signed)
+	cr.query.set("X-Amz-Algorithm", algorithm)
+	cr.query.set("X-Amz-Credential", key.AccessKeyID, "/", date[:len(day)], s.scope)
+	cr.query.set("X-Amz-Date", date)
+	cr.query.set("X-Amz-Expires", strconv.Itoa(int(expires/time.Second)))
+	cr.query.set("X-Amz-SignedHeaders", signed)
 	if key.SessionToken != "" && !s.config.UnsignedToken {
-		d.query.set("X-Amz-Security-Token", string(key.SessionToken))
+		cr.query.set("X-Amz-Security-Token", string(key.SessionToken))
 	}
-	if e := s.finish(r, d, &key, host, date, signed, payload); e != nil {
+	if e := s.finish(r, cr, &key, host, date, signed, payload); e != nil {
 		return "", e
 	}
-	d.query.set("X-Amz-Signature", string(d.signature[:]))
+	cr.query.set("X-Amz-Signature", string(cr.signature[:]))
 	if key.SessionToken != "" && s.config.UnsignedToken {
-		d.query.set("X-Amz-Security-Token", string(key.SessionToken))
+		cr.query.set("X-Amz-Security-Token", string(key.SessionToken))
 	}
-	return d.url(r, host), nil
+	return cr.url(r, host), nil
 }
 
 // presignedPayload is [Signer.payload], but the query may declare the hash, and S3 does not look at the body of a presigned
 // request.
-func (s *Signer) presignedPayload(r *http.Request, d *draft) (string, *Error) {
-	if i := d.query.auth[queryPayload]; i != 0 {
+func (s *Signer) presignedPayload(r *http.Request, cr *canonicalRequest) (string, *Error) {
+	if i := cr.query.auth[queryPayload]; i != 0 {
 		if declares(r) {
 			return "", refuse(ErrAmbiguousHeader, "X-Amz-Content-Sha256")
 		}
-		declared := string(d.query.val(d.query.params[i-1])) // escaped, which no hash is
+		declared := string(cr.query.val(cr.query.params[i-1])) // escaped, which no hash is
 		return declared, checkDeclared(declared)
 	}
 	if s.config.Rules == S3 && !declares(r) {
 		return unsignedPayload, nil
 	}
-	payload, e := s.payload(r, d)
+	payload, e := s.payload(r, cr)
 	if payload == unsignedPayload && !declares(r) { // only S3 takes it for granted
-		d.query.set("X-Amz-Content-Sha256", payload)
+		cr.query.set("X-Amz-Content-Sha256", payload)
 	}
 	return payload, e
 }
@@ -125,17 +125,17 @@ func plainHost(scheme, host string) string {
 }
 
 // url returns the request's URL with the parameters of the draft, in their canonical form, for its query.
-func (d *draft) url(r *http.Request, host string) string {
+func (cr *canonicalRequest) url(r *http.Request, host string) string {
 	scheme := r.URL.Scheme
 	if scheme == "" {
 		scheme = "https"
 	}
-	d.out = append(append(append(d.out[:0], scheme...), "://"...), host...)
+	cr.out = append(append(append(cr.out[:0], scheme...), "://"...), host...)
 	if path := r.URL.EscapedPath(); path == "" {
-		d.out = append(d.out, '/')
+		cr.out = append(cr.out, '/')
 	} else {
-		d.out = append(d.out, path...)
+		cr.out = append(cr.out, path...)
 	}
-	d.out = d.query.append(append(d.out, '?'))
-	return string(d.out)
+	cr.out = cr.query.append(append(cr.out, '?'))
+	return string(cr.out)
 }

@@ -89,19 +89,19 @@ func (s *Signer) SignAt(r *http.Request, now time.Time) error {
 }
 
 func (s *Signer) signAt(r *http.Request, now time.Time) *Error {
-	d := drafts.Get().(*draft)
-	defer d.release()
+	cr := canonicalRequests.Get().(*canonicalRequest)
+	defer cr.release()
 	if r.Header == nil {
 		r.Header = make(http.Header)
 	}
-	key, e := s.begin(r, d, now)
+	key, e := s.begin(r, cr, now)
 	if e != nil {
 		return e
 	}
 	if e := s.spool(r); e != nil {
 		return e
 	}
-	payload, e := s.payload(r, d)
+	payload, e := s.payload(r, cr)
 	if e != nil {
 		return e
 	}
@@ -120,20 +120,20 @@ func (s *Signer) signAt(r *http.Request, now time.Time) *Error {
 	if !declares(r) && (s.config.Rules == S3 || payload != emptyHash) {
 		r.Header["X-Amz-Content-Sha256"] = []string{payload}
 	}
-	signed, e := s.signedHeaders(r, d, false)
+	signed, e := s.signedHeaders(r, cr, false)
 	if e != nil {
 		return e
 	}
 	if e := checkTrailers(r); e != nil {
 		return e
 	}
-	if e := s.finish(r, d, &key, host(r), date, signed, payload); e != nil {
+	if e := s.finish(r, cr, &key, host(r), date, signed, payload); e != nil {
 		return e
 	}
-	d.out = append(append(append(d.out[:0], algorithm+" Credential="...), key.AccessKeyID...), '/')
-	d.out = append(append(append(d.out, date[:len(day)]...), s.scope...), ", SignedHeaders="...)
-	d.out = append(append(append(d.out, signed...), ", Signature="...), d.signature[:]...)
-	values[2] = string(d.out)
+	cr.out = append(append(append(cr.out[:0], algorithm+" Credential="...), key.AccessKeyID...), '/')
+	cr.out = append(append(append(cr.out, date[:len(day)]...), s.scope...), ", SignedHeaders="...)
+	cr.out = append(append(append(cr.out, signed...), ", Signature="...), cr.signature[:]...)
+	values[2] = string(cr.out)
 	r.Header["Authorization"] = values[2:3:3]
 	if key.SessionToken != "" && s.config.UnsignedToken {
 		r.Header["X-Amz-Security-Token"] = values[1:2:2]
@@ -149,7 +149,7 @@ var (
 )
 
 // begin reads the credentials and the query, and refuses what cannot be signed.
-func (s *Signer) begin(r *http.Request, d *draft, now time.Time) (c Credentials, e *Error) {
+func (s *Signer) begin(r *http.Request, cr *canonicalRequest, now time.Time) (c Credentials, e *Error) {
 	if s == nil || s.keys == nil {
 		return c, refuse(ErrNotConfigured, "")
 	}
@@ -169,13 +169,13 @@ func (s *Signer) begin(r *http.Request, d *draft, now time.Time) (c Credentials,
 	if year := now.UTC().Year(); year < 1 || year > 9999 {
 		return c, refuse(ErrMalformedDate, now.UTC().String())
 	}
-	switch refused, ok := d.query.parse(sentQuery(r.URL.RawQuery)); {
-	case d.query.full:
+	switch refused, ok := cr.query.parse(sentQuery(r.URL.RawQuery)); {
+	case cr.query.full:
 		return c, refuse(ErrHeaderTooLarge, "")
 	case !ok:
 		return c, refuse(ErrAmbiguousQuery, refused)
 	}
-	if d.query.authenticates() {
+	if cr.query.authenticates() {
 		return c, refuse(ErrTwoMechanisms, "")
 	}
 	return c, nil
@@ -204,7 +204,7 @@ func setQuery(r *http.Request) {
 }
 
 // finish writes the draft and signs it.
-func (s *Signer) finish(r *http.Request, d *draft, c *Credentials, host, date, signed, payload string) *Error {
+func (s *Signer) finish(r *http.Request, cr *canonicalRequest, c *Credentials, host, date, signed, payload string) *Error {
 	path := r.URL.EscapedPath()
 	switch {
 	case path == "":
@@ -214,14 +214,14 @@ func (s *Signer) finish(r *http.Request, d *draft, c *Credentials, host, date, s
 	case s.config.Rules != S3 && !isClean(path):
 		path = normalize(path)
 	}
-	d.begin(r.Method, path, s.config.Rules)
-	if _, e := d.headers(r, host, signed); e != nil {
+	cr.begin(r.Method, path, s.config.Rules)
+	if _, e := cr.headers(r, host, signed); e != nil {
 		return e
 	}
-	d.text = append(d.text, payload...)
-	d.sign(s.keys, &Key{Secret: c.Secret}, date, s.scope)
+	cr.text = append(cr.text, payload...)
+	cr.sign(s.keys, &Key{Secret: c.Secret}, date, s.scope)
 	if s.config.Trace != nil {
-		s.config.Trace(r, *d.trace())
+		s.config.Trace(r, *cr.trace())
 	}
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // payload returns the last line of the canonical request.
-func (s *Signer) payload(r *http.Request, d *draft) (string, *Error) {
+func (s *Signer) payload(r *http.Request, cr *canonicalRequest) (string, *Error) {
 	switch declared, e := single("X-Amz-Content-Sha256", r.Header["X-Amz-Content-Sha256"]); {
 	case e != nil:
 		return "", e
@@ -23,7 +23,7 @@ func (s *Signer) payload(r *http.Request, d *draft) (string, *Error) {
 	case r.Body == nil || r.Body == http.NoBody:
 		return emptyHash, nil
 	}
-	hash, err := d.hashOf(r)
+	hash, err := cr.hashOf(r)
 	if err != nil {
 		return "", refuse(fmt.Errorf("%w: %w", ErrBody, err), "")
 	}
@@ -48,7 +48,7 @@ var errOnce = errors.New("it can be read only once: set GetBody, X-Amz-Content-S
 var errSpool = fmt.Errorf("%w: it can be read only once and is longer than MaxSpool", ErrBodyTooLarge)
 
 // hashOf reads a body that is to be sent without taking it away.
-func (d *draft) hashOf(r *http.Request) (hash string, err error) {
+func (cr *canonicalRequest) hashOf(r *http.Request) (hash string, err error) {
 	body := io.Reader(r.Body)
 	if r.GetBody != nil {
 		again, err := r.GetBody()
@@ -68,11 +68,11 @@ func (d *draft) hashOf(r *http.Request) (hash string, err error) {
 		}
 		defer func() { _, back := seeker.Seek(start, io.SeekStart); err = errors.Join(err, back) }()
 	}
-	d.digest.Reset()
-	if _, err := io.Copy(d.digest.Hash, body); err != nil {
+	cr.digest.Reset()
+	if _, err := io.Copy(cr.digest.Hash, body); err != nil {
 		return "", err
 	}
-	return hex.EncodeToString(d.digest.Sum(nil)), nil
+	return hex.EncodeToString(cr.digest.Sum(nil)), nil
 }
 
 // spool reads a body that can be read only once into memory, so that it can be hashed and then sent.

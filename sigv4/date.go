@@ -1,0 +1,121 @@
+package sigv4
+
+import "time"
+
+// checkWindow compares whole seconds, as AWS's texts do. They are no time.Duration, which wraps after 292 years: a date of
+// the year 2611 would seem to be now.
+func (v *Verifier) checkWindow(p *parameters, now time.Time) *Error {
+	maxAge := v.config.MaxAge
+	switch expires, ok := parseExpires(p.expires); {
+	case !p.presigned:
+	case !p.hasExpires && v.config.Rules != S3: // several SDKs leave it out where the service has a window of its own
+		if v.config.MaxExpires > 0 {
+			maxAge = min(maxAge, v.config.MaxExpires)
+		}
+	case !ok || v.config.MaxExpires > 0 && expires > v.config.MaxExpires:
+		return refuse(ErrExpires, p.expires)
+	case v.config.MaxExpires > 0:
+		maxAge = expires
+	}
+	age := now.Unix() - p.time.Unix()
+	switch {
+	case age > int64(maxAge/time.Second):
+		return &Error{Err: ErrExpired, Detail: p.date, now: now.Unix(), window: maxAge}
+	case -age > int64(v.config.MaxAhead/time.Second):
+		return &Error{Err: ErrNotYetValid, Detail: p.date, now: now.Unix(), window: v.config.MaxAhead}
+	}
+	return nil
+}
+
+// parseExpires reads a number of seconds, at least 1 and at most 7 days.
+func parseExpires(s string) (time.Duration, bool) {
+	if s == "" || len(s) > len("604800") || s[0] == '0' {
+		return 0, false
+	}
+	n := 0
+	for _, c := range []byte(s) {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + int(c-'0')
+	}
+	d := time.Duration(n) * time.Second
+	return d, d <= maxExpires
+}
+
+// parseDate reads the date. A Date header next to X-Amz-Date says nothing, whatever its value: X-Amz-Date overrides it.
+// Source: AWS IAM User Guide, "Elements of an AWS API request signature".
+func (p *parameters) parseDate() *Error {
+	var ok bool
+	if p.time, ok = parseBasic(p.date); !ok {
+		return refuse(ErrMalformedDate, p.date)
+	}
+	return nil
+}
+
+// parseBasic reads a date in the one form that SigV4 allows.
+func parseBasic(s string) (t time.Time, ok bool) {
+	if len(s) != len(basicFormat) || s[8] != 'T' || s[15] != 'Z' {
+		return t, false
+	}
+	year, month, day := number(s[:4]), number(s[4:6]), number(s[6:8])
+	hour, minute, second := number(s[9:11]), number(s[11:13]), number(s[13:15])
+	if year < 1 || month < 1 || month > 12 || day < 1 || day > daysIn(year, month) ||
+		uint(hour) > 23 || uint(minute) > 59 || uint(second) > 59 {
+		return t, false
+	}
+	seconds := ((int64(days(year, month, day))*24+int64(hour))*60+int64(minute))*60 + int64(second)
+	return time.Unix(seconds, 0).UTC(), true
+}
+
+// formatBasic is time.Time.Format with [basicFormat], in a fourth of the time.
+func formatBasic(t time.Time) string {
+	text := [len(basicFormat)]byte([]byte(basicFormat))
+	year, month, day := t.UTC().Date()
+	hour, minute, second := t.UTC().Clock()
+	for i, n := range [...]int{year / 100, year, int(month), day} {
+		text[2*i], text[2*i+1] = byte('0'+n/10%10), byte('0'+n%10)
+	}
+	for i, n := range [...]int{hour, minute, second} {
+		text[2*i+9], text[2*i+10] = byte('0'+n/10), byte('0'+n%10)
+	}
+	return string(text[:])
+}
+
+// number reads decimal digits, or returns a number below zero.
+func number(s string) int {
+	n := 0
+	for i := range len(s) {
+		c := int(s[i]) - '0'
+		if uint(c) > 9 {
+			return -1
+		}
+		n = n*10 + c
+	}
+	return n
+}
+
+// days returns the days from 1970-01-01 to a date of the Gregorian calendar, as time.Date does in three times the time.
+// Years count from March, so that the leap day is their last; 400 of them have 146 097 days; 719 468 days lie between
+// 0000-03-01 and 1970-01-01.
+func days(year, month, day int) int {
+	month -= 3
+	if month < 0 {
+		month, year = month+12, year-1
+	}
+	return year*365 + year/4 - year/100 + year/400 + (153*month+2)/5 + day - 1 - 719_468
+}
+
+// daysIn returns the length of a month of the Gregorian calendar.
+func daysIn(year, month int) int {
+	switch month {
+	case 2:
+		if year%4 == 0 && (year%100 != 0 || year%400 == 0) {
+			return 29
+		}
+		return 28
+	case 4, 6, 9, 11:
+		return 30
+	}
+	return 31
+}

@@ -1,0 +1,276 @@
+package sigv4
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// maxPairs bounds the parameters of an Authorization header, of which three are known.
+const maxPairs = 16
+
+// claim is what a request says of its signature.
+type parameters struct {
+	presigned     bool
+	algorithm     string
+	credential    string // of a presigned URL with its escapes
+	signedHeaders string
+	signature     string
+	date          string
+	dateHeader    bool // the date stood in the Date header
+	surplus       bool // a parameter of the Authorization header is unknown or repeated
+	expires       string
+	hasExpires    bool // also if it is empty
+	token         string
+	payload       string // the declared payload hash; empty if none is
+	hasPayload    bool
+
+	path       string // as sent
+	rawQuery   string
+	amz        int  // headers beginning with X-Amz-
+	underscore bool // one of them has an underscore
+	badQuery   bool // the query could not be read; refused is the parameter
+	refused    string
+	tooLarge   bool        // more was sent than is read
+	room       int         // bytes left for the signed headers
+	host       []string    // the values of a Host header that net/http has left there, as it does in HTTP/2
+	connection [2][]string // the values of Connection and Proxy-Connection
+
+	time                             time.Time
+	keyID, day, region, service, end string // the five elements of the credential
+	scope                            string // "/region/service/aws4_request"
+}
+
+// target returns the path and the query as they were sent, and whether they are a plain path and query. Adapters that make
+// requests of events leave RequestURI empty.
+func target(r *http.Request) (path, rawQuery string, ok bool) {
+	switch {
+	case r.RequestURI != "":
+		path, rawQuery, _ = cut(r.RequestURI, '?')
+	case r.URL == nil:
+		return "", "", false
+	case r.URL.Opaque != "":
+		return r.URL.Opaque, r.URL.RawQuery, false
+	default:
+		path, rawQuery = r.URL.EscapedPath(), r.URL.RawQuery
+		if path == "" {
+			path = "/"
+		}
+	}
+	return path, rawQuery, strings.HasPrefix(path, "/") && strings.IndexByte(path, '#') < 0
+}
+
+// read takes the claim from the header or the query, whichever it stands in. It parses neither if there is more of them
+// than is read; the room that they leave is for the signed headers.
+func (p *parameters) read(r *http.Request, q *query, most int) *Error {
+	h := readHeaders(r.Header)
+	if h.odd != "" {
+		return refuse(ErrAmbiguousHeader, h.odd)
+	}
+	p.amz, p.underscore, p.host, p.connection = h.amz, h.underscore, h.host, h.connection
+	var plain bool
+	p.path, p.rawQuery, plain = target(r)
+	p.room = most - len(r.Method) - len(p.path) - len(p.rawQuery)
+	for _, value := range h.authorization {
+		p.room -= len(value)
+	}
+	p.tooLarge = p.room < 0
+	var malformed *Error
+	if len(h.authorization) == 1 && !p.tooLarge {
+		if malformed = p.parseAuthorization(&h.authorization[0]); malformed != nil && !mentions(p.rawQuery, math.MaxInt) {
+			return malformed // the usual refusal, a bearer token, costs no more than this
+		}
+	}
+	p.badQuery = true
+	if plain && !p.tooLarge {
+		p.refused, p.badQuery = q.refuses(p.rawQuery)
+		p.tooLarge = q.full
+	}
+	switch {
+	case p.tooLarge && len(h.authorization) > 0: // whatever else there is
+		return refuse(ErrHeaderTooLarge, "")
+	case p.room < 0:
+		p.presigned = mentions(p.rawQuery, closely)
+	case p.badQuery:
+		p.presigned = mentions(p.rawQuery, math.MaxInt)
+	default:
+		p.presigned = q.authenticates() // which mentions agrees with, and which is known by now
+	}
+	switch {
+	case p.presigned && len(h.authorization) > 0:
+		return refuse(ErrTwoMechanisms, "")
+	case p.tooLarge && p.presigned:
+		return refuse(ErrHeaderTooLarge, "")
+	case p.presigned && !plain:
+		return refuse(ErrMalformedTarget, p.path)
+	case p.presigned:
+		return p.readQuery(&h, q)
+	case len(h.authorization) == 0:
+		return refuseMissing(p.rawQuery)
+	case len(h.authorization) > 1:
+		return refuseHeader(ErrMalformedAuthorization, new(strings.Join(h.authorization, ", ")))
+	case malformed != nil:
+		return malformed
+	}
+	if e := p.readHeader(&h); e != nil {
+		return e
+	}
+	if !plain {
+		return refuse(ErrMalformedTarget, p.path)
+	}
+	return nil
+}
+
+// refuseMissing refuses a request without a signature, or with one in the query of version 2, which AWS answers alike.
+// Source: Amazon S3 User Guide, "Signing and authenticating REST requests (AWS signature version 2)"; every service's
+// version 2 names the key by AWSAccessKeyId.
+func refuseMissing(rawQuery string) *Error {
+	const name = "AWSAccessKeyId="
+	for at := 0; ; at++ {
+		i := strings.Index(rawQuery[at:], name)
+		if i < 0 {
+			return refuse(ErrMissing, "")
+		}
+		if at += i; at == 0 || rawQuery[at-1] == '&' {
+			return refuse(errMissingVersion2, "")
+		}
+	}
+}
+
+var errMissingVersion2 = fmt.Errorf("%w: %w", ErrMissing, ErrVersion2)
+
+// readHeader reads what goes with an Authorization header.
+func (p *parameters) readHeader(h *headers) (e *Error) {
+	if p.date, e = single("X-Amz-Date", h.amzDate); e != nil {
+		return e
+	}
+	if len(h.amzDate) == 0 && len(h.date) == 1 {
+		p.date, p.dateHeader = h.date[0], true
+	}
+	if missing := p.missing(); missing != 0 {
+		e = refuseHeader(ErrMissingParameter, &h.authorization[0])
+		e.missing = missing
+		return e
+	}
+	if p.surplus {
+		return refuseHeader(ErrMalformedAuthorization, &h.authorization[0])
+	}
+	if e = p.parseDate(); e != nil {
+		return e
+	}
+	if p.token, e = single("X-Amz-Security-Token", h.token); e != nil {
+		return e
+	}
+	p.hasPayload = len(h.payload) > 0
+	p.payload, e = single("X-Amz-Content-Sha256", h.payload)
+	return e
+}
+
+// parseAuthorization reads "AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…, Signature=…", the parameters in any order. One
+// too many is refused only after those missing have been named, which is what AWS does first.
+func (p *parameters) parseAuthorization(header *string) *Error {
+	var rest string
+	var seen uint8 // the parameters so far, as bits: an empty one counts
+	p.algorithm, rest, _ = cut(*header, ' ')
+	for n, more := 0, true; more; n++ {
+		var pair string
+		pair, rest, more = cut(rest, ',')
+		for pair != "" && pair[0] == ' ' {
+			pair = pair[1:]
+		}
+		var field *string
+		var value string
+		var bit uint8
+		switch {
+		case strings.HasPrefix(pair, "Credential="):
+			field, value, bit = &p.credential, pair[len("Credential="):], noCredential
+		case strings.HasPrefix(pair, "SignedHeaders="):
+			field, value, bit = &p.signedHeaders, pair[len("SignedHeaders="):], noSignedHeaders
+		case strings.HasPrefix(pair, "Signature="):
+			field, value, bit = &p.signature, pair[len("Signature="):], noSignature
+		case n == maxPairs || strings.IndexByte(pair, '=') < 0:
+			return refuseHeader(ErrMalformedAuthorization, header)
+		}
+		if field == nil || seen&bit != 0 {
+			p.surplus = true
+			continue
+		}
+		*field, seen = value, seen|bit
+	}
+	return nil
+}
+
+// cut is strings.Cut for one byte.
+func cut(s string, sep byte) (before, after string, found bool) {
+	if i := strings.IndexByte(s, sep); i >= 0 {
+		return s[:i], s[i+1:], true
+	}
+	return s, "", false
+}
+
+// readQuery reads the parameters of a presigned URL.
+func (p *parameters) readQuery(h *headers, q *query) *Error {
+	if p.badQuery {
+		return refuse(ErrAmbiguousQuery, p.refused)
+	}
+	p.algorithm = q.get(p.rawQuery, queryAlgorithm)
+	p.credential = q.raw(p.rawQuery, queryCredential) // decoded only if it must be: the allocation is a tenth of the cost
+	p.signature = q.get(p.rawQuery, querySignature)
+	p.signedHeaders = q.get(p.rawQuery, querySignedHeaders)
+	p.date = q.get(p.rawQuery, queryDate)
+	p.expires, p.hasExpires = q.get(p.rawQuery, queryExpires), q.auth[queryExpires] != 0
+	p.token = q.get(p.rawQuery, queryToken)
+	if missing := p.missing(); missing != 0 {
+		return &Error{Err: ErrMissingParameter, missing: missing | inQuery}
+	}
+	if e := p.parseDate(); e != nil {
+		return e
+	}
+	if len(h.amzDate) > 0 || len(h.token) > 0 { // which of the two would count, the header or the parameter?
+		return refuse(ErrAmbiguousHeader, "X-Amz-Date or X-Amz-Security-Token beside a presigned query")
+	}
+	return p.readPayload(h, q)
+}
+
+// readPayload takes the declared payload hash of a presigned request from the header or the query.
+func (p *parameters) readPayload(h *headers, q *query) (e *Error) {
+	p.hasPayload = len(h.payload) > 0
+	if p.payload, e = single("X-Amz-Content-Sha256", h.payload); e != nil || q.auth[queryPayload] == 0 {
+		return e
+	}
+	if p.hasPayload {
+		return refuse(ErrAmbiguousHeader, "X-Amz-Content-Sha256")
+	}
+	p.payload, p.hasPayload = q.get(p.rawQuery, queryPayload), true
+	return nil
+}
+
+// missing returns the parameters that are missing, as bits.
+func (p *parameters) missing() (missing uint8) {
+	for i, s := range [...]string{p.algorithm, p.credential, p.signature, p.signedHeaders, p.date} {
+		if s == "" {
+			missing |= noAlgorithm << i
+		}
+	}
+	return missing
+}
+
+// claimedKey returns the access key ID that the credential names, or nothing if there is no credential.
+func (p *parameters) accessKeyID() string {
+	if p.keyID != "" {
+		return p.keyID
+	}
+	end := strings.IndexByte(p.credential, '/')
+	if escaped := strings.Index(p.credential, "%2F"); p.presigned && escaped >= 0 && (end < 0 || escaped < end) {
+		end = escaped
+	}
+	if end < 0 {
+		return ""
+	}
+	if p.presigned {
+		return decode(p.credential[:end])
+	}
+	return p.credential[:end]
+}

@@ -1,0 +1,97 @@
+package sigv4
+
+import (
+	"errors"
+	"slices"
+	"strings"
+)
+
+// checkScope checks that the host is signed, the algorithm and the credential, in AWS's order.
+func (v *Verifier) checkScope(p *parameters) *Error {
+	if strings.Count(p.signedHeaders, ";") >= v.fields {
+		return refuse(ErrHeaderTooLarge, "")
+	}
+	if !signs(p.signedHeaders, "host") && !signs(p.signedHeaders, ":authority") {
+		return refuse(ErrUnsignedHeader, "host")
+	}
+	if p.algorithm != algorithm {
+		return refuse(ErrAlgorithm, p.algorithm)
+	}
+	if p.presigned {
+		for i := range v.scopes {
+			if p.matchesEscaped(&v.scopes[i]) {
+				return nil
+			}
+		}
+		p.credential = decode(p.credential)
+	}
+	for i := range v.scopes {
+		if p.matches(&v.scopes[i]) {
+			return nil
+		}
+	}
+	if e := p.splitCredential(); e != nil {
+		return e
+	}
+	return v.wrongScope(p)
+}
+
+// splitCredential reads keyid/date/region/service/aws4_request.
+func (p *parameters) splitCredential() *Error {
+	if strings.Count(p.credential, "/") != 4 || p.credential[0] == '/' {
+		return refuse(ErrMalformedCredential, p.credential)
+	}
+	rest := p.credential
+	p.keyID, rest, _ = cut(rest, '/')
+	p.day, rest, _ = cut(rest, '/')
+	p.region, rest, _ = cut(rest, '/')
+	p.service, p.end, _ = cut(rest, '/')
+	return nil
+}
+
+// wrongScope names all that is wrong with a scope, as AWS does.
+func (v *Verifier) wrongScope(p *parameters) *Error {
+	causes := make([]error, 0, 4)
+	fault := func(is bool, cause error) {
+		if is {
+			causes = append(causes, cause)
+		}
+	}
+	fault(!slices.Contains(v.config.Regions, p.region), ErrScopeRegion)
+	fault(!slices.Contains(v.config.Services, p.service), ErrScopeService)
+	fault(p.end != terminator, ErrScopeTerminator)
+	fault(p.day != p.date[:len(day)], ErrScopeDate)
+	e := &Error{Err: causes[0], Detail: p.credential, date: p.date, region: v.config.Regions[0], service: v.config.Services[0]}
+	if len(causes) > 1 {
+		e.Err = errors.Join(causes...)
+	}
+	return e
+}
+
+// acceptedScope is the end of a credential that the verifier accepts: "/region/service/aws4_request", also as a presigned
+// URL has it.
+type acceptedScope struct{ text, escaped, region, service string }
+
+func newAcceptedScope(region, service string) acceptedScope {
+	text := "/" + region + "/" + service + "/" + terminator
+	return acceptedScope{text, string(appendLiteral(nil, text)), region, service}
+}
+
+// matches reads a credential that ends as accepted and is for the day of the date.
+func (p *parameters) matches(s *acceptedScope) bool { return p.matchesEnd(s, s.text, "/") }
+
+// matchesEscaped is matches before the credential is decoded.
+func (p *parameters) matchesEscaped(s *acceptedScope) bool { return p.matchesEnd(s, s.escaped, "%2F") }
+
+func (p *parameters) matchesEnd(s *acceptedScope, end, slash string) bool {
+	rest, ok := strings.CutSuffix(p.credential, end)
+	if n := len(rest) - len(day); !ok || n < 0 || rest[n:] != p.date[:len(day)] {
+		return false
+	}
+	keyID, ok := strings.CutSuffix(rest[:len(rest)-len(day)], slash)
+	if !ok || keyID == "" || strings.IndexByte(keyID, '/') >= 0 || slash != "/" && strings.ContainsAny(keyID, "%+") {
+		return false
+	}
+	p.keyID, p.day, p.region, p.service, p.scope = keyID, rest[len(rest)-len(day):], s.region, s.service, s.text
+	return true
+}
