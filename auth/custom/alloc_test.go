@@ -13,7 +13,7 @@ import (
 	"github.com/tallygate/tallygate/auth/custom"
 )
 
-// A query is walked without memory, and a value that is too long is not decoded.
+// A query source does not allocate, and does not decode a value that is too long.
 func TestQueryDoesNotAllocate(t *testing.T) {
 	for name, query := range map[string]string{
 		"plain": "a=b&key=k&c", "escaped name": "%6b%65%79=k", "escapes": strings.Repeat("%41", 100_000), "parameters": strings.Repeat("&a", 100_000),
@@ -24,7 +24,7 @@ func TestQueryDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// A result that is kept costs next to nothing: the list of values and one closure for the call that is not made.
+// With a result that is kept, Verify allocates the list of values and a closure for the call, which it does not make.
 func TestKeptResultsHardlyAllocate(t *testing.T) {
 	calls := 0
 	a := newAuthorizer(t, custom.Config{Authorize: yes(&calls)})

@@ -28,7 +28,7 @@ func newAuthorizer(t *testing.T, cfg custom.Config) *custom.Authorizer {
 	return a
 }
 
-// yes authorizes and counts its calls.
+// yes returns a function that authorizes every caller and counts its calls.
 func yes(calls *int) func(context.Context, custom.Event) (custom.Result, error) {
 	return func(context.Context, custom.Event) (custom.Result, error) {
 		*calls++
@@ -54,7 +54,7 @@ func statements(t *testing.T, s ...string) *policy.Policy {
 	return p
 }
 
-func TestAnswers(t *testing.T) {
+func TestAnswersOfEveryCause(t *testing.T) {
 	allowAll, denyAll := statements(t, "Allow", "*"), statements(t, "Allow", "*", "Deny", stage+"/GET/*")
 	other := statements(t, "Allow", stage+"/POST/*")
 	const (
@@ -119,7 +119,7 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-func TestToken(t *testing.T) {
+func TestTokenIsOneValueThatMatches(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		cfg    custom.Config
@@ -155,8 +155,9 @@ func TestToken(t *testing.T) {
 	}
 }
 
-// What is another mode's is not claimed; what is nobody's for sure must verify.
-func TestPresentToken(t *testing.T) {
+// Present is false for the credential of another mode. It is true for a value that no mode can be sure of, which must
+// then verify.
+func TestPresentLeavesOtherCredentials(t *testing.T) {
 	calls := 0
 	for _, tt := range []struct {
 		expression string
@@ -179,8 +180,9 @@ func TestPresentToken(t *testing.T) {
 	}
 }
 
-// A HEAD may be served by a handler of GET, and a get by one of every method: neither gets past a policy about GET.
-func TestMethods(t *testing.T) {
+// A handler for GET may serve HEAD, and a handler for every method may serve get. Neither gets around a policy about
+// GET.
+func TestMethodsDoNotEvadePolicy(t *testing.T) {
 	for _, tt := range []struct {
 		name, method string
 		policy       []string
@@ -212,7 +214,7 @@ func TestMethods(t *testing.T) {
 	}
 }
 
-func TestIdentitySources(t *testing.T) {
+func TestEveryIdentitySourceNeedsOneValue(t *testing.T) {
 	calls := 0
 	a := newAuthorizer(t, custom.Config{
 		Type: custom.REQUEST, Authorize: yes(&calls), Challenge: `Custom realm="x"`,
@@ -252,11 +254,11 @@ func TestIdentitySources(t *testing.T) {
 
 	bare := newAuthorizer(t, custom.Config{Type: custom.REQUEST, Authorize: yes(&calls), IdentitySources: []source{custom.Header("A"), custom.Query("b")}})
 	require.False(t, bare.Present(httptest.NewRequest("GET", "/?c=d", nil)))
-	require.True(t, bare.Present(httptest.NewRequest("GET", "/?b=1&b=2", nil)), "there, and must verify")
+	require.True(t, bare.Present(httptest.NewRequest("GET", "/?b=1&b=2", nil)), "it is present, so it must verify")
 }
 
-// A query source finds what url.ParseQuery finds, wherever it stands.
-func TestQuery(t *testing.T) {
+// A query source finds what url.ParseQuery finds, wherever in the query it is.
+func TestQueryFindsWhatParseQueryFinds(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	parts := []string{"key", "key", "=", "=", "&", "&", "k", "%6b", "%6Bey", "+", "%20", "%zz", "%", ";", "key=1", "key%3d1", "&key=2", "other=value-of-some-length", "\xff"}
 	names := []string{"key", "key", "k", "", "key=1", " key", "+", "\xff"}
@@ -280,8 +282,8 @@ func TestQuery(t *testing.T) {
 	require.Greater(t, found, 500)
 }
 
-// A value is as long as an identity may be, however it is written.
-func TestQueryLength(t *testing.T) {
+// The bound on a query value is on its decoded length, however it is encoded.
+func TestQueryBoundsTheDecodedValue(t *testing.T) {
 	calls := 0
 	a := newAuthorizer(t, custom.Config{Type: custom.REQUEST, Authorize: yes(&calls), IdentitySources: []source{custom.Query("key")}})
 	for _, tt := range []struct {
@@ -303,7 +305,7 @@ func TestQueryLength(t *testing.T) {
 	require.Equal(t, 2, calls)
 }
 
-func TestEvent(t *testing.T) {
+func TestEventDescribesTheRequest(t *testing.T) {
 	type contextKey struct{}
 	var got custom.Event
 	began := time.Now()
@@ -338,7 +340,7 @@ func TestEvent(t *testing.T) {
 	require.Equal(t, "Bearer x", r.Header.Get("Authorization"))
 }
 
-func TestPaths(t *testing.T) {
+func TestMethodARNOfPaths(t *testing.T) {
 	calls := 0
 	a := newAuthorizer(t, custom.Config{StageARN: stage, Mount: "/Prod", Authorize: func(_ context.Context, e custom.Event) (custom.Result, error) {
 		calls++
@@ -386,7 +388,7 @@ func TestPaths(t *testing.T) {
 	r := withToken("t")
 	r.URL.Path, r.Method = "/Prod/pets", "GET/x"
 	_, err := a.Verify(r)
-	require.ErrorIs(t, err, custom.ErrPath, "a method that would move the path")
+	require.ErrorIs(t, err, custom.ErrPath, "a method that would shift the path")
 	r.Method = ""
 	id, err := a.Verify(r)
 	require.NoError(t, err)
@@ -399,7 +401,7 @@ func TestPaths(t *testing.T) {
 	r = withToken("t")
 	r.URL.Path = "/a/../b"
 	_, err = plain.Verify(r)
-	require.NoError(t, err, "a plain answer is the same for every path")
+	require.NoError(t, err, "a plain yes is the same for every path")
 
 	noStage := newAuthorizer(t, custom.Config{Authorize: func(context.Context, custom.Event) (custom.Result, error) {
 		return custom.Result{PrincipalID: "p", Policy: statements(t, "Allow", "*")}, nil
@@ -436,11 +438,11 @@ func TestNewReportsEveryMistake(t *testing.T) {
 		`custom: Type "token" is neither TOKEN nor REQUEST`,
 		`custom: IdentitySources are for REQUEST: set Type`,
 		`custom: nil in IdentitySources`,
-		`custom: TTL 1h0m0.000000001s is outside of 0 to 1h0m0s`,
-		`custom: RefusalTTL 1m0.000000001s is outside of 0 to 1m0s`,
+		`custom: TTL 1h0m0.000000001s is not between 0 and 1h0m0s`,
+		`custom: RefusalTTL 1m0.000000001s is not between 0 and 1m0s`,
 		`custom: MaxResults -1 is negative`,
-		`custom: Timeout 1m0s is outside of 0 to 30s`,
-		`custom: StageARN "` + stage + `/GET" is not that of a stage, like arn:aws:execute-api:eu-west-1:123456789012:a1b2c3d4e5/Prod`,
+		`custom: Timeout 1m0s is not between 0 and 30s`,
+		`custom: StageARN "` + stage + `/GET" is not the ARN of a stage, like arn:aws:execute-api:eu-west-1:123456789012:a1b2c3d4e5/Prod`,
 		`custom: Mount "Prod/" is not a path like /Prod`,
 		"custom: ValidationExpression: error parsing regexp: missing closing ): `(`",
 	}, "\n"))
@@ -461,7 +463,7 @@ func TestNewReportsEveryMistake(t *testing.T) {
 	}
 }
 
-func TestContext(t *testing.T) {
+func TestAuthenticatePutsIdentityIntoContext(t *testing.T) {
 	given := map[string]any{"tenant": "airline", "level": 3, "ratio": 0.5, "on": true}
 	a := newAuthorizer(t, custom.Config{StageARN: stage, Authorize: func(context.Context, custom.Event) (custom.Result, error) {
 		return custom.Result{PrincipalID: "p", Policy: statements(t, "Allow", "*"), Context: given, UsageIdentifierKey: "key"}, nil
@@ -495,7 +497,7 @@ func TestContext(t *testing.T) {
 	}
 }
 
-func TestErrorHandler(t *testing.T) {
+func TestErrorHandlerGetsTheError(t *testing.T) {
 	var got error
 	a := newAuthorizer(t, custom.Config{
 		Authorize: func(context.Context, custom.Event) (custom.Result, error) {
@@ -517,8 +519,8 @@ func TestErrorHandler(t *testing.T) {
 	require.Equal(t, 500, (&custom.Error{}).StatusCode())
 }
 
-// A mux inside sets the pattern on the request that it gets; the layers outside see it, in a dry run too.
-func TestPattern(t *testing.T) {
+// A mux inside sets the pattern on the request that it gets. The layers outside must see it, in a dry run as well.
+func TestPatternReachesOuterLayers(t *testing.T) {
 	calls := 0
 	for name, cfg := range map[string]custom.Config{
 		"allowed": {Authorize: yes(&calls)},
@@ -535,11 +537,11 @@ func TestPattern(t *testing.T) {
 	}
 }
 
-func TestAllowDespite(t *testing.T) {
+func TestAllowDespiteLetsPassWithoutProof(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		edit func(*http.Request)
-		err  error // of the function
+		err  error // that the function returns
 		want error
 	}{
 		{"missing", func(r *http.Request) { r.Header.Del("Authorization") }, nil, custom.ErrMissing},
@@ -593,7 +595,7 @@ func TestAllowDespite(t *testing.T) {
 	require.False(t, asked, "nothing was refused")
 }
 
-func TestAnonymous(t *testing.T) {
+func TestAnonymousRemovesTheProof(t *testing.T) {
 	a := new(custom.Authorizer)
 	r := withToken("t")
 	require.Same(t, r, a.Anonymous(r))
@@ -604,8 +606,8 @@ func TestAnonymous(t *testing.T) {
 	require.True(t, ok, "the request itself is as it was")
 }
 
-// Every method of an error finds its cause, however deep it is wrapped.
-func TestWrappedCauses(t *testing.T) {
+// Every method of an Error finds its cause, however deeply it is wrapped.
+func TestWrappedCausesAnswerAlike(t *testing.T) {
 	for cause, want := range map[error]int{
 		custom.ErrUnauthorized: 401, custom.ErrMissing: 401, custom.ErrMalformed: 401, custom.ErrDenied: 403, custom.ErrExplicitDeny: 403,
 		custom.ErrFailed: 500, custom.ErrInvalidResult: 500, custom.ErrNotConfigured: 500, custom.ErrPath: 400, custom.ErrURITooLong: 414,
@@ -621,7 +623,7 @@ func TestWrappedCauses(t *testing.T) {
 	}
 }
 
-// No answer holds anything of what a client sent or the function said.
+// No answer holds anything that a client sent or that the function said.
 func TestAnswersDoNotEcho(t *testing.T) {
 	long := strings.Repeat("\xff", 1<<16)
 	calls := 0
@@ -650,8 +652,8 @@ func TestAnswersDoNotEcho(t *testing.T) {
 	require.Equal(t, 3, calls)
 }
 
-// A policy is evaluated for the decoded path, in which a question mark is one character.
-func TestDenyOneCharacter(t *testing.T) {
+// A policy is evaluated for the decoded path, in which a question mark matches one character.
+func TestQuestionMarkMatchesOneDecodedCharacter(t *testing.T) {
 	a := newAuthorizer(t, custom.Config{StageARN: stage, Authorize: func(context.Context, custom.Event) (custom.Result, error) {
 		return custom.Result{PrincipalID: "p", Policy: statements(t, "Allow", "*", "Deny", stage+"/GET/loyalty/?")}, nil
 	}})

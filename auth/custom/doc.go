@@ -1,88 +1,114 @@
-// Package custom lets a function of yours decide who may call, as a Lambda authorizer of Amazon API Gateway does: it
-// gets the caller's credential and the method asked for, and returns a policy or a plain yes or no, which is cached.
+// Package custom lets a function of yours decide who may call, as a Lambda authorizer of Amazon API Gateway does. The
+// function gets the caller's credential and the method that the request is for. It returns a policy or a plain yes or
+// no, which is kept for a while.
 //
 //	guard, err := custom.New(custom.Config{
 //		StageARN: "arn:aws:execute-api:eu-west-1:123456789012:a1b2c3d4e5/Prod",
 //		Authorize: func(ctx context.Context, e custom.Event) (custom.Result, error) {
 //			user, err := sessions.Lookup(ctx, strings.TrimPrefix(e.AuthorizationToken, "Bearer "))
 //			if errors.Is(err, sessions.ErrNotFound) {
-//				return custom.Result{}, custom.ErrUnauthorized // 401, and no other error: a client discards its token then
+//				// This error, and no other, is answered with 401, on which a client discards its token.
+//				return custom.Result{}, custom.ErrUnauthorized
 //			}
 //			return custom.Result{PrincipalID: user.ID, Policy: user.Policy}, err
 //		},
 //	})
 //	http.Handle("/", guard.Handler(next)) // in next: custom.ID(r), custom.FromContext(r.Context())
 //
+// An [Authorizer] and everything that it hands out is safe for concurrent use.
+//
 // # Two types
 //
-// A [TOKEN] authorizer looks at one header, Authorization unless told otherwise, whose value may have to match an
-// expression. A [REQUEST] authorizer looks at its identity sources, such as [Header] and [Query], and gets the request.
-// A request that lacks the header, or any one of the sources, or has one of them twice, is refused without a call.
-//
-// # Answers
-//
-//	credential missing, ambiguous or not matched; [ErrUnauthorized]   401 {"message":"Unauthorized"}
-//	no statement of the policy matches, or a plain no                 403 {"Message":"User is not authorized to access this resource"}
-//	a statement denies                                                403 {"Message":"User is not authorized to access this resource with an explicit deny"}
-//	any other error, a panic, no answer in time, an invalid result    500 {"message":null}
-//	method ARN of more than 1600 bytes                                414 {"message":"Request URI too long"}
-//	a path or method whose meaning is open, such as /a/../b or get    400 {"message":"Bad Request"}
-//
-// The capital M and the null are API Gateway's. The header WWW-Authenticate of a 401 is not; RFC 9110 section 15.5.2
-// demands it.
+// A [TOKEN] authorizer reads one header, by default Authorization. [Config.ValidationExpression] may say what form its
+// value must have. A [REQUEST] authorizer reads its identity sources, such as [Header] and [Query], and the function
+// also gets the request. If the header or any source is absent or occurs twice, the request is refused without a call.
 //
 // # The cache
 //
-// A result is kept for [Config.TTL] under the values of all identity sources, hashed, and serves every method: it is
-// the policy that is kept, and it is evaluated anew for the method of each request. So a policy that names one method
-// denies the others for as long as it is kept; name all that the caller may do. What the result depends on must be an
-// identity source: a function that looks at the path should have it among them. Requests with the same values that arrive
-// while the function runs wait for its answer: a thousand make one call. The call has the values of the first request's
-// context, but not its end, and a time limit of its own.
+// A result is kept for [Config.TTL] under a hash of the values of all identity sources, and serves requests for every
+// method. What is kept is the policy, which is evaluated for the method of each request. Two rules follow:
+//   - A policy must name everything that the caller may do. If it names only the method of the first request, it denies
+//     all others for as long as it is kept.
+//   - Everything that the result depends on must be an identity source. For example, a function that looks at the path
+//     needs the path as a source.
 //
-// Errors are not kept, with one exception that is off by default: [Config.RefusalTTL] keeps [ErrUnauthorized], so that a
-// flood of one bad credential is not a flood of calls. Failures, panics and time limits are never kept. Refusals are
-// bounded in number and size and do not drive out results. A flood of many different credentials still makes a call for
-// each: put a rate rule in front.
+// Requests with the same values that arrive while the function runs wait for its answer: a thousand make one call. The
+// call has the context values of the first of them. It does not end with that request, but only after [Config.Timeout].
+//
+// Errors are not kept, with one exception that is off by default: [Config.RefusalTTL] keeps [ErrUnauthorized], so that
+// a flood of one bad credential is not a flood of calls. Failures, panics and timeouts are never kept. Kept refusals
+// are bounded in number and size, and never take the place of results. A flood of many different credentials still
+// makes a call for each: put a rate limit in front.
 //
 // # Paths and characters
 //
 // Policies are evaluated for the decoded path, as routers compare it: for /loyalty/%C3%A9 the method ARN ends in
-// /loyalty/é, and a policy must say é. A question mark in a policy is one character, here é; see package policy.
+// /loyalty/é, and a policy must say é. A question mark in a policy matches one character, here é; see package policy.
 //
 // # Next to a JWT verifier
 //
-// AnyOf of package auth accepts either this function's credentials or JWTs. A TOKEN authorizer then reads the same header
-// as the verifier, which takes every word for a JWT unless told otherwise: Foreign in auth.Config names the words that
-// are left to the authorizer. [Config.ValidationExpression] must match these, with the scheme before them, and no JWT:
+// AnyOf of package auth accepts either a credential of this package or a JWT. Both a TOKEN authorizer and the JWT
+// verifier then read the Authorization header, and the verifier takes every token for a JWT unless its Foreign says
+// that a token is not its own. [Config.ValidationExpression] must match exactly those tokens, with the scheme before
+// them, and no JWT:
 //
 //	session := regexp.MustCompile(`^session-[0-9a-f]+$`)
 //	tokens, err := auth.New(auth.Config{Issuers: issuers, Foreign: session.MatchString})
 //	sessions, err := custom.New(custom.Config{ValidationExpression: `(?i:Bearer )session-[0-9a-f]+`, Authorize: lookUp})
 //	h := auth.AnyOf(tokens, sessions).Handler(next)
 //
-// A word that Foreign leaves and the expression does not match is refused, and so is garbage or a JWE, also next to a good
-// credential of a third kind. Without an expression the authorizer claims JWTs too, and then both must accept them. An
-// authorizer that does not look at Authorization needs none of this.
+// A token for which Foreign is true but which the expression does not match is refused. So is any other text that is
+// neither a session nor a JWT, even if the request also has a good credential of a third kind. Without an expression
+// the authorizer takes JWTs for its own as well, and then both must accept them. None of this matters to an authorizer
+// that does not read the Authorization header.
 //
 // # Dry run
 //
-// [Config.AllowDespite] lets a refused request pass in Handler. It carries no identity, not even that of an outer
-// authorizer of this package, and its body is untouched. A credential that a dry run lets pass proves nothing.
+// With [Config.AllowDespite], Handler may let a refused request pass. The request then carries no identity, not even
+// that of an outer authorizer of this package, and its body is untouched. A credential that was let pass proves
+// nothing.
 //
 // # What it does not do
 //
-// It does not retry, and it cannot take a result back before its time; keep results for a short time where that
-// matters. WebSocket APIs ask on $connect, that is on the request that upgrades. Tokens that are JWTs of a known
-// issuer need no function: see package auth. CORS preflights carry no credential: answer them outside of Handler.
+// It does not retry. It cannot revoke a result before its time: keep results for a short time if that matters.
+// WebSocket APIs authorize on $connect, which is the request that upgrades the connection. Tokens that are JWTs of a
+// known issuer need no function: see package auth. CORS preflight requests carry no credential: answer them outside of
+// Handler.
 //
 // # Differences from API Gateway
 //
-// A policy lets a HEAD through only if it allows both the HEAD and the GET of that path, and a denial of either denies:
-// an [http.ServeMux] runs the handler of "GET /admin" for HEAD /admin too, while for API Gateway the two are different
-// methods. A method that is not written in capitals is refused where there is a StageARN or a Mount, since a handler
-// for every method would serve it though the policy names others. A function that decides by Event.Request or
-// Event.MethodARN itself must treat HEAD as GET.
+// A policy lets a HEAD request pass only if it allows both HEAD and GET of that path, and a denial of either denies.
+// The reason is that an [http.ServeMux] runs the handler of "GET /admin" for HEAD /admin too, while API Gateway has two
+// methods. A function that decides by Event.Request or Event.MethodARN itself must treat HEAD as GET.
+//
+// A method that is not written in capitals is refused if there is a StageARN or a Mount: a handler for every method
+// would serve it, although the policy names others. An answer with status 401 has the header WWW-Authenticate, which
+// API Gateway does not send, because RFC 9110 section 15.5.2 requires it.
+//
+// # Errors
+//
+// Every refusal is an [*Error]. Its cause, to be matched with [errors.Is], decides the answer. The capital M and the
+// null are API Gateway's:
+//
+//	cause             the client sees                              the operator
+//	ErrMissing        401 {"message":"Unauthorized"}               does nothing: the client sent no credential
+//	ErrMalformed      401 {"message":"Unauthorized"}               checks ValidationExpression if it happens often
+//	ErrUnauthorized   401 {"message":"Unauthorized"}               does nothing: the credential is not valid
+//	ErrDenied         403 {"Message":"User is not authorized …"}   extends the policy if the caller may use the method
+//	ErrExplicitDeny   403 the same "… with an explicit deny"       removes the denial if the caller may use the method
+//	ErrPath           400 {"message":"Bad Request"}                checks Mount, if the path is not /a/../b or the like
+//	ErrURITooLong     414 {"message":"Request URI too long"}       shortens paths: a method ARN has 1600 bytes at most
+//	ErrFailed         500 {"message":null}                         reads the error: the function or its store failed
+//	ErrInvalidResult  500 {"message":null}                         corrects the function: the error names the rule
+//	ErrNotConfigured  500 {"message":"Internal server error"}      makes the authorizer with New
+//
+// The whole text of a 403 is "User is not authorized to access this resource", with " with an explicit deny" after it
+// if a statement denies. New reports all mistakes of a [Config] at once; each names the field.
+//
+// # Files
+//
+// A request passes source.go and query.go (credential), arn.go (method), cache.go, function.go (the call), verdict.go
+// (the decision); authorizer.go joins them. config.go, handler.go, identity.go and error.go are what users see of it.
 //
 // # Sources
 //

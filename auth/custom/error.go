@@ -9,32 +9,43 @@ import (
 	"net/http"
 )
 
-// The causes of a refusal. The package's doc says how each is answered.
+// The causes of a refusal. The package documentation says how each is answered.
 var (
-	// ErrUnauthorized says that the credential is not valid. Functions return it, or an error of the same text, which is
-	// the one that API Gateway has Lambda functions fail with.
-	ErrUnauthorized = errors.New("Unauthorized") // with the capital: API Gateway compares it so
+	// ErrUnauthorized says that the credential is not valid. The function returns it, or an error with the same text,
+	// which is what API Gateway expects of a Lambda function.
+	ErrUnauthorized = errors.New("Unauthorized") // with a capital U, as API Gateway compares it
 
+	// ErrNotConfigured says that [New] did not make the authorizer.
 	ErrNotConfigured = errors.New("authorizer is not configured")
-	ErrMissing       = errors.New("request lacks an identity source")
-	ErrMalformed     = errors.New("identity source is ambiguous, too long or not matched by the expression")
-	ErrDenied        = errors.New("no statement of the policy allows the method")
-	ErrExplicitDeny  = errors.New("a statement of the policy denies the method")
-	ErrFailed        = errors.New("function failed")
+	// ErrMissing says that an identity source found nothing in the request.
+	ErrMissing = errors.New("request lacks an identity source")
+	// ErrMalformed says that an identity source found something that cannot be used.
+	ErrMalformed = errors.New("identity source is ambiguous, too long or not matched by the expression")
+	// ErrDenied says that no statement of the policy matches, or that a result without a policy authorizes nothing.
+	ErrDenied = errors.New("no statement of the policy allows the method")
+	// ErrExplicitDeny says that a statement of the policy denies the method.
+	ErrExplicitDeny = errors.New("a statement of the policy denies the method")
+	// ErrFailed says that there is no decision. It wraps the function's error, or says that the function panicked, took
+	// too long, or that the client went away.
+	ErrFailed = errors.New("function failed")
+	// ErrInvalidResult says that the function returned a [Result] that breaks a rule of its fields.
 	ErrInvalidResult = errors.New("function returned an invalid result")
-	ErrPath          = errors.New("path or method is not one of the API, or its meaning is open")
-	ErrURITooLong    = errors.New("method ARN is too long")
+	// ErrPath says that the path is outside of [Config.Mount], or that routers may read the path or the method in two
+	// ways.
+	ErrPath = errors.New("path is outside of the mount, or the path or method can be read in two ways")
+	// ErrURITooLong says that the method ARN has more than 1600 bytes.
+	ErrURITooLong = errors.New("method ARN is too long")
 )
 
-// Error is why a request was refused. It is itself the handler that answers so.
+// Error is why a request was refused. It is also the handler that sends the refusal.
 type Error struct {
-	// Err is the cause: one of the errors of this package, perhaps wrapped with that of the function.
+	// Err is the cause. It wraps one of the errors of this package.
 	Err error
 
-	// PrincipalID names the caller that was denied, for [ErrDenied] and [ErrExplicitDeny]; for logs.
+	// PrincipalID names the caller that was denied, for logs. It is set with [ErrDenied] and [ErrExplicitDeny].
 	PrincipalID string
 
-	// Challenge is the value of WWW-Authenticate where the answer is 401.
+	// Challenge is the value of WWW-Authenticate if the status is 401.
 	Challenge string
 }
 
@@ -49,54 +60,61 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// answers are the wire answers of causes, the gateway responses UNAUTHORIZED, ACCESS_DENIED and
-// AUTHORIZER_CONFIGURATION_ERROR of API Gateway among them. The code of a 414 is not documented; ours is that of
-// other bad requests.
-var answers = []struct {
+// The codes of answers, as API Gateway sends them in X-Amzn-ErrorType.
+const (
+	codeAccessDenied  = "AccessDeniedException"
+	codeAuthorizer    = "AuthorizerConfigurationException"
+	codeBadRequest    = "BadRequestException"
+	codeConfiguration = "ApiConfigurationException"
+	codeUnauthorized  = "UnauthorizedException"
+)
+
+// reply is the answer to a cause.
+type reply struct {
 	cause         error
 	status        int
 	code, message string
-}{
-	{ErrFailed, http.StatusInternalServerError, "AuthorizerConfigurationException", "Internal server error"},
-	{ErrInvalidResult, http.StatusInternalServerError, "AuthorizerConfigurationException", "Internal server error"},
-	{ErrUnauthorized, http.StatusUnauthorized, "UnauthorizedException", "Unauthorized"},
-	{ErrMissing, http.StatusUnauthorized, "UnauthorizedException", "Unauthorized"},
-	{ErrMalformed, http.StatusUnauthorized, "UnauthorizedException", "Unauthorized"},
-	{ErrDenied, http.StatusForbidden, "AccessDeniedException", "User is not authorized to access this resource"},
-	{ErrExplicitDeny, http.StatusForbidden, "AccessDeniedException", "User is not authorized to access this resource with an explicit deny"},
-	{ErrPath, http.StatusBadRequest, "BadRequestException", "Bad Request"},
-	{ErrURITooLong, http.StatusRequestURITooLong, "BadRequestException", "Request URI too long"},
 }
 
-func (e *Error) response() (status int, code, message string) {
+// answers lists the answers by cause, among them API Gateway's responses UNAUTHORIZED, ACCESS_DENIED and
+// AUTHORIZER_CONFIGURATION_ERROR. The first cause that an error wraps decides. AWS does not document the code of a 414,
+// so it has that of other bad requests.
+var answers = []reply{
+	{ErrFailed, http.StatusInternalServerError, codeAuthorizer, "Internal server error"},
+	{ErrInvalidResult, http.StatusInternalServerError, codeAuthorizer, "Internal server error"},
+	{ErrUnauthorized, http.StatusUnauthorized, codeUnauthorized, "Unauthorized"},
+	{ErrMissing, http.StatusUnauthorized, codeUnauthorized, "Unauthorized"},
+	{ErrMalformed, http.StatusUnauthorized, codeUnauthorized, "Unauthorized"},
+	{ErrDenied, http.StatusForbidden, codeAccessDenied, "User is not authorized to access this resource"},
+	{
+		ErrExplicitDeny, http.StatusForbidden, codeAccessDenied,
+		"User is not authorized to access this resource with an explicit deny",
+	},
+	{ErrPath, http.StatusBadRequest, codeBadRequest, "Bad Request"},
+	{ErrURITooLong, http.StatusRequestURITooLong, codeBadRequest, "Request URI too long"},
+}
+
+// reply returns the answer to the cause of e. Other causes than those in the table are faults of the server.
+func (e *Error) reply() reply {
 	for _, a := range answers {
 		if errors.Is(e.Err, a.cause) {
-			return a.status, a.code, a.message
+			return a
 		}
 	}
-	return http.StatusInternalServerError, "ApiConfigurationException", "Internal server error"
+	return reply{nil, http.StatusInternalServerError, codeConfiguration, "Internal server error"}
 }
 
-// StatusCode returns the HTTP status, as the package's doc tells.
-func (e *Error) StatusCode() int {
-	status, _, _ := e.response()
-	return status
-}
+// StatusCode returns the HTTP status of the answer.
+func (e *Error) StatusCode() int { return e.reply().status }
 
 // ErrorCode returns the value of the header X-Amzn-ErrorType.
-func (e *Error) ErrorCode() string {
-	_, code, _ := e.response()
-	return code
-}
+func (e *Error) ErrorCode() string { return e.reply().code }
 
-// ErrorMessage returns the text for the client. It tells nothing of what the function said. [Error.ServeHTTP] sends
-// null instead where the function failed.
-func (e *Error) ErrorMessage() string {
-	_, _, message := e.response()
-	return message
-}
+// ErrorMessage returns the text for the client, which holds nothing of what the function said. If the function failed,
+// [Error.ServeHTTP] sends null instead.
+func (e *Error) ErrorMessage() string { return e.reply().message }
 
-// SetHeader sets WWW-Authenticate where the answer is 401.
+// SetHeader sets WWW-Authenticate if the status is 401.
 func (e *Error) SetHeader(h http.Header) {
 	if e.StatusCode() == http.StatusUnauthorized && e.Challenge != "" {
 		h.Set("WWW-Authenticate", e.Challenge)
@@ -106,15 +124,15 @@ func (e *Error) SetHeader(h http.Header) {
 // ServeHTTP answers as API Gateway does.
 func (e *Error) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	e.SetHeader(w.Header())
-	status, code, message := e.response()
-	body := map[string]any{"message": message}
-	switch code {
-	case "AccessDeniedException":
-		body = map[string]any{"Message": message}
-	case "AuthorizerConfigurationException":
+	a := e.reply()
+	body := map[string]any{"message": a.message}
+	switch a.code { // API Gateway's own differences
+	case codeAccessDenied:
+		body = map[string]any{"Message": a.message}
+	case codeAuthorizer:
 		body = map[string]any{"message": nil}
 	}
-	answer(w, status, code, body)
+	answer(w, a.status, a.code, body)
 }
 
 // answer writes API Gateway's form of a refusal. Each package carries this copy; a test holds the copies equal.

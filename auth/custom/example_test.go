@@ -29,7 +29,7 @@ var greet = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(w, "hello ", id.PrincipalID, " of ", id.Context["tenant"])
 })
 
-// The authorizer of API Gateway's guide: the token itself says what is allowed.
+// This is the authorizer of API Gateway's guide: the token itself says what is allowed.
 func Example() {
 	readers, err := policy.New(policy.Document{
 		Version:   "2012-10-17",
@@ -69,7 +69,7 @@ func Example() {
 	// 500 {"message":null}
 }
 
-// A REQUEST authorizer with a plain answer, for callers that are told apart by a header and a query parameter.
+// A REQUEST authorizer identifies callers by a header and a query parameter. Its function returns a plain yes or no.
 func ExampleConfig_request() {
 	calls := 0
 	guard, _ := custom.New(custom.Config{
@@ -94,7 +94,8 @@ func ExampleConfig_request() {
 	// airline <nil> 1
 }
 
-// A result is kept for all methods. A policy that allows the one that was asked for denies the others.
+// The mistake here is to allow only the method of the current request. The result is kept and serves other methods too,
+// so the policy denies those.
 func Example_incorrect() {
 	guard, _ := custom.New(custom.Config{
 		StageARN: stage,
@@ -114,7 +115,7 @@ func Example_incorrect() {
 	// 403 {"Message":"User is not authorized to access this resource"}
 }
 
-// UsageIdentifierKey is what package apikey takes as its Source, in place of the header X-API-Key.
+// Package apikey can take UsageIdentifierKey as its Source, in place of the header X-API-Key.
 func ExampleUsageIdentifierKey() {
 	guard, _ := custom.New(custom.Config{
 		Authorize: func(context.Context, custom.Event) (custom.Result, error) {
@@ -129,7 +130,7 @@ func ExampleUsageIdentifierKey() {
 	// Output: 200 40 true
 }
 
-// Verify is the decision without an answer; Present tells whether there is anything to decide about.
+// Verify decides and sends no answer. Present reports whether there is a credential to decide about.
 func ExampleAuthorizer_Verify() {
 	guard, _ := custom.New(custom.Config{
 		ValidationExpression: "Bearer [a-z]+",
@@ -152,7 +153,7 @@ func ExampleAuthorizer_Verify() {
 	// julian <nil>
 }
 
-// In a test of a handler, NewContext stands for the authorizer.
+// In a test of a handler, NewContext takes the place of the authorizer.
 func ExampleNewContext() {
 	ctx := custom.NewContext(context.Background(), &custom.Identity{PrincipalID: "julian", Context: map[string]any{"tenant": "airline"}})
 	r := httptest.NewRequestWithContext(ctx, "GET", "/", nil)
@@ -165,8 +166,8 @@ func ExampleNewContext() {
 	// julian true
 }
 
-// The request of Authenticate is nil beside an error. Who does not look at the error does not serve the request: the use
-// of nil panics, and net/http ends the connection.
+// The mistake here is to ignore the error of Authenticate. The request is then nil, so the first use of it panics: nothing
+// is served, and net/http closes the connection.
 func Example_incorrectIgnoredError() {
 	guard, _ := custom.New(custom.Config{
 		Authorize: func(context.Context, custom.Event) (custom.Result, error) {
@@ -182,7 +183,7 @@ func Example_incorrectIgnoredError() {
 	// Output: panic: true
 }
 
-// RefusalTTL keeps the refusal of a credential, so that a client which repeats it does not make a call each time.
+// RefusalTTL keeps the refusal of a credential, so that a client that repeats it does not cause a call each time.
 func ExampleConfig_refusalTTL() {
 	calls := 0
 	guard, _ := custom.New(custom.Config{
@@ -204,7 +205,8 @@ func ExampleConfig_refusalTTL() {
 	// 1 call
 }
 
-// AllowDespite always true is a dry run: what would be refused is logged and served, without an identity.
+// An AllowDespite that is always true makes a dry run: a request that would be refused is logged and served without an
+// identity.
 func ExampleConfig_allowDespite() {
 	guard, _ := custom.New(custom.Config{
 		Authorize: func(context.Context, custom.Event) (custom.Result, error) {

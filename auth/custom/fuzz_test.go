@@ -15,8 +15,8 @@ import (
 	"github.com/tallygate/tallygate/auth/policy"
 )
 
-// FuzzPath holds that a policy is evaluated for the path that a router serves: what a ServeMux would redirect or match
-// otherwise is refused, and no path or method leads outside of what a policy allows.
+// FuzzPath checks that a policy is evaluated for the path that a router serves. A path that a ServeMux would redirect
+// or match differently must be refused, and no path or method may reach what the policy does not allow.
 func FuzzPath(f *testing.F) {
 	p, err := policy.New(policy.Document{Version: "2012-10-17", Statement: []policy.Statement{
 		{Effect: "Allow", Action: []string{policy.Invoke}, Resource: []string{stage + "/GET/pets/*"}},
@@ -56,7 +56,8 @@ func FuzzPath(f *testing.F) {
 	})
 }
 
-// FuzzCredential holds that no header or query makes the authorizer panic or ask about an empty or doubled credential.
+// FuzzCredential checks that no header or query makes the authorizer panic, or call the function with an empty
+// credential or with one that occurs twice.
 func FuzzCredential(f *testing.F) {
 	a, err := custom.New(custom.Config{
 		Type: custom.REQUEST, TTL: custom.NoCache, IdentitySources: []source{custom.Header("Authorization"), custom.Query("key")},
@@ -84,8 +85,8 @@ func FuzzCredential(f *testing.F) {
 	})
 }
 
-// FuzzQuery holds that a query source finds what url.ParseQuery finds: the only value of a name, nothing, or what is of
-// no use.
+// FuzzQuery checks that a query source agrees with url.ParseQuery about whether a name has one value, no value, or
+// values that cannot be used.
 func FuzzQuery(f *testing.F) {
 	f.Add("key", "key=1&other=2")
 	f.Add("a b", "a+b=1&a%20b=2")

@@ -17,7 +17,8 @@ import (
 	"github.com/tallygate/tallygate/auth/custom"
 )
 
-// users lets "good" in, refuses "bad", says a plain no to "no" and fails for everything else. It counts its calls.
+// users returns a function that authorizes "good", returns ErrUnauthorized for "bad" and a plain no for "no", and fails
+// for everything else. It counts its calls.
 func users(calls *atomic.Int64) func(context.Context, custom.Event) (custom.Result, error) {
 	return func(_ context.Context, e custom.Event) (custom.Result, error) {
 		calls.Add(1)
@@ -33,7 +34,7 @@ func users(calls *atomic.Int64) func(context.Context, custom.Event) (custom.Resu
 	}
 }
 
-func TestRefusalsAreKept(t *testing.T) {
+func TestRefusalsAreKeptForRefusalTTL(t *testing.T) {
 	for _, tt := range []struct {
 		name, token      string
 		ttl, refusalTTL  time.Duration
@@ -79,8 +80,8 @@ func TestRefusalsAreKept(t *testing.T) {
 	}
 }
 
-// A flood of one bad credential is one call at a time, and then none; what its error says is not kept.
-func TestRefusalStampede(t *testing.T) {
+// A flood of one bad credential makes one call in all. The function's error is not kept.
+func TestFloodOfOneBadCredentialMakesOneCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int64
 		slow := users(&calls)
@@ -105,7 +106,7 @@ func TestRefusalStampede(t *testing.T) {
 	})
 }
 
-// A time limit and a panic tell nothing about the credential.
+// A timeout or a panic says nothing about the credential.
 func TestFailuresAreNotKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls := 0
@@ -113,7 +114,7 @@ func TestFailuresAreNotKept(t *testing.T) {
 			switch calls++; calls {
 			case 1:
 				<-ctx.Done()
-				return custom.Result{}, custom.ErrUnauthorized // too late to be heard
+				return custom.Result{}, custom.ErrUnauthorized // after the timeout, so it must not count
 			case 2:
 				panic("a bug")
 			}
@@ -128,7 +129,7 @@ func TestFailuresAreNotKept(t *testing.T) {
 	})
 }
 
-// A flood of many bad credentials neither grows the memory nor drives out a good one.
+// A flood of many bad credentials must not grow the memory, and must not push out the result of a good one.
 func TestRefusalsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int64

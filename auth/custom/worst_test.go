@@ -15,15 +15,15 @@ import (
 	"github.com/tallygate/tallygate/auth/custom"
 )
 
-// Bounds of what an authorizer reads, and what net/http's server takes by default.
+// The bounds of what an authorizer reads, and of what net/http's server accepts by default.
 const (
 	maxIdentity = 16 << 10
 	maxARN      = 1600
 	megabyte    = 1_000_000
 )
 
-// worst are the requests that cost an authorizer the most for their bytes. Each has the token "good" in the header Token,
-// unless it has another.
+// worst lists the requests that cost an authorizer the most for their size. Each has the token "good" in the header
+// Token unless it sets that header itself.
 var worst = []struct {
 	name, method, target, token string
 	want                        error
@@ -47,10 +47,10 @@ var worst = []struct {
 	{"expression", "GET", "/Prod/pets?key=k", strings.Repeat("ab", maxIdentity/2-1) + "!", nil},
 }
 
-// BenchmarkWorst measures requests at the bounds, by an authorizer of each kind: TOKEN with a ValidationExpression,
-// REQUEST, and REQUEST with a Mount alone, whose paths have no bound. The floor is what net/http takes to read the same
-// bytes, and a valid verification, for TOKEN of a token as long as may be; impl=ours is to stay within 3 times that. What a
-// policy costs is measured in package policy.
+// BenchmarkWorst measures requests at the bounds with three authorizers: TOKEN with a ValidationExpression, REQUEST,
+// and REQUEST with only a Mount, which does not bound the length of paths. The floor is what net/http takes to read the
+// same bytes, plus a valid verification (for TOKEN, of the longest token). Ours must stay within 3 times the floor.
+// Package policy measures what a policy costs.
 func BenchmarkWorst(b *testing.B) {
 	flood(b)
 	calls := 0
@@ -93,9 +93,9 @@ func BenchmarkWorst(b *testing.B) {
 	}
 }
 
-// flood compares refusals of bad tokens, of one again and again or of many, with what net/http takes to read a small
-// request and the verification of as many good tokens. The function answers at once, so what is measured is what an
-// authorizer adds to it.
+// flood measures refusals of one bad token again and again, and of many bad tokens. The floor is what net/http takes to
+// read a small request, plus the verification of as many good tokens. The function answers at once, so this measures
+// what the authorizer adds.
 func flood(b *testing.B) {
 	const small = "GET /loyalty/1 HTTP/1.1\r\nHost: a\r\nAuthorization: bad1\r\n\r\n"
 	for _, tokens := range []int{1, 1_000_000} {

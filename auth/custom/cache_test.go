@@ -20,7 +20,7 @@ import (
 	"github.com/tallygate/tallygate/auth/custom"
 )
 
-func TestTTL(t *testing.T) {
+func TestResultsAreKeptForTTL(t *testing.T) {
 	for _, tt := range []struct {
 		name      string
 		ttl, kept time.Duration
@@ -58,7 +58,7 @@ func TestTTL(t *testing.T) {
 	require.Equal(t, 4, calls)
 }
 
-func TestPolicyIsKeptAndEvaluatedAnew(t *testing.T) {
+func TestKeptPolicyIsEvaluatedForEachMethod(t *testing.T) {
 	calls := 0
 	a := newAuthorizer(t, custom.Config{StageARN: stage, Authorize: func(_ context.Context, e custom.Event) (custom.Result, error) {
 		calls++
@@ -72,7 +72,7 @@ func TestPolicyIsKeptAndEvaluatedAnew(t *testing.T) {
 	require.Equal(t, 1, calls)
 }
 
-// TestAllIdentitySourcesAreTheKey sends values that differ in one place, or in where they are split.
+// Values that differ in one source, or only in where they are split, must not share a result.
 func TestAllIdentitySourcesAreTheKey(t *testing.T) {
 	a := newAuthorizer(t, custom.Config{
 		Type: custom.REQUEST, IdentitySources: []source{custom.Header("A"), custom.Query("b")},
@@ -109,8 +109,9 @@ func TestErrorsAreNotKept(t *testing.T) {
 	require.Equal(t, 4, calls)
 }
 
-// TestStampede sends a thousand requests while the function runs: one call, one answer.
-func TestStampede(t *testing.T) {
+// A thousand requests with the same values arrive while the function runs. There must be one call, whose answer all
+// get.
+func TestConcurrentRequestsShareOneCall(t *testing.T) {
 	for _, failure := range []error{nil, errors.New("down"), custom.ErrUnauthorized} {
 		synctest.Test(t, func(t *testing.T) {
 			var calls, good, bad atomic.Int64
@@ -140,8 +141,8 @@ func TestStampede(t *testing.T) {
 	}
 }
 
-// TestFirstCallerLeaves has the request that made the call end early: the call goes on for the others.
-func TestFirstCallerLeaves(t *testing.T) {
+// The request that caused the call ends early. The call must go on for the others.
+func TestCallOutlivesItsFirstRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls := 0
 		a := newAuthorizer(t, custom.Config{Authorize: func(ctx context.Context, _ custom.Event) (custom.Result, error) {
@@ -172,7 +173,7 @@ func TestFirstCallerLeaves(t *testing.T) {
 	})
 }
 
-func TestTimeout(t *testing.T) {
+func TestTimeoutRefusesAndIsNotKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, deaf := range []bool{false, true} {
 			a := newAuthorizer(t, custom.Config{Timeout: 2 * time.Second, Authorize: func(ctx context.Context, _ custom.Event) (custom.Result, error) {
@@ -192,14 +193,14 @@ func TestTimeout(t *testing.T) {
 			if deaf {
 				time.Sleep(time.Hour)
 				_, err := a.Verify(withToken("t"))
-				require.ErrorIs(t, err, custom.ErrFailed, "what came too late is not kept")
-				time.Sleep(time.Minute) // the function comes back
+				require.ErrorIs(t, err, custom.ErrFailed, "a late result is not kept")
+				time.Sleep(time.Minute) // until the function returns
 			}
 		}
 	})
 }
 
-func TestPanic(t *testing.T) {
+func TestPanicBecomesAnError(t *testing.T) {
 	calls := 0
 	a := newAuthorizer(t, custom.Config{Authorize: func(context.Context, custom.Event) (custom.Result, error) {
 		if calls++; calls == 1 {
@@ -218,10 +219,9 @@ func TestPanic(t *testing.T) {
 	calls = 0
 	_, err = a.Verify(withToken("t"))
 	require.ErrorContains(t, err, "panic: secret")
-	require.ErrorContains(t, err, "results_test.go", "with its stack")
+	require.ErrorContains(t, err, "cache_test.go", "with its stack")
 }
 
-// TestResultsAreBounded sends many more identities than are kept.
 func TestResultsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls := 0
@@ -243,12 +243,12 @@ func TestResultsAreBounded(t *testing.T) {
 			_, err := a.Verify(withToken(fmt.Sprint("later", i)))
 			require.NoError(t, err)
 		}
-		require.Less(t, calls, 10, "what has expired goes first, of a few")
+		require.Less(t, calls, 10, "of the few entries looked at, expired ones go first")
 	})
 }
 
-// TestConcurrent has many identities verified at once, some results expiring meanwhile; each caller gets its own.
-func TestConcurrent(t *testing.T) {
+// Many identities are verified at once, while some results expire. Each caller must get its own identity.
+func TestConcurrentCallersGetTheirOwnIdentity(t *testing.T) {
 	a := newAuthorizer(t, custom.Config{
 		MaxResults: 20, TTL: time.Millisecond, StageARN: stage,
 		Authorize: func(_ context.Context, e custom.Event) (custom.Result, error) {

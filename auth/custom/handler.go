@@ -1,0 +1,50 @@
+package custom
+
+import "net/http"
+
+// Authenticate verifies r and returns it with the identity in its context, for [FromContext], [ID] and
+// [UsageIdentifierKey]. The request is nil if the error is not: a caller who goes on without looking at the error
+// panics and serves nothing.
+func (a *Authorizer) Authenticate(r *http.Request) (*http.Request, error) {
+	id, err := a.Verify(r)
+	if err != nil {
+		return nil, err
+	}
+	return r.WithContext(NewContext(r.Context(), id)), nil
+}
+
+// Anonymous returns r without a proof of this package: [FromContext] and [ID] return false for it.
+func (a *Authorizer) Anonymous(r *http.Request) *http.Request {
+	if _, proven := FromContext(r.Context()); !proven {
+		return r
+	}
+	return r.WithContext(NewContext(r.Context(), nil))
+}
+
+// Handler returns a handler that calls next for a request that is allowed or that [Config.AllowDespite] lets pass, and
+// refuses every other request. It passes on a copy of the request, with the identity in its context.
+func (a *Authorizer) Handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		passed, err := a.Authenticate(r)
+		if err != nil {
+			if a == nil || a.despite == nil || !a.despite(r, err) {
+				a.answer(w, r, err)
+				return
+			}
+			passed = a.Anonymous(r)
+		}
+		next.ServeHTTP(w, passed)
+		r.Pattern = passed.Pattern // a mux inside set it on the copy; outer layers read it from r
+	})
+}
+
+// answer sends the refusal of r.
+func (a *Authorizer) answer(w http.ResponseWriter, r *http.Request, err error) {
+	e := err.(*Error) // Authenticate returns no other type
+	e.SetHeader(w.Header())
+	if a != nil && a.refuse != nil {
+		a.refuse(w, r, e)
+		return
+	}
+	e.ServeHTTP(w, r)
+}
