@@ -9,29 +9,34 @@ import (
 	"strings"
 )
 
-// A Change is one mutation of a meter's plans and members: one field is set, or PutMember and DeleteMember for one
-// client, which then moves from plan to plan without a moment in between. Its JSON form is made to be kept.
+// A Change is one change of a meter's plans and members. Exactly one field is set, with one exception: PutMember and
+// DeleteMember together move one client from one plan to another, in one step. Its JSON form may be stored.
 type Change struct {
-	// PutPlan creates the plan or replaces it. Members and balances stay, and so do the buckets of what stays throttled;
-	// a stage that is taken out loses the buckets of its methods, and a quota of another period counts anew. It is
-	// refused while a member overrides a quota that the new version lacks.
+	// PutPlan creates the plan, or replaces the plan of the same id. Members and balances stay. The buckets of a
+	// throttle stay too, unless the throttle is one of a method and its stage is no longer in the plan. A quota of a
+	// new period starts to count. The change is refused while a member overrides a quota that the new version does not
+	// have.
 	PutPlan *Plan `json:"putPlan,omitempty"`
 	// DeletePlan removes the plan of this id, its memberships and its buckets. Balances stay in the ledger.
 	DeletePlan string `json:"deletePlan,omitempty"`
-	// PutMember adds the client to the plan or replaces its overrides.
+	// PutMember adds the client to the plan, or replaces its overrides.
 	PutMember *Member `json:"putMember,omitempty"`
-	// DeleteMember takes the client out of the plan. Only Plan and Client count. A bucket under the plan's throttle stays for
-	// when the client comes back; the bucket of a throttle of its own, where the plan has none, begins full then.
+	// DeleteMember removes the client from the plan. Fields other than Plan and Client are ignored. If the client is
+	// added again, it finds its bucket under the plan's throttle as it left it. If the plan has no throttle, and the
+	// client had one of its own, it starts with a full bucket.
 	DeleteMember *Member `json:"deleteMember,omitempty"`
 }
 
-// Apply carries out one change at run time: it is validated, given to Config.Commit, and acts on every request that comes
-// after. No request waits for it. An error means that nothing has changed, and is an [*Error]: a mistake in c wraps
-// [ErrInvalid], a plan that does not exist [ErrNoPlan] too, and what the present plans and members do not allow [ErrConflict].
+// Apply makes one change: it validates c, gives it to Config.Commit and makes it visible. The change acts on every
+// request that starts after Apply has returned. No request waits for it. Changes are made one at a time, so Commit must
+// call neither Apply nor Members.
 //
-// A change may be repeated, as after an answer that was lost: to delete what is not there, or to move a client that has been
-// moved, is no mistake, and a deletion that changes nothing is not committed. Changes are carried out one at a time, so
-// Commit must call neither Apply nor Members.
+// An error is an [*Error], and means that nothing has changed. It wraps [ErrInvalid] if c has a mistake, and
+// [ErrNoPlan] as well if the plan of a member does not exist. It wraps [ErrConflict] if the present plans and members
+// do not allow the change.
+//
+// A change may be repeated, for example if the answer to it was lost. It is no error to delete what does not exist, or
+// to move a client that was moved already. A deletion of what does not exist is not given to Commit.
 func (m *Meter) Apply(ctx context.Context, c Change) error {
 	if err := m.configured(); err != nil {
 		return err
@@ -50,7 +55,8 @@ func (m *Meter) Apply(ctx context.Context, c Change) error {
 	return nil
 }
 
-// carryOut makes the change c, of which it takes possession, once commit has kept it; nil keeps nothing.
+// carryOut validates c, gives it to commit, unless that is nil, and applies it. It keeps c: the caller must not use it
+// afterwards.
 func (m *Meter) carryOut(c Change, commit func(Change) error) error {
 	if err := m.mistakes(c); err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
@@ -70,7 +76,7 @@ func (m *Meter) carryOut(c Change, commit func(Change) error) error {
 	return m.table.apply(c)
 }
 
-// remaining leaves out of c the deletions of what is not there.
+// remaining returns c without the deletion of what does not exist.
 func (t *table) remaining(c Change) Change {
 	if c.DeletePlan != "" && t.plan(c.DeletePlan) == nil {
 		c.DeletePlan = ""
@@ -81,7 +87,7 @@ func (t *table) remaining(c Change) Change {
 	return c
 }
 
-// clone copies c deeply: neither the caller nor Commit shares memory with the table.
+// clone returns a deep copy of c, so that neither the caller nor Commit shares memory with the table.
 func (c Change) clone() Change {
 	if c.PutPlan != nil {
 		p := c.PutPlan.clone()
@@ -95,7 +101,7 @@ func (c Change) clone() Change {
 	return c
 }
 
-// apply carries out a change that has been validated, so that it can fail only by a mistake of this package.
+// apply makes a validated change visible. An error is a bug in this package.
 func (t *table) apply(c Change) error {
 	switch {
 	case c.PutPlan != nil:
@@ -110,7 +116,7 @@ func (t *table) apply(c Change) error {
 	}
 }
 
-// mistakes reports what is wrong with c itself.
+// mistakes returns what is wrong with c, whatever the other plans and members are, or nil.
 func (m *Meter) mistakes(c Change) error {
 	move := c.PutMember != nil && c.DeleteMember != nil
 	switch set := c.fields(); {
@@ -128,6 +134,7 @@ func (m *Meter) mistakes(c Change) error {
 	return nil
 }
 
+// fields returns how many fields of c are set.
 func (c Change) fields() int {
 	set := 0
 	for _, is := range []bool{c.PutPlan != nil, c.DeletePlan != "", c.PutMember != nil, c.DeleteMember != nil} {
@@ -154,7 +161,7 @@ func (t *table) mistakesOfMember(m Member) error {
 	return m.validate(p.state.Load().Plan)
 }
 
-// conflicts reports why a change without mistakes does not fit the present plans and members.
+// conflicts returns why the present plans and members do not allow c, or nil.
 func (m *Meter) conflicts(c Change) error {
 	t := &m.table
 	switch {
@@ -167,7 +174,7 @@ func (m *Meter) conflicts(c Change) error {
 	}
 	p, leaving := t.plan(c.PutMember.Plan), ""
 	if p == nil {
-		return nil // a mistake
+		return nil // mistakes reports it
 	}
 	if c.DeleteMember != nil {
 		leaving = c.DeleteMember.Plan
@@ -175,7 +182,7 @@ func (m *Meter) conflicts(c Change) error {
 	return t.alone(c.PutMember.Client, p.state.Load().Plan, leaving)
 }
 
-// conflictsOfPlan holds that a new version of a plan fits each of its members.
+// conflictsOfPlan returns the members that the new version p of a plan does not fit, as errors.
 func (t *table) conflictsOfPlan(p Plan) error {
 	live := t.plan(p.ID)
 	if live == nil {
@@ -188,7 +195,8 @@ func (t *table) conflictsOfPlan(p Plan) error {
 	return errors.Join(errs...)
 }
 
-// alone holds that a client of p is in no other plan for the same stage of an api, but for the one it is leaving.
+// alone returns an error if the client is in a plan other than p that opens one of p's stages. The plan with the id
+// leaving does not count.
 func (t *table) alone(client string, p Plan, leaving string) error {
 	for _, other := range t.list(client) {
 		if other.Plan == p.ID || other.Plan == leaving {
@@ -204,7 +212,7 @@ func (t *table) alone(client string, p Plan, leaving string) error {
 	return nil
 }
 
-// Plans yields a copy of every plan, in no order.
+// Plans yields a copy of every plan, in no particular order. Changes go on meanwhile.
 func (m *Meter) Plans() iter.Seq[Plan] {
 	return func(yield func(Plan) bool) {
 		if m.configured() != nil {
@@ -217,7 +225,7 @@ func (m *Meter) Plans() iter.Seq[Plan] {
 	}
 }
 
-// Members returns a copy of every member of the plan, by client. Changes wait meanwhile, requests do not.
+// Members returns a copy of every member of the plan, sorted by client. Changes wait for it, requests do not.
 func (m *Meter) Members(plan string) []Member {
 	if m.configured() != nil {
 		return nil

@@ -181,10 +181,10 @@ func TestNothingIsShared(t *testing.T) {
 		Plans:   []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Throttle: &ratelimit.Limit{Burst: 3}}},
 		Members: []usageplan.Member{{Plan: "p", Client: "a"}},
 	})
-	st, err := m.Standing(t.Context(), "a", getCats("a").Route)
+	st, err := m.Status(t.Context(), "a", getCats("a").Route)
 	require.NoError(t, err)
 	*st.BurstLimit = 4711
-	st, err = m.Standing(t.Context(), "a", getCats("a").Route)
+	st, err = m.Status(t.Context(), "a", getCats("a").Route)
 	require.NoError(t, err)
 	require.EqualValues(t, 3, *st.BurstLimit)
 }

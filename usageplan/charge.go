@@ -10,25 +10,26 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// A Charge is what an admitted request has taken. It is passed by value; copies are the same charge. The zero Charge, of
-// a request that AllowDespite let through, has taken nothing, and its methods do nothing.
+// A Charge is what an admitted request has taken from the limits. It is passed by value, and copies stand for the same
+// charge. The zero Charge belongs to a request that AllowDespite admitted: it has taken nothing, and its methods do
+// nothing.
 type Charge struct {
 	client string
-	state  *state // the plan's version that decided
+	state  *state // the version of the plan that decided
 	own    draws  // the client's own throttles
 
-	// A second quota is rare: it may cost an allocation, but not the copying of three charges for everybody.
-	first ledger.Charge   // against the first of state.Quotas
-	more  []ledger.Charge // against the others
+	// Few plans have a second quota. An array of three charges would be copied for every request.
+	first ledger.Charge   // for the first of state.Quotas
+	more  []ledger.Charge // for the others
 
-	unit  string // of the quotas in the RateLimit fields; empty leaves them out
+	unit  string // the unit of the quotas in the RateLimit fields; if it is empty, they are left out
 	meter *Meter
 }
 
-// Client tells who pays; empty for the zero Charge.
+// Client returns the id of the client, or "" for the zero Charge.
 func (c Charge) Client() string { return c.client }
 
-// Plan is the id of the plan that the client pays from; empty for the zero Charge.
+// Plan returns the id of the client's plan, or "" for the zero Charge.
 func (c Charge) Plan() string {
 	if c.state == nil {
 		return ""
@@ -36,12 +37,14 @@ func (c Charge) Plan() string {
 	return c.state.ID
 }
 
-// Settle replaces the cost that was taken from the quotas by what the request has really cost: 0 gives all of it back,
-// and more than the cost is charged after the fact, as far as the quota's present limit or [ledger.Config].AllowOverdraw
-// lets it. The first call counts; a further one changes nothing and says so ([ledger.ErrSettled]). Tokens of throttles stay
-// spent. Each quota settles by itself; the error joins theirs: [ledger.ErrForgiven] where the limit left a part uncounted,
-// [ledger.ErrCost] for an actual cost below zero, [ledger.ErrUnavailable] if the store failed and the ledger makes the
-// settlement good later.
+// Settle replaces the cost that was taken from the quotas by the actual cost, in units. An actual cost of 0 gives all
+// units back. An actual cost above the cost takes the difference, as far as the quota's present limit or
+// [ledger.Config].AllowOverdraw allows. Only the first call counts; later ones return [ledger.ErrSettled]. Tokens of
+// throttles are not given back.
+//
+// Each quota settles by itself, and the error joins theirs: [ledger.ErrForgiven] if the limit left a part uncounted,
+// [ledger.ErrCost] for an actual cost below 0, [ledger.ErrUnavailable] if the store failed, in which case the ledger
+// repeats the settlement later.
 func (c Charge) Settle(ctx context.Context, actual int64) error {
 	var err error
 	for i := range c.quotas() {
@@ -50,10 +53,10 @@ func (c Charge) Settle(ctx context.Context, actual int64) error {
 	return err
 }
 
-// settle settles against quota i of the plan.
+// settle settles the charge for quota i of the plan.
 func (c Charge) settle(ctx context.Context, i int, actual int64) error {
 	if i > len(c.more) {
-		return nil // a quota before it has refused
+		return nil // nothing was taken from this quota, because an earlier one refused
 	}
 	m, period := c.meter, c.state.Quotas[i].Period
 	if q, found := m.table.quotaInForce(c.state.ID, c.client, m.config.Default, period); found {
@@ -62,8 +65,8 @@ func (c Charge) settle(ctx context.Context, i int, actual int64) error {
 	return c.charge(i).Settle(ctx, actual)
 }
 
-// Balance returns the balance of the plan's quota for the period as this charge left it, or, once the charge has been
-// settled, the present one; see [ledger.Charge.Balance]. It returns false where the plan has no such quota.
+// Balance returns the balance of the plan's quota for the period. It is the balance just after this charge, and once
+// the charge was settled, the present one; see [ledger.Charge.Balance]. It returns false if the plan has no such quota.
 func (c Charge) Balance(p ledger.Period) (ledger.Balance, bool) {
 	for i, q := range c.quotas() {
 		if q.Period == p {
@@ -73,15 +76,17 @@ func (c Charge) Balance(p ledger.Period) (ledger.Balance, bool) {
 	return ledger.Balance{}, false
 }
 
-// SetHeader tells the client what is left: the RateLimit fields of its own throttles and of every quota
-// (draft-ietf-httpapi-ratelimit-headers-11). It sets nothing for the zero Charge and under Config.AWSStrict, and leaves out
-// quotas whose unit has no name: see Config.Unit. [Meter.Handler] calls it before the handler; a handler that settles its
-// charge before it answers calls it again, and the new fields replace the old ones.
+// SetHeader sets the RateLimit fields (draft-ietf-httpapi-ratelimit-headers-11), which tell the client what is left of
+// its own throttles and of every quota. Quotas whose unit has no name are left out; see Config.Unit. It sets nothing
+// for the zero Charge and under Config.AWSStrict.
+//
+// [Meter.Handler] calls it before the next handler. A handler that settles its charge before it answers should call it
+// again: the new fields replace the old ones.
 func (c Charge) SetHeader(h http.Header) {
 	if c.state == nil || c.meter.config.AWSStrict {
 		return
 	}
-	var space [5]ratelimit.Field // two throttles, and a quota for each period
+	var space [5]ratelimit.Field // two throttles and three periods, without an allocation
 	fields := space[:0]
 	for i := range c.own.n {
 		fields = append(fields, throttleField(c.own.layers[i], c.own.refs[i].Peek()))
@@ -101,6 +106,7 @@ func (c Charge) quotas() []ledger.Quota {
 	return c.state.Quotas
 }
 
+// charge returns the charge for quota i.
 func (c Charge) charge(i int) ledger.Charge {
 	if i == 0 {
 		return c.first
@@ -108,15 +114,15 @@ func (c Charge) charge(i int) ledger.Charge {
 	return c.more[i-1]
 }
 
-// throttleField shows a token bucket as a quota of its burst per the time in which an empty bucket fills; a bucket that
-// never fills has no window.
+// throttleField describes a token bucket as a quota: its burst in the time in which an empty bucket fills. For example,
+// a burst of 20 at 10 requests per second is 20 in 2 seconds. A bucket that never fills has no window.
 func throttleField(l limited, d ratelimit.Decision) ratelimit.Field {
 	f := ratelimit.Field{Name: "throttle", Quota: l.limit.Burst, Remaining: d.Remaining, Reset: d.ResetAfter}
 	if l.layer == PlanMethodThrottle {
 		f.Name = "throttle-method"
 	}
 	if l.limit.Rate > 0 {
-		f.Window = time.Duration(float64(l.limit.Burst) / l.limit.Rate * float64(time.Second)) // Validate bounds it
+		f.Window = time.Duration(float64(l.limit.Burst) / l.limit.Rate * float64(time.Second)) // does not overflow: validateLimit bounds it
 	}
 	return f
 }

@@ -2,7 +2,7 @@ package usageplan
 
 import "context"
 
-// charged is a context with a charge: one object where a value of context.WithValue would be two.
+// charged is a context with a charge. It is one allocation, where context.WithValue needs two.
 type charged struct {
 	context.Context
 	charge Charge
@@ -10,7 +10,7 @@ type charged struct {
 
 type chargeKey struct{}
 
-// Value returns the charge's place to FromContext, and otherwise what the outer context has.
+// Value returns c itself for FromContext's key, and the outer context's value for any other.
 func (c *charged) Value(key any) any {
 	if key == (chargeKey{}) {
 		return c
@@ -18,9 +18,8 @@ func (c *charged) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// FromContext returns the charge of the request of ctx, to settle it or to tell its balance, and whether there is one:
-// [Meter.Handler] gives it to the handler where Config.ChargeInContext is set. There is none on a request that
-// AllowDespite let through.
+// FromContext returns the charge of the request with the context ctx, and whether there is one. There is one behind
+// [Meter.Handler] if Config.ChargeInContext is set, but not for a request that AllowDespite admitted.
 func FromContext(ctx context.Context) (Charge, bool) {
 	c, _ := ctx.Value(chargeKey{}).(*charged)
 	if c == nil {
@@ -29,8 +28,8 @@ func FromContext(ctx context.Context) (Charge, bool) {
 	return c.charge, c.charge.state != nil
 }
 
-// NewContext returns ctx with the charge c, for [FromContext]: what layers do that call [Meter.Check] or [Meter.Take]. The
-// zero Charge is none.
+// NewContext returns a context with the charge c, for [FromContext]. It is for handlers that call [Meter.Check] or
+// [Meter.Take] themselves. FromContext reports false for the zero Charge.
 func NewContext(ctx context.Context, c Charge) context.Context {
 	return &charged{ctx, c}
 }

@@ -1,10 +1,10 @@
-// Package usageplan decides how fast and how much each client of an HTTP API may call: API Gateway's usage plans, with
-// exact counting.
+// Package usageplan limits how fast and how much each client of an HTTP API may call. It implements API Gateway's usage
+// plans, with exact counting.
 //
-// A [Plan] opens stages of APIs to its members, throttles each of them by a token bucket and gives each a quota per
-// day, week or month. A [Meter] makes one decision per request out of all that applies, in API Gateway's order: the
-// plan's throttle of the method, the plan's throttle, the quota, then the stage's throttle of the method and the
-// account's throttle. A request that is refused by one of them has consumed nothing of the others.
+// A [Plan] opens stages of APIs to its members. It limits the rate of each member by a token bucket, and gives each
+// member a quota per day, week or month. A [Meter] makes one decision per request from all limits that apply, in API
+// Gateway's order: the plan's throttle of the method, the plan's throttle, the quotas, the stage's throttle of the
+// method, the account's throttle. If one of them refuses the request, the others have counted nothing.
 //
 //	meter, err := usageplan.New(usageplan.Config{
 //		Client:  apikey.ID,
@@ -12,60 +12,81 @@
 //		Stage:   "Prod",
 //		Plans:   []usageplan.Plan{{ID: "jcfq33", Name: "RestrictUsage", …}},
 //		Members: []usageplan.Member{{Plan: "jcfq33", Client: "fr92a5qpbj"}},
-//		Ledger:  book,
+//		Ledger:  quotas, // of package ledger; over package boltstore it survives a crash
 //	})
 //	mux.Handle("GET /Prod/loyalty/{customerId}", keys.Handler(meter.Handler(loyalty)))
 //
 // # What it does not do
 //
-// It does not authenticate: Config.Client must report only what an authenticator in front of the meter has verified.
-// Only the routes that a meter wraps are metered. It wraps the handlers of a mux, since the route is known only after
-// the mux has matched; in front of a mux, Config.Route has to look the route up itself. Where one mux stands below
-// another, it wraps the handlers of the inner one: between the two it would see the outer pattern alone, and no
-// throttle of a method below it would act. A pattern below [http.StripPrefix] lacks what was stripped. If that was more
-// than the stage, name the resources in the throttles so, too, or set Config.Route. It does not look at responses: an
-// admitted request counts whatever its answer is, as in API Gateway, unless the handler settles its [Charge].
-// [FromContext] returns the charge where Config.ChargeInContext is set; [Meter.Check] returns it to a handler that
-// makes the decision itself.
+// It does not authenticate. Config.Client must report only what an authenticator in front of the meter has verified.
 //
-// A method throttle names a resource, and the resource decides, not its spelling: [Stage] has the forms. A throttle that no
-// route can have is refused, and with Config.Routes, the mux's patterns, any that none of the routes has: it would be a limit
-// that silently does not limit.
+// It meters only the routes that it wraps. It wraps the handlers that are given to the mux, not the mux, because the
+// route is known only after the mux has matched. In front of a mux, Config.Route has to find the route itself. If one
+// mux is mounted in another, the meter wraps the handlers of the inner one. Between the two it would see only the outer
+// pattern, and a throttle of a method of the inner mux would never act. A pattern below [http.StripPrefix] does not
+// contain the prefix that was stripped. If more than the stage was stripped, write the throttles' resources without it
+// as well, or set Config.Route.
 //
-// Throttles count requests, one token each; quotas count [Config].Cost. A burst of 2 would otherwise refuse every
-// request that costs 3, for ever. For throttles by weight put a limiter of package ratelimit in front. Config.Unit names what
-// the cost counts; without it the RateLimit fields leave the quotas out, because a client would read them as requests.
+// It does not look at responses. An admitted request counts whatever its answer is, as in API Gateway, unless the
+// handler settles its [Charge]. The handler gets the charge from [FromContext] if Config.ChargeInContext is set. A
+// handler that calls [Meter.Check] itself gets the charge from there.
 //
-// # Failure
+// A throttle of a method that no route can have is refused, because it would silently limit nothing. If Config.Routes
+// has the patterns of the mux, a throttle that fits none of them is refused too. [Stage] lists the forms of a resource.
 //
-// The zero [Meter] refuses everything. A ledger that cannot count refuses with 503, not 429. Failing open, and observing
-// without refusing, are Config.AllowDespite. A meter around a mux, where no pattern has matched yet, answers 500
-// ([ErrNoRoute]); like every cause it is told to Config.ErrorHandler, never to the client.
+// Throttles count requests, quotas count [Config].Cost. If throttles counted the cost, a burst of 2 would refuse every
+// request that costs 3, forever. To throttle by cost, put a limiter of package ratelimit in front. Config.Unit names
+// what the cost counts. Without it, quotas with a cost are left out of the RateLimit fields, because clients read an
+// item without a unit as requests.
+//
+// # Errors
+//
+// What the client gets for each cause, and what the operator does about it:
+//
+//   - [ErrNotConfigured]: 500. Make the meter with [New]; a meter that serves HTTP needs Config.Client.
+//   - [ErrNoRoute]: 500. Wrap the handlers, not the mux, or let Config.Route know the request.
+//   - [ErrInvalidCost]: 500. Mend Config.Cost: it returned less than 0 or more than [ledger.MaxUnits].
+//   - [ErrNoClient]: 403 Forbidden. Nothing, or put the authenticator in front of the meter.
+//   - [ErrNoPlan]: 403 Forbidden. Make the client a member of a plan for the stage, or set Config.Default.
+//   - [ErrThrottled]: 429 Too Many Requests, with Retry-After. Nothing, or raise the throttle that [Error].Layer names.
+//   - [ErrQuotaExceeded]: 429 Limit Exceeded, with Retry-After. Nothing, or [Meter.Extend].
+//   - [ErrMethod]: 405, with Allow. Nothing.
+//   - [ledger.ErrUnavailable], [ledger.ErrClosed]: 503, with Retry-After. Look at the ledger's store.
+//   - [ErrInvalid]: 400. Correct the change or the file. [ErrNoPlan] in it means that the change's plan does not exist.
+//   - [ErrConflict]: 409. Change what is in the way first; the text names it.
+//   - [ErrNoQuota], [ErrNotMember]: errors of calls, without an answer of their own. Correct the [QuotaKey].
+//
+// The client never sees the cause. Config.ErrorHandler gets it. A ledger that cannot count refuses requests. To
+// admit them anyway, or to observe without refusing, set Config.AllowDespite.
 //
 // # Changes
 //
-// [Meter.Apply] is the only way to change plans and members at run time; it acts on the next request and never blocks
-// one. Balances belong to the plan's id, the period and the client, buckets to what is throttled: both survive a change
-// of the plan, as [Change] says in full. A change may be repeated. Its error is [ErrInvalid] for a mistake, and
-// [ErrConflict] for what the present plans and members do not allow. Config.Commit makes changes durable; the next process
-// gives all that Commit has kept, in its order, to Config.Restore.
+// [Meter.Apply] is the only way to change plans and members while the meter runs. A change acts on the next request and
+// blocks none. A change may be repeated. Balances belong to the plan's id, the period and the client. Buckets belong to
+// what is throttled. Both survive a change of the plan; [Change] has the details. Config.Commit makes changes durable.
+// The next process gives all changes that Commit has stored to Config.Restore, in their order.
 //
 // # Bounds
 //
-// Each throttle tells a million clients apart that are not at rest; more share buckets, and so may be refused early,
-// never admitted late (see package ratelimit). Ids are bounded: a plan's has at most 128 bytes, a client's 512.
+// Each throttle keeps apart a million clients whose buckets are not full. Beyond that, clients share buckets, and may
+// be refused early, but never admitted late (see package ratelimit). A plan's id has at most 128 bytes, a client's 512.
 //
 // # Differences from API Gateway
 //
-// A plan may have several quotas, in time zones. A plan without a quota records no usage. A throttle refuses before
-// quota is touched, and what is refused counts nowhere. A disabled key, a lowered limit and a removed member act on the
-// next request, not after half a minute.
+// A plan may have several quotas, and quotas in time zones. A plan without a quota records no usage. A throttle refuses
+// before the quota is asked, and a refused request counts nowhere. A disabled key, a lowered limit and a removed member
+// act on the next request, not after half a minute.
+//
+// # Files
+//
+// Start with meter.go (what a meter is made of) and take.go (the decision). Plans: plan.go, change.go, table.go (what
+// requests read without locks). Throttles: throttle.go, method.go, route.go, reach.go. JSON: load.go, wire.go, json.go.
 //
 // # Sources
 //
 // Semantics: https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-api-usage-plans.html and
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-request-throttling.html. Answers:
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html. Where AWS says
-// "best effort", this package is exact; it also sends Retry-After (RFC 9110 §10.2.3) and the RateLimit fields
-// (draft-ietf-httpapi-ratelimit-headers-11), which API Gateway never does; Config.AWSStrict leaves them out.
+// "best effort", this package is exact. It also sends Retry-After (RFC 9110 §10.2.3) and the RateLimit fields
+// (draft-ietf-httpapi-ratelimit-headers-11), which API Gateway never does; Config.AWSStrict turns both off.
 package usageplan

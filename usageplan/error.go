@@ -16,31 +16,31 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// Causes of refusal, and of a failed call; match them with [errors.Is]. A refusal may also have a cause of the ledger:
-// [ledger.ErrUnavailable] and [ledger.ErrClosed] answer 503.
+// The causes of an error; match them with [errors.Is]. The package documentation says for each what the caller sees and
+// what the operator does. A refusal may also have a cause of the ledger, such as [ledger.ErrUnavailable].
 var (
-	ErrNotConfigured = errors.New("meter is not configured")                    // 500: a zero Meter, or one without Config.Client
-	ErrNoRoute       = errors.New("route of the request is unknown")            // 500: the meter wraps the mux, not a handler
-	ErrInvalidCost   = errors.New("cost of the request is out of range")        // 500
-	ErrNoClient      = errors.New("request has no verified client")             // 403
-	ErrNoPlan        = errors.New("client has no usage plan for the api stage") // 403
-	ErrThrottled     = errors.New("request rate is above the limit")            // 429
-	ErrQuotaExceeded = errors.New("quota of the period is used up")             // 429
-	ErrMethod        = errors.New("method is neither GET nor HEAD")             // 405: of Self
+	ErrNotConfigured = errors.New("meter is not configured")
+	ErrNoRoute       = errors.New("route of the request is unknown")
+	ErrInvalidCost   = errors.New("cost of the request is out of range")
+	ErrNoClient      = errors.New("request has no verified client")
+	ErrNoPlan        = errors.New("client has no usage plan for the api stage")
+	ErrThrottled     = errors.New("request rate is above the limit")
+	ErrQuotaExceeded = errors.New("quota of the period is used up")
+	ErrMethod        = errors.New("method is neither GET nor HEAD") // of StatusHandler
 
-	ErrNoQuota   = errors.New("plan has no such quota")          // of Balance, Usage, Extend and Correct
+	ErrNoQuota   = errors.New("plan has no such quota")          // of Balance, Usage, Extend, Correct and Adjustments
 	ErrNotMember = errors.New("client is no member of the plan") // of Extend and Correct
-	ErrInvalid   = errors.New("invalid")                         // 400: of New, Apply, Load and LoadMembers
-	ErrConflict  = errors.New("conflict")                        // 409: of Apply, a change that the present plans or members do not allow
+	ErrInvalid   = errors.New("invalid")                         // of New, Apply, Load and LoadMembers
+	ErrConflict  = errors.New("conflict")                        // of Apply
 )
 
-// A Layer is one of the limits that a request passes, in the order in which they refuse.
+// A Layer is one of the limits that a request has to pass.
 type Layer uint8
 
-// The layers, as API Gateway orders them
+// The layers, in the order in which they refuse, which is API Gateway's
 // (https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-request-throttling.html).
 const (
-	NoLayer             Layer = iota // a refusal by no limit
+	NoLayer             Layer = iota // the request was refused, but not by a limit
 	PlanMethodThrottle               // the plan's throttle of the method
 	PlanThrottle                     // the plan's throttle of the client
 	PlanQuota                        // a quota of the plan
@@ -58,24 +58,25 @@ func (l Layer) String() string {
 	return fmt.Sprintf("Layer(%d)", uint8(l))
 }
 
-// An Error is why a request or a change was refused. It answers as API Gateway does. Every refusal of a Meter is an *Error.
+// An Error is why a request or a change was refused. It answers as API Gateway does. Every refusal of a Meter is an
+// *Error.
 type Error struct {
-	Err    error         // the cause: one of this package's, or the ledger's
-	Client string        // who called; empty where that is unknown
-	Route  Route         // where to; zero where that is unknown
-	Plan   string        // the id of the client's plan; empty where there is none
-	Layer  Layer         // what refused
-	Period ledger.Period // of the quota that refused; zero for other layers
+	Err    error         // wraps the cause, an error of this package or of the ledger
+	Client string        // the client that called; empty if it is unknown
+	Route  Route         // the route of the request; zero if it is unknown
+	Plan   string        // the id of the client's plan; empty if there is none
+	Layer  Layer         // the limit that refused
+	Period ledger.Period // the period of the quota that refused; zero for other layers
 
-	// RetryAfter is how long to wait before what refused would let the same request pass; a layer behind it may refuse then.
-	// Zero is unknown; [ratelimit.Never], in vain.
+	// RetryAfter is how long to wait until the limit that refused admits the same request. A later layer may refuse it
+	// then. Zero means that the time is unknown, [ratelimit.Never] that the limit never admits the request.
 	RetryAfter time.Duration
 
 	fields []ratelimit.Field
 	strict bool // Config.AWSStrict
 }
 
-// Error tells all for logs; nothing of it is meant for clients.
+// Error returns a text for logs, with the client, the route, the layer and the cause. It is not for clients.
 func (e *Error) Error() string {
 	text := "usageplan: "
 	if e.Client != "" {
@@ -96,64 +97,50 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// StatusCode is the HTTP status of the answer.
-func (e *Error) StatusCode() int {
-	switch {
-	case errors.Is(e.Err, ErrInvalid):
-		return http.StatusBadRequest
-	case errors.Is(e.Err, ErrConflict):
-		return http.StatusConflict
-	case errors.Is(e.Err, ErrMethod):
-		return http.StatusMethodNotAllowed
-	case errors.Is(e.Err, ErrThrottled), errors.Is(e.Err, ErrQuotaExceeded):
-		return http.StatusTooManyRequests
-	case errors.Is(e.Err, ErrNoClient), errors.Is(e.Err, ErrNoPlan):
-		return http.StatusForbidden
-	case errors.Is(e.Err, ledger.ErrUnavailable), errors.Is(e.Err, ledger.ErrClosed):
-		return http.StatusServiceUnavailable
-	default:
-		return http.StatusInternalServerError
-	}
+// A response is what an HTTP client is told about a cause.
+type response struct {
+	cause         error
+	status        int
+	code, message string
 }
 
-// ErrorCode is the value of x-amzn-ErrorType.
-func (e *Error) ErrorCode() string {
-	code, _ := e.words()
-	return code
+// answers are the responses to the causes; an error that wraps several has the first. A refused request gets API
+// Gateway's gateway response
+// (https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html), a refused
+// change the error of its control plane.
+var answers = [...]response{
+	{ErrInvalid, http.StatusBadRequest, "BadRequestException", "Bad Request"},
+	{ErrConflict, http.StatusConflict, "ConflictException", "Conflict"},
+	{ErrMethod, http.StatusMethodNotAllowed, "MethodNotAllowedException", "Method Not Allowed"},
+	{ErrQuotaExceeded, http.StatusTooManyRequests, "LimitExceededException", "Limit Exceeded"},
+	{ErrThrottled, http.StatusTooManyRequests, "TooManyRequestsException", "Too Many Requests"},
+	{ErrNoClient, http.StatusForbidden, "ForbiddenException", "Forbidden"},
+	{ErrNoPlan, http.StatusForbidden, "ForbiddenException", "Forbidden"},
+	{ledger.ErrUnavailable, http.StatusServiceUnavailable, "ServiceUnavailableException", "Service Unavailable"},
+	{ledger.ErrClosed, http.StatusServiceUnavailable, "ServiceUnavailableException", "Service Unavailable"},
 }
 
-// ErrorMessage is the text meant for clients; the cause is not in it.
-func (e *Error) ErrorMessage() string {
-	_, message := e.words()
-	return message
-}
-
-// words are API Gateway's for the status: of its gateway responses for a request
-// (https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html), of its control
-// plane's errors for a change.
-func (e *Error) words() (code, message string) {
-	switch e.StatusCode() {
-	case http.StatusBadRequest:
-		return "BadRequestException", "Bad Request"
-	case http.StatusForbidden:
-		return "ForbiddenException", "Forbidden"
-	case http.StatusMethodNotAllowed:
-		return "MethodNotAllowedException", "Method Not Allowed"
-	case http.StatusConflict:
-		return "ConflictException", "Conflict"
-	case http.StatusTooManyRequests:
-		if errors.Is(e.Err, ErrQuotaExceeded) {
-			return "LimitExceededException", "Limit Exceeded"
+// response returns the row of answers for e. Every other cause is a mistake of the operator's and answers 500.
+func (e *Error) response() response {
+	for _, a := range answers {
+		if errors.Is(e.Err, a.cause) {
+			return a
 		}
-		return "TooManyRequestsException", "Too Many Requests"
-	case http.StatusServiceUnavailable:
-		return "ServiceUnavailableException", "Service Unavailable"
 	}
-	return "ApiConfigurationException", "Internal server error"
+	return response{nil, http.StatusInternalServerError, "ApiConfigurationException", "Internal server error"}
 }
 
-// SetHeader sets Retry-After (RFC 9110 §10.2.3, whole seconds, rounded up) and the RateLimit fields, and Allow where the
-// method is refused (RFC 9110 §15.5.6).
+// StatusCode returns the HTTP status of the answer.
+func (e *Error) StatusCode() int { return e.response().status }
+
+// ErrorCode returns the value of the header X-Amzn-ErrorType.
+func (e *Error) ErrorCode() string { return e.response().code }
+
+// ErrorMessage returns the text for the client. It does not contain the cause.
+func (e *Error) ErrorMessage() string { return e.response().message }
+
+// SetHeader sets Retry-After (RFC 9110 §10.2.3: whole seconds, rounded up) and the RateLimit fields. For [ErrMethod] it
+// sets Allow (RFC 9110 §15.5.6).
 func (e *Error) SetHeader(h http.Header) {
 	if errors.Is(e.Err, ErrMethod) {
 		h.Set("Allow", "GET, HEAD")

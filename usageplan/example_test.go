@@ -210,11 +210,11 @@ func ExampleConfig_allowDespite() {
 }
 
 // A client reads its own plan.
-func ExampleMeter_Self() {
+func ExampleMeter_StatusHandler() {
 	m := newMeter(usageplan.Config{})
 	mux := http.NewServeMux()
 	mux.Handle("GET /dev/cats", m.Handler(http.NotFoundHandler()))
-	mux.Handle("GET /dev/usage", m.Self())
+	mux.Handle("GET /dev/usage", m.StatusHandler())
 	call(mux, "k1", "/dev/cats")
 	var body strings.Builder
 	_ = call(mux, "k1", "/dev/usage").Write(&body)

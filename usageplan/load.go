@@ -16,9 +16,9 @@ import (
 // out of its range is a mistake; all mistakes are reported at once, each with its path, and the error wraps
 // [ErrInvalid]; no plan is returned then. The form of [Plan.MarshalJSON] is read too.
 //
-// The text is UTF-8, with or without a byte order mark. What SDKs add to an answer, boto3's ResponseMetadata, is skipped. A
-// throttle with one field has the other from the account's limits, as in API Gateway: 10 000 requests per second, a burst of
-// 5 000. An empty throttle is none, and a burst of 0 refuses every request ([Plan].Throttle).
+// The text is UTF-8, with or without a byte order mark. What SDKs add to an answer, boto3's ResponseMetadata, is
+// skipped. A throttle with one field has the other from the account's limits, as in API Gateway: 10 000 requests per
+// second, a burst of 5 000. An empty throttle is none, and a burst of 0 refuses every request ([Plan].Throttle).
 //
 // The offset of a quota is the day on which its period starts, as in [ledger.Quota].
 func Load(r io.Reader) ([]Plan, error) {
@@ -134,9 +134,9 @@ const (
 	accountBurst = 5_000
 )
 
-// throttle reads a throttle of API Gateway's, whose fields are optional. One that is left out is not set, and the account's
-// limit holds in its place; where both are, there is no throttle: CDK used to write such for limits of 0 (aws-cdk#10071),
-// which API Gateway's console, and CDK since, write as 0 and which admit nothing.
+// throttle reads a throttle of API Gateway's, whose fields are optional. One that is left out is not set, and the
+// account's limit holds in its place; where both are, there is no throttle: CDK used to write such for limits of 0
+// (aws-cdk#10071), which API Gateway's console, and CDK since, write as 0 and which admit nothing.
 func (n node) throttle() *ratelimit.Limit {
 	rate, burst := n.field("rateLimit"), n.field("burstLimit")
 	if rate.isNull() && burst.isNull() {

@@ -12,85 +12,92 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// Config is what a [Meter] is made of. [New] copies it deeply.
+// Config configures a [Meter]. [New] makes a deep copy.
 type Config struct {
-	// Client tells who calls; apikey.ID is the usual one. It must report only what has been verified. Nil is legal for a
-	// meter below HTTP: Check, Handler and Self then refuse with [ErrNotConfigured].
+	// Client returns the id of the client that sent the request, or false if there is none; usually apikey.ID. It must
+	// report only what was verified. Nil is allowed if the meter is used by [Meter.Take] alone: Check, Handler and
+	// StatusHandler then refuse with [ErrNotConfigured].
 	Client func(*http.Request) (string, bool)
 
-	// Route tells where a request goes. Nil is [Pattern] of API and Stage, which nothing else looks at.
+	// Route returns the route of the request, or false if it is unknown. Nil stands for [Pattern] of API and Stage.
+	// Both are required then, and where Routes is set.
 	Route      func(*http.Request) (Route, bool)
 	API, Stage string
 
-	// Routes are the patterns of the mux whose handlers the meter wraps, such as "GET /Prod/pets/{id}". Where they are
-	// given, a method throttle of API and Stage that none of them fits is a mistake: it would never act. Nil checks only
-	// what shows without them.
+	// Routes are the patterns of the mux whose handlers the meter wraps, such as "GET /Prod/pets/{id}". If they are
+	// set, a method throttle of API and Stage that fits none of them is a mistake, because it would never act. Without
+	// them, New finds only mistakes that show in the throttle itself, such as a resource that begins with the stage.
 	Routes []string
 
-	// Unit says what Cost counts, as [ratelimit.Field].Unit does in RateLimit-Policy: "content-bytes" or another; printable
-	// ASCII. Without it the quotas are in RateLimit-Policy and RateLimit only where each request counts 1: a client would
-	// read an item without a unit as requests. A meter whose handlers settle to something else has to name it.
+	// Unit names what Cost counts, as [ratelimit.Field].Unit does, for example "content-bytes". It must be printable
+	// ASCII. Without it, the fields RateLimit-Policy and RateLimit contain quotas only if each request counts 1,
+	// because clients read an item without a unit as requests. Set it if handlers settle their charges.
 	Unit string
 
-	// Cost is what a request counts against the quotas; throttles count requests. Nil is 1 for each request. Zero is
-	// free of quota; a cost below zero or above [ledger.MaxUnits] refuses.
+	// Cost returns the units that a request takes from the quotas. It does not concern throttles, which count requests.
+	// Nil stands for 1 unit a request. A request with a cost of 0 takes nothing from the quotas. A cost below 0 or
+	// above [ledger.MaxUnits] refuses the request with [ErrInvalidCost].
 	Cost func(*http.Request) int64
 
-	// Plans and Members are what the meter starts with; [Meter.Apply] changes them later. Commit is not given them.
+	// Plans and Members are the plans and members to start with; [Meter.Apply] changes them later. They are not given
+	// to Commit.
 	Plans   []Plan
 	Members []Member
 
-	// Default is the id of the plan of a client that no plan lists for the stage. Empty refuses such clients.
+	// Default is the id of the plan for clients that are in no plan for the stage. If it is empty, they are refused.
 	Default string
 
-	// Ledger counts what quotas allow. Required by plans with a quota; the caller closes it. The plan of its keys is the
-	// id and the period, "jcfq33/DAY", and the subject is the client.
+	// Ledger counts the quotas. It is required if a plan has a quota. The caller closes it. A key in the ledger has the
+	// plan's id and the period as its plan, "jcfq33/DAY", and the client as its subject.
 	Ledger *ledger.Ledger
 
-	// StageThrottles bounds the methods of stages over all callers, AccountThrottle all requests of the meter together:
-	// API Gateway's stage and account throttles. Nil is none.
+	// StageThrottles limit the methods of stages, all clients together. AccountThrottle limits all requests of the
+	// meter. They are API Gateway's stage and account throttles. Nil is no limit.
 	StageThrottles  []Stage
 	AccountThrottle *ratelimit.Limit
 
-	// AWSStrict leaves out what API Gateway never sends: Retry-After and the RateLimit fields.
+	// AWSStrict turns off what API Gateway never sends: Retry-After and the RateLimit fields.
 	AWSStrict bool
 
-	// Restore yields all changes that Commit was given, by every earlier meter over the same store, in their order: each
-	// builds on those before it, so the latest change of each plan and of each member is not enough. New carries them out
-	// after Plans and Members and does not commit them again. An error ends New with it. Nil restores nothing.
+	// Restore yields every change that Commit has stored, by all earlier meters over the same store, in their order.
+	// The latest change of each plan and member is not enough, because a change builds on those before it. New carries
+	// the changes out after Plans and Members, and does not give them to Commit again. If Restore yields an error, New
+	// returns it. Nil restores nothing.
 	Restore iter.Seq2[Change, error]
 
-	// Commit is given every change before it is visible, one at a time, to make it durable. An error refuses the
-	// change. Nil keeps changes in memory only. It must call neither Apply nor Members.
+	// Commit makes a change durable. It is called for each change before that is visible, for one change at a time. If
+	// it returns an error, the change is not made. It must call neither Apply nor Members. Nil keeps changes in memory
+	// only.
 	Commit func(context.Context, Change) error
 
-	// AllowDespite lets a request that Check refuses through when it returns true: always for observe mode, for a cause
-	// such as [ledger.ErrUnavailable] to fail open. Such a request has consumed nothing. Nil refuses. Take and Self do
-	// not ask it.
+	// AllowDespite is asked about each request that Check refuses. If it returns true, the request is admitted and
+	// takes nothing. To observe without refusing, always return true. To fail open, return true for errors such as
+	// [ledger.ErrUnavailable]. Nil admits none. Take and StatusHandler do not ask it.
 	AllowDespite func(*http.Request, error) bool
 
-	// ChargeInContext has Handler give each request its charge, for [FromContext]. It copies the request, and so is off by
-	// default: FromContext then reports false, and nothing is settled.
+	// ChargeInContext makes Handler pass each request's charge to the next handler, which gets it from [FromContext].
+	// It costs a copy of the request. If it is off, FromContext reports false.
 	ChargeInContext bool
 
-	// ErrorHandler answers refused requests; the protocol's header fields are set already. Nil answers as API Gateway
-	// does, by the error's own ServeHTTP. The error is an [*Error].
+	// ErrorHandler answers refused requests. The error is an [*Error], whose SetHeader was called already. Nil stands
+	// for [Error.ServeHTTP], which answers as API Gateway does.
 	ErrorHandler func(http.ResponseWriter, *http.Request, error)
 }
 
-// A Meter decides by usage plan who may go on. It is safe for concurrent use, and requests never wait for one another nor
-// for a change. The zero Meter, and a nil one, refuse everything with [ErrNotConfigured].
+// A Meter decides by usage plan which requests may go on. It is safe for concurrent use. A request never waits for a
+// change, and for other requests only where the ledger does. The zero Meter and a nil one refuse everything with
+// [ErrNotConfigured].
 type Meter struct {
 	config  Config
 	routes  []Route // of config.Routes
-	pattern bool    // config.Route is Pattern, since none was given
+	pattern bool    // config.Route was nil and is Pattern now
 	table   table
 	stages  []*methods // for each of config.StageThrottles
 	account *ratelimit.Bucket
 	made    bool // by New
 }
 
-// New returns a meter for c, or every mistake in c at once; the error then wraps [ErrInvalid].
+// New returns a meter for c. If c has mistakes, the error wraps [ErrInvalid] and tells all of them.
 func New(c Config) (*Meter, error) {
 	m := &Meter{config: c, made: true}
 	if err := errors.Join(m.configure(), m.declare(c.Plans, c.Members)); err != nil {
@@ -99,10 +106,11 @@ func New(c Config) (*Meter, error) {
 	if err := m.restore(); err != nil {
 		return nil, fmt.Errorf("usageplan: restore: %w", err)
 	}
-	m.config.Plans, m.config.Members, m.config.Restore = nil, nil, nil // the table has them
+	m.config.Plans, m.config.Members, m.config.Restore = nil, nil, nil // they are in the table now
 	return m, nil
 }
 
+// restore carries out the changes of Config.Restore.
 func (m *Meter) restore() error {
 	if m.config.Restore == nil {
 		return nil
@@ -118,7 +126,7 @@ func (m *Meter) restore() error {
 	return nil
 }
 
-// configure builds what does not change later.
+// configure checks the parts of the configuration that changes do not touch, and builds what they need.
 func (m *Meter) configure() (err error) {
 	c := &m.config
 	var errs []error
@@ -156,10 +164,10 @@ func (m *Meter) configure() (err error) {
 	return errors.Join(errs...)
 }
 
-// declare puts in what [Config] starts with. Nothing of it is committed, and nothing may be there twice.
+// declare adds the plans and members of [Config]. None may be declared twice.
 func (m *Meter) declare(plans []Plan, members []Member) error {
 	var errs []error
-	broken := make(map[string]bool) // plans that are missing for a reason already told
+	broken := make(map[string]bool) // ids of plans with mistakes, which are not reported again for their members
 	for _, p := range plans {
 		err := fmt.Errorf("plan %q is declared twice", p.ID)
 		if m.table.plan(p.ID) == nil {
@@ -183,6 +191,7 @@ func (m *Meter) declare(plans []Plan, members []Member) error {
 	return errors.Join(errs...)
 }
 
+// put makes a change that is declared, without a commit.
 func (m *Meter) put(c Change) error {
 	c = c.clone()
 	if err := errors.Join(m.mistakes(c), m.conflicts(c)); err != nil {
@@ -191,88 +200,10 @@ func (m *Meter) put(c Change) error {
 	return m.table.apply(c)
 }
 
+// configured returns an error for a nil meter and for one that New did not make.
 func (m *Meter) configured() error {
 	if m == nil || !m.made {
 		return &Error{Err: fmt.Errorf("%w: New has not made it", ErrNotConfigured)}
 	}
 	return nil
-}
-
-// Check decides about r and takes what it costs. An error is an [*Error], and then nothing has been taken. On success
-// the charge tells what is left; a caller who knows the cost only later calls its Settle.
-func (m *Meter) Check(r *http.Request) (Charge, error) {
-	charge, err := m.check(r)
-	if err != nil && m.configured() == nil && m.config.AllowDespite != nil && m.config.AllowDespite(r, err) {
-		return Charge{}, nil
-	}
-	return charge, err
-}
-
-func (m *Meter) check(r *http.Request) (Charge, error) {
-	q, err := m.request(r)
-	if err != nil {
-		return Charge{}, err
-	}
-	if q.Cost = 1; m.config.Cost != nil {
-		q.Cost = m.config.Cost(r)
-	}
-	return m.Take(r.Context(), q)
-}
-
-// request tells who calls what; it leaves the cost out.
-func (m *Meter) request(r *http.Request) (Request, error) {
-	if err := m.configured(); err != nil {
-		return Request{}, err
-	}
-	if m.config.Client == nil {
-		return Request{}, m.refusal(fmt.Errorf("%w: Config.Client is nil, which is for Take alone", ErrNotConfigured), &Request{})
-	}
-	client, found := m.config.Client(r)
-	if !found {
-		return Request{}, m.refusal(ErrNoClient, &Request{})
-	}
-	route, found := m.config.Route(r)
-	if !found {
-		return Request{}, m.refusal(m.noRoute(), &Request{Client: client})
-	}
-	return Request{Client: client, Route: route}, nil
-}
-
-// noRoute is ErrNoRoute with what to do about it: its answer is a 500, and this text is all that an operator gets.
-func (m *Meter) noRoute() error {
-	if m.pattern {
-		return fmt.Errorf("%w: r.Pattern is empty, no mux has matched the request: "+
-			"wrap the handlers that are given to the mux, not the mux, or set Config.Route", ErrNoRoute)
-	}
-	return fmt.Errorf("%w: Config.Route does not know it", ErrNoRoute)
-}
-
-// Handler returns next behind the meter. An admitted request's answer tells what is left. Where Config.ChargeInContext is
-// set, next finds its charge by [FromContext].
-func (m *Meter) Handler(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		charge, err := m.Check(r)
-		if err != nil {
-			m.refuse(w, r, err)
-			return
-		}
-		charge.SetHeader(w.Header())
-		if !m.config.ChargeInContext {
-			next.ServeHTTP(w, r)
-			return
-		}
-		inner := r.WithContext(NewContext(r.Context(), charge))
-		next.ServeHTTP(w, inner)
-		r.Pattern = inner.Pattern // a mux inside set it on the copy; outer layers read it from r
-	})
-}
-
-func (m *Meter) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	e, _ := errors.AsType[*Error](err) // every refusal is one
-	e.SetHeader(w.Header())
-	if m.configured() == nil && m.config.ErrorHandler != nil {
-		m.config.ErrorHandler(w, r, err)
-		return
-	}
-	e.ServeHTTP(w, r)
 }

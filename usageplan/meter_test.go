@@ -197,7 +197,7 @@ func TestZeroMeterRefuses(t *testing.T) {
 	for name, m := range map[string]*usageplan.Meter{"zero": {}, "nil": nil} {
 		t.Run(name, func(t *testing.T) {
 			_, take := m.Take(t.Context(), getCats("a"))
-			_, stand := m.Standing(t.Context(), "a", getCats("a").Route)
+			_, stand := m.Status(t.Context(), "a", getCats("a").Route)
 			_, balance := m.Balance(t.Context(), usageplan.QuotaKey{})
 			_, extend := m.Extend(t.Context(), usageplan.QuotaKey{}, ledger.Adjustment{})
 			_, correct := m.Correct(t.Context(), usageplan.QuotaKey{}, ledger.Adjustment{})
@@ -210,7 +210,7 @@ func TestZeroMeterRefuses(t *testing.T) {
 			}
 			require.Empty(t, slices.Collect(m.Plans()))
 			require.Empty(t, m.Members("p"))
-			for _, h := range []http.Handler{m.Handler(http.NotFoundHandler()), m.Self()} {
+			for _, h := range []http.Handler{m.Handler(http.NotFoundHandler()), m.StatusHandler()} {
 				w := httptest.NewRecorder()
 				h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
 				require.Equal(t, http.StatusInternalServerError, w.Code)
@@ -273,7 +273,7 @@ func TestSeveralQuotas(t *testing.T) {
 		require.EqualValues(t, 2, day.Used, "the day was given back")
 
 		require.NoError(t, charge.Settle(t.Context(), 0))
-		st, err := m.Standing(t.Context(), "a", getCats("a").Route)
+		st, err := m.Status(t.Context(), "a", getCats("a").Route)
 		require.NoError(t, err)
 		require.Len(t, st.Quotas, 2)
 		require.Equal(t, ledger.Monthly, st.Period, "the quota that runs out first")
@@ -454,7 +454,7 @@ func TestMisconfigurationIsTold(t *testing.T) {
 func TestSelfMethods(t *testing.T) {
 	m := meter(t, usageplan.Config{AWSStrict: true, Default: "p", Plans: []usageplan.Plan{{ID: "p", Name: "P", Stages: dev}}})
 	mux := http.NewServeMux()
-	mux.Handle("/dev/usage", m.Self())
+	mux.Handle("/dev/usage", m.StatusHandler())
 	for method, want := range map[string]int{"GET": 200, "HEAD": 200, "POST": 405, "PUT": 405, "DELETE": 405, "OPTIONS": 405, "BREW": 405} {
 		r := httptest.NewRequest(method, "/dev/usage", nil)
 		r.Header.Set("Verified-Client", "a")

@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// A method is one method of a stage. That of a throttle has its resource in the form of parseResource, that of a route as
-// the route has it.
+// A method is one method of a stage. That of a throttle has its resource in the form of parseResource, that of a route
+// as the route has it.
 type method struct{ resource, verb string }
 
 // everyMethod stands for the methods that are not listed. No route has it: resources begin with a slash.
 var everyMethod = method{"*", "*"}
 
-// parseMethod reads the key of a method throttle, "/resource/path/VERB": the last slash parts path and verb. Tools write
-// it in several ways: CloudFormation "/*/*" and Terraform "*/*"; patch operations "~1pets~1{id}/GET"
+// parseMethod reads the key of a method throttle, "/resource/path/VERB": the last slash parts path and verb. Tools
+// write it in several ways: CloudFormation "/*/*" and Terraform "*/*"; patch operations "~1pets~1{id}/GET"
 // (https://docs.aws.amazon.com/apigateway/latest/api/patch-operations.html, by RFC 6901 section 3), Terraform's method
 // settings "pets/GET" and API Gateway itself "/pets/GET".
 func parseMethod(key string) (method, error) {
@@ -119,7 +119,8 @@ func cutParameter(s string) (form, rest string, closed bool) {
 	return "", "", false
 }
 
-// unescape undoes percent-encoding, as ServeMux does in its patterns. A slash that is encoded parts no segments and stays.
+// unescape undoes percent-encoding, as ServeMux does in its patterns. A slash that is encoded parts no segments and
+// stays.
 func unescape(path string) string {
 	if strings.IndexByte(path, '%') < 0 {
 		return path
@@ -140,8 +141,8 @@ const (
 	fullFit
 )
 
-// subtree is the resource of ServeMux's pattern "/", below which everything is. Other subtrees are told by the slash that
-// they end in.
+// subtree is the resource of ServeMux's pattern "/", below which everything is. Other subtrees are told by the slash
+// that they end in.
 const subtree = "/{...}"
 
 // fit compares the resource of a route with one of parseResource. It does not allocate: it runs in every request.
@@ -150,8 +151,8 @@ func fit(throttle, route string) int {
 	return newShape(space[:0], route).fits(throttle)
 }
 
-// A shape is the resource of a route in the form of parseResource. Of a subtree, the first base bytes are the resource that
-// it begins with.
+// A shape is the resource of a route in the form of parseResource. Of a subtree, the first base bytes are the resource
+// that it begins with.
 type shape struct {
 	text []byte
 	base int

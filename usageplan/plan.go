@@ -13,59 +13,61 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// A Plan says how fast and how much each of its members may call the stages it lists. Throttle and quotas are kept per
-// member and summed over the plan's stages
+// A Plan says how fast and how much each of its members may call the stages it lists. The throttle and the quotas count
+// each member on its own, over all stages of the plan together
 // (https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-api-usage-plans.html).
 type Plan struct {
-	// ID names the plan for ever: balances are stored under it. Required; at most 128 bytes.
+	// ID is the plan's permanent name: balances are stored under it. Required; at most 128 bytes.
 	ID string
 	// Name and Description are for people. Name is required.
 	Name, Description string
-	// Tags are free text for the operator.
+	// Tags are for the operator. They have no effect.
 	Tags map[string]string
-	// Throttle bounds the rate of each member, in requests per second. Nil is no throttle; an infinite rate is a mistake. A
-	// burst of 0 refuses every request, as in API Gateway, here and in the throttles of members and methods.
+	// Throttle limits the rate of each member, in requests per second. Nil is no limit; an infinite rate is a mistake.
+	// A burst of 0 refuses every request, as in API Gateway. That holds for the throttles of members and methods too.
 	Throttle *ratelimit.Limit
-	// Quotas bound what each member may use in a period; at most one for each [ledger.Period]. None is no quota, and
-	// then no usage is recorded.
+	// Quotas limit the units that each member may use in a period; at most one for each [ledger.Period]. Without a
+	// quota, no usage is recorded.
 	Quotas []ledger.Quota
-	// Stages are the stages of APIs that the plan opens. None opens nothing.
+	// Stages are the stages of APIs that members may call. A plan without stages admits nothing.
 	Stages []Stage
 }
 
-// A Stage is a stage of an API, and what its methods allow.
+// A Stage is a stage of an API, with the throttles of its methods.
 type Stage struct {
 	API, Name string // both required
-	// Methods bounds the rate of single methods, in addition to the plan's own throttle. A key is the resource path, a slash
-	// and the method in capitals: "/pets/{id}/GET", "//GET" for the root. "/pets/{id}/ANY" is all methods of the resource
-	// that are not listed, together; "/*/*" is every method that neither covers, each with buckets of its own.
+	// Methods limits the rate of single methods, in addition to the plan's throttle. A key is the resource path, a
+	// slash and the method in capitals: "/pets/{id}/GET", or "//GET" for the root. "/pets/{id}/ANY" is one limit for
+	// all methods of the resource that have no key of their own. "/*/*" is for every method that no other key covers;
+	// each method has buckets of its own.
 	//
-	// The name of a path parameter does not matter, and API Gateway's "{proxy+}" is ServeMux's "{proxy...}" and chi's "*".
-	// A pattern of ServeMux that ends in a slash is such a proxy resource too; where none is listed, the resource that it
-	// begins with counts. The paths of patch operations, "~1pets~1{id}/GET", and Terraform's "pets/{id}/GET" are read as
-	// well. A key that no route can have is a mistake; see also [Config.Routes].
+	// Names of path parameters do not matter: "/pets/{id}" is "/pets/{petId}". API Gateway's "{proxy+}" is the same as
+	// ServeMux's "{proxy...}" and chi's "*". A pattern of ServeMux that ends in a slash, "/pets/", is such a proxy
+	// resource, "/pets/{proxy+}"; if that has no key, the key of "/pets" counts. The paths of patch operations,
+	// "~1pets~1{id}/GET", and Terraform's "pets/{id}/GET" are read as well. A key that no route can have is a mistake;
+	// see also [Config.Routes].
 	Methods map[string]ratelimit.Limit
 }
 
 // A Member is a client in a plan: API Gateway's usage plan key.
 type Member struct {
-	// Plan is the plan's id, and Client what Config.Client reports: an API key's id. Both are required; Client has at
-	// most 512 bytes.
+	// Plan is the plan's id. Client is what Config.Client returns, usually the id of an API key. Both are required.
+	// Client has at most 512 bytes.
 	Plan, Client string
-	// Throttle overrides the plan's throttle for this member. Nil is the plan's.
+	// Throttle replaces the plan's throttle for this member. If it is nil, the plan's throttle applies.
 	Throttle *ratelimit.Limit
-	// Limits overrides the limit of the plan's quotas for this member, by period. A period that is not in it, and nil,
-	// is the plan's.
+	// Limits replaces the limit of the plan's quota of a period for this member. For a period that is not in it, the
+	// plan's limit applies.
 	Limits map[ledger.Period]int64
 }
 
-// Bounds that keep ids within what the ledger stores.
+// Bounds of ids in bytes. Keys of the ledger have room for them.
 const (
 	maxPlanID = 128
 	maxClient = 512
 )
 
-// Validate reports every mistake in p at once, or nil.
+// Validate returns all mistakes in p, joined, or nil.
 func (p Plan) Validate() error {
 	errs := []error{p.validateID()}
 	if p.Name == "" {
@@ -91,7 +93,7 @@ func (p Plan) validateID() error {
 	return validateText(p.ID)
 }
 
-// validateText refuses what JSON would write as another text.
+// validateText refuses text that is not UTF-8. JSON would write it as another text, and two ids could become one.
 func validateText(s string) error {
 	if !utf8.ValidString(s) {
 		return fmt.Errorf("%q is not UTF-8", clip(s))
@@ -99,7 +101,8 @@ func validateText(s string) error {
 	return nil
 }
 
-// validateLocation refuses a time zone that cannot be kept by its name: a kept plan would come back with other days.
+// validateLocation refuses a time zone that its name does not identify. A plan is stored with the name, and would be
+// restored with days that start at other times.
 func validateLocation(l *time.Location) error {
 	if l == nil {
 		return nil
@@ -132,7 +135,7 @@ func validateStages(stages []Stage) error {
 	return errors.Join(errs...)
 }
 
-// find returns the index of a stage, or -1.
+// find returns the index of the stage in stages, or -1.
 func find(stages []Stage, api, name string) int {
 	for i := range stages {
 		if stages[i].API == api && stages[i].Name == name {
@@ -160,7 +163,8 @@ func (s Stage) validate() error {
 	return errors.Join(errs...)
 }
 
-// validateLimit refuses an infinite rate too: who is not to be throttled has no throttle. A burst of 0 is legal; see shut.
+// validateLimit validates the limit of a throttle. An infinite rate is a mistake: leave the throttle out instead. A
+// burst of 0 is allowed; see shut.
 func validateLimit(l ratelimit.Limit) error {
 	if math.IsInf(l.Rate, 1) {
 		return errors.New("an infinite rate is no throttle")
@@ -168,7 +172,7 @@ func validateLimit(l ratelimit.Limit) error {
 	return drawable(l).Validate()
 }
 
-// validate reports every mistake in m as a member of p.
+// validate returns all mistakes in m as a member of p, joined, or nil.
 func (m Member) validate(p Plan) error {
 	var errs []error
 	if m.Client == "" || len(m.Client) > maxClient {
@@ -191,7 +195,7 @@ func (m Member) validate(p Plan) error {
 	return wrap(fmt.Sprintf("plan %q: member %q", clip(p.ID), clip(m.Client)), errors.Join(errs...))
 }
 
-// wrap puts the place of a mistake before it, and before each of several.
+// wrap puts the place before the text of err. If err joins several errors, it does so for each of them.
 func wrap(place string, err error) error {
 	if err == nil {
 		return nil

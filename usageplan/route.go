@@ -19,8 +19,8 @@ type Route struct {
 // mux serves by a GET pattern counts against GET. Where the pattern names none, a method that API Gateway does not know
 // is ANY: callers cannot invent methods, each with buckets of its own.
 //
-// ServeMux's end of the path, "{$}", is dropped with the slash before it: "/Prod/pets/{$}" is "/pets". A pattern that ends
-// in a slash is a subtree and keeps the slash, "/pets/"; "/" and "/Prod/" are "/{...}".
+// ServeMux's end of the path, "{$}", is dropped with the slash before it: "/Prod/pets/{$}" is "/pets". A pattern that
+// ends in a slash is a subtree and keeps the slash, "/pets/"; "/" and "/Prod/" are "/{...}".
 //
 // It reports false where no pattern has matched yet: a [Meter] wraps the handlers of a mux, not the mux itself.
 func Pattern(api, stage string) func(*http.Request) (Route, bool) {

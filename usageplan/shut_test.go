@@ -48,7 +48,7 @@ func TestBurstOfZero(t *testing.T) {
 			want = 3
 		}
 		require.Equal(t, want, used(t, m, "p", "a"), name)
-		_, err := m.Standing(t.Context(), "a", getCats("a").Route)
+		_, err := m.Status(t.Context(), "a", getCats("a").Route)
 		require.NoError(t, err, name)
 	}
 	_, err := usageplan.New(usageplan.Config{Client: caller, API: "pets", Stage: "dev", AccountThrottle: &ratelimit.Limit{Rate: 5}})

@@ -10,38 +10,45 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// table holds plans and members. Readers never lock: a plan's state is swapped whole, and both maps are concurrent ones.
-// Writers come one at a time.
+// table holds the plans and their members. Requests read it without a lock. Changes hold mu.
+//
+// A change replaces what requests see by one atomic store: of a plan's state, or of a client's list of memberships. A
+// request that has found a state decides by its stages and quotas to the end. For example, a request that has found the
+// quota of 10 takes from a quota of 10, even if a change to 5 becomes visible before it is done. The limits of
+// throttles are the exception. They are kept in the buckets, which all versions share, and change there just before the
+// store.
 type table struct {
-	mu      sync.Mutex // held by writers
-	plans   sync.Map   // id → *plan
-	members sync.Map   // client → []*member, never changed in place
+	mu      sync.Mutex // held while a change is made
+	plans   sync.Map   // plan id → *plan
+	members sync.Map   // client → []*member; a list that is stored is never modified
 }
 
-// A plan is what lasts of a Plan while its versions come and go.
+// A plan is the identity of a Plan. It stays the same while changes replace its state.
 type plan struct {
-	state   atomic.Pointer[state] // nil once the plan is deleted
-	anyone  member                // the place of a client that no plan lists, where this is the default plan
-	clients map[string]struct{}   // the plan's members, for writers
+	state    atomic.Pointer[state] // the current version; nil after the plan was deleted
+	unlisted member                // stands for every client that no plan lists, if this is the default plan
+	clients  map[string]struct{}   // the clients that are members; guarded by table.mu
 }
 
-// state is one version of a plan, immutable.
+// A state is one version of a plan. It is immutable.
 type state struct {
 	Plan
-	methods  []*methods                 // for each of Plan.Stages; nil where no method is throttled
-	accounts []string                   // for each of Plan.Quotas, the plan's name in the ledger
-	buckets  *ratelimit.Limiter[string] // by client; nil while neither the plan nor a member has needed a throttle
+	methods  []*methods                 // the method throttles of each of Plan.Stages; nil if a stage has none
+	accounts []string                   // the ledger's plan name for each of Plan.Quotas, such as "jcfq33/DAY"
+	buckets  *ratelimit.Limiter[string] // one bucket a client; nil until the plan or one of its members has a throttle
 }
 
-// A member is a client's place in one plan, immutable but for what it finds once and keeps.
+// A member is one client in one plan. It is immutable, apart from the cache in accounts.
 type member struct {
 	Member
 	plan *plan
 
-	accounts [ledger.Monthly + 1]atomic.Pointer[ledger.Ref] // by period, so that the ledger need not look them up
+	// accounts caches the ledger's account of each period, so that a request need not look it up. The member of
+	// plan.unlisted caches none, because it stands for many clients.
+	accounts [ledger.Monthly + 1]atomic.Pointer[ledger.Ref]
 }
 
-// account returns the account that key names: the member's for a period, or that of anyone under the default plan.
+// account returns the ledger's account of the key, which must be the member's own for the period p.
 func (m *member) account(l *ledger.Ledger, key ledger.Key, p ledger.Period) (ledger.Ref, error) {
 	if known := m.accounts[p].Load(); known != nil {
 		return *known, nil
@@ -53,22 +60,22 @@ func (m *member) account(l *ledger.Ledger, key ledger.Key, p ledger.Period) (led
 	return ref, err
 }
 
-// place is where a client stands on a route.
-type place struct {
+// A match is what applies to one client on one route.
+type match struct {
 	member  *member
-	state   *state
-	methods *methods // of the route's stage
+	state   *state   // of member.plan, as it was when the match was found
+	methods *methods // the method throttles of the route's stage; nil if there are none
 }
 
-// limit is the plan's throttle for the client, nil where it has none.
-func (p *place) limit() *ratelimit.Limit {
+// limit returns the plan throttle of the client: its own, or else the plan's. It may be nil.
+func (p *match) limit() *ratelimit.Limit {
 	if p.member.Throttle != nil {
 		return p.member.Throttle
 	}
 	return p.state.Throttle
 }
 
-// quota is the plan's quota q as it binds the client; a nil member has no overrides.
+// quota returns the plan's quota q with the client's own limit, if it has one. m may be nil.
 func (m *member) quota(q ledger.Quota) ledger.Quota {
 	if m != nil && len(m.Limits) > 0 {
 		if limit, overridden := m.Limits[q.Period]; overridden {
@@ -78,8 +85,9 @@ func (m *member) quota(q ledger.Quota) ledger.Quota {
 	return q
 }
 
-// find returns the client's place in the plan that opens the route's stage, or in the fallback plan.
-func (t *table) find(client, fallback string, r *Route) (place, bool) {
+// find returns what applies to the client on the route: the plan of the client that opens the route's stage. If none
+// does, it is the plan with the id fallback, which may be empty.
+func (t *table) find(client, fallback string, r *Route) (match, bool) {
 	if list, found := t.members.Load(client); found {
 		for _, m := range list.([]*member) {
 			if p, ok := m.open(r); ok {
@@ -89,30 +97,32 @@ func (t *table) find(client, fallback string, r *Route) (place, bool) {
 	}
 	if fallback != "" {
 		if p := t.plan(fallback); p != nil {
-			return p.anyone.open(r)
+			return p.unlisted.open(r)
 		}
 	}
-	return place{}, false
+	return match{}, false
 }
 
-func (m *member) open(r *Route) (place, bool) {
+// open returns what applies to the member on the route. It reports false if the plan does not open the route's stage.
+func (m *member) open(r *Route) (match, bool) {
 	if s := m.plan.state.Load(); s != nil {
 		if i := find(s.Stages, r.API, r.Stage); i >= 0 {
-			return place{m, s, s.methods[i]}, true
+			return match{m, s, s.methods[i]}, true
 		}
 	}
-	return place{}, false
+	return match{}, false
 }
 
-// quotaInForce returns the quota for a period that binds the client of the plan now. There is none where the plan is gone
-// or has no such quota any more, nor for a client that has left it; anyone is the id of the plan that needs no members.
-func (t *table) quotaInForce(id, client, anyone string, period ledger.Period) (ledger.Quota, bool) {
+// quotaInForce returns the client's quota for the period as the plan has it now. It reports false if the plan was
+// deleted, if it has no quota for the period, or if the client is no member. Every client counts as a member of the
+// plan with the id fallback.
+func (t *table) quotaInForce(id, client, fallback string, period ledger.Period) (ledger.Quota, bool) {
 	p := t.plan(id)
 	if p == nil {
 		return ledger.Quota{}, false
 	}
 	m, s := t.member(id, client), p.state.Load()
-	if s == nil || m == nil && id != anyone {
+	if s == nil || m == nil && id != fallback {
 		return ledger.Quota{}, false
 	}
 	for _, q := range s.Quotas {
@@ -123,13 +133,14 @@ func (t *table) quotaInForce(id, client, anyone string, period ledger.Period) (l
 	return ledger.Quota{}, false
 }
 
+// plan returns the plan with the id, or nil.
 func (t *table) plan(id string) *plan {
 	p, _ := t.plans.Load(id)
 	found, _ := p.(*plan)
 	return found
 }
 
-// member returns the client's place in the plan, or nil.
+// member returns the client's membership of the plan, or nil.
 func (t *table) member(id, client string) *member {
 	for _, m := range t.list(client) {
 		if m.Plan == id {
@@ -139,18 +150,19 @@ func (t *table) member(id, client string) *member {
 	return nil
 }
 
+// list returns all memberships of the client. The caller must not modify the list.
 func (t *table) list(client string) []*member {
 	list, _ := t.members.Load(client)
 	members, _ := list.([]*member)
 	return members
 }
 
-// putPlan shows a new version of a plan to the readers.
+// putPlan makes p the current version of its plan. The caller must hold mu.
 func (t *table) putPlan(p Plan) error {
 	live := t.plan(p.ID)
 	if live == nil {
 		live = &plan{clients: make(map[string]struct{})}
-		live.anyone.Plan, live.anyone.plan = p.ID, live
+		live.unlisted.Plan, live.unlisted.plan = p.ID, live
 	}
 	s, err := newState(live.state.Load(), p)
 	if err != nil {
@@ -161,7 +173,7 @@ func (t *table) putPlan(p Plan) error {
 	return nil
 }
 
-// newState makes the state of p, over the buckets of the version before it, nil for none.
+// newState returns the state of p. It takes over the buckets of the version before it, which may be nil.
 func newState(before *state, p Plan) (*state, error) {
 	if before == nil {
 		before = &state{}
@@ -187,7 +199,7 @@ func newState(before *state, p Plan) (*state, error) {
 	return s, nil
 }
 
-// throttle gives the plan's limiter the plan's limit.
+// throttle gives the plan's limiter the plan's limit. It makes the limiter if there is none.
 func (s *state) throttle() (err error) {
 	switch {
 	case s.Throttle != nil:
@@ -198,7 +210,8 @@ func (s *state) throttle() (err error) {
 	return err
 }
 
-// deletePlan hides the plan first, so that its members lose it all at once.
+// deletePlan removes the plan and its memberships. The plan's state becomes nil first, so that all its members lose the
+// plan at the same instant. The caller must hold mu.
 func (t *table) deletePlan(id string) {
 	p := t.plan(id)
 	p.state.Store(nil)
@@ -208,8 +221,12 @@ func (t *table) deletePlan(id string) {
 	}
 }
 
-// replaceMember takes the client out of one plan, if named, and puts it into another, if given, in one step. A bucket
-// gets a member's own limit before the member is seen with it, and loses it after: it is never looser than either.
+// replaceMember removes the client from the plan with the id from, unless that is empty, and adds the member to, unless
+// that is nil. Requests see both at once, because the client's list is replaced by one store. The caller must hold mu.
+//
+// A member with a throttle of its own gets its bucket's limit before that store, so no request finds the member without
+// its limit. A bucket goes back to the plan's limit after the store, for the same reason: until then, a request may
+// still find the member that has the limit.
 func (t *table) replaceMember(client, from string, to *Member) error {
 	list := without(t.list(client), from)
 	if to != nil {
@@ -235,7 +252,7 @@ func (t *table) replaceMember(client, from string, to *Member) error {
 	return nil
 }
 
-// override gives the member's bucket the member's own limit, if it has one.
+// override gives the bucket of m the member's own limit. It does nothing if the member has none.
 func (p *plan) override(m *Member) error {
 	if m.Throttle == nil {
 		return nil
@@ -256,13 +273,14 @@ func (p *plan) override(m *Member) error {
 	return s.buckets.SetKeyLimit(m.Client, *m.Throttle)
 }
 
-// restore puts the client's bucket back under the plan's limit.
+// restore gives the client's bucket the plan's limit again.
 func (p *plan) restore(client string) {
 	if s := p.state.Load(); s != nil && s.buckets != nil {
 		s.buckets.ClearKeyLimit(client)
 	}
 }
 
+// setMembers replaces the client's memberships by one store. The caller must hold mu.
 func (t *table) setMembers(client string, list []*member) {
 	if len(list) == 0 {
 		t.members.Delete(client)
@@ -271,7 +289,7 @@ func (t *table) setMembers(client string, list []*member) {
 	}
 }
 
-// without returns a copy of list that lacks the plan.
+// without returns a copy of list without the membership of the plan with the id.
 func without(list []*member, id string) []*member {
 	return slices.DeleteFunc(slices.Clone(list), func(m *member) bool { return m.Plan == id })
 }

@@ -21,8 +21,8 @@ type Request struct {
 // An error is an [*Error].
 //
 // While a request is being refused it may hold, for an instant, tokens or units that it gives back: another request of
-// the same client may be refused for want of them. Nothing is ever admitted beyond a limit. If a ledger fails between two
-// quotas, or while it gives back, what it cannot give back at once it makes good when its store is there again.
+// the same client may be refused for want of them. Nothing is ever admitted beyond a limit. If a ledger fails between
+// two quotas, or while it gives back, what it cannot give back at once it makes good when its store is there again.
 func (m *Meter) Take(ctx context.Context, q Request) (c Charge, err error) {
 	if err := m.acceptable(&q); err != nil {
 		return Charge{}, err
@@ -53,7 +53,7 @@ func (m *Meter) acceptable(q *Request) error {
 
 // take goes through the layers in API Gateway's order and undoes what it has done where one refuses. The throttles over
 // all callers come last, so that nobody holds their tokens while the ledger works. The clock is read once for all.
-func (m *Meter) take(ctx context.Context, q *Request, p *place, c *Charge) error {
+func (m *Meter) take(ctx context.Context, q *Request, p *match, c *Charge) error {
 	now := time.Now()
 	c.own.ofClient(q, p)
 	var taken [2]ratelimit.Taken
@@ -98,7 +98,7 @@ func (d *draws) add(l Layer, limit *ratelimit.Limit, ref ratelimit.Ref) {
 }
 
 // ofClient lists the client's own throttles.
-func (d *draws) ofClient(q *Request, p *place) {
+func (d *draws) ofClient(q *Request, p *match) {
 	if p.methods != nil {
 		if ref, limit := p.methods.of(q.Client, method{q.Route.Resource, q.Route.Method}); limit != nil {
 			d.add(PlanMethodThrottle, limit, ref)
@@ -122,7 +122,7 @@ func (m *Meter) shared(d *draws, q *Request) {
 }
 
 // draw takes a token from every bucket or from none.
-func (m *Meter) draw(now time.Time, d *draws, taken []ratelimit.Taken, q *Request, p *place) *Error {
+func (m *Meter) draw(now time.Time, d *draws, taken []ratelimit.Taken, q *Request, p *match) *Error {
 	if d.n == 0 {
 		return nil
 	}
@@ -142,8 +142,8 @@ func (m *Meter) draw(now time.Time, d *draws, taken []ratelimit.Taken, q *Reques
 	return e
 }
 
-// first returns the first bucket in order that refuses, what it says, and the longest wait of all. Bucket i has refused,
-// and stands in where tokens have come back meanwhile.
+// first returns the first bucket in order that refuses, what it says, and the longest wait of all. Bucket i has
+// refused, and stands in where tokens have come back meanwhile.
 func (d *draws) first(i int) (by limited, its ratelimit.Decision, longest time.Duration) {
 	by, its, longest = d.layers[i], d.peek(i), time.Nanosecond
 	for j := d.n - 1; j >= 0; j-- {
@@ -179,7 +179,7 @@ func (d *draws) giveBack(taken []ratelimit.Taken) {
 }
 
 // count takes q's cost from every quota of the plan, or from none.
-func (m *Meter) count(ctx context.Context, now time.Time, q *Request, p *place, c *Charge) error {
+func (m *Meter) count(ctx context.Context, now time.Time, q *Request, p *match, c *Charge) error {
 	for i := range p.state.Quotas {
 		into := &c.first
 		if i > 0 {
@@ -198,7 +198,7 @@ func (m *Meter) count(ctx context.Context, now time.Time, q *Request, p *place, 
 }
 
 // key names the account of the client under the plan's quota i.
-func (p *place) key(i int, client string) ledger.Key {
+func (p *match) key(i int, client string) ledger.Key {
 	return ledger.Key{Plan: p.state.accounts[i], Subject: client}
 }
 
@@ -219,7 +219,7 @@ func (m *Meter) refusal(cause error, q *Request) *Error {
 }
 
 // uncounted is the refusal by quota i, for an error of the ledger.
-func (m *Meter) uncounted(ctx context.Context, q *Request, p *place, i int, err error) *Error {
+func (m *Meter) uncounted(ctx context.Context, q *Request, p *match, i int, err error) *Error {
 	e := m.refusal(err, q)
 	e.Plan, e.Layer, e.Period = p.state.ID, PlanQuota, p.state.Quotas[i].Period
 	spent, is := errors.AsType[*ledger.Error](err)

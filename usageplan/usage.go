@@ -16,7 +16,8 @@ type QuotaKey struct {
 }
 
 // Balance returns the client's balance in the current period: remaining = limit + adjustments − used. Like the other
-// methods of a QuotaKey it fails with [ErrNoPlan], [ErrNoQuota] or an error of the ledger; none of these is an [*Error].
+// methods of a QuotaKey it fails with [ErrNoPlan], [ErrNoQuota] or an error of the ledger; none of these is an
+// [*Error].
 func (m *Meter) Balance(ctx context.Context, k QuotaKey) (ledger.Balance, error) {
 	key, quota, err := m.find(k)
 	if err != nil {
@@ -55,9 +56,9 @@ func (m *Meter) Correct(ctx context.Context, k QuotaKey, adj ledger.Adjustment) 
 	return m.config.Ledger.Correct(ctx, key, quota, adj)
 }
 
-// Adjustments yields the client's extensions and corrections, of all periods, that were made from one instant to another,
-// inclusive, oldest first: who (Actor), when (Time, Unix seconds), from what (Before), by how much (Granted) and why
-// (Reason). See [ledger.Ledger.Adjustments] for the stores that can tell.
+// Adjustments yields the client's extensions and corrections, of all periods, that were made from one instant to
+// another, inclusive, oldest first: who (Actor), when (Time, Unix seconds), from what (Before), by how much (Granted)
+// and why (Reason). See [ledger.Ledger.Adjustments] for the stores that can tell.
 func (m *Meter) Adjustments(ctx context.Context, k QuotaKey, from, to time.Time) iter.Seq2[ledger.Entry, error] {
 	key, _, err := m.find(k)
 	if err != nil {

@@ -71,7 +71,7 @@ func Example_chi() {
 			metered.Get("/loyalty/{customerId}", hello)
 			metered.Get("/flights", hello)
 		})
-		stage.With(keys.Handler).Method(http.MethodGet, "/usage", plans.Self())
+		stage.With(keys.Handler).Method(http.MethodGet, "/usage", plans.StatusHandler())
 	})
 	try(router, "/Prod/loyalty/a900")
 	try(router, "/Prod/loyalty/b117") // the same route, whoever the customer is

@@ -114,7 +114,7 @@ func newAPI(pool auth.Issuer, book *ledger.Ledger, account ratelimit.Limit) (htt
 
 	mux := http.NewServeMux()
 	mux.Handle("GET /Prod/loyalty/{customerId}", signature.Handler(keys.Handler(plans.Handler(http.HandlerFunc(loyalty)))))
-	mux.Handle("GET /Prod/usage", keys.Handler(plans.Self()))
+	mux.Handle("GET /Prod/usage", keys.Handler(plans.StatusHandler()))
 	mux.Handle("GET /Prod/me", users.Handler(http.HandlerFunc(me)))
 	mux.Handle("GET /owner/{plan}/{key}/usage", owners.Handler(http.HandlerFunc(desk.usage)))
 	mux.Handle("POST /owner/{plan}/{key}/extension", owners.Handler(http.HandlerFunc(desk.extend)))
