@@ -14,21 +14,22 @@ import (
 )
 
 const (
-	maxDocument = 16 << 20 // bytes that Load reads: 10 000 plans of a kilobyte, and more than API Gateway allows
-	maxDepth    = 16       // a plan nests five deep
-	maxMistakes = 100      // more are not told
+	maxDocument = 16 << 20 // bytes that Load reads: more than 10 000 plans of a kilobyte
+	maxDepth    = 16       // levels of a document; a plan has five
+	maxMistakes = 100      // mistakes that an error lists; of more it says "and more"
 )
 
-// A node is a value inside a JSON document and the path to it. Reading a wrong type notes a mistake and goes on with
-// a zero, so that one pass finds every mistake.
+// A node is a value in a JSON document and the path to it. Reading a value as the wrong type records a mistake and
+// returns the zero value, so that one pass over the document finds every mistake.
 type node struct {
 	path     string
 	value    any // nil, bool, json.Number, string, []any or map[string]any
 	mistakes *[]error
 }
 
-// readJSON reads one JSON value, strictly: duplicate names and trailing data are errors. A byte order mark before it is
-// skipped (RFC 8259 section 8.1), and UTF-16 is named.
+// readJSON reads one JSON value, strictly. Data after the value is an error. A name that an object has twice is
+// recorded as a mistake. A byte order mark before the value is skipped (RFC 8259 section 8.1). UTF-16 gets an error
+// that says so.
 func readJSON(r io.Reader) (node, error) {
 	limited := &io.LimitedReader{R: r, N: maxDocument + 1}
 	text := bufio.NewReader(limited)
@@ -69,7 +70,7 @@ func isUTF16(start []byte) bool {
 	return mark == [2]byte{0xff, 0xfe} || mark == [2]byte{0xfe, 0xff} || (mark[0] == 0) != (mark[1] == 0)
 }
 
-// A reader reads values and notes names that are given twice, of which the first counts.
+// A reader reads values. If an object has a name twice, it records a mistake and keeps the first value.
 type reader struct {
 	*json.Decoder
 	mistakes *[]error
@@ -112,7 +113,7 @@ func (d reader) object(path string, depth int) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		name := t.(string) // the decoder lets nothing else stand here
+		name := t.(string) // the decoder returns no other token here
 		v, err := d.value(join(path, name), depth+1)
 		if err != nil {
 			return nil, err
@@ -127,10 +128,14 @@ func (d reader) object(path string, depth int) (any, error) {
 	return object, err
 }
 
+// mistake records a mistake in n. Its text begins with the path.
+// mistake records a mistake in n. Its text begins with the path.
 func (n node) mistake(format string, args ...any) {
 	note(n.mistakes, fmt.Errorf("%s "+format, append([]any{n.path}, args...)...))
 }
 
+// note appends err to mistakes, up to maxMistakes.
+// note appends err to mistakes, up to maxMistakes.
 func note(mistakes *[]error, err error) {
 	switch len(*mistakes) {
 	case maxMistakes + 1:
@@ -148,20 +153,20 @@ func (n node) isList() bool {
 	return is
 }
 
-// has reports whether n is an object with that name.
+// has reports whether n is an object that has the name.
 func (n node) has(name string) bool {
 	object, _ := n.value.(map[string]any)
 	_, found := object[name]
 	return found
 }
 
-// field returns the named value of an object, null where it is not given.
+// field returns the value of the name in the object n. It is null if n does not have the name.
 func (n node) field(name string) node {
 	object, _ := n.value.(map[string]any)
 	return node{join(n.path, name), object[name], n.mistakes}
 }
 
-// join is the path of a name within an object.
+// join returns the path of the name in the object at path.
 func join(path, name string) string {
 	name = clip(name)
 	if name == "" || name[0] == '/' {
@@ -170,7 +175,7 @@ func join(path, name string) string {
 	return path + "." + name
 }
 
-// required returns the named value of an object, which must be there and must not be empty.
+// required returns the value of the name, as field does. It records a mistake if the value is null or "".
 func (n node) required(name string) node {
 	f := n.field(name)
 	if f.isNull() || f.value == "" {
@@ -179,13 +184,13 @@ func (n node) required(name string) node {
 	return f
 }
 
-// names returns the names of an object in order.
+// names returns the sorted names of the object n.
 func (n node) names() []string {
 	return slices.Sorted(maps.Keys(as[map[string]any](n, "an object")))
 }
 
-// known notes a mistake for every name of an object that is not among names. Names of other tools' forms, such as
-// CloudFormation's ApiStages, are not read, but told from mere mistakes.
+// known records a mistake for every name of the object n that is not among names. For the spelling of another tool,
+// such as CloudFormation's ApiStages or Terraform's api_stages, the mistake says which name was meant.
 func (n node) known(names ...string) {
 	for _, name := range n.names() {
 		if slices.Contains(names, name) || n.isMetadata(name) {
@@ -200,12 +205,14 @@ func (n node) known(names ...string) {
 	}
 }
 
-// isMetadata reports whether the name is what an SDK adds to an answer: boto3's ResponseMetadata, the JavaScript SDK's
-// $metadata or the PHP SDK's @metadata. A document is one answer or a list of several.
+// isMetadata reports whether an SDK adds the name to a response: boto3's ResponseMetadata, the JavaScript SDK's
+// $metadata or the PHP SDK's @metadata. They stand at the top of a document, or at the top of each element of a list.
 func (n node) isMetadata(name string) bool {
 	return slices.Contains([]string{"ResponseMetadata", "$metadata", "@metadata"}, name) && !strings.Contains(n.path, ".")
 }
 
+// list returns the elements of the list n.
+// list returns the elements of the list n.
 func (n node) list() []node {
 	var nodes []node
 	for i, v := range as[[]any](n, "a list") {
@@ -216,6 +223,8 @@ func (n node) list() []node {
 
 func (n node) text() string { return as[string](n, "a string") }
 
+// texts returns the values of the object n as text, by name; nil if n has none.
+// texts returns the values of the object n as text, by name; nil if n has none.
 func (n node) texts() map[string]string {
 	var texts map[string]string
 	for _, name := range n.names() {
@@ -239,6 +248,9 @@ func (n node) number() float64 {
 	return f
 }
 
+// whole returns n as a whole number. It takes 5.0 and 1e6 for whole, because languages with only one type of number
+// write whole numbers so. whole returns n as a whole number. It takes 5.0 and 1e6 for whole, because languages with
+// only one type of number write whole numbers so.
 func (n node) whole() int64 {
 	v := as[json.Number](n, "a number")
 	if v == "" {
@@ -246,7 +258,7 @@ func (n node) whole() int64 {
 	}
 	i, err := v.Int64()
 	if f, floatErr := v.Float64(); err != nil && floatErr == nil && f == math.Trunc(f) && math.Abs(f) < 1<<53 {
-		return int64(f) // 5.0 and 1e6 are whole: languages with one type of number write such
+		return int64(f)
 	}
 	switch {
 	case errors.Is(err, strconv.ErrRange):
@@ -257,7 +269,7 @@ func (n node) whole() int64 {
 	return i
 }
 
-// as returns n's value as a T; anything but a T or null is a mistake.
+// as returns the value of n as a T. Null is the zero T. A value of another type is a mistake.
 func as[T any](n node, what string) T {
 	v, is := n.value.(T)
 	if !is && !n.isNull() {

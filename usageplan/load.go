@@ -10,17 +10,19 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// Load reads plans as API Gateway writes them: one CreateUsagePlan body, a list of them, or the output of
-// `aws apigateway get-usage-plans`. A plan without an id, as in a body of CreateUsagePlan, takes its name as its id.
-// At most 16 MiB are read. A field that API Gateway does not have, a field given twice, a value of the wrong type or
-// out of its range is a mistake; all mistakes are reported at once, each with its path, and the error wraps
-// [ErrInvalid]; no plan is returned then. The form of [Plan.MarshalJSON] is read too.
+// Load reads plans in API Gateway's JSON form: one CreateUsagePlan body, a list of them, or the output of
+// `aws apigateway get-usage-plans`. It also reads the form of [Plan.MarshalJSON]. A plan without an id, such as a
+// CreateUsagePlan body, gets its name as its id. At most 16 MiB are read.
 //
-// The text is UTF-8, with or without a byte order mark. What SDKs add to an answer, boto3's ResponseMetadata, is
-// skipped. A throttle with one field has the other from the account's limits, as in API Gateway: 10 000 requests per
-// second, a burst of 5 000. An empty throttle is none, and a burst of 0 refuses every request ([Plan].Throttle).
+// Load is strict. A field that API Gateway does not have, a field that is given twice, and a value of the wrong type or
+// out of range are mistakes. If there are mistakes, Load returns no plan and one error that wraps [ErrInvalid] and
+// lists them all, each with its path.
 //
-// The offset of a quota is the day on which its period starts, as in [ledger.Quota].
+// The text must be UTF-8, with or without a byte order mark. What SDKs add to a response, such as boto3's
+// ResponseMetadata, is skipped. If a throttle has only one of its two fields, the other is the account's limit, as in
+// API Gateway: 10 000 requests per second, or a burst of 5 000. A throttle with neither field is none. A burst of 0
+// refuses every request ([Plan].Throttle). The offset of a quota is the day on which its period starts, as in
+// [ledger.Quota].
 func Load(r io.Reader) ([]Plan, error) {
 	doc, err := readJSON(r)
 	if err != nil {
@@ -42,8 +44,8 @@ func Load(r io.Reader) ([]Plan, error) {
 	return plans, nil
 }
 
-// LoadMembers reads the members of one plan from the output of `aws apigateway get-usage-plan-keys`, or from one body
-// of CreateUsagePlanKey or a list of them, as strictly as [Load].
+// LoadMembers reads the members of one plan, which it takes by id, from one CreateUsagePlanKey body, a list of them, or
+// the output of `aws apigateway get-usage-plan-keys`. It is as strict as [Load].
 func LoadMembers(plan string, r io.Reader) ([]Member, error) {
 	doc, err := readJSON(r)
 	if err != nil {
@@ -59,7 +61,8 @@ func LoadMembers(plan string, r io.Reader) ([]Member, error) {
 	return members, nil
 }
 
-// items returns the elements of a list, of a page of a listing ("items", in the wire form "item"), or the value itself.
+// items returns the elements of a list, or those of a page of a listing ("items" in the CLI's output, "item" in the
+// API's response). A single object is returned as the only element.
 func (n node) items() []node {
 	if n.isList() {
 		return n.list()
@@ -78,6 +81,8 @@ func (n node) items() []node {
 	return []node{n}
 }
 
+// plan reads a plan, in API Gateway's form or in that of [Plan.MarshalJSON].
+// plan reads a plan, in API Gateway's form or in that of [Plan.MarshalJSON].
 func (n node) plan() Plan {
 	found := len(*n.mistakes)
 	n.known("id", "name", "description", "apiStages", "throttle", "quota", "quotas", "productCode", "tags")
@@ -92,7 +97,7 @@ func (n node) plan() Plan {
 		p.ID = p.Name
 	}
 	if product := n.field("productCode"); product.text() != "" {
-		product.mistake("sells a plan on AWS Marketplace, which nothing here can do")
+		product.mistake("sells a plan on AWS Marketplace, which is not supported")
 	}
 	if t := n.field("throttle"); !t.isNull() {
 		p.Throttle = t.throttle()
@@ -101,7 +106,7 @@ func (n node) plan() Plan {
 		p.Stages = append(p.Stages, s.stage())
 	}
 	if len(*n.mistakes) == found {
-		if err := p.Validate(); err != nil { // what only the whole plan shows
+		if err := p.Validate(); err != nil { // mistakes that only the whole plan shows
 			n.mistake("%v", err)
 		}
 	}
@@ -127,16 +132,16 @@ func (n node) stage() Stage {
 	return s
 }
 
-// API Gateway's limits of an account, which are those of a throttle that leaves a field out
+// API Gateway's limits of an account, which replace a field that a throttle leaves out
 // (https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html).
 const (
 	accountRate  = 10_000
 	accountBurst = 5_000
 )
 
-// throttle reads a throttle of API Gateway's, whose fields are optional. One that is left out is not set, and the
-// account's limit holds in its place; where both are, there is no throttle: CDK used to write such for limits of 0
-// (aws-cdk#10071), which API Gateway's console, and CDK since, write as 0 and which admit nothing.
+// throttle reads a throttle in API Gateway's form, in which both fields are optional. A field that is left out is the
+// account's limit. A throttle without fields is no throttle, and nil is returned. Such a throttle may come from an old
+// CDK, which left out limits of 0 (aws-cdk#10071); API Gateway does not limit by it either.
 func (n node) throttle() *ratelimit.Limit {
 	rate, burst := n.field("rateLimit"), n.field("burstLimit")
 	if rate.isNull() && burst.isNull() {
@@ -147,7 +152,7 @@ func (n node) throttle() *ratelimit.Limit {
 	return &l
 }
 
-// limit reads a limit that has both fields.
+// limit reads a limit in which both fields are required.
 func (n node) limit() ratelimit.Limit {
 	found := len(*n.mistakes)
 	n.required("rateLimit")
@@ -159,7 +164,7 @@ func (n node) limit() ratelimit.Limit {
 	return n.limitOr(ratelimit.Limit{})
 }
 
-// limitOr reads a limit. The fields that it leaves out are those of l.
+// limitOr reads a limit. A field that is left out is that of l.
 func (n node) limitOr(l ratelimit.Limit) ratelimit.Limit {
 	found := len(*n.mistakes)
 	n.known("rateLimit", "burstLimit")
@@ -177,11 +182,12 @@ func (n node) limitOr(l ratelimit.Limit) ratelimit.Limit {
 	return l
 }
 
-// quotas reads API Gateway's quota, or the list that stands for it where API Gateway has no words.
+// quotas reads the quotas of a plan: API Gateway's "quota", or the list "quotas" that [Plan.MarshalJSON] writes for
+// what API Gateway cannot express.
 func (n node) quotas() []ledger.Quota {
 	if q := n.field("quota"); !q.isNull() {
 		if n.has("quotas") {
-			q.mistake("stands beside quotas")
+			q.mistake("is given together with quotas")
 		}
 		return []ledger.Quota{q.quota()}
 	}
@@ -224,10 +230,11 @@ func (n node) location() *time.Location {
 	return l
 }
 
-// keyType is the only type of usage plan key there is.
+// keyType is API Gateway's only type of usage plan key.
 const keyType = "API_KEY"
 
-// planKey returns the key id of a usage plan key: "id" in what is listed, "keyId" in what creates one.
+// planKey reads a usage plan key of the plan and returns its id: "id" in a listing, "keyId" in a CreateUsagePlanKey
+// body.
 func (n node) planKey(plan string) string {
 	n.known("id", "keyId", "type", "keyType", "name", "value", "usagePlanId")
 	n.isKey("type", "keyType")
@@ -243,6 +250,8 @@ func (n node) planKey(plan string) string {
 	return n.required("keyId").text()
 }
 
+// isKey records a mistake if one of the named fields is given and is not keyType.
+// isKey records a mistake if one of the named fields is given and is not keyType.
 func (n node) isKey(types ...string) {
 	for _, name := range types {
 		if t := n.field(name); !t.isNull() && t.text() != keyType {
@@ -274,7 +283,7 @@ func (n node) member() Member {
 	return m
 }
 
-// finish returns every mistake found in the document.
+// finish returns all mistakes that were recorded in the document as one error, or nil.
 func (n node) finish() error {
 	if len(*n.mistakes) == 0 {
 		return nil

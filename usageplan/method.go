@@ -7,17 +7,18 @@ import (
 	"strings"
 )
 
-// A method is one method of a stage. That of a throttle has its resource in the form of parseResource, that of a route
-// as the route has it.
+// A method is one method of a stage. The resource of a throttle is in the form that parseResource returns, the resource
+// of a route as the route spells it.
 type method struct{ resource, verb string }
 
-// everyMethod stands for the methods that are not listed. No route has it: resources begin with a slash.
+// everyMethod is the key "/*/*", which stands for all methods without a key. It is no route's method, because a
+// resource begins with a slash.
 var everyMethod = method{"*", "*"}
 
-// parseMethod reads the key of a method throttle, "/resource/path/VERB": the last slash parts path and verb. Tools
-// write it in several ways: CloudFormation "/*/*" and Terraform "*/*"; patch operations "~1pets~1{id}/GET"
-// (https://docs.aws.amazon.com/apigateway/latest/api/patch-operations.html, by RFC 6901 section 3), Terraform's method
-// settings "pets/GET" and API Gateway itself "/pets/GET".
+// parseMethod reads the key of a method throttle, "/resource/path/VERB". The last slash separates the resource and the
+// verb. It reads the spellings of several tools: API Gateway's "/pets/GET" and "/*/*", Terraform's "pets/GET" and
+// "*/*", and those of patch operations, "~1pets~1{id}/GET"
+// (https://docs.aws.amazon.com/apigateway/latest/api/patch-operations.html, with the escapes of RFC 6901 section 3).
 func parseMethod(key string) (method, error) {
 	text := pointer.Replace(key)
 	if text == "/*/*" || text == "*/*" {
@@ -34,24 +35,28 @@ func parseMethod(key string) (method, error) {
 	return method{resource, text[i+1:]}, nil
 }
 
-// pointer undoes the escapes of a JSON pointer in one pass, as RFC 6901 section 4 wants it.
+// pointer undoes the escapes of a JSON pointer. It does so in one pass, so that "~01" is "~1" and not "/" (RFC 6901
+// section 4).
 var pointer = strings.NewReplacer("~1", "/", "~0", "~")
 
+// capitals reports whether s consists of A to Z and is not empty.
+// capitals reports whether s consists of A to Z and is not empty.
 func capitals(s string) bool {
 	return s != "" && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
 }
 
-// The forms of a path parameter in parseResource's result: it has no name, and may stand for the rest of the path.
+// What parseResource writes in place of a path parameter.
 const (
-	oneSegment  = "{}"
-	allSegments = "{+}"
+	oneSegment  = "{}"  // it matches one segment, or a part of one
+	allSegments = "{+}" // it matches the rest of the path
 )
 
-// parseResource returns a resource path without what does not matter for the match: names of parameters, a slash at the
-// end, escapes. It refuses a path that no route can have.
+// parseResource returns the canonical form of a resource path: parameters without names, no slash at the end, no
+// escapes. For example, "/pets/{id}/" is "/pets/{}", and "/files/{proxy+}" is "/files/{+}". It refuses a path that no
+// route can have.
 func parseResource(path string) (string, error) {
-	path = strings.TrimSuffix(unescape(path), "/{$}")      // ServeMux's end of the path
-	if before, all := strings.CutSuffix(path, "/*"); all { // chi's
+	path = strings.TrimSuffix(unescape(path), "/{$}")      // ServeMux's end of a path
+	if before, all := strings.CutSuffix(path, "/*"); all { // chi's parameter for the rest of a path
 		path = before + "/" + allSegments
 	} else {
 		path = strings.TrimSuffix(path, "/")
@@ -78,6 +83,8 @@ func parseResource(path string) (string, error) {
 	return checkSegments(b.String())
 }
 
+// checkSegments returns the path, or an error if no route can have it.
+// checkSegments returns the path, or an error if no route can have it.
 func checkSegments(path string) (string, error) {
 	segments := strings.Split(path[1:], "/")
 	for i, s := range segments {
@@ -85,7 +92,7 @@ func checkSegments(path string) (string, error) {
 		case s == "":
 			return "", errors.New("it has an empty segment")
 		case s == "." || s == "..":
-			return "", errors.New("it is not a clean path") // ServeMux redirects to the clean one
+			return "", errors.New("it is not a clean path") // ServeMux redirects a request for it
 		case s != strings.TrimSpace(s):
 			return "", errors.New("it has a segment with a blank at its end")
 		}
@@ -96,8 +103,9 @@ func checkSegments(path string) (string, error) {
 	return path, nil
 }
 
-// cutParameter returns the form of the parameter that s begins with, after its opening brace, and what follows it.
-// "{proxy+}" is API Gateway's, "{proxy...}" ServeMux's; chi's "{id:[0-9]{3}}" is one segment.
+// cutParameter reads a path parameter. s begins after its opening brace. It returns the parameter's form and what
+// follows the closing brace. API Gateway's "{proxy+}" and ServeMux's "{proxy...}" are allSegments. All others are
+// oneSegment, such as chi's "{id:[0-9]{3}}", which has braces inside.
 func cutParameter(s string) (form, rest string, closed bool) {
 	depth := 1
 	for i := range len(s) {
@@ -119,8 +127,8 @@ func cutParameter(s string) (form, rest string, closed bool) {
 	return "", "", false
 }
 
-// unescape undoes percent-encoding, as ServeMux does in its patterns. A slash that is encoded parts no segments and
-// stays.
+// unescape undoes percent-encoding, as ServeMux does in its patterns. An encoded slash stays encoded, because it does
+// not separate segments.
 func unescape(path string) string {
 	if strings.IndexByte(path, '%') < 0 {
 		return path
@@ -131,37 +139,39 @@ func unescape(path string) string {
 	return path
 }
 
-// encodedSlash encodes encoded slashes once more.
+// encodedSlash encodes encoded slashes a second time, so that decoding once leaves them encoded.
 var encodedSlash = strings.NewReplacer("%2f", "%252F", "%2F", "%252F")
 
-// How well the resource of a route fits that of a throttle.
+// How well the resource of a route fits the resource of a throttle.
 const (
 	noFit   = iota
-	baseFit // the route is a subtree that begins with the throttle's resource
-	fullFit
+	baseFit // the route is the subtree below the throttle's resource: route "/pets/", throttle "/pets"
+	fullFit // they are the same resource: route "/pets/", throttle "/pets/{proxy+}"
 )
 
-// subtree is the resource of ServeMux's pattern "/", below which everything is. Other subtrees are told by the slash
-// that they end in.
+// subtree is the resource of ServeMux's pattern "/", which matches every path. Any other subtree is known by the slash
+// at its end; "/" itself is the root.
 const subtree = "/{...}"
 
-// fit compares the resource of a route with one of parseResource. It does not allocate: it runs in every request.
+// fit compares the resource of a route with a resource of parseResource. It runs in every request and does not
+// allocate.
 func fit(throttle, route string) int {
 	var space [maxShape]byte
 	return newShape(space[:0], route).fits(throttle)
 }
 
-// A shape is the resource of a route in the form of parseResource. Of a subtree, the first base bytes are the resource
-// that it begins with.
+// A shape is the resource of a route in the form of parseResource. For a subtree, text[:base] is the resource below
+// which it is: "/pets/" has the text "/pets/{+}" and the base "/pets".
 type shape struct {
 	text []byte
-	base int
+	base int // 0 if the route is no subtree
 }
 
-// maxShape is more than most resources have, so that their shapes need no allocation.
+// maxShape is the length of a shape in bytes that needs no allocation. Most resources are shorter.
 const maxShape = 128
 
-// newShape appends the shape of a route to space. A parameter without an end has none, which fits nothing.
+// newShape appends the shape of a route to space. A route with a parameter that is not closed has the zero shape, which
+// fits no throttle.
 func newShape(space []byte, route string) shape {
 	switch {
 	case route == "" || route == "/":
@@ -171,7 +181,7 @@ func newShape(space []byte, route string) shape {
 	case strings.HasSuffix(route, "/{$}"):
 		return newShape(space, route[:len(route)-len("/{$}")])
 	}
-	head, isProxy := strings.CutSuffix(route, "/*") // chi's
+	head, isProxy := strings.CutSuffix(route, "/*") // chi's parameter for the rest of a path parameter for the rest of a path
 	isSubtree := false
 	if !isProxy {
 		head, isSubtree = strings.CutSuffix(head, "/")
@@ -190,7 +200,8 @@ func newShape(space []byte, route string) shape {
 	return s
 }
 
-// appendForms appends a resource with the forms of its parameters in place of the parameters.
+// appendForms appends a resource in which each parameter is replaced by its form. It reports false if a parameter is
+// not closed.
 func appendForms(b []byte, resource string) (text []byte, closed bool) {
 	for {
 		literal, after, isParameter := strings.Cut(resource, "{")
@@ -206,6 +217,8 @@ func appendForms(b []byte, resource string) (text []byte, closed bool) {
 	}
 }
 
+// fits returns how well s fits the throttle's resource.
+// fits returns how well s fits the throttle's resource.
 func (s shape) fits(throttle string) int {
 	switch throttle {
 	case string(s.text):

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// learnRoutes reads Config.Routes.
+// learnRoutes parses Config.Routes.
 func (m *Meter) learnRoutes() error {
 	c := &m.config
 	if c.Routes == nil {
@@ -18,22 +18,22 @@ func (m *Meter) learnRoutes() error {
 	if c.API == "" || c.Stage == "" {
 		return errors.New("Config.Routes are patterns of API and Stage, which are required then")
 	}
-	m.routes = []Route{} // none is not the same as not known
+	m.routes = []Route{} // no routes, which is not the same as unknown routes, nil
 	var errs []error
 	of := Pattern(c.API, c.Stage)
 	for _, pattern := range c.Routes {
-		r, found := of(&http.Request{Pattern: pattern}) // a pattern without a method is ANY
+		r, found := of(&http.Request{Pattern: pattern}) // the method is ANY if the pattern has none
 		if !found {
 			errs = append(errs, fmt.Errorf("Config.Routes: %q is not a pattern", clip(pattern)))
 		}
 		m.routes = append(m.routes, r)
 	}
-	m.config.Routes = nil // m.routes has them
+	m.config.Routes = nil // they are in m.routes now
 	return errors.Join(errs...)
 }
 
-// validateReach refuses method throttles that no request reaches, as far as the meter knows where requests go: it would
-// be a limit that silently does not limit.
+// validateReach refuses method throttles that no request can reach, because such a throttle would silently limit
+// nothing. Without Config.Routes it finds fewer of them, and none if Config.Route is set as well.
 func (m *Meter) validateReach(stages []Stage) error {
 	i := find(stages, m.config.API, m.config.Stage)
 	if i < 0 || m.routes == nil && !m.pattern {
@@ -48,6 +48,8 @@ func (m *Meter) validateReach(stages []Stage) error {
 	return errors.Join(errs...)
 }
 
+// reaches returns an error if no request can reach the throttle.
+// reaches returns an error if no request can reach the throttle.
 func (m *Meter) reaches(throttle method) error {
 	fits := func(r Route) bool {
 		verb := throttle.verb == r.Method || throttle.verb == anyVerb || r.Method == anyVerb
@@ -59,12 +61,13 @@ func (m *Meter) reaches(throttle method) error {
 		}
 		return nil
 	}
-	// Without the routes, what is left is a method that is misspelled, and the mistake of writing a URL's path.
+	// The routes are unknown. Two mistakes show without them: a misspelled method, and the path of a URL as the
+	// resource.
 	if throttle.verb != anyVerb && known(throttle.verb) == anyVerb {
-		return fmt.Errorf("%s is no method of API Gateway's; where a route has it, set Config.Routes", clip(throttle.verb))
+		return fmt.Errorf("%s is no method of API Gateway's; if a route has it, set Config.Routes", clip(throttle.verb))
 	}
 	if stage := "/" + m.config.Stage; throttle.resource == stage || strings.HasPrefix(throttle.resource, stage+"/") {
-		return fmt.Errorf("begins with the stage %s, which is no part of a resource; where it is, set Config.Routes", stage)
+		return fmt.Errorf("begins with the stage %s, which is no part of a resource; if it is, set Config.Routes", stage)
 	}
 	return nil
 }

@@ -5,24 +5,25 @@ import (
 	"strings"
 )
 
-// A Route is where a request goes, in API Gateway's terms.
+// A Route is the destination of a request, in API Gateway's terms.
 type Route struct {
 	API      string // the id of the API, e.g. "airline-loyalty"
 	Stage    string // the name of the stage, e.g. "Prod"
-	Resource string // the resource path as declared, e.g. "/loyalty/{customerId}"; see [Stage] for its forms
+	Resource string // the resource path as it was declared, e.g. "/loyalty/{customerId}"; [Stage] lists its forms
 	Method   string // the HTTP method, e.g. "GET"
 }
 
-// Pattern returns a route source for one api and stage. It reads the pattern that [http.ServeMux] or chi matched,
-// drops method, host and a leading "/stage", and takes the rest as the resource path: "GET /Prod/pets/{id}" is the
-// resource "/pets/{id}" of stage "Prod". A method in the pattern wins over the request's, so a HEAD request that the
-// mux serves by a GET pattern counts against GET. Where the pattern names none, a method that API Gateway does not know
-// is ANY: callers cannot invent methods, each with buckets of its own.
+// Pattern returns a function for Config.Route, for one API and stage. It reads the pattern that [http.ServeMux] or chi
+// has matched and removes the method, the host and a leading "/stage". The rest is the resource: of "GET
+// /Prod/pets/{id}" it is "/pets/{id}", if the stage is "Prod". The function reports false if no pattern has matched
+// yet; a [Meter] must wrap the handlers of a mux, not the mux.
 //
-// ServeMux's end of the path, "{$}", is dropped with the slash before it: "/Prod/pets/{$}" is "/pets". A pattern that
-// ends in a slash is a subtree and keeps the slash, "/pets/"; "/" and "/Prod/" are "/{...}".
+// The method is that of the pattern. For example, a HEAD request that the mux serves by a GET pattern counts as GET. If
+// the pattern has no method, it is the request's. A method that API Gateway does not know is ANY then, so that callers
+// cannot invent methods and get a fresh bucket for each.
 //
-// It reports false where no pattern has matched yet: a [Meter] wraps the handlers of a mux, not the mux itself.
+// ServeMux's end of a path, "/{$}", is removed: "/Prod/pets/{$}" is "/pets". A pattern that ends in a slash is a
+// subtree and keeps the slash: "/Prod/pets/" is "/pets/". "/" and "/Prod/" are "/{...}".
 func Pattern(api, stage string) func(*http.Request) (Route, bool) {
 	return func(r *http.Request) (Route, bool) {
 		slash := strings.IndexByte(r.Pattern, '/')
@@ -30,7 +31,7 @@ func Pattern(api, stage string) func(*http.Request) (Route, bool) {
 			return Route{}, false
 		}
 		method := known(r.Method)
-		if blank := strings.IndexAny(r.Pattern[:slash], " \t"); blank >= 0 { // ServeMux takes either
+		if blank := strings.IndexAny(r.Pattern[:slash], " \t"); blank >= 0 { // ServeMux accepts both
 			method = r.Pattern[:blank]
 		}
 		return Route{API: api, Stage: stage, Resource: resource(r.Pattern[slash:], stage), Method: method}, true
@@ -50,7 +51,7 @@ func known(method string) string {
 // anyVerb is API Gateway's name for the methods of a resource that are not declared one by one.
 const anyVerb = "ANY"
 
-// resource drops a leading "/stage" and ServeMux's end marker from a pattern's path.
+// resource returns the path of a pattern without a leading "/stage" and without ServeMux's "/{$}".
 func resource(path, stage string) string {
 	if rest, found := strings.CutPrefix(path[1:], stage); found && stage != "" && (rest == "" || rest[0] == '/') {
 		path = rest

@@ -10,19 +10,20 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// A Request is what a [Meter] decides about, below HTTP.
+// A Request is what [Meter.Take] decides about: a request without HTTP.
 type Request struct {
 	Client string // the verified client; required
 	Route  Route
-	Cost   int64 // units of quota, 0 to [ledger.MaxUnits]; 0 is free of quota
+	Cost   int64 // the units to take from the quotas, 0 to [ledger.MaxUnits]
 }
 
-// Take decides about q and takes what it costs, in one decision: a request that any layer refuses has consumed nothing.
-// An error is an [*Error].
+// Take decides about q and takes its cost, all or nothing: if any limit refuses q, it has taken nothing from the
+// others. An error is an [*Error].
 //
-// While a request is being refused it may hold, for an instant, tokens or units that it gives back: another request of
-// the same client may be refused for want of them. Nothing is ever admitted beyond a limit. If a ledger fails between
-// two quotas, or while it gives back, what it cannot give back at once it makes good when its store is there again.
+// A request that a later limit refuses holds the tokens and units of the earlier ones for a moment, until it gives them
+// back. In that moment they may be missing to another request of the same client, which is then refused. No limit is
+// ever exceeded. If the ledger's store fails before everything is given back, the ledger gives back the rest when the
+// store works again.
 func (m *Meter) Take(ctx context.Context, q Request) (c Charge, err error) {
 	if err := m.acceptable(&q); err != nil {
 		return Charge{}, err
@@ -38,6 +39,7 @@ func (m *Meter) Take(ctx context.Context, q Request) (c Charge, err error) {
 	return c, nil
 }
 
+// acceptable returns the refusal of a request that no plan could admit, or nil.
 func (m *Meter) acceptable(q *Request) error {
 	if err := m.configured(); err != nil {
 		return err
@@ -51,8 +53,9 @@ func (m *Meter) acceptable(q *Request) error {
 	return nil
 }
 
-// take goes through the layers in API Gateway's order and undoes what it has done where one refuses. The throttles over
-// all callers come last, so that nobody holds their tokens while the ledger works. The clock is read once for all.
+// take asks the limits in API Gateway's order. If one refuses, it gives back what it took from those before. The
+// throttles that all clients share come last, so that no request holds their tokens while the ledger works. The clock
+// is read once for all limits before the ledger, and once more after it.
 func (m *Meter) take(ctx context.Context, q *Request, p *match, c *Charge) error {
 	now := time.Now()
 	c.own.ofClient(q, p)
@@ -79,14 +82,14 @@ func (m *Meter) take(ctx context.Context, q *Request, p *match, c *Charge) error
 	return nil
 }
 
-// draws are the buckets that a request draws a token from, and the layers that they stand for.
+// draws are the buckets from which a request takes a token, in order, and their layers.
 type draws struct {
 	n      int
 	refs   [2]ratelimit.Ref
 	layers [2]limited
 }
 
-// limited is a layer and what it limits to.
+// limited is a layer and its limit.
 type limited struct {
 	layer Layer
 	limit *ratelimit.Limit
@@ -97,7 +100,7 @@ func (d *draws) add(l Layer, limit *ratelimit.Limit, ref ratelimit.Ref) {
 	d.n++
 }
 
-// ofClient lists the client's own throttles.
+// ofClient adds the client's own throttles.
 func (d *draws) ofClient(q *Request, p *match) {
 	if p.methods != nil {
 		if ref, limit := p.methods.of(q.Client, method{q.Route.Resource, q.Route.Method}); limit != nil {
@@ -109,7 +112,7 @@ func (d *draws) ofClient(q *Request, p *match) {
 	}
 }
 
-// shared lists the throttles over all callers.
+// shared adds the throttles that all clients share.
 func (m *Meter) shared(d *draws, q *Request) {
 	if i := find(m.config.StageThrottles, q.Route.API, q.Route.Stage); i >= 0 {
 		if ref, limit := m.stages[i].ofAll(method{q.Route.Resource, q.Route.Method}); limit != nil {
@@ -136,14 +139,15 @@ func (m *Meter) draw(now time.Time, d *draws, taken []ratelimit.Taken, q *Reques
 	by, its, longest := d.first(i)
 	e := m.refusal(ErrThrottled, q)
 	e.Plan, e.Layer, e.RetryAfter = p.state.ID, by.layer, longest
-	if by.layer == PlanMethodThrottle || by.layer == PlanThrottle { // the others are not the client's business
+	if by.layer == PlanMethodThrottle || by.layer == PlanThrottle { // a client is not told about limits that others share
 		e.fields = []ratelimit.Field{throttleField(by, its)}
 	}
 	return e
 }
 
-// first returns the first bucket in order that refuses, what it says, and the longest wait of all. Bucket i has
-// refused, and stands in where tokens have come back meanwhile.
+// first returns the first bucket that refuses a token now, its decision, and the longest wait of all buckets. Bucket i
+// is the one that has refused. It is returned if no bucket refuses any more, because tokens have come back in the
+// meantime.
 func (d *draws) first(i int) (by limited, its ratelimit.Decision, longest time.Duration) {
 	by, its, longest = d.layers[i], d.peek(i), time.Nanosecond
 	for j := d.n - 1; j >= 0; j-- {
@@ -154,7 +158,7 @@ func (d *draws) first(i int) (by limited, its ratelimit.Decision, longest time.D
 	return by, its, longest
 }
 
-// shut returns the first bucket that refuses everything, or -1.
+// shut returns the index of the first throttle that refuses every request, or -1.
 func (d *draws) shut() int {
 	for i := range d.n {
 		if shut(d.layers[i].limit) {
@@ -164,7 +168,7 @@ func (d *draws) shut() int {
 	return -1
 }
 
-// peek returns what bucket i would say.
+// peek returns what bucket i would decide now. It takes nothing.
 func (d *draws) peek(i int) ratelimit.Decision {
 	if shut(d.layers[i].limit) {
 		return ratelimit.Decision{RetryAfter: ratelimit.Never, ResetAfter: ratelimit.Never}
@@ -178,7 +182,7 @@ func (d *draws) giveBack(taken []ratelimit.Taken) {
 	}
 }
 
-// count takes q's cost from every quota of the plan, or from none.
+// count takes q's cost from all quotas of the plan, or from none.
 func (m *Meter) count(ctx context.Context, now time.Time, q *Request, p *match, c *Charge) error {
 	for i := range p.state.Quotas {
 		into := &c.first
@@ -197,16 +201,17 @@ func (m *Meter) count(ctx context.Context, now time.Time, q *Request, p *match, 
 	return nil
 }
 
-// key names the account of the client under the plan's quota i.
+// key returns the ledger's key of the client for the plan's quota i.
 func (p *match) key(i int, client string) ledger.Key {
 	return ledger.Key{Plan: p.state.accounts[i], Subject: client}
 }
 
-// requests is the unit of a policy that names none
+// requests is the unit of an item of RateLimit-Policy that names none
 // (https://datatracker.ietf.org/doc/html/draft-ietf-httpapi-ratelimit-headers-11#section-3.1).
 const requests = "requests"
 
-// unit is what the quotas count, for the RateLimit fields; empty where that has no name.
+// unit returns what the quotas count, for the RateLimit fields. It is "" if Config.Unit is not set and they may count
+// something other than requests.
 func (m *Meter) unit(cost int64) string {
 	if m.config.Unit == "" && m.config.Cost == nil && cost <= 1 {
 		return requests
@@ -214,11 +219,13 @@ func (m *Meter) unit(cost int64) string {
 	return m.config.Unit
 }
 
+// refusal returns the error for a refused request.
 func (m *Meter) refusal(cause error, q *Request) *Error {
 	return &Error{Err: cause, Client: q.Client, Route: q.Route, strict: m.config.AWSStrict}
 }
 
-// uncounted is the refusal by quota i, for an error of the ledger.
+// uncounted returns the refusal of a request for which quota i could not be taken, because of the ledger's error err.
+// If the quota is used up, RetryAfter is the longest wait of this quota and of those behind it.
 func (m *Meter) uncounted(ctx context.Context, q *Request, p *match, i int, err error) *Error {
 	e := m.refusal(err, q)
 	e.Plan, e.Layer, e.Period = p.state.ID, PlanQuota, p.state.Quotas[i].Period
@@ -231,19 +238,20 @@ func (m *Meter) uncounted(ctx context.Context, q *Request, p *match, i int, err 
 	if unit := m.unit(q.Cost); unit != "" {
 		e.fields = []ratelimit.Field{quotaField(unit, e.Period, spent.Balance)}
 	}
-	for j := i + 1; j < len(p.state.Quotas); j++ { // the longest wait counts
+	for j := i + 1; j < len(p.state.Quotas); j++ {
 		b, err := m.config.Ledger.Balance(ctx, p.key(j, q.Client), p.member.quota(p.state.Quotas[j]))
-		if err == nil && b.Remaining < q.Cost { // whether the others refuse too is not known if the ledger cannot tell
+		if err == nil && b.Remaining < q.Cost { // on an error it is unknown whether this quota refuses too
 			e.RetryAfter = max(e.RetryAfter, wait(b, q.Cost))
 		}
 	}
 	return e
 }
 
-// wait is how long an exhausted quota refuses a cost: until the next period, or for ever if that is too small as well.
+// wait returns how long a quota that is used up refuses the cost: until the next period, or forever if the whole limit
+// is smaller than the cost.
 func wait(b ledger.Balance, cost int64) time.Duration {
 	if cost > b.Limit {
 		return ratelimit.Never
 	}
-	return max(time.Until(b.Reset), time.Nanosecond) // at the end of a period it may be over already
+	return max(time.Until(b.Reset), time.Nanosecond) // the period may have ended since the ledger decided
 }

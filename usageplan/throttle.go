@@ -8,14 +8,16 @@ import (
 	"github.com/tallygate/tallygate/ratelimit"
 )
 
-// unlimited is the limit of a plan's limiter while only members' overrides need it.
+// unlimited is the limit of the limiter of a plan without a throttle, some of whose members have throttles of their
+// own.
 var unlimited = ratelimit.Limit{Rate: math.Inf(1)}
 
-// shut reports whether the limit refuses everything. API Gateway takes a burst of 0 for "no request at all", and Terraform
-// writes it where none is given. No bucket holds nothing, so a shut throttle refuses before its bucket is asked.
+// shut reports whether the throttle refuses every request. In API Gateway, that is what a burst of 0 means; Terraform
+// writes 0 if no burst is given. A bucket cannot have a burst of 0, so a shut throttle refuses without asking its
+// bucket.
 func shut(l *ratelimit.Limit) bool { return l.Burst == 0 }
 
-// drawable returns the limit of the bucket that stands behind l.
+// drawable returns l as the limit of a bucket: with a burst of at least 1.
 func drawable(l ratelimit.Limit) ratelimit.Limit {
 	if shut(&l) {
 		l.Burst = 1
@@ -23,19 +25,20 @@ func drawable(l ratelimit.Limit) ratelimit.Limit {
 	return l
 }
 
-// methods are the throttles of a stage's methods, of one plan's members or, with no client, of all callers.
-// A methods value is immutable; limiters live on in the next version, so that a change of a plan loses no bucket.
+// methods are the method throttles of one stage. Those of a plan have a bucket for each client, those of
+// Config.StageThrottles one for all clients together. A methods value is immutable. When a plan is changed, the new
+// value takes over the limiters of the old one, so that no bucket is lost.
 type methods struct {
 	listed []throttle
-	others *ratelimit.Limiter[bucket] // "/*/*", nil where it is not given
+	others *ratelimit.Limiter[bucket] // the throttle "/*/*"; nil if there is none
 	limit  ratelimit.Limit            // of others
 }
 
-// A throttle is the limit on one method, and the buckets of its callers. API Gateway allows 20 in a stage of a plan, and
-// so few are found faster in a list than in a map.
+// A throttle is the limit of one method, with its buckets. API Gateway allows 20 in a stage of a plan. A list of so few
+// is searched faster than a map.
 type throttle struct {
 	method   method
-	spelling string // a resource of a route that fits fully
+	spelling string // the resource as the key spells it, which is how most routes spell it
 	limit    ratelimit.Limit
 	buckets  *ratelimit.Limiter[string] // by client
 	all      *ratelimit.Bucket          // of all callers, in place of buckets
@@ -56,7 +59,7 @@ type bucket struct {
 	method method
 }
 
-// newMethods builds the throttles that limits declare, with the limiters of an earlier version where it has them.
+// newMethods returns the throttles of limits. It takes over the limiters of old, which may be nil.
 func newMethods(old *methods, limits map[string]ratelimit.Limit) (*methods, error) {
 	return makeMethods(old, limits, func(t *throttle) (err error) {
 		t.buckets, err = renew(old.buckets(t.method), t.limit)
@@ -64,8 +67,8 @@ func newMethods(old *methods, limits map[string]ratelimit.Limit) (*methods, erro
 	})
 }
 
-// newShared builds the throttles of a stage over all callers. They do not change. A listed method has one bucket; "/*/*"
-// stands for a bucket for each method that is not listed.
+// newShared builds the throttles of a stage over all callers. They do not change. A listed method has one bucket;
+// "/*/*" stands for a bucket for each method that is not listed.
 func newShared(limits map[string]ratelimit.Limit) (*methods, error) {
 	return makeMethods(nil, limits, func(t *throttle) (err error) {
 		t.all, err = ratelimit.NewBucket(drawable(t.limit))
@@ -98,7 +101,8 @@ func makeMethods(old *methods, limits map[string]ratelimit.Limit, fill func(*thr
 	return fresh, errors.Join(errs...)
 }
 
-// renew gives a limiter the limit, or makes one where there is none. One that is shut keeps what is in its buckets.
+// renew sets the limit of a limiter, or makes one if l is nil. A limit that is shut leaves the limiter as it is, so
+// that its buckets are found as they were when the limit is opened again.
 func renew[K comparable](l *ratelimit.Limiter[K], limit ratelimit.Limit) (*ratelimit.Limiter[K], error) {
 	switch {
 	case l == nil:
@@ -109,6 +113,8 @@ func renew[K comparable](l *ratelimit.Limiter[K], limit ratelimit.Limit) (*ratel
 	return l, l.SetLimit(limit)
 }
 
+// buckets returns the limiter of the method, or nil. s may be nil.
+// buckets returns the limiter of the method, or nil. s may be nil.
 func (s *methods) buckets(m method) *ratelimit.Limiter[string] {
 	if s == nil {
 		return nil
@@ -119,6 +125,8 @@ func (s *methods) buckets(m method) *ratelimit.Limiter[string] {
 	return nil
 }
 
+// find returns the throttle of exactly the method, or nil.
+// find returns the throttle of exactly the method, or nil.
 func (s *methods) find(m method) *throttle {
 	for i := range s.listed {
 		if s.listed[i].method == m {
@@ -128,7 +136,8 @@ func (s *methods) find(m method) *throttle {
 	return nil
 }
 
-// lookup returns the throttle that a route's method counts against, or nil. Most routes are spelled as the throttle is.
+// lookup returns the throttle that applies to a route's method, or nil. It first compares the spellings, which is
+// enough for most routes.
 func (s *methods) lookup(m method) *throttle {
 	for i := range s.listed {
 		if t := &s.listed[i]; t.spelling == m.resource && t.method.verb == m.verb {
@@ -138,8 +147,8 @@ func (s *methods) lookup(m method) *throttle {
 	return s.search(m)
 }
 
-// search is lookup for any spelling: the resource itself goes before the beginning of a subtree, and the method before ANY,
-// which all methods share that are not listed themselves.
+// search returns the throttle that fits a route's method best, or nil. The same resource is better than the base of a
+// subtree. For the same resource, the same method is better than ANY.
 func (s *methods) search(m method) (found *throttle) {
 	var space [maxShape]byte
 	route, best := newShape(space[:0], unescape(m.resource)), 0
@@ -159,7 +168,8 @@ func (s *methods) search(m method) (found *throttle) {
 	return found
 }
 
-// of returns the client's bucket on a method, and its limit, which is nil where the method is not throttled.
+// of returns the client's bucket of a route's method, and its limit. The limit is nil if the method is not throttled. s
+// may be nil.
 func (s *methods) of(client string, m method) (ratelimit.Ref, *ratelimit.Limit) {
 	if s == nil {
 		return ratelimit.Ref{}, nil
@@ -173,7 +183,7 @@ func (s *methods) of(client string, m method) (ratelimit.Ref, *ratelimit.Limit) 
 	return ratelimit.Ref{}, nil
 }
 
-// ofAll returns the bucket of all callers on a method, as of does.
+// ofAll returns the bucket that all clients share for a route's method, and its limit, as of does.
 func (s *methods) ofAll(m method) (ratelimit.Ref, *ratelimit.Limit) {
 	if s == nil {
 		return ratelimit.Ref{}, nil

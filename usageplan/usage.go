@@ -9,14 +9,14 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// A QuotaKey names what one client may use of one plan's quota.
+// A QuotaKey identifies one quota of one client.
 type QuotaKey struct {
 	Plan, Client string
-	Period       ledger.Period // zero is the plan's only quota
+	Period       ledger.Period // zero stands for the only quota of a plan
 }
 
 // Balance returns the client's balance in the current period: remaining = limit + adjustments − used. Like the other
-// methods of a QuotaKey it fails with [ErrNoPlan], [ErrNoQuota] or an error of the ledger; none of these is an
+// methods that take a QuotaKey, it fails with [ErrNoPlan], [ErrNoQuota] or an error of the ledger. These are not an
 // [*Error].
 func (m *Meter) Balance(ctx context.Context, k QuotaKey) (ledger.Balance, error) {
 	key, quota, err := m.find(k)
@@ -26,8 +26,9 @@ func (m *Meter) Balance(ctx context.Context, k QuotaKey) (ledger.Balance, error)
 	return m.config.Ledger.Balance(ctx, key, quota)
 }
 
-// Usage yields what the client used on each calendar day of the quota's location from the day of from to the day of to,
-// both included, in real time: API Gateway's GetUsage. A client that has left the plan keeps its usage.
+// Usage yields the client's usage of each calendar day from the day of from to the day of to, both included. A day is
+// one of the quota's location. The usage is in real time. A client that has left the plan keeps its usage. In API
+// Gateway, it is GetUsage.
 func (m *Meter) Usage(ctx context.Context, k QuotaKey, from, to time.Time) iter.Seq2[ledger.Day, error] {
 	key, quota, err := m.find(k)
 	if err != nil {
@@ -36,9 +37,9 @@ func (m *Meter) Usage(ctx context.Context, k QuotaKey, from, to time.Time) iter.
 	return m.config.Ledger.Usage(ctx, key, quota, from, to)
 }
 
-// Extend grants adj.Delta more units in the current period, or takes some back: API Gateway's temporary extension,
-// UpdateUsage. The next period starts with the plan's limit again. Who and why stay in the ledger. A client that is no
-// member of the plan is [ErrNotMember], unless the plan is Config.Default.
+// Extend adds adj.Delta units to the limit of the current period; a negative delta takes units away. The next period
+// starts with the plan's limit again. The ledger stores who did it and why. A client that is no member of the plan is
+// [ErrNotMember], unless the plan is Config.Default. In API Gateway, it is a temporary extension, UpdateUsage.
 func (m *Meter) Extend(ctx context.Context, k QuotaKey, adj ledger.Adjustment) (ledger.Balance, error) {
 	key, quota, err := m.adjustable(k)
 	if err != nil {
@@ -47,7 +48,7 @@ func (m *Meter) Extend(ctx context.Context, k QuotaKey, adj ledger.Adjustment) (
 	return m.config.Ledger.Extend(ctx, key, quota, adj)
 }
 
-// Correct changes by adj.Delta what counts as used in the current period, under the rules of [Meter.Extend].
+// Correct adds adj.Delta units to what counts as used in the current period. The rules are those of [Meter.Extend].
 func (m *Meter) Correct(ctx context.Context, k QuotaKey, adj ledger.Adjustment) (ledger.Balance, error) {
 	key, quota, err := m.adjustable(k)
 	if err != nil {
@@ -56,9 +57,9 @@ func (m *Meter) Correct(ctx context.Context, k QuotaKey, adj ledger.Adjustment) 
 	return m.config.Ledger.Correct(ctx, key, quota, adj)
 }
 
-// Adjustments yields the client's extensions and corrections, of all periods, that were made from one instant to
-// another, inclusive, oldest first: who (Actor), when (Time, Unix seconds), from what (Before), by how much (Granted)
-// and why (Reason). See [ledger.Ledger.Adjustments] for the stores that can tell.
+// Adjustments yields the client's extensions and corrections, oldest first, of all periods, if they were made in the
+// time from from to to, both included. Each says who made it (Actor), when (Time, in Unix seconds), from what (Before),
+// by how much (Granted) and why (Reason). Not every store can list them; see [ledger.Ledger.Adjustments].
 func (m *Meter) Adjustments(ctx context.Context, k QuotaKey, from, to time.Time) iter.Seq2[ledger.Entry, error] {
 	key, _, err := m.find(k)
 	if err != nil {
@@ -67,6 +68,8 @@ func (m *Meter) Adjustments(ctx context.Context, k QuotaKey, from, to time.Time)
 	return m.config.Ledger.Adjustments(ctx, key, from, to)
 }
 
+// adjustable returns what find does, and an error if the client is no member of the plan.
+// adjustable returns what find does, and an error if the client is no member of the plan.
 func (m *Meter) adjustable(k QuotaKey) (ledger.Key, ledger.Quota, error) {
 	key, quota, err := m.find(k)
 	if err == nil && k.Plan != m.config.Default && m.table.member(k.Plan, k.Client) == nil {
@@ -75,7 +78,7 @@ func (m *Meter) adjustable(k QuotaKey) (ledger.Key, ledger.Quota, error) {
 	return key, quota, err
 }
 
-// find returns the ledger's key and the quota in force, a member's override included.
+// find returns the ledger's key of k, and the quota with the client's own limit, if it has one.
 func (m *Meter) find(k QuotaKey) (key ledger.Key, quota ledger.Quota, err error) {
 	if err := m.configured(); err != nil {
 		return key, quota, err

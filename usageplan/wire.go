@@ -9,7 +9,9 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// The forms that plans and members are written in: API Gateway's, and beside it what API Gateway has no words for.
+// The JSON forms in which plans and members are written: API Gateway's, and "quotas", "location" and a member's
+// "throttle" and "limits", which API Gateway does not have. They are read by load.go, which has to accept more and to
+// find every mistake with its path.
 type (
 	planJSON struct {
 		ID          string            `json:"id"`
@@ -45,8 +47,8 @@ type (
 	}
 )
 
-// MarshalJSON writes the plan as API Gateway does. A plan with several quotas, or with one that is not in UTC, has a
-// list "quotas" in place of "quota", with the "location" of each; API Gateway would not understand it.
+// MarshalJSON writes the plan in API Gateway's form. A plan with several quotas, or with one outside UTC, gets a list
+// "quotas" with the "location" of each instead of "quota". API Gateway does not read that list.
 func (p Plan) MarshalJSON() ([]byte, error) {
 	w := planJSON{ID: p.ID, Name: p.Name, Description: p.Description, Tags: p.Tags, Throttle: (*limitJSON)(p.Throttle), Stages: []stageJSON{}}
 	for _, q := range p.Quotas {
@@ -73,7 +75,7 @@ func writeQuota(q ledger.Quota) quotaJSON {
 	return w
 }
 
-// UnmarshalJSON reads a plan as [Load] does.
+// UnmarshalJSON reads exactly one plan, as strictly as [Load].
 func (p *Plan) UnmarshalJSON(text []byte) error {
 	plans, err := Load(bytes.NewReader(text))
 	if err == nil && len(plans) != 1 {
@@ -85,12 +87,12 @@ func (p *Plan) UnmarshalJSON(text []byte) error {
 	return err
 }
 
-// MarshalJSON writes the member as a body of CreateUsagePlanKey, with its overrides added.
+// MarshalJSON writes the member as a CreateUsagePlanKey body, and adds the plan's id and the member's overrides.
 func (m Member) MarshalJSON() ([]byte, error) {
 	return json.Marshal(memberJSON{m.Plan, m.Client, keyType, (*limitJSON)(m.Throttle), m.Limits})
 }
 
-// UnmarshalJSON reads what MarshalJSON writes, as strictly as [Load].
+// UnmarshalJSON reads the form of MarshalJSON, as strictly as [Load].
 func (m *Member) UnmarshalJSON(text []byte) error {
 	doc, err := readJSON(bytes.NewReader(text))
 	if err != nil {
@@ -104,7 +106,7 @@ func (m *Member) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// UnmarshalJSON reads what [json.Marshal] writes of a change, as strictly as [Load].
+// UnmarshalJSON reads the form that [json.Marshal] writes, as strictly as [Load].
 func (c *Change) UnmarshalJSON(text []byte) error {
 	doc, err := readJSON(bytes.NewReader(text))
 	if err != nil {
