@@ -165,9 +165,7 @@ func worst(f *fixture) map[string]string {
 		most = sort.Search(1500, func(n int) bool { return !wellFormed(f, inHeader(n+1)) })
 		list["header-most-"+name] = inHeader(most)
 	}
-	for name, raw := range costly(f) {
-		list[name] = raw
-	}
+	maps.Copy(list, costly(f))
 	return list
 }
 
