@@ -9,35 +9,41 @@ import (
 	"time"
 )
 
-// User describes the user of a token.
+// noTyp leaves out the header field typ: the headers of Cognito's tokens have only kid and alg.
+const noTyp = ""
+
+// User describes a user and the token that is issued to them.
 type User struct {
 	// Username is the user's name in the pool.
 	Username string
-	// Subject is the sub claim. Empty means a UUID that depends on issuer and Username alone.
+	// Subject is the sub claim. Empty means a UUID that depends only on the issuer and Username.
 	Subject string
 	// Client is the app client that the token is issued to.
 	Client string
-	// Groups are the user's groups; without any the token has no cognito:groups.
+	// Groups lists the user's groups. If it is empty, the token has no claim cognito:groups.
 	Groups []string
-	// Scopes of an access token. Empty means aws.cognito.signin.user.admin, what signing in through the API gives.
+	// Scopes lists the scopes of an access token. Empty means aws.cognito.signin.user.admin, which Cognito gives to
+	// users who sign in through its API.
 	Scopes []string
-	// Lifetime of the token. Zero means an hour; negative means that it expired so long ago.
+	// Lifetime is how long the token is valid. Zero means one hour. A negative lifetime means that the token expired
+	// that long ago.
 	Lifetime time.Duration
-	// Claims are further claims. They replace those of the same name; a nil value leaves one out.
+	// Claims adds claims to the token. A claim replaces any other of the same name. A nil value removes it.
 	Claims map[string]any
 }
 
-// IDToken issues a token of the form of a user pool's ID tokens: RS256, token_use id, the client in aud.
+// IDToken issues a token in the form of a user pool's ID tokens. It is signed by RS256, has token_use id, and has the
+// client in aud.
 func (i *Issuer) IDToken(u User) (string, error) {
 	claims := u.claims(i.url)
 	claims["token_use"] = "id"
 	claims["aud"] = u.Client
 	claims["cognito:username"] = u.Username
-	return i.sign(i.ring().id, false, u.add(claims))
+	return i.sign(i.ring().id, noTyp, u.add(claims))
 }
 
-// AccessToken issues a token of the form of a user pool's access tokens: RS256 by another key
-// than that of the ID tokens, token_use access, the client in client_id, scopes.
+// AccessToken issues a token in the form of a user pool's access tokens. It is signed by RS256, with another key than
+// ID tokens are, has token_use access, the client in client_id, and scopes.
 func (i *Issuer) AccessToken(u User) (string, error) {
 	claims := u.claims(i.url)
 	claims["token_use"] = "access"
@@ -48,16 +54,16 @@ func (i *Issuer) AccessToken(u User) (string, error) {
 	if len(u.Scopes) > 0 {
 		claims["scope"] = strings.Join(u.Scopes, " ")
 	}
-	return i.sign(i.ring().access, false, u.add(claims))
+	return i.sign(i.ring().access, noTyp, u.add(claims))
 }
 
-// claims are those that both kinds have.
+// claims returns the claims that ID tokens and access tokens have in common.
 func (u User) claims(issuer string) map[string]any {
 	issued, lifetime := time.Now(), u.Lifetime
 	switch {
 	case lifetime == 0:
 		lifetime = time.Hour
-	case lifetime < 0: // issued an hour before it expired
+	case lifetime < 0: // expired -lifetime ago, issued an hour before that
 		issued = issued.Add(lifetime - time.Hour)
 		lifetime = time.Hour
 	}
@@ -74,12 +80,13 @@ func (u User) claims(issuer string) map[string]any {
 	return claims
 }
 
+// add adds the claims of u to claims and returns them.
 func (u User) add(claims map[string]any) map[string]any {
 	maps.Copy(claims, u.Claims)
 	return claims
 }
 
-// uuid is a version 8 UUID (RFC 9562 section 5.8) made of a text.
+// uuid returns a version 8 UUID (RFC 9562 section 5.8) made from the hash of text.
 func uuid(text string) string {
 	b := sha256.Sum256([]byte(text))
 	b[6], b[8] = b[6]&0x0f|0x80, b[8]&0x3f|0x80

@@ -28,7 +28,7 @@ func newIssuer(t *testing.T) *authtest.Issuer {
 	return i
 }
 
-// parse verifies a token by a library that is not ours.
+// parse verifies a token with a library that does not belong to this module.
 func parse(t *testing.T, i *authtest.Issuer, token string) *jwt.Token {
 	t.Helper()
 	keys, err := keyfunc.NewJWKSetJSON(i.JWKS())
@@ -38,14 +38,14 @@ func parse(t *testing.T, i *authtest.Issuer, token string) *jwt.Token {
 	return parsed
 }
 
-func TestNewRefusesWhatIsNoURL(t *testing.T) {
+func TestNewRequiresAbsoluteURL(t *testing.T) {
 	for _, text := range []string{"", "x", "/x", "https://", ":"} {
 		_, err := authtest.New(text)
 		require.ErrorContains(t, err, "not an absolute URL", text)
 	}
 }
 
-func TestCognitoShapes(t *testing.T) {
+func TestTokensHaveCognitosForm(t *testing.T) {
 	i := newIssuer(t)
 	user := authtest.User{Username: "julianwood", Client: "c", Groups: []string{"gold"}, Claims: map[string]any{"custom:x": "1", "jti": nil}}
 	raw, err := i.IDToken(user)
@@ -75,7 +75,7 @@ func names(t *jwt.Token) (list []string) {
 	return list
 }
 
-func TestLifetime(t *testing.T) { synctest.Test(t, testLifetime) }
+func TestLifetimeSetsExpiry(t *testing.T) { synctest.Test(t, testLifetime) }
 
 func testLifetime(t *testing.T) {
 	i := newIssuer(t)
@@ -93,7 +93,7 @@ func testLifetime(t *testing.T) {
 	}
 }
 
-func TestSign(t *testing.T) {
+func TestSignAddsMissingClaims(t *testing.T) {
 	i := newIssuer(t)
 	for _, algorithm := range []string{"RS256", "ES256", "EdDSA"} {
 		raw, err := i.Sign(algorithm, map[string]any{"exp": nil, "iss": "other"})
@@ -114,7 +114,7 @@ func get(h http.Handler, path string) *httptest.ResponseRecorder {
 	return w
 }
 
-func TestServes(t *testing.T) {
+func TestServesKeySetAndDiscovery(t *testing.T) {
 	i := newIssuer(t)
 	require.Equal(t, i.JWKS(), get(i, "/eu-west-1_aQYCzHwCz/.well-known/jwks.json").Body.Bytes())
 	var doc map[string]any
@@ -125,7 +125,7 @@ func TestServes(t *testing.T) {
 	require.Equal(t, 1, i.Fetches())
 }
 
-func TestSwitches(t *testing.T) {
+func TestFailSlowAndRotateChangeAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIssuer(t)
 		before := i.JWKS()
@@ -142,9 +142,9 @@ func TestSwitches(t *testing.T) {
 	})
 }
 
-// A planned rotation: tokens of both generations verify while the key sets overlap, and only the new ones afterwards.
-// Time is fake, so nothing waits for the pause between two fetches.
-func TestRotation(t *testing.T) {
+// In a planned rotation, tokens of both generations verify while the key sets overlap, and only the new ones
+// afterwards. Time is fake, so the test does not wait for the pause between two fetches.
+func TestRotationOverlapsUntilRetire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIssuer(t)
 		v, err := auth.New(auth.Config{Issuers: []auth.Issuer{auth.OIDC(url, "api")}, Transport: i})
@@ -177,7 +177,7 @@ func TestRotation(t *testing.T) {
 
 		i.Retire()
 		time.Sleep(15 * time.Minute)
-		require.NoError(t, verify(third)) // finds the keys due
+		require.NoError(t, verify(third)) // starts the fetch that is due
 		synctest.Wait()
 		require.NoError(t, verify(third))
 		require.ErrorIs(t, verify(first), auth.ErrKey)
@@ -192,7 +192,7 @@ func TestRotation(t *testing.T) {
 	})
 }
 
-func TestRoundTrip(t *testing.T) {
+func TestRoundTripAnswersInFakeTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIssuer(t)
 		get := func(ctx context.Context) (*http.Response, error) {

@@ -14,36 +14,42 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// signer is one key of the issuer.
+// signer is one key of an issuer.
 type signer struct {
 	id     string
 	method jwt.SigningMethod
 	key    crypto.Signer
 }
 
-// keyring is what an issuer signs with at one time. As a user pool, it has a key of its own for each use of a token.
+// keyring holds the keys that an issuer signs with at one time. Like a user pool, it has different keys for ID tokens
+// and access tokens.
 type keyring struct {
 	id, access, ec, ed *signer
 }
 
+// signers returns all keys of k.
 func (k *keyring) signers() []*signer { return []*signer{k.id, k.access, k.ec, k.ed} }
 
+// newKeyring generates all keys.
 func newKeyring() (*keyring, error) {
 	k := &keyring{}
-	var err error
-	make := func(m jwt.SigningMethod, generate func() (crypto.Signer, error)) *signer {
-		key, e := generate()
-		if e != nil {
-			err = e
-			return nil
+	for _, g := range []struct {
+		to       **signer
+		method   jwt.SigningMethod
+		generate func() (crypto.Signer, error)
+	}{
+		{&k.id, jwt.SigningMethodRS256, rsaKey},
+		{&k.access, jwt.SigningMethodRS256, rsaKey},
+		{&k.ec, jwt.SigningMethodES256, ecKey},
+		{&k.ed, jwt.SigningMethodEdDSA, edKey},
+	} {
+		key, err := g.generate()
+		if err != nil {
+			return nil, err
 		}
-		return &signer{keyID(), m, key}
+		*g.to = &signer{keyID(), g.method, key}
 	}
-	k.id = make(jwt.SigningMethodRS256, rsaKey)
-	k.access = make(jwt.SigningMethodRS256, rsaKey)
-	k.ec = make(jwt.SigningMethodES256, ecKey)
-	k.ed = make(jwt.SigningMethodEdDSA, edKey)
-	return k, err
+	return k, nil
 }
 
 func rsaKey() (crypto.Signer, error) { return rsa.GenerateKey(rand.Reader, 2048) }
@@ -55,20 +61,20 @@ func edKey() (crypto.Signer, error) {
 	return key, err
 }
 
-// keyID has the form of Cognito's: 32 bytes in padded base64.
+// keyID returns a random key ID in the form of Cognito's: 32 bytes in padded base64.
 func keyID() string {
 	var b [32]byte
 	_, _ = rand.Read(b[:]) // never fails
 	return base64.StdEncoding.EncodeToString(b[:])
 }
 
-// document is the JWK Set of the signers' public keys.
+// document returns the JWK Set of the signers' public keys.
 func document(signers ...*signer) []byte {
 	var set jwkset.JWKSMarshal
 	for _, s := range signers {
 		jwk, _ := jwkset.NewJWKFromKey(s.key.Public(), jwkset.JWKOptions{Metadata: jwkset.JWKMetadataOptions{
 			ALG: jwkset.ALG(s.method.Alg()), KID: s.id, USE: jwkset.UseSig,
-		}}) // never fails for the types of keys that newKeyring makes
+		}}) // never fails for the key types that newKeyring generates
 		set.Keys = append(set.Keys, jwk.Marshal())
 	}
 	text, _ := json.Marshal(set) // strings always encode
