@@ -80,27 +80,27 @@ func (b *balanced) read(s *scanner, name string) bool {
 	return true
 }
 
-// ofBalancer finds the load balancer that signed a token for an issuer.
-func (k *core) ofBalancer(b balanced) *party {
+// findBalancer finds the load balancer that signed a token for an issuer.
+func (k *core) findBalancer(b balanced) *issuerState {
 	if b.signer == "" {
 		return nil
 	}
-	for _, p := range k.parties {
-		if p.kind == kindALB && b.signer == p.signer && b.issuer == p.URL {
-			return p
+	for _, issuer := range k.issuers {
+		if issuer.kind == kindALB && b.signer == issuer.signer && b.issuer == issuer.URL {
+			return issuer
 		}
 	}
 	return nil
 }
 
-func (p *party) sameBalancer(o *party) bool {
-	return o.kind == kindALB && o.signer == p.signer && o.URL == p.URL
+func (s *issuerState) sameBalancer(other *issuerState) bool {
+	return other.kind == kindALB && other.signer == s.signer && other.URL == s.URL
 }
 
 // adopt completes a token by what its header says. Where the claims say it too, they must not say otherwise; of two
 // times the earlier counts.
-func (p *party) adopt(t *Token, b balanced) error {
-	if t.issuer != "" && t.issuer != p.URL {
+func (s *issuerState) completeALB(t *Token, b balanced) error {
+	if t.issuer != "" && t.issuer != s.URL {
 		return ErrIssuer
 	}
 	if b.expiry.IsZero() {
@@ -109,7 +109,7 @@ func (p *party) adopt(t *Token, b balanced) error {
 	if t.expiry.IsZero() || b.expiry.Before(t.expiry) {
 		t.expiry = b.expiry
 	}
-	t.issuer, t.client = p.URL, strings.Clone(b.client) // the decoded header need not stay in memory
+	t.issuer, t.client = s.URL, strings.Clone(b.client) // the decoded header need not stay in memory
 	return nil
 }
 
@@ -188,11 +188,11 @@ func (s *keySet) retire() {
 }
 
 // keysOf is the key set that a token with this kid is verified by.
-func (p *party) keysOf(kid string, now time.Time) (*keySet, error) {
-	if p.balancer == nil {
-		return p.keys, nil
+func (s *issuerState) keysOf(kid string, now time.Time) (*keySet, error) {
+	if s.balancer == nil {
+		return s.keys, nil
 	}
-	return p.balancer.of(kid, now)
+	return s.balancer.of(kid, now)
 }
 
 // balancerKey fetches the one key of a load balancer that is published under its kid.

@@ -44,10 +44,10 @@ type shard struct {
 // entry is one verified token with the key that verified it. Immutable.
 type entry struct {
 	fingerprint
-	token *Token
-	key   *key
-	party *party
-	size  int
+	token  *Token
+	key    *key
+	issuer *issuerState
+	size   int
 }
 
 // fingerprint stands for a whole token. Two complete fingerprints are of the same token if and only if they are equal.
@@ -112,13 +112,13 @@ func (c *cache) get(f *fingerprint) *entry {
 }
 
 // put remembers a verified token and drops others until the shard is within its bytes.
-func (c *cache) put(f fingerprint, t *Token, k *key, p *party) {
+func (c *cache) put(f fingerprint, t *Token, k *key, issuer *issuerState) {
 	size := entryCost + t.size() + len(f.raw)
 	if size > c.limit {
 		return
 	}
 	f.complete()
-	e := &entry{fingerprint: f, token: t, key: k, party: p, size: size}
+	e := &entry{fingerprint: f, token: t, key: k, issuer: issuer, size: size}
 	s := &c.shards[f.index%shards]
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -16,7 +16,7 @@ type claims uint16
 
 const (
 	claimClient claims = 1 << iota
-	claimParty
+	claimAuthorized
 	claimUse
 	claimScope
 	claimGroups
@@ -84,7 +84,7 @@ func (t *Token) optional(s *scanner, name string) {
 	case "client_id":
 		t.client, _ = s.optionalString()
 	case "azp":
-		t.party, _ = s.optionalString()
+		t.authorized, _ = s.optionalString()
 	case "token_use":
 		t.use, _ = s.optionalString()
 	case "username":
@@ -128,7 +128,7 @@ func (t *Token) lookalike(s *scanner, name string) {
 	case "client_id":
 		t.lookalikes |= claimClient
 	case "azp":
-		t.lookalikes |= claimParty
+		t.lookalikes |= claimAuthorized
 	case "token_use":
 		t.lookalikes |= claimUse
 	case "typ":
@@ -239,7 +239,7 @@ func (s *scanner) optionalStrings() []string {
 func (s *scanner) words() string {
 	switch s.peek() {
 	case '"':
-		return s.spaced(s.string())
+		return s.collapseBlanks(s.string())
 	case '[':
 		return s.join()
 	}
@@ -285,7 +285,7 @@ func tabbed(text string) bool {
 }
 
 // spaced makes a text so, byte by byte, which costs as much as many values.
-func (s *scanner) spaced(text string) string {
+func (s *scanner) collapseBlanks(text string) string {
 	if singlySpaced(text) {
 		return text
 	}

@@ -100,27 +100,27 @@ func quote(what any) string {
 }
 
 // strange refuses a token whose issuer is not known.
-func strange(iss string) *Error {
+func unknownIssuer(iss string) *Error {
 	s := &struct { // one, so that saying no costs one allocation
 		Error
-		name strangeName
+		name unknownName
 	}{}
 	s.Err = &s.name
 	s.name.n = copy(s.name.text[:], iss)
 	return &s.Error
 }
 
-// strangeName narrows ErrIssuer. It holds the beginning of the token's iss, since the memory of a refused token is used
+// unknownName narrows ErrIssuer. It holds the beginning of the token's iss, since the memory of a refused token is used
 // again.
-type strangeName struct {
+type unknownName struct {
 	n    int
 	text [maxQuoted]byte
 }
 
-func (s *strangeName) Error() string {
+func (s *unknownName) Error() string {
 	return ErrIssuer.Error() + ": iss " + quote(string(s.text[:s.n]))
 }
-func (s *strangeName) Unwrap() error { return ErrIssuer }
+func (s *unknownName) Unwrap() error { return ErrIssuer }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }

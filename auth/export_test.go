@@ -7,7 +7,7 @@ import (
 
 // VerifySignature checks form, algorithm, key and signature of a JWS, whatever its payload is.
 func VerifySignature(keys []byte, raw string) error {
-	p, err := newParty(Issuer{URL: "https://x.example", Keys: keys, AllowAnyAudience: true}, nil, Config{})
+	issuer, err := newIssuerState(Issuer{URL: "https://x.example", Keys: keys, AllowAnyAudience: true}, nil, Config{})
 	if err != nil {
 		return err
 	}
@@ -27,7 +27,7 @@ func VerifySignature(keys []byte, raw string) error {
 	if h.method, err = method(h.algorithm); err != nil {
 		return err
 	}
-	_, err = p.verify(context.Background(), w, &Token{}, c, h, time.Now())
+	_, err = issuer.verify(context.Background(), w, &Token{}, c, h, time.Now())
 	return err
 }
 

@@ -4,8 +4,8 @@ import "strings"
 
 // groups picks the claim that names the user's groups. A claim of another type than text or a list of texts names none:
 // only a rule that asks for a group then refuses.
-func (p *party) groups(t *Token) error {
-	switch p.GroupsClaim {
+func (s *issuerState) groups(t *Token) error {
+	switch s.GroupsClaim {
 	case "", "groups":
 		t.cognito = nil
 		return nil
@@ -15,15 +15,15 @@ func (p *party) groups(t *Token) error {
 		return nil
 	}
 	t.groups, t.cognito = nil, nil
-	var s scanner
-	s.reset(t.payload)
-	s.exact, s.values = true, unbounded
-	found, lookalike := s.seek(p.GroupsClaim)
+	var sc scanner
+	sc.reset(t.payload)
+	sc.exact, sc.values = true, unbounded
+	found, lookalike := sc.seek(s.GroupsClaim)
 	t.decideGroups(found && lookalike)
 	if found {
-		t.groups = s.optionalStrings()
+		t.groups = sc.optionalStrings()
 	}
-	return s.err
+	return sc.err
 }
 
 // unbounded is how many values a text that was read before, of a genuine token, has left: more than there is room for.

@@ -108,7 +108,7 @@ func (s *snapshot) find(l *look) {
 	l.found, l.more, l.missing = l.found[:0], false, nil
 	for _, matches := range [...]func(keyName, *key) bool{keyName.means, keyName.mayMean} {
 		for _, k := range s.keys {
-			if !matches(l.name, k) || !slices.Contains(k.algorithms, l.algorithm) || !l.party.signs(k, l.token) {
+			if !matches(l.name, k) || !slices.Contains(k.algorithms, l.algorithm) || !l.issuer.keyFits(k, l.token) {
 				continue
 			}
 			if l.more = len(l.found) == maxCandidates; l.more {
@@ -137,7 +137,7 @@ func (s *keySet) refresh(ctx context.Context, now time.Time, must bool) error {
 	wait := must || s.flight == nil && !now.Before(s.late)
 	if s.flight == nil {
 		s.flight = make(chan struct{})
-		go s.fly(context.WithoutCancel(ctx))
+		go s.runFetch(context.WithoutCancel(ctx))
 	}
 	flight := s.flight
 	s.mu.Unlock()
@@ -164,7 +164,7 @@ var errUnfinished = errors.New("fetch did not end")
 // fly performs the one fetch under way. It has a goroutine and time limits of its own: it outlives the request that
 // began it, for the sake of those that come later. A transport that panics, or ends the goroutine, does not leave those
 // waiting that do, nor end the program.
-func (s *keySet) fly(ctx context.Context) {
+func (s *keySet) runFetch(ctx context.Context) {
 	var got *fetched
 	err := errUnfinished
 	began := time.Now()
@@ -172,13 +172,13 @@ func (s *keySet) fly(ctx context.Context) {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("fetch panicked: %v", p)
 		}
-		s.land(got, err, began)
+		s.finishFetch(got, err, began)
 	}()
 	got, err = s.fetch(ctx)
 }
 
 // land takes over what the fetch brought.
-func (s *keySet) land(got *fetched, err error, began time.Time) {
+func (s *keySet) finishFetch(got *fetched, err error, began time.Time) {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -239,7 +239,7 @@ func (s *keySet) unavailable(err error) error {
 // token says there, and back which keys they are.
 type look struct {
 	context.Context
-	party     *party
+	issuer    *issuerState
 	token     *Token // not verified
 	name      keyName
 	algorithm *algorithm

@@ -90,6 +90,23 @@ func (r *Rules) check(ctx context.Context, t *Token, now time.Time) error {
 	return nil
 }
 
+// decisiveClaims returns the claims that decide whether a token satisfies the rules.
+func (r *Rules) decisiveClaims() (set claims) {
+	if r.TokenUse != "" {
+		set |= claimUse | claimType
+	}
+	if len(r.AnyScope)+len(r.AllScopes) > 0 {
+		set |= claimScope
+	}
+	if r.MaxAuthAge > 0 {
+		set |= claimAuthTime
+	}
+	if len(r.AnyGroup) > 0 {
+		set |= claimGroups
+	}
+	return set
+}
+
 func (r *Rules) hasAllScopes(t *Token) bool {
 	for _, scope := range r.AllScopes {
 		if !t.HasScope(scope) {

@@ -37,7 +37,7 @@ func soundRSA(pub *rsa.PublicKey, maxBits int) error {
 	if pub.E < 3 || pub.E%2 == 0 {
 		return errors.New("unsound RSA exponent")
 	}
-	if pub.N.Bit(0) == 0 || fingerprinted(pub.N) {
+	if pub.N.Bit(0) == 0 || hasROCAMark(pub.N) {
 		return errors.New("unsound RSA modulus")
 	}
 	return nil
@@ -45,7 +45,7 @@ func soundRSA(pub *rsa.PublicKey, maxBits int) error {
 
 // fingerprinted reports whether a modulus has the mark of the ROCA generator (CVE-2017-15361): modulo each small
 // prime it is a power of 65537. A sound modulus has it with a probability of about 2⁻²⁸.
-func fingerprinted(n *big.Int) bool {
+func hasROCAMark(n *big.Int) bool {
 	for _, p := range [...]int64{11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157} {
 		rest := new(big.Int).Mod(n, big.NewInt(p)).Int64()
 		power := int64(1)

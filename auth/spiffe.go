@@ -29,25 +29,25 @@ var (
 var svidAlgorithms = []string{"RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512"}
 
 // checkTrustDomain prepares an issuer that is a trust domain.
-func (p *party) checkTrustDomain() error {
-	if p.kind != kindPlain || !strings.HasPrefix(p.URL, spiffeScheme) {
+func (s *issuerState) checkTrustDomain() error {
+	if s.kind != kindPlain || !strings.HasPrefix(s.URL, spiffeScheme) {
 		return nil
 	}
-	p.kind = kindSPIFFE
-	if len(p.Algorithms) == 0 {
-		p.Algorithms = svidAlgorithms
+	s.kind = kindSPIFFE
+	if len(s.Algorithms) == 0 {
+		s.Algorithms = svidAlgorithms
 	}
-	for _, name := range p.Algorithms {
+	for _, name := range s.Algorithms {
 		if strings.HasPrefix(name, "Ed") {
 			return fmt.Errorf("algorithm %q does not sign JWT-SVIDs", name)
 		}
 	}
 	switch {
-	case !trustDomain.MatchString(p.URL):
-		return fmt.Errorf("%q is not a SPIFFE trust domain", p.URL)
-	case p.JWKS == "" && p.Keys == nil:
+	case !trustDomain.MatchString(s.URL):
+		return fmt.Errorf("%q is not a SPIFFE trust domain", s.URL)
+	case s.JWKS == "" && s.Keys == nil:
 		return errors.New("a trust domain has no discovery: set JWKS to its bundle endpoint, or Keys to its bundle")
-	case p.AllowClientID:
+	case s.AllowClientID:
 		return errors.New("a JWT-SVID must have aud, so AllowClientID cannot be set")
 	}
 	return nil
@@ -63,22 +63,22 @@ func domainOfWorkload(id string) string {
 	return id[:len(spiffeScheme)+len(domain)]
 }
 
-// ofWorkload finds the trust domain of a token without iss.
-func (k *core) ofWorkload(t *Token) *party {
-	if p := k.issuers[domainOfWorkload(t.subject)]; p != nil && p.kind == kindSPIFFE {
-		return p
+// findTrustDomain finds the trust domain of a token without iss.
+func (k *core) findTrustDomain(t *Token) *issuerState {
+	if issuer := k.byName[domainOfWorkload(t.subject)]; issuer != nil && issuer.kind == kindSPIFFE {
+		return issuer
 	}
 	return nil
 }
 
-// admitSVID checks what a JWT-SVID must be beyond a JWT (sections 2.3, 3.1 and 3.2).
-func (p *party) admitSVID(t *Token, h header) error {
+// checkSVID checks what a JWT-SVID must be beyond a JWT (sections 2.3, 3.1 and 3.2).
+func (s *issuerState) checkSVID(t *Token, h header) error {
 	switch {
 	case h.typ == "at+jwt":
 		return errType
-	case domainOfWorkload(t.subject) != p.URL:
+	case domainOfWorkload(t.subject) != s.URL:
 		return errOtherDomain
-	case !workload(t.subject[len(p.URL):]) || len(t.subject) > maxSPIFFEID:
+	case !workload(t.subject[len(s.URL):]) || len(t.subject) > maxSPIFFEID:
 		return errWorkload
 	case len(t.audience) == 0:
 		return ErrAudience

@@ -42,7 +42,7 @@ func HTTPAPI(w http.ResponseWriter, _ *http.Request, err error) {
 			status = http.StatusForbidden
 		}
 		if code := e.code(); code != "" {
-			h.Set("WWW-Authenticate", e.spaced(code))
+			h.Set("WWW-Authenticate", e.httpAPIChallenge(code))
 		}
 	}
 	if status == http.StatusUnauthorized && h.Get("WWW-Authenticate") == "" {
@@ -61,7 +61,7 @@ func HTTPAPI(w http.ResponseWriter, _ *http.Request, err error) {
 }
 
 // spaced is HTTP APIs' form of a challenge.
-func (e *Error) spaced(code string) string {
+func (e *Error) httpAPIChallenge(code string) string {
 	description := e.description()
 	if e.is(ErrScope) {
 		description = fmt.Sprintf("expected scopes: %s", e.Scopes)

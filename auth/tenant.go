@@ -19,7 +19,7 @@ var tenantID = regexp.MustCompile(`^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$
 
 // everybody is a name under which Entra signs users of many tenants in, and by which no token names its issuer:
 // https://learn.microsoft.com/entra/identity-platform/v2-protocols-oidc#find-your-apps-openid-configuration-document-uri
-var everybody = regexp.MustCompile(`^https://(?:login\.microsoftonline\.(?:com|us)|login\.partner\.microsoftonline\.cn|` +
+var sharedName = regexp.MustCompile(`^https://(?:login\.microsoftonline\.(?:com|us)|login\.partner\.microsoftonline\.cn|` +
 	`login\.windows\.net|sts\.windows\.net)/(?:common|organizations|consumers)(?:/|$)`)
 
 // template is an issuer's name around its tenant.
@@ -45,43 +45,43 @@ func (n template) is(name, tenant string) bool {
 }
 
 // checkTenants prepares an issuer of many tenants: each of its names is a template.
-func (p *party) checkTenants() error {
+func (s *issuerState) checkTenants() error {
 	marked := false
-	for _, name := range append([]string{p.URL}, p.Aliases...) {
+	for _, name := range append([]string{s.URL}, s.Aliases...) {
 		if n, ok := templateOf(name); ok && !strings.Contains(n.after, tenantMark) {
-			p.templates = append(p.templates, n)
+			s.templates = append(s.templates, n)
 		}
 		marked = marked || strings.Contains(name, "{")
 	}
 	switch {
-	case len(p.templates) == 0 && (p.Tenants != nil || p.AllowTenant != nil):
+	case len(s.templates) == 0 && (s.Tenants != nil || s.AllowTenant != nil):
 		return fmt.Errorf("tenants are named, but the URL holds no %s", tenantMark)
 	case !marked:
 		return nil
-	case len(p.templates) <= len(p.Aliases):
+	case len(s.templates) <= len(s.Aliases):
 		return fmt.Errorf("%s must stand once in the URL and in each alias", tenantMark)
 	}
-	tenants := make([]string, len(p.Tenants))
-	for i, tenant := range p.Tenants {
+	tenants := make([]string, len(s.Tenants))
+	for i, tenant := range s.Tenants {
 		if tenants[i] = strings.ToLower(tenant); !tenantID.MatchString(tenants[i]) {
 			return fmt.Errorf("tenant %q is no GUID: tokens name tenants by nothing else", tenant)
 		}
 	}
-	p.Tenants = tenants
-	if p.kind == kindCognito {
+	s.Tenants = tenants
+	if s.kind == kindCognito {
 		return errors.New("a user pool has no tenants")
 	}
 	return nil
 }
 
-// ofTenant finds the issuer of a token that names its tenant: iss must be a template with tid put in.
-func (k *core) ofTenant(t *Token) *party {
+// findTenant finds the issuer of a token that names its tenant: iss must be a template with tid put in.
+func (k *core) findTenant(t *Token) *issuerState {
 	if !tenantID.MatchString(t.tenant) {
 		return nil
 	}
-	for _, p := range k.parties {
-		if slices.ContainsFunc(p.templates, func(n template) bool { return n.is(t.issuer, t.tenant) }) {
-			return p
+	for _, issuer := range k.issuers {
+		if slices.ContainsFunc(issuer.templates, func(n template) bool { return n.is(t.issuer, t.tenant) }) {
+			return issuer
 		}
 	}
 	return nil
@@ -89,28 +89,28 @@ func (k *core) ofTenant(t *Token) *party {
 
 // allows reports whether the token's tenant is accepted now. It is asked on every request, so that a tenant that was
 // taken off the list is refused at once.
-func (p *party) allows(t *Token) bool {
-	return len(p.templates) == 0 || slices.Contains(p.Tenants, t.tenant) || p.AllowTenant != nil && p.AllowTenant(t.tenant)
+func (s *issuerState) allowsTenant(t *Token) bool {
+	return len(s.templates) == 0 || slices.Contains(s.Tenants, t.tenant) || s.AllowTenant != nil && s.AllowTenant(t.tenant)
 }
 
 // issuerOf is the issuer's one name in [Token.ID]: for many tenants, that of the token's tenant.
-func (p *party) issuerOf(t *Token) string {
-	if len(p.templates) == 0 {
-		return p.URL
+func (s *issuerState) nameFor(t *Token) string {
+	if len(s.templates) == 0 {
+		return s.URL
 	}
-	return p.templates[0].of(t.tenant)
+	return s.templates[0].of(t.tenant)
 }
 
-// signs reports whether the key may sign for the token's tenant. In a set for all tenants a key may name the one issuer
+// keyFits reports whether the key may sign for the token's tenant. In a set for all tenants a key may name the one issuer
 // that it belongs to, or the template for all: what it names must be the token's issuer, under whichever of its names.
 // Entra's keys bear the name of version 2.0 and sign tokens of version 1.0 too.
-func (p *party) signs(k *key, t *Token) bool {
-	if len(p.templates) == 0 || k.issuer == "" {
+func (s *issuerState) keyFits(k *key, t *Token) bool {
+	if len(s.templates) == 0 || k.issuer == "" {
 		return true
 	}
 	name := k.issuer
 	if n, ok := templateOf(name); ok {
 		name = n.of(t.tenant)
 	}
-	return slices.ContainsFunc(p.templates, func(n template) bool { return n.is(name, t.tenant) })
+	return slices.ContainsFunc(s.templates, func(n template) bool { return n.is(name, t.tenant) })
 }

@@ -12,7 +12,7 @@ import (
 // concurrent use.
 type Token struct {
 	issuer, subject, jwtID    string
-	client, party, use        string
+	client, authorized, use   string
 	user, poolUser            string // username, cognito:username
 	typ, tenant               string // the claims typ and tid
 	scope                     string // words with one space between
@@ -31,7 +31,7 @@ type Token struct {
 // payload, whose room may be larger than it is, but those that were written with escapes are made anew, and so are
 // joined scopes.
 func (t *Token) size() int {
-	n := roomFor(len(t.payload)) + len(t.id) + len(t.scope) + 16*(len(t.audience)+len(t.groups)+len(t.cognito))
+	n := bufferSize(len(t.payload)) + len(t.id) + len(t.scope) + 16*(len(t.audience)+len(t.groups)+len(t.cognito))
 	if strings.IndexByte(t.payload, '\\') >= 0 {
 		n += len(t.payload)
 	}
@@ -65,8 +65,8 @@ func (t *Token) Client() string {
 	switch {
 	case t.client != "":
 		return t.client
-	case t.party != "":
-		return t.party
+	case t.authorized != "":
+		return t.authorized
 	case t.use == "id" && len(t.audience) == 1:
 		return t.audience[0]
 	}

@@ -1,0 +1,66 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+)
+
+// compileAudiences checks the audiences of the configuration and compiles AudiencePattern.
+func (s *issuerState) compileAudiences() (err error) {
+	if len(s.Audiences) == 0 && s.AudiencePattern == "" && !s.AllowAnyAudience {
+		return errors.New("no audience is accepted: set Audiences, AudiencePattern or AllowAnyAudience")
+	}
+	if slices.Contains(s.Audiences, "") {
+		return errors.New("an audience is empty")
+	}
+	if s.AudiencePattern == "" {
+		return nil
+	}
+	// Compiled alone first: "a)|(b" is invalid, but would become valid within \A(?:…)\z.
+	if _, err = regexp.Compile(s.AudiencePattern); err != nil {
+		return fmt.Errorf("AudiencePattern: %w", err)
+	}
+	s.pattern, err = regexp.Compile(`\A(?:` + s.AudiencePattern + `)\z`)
+	return err
+}
+
+// checkAudience checks that the token was issued for an accepted audience.
+func (s *issuerState) checkAudience(t *Token) error {
+	if s.kind == kindCognito && t.use != "id" && t.use != "access" {
+		return ErrTokenUse
+	}
+	if !s.AllowAnyAudience && !s.fitsAudience(t) {
+		return ErrAudience
+	}
+	return nil
+}
+
+// fitsAudience compares the claim that names the audience: aud, or the client where that takes its place.
+func (s *issuerState) fitsAudience(t *Token) bool {
+	switch {
+	case s.kind == kindCognito && t.use == "access":
+		return s.acceptsName(t.client)
+	case s.kind == kindALB:
+		return s.acceptsName(t.client) // the member client of the header
+	case s.kind == kindCognito:
+		return !t.audienceList && slices.ContainsFunc(t.audience, s.acceptsName)
+	case t.audience != nil: // an empty list is an aud too, and fits nothing
+		return slices.ContainsFunc(t.audience, s.acceptsName)
+	case !s.AllowClientID:
+		return false
+	case t.client != "":
+		return s.acceptsName(t.client)
+	}
+	return s.matchesPattern(t.authorized)
+}
+
+// acceptsName reports whether Audiences or AudiencePattern accepts a name.
+func (s *issuerState) acceptsName(name string) bool {
+	return slices.Contains(s.Audiences, name) || s.matchesPattern(name)
+}
+
+func (s *issuerState) matchesPattern(name string) bool {
+	return name != "" && s.pattern != nil && s.pattern.MatchString(name)
+}

@@ -1,0 +1,174 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// issuerState is what a verifier keeps for an [Issuer]: a checked copy of it, what was compiled from it, and its keys.
+type issuerState struct {
+	Issuer
+	pattern   *regexp.Regexp // of AudiencePattern
+	templates []template     // of URL and Aliases, if they contain {tenantid}
+	keys      *keySet        // nil if balancer is set
+	balancer  *balancerKeys  // of kindALB without Keys, else nil
+}
+
+// newIssuerState checks an issuer and copies it.
+func newIssuerState(config Issuer, f *fetcher, c Config) (*issuerState, error) {
+	s := &issuerState{Issuer: config}
+	s.Aliases, s.Keys = slices.Clone(config.Aliases), slices.Clone(config.Keys)
+	s.Algorithms, s.Audiences = slices.Clone(config.Algorithms), slices.Clone(config.Audiences)
+	errs := []error{config.err, s.checkTrustDomain(), s.checkNames(), s.checkTenants(), s.checkAlgorithms(), s.compileAudiences()}
+	source, err := s.source(f, c)
+	if (s.kind == kindOIDC || s.kind == kindAWS) && err == nil {
+		err = checkProvider(s.URL, c.AllowHTTP) // even if JWKS or Keys is set
+	}
+	errs = append(errs, err)
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("issuer %q: %w", config.URL, err)
+	}
+	if s.kind == kindALB && s.Keys == nil {
+		s.balancer = &balancerKeys{sets: map[string]*keySet{}, open: func(kid string) (*keySet, error) {
+			return newKeySet(f.balancerKey(s.JWKS, kid, s.keyRules()), c)
+		}}
+		return s, nil
+	}
+	if s.keys, err = newKeySet(source, c); err != nil {
+		return nil, err
+	}
+	if s.Keys != nil {
+		keys, err := parseKeySet(s.Keys, s.keyRules())
+		if err != nil {
+			return nil, fmt.Errorf("issuer %q: %w", config.URL, err)
+		}
+		s.keys.fix(keys)
+	}
+	return s, nil
+}
+
+func (s *issuerState) checkNames() error {
+	for _, name := range append([]string{s.URL}, s.Aliases...) {
+		// Token.ID separates the issuer from the subject by a space or a tab, so an issuer may contain neither.
+		if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' }) {
+			return fmt.Errorf("issuer name %q is empty or holds a space", name)
+		}
+	}
+	return nil
+}
+
+func (s *issuerState) checkAlgorithms() error {
+	for _, name := range s.Algorithms {
+		if _, ok := algorithms[name]; !ok {
+			return fmt.Errorf("algorithm %q is not an asymmetric one of RFC 7518", name)
+		}
+	}
+	return nil
+}
+
+// source returns where the keys are fetched from, or nil if the configuration holds them.
+func (s *issuerState) source(f *fetcher, c Config) (source, error) {
+	if s.Keys != nil {
+		return nil, nil
+	}
+	if s.JWKS != "" {
+		return f.keySet(s.JWKS, s.keyRules()), checkURL(s.JWKS, c.AllowHTTP)
+	}
+	if sharedName.MatchString(s.URL) {
+		return nil, fmt.Errorf("no token's issuer is %s: write %s for the tenant, and name those allowed", s.URL, tenantMark)
+	}
+	return f.discovered(s.URL, s.keyRules()), checkProvider(s.URL, c.AllowHTTP)
+}
+
+// checkURL checks that a document has an https URL (RFC 8414 section 6.1, OpenID Connect Discovery 1.0 section 7.2).
+func checkURL(text string, allowHTTP bool) error {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return err
+	case u.Hostname() == "" || u.User != nil || u.Scheme != "https" && !(allowHTTP && u.Scheme == "http"):
+		return fmt.Errorf("%q is not an https URL", text)
+	case strings.Contains(text, "#"):
+		return fmt.Errorf("%q has a fragment", text)
+	}
+	return nil
+}
+
+// checkProvider checks the URL of an OpenID provider, to which the path of the discovery document is appended. It may
+// have scheme, host, port and path, but no query or fragment (OpenID Connect Discovery 1.0 section 2).
+func checkProvider(text string, allowHTTP bool) error {
+	switch {
+	case strings.Contains(text, "?"):
+		return fmt.Errorf("issuer %q has a query", text)
+	case strings.HasSuffix(strings.TrimSuffix(text, "/"), discoveryPath):
+		return fmt.Errorf("%q is a discovery document: the issuer's URL ends before %s", text, discoveryPath)
+	}
+	return checkURL(text, allowHTTP)
+}
+
+// keyRules returns the rules for the keys of the issuer.
+func (s *issuerState) keyRules() keyRules {
+	rules := keyRules{use: "sig", maxRSABits: maxRSABits}
+	if s.AllowLongRSA {
+		rules.maxRSABits = longRSABits
+	}
+	if s.kind == kindSPIFFE {
+		rules.use = svidUse
+	}
+	return rules
+}
+
+// allowsAlgorithm reports whether the issuer may sign with the algorithm.
+func (s *issuerState) allowsAlgorithm(a *algorithm) bool {
+	return len(s.Algorithms) == 0 || slices.ContainsFunc(s.Algorithms, a.is)
+}
+
+// admit checks the claims whose meaning the issuer's settings decide, and completes the token. The result is cached.
+func (s *issuerState) admit(t *Token, h header) error {
+	switch s.kind {
+	case kindALB:
+		if err := s.completeALB(t, h.balanced); err != nil {
+			return err
+		}
+	case kindSPIFFE:
+		if err := s.checkSVID(t, h); err != nil {
+			return err
+		}
+	}
+	switch {
+	case t.expiry.IsZero():
+		return errNoExpiry
+	case t.lookalikes&s.decisiveClaims(t) != 0:
+		return errCase
+	}
+	t.mark(h, s.kind == kindCognito)
+	if err := s.checkAudience(t); err != nil {
+		return err
+	}
+	t.name(s.nameFor(t))
+	if s.kind == kindAWS {
+		t.principal()
+	}
+	return s.groups(t)
+}
+
+// decisiveClaims returns the claims, apart from iss and aud, that decide whether the issuer's settings accept the token.
+func (s *issuerState) decisiveClaims(t *Token) (set claims) {
+	switch s.kind {
+	case kindCognito:
+		set |= claimUse | claimClient
+	case kindSPIFFE:
+		set |= claimSubject // it names the trust domain
+	}
+	if s.AllowClientID && t.audience == nil {
+		set |= claimClient | claimAuthorized
+	}
+	if len(s.templates) > 0 {
+		set |= claimTenant
+	}
+	return set
+}

@@ -1,0 +1,165 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"time"
+	"unicode/utf8"
+	"unsafe"
+)
+
+var (
+	errNoExpiry = narrow(ErrMalformed, "no exp")
+	// errManyKeys is the cause where a forged signature cannot be told from one by a key that was not tried.
+	errManyKeys = narrow(ErrSignature, "more keys fit the token than are tried")
+)
+
+// authentic checks that a token was issued by its issuer for one of the accepted audiences, at any time. It returns the
+// token and its issuer from the cache if the token was verified before and its key is still in the key set.
+func (k *core) authentic(ctx context.Context, raw string, now time.Time) (*Token, *issuerState, error) {
+	if k.cache == nil || len(raw) > maxToken {
+		e, err := k.verify(ctx, raw, now)
+		return e.token, e.issuer, err
+	}
+	f := k.cache.fingerprint(raw)
+	if e := k.cache.get(&f); e != nil {
+		// The keys must be fresh for a cached token too: a fetch may just have retired its key.
+		keys, err := e.issuer.keysOf(e.token.keyID, now)
+		if err == nil {
+			_, err = keys.ready(ctx, now)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		if !e.key.retired.Load() {
+			return e.token, e.issuer, nil
+		}
+	}
+	e, err := k.verify(ctx, raw, now)
+	if err == nil && k.checkTimes(e.token, now) == nil {
+		k.cache.put(f, e.token, e.key, e.issuer)
+	}
+	return e.token, e.issuer, err
+}
+
+// verify is authentic without the cache. It checks, in this order: form, issuer, algorithm, key, signature, claims.
+func (k *core) verify(ctx context.Context, raw string, now time.Time) (e entry, err error) {
+	c, err := cut(raw)
+	if err != nil {
+		return entry{}, &Error{Err: err}
+	}
+	if k.padded {
+		c.unpad()
+	}
+	w := workspaces.Get().(*workspace)
+	defer w.release()
+	t, h, err := w.read(c)
+	if err != nil {
+		return entry{}, &Error{Err: err}
+	}
+	issuer := k.issuerFor(t, h)
+	switch {
+	case issuer == nil:
+		return entry{}, unknownIssuer(t.issuer)
+	case c.padded && issuer.kind != kindALB:
+		return entry{}, &Error{Err: errBase64}
+	case h.typ == "jose" && issuer.kind != kindSPIFFE:
+		return entry{}, &Error{Err: errType}
+	}
+	found, err := issuer.verify(ctx, w, t, c, h, now)
+	if err != nil {
+		return entry{}, err
+	}
+	// This check comes after the signature so that forged tokens do not pay for it: for text that is not ASCII it takes
+	// an eighth of the time of the longest token.
+	if !utf8.ValidString(t.payload) {
+		return entry{}, &Error{Err: errUTF8}
+	}
+	w.long = nil // the token is authentic and keeps its payload
+	t.algorithm = h.method.name
+	if h.key.id != "" {
+		t.keyID = found.name.id // equal to h.key.id, which is part of the decoded header and would keep it in memory
+	}
+	if err := issuer.admit(t, h); err != nil {
+		return entry{}, &Error{Err: err, Token: t}
+	}
+	return entry{token: t, key: found, issuer: issuer}, nil
+}
+
+// issuerFor returns the issuer that a token names, or nil. The token is not verified yet.
+func (k *core) issuerFor(t *Token, h header) *issuerState {
+	if issuer := k.findBalancer(h.balanced); issuer != nil {
+		return issuer
+	}
+	if t.issuer == "" { // JWT-SVIDs need no iss
+		return k.findTrustDomain(t)
+	}
+	if issuer := k.byName[t.issuer]; issuer != nil && len(issuer.templates) == 0 {
+		return issuer
+	}
+	return k.findTenant(t)
+}
+
+// read parses header and claims. The claims must be read before the signature is checked because iss says whose keys
+// check it. Nothing else in them is used before that check.
+func (w *workspace) read(c compact) (*Token, header, error) {
+	text, err := decode(w.header[:], c.header)
+	if err != nil {
+		return nil, header{}, err
+	}
+	h, err := parseHeader(&w.scanner, string(text))
+	if err != nil {
+		return nil, header{}, err
+	}
+	if h.method, err = method(h.algorithm); err != nil {
+		return nil, header{}, err
+	}
+	// readClaims grants more values to short claims. A long header may not be the reason that they are short.
+	w.scanner.values += len(text) / spareBytes
+	payload, err := decode(w.payloadBuffer(strict.DecodedLen(len(c.payload))), c.payload)
+	if err != nil {
+		return nil, header{}, err
+	}
+	// The bytes do not change while the token exists, so the conversion to a string needs no copy.
+	t, err := readClaims(&w.scanner, unsafe.String(unsafe.SliceData(payload), len(payload)))
+	return t, h, err
+}
+
+// verify checks the signature with the issuer's keys and returns the key that made it. Several keys may fit; they are
+// tried in the order of the key set.
+func (s *issuerState) verify(
+	ctx context.Context, w *workspace, t *Token, c compact, h header, now time.Time,
+) (*key, error) {
+	if !s.allowsAlgorithm(h.method) {
+		return nil, &Error{Err: ErrAlgorithm}
+	}
+	l := &w.look
+	l.Context, l.issuer, l.token, l.name, l.algorithm, l.now = ctx, s, t, h.key, h.method, now
+	keys, err := s.keysOf(h.key.id, now)
+	if err != nil {
+		return nil, err
+	}
+	public, err := keys.public(l)
+	if err != nil {
+		if own, ok := errors.AsType[*Error](err); ok {
+			return nil, own
+		}
+		return nil, &Error{Err: ErrKey}
+	}
+	if len(public) == 0 {
+		return nil, &Error{Err: l.missing}
+	}
+	signature, err := decode(w.signature[:], c.signature)
+	if err != nil {
+		return nil, &Error{Err: err}
+	}
+	for i, key := range public {
+		if h.method.Verify(c.signed, signature, key) == nil {
+			return l.found[i], nil
+		}
+	}
+	if l.more {
+		return nil, &Error{Err: errManyKeys}
+	}
+	return nil, &Error{Err: ErrSignature}
+}
