@@ -1,5 +1,5 @@
-// Asks aws-jwt-verify about every case of the matrix and holds its answers against those of package auth. A difference is allowed only
-// where the matrix names one; a named difference that is none fails too.
+// Lets aws-jwt-verify verify every case of the matrix and compares its answers with those of package auth. It fails on a
+// difference that the matrix does not name, and on a named difference that does not occur.
 'use strict';
 const fs = require('node:fs');
 const { CognitoJwtVerifier } = require('aws-jwt-verify');
@@ -49,7 +49,7 @@ for (const [name, n] of looser) {
   console.log(`aws-jwt-verify: ${name}: ${n} refused there, accepted here`);
   if (n === 0) wrong.push(`${name}: listed as a difference, but there is none`);
 }
-// Fewer would mean that the matrix tests little but refusals.
+// With fewer, the matrix would test hardly anything but refusals.
 if (accepted < 25) wrong.push(`only ${accepted} cases were accepted by both`);
 if (wrong.length > 0) {
   console.log(wrong.slice(0, 20).join('\n'));

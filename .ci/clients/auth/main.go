@@ -1,7 +1,7 @@
-// Command auth is package auth's side of the comparisons that run makes.
+// Command auth runs package auth in the comparisons that the run script makes.
 //
-//	auth moto    reads tokens that moto issued, and where its keys are, and verifies them
-//	auth matrix  writes a matrix of Cognito tokens with package auth's verdict on each
+//	auth moto    reads tokens that moto issued and the address of its keys, and verifies the tokens
+//	auth matrix  prints a matrix of Cognito tokens with package auth's verdict on each
 package main
 
 import (

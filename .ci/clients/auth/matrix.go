@@ -25,24 +25,24 @@ const (
 	issuer = "https://cognito-idp.eu-west-1.amazonaws.com/" + pool
 )
 
-// rules are what both verifiers are asked to demand.
+// rules are what both verifiers must require of a token.
 type rules struct {
 	TokenUse string   `json:"tokenUse,omitempty"`
 	Groups   []string `json:"groups,omitempty"`
 	Scopes   []string `json:"scopes,omitempty"`
 }
 
-// entry is one case: a token, what is demanded of it, and package auth's verdict.
+// entry is one case: a token, the rules for it, and package auth's verdict.
 type entry struct {
 	Name     string `json:"name"`
 	Token    string `json:"token"`
 	Rules    rules  `json:"rules"`
-	Ours     string `json:"ours"`               // empty: accepted; else the cause
+	Ours     string `json:"ours"`               // empty if auth accepts, else the cause
 	Stricter string `json:"stricter,omitempty"` // why aws-jwt-verify may accept what auth refuses
 	Looser   string `json:"looser,omitempty"`   // why auth may accept what aws-jwt-verify refuses
 }
 
-// variant changes one thing of a token.
+// variant changes one thing in a token.
 type variant struct {
 	name     string
 	header   func(map[string]any)
@@ -61,7 +61,7 @@ func set(name string, value any) func(map[string]any) {
 	}
 }
 
-// matrix makes every combination of use, rules, client, time and issuer, and every single deviation in form.
+// matrix returns every combination of use, rules, client, time and issuer, and every deviation in form by itself.
 func matrix() error {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -71,7 +71,7 @@ func matrix() error {
 	if err != nil {
 		return err
 	}
-	second := jwk.Marshal() // as a pool has two keys
+	second := jwk.Marshal() // because a pool has two keys
 	second.KID = "k0="
 	keys, err := json.Marshal(jwkset.JWKSMarshal{Keys: []jwkset.JWKMarshal{jwk.Marshal(), second}})
 	if err != nil {
@@ -127,14 +127,14 @@ func (m *maker) combinations() {
 	m.product(nil, dimensions)
 }
 
-// access makes an access token of an ID token.
+// access changes an ID token into an access token.
 func access(c map[string]any) {
 	c["token_use"], c["client_id"], c["username"], c["scope"] = "access", c["aud"], c["cognito:username"], "openid email"
 	delete(c, "aud")
 	delete(c, "cognito:username")
 }
 
-// replace changes the client wherever the token names it.
+// replace changes the client at every place where the token names it.
 func replace(c map[string]any, value any) {
 	for _, name := range []string{"aud", "client_id"} {
 		if _, ok := c[name]; ok {
@@ -164,8 +164,8 @@ func names(chosen []variant) string {
 	return strings.Join(list, ", ")
 }
 
-// deviations are forms that a token should not have, one at a time. Where aws-jwt-verify accepts one, stricter says so.
-// Where auth accepts one, looser says so.
+// deviations lists forms that a token should not have, one at a time. If aws-jwt-verify accepts one, stricter says why.
+// If auth accepts one, looser says why.
 func (m *maker) deviations() {
 	for _, v := range deviations() {
 		m.add(v.name, m.token([]variant{v}), rules{}, v)
@@ -217,7 +217,7 @@ func deviations() []variant {
 	}
 }
 
-// token makes a token of Cognito's form with the changes in order.
+// token returns a token in Cognito's form, with the changes made in order.
 func (m *maker) token(changes []variant) string {
 	now := time.Now().Unix()
 	header := map[string]any{"alg": "RS256", "kid": "k1="}
@@ -266,7 +266,7 @@ func (m *maker) sign(header, claims string) string {
 	return signed + "." + base64.RawURLEncoding.EncodeToString(signature)
 }
 
-// add records package auth's verdict.
+// add appends a case with package auth's verdict.
 func (m *maker) add(name, raw string, demand rules, of variant) {
 	v, err := m.verifier.With(auth.Rules{TokenUse: demand.TokenUse, AnyGroup: demand.Groups, AnyScope: demand.Scopes})
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/tallygate/tallygate/auth"
 )
 
-// moto verifies what moto's cognito-idp issued; its issuer is AWS's, its keys are on this machine.
+// moto verifies tokens of moto's cognito-idp. Their issuer is AWS's URL, but their keys are served on this machine.
 func moto() error {
 	var facts struct{ Endpoint, Pool, Client, ID, Access string }
 	if err := json.NewDecoder(os.Stdin).Decode(&facts); err != nil {
@@ -42,7 +42,7 @@ func moto() error {
 	return nil
 }
 
-// accept verifies tokens by their use and looks at what they say.
+// accept verifies tokens by their use and checks their claims.
 func accept(v *auth.Verifier, tokens map[string]string) error {
 	for use, raw := range tokens {
 		t, err := v.VerifyToken(context.Background(), raw)

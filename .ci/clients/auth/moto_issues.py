@@ -1,4 +1,4 @@
-"""Runs moto's cognito-idp, signs a user up and in, and hands the tokens to `auth moto`, whose path is the argument."""
+"""Runs moto's cognito-idp, signs a user up and in, and passes the tokens to `auth moto`, whose path is the argument."""
 
 import json
 import logging
@@ -12,7 +12,7 @@ PASSWORD = "Correct-horse-9"
 
 
 def tokens(idp):
-    """Makes a pool with a client, a group and a user, and returns what signing in gives."""
+    """Creates a pool with a client, a group and a user, and returns the result of signing in."""
     pool = idp.create_user_pool(PoolName="loyalty")["UserPool"]["Id"]
     client = idp.create_user_pool_client(UserPoolId=pool, ClientName="app")["UserPoolClient"]["ClientId"]
     idp.admin_create_user(UserPoolId=pool, Username="julianwood", TemporaryPassword=PASSWORD)

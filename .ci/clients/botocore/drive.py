@@ -1,4 +1,4 @@
-"""Drives the loyalty example with botocore: SigV4Auth signs in the header, SigV4QueryAuth presigns the URL."""
+"""Calls the loyalty example with botocore: SigV4Auth signs in the header, SigV4QueryAuth presigns the URL."""
 
 import datetime
 import json
@@ -17,8 +17,8 @@ ACCESS_KEY, SECRET = os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACC
 KEY, DISABLED_KEY = os.environ["API_KEY"], os.environ["DISABLED_API_KEY"]
 
 LOYALTY = "/Prod/loyalty/" + os.environ["CUSTOMER"]
-STRANGER = "/Prod/loyalty/no%20such%2Bcustomer%C3%A9"  # the encoding is part of what is signed
-QUERY = "?lang=de&Zone=1&a-b=%2F&a=~x%20y"  # neither sorted nor plain
+STRANGER = "/Prod/loyalty/no%20such%2Bcustomer%C3%A9"  # the signature covers the path as it is encoded
+QUERY = "?lang=de&Zone=1&a-b=%2F&a=~x%20y"  # not sorted, and with encoded characters
 POINTS = '{"points":900,"level":"bronze","remainingPoints":49100}'
 MISMATCH = (
     "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key "
@@ -45,7 +45,7 @@ def request(path, key=None, headers=None):
 
 
 def sign(path, key=KEY, auth=SigV4Auth, access_key=ACCESS_KEY, secret=SECRET, minutes=0):
-    """A signed request; the signer's steps are taken one by one where the date is to be off."""
+    """Returns a signed request. To set another date, it calls the signer's steps one by one."""
     r = request(path, key)
     signer = auth(Credentials(access_key, secret), "execute-api", REGION)
     if not minutes:
@@ -60,7 +60,7 @@ def sign(path, key=KEY, auth=SigV4Auth, access_key=ACCESS_KEY, secret=SECRET, mi
 
 
 def send(what, r):
-    """Sends a request and checks what every answer has."""
+    """Sends a request and checks what every answer must have."""
     response = session.send(r.prepare())
     check(response.headers.get("Content-Type") == "application/json", what, dict(response.headers))
     request_id = response.headers.get("x-amzn-RequestId", "")
@@ -71,7 +71,7 @@ def send(what, r):
 
 
 def refused(what, r, status, error, message):
-    """Sends a request that is to be refused; message is the text or a pattern of it."""
+    """Sends a request that must be refused. message is the expected text or a pattern."""
     response = send(what, r)
     got = response.status_code, response.headers.get("x-amzn-ErrorType")
     check(got == (status, error), what, "got", *got, response.text, "want", status, error)
@@ -92,7 +92,7 @@ def passes(what, r, status=200, body=POINTS):
 
 
 def used():
-    """The holder of the key reads what was admitted so far, no more and no less."""
+    """Checks that the usage of the key is exactly what was admitted so far."""
     response = send("usage", request("/Prod/usage", KEY))
     check(response.status_code == 200, "usage", response.status_code, response.text)
     got = json.loads(response.text)
@@ -155,7 +155,7 @@ def refusals():
 
 
 def faster_than_the_plan():
-    pause(2 / RATE)  # the bucket is full again
+    pause(2 / RATE)  # until the bucket is full again
     for burst in range(LIMIT - admitted):
         response = send("burst", sign(LOYALTY))
         if response.status_code == 429:
@@ -193,7 +193,7 @@ def main():
         pause()
         passes("up to the quota", sign(LOYALTY))
     pause()
-    for auth in SigV4Auth, SigV4QueryAuth, SigV4Auth, SigV4QueryAuth:  # more than the burst: these take no token either
+    for auth in SigV4Auth, SigV4QueryAuth, SigV4Auth, SigV4QueryAuth:  # more than the burst, since these take no token from the bucket either
         response = refused("past the quota", sign(LOYALTY, auth=auth), 429, "LimitExceededException", "Limit Exceeded")
         now = datetime.datetime.now(datetime.timezone.utc)
         left = 86400 - (now.hour * 60 + now.minute) * 60 - now.second
@@ -202,7 +202,7 @@ def main():
 
 
 def tokens():
-    """The other authorizer of the example: a JWT."""
+    """Checks the other authorizer of the example, which takes a JWT."""
 
     def me(token):
         return request("/Prod/me", headers={"Authorization": "Bearer " + token})

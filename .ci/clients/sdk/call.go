@@ -32,10 +32,10 @@ type call struct {
 	path        string // with the query
 	key         string // x-api-key; none if empty
 	credentials aws.Credentials
-	offset      time.Duration // of the signing date from now
+	offset      time.Duration // from now to the signing date
 }
 
-// loyal is the call that is answered.
+// loyal is the call that the example answers.
 func loyal() call {
 	return call{path: "/Prod/loyalty/" + os.Getenv("CUSTOMER"), key: key, credentials: credentials}
 }
@@ -49,7 +49,7 @@ func (c call) request() *http.Request {
 	return r
 }
 
-// A scheme is one of the ways in which the SDK signs.
+// A scheme is one of the ways to sign that the SDK has.
 type scheme struct {
 	name string
 	sign func(call) *http.Request

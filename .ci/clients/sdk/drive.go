@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// A drive is one walk through the example; the first check that fails ends it.
+// A drive is one run against the example. The first check that fails ends it.
 type drive struct {
 	checks     int
 	admitted   int // calls that the plan has counted
@@ -31,7 +31,7 @@ func must(err error) {
 	}
 }
 
-// An answer is what is compared of a response.
+// An answer is the part of a response that is compared.
 type answer struct {
 	status    int
 	errorType string
@@ -42,7 +42,7 @@ func refusal(status int, errorType, message string) answer {
 	return answer{status, errorType, `{"message":"` + message + `"}`}
 }
 
-// midnight is when the day of the quota ends.
+// midnight returns when the day of the quota ends.
 func midnight() time.Time { return time.Now().UTC().Truncate(24 * time.Hour).Add(24 * time.Hour) }
 
 var requestID = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
@@ -52,7 +52,7 @@ var client = &http.Client{
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
-// send sends a request and checks what every answer has.
+// send sends a request and checks what every answer must have.
 func (d *drive) send(what string, r *http.Request) (answer, http.Header) {
 	response, err := client.Do(r)
 	must(err)
@@ -77,7 +77,7 @@ func (d *drive) passes(what string, r *http.Request) {
 	d.admitted++
 }
 
-// matches sends a request that is refused with 403 and a message that is like the pattern.
+// matches sends a request that must be refused with 403 and a message that matches the pattern.
 func (d *drive) matches(what string, r *http.Request, errorType, pattern string) {
 	got, _ := d.send(what, r)
 	d.check(got.status == http.StatusForbidden && got.errorType == errorType, "%s: got %+v, want %s", what, got, errorType)
@@ -87,7 +87,7 @@ func (d *drive) matches(what string, r *http.Request, errorType, pattern string)
 	d.check(len(body) == 1 && message.MatchString(body["message"]), "%s: got %s, want %s", what, got.body, message)
 }
 
-// used reads what the key's holder has used: what was admitted, no more and no less.
+// used checks that the usage of the key is exactly what was admitted.
 func (d *drive) used() {
 	r := call{path: "/Prod/usage", key: key}.request()
 	got, _ := d.send("usage", r)

@@ -1,4 +1,4 @@
-// Command sdk drives the loyalty example with the signer of aws-sdk-go-v2, in the header and presigned.
+// Command sdk calls the loyalty example with the signer of aws-sdk-go-v2, in the header and presigned.
 package main
 
 import (
@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// What the example's plan admits: calls a day, and one call each pace.
+// What the example's plan admits: a number of calls a day, and one call per pace.
 const (
 	limit = 10
 	pace  = time.Second
@@ -20,8 +20,8 @@ const (
 
 const (
 	points   = `{"points":900,"level":"bronze","remainingPoints":49100}`
-	stranger = "/Prod/loyalty/no%20such%2Bcustomer%C3%A9" // the encoding is part of what is signed
-	query    = "?lang=de&Zone=1&a-b=%2F&a=2&a=1&a=~x%20y" // neither sorted nor plain, and repeated
+	stranger = "/Prod/loyalty/no%20such%2Bcustomer%C3%A9" // the signature covers the path as it is encoded
+	query    = "?lang=de&Zone=1&a-b=%2F&a=2&a=1&a=~x%20y" // not sorted, with encoded and repeated parameters
 	mismatch = "The request signature we calculated does not match the signature you provided. Check your AWS Secret " +
 		"Access Key and signing method. Consult the service documentation for details."
 )
@@ -42,7 +42,7 @@ func main() {
 	fmt.Printf("sdk: %d checks passed\n", d.checks)
 }
 
-// routes asks without a signature, and where there is no route.
+// routes sends requests without a signature, and one to a path without a route.
 func (d *drive) routes() {
 	missing := refusal(http.StatusForbidden, "MissingAuthenticationTokenException", "Missing Authentication Token")
 	d.answers("unsigned", loyal().request(), missing)
@@ -58,7 +58,7 @@ func (d *drive) routes() {
 			`\(hashed with SHA-256 and encoded with Base64\): '[A-Za-z0-9+/]{43}='\.`)
 }
 
-// tokens drives the other authorizer of the example, a JWT.
+// tokens calls the route behind the other authorizer of the example, which takes a JWT.
 func (d *drive) tokens() {
 	me := func(token string) *http.Request {
 		r := call{path: "/Prod/me"}.request()
@@ -76,7 +76,7 @@ func (d *drive) tokens() {
 	d.check(got.status == http.StatusOK && claims.MatchString(got.body), "good token: %+v", got)
 }
 
-// claims is what GET /Prod/me tells of the good token.
+// claims is what GET /Prod/me answers to the good token.
 var claims = regexp.MustCompile(`^{"sub":"[0-9a-f-]{36}","groups":\["loyalty"\],"token_use":"id"}$`)
 
 func (d *drive) refusals(s scheme) {
@@ -117,7 +117,7 @@ func (d *drive) tampering(s scheme) {
 	}
 }
 
-// dates signs six minutes off, where five are the limit.
+// dates signs with dates that are six minutes off. The limit is five.
 func (d *drive) dates(s scheme) {
 	const stamp = `\d{8}T\d{6}Z`
 	late, early := loyal(), loyal()
@@ -128,9 +128,9 @@ func (d *drive) dates(s scheme) {
 		`Signature not yet current: `+stamp+` is still later than `+stamp+` \(`+stamp+` \+ 5 min\.\)`)
 }
 
-// calls are the ones that are answered, at the plan's pace.
+// calls makes the calls that must be answered, at the plan's pace.
 func (d *drive) calls() {
-	for _, s := range schemes { // the burst's two
+	for _, s := range schemes { // two, the whole burst
 		d.passes(s.name, s.sign(loyal()))
 	}
 	d.used()
@@ -147,9 +147,9 @@ func (d *drive) calls() {
 	d.admitted++
 }
 
-// burst calls faster than the plan until it is refused, then waits as long as the answer says.
+// burst makes calls faster than the plan allows until one is refused, then waits as long as the answer says.
 func (d *drive) burst() {
-	time.Sleep(2 * pace) // the bucket is full again
+	time.Sleep(2 * pace) // until the bucket is full again
 	for n := 0; ; n++ {
 		got, header := d.send("burst", inHeader(loyal()))
 		if got.status == http.StatusTooManyRequests {
@@ -167,7 +167,7 @@ func (d *drive) burst() {
 	d.used()
 }
 
-// quota uses up the day and asks on.
+// quota uses up the day's quota and checks that further calls are refused.
 func (d *drive) quota() {
 	for d.admitted < limit {
 		time.Sleep(pace)
@@ -175,7 +175,7 @@ func (d *drive) quota() {
 	}
 	time.Sleep(pace)
 	want := refusal(http.StatusTooManyRequests, "LimitExceededException", "Limit Exceeded")
-	for range 2 { // four calls, more than the burst: they take no token either
+	for range 2 { // four calls, more than the burst, since these take no token from the bucket either
 		for _, s := range schemes {
 			got, header := d.send("past the quota", s.sign(loyal()))
 			d.check(got == want, "past the quota: got %+v, want %+v", got, want)

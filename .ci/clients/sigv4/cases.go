@@ -18,8 +18,8 @@ import (
 	"github.com/tallygate/tallygate/sigv4"
 )
 
-// signCase is a request and what package sigv4 signs for it. The path and the query are escaped as every signer takes them:
-// all but unreserved characters. Params are the query's parameters unescaped.
+// signCase is a request and its signature by package sigv4. In the path and the query all but unreserved characters are
+// escaped, as every signer accepts them. Params are the query's parameters without escapes.
 type signCase struct {
 	Method        string            `json:"method"`
 	Path          string            `json:"path"`
@@ -101,7 +101,7 @@ func escape(s string) string {
 	return strings.NewReplacer("+", "%20", "%7E", "~").Replace(url.QueryEscape(s))
 }
 
-// query is sorted, for botocore signs it as it is.
+// query returns a sorted query, since botocore does not sort it before signing.
 func (c *signCase) query() string {
 	pairs := make([]string, len(c.Params))
 	for i, p := range c.Params {
@@ -128,7 +128,7 @@ func (c *signCase) request(method, body string) *http.Request {
 func (c *signCase) sign() {
 	at, err := time.Parse("20060102T150405Z", c.Date)
 	check(err)
-	if c.Body != "" || c.S3 { // as our signer does, so that the others are given the same headers to sign
+	if c.Body != "" || c.S3 { // our signer sets it, so the others must sign it too
 		c.Headers["X-Amz-Content-Sha256"] = hash(c.Body)
 	}
 	s := signer(c.rules(), c.Token)
@@ -150,7 +150,7 @@ func hash(body string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// signedRequest is what another signer has made of a case: the request as it would send it.
+// signedRequest is a case that another signer has signed: the request as it would be sent.
 type signedRequest struct {
 	Case    int               `json:"case"`
 	Method  string            `json:"method"`
@@ -162,7 +162,7 @@ type signedRequest struct {
 	Date    string            `json:"date"`
 }
 
-// verifyAll verifies signed requests, one a line, and returns how many there were.
+// verifyAll reads signed requests, one a line, verifies them, and returns how many there were.
 func verifyAll(in io.Reader) (n int, err error) {
 	for decoder := json.NewDecoder(in); ; n++ {
 		var s signedRequest

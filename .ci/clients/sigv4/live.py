@@ -1,4 +1,4 @@
-"""boto3 calls API Gateway's control plane and S3 of the server at the addresses given."""
+"""Calls API Gateway's control plane and S3 with boto3, at the addresses given as arguments."""
 
 import sys
 

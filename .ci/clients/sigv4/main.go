@@ -1,8 +1,8 @@
-// Command sigv4 is package sigv4's side of the comparison with other signers.
+// Command sigv4 runs package sigv4 in the comparison with other signers.
 //
-//	sigv4 cases N    prints N requests in JSON and what package sigv4 signs for each
-//	sigv4 verify     reads the requests that another signer has signed and verifies each
-//	sigv4 serve      serves what AWS's clients call, to verified requests only, and prints its addresses
+//	sigv4 cases N    prints N requests in JSON, each with package sigv4's signature
+//	sigv4 verify     reads requests that another signer has signed, and verifies each
+//	sigv4 serve      serves what AWS's clients call, but only to verified requests, and prints its addresses
 package main
 
 import (

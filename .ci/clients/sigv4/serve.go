@@ -12,8 +12,8 @@ import (
 // token is the session token that the clients send when they use temporary credentials.
 const token = "IQoJb3JpZ2luX2VjE/+=="
 
-// serve answers API Gateway's control plane and its APIs at the first address, S3 at the second, and at the third what it
-// answers at the first, but to temporary credentials.
+// serve serves API Gateway's control plane and its APIs at the first address and S3 at the second. The third address serves
+// the same as the first, but requires temporary credentials.
 func serve() error {
 	api := http.NewServeMux()
 	api.HandleFunc("GET /usageplans", write(`{"item":[{"id":"jcfq33","name":"RestrictUsage"}]}`))
@@ -54,7 +54,7 @@ func serve() error {
 	return <-failed
 }
 
-// unclean keeps a ServeMux from redirecting object keys to a path without empty segments.
+// unclean serves object keys with empty segments, which a ServeMux would redirect to a path without them.
 type unclean struct{ http.Handler }
 
 func (u unclean) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -1,4 +1,5 @@
-// Signs the cases with @smithy/signature-v4: holds its signatures against ours and prints the requests as it would send them.
+// Signs the cases with @smithy/signature-v4, compares its signatures with ours, and prints the requests as they would be
+// sent.
 const { createHash, createHmac } = require("node:crypto");
 const { readFileSync } = require("node:fs");
 const { SignatureV4 } = require("@smithy/signature-v4");
@@ -17,7 +18,7 @@ class Sha256 {
 
 const HOST = "api.example.com";
 
-// escape is RFC 3986's, as the signer uses it.
+// escape escapes as RFC 3986 says, like the signer.
 const escape = (text) => encodeURIComponent(text).replace(/[!'()*]/g, (c) => "%" + c.charCodeAt(0).toString(16).toUpperCase());
 
 const parameters = (pairs) => {
@@ -79,7 +80,7 @@ async function compare(number, test) {
   }
   emit(number, test, signed, signed.headers);
 
-  // A presigner for S3 declares that the payload is unsigned, which the signer then moves into the query.
+  // A presigner for S3 sets a header that says that the payload is unsigned. The signer moves it into the query.
   const headers = test.s3 ? { "X-Amz-Content-Sha256": "UNSIGNED-PAYLOAD" } : {};
   const presigned = await signer.presign(request("GET", headers, ""), { expiresIn: 60, signingDate: new Date(date) });
   if (!test.s3 && presigned.query["X-Amz-Signature"] !== test.presigned) {

@@ -1,4 +1,4 @@
-"""Signs the cases with botocore: holds its signatures against ours and prints the requests as it would send them."""
+"""Signs the cases with botocore, compares its signatures with ours, and prints the requests as they would be sent."""
 
 import datetime
 import json
@@ -13,7 +13,7 @@ KEY, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 
 
 def at(date):
-    """Lets botocore's clock stand at the date."""
+    """Sets botocore's clock to the date."""
     moment = datetime.datetime.strptime(date, "%Y%m%dT%H%M%SZ")
     botocore.auth.get_current_datetime = lambda *args, **options: moment
 
