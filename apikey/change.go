@@ -2,15 +2,13 @@ package apikey
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"slices"
-	"strconv"
 	"time"
 )
 
-// Op names what a [Change] did, for a log; what a change means is in its records.
+// Op is the verb that made a [Change], for logs. The effect of a change is in its records.
 type Op string
 
 // The operations on keys, one for each verb of the [Verifier].
@@ -22,16 +20,17 @@ const (
 	OpImport Op = "import"
 )
 
-// Change is one mutation of the keys, as [Config.Commit] stores it and [Config.Restore] gives it back. It holds the
-// whole state of each key it touches, so a store may keep all changes in their order, or the latest one of each key by
-// its id. A deletion of a key that [Config.Keys] declares must be kept, any other may be forgotten with its key.
+// Change is one change of the keys. [Config.Commit] stores it and [Config.Restore] yields it. It holds the whole state
+// of each key that it changes, so a store may keep all changes in their order, or only the latest change of each key,
+// by its id. It must keep the deletion of a key that [Config.Keys] declares. It may drop any other deletion together
+// with the earlier changes of the key.
 type Change struct {
 	Op      Op        `json:"op"`
 	Time    time.Time `json:"time"`
 	Records []Record  `json:"records"`
 }
 
-// Record is a key with the digests that find it: what a store keeps.
+// Record is what a store keeps of a key: the key and the digests of its values.
 type Record struct {
 	Key      Key        `json:"key"`
 	Digest   Digest     `json:"digest"`
@@ -44,11 +43,12 @@ type Previous struct {
 	Until  time.Time `json:"until"`
 }
 
-// maxPrevious bounds the values of one key that [Verifier.Rotate] can keep alive beside the current one.
+// maxPrevious is how many earlier values of a key [Verifier.Rotate] can keep valid, in addition to the current one.
 const maxPrevious = 8
 
-// Create adds the key k with the given value and returns it with its ID and dates set. The value is hashed and not
-// kept: the caller shows it to its owner, once. A value or an ID that is taken is [ErrExists].
+// Create adds the key k with the given value. It returns the key with its ID and dates set. The value is stored only as
+// a digest, so the caller has to show it to its owner now. If another key has the value or the ID, the error is
+// [ErrExists].
 func (v *Verifier) Create(ctx context.Context, k Key, value Value) (Key, error) {
 	created, err := v.change(ctx, OpCreate, func(now time.Time) ([]Record, error) {
 		r, err := v.admit(Entry{k, value}, now)
@@ -57,9 +57,9 @@ func (v *Verifier) Create(ctx context.Context, k Key, value Value) (Key, error) 
 	return first(created), err
 }
 
-// Update changes the key of the given id by edit, which gets a copy and whose error is returned as it is; edit must
-// not change keys itself. The ID, the Created date and LastUsed stay. Disabled or expired thus, a key is refused from
-// the next request on.
+// Update changes the key of the given id by calling edit with a copy of it. If edit returns an error, Update returns
+// that error and changes nothing. edit must not call methods that change keys. It cannot change ID, Created and
+// LastUsed. A key that it disables is refused from the next request on.
 func (v *Verifier) Update(ctx context.Context, id string, edit func(*Key) error) (Key, error) {
 	updated, err := v.change(ctx, OpUpdate, func(now time.Time) ([]Record, error) {
 		old, err := v.record(id)
@@ -74,16 +74,17 @@ func (v *Verifier) Update(ctx context.Context, id string, edit func(*Key) error)
 		if err := edit(&r.Key); err != nil {
 			return nil, err
 		}
-		r.Key = r.Key.clone() // what edit may hold on to
+		r.Key = r.Key.clone() // edit may have kept the map
 		r.Key.ID, r.Key.Created, r.Key.LastUsed, r.Key.Updated = id, old.Key.Created, old.Key.LastUsed, now
 		return []Record{r}, r.Key.validate()
 	})
 	return first(updated), err
 }
 
-// Rotate gives the key of the given id a new value. The value it replaces stays valid for the grace period, and values
-// replaced before stay until the earlier of their own end and this one: a grace of 0 ends them all at once. The ID,
-// and with it all that is counted by it, stays. A value that is taken is [ErrExists].
+// Rotate gives the key of the given id a new value. The value that it replaces stays valid for the grace period. Values
+// that were replaced earlier stay valid until their own grace ends, but not longer than that: a grace of 0 ends them
+// all at once. The ID stays, and so does everything that is counted by it. If another key has the value, the error is
+// [ErrExists].
 func (v *Verifier) Rotate(ctx context.Context, id string, value Value, grace time.Duration) (Key, error) {
 	rotated, err := v.change(ctx, OpRotate, func(now time.Time) ([]Record, error) {
 		r, err := v.record(id)
@@ -101,8 +102,8 @@ func (v *Verifier) Rotate(ctx context.Context, id string, value Value, grace tim
 	return first(rotated), err
 }
 
-// Delete forgets the key of the given id and all its values. What else names the key, such as its membership of a usage plan, is
-// its owner's to remove: a key created under the id again would find it.
+// Delete removes the key of the given id and all its values. The caller removes what else refers to the id, such as
+// memberships of usage plans. Otherwise a new key with the same id would have them.
 func (v *Verifier) Delete(ctx context.Context, id string) error {
 	_, err := v.change(ctx, OpDelete, func(time.Time) ([]Record, error) {
 		r, err := v.record(id)
@@ -123,7 +124,8 @@ func (v *Verifier) Key(id string) (Key, bool) {
 	return r.key(), true
 }
 
-// Keys yields every key, in no order. A key that changes meanwhile is yielded as it was before or after.
+// Keys yields every key, in no particular order. A key that changes in the meantime is yielded as it was before or
+// after.
 func (v *Verifier) Keys() iter.Seq[Key] {
 	return func(yield func(Key) bool) {
 		if v == nil || v.hashers == nil {
@@ -137,7 +139,7 @@ func (v *Verifier) Keys() iter.Seq[Key] {
 	}
 }
 
-// change makes one change at a time: what build returns is committed, then visible to the next request.
+// change makes one change at a time. The records that build returns are given to commit, and then made visible.
 func (v *Verifier) change(ctx context.Context, op Op, build func(now time.Time) ([]Record, error)) ([]Key, error) {
 	if v == nil || v.hashers == nil {
 		return nil, &Error{Err: ErrNotConfigured}
@@ -162,8 +164,8 @@ func (v *Verifier) change(ctx context.Context, op Op, build func(now time.Time) 
 	return after, nil
 }
 
-// apply makes a change visible, key by key. While it runs, the values of a key that it replaces are still accepted
-// beside the new one; once it returns, they are not.
+// apply makes a change visible, key by key. While it runs, both the old and the new values of a key are accepted. When
+// it has returned, only the new ones are.
 func (v *Verifier) apply(op Op, records []Record) {
 	for i := range records {
 		r := &records[i]
@@ -175,7 +177,7 @@ func (v *Verifier) apply(op Op, records []Record) {
 	}
 }
 
-// admit returns the record of a new key.
+// admit returns the record of a new key. It draws an ID if there is none.
 func (v *Verifier) admit(e Entry, now time.Time) (Record, error) {
 	k := e.Key.clone()
 	if k.ID == "" {
@@ -195,7 +197,7 @@ func (v *Verifier) admit(e Entry, now time.Time) (Record, error) {
 	return Record{Key: k, Digest: digest}, err
 }
 
-// fresh returns the digest of a value that no key has.
+// fresh returns the digest of value, or [ErrExists] if a key has the value.
 func (v *Verifier) fresh(value Value, now time.Time) (Digest, error) {
 	if err := v.acceptable(value); err != nil {
 		return Digest{}, err
@@ -208,8 +210,8 @@ func (v *Verifier) fresh(value Value, now time.Time) (Digest, error) {
 	return d, nil
 }
 
-// forget frees the value of digest d if it is an earlier one of some key, and its grace has ended. That needs no commit: it
-// is refused either way.
+// forget removes the value of digest d from its key if it is an earlier value whose grace has ended, so that another
+// key can have it. This is not committed, because the value is refused in any case.
 func (v *Verifier) forget(d Digest, now time.Time) {
 	r := v.keys.byDigest(&d)
 	if r == nil {
@@ -234,7 +236,7 @@ func (v *Verifier) digest(value Value) Digest {
 	return *h.sum(string(value))
 }
 
-// acceptable reports in API Gateway's words why value cannot be a key's.
+// acceptable returns an error, in API Gateway's words, if value cannot be the value of a key.
 func (v *Verifier) acceptable(value Value) error {
 	if err := value.validate(); err != nil {
 		return err
@@ -254,7 +256,7 @@ func (v *Verifier) newID() string {
 	}
 }
 
-// record returns what is stored about the key of the given id.
+// record returns the record of the key of the given id, or [ErrNotFound].
 func (v *Verifier) record(id string) (Record, error) {
 	r := v.keys.byID(id)
 	if r == nil {
@@ -263,7 +265,7 @@ func (v *Verifier) record(id string) (Record, error) {
 	return Record{Key: r.key(), Digest: r.digest, Previous: r.previous()}, nil
 }
 
-// retire returns the values that stay valid beside the next one of r.
+// retire returns the earlier values that stay valid when the key of r gets its next value at the time now.
 func retire(r Record, now time.Time, grace time.Duration) ([]Previous, error) {
 	until := now.Add(grace)
 	if grace < 0 || !representable(until) {
@@ -284,65 +286,10 @@ func retire(r Record, now time.Time, grace time.Duration) ([]Previous, error) {
 	return kept, nil
 }
 
+// first returns the first of keys, or the zero Key if there are none, which is so after an error.
 func first(keys []Key) Key {
 	if len(keys) == 0 {
 		return Key{}
 	}
 	return keys[0]
-}
-
-// restore replays a change that was committed once, after checking what a store may have spoilt, and notes its keys.
-func (v *Verifier) restore(c Change, restored map[string]bool) error {
-	if !slices.Contains([]Op{OpCreate, OpUpdate, OpRotate, OpDelete, OpImport}, c.Op) {
-		return invalid("unknown operation " + strconv.Quote(string(c.Op)))
-	}
-	for i := range c.Records {
-		r := c.Records[i]
-		r.Key = r.Key.clone()
-		if err := v.sound(c.Op, &r); err != nil {
-			return err
-		}
-		v.apply(c.Op, []Record{r})
-		restored[r.Key.ID] = true
-	}
-	return nil
-}
-
-// sound checks a record that is restored, and takes out of it the earlier values whose grace has ended: another key may have
-// them by now. The values of a deleted key may be another's, too.
-func (v *Verifier) sound(op Op, r *Record) error {
-	errs := []error{r.Key.validate()}
-	for _, p := range r.Previous {
-		errs = append(errs, present(p.Digest))
-		if p.Until.IsZero() || !representable(p.Until) {
-			errs = append(errs, invalid("Invalid API Key date, must be between 1678 and 2261."))
-		}
-	}
-	r.Previous = current(r.Previous, time.Now())
-	if op == OpDelete {
-		return errors.Join(errs...)
-	}
-	errs = append(errs, v.owned(r, r.Digest))
-	for _, p := range r.Previous {
-		errs = append(errs, v.owned(r, p.Digest))
-	}
-	return errors.Join(errs...)
-}
-
-// owned reports whether d may belong to the key of r: no other key has it, and it is a digest at all.
-func (v *Verifier) owned(r *Record, d Digest) error {
-	if err := present(d); err != nil {
-		return err
-	}
-	if other := v.keys.byDigest(&d); other != nil && other.id() != r.Key.ID {
-		return &Error{Err: ErrExists, KeyID: other.id()}
-	}
-	return nil
-}
-
-func present(d Digest) error {
-	if d == (Digest{}) {
-		return invalid("API Key without a digest")
-	}
-	return nil
 }

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// clock tells the wall time for the price of the monotonic one, half of time.Now: it adds the time since an anchor,
-// and takes a new anchor every second. A wall clock that is set is noticed within that second.
+// A clock returns the wall time at the cost of the monotonic clock, which is half that of time.Now. It adds the time
+// since an anchor, and takes a new anchor every second. If the wall clock is set, the clock follows within that second.
 type clock struct {
 	anchor atomic.Pointer[anchor]
 }
@@ -16,7 +16,7 @@ type anchor struct {
 	nano int64 // the same, as UnixNano
 }
 
-// now returns UnixNano.
+// now returns the wall time as UnixNano.
 func (c *clock) now() int64 {
 	a := c.anchor.Load()
 	since := time.Since(a.at)
@@ -26,7 +26,7 @@ func (c *clock) now() int64 {
 	return a.nano + int64(since)
 }
 
-// set takes an anchor and returns it.
+// set takes a new anchor and returns its time as UnixNano.
 func (c *clock) set() int64 {
 	t := time.Now()
 	c.anchor.Store(&anchor{t, t.UnixNano()})

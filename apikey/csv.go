@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// maxImport bounds a file: a million keys of 67 bytes a row.
+// maxImport is how many bytes a file may have: enough for a million keys with 67 bytes a row.
 const maxImport = 64 << 20
 
-// readText returns the file without its byte order mark. It names an encoding that is not UTF-8.
+// readText returns the text of the file without its byte order mark. For UTF-16 it returns an error that says so.
 func readText(file io.Reader) ([]byte, error) {
 	text, err := io.ReadAll(io.LimitReader(file, maxImport+1))
 	switch {
@@ -36,36 +36,43 @@ func isUTF16(text []byte) bool {
 	return mark == [2]byte{0xff, 0xfe} || mark == [2]byte{0xfe, 0xff} || (mark[0] == 0) != (mark[1] == 0)
 }
 
-// records are the records of a CSV file (RFC 4180). They come from [csv.Reader], but for one thing: a quote that is not
-// closed takes the lines after it into its own record, as far as the next quote, where the mistake shows. Reading goes on
-// with the second of these lines then, so that only the line of the quote is lost. No line is read more than twice: the
-// next quote ends every such record.
-type records struct {
-	text   []byte
-	lines  *csv.Reader // of text
-	before int         // lines of the file before text
-	at     int         // an offset into text, where a record has ended
-	line   int         // lines of text before at
+// A csvReader reads the records of a CSV file (RFC 4180). It differs from [csv.Reader] in one point: a quote that is
+// not closed costs only its own line. To csv.Reader, the quoted field goes on over the following lines, up to the next
+// quote, and the record is lost with all of them. The csvReader then starts again with the line after the one of the
+// open quote. For example, of the lines
+//
+//	a,"b
+//	c,d
+//	e,"f"
+//
+// only the first is lost. No line is read more than twice, because each such record ends at the next quote.
+type csvReader struct {
+	text   []byte      // the rest of the file, from where reading started last
+	lines  *csv.Reader // reads text
+	before int         // how many lines of the file come before text
+	at     int         // the offset in text where the last record ended
+	line   int         // how many lines of text come before at
 }
 
-func newRecords(text []byte) *records {
-	r := &records{}
+func newCSVReader(text []byte) *csvReader {
+	r := &csvReader{}
 	r.reset(text)
 	return r
 }
 
-func (r *records) reset(text []byte) {
+// reset makes r read text.
+func (r *csvReader) reset(text []byte) {
 	r.text, r.lines, r.at, r.line = text, csv.NewReader(bytes.NewReader(text)), 0, 0
 	r.lines.FieldsPerRecord, r.lines.TrimLeadingSpace, r.lines.ReuseRecord = -1, true, true
 }
 
-// next returns the next record and the line that it begins on. The cells are valid until the following call. The error is
-// a *csv.ParseError for a bad record, after which there may be others, or io.EOF.
-func (r *records) next() (line int, cells []string, err error) {
+// next returns the fields of the next record and the line on which it begins. The fields are valid until the next call.
+// The error is io.EOF at the end, and a *csv.ParseError for a bad record, after which the caller may go on.
+func (r *csvReader) next() (line int, fields []string, err error) {
 	end := int(r.lines.InputOffset())
 	r.line += bytes.Count(r.text[r.at:end], []byte("\n"))
 	r.at = end
-	cells, err = r.lines.Read()
+	fields, err = r.lines.Read()
 	if bad, is := errors.AsType[*csv.ParseError](err); is {
 		line = r.before + bad.StartLine
 		if bad.Line > bad.StartLine {
@@ -76,11 +83,11 @@ func (r *records) next() (line int, cells []string, err error) {
 	if err == nil {
 		line, _ = r.lines.FieldPos(0)
 	}
-	return r.before + line, cells, err
+	return r.before + line, fields, err
 }
 
-// resume goes on after the given line of text.
-func (r *records) resume(line int) {
+// resume starts to read again after the given line of text.
+func (r *csvReader) resume(line int) {
 	rest := r.text[r.at:]
 	for range line - r.line {
 		_, rest, _ = bytes.Cut(rest, []byte("\n"))
@@ -89,10 +96,11 @@ func (r *records) resume(line int) {
 	r.reset(rest)
 }
 
-// foreignSeparator names what separates the columns in place of a comma, or returns "". A header that has the two required
-// columns when it is split so was written for that separator, or else one in which the most columns are known. A line
-// "sep=;" before it is a hint for spreadsheets.
-func (r *records) foreignSeparator() string {
+// foreignSeparator returns the name of the separator of the columns if it is not a comma, or else "". It splits the
+// header by each separator. The first one for which the header has both required columns is the file's; if there is
+// none, it is the one with the most known columns. A line "sep=;" before the header, which spreadsheets write, is
+// skipped.
+func (r *csvReader) foreignSeparator() string {
 	text := bytes.TrimLeft(r.text, "\r\n")
 	header, rest := cutLine(text)
 	if bytes.HasPrefix(header, []byte("sep=")) {
@@ -112,17 +120,18 @@ func (r *records) foreignSeparator() string {
 	return foreign
 }
 
-// knownColumns returns the names of columns that matter in a header.
+// knownColumns returns the names in a header, split by separator, that are columns of API Gateway's format.
 func knownColumns(header, separator string) []string {
 	var known []string
-	for cell := range strings.SplitSeq(header, separator) {
-		if name := strings.ToLower(strings.Trim(cell, "\"' \t")); slices.Contains(columnNames, name) {
+	for field := range strings.SplitSeq(header, separator) {
+		if name := strings.ToLower(strings.Trim(field, "\"' \t")); slices.Contains(columnNames, name) {
 			known = append(known, name)
 		}
 	}
 	return known
 }
 
+// cutLine returns the first line of text, and what follows it without empty lines.
 func cutLine(text []byte) (line, rest []byte) {
 	if i := bytes.IndexAny(text, "\r\n"); i >= 0 {
 		return text[:i], bytes.TrimLeft(text[i:], "\r\n")
@@ -130,5 +139,5 @@ func cutLine(text []byte) (line, rest []byte) {
 	return text, nil
 }
 
-// maxHeader is more than the names of any columns that matter take.
+// maxHeader is how many bytes of a header are searched for a separator. The known columns take far fewer.
 const maxHeader = 4096

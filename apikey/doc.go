@@ -1,5 +1,5 @@
-// Package apikey tells which registered client calls: it finds the API key in a request, as Amazon API Gateway's
-// methods with apiKeyRequired do, and keeps the keys.
+// Package apikey tells which registered client sent a request. It finds the API key in the request, as Amazon API
+// Gateway does for methods with apiKeyRequired, and keeps the keys.
 //
 //	keys, err := apikey.New(apikey.Config{Keys: []apikey.Entry{{
 //		Key:   apikey.Key{ID: "fr92a5qpbj", Name: "julianwood", Enabled: true},
@@ -9,41 +9,59 @@
 //
 // # What it proves
 //
-// That the request carries the value of a key which is registered, enabled and within its dates at this moment. A
-// change of a key acts on the next request. A request without such a value gets API Gateway's answer, 403
-// {"message":"Forbidden"}, whatever the reason; the reason is in the [Error], for logs.
+// The request carries the value of a key that is registered, enabled and within its dates at this moment. A change of a
+// key acts on the next request.
 //
 // # What it does not do
 //
-// An API key names a client program; it is sent as it is with every request, so it must travel over TLS, and it is no
-// proof of who uses the program. AWS says "Don't use API keys for authentication or authorization": put sigv4 or auth
-// before it. How fast and how much a key may call is decided by usageplan, which takes [ID], or [CustomerID] where all keys
-// of one customer share a quota.
+// An API key names a client program. The client sends it as it is with every request, so it must travel over TLS, and
+// it does not prove who uses the program. AWS says "Don't use API keys for authentication or authorization": put sigv4
+// or auth in front of it. How fast and how much a key may call is decided by usageplan, which takes [ID], or
+// [CustomerID] if all keys of one customer share a quota.
 //
-// A dry run is [Config].AllowDespite: a request that is refused goes on without a proof, and [Verifier.Verify] and
+// For a dry run, set [Config].AllowDespite: a request that is refused goes on without a proof. [Verifier.Verify] and
 // [Verifier.Authenticate] still refuse it.
 //
 // # Values
 //
-// A value is stored as its HMAC-SHA-256 under a [Pepper]; nothing gives it back. [Generate] draws values of API
-// Gateway's form, [Prefix] those that secret scanners find and that are refused without a lookup when mistyped,
-// [AppSync] those of AppSync with their expiry. Values from elsewhere, 20 to 128 characters, are taken as they are, and
-// [Verifier.Import] reads API Gateway's key file. Unlike API Gateway's keys, whose values never change,
-// [Verifier.Rotate] gives a key a new one while the old one stays valid for a grace period; the key's id, and so what
-// is counted by it, stays the same.
+// A value is stored as its HMAC-SHA-256 under a [Pepper]. Nothing returns the value itself. [Generate] returns values
+// of API Gateway's form. [Prefix] returns values that secret scanners find, and that are refused without a lookup if
+// they are mistyped. [AppSync] returns AppSync's values with their expiry. Values of 20 to 128 characters from
+// elsewhere are accepted too, and [Verifier.Import] reads API Gateway's key file. API Gateway's values never change.
+// Here, [Verifier.Rotate] gives a key a new value, while the old one stays valid for a grace period. The key's id stays
+// the same, and so does everything that is counted by it.
+//
+// # Errors
+//
+// What the client gets for each cause, and what the operator does about it:
+//
+//   - [ErrMissing], [ErrMalformed], [ErrUnknown]: 403 Forbidden. Nothing: the client has to send a key.
+//   - [ErrAmbiguous]: 403 Forbidden. Nothing: the client sent X-API-Key twice with different values.
+//   - [ErrDisabled], [ErrExpired], [ErrNotYetValid]: 403 Forbidden. Nothing, or change the key that [Error].KeyID names.
+//   - [ErrNotConfigured]: 500. Make the verifier with [New].
+//   - [ErrInvalid]: 400. Correct the key, the value or the file; [Error].Message says what is wrong.
+//   - [ErrNotFound]: 404. Correct the id.
+//   - [ErrExists]: 409. Choose another id or value; [Error].KeyID names the key that has it.
+//   - [ErrUnavailable]: 503, with Retry-After. Look at what Config.Commit writes to. Nothing has changed.
+//
+// Every refused request gets the same answer, API Gateway's {"message":"Forbidden"}. The cause is for logs.
 //
 // # Time and failure
 //
-// Lookups take no lock and do not wait for changes. The lookup of every value of the right length takes the same
-// steps: the same hash, a search whose course depends on the pepper, comparisons in constant time, all checks; so the
-// time of a refusal does not tell whether a value is known. Form and checksum, which are no secret, are checked before.
-// Dates are held against the wall clock; one that is set by hand is noticed within a second.
+// Verifying takes no lock and does not wait for changes. Values of an accepted length all cost the same steps, except
+// that the form and checksum of a [Prefix], which are not secret, are checked first: one hash, a search that depends on
+// the pepper, comparisons in constant time, all checks. So the time of a refusal does not tell whether the value is
+// known. Dates are compared with the wall clock. If the clock is set, that is noticed within a second.
 //
-// Changes go one at a time through [Config.Commit], before they are visible; a change that cannot be committed is not
-// made and answers 503. A process that restores the changes through [Config.Restore] has the same keys again. Processes
-// that share a store see each other's changes only by restoring them anew.
+// Changes are made one at a time. Each is given to [Config].Commit before it is visible. If it cannot be committed, it
+// is not made. A process that restores the changes through [Config].Restore has the same keys again. Processes that
+// share a store see each other's changes only when they restore again. A typical key takes less than 200 bytes of
+// memory.
 //
-// A key of the usual kind takes less than 200 bytes of memory.
+// # Files
+//
+// Start with verifier.go (the decision) and handler.go. Changes: change.go, restore.go, import.go over csv.go. What is
+// kept of a key: key.go, value.go, prefix.go. How it is found without a lock: record.go, keys.go over table.go.
 //
 // # Sources
 //

@@ -11,7 +11,8 @@ import (
 	"unicode/utf8"
 )
 
-// The causes of a refusal. All but the first have one answer, so that a client cannot tell them apart.
+// The causes of a refused request; match them with [errors.Is]. All but ErrNotConfigured have the same answer, so that
+// a client cannot tell them apart. The package documentation says what to do about each.
 var (
 	ErrNotConfigured = errors.New("verifier is not configured")
 	ErrMissing       = errors.New("request carries no API key")
@@ -31,21 +32,22 @@ var (
 	ErrUnavailable = errors.New("change could not be committed")
 )
 
-// Error is why a request was refused or a change of keys failed. It is itself the handler that answers so.
+// Error says why a request was refused or a change of keys failed. As an [http.Handler], it writes the answer.
 type Error struct {
-	// Err is the cause: one of the errors of this package, perhaps wrapped with more.
+	// Err is the cause, or wraps it: one of the errors of this package.
 	Err error
 
-	// KeyID is the id of the key that the error is about, if there is one. It is for logs.
+	// KeyID is the id of the key that the error is about, or "". It is for logs.
 	KeyID string
 
-	// Message is what is wrong with the key that was to be stored, in API Gateway's words; for [ErrInvalid] alone.
+	// Message says, in API Gateway's words, what is wrong with a key, a value or a file. It is set for [ErrInvalid]
+	// only, and is sent to the client.
 	Message string
 }
 
 func invalid(message string) error { return &Error{Err: ErrInvalid, Message: message} }
 
-// Error returns the cause and the id of the key, for logs.
+// Error returns a text for logs: the cause, the message and the id of the key.
 func (e *Error) Error() string {
 	s := fmt.Sprintf("apikey: %v", e.Err)
 	if e.Message != "" {
@@ -60,37 +62,40 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// response is the wire answer of an error.
+// A response is what an HTTP client is told about a cause.
 type response struct {
+	cause         error
 	status        int
 	code, message string
 }
 
-// response returns API Gateway's answer: INVALID_API_KEY of its gateway response types for a refusal, the errors of
-// its control plane for a change.
-func (e *Error) response() response {
-	switch {
-	case errors.Is(e.Err, ErrInvalid):
-		return response{http.StatusBadRequest, "BadRequestException", e.Message}
-	case errors.Is(e.Err, ErrNotFound):
-		return response{http.StatusNotFound, "NotFoundException", "Invalid API Key identifier specified"}
-	case errors.Is(e.Err, ErrExists):
-		return response{http.StatusConflict, "ConflictException", "API Key already exists"}
-	case errors.Is(e.Err, ErrUnavailable):
-		return response{http.StatusServiceUnavailable, "ServiceUnavailableException", "Service Unavailable"}
-	case e.refused():
-		return response{http.StatusForbidden, "ForbiddenException", "Forbidden"}
-	}
-	return response{http.StatusInternalServerError, "ApiConfigurationException", "Internal server error"}
+// answers are the responses to the causes; an error that wraps several has the first. A refused request gets API
+// Gateway's gateway response INVALID_API_KEY, a failed change the error of its control plane.
+var answers = [...]response{
+	{ErrInvalid, http.StatusBadRequest, "BadRequestException", ""}, // and Error.Message
+	{ErrNotFound, http.StatusNotFound, "NotFoundException", "Invalid API Key identifier specified"},
+	{ErrExists, http.StatusConflict, "ConflictException", "API Key already exists"},
+	{ErrUnavailable, http.StatusServiceUnavailable, "ServiceUnavailableException", "Service Unavailable"},
+	{ErrMissing, http.StatusForbidden, "ForbiddenException", "Forbidden"},
+	{ErrAmbiguous, http.StatusForbidden, "ForbiddenException", "Forbidden"},
+	{ErrMalformed, http.StatusForbidden, "ForbiddenException", "Forbidden"},
+	{ErrUnknown, http.StatusForbidden, "ForbiddenException", "Forbidden"},
+	{ErrDisabled, http.StatusForbidden, "ForbiddenException", "Forbidden"},
+	{ErrExpired, http.StatusForbidden, "ForbiddenException", "Forbidden"},
+	{ErrNotYetValid, http.StatusForbidden, "ForbiddenException", "Forbidden"},
 }
 
-func (e *Error) refused() bool {
-	for _, cause := range []error{ErrMissing, ErrAmbiguous, ErrMalformed, ErrUnknown, ErrDisabled, ErrExpired, ErrNotYetValid} {
-		if errors.Is(e.Err, cause) {
-			return true
+// response returns the row of answers for e. Every other cause is a mistake of the operator's and answers 500.
+func (e *Error) response() response {
+	for _, a := range answers {
+		if errors.Is(e.Err, a.cause) {
+			if a.cause == ErrInvalid {
+				a.message = e.Message
+			}
+			return a
 		}
 	}
-	return false
+	return response{nil, http.StatusInternalServerError, "ApiConfigurationException", "Internal server error"}
 }
 
 // StatusCode returns the HTTP status: 403 for every refused key, 500 for a verifier that is not configured, and 400,
@@ -100,10 +105,10 @@ func (e *Error) StatusCode() int { return e.response().status }
 // ErrorCode returns the value of the header X-Amzn-ErrorType.
 func (e *Error) ErrorCode() string { return e.response().code }
 
-// ErrorMessage returns the text for the client. It does not tell a refused key's cause.
+// ErrorMessage returns the text for the client. It does not contain the cause of a refusal.
 func (e *Error) ErrorMessage() string { return e.response().message }
 
-// SetHeader sets Retry-After where a change could not be committed. A refused key has no header of its own.
+// SetHeader sets Retry-After for [ErrUnavailable], and nothing for other causes.
 func (e *Error) SetHeader(h http.Header) {
 	if errors.Is(e.Err, ErrUnavailable) {
 		h.Set("Retry-After", "1")

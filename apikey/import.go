@@ -11,21 +11,21 @@ import (
 	"time"
 )
 
-// ImportOptions say how [Verifier.Import] treats a file.
+// ImportOptions configures [Verifier.Import].
 type ImportOptions struct {
-	// FailOnWarnings imports nothing unless every row is good. Otherwise the good rows are imported.
+	// FailOnWarnings makes Import fail if a row has a mistake. Otherwise it imports the rows without mistakes.
 	FailOnWarnings bool
 
-	// KnownPlan reports whether a usage plan exists; a row that names another one is warned about and left out.
-	// Nil knows every plan.
+	// KnownPlan reports whether a usage plan exists. A row with an unknown plan is left out, with a warning. If it is
+	// nil, all plans are taken to exist.
 	KnownPlan func(id string) bool
 }
 
-// Imported is what [Verifier.Import] did.
+// Imported is the result of [Verifier.Import].
 type Imported struct {
-	Keys     []Key               // in the order of the file, each once
-	PlanIDs  map[string][]string // :: key id → the usage plans that the file names; a usageplan.Change makes it a member
-	Warnings []string            // one for each row that was left out, with its line
+	Keys     []Key               // the imported keys in the order of the file, each once
+	PlanIDs  map[string][]string // key id → the usage plans that the file names; Import itself adds no memberships
+	Warnings []string            // one for each row that was left out, with its line number
 }
 
 // The columns of API Gateway's key file, by their lower-case names.
@@ -41,15 +41,18 @@ var columnNames = []string{columnName, columnKey, columnDescription, columnEnabl
 
 // Import reads keys from a file in API Gateway's format
 // (https://docs.aws.amazon.com/apigateway/latest/developerguide/api-key-file-format.html) and adds them in one change,
-// all or none. The file is CSV with a header row; Name and Key are required columns, Description, Enabled (default
-// true) and UsagePlanIds ("a,b" or 'a,b') are optional, case and order do not matter and other columns are ignored.
-// A value that is registered already overwrites the name, the description and the state of its key; in a file that
-// names a value twice the later row does. Values of 20 characters are accepted, where the page of the format says 30.
-// The text is UTF-8, with or without a byte order mark, of at most 64 MiB; another encoding, or columns that are
-// separated by semicolons or tabs, are named in the error. A quote that is not closed costs its own line alone.
+// all or nothing.
 //
-// A file that cannot be read as a whole, or that has a bad row under [ImportOptions.FailOnWarnings], is [ErrInvalid].
-// Without FailOnWarnings a bad row is no error: look at [Imported].Warnings.
+// The file is CSV with a header row. The columns Name and Key are required. Description, Enabled (true if it is empty)
+// and UsagePlanIds ("a,b" or 'a,b') are optional. Case and order of the columns do not matter, and other columns are
+// ignored. If a key has the value of a row already, the row replaces the key's name, description and state. If two rows
+// have the same value, the later one counts. Values may have 20 characters, although the page of the format says 30.
+//
+// The text must be UTF-8, with or without a byte order mark, and have at most 64 MiB. For UTF-16, and for columns that
+// are not separated by commas, the error says so. A quote that is not closed spoils only its own line.
+//
+// A row with a mistake is left out, with a warning in [Imported].Warnings. With [ImportOptions].FailOnWarnings it makes
+// the import fail with [ErrInvalid], and so does a file that cannot be read at all.
 func (v *Verifier) Import(ctx context.Context, file io.Reader, opt ImportOptions) (Imported, error) {
 	if v == nil || v.hashers == nil {
 		return Imported{}, &Error{Err: ErrNotConfigured}
@@ -74,10 +77,10 @@ func (v *Verifier) Import(ctx context.Context, file io.Reader, opt ImportOptions
 	return got, nil
 }
 
-// maxSummary bounds the answer to a file whose rows are all bad.
+// maxSummary is how many warnings an error repeats.
 const maxSummary = 50
 
-// summary is the text of the error that the warnings amount to.
+// summary returns the text of the error for the warnings.
 func summary(warnings []string) string {
 	if more := len(warnings) - maxSummary; more > 0 {
 		return fmt.Sprintf("%s; and %d more", strings.Join(warnings[:maxSummary], "; "), more)
@@ -85,7 +88,7 @@ func summary(warnings []string) string {
 	return strings.Join(warnings, "; ")
 }
 
-// importable reports what is wrong with a row beyond its form.
+// importable returns what is wrong with a row that was parsed, or nil.
 func (v *Verifier) importable(r *row, opt ImportOptions) error {
 	if err := v.acceptable(r.Value); err != nil {
 		return err
@@ -101,11 +104,11 @@ func (v *Verifier) importable(r *row, opt ImportOptions) error {
 	return nil
 }
 
-// stage returns the records that rows make, one for each key, and notes their plans.
+// stage returns the records of rows, one for each key, and adds the keys' plans to plans.
 func (v *Verifier) stage(rows []row, plans map[string][]string, now time.Time) ([]Record, error) {
 	records := make([]Record, 0, len(rows))
-	values := make(map[Digest]string, len(rows)) // :: value → id of its key
-	places := make(map[string]int, len(rows))    // :: id → place in records
+	values := make(map[Digest]string, len(rows)) // digest → id of the key that has it
+	places := make(map[string]int, len(rows))    // id → index in records
 	for _, row := range rows {
 		d := v.digest(row.Value)
 		id, again := values[d]
@@ -127,7 +130,7 @@ func (v *Verifier) stage(rows []row, plans map[string][]string, now time.Time) (
 	return records, nil
 }
 
-// holder returns the id of the key that has the value of digest d, or a new id that is not among those taken.
+// holder returns the id of the key that has the digest d. If there is none, it returns a new id that is not in taken.
 func (v *Verifier) holder(d Digest, taken map[string]int) string {
 	if r := v.keys.byDigest(&d); r != nil {
 		return r.id()
@@ -140,7 +143,8 @@ func (v *Verifier) holder(d Digest, taken map[string]int) string {
 	}
 }
 
-// imported returns what is stored about the key of the given id, or a new key with the value of digest d.
+// imported returns the record of the key of the given id. If there is none, it returns that of a new key with the
+// digest d.
 func (v *Verifier) imported(id string, d Digest, now time.Time) Record {
 	r, err := v.record(id)
 	if err != nil {
@@ -155,13 +159,14 @@ type row struct {
 	planIDs []string
 }
 
-// readCSV returns the good rows of file and a warning for each other one. It fails if the header cannot be used.
+// readCSV returns the rows of file without mistakes, and a warning for each of the others. It fails if the file cannot
+// be read or its header has a mistake.
 func readCSV(file io.Reader, check func(*row) error) ([]row, []string, error) {
 	text, err := readText(file)
 	if err != nil {
 		return nil, nil, err
 	}
-	records := newRecords(text)
+	records := newCSVReader(text)
 	columns, err := readHeader(records)
 	if err != nil {
 		return nil, nil, err
@@ -169,13 +174,13 @@ func readCSV(file io.Reader, check func(*row) error) ([]row, []string, error) {
 	var rows []row
 	var warnings []string
 	for {
-		line, cells, err := records.next()
+		line, fields, err := records.next()
 		if err == io.EOF {
 			return rows, warnings, nil
 		}
 		var r row
 		if err == nil {
-			r, err = columns.parse(cells)
+			r, err = columns.parse(fields)
 		}
 		if err == nil {
 			err = check(&r)
@@ -188,7 +193,7 @@ func readCSV(file io.Reader, check func(*row) error) ([]row, []string, error) {
 	}
 }
 
-// reason is what a warning says of a bad row.
+// reason returns what a warning says about a row with the mistake err.
 func reason(err error) string {
 	if bad, is := errors.AsType[*csv.ParseError](err); is {
 		return bad.Err.Error()
@@ -199,16 +204,16 @@ func reason(err error) string {
 // columns are the lower-case names of a file's columns, in its order.
 type columns []string
 
-func readHeader(records *records) (columns, error) {
+func readHeader(records *csvReader) (columns, error) {
 	if separator := records.foreignSeparator(); separator != "" {
 		return nil, invalid("API Key file separates its columns by " + separator + ", not by a comma")
 	}
-	_, cells, err := records.next()
+	_, fields, err := records.next()
 	if err != nil && err != io.EOF {
 		return nil, &Error{Err: fmt.Errorf("%w: %w", ErrInvalid, err), Message: "API Key file cannot be read"}
 	}
-	names := make(columns, len(cells))
-	for i, c := range cells {
+	names := make(columns, len(fields))
+	for i, c := range fields {
 		names[i] = strings.ToLower(strings.TrimSpace(c))
 		if names[i] != "" && slices.Contains(names[:i], names[i]) {
 			return nil, invalid("Duplicate column '" + clip(strings.TrimSpace(c)) + "'")
@@ -222,30 +227,30 @@ func readHeader(records *records) (columns, error) {
 	return names, nil
 }
 
-// parse reads one row. Cells that are missing at its end are empty ones.
-func (c columns) parse(cells []string) (row, error) {
-	cells = c.unquote(cells)
-	if len(cells) > len(c) {
+// parse reads one row. Fields that are missing at its end are empty.
+func (c columns) parse(fields []string) (row, error) {
+	fields = c.unquote(fields)
+	if len(fields) > len(c) {
 		return row{}, invalid("More values than columns")
 	}
 	r := row{Entry: Entry{Key: Key{ID: strings.Repeat("0", lengthID), Enabled: true}}}
-	for i, cell := range cells {
-		cell = strings.TrimSpace(cell)
+	for i, field := range fields {
+		field = strings.TrimSpace(field)
 		switch c[i] {
 		case columnName:
-			r.Key.Name = strings.Clone(cell) // apart from its line, which holds the value
+			r.Key.Name = strings.Clone(field) // a substring would keep the whole line in memory, with the value
 		case columnKey:
-			r.Value = Value(cell)
+			r.Value = Value(field)
 		case columnDescription:
-			r.Key.Description = strings.Clone(cell)
+			r.Key.Description = strings.Clone(field)
 		case columnEnabled:
-			enabled, err := state(cell)
+			enabled, err := state(field)
 			if err != nil {
 				return row{}, err
 			}
 			r.Key.Enabled = enabled
 		case columnPlans:
-			r.planIDs = planIDs(cell)
+			r.planIDs = planIDs(field)
 		}
 	}
 	if r.Key.Name == "" {
@@ -254,25 +259,25 @@ func (c columns) parse(cells []string) (row, error) {
 	return r, r.Key.validate()
 }
 
-// unquote joins the cells of UsagePlanIds that a comma within single quotes has split: CSV knows no such quotes, API
-// Gateway's format does.
-func (c columns) unquote(cells []string) []string {
+// unquote joins the parts of a UsagePlanIds field in single quotes, such as 'a,b'. API Gateway's format has such
+// quotes. CSV does not, so the field was split at its commas.
+func (c columns) unquote(fields []string) []string {
 	at := slices.Index(c, columnPlans)
-	if at < 0 || at >= len(cells) || !strings.HasPrefix(strings.TrimSpace(cells[at]), "'") {
-		return cells
+	if at < 0 || at >= len(fields) || !strings.HasPrefix(strings.TrimSpace(fields[at]), "'") {
+		return fields
 	}
-	for end := at; end < len(cells); end++ {
-		if last := strings.TrimSpace(cells[end]); strings.HasSuffix(last, "'") && (end > at || len(last) > 1) {
-			whole := strings.TrimSpace(strings.Join(cells[at:end+1], ","))
-			return slices.Concat(cells[:at], []string{whole[1 : len(whole)-1]}, cells[end+1:])
+	for end := at; end < len(fields); end++ {
+		if last := strings.TrimSpace(fields[end]); strings.HasSuffix(last, "'") && (end > at || len(last) > 1) {
+			whole := strings.TrimSpace(strings.Join(fields[at:end+1], ","))
+			return slices.Concat(fields[:at], []string{whole[1 : len(whole)-1]}, fields[end+1:])
 		}
 	}
-	return cells
+	return fields
 }
 
-// state reads the column Enabled: true or false in any case, true if it is empty.
-func state(cell string) (bool, error) {
-	switch strings.ToLower(cell) {
+// state reads a field of the column Enabled: true or false in any case, or empty for true.
+func state(field string) (bool, error) {
+	switch strings.ToLower(field) {
 	case "", "true":
 		return true, nil
 	case "false":
@@ -281,10 +286,10 @@ func state(cell string) (bool, error) {
 	return false, invalid("Invalid value for column 'Enabled', must be true or false")
 }
 
-// planIDs reads the column UsagePlanIds.
-func planIDs(cell string) []string {
+// planIDs reads a field of the column UsagePlanIds.
+func planIDs(field string) []string {
 	var ids []string
-	for id := range strings.SplitSeq(cell, ",") {
+	for id := range strings.SplitSeq(field, ",") {
 		if id = strings.Clone(strings.TrimSpace(id)); id != "" {
 			ids = append(ids, id)
 		}

@@ -8,11 +8,11 @@ import (
 	"unicode/utf8"
 )
 
-// Key is everything about an API key but its value. It holds no secret and may be logged, stored and sent.
+// Key is all that is stored of an API key, apart from its value. It holds no secret: it may be logged, stored and sent.
 //
-// Keys are handed out as copies; the Tags map is shared by all copies and must not be modified.
+// The verifier returns keys as copies. All copies share one Tags map, which must not be modified.
 type Key struct {
-	// ID names the key and never changes: 10 characters of [a-z0-9]. [Verifier.Create] draws one when it is empty.
+	// ID identifies the key and never changes: 10 characters of [a-z0-9]. If it is empty, [Verifier.Create] draws one.
 	ID string `json:"id"`
 
 	// Name is at most 1024 characters and need not be unique.
@@ -21,25 +21,27 @@ type Key struct {
 	// Description is at most 125 000 characters.
 	Description string `json:"description,omitempty"`
 
-	// CustomerID is the key holder's name in another system, at most 1024 characters.
+	// CustomerID is the id of the key's owner in another system, at most 1024 characters.
 	CustomerID string `json:"customerId,omitempty"`
 
-	// Enabled keys are accepted. The zero value is a disabled key, as in API Gateway's CreateApiKey.
+	// Enabled makes the verifier accept the key. A key is disabled by default, as in API Gateway's CreateApiKey.
 	Enabled bool `json:"enabled"`
 
-	// Tags are at most 50 pairs: names of 1 to 128 characters outside "aws:", values of at most 256.
+	// Tags are at most 50 pairs. A name has 1 to 128 characters and does not begin with "aws:". A value has at most
+	// 256.
 	Tags map[string]string `json:"tags,omitempty"`
 
-	// Created and Updated are set by the verifier; a Created that is given to [Verifier.Create] is kept.
+	// Created and Updated are set by the verifier. [Verifier.Create] keeps a Created that is not zero.
 	Created time.Time `json:"createdDate,omitzero"`
 	Updated time.Time `json:"lastUpdatedDate,omitzero"`
 
-	// NotBefore and Expires bound the key's life: [NotBefore, Expires). A zero time is no bound.
+	// NotBefore and Expires are when the key starts and ends to be valid: [NotBefore, Expires). A zero time is no
+	// bound.
 	NotBefore time.Time `json:"notBefore,omitzero"`
 	Expires   time.Time `json:"expires,omitzero"`
 
-	// LastUsed is the second of the latest accepted use, zero if there was none. It is kept in memory and
-	// travels in a [Change] as of that change; a use by itself makes no change.
+	// LastUsed is when the key was last accepted, in whole seconds; zero if it never was. It is kept in memory. A use
+	// makes no [Change]; a change that is made for another reason contains the LastUsed of that time.
 	LastUsed time.Time `json:"lastUsed,omitzero"`
 }
 
@@ -60,10 +62,10 @@ const (
 	letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + lower
 )
 
-// errID tells the log what the client's text, API Gateway's, does not: which form an id has.
+// errID says what the form of an id is. It is for logs: the client gets API Gateway's text, which does not say it.
 var errID = fmt.Errorf("%w: Key.ID is not %d characters of [a-z0-9]", ErrInvalid, lengthID)
 
-// validate reports the first rule that k breaks, in API Gateway's words where it has words.
+// validate returns an error for the first rule that k breaks, in API Gateway's words where there are such, or nil.
 func (k *Key) validate() error {
 	switch {
 	case len(k.ID) != lengthID || !within(k.ID, lower+digits):
@@ -95,16 +97,18 @@ func (k *Key) clone() Key {
 	return c
 }
 
-// representable reports whether UnixNano holds t: 1678 to 2261 are the whole years of 64 bits.
+// representable reports whether t is zero or UnixNano can represent it, which is so in the years 1678 to 2261.
 func representable(t time.Time) bool {
 	y := t.UTC().Year()
 	return t.IsZero() || y >= 1678 && y <= 2261
 }
 
+// text reports whether s is UTF-8 of at most most characters.
 func text(s string, most int) bool {
 	return utf8.ValidString(s) && utf8.RuneCountInString(s) <= most
 }
 
+// tags reports whether m may be the tags of a key.
 func tags(m map[string]string) bool {
 	for name, value := range m {
 		if name == "" || !text(name, maxTagName) || strings.HasPrefix(name, reservedTagPrefix) || !text(value, maxTagValue) {
@@ -114,6 +118,7 @@ func tags(m map[string]string) bool {
 	return len(m) <= maxTags
 }
 
+// within reports whether s has only characters of alphabet.
 func within(s, alphabet string) bool {
 	return strings.Trim(s, alphabet) == ""
 }

@@ -5,8 +5,8 @@ import (
 	"hash/maphash"
 )
 
-// keys are the records of a verifier: those of all values by their digests, and those of the current values by the
-// ids of their keys.
+// keys are the records of a verifier. digests finds the record of any value, ids that of a key's current value. Readers
+// take no lock. Writers must hold Verifier.writing.
 type keys struct {
 	seed    maphash.Seed
 	digests *table
@@ -22,10 +22,11 @@ func newKeys() keys {
 	}
 }
 
-// hash returns some bits of d. They are as good as random to whoever does not know the pepper.
+// hash returns 64 bits of d. Without the pepper they are unpredictable, so a client cannot choose values that collide.
 func (d *Digest) hash() uint64 { return binary.LittleEndian.Uint64(d[:]) }
 
-// equal compares in constant time, by words: crypto/subtle goes byte by byte, a tenth of the whole verification.
+// equal compares in constant time, by words. crypto/subtle compares bytes, which takes a tenth of the whole
+// verification.
 func (d *Digest) equal(other *Digest) bool {
 	var diff uint64
 	for i := 0; i < len(d); i += 8 {
@@ -34,8 +35,9 @@ func (d *Digest) equal(other *Digest) bool {
 	return diff == 0
 }
 
-// byDigest returns the record of a value. Which records it meets on its way depends on the pepper alone, and it
-// compares each in constant time.
+// byDigest returns the record of a value, or nil. It takes the same time for a value that is known as for one that is
+// not, as far as a client can tell: how many records it compares depends on the pepper, and each comparison takes
+// constant time.
 func (k *keys) byDigest(d *Digest) *record {
 	for _, r := range (*k.digests.slots.Load()).chain(d.hash()) {
 		if r == nil || r.digest.equal(d) {
@@ -45,13 +47,13 @@ func (k *keys) byDigest(d *Digest) *record {
 	return nil
 }
 
-// byID returns the record of a key's current value.
+// byID returns the record of a key's current value, or nil.
 func (k *keys) byID(id string) *record {
 	return k.ids.find(maphash.String(k.seed, id), func(r *record) bool { return r.id() == id })
 }
 
-// put makes records, of which the first is that of the current value, all that is known of a key. Until it returns,
-// values of the key that are not among them are still found.
+// put replaces the records of a key. The first of records is that of the current value. Values that are no longer among
+// them are found until put returns.
 func (k *keys) put(records []*record) {
 	for _, p := range records {
 		k.digests.put(p, func(r *record) bool { return r.digest == p.digest })
@@ -62,14 +64,14 @@ func (k *keys) put(records []*record) {
 	k.forget(old, records)
 }
 
-// remove forgets the key of the given id.
+// remove removes the key of the given id and all its values.
 func (k *keys) remove(id string) {
 	old := k.byID(id)
 	k.ids.remove(maphash.String(k.seed, id), func(r *record) bool { return r.id() == id })
 	k.forget(old, nil)
 }
 
-// forget removes the values of old, which may be nil, that are not among those of kept.
+// forget removes the values of the key of old that are not in kept. old may be nil.
 func (k *keys) forget(old *record, kept []*record) {
 	if old == nil {
 		return
@@ -81,6 +83,7 @@ func (k *keys) forget(old *record, kept []*record) {
 	}
 }
 
+// holds reports whether one of records has the digest d.
 func holds(records []*record, d Digest) bool {
 	for _, r := range records {
 		if r.digest == d {

@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// Prefix names the scannable form of a value: the prefix, an underscore, random characters, and the CRC-32 of all
-// before it in six base62 digits, 40 characters in all. The checksum lets a verifier refuse a mistyped or invented
-// value without a lookup, and lets a secret scanner tell a leaked key from a look-alike without asking anyone.
+// Prefix defines a form of values that secret scanners recognise. Such a value has 40 characters: the prefix, an
+// underscore, random characters, and the CRC-32 of all these in six base62 digits. By the checksum, a verifier refuses
+// a mistyped value without a lookup, and a scanner knows a leaked key from a random string without asking a server.
 //
-// A prefix is 2 to 6 characters: a lower-case letter, then [a-z0-9]. Six leave 27 random characters, 160.8 bits.
+// A prefix has 2 to 6 characters: a lower-case letter, then [a-z0-9]. With 6, 27 random characters remain: 160.8 bits.
 type Prefix string
 
 const (
@@ -21,7 +21,7 @@ const (
 	base62         = digits + letters
 )
 
-// Generate returns a fresh value. A prefix of a wrong form is [ErrInvalid].
+// Generate returns a new random value. If the prefix does not have the required form, the error is [ErrInvalid].
 func (p Prefix) Generate() (Value, error) {
 	if err := p.validate(); err != nil {
 		return "", err
@@ -32,14 +32,14 @@ func (p Prefix) Generate() (Value, error) {
 	return Value(head + string(sum[:])), nil
 }
 
-// Pattern returns the regular expression of the values, for secret scanners: RE2 syntax, which the scanners of
-// GitHub, GitLab and gitleaks read too. What matches is a key if [Prefix.Check] says so.
+// Pattern returns a regular expression that matches the values, for secret scanners. Its RE2 syntax is also understood
+// by the scanners of GitHub, GitLab and gitleaks. A match is a value if [Prefix.Check] reports true for it.
 func (p Prefix) Pattern() string {
 	rest := lengthValue - len(p) - len(separator)
 	return `\b` + string(p) + separator + `[0-9A-Za-z]{` + strconv.Itoa(rest) + `}\b`
 }
 
-// Check reports whether value has the form, checksum included.
+// Check reports whether value has the form of the prefix's values, with the right checksum.
 func (p Prefix) Check(value string) bool {
 	if len(value) != lengthValue || !p.claims(value) || !within(value[len(p)+len(separator):], base62) {
 		return false
@@ -49,7 +49,8 @@ func (p Prefix) Check(value string) bool {
 	return string(sum[:]) == value[len(head):]
 }
 
-// claims reports whether value begins as the values of a set prefix do, so that Check must hold for it.
+// claims reports whether value begins with the prefix and an underscore. A verifier accepts such a value only if Check
+// reports true for it. The empty prefix claims no value.
 func (p Prefix) claims(value string) bool {
 	return p != "" && strings.HasPrefix(value, string(p)) && strings.HasPrefix(value[len(p):], separator)
 }

@@ -7,14 +7,16 @@ import (
 	"time"
 )
 
-// record is a key as one of its values finds it, packed into 96 bytes and its text; what verifying reads stands
-// together at the front. A record never changes, but for the last use; a change of the key puts new records in the
-// tables. A key has one record for its current value, and one for each earlier value that is still in its grace
-// period, whose expires is the end of that grace.
+// A record is what is stored for one value of a key. A key has one record for its current value, and one for each
+// earlier value in its grace period. A record is immutable, apart from the last use: a change of the key puts new
+// records into the tables.
+//
+// A record takes 96 bytes and its text. The fields that verifying reads are the first ones, so that they share a cache
+// line.
 type record struct {
 	digest  Digest
-	expires int64         // times are UnixNano, or never and always
-	used    *atomic.Int64 // the last use in Unix seconds, shared by all records of a key; apart, so that none keeps another alive
+	expires int64         // for an earlier value, the end of its grace; this and other times are UnixNano, always or never
+	used    *atomic.Int64 // the last use in Unix seconds; all records of a key point to the same
 	enabled bool
 	more    *details // nil in most keys
 	text    string   // the id, then the name
@@ -28,11 +30,11 @@ type details struct {
 	customerID  string
 	tags        map[string]string
 	notBefore   int64
-	expires     int64 // the key's own expiry, of which record.expires may be the shorter one of a value
+	expires     int64 // the key's; record.expires of an earlier value may be earlier
 	previous    []Previous
 }
 
-// Times that bound nothing. The zero of UnixNano is an instant like any other and cannot stand for them.
+// Times that are no bound. The zero of UnixNano cannot be used, because it is a real time, in 1970.
 const (
 	always = math.MinInt64
 	never  = math.MaxInt64
@@ -40,7 +42,8 @@ const (
 
 func (r *record) id() string { return r.text[:lengthID] }
 
-// refusal returns why the key is not accepted at the instant now, or nil. It takes the same steps whatever it finds.
+// refusal returns why the key is not accepted at the time now, or nil. It makes all checks in any case, so that its
+// time does not tell the result.
 func (r *record) refusal(now int64) error {
 	var err error
 	if r.more != nil && now < r.more.notBefore {
@@ -55,14 +58,14 @@ func (r *record) refusal(now int64) error {
 	return err
 }
 
-// touch notes a use. It writes once a second at most, so that a busy key's line stays shared among the processors.
+// touch records a use. It writes at most once a second, so that the processors can share the cache line of a busy key.
 func (r *record) touch(now int64) {
 	if s := now / int64(time.Second); r.used.Load() < s {
 		r.used.Store(s)
 	}
 }
 
-// key unpacks r.
+// key returns the key of r.
 func (r *record) key() Key {
 	k := Key{
 		ID: r.text[:lengthID], Name: r.text[lengthID:], Enabled: r.enabled,
@@ -78,7 +81,7 @@ func (r *record) key() Key {
 	return k
 }
 
-// digests yields the digest of every value of the key of r, which is the record of the current one.
+// digests yields the digest of every value of the key. r must be the record of the current value.
 func (r *record) digests() iter.Seq[Digest] {
 	return func(yield func(Digest) bool) {
 		if !yield(r.digest) {
@@ -92,7 +95,7 @@ func (r *record) digests() iter.Seq[Digest] {
 	}
 }
 
-// previous returns the earlier values of the key.
+// previous returns the earlier values of the key. The caller must not modify them.
 func (r *record) previous() []Previous {
 	if r.more == nil {
 		return nil
@@ -100,8 +103,8 @@ func (r *record) previous() []Previous {
 	return r.more.previous
 }
 
-// pack returns the records of what was stored: of the current value first, then of the earlier ones. They share the
-// last use with old, if there is such a record of the key.
+// pack returns the records of a key: first that of the current value, then those of the earlier ones. They share the
+// last use of old, a record of the same key. old may be nil.
 func pack(s *Record, old *record) []*record {
 	records := []*record{{digest: s.Digest, expires: nano(s.Key.Expires, never)}}
 	for _, p := range s.Previous {
@@ -118,7 +121,7 @@ func pack(s *Record, old *record) []*record {
 	return records
 }
 
-// details returns nil if all of them are empty.
+// details returns the details of a key, or nil if they are all empty.
 func (s *Record) details() *details {
 	k := &s.Key
 	if k.Description == "" && k.CustomerID == "" && len(k.Tags) == 0 && k.NotBefore.IsZero() && len(s.Previous) == 0 {
@@ -127,8 +130,7 @@ func (s *Record) details() *details {
 	return &details{k.Description, k.CustomerID, k.Tags, nano(k.NotBefore, always), nano(k.Expires, never), s.Previous}
 }
 
-// lastUse returns where the last use of a key stands: where old has it, or in a place of its own if there is no old.
-// It is set to the use at t if that is later.
+// lastUse returns the last use that old points to, or a new one if old is nil. It sets it to t if t is later.
 func lastUse(old *record, t time.Time) *atomic.Int64 {
 	used := new(atomic.Int64)
 	if old != nil {
@@ -140,6 +142,7 @@ func lastUse(old *record, t time.Time) *atomic.Int64 {
 	return used
 }
 
+// nano returns t as UnixNano, and the given number for the zero time.
 func nano(t time.Time, zero int64) int64 {
 	if t.IsZero() {
 		return zero
@@ -147,6 +150,7 @@ func nano(t time.Time, zero int64) int64 {
 	return t.UnixNano()
 }
 
+// instant undoes nano.
 func instant(nano int64) time.Time {
 	if nano == always || nano == never {
 		return time.Time{}

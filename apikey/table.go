@@ -6,25 +6,30 @@ import (
 	"sync/atomic"
 )
 
-// table finds records by the hash of one of their fields: open addressing with linear probing over a slice of
-// pointers. Readers never lock and never wait: a slot is one atomic pointer to an immutable record, and growing builds
-// new slots beside the old ones. Writers are serialised by their caller.
+// A table is a hash table of records, keyed by the hash of one of their fields. It uses open addressing with linear
+// probing over a slice of pointers. Readers never lock and never wait, because a slot is one atomic pointer to an
+// immutable record, and growing fills a new slice while the old one can still be read. Only one goroutine at a time may
+// write.
 //
-// A slot costs 8 bytes, and while records are added two fifths to five eighths of the slots are filled, so a record
-// costs 13 to 20 bytes here. A removed record leaves [gone] behind, so that no chain of probes breaks; growing sweeps
-// these out.
+// A search goes from the slot of its hash to the next empty one. Removing a record must not make a slot empty, because
+// the search for another record could end there. For example, let two records have the hash of slot 3: the second one
+// is in slot 4. If the first were removed by emptying slot 3, the second would no longer be found. So the removed one
+// is replaced by [gone], which a search skips. Growing leaves these out.
+//
+// A slot takes 8 bytes. While records are added, between two fifths and five eighths of the slots are filled, so that a
+// record takes 13 to 20 bytes in the table.
 type table struct {
 	hash   func(*record) uint64
 	slots  atomic.Pointer[slots]
-	filled int // slots that are not nil, for the writer
-	live   int // records, for the writer
+	filled int // slots that are not nil; only the writer reads it
+	live   int // records; only the writer reads it
 }
 
 type slots []atomic.Pointer[record]
 
 const minSlots = 16
 
-// gone stands where a record was.
+// gone is in the slot of a record that was removed.
 var gone = new(record)
 
 func newTable(hash func(*record) uint64) *table {
@@ -34,13 +39,13 @@ func newTable(hash func(*record) uint64) *table {
 	return t
 }
 
-// find returns the record of the given hash for which same holds, or nil.
+// find returns the record of the given hash for which same reports true, or nil.
 func (t *table) find(hash uint64, same func(*record) bool) *record {
 	s := *t.slots.Load()
 	return s[s.probe(hash, same)].Load()
 }
 
-// put makes r a record of the table, in place of the one for which same holds.
+// put adds r. It replaces the record for which same reports true, if there is one.
 func (t *table) put(r *record, same func(*record) bool) {
 	s := *t.slots.Load()
 	i := s.probe(t.hash(r), same)
@@ -55,7 +60,7 @@ func (t *table) put(r *record, same func(*record) bool) {
 	s[i].Store(r)
 }
 
-// remove forgets the record of the given hash for which same holds.
+// remove removes the record of the given hash for which same reports true, if there is one.
 func (t *table) remove(hash uint64, same func(*record) bool) {
 	s := *t.slots.Load()
 	if i := s.probe(hash, same); s[i].Load() != nil {
@@ -64,7 +69,8 @@ func (t *table) remove(hash uint64, same func(*record) bool) {
 	}
 }
 
-// all yields every record once, in no order. A record that changes meanwhile is seen before or after its change.
+// all yields every record once, in no particular order. A record that is replaced in the meantime is yielded as it was
+// before or after.
 func (t *table) all() iter.Seq[*record] {
 	return func(yield func(*record) bool) {
 		s := *t.slots.Load()
@@ -76,7 +82,7 @@ func (t *table) all() iter.Seq[*record] {
 	}
 }
 
-// grow moves the records to slots of which at most two fifths are filled.
+// grow copies the records to a new slice, of which at most two fifths are filled, and returns it.
 func (t *table) grow() slots {
 	s := make(slots, max(minSlots, 5*(t.live+1)/2))
 	for r := range t.all() {
@@ -87,7 +93,8 @@ func (t *table) grow() slots {
 	return s
 }
 
-// probe returns the slot that holds the record for which same holds, or the empty one where its chain ends.
+// probe returns the index of the record of the given hash for which same reports true. If there is none, it returns
+// that of the empty slot where the search ends.
 func (s slots) probe(hash uint64, same func(*record) bool) uint64 {
 	for i, r := range s.chain(hash) {
 		if r == nil || same(r) {
@@ -97,8 +104,8 @@ func (s slots) probe(hash uint64, same func(*record) bool) uint64 {
 	panic("unreachable: a chain ends")
 }
 
-// chain yields the records that may have the given hash and, after the last, an empty slot and nil. There is an empty
-// slot, since three eighths of them are.
+// chain yields the records that may have the given hash, with the indexes of their slots, and then the next empty slot
+// with nil. There always is an empty slot, because at most five eighths are filled.
 func (s slots) chain(hash uint64) iter.Seq2[uint64, *record] {
 	return func(yield func(uint64, *record) bool) {
 		n := uint64(len(s))

@@ -14,17 +14,16 @@ import (
 	"time"
 )
 
-// Value is the secret text of an API key, what the client sends: 20 to 128 visible ASCII characters without a
-// comma. Printing or logging a Value shows its last six characters, as API Gateway's logs do, and so does encoding it as
-// JSON or by whatever else asks MarshalText. string(v) is the secret itself: an answer that shows a new value to its owner,
-// once, holds a string.
+// Value is the secret text of an API key, which the client sends: 20 to 128 visible ASCII characters without a comma.
 //
-// Two encoders of the standard library do not ask, and write the secret: encoding/gob, and encoding/json for a Value that
-// is the key of a map. Neither is of use for a secret.
+// If a Value is printed, logged, or encoded as JSON or by another encoder that calls MarshalText, only its last six
+// characters are shown, as in API Gateway's logs. The secret itself is string(v): use that to show a new value to its
+// owner. Two encoders of the standard library do not call MarshalText, and write the secret: encoding/gob, and
+// encoding/json if the Value is a key of a map.
 type Value string
 
-// Bounds of API Gateway's CreateApiKey. Its values have no documented alphabet; ours is what a header field
-// carries unchanged and unsplit.
+// Bounds of API Gateway's CreateApiKey. The alphabet of its values is not documented. Ours is what a header field
+// carries without being changed or split.
 const (
 	minValue        = 20
 	maxValue        = 128
@@ -32,7 +31,7 @@ const (
 	shownCharacters = 6
 )
 
-// Generate returns a fresh value of API Gateway's form: 40 characters of [A-Za-z0-9], 238 random bits.
+// Generate returns a new random value of API Gateway's form: 40 characters of [A-Za-z0-9], which are 238 bits.
 func Generate() Value {
 	return Value(random(letters+digits, lengthValue))
 }
@@ -46,17 +45,17 @@ const (
 	appSyncMax     = 365 * 24 * time.Hour
 )
 
-// AppSync returns a fresh value of AppSync's form, and when it expires: expires, rounded down to the hour as
-// AppSync rounds it, for [Key.Expires]. A zero time stands for AppSync's default of 7 days from now. A time outside
-// 1 to 365 days from now, the least of them in whole seconds, is [ErrInvalid], after AppSync's ApiKeyValidityOutOfBoundsException. Unlike AppSync's, the
-// value is not the key's id.
+// AppSync returns a new random value of AppSync's form, and its expiry for [Key.Expires]. The expiry is expires,
+// rounded down to the hour, as AppSync does. A zero time stands for AppSync's default, 7 days from now. A time less
+// than 1 day from now, in whole seconds, or more than 365 days is [ErrInvalid]; in AppSync it is
+// ApiKeyValidityOutOfBoundsException. Unlike in AppSync, the value is not the id of the key.
 func AppSync(expires time.Time) (Value, time.Time, error) {
 	now := time.Now()
 	if expires.IsZero() {
 		expires = now.Add(appSyncDefault)
 	}
-	// The least life is held to the whole seconds of AppSync's field expires: a caller's now.Add(24 * time.Hour) is some
-	// nanoseconds less than a day away when it arrives here.
+	// The lower bound is compared in whole seconds, as AppSync's field expires has them. When a caller's
+	// time.Now().Add(24 * time.Hour) arrives here, it is some nanoseconds less than a day away.
 	if expires.Unix()-now.Unix() < int64(appSyncMin/time.Second) || expires.Sub(now) > appSyncMax {
 		return "", time.Time{}, invalid("API key validity must be between 1 and 365 days")
 	}
@@ -78,14 +77,13 @@ func (v Value) GoString() string { return fmt.Sprintf("apikey.Value(%q)", v.Stri
 // Format prints the masked value under every verb.
 func (v Value) Format(f fmt.State, verb rune) { mask(f, verb, v.String(), v.GoString()) }
 
-// MarshalText returns the masked value, so that JSON has no other. A caller that shows a new value to its owner converts it:
-// string(v).
+// MarshalText returns the masked value, which is what JSON then contains.
 func (v Value) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
 
 // LogValue returns the masked value.
 func (v Value) LogValue() slog.Value { return slog.StringValue(v.String()) }
 
-// validate reports in API Gateway's words what is wrong with the form of v.
+// validate returns an error, in API Gateway's words, if v does not have the form of a value.
 func (v Value) validate() error {
 	switch {
 	case len(v) < minValue:
@@ -98,16 +96,16 @@ func (v Value) validate() error {
 	return nil
 }
 
-// sendable reports whether a header field carries s unchanged and unsplit.
+// sendable reports whether a header field carries s without changing or splitting it.
 func sendable(s string) bool {
 	return !strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c > '~' || c == ',' })
 }
 
-// Pepper is the secret under which values are hashed. It must outlive the digests that a [Config.Commit] stored and
-// must not be stored next to them. Printing or logging it shows its length alone.
+// Pepper is the secret key of the HMAC under which values are stored. Keep it as long as the digests that
+// [Config.Commit] has stored, but in another place. If it is printed or logged, only its length is shown.
 type Pepper []byte
 
-// minPepper is the length of the hash, the least that RFC 2104 section 3 recommends.
+// minPepper is the length of the hash, which RFC 2104 section 3 recommends as the minimum.
 const minPepper = sha256.Size
 
 // String returns the masked pepper.
@@ -122,6 +120,7 @@ func (p Pepper) Format(f fmt.State, verb rune) { mask(f, verb, p.String(), p.Str
 // MarshalText returns the masked pepper.
 func (p Pepper) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
+// mask formats the masked text with the verb and flags of f, and goSyntax for %#v.
 func mask(f fmt.State, verb rune, masked, goSyntax string) {
 	if verb == 'v' && f.Flag('#') {
 		_, _ = io.WriteString(f, goSyntax)
@@ -133,7 +132,7 @@ func mask(f fmt.State, verb rune, masked, goSyntax string) {
 // LogValue returns the masked pepper.
 func (p Pepper) LogValue() slog.Value { return slog.StringValue(p.String()) }
 
-// Digest is the HMAC-SHA-256 of a value under the pepper: how a value is stored and found. Its text form is hex.
+// Digest is the HMAC-SHA-256 of a value under the pepper. It is stored instead of the value. Its text form is hex.
 type Digest [sha256.Size]byte
 
 // String returns d in hex.
@@ -155,20 +154,21 @@ func (d *Digest) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// hasher is one HMAC state with the buffers that its calls through an interface would otherwise put on the heap.
+// A hasher is an HMAC state with its buffers. It is pooled, because buffers that are passed to the interface hash.Hash
+// would otherwise be allocated for each call.
 type hasher struct {
 	mac hash.Hash
 	in  [maxValue]byte
 	out Digest
 }
 
-// newHashers returns a pool of hashers under a copy of pepper.
+// newHashers returns a pool of hashers that use a copy of pepper.
 func newHashers(pepper Pepper) *sync.Pool {
 	pepper = append(Pepper(nil), pepper...)
 	return &sync.Pool{New: func() any { return &hasher{mac: hmac.New(sha256.New, pepper)} }}
 }
 
-// sum returns the digest of value, which has at most 128 bytes. It is valid until the next call.
+// sum returns the digest of value, which must have at most maxValue bytes. The result is valid until the next call.
 func (h *hasher) sum(value string) *Digest {
 	h.mac.Reset()
 	h.mac.Write(h.in[:copy(h.in[:], value)])
@@ -176,9 +176,9 @@ func (h *hasher) sum(value string) *Digest {
 	return &h.out
 }
 
-// random returns n characters, each drawn evenly from alphabet.
+// random returns n random characters of alphabet, each with the same probability.
 func random(alphabet string, n int) string {
-	even := 256 - 256%len(alphabet) // bytes from here on would favour the first characters
+	even := 256 - 256%len(alphabet) // higher bytes are not used: they would favour the first characters
 	out := make([]byte, 0, n)
 	for buf := make([]byte, 2*n); len(out) < n; {
 		_, _ = rand.Read(buf) // never fails

@@ -12,51 +12,53 @@ import (
 	"time"
 )
 
-// Config says which keys exist and where a request carries one. [New] copies it.
+// Config configures a [Verifier]. [New] copies it.
 type Config struct {
-	// Keys are the keys to begin with. Each needs an ID, so that what is counted by it survives a restart.
+	// Keys are the keys to start with. Each must have an ID, so that what is counted by the ID is found after a
+	// restart.
 	Keys []Entry
 
-	// Pepper is the secret under which values are hashed, 32 bytes or more. Nil stands for a random one, which ends
-	// with the process; it is required where Commit or Restore is set.
+	// Pepper is the secret key under which values are hashed, of 32 bytes or more. It is required if Commit or Restore
+	// is set. Otherwise, nil stands for a random one.
 	Pepper Pepper
 
-	// Prefix, if set, is the one of scannable values: a value that begins with it and an underscore is refused
-	// without a lookup unless its checksum holds. See [Prefix]. Empty means that no value is held to a checksum.
+	// Prefix is the prefix of values that have a checksum. A value that begins with it and an underscore is refused
+	// without a lookup if the checksum is wrong. If it is empty, no checksum is checked.
 	Prefix Prefix
 
-	// Source finds the value in a request; false means that there is none. Nil stands for the header X-API-Key.
-	// API Gateway's key source AUTHORIZER is the accessor of the authorizer's usageIdentifierKey. It must leave the body
-	// alone, which [http.Request.FormValue] does not: what it reads is missing for next.
+	// Source returns the value that a request carries, or false if there is none. Nil stands for the header X-API-Key.
+	// For API Gateway's key source AUTHORIZER, use the function that returns the authorizer's usageIdentifierKey.
+	// Source must not read the body, as [http.Request.FormValue] does, because the next handler would not get what was
+	// read.
 	Source func(*http.Request) (string, bool)
 
-	// Commit makes a change durable before it becomes visible. An error leaves the keys as they were and must mean
-	// that nothing was stored. Calls come one at a time, in the order of the changes; they must not change keys
-	// themselves, nor modify the Change. Nil keeps the keys in memory only.
+	// Commit makes a change durable. It is called for each change before that is visible, one at a time and in order.
+	// If it returns an error, the change is not made, so it must not have stored the change then. It must not change
+	// keys, nor modify the Change. Nil keeps the keys in memory only.
 	Commit func(context.Context, Change) error
 
-	// Restore yields the changes that Commit stored, in their order, or the latest one of each key alone. A key that
-	// they name is as they left it, whatever Keys says. Nil restores nothing.
+	// Restore yields the changes that Commit has stored: all of them in their order, or only the latest of each key.
+	// They take precedence over Keys. Nil restores nothing.
 	Restore iter.Seq2[Change, error]
 
-	// AllowDespite lets a request that is refused through when it returns true: a dry run returns true always. Next then
-	// gets a request that carries no proof of a key, an outer one included, and its body whole; no response header is
-	// set. Nil never does. It acts in [Verifier.Handler] alone: Verify and Authenticate still refuse. A verifier that New
-	// did not make has none.
+	// AllowDespite is asked about each request that [Verifier.Handler] refuses. If it returns true, the next handler
+	// gets the request, with its whole body but without a proof of a key, even one of an outer verifier. No response
+	// header is set. A dry run always returns true. Nil admits none. Verify and Authenticate do not ask it.
 	AllowDespite func(*http.Request, error) bool
 
-	// ErrorHandler answers a refused request. Nil answers as API Gateway does, [Error.ServeHTTP].
+	// ErrorHandler answers refused requests. The error is an [*Error], whose SetHeader was called already. Nil stands
+	// for [Error.ServeHTTP], which answers as API Gateway does.
 	ErrorHandler func(http.ResponseWriter, *http.Request, error)
 }
 
-// Entry is a key and its value, on their way into a verifier.
+// Entry is a key with its value, as it is given to a verifier.
 type Entry struct {
 	Key   Key
 	Value Value
 }
 
-// Verifier knows the registered keys and decides whether a request carries one. Its zero value refuses every request
-// with [ErrNotConfigured]. All methods are safe for concurrent use; verifying never waits for a change.
+// Verifier keeps the registered keys and decides whether a request carries one. All methods are safe for concurrent
+// use, and verifying never waits for a change. The zero Verifier refuses every request with [ErrNotConfigured].
 type Verifier struct {
 	hashers *sync.Pool // of *hasher; nil in the zero value
 	prefix  Prefix
@@ -65,12 +67,12 @@ type Verifier struct {
 	allow   func(*http.Request, error) bool
 	refuse  func(http.ResponseWriter, *http.Request, error)
 
-	writing sync.Mutex
+	writing sync.Mutex // held while a change is made
 	keys    keys
 	clock   clock
 }
 
-// New returns a verifier of the keys that cfg declares and restores, or every mistake in cfg, joined.
+// New returns a verifier of the keys that cfg declares and restores. If cfg has mistakes, the error joins all of them.
 func New(cfg Config) (*Verifier, error) {
 	v := &Verifier{prefix: cfg.Prefix, source: cfg.Source, commit: cfg.Commit, allow: cfg.AllowDespite, refuse: cfg.ErrorHandler}
 	pepper, err := cfg.pepper()
@@ -81,7 +83,7 @@ func New(cfg Config) (*Verifier, error) {
 	v.hashers = newHashers(pepper)
 	v.keys = newKeys()
 	v.clock.set()
-	restored := make(map[string]bool) // ids, those of deleted keys too
+	restored := make(map[string]bool) // the ids of restored keys, including deleted ones
 	if cfg.Restore != nil {
 		for c, err := range cfg.Restore {
 			if err == nil {
@@ -89,7 +91,7 @@ func New(cfg Config) (*Verifier, error) {
 			}
 			if err != nil {
 				errs = append(errs, fmt.Errorf("restore: %w", err))
-				break // later changes build on this one
+				break // the changes after it may build on it
 			}
 		}
 	}
@@ -118,7 +120,7 @@ func (c *Config) pepper() (Pepper, error) {
 	return slices.Clone(c.Pepper), nil
 }
 
-// declare adds a key of the configuration, which is no change and so not committed, unless a change to it was restored.
+// declare adds a key of the configuration, without a commit. If the key was restored, it only validates the entry.
 func (v *Verifier) declare(e Entry, restored map[string]bool) error {
 	if e.Key.ID == "" {
 		return invalid("a declared key needs an ID")
@@ -133,12 +135,12 @@ func (v *Verifier) declare(e Entry, restored map[string]bool) error {
 	return err
 }
 
-// VerifyKey decides whether value is the one of a registered, enabled key within its dates, and returns its client.
-// It is the decision below HTTP. The error is a [*Error] that wraps [ErrMissing], [ErrMalformed], [ErrUnknown],
-// [ErrDisabled], [ErrExpired] or [ErrNotYetValid].
+// VerifyKey decides whether value is that of a key that is registered, enabled and within its dates, and returns the
+// key's client. It is the decision without HTTP. The error is an [*Error] that wraps [ErrMissing], [ErrMalformed],
+// [ErrUnknown], [ErrDisabled], [ErrExpired] or [ErrNotYetValid].
 //
-// Every value of the right form is hashed, looked up and compared in constant time, and every outcome after that
-// takes the same steps, so that time does not tell an unknown value from one that is known and refused.
+// Its time does not tell whether a refused value is known. Every value of an accepted form is hashed, looked up and
+// compared in constant time, and all checks are made whatever was found.
 func (v *Verifier) VerifyKey(_ context.Context, value string) (Client, error) {
 	if v == nil || v.hashers == nil {
 		return Client{}, &Error{Err: ErrNotConfigured}
@@ -166,9 +168,10 @@ func (v *Verifier) VerifyKey(_ context.Context, value string) (Client, error) {
 	return Client{r}, nil
 }
 
-// nobody takes the place of the key that was not found.
+// nobody is checked if no key was found, so that this takes as long as with a key.
 var nobody = &record{expires: never, more: &details{notBefore: always}}
 
+// lookup returns the record of value, or nil.
 func (v *Verifier) lookup(value string) *record {
 	h := v.hashers.Get().(*hasher)
 	r := v.keys.byDigest(h.sum(value))
@@ -176,7 +179,7 @@ func (v *Verifier) lookup(value string) *record {
 	return r
 }
 
-// Present reports whether r carries a key, good or bad: the header X-API-Key, or what [Config.Source] finds.
+// Present reports whether r carries a key, valid or not: the header X-API-Key, or what [Config.Source] finds.
 func (v *Verifier) Present(r *http.Request) bool {
 	if v != nil && v.source != nil {
 		_, ok := v.source(r)
@@ -185,8 +188,8 @@ func (v *Verifier) Present(r *http.Request) bool {
 	return len(r.Header["X-Api-Key"]) > 0
 }
 
-// Verify decides as [Verifier.VerifyKey] about the key that r carries. A header X-API-Key that occurs twice with
-// different values is [ErrAmbiguous]. Verify does not read the body.
+// Verify decides about the key that r carries, as [Verifier.VerifyKey] does. If r has two headers X-API-Key with
+// different values, the error is [ErrAmbiguous]. Verify does not read the body.
 func (v *Verifier) Verify(r *http.Request) (Client, error) {
 	if v != nil && v.source != nil {
 		value, ok := v.source(r)
@@ -202,7 +205,7 @@ func (v *Verifier) Verify(r *http.Request) (Client, error) {
 	return v.VerifyKey(r.Context(), value)
 }
 
-// same returns the one value that all fields have, or the empty one if there are none.
+// same returns the value that all fields have, or "" if there are none. It reports false if they differ.
 func same(fields []string) (value string, ok bool) {
 	for _, f := range fields {
 		if f != fields[0] {
@@ -211,52 +214,4 @@ func same(fields []string) (value string, ok bool) {
 		value = f
 	}
 	return value, true
-}
-
-// Authenticate verifies r and returns it with the client in its context, for [FromContext] and [ID]. The request is nil
-// if the error is not: a caller who goes on without looking at the error panics and serves nothing.
-func (v *Verifier) Authenticate(r *http.Request) (*http.Request, error) {
-	c, err := v.Verify(r)
-	if err != nil {
-		return nil, err
-	}
-	return r.WithContext(NewContext(r.Context(), c)), nil
-}
-
-// Anonymous returns r without a proof of this package: [FromContext] and [ID] say false on it. It is r itself if there
-// is none.
-func (v *Verifier) Anonymous(r *http.Request) *http.Request {
-	if _, found := FromContext(r.Context()); !found {
-		return r
-	}
-	return r.WithContext(NewContext(r.Context(), Client{}))
-}
-
-// Handler returns a handler that calls next for the requests that carry a registered key and refuses the others.
-func (v *Verifier) Handler(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		inner, err := v.Authenticate(r)
-		if err != nil && v.allows(r, err) {
-			inner, err = v.Anonymous(r), nil
-		}
-		if err != nil {
-			v.answer(w, r, err.(*Error)) // Authenticate returns no other kind
-			return
-		}
-		next.ServeHTTP(w, inner)
-		r.Pattern = inner.Pattern // a mux inside set it on the copy; outer layers read it from r
-	})
-}
-
-func (v *Verifier) allows(r *http.Request, err error) bool {
-	return v != nil && v.allow != nil && v.allow(r, err)
-}
-
-func (v *Verifier) answer(w http.ResponseWriter, r *http.Request, e *Error) {
-	e.SetHeader(w.Header())
-	if v != nil && v.refuse != nil {
-		v.refuse(w, r, e)
-		return
-	}
-	e.ServeHTTP(w, r)
 }
