@@ -27,21 +27,33 @@ func TestTakingDoesNotAllocate(t *testing.T) {
 	pairs, err := ratelimit.New(ratelimit.Config[pair]{Limit: ratelimit.Limit{Rate: 1e6, Burst: 1e6}})
 	require.NoError(t, err)
 	for name, call := range map[string]func() bool{
-		"bucket":        func() bool { return b.Allow() && b.Take(2).OK },
-		"wait":          func() bool { return b.Wait(context.Background(), 1) == nil },
-		"refusal":       func() bool { return !empty.Allow() && !empty.Take(1).OK },
-		"refund":        func() bool { b.Refund(1); l.Refund("a", 1); return true },
+		"bucket":  func() bool { return b.Allow() && b.Take(2).OK },
+		"wait":    func() bool { return b.Wait(context.Background(), 1) == nil },
+		"refusal": func() bool { return !empty.Allow() && !empty.Take(1).OK },
+		"undo": func() bool {
+			first, second := b.Ref().Take(2), l.Ref("a").Take(2)
+			first.Undo(1)
+			second.Undo(1)
+			return first.Decision().RetryAfter == ratelimit.Never
+		},
+		"reserve":       func() bool { _, delay := b.Reserve(1); return delay == 0 },
 		"peek":          func() bool { return b.Peek().OK && l.Peek("a").OK },
 		"limiter":       func() bool { return l.Allow("a") && l.Take("a", 2).OK },
 		"own limit":     func() bool { return own.Allow("a") && own.Take("a", 2).OK },
 		"composite key": func() bool { return pairs.Allow(pair{"a", "/"}) },
-		"all":           func() bool { d, _ := ratelimit.All(1, b.Ref(), l.Ref("a"), l.Ref("b"), own.Ref("a")); return d.OK },
-		"allow at": func() bool {
-			_, ok := ratelimit.AllowAt(time.Now(), 1, []ratelimit.Ref{b.Ref(), l.Ref("a"), l.Ref("b")}, make([]ratelimit.Taken, 3))
+		"take all": func() bool {
+			refs := []ratelimit.Ref{b.Ref(), l.Ref("a"), l.Ref("b"), own.Ref("a")}
+			_, ok := ratelimit.TakeAll(time.Now(), 1, refs, make([]ratelimit.Receipt, 4))
 			return ok
 		},
-		"all, refusing":  func() bool { d, i := ratelimit.All(1, b.Ref(), l.Ref("a"), empty.Ref()); return !d.OK && i == 2 },
-		"all, giving up": func() bool { d, i := ratelimit.All(1, empty.Ref(), b.Ref()); return !d.OK && i == 0 },
+		"take all, the last refuses": func() bool {
+			i, ok := ratelimit.TakeAll(time.Now(), 1, []ratelimit.Ref{b.Ref(), l.Ref("a"), empty.Ref()}, make([]ratelimit.Receipt, 3))
+			return !ok && i == 2
+		},
+		"take all, the first refuses": func() bool {
+			i, ok := ratelimit.TakeAll(time.Now(), 1, []ratelimit.Ref{empty.Ref(), b.Ref()}, make([]ratelimit.Receipt, 2))
+			return !ok && i == 0
+		},
 	} {
 		require.Zero(t, testing.AllocsPerRun(100, func() {
 			if !call() {

@@ -83,7 +83,7 @@ func auditByALogicalClock(t *testing.T, name string, limit ratelimit.Limit, ref 
 	var ticks, admitted atomic.Int64
 	take := func(n int64) bool {
 		at := start.Add(time.Duration(ticks.Add(1)) * step)
-		_, ok := ratelimit.AllowAt(at, n, []ratelimit.Ref{ref}, make([]ratelimit.Taken, 1))
+		_, ok := ratelimit.TakeAll(at, n, []ratelimit.Ref{ref}, make([]ratelimit.Receipt, 1))
 		if ok {
 			admitted.Add(n)
 		}

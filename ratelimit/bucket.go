@@ -11,9 +11,8 @@ import (
 // Its methods may be called at once from any number of goroutines. Taking is lock-free, and a refusal writes no shared
 // memory. The zero Bucket, and a nil one, refuse.
 //
-// Each method that asks the clock has a twin that is told the time, for simulations. The clock is the monotonic one; an
-// instant that a twin is given is measured from the bucket's making, on the monotonic clock if it carries a reading.
-// However instants jump back, no token is gained by it.
+// [NewBucketAt], [Bucket.TakeAt] and [TakeAll] are told the time. An instant is measured from the bucket's making, on the
+// monotonic clock if it carries a reading of it. Instants may be in any order: an earlier one never gains a token.
 type Bucket struct {
 	epoch time.Time
 	cell  atomic.Pointer[cell]
@@ -27,7 +26,7 @@ type cell struct {
 	queued atomic.Bool // set before the first reservation, for good
 	_      [112]byte   // the word is written all the time; what is read beside it stays on other cache lines
 	word   atomic.Int64
-	reused int64 // see undo; guarded by the bucket's mutex
+	reused int64 // see undoQueued; guarded by the bucket's mutex
 	_      [112]byte
 }
 
@@ -80,9 +79,6 @@ func (b *Bucket) Allow() bool {
 	return b.take(now, 1).ok()
 }
 
-// AllowAt is [Bucket.Allow] at a given instant.
-func (b *Bucket) AllowAt(t time.Time) bool { return b.take(b.since(t), 1).ok() }
-
 // Take takes n tokens or none. It refuses a negative n, and an n above the burst with a RetryAfter of [Never]; zero
 // tokens are always granted.
 func (b *Bucket) Take(n int64) (d Decision) {
@@ -95,24 +91,9 @@ func (b *Bucket) TakeAt(t time.Time, n int64) Decision {
 	return b.take(b.since(t), n).decision(n)
 }
 
-// Refund gives back n tokens that were taken just before. The bucket then holds what it would hold had they not been, and
-// never more than its burst. (It cannot know what has flowed back by itself since they were taken: a late refund lets that
-// be used twice.) An n below 1 does nothing. Nothing comes back to a bucket
-// that has ever been asked to Reserve or Wait, for some may have waited on account of those tokens: there, reserve what may
-// have to be given back, and Cancel.
-func (b *Bucket) Refund(n int64) { b.refund(b.now(), n) }
-
-// RefundAt is [Bucket.Refund] at a given instant.
-func (b *Bucket) RefundAt(t time.Time, n int64) { b.refund(b.since(t), n) }
-
 // Peek tells what Take(1) would decide, and takes nothing: Remaining still counts the token.
 func (b *Bucket) Peek() Decision {
 	return b.look(b.now(), 1).decision(1)
-}
-
-// PeekAt is [Bucket.Peek] at a given instant.
-func (b *Bucket) PeekAt(t time.Time) Decision {
-	return b.look(b.since(t), 1).decision(1)
 }
 
 // SetLimit changes the limit from now on. What had been taken stays taken, in tokens, and from now on flows back at the
@@ -120,11 +101,6 @@ func (b *Bucket) PeekAt(t time.Time) Decision {
 // it may owe more than it holds, and refuses until that has flowed back. (Of a debt that the new rate would take longer than
 // four years to pay, what goes beyond that may be let off.)
 func (b *Bucket) SetLimit(l Limit) error { return b.setLimit(b.now, l) }
-
-// SetLimitAt is [Bucket.SetLimit] at a given instant.
-func (b *Bucket) SetLimitAt(t time.Time, l Limit) error {
-	return b.setLimit(func() int64 { return b.since(t) }, l)
-}
 
 func (b *Bucket) setLimit(now func() int64, l Limit) error {
 	if b.load() == nil {
@@ -167,7 +143,7 @@ func (b *Bucket) take(now, n int64) outcome {
 func (b *Bucket) takeOdd(now, n int64) outcome {
 	for {
 		b.settle(now)
-		if o := b.try(now, n); o.verdict != moved {
+		if o := b.try(now, n); o.verdict != retry {
 			return o
 		}
 	}
@@ -180,13 +156,13 @@ func (b *Bucket) try(now, n int64) outcome {
 	clock := s.at(now)
 	switch {
 	case s.over(now):
-		return outcome{verdict: moved}
+		return outcome{verdict: retry}
 	case s.unlimited() || n < 1 || n > s.limit.Burst:
 		return c.look(now, n)
 	}
 	u, ok := s.spend(&c.word, clock, n*s.scale)
 	if u == frozen {
-		return outcome{verdict: moved}
+		return outcome{verdict: retry}
 	}
 	return outcome{s, now, u, verdictOf(ok)}
 }
@@ -196,40 +172,31 @@ func (b *Bucket) look(now, n int64) outcome {
 		return outcome{}
 	}
 	for {
-		if o := b.cell.Load().look(now, n); o.verdict != moved {
+		if o := b.cell.Load().look(now, n); o.verdict != retry {
 			return o
 		}
 		b.settle(now)
 	}
 }
 
-func (b *Bucket) refund(now, n int64) outcome {
-	if b.load() == nil || n < 1 {
-		return outcome{}
-	}
-	for {
-		if o := b.cell.Load().refund(now, n); o.verdict != moved {
-			return o
-		}
-		b.settle(now)
-	}
-}
-
-// giveBack undoes a take, as far as it has not flowed back by itself. To a bucket with reservations it gives what a cancelled
-// one would.
-func (b *Bucket) giveBack(now func() int64, k Taken) {
+// undo gives back a take, as far as it has not flowed back by itself. It returns the word that it leaves behind, or 0 if
+// nothing came back.
+func (b *Bucket) undo(now func() int64, k taken) (word int64) {
 	for {
 		c := b.cell.Load()
 		u := c.word.Load()
 		switch {
 		case c.seg != k.seg || u == frozen:
-			return
+			return 0
 		case c.queued.Load():
-			b.undo(now, place{k.seg, k.word, k.seg.cost(k.n)})
-			return
+			return b.undoQueued(now, k)
 		}
-		if back := c.seg.owing(k, u, c.seg.at(now())); back <= 0 || c.word.CompareAndSwap(u, u-back) {
-			return
+		back := c.seg.owing(k, u, c.seg.at(now()))
+		if back <= 0 {
+			return 0
+		}
+		if c.word.CompareAndSwap(u, u-back) {
+			return u - back
 		}
 	}
 }
@@ -248,25 +215,9 @@ func (c *cell) look(now, n int64) outcome {
 	s, clock, u := c.seg, c.seg.at(now), c.word.Load()
 	switch {
 	case u == frozen || s.over(now):
-		return outcome{verdict: moved}
+		return outcome{verdict: retry}
 	case s.unlimited():
 		return outcome{s, now, u, verdictOf(n >= 0)}
 	}
 	return outcome{s, now, u, verdictOf(s.afford(u, clock, n))}
-}
-
-// refund gives n tokens back, n ≥ 1.
-func (c *cell) refund(now, n int64) outcome {
-	for {
-		u := c.word.Load()
-		if u == frozen {
-			return outcome{verdict: moved}
-		}
-		if c.queued.Load() {
-			return outcome{c.seg, now, u, granted}
-		}
-		if next := c.seg.restore(u, c.seg.at(now), n); c.word.CompareAndSwap(u, next) {
-			return outcome{c.seg, now, next, granted}
-		}
-	}
 }

@@ -66,7 +66,7 @@ func TestBucketTake(t *testing.T) {
 		name  string
 		limit ratelimit.Limit
 		at    []time.Duration // of the calls
-		n     []int64         // that they take; below -100: refund of -100-n
+		n     []int64         // that they take
 		want  ratelimit.Decision
 	}{
 		{"full", ratelimit.Limit{Rate: 10, Burst: 5}, []time.Duration{0}, []int64{1}, ratelimit.Decision{OK: true, Limit: 5, Remaining: 4, ResetAfter: s / 10}},
@@ -83,9 +83,6 @@ func TestBucketTake(t *testing.T) {
 		{"full again", ratelimit.Limit{Rate: 10, Burst: 5}, []time.Duration{0, 7 * s}, []int64{5, 5}, ratelimit.Decision{OK: true, Limit: 5, ResetAfter: s / 2}},
 		{"time steps back", ratelimit.Limit{Rate: 10, Burst: 5}, []time.Duration{s, 0}, []int64{5, 1}, ratelimit.Decision{Limit: 5, RetryAfter: 11 * s / 10, ResetAfter: 3 * s / 2}},
 		{"before its making", ratelimit.Limit{Rate: 10, Burst: 5}, []time.Duration{0, -s}, []int64{5, 1}, ratelimit.Decision{Limit: 5, RetryAfter: 11 * s / 10, ResetAfter: 3 * s / 2}},
-		{"refunded", ratelimit.Limit{Rate: 10, Burst: 5}, []time.Duration{0, 0, 0}, []int64{5, -103, 1}, ratelimit.Decision{OK: true, Limit: 5, Remaining: 2, ResetAfter: 3 * s / 10}},
-		{"refunded too much", ratelimit.Limit{Rate: 10, Burst: 5}, []time.Duration{0, 0, 0}, []int64{5, -199, 1}, ratelimit.Decision{OK: true, Limit: 5, Remaining: 4, ResetAfter: s / 10}},
-		{"refund when full", ratelimit.Limit{Rate: 10, Burst: 5}, []time.Duration{0, 0}, []int64{-103, 1}, ratelimit.Decision{OK: true, Limit: 5, Remaining: 4, ResetAfter: s / 10}},
 		{"one a year", ratelimit.Limit{Rate: 1.0 / (365 * 86400), Burst: 1}, []time.Duration{0, s}, []int64{1, 1}, ratelimit.Decision{Limit: 1, RetryAfter: 365*86400*s - s, ResetAfter: 365*86400*s - s}},
 		{"7 an hour", ratelimit.Limit{Rate: 7.0 / 3600, Burst: 7}, []time.Duration{0, s}, []int64{7, 7}, ratelimit.Decision{Limit: 7, RetryAfter: 3600*s - s, ResetAfter: 3600*s - s}},
 		{"10^12 a second", ratelimit.Limit{Rate: 1e12, Burst: 1e12}, []time.Duration{0, 1}, []int64{1e12, 1001}, ratelimit.Decision{Limit: 1e12, Remaining: 1000, RetryAfter: 1, ResetAfter: s - 1}},
@@ -99,12 +96,7 @@ func TestBucketTake(t *testing.T) {
 			require.NoError(t, err)
 			var got ratelimit.Decision
 			for i, n := range test.n {
-				at := start.Add(test.at[i])
-				if n <= -100 && n > -1000 {
-					b.RefundAt(at, -100-n)
-				} else {
-					got = b.TakeAt(at, n)
-				}
+				got = b.TakeAt(start.Add(test.at[i]), n)
 			}
 			require.Equal(t, test.want, got)
 		})
@@ -112,16 +104,76 @@ func TestBucketTake(t *testing.T) {
 }
 
 func TestBucketPeekTakesNothing(t *testing.T) {
-	start := time.Now()
-	b, err := ratelimit.NewBucketAt(start, ratelimit.Limit{Rate: 10, Burst: 1})
-	require.NoError(t, err)
-	full := ratelimit.Decision{OK: true, Limit: 1, Remaining: 1}
-	require.Equal(t, full, b.PeekAt(start))
-	require.Equal(t, full, b.PeekAt(start))
-	require.True(t, b.AllowAt(start))
-	empty := ratelimit.Decision{Limit: 1, RetryAfter: 100 * time.Millisecond, ResetAfter: 100 * time.Millisecond}
-	require.Equal(t, empty, b.PeekAt(start))
-	require.Equal(t, full, b.PeekAt(start.Add(100*time.Millisecond)))
+	synctest.Test(t, func(t *testing.T) {
+		b := newBucket(t, 10, 1)
+		full := ratelimit.Decision{OK: true, Limit: 1, Remaining: 1}
+		require.Equal(t, full, b.Peek())
+		require.Equal(t, full, b.Peek())
+		require.True(t, b.Allow())
+		empty := ratelimit.Decision{Limit: 1, RetryAfter: 100 * time.Millisecond, ResetAfter: 100 * time.Millisecond}
+		require.Equal(t, empty, b.Peek())
+		time.Sleep(100 * time.Millisecond)
+		require.Equal(t, full, b.Peek())
+	})
+}
+
+func TestUndoGivesBackOnceAndNoMoreThanWasTaken(t *testing.T) {
+	full := ratelimit.Decision{OK: true, Limit: 5, Remaining: 5}
+	for _, test := range []struct {
+		name string
+		take int64
+		undo []int64
+		want int64 // tokens in the bucket afterwards
+	}{
+		{"all", 5, []int64{5}, 5},
+		{"a part", 5, []int64{3}, 3},
+		{"more than was taken", 2, []int64{99}, 5},
+		{"twice", 5, []int64{2, 3}, 2},
+		{"none", 5, []int64{0}, 0},
+		{"a negative number", 5, []int64{-1}, 0},
+		{"what was refused", 6, []int64{6}, 5},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			for _, ref := range []ratelimit.Ref{
+				newBucket(t, 1, 5).Ref(), newLimiter(t, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: 1, Burst: 5}}).Ref("a"),
+			} {
+				receipt := ref.Take(test.take)
+				require.Equal(t, test.take <= 5, receipt.Decision().OK, test.name)
+				for _, n := range test.undo {
+					receipt.Undo(n)
+				}
+				require.EqualValues(t, test.want, ref.Peek().Remaining, test.name)
+				time.Sleep(5 * time.Second)
+				require.Equal(t, full, ref.Peek(), test.name)
+			}
+		})
+	}
+	var none ratelimit.Receipt
+	none.Undo(1)
+	require.Equal(t, ratelimit.Decision{RetryAfter: never}, none.Decision())
+}
+
+// The example in the doc of Undo.
+func TestUndoKeepsBackWhatOthersMayHaveUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ref := newBucket(t, 1, 5).Ref()
+		receipt := ref.Take(3)
+		time.Sleep(2 * time.Second)
+		ref.Take(1)
+		require.EqualValues(t, 3, ref.Peek().Remaining)
+		receipt.Undo(3)
+		require.EqualValues(t, 4, ref.Peek().Remaining)
+	})
+}
+
+func TestUndoAfterAChangeOfTheLimitGivesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBucket(t, 1, 5)
+		receipt := b.Ref().Take(3)
+		require.NoError(t, b.SetLimit(ratelimit.Limit{Rate: 2, Burst: 5}))
+		receipt.Undo(3)
+		require.EqualValues(t, 2, b.Peek().Remaining)
+	})
 }
 
 func TestBucketFollowsTheClock(t *testing.T) {
@@ -134,8 +186,6 @@ func TestBucketFollowsTheClock(t *testing.T) {
 		require.False(t, b.Allow())
 		time.Sleep(time.Nanosecond)
 		require.True(t, b.Take(1).OK)
-		b.Refund(1)
-		require.True(t, b.Allow())
 		require.False(t, b.Allow())
 	})
 }
@@ -176,7 +226,7 @@ func TestBucketOutlivesItsHorizon(t *testing.T) {
 	require.NoError(t, err)
 	for range 50 {
 		require.True(t, b.TakeAt(now, 1e15).OK)
-		require.Equal(t, 1000*time.Second, b.PeekAt(now).ResetAfter)
+		require.Equal(t, 1000*time.Second, b.TakeAt(now, 0).ResetAfter)
 		now = now.Add(500 * time.Second)
 		require.True(t, b.TakeAt(now, 5e14).OK)
 		require.False(t, b.TakeAt(now, 1).OK)
@@ -190,7 +240,6 @@ func TestZeroBucketRefuses(t *testing.T) {
 		require.Equal(t, ratelimit.Decision{RetryAfter: never}, b.Take(1))
 		require.Equal(t, ratelimit.Decision{RetryAfter: never}, b.Take(0))
 		require.Equal(t, ratelimit.Decision{RetryAfter: never}, b.Peek())
-		b.Refund(1)
 		require.ErrorIs(t, b.SetLimit(ratelimit.Limit{Rate: 1, Burst: 1}), ratelimit.ErrNotConfigured)
 		require.False(t, b.Allow())
 	}

@@ -13,11 +13,11 @@
 // its rate. Time that steps back, a clock reading gone stale on its way to the bucket, an overflow: each can only admit
 // less.
 //
-// Below HTTP there are [Bucket] for one limit and [Limiter] for a limit by key, both with Allow, Take, Refund, Peek and
-// SetLimit, and [All] for one decision over several of them. Calls do not block and do not allocate.
+// Below HTTP there are [Bucket] for one limit and [Limiter] for a limit by key, both with Allow, Take, Peek and SetLimit.
+// [TakeAll] is one decision over several buckets, and a [Receipt] undoes a take. These calls do not wait and do not allocate.
 //
-// [Bucket.Wait] is for the other side, the client that would rather wait than be refused: first come, first served, and
-// never beyond the context's deadline. [Bucket.Reserve] is its half without the sleeping.
+// [Bucket.Wait] is for a client that prefers to wait: first come, first served, and never beyond the context's deadline.
+// [Bucket.Reserve] is the same without the sleep.
 //
 // # How
 //

@@ -69,15 +69,16 @@ func ExampleBucket_TakeAt() {
 	// true
 }
 
-// What a request costs may be known only afterwards: take what it may cost at most, and refund the rest.
-func ExampleBucket_Refund() {
+// What a request costs may be known only afterwards. Take what it may cost at most, and give the rest back.
+func ExampleReceipt_Undo() {
 	b, err := ratelimit.NewBucket(ratelimit.Limit{Burst: 1000})
 	if err != nil {
 		log.Fatal(err)
 	}
-	if b.Take(600).OK {
+	receipt := b.Ref().Take(600)
+	if receipt.Decision().OK {
 		used := int64(250)
-		b.Refund(600 - used)
+		receipt.Undo(600 - used)
 	}
 	fmt.Println(b.Peek().Remaining)
 	// Output: 750
@@ -113,8 +114,9 @@ func ExampleLimiter_SetLimit() {
 	// Output: true
 }
 
-// Ten at once for each client, and no more than fifteen for all: who is refused by one has consumed nothing of the other.
-func ExampleAll() {
+// Ten at once for each client, and no more than fifteen for all. A client that one limit refuses has consumed nothing of
+// the other.
+func ExampleTakeAll() {
 	clients, err := ratelimit.New(ratelimit.Config[string]{Limit: ratelimit.Limit{Burst: 10}})
 	if err != nil {
 		log.Fatal(err)
@@ -123,37 +125,23 @@ func ExampleAll() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	for _, client := range []string{"a", "b"} {
-		d, which := ratelimit.All(8, clients.Ref(client), server.Ref())
-		fmt.Println(d.OK, which, clients.Peek(client).Remaining, server.Peek().Remaining)
+	take := func(client string, receipts []ratelimit.Receipt) {
+		refs := []ratelimit.Ref{clients.Ref(client), server.Ref()}
+		fmt.Println(ratelimit.TakeAll(time.Now(), 8, refs, receipts))
 	}
-	// Output:
-	// true 0 2 7
-	// false 1 10 7
-}
-
-// One reading of the clock serves any number of limits.
-func ExampleAllowAt() {
-	clients, err := ratelimit.New(ratelimit.Config[string]{Limit: ratelimit.Limit{Burst: 10}})
-	if err != nil {
-		log.Fatal(err)
+	var a, b [2]ratelimit.Receipt
+	take("a", a[:])
+	take("b", b[:]) // server, which has index 1, refuses
+	for i := range a {
+		a[i].Undo(8) // a's request was refused by something else
 	}
-	server, err := ratelimit.NewBucket(ratelimit.Limit{Burst: 15})
-	if err != nil {
-		log.Fatal(err)
-	}
-	now := time.Now()
-	refs, taken := []ratelimit.Ref{clients.Ref("a"), server.Ref()}, make([]ratelimit.Taken, 2)
-	fmt.Println(ratelimit.AllowAt(now, 8, refs, taken))
-	fmt.Println(ratelimit.AllowAt(now, 8, refs, make([]ratelimit.Taken, 2)))
-	for i := range refs { // the request was refused by something else
-		refs[i].GiveBack(taken[i])
-	}
-	fmt.Println(ratelimit.AllowAt(now, 8, refs, taken))
+	take("b", b[:])
+	fmt.Println(clients.Peek("a").Remaining, clients.Peek("b").Remaining, server.Peek().Remaining)
 	// Output:
 	// -1 true
-	// 0 false
+	// 1 false
 	// -1 true
+	// 10 2 7
 }
 
 // Check decides without answering, for what is not an http.Handler.
@@ -303,11 +291,11 @@ func ExampleBucket_Reserve() {
 		log.Fatal(err)
 	}
 	bucket.Reserve(1)
-	r := bucket.Reserve(1)
-	fmt.Println(r.OK, r.Delay.Round(time.Hour))
-	r.Cancel() // too late for us
+	r, delay := bucket.Reserve(1)
+	fmt.Println(delay.Round(time.Hour))
+	r.Undo(1) // too late for us
 	fmt.Println(bucket.Peek().RetryAfter.Round(time.Hour))
 	// Output:
-	// true 2h0m0s
+	// 2h0m0s
 	// 2h0m0s
 }

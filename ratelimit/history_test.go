@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/anishathalye/porcupine"
 	"github.com/stretchr/testify/require"
@@ -21,17 +22,19 @@ type kind uint8
 const (
 	take kind = iota
 	look
-	refund
+	undo
 	setLimit
 	setKeyLimit
 	clearKeyLimit
 )
 
+// A call of kind undo is of a take that the same goroutine has made.
 type call struct {
-	kind kind
-	key  int
-	n    int64
-	rule rule
+	kind  kind
+	key   int
+	n     int64
+	rule  rule
+	taken taken
 }
 
 // A rule is a limit of a/b tokens per nanosecond, in lowest terms.
@@ -45,6 +48,7 @@ type reply struct {
 	outcome
 	now   int64 // the reading that decided
 	after int64 // a reading after the call
+	left  int64 // the word after an undo, 0 if nothing came back
 }
 
 // model is one bucket, in whole units.
@@ -81,15 +85,15 @@ func (m *model) step(c call, got reply) bool {
 		return got.ok() == affordable && max(got.word, clock) == level
 	case look:
 		return got.ok() == affordable && max(got.word, clock) == level
-	case refund:
-		if got.word == 0 { // a key without a slot
-			return m.word <= clock
+	case undo:
+		back := m.owing(c.taken, clock)
+		if got.left == 0 { // perhaps a key that has lost its slot
+			return back <= 0 || m.word <= m.mode.clock(got.after)
 		}
-		// At the earliest the bucket is full with the clock's reading, at the latest with the true one.
-		least := max(m.word-cost, min(m.word, clock))
-		most := max(m.word-cost, min(m.word, m.mode.clock(got.after)))
-		m.word = got.word
-		return least <= got.word && got.word <= most
+		// A table does not go below its floor, which is at most the true clock.
+		least, most := m.word-back, max(m.word-back, min(m.word, m.mode.clock(got.after)))
+		m.word = got.left
+		return back > 0 && least <= got.left && got.left <= most
 	case setLimit:
 		m.others = mode{c.rule, got.now}
 		if !m.exclusive {
@@ -105,6 +109,17 @@ func (m *model) step(c call, got reply) bool {
 		}
 	}
 	return true
+}
+
+// owing is how much of a take is given back: nothing if the limit has changed, and at most what has not flowed back by itself.
+func (m *model) owing(k taken, clock int64) int64 {
+	if k.seg.start != m.mode.start || k.seg.limit != m.mode.limit() {
+		return 0
+	}
+	if m.word == k.word {
+		return min(k.n*m.mode.b, m.word-clock)
+	}
+	return k.n*m.mode.b - max(clock-m.mode.clock(k.now), 0)
 }
 
 func linearizable(first rule) porcupine.Model {
@@ -139,23 +154,23 @@ func byKey(history []porcupine.Operation) (parts [][]porcupine.Operation) {
 
 // A subject is what the calls are made on.
 type subject interface {
-	call(c call, now int64, clock func() int64) outcome
+	call(c call, now int64, clock func() int64) (o outcome, left int64)
 }
 
 type bucketSubject struct{ *Bucket }
 
-func (s bucketSubject) call(c call, now int64, clock func() int64) outcome {
+func (s bucketSubject) call(c call, now int64, clock func() int64) (o outcome, left int64) {
 	switch c.kind {
 	case take:
-		return s.take(now, c.n)
+		o = s.take(now, c.n)
 	case look:
-		return s.look(now, c.n)
-	case refund:
-		return s.refund(now, c.n)
+		o = s.look(now, c.n)
+	case undo:
+		left = s.undo(clock, c.taken)
 	default:
 		_ = s.setLimit(clock, c.rule.limit())
-		return outcome{}
 	}
+	return o, left
 }
 
 type keyedSubject struct {
@@ -163,18 +178,17 @@ type keyedSubject struct {
 	names []fingerprint
 }
 
-func (s keyedSubject) call(c call, now int64, clock func() int64) outcome {
+func (s keyedSubject) call(c call, now int64, clock func() int64) (o outcome, left int64) {
 	n := s.names[c.key]
 	switch c.kind {
 	case take:
-		return s.take(now, n, c.n)
+		o = s.take(now, n, c.n)
 	case look:
-		if o := s.look(now, n, c.n); o.verdict != moved {
-			return o
+		if o = s.look(now, n, c.n); o.verdict == retry {
+			o = s.lookSlow(now, n, c.n)
 		}
-		return s.lookSlow(now, n, c.n)
-	case refund:
-		return s.refund(now, n, c.n)
+	case undo:
+		left = s.undo(clock, n, c.taken)
 	case setLimit:
 		s.setLimit(clock, c.rule.limit())
 	case setKeyLimit:
@@ -182,7 +196,7 @@ func (s keyedSubject) call(c call, now int64, clock func() int64) outcome {
 	case clearKeyLimit:
 		s.clearKeyLimit(clock, n)
 	}
-	return outcome{}
+	return o, left
 }
 
 // record lets goroutines make their calls and returns the history.
@@ -195,14 +209,24 @@ func record(s subject, scripts [][]call) []porcupine.Operation {
 	for id, script := range scripts {
 		group.Go(func() {
 			<-start
+			var held []call // undos that may be made, the last take first
 			for i, c := range script {
+				if c.kind == undo {
+					if len(held) == 0 {
+						continue
+					}
+					c, held = held[len(held)-1], held[:len(held)-1]
+				}
 				op := porcupine.Operation{ClientId: id, Input: c, Call: stamps.Add(1)}
 				now := read()
 				if i%2 == 0 {
 					runtime.Gosched() // the reading grows stale
 				}
 				got := reply{now: now}
-				got.outcome = s.call(c, now, func() int64 { got.now = read(); return got.now })
+				got.outcome, got.left = s.call(c, now, func() int64 { got.now = read(); return got.now })
+				if c.kind == take && got.ok() {
+					held = append(held, call{kind: undo, key: c.key, taken: taken{got.outcome, c.n}})
+				}
 				if got.outcome.seg != nil {
 					got.now = got.outcome.now
 				}
@@ -248,7 +272,7 @@ func TestBucketHistories(t *testing.T) {
 				c := call{kind: take, n: 1 + r.Int64N(2)}
 				switch r.IntN(12) {
 				case 0, 1:
-					c.kind = refund
+					c.kind = undo
 				case 2:
 					c.kind = look
 				case 3:
@@ -281,7 +305,7 @@ func TestTableHistories(t *testing.T) {
 				c := call{kind: take, n: 1 + r.Int64N(2), key: min(r.IntN(keys), r.IntN(keys))}
 				switch r.IntN(24) {
 				case 0, 1, 2, 3:
-					c.kind = refund
+					c.kind = undo
 				case 4, 5:
 					c.kind = look
 				case 6:
@@ -315,10 +339,10 @@ func TestTableHistories(t *testing.T) {
 	require.Greater(t, reused, histories/2)
 }
 
-// All over two buckets that do not refill, beside takes and refunds of one. A call may be refused spuriously while another
-// All is under way, which may hold tokens of its first bucket before those of the second; otherwise the answers are those of
+// TakeAll over two buckets that do not refill, while others take from one or undo a take, or a part of it. A call may be refused spuriously while another
+// TakeAll is under way, which may hold tokens of its first bucket before those of the second; otherwise the answers are those of
 // one instant, and in the end nothing was consumed by what was refused.
-func TestAllHistories(t *testing.T) {
+func TestTakeAllHistories(t *testing.T) {
 	for seed := range uint64(heavy(40_000)) {
 		r := rand.New(rand.NewPCG(seed, 7))
 		initial := [2]int64{1 + r.Int64N(6), 1 + r.Int64N(6)}
@@ -335,18 +359,15 @@ func TestAllHistories(t *testing.T) {
 		}
 		scripts := make([][]allCall, 4)
 		for i := range scripts {
-			held := [2]int64{}
 			for range 8 {
 				c := allCall{n: 1 + r.Int64N(2), first: r.IntN(2)}
 				switch r.IntN(4) {
 				case 0:
 					c.single = true
 				case 1:
-					c.give = held[c.first] > 0
-					c.single = c.give
+					c.single, c.give = true, true
 				}
 				scripts[i] = append(scripts[i], c)
-				held[c.first]++
 			}
 		}
 		history := recordAll(buckets, scripts)
@@ -371,7 +392,7 @@ type allCall struct {
 	n            int64
 	first        int
 	single, give bool
-	excused      bool // an All ran beside it
+	excused      bool // another TakeAll ran at the same time
 }
 
 func (c allCall) sign() int64 {
@@ -381,28 +402,32 @@ func (c allCall) sign() int64 {
 	return 1
 }
 
-func (c allCall) do(buckets [2]Ref, held *[2]int64) bool {
+// do makes the call, for a goroutine that holds some receipts for each bucket.
+func (c *allCall) do(buckets [2]Ref, held *[2][]Receipt) bool {
+	mine, other := &held[c.first], &held[1-c.first]
 	switch {
 	case c.give:
-		if held[c.first] < c.n {
+		if len(*mine) == 0 {
 			return false
 		}
-		held[c.first] -= c.n
-		buckets[c.first].Refund(c.n)
+		last := len(*mine) - 1
+		r := (*mine)[last]
+		*mine, c.n = (*mine)[:last], min(c.n, r.n)
+		r.Undo(c.n)
 		return true
 	case c.single:
-		ok := buckets[c.first].Take(c.n).OK
+		r := buckets[c.first].Take(c.n)
+		if r.ok() {
+			*mine = append(*mine, r)
+		}
+		return r.Decision().OK
+	default:
+		var receipts [2]Receipt
+		_, ok := TakeAll(time.Now(), c.n, []Ref{buckets[c.first], buckets[1-c.first]}, receipts[:])
 		if ok {
-			held[c.first] += c.n
+			*mine, *other = append(*mine, receipts[0]), append(*other, receipts[1])
 		}
 		return ok
-	default:
-		d, _ := All(c.n, buckets[c.first], buckets[1-c.first])
-		if d.OK {
-			held[0] += c.n
-			held[1] += c.n
-		}
-		return d.OK
 	}
 }
 
@@ -413,7 +438,7 @@ func recordAll(buckets [2]Ref, scripts [][]allCall) (history []porcupine.Operati
 	start := make(chan struct{})
 	for id, script := range scripts {
 		group.Go(func() {
-			var held [2]int64
+			var held [2][]Receipt
 			<-start
 			for _, c := range script {
 				op := porcupine.Operation{ClientId: id, Call: stamps.Add(1)}

@@ -47,13 +47,13 @@ func (k *keyed) shard(f fingerprint) *shard { return &k.shards[f>>k.shift] }
 func (k *keyed) take(now int64, f fingerprint, tokens int64) outcome {
 	sh := k.shard(f)
 	if b := sh.override(f); b != nil {
-		if o := b.try(now, tokens); o.verdict != moved {
+		if o := b.try(now, tokens); o.verdict != retry {
 			return o
 		}
 	} else if t := k.table(sh); t != nil {
 		if clock, ok := t.seg.ready(now, tokens); ok {
 			if slot := t.find(f); slot >= 0 {
-				if o := t.take(slot, f, now, clock, tokens); o.verdict != moved {
+				if o := t.take(slot, f, now, clock, tokens); o.verdict != retry {
 					return o
 				}
 			}
@@ -147,7 +147,7 @@ func (k *keyed) replace(s *segment, l Limit, now func() int64) *segment {
 	return next
 }
 
-// look tells what a take of tokens would come to. Its verdict is moved if that cannot be told without the shard's mutex.
+// look tells what a take of tokens would come to. Its verdict is retry if that cannot be told without the shard's mutex.
 func (k *keyed) look(now int64, f fingerprint, tokens int64) outcome {
 	sh := k.shard(f)
 	if b := sh.override(f); b != nil {
@@ -158,7 +158,7 @@ func (k *keyed) look(now int64, f fingerprint, tokens int64) outcome {
 			return t.look(slot, f, now, tokens)
 		}
 	}
-	return outcome{verdict: moved}
+	return outcome{verdict: retry}
 }
 
 func (k *keyed) lookSlow(now int64, f fingerprint, tokens int64) outcome {
@@ -172,65 +172,44 @@ func (k *keyed) lookSlow(now int64, f fingerprint, tokens int64) outcome {
 	return k.lookAt(sh, t, t.find(f), f, now, tokens)
 }
 
-// refund gives back to a key's slot. To a key that has none it gives nothing: its bucket is full, or what it owes may be
-// another's.
-func (k *keyed) refund(now int64, f fingerprint, tokens int64) outcome {
-	if tokens < 1 {
-		return outcome{}
-	}
+// undo gives back a take to where it was taken from. Nothing comes back if the limit has changed, or if the key has lost its
+// slot, since its bucket was full then. It returns the word that it leaves behind, or 0 if nothing came back.
+func (k *keyed) undo(now func() int64, f fingerprint, taken taken) (word int64) {
 	sh := k.shard(f)
 	if b := sh.override(f); b != nil {
-		if o := b.cell.Load().refund(now, tokens); o.verdict != moved {
-			return o
-		}
-	} else if t := k.table(sh); t != nil {
+		return b.undo(now, taken)
+	}
+	if t := k.table(sh); t != nil && t.seg == taken.seg && taken.verdict == granted {
 		if slot := t.find(f); slot >= 0 {
-			if o := t.refund(slot, f, now, tokens); o.verdict != moved {
-				return o
+			if word, ok := t.undo(slot, f, now, taken); ok {
+				return word
 			}
 		}
 	}
-	return k.refundSlow(sh, now, f, tokens)
+	return k.undoSlow(sh, now, f, taken)
 }
 
-func (k *keyed) refundSlow(sh *shard, now int64, f fingerprint, tokens int64) outcome {
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	if b := sh.override(f); b != nil {
-		return b.refund(now, tokens)
-	}
-	t, now := k.settle(sh, now)
-	if slot := t.find(f); slot >= 0 {
-		return t.refund(slot, f, now, tokens)
-	}
-	return outcome{t.seg, now, sh.shared(f), granted}
-}
-
-// giveBack undoes a take, to where it was taken from: nothing if the limit has changed, or the key has lost its slot, since
-// its bucket is full then.
-func (k *keyed) giveBack(now func() int64, f fingerprint, taken Taken) {
-	sh := k.shard(f)
-	if b := sh.override(f); b != nil {
-		b.giveBack(now, taken)
-		return
-	}
-	if t := k.table(sh); t != nil && t.seg == taken.seg && taken.verdict == granted {
-		if slot := t.find(f); slot >= 0 && t.giveBack(slot, f, now, taken) {
-			return
-		}
-	}
+func (k *keyed) undoSlow(sh *shard, now func() int64, f fingerprint, taken taken) (word int64) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	t, at := k.settle(sh, now())
 	if t.seg != taken.seg {
-		return
+		return 0
 	}
 	if slot := t.find(f); slot >= 0 {
-		t.giveBack(slot, f, now, taken)
-	} else if taken.verdict == grantedShared {
-		u := sh.shared(f)
-		sh.setShared(f, u-max(t.seg.owing(taken, u, t.seg.at(at)), 0))
+		word, _ = t.undo(slot, f, now, taken)
+		return word
 	}
+	if taken.verdict != grantedShared {
+		return 0
+	}
+	u := sh.shared(f)
+	back := t.seg.owing(taken, u, t.seg.at(at))
+	if back <= 0 {
+		return 0
+	}
+	sh.setShared(f, u-back)
+	return u - back
 }
 
 // setKeyLimit moves a key's debt from its slot to a bucket of its own. The clock is read after the slot is frozen.

@@ -117,10 +117,6 @@ func (l *Limiter[K]) Take(key K, n int64) (d Decision) {
 	return d
 }
 
-// Refund gives back n tokens that were taken for the key, as [Bucket.Refund] does. While more than MaxKeys keys are not
-// at rest, a key that shares a bucket gets nothing back.
-func (l *Limiter[K]) Refund(key K, n int64) { l.Ref(key).Refund(n) }
-
 // Peek tells what Take(key, 1) would decide, and takes nothing.
 func (l *Limiter[K]) Peek(key K) Decision { return l.Ref(key).Peek() }
 

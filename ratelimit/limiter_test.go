@@ -40,10 +40,6 @@ func TestLimiterKeepsKeysApart(t *testing.T) {
 		require.Equal(t, ratelimit.Decision{Limit: 2, RetryAfter: never, Remaining: 2}, l.Take("c", 3))
 		require.Equal(t, ratelimit.Decision{Limit: 2, RetryAfter: never, Remaining: 2}, l.Take("c", -1))
 		require.Equal(t, ratelimit.Decision{OK: true, Limit: 2, Remaining: 2}, l.Take("c", 0))
-		l.Refund("a", 1)
-		l.Refund("a", -1)
-		l.Refund("never seen", 1)
-		require.True(t, l.Allow("a"))
 		require.False(t, l.Allow("a"))
 		time.Sleep(100 * time.Millisecond)
 		require.True(t, l.Allow("a"))
@@ -80,8 +76,6 @@ func TestLimiterSetKeyLimit(t *testing.T) {
 		require.NoError(t, l.SetKeyLimit("b", ratelimit.Limit{Rate: 100, Burst: 1000}))
 		require.Equal(t, 10*time.Millisecond, l.Peek("a").RetryAfter, "what it owes stays")
 		require.True(t, l.Take("b", 1000).OK)
-		l.Refund("b", 1)
-		require.True(t, l.Allow("b"))
 		require.False(t, l.Allow("b"))
 		require.EqualValues(t, 10, l.Peek("c").Limit)
 		time.Sleep(50 * time.Millisecond)
@@ -106,7 +100,6 @@ func TestLimiterWithoutLimit(t *testing.T) {
 	l := newLimiter(t, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: math.Inf(1)}})
 	require.Equal(t, ratelimit.Decision{OK: true, Limit: math.MaxInt64, Remaining: math.MaxInt64}, l.Take("a", 1e6))
 	require.True(t, l.Peek("a").OK)
-	l.Refund("a", 5)
 	require.NoError(t, l.SetKeyLimit("a", ratelimit.Limit{Rate: 1, Burst: 1}))
 	require.True(t, l.Allow("a"))
 	require.False(t, l.Allow("a"))
@@ -119,75 +112,44 @@ func TestZeroLimiterRefuses(t *testing.T) {
 		require.False(t, l.Allow("a"))
 		require.Equal(t, ratelimit.Decision{RetryAfter: never}, l.Take("a", 1))
 		require.Equal(t, ratelimit.Decision{RetryAfter: never}, l.Peek("a"))
-		l.Refund("a", 1)
 		l.ClearKeyLimit("a")
 		require.ErrorIs(t, l.SetLimit(ratelimit.Limit{Rate: 1, Burst: 1}), ratelimit.ErrNotConfigured)
 		require.ErrorIs(t, l.SetKeyLimit("a", ratelimit.Limit{Rate: 1, Burst: 1}), ratelimit.ErrNotConfigured)
-		require.Equal(t, ratelimit.Decision{RetryAfter: never}, l.Ref("a").Take(1))
+		require.Equal(t, ratelimit.Decision{RetryAfter: never}, func() ratelimit.Decision { r := l.Ref("a").Take(1); return r.Decision() }())
 	}
 }
 
-func TestAllowAt(t *testing.T) {
+func TestTakeAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		second := newLimiter(t, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: 1, Burst: 2}})
 		time.Sleep(time.Minute)
 		global := newBucket(t, 100, 3)
-		allow := func(at time.Time, refs ...ratelimit.Ref) any {
-			i, ok := ratelimit.AllowAt(at, 2, refs, make([]ratelimit.Taken, len(refs)))
+		receipts := make([]ratelimit.Receipt, 3)
+		takeAll := func(at time.Time, refs ...ratelimit.Ref) int {
+			i, ok := ratelimit.TakeAll(at, 2, refs, receipts)
 			require.Equal(t, i < 0 && len(refs) > 0, ok)
+			for j := range refs {
+				require.Equal(t, ok, receipts[j].Decision().OK, "a receipt for each bucket, or for none")
+			}
 			return i
 		}
 		now := time.Now()
-		require.Equal(t, -1, allow(now, second.Ref("a"), global.Ref()))
-		require.Equal(t, 1, allow(now, second.Ref("b"), global.Ref()), "one token left")
+		require.Equal(t, -1, takeAll(now, second.Ref("a"), global.Ref()))
+		require.Equal(t, ratelimit.Decision{OK: true, Limit: 2, ResetAfter: 2 * time.Second}, receipts[0].Decision())
+		require.Equal(t, 1, takeAll(now, second.Ref("b"), global.Ref()), "one token left")
+		require.Equal(t, 10*time.Millisecond, receipts[1].Decision().RetryAfter, "for the two that were asked for")
 		require.EqualValues(t, 2, second.Peek("b").Remaining, "a refused call consumes nothing")
-		require.Equal(t, 0, allow(now.Add(10*time.Millisecond), second.Ref("a"), global.Ref()))
+		require.Equal(t, 0, takeAll(now.Add(10*time.Millisecond), second.Ref("a"), global.Ref()))
 		require.EqualValues(t, 1, global.Peek().Remaining)
-		require.Equal(t, -1, allow(now.Add(10*time.Millisecond), second.Ref("b"), global.Ref()), "each by its own epoch")
-		require.Equal(t, 2, allow(now, second.Ref("c"), newBucket(t, 0, 2).Ref(), ratelimit.Ref{}))
-		require.EqualValues(t, 2, second.Peek("c").Remaining)
-		require.Equal(t, -1, allow(now))
-	})
-}
-
-func TestAll(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		second := newLimiter(t, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: 1, Burst: 2}})
-		time.Sleep(time.Second)
-		minute := newLimiter(t, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: 3.0 / 60, Burst: 3}})
-		time.Sleep(time.Second)
-		global := newBucket(t, 100, 100)
-		all := func(key string, n int64) (ratelimit.Decision, int) {
-			return ratelimit.All(n, second.Ref(key), minute.Ref(key), global.Ref())
+		require.Equal(t, -1, takeAll(now.Add(10*time.Millisecond), second.Ref("b"), global.Ref()), "each by its own epoch")
+		for i := range 2 {
+			receipts[i].Undo(2)
 		}
-		d, i := all("a", 2)
-		require.Equal(t, ratelimit.Decision{OK: true, Limit: 2, ResetAfter: 2 * time.Second}, d)
-		require.Equal(t, 0, i, "the fewest left")
-		d, i = all("a", 2)
-		require.Equal(t, ratelimit.Decision{Limit: 3, Remaining: 1, RetryAfter: 20 * time.Second, ResetAfter: 40 * time.Second}, d)
-		require.Equal(t, 1, i, "the longest wait")
-		require.EqualValues(t, 98, global.Peek().Remaining, "a refused call consumes nothing")
-		require.EqualValues(t, 1, minute.Peek("a").Remaining)
-
-		time.Sleep(2 * time.Second)
-		require.True(t, global.Take(100).OK)
-		d, i = all("b", 1)
-		require.Equal(t, ratelimit.Decision{Limit: 100, RetryAfter: 10 * time.Millisecond, ResetAfter: time.Second}, d)
-		require.Equal(t, 2, i)
+		time.Sleep(10 * time.Millisecond)
 		require.EqualValues(t, 2, second.Peek("b").Remaining)
-		require.EqualValues(t, 3, minute.Peek("b").Remaining)
-
-		second.Ref("b").Take(2)
-		require.EqualValues(t, 0, second.Ref("b").Peek().Remaining)
-		second.Ref("b").Refund(1)
-		require.EqualValues(t, 1, second.Peek("b").Remaining)
-
-		d, i = ratelimit.All(1)
-		require.Equal(t, ratelimit.Decision{RetryAfter: never}, d)
-		require.Equal(t, -1, i)
-		d, i = ratelimit.All(1, second.Ref("c"), ratelimit.Ref{})
-		require.Equal(t, ratelimit.Decision{RetryAfter: never}, d)
-		require.Equal(t, 1, i)
+		require.Equal(t, 2, takeAll(now, second.Ref("c"), newBucket(t, 0, 2).Ref(), ratelimit.Ref{}))
 		require.EqualValues(t, 2, second.Peek("c").Remaining)
+		require.Equal(t, -1, takeAll(now))
+		require.Panics(t, func() { ratelimit.TakeAll(now, 1, make([]ratelimit.Ref, 4), receipts) })
 	})
 }

@@ -63,17 +63,6 @@ func (r *reference) add(now, n int64) {
 	r.full = d.Add(d, r.clock(now))
 }
 
-func (r *reference) refund(now, n int64) {
-	if r.debt(now).Sign() == 0 {
-		return // full may lie behind the clock, and stays there
-	}
-	was := r.full
-	r.add(now, -n)
-	if floor := r.clock(now); r.full.Cmp(was) == 0 || r.full.Cmp(floor) < 0 {
-		r.full = floor
-	}
-}
-
 func (r *reference) setLimit(now int64, rate *big.Rat, burst int64, slack *big.Rat) {
 	debt := r.debt(now)
 	r.rate, r.burst, r.start, r.full = rate, new(big.Rat).SetInt64(burst), now, debt
@@ -182,6 +171,20 @@ func TestExactRatesEqualTheReference(t *testing.T) {
 	}
 }
 
+// takeAndUndo takes n tokens and gives back none of them, or some, at once. It returns how many stay taken.
+func takeAndUndo(r *rand.Rand, b *Bucket, now, n int64) (d Decision, taken int64) {
+	receipt := Receipt{b.Ref(), takenOf(b.take(now, n), n)}
+	d = receipt.Decision()
+	if n > 0 && d.OK && r.IntN(5) == 0 {
+		back := 1 + r.Int64N(n)
+		receipt.undo(func() int64 { return now }, back)
+		n -= back
+	}
+	return d, n
+}
+
+func takenOf(o outcome, n int64) taken { return taken{o, n} }
+
 func equalsTheReference(t *testing.T, name string, r *rand.Rand) {
 	t.Helper()
 	limit, rate := exactLimit(r)
@@ -194,14 +197,13 @@ func equalsTheReference(t *testing.T, name string, r *rand.Rand) {
 	}
 	for now, step := int64(0), 0; step < 40; step++ {
 		now = drawTime(r, now, b)
-		n, at := drawTokens(r, limit), start.Add(time.Duration(now))
+		n := drawTokens(r, limit)
 		context := fmt.Sprintf("%s step %d: %v at %d, n %d", name, step, limit, now, n)
-		if r.IntN(5) == 0 {
-			b.RefundAt(at, n)
-			ref.refund(now, n)
-			continue
+		got, taken := takeAndUndo(r, b, now, n)
+		require.Equal(t, ref.decision(now, n), got, context)
+		if got.OK {
+			ref.add(now, taken-n) // the decision has taken n
 		}
-		require.Equal(t, ref.decision(now, n), b.TakeAt(at, n), context)
 	}
 }
 
@@ -229,7 +231,7 @@ func staysByTheReference(t *testing.T, name string, r *rand.Rand) {
 	ref := newReference(rate, limit.Burst, slack())
 	for now, step := int64(0), 0; step < 40; step++ {
 		now = drawTime(r, now, b)
-		n, at := drawTokens(r, limit), start.Add(time.Duration(now))
+		n := drawTokens(r, limit)
 		context := fmt.Sprintf("%s step %d: %v at %d, n %d", name, step, limit, now, n)
 		switch r.IntN(12) {
 		case 0:
@@ -239,23 +241,19 @@ func staysByTheReference(t *testing.T, name string, r *rand.Rand) {
 			}
 			limit, rate = next, nextRate
 			was := ref.slack
-			require.NoError(t, b.SetLimitAt(at, limit))
+			require.NoError(t, b.setLimit(func() int64 { return now }, limit))
 			ref.setLimit(now, rate, limit.Burst, nil)
 			ref.slack = new(big.Rat).Add(was, slack())
 			ref.slack.Add(ref.slack, big.NewRat(1, b.cell.Load().seg.scale))
 			continue
-		case 1, 2:
-			b.RefundAt(at, n)
-			ref.refund(now, n)
-			continue
 		}
 		spare := ref.spare(now, n)
-		peek := b.PeekAt(at)
-		got := b.TakeAt(at, n)
+		peek := b.look(now, 1).decision(1)
+		got, taken := takeAndUndo(r, b, now, n)
 		require.True(t, n != 1 || peek.OK == got.OK && peek.RetryAfter == got.RetryAfter, context)
 		if got.OK {
 			require.True(t, spare.Add(spare, ref.slack).Sign() >= 0, context)
-			ref.add(now, n)
+			ref.add(now, taken)
 		} else if n <= limit.Burst {
 			require.True(t, spare.Sub(spare, ref.slack).Sign() < 0, context)
 		}

@@ -2,57 +2,30 @@ package ratelimit
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 )
 
-// Reservations are takes beyond the burst: the word goes on rising, and the time until its debt is no more than the burst
-// again is how long its owner has to wait. So they are served in the order in which they raised the word, and whoever does
-// not wait is refused meanwhile.
+// A reservation is a take beyond the burst. The word goes on rising, and the reservation is due when the debt has fallen back
+// to the burst. So reservations are due in the order in which they raised the word, and a caller that does not wait is refused
+// as long as another one does. For example, at 1 token a second and a burst of 2, full at 0 s: reservations of 2, 1 and 2
+// raise the debt to 2, 3 and 5 tokens, and are due at 0, 1 and 3 s. Allow succeeds again at 4 s.
 
-// A Reservation is a place in a bucket's queue.
-type Reservation struct {
-	// OK reports whether there is one. It is false for what [Bucket.Take] refuses for ever.
-	OK bool
-	// Delay is how long to wait from the call of Reserve on before acting; 0 is at once, and [Never] if there is no
-	// reservation.
-	Delay time.Duration
-
-	place
-	bucket   *Bucket
-	canceled atomic.Bool
-}
-
-// A place is what a call has taken: cost units below word.
-type place struct {
-	seg        *segment
-	word, cost int64
-}
-
-// Reserve takes n tokens in advance: the caller may act after the reservation's Delay, or calls Cancel. Reservations become
-// due first come, first served, and as long as somebody waits, Allow and Take refuse: nobody overtakes. The bound of the
-// bucket holds for the instants at which they are due. It refuses a negative n, an n above the burst, and what a bucket
-// that refills too slowly would have to be waited for for years.
+// Reserve takes n tokens in advance. The caller may act when delay has passed since the call, or undoes the receipt. A
+// reservation is refused if n is negative or above the burst, or if the bucket refills so slowly that the wait would be one
+// of years. The receipt is then of nothing, and delay is [Never].
 //
-// A change of the limit leaves a reservation's Delay as it is. What was taken and reserved is owed at the new rate. At a
-// faster one it has flowed back before the last reservation is due, and until then those that are due come on top of
-// what the new limit admits: no more, over any window, than the old limit and the new one admit together.
-func (b *Bucket) Reserve(n int64) *Reservation {
-	p, delay, ok := b.reserve(b.now(), n, Never)
+// Reservations become due first come, first served. As long as one is not due, Allow and Take refuse, so nobody overtakes.
+// The bound of the bucket holds for the instants at which reservations are due.
+//
+// A change of the limit leaves delays as they are. What was taken and reserved is owed at the new rate. At a faster rate this
+// debt is paid before the last reservation is due, and those that are due later come on top of what the new limit admits:
+// over any window, no more than the old limit and the new one admit together.
+func (b *Bucket) Reserve(n int64) (r Receipt, delay time.Duration) {
+	k, delay, ok := b.reserve(b.now(), n, Never)
 	if !ok {
-		delay = Never
+		return Receipt{}, Never
 	}
-	return &Reservation{OK: ok, Delay: delay, place: p, bucket: b}
-}
-
-// Cancel gives a reservation back that is not going to be used. The bucket gets all of it if nothing was taken since. What
-// was taken since keeps its later instant, so it stands where this reservation's tokens would come back: the bucket gets
-// only what exceeds it, and nothing if it has got some so once, or if the limit has changed. Whatever is more might admit
-// more than the limit. It may be called at any time; the second call does nothing.
-func (r *Reservation) Cancel() {
-	if r.OK && !r.canceled.Swap(true) {
-		r.bucket.undo(r.bucket.now, r.place)
-	}
+	return Receipt{Ref{bucket: b}, k}, delay
 }
 
 // Wait returns nil once n tokens are the caller's. It refuses at once, with [ErrLimited], what could only be granted after
@@ -72,7 +45,7 @@ func (b *Bucket) Wait(ctx context.Context, n int64) error {
 			return context.DeadlineExceeded
 		}
 	}
-	p, delay, ok := b.reserve(b.now(), n, patience)
+	k, delay, ok := b.reserve(b.now(), n, patience)
 	switch {
 	case n < 0:
 		return &Error{Err: ErrCost}
@@ -94,20 +67,20 @@ func (b *Bucket) Wait(ctx context.Context, n int64) error {
 	case <-timer.C: // both at once: the tokens are the caller's
 		return nil
 	default:
-		b.undo(b.now, p)
+		b.undo(b.now, k)
 		return ctx.Err()
 	}
 }
 
 // reserve takes n tokens that will have flowed back within patience. Otherwise it tells after what time they would have.
-func (b *Bucket) reserve(now, n int64, patience time.Duration) (p place, delay time.Duration, ok bool) {
+func (b *Bucket) reserve(now, n int64, patience time.Duration) (k taken, delay time.Duration, ok bool) {
 	for c := b.load(); c != nil; c = b.load() {
 		s := c.seg
 		switch {
 		case n < 0 || !s.unlimited() && n > s.limit.Burst:
-			return place{}, Never, false
+			return taken{}, Never, false
 		case s.unlimited() || n == 0:
-			return place{seg: s}, 0, true
+			return taken{outcome{s, now, c.word.Load(), granted}, n}, 0, true
 		}
 		u, clock := c.word.Load(), s.at(now)
 		if u == frozen || s.over(now) {
@@ -117,43 +90,46 @@ func (b *Bucket) reserve(now, n int64, patience time.Duration) (p place, delay t
 		next := max(u, clock) + n*s.scale
 		delay = s.wait(now, next-s.burst)
 		if delay == Never || next-clock > maxDebt || delay > patience {
-			return place{}, delay, false
+			return taken{}, delay, false
 		}
 		if !c.queued.Load() {
 			c.queued.Store(true)
 		}
 		if c.word.CompareAndSwap(u, next) {
-			return place{s, next, n * s.scale}, delay, true
+			return taken{outcome{s, now, next, granted}, n}, delay, true
 		}
 	}
-	return place{}, Never, false
+	return taken{}, Never, false
 }
 
-// undo gives back what a place has taken, as far as the bound allows: no instant at which something taken later is due may
-// be given to somebody else as well. Such an instant is given at most once: what stands beyond reused is not touched again.
+// undoQueued is undo for a bucket in which callers may wait. An instant at which something taken later is due must not be
+// given to another caller as well. For example, at 1 token a second and a burst of 2, full at 0 s: A reserves 2, due at 0 s,
+// and B reserves 1, due at 1 s, which leaves a debt of 3. If A is undone, B still acts at 1 s. So one of A's two tokens comes
+// back, and the debt is 2: another caller gets a token at 1 s, at the same time as B, and that is the burst.
+//
+// If B is then undone as well, its token must not come back a second time. So what lies at or below reused, the word at which
+// something came back from below later takes, is not given back again.
+//
 // The clock is read after the word, so that it is not behind any reading that raised the word.
-func (b *Bucket) undo(now func() int64, p place) {
-	if p.cost == 0 {
-		return
-	}
+func (b *Bucket) undoQueued(now func() int64, k taken) (word int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	c := b.cell.Load()
-	if c.seg != p.seg || p.word <= c.reused {
-		return
+	if c.seg != k.seg || k.word <= c.reused {
+		return 0
 	}
 	for {
 		u := c.word.Load()
-		later := u - p.word
-		back := min(p.cost, p.word-c.seg.at(now())) - later // without what has flowed back by itself
+		later := u - k.word
+		back := min(c.seg.cost(k.n), k.word-c.seg.at(now())) - later // without what has flowed back by itself
 		if later < 0 || back <= 0 {
-			return
+			return 0
 		}
 		if c.word.CompareAndSwap(u, u-back) {
 			if later > 0 {
 				c.reused = u
 			}
-			return
+			return u - back
 		}
 	}
 }

@@ -18,11 +18,11 @@ const (
 	cancel
 )
 
-// queueCall is a call on a bucket in which some wait. A cancel is of a place that the same goroutine has reserved.
+// queueCall is a call on a bucket in which some wait. A cancel is of what the same goroutine has taken or reserved.
 type queueCall struct {
 	kind  kind
 	n     int64
-	place place
+	taken taken
 }
 
 type queueReply struct {
@@ -49,12 +49,6 @@ func (q *queue) step(c queueCall, got queueReply) bool {
 			q.word, level = level+cost, level+cost
 		}
 		return got.ok() == affordable && max(got.word, clock) == level
-	case refund:
-		if got.word == q.word { // there is a reservation, or about to be one
-			return true
-		}
-		q.word = max(q.word-cost, min(q.word, clock))
-		return !q.queued && got.word == q.word
 	case reserve:
 		q.word = level + cost
 		q.queued = true
@@ -62,16 +56,34 @@ func (q *queue) step(c queueCall, got queueReply) bool {
 		return got.word == q.word && q.clock(got.now+int64(got.delay)) >= due &&
 			(got.delay == 0 || q.clock(got.now+int64(got.delay)-1) < due)
 	case cancel:
-		later := q.word - c.place.word
-		back := min(c.place.cost, c.place.word-clock) - later
-		if c.place.word > q.reused && later >= 0 && back > 0 {
-			if later > 0 {
-				q.reused = q.word
-			}
-			q.word -= back
-		}
+		return q.cancel(c.taken, clock, got.left)
 	}
 	return true
+}
+
+// cancel is the undo of a take that leaves the word left, or 0 if nothing came back.
+func (q *queue) cancel(k taken, clock, left int64) bool {
+	cost, later := k.n*q.rule.b, q.word-k.word
+	back := min(cost, k.word-clock) - later
+	gave := k.word > q.reused && later >= 0 && back > 0
+	if gave && left == q.word-back || !gave && left == 0 {
+		if gave && later > 0 {
+			q.reused = q.word
+		}
+		if gave {
+			q.word = left
+		}
+		return true
+	}
+	if q.queued || later == 0 {
+		return false
+	}
+	back = cost - max(clock-q.clock(k.now), 0) // there is no reservation yet
+	if back > 0 && left == q.word-back {
+		q.word = left
+		return true
+	}
+	return back <= 0 && left == 0
 }
 
 func queueModel(first rule) porcupine.Model {
@@ -95,18 +107,16 @@ func recordQueue(b *Bucket, seed uint64) (history []porcupine.Operation) {
 	for id := range 4 {
 		group.Go(func() {
 			r := rand.New(rand.NewPCG(seed, uint64(id)))
-			var held []place
+			var held []taken
 			for i := range 10 {
 				c := queueCall{kind: take, n: 1 + r.Int64N(2)}
 				switch r.IntN(8) {
-				case 0:
-					c.kind = refund
-				case 1, 2, 3:
+				case 0, 1, 2:
 					c.kind = reserve
-				case 4, 5:
+				case 3, 4, 5:
 					if len(held) > 0 {
 						k := r.IntN(len(held))
-						c = queueCall{kind: cancel, place: held[k]}
+						c = queueCall{kind: cancel, taken: held[k]}
 						held = append(held[:k:k], held[k+1:]...)
 					}
 				}
@@ -117,15 +127,15 @@ func recordQueue(b *Bucket, seed uint64) (history []porcupine.Operation) {
 				}
 				switch c.kind {
 				case take:
-					got.outcome = b.take(got.now, c.n)
-				case refund:
-					got.outcome = b.refund(got.now, c.n)
+					if got.outcome = b.take(got.now, c.n); got.ok() {
+						held = append(held, taken{got.outcome, c.n})
+					}
 				case reserve:
-					p, delay, _ := b.reserve(got.now, c.n, Never)
-					got.word, got.delay = p.word, delay
-					held = append(held, p)
+					k, delay, _ := b.reserve(got.now, c.n, Never)
+					got.word, got.delay = k.word, delay
+					held = append(held, k)
 				case cancel:
-					b.undo(func() int64 { got.now = read(); return got.now }, c.place)
+					got.left = b.undo(func() int64 { got.now = read(); return got.now }, c.taken)
 				}
 				op.Output, op.Return = got, stamps.Add(1)
 				mu.Lock()
@@ -153,7 +163,7 @@ func TestReserveHistories(t *testing.T) {
 	}
 }
 
-// The bound holds for the instants at which what was not cancelled is due, whatever is taken, reserved, cancelled and refunded
+// The bound holds for the instants at which what was not cancelled is due, whatever is taken, reserved and undone
 // in between, over every window. One unit is a token and a nanosecond.
 func TestReserveWindowBound(t *testing.T) {
 	for seed := range uint64(heavy(1_000_000)) {
@@ -162,9 +172,8 @@ func TestReserveWindowBound(t *testing.T) {
 		b, err := NewBucket(Limit{Rate: 1e9, Burst: burst})
 		require.NoError(t, err)
 		type admission struct {
-			place
+			taken
 			due int64
-			n   int64
 		}
 		var now int64
 		var all []admission
@@ -173,26 +182,18 @@ func TestReserveWindowBound(t *testing.T) {
 			n := 1 + r.Int64N(burst)
 			switch k := r.IntN(12); {
 			case k < 5:
-				if p, delay, ok := b.reserve(now, n, time.Duration(r.Int64N(20))); ok {
-					all = append(all, admission{p, now + int64(delay), n})
+				if k, delay, ok := b.reserve(now, n, time.Duration(r.Int64N(20))); ok {
+					all = append(all, admission{k, now + int64(delay)})
 				}
 			case k < 6:
 				if o := b.take(now, n); o.ok() {
-					all = append(all, admission{place{o.seg, o.word, n}, now, n})
-				}
-			case k < 9:
-				if len(all) > 0 {
-					k := max(len(all)-1-r.IntN(5), 0)
-					b.undo(func() int64 { return now }, all[k].place)
-					drop(k)
+					all = append(all, admission{taken{o, n}, now})
 				}
 			case k < 10:
 				if len(all) > 0 {
-					k := max(len(all)-1-r.IntN(3), 0)
-					if all[k].due == now { // nothing has flowed back by itself
-						b.refund(now, all[k].n)
-						drop(k)
-					}
+					k := max(len(all)-1-r.IntN(5), 0)
+					b.undo(func() int64 { return now }, all[k].taken)
+					drop(k)
 				}
 			default:
 				now += 1 + r.Int64N(3)

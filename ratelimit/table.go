@@ -90,7 +90,7 @@ func (t *table) take(slot int, f fingerprint, now, clock, tokens int64) outcome 
 	for {
 		u := word.Load()
 		if u == frozen || !t.owned(slot, f) {
-			return outcome{verdict: moved}
+			return outcome{verdict: retry}
 		}
 		if u > line {
 			if word.Load() == u {
@@ -108,7 +108,7 @@ func (t *table) look(slot int, f fingerprint, now, tokens int64) outcome {
 	for {
 		u := word.Load()
 		if u == frozen || !t.owned(slot, f) {
-			return outcome{verdict: moved}
+			return outcome{verdict: retry}
 		}
 		if word.Load() == u {
 			return t.outcome(u, now, tokens)
@@ -120,40 +120,28 @@ func (t *table) look(slot int, f fingerprint, now, tokens int64) outcome {
 func (t *table) outcome(u, now, tokens int64) outcome {
 	switch {
 	case t.seg.over(now):
-		return outcome{verdict: moved}
+		return outcome{verdict: retry}
 	case t.seg.unlimited():
 		return outcome{t.seg, now, u, verdictOf(tokens >= 0)}
 	}
 	return outcome{t.seg, now, u, verdictOf(t.seg.afford(u, t.seg.at(now), tokens))}
 }
 
-// refund gives tokens back to f's slot, tokens ≥ 1. It does not go below the floor, which is never ahead of the true clock, so
-// nothing is withheld.
-func (t *table) refund(slot int, f fingerprint, now, tokens int64) outcome {
+// undo gives back a take from f's slot, as [Bucket.undo] does. It reports false if the word is another's or frozen. It does
+// not go below the floor, which is never ahead of the true clock, so nothing is withheld.
+func (t *table) undo(slot int, f fingerprint, now func() int64, k taken) (left int64, ok bool) {
 	word := t.word(slot)
 	for {
 		u := word.Load()
 		if u == frozen || !t.owned(slot, f) {
-			return outcome{verdict: moved}
-		}
-		full := max(t.seg.at(now), t.floor.Load())
-		if next := t.seg.restore(u, full, tokens); word.CompareAndSwap(u, next) {
-			return outcome{t.seg, now, next, granted}
-		}
-	}
-}
-
-// giveBack undoes a take from f's slot, as [Bucket.giveBack] does. It reports false if the word is another's or frozen.
-func (t *table) giveBack(slot int, f fingerprint, now func() int64, k Taken) bool {
-	word := t.word(slot)
-	for {
-		u := word.Load()
-		if u == frozen || !t.owned(slot, f) {
-			return false
+			return 0, false
 		}
 		back := t.seg.owing(k, u, t.seg.at(now()))
-		if next := max(u-back, min(u, t.floor.Load())); back <= 0 || word.CompareAndSwap(u, next) {
-			return true
+		if back <= 0 {
+			return 0, true
+		}
+		if next := max(u-back, min(u, t.floor.Load())); word.CompareAndSwap(u, next) {
+			return next, true
 		}
 	}
 }

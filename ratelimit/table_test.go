@@ -137,16 +137,14 @@ func TestOverflowNeverAdmitsMore(t *testing.T) {
 	}
 }
 
-func TestRefundOfSharedTokens(t *testing.T) {
+func TestUndoOfSharedTokens(t *testing.T) {
 	k := newKeyed(Limit{Burst: 5}, 1)
 	for _, n := range drawNames(1000, 13) {
 		o := k.take(0, n, 1)
 		if o.verdict != grantedShared {
 			continue
 		}
-		k.refund(0, n, 1)
-		require.Equal(t, o.word, k.lookSlow(0, n, 1).word, "what is owed may be another's")
-		k.giveBack(func() int64 { return 0 }, n, Taken{o, 1})
+		k.undo(func() int64 { return 0 }, n, taken{o, 1})
 		require.Equal(t, o.word-1, k.lookSlow(0, n, 1).word)
 		return
 	}
@@ -197,11 +195,10 @@ func TestTableOutlivesItsHorizon(t *testing.T) {
 	}
 	k.setKeyLimit(func() int64 { return now }, names[0], Limit{Rate: 1e12, Burst: 1e15})
 	now += 100 * day
-	require.True(t, k.take(now, names[0], 1e15).ok())
+	late := k.take(now, names[0], 1e15)
+	require.True(t, late.ok())
 	require.False(t, k.take(now, names[0], 1).ok())
-	k.refund(now+60*day, names[0], 5)
-	k.refund(now+60*day, names[1], 5)
-	require.False(t, k.take(now, names[0], 1e15).ok())
+	require.Zero(t, k.undo(func() int64 { return now + 60*day }, names[0], taken{late, 5}), "it has flowed back")
 }
 
 // Goroutines that take, change limits and set keys apart at once get no more in all than their buckets hold.
@@ -215,7 +212,7 @@ func TestTableUnderLoad(t *testing.T) {
 	for id := range 8 {
 		group.Go(func() {
 			r := rand.New(rand.NewPCG(uint64(id), 18))
-			mine := map[fingerprint]int64{}
+			mine, held := map[fingerprint]int64{}, map[fingerprint][]taken{}
 			now := func() int64 { return 0 }
 			for range heavy(200_000) {
 				n := names[r.IntN(len(names))]
@@ -227,13 +224,16 @@ func TestTableUnderLoad(t *testing.T) {
 				case 2:
 					k.clearKeyLimit(now, n)
 				case 3, 4, 5:
-					if mine[n] > 0 {
-						k.refund(0, n, 1)
-						mine[n]--
+					if last := len(held[n]) - 1; last >= 0 {
+						if k.undo(now, n, held[n][last]) != 0 { // else the limit has changed since
+							mine[n]--
+						}
+						held[n] = held[n][:last]
 					}
 				default:
-					if k.take(0, n, 1).ok() {
+					if o := k.take(0, n, 1); o.ok() {
 						mine[n]++
+						held[n] = append(held[n], taken{o, 1})
 					}
 				}
 			}

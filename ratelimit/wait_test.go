@@ -13,64 +13,68 @@ import (
 	"github.com/tallygate/tallygate/ratelimit"
 )
 
-func TestReserveAndCancel(t *testing.T) {
+func TestReserveAndUndo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBucket(t, 1, 2)
-		first, second, third := b.Reserve(2), b.Reserve(1), b.Reserve(2)
+		var made [3]ratelimit.Receipt
 		for i, want := range []time.Duration{0, time.Second, 3 * time.Second} {
-			r := []*ratelimit.Reservation{first, second, third}[i]
-			require.True(t, r.OK)
-			require.Equal(t, want, r.Delay)
+			var delay time.Duration
+			made[i], delay = b.Reserve([]int64{2, 1, 2}[i])
+			require.True(t, made[i].Decision().OK)
+			require.Equal(t, want, delay)
 		}
 		d := b.Peek()
-		require.False(t, d.OK, "nobody overtakes who waits")
+		require.False(t, d.OK, "nobody overtakes a caller that waits")
 		require.Equal(t, 4*time.Second, d.RetryAfter)
 
-		third.Cancel()
-		third.Cancel()
+		made[2].Undo(2)
+		made[2].Undo(2)
 		require.Equal(t, 2*time.Second, b.Peek().RetryAfter, "the last one comes back whole, and once")
-		second.Cancel()
+		made[1].Undo(1)
 		require.Equal(t, time.Second, b.Peek().RetryAfter)
-		first.Cancel()
+		made[0].Undo(2)
 		require.EqualValues(t, 2, b.Peek().Remaining)
 
-		early, late := b.Reserve(2), b.Reserve(1)
-		early.Cancel()
-		require.Equal(t, time.Second, late.Delay)
-		require.Equal(t, time.Second, b.Peek().RetryAfter, "of two tokens, one stands where the later reservation is due")
+		early, _ := b.Reserve(2)
+		_, delay := b.Reserve(1)
+		early.Undo(2)
+		require.Equal(t, time.Second, delay)
+		require.Equal(t, time.Second, b.Peek().RetryAfter, "of two tokens, one is kept for the later reservation")
 		time.Sleep(time.Second)
 		require.True(t, b.Allow())
-		require.False(t, b.Allow(), "which is due now as well")
+		require.False(t, b.Allow(), "the later reservation is due now as well")
 	})
 }
 
 func TestReserveRefuses(t *testing.T) {
-	slow := newBucket(t, 1, 2)
-	frozen := newBucket(t, 0, 2)
-	require.True(t, frozen.Reserve(2).OK)
-	years := newBucket(t, 1e-9, 1)
-	require.True(t, years.Reserve(1).OK)
-	for name, r := range map[string]*ratelimit.Reservation{
-		"above the burst": slow.Reserve(3), "negative": slow.Reserve(-1), "no refill": frozen.Reserve(1),
-		"zero": (&ratelimit.Bucket{}).Reserve(1), "nil": (*ratelimit.Bucket)(nil).Reserve(1),
+	slow, empty, years := newBucket(t, 1, 2), newBucket(t, 0, 2), newBucket(t, 1e-9, 1)
+	require.True(t, empty.Take(2).OK && years.Allow())
+	for name, reserve := range map[string]func() (ratelimit.Receipt, time.Duration){
+		"above the burst": func() (ratelimit.Receipt, time.Duration) { return slow.Reserve(3) },
+		"negative":        func() (ratelimit.Receipt, time.Duration) { return slow.Reserve(-1) },
+		"no refill":       func() (ratelimit.Receipt, time.Duration) { return empty.Reserve(1) },
+		"zero":            func() (ratelimit.Receipt, time.Duration) { return (&ratelimit.Bucket{}).Reserve(1) },
+		"nil":             func() (ratelimit.Receipt, time.Duration) { return (*ratelimit.Bucket)(nil).Reserve(1) },
 	} {
-		require.False(t, r.OK, name)
-		require.Equal(t, never, r.Delay, name)
-		r.Cancel()
+		r, delay := reserve()
+		require.Equal(t, ratelimit.Decision{RetryAfter: never}, r.Decision(), name)
+		require.Equal(t, never, delay, name)
+		r.Undo(1)
 	}
 	require.Equal(t, ratelimit.Decision{OK: true, Limit: 2, Remaining: 2}, slow.Peek())
-	(&ratelimit.Reservation{}).Cancel()
-	require.True(t, newBucket(t, 1, 1).Reserve(0).OK)
+	r, delay := newBucket(t, 1, 1).Reserve(0)
+	require.True(t, r.Decision().OK)
+	require.Zero(t, delay)
 }
 
 func TestReserveForYears(t *testing.T) {
 	b := newBucket(t, 1, 1<<30)
 	refused := 0
 	for range 100 {
-		if r := b.Reserve(1 << 30); !r.OK {
+		_, delay := b.Reserve(1 << 30)
+		require.GreaterOrEqual(t, delay, time.Duration(0))
+		if delay == never {
 			refused++
-		} else {
-			require.GreaterOrEqual(t, r.Delay, time.Duration(0))
 		}
 	}
 	require.Positive(t, refused)
@@ -82,25 +86,21 @@ func TestReserveAcrossSetLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBucket(t, 1, 1)
 		b.Reserve(1)
-		r := b.Reserve(1)
+		r, _ := b.Reserve(1)
 		require.NoError(t, b.SetLimit(ratelimit.Limit{Rate: 2, Burst: 1}))
-		r.Cancel()
+		r.Undo(1)
 		require.Equal(t, time.Second, b.Peek().RetryAfter, "two tokens owed, two a second; nothing came back")
 	})
 }
 
-// All gives back to a bucket with a queue what Cancel would.
-func TestAllOverAQueue(t *testing.T) {
+// TakeAll gives back to a bucket in which callers wait what Undo would.
+func TestTakeAllOverAQueue(t *testing.T) {
 	b, empty := newBucket(t, 0, 3), newBucket(t, 0, 1)
-	require.True(t, b.Reserve(1).OK)
+	b.Reserve(1)
 	require.True(t, empty.Allow())
-	d, _ := ratelimit.All(1, b.Ref(), empty.Ref())
-	require.False(t, d.OK)
-	_, ok := ratelimit.AllowAt(time.Now(), 2, []ratelimit.Ref{b.Ref(), empty.Ref()}, make([]ratelimit.Taken, 2))
+	_, ok := ratelimit.TakeAll(time.Now(), 2, []ratelimit.Ref{b.Ref(), empty.Ref()}, make([]ratelimit.Receipt, 2))
 	require.False(t, ok)
 	require.EqualValues(t, 2, b.Peek().Remaining, "a refused call consumes nothing")
-	b.Refund(1)
-	require.EqualValues(t, 2, b.Peek().Remaining)
 }
 
 func TestWaitFirstComeFirstServed(t *testing.T) {

@@ -42,12 +42,6 @@ func (s *segment) afford(u, clock, n int64) bool {
 	return n == 0 || n > 0 && max(u, clock) <= clock+s.burst-s.cost(n)
 }
 
-// restore is what word u becomes if n tokens are given back, n ≥ 1: never lower than full, which is where the bucket is
-// full, unless it is already.
-func (s *segment) restore(u, full, n int64) int64 {
-	return max(u-s.cost(n), min(u, full))
-}
-
 // An outcome is what a call came to, and what a [Decision] is computed from. At four words it travels in registers.
 type outcome struct {
 	seg     *segment
@@ -59,7 +53,7 @@ type outcome struct {
 // owing is how much of a take has not flowed back by itself, at word u and reading clock. If nobody else has touched the
 // bucket, that is what lies between the clock and the word. Otherwise it is at least the cost less what has flowed in since:
 // each later take may have found the bucket full, and used what had flowed back until then.
-func (s *segment) owing(k Taken, u, clock int64) int64 {
+func (s *segment) owing(k taken, u, clock int64) int64 {
 	if u == k.word {
 		return min(s.cost(k.n), u-clock)
 	}
@@ -70,7 +64,7 @@ type verdict uint8
 
 const (
 	refused verdict = iota
-	moved           // nothing was decided: the word is frozen or another's
+	retry           // nothing was decided: the word is frozen or another's
 	granted
 	grantedShared // by an overflow bucket
 )

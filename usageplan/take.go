@@ -59,7 +59,7 @@ func (m *Meter) acceptable(q *Request) error {
 func (m *Meter) take(ctx context.Context, q *Request, p *match, c *Charge) error {
 	now := time.Now()
 	c.own.ofClient(q, p)
-	var taken [2]ratelimit.Taken
+	var taken [2]ratelimit.Receipt
 	if err := m.draw(now, &c.own, taken[:], q, p); err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (m *Meter) take(ctx context.Context, q *Request, p *match, c *Charge) error
 	}
 	var shared draws
 	m.shared(&shared, q)
-	if err := m.draw(time.Now(), &shared, make([]ratelimit.Taken, len(shared.refs)), q, p); err != nil { // a ledger may have taken its time
+	if err := m.draw(time.Now(), &shared, make([]ratelimit.Receipt, len(shared.refs)), q, p); err != nil { // a ledger may have taken its time
 		c.own.giveBack(taken[:])
 		if failed := c.Settle(ctx, 0); failed != nil {
 			err.Err = errors.Join(err.Err, failed)
@@ -125,13 +125,13 @@ func (m *Meter) shared(d *draws, q *Request) {
 }
 
 // draw takes a token from every bucket or from none.
-func (m *Meter) draw(now time.Time, d *draws, taken []ratelimit.Taken, q *Request, p *match) *Error {
+func (m *Meter) draw(now time.Time, d *draws, taken []ratelimit.Receipt, q *Request, p *match) *Error {
 	if d.n == 0 {
 		return nil
 	}
 	i, ok := d.shut(), false
 	if i < 0 {
-		i, ok = ratelimit.AllowAt(now, 1, d.refs[:d.n], taken)
+		i, ok = ratelimit.TakeAll(now, 1, d.refs[:d.n], taken)
 	}
 	if ok {
 		return nil
@@ -176,9 +176,9 @@ func (d *draws) peek(i int) ratelimit.Decision {
 	return d.refs[i].Peek()
 }
 
-func (d *draws) giveBack(taken []ratelimit.Taken) {
-	for i, ref := range d.refs[:d.n] {
-		ref.GiveBack(taken[i])
+func (d *draws) giveBack(taken []ratelimit.Receipt) {
+	for i := range d.n {
+		taken[i].Undo(1)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -28,20 +29,19 @@ func pairOf(t *testing.T, r *rand.Rand) (refs [2]Ref, of [2]rule) {
 	return refs, of
 }
 
-// While both buckets refill, All grants what both hold, takes nothing from either if one does not, and says which: at each
+// While both buckets refill, TakeAll grants what both hold, takes nothing from either if one does not, and says which: at each
 // instant what two models do.
-func TestAllOverTime(t *testing.T) {
+func TestTakeAllOverTime(t *testing.T) {
 	for seed := range uint64(heavy(20_000)) {
 		r := rand.New(rand.NewPCG(seed, 21))
 		refs, of := pairOf(t, r)
 		models := [2]model{{mode: mode{of[0], 0}}, {mode: mode{of[1], 0}}}
-		c := reading{epoch: refs[0].epoch()}
-		c.clock = func() int64 { return c.now }
-		late := int64(c.epoch.Sub(refs[1].epoch())) // the second bucket's time is ahead by this
+		var now int64                                       // of the first bucket
+		late := int64(refs[0].epoch().Sub(refs[1].epoch())) // the second bucket's time is ahead by this
 		for range 40 {
-			c.now += r.Int64N(12)
+			now += r.Int64N(12)
 			n := 1 + r.Int64N(2)
-			times := [2]int64{c.now, c.now + late}
+			times := [2]int64{now, now + late}
 			want := -1
 			for i := range models {
 				clock, cost := models[i].mode.clock(times[i]), n*of[i].b
@@ -49,9 +49,10 @@ func TestAllOverTime(t *testing.T) {
 					want = i
 				}
 			}
-			o, i := c.take(n, refs[:])
-			require.Equal(t, want < 0, o.ok(), "seed %d", seed)
-			require.True(t, want < 0 || i == want, "seed %d", seed)
+			at := refs[0].epoch().Add(time.Duration(now))
+			i, ok := takeAll(at, n, refs[:], make([]Receipt, 2), func(r Ref) int64 { return int64(at.Sub(r.epoch())) })
+			require.Equal(t, want < 0, ok, "seed %d", seed)
+			require.Equal(t, want, i, "seed %d", seed)
 			if want < 0 {
 				for i := range models {
 					models[i].word = max(models[i].word, models[i].mode.clock(times[i])) + n*of[i].b
@@ -61,9 +62,9 @@ func TestAllOverTime(t *testing.T) {
 	}
 }
 
-// From many goroutines, with readings that have grown stale, what All admits keeps the bound of each bucket over every window
+// From many goroutines, with readings that have grown stale, what TakeAll admits keeps the bound of each bucket over every window
 // of its readings.
-func TestAllWindowBound(t *testing.T) {
+func TestTakeAllWindowBound(t *testing.T) {
 	type admission struct{ at, n int64 }
 	for seed := range uint64(heavy(20_000)) {
 		refs, of := pairOf(t, rand.New(rand.NewPCG(seed, 22)))
@@ -76,7 +77,7 @@ func TestAllWindowBound(t *testing.T) {
 			group.Go(func() {
 				r := rand.New(rand.NewPCG(seed, uint64(id)))
 				for range 20 {
-					c := reading{epoch, clock.Add(1 + r.Int64N(4)), func() int64 { return clock.Add(1) }}
+					now := clock.Add(1 + r.Int64N(4))
 					if r.IntN(2) == 0 {
 						runtime.Gosched()
 					}
@@ -85,9 +86,11 @@ func TestAllWindowBound(t *testing.T) {
 					if r.IntN(2) == 0 {
 						pair[0], pair[1] = pair[1], pair[0]
 					}
-					if o, _ := c.take(n, pair[:]); o.ok() {
+					at := func(now int64) time.Time { return epoch.Add(time.Duration(now)) }
+					again := func(r Ref) int64 { return int64(at(clock.Add(1)).Sub(r.epoch())) }
+					if _, ok := takeAll(at(now), n, pair[:], make([]Receipt, 2), again); ok {
 						mu.Lock()
-						all = append(all, admission{c.now, n})
+						all = append(all, admission{now, n})
 						mu.Unlock()
 					}
 				}
@@ -113,22 +116,26 @@ func TestAllWindowBound(t *testing.T) {
 }
 
 // What has flowed back by itself, and was taken again by another, is not given back once more.
-func TestGiveBackLate(t *testing.T) {
+func TestUndoLate(t *testing.T) {
 	b, err := NewBucket(Limit{Rate: 1e9, Burst: 4}) // a token is a nanosecond
 	require.NoError(t, err)
 	l, err := New(Config[int]{Limit: Limit{Rate: 1e9, Burst: 4}, MaxKeys: 8})
 	require.NoError(t, err)
 	for _, r := range []Ref{b.Ref(), l.Ref(1)} {
-		first := Taken{r.take(0, 3), 3}
-		second := Taken{r.take(2, 3), 3}
+		first := Receipt{r, taken{r.take(0, 3), 3}}
+		second := Receipt{r, taken{r.take(2, 3), 3}}
 		require.True(t, first.ok() && second.ok())
-		r.giveBack(func() int64 { return 2 }, first) // two of its three have flowed back
-		require.Equal(t, second.word-1, r.look(2, 1).word)
-		third := Taken{r.take(20, 4), 4}
+		secondWord := second.word
+		first.undo(func() int64 { return 2 }, 3) // two of its three have flowed back
+		require.Equal(t, secondWord-1, r.look(2, 1).word)
+		third := Receipt{r, taken{r.take(20, 4), 4}}
 		require.True(t, third.ok())
-		r.giveBack(func() int64 { return 20 }, second)
-		require.Equal(t, third.word, r.look(20, 1).word)
-		r.giveBack(func() int64 { return 21 }, third) // nobody else has touched the bucket
-		require.Equal(t, third.word-3, r.look(21, 1).word)
+		thirdWord := third.word
+		second.undo(func() int64 { return 20 }, 3)
+		require.Equal(t, thirdWord, r.look(20, 1).word)
+		third.undo(func() int64 { return 21 }, 4) // nobody else has touched the bucket
+		require.Equal(t, thirdWord-3, r.look(21, 1).word)
+		third.undo(func() int64 { return 21 }, 4)
+		require.Equal(t, thirdWord-3, r.look(21, 1).word, "a receipt is undone once")
 	}
 }
