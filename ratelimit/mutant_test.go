@@ -268,8 +268,8 @@ func (f *function) edit(i int, edit func(ast.Expr) ast.Expr) {
 				walk(v.Elem())
 			}
 		case reflect.Struct:
-			for j := range v.NumField() {
-				walk(v.Field(j))
+			for _, field := range v.Fields() {
+				walk(field)
 			}
 		case reflect.Slice:
 			for j := range v.Len() {
