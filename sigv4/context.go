@@ -7,13 +7,13 @@ import (
 
 type contextKey struct{}
 
-// identified is a context that carries an identity. It saves the second allocation of context.WithValue.
+// identified is a context with an identity. It takes one allocation where context.WithValue takes two.
 type identified struct {
 	context.Context
 	id Identity
 }
 
-// Value returns the identity, or what the parent has.
+// Value returns the identity for its key, and what the parent has for any other.
 func (c *identified) Value(key any) any {
 	if key == (contextKey{}) {
 		return &c.id
@@ -21,8 +21,8 @@ func (c *identified) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// Anonymous returns the request without an identity: [FromContext] and [ID] report false, also where an outer verifier has
-// identified the caller. Its headers, query and body stay as they are.
+// Anonymous returns the request without an identity: [FromContext] and [ID] report false on it, even if an outer
+// verifier has identified the caller. Its headers, query and body are unchanged.
 func (v *Verifier) Anonymous(r *http.Request) *http.Request {
 	if _, ok := FromContext(r.Context()); !ok {
 		return r
@@ -30,12 +30,13 @@ func (v *Verifier) Anonymous(r *http.Request) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), contextKey{}, (*Identity)(nil)))
 }
 
-// NewContext returns a context that carries an identity, as [Verifier.Authenticate] makes it.
+// NewContext returns a context that carries an identity. [Verifier.Authenticate] does the same; tests of handlers use
+// it.
 func NewContext(ctx context.Context, id Identity) context.Context {
 	return &identified{ctx, id}
 }
 
-// FromContext returns the identity of a verified request.
+// FromContext returns the identity of a verified request. It reports false if the request was not verified.
 func FromContext(ctx context.Context) (Identity, bool) {
 	if id, _ := ctx.Value(contextKey{}).(*Identity); id != nil { // nil hides the identity of an outer verifier
 		return *id, true
@@ -43,7 +44,7 @@ func FromContext(ctx context.Context) (Identity, bool) {
 	return Identity{}, false
 }
 
-// ID returns the name of the signer of a verified request: the principal of the access key, or else the access key ID.
+// ID returns the name of the caller of a verified request: the principal of the access key, or else the access key ID.
 // It reports false for a request without an identity and for an identity without a name.
 func ID(r *http.Request) (string, bool) {
 	id, _ := FromContext(r.Context())

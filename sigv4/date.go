@@ -2,8 +2,9 @@ package sigv4
 
 import "time"
 
-// checkWindow compares whole seconds, as AWS's texts do. They are no time.Duration, which wraps after 292 years: a date of
-// the year 2611 would seem to be now.
+// checkWindow refuses a signature that is too old or is dated too far in the future. It compares whole seconds, as
+// AWS's texts do. It does not use time.Duration, which overflows after 292 years: a date in the year 2611 would seem to
+// be now.
 func (v *Verifier) checkWindow(p *parameters, now time.Time) *Error {
 	maxAge := v.config.MaxAge
 	switch expires, ok := parseExpires(p.expires); {
@@ -27,7 +28,7 @@ func (v *Verifier) checkWindow(p *parameters, now time.Time) *Error {
 	return nil
 }
 
-// parseExpires reads a number of seconds, at least 1 and at most 7 days.
+// parseExpires parses X-Amz-Expires: a number of seconds, at least 1 and at most 604 800, which is 7 days.
 func parseExpires(s string) (time.Duration, bool) {
 	if s == "" || len(s) > len("604800") || s[0] == '0' {
 		return 0, false
@@ -43,7 +44,8 @@ func parseExpires(s string) (time.Duration, bool) {
 	return d, d <= maxExpires
 }
 
-// parseDate reads the date. A Date header next to X-Amz-Date says nothing, whatever its value: X-Amz-Date overrides it.
+// parseDate parses the date. X-Amz-Date overrides the Date header, which may then have any value.
+//
 // Source: AWS IAM User Guide, "Elements of an AWS API request signature".
 func (p *parameters) parseDate() *Error {
 	var ok bool
@@ -53,7 +55,7 @@ func (p *parameters) parseDate() *Error {
 	return nil
 }
 
-// parseBasic reads a date in the one form that SigV4 allows.
+// parseBasic parses a date in ISO 8601 basic format, such as 20150830T123600Z. SigV4 allows no other form.
 func parseBasic(s string) (t time.Time, ok bool) {
 	if len(s) != len(basicFormat) || s[8] != 'T' || s[15] != 'Z' {
 		return t, false
@@ -68,7 +70,7 @@ func parseBasic(s string) (t time.Time, ok bool) {
 	return time.Unix(seconds, 0).UTC(), true
 }
 
-// formatBasic is time.Time.Format with [basicFormat], in a fourth of the time.
+// formatBasic formats a time as [basicFormat], in a quarter of the time that time.Time.Format takes.
 func formatBasic(t time.Time) string {
 	text := [len(basicFormat)]byte([]byte(basicFormat))
 	year, month, day := t.UTC().Date()
@@ -82,7 +84,7 @@ func formatBasic(t time.Time) string {
 	return string(text[:])
 }
 
-// number reads decimal digits, or returns a number below zero.
+// number returns the value of decimal digits, or -1 if another byte is among them.
 func number(s string) int {
 	n := 0
 	for i := range len(s) {
@@ -95,9 +97,12 @@ func number(s string) int {
 	return n
 }
 
-// days returns the days from 1970-01-01 to a date of the Gregorian calendar, as time.Date does in three times the time.
-// Years count from March, so that the leap day is their last; 400 of them have 146 097 days; 719 468 days lie between
-// 0000-03-01 and 1970-01-01.
+// days returns the number of days from 1970-01-01 to a date of the Gregorian calendar, in a third of the time that
+// time.Date takes. Years begin in March here, so that the leap day is the last day of its year. The months before a
+// month have (153*month+2)/5 days, and 719 468 days lie between 0000-03-01 and 1970-01-01.
+//
+// For example, 1970-01-01 is the first day of month 10 of the year 1969: 1969*365 + 492 - 19 + 4 + 306 + 1 - 1 - 719
+// 468 = 0.
 func days(year, month, day int) int {
 	month -= 3
 	if month < 0 {
@@ -106,7 +111,7 @@ func days(year, month, day int) int {
 	return year*365 + year/4 - year/100 + year/400 + (153*month+2)/5 + day - 1 - 719_468
 }
 
-// daysIn returns the length of a month of the Gregorian calendar.
+// daysIn returns the number of days in a month of the Gregorian calendar.
 func daysIn(year, month int) int {
 	switch month {
 	case 2:

@@ -5,8 +5,9 @@ import (
 	"net/http"
 )
 
-// Authenticate is [Verifier.Verify], and returns the request with the identity in its context. The request is nil if the
-// error is not: a caller who goes on without looking at the error panics and serves nothing.
+// Authenticate verifies the request as [Verifier.Verify] does, and returns a copy of it with the identity in its
+// context. The request is nil if the error is not: a caller who goes on without looking at the error panics and serves
+// nothing.
 func (v *Verifier) Authenticate(r *http.Request) (*http.Request, error) {
 	id, err := v.Verify(r)
 	if err != nil {
@@ -15,8 +16,9 @@ func (v *Verifier) Authenticate(r *http.Request) (*http.Request, error) {
 	return r.WithContext(NewContext(r.Context(), id)), nil
 }
 
-// Handler serves verified requests by next, with the identity in their context. It answers all others, except those that
-// [VerifierConfig].AllowDespite lets through, which next serves without an identity.
+// Handler returns a handler that verifies each request. It passes a verified request to next, with the identity in the
+// context. It answers a refused one, unless [VerifierConfig].AllowDespite lets it through: next then gets it without an
+// identity.
 func (v *Verifier) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		passed, err := v.Authenticate(r)
@@ -33,21 +35,21 @@ func (v *Verifier) Handler(next http.Handler) http.Handler {
 	})
 }
 
-// allowsDespite reports whether to pass on a request that was refused. What was too large stays refused: there is no body
-// that could be passed on whole.
+// allowsDespite reports whether to pass on a request that was refused. A body that was too large stays refused, because
+// it cannot be passed on whole.
 func (v *Verifier) allowsDespite(r *http.Request, err error) bool {
 	return v != nil && v.keys != nil && v.config.AllowDespite != nil && !errors.Is(err, ErrBodyTooLarge) &&
 		v.config.AllowDespite(r, err)
 }
 
-// limitBody holds a body that was not read, or only in part, to the limit that it would have met if it had been, and to the
-// trailers that may reach a handler.
+// limitBody applies MaxBody and the rules for trailers to a body that Verify has not read, or not to its end.
 func (v *Verifier) limitBody(r *http.Request) {
 	if r.Body != nil && r.Body != http.NoBody {
 		r.Body = v.newStream(r, true)
 	}
 }
 
+// refuse answers a refused request. v may be nil.
 func (v *Verifier) refuse(w http.ResponseWriter, r *http.Request, e *Error) {
 	e.SetHeader(w.Header())
 	if v != nil && v.config.ErrorHandler != nil {

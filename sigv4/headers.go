@@ -7,18 +7,18 @@ import (
 	"strings"
 )
 
-// headers are those that the verifier reads.
+// headers holds the values of the headers that the verifier reads.
 type headers struct {
 	authorization, amzDate, date, token, payload, host []string
 
 	connection [2][]string // the values of Connection and Proxy-Connection
 
-	amz        int    // how many there are with names that begin with X-Amz-
-	underscore bool   // one of them has an underscore in its name
-	odd        string // the name of one that is not in canonical form, which net/http never makes but adapters may
+	amz        int    // how many names begin with X-Amz-
+	underscore bool   // one of these names has an underscore
+	odd        string // a name that is not in canonical form; net/http makes none, but an adapter may
 }
 
-// readHeaders goes through all headers once, since it must see all names that begin with X-Amz-.
+// readHeaders reads all headers in one pass, because it must find every name that begins with X-Amz-.
 func readHeaders(header http.Header) (h headers) {
 	for name, values := range header {
 		switch name {
@@ -60,7 +60,7 @@ func readHeaders(header http.Header) (h headers) {
 	return h
 }
 
-// single returns the value of a header that may be sent once.
+// single returns the value of a header that may be sent only once, or "" if the header is absent.
 func single(name string, values []string) (string, *Error) {
 	switch len(values) {
 	case 0:
@@ -71,19 +71,21 @@ func single(name string, values []string) (string, *Error) {
 	return "", refuse(ErrAmbiguousHeader, name)
 }
 
-// isAuthorization reports whether a header's name is Authorization in any case of letters.
+// isAuthorization reports whether a header's name is Authorization, in any case of letters.
 func isAuthorization(name string) bool {
 	return len(name) == len("Authorization") && strings.EqualFold(name, "Authorization")
 }
 
-// isAmzHeader reports whether a header's name begins with X-Amz-, underscores taken for dashes.
+// isAmzHeader reports whether a header's name begins with X-Amz-, in any case of letters. An underscore counts as a
+// dash.
 func isAmzHeader(name string) bool {
 	return len(name) >= 6 && name[0]|0x20 == 'x' && (name[1] == '-' || name[1] == '_') && name[2]|0x20 == 'a' &&
 		name[3]|0x20 == 'm' && name[4]|0x20 == 'z' && (name[5] == '-' || name[5] == '_')
 }
 
-// isConfusable reports whether a lower-case name that begins with X-Amz-, underscores taken for dashes, cannot be told from
-// a header of the signature by programs behind CGI and its like.
+// isConfusable reports whether a program behind CGI could take a header for one that begins with X-Amz-, or for one of
+// the signature's, because CGI does not tell an underscore from a dash (RFC 3875 4.1.18). name is in lower case and
+// passes isAmzHeader. "x-amz_date" and "x_amz-acl" are confusable, "x-amz-meta-a_b" is not.
 func isConfusable(name string) bool {
 	if strings.IndexByte(name, '_') < 0 {
 		return false
@@ -95,7 +97,7 @@ func isConfusable(name string) bool {
 	return !strings.HasPrefix(name, "x-amz-")
 }
 
-// signs reports whether a list of signed headers has the name.
+// signs reports whether a list of signed headers, such as "host;x-amz-date", has the name.
 func signs(list, name string) bool {
 	for rest, more := list, true; more; {
 		var signed string
@@ -106,8 +108,9 @@ func signs(list, name string) bool {
 	return false
 }
 
-// checkSigned refuses headers that must be signed and are not. It counts: the names of the list differ from each other and
-// are all there, so that as many X-Amz- headers as there are in the request are all of them.
+// checkSigned refuses a request if a header that must be signed is not. amz is how many names in the list begin with
+// x-amz-. The names in the list differ from each other, and each is a header of the request. So if the request has as
+// many X-Amz- headers as the list has names, all of them are signed, and none has to be looked up.
 func (v *Verifier) checkSigned(h http.Header, cr *canonicalRequest, p *parameters, amz int) *Error {
 	if p.dateHeader && !cr.signs(p.signedHeaders, "date") {
 		return refuse(ErrUnsignedHeader, "date")
@@ -125,8 +128,7 @@ func (v *Verifier) checkSigned(h http.Header, cr *canonicalRequest, p *parameter
 	return nil
 }
 
-// findUnsigned refuses an X-Amz- header that is not signed. One that differs from a header of ours in underscores is
-// refused even if signed: programs behind CGI and its like cannot tell the two apart.
+// findUnsigned refuses an X-Amz- header that is not signed. A confusable one is refused even if it is signed.
 func (v *Verifier) findUnsigned(h http.Header, cr *canonicalRequest, p *parameters) *Error {
 	for name := range h {
 		if !isAmzHeader(name) {
@@ -143,10 +145,9 @@ func (v *Verifier) findUnsigned(h http.Header, cr *canonicalRequest, p *paramete
 	return nil
 }
 
-// checkConnection refuses a connection option that names a signed header: the next proxy would take the header away, and
-// what is behind it would serve another request than the one that was signed. An option may be in any of several lines.
-//
-// RFC 9110 7.6.1. Some proxies read Proxy-Connection in the same way, RFC 9112 C.2.2.
+// checkConnection refuses a Connection option that names a signed header. The next proxy would remove that header (RFC
+// 9110 7.6.1), and the server behind it would serve another request than the one that was signed. Some proxies read
+// Proxy-Connection in the same way (RFC 9112 C.2.2). Each header may have several lines.
 func (cr *canonicalRequest) checkConnection(p *parameters) *Error {
 	for _, values := range p.connection {
 		for _, rest := range values {
@@ -165,7 +166,7 @@ func (cr *canonicalRequest) checkConnection(p *parameters) *Error {
 	return nil
 }
 
-// isSigned reports whether a connection option names a header that is part of the signature.
+// isSigned reports whether a Connection option names a header that belongs to the signature.
 func (cr *canonicalRequest) isSigned(p *parameters, option string) bool {
 	if isAmzHeader(option) || isAuthorization(option) {
 		return true

@@ -8,34 +8,34 @@ import (
 	"time"
 )
 
-// maxPairs bounds the parameters of an Authorization header, of which three are known.
+// maxPairs bounds the parameters that are read of an Authorization header. SigV4 has three.
 const maxPairs = 16
 
-// claim is what a request says of its signature.
+// parameters is what a request says about its signature. The client wrote all of it, and none of it is verified yet.
 type parameters struct {
-	presigned     bool
+	presigned     bool // the signature stands in the query
 	algorithm     string
-	credential    string // of a presigned URL with its escapes
+	credential    string // of a presigned URL with its escapes, until checkScope decodes it
 	signedHeaders string
 	signature     string
 	date          string
-	dateHeader    bool // the date stood in the Date header
-	surplus       bool // a parameter of the Authorization header is unknown or repeated
+	dateHeader    bool // date is the value of the Date header
+	surplus       bool // the Authorization header has an unknown or repeated parameter
 	expires       string
-	hasExpires    bool // also if it is empty
-	token         string
-	payload       string // the declared payload hash; empty if none is
-	hasPayload    bool
+	hasExpires    bool   // the query has X-Amz-Expires, which may be empty
+	token         string // the session token
+	payload       string // the declared payload hash
+	hasPayload    bool   // a payload hash is declared, which may be empty
 
 	path       string // as sent
 	rawQuery   string
-	amz        int  // headers beginning with X-Amz-
-	underscore bool // one of them has an underscore
-	badQuery   bool // the query could not be read; refused is the parameter
+	amz        int  // how many headers have names that begin with X-Amz-
+	underscore bool // one of these names has an underscore
+	badQuery   bool // the query is not valid; refused names the parameter
 	refused    string
-	tooLarge   bool        // more was sent than is read
-	room       int         // bytes left for the signed headers
-	host       []string    // the values of a Host header that net/http has left there, as it does in HTTP/2
+	tooLarge   bool        // the request exceeds a limit
+	room       int         // how many bytes the signed headers may have
+	host       []string    // the values of the Host header, which net/http leaves in the header only in HTTP/2
 	connection [2][]string // the values of Connection and Proxy-Connection
 
 	time                             time.Time
@@ -43,8 +43,9 @@ type parameters struct {
 	scope                            string // "/region/service/aws4_request"
 }
 
-// target returns the path and the query as they were sent, and whether they are a plain path and query. Adapters that make
-// requests of events leave RequestURI empty.
+// target returns the path and the query as they were sent. ok reports whether they are a plain path and query, and not
+// the absolute form of a target, an opaque URL, or a path with a "#". RequestURI is empty in requests that an adapter
+// made of events; then r.URL is read.
 func target(r *http.Request) (path, rawQuery string, ok bool) {
 	switch {
 	case r.RequestURI != "":
@@ -62,8 +63,9 @@ func target(r *http.Request) (path, rawQuery string, ok bool) {
 	return path, rawQuery, strings.HasPrefix(path, "/") && strings.IndexByte(path, '#') < 0
 }
 
-// read takes the claim from the header or the query, whichever it stands in. It parses neither if there is more of them
-// than is read; the room that they leave is for the signed headers.
+// read reads the parameters from the Authorization header or from the query, and refuses a request that has both. most
+// bounds the bytes of the request line and the Authorization header: they are counted before either is parsed, and what
+// they leave is the room for the signed headers. q holds the query afterwards.
 func (p *parameters) read(r *http.Request, q *query, most int) *Error {
 	h := readHeaders(r.Header)
 	if h.odd != "" {
@@ -80,7 +82,7 @@ func (p *parameters) read(r *http.Request, q *query, most int) *Error {
 	var malformed *Error
 	if len(h.authorization) == 1 && !p.tooLarge {
 		if malformed = p.parseAuthorization(&h.authorization[0]); malformed != nil && !mentions(p.rawQuery, math.MaxInt) {
-			return malformed // the usual refusal, a bearer token, costs no more than this
+			return malformed // mostly a bearer token: refuse it before the query is parsed
 		}
 	}
 	p.badQuery = true
@@ -89,14 +91,14 @@ func (p *parameters) read(r *http.Request, q *query, most int) *Error {
 		p.tooLarge = q.full
 	}
 	switch {
-	case p.tooLarge && len(h.authorization) > 0: // whatever else there is
+	case p.tooLarge && len(h.authorization) > 0: // even if the query is presigned as well
 		return refuse(ErrHeaderTooLarge, "")
 	case p.room < 0:
 		p.presigned = mentions(p.rawQuery, closely)
 	case p.badQuery:
 		p.presigned = mentions(p.rawQuery, math.MaxInt)
 	default:
-		p.presigned = q.authenticates() // which mentions agrees with, and which is known by now
+		p.presigned = q.authenticates() // what mentions would say, known from parsing
 	}
 	switch {
 	case p.presigned && len(h.authorization) > 0:
@@ -123,9 +125,10 @@ func (p *parameters) read(r *http.Request, q *query, most int) *Error {
 	return nil
 }
 
-// refuseMissing refuses a request without a signature, or with one in the query of version 2, which AWS answers alike.
-// Source: Amazon S3 User Guide, "Signing and authenticating REST requests (AWS signature version 2)"; every service's
-// version 2 names the key by AWSAccessKeyId.
+// refuseMissing refuses a request without a signature. If the query has a signature of version 2, which names the key
+// by AWSAccessKeyId for every service, [ErrVersion2] is among the causes. AWS's answer is the same.
+//
+// Source: Amazon S3 User Guide, "Signing and authenticating REST requests (AWS signature version 2)".
 func refuseMissing(rawQuery string) *Error {
 	const name = "AWSAccessKeyId="
 	for at := 0; ; at++ {
@@ -141,7 +144,7 @@ func refuseMissing(rawQuery string) *Error {
 
 var errMissingVersion2 = fmt.Errorf("%w: %w", ErrMissing, ErrVersion2)
 
-// readHeader reads what goes with an Authorization header.
+// readHeader reads the headers that go with an Authorization header: the date, the session token and the payload hash.
 func (p *parameters) readHeader(h *headers) (e *Error) {
 	if p.date, e = single("X-Amz-Date", h.amzDate); e != nil {
 		return e
@@ -168,11 +171,12 @@ func (p *parameters) readHeader(h *headers) (e *Error) {
 	return e
 }
 
-// parseAuthorization reads "AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…, Signature=…", the parameters in any order. One
-// too many is refused only after those missing have been named, which is what AWS does first.
+// parseAuthorization reads "AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…, Signature=…", with the parameters in any
+// order. It refuses only what is not a list of name=value pairs. An unknown or repeated parameter sets surplus, which
+// readHeader refuses after it has looked for missing ones, because AWS names those first.
 func (p *parameters) parseAuthorization(header *string) *Error {
 	var rest string
-	var seen uint8 // the parameters so far, as bits: an empty one counts
+	var seen uint8 // the parameters read so far, as bits; one with an empty value is read too
 	p.algorithm, rest, _ = cut(*header, ' ')
 	for n, more := 0, true; more; n++ {
 		var pair string
@@ -202,7 +206,7 @@ func (p *parameters) parseAuthorization(header *string) *Error {
 	return nil
 }
 
-// cut is strings.Cut for one byte.
+// cut is strings.Cut with a separator of one byte.
 func cut(s string, sep byte) (before, after string, found bool) {
 	if i := strings.IndexByte(s, sep); i >= 0 {
 		return s[:i], s[i+1:], true
@@ -216,7 +220,7 @@ func (p *parameters) readQuery(h *headers, q *query) *Error {
 		return refuse(ErrAmbiguousQuery, p.refused)
 	}
 	p.algorithm = q.get(p.rawQuery, queryAlgorithm)
-	p.credential = q.raw(p.rawQuery, queryCredential) // decoded only if it must be: the allocation is a tenth of the cost
+	p.credential = q.raw(p.rawQuery, queryCredential) // decoded only if need be: to allocate memory for it is a tenth of the cost
 	p.signature = q.get(p.rawQuery, querySignature)
 	p.signedHeaders = q.get(p.rawQuery, querySignedHeaders)
 	p.date = q.get(p.rawQuery, queryDate)
@@ -228,13 +232,14 @@ func (p *parameters) readQuery(h *headers, q *query) *Error {
 	if e := p.parseDate(); e != nil {
 		return e
 	}
-	if len(h.amzDate) > 0 || len(h.token) > 0 { // which of the two would count, the header or the parameter?
-		return refuse(ErrAmbiguousHeader, "X-Amz-Date or X-Amz-Security-Token beside a presigned query")
+	if len(h.amzDate) > 0 || len(h.token) > 0 { // it is not clear whether the header counts or the parameter
+		return refuse(ErrAmbiguousHeader, "X-Amz-Date or X-Amz-Security-Token next to a presigned query")
 	}
 	return p.readPayload(h, q)
 }
 
-// readPayload takes the declared payload hash of a presigned request from the header or the query.
+// readPayload reads the declared payload hash of a presigned request. It may stand in the header or in the query, but
+// not in both.
 func (p *parameters) readPayload(h *headers, q *query) (e *Error) {
 	p.hasPayload = len(h.payload) > 0
 	if p.payload, e = single("X-Amz-Content-Sha256", h.payload); e != nil || q.auth[queryPayload] == 0 {
@@ -247,7 +252,7 @@ func (p *parameters) readPayload(h *headers, q *query) (e *Error) {
 	return nil
 }
 
-// missing returns the parameters that are missing, as bits.
+// missing returns the parameters that are missing or empty, as bits of [Error].
 func (p *parameters) missing() (missing uint8) {
 	for i, s := range [...]string{p.algorithm, p.credential, p.signature, p.signedHeaders, p.date} {
 		if s == "" {
@@ -257,7 +262,8 @@ func (p *parameters) missing() (missing uint8) {
 	return missing
 }
 
-// claimedKey returns the access key ID that the credential names, or nothing if there is no credential.
+// accessKeyID returns the access key ID that the credential names, or "" if there is no credential. It may be called
+// before the credential has been split or decoded.
 func (p *parameters) accessKeyID() string {
 	if p.keyID != "" {
 		return p.keyID

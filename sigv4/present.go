@@ -7,7 +7,9 @@ import (
 	"strings"
 )
 
-// Present reports whether the request carries an AWS signature, good or bad, in its header or of version 4 in its query.
+// Present reports whether the request carries an AWS signature, valid or not: in the Authorization header, of any
+// version, or in the query, of version 4. It verifies nothing; it is for a caller who accepts several mechanisms and
+// must choose one. It looks at each byte of the query at most once.
 func (v *Verifier) Present(r *http.Request) bool {
 	for name, values := range r.Header {
 		if !isAuthorization(name) {
@@ -26,9 +28,13 @@ func (v *Verifier) Present(r *http.Request) bool {
 	return mentions(rawQuery, math.MaxInt)
 }
 
-// mentions reports whether a query names a parameter of a presigned URL, in any case of letters, escaped or not, between
-// separators of any kind: whether it is good or bad is for others to say. It looks at each byte once, for it reads queries
-// of any length. It looks closely at no more names than most, and takes a query that has more for one that names ours.
+// mentions reports whether a query names a parameter of a presigned URL. The case of letters, escapes, the kind of
+// separator and the value do not matter: whether the parameter is valid is for the parser to decide. For example,
+// "a=1;x%2Damz-date=" mentions X-Amz-Date.
+//
+// A query may have any length, so that each byte is looked at once: the scan goes from separator to separator and reads
+// a name only if its first bytes fit. It reads at most that many names; a query with more of them counts as one that
+// mentions a parameter.
 func mentions(rawQuery string, most int) bool {
 	for at := 0; at+len(shortestName) <= len(rawQuery); at++ {
 		c, next := rawQuery[at], rawQuery[at+1]
@@ -43,7 +49,7 @@ func mentions(rawQuery string, most int) bool {
 				return true
 			}
 		}
-		end := min(at+8, len(rawQuery)) // most names and many parameters are shorter
+		end := min(at+8, len(rawQuery)) // few parameters are longer, and a plain loop is faster for the others
 		for at++; at < end && rawQuery[at] != '&' && rawQuery[at] != ';'; at++ {
 		}
 		if at == end {
@@ -53,15 +59,16 @@ func mentions(rawQuery string, most int) bool {
 	return false
 }
 
-// closely is how many names [mentions] looks at in a query that is too large to be parsed. Such a query is refused anyway,
-// unless it belongs to a request that is signed in another way.
+// closely is how many names [mentions] reads in a query that is too large to be parsed. A presigned request with such a
+// query is refused anyway, so that a wrong "yes" changes only which of the causes is named.
 const closely = 1000
 
 // shortestName is the shortest of [authParamNames].
 const shortestName = "X-Amz-Date"
 
-// separator returns where the first "&" or ";" stands, or the length of s. It looks at eight bytes at a time: a byte that is
-// zero after the comparison borrows when one is subtracted from it.
+// separator returns the index of the first "&" or ";", or the length of s if there is none. It looks at eight bytes at
+// a time: after the XOR a byte that is equal is zero, and subtracting one from a zero byte borrows and so sets its top
+// bit. A borrow may also mark a byte above an equal one, but never one below, so that the lowest mark is right.
 func separator(s string) int {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	n := 0
@@ -80,8 +87,9 @@ func separator(s string) int {
 	return n
 }
 
-// mayNameAuth looks at the first bytes of a name, where it is quickly done: nearly all names begin with another letter than
-// "x", escaped or not, or do not go on with "-a". There are at least as many bytes as in the shortest name.
+// mayNameAuth reports whether the first bytes of a name fit a parameter of a presigned URL. It is the quick check
+// before namesAuth: nearly all names fail at the first letter, which must be "x", or at the "-a" after it, escaped or
+// not. s must have at least as many bytes as shortestName.
 func mayNameAuth(s string) bool {
 	switch {
 	case s[0]|0x20 == 'x':
@@ -92,7 +100,8 @@ func mayNameAuth(s string) bool {
 	return false
 }
 
-// unescaped returns the byte that the head of s stands for, and its length there.
+// unescaped returns the byte that the beginning of s stands for, and how many bytes of s it takes: three for an escape,
+// one for any other byte, none at the end of s.
 func unescaped(s string) (c byte, n int) {
 	switch {
 	case s == "":
@@ -105,8 +114,8 @@ func unescaped(s string) (c byte, n int) {
 	return s[0], 1
 }
 
-// namesAuth reports whether the name at the head of s is a parameter's that says of itself that the URL is presigned. The
-// payload hash alone does not, which stands last.
+// namesAuth reports whether s begins with the name of a parameter that only a presigned URL has. X-Amz-Content-Sha256,
+// which is last in [authParamNames], is not among them: a query with the payload hash alone is not presigned.
 func namesAuth(s string) bool {
 	var name [len("X-Amz-Security-Token") + 1]byte // the longest of them, and one byte more
 	n := 0

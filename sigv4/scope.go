@@ -6,7 +6,9 @@ import (
 	"strings"
 )
 
-// checkScope checks that the host is signed, the algorithm and the credential, in AWS's order.
+// checkScope checks in AWS's order that the host is signed, that the algorithm is ours, and that the credential has an
+// accepted scope for the day of the date. A credential that is as it should be is compared as a whole; only another one
+// is split.
 func (v *Verifier) checkScope(p *parameters) *Error {
 	if strings.Count(p.signedHeaders, ";") >= v.fields {
 		return refuse(ErrHeaderTooLarge, "")
@@ -36,7 +38,7 @@ func (v *Verifier) checkScope(p *parameters) *Error {
 	return v.wrongScope(p)
 }
 
-// splitCredential reads keyid/date/region/service/aws4_request.
+// splitCredential splits a credential, keyid/date/region/service/aws4_request, into its five elements.
 func (p *parameters) splitCredential() *Error {
 	if strings.Count(p.credential, "/") != 4 || p.credential[0] == '/' {
 		return refuse(ErrMalformedCredential, p.credential)
@@ -49,7 +51,8 @@ func (p *parameters) splitCredential() *Error {
 	return nil
 }
 
-// wrongScope names all that is wrong with a scope, as AWS does.
+// wrongScope returns an error with everything that is wrong with the scope, as AWS does. At least one element must be
+// wrong.
 func (v *Verifier) wrongScope(p *parameters) *Error {
 	causes := make([]error, 0, 4)
 	fault := func(is bool, cause error) {
@@ -68,8 +71,8 @@ func (v *Verifier) wrongScope(p *parameters) *Error {
 	return e
 }
 
-// acceptedScope is the end of a credential that the verifier accepts: "/region/service/aws4_request", also as a presigned
-// URL has it.
+// acceptedScope is the end of a credential that the verifier accepts. text is "/region/service/aws4_request", and
+// escaped is the same as it stands in a presigned URL.
 type acceptedScope struct{ text, escaped, region, service string }
 
 func newAcceptedScope(region, service string) acceptedScope {
@@ -77,12 +80,15 @@ func newAcceptedScope(region, service string) acceptedScope {
 	return acceptedScope{text, string(appendLiteral(nil, text)), region, service}
 }
 
-// matches reads a credential that ends as accepted and is for the day of the date.
+// matches reports whether the credential has the accepted scope and the day of the date. If so, it sets the elements of
+// the credential.
 func (p *parameters) matches(s *acceptedScope) bool { return p.matchesEnd(s, s.text, "/") }
 
-// matchesEscaped is matches before the credential is decoded.
+// matchesEscaped is matches for a credential that still has the escapes of a presigned URL.
 func (p *parameters) matchesEscaped(s *acceptedScope) bool { return p.matchesEnd(s, s.escaped, "%2F") }
 
+// matchesEnd is matches for an accepted end and a slash in the form that the credential has. It leaves an access key ID
+// with escapes of its own to be decoded first.
 func (p *parameters) matchesEnd(s *acceptedScope, end, slash string) bool {
 	rest, ok := strings.CutSuffix(p.credential, end)
 	if n := len(rest) - len(day); !ok || n < 0 || rest[n:] != p.date[:len(day)] {

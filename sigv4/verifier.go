@@ -11,21 +11,22 @@ import (
 	"time"
 )
 
-// Verifier verifies signed requests. The zero Verifier refuses all with [ErrNotConfigured]. A Verifier may be used by many
-// goroutines at once; none of them waits for another, except where a signing key is seen for the first time on its day.
+// Verifier verifies signed requests. The zero Verifier refuses all of them with [ErrNotConfigured]. A Verifier may be
+// used by many goroutines at once. They do not wait for each other, except while a signing key is derived that is used
+// for the first time on its day.
 type Verifier struct {
 	config   VerifierConfig
 	required []string // config.SignedHeaders in lower case
-	exempt   []string // config.AllowUnsignedHeaders in lower case, and what the rules exempt
+	exempt   []string // headers that need not be signed, in lower case
 	scopes   []acceptedScope
-	fields   int // parameters of the query that are read, and as many values of signed headers
+	fields   int // the most parameters of the query, and the most values of signed headers
 
-	queryRoom int // bytes of the query in canonical form, which is hashed: a byte that is not escaped yet makes three
+	queryRoom int // the most bytes of the query in canonical form, where one byte may become an escape of three
 	keys      *keyCache
-	dummy     Key // verifies what an unknown access key has signed, if there is to be one answer
+	dummy     Key // takes the place of an unknown access key under OneAnswer
 }
 
-// NewVerifier returns a Verifier, or every mistake of the configuration. It copies the configuration.
+// NewVerifier returns a Verifier, or an error with every mistake in the configuration. It copies the configuration.
 func NewVerifier(c VerifierConfig) (*Verifier, error) {
 	if err := c.check(); err != nil {
 		return nil, fmt.Errorf("sigv4: %w", err)
@@ -40,7 +41,7 @@ func NewVerifier(c VerifierConfig) (*Verifier, error) {
 	v.queryRoom = v.config.MaxHeaderBytes + min(v.config.MaxHeaderBytes, math.MaxInt-v.config.MaxHeaderBytes)/2
 	v.required = lowerAll(c.SignedHeaders)
 	v.exempt = lowerAll(c.AllowUnsignedHeaders)
-	if c.Rules == S3 { // its value stands in the canonical request anyway, and clients rely on it
+	if c.Rules == S3 { // its value is the last line of the canonical request, so that it is signed anyway
 		v.exempt = append(v.exempt, "x-amz-content-sha256")
 	}
 	if c.UnsignedToken {
@@ -49,7 +50,7 @@ func NewVerifier(c VerifierConfig) (*Verifier, error) {
 	return v, nil
 }
 
-// Identity is a verified signature: who has signed, when, and for what. Its strings share memory with the request's.
+// Identity says who signed a request, when, and for what. Its strings share memory with the request.
 type Identity struct {
 	AccessKeyID string
 	// Principal names the holder of the access key, from [Key].
@@ -58,18 +59,18 @@ type Identity struct {
 	Service   string
 	// Time is when the request was signed, to the second.
 	Time time.Time
-	// Presigned reports that the signature stood in the query.
+	// Presigned reports that the signature is in the query.
 	Presigned bool
-	// UnsignedPayload reports that nothing vouches for the body.
+	// UnsignedPayload reports that the signature does not cover the body.
 	UnsignedPayload bool
 }
 
-// Verify decides whether the request was signed by the access key that it names. It replaces r.Body by the bytes that it
-// has read, followed by those that it has not, also if it refuses the request. It reads them only after the signature has
-// been verified if the request declares their hash. The error is an *[Error].
+// Verify returns who signed the request, or why it is refused. If the request declares the hash of its body, the body
+// is read only after the signature has been verified. When Verify returns, r.Body holds the whole body, even if the
+// request is refused: what was read of it, followed by the rest. The error is an *[Error].
 func (v *Verifier) Verify(r *http.Request) (Identity, error) { return v.VerifyAt(r, time.Now()) }
 
-// VerifyAt is [Verifier.Verify] at another instant than now.
+// VerifyAt is [Verifier.Verify] at a given time instead of now.
 func (v *Verifier) VerifyAt(r *http.Request, now time.Time) (Identity, error) {
 	if v == nil || v.keys == nil {
 		return Identity{}, refuse(ErrNotConfigured, "")
@@ -86,8 +87,8 @@ func (v *Verifier) VerifyAt(r *http.Request, now time.Time) (Identity, error) {
 	return id, nil
 }
 
-// verify checks in AWS's order: the mechanism, the syntax, the date, the host, the algorithm, the scope, then what AWS
-// has no text for, and last the key, the signature and the session token.
+// verify makes the checks in AWS's order: the mechanism, the syntax, the date, the host, the algorithm and the scope.
+// Then come those for which AWS has no text, and last the key, the signature and the session token.
 func (v *Verifier) verify(r *http.Request, cr *canonicalRequest, p *parameters, now time.Time) (id Identity, e *Error) {
 	cr.query.most, cr.query.room = v.fields, v.queryRoom
 	if e = p.read(r, &cr.query, v.config.MaxHeaderBytes); e != nil {
@@ -131,7 +132,7 @@ func (v *Verifier) verify(r *http.Request, cr *canonicalRequest, p *parameters, 
 	return id, nil
 }
 
-// draft writes the canonical request up to the payload hash, and refuses what could be read in two ways.
+// canonicalize writes the canonical request up to the payload hash. It refuses what could be read in two ways.
 func (v *Verifier) canonicalize(r *http.Request, cr *canonicalRequest, p *parameters) *Error {
 	path := v.config.PathPrefix + p.path
 	switch {
@@ -179,7 +180,8 @@ func (v *Verifier) canonicalize(r *http.Request, cr *canonicalRequest, p *parame
 	return v.checkSigned(r.Header, cr, p, amz)
 }
 
-// checkSignature asks for the key, signs the draft and compares.
+// checkSignature asks for the key, completes the canonical request, signs it and compares the signatures. If no payload
+// hash is declared, it reads the body. It sets *key, which checkKey needs.
 func (v *Verifier) checkSignature(r *http.Request, cr *canonicalRequest, p *parameters, body *payload, key *Key) *Error {
 	var err error
 	*key, err = v.config.Keys(r.Context(), Scope{AccessKeyID: p.keyID, Date: p.day, Region: p.region, Service: p.service})
@@ -187,7 +189,7 @@ func (v *Verifier) checkSignature(r *http.Request, cr *canonicalRequest, p *para
 	switch {
 	case unknown && !v.config.OneAnswer: // before the body is read
 		return refuse(ErrUnknownKey, p.keyID)
-	case unknown: // costs what a wrong signature costs, and for the same reasons
+	case unknown: // go on, so that the cost is that of a wrong signature
 		*key = v.dummy
 	case err != nil:
 		return refuse(fmt.Errorf("%w: %w", ErrUnavailable, err), "")
@@ -202,14 +204,16 @@ func (v *Verifier) checkSignature(r *http.Request, cr *canonicalRequest, p *para
 		cr.text = append(cr.text, body.hash[:]...)
 	}
 	cr.sign(v.keys, key, p.date, p.scope)
-	var claimed [hashLength]byte
-	copy(claimed[:], p.signature)
-	if !equal(&cr.signature, &claimed) || unknown {
+	var sent [hashLength]byte
+	copy(sent[:], p.signature)
+	if !equal(&cr.signature, &sent) || unknown {
 		return v.mismatch(cr, p, unknown)
 	}
 	return nil
 }
 
+// mismatch refuses a signature that does not match, one that is not hexadecimal, and the signature of an unknown access
+// key. Their causes differ, and their answer is the same.
 func (v *Verifier) mismatch(cr *canonicalRequest, p *parameters, unknown bool) *Error {
 	e := &Error{Err: ErrSignatureMismatch, Trace: cr.trace(), explain: v.config.Explain}
 	if !hashBytes.all(p.signature) {
@@ -221,7 +225,7 @@ func (v *Verifier) mismatch(cr *canonicalRequest, p *parameters, unknown bool) *
 	return e
 }
 
-// checkKey checks what goes with temporary credentials.
+// checkKey checks the expiry and the session token of temporary credentials.
 func (v *Verifier) checkKey(p *parameters, key *Key, now time.Time) *Error {
 	if !key.Expires.IsZero() && !now.Before(key.Expires) {
 		return refuse(ErrCredentialExpired, p.keyID)
