@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// reply is how AWS answers a cause: API Gateway, and S3 where it has a form of its own.
+// reply is AWS's answer to a cause: API Gateway's, and S3's if that differs.
 type reply struct {
 	cause    error
 	status   int
 	code     string
 	message  string
-	text     func(*Error) string // in place of message where the text depends on the request
+	text     func(*Error) string // instead of message, if the text depends on the request
 	s3Status int
 	s3Code   string
 }
@@ -26,8 +26,8 @@ const (
 	invalid    = "InvalidSignatureException"
 )
 
-// mismatch is also the answer to what AWS is not known to refuse by a text of its own: for AWS such a request has another
-// canonical form than the one that the client signed.
+// mismatch is also the answer to what AWS is not known to refuse with a text of its own: AWS gives such a request
+// another canonical form than the client has signed.
 const mismatch = "The request signature we calculated does not match the signature you provided. Check your AWS Secret " +
 	"Access Key and signing method. Consult the service documentation for details."
 
@@ -79,11 +79,12 @@ var answers = [...]reply{
 	{ErrSessionToken, 403, "UnrecognizedClientException", "The security token included in the request is invalid.", nil, 400, "InvalidToken"},
 	{ErrCredentialExpired, 403, "ExpiredTokenException", "The security token included in the request is expired", nil, 400, "ExpiredToken"},
 
-	// The last, as it is wrapped with a cause for which API Gateway has a text. S3 has one for this.
+	// The last, because it is always joined with a cause that API Gateway answers. Only S3 has an answer to this one.
 	{ErrVersion2, 403, incomplete, "", algorithmText, 400, "InvalidRequest"},
 }
 
-// answer finds the reply to the cause. A cause of unknown making, in an Error that a caller put together, is a fault of ours.
+// answer returns the reply to the cause. An Error that a caller made may have a cause that is not of this package; that
+// is answered as an internal error.
 func (e *Error) answer() *reply {
 	cause := e.Err
 	if e.masked {
@@ -97,14 +98,14 @@ func (e *Error) answer() *reply {
 	return &answers[0]
 }
 
-// malformedText hashes the header rather than echo it, as API Gateway does since 2023, for a bearer token may stand there.
+// malformedText has a hash of the header, because the header may be a bearer token. API Gateway does so since 2023.
 func malformedText(e *Error) string {
 	sum := sha256.Sum256([]byte(e.authorization()))
 	return "Invalid key=value pair (missing equal-sign) in Authorization header (hashed with SHA-256 and encoded with Base64): '" +
 		base64.StdEncoding.EncodeToString(sum[:]) + "'."
 }
 
-// authorization returns the refused header, or what stands in its place in an Error that a caller put together.
+// authorization returns the refused header. An Error that a caller made has none; then it is Detail.
 func (e *Error) authorization() string {
 	if e.header == nil {
 		return e.Detail
@@ -119,7 +120,7 @@ const (
 	noSignature
 	noSignedHeaders
 	noDate
-	inQuery // they are missing in the query, not in the Authorization header
+	inQuery // the parameters are missing in the query and not in the Authorization header
 )
 
 func missingText(e *Error) string {
@@ -176,10 +177,11 @@ func earlyText(e *Error) string {
 		" (" + basic(now) + " + " + minutes(e.window) + ")"
 }
 
-// scopeFault is one wrong part of a scope.
+// scopeFault is one element of a scope that is wrong, and AWS's text for it.
 type scopeFault struct{ part, got, want, text string }
 
-// scopeFaults returns all that is wrong with a scope. An Error that a caller put together may lack what it is made of.
+// scopeFaults returns everything that is wrong with the scope. It returns nothing if the cause is another, or if a
+// caller made the Error without what is needed.
 func (e *Error) scopeFaults() (faults []scopeFault) {
 	p := parameters{credential: e.Detail}
 	if len(e.date) < len(day) || p.splitCredential() != nil {
@@ -233,7 +235,7 @@ func mismatchText(e *Error) string {
 		"'\n\nThe String-to-Sign should have been\n'" + clipLines(e.Trace.StringToSign) + "'\n"
 }
 
-// clipLines bounds each line of a trace, which is a header, the path, the query or the list of headers.
+// clipLines cuts each line of a trace, which may be a header, the path, the query or the list of headers.
 func clipLines(s string) string {
 	lines := strings.Split(s, "\n")
 	for i, line := range lines {
@@ -242,9 +244,10 @@ func clipLines(s string) string {
 	return strings.Join(lines, "\n")
 }
 
+// basic formats a time as SigV4 does.
 func basic(t time.Time) string { return t.UTC().Format(basicFormat) }
 
-// minutes writes a window as AWS does.
+// minutes formats a duration as AWS does.
 func minutes(d time.Duration) string {
 	if d%time.Minute == 0 {
 		return strconv.Itoa(int(d/time.Minute)) + " min."

@@ -6,20 +6,23 @@ import (
 	"slices"
 )
 
-// body is a body that was read to its end, in the pieces in which [readAll] keeps it.
+// body is a request body that was read to its end, in the pieces in which [readAll] keeps it. It is an
+// io.ReadSeekCloser.
 type body struct {
-	pieces [][]byte // none is empty
-	at     int      // the piece that is read next
-	from   int      // where in it
-	one    [1][]byte
+	pieces [][]byte  // none is empty
+	at     int       // the index of the piece that is read next
+	from   int       // where to go on in that piece
+	one    [1][]byte // memory for pieces if there is only one
 }
 
+// newBody returns a body of one piece, which it keeps.
 func newBody(text []byte) *body {
 	b := new(body)
 	b.keep(text)
 	return b
 }
 
+// keep adds a piece at the end, unless it is empty.
 func (b *body) keep(piece []byte) {
 	if b.pieces == nil {
 		b.pieces = b.one[:0]
@@ -29,7 +32,7 @@ func (b *body) keep(piece []byte) {
 	}
 }
 
-// Read reads from one piece.
+// Read reads from one piece at a time.
 func (b *body) Read(p []byte) (n int, err error) {
 	if b.at == len(b.pieces) {
 		return 0, io.EOF
@@ -39,13 +42,14 @@ func (b *body) Read(p []byte) (n int, err error) {
 	return n, nil
 }
 
+// skip moves on by n bytes within the piece, or to the next piece.
 func (b *body) skip(n int) {
 	if b.from += n; b.from == len(b.pieces[b.at]) {
 		b.at, b.from = b.at+1, 0
 	}
 }
 
-// WriteTo writes what has not been read, which spares [io.Copy] a buffer.
+// WriteTo writes what has not been read yet. [io.Copy] uses it and needs no buffer.
 func (b *body) WriteTo(w io.Writer) (written int64, err error) {
 	for err == nil && b.at < len(b.pieces) {
 		var n int
@@ -59,7 +63,7 @@ func (b *body) WriteTo(w io.Writer) (written int64, err error) {
 	return written, err
 }
 
-// Seek lets a [Signer] hash the body, as of a request that is signed once more, and go back.
+// Seek lets a [Signer] hash the body and return to where it was. A proxy needs that when it signs a request again.
 func (b *body) Seek(offset int64, whence int) (int64, error) {
 	switch whence {
 	case io.SeekCurrent:
@@ -81,7 +85,7 @@ func (b *body) Seek(offset int64, whence int) (int64, error) {
 
 var errSeek = errors.New("sigv4: no such place in the body")
 
-// size returns the size of the first pieces.
+// size returns the size of the first pieces together.
 func (b *body) size(pieces int) (size int64) {
 	for _, piece := range b.pieces[:pieces] {
 		size += int64(len(piece))
@@ -92,15 +96,17 @@ func (b *body) size(pieces int) (size int64) {
 // Close does nothing.
 func (*body) Close() error { return nil }
 
-// maxPiece is the most memory that is taken before it is filled.
+// maxPiece is the most memory that is allocated before it is filled.
 const maxPiece = 32 << 10
 
-// readAll reads to the end, or returns ErrBodyTooLarge after limit bytes, with what it has read. length is a hint, as an
-// adapter may not know it.
+// readAll reads r to its end. If there are more than limit bytes it returns ErrBodyTooLarge, with what it has read.
+// length is the declared length; it is only a hint, because an adapter may not know it, and first is memory for the
+// first bytes.
 //
-// It takes memory for what has arrived and not for what is claimed, since a claim costs the sender nothing: the first bytes
-// go into memory that is there anyway, and what follows into pieces, each as large as all before it but not above maxPiece.
-// Pieces stay as they are. In one piece, a large body would have to be copied again and again as it grows.
+// Memory grows with what has arrived, not with the declared length, because a declaration costs a client nothing. The
+// first bytes go into memory that exists already. What follows goes into pieces: each is as large as all before it
+// together, but not above maxPiece. The pieces are not joined, because a large body would then be copied again and
+// again while it grows.
 func readAll(r io.Reader, length, limit int64, first []byte) (*body, error) {
 	b := new(body)
 	piece, total := first[:0], int64(0)
@@ -125,7 +131,7 @@ func readAll(r io.Reader, length, limit int64, first []byte) (*body, error) {
 	}
 }
 
-// keepOwn keeps a piece, of the first one a copy: its memory is the draft's.
+// keepOwn keeps a piece. The first piece is copied, because its memory belongs to the canonicalRequest.
 func (b *body) keepOwn(piece []byte) {
 	if len(b.pieces) == 0 {
 		piece = slices.Clone(piece)
@@ -133,17 +139,17 @@ func (b *body) keepOwn(piece []byte) {
 	b.keep(piece)
 }
 
-// grow returns the size of the piece that follows n bytes: no less than one, and no more than it takes to reach one byte
-// beyond the end that the length tells, or the limit.
+// grow returns the size of the piece that follows n bytes. It is at least one, and it goes at most one byte beyond the
+// declared length or the limit.
 func grow(n, length, limit int64) int64 {
 	most := limit
-	if length >= n { // else it was no more than a hint
+	if length >= n { // else the declared length was wrong
 		most = min(length, limit)
 	}
 	return max(min(n, maxPiece, most-n+1), 1)
 }
 
-// unread puts what was read of a body back before the rest, or before the error that ended it.
+// unread returns a body with the text that was read, followed by the rest, or by the error that ended it.
 func unread(text *body, rest io.ReadCloser, err error) io.ReadCloser {
 	after := io.Reader(rest)
 	if !errors.Is(err, ErrBodyTooLarge) {
@@ -155,7 +161,7 @@ func unread(text *body, rest io.ReadCloser, err error) io.ReadCloser {
 	}{io.MultiReader(text, after), rest}
 }
 
-// failing fails every Read.
+// failing is a reader that always fails.
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }

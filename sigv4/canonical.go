@@ -21,22 +21,23 @@ const (
 	hashLength      = len(emptyHash)
 )
 
-// draft is a signature in the making: the canonical request, then the string to sign, in memory that is used again. The
-// signer and the verifier make it in the same way:
+// canonicalRequest builds a signature: the canonical request, behind it the string to sign, and the signature of that.
+// The signer and the verifier build it in the same way: query.parse, begin, headers, then the payload hash, then sign.
 //
-//	query.parse, begin, headers, sign
+// It comes from the pool canonicalRequests and goes back by release. One goroutine uses it at a time. What outlives it
+// must be copied out of it.
 //
 // Source: AWS, "Create a signed AWS API request", steps 1 to 4.
 type canonicalRequest struct {
-	text      []byte
-	canonic   int // where the canonical request ends and the string to sign begins
+	text      []byte // the canonical request, then the string to sign
+	canonic   int    // where the canonical request ends and the string to sign begins
 	query     query
 	room      int             // bytes of headers that may still be written
 	fields    int             // values of headers that may still be written
-	names     []span          // of the headers to sign, in out; of those written, in the list
-	out       []byte          // what the signer hands out
-	first     [1<<10 + 1]byte // of a body, and one to see that it ends
-	list      string          // of the headers signed last, which most requests share with the one before
+	names     []span          // of headers: in out while the signer lists them, in the list once headers has written it
+	out       []byte          // memory for what the signer makes: the list, the header or the URL
+	first     [1<<10 + 1]byte // memory for a body of up to 1 KiB, and one byte to see that it ends
+	list      string          // the last list of the signer, which most requests have in common
 	digest    *digest
 	signature [hashLength]byte
 }
@@ -47,9 +48,10 @@ var canonicalRequests = sync.Pool{New: func() any {
 
 type span struct{ start, end int }
 
-// maxKept bounds what a draft keeps for the next request, so that one long request does not hold its memory forever.
+// maxKept bounds the memory that goes back to the pool, so that one long request does not hold its memory forever.
 const maxKept = 64 << 10
 
+// release puts cr back into the pool, without limits. It must not be used afterwards.
 func (cr *canonicalRequest) release() {
 	cr.room, cr.fields, cr.query.most = math.MaxInt, math.MaxInt, 0
 	if cap(cr.text) <= maxKept && cap(cr.query.text) <= maxKept && cap(cr.query.params) <= maxKept/16 {
@@ -57,7 +59,7 @@ func (cr *canonicalRequest) release() {
 	}
 }
 
-// begin writes the method, the path and the query.
+// begin writes the method, the path and the query, which has been parsed.
 func (cr *canonicalRequest) begin(method, path string, rules Rules) {
 	if method == "" {
 		method = http.MethodGet // as in http.Request
@@ -67,8 +69,9 @@ func (cr *canonicalRequest) begin(method, path string, rules Rules) {
 	cr.text = append(cr.query.appendCanonical(cr.text), '\n')
 }
 
-// headers writes the headers of a list like "host;x-amz-date", and the list. It counts those that begin with x-amz-. Each
-// list has one form: sorted, in lower case, without repetition.
+// headers writes the headers of a list such as "host;x-amz-date", and then the list. It returns how many names begin
+// with x-amz-. It refuses a list that is not sorted, in lower case and without repetition, so that each set of headers
+// has one list.
 func (cr *canonicalRequest) headers(r *http.Request, host, list string) (amz int, e *Error) {
 	cr.names = cr.names[:0]
 	last := ""
@@ -97,7 +100,8 @@ func isHeaderName(name string) bool {
 	return name != "" && fieldBytes.all(name) || name == ":authority"
 }
 
-// header writes the value of a header with a lower-case name. Some headers are fields of the request to net/http.
+// header writes the value of a header, given its name in lower case. net/http keeps some headers in fields of the
+// request.
 func (cr *canonicalRequest) header(r *http.Request, host, name string) error {
 	switch name {
 	case "host", ":authority": // RFC 9113 8.3.1: in HTTP/2 the one takes the place of the other
@@ -116,7 +120,7 @@ func (cr *canonicalRequest) header(r *http.Request, host, name string) error {
 	return cr.values(values)
 }
 
-// get returns the values of a header with a lower-case name.
+// get returns the values of a header, given its name in lower case. It does not allocate for names of up to 64 bytes.
 func get(h http.Header, name string) (values []string, ok bool) {
 	switch name { // the headers that most requests sign
 	case "x-amz-date":
@@ -153,14 +157,15 @@ func (cr *canonicalRequest) values(values []string) error {
 	return nil
 }
 
-// fits takes a value from what may still be written, before it is looked at: in HTTP/2 two bytes repeat a header of 4 KiB.
+// fits counts a value and reports whether it is within the limits. It comes before the value is looked at: in HTTP/2
+// two bytes repeat a header of 4 KiB.
 func (cr *canonicalRequest) fits(value string) bool {
 	cr.room -= len(value) + 1
 	cr.fields--
 	return cr.room >= 0 && cr.fields >= 0
 }
 
-// signs reports whether the list that was written last has the name.
+// signs reports whether the list has the name. It must be the list that headers wrote last.
 func (cr *canonicalRequest) signs(list, name string) bool {
 	_, ok := slices.BinarySearchFunc(cr.names, name, func(s span, name string) int {
 		return strings.Compare(list[s.start:s.end], name)
@@ -168,8 +173,9 @@ func (cr *canonicalRequest) signs(list, name string) bool {
 	return ok
 }
 
-// value writes a value without the whitespace at its ends, each run of whitespace within as one space, quoted or not. A
-// line break would let a value pass for several lines of the canonical request; net/http refuses it, adapters may not.
+// value writes a header's value in canonical form: without whitespace at its ends, and with each run of whitespace
+// inside as one space, also within quotes. It refuses a line break, because one value could then look like several
+// lines of the canonical request. net/http lets none through, but an adapter may.
 func (cr *canonicalRequest) value(v string) error {
 	start := len(cr.text)
 	cr.text = append(cr.text, v...)
@@ -194,11 +200,12 @@ func (cr *canonicalRequest) value(v string) error {
 	return nil
 }
 
-// hasSpace reports whether a byte is a space or below it. It looks at eight at a time, as session tokens are long.
+// hasSpace reports whether one of the bytes is a space or below it. It looks at eight bytes at a time, because session
+// tokens are long.
 func hasSpace(b []byte) bool {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	for ; len(b) >= 8; b = b[8:] {
-		// Subtracting 0x21 borrows into the top bit of a byte below it, which must not have been set before.
+		// Subtracting 0x21 from a byte below it borrows, which sets its top bit. Bytes that had it set before do not count.
 		if x := binary.LittleEndian.Uint64(b); (x-ones*0x21)&^x&tops != 0 {
 			return true
 		}
@@ -211,20 +218,20 @@ func hasSpace(b []byte) bool {
 	return false
 }
 
-// end writes the string to sign behind the canonical request, of which the payload hash was the last line. The scope is
-// the day of the date and the rest of it, "/region/service/aws4_request".
+// end writes the string to sign behind the canonical request, which is complete: its last line is the payload hash. The
+// credential scope is written as the day of the date followed by scope, "/region/service/aws4_request".
 func (cr *canonicalRequest) end(date, scope string) {
 	cr.canonic = len(cr.text)
 	cr.text = cr.digest.hash(cr.text)
 	cr.text = append(append(cr.text, algorithm+"\n"...), date...)
 	cr.text = append(cr.text, '\n')
 	cr.text = append(append(append(cr.text, date[:len(day)]...), scope...), '\n')
-	cr.text = append(cr.text, emptyHash...) // its place
+	cr.text = append(cr.text, emptyHash...) // reserves the place of the hash
 	putHex((*[hashLength]byte)(cr.text[len(cr.text)-hashLength:]), &cr.digest.sum)
 }
 
-// sign ends the draft and makes the signature, in hexadecimal digits. It takes the key first, and whole, so that the wait for
-// it and the hash of the canonical request overlap.
+// sign writes the string to sign and sets the signature, in hexadecimal digits. It copies the key from the cache first,
+// so that the hash of the canonical request overlaps with the wait for the key's memory.
 func (cr *canonicalRequest) sign(keys *keyCache, key *Key, date, scope string) {
 	mac := *keys.get(key, date[:len(day)], scope)
 	cr.end(date, scope)
@@ -232,12 +239,13 @@ func (cr *canonicalRequest) sign(keys *keyCache, key *Key, date, scope string) {
 	putHex(&cr.signature, &cr.digest.sum)
 }
 
+// trace returns a copy of what was signed.
 func (cr *canonicalRequest) trace() *Trace {
 	text := string(cr.text)
 	return &Trace{CanonicalRequest: text[:cr.canonic], StringToSign: text[cr.canonic:]}
 }
 
-// canonicalKey appends the form of a lower-case name that is the key in http.Header.
+// canonicalKey appends the key that a lower-case name has in http.Header: "x-amz-date" becomes "X-Amz-Date".
 func canonicalKey(dst []byte, name string) []byte {
 	upper := true
 	for i := range len(name) {

@@ -14,81 +14,89 @@ import (
 
 // VerifierConfig configures a [Verifier].
 type VerifierConfig struct {
-	// Keys is the key source: it returns the key with the scope's access key ID, or an error that wraps [ErrUnknownKey].
-	// Any other error is a failure of the source and answered with 503. It is called once per request, whether or not the
-	// signature will match, by many goroutines at once. Required. [Keyring] is one in memory.
+	// Keys is the key source. It returns the key for the access key ID of the scope, or an error that wraps
+	// [ErrUnknownKey]. Any other error means that the source has failed, and is answered with 503. It is called once
+	// for each request that gets as far, before the signatures are compared, and by many goroutines at once. Required.
+	// [Keyring.Key] is a key source in memory.
 	Keys func(context.Context, Scope) (Key, error)
 	// Regions are the regions accepted, such as "eu-west-1". Required.
 	Regions []string
 	// Services are the services accepted. Empty means "execute-api" under [ExecuteAPI], "s3" under [S3]; [Generic] has no
 	// default.
 	Services []string
-	// Rules is how requests are read. Zero means [ExecuteAPI].
+	// Rules is the way in which requests are read. Zero means [ExecuteAPI].
 	Rules Rules
 
-	// MaxAge is how long a signature is good for. Zero means 5 minutes. A fraction of a second does not count, here and in
-	// the two fields below.
+	// MaxAge is how old a signature may be. Zero means 5 minutes. Fractions of a second are ignored, here and in the
+	// two fields below.
 	MaxAge time.Duration
 	// MaxAhead is how far in the future a signature may be dated. Zero means 5 minutes.
 	MaxAhead time.Duration
-	// MaxExpires is the longest X-Amz-Expires accepted on a presigned URL, which is then good for that long. Zero means
-	// 7 days, the most that AWS allows, except under [ExecuteAPI]: API Gateway holds a presigned URL to MaxAge and only
-	// wants X-Amz-Expires to be well formed. A URL without X-Amz-Expires is good for MaxAge or MaxExpires, whichever is
-	// shorter; [S3] refuses it.
+	// MaxExpires is the longest X-Amz-Expires that a presigned URL may have; the URL is then valid for as long as
+	// X-Amz-Expires says. Zero means 7 days, which is AWS's limit, except under [ExecuteAPI]: there it means that a
+	// presigned URL is valid for MaxAge, as at API Gateway, and that X-Amz-Expires must only be well formed. A URL
+	// without X-Amz-Expires is valid for MaxAge or MaxExpires, whichever is shorter; [S3] refuses it.
 	MaxExpires time.Duration
 
-	// SignedHeaders are headers that must be signed where a request has them, such as "Content-Type". Those that must be
-	// signed always are Host and all that begin with X-Amz-; nothing here adds to or takes from them.
+	// SignedHeaders are headers that must be signed if a request has them, such as "Content-Type". Host and all headers
+	// that begin with X-Amz- must be signed in any case.
 	SignedHeaders []string
-	// AllowUnsignedHeaders are headers beginning with X-Amz- that need not be signed, since a proxy adds them, such as
-	// CloudFront's X-Amz-Cf-Id.
+	// AllowUnsignedHeaders are headers that begin with X-Amz- and need not be signed, because a proxy adds them, such
+	// as CloudFront's X-Amz-Cf-Id.
 	AllowUnsignedHeaders []string
-	// AllowUnsignedPayload accepts UNSIGNED-PAYLOAD in place of the payload hash, so that nothing vouches for the body. The
-	// handler reads it as it comes in and gets an [http.MaxBytesError] after MaxBody bytes. Without AllowUnsignedPayload,
-	// such a request is accepted only if it has no body.
+	// AllowUnsignedPayload accepts UNSIGNED-PAYLOAD instead of the payload hash, so that the signature does not cover
+	// the body. The handler reads the body as it arrives, and gets an [http.MaxBytesError] after MaxBody bytes. Without
+	// AllowUnsignedPayload such a request is accepted only if it has no body.
 	AllowUnsignedPayload bool
-	// UnsignedToken expects the session token outside the signature, added after signing as AWS IoT wants it. The token
-	// is compared all the same.
+	// UnsignedToken expects a session token that was added after signing, as AWS IoT requires. The token is still
+	// compared with the key's.
 	UnsignedToken bool
-	// AllowUncleanPath accepts paths with empty segments or dot segments, which are normalised for the signature but not
-	// for the handler. [S3] accepts them always, as parts of object keys.
+	// AllowUncleanPath accepts paths with empty segments or dot segments. They are normalised for the signature but not
+	// for the handler. [S3] always accepts them, because object keys may have them.
 	AllowUncleanPath bool
-	// MaxBody is the most bytes of a body accepted. Zero means 10 MiB, API Gateway's limit; negative means no limit.
+	// MaxBody is the most bytes that a body may have. Zero means 10 MiB, which is API Gateway's limit; negative means
+	// no limit.
 	MaxBody int64
 
-	// MaxHeaderBytes is the most bytes accepted of the request line, the Authorization header and the signed headers
-	// together. It also bounds how many parameters the query may have, one for every 40 bytes, how many values the signed
-	// headers, and the canonical form of the query, which may be half as long again. Zero means 10 240, API Gateway's limit,
-	// and thus 256 of each and 15 360 bytes; negative means no limit but net/http's, [http.Server].MaxHeaderBytes. At any
-	// value, 64 parameters may have names that begin with X-Amz-. What exceeds it is refused with [ErrHeaderTooLarge].
+	// MaxHeaderBytes is the most bytes that the request line, the Authorization header and the signed headers may have
+	// together. Zero means 10 240, which is API Gateway's limit; negative means no limit but that of net/http,
+	// [http.Server].MaxHeaderBytes. A request beyond it is refused with [ErrHeaderTooLarge].
+	//
+	// Other limits follow from it: the query may have one parameter for every 40 bytes, and so may the signed headers
+	// have values, which makes 256; and the query in canonical form may be half as long again, which makes 15 360
+	// bytes. At any value, at most 64 parameters may have names that begin with X-Amz-.
 	MaxHeaderBytes int
 
-	// ExternalHost is the host that clients sign, where a proxy replaces the Host header. Empty means the Host header.
-	// X-Forwarded-Host is never read, as anyone can send it. It is no URL: "api.example.com", or with a port that clients
-	// sign, "api.example.com:8443".
+	// ExternalHost is the host that clients sign, if a proxy replaces the Host header. Empty means the Host header. It
+	// is a host and not a URL: "api.example.com", or "api.example.com:8443" if clients sign the port. X-Forwarded-Host
+	// is never read, because any client can send it.
 	ExternalHost string
-	// PathPrefix is what a proxy has cut off the path that clients sign, such as "/Prod", with the escapes that they send.
+	// PathPrefix is the beginning of the path that clients sign and that a proxy removes, such as "/Prod", escaped as
+	// clients send it.
 	PathPrefix string
 
-	// OneAnswer answers an unknown access key as a signature that does not match, so that nobody can try out access keys. The
-	// two also cost the same: the body is read for both. API Gateway's answers tell the two apart.
+	// OneAnswer answers an unknown access key like a signature that does not match, so that a client cannot find out
+	// which access keys exist. Both cost the same: the body is read in either case. API Gateway's answers differ.
 	OneAnswer bool
-	// Explain adds the canonical request and the string to sign to the answer to a signature that does not match, as API
-	// Gateway does. They hold nothing but what the client has sent. Each line is cut to 256 bytes; [Error].Trace has all.
+	// Explain adds the canonical request and the string to sign to the answer to a signature that does not match, as
+	// API Gateway does. They contain only what the client has sent. Each line is cut to 256 bytes; [Error].Trace has
+	// all of it.
 	Explain bool
-	// AllowDespite reports whether [Verifier.Handler] passes on a request that was refused, for a dry run or to stay open
-	// while the key source is down ([ErrUnavailable]). It is called with the *[Error]. The next handler gets the request
-	// without an identity, an outer verifier's included, and with its whole body, which ends in an [http.MaxBytesError]
-	// after MaxBody bytes. Nothing is set in the response. A body that was found too large stays refused, and so does all
-	// that a zero Verifier is asked. [Verifier.Verify] and [Verifier.Authenticate] still refuse. Nil means never.
+	// AllowDespite reports whether [Verifier.Handler] passes on a request that was refused. It is for a dry run, or to
+	// stay open while the key source is down ([ErrUnavailable]). It is called with the *[Error]. The next handler gets
+	// the request without an identity, even if an outer verifier has identified the caller. It gets the whole body,
+	// which ends in an [http.MaxBytesError] after MaxBody bytes. No response header is set. A body that was too large
+	// stays refused, and so does every request to a zero Verifier. [Verifier.Verify] and [Verifier.Authenticate] refuse
+	// in any case. Nil means never.
 	AllowDespite func(*http.Request, error) bool
-	// ErrorHandler answers refusals, the headers of [Error.SetHeader] already set. Nil means [Error.ServeHTTP]. The error
-	// is an *[Error].
+	// ErrorHandler answers refusals. The headers of [Error.SetHeader] are set already, and the error is an *[Error].
+	// Nil means [Error.ServeHTTP].
 	ErrorHandler func(http.ResponseWriter, *http.Request, error)
 }
 
-// The window of API Gateway either way, its limits on bodies and on the request line and header values together (API Gateway
-// Developer Guide, "Quotas for configuring and running an HTTP API"), and AWS's longest life of a presigned URL.
+// API Gateway's window in both directions, its limit on bodies, and its limit on the request line and header values
+// together (API Gateway Developer Guide, "Quotas for configuring and running an HTTP API"). maxExpires is how long a
+// presigned URL of AWS may be valid.
 const (
 	defaultWindow  = 5 * time.Minute
 	defaultMaxBody = 10 << 20
@@ -96,9 +104,11 @@ const (
 	maxExpires     = 7 * 24 * time.Hour // 604 800 s
 )
 
-// bytesPerField makes a request cost little more than its bytes, however many fields are made of them: 10 240 / 40 = 256.
+// bytesPerField keeps the cost of a request in proportion to its bytes, however many fields they make: 10 240 / 40 =
+// 256.
 const bytesPerField = 40
 
+// check returns every mistake in the configuration.
 func (c *VerifierConfig) check() error {
 	short := func(d time.Duration) bool { return d > 0 && d < time.Second }
 	return errors.Join(
@@ -120,6 +130,7 @@ func (c *VerifierConfig) check() error {
 	)
 }
 
+// withDefaults returns the configuration with its defaults, and with lists of its own.
 func (c VerifierConfig) withDefaults() VerifierConfig {
 	c.Regions = slices.Clone(c.Regions)
 	c.Services = slices.Clone(c.Services)
@@ -156,7 +167,7 @@ func lowerAll(names []string) []string {
 	return lower
 }
 
-// wrong returns a mistake of a configuration, or nil.
+// wrong returns an error with the text if is is true, and nil otherwise.
 func wrong(is bool, mistake string) error {
 	if !is {
 		return nil
@@ -164,7 +175,7 @@ func wrong(is bool, mistake string) error {
 	return errors.New(mistake)
 }
 
-// wrongIn returns a mistake of a list, with the first element that is one, or nil.
+// wrongIn returns an error that names the first wrong element of a list, or nil if there is none.
 func wrongIn(list []string, is func(string) bool, mistake string) error {
 	if i := slices.IndexFunc(list, is); i >= 0 {
 		return fmt.Errorf(mistake, list[i])
@@ -172,17 +183,17 @@ func wrongIn(list []string, is func(string) bool, mistake string) error {
 	return nil
 }
 
-// notName reports whether s cannot be a header's name.
+// notName reports whether s cannot be the name of a header.
 func notName(s string) bool { return s == "" || !tokenBytes.all(s) }
 
-// notAmzName reports whether s cannot be the name of a header that must be signed for its name.
+// notAmzName reports whether s cannot be the name of a header that begins with X-Amz-.
 func notAmzName(s string) bool { return notName(s) || !isAmz([]byte(s)) }
 
-// notPrefix reports whether clients cannot have signed a path that begins with s.
+// notPrefix reports whether s cannot be the beginning of a path that clients sign.
 func notPrefix(s string) bool {
 	_, err := url.PathUnescape(s)
 	return err != nil || !prefixBytes.all(s) || s[0] != '/' || strings.HasSuffix(s, "/") || !isClean(s)
 }
 
-// notElement reports whether s cannot stand in a credential scope.
+// notElement reports whether s cannot be an element of a credential scope.
 func notElement(s string) bool { return s == "" || strings.ContainsAny(s, "/ ,=\n") }

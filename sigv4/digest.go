@@ -9,30 +9,30 @@ import (
 	"hash"
 )
 
-// digest is SHA-256 in its steps: from the state after one block, over whole blocks, to the state after the last, which is
-// the hash. The steps save what hash.Hash does to hide them, a copy of its state for every Sum, which is a fifth of the cost
-// of such short texts.
+// digest computes SHA-256 in steps: it starts from the state after one block, adds whole blocks, and reads the state
+// after the last block, which is the hash. hash.Hash copies its state for every Sum, so that one can write on after it.
+// For texts as short as ours that copy is a fifth of the cost, and the steps do without it.
 //
-// The state goes in and out in its binary encoding. crypto/sha256 documents that there is one and promises nothing about its
-// layout, so it is held against known answers once, when the program starts. Where it is another than this file knows, every
-// hash is a plain one.
+// The state is read and set through its binary encoding. crypto/sha256 documents that this encoding exists and promises
+// nothing about its layout. So the layout is checked against known answers once, when the program starts. If it is not
+// the one that this file knows, every hash is computed without steps.
 type digest struct {
 	hash.Hash
 	appender    encoding.BinaryAppender // the same hash
 	unmarshaler encoding.BinaryUnmarshaler
-	encoded     []byte                 // the state after one block, encoded; restore replaces the state
-	saved       []byte                 // what save encodes into
-	inner       [sha256.BlockSize]byte // the last block of an HMAC: the hash of the inner text, then padding
+	encoded     []byte                 // an encoding after one block, in which restore replaces the state
+	saved       []byte                 // memory for save
+	inner       [sha256.BlockSize]byte // the last block of an HMAC: the inner hash, then padding
 	sum         [sha256.Size]byte
 }
 
-// The state follows the 4 bytes of magic in an encoding; the unfinished block and the length come after it.
+// magic is how many bytes of an encoding come before the state. The unfinished block and the length come after it.
 const magic = 4
 
-// stepwise reports that the encoding is the one that this file knows.
+// stepwise reports whether the encoding has the layout that this file knows.
 var stepwise = knownAnswers()
 
-// knownAnswers makes the hash of two blocks in steps (FIPS 180-4, example of 56 bytes) and an HMAC (RFC 4231 4.3).
+// knownAnswers checks a hash of two blocks (FIPS 180-4, the example of 56 bytes) and an HMAC (RFC 4231 4.3).
 func knownAnswers() bool {
 	const (
 		text = "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"
@@ -46,7 +46,7 @@ func knownAnswers() bool {
 	}
 	d.steps(pad([]byte(text), len(text)))
 	hashed := hex.EncodeToString(d.sum[:])
-	m := d.newMAC(SigningKey{'J', 'e', 'f', 'e'}) // zeros fill up any key that is shorter than a block
+	m := d.newMAC(SigningKey{'J', 'e', 'f', 'e'}) // a key that is shorter than a block is filled up with zeros
 	d.macSteps(&m, pad([]byte(data), sha256.BlockSize+len(data)))
 	return hashed == sum && hex.EncodeToString(d.sum[:]) == code
 }
@@ -58,7 +58,7 @@ func newDigest() *digest {
 	return &digest{Hash: sha256.New()}
 }
 
-// newSteps returns a digest, unless SHA-256 has no encoded state or one that is too short.
+// newSteps returns a digest. It reports false if SHA-256 has no encoding of its state, or one that is too short.
 func newSteps() (d *digest, ok bool) {
 	d = &digest{Hash: sha256.New()}
 	d.appender, _ = d.Hash.(encoding.BinaryAppender)
@@ -74,26 +74,26 @@ func newSteps() (d *digest, ok bool) {
 
 var padding = [sha256.BlockSize]byte{0x80}
 
-// pad appends the padding of a text of the given length, FIPS 180-4 5.1.1: a one, zeros, and the length in bits, which takes
+// pad appends the padding of a text of the given length (FIPS 180-4 5.1.1): a one bit, zeros, and the length in bits as
 // 8 bytes.
 func pad(text []byte, length int) []byte {
 	n := 1 + (2*sha256.BlockSize-1-8-length%sha256.BlockSize)%sha256.BlockSize
 	return binary.BigEndian.AppendUint64(append(text, padding[:n]...), uint64(length)*8)
 }
 
-// save copies the state, which must be that after whole blocks.
+// save copies the state. What was written must be whole blocks.
 func (d *digest) save(state *[sha256.Size]byte) {
 	d.saved, _ = d.appender.AppendBinary(d.saved[:0])
 	copy(state[:], d.saved[magic:])
 }
 
-// restore goes back to a state after one block.
+// restore sets the state, which must be one after one block.
 func (d *digest) restore(state *[sha256.Size]byte) {
 	copy(d.encoded[magic:], state[:])
-	_ = d.unmarshaler.UnmarshalBinary(d.encoded) // its own encoding
+	_ = d.unmarshaler.UnmarshalBinary(d.encoded) // cannot fail: it is its own encoding
 }
 
-// hash leaves the SHA-256 of a text in d.sum. It may write behind the text and returns it, in more memory if need be.
+// hash sets d.sum to the SHA-256 of the text. It may write behind the text, and returns the text, which may have moved.
 func (d *digest) hash(text []byte) []byte {
 	if !stepwise {
 		d.sum = sha256.Sum256(text)
@@ -104,7 +104,7 @@ func (d *digest) hash(text []byte) []byte {
 	return padded[:len(text)]
 }
 
-// hashPieces leaves the SHA-256 of a text in pieces in d.sum.
+// hashPieces sets d.sum to the SHA-256 of the pieces, one after the other.
 func (d *digest) hashPieces(pieces [][]byte) {
 	d.Reset()
 	for _, piece := range pieces {
@@ -113,16 +113,17 @@ func (d *digest) hashPieces(pieces [][]byte) {
 	d.Sum(d.sum[:0])
 }
 
+// steps sets d.sum to the hash of a text that is padded already.
 func (d *digest) steps(padded []byte) {
 	d.Reset()
 	_, _ = d.Write(padded)
 	d.save(&d.sum)
 }
 
-// mac leaves the HMAC of what begins at a place of a text in d.sum. Like hash it may write behind the text and returns it.
+// mac sets d.sum to the HMAC of text[from:]. Like hash it may write behind the text, and returns it.
 func (d *digest) mac(m *mac, text []byte, from int) []byte {
 	if !stepwise {
-		key := m.inner // a copy, as what hmac is given escapes
+		key := m.inner // a copy, because what hmac is given moves to the heap
 		h := hmac.New(sha256.New, key[:])
 		_, _ = h.Write(text[from:]) // never fails
 		h.Sum(d.sum[:0])
@@ -133,7 +134,7 @@ func (d *digest) mac(m *mac, text []byte, from int) []byte {
 	return padded[:len(text)]
 }
 
-// macSteps takes a text that is padded as one that follows the block of the key.
+// macSteps sets d.sum to the HMAC of a text that is padded already, as one that follows the block of the key.
 func (d *digest) macSteps(m *mac, padded []byte) {
 	d.restore(&m.inner)
 	_, _ = d.Write(padded)
@@ -143,9 +144,10 @@ func (d *digest) macSteps(m *mac, padded []byte) {
 	d.save(&d.sum)
 }
 
-// mac is HMAC-SHA-256 with one key, RFC 2104: the state after the block that holds the key and the inner or outer pad.
-// Restoring it saves two of the six blocks of a string to sign. The states stand in line, in 64 bytes, since ten thousand
-// keys in turn would each fetch a hash.Hash from memory. Without steps, inner is the key itself.
+// mac is HMAC-SHA-256 (RFC 2104) with one key: the states after the block that holds the key with the inner or the
+// outer pad. To restore them saves two of the six blocks of a string to sign. They are in the struct and not behind a
+// pointer, so that a key is 64 bytes in one place: with ten thousand keys in turn, each access waits for memory. If
+// there are no steps, inner is the key itself.
 type mac struct{ inner, outer [sha256.Size]byte }
 
 func newMAC(key SigningKey) mac {
@@ -155,6 +157,7 @@ func newMAC(key SigningKey) mac {
 	return newDigest().newMAC(key)
 }
 
+// newMAC returns the states of a key. d must have steps.
 func (d *digest) newMAC(key SigningKey) (m mac) {
 	var block [sha256.BlockSize]byte
 	copy(block[:], key[:]) // RFC 2104: shorter than a block, so filled up with zeros

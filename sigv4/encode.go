@@ -6,17 +6,17 @@ import (
 	"strings"
 )
 
-// byteSet holds 1 for the bytes of a set.
+// byteSet is a set of bytes: 1 for each that is in it.
 type byteSet [256]uint8
 
-// The bytes that stay as they are, by place. RFC 3986 2.3 names the unreserved ones.
+// The bytes that are allowed, or need no escape, by where they are. RFC 3986 2.3 names the unreserved ones.
 var (
-	componentBytes = newByteSet(alphanumeric + "-._~")                 // in the name or value of a query parameter
-	pathBytes      = newByteSet(alphanumeric + "-._~/")                // in a path
-	queryBytes     = newByteSet(alphanumeric + "-._~!$&'()*,=:@/?%;#") // in a query that is to be sent; see sentQuery
-	tokenBytes     = newByteSet(alphanumeric + "!#$%&'*+-.^_`|~")
-	fieldBytes     = newByteSet("abcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~") // of a token in lower case
-	hostBytes      = newByteSet(alphanumeric + "-._~!$&'()*+,;=:[]")                   // of a host with its port, RFC 3986 3.2.2 without escapes
+	componentBytes = newByteSet(alphanumeric + "-._~")                                 // in the name or value of a query parameter
+	pathBytes      = newByteSet(alphanumeric + "-._~/")                                // in a path
+	queryBytes     = newByteSet(alphanumeric + "-._~!$&'()*,=:@/?%;#")                 // in a query as the signer sends it; see sentQuery
+	tokenBytes     = newByteSet(alphanumeric + "!#$%&'*+-.^_`|~")                      // in a token, RFC 9110 5.6.2
+	fieldBytes     = newByteSet("abcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~") // in a token in lower case
+	hostBytes      = newByteSet(alphanumeric + "-._~!$&'()*+,;=:[]")                   // in a host with its port, RFC 3986 3.2.2 without escapes
 	prefixBytes    = newByteSet(alphanumeric + "-._~!$&'()*+,;=:@/%")                  // in a path as it is sent, RFC 3986 3.3
 	hashBytes      = newByteSet("0123456789abcdef")
 )
@@ -31,7 +31,7 @@ func newByteSet(bytes string) *byteSet {
 	return &set
 }
 
-// shortSpan is span where s goes on, but few bytes of it are likely to be in the set.
+// shortSpan is span, made for a span that is likely to be short.
 func (b *byteSet) shortSpan(s string) int {
 	for n := range min(len(s), 4) {
 		if b[s[n]] == 0 {
@@ -41,7 +41,8 @@ func (b *byteSet) shortSpan(s string) int {
 	return b.span(s)
 }
 
-// span returns how many bytes at the head of s are in the set. It looks at eight at a time, which halves its cost.
+// span returns how many bytes at the beginning of s are in the set. It looks at eight bytes at a time, which takes half
+// the time.
 func (b *byteSet) span(s string) int {
 	n := 0
 	for ; len(s)-n >= 8; n += 8 {
@@ -55,7 +56,7 @@ func (b *byteSet) span(s string) int {
 	return n
 }
 
-// all reports whether s has nothing but bytes of the set.
+// all reports whether all bytes of s are in the set.
 func (b *byteSet) all(s string) bool { return b.span(s) == len(s) }
 
 const upperHex = "0123456789ABCDEF"
@@ -64,8 +65,8 @@ func appendEscape(dst []byte, c byte) []byte {
 	return append(dst, '%', upperHex[c>>4], upperHex[c&15])
 }
 
-// hexPairs holds the two lower-case digits of each byte, the first in the lower half. Looking both up at once takes half
-// the time of encoding/hex, and every signature has two hashes to write.
+// hexPairs holds the two lower-case hexadecimal digits of each byte, the first digit in the lower half. To look up both
+// at once takes half the time of encoding/hex, and every signature writes two hashes.
 var hexPairs = func() (pairs [256]uint16) {
 	const digits = "0123456789abcdef"
 	for c := range pairs {
@@ -80,7 +81,8 @@ func putHex(dst *[hashLength]byte, sum *[sha256.Size]byte) {
 	}
 }
 
-// equal compares in constant time, like crypto/subtle but by words: no branch and no index depends on the bytes.
+// equal reports whether two hashes are equal, in constant time: no branch and no index depends on the bytes. It
+// compares words where crypto/subtle compares bytes.
 func equal(a, b *[hashLength]byte) bool {
 	var difference uint64
 	for i := 0; i < hashLength; i += 8 {
@@ -89,7 +91,8 @@ func equal(a, b *[hashLength]byte) bool {
 	return difference == 0
 }
 
-// unescape reads the escape at the head of s.
+// unescape returns the byte that the escape at the beginning of s stands for. It reports false if there is no valid
+// escape. s must begin with "%", which it does not check.
 func unescape(s string) (c byte, ok bool) {
 	if len(s) < 3 {
 		return 0, false
@@ -98,7 +101,7 @@ func unescape(s string) (c byte, ok bool) {
 	return high<<4 | low, high|low < 16
 }
 
-// hexDigits holds the value of each hexadecimal digit in either case, and 255 for other bytes.
+// hexDigits holds the value of each hexadecimal digit, in either case, and 255 for all other bytes.
 var hexDigits = func() (values [256]uint8) {
 	for i := range values {
 		values[i] = 255
@@ -109,11 +112,13 @@ var hexDigits = func() (values [256]uint8) {
 	return values
 }()
 
-// appendComponent appends the canonical form of the parameter's name or value at the head of s, and returns its length
-// there; it ends at "&" or at the byte given. Each byte that it stands for is escaped unless unreserved, the digits in upper
-// case. A "+" stands for a space, as for every reader of forms and for net/url: the clients that send it have signed "%20".
-// It reports false for a bad escape and for the bytes that parsers read differently: ";" separates parameters for some, and
-// "#" ends the query for some.
+// appendComponent appends the canonical form of the name or value that s begins with, and returns how many bytes of s
+// it takes. It ends before "&", before the byte given, or with s. Each byte that is not unreserved is escaped, with
+// digits in upper case. A "+" stands for a space, as in net/url and all readers of forms; clients that send it have
+// signed "%20".
+//
+// It reports false for a bad escape, and for two bytes that readers disagree about: some take ";" for a separator of
+// parameters, and some take "#" for the end of the query.
 func appendComponent(dst []byte, s string, end byte) (text []byte, n int, ok bool) {
 	for n < len(s) {
 		c := s[n]
@@ -143,10 +148,10 @@ func appendComponent(dst []byte, s string, end byte) (text []byte, n int, ok boo
 	return dst, n, true
 }
 
-// appendLiteral appends the canonical form of a text that has no escapes.
+// appendLiteral appends the canonical form of a name or value that has no escapes yet.
 func appendLiteral(dst []byte, s string) []byte { return appendEscaped(dst, s, componentBytes) }
 
-// appendEscaped appends s with all bytes escaped that are not in the set.
+// appendEscaped appends s and escapes all bytes that are not in the set.
 func appendEscaped(dst []byte, s string, set *byteSet) []byte {
 	for {
 		n := set.span(s)
@@ -159,7 +164,7 @@ func appendEscaped(dst []byte, s string, set *byteSet) []byte {
 	}
 }
 
-// decode returns what a parameter's value stands for. The value has passed [appendComponent].
+// decode returns what a parameter's value stands for. [appendComponent] must have accepted the value.
 func decode(s string) string {
 	if strings.IndexByte(s, '%') < 0 && strings.IndexByte(s, '+') < 0 {
 		return s
@@ -179,8 +184,8 @@ func decode(s string) string {
 	return string(text)
 }
 
-// appendPath appends the canonical form of a path as it was sent. Most services encode it once more, so that an escape's
-// percent sign is itself escaped; S3 decodes it and encodes it once.
+// appendPath appends the canonical form of a path as it was sent. Most services escape it once more, so that "%20"
+// becomes "%2520". S3 decodes it and escapes it once.
 func appendPath(dst []byte, path string, rules Rules) []byte {
 	if rules == S3 {
 		return appendDecoded(dst, path)
@@ -188,8 +193,8 @@ func appendPath(dst []byte, path string, rules Rules) []byte {
 	return appendEscaped(dst, path, pathBytes)
 }
 
-// appendDecoded appends S3's form of a path. An escaped slash stays one: the two paths would have one signature, and those
-// who serve files and routes tell them apart.
+// appendDecoded appends S3's form of a path, but an escaped slash stays escaped. In S3's own form "/a%2Fb" and "/a/b"
+// would have the same signature, whereas routers and file servers tell them apart.
 func appendDecoded(dst []byte, path string) []byte {
 	for {
 		n := pathBytes.span(path)
@@ -211,7 +216,8 @@ func appendDecoded(dst []byte, path string) []byte {
 	}
 }
 
-// normalize removes dot segments and empty ones as AWS's signers do. Unlike RFC 3986 5.2.4 a trailing "." leaves no slash.
+// normalize removes dot segments and empty segments, as AWS's signers do. Unlike in RFC 3986 5.2.4, a "." at the end
+// leaves no slash: "/a/." becomes "/a".
 func normalize(path string) string {
 	var kept []string
 	for segment := range strings.SplitSeq(path, "/") {
@@ -229,8 +235,8 @@ func normalize(path string) string {
 	return "/" + strings.Join(kept, "/")
 }
 
-// isClean reports whether the path has neither empty segments nor dot segments, the escaped ones included, for "%2e" is
-// "." to whoever decodes the path.
+// isClean reports whether a path has no empty segments and no dot segments. Escaped dots count as dots, because "%2e"
+// is "." to every reader that decodes the path.
 func isClean(path string) bool {
 	if strings.IndexByte(path, '.') < 0 && strings.IndexByte(path, '%') < 0 && !strings.Contains(path, "//") {
 		return true // the usual case
@@ -243,7 +249,8 @@ func isClean(path string) bool {
 	return true
 }
 
-// isPlainSegment looks at the segment at the head of s, which may be empty only at the end of the path.
+// isPlainSegment reports whether the segment that s begins with is neither empty nor a dot segment. At the end of the
+// path it may be empty.
 func isPlainSegment(s string) bool {
 	if s == "" {
 		return true

@@ -13,12 +13,12 @@ import (
 	"unicode/utf8"
 )
 
-// The causes of a refusal, to be matched with [errors.Is].
+// The causes of a refusal. Match them with [errors.Is]. The package documentation lists what to do about each.
 var (
-	ErrNotConfigured = errors.New("not configured")            // a zero Verifier, or a key source that returns an empty Key
+	ErrNotConfigured = errors.New("not configured")            // a zero Verifier or Signer, or a key source that returns an empty Key
 	ErrUnavailable   = errors.New("the key source has failed") // wraps what the key source returned
 	ErrMissing       = errors.New("no signature is present")
-	ErrVersion2      = errors.New("the request is signed with Signature Version 2, only version 4 is accepted") // next to what AWS answers
+	ErrVersion2      = errors.New("the request is signed with Signature Version 2, only version 4 is accepted") // joined with the cause of the answer
 	ErrTwoMechanisms = errors.New("both an Authorization header and a presigned query are present")
 
 	ErrMalformedAuthorization = errors.New("the Authorization header is malformed")
@@ -63,40 +63,41 @@ var (
 
 // Error is a refusal, and the answer to it. Verify, Authenticate and the signing verbs return no other error.
 type Error struct {
-	// Err is the cause: one of this package's, or several joined, or one that wraps what a dependency returned.
+	// Err is the cause: one of this package's, several of them joined, or one that also wraps what a dependency
+	// returned.
 	Err error
-	// Detail is the offending part of the request, such as a header's name; empty where the cause says all. Of an
-	// Authorization header it is the scheme alone and of a query parameter the name, for a token may stand there. It was
-	// sent by the client and must be quoted where it is logged.
+	// Detail is the part of the request that is at fault, such as the name of a header; empty if the cause says it all.
+	// Of an Authorization header it is only the scheme, and of a query parameter only the name, because the rest may be
+	// a token. The client sent it, so that a log must quote it.
 	Detail string
-	// AccessKeyID is the access key that the request claims to be signed with; empty if it names none. It was sent by the
-	// client, as Detail was.
+	// AccessKeyID is the access key ID that the request names; empty if it names none. The client sent it, and it is
+	// not verified.
 	AccessKeyID string
-	// Trace is what the verifier signed where the signature does not match, to be held against the client's; else nil. It is
-	// left out of JSON.
+	// Trace is what the verifier signed, if the signature does not match, to be compared with what the client signed;
+	// nil for other causes. JSON leaves it out.
 	Trace *Trace `json:"-"`
 
-	// The rest is what AWS's texts are made of, by those who ask for one.
-	header  *string // the Authorization header, behind a pointer since fmt prints fields
-	date    string  // of a request with a wrong scope
-	region  string  // that would have been right
-	service string  // that would have been right
-	now     int64   // when it was refused, in Unix seconds, for ErrExpired and ErrNotYetValid
-	window  time.Duration
-	missing uint8 // the missing parameters, for ErrMissingParameter
-	masked  bool  // answer as if the signature did not match
-	explain bool  // add the trace to the text
+	// The rest is for AWS's texts, which are made only when they are asked for.
+	header  *string       // the Authorization header; a pointer, because fmt would print a string
+	date    string        // of the request, if the scope is wrong
+	region  string        // that is accepted
+	service string        // that is accepted
+	now     int64         // the time of the refusal in Unix seconds, for ErrExpired and ErrNotYetValid
+	window  time.Duration // the age or the lead that is allowed, for the same causes
+	missing uint8         // the missing parameters as bits, for ErrMissingParameter
+	masked  bool          // answer as if the signature did not match
+	explain bool          // add the trace to the text
 }
 
-// Trace is what a signature is made of. Its canonical request may hold a session token.
+// Trace is what a signature is made of. The canonical request may contain a session token.
 type Trace struct {
 	CanonicalRequest string
 	StringToSign     string
 }
 
-// Error describes the refusal for logs, in one line. Clients get [Error.ErrorMessage].
+// Error describes the refusal in one line, for logs. [Error.ErrorMessage] is the text for clients.
 func (e *Error) Error() string {
-	text := []string{"sigv4: " + strings.ReplaceAll(fmt.Sprint(e.Err), "\n", "; ")} // between joined causes
+	text := []string{"sigv4: " + strings.ReplaceAll(fmt.Sprint(e.Err), "\n", "; ")} // joined causes are separated by line breaks
 	if e.Detail != "" {
 		text[0] += ": " + strconv.Quote(clip(e.Detail))
 	}
@@ -112,13 +113,13 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// StatusCode returns the status with which API Gateway answers.
+// StatusCode returns the status of API Gateway's answer.
 func (e *Error) StatusCode() int { return e.answer().status }
 
-// ErrorCode returns AWS's name of the error, which is sent as X-Amzn-ErrorType.
+// ErrorCode returns AWS's name of the error, which is sent in the header X-Amzn-ErrorType.
 func (e *Error) ErrorCode() string { return e.answer().code }
 
-// ErrorMessage returns AWS's text, which is meant for the client.
+// ErrorMessage returns AWS's text for the client.
 func (e *Error) ErrorMessage() string {
 	a := e.answer()
 	if a.text != nil {
@@ -127,7 +128,7 @@ func (e *Error) ErrorMessage() string {
 	return a.message
 }
 
-// SetHeader sets Retry-After where a dependency has failed. SigV4 has no challenge of its own.
+// SetHeader sets Retry-After if a dependency has failed. SigV4 has no WWW-Authenticate challenge.
 func (e *Error) SetHeader(h http.Header) {
 	if e.StatusCode() == http.StatusServiceUnavailable {
 		h.Set("Retry-After", "1")
@@ -140,10 +141,11 @@ func (e *Error) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	answer(w, e.StatusCode(), e.ErrorCode(), map[string]any{"message": e.ErrorMessage()})
 }
 
-// refuseHeader refuses an Authorization header. Others than ours hold secrets, bearer tokens and passwords.
+// refuseHeader refuses an Authorization header. Its detail is only the scheme, because the header of another mechanism
+// may be a bearer token or a password.
 func refuseHeader(cause error, header *string) *Error {
 	scheme, _, ok := cut(*header, ' ')
-	if !ok { // a bare token
+	if !ok { // a token without a scheme
 		scheme = ""
 	}
 	if strings.EqualFold(scheme, "AWS") {

@@ -17,31 +17,31 @@ import (
 
 const redacted = "REDACTED"
 
-// Secret is a secret access key or a session token. It prints as REDACTED in fmt, in slog, in encoding/gob and as a value in
-// JSON and XML.
+// Secret is a secret access key or a session token. It prints as REDACTED in fmt, in slog, in encoding/gob, and as a
+// value in JSON and XML.
 //
-// It is a string for all that, so that these show it: a conversion to string; the verbs %p and %w of fmt, which do not fit
-// and are reported by go vet; fmt where the Secret stands in an unexported field of another type; JSON where it is the key
-// of a map; and encodings that go by the kind of a type and not by its methods. To store a Secret, convert it to string.
+// It is still a string, so that these show it: a conversion to string; the verbs %p and %w of fmt, which go vet
+// reports; fmt if the Secret is in an unexported field of another type; JSON if it is the key of a map; and encodings
+// that look at the kind of a type and not at its methods. To store a Secret, convert it to string.
 type Secret string
 
-// Format prints REDACTED for every verb but %p, %T and %w, which fmt does not leave to it.
+// Format prints REDACTED for all verbs but %p, %T and %w, which fmt handles itself.
 func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 
 // String returns REDACTED.
 func (Secret) String() string { return redacted }
 
-// MarshalText returns REDACTED, for JSON and its like.
+// MarshalText returns REDACTED, for JSON and similar encodings.
 func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
-// MarshalBinary returns REDACTED, for encoding/gob and its like. What they have written cannot be read back.
+// MarshalBinary returns REDACTED, for encoding/gob and similar encodings. What they write cannot be read back.
 func (Secret) MarshalBinary() ([]byte, error) { return []byte(redacted), nil }
 
 // LogValue returns REDACTED.
 func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// SigningKey is what a secret access key yields for one day, region and service. Its holder can sign and verify within
-// that scope and learns nothing of the secret, so it is what a key server should hand out. It prints as REDACTED where
+// SigningKey is derived from a secret access key for one day, region and service. It signs and verifies within that
+// scope and does not reveal the secret, so that a key server should hand out signing keys. It prints as REDACTED where
 // a [Secret] does.
 type SigningKey [sha256.Size]byte
 
@@ -64,10 +64,10 @@ func (SigningKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacte
 // String returns REDACTED.
 func (SigningKey) String() string { return redacted }
 
-// MarshalText returns REDACTED, for JSON and its like.
+// MarshalText returns REDACTED, for JSON and similar encodings.
 func (SigningKey) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
-// MarshalBinary returns REDACTED, for encoding/gob and its like. What they have written cannot be read back.
+// MarshalBinary returns REDACTED, for encoding/gob and similar encodings. What they write cannot be read back.
 func (SigningKey) MarshalBinary() ([]byte, error) { return []byte(redacted), nil }
 
 // LogValue returns REDACTED.
@@ -80,7 +80,7 @@ type Credentials struct {
 	SessionToken Secret // of temporary credentials; empty for permanent ones
 }
 
-// Scope is the public part of a signature: the access key and what its signing key is good for.
+// Scope is the public part of a signature: the access key ID, and what its signing key is valid for.
 type Scope struct {
 	AccessKeyID string
 	Date        string // YYYYMMDD, UTC
@@ -88,29 +88,30 @@ type Scope struct {
 	Service     string
 }
 
-// Key is what a key source knows of an access key. Either Secret or SigningKey must be set.
+// Key is what a key source knows about an access key. It must have either Secret or SigningKey, not both.
 type Key struct {
 	// Secret is the secret access key.
 	Secret Secret
-	// SigningKey is the key derived for the scope asked for, where the secret shall stay with the key source.
+	// SigningKey is the key derived for the scope that was asked for, if the secret is to stay with the key source.
 	SigningKey SigningKey
-	// Principal names the holder of the access key, and becomes [ID]. Several access keys of one holder may share it,
-	// which is how a client rotates keys and remains the same client. It must not be another holder's access key ID.
-	// Empty means that the access key ID is the name.
+	// Principal names the holder of the access key, and is what [ID] returns. Several access keys may have the same
+	// Principal: that is how a client rotates keys and stays the same client. It must not be the access key ID of
+	// another holder. Empty means the access key ID.
 	Principal string
-	// SessionToken is the token that must accompany temporary credentials. Empty means that none may be sent.
+	// SessionToken is the token that must be sent with temporary credentials. Empty means that none may be sent.
 	SessionToken Secret
-	// Expires is when temporary credentials end. The zero Time means never.
+	// Expires is when temporary credentials expire. The zero Time means never.
 	Expires time.Time
 }
 
-// Keyring is a key source in memory: keys by access key ID. It must not be changed while in use.
+// Keyring is a key source in memory: the keys by access key ID. It must not be changed while it is in use.
 type Keyring map[string]Key
 
-// Key returns the key with the scope's access key ID, or [ErrUnknownKey]. It fits [VerifierConfig].Keys, and NewVerifier
-// refuses a Keyring with a key that has neither Secret nor SigningKey, or whose access key ID is empty or has a slash in it.
+// Key returns the key for the access key ID of the scope, or [ErrUnknownKey]. It fits [VerifierConfig].Keys;
+// NewVerifier then refuses a key with neither Secret nor SigningKey, and an access key ID that is empty or has a slash
+// in it.
 func (k Keyring) Key(_ context.Context, s Scope) (Key, error) {
-	if s.AccessKeyID == "" { // which only checkKeyring asks for
+	if s.AccessKeyID == "" { // only checkKeyring asks for it
 		if err := k.check(); err != nil {
 			return Key{}, err
 		}
@@ -122,7 +123,7 @@ func (k Keyring) Key(_ context.Context, s Scope) (Key, error) {
 	return key, nil
 }
 
-// check returns what is wrong with the keys, in the order of their IDs.
+// check returns what is wrong with the keys, sorted by access key ID.
 func (k Keyring) check() error {
 	var mistakes []error
 	for _, id := range slices.Sorted(maps.Keys(k)) {
@@ -133,8 +134,9 @@ func (k Keyring) check() error {
 	return errors.Join(mistakes...)
 }
 
-// checkKeyring asks a key source that is [Keyring.Key] what is wrong with its keys. A function hides what it is bound to,
-// and no other source may be called before there is a request; but all bound forms of one method share their code.
+// checkKeyring returns what is wrong with the keys of a Keyring, if the key source is [Keyring.Key]. A func value does
+// not say which Keyring it is bound to, but all bound forms of one method have the same code. No other key source may
+// be called before there is a request.
 func checkKeyring(keys func(context.Context, Scope) (Key, error)) error {
 	if keys == nil || reflect.ValueOf(keys).Pointer() != reflect.ValueOf(Keyring(nil).Key).Pointer() {
 		return nil

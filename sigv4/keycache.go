@@ -7,30 +7,31 @@ import (
 	"sync/atomic"
 )
 
-// keyCache remembers signing keys by secret, day, region and service, so that a key costs its five HMACs once a day. The
-// secret is part of what is looked up, hence a secret that was replaced never meets its old key.
+// keyCache remembers signing keys by secret, day, region and service, so that the five HMACs of a key are computed once
+// a day. The secret is part of what is compared, so that a secret that was replaced is never served by its old key.
 //
-// Reading it takes no lock: what is in a table stays as it is. A full table is made anew, without what is too old or too
-// much.
+// Reading takes no lock, because a key in a table never changes. A full table is replaced by a new one, without the
+// keys of earlier days and, if it would be too large, without the oldest.
 type keyCache struct {
 	seed  maphash.Seed
 	table atomic.Pointer[keyTable]
-	mu    sync.Mutex // held to add a key
-	scope string     // the scope of the key added last, shared by those that have the same one
+	mu    sync.Mutex // must be held to add a key
+	scope string     // of the key added last; keys with the same scope share the string; guarded by mu
 }
 
-// keyTable is a hash table with open addressing whose keys stand in the order in which they came.
+// keyTable is a hash table with open addressing. Its keys are in the order in which they were added.
 //
-// Where thousands of keys are in use in turn, a lookup costs what it waits for memory. Here that is one wait, for the key:
-// its place is small enough to be in a near cache, and the tag there tells most other keys without a look at them.
+// If thousands of keys are in use in turn, a lookup costs what it waits for memory. Here it waits once, for the key
+// itself: the places are small enough to be in a near cache, and the tag in a place tells most other keys apart without
+// a look at them.
 type keyTable struct {
-	places []atomic.Uint32 // bits of a key's hash, the tag, above its number in keys from 1; zero is an empty place
+	places []atomic.Uint32 // above, a tag of bits of the key's hash; below, its number from 1; zero is empty
 	keys   []cachedKey
-	held   int // of keys; guarded by keyCache.mu
+	held   int // how many keys there are; guarded by keyCache.mu
 }
 
-// The number of keys in a table is a power of 2. With 4 places for each key, most keys are found at the first
-// one. A table of 65 536 keys takes 9 MiB.
+// The number of keys in a table is a power of 2. With 4 places for each key, most keys are found at the first place. A
+// table of 65 536 keys takes 9 MiB.
 const (
 	minKeys = 8
 	maxKeys = 1 << 16
@@ -39,17 +40,18 @@ const (
 	numberBits   = 17 // for 1 to maxKeys; the other 15 are the tag
 )
 
-// cachedKey is the key that a secret yields for a scope, or the one that was given in place of a secret. It fills two cache
-// lines, as large tables begin with a page: what is compared, and what is used.
+// cachedKey is a signing key: derived from a secret, or given by the key source (bare). It fills two cache lines, since
+// large tables begin at a page: the first line is what is compared, the second what is used.
 type cachedKey struct {
 	hash   uint64
 	scope  string // YYYYMMDD/region/service/aws4_request
-	secret string // the bytes of the signing key if bare
+	secret string // if bare, the bytes of the signing key
 	bare   bool
 	_      [23]byte // up to 64 bytes
 	mac    mac
 }
 
+// is reports whether k is the key for the secret or signing key, date and scope. hash is the hash of all three.
 func (k *cachedKey) is(hash uint64, key *Key, date, scope string) bool {
 	if k.hash != hash || k.scope[:len(day)] != date || k.scope[len(day):] != scope {
 		return false
@@ -66,7 +68,8 @@ func newKeyCache() *keyCache {
 	return c
 }
 
-// get returns the key for a scope, which is a date, YYYYMMDD, and "/region/service/aws4_request".
+// get returns the key for a date, YYYYMMDD, and the rest of the scope, "/region/service/aws4_request". It derives and
+// adds a key that the table does not have.
 func (c *keyCache) get(key *Key, date, scope string) *mac {
 	hash := maphash.String(c.seed, date) ^ maphash.String(c.seed, scope)
 	if key.Secret != "" {
@@ -80,6 +83,7 @@ func (c *keyCache) get(key *Key, date, scope string) *mac {
 	return c.add(hash, key, date, scope)
 }
 
+// add derives a key and adds it, unless another goroutine was faster. It derives the key before it takes the lock.
 func (c *keyCache) add(hash uint64, key *Key, date, scope string) *mac {
 	k := cachedKey{hash: hash, secret: string(key.Secret)}
 	if key.Secret != "" {
@@ -114,9 +118,10 @@ func (t *keyTable) place(hash, i uint64) *atomic.Uint32 {
 	return &t.places[(hash+i)&uint64(len(t.places)-1)] // their number is a power of 2
 }
 
+// tag returns the bits of a hash that a place holds.
 func tag(hash uint64) uint32 { return uint32(hash>>32) >> numberBits }
 
-// find returns nil if the table does not hold the key.
+// find returns the key, or nil if the table does not have it. It takes no lock.
 func (t *keyTable) find(hash uint64, key *Key, date, scope string) *mac {
 	for i := uint64(0); ; i++ {
 		place := t.place(hash, i).Load()
@@ -131,7 +136,7 @@ func (t *keyTable) find(hash uint64, key *Key, date, scope string) *mac {
 	}
 }
 
-// insert adds a key, for which there is room.
+// insert adds a key. The table must have room, and the caller must hold mu or be the only one to know the table.
 func (t *keyTable) insert(k *cachedKey) *mac {
 	at := &t.keys[t.held]
 	*at = *k
@@ -140,12 +145,12 @@ func (t *keyTable) insert(k *cachedKey) *mac {
 	for t.place(k.hash, i).Load() != 0 {
 		i++
 	}
-	t.place(k.hash, i).Store(tag(k.hash)<<numberBits | uint32(t.held)) // last, for those who read
+	t.place(k.hash, i).Store(tag(k.hash)<<numberBits | uint32(t.held)) // last: a reader that sees the place sees the key
 	return &at.mac
 }
 
-// renew returns a table with room, without the keys of earlier days. If more than half of the keys remain it is twice as
-// large, or holds the younger half where it would be too large.
+// renew returns a table with room for more keys, without the keys of earlier days. If more than half of the keys
+// remain, the new table is twice as large; at maxKeys it holds only the younger half.
 func (t *keyTable) renew(date string) *keyTable {
 	remain := make([]*cachedKey, 0, len(t.keys))
 	for i := range t.keys {

@@ -9,15 +9,16 @@ import (
 	"strings"
 )
 
-// payload is how the signature covers the body.
+// payload says how the signature covers the body.
 type payload struct {
-	line     string           // the declared last line of the canonical request; empty if it is to be the hash of the body
-	unsigned bool             // nothing vouches for the body, which is allowed; else UNSIGNED-PAYLOAD means that there is none
+	line     string           // the declared last line of the canonical request; "" if there is none
+	unsigned bool             // the body is not signed, and may have any length
 	hash     [hashLength]byte // of the body, once it has been read
-	full     bool             // the body that has been read is not empty
+	full     bool             // a body that is not empty has been read
 }
 
-// payload reads the declared hash. Where none is declared the body counts as it is, except in a presigned request to S3.
+// payload reads the declared payload hash. If none is declared, the body itself counts, except in a presigned request
+// to S3.
 func (v *Verifier) payload(r *http.Request, p *parameters) (body payload, e *Error) {
 	declared := p.payload
 	if !p.hasPayload && p.presigned && v.config.Rules == S3 {
@@ -41,7 +42,7 @@ func (v *Verifier) payload(r *http.Request, p *parameters) (body payload, e *Err
 	return payload{line: declared}, nil
 }
 
-// checkBody holds the body against the declared hash.
+// checkBody reads the body and compares it with the declared hash.
 func (v *Verifier) checkBody(r *http.Request, cr *canonicalRequest, body *payload) *Error {
 	if body.unsigned {
 		return nil
@@ -58,8 +59,9 @@ func (v *Verifier) checkBody(r *http.Request, cr *canonicalRequest, body *payloa
 	return nil
 }
 
-// readBody reads and hashes the body. It puts back what it has read, followed by what it has not, also if the request is
-// refused then or later: a chain of mechanisms and [VerifierConfig].AllowDespite need the whole of it.
+// readBody reads the body and computes its hash. It puts back what it has read, followed by the rest, because the body
+// must be whole even if the request is refused: another mechanism may accept the request, or
+// [VerifierConfig].AllowDespite pass it on.
 func (v *Verifier) readBody(r *http.Request, cr *canonicalRequest, body *payload) *Error {
 	copy(body.hash[:], emptyHash)
 	if r.Body == nil || r.Body == http.NoBody {
@@ -72,7 +74,7 @@ func (v *Verifier) readBody(r *http.Request, cr *canonicalRequest, body *payload
 	}
 	_ = r.Body.Close()
 	r.Body = text
-	if e := checkTrailer(r); e != nil { // net/http fills it when the body ends, with more than was announced
+	if e := checkTrailer(r); e != nil { // at the end net/http adds trailers that were not announced
 		dropTrailers(r)
 		return e
 	}
@@ -83,7 +85,7 @@ func (v *Verifier) readBody(r *http.Request, cr *canonicalRequest, body *payload
 	return nil
 }
 
-// checkTrailer refuses trailers that begin with X-Amz-, and Authorization, as no signature covers a trailer.
+// checkTrailer refuses trailers named Authorization or X-Amz-…, because no signature covers a trailer.
 func checkTrailer(r *http.Request) *Error {
 	for name := range r.Trailer {
 		if isForbiddenTrailer(name) {
@@ -95,36 +97,38 @@ func checkTrailer(r *http.Request) *Error {
 
 func isForbiddenTrailer(name string) bool { return isAmzHeader(name) || isAuthorization(name) }
 
-// dropTrailers deletes what checkTrailer refuses from the map itself, which copies of the request share.
+// dropTrailers deletes what checkTrailer refuses. It changes the map itself, which copies of the request share.
 func dropTrailers(r *http.Request) {
 	maps.DeleteFunc(r.Trailer, func(name string, _ []string) bool { return isForbiddenTrailer(name) })
 }
 
-// guardTrailers takes away what checkTrailer refuses from a request that was refused for something else before its body was
-// read, for a caller who serves it nevertheless. Only chunks of unknown length and HTTP/2 bring trailers.
+// guardTrailers makes the body of a refused request drop the trailers that checkTrailer refuses, in case the caller
+// serves the request all the same. Only chunked bodies, whose length is unknown, and HTTP/2 have trailers.
 func guardTrailers(r *http.Request) {
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength >= 0 && len(r.Trailer) == 0 {
 		return
 	}
 	switch r.Body.(type) {
-	case *body, *stream: // it was read, or is guarded by an earlier call
+	case *body, *stream: // it was read already, or is guarded by an earlier call
 	default:
 		r.Body = &stream{r.Body, r, true, nil}
 	}
 }
 
-// stream is a body that nothing vouches for, held to the limit and to what trailers may be while the handler reads it.
+// stream is a body that the handler reads itself, because the signature does not cover it. It applies the limit and the
+// rules for trailers on the way.
 type stream struct {
 	io.ReadCloser
 	r       *http.Request
-	despite bool   // the request was refused already: its trailers are taken away without another word
-	err     *Error // what was wrong with the trailers, for every Read after that
+	despite bool   // the request was refused already: trailers are dropped without an error
+	err     *Error // the refusal of a trailer, which every further Read returns
 }
 
 func (v *Verifier) newStream(r *http.Request, despite bool) *stream {
 	return &stream{http.MaxBytesReader(nil, r.Body, v.config.MaxBody), r, despite, nil}
 }
 
+// Read reads the body, and checks the trailers at its end.
 func (s *stream) Read(p []byte) (n int, err error) {
 	if s.err != nil {
 		return 0, s.err
@@ -141,19 +145,20 @@ func (s *stream) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// Close closes the body. net/http reads some of what is left then, and its trailers.
+// Close closes the body. net/http then reads some of the rest, and with it trailers that must be dropped.
 func (s *stream) Close() error {
 	err := s.ReadCloser.Close()
 	dropTrailers(s.r)
 	return err
 }
 
+// refuseBody refuses a request whose body could not be read.
 func refuseBody(err error) *Error {
 	if errors.Is(err, ErrBodyTooLarge) {
 		return refuse(err, "")
 	}
 	cause := ErrBody
-	if _, ok := errors.AsType[*http.MaxBytesError](err); ok { // an outer handler's limit
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok { // the limit of an outer handler
 		cause = ErrBodyTooLarge
 	}
 	return refuse(fmt.Errorf("%w: %w", cause, err), "")

@@ -9,19 +9,22 @@ import (
 	"time"
 )
 
-// Presign returns the request's URL with a signature in its query, good for the given whole seconds, at most 7 days, in
-// which everybody who has the URL can send the request. It leaves the request as it is. The recipient must send the method,
-// the headers that [SignerConfig].SignHeader names and, except to S3, the body that the request has. API Gateway accepts a
-// presigned URL for 5 minutes, whatever its expiry.
+// Presign returns the request's URL with a signature in its query. Everybody who has the URL can send the request until
+// it expires. expires is a number of whole seconds, at most 7 days; API Gateway accepts a presigned URL for 5 minutes,
+// whatever it says. The request is not changed.
 //
-// The recipient sends the URL's host, so r.Host must be that or empty; where the URL names none, it is r.Host. It is signed
-// in lower case and without the port that its scheme implies, as clients send it. Without a scheme the URL gets "https".
-// What [Signer.Sign] refuses is refused, and a body that can be read only once is not spooled. The error is an *[Error].
+// The recipient must send the method of the request, the headers that [SignerConfig].SignHeader selects and, except to
+// S3, the body. The recipient sends the URL's host. So r.Host must be that host or empty; if the URL names none, r.Host
+// is used. It is signed as clients send it: in lower case and without the default port of its scheme. A URL without a
+// scheme gets "https".
+//
+// Presign refuses what [Signer.Sign] refuses. It does not spool a body that can be read only once. The error is an
+// *[Error].
 func (s *Signer) Presign(r *http.Request, expires time.Duration) (string, error) {
 	return s.PresignAt(r, expires, time.Now())
 }
 
-// PresignAt is [Signer.Presign] at another instant than now.
+// PresignAt is [Signer.Presign] at a given time instead of now.
 func (s *Signer) PresignAt(r *http.Request, expires time.Duration, now time.Time) (string, error) {
 	url, e := s.presignAt(r, expires, now)
 	if e != nil {
@@ -72,27 +75,27 @@ func (s *Signer) presignAt(r *http.Request, expires time.Duration, now time.Time
 	return cr.url(r, host), nil
 }
 
-// presignedPayload is [Signer.payload], but the query may declare the hash, and S3 does not look at the body of a presigned
-// request.
+// presignedPayload is [Signer.payload] for a presigned URL: the query may declare the hash, and S3 does not look at the
+// body.
 func (s *Signer) presignedPayload(r *http.Request, cr *canonicalRequest) (string, *Error) {
 	if i := cr.query.auth[queryPayload]; i != 0 {
 		if declares(r) {
 			return "", refuse(ErrAmbiguousHeader, "X-Amz-Content-Sha256")
 		}
-		declared := string(cr.query.val(cr.query.params[i-1])) // escaped, which no hash is
+		declared := string(cr.query.val(cr.query.params[i-1])) // in canonical form, which is the same for a hash
 		return declared, checkDeclared(declared)
 	}
 	if s.config.Rules == S3 && !declares(r) {
 		return unsignedPayload, nil
 	}
 	payload, e := s.payload(r, cr)
-	if payload == unsignedPayload && !declares(r) { // only S3 takes it for granted
+	if payload == unsignedPayload && !declares(r) { // only S3 assumes it
 		cr.query.set("X-Amz-Content-Sha256", payload)
 	}
 	return payload, e
 }
 
-// Why a URL cannot be presigned.
+// Causes for which only a URL cannot be presigned.
 var (
 	errHosts       = errors.New("the request's Host differs from the host of the URL, which the recipient will send")
 	errExpiresForm = fmt.Errorf("%w: give whole seconds, 1s to 168h", ErrExpires)
@@ -114,8 +117,8 @@ func presignedHost(r *http.Request) (string, *Error) {
 	return sent, nil
 }
 
-// plainHost is a host as all clients send it: in lower case (RFC 3986 6.2.2.1), without an empty port or the one that the
-// scheme implies (6.2.3), which curl and browsers leave out.
+// plainHost returns a host as all clients send it: in lower case (RFC 3986 6.2.2.1), and without an empty port or the
+// default port of the scheme (RFC 3986 6.2.3), which curl and browsers leave out.
 func plainHost(scheme, host string) string {
 	port := ":443"
 	if scheme == "http" {
@@ -124,7 +127,7 @@ func plainHost(scheme, host string) string {
 	return strings.ToLower(strings.TrimSuffix(strings.TrimSuffix(host, port), ":"))
 }
 
-// url returns the request's URL with the parameters of the draft, in their canonical form, for its query.
+// url returns the request's URL with the parameters of cr as its query, in canonical form.
 func (cr *canonicalRequest) url(r *http.Request, host string) string {
 	scheme := r.URL.Scheme
 	if scheme == "" {

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// The query parameters of a presigned URL, and the index of each in [query.auth].
+// The query parameters of a presigned URL, as indexes of [query.auth] and [authParamNames].
 const (
 	queryAlgorithm = iota
 	queryCredential
@@ -27,43 +27,44 @@ var authParamNames = [authParams]string{
 	"X-Amz-Security-Token", "X-Amz-Content-Sha256",
 }
 
-// maxAmzParams bounds the parameters named X-Amz-…: the hash of each is compared with those before it.
+// maxAmzParams bounds the parameters named X-Amz-…, because each is compared with all before it.
 const maxAmzParams = 64
 
 // query holds the parameters of a request in canonical form.
 type query struct {
-	text   []byte // name, endOfName and value of each parameter, one after the other in the order of the wire
+	text   []byte // of each parameter its name, endOfName and its value, in the order in which they were sent
 	params []param
-	most   int              // params accepted; 0 means no limit
-	room   int              // bytes of text accepted, if there is a limit
-	full   bool             // there were more
-	keys   []sortKey        // memory of sort
-	sorted []param          // memory of sort
-	amz    []amzParam       // those of other names that begin with X-Amz-
-	auth   [authParams]int  // for each parameter of a presigned URL one more than its index, or 0
-	values [authParams]span // where its value stands on the wire
+	most   int              // the most parameters accepted; 0 means no limit
+	room   int              // the most bytes of text accepted, if most is a limit
+	full   bool             // a limit was exceeded
+	keys   []sortKey        // memory for sort
+	sorted []param          // memory for sort
+	amz    []amzParam       // the parameters named X-Amz-… that are not of a presigned URL
+	auth   [authParams]int  // for each parameter of a presigned URL its index in params plus one, or 0
+	values [authParams]span // and where its value is in the query as it was sent
 }
 
-// endOfName stands in [query.text] where the equals sign will be. It is below all bytes of names and values, so that the
-// texts have the order that the names have, and with equal names the values.
+// endOfName separates a name from its value in [query.text], until append writes "=" there. It is below all bytes of
+// names and values, so that the order of the texts is that of the names, and among equal names that of the values: "a"
+// comes before "a-b", though "=" would come after "-".
 const endOfName = 0
 
-// param is text[start:end], the end of its name at eq.
+// param is a parameter: text[start:eq] is its name, and text[eq+1:end] its value.
 type param struct{ start, eq, end int }
 
-// sortKey is one of [query.params], and 8 bytes of its text.
+// sortKey is an index in [query.params], and 8 bytes of that parameter's text.
 type sortKey struct {
 	head  uint64
 	index int
 }
 
-// amzParam is one of [query.params], and the hash of its name in lower case.
+// amzParam is an index in [query.params], and the hash of that parameter's name in lower case.
 type amzParam struct {
 	hash  uint64
 	index int
 }
 
-// amzSeed keeps clients from making names whose hashes are equal.
+// amzSeed is random, so that a client cannot choose names with equal hashes.
 var amzSeed = maphash.MakeSeed()
 
 func (q *query) name(p param) []byte { return q.text[p.start:p.eq] }
@@ -72,8 +73,8 @@ func (q *query) pair(p param) []byte { return q.text[p.start:p.end] }
 
 func (q *query) key(k sortKey) []byte { return q.pair(q.params[k.index]) }
 
-// parse reads a query as it was sent. Parameters are separated by "&" only, and an empty one counts, as in botocore: no
-// byte of the query may stand outside the signature. It returns the name of the parameter that it refuses.
+// parse reads a query as it was sent. Only "&" separates parameters, and an empty parameter counts, as in botocore:
+// every byte of the query is signed. If it reports false, it returns the name of the parameter that it refuses.
 func (q *query) parse(raw string) (refused string, ok bool) {
 	q.text, q.params, q.amz, q.full = q.text[:0], q.params[:0], q.amz[:0], false
 	q.auth = [authParams]int{}
@@ -84,7 +85,7 @@ func (q *query) parse(raw string) (refused string, ok bool) {
 		n, ok := q.add(raw[at:], at)
 		if !ok {
 			refused, _, _ = cut(raw[at:], '&')
-			refused, _, _ = cut(refused, '=') // a session token may stand in the value
+			refused, _, _ = cut(refused, '=') // the value may be a session token
 			return refused, false
 		}
 		at += n + 1
@@ -92,13 +93,13 @@ func (q *query) parse(raw string) (refused string, ok bool) {
 	return "", true
 }
 
-// refuses is parse for those who ask what is wrong.
+// refuses is parse with the opposite report.
 func (q *query) refuses(raw string) (refused string, bad bool) {
 	refused, ok := q.parse(raw)
 	return refused, !ok
 }
 
-// add appends the parameter at the head of raw, which stands at the given place of the query, and returns its length.
+// add appends the parameter that raw begins with, and returns its length. at is where it begins in the query.
 func (q *query) add(raw string, at int) (n int, ok bool) {
 	if q.most > 0 && len(q.params) == q.most {
 		q.full = true
@@ -112,7 +113,7 @@ func (q *query) add(raw string, at int) (n int, ok bool) {
 	p.eq, n = len(q.text), name
 	q.text = append(q.text, endOfName)
 	if name < len(raw) && raw[name] == '=' {
-		if name == 0 { // "=" would have the canonical form of an empty parameter, which readers skip
+		if name == 0 { // the canonical form of "=" is that of an empty parameter, which readers skip
 			return 0, false
 		}
 		if q.text, value, ok = appendComponent(q.text, raw[name+1:], '&'); !ok {
@@ -128,8 +129,8 @@ func (q *query) add(raw string, at int) (n int, ok bool) {
 	return n, !isAmz(q.name(p)) || q.addAmz(p, span{at + n - value, at + n})
 }
 
-// addAmz refuses a parameter named X-Amz-… that was there before in any case of letters, since readers differ in which one
-// they take, and a parameter of a presigned URL in another case of letters. (CVE-2022-2385 was such a confusion.)
+// addAmz records a parameter named X-Amz-…. It refuses one that was sent before in any case of letters, because readers
+// differ in which of the two they take (CVE-2022-2385), and a parameter of a presigned URL in another case of letters.
 func (q *query) addAmz(p param, v span) bool {
 	name := q.name(p)
 	if i := authParam(name); i < authParams {
@@ -153,7 +154,7 @@ func (q *query) addAmz(p param, v span) bool {
 	return !q.full
 }
 
-// hashFold hashes a name in lower case.
+// hashFold returns the hash of a name in lower case.
 func hashFold(name []byte) uint64 {
 	var short [64]byte
 	folded := append(short[:0], name...)
@@ -161,7 +162,7 @@ func hashFold(name []byte) uint64 {
 	return maphash.Bytes(amzSeed, folded)
 }
 
-// authParam returns the index of a presigned URL's parameter, or authParams.
+// authParam returns the index of a presigned URL's parameter, or authParams if the name is another.
 func authParam(name []byte) int {
 	for i := range authParamNames {
 		if string(name) == authParamNames[i] {
@@ -177,7 +178,7 @@ func isAmz(name []byte) bool {
 		name[4]|0x20 == 'z' && name[5] == '-'
 }
 
-// authenticates reports whether any parameter of a presigned URL is there.
+// authenticates reports whether the query has a parameter that only a presigned URL has, as [mentions] does.
 func (q *query) authenticates() bool {
 	for i := range queryPayload {
 		if q.auth[i] != 0 {
@@ -187,7 +188,7 @@ func (q *query) authenticates() bool {
 	return false
 }
 
-// set adds a parameter. Its value is the parts one after the other, not escaped.
+// set adds a parameter. Its value is the parts joined, which are not escaped yet.
 func (q *query) set(name string, parts ...string) {
 	p := param{start: len(q.text), eq: len(q.text) + len(name)}
 	q.text = append(append(q.text, name...), endOfName)
@@ -198,7 +199,7 @@ func (q *query) set(name string, parts ...string) {
 	q.params = append(q.params, p)
 }
 
-// raw returns the value of a presigned URL's parameter as it was sent.
+// raw returns the value of a presigned URL's parameter as it was sent, or "".
 func (q *query) raw(raw string, i int) string {
 	if q.auth[i] == 0 {
 		return ""
@@ -206,10 +207,10 @@ func (q *query) raw(raw string, i int) string {
 	return raw[q.values[i].start:q.values[i].end]
 }
 
-// get returns what the value of a presigned URL's parameter stands for.
+// get returns the value of a presigned URL's parameter without its escapes, or "".
 func (q *query) get(raw string, i int) string { return decode(q.raw(raw, i)) }
 
-// drop takes a presigned URL's parameter out of the canonical form.
+// drop removes a presigned URL's parameter from the canonical form.
 func (q *query) drop(i int) {
 	at := q.auth[i] - 1
 	if at < 0 {
@@ -223,7 +224,7 @@ func (q *query) drop(i int) {
 	}
 }
 
-// appendCanonical sorts the parameters by name and then by value, both as encoded, and appends them.
+// appendCanonical sorts the parameters by name, and equal names by value, both in canonical form. Then it appends them.
 func (q *query) appendCanonical(dst []byte) []byte {
 	if !slices.IsSortedFunc(q.params, q.compare) {
 		q.sort()
@@ -231,7 +232,7 @@ func (q *query) appendCanonical(dst []byte) []byte {
 	return q.append(dst)
 }
 
-// append appends the parameters in the order that they have.
+// append appends the parameters in their present order.
 func (q *query) append(dst []byte) []byte {
 	for i, p := range q.params {
 		if i > 0 {
@@ -245,9 +246,10 @@ func (q *query) append(dst []byte) []byte {
 
 func (q *query) compare(a, b param) int { return bytes.Compare(q.pair(a), q.pair(b)) }
 
-// few parameters are sorted as they are. For more it is worth while to spare comparisons the look at the text.
+// few is the number of parameters below which a plain sort is fastest. Above it, sort keys save most looks at the text.
 const few = 12
 
+// sort sorts the parameters.
 func (q *query) sort() {
 	if len(q.params) < few {
 		slices.SortFunc(q.params, q.compare)
@@ -257,7 +259,7 @@ func (q *query) sort() {
 	for i := range q.params {
 		q.keys = append(q.keys, sortKey{index: i})
 	}
-	q.text = append(q.text, make([]byte, 8)...) // the last text may be shorter than a head
+	q.text = append(q.text, make([]byte, 8)...) // so that 8 bytes can be read anywhere
 	q.sortKeys(q.keys, 0)
 	q.text = q.text[:len(q.text)-8]
 	for _, k := range q.keys {
@@ -266,22 +268,28 @@ func (q *query) sort() {
 	q.params, q.sorted = q.sorted, q.params
 }
 
-// sortKeys sorts parameters whose texts have the first n bytes in common. It compares the 8 bytes that come after all that
-// they have in common, and then does the same with those that do not differ there: a client that gives long names to many
-// parameters must not make each comparison read them from the beginning. Each call has fewer keys than its caller, or
-// returns at once, as keys that do not differ at all have one head.
+// sortKeys sorts parameters whose texts have the same first n bytes. It skips all bytes that they have in common, sorts
+// by the 8 bytes after them, and then sorts each group that has the same 8 bytes in the same way. So a client that
+// sends many parameters with one long prefix does not make each comparison read the prefix.
+//
+// For example, of "k00000000a", "k00000000b" and "k1", which have "k" in common, the heads are "00000000" twice and
+// "1": the first two are a group, in which "00000000" is skipped in turn.
+//
+// It ends: a group has fewer keys than the call that made it. If all keys have the same head after what they have in
+// common, their texts are equal, and it returns.
 func (q *query) sortKeys(keys []sortKey, n int) {
 	n = q.common(keys, n)
 	for i := range keys {
 		p := q.params[keys[i].index]
 		head := binary.BigEndian.Uint64(q.text[p.start+n:])
-		if beyond := n + 8 - (p.end - p.start); beyond > 0 { // of another text; zeros, which no value has, take their place
+		// Bytes beyond the end belong to another text. Zeros, which no value has, take their place.
+		if beyond := n + 8 - (p.end - p.start); beyond > 0 {
 			head = head >> (8 * beyond) << (8 * beyond)
 		}
 		keys[i].head = head
 	}
 	slices.SortFunc(keys, func(a, b sortKey) int {
-		_, less := bits.Sub64(a.head, b.head, 0) // to compare without branches, which cannot be predicted
+		_, less := bits.Sub64(a.head, b.head, 0) // no branch, because the processor could not predict it
 		return -int(less)
 	})
 	for from, to := 0, 0; from < len(keys); from = to {
@@ -299,7 +307,7 @@ func (q *query) sortKeys(keys []sortKey, n int) {
 	}
 }
 
-// common returns how many bytes, at least n, the texts of all keys have in common at their beginning.
+// common returns how many bytes all texts have in common at the beginning. n of them are known.
 func (q *query) common(keys []sortKey, n int) int {
 	first := q.key(keys[0])
 	most := len(first)

@@ -4,13 +4,16 @@ package sigv4
 type Rules uint8
 
 const (
-	// ExecuteAPI, the zero value, is Amazon API Gateway's way: the path is normalised and encoded once more than it was
-	// sent, the window is five minutes either way, and X-Amz-Expires must be well formed but does not lengthen it.
+	// ExecuteAPI, the zero value, is how Amazon API Gateway reads requests: the path is normalised and escaped once
+	// more than it was sent, a signature is valid for five minutes in both directions, and X-Amz-Expires must be well
+	// formed but does not lengthen that.
 	ExecuteAPI Rules = iota
-	// Generic is the way of AWS's other services: the same canonical form, but a presigned URL lives for X-Amz-Expires.
+	// Generic is how AWS's other services read requests: in the same canonical form, but a presigned URL is valid for
+	// X-Amz-Expires.
 	Generic
-	// S3 is Amazon S3's way: the path is decoded and encoded once and keeps its segments, for an object key may hold dot
-	// segments and empty ones, and a presigned URL does not cover the body. An escaped slash does not pass for a slash.
+	// S3 is how Amazon S3 reads requests: the path is decoded and escaped once, and keeps dot segments and empty
+	// segments, which object keys may have. A presigned URL does not cover the body. Unlike in S3, an escaped slash is
+	// not the same as a slash.
 	S3
 )
 
@@ -27,7 +30,7 @@ func (r Rules) String() string {
 	return "Rules(?)"
 }
 
-// service is the name that stands in the credential scope where the configuration names none.
+// service returns the service that the configuration may leave out, or "" if there is none.
 func (r Rules) service() string {
 	switch r {
 	case ExecuteAPI:

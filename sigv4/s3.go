@@ -8,7 +8,8 @@ import (
 	"net/http"
 )
 
-// s3Messages are S3's texts by its codes. Source: Amazon S3 API Reference, "Error responses", list of error codes.
+// s3Messages are S3's texts by its error codes. Source: Amazon S3 API Reference, "Error responses", "List of error
+// codes".
 var s3Messages = map[string]string{
 	"AccessDenied":                      "Access Denied",
 	"AuthorizationHeaderMalformed":      "The authorization header that you provided is not valid.",
@@ -29,7 +30,7 @@ var s3Messages = map[string]string{
 	"XAmzContentSHA256Mismatch":         "The provided 'x-amz-content-sha256' header does not match what was computed.",
 }
 
-// s3Error is S3's document. HeadersNotSigned stands there for [ErrUnsignedHeader].
+// s3Error is S3's answer. HeadersNotSigned is only in the answer to [ErrUnsignedHeader].
 type s3Error struct {
 	XMLName          xml.Name `xml:"Error"`
 	Code             string
@@ -39,8 +40,8 @@ type s3Error struct {
 	RequestID        string `xml:"RequestId"`
 }
 
-// S3XML answers as Amazon S3 does: with an XML document, S3's codes and its statuses. It is a
-// [VerifierConfig].ErrorHandler for errors of this package; any other error is answered as an internal one.
+// S3XML answers as Amazon S3 does: with an XML document, and with S3's codes and statuses. It is a
+// [VerifierConfig].ErrorHandler. An error that is not of this package is answered as an internal one.
 func S3XML(w http.ResponseWriter, r *http.Request, err error) {
 	e, ok := errors.AsType[*Error](err)
 	if !ok {
@@ -65,7 +66,7 @@ func S3XML(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	h := w.Header()
 	e.SetHeader(h)
-	if body.RequestID = h.Get("X-Amzn-RequestId"); body.RequestID == "" { // an outer layer may have named the request already
+	if body.RequestID = h.Get("X-Amzn-RequestId"); body.RequestID == "" { // unless an outer layer has named the request
 		var b [8]byte
 		_, _ = rand.Read(b[:]) // never fails
 		body.RequestID = fmt.Sprintf("%X", b)

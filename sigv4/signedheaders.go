@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// signHeader is the default of [SignerConfig].SignHeader. It leaves out what may differ when the request arrives.
+// signHeader is the default of [SignerConfig].SignHeader. It leaves out headers that may be different when the request
+// arrives.
 func signHeader(name string) bool {
 	switch name {
 	case "accept-encoding", "cache-control", "content-length", "from", "max-forwards", "pragma", "referer", "user-agent":
@@ -24,19 +25,20 @@ func signHeader(name string) bool {
 	return !slices.ContainsFunc(unsignedPrefixes[:], func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }
 
-// unsignedPrefixes are those of names that browsers, load balancers, content delivery networks and tracers give.
+// unsignedPrefixes are prefixes of names that browsers, load balancers, content delivery networks and tracers set.
 var unsignedPrefixes = [...]string{
 	"cf-", "cloudfront-", "fastly-", "ot-", "proxy-", "sec-", "uberctx-", "x-amzn-", "x-azure-", "x-b3-", "x-datadog-",
 	"x-envoy-", "x-forwarded", "x-original-",
 }
 
-// signedHeaders returns the list of the headers to sign.
+// signedHeaders returns the list of the headers to sign, such as "host;x-amz-date". It refuses headers that would not
+// arrive as they are signed.
 func (s *Signer) signedHeaders(r *http.Request, cr *canonicalRequest, presign bool) (string, *Error) {
 	cr.out = append(cr.out[:0], "host"...)
 	cr.names = append(cr.names[:0], span{0, len("host")})
 	for key, values := range r.Header {
 		if len(values) == 0 {
-			continue // nothing is sent
+			continue // net/http does not send it
 		}
 		start := len(cr.out)
 		cr.out = append(cr.out, key...)
@@ -67,7 +69,8 @@ func (s *Signer) signedHeaders(r *http.Request, cr *canonicalRequest, presign bo
 	return cr.list, nil
 }
 
-// signs reports whether to sign a header beside host. A presigned URL carries the date and the token in its query.
+// signs reports whether to sign a header other than Host, given its name in lower case. A presigned URL has the date
+// and the session token in its query, and so does not sign their headers.
 func (s *Signer) signs(name []byte, values []string, presign bool) bool {
 	switch string(name) {
 	case "host", "authorization":
@@ -76,8 +79,8 @@ func (s *Signer) signs(name []byte, values []string, presign bool) bool {
 		"trailer", "transfer-encoding", "upgrade":
 		return false // RFC 9110 7.6.1 and 11.7.2: they end at the next hop
 	case "expect":
-		return false // RFC 9110 10.1.1: the next hop may answer it, and net/http's server takes it out of HTTP/2
-	case "user-agent": // net/http sends none in place of an empty one, and of several the first
+		return false // RFC 9110 10.1.1: the next hop may answer it, and net/http's server removes it in HTTP/2
+	case "user-agent": // net/http does not send an empty one, and sends only the first of several
 		if len(values) > 1 || values[0] == "" {
 			return false
 		}
@@ -93,11 +96,11 @@ func (s *Signer) signs(name []byte, values []string, presign bool) bool {
 	return signHeader(string(name))
 }
 
-// checkHeader refuses a header that would not arrive as it was signed, or that could be taken for another.
+// checkHeader refuses a header that would not arrive as it is signed, or that a server could take for another.
 func checkHeader(r *http.Request, key string, name []byte, signed, presign bool) *Error {
 	switch string(name) {
 	case "authorization", "connection", "host", "trailer", "transfer-encoding":
-		signed = true // in another form, net/http sends the header next to its own
+		signed = true // if its key has another form, net/http sends it in addition to its own
 	case "content-length":
 		if signed && !presign && !slices.Equal(r.Header[key], []string{sentLength(r)}) {
 			return refuse(ErrAmbiguousHeader, key)
@@ -113,7 +116,7 @@ func checkHeader(r *http.Request, key string, name []byte, signed, presign bool)
 	return nil
 }
 
-// sentLength is the Content-Length that net/http sends, whatever the header says, or "" if it sends none.
+// sentLength returns the Content-Length that net/http sends, whatever the header says, or "" if it sends none.
 func sentLength(r *http.Request) string {
 	hasBody := r.Body != nil && r.Body != http.NoBody
 	if len(r.TransferEncoding) > 0 || r.ContentLength < 0 || r.ContentLength == 0 && hasBody { // it is not known
@@ -122,8 +125,8 @@ func sentLength(r *http.Request) string {
 	return strconv.FormatInt(r.ContentLength, 10)
 }
 
-// checkConnection refuses a Connection option that names a signed header: the next hop would take the header away (RFC 9110
-// 7.6.1).
+// checkConnection refuses a Connection option that names a signed header, because the next hop would remove the header
+// (RFC 9110 7.6.1).
 func checkConnection(values []string, signed string) *Error {
 	for _, value := range values {
 		for option := range strings.SplitSeq(value, ",") {
@@ -135,7 +138,8 @@ func checkConnection(values []string, signed string) *Error {
 	return nil
 }
 
-// checkTrailers refuses trailers that a verifier refuses, in the field and in the header, which net/http sends by HTTP/2.
+// checkTrailers refuses trailers that a verifier refuses. It looks at r.Trailer and at the Trailer header, which
+// net/http sends in HTTP/2.
 func checkTrailers(r *http.Request) *Error {
 	for _, value := range r.Header["Trailer"] {
 		for name := range strings.SplitSeq(value, ",") {
@@ -147,8 +151,9 @@ func checkTrailers(r *http.Request) *Error {
 	return checkTrailer(r)
 }
 
-// setCookies gives the Cookie header the form that it has when it arrives, whatever the version of HTTP: one value, the
-// pairs joined by "; " (RFC 6265 4.2.1). HTTP/2 sends the pairs one by one, and its servers join them so (RFC 9113 8.2.3).
+// setCookies gives the Cookie header the form in which it arrives, whatever the version of HTTP: one value, with the
+// pairs joined by "; " (RFC 6265 4.2.1). HTTP/2 sends the pairs one by one, and servers join them in this form (RFC
+// 9113 8.2.3).
 func setCookies(h http.Header) {
 	values := h["Cookie"]
 	if arrivesAlike(values) {
@@ -169,12 +174,12 @@ func setCookies(h http.Header) {
 	h["Cookie"] = []string{strings.Join(pairs, "; ")}
 }
 
-// arrivesAlike reports whether the values of the Cookie header are certain to arrive as they are.
+// arrivesAlike reports whether the values of the Cookie header arrive as they are, whatever the version of HTTP.
 func arrivesAlike(values []string) bool {
 	return len(values) == 0 || len(values) == 1 && values[0] != "" && strings.IndexByte(values[0], ';') < 0
 }
 
-// withCookies is the request as [setCookies] would make it, which stays as it is.
+// withCookies returns the request as [setCookies] would make it. It does not change r.
 func withCookies(r *http.Request) *http.Request {
 	if arrivesAlike(r.Header["Cookie"]) {
 		return r
@@ -185,6 +190,7 @@ func withCookies(r *http.Request) *http.Request {
 	return r
 }
 
+// lower turns the letters of a name into lower case, in place.
 func lower(name []byte) {
 	for i, c := range name {
 		if 'A' <= c && c <= 'Z' {

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// payload returns the last line of the canonical request.
+// payload returns the last line of the canonical request: the declared hash, UNSIGNED-PAYLOAD, or the hash of the body.
 func (s *Signer) payload(r *http.Request, cr *canonicalRequest) (string, *Error) {
 	switch declared, e := single("X-Amz-Content-Sha256", r.Header["X-Amz-Content-Sha256"]); {
 	case e != nil:
@@ -30,8 +30,8 @@ func (s *Signer) payload(r *http.Request, cr *canonicalRequest) (string, *Error)
 	return hash, nil
 }
 
-// checkDeclared refuses what no verifier takes for a payload hash. Names that begin with STREAMING- are for those who send
-// the body in that form.
+// checkDeclared refuses a declared hash that no verifier accepts. A name that begins with STREAMING- is accepted: the
+// caller then sends the body in that form.
 func checkDeclared(hash string) *Error {
 	if hash == unsignedPayload || strings.HasPrefix(hash, "STREAMING-") || len(hash) == hashLength && hashBytes.all(hash) {
 		return nil
@@ -39,6 +39,7 @@ func checkDeclared(hash string) *Error {
 	return refuse(ErrMalformedPayloadHash, hash)
 }
 
+// declares reports whether the request declares its payload hash.
 func declares(r *http.Request) bool { return len(r.Header["X-Amz-Content-Sha256"]) > 0 }
 
 // errOnce is why a body cannot be hashed.
@@ -47,7 +48,7 @@ var errOnce = errors.New("it can be read only once: set GetBody, X-Amz-Content-S
 // errSpool is why a body cannot be read into memory to be hashed.
 var errSpool = fmt.Errorf("%w: it can be read only once and is longer than MaxSpool", ErrBodyTooLarge)
 
-// hashOf reads a body that is to be sent without taking it away.
+// hashOf returns the hash of a body that is to be sent, and leaves the body as it was.
 func (cr *canonicalRequest) hashOf(r *http.Request) (hash string, err error) {
 	body := io.Reader(r.Body)
 	if r.GetBody != nil {
@@ -75,7 +76,8 @@ func (cr *canonicalRequest) hashOf(r *http.Request) (hash string, err error) {
 	return hex.EncodeToString(cr.digest.Sum(nil)), nil
 }
 
-// spool reads a body that can be read only once into memory, so that it can be hashed and then sent.
+// spool reads a body that can be read only once into memory, so that it can be hashed and then sent. A body that is too
+// long is put back whole.
 func (s *Signer) spool(r *http.Request) *Error {
 	if s.config.MaxSpool == 0 || s.config.UnsignedPayload || declares(r) || !isOnce(r) {
 		return nil
@@ -88,7 +90,7 @@ func (s *Signer) spool(r *http.Request) *Error {
 	if err == nil && int64(len(text)) > s.config.MaxSpool {
 		err = errSpool
 	}
-	if err != nil { // the body stays whole, for a caller who sends it otherwise
+	if err != nil { // the body stays whole, in case the caller sends it in another way
 		r.Body = rest{io.MultiReader(bytes.NewReader(text), once), once}
 		return refuseBody(err)
 	}
@@ -97,26 +99,26 @@ func (s *Signer) spool(r *http.Request) *Error {
 	return nil
 }
 
-// isOnce reports whether there is a body that can be read only once.
+// isOnce reports whether the request has a body that can be read only once.
 func isOnce(r *http.Request) bool {
 	if r.Body == nil || r.Body == http.NoBody || r.GetBody != nil {
 		return false
 	}
 	if seeker, ok := r.Body.(io.Seeker); ok {
 		_, err := seeker.Seek(0, io.SeekCurrent)
-		return err != nil // a pipe is an os.File too
+		return err != nil // an os.File may be a pipe, which cannot seek
 	}
 	return true
 }
 
-// rest is a body of which the beginning has been read already.
+// rest is a body whose beginning has been read and put back.
 type rest struct {
 	io.Reader
 	io.Closer
 }
 
-// setBody gives the request a body in memory, to be sent with its length unless trailers need chunks. A length that is known
-// stays: net/http holds the body to it.
+// setBody gives the request a body in memory. It is sent with its length, unless there are trailers, which need chunks.
+// A length that is set already stays: net/http then checks the body against it.
 func setBody(r *http.Request, text []byte) {
 	r.GetBody = func() (io.ReadCloser, error) {
 		if len(text) == 0 {

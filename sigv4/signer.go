@@ -11,8 +11,8 @@ import (
 
 // SignerConfig configures a [Signer].
 type SignerConfig struct {
-	// Credentials returns what to sign with. It is called once per request, by many goroutines at once, so that it may
-	// rotate them. Required.
+	// Credentials returns what to sign with. It is called for every request, by many goroutines at once, and may return
+	// other credentials each time. Required.
 	Credentials func(context.Context) (Credentials, error)
 	// Region is the region signed for, such as "eu-west-1". Required.
 	Region string
@@ -22,33 +22,36 @@ type SignerConfig struct {
 	// Rules is how the service reads requests. Zero means [ExecuteAPI].
 	Rules Rules
 
-	// SignHeader reports whether to sign a header, given its lower-case name. It is not asked for Host and those that begin
-	// with x-amz-, which are always signed, nor for those that end at the next hop, such as Connection and Expect, which never
-	// are. Nil means all but those that proxies, tracers and clients add, change or take away, such as User-Agent,
-	// Accept-Encoding, Cache-Control, Traceparent, Baggage, Via, X-Request-Id and X-Forwarded-For.
+	// SignHeader reports whether to sign a header, given its name in lower case. It is not asked about Host and names
+	// that begin with x-amz-, which are always signed, nor about headers that end at the next hop, such as Connection
+	// and Expect, which never are. Nil signs all others but those that proxies, tracers and clients add, change or
+	// remove, such as User-Agent, Accept-Encoding, Cache-Control, Traceparent, Baggage, Via, X-Request-Id and
+	// X-Forwarded-For.
 	SignHeader func(name string) bool
-	// MaxSpool is the most bytes of a body that are read into memory to be hashed where it can be read only once: it has no
-	// GetBody, is no [io.Seeker], and X-Amz-Content-Sha256 does not declare its hash. A [net/http/httputil.ReverseProxy]
-	// that signs by [Signer.Transport] needs it for every request with a body. Zero means none: such a request is not
-	// signed, with cause [ErrBody]. A longer body is not signed either, with cause [ErrBodyTooLarge].
+	// MaxSpool is the most bytes of a body that are read into memory to be hashed. That is needed if the body can be
+	// read only once: it has no GetBody, is no [io.Seeker], and X-Amz-Content-Sha256 does not declare its hash. A
+	// [net/http/httputil.ReverseProxy] that signs by [Signer.Transport] needs it for every request with a body. Zero
+	// means none: such a request is not signed, with cause [ErrBody]. A longer body is not signed either, with cause
+	// [ErrBodyTooLarge].
 	MaxSpool int64
 	// UnsignedPayload signs UNSIGNED-PAYLOAD in place of the body's hash.
 	UnsignedPayload bool
-	// UnsignedToken adds the session token after signing, as AWS IoT wants it.
+	// UnsignedToken adds the session token after signing, as AWS IoT requires.
 	UnsignedToken bool
-	// Trace is called with what each signature was made of, to be held against what a server reports. The canonical request
-	// may hold a session token. Nil means that nobody asks.
+	// Trace is called with what each signature was made of, to be compared with what a server reports. The canonical
+	// request may contain a session token. Nil means no call.
 	Trace func(*http.Request, Trace)
 }
 
-// Signer signs requests. The zero Signer refuses with [ErrNotConfigured]. A Signer may be used by many goroutines at once.
+// Signer signs requests. The zero Signer refuses to, with [ErrNotConfigured]. A Signer may be used by many goroutines
+// at once.
 type Signer struct {
 	config SignerConfig
 	scope  string // "/region/service/aws4_request"
 	keys   *keyCache
 }
 
-// NewSigner returns a Signer, or every mistake of the configuration.
+// NewSigner returns a Signer, or an error with every mistake in the configuration.
 func NewSigner(c SignerConfig) (*Signer, error) {
 	if c.Service == "" {
 		c.Service = c.Rules.service()
@@ -65,24 +68,25 @@ func NewSigner(c SignerConfig) (*Signer, error) {
 	return &Signer{config: c, scope: "/" + c.Region + "/" + c.Service + "/" + terminator, keys: newKeyCache()}, nil
 }
 
-// Sign adds the headers of a signature to a request that is to be sent: X-Amz-Date, Authorization, with temporary
-// credentials X-Amz-Security-Token, and X-Amz-Content-Sha256 if the request has a body or goes to S3.
+// Sign adds the headers of a signature to a request that is to be sent: X-Amz-Date, Authorization, X-Amz-Security-Token
+// if the credentials are temporary, and X-Amz-Content-Sha256 if the request has a body or goes to S3.
 //
-// An X-Amz-Content-Sha256 that is there already is taken for the body's hash, also if it is there from signing before:
-// a caller who changes the body of a signed request must delete it. Otherwise the body is read from r.GetBody, or from
-// r.Body if that is an [io.Seeker], which is then set back. A Date header that is there is set to the time of signing.
-// A "+" in the query becomes "%20", which means the same to every decoder of forms, since verifiers differ in what they
-// take "+" for.
+// An X-Amz-Content-Sha256 that is there already counts as the body's hash, even if it comes from an earlier Sign: a
+// caller who changes the body of a signed request must delete it. Otherwise the body is read from r.GetBody, or from
+// r.Body if that is an [io.Seeker], which is set back afterwards. A Date header that is there is set to the time of
+// signing. A "+" in the query becomes "%20": every decoder of forms reads both as a space, but verifiers differ over
+// "+".
 //
-// What net/http would send otherwise than it was signed is refused: a host that is not ASCII, which must be given in
-// Punycode, an IPv6 zone, and a header to be signed whose key is not in canonical form. So is a time outside the years 1 to
-// 9999. A request that cannot be signed is left without an Authorization header. The error is an *[Error].
+// Sign refuses what net/http would send otherwise than it is signed: a host that is not ASCII, which must be given in
+// Punycode, an IPv6 zone, and a header to be signed whose key is not in canonical form. It also refuses a time outside
+// the years 1 to 9999. A request that cannot be signed is left without an Authorization header. The error is an
+// *[Error].
 func (s *Signer) Sign(r *http.Request) error { return s.SignAt(r, time.Now()) }
 
-// SignAt is [Signer.Sign] at another instant than now.
+// SignAt is [Signer.Sign] at a given time instead of now.
 func (s *Signer) SignAt(r *http.Request, now time.Time) error {
 	if e := s.signAt(r, now); e != nil {
-		delete(r.Header, "Authorization") // an old one would go with the new date
+		delete(r.Header, "Authorization") // an old one would not belong to the new date
 		return e
 	}
 	return nil
@@ -141,14 +145,14 @@ func (s *Signer) signAt(r *http.Request, now time.Time) *Error {
 	return nil
 }
 
-// Why a request cannot be signed, where the cause is worded for what a verifier is sent.
+// Causes of the signer that say how to mend the request. Each wraps the cause that a verifier has.
 var (
 	errCredentials = fmt.Errorf("%w: Credentials returned no secret, or no access key ID", ErrMalformedCredential)
 	errHostForm    = fmt.Errorf("%w: the host is empty, or not ASCII: write an international name in Punycode", ErrMalformedTarget)
 	errKeyForm     = fmt.Errorf("%w: its key is not in canonical form: use http.Header.Set", ErrAmbiguousHeader)
 )
 
-// begin reads the credentials and the query, and refuses what cannot be signed.
+// begin gets the credentials and parses the query. It refuses what cannot be signed.
 func (s *Signer) begin(r *http.Request, cr *canonicalRequest, now time.Time) (c Credentials, e *Error) {
 	if s == nil || s.keys == nil {
 		return c, refuse(ErrNotConfigured, "")
@@ -181,9 +185,9 @@ func (s *Signer) begin(r *http.Request, cr *canonicalRequest, now time.Time) (c 
 	return c, nil
 }
 
-// sentQuery returns a query in the form in which it is sent. A raw "+" is the space that it is to all who decode forms. A
-// byte that has no place in a query (RFC 3986 3.4) is escaped: servers refuse some of them, a space among them, and differ
-// over others. What would be read in two ways stays, and is refused by [query.parse].
+// sentQuery returns a query in the form in which it is sent. A "+" becomes the escaped space that it means to every
+// decoder of forms. A byte that may not be in a query (RFC 3986 3.4) is escaped: servers refuse some of them, such as a
+// space, and differ over others. What could be read in two ways stays as it is, and [query.parse] refuses it.
 func sentQuery(raw string) string {
 	if queryBytes.all(raw) {
 		return raw
@@ -191,7 +195,7 @@ func sentQuery(raw string) string {
 	return string(appendEscaped(nil, strings.ReplaceAll(raw, "+", " "), queryBytes))
 }
 
-// setQuery makes the query what was signed.
+// setQuery replaces the query by the one that is signed.
 func setQuery(r *http.Request) {
 	sent := sentQuery(r.URL.RawQuery)
 	if sent == r.URL.RawQuery {
@@ -203,13 +207,13 @@ func setQuery(r *http.Request) {
 	}
 }
 
-// finish writes the draft and signs it.
+// finish writes the canonical request and signs it.
 func (s *Signer) finish(r *http.Request, cr *canonicalRequest, c *Credentials, host, date, signed, payload string) *Error {
 	path := r.URL.EscapedPath()
 	switch {
 	case path == "":
 		path = "/"
-	case path[0] != '/': // it would be sent as it is, which is no request target (RFC 9112 3.2.1)
+	case path[0] != '/': // net/http would send it as it is, but a request target begins with a slash (RFC 9112 3.2.1)
 		return refuse(ErrMalformedTarget, path)
 	case s.config.Rules != S3 && !isClean(path):
 		path = normalize(path)
@@ -226,7 +230,7 @@ func (s *Signer) finish(r *http.Request, cr *canonicalRequest, c *Credentials, h
 	return nil
 }
 
-// host is what net/http will send.
+// host returns the host that net/http will send.
 func host(r *http.Request) string {
 	if r.Host != "" {
 		return r.Host

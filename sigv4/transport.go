@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// Transport returns a RoundTripper that signs each request and sends it by base. Nil means [http.DefaultTransport]. It
-// signs a copy: a RoundTripper must not change the request that it is given. A body that can be read only once needs
-// [SignerConfig].MaxSpool. Close idle connections by [http.Client.CloseIdleConnections], as with any other transport.
+// Transport returns a RoundTripper that signs each request and sends it by base; nil means [http.DefaultTransport]. It
+// signs a copy, because a RoundTripper must not change a request. A body that can be read only once needs
+// [SignerConfig].MaxSpool. [http.Client.CloseIdleConnections] closes the idle connections of base.
 //
-// A redirect to another host, another port or from https to http is refused with [ErrRedirect], because the signature
-// and the session token would go to a server that the first one chooses. A caller who trusts that server makes a
+// A redirect to another host, to another port, or from https to http is refused with [ErrRedirect]: the signature and
+// the session token would go to a server that the first one has chosen. A caller who trusts that server sends it a
 // request of its own.
 func (s *Signer) Transport(base http.RoundTripper) http.RoundTripper {
 	if base == nil {
@@ -28,14 +28,14 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	signed := r.Clone(r.Context())
 	if err := t.sign(signed); err != nil {
 		if r.Body != nil {
-			_ = r.Body.Close() // a RoundTripper closes the body, on errors too
+			_ = r.Body.Close() // a RoundTripper must close the body, even if it fails
 		}
 		return nil, err
 	}
 	return t.base.RoundTrip(signed)
 }
 
-// CloseIdleConnections is what [http.Client.CloseIdleConnections] looks for.
+// CloseIdleConnections is the method that [http.Client.CloseIdleConnections] calls.
 func (t *transport) CloseIdleConnections() {
 	if base, ok := t.base.(interface{ CloseIdleConnections() }); ok {
 		base.CloseIdleConnections()
@@ -49,7 +49,7 @@ func (t *transport) sign(r *http.Request) error {
 	return t.signer.Sign(r)
 }
 
-// sameServer reports whether a redirect stays with the server that has sent it.
+// sameServer reports whether a redirect stays with the server that sent it.
 func sameServer(from, to *http.Request) bool {
 	return from != nil && from.URL != nil && strings.EqualFold(from.URL.Host, to.URL.Host) &&
 		(from.URL.Scheme != "https" || to.URL.Scheme == "https")
