@@ -48,8 +48,8 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// TestMemory holds a key of a usual kind to 200 bytes.
-func TestMemory(t *testing.T) {
+// A typical key takes at most 200 bytes of memory.
+func TestKeyTakes200Bytes(t *testing.T) {
 	n := 100_000
 	if heavy {
 		n *= 10
@@ -82,7 +82,7 @@ func TestMemory(t *testing.T) {
 	runtime.KeepAlive(v)
 }
 
-// TestUnknownKeysLeaveNothing sends ever new unknown values: memory and goroutines stay as they are.
+// Unknown values, each a new one, leave no memory and no goroutines behind.
 func TestUnknownKeysLeaveNothing(t *testing.T) {
 	n := 1_000_000
 	if heavy {

@@ -364,7 +364,7 @@ func TestRestoreIsIndependentOfOrder(t *testing.T) {
 	require.EqualError(t, err, "keys[1]: apikey: invalid: API Key value should be at least 20 characters")
 }
 
-// A deleted key's value may have gone to another: the latest change of each key restores them, in either order.
+// Another key may have the value of a deleted key. The latest change of each key restores both, in either order.
 func TestRestoreOfAReusedValue(t *testing.T) {
 	latest := map[string]apikey.Change{}
 	cfg := apikey.Config{
@@ -390,7 +390,7 @@ func TestRestoreOfAReusedValue(t *testing.T) {
 	}
 }
 
-// A value whose grace has ended is nobody's: it can be given to another key, by any way, and that restores too.
+// A value whose grace has ended can be given to another key, by every verb, and that can be restored.
 func TestRetiredValueIsFree(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		latest := map[string]apikey.Change{}

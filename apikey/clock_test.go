@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestClock sets the wall clock, in effect, by an anchor that is an hour off: it is gone within a second.
-func TestClock(t *testing.T) {
+// An anchor that is wrong by an hour stands for a wall clock that was set. The clock is right again after a second.
+func TestClockFollowsTheWallClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var c clock
 		c.set()

@@ -53,7 +53,7 @@ func Example() {
 	// 403 {"message":"Forbidden"}
 }
 
-// A key is created disabled unless it says otherwise, as in API Gateway.
+// A key is created disabled unless Enabled is set, as in API Gateway.
 func ExampleVerifier_Create() {
 	keys, _ := apikey.New(apikey.Config{})
 	secret := apikey.Generate()
@@ -82,7 +82,7 @@ func ExampleVerifier_Update() {
 	// 403 {"message":"Forbidden"}
 }
 
-// The id stays, so usage goes on being counted together; both values are accepted for a day.
+// Both values are accepted for a day. The id stays, so that usage is counted together.
 func ExampleVerifier_Rotate() {
 	keys, _ := apikey.New(apikey.Config{Keys: []apikey.Entry{julian}})
 	next := apikey.Generate()
@@ -111,7 +111,7 @@ Short, tooshort, Not long enough, TRUE,
 	// Line 3: API Key value should be at least 20 characters
 }
 
-// A prefix lets scanners find leaked keys, and refuses invented ones without a lookup.
+// By a prefix, scanners find leaked keys, and the verifier refuses invented ones without a lookup.
 func ExamplePrefix() {
 	prefix := apikey.Prefix("air")
 	keys, _ := apikey.New(apikey.Config{Prefix: prefix})
@@ -167,7 +167,7 @@ func replay(lines iter.Seq[string]) iter.Seq2[apikey.Change, error] {
 	}
 }
 
-// Below HTTP, for gRPC metadata or a Lambda authorizer, the value is enough.
+// Without HTTP, as for gRPC metadata or in a Lambda authorizer, the value is enough.
 func ExampleVerifier_VerifyKey() {
 	keys, _ := apikey.New(apikey.Config{Keys: []apikey.Entry{julian}})
 	client, err := keys.VerifyKey(context.Background(), value)
@@ -175,7 +175,7 @@ func ExampleVerifier_VerifyKey() {
 	// Output: fr92a5qpbj julianwood <nil>
 }
 
-// Verify is the decision without an answer, for handlers that give their own.
+// Verify decides and does not answer. It is for handlers with answers of their own.
 func ExampleVerifier_Verify() {
 	keys, _ := apikey.New(apikey.Config{Keys: []apikey.Entry{julian}})
 	r := httptest.NewRequest("GET", "/", nil)
@@ -194,7 +194,7 @@ func ExampleVerifier_Verify() {
 	// fr92a5qpbj <nil>
 }
 
-// Authenticate is what combinators of authenticators call: the request comes back with the proof in its context.
+// Authenticate returns the request with the proof in its context. Combinations of authenticators call it.
 func ExampleVerifier_Authenticate() {
 	keys, _ := apikey.New(apikey.Config{Keys: []apikey.Entry{julian}})
 	r := httptest.NewRequest("GET", "/", nil)
@@ -248,7 +248,7 @@ func ExampleAppSync() {
 	// Output: da2- 30 0 <nil>
 }
 
-// In a test of a handler, NewContext stands for the verifier.
+// In a test of a handler, NewContext takes the place of the verifier.
 func ExampleNewContext() {
 	client, err := apikey.NewClient(apikey.Key{ID: "fr92a5qpbj", Name: "julianwood"})
 	if err != nil {
@@ -262,7 +262,7 @@ func ExampleNewContext() {
 	// Output: hello julianwood
 }
 
-// ID is the subject of limits.
+// ID is what limits count by.
 func ExampleID() {
 	keys, _ := apikey.New(apikey.Config{Keys: []apikey.Entry{julian}})
 	h := keys.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -273,7 +273,7 @@ func ExampleID() {
 	// Output: 200 fr92a5qpbj true
 }
 
-// The value is the secret; whoever counts, logs or stores by it spreads it. [apikey.ID] is made for that.
+// A mistake: the value is secret, and code that counts, logs or stores by it spreads it. Use [apikey.ID] instead.
 func Example_incorrect() {
 	byValue := func(r *http.Request) (string, bool) {
 		v := r.Header.Get("X-API-Key")
@@ -288,7 +288,7 @@ func Example_incorrect() {
 	//  false
 }
 
-// A query parameter ends in the logs of every proxy on the way. It is possible, and a bad idea.
+// A key in a query parameter is possible, but every proxy on the way may log it.
 func Example_incorrectSource() {
 	keys, _ := apikey.New(apikey.Config{
 		Keys:   []apikey.Entry{julian},
@@ -300,7 +300,7 @@ func Example_incorrectSource() {
 	// Output: <nil> true
 }
 
-// A caller that looks at the request and not at the error has no request: it panics, and serves nothing.
+// A mistake: a caller that ignores the error has a nil request. It panics, and serves nothing.
 func Example_incorrectIgnoredError() {
 	keys, _ := apikey.New(apikey.Config{Keys: []apikey.Entry{julian}})
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

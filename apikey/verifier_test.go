@@ -257,7 +257,7 @@ func TestErrorHandler(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, logged.Code)
 }
 
-// A dry run goes on without a proof, an outer one included, with its body, and with no header of ours.
+// In a dry run, a refused request goes on with its body, without a proof, even an outer one, and no header is set.
 func TestAllowDespite(t *testing.T) {
 	outer := newVerifier(t, apikey.Config{Keys: []apikey.Entry{julian}})
 	var asked []error
@@ -317,7 +317,7 @@ func TestAnonymous(t *testing.T) {
 	require.True(t, found)
 }
 
-// A mux inside tells its pattern to what is outside.
+// Outer layers see the pattern that an inner mux has matched.
 func TestPatternOfMuxInside(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.Handle("GET /Prod/loyalty/{customerId}", greet)
@@ -443,7 +443,7 @@ func TestSecretsAreMasked(t *testing.T) {
 	require.Equal(t, "******", apikey.Value("short").String())
 }
 
-// A cause that is wrapped answers as the cause itself.
+// An error that wraps a cause has the answer of the cause.
 func TestWrappedCauses(t *testing.T) {
 	for cause, want := range map[error]int{
 		apikey.ErrNotConfigured: 500, apikey.ErrMissing: 403, apikey.ErrAmbiguous: 403, apikey.ErrMalformed: 403, apikey.ErrUnknown: 403,

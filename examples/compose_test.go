@@ -22,7 +22,7 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// parties are one of each: a signer, a key and a user, and the verifiers that know them.
+// parties are a signer, a key and a user, and the verifiers that know them.
 type parties struct {
 	sign, sigBad, key, keyBad, token, tokenBad func(*http.Request)
 
@@ -85,7 +85,8 @@ func get(edits ...func(*http.Request)) *http.Request {
 	return r
 }
 
-// Three modes, no import between their packages: every credential presented must verify; with none the first answers.
+// Three modes, whose packages do not import each other: every credential in a request must verify. If there is none, the
+// first mode answers.
 func TestAnyOf(t *testing.T) {
 	p := newParties(t)
 	for _, tt := range []struct {
@@ -99,9 +100,9 @@ func TestAnyOf(t *testing.T) {
 		{"key", []func(*http.Request){p.key}, 200, `|fr92a5qpbj|`},
 		{"token", []func(*http.Request){p.token}, 200, `||https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_aQYCzHwCz`},
 		{"signature and key", []func(*http.Request){p.key, p.sign}, 200, `julianwood|fr92a5qpbj|`},
-		{"bad key beside a good token", []func(*http.Request){p.token, p.keyBad}, 403, `{"message":"Forbidden"}`},
-		{"bad token beside a good key", []func(*http.Request){p.key, p.tokenBad}, 401, `{"message":"The incoming token has expired"}`},
-		{"bad signature beside a good key", []func(*http.Request){p.key, p.sigBad}, 403, `does not match the signature you provided`},
+		{"bad key with a good token", []func(*http.Request){p.token, p.keyBad}, 403, `{"message":"Forbidden"}`},
+		{"bad token with a good key", []func(*http.Request){p.key, p.tokenBad}, 401, `{"message":"The incoming token has expired"}`},
+		{"bad signature with a good key", []func(*http.Request){p.key, p.sigBad}, 403, `does not match the signature you provided`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := httptest.NewRecorder()
@@ -120,7 +121,7 @@ func who(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "%s|%s|%s", signer, key, user)
 }
 
-// problem answers any package's refusal as RFC 9457 wants it: status, code and text are found by their methods.
+// problem answers any package's refusal in the form of RFC 9457. It finds status, code and text by their methods.
 func problem(w http.ResponseWriter, r *http.Request, err error) {
 	refusal, ok := err.(interface {
 		StatusCode() int
@@ -138,7 +139,7 @@ func problem(w http.ResponseWriter, r *http.Request, err error) {
 	})
 }
 
-// One ErrorHandler serves all packages, and none of them forgets a header field of its protocol.
+// One ErrorHandler serves all packages, and each package still sets the header fields of its protocol.
 func TestOneErrorHandler(t *testing.T) {
 	signature, err := sigv4.NewVerifier(sigv4.VerifierConfig{
 		Keys: sigv4.Keyring{}.Key, Regions: []string{"eu-west-1"}, ErrorHandler: problem,
@@ -193,7 +194,7 @@ func TestOneErrorHandler(t *testing.T) {
 	}
 }
 
-// What every package has, checked by the compiler.
+// The methods that all authenticators have, checked by the compiler.
 type authenticator interface {
 	Present(*http.Request) bool
 	Authenticate(*http.Request) (*http.Request, error)
@@ -215,7 +216,7 @@ var (
 	_ = []func(*http.Request) (string, bool){sigv4.ID, apikey.ID, auth.ID, custom.ID, custom.UsageIdentifierKey}
 )
 
-// A zero Error is a refusal without a cause: it answers and can be logged.
+// A zero Error has no cause, but can answer a request and be logged.
 func TestZeroErrors(t *testing.T) {
 	for _, e := range []answer{&sigv4.Error{}, &apikey.Error{}, &auth.Error{}, &custom.Error{}, &ratelimit.Error{}, &window.Error{}, &usageplan.Error{}} {
 		require.NotPanics(t, func() { require.NotEmpty(t, e.Error()) }, "%T", e)
@@ -248,8 +249,8 @@ func TestZeroValuesRefuse(t *testing.T) {
 	}
 }
 
-// Whatever stands between, an outer layer that names its spans by the route reads it from the request that it passed on:
-// after each guard, after all of them, and where a dry run lets a refused request pass.
+// An outer layer, for example one that names its spans by the route, reads the pattern from the request that it passed on.
+// It finds it behind each guard, behind all of them, and if a dry run admits a refused request.
 func TestPatternReachesTheOutside(t *testing.T) {
 	p := newParties(t)
 	function, err := custom.New(custom.Config{
@@ -287,7 +288,7 @@ func TestPatternReachesTheOutside(t *testing.T) {
 		{"custom", function.Handler, []func(*http.Request){session}},
 		{"modes", modes.Handler, []func(*http.Request){p.key, session, p.sign}},
 		{"dry run", dry.Handler, nil},
-		{"dry run beside good ones", dry.Handler, []func(*http.Request){p.key, session, p.sigBad}},
+		{"dry run with good ones", dry.Handler, []func(*http.Request){p.key, session, p.sigBad}},
 		{"ratelimit", limit.Handler, nil},
 		{"window", rule.Handler, nil},
 		{"all", chain(limit.Handler, function.Handler, p.keys.Handler, p.signature.Handler, dry.Handler, rule.Handler), []func(*http.Request){p.key, session, p.sign}},

@@ -49,8 +49,8 @@ func registered() (*apikey.Verifier, error) {
 
 var points = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"points":900}`) })
 
-// CORS goes outside of all guards. A preflight carries no credential, and a page reads a refusal only if it has the
-// CORS fields too.
+// CORS goes around all guards. A preflight request carries no credential, and a page can read a refusal only if it has the
+// CORS fields.
 func Example_cors() {
 	keys, err := registered()
 	if err != nil {
@@ -67,7 +67,7 @@ func Example_cors() {
 	// GET 403 "https://shop.example"
 }
 
-// CORS inside of a guard: the preflight is refused, so the browser never sends the call.
+// A mistake: CORS behind a guard. The preflight request is refused, so the browser never sends the call.
 func Example_incorrectCORSInside() {
 	keys, err := registered()
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// Several keys of one customer share one quota if the plan counts for the customer: Client is [apikey.CustomerID], and the
-// members are customers, not keys. A key without a customer is refused.
+// All keys of one customer share one quota if Config.Client is [apikey.CustomerID]. The plan's members are customers then,
+// not keys. A key without a customer is refused.
 func Example_customer() {
 	const phone, server, other, lone = "phone-6sfLSq19U1GuGk1RB5DwaS7EIYsW", "server-fLSq19U1GuGk1RB5DwaS7EIYsW",
 		"other-6sfLSq19U1GuGk1RB5DwaS7EIYsW", "lone-76sfLSq19U1GuGk1RB5DwaS7EIYsW"
@@ -25,14 +25,14 @@ func Example_customer() {
 		fmt.Println(err)
 		return
 	}
-	book, err := ledger.New(ledger.Config{Store: ledger.NewMemory()})
+	quotas, err := ledger.New(ledger.Config{Store: ledger.NewMemory()})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer book.Close()
+	defer quotas.Close()
 	plans, err := usageplan.New(usageplan.Config{
-		Client: apikey.CustomerID, API: "airline-loyalty", Stage: "Prod", Ledger: book,
+		Client: apikey.CustomerID, API: "airline-loyalty", Stage: "Prod", Ledger: quotas,
 		Plans: []usageplan.Plan{{
 			ID: "jcfq33", Name: "three a month",
 			Quotas: []ledger.Quota{{Limit: 3, Period: ledger.Monthly}},

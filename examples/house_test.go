@@ -1,5 +1,5 @@
-// Package examples_test holds the rules of the house: which package may import which, and that what is copied on
-// purpose stays equal.
+// Package examples_test checks the rules of this repository: which package may import which, and that code which is copied
+// on purpose stays equal.
 package examples_test
 
 import (
@@ -50,7 +50,7 @@ var modules = map[string][]string{
 	"usageplan/boltstore": {"go.etcd.io/bbolt", "go.etcd.io/bbolt/errors", "golang.org/x/sys/unix"},
 }
 
-// Tests are exempt: they may show a package together with others, and with what tests need.
+// Tests may import what they like: they show packages together with others, and use test libraries.
 func TestImports(t *testing.T) {
 	for dir, files := range packages(t) {
 		if strings.HasPrefix(dir, "examples") {
@@ -135,7 +135,7 @@ func receiver(fn *ast.FuncDecl) string {
 	return name.Name
 }
 
-// TestPackageDocs holds that every package has its doc in doc.go, and nowhere else.
+// Every package has its documentation in doc.go, and nowhere else.
 func TestPackageDocs(t *testing.T) {
 	for dir, files := range packages(t) {
 		var docs []string

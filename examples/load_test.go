@@ -38,11 +38,11 @@ func newMetered(t *testing.T, quota int64) metered {
 		{Key: apikey.Key{ID: "fr92a5qpbj", Enabled: true}, Value: keyValue},
 	}})
 	require.NoError(t, err)
-	book, err := ledger.New(ledger.Config{Store: ledger.NewMemory()})
+	quotas, err := ledger.New(ledger.Config{Store: ledger.NewMemory()})
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, book.Close()) })
+	t.Cleanup(func() { require.NoError(t, quotas.Close()) })
 	meter, err := usageplan.New(usageplan.Config{
-		Client: apikey.ID, API: "a", Stage: "Prod", Ledger: book,
+		Client: apikey.ID, API: "a", Stage: "Prod", Ledger: quotas,
 		Plans:   []usageplan.Plan{limited(quota)},
 		Members: []usageplan.Member{{Plan: "p", Client: "fr92a5qpbj"}},
 	})
@@ -84,7 +84,7 @@ func callers(goroutines, n int, one func(worker, i int) (stop bool)) {
 	all.Wait()
 }
 
-// Millions of keys that nobody has registered leave neither memory nor goroutines behind.
+// Millions of unknown keys leave no memory and no goroutines behind.
 func TestUnknownKeysLeaveNothing(t *testing.T) {
 	n := 10_000_000
 	if heavy(n) < n { // a tenth would be long still

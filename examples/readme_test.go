@@ -29,7 +29,7 @@ func firstSnippet(t *testing.T) string {
 	return program
 }
 
-// TestReadme builds the program that README.md begins with, runs it and asks it: it guards what it says it guards.
+// The first program in README.md builds and runs, and refuses and admits what README.md says.
 func TestReadme(t *testing.T) {
 	const address, key = "127.0.0.1:8080", "67sfLSq19U1GuGk1RB5DwaS7EIYsWvBU3fZbtvQT"
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -16,11 +16,11 @@ import (
 
 // busy is a meter that never refuses: two throttles and a quota.
 func busy(t testing.TB, edits ...func(*usageplan.Config)) *usageplan.Meter {
-	book, err := ledger.New(ledger.Config{Store: ledger.NewMemory()})
+	quotas, err := ledger.New(ledger.Config{Store: ledger.NewMemory()})
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, book.Close()) })
+	t.Cleanup(func() { require.NoError(t, quotas.Close()) })
 	c := usageplan.Config{
-		Client: caller, API: "pets", Stage: "dev", Ledger: book,
+		Client: caller, API: "pets", Stage: "dev", Ledger: quotas,
 		Plans: []usageplan.Plan{{
 			ID: "p", Name: "P", Throttle: &ratelimit.Limit{Rate: 1e9, Burst: 1e9}, Quotas: daily(1 << 50),
 			Stages: []usageplan.Stage{{API: "pets", Name: "dev", Methods: map[string]ratelimit.Limit{"/cats/GET": {Rate: 1e9, Burst: 1e9}}}},
@@ -44,7 +44,7 @@ func TestTakeDoesNotAllocate(t *testing.T) {
 	}))
 }
 
-// Nor does a route that is spelled otherwise than its throttle.
+// A route that is spelled differently from its throttle does not allocate either.
 func TestMatchDoesNotAllocate(t *testing.T) {
 	m, ctx := busy(t, func(c *usageplan.Config) {
 		for _, key := range []string{"/cats/{id}/GET", "/dogs/{proxy+}/ANY", "~1birds/GET"} {
@@ -62,7 +62,7 @@ func TestMatchDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// A meter that is not asked for the charge gives the handler the request that it got.
+// Without ChargeInContext, the handler gets the very request that the meter got.
 func TestHandlerAllocations(t *testing.T) {
 	for _, tt := range []struct {
 		asked bool

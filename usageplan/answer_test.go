@@ -18,7 +18,7 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// down is a store that is not there.
+// down is a store that always fails.
 type down struct{}
 
 var errDown = errors.New("connection refused")
@@ -29,14 +29,14 @@ func (down) Accounts(context.Context, ledger.Key, int64, int64) iter.Seq2[ledger
 }
 func (down) Close() error { return nil }
 
-func brokenBook(t *testing.T) *ledger.Ledger {
+func brokenLedger(t *testing.T) *ledger.Ledger {
 	t.Helper()
-	book, err := ledger.New(ledger.Config{Store: down{}, Mode: ledger.Exact})
+	quotas, err := ledger.New(ledger.Config{Store: down{}, Mode: ledger.Exact})
 	require.NoError(t, err)
-	return book
+	return quotas
 }
 
-// Golden answers: status, error type, body and, for 429 and 503, how long to wait.
+// The exact answers: status, error type, body and, for 429 and 503, how long to wait.
 func TestAnswers(t *testing.T) {
 	for _, tt := range []struct {
 		name      string
@@ -53,7 +53,7 @@ func TestAnswers(t *testing.T) {
 		{"throttled", usageplan.Config{AccountThrottle: &ratelimit.Limit{Rate: 0.25, Burst: 1}}, "a", 429, "TooManyRequestsException", `{"message":"Too Many Requests"}`, "4", usageplan.ErrThrottled},
 		{"quota", usageplan.Config{Cost: func(*http.Request) int64 { return 2 }}, "a", 429, "LimitExceededException", `{"message":"Limit Exceeded"}`, "86400", usageplan.ErrQuotaExceeded},
 		{"more than any day allows", usageplan.Config{Cost: func(*http.Request) int64 { return 9 }}, "a", 429, "LimitExceededException", `{"message":"Limit Exceeded"}`, "", usageplan.ErrQuotaExceeded},
-		{"ledger down", usageplan.Config{Ledger: brokenBook(t)}, "a", 503, "ServiceUnavailableException", `{"message":"Service Unavailable"}`, "1", ledger.ErrUnavailable},
+		{"ledger down", usageplan.Config{Ledger: brokenLedger(t)}, "a", 503, "ServiceUnavailableException", `{"message":"Service Unavailable"}`, "1", ledger.ErrUnavailable},
 		{"negative cost", usageplan.Config{Cost: func(*http.Request) int64 { return -1 }}, "a", 500, "ApiConfigurationException", `{"message":"Internal server error"}`, "", usageplan.ErrInvalidCost},
 	} {
 		for _, strict := range []bool{false, true} {
@@ -94,11 +94,11 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// AllowDespite may let a request through for one cause and refuse for others; the charge is the zero one.
+// AllowDespite may admit a request for one cause and refuse it for others. The charge of an admitted one is the zero Charge.
 func TestAllowDespite(t *testing.T) {
 	failOpen := func(_ *http.Request, err error) bool { return errors.Is(err, ledger.ErrUnavailable) }
 	m := meter(t, usageplan.Config{
-		Ledger: brokenBook(t), AllowDespite: failOpen,
+		Ledger: brokenLedger(t), AllowDespite: failOpen,
 		Plans:   []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Quotas: daily(3)}},
 		Members: []usageplan.Member{{Plan: "p", Client: "a"}},
 	})
@@ -116,7 +116,7 @@ func TestAllowDespite(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, call(mux, "stranger", "/dev/dogs").StatusCode)
 }
 
-// The longest of the quotas that refuse says when to come back.
+// If several quotas refuse, Retry-After is the longest of their waits.
 func TestRetryAfterLongestQuota(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := meter(t, usageplan.Config{
@@ -136,7 +136,7 @@ func TestRetryAfterLongestQuota(t *testing.T) {
 	})
 }
 
-// A client whose own limits refuse takes nothing of what all share, however slow the ledger is.
+// A client whose own limits refuse takes nothing from the limits that all clients share, even if the ledger is slow.
 func TestExhaustedClientStarvesNobody(t *testing.T) {
 	m := meter(t, usageplan.Config{
 		Plans:           []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Quotas: daily(3)}},
@@ -184,7 +184,7 @@ func TestInventedMethods(t *testing.T) {
 	require.Equal(t, 1, admitted)
 }
 
-// A cause that is wrapped answers as the cause itself.
+// An error that wraps a cause has the answer of the cause.
 func TestWrappedCauses(t *testing.T) {
 	for cause, want := range map[error]int{
 		usageplan.ErrNotConfigured: 500, usageplan.ErrNoRoute: 500, usageplan.ErrInvalidCost: 500, usageplan.ErrNoClient: 403,

@@ -113,7 +113,7 @@ func TestApplyRefuses(t *testing.T) {
 	}
 }
 
-// The same change twice is no mistake, whatever the answer to the first was. A deletion of nothing is not committed.
+// A change may be applied twice, whether or not the first one failed. The deletion of what does not exist is not committed.
 func TestApplyTwice(t *testing.T) {
 	var kept []usageplan.Change
 	config := usageplan.Config{
@@ -141,7 +141,7 @@ func TestApplyTwice(t *testing.T) {
 	require.Equal(t, []usageplan.Member{*of("free", "c")}, m.Members("free"))
 	require.Equal(t, []usageplan.Member{*of("pro", "a")}, m.Members("pro"))
 
-	// A store may have kept a change twice: it is restored.
+	// A store may have stored a change twice: restoring it twice works.
 	config.Restore = func(yield func(usageplan.Change, error) bool) {
 		for _, c := range slices.Concat(kept, kept[len(kept)-2:]) {
 			if !yield(c, nil) {
@@ -153,13 +153,13 @@ func TestApplyTwice(t *testing.T) {
 	require.Equal(t, m.Members("free"), again.Members("free"))
 	require.Equal(t, m.Members("pro"), again.Members("pro"))
 
-	// A client that is elsewhere is not moved by a repetition.
+	// Repeating a move does not move a client that has moved on to a third plan.
 	require.NoError(t, m.Apply(t.Context(), usageplan.Change{PutPlan: &usageplan.Plan{ID: "max", Name: "Max", Stages: dev}}))
 	require.NoError(t, m.Apply(t.Context(), usageplan.Change{DeleteMember: of("pro", "a"), PutMember: of("max", "a")}))
 	require.ErrorIs(t, m.Apply(t.Context(), usageplan.Change{DeleteMember: of("free", "a"), PutMember: of("pro", "a")}), usageplan.ErrConflict)
 }
 
-// Neither the caller, nor Commit, nor whoever asks shares memory with the meter.
+// The meter shares no memory with the caller of Apply, with Commit, or with the callers of Plans and Members.
 func TestNothingIsShared(t *testing.T) {
 	var kept usageplan.Change
 	m := meter(t, usageplan.Config{Commit: func(_ context.Context, c usageplan.Change) error {
@@ -189,7 +189,7 @@ func TestNothingIsShared(t *testing.T) {
 	require.EqualValues(t, 3, *st.BurstLimit)
 }
 
-// A client moves from plan to plan in one change: no request of it finds it without a plan.
+// A client moves from one plan to another in one step: none of its requests finds it without a plan.
 func TestMove(t *testing.T) {
 	m := meter(t, usageplan.Config{
 		Plans:   []usageplan.Plan{{ID: "free", Name: "Free", Stages: dev, Quotas: daily(1 << 40)}, {ID: "pro", Name: "Pro", Stages: dev, Quotas: daily(1 << 40)}},
@@ -228,9 +228,9 @@ func TestMove(t *testing.T) {
 	}
 }
 
-// Changes beside requests: whatever the order, a client is admitted no more often than the loosest of its limits allows,
-// and never by a limit that nobody has set.
-func TestApplyBesideTake(t *testing.T) {
+// Changes while requests are decided: in any order, a client is admitted no more often than the highest of its limits
+// allows, and never by a limit that was not set.
+func TestApplyDuringTake(t *testing.T) {
 	const most = 500
 	m := meter(t, usageplan.Config{
 		Plans:   []usageplan.Plan{{ID: "p", Name: "P", Stages: dev}},
@@ -270,7 +270,7 @@ func TestApplyBesideTake(t *testing.T) {
 	require.LessOrEqual(t, admitted.Load(), int64(most))
 }
 
-func TestDeletePlanBesideTake(t *testing.T) {
+func TestDeletePlanDuringTake(t *testing.T) {
 	m := meter(t, usageplan.Config{})
 	p := usageplan.Plan{ID: "p", Name: "P", Stages: dev, Quotas: daily(1 << 40)}
 	a := usageplan.Member{Plan: "p", Client: "a"}
@@ -375,7 +375,7 @@ func TestIDsAreBounded(t *testing.T) {
 	require.ErrorIs(t, m.Apply(t.Context(), usageplan.Change{PutPlan: &p}), usageplan.ErrInvalid)
 }
 
-// A limit that is lowered under load, or a member that is taken out, acts on every request that begins after Apply.
+// A limit that is lowered under load, or a member that is deleted, acts on every request that begins after Apply returns.
 func TestChangesActAtOnce(t *testing.T) {
 	open := usageplan.Plan{ID: "p", Name: "P", Stages: dev, Throttle: &ratelimit.Limit{Burst: 1 << 40}, Quotas: daily(1 << 40)}
 	throttled, shut, spent := open, open, open
@@ -422,10 +422,10 @@ func TestChangesActAtOnce(t *testing.T) {
 func TestAdjustments(t *testing.T) {
 	store, err := boltstore.Open(filepath.Join(t.TempDir(), "usage.db"), boltstore.Config{})
 	require.NoError(t, err)
-	book, err := ledger.New(ledger.Config{Store: store})
+	quotas, err := ledger.New(ledger.Config{Store: store})
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, errors.Join(book.Close(), store.Close())) })
-	m := meter(t, usageplan.Config{Plans: []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Quotas: daily(5)}}, Default: "p", Ledger: book})
+	t.Cleanup(func() { require.NoError(t, errors.Join(quotas.Close(), store.Close())) })
+	m := meter(t, usageplan.Config{Plans: []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Quotas: daily(5)}}, Default: "p", Ledger: quotas})
 	k := usageplan.QuotaKey{Plan: "p", Client: "a"}
 	begin := time.Now()
 	for _, delta := range []int64{10, -3} {
@@ -444,7 +444,7 @@ func TestAdjustments(t *testing.T) {
 	}
 }
 
-// What Commit was given makes the next meter what the last one was.
+// A meter that restores the changes that Commit was given has the plans and members of the earlier meter.
 func TestRestore(t *testing.T) {
 	var kept [][]byte
 	config := usageplan.Config{

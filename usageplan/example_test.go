@@ -32,12 +32,12 @@ func call(h http.Handler, client, target string) *http.Response {
 // to the plan, call, read the usage, grant an extension.
 func Example() {
 	ctx := context.Background()
-	book, err := ledger.New(ledger.Config{Store: ledger.NewMemory()})
+	quotas, err := ledger.New(ledger.Config{Store: ledger.NewMemory()})
 	check(err)
-	defer book.Close()
+	defer quotas.Close()
 	keys, err := apikey.New(apikey.Config{})
 	check(err)
-	meter, err := usageplan.New(usageplan.Config{Client: apikey.ID, API: "airline-loyalty", Stage: "Prod", Ledger: book})
+	meter, err := usageplan.New(usageplan.Config{Client: apikey.ID, API: "airline-loyalty", Stage: "Prod", Ledger: quotas})
 	check(err)
 
 	// Create the plan: a burst of 20, 3 requests a day.
@@ -100,11 +100,11 @@ func check(err error) {
 }
 
 func newMeter(c usageplan.Config) *usageplan.Meter {
-	book, err := ledger.New(ledger.Config{Store: ledger.NewMemory()})
+	quotas, err := ledger.New(ledger.Config{Store: ledger.NewMemory()})
 	if err != nil {
 		panic(err)
 	}
-	c.Client, c.Ledger = caller, book
+	c.Client, c.Ledger = caller, quotas
 	c.API, c.Stage = "pets", "dev"
 	c.Plans = []usageplan.Plan{{
 		ID: "basic", Name: "Basic",
@@ -120,7 +120,7 @@ func newMeter(c usageplan.Config) *usageplan.Meter {
 	return m
 }
 
-// A refusal knows its answer, and why it was given.
+// An error has the answer for the client and the cause for logs.
 func ExampleMeter_Check() {
 	m := newMeter(usageplan.Config{})
 	mux := http.NewServeMux()
@@ -142,7 +142,7 @@ func ExampleMeter_Check() {
 	// 403 Forbidden
 }
 
-// A request whose answer is a server error need not count: who knows the status settles the charge.
+// A request that fails in the server need not count: a handler that knows the status settles the charge.
 func ExampleCharge_Settle() {
 	m := newMeter(usageplan.Config{})
 	backend := func(w http.ResponseWriter, r *http.Request) int { // a handler that tells what it answered
@@ -171,7 +171,7 @@ func ExampleCharge_Settle() {
 	// Output: used 1 <nil>
 }
 
-// A handler that knows the cost only when it has the answer settles the charge that the meter gives it.
+// If the cost is known only with the answer, the handler settles its charge then.
 func ExampleFromContext() {
 	m := newMeter(usageplan.Config{ChargeInContext: true, Unit: "tokens", Cost: func(*http.Request) int64 { return 50 }})
 	complete := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -209,7 +209,7 @@ func ExampleConfig_allowDespite() {
 	// Output: would have refused 2
 }
 
-// A client reads its own plan.
+// A client reads what is left of its own plan.
 func ExampleMeter_StatusHandler() {
 	m := newMeter(usageplan.Config{})
 	mux := http.NewServeMux()
@@ -241,7 +241,7 @@ func ExampleLoad() {
 	// $.quota.period is not DAY, WEEK or MONTH
 }
 
-// The mistake that everybody makes once: the meter around the mux knows no route, and refuses. The error tells.
+// A common mistake: a meter around the mux does not know the route, and refuses. The error says what to do.
 func Example_incorrectAroundMux() {
 	m := newMeter(usageplan.Config{ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 		fmt.Println(err)
@@ -255,7 +255,7 @@ func Example_incorrectAroundMux() {
 	// 500 Internal Server Error
 }
 
-// To put the meter in front of a mux, look the pattern up before dispatch.
+// A meter in front of a mux needs a Config.Route that asks the mux for the pattern.
 func ExampleConfig_routeBeforeDispatch() {
 	mux := http.NewServeMux()
 	mux.Handle("GET /dev/cats", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))

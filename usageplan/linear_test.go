@@ -15,16 +15,17 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// What one operation of a history does, and what it answered.
+// An operation of a history: what it did, and its result.
 type (
 	input struct {
-		extend int64 // units granted, or, if 0, a take
-		client string
-		cost   int64
-		beside bool // another operation was under way at the same time
+		extend   int64 // units granted, or, if 0, a take
+		client   string
+		cost     int64
+		overlaps bool // another operation was under way at the same time
 	}
 	output struct{ refused usageplan.Layer }
-	// tally is the model's state: what the two clients and everybody together have left. Throttles of rate 0 need no clock.
+	// tally is the model's state: what is left for each of the two clients, and for all together. Throttles have the rate 0,
+	// so that the model needs no clock.
 	tally struct{ tokensA, tokensB, account, unitsA, unitsB int }
 )
 
@@ -35,7 +36,7 @@ func (t *tally) of(client string) (tokens, units *int) {
 	return &t.tokensB, &t.unitsB
 }
 
-// step is one decision over a plan's throttle, a quota and the account's throttle. A refusal beside another operation may
+// step is one decision over a plan's throttle, a quota and the account's throttle. A refusal that overlaps another operation may
 // be spurious: that one may hold tokens which it gives back. Nothing else is forgiven, and no admission ever.
 func step(state, in, out any) (bool, any) {
 	s, op, got := state.(tally), in.(input), out.(output)
@@ -52,7 +53,7 @@ func step(state, in, out any) (bool, any) {
 	case got.refused == usageplan.NoLayer:
 		return false, s
 	default:
-		return !fits || op.beside, s
+		return !fits || op.overlaps, s
 	}
 }
 
@@ -66,7 +67,7 @@ func TestLinearizable(t *testing.T) {
 	}
 }
 
-// The checker itself can fail: a history that admits once too often is refused.
+// The checker finds errors: it refuses a history that admits one request too many.
 func TestLinearizableCatches(t *testing.T) {
 	start := tally{tokensA: 1, account: 5, unitsA: 5}
 	take := input{client: "a", cost: 1}
@@ -119,7 +120,7 @@ func record(t *testing.T, start tally, seed uint64) []porcupine.Operation {
 	for i := range history {
 		op := history[i].Input.(input)
 		for j := range history {
-			op.beside = op.beside || i != j && history[i].Call <= history[j].Return && history[j].Call <= history[i].Return
+			op.overlaps = op.overlaps || i != j && history[i].Call <= history[j].Return && history[j].Call <= history[i].Return
 		}
 		history[i].Input = op
 	}

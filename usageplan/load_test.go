@@ -123,7 +123,7 @@ func TestLoadReportsMistakes(t *testing.T) {
 	}
 }
 
-// What aws-cli, the SDKs and their users' scripts print.
+// The outputs of aws-cli, of the SDKs and of scripts that use them.
 func TestLoadWhatToolsPrint(t *testing.T) {
 	plan := func(limit *ratelimit.Limit, methods map[string]ratelimit.Limit) []usageplan.Plan {
 		return []usageplan.Plan{{ID: "jcfq33", Name: "a", Throttle: limit, Stages: []usageplan.Stage{{API: "x", Name: "y", Methods: methods}}}}
@@ -161,7 +161,7 @@ func TestLoadWhatToolsPrint(t *testing.T) {
 	require.Equal(t, []usageplan.Member{{Plan: "jcfq33", Client: "fr92a5qpbj"}}, members)
 }
 
-// An error is short, and made in time that grows with the text, whatever the text is.
+// For any text, the error is short, and making it takes time that is linear in the text.
 func TestLoadOfMuchThatIsWrong(t *testing.T) {
 	long := strings.Repeat("x", 1<<16)
 	for name, text := range map[string]string{
@@ -194,7 +194,7 @@ func TestLoadMembers(t *testing.T) {
 	require.ErrorContains(t, err, "$[1].id is required")
 }
 
-// What a Commit has kept as JSON comes back as it was.
+// A change that was stored as JSON is read back unchanged.
 func TestChangeRoundTrip(t *testing.T) {
 	rome, err := time.LoadLocation("Europe/Rome")
 	require.NoError(t, err)
@@ -219,7 +219,7 @@ func TestChangeRoundTrip(t *testing.T) {
 	require.ErrorIs(t, json.Unmarshal([]byte(`{"usagePlanId": "p", "client": "a"}`), &m), usageplan.ErrInvalid)
 }
 
-// Whatever Load accepts are valid plans.
+// Every plan that Load returns is valid.
 func FuzzLoad(f *testing.F) {
 	f.Add(listing)
 	f.Add(`{"name": "a", "throttle": {"rateLimit": 1e400, "burstLimit": 1}}`)

@@ -21,10 +21,10 @@ import (
 
 func memory(t *testing.T) *ledger.Ledger {
 	t.Helper()
-	book, err := ledger.New(ledger.Config{Store: ledger.NewMemory()})
+	quotas, err := ledger.New(ledger.Config{Store: ledger.NewMemory()})
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, book.Close()) })
-	return book
+	t.Cleanup(func() { require.NoError(t, quotas.Close()) })
+	return quotas
 }
 
 // meter completes c by what every test needs.
@@ -281,7 +281,7 @@ func TestSeveralQuotas(t *testing.T) {
 	})
 }
 
-// Where the quota counts no requests, a client must not read its numbers as such.
+// If the quota does not count requests, a client must not read its numbers as requests.
 func TestUnitOfQuota(t *testing.T) {
 	cost := func(*http.Request) int64 { return 3 }
 	free := func(*http.Request) int64 { return 0 }
@@ -337,7 +337,7 @@ func parts(field string) []string {
 	return p
 }
 
-// The handler finds its charge where the meter is asked to give it, and the outer layers the pattern of a mux inside.
+// With ChargeInContext, the handler finds its charge, and outer layers find the pattern of a mux inside.
 func TestChargeInContext(t *testing.T) {
 	for _, asked := range []bool{false, true} {
 		m := meter(t, usageplan.Config{
@@ -377,7 +377,7 @@ func TestChargeInContext(t *testing.T) {
 
 type outerKey struct{}
 
-// A request that AllowDespite let through has no charge, not even that of an outer meter.
+// A request that AllowDespite admitted has no charge, not even that of an outer meter.
 func TestChargeInContextDespite(t *testing.T) {
 	route := func(*http.Request) (usageplan.Route, bool) { return getCats("a").Route, true }
 	outer := meter(t, usageplan.Config{ChargeInContext: true, Route: route, Default: "p", Plans: []usageplan.Plan{{ID: "p", Name: "P", Stages: dev}}})
@@ -422,7 +422,7 @@ func TestHeaderValuesAreOwned(t *testing.T) {
 	})
 }
 
-// A 500 is no riddle: the error says what is missing, and how to mend it.
+// The error of a 500 says what is missing, and what to do.
 func TestMisconfigurationIsTold(t *testing.T) {
 	var told error
 	log := func(w http.ResponseWriter, r *http.Request, err error) {
@@ -450,8 +450,8 @@ func TestMisconfigurationIsTold(t *testing.T) {
 	require.ErrorContains(t, err, "New has not made it")
 }
 
-// The status handler reads; what would write is refused.
-func TestSelfMethods(t *testing.T) {
+// The status handler answers GET and HEAD, and refuses other methods.
+func TestStatusHandlerMethods(t *testing.T) {
 	m := meter(t, usageplan.Config{AWSStrict: true, Default: "p", Plans: []usageplan.Plan{{ID: "p", Name: "P", Stages: dev}}})
 	mux := http.NewServeMux()
 	mux.Handle("/dev/usage", m.StatusHandler())
@@ -501,7 +501,7 @@ func TestPattern(t *testing.T) {
 	}
 }
 
-// A throttle on ANY is one for all methods that are not listed themselves.
+// A throttle of ANY is one limit for all methods that have none of their own.
 func TestAnyMethod(t *testing.T) {
 	limits := map[string]ratelimit.Limit{"/cats/ANY": {Burst: 2}, "/cats/PUT": {Burst: 1}, "/*/*": {Burst: 3}}
 	take := func(m *usageplan.Meter, client, resource, verb string) bool {

@@ -12,7 +12,7 @@ import (
 	"github.com/tallygate/tallygate/usageplan"
 )
 
-// A method throttle counts the requests of every pattern that is the same resource, however either is written.
+// A method throttle counts the requests of every pattern for the same resource, however the two are spelled.
 func TestMethodThrottleFits(t *testing.T) {
 	for _, tt := range []struct {
 		key, pattern, target string
@@ -108,7 +108,7 @@ func TestMethodThrottleFits(t *testing.T) {
 	}
 }
 
-// Routes of other sources than ServeMux: API Gateway's own resources, and chi's patterns.
+// Routes that do not come from ServeMux: API Gateway's own resources, and chi's patterns.
 func TestMethodThrottleFitsResource(t *testing.T) {
 	for _, tt := range []struct {
 		key, resource string
@@ -143,7 +143,7 @@ func TestMethodThrottleFitsResource(t *testing.T) {
 	}
 }
 
-// The closest throttle counts: the resource's before that of the subtree's beginning, the method's before ANY.
+// The throttle that fits best counts: the same resource before the base of a subtree, the same method before ANY.
 func TestMethodThrottleClosest(t *testing.T) {
 	limit := func(burst int64) ratelimit.Limit { return ratelimit.Limit{Burst: burst} }
 	m := meter(t, usageplan.Config{Default: "p", Plans: []usageplan.Plan{{ID: "p", Name: "P", Stages: []usageplan.Stage{
@@ -167,7 +167,7 @@ func TestMethodThrottleClosest(t *testing.T) {
 	}
 }
 
-// A throttle that can never act is refused, never silent.
+// A throttle that can never act is refused.
 func TestMethodThrottleThatCannotAct(t *testing.T) {
 	for key, want := range map[string]string{
 		"":                             "neither /resource/path/METHOD nor /*/*",
@@ -219,7 +219,7 @@ func TestMethodThrottleThatCannotAct(t *testing.T) {
 	require.NoError(t, err, "a plan opens the stages of other meters too")
 }
 
-// With the mux's patterns the meter knows which throttles act, in New and in Apply.
+// With Config.Routes, New and Apply refuse every throttle that fits none of the patterns.
 func TestRoutes(t *testing.T) {
 	config := func(key string) usageplan.Config {
 		return usageplan.Config{
@@ -246,7 +246,7 @@ func TestRoutes(t *testing.T) {
 	require.ErrorContains(t, err, "Config.Routes are patterns of API and Stage")
 }
 
-// A bucket outlives a parameter's new name.
+// A bucket is kept when the parameter of its resource gets another name.
 func TestBucketsSurviveNewName(t *testing.T) {
 	plan := func(key string) *usageplan.Plan {
 		return &usageplan.Plan{ID: "p", Name: "P", Stages: []usageplan.Stage{{API: "pets", Name: "dev", Methods: map[string]ratelimit.Limit{key: {Burst: 1}}}}}
@@ -259,7 +259,7 @@ func TestBucketsSurviveNewName(t *testing.T) {
 	require.Equal(t, usageplan.PlanMethodThrottle, layer(t, m, q))
 }
 
-// What is read as a throttle's key fits the pattern that is made of it, unless the key is refused.
+// A key that is accepted fits the pattern that is made from it.
 func FuzzMethodKey(f *testing.F) {
 	for _, key := range []string{"/pets/{id}/GET", "//GET", "/{proxy+}/ANY", "~1a~1{b}/PUT", "/*/*", "/a%2Fb/GET", "/{a:[0-9]{3}}/GET", "/caf%C3%A9/GET"} {
 		f.Add(key)

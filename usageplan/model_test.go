@@ -216,7 +216,7 @@ func randomPlan(r *rand.Rand, id string) usageplan.Plan {
 	return p
 }
 
-// The whole decision against the naive model: random plans, layers, costs, pauses and changes of plans and members.
+// The whole decision against a simple model: random plans, layers, costs, pauses and changes of plans and members.
 func TestModel(t *testing.T) {
 	for seed := range uint64(heavy(1000)) {
 		synctest.Test(t, func(t *testing.T) { runModel(t, rand.New(rand.NewPCG(seed, 1))) })

@@ -11,7 +11,7 @@ import (
 	"github.com/tallygate/tallygate/usageplan"
 )
 
-// A mux below another one sets the pattern anew, and a meter within the inner one sees that.
+// A mux in another mux replaces the pattern, and a meter in the inner one sees the new pattern.
 func TestMethodThrottleBelowAnotherMux(t *testing.T) {
 	for _, tt := range []struct {
 		key, outer, strip, inner, method, target string
@@ -54,7 +54,7 @@ func TestMethodThrottleBelowAnotherMux(t *testing.T) {
 	}
 }
 
-// What a mux answers by itself, a redirect or a 405, is not metered; what the redirect leads to is.
+// A redirect or a 405 by which a mux itself answers is not metered. The request that follows the redirect is.
 func TestRedirectOfMux(t *testing.T) {
 	stages := []usageplan.Stage{{API: "pets", Name: "dev", Methods: map[string]ratelimit.Limit{"/cats/GET": {Burst: 1}}}}
 	m := meter(t, usageplan.Config{Default: "p", Plans: []usageplan.Plan{{ID: "p", Name: "P", Stages: stages, Quotas: daily(9)}}})

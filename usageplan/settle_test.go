@@ -13,7 +13,7 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// A charge is settled by the limit that is in force when it is settled: that of the plan, or the client's own.
+// A charge is settled under the limit at that time: the plan's, or the client's own.
 func TestSettleByLimitInForce(t *testing.T) {
 	put := func(limit int64) usageplan.Change {
 		return usageplan.Change{PutPlan: &usageplan.Plan{ID: "p", Name: "p", Stages: dev, Quotas: daily(limit)}}
@@ -44,11 +44,11 @@ func TestSettleByLimitInForce(t *testing.T) {
 		for mode, name := range map[ledger.Mode]string{ledger.Leased: "leased", ledger.Exact: "exact"} {
 			t.Run(tt.name+", "+name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					book, err := ledger.New(ledger.Config{Store: ledger.NewMemory(), Mode: mode})
+					quotas, err := ledger.New(ledger.Config{Store: ledger.NewMemory(), Mode: mode})
 					require.NoError(t, err)
-					defer func() { require.NoError(t, book.Close()) }()
+					defer func() { require.NoError(t, quotas.Close()) }()
 					c := usageplan.Config{
-						Ledger:  book,
+						Ledger:  quotas,
 						Plans:   []usageplan.Plan{{ID: "p", Name: "p", Stages: dev, Quotas: daily(tt.limit)}},
 						Members: []usageplan.Member{{Plan: "p", Client: "a"}},
 					}
@@ -78,7 +78,7 @@ func TestSettleByLimitInForce(t *testing.T) {
 	}
 }
 
-// After Settle the header fields tell what is left then.
+// After Settle, SetHeader sets what is left then.
 func TestFieldsAfterSettle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Hour)

@@ -10,7 +10,7 @@ import (
 	"github.com/tallygate/tallygate/usageplan"
 )
 
-// A burst of 0 refuses every request, wherever it stands, and consumes nothing of the other layers.
+// A burst of 0 refuses every request, in every layer, and takes nothing from the other layers.
 func TestBurstOfZero(t *testing.T) {
 	methods := func(key string, limit ratelimit.Limit) []usageplan.Stage {
 		return []usageplan.Stage{{API: "pets", Name: "dev", Methods: map[string]ratelimit.Limit{key: limit}}}
@@ -55,7 +55,7 @@ func TestBurstOfZero(t *testing.T) {
 	require.ErrorContains(t, err, "Config.AccountThrottle: ratelimit: burst 0", "no tool writes it there: it was forgotten")
 }
 
-// The answer promises nothing: no wait helps.
+// The answer has no Retry-After, because waiting does not help.
 func TestBurstOfZeroIsAnswered(t *testing.T) {
 	m := meter(t, usageplan.Config{Default: "p", Plans: []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Throttle: &ratelimit.Limit{Rate: 5}}}})
 	_, err := m.Take(t.Context(), getCats("a"))
@@ -67,7 +67,7 @@ func TestBurstOfZeroIsAnswered(t *testing.T) {
 	require.Equal(t, map[string][]string{"Ratelimit-Policy": {`"throttle";q=0`}, "Ratelimit": {`"throttle";r=0`}}, h)
 }
 
-// A throttle that is shut for a while has kept its buckets when it opens.
+// A throttle that is shut for a while and then opened again has its old buckets.
 func TestBucketsSurviveBurstOfZero(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		put := func(limit ratelimit.Limit) usageplan.Change {

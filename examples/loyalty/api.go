@@ -39,11 +39,12 @@ const (
 // accountLimit is what API Gateway grants an account by default.
 var accountLimit = ratelimit.Limit{Rate: 10_000, Burst: 5_000}
 
-// newAPI guards the loyalty API: IAM, an API key and a usage plan in front of the points, a user pool in front of /me, the
-// owner's own access key in front of usage and extensions, and a rate rule in front of everything. account bounds what the
-// usage plans let pass, all clients together.
-func newAPI(pool auth.Issuer, book *ledger.Ledger, account ratelimit.Limit) (http.Handler, error) {
-	// Who floods: an address that sent 2000 requests within five minutes is blocked until it slows down. AWS WAF's place.
+// newAPI returns the loyalty API with its guards: IAM, an API key and a usage plan for the points, a user pool for /me, the
+// owner's access key for usage and extensions, and a rate rule in front of everything. account limits the requests of all
+// clients together.
+func newAPI(pool auth.Issuer, quotas *ledger.Ledger, account ratelimit.Limit) (http.Handler, error) {
+	// Who floods: an address that sent 2000 requests within five minutes is blocked until it slows down. With AWS, this is
+	// AWS WAF.
 	rule, err := window.NewRateRule(window.RuleConfig{
 		Limit:     2000,
 		Window:    5 * time.Minute,
@@ -76,7 +77,7 @@ func newAPI(pool auth.Issuer, book *ledger.Ledger, account ratelimit.Limit) (htt
 		Client: apikey.ID,
 		API:    apiID,
 		Stage:  stage,
-		Ledger: book,
+		Ledger: quotas,
 		Plans: []usageplan.Plan{{
 			ID: planID, Name: "RestrictUsage",
 			Throttle: &ratelimit.Limit{Rate: 1, Burst: 2},
@@ -122,7 +123,7 @@ func newAPI(pool auth.Issuer, book *ledger.Ledger, account ratelimit.Limit) (htt
 	return named(rule.Handler(routed(mux))), nil
 }
 
-// me tells a signed-in user what its token says.
+// me answers a signed-in user with the contents of the token.
 func me(w http.ResponseWriter, r *http.Request) {
 	token, _ := auth.FromContext(r.Context())
 	reply(w, http.StatusOK, struct {

@@ -5,7 +5,7 @@ import (
 	"net/http"
 )
 
-// points of the loyalty programme, by customer.
+// points are the points of each customer.
 var points = map[string]int{
 	"a900ae6c-99b9-4112-9677-b66fe79d792c": 900,
 	"5c2a1f0e-3f0b-4a57-9d0c-7f0d1b9f2a11": 12_750,
@@ -13,7 +13,7 @@ var points = map[string]int{
 	"d1b6f2a4-90c7-4d0e-b7a3-6c5e4f3a2b10": 58_000,
 }
 
-// goal is the number of points that the programme rewards; past it nothing remains.
+// goal is the number of points for the highest level.
 const goal = 50_000
 
 func level(points int) string {

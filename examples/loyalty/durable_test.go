@@ -91,14 +91,14 @@ func sixLives(t *testing.T) (statuses []int, used int64) {
 	require.ErrorIs(t, err, boltstore.ErrLocked, "one process at a time")
 	kill()
 
-	book, closeBook, err := openLedger(dir)
+	quotas, closeLedger, err := openLedger(dir)
 	require.NoError(t, err)
 	pool, _, err := userPool(options{})
 	require.NoError(t, err)
-	h, err := newAPI(pool, book, accountLimit)
+	h, err := newAPI(pool, quotas, accountLimit)
 	require.NoError(t, err)
 	used = standing(t, h, shapes["server"]).Used
-	require.NoError(t, closeBook())
+	require.NoError(t, closeLedger())
 	return statuses, used
 }
 

@@ -13,7 +13,8 @@ import (
 
 func from(address string) edit { return func(r *http.Request) { r.RemoteAddr = address } }
 
-// An address that sends too much is blocked before anything else is asked, others are not; the owner sees who it is.
+// An address that sends too many requests is blocked before all other guards, and other addresses are not. The owner can
+// read which addresses are blocked.
 func TestFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := api(t)
@@ -39,7 +40,7 @@ func TestFlood(t *testing.T) {
 	})
 }
 
-// Who is within the plan may still be one too many for the account, and has then spent nothing of the day.
+// A request within its plan may still be refused by the account's throttle. It has then taken nothing from the day's quota.
 func TestAccountLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := apiWithin(t, ratelimit.Limit{Rate: 0.1, Burst: 1})

@@ -9,7 +9,8 @@ import (
 	"github.com/tallygate/tallygate/sigv4"
 )
 
-// routed answers a path that is not there as API Gateway does, and so one that the mux would redirect to a cleaner one.
+// routed returns the mux with API Gateway's answer for unknown paths. A path that the mux would redirect, because it is not
+// clean, is unknown too.
 func routed(mux *http.ServeMux) http.Handler {
 	missing := &sigv4.Error{Err: sigv4.ErrMissing}
 	mux.Handle("/", missing)
@@ -22,7 +23,7 @@ func routed(mux *http.ServeMux) http.Handler {
 	})
 }
 
-// named gives every answer a request id, as API Gateway does: the handlers' own too. Refusals keep it.
+// named gives every answer a request id, as API Gateway does. Refusals use the id that it set.
 func named(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var b [16]byte

@@ -8,7 +8,7 @@ import (
 
 const customer = "a900ae6c-99b9-4112-9677-b66fe79d792c"
 
-// help is what the program prints: the tutorial's requests, ready to paste, and what each answers.
+// help is what the program prints: the tutorial's requests as commands to paste, with their answers.
 const help = `Loyalty API on {{base}}
 
 A signature from curl (7.75 or later):

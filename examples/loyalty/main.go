@@ -27,7 +27,7 @@ func main() {
 	}
 }
 
-// options are the command line.
+// options are the flags of the command line.
 type options struct {
 	addr, data           string
 	issuer, jwks, client string // of a user pool; empty for the demo issuer
@@ -81,12 +81,12 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	book, closeBook, err := openLedger(o.data)
+	quotas, closeLedger, err := openLedger(o.data)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeBook()) }()
-	api, err := newAPI(pool, book, accountLimit)
+	defer func() { err = errors.Join(err, closeLedger()) }()
+	api, err := newAPI(pool, quotas, accountLimit)
 	if err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	return serve(ctx, listener, api)
 }
 
-// serve answers until ctx ends, and then until the requests under way are answered.
+// serve answers requests until ctx ends. It then waits up to five seconds for those that have begun.
 func serve(ctx context.Context, listener net.Listener, h http.Handler) error {
 	server := &http.Server{
 		Handler: h, DisableGeneralOptionsHandler: true,
@@ -107,7 +107,7 @@ func serve(ctx context.Context, listener net.Listener, h http.Handler) error {
 		defer close(down)
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
-		_ = server.Shutdown(ctx) // what is not answered in time is cut off
+		_ = server.Shutdown(ctx) // requests that take longer are cut off
 	})
 	err := server.Serve(listener)
 	if errors.Is(err, http.ErrServerClosed) {

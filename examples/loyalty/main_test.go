@@ -34,10 +34,10 @@ func apiWithin(t *testing.T, account ratelimit.Limit) (http.Handler, tokens) {
 	t.Helper()
 	pool, given, err := userPool(options{})
 	require.NoError(t, err)
-	book, err := ledger.New(ledger.Config{Store: ledger.NewMemory()})
+	quotas, err := ledger.New(ledger.Config{Store: ledger.NewMemory()})
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, book.Close()) })
-	h, err := newAPI(pool, book, account)
+	t.Cleanup(func() { require.NoError(t, quotas.Close()) })
+	h, err := newAPI(pool, quotas, account)
 	require.NoError(t, err)
 	return h, given
 }
@@ -187,7 +187,7 @@ func standing(t *testing.T, h http.Handler, shape edit) usage {
 	return u
 }
 
-// The tutorial's day: a burst, then one request per second, ten in all; the next day starts anew.
+// The day of the tutorial: a burst, then one request per second, ten in all. The next day starts with a full quota.
 func TestDay(t *testing.T) {
 	for name, shape := range shapes {
 		t.Run(name, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { spendDay(t, shape) }) })
@@ -247,7 +247,7 @@ func TestMe(t *testing.T) {
 	requireAnswer(t, send(h, http.MethodGet, "/Prod/me", bearer(given.expired)), 401, "UnauthorizedException", `{"message":"The incoming token has expired"}`)
 }
 
-// The owner reads the usage per key and day and grants an extension; nobody else may.
+// Only the owner can read the usage per key and day, and grant an extension.
 func TestOwner(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := api(t)
@@ -289,7 +289,7 @@ func withBody(text string) edit {
 	}
 }
 
-// A presigned URL needs the key besides, which the client signs as a header.
+// A request with a presigned URL also needs the key, in a header that the client has signed.
 func TestPresigned(t *testing.T) {
 	h, _ := api(t)
 	signer, err := sigv4.NewSigner(sigv4.SignerConfig{
@@ -314,7 +314,7 @@ func TestPresigned(t *testing.T) {
 	}
 }
 
-// The program itself: it says where it listens, serves over TCP and ends when it is told to.
+// The program says where it listens, serves over TCP, and ends on a signal.
 func TestProgram(t *testing.T) {
 	url, stop := start(t)
 	r, err := http.NewRequest(http.MethodGet, url+route, nil)
@@ -371,7 +371,7 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-// A pool whose keys cannot be fetched is a dependency that is down: 503, and the token is not blamed.
+// If the keys of the pool cannot be fetched, the answer is 503, not that the token is wrong.
 func TestUnreachableKeys(t *testing.T) {
 	_, given := api(t)
 	gone, err := net.Listen("tcp", "127.0.0.1:0")

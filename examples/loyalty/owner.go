@@ -13,7 +13,7 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// owner is the desk of the API's owner: it reads usage, grants extensions and sees who is blocked.
+// owner has the handlers for the API's owner, who reads usage, grants extensions and reads which addresses are blocked.
 type owner struct {
 	plans *usageplan.Meter
 	rule  *window.RateRule
@@ -23,7 +23,7 @@ func quota(r *http.Request) usageplan.QuotaKey {
 	return usageplan.QuotaKey{Plan: r.PathValue("plan"), Client: r.PathValue("key")}
 }
 
-// usage answers GET …/usage?from=2026-11-01&to=2026-11-30 with a key's usage day by day, today's where nothing is asked.
+// usage answers GET …/usage?from=2026-11-01&to=2026-11-30 with the usage of a key on each day. Both days default to today.
 func (o owner) usage(w http.ResponseWriter, r *http.Request) {
 	from, errFrom := day(r, "from")
 	to, errTo := day(r, "to")
@@ -87,7 +87,7 @@ func (o owner) limited(w http.ResponseWriter, _ *http.Request) {
 	reply(w, http.StatusOK, lines)
 }
 
-// failed answers what the meter or the ledger could not do.
+// failed answers a call of the meter that has failed with err.
 func failed(w http.ResponseWriter, err error) {
 	status, text := http.StatusServiceUnavailable, "Service Unavailable"
 	switch {

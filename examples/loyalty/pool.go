@@ -10,14 +10,14 @@ import (
 	"github.com/tallygate/tallygate/auth/authtest"
 )
 
-// The demo issuer speaks for this user pool, app client and user.
+// The user pool, app client and user of the demo issuer.
 const (
 	demoPool   = "eu-west-1_aQYCzHwCz"
 	demoClient = "3fe6quse1kki13s6nebi0ncnin"
 	demoUser   = "julianwood"
 )
 
-// tokens are those that the demo issuer gives its user; empty where a real pool is asked.
+// tokens are the tokens that the demo issuer gives its user. They are empty with a real pool.
 type tokens struct{ valid, expired string }
 
 // userPool returns the pool whose users may call /me: the one on the command line, or the demo issuer's.
@@ -38,7 +38,8 @@ func userPool(o options) (auth.Issuer, tokens, error) {
 	return pool, tokens{}, nil
 }
 
-// demo makes an issuer with keys of its own and gives its user an ID token of an hour, and one that has expired.
+// demo makes an issuer with its own keys. It returns the issuer's pool and two ID tokens of the user: one for an hour, and
+// one that has expired.
 func demo() (auth.Issuer, tokens, error) {
 	pool := auth.Cognito(region, demoPool, demoClient)
 	issuer, err := authtest.New(pool.URL)

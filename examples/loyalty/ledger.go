@@ -9,8 +9,8 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// openLedger opens the quota ledger in a folder, which it makes if there is none, or in a temporary one if none is named,
-// and returns what closes it.
+// openLedger opens the quota ledger in the folder dir, which it makes if it does not exist. If dir is empty, it uses a
+// temporary folder. It returns the ledger and a function that closes it and removes the temporary folder.
 func openLedger(dir string) (*ledger.Ledger, func() error, error) {
 	remove := func() error { return nil }
 	if dir == "" {
@@ -27,9 +27,9 @@ func openLedger(dir string) (*ledger.Ledger, func() error, error) {
 	if err != nil {
 		return nil, nil, errors.Join(err, remove())
 	}
-	book, err := ledger.New(ledger.Config{Store: store})
+	quotas, err := ledger.New(ledger.Config{Store: store})
 	if err != nil {
 		return nil, nil, errors.Join(err, store.Close(), remove())
 	}
-	return book, func() error { return errors.Join(book.Close(), store.Close(), remove()) }, nil
+	return quotas, func() error { return errors.Join(quotas.Close(), store.Close(), remove()) }, nil
 }
