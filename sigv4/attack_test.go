@@ -358,7 +358,7 @@ func declared(hash string) func() *wire {
 	}
 }
 
-// unsignedChunks is a request whose body nothing vouches for.
+// unsignedChunks is a request whose body is not signed.
 func unsignedChunks(body string) *wire {
 	w := newWire("POST", loyalty, "X-Amz-Content-Sha256: UNSIGNED-PAYLOAD").sign(func(s *spec) { s.payload = "UNSIGNED-PAYLOAD" })
 	return w.with("Transfer-Encoding: chunked").withBody(body)
@@ -372,7 +372,7 @@ func s3(w *wire) *wire {
 	return w.sign(func(s *spec) { s.service, s.path = "s3", strings.SplitN(w.target, "?", 2)[0] })
 }
 
-// cutLast takes bytes from the end of the last header, where the signature stands.
+// cutLast takes bytes from the end of the last header, which is the signature.
 func cutLast(w *wire, n int) *wire {
 	last := &w.header[len(w.header)-1]
 	*last = (*last)[:len(*last)-n]
@@ -547,7 +547,7 @@ func TestControls(t *testing.T) {
 	}
 }
 
-// A body that nothing vouches for goes to the handler as it comes in, and is held to the limits there.
+// A body that is not signed reaches the handler as it arrives, and the limits apply there.
 func TestUnsignedPayloadIsBounded(t *testing.T) {
 	for name, tt := range map[string]struct {
 		body, read string

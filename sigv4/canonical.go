@@ -11,10 +11,8 @@ import (
 )
 
 const (
-	algorithm   = "AWS4-HMAC-SHA256"
-	terminator  = "aws4_request"
-	basicFormat = "20060102T150405Z" // ISO 8601 basic format, always UTC
-	day         = "20060102"
+	algorithm  = "AWS4-HMAC-SHA256"
+	terminator = "aws4_request"
 
 	unsignedPayload = "UNSIGNED-PAYLOAD"
 	emptyHash       = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" // SHA-256 of nothing

@@ -2,6 +2,12 @@ package sigv4
 
 import "time"
 
+// The layouts of a date and of its day, as in time.Time.Format. Both are in UTC.
+const (
+	basicFormat = "20060102T150405Z" // ISO 8601 basic format
+	day         = "20060102"
+)
+
 // checkWindow refuses a signature that is too old or is dated too far in the future. It compares whole seconds, as
 // AWS's texts do. It does not use time.Duration, which overflows after 292 years: a date in the year 2611 would seem to
 // be now.

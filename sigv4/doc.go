@@ -1,8 +1,9 @@
 // Package sigv4 signs HTTP requests with AWS Signature Version 4 and verifies them.
 //
-// A verified request was made by someone who holds the secret of the access key that it names, for this host, path, query
-// and method, with these headers and this body, within the last five minutes. It may be a repetition: the date has a
-// resolution of one second, so that two honest requests for the same thing can carry the same signature.
+// A verified request was made by someone who has the secret of the access key that the request names. It was made for
+// this host, path, query and method, with these signed headers and this body, within the last five minutes. It may be a
+// repetition: the date has a resolution of one second, so that two honest requests for the same thing can have the same
+// signature.
 //
 //	verifier, err := sigv4.NewVerifier(sigv4.VerifierConfig{
 //		Keys:    sigv4.Keyring{"AKIDEXAMPLE": {Secret: secret}}.Key,
@@ -11,97 +12,166 @@
 //	…
 //	http.Handle("/", verifier.Handler(mux))
 //
-// Nobody but AWS can verify keys that AWS has issued, for nobody else knows the secrets. The operator issues the keys, or
-// has a key server that derives signing keys with [DeriveKey], so that no secret reaches the verifier.
+// Only AWS can verify keys that AWS has issued, because only AWS knows their secrets. Here the operator issues the
+// keys. Or the operator has a key server that derives signing keys with [DeriveKey], so that no secret reaches the
+// verifier.
 //
 // # Strictness
 //
-// Everything that could be read in two ways is refused, each with a cause of its own (see [Error]): two mechanisms at once,
-// parameters twice, lists out of order, a ";" or bad escape in the query, dot segments in the path, headers beginning with
-// X-Amz- that are not signed or whose keys an adapter has left out of canonical form, in HTTP/2 a Host that differs from
-// :authority, and a Connection option that names a signed header, for the next proxy would take that header away (RFC 9110
-// 7.6.1). Where AWS has a text for a refusal it is sent, byte for byte; for what AWS is not known to refuse by name, the
-// answer is that the signature does not match. No answer repeats more than some 256 bytes of a field that the client sent.
+// What could be read in two ways is refused, each with its cause: two mechanisms at once, a parameter twice, a list out
+// of order, a ";" or a bad escape in the query, dot segments in the path, a header that begins with X-Amz- and is not
+// signed, such a header with a key that is not in canonical form, a Host that differs from :authority in HTTP/2, and a
+// Connection option that names a signed header, because the next proxy would remove that header (RFC 9110 7.6.1). If
+// AWS has a text for a refusal, the answer has it byte for byte. If AWS is not known to have one, the answer is that
+// the signature does not match. No answer repeats more than about 256 bytes of a field that the client sent.
 //
-// What has one meaning to every reader is accepted. A "+" in the query, not in the path, is a space, as it is to
-// net/url, and is signed as "%20". X-Amz-Date overrides Date, which may then hold anything. A presigned URL without
-// X-Amz-Expires is good for the shorter of MaxAge and MaxExpires, except to S3, which wants it.
+// What every reader reads in the same way is accepted. A "+" in the query, but not in the path, is a space, as it is to
+// net/url, and is signed as "%20". X-Amz-Date overrides Date, which may then have any value. A presigned URL without
+// X-Amz-Expires is valid for the shorter of MaxAge and MaxExpires, except under [S3], which requires it.
 //
-// A signed header that is sent in two lines is one value to SigV4, the two joined by a comma, whereas [http.Header.Get]
-// returns the first of them. One line "a,b" and two lines "a" and "b" have the same signature: a handler that decides by a
-// header reads all of [http.Header.Values].
+// A signed header that is sent in two lines is one value to SigV4, the two lines joined by a comma, but
+// [http.Header.Get] returns only the first. One line "a,b" and two lines "a" and "b" have the same signature. So a
+// handler that decides by a header must read all of [http.Header.Values].
 //
-// The verifier reads the request as it was sent: the path and query of [http.Request].RequestURI. So it may stand inside
-// [http.StripPrefix], and outside whatever else rewrites r.URL. Where RequestURI is empty, as in requests that an adapter
-// made of Lambda events, it reads r.URL. The absolute form of a target is refused; a test that makes a request by
-// httptest.NewRequest gives the path alone.
+// The verifier reads the path and the query as they were sent, from [http.Request].RequestURI. So it may be inside
+// [http.StripPrefix], and it must be outside anything else that changes them. If RequestURI is empty, as in requests
+// that an adapter makes of Lambda events, the verifier reads r.URL. The absolute form of a target is refused; a test
+// that calls httptest.NewRequest gives only the path.
 //
 // # Clients
 //
-// aws-cli, boto3, aws-sdk-go-v2, @smithy/signature-v4 (the JavaScript SDK), curl --aws-sigv4, Postman and Lambda function
-// URLs are tested. Two of them sign some requests otherwise than AWS reads them, which fail here as they fail there: curl
-// 7.88 neither sorts the query nor escapes the path twice, so give it sorted queries and plain paths; clients that sign a
-// "+" in a query as the plus sign that they mean must send "%2B". A request that is signed with Signature Version 2 is
-// refused with [ErrVersion2] among its causes.
+// Tested with aws-cli, boto3, aws-sdk-go-v2, @smithy/signature-v4 (the JavaScript SDK), curl --aws-sigv4, Postman and
+// Lambda function URLs. Some requests that these sign in another way than AWS reads them fail here as they fail at AWS.
+// curl 7.88 neither sorts the query nor escapes the path twice: give it sorted queries and plain paths. A client that
+// signs a "+" in a query as a plus sign must send "%2B".
 //
 // # Size
 //
-// Requests are counted before they are parsed: the request line, the Authorization header and the signed headers may have
-// 10 240 bytes, which is API Gateway's limit, and the signed headers 256 values. The query may have 256 parameters, of which
-// 64 with names that begin with X-Amz-, and 15 360 bytes in canonical form. See [VerifierConfig].MaxHeaderBytes. Beyond that
-// a request is refused with [ErrHeaderTooLarge], 431, at a cost below that of reading it from the connection.
-// [Verifier.Present] has no limit and reads the query once.
+// A request is counted before it is parsed. The request line, the Authorization header and the signed headers may have
+// 10 240 bytes together, which is API Gateway's limit, and the signed headers 256 values. The query may have 256
+// parameters, 64 of them with names that begin with X-Amz-, and 15 360 bytes in canonical form.
+// [VerifierConfig].MaxHeaderBytes changes the limits. A request beyond them is refused with [ErrHeaderTooLarge], which
+// costs less than it costs to read the request from the connection. [Verifier.Present] has no limit and reads the query
+// once.
 //
 // # The body
 //
-// The body is part of the signature. If the request declares its hash (X-Amz-Content-Sha256), the signature is verified
-// before a byte of the body is read. Otherwise the body is read first, which is what aws-cli, boto3 and curl need. Either
-// way all of it, at most [VerifierConfig].MaxBody, is in memory before the handler runs, and the handler reads it from
-// there. An access key that is unknown is refused before the body is read, unless there is to be [VerifierConfig].OneAnswer.
-// After a refusal too, r.Body holds the whole body: what was read of it, followed by the rest.
+// The signature covers the body. If the request declares the hash of its body in X-Amz-Content-Sha256, the signature is
+// verified before the body is read. Otherwise the body is read first, which aws-cli, boto3 and curl need. In both cases
+// the whole body, at most [VerifierConfig].MaxBody, is in memory before the handler runs, and the handler reads it from
+// there. If the access key is unknown, the body is not read, except under [VerifierConfig].OneAnswer. After a refusal,
+// too, r.Body holds the whole body: what was read of it, followed by the rest.
 //
-// Memory is taken for what has arrived of a body and at most 32 KiB more, whatever length is claimed. How long a client may
-// take to send it is for the server to say, and net/http has no limit of its own. Set [http.Server].ReadHeaderTimeout, for
-// the header, and ReadTimeout, for the header and the body together; the Example does. A handler that takes large bodies
-// from clients it knows can extend it by [http.ResponseController.SetReadDeadline].
+// Memory grows with what has arrived of a body, and is at most 32 KiB more, whatever length the client declares. How
+// long a client may take is for the server to limit, and by default net/http does not: set
+// [http.Server].ReadHeaderTimeout for the header, and ReadTimeout for the header and the body together, as the Example
+// does. A handler that accepts large bodies from known clients can extend the time with
+// [http.ResponseController.SetReadDeadline].
 //
-// UNSIGNED-PAYLOAD must be allowed by name. Such a body is not read by the verifier: the handler reads it as it comes in and
-// meets an error after MaxBody bytes. aws-chunked uploads (STREAMING-…) are refused.
+// UNSIGNED-PAYLOAD must be allowed by [VerifierConfig].AllowUnsignedPayload. The verifier does not read such a body:
+// the handler reads it as it arrives, and gets an error after MaxBody bytes. Uploads in aws-chunked form (STREAMING-…)
+// are refused.
 //
-// Trailers are never signed. One that begins with X-Amz-, or is named Authorization, is refused, announced or not, and does
-// not reach the handler: where the handler itself reads the body, the read fails and the trailer is not in r.Trailer. No
-// other trailer may be trusted.
+// Trailers are never signed. A trailer named Authorization or X-Amz-… is refused, announced or not, and never reaches
+// the handler: if the handler itself reads the body, the read fails and the trailer is not in r.Trailer. A handler must
+// not trust any other trailer either.
 //
 // # Signing
 //
-// [Signer.Sign] signs what net/http sends, so it comes last: after it nothing of the request may change but the headers
-// that are not signed. In an [http.Client] use [Signer.Transport], which signs after the client has added its cookies. Sign
-// sets a few things to the form in which they arrive (spaces in the query, several cookies), and refuses what would arrive
-// otherwise or be refused, by the causes that a verifier has: [ErrMalformedTarget], [ErrAmbiguousQuery],
+// [Signer.Sign] signs what net/http sends. So it comes last: after it, only headers that are not signed may change. In
+// an [http.Client] use [Signer.Transport], which signs after the client has added its cookies. Sign changes some things
+// to the form in which they arrive: spaces in the query, and several cookies. It refuses what would arrive in another
+// form, and what a verifier would refuse, with the same causes: [ErrMalformedTarget], [ErrAmbiguousQuery],
 // [ErrAmbiguousHeader], [ErrUnsignedHeader]. Headers that proxies and tracers change are not signed unless
-// [SignerConfig].SignHeader says so. [Signer.Presign] refuses a request whose Host is not that of its URL.
+// [SignerConfig].SignHeader selects them. [Signer.Presign] refuses a request whose Host is not the host of its URL.
 //
-// A reverse proxy that signs needs [SignerConfig].MaxSpool, since the body that it passes on can be read only once and its
-// hash stands before it. Without it such a request fails with [ErrBody], and a body beyond it with [ErrBodyTooLarge].
+// A reverse proxy that signs needs [SignerConfig].MaxSpool: the body that it passes on can be read only once, and the
+// hash is sent before the body. Without MaxSpool such a request fails with [ErrBody], and a longer body fails with
+// [ErrBodyTooLarge].
 //
 // # What it does not do
 //
-// It does not say what the caller may do, only who the caller is. It does not verify SigV4A (ECDSA), event streams or
-// browser-based POST uploads. It does not guess what a proxy has changed: set ExternalHost and PathPrefix where one has.
+// It says who the caller is, not what the caller may do. It does not verify SigV4A (ECDSA), event streams or
+// browser-based POST uploads. It does not guess what a proxy has changed: set ExternalHost and PathPrefix if one has.
 //
 // # Failure
 //
-// [Verifier.Authenticate] returns a nil request with its error, so that a caller who goes on without looking at the error
-// panics and serves nothing. [VerifierConfig].AllowDespite makes [Verifier.Handler] pass refused requests on, for a dry run
-// or while the key source is down; what it passes on has no identity.
+// A zero Verifier refuses every request, and a zero Signer signs none. [Verifier.Authenticate] returns a nil request
+// with its error, so that a caller who goes on without looking at the error panics and serves nothing.
+// [VerifierConfig].AllowDespite makes [Verifier.Handler] pass on refused requests, for a dry run or while the key
+// source is down; such a request has no identity.
 //
-// Refusals are 403 as API Gateway's are, except a header that is too large, 431, a body that is too large, 413, and one that
-// breaks off, 400. An [Error] names the access key that was claimed and the part of the scope that is wrong. If the key
-// source fails, the answer is 503: the request may be good. A zero Verifier answers 500. [S3XML] answers as S3 does.
+// # Errors
+//
+// Every refusal is an [Error]. It names the access key that the request names, and the part of the request that is at
+// fault. The client sees the status and AWS's text; [S3XML] answers as S3 does instead. "Mismatch" stands for AWS's
+// text that the signature does not match. The causes of the service, which the client cannot mend:
+//
+//   - [ErrNotConfigured]: 500. Use NewVerifier or NewSigner; each [Key] needs either Secret or SigningKey.
+//   - [ErrUnavailable]: 503 with Retry-After; the request may be valid. Mend the key source; its own error is wrapped.
+//   - [ErrRedirect]: 500. [Signer.Transport] returns it. If the other server is trusted, send it a request of its own.
+//
+// No signature of version 4, or more than one:
+//
+//   - [ErrMissing]: 403, Missing Authentication Token. The client must sign.
+//   - [ErrVersion2]: 403, as the cause that it is joined with. The client must sign with version 4.
+//   - [ErrTwoMechanisms]: 403, both were found. The client must not send an Authorization header with a presigned URL.
+//
+// The signature is not well formed. AWS's text names the fault. If a usual client sends it, a proxy has changed it:
+//
+//   - [ErrMalformedAuthorization]: 403, with a hash of the header. Often it is a bearer token: see [Verifier.Present].
+//   - [ErrMissingParameter]: 403, with the names that are missing.
+//   - [ErrMalformedDate]: 403, with the date.
+//   - [ErrAlgorithm]: 403, with the algorithm. SigV4A is not supported.
+//   - [ErrMalformedCredential]: 403, with the credential.
+//   - [ErrMalformedSignature]: 403, mismatch.
+//   - [ErrSignedHeaders]: 403, mismatch. The list must be sorted, in lower case and without repetition.
+//
+// The signature is for another time or place:
+//
+//   - [ErrExpired]: 403, with the times. Check the client's clock and the server's; MaxAge allows more.
+//   - [ErrNotYetValid]: 403, with the times. Check the clocks; MaxAhead allows more.
+//   - [ErrExpires]: 403. X-Amz-Expires must be a number of seconds up to MaxExpires.
+//   - [ErrScopeRegion]: 403, with the region. Correct the client's region, or Regions.
+//   - [ErrScopeService]: 403, with the service. Correct the client's service, or Services.
+//   - [ErrScopeTerminator]: 403. The credential must end in aws4_request.
+//   - [ErrScopeDate]: 403, with both days. The client must take the day from the date, in UTC.
+//
+// The request can be read in two ways, or is not signed as a whole:
+//
+//   - [ErrUnsignedHeader]: 403. The client must sign the header in Detail; if a proxy adds it, see
+//     AllowUnsignedHeaders.
+//   - [ErrAbsentHeader]: 403, mismatch. A proxy has removed the header in Detail, or the client must not sign it.
+//   - [ErrAmbiguousHeader]: 403, mismatch. Look at the header in Detail: it is sent twice, or has a bad name or value.
+//   - [ErrAmbiguousQuery]: 403, mismatch. The client must escape the parameter in Detail, or send it once.
+//   - [ErrMalformedTarget]: 403, mismatch. The client must send a plain path and query.
+//   - [ErrUncleanPath]: 403, mismatch. The client must send a clean path, or set AllowUncleanPath.
+//
+// The size and the body:
+//
+//   - [ErrHeaderTooLarge]: 431. MaxHeaderBytes allows more.
+//   - [ErrMalformedPayloadHash]: 403, mismatch. X-Amz-Content-Sha256 must be a hash in lower-case hexadecimal digits.
+//   - [ErrUnsignedPayload]: 403, mismatch. The client must sign the body, or set AllowUnsignedPayload.
+//   - [ErrStreamingPayload]: 403, mismatch. The client must turn off chunked signing.
+//   - [ErrPayloadMismatch]: 403, mismatch. The body was changed on the way, or the client has declared another one.
+//   - [ErrBodyTooLarge]: 413. MaxBody allows more; if the signer returns it, MaxSpool does.
+//   - [ErrBody]: 400. The client has broken off the body; the signer returns it for a body that it cannot read.
+//
+// The access key:
+//
+//   - [ErrUnknownKey]: 403, security token invalid; under OneAnswer, mismatch. Issue the key, or tell the client.
+//   - [ErrSignatureMismatch]: 403, mismatch. Compare the secret, then [Error].Trace with what the client has signed.
+//   - [ErrSessionToken]: 403, security token invalid. The client must send the token that belongs to its key, or none.
+//   - [ErrCredentialExpired]: 403, security token expired. The client must get new temporary credentials.
+//
+// # Files
+//
+// verifier.go is the verification from beginning to end, and signer.go the signing; both build a signature in
+// canonical.go. The other files have one concept each and are named after it; answers.go has the answer to each cause.
 //
 // # Sources
 //
-// AWS IAM User Guide, "AWS Signature Version 4 for API requests"; Amazon S3 API Reference, "Authenticating Requests (AWS
-// Signature Version 4)"; AWS re:Post, "API Gateway IAM SigV4 mismatch"; API Gateway Developer Guide, "Quotas"; FIPS 180-4 and
-// RFC 2104; RFC 6585, RFC 9110, RFC 9112 and RFC 9113.
+// AWS IAM User Guide, "AWS Signature Version 4 for API requests"; Amazon S3 API Reference, "Authenticating Requests
+// (AWS Signature Version 4)"; AWS re:Post, "API Gateway IAM SigV4 mismatch"; API Gateway Developer Guide, "Quotas";
+// FIPS 180-4 and RFC 2104; RFC 6585, RFC 9110, RFC 9112 and RFC 9113.
 package sigv4

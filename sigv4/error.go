@@ -25,7 +25,7 @@ var (
 	ErrMissingParameter       = errors.New("a parameter of the signature is missing")
 	ErrMalformedDate          = errors.New("the date is not in ISO 8601 basic format")
 	ErrAlgorithm              = errors.New("the algorithm is not AWS4-HMAC-SHA256")
-	ErrMalformedCredential    = errors.New("the credential has not exactly five elements")
+	ErrMalformedCredential    = errors.New("the credential does not have exactly five elements")
 	ErrMalformedSignature     = errors.New("the signature is not 64 lower-case hexadecimal digits")
 	ErrSignedHeaders          = errors.New("the list of signed headers is not sorted, lower-case and free of repetition")
 

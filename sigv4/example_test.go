@@ -157,8 +157,8 @@ func Example_incorrectIgnoredError() {
 	// Output: served nothing: true
 }
 
-// A dry run before enforcement: refusals are logged and every request is served, those without a good signature as
-// nobody's.
+// A dry run before enforcement: refusals are logged and every request is served, but one without a valid signature has
+// no identity.
 func ExampleVerifierConfig_allowDespite() {
 	verifier := exampleVerifier(sigv4.VerifierConfig{
 		AllowDespite: func(r *http.Request, err error) bool {
@@ -268,7 +268,7 @@ func ExampleSigner_Transport_reverseProxy() {
 	// Output: 200 900 points <nil>
 }
 
-// What a signature is made of, to be held against what the server says it should have been ([VerifierConfig].Explain).
+// What a signature is made of, to be compared with what the server says it should be ([VerifierConfig].Explain).
 func ExampleNewSigner_trace() {
 	signer, err := sigv4.NewSigner(sigv4.SignerConfig{
 		Credentials: credentials, Region: "eu-west-1",
@@ -308,7 +308,7 @@ func ExampleVerifier_Handler() {
 	// 403 who are you?
 }
 
-// The key server of a company hands out signing keys, which are good for one day, region and service. The secrets never
+// The key server of a company hands out signing keys, which are valid for one day, region and service. The secrets never
 // leave it.
 func ExampleDeriveKey() {
 	keyServer := func(_ context.Context, s sigv4.Scope) (sigv4.Key, error) {

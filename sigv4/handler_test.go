@@ -137,7 +137,7 @@ func TestAllowDespiteIsNarrow(t *testing.T) {
 	require.Nil(t, r)
 }
 
-// A body that nobody has measured meets the limit that it would have met in a verified request.
+// A body that was not read has the same limit as in a verified request.
 func TestAllowDespiteLimitsBody(t *testing.T) {
 	c := euWest
 	c.AllowDespite, c.MaxBody = always, 5

@@ -13,7 +13,7 @@ const maxPairs = 16
 
 // parameters is what a request says about its signature. The client wrote all of it, and none of it is verified yet.
 type parameters struct {
-	presigned     bool // the signature stands in the query
+	presigned     bool // the signature is in the query
 	algorithm     string
 	credential    string // of a presigned URL with its escapes, until checkScope decodes it
 	signedHeaders string

@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +16,7 @@ import (
 	"github.com/tallygate/tallygate/sigv4"
 )
 
-// Where a signature of version 2 stands, the error says so and the client gets AWS's answer.
+// If the signature is of version 2, the error says so and the client gets AWS's answer.
 func TestVersion2(t *testing.T) {
 	v := newVerifier(t, euWest)
 	header := func(value string) *http.Request {
@@ -150,7 +152,7 @@ func post(target, body string) *http.Request {
 	return r
 }
 
-// Without X-Amz-Expires a URL is good for the shorter of MaxAge and MaxExpires, to the second.
+// Without X-Amz-Expires a URL is valid for the shorter of MaxAge and MaxExpires, to the second.
 func TestPresignedWithoutExpires(t *testing.T) {
 	for _, tt := range []struct {
 		rules       sigv4.Rules
@@ -176,4 +178,21 @@ func TestPresignedWithoutExpires(t *testing.T) {
 		_, err = v.VerifyAt(r, date.Add(tt.good+time.Second))
 		require.ErrorIs(t, err, sigv4.ErrExpired)
 	}
+}
+
+// doc.go has one entry for each cause, with the status that answers.go gives it.
+func TestErrorCatalogue(t *testing.T) {
+	read := func(file, pattern string) map[string]string {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		found := make(map[string]string)
+		for _, match := range regexp.MustCompile(pattern).FindAllStringSubmatch(string(text), -1) {
+			require.NotContains(t, found, match[1], "entries of %s", file)
+			found[match[1]] = match[2]
+		}
+		return found
+	}
+	want := read("answers.go", `(?m)^\t\{(Err\w+), (\d+),`)
+	require.NotEmpty(t, want)
+	require.Equal(t, want, read("doc.go", `(?m)^//   - \[(Err\w+)\]: (\d+)`))
 }

@@ -20,7 +20,7 @@ type peer struct {
 	last   *received
 }
 
-// The bits that choose a peer and the form of the body, beside those of the rules.
+// The bits that choose a peer and the form of the body. The lower bits choose the rules.
 const (
 	overHTTP2 = 4 << iota
 	signAll

@@ -298,7 +298,7 @@ func TestOuterBodyLimit(t *testing.T) {
 	require.ErrorIs(t, err, sigv4.ErrBodyTooLarge)
 }
 
-// The verifier may stand inside http.StripPrefix: RequestURI is what the client signed.
+// The verifier may be inside http.StripPrefix: RequestURI is what the client signed.
 func TestStripPrefix(t *testing.T) {
 	v := newVerifier(t, euWest)
 	s := newSigner(t, sigv4.SignerConfig{Credentials: as(iamKeyID, iamSecret), Region: "eu-west-1"})

@@ -173,7 +173,7 @@ func TestSignReplacesWhatWasSigned(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// What a caller has set beside the signature does not make it contradict itself.
+// What a caller has set before does not contradict the signature.
 func TestSignSetsDate(t *testing.T) {
 	r := get("/")
 	r.Header.Set("Date", "Mon, 02 Jan 2006 15:04:05 GMT")
@@ -219,7 +219,7 @@ func TestTrace(t *testing.T) {
 	require.Equal(t, "GET\n/a%2520b\nx=\nhost:example.com\nx-amz-date:20261124T060000Z\n\nhost;x-amz-date\n"+emptyHash, got.CanonicalRequest)
 	require.Equal(t, "AWS4-HMAC-SHA256\n20261124T060000Z\n20261124/eu-west-1/execute-api/aws4_request\n"+hash(got.CanonicalRequest), got.StringToSign)
 
-	// The verifier's trace of a mismatch is to be held against it.
+	// The verifier's trace of a mismatch is to be compared with it.
 	r.Method = "PUT"
 	_, err := newVerifier(t, euWest).VerifyAt(r, now)
 	e, _ := errors.AsType[*sigv4.Error](err)
@@ -362,7 +362,7 @@ func (c closer) Close() error {
 	return nil
 }
 
-// The same access key ID with another secret, or another day, never meets a key of before.
+// The same access key ID with another secret, or on another day, never gets an earlier key.
 func TestKeysAreOfTheirSecret(t *testing.T) {
 	secret := sigv4.Secret(iamSecret)
 	s := newSigner(t, sigv4.SignerConfig{Region: "eu-west-1", Credentials: func(context.Context) (sigv4.Credentials, error) {
@@ -459,7 +459,7 @@ func TestSignConcurrently(t *testing.T) {
 	wg.Wait()
 }
 
-// Goroutines that meet the same new keys at once, while the tables grow, get the right ones and add each once.
+// Goroutines that use the same new keys at once, while the tables grow, get the right ones and add each once.
 func TestNewKeysConcurrently(t *testing.T) {
 	const keys = 300
 	v, err := sigv4.NewVerifier(sigv4.VerifierConfig{

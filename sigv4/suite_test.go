@@ -63,8 +63,8 @@ var suite = []struct {
 	{"post-x-www-form-urlencoded-parameters", "POST", "/", "Content-Type:application/x-www-form-urlencoded; charset=utf-8\nContent-Length:13\nx-amz-content-sha256:" + formHash + "\n", "Param1=value1", "content-length;content-type;x-amz-content-sha256", "328d1b9eaadca9f5818ef05e8392801e091653bafec24fcab71e7344e7f51422"},
 }
 
-// Presigned requests of the suite. Their X-Amz-Date header, which is not signed, is left out: beside the parameter it is
-// one date too many.
+// Presigned requests of the suite. Their X-Amz-Date header, which is not signed, is left out: with the parameter there
+// would be two dates.
 var presignedSuite = []struct{ name, target, signature string }{
 	{"get-vanilla-query-order-encoded", "/?Param-3=Value3&Param=Value2&%E1%88%B4=Value1&", "c5f1848ceec943ac2ca68ee720460c23aaae30a2300586597ada94c4a65e4787"},
 	{"get-utf8", "/ሴ?", "10eae3f14a260bd3911cc6d008d3c576d143b05b62f09782a7a4b37f52178e44"},

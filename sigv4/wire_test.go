@@ -17,7 +17,7 @@ import (
 )
 
 // wire is a request as it is sent. It signs itself by the letter of AWS's description, in the plainest way, so that the
-// package is held against something that shares no code with it.
+// package is tested with something that shares no code with it.
 type wire struct {
 	method, target string
 	header         []string // lines

@@ -36,15 +36,15 @@ const (
 
 var now = time.Now()
 
-// TestMain gives the process the heap of a small server. The collector runs each time the heap has doubled, which in an
-// otherwise empty program is so often that its work would be most of what an allocation costs, ours and the peers'.
+// TestMain gives the process the heap of a small server. The collector runs each time the heap has doubled. In a program
+// that has no other heap that is so often that its work would be most of the cost of an allocation, ours and the peers'.
 func TestMain(m *testing.M) {
 	heap := make([]byte, 64<<20)
 	m.Run()
 	runtime.KeepAlive(heap)
 }
 
-// floor is what a verification cannot do without: SHA-256 of a canonical request of 300 bytes and HMAC-SHA-256 of a string
+// floor is what every verification must do: SHA-256 of a canonical request of 300 bytes and HMAC-SHA-256 of a string
 // to sign of 150 bytes, with a key that is used again.
 func floor(b *testing.B) {
 	b.Run("impl=floor", func(b *testing.B) {
@@ -77,7 +77,7 @@ func newVerifier(tb testing.TB, keys sigv4.Keyring) *sigv4.Verifier {
 	return v
 }
 
-// request has the headers that clients send beside those that they sign.
+// request has the headers that clients send but do not sign.
 func request(method, target string, body io.Reader) *http.Request {
 	r := httptest.NewRequest(method, target, body)
 	r.Host = apiHost
@@ -123,7 +123,7 @@ func BenchmarkVerifyPresigned(b *testing.B) {
 	verify(b, v, request("GET", u.RequestURI(), nil))
 }
 
-// again is a body that is read anew for each iteration without being allocated anew.
+// again is a body that each iteration reads from the beginning, without a new allocation.
 type again struct{ bytes.Reader }
 
 func (*again) Close() error { return nil }
@@ -228,9 +228,9 @@ func BenchmarkVerifyParallel(b *testing.B) {
 }
 
 // BenchmarkVerifyKeys verifies ten thousand requests in turn, of one text, signed with one key or with ten thousand. Both
-// sets are made in turn and verified by one verifier, so that they lie alike in memory and differ in nothing but the number
-// of keys. The secrets are pieces of one text, so that what it costs a key source to find them is not measured; a
-// sigv4.Keyring of ten thousand adds a tenth, the cache misses of its map.
+// sets are made in turn and verified by one verifier, so that they are in memory in the same way and differ only in the
+// number of keys. The secrets are pieces of one text, so that the cost of finding them in a key source is not measured; a
+// sigv4.Keyring of ten thousand adds a tenth, for the cache misses of its map.
 func BenchmarkVerifyKeys(b *testing.B) {
 	text := rand.Text()
 	for len(text) < requests+len(secret) {

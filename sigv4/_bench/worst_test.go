@@ -65,7 +65,7 @@ var worst = []struct {
 	{name: "date-1MB", target: "/", header: "X-Amz-Date: " + strings.Repeat("\xff", 1_000_000) + "\r\n"},
 }
 
-// counted joins names that differ in their number, in the order of the wire that is the worst to sort.
+// counted joins names that differ in their number, in the order that is the worst to sort.
 func counted(n int, prefix, suffix string) string {
 	var b strings.Builder
 	for i := range n {
@@ -82,8 +82,9 @@ func lines(n int, prefix, value string) string {
 	return b.String()
 }
 
-// BenchmarkWorst compares what the verifier does, Present, Verify and the text of the answer, with what net/http's server does with the same bytes
-// around an empty handler, and a valid verification: impl=ours is to stay within 3 times impl=floor.
+// BenchmarkWorst compares impl=ours, which is Present, Verify and the text of the answer, with impl=floor, which is what
+// net/http's server does with the same bytes around an empty handler, and a verification that succeeds. Ours must stay
+// within 3 times the floor.
 func BenchmarkWorst(b *testing.B) {
 	v := newVerifier(b, sigv4.Keyring{keyID: {Secret: secret}})
 	valid := sign(b, request("GET", target, nil), newSigner(b, keyID, ""))
@@ -168,7 +169,7 @@ func (*endless) SetDeadline(time.Time) error      { return nil }
 func (*endless) SetReadDeadline(time.Time) error  { return nil }
 func (*endless) SetWriteDeadline(time.Time) error { return nil }
 
-// wireOf is a request with more headers, all of which it claims to have signed, and a signature that does not match.
+// wireOf is a request with more headers, all of them in the list of signed headers, and a signature that does not match.
 func wireOf(b *testing.B, target, header, authorize string, presign bool) []byte {
 	r := request("GET", "/", nil)
 	for line := range strings.Lines(header) {
