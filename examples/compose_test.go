@@ -218,7 +218,7 @@ var (
 
 // A zero Error has no cause, but can answer a request and be logged.
 func TestZeroErrors(t *testing.T) {
-	for _, e := range []answer{&sigv4.Error{}, &apikey.Error{}, &auth.Error{}, &custom.Error{}, &ratelimit.Error{}, &window.Error{}, &usageplan.Error{}} {
+	for _, e := range []answer{&sigv4.Error{}, &apikey.Error{}, &auth.Error{}, &custom.Error{}, &ratelimit.Error{}, &usageplan.Error{}} {
 		require.NotPanics(t, func() { require.NotEmpty(t, e.Error()) }, "%T", e)
 		w := httptest.NewRecorder()
 		e.ServeHTTP(w, get())

@@ -41,6 +41,7 @@
 // Nothing fails open but by Config.AllowDespite. The causes of an [Error], which errors.Is finds however they are wrapped:
 //
 //   - [ErrLimited]: 429.
+//   - [ErrBlocked]: 403, by a rate rule of package window.
 //   - [ErrNoKey]: 403. Config.Key found no key for the request.
 //   - [ErrCost]: 500. Config.Cost is negative.
 //   - [ErrNotConfigured]: 500. The zero value of every type refuses; so does a [Limiter] without Config.Key that is asked

@@ -14,7 +14,9 @@ import (
 var (
 	// ErrLimited: the bucket does not hold what the request costs.
 	ErrLimited = errors.New("rate limit exceeded")
-	// ErrNoKey: Config.Key found nobody to charge.
+	// ErrBlocked: a rate rule of package window blocks the request.
+	ErrBlocked = errors.New("blocked by rate rule")
+	// ErrNoKey: Config.Key found no key for the request.
 	ErrNoKey = errors.New("request has no key")
 	// ErrCost: Config.Cost is negative, a mistake of the program.
 	ErrCost = errors.New("negative cost")
@@ -28,11 +30,12 @@ var (
 	errNoKeyFunc = fmt.Errorf("%w: Config.Key is nil, so no request can be charged", ErrNotConfigured)
 )
 
-// Error is why a request was refused. It is itself the answer, API Gateway's.
+// Error is why a request was refused, by this package or by package window. It is itself the answer: API Gateway's to a
+// throttled request, or to one that AWS WAF blocks.
 type Error struct {
 	// Err is the cause: one of this package's, or an error that wraps one.
 	Err error
-	// Decision is that of the bucket, if one was asked.
+	// Decision is what the bucket or window answered, if one was asked.
 	Decision Decision
 	// Field is what SetHeader writes to the IETF fields; nothing if it has no name.
 	Field Field
@@ -51,12 +54,12 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// StatusCode is 429 for [ErrLimited], 403 for [ErrNoKey], and 500 otherwise.
+// StatusCode is 429 for [ErrLimited], 403 for [ErrBlocked] and [ErrNoKey], and 500 otherwise.
 func (e *Error) StatusCode() int {
 	switch {
 	case errors.Is(e.Err, ErrLimited):
 		return http.StatusTooManyRequests
-	case errors.Is(e.Err, ErrNoKey):
+	case errors.Is(e.Err, ErrBlocked), errors.Is(e.Err, ErrNoKey):
 		return http.StatusForbidden
 	default:
 		return http.StatusInternalServerError
@@ -87,8 +90,8 @@ func (e *Error) ErrorMessage() string {
 	}
 }
 
-// SetHeader sets Retry-After in seconds, rounded up (RFC 9110 section 10.2.3), unless no wait suffices, and the header
-// fields that the limiter is configured for.
+// SetHeader sets Retry-After in seconds, rounded up (RFC 9110 section 10.2.3), with a 429 after which a wait helps, and the
+// header fields that the limiter is configured for. A block by a rate rule does not say when it ends, as in AWS.
 func (e *Error) SetHeader(h http.Header) {
 	d := e.Decision
 	if e.StatusCode() == http.StatusTooManyRequests && d.RetryAfter != Never {

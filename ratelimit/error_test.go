@@ -30,6 +30,7 @@ func TestErrorAnswersAWrappedCause(t *testing.T) {
 		retryAfter string
 	}{
 		{ratelimit.ErrLimited, 429, "TooManyRequestsException", "Too Many Requests", "2"},
+		{ratelimit.ErrBlocked, 403, "ForbiddenException", "Forbidden", ""},
 		{ratelimit.ErrNoKey, 403, "ForbiddenException", "Forbidden", ""},
 		{ratelimit.ErrCost, 500, "ApiConfigurationException", "Internal server error", ""},
 		{ratelimit.ErrNotConfigured, 500, "ApiConfigurationException", "Internal server error", ""},

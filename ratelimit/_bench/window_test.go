@@ -12,7 +12,7 @@ import (
 )
 
 func atMost(b *testing.B, n int64) func() bool {
-	l, err := window.New(window.Config[string]{AtMost: window.AtMost{N: n, W: 1000 * time.Hour}})
+	l, err := window.New(window.Config[string]{AtMost: window.AtMost{Limit: n, Window: 1000 * time.Hour}})
 	if err != nil {
 		b.Fatal(err)
 	}

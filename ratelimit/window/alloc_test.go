@@ -23,9 +23,9 @@ func (d discard) Write(p []byte) (int, error) { return len(p), nil }
 func (d discard) WriteHeader(int)             {}
 
 func TestDecidingDoesNotAllocate(t *testing.T) {
-	at := window.AtMost{N: 1 << 31, W: time.Hour}
+	at := window.AtMost{Limit: 1 << 31, Window: time.Hour}
 	byKey := newLimiter(t, window.Config[string]{AtMost: at, Key: byHost})
-	full := newLimiter(t, window.Config[string]{AtMost: window.AtMost{N: 1, W: time.Hour}})
+	full := newLimiter(t, window.Config[string]{AtMost: window.AtMost{Limit: 1, Window: time.Hour}})
 	byNet, err := window.New(window.Config[netip.Prefix]{AtMost: at})
 	require.NoError(t, err)
 	network := netip.MustParsePrefix("192.0.2.0/24")
@@ -70,7 +70,7 @@ func TestBlockingAllocatesTheErrorOnly(t *testing.T) {
 // A million limited addresses take 64 MB at most, and each has a place of its own, but for one or two in ten million.
 func TestMemory(t *testing.T) {
 	const keys = 1_000_000
-	rule := func() window.Engine { return window.NewEngine(window.AtMost{N: 10, W: time.Minute}, 0, true) }
+	rule := func() window.Engine { return window.NewEngine(window.AtMost{Limit: 10, Window: time.Minute}, 0, true) }
 	heap := func() uint64 {
 		runtime.GC()
 		var m runtime.MemStats

@@ -1,8 +1,8 @@
-// Package window limits how many: never more than N in any window of length W, by key, and on the same engine AWS WAF's
-// rate-based rule.
+// Package window limits how many: never more than a number of calls within any span of a given length, by key. AWS WAF's
+// rate-based rule runs on the same engine.
 //
 //	logins, err := window.New(window.Config[string]{
-//		AtMost: window.AtMost{N: 5, W: 15 * time.Minute},
+//		AtMost: window.AtMost{Limit: 5, Window: 15 * time.Minute},
 //		Key:    apikey.ID,
 //	})
 //	mux.Handle("POST /login", logins.Handler(login))
@@ -15,25 +15,27 @@
 //
 // # What it proves
 //
-// No window of length W holds more than N that were granted to a key, wherever it begins and from however many goroutines
-// they came. A token bucket grants its burst and its rate×W within W; a fixed window, or two of them weighted, up to nearly
-// 2N. Choose a bucket (package ratelimit) to smooth a load, a window where a count is what was promised.
+// No window holds more than Limit that were granted to a key, wherever it begins and from however many goroutines the calls
+// came. A token bucket grants its burst and its rate × Window within a window; a fixed window, or two of them weighted,
+// grants up to nearly twice the limit. Choose a bucket (package ratelimit) to smooth a load, and a window where a count was
+// promised.
 //
-// A place comes free W after it was taken, or at most W/15 later, so a key that asks steadily gets 15/16 of N or more. Above
-// N = 65 535 one part in 65 535 of N may be refused too early. That is all that the limit errs, and always to this side.
+// A place comes free when Window has passed since it was taken, or at most Window/15 later. So a key that asks steadily gets
+// 15/16 of Limit or more. Above a Limit of 65 535, one part in 65 535 of it may be refused too early. These are the only
+// errors, and both refuse; neither ever admits more.
 //
 // # How
 //
-// Of each key 16 counters are kept, of the last 16 fifteenths of W, in 48 bytes with its name. All of them count in full.
-// The arithmetic is in ring.go. A key for which nothing counts any more loses its slot to the next that needs one; nothing
-// needs to sweep or expire.
+// For each key there are 16 counters, of the last 16 fifteenths of the window, in 48 bytes together with the key's hash. All
+// of them count in full. The arithmetic is in ring.go. A key for which nothing counts any more loses its slot to the next key
+// that needs one; there is no sweep and no expiry.
 //
-// Memory is bounded by MaxKeys. When more keys than that ask within W, those that come late are counted in cells that they
-// share, two for each, and the cell that holds less decides: such a key gets less, never more. There is a pair of cells for
-// every 24 keys of MaxKeys, so with room for a million, a flood of ten million addresses that send one request each takes
-// some 200 places from every newcomer until W has passed. With N = 2000 a newcomer does not notice; with N = 100 it
-// waits. A key that was known before the flood is not affected; a newcomer that happens to share both of its cells with
-// offenders is blocked with them. Raise MaxKeys where N is small.
+// Memory is bounded by MaxKeys. When more keys than that ask within one window, the late ones are counted in cells that they
+// share with others. Each has two cells, and the cell that holds less decides, so such a key gets less, never more. There is
+// a pair of cells for every 24 keys of MaxKeys. For example, with room for a million keys, a flood of ten million addresses
+// that send one request each takes some 200 places from every newcomer until the window has passed. With a Limit of 2000 a
+// newcomer does not notice; with a Limit of 100 it waits. A key that was known before the flood is not affected. A newcomer
+// that happens to share both of its cells with offenders is blocked with them. Raise MaxKeys where Limit is small.
 //
 // # The rate rule, compared with AWS WAF's
 //
@@ -65,13 +67,13 @@
 //
 // # Failure
 //
-// A [RateRule] is not an authenticator: it lets pass what it is not about. The causes of an [Error], which errors.Is finds
-// however they are wrapped:
+// A [RateRule] is not an authenticator: it lets a request pass that it is not about. Errors are of the type
+// [ratelimit.Error], with one of these causes, which errors.Is finds however they are wrapped:
 //
-//   - [ErrLimited]: 429, by a [Limiter].
-//   - [ErrBlocked]: 403, by a [RateRule].
-//   - [ErrNoKey]: 403. Config.Key found no key for the request.
-//   - [ErrNotConfigured]: 500. The zero values refuse; so does a [Limiter] without Config.Key that is asked about a request.
+//   - [ratelimit.ErrLimited]: 429, by a [Limiter].
+//   - [ratelimit.ErrBlocked]: 403, by a [RateRule].
+//   - [ratelimit.ErrNoKey]: 403. Config.Key found no key for the request.
+//   - [ratelimit.ErrNotConfigured]: 500. The zero values refuse; so does a [Limiter] without Config.Key that is asked about a request.
 //     The text tells which.
 //
 // # Sources

@@ -83,8 +83,8 @@ func (o *outcome) decision() ratelimit.Decision {
 	}
 	return ratelimit.Decision{
 		OK:         o.ok,
-		Limit:      o.plan.limit.N,
-		Remaining:  max(o.plan.limit.N-o.count(), 0),
+		Limit:      o.plan.limit.Limit,
+		Remaining:  max(o.plan.limit.Limit-o.count(), 0),
 		RetryAfter: o.wait(),
 		ResetAfter: time.Duration(max(o.ring.whole(o.plan)-o.now, 0)),
 	}
@@ -109,5 +109,5 @@ func (o *outcome) field(name string) ratelimit.Field {
 		return ratelimit.Field{}
 	}
 	d := o.decision()
-	return ratelimit.Field{Name: name, Quota: d.Limit, Window: o.plan.limit.W, Remaining: d.Remaining, Reset: d.ResetAfter}
+	return ratelimit.Field{Name: name, Quota: d.Limit, Window: o.plan.limit.Window, Remaining: d.Remaining, Reset: d.ResetAfter}
 }

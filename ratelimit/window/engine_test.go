@@ -56,15 +56,15 @@ type history struct {
 }
 
 func (h *history) next() (at time.Duration, n int64) {
-	w := int64(h.limit.W)
+	w := int64(h.limit.Window)
 	switch h.IntN(8) {
 	case 0: // at once
 	case 1, 2:
-		h.now += time.Duration(h.Int64N(w/int64(min(h.limit.N, 1000)) + 2))
+		h.now += time.Duration(h.Int64N(w/int64(min(h.limit.Limit, 1000)) + 2))
 	case 3:
 		h.now += time.Duration(h.Int64N(w/15 + 1))
 	case 4:
-		h.now = (h.now/h.limit.W+1)*h.limit.W + time.Duration(h.IntN(3)-1)
+		h.now = (h.now/h.limit.Window+1)*h.limit.Window + time.Duration(h.IntN(3)-1)
 	case 5:
 		h.now += time.Duration(h.Int64N(w/4 + 1))
 	case 6:
@@ -76,21 +76,21 @@ func (h *history) next() (at time.Duration, n int64) {
 	}
 	n = 1
 	if h.IntN(3) == 0 {
-		n = 1 + h.Int64N(h.limit.N)
+		n = 1 + h.Int64N(h.limit.Limit)
 	}
 	return h.now, n
 }
 
 var limits = []window.AtMost{
-	{N: 1, W: time.Millisecond},
-	{N: 2, W: time.Second},
-	{N: 5, W: time.Minute},
-	{N: 100, W: time.Hour + 1},
-	{N: 65_535, W: 300 * time.Second},
-	{N: 65_536, W: 300 * time.Second},
-	{N: 1_000_003, W: 10 * time.Second},
-	{N: 2_000_000_000, W: 600 * time.Second},
-	{N: 1 << 31, W: 1 << 50},
+	{Limit: 1, Window: time.Millisecond},
+	{Limit: 2, Window: time.Second},
+	{Limit: 5, Window: time.Minute},
+	{Limit: 100, Window: time.Hour + 1},
+	{Limit: 65_535, Window: 300 * time.Second},
+	{Limit: 65_536, Window: 300 * time.Second},
+	{Limit: 1_000_003, Window: 10 * time.Second},
+	{Limit: 2_000_000_000, Window: 600 * time.Second},
+	{Limit: 1 << 31, Window: 1 << 50},
 }
 
 // Whatever comes: no window of W holds more than N; and what is refused would have exceeded N within W × 16/15 and what
@@ -98,10 +98,10 @@ var limits = []window.AtMost{
 func TestNoWindowHoldsMore(t *testing.T) {
 	for _, limit := range limits {
 		for seed := range uint64(count(100)) {
-			h := &history{Rand: rand.New(rand.NewPCG(seed, uint64(limit.N))), limit: limit, now: time.Duration(seed)}
+			h := &history{Rand: rand.New(rand.NewPCG(seed, uint64(limit.Limit))), limit: limit, now: time.Duration(seed)}
 			e := window.NewEngine(limit, 0, false)
-			unit := (limit.N + 65_534) / 65_535
-			longest := (limit.W+14)/15*16 + 1
+			unit := (limit.Limit + 65_534) / 65_535
+			longest := (limit.Window+14)/15*16 + 1
 			var admitted []admission
 			refused := 0
 			for range 400 {
@@ -115,11 +115,11 @@ func TestNoWindowHoldsMore(t *testing.T) {
 					continue
 				}
 				refused++
-				require.Greater(t, since(admitted, at-longest)+n+unit-1, limit.N, "%v: refused %d at %v", limit, n, at)
+				require.Greater(t, since(admitted, at-longest)+n+unit-1, limit.Limit, "%v: refused %d at %v", limit, n, at)
 				require.True(t, e.LookAt(at+d.RetryAfter, 7, n).OK, "%v: RetryAfter %v does not suffice for %d at %v: %+v", limit, d.RetryAfter, n, at, e.LookAt(at+d.RetryAfter, 7, n))
 				require.False(t, e.LookAt(at+d.RetryAfter-1, 7, n).OK, "a shorter wait suffices")
 			}
-			require.LessOrEqual(t, most(admitted, limit.W), limit.N, "%v, seed %d", limit, seed)
+			require.LessOrEqual(t, most(admitted, limit.Window), limit.Limit, "%v, seed %d", limit, seed)
 			require.NotZero(t, refused)
 		}
 	}
@@ -127,23 +127,23 @@ func TestNoWindowHoldsMore(t *testing.T) {
 
 // A fixed window and the weighted counter of two windows exceed N. The check must see it.
 func TestTheCheckSeesOthersExceed(t *testing.T) {
-	limit := window.AtMost{N: 100, W: time.Second}
+	limit := window.AtMost{Limit: 100, Window: time.Second}
 	for name, decide := range map[string]func(previous, current int64, part float64) bool{
-		"fixed":    func(_, current int64, _ float64) bool { return current < limit.N },
-		"weighted": func(p, c int64, part float64) bool { return float64(p)*(1-part)+float64(c) < float64(limit.N) },
+		"fixed":    func(_, current int64, _ float64) bool { return current < limit.Limit },
+		"weighted": func(p, c int64, part float64) bool { return float64(p)*(1-part)+float64(c) < float64(limit.Limit) },
 	} {
 		var admitted []admission
 		var last, previous, current int64
 		for at := 990 * time.Millisecond; at < 3*time.Second; at += 100 * time.Microsecond {
-			if w := int64(at / limit.W); w > last {
+			if w := int64(at / limit.Window); w > last {
 				previous, current, last = current, 0, w
 			}
-			if decide(previous, current, float64(at%limit.W)/float64(limit.W)) {
+			if decide(previous, current, float64(at%limit.Window)/float64(limit.Window)) {
 				current++
 				admitted = append(admitted, admission{at, 1})
 			}
 		}
-		require.Greater(t, most(admitted, limit.W), limit.N, name)
+		require.Greater(t, most(admitted, limit.Window), limit.Limit, name)
 	}
 }
 
@@ -156,14 +156,14 @@ type naive struct {
 
 func (m *naive) take(now time.Duration, n int64) bool {
 	m.last = max(m.last, now)
-	slice := (m.limit.W + 14) / 15
+	slice := (m.limit.Window + 14) / 15
 	var sum int64
 	for _, a := range m.admitted {
 		if m.last/slice-a.at/slice <= 15 {
 			sum += a.n
 		}
 	}
-	if sum+n > m.limit.N {
+	if sum+n > m.limit.Limit {
 		return false
 	}
 	m.admitted = append(m.admitted, admission{m.last, n})
@@ -179,7 +179,7 @@ func TestEngineIsTheNaiveModel(t *testing.T) {
 			for range 500 {
 				at, n := h.next()
 				if h.IntN(5) == 0 { // a clock that steps back
-					at = max(at-time.Duration(h.Int64N(int64(limit.W/10))), 0)
+					at = max(at-time.Duration(h.Int64N(int64(limit.Window/10))), 0)
 				}
 				name := h.Uint64N(5)<<61 | 1
 				if models[name] == nil {
@@ -192,7 +192,7 @@ func TestEngineIsTheNaiveModel(t *testing.T) {
 }
 
 func TestDecision(t *testing.T) {
-	limit := window.AtMost{N: 3, W: 15 * time.Second}
+	limit := window.AtMost{Limit: 3, Window: 15 * time.Second}
 	e := window.NewEngine(limit, 0, false)
 	for _, test := range []struct {
 		at        time.Duration
@@ -214,12 +214,12 @@ func TestDecision(t *testing.T) {
 	} {
 		d := e.TakeAt(test.at, 1, test.n)
 		require.Equal(t, test.ok, d.OK, "%v", test)
-		require.Equal(t, limit.N, d.Limit)
+		require.Equal(t, limit.Limit, d.Limit)
 		require.Equal(t, test.remaining, d.Remaining, "%v", test)
 		require.Equal(t, test.retry, d.RetryAfter, "%v", test)
 		require.Equal(t, test.reset, d.ResetAfter, "%v", test)
 	}
-	require.Equal(t, limit.N, e.LookAt(time.Hour, 1, 1).Remaining)
+	require.Equal(t, limit.Limit, e.LookAt(time.Hour, 1, 1).Remaining)
 	require.Zero(t, e.LookAt(time.Hour, 1, 1).ResetAfter)
 }
 
@@ -227,23 +227,23 @@ func TestDecision(t *testing.T) {
 // than the largest N that was in force while it lasted.
 func TestChangesKeepTheCounts(t *testing.T) {
 	for seed := range uint64(count(500)) {
-		h := &history{Rand: rand.New(rand.NewPCG(seed, 4)), limit: window.AtMost{N: 500, W: 60 * time.Second}}
+		h := &history{Rand: rand.New(rand.NewPCG(seed, 4)), limit: window.AtMost{Limit: 500, Window: 60 * time.Second}}
 		e := window.NewEngine(h.limit, 0, false)
 		var admitted []admission
-		largest := h.limit.N
+		largest := h.limit.Limit
 		for range 300 {
 			if h.IntN(20) == 0 {
-				next := window.AtMost{N: 1 + h.Int64N(200_000), W: time.Duration(1+h.IntN(600)) * time.Second}
+				next := window.AtMost{Limit: 1 + h.Int64N(200_000), Window: time.Duration(1+h.IntN(600)) * time.Second}
 				if h.IntN(2) == 0 {
-					next.N = 1 + h.Int64N(1000)
+					next.Limit = 1 + h.Int64N(1000)
 				}
-				if next.W > h.limit.W {
+				if next.Window > h.limit.Window {
 					admitted, largest = nil, 0 // what is older than the old window is not known
 				}
-				if next.N < h.limit.N && h.limit.N > 65_535 {
+				if next.Limit < h.limit.Limit && h.limit.Limit > 65_535 {
 					admitted, largest = nil, 0 // nor is what full counters cannot tell
 				}
-				h.limit, largest = next, max(largest, next.N)
+				h.limit, largest = next, max(largest, next.Limit)
 				e.SetLimit(next)
 			}
 			at, n := h.next()
@@ -254,9 +254,9 @@ func TestChangesKeepTheCounts(t *testing.T) {
 			if d := e.TakeAt(at, 1, n); d.OK {
 				require.LessOrEqual(t, n, before)
 				admitted = append(admitted, admission{at, n})
-				require.LessOrEqual(t, since(admitted, at-h.limit.W-1), h.limit.N, "seed %d at %v", seed, at)
+				require.LessOrEqual(t, since(admitted, at-h.limit.Window-1), h.limit.Limit, "seed %d at %v", seed, at)
 			}
 		}
-		require.LessOrEqual(t, most(admitted, h.limit.W), largest)
+		require.LessOrEqual(t, most(admitted, h.limit.Window), largest)
 	}
 }

@@ -1,118 +1,25 @@
 package window
 
 import (
-	"bytes"
-	"crypto/rand"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 
 	"github.com/tallygate/tallygate/ratelimit"
 )
 
-// The causes of an [Error].
 var (
-	// ErrLimited: the window holds as many as a [Limiter] grants.
-	ErrLimited = errors.New("limit reached")
-	// ErrBlocked: the window holds as many as a [RateRule] lets pass.
-	ErrBlocked = errors.New("blocked by rate rule")
-	// ErrNoKey: Config.Key found nobody to charge.
-	ErrNoKey = errors.New("request has no key")
-	// ErrNotConfigured: the limiter or rule was not made by its constructor, or a limiter without Config.Key was asked
-	// about a request. The text of the error tells which.
-	ErrNotConfigured = errors.New("not configured")
+	errNotMade     = fmt.Errorf("%w: the limiter was not made by window.New", ratelimit.ErrNotConfigured)
+	errRuleNotMade = fmt.Errorf("%w: the rule was not made by window.NewRateRule", ratelimit.ErrNotConfigured)
+	errNoKeyFunc   = fmt.Errorf("%w: Config.Key is nil, so no request can be charged", ratelimit.ErrNotConfigured)
 )
 
-var (
-	errNotMade     = fmt.Errorf("%w: the limiter was not made by New", ErrNotConfigured)
-	errRuleNotMade = fmt.Errorf("%w: the rule was not made by NewRateRule", ErrNotConfigured)
-	errNoKeyFunc   = fmt.Errorf("%w: Config.Key is nil, so no request can be charged", ErrNotConfigured)
-)
-
-// Error is why a request was refused. It is itself the answer: API Gateway's to a throttled request, or to one that AWS WAF
-// blocks.
-type Error struct {
-	// Err is the cause: one of this package's, or an error that wraps one.
-	Err error
-	// Decision is that of the window, if one was asked.
-	Decision ratelimit.Decision
-	// Field is what SetHeader writes to the IETF fields; nothing if it has no name.
-	Field ratelimit.Field
-}
-
-// Error is for logs, not for clients.
-func (e *Error) Error() string { return fmt.Sprintf("window: %v", e.Err) }
-
-// Unwrap returns the cause.
-func (e *Error) Unwrap() error { return e.Err }
-
-// StatusCode is 429 for [ErrLimited], 403 for [ErrBlocked] and [ErrNoKey], and 500 otherwise.
-func (e *Error) StatusCode() int {
-	switch {
-	case errors.Is(e.Err, ErrLimited):
-		return http.StatusTooManyRequests
-	case errors.Is(e.Err, ErrBlocked), errors.Is(e.Err, ErrNoKey):
-		return http.StatusForbidden
-	default:
-		return http.StatusInternalServerError
-	}
-}
-
-// ErrorCode is the value of X-Amzn-ErrorType: TooManyRequestsException, ForbiddenException or ApiConfigurationException.
-func (e *Error) ErrorCode() string {
-	switch e.StatusCode() {
-	case http.StatusTooManyRequests:
-		return "TooManyRequestsException"
-	case http.StatusForbidden:
-		return "ForbiddenException"
-	default:
-		return "ApiConfigurationException"
-	}
-}
-
-// ErrorMessage is the text for clients: "Too Many Requests", "Forbidden" or "Internal server error".
-func (e *Error) ErrorMessage() string {
-	switch e.StatusCode() {
-	case http.StatusTooManyRequests:
-		return "Too Many Requests"
-	case http.StatusForbidden:
-		return "Forbidden"
-	default:
-		return "Internal server error"
-	}
-}
-
-// SetHeader sets Retry-After in seconds, rounded up (RFC 9110 section 10.2.3), with a 429 that a wait lifts, and the header
-// fields that the limiter is configured for. A block by a rule says nothing about when it ends, as in AWS.
-func (e *Error) SetHeader(h http.Header) {
-	if wait := e.Decision.RetryAfter; e.StatusCode() == http.StatusTooManyRequests && wait != ratelimit.Never {
-		h.Set("Retry-After", strconv.FormatInt(max(int64((wait+1e9-1)/1e9), 1), 10))
-	}
-	ratelimit.SetFields(h, e.Field)
-}
-
-// ServeHTTP sets the header fields and answers with the status, the error code and the message.
-func (e *Error) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+// refuse answers by the ErrorHandler, or by the error itself if the handler is nil.
+func refuse(w http.ResponseWriter, r *http.Request, err error, handler func(http.ResponseWriter, *http.Request, error)) {
+	e := err.(*ratelimit.Error)
 	e.SetHeader(w.Header())
-	answer(w, e.StatusCode(), e.ErrorCode(), map[string]any{"message": e.ErrorMessage()})
-}
-
-// answer writes API Gateway's form of a refusal. Each package carries this copy; a test holds the copies equal.
-func answer(w http.ResponseWriter, status int, code string, body map[string]any) {
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("X-Amzn-ErrorType", code)
-	if h.Get("X-Amzn-RequestId") == "" { // an outer layer may have named the request already
-		var b [16]byte
-		_, _ = rand.Read(b[:]) // never fails
-		h.Set("X-Amzn-RequestId", fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:]))
+	if handler != nil {
+		handler(w, r, e)
+		return
 	}
-	var text bytes.Buffer
-	e := json.NewEncoder(&text)
-	e.SetEscapeHTML(false) // as AWS writes it: a canonical request is full of ampersands
-	_ = e.Encode(body)     // strings and nil always encode
-	w.WriteHeader(status)
-	_, _ = w.Write(bytes.TrimSuffix(text.Bytes(), []byte("\n")))
+	e.ServeHTTP(w, r)
 }

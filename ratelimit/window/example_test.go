@@ -47,7 +47,7 @@ func Example() {
 // Three attempts in any quarter of an hour, by account.
 func ExampleLimiter() {
 	logins, err := window.New(window.Config[string]{
-		AtMost: window.AtMost{N: 3, W: 15 * time.Minute},
+		AtMost: window.AtMost{Limit: 3, Window: 15 * time.Minute},
 		Key:    func(r *http.Request) (string, bool) { return r.FormValue("user"), r.FormValue("user") != "" },
 	})
 	if err != nil {
@@ -66,7 +66,7 @@ func ExampleLimiter() {
 
 // Below HTTP.
 func ExampleLimiter_Take() {
-	mails, err := window.New(window.Config[string]{AtMost: window.AtMost{N: 100, W: 24 * time.Hour}})
+	mails, err := window.New(window.Config[string]{AtMost: window.AtMost{Limit: 100, Window: 24 * time.Hour}})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -78,12 +78,12 @@ func ExampleLimiter_Take() {
 }
 
 func ExampleLimiter_SetLimit() {
-	l, err := window.New(window.Config[string]{AtMost: window.AtMost{N: 100, W: time.Hour}})
+	l, err := window.New(window.Config[string]{AtMost: window.AtMost{Limit: 100, Window: time.Hour}})
 	if err != nil {
 		log.Fatal(err)
 	}
 	l.Take("ann", 60)
-	if err := l.SetLimit(window.AtMost{N: 70, W: time.Hour}); err != nil {
+	if err := l.SetLimit(window.AtMost{Limit: 70, Window: time.Hour}); err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(l.Peek("ann").Remaining)
@@ -93,7 +93,7 @@ func ExampleLimiter_SetLimit() {
 // Check decides without answering, for what is not an http.Handler.
 func ExampleLimiter_Check() {
 	l, err := window.New(window.Config[string]{
-		AtMost: window.AtMost{N: 5, W: time.Minute},
+		AtMost: window.AtMost{Limit: 5, Window: time.Minute},
 		Key:    func(r *http.Request) (string, bool) { return r.Host, true },
 	})
 	if err != nil {
@@ -169,7 +169,7 @@ func ExampleRuleConfig_count() {
 	}
 	send(h, "GET", "/", "192.0.2.1:2")
 	// Output:
-	// 192.0.2.1:2 window: blocked by rate rule
+	// 192.0.2.1:2 ratelimit: blocked by rate rule
 	// 200 hello
 }
 

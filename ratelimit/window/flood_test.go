@@ -24,7 +24,7 @@ func name(key uint64) uint64 { return max(maphash.Comparable(seed, key), 1) }
 // run). Among them offenders, the first from the beginning and the last from the middle on, none of which may get a request
 // more than the limit; and visitors, likewise, who keep to a tenth of it and must pass, but for the odd one.
 func TestFlood(t *testing.T) {
-	limit := window.AtMost{N: 2000, W: 300 * time.Second}
+	limit := window.AtMost{Limit: 2000, Window: 300 * time.Second}
 	addresses, room := uint64(count(10_000_000)), count(1_000_000)
 	e := window.NewEngine(limit, room, true)
 	const offenders, visitors = 100, 1000
@@ -33,7 +33,7 @@ func TestFlood(t *testing.T) {
 	var admitted [offenders]int64
 	var refused [visitors]int
 	for i := range addresses {
-		now := time.Duration(i) * limit.W / time.Duration(addresses)
+		now := time.Duration(i) * limit.Window / time.Duration(addresses)
 		e.TakeAt(now, name(i), 1)
 		begun := float64(2*i) / float64(addresses)
 		if every := addresses / (offenders * 5000); i%every == 0 {
@@ -55,20 +55,20 @@ func TestFlood(t *testing.T) {
 	}
 	require.LessOrEqual(t, unlucky, visitors/100, "visitors who share both cells with an offender")
 	for o, n := range admitted {
-		require.LessOrEqual(t, n, limit.N, "offender %d", o)
-		require.False(t, e.LookAt(limit.W, offender(uint64(o)), 1).OK, "offender %d", o)
+		require.LessOrEqual(t, n, limit.Limit, "offender %d", o)
+		require.False(t, e.LookAt(limit.Window, offender(uint64(o)), 1).OK, "offender %d", o)
 	}
 	var m runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&m)
 	t.Logf("%d addresses, room for %d: heap %d MB, %d of %d visitors refused", addresses, room, m.HeapAlloc>>20, unlucky, visitors)
 	require.Less(t, m.HeapAlloc, uint64(room)*64+32<<20)
-	require.True(t, e.TakeAt(3*limit.W, name(1<<42), limit.N).OK, "nothing is left of it")
+	require.True(t, e.TakeAt(3*limit.Window, name(1<<42), limit.Limit).OK, "nothing is left of it")
 }
 
 // With room for 64 keys, most of 300 share cells: each still gets N at most, and at least as much as if all were one.
 func TestSharedCellsNeverAdmitMore(t *testing.T) {
-	limit := window.AtMost{N: 50, W: 15 * time.Second}
+	limit := window.AtMost{Limit: 50, Window: 15 * time.Second}
 	for seed := range uint64(count(100)) {
 		r := rand.New(rand.NewPCG(seed, 5))
 		e := window.NewEngine(limit, 64, seed%2 == 0)
@@ -78,11 +78,11 @@ func TestSharedCellsNeverAdmitMore(t *testing.T) {
 		for range 20_000 {
 			now += time.Duration(r.Int64N(int64(5 * time.Millisecond)))
 			if r.IntN(1000) == 0 {
-				now += time.Duration(r.Int64N(int64(2 * limit.W)))
+				now += time.Duration(r.Int64N(int64(2 * limit.Window)))
 			}
 			key := name(uint64(300 * r.Float64() * r.Float64() * r.Float64()))
 			if r.IntN(500) == 0 { // a change carries shared cells over, too
-				e.SetLimit(window.AtMost{N: limit.N, W: limit.W})
+				e.SetLimit(window.AtMost{Limit: limit.Limit, Window: limit.Window})
 			}
 			if e.TakeAt(now, key, 1).OK {
 				admitted[key] = append(admitted[key], admission{now, 1})
@@ -90,16 +90,16 @@ func TestSharedCellsNeverAdmitMore(t *testing.T) {
 			}
 		}
 		for _, a := range admitted {
-			require.LessOrEqual(t, most(a, limit.W), limit.N, "seed %d", seed)
+			require.LessOrEqual(t, most(a, limit.Window), limit.Limit, "seed %d", seed)
 		}
-		require.GreaterOrEqual(t, most(all, limit.W), limit.N)
+		require.GreaterOrEqual(t, most(all, limit.Window), limit.Limit)
 		require.NotZero(t, e.Shared())
 	}
 }
 
 // A key whose cells hold next to nothing of others gets N from the two together, or a few less.
 func TestBothCellsCount(t *testing.T) {
-	limit := window.AtMost{N: 10_000, W: time.Hour}
+	limit := window.AtMost{Limit: 10_000, Window: time.Hour}
 	e := window.NewEngine(limit, 64, false)
 	for i := range uint64(200) { // more than there are slots for
 		e.TakeAt(0, name(i), 1)
@@ -109,14 +109,14 @@ func TestBothCellsCount(t *testing.T) {
 	for e.TakeAt(time.Minute, last, 1).OK {
 		granted++
 	}
-	require.LessOrEqual(t, granted, limit.N)
-	require.GreaterOrEqual(t, granted, limit.N-200)
+	require.LessOrEqual(t, granted, limit.Limit)
+	require.GreaterOrEqual(t, granted, limit.Limit-200)
 }
 
 // Tables that grow lose nothing: every key is known exactly, up to the number there is room for.
 func TestGrowing(t *testing.T) {
 	const keys = 20_000
-	e := window.NewEngine(window.AtMost{N: 100, W: time.Hour}, keys*5/4, false)
+	e := window.NewEngine(window.AtMost{Limit: 100, Window: time.Hour}, keys*5/4, false)
 	for i := range uint64(keys) {
 		require.True(t, e.TakeAt(0, name(i), int64(i%100)+1).OK)
 	}
@@ -132,7 +132,7 @@ func TestGrowing(t *testing.T) {
 
 // Goroutines at once, in real time: never more than N in W, by any clock reading around the calls.
 func TestConcurrentBound(t *testing.T) {
-	limit := window.AtMost{N: 500, W: 50 * time.Millisecond}
+	limit := window.AtMost{Limit: 500, Window: 50 * time.Millisecond}
 	l, err := window.New(window.Config[int]{AtMost: limit})
 	require.NoError(t, err)
 	start := time.Now()
@@ -148,7 +148,7 @@ func TestConcurrentBound(t *testing.T) {
 					after := time.Since(start)
 					mu.Lock()
 					early, late = append(early, before), append(late, after)
-					done.Store(len(early) >= 4*int(limit.N)) // four windows, however long they take here
+					done.Store(len(early) >= 4*int(limit.Limit)) // four windows, however long they take here
 					mu.Unlock()
 				}
 			}
@@ -158,11 +158,11 @@ func TestConcurrentBound(t *testing.T) {
 	for i := range early { // what surely happened within W from late[i] on
 		var sum int64
 		for j := range early {
-			if early[j] >= late[i] && late[j] <= late[i]+limit.W {
+			if early[j] >= late[i] && late[j] <= late[i]+limit.Window {
 				sum++
 			}
 		}
-		require.LessOrEqual(t, sum, limit.N)
+		require.LessOrEqual(t, sum, limit.Limit)
 	}
 }
 
@@ -173,7 +173,7 @@ type call struct {
 
 // Linearizability: concurrent calls come out as some order of them would on plain models, in which time stands still.
 func TestLinearizable(t *testing.T) {
-	limit := window.AtMost{N: 20, W: time.Hour}
+	limit := window.AtMost{Limit: 20, Window: time.Hour}
 	model := porcupine.Model{
 		Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
 			parts := make([][]porcupine.Operation, 3)
@@ -186,10 +186,10 @@ func TestLinearizable(t *testing.T) {
 		Init: func() any { return int64(0) },
 		Step: func(state, input, output any) (bool, any) {
 			used, in, left := state.(int64), input.(call), output.(int64)
-			if used+in.n > limit.N {
+			if used+in.n > limit.Limit {
 				return left == -1, used
 			}
-			return left == limit.N-used-in.n, used + in.n
+			return left == limit.Limit-used-in.n, used + in.n
 		},
 	}
 	for seed := range uint64(count(300)) {

@@ -15,11 +15,11 @@ type Config[K comparable] struct {
 	AtMost AtMost
 
 	// Key names who asks, in the shape of the accessors of the authenticators (apikey.ID, auth.ID) and of clientip's
-	// Prefix. False refuses the request, with [ErrNoKey]. Nil is legal for a limiter below HTTP: Check and Handler then
-	// refuse with [ErrNotConfigured].
+	// Prefix. False refuses the request, with [ratelimit.ErrNoKey]. Nil is legal for a limiter below HTTP: Check and Handler then
+	// refuse with [ratelimit.ErrNotConfigured].
 	Key func(*http.Request) (K, bool)
 
-	// MaxKeys is for how many keys that asked within the last W there is room; 0 is 1 048 576. Memory is 60 bytes each,
+	// MaxKeys is for how many keys that asked within the last window there is room; 0 is 1 048 576. Memory is 60 bytes each,
 	// taken as they come. Keys beyond share places and so get less, never more.
 	MaxKeys int
 
@@ -30,12 +30,12 @@ type Config[K comparable] struct {
 	// AllowDespite may let a request pass for which Check has found an error: always true is observe mode. Nil never does.
 	AllowDespite func(*http.Request, error) bool
 
-	// ErrorHandler answers what Handler refuses, after the header fields are set. Nil is (*Error).ServeHTTP. The error is
-	// an [*Error].
+	// ErrorHandler answers what Handler refuses, after the header fields are set. Nil is (*ratelimit.Error).ServeHTTP. The error is
+	// an [*ratelimit.Error].
 	ErrorHandler func(http.ResponseWriter, *http.Request, error)
 }
 
-// A Limiter grants each key at most N in any window of length W. What it refuses does not count.
+// A Limiter grants each key at most Limit calls in any span of Window, see [AtMost]. What it refuses does not count.
 //
 // A key is known by a 64-bit hash under a random seed: with n keys at a time, the odds that any two of them share a place
 // are n²/2^65, which is 1 in 37 million for a million keys.
@@ -51,7 +51,7 @@ type Limiter[K comparable] struct {
 // New makes a limiter from a copy of c. The error joins all that is wrong with c.
 //
 // A nil Key is no mistake here: New cannot know whether the limiter will see requests. Without one, Allow, Take and Peek
-// work, which are given a key; Check and Handler answer every request with 500, [ErrNotConfigured], and the error names
+// work, which are given a key; Check and Handler answer every request with 500, [ratelimit.ErrNotConfigured], and the error names
 // Config.Key.
 func New[K comparable](c Config[K]) (*Limiter[K], error) {
 	errs := []error{c.AtMost.Validate(), checkMaxKeys(c.MaxKeys)}
@@ -93,8 +93,9 @@ func (l *Limiter[K]) take(key K, n int64) outcome {
 // Allow takes one of the key's places and reports whether there was one.
 func (l *Limiter[K]) Allow(key K) bool { return l.take(key, 1).ok }
 
-// Take takes n of the key's places, or none. It takes nothing and grants an n of 0 if the window does not hold more than N,
-// and refuses an n that is negative or more than N for ever: RetryAfter is then [ratelimit.Never].
+// Take takes n of the key's places, or none. With an n of 0 it takes nothing, and is granted unless the window holds more
+// than Limit, which it may after SetLimit. An n that is negative or above Limit is always refused: RetryAfter is then
+// [ratelimit.Never].
 func (l *Limiter[K]) Take(key K, n int64) ratelimit.Decision {
 	o := l.take(key, n)
 	return o.decision()
@@ -109,13 +110,15 @@ func (l *Limiter[K]) Peek(key K) ratelimit.Decision {
 	return o.decision()
 }
 
-// SetLimit changes the limit of all keys, from now on. It takes the same short time for any number of keys: what they have
-// taken is carried over when they are next asked about. Of that, no more is known than the old limit had to: what is older
-// than the old W may be forgotten, and a count is exact up to 65 535 or N, whichever is more, in any fifteenth of W. With each
-// change of W, what was taken moves up to a fifteenth of it later, never earlier.
+// SetLimit changes the limit of all keys, from now on. It takes the same short time for any number of keys: their counts are
+// carried over when a key is next asked about.
+//
+// The old limit decides what is known. What is older than the old Window may be forgotten, and in any fifteenth of it a count
+// is exact up to 65 535 or the old Limit, whichever is more. With each change of Window, counts move up to a fifteenth of it
+// later, never earlier.
 func (l *Limiter[K]) SetLimit(a AtMost) error {
 	if !l.configured() {
-		return ErrNotConfigured
+		return ratelimit.ErrNotConfigured
 	}
 	if err := a.Validate(); err != nil {
 		return err
@@ -124,8 +127,8 @@ func (l *Limiter[K]) SetLimit(a AtMost) error {
 	return nil
 }
 
-// Check takes a place for the request's key. The error is an [*Error] with one of the causes [ErrLimited], [ErrNoKey] and
-// [ErrNotConfigured]; it is nil if the request may pass, because the place was taken (the decision is OK) or because
+// Check takes a place for the request's key. The error is an [*ratelimit.Error] with one of the causes [ratelimit.ErrLimited], [ratelimit.ErrNoKey] and
+// [ratelimit.ErrNotConfigured]; it is nil if the request may pass, because the place was taken (the decision is OK) or because
 // AllowDespite lets it (the decision is not).
 func (l *Limiter[K]) Check(r *http.Request) (ratelimit.Decision, error) {
 	o, err := l.check(r)
@@ -154,33 +157,22 @@ func (l *Limiter[K]) Handler(next http.Handler) http.Handler {
 
 func (l *Limiter[K]) check(r *http.Request) (outcome, error) {
 	if !l.configured() {
-		return outcome{}, &Error{Err: errNotMade}
+		return outcome{}, &ratelimit.Error{Err: errNotMade}
 	}
 	if l.config.Key == nil {
-		return outcome{}, &Error{Err: errNoKeyFunc}
+		return outcome{}, &ratelimit.Error{Err: errNoKeyFunc}
 	}
 	var o outcome
-	cause := ErrNoKey
+	cause := ratelimit.ErrNoKey
 	if key, ok := l.config.Key(r); ok {
 		if o = l.take(key, 1); o.ok {
 			return o, nil
 		}
-		cause = ErrLimited
+		cause = ratelimit.ErrLimited
 	}
-	err := &Error{Err: cause, Decision: o.decision(), Field: o.field(l.config.Name)}
+	err := &ratelimit.Error{Err: cause, Decision: o.decision(), Field: o.field(l.config.Name)}
 	if l.config.AllowDespite != nil && l.config.AllowDespite(r, err) {
 		return o, nil
 	}
 	return o, err
-}
-
-// refuse answers by an ErrorHandler, or in want of one by the error itself.
-func refuse(w http.ResponseWriter, r *http.Request, err error, handler func(http.ResponseWriter, *http.Request, error)) {
-	e := err.(*Error)
-	e.SetHeader(w.Header())
-	if handler != nil {
-		handler(w, r, e)
-		return
-	}
-	e.ServeHTTP(w, r)
 }

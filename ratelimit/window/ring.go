@@ -67,7 +67,7 @@ func (r *ring) add(p *plan, n int64) {
 // take counts n and reports true if the limit admits them, n ≥ 1. If it does not, it counts them if every is set.
 func (r *ring) take(p *plan, now, n int64, every bool) (ok bool) {
 	r.advance(p.at(now))
-	ok = n <= p.limit.N-r.count(p)
+	ok = n <= p.limit.Limit-r.count(p)
 	if ok || every {
 		r.add(p, n)
 	}
@@ -90,13 +90,13 @@ func (r *ring) whole(p *plan) int64 {
 
 // room is the instant from which n are admitted, if nothing else is until then, or 0 if there is none.
 func (r *ring) room(p *plan, n int64) int64 {
-	if n < 0 || n > p.limit.N {
+	if n < 0 || n > p.limit.Limit {
 		return 0
 	}
 	count := r.count(p)
 	for s := r.latest() - perWindow; s < r.latest(); s++ {
 		count -= int64(*r.counter(s)) * p.unit
-		if n <= p.limit.N-count {
+		if n <= p.limit.Limit-count {
 			return p.expiry(s)
 		}
 	}

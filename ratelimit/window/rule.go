@@ -36,7 +36,7 @@ type RuleConfig struct {
 	// the action Block.
 	AllowDespite func(*http.Request, error) bool
 
-	// ErrorHandler answers what Handler refuses, AWS's custom response. Nil is (*Error).ServeHTTP. The error is an [*Error].
+	// ErrorHandler answers what Handler refuses, AWS's custom response. Nil is (*ratelimit.Error).ServeHTTP. The error is an [*ratelimit.Error].
 	ErrorHandler func(http.ResponseWriter, *http.Request, error)
 }
 
@@ -86,7 +86,7 @@ func ruleLimit(limit int64, window time.Duration) (AtMost, error) {
 	default:
 		errs = append(errs, fmt.Errorf("window: Window %v is not 60s, 120s, 300s or 600s", window))
 	}
-	return AtMost{N: limit, W: window}, errors.Join(errs...)
+	return AtMost{Limit: limit, Window: window}, errors.Join(errs...)
 }
 
 func (r *RateRule) configured() bool { return r != nil && r.engine != nil }
@@ -97,7 +97,7 @@ func (r *RateRule) configured() bool { return r != nil && r.engine != nil }
 // move up to a fifteenth of it later, never earlier.
 func (r *RateRule) SetLimit(limit int64, window time.Duration) error {
 	if !r.configured() {
-		return ErrNotConfigured
+		return ratelimit.ErrNotConfigured
 	}
 	a, err := ruleLimit(limit, window)
 	if err == nil {
@@ -124,7 +124,7 @@ func (r *RateRule) name(req *http.Request) (uint64, bool) {
 	return max(name, 1), true // 0 marks a vacant slot
 }
 
-// Check counts the request. The error is an [*Error] with one of the causes [ErrBlocked] and [ErrNotConfigured]; it is nil
+// Check counts the request. The error is an [*ratelimit.Error] with one of the causes [ratelimit.ErrBlocked] and [ratelimit.ErrNotConfigured]; it is nil
 // if the request may pass, because its key is within the limit (the decision is OK), because the rule is not about it (the
 // decision is OK and has no Limit) or because AllowDespite lets it (the decision is not OK).
 func (r *RateRule) Check(req *http.Request) (ratelimit.Decision, error) {
@@ -154,7 +154,7 @@ func (r *RateRule) Handler(next http.Handler) http.Handler {
 
 func (r *RateRule) check(req *http.Request) (outcome, error) {
 	if !r.configured() {
-		return outcome{}, &Error{Err: errRuleNotMade}
+		return outcome{}, &ratelimit.Error{Err: errRuleNotMade}
 	}
 	name, ok := r.name(req)
 	if !ok {
@@ -165,7 +165,7 @@ func (r *RateRule) check(req *http.Request) (outcome, error) {
 		return o, nil
 	}
 	r.list(name, req)
-	err := &Error{Err: ErrBlocked, Decision: o.decision()}
+	err := &ratelimit.Error{Err: ratelimit.ErrBlocked, Decision: o.decision()}
 	if r.config.AllowDespite != nil && r.config.AllowDespite(req, err) {
 		return o, nil
 	}

@@ -219,9 +219,9 @@ func TestWhatIsCountedTogether(t *testing.T) {
 				require.Empty(t, rule.Limited())
 				return
 			}
-			require.ErrorIs(t, err, window.ErrBlocked)
+			require.ErrorIs(t, err, ratelimit.ErrBlocked)
 			_, err = rule.Check(test.b)
-			require.Equal(t, test.same, errors.Is(err, window.ErrBlocked))
+			require.Equal(t, test.same, errors.Is(err, ratelimit.ErrBlocked))
 		})
 	}
 }
@@ -255,7 +255,7 @@ func TestRuleCountsOnly(t *testing.T) {
 		require.Equal(t, 204, serve(rule.Handler(passed), from("192.0.2.1:1")).Code)
 	}
 	require.Len(t, would, 2)
-	require.ErrorIs(t, would[0], window.ErrBlocked)
+	require.ErrorIs(t, would[0], ratelimit.ErrBlocked)
 	d, err := rule.Check(from("192.0.2.1:1"))
 	require.NoError(t, err)
 	require.False(t, d.OK)
@@ -273,7 +273,7 @@ func TestRuleAnswersAsTold(t *testing.T) {
 		w = serve(h, from("192.0.2.1:1"))
 	}
 	require.Equal(t, 418, w.Code)
-	require.Equal(t, "window: blocked by rate rule\n", w.Body.String())
+	require.Equal(t, "ratelimit: blocked by rate rule\n", w.Body.String())
 }
 
 func TestSetLimitKeepsTheCounts(t *testing.T) {
@@ -341,7 +341,7 @@ func TestListingOfNonsense(t *testing.T) {
 	for range 11 {
 		_, err = rule.Check(r)
 	}
-	require.ErrorIs(t, err, window.ErrBlocked)
+	require.ErrorIs(t, err, ratelimit.ErrBlocked)
 	require.Equal(t, []string{"unreadable, by way of 192.0.2.1"}, rule.Limited()[0].Key)
 }
 
@@ -356,7 +356,7 @@ func TestListingIsBounded(t *testing.T) {
 					require.NoError(t, err)
 				}
 				_, err := rule.Check(r)
-				require.ErrorIs(t, err, window.ErrBlocked)
+				require.ErrorIs(t, err, ratelimit.ErrBlocked)
 			}
 		}
 		attack(10)
@@ -378,8 +378,8 @@ func TestZeroRuleRefuses(t *testing.T) {
 		require.Equal(t, "ApiConfigurationException", w.Header().Get("X-Amzn-ErrorType"))
 		require.JSONEq(t, `{"message":"Internal server error"}`, w.Body.String())
 		_, err := r.Check(from("192.0.2.1:1"))
-		require.ErrorIs(t, err, window.ErrNotConfigured)
-		require.ErrorIs(t, r.SetLimit(10, 0), window.ErrNotConfigured)
+		require.ErrorIs(t, err, ratelimit.ErrNotConfigured)
+		require.ErrorIs(t, r.SetLimit(10, 0), ratelimit.ErrNotConfigured)
 		require.Empty(t, r.Limited())
 	}
 }
@@ -395,14 +395,14 @@ func newLimiter(t testing.TB, c window.Config[string]) *window.Limiter[string] {
 
 func TestNewReportsEveryMistake(t *testing.T) {
 	_, err := window.New(window.Config[string]{MaxKeys: math.MaxInt32, Name: "\n"})
-	require.EqualError(t, err, "window: N 0 is not within 1 to 2^31\nwindow: W 0s is not within 1ms to 36.5 years\nwindow: Name \"\\n\" is not printable ASCII")
-	require.Error(t, window.AtMost{N: 1<<31 + 1, W: 1<<60 + 1}.Validate())
-	require.NoError(t, window.AtMost{N: 1 << 31, W: 1 << 60}.Validate())
+	require.EqualError(t, err, "window: Limit 0 is not within 1 to 2^31\nwindow: Window 0s is not within 1ms to 36.5 years\nwindow: Name \"\\n\" is not printable ASCII")
+	require.Error(t, window.AtMost{Limit: 1<<31 + 1, Window: 1<<60 + 1}.Validate())
+	require.NoError(t, window.AtMost{Limit: 1 << 31, Window: 1 << 60}.Validate())
 }
 
 func TestLimiterHandler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLimiter(t, window.Config[string]{AtMost: window.AtMost{N: 2, W: 15 * time.Second}, Key: byHost, Name: "login"})
+		l := newLimiter(t, window.Config[string]{AtMost: window.AtMost{Limit: 2, Window: 15 * time.Second}, Key: byHost, Name: "login"})
 		h := l.Handler(passed)
 		r := httptest.NewRequest("GET", "http://a/", nil)
 		for _, left := range []string{`"login";r=1;t=16`, `"login";r=0;t=16`} {
@@ -425,12 +425,12 @@ func TestLimiterHandler(t *testing.T) {
 		require.Equal(t, 403, w.Code)
 		require.JSONEq(t, `{"message":"Forbidden"}`, w.Body.String())
 		_, err := l.Check(r)
-		require.ErrorIs(t, err, window.ErrNoKey)
+		require.ErrorIs(t, err, ratelimit.ErrNoKey)
 	})
 }
 
 func TestLimiterBelowHTTP(t *testing.T) {
-	l := newLimiter(t, window.Config[string]{AtMost: window.AtMost{N: 5, W: time.Hour}})
+	l := newLimiter(t, window.Config[string]{AtMost: window.AtMost{Limit: 5, Window: time.Hour}})
 	require.True(t, l.Allow("a"))
 	require.True(t, l.Take("a", 3).OK)
 	require.True(t, l.Take("a", 0).OK)
@@ -438,17 +438,17 @@ func TestLimiterBelowHTTP(t *testing.T) {
 	require.Equal(t, ratelimit.Never, l.Take("a", 6).RetryAfter)
 	require.Equal(t, ratelimit.Never, l.Take("a", -1).RetryAfter)
 	require.Equal(t, int64(1), l.Peek("a").Remaining)
-	require.NoError(t, l.SetLimit(window.AtMost{N: 7, W: time.Hour}))
+	require.NoError(t, l.SetLimit(window.AtMost{Limit: 7, Window: time.Hour}))
 	require.Equal(t, int64(3), l.Peek("a").Remaining)
 	require.Error(t, l.SetLimit(window.AtMost{}))
 	_, err := l.Check(httptest.NewRequest("GET", "/", nil))
-	require.ErrorIs(t, err, window.ErrNotConfigured)
+	require.ErrorIs(t, err, ratelimit.ErrNotConfigured)
 }
 
 func TestLimiterAllowsDespite(t *testing.T) {
 	l := newLimiter(t, window.Config[string]{
-		AtMost: window.AtMost{N: 1, W: time.Hour}, Key: byHost,
-		AllowDespite: func(_ *http.Request, err error) bool { return errors.Is(err, window.ErrLimited) },
+		AtMost: window.AtMost{Limit: 1, Window: time.Hour}, Key: byHost,
+		AllowDespite: func(_ *http.Request, err error) bool { return errors.Is(err, ratelimit.ErrLimited) },
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) { w.WriteHeader(http.StatusTeapot) },
 	})
 	r := httptest.NewRequest("GET", "http://a/", nil)
@@ -465,6 +465,6 @@ func TestZeroLimiterRefuses(t *testing.T) {
 		require.False(t, l.Allow("a"))
 		require.Equal(t, ratelimit.Decision{RetryAfter: ratelimit.Never}, l.Take("a", 1))
 		require.Equal(t, ratelimit.Decision{RetryAfter: ratelimit.Never}, l.Peek("a"))
-		require.ErrorIs(t, l.SetLimit(window.AtMost{N: 1, W: time.Hour}), window.ErrNotConfigured)
+		require.ErrorIs(t, l.SetLimit(window.AtMost{Limit: 1, Window: time.Hour}), ratelimit.ErrNotConfigured)
 	}
 }

@@ -141,7 +141,7 @@ func (sh *shard) look(name uint64, now, n int64) outcome {
 		known = *less
 	}
 	known.advance(slice)
-	ok := n >= 0 && n <= sh.plan.limit.N-known.count(sh.plan)
+	ok := n >= 0 && n <= sh.plan.limit.Limit-known.count(sh.plan)
 	return outcome{plan: sh.plan, now: now, n: n, ok: ok, ring: known}
 }
 
