@@ -113,7 +113,7 @@ func TestAnswersOfEveryCause(t *testing.T) {
 				require.Equal(t, "p", err.(*custom.Error).PrincipalID)
 			}
 			if tt.err != nil {
-				require.ErrorIs(t, err, tt.err, "nothing is lost")
+				require.ErrorIs(t, err, tt.err, "the cause is not lost")
 			}
 		})
 	}
@@ -145,7 +145,7 @@ func TestTokenIsOneValueThatMatches(t *testing.T) {
 			a := newAuthorizer(t, tt.cfg)
 			_, err := a.Verify(withToken(tt.values...))
 			require.ErrorIs(t, err, tt.want)
-			require.Equal(t, tt.want == nil, calls == 1, "no call for what is refused before")
+			require.Equal(t, tt.want == nil, calls == 1, "a request refused earlier makes no call")
 			another := tt.cfg.TokenHeader != "" || tt.cfg.ValidationExpression != "" && tt.want != nil
 			require.Equal(t, len(tt.values) > 0 && !another, a.Present(withToken(tt.values...)))
 			if tt.want != nil {
@@ -155,8 +155,8 @@ func TestTokenIsOneValueThatMatches(t *testing.T) {
 	}
 }
 
-// Present is false for the credential of another mode. It is true for a value that no mode can be sure of, which must
-// then verify.
+// Present is false for a credential that clearly belongs to another mode. It is true for a value that may be meant for
+// this authorizer, which must then verify.
 func TestPresentLeavesOtherCredentials(t *testing.T) {
 	calls := 0
 	for _, tt := range []struct {
@@ -511,7 +511,7 @@ func TestErrorHandlerGetsTheError(t *testing.T) {
 	w := httptest.NewRecorder()
 	a.Handler(greet).ServeHTTP(w, withToken("t"))
 	require.Equal(t, http.StatusTeapot, w.Code)
-	require.Equal(t, "Bearer", w.Header().Get("WWW-Authenticate"), "a custom answer cannot forget it")
+	require.Equal(t, "Bearer", w.Header().Get("WWW-Authenticate"), "set before a custom answer")
 	require.ErrorIs(t, got, custom.ErrUnauthorized)
 	require.EqualError(t, got, "custom: Unauthorized")
 	require.EqualError(t, &custom.Error{Err: custom.ErrDenied, PrincipalID: "p"}, `custom: no statement of the policy allows the method (principal "p")`)
@@ -572,7 +572,7 @@ func TestAllowDespiteLetsPassWithoutProof(t *testing.T) {
 			a.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				reached = true
 				_, proven := custom.FromContext(r.Context())
-				require.False(t, proven, "an outer proof is none of this request")
+				require.False(t, proven, "an outer proof must not reach next")
 				_, proven = custom.ID(r)
 				require.False(t, proven)
 				_, proven = custom.UsageIdentifierKey(r)

@@ -17,7 +17,7 @@ type cache struct {
 
 	mu      sync.Mutex
 	kept    map[key]*entry
-	refused map[key]*entry // apart, so that a flood of bad credentials does not push out good results
+	refused map[key]*entry // a separate map: a flood of bad credentials must not push out results
 }
 
 // entry is the answer for one key, or the promise of one.
@@ -38,8 +38,9 @@ func newCache(ttl, refusalTTL time.Duration, limit int) cache {
 	}
 }
 
-// get returns the answer for k. If there is none and nobody has asked for one yet, it asks by call, which must pass the
-// answer to done. If ctx ends, get stops waiting and returns an error, but the call goes on for the other requests.
+// get returns the answer for k. If there is none and no other request is waiting for one, it asks by call, which must
+// pass the answer to done. If ctx ends, get stops waiting and returns an error, but the call goes on for the other
+// requests.
 func (c *cache) get(ctx context.Context, k key, call func(done func(*verdict, error))) (*verdict, error) {
 	e, found := c.find(k)
 	if !found {

@@ -166,8 +166,8 @@ func ExampleNewContext() {
 	// julian true
 }
 
-// The mistake here is to ignore the error of Authenticate. The request is then nil, so the first use of it panics: nothing
-// is served, and net/http closes the connection.
+// The mistake here is to ignore the error of Authenticate. The request is then nil, so the first use of it panics:
+// nothing is served, and net/http closes the connection.
 func Example_incorrectIgnoredError() {
 	guard, _ := custom.New(custom.Config{
 		Authorize: func(context.Context, custom.Event) (custom.Result, error) {

@@ -66,7 +66,7 @@
 // # Files
 //
 // Document: document.go (the form), validate.go (its rules), parse.go (its JSON). Evaluation: policy.go (the decision),
-// match.go (one pattern), text.go and block.go (finding a piece of a pattern in a long resource).
+// statement.go (one statement), match.go (one pattern), text.go and block.go (a piece of a pattern in a long resource).
 //
 // # Sources
 //

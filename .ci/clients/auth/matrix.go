@@ -207,7 +207,7 @@ func deviations() []variant {
 		{name: "no kid", header: set("kid", nil), looser: "a token that names no key"},
 		{name: "exp twice", text: text(`"exp":`, `"exp":1,"exp":`), stricter: "member names that occur twice"},
 		{name: "alg twice", text: text(`"alg":`, `"alg":"none","alg":`), stricter: "member names that occur twice"},
-		{name: "Exp beside exp", text: text(`"exp":`, `"Exp":1,"exp":`), stricter: "registered names in another letter case"},
+		{name: "Exp next to exp", text: text(`"exp":`, `"Exp":1,"exp":`), stricter: "registered names in another letter case"},
 		{name: "exp 1e11", text: func(h, c string) (string, string) { return h, strings.Replace(c, `"exp":`, `"exp":1e20,"x":`, 1) }, stricter: "numbers out of range"},
 		{name: "deep", claims: set("x", json.RawMessage(strings.Repeat("[", 50)+strings.Repeat("]", 50))), stricter: "depth and length"},
 		{name: "long", claims: set("x", strings.Repeat("x", 20_000)), stricter: "depth and length"},
