@@ -108,7 +108,9 @@ func (r *csvReader) foreignSeparator() string {
 	}
 	header = header[:min(len(header), maxHeader)]
 	foreign, most := "", 0
-	for _, s := range []struct{ separator, name string }{{",", ""}, {";", "semicolons"}, {"\t", "tabs"}, {"|", "vertical bars"}} {
+	for _, s := range []struct{ separator, name string }{
+		{",", ""}, {";", "semicolons"}, {"\t", "tabs"}, {"|", "vertical bars"},
+	} {
 		known := knownColumns(string(header), s.separator)
 		if slices.Contains(known, columnName) && slices.Contains(known, columnKey) {
 			return s.name

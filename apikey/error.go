@@ -71,7 +71,7 @@ type response struct {
 
 // answers are the responses to the causes; an error that wraps several has the first. A refused request gets API
 // Gateway's gateway response INVALID_API_KEY, a failed change the error of its control plane.
-var answers = [...]response{
+var answers = []response{
 	{ErrInvalid, http.StatusBadRequest, "BadRequestException", ""}, // and Error.Message
 	{ErrNotFound, http.StatusNotFound, "NotFoundException", "Invalid API Key identifier specified"},
 	{ErrExists, http.StatusConflict, "ConflictException", "API Key already exists"},

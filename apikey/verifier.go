@@ -74,7 +74,10 @@ type Verifier struct {
 
 // New returns a verifier of the keys that cfg declares and restores. If cfg has mistakes, the error joins all of them.
 func New(cfg Config) (*Verifier, error) {
-	v := &Verifier{prefix: cfg.Prefix, source: cfg.Source, commit: cfg.Commit, allow: cfg.AllowDespite, refuse: cfg.ErrorHandler}
+	v := &Verifier{
+		prefix: cfg.Prefix, source: cfg.Source, commit: cfg.Commit,
+		allow: cfg.AllowDespite, refuse: cfg.ErrorHandler,
+	}
 	pepper, err := cfg.pepper()
 	errs := []error{err}
 	if cfg.Prefix != "" {

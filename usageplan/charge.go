@@ -122,7 +122,8 @@ func throttleField(l limited, d ratelimit.Decision) ratelimit.Field {
 		f.Name = "throttle-method"
 	}
 	if l.limit.Rate > 0 {
-		f.Window = time.Duration(float64(l.limit.Burst) / l.limit.Rate * float64(time.Second)) // does not overflow: validateLimit bounds it
+		// This does not overflow, because validateLimit bounds it.
+		f.Window = time.Duration(float64(l.limit.Burst) / l.limit.Rate * float64(time.Second))
 	}
 	return f
 }

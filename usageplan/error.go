@@ -48,7 +48,9 @@ const (
 	AccountThrottle                  // the throttle of all requests together
 )
 
-var layerNames = [...]string{"no layer", "plan method throttle", "plan throttle", "plan quota", "stage method throttle", "account throttle"}
+var layerNames = [...]string{
+	"no layer", "plan method throttle", "plan throttle", "plan quota", "stage method throttle", "account throttle",
+}
 
 // String names the layer for logs.
 func (l Layer) String() string {
@@ -108,7 +110,7 @@ type response struct {
 // Gateway's gateway response
 // (https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html), a refused
 // change the error of its control plane.
-var answers = [...]response{
+var answers = []response{
 	{ErrInvalid, http.StatusBadRequest, "BadRequestException", "Bad Request"},
 	{ErrConflict, http.StatusConflict, "ConflictException", "Conflict"},
 	{ErrMethod, http.StatusMethodNotAllowed, "MethodNotAllowedException", "Method Not Allowed"},

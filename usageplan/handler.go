@@ -33,7 +33,8 @@ func (m *Meter) request(r *http.Request) (Request, error) {
 		return Request{}, err
 	}
 	if m.config.Client == nil {
-		return Request{}, m.refusal(fmt.Errorf("%w: Config.Client is nil, so only Take can be called", ErrNotConfigured), &Request{})
+		err := fmt.Errorf("%w: Config.Client is nil, so only Take can be called", ErrNotConfigured)
+		return Request{}, m.refusal(err, &Request{})
 	}
 	client, found := m.config.Client(r)
 	if !found {

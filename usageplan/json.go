@@ -61,7 +61,7 @@ func readJSON(r io.Reader) (node, error) {
 	return n, err
 }
 
-// isUTF16 reports whether the first two bytes of a text are UTF-16's byte order mark, or one ASCII character.
+// isUTF16 reports whether a text begins with UTF-16's byte order mark, or with an ASCII character in two bytes.
 func isUTF16(start []byte) bool {
 	if len(start) < 2 {
 		return false
@@ -129,12 +129,10 @@ func (d reader) object(path string, depth int) (any, error) {
 }
 
 // mistake records a mistake in n. Its text begins with the path.
-// mistake records a mistake in n. Its text begins with the path.
 func (n node) mistake(format string, args ...any) {
 	note(n.mistakes, fmt.Errorf("%s "+format, append([]any{n.path}, args...)...))
 }
 
-// note appends err to mistakes, up to maxMistakes.
 // note appends err to mistakes, up to maxMistakes.
 func note(mistakes *[]error, err error) {
 	switch len(*mistakes) {
@@ -196,7 +194,8 @@ func (n node) known(names ...string) {
 		if slices.Contains(names, name) || n.isMetadata(name) {
 			continue
 		}
-		meant := slices.IndexFunc(names, func(s string) bool { return strings.EqualFold(s, strings.ReplaceAll(name, "_", "")) })
+		plain := strings.ReplaceAll(name, "_", "")
+		meant := slices.IndexFunc(names, func(s string) bool { return strings.EqualFold(s, plain) })
 		if meant < 0 {
 			n.field(name).mistake("is not a field of API Gateway's")
 		} else {
@@ -212,7 +211,6 @@ func (n node) isMetadata(name string) bool {
 }
 
 // list returns the elements of the list n.
-// list returns the elements of the list n.
 func (n node) list() []node {
 	var nodes []node
 	for i, v := range as[[]any](n, "a list") {
@@ -223,7 +221,6 @@ func (n node) list() []node {
 
 func (n node) text() string { return as[string](n, "a string") }
 
-// texts returns the values of the object n as text, by name; nil if n has none.
 // texts returns the values of the object n as text, by name; nil if n has none.
 func (n node) texts() map[string]string {
 	var texts map[string]string
@@ -249,8 +246,7 @@ func (n node) number() float64 {
 }
 
 // whole returns n as a whole number. It takes 5.0 and 1e6 for whole, because languages with only one type of number
-// write whole numbers so. whole returns n as a whole number. It takes 5.0 and 1e6 for whole, because languages with
-// only one type of number write whole numbers so.
+// write whole numbers so.
 func (n node) whole() int64 {
 	v := as[json.Number](n, "a number")
 	if v == "" {

@@ -82,7 +82,6 @@ func (n node) items() []node {
 }
 
 // plan reads a plan, in API Gateway's form or in that of [Plan.MarshalJSON].
-// plan reads a plan, in API Gateway's form or in that of [Plan.MarshalJSON].
 func (n node) plan() Plan {
 	found := len(*n.mistakes)
 	n.known("id", "name", "description", "apiStages", "throttle", "quota", "quotas", "productCode", "tags")
@@ -250,7 +249,6 @@ func (n node) planKey(plan string) string {
 	return n.required("keyId").text()
 }
 
-// isKey records a mistake if one of the named fields is given and is not keyType.
 // isKey records a mistake if one of the named fields is given and is not keyType.
 func (n node) isKey(types ...string) {
 	for _, name := range types {

@@ -26,7 +26,8 @@ func parseMethod(key string) (method, error) {
 	}
 	i := strings.LastIndexByte(text, '/')
 	if i < 1 || !capitals(text[i+1:]) || strings.TrimLeft(text[:i], "/") == "*" {
-		return method{}, fmt.Errorf("method %q is neither /resource/path/METHOD nor /*/*; METHOD is in capitals, and ANY is all", clip(key))
+		return method{}, fmt.Errorf("method %q is neither /resource/path/METHOD nor /*/*; METHOD is in capitals, and ANY is all",
+			clip(key))
 	}
 	resource, err := parseResource("/" + strings.TrimLeft(text[:i], "/"))
 	if err != nil {
@@ -39,7 +40,6 @@ func parseMethod(key string) (method, error) {
 // section 4).
 var pointer = strings.NewReplacer("~1", "/", "~0", "~")
 
-// capitals reports whether s consists of A to Z and is not empty.
 // capitals reports whether s consists of A to Z and is not empty.
 func capitals(s string) bool {
 	return s != "" && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
@@ -83,7 +83,6 @@ func parseResource(path string) (string, error) {
 	return checkSegments(b.String())
 }
 
-// checkSegments returns the path, or an error if no route can have it.
 // checkSegments returns the path, or an error if no route can have it.
 func checkSegments(path string) (string, error) {
 	segments := strings.Split(path[1:], "/")
@@ -181,7 +180,7 @@ func newShape(space []byte, route string) shape {
 	case strings.HasSuffix(route, "/{$}"):
 		return newShape(space, route[:len(route)-len("/{$}")])
 	}
-	head, isProxy := strings.CutSuffix(route, "/*") // chi's parameter for the rest of a path parameter for the rest of a path
+	head, isProxy := strings.CutSuffix(route, "/*") // chi's parameter for the rest of a path
 	isSubtree := false
 	if !isProxy {
 		head, isSubtree = strings.CutSuffix(head, "/")
@@ -217,7 +216,6 @@ func appendForms(b []byte, resource string) (text []byte, closed bool) {
 	}
 }
 
-// fits returns how well s fits the throttle's resource.
 // fits returns how well s fits the throttle's resource.
 func (s shape) fits(throttle string) int {
 	switch throttle {

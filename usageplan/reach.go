@@ -41,14 +41,13 @@ func (m *Meter) validateReach(stages []Stage) error {
 	}
 	var errs []error
 	for _, key := range slices.Sorted(maps.Keys(stages[i].Methods)) {
-		if throttle, err := parseMethod(key); err == nil && throttle != everyMethod { // Validate tells what is wrong with a key
+		if throttle, err := parseMethod(key); err == nil && throttle != everyMethod { // Validate reports the error
 			errs = append(errs, wrap(fmt.Sprintf("method %q", clip(key)), m.reaches(throttle)))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// reaches returns an error if no request can reach the throttle.
 // reaches returns an error if no request can reach the throttle.
 func (m *Meter) reaches(throttle method) error {
 	fits := func(r Route) bool {

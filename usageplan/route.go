@@ -42,7 +42,8 @@ func Pattern(api, stage string) func(*http.Request) (Route, bool) {
 // (https://docs.aws.amazon.com/apigateway/latest/developerguide/how-to-method-settings.html).
 func known(method string) string {
 	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		http.MethodOptions:
 		return method
 	}
 	return anyVerb

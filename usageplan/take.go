@@ -72,7 +72,8 @@ func (m *Meter) take(ctx context.Context, q *Request, p *match, c *Charge) error
 	}
 	var shared draws
 	m.shared(&shared, q)
-	if err := m.draw(time.Now(), &shared, make([]ratelimit.Receipt, len(shared.refs)), q, p); err != nil { // a ledger may have taken its time
+	// The clock is read again, because the ledger may have taken long.
+	if err := m.draw(time.Now(), &shared, make([]ratelimit.Receipt, len(shared.refs)), q, p); err != nil {
 		c.own.giveBack(taken[:])
 		if failed := c.Settle(ctx, 0); failed != nil {
 			err.Err = errors.Join(err.Err, failed)

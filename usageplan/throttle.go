@@ -114,7 +114,6 @@ func renew[K comparable](l *ratelimit.Limiter[K], limit ratelimit.Limit) (*ratel
 }
 
 // buckets returns the limiter of the method, or nil. s may be nil.
-// buckets returns the limiter of the method, or nil. s may be nil.
 func (s *methods) buckets(m method) *ratelimit.Limiter[string] {
 	if s == nil {
 		return nil
@@ -125,7 +124,6 @@ func (s *methods) buckets(m method) *ratelimit.Limiter[string] {
 	return nil
 }
 
-// find returns the throttle of exactly the method, or nil.
 // find returns the throttle of exactly the method, or nil.
 func (s *methods) find(m method) *throttle {
 	for i := range s.listed {

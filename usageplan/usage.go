@@ -27,8 +27,8 @@ func (m *Meter) Balance(ctx context.Context, k QuotaKey) (ledger.Balance, error)
 }
 
 // Usage yields the client's usage of each calendar day from the day of from to the day of to, both included. A day is
-// one of the quota's location. The usage is in real time. A client that has left the plan keeps its usage. In API
-// Gateway, it is GetUsage.
+// one of the quota's location. The figures are of this moment, not of some minutes ago. A client that has left the plan
+// keeps its usage. In API Gateway, it is GetUsage.
 func (m *Meter) Usage(ctx context.Context, k QuotaKey, from, to time.Time) iter.Seq2[ledger.Day, error] {
 	key, quota, err := m.find(k)
 	if err != nil {
@@ -57,9 +57,9 @@ func (m *Meter) Correct(ctx context.Context, k QuotaKey, adj ledger.Adjustment) 
 	return m.config.Ledger.Correct(ctx, key, quota, adj)
 }
 
-// Adjustments yields the client's extensions and corrections, oldest first, of all periods, if they were made in the
-// time from from to to, both included. Each says who made it (Actor), when (Time, in Unix seconds), from what (Before),
-// by how much (Granted) and why (Reason). Not every store can list them; see [ledger.Ledger.Adjustments].
+// Adjustments yields the client's extensions and corrections of all periods, oldest first, that were made not before
+// from and not after to. Each says who made it (Actor), when (Time, in Unix seconds), from what (Before), by how much
+// (Granted) and why (Reason). Not every store can list them; see [ledger.Ledger.Adjustments].
 func (m *Meter) Adjustments(ctx context.Context, k QuotaKey, from, to time.Time) iter.Seq2[ledger.Entry, error] {
 	key, _, err := m.find(k)
 	if err != nil {
@@ -68,7 +68,6 @@ func (m *Meter) Adjustments(ctx context.Context, k QuotaKey, from, to time.Time)
 	return m.config.Ledger.Adjustments(ctx, key, from, to)
 }
 
-// adjustable returns what find does, and an error if the client is no member of the plan.
 // adjustable returns what find does, and an error if the client is no member of the plan.
 func (m *Meter) adjustable(k QuotaKey) (ledger.Key, ledger.Quota, error) {
 	key, quota, err := m.find(k)

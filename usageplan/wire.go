@@ -50,7 +50,10 @@ type (
 // MarshalJSON writes the plan in API Gateway's form. A plan with several quotas, or with one outside UTC, gets a list
 // "quotas" with the "location" of each instead of "quota". API Gateway does not read that list.
 func (p Plan) MarshalJSON() ([]byte, error) {
-	w := planJSON{ID: p.ID, Name: p.Name, Description: p.Description, Tags: p.Tags, Throttle: (*limitJSON)(p.Throttle), Stages: []stageJSON{}}
+	w := planJSON{
+		ID: p.ID, Name: p.Name, Description: p.Description, Tags: p.Tags,
+		Throttle: (*limitJSON)(p.Throttle), Stages: []stageJSON{},
+	}
 	for _, q := range p.Quotas {
 		w.Quotas = append(w.Quotas, writeQuota(q))
 	}
