@@ -220,7 +220,7 @@ func (p *parameters) readQuery(h *headers, q *query) *Error {
 		return refuse(ErrAmbiguousQuery, p.refused)
 	}
 	p.algorithm = q.get(p.rawQuery, queryAlgorithm)
-	p.credential = q.raw(p.rawQuery, queryCredential) // decoded only if need be: to allocate memory for it is a tenth of the cost
+	p.credential = q.raw(p.rawQuery, queryCredential) // decoded only if need be: the allocation is a tenth of the cost
 	p.signature = q.get(p.rawQuery, querySignature)
 	p.signedHeaders = q.get(p.rawQuery, querySignedHeaders)
 	p.date = q.get(p.rawQuery, queryDate)

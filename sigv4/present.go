@@ -59,8 +59,9 @@ func mentions(rawQuery string, most int) bool {
 	return false
 }
 
-// closely is how many names [mentions] reads in a query that is too large to be parsed. A presigned request with such a
-// query is refused anyway, so that a wrong "yes" changes only which of the causes is named.
+// closely is how many names [mentions] reads in a query that is too large to be parsed. Verify refuses a presigned
+// request with such a query anyway. Present takes a request with so many names that look like ours for a presigned one,
+// even if it is authenticated in another way.
 const closely = 1000
 
 // shortestName is the shortest of [authParamNames].
