@@ -7,8 +7,8 @@
 // A verifier gets the keys in one of three ways:
 //   - as a document, [Issuer.JWKS], without a server;
 //   - from a server, since the issuer is an [http.Handler];
-//   - through the issuer as its Transport, [Issuer.RoundTrip]. This needs no server either, and a test can fetch keys in
-//     the fake time of testing/synctest.
+//   - through the issuer as its Transport, [Issuer.RoundTrip]. This needs no server either, and a test can fetch keys
+//     in the fake time of testing/synctest.
 //
 // The third way makes rotations quick to test:
 //

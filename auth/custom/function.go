@@ -50,9 +50,8 @@ type Result struct {
 	UsageIdentifierKey string
 }
 
-// call runs the function in a goroutine of its own. Exactly one of two things comes first, and only that one counts:
-// the function's verdict, or an error once the timeout has passed. So done may be called twice, and must ignore the
-// second call.
+// call runs the function in a goroutine of its own, and calls done with its verdict. If the timeout passes first, it
+// calls done with an error. Both may happen: done must ignore every call but the first.
 func (a *Authorizer) call(r *http.Request, arn string, values []string, done func(*verdict, error)) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), a.timeout)
 	late := fmt.Errorf("%w: no answer within %v", ErrFailed, a.timeout)

@@ -22,7 +22,7 @@ func (a *Authorizer) Anonymous(r *http.Request) *http.Request {
 }
 
 // Handler returns a handler that calls next for a request that is allowed or that [Config.AllowDespite] lets pass, and
-// refuses every other request. It passes on a copy of the request, with the identity in its context.
+// refuses every other request. An allowed request is passed on as a copy, with the identity in its context.
 func (a *Authorizer) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		passed, err := a.Authenticate(r)
