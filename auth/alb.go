@@ -16,8 +16,9 @@ import (
 	"github.com/MicahParks/jwkset"
 )
 
-// ALB is an Application Load Balancer that signs users in at an OpenID provider or a user pool, issuer, as one of
-// clients, and tells the service behind it who they are in the field X-Amzn-Oidc-Data:
+// ALB is an Application Load Balancer that signs users in. issuer is the OpenID provider or the user pool where they
+// sign in, and clients are the load balancer's client IDs there. The load balancer passes a token for the user to the
+// service in the header field X-Amzn-Oidc-Data:
 //
 //	auth.Config{
 //		Issuers: []auth.Issuer{auth.ALB(arn, "https://login.example", "client")},
@@ -27,12 +28,14 @@ import (
 //		},
 //	}
 //
-// Its tokens are no JWTs by the letter. Their segments may be padded, and iss, client, exp and signer stand in the
-// header. All of them are checked: any customer of AWS can have a load balancer of the same Region sign anything, so
-// signer must be loadBalancer, the ARN of this one. [Token.Client] is the client; there is no audience. Keys are fetched
-// one by one, by the kid, which is a UUID, under [Issuer].JWKS: ALB derives that from the ARN. No more than eight are
-// held at a time; a key makes room for another when no token has needed it for more than an hour. Only the load balancer
-// may reach the service: a flood of forged kids keeps a key that is not yet known out, with 503. Source:
+// These tokens differ from JWTs. Their segments may be padded, and iss, client, exp and signer are in the header. All
+// four are checked. signer must be loadBalancer, the ARN of this load balancer, because any customer of AWS can have
+// another load balancer of the same Region sign anything. [Token.Client] is the client; there is no audience.
+//
+// Each key is fetched separately, by its kid, which is a UUID, under [Issuer].JWKS. ALB derives that URL from the ARN.
+// At most eight keys are held. A key is replaced only if no token has needed it for more than an hour. Only the load
+// balancer should be able to reach the service: while many forged kids arrive, a token with a key that is not yet known
+// is answered with 503. Source:
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/application/listener-authenticate-users.html
 func ALB(loadBalancer, issuer string, clients ...string) Issuer {
 	place, err := balancerKeysAt(loadBalancer)
@@ -44,7 +47,7 @@ func ALB(loadBalancer, issuer string, clients ...string) Issuer {
 
 var balancerARN = regexp.MustCompile(`^arn:aws[a-z-]*:elasticloadbalancing:([a-z0-9-]+):\d{12}:loadbalancer/app/[A-Za-z0-9-]+/[0-9a-f]+$`)
 
-// balancerKeysAt is where a load balancer's keys are.
+// balancerKeysAt returns the URL under which a load balancer's keys are.
 func balancerKeysAt(arn string) (string, error) {
 	m := balancerARN.FindStringSubmatch(arn)
 	if m == nil {
@@ -57,13 +60,14 @@ func balancerKeysAt(arn string) (string, error) {
 	return "https://public-keys.auth.elb." + m[1] + "." + domain, err
 }
 
-// balanced is what the header of a load balancer's token says beyond that of a JWT.
+// balanced holds the header members that only a load balancer's token has.
 type balanced struct {
 	signer, issuer, client string
 	expiry                 time.Time
 }
 
-// read takes the header's member if it is one of these. A JWT of another issuer may have any such member, too.
+// read reads the value of a header member if it is one of these. A JWT of another issuer may contain them too, with any
+// value.
 func (b *balanced) read(s *scanner, name string) bool {
 	switch name {
 	case "signer":
@@ -80,7 +84,7 @@ func (b *balanced) read(s *scanner, name string) bool {
 	return true
 }
 
-// findBalancer finds the load balancer that signed a token for an issuer.
+// findBalancer returns the load balancer that the header names as signer and issuer, or nil.
 func (k *core) findBalancer(b balanced) *issuerState {
 	if b.signer == "" {
 		return nil
@@ -97,8 +101,8 @@ func (s *issuerState) sameBalancer(other *issuerState) bool {
 	return other.kind == kindALB && other.signer == s.signer && other.URL == s.URL
 }
 
-// adopt completes a token by what its header says. Where the claims say it too, they must not say otherwise; of two
-// times the earlier counts.
+// completeALB copies iss, client and exp from the header to the token. If the claims have an iss too, it must be the
+// same. If they have an exp too, the earlier one counts.
 func (s *issuerState) completeALB(t *Token, b balanced) error {
 	if t.issuer != "" && t.issuer != s.URL {
 		return ErrIssuer
@@ -109,11 +113,11 @@ func (s *issuerState) completeALB(t *Token, b balanced) error {
 	if t.expiry.IsZero() || b.expiry.Before(t.expiry) {
 		t.expiry = b.expiry
 	}
-	t.issuer, t.client = s.URL, strings.Clone(b.client) // the decoded header need not stay in memory
+	t.issuer, t.client = s.URL, strings.Clone(b.client) // a clone, so that the decoded header can be freed
 	return nil
 }
 
-// unpad takes the padding off the segments that have the right one. It stays part of what was signed.
+// unpad removes correct padding from the segments. signed keeps it, since the signature covers it.
 func (c *compact) unpad() {
 	for _, segment := range []*string{&c.header, &c.payload, &c.signature} {
 		bare := strings.TrimRight(*segment, "=")
@@ -123,21 +127,21 @@ func (c *compact) unpad() {
 	}
 }
 
-const maxBalancerKeys = 8
+const maxBalancerKeys = 8 // held at a time; see ALB
 
-// balancerKeys are the key sets of a load balancer, of one key each.
+// balancerKeys holds the key sets of a load balancer, by kid. Each has one key.
 type balancerKeys struct {
-	open func(kid string) (*keySet, error)
+	open func(kid string) (*keySet, error) // makes a set that fetches the key
 
-	mu   sync.Mutex
+	mu   sync.Mutex // guards sets
 	sets map[string]*keySet
 }
 
-// balancerKeyID is a kid that may become part of a URL.
+// balancerKeyID matches a kid, which becomes part of a URL.
 var balancerKeyID = regexp.MustCompile(`^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
-// of returns the set of a kid. An unknown one takes the place of a set that nobody uses; if there is none, nothing can
-// be known about the token for now.
+// of returns the set of a kid. If the kid is new and there are maxBalancerKeys sets, it replaces an idle one. If none
+// is idle, the error is ErrUnavailable.
 func (b *balancerKeys) of(kid string, now time.Time) (*keySet, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -157,7 +161,7 @@ func (b *balancerKeys) of(kid string, now time.Time) (*keySet, error) {
 	return s, err
 }
 
-// drop makes room for a set. mu must be held.
+// drop removes an idle set and reports whether there was one. The caller must hold mu.
 func (b *balancerKeys) drop(now time.Time) bool {
 	for kid, s := range b.sets {
 		if s.idle(now) {
@@ -169,16 +173,17 @@ func (b *balancerKeys) drop(now time.Time) bool {
 	return false
 }
 
-// idle reports whether a set is not about to get a key, and either never had one or had it for long without a token that
-// needs it. A set whose keys are only due does not make room: the next token may need it, and a flood of forged kids
-// would come before that token.
+// idle reports whether a set may be dropped: no fetch is running or has just ended, and the set has no key, or its key
+// is late because no token has needed it for an hour. A set whose key is only due is kept. The next token may need it,
+// and forged kids could otherwise push it out before that token arrives.
 func (s *keySet) idle(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.flight == nil && !now.Before(s.pause) && (s.current.Load() == nil || !now.Before(s.late))
 }
 
-// retire makes the cache forget the tokens that the set's keys signed: nobody would notice any more that a key changes.
+// retire makes the cache discard the tokens that the set's keys signed. A dropped set is not fetched again, so a change
+// of its key would not be noticed.
 func (s *keySet) retire() {
 	if snap := s.current.Load(); snap != nil {
 		for _, k := range snap.keys {
@@ -187,7 +192,7 @@ func (s *keySet) retire() {
 	}
 }
 
-// keysOf is the key set that a token with this kid is verified by.
+// keysOf returns the key set that verifies a token with this kid.
 func (s *issuerState) keysOf(kid string, now time.Time) (*keySet, error) {
 	if s.balancer == nil {
 		return s.keys, nil
@@ -210,7 +215,7 @@ func (f *fetcher) balancerKey(place, kid string, rules keyRules) source {
 	}
 }
 
-// balancerKeySet makes a key set of a public key in PEM (RFC 7468 section 13).
+// balancerKeySet converts a public key in PEM to a key set (RFC 7468 section 13).
 func balancerKeySet(text []byte, kid string, rules keyRules) (keyList, error) {
 	block, rest := pem.Decode(text)
 	if block == nil || block.Type != "PUBLIC KEY" || strings.TrimSpace(string(rest)) != "" {

@@ -16,9 +16,10 @@ type algorithm struct {
 	crv jwkset.CRV
 }
 
-// algorithms are the asymmetric ones of RFC 7518 section 3.1, RFC 8037 section 3.1 and RFC 9864 section 2.2. A symmetric
-// one, or none, has no place in a set of public keys: CVE-2015-9235, CVE-2016-10555. RFC 9864 names Ed25519 what RFC 8037
-// names EdDSA; its other new names for signatures are Ed448, which Go does not have, and names for COSE only.
+// algorithms are the asymmetric ones of RFC 7518 section 3.1, RFC 8037 section 3.1 and RFC 9864 section 2.2. A
+// symmetric one, or none, has no place in a set of public keys: CVE-2015-9235, CVE-2016-10555. RFC 9864 names Ed25519
+// what RFC 8037 names EdDSA; its other new names for signatures are Ed448, which Go does not have, and names for COSE
+// only.
 var algorithms = map[string]*algorithm{
 	"RS256":   {"RS256", jwt.SigningMethodRS256, jwkset.KtyRSA, ""},
 	"RS384":   {"RS384", jwt.SigningMethodRS384, jwkset.KtyRSA, ""},

@@ -7,43 +7,49 @@ import (
 	"slices"
 )
 
-// Mode is one way for a request to say who is asking: a [*Verifier], the verifiers of the packages sigv4, apikey and
-// auth/custom, or any type with these two methods. Two more are used if a mode has them: Anonymous(*http.Request)
-// *http.Request, which takes its proof out of a request, and Leaves(*http.Request) bool, which reports a credential
-// that the mode left to another although it might have claimed it.
+// Mode is one way to authenticate a request. A [*Verifier] is a Mode, and so are the verifiers of the packages sigv4,
+// apikey and auth/custom. Any type with these two methods can be one.
+//
+// A mode may have two more methods, which are used if they exist. Anonymous(*http.Request) *http.Request removes the
+// mode's proof from a request. Leaves(*http.Request) bool reports that the request has a credential which this mode
+// could have claimed but leaves to another mode.
 type Mode interface {
 	// Present reports whether the request carries a credential of this kind, good or bad.
 	Present(*http.Request) bool
-	// Authenticate returns the request with the proof in its context, or the refusal.
+	// Authenticate returns the request with the proof in its context, or an error that refuses it.
 	Authenticate(*http.Request) (*http.Request, error)
 }
 
-// Modes accepts a request by one of several modes. Make it with [AnyOf]; the zero value refuses everything. It is a
-// Mode itself.
+// Modes accepts requests by several modes. Make it with [AnyOf]; the zero value refuses everything with
+// [ErrNotConfigured]. It is a Mode itself. It is safe for concurrent use once its fields are set.
 type Modes struct {
 	// ErrorHandler writes the answer to a refusal, after the error's own SetHeader has been called. Nil means the
 	// error's own ServeHTTP. It must be set before the first request.
 	ErrorHandler func(http.ResponseWriter, *http.Request, error)
-	// AllowDespite is asked by Handler after a mode's refusal: true calls the next handler nevertheless, with a request
-	// that carries no proof of any mode and whose body is whole. A dry run returns true, and one that fails open tests
-	// the error. It is not asked about a body that was too large (an error of status 413), nor about modes without
-	// configuration. Authenticate still refuses. Nil means never. It must be set before the first request.
+	// AllowDespite is called by Handler after a mode has refused. If it returns true the next handler is called
+	// nevertheless, with a request that carries no proof of any mode and has its whole body. A dry run always returns
+	// true. A service that fails open looks at the error. AllowDespite is not called if the body was too large (an error
+	// with status 413) or if a mode is not configured. Authenticate still refuses. Nil means never. It must be set before
+	// the first request.
 	AllowDespite func(*http.Request, error) bool
 
 	modes []Mode
 }
 
-// AnyOf accepts requests by any of the modes. Every credential that a request presents must verify; each adds its
-// proof to the request's context. A request that presents none is answered by the first mode. Nothing is tried after
-// a failure, and no bad credential is ignored next to a good one: AppSync ignores a bad JWT next to a good API key.
+// AnyOf accepts requests by any of the modes. Every credential in a request must be valid, and each adds its proof to
+// the request's context. The first invalid one refuses the request: a bad credential is never ignored because there is
+// a good one. (AppSync ignores a bad JWT if there is a good API key.) If a request has no credential, the first mode
+// refuses it.
 //
-// Issuers are no modes: several of them go into one [Config], whose verifier picks the one that a token names. Two
-// verifiers would each claim every bearer token, and one of them refuse it. A TOKEN authorizer of auth/custom next to a
-// verifier reads the same header. [Config].Foreign tells the verifier which words are the authorizer's, and the
-// authorizer's ValidationExpression must match these words and no JWT. A word that Foreign leaves but no mode claims is
-// refused, also next to a good credential of another kind.
+// Do not make a mode of each issuer. Put all issuers into one [Config]: its verifier picks the one that a token names.
+// Two verifiers would both claim every bearer token, and one of them would refuse it.
 //
-// Modes among the modes are replaced by their own. Nil modes refuse.
+// A verifier and a TOKEN authorizer of auth/custom read the same header. [Config].Foreign must tell the verifier which
+// words belong to the authorizer, and the authorizer's ValidationExpression must match these words and no JWT. A word
+// that Foreign leaves and no mode claims is refused, even if the request has a good credential of another kind.
+//
+// A *Modes among the modes is replaced by its modes. If a mode is nil, every request is refused with
+// [ErrNotConfigured].
 func AnyOf(first Mode, more ...Mode) *Modes {
 	m := &Modes{}
 	for _, mode := range append([]Mode{first}, more...) {
@@ -66,14 +72,15 @@ func (m *Modes) Present(r *http.Request) bool {
 	})
 }
 
+// leaves reports whether a mode leaves a credential of the request to another mode.
 func leaves(mode Mode, r *http.Request) bool {
 	l, ok := mode.(interface{ Leaves(*http.Request) bool })
 	return ok && l.Leaves(r)
 }
 
-// Authenticate lets every mode decide whose credential the request presents, in the order of [AnyOf]. The error is
-// that of the mode that refused. The request is nil if the error is not: a caller who goes on without looking at the
-// error panics and serves nothing. A mode that read the body has put it back, into r too.
+// Authenticate calls every mode whose credential is present, in the order of [AnyOf]. The error is that of the mode
+// that refused. The request is nil if the error is not nil, so a caller that ignores the error panics and serves
+// nothing. The body is whole afterwards, also in r: a mode that has read it has put it back.
 func (m *Modes) Authenticate(r *http.Request) (*http.Request, error) {
 	if m == nil || len(m.modes) == 0 || slices.Contains(m.modes, nil) {
 		return nil, &Error{Err: ErrNotConfigured}
@@ -87,7 +94,7 @@ func (m *Modes) Authenticate(r *http.Request) (*http.Request, error) {
 		presented = true
 		next, err := mode.Authenticate(authenticated)
 		if err != nil {
-			r.Body = authenticated.Body // what the modes before have verified, or this one has put back
+			r.Body = authenticated.Body // which an earlier mode has verified, or this one has put back
 			return nil, err
 		}
 		authenticated = next
@@ -98,8 +105,9 @@ func (m *Modes) Authenticate(r *http.Request) (*http.Request, error) {
 	return authenticated, nil
 }
 
-// unclaimed returns the index of the mode that left a word in the Authorization header which no other mode claims, or
-// -1: that mode then refuses the word. A mode claims it if it finds a credential in a request that holds nothing else.
+// unclaimed returns the index of a mode that leaves a word in the Authorization header to another mode although no mode
+// claims the word. That mode must refuse it. The result is -1 if there is no such word. To find out whether a mode
+// claims the word, unclaimed shows it a request that contains nothing else.
 func (m *Modes) unclaimed(r *http.Request) int {
 	i := slices.IndexFunc(m.modes, func(mode Mode) bool { return leaves(mode, r) })
 	if i < 0 {
@@ -117,7 +125,7 @@ func (m *Modes) unclaimed(r *http.Request) int {
 	return i
 }
 
-// Anonymous returns r without the proof of any mode that can take it out.
+// Anonymous returns r without the proofs of the modes that can remove theirs.
 func (m *Modes) Anonymous(r *http.Request) *http.Request {
 	if m == nil {
 		return r
@@ -132,8 +140,8 @@ func (m *Modes) Anonymous(r *http.Request) *http.Request {
 	return r
 }
 
-// Handler lets requests through to next that a mode accepts, and answers the others as the mode that refused would,
-// unless AllowDespite lets them through too.
+// Handler returns a handler that passes accepted requests on to next. It answers the others as the mode that refused
+// would, unless AllowDespite lets them through.
 func (m *Modes) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		authenticated, err := m.Authenticate(r)
@@ -150,8 +158,8 @@ func (m *Modes) Handler(next http.Handler) http.Handler {
 	})
 }
 
-// allowsDespite asks about a refusal by a mode, unless the body is gone or the mode was not made by its package's New.
-// All packages give the latter the same code.
+// allowsDespite calls AllowDespite, except for a body that was too large, of which only a part was read, and for a mode
+// that its package's New did not make. All packages have the same error code for the latter.
 func (m *Modes) allowsDespite(r *http.Request, err error) bool {
 	if m == nil || m.AllowDespite == nil || errors.Is(err, ErrNotConfigured) {
 		return false
@@ -166,7 +174,7 @@ func (m *Modes) allowsDespite(r *http.Request, err error) bool {
 	return m.AllowDespite(r, err)
 }
 
-// coded and statused are errors that know the code and the status of their answer; those of all packages do.
+// coded and statused are errors that know the code and the status of their answer, as those of all packages do.
 type (
 	coded interface {
 		error

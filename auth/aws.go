@@ -10,8 +10,8 @@ import (
 // function) proves who it is, without a key of its own. The caller gets its token from AWS STS by GetWebIdentityToken
 // in its own Region, for one of audiences. An administrator turns that on once per account by
 // EnableOutboundWebIdentityFederation, which answers the issuer's URL, such as
-// https://a103a2cc-b461-473d-84fe-6c4f6d45af88.tokens.sts.global.api.aws; each account has its own. Tokens are signed by
-// ES384 or RS256. [Token.AWSPrincipal] tells who the caller is; a [Rules].Check decides by it. Sources:
+// https://a103a2cc-b461-473d-84fe-6c4f6d45af88.tokens.sts.global.api.aws; each account has its own. Tokens are signed
+// by ES384 or RS256. [Token.AWSPrincipal] tells who the caller is; a [Rules].Check decides by it. Sources:
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_providers_outbound_token_claims.html,
 // https://docs.aws.amazon.com/STS/latest/APIReference/API_GetWebIdentityToken.html
 func AWSIdentity(issuer string, audiences ...string) Issuer {

@@ -1,17 +1,13 @@
 package auth
 
 import (
-	"bytes"
-	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
-	"unsafe"
 )
 
 var errClaim = narrow(ErrMalformed, "claim has the wrong type or a value out of range")
 
-// claims is a set of claims that decide where a rule or an issuer's settings look at them.
+// claims is a set of claims that only some rules and some issuers' settings look at.
 type claims uint16
 
 const (
@@ -27,8 +23,9 @@ const (
 	claimSubject
 )
 
-// parseClaims reads a claims set. The claims that decide about every token must have their type and letter case: iss,
-// aud, exp, nbf, iat. Any other claim may be anything; one that has a meaning is as if absent if it has another type.
+// parseClaims reads a claims set. The claims that decide about every token, which are iss, aud, exp, nbf and iat, must
+// have the right type and letter case. Any other claim may hold any value. If it has a meaning but the wrong type, it
+// is treated as absent.
 func parseClaims(s *scanner, text string) (*Token, error) {
 	if !utf8.ValidString(text) {
 		return nil, errUTF8
@@ -36,11 +33,11 @@ func parseClaims(s *scanner, text string) (*Token, error) {
 	return readClaims(s, text)
 }
 
-// readClaims is parseClaims for a text whose UTF-8 is checked later.
+// readClaims is parseClaims without the check of the UTF-8, which the caller must do.
 func readClaims(s *scanner, text string) (*Token, error) {
 	t := &Token{payload: text}
 	var scp string
-	before := s.values // of a header: header and claims share one account
+	before := s.values // what the header has used: header and claims share one budget
 	s.begin(text)
 	s.values = before - max(maxClaims-len(text), 0)/spareBytes
 	s.exact = true // names are case-sensitive (RFC 7519 section 4)
@@ -72,7 +69,7 @@ func readClaims(s *scanner, text string) (*Token, error) {
 	return t, nil
 }
 
-// optional reads a claim that only some rules and accessors look at, or passes over one without a meaning.
+// optional reads a claim that only some rules and accessors look at, or skips one that has no meaning.
 func (t *Token) optional(s *scanner, name string) {
 	switch name {
 	case "sub":
@@ -102,7 +99,7 @@ func (t *Token) optional(s *scanner, name string) {
 	case "groups":
 		t.groups = s.optionalStrings()
 	case "cognito:groups":
-		if s.peek() == '[' { // Cognito writes an array, never one string
+		if s.peek() == '[' { // Cognito writes an array, never a single string
 			t.cognito = s.optionalStrings()
 		} else {
 			s.skip()
@@ -113,10 +110,10 @@ func (t *Token) optional(s *scanner, name string) {
 	}
 }
 
-// lookalike takes note of a name that differs from one that decides in letter case alone: another reader may take the
-// one for the other. Most names are in small letters.
+// lookalike records a name that equals the name of a decisive claim except for letter case, such as "Aud". Another
+// reader of the token may confuse the two. Most names have no capital letter, and for them this costs little.
 func (t *Token) lookalike(s *scanner, name string) {
-	const longest = "cognito:groups" // one byte more with a long s; token_use has two letters that may be longer
+	const longest = "cognito:groups" // with a long s (U+017F) it is one byte longer
 	if len(name) > len(longest)+1 || !folds(name) {
 		return
 	}
@@ -148,10 +145,11 @@ func (t *Token) lookalike(s *scanner, name string) {
 	}
 }
 
-// lower appends a name in small letters to b, if it is one of ASCII and fits there. Two letters beyond ASCII count as
-// one of ASCII in another case, as they do for encoding/json: the long s and the Kelvin sign.
+// lower appends the name in lower case to b. It returns nil if the name is not ASCII or exceeds the capacity of b.
+// Two characters outside ASCII are accepted, because encoding/json takes them for the letters s and k: the long s
+// (U+017F) and the Kelvin sign (U+212A).
 func lower(b []byte, name string) []byte {
-	beyond := 0
+	nonASCII := 0
 	for i := 0; i < len(name); i++ {
 		c := name[i]
 		switch {
@@ -159,13 +157,13 @@ func lower(b []byte, name string) []byte {
 			c += 'a' - 'A'
 		case c < utf8.RuneSelf:
 		case strings.HasPrefix(name[i:], "\u017f"):
-			c, i, beyond = 's', i+1, beyond+1
+			c, i, nonASCII = 's', i+1, nonASCII+1
 		case strings.HasPrefix(name[i:], "\u212a"):
-			c, i, beyond = 'k', i+2, beyond+1
+			c, i, nonASCII = 'k', i+2, nonASCII+1
 		default:
 			return nil
 		}
-		if len(b) == cap(b) || beyond > 2 { // iss has two, token_use too, and none has more
+		if len(b) == cap(b) || nonASCII > 2 { // no decisive name has more than two s and k: iss, token_use
 			return nil
 		}
 		b = append(b, c)
@@ -173,41 +171,7 @@ func lower(b []byte, name string) []byte {
 	return b
 }
 
-// latest is the last second of the year 9999, the last that RFC 3339 can write.
-const latest = 253402300799
-
-// date reads a NumericDate: seconds since 1970, perhaps with a fraction (RFC 7519 section 2).
-func (s *scanner) date() time.Time {
-	when, ok := numericDate(s.number())
-	if !ok {
-		s.fail(errClaim)
-	}
-	return when
-}
-
-// optionalDate reads a NumericDate, or passes over any other value.
-func (s *scanner) optionalDate() (when time.Time) {
-	if c := s.peek(); c == '-' || '0' <= c && c <= '9' {
-		when, _ = numericDate(s.number())
-		return when
-	}
-	s.skip()
-	return when
-}
-
-func numericDate(text string) (time.Time, bool) {
-	if n, err := strconv.ParseInt(text, 10, 64); err == nil && 0 <= n && n <= latest {
-		return time.Unix(n, 0).UTC(), true
-	}
-	f, err := strconv.ParseFloat(text, 64)
-	if err != nil || !(0 <= f && f <= latest) {
-		return time.Time{}, false
-	}
-	whole := int64(f)
-	return time.Unix(whole, int64((f-float64(whole))*1e9)).UTC(), true
-}
-
-// optionalString reads a string, or passes over any other value. It reports false where that is no null either.
+// optionalString reads a string. It skips any other value; ok is then false unless the value is null.
 func (s *scanner) optionalString() (string, bool) {
 	if s.peek() == '"' {
 		return s.string(), true
@@ -217,7 +181,7 @@ func (s *scanner) optionalString() (string, bool) {
 	return "", null
 }
 
-// optionalStrings reads a string or an array of strings, or passes over any other value.
+// optionalStrings reads a string or an array of strings. It skips any other value and returns nil.
 func (s *scanner) optionalStrings() []string {
 	switch s.peek() {
 	case '"':
@@ -232,74 +196,4 @@ func (s *scanner) optionalStrings() []string {
 	}
 	s.skip()
 	return nil
-}
-
-// words reads scopes: words with blanks between (RFC 6749 section 3.3 allows one space; issuers write more), or an
-// array of words. It passes over any other value.
-func (s *scanner) words() string {
-	switch s.peek() {
-	case '"':
-		return s.collapseBlanks(s.string())
-	case '[':
-		return s.join()
-	}
-	s.skip()
-	return ""
-}
-
-// join reads an array of words and puts a space between them. If an element is no word, there are none.
-func (s *scanner) join() string {
-	s.expect('[')
-	b, n, ok := s.joined[:0], 0, true
-	for ; s.element(n == 0); n++ {
-		if s.peek() != '"' {
-			s.skip()
-			ok = false
-			continue
-		}
-		s.charge(keptCost)
-		word := s.string()
-		b = append(append(b, word...), ' ')
-		ok = ok && word != ""
-	}
-	s.joined = b
-	if !ok || n == 0 {
-		return ""
-	}
-	text := string(b[:len(b)-1])
-	if strings.Count(text, " ") != n-1 || tabbed(text) {
-		return "" // a word holds a blank
-	}
-	return text
-}
-
-// singlySpaced reports whether a text is words with one space between, and none around them, as most scopes are
-// written.
-func singlySpaced(text string) bool {
-	return text != "" && text[0] != ' ' && text[len(text)-1] != ' ' && !strings.Contains(text, "  ") && !tabbed(text)
-}
-
-// tabbed reports whether a text holds a blank that is no space.
-func tabbed(text string) bool {
-	return strings.IndexByte(text, '\t') >= 0 || strings.IndexByte(text, '\n') >= 0 || strings.IndexByte(text, '\r') >= 0
-}
-
-// spaced makes a text so, byte by byte, which costs as much as many values.
-func (s *scanner) collapseBlanks(text string) string {
-	if singlySpaced(text) {
-		return text
-	}
-	if s.charge(len(text) / spacedBytes); s.err != nil {
-		return ""
-	}
-	b := make([]byte, 0, len(text))
-	for _, c := range []byte(text) {
-		if blank := c == ' ' || c == '\t' || c == '\n' || c == '\r'; !blank {
-			b = append(b, c)
-		} else if len(b) > 0 && b[len(b)-1] != ' ' {
-			b = append(b, ' ')
-		}
-	}
-	b = bytes.TrimSuffix(b, []byte(" "))
-	return unsafe.String(unsafe.SliceData(b), len(b)) // nobody else has these bytes
 }

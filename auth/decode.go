@@ -11,14 +11,17 @@ import (
 	"unicode"
 )
 
-// Claims decodes the token's claims set into a T, as [json.Unmarshal] does, but with the letter case that RFC 7519
-// section 4 demands. A struct field with a name in its json tag takes the member of exactly that name. A field without
-// one takes the member of its Go name, or the only member that has the field's name in another letter case; two such
-// members are an error. This holds for nested structs too. A type with its own UnmarshalJSON gets its value whole, but
-// no object in which two names differ in letter case alone.
+// Claims decodes the token's claims set into a T, as [json.Unmarshal] does, but member names are case-sensitive (RFC
+// 7519 section 4):
 //
-// The errors are [*Error] values: [ErrNotConfigured] for a nil or zero Token, else [ErrMalformed]. Each call decodes
-// anew and the result is the caller's.
+//   - A struct field whose json tag has a name takes only the member of exactly that name.
+//   - A field without such a tag takes the member of its Go name. If there is none, it takes the only member whose name
+//     differs in letter case; two such members are an error.
+//   - A type with its own UnmarshalJSON gets its value unchanged. It is an error if two names of an object in that value
+//     differ only in letter case.
+//
+// This applies to nested structs too. The errors are [*Error] values: [ErrNotConfigured] for a nil or zero Token, else
+// [ErrMalformed]. Each call decodes again, and the caller owns the result.
 func Claims[T any](t *Token) (T, error) {
 	var v T
 	if t == nil || t.payload == "" {
@@ -37,7 +40,8 @@ func Claims[T any](t *Token) (T, error) {
 
 var unmarshaler = reflect.TypeFor[json.Unmarshaler]()
 
-// exactly returns a value without the members that encoding/json would put into a field of another letter case.
+// exactly returns the JSON value without the members that encoding/json would store in a field whose name differs in
+// letter case. Example: for struct{ID string `json:"id"`}, {"id":"a","ID":"b"} becomes {"id":"a"}.
 func exactly(t reflect.Type, raw json.RawMessage) (json.RawMessage, error) {
 	raw = bytes.TrimSpace(raw)
 	if t.Implements(unmarshaler) || reflect.PointerTo(t).Implements(unmarshaler) {
@@ -56,7 +60,7 @@ func exactly(t reflect.Type, raw json.RawMessage) (json.RawMessage, error) {
 	return raw, nil
 }
 
-// exactFields keeps the members that belong to a field of the struct.
+// exactFields is exactly for an object that becomes a struct. It keeps the members that belong to a field.
 func exactFields(fields []field, raw json.RawMessage) (json.RawMessage, error) {
 	taken := map[*field]string{}
 	return exactMembers(raw, func(name string) (reflect.Type, error) {
@@ -72,7 +76,7 @@ func exactFields(fields []field, raw json.RawMessage) (json.RawMessage, error) {
 	})
 }
 
-// exactMembers rewrites an object. typeOf tells the type of a member; nil leaves the member out.
+// exactMembers rewrites an object. typeOf returns the type of a member, or nil to leave the member out.
 func exactMembers(raw json.RawMessage, typeOf func(name string) (reflect.Type, error)) (json.RawMessage, error) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &members); err != nil {
@@ -100,6 +104,7 @@ func exactMembers(raw json.RawMessage, typeOf func(name string) (reflect.Type, e
 	return append(b, '}'), nil
 }
 
+// exactElements is exactly for each element of an array.
 func exactElements(t reflect.Type, raw json.RawMessage) (json.RawMessage, error) {
 	var elements []json.RawMessage
 	if err := json.Unmarshal(raw, &elements); err != nil {
@@ -119,16 +124,16 @@ func exactElements(t reflect.Type, raw json.RawMessage) (json.RawMessage, error)
 	return append(b, ']'), nil
 }
 
-// field is a member that a struct takes.
+// field is a struct field, seen as the JSON member that it takes.
 type field struct {
 	name   string
-	tagged bool // its tag names it
-	depth  int  // of embedding
+	tagged bool // the name is from its json tag
+	depth  int  // 1 in the struct itself, one more for each embedded struct around it
 	typ    reflect.Type
 }
 
-// fieldsOf lists the fields that encoding/json fills: where embedding gives several one name, the one that is least
-// deep, and of those the one whose tag names it. If there still are several, none has the name.
+// fieldsOf lists the fields that encoding/json fills. If embedded structs give several fields the same name, the field
+// at the smallest depth wins, and among those the one whose tag has the name. If several remain, none is filled.
 func fieldsOf(t reflect.Type) (list []field) {
 	all := allFields(t, nil)
 	for i, f := range all {
@@ -139,7 +144,7 @@ func fieldsOf(t reflect.Type) (list []field) {
 	return list
 }
 
-// hidden reports whether another field has the i-th one's name and comes before it, or rivals it.
+// hidden reports whether another field of the same name wins against the i-th one, or ties with it.
 func hidden(all []field, i int) bool {
 	f := all[i]
 	for j, o := range all {
@@ -150,7 +155,7 @@ func hidden(all []field, i int) bool {
 	return false
 }
 
-// allFields lists the fields of a struct and of those that it embeds.
+// allFields lists the fields of a struct and of the structs that it embeds. around holds the structs around t.
 func allFields(t reflect.Type, around []reflect.Type) (list []field) {
 	around = append(slices.Clip(around), t)
 	for f := range t.Fields() {
@@ -162,7 +167,7 @@ func allFields(t reflect.Type, around []reflect.Type) (list []field) {
 		switch {
 		case tag == "-":
 		case f.Anonymous && name == "" && inner.Kind() == reflect.Struct:
-			if !slices.Contains(around, inner) { // a struct within itself adds nothing
+			if !slices.Contains(around, inner) { // a struct that embeds itself adds no further field
 				list = append(list, allFields(inner, around)...)
 			}
 		case f.IsExported() && name == "":
@@ -174,7 +179,7 @@ func allFields(t reflect.Type, around []reflect.Type) (list []field) {
 	return list
 }
 
-// tagName is the name that a field's tag gives to its member, or empty. encoding/json takes no name of other characters.
+// tagName returns the member name in a json tag, or "". encoding/json ignores a name with any other character.
 func tagName(tag string) string {
 	name, _, _ := strings.Cut(tag, ",")
 	if strings.ContainsFunc(name, func(r rune) bool {
@@ -185,8 +190,8 @@ func tagName(tag string) string {
 	return name
 }
 
-// fieldFor returns the field that takes a member: the one of exactly that name, or the only one that has it in another
-// letter case and no name in its tag.
+// fieldFor returns the field that takes the member of this name, or nil. That is the field of exactly that name. If
+// there is none, it is the only field whose name differs in letter case, provided that the name is not from a tag.
 func fieldFor(fields []field, name string) (fit *field) {
 	for i := range fields {
 		if fields[i].name == name {
@@ -204,7 +209,7 @@ func fieldFor(fields []field, name string) (fit *field) {
 	return fit
 }
 
-// distinct refuses a value in which an object has two names that differ in letter case alone.
+// distinct refuses a value if any object in it has two names that differ only in letter case.
 func distinct(raw json.RawMessage) error {
 	var v any
 	if err := json.Unmarshal(raw, &v); err != nil {
@@ -213,6 +218,7 @@ func distinct(raw json.RawMessage) error {
 	return distinctIn(v)
 }
 
+// distinctIn is distinct for a decoded value.
 func distinctIn(v any) error {
 	switch v := v.(type) {
 	case []any:
@@ -226,7 +232,7 @@ func distinctIn(v any) error {
 		for name, value := range v {
 			fold := strings.Map(foldRune, name)
 			if other, twice := seen[fold]; twice {
-				return fmt.Errorf("names %q and %q differ in letter case alone", other, name)
+				return fmt.Errorf("names %q and %q differ only in letter case", other, name)
 			}
 			seen[fold] = name
 			if err := distinctIn(value); err != nil {

@@ -35,25 +35,25 @@
 // There is one mode, and it is strict. A token has three segments of base64url without padding (but see [ALB]), line
 // breaks or stray bits; at most 16 KiB, of which 2 KiB header. Header and claims are JSON objects in which no name
 // occurs twice, and which are within the bounds below. In a header no two names differ in letter case alone. typ is
-// absent, JWT or at+jwt, of a JWT-SVID JWT or JOSE; crit and b64 are refused, since no extension is understood (RFC 7515
-// section 4.1.11, RFC 7797 section 7); jwk, jku, x5u and x5c are never followed. iss must be configured, exp present.
-// The signature is RS, PS, ES (256, 384, 512) or EdDSA over Ed25519 (which RFC 9864 names Ed25519), and made by a key
-// whose type, curve, alg, use and key_ops all fit (RFC 8725 section 3.1); none and HS are not known at all. PS salts are
-// as long as the hash.
+// absent, JWT or at+jwt, of a JWT-SVID JWT or JOSE; crit and b64 are refused, since no extension is understood (RFC
+// 7515 section 4.1.11, RFC 7797 section 7); jwk, jku, x5u and x5c are never followed. iss must be configured, exp
+// present. The signature is RS, PS, ES (256, 384, 512) or EdDSA over Ed25519 (which RFC 9864 names Ed25519), and made
+// by a key whose type, curve, alg, use and key_ops all fit (RFC 8725 section 3.1); none and HS are not known at all. PS
+// salts are as long as the hash.
 //
 // # Claims
 //
 // A claim's type is checked when something looks at it. iss, aud, exp, nbf and iat decide about every token: one of
 // another type is refused. Any other claim may be anything. If it is null or of another type, its accessor says that it
-// is not there, and so does a rule that asks for it. scope is split at runs of blanks, and scp counts where scope is not
-// there.
+// is not there, and so does a rule that asks for it. scope is split at runs of blanks, and scp counts where scope is
+// not there.
 //
 // Names are case-sensitive (RFC 7519 section 4), and some readers of the same token are not. So a name that decides may
-// not occur in another letter case as well: those five, and what the issuer's settings or a rule in force look at. Other
-// claims may differ in letter case alone. [Claims] matches names exactly where a struct's tags name them.
+// not occur in another letter case as well: those five, and what the issuer's settings or a rule in force look at.
+// Other claims may differ in letter case alone. [Claims] matches names exactly where a struct's tags name them.
 //
-// [ID] is the issuer and the subject. An access token without a subject, as RFC 9068 forbids and some issuers write, was
-// issued to a client for itself: its ID is the issuer and client_id, in a form that no subject can have.
+// [ID] is the issuer and the subject. An access token without a subject, as RFC 9068 forbids and some issuers write,
+// was issued to a client for itself: its ID is the issuer and client_id, in a form that no subject can have.
 //
 // # Bounds
 //
@@ -67,11 +67,11 @@
 //	depth of nested objects and arrays    7
 //	characters of a number                32
 //
-// Elements, members and escapes share one account, which header and claims have in common: 1536, and one more for each 3
-// bytes that the claims set has less than 12 KiB. An element takes 2, a member 6 and one more for each 8 bytes of its
-// name, an escape 3, a string with escapes 8 more if it is kept, a capital letter in a short name 10. So claims of 12 KiB
-// may have 700 elements and 20 members, or 200 members; and claims of 6 KiB about twice as much. A list of 600 roles of
-// 17 bytes is as long as a token can be.
+// Elements, members and escapes share one account, which header and claims have in common: 1536, and one more for each
+// 3 bytes that the claims set has less than 12 KiB. An element takes 2, a member 6 and one more for each 8 bytes of its
+// name, an escape 3, a string with escapes 8 more if it is kept, a capital letter in a short name 10. So claims of 12
+// KiB may have 700 elements and 20 members, or 200 members; and claims of 6 KiB about twice as much. A list of 600
+// roles of 17 bytes is as long as a token can be.
 //
 // # Answers
 //
@@ -95,8 +95,9 @@
 //
 // Each issuer has a key set of its own, so that issuer A's token signed by issuer B's key is refused. A token with a
 // kid is verified by a key of that kid. A token without one is verified by the key whose certificate has its x5t or
-// x5t#S256 (as the JWK says, or computed of its x5c), else by any key that has no other one. Where several keys fit, the
-// first four are tried, in the order of the set; a token of a fifth is refused like a forged one, with ErrSignature.
+// x5t#S256 (as the JWK says, or computed of its x5c), else by any key that has no other one. Where several keys fit,
+// the first four are tried, in the order of the set; a token of a fifth is refused like a forged one, with
+// ErrSignature.
 //
 // A key set is a JSON object of at most 150 000 bytes and 100 keys, in which keys is there once. Keys that cannot be
 // used are left out, one by one: those with a member twice, nested too deep, private, symmetric, for encryption, of an

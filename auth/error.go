@@ -66,8 +66,8 @@ type Error struct {
 	RetryAfter time.Duration
 }
 
-// Error tells the whole cause, for logs, and of a token that the configuration or the rules do not accept its iss, tenant,
-// audience, scopes or groups, quoted and cut to some 256 bytes: the issuer, or anybody, wrote them.
+// Error tells the whole cause, for logs, and of a token that the configuration or the rules do not accept its iss,
+// tenant, audience, scopes or groups, quoted and cut to some 256 bytes: the issuer, or anybody, wrote them.
 func (e *Error) Error() string { return "auth: " + e.cause().Error() + e.found() }
 
 // found is what the token says where that must be held against the configuration.

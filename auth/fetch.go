@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// defaultFetchTimeout bounds the fetch of one document; API Gateway waits as long for each of the two (HTTP API
+	// defaultFetchTimeout limits the fetch of one document. API Gateway has the same limit for each of the two (HTTP API
 	// quotas: JWKS and OpenID configuration endpoint timeouts).
 	defaultFetchTimeout = 1500 * time.Millisecond
 	maxFetchTimeout     = time.Minute
@@ -22,21 +22,21 @@ const (
 	maxRedirects = 3
 	maxURL       = 2048 // bytes
 
-	// mediaTypes of documents. Some servers answer 406 where a key set's own type (RFC 7517 section 8.5.2) is not asked
-	// for, as Kubernetes does, and others where JSON is not.
+	// mediaTypes is the Accept header. Some servers, such as Kubernetes, answer 406 if the key set's own type (RFC 7517
+	// section 8.5.2) is missing, and others if JSON is missing.
 	mediaTypes = "application/json, application/jwk-set+json"
 )
 
-// source fetches a key set, within time limits of its own. It is not called again before it has returned.
+// source fetches a key set. It has its own time limits. Calls do not overlap.
 type source func(context.Context) (*fetched, error)
 
-// fetched is a key set as it was answered.
+// fetched is a key set with the lifetime that the response gave it.
 type fetched struct {
 	keyList
 	ttl time.Duration
 }
 
-// fetcher gets documents from issuers, within bounds.
+// fetcher gets documents from issuers, with limits on time, size and redirects.
 type fetcher struct {
 	client    *http.Client
 	allowHTTP bool
@@ -47,7 +47,7 @@ func newFetcher(c Config) *fetcher {
 	return &fetcher{&http.Client{Transport: c.Transport, CheckRedirect: sameHost}, c.AllowHTTP, c.FetchTimeout}
 }
 
-// sameHost follows redirects within one scheme and host only: a key server cannot hand its authority to another.
+// sameHost allows redirects only to the same scheme and host, so that a key server cannot delegate to another host.
 func sameHost(r *http.Request, via []*http.Request) error {
 	if len(via) > maxRedirects {
 		return errors.New("too many redirects")
@@ -58,7 +58,7 @@ func sameHost(r *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// keySet fetches the set at a URL.
+// keySet returns a source for the key set at a URL.
 func (f *fetcher) keySet(url string, rules keyRules) source {
 	return func(ctx context.Context) (*fetched, error) {
 		body, h, err := f.get(ctx, url)
@@ -73,8 +73,8 @@ func (f *fetcher) keySet(url string, rules keyRules) source {
 	}
 }
 
-// discovered fetches the set that an issuer's discovery document names. The document is asked for every time: an issuer
-// may move its keys while the old place still answers, and a fetch is rare enough.
+// discovered returns a source for the key set that the issuer's discovery document names. The document is fetched every
+// time: an issuer may move its keys while the old URL still answers, and fetches are rare.
 func (f *fetcher) discovered(issuer string, rules keyRules) source {
 	return func(ctx context.Context) (*fetched, error) {
 		uri, err := f.discover(ctx, issuer)
@@ -85,8 +85,8 @@ func (f *fetcher) discovered(issuer string, rules keyRules) source {
 	}
 }
 
-// discover reads jwks_uri from the discovery document, which must be the issuer's own (OpenID Connect Discovery 1.0
-// sections 4 and 4.3).
+// discover returns the jwks_uri of the discovery document. Its issuer must be the given one (OpenID Connect Discovery
+// 1.0 sections 4 and 4.3).
 func (f *fetcher) discover(ctx context.Context, issuer string) (string, error) {
 	place := strings.ReplaceAll(strings.TrimSuffix(issuer, "/"), tenantMark, "common") // see [Issuer].URL
 	body, _, err := f.get(ctx, place+discoveryPath)
@@ -106,13 +106,13 @@ func (f *fetcher) discover(ctx context.Context, issuer string) (string, error) {
 	return doc.jwksURI, nil
 }
 
-// discovery is what is needed of a discovery document (OpenID Connect Discovery 1.0 section 3).
+// discovery holds the members of a discovery document that are used (OpenID Connect Discovery 1.0 section 3).
 type discovery struct{ issuer, jwksURI string }
 
 var discoveryNames = map[string]bool{"issuer": true, "jwks_uri": true}
 
-// parseDiscovery reads a discovery document, as strictly as a token. Each of its members may be as large as all claims
-// of a token together: some documents list hundreds of languages and claims.
+// parseDiscovery reads a discovery document as strictly as a token. The budget of the scanner applies to each member
+// separately, because some documents list hundreds of languages and claims.
 func parseDiscovery(document string) (d discovery, err error) {
 	var s scanner
 	s.reset(strings.TrimPrefix(document, byteOrderMark))
@@ -162,8 +162,8 @@ func (f *fetcher) get(ctx context.Context, url string) ([]byte, http.Header, err
 	return body, res.Header, err
 }
 
-// lifetime is how long an answer may be used: Cache-Control's max-age less Age, within bounds (RFC 9111 sections 4.2
-// and 5.2.2). Of several max-age the first counts (RFC 9111 section 4.2.1).
+// lifetime returns how long a response may be used: Cache-Control's max-age minus Age, limited to minTTL and maxTTL
+// (RFC 9111 sections 4.2 and 5.2.2). If there are several max-age, the first counts (RFC 9111 section 4.2.1).
 func lifetime(h http.Header) time.Duration {
 	ttl, aged := defaultTTL, false
 	for part := range strings.SplitSeq(strings.ToLower(strings.Join(h.Values("Cache-Control"), ",")), ",") {
@@ -178,7 +178,7 @@ func lifetime(h http.Header) time.Duration {
 	return min(max(ttl, minTTL), maxTTL)
 }
 
-// seconds reads a delta-seconds; what is none counts as zero. One that is too great counts as 2³¹ (RFC 9111 section
+// seconds reads a delta-seconds. Any other text counts as zero, and a number that is too large as 2³¹ (RFC 9111 section
 // 1.2.2).
 func seconds(text string) time.Duration {
 	if strings.Trim(text, "0123456789") != "" {

@@ -2,8 +2,8 @@ package auth
 
 import "strings"
 
-// groups picks the claim that names the user's groups. A claim of another type than text or a list of texts names none:
-// only a rule that asks for a group then refuses.
+// groups sets the token's groups from the claim that the issuer's settings name. A claim that is neither a string nor a
+// list of strings means no groups. The token is then refused only by a rule that demands a group.
 func (s *issuerState) groups(t *Token) error {
 	switch s.GroupsClaim {
 	case "", "groups":
@@ -26,10 +26,12 @@ func (s *issuerState) groups(t *Token) error {
 	return sc.err
 }
 
-// unbounded is how many values a text that was read before, of a genuine token, has left: more than there is room for.
+// unbounded is a budget that no claims set can exhaust, for reading the claims of an authentic token again. The scanner
+// counts up to maxValues, so it starts far below zero.
 const unbounded = -1 << 20
 
-// decideGroups says whether the claim in force occurs in another letter case too, instead of the claim groups.
+// decideGroups records whether the claim that names the groups also occurs in another letter case. It replaces what was
+// recorded for the claim groups.
 func (t *Token) decideGroups(lookalike bool) {
 	t.lookalikes &^= claimGroups
 	if lookalike {
@@ -37,11 +39,13 @@ func (t *Token) decideGroups(lookalike bool) {
 	}
 }
 
-// seek moves to the value that a path names: the names of members, from the outermost object inwards, with dots
-// between. Names may hold dots themselves, as https://example.com/groups does. So in each object the longest name counts
-// that the path begins with; a claim that bears the whole path as its name comes before what is nested. It reads a text
-// that was read before, each object once, so that it costs no more than that did. It also tells whether a name leads
-// there but for its letter case.
+// seek moves to the value at a path. A path is the names of members from the outermost object inwards, separated by
+// dots. A name may contain dots itself, as https://example.com/groups does. If several names of an object fit the
+// beginning of the path, the longest is taken. Example: for the path a.b.c, the member "a.b.c" comes before "a.b", and
+// "a.b" before "a".
+//
+// The text must have been read before. Each object is read once, so seek costs no more than the first reading.
+// lookalike reports that another name fits the path except for its letter case.
 func (s *scanner) seek(path string) (found, lookalike bool) {
 	for object := s.top; ; object = s.objects {
 		longest, at := -1, 0
@@ -70,7 +74,7 @@ func (s *scanner) seek(path string) (found, lookalike bool) {
 	}
 }
 
-// leads reports whether the path is the name, or begins with it and a dot.
+// leads reports whether the path equals the name, or begins with the name and a dot.
 func leads(path, name string) bool {
 	rest, ok := strings.CutPrefix(path, name)
 	return ok && (rest == "" || rest[0] == '.')

@@ -23,7 +23,9 @@ func newIssuerState(config Issuer, f *fetcher, c Config) (*issuerState, error) {
 	s := &issuerState{Issuer: config}
 	s.Aliases, s.Keys = slices.Clone(config.Aliases), slices.Clone(config.Keys)
 	s.Algorithms, s.Audiences = slices.Clone(config.Algorithms), slices.Clone(config.Audiences)
-	errs := []error{config.err, s.checkTrustDomain(), s.checkNames(), s.checkTenants(), s.checkAlgorithms(), s.compileAudiences()}
+	errs := []error{
+		config.err, s.checkTrustDomain(), s.checkNames(), s.checkTenants(), s.checkAlgorithms(), s.compileAudiences(),
+	}
 	source, err := s.source(f, c)
 	if (s.kind == kindOIDC || s.kind == kindAWS) && err == nil {
 		err = checkProvider(s.URL, c.AllowHTTP) // even if JWKS or Keys is set
@@ -156,7 +158,8 @@ func (s *issuerState) admit(t *Token, h header) error {
 	return s.groups(t)
 }
 
-// decisiveClaims returns the claims, apart from iss and aud, that decide whether the issuer's settings accept the token.
+// decisiveClaims returns the claims, apart from iss and aud, that decide whether the issuer's settings accept the
+// token.
 func (s *issuerState) decisiveClaims(t *Token) (set claims) {
 	switch s.kind {
 	case kindCognito:

@@ -1,150 +1,239 @@
 package auth
 
 import (
-	"bytes"
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/MicahParks/jwkset"
+	"github.com/MicahParks/keyfunc/v3"
 )
 
-// Bounds on a key set. API Gateway reads no more than 150 000 bytes of one either (HTTP API quotas).
+// When key sets are fetched. doc.go explains the rules.
 const (
-	maxKeySet  = 150_000
-	maxKeys    = 100
-	maxReasons = 8 // that an error tells
+	defaultTTL   = 15 * time.Minute // lifetime of a key set whose response has no Cache-Control
+	minTTL       = refetchPause
+	maxTTL       = 24 * time.Hour
+	refetchPause = 10 * time.Second // between two fetches while there are usable keys, whatever keys tokens name
+	retryPause   = time.Second      // after a failed fetch while there are no usable keys
+	never        = 100 * 365 * 24 * time.Hour
+
+	// maxLate is how long after the due time requests use the current keys without waiting for a fetch. After that the
+	// request that starts a fetch waits for it. Without this rule, a process that is frozen as soon as it has answered, as
+	// on Lambda, might never finish a fetch. It would use keys that the issuer has withdrawn until they are stale.
+	maxLate = time.Hour
 )
 
-// byteOrderMark stands before a document that some editors and shells have written. A reader may ignore it (RFC 8259
-// section 8.1).
-const byteOrderMark = "\ufeff"
+// maxCandidates limits the keys that are tried for one token, and thereby the cost of a forged one.
+const maxCandidates = 4
 
-// keyList is what a JWK Set holds. Immutable.
-type keyList struct {
-	keys []*key // in the order of the set, each once
-	left []leftOut
+// keySet holds the keys of one issuer. It is the [jwkset.Storage] in which keyfunc looks up keys. A fetch is started by
+// a request that needs it, and there is at most one at a time. Requests use the current keys meanwhile. They wait only
+// if they cannot be answered without the fetch.
+type keySet struct {
+	jwkset.Storage // the methods other than KeyReadAll, which are not used
+	keyfunc        keyfunc.Keyfunc
+
+	fetch     source        // nil if the keys are fixed
+	maxFlight time.Duration // the longest time of a fetch, unless the process stands still
+	maxStale  time.Duration
+	current   atomic.Pointer[snapshot] // nil if no fetch has succeeded yet
+
+	mu     sync.Mutex    // guards the fields below, and stores to current
+	flight chan struct{} // closed when the running fetch ends; nil if none is running
+	pause  time.Time     // no fetch starts before
+	late   time.Time     // from then on, a request waits for the fetch that it starts
+	failed error         // the error of the last fetch, or nil
 }
 
-// leftOut is a key that cannot verify a token here, by its kid if that could be read.
-type leftOut struct {
-	id     string
-	reason error // wraps ErrKey
+// snapshot holds the keys of one fetch. It is immutable.
+type snapshot struct {
+	keyList
+	due   time.Time // from then on, the keys should be fetched again
+	stale time.Time // from then on, the keys must not be used
 }
 
-// parseKeySet reads a JWK Set (RFC 7517 section 5). Keys that cannot verify a token here are left out, as that section
-// demands, each with its reason; a set without any usable key is refused as a whole.
-func parseKeySet(document []byte, rules keyRules) (list keyList, err error) {
-	if len(document) > maxKeySet {
-		return list, fmt.Errorf("key set is longer than %d bytes", maxKeySet)
+func newKeySet(fetch source, c Config) (s *keySet, err error) {
+	s = &keySet{Storage: jwkset.NewMemoryStorage(), fetch: fetch, maxStale: c.MaxStale}
+	s.maxFlight = 2*c.FetchTimeout + time.Second // two documents, and a margin for the scheduler
+	s.keyfunc, err = keyfunc.New(keyfunc.Options{Storage: s})
+	return s, err
+}
+
+// fix sets keys that never expire. It must be called before the set is used.
+func (s *keySet) fix(list keyList) {
+	end := time.Now().Add(never)
+	s.current.Store(&snapshot{list, end, end})
+}
+
+// ready returns usable keys, which it has fetched if necessary. While they are fresh it costs one load and one
+// comparison.
+func (s *keySet) ready(ctx context.Context, now time.Time) (*snapshot, error) {
+	snap := s.current.Load()
+	if snap != nil && now.Before(snap.due) {
+		return snap, nil
 	}
-	var s scanner
-	raws, err := splitKeySet(&s, shallow(bytes.TrimPrefix(document, []byte(byteOrderMark))))
+	usable := snap != nil && now.Before(snap.stale)
+	err := s.refresh(ctx, now, !usable)
+	if snap = s.current.Load(); snap == nil || !time.Now().Before(snap.stale) {
+		return nil, s.unavailable(err)
+	}
+	return snap, nil
+}
+
+// find looks for the keys that may have signed a token. If there are none it fetches the set, because the issuer may
+// have changed its keys.
+func (s *keySet) find(l *look) error {
+	snap, err := s.ready(l.Context, l.now)
 	if err != nil {
-		return list, fmt.Errorf("key set: %w", err)
+		return err
 	}
-	for i, raw := range raws {
-		k, err := parseKey(&s, raw, rules)
-		if err != nil {
-			list.leave(i, raw, err)
-		} else if !slices.ContainsFunc(list.keys, k.same) {
-			list.keys = append(list.keys, k)
-		}
+	if snap.find(l); len(l.found) > 0 || s.fetch == nil {
+		return nil
 	}
-	if len(list.keys) == 0 {
-		return list, fmt.Errorf("key set holds no usable key%s", list.reasons())
+	if err := s.refresh(l.Context, l.now, true); err != nil {
+		return s.unavailable(err)
 	}
-	return list, nil
+	s.current.Load().find(l)
+	return nil
 }
 
-// shallow returns a text in which blanks stand for what is nested so deep that encoding/json gives the whole text up
-// (10 000 levels). The key that holds it stays too deep to be read, and the others can be.
-func shallow(document []byte) []byte {
-	const deepest = 100
-	document = slices.Clone(document)
-	depth, quoted, escaped := 0, false, false
-	for i, c := range document {
-		before := depth
-		switch {
-		case quoted:
-			quoted, escaped = c != '"' || escaped, c == '\\' && !escaped
-		case c == '"':
-			quoted = true
-		case c == '[' || c == '{':
-			depth++
-		case c == ']' || c == '}':
-			depth--
+// find sets l.found to the keys that may have signed a token, in the order of the set and at most maxCandidates. These
+// are the keys that the token names. If it names none of them and has no kid, they are the keys that it does not
+// exclude.
+func (s *snapshot) find(l *look) {
+	l.found, l.more, l.missing = l.found[:0], false, nil
+	for _, matches := range [...]func(keyName, *key) bool{keyName.means, keyName.mayMean} {
+		for _, k := range s.keys {
+			if !matches(l.name, k) || !slices.Contains(k.algorithms, l.algorithm) || !l.issuer.keyFits(k, l.token) {
+				continue
+			}
+			if l.more = len(l.found) == maxCandidates; l.more {
+				return
+			}
+			l.found = append(l.found, k)
 		}
-		if min(before, depth) > deepest { // not the brackets around it, so what is valid stays valid
-			document[i] = ' '
+		if len(l.found) > 0 {
+			return
 		}
 	}
-	return document
+	l.missing = s.missing(l.name)
 }
 
-var keySetNames = map[string]bool{"keys": true}
-
-// splitKeySet returns the JSON of each key of a set. The set must be JSON as a whole, and its own members are read
-// strictly. What is wrong within a key is that key's affair.
-func splitKeySet(s *scanner, document []byte) (raws []json.RawMessage, err error) {
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(document, &members); err != nil {
-		return nil, errors.New(errJSON.(*detail).text)
+// refresh starts a fetch unless one is running. Within the pause it starts none and returns the error of the last
+// fetch. It waits for the fetch if must is set, or if it starts the fetch and the keys are late. It waits no longer
+// than ctx.
+func (s *keySet) refresh(ctx context.Context, now time.Time, must bool) error {
+	if s.fetch == nil {
+		return nil
 	}
-	keys := string(members["keys"])
-	s.reset(string(document))
-	for name, ok := s.next(); ok; name, ok = s.next() {
-		switch {
-		case name != "keys":
-			s.unregistered(keySetNames)
-		case !strings.HasPrefix(s.text[s.at:], keys): // those of another member of this name
-			s.fail(errDuplicate)
-		default:
-			s.at += len(keys)
-		}
+	s.mu.Lock()
+	if now.Before(s.pause) {
+		defer s.mu.Unlock()
+		return s.failed
 	}
-	if s.err != nil {
-		return nil, errors.New(s.err.(*detail).text)
+	wait := must || s.flight == nil && !now.Before(s.late)
+	if s.flight == nil {
+		s.flight = make(chan struct{})
+		go s.runFetch(context.WithoutCancel(ctx))
 	}
-	if err := json.Unmarshal(members["keys"], &raws); err != nil {
-		return nil, errors.New("keys is not there, or no array")
+	flight := s.flight
+	s.mu.Unlock()
+	if !wait {
+		return nil
 	}
-	if len(raws) > maxKeys {
-		return nil, fmt.Errorf("more than %d keys", maxKeys)
-	}
-	return raws, nil
+	return s.join(ctx, flight)
 }
 
-// leave notes why a key is left out.
-func (l *keyList) leave(i int, raw []byte, reason error) {
-	var name struct {
-		KID any `json:"kid"`
+// join waits until the running fetch or ctx ends.
+func (s *keySet) join(ctx context.Context, flight chan struct{}) error {
+	select {
+	case <-flight:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.failed
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
-	_ = json.Unmarshal(raw, &name) // what is no object has no name
-	id, _ := name.KID.(string)
-	text := fmt.Sprintf("key %d, kid %.64q, is left out: %s", i+1, id, reason)
-	l.left = append(l.left, leftOut{id, narrow(ErrKey, text)})
 }
 
-// reasons tells why keys were left out.
-func (l *keyList) reasons() string {
-	var b strings.Builder
-	for i, left := range l.left {
-		if i == maxReasons {
-			fmt.Fprintf(&b, "; and %d more", len(l.left)-i)
-			break
+var errUnfinished = errors.New("fetch did not end")
+
+// runFetch performs a fetch. It runs in a goroutine of its own with its own time limits: later requests need the keys
+// too, so the fetch continues when the request that started it ends. If the transport panics or calls runtime.Goexit,
+// the fetch has failed; the program continues and the waiting requests are released.
+func (s *keySet) runFetch(ctx context.Context) {
+	var got *fetched
+	err := errUnfinished
+	began := time.Now()
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("fetch panicked: %v", p)
 		}
-		b.WriteString("; " + left.reason.(*detail).text)
-	}
-	return b.String()
+		s.finishFetch(got, err, began)
+	}()
+	got, err = s.fetch(ctx)
 }
 
-// missing is why a token that names a key of no use is refused.
-func (l *keyList) missing(n keyName) error {
-	for _, left := range l.left {
-		if left.id == n.id {
-			return left.reason
+// finishFetch installs the result of a fetch, sets when the next one may start, and releases the waiting requests.
+func (s *keySet) finishFetch(got *fetched, err error, began time.Time) {
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failed = err; err == nil {
+		s.install(got, now)
+	}
+	s.pause = now.Add(refetchPause)
+	if snap := s.current.Load(); err != nil && (snap == nil || !now.Before(snap.stale)) {
+		s.pause = now.Add(retryPause)
+	}
+	if err != nil && !s.froze(began, now) {
+		s.late = now.Add(maxLate) // the server failed, so waiting for it would not help
+	}
+	close(s.flight)
+	s.flight = nil
+}
+
+// froze reports whether a fetch took so long by the wall clock that the process must have been frozen meanwhile. Its
+// failure then says nothing about the server.
+func (s *keySet) froze(began, ended time.Time) bool {
+	// Round(0) removes the monotonic clock, which may stop while the process is frozen.
+	return ended.Round(0).Sub(began.Round(0)) > s.maxFlight
+}
+
+// install makes the fetched keys current. The caller must hold mu. A key that is still in the set keeps its *key. The
+// others are retired, so the cached tokens that they signed are no longer used.
+func (s *keySet) install(got *fetched, now time.Time) {
+	var before []*key
+	if old := s.current.Load(); old != nil {
+		before = old.keys
+	}
+	for i, k := range got.keys {
+		if j := slices.IndexFunc(before, k.same); j >= 0 {
+			got.keys[i] = before[j]
 		}
 	}
-	return ErrKey
+	due := now.Add(got.ttl)
+	s.late = due.Add(maxLate)
+	s.current.Store(&snapshot{got.keyList, due, due.Add(s.maxStale)})
+	for _, k := range before {
+		if !slices.Contains(got.keys, k) {
+			k.retired.Store(true)
+		}
+	}
+}
+
+// unavailable returns the refusal of a token that cannot be verified because there are no usable keys.
+func (s *keySet) unavailable(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := &Error{Err: ErrUnavailable, RetryAfter: max(time.Until(s.pause), 0)}
+	if err != nil {
+		e.Err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return e
 }

@@ -108,8 +108,8 @@ func (s *scanner) thumbprint() string {
 
 var headerNames = map[string]bool{"alg": true, "kid": true, "typ": true, "crit": true, "b64": true}
 
-// unregistered skips the value of the name that next just returned, which has no meaning here, unless it differs from one
-// with meaning by letter case alone: another reader may take the one for the other.
+// unregistered skips the value of the name that next just returned, which has no meaning here, unless it differs from
+// one with meaning by letter case alone: another reader may take the one for the other.
 func (s *scanner) unregistered(registered map[string]bool) {
 	if s.misnamed(registered) {
 		s.fail(errCase)

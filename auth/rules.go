@@ -28,8 +28,8 @@ type Rules struct {
 	// MaxAuthAge is the longest time since auth_time, AppSync's authTTL. Zero sets no bound; else a token without
 	// auth_time is too old.
 	MaxAuthAge time.Duration
-	// Check decides what the other rules cannot say. It is called with the verified token on every request, after
-	// them. An [*Error] that it returns, or wraps, is the refusal. Any other error is wrapped together with [ErrRefused] and
+	// Check decides what the other rules cannot say. It is called with the verified token on every request, after them. An
+	// [*Error] that it returns, or wraps, is the refusal. Any other error is wrapped together with [ErrRefused] and
 	// answered with 403, a bare cause such as [ErrScope] too; but one that is ErrUnavailable, ErrNotConfigured or
 	// ErrAmbiguous has the status of that cause. Nil accepts.
 	Check func(context.Context, *Token) error

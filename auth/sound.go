@@ -10,14 +10,15 @@ import (
 	"slices"
 )
 
-// Sizes of RSA keys. A verification's cost grows with the square of the size: doc.go has the measurements.
+// Sizes of RSA keys. The cost of a verification grows with the square of the size; doc.go has measurements.
 const (
 	minRSABits  = 2048 // RFC 7518 section 3.3
 	maxRSABits  = 4096
 	longRSABits = 8192 // with Issuer.AllowLongRSA
 )
 
-// sound checks a public key's numbers. That an elliptic curve's point is on the curve was checked when it was read.
+// sound checks the numbers of a public key. For elliptic curves, jwkset has already checked that the point is on the
+// curve.
 func sound(public crypto.PublicKey, rules keyRules) error {
 	switch public := public.(type) {
 	case *rsa.PublicKey:
@@ -28,14 +29,14 @@ func sound(public crypto.PublicKey, rules keyRules) error {
 	return nil
 }
 
-// soundRSA checks an RSA key. That an exponent of more than 31 bits was not cut is jwkset's to see: it compares what it
-// read with what was written.
+// soundRSA checks an RSA key. An exponent of more than 31 bits has not been truncated: jwkset encodes the key again and
+// compares the result with the text.
 func soundRSA(pub *rsa.PublicKey, maxBits int) error {
 	if bits := pub.N.BitLen(); bits < minRSABits || bits > maxBits {
 		return fmt.Errorf("RSA key of %d bits", bits)
 	}
 	if pub.E < 3 || pub.E%2 == 0 {
-		return errors.New("unsound RSA exponent")
+		return errors.New("RSA exponent is even or less than 3")
 	}
 	if pub.N.Bit(0) == 0 || hasROCAMark(pub.N) {
 		return errors.New("unsound RSA modulus")
@@ -43,8 +44,9 @@ func soundRSA(pub *rsa.PublicKey, maxBits int) error {
 	return nil
 }
 
-// fingerprinted reports whether a modulus has the mark of the ROCA generator (CVE-2017-15361): modulo each small
-// prime it is a power of 65537. A sound modulus has it with a probability of about 2⁻²⁸.
+// hasROCAMark reports whether the modulus was probably made by the ROCA generator (CVE-2017-15361). Modulo each of
+// these primes, such a modulus is a power of 65537. A random modulus has this property with a probability of about
+// 2⁻²⁸.
 func hasROCAMark(n *big.Int) bool {
 	for _, p := range [...]int64{11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157} {
 		rest := new(big.Int).Mod(n, big.NewInt(p)).Int64()
@@ -71,12 +73,16 @@ var (
 
 func modP(n *big.Int) *big.Int { return n.Mod(n, edwardsP) }
 
-// soundEd25519 checks that a public key is a point of the curve, written in the one way that RFC 8032 section 5.1.3
-// decodes, and not of small order: with such a key one signature fits one message in eight, or all, without a secret.
+// soundEd25519 checks that a public key is a point of the curve, in the canonical form of RFC 8032 section 5.1.3, and
+// not of small order. For a key of small order anyone can make a signature that fits one message in eight, or every
+// message.
 //
-// On the curve −x² + y² = 1 + d·x²·y², so x² = (y²−1)/(d·y²+1), which has a root if (y²−1)·(d·y²+1) is a square. The
-// points of order 1 and 2 have y² = 1, those of order 4 have y = 0. A point of order 8 doubles to one with y = 0; by
-// the doubling formula (RFC 8032 section 5.1.4) then x² = −y², and the curve's equation becomes d·y⁴ + 2·y² − 1 = 0.
+// Is it on the curve? The curve is −x² + y² = 1 + d·x²·y², so x² = (y²−1)/(d·y²+1). This has a root if
+// (y²−1)·(d·y²+1) is a square.
+//
+// Is its order small, that is 1, 2, 4 or 8? Points of order 1 and 2 have y² = 1, and points of order 4 have y = 0.
+// Twice a point of order 8 has order 4, so its y is 0. By the doubling formula (RFC 8032 section 5.1.4) this means x² =
+// −y². The equation of the curve then becomes d·y⁴ + 2·y² − 1 = 0.
 func soundEd25519(pub ed25519.PublicKey) error {
 	b := slices.Clone(pub) // little-endian; the highest bit is the sign of x
 	slices.Reverse(b)

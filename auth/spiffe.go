@@ -7,28 +7,29 @@ import (
 	"strings"
 )
 
-// A SPIFFE trust domain is an issuer whose URL is the domain's SPIFFE ID, spiffe://example.org. Its tokens are JWT-SVIDs:
+// A SPIFFE trust domain is an issuer whose URL is the domain's SPIFFE ID, such as spiffe://example.org. Its tokens are
+// JWT-SVIDs:
 // https://github.com/spiffe/spiffe/blob/main/standards/JWT-SVID.md
 const (
 	spiffeScheme = "spiffe://"
-	svidUse      = "jwt-svid" // of a key in a bundle that verifies JWT-SVIDs: JWT-SVID section 6
+	svidUse      = "jwt-svid" // use of the keys in a bundle that verify JWT-SVIDs: JWT-SVID section 6
 	maxSPIFFEID  = 2048       // bytes: SPIFFE-ID section 2.3
 )
 
 var (
 	// SPIFFE-ID section 2.1: letters, digits, dots, dashes and underscores, in lower case, at most 255 bytes.
 	trustDomain = regexp.MustCompile(`^spiffe://[a-z0-9._-]{1,255}$`)
-	// SPIFFE-ID section 2.2: segments of these characters, none of them empty, one dot or two.
+	// SPIFFE-ID section 2.2: segments of these characters, none of them empty. See workload for the rest.
 	workloadPath = regexp.MustCompile(`^(?:/[a-zA-Z0-9._-]+)+$`)
 
 	errWorkload    = narrow(ErrMalformed, "sub is not the SPIFFE ID of a workload")
-	errOtherDomain = narrow(ErrIssuer, "sub is of another trust domain")
+	errOtherDomain = narrow(ErrIssuer, "sub belongs to another trust domain")
 )
 
-// svidAlgorithms are all that sign a JWT-SVID (section 2.1).
+// svidAlgorithms are the only algorithms of JWT-SVIDs (JWT-SVID section 2.1).
 var svidAlgorithms = []string{"RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512"}
 
-// checkTrustDomain prepares an issuer that is a trust domain.
+// checkTrustDomain checks an issuer that is a trust domain and sets its kind and algorithms.
 func (s *issuerState) checkTrustDomain() error {
 	if s.kind != kindPlain || !strings.HasPrefix(s.URL, spiffeScheme) {
 		return nil
@@ -53,7 +54,7 @@ func (s *issuerState) checkTrustDomain() error {
 	return nil
 }
 
-// domainOfWorkload is the trust domain's part of a SPIFFE ID, or empty.
+// domainOfWorkload returns the trust domain in a SPIFFE ID, as spiffe://example.org, or "" if id is no SPIFFE ID.
 func domainOfWorkload(id string) string {
 	rest, ok := strings.CutPrefix(id, spiffeScheme)
 	if !ok {
@@ -63,7 +64,7 @@ func domainOfWorkload(id string) string {
 	return id[:len(spiffeScheme)+len(domain)]
 }
 
-// findTrustDomain finds the trust domain of a token without iss.
+// findTrustDomain returns the trust domain of a token without iss, or nil.
 func (k *core) findTrustDomain(t *Token) *issuerState {
 	if issuer := k.byName[domainOfWorkload(t.subject)]; issuer != nil && issuer.kind == kindSPIFFE {
 		return issuer
@@ -71,7 +72,7 @@ func (k *core) findTrustDomain(t *Token) *issuerState {
 	return nil
 }
 
-// checkSVID checks what a JWT-SVID must be beyond a JWT (sections 2.3, 3.1 and 3.2).
+// checkSVID checks the rules that apply only to JWT-SVIDs (sections 2.3, 3.1 and 3.2).
 func (s *issuerState) checkSVID(t *Token, h header) error {
 	switch {
 	case h.typ == "at+jwt":
@@ -86,7 +87,7 @@ func (s *issuerState) checkSVID(t *Token, h header) error {
 	return nil
 }
 
-// workload reports whether a path names a workload: one without a path is the trust domain itself.
+// workload reports whether the path of a SPIFFE ID names a workload. An ID without a path is the trust domain itself.
 func workload(path string) bool {
 	if !workloadPath.MatchString(path) {
 		return false

@@ -8,33 +8,33 @@ import (
 	"strings"
 )
 
-// tenantMark stands for the tenant in an issuer's name that many tenants share. Microsoft Entra writes it so in its
-// tenant-independent discovery document, and in the issuer member of its keys:
+// tenantMark is the placeholder for the tenant in an issuer name. Microsoft Entra writes it in its tenant-independent
+// discovery document and in the issuer member of its keys:
 // https://learn.microsoft.com/entra/identity-platform/access-tokens#multi-tenant-applications
 const tenantMark = "{tenantid}"
 
-// tenantID is a GUID as Entra writes it in tid, in lower case: a tenant that had two spellings would give a user two
-// IDs.
+// tenantID matches a GUID in lower case, as Entra writes it in tid. If two spellings of a tenant were accepted, a user
+// would have two IDs.
 var tenantID = regexp.MustCompile(`^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
-// everybody is a name under which Entra signs users of many tenants in, and by which no token names its issuer:
+// sharedName matches the names of the endpoints where Entra signs in users of many tenants. No token has such an iss:
 // https://learn.microsoft.com/entra/identity-platform/v2-protocols-oidc#find-your-apps-openid-configuration-document-uri
 var sharedName = regexp.MustCompile(`^https://(?:login\.microsoftonline\.(?:com|us)|login\.partner\.microsoftonline\.cn|` +
 	`login\.windows\.net|sts\.windows\.net)/(?:common|organizations|consumers)(?:/|$)`)
 
-// template is an issuer's name around its tenant.
+// template is an issuer name, split at the tenant.
 type template struct{ before, after string }
 
-// templateOf cuts a name at the mark. False: it holds none.
+// templateOf splits a name at tenantMark. It reports false if the name has none.
 func templateOf(name string) (template, bool) {
 	before, after, ok := strings.Cut(name, tenantMark)
 	return template{before, after}, ok
 }
 
-// of is the issuer's name for one tenant.
+// of returns the issuer name of one tenant.
 func (n template) of(tenant string) string { return n.before + tenant + n.after }
 
-// is reports whether name is the issuer's for the tenant, without making it.
+// is reports whether name equals of(tenant). It does not allocate.
 func (n template) is(name, tenant string) bool {
 	rest, ok := strings.CutPrefix(name, n.before)
 	if !ok {
@@ -44,7 +44,7 @@ func (n template) is(name, tenant string) bool {
 	return ok && rest == n.after
 }
 
-// checkTenants prepares an issuer of many tenants: each of its names is a template.
+// checkTenants checks the tenants of an issuer and sets its templates. If one of its names has tenantMark, all must.
 func (s *issuerState) checkTenants() error {
 	marked := false
 	for _, name := range append([]string{s.URL}, s.Aliases...) {
@@ -64,7 +64,7 @@ func (s *issuerState) checkTenants() error {
 	tenants := make([]string, len(s.Tenants))
 	for i, tenant := range s.Tenants {
 		if tenants[i] = strings.ToLower(tenant); !tenantID.MatchString(tenants[i]) {
-			return fmt.Errorf("tenant %q is no GUID: tokens name tenants by nothing else", tenant)
+			return fmt.Errorf("tenant %q is no GUID: tokens name tenants only by GUIDs", tenant)
 		}
 	}
 	s.Tenants = tenants
@@ -74,7 +74,7 @@ func (s *issuerState) checkTenants() error {
 	return nil
 }
 
-// findTenant finds the issuer of a token that names its tenant: iss must be a template with tid put in.
+// findTenant returns the issuer of a token that names its tenant, or nil: iss must be a template with tid inserted.
 func (k *core) findTenant(t *Token) *issuerState {
 	if !tenantID.MatchString(t.tenant) {
 		return nil
@@ -87,13 +87,14 @@ func (k *core) findTenant(t *Token) *issuerState {
 	return nil
 }
 
-// allows reports whether the token's tenant is accepted now. It is asked on every request, so that a tenant that was
-// taken off the list is refused at once.
+// allowsTenant reports whether the token's tenant is accepted now. It is called on every request, also for cached
+// tokens, because the answer of AllowTenant may change.
 func (s *issuerState) allowsTenant(t *Token) bool {
 	return len(s.templates) == 0 || slices.Contains(s.Tenants, t.tenant) || s.AllowTenant != nil && s.AllowTenant(t.tenant)
 }
 
-// issuerOf is the issuer's one name in [Token.ID]: for many tenants, that of the token's tenant.
+// nameFor returns the issuer's name in [Token.ID], which is the same for all aliases. If there are tenants, it is the
+// name for the token's tenant.
 func (s *issuerState) nameFor(t *Token) string {
 	if len(s.templates) == 0 {
 		return s.URL
@@ -101,9 +102,9 @@ func (s *issuerState) nameFor(t *Token) string {
 	return s.templates[0].of(t.tenant)
 }
 
-// keyFits reports whether the key may sign for the token's tenant. In a set for all tenants a key may name the one issuer
-// that it belongs to, or the template for all: what it names must be the token's issuer, under whichever of its names.
-// Entra's keys bear the name of version 2.0 and sign tokens of version 1.0 too.
+// keyFits reports whether the key may sign for the token's tenant. A key in a set for all tenants may have a member
+// issuer: the issuer that it belongs to, or the template for all of them. That must be the token's issuer under any of
+// its names: Entra's keys have the name of version 2.0, but also sign tokens of version 1.0.
 func (s *issuerState) keyFits(k *key, t *Token) bool {
 	if len(s.templates) == 0 || k.issuer == "" {
 		return true

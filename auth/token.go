@@ -7,8 +7,8 @@ import (
 )
 
 // Token is what a verified token says. Its zero value says nothing. A claim that is null, or of another type than it
-// should be, is as if it were not there; only iss, aud, exp, nbf and iat refuse the token then. Tokens are shared by all
-// requests that bring the same token, so nothing of them can be changed: slices are returned as copies. Safe for
+// should be, is as if it were not there; only iss, aud, exp, nbf and iat refuse the token then. Tokens are shared by
+// all requests that bring the same token, so nothing of them can be changed: slices are returned as copies. Safe for
 // concurrent use.
 type Token struct {
 	issuer, subject, jwtID    string

@@ -100,9 +100,9 @@ func (v *Verifier) With(r Rules) (*Verifier, error) {
 	return &Verifier{v.core, append(slices.Clip(v.rules), r.copy())}, nil
 }
 
-// Prefetch fetches the keys of every issuer that has none yet, all at the same time. Call it in a Lambda function's init
-// phase, or to fail at start. Without it the first request fetches them. If ctx ends first, Prefetch returns and the
-// fetches continue until their own time limit. Its errors are [Error] values that wrap [ErrUnavailable], joined.
+// Prefetch fetches the keys of every issuer that has none yet, all at the same time. Call it in a Lambda function's
+// init phase, or to fail at start. Without it the first request fetches them. If ctx ends first, Prefetch returns and
+// the fetches continue until their own time limit. Its errors are [Error] values that wrap [ErrUnavailable], joined.
 func (v *Verifier) Prefetch(ctx context.Context) error {
 	if v == nil || v.core == nil {
 		return &Error{Err: ErrNotConfigured}
@@ -118,8 +118,8 @@ func (v *Verifier) Prefetch(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// VerifyToken verifies a token that did not come in an HTTP request. raw is the token alone, without "Bearer". The error
-// is an [*Error].
+// VerifyToken verifies a token that did not come in an HTTP request. raw is the token alone, without "Bearer". The
+// error is an [*Error].
 func (v *Verifier) VerifyToken(ctx context.Context, raw string) (*Token, error) {
 	if v == nil || v.core == nil {
 		return nil, &Error{Err: ErrNotConfigured}

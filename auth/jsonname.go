@@ -1,0 +1,101 @@
+package auth
+
+import (
+	"encoding/binary"
+	"hash/maphash"
+	"unicode"
+	"unicode/utf8"
+)
+
+// nameSeed makes the hashes of member names unpredictable, so that nobody can choose names that collide.
+var nameSeed = maphash.MakeSeed()
+
+// remember refuses a name that the object already has. Unless exact is set, letter case does not count. The set holds
+// only 64-bit hashes: 384 names collide by chance with a probability below 2⁻⁴⁷.
+func (s *scanner) remember(object uint64, name string) {
+	h := object * 0x9e3779b97f4a7c15 // odd, so the same name in two objects has two hashes
+	if s.folds = !s.exact && folds(name); s.folds {
+		s.charge(foldCost)
+		h += maphash.Bytes(nameSeed, s.foldName(name))
+	} else {
+		h += maphash.String(nameSeed, name)
+	}
+	if h == 0 {
+		h = 1
+	}
+	for i := h % nameSlots; ; i = (i + 1) % nameSlots {
+		switch s.names[i] {
+		case 0:
+			s.names[i] = h
+			s.used++
+			return
+		case h:
+			s.fail(errDuplicate)
+			return
+		}
+	}
+}
+
+// folds reports whether a name may differ from its fold: it has a capital letter or a character outside ASCII.
+func folds(name string) bool {
+	for i := range len(name) {
+		if c := name[i]; c >= utf8.RuneSelf || 'A' <= c && c <= 'Z' {
+			return true
+		}
+	}
+	return false
+}
+
+// foldName returns the fold of a name of at most maxName bytes, in s.fold. The fold is never longer than the name,
+// since foldRune returns the smallest rune.
+//
+// It folds eight bytes of ASCII at a time. In x+(0x80-'A') the high bit of a byte is set if the byte is 'A' or more,
+// and in x+(0x7f-'Z') if it is more than 'Z'. The bytes with the first bit but not the second are capital letters.
+// Example: 'B' is 0x42; 0x42+0x3f is 0x81, 0x42+0x25 is 0x67. Setting the bit 0x20 makes it 'b'.
+func (s *scanner) foldName(name string) []byte {
+	b := s.fold[:0]
+	for i := 0; i < len(name) && s.err == nil; {
+		if i+8 <= len(name) {
+			x := binary.LittleEndian.Uint64([]byte(name[i : i+8]))
+			if x&highs == 0 {
+				upper := (x + (0x80-'A')*ones) &^ (x + (0x7f-'Z')*ones) & highs
+				b = binary.LittleEndian.AppendUint64(b, x|upper>>2)
+				i += 8
+				continue
+			}
+		}
+		r, size := utf8.DecodeRuneInString(name[i:])
+		if size > 1 {
+			s.charge(runeCost)
+		}
+		b = utf8.AppendRune(b, foldRune(r))
+		i += size
+	}
+	s.folded = len(b)
+	return b
+}
+
+// misnamed reports whether the last name differs from a registered one only in letter case.
+func (s *scanner) misnamed(registered map[string]bool) bool {
+	return s.folds && registered[string(s.fold[:s.folded])]
+}
+
+// foldRune returns the same rune for all runes that Unicode's simple folding treats as equal. encoding/json matches
+// struct fields by that folding. The result is the smallest of those runes, but ASCII letters are in lower case: 'K',
+// 'k' and the Kelvin sign all become 'k'.
+func foldRune(r rune) rune {
+	if 'A' <= r && r <= 'Z' {
+		return r + 'a' - 'A'
+	}
+	if r < utf8.RuneSelf {
+		return r // its other forms are outside ASCII, so they are larger
+	}
+	least := r
+	for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
+		least = min(least, f)
+	}
+	if 'A' <= least && least <= 'Z' {
+		return least + 'a' - 'A'
+	}
+	return least
+}

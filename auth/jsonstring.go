@@ -1,0 +1,157 @@
+package auth
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"strings"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
+	"unsafe"
+)
+
+// string reads a string and resolves its escapes. Without escapes the result is part of the text.
+func (s *scanner) string() string {
+	s.expect('"')
+	start := s.at
+	switch s.run() {
+	case '"':
+		s.at++
+		return s.text[start : s.at-1]
+	case '\\':
+		return s.escaped(start)
+	}
+	s.fail(errJSON)
+	return ""
+}
+
+// skipString checks a string as strictly as string does, but does not allocate it.
+func (s *scanner) skipString() {
+	var unused [utf8.UTFMax]byte
+	s.expect('"')
+	for {
+		switch s.run() {
+		case '"':
+			s.at++
+			return
+		case '\\':
+			s.escape(unused[:0])
+		default:
+			s.fail(errJSON)
+			return
+		}
+	}
+}
+
+const (
+	ones  = 0x0101010101010101
+	highs = 0x8080808080808080
+)
+
+// run skips the characters of a string up to one with a meaning, and returns that one: a quote, a backslash, or a
+// control character, which is a mistake (RFC 8259 section 7). It returns zero at the end of the text, which is a
+// mistake too.
+//
+// It examines eight bytes at a time. For each byte b, b-0x20 sets the high bit if b is a control character. A quote or
+// a backslash becomes zero by exclusive or, and 0-1 sets the high bit too. &^ ignores bytes whose high bit was set
+// before. A borrow may set wrong bits, but only above the lowest right one, which is the one that is used.
+func (s *scanner) run() byte {
+	i := s.at
+	for ; i+8 <= len(s.text); i += 8 {
+		b := binary.LittleEndian.Uint64([]byte(s.text[i : i+8]))
+		quote, slash := b^(ones*'"'), b^(ones*'\\')
+		if stop := ((b-ones*' ')&^b | (quote-ones)&^quote | (slash-ones)&^slash) & highs; stop != 0 {
+			s.at = i + bits.TrailingZeros64(stop)/8
+			return s.text[s.at]
+		}
+	}
+	for ; i < len(s.text); i++ {
+		if c := s.text[i]; c == '"' || c == '\\' || c < ' ' {
+			s.at = i
+			return c
+		}
+	}
+	s.at = i
+	return 0
+}
+
+// escaped reads the rest of a string that began at start. Its first backslash is at the current position.
+func (s *scanner) escaped(start int) string {
+	if s.charge(makeCost); s.err != nil {
+		return ""
+	}
+	long := max(strings.IndexByte(s.text[s.at:], '"'), 0) // enough, unless an escaped quote follows
+	b := append(make([]byte, 0, s.at-start+long), s.text[start:s.at]...)
+	for {
+		from := s.at
+		c := s.run()
+		b = append(b, s.text[from:s.at]...)
+		switch c {
+		case '"':
+			s.at++
+			return unsafe.String(unsafe.SliceData(b), len(b)) // b is not used again
+		case '\\':
+			b = s.escape(b)
+		default:
+			s.fail(errJSON)
+			return ""
+		}
+	}
+}
+
+const (
+	escapes  = `"\/bfnrt`
+	unescape = "\"\\/\b\f\n\r\t"
+)
+
+// escape appends the character of one escape. A surrogate without its pair is refused: UTF-8 cannot represent it.
+func (s *scanner) escape(b []byte) []byte {
+	s.at++ // the backslash
+	s.charge(escapeCost)
+	c := s.peek()
+	s.at++
+	if i := strings.IndexByte(escapes, c); i >= 0 {
+		return append(b, unescape[i])
+	}
+	if c != 'u' {
+		s.fail(errJSON)
+		return nil
+	}
+	r := s.hex()
+	if utf16.IsSurrogate(r) {
+		if !strings.HasPrefix(s.text[min(s.at, len(s.text)):], `\u`) {
+			s.fail(errUTF8)
+			return nil
+		}
+		s.at += 2
+		s.charge(escapeCost)
+		if r = utf16.DecodeRune(r, s.hex()); r == unicode.ReplacementChar {
+			s.fail(errUTF8)
+			return nil
+		}
+	}
+	return utf8.AppendRune(b, r)
+}
+
+// hex reads the four digits of a \u escape.
+func (s *scanner) hex() (r rune) {
+	if len(s.text)-s.at < 4 {
+		s.fail(errJSON)
+		return 0
+	}
+	for _, c := range []byte(s.text[s.at : s.at+4]) {
+		switch {
+		case '0' <= c && c <= '9':
+			r = r<<4 | rune(c-'0')
+		case 'a' <= c && c <= 'f':
+			r = r<<4 | rune(c-'a'+10)
+		case 'A' <= c && c <= 'F':
+			r = r<<4 | rune(c-'A'+10)
+		default:
+			s.fail(errJSON)
+			return 0
+		}
+	}
+	s.at += 4
+	return r
+}
