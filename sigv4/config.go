@@ -62,9 +62,9 @@ type VerifierConfig struct {
 	// together. Zero means 10 240, which is API Gateway's limit; negative means no limit but that of net/http,
 	// [http.Server].MaxHeaderBytes. A request beyond it is refused with [ErrHeaderTooLarge].
 	//
-	// Other limits follow from it: the query may have one parameter for every 40 bytes, and so may the signed headers
-	// have values, which makes 256; and the query in canonical form may be half as long again, which makes 15 360
-	// bytes. At any value, at most 64 parameters may have names that begin with X-Amz-.
+	// Other limits follow from it. The query may have one parameter for every 40 bytes, thus 256, and the signed
+	// headers as many values. The query in canonical form may have one and a half times as many bytes, thus 15 360. At
+	// any value, at most 64 parameters may have names that begin with X-Amz-.
 	MaxHeaderBytes int
 
 	// ExternalHost is the host that clients sign, if a proxy replaces the Host header. Empty means the Host header. It
