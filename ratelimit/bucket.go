@@ -8,24 +8,24 @@ import (
 
 // A Bucket is one token bucket, full when made.
 //
-// Its methods may be called at once from any number of goroutines. Taking is lock-free, and a refusal writes no shared
+// Its methods may be called from any number of goroutines at once. Taking is lock-free, and a refusal writes no shared
 // memory. The zero Bucket, and a nil one, refuse.
 //
-// [NewBucketAt], [Bucket.TakeAt] and [TakeAll] are told the time. An instant is measured from the bucket's making, on the
-// monotonic clock if it carries a reading of it. Instants may be in any order: an earlier one never gains a token.
+// [NewBucketAt], [Bucket.TakeAt] and [TakeAll] are told the time. An instant is measured from the bucket's making, on
+// the monotonic clock if it carries a reading of it. Instants may come in any order: an earlier one never gains a
+// token.
 type Bucket struct {
 	epoch time.Time
 	cell  atomic.Pointer[cell]
-	mu    sync.Mutex // held while cell is replaced
+	mu    sync.Mutex // must be held to replace cell
 }
 
-// A cell is a word under one segment. Neither segment nor cell outlives a change of the limit: the old word is frozen, and
-// a new cell published.
+// A cell is a TAT under one segment. A change of the limit ends both: the TAT is frozen, and a new cell is published.
 type cell struct {
 	seg    *segment
-	queued atomic.Bool // set before the first reservation, for good
-	_      [112]byte   // the word is written all the time; what is read beside it stays on other cache lines
-	word   atomic.Int64
+	queued atomic.Bool // set before the first reservation, and never cleared
+	_      [112]byte   // the TAT is written by every take, so what is only read stays on other cache lines
+	tat    atomic.Int64
 	reused int64 // see undoQueued; guarded by the bucket's mutex
 	_      [112]byte
 }
@@ -71,7 +71,7 @@ func (b *Bucket) Allow() bool {
 	now := b.now()
 	if c := b.load(); c != nil {
 		if clock, ok := c.seg.ready(now, 1); ok { // the common way of take, without an outcome
-			if u, ok := c.seg.spend(&c.word, clock, c.seg.scale); ok || u != frozen {
+			if u, ok := c.seg.spend(&c.tat, clock, c.seg.scale); ok || u != frozen {
 				return ok
 			}
 		}
@@ -82,7 +82,7 @@ func (b *Bucket) Allow() bool {
 // Take takes n tokens or none. It refuses a negative n, and an n above the burst with a RetryAfter of [Never]; zero
 // tokens are always granted.
 func (b *Bucket) Take(n int64) (d Decision) {
-	b.take(b.now(), n).tell(n, &d)
+	b.take(b.now(), n).fill(n, &d)
 	return d
 }
 
@@ -91,15 +91,17 @@ func (b *Bucket) TakeAt(t time.Time, n int64) Decision {
 	return b.take(b.since(t), n).decision(n)
 }
 
-// Peek tells what Take(1) would decide, and takes nothing: Remaining still counts the token.
+// Peek returns what Take(1) would decide, and takes nothing: Remaining still counts the token.
 func (b *Bucket) Peek() Decision {
 	return b.look(b.now(), 1).decision(1)
 }
 
-// SetLimit changes the limit from now on. What had been taken stays taken, in tokens, and from now on flows back at the
-// new rate: a bucket drained at one token a second and set to 100 a second admits again after 10 ms. With a smaller burst
-// it may owe more than it holds, and refuses until that has flowed back. (Of a debt that the new rate would take longer than
-// four years to pay, what goes beyond that may be let off.)
+// SetLimit changes the limit from now on. The error is that of [Limit.Validate], or [ErrNotConfigured].
+//
+// What has been taken stays taken, in tokens, and from now on flows back at the new rate. For example, a bucket that
+// was drained at one token a second and is set to 100 a second admits again after 10 ms. With a smaller burst the
+// bucket may owe more than it holds; it then refuses until that has flowed back. A debt that would take longer than
+// four years to pay at the new rate may be cut to four years.
 func (b *Bucket) SetLimit(l Limit) error { return b.setLimit(b.now, l) }
 
 func (b *Bucket) setLimit(now func() int64, l Limit) error {
@@ -115,14 +117,14 @@ func (b *Bucket) setLimit(now func() int64, l Limit) error {
 	return nil
 }
 
-// replace moves the bucket to a new segment; mu is held. The clock is read after the freeze, so it is not behind any reading
-// that still counted under the old segment.
+// replace moves the bucket to a new segment; the caller must hold mu. The clock is read after the TAT is frozen, so the
+// reading is not behind any that still counted under the old segment.
 func (b *Bucket) replace(c *cell, now func() int64, l Limit) {
-	u := c.word.Swap(frozen)
+	u := c.tat.Swap(frozen)
 	c.seg.next = newSegment(l, now())
 	moved := &cell{seg: c.seg.next}
 	moved.queued.Store(c.queued.Load())
-	moved.word.Store(c.seg.convert(u))
+	moved.tat.Store(c.seg.convert(u))
 	b.cell.Store(moved)
 }
 
@@ -132,14 +134,14 @@ func (b *Bucket) take(now, n int64) outcome {
 		return outcome{}
 	}
 	if clock, ok := c.seg.ready(now, n); ok {
-		if u, ok := c.seg.spend(&c.word, clock, n*c.seg.scale); ok || u != frozen {
+		if u, ok := c.seg.spend(&c.tat, clock, n*c.seg.scale); ok || u != frozen {
 			return outcome{c.seg, now, u, verdictOf(ok)}
 		}
 	}
 	return b.takeOdd(now, n)
 }
 
-// takeOdd is take where the common way does not lead to a decision.
+// takeOdd is take for what the fast path does not decide, such as an n of 0 or a limit that is being changed.
 func (b *Bucket) takeOdd(now, n int64) outcome {
 	for {
 		b.settle(now)
@@ -149,7 +151,8 @@ func (b *Bucket) takeOdd(now, n int64) outcome {
 	}
 }
 
-// try is take, but gives up on a frozen word: the limit is being changed, or a [Limiter] has done with the bucket.
+// try is take without waiting. Its verdict is retry if the TAT is frozen, because the limit is being changed or a
+// [Limiter] no longer uses the bucket.
 func (b *Bucket) try(now, n int64) outcome {
 	c := b.cell.Load()
 	s := c.seg
@@ -160,7 +163,7 @@ func (b *Bucket) try(now, n int64) outcome {
 	case s.unlimited() || n < 1 || n > s.limit.Burst:
 		return c.look(now, n)
 	}
-	u, ok := s.spend(&c.word, clock, n*s.scale)
+	u, ok := s.spend(&c.tat, clock, n*s.scale)
 	if u == frozen {
 		return outcome{verdict: retry}
 	}
@@ -179,12 +182,12 @@ func (b *Bucket) look(now, n int64) outcome {
 	}
 }
 
-// undo gives back a take, as far as it has not flowed back by itself. It returns the word that it leaves behind, or 0 if
-// nothing came back.
-func (b *Bucket) undo(now func() int64, k taken) (word int64) {
+// undo gives back a take, as far as it has not flowed back by itself. It returns the TAT that it leaves behind, or 0 if
+// nothing came back. The clock is read after the TAT.
+func (b *Bucket) undo(now func() int64, k taken) (tat int64) {
 	for {
 		c := b.cell.Load()
-		u := c.word.Load()
+		u := c.tat.Load()
 		switch {
 		case c.seg != k.seg || u == frozen:
 			return 0
@@ -195,24 +198,24 @@ func (b *Bucket) undo(now func() int64, k taken) (word int64) {
 		if back <= 0 {
 			return 0
 		}
-		if c.word.CompareAndSwap(u, u-back) {
+		if c.tat.CompareAndSwap(u, u-back) {
 			return u - back
 		}
 	}
 }
 
-// settle waits until no change of the limit is under way, and moves to a new segment if the clock has reached the horizon.
+// settle waits for a change of the limit to end, and starts a new segment if the clock has reached its horizon.
 func (b *Bucket) settle(now int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if c := b.cell.Load(); c.seg.over(now) && c.word.Load() != frozen {
+	if c := b.cell.Load(); c.seg.over(now) && c.tat.Load() != frozen {
 		b.replace(c, func() int64 { return now }, c.seg.limit)
 	}
 }
 
 // look decides on n tokens and takes none.
 func (c *cell) look(now, n int64) outcome {
-	s, clock, u := c.seg, c.seg.at(now), c.word.Load()
+	s, clock, u := c.seg, c.seg.at(now), c.tat.Load()
 	switch {
 	case u == frozen || s.over(now):
 		return outcome{verdict: retry}

@@ -1,4 +1,5 @@
-// Package ratelimit limits how fast: token buckets, one or one for each key, and the middleware around them.
+// Package ratelimit limits how fast requests come: token buckets, a single one or one for each key, and the middleware
+// around them.
 //
 //	limiter, err := ratelimit.New(ratelimit.Config[string]{
 //		Limit: ratelimit.Limit{Rate: 10, Burst: 20}, // tokens per second, and at once
@@ -8,44 +9,50 @@
 //
 // # What it proves
 //
-// A bucket admits, over any window of length Δ, at most Burst + Rate×Δ tokens, from any number of goroutines. For a rate
-// that is exact (see [Limit]) this holds to the nanosecond; for any other to one part of a token that is worth 1 to 2 ns of
-// its rate. Time that steps back, a clock reading gone stale on its way to the bucket, an overflow: each can only admit
-// less.
+// A bucket admits at most Burst + Rate×Δ tokens over any window of length Δ, from any number of goroutines. For a rate
+// that is exact (see [Limit]) this holds to the nanosecond. For any other rate it holds to the part of a token that
+// flows in within 1 to 2 ns. A clock that steps back, a clock reading that is old when it reaches the bucket, an
+// overflow: each can only admit less.
 //
-// Below HTTP there are [Bucket] for one limit and [Limiter] for a limit by key, both with Allow, Take, Peek and SetLimit.
-// [TakeAll] is one decision over several buckets, and a [Receipt] undoes a take. These calls do not wait and do not allocate.
+// Below HTTP there are [Bucket] for one limit and [Limiter] for a limit by key, both with Allow, Take, Peek and
+// SetLimit. [TakeAll] is one decision over several buckets, and a [Receipt] undoes a take. These calls do not wait and
+// do not allocate.
 //
-// [Bucket.Wait] is for a client that prefers to wait: first come, first served, and never beyond the context's deadline.
-// [Bucket.Reserve] is the same without the sleep.
+// [Bucket.Wait] is for a client that prefers to wait: first come, first served, and never beyond the context's
+// deadline. [Bucket.Reserve] is the same without the sleep.
 //
 // # How
 //
-// The state of a bucket is one word: the reading of a virtual clock at which the bucket will be full. The clock is shared by
-// all buckets of a limit and counts what they gain, not time, so a change of the limit is a change of the clock. Its
-// arithmetic is in clock.go, the word's in word.go, and the table's in table.go and shard.go.
+// The state of a bucket is one number, its theoretical arrival time (TAT): the reading of a virtual clock at which the
+// bucket will be full. All buckets of a limit share the clock. It counts what they gain and not time, so a change of
+// the limit is a change of the clock.
 //
-// A Limiter's buckets stand in an open-addressed table of 22 to 24 bytes a key. A bucket that is full is as good as none, so a slot
-// is taken over as soon as its bucket is full, and nothing needs to sweep or expire. Memory is bounded by
-// [Config].MaxKeys. When more keys than that are in debt at a time, the rest share overflow buckets: a client that
-// rotates its addresses slows down itself and those that do the same, and gains nothing.
+// A Limiter keeps its buckets in an open-addressed hash table, at 22 to 24 bytes a key. A full bucket holds no
+// information, so its slot goes to the next key that needs one, and there is no sweep and no expiry. [Config].MaxKeys
+// bounds the memory. If more keys than that are in debt at the same time, the others share overflow buckets. A client
+// that changes its address all the time slows down itself and others that do the same, and gains nothing.
+//
+// The files: segment.go is the clock, tat.go the arithmetic on it, bucket.go and reserve.go one bucket, table.go,
+// shard.go and keyed.go many; receipt.go has TakeAll and Undo; handler.go, error.go and field.go are HTTP.
 //
 // # What it does not do
 //
-// It counts in one process. Its middleware does not delay requests: a queue in a server is memory that anybody can fill. A token bucket is not a counter: within a window W it
-// admits Burst + Rate×W, not Rate×W. What is counted does not survive a restart; for quotas that do, see the usageplan
-// package. Limits by the leftmost X-Forwarded-For entry are no limits; see ratelimit/clientip.
+// It counts in one process. Its middleware does not delay requests: a queue in a server is memory that anybody can
+// fill. A token bucket is not a counter: within a window W it admits Burst + Rate×W, not Rate×W. The counts do not
+// survive a restart; for quotas that do, see the usageplan package. A limit by the leftmost X-Forwarded-For entry is
+// none, because the client writes that entry; see ratelimit/clientip.
 //
 // # Failure
 //
-// Nothing fails open but by Config.AllowDespite. The causes of an [Error], which errors.Is finds however they are wrapped:
+// Nothing fails open except by Config.AllowDespite. The causes of an [Error], which errors.Is finds however they are
+// wrapped:
 //
-//   - [ErrLimited]: 429.
+//   - [ErrLimited]: 429. The bucket does not hold what the request costs.
 //   - [ErrBlocked]: 403, by a rate rule of package window.
 //   - [ErrNoKey]: 403. Config.Key found no key for the request.
 //   - [ErrCost]: 500. Config.Cost is negative.
-//   - [ErrNotConfigured]: 500. The zero value of every type refuses; so does a [Limiter] without Config.Key that is asked
-//     about a request. The text tells which.
+//   - [ErrNotConfigured]: 500. The zero value of every type refuses, and so does a [Limiter] without Config.Key that is asked
+//     about a request. The text says which it was.
 //
 // # Sources
 //

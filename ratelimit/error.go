@@ -12,7 +12,7 @@ import (
 
 // The causes of an [Error].
 var (
-	// ErrLimited: the bucket does not hold what the request costs.
+	// ErrLimited: the bucket or window does not hold what the request costs.
 	ErrLimited = errors.New("rate limit exceeded")
 	// ErrBlocked: a rate rule of package window blocks the request.
 	ErrBlocked = errors.New("blocked by rate rule")
@@ -20,8 +20,8 @@ var (
 	ErrNoKey = errors.New("request has no key")
 	// ErrCost: Config.Cost is negative, a mistake of the program.
 	ErrCost = errors.New("negative cost")
-	// ErrNotConfigured: the limiter or bucket was not made by its constructor, or a limiter without Config.Key was asked
-	// about a request. The text of the error tells which.
+	// ErrNotConfigured: the limiter or bucket was not made by its constructor, or a limiter without Config.Key was
+	// asked about a request. The text of the error tells which.
 	ErrNotConfigured = errors.New("not configured")
 )
 
@@ -43,7 +43,7 @@ type Error struct {
 	XRateLimit bool
 }
 
-// Error is for logs, not for clients. It tells where no wait helps.
+// Error is for logs, not for clients. It says so if no wait helps.
 func (e *Error) Error() string {
 	if errors.Is(e.Err, ErrLimited) && e.Decision.RetryAfter == Never {
 		return fmt.Sprintf("ratelimit: %v: no wait helps: the cost is above the burst of %d, or the rate is 0", e.Err, e.Decision.Limit)
@@ -66,7 +66,8 @@ func (e *Error) StatusCode() int {
 	}
 }
 
-// ErrorCode is the value of X-Amzn-ErrorType: TooManyRequestsException, ForbiddenException or ApiConfigurationException.
+// ErrorCode is the value of X-Amzn-ErrorType: TooManyRequestsException, ForbiddenException or
+// ApiConfigurationException.
 func (e *Error) ErrorCode() string {
 	switch e.StatusCode() {
 	case http.StatusTooManyRequests:
@@ -90,8 +91,8 @@ func (e *Error) ErrorMessage() string {
 	}
 }
 
-// SetHeader sets Retry-After in seconds, rounded up (RFC 9110 section 10.2.3), with a 429 after which a wait helps, and the
-// header fields that the limiter is configured for. A block by a rate rule does not say when it ends, as in AWS.
+// SetHeader sets Retry-After in seconds, rounded up (RFC 9110 section 10.2.3), with a 429 after which a wait helps, and
+// the header fields that the limiter is configured for. A block by a rate rule does not say when it ends, as in AWS.
 func (e *Error) SetHeader(h http.Header) {
 	d := e.Decision
 	if e.StatusCode() == http.StatusTooManyRequests && d.RetryAfter != Never {

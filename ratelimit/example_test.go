@@ -12,7 +12,7 @@ import (
 	"github.com/tallygate/tallygate/ratelimit"
 )
 
-// Twenty requests an hour for each tenant, all of them at once if he likes.
+// Twenty requests an hour for each tenant, all of them at once if it likes.
 func Example() {
 	tenant := func(r *http.Request) (string, bool) {
 		t := r.Header.Get("Tenant")

@@ -15,13 +15,13 @@ import (
 type Field struct {
 	// Name identifies the policy: printable ASCII. A Field without a name, or with another, is left out.
 	Name string
-	// Unit is what Quota and Remaining count (parameter qu): "content-bytes", "concurrent-requests", or another that has been
-	// registered since (section 10.3 of the draft) or that the clients know. "" and "requests" are requests: a client reads an
-	// item without qu as requests (section 3.1), so a limit whose unit has no name must not send a Field. A Unit that is not
-	// printable ASCII leaves the Field out.
+	// Unit is what Quota and Remaining count (parameter qu): "content-bytes", "concurrent-requests", or another that
+	// has been registered since (section 10.3 of the draft) or that the clients know. "" and "requests" are requests: a
+	// client reads an item without qu as requests (section 3.1), so a limit whose unit has no name must not send a
+	// Field. A Unit that is not printable ASCII leaves the Field out.
 	Unit string
-	// Quota is what the policy grants in one Window (parameters q and w, the latter in seconds, rounded up). A Window of
-	// 0 or less is left out.
+	// Quota is what the policy grants in one Window (parameters q and w, the latter in seconds, rounded up). A Window
+	// of 0 or less is left out.
 	Quota  int64
 	Window time.Duration
 	// Remaining is what is left of it (r), and Reset the time until the quota is whole again (t, in seconds, rounded
@@ -46,8 +46,9 @@ const requests = "requests"
 const maxInteger = 999_999_999_999_999
 
 // SetFields sets the policies in RateLimit-Policy and RateLimit, as one line of each. What another limit has set there
-// stays: both fields are lists, and a list may stand on several lines (RFC 9651 section 3.1). Only a line that begins with
-// the same policy is replaced. What it sets belongs to the response: a handler may write to the slices of its header.
+// stays: both fields are lists, and a list may stand on several lines (RFC 9651 section 3.1). Only a line that begins
+// with the same policy is replaced. What it sets belongs to the response: a handler may write to the slices of its
+// header.
 func SetFields(h http.Header, fields ...Field) {
 	var l *lines // made when there is something to say
 	for i := range fields {
@@ -129,8 +130,8 @@ func (l *line) values() []string {
 	return l.value[:]
 }
 
-// setLine adds v, which is one line, to a field, in the place of a line that begins with the same policy. It does not write
-// to the slices that it finds: another layer may have set one that it shares between responses.
+// setLine adds v, which is one line, to a field, in the place of a line that begins with the same policy. It does not
+// write to the slices that it finds: another layer may have set one that it shares between responses.
 func setLine(h http.Header, field string, v []string) {
 	if len(h[field]) == 0 {
 		h[field] = v
@@ -188,8 +189,8 @@ func (s *segment) field(name, unit string, d Decision) Field {
 	return f
 }
 
-// setFields sets the IETF fields, if f has a name, and with x the X-RateLimit fields that tell d. Nothing of it is shared by
-// responses, as nothing of SetFields is.
+// setFields sets the IETF fields, if f has a name, and with x the X-RateLimit fields that tell d. Nothing of it is
+// shared by responses, as nothing of SetFields is.
 func setFields(h http.Header, f Field, x bool, d *Decision) {
 	SetFields(h, f)
 	if !x {

@@ -3,15 +3,15 @@ package ratelimit
 import "net/http"
 
 // Check takes what the request costs from the bucket of its key. The error is an [*Error] with one of the causes
-// [ErrLimited], [ErrNoKey], [ErrCost] and [ErrNotConfigured]; it is nil if the request may pass, because the tokens were
-// taken (the decision is OK) or because AllowDespite lets it (the decision is not).
+// [ErrLimited], [ErrNoKey], [ErrCost] and [ErrNotConfigured]; it is nil if the request may pass, because the tokens
+// were taken (the decision is OK) or because AllowDespite lets it (the decision is not).
 func (l *Limiter[K]) Check(r *http.Request) (Decision, error) {
 	o, n, err := l.check(r)
 	return o.decision(n), err
 }
 
-// Handler answers requests that Check refuses, and passes the others on to next. It sets Retry-After on a refusal, and on
-// every answer the header fields that the configuration asks for.
+// Handler answers requests that Check refuses, and passes the others on to next. It sets Retry-After on a refusal, and
+// on every answer the header fields that the configuration asks for.
 func (l *Limiter[K]) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		o, n, err := l.check(r)
@@ -60,7 +60,7 @@ func (l *Limiter[K]) setFields(h http.Header, o outcome, n int64) {
 		return
 	}
 	var d Decision
-	o.tell(n, &d)
+	o.fill(n, &d)
 	setFields(h, l.field(o, d), l.config.XRateLimit, &d)
 }
 

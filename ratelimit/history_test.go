@@ -14,7 +14,7 @@ import (
 )
 
 // The histories that many goroutines produce must be linearizable: each call takes effect at one instant between its
-// beginning and its end, and the bucket's word is then what the model says to the unit. Calls carry their readings of a clock
+// beginning and its end, and the bucket's TAT is then what the model says to the unit. Calls carry their readings of a clock
 // of this test's, and dawdle between reading and calling, so that readings are stale when they arrive.
 
 type kind uint8
@@ -48,12 +48,12 @@ type reply struct {
 	outcome
 	now   int64 // the reading that decided
 	after int64 // a reading after the call
-	left  int64 // the word after an undo, 0 if nothing came back
+	left  int64 // the TAT after an undo, 0 if nothing came back
 }
 
 // model is one bucket, in whole units.
 type model struct {
-	word      int64
+	tat       int64
 	mode      mode // in force
 	others    mode // in force for all keys that have no limit of their own
 	exclusive bool
@@ -68,31 +68,31 @@ func (m mode) clock(now int64) int64 { return 1 + m.a*max(now-m.start, 0) }
 
 // enter changes to another mode; what is owed stays, rounded up to a unit.
 func (m *model) enter(to mode, now int64) {
-	debt := max(m.word-m.mode.clock(now), 0)
-	m.word, m.mode = to.clock(now)+(debt*to.b+m.mode.b-1)/m.mode.b, to
+	debt := max(m.tat-m.mode.clock(now), 0)
+	m.tat, m.mode = to.clock(now)+(debt*to.b+m.mode.b-1)/m.mode.b, to
 }
 
 // step applies a call, and reports whether its answer is right.
 func (m *model) step(c call, got reply) bool {
 	clock, cost := m.mode.clock(got.now), c.n*m.mode.b
-	level := max(m.word, clock)
+	level := max(m.tat, clock)
 	affordable := level <= clock+m.mode.burst*m.mode.b-cost
 	switch c.kind {
 	case take:
 		if affordable {
-			m.word, level = level+cost, level+cost
+			m.tat, level = level+cost, level+cost
 		}
-		return got.ok() == affordable && max(got.word, clock) == level
+		return got.ok() == affordable && max(got.tat, clock) == level
 	case look:
-		return got.ok() == affordable && max(got.word, clock) == level
+		return got.ok() == affordable && max(got.tat, clock) == level
 	case undo:
 		back := m.owing(c.taken, clock)
 		if got.left == 0 { // perhaps a key that has lost its slot
-			return back <= 0 || m.word <= m.mode.clock(got.after)
+			return back <= 0 || m.tat <= m.mode.clock(got.after)
 		}
 		// A table does not go below its floor, which is at most the true clock.
-		least, most := m.word-back, max(m.word-back, min(m.word, m.mode.clock(got.after)))
-		m.word = got.left
+		least, most := m.tat-back, max(m.tat-back, min(m.tat, m.mode.clock(got.after)))
+		m.tat = got.left
 		return back > 0 && least <= got.left && got.left <= most
 	case setLimit:
 		m.others = mode{c.rule, got.now}
@@ -116,8 +116,8 @@ func (m *model) owing(k taken, clock int64) int64 {
 	if k.seg.start != m.mode.start || k.seg.limit != m.mode.limit() {
 		return 0
 	}
-	if m.word == k.word {
-		return min(k.n*m.mode.b, m.word-clock)
+	if m.tat == k.tat {
+		return min(k.n*m.mode.b, m.tat-clock)
 	}
 	return k.n*m.mode.b - max(clock-m.mode.clock(k.now), 0)
 }

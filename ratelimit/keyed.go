@@ -12,12 +12,12 @@ const keysPerShard = 512
 
 // keyed is the part of a [Limiter] that does not depend on the type of its keys.
 //
-// A change of the limit publishes a new segment and is done, however many buckets there are. Each shard carries its words
-// over when it is next asked.
+// A change of the limit publishes a new segment and returns, however many buckets there are. Each shard carries its
+// TATs over when one of its keys is next asked about.
 type keyed struct {
 	epoch  time.Time
 	seg    atomic.Pointer[segment]
-	mu     sync.Mutex // held while seg is replaced; taken within a shard's mutex, never the other way round
+	mu     sync.Mutex // must be held to replace seg; a goroutine that holds it must not lock a shard's mutex
 	shards []shard
 	shift  uint8 // 64 - log2(len(shards))
 	groups int   // the most a shard's table may grow to
@@ -43,7 +43,8 @@ func (k *keyed) now() int64 { return int64(time.Since(k.epoch)) }
 
 func (k *keyed) shard(f fingerprint) *shard { return &k.shards[f>>k.shift] }
 
-// take reads the segment after now was read. If it finds the old one still in force, now is not later than the change.
+// take reads the segment after its caller has read the clock. So if it finds the old segment in force, now is not later
+// than the change of the limit.
 func (k *keyed) take(now int64, f fingerprint, tokens int64) outcome {
 	sh := k.shard(f)
 	if b := sh.override(f); b != nil {
@@ -62,6 +63,7 @@ func (k *keyed) take(now int64, f fingerprint, tokens int64) outcome {
 	return k.takeSlow(sh, now, f, tokens)
 }
 
+// takeSlow is take under the shard's mutex.
 func (k *keyed) takeSlow(sh *shard, now int64, f fingerprint, tokens int64) outcome {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -78,13 +80,13 @@ func (k *keyed) takeSlow(sh *shard, now int64, f fingerprint, tokens int64) outc
 	}
 	o := k.lookAt(sh, t, slot, f, now, tokens)
 	if o.ok() {
-		o.word, o.verdict = sh.insert(t, f, now, o.word, tokens*t.seg.scale, k.groups)
+		o.tat, o.verdict = sh.insert(t, f, now, o.tat, tokens*t.seg.scale, k.groups)
 	}
 	return o
 }
 
-// lookAt decides on tokens and takes none; the shard's mutex is held. A key that has no slot has a full bucket, or owes what
-// its overflow bucket does.
+// lookAt decides on tokens and takes none; the caller must hold the shard's mutex. A key without a slot has a full
+// bucket, or the debt of its overflow bucket.
 func (k *keyed) lookAt(sh *shard, t *table, slot int, f fingerprint, now, tokens int64) outcome {
 	if slot >= 0 {
 		return t.look(slot, f, now, tokens)
@@ -100,8 +102,8 @@ func (k *keyed) table(sh *shard) *table {
 	return nil
 }
 
-// settle brings the shard to the segment in force, and returns its table and the time there: now, or when the floor was
-// reached if that is later; the shard's mutex is held.
+// settle carries the shard over to the segment in force. It returns the shard's table and the time to use there: now,
+// or the time of the floor if that is later. The caller must hold the shard's mutex.
 func (k *keyed) settle(sh *shard, now int64) (t *table, at int64) {
 	if t = k.table(sh); t == nil || t.seg.over(now) {
 		t = k.renew(sh, now)
@@ -109,7 +111,7 @@ func (k *keyed) settle(sh *shard, now int64) (t *table, at int64) {
 	return t, now + int64(t.seg.wait(now, t.floor.Load()))
 }
 
-// renew makes the shard's table one of the segment in force.
+// renew gives the shard a table of the segment in force; the caller must hold the shard's mutex.
 func (k *keyed) renew(sh *shard, now int64) *table {
 	s, t := k.segment(now), sh.table.Load()
 	if t != nil {
@@ -120,7 +122,7 @@ func (k *keyed) renew(sh *shard, now int64) *table {
 	return t
 }
 
-// segment is the segment in force, of which the start is set.
+// segment returns the segment in force. Its start is set, because mu was held after it was published.
 func (k *keyed) segment(now int64) *segment {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -131,14 +133,16 @@ func (k *keyed) segment(now int64) *segment {
 	return s
 }
 
+// setLimit changes the limit of all keys to a valid one. The clock is read when the new segment is published.
 func (k *keyed) setLimit(now func() int64, l Limit) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.replace(k.seg.Load(), l, now)
 }
 
-// replace publishes a segment and then reads the clock for its start, so that it starts no earlier than any call that found
-// the old one. Nobody reads start or next before he has held mu.
+// replace publishes a segment and only then reads the clock for its start, so the segment starts no earlier than any
+// call that still found the old one. The fields start and next are guarded by mu: a goroutine that found the new
+// segment must have held mu before it reads them. The caller must hold mu.
 func (k *keyed) replace(s *segment, l Limit, now func() int64) *segment {
 	next := newSegment(l, 0)
 	k.seg.Store(next)
@@ -147,7 +151,7 @@ func (k *keyed) replace(s *segment, l Limit, now func() int64) *segment {
 	return next
 }
 
-// look tells what a take of tokens would come to. Its verdict is retry if that cannot be told without the shard's mutex.
+// look returns what a take of tokens would come to. Its verdict is retry if only lookSlow can tell.
 func (k *keyed) look(now int64, f fingerprint, tokens int64) outcome {
 	sh := k.shard(f)
 	if b := sh.override(f); b != nil {
@@ -161,6 +165,7 @@ func (k *keyed) look(now int64, f fingerprint, tokens int64) outcome {
 	return outcome{verdict: retry}
 }
 
+// lookSlow is look under the shard's mutex.
 func (k *keyed) lookSlow(now int64, f fingerprint, tokens int64) outcome {
 	sh := k.shard(f)
 	sh.mu.Lock()
@@ -172,24 +177,25 @@ func (k *keyed) lookSlow(now int64, f fingerprint, tokens int64) outcome {
 	return k.lookAt(sh, t, t.find(f), f, now, tokens)
 }
 
-// undo gives back a take to where it was taken from. Nothing comes back if the limit has changed, or if the key has lost its
-// slot, since its bucket was full then. It returns the word that it leaves behind, or 0 if nothing came back.
-func (k *keyed) undo(now func() int64, f fingerprint, taken taken) (word int64) {
+// undo gives back a take to where it was taken from. Nothing comes back if the limit has changed, or if the key has
+// lost its slot, since its bucket was full then. It returns the TAT that it leaves behind, or 0 if nothing came back.
+func (k *keyed) undo(now func() int64, f fingerprint, taken taken) (tat int64) {
 	sh := k.shard(f)
 	if b := sh.override(f); b != nil {
 		return b.undo(now, taken)
 	}
 	if t := k.table(sh); t != nil && t.seg == taken.seg && taken.verdict == granted {
 		if slot := t.find(f); slot >= 0 {
-			if word, ok := t.undo(slot, f, now, taken); ok {
-				return word
+			if tat, ok := t.undo(slot, f, now, taken); ok {
+				return tat
 			}
 		}
 	}
 	return k.undoSlow(sh, now, f, taken)
 }
 
-func (k *keyed) undoSlow(sh *shard, now func() int64, f fingerprint, taken taken) (word int64) {
+// undoSlow is undo under the shard's mutex.
+func (k *keyed) undoSlow(sh *shard, now func() int64, f fingerprint, taken taken) (tat int64) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	t, at := k.settle(sh, now())
@@ -197,8 +203,8 @@ func (k *keyed) undoSlow(sh *shard, now func() int64, f fingerprint, taken taken
 		return 0
 	}
 	if slot := t.find(f); slot >= 0 {
-		word, _ = t.undo(slot, f, now, taken)
-		return word
+		tat, _ = t.undo(slot, f, now, taken)
+		return tat
 	}
 	if taken.verdict != grantedShared {
 		return 0
@@ -212,7 +218,7 @@ func (k *keyed) undoSlow(sh *shard, now func() int64, f fingerprint, taken taken
 	return u - back
 }
 
-// setKeyLimit moves a key's debt from its slot to a bucket of its own. The clock is read after the slot is frozen.
+// setKeyLimit moves a key's debt from its slot to a bucket of its own. It reads the clock after it has frozen the slot.
 func (k *keyed) setKeyLimit(now func() int64, f fingerprint, l Limit) {
 	sh := k.shard(f)
 	sh.mu.Lock()
@@ -222,13 +228,13 @@ func (k *keyed) setKeyLimit(now func() int64, f fingerprint, l Limit) {
 		return
 	}
 	t, _ := k.settle(sh, now())
-	word := sh.shared(f)
+	tat := sh.shared(f)
 	if slot := t.find(f); slot >= 0 {
-		word = max(word, t.release(slot))
+		tat = max(tat, t.release(slot))
 	}
 	start := now()
 	c := &cell{seg: newSegment(l, start)}
-	c.word.Store(c.seg.at(start) + t.seg.rescale(word-max(t.seg.at(start), t.floor.Load()), c.seg))
+	c.tat.Store(c.seg.at(start) + t.seg.rescale(tat-max(t.seg.at(start), t.floor.Load()), c.seg))
 	b := &Bucket{epoch: k.epoch}
 	b.cell.Store(c)
 	sh.setOverride(f, b)
@@ -245,7 +251,7 @@ func (k *keyed) clearKeyLimit(now func() int64, f fingerprint) {
 	}
 	b.mu.Lock()
 	c := b.cell.Load()
-	u := c.word.Swap(frozen)
+	u := c.tat.Swap(frozen)
 	b.mu.Unlock()
 	at := now()
 	debt := u - c.seg.at(at)
@@ -254,7 +260,7 @@ func (k *keyed) clearKeyLimit(now func() int64, f fingerprint) {
 	if debt = c.seg.rescale(debt, t.seg); debt > 0 {
 		sh.insert(t, f, at, max(clock, sh.shared(f)), debt, k.groups)
 	} else {
-		t.floor.Store(clock) // as when any other full bucket is forgotten
+		t.floor.Store(clock) // as for any full bucket that is forgotten
 	}
 	sh.setOverride(f, nil)
 }

@@ -12,7 +12,7 @@ const Never time.Duration = math.MaxInt64
 
 // The domain of a [Limit]. See the arithmetic in segment.
 const (
-	maxBurst = 1 << 60 // units of debt that a word holds beside 2^62 units of time
+	maxBurst = 1 << 60 // units of debt that a TAT holds beside 2^62 units of time
 	maxRate  = 1 << 40 // tokens per second, about 1.1e12
 )
 
@@ -23,15 +23,15 @@ type Limit struct {
 	// Rate is how many tokens flow back in one second. Fractions are legal: 0.1 is one token every ten seconds.
 	// Zero refills nothing, so Burst tokens are all there ever is. math.Inf(1) limits nothing.
 	//
-	// A Rate that is the float64 nearest to a/b tokens per nanosecond for whole numbers a ≤ 16 and b (1 to 16, 20, 25, 50,
-	// 100, 1000 a second, 7.0/3600, …) is counted exactly; any other to within one part of 2^63, rounded down.
+	// A Rate that is the float64 nearest to a/b tokens per nanosecond for whole numbers a ≤ 16 and b (1 to 16, 20, 25,
+	// 50, 100, 1000 a second, 7.0/3600, …) is counted exactly; any other to within one part of 2^63, rounded down.
 	Rate float64
 	// Burst is the bucket's capacity in tokens, at least 1. It is not looked at if Rate is infinite.
 	Burst int64
 }
 
-// Validate reports every mistake in l. A limit is refused if Rate is NaN, negative, or finite and above 2^40; if Burst is
-// below 1 or above 2^60; or if an empty bucket would take longer than 2^60 ns (36.5 years) to fill.
+// Validate reports every mistake in l. A limit is refused if Rate is NaN, negative, or finite and above 2^40; if Burst
+// is below 1 or above 2^60; or if an empty bucket would take longer than 2^60 ns (36.5 years) to fill.
 func (l Limit) Validate() error {
 	var errs []error
 	if math.IsInf(l.Rate, 1) {

@@ -29,7 +29,7 @@ type mutant struct {
 }
 
 var mutants = []mutant{
-	{"stale clock taken for a wrapped word", (*segment).spend, func(f *function) {
+	{"stale clock taken for a wrapped tat", (*segment).spend, func(f *function) {
 		f.binary(token.GTR, 0, func(e *ast.BinaryExpr) ast.Expr {
 			return expr("%s && (%s <= %s+%s.burst || %s == frozen)", text(e), text(e.X), f.parameter(1), f.receiver(), text(e.X))
 		})
@@ -55,7 +55,7 @@ var mutants = []mutant{
 	}},
 	{"take given back above the burst", (*segment).owing, func(f *function) { f.call("min", 0, first) }},
 	{"slot reused under its former owner", (*table).take, func(f *function) { f.binary(token.LOR, 0, left) }},
-	{"slot reused without a tag: its word does not rise", (*shard).claim, func(f *function) { f.statement("Store", drop) }},
+	{"slot reused without a tag: its tat does not rise", (*shard).claim, func(f *function) { f.statement("Store", drop) }},
 	{"slot reused before its bucket is full", (*shard).insert, func(f *function) {
 		f.call("at", 0, func(e *ast.CallExpr) ast.Expr { return expr("%s + 4", text(e)) })
 	}},

@@ -22,22 +22,22 @@ func (r *Receipt) Decision() Decision { return r.decision(r.n) }
 // Undo gives n of the taken tokens back, or all of them if n is more; an n below 1 gives back nothing. A receipt can be
 // undone once: Undo clears it, so a second call does nothing. Nor does a call for a take that was refused.
 //
-// The bucket then holds what it would hold if those tokens had not been taken, with two exceptions, without which it might
-// admit more than its limit. Nothing comes back if the limit has changed since. And if others have used the bucket since,
-// they may have been granted what has flowed in since the take, so that much is kept back. For example, at 1 token a second:
-// take 3, wait 2 seconds, let another caller take 1, undo 3. One token comes back.
+// The bucket then holds what it would hold if those tokens had not been taken, with two exceptions, without which it
+// might admit more than its limit. Nothing comes back if the limit has changed since. And if others have used the
+// bucket since, they may have been granted what has flowed in since the take, so that much is kept back. For example,
+// at 1 token a second: take 3, wait 2 seconds, let another caller take 1, undo 3. One token comes back.
 //
-// A bucket that has ever been asked to Reserve or Wait may have callers that wait behind the take. They keep the instants
-// that they were promised. If nothing was taken after this take, all of it comes back; otherwise only what exceeds the later
-// takes, and those instants are given back no second time.
+// A bucket that has ever been asked to Reserve or Wait may have callers that wait behind the take. They keep the
+// instants that they were promised. If nothing was taken after this take, all of it comes back; otherwise only what
+// exceeds the later takes, and those instants are given back no second time.
 func (r *Receipt) Undo(n int64) {
 	ref := r.ref // undo clears r
 	r.undo(ref.now, n)
 }
 
-// undo is Undo with the caller's clock, which is read after the bucket's word. It returns the word that it leaves behind, or
-// 0 if nothing came back.
-func (r *Receipt) undo(now func() int64, n int64) (word int64) {
+// undo is Undo with the caller's clock, which is read after the TAT. It returns the TAT that it leaves behind, or 0 if
+// nothing came back.
+func (r *Receipt) undo(now func() int64, n int64) (tat int64) {
 	ref, k := r.ref, r.taken
 	*r = Receipt{}
 	k.n = min(k.n, n)
@@ -51,16 +51,16 @@ func (r *Receipt) undo(now func() int64, n int64) (word int64) {
 	}
 }
 
-// TakeAll takes n tokens from each bucket, or none from any, at the instant t, which is usually time.Now. It returns -1 and
-// true, or the index of the first bucket that refuses and false. Without buckets it returns -1 and false.
+// TakeAll takes n tokens from each bucket, or none from any, at the instant t, which is usually time.Now. It returns -1
+// and true, or the index of the first bucket that refuses and false. Without buckets it returns -1 and false.
 //
-// It stores a receipt for each bucket in receipts, which must be at least as long as refs. After a grant they tell what each
-// bucket holds, and can undo the takes. After a refusal the one at index tells how long that bucket refuses, and the others
-// are of nothing; [Ref.Peek] asks the other buckets.
+// It stores a receipt for each bucket in receipts, which must be at least as long as refs. After a grant they tell what
+// each bucket holds, and can undo the takes. After a refusal the one at index tells how long that bucket refuses, and
+// the others are of nothing; [Ref.Peek] asks the other buckets.
 //
-// A refused call consumes nothing, except for what flows into a bucket during the call if others take from it meanwhile.
-// While TakeAll is under way it may hold tokens of the first buckets that it gives back when a later one refuses, and
-// another call may be refused for lack of them. So name the bucket first that refuses most often.
+// A refused call consumes nothing, except for what flows into a bucket during the call if others take from it
+// meanwhile. While TakeAll is under way it may hold tokens of the first buckets that it gives back when a later one
+// refuses, and another call may be refused for lack of them. So name the bucket first that refuses most often.
 func TakeAll(t time.Time, n int64, refs []Ref, receipts []Receipt) (index int, ok bool) {
 	return takeAll(t, n, refs, receipts, Ref.now)
 }

@@ -45,7 +45,7 @@ func TestTakeAllOverTime(t *testing.T) {
 			want := -1
 			for i := range models {
 				clock, cost := models[i].mode.clock(times[i]), n*of[i].b
-				if want < 0 && max(models[i].word, clock) > clock+of[i].burst*of[i].b-cost {
+				if want < 0 && max(models[i].tat, clock) > clock+of[i].burst*of[i].b-cost {
 					want = i
 				}
 			}
@@ -55,7 +55,7 @@ func TestTakeAllOverTime(t *testing.T) {
 			require.Equal(t, want, i, "seed %d", seed)
 			if want < 0 {
 				for i := range models {
-					models[i].word = max(models[i].word, models[i].mode.clock(times[i])) + n*of[i].b
+					models[i].tat = max(models[i].tat, models[i].mode.clock(times[i])) + n*of[i].b
 				}
 			}
 		}
@@ -125,17 +125,17 @@ func TestUndoLate(t *testing.T) {
 		first := Receipt{r, taken{r.take(0, 3), 3}}
 		second := Receipt{r, taken{r.take(2, 3), 3}}
 		require.True(t, first.ok() && second.ok())
-		secondWord := second.word
+		secondTAT := second.tat
 		first.undo(func() int64 { return 2 }, 3) // two of its three have flowed back
-		require.Equal(t, secondWord-1, r.look(2, 1).word)
+		require.Equal(t, secondTAT-1, r.look(2, 1).tat)
 		third := Receipt{r, taken{r.take(20, 4), 4}}
 		require.True(t, third.ok())
-		thirdWord := third.word
+		thirdTAT := third.tat
 		second.undo(func() int64 { return 20 }, 3)
-		require.Equal(t, thirdWord, r.look(20, 1).word)
+		require.Equal(t, thirdTAT, r.look(20, 1).tat)
 		third.undo(func() int64 { return 21 }, 4) // nobody else has touched the bucket
-		require.Equal(t, thirdWord-3, r.look(21, 1).word)
+		require.Equal(t, thirdTAT-3, r.look(21, 1).tat)
 		third.undo(func() int64 { return 21 }, 4)
-		require.Equal(t, thirdWord-3, r.look(21, 1).word, "a receipt is undone once")
+		require.Equal(t, thirdTAT-3, r.look(21, 1).tat, "a receipt is undone once")
 	}
 }

@@ -31,7 +31,7 @@ func (r Ref) Peek() (d Decision) {
 	if o.verdict == retry {
 		o = r.keyed.lookSlow(now, r.fingerprint, 1)
 	}
-	o.tell(1, &d)
+	o.fill(1, &d)
 	return d
 }
 

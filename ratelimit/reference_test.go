@@ -29,7 +29,7 @@ type reference struct {
 	rate, burst *big.Rat // rate per nanosecond
 	start       int64
 	full        *big.Rat
-	// slack is by how much a bucket with words may differ: nothing if all was exact, else units in tokens.
+	// slack is by how much a bucket with TATs may differ: nothing if all was exact, else units in tokens.
 	slack *big.Rat
 }
 

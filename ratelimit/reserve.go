@@ -5,21 +5,21 @@ import (
 	"time"
 )
 
-// A reservation is a take beyond the burst. The word goes on rising, and the reservation is due when the debt has fallen back
-// to the burst. So reservations are due in the order in which they raised the word, and a caller that does not wait is refused
-// as long as another one does. For example, at 1 token a second and a burst of 2, full at 0 s: reservations of 2, 1 and 2
-// raise the debt to 2, 3 and 5 tokens, and are due at 0, 1 and 3 s. Allow succeeds again at 4 s.
+// A reservation is a take beyond the burst. The TAT goes on rising, and the reservation is due when the debt has fallen
+// back to the burst. So reservations are due in the order in which they raised the TAT, and a caller that does not wait
+// is refused as long as another one does. For example, at 1 token a second and a burst of 2, full at 0 s: reservations
+// of 2, 1 and 2 raise the debt to 2, 3 and 5 tokens, and are due at 0, 1 and 3 s. Allow succeeds again at 4 s.
 
 // Reserve takes n tokens in advance. The caller may act when delay has passed since the call, or undoes the receipt. A
-// reservation is refused if n is negative or above the burst, or if the bucket refills so slowly that the wait would be one
-// of years. The receipt is then of nothing, and delay is [Never].
+// reservation is refused if n is negative or above the burst, or if the bucket refills so slowly that the wait would be
+// one of years. The receipt is then of nothing, and delay is [Never].
 //
-// Reservations become due first come, first served. As long as one is not due, Allow and Take refuse, so nobody overtakes.
-// The bound of the bucket holds for the instants at which reservations are due.
+// Reservations become due first come, first served. As long as one is not due, Allow and Take refuse, so nobody
+// overtakes. The bound of the bucket holds for the instants at which reservations are due.
 //
-// A change of the limit leaves delays as they are. What was taken and reserved is owed at the new rate. At a faster rate this
-// debt is paid before the last reservation is due, and those that are due later come on top of what the new limit admits:
-// over any window, no more than the old limit and the new one admit together.
+// A change of the limit leaves delays as they are. What was taken and reserved is owed at the new rate. At a faster
+// rate this debt is paid before the last reservation is due, and those that are due later come on top of what the new
+// limit admits: over any window, no more than the old limit and the new one admit together.
 func (b *Bucket) Reserve(n int64) (r Receipt, delay time.Duration) {
 	k, delay, ok := b.reserve(b.now(), n, Never)
 	if !ok {
@@ -28,10 +28,10 @@ func (b *Bucket) Reserve(n int64) (r Receipt, delay time.Duration) {
 	return Receipt{Ref{bucket: b}, k}, delay
 }
 
-// Wait returns nil once n tokens are the caller's. It refuses at once, with [ErrLimited], what could only be granted after
-// ctx's deadline, or never; the error's Decision tells when. If ctx ends while it waits, it cancels its reservation and
-// returns ctx.Err(). Callers are served in the order in which they came, unless the limit is changed while some wait. It
-// starts no goroutine.
+// Wait returns nil once n tokens are the caller's. It refuses at once, with [ErrLimited], what could only be granted
+// after ctx's deadline, or never; the error's Decision tells when. If ctx ends while it waits, it cancels its
+// reservation and returns ctx.Err(). Callers are served in the order in which they came, unless the limit is changed
+// while some wait. It starts no goroutine.
 func (b *Bucket) Wait(ctx context.Context, n int64) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -72,7 +72,8 @@ func (b *Bucket) Wait(ctx context.Context, n int64) error {
 	}
 }
 
-// reserve takes n tokens that will have flowed back within patience. Otherwise it tells after what time they would have.
+// reserve takes n tokens that will have flowed back within patience. Otherwise it tells after what time they would
+// have.
 func (b *Bucket) reserve(now, n int64, patience time.Duration) (k taken, delay time.Duration, ok bool) {
 	for c := b.load(); c != nil; c = b.load() {
 		s := c.seg
@@ -80,9 +81,9 @@ func (b *Bucket) reserve(now, n int64, patience time.Duration) (k taken, delay t
 		case n < 0 || !s.unlimited() && n > s.limit.Burst:
 			return taken{}, Never, false
 		case s.unlimited() || n == 0:
-			return taken{outcome{s, now, c.word.Load(), granted}, n}, 0, true
+			return taken{outcome{s, now, c.tat.Load(), granted}, n}, 0, true
 		}
-		u, clock := c.word.Load(), s.at(now)
+		u, clock := c.tat.Load(), s.at(now)
 		if u == frozen || s.over(now) {
 			b.settle(now)
 			continue
@@ -95,37 +96,38 @@ func (b *Bucket) reserve(now, n int64, patience time.Duration) (k taken, delay t
 		if !c.queued.Load() {
 			c.queued.Store(true)
 		}
-		if c.word.CompareAndSwap(u, next) {
+		if c.tat.CompareAndSwap(u, next) {
 			return taken{outcome{s, now, next, granted}, n}, delay, true
 		}
 	}
 	return taken{}, Never, false
 }
 
-// undoQueued is undo for a bucket in which callers may wait. An instant at which something taken later is due must not be
-// given to another caller as well. For example, at 1 token a second and a burst of 2, full at 0 s: A reserves 2, due at 0 s,
-// and B reserves 1, due at 1 s, which leaves a debt of 3. If A is undone, B still acts at 1 s. So one of A's two tokens comes
-// back, and the debt is 2: another caller gets a token at 1 s, at the same time as B, and that is the burst.
+// undoQueued is undo for a bucket in which callers may wait. An instant at which something taken later is due must not
+// be given to another caller as well. For example, at 1 token a second and a burst of 2, full at 0 s: A reserves 2, due
+// at 0 s, and B reserves 1, due at 1 s, which leaves a debt of 3. If A is undone, B still acts at 1 s. So one of A's
+// two tokens comes back, and the debt is 2: another caller gets a token at 1 s, at the same time as B, and that is the
+// burst.
 //
-// If B is then undone as well, its token must not come back a second time. So what lies at or below reused, the word at which
-// something came back from below later takes, is not given back again.
+// If B is then undone as well, its token must not come back a second time. So what lies at or below reused, the TAT at
+// which something came back from below later takes, is not given back again.
 //
-// The clock is read after the word, so that it is not behind any reading that raised the word.
-func (b *Bucket) undoQueued(now func() int64, k taken) (word int64) {
+// The clock is read after the TAT, so that it is not behind any reading that raised the TAT.
+func (b *Bucket) undoQueued(now func() int64, k taken) (tat int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	c := b.cell.Load()
-	if c.seg != k.seg || k.word <= c.reused {
+	if c.seg != k.seg || k.tat <= c.reused {
 		return 0
 	}
 	for {
-		u := c.word.Load()
-		later := u - k.word
-		back := min(c.seg.cost(k.n), k.word-c.seg.at(now())) - later // without what has flowed back by itself
+		u := c.tat.Load()
+		later := u - k.tat
+		back := min(c.seg.cost(k.n), k.tat-c.seg.at(now())) - later // without what has flowed back by itself
 		if later < 0 || back <= 0 {
 			return 0
 		}
-		if c.word.CompareAndSwap(u, u-back) {
+		if c.tat.CompareAndSwap(u, u-back) {
 			if later > 0 {
 				c.reused = u
 			}

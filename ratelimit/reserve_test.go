@@ -32,28 +32,28 @@ type queueReply struct {
 
 // queue is the model of such a bucket.
 type queue struct {
-	rule         rule
-	word, reused int64
-	queued       bool
+	rule        rule
+	tat, reused int64
+	queued      bool
 }
 
 func (q *queue) clock(now int64) int64 { return 1 + q.rule.a*now }
 
 func (q *queue) step(c queueCall, got queueReply) bool {
 	clock, cost, burst := q.clock(got.now), c.n*q.rule.b, q.rule.burst*q.rule.b
-	level := max(q.word, clock)
+	level := max(q.tat, clock)
 	switch c.kind {
 	case take:
 		affordable := level <= clock+burst-cost
 		if affordable {
-			q.word, level = level+cost, level+cost
+			q.tat, level = level+cost, level+cost
 		}
-		return got.ok() == affordable && max(got.word, clock) == level
+		return got.ok() == affordable && max(got.tat, clock) == level
 	case reserve:
-		q.word = level + cost
+		q.tat = level + cost
 		q.queued = true
-		due := q.word - burst
-		return got.word == q.word && q.clock(got.now+int64(got.delay)) >= due &&
+		due := q.tat - burst
+		return got.tat == q.tat && q.clock(got.now+int64(got.delay)) >= due &&
 			(got.delay == 0 || q.clock(got.now+int64(got.delay)-1) < due)
 	case cancel:
 		return q.cancel(c.taken, clock, got.left)
@@ -61,17 +61,17 @@ func (q *queue) step(c queueCall, got queueReply) bool {
 	return true
 }
 
-// cancel is the undo of a take that leaves the word left, or 0 if nothing came back.
+// cancel is the undo of a take that leaves the TAT left, or 0 if nothing came back.
 func (q *queue) cancel(k taken, clock, left int64) bool {
-	cost, later := k.n*q.rule.b, q.word-k.word
-	back := min(cost, k.word-clock) - later
-	gave := k.word > q.reused && later >= 0 && back > 0
-	if gave && left == q.word-back || !gave && left == 0 {
+	cost, later := k.n*q.rule.b, q.tat-k.tat
+	back := min(cost, k.tat-clock) - later
+	gave := k.tat > q.reused && later >= 0 && back > 0
+	if gave && left == q.tat-back || !gave && left == 0 {
 		if gave && later > 0 {
-			q.reused = q.word
+			q.reused = q.tat
 		}
 		if gave {
-			q.word = left
+			q.tat = left
 		}
 		return true
 	}
@@ -79,8 +79,8 @@ func (q *queue) cancel(k taken, clock, left int64) bool {
 		return false
 	}
 	back = cost - max(clock-q.clock(k.now), 0) // there is no reservation yet
-	if back > 0 && left == q.word-back {
-		q.word = left
+	if back > 0 && left == q.tat-back {
+		q.tat = left
 		return true
 	}
 	return back <= 0 && left == 0
@@ -132,7 +132,7 @@ func recordQueue(b *Bucket, seed uint64) (history []porcupine.Operation) {
 					}
 				case reserve:
 					k, delay, _ := b.reserve(got.now, c.n, Never)
-					got.word, got.delay = k.word, delay
+					got.tat, got.delay = k.tat, delay
 					held = append(held, k)
 				case cancel:
 					got.left = b.undo(func() int64 { got.now = read(); return got.now }, c.taken)

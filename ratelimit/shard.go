@@ -6,29 +6,31 @@ import (
 	"sync/atomic"
 )
 
-// A shard is a part of a limiter's keys. Its mutex guards all that changes who owns a slot: a key that is new to the table,
-// a table that grows, a limit that changes. Calls for keys that are in the table do not wait for it, unless their own slot
-// is being moved.
+// A shard is a part of a limiter's keys. Its mutex guards everything that changes who owns a slot: a key that is new to
+// the table, a table that grows, a limit that changes. A call for a key that is in the table does not wait for the
+// mutex, unless its own slot is being moved.
 //
-// A bucket that is full may be forgotten at any time. The danger is the caller with a stale clock reading: the key's next
-// bucket would, for him, be full at an instant when the old one was not. So a table's floor is the latest clock reading
-// with which a slot was judged to be full, and time in the shard does not run below it: a new bucket begins at the floor or
-// later. The floor is behind the true clock, so this takes nothing from anybody.
+// A bucket that is full may be forgotten at any time. This alone would be wrong for a caller that has read the clock
+// long ago. For example, a key's bucket becomes full at 60 and is forgotten. A caller that has read 55 would find no
+// slot, and would make a bucket that is full at 55, when the old one was not. So each table has a floor: the latest
+// clock reading at which a slot was judged to be full. Time in the shard does not run below the floor, so that caller
+// acts at 60. The floor is never ahead of the true clock, so no key gets less than its limit.
 //
-// The floor also makes a slot's word its own tag. A slot changes hands if its word is below the clock, the clock becomes the
-// floor, the new word is above it, and no refund goes below it. So a word that a former owner's call has read does not come
-// back, and its swap fails. (A tag of eight bits beside the word would cost it eight bits of its domain.)
+// The floor also keeps the TATs of a slot's successive owners apart. A slot is taken over only if its TAT is below the
+// clock reading. That reading becomes the floor, the new owner's TAT is above it, and no undo goes below it. So a TAT
+// that a call for the former owner has read never comes back, and the swap of that call fails. (Eight bits of the TAT
+// for a version number would do the same, but would shorten the time for which the clock can run.)
 type shard struct {
 	table     atomic.Pointer[table]
 	overrides atomic.Pointer[map[fingerprint]*Bucket] // of keys with a limit of their own; a map is never changed once published
 	mu        sync.Mutex
-	overflow  []int64 // the words of the overflow buckets in units of the table's segment; nil until one is needed
+	overflow  []int64 // the TATs of the overflow buckets in units of the table's segment; nil until one is needed
 	_         [16]byte
 }
 
-// overflows is the number of overflow buckets of a shard. A key for which there is no slot, because all those in its two
-// groups are in debt and the table may not grow, shares one of them with others. Sharing only ever refuses more. When a slot
-// falls free later, the key takes the shared debt along.
+// overflows is the number of overflow buckets of a shard. A key shares one of them with others if all slots in its two
+// groups are in debt and the table has reached its size. Sharing can only refuse more. When a slot becomes free later,
+// the key takes the shared debt along.
 const overflows = 16
 
 // override returns the bucket of a key that has its own limit, or nil.
@@ -52,7 +54,7 @@ func (sh *shard) setOverride(f fingerprint, b *Bucket) {
 	sh.overrides.Store(&changed)
 }
 
-// shared returns the overflow word of a fingerprint, which is 0 if none was ever used; mu is held.
+// shared returns the overflow TAT for a fingerprint, which is 0 if none was ever used; the caller must hold mu.
 func (sh *shard) shared(f fingerprint) int64 {
 	if sh.overflow == nil {
 		return 0
@@ -60,15 +62,16 @@ func (sh *shard) shared(f fingerprint) int64 {
 	return sh.overflow[f%overflows]
 }
 
-func (sh *shard) setShared(f fingerprint, word int64) {
+// setShared stores it; the caller must hold mu.
+func (sh *shard) setShared(f fingerprint, tat int64) {
 	if sh.overflow == nil {
 		sh.overflow = make([]int64, overflows)
 	}
-	sh.overflow[f%overflows] = word
+	sh.overflow[f%overflows] = tat
 }
 
-// rebuild replaces the table by one of the given segment and size; mu is held. Calls that are under way on the old table
-// find their words frozen, come to the mutex, and go on with the new one.
+// rebuild replaces the table by one of the given segment and size; the caller must hold mu. Calls that are under way on
+// the old table find their TATs frozen, wait for the mutex, and go on with the new table.
 func (sh *shard) rebuild(old *table, s *segment, now int64, groups int) *table {
 	t := newTable(s, groups)
 	clock := s.at(now)
@@ -80,22 +83,22 @@ func (sh *shard) rebuild(old *table, s *segment, now int64, groups int) *table {
 		sh.overflow[i] = old.convert(u, s)
 	}
 	for _, left := range t.carry(old, clock) {
-		owed := max(sh.shared(left.fingerprint)-clock, 0) + left.word - clock
+		owed := max(sh.shared(left.fingerprint)-clock, 0) + left.tat - clock
 		sh.setShared(left.fingerprint, clock+min(owed, maxDebt))
 	}
 	sh.table.Store(t)
 	return t
 }
 
-// insert gives a key that has no slot a word of cost units above base, which is the clock or the overflow word, in a slot
-// or else among the overflow buckets; mu is held.
-func (sh *shard) insert(t *table, f fingerprint, now, base, cost int64, groups int) (word int64, v verdict) {
+// insert gives a key that has no slot a TAT that is cost units above base, which is the clock or the overflow TAT. It
+// uses a slot, or an overflow bucket if there is none; the caller must hold mu.
+func (sh *shard) insert(t *table, f fingerprint, now, base, cost int64, groups int) (tat int64, v verdict) {
 	clock := t.seg.at(now)
 	for {
 		slot := t.vacant(f, clock)
 		if slot >= 0 {
-			if word, ok := sh.claim(t, slot, f, clock, base, cost); ok {
-				return word, granted
+			if tat, ok := sh.claim(t, slot, f, clock, base, cost); ok {
+				return tat, granted
 			}
 			continue
 		}
@@ -107,22 +110,23 @@ func (sh *shard) insert(t *table, f fingerprint, now, base, cost int64, groups i
 	}
 }
 
-// claim takes a slot over from an owner whose bucket is full, unless he comes first.
-func (sh *shard) claim(t *table, slot int, f fingerprint, clock, base, cost int64) (word int64, ok bool) {
-	u := t.word(slot).Load()
-	if u >= clock || !t.word(slot).CompareAndSwap(u, frozen) {
+// claim takes a slot over from an owner whose bucket is full. It reports false if the owner has taken a token first;
+// the caller must hold mu.
+func (sh *shard) claim(t *table, slot int, f fingerprint, clock, base, cost int64) (tat int64, ok bool) {
+	u := t.tat(slot).Load()
+	if u >= clock || !t.tat(slot).CompareAndSwap(u, frozen) {
 		return 0, false
 	}
 	t.floor.Store(clock) // which was not below it
-	word = base + cost
-	t.occupy(slot, f, word)
-	return word, true
+	tat = base + cost
+	t.occupy(slot, f, tat)
+	return tat, true
 }
 
-// release takes a slot away from its owner and returns his word; mu is held. The slot is vacant once the debt that was in
-// it would have been paid.
-func (t *table) release(slot int) (word int64) {
-	u := t.word(slot).Swap(frozen)
+// release takes a slot away from its owner and returns the owner's TAT; the caller must hold the shard's mutex. The
+// slot is vacant once the debt that was in it would have been paid.
+func (t *table) release(slot int) (tat int64) {
+	u := t.tat(slot).Swap(frozen)
 	t.occupy(slot, 0, u+1)
 	return u
 }

@@ -27,7 +27,7 @@ func (k *keyed) slots(now int64) (slots, owed, overflown int) {
 		if t := sh.table.Load(); t != nil {
 			slots += len(t.groups) * ways
 			for slot := range len(t.groups) * ways {
-				if t.word(slot).Load() > t.seg.at(now) && t.tag(slot).Load() != 0 {
+				if t.tat(slot).Load() > t.seg.at(now) && t.tag(slot).Load() != 0 {
 					owed++
 				}
 			}
@@ -94,8 +94,8 @@ func TestFullBucketsMakeRoom(t *testing.T) {
 	require.Zero(t, overflown)
 }
 
-// Who rotates keys beyond MaxKeys cannot make the table grow, and shares buckets that admit no more than any. Who was there
-// before keeps his own.
+// A client that rotates keys beyond MaxKeys cannot make the table grow, and shares buckets that admit no more than any other.
+// Keys that were there before keep their own.
 func TestOverflowNeverAdmitsMore(t *testing.T) {
 	const burst, maxKeys = 4, 1000
 	k := newKeyed(Limit{Rate: 1, Burst: burst}, maxKeys)
@@ -145,7 +145,7 @@ func TestUndoOfSharedTokens(t *testing.T) {
 			continue
 		}
 		k.undo(func() int64 { return 0 }, n, taken{o, 1})
-		require.Equal(t, o.word-1, k.lookSlow(0, n, 1).word)
+		require.Equal(t, o.tat-1, k.lookSlow(0, n, 1).tat)
 		return
 	}
 	t.Error("nothing was shared")

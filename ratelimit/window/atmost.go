@@ -13,11 +13,11 @@ const (
 	maxWindow = 1 << 60          // 36.5 years
 )
 
-// AtMost is a limit by count: never more than Limit within any span of Window, wherever the span begins. The zero AtMost is
-// invalid.
+// AtMost is a limit by count: never more than Limit within any span of Window, wherever the span begins. The zero
+// AtMost is invalid.
 //
-// A place that was taken comes free between Window and Window × 16/15 later. So at a steady pace a key gets at least 15/16
-// of Limit in each Window, and after a pause of Window × 16/15 it gets all of Limit at once.
+// A place that was taken comes free between Window and Window × 16/15 later. So at a steady pace a key gets at least
+// 15/16 of Limit in each Window, and after a pause of Window × 16/15 it gets all of Limit at once.
 type AtMost struct {
 	// Limit is how many a key gets within Window: 1 to 2^31.
 	Limit int64

@@ -10,11 +10,11 @@ import (
 	"github.com/tallygate/tallygate/ratelimit/clientip"
 )
 
-// A Component is a part of a request by which a [RateRule] tells requests apart. It is made by one of the functions of this
-// package; the zero Component is invalid.
+// A Component is a part of a request by which a [RateRule] tells requests apart. It is made by one of the functions of
+// this package; the zero Component is invalid.
 //
-// Of what a request may say more than once, the first counts, as it does for Header.Get, Request.Cookie and Values.Get, and
-// names are compared as these do. So the rule sees what a handler sees.
+// If a request has several values of one name, the first counts, as for Header.Get, Request.Cookie and Values.Get, and
+// names are compared as these functions compare them. So the rule sees what a handler sees.
 type Component struct {
 	kind     kind
 	name     string
@@ -39,15 +39,15 @@ const (
 // RuleConfig.ScopeDown.
 func Constant() Component { return Component{kind: constant} }
 
-// IP is the address of the peer, AWS's aggregate key type IP; of an IPv6 address its network of 64 bits.
+// IP is the address of the peer, AWS's aggregate key type IP. For an IPv6 address it is the network of 64 bits.
 func IP() Component { return ForwardedIP(peer) }
 
 var peer, _ = clientip.New(clientip.Config{}) // the zero Config is valid
 
-// ForwardedIP is the client's address behind one's own proxies, as the resolver finds it: AWS's FORWARDED_IP, but not the
-// first entry of the header, which anybody can write. The resolver's Prefix is what counts. A request without the header
-// lacks it. Those in whose header the resolver finds no address are counted together, by the peer that sent them, so that
-// nobody escapes by writing nonsense.
+// ForwardedIP is the client's address behind the operator's own proxies, as the resolver's Prefix finds it. It is AWS's
+// FORWARDED_IP, but not the first entry of the header, which any client can write. A request without the header lacks
+// it. If the resolver finds no address in the header, the request is counted by the peer that sent it, so a client
+// gains nothing by writing nonsense.
 func ForwardedIP(resolver *clientip.Resolver) Component {
 	return Component{kind: address, resolver: resolver}
 }

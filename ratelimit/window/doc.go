@@ -1,5 +1,5 @@
-// Package window limits how many: never more than a number of calls within any span of a given length, by key. AWS WAF's
-// rate-based rule runs on the same engine.
+// Package window limits how many: never more than a number of calls within any span of a given length, by key. AWS
+// WAF's rate-based rule runs on the same engine.
 //
 //	logins, err := window.New(window.Config[string]{
 //		AtMost: window.AtMost{Limit: 5, Window: 15 * time.Minute},
@@ -15,33 +15,35 @@
 //
 // # What it proves
 //
-// No window holds more than Limit that were granted to a key, wherever it begins and from however many goroutines the calls
-// came. A token bucket grants its burst and its rate × Window within a window; a fixed window, or two of them weighted,
-// grants up to nearly twice the limit. Choose a bucket (package ratelimit) to smooth a load, and a window where a count was
-// promised.
+// No window holds more than Limit that were granted to a key, wherever it begins and from however many goroutines the
+// calls came. A token bucket grants its burst and its rate × Window within a window; a fixed window, or two of them
+// weighted, grants up to nearly twice the limit. Choose a bucket (package ratelimit) to smooth a load, and a window
+// where a count was promised.
 //
-// A place comes free when Window has passed since it was taken, or at most Window/15 later. So a key that asks steadily gets
-// 15/16 of Limit or more. Above a Limit of 65 535, one part in 65 535 of it may be refused too early. These are the only
-// errors, and both refuse; neither ever admits more.
+// A place comes free when Window has passed since it was taken, or at most Window/15 later. So a key that asks steadily
+// gets 15/16 of Limit or more. Above a Limit of 65 535, one part in 65 535 of it may be refused too early. These are
+// the only errors, and both refuse; neither ever admits more.
 //
 // # How
 //
-// For each key there are 16 counters, of the last 16 fifteenths of the window, in 48 bytes together with the key's hash. All
-// of them count in full. The arithmetic is in ring.go. A key for which nothing counts any more loses its slot to the next key
-// that needs one; there is no sweep and no expiry.
+// For each key there are 16 counters, of the last 16 fifteenths of the window, in 48 bytes together with the key's
+// hash. All of them count in full. The arithmetic is in ring.go. A key for which nothing counts any more loses its slot
+// to the next key that needs one; there is no sweep and no expiry.
 //
-// Memory is bounded by MaxKeys. When more keys than that ask within one window, the late ones are counted in cells that they
-// share with others. Each has two cells, and the cell that holds less decides, so such a key gets less, never more. There is
-// a pair of cells for every 24 keys of MaxKeys. For example, with room for a million keys, a flood of ten million addresses
-// that send one request each takes some 200 places from every newcomer until the window has passed. With a Limit of 2000 a
-// newcomer does not notice; with a Limit of 100 it waits. A key that was known before the flood is not affected. A newcomer
-// that happens to share both of its cells with offenders is blocked with them. Raise MaxKeys where Limit is small.
+// Memory is bounded by MaxKeys. When more keys than that ask within one window, the late ones are counted in cells that
+// they share with others. Each has two cells, and the cell that holds less decides, so such a key gets less, never
+// more. There is a pair of cells for every 24 keys of MaxKeys. For example, with room for a million keys, a flood of
+// ten million addresses that send one request each takes some 200 places from every newcomer until the window has
+// passed. With a Limit of 2000 a newcomer does not notice; with a Limit of 100 it waits. A key that was known before
+// the flood is not affected. A newcomer that happens to share both of its cells with offenders is blocked with them.
+// Raise MaxKeys where Limit is small.
 //
 // # The rate rule, compared with AWS WAF's
 //
-// The terms and their domains are those of RateBasedStatement: Limit 10 to 2·10^9 per 60, 120, 300 or 600 s, aggregation by
-// address, forwarded address, one to five custom keys, or constant with a scope-down; a request that lacks a component is
-// neither counted nor blocked; all other requests count, those blocked as well; 403, {"message":"Forbidden"}. What differs:
+// The terms and their domains are those of RateBasedStatement: Limit 10 to 2·10^9 per 60, 120, 300 or 600 s,
+// aggregation by address, forwarded address, one to five custom keys, or constant with a scope-down; a request that
+// lacks a component is neither counted nor blocked; all other requests count, those blocked as well; 403,
+// {"message":"Forbidden"}. What differs:
 //
 //   - The request that is one too many is blocked. AWS estimates about every ten seconds and acts within half a minute or so.
 //   - A change of limit or window keeps the counts. AWS begins anew.
@@ -53,8 +55,9 @@
 //   - All offenders are blocked; 10 000 are listed. AWS blocks 10 000. Keys of any aggregation are listed, not only addresses.
 //   - There are no text transformations, labels, fingerprints, CAPTCHA and Challenge.
 //
-// The action Count is AllowDespite. Rules about the content of requests are another tool's, such as Coraza with the OWASP
-// core rule set: put it behind this one, so that a flood does not reach the costlier rules, and before authentication.
+// The action Count is AllowDespite. Rules about the content of requests are another tool's, such as Coraza with the
+// OWASP core rule set: put it behind this one, so that a flood does not reach the costlier rules, and before
+// authentication.
 //
 //	rule.Handler(coraza_http.WrapHandler(attacks, signature.Handler(mux)))
 //
@@ -62,19 +65,19 @@
 //
 // # What it does not do
 //
-// It counts in one process, and what is counted does not survive a restart; for quotas that do, see the usageplan package.
-// Places that were taken are not given back.
+// It counts in one process, and what is counted does not survive a restart; for quotas that do, see the usageplan
+// package. Places that were taken are not given back.
 //
 // # Failure
 //
 // A [RateRule] is not an authenticator: it lets a request pass that it is not about. Errors are of the type
 // [ratelimit.Error], with one of these causes, which errors.Is finds however they are wrapped:
 //
-//   - [ratelimit.ErrLimited]: 429, by a [Limiter].
+//   - [ratelimit.ErrLimited]: 429, by a [Limiter]. The window holds as many as it grants.
 //   - [ratelimit.ErrBlocked]: 403, by a [RateRule].
 //   - [ratelimit.ErrNoKey]: 403. Config.Key found no key for the request.
-//   - [ratelimit.ErrNotConfigured]: 500. The zero values refuse; so does a [Limiter] without Config.Key that is asked about a request.
-//     The text tells which.
+//   - [ratelimit.ErrNotConfigured]: 500. The zero values refuse, and so does a [Limiter] without Config.Key that is asked
+//     about a request. The text says which it was.
 //
 // # Sources
 //

@@ -9,8 +9,8 @@ import (
 
 const (
 	defaultMaxKeys = 1 << 20
-	// keysPerShard bounds how long a shard's mutex is held while its table grows or its counts go over to another limit: for
-	// a copy of 120 kB.
+	// keysPerShard bounds how long a shard's mutex is held while its table grows or its counts go over to another
+	// limit: for a copy of 120 kB.
 	keysPerShard = 2048
 )
 
@@ -61,7 +61,7 @@ func (e *engine) take(name uint64, n int64) outcome {
 	return sh.take(name, now, n, e.every, e.maxGroups)
 }
 
-// look tells what taking n would come to.
+// look returns what a take of n would come to.
 func (e *engine) look(name uint64, n int64) outcome {
 	sh, now := e.lock(name)
 	defer sh.mu.Unlock()
@@ -103,7 +103,7 @@ func (o *outcome) wait() time.Duration {
 	return ratelimit.Never
 }
 
-// field is the policy of that name in the IETF header fields.
+// field describes the outcome in the IETF header fields, under a policy's name.
 func (o *outcome) field(name string) ratelimit.Field {
 	if name == "" || o.plan == nil {
 		return ratelimit.Field{}

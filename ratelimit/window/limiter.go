@@ -14,33 +14,34 @@ type Config[K comparable] struct {
 	// AtMost is what each key may use.
 	AtMost AtMost
 
-	// Key names who asks, in the shape of the accessors of the authenticators (apikey.ID, auth.ID) and of clientip's
-	// Prefix. False refuses the request, with [ratelimit.ErrNoKey]. Nil is legal for a limiter below HTTP: Check and Handler then
-	// refuse with [ratelimit.ErrNotConfigured].
+	// Key returns whom to charge. It has the type of the authenticators' accessors (apikey.ID, auth.ID) and of
+	// clientip's Prefix. False refuses the request, with [ratelimit.ErrNoKey]. Nil is legal for a limiter below HTTP:
+	// Check and Handler then refuse with [ratelimit.ErrNotConfigured].
 	Key func(*http.Request) (K, bool)
 
-	// MaxKeys is for how many keys that asked within the last window there is room; 0 is 1 048 576. Memory is 60 bytes each,
-	// taken as they come. Keys beyond share places and so get less, never more.
+	// MaxKeys is how many keys can be known within one window; 0 is 1 048 576. Memory is 60 bytes each and grows with
+	// the keys. Further keys share places, and so get less, never more.
 	MaxKeys int
 
-	// Name is the name of the policy in the IETF header fields RateLimit-Policy and RateLimit, which Handler sets on every
-	// answer: printable ASCII. With "" it does not.
+	// Name is the name of the policy in the IETF header fields RateLimit-Policy and RateLimit, which Handler sets on
+	// every answer: printable ASCII. With "" it does not.
 	Name string
 
-	// AllowDespite may let a request pass for which Check has found an error: always true is observe mode. Nil never does.
+	// AllowDespite may let a request pass for which Check has found an error: always true is observe mode. Nil never
+	// does.
 	AllowDespite func(*http.Request, error) bool
 
-	// ErrorHandler answers what Handler refuses, after the header fields are set. Nil is (*ratelimit.Error).ServeHTTP. The error is
-	// an [*ratelimit.Error].
+	// ErrorHandler answers what Handler refuses, after the header fields are set. Nil is (*ratelimit.Error).ServeHTTP.
+	// The error is an [*ratelimit.Error].
 	ErrorHandler func(http.ResponseWriter, *http.Request, error)
 }
 
 // A Limiter grants each key at most Limit calls in any span of Window, see [AtMost]. What it refuses does not count.
 //
-// A key is known by a 64-bit hash under a random seed: with n keys at a time, the odds that any two of them share a place
-// are n²/2^65, which is 1 in 37 million for a million keys.
+// A key is known by a 64-bit hash under a random seed: with n keys at a time, the odds that any two of them share a
+// place are n²/2^65, which is 1 in 37 million for a million keys.
 //
-// Its methods may be called at once from any number of goroutines, and do not allocate once a key is known. The zero
+// Its methods may be called from any number of goroutines at once, and do not allocate once a key is known. The zero
 // Limiter, and a nil one, refuse.
 type Limiter[K comparable] struct {
 	config Config[K]
@@ -48,11 +49,11 @@ type Limiter[K comparable] struct {
 	engine *engine
 }
 
-// New makes a limiter from a copy of c. The error joins all that is wrong with c.
+// New makes a limiter from a copy of c. The error joins every mistake in c.
 //
-// A nil Key is no mistake here: New cannot know whether the limiter will see requests. Without one, Allow, Take and Peek
-// work, which are given a key; Check and Handler answer every request with 500, [ratelimit.ErrNotConfigured], and the error names
-// Config.Key.
+// A nil Key is allowed, because New cannot know whether the limiter will see requests. Without it, Allow, Take and Peek
+// work, because they are given a key. Check and Handler answer every request with 500, [ratelimit.ErrNotConfigured],
+// and the error names Config.Key.
 func New[K comparable](c Config[K]) (*Limiter[K], error) {
 	errs := []error{c.AtMost.Validate(), checkMaxKeys(c.MaxKeys)}
 	for i := range len(c.Name) {
@@ -93,15 +94,15 @@ func (l *Limiter[K]) take(key K, n int64) outcome {
 // Allow takes one of the key's places and reports whether there was one.
 func (l *Limiter[K]) Allow(key K) bool { return l.take(key, 1).ok }
 
-// Take takes n of the key's places, or none. With an n of 0 it takes nothing, and is granted unless the window holds more
-// than Limit, which it may after SetLimit. An n that is negative or above Limit is always refused: RetryAfter is then
-// [ratelimit.Never].
+// Take takes n of the key's places, or none. With an n of 0 it takes nothing, and is granted unless the window holds
+// more than Limit, which it may after SetLimit. An n that is negative or above Limit is always refused: RetryAfter is
+// then [ratelimit.Never].
 func (l *Limiter[K]) Take(key K, n int64) ratelimit.Decision {
 	o := l.take(key, n)
 	return o.decision()
 }
 
-// Peek tells what Take(key, 1) would decide, and takes nothing.
+// Peek returns what Take(key, 1) would decide, and takes nothing.
 func (l *Limiter[K]) Peek(key K) ratelimit.Decision {
 	var o outcome
 	if l.configured() {
@@ -110,12 +111,12 @@ func (l *Limiter[K]) Peek(key K) ratelimit.Decision {
 	return o.decision()
 }
 
-// SetLimit changes the limit of all keys, from now on. It takes the same short time for any number of keys: their counts are
-// carried over when a key is next asked about.
+// SetLimit changes the limit of all keys, from now on. It takes the same short time for any number of keys: their
+// counts are carried over when a key is next asked about.
 //
-// The old limit decides what is known. What is older than the old Window may be forgotten, and in any fifteenth of it a count
-// is exact up to 65 535 or the old Limit, whichever is more. With each change of Window, counts move up to a fifteenth of it
-// later, never earlier.
+// The old limit decides what is known. What is older than the old Window may be forgotten, and in any fifteenth of it a
+// count is exact up to 65 535 or the old Limit, whichever is more. With each change of Window, counts move up to a
+// fifteenth of it later, never earlier.
 func (l *Limiter[K]) SetLimit(a AtMost) error {
 	if !l.configured() {
 		return ratelimit.ErrNotConfigured
@@ -127,16 +128,16 @@ func (l *Limiter[K]) SetLimit(a AtMost) error {
 	return nil
 }
 
-// Check takes a place for the request's key. The error is an [*ratelimit.Error] with one of the causes [ratelimit.ErrLimited], [ratelimit.ErrNoKey] and
-// [ratelimit.ErrNotConfigured]; it is nil if the request may pass, because the place was taken (the decision is OK) or because
-// AllowDespite lets it (the decision is not).
+// Check takes a place for the request's key. The error is an [*ratelimit.Error] with one of the causes
+// [ratelimit.ErrLimited], [ratelimit.ErrNoKey] and [ratelimit.ErrNotConfigured]; it is nil if the request may pass,
+// because the place was taken (the decision is OK) or because AllowDespite lets it (the decision is not).
 func (l *Limiter[K]) Check(r *http.Request) (ratelimit.Decision, error) {
 	o, err := l.check(r)
 	return o.decision(), err
 }
 
-// Handler answers requests that Check refuses, and passes the others on to next. It sets Retry-After on a refusal, and on
-// every answer the header fields that the configuration asks for.
+// Handler answers requests that Check refuses, and passes the others on to next. It sets Retry-After on a refusal, and
+// on every answer the header fields that the configuration asks for.
 func (l *Limiter[K]) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		o, err := l.check(r)

@@ -11,11 +11,11 @@ import (
 
 // A Limited is a key that a [RateRule] blocks now.
 type Limited struct {
-	// Key are the values of the rule's components, in their order, each cut off after 256 bytes. An IPv6 client is its
-	// network. Of a [Constant] the value is "".
+	// Key holds the values of the rule's components, in their order, each cut off after 256 bytes. An IPv6 client is
+	// its network. Of a [Constant] the value is "".
 	Key []string
-	// Requests is how many the window holds, those blocked included. It is the limit or more; far above, it may say less
-	// than was sent.
+	// Requests is how many the window holds, those blocked included. It is the limit or more; far above, it may say
+	// less than was sent.
 	Requests int64
 	// RetryAfter is when the next request would pass, if none comes until then.
 	RetryAfter time.Duration
@@ -24,8 +24,8 @@ type Limited struct {
 // maxListed is how many keys are listed, as in AWS. There it is also how many are blocked; here all are.
 const maxListed = 10_000
 
-// A listing holds the values of keys that were blocked, since a table knows them by their hashes only. It is filled by the
-// first blocked request of each; who is no longer blocked is dropped when room is needed.
+// A listing holds the values of keys that were blocked, since a table knows them by their hashes only. The first
+// blocked request of a key adds it. A key that is no longer blocked is dropped when room is needed.
 type listing struct {
 	total   atomic.Int64
 	stripes [16]stripe
@@ -38,8 +38,8 @@ type stripe struct {
 }
 
 // Limited lists the keys that the rule blocks now, most requests first: AWS's GetRateBasedStatementManagedKeys, for all
-// components. There are 10 000 at most; those blocked first come first. A key that has used up its limit and not come back
-// since is not among them.
+// components. There are 10 000 at most; those blocked first come first. A key that has used up its limit and not come
+// back since is not among them.
 func (r *RateRule) Limited() []Limited {
 	if !r.configured() {
 		return nil
@@ -83,8 +83,8 @@ func (r *RateRule) list(name uint64, req *http.Request) {
 	s.keys[name] = key
 }
 
-// sweep drops those of a stripe that are no longer blocked, once a second at most, and reports whether that made room; the
-// stripe's mutex is held.
+// sweep drops the keys of a stripe that are no longer blocked, at most once a second. It reports whether there is room
+// now; the caller must hold the stripe's mutex.
 func (r *RateRule) sweep(s *stripe) bool {
 	now := r.engine.now()
 	if s.swept > 0 && now-s.swept < int64(time.Second) {

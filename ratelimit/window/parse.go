@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// findArgument is the value, still encoded, of the first argument of that name in a query string, as url.ParseQuery reads
-// it: a pair with a semicolon or a bad escape does not count. The standard library's parser builds a map for it.
+// findArgument is the value, still encoded, of the first argument of that name in a query string, as url.ParseQuery
+// reads it: a pair with a semicolon or a bad escape does not count. The standard library's parser builds a map for it.
 func findArgument(query, name string) (value string, ok bool) {
 	for query != "" {
 		var pair string
@@ -96,8 +96,8 @@ func digit(c byte) (value byte, ok bool) {
 	}
 }
 
-// findCookie is the value of the first cookie of that name, as Request.Cookie reads it: without quotes around it, and past
-// values with bytes that RFC 6265 section 4.1.1 does not allow. The standard library's parser allocates.
+// findCookie is the value of the first cookie of that name, as Request.Cookie reads it: without quotes around it, and
+// past values with bytes that RFC 6265 section 4.1.1 does not allow. The standard library's parser allocates.
 func findCookie(lines []string, name string) (value string, ok bool) {
 	for _, line := range lines {
 		for line != "" {

@@ -2,13 +2,13 @@ package window
 
 // A ring is what is known of a key: how many it was granted in each of the last 16 slices of time, 40 bytes in all.
 //
-// A window of length W that ends now touches the slice under way and the 15 before it; the oldest it may only touch in
-// part. All of them are counted in full. So what was granted at an instant a is held against the key while now-a ≤ W, and
-// for at most one slice longer: the sum is never less than what the window holds, and what is refused for being N or more
-// leaves every window with N or less.
+// Here N and W are the plan's Limit and Window. A window of length W that ends now touches the slice under way and the
+// 15 before it; the oldest it may only touch in part. All of them are counted in full. So what was granted at an
+// instant a is held against the key while now-a ≤ W, and for at most one slice longer: the sum is never less than what
+// the window holds, and what is refused for being N or more leaves every window with N or less.
 //
-// Counters count in units of the plan. What is short of a unit is the rest, which belongs to the latest slice, always: to
-// count something later than it was makes it count for longer.
+// Counters count in units of the plan. What is short of a unit is the rest, which belongs to the latest slice, always:
+// to count something later than it was makes it count for longer.
 //
 // Time that steps back is taken for the latest slice.
 type ring struct {
@@ -111,8 +111,8 @@ func (r *ring) merge(p *plan, other *ring) {
 	r.add(p, other.rest())
 }
 
-// convert carries the counts over to another plan. Each goes to the slice that holds the last instant it may stand for, and
-// what is short of a unit there goes on to the next.
+// convert carries the counts over to another plan. Each goes to the slice that holds the last instant it may stand for,
+// and what is short of a unit there goes on to the next.
 func (r *ring) convert(from, to *plan, now int64) {
 	next := newRing(to.at(r.last(from, r.latest(), now)))
 	var carry int64

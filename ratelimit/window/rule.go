@@ -13,38 +13,38 @@ import (
 
 // RuleConfig says what a [RateRule] counts and when it blocks. Limit and Aggregate are required.
 type RuleConfig struct {
-	// Limit is how many requests pass within any Window: 10 to 2 000 000 000.
+	// Limit is how many requests pass within any span of Window: 10 to 2 000 000 000.
 	Limit int64
 
 	// Window is 60 s, 120 s, 300 s or 600 s; 0 is 300 s, as in AWS.
 	Window time.Duration
 
-	// Aggregate is what requests have in common that are counted together: one to five components. A request that lacks
-	// one of them is neither counted nor blocked.
+	// Aggregate lists one to five components. Requests in which all of them are equal are counted together. A request
+	// that lacks one of them is neither counted nor blocked.
 	Aggregate []Component
 
 	// ScopeDown says which requests the rule is about, AWS's scope-down statement. The others are neither counted nor
 	// blocked. Nil is all; [Constant] needs it.
 	ScopeDown func(*http.Request) bool
 
-	// MaxKeys is for how many keys that asked within the last Window there is room; 0 is 1 048 576. Memory is 60 bytes
-	// each, taken as they come. Keys beyond are counted together with others, so that some may be blocked too early but
-	// none too late.
+	// MaxKeys is how many keys can be known within one Window; 0 is 1 048 576. Memory is 60 bytes each and grows with
+	// the keys. Further keys are counted together with others, so some may be blocked too early, but none too late.
 	MaxKeys int
 
-	// AllowDespite may let a request pass that the rule blocks: always true is AWS's action Count. Nil never does, which is
-	// the action Block.
+	// AllowDespite may let a request pass that the rule blocks: always true is AWS's action Count. Nil never does,
+	// which is the action Block.
 	AllowDespite func(*http.Request, error) bool
 
-	// ErrorHandler answers what Handler refuses, AWS's custom response. Nil is (*ratelimit.Error).ServeHTTP. The error is an [*ratelimit.Error].
+	// ErrorHandler answers what Handler refuses, AWS's custom response. Nil is (*ratelimit.Error).ServeHTTP. The error
+	// is an [*ratelimit.Error].
 	ErrorHandler func(http.ResponseWriter, *http.Request, error)
 }
 
-// A RateRule is AWS WAF's rate-based rule: it counts requests by an aggregate key and blocks those of a key that has sent
-// Limit of them within the last Window. Blocked requests count as well, as in AWS: a client that does not slow down
-// stays blocked.
+// A RateRule is AWS WAF's rate-based rule: it counts requests by an aggregate key and blocks those of a key that has
+// sent Limit of them within the last Window. Blocked requests count as well, as in AWS: a client that does not slow
+// down stays blocked.
 //
-// It acts on the very request that is one too many. Its methods may be called at once from any number of goroutines, and
+// It blocks the very request that is one too many. Its methods may be called from any number of goroutines at once, and
 // do not allocate once a key is known. The zero RateRule, and a nil one, refuse.
 type RateRule struct {
 	config RuleConfig
@@ -53,7 +53,7 @@ type RateRule struct {
 	listed listing
 }
 
-// NewRateRule makes a rule from a copy of c. The error joins all that is wrong with c.
+// NewRateRule makes a rule from a copy of c. The error joins every mistake in c.
 func NewRateRule(c RuleConfig) (*RateRule, error) {
 	limit, err := ruleLimit(c.Limit, c.Window)
 	errs := []error{err, checkMaxKeys(c.MaxKeys)}
@@ -91,10 +91,10 @@ func ruleLimit(limit int64, window time.Duration) (AtMost, error) {
 
 func (r *RateRule) configured() bool { return r != nil && r.engine != nil }
 
-// SetLimit changes limit and window, with the meaning and the domain that they have in [RuleConfig], from the next request
-// on. The counts stay (AWS begins anew), as far as they go: what is older than the old window may be forgotten, and a count is
-// exact up to 65 535 or the limit, whichever is more, in any fifteenth of the window. With each change of the window, counts
-// move up to a fifteenth of it later, never earlier.
+// SetLimit changes limit and window, with the meaning and the domain that they have in [RuleConfig], from the next
+// request on. The counts stay (AWS begins anew), as far as they go: what is older than the old window may be forgotten,
+// and a count is exact up to 65 535 or the limit, whichever is more, in any fifteenth of the window. With each change
+// of the window, counts move up to a fifteenth of it later, never earlier.
 func (r *RateRule) SetLimit(limit int64, window time.Duration) error {
 	if !r.configured() {
 		return ratelimit.ErrNotConfigured
@@ -106,9 +106,9 @@ func (r *RateRule) SetLimit(limit int64, window time.Duration) error {
 	return err
 }
 
-// name is the hash of the aggregate key, false if the rule is not about the request. Each component is hashed by itself, so
-// that the end of one is never taken for the beginning of the next. As nobody outside knows their hashes, an odd factor is
-// enough to tell their order.
+// name is the hash of the aggregate key, false if the rule is not about the request. Each component is hashed by
+// itself, so the end of one is never taken for the beginning of the next. Clients do not know the hashes, so
+// multiplying by an odd factor is enough to make their order count.
 func (r *RateRule) name(req *http.Request) (uint64, bool) {
 	if r.config.ScopeDown != nil && !r.config.ScopeDown(req) {
 		return 0, false
@@ -124,9 +124,10 @@ func (r *RateRule) name(req *http.Request) (uint64, bool) {
 	return max(name, 1), true // 0 marks a vacant slot
 }
 
-// Check counts the request. The error is an [*ratelimit.Error] with one of the causes [ratelimit.ErrBlocked] and [ratelimit.ErrNotConfigured]; it is nil
-// if the request may pass, because its key is within the limit (the decision is OK), because the rule is not about it (the
-// decision is OK and has no Limit) or because AllowDespite lets it (the decision is not OK).
+// Check counts the request. The error is an [*ratelimit.Error] with one of the causes [ratelimit.ErrBlocked] and
+// [ratelimit.ErrNotConfigured]; it is nil if the request may pass, because its key is within the limit (the decision is
+// OK), because the rule is not about it (the decision is OK and has no Limit) or because AllowDespite lets it (the
+// decision is not OK).
 func (r *RateRule) Check(req *http.Request) (ratelimit.Decision, error) {
 	o, err := r.check(req)
 	if o.plan == nil && err == nil {
@@ -135,8 +136,8 @@ func (r *RateRule) Check(req *http.Request) (ratelimit.Decision, error) {
 	return o.decision(), err
 }
 
-// Handler answers requests that Check refuses, by default as API Gateway does what WAF blocks: 403, {"message":"Forbidden"}.
-// It passes the others on to next.
+// Handler answers requests that Check refuses, by default as API Gateway does what WAF blocks: 403,
+// {"message":"Forbidden"}. It passes the others on to next.
 func (r *RateRule) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		_, err := r.check(req)

@@ -66,9 +66,9 @@ func (g *group) free(slice int64) (n, first int) {
 	return n, first
 }
 
-// place puts a key into a slot of the group that has more of them free, or returns nil. An idle slot holds no information,
-// so that its owner may lose it at any time. If none is free, one owner may go to his other group (a step of cuckoo hashing:
-// without it, tables would be full at four fifths).
+// place puts a key into a slot of the group that has more of them free, or returns nil. An idle slot holds no
+// information, so its owner may lose it at any time. If no slot is free, an owner may move to the other of its two
+// groups. (This is one step of cuckoo hashing. Without it, tables would be full at four fifths.)
 func place(groups []group, name uint64, slice int64) *ring {
 	g, h := home(groups, name)
 	n, i := g.free(slice)
@@ -86,7 +86,8 @@ func place(groups []group, name uint64, slice int64) *ring {
 	return &g.rings[i]
 }
 
-// vacate moves the owner of a slot to his other group and returns the slot, or -1 if there is no room for any of them.
+// vacate moves the owner of a slot to the other of its groups and returns the slot, or -1 if there is no room for any
+// of them.
 func (g *group) vacate(groups []group, slice int64) int {
 	for i, owner := range g.names {
 		other, second := home(groups, owner)
@@ -130,7 +131,7 @@ func (sh *shard) take(name uint64, now, n int64, every bool, maxGroups int) outc
 	return outcome{plan: sh.plan, now: now, n: n, ok: ok, ring: *less}
 }
 
-// look tells what taking n would come to.
+// look returns what a take of n would come to.
 func (sh *shard) look(name uint64, now, n int64) outcome {
 	slice := sh.plan.at(now)
 	known := newRing(slice)
@@ -145,8 +146,8 @@ func (sh *shard) look(name uint64, now, n int64) outcome {
 	return outcome{plan: sh.plan, now: now, n: n, ok: ok, ring: known}
 }
 
-// insert gives a key a slot, or nil if there is no room for it. A key that may have been counted in overflow cells takes
-// along what they know.
+// insert gives a key a slot and returns its ring, or nil if there is no room. A key that may have been counted in
+// overflow cells starts with the counts of the lower cell.
 func (sh *shard) insert(name uint64, now int64, maxGroups int) *ring {
 	slice := sh.plan.at(now)
 	var r *ring
@@ -171,8 +172,8 @@ func (sh *shard) insert(name uint64, now int64, maxGroups int) *ring {
 	return r
 }
 
-// grow moves the keys to a table larger by a quarter, or by more if that does not hold them all. Whom the largest does not
-// hold is counted in overflow cells.
+// grow moves the keys to a table that is larger by a quarter, or by more if that does not hold them all. Keys that the
+// largest table does not hold are counted in overflow cells.
 func (sh *shard) grow(slice int64, maxGroups int) {
 	for n := len(sh.groups); n < maxGroups; {
 		n = min(n*5/4+1, maxGroups)
@@ -184,7 +185,8 @@ func (sh *shard) grow(slice int64, maxGroups int) {
 	}
 }
 
-// move reports whether larger has taken all keys that are not idle, or spill let it leave some to the overflow cells.
+// move copies all keys that are not idle to larger. If one does not fit, it is counted in overflow cells if spill is
+// set, and otherwise move gives up and reports false.
 func (sh *shard) move(larger []group, slice int64, spill bool) bool {
 	for i := range sh.groups {
 		for j, name := range sh.groups[i].names {
@@ -204,7 +206,7 @@ func (sh *shard) move(larger []group, slice int64, spill bool) bool {
 	return true
 }
 
-// spill counts in a key's overflow cells what is known of it.
+// spill adds a key's counts to its overflow cells.
 func (sh *shard) spill(name uint64, r *ring, slice int64, groups int) {
 	sh.openCells(groups)
 	less, more := sh.shared(name, slice)
@@ -219,9 +221,9 @@ func (sh *shard) openCells(groups int) {
 	}
 }
 
-// shared are the two overflow cells of a key, the one that holds less first, advanced to the slice. Each of them counts all
-// that the key was granted while it had no slot, and more: the one that holds less decides, and both count. (A count-min
-// sketch of rings.)
+// shared returns the two overflow cells of a key, advanced to the slice, the one with the lower count first. Each of
+// them counts all that the key was granted while it had no slot, and what other keys were granted. So the lower count
+// is the better estimate: it decides, and both cells count. (This is a count-min sketch of rings.)
 func (sh *shard) shared(name uint64, slice int64) (less, more *ring) {
 	row := len(sh.cells) / 2
 	less, more = &sh.cells[spread(name, way3, row)], &sh.cells[row+spread(name, way4, row)]
@@ -233,7 +235,7 @@ func (sh *shard) shared(name uint64, slice int64) (less, more *ring) {
 	return less, more
 }
 
-// settle carries all counts over to the plan in force.
+// settle carries all counts over to the plan in force; the caller must hold mu.
 func (sh *shard) settle(to *plan, now int64) {
 	if sh.plan == to {
 		return

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A word is at most horizon + 1 + maxDebt = 2^62 + 1 + 2^61 < 2^63.
+// A TAT is at most horizon + 1 + maxDebt = 2^62 + 1 + 2^61 < 2^63.
 const (
 	horizon = 1 << 62 // where a segment's clock ends, in units
 	maxDebt = 1 << 61 // the most debt that is carried from one segment to another; 4.5 years at 16 units a nanosecond
@@ -15,12 +15,12 @@ const (
 // A segment is a limit in force from one instant on, and the virtual clock that all buckets under it share.
 //
 // The clock does not count nanoseconds but units, parts of a token: it advances by exactly what a bucket gains, and a
-// bucket's word is the reading at which the bucket will be full. Only the clock is ever rounded, and always from its
+// bucket's TAT is the reading at which the bucket will be full. Only the clock is ever rounded, and always from its
 // start, so nothing drifts, however often a bucket is asked:
 //
 //	units(now) = 1 + floor((now-start) × 2^shift × mul / 2^64),  2^63 ≤ mul < 2^64
 //
-// It begins at 1, so that the word of a slot never used, 0, is behind it from the first.
+// It begins at 1, so that the TAT of a slot never used, 0, is behind it from the first.
 //
 // Exact rates. If the rate is a/b tokens per nanosecond with whole a ≤ 16, a token is b units and the clock advances a
 // units per nanosecond: mul/2^64 × 2^shift = a, and nothing is rounded.
@@ -67,8 +67,8 @@ func newSegment(l Limit, start int64) *segment {
 	return s
 }
 
-// exactRate finds whole numbers a ≤ 16 and b, the smallest a first, such that a/b tokens per nanosecond is the rate and a
-// full bucket stays within maxBurst units.
+// exactRate finds whole numbers a ≤ 16 and b, the smallest a first, such that a/b tokens per nanosecond is the rate and
+// a full bucket stays within maxBurst units.
 func exactRate(l Limit) (a uint64, b int64, ok bool) {
 	for a := 1.0; a <= 16; a++ {
 		b := math.Round(a * 1e9 / l.Rate)
@@ -98,8 +98,8 @@ func (s *segment) setRate(rate float64) {
 
 func (s *segment) unlimited() bool { return s.most == 0 }
 
-// ready reads the clock for a call that takes n tokens. It is false for all that is out of the common way: an n below 1 or
-// above the burst, an infinite rate, an instant before the segment's start or after its horizon.
+// ready reads the clock for a call that takes n tokens. It is false for all that is out of the common way: an n below 1
+// or above the burst, an infinite rate, an instant before the segment's start or after its horizon.
 func (s *segment) ready(now, n int64) (clock int64, ok bool) {
 	d := uint64(now - s.start) // huge for an instant before start
 	if d > s.span || uint64(n-1) >= s.most {
@@ -119,8 +119,8 @@ func (s *segment) units(d uint64) int64 {
 	return int64(hi) + 1
 }
 
-// at reads the clock at any instant. It stands still before start, so that a reading from before gains nothing. After the
-// horizon it goes on only for the sake of carrying words over to the next segment.
+// at reads the clock at any instant. It stands still before start, so that a reading from before gains nothing. After
+// the horizon it goes on only for the sake of carrying TATs over to the next segment.
 func (s *segment) at(now int64) int64 {
 	if now <= s.start {
 		return 1
@@ -174,7 +174,7 @@ func (s *segment) cost(n int64) int64 {
 	return n * s.scale
 }
 
-// convert carries a word from s to the segment that follows it: the debt at the change, in tokens, stays what it was.
+// convert carries a TAT from s to the segment that follows it: the debt at the change, in tokens, stays what it was.
 func (s *segment) convert(u int64) int64 {
 	return s.next.at(s.next.start) + s.rescale(u-s.at(s.next.start), s.next)
 }
