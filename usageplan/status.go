@@ -100,7 +100,7 @@ func (m *Meter) statusOf(r *http.Request) (Status, error) {
 	return m.Status(r.Context(), q.Client, q.Route)
 }
 
-// requestID returns a random UUID, the form of API Gateway's request ids.
+// requestID returns a random id in the form of API Gateway's request ids, which is that of a UUID.
 func requestID() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails

@@ -10,7 +10,8 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// table holds the plans and their members. Requests read it without a lock. Changes hold mu.
+// table holds the plans and their members. Requests read it without a lock. Changes hold mu, except those of New, which
+// are made before any other goroutine has the meter.
 //
 // A change replaces what requests see by one atomic store: of a plan's state, or of a client's list of memberships. A
 // request that has found a state decides by its stages and quotas to the end. For example, a request that has found the
