@@ -21,7 +21,7 @@ var (
 	// ErrCost: Config.Cost is negative, a mistake of the program.
 	ErrCost = errors.New("negative cost")
 	// ErrNotConfigured: the limiter or bucket was not made by its constructor, or a limiter without Config.Key was
-	// asked about a request. The text of the error tells which.
+	// asked about a request. The text of the error says which.
 	ErrNotConfigured = errors.New("not configured")
 )
 

@@ -45,10 +45,10 @@ const requests = "requests"
 // maxInteger is the largest integer of a structured field, RFC 9651 section 3.3.1. Larger values are sent as this.
 const maxInteger = 999_999_999_999_999
 
-// SetFields sets the policies in RateLimit-Policy and RateLimit, as one line of each. What another limit has set there
-// stays: both fields are lists, and a list may stand on several lines (RFC 9651 section 3.1). Only a line that begins
-// with the same policy is replaced. What it sets belongs to the response: a handler may write to the slices of its
-// header.
+// SetFields sets the policies in RateLimit-Policy and RateLimit, as one line of each. It leaves the lines of other
+// limits as they are: both fields are lists, and a list may have several lines (RFC 9651 section 3.1). Only a line that
+// begins with the same policy is replaced. The slices that it stores belong to the response, so a handler may write to
+// them.
 func SetFields(h http.Header, fields ...Field) {
 	var l *lines // made when there is something to say
 	for i := range fields {
@@ -68,17 +68,17 @@ func SetFields(h http.Header, fields ...Field) {
 	}
 }
 
-// lines are the two fields that one call sets: one object.
+// lines are the two fields that one call sets, in one object, so that they cost one allocation.
 type lines struct{ policy, limit line }
 
-// A line is a field's value under construction: the text, and the slice that a header wants of it.
+// A line is the value of a field while it is written: the text, and the slice of one string that http.Header stores.
 type line struct {
 	value [1]string
 	text  []byte
 	space [80]byte
 }
 
-// name begins an item.
+// name begins an item of the list.
 func (l *line) name(s string) {
 	if l.text == nil {
 		l.text = l.space[:0]
@@ -124,7 +124,8 @@ func (l *line) addLimit(f *Field) {
 	}
 }
 
-// values is the line as a header's value. The text is not written to any more, so it may be a string in place.
+// values returns the line as http.Header stores it. The text is not written to after this, so the string may share its
+// memory.
 func (l *line) values() []string {
 	l.value[0] = unsafe.String(unsafe.SliceData(l.text), len(l.text))
 	return l.value[:]
@@ -149,7 +150,7 @@ func setLine(h http.Header, field string, v []string) {
 	h[field] = append(slices.Clip(h[field]), v[0])
 }
 
-// policyName is the string, quotes included, that a line of ours begins with. A semicolon may be part of it.
+// policyName returns the string, with its quotes, that a line of SetFields begins with. It may contain semicolons.
 func policyName(line string) string {
 	end := 1
 	for ; line[end] != '"'; end++ {
@@ -189,8 +190,8 @@ func (s *segment) field(name, unit string, d Decision) Field {
 	return f
 }
 
-// setFields sets the IETF fields, if f has a name, and with x the X-RateLimit fields that tell d. Nothing of it is
-// shared by responses, as nothing of SetFields is.
+// setFields sets the IETF fields, if f has a name, and the X-RateLimit fields for d, if x is set. The
+// response owns the values, as it does after SetFields.
 func setFields(h http.Header, f Field, x bool, d *Decision) {
 	SetFields(h, f)
 	if !x {

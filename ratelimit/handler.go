@@ -3,8 +3,8 @@ package ratelimit
 import "net/http"
 
 // Check takes what the request costs from the bucket of its key. The error is an [*Error] with one of the causes
-// [ErrLimited], [ErrNoKey], [ErrCost] and [ErrNotConfigured]; it is nil if the request may pass, because the tokens
-// were taken (the decision is OK) or because AllowDespite lets it (the decision is not).
+// [ErrLimited], [ErrNoKey], [ErrCost] and [ErrNotConfigured]. It is nil if the request may pass: either the tokens were
+// taken, and the decision is OK, or AllowDespite let the request pass, and the decision is not OK.
 func (l *Limiter[K]) Check(r *http.Request) (Decision, error) {
 	o, n, err := l.check(r)
 	return o.decision(n), err
@@ -64,7 +64,8 @@ func (l *Limiter[K]) setFields(h http.Header, o outcome, n int64) {
 	setFields(h, l.field(o, d), l.config.XRateLimit, &d)
 }
 
-// field is what the IETF fields say about an outcome; nothing unless the limiter is configured for them.
+// field describes an outcome in the IETF fields. It has no name, and so is left out, unless the limiter is configured
+// for them.
 func (l *Limiter[K]) field(o outcome, d Decision) Field {
 	if l.config.Name == "" || !o.limited() {
 		return Field{}
@@ -72,7 +73,7 @@ func (l *Limiter[K]) field(o outcome, d Decision) Field {
 	return o.seg.field(l.config.Name, l.config.Unit, d)
 }
 
-// refuse is nil if AllowDespite says so.
+// refuse returns the error for a refusal, or nil if AllowDespite lets the request pass.
 func (l *Limiter[K]) refuse(r *http.Request, cause error, o outcome, n int64) error {
 	d := o.decision(n)
 	e := &Error{Err: cause, Decision: d, Field: l.field(o, d), XRateLimit: l.config.XRateLimit && o.limited()}

@@ -12,7 +12,7 @@ const Never time.Duration = math.MaxInt64
 
 // The domain of a [Limit]. See the arithmetic in segment.
 const (
-	maxBurst = 1 << 60 // units of debt that a TAT holds beside 2^62 units of time
+	maxBurst = 1 << 60 // units of debt that a TAT holds in addition to 2^62 units of time
 	maxRate  = 1 << 40 // tokens per second, about 1.1e12
 )
 

@@ -133,7 +133,7 @@ func TestUndoLate(t *testing.T) {
 		thirdTAT := third.tat
 		second.undo(func() int64 { return 20 }, 3)
 		require.Equal(t, thirdTAT, r.look(20, 1).tat)
-		third.undo(func() int64 { return 21 }, 4) // nobody else has touched the bucket
+		third.undo(func() int64 { return 21 }, 4) // no other call has touched the bucket
 		require.Equal(t, thirdTAT-3, r.look(21, 1).tat)
 		third.undo(func() int64 { return 21 }, 4)
 		require.Equal(t, thirdTAT-3, r.look(21, 1).tat, "a receipt is undone once")

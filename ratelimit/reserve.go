@@ -28,10 +28,12 @@ func (b *Bucket) Reserve(n int64) (r Receipt, delay time.Duration) {
 	return Receipt{Ref{bucket: b}, k}, delay
 }
 
-// Wait returns nil once n tokens are the caller's. It refuses at once, with [ErrLimited], what could only be granted
-// after ctx's deadline, or never; the error's Decision tells when. If ctx ends while it waits, it cancels its
-// reservation and returns ctx.Err(). Callers are served in the order in which they came, unless the limit is changed
-// while some wait. It starts no goroutine.
+// Wait returns nil when n tokens have been taken for the caller. If that could only be after ctx's deadline, or never,
+// it returns an [*Error] with [ErrLimited] at once, and the error's Decision says how long the wait would be. A
+// negative n is [ErrCost]. If ctx ends during the wait, Wait undoes its reservation and returns ctx.Err().
+//
+// Callers are served in the order in which they came, unless the limit is changed while some wait. Wait starts no
+// goroutine.
 func (b *Bucket) Wait(ctx context.Context, n int64) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -72,8 +74,8 @@ func (b *Bucket) Wait(ctx context.Context, n int64) error {
 	}
 }
 
-// reserve takes n tokens that will have flowed back within patience. Otherwise it tells after what time they would
-// have.
+// reserve takes n tokens if they will have flowed in within patience. If not, delay is the time after which they would
+// have, or Never.
 func (b *Bucket) reserve(now, n int64, patience time.Duration) (k taken, delay time.Duration, ok bool) {
 	for c := b.load(); c != nil; c = b.load() {
 		s := c.seg

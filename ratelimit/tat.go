@@ -19,8 +19,9 @@ import (
 // Three properties follow, and the package rests on them:
 //
 //   - A refusal writes nothing. So refusals on several processors do not slow one another down.
-//   - A TAT ahead of the clock is always a debt, however far ahead it is. A caller may have read the clock long before it reads
-//     the TAT, and then sees a TAT that others have written since. That must not be taken for the TAT of an idle bucket.
+//   - A TAT ahead of the clock is always a debt, however far ahead it is. A caller may have read the clock long before it
+//     reads the TAT, and then sees a TAT that others have written since. That must not be taken for the TAT of an idle
+//     bucket.
 //   - A TAT that is not ahead of the clock is a full bucket. It holds no information, so a table may forget it.
 
 // frozen is the TAT of a bucket that is being moved or is gone. It is a debt beyond any burst, so only a refusal needs

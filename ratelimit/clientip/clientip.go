@@ -8,14 +8,15 @@ import (
 	"slices"
 )
 
-// Config says where the client's address is found. The zero Config takes the peer's, for a server without proxies.
+// Config says where the client's address is found. The zero Config uses the peer's address, for a server without
+// proxies.
 type Config struct {
-	// Header is "X-Forwarded-For" or "Forwarded", whatever the proxies write, or "" for none of them.
+	// Header is the header that the proxies write, "X-Forwarded-For" or "Forwarded"; "" reads neither.
 	Header string
 	// Trusted are the networks of the proxies. A proxy is recognised by its address, the first one by the peer's.
 	Trusted []netip.Prefix
-	// Hops is the number of proxies. The client's address is the Hops-th element from the right; empty elements of the list
-	// do not count. Hops is at most 32, and not for use together with Trusted.
+	// Hops is the number of proxies. The client's address is the Hops-th element from the right; empty elements of the
+	// list do not count. Hops is at most 32. It cannot be used together with Trusted.
 	Hops int
 	// IPv4Bits and IPv6Bits are the lengths of the networks that Prefix returns; 0 is 32 and 64.
 	IPv4Bits, IPv6Bits int
@@ -30,7 +31,7 @@ type Resolver struct {
 	header string // canonical
 }
 
-// New makes a resolver from a copy of c. The error joins all that is wrong with c.
+// New makes a resolver from a copy of c. The error joins every mistake in c.
 func New(c Config) (*Resolver, error) {
 	var errs []error
 	mistake := func(format string, args ...any) { errs = append(errs, fmt.Errorf("clientip: "+format, args...)) }
@@ -74,8 +75,8 @@ func New(c Config) (*Resolver, error) {
 	return &Resolver{config: c, header: header}, nil
 }
 
-// Present reports whether the request has what the address is read from: the header or, where the resolver reads none, a
-// RemoteAddr that is an address. What is present may still be unreadable.
+// Present reports whether the request has what the address is read from: the header or, where the resolver reads none,
+// a RemoteAddr that is an address. What is present may still be unreadable.
 func (r *Resolver) Present(req *http.Request) bool {
 	if r == nil || r.header == "" {
 		_, ok := r.Addr(req)
@@ -101,9 +102,9 @@ func (r *Resolver) Prefix(req *http.Request) (netip.Prefix, bool) {
 	return p, err == nil
 }
 
-// Addr is the client's address, without a zone and never an IPv4 address mapped into IPv6. False means that the client is
-// unknown. Where all addresses are those of trusted proxies, and where a trusted proxy sends no header, as for its own
-// health checks, it is the farthest proxy's.
+// Addr is the client's address, without a zone and never an IPv4 address mapped into IPv6. False means that the client
+// is unknown. If all addresses are those of trusted proxies, or if a trusted proxy sends no header, as for its own
+// health checks, the address is that of the farthest proxy.
 func (r *Resolver) Addr(req *http.Request) (netip.Addr, bool) {
 	if r == nil || r.config.IPv6Bits == 0 { // not made by New
 		return netip.Addr{}, false

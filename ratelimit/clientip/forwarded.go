@@ -5,13 +5,14 @@ import (
 	"strings"
 )
 
-// delimited reports whether it is certain where the quoted-strings of a line of Forwarded begin and end, and so which commas
-// separate elements: each begins after an equals sign and ends before a delimiter, and no backslash stands outside of them.
+// delimited reports whether it is certain where the quoted-strings of a line of Forwarded begin and end, and so which
+// commas separate elements: each begins after an equals sign and ends before a delimiter, and no backslash stands
+// outside of them.
 //
-// The last rule is what keeps a client from moving the borders. Suppose that it sends a line with an open quote, and a proxy
-// appends its element to that line. Then what the proxy has quoted stands outside and what it has not quoted within, up to
-// the first quote that the proxy has escaped; but that one's backslash stands outside. Without such a quote the number of
-// quotes is odd, and the last one stays open.
+// The last rule is what keeps a client from moving the borders. Suppose that it sends a line with an open quote, and a
+// proxy appends its element to that line. Then what the proxy has quoted stands outside and what it has not quoted
+// within, up to the first quote that the proxy has escaped; but that one's backslash stands outside. Without such a
+// quote the number of quotes is odd, and the last one stays open.
 func delimited(line string) bool {
 	for i := 0; i < len(line); i++ {
 		switch line[i] {
@@ -32,7 +33,8 @@ func delimited(line string) bool {
 	return true
 }
 
-// closing is the index of the quote that closes the quoted-string which is opened at an index, or -1. RFC 9110 section 5.6.4.
+// closing is the index of the quote that closes the quoted-string which is opened at an index, or -1. RFC 9110 section
+// 5.6.4.
 func closing(s string, opening int) int {
 	for i := opening + 1; i < len(s); i++ {
 		switch s[i] {
@@ -45,8 +47,8 @@ func closing(s string, opening int) int {
 	return -1
 }
 
-// forwardedFor returns the node of an element's "for" parameter. It is false if there is none, or two, or if the element is
-// malformed:
+// forwardedFor returns the node of an element's "for" parameter. It is false if there is none, or two, or if the
+// element is malformed:
 //
 //	forwarded-element = [ forwarded-pair ] *( ";" [ forwarded-pair ] )   RFC 7239 section 4
 //	forwarded-pair    = token "=" ( token / quoted-string )
@@ -85,8 +87,8 @@ func forwardedFor(element string) (node string, ok bool) {
 	}
 }
 
-// cutValue returns the token or the content of the quoted-string that s begins with, and what follows it. If it need not be
-// strict, a token may have a port and brackets.
+// cutValue returns the token or the content of the quoted-string that s begins with, and what follows it. If it need
+// not be strict, a token may have a port and brackets.
 func cutValue(s string, strict bool) (value, rest string, ok bool) {
 	if strings.HasPrefix(s, `"`) {
 		end := closing(s, 0)
@@ -103,8 +105,8 @@ func cutValue(s string, strict bool) (value, rest string, ok bool) {
 	return s[:end], s[end:], end > 0
 }
 
-// unescape replaces each quoted-pair by its second byte. RFC 9110 section 5.6.4: "Recipients that process the value of a
-// quoted-string MUST handle a quoted-pair as if it were replaced by the octet following the backslash."
+// unescape replaces each quoted-pair by its second byte. RFC 9110 section 5.6.4: "Recipients that process the value of
+// a quoted-string MUST handle a quoted-pair as if it were replaced by the octet following the backslash."
 func unescape(s string) string {
 	if strings.IndexByte(s, '\\') < 0 {
 		return s
@@ -119,8 +121,8 @@ func unescape(s string) string {
 	return string(b)
 }
 
-// parseNode reads a node that is an address, RFC 7239 section 6. "unknown" and an obfuscated identifier are none; the port may
-// be obfuscated ("_" and a word), and does not matter.
+// parseNode reads a node that is an address, RFC 7239 section 6. "unknown" and an obfuscated identifier are none; the
+// port may be obfuscated ("_" and a word), and does not matter.
 func parseNode(node string) (netip.Addr, bool) {
 	if colon := strings.LastIndex(node, ":_"); colon >= 0 && obfuscated(node[colon+2:]) {
 		node = node[:colon]

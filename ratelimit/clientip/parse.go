@@ -13,7 +13,8 @@ func parse(s string) (netip.Addr, bool) {
 	return parseAny(s)
 }
 
-// parseAny is parse for what ipv4 does not read; apart from it, the common way is shorter by 4 ns.
+// parseAny is parse for what ipv4 does not read. It is a function of its own because that makes the fast path 4 ns
+// faster.
 func parseAny(s string) (netip.Addr, bool) {
 	var a netip.Addr
 	var err error
@@ -39,8 +40,8 @@ func parseAny(s string) (netip.Addr, bool) {
 	return a.Unmap().WithZone(""), true
 }
 
-// ipv4 reads an IPv4 address with a port, what a server without proxies sees most, in one pass: that takes a third of the
-// time of the general way, and a tenth off the time of a limit by address. What it does not read is left to that way.
+// ipv4 reads an IPv4 address with a port in one pass. A server without proxies sees this form most often. It takes a
+// third of the time of parseAny, which makes a limit by address faster by a tenth. It reports false for any other form.
 func ipv4(s string) (netip.Addr, bool) {
 	var octets [4]byte
 	const separators = "...:"
@@ -57,7 +58,8 @@ func ipv4(s string) (netip.Addr, bool) {
 	return netip.AddrFrom4(octets), port(s)
 }
 
-// port reports whether s is one in decimal: netip.ParseAddrPort asks the same, in more time than the address takes.
+// port reports whether s is a port in decimal. netip.ParseAddrPort would do, but it takes longer than the address
+// itself.
 func port(s string) bool {
 	n := 0
 	for i := range len(s) {

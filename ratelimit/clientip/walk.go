@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// maxText bounds what is read of a header, from the right, over all of its lines. What honest proxies write is a hundred
-// times shorter. No byte of it is looked at more than a few times.
+// maxText bounds what is read of a header, from the right, over all of its lines. What proxies write is normally a
+// hundred times shorter. No byte is looked at more than a few times.
 const maxText = 8192
 
 // A walk goes over the elements of a header from the right, the last line first.
@@ -26,8 +26,8 @@ func (r *Resolver) walk(req *http.Request) walk {
 	return walk{lines: lines, forwarded: r.header == "Forwarded", left: maxText, seen: len(lines) == 0}
 }
 
-// whole reports whether the walk ended for want of elements, and not because of something that it could not read. A header
-// without any element is not the report of a proxy: the lists have at least one (RFC 7239 section 4).
+// whole reports whether the walk ended because there are no more elements, and not because it could not read something.
+// A header without any element does not come from a proxy: the lists have at least one (RFC 7239 section 4).
 func (w *walk) whole() bool { return w.seen && !w.bad }
 
 // next returns the element to the left of the last one. Empty elements are skipped (RFC 9110 section 5.6.1.2).
@@ -67,9 +67,9 @@ func (w *walk) begin() bool {
 	return w.within
 }
 
-// lastComma is the index of the last comma that separates elements, or -1. In Forwarded a comma may stand within quotes. The
-// line is delimited, so a quote that is reached from the right within a quoted-string either is escaped, and follows a
-// backslash, or opens the string, and follows an equals sign.
+// lastComma is the index of the last comma that separates elements, or -1. In Forwarded a comma may stand within
+// quotes. The line is delimited, so a quote that is reached from the right within a quoted-string either is escaped,
+// and follows a backslash, or opens the string, and follows an equals sign.
 func (w *walk) lastComma() int {
 	if !w.forwarded {
 		return strings.LastIndexByte(w.rest, ',')

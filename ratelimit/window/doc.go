@@ -45,14 +45,16 @@
 // lacks a component is neither counted nor blocked; all other requests count, those blocked as well; 403,
 // {"message":"Forbidden"}. What differs:
 //
-//   - The request that is one too many is blocked. AWS estimates about every ten seconds and acts within half a minute or so.
+//   - The request that is one too many is blocked. AWS estimates about every ten seconds
+//     and acts within about half a minute.
 //   - A change of limit or window keeps the counts. AWS begins anew.
-//   - The forwarded address is the one that a trusted proxy reports, see package clientip, not the first of the list. Requests
-//     in whose header none can be read are counted together, by peer (AWS's fallbacks are to block them all, or none). Without
-//     the header the rule does not apply, as in AWS: behind proxies counted by clientip's Hops, the server MUST NOT be
-//     reachable but through them.
+//   - The forwarded address is the one that a trusted proxy reports, see package clientip, not the first of the list. If no
+//     address can be read in the header, requests are counted together, by peer. (AWS can block all of them, or none.)
+//     Without the header the rule does not apply, as in AWS. So behind proxies that clientip's Hops counts, the server MUST
+//     NOT be reachable except through them.
 //   - IPv6 clients are networks of 64 bits, or as many as clientip.Config says.
-//   - All offenders are blocked; 10 000 are listed. AWS blocks 10 000. Keys of any aggregation are listed, not only addresses.
+//   - All offenders are blocked; 10 000 are listed. AWS blocks 10 000. Keys of any aggregation are listed, not only
+//     addresses.
 //   - There are no text transformations, labels, fingerprints, CAPTCHA and Challenge.
 //
 // The action Count is AllowDespite. Rules about the content of requests are another tool's, such as Coraza with the

@@ -104,7 +104,8 @@ func ExampleLimiter_Check() {
 	// Output: true 4 <nil>
 }
 
-// Searches for the same thing by the same client, behind an Application Load Balancer, which adds one entry to the header.
+// Searches for the same thing by the same client, behind an Application Load Balancer, which adds one entry to the
+// header.
 func ExampleForwardedIP() {
 	client, err := clientip.New(clientip.Config{Header: "X-Forwarded-For", Hops: 1})
 	if err != nil {
@@ -198,8 +199,8 @@ func ExampleRateRule_Limited() {
 	// 0
 }
 
-// A header that the client writes is not who the client is: each value is a key of its own, and whoever varies it is never
-// limited.
+// A header that the client writes does not identify the client: each value is a key of its own, and a client that
+// varies it is never limited.
 func Example_incorrectHeaderAsAddress() {
 	rule, err := window.NewRateRule(window.RuleConfig{
 		Limit:     10,

@@ -100,7 +100,7 @@ func TestRuleBlocksAtOnce(t *testing.T) {
 		require.Equal(t, 204, serve(h, from("192.0.2.2:1")).Code, "another address")
 
 		time.Sleep(30 * time.Second)
-		for range 10 { // who does not slow down stays out
+		for range 10 { // a client that does not slow down stays out
 			require.Equal(t, 403, serve(h, from("192.0.2.1:1")).Code)
 		}
 		time.Sleep(40 * time.Second)
@@ -330,7 +330,7 @@ func TestLimited(t *testing.T) {
 }
 
 // More offenders than are listed are blocked all the same, and there is room for new ones when the old are gone.
-// Those in whose header there is no address are listed by who sent them.
+// Those in whose header there is no address are listed by the peer that sent them.
 func TestListingOfNonsense(t *testing.T) {
 	hops, err := clientip.New(clientip.Config{Header: "X-Forwarded-For", Hops: 1})
 	require.NoError(t, err)
