@@ -7,8 +7,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// algorithm binds a JWS algorithm to the one kind of key that may verify it (RFC 8725 section 3.1), so that a token
-// can never choose how a key is used.
+// algorithm binds a JWS algorithm to the one type of key that may verify it (RFC 8725 section 3.1), so that a token
+// cannot choose how a key is used.
 type algorithm struct {
 	name string
 	jwt.SigningMethod
@@ -34,7 +34,7 @@ var algorithms = map[string]*algorithm{
 	"Ed25519": {"Ed25519", jwt.SigningMethodEdDSA, jwkset.KtyOKP, jwkset.CrvEd25519},
 }
 
-// method returns an algorithm by its name, which has its letter case.
+// method returns an algorithm by its name, which is case-sensitive.
 func method(name string) (*algorithm, error) {
 	if a := algorithms[name]; a != nil {
 		return a, nil
@@ -42,13 +42,14 @@ func method(name string) (*algorithm, error) {
 	return nil, ErrAlgorithm
 }
 
-// is reports whether a name means this algorithm: its own name or another one of the same method.
+// is reports whether a name means this algorithm. EdDSA and Ed25519 are two names of one.
 func (a *algorithm) is(name string) bool {
 	o := algorithms[name]
 	return o != nil && o.SigningMethod == a.SigningMethod
 }
 
-// exactSalt is PS* whose salt is as long as the hash (RFC 7518 section 3.5); golang-jwt's own accepts any length.
+// exactSalt returns the PS method that accepts only a salt as long as the hash (RFC 7518 section 3.5). golang-jwt's
+// method accepts any length.
 func exactSalt(m *jwt.SigningMethodRSAPSS) jwt.SigningMethod {
 	return &jwt.SigningMethodRSAPSS{
 		SigningMethodRSA: m.SigningMethodRSA,

@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// AWSIdentity is the issuer of an AWS account, so that any IAM principal of the account (a role, a user, a Lambda
-// function) proves who it is, without a key of its own. The caller gets its token from AWS STS by GetWebIdentityToken
-// in its own Region, for one of audiences. An administrator turns that on once per account by
-// EnableOutboundWebIdentityFederation, which answers the issuer's URL, such as
+// AWSIdentity is the issuer of an AWS account. It lets any IAM principal of the account (a role, a user, a Lambda
+// function) prove who it is without a key of its own. The caller gets its token for one of audiences from AWS STS, by
+// GetWebIdentityToken in its own Region. An administrator must enable this once per account by
+// EnableOutboundWebIdentityFederation. The response is the issuer's URL, such as
 // https://a103a2cc-b461-473d-84fe-6c4f6d45af88.tokens.sts.global.api.aws; each account has its own. Tokens are signed
-// by ES384 or RS256. [Token.AWSPrincipal] tells who the caller is; a [Rules].Check decides by it. Sources:
+// by ES384 or RS256. [Token.AWSPrincipal] returns the principal, for example for a [Rules].Check. Sources:
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_providers_outbound_token_claims.html,
 // https://docs.aws.amazon.com/STS/latest/APIReference/API_GetWebIdentityToken.html
 func AWSIdentity(issuer string, audiences ...string) Issuer {
@@ -22,17 +22,17 @@ func AWSIdentity(issuer string, audiences ...string) Issuer {
 	}
 }
 
-// AWSPrincipal is the IAM principal that asked AWS STS for a token. Texts are empty, and maps nil, where the token does
-// not tell them.
+// AWSPrincipal is the IAM principal that requested a token from AWS STS. A string is empty, and a map is nil, if the
+// token does not contain it.
 type AWSPrincipal struct {
 	Account     string            // the account's id, 12 digits
 	ARN         string            // the principal, as arn:aws:iam::123456789012:role/DataProcessingRole
 	OrgID       string            // the organization of the account, as o-abc1234567
 	OrgPath     string            // the organizational unit, as o-a1b2c3d4e5/r-ab12/ou-ab12-11111111/
-	Region      string            // where the token was asked for
-	FunctionARN string            // the Lambda function that asked for it
+	Region      string            // where the token was requested
+	FunctionARN string            // the Lambda function that requested it
 	Tags        map[string]string // of the principal or its session, set by the administrator
-	// RequestTags are the caller's own words: what it put into its request for the token. They prove nothing unless the
+	// RequestTags are what the caller itself wrote into its request for the token. They prove nothing unless the
 	// account's policies restrict them (aws:RequestTag).
 	RequestTags map[string]string
 }
@@ -50,9 +50,9 @@ type awsClaims struct {
 	} `json:"https://sts.amazonaws.com/"`
 }
 
-// AWSPrincipal tells the IAM principal of a token that an issuer made by [AWSIdentity] issued, or that [InsecureToken]
-// made. False: the token is of another issuer, which might put anything into these claims, or it names no account, or
-// another one than the principal's. The maps are the caller's own.
+// AWSPrincipal returns the IAM principal of a token from an issuer that [AWSIdentity] made, or of a token that
+// [InsecureToken] made. It reports false if the token is from another issuer, which might write anything into these
+// claims, or if the account is missing or is not the one in the principal's ARN. The caller owns the maps.
 func (t *Token) AWSPrincipal() (AWSPrincipal, bool) {
 	if t == nil || t.aws == nil {
 		return AWSPrincipal{}, false
@@ -62,7 +62,7 @@ func (t *Token) AWSPrincipal() (AWSPrincipal, bool) {
 	return p, true
 }
 
-// principal reads the claims once, when the token is admitted, so that a check on every request costs little.
+// principal sets t.aws. It is called once, when the token is verified, so that a check on every request costs little.
 func (t *Token) principal() {
 	read, err := Claims[awsClaims](t)
 	c := read.Claims

@@ -11,22 +11,22 @@ import (
 const (
 	defaultCache = 32 << 20 // bytes: about 20 000 tokens of Cognito
 	shards       = 64
-	// entryCost is what an entry takes beside its texts and lists: entry and Token (about 500 bytes), its place in the
-	// map.
+	// entryCost is the memory of an entry without its strings and lists: entry and Token (about 500 bytes) and its place
+	// in the map.
 	entryCost = 700
-	// maxHashed is the longest token, in bytes, whose SHA-256 is taken at once. For a longer one it would be the greater
-	// part of what a forged token costs.
+	// maxHashed is the longest token, in bytes, whose SHA-256 is computed at once. For longer tokens the hash would be the
+	// larger part of the cost of a forged one.
 	maxHashed = 2 << 10
 	sample    = 8 // entries looked at to find one to drop
 )
 
-// cache remembers tokens that verified, so that the same token need not be verified again. What it remembers is only
-// that the signature held and the issuer's own conditions were met: times, revocation and rules are looked at on
-// every hit.
+// cache remembers verified tokens, so that the same token need not be verified again. An entry means only that the
+// signature is valid and that the issuer's settings accept the token. Times, revocation and rules are checked on every
+// hit.
 //
-// A token is found by its SHA-256, over all its bytes, so the bearer token itself does not stay in memory; or, if
-// raw, by a keyed hash and a comparison of all its bytes. A long token is looked for by the keyed hash, which is fast,
-// and its SHA-256 is taken only where there is an entry to compare it with, or when it has verified.
+// A token is found by the SHA-256 of all its bytes, so the bearer token itself does not stay in memory. If raw is set,
+// it is found by a keyed hash and a comparison of all its bytes. A long token is looked up by the keyed hash, which is
+// fast. Its SHA-256 is computed only if there is an entry to compare it with, or after it has been verified.
 type cache struct {
 	raw    bool
 	seed   maphash.Seed
@@ -38,10 +38,10 @@ type shard struct {
 	mu      sync.RWMutex
 	entries map[uint64]*entry
 	size    int
-	_       [24]byte // with the fields before, a cache line of 64 bytes
+	_       [24]byte // fills a cache line of 64 bytes
 }
 
-// entry is one verified token with the key that verified it. Immutable.
+// entry is one verified token with the key that verified it. It is immutable.
 type entry struct {
 	fingerprint
 	token  *Token
@@ -50,12 +50,12 @@ type entry struct {
 	size   int
 }
 
-// fingerprint stands for a whole token. Two complete fingerprints are of the same token if and only if they are equal.
+// fingerprint identifies a token. Two complete fingerprints are equal if and only if their tokens are.
 type fingerprint struct {
 	index   uint64
 	sum     [sha256.Size]byte
 	raw     string
-	pending string // the token whose sum is still to be taken
+	pending string // the token, while its sum has not been computed
 }
 
 func newCache(bytes int, raw bool) *cache {
@@ -84,19 +84,19 @@ func (c *cache) fingerprint(raw string) (f fingerprint) {
 	return f
 }
 
-// complete takes the sum that is pending.
+// complete computes the sum if it is pending.
 func (f *fingerprint) complete() {
 	if f.pending != "" {
 		f.sum, f.pending = sum(f.pending), ""
 	}
 }
 
-// sum is the SHA-256 of a token. The hash only reads: no copy of the token is needed.
+// sum is the SHA-256 of a token. The hash only reads the bytes, so the token is not copied.
 func sum(raw string) [sha256.Size]byte {
 	return sha256.Sum256(unsafe.Slice(unsafe.StringData(raw), len(raw)))
 }
 
-// get returns the entry of a token, or nil. Its key may have retired since.
+// get returns the entry of a token, or nil. The caller must check whether its key has been retired.
 func (c *cache) get(f *fingerprint) *entry {
 	s := &c.shards[f.index%shards]
 	s.mu.RLock()
@@ -111,7 +111,7 @@ func (c *cache) get(f *fingerprint) *entry {
 	return e
 }
 
-// put remembers a verified token and drops others until the shard is within its bytes.
+// put remembers a verified token and drops others until the shard is within its limit.
 func (c *cache) put(f fingerprint, t *Token, k *key, issuer *issuerState) {
 	size := entryCost + t.size() + len(f.raw)
 	if size > c.limit {
@@ -137,7 +137,8 @@ func (s *shard) drop(e *entry) {
 	}
 }
 
-// victim is, of a few entries that the map's random order brings first, the one that is of least further use.
+// victim returns the least useful of a few entries in the random order of the map: one whose key is retired, or the one
+// that expires first.
 func (s *shard) victim() (worst *entry) {
 	n := 0
 	for _, e := range s.entries {

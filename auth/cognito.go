@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// poolID is the form of a user pool's id; the Region before the underscore is part of it.
+// poolID matches the ID of a user pool. The part before the underscore is the Region.
 var poolID = regexp.MustCompile(`^([a-z]+(?:-[a-z]+)+-\d+)_[a-zA-Z0-9]{1,55}$`)
 
 // partitions are AWS's partitions with the domain of each: botocore's endpoint data (partitions.json), whose
@@ -25,8 +25,8 @@ var partitions = []struct {
 	{regexp.MustCompile(`^us-isof-[a-z]+-\d+$`), "csp.hci.ic.gov"},
 }
 
-// domainOf is the domain of the partition that a Region belongs to. A Region that no partition claims is refused: its
-// keys would be looked for at a host that AWS may not own.
+// domainOf returns the domain of a Region's partition. An unknown Region is an error, because its keys would be fetched
+// from a host that AWS may not own.
 func domainOf(region string) (string, error) {
 	for _, p := range partitions {
 		if p.region.MatchString(region) {
@@ -36,8 +36,8 @@ func domainOf(region string) (string, error) {
 	return "", fmt.Errorf("%q is a Region of no partition known here: use an Issuer literal", region)
 }
 
-// Cognito is the issuer of a user pool: the token's client must be one of clients, and token_use decides where it
-// stands.
+// Cognito is the issuer of a user pool. The token's client must be one of clients; token_use decides which claim names
+// it.
 //
 //	ID token      token_use id      aud is the client, and no array
 //	access token  token_use access  client_id is the client

@@ -17,8 +17,8 @@ import (
 //   - A struct field whose json tag has a name takes only the member of exactly that name.
 //   - A field without such a tag takes the member of its Go name. If there is none, it takes the only member whose name
 //     differs in letter case; two such members are an error.
-//   - A type with its own UnmarshalJSON gets its value unchanged. It is an error if two names of an object in that value
-//     differ only in letter case.
+//   - A type with its own UnmarshalJSON gets its value unchanged. It is an error if two names of an object in that
+//     value differ only in letter case.
 //
 // This applies to nested structs too. The errors are [*Error] values: [ErrNotConfigured] for a nil or zero Token, else
 // [ErrMalformed]. Each call decodes again, and the caller owns the result.

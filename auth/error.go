@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// Causes of a refusal, in the order in which they are looked for. Match them with [errors.Is]; the answer to each
-// stands in the table of the package documentation.
+// Causes of a refusal, in the order in which they are checked. Match them with [errors.Is]. The package documentation
+// has a table of the answer to each, and of what the operator does about it.
 var (
 	// ErrNotConfigured refuses every request of a verifier that [New] did not make.
 	ErrNotConfigured = errors.New("verifier is not configured")
@@ -25,52 +25,53 @@ var (
 	ErrMalformed = errors.New("token is malformed")
 	// ErrAlgorithm says that the token's alg is not one that its issuer may use.
 	ErrAlgorithm = errors.New("signing algorithm is not accepted")
-	// ErrIssuer says that no configured issuer bears the token's iss.
+	// ErrIssuer says that no configured issuer has the token's iss, or accepts its tenant.
 	ErrIssuer = errors.New("issuer is not accepted")
 	// ErrKey says that the issuer's key set holds no key that may verify this token.
 	ErrKey = errors.New("no key of the issuer fits the token")
-	// ErrUnavailable says that the issuer's keys, or the revocation list, could not be had: nothing is known about
-	// the token.
+	// ErrUnavailable says that the issuer's keys could not be fetched, or that [Config].Revoked failed. The token may be
+	// good or bad.
 	ErrUnavailable = errors.New("verification is not possible now")
 	// ErrSignature says that the signature does not match.
 	ErrSignature = errors.New("signature does not match")
 	// ErrExpired says that the token's exp has passed (RFC 7519 section 4.1.4).
 	ErrExpired = errors.New("token has expired")
-	// ErrNotYetValid says that the token's nbf, iat (RFC 7519 sections 4.1.5 and 4.1.6) or auth_time lies in the future.
+	// ErrNotYetValid says that the token's nbf, iat (RFC 7519 sections 4.1.5 and 4.1.6) or auth_time is in the future.
 	ErrNotYetValid = errors.New("token is not valid yet")
 	// ErrAudience says that the token was issued for another audience or client.
 	ErrAudience = errors.New("audience is not accepted")
-	// ErrTokenUse says that an ID token stands where an access token is demanded, or the other way round.
+	// ErrTokenUse says that the token is not of the demanded use, such as an ID token instead of an access token.
 	ErrTokenUse = errors.New("token use is not accepted")
 	// ErrTooOld says that the token was issued, or its user signed in, longer ago than [Rules] allow.
 	ErrTooOld = errors.New("token is too old")
-	// ErrRevoked says that [Config].Revoked knows the token.
+	// ErrRevoked says that [Config].Revoked returned true.
 	ErrRevoked = errors.New("token has been revoked")
 	// ErrScope says that the token lacks a scope that [Rules] demand.
 	ErrScope = errors.New("scope is not sufficient")
 	// ErrGroup says that the token's user is in none of the groups that [Rules] demand.
 	ErrGroup = errors.New("user is not in a permitted group")
-	// ErrRefused says that [Rules].Check refused; its error is wrapped together with this one.
+	// ErrRefused says that [Rules].Check returned an error, which is wrapped together with this one.
 	ErrRefused = errors.New("refused by a check of the route")
 )
 
-// Error is why a request was refused, and how that is answered: it is an [http.Handler].
+// Error says why a request was refused. It is also the [http.Handler] that answers the request.
 type Error struct {
 	// Err is the cause; it wraps one of the Err variables of this package. It never reaches the client.
 	Err error
-	// Token is the refused token if its signature held, so that a log can name its bearer; else nil.
+	// Token is the refused token if its signature is valid, so that a log can name its owner. Otherwise it is nil.
 	Token *Token
-	// Scopes are those that the route demands, set with [ErrScope] only.
+	// Scopes are those that the route demands. They are set only with [ErrScope].
 	Scopes []string
-	// RetryAfter is how long to wait before it is worth asking again, set with [ErrUnavailable] only.
+	// RetryAfter is how long the client should wait before the next attempt. It is set only with [ErrUnavailable].
 	RetryAfter time.Duration
 }
 
-// Error tells the whole cause, for logs, and of a token that the configuration or the rules do not accept its iss,
-// tenant, audience, scopes or groups, quoted and cut to some 256 bytes: the issuer, or anybody, wrote them.
+// Error returns the whole cause, for logs. If the configuration or the rules do not accept the token, it includes the
+// iss, tenant, audience, scopes or groups of the token. They are quoted and cut to some 256 bytes, because a client may
+// have written them.
 func (e *Error) Error() string { return "auth: " + e.cause().Error() + e.found() }
 
-// found is what the token says where that must be held against the configuration.
+// found returns the claims that the operator must compare with the configuration.
 func (e *Error) found() string {
 	switch {
 	case e == nil || e.Token == nil:
@@ -87,10 +88,10 @@ func (e *Error) found() string {
 	return ""
 }
 
-// maxQuoted bounds a text of a token in a log.
+// maxQuoted limits, in bytes, a text of a token in a log.
 const maxQuoted = 256
 
-// quote makes a text, or a list of texts, one line of ASCII.
+// quote returns a string, or a list of strings, as one line of ASCII.
 func quote(what any) string {
 	text := fmt.Sprintf("%+q", what)
 	if len(text) > maxQuoted {
@@ -99,9 +100,9 @@ func quote(what any) string {
 	return text
 }
 
-// strange refuses a token whose issuer is not known.
+// unknownIssuer returns the refusal of a token whose iss is not configured.
 func unknownIssuer(iss string) *Error {
-	s := &struct { // one, so that saying no costs one allocation
+	s := &struct { // one struct, so that a refusal costs one allocation
 		Error
 		name unknownName
 	}{}
@@ -110,8 +111,8 @@ func unknownIssuer(iss string) *Error {
 	return &s.Error
 }
 
-// unknownName narrows ErrIssuer. It holds the beginning of the token's iss, since the memory of a refused token is used
-// again.
+// unknownName is ErrIssuer with the beginning of the token's iss. It has a copy, since the memory of a refused token is
+// used again.
 type unknownName struct {
 	n    int
 	text [maxQuoted]byte
@@ -143,8 +144,8 @@ func (e *Error) is(causes ...error) bool {
 }
 
 // StatusCode is the status of API Gateway's answer: 400 for two tokens, 403 for a group or a check of the route, 500
-// for a verifier without configuration, 503 where keys cannot be had, else 401. A missing scope is 401 as a REST
-// API's Cognito authorizer answers it; [HTTPAPI] and [Bearer] say 403.
+// for a verifier that is not configured, 503 if keys cannot be fetched, and otherwise 401. A missing scope is 401, as
+// in a REST API's Cognito authorizer; [HTTPAPI] and [Bearer] answer 403.
 func (e *Error) StatusCode() int {
 	switch {
 	case e.is(ErrNotConfigured):
@@ -174,8 +175,8 @@ func (e *Error) ErrorCode() string {
 	return "UnauthorizedException"
 }
 
-// ErrorMessage is the only text meant for the client. It tells an expired token from a bad one, as API Gateway does,
-// and nothing else.
+// ErrorMessage is the only text meant for the client. It distinguishes an expired token from a bad one, as API Gateway
+// does, and says nothing else.
 func (e *Error) ErrorMessage() string {
 	switch e.StatusCode() {
 	case http.StatusInternalServerError:
@@ -193,7 +194,7 @@ func (e *Error) ErrorMessage() string {
 	return "Unauthorized"
 }
 
-// SetHeader sets the fields that the protocol demands: WWW-Authenticate (RFC 6750 section 3) with 400 and 401,
+// SetHeader sets the header fields that the protocol demands: WWW-Authenticate (RFC 6750 section 3) with 400 and 401,
 // Retry-After in whole seconds with 503.
 func (e *Error) SetHeader(h http.Header) {
 	switch e.StatusCode() {
@@ -211,7 +212,8 @@ func (e *Error) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	answer(w, e.StatusCode(), e.ErrorCode(), map[string]any{"message": e.ErrorMessage()})
 }
 
-// challenge is the WWW-Authenticate value of RFC 6750 section 3. Section 3.1: no error code where no token was sent.
+// challenge is the WWW-Authenticate value of RFC 6750 section 3. It has no error code if no token was sent (section
+// 3.1).
 func (e *Error) challenge() string {
 	code := e.code()
 	if code == "" {
@@ -224,7 +226,7 @@ func (e *Error) challenge() string {
 	return s
 }
 
-// code is the error code of RFC 6750 section 3.1, empty where the answer has none.
+// code is the error code of RFC 6750 section 3.1, or "" if the answer has none.
 func (e *Error) code() string {
 	switch {
 	case e.is(ErrAmbiguous):
@@ -237,8 +239,8 @@ func (e *Error) code() string {
 	return "invalid_token"
 }
 
-// description says in fixed words what is wrong. Nothing of the token is echoed: it is not known to be the client's.
-// The words are those of API Gateway's HTTP APIs, which are golang-jwt's, where they are known.
+// description says in fixed words what is wrong. It repeats nothing of the token, which may not be the client's own.
+// The words are those of API Gateway's HTTP APIs, which are golang-jwt's, as far as they are known.
 func (e *Error) description() string {
 	if d, ok := errors.AsType[*detail](e.cause()); ok && d.public {
 		return d.text
@@ -270,11 +272,11 @@ var descriptions = []struct {
 	{ErrAmbiguous, "more than one token was sent"},
 }
 
-// detail narrows a cause. The values are made once, so that saying no costs one allocation.
+// detail adds a text to a cause. The values are package variables, so that a refusal costs one allocation.
 type detail struct {
 	cause  error
 	text   string
-	public bool // the text may be told to clients
+	public bool // clients may see the text
 }
 
 func (d *detail) Error() string { return d.cause.Error() + ": " + d.text }

@@ -15,23 +15,23 @@ import (
 	"github.com/MicahParks/jwkset"
 )
 
-// key is one public key of an issuer, with what it may be used for. Immutable but for retired.
+// key is one public key of an issuer, with what it may be used for. It is immutable except for retired.
 type key struct {
 	jwk        jwkset.JWK
 	name       keyName
 	issuer     string       // the member issuer of Microsoft Entra's keys, or empty
 	algorithms []*algorithm // that the key may verify
-	retired    atomic.Bool  // a refresh of the set dropped or changed the key
+	retired    atomic.Bool  // set when a fetch shows that the key was removed or changed
 }
 
 // keyName is how a token names a key: by kid, or by a thumbprint of the key's certificate (RFC 7515 sections 4.1.4,
-// 4.1.7 and 4.1.8). A part that is not given is empty.
+// 4.1.7 and 4.1.8). A missing part is empty.
 type keyName struct {
 	id, x5t, x5tS256 string
 }
 
-// means reports whether a token's name is surely that of a key. Keys of one set may share a kid (RFC 7517 section 4.5).
-// A thumbprint matters only in a token without kid.
+// means reports whether a token names a key. Several keys of a set may have the same kid (RFC 7517 section 4.5). A
+// thumbprint is used only if the token has no kid.
 func (n keyName) means(k *key) bool {
 	if n.id != "" {
 		return n.id == k.name.id
@@ -39,23 +39,23 @@ func (n keyName) means(k *key) bool {
 	return n.x5t != "" && n.x5t == k.name.x5t || n.x5tS256 != "" && n.x5tS256 == k.name.x5tS256
 }
 
-// mayMean reports whether nothing that a token says excludes a key: a token without kid may be signed by any key whose
-// thumbprint is not another.
+// mayMean reports whether a token does not exclude a key: it has no kid, and its thumbprints do not differ from those
+// of the key.
 func (n keyName) mayMean(k *key) bool {
 	excludes := func(mine, its string) bool { return mine != "" && its != "" && mine != its }
 	return n.id == "" && !excludes(n.x5t, k.name.x5t) && !excludes(n.x5tS256, k.name.x5tS256)
 }
 
-// same reports whether two keys are one, in all that matters for verifying.
+// same reports whether two keys are equal in everything that affects verification.
 func (k *key) same(o *key) bool {
 	a, b := k.jwk.Marshal(), o.jwk.Marshal()
 	return k.name == o.name && k.issuer == o.issuer && slices.Equal(k.algorithms, o.algorithms) &&
 		a.N == b.N && a.E == b.E && a.X == b.X && a.Y == b.Y
 }
 
-// keyRules is what an issuer's keys must meet.
+// keyRules are the demands on an issuer's keys.
 type keyRules struct {
-	use        string // that the member use may have, where there is one
+	use        string // the value of the member use
 	maxRSABits int
 }
 
@@ -72,7 +72,7 @@ var keyTypes = map[string]struct{ public, private []string }{
 	"OKP": {[]string{"crv", "x"}, []string{"d"}},
 }
 
-// parseKey reads one JWK and refuses whatever is not a sound public key for signatures.
+// parseKey reads one JWK. It refuses anything but a sound public key for signatures.
 func parseKey(s *scanner, raw []byte, rules keyRules) (*key, error) {
 	m, err := readMembers(s, raw)
 	if err != nil {
@@ -90,7 +90,7 @@ func parseKey(s *scanner, raw []byte, rules keyRules) (*key, error) {
 	}
 	k := &key{jwk: jwk, name: m.name()}
 	if k.issuer, err = m.text("issuer"); err != nil {
-		k.issuer = string(m["issuer"]) // no issuer's name: it matters only where the member has a meaning
+		k.issuer = string(m["issuer"]) // not a string, so it equals no issuer; used only if there are tenants
 	}
 	if k.name.id, err = m.text("kid"); err != nil {
 		return nil, err
@@ -99,10 +99,10 @@ func parseKey(s *scanner, raw []byte, rules keyRules) (*key, error) {
 	return k, err
 }
 
-// members are those of a JWK, as written, without the empty ones.
+// members holds the members of a JWK as JSON, without the empty ones.
 type members map[string]json.RawMessage
 
-// readMembers reads a JWK strictly. A member that is null or empty says nothing, so it is as if it were not there.
+// readMembers reads a JWK strictly. A member that is null or empty is treated as absent.
 func readMembers(s *scanner, raw []byte) (m members, err error) {
 	s.reset(string(raw))
 	for _, ok := s.next(); ok; _, ok = s.next() {
@@ -118,10 +118,10 @@ func readMembers(s *scanner, raw []byte) (m members, err error) {
 	return m, nil
 }
 
-// empty reports whether a JSON value is null or a string, an array or an object of nothing.
+// empty reports whether a JSON value is null, or an empty string, array or object.
 func empty(value json.RawMessage) bool {
 	var v any
-	_ = json.Unmarshal(value, &v) // it is JSON
+	_ = json.Unmarshal(value, &v) // it is valid JSON
 	switch v := v.(type) {
 	case nil:
 		return true
@@ -135,7 +135,7 @@ func empty(value json.RawMessage) bool {
 	return false
 }
 
-// text returns a member that must be a string if it is there.
+// text returns a member that must be a string if it is present.
 func (m members) text(name string) (text string, err error) {
 	if value, ok := m[name]; ok && json.Unmarshal(value, &text) != nil {
 		err = fmt.Errorf("%s is not a string", name)
@@ -143,7 +143,7 @@ func (m members) text(name string) (text string, err error) {
 	return text, err
 }
 
-// list returns a member that must be an array of strings if it is there.
+// list returns a member that must be an array of strings if it is present.
 func (m members) list(name string) (list []string, err error) {
 	if value, ok := m[name]; ok && json.Unmarshal(value, &list) != nil {
 		err = fmt.Errorf("%s is not a list of strings", name)
@@ -157,7 +157,7 @@ func (m members) permit(rules keyRules) error {
 	if err != nil {
 		return err
 	}
-	if use != rules.use && (use != "" || rules.use == svidUse) { // a bundle's keys must have it
+	if use != rules.use && (use != "" || rules.use == svidUse) { // in a SPIFFE bundle, use is required
 		return fmt.Errorf("use is %.64q", use)
 	}
 	operations, err := m.list("key_ops")
@@ -174,7 +174,7 @@ func (m members) permit(rules keyRules) error {
 	return nil
 }
 
-// jwk makes the key of the members that concern its type.
+// jwk makes a key from the members that concern its type.
 func (m members) jwk() (jwkset.JWK, error) {
 	var j jwkset.JWKMarshal
 	kty, err := m.text("kty")

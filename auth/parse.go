@@ -4,7 +4,7 @@ import (
 	"strings"
 )
 
-// Bounds on what is read before anything is known about it.
+// Bounds on a token, which are checked before anything else.
 const (
 	maxToken  = 16 << 10 // bytes of a compact token
 	maxHeader = 2 << 10  // bytes of its encoded header
@@ -22,17 +22,17 @@ var (
 	errCritical = narrow(ErrMalformed, "crit and b64 are not accepted")
 )
 
-// compact is the compact serialisation of a JWS (RFC 7515 section 7.1), cut but not decoded.
+// compact is the compact serialisation of a JWS (RFC 7515 section 7.1), split but not decoded.
 type compact struct {
-	signed    string // header and payload with their dot
+	signed    string // header, dot and payload, which the signature covers
 	header    string
 	payload   string
 	signature string
-	padded    bool // see unpad
+	padded    bool // unpad has removed padding
 }
 
-// cut finds the three segments of a token. Only the dots are looked at: at most 16 KiB, without allocation
-// (CVE-2025-30204: splitting on every dot lets a header of dots allocate).
+// cut splits a token into its three segments. It only looks for dots, in at most 16 KiB, and does not allocate
+// (CVE-2025-30204: splitting at every dot makes a token full of dots allocate).
 func cut(raw string) (c compact, err error) {
 	if len(raw) > maxToken {
 		return c, errTooLong
@@ -48,10 +48,10 @@ func cut(raw string) (c compact, err error) {
 	return compact{raw[:len(raw)-len(signature)-1], header, payload, signature, false}, nil
 }
 
-// header is what a JOSE header says that matters here.
+// header holds the members of a JOSE header that are used.
 type header struct {
 	algorithm string
-	method    *algorithm // nil until it is known to be accepted
+	method    *algorithm // nil until the name has been looked up
 	key       keyName
 	typ       string // lower case, without "application/"
 	balanced         // of a load balancer's tokens
@@ -91,13 +91,14 @@ func parseHeader(s *scanner, text string) (h header, err error) {
 		return header{}, s.err
 	case h.algorithm == "":
 		return header{}, errHeader
-	case h.typ != "" && h.typ != "jwt" && h.typ != "at+jwt" && h.typ != "jose": // JWT-SVID section 2.3; RFC 8725 section 3.11, RFC 9068 section 4
+	// RFC 8725 section 3.11; RFC 9068 section 4 (at+jwt); JWT-SVID section 2.3 (JOSE).
+	case h.typ != "" && h.typ != "jwt" && h.typ != "at+jwt" && h.typ != "jose":
 		return header{}, errType
 	}
 	return h, nil
 }
 
-// thumbprint reads a string, or passes over what is none: where there is a kid nothing looks at it.
+// thumbprint reads a string and skips any other value, since a thumbprint is not used if there is a kid.
 func (s *scanner) thumbprint() string {
 	if s.peek() == '"' {
 		return s.string()
@@ -108,8 +109,9 @@ func (s *scanner) thumbprint() string {
 
 var headerNames = map[string]bool{"alg": true, "kid": true, "typ": true, "crit": true, "b64": true}
 
-// unregistered skips the value of the name that next just returned, which has no meaning here, unless it differs from
-// one with meaning by letter case alone: another reader may take the one for the other.
+// unregistered skips the value of the member whose name next has just returned and which has no meaning here. It
+// refuses the member if its name differs from one with a meaning only in letter case, because another reader may
+// confuse the two.
 func (s *scanner) unregistered(registered map[string]bool) {
 	if s.misnamed(registered) {
 		s.fail(errCase)

@@ -9,23 +9,22 @@ import (
 	"strings"
 )
 
-// Present reports whether the request carries a token, good or bad: an Authorization header of scheme Bearer or
-// holding one word that is no SigV4 credential, or whatever [Config].Source finds. A word that [Config].Foreign leaves
-// to another mode is not present.
+// Present reports whether the request carries a token, good or bad. That is an Authorization header with the scheme
+// Bearer, or with one word that is not a SigV4 credential; or whatever [Config].Source finds. A word that
+// [Config].Foreign leaves to another mode does not count.
 func (v *Verifier) Present(r *http.Request) bool {
 	_, present, err := v.token(r)
 	return present && !errors.Is(err, errForeign)
 }
 
-// Leaves reports whether the request carries a word that [Config].Foreign leaves to another mode. [AnyOf] asks it, and
+// Leaves reports whether the request carries a word that [Config].Foreign leaves to another mode. [AnyOf] calls it, and
 // refuses the word if no mode claims it.
 func (v *Verifier) Leaves(r *http.Request) bool {
 	_, _, err := v.token(r)
 	return errors.Is(err, errForeign)
 }
 
-// Verify decides about the request's token. The error is an [*Error]. Nothing is written and the request is not
-// changed.
+// Verify verifies the request's token. The error is an [*Error]. It does not write an answer or change the request.
 func (v *Verifier) Verify(r *http.Request) (*Token, error) {
 	if v == nil || v.core == nil {
 		return nil, &Error{Err: ErrNotConfigured}
@@ -40,8 +39,8 @@ func (v *Verifier) Verify(r *http.Request) (*Token, error) {
 	return v.VerifyToken(r.Context(), raw)
 }
 
-// Authenticate is Verify; it returns the request that carries the token for [FromContext] and [ID]. The request is nil
-// if the error is not: a caller who goes on without looking at the error panics and serves nothing.
+// Authenticate is Verify, but returns a copy of the request that carries the token for [FromContext] and [ID]. The
+// request is nil if the error is not nil, so a caller that ignores the error panics and serves nothing.
 func (v *Verifier) Authenticate(r *http.Request) (*http.Request, error) {
 	t, err := v.Verify(r)
 	if err != nil {
@@ -50,8 +49,8 @@ func (v *Verifier) Authenticate(r *http.Request) (*http.Request, error) {
 	return r.WithContext(NewContext(r.Context(), t)), nil
 }
 
-// Anonymous returns r without a token in its context, so that [FromContext] and [ID] say false. [Verifier.Handler]
-// passes it on where [Config].AllowDespite lets a refused request through. It is r itself if r carries no token.
+// Anonymous returns r without a token in its context, so that [FromContext] and [ID] report false. [Verifier.Handler]
+// passes it on if [Config].AllowDespite lets a refused request through. It is r itself if r carries no token.
 func (v *Verifier) Anonymous(r *http.Request) *http.Request {
 	if _, proven := FromContext(r.Context()); !proven {
 		return r
@@ -59,8 +58,8 @@ func (v *Verifier) Anonymous(r *http.Request) *http.Request {
 	return r.WithContext(NewContext(r.Context(), nil))
 }
 
-// Handler lets requests through to next that bring a valid token, which next finds with [FromContext], and answers
-// the others, unless [Config].AllowDespite lets them through too.
+// Handler returns a handler that passes requests with a valid token on to next, which finds the token with
+// [FromContext]. It answers the others, unless [Config].AllowDespite lets them through.
 func (v *Verifier) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		authenticated, err := v.Authenticate(r)
@@ -75,13 +74,13 @@ func (v *Verifier) Handler(next http.Handler) http.Handler {
 	})
 }
 
-// pass calls next with a request made of r. A mux inside sets the pattern on that one; outer layers read it from r.
+// pass calls next with a copy of r. A mux inside sets Pattern on the copy, and outer layers read it from r.
 func pass(next http.Handler, w http.ResponseWriter, r, passed *http.Request) {
 	next.ServeHTTP(w, passed)
 	r.Pattern = passed.Pattern
 }
 
-// allowsDespite asks about a refusal by a verifier that [New] made.
+// allowsDespite calls AllowDespite, unless [New] did not make the verifier.
 func (v *Verifier) allowsDespite(r *http.Request, err error) bool {
 	return v != nil && v.core != nil && v.core.allowDespite != nil && v.core.allowDespite(r, err)
 }
@@ -93,7 +92,7 @@ func (v *Verifier) errorHandler() func(http.ResponseWriter, *http.Request, error
 	return v.core.errorHandler
 }
 
-// headed is an error that knows the header fields of its answer, and answering one that knows the answer.
+// headed is an error that knows the header fields of its answer. answering is an error that writes its answer.
 type (
 	headed interface {
 		error
@@ -105,7 +104,8 @@ type (
 	}
 )
 
-// refuse answers with any package's error: the header fields of its protocol first, then the handler if there is one.
+// refuse answers with an error of any package. It sets the error's header fields first, then calls the handler, or the
+// error's own ServeHTTP if handler is nil.
 func refuse(w http.ResponseWriter, r *http.Request, err error, handler func(http.ResponseWriter, *http.Request, error)) {
 	if e, ok := errors.AsType[headed](err); ok {
 		e.SetHeader(w.Header())
@@ -138,7 +138,7 @@ func (v *Verifier) token(r *http.Request) (raw string, present bool, err error) 
 
 var errForeign = narrow(ErrMalformed, "a word that is left to another mode")
 
-// sourced asks the Source. A bearer token in the header beside another one that the Source finds is one too many.
+// sourced calls the Source. If the Source finds a token and the header has another one, that is ErrAmbiguous.
 func (v *Verifier) sourced(r *http.Request, header string, err error) (string, bool, error) {
 	raw, ok := v.core.source(r)
 	if ok && (err != nil || header != "" && header != raw) {
@@ -147,7 +147,7 @@ func (v *Verifier) sourced(r *http.Request, header string, err error) (string, b
 	return raw, ok, nil
 }
 
-// bearer reads the Authorization header as API Gateway does: the token may stand alone.
+// bearer reads the Authorization header as API Gateway does: "Bearer" may be missing.
 func bearer(values []string) (raw string, present bool, err error) {
 	for _, value := range values {
 		token, ok := credential(value)
@@ -159,7 +159,7 @@ func bearer(values []string) (raw string, present bool, err error) {
 	return raw, present, nil
 }
 
-// credential reads one Authorization value and reports whether it is of this kind. Scheme names have no letter case
+// credential reads one Authorization value and reports whether it is a bearer token. Scheme names are case-insensitive
 // (RFC 9110 section 11.1).
 func credential(value string) (token string, ok bool) {
 	scheme, rest, found := strings.Cut(value, " ")
@@ -172,9 +172,9 @@ func credential(value string) (token string, ok bool) {
 	return value, true
 }
 
-// inQuery reports whether the query holds a token too, where RFC 6750 section 2.3 lets it be. It walks the query only
-// if the name may be in it, plain or escaped, in one pass and without memory: [url.URL.Query] would make a map of all
-// parameters, and of more than 10 000 it returns none.
+// inQuery reports whether the query contains a token too, as RFC 6750 section 2.3 allows. It reads the query only if
+// the name may be in it, plain or escaped. One pass without allocation is enough. [url.URL.Query] would make a map of
+// all parameters, and it returns none of them if there are more than 10 000.
 func inQuery(u *url.URL) bool {
 	const name = "access_token"
 	if u == nil || !strings.Contains(u.RawQuery, name) && !strings.Contains(u.RawQuery, "%") {
@@ -188,7 +188,7 @@ func inQuery(u *url.URL) bool {
 	return false
 }
 
-// names reports whether a parameter, perhaps with a value, has the name, of which any character may be escaped.
+// names reports whether a parameter has the name. Any character of the name may be escaped.
 func names(parameter, name string) bool {
 	for i := range len(name) {
 		n := spelled(parameter, name[i])
@@ -200,7 +200,7 @@ func names(parameter, name string) bool {
 	return parameter == "" || parameter[0] == '='
 }
 
-// spelled returns how many bytes at the start of a text stand for c, as it is or percent-encoded: none, one or three.
+// spelled returns how many bytes at the start of a text represent c: one, three if it is percent-encoded, or zero.
 func spelled(text string, c byte) int {
 	const digits = "0123456789abcdef"
 	switch {
@@ -216,7 +216,7 @@ func spelled(text string, c byte) int {
 
 type contextKey struct{}
 
-// NewContext returns a context that carries the token, as the requests do that [Verifier.Handler] lets through.
+// NewContext returns a context that carries the token, like the context of a request that [Verifier.Handler] passes on.
 func NewContext(ctx context.Context, t *Token) context.Context {
 	return context.WithValue(ctx, contextKey{}, t)
 }
@@ -227,8 +227,8 @@ func FromContext(ctx context.Context) (*Token, bool) {
 	return t, ok && t != nil
 }
 
-// ID returns [Token.ID] of the request's token, in the shape in which limits take their key. False: there is no
-// token, or one without a subject.
+// ID returns [Token.ID] of the request's token. It has the type of the key functions of the limiters. It reports false
+// if there is no token or if the token's ID is empty.
 func ID(r *http.Request) (string, bool) {
 	t, ok := FromContext(r.Context())
 	if !ok || t.id == "" {

@@ -8,13 +8,12 @@ import (
 	"time"
 )
 
-// Rules are what a route demands of a token beyond its being genuine. The zero value demands nothing.
+// Rules are what a route demands of a verified token. The zero value demands nothing.
 type Rules struct {
-	// TokenUse is "id" or "access", compared with [Token.Use]; empty accepts both, and tokens that are neither. It
-	// refuses tokens whose issuer does not mark them: ID tokens of most providers bear no mark, and neither do access
-	// tokens of header typ JWT without another. Keycloak marks its tokens in the claim typ; the header typ JWT, which
-	// they all have, is no mark. A REST API takes ID tokens on methods without scopes and access tokens on methods
-	// with scopes.
+	// TokenUse is "id" or "access" and must equal [Token.Use]. Empty accepts both, and tokens that are neither. If it is
+	// set, a token that its issuer does not mark is refused. ID tokens of most providers have no mark, and neither have
+	// access tokens with the header typ JWT only. Keycloak marks its tokens by the claim typ. A REST API accepts ID tokens
+	// on methods without scopes and access tokens on methods with scopes.
 	TokenUse string
 	// AnyScope: the token must carry one of them; empty demands none.
 	AnyScope []string
@@ -22,16 +21,16 @@ type Rules struct {
 	AllScopes []string
 	// AnyGroup: the user must be in one of them; empty demands none, unless the issuer denies by default.
 	AnyGroup []string
-	// MaxAge is the longest time since iat, AppSync's iatTTL. Zero sets no bound; else a token without iat is too
-	// old.
+	// MaxAge is the longest time since iat; AppSync names it iatTTL. Zero means no limit. If it is set, a token without
+	// iat is too old.
 	MaxAge time.Duration
-	// MaxAuthAge is the longest time since auth_time, AppSync's authTTL. Zero sets no bound; else a token without
-	// auth_time is too old.
+	// MaxAuthAge is the longest time since auth_time; AppSync names it authTTL. Zero means no limit. If it is set, a token
+	// without auth_time is too old.
 	MaxAuthAge time.Duration
-	// Check decides what the other rules cannot say. It is called with the verified token on every request, after them. An
-	// [*Error] that it returns, or wraps, is the refusal. Any other error is wrapped together with [ErrRefused] and
-	// answered with 403, a bare cause such as [ErrScope] too; but one that is ErrUnavailable, ErrNotConfigured or
-	// ErrAmbiguous has the status of that cause. Nil accepts.
+	// Check is for what the other rules cannot express. It is called on every request, after them, with the verified
+	// token. Nil accepts. An [*Error] that it returns or wraps is the refusal. Any other error is wrapped together with
+	// [ErrRefused] and answered with 403, also a bare cause such as [ErrScope]. But if the error is ErrUnavailable,
+	// ErrNotConfigured or ErrAmbiguous, the answer has the status of that cause.
 	Check func(context.Context, *Token) error
 }
 
@@ -40,7 +39,7 @@ func (r Rules) copy() Rules {
 	return r
 }
 
-// validate names every mistake.
+// validate reports every mistake.
 func (r Rules) validate() error {
 	var errs []error
 	if r.TokenUse != "" && r.TokenUse != "id" && r.TokenUse != "access" {
@@ -60,7 +59,7 @@ func (r Rules) validate() error {
 	return errors.Join(errs...)
 }
 
-// scopeToken reports whether s is a scope-token of RFC 6749 section 3.3, which also makes it safe within a header's
+// scopeToken reports whether s is a scope-token of RFC 6749 section 3.3, which also makes it safe inside a header's
 // quotes.
 func scopeToken(s string) bool {
 	for _, c := range []byte(s) {
@@ -71,7 +70,7 @@ func scopeToken(s string) bool {
 	return s != ""
 }
 
-// check holds a verified token to the rules. It allocates only to refuse.
+// check checks a verified token against the rules. It allocates only if it refuses.
 func (r *Rules) check(ctx context.Context, t *Token, now time.Time) error {
 	switch {
 	case r.TokenUse != "" && t.use != r.TokenUse:
@@ -116,6 +115,7 @@ func (r *Rules) hasAllScopes(t *Token) bool {
 	return true
 }
 
+// tooOld reports whether more time than limit has passed. A zero limit means none; a zero time is too old.
 func tooOld(since time.Time, limit time.Duration, now time.Time) bool {
 	return limit > 0 && (since.IsZero() || now.Sub(since) > limit)
 }

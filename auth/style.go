@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// answerable is what the errors of all packages of this module know about their answer.
+// answerable is an error that knows its answer, as the errors of all packages of this module do.
 type answerable interface {
 	error
 	StatusCode() int
@@ -18,7 +18,7 @@ type answerable interface {
 	SetHeader(http.Header)
 }
 
-// prepare finds the answer that an error knows and sets its header fields; any other error is a fault of the server.
+// prepare returns the error that knows its answer and sets its header fields. For any other error the answer is 500.
 func prepare(h http.Header, err error) answerable {
 	a, ok := errors.AsType[answerable](err)
 	if !ok {
@@ -60,7 +60,7 @@ func HTTPAPI(w http.ResponseWriter, _ *http.Request, err error) {
 	_, _ = w.Write(text)
 }
 
-// spaced is HTTP APIs' form of a challenge.
+// httpAPIChallenge is the WWW-Authenticate value in the form of HTTP APIs.
 func (e *Error) httpAPIChallenge(code string) string {
 	description := e.description()
 	if e.is(ErrScope) {
@@ -70,8 +70,8 @@ func (e *Error) httpAPIChallenge(code string) string {
 }
 
 // AppSync answers as AppSync's GraphQL endpoint does, whichever package's error it is: {"errors":[{"errorType": …,
-// "message": …}]}. A request that is not let in gets 401 UnauthorizedException; other answers keep their status, code
-// and message. Source: https://docs.aws.amazon.com/appsync/latest/devguide/security-authz.html
+// "message": …}]}. The answers 401 and 403 become 401 UnauthorizedException; others keep their status, code and
+// message. Source: https://docs.aws.amazon.com/appsync/latest/devguide/security-authz.html
 func AppSync(w http.ResponseWriter, _ *http.Request, err error) {
 	a := prepare(w.Header(), err)
 	status, code, message := a.StatusCode(), a.ErrorCode(), a.ErrorMessage()
@@ -99,9 +99,9 @@ func (e *Error) graphQL(other string) string {
 	return other
 }
 
-// Bearer answers by RFC 6750 section 3: the challenge in WWW-Authenticate, 403 for a missing scope, and a JSON body
-// with the same error and error_description. Errors of other packages keep their status; 401 gets a bare challenge if
-// it has none.
+// Bearer answers as RFC 6750 section 3 says: the challenge in WWW-Authenticate, 403 for a missing scope, and a JSON
+// body with the same error and error_description. Errors of other packages keep their status; 401 gets a bare challenge
+// if it has none.
 func Bearer(w http.ResponseWriter, _ *http.Request, err error) {
 	a := prepare(w.Header(), err)
 	status, code := a.StatusCode(), a.ErrorCode()

@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// Token is what a verified token says. Its zero value says nothing. A claim that is null, or of another type than it
-// should be, is as if it were not there; only iss, aud, exp, nbf and iat refuse the token then. Tokens are shared by
-// all requests that bring the same token, so nothing of them can be changed: slices are returned as copies. Safe for
-// concurrent use.
+// Token holds the claims of a verified token. Its zero value has none. A claim that is null or has the wrong type is
+// treated as absent, except that iss, aud, exp, nbf and iat of the wrong type refuse the token. All requests with the
+// same token share one Token, so it cannot be changed, and slices are returned as copies. It is safe for concurrent
+// use.
 type Token struct {
 	issuer, subject, jwtID    string
 	client, authorized, use   string
 	user, poolUser            string // username, cognito:username
 	typ, tenant               string // the claims typ and tid
-	scope                     string // words with one space between
+	scope                     string // separated by single spaces
 	audience, groups, cognito []string
 	audienceList              bool   // aud was written as an array
 	oddSubject                bool   // sub is there, but is no string
@@ -27,26 +27,25 @@ type Token struct {
 	algorithm, keyID          string
 }
 
-// size is what the token's texts and lists take, in bytes: 16 for an element's header. Most texts are part of the
-// payload, whose room may be larger than it is, but those that were written with escapes are made anew, and so are
-// joined scopes.
+// size is the memory of the token's strings and lists, in bytes. An element of a list takes 16. Most strings are part
+// of the payload, whose buffer may be larger than it is. Strings with escapes are separate, and so are joined scopes.
 func (t *Token) size() int {
 	n := bufferSize(len(t.payload)) + len(t.id) + len(t.scope) + 16*(len(t.audience)+len(t.groups)+len(t.cognito))
 	if strings.IndexByte(t.payload, '\\') >= 0 {
 		n += len(t.payload)
 	}
-	if t.aws != nil { // texts made anew, and two maps
+	if t.aws != nil { // separate strings, and two maps
 		n += len(t.payload) + 64*(len(t.aws.Tags)+len(t.aws.RequestTags)) + 256
 	}
 	return n
 }
 
-// ID is the issuer, a space, and the subject: unique over all that a verifier accepts, since a subject is unique
-// within its issuer only (RFC 7519 section 4.1.2) and an issuer holds no space. The issuer is [Issuer].URL also where
-// the token bears one of its Aliases.
+// ID is the issuer, a space, and the subject. It is unique among all tokens that a verifier accepts: a subject is
+// unique within its issuer (RFC 7519 section 4.1.2), and an issuer contains no space. The issuer is [Issuer].URL even
+// if the token has one of its Aliases.
 //
-// An access token without a subject was issued to a client for itself. Its ID is the issuer, a tab, and client_id:
-// an issuer holds no tab either, so no subject of the same text has this ID. Any other token without a subject has the
+// An access token without a subject was issued to a client that acts for itself. Its ID is the issuer, a tab, and
+// client_id. No subject can have this ID, because an issuer contains no tab. Any other token without a subject has the
 // empty ID.
 func (t *Token) ID() string { return t.id }
 
@@ -73,13 +72,14 @@ func (t *Token) Client() string {
 	return ""
 }
 
-// Use is "id" or "access" where the issuer marks it, else empty: by the claim token_use, as Cognito does; by the header
-// typ at+jwt, which is access (RFC 9068 section 2.1); by the claim typ of Keycloak, in which ID is id, Bearer and DPoP
-// are access. Marks that contradict each other mark nothing. The header typ JWT says nothing of the use.
+// Use is "id" or "access" if the issuer marks the token, otherwise empty. The marks are the claim token_use, as in
+// Cognito; the header typ at+jwt, which means access (RFC 9068 section 2.1); and Keycloak's claim typ, in which ID
+// means id, and Bearer and DPoP mean access. Use is empty if marks contradict each other. The header typ JWT is not a
+// mark.
 func (t *Token) Use() string { return t.use }
 
-// Username is the name of a user of Cognito, or empty: cognito:username in an ID token, username in an access token.
-// The other claim counts only where the token has not its own.
+// Username is the name of a Cognito user, or empty. It is cognito:username in an ID token and username in an access
+// token. If that claim is missing, it is the other one.
 func (t *Token) Username() string {
 	if t.user == "" || t.use == "id" && t.poolUser != "" {
 		return t.poolUser
@@ -108,8 +108,8 @@ func (t *Token) Algorithm() string { return t.algorithm }
 // KeyID is the kid of the header, or empty.
 func (t *Token) KeyID() string { return t.keyID }
 
-// Scopes are the words of the scope claim, or of scp where there is none. Both may be a string of words with blanks
-// between, or an array of words.
+// Scopes are those of the scope claim, or of scp if there is no scope. Both may be a string in which blanks separate
+// the scopes, or an array of scopes.
 func (t *Token) Scopes() []string {
 	if t.scope == "" {
 		return nil
@@ -117,7 +117,7 @@ func (t *Token) Scopes() []string {
 	return strings.Split(t.scope, " ")
 }
 
-// HasScope reports whether the token carries the scope, letter for letter.
+// HasScope reports whether the token has exactly this scope.
 func (t *Token) HasScope(scope string) bool {
 	for word := range strings.SplitSeq(t.scope, " ") {
 		if word == scope && word != "" {
@@ -130,12 +130,12 @@ func (t *Token) HasScope(scope string) bool {
 // Groups is a copy of the user's groups, from the claim that [Issuer].GroupsClaim names.
 func (t *Token) Groups() []string { return slices.Clone(t.groups) }
 
-// InGroup reports whether the user is in the group, letter for letter.
+// InGroup reports whether the user is in exactly this group.
 func (t *Token) InGroup(group string) bool { return slices.Contains(t.groups, group) }
 
-// InsecureToken makes a token of a claims set that nobody signed: for tests of handlers, and for a layer behind one
-// that verified the token already. It checks the form, never the claims. The groups are those of cognito:groups or of
-// groups.
+// InsecureToken makes a token from a claims set without any signature. It is meant for tests of handlers, and for a
+// layer behind another that has verified the token. It checks the form but not the claims. The groups are those of
+// cognito:groups, or of groups.
 func InsecureToken(claims []byte) (*Token, error) {
 	var s scanner
 	t, err := parseClaims(&s, string(claims))
@@ -151,8 +151,9 @@ func InsecureToken(claims []byte) (*Token, error) {
 	return t, nil
 }
 
-// name builds the ID once. [New] takes no issuer with white space, so the first space or tab of an ID ends the issuer
-// and says what follows. A subject that is no string may name a user, whose client shall not stand for them.
+// name sets the ID. [New] accepts no issuer with white space, so the first space or tab in an ID ends the issuer, and
+// says whether a subject or a client follows. If sub is not a string it may still name a user. The token then gets no
+// ID, since the ID of the client would be wrong.
 func (t *Token) name(issuer string) {
 	switch {
 	case strings.ContainsAny(issuer, " \t"):

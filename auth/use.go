@@ -1,16 +1,16 @@
 package auth
 
-// keycloakUses are the values of the claim typ by which Keycloak marks its tokens (org.keycloak.util.TokenUtil). What
-// is neither an ID nor an access token has a word of its own, so that it contradicts any other mark. Other issuers use
-// the claim as they like; their values mark nothing.
+// keycloakUses are the values of the claim typ by which Keycloak marks its tokens (org.keycloak.util.TokenUtil). Other
+// kinds of tokens have values of their own here, so that they contradict a mark as ID or access token. Other issuers
+// use the claim typ for anything; their values are not marks.
 var keycloakUses = map[string]string{
 	"Bearer": "access", "DPoP": "access", "ID": "id",
 	"Refresh": "refresh", "Offline": "refresh", "Logout": "logout", "Serialized-ID": "session",
 }
 
-// mark settles the token's use, which until then is the claim token_use. A use counts only if no other mark of the
-// token says otherwise. That a claim is there which only one kind of token usually has, such as nonce or at_hash, is
-// no mark: access tokens may have it too.
+// mark sets the token's use from its marks. Before, t.use is the claim token_use, which is one of them. If two marks
+// contradict each other, the use is empty. A claim that usually only one kind of token has, such as nonce or at_hash,
+// is not a mark, because access tokens may have it too.
 func (t *Token) mark(h header, cognito bool) {
 	marks := [...]string{t.use, keycloakUses[t.typ], ""}
 	if cognito { // token_use is the only mark, whatever claims a Lambda trigger has added
