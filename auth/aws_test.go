@@ -101,7 +101,7 @@ func TestAWSPrincipal(t *testing.T) {
 		{"the namespace without its slash", map[string]any{"https://sts.amazonaws.com": map[string]any{"aws_account": stsAccount}, "https://sts.amazonaws.com/": nil}, nil, ""},
 		{"a namespace that is no object", map[string]any{"https://sts.amazonaws.com/": stsAccount}, nil, ""},
 		{"no account", nil, map[string]any{"aws_account": nil}, ""},
-		{"an account that is a number", nil, map[string]any{"aws_account": 123456789012}, ""},
+		{"an account that is a number", nil, map[string]any{"aws_account": int64(123456789012)}, ""},
 		{"a short account", map[string]any{"sub": "arn:aws:iam::12345678901:role/x"}, map[string]any{"aws_account": "12345678901"}, ""},
 		{"no digits", map[string]any{"sub": "arn:aws:iam::12345678901x:role/x"}, map[string]any{"aws_account": "12345678901x"}, ""},
 		{"another account than the principal's", nil, map[string]any{"aws_account": "210987654321"}, ""},

@@ -126,7 +126,7 @@ func (s *scanner) space() {
 }
 
 func (s *scanner) spaces() {
-	const set = 1<<' ' | 1<<'\t' | 1<<'\n' | 1<<'\r'
+	const set uint64 = 1<<' ' | 1<<'\t' | 1<<'\n' | 1<<'\r'
 	i := s.at
 	for i < len(s.text) && s.text[i] <= ' ' && set>>s.text[i]&1 != 0 {
 		i++

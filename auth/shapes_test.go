@@ -68,7 +68,7 @@ func TestPublishedKeySets(t *testing.T) {
 		{"authentik", rs, "RS256", m{"use": "sig", "kid": "b4", "alg": "RS256", "x5c": chain, "x5t": "T1", "x5t#S256": "T2"}, m{"typ": "JWT"}, "", ""},
 		{"Dex", rs, "RS256", m{"use": "sig", "kid": "6d8e", "alg": "RS256"}, nil, "", ""},
 		{"Spring Authorization Server", rs, "RS256", m{"kid": "0e4e"}, nil, "", ""},
-		{"Nimbus", rs, "RS256", m{"use": "sig", "kid": "n", "alg": "RS256", "exp": 4102444800, "nbf": 1, "iat": 1, "key_ops": []string{"verify", "sign"}, "revoked": null}, nil, "", ""},
+		{"Nimbus", rs, "RS256", m{"use": "sig", "kid": "n", "alg": "RS256", "exp": int64(4102444800), "nbf": 1, "iat": 1, "key_ops": []string{"verify", "sign"}, "revoked": null}, nil, "", ""},
 		{"PingOne", rs, "RS256", m{"use": "sig", "kid": "default", "x5t": "q", "x5c": chain}, m{}, "", ""},
 		{"a kid of many bytes", rs, "RS256", m{"kid": strings.Repeat("k", 1000)}, nil, "", ""},
 		{"a kid beyond ASCII", rs, "RS256", m{"kid": "schlüssel 🔑 \"1\" \\ \u0000"}, nil, "", ""},
@@ -80,7 +80,7 @@ func TestPublishedKeySets(t *testing.T) {
 		keys := fmt.Sprintf(`{"keys":[%s%s]%s}`, member(row.signer.key.Public(), row.key), row.more, row.set)
 		header := m{"alg": row.alg, "kid": row.key["kid"]}
 		maps.Copy(header, row.header)
-		raw := signedAs(row.signer, string(must(json.Marshal(header))), goodClaims(m{"exp": 4102444800}))
+		raw := signedAs(row.signer, string(must(json.Marshal(header))), goodClaims(m{"exp": int64(4102444800)}))
 		v, err := auth.New(auth.Config{Issuers: []auth.Issuer{keyed([]byte(keys))}})
 		require.NoError(t, err, row.issuer)
 		require.NoError(t, verify(v, raw), row.issuer)
