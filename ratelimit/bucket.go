@@ -26,7 +26,7 @@ type cell struct {
 	queued atomic.Bool // set before the first reservation, and never cleared
 	_      [112]byte   // the TAT is written by every take, so what is only read stays on other cache lines
 	tat    atomic.Int64
-	reused int64 // see undoQueued; guarded by the bucket's mutex
+	reused atomic.Int64 // see undoQueued; written under the bucket's mutex
 	_      [112]byte
 }
 
@@ -194,14 +194,31 @@ func (b *Bucket) undo(now func() int64, k taken) (tat int64) {
 		case c.queued.Load():
 			return b.undoQueued(now, k)
 		}
-		back := c.seg.owing(k, u, c.seg.at(now()))
+		back := c.seg.owing(k, u, c.seg.at(now()), u == k.tat && u > c.reused.Load())
 		if back <= 0 {
 			return 0
 		}
-		if c.tat.CompareAndSwap(u, u-back) {
+		if c.lower(&b.mu, u, back, u > k.tat) {
 			return u - back
 		}
 	}
+}
+
+// lower takes back off the TAT u, if it still is u. If there are later takes, their TATs are too high from then on, and u
+// becomes what is reused: see undoQueued.
+func (c *cell) lower(mu *sync.Mutex, u, back int64, later bool) bool {
+	if !later {
+		return c.tat.CompareAndSwap(u, u-back)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	before := c.reused.Load()
+	c.reused.Store(max(before, u)) // first, so that nobody takes a TAT that is too high for the present one
+	if c.tat.CompareAndSwap(u, u-back) {
+		return true
+	}
+	c.reused.Store(before)
+	return false
 }
 
 // settle waits for a change of the limit to end, and starts a new segment if the clock has reached its horizon.

@@ -210,7 +210,7 @@ func (k *keyed) undoSlow(sh *shard, now func() int64, f fingerprint, taken taken
 		return 0
 	}
 	u := sh.shared(f)
-	back := t.seg.owing(taken, u, t.seg.at(at))
+	back := t.seg.owing(taken, u, t.seg.at(at), u == taken.tat)
 	if back <= 0 {
 		return 0
 	}

@@ -112,14 +112,15 @@ func (b *Bucket) reserve(now, n int64, patience time.Duration) (k taken, delay t
 // burst.
 //
 // If B is then undone as well, its token must not come back a second time. So what lies at or below reused, the TAT at
-// which something came back from below later takes, is not given back again.
+// which something came back from below later takes, is not given back again. That includes what came back before anybody
+// waited.
 //
 // The clock is read after the TAT, so that it is not behind any reading that raised the TAT.
 func (b *Bucket) undoQueued(now func() int64, k taken) (tat int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	c := b.cell.Load()
-	if c.seg != k.seg || k.tat <= c.reused {
+	if c.seg != k.seg || k.tat <= c.reused.Load() {
 		return 0
 	}
 	for {
@@ -131,7 +132,7 @@ func (b *Bucket) undoQueued(now func() int64, k taken) (tat int64) {
 		}
 		if c.tat.CompareAndSwap(u, u-back) {
 			if later > 0 {
-				c.reused = u
+				c.reused.Store(u)
 			}
 			return u - back
 		}

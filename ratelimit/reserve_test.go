@@ -75,11 +75,14 @@ func (q *queue) cancel(k taken, clock, left int64) bool {
 		}
 		return true
 	}
-	if q.queued || later == 0 {
+	if q.queued || later == 0 && k.tat > q.reused {
 		return false
 	}
 	back = cost - max(clock-q.clock(k.now), 0) // there is no reservation yet
 	if back > 0 && left == q.tat-back {
+		if later > 0 {
+			q.reused = max(q.reused, q.tat)
+		}
 		q.tat = left
 		return true
 	}
@@ -166,7 +169,11 @@ func TestReserveHistories(t *testing.T) {
 // The bound holds for the instants at which what was not cancelled is due, whatever is taken, reserved and undone
 // in between, over every window. One unit is a token and a nanosecond.
 func TestReserveWindowBound(t *testing.T) {
+	seeds := []uint64{659_932, 11_289_922} // undos of takes before and after the first reservation, which once gave too much back
 	for seed := range uint64(heavy(1_000_000)) {
+		seeds = append(seeds, seed)
+	}
+	for _, seed := range seeds {
 		r := rand.New(rand.NewPCG(seed, 1))
 		burst := 1 + r.Int64N(6)
 		b, err := NewBucket(Limit{Rate: 1e9, Burst: burst})

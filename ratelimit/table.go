@@ -150,7 +150,7 @@ func (t *table) undo(slot int, f fingerprint, now func() int64, k taken) (left i
 		if u == frozen || !t.owned(slot, f) {
 			return 0, false
 		}
-		back := t.seg.owing(k, u, t.seg.at(now()))
+		back := t.seg.owing(k, u, t.seg.at(now()), u == k.tat)
 		if back <= 0 {
 			return 0, true
 		}

@@ -59,11 +59,11 @@ type outcome struct {
 
 // owing is how many units of a take can be given back, at TAT u and reading clock. It may be negative, for none.
 //
-// If nobody else has touched the bucket, u is the TAT that the take left behind. Then what lies between the clock and u
-// has not flowed back yet. Otherwise every later take may have found the bucket full and used what had flowed in until
-// then, so only the cost less all that has flowed in since the take can be given back.
-func (s *segment) owing(k taken, u, clock int64) int64 {
-	if u == k.tat {
+// If nobody else has touched the bucket (alone), u is the TAT that the take left behind. Then what lies between the clock
+// and u has not flowed back yet. Otherwise every later take may have found the bucket full and used what had flowed in
+// until then, so only the cost less all that has flowed in since the take can be given back.
+func (s *segment) owing(k taken, u, clock int64, alone bool) int64 {
+	if alone {
 		return min(s.cost(k.n), u-clock)
 	}
 	return s.cost(k.n) - max(clock-s.at(k.now), 0)
