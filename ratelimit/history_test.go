@@ -86,14 +86,7 @@ func (m *model) step(c call, got reply) bool {
 	case look:
 		return got.ok() == affordable && max(got.tat, clock) == level
 	case undo:
-		back := m.owing(c.taken, clock)
-		if got.left == 0 { // perhaps a key that has lost its slot
-			return back <= 0 || m.tat <= m.mode.clock(got.after)
-		}
-		// A table does not go below its floor, which is at most the true clock.
-		least, most := m.tat-back, max(m.tat-back, min(m.tat, m.mode.clock(got.after)))
-		m.tat = got.left
-		return back > 0 && least <= got.left && got.left <= most
+		return m.gives(m.owing(c.taken, clock), got) || m.tat == c.taken.tat && m.gives(m.owingAtLeast(c.taken, clock), got)
 	case setLimit:
 		m.others = mode{c.rule, got.now}
 		if !m.exclusive {
@@ -111,6 +104,20 @@ func (m *model) step(c call, got reply) bool {
 	return true
 }
 
+// gives reports whether an undo may have answered so if it gives so much back.
+func (m *model) gives(back int64, got reply) bool {
+	if got.left == 0 { // perhaps a key that has lost its slot
+		return back <= 0 || m.tat <= m.mode.clock(got.after)
+	}
+	// A table does not go below its floor, which is at most the true clock.
+	least, most := m.tat-back, max(m.tat-back, min(m.tat, m.mode.clock(got.after)))
+	if back <= 0 || got.left < least || got.left > most {
+		return false
+	}
+	m.tat = got.left
+	return true
+}
+
 // owing is how much of a take is given back: nothing if the limit has changed, and at most what has not flowed back by itself.
 func (m *model) owing(k taken, clock int64) int64 {
 	if k.seg.start != m.mode.start || k.seg.limit != m.mode.limit() {
@@ -118,6 +125,15 @@ func (m *model) owing(k taken, clock int64) int64 {
 	}
 	if m.tat == k.tat {
 		return min(k.n*m.mode.b, m.tat-clock)
+	}
+	return m.owingAtLeast(k, clock)
+}
+
+// owingAtLeast is what comes back if others may have used what has flowed in since the take. A bucket must assume so if an
+// undo has lowered the TAT under later takes, though the TAT is again that of the take.
+func (m *model) owingAtLeast(k taken, clock int64) int64 {
+	if k.seg.start != m.mode.start || k.seg.limit != m.mode.limit() {
+		return 0
 	}
 	return k.n*m.mode.b - max(clock-m.mode.clock(k.now), 0)
 }

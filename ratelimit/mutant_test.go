@@ -66,7 +66,7 @@ var mutants = []mutant{
 		f.statement("Store", drop)
 	}},
 	{"undo gives back what others stand on", (*Bucket).undoQueued, func(f *function) { f.binary(token.SUB, 1, left) }},
-	{"undo gives back the same instants again", (*Bucket).undoQueued, func(f *function) { f.statement("reused", drop) }},
+	{"undo gives back the same instants again", (*Bucket).undoQueued, func(f *function) { f.statement("Store", drop) }},
 	{"undo gives back what has flowed back by itself", (*Bucket).undoQueued, func(f *function) {
 		f.call("min", 0, func(e *ast.CallExpr) ast.Expr { return expr("(%s + 0*now())", text(e.Args[0])) })
 	}},
