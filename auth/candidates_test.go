@@ -130,7 +130,7 @@ func TestMembersThatSayNothing(t *testing.T) {
 	}
 }
 
-// A key that cannot be used does not cost the good ones. Whoever looks for it in a log finds why it is missing.
+// A key that cannot be used does not cost the good ones. An operator who looks for it in a log finds why it is missing.
 func TestBadKeyBesideGoodOnes(t *testing.T) {
 	good := member(signers()["EdDSA"].key.Public(), m{"kid": "k1"})
 	small := must(rsa.GenerateKey(rand.Reader, 1024))

@@ -148,8 +148,8 @@ func (c *cell) settle(ctx context.Context, s *lease, op Op, by inForce) (Outcome
 	return own.out, own.view, own.err
 }
 
-// settlement waits for its cell's turn. Whoever gets the turn commits all that wait, so a crowd on one key shares commits.
-// op is read, and the rest written, by the holder of the turn.
+// settlement waits for its cell's turn. The goroutine that gets the turn commits all that wait, so many settlements of one
+// key share a commit. op is read, and the rest written, by the holder of the turn.
 type settlement struct {
 	at *lease
 	op Op
