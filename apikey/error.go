@@ -118,7 +118,7 @@ func (e *Error) SetHeader(h http.Header) {
 // ServeHTTP answers as API Gateway does.
 func (e *Error) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	e.SetHeader(w.Header())
-	answer(w, e.StatusCode(), e.ErrorCode(), map[string]any{"message": e.ErrorMessage()})
+	answer(w, e.StatusCode(), e.ErrorCode(), message{e.ErrorMessage()})
 }
 
 // clip bounds what is repeated of a client's text: it keeps at most 256 bytes, cuts between two characters, and marks the
@@ -137,20 +137,30 @@ func clip(s string) string {
 	return kept
 }
 
+// message is the body of a refusal.
+type message struct {
+	Message string `json:"message"`
+}
+
 // answer writes API Gateway's form of a refusal. Each package carries this copy; a test holds the copies equal.
-func answer(w http.ResponseWriter, status int, code string, body map[string]any) {
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("X-Amzn-ErrorType", code)
-	if h.Get("X-Amzn-RequestId") == "" { // an outer layer may have named the request already
-		var b [16]byte
-		_, _ = rand.Read(b[:]) // never fails
-		h.Set("X-Amzn-RequestId", fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:]))
-	}
+func answer(w http.ResponseWriter, status int, code string, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Amzn-ErrorType", code)
+	nameRequest(w.Header())
 	var text bytes.Buffer
 	e := json.NewEncoder(&text)
 	e.SetEscapeHTML(false) // as AWS writes it: a canonical request is full of ampersands
 	_ = e.Encode(body)     // strings and nil always encode
 	w.WriteHeader(status)
-	_, _ = w.Write(bytes.TrimSuffix(text.Bytes(), []byte("\n")))
+	_, _ = w.Write(bytes.TrimSpace(text.Bytes())) // without the line break of Encode
+}
+
+// nameRequest sets a random request id in API Gateway's form, unless an outer layer has set one. Each package carries
+// this copy; a test holds the copies equal.
+func nameRequest(h http.Header) {
+	if h.Get("X-Amzn-RequestId") == "" {
+		b := make([]byte, 16)
+		_, _ = rand.Read(b) // never fails
+		h.Set("X-Amzn-RequestId", fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:]))
+	}
 }

@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -48,14 +47,10 @@ func HTTPAPI(w http.ResponseWriter, _ *http.Request, err error) {
 	if status == http.StatusUnauthorized && h.Get("WWW-Authenticate") == "" {
 		h.Set("WWW-Authenticate", "Bearer")
 	}
-	if h.Get("X-Amzn-RequestId") == "" {
-		var b [16]byte
-		_, _ = rand.Read(b[:]) // never fails
-		h.Set("X-Amzn-RequestId", fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:]))
-	}
+	nameRequest(h)
 	h.Set("Apigw-Requestid", h.Get("X-Amzn-RequestId"))
 	h.Set("Content-Type", "application/json")
-	text, _ := json.Marshal(map[string]string{"message": http.StatusText(status)})
+	text, _ := json.Marshal(message{http.StatusText(status)})
 	w.WriteHeader(status)
 	_, _ = w.Write(text)
 }
@@ -74,16 +69,24 @@ func (e *Error) httpAPIChallenge(code string) string {
 // message. Source: https://docs.aws.amazon.com/appsync/latest/devguide/security-authz.html
 func AppSync(w http.ResponseWriter, _ *http.Request, err error) {
 	a := prepare(w.Header(), err)
-	status, code, message := a.StatusCode(), a.ErrorCode(), a.ErrorMessage()
+	status, code, text := a.StatusCode(), a.ErrorCode(), a.ErrorMessage()
 	if status == http.StatusUnauthorized || status == http.StatusForbidden {
-		status, code, message = http.StatusUnauthorized, "UnauthorizedException", "You are not authorized to make this call."
+		status, code, text = http.StatusUnauthorized, "UnauthorizedException", "You are not authorized to make this call."
 		if e, ok := errors.AsType[*Error](err); ok {
-			message = e.graphQL(message)
+			text = e.graphQL(text)
 		}
 	}
-	answer(w, status, code, map[string]any{
-		"errors": []any{map[string]any{"errorType": code, "message": message}},
-	})
+	answer(w, status, code, appSyncBody{[]appSyncError{{code, text}}})
+}
+
+// appSyncBody is the body of a refusal in AppSync's form.
+type appSyncBody struct {
+	Errors []appSyncError `json:"errors"`
+}
+
+type appSyncError struct {
+	Type    string `json:"errorType"`
+	Message string `json:"message"`
 }
 
 // graphQL is AppSync's message for a refusal.
@@ -105,17 +108,23 @@ func (e *Error) graphQL(other string) string {
 func Bearer(w http.ResponseWriter, _ *http.Request, err error) {
 	a := prepare(w.Header(), err)
 	status, code := a.StatusCode(), a.ErrorCode()
-	body := map[string]any{"message": http.StatusText(status)}
+	var body any = message{http.StatusText(status)}
 	if e, ok := errors.AsType[*Error](err); ok {
 		if e.is(ErrScope) {
 			status, code = http.StatusForbidden, "AccessDeniedException"
 		}
 		if name := e.code(); name != "" {
-			body = map[string]any{"error": name, "error_description": e.description()}
+			body = bearerBody{name, e.description()}
 		}
 	}
 	if h := w.Header(); status == http.StatusUnauthorized && h.Get("WWW-Authenticate") == "" {
 		h.Set("WWW-Authenticate", "Bearer")
 	}
 	answer(w, status, code, body)
+}
+
+// bearerBody is the body of a refusal in RFC 6750's words.
+type bearerBody struct {
+	Error       string `json:"error"`
+	Description string `json:"error_description"`
 }

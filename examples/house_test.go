@@ -80,6 +80,7 @@ func TestImports(t *testing.T) {
 // package whose Error is an http.Handler has one.
 func TestAnswerCopies(t *testing.T) {
 	copies := requireEqualCopies(t, "answer")
+	require.ElementsMatch(t, copies, requireEqualCopies(t, "nameRequest"))
 	for dir, files := range packages(t) {
 		for _, file := range files {
 			for _, decl := range file.ast.Decls {

@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/xml"
 	"errors"
-	"fmt"
 	"net/http"
 )
 
@@ -67,9 +66,7 @@ func S3XML(w http.ResponseWriter, r *http.Request, err error) {
 	h := w.Header()
 	e.SetHeader(h)
 	if body.RequestID = h.Get("X-Amzn-RequestId"); body.RequestID == "" { // unless an outer layer has named the request
-		var b [8]byte
-		_, _ = rand.Read(b[:]) // never fails
-		body.RequestID = fmt.Sprintf("%X", b)
+		body.RequestID = rand.Text()[:16]
 		h.Set("X-Amzn-RequestId", body.RequestID)
 	}
 	h.Set("X-Amz-Request-Id", body.RequestID)

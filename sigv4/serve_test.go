@@ -503,6 +503,7 @@ func TestS3XML(t *testing.T) {
 		require.NotEmpty(t, got.Message)
 		require.Equal(t, "/bucket/a<b", got.Resource)
 		require.Equal(t, w.Header().Get("X-Amz-Request-Id"), got.RequestId)
+		require.Regexp(t, `^[0-9A-Z]{16}$`, got.RequestId)
 		require.Equal(t, tt.code == "AccessDenied", got.HeadersNotSigned == "x-amz-acl")
 	}
 	c := euWest

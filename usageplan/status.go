@@ -2,9 +2,7 @@ package usageplan
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -82,9 +80,7 @@ func (m *Meter) StatusHandler() http.Handler {
 		h := w.Header()
 		h.Set("Content-Type", "application/json")
 		h.Set("Cache-Control", "no-store")
-		if h.Get("X-Amzn-RequestId") == "" {
-			h.Set("X-Amzn-RequestId", requestID())
-		}
+		nameRequest(h)
 		_ = json.NewEncoder(w).Encode(st) // an error means that the client has gone: there is nobody to tell
 	})
 }
@@ -98,11 +94,4 @@ func (m *Meter) statusOf(r *http.Request) (Status, error) {
 		return Status{}, m.refusal(ErrMethod, &q)
 	}
 	return m.Status(r.Context(), q.Client, q.Route)
-}
-
-// requestID returns a random id in the form of API Gateway's request ids, which is that of a UUID.
-func requestID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }

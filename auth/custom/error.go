@@ -125,30 +125,40 @@ func (e *Error) SetHeader(h http.Header) {
 func (e *Error) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	e.SetHeader(w.Header())
 	a := e.reply()
-	body := map[string]any{"message": a.message}
-	switch a.code { // API Gateway's own differences
-	case codeAccessDenied:
-		body = map[string]any{"Message": a.message}
-	case codeAuthorizer:
-		body = map[string]any{"message": nil}
+	switch a.code {
+	case codeAccessDenied: // with API Gateway's capital M
+		answer(w, a.status, a.code, struct{ Message string }{a.message})
+	case codeAuthorizer: // API Gateway sends null
+		answer(w, a.status, a.code, map[string]any{"message": nil})
+	default:
+		answer(w, a.status, a.code, message{a.message})
 	}
-	answer(w, a.status, a.code, body)
+}
+
+// message is the body of a refusal.
+type message struct {
+	Message string `json:"message"`
 }
 
 // answer writes API Gateway's form of a refusal. Each package carries this copy; a test holds the copies equal.
-func answer(w http.ResponseWriter, status int, code string, body map[string]any) {
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("X-Amzn-ErrorType", code)
-	if h.Get("X-Amzn-RequestId") == "" { // an outer layer may have named the request already
-		var b [16]byte
-		_, _ = rand.Read(b[:]) // never fails
-		h.Set("X-Amzn-RequestId", fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:]))
-	}
+func answer(w http.ResponseWriter, status int, code string, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Amzn-ErrorType", code)
+	nameRequest(w.Header())
 	var text bytes.Buffer
 	e := json.NewEncoder(&text)
 	e.SetEscapeHTML(false) // as AWS writes it: a canonical request is full of ampersands
 	_ = e.Encode(body)     // strings and nil always encode
 	w.WriteHeader(status)
-	_, _ = w.Write(bytes.TrimSuffix(text.Bytes(), []byte("\n")))
+	_, _ = w.Write(bytes.TrimSpace(text.Bytes())) // without the line break of Encode
+}
+
+// nameRequest sets a random request id in API Gateway's form, unless an outer layer has set one. Each package carries
+// this copy; a test holds the copies equal.
+func nameRequest(h http.Header) {
+	if h.Get("X-Amzn-RequestId") == "" {
+		b := make([]byte, 16)
+		_, _ = rand.Read(b) // never fails
+		h.Set("X-Amzn-RequestId", fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:]))
+	}
 }
