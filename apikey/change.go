@@ -8,39 +8,58 @@ import (
 	"time"
 )
 
-// Op is the verb that made a [Change], for logs. The effect of a change is in its records.
-type Op string
-
-// The operations on keys, one for each verb of the [Verifier].
-const (
-	OpCreate Op = "create"
-	OpUpdate Op = "update"
-	OpRotate Op = "rotate"
-	OpDelete Op = "delete"
-	OpImport Op = "import"
-)
-
 // Change is one change of the keys. [Config.Commit] stores it and [Config.Restore] yields it. It holds the whole state
 // of each key that it changes, so a store may keep all changes in their order, or only the latest change of each key,
 // by its id. It must keep the deletion of a key that [Config.Keys] declares. It may drop any other deletion together
 // with the earlier changes of the key.
 type Change struct {
-	Op      Op        `json:"op"`
+	Op      string    `json:"op"` // the verb that made it: "create", "update", "rotate", "delete" or "import"
 	Time    time.Time `json:"time"`
 	Records []Record  `json:"records"`
 }
 
-// Record is what a store keeps of a key: the key and the digests of its values.
+// The values of Change.Op.
+const (
+	opCreate = "create"
+	opUpdate = "update"
+	opRotate = "rotate"
+	opDelete = "delete"
+	opImport = "import"
+)
+
+// Record is what a store keeps of a key: the key and the digests of its values. A digest is the HMAC-SHA-256 of a value
+// under the pepper, in hex.
 type Record struct {
 	Key      Key        `json:"key"`
-	Digest   Digest     `json:"digest"`
+	Digest   string     `json:"digest"`
 	Previous []Previous `json:"previous,omitempty"`
 }
 
 // Previous is an earlier value of a rotated key, accepted before Until.
 type Previous struct {
-	Digest Digest    `json:"digest"`
+	Digest string    `json:"digest"`
 	Until  time.Time `json:"until"`
+}
+
+// A state is all that is stored of a key: what a [Record] tells, with the digests as bytes.
+type state struct {
+	Key      Key
+	digest   digest
+	previous []earlier
+}
+
+// An earlier is an earlier value of a key, accepted before until.
+type earlier struct {
+	digest digest
+	until  time.Time
+}
+
+func (s *state) record() Record {
+	r := Record{Key: s.Key, Digest: s.digest.String()}
+	for _, p := range s.previous {
+		r.Previous = append(r.Previous, Previous{p.digest.String(), p.until})
+	}
+	return r
 }
 
 // maxPrevious is how many earlier values of a key [Verifier.Rotate] can keep valid, in addition to the current one.
@@ -49,10 +68,10 @@ const maxPrevious = 8
 // Create adds the key k with the given value. It returns the key with its ID and dates set. The value is stored only as
 // a digest, so the caller has to show it to its owner now. If another key has the value or the ID, the error is
 // [ErrExists].
-func (v *Verifier) Create(ctx context.Context, k Key, value Value) (Key, error) {
-	created, err := v.change(ctx, OpCreate, func(now time.Time) ([]Record, error) {
-		r, err := v.admit(Entry{k, value}, now)
-		return []Record{r}, err
+func (v *Verifier) Create(ctx context.Context, k Key, value Secret) (Key, error) {
+	created, err := v.change(ctx, opCreate, func(now time.Time) ([]state, error) {
+		s, err := v.admit(Entry{k, value}, now)
+		return []state{s}, err
 	})
 	return first(created), err
 }
@@ -61,22 +80,22 @@ func (v *Verifier) Create(ctx context.Context, k Key, value Value) (Key, error) 
 // that error and changes nothing. edit must not call methods that change keys. It cannot change ID, Created and
 // LastUsed. A key that it disables is refused from the next request on.
 func (v *Verifier) Update(ctx context.Context, id string, edit func(*Key) error) (Key, error) {
-	updated, err := v.change(ctx, OpUpdate, func(now time.Time) ([]Record, error) {
-		old, err := v.record(id)
+	updated, err := v.change(ctx, opUpdate, func(now time.Time) ([]state, error) {
+		old, err := v.state(id)
 		if err != nil {
 			return nil, err
 		}
 		if edit == nil {
 			return nil, invalid("no edit")
 		}
-		r := old
-		r.Key = old.Key.clone()
-		if err := edit(&r.Key); err != nil {
+		s := old
+		s.Key = old.Key.clone()
+		if err := edit(&s.Key); err != nil {
 			return nil, err
 		}
-		r.Key = r.Key.clone() // edit may have kept the map
-		r.Key.ID, r.Key.Created, r.Key.LastUsed, r.Key.Updated = id, old.Key.Created, old.Key.LastUsed, now
-		return []Record{r}, r.Key.validate()
+		s.Key = s.Key.clone() // edit may have kept the map
+		s.Key.ID, s.Key.Created, s.Key.LastUsed, s.Key.Updated = id, old.Key.Created, old.Key.LastUsed, now
+		return []state{s}, s.Key.validate()
 	})
 	return first(updated), err
 }
@@ -85,19 +104,19 @@ func (v *Verifier) Update(ctx context.Context, id string, edit func(*Key) error)
 // that were replaced earlier stay valid until their own grace ends, but not longer than that: a grace of 0 ends them
 // all at once. The ID stays, and so does everything that is counted by it. If another key has the value, the error is
 // [ErrExists].
-func (v *Verifier) Rotate(ctx context.Context, id string, value Value, grace time.Duration) (Key, error) {
-	rotated, err := v.change(ctx, OpRotate, func(now time.Time) ([]Record, error) {
-		r, err := v.record(id)
+func (v *Verifier) Rotate(ctx context.Context, id string, value Secret, grace time.Duration) (Key, error) {
+	rotated, err := v.change(ctx, opRotate, func(now time.Time) ([]state, error) {
+		s, err := v.state(id)
 		if err != nil {
 			return nil, err
 		}
-		digest, err := v.fresh(value, now)
+		d, err := v.fresh(value, now)
 		if err != nil {
 			return nil, err
 		}
-		r.Previous, err = retire(r, now, grace)
-		r.Digest, r.Key.Updated = digest, now
-		return []Record{r}, err
+		s.previous, err = retire(s, now, grace)
+		s.digest, s.Key.Updated = d, now
+		return []state{s}, err
 	})
 	return first(rotated), err
 }
@@ -105,9 +124,9 @@ func (v *Verifier) Rotate(ctx context.Context, id string, value Value, grace tim
 // Delete removes the key of the given id and all its values. The caller removes what else refers to the id, such as
 // memberships of usage plans. Otherwise a new key with the same id would have them.
 func (v *Verifier) Delete(ctx context.Context, id string) error {
-	_, err := v.change(ctx, OpDelete, func(time.Time) ([]Record, error) {
-		r, err := v.record(id)
-		return []Record{r}, err
+	_, err := v.change(ctx, opDelete, func(time.Time) ([]state, error) {
+		s, err := v.state(id)
+		return []state{s}, err
 	})
 	return err
 }
@@ -139,46 +158,50 @@ func (v *Verifier) Keys() iter.Seq[Key] {
 	}
 }
 
-// change makes one change at a time. The records that build returns are given to commit, and then made visible.
-func (v *Verifier) change(ctx context.Context, op Op, build func(now time.Time) ([]Record, error)) ([]Key, error) {
+// change makes one change at a time. The states that build returns are given to commit, and then made visible.
+func (v *Verifier) change(ctx context.Context, op string, build func(now time.Time) ([]state, error)) ([]Key, error) {
 	if v == nil || v.hashers == nil {
 		return nil, &Error{Err: ErrNotConfigured}
 	}
 	v.writing.Lock()
 	defer v.writing.Unlock()
 	now := time.Now().UTC()
-	records, err := build(now)
+	states, err := build(now)
 	if err != nil {
 		return nil, err
 	}
+	c := Change{Op: op, Time: now}
+	keys := make([]Key, len(states))
+	for i := range states {
+		keys[i] = states[i].Key
+		if v.commit != nil {
+			c.Records = append(c.Records, states[i].record())
+		}
+	}
 	if v.commit != nil {
-		if err := v.commit(ctx, Change{Op: op, Time: now, Records: records}); err != nil {
+		if err := v.commit(ctx, c); err != nil {
 			return nil, &Error{Err: fmt.Errorf("%w: %w", ErrUnavailable, err)}
 		}
 	}
-	v.apply(op, records)
-	after := make([]Key, len(records))
-	for i := range records {
-		after[i] = records[i].Key
-	}
-	return after, nil
+	v.apply(op, states)
+	return keys, nil
 }
 
 // apply makes a change visible, key by key. While it runs, both the old and the new values of a key are accepted. When
 // it has returned, only the new ones are.
-func (v *Verifier) apply(op Op, records []Record) {
-	for i := range records {
-		r := &records[i]
-		if op == OpDelete {
-			v.keys.remove(r.Key.ID)
+func (v *Verifier) apply(op string, states []state) {
+	for i := range states {
+		s := &states[i]
+		if op == opDelete {
+			v.keys.remove(s.Key.ID)
 		} else {
-			v.keys.put(pack(r, v.keys.byID(r.Key.ID)))
+			v.keys.put(pack(s, v.keys.byID(s.Key.ID)))
 		}
 	}
 }
 
-// admit returns the record of a new key. It draws an ID if there is none.
-func (v *Verifier) admit(e Entry, now time.Time) (Record, error) {
+// admit returns the state of a new key. It draws an ID if there is none.
+func (v *Verifier) admit(e Entry, now time.Time) (state, error) {
 	k := e.Key.clone()
 	if k.ID == "" {
 		k.ID = v.newID()
@@ -188,60 +211,60 @@ func (v *Verifier) admit(e Entry, now time.Time) (Record, error) {
 	}
 	k.Updated, k.LastUsed = now, time.Time{}
 	if err := k.validate(); err != nil {
-		return Record{}, err
+		return state{}, err
 	}
 	if v.keys.byID(k.ID) != nil {
-		return Record{}, &Error{Err: ErrExists, KeyID: k.ID}
+		return state{}, &Error{Err: ErrExists, KeyID: k.ID}
 	}
-	digest, err := v.fresh(e.Value, now)
-	return Record{Key: k, Digest: digest}, err
+	d, err := v.fresh(e.Value, now)
+	return state{Key: k, digest: d}, err
 }
 
 // fresh returns the digest of value, or [ErrExists] if a key has the value.
-func (v *Verifier) fresh(value Value, now time.Time) (Digest, error) {
+func (v *Verifier) fresh(value Secret, now time.Time) (digest, error) {
 	if err := v.acceptable(value); err != nil {
-		return Digest{}, err
+		return digest{}, err
 	}
 	d := v.digest(value)
 	v.forget(d, now)
 	if taken := v.keys.byDigest(&d); taken != nil {
-		return Digest{}, &Error{Err: ErrExists, KeyID: taken.id()}
+		return digest{}, &Error{Err: ErrExists, KeyID: taken.id()}
 	}
 	return d, nil
 }
 
 // forget removes the value of digest d from its key if it is an earlier value whose grace has ended, so that another
 // key can have it. This is not committed, because the value is refused in any case.
-func (v *Verifier) forget(d Digest, now time.Time) {
+func (v *Verifier) forget(d digest, now time.Time) {
 	r := v.keys.byDigest(&d)
 	if r == nil {
 		return
 	}
-	s, err := v.record(r.id())
-	if kept := current(s.Previous, now); err == nil && len(kept) < len(s.Previous) {
-		s.Previous = kept
-		v.apply(OpUpdate, []Record{s})
+	s, err := v.state(r.id())
+	if kept := current(s.previous, now); err == nil && len(kept) < len(s.previous) {
+		s.previous = kept
+		v.apply(opUpdate, []state{s})
 	}
 }
 
 // current returns the earlier values that are still in their grace period.
-func current(previous []Previous, now time.Time) []Previous {
-	return slices.DeleteFunc(slices.Clone(previous), func(p Previous) bool { return !p.Until.After(now) })
+func current(previous []earlier, now time.Time) []earlier {
+	return slices.DeleteFunc(slices.Clone(previous), func(p earlier) bool { return !p.until.After(now) })
 }
 
 // digest returns the digest of an acceptable value.
-func (v *Verifier) digest(value Value) Digest {
+func (v *Verifier) digest(value Secret) digest {
 	h := v.hashers.Get().(*hasher)
 	defer v.hashers.Put(h)
 	return *h.sum(string(value))
 }
 
 // acceptable returns an error, in API Gateway's words, if value cannot be the value of a key.
-func (v *Verifier) acceptable(value Value) error {
-	if err := value.validate(); err != nil {
+func (v *Verifier) acceptable(value Secret) error {
+	if err := validateValue(value); err != nil {
 		return err
 	}
-	if v.prefix.claims(string(value)) && !v.prefix.Check(string(value)) {
+	if v.prefix.claims(string(value)) && !v.prefix.has(string(value)) {
 		return invalid("API Key value has the prefix " + string(v.prefix) + separator + " but not its checksum")
 	}
 	return nil
@@ -256,27 +279,29 @@ func (v *Verifier) newID() string {
 	}
 }
 
-// record returns the record of the key of the given id, or [ErrNotFound].
-func (v *Verifier) record(id string) (Record, error) {
+// state returns the state of the key of the given id, or [ErrNotFound].
+func (v *Verifier) state(id string) (state, error) {
 	r := v.keys.byID(id)
 	if r == nil {
-		return Record{}, &Error{Err: ErrNotFound, KeyID: id}
+		return state{}, &Error{Err: ErrNotFound, KeyID: id}
 	}
-	return Record{Key: r.key(), Digest: r.digest, Previous: r.previous()}, nil
+	return state{Key: r.key(), digest: r.digest, previous: r.previous()}, nil
 }
 
-// retire returns the earlier values that stay valid when the key of r gets its next value at the time now.
-func retire(r Record, now time.Time, grace time.Duration) ([]Previous, error) {
+// retire returns the earlier values that stay valid when the key of s gets its next value at the time now. None stays
+// valid longer than the one that is replaced now. For example, with a grace of a day at noon on Monday and of an hour at
+// 13:00, both values end at 14:00.
+func retire(s state, now time.Time, grace time.Duration) ([]earlier, error) {
 	until := now.Add(grace)
 	if grace < 0 || !representable(until) {
 		return nil, invalid("Invalid grace period specified.")
 	}
-	var kept []Previous
-	for _, p := range append([]Previous{{r.Digest, until}}, r.Previous...) {
-		if p.Until.After(until) {
-			p.Until = until
+	var kept []earlier
+	for _, p := range append([]earlier{{s.digest, until}}, s.previous...) {
+		if p.until.After(until) {
+			p.until = until
 		}
-		if p.Until.After(now) {
+		if p.until.After(now) {
 			kept = append(kept, p)
 		}
 	}

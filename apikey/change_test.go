@@ -2,6 +2,9 @@ package apikey_test
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -17,7 +20,7 @@ import (
 	"github.com/tallygate/tallygate/apikey"
 )
 
-var pepper = apikey.Pepper("a pepper of thirty-two bytes or more")
+var pepper = apikey.Secret("a pepper of thirty-two bytes or more")
 
 func edit(enabled bool) func(*apikey.Key) error {
 	return func(k *apikey.Key) error {
@@ -52,13 +55,13 @@ func TestCreateRefuses(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		key     apikey.Key
-		value   apikey.Value
+		value   apikey.Secret
 		status  int
 		message string
 	}{
 		{"short value", apikey.Key{}, "aaaaaaaaaaaaaaaaaaa", 400, "API Key value should be at least 20 characters"},
 		{"no value", apikey.Key{}, "", 400, "API Key value should be at least 20 characters"},
-		{"long value", apikey.Key{}, apikey.Value(strings.Repeat("a", 129)), 400, "API Key value exceeds maximum size of 128 characters"},
+		{"long value", apikey.Key{}, apikey.Secret(strings.Repeat("a", 129)), 400, "API Key value exceeds maximum size of 128 characters"},
 		{"blank in value", apikey.Key{}, "aaaaaaaaaaaaaaaaaaaa a", 400, "API Key value must be visible ASCII characters without a comma"},
 		{"comma in value", apikey.Key{}, "aaaaaaaaaaaaaaaaaaaa,a", 400, "API Key value must be visible ASCII characters without a comma"},
 		{"not ASCII", apikey.Key{}, "aaaaaaaaaaaaaaaaaaaaé", 400, "API Key value must be visible ASCII characters without a comma"},
@@ -89,7 +92,7 @@ func TestCreateRefuses(t *testing.T) {
 	require.Len(t, slices.Collect(v.Keys()), 1)
 	_, err := v.Create(t.Context(), apikey.Key{ID: "julian"}, other)
 	require.ErrorContains(t, err, "Key.ID is not 10 characters of [a-z0-9]", "the log tells the form, which API Gateway's text does not")
-	_, err = v.Create(t.Context(), apikey.Key{Name: long(1024), Description: long(125_000), Tags: map[string]string{long(128): long(256)}}, apikey.Value(strings.Repeat("a", 128)))
+	_, err = v.Create(t.Context(), apikey.Key{Name: long(1024), Description: long(125_000), Tags: map[string]string{long(128): long(256)}}, apikey.Secret(strings.Repeat("a", 128)))
 	require.NoError(t, err)
 }
 
@@ -155,11 +158,11 @@ func TestRotate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		values := make([]string, 12)
 		for i := range values {
-			values[i] = string(apikey.Generate())
+			values[i] = string(new(apikey.Verifier).Generate())
 		}
-		v := newVerifier(t, apikey.Config{Keys: []apikey.Entry{{Key: julian.Key, Value: apikey.Value(values[0])}}})
+		v := newVerifier(t, apikey.Config{Keys: []apikey.Entry{{Key: julian.Key, Value: apikey.Secret(values[0])}}})
 		rotate := func(i int, grace time.Duration) error {
-			_, err := v.Rotate(t.Context(), "fr92a5qpbj", apikey.Value(values[i]), grace)
+			_, err := v.Rotate(t.Context(), "fr92a5qpbj", apikey.Secret(values[i]), grace)
 			return err
 		}
 		accepted := func() (good []int) {
@@ -213,7 +216,7 @@ func TestRotate(t *testing.T) {
 		require.ErrorIs(t, rotate(6, 1<<63-1), apikey.ErrInvalid)
 		_, err = v.Rotate(t.Context(), "fr92a5qpbj", "short", 0)
 		require.ErrorIs(t, err, apikey.ErrInvalid)
-		_, err = v.Rotate(t.Context(), "unknown000", apikey.Generate(), 0)
+		_, err = v.Rotate(t.Context(), "unknown000", v.Generate(), 0)
 		require.ErrorIs(t, err, apikey.ErrNotFound)
 
 		for i := range 7 {
@@ -243,7 +246,7 @@ func TestCommit(t *testing.T) {
 	var v *apikey.Verifier
 	cfg := apikey.Config{Pepper: pepper, Keys: []apikey.Entry{julian}, Commit: func(ctx context.Context, c apikey.Change) error {
 		require.NotNil(t, ctx.Value(contextKey{}), "the caller's context")
-		if c.Op == apikey.OpUpdate {
+		if c.Op == "update" {
 			_, err := v.VerifyKey(ctx, value)
 			require.NoError(t, err, "not visible yet")
 		}
@@ -271,16 +274,16 @@ func TestCommit(t *testing.T) {
 	require.ErrorIs(t, err, apikey.ErrDisabled)
 	_, err = v.Rotate(ctx, "fr92a5qpbj", other, time.Hour)
 	require.NoError(t, err)
-	_, err = v.Create(ctx, apikey.Key{ID: "second0000", Tags: map[string]string{"a": "b"}, Enabled: true}, apikey.Value(valueOf("second0000")))
+	_, err = v.Create(ctx, apikey.Key{ID: "second0000", Tags: map[string]string{"a": "b"}, Enabled: true}, apikey.Secret(valueOf("second0000")))
 	require.NoError(t, err)
 	require.NoError(t, v.Delete(ctx, "second0000"))
-	var ops []apikey.Op
+	var ops []string
 	for _, c := range log {
 		require.Len(t, c.Records, 1)
 		require.False(t, c.Time.IsZero())
 		ops = append(ops, c.Op)
 	}
-	require.Equal(t, []apikey.Op{apikey.OpUpdate, apikey.OpRotate, apikey.OpCreate, apikey.OpDelete}, ops)
+	require.Equal(t, []string{"update", "rotate", "create", "delete"}, ops)
 }
 
 // TestRestore makes changes, then restores them from the whole log and from the latest state of each key.
@@ -454,21 +457,26 @@ func state(v *apikey.Verifier) map[string]apikey.Key {
 }
 
 func TestRestoreRefusesDamage(t *testing.T) {
-	good := apikey.Record{Key: julian.Key, Digest: apikey.Digest{1}}
-	second := apikey.Record{Key: apikey.Key{ID: "second0000"}, Digest: apikey.Digest{1}}
+	one, two := strings.Repeat("01", 32), strings.Repeat("02", 32)
+	good := apikey.Record{Key: julian.Key, Digest: one}
+	second := apikey.Record{Key: apikey.Key{ID: "second0000"}, Digest: one}
 	for name, records := range map[string][]apikey.Record{
-		"no id":              {{Digest: apikey.Digest{1}}},
+		"no id":              {{Digest: one}},
 		"no digest":          {{Key: julian.Key}},
+		"long digest":        {{Key: julian.Key, Digest: one + "00"}},
+		"short digest":       {{Key: julian.Key, Digest: one[:62]}},
+		"no hexadecimals":    {{Key: julian.Key, Digest: strings.Repeat("x", 64)}},
+		"zero digest":        {{Key: julian.Key, Digest: strings.Repeat("0", 64)}},
 		"digest of another":  {good, second},
-		"no previous digest": {{Key: julian.Key, Digest: apikey.Digest{1}, Previous: []apikey.Previous{{Until: time.Now()}}}},
-		"no end of grace":    {{Key: julian.Key, Digest: apikey.Digest{1}, Previous: []apikey.Previous{{Digest: apikey.Digest{2}}}}},
+		"no previous digest": {{Key: julian.Key, Digest: one, Previous: []apikey.Previous{{Until: time.Now()}}}},
+		"no end of grace":    {{Key: julian.Key, Digest: one, Previous: []apikey.Previous{{Digest: two}}}},
 		"previous of another": {good, {
-			Key: second.Key, Digest: apikey.Digest{2}, Previous: []apikey.Previous{{Digest: apikey.Digest{1}, Until: time.Now().Add(time.Hour)}},
+			Key: second.Key, Digest: two, Previous: []apikey.Previous{{Digest: one, Until: time.Now().Add(time.Hour)}},
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := apikey.New(apikey.Config{Pepper: pepper, Restore: func(yield func(apikey.Change, error) bool) {
-				yield(apikey.Change{Op: apikey.OpImport, Records: records}, nil)
+				yield(apikey.Change{Op: "import", Records: records}, nil)
 			}})
 			require.Error(t, err)
 			require.Contains(t, err.Error(), "restore: ")
@@ -480,21 +488,18 @@ func TestRestoreRefusesDamage(t *testing.T) {
 	require.Error(t, err)
 }
 
-func TestDigestText(t *testing.T) {
-	var d apikey.Digest
-	for i := range d {
-		d[i] = byte(i)
-	}
-	text, err := d.MarshalText()
+// The digest in a change is the HMAC-SHA-256 of the value under the pepper, in hex, so that another program can check it.
+func TestDigestIsHexOfHMAC(t *testing.T) {
+	var digest string
+	v := newVerifier(t, apikey.Config{Pepper: pepper, Commit: func(_ context.Context, c apikey.Change) error {
+		digest = c.Records[0].Digest
+		return nil
+	}})
+	_, err := v.Create(t.Context(), apikey.Key{}, value)
 	require.NoError(t, err)
-	require.Equal(t, "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f", string(text))
-	var back apikey.Digest
-	require.NoError(t, back.UnmarshalText(text))
-	require.Equal(t, d, back)
-	for _, bad := range []string{"", string(text) + "00", string(text[:62]), strings.Repeat("x", 64)} {
-		require.Error(t, back.UnmarshalText([]byte(bad)), bad)
-		require.Equal(t, d, back)
-	}
+	mac := hmac.New(sha256.New, []byte(pepper))
+	mac.Write([]byte(value))
+	require.Equal(t, hex.EncodeToString(mac.Sum(nil)), digest)
 }
 
 // record returns a Commit that appends changes to lines, as JSON.

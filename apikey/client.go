@@ -10,7 +10,7 @@ func NewClient(k Key) (Client, error) {
 	if err := k.validate(); err != nil {
 		return Client{}, err
 	}
-	s := Record{Key: k.clone()}
+	s := state{Key: k.clone()}
 	return Client{pack(&s, nil)[0]}, nil
 }
 
@@ -29,6 +29,3 @@ func (c Client) Key() Key {
 	}
 	return c.r.key()
 }
-
-// String returns the id of the key.
-func (c Client) String() string { return c.ID() }

@@ -24,20 +24,23 @@
 //
 // # Values
 //
-// A value is stored as its HMAC-SHA-256 under a [Pepper]. Nothing returns the value itself. [Generate] returns values
-// of API Gateway's form. [Prefix] returns values that secret scanners find, and that are refused without a lookup if
-// they are mistyped. [AppSync] returns AppSync's values with their expiry. Values of 20 to 128 characters from
-// elsewhere are accepted too, and [Verifier.Import] reads API Gateway's key file. API Gateway's values never change.
-// Here, [Verifier.Rotate] gives a key a new value, while the old one stays valid for a grace period. The key's id stays
-// the same, and so does everything that is counted by it.
+// A value is a [Secret]. It is stored as its HMAC-SHA-256 under [Config].Pepper, and nothing returns it again.
+// [Verifier.Generate] makes a new one, in API Gateway's form or with a prefix by which secret scanners find it
+// ([Config].Prefix, [Verifier.Pattern]). [AppSync] makes AppSync's values with their expiry. A value from elsewhere is
+// accepted too: 20 to 128 visible ASCII characters without a comma. [Verifier.Import] reads API Gateway's key file.
+//
+// API Gateway's values never change. Here, [Verifier.Rotate] gives a key a new value, while the old one stays valid for
+// a grace period. The key's id stays the same, and so does everything that is counted by it.
 //
 // # Errors
 //
 // What the client gets for each cause, and what the operator does about it:
 //
-//   - [ErrMissing], [ErrMalformed], [ErrUnknown]: 403 Forbidden. Nothing: the client has to send a key.
-//   - [ErrAmbiguous]: 403 Forbidden. Nothing: the client sent X-API-Key twice with different values.
-//   - [ErrDisabled], [ErrExpired], [ErrNotYetValid]: 403 Forbidden. Nothing, or change the key that [Error].KeyID names.
+//   - [ErrMissing]: 403 Forbidden. Nothing: the client has to send a key.
+//   - [ErrUnknown]: 403 Forbidden. Nothing: the client has to send its key. The text says if the value cannot be that of
+//     any key, for example because it is mistyped, or if the header X-API-Key came twice with different values.
+//   - [ErrInactive]: 403 Forbidden. The key that [Error].KeyID names is disabled, has expired or is not valid yet; the
+//     text says which. Nothing, or change the key with [Verifier.Update].
 //   - [ErrNotConfigured]: 500. Make the verifier with [New].
 //   - [ErrInvalid]: 400. Correct the key, the value or the file; [Error].Message says what is wrong.
 //   - [ErrNotFound]: 404. Correct the id.
@@ -49,7 +52,7 @@
 // # Time and failure
 //
 // Verifying takes no lock and does not wait for changes. Values of an accepted length all cost the same steps, except
-// that the form and checksum of a [Prefix], which are not secret, are checked first: one hash, a search that depends on
+// that the checksum of a value with the prefix, which is not secret, is checked first: one hash, a search that depends on
 // the pepper, comparisons in constant time, all checks. So the time of a refusal does not tell whether the value is
 // known. Dates are compared with the wall clock. If the clock is set, that is noticed within a second.
 //
@@ -60,8 +63,8 @@
 //
 // # Files
 //
-// Start with verifier.go (the decision) and handler.go. Changes: change.go, restore.go, import.go over csv.go. What is
-// kept of a key: key.go, value.go, prefix.go. How it is found without a lock: record.go, keys.go over table.go.
+// Start with verifier.go (the decision) and handler.go. Changes: change.go, restore.go, import.go over csv.go. What a key
+// is: key.go, value.go, prefix.go, secret.go. How it is found without a lock: digest.go, record.go, keys.go over table.go.
 //
 // # Sources
 //

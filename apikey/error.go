@@ -16,12 +16,17 @@ import (
 var (
 	ErrNotConfigured = errors.New("verifier is not configured")
 	ErrMissing       = errors.New("request carries no API key")
-	ErrAmbiguous     = errors.New("request carries two differing API keys")
-	ErrMalformed     = errors.New("API key has a form that no key has")
 	ErrUnknown       = errors.New("API key is not registered")
-	ErrDisabled      = errors.New("API key is disabled")
-	ErrExpired       = errors.New("API key has expired")
-	ErrNotYetValid   = errors.New("API key is not valid yet")
+	ErrInactive      = errors.New("API key is not active")
+)
+
+// The texts for logs, where one cause has several. They are made once, because refusals are frequent.
+var (
+	errAmbiguous   = fmt.Errorf("%w: two differing values", ErrUnknown)
+	errMalformed   = fmt.Errorf("%w: no key has a value of this form", ErrUnknown)
+	errDisabled    = fmt.Errorf("%w: it is disabled", ErrInactive)
+	errExpired     = fmt.Errorf("%w: it has expired", ErrInactive)
+	errNotYetValid = fmt.Errorf("%w: it is not valid yet", ErrInactive)
 )
 
 // The causes for which a change of keys fails.
@@ -77,12 +82,8 @@ var answers = []response{
 	{ErrExists, http.StatusConflict, "ConflictException", "API Key already exists"},
 	{ErrUnavailable, http.StatusServiceUnavailable, "ServiceUnavailableException", "Service Unavailable"},
 	{ErrMissing, http.StatusForbidden, "ForbiddenException", "Forbidden"},
-	{ErrAmbiguous, http.StatusForbidden, "ForbiddenException", "Forbidden"},
-	{ErrMalformed, http.StatusForbidden, "ForbiddenException", "Forbidden"},
 	{ErrUnknown, http.StatusForbidden, "ForbiddenException", "Forbidden"},
-	{ErrDisabled, http.StatusForbidden, "ForbiddenException", "Forbidden"},
-	{ErrExpired, http.StatusForbidden, "ForbiddenException", "Forbidden"},
-	{ErrNotYetValid, http.StatusForbidden, "ForbiddenException", "Forbidden"},
+	{ErrInactive, http.StatusForbidden, "ForbiddenException", "Forbidden"},
 }
 
 // response returns the row of answers for e. Every other cause is a mistake of the operator's and answers 500.

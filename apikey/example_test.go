@@ -56,15 +56,15 @@ func Example() {
 // A key is created disabled unless Enabled is set, as in API Gateway.
 func ExampleVerifier_Create() {
 	keys, _ := apikey.New(apikey.Config{})
-	secret := apikey.Generate()
+	secret := keys.Generate()
 	k, err := keys.Create(context.Background(), apikey.Key{Name: "mobile app", Enabled: true}, secret)
 	fmt.Println(len(k.ID), k.Name, err)
-	fmt.Println(len(secret), "characters, to be shown to the owner once: printed, they are masked:", secret.String()[:6])
+	fmt.Println(len(secret), "characters, shown to the owner once as string(secret); printed:", secret)
 	_, err = keys.VerifyKey(context.Background(), string(secret))
 	fmt.Println(err)
 	// Output:
 	// 10 mobile app <nil>
-	// 40 characters, to be shown to the owner once: printed, they are masked: ******
+	// 40 characters, shown to the owner once as string(secret); printed: REDACTED
 	// <nil>
 }
 
@@ -85,7 +85,7 @@ func ExampleVerifier_Update() {
 // Both values are accepted for a day. The id stays, so that usage is counted together.
 func ExampleVerifier_Rotate() {
 	keys, _ := apikey.New(apikey.Config{Keys: []apikey.Entry{julian}})
-	next := apikey.Generate()
+	next := keys.Generate()
 	k, err := keys.Rotate(context.Background(), "fr92a5qpbj", next, 24*time.Hour)
 	fmt.Println(k.ID, err)
 	h := keys.Handler(greet)
@@ -112,19 +112,18 @@ Short, tooshort, Not long enough, TRUE,
 }
 
 // By a prefix, scanners find leaked keys, and the verifier refuses invented ones without a lookup.
-func ExamplePrefix() {
-	prefix := apikey.Prefix("air")
-	keys, _ := apikey.New(apikey.Config{Prefix: prefix})
-	secret, _ := prefix.Generate()
-	fmt.Println(prefix.Pattern())
-	fmt.Println(regexp.MustCompile(prefix.Pattern()).MatchString("key: "+string(secret)), prefix.Check(string(secret)))
+func ExampleVerifier_Pattern() {
+	keys, _ := apikey.New(apikey.Config{Prefix: "air"})
+	secret := keys.Generate()
+	fmt.Println(keys.Pattern())
+	fmt.Println(regexp.MustCompile(keys.Pattern()).MatchString("key: " + string(secret)))
 
 	_, err := keys.VerifyKey(context.Background(), "air_000000000000000000000000000000000000")
 	fmt.Println(err)
 	// Output:
 	// \bair_[0-9A-Za-z]{36}\b
-	// true true
-	// apikey: API key has a form that no key has
+	// true
+	// apikey: API key is not registered: no key has a value of this form
 }
 
 // Every change is stored before it is visible; here as lines of JSON.
@@ -132,7 +131,7 @@ func ExampleConfig_commit() {
 	var log []string
 	cfg := apikey.Config{
 		Keys:   []apikey.Entry{julian},
-		Pepper: apikey.Pepper("thirty-two bytes from a secret store"),
+		Pepper: apikey.Secret("thirty-two bytes from a secret store"),
 		Commit: func(_ context.Context, c apikey.Change) error {
 			line, err := json.Marshal(c)
 			log = append(log, string(line))
@@ -186,7 +185,7 @@ func ExampleVerifier_Verify() {
 	r.Header.Set("X-API-Key", value)
 	fmt.Println(keys.Present(r))
 	client, err := keys.Verify(r)
-	fmt.Println(client, err)
+	fmt.Println(client.ID(), err)
 	// Output:
 	// false
 	// true apikey: request carries no API key
@@ -226,7 +225,7 @@ func ExampleVerifier_Keys() {
 	for i, name := range []string{"client-a", "other", "client-b"} {
 		entries = append(entries, apikey.Entry{
 			Key:   apikey.Key{ID: fmt.Sprintf("key000000%d", i), Name: name, Created: created.AddDate(0, i, 0)},
-			Value: apikey.Generate(),
+			Value: apikey.Secret(fmt.Sprintf("aValueOfFortyCharacters0123456789012345%d", i)),
 		})
 	}
 	keys, _ := apikey.New(apikey.Config{Keys: entries})
@@ -332,15 +331,15 @@ func ExampleConfig_allowDespite() {
 	// would have refused 1
 }
 
-// A new value is shown to its owner once, as a string: a Value in an answer is masked.
-func ExampleValue() {
-	secret := apikey.Value(value) // in a program, from Generate
-	masked, _ := json.Marshal(map[string]apikey.Value{"value": secret})
+// A new value is shown to its owner once, as a string: a Secret in an answer is masked.
+func ExampleSecret() {
+	secret := apikey.Secret(value) // in a program, from Generate
+	masked, _ := json.Marshal(map[string]apikey.Secret{"value": secret})
 	shown, _ := json.Marshal(map[string]string{"value": string(secret)})
 	fmt.Println(string(masked))
 	fmt.Println(string(shown))
 	// Output:
-	// {"value":"******ZbtvQT"}
+	// {"value":"REDACTED"}
 	// {"value":"67sfLSq19U1GuGk1RB5DwaS7EIYsWvBU3fZbtvQT"}
 }
 

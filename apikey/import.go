@@ -68,7 +68,7 @@ func (v *Verifier) Import(ctx context.Context, file io.Reader, opt ImportOptions
 		return Imported{Warnings: warnings}, nil
 	}
 	got := Imported{Warnings: warnings, PlanIDs: make(map[string][]string)}
-	got.Keys, err = v.change(ctx, OpImport, func(now time.Time) ([]Record, error) {
+	got.Keys, err = v.change(ctx, opImport, func(now time.Time) ([]state, error) {
 		return v.stage(rows, got.PlanIDs, now)
 	})
 	if err != nil {
@@ -104,11 +104,11 @@ func (v *Verifier) importable(r *row, opt ImportOptions) error {
 	return nil
 }
 
-// stage returns the records of rows, one for each key, and adds the keys' plans to plans.
-func (v *Verifier) stage(rows []row, plans map[string][]string, now time.Time) ([]Record, error) {
-	records := make([]Record, 0, len(rows))
-	values := make(map[Digest]string, len(rows)) // digest → id of the key that has it
-	places := make(map[string]int, len(rows))    // id → index in records
+// stage returns the states of the keys of rows, one for each key, and adds the keys' plans to plans.
+func (v *Verifier) stage(rows []row, plans map[string][]string, now time.Time) ([]state, error) {
+	states := make([]state, 0, len(rows))
+	values := make(map[digest]string, len(rows)) // digest → id of the key that has it
+	places := make(map[string]int, len(rows))    // id → index in states
 	for _, row := range rows {
 		d := v.digest(row.Value)
 		id, again := values[d]
@@ -119,19 +119,19 @@ func (v *Verifier) stage(rows []row, plans map[string][]string, now time.Time) (
 		}
 		i, again := places[id]
 		if !again {
-			i = len(records)
+			i = len(states)
 			places[id] = i
-			records = append(records, v.imported(id, d, now))
+			states = append(states, v.imported(id, d, now))
 		}
-		k := &records[i].Key
+		k := &states[i].Key
 		k.Name, k.Description, k.Enabled, k.Updated = row.Key.Name, row.Key.Description, row.Key.Enabled, now
 		plans[id] = row.planIDs
 	}
-	return records, nil
+	return states, nil
 }
 
 // holder returns the id of the key that has the digest d. If there is none, it returns a new id that is not in taken.
-func (v *Verifier) holder(d Digest, taken map[string]int) string {
+func (v *Verifier) holder(d digest, taken map[string]int) string {
 	if r := v.keys.byDigest(&d); r != nil {
 		return r.id()
 	}
@@ -143,14 +143,14 @@ func (v *Verifier) holder(d Digest, taken map[string]int) string {
 	}
 }
 
-// imported returns the record of the key of the given id. If there is none, it returns that of a new key with the
-// digest d.
-func (v *Verifier) imported(id string, d Digest, now time.Time) Record {
-	r, err := v.record(id)
+// imported returns the state of the key of the given id. If there is none, it returns that of a new key with the digest
+// d.
+func (v *Verifier) imported(id string, d digest, now time.Time) state {
+	s, err := v.state(id)
 	if err != nil {
-		return Record{Key: Key{ID: id, Created: now}, Digest: d}
+		return state{Key: Key{ID: id, Created: now}, digest: d}
 	}
-	return r
+	return s
 }
 
 // row is one line of the file.
@@ -240,11 +240,11 @@ func (c columns) parse(fields []string) (row, error) {
 		case columnName:
 			r.Key.Name = strings.Clone(field) // a substring would keep the whole line in memory, with the value
 		case columnKey:
-			r.Value = Value(field)
+			r.Value = Secret(field)
 		case columnDescription:
 			r.Key.Description = strings.Clone(field)
 		case columnEnabled:
-			enabled, err := state(field)
+			enabled, err := enabled(field)
 			if err != nil {
 				return row{}, err
 			}
@@ -275,8 +275,8 @@ func (c columns) unquote(fields []string) []string {
 	return fields
 }
 
-// state reads a field of the column Enabled: true or false in any case, or empty for true.
-func state(field string) (bool, error) {
+// enabled reads a field of the column Enabled: true or false in any case, or empty for true.
+func enabled(field string) (bool, error) {
 	switch strings.ToLower(field) {
 	case "", "true":
 		return true, nil

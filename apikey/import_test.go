@@ -250,6 +250,6 @@ func TestImportOverwrites(t *testing.T) {
 		require.ErrorIs(t, err, apikey.ErrDisabled)
 	}
 	require.Len(t, changes, 2)
-	require.Equal(t, apikey.OpImport, changes[1].Op)
+	require.Equal(t, "import", changes[1].Op)
 	require.Len(t, changes[1].Records, 2, "one change for the whole file")
 }

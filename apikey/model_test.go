@@ -96,7 +96,7 @@ func runModel(t *testing.T, rng *rand.Rand) {
 	m := &model{keys: map[string]*apikey.Key{}, values: map[string]held{}}
 	values := make([]string, 30)
 	for i := range values {
-		values[i] = string(apikey.Generate())
+		values[i] = string(v.Generate())
 	}
 	ids := []string{"key0000000", "key1111111", "key2222222", "key3333333"}
 	bound := func() (t time.Time) {
@@ -114,7 +114,7 @@ func runModel(t *testing.T, rng *rand.Rand) {
 		switch rng.IntN(8) {
 		case 0, 1:
 			k := apikey.Key{ID: id, Enabled: rng.IntN(4) > 0, Expires: bound()}
-			_, err := v.Create(ctx, k, apikey.Value(value))
+			_, err := v.Create(ctx, k, apikey.Secret(value))
 			if known || taken {
 				require.ErrorIs(t, err, apikey.ErrExists)
 				break
@@ -139,7 +139,7 @@ func runModel(t *testing.T, rng *rand.Rand) {
 			}
 		case 4, 5:
 			grace := time.Duration(rng.IntN(4)) * 30 * time.Minute
-			_, err := v.Rotate(ctx, id, apikey.Value(value), grace)
+			_, err := v.Rotate(ctx, id, apikey.Secret(value), grace)
 			switch {
 			case !known:
 				require.ErrorIs(t, err, apikey.ErrNotFound)
@@ -227,12 +227,12 @@ func TestChangesActOnTheNextRequest(t *testing.T) {
 		state.Add(1)
 		changing.Store(false)
 
-		fresh := apikey.Generate()
+		fresh := v.Generate()
 		k, err := v.Create(ctx, apikey.Key{Enabled: true}, fresh)
 		require.NoError(t, err)
 		_, err = v.VerifyKey(ctx, string(fresh))
 		require.NoError(t, err)
-		next := apikey.Generate()
+		next := v.Generate()
 		_, err = v.Rotate(ctx, k.ID, next, 0)
 		require.NoError(t, err)
 		_, err = v.VerifyKey(ctx, string(fresh))
@@ -252,9 +252,9 @@ func TestConcurrentWriters(t *testing.T) {
 	v := newVerifier(t, apikey.Config{})
 	var created atomic.Int64
 	var wg sync.WaitGroup
-	values := make([]apikey.Value, 200)
+	values := make([]apikey.Secret, 200)
 	for i := range values {
-		values[i] = apikey.Generate()
+		values[i] = v.Generate()
 	}
 	for range 8 {
 		wg.Go(func() {

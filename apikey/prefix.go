@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// Prefix defines a form of values that secret scanners recognise. Such a value has 40 characters: the prefix, an
-// underscore, random characters, and the CRC-32 of all these in six base62 digits. By the checksum, a verifier refuses
-// a mistyped value without a lookup, and a scanner knows a leaked key from a random string without asking a server.
+// A prefix defines the form of values that secret scanners recognise; see [Config].Prefix. The empty prefix defines
+// none.
 //
-// A prefix has 2 to 6 characters: a lower-case letter, then [a-z0-9]. With 6, 27 random characters remain: 160.8 bits.
-type Prefix string
+// For example, a value of the prefix "air" is air_, 30 random characters, and the CRC-32 of these 34 characters in six
+// base62 digits: 40 characters in all. A prefix of 6 characters leaves 27 random ones: 160.8 bits.
+type prefix string
 
 const (
 	minPrefix      = 2
@@ -21,45 +21,46 @@ const (
 	base62         = digits + letters
 )
 
-// Generate returns a new random value. If the prefix does not have the required form, the error is [ErrInvalid].
-func (p Prefix) Generate() (Value, error) {
-	if err := p.validate(); err != nil {
-		return "", err
+func (p prefix) validate() error {
+	if len(p) < minPrefix || len(p) > maxPrefix || !within(string(p), lower+digits) || !within(string(p[:1]), lower) {
+		return invalid("API key prefix must be 2 to 6 characters of [a-z0-9] and begin with a letter")
 	}
+	return nil
+}
+
+func (p prefix) generate() Secret {
 	head := string(p) + separator
 	head += random(base62, lengthValue-lengthChecksum-len(head))
 	sum := checksum(head)
-	return Value(head + string(sum[:])), nil
+	return Secret(head + string(sum[:]))
 }
 
-// Pattern returns a regular expression that matches the values, for secret scanners. Its RE2 syntax is also understood
-// by the scanners of GitHub, GitLab and gitleaks. A match is a value if [Prefix.Check] reports true for it.
-func (p Prefix) Pattern() string {
-	rest := lengthValue - len(p) - len(separator)
-	return `\b` + string(p) + separator + `[0-9A-Za-z]{` + strconv.Itoa(rest) + `}\b`
+// Pattern returns a regular expression for secret scanners, which matches the values that [Verifier.Generate] returns.
+// Its RE2 syntax is also understood by the scanners of GitHub, GitLab and gitleaks. [Verifier.VerifyKey] tells whether
+// a match is the value of a key. Without [Config].Prefix, the pattern is that of any word of 40 letters and digits, which
+// much else has, such as a git commit's hash.
+func (v *Verifier) Pattern() string {
+	if v == nil || v.prefix == "" {
+		return `\b[0-9A-Za-z]{` + strconv.Itoa(lengthValue) + `}\b`
+	}
+	rest := lengthValue - len(v.prefix) - len(separator)
+	return `\b` + string(v.prefix) + separator + `[0-9A-Za-z]{` + strconv.Itoa(rest) + `}\b`
 }
 
-// Check reports whether value has the form of the prefix's values, with the right checksum.
-func (p Prefix) Check(value string) bool {
+// claims reports whether value begins with the prefix and an underscore. A verifier accepts such a value only if it has
+// the checksum. The empty prefix claims no value.
+func (p prefix) claims(value string) bool {
+	return p != "" && strings.HasPrefix(value, string(p)) && strings.HasPrefix(value[len(p):], separator)
+}
+
+// has reports whether value has the form of the prefix's values, with the right checksum.
+func (p prefix) has(value string) bool {
 	if len(value) != lengthValue || !p.claims(value) || !within(value[len(p)+len(separator):], base62) {
 		return false
 	}
 	head := value[:lengthValue-lengthChecksum]
 	sum := checksum(head)
 	return string(sum[:]) == value[len(head):]
-}
-
-// claims reports whether value begins with the prefix and an underscore. A verifier accepts such a value only if Check
-// reports true for it. The empty prefix claims no value.
-func (p Prefix) claims(value string) bool {
-	return p != "" && strings.HasPrefix(value, string(p)) && strings.HasPrefix(value[len(p):], separator)
-}
-
-func (p Prefix) validate() error {
-	if len(p) < minPrefix || len(p) > maxPrefix || !within(string(p), lower+digits) || !within(string(p[:1]), lower) {
-		return invalid("API key prefix must be 2 to 6 characters of [a-z0-9] and begin with a letter")
-	}
-	return nil
 }
 
 // checksum returns the CRC-32 (IEEE) of head in six base62 digits, most significant first.

@@ -14,7 +14,7 @@ import (
 // A record takes 96 bytes and its text. The fields that verifying reads are the first ones, so that they share a cache
 // line.
 type record struct {
-	digest  Digest
+	digest  digest
 	expires int64         // for an earlier value, the end of its grace; this and other times are UnixNano, always or never
 	used    *atomic.Int64 // the last use in Unix seconds; all records of a key point to the same
 	enabled bool
@@ -31,7 +31,7 @@ type details struct {
 	tags        map[string]string
 	notBefore   int64
 	expires     int64 // the key's; record.expires of an earlier value may be earlier
-	previous    []Previous
+	previous    []earlier
 }
 
 // Times that are no bound. The zero of UnixNano cannot be used, because it is a real time, in 1970.
@@ -47,13 +47,13 @@ func (r *record) id() string { return r.text[:lengthID] }
 func (r *record) refusal(now int64) error {
 	var err error
 	if r.more != nil && now < r.more.notBefore {
-		err = ErrNotYetValid
+		err = errNotYetValid
 	}
 	if now >= r.expires {
-		err = ErrExpired
+		err = errExpired
 	}
 	if !r.enabled {
-		err = ErrDisabled
+		err = errDisabled
 	}
 	return err
 }
@@ -82,13 +82,13 @@ func (r *record) key() Key {
 }
 
 // digests yields the digest of every value of the key. r must be the record of the current value.
-func (r *record) digests() iter.Seq[Digest] {
-	return func(yield func(Digest) bool) {
+func (r *record) digests() iter.Seq[digest] {
+	return func(yield func(digest) bool) {
 		if !yield(r.digest) {
 			return
 		}
 		for _, p := range r.previous() {
-			if !yield(p.Digest) {
+			if !yield(p.digest) {
 				return
 			}
 		}
@@ -96,7 +96,7 @@ func (r *record) digests() iter.Seq[Digest] {
 }
 
 // previous returns the earlier values of the key. The caller must not modify them.
-func (r *record) previous() []Previous {
+func (r *record) previous() []earlier {
 	if r.more == nil {
 		return nil
 	}
@@ -105,11 +105,11 @@ func (r *record) previous() []Previous {
 
 // pack returns the records of a key: first that of the current value, then those of the earlier ones. They share the
 // last use of old, a record of the same key. old may be nil.
-func pack(s *Record, old *record) []*record {
-	records := []*record{{digest: s.Digest, expires: nano(s.Key.Expires, never)}}
-	for _, p := range s.Previous {
-		until := min(nano(p.Until, always), records[0].expires)
-		records = append(records, &record{digest: p.Digest, expires: until})
+func pack(s *state, old *record) []*record {
+	records := []*record{{digest: s.digest, expires: nano(s.Key.Expires, never)}}
+	for _, p := range s.previous {
+		until := min(nano(p.until, always), records[0].expires)
+		records = append(records, &record{digest: p.digest, expires: until})
 	}
 	used := lastUse(old, s.Key.LastUsed)
 	more := s.details()
@@ -122,12 +122,12 @@ func pack(s *Record, old *record) []*record {
 }
 
 // details returns the details of a key, or nil if they are all empty.
-func (s *Record) details() *details {
+func (s *state) details() *details {
 	k := &s.Key
-	if k.Description == "" && k.CustomerID == "" && len(k.Tags) == 0 && k.NotBefore.IsZero() && len(s.Previous) == 0 {
+	if k.Description == "" && k.CustomerID == "" && len(k.Tags) == 0 && k.NotBefore.IsZero() && len(s.previous) == 0 {
 		return nil
 	}
-	return &details{k.Description, k.CustomerID, k.Tags, nano(k.NotBefore, always), nano(k.Expires, never), s.Previous}
+	return &details{k.Description, k.CustomerID, k.Tags, nano(k.NotBefore, always), nano(k.Expires, never), s.previous}
 }
 
 // lastUse returns the last use that old points to, or a new one if old is nil. It sets it to t if t is later.

@@ -26,7 +26,7 @@ func TestTableIsAMap(t *testing.T) {
 	for seed := range uint64(20) {
 		rng := rand.New(rand.NewPCG(seed, 0))
 		table := newTable(func(r *record) uint64 { return r.digest.hash() })
-		model := map[Digest]*record{}
+		model := map[digest]*record{}
 		universe := 1 + rng.Uint64N(300)
 		for range 3000 {
 			n := rng.Uint64N(universe)
@@ -42,7 +42,7 @@ func TestTableIsAMap(t *testing.T) {
 			require.Same(t, model[r.digest], table.find(r.digest.hash(), r.same))
 			require.Equal(t, len(model), table.live)
 		}
-		got := map[Digest]*record{}
+		got := map[digest]*record{}
 		for r := range table.all() {
 			require.NotContains(t, got, r.digest)
 			got[r.digest] = r

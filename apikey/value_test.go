@@ -14,11 +14,13 @@ import (
 	"github.com/tallygate/tallygate/apikey"
 )
 
-func TestGenerate(t *testing.T) {
+// A value of API Gateway's form has 40 letters and digits, each with the same probability.
+func TestGeneratedValuesAreUniform(t *testing.T) {
+	keys := newVerifier(t, apikey.Config{})
 	seen := map[rune]int{}
 	const n = 5000
 	for range n {
-		v := string(apikey.Generate())
+		v := string(keys.Generate())
 		require.Regexp(t, `^[A-Za-z0-9]{40}$`, v)
 		for _, c := range v {
 			seen[c]++
@@ -80,42 +82,49 @@ func TestAppSync(t *testing.T) {
 	})
 }
 
-func TestPrefix(t *testing.T) {
-	for _, prefix := range []apikey.Prefix{"ak", "abcde1", "zz9"} {
-		pattern := regexp.MustCompile(prefix.Pattern())
-		v := newVerifier(t, apikey.Config{Prefix: prefix})
+// A value with a prefix is found by the pattern, its checksum is the CRC-32 of what comes before, and a value with one
+// wrong character is refused without a lookup.
+func TestPrefixedValuesAreFoundAndChecked(t *testing.T) {
+	for _, prefix := range []string{"ak", "abcde1", "zz9"} {
+		v := newPrefixed(t, prefix)
+		pattern := regexp.MustCompile(v.Pattern())
 		for range 100 {
-			made, err := prefix.Generate()
-			require.NoError(t, err)
+			made := v.Generate()
 			s := string(made)
 			require.Len(t, s, 40)
-			require.True(t, prefix.Check(s))
 			require.Equal(t, s, pattern.FindString("GET /x?key="+s+"&a=b"))
 
-			// The checksum again, the long way.
+			// The checksum again, by another algorithm.
 			sum, ok := new(big.Int).SetString(swapCase(s[34:]), 62)
 			require.True(t, ok)
 			require.Equal(t, uint64(crc32.ChecksumIEEE([]byte(s[:34]))), sum.Uint64())
 
-			for i := range s { // CRC-32 finds every error in one character
-				bad := []byte(s)
-				bad[i] ^= 1
-				require.False(t, prefix.Check(string(bad)), "%s at %d", bad, i)
-			}
-			_, err = v.Create(t.Context(), apikey.Key{Enabled: true}, made)
+			_, err := v.Create(t.Context(), apikey.Key{Enabled: true}, made)
 			require.NoError(t, err)
 			_, err = v.VerifyKey(t.Context(), s)
 			require.NoError(t, err)
+			for i := len(prefix) + 1; i < len(s); i++ { // CRC-32 finds every error in one character
+				bad := []byte(s)
+				bad[i] ^= 1
+				_, err := v.VerifyKey(t.Context(), string(bad))
+				require.ErrorIs(t, err, apikey.ErrMalformed, "%s at %d", bad, i)
+			}
 			_, err = v.VerifyKey(t.Context(), s[:39]+flip(s[39]))
 			require.ErrorIs(t, err, apikey.ErrMalformed)
 		}
-		_, err := v.Create(t.Context(), apikey.Key{}, apikey.Value(string(prefix)+strings.Repeat("a", 30)))
+		_, err := v.Create(t.Context(), apikey.Key{}, apikey.Secret(prefix+strings.Repeat("a", 30)))
 		require.NoError(t, err, "without the underscore it is a value like others")
 	}
-	for _, bad := range []apikey.Prefix{"", "a", "abcdefg", "1a", "aB", "a-b", "a_", "é1"} {
-		_, err := bad.Generate()
-		require.ErrorIs(t, err, apikey.ErrInvalid, string(bad))
+	for _, bad := range []string{"a", "abcdefg", "1a", "aB", "a-b", "a_", "é1"} {
+		_, err := apikey.New(apikey.Config{Prefix: bad})
+		require.ErrorIs(t, err, apikey.ErrInvalid, bad)
 	}
+}
+
+// Without a prefix, the pattern still matches what Generate returns.
+func TestPatternWithoutPrefix(t *testing.T) {
+	v := newVerifier(t, apikey.Config{})
+	require.Regexp(t, "^"+v.Pattern()+"$", string(v.Generate()))
 }
 
 // swapCase maps our digits, 0-9A-Za-z, to those of math/big, 0-9a-zA-Z.

@@ -3,11 +3,11 @@ package apikey
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"iter"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 )
@@ -18,13 +18,16 @@ type Config struct {
 	// restart.
 	Keys []Entry
 
-	// Pepper is the secret key under which values are hashed, of 32 bytes or more. It is required if Commit or Restore
-	// is set. Otherwise, nil stands for a random one.
-	Pepper Pepper
+	// Pepper is the secret key of the HMAC under which values are stored, of 32 bytes or more. Keep it as long as the
+	// digests that Commit has stored, but in another place. It is required if Commit or Restore is set. Otherwise, an
+	// empty one stands for a random one.
+	Pepper Secret
 
-	// Prefix is the prefix of values that have a checksum. A value that begins with it and an underscore is refused
-	// without a lookup if the checksum is wrong. If it is empty, no checksum is checked.
-	Prefix Prefix
+	// Prefix makes [Verifier.Generate] return values that secret scanners recognise: the prefix, an underscore, random
+	// characters and a checksum. By the checksum, a mistyped value is refused without a lookup, and so is any other value
+	// that begins with the prefix and an underscore. A prefix has 2 to 6 characters: a lower-case letter, then [a-z0-9].
+	// If it is empty, values have API Gateway's form, and no checksum is checked.
+	Prefix string
 
 	// Source returns the value that a request carries, or false if there is none. Nil stands for the header X-API-Key.
 	// For API Gateway's key source AUTHORIZER, use the function that returns the authorizer's usageIdentifierKey.
@@ -54,14 +57,14 @@ type Config struct {
 // Entry is a key with its value, as it is given to a verifier.
 type Entry struct {
 	Key   Key
-	Value Value
+	Value Secret
 }
 
 // Verifier keeps the registered keys and decides whether a request carries one. All methods are safe for concurrent
 // use, and verifying never waits for a change. The zero Verifier refuses every request with [ErrNotConfigured].
 type Verifier struct {
 	hashers *sync.Pool // of *hasher; nil in the zero value
-	prefix  Prefix
+	prefix  prefix
 	source  func(*http.Request) (string, bool)
 	commit  func(context.Context, Change) error
 	allow   func(*http.Request, error) bool
@@ -75,13 +78,13 @@ type Verifier struct {
 // New returns a verifier of the keys that cfg declares and restores. If cfg has mistakes, the error joins all of them.
 func New(cfg Config) (*Verifier, error) {
 	v := &Verifier{
-		prefix: cfg.Prefix, source: cfg.Source, commit: cfg.Commit,
+		prefix: prefix(cfg.Prefix), source: cfg.Source, commit: cfg.Commit,
 		allow: cfg.AllowDespite, refuse: cfg.ErrorHandler,
 	}
 	pepper, err := cfg.pepper()
 	errs := []error{err}
 	if cfg.Prefix != "" {
-		errs = append(errs, cfg.Prefix.validate())
+		errs = append(errs, v.prefix.validate())
 	}
 	v.hashers = newHashers(pepper)
 	v.keys = newKeys()
@@ -109,18 +112,21 @@ func New(cfg Config) (*Verifier, error) {
 	return v, nil
 }
 
-func (c *Config) pepper() (Pepper, error) {
+// minPepper is the length of the hash, which RFC 2104 section 3 recommends as the minimum.
+const minPepper = sha256.Size
+
+func (c *Config) pepper() (Secret, error) {
 	switch {
-	case c.Pepper == nil && (c.Commit != nil || c.Restore != nil):
-		return nil, errors.New("apikey: Pepper is required where digests are stored")
-	case c.Pepper == nil:
-		fresh := make(Pepper, minPepper)
+	case c.Pepper == "" && (c.Commit != nil || c.Restore != nil):
+		return "", errors.New("apikey: Pepper is required where digests are stored")
+	case c.Pepper == "":
+		fresh := make([]byte, minPepper)
 		_, _ = rand.Read(fresh) // never fails
-		return fresh, nil
+		return Secret(fresh), nil
 	case len(c.Pepper) < minPepper:
-		return nil, fmt.Errorf("apikey: Pepper of %d bytes, want %d or more", len(c.Pepper), minPepper)
+		return "", fmt.Errorf("apikey: Pepper of %d bytes, want %d or more", len(c.Pepper), minPepper)
 	}
-	return slices.Clone(c.Pepper), nil
+	return c.Pepper, nil
 }
 
 // declare adds a key of the configuration, without a commit. If the key was restored, it only validates the entry.
@@ -131,16 +137,16 @@ func (v *Verifier) declare(e Entry, restored map[string]bool) error {
 	if restored[e.Key.ID] {
 		return errors.Join(e.Key.validate(), v.acceptable(e.Value))
 	}
-	r, err := v.admit(e, time.Now().UTC())
+	s, err := v.admit(e, time.Now().UTC())
 	if err == nil {
-		v.apply(OpCreate, []Record{r})
+		v.apply(opCreate, []state{s})
 	}
 	return err
 }
 
 // VerifyKey decides whether value is that of a key that is registered, enabled and within its dates, and returns the
-// key's client. It is the decision without HTTP. The error is an [*Error] that wraps [ErrMissing], [ErrMalformed],
-// [ErrUnknown], [ErrDisabled], [ErrExpired] or [ErrNotYetValid].
+// key's client. It is the decision without HTTP. The error is an [*Error] that wraps [ErrMissing], [ErrUnknown] or
+// [ErrInactive].
 //
 // Its time does not tell whether a refused value is known. Every value of an accepted form is hashed, looked up and
 // compared in constant time, and all checks are made whatever was found.
@@ -151,8 +157,8 @@ func (v *Verifier) VerifyKey(_ context.Context, value string) (Client, error) {
 	if value == "" {
 		return Client{}, &Error{Err: ErrMissing}
 	}
-	if len(value) < minValue || len(value) > maxValue || v.prefix.claims(value) && !v.prefix.Check(value) {
-		return Client{}, &Error{Err: ErrMalformed}
+	if len(value) < minValue || len(value) > maxValue || v.prefix.claims(value) && !v.prefix.has(value) {
+		return Client{}, &Error{Err: errMalformed}
 	}
 	found := v.lookup(value)
 	r := found
@@ -192,7 +198,7 @@ func (v *Verifier) Present(r *http.Request) bool {
 }
 
 // Verify decides about the key that r carries, as [Verifier.VerifyKey] does. If r has two headers X-API-Key with
-// different values, the error is [ErrAmbiguous]. Verify does not read the body.
+// different values, the error is [ErrUnknown]. Verify does not read the body.
 func (v *Verifier) Verify(r *http.Request) (Client, error) {
 	if v != nil && v.source != nil {
 		value, ok := v.source(r)
@@ -203,7 +209,7 @@ func (v *Verifier) Verify(r *http.Request) (Client, error) {
 	}
 	value, ok := same(r.Header["X-Api-Key"])
 	if !ok {
-		return Client{}, &Error{Err: ErrAmbiguous}
+		return Client{}, &Error{Err: errAmbiguous}
 	}
 	return v.VerifyKey(r.Context(), value)
 }

@@ -53,7 +53,7 @@ func Example() {
 	check(meter.Apply(ctx, usageplan.Change{PutPlan: &plan}))
 
 	// Create the key, whose value is shown once, and add it to the plan.
-	value := apikey.Generate()
+	value := keys.Generate()
 	key, err := keys.Create(ctx, apikey.Key{Name: "julianwood", Enabled: true}, value)
 	check(err)
 	check(meter.Apply(ctx, usageplan.Change{PutMember: &usageplan.Member{Plan: "jcfq33", Client: key.ID}}))

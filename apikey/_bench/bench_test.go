@@ -17,7 +17,7 @@ import (
 
 const population = 1_000_000
 
-var pepper = apikey.Pepper("a pepper of thirty-two bytes or more")
+var pepper = apikey.Secret("a pepper of thirty-two bytes or more")
 
 // registered is a verifier of the population and its values, built once for all benchmarks.
 var registered = sync.OnceValues(func() (*apikey.Verifier, []string) {
@@ -27,9 +27,9 @@ var registered = sync.OnceValues(func() (*apikey.Verifier, []string) {
 		panic(err)
 	}
 	for i := range values {
-		values[i] = string(apikey.Generate())
+		values[i] = string(v.Generate())
 		k := apikey.Key{Name: fmt.Sprintf("customer-%07d", i), Enabled: true}
-		if _, err := v.Create(context.Background(), k, apikey.Value(values[i])); err != nil {
+		if _, err := v.Create(context.Background(), k, apikey.Secret(values[i])); err != nil {
 			panic(err)
 		}
 	}
@@ -62,7 +62,7 @@ func BenchmarkVerify(b *testing.B) {
 			}
 		})
 		b.Run("access="+access+"/impl=floor", func(b *testing.B) {
-			mac := hmac.New(sha256.New, pepper)
+			mac := hmac.New(sha256.New, []byte(pepper))
 			value := []byte(order[0])
 			var sum [sha256.Size]byte
 			b.ReportAllocs()
@@ -85,7 +85,7 @@ func BenchmarkRefuse(b *testing.B) {
 		"expired":  {Enabled: true, Expires: now},
 		"early":    {Enabled: true, NotBefore: now.Add(time.Hour)},
 	} {
-		value := apikey.Generate()
+		value := v.Generate()
 		if k != nil {
 			if _, err := v.Create(context.Background(), *k, value); err != nil {
 				b.Fatal(err)
@@ -144,11 +144,11 @@ func change(v *apikey.Verifier, stop <-chan struct{}) {
 		}
 		switch i % 4 {
 		case 0:
-			k, err = v.Create(ctx, apikey.Key{Enabled: true}, apikey.Generate())
+			k, err = v.Create(ctx, apikey.Key{Enabled: true}, v.Generate())
 		case 1:
 			_, err = v.Update(ctx, k.ID, func(k *apikey.Key) error { k.Enabled = false; return nil })
 		case 2:
-			_, err = v.Rotate(ctx, k.ID, apikey.Generate(), time.Hour)
+			_, err = v.Rotate(ctx, k.ID, v.Generate(), time.Hour)
 		case 3:
 			err = v.Delete(ctx, k.ID)
 		}
