@@ -74,7 +74,7 @@ func TestHandlerAllocations(t *testing.T) {
 		r.Pattern = "GET /dev/cats"
 		h := m.Handler(http.HandlerFunc(func(_ http.ResponseWriter, inner *http.Request) {
 			charge, found := usageplan.FromContext(inner.Context())
-			if found != tt.asked || (inner == r) == tt.asked || tt.asked && charge.Client() != "a" {
+			if found != tt.asked || (inner == r) == tt.asked || tt.asked && charge.Client != "a" {
 				panic("charge")
 			}
 		}))

@@ -54,7 +54,7 @@ func TestAnswers(t *testing.T) {
 		{"quota", usageplan.Config{Cost: func(*http.Request) int64 { return 2 }}, "a", 429, "LimitExceededException", `{"message":"Limit Exceeded"}`, "86400", usageplan.ErrQuotaExceeded},
 		{"more than any day allows", usageplan.Config{Cost: func(*http.Request) int64 { return 9 }}, "a", 429, "LimitExceededException", `{"message":"Limit Exceeded"}`, "", usageplan.ErrQuotaExceeded},
 		{"ledger down", usageplan.Config{Ledger: brokenLedger(t)}, "a", 503, "ServiceUnavailableException", `{"message":"Service Unavailable"}`, "1", ledger.ErrUnavailable},
-		{"negative cost", usageplan.Config{Cost: func(*http.Request) int64 { return -1 }}, "a", 500, "ApiConfigurationException", `{"message":"Internal server error"}`, "", usageplan.ErrInvalidCost},
+		{"negative cost", usageplan.Config{Cost: func(*http.Request) int64 { return -1 }}, "a", 500, "ApiConfigurationException", `{"message":"Internal server error"}`, "", usageplan.ErrNotConfigured},
 	} {
 		for _, strict := range []bool{false, true} {
 			t.Run(tt.name, func(t *testing.T) {
@@ -108,7 +108,7 @@ func TestAllowDespite(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, usageplan.Charge{}, charge)
 		require.NoError(t, charge.Settle(r.Context(), 5))
-		require.Empty(t, charge.Client()+charge.Plan())
+		require.Empty(t, charge.Client+charge.Plan)
 	})
 	mux.Handle("GET /dev/dogs", m.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
 	require.Equal(t, http.StatusOK, call(mux, "a", "/dev/cats").StatusCode)
@@ -127,7 +127,7 @@ func TestRetryAfterLongestQuota(t *testing.T) {
 		})
 		q := getCats("a")
 		q.Cost = 2
-		require.Equal(t, usageplan.NoLayer, layer(t, m, q))
+		require.Equal(t, noLayer, layer(t, m, q))
 		_, err := m.Take(t.Context(), q)
 		e, is := errors.AsType[*usageplan.Error](err)
 		require.True(t, is)
@@ -155,10 +155,10 @@ func TestExhaustedClientStarvesNobody(t *testing.T) {
 		}
 	}()
 	for range 3 {
-		require.Equal(t, usageplan.NoLayer, layer(t, m, getCats("a")))
+		require.Equal(t, noLayer, layer(t, m, getCats("a")))
 	}
 	<-done
-	require.Equal(t, usageplan.PlanQuota, layer(t, m, getCats("a")))
+	require.Equal(t, planQuota, layer(t, m, getCats("a")))
 }
 
 // Callers cannot invent methods to get buckets of their own.
@@ -187,8 +187,8 @@ func TestInventedMethods(t *testing.T) {
 // An error that wraps a cause has the answer of the cause.
 func TestWrappedCauses(t *testing.T) {
 	for cause, want := range map[error]int{
-		usageplan.ErrNotConfigured: 500, usageplan.ErrNoRoute: 500, usageplan.ErrInvalidCost: 500, usageplan.ErrNoClient: 403,
-		usageplan.ErrNoPlan: 403, usageplan.ErrThrottled: 429, usageplan.ErrQuotaExceeded: 429, usageplan.ErrMethod: 405,
+		usageplan.ErrNotConfigured: 500, usageplan.ErrNoClient: 403,
+		usageplan.ErrNoPlan: 403, usageplan.ErrThrottled: 429, usageplan.ErrQuotaExceeded: 429,
 		usageplan.ErrInvalid: 400, usageplan.ErrConflict: 409, ledger.ErrUnavailable: 503, ledger.ErrClosed: 503,
 	} {
 		plain, wrapped := &usageplan.Error{Err: cause}, &usageplan.Error{Err: fmt.Errorf("a: %w", errors.Join(errors.New("b"), cause))}

@@ -146,7 +146,7 @@ func (c Change) fields() int {
 }
 
 func (m *Meter) mistakesOfPlan(p Plan) error {
-	errs := []error{p.Validate(), wrap(fmt.Sprintf("plan %q", clip(p.ID)), m.validateReach(p.Stages))}
+	errs := []error{p.validate(), wrap(fmt.Sprintf("plan %q", clip(p.ID)), m.validateReach(p.Stages))}
 	if len(p.Quotas) > 0 && m.config.Ledger == nil {
 		errs = append(errs, fmt.Errorf("plan %q has a quota, and there is no ledger to count it in: set Config.Ledger",
 			clip(p.ID)))

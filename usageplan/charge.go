@@ -14,9 +14,11 @@ import (
 // charge. The zero Charge belongs to a request that AllowDespite admitted: it has taken nothing, and its methods do
 // nothing.
 type Charge struct {
-	client string
-	state  *state // the version of the plan that decided
-	own    draws  // the client's own throttles
+	Client string // the id of the client
+	Plan   string // the id of the client's plan
+
+	state *state // the version of the plan that decided; nil in the zero Charge
+	own   draws  // the client's own throttles
 
 	// Few plans have a second quota. An array of three charges would be copied for every request.
 	first ledger.Charge   // for the first of state.Quotas
@@ -24,17 +26,6 @@ type Charge struct {
 
 	unit  string // the unit of the quotas in the RateLimit fields; if it is empty, they are left out
 	meter *Meter
-}
-
-// Client returns the id of the client, or "" for the zero Charge.
-func (c Charge) Client() string { return c.client }
-
-// Plan returns the id of the client's plan, or "" for the zero Charge.
-func (c Charge) Plan() string {
-	if c.state == nil {
-		return ""
-	}
-	return c.state.ID
 }
 
 // Settle replaces the cost that was taken from the quotas by the actual cost, in units. An actual cost of 0 gives all
@@ -59,7 +50,7 @@ func (c Charge) settle(ctx context.Context, i int, actual int64) error {
 		return nil // nothing was taken from this quota, because an earlier one refused
 	}
 	m, period := c.meter, c.state.Quotas[i].Period
-	if q, found := m.table.quotaInForce(c.state.ID, c.client, m.config.Default, period); found {
+	if q, found := m.table.quotaInForce(c.Plan, c.Client, m.config.Default, period); found {
 		return c.charge(i).SettleUnder(ctx, q, actual)
 	}
 	return c.charge(i).Settle(ctx, actual)
@@ -118,7 +109,7 @@ func (c Charge) charge(i int) ledger.Charge {
 // a burst of 20 at 10 requests per second is 20 in 2 seconds. A bucket that never fills has no window.
 func throttleField(l limited, d ratelimit.Decision) ratelimit.Field {
 	f := ratelimit.Field{Name: "throttle", Quota: l.limit.Burst, Remaining: d.Remaining, Reset: d.ResetAfter}
-	if l.layer == PlanMethodThrottle {
+	if l.layer == planMethodThrottle {
 		f.Name = "throttle-method"
 	}
 	if l.limit.Rate > 0 {

@@ -43,18 +43,18 @@
 //
 // What the client gets for each cause, and what the operator does about it:
 //
-//   - [ErrNotConfigured]: 500. Make the meter with [New]; a meter that serves HTTP needs Config.Client.
-//   - [ErrNoRoute]: 500. Wrap the handlers, not the mux, or let Config.Route know the request.
-//   - [ErrInvalidCost]: 500. Mend Config.Cost: it returned less than 0 or more than [ledger.MaxUnits].
+//   - [ErrNotConfigured]: 500. The text says what is wrong. Make the meter with [New]. Set Config.Client, which serving
+//     HTTP needs. Wrap the handlers, not the mux, or let Config.Route know the request. Mend a Config.Cost that returns
+//     less than 0 or more than [ledger.MaxUnits].
 //   - [ErrNoClient]: 403 Forbidden. Nothing, or put the authenticator in front of the meter.
 //   - [ErrNoPlan]: 403 Forbidden. Make the client a member of a plan for the stage, or set Config.Default.
 //   - [ErrThrottled]: 429 Too Many Requests, with Retry-After. Nothing, or raise the throttle that [Error].Layer names.
 //   - [ErrQuotaExceeded]: 429 Limit Exceeded, with Retry-After. Nothing, or [Meter.Extend].
-//   - [ErrMethod]: 405, with Allow. Nothing.
 //   - [ledger.ErrUnavailable], [ledger.ErrClosed]: 503, with Retry-After. Look at the ledger's store.
 //   - [ErrInvalid]: 400. Correct the change or the file. [ErrNoPlan] in it means that the change's plan does not exist.
 //   - [ErrConflict]: 409. Change what is in the way first; the text names it.
-//   - [ErrNoQuota], [ErrNotMember]: errors of calls, without an answer of their own. Correct the [QuotaKey].
+//   - [ErrNoQuota]: an error of the methods that take a [QuotaKey], without an answer of its own. Correct the key; the
+//     text says whether the plan, the quota or the membership is missing.
 //
 // The client never sees the cause. Config.ErrorHandler gets it. A ledger that cannot count refuses requests. To
 // admit them anyway, or to observe without refusing, set Config.AllowDespite.

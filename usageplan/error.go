@@ -19,46 +19,42 @@ import (
 // The causes of an error; match them with [errors.Is]. The package documentation says for each what the caller sees and
 // what the operator does. A refusal may also have a cause of the ledger, such as [ledger.ErrUnavailable].
 var (
-	ErrNotConfigured = errors.New("meter is not configured")
-	ErrNoRoute       = errors.New("route of the request is unknown")
-	ErrInvalidCost   = errors.New("cost of the request is out of range")
+	ErrNotConfigured = errors.New("meter is not configured for the request")
 	ErrNoClient      = errors.New("request has no verified client")
 	ErrNoPlan        = errors.New("client has no usage plan for the api stage")
 	ErrThrottled     = errors.New("request rate is above the limit")
 	ErrQuotaExceeded = errors.New("quota of the period is used up")
-	ErrMethod        = errors.New("method is neither GET nor HEAD") // of StatusHandler
 
-	ErrNoQuota   = errors.New("plan has no such quota")          // of Balance, Usage, Extend, Correct and Adjustments
-	ErrNotMember = errors.New("client is no member of the plan") // of Extend and Correct
-	ErrInvalid   = errors.New("invalid")                         // of New, Apply, Load and LoadMembers
-	ErrConflict  = errors.New("conflict")                        // of Apply
+	ErrNoQuota  = errors.New("client has no such quota") // of the methods that take a QuotaKey
+	ErrInvalid  = errors.New("invalid")                  // of New, Apply, Load and LoadMembers
+	ErrConflict = errors.New("conflict")                 // of Apply
 )
 
-// A Layer is one of the limits that a request has to pass.
-type Layer uint8
+// errMethod is the cause for which StatusHandler refuses a request that is neither GET nor HEAD.
+var errMethod = errors.New("method is neither GET nor HEAD")
+
+// A layer is one of the limits that a request has to pass.
+type layer uint8
 
 // The layers, in the order in which they refuse, which is API Gateway's
 // (https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-request-throttling.html).
 const (
-	NoLayer             Layer = iota // the request was refused, but not by a limit
-	PlanMethodThrottle               // the plan's throttle of the method
-	PlanThrottle                     // the plan's throttle of the client
-	PlanQuota                        // a quota of the plan
-	StageMethodThrottle              // the stage's throttle of the method, over all callers
-	AccountThrottle                  // the throttle of all requests together
+	planMethodThrottle  layer = iota // the plan's throttle of the method
+	planThrottle                     // the plan's throttle of the client
+	planQuota                        // a quota of the plan
+	stageMethodThrottle              // the stage's throttle of the method, over all callers
+	accountThrottle                  // the throttle of all requests together
 )
 
 var layerNames = [...]string{
-	"no layer", "plan method throttle", "plan throttle", "plan quota", "stage method throttle", "account throttle",
+	"plan method throttle", "plan throttle", "plan quota", "stage method throttle", "account throttle",
 }
 
-// String names the layer for logs.
-func (l Layer) String() string {
-	if int(l) < len(layerNames) {
-		return layerNames[l]
-	}
-	return fmt.Sprintf("Layer(%d)", uint8(l))
-}
+func (l layer) String() string { return layerNames[l] }
+
+// isPlans reports whether the limit is one of the client's plan. Such a limit counts the client alone. The others are
+// shared by all clients.
+func (l layer) isPlans() bool { return l <= planQuota }
 
 // An Error is why a request or a change was refused. It answers as API Gateway does. Every refusal of a Meter is an
 // *Error.
@@ -67,8 +63,11 @@ type Error struct {
 	Client string        // the client that called; empty if it is unknown
 	Route  Route         // the route of the request; zero if it is unknown
 	Plan   string        // the id of the client's plan; empty if there is none
-	Layer  Layer         // the limit that refused
-	Period ledger.Period // the period of the quota that refused; zero for other layers
+	Period ledger.Period // the period of the quota that refused; zero for other limits
+
+	// Layer names the limit that refused: "plan method throttle", "plan throttle", "plan quota", "stage method
+	// throttle" or "account throttle". It is empty if no limit has refused.
+	Layer string
 
 	// RetryAfter is how long to wait until the limit that refused admits the same request. A later layer may refuse it
 	// then. Zero means that the time is unknown, [ratelimit.Never] that the limit never admits the request.
@@ -87,11 +86,11 @@ func (e *Error) Error() string {
 	if e.Route != (Route{}) {
 		text += fmt.Sprintf("%s %s of %s:%s: ", e.Route.Method, e.Route.Resource, e.Route.API, e.Route.Stage)
 	}
-	switch e.Layer {
-	case PlanMethodThrottle, PlanThrottle, PlanQuota:
-		text += fmt.Sprintf("%v of %q: ", e.Layer, e.Plan)
-	case StageMethodThrottle, AccountThrottle:
-		text += fmt.Sprintf("%v: ", e.Layer)
+	switch {
+	case strings.HasPrefix(e.Layer, "plan "):
+		text += fmt.Sprintf("%s of %q: ", e.Layer, e.Plan)
+	case e.Layer != "":
+		text += e.Layer + ": "
 	}
 	return text + fmt.Sprint(e.Err)
 }
@@ -113,7 +112,7 @@ type response struct {
 var answers = []response{
 	{ErrInvalid, http.StatusBadRequest, "BadRequestException", "Bad Request"},
 	{ErrConflict, http.StatusConflict, "ConflictException", "Conflict"},
-	{ErrMethod, http.StatusMethodNotAllowed, "MethodNotAllowedException", "Method Not Allowed"},
+	{errMethod, http.StatusMethodNotAllowed, "MethodNotAllowedException", "Method Not Allowed"},
 	{ErrQuotaExceeded, http.StatusTooManyRequests, "LimitExceededException", "Limit Exceeded"},
 	{ErrThrottled, http.StatusTooManyRequests, "TooManyRequestsException", "Too Many Requests"},
 	{ErrNoClient, http.StatusForbidden, "ForbiddenException", "Forbidden"},
@@ -141,10 +140,10 @@ func (e *Error) ErrorCode() string { return e.response().code }
 // ErrorMessage returns the text for the client. It does not contain the cause.
 func (e *Error) ErrorMessage() string { return e.response().message }
 
-// SetHeader sets Retry-After (RFC 9110 §10.2.3: whole seconds, rounded up) and the RateLimit fields. For [ErrMethod] it
-// sets Allow (RFC 9110 §15.5.6).
+// SetHeader sets Retry-After (RFC 9110 §10.2.3: whole seconds, rounded up) and the RateLimit fields. For 405 it sets Allow
+// (RFC 9110 §15.5.6).
 func (e *Error) SetHeader(h http.Header) {
-	if errors.Is(e.Err, ErrMethod) {
+	if errors.Is(e.Err, errMethod) {
 		h.Set("Allow", "GET, HEAD")
 	}
 	if e.strict {

@@ -251,7 +251,7 @@ func Example_incorrectAroundMux() {
 	mux.Handle("GET /dev/cats", http.NotFoundHandler())
 	fmt.Println(call(m.Handler(mux), "k1", "/dev/cats").Status)
 	// Output:
-	// usageplan: client "k1": route of the request is unknown: r.Pattern is empty, no mux has matched the request: wrap the handlers that are given to the mux, not the mux, or set Config.Route
+	// usageplan: client "k1": meter is not configured for the request: its route is unknown: r.Pattern is empty, no mux has matched the request: wrap the handlers that are given to the mux, not the mux, or set Config.Route
 	// 500 Internal Server Error
 }
 

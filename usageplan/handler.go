@@ -47,14 +47,13 @@ func (m *Meter) request(r *http.Request) (Request, error) {
 	return Request{Client: client, Route: route}, nil
 }
 
-// noRoute returns ErrNoRoute with what to do about it. The client gets a plain 500, so this text is all that an
-// operator has to go by.
+// noRoute says why the route is unknown, and what to do. The client gets a plain 500, so an operator has only this text.
 func (m *Meter) noRoute() error {
 	if m.pattern {
-		return fmt.Errorf("%w: r.Pattern is empty, no mux has matched the request: "+
-			"wrap the handlers that are given to the mux, not the mux, or set Config.Route", ErrNoRoute)
+		return fmt.Errorf("%w: its route is unknown: r.Pattern is empty, no mux has matched the request: "+
+			"wrap the handlers that are given to the mux, not the mux, or set Config.Route", ErrNotConfigured)
 	}
-	return fmt.Errorf("%w: Config.Route does not know it", ErrNoRoute)
+	return fmt.Errorf("%w: its route is unknown: Config.Route does not know it", ErrNotConfigured)
 }
 
 // Handler returns a handler that calls next for each request that Check admits, and answers the others. It sets the

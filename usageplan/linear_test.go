@@ -23,7 +23,7 @@ type (
 		cost     int64
 		overlaps bool // another operation was under way at the same time
 	}
-	output struct{ refused usageplan.Layer }
+	output struct{ refused string }
 	// tally is the model's state: what is left for each of the two clients, and for all together. Throttles have the rate 0,
 	// so that the model needs no clock.
 	tally struct{ tokensA, tokensB, account, unitsA, unitsB int }
@@ -43,14 +43,14 @@ func step(state, in, out any) (bool, any) {
 	tokens, units := s.of(op.client)
 	if op.extend != 0 {
 		*units += int(op.extend)
-		return got.refused == usageplan.NoLayer, s
+		return got.refused == noLayer, s
 	}
 	fits := *tokens >= 1 && *units >= int(op.cost) && s.account >= 1
 	switch {
-	case got.refused == usageplan.NoLayer && fits:
+	case got.refused == noLayer && fits:
 		*tokens, *units, s.account = *tokens-1, *units-int(op.cost), s.account-1
 		return true, s
-	case got.refused == usageplan.NoLayer:
+	case got.refused == noLayer:
 		return false, s
 	default:
 		return !fits || op.overlaps, s
@@ -77,7 +77,7 @@ func TestLinearizableCatches(t *testing.T) {
 	}
 	model := porcupine.Model{Init: func() any { return start }, Step: step}
 	require.False(t, porcupine.CheckOperations(model, history))
-	history[1].Output = output{usageplan.PlanThrottle}
+	history[1].Output = output{planThrottle}
 	require.True(t, porcupine.CheckOperations(model, history))
 	history[1].Input, start.tokensA = input{client: "a", cost: 1}, 2
 	require.False(t, porcupine.CheckOperations(model, history), "a refusal for nothing, with nobody else about")
@@ -127,24 +127,24 @@ func record(t *testing.T, start tally, seed uint64) []porcupine.Operation {
 	return history
 }
 
-func perform(t *testing.T, m *usageplan.Meter, op input) usageplan.Layer {
+func perform(t *testing.T, m *usageplan.Meter, op input) string {
 	if op.extend != 0 {
 		_, err := m.Extend(t.Context(), usageplan.QuotaKey{Plan: "p", Client: op.client}, ledger.Adjustment{Delta: op.extend})
 		if err != nil {
 			t.Error(err)
 		}
-		return usageplan.NoLayer
+		return noLayer
 	}
 	q := getCats(op.client)
 	q.Cost = op.cost
 	_, err := m.Take(t.Context(), q)
 	if err == nil {
-		return usageplan.NoLayer
+		return noLayer
 	}
 	e, is := errors.AsType[*usageplan.Error](err)
-	if !is || e.Layer == usageplan.NoLayer {
+	if !is || e.Layer == noLayer {
 		t.Errorf("unexpected error %v", err)
-		return usageplan.NoLayer
+		return noLayer
 	}
 	return e.Layer
 }

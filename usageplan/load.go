@@ -105,7 +105,7 @@ func (n node) plan() Plan {
 		p.Stages = append(p.Stages, s.stage())
 	}
 	if len(*n.mistakes) == found {
-		if err := p.Validate(); err != nil { // mistakes that only the whole plan shows
+		if err := p.validate(); err != nil { // mistakes that only the whole plan shows
 			n.mistake("%v", err)
 		}
 	}

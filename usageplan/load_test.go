@@ -51,7 +51,7 @@ func TestLoadListing(t *testing.T) {
 		{ID: "open01", Name: "Open"},
 	}, got)
 	for _, p := range got {
-		require.NoError(t, p.Validate())
+		require.NoError(t, usageplan.ValidatePlan(p))
 	}
 }
 
@@ -233,7 +233,7 @@ func FuzzLoad(f *testing.F) {
 			return
 		}
 		for _, p := range plans {
-			require.NoError(t, p.Validate())
+			require.NoError(t, usageplan.ValidatePlan(p))
 			text, err := json.Marshal(p)
 			require.NoError(t, err)
 			var back usageplan.Plan
@@ -312,13 +312,13 @@ func TestChangeIsKeptAsItIs(t *testing.T) {
 func TestPlanThatCannotBeKept(t *testing.T) {
 	for _, zone := range []*time.Location{time.FixedZone("MYZONE", 3600), time.FixedZone("", 3600), time.FixedZone("UTC", 3600), time.FixedZone("CET", 5*3600), time.Local} {
 		p := usageplan.Plan{ID: "p", Name: "P", Quotas: []ledger.Quota{{Limit: 1, Period: ledger.Daily, Location: zone}}}
-		require.ErrorContains(t, p.Validate(), "time zone", "%v", zone)
+		require.ErrorContains(t, usageplan.ValidatePlan(p), "time zone", "%v", zone)
 	}
-	require.ErrorContains(t, usageplan.Plan{ID: "p\xff", Name: "P"}.Validate(), "UTF-8")
+	require.ErrorContains(t, usageplan.ValidatePlan(usageplan.Plan{ID: "p\xff", Name: "P"}), "UTF-8")
 	zone, err := time.LoadLocation("America/New_York")
 	require.NoError(t, err)
 	for _, zone := range []*time.Location{nil, time.UTC, zone} {
 		p := usageplan.Plan{ID: "p", Name: "P", Quotas: []ledger.Quota{{Limit: 1, Period: ledger.Daily, Location: zone}}}
-		require.NoError(t, p.Validate())
+		require.NoError(t, usageplan.ValidatePlan(p))
 	}
 }

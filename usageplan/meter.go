@@ -36,7 +36,7 @@ type Config struct {
 
 	// Cost returns the units that a request takes from the quotas. It does not concern throttles, which count requests.
 	// Nil stands for 1 unit a request. A request with a cost of 0 takes nothing from the quotas. A cost below 0 or
-	// above [ledger.MaxUnits] refuses the request with [ErrInvalidCost].
+	// above [ledger.MaxUnits] refuses the request with [ErrNotConfigured].
 	Cost func(*http.Request) int64
 
 	// Plans and Members are the plans and members to start with; [Meter.Apply] changes them later. They are not given

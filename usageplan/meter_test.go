@@ -19,6 +19,16 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
+// What [usageplan.Error].Layer names, and "" where no limit has refused.
+const (
+	noLayer             = ""
+	planMethodThrottle  = "plan method throttle"
+	planThrottle        = "plan throttle"
+	planQuota           = "plan quota"
+	stageMethodThrottle = "stage method throttle"
+	accountThrottle     = "account throttle"
+)
+
 func memory(t *testing.T) *ledger.Ledger {
 	t.Helper()
 	quotas, err := ledger.New(ledger.Config{Store: ledger.NewMemory()})
@@ -53,11 +63,11 @@ func getCats(client string) usageplan.Request {
 }
 
 // layer takes once and tells which layer refused.
-func layer(t *testing.T, m *usageplan.Meter, q usageplan.Request) usageplan.Layer {
+func layer(t *testing.T, m *usageplan.Meter, q usageplan.Request) string {
 	t.Helper()
 	_, err := m.Take(t.Context(), q)
 	if err == nil {
-		return usageplan.NoLayer
+		return noLayer
 	}
 	e, is := errors.AsType[*usageplan.Error](err)
 	require.True(t, is)
@@ -88,26 +98,26 @@ func TestLayersRefuseInOrder(t *testing.T) {
 		})
 		cats, dogs := getCats("a"), getCats("a")
 		dogs.Route.Resource = "/dogs"
-		require.Equal(t, usageplan.NoLayer, layer(t, m, cats))
-		require.Equal(t, usageplan.PlanMethodThrottle, layer(t, m, cats))
-		require.Equal(t, usageplan.NoLayer, layer(t, m, dogs))
-		require.Equal(t, usageplan.NoLayer, layer(t, m, dogs))
-		require.Equal(t, usageplan.PlanThrottle, layer(t, m, dogs))
+		require.Equal(t, noLayer, layer(t, m, cats))
+		require.Equal(t, planMethodThrottle, layer(t, m, cats))
+		require.Equal(t, noLayer, layer(t, m, dogs))
+		require.Equal(t, noLayer, layer(t, m, dogs))
+		require.Equal(t, planThrottle, layer(t, m, dogs))
 		require.EqualValues(t, 3, used(t, m, "p", "a"), "refusals consume nothing")
 
 		dogs.Client = "b"
 		dogs.Cost = 4
-		require.Equal(t, usageplan.NoLayer, layer(t, m, dogs)) // the whole quota at once
+		require.Equal(t, noLayer, layer(t, m, dogs)) // the whole quota at once
 		dogs.Cost = 1
-		require.Equal(t, usageplan.PlanQuota, layer(t, m, dogs))
+		require.Equal(t, planQuota, layer(t, m, dogs))
 
 		dogs.Client = "c"
-		require.Equal(t, usageplan.NoLayer, layer(t, m, dogs))
-		require.Equal(t, usageplan.NoLayer, layer(t, m, dogs)) // the account's sixth
+		require.Equal(t, noLayer, layer(t, m, dogs))
+		require.Equal(t, noLayer, layer(t, m, dogs)) // the account's sixth
 		cats.Client = "c"
-		require.Equal(t, usageplan.AccountThrottle, layer(t, m, cats))
+		require.Equal(t, accountThrottle, layer(t, m, cats))
 		dogs.Client = "b"
-		require.Equal(t, usageplan.PlanQuota, layer(t, m, dogs), "the quota answers before the account's throttle")
+		require.Equal(t, planQuota, layer(t, m, dogs), "the quota answers before the account's throttle")
 	})
 }
 
@@ -118,14 +128,14 @@ func TestStageMethodThrottleIsSharedByAllCallers(t *testing.T) {
 			Members:        []usageplan.Member{{Plan: "p", Client: "a"}, {Plan: "p", Client: "b"}},
 			StageThrottles: []usageplan.Stage{{API: "pets", Name: "dev", Methods: map[string]ratelimit.Limit{"/*/*": {Rate: 1, Burst: 1}}}},
 		})
-		require.Equal(t, usageplan.NoLayer, layer(t, m, getCats("a")))
-		require.Equal(t, usageplan.StageMethodThrottle, layer(t, m, getCats("b")))
+		require.Equal(t, noLayer, layer(t, m, getCats("a")))
+		require.Equal(t, stageMethodThrottle, layer(t, m, getCats("b")))
 		other := getCats("b")
 		other.Route.Resource = "/dogs"
-		require.Equal(t, usageplan.NoLayer, layer(t, m, other), "each method has a bucket of its own")
+		require.Equal(t, noLayer, layer(t, m, other), "each method has a bucket of its own")
 		require.EqualValues(t, 1, used(t, m, "p", "b"))
 		time.Sleep(time.Second)
-		require.Equal(t, usageplan.NoLayer, layer(t, m, getCats("b")))
+		require.Equal(t, noLayer, layer(t, m, getCats("b")))
 	})
 }
 
@@ -148,21 +158,21 @@ func TestPlaces(t *testing.T) {
 	prod.Route.Stage = "prod"
 	c, err := m.Take(t.Context(), prod)
 	require.NoError(t, err)
-	require.Equal(t, "prod", c.Plan())
+	require.Equal(t, "prod", c.Plan)
 	c, err = m.Take(t.Context(), getCats("both"))
 	require.NoError(t, err)
-	require.Equal(t, "dev", c.Plan())
+	require.Equal(t, "dev", c.Plan)
 
-	require.Equal(t, usageplan.NoLayer, layer(t, m, getCats("slow")))
-	require.Equal(t, usageplan.PlanThrottle, layer(t, m, getCats("slow")), "the member's own throttle")
+	require.Equal(t, noLayer, layer(t, m, getCats("slow")))
+	require.Equal(t, planThrottle, layer(t, m, getCats("slow")), "the member's own throttle")
 	b, err := m.Balance(t.Context(), usageplan.QuotaKey{Plan: "dev", Client: "slow"})
 	require.NoError(t, err)
 	require.EqualValues(t, 3, b.Limit, "the member's own limit")
 
 	c, err = m.Take(t.Context(), getCats("stranger"))
 	require.NoError(t, err)
-	require.Equal(t, "free", c.Plan(), "the default plan")
-	require.Equal(t, usageplan.PlanQuota, layer(t, m, getCats("stranger")))
+	require.Equal(t, "free", c.Plan, "the default plan")
+	require.Equal(t, planQuota, layer(t, m, getCats("stranger")))
 
 	prod.Client = "stranger"
 	_, err = m.Take(t.Context(), prod)
@@ -257,17 +267,17 @@ func TestSeveralQuotas(t *testing.T) {
 			Members: []usageplan.Member{{Plan: "p", Client: "a"}},
 		})
 		for range 3 {
-			require.Equal(t, usageplan.NoLayer, layer(t, m, getCats("a")))
+			require.Equal(t, noLayer, layer(t, m, getCats("a")))
 		}
-		require.Equal(t, usageplan.PlanQuota, layer(t, m, getCats("a")))
+		require.Equal(t, planQuota, layer(t, m, getCats("a")))
 		time.Sleep(24 * time.Hour)
 		charge, err := m.Take(t.Context(), getCats("a"))
 		require.NoError(t, err)
 		month, found := charge.Balance(ledger.Monthly)
 		require.True(t, found)
 		require.EqualValues(t, 1, month.Remaining)
-		require.Equal(t, usageplan.NoLayer, layer(t, m, getCats("a")))
-		require.Equal(t, usageplan.PlanQuota, layer(t, m, getCats("a")), "the month is used up")
+		require.Equal(t, noLayer, layer(t, m, getCats("a")))
+		require.Equal(t, planQuota, layer(t, m, getCats("a")), "the month is used up")
 		day, err := m.Balance(t.Context(), usageplan.QuotaKey{Plan: "p", Client: "a", Period: ledger.Daily})
 		require.NoError(t, err)
 		require.EqualValues(t, 2, day.Used, "the day was given back")
@@ -353,7 +363,7 @@ func TestChargeInContext(t *testing.T) {
 			if !found {
 				return
 			}
-			require.Equal(t, []string{"a", "p"}, []string{charge.Client(), charge.Plan()})
+			require.Equal(t, []string{"a", "p"}, []string{charge.Client, charge.Plan})
 			require.NoError(t, charge.Settle(r.Context(), 3))
 			require.NoError(t, r.Context().Err())
 			require.Equal(t, "outer", r.Context().Value(outerKey{}), "the rest of the context is there")
@@ -435,8 +445,8 @@ func TestMisconfigurationIsTold(t *testing.T) {
 		cause  error
 		want   string
 	}{
-		{"around a mux", usageplan.Config{Client: caller, API: "pets", Stage: "dev"}, usageplan.ErrNoRoute, "wrap the handlers that are given to the mux, not the mux, or set Config.Route"},
-		{"a route source that does not know", usageplan.Config{Client: caller, Route: func(*http.Request) (usageplan.Route, bool) { return usageplan.Route{}, false }}, usageplan.ErrNoRoute, "Config.Route does not know it"},
+		{"around a mux", usageplan.Config{Client: caller, API: "pets", Stage: "dev"}, usageplan.ErrNotConfigured, "wrap the handlers that are given to the mux, not the mux, or set Config.Route"},
+		{"a route source that does not know", usageplan.Config{Client: caller, Route: func(*http.Request) (usageplan.Route, bool) { return usageplan.Route{}, false }}, usageplan.ErrNotConfigured, "Config.Route does not know it"},
 		{"no client", usageplan.Config{}, usageplan.ErrNotConfigured, "Config.Client is nil"},
 	} {
 		tt.config.ErrorHandler = log

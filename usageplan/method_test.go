@@ -134,10 +134,10 @@ func TestMethodThrottleFitsResource(t *testing.T) {
 		}}}})
 		q := getCats("a")
 		q.Route.Resource = tt.resource
-		require.Equal(t, usageplan.NoLayer, layer(t, m, q))
-		want := usageplan.NoLayer
+		require.Equal(t, noLayer, layer(t, m, q))
+		want := noLayer
 		if tt.fits {
-			want = usageplan.PlanMethodThrottle
+			want = planMethodThrottle
 		}
 		require.Equal(t, want, layer(t, m, q), "throttle %s, resource %s", tt.key, tt.resource)
 	}
@@ -159,11 +159,11 @@ func TestMethodThrottleClosest(t *testing.T) {
 	} {
 		q := getCats("a")
 		q.Route.Resource, q.Route.Method = tt.resource, tt.verb
-		admitted := 0
-		for layer(t, m, q) == usageplan.NoLayer {
-			admitted++
+		count := 0
+		for layer(t, m, q) == noLayer {
+			count++
 		}
-		require.Equal(t, tt.want, admitted, "%s %s", tt.verb, tt.resource)
+		require.Equal(t, tt.want, count, "%s %s", tt.verb, tt.resource)
 	}
 }
 
@@ -254,9 +254,9 @@ func TestBucketsSurviveNewName(t *testing.T) {
 	m := meter(t, usageplan.Config{Plans: []usageplan.Plan{*plan("/cats/{id}/GET")}, Default: "p"})
 	q := getCats("a")
 	q.Route.Resource = "/cats/{id}"
-	require.Equal(t, usageplan.NoLayer, layer(t, m, q))
+	require.Equal(t, noLayer, layer(t, m, q))
 	require.NoError(t, m.Apply(t.Context(), usageplan.Change{PutPlan: plan("~1cats~1{catId}/GET")}))
-	require.Equal(t, usageplan.PlanMethodThrottle, layer(t, m, q))
+	require.Equal(t, planMethodThrottle, layer(t, m, q))
 }
 
 // A key that is accepted fits the pattern that is made from it.
@@ -266,7 +266,7 @@ func FuzzMethodKey(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, key string) {
 		p := usageplan.Plan{ID: "p", Name: "P", Stages: []usageplan.Stage{{API: "a", Name: "s", Methods: map[string]ratelimit.Limit{key: {Burst: 1}}}}}
-		err := p.Validate()
+		err := usageplan.ValidatePlan(p)
 		if err != nil {
 			require.Less(t, len(err.Error()), 4096)
 			return

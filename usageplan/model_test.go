@@ -133,24 +133,24 @@ func (m *model) giveBack(now time.Time, q usageplan.Request) {
 }
 
 // noPlan stands for a refusal for want of a plan.
-const noPlan usageplan.Layer = 99
+const noPlan = "no plan"
 
 // take returns the layer that refuses, or NoLayer, or noPlan.
-func (m *model) take(now time.Time, q usageplan.Request) usageplan.Layer {
+func (m *model) take(now time.Time, q usageplan.Request) string {
 	member, in := m.places[q.Client]
 	if !in {
 		return noPlan
 	}
 	p := m.plans[member.Plan]
 	var own, shared []*modelBucket
-	var names []usageplan.Layer
+	var names []string
 	if l, ok := methodLimit(p.Stages[0].Methods, q.Route); ok {
 		own = append(own, m.bucket(now, l, "method "+p.ID+q.Client+q.Route.Resource))
-		names = append(names, usageplan.PlanMethodThrottle)
+		names = append(names, planMethodThrottle)
 	}
 	if p.Throttle != nil {
 		own = append(own, m.bucket(now, *p.Throttle, "plan "+p.ID+q.Client))
-		names = append(names, usageplan.PlanThrottle)
+		names = append(names, planThrottle)
 	}
 	for i, b := range own {
 		if !b.has(now) {
@@ -166,18 +166,18 @@ func (m *model) take(now time.Time, q usageplan.Request) usageplan.Layer {
 			limit = quota.Limit
 		}
 		if q.Cost > 0 && m.used[key]+q.Cost > limit {
-			return usageplan.PlanQuota
+			return planQuota
 		}
 		counters = append(counters, key)
 	}
 	if l, ok := methodLimit(m.stages[0].Methods, q.Route); ok {
 		b := m.bucket(now, l, "stage "+q.Route.Resource)
 		if shared = append(shared, b); !b.has(now) {
-			return usageplan.StageMethodThrottle
+			return stageMethodThrottle
 		}
 	}
 	if shared = append(shared, m.account); !m.account.has(now) {
-		return usageplan.AccountThrottle
+		return accountThrottle
 	}
 	for _, b := range append(own, shared...) {
 		b.level -= 1000
@@ -185,7 +185,7 @@ func (m *model) take(now time.Time, q usageplan.Request) usageplan.Layer {
 	for _, key := range counters {
 		m.used[key] += q.Cost
 	}
-	return usageplan.NoLayer
+	return noLayer
 }
 
 func randomLimit(r *rand.Rand) ratelimit.Limit {
@@ -269,7 +269,7 @@ func runModel(t *testing.T, r *rand.Rand) {
 			charge, got := takeLayer(t, real, q)
 			history = append(history, fmt.Sprintf("%v %+v: %v", time.Now(), q, got))
 			require.Equal(t, want, got, "%v", history)
-			if r.IntN(3) == 0 && got == usageplan.NoLayer {
+			if r.IntN(3) == 0 && got == noLayer {
 				require.NoError(t, charge.Settle(t.Context(), 0))
 				naive.giveBack(time.Now(), q)
 			}
@@ -277,13 +277,13 @@ func runModel(t *testing.T, r *rand.Rand) {
 	}
 }
 
-func takeLayer(t *testing.T, m *usageplan.Meter, q usageplan.Request) (usageplan.Charge, usageplan.Layer) {
+func takeLayer(t *testing.T, m *usageplan.Meter, q usageplan.Request) (usageplan.Charge, string) {
 	c, err := m.Take(t.Context(), q)
 	if errors.Is(err, usageplan.ErrNoPlan) {
 		return c, noPlan
 	}
 	if err == nil {
-		return c, usageplan.NoLayer
+		return c, noLayer
 	}
 	e, is := errors.AsType[*usageplan.Error](err)
 	require.True(t, is)

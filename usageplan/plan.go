@@ -67,8 +67,8 @@ const (
 	maxClient = 512
 )
 
-// Validate returns all mistakes in p, joined, or nil.
-func (p Plan) Validate() error {
+// validate returns all mistakes in p, joined, or nil.
+func (p Plan) validate() error {
 	errs := []error{p.validateID()}
 	if p.Name == "" {
 		errs = append(errs, errors.New("has no name"))

@@ -41,7 +41,7 @@ func (m *Meter) validateReach(stages []Stage) error {
 	}
 	var errs []error
 	for _, key := range slices.Sorted(maps.Keys(stages[i].Methods)) {
-		if throttle, err := parseMethod(key); err == nil && throttle != everyMethod { // Validate reports the error
+		if throttle, err := parseMethod(key); err == nil && throttle != everyMethod { // validate reports the error
 			errs = append(errs, wrap(fmt.Sprintf("method %q", clip(key)), m.reaches(throttle)))
 		}
 	}

@@ -24,19 +24,19 @@ func TestBurstOfZero(t *testing.T) {
 	open := ratelimit.Limit{Burst: 9}
 	for name, tt := range map[string]struct {
 		config usageplan.Config
-		want   usageplan.Layer
+		want   string
 	}{
-		"plan":                      {usageplan.Config{Plans: plan(&ratelimit.Limit{Rate: 5}, dev)}, usageplan.PlanThrottle},
-		"plan, no rate":             {usageplan.Config{Plans: plan(&ratelimit.Limit{}, dev)}, usageplan.PlanThrottle},
-		"member":                    {usageplan.Config{Plans: plan(nil, dev), Members: own(ratelimit.Limit{})}, usageplan.PlanThrottle},
-		"member of an open plan":    {usageplan.Config{Plans: plan(&open, dev), Members: own(ratelimit.Limit{Rate: 1})}, usageplan.PlanThrottle},
-		"open member":               {usageplan.Config{Plans: plan(&ratelimit.Limit{}, dev), Members: own(open)}, usageplan.NoLayer},
-		"method":                    {usageplan.Config{Plans: plan(&open, methods("/cats/GET", ratelimit.Limit{Rate: 1}))}, usageplan.PlanMethodThrottle},
-		"every method":              {usageplan.Config{Plans: plan(nil, methods("/*/*", ratelimit.Limit{}))}, usageplan.PlanMethodThrottle},
-		"method, and plan":          {usageplan.Config{Plans: plan(&ratelimit.Limit{}, methods("/cats/ANY", ratelimit.Limit{}))}, usageplan.PlanMethodThrottle},
-		"open method":               {usageplan.Config{Plans: plan(&ratelimit.Limit{}, methods("/cats/GET", open))}, usageplan.PlanThrottle},
-		"stage's method":            {usageplan.Config{Plans: plan(&open, dev), StageThrottles: methods("/cats/GET", ratelimit.Limit{Rate: 1})}, usageplan.StageMethodThrottle},
-		"every method of the stage": {usageplan.Config{Plans: plan(nil, dev), StageThrottles: methods("/*/*", ratelimit.Limit{})}, usageplan.StageMethodThrottle},
+		"plan":                      {usageplan.Config{Plans: plan(&ratelimit.Limit{Rate: 5}, dev)}, planThrottle},
+		"plan, no rate":             {usageplan.Config{Plans: plan(&ratelimit.Limit{}, dev)}, planThrottle},
+		"member":                    {usageplan.Config{Plans: plan(nil, dev), Members: own(ratelimit.Limit{})}, planThrottle},
+		"member of an open plan":    {usageplan.Config{Plans: plan(&open, dev), Members: own(ratelimit.Limit{Rate: 1})}, planThrottle},
+		"open member":               {usageplan.Config{Plans: plan(&ratelimit.Limit{}, dev), Members: own(open)}, noLayer},
+		"method":                    {usageplan.Config{Plans: plan(&open, methods("/cats/GET", ratelimit.Limit{Rate: 1}))}, planMethodThrottle},
+		"every method":              {usageplan.Config{Plans: plan(nil, methods("/*/*", ratelimit.Limit{}))}, planMethodThrottle},
+		"method, and plan":          {usageplan.Config{Plans: plan(&ratelimit.Limit{}, methods("/cats/ANY", ratelimit.Limit{}))}, planMethodThrottle},
+		"open method":               {usageplan.Config{Plans: plan(&ratelimit.Limit{}, methods("/cats/GET", open))}, planThrottle},
+		"stage's method":            {usageplan.Config{Plans: plan(&open, dev), StageThrottles: methods("/cats/GET", ratelimit.Limit{Rate: 1})}, stageMethodThrottle},
+		"every method of the stage": {usageplan.Config{Plans: plan(nil, dev), StageThrottles: methods("/*/*", ratelimit.Limit{})}, stageMethodThrottle},
 	} {
 		tt.config.Default = "p"
 		m := meter(t, tt.config)
@@ -44,7 +44,7 @@ func TestBurstOfZero(t *testing.T) {
 			require.Equal(t, tt.want, layer(t, m, getCats("a")), name)
 		}
 		want := int64(0)
-		if tt.want == usageplan.NoLayer {
+		if tt.want == noLayer {
 			want = 3
 		}
 		require.Equal(t, want, used(t, m, "p", "a"), name)
@@ -85,19 +85,19 @@ func TestBucketsSurviveBurstOfZero(t *testing.T) {
 			}
 		}
 		apply(put(ratelimit.Limit{Burst: 3}), own(nil))
-		require.Equal(t, usageplan.NoLayer, layer(t, m, getCats("a")))
+		require.Equal(t, noLayer, layer(t, m, getCats("a")))
 		apply(put(ratelimit.Limit{}))
-		require.Equal(t, usageplan.PlanMethodThrottle, layer(t, m, getCats("a")))
+		require.Equal(t, planMethodThrottle, layer(t, m, getCats("a")))
 		apply(put(ratelimit.Limit{Burst: 3}))
-		require.Equal(t, usageplan.NoLayer, layer(t, m, getCats("a")))
-		require.Equal(t, usageplan.NoLayer, layer(t, m, getCats("a")))
-		require.Equal(t, usageplan.PlanMethodThrottle, layer(t, m, getCats("a")))
+		require.Equal(t, noLayer, layer(t, m, getCats("a")))
+		require.Equal(t, noLayer, layer(t, m, getCats("a")))
+		require.Equal(t, planMethodThrottle, layer(t, m, getCats("a")))
 
 		apply(put(ratelimit.Limit{Burst: 9}), own(&ratelimit.Limit{}))
-		require.Equal(t, usageplan.PlanThrottle, layer(t, m, getCats("a")))
+		require.Equal(t, planThrottle, layer(t, m, getCats("a")))
 		apply(own(&ratelimit.Limit{Burst: 5}))
-		require.Equal(t, usageplan.NoLayer, layer(t, m, getCats("a")))
+		require.Equal(t, noLayer, layer(t, m, getCats("a")))
 		apply(own(&ratelimit.Limit{}), own(nil))
-		require.Equal(t, usageplan.NoLayer, layer(t, m, getCats("a")))
+		require.Equal(t, noLayer, layer(t, m, getCats("a")))
 	})
 }

@@ -68,7 +68,7 @@ func (s *Status) add(a Allowance) {
 
 // StatusHandler returns a handler that answers with the [Status] of the client that asks, as JSON. Put the same
 // authenticator in front of it as in front of the metered routes. The stage is that of the route on which it is served.
-// It counts nothing. It answers GET and HEAD, and refuses other methods with [ErrMethod]. A refusal is answered as in
+// It counts nothing. It answers GET and HEAD, and other methods with 405. A refusal is answered as in
 // [Meter.Handler].
 func (m *Meter) StatusHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -91,7 +91,7 @@ func (m *Meter) statusOf(r *http.Request) (Status, error) {
 		return Status{}, err
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return Status{}, m.refusal(ErrMethod, &q)
+		return Status{}, m.refusal(errMethod, &q)
 	}
 	return m.Status(r.Context(), q.Client, q.Route)
 }

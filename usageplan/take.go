@@ -32,7 +32,7 @@ func (m *Meter) Take(ctx context.Context, q Request) (c Charge, err error) {
 	if !found {
 		return Charge{}, m.refusal(ErrNoPlan, &q)
 	}
-	c.client, c.state, c.unit, c.meter = q.Client, p.state, m.unit(q.Cost), m
+	c.Client, c.Plan, c.state, c.unit, c.meter = q.Client, p.state.ID, p.state, m.unit(q.Cost), m
 	if err := m.take(ctx, &q, &p, &c); err != nil {
 		return Charge{}, err
 	}
@@ -48,7 +48,7 @@ func (m *Meter) acceptable(q *Request) error {
 		return m.refusal(ErrNoClient, q)
 	}
 	if q.Cost < 0 || q.Cost > ledger.MaxUnits {
-		return m.refusal(ErrInvalidCost, q)
+		return m.refusal(fmt.Errorf("%w: its cost is %d, not 0 to %d", ErrNotConfigured, q.Cost, int64(ledger.MaxUnits)), q)
 	}
 	return nil
 }
@@ -92,11 +92,11 @@ type draws struct {
 
 // limited is a layer and its limit.
 type limited struct {
-	layer Layer
+	layer layer
 	limit *ratelimit.Limit
 }
 
-func (d *draws) add(l Layer, limit *ratelimit.Limit, ref ratelimit.Ref) {
+func (d *draws) add(l layer, limit *ratelimit.Limit, ref ratelimit.Ref) {
 	d.refs[d.n], d.layers[d.n] = ref, limited{l, limit}
 	d.n++
 }
@@ -105,11 +105,11 @@ func (d *draws) add(l Layer, limit *ratelimit.Limit, ref ratelimit.Ref) {
 func (d *draws) ofClient(q *Request, p *match) {
 	if p.methods != nil {
 		if ref, limit := p.methods.of(q.Client, method{q.Route.Resource, q.Route.Method}); limit != nil {
-			d.add(PlanMethodThrottle, limit, ref)
+			d.add(planMethodThrottle, limit, ref)
 		}
 	}
 	if limit := p.limit(); limit != nil {
-		d.add(PlanThrottle, limit, p.state.buckets.Ref(q.Client))
+		d.add(planThrottle, limit, p.state.buckets.Ref(q.Client))
 	}
 }
 
@@ -117,11 +117,11 @@ func (d *draws) ofClient(q *Request, p *match) {
 func (m *Meter) shared(d *draws, q *Request) {
 	if i := find(m.config.StageThrottles, q.Route.API, q.Route.Stage); i >= 0 {
 		if ref, limit := m.stages[i].ofAll(method{q.Route.Resource, q.Route.Method}); limit != nil {
-			d.add(StageMethodThrottle, limit, ref)
+			d.add(stageMethodThrottle, limit, ref)
 		}
 	}
 	if m.account != nil {
-		d.add(AccountThrottle, m.config.AccountThrottle, m.account.Ref())
+		d.add(accountThrottle, m.config.AccountThrottle, m.account.Ref())
 	}
 }
 
@@ -139,8 +139,8 @@ func (m *Meter) draw(now time.Time, d *draws, taken []ratelimit.Receipt, q *Requ
 	}
 	by, its, longest := d.first(i)
 	e := m.refusal(ErrThrottled, q)
-	e.Plan, e.Layer, e.RetryAfter = p.state.ID, by.layer, longest
-	if by.layer == PlanMethodThrottle || by.layer == PlanThrottle { // a client is not told about limits that others share
+	e.Plan, e.Layer, e.RetryAfter = p.state.ID, by.layer.String(), longest
+	if by.layer.isPlans() { // a client is not told about limits that others share
 		e.fields = []ratelimit.Field{throttleField(by, its)}
 	}
 	return e
@@ -229,7 +229,7 @@ func (m *Meter) refusal(cause error, q *Request) *Error {
 // If the quota is used up, RetryAfter is the longest wait of this quota and of those behind it.
 func (m *Meter) uncounted(ctx context.Context, q *Request, p *match, i int, err error) *Error {
 	e := m.refusal(err, q)
-	e.Plan, e.Layer, e.Period = p.state.ID, PlanQuota, p.state.Quotas[i].Period
+	e.Plan, e.Layer, e.Period = p.state.ID, planQuota.String(), p.state.Quotas[i].Period
 	spent, is := errors.AsType[*ledger.Error](err)
 	if !is || !errors.Is(err, ledger.ErrExhausted) {
 		return e

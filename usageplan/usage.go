@@ -16,8 +16,8 @@ type QuotaKey struct {
 }
 
 // Balance returns the client's balance in the current period: remaining = limit + adjustments − used. Like the other
-// methods that take a QuotaKey, it fails with [ErrNoPlan], [ErrNoQuota] or an error of the ledger. These are not an
-// [*Error].
+// methods that take a QuotaKey, it fails with [ErrNoQuota] if there is no such plan or quota, or with an error of the
+// ledger. These are not an [*Error].
 func (m *Meter) Balance(ctx context.Context, k QuotaKey) (ledger.Balance, error) {
 	key, quota, err := m.find(k)
 	if err != nil {
@@ -39,7 +39,7 @@ func (m *Meter) Usage(ctx context.Context, k QuotaKey, from, to time.Time) iter.
 
 // Extend adds adj.Delta units to the limit of the current period; a negative delta takes units away. The next period
 // starts with the plan's limit again. The ledger stores who did it and why. A client that is no member of the plan is
-// [ErrNotMember], unless the plan is Config.Default. In API Gateway, it is a temporary extension, UpdateUsage.
+// [ErrNoQuota], unless the plan is Config.Default. In API Gateway, it is a temporary extension, UpdateUsage.
 func (m *Meter) Extend(ctx context.Context, k QuotaKey, adj ledger.Adjustment) (ledger.Balance, error) {
 	key, quota, err := m.adjustable(k)
 	if err != nil {
@@ -72,7 +72,7 @@ func (m *Meter) Adjustments(ctx context.Context, k QuotaKey, from, to time.Time)
 func (m *Meter) adjustable(k QuotaKey) (ledger.Key, ledger.Quota, error) {
 	key, quota, err := m.find(k)
 	if err == nil && k.Plan != m.config.Default && m.table.member(k.Plan, k.Client) == nil {
-		err = fmt.Errorf("usageplan: client %q, plan %q: %w", clip(k.Client), clip(k.Plan), ErrNotMember)
+		err = fmt.Errorf("usageplan: %w: %q is no member of plan %q", ErrNoQuota, clip(k.Client), clip(k.Plan))
 	}
 	return key, quota, err
 }
@@ -87,7 +87,7 @@ func (m *Meter) find(k QuotaKey) (key ledger.Key, quota ledger.Quota, err error)
 		s = p.state.Load() // nil if the plan is being deleted
 	}
 	if s == nil {
-		return key, quota, fmt.Errorf("usageplan: there is no plan %q: %w", clip(k.Plan), ErrNoPlan)
+		return key, quota, fmt.Errorf("usageplan: %w: there is no plan %q", ErrNoQuota, clip(k.Plan))
 	}
 	for i, q := range s.Quotas {
 		if k.Period == q.Period || k.Period == 0 && len(s.Quotas) == 1 {
@@ -95,8 +95,8 @@ func (m *Meter) find(k QuotaKey) (key ledger.Key, quota ledger.Quota, err error)
 		}
 	}
 	if k.Period == 0 && len(s.Quotas) > 1 {
-		return key, quota, fmt.Errorf("usageplan: plan %q has %d quotas, and QuotaKey.Period names none: %w",
-			clip(k.Plan), len(s.Quotas), ErrNoQuota)
+		return key, quota, fmt.Errorf("usageplan: %w: plan %q has %d quotas, and QuotaKey.Period names none",
+			ErrNoQuota, clip(k.Plan), len(s.Quotas))
 	}
-	return key, quota, fmt.Errorf("usageplan: plan %q, period %v: %w", clip(k.Plan), k.Period, ErrNoQuota)
+	return key, quota, fmt.Errorf("usageplan: %w: plan %q has none for period %v", ErrNoQuota, clip(k.Plan), k.Period)
 }

@@ -91,7 +91,7 @@ func (o owner) limited(w http.ResponseWriter, _ *http.Request) {
 func failed(w http.ResponseWriter, err error) {
 	status, text := http.StatusServiceUnavailable, "Service Unavailable"
 	switch {
-	case errors.Is(err, usageplan.ErrNoPlan), errors.Is(err, usageplan.ErrNoQuota), errors.Is(err, usageplan.ErrNotMember):
+	case errors.Is(err, usageplan.ErrNoQuota):
 		status, text = http.StatusNotFound, "No such key in that plan"
 	case errors.Is(err, ledger.ErrAdjustment):
 		status, text = http.StatusBadRequest, "The delta is out of range"

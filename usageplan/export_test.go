@@ -1,0 +1,4 @@
+package usageplan
+
+// ValidatePlan returns all mistakes in a plan.
+var ValidatePlan = Plan.validate
