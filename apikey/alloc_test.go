@@ -18,7 +18,7 @@ import (
 	"github.com/tallygate/tallygate/apikey"
 )
 
-func TestAllocations(t *testing.T) {
+func TestVerifyingDoesNotAllocate(t *testing.T) {
 	v := newVerifier(t, apikey.Config{Prefix: "ak", Keys: []apikey.Entry{julian}})
 	r := request(value)
 	bare := v.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

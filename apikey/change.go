@@ -289,8 +289,8 @@ func (v *Verifier) state(id string) (state, error) {
 }
 
 // retire returns the earlier values that stay valid when the key of s gets its next value at the time now. None stays
-// valid longer than the one that is replaced now. For example, with a grace of a day at noon on Monday and of an hour at
-// 13:00, both values end at 14:00.
+// valid longer than the one that is replaced now. For example, with a grace of a day at noon on Monday and of an hour
+// at 13:00, both values end at 14:00.
 func retire(s state, now time.Time, grace time.Duration) ([]earlier, error) {
 	until := now.Add(grace)
 	if grace < 0 || !representable(until) {

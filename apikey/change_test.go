@@ -29,7 +29,7 @@ func edit(enabled bool) func(*apikey.Key) error {
 	}
 }
 
-func TestCreate(t *testing.T) {
+func TestCreateReturnsWhatIsStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := newVerifier(t, apikey.Config{Prefix: "ak"})
 		now := time.Now().UTC()
@@ -48,7 +48,7 @@ func TestCreate(t *testing.T) {
 	})
 }
 
-func TestCreateRefuses(t *testing.T) {
+func TestCreateRefusesMistakes(t *testing.T) {
 	v := newVerifier(t, apikey.Config{Prefix: "ak", Keys: []apikey.Entry{julian}})
 	long := func(n int) string { return strings.Repeat("é", n) }
 	now := time.Now()
@@ -96,7 +96,7 @@ func TestCreateRefuses(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestErrorsAnswer(t *testing.T) {
+func TestFailedChangesAnswerLikeControlPlane(t *testing.T) {
 	for _, tt := range []struct {
 		err           error
 		status        int
@@ -119,7 +119,7 @@ func TestErrorsAnswer(t *testing.T) {
 	}
 }
 
-func TestUpdate(t *testing.T) {
+func TestUpdateKeepsIdentityAndDates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := newVerifier(t, apikey.Config{Keys: []apikey.Entry{entry("fr92a5qpbj", func(k *apikey.Key) { k.Tags = map[string]string{"a": "b"} })}})
 		before, _ := v.Key("fr92a5qpbj")
@@ -154,7 +154,7 @@ func TestUpdate(t *testing.T) {
 	})
 }
 
-func TestRotate(t *testing.T) {
+func TestRotatedValuesEndWithTheirGrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		values := make([]string, 12)
 		for i := range values {
@@ -229,7 +229,7 @@ func TestRotate(t *testing.T) {
 	})
 }
 
-func TestDelete(t *testing.T) {
+func TestDeletedKeyIsUnknown(t *testing.T) {
 	v := newVerifier(t, apikey.Config{Keys: []apikey.Entry{julian}})
 	require.NoError(t, v.Delete(t.Context(), "fr92a5qpbj"))
 	_, err := v.VerifyKey(t.Context(), value)
@@ -239,7 +239,7 @@ func TestDelete(t *testing.T) {
 	require.NoError(t, err, "id and value are free again")
 }
 
-func TestCommit(t *testing.T) {
+func TestChangeThatIsNotCommittedIsNotMade(t *testing.T) {
 	type contextKey struct{}
 	var log []apikey.Change
 	var down error
@@ -286,8 +286,8 @@ func TestCommit(t *testing.T) {
 	require.Equal(t, []string{"update", "rotate", "create", "delete"}, ops)
 }
 
-// TestRestore makes changes, then restores them from the whole log and from the latest state of each key.
-func TestRestore(t *testing.T) {
+// TestRestoreFromLogAndFromLatestStates makes changes, then restores them from the whole log and from the latest state of each key.
+func TestRestoreFromLogAndFromLatestStates(t *testing.T) {
 	var lines []string
 	latest := map[string]string{}
 	cfg := apikey.Config{Pepper: pepper, Keys: []apikey.Entry{julian, entry("declared00", nil)}}

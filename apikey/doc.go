@@ -37,8 +37,8 @@
 // What the client gets for each cause, and what the operator does about it:
 //
 //   - [ErrMissing]: 403 Forbidden. Nothing: the client has to send a key.
-//   - [ErrUnknown]: 403 Forbidden. Nothing: the client has to send its key. The text says if the value cannot be that of
-//     any key, for example because it is mistyped, or if the header X-API-Key came twice with different values.
+//   - [ErrUnknown]: 403 Forbidden. Nothing: the client has to send its key. The text says if the value cannot be that
+//     of any key, for example because it is mistyped, or if the header X-API-Key came twice with different values.
 //   - [ErrInactive]: 403 Forbidden. The key that [Error].KeyID names is disabled, has expired or is not valid yet; the
 //     text says which. Nothing, or change the key with [Verifier.Update].
 //   - [ErrNotConfigured]: 500. Make the verifier with [New].
@@ -52,8 +52,8 @@
 // # Time and failure
 //
 // Verifying takes no lock and does not wait for changes. Values of an accepted length all cost the same steps, except
-// that the checksum of a value with the prefix, which is not secret, is checked first: one hash, a search that depends on
-// the pepper, comparisons in constant time, all checks. So the time of a refusal does not tell whether the value is
+// that the checksum of a value with the prefix, which is not secret, is checked first: one hash, a search that depends
+// on the pepper, comparisons in constant time, all checks. So the time of a refusal does not tell whether the value is
 // known. Dates are compared with the wall clock. If the clock is set, that is noticed within a second.
 //
 // Changes are made one at a time. Each is given to [Config].Commit before it is visible. If it cannot be committed, it
@@ -63,8 +63,9 @@
 //
 // # Files
 //
-// Start with verifier.go (the decision) and handler.go. Changes: change.go, restore.go, import.go over csv.go. What a key
-// is: key.go, value.go, prefix.go, secret.go. How it is found without a lock: digest.go, record.go, keys.go over table.go.
+// Start with verifier.go (the decision) and handler.go. Changes: change.go, restore.go, import.go over csv.go. What a
+// key is: key.go, value.go, prefix.go, secret.go. How it is found without a lock: digest.go, record.go, keys.go over
+// table.go.
 //
 // # Sources
 //

@@ -19,7 +19,7 @@ const (
 	valueB = "apikeyb234abcdefghij0123456789"
 )
 
-func TestImport(t *testing.T) {
+func TestImportReadsAPIGatewaysFormat(t *testing.T) {
 	type imported struct {
 		name, description string
 		enabled           bool
@@ -193,7 +193,7 @@ func utf16(text string, bigEndian bool) io.Reader {
 }
 
 // However many rows are bad, the answer is short.
-func TestImportOfBadRows(t *testing.T) {
+func TestImportOfBadRowsIsLinear(t *testing.T) {
 	v := newVerifier(t, apikey.Config{})
 	file := "Name,Key\n" + strings.Repeat("a,\"short\n", 100_000)
 	got, err := v.Import(t.Context(), strings.NewReader(file), apikey.ImportOptions{FailOnWarnings: true})

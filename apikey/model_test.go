@@ -73,9 +73,9 @@ func (m *model) remove(id string) {
 	}
 }
 
-// TestModel makes random changes over time and compares every verification with the model; now and then it goes on
+// TestVerifierIsItsModel makes random changes over time and compares every verification with the model; now and then it goes on
 // with a verifier that has restored the changes.
-func TestModel(t *testing.T) {
+func TestVerifierIsItsModel(t *testing.T) {
 	runs := uint64(20)
 	if heavy {
 		runs *= 10
@@ -247,8 +247,8 @@ func TestChangesActOnTheNextRequest(t *testing.T) {
 	readers.Wait()
 }
 
-// TestConcurrentWriters creates from many goroutines, some of them the same value: each value has one key.
-func TestConcurrentWriters(t *testing.T) {
+// TestConcurrentWritersShareNoValue creates from many goroutines, some of them the same value: each value has one key.
+func TestConcurrentWritersShareNoValue(t *testing.T) {
 	v := newVerifier(t, apikey.Config{})
 	var created atomic.Int64
 	var wg sync.WaitGroup

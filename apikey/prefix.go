@@ -37,8 +37,8 @@ func (p prefix) generate() Secret {
 
 // Pattern returns a regular expression for secret scanners, which matches the values that [Verifier.Generate] returns.
 // Its RE2 syntax is also understood by the scanners of GitHub, GitLab and gitleaks. [Verifier.VerifyKey] tells whether
-// a match is the value of a key. Without [Config].Prefix, the pattern is that of any word of 40 letters and digits, which
-// much else has, such as a git commit's hash.
+// a match is the value of a key. Without [Config].Prefix, the pattern is that of any word of 40 letters and digits,
+// which much else has, such as a git commit's hash.
 func (v *Verifier) Pattern() string {
 	if v == nil || v.prefix == "" {
 		return `\b[0-9A-Za-z]{` + strconv.Itoa(lengthValue) + `}\b`

@@ -24,8 +24,9 @@ func (v *Verifier) restore(c Change, restored map[string]bool) error {
 	return nil
 }
 
-// sound checks a record that is restored, and returns the state of its key. It leaves out earlier values whose grace has
-// ended, because another key may have them by now. The values of a deleted key are not checked, for the same reason.
+// sound checks a record that is restored, and returns the state of its key. It leaves out earlier values whose grace
+// has ended, because another key may have them by now. The values of a deleted key are not checked, for the same
+// reason.
 func (v *Verifier) sound(op string, r Record) (state, error) {
 	s := state{Key: r.Key.clone()}
 	errs := []error{s.Key.validate()}

@@ -75,8 +75,8 @@ func TestTableStaysSmall(t *testing.T) {
 	require.LessOrEqual(t, grown, 2500, "a table is rebuilt once for many puts")
 }
 
-// TestTableReaders looks up records that stay while others come and go and the table grows: each is always found.
-func TestTableReaders(t *testing.T) {
+// TestReadersFindWhatStaysDuringWrites looks up records that stay while others come and go and the table grows: each is always found.
+func TestReadersFindWhatStaysDuringWrites(t *testing.T) {
 	table := newTable(func(r *record) uint64 { return r.digest.hash() })
 	var stay []*record
 	for n := range uint64(50) {

@@ -33,7 +33,7 @@ func TestGeneratedValuesAreUniform(t *testing.T) {
 	}
 }
 
-func TestAppSync(t *testing.T) {
+func TestAppSyncValuesExpireOnTheHour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(17*time.Minute + time.Second)
 		now := time.Now()

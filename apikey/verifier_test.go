@@ -51,7 +51,7 @@ func entry(id string, edit func(*apikey.Key)) apikey.Entry {
 
 func valueOf(id string) string { return strings.Repeat(id, 4) }
 
-func TestRefusals(t *testing.T) {
+func TestEachRefusalHasItsCause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		now := time.Now()
 		v := newVerifier(t, apikey.Config{Prefix: "ak", Keys: []apikey.Entry{
@@ -212,7 +212,7 @@ func TestConfigIsCopied(t *testing.T) {
 	require.Equal(t, map[string]string{"team": "loyalty"}, c.Key().Tags)
 }
 
-func TestSource(t *testing.T) {
+func TestSourceReplacesTheHeader(t *testing.T) {
 	type usageIdentifierKey struct{}
 	v := newVerifier(t, apikey.Config{
 		Keys: []apikey.Entry{julian},
@@ -236,14 +236,14 @@ func TestSource(t *testing.T) {
 	require.Equal(t, "fr92a5qpbj", c.ID())
 }
 
-func TestPresent(t *testing.T) {
+func TestPresentIsTrueForBadKeysToo(t *testing.T) {
 	v := newVerifier(t, apikey.Config{})
 	require.False(t, v.Present(request()))
 	require.True(t, v.Present(request(other)))
 	require.True(t, v.Present(request("")), "a field without a value is there, and must verify")
 }
 
-func TestErrorHandler(t *testing.T) {
+func TestErrorHandlerAnswersWithHeadersSet(t *testing.T) {
 	var got error
 	v := newVerifier(t, apikey.Config{ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 		got = err
@@ -260,7 +260,7 @@ func TestErrorHandler(t *testing.T) {
 }
 
 // In a dry run, a refused request goes on with its body, without a proof, even an outer one, and no header is set.
-func TestAllowDespite(t *testing.T) {
+func TestAllowDespitePassesWithoutProof(t *testing.T) {
 	outer := newVerifier(t, apikey.Config{Keys: []apikey.Entry{julian}})
 	var asked []error
 	allow := true
@@ -307,7 +307,7 @@ func TestAllowDespite(t *testing.T) {
 	require.Equal(t, http.StatusInternalServerError, w.Code)
 }
 
-func TestAnonymous(t *testing.T) {
+func TestAnonymousRemovesTheProof(t *testing.T) {
 	v := newVerifier(t, apikey.Config{Keys: []apikey.Entry{julian}})
 	r := request(value)
 	require.Same(t, r, v.Anonymous(r))
@@ -320,7 +320,7 @@ func TestAnonymous(t *testing.T) {
 }
 
 // Outer layers see the pattern that an inner mux has matched.
-func TestPatternOfMuxInside(t *testing.T) {
+func TestPatternOfInnerMuxIsCopiedBack(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.Handle("GET /Prod/loyalty/{customerId}", greet)
 	for name, cfg := range map[string]apikey.Config{
@@ -339,7 +339,7 @@ func TestPatternOfMuxInside(t *testing.T) {
 	}
 }
 
-func TestCustomerID(t *testing.T) {
+func TestCustomerIDIsFalseWithoutCustomer(t *testing.T) {
 	v := newVerifier(t, apikey.Config{Keys: []apikey.Entry{
 		julian,
 		entry("customer00", func(k *apikey.Key) { k.CustomerID = "acme" }),
@@ -356,7 +356,7 @@ func TestCustomerID(t *testing.T) {
 	require.False(t, found)
 }
 
-func TestContext(t *testing.T) {
+func TestContextCarriesTheClient(t *testing.T) {
 	v := newVerifier(t, apikey.Config{Keys: []apikey.Entry{julian}})
 	r, err := v.Authenticate(request(value))
 	require.NoError(t, err)
@@ -396,7 +396,7 @@ func TestContext(t *testing.T) {
 	}
 }
 
-func TestLastUsed(t *testing.T) {
+func TestLastUsedIsTheLastAcceptance(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := newVerifier(t, apikey.Config{Keys: []apikey.Entry{julian, entry("disabled00", func(k *apikey.Key) { k.Enabled = false })}})
 		c, err := v.VerifyKey(t.Context(), value)
@@ -458,7 +458,7 @@ func TestSecretsAreMasked(t *testing.T) {
 }
 
 // An error that wraps a cause has the answer of the cause.
-func TestWrappedCauses(t *testing.T) {
+func TestWrappedCausesAnswerAlike(t *testing.T) {
 	for cause, want := range map[error]int{
 		apikey.ErrNotConfigured: 500, apikey.ErrMissing: 403, apikey.ErrUnknown: 403, apikey.ErrInactive: 403,
 		apikey.ErrInvalid: 400, apikey.ErrNotFound: 404,

@@ -37,7 +37,7 @@ func brokenLedger(t *testing.T) *ledger.Ledger {
 }
 
 // The exact answers: status, error type, body and, for 429 and 503, how long to wait.
-func TestAnswers(t *testing.T) {
+func TestAnswersAreAPIGateways(t *testing.T) {
 	for _, tt := range []struct {
 		name      string
 		config    usageplan.Config
@@ -95,7 +95,7 @@ func TestAnswers(t *testing.T) {
 }
 
 // AllowDespite may admit a request for one cause and refuse it for others. The charge of an admitted one is the zero Charge.
-func TestAllowDespite(t *testing.T) {
+func TestAllowDespiteDecidesByCause(t *testing.T) {
 	failOpen := func(_ *http.Request, err error) bool { return errors.Is(err, ledger.ErrUnavailable) }
 	m := meter(t, usageplan.Config{
 		Ledger: brokenLedger(t), AllowDespite: failOpen,
@@ -117,7 +117,7 @@ func TestAllowDespite(t *testing.T) {
 }
 
 // If several quotas refuse, Retry-After is the longest of their waits.
-func TestRetryAfterLongestQuota(t *testing.T) {
+func TestRetryAfterIsTheLongestWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := meter(t, usageplan.Config{
 			Plans: []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Quotas: []ledger.Quota{
@@ -162,7 +162,7 @@ func TestExhaustedClientStarvesNobody(t *testing.T) {
 }
 
 // Callers cannot invent methods to get buckets of their own.
-func TestInventedMethods(t *testing.T) {
+func TestInventedMethodsShareABucket(t *testing.T) {
 	m := meter(t, usageplan.Config{
 		Plans: []usageplan.Plan{{ID: "p", Name: "P", Stages: []usageplan.Stage{
 			{API: "pets", Name: "dev", Methods: map[string]ratelimit.Limit{"/*/*": {Burst: 1}}},
@@ -185,7 +185,7 @@ func TestInventedMethods(t *testing.T) {
 }
 
 // An error that wraps a cause has the answer of the cause.
-func TestWrappedCauses(t *testing.T) {
+func TestWrappedCausesAnswerAlike(t *testing.T) {
 	for cause, want := range map[error]int{
 		usageplan.ErrNotConfigured: 500, usageplan.ErrNoClient: 403,
 		usageplan.ErrNoPlan: 403, usageplan.ErrThrottled: 429, usageplan.ErrQuotaExceeded: 429,

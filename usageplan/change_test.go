@@ -22,7 +22,7 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-func TestApply(t *testing.T) {
+func TestAppliedChangesAreCommittedAndAct(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()
 		var committed []usageplan.Change
@@ -67,7 +67,7 @@ func TestApply(t *testing.T) {
 	})
 }
 
-func TestApplyRefuses(t *testing.T) {
+func TestApplyRefusesAndChangesNothing(t *testing.T) {
 	m := meter(t, usageplan.Config{
 		Plans: []usageplan.Plan{
 			{ID: "p", Name: "P", Stages: dev},
@@ -114,7 +114,7 @@ func TestApplyRefuses(t *testing.T) {
 }
 
 // A change may be applied twice, whether or not the first one failed. The deletion of what does not exist is not committed.
-func TestApplyTwice(t *testing.T) {
+func TestApplyMayBeRepeated(t *testing.T) {
 	var kept []usageplan.Change
 	config := usageplan.Config{
 		Plans:   []usageplan.Plan{{ID: "free", Name: "Free", Stages: dev}, {ID: "pro", Name: "Pro", Stages: dev}},
@@ -190,7 +190,7 @@ func TestNothingIsShared(t *testing.T) {
 }
 
 // A client moves from one plan to another in one step: none of its requests finds it without a plan.
-func TestMove(t *testing.T) {
+func TestMoveIsOneStep(t *testing.T) {
 	m := meter(t, usageplan.Config{
 		Plans:   []usageplan.Plan{{ID: "free", Name: "Free", Stages: dev, Quotas: daily(1 << 40)}, {ID: "pro", Name: "Pro", Stages: dev, Quotas: daily(1 << 40)}},
 		Members: []usageplan.Member{{Plan: "free", Client: "a"}},
@@ -230,7 +230,7 @@ func TestMove(t *testing.T) {
 
 // Changes while requests are decided: in any order, a client is admitted no more often than the highest of its limits
 // allows, and never by a limit that was not set.
-func TestApplyDuringTake(t *testing.T) {
+func TestNoLimitIsExceededDuringChanges(t *testing.T) {
 	const most = 500
 	m := meter(t, usageplan.Config{
 		Plans:   []usageplan.Plan{{ID: "p", Name: "P", Stages: dev}},
@@ -303,7 +303,7 @@ func TestDeletePlanDuringTake(t *testing.T) {
 }
 
 // A member's override goes with the member, and a stage keeps its buckets in a new version of its plan.
-func TestBucketsSurvive(t *testing.T) {
+func TestBucketsSurviveChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		once := []usageplan.Stage{{API: "pets", Name: "dev", Methods: map[string]ratelimit.Limit{"/cats/GET": {Rate: 1, Burst: 1}}}}
 		p := usageplan.Plan{ID: "p", Name: "P", Stages: once}
@@ -378,7 +378,7 @@ func TestIDsAreBounded(t *testing.T) {
 }
 
 // A limit that is lowered under load, or a member that is deleted, acts on every request that begins after Apply returns.
-func TestChangesActAtOnce(t *testing.T) {
+func TestLoweredLimitActsOnceApplyReturns(t *testing.T) {
 	open := usageplan.Plan{ID: "p", Name: "P", Stages: dev, Throttle: &ratelimit.Limit{Burst: 1 << 40}, Quotas: daily(1 << 40)}
 	throttled, shut, spent := open, open, open
 	throttled.Throttle, shut.Throttle, spent.Quotas = &ratelimit.Limit{Burst: 1}, &ratelimit.Limit{Rate: 5}, daily(1)
@@ -421,7 +421,7 @@ func TestChangesActAtOnce(t *testing.T) {
 	}
 }
 
-func TestAdjustments(t *testing.T) {
+func TestAdjustmentsTellWhoAndWhy(t *testing.T) {
 	store, err := boltstore.Open(filepath.Join(t.TempDir(), "usage.db"), boltstore.Config{})
 	require.NoError(t, err)
 	quotas, err := ledger.New(ledger.Config{Store: store})
@@ -447,7 +447,7 @@ func TestAdjustments(t *testing.T) {
 }
 
 // A meter that restores the changes that Commit was given has the plans and members of the earlier meter.
-func TestRestore(t *testing.T) {
+func TestRestoreGivesTheSamePlans(t *testing.T) {
 	var kept [][]byte
 	config := usageplan.Config{
 		Plans: []usageplan.Plan{{ID: "first", Name: "First", Stages: dev}},

@@ -44,7 +44,9 @@ func (c Charge) Settle(ctx context.Context, actual int64) error {
 	return err
 }
 
-// settle settles the charge for quota i of the plan.
+// settle settles the charge for quota i of the plan. The units that the request took stay those of the version that
+// decided, but a true-up is bounded by the limit that is in force now, so that a limit which was lowered meanwhile is
+// kept. If the client has left the plan, there is no limit in force, and the limit at the time of the request decides.
 func (c Charge) settle(ctx context.Context, i int, actual int64) error {
 	if i > len(c.more) {
 		return nil // nothing was taken from this quota, because an earlier one refused

@@ -79,8 +79,9 @@
 //
 // # Files
 //
-// Start with meter.go (what a meter is made of) and take.go (the decision). Plans: plan.go, change.go, table.go (what
-// requests read without locks). Throttles: throttle.go, method.go, route.go, reach.go. JSON: load.go, wire.go, json.go.
+// Start with meter.go (what a meter is made of) and take.go (the decision), with draw.go (throttles) and charge.go
+// (what was taken). HTTP: handler.go, status.go, error.go. Plans: plan.go, change.go, table.go (what requests read
+// without locks), usage.go. Methods: route.go, method.go, throttle.go, reach.go. JSON: load.go, wire.go, json.go.
 //
 // # Sources
 //

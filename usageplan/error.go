@@ -140,8 +140,8 @@ func (e *Error) ErrorCode() string { return e.response().code }
 // ErrorMessage returns the text for the client. It does not contain the cause.
 func (e *Error) ErrorMessage() string { return e.response().message }
 
-// SetHeader sets Retry-After (RFC 9110 §10.2.3: whole seconds, rounded up) and the RateLimit fields. For 405 it sets Allow
-// (RFC 9110 §15.5.6).
+// SetHeader sets Retry-After (RFC 9110 §10.2.3: whole seconds, rounded up) and the RateLimit fields. For 405 it sets
+// Allow (RFC 9110 §15.5.6).
 func (e *Error) SetHeader(h http.Header) {
 	if errors.Is(e.Err, errMethod) {
 		h.Set("Allow", "GET, HEAD")
@@ -169,9 +169,9 @@ func (e *Error) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	answer(w, e.StatusCode(), e.ErrorCode(), message{e.ErrorMessage()})
 }
 
-// clip bounds what is repeated of a client's text: it keeps at most 256 bytes, cuts between two characters, and marks the
-// cut. A run of invalid UTF-8 becomes one "?", so that the text does not grow. Each package carries this copy; a test
-// holds the copies equal.
+// clip bounds what is repeated of a client's text: it keeps at most 256 bytes, cuts between two characters, and marks
+// the cut. A run of invalid UTF-8 becomes one "?", so that the text does not grow. Each package carries this copy; a
+// test holds the copies equal.
 func clip(s string) string {
 	const most = 256
 	n := min(len(s), most)

@@ -47,7 +47,8 @@ func (m *Meter) request(r *http.Request) (Request, error) {
 	return Request{Client: client, Route: route}, nil
 }
 
-// noRoute says why the route is unknown, and what to do. The client gets a plain 500, so an operator has only this text.
+// noRoute says why the route is unknown, and what to do. The client gets a plain 500, so an operator has only this
+// text.
 func (m *Meter) noRoute() error {
 	if m.pattern {
 		return fmt.Errorf("%w: its route is unknown: r.Pattern is empty, no mux has matched the request: "+

@@ -20,7 +20,12 @@ const (
 )
 
 // A node is a value in a JSON document and the path to it. Reading a value as the wrong type records a mistake and
-// returns the zero value, so that one pass over the document finds every mistake.
+// returns the zero value, so that one pass over the document finds every mistake. For example, of the document
+//
+//	{"name": 5, "quota": {"limit": "ten", "period": "DAY"}}
+//
+// it tells "$.name is not a string" and "$.quota.limit is not a number". encoding/json would stop at the first of them,
+// accept a name in another case and a name that comes twice, and give no path into a list.
 type node struct {
 	path     string
 	value    any // nil, bool, json.Number, string, []any or map[string]any

@@ -57,7 +57,7 @@ func step(state, in, out any) (bool, any) {
 	}
 }
 
-func TestLinearizable(t *testing.T) {
+func TestDecisionsAreLinearizable(t *testing.T) {
 	for seed := range uint64(heavy(1000)) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		start := tally{tokensA: 1 + r.IntN(9), tokensB: 1 + r.IntN(9), account: 1 + r.IntN(12), unitsA: r.IntN(10), unitsB: r.IntN(10)}
@@ -68,7 +68,7 @@ func TestLinearizable(t *testing.T) {
 }
 
 // The checker finds errors: it refuses a history that admits one request too many.
-func TestLinearizableCatches(t *testing.T) {
+func TestLinearizabilityCheckFindsFaults(t *testing.T) {
 	start := tally{tokensA: 1, account: 5, unitsA: 5}
 	take := input{client: "a", cost: 1}
 	history := []porcupine.Operation{

@@ -35,7 +35,7 @@ const listing = `{
     ]
 }`
 
-func TestLoadListing(t *testing.T) {
+func TestLoadReadsAListing(t *testing.T) {
 	got, err := usageplan.Load(strings.NewReader(listing))
 	require.NoError(t, err)
 	require.Equal(t, []usageplan.Plan{
@@ -55,7 +55,7 @@ func TestLoadListing(t *testing.T) {
 	}
 }
 
-func TestLoadForms(t *testing.T) {
+func TestLoadReadsEveryForm(t *testing.T) {
 	body := `{"name": "a", "quota": {"limit": 5, "period": "WEEK", "offset": 1}}`
 	for _, text := range []string{body, "[" + body + "]", `{"item": [` + body + `]}`, " " + body + "\n"} {
 		plans, err := usageplan.Load(strings.NewReader(text))
@@ -162,7 +162,7 @@ func TestLoadWhatToolsPrint(t *testing.T) {
 }
 
 // For any text, the error is short, and making it takes time that is linear in the text.
-func TestLoadOfMuchThatIsWrong(t *testing.T) {
+func TestLoadBoundsItsMistakes(t *testing.T) {
 	long := strings.Repeat("x", 1<<16)
 	for name, text := range map[string]string{
 		"many mistakes": `[` + strings.Repeat(`{"a":1},`, 100_000) + `{}]`,
@@ -180,7 +180,7 @@ func TestLoadOfMuchThatIsWrong(t *testing.T) {
 	require.ErrorContains(t, err, "\nand more")
 }
 
-func TestLoadMembers(t *testing.T) {
+func TestLoadMembersReadsEveryForm(t *testing.T) {
 	for _, text := range []string{
 		`{"items": [{"id": "fr92a5qpbj", "type": "API_KEY", "name": "julianwood", "value": "67sfLSq19U1GuGk1RB5DwaS7EIYsWvBU3fZbtvQT"}]}`,
 		`{"usagePlanId": "jcfq33", "keyId": "fr92a5qpbj", "keyType": "API_KEY"}`,
@@ -195,7 +195,7 @@ func TestLoadMembers(t *testing.T) {
 }
 
 // A change that was stored as JSON is read back unchanged.
-func TestChangeRoundTrip(t *testing.T) {
+func TestChangeReadsWhatItWrites(t *testing.T) {
 	rome, err := time.LoadLocation("Europe/Rome")
 	require.NoError(t, err)
 	for _, c := range []usageplan.Change{
@@ -309,7 +309,7 @@ func TestChangeIsKeptAsItIs(t *testing.T) {
 	}
 }
 
-func TestPlanThatCannotBeKept(t *testing.T) {
+func TestPlanThatCannotBeKeptIsRefused(t *testing.T) {
 	for _, zone := range []*time.Location{time.FixedZone("MYZONE", 3600), time.FixedZone("", 3600), time.FixedZone("UTC", 3600), time.FixedZone("CET", 5*3600), time.Local} {
 		p := usageplan.Plan{ID: "p", Name: "P", Quotas: []ledger.Quota{{Limit: 1, Period: ledger.Daily, Location: zone}}}
 		require.ErrorContains(t, usageplan.ValidatePlan(p), "time zone", "%v", zone)

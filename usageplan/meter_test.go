@@ -139,7 +139,7 @@ func TestStageMethodThrottleIsSharedByAllCallers(t *testing.T) {
 	})
 }
 
-func TestPlaces(t *testing.T) {
+func TestPlanOfTheStageApplies(t *testing.T) {
 	one := ratelimit.Limit{Burst: 1}
 	m := meter(t, usageplan.Config{
 		Plans: []usageplan.Plan{
@@ -231,7 +231,7 @@ func TestZeroMeterRefuses(t *testing.T) {
 	require.NotPanics(t, func() { _ = (&usageplan.Error{}).Error() })
 }
 
-func TestFields(t *testing.T) {
+func TestFieldsTellOwnLimitsOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		serve := func(strict bool) (admitted, refused http.Header) {
 			m := meter(t, usageplan.Config{
@@ -258,7 +258,7 @@ func TestFields(t *testing.T) {
 	})
 }
 
-func TestSeveralQuotas(t *testing.T) {
+func TestSeveralQuotasAreOneDecision(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := meter(t, usageplan.Config{
 			Plans: []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Quotas: []ledger.Quota{
@@ -292,7 +292,7 @@ func TestSeveralQuotas(t *testing.T) {
 }
 
 // If the quota does not count requests, a client must not read its numbers as requests.
-func TestUnitOfQuota(t *testing.T) {
+func TestQuotaWithoutUnitIsNotTold(t *testing.T) {
 	cost := func(*http.Request) int64 { return 3 }
 	free := func(*http.Request) int64 { return 0 }
 	for _, tt := range []struct {
@@ -348,7 +348,7 @@ func parts(field string) []string {
 }
 
 // With ChargeInContext, the handler finds its charge, and outer layers find the pattern of a mux inside.
-func TestChargeInContext(t *testing.T) {
+func TestHandlerGetsItsCharge(t *testing.T) {
 	for _, asked := range []bool{false, true} {
 		m := meter(t, usageplan.Config{
 			ChargeInContext: asked, Cost: func(*http.Request) int64 { return 10 },
@@ -388,7 +388,7 @@ func TestChargeInContext(t *testing.T) {
 type outerKey struct{}
 
 // A request that AllowDespite admitted has no charge, not even that of an outer meter.
-func TestChargeInContextDespite(t *testing.T) {
+func TestNoChargeForARequestAdmittedDespite(t *testing.T) {
 	route := func(*http.Request) (usageplan.Route, bool) { return getCats("a").Route, true }
 	outer := meter(t, usageplan.Config{ChargeInContext: true, Route: route, Default: "p", Plans: []usageplan.Plan{{ID: "p", Name: "P", Stages: dev}}})
 	inner := meter(t, usageplan.Config{ChargeInContext: true, Route: route, AllowDespite: func(*http.Request, error) bool { return true }})
@@ -403,7 +403,7 @@ func TestChargeInContextDespite(t *testing.T) {
 }
 
 // No response shares its header values with another.
-func TestHeaderValuesAreOwned(t *testing.T) {
+func TestHeaderValuesBelongToTheResponse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := meter(t, usageplan.Config{Default: "p", Plans: []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Throttle: &ratelimit.Limit{Burst: 9}, Quotas: daily(2)}}})
 		mux := http.NewServeMux()
@@ -433,7 +433,7 @@ func TestHeaderValuesAreOwned(t *testing.T) {
 }
 
 // The error of a 500 says what is missing, and what to do.
-func TestMisconfigurationIsTold(t *testing.T) {
+func TestMisconfigurationSaysWhatToDo(t *testing.T) {
 	var told error
 	log := func(w http.ResponseWriter, r *http.Request, err error) {
 		told = err
@@ -461,7 +461,7 @@ func TestMisconfigurationIsTold(t *testing.T) {
 }
 
 // The status handler answers GET and HEAD, and refuses other methods.
-func TestStatusHandlerMethods(t *testing.T) {
+func TestStatusHandlerAnswersGetAndHead(t *testing.T) {
 	m := meter(t, usageplan.Config{AWSStrict: true, Default: "p", Plans: []usageplan.Plan{{ID: "p", Name: "P", Stages: dev}}})
 	mux := http.NewServeMux()
 	mux.Handle("/dev/usage", m.StatusHandler())
@@ -480,7 +480,7 @@ func TestStatusHandlerMethods(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, call(mux, "", "/dev/usage").StatusCode)
 }
 
-func TestPattern(t *testing.T) {
+func TestPatternIsReadAsARoute(t *testing.T) {
 	for _, tt := range []struct {
 		pattern, method string
 		want            usageplan.Route
@@ -512,7 +512,7 @@ func TestPattern(t *testing.T) {
 }
 
 // A throttle of ANY is one limit for all methods that have none of their own.
-func TestAnyMethod(t *testing.T) {
+func TestAnyCoversUnlistedMethods(t *testing.T) {
 	limits := map[string]ratelimit.Limit{"/cats/ANY": {Burst: 2}, "/cats/PUT": {Burst: 1}, "/*/*": {Burst: 3}}
 	take := func(m *usageplan.Meter, client, resource, verb string) bool {
 		q := getCats(client)

@@ -153,7 +153,13 @@ const (
 const subtree = "/{...}"
 
 // fit compares the resource of a route with a resource of parseResource. It runs in every request and does not
-// allocate.
+// allocate. For example:
+//
+//	throttle "/pets/{}",  route "/pets/{id}"         fullFit
+//	throttle "/pets/{}",  route "/pets/{id:[0-9]+}"  fullFit: chi's parameter with an expression
+//	throttle "/pets/{+}", route "/pets/"             fullFit: a subtree is the rest of the path
+//	throttle "/pets",     route "/pets/"             baseFit
+//	throttle "/pets",     route "/pets/{id}"         noFit
 func fit(throttle, route string) int {
 	var space [maxShape]byte
 	return newShape(space[:0], route).fits(throttle)

@@ -144,7 +144,7 @@ func TestMethodThrottleFitsResource(t *testing.T) {
 }
 
 // The throttle that fits best counts: the same resource before the base of a subtree, the same method before ANY.
-func TestMethodThrottleClosest(t *testing.T) {
+func TestClosestMethodThrottleApplies(t *testing.T) {
 	limit := func(burst int64) ratelimit.Limit { return ratelimit.Limit{Burst: burst} }
 	m := meter(t, usageplan.Config{Default: "p", Plans: []usageplan.Plan{{ID: "p", Name: "P", Stages: []usageplan.Stage{
 		{API: "pets", Name: "dev", Methods: map[string]ratelimit.Limit{
@@ -220,7 +220,7 @@ func TestMethodThrottleThatCannotAct(t *testing.T) {
 }
 
 // With Config.Routes, New and Apply refuse every throttle that fits none of the patterns.
-func TestRoutes(t *testing.T) {
+func TestThrottleThatFitsNoRouteIsRefused(t *testing.T) {
 	config := func(key string) usageplan.Config {
 		return usageplan.Config{
 			Client: caller, API: "pets", Stage: "dev", Routes: []string{"GET /dev/pets/{id}", "/dev/dev/toys", "POST /dev/", "PROPFIND /dev/files"},
@@ -286,7 +286,7 @@ func FuzzMethodKey(f *testing.F) {
 	})
 }
 
-func TestPatternOfSubtree(t *testing.T) {
+func TestSubtreeKeepsItsSlash(t *testing.T) {
 	for pattern, want := range map[string]string{
 		"/Prod/":            "/{...}",
 		"/":                 "/{...}",

@@ -217,7 +217,7 @@ func randomPlan(r *rand.Rand, id string) usageplan.Plan {
 }
 
 // The whole decision against a simple model: random plans, layers, costs, pauses and changes of plans and members.
-func TestModel(t *testing.T) {
+func TestMeterIsItsModel(t *testing.T) {
 	for seed := range uint64(heavy(1000)) {
 		synctest.Test(t, func(t *testing.T) { runModel(t, rand.New(rand.NewPCG(seed, 1))) })
 	}
@@ -291,7 +291,7 @@ func takeLayer(t *testing.T, m *usageplan.Meter, q usageplan.Request) (usageplan
 }
 
 // The tutorial's plan under 64 clients at once admits exactly burst + rate × Δ, and exactly its quota a day.
-func TestConcurrentClients(t *testing.T) {
+func TestConcurrentRequestsGetExactlyTheLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const quota = 10
 		m := meter(t, usageplan.Config{

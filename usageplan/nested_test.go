@@ -55,7 +55,7 @@ func TestMethodThrottleBelowAnotherMux(t *testing.T) {
 }
 
 // A redirect or a 405 by which a mux itself answers is not metered. The request that follows the redirect is.
-func TestRedirectOfMux(t *testing.T) {
+func TestRedirectOfMuxIsNotMetered(t *testing.T) {
 	stages := []usageplan.Stage{{API: "pets", Name: "dev", Methods: map[string]ratelimit.Limit{"/cats/GET": {Burst: 1}}}}
 	m := meter(t, usageplan.Config{Default: "p", Plans: []usageplan.Plan{{ID: "p", Name: "P", Stages: stages, Quotas: daily(9)}}})
 	mux := http.NewServeMux()

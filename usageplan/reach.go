@@ -33,7 +33,18 @@ func (m *Meter) learnRoutes() error {
 }
 
 // validateReach refuses method throttles that no request can reach, because such a throttle would silently limit
-// nothing. Without Config.Routes it finds fewer of them, and none if Config.Route is set as well.
+// nothing. It looks at those of the stage that the meter serves; other stages may be served by other meters.
+//
+// For example, let a meter of the stage "Prod" have the route "GET /Prod/pets/{id}", whose resource is "/pets/{id}":
+//
+//	/pets/{petId}/GET      reached: names of parameters do not matter
+//	/pets/{id}/ANY         reached: ANY is every method
+//	/pets/{id}/DELETE      refused: no route has this method
+//	/pet/{id}/GET          refused: no route has this resource
+//	/Prod/pets/{id}/GET    refused: the stage is no part of a resource
+//
+// Without Config.Routes, the routes are unknown, and only the last of these is refused. If Config.Route is set as well,
+// it may return any resource, and nothing is refused.
 func (m *Meter) validateReach(stages []Stage) error {
 	i := find(stages, m.config.API, m.config.Stage)
 	if i < 0 || m.routes == nil && !m.pattern {
@@ -48,7 +59,8 @@ func (m *Meter) validateReach(stages []Stage) error {
 	return errors.Join(errs...)
 }
 
-// reaches returns an error if no request can reach the throttle.
+// reaches returns an error if no request can reach the throttle. A route that is declared for ANY method may be called
+// with the throttle's.
 func (m *Meter) reaches(throttle method) error {
 	fits := func(r Route) bool {
 		verb := throttle.verb == r.Method || throttle.verb == anyVerb || r.Method == anyVerb

@@ -79,7 +79,7 @@ func TestSettleByLimitInForce(t *testing.T) {
 }
 
 // After Settle, SetHeader sets what is left then.
-func TestFieldsAfterSettle(t *testing.T) {
+func TestFieldsTellTheSettledBalance(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Hour)
 		m := meter(t, usageplan.Config{
@@ -103,7 +103,7 @@ func TestFieldsAfterSettle(t *testing.T) {
 }
 
 // A handler that settles before it answers tells the client what is left. Each quota settles by itself.
-func TestSettleInHandler(t *testing.T) {
+func TestHandlerMaySettle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := meter(t, usageplan.Config{
 			ChargeInContext: true, Unit: "tokens", Cost: func(*http.Request) int64 { return 5 },

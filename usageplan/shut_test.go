@@ -11,7 +11,7 @@ import (
 )
 
 // A burst of 0 refuses every request, in every layer, and takes nothing from the other layers.
-func TestBurstOfZero(t *testing.T) {
+func TestBurstOfZeroRefusesEverything(t *testing.T) {
 	methods := func(key string, limit ratelimit.Limit) []usageplan.Stage {
 		return []usageplan.Stage{{API: "pets", Name: "dev", Methods: map[string]ratelimit.Limit{key: limit}}}
 	}

@@ -13,18 +13,23 @@ import (
 // table holds the plans and their members. Requests read it without a lock. Changes hold mu, except those of New, which
 // are made before any other goroutine has the meter.
 //
-// A change replaces what requests see by one atomic store: of a plan's state, or of a client's list of memberships. A
-// request that has found a state decides by its stages and quotas to the end. For example, a request that has found the
-// quota of 10 takes from a quota of 10, even if a change to 5 becomes visible before it is done. The limits of
-// throttles are the exception. They are kept in the buckets, which all versions share, and change there just before the
-// store.
+// A change replaces what requests see by one atomic store: of a plan's state, or of a client's list of memberships. So
+// a request sees all of a change or nothing of it. A request that has found a state decides by its stages and quotas to
+// the end. For example, let a plan have a quota of 10 and let 7 units be used, while a change to a quota of 5 is made.
+// A request that found the state before the store takes the eighth unit. One that finds the state after the store is
+// refused. No request sees a mixture, such as the new stages with the old quota.
+//
+// The limits of throttles are the exception. They are kept in the buckets, which all versions of a plan share, and
+// change there just before the store. The buckets are shared so that a change gives nobody a full bucket: a client that
+// has used up its burst has still used it up after the change.
 type table struct {
 	mu      sync.Mutex // held while a change is made
 	plans   sync.Map   // plan id → *plan
 	members sync.Map   // client → []*member; a list that is stored is never modified
 }
 
-// A plan is the identity of a Plan. It stays the same while changes replace its state.
+// A plan is the identity of a Plan. It stays the same while changes replace its state. Therefore members can point to
+// it, and a change of the plan need not touch its members, of which there may be a million.
 type plan struct {
 	state    atomic.Pointer[state] // the current version; nil after the plan was deleted
 	unlisted member                // stands for every client that no plan lists, if this is the default plan
@@ -87,7 +92,9 @@ func (m *member) quota(q ledger.Quota) ledger.Quota {
 }
 
 // find returns what applies to the client on the route: the plan of the client that opens the route's stage. If none
-// does, it is the plan with the id fallback, which may be empty.
+// does, it is the plan with the id fallback, which may be empty. There is at most one such plan, because [table.alone]
+// refuses a second one. For example, a client may be in a plan for pets:dev and in another for pets:prod, but not in
+// two plans for pets:dev.
 func (t *table) find(client, fallback string, r *Route) (match, bool) {
 	if list, found := t.members.Load(client); found {
 		for _, m := range list.([]*member) {
@@ -174,7 +181,8 @@ func (t *table) putPlan(p Plan) error {
 	return nil
 }
 
-// newState returns the state of p. It takes over the buckets of the version before it, which may be nil.
+// newState returns the state of p. It takes over the buckets of the version before it, which may be nil: the plan's by
+// client, and those of a method if the stage was in the plan before.
 func newState(before *state, p Plan) (*state, error) {
 	if before == nil {
 		before = &state{}
@@ -225,9 +233,13 @@ func (t *table) deletePlan(id string) {
 // replaceMember removes the client from the plan with the id from, unless that is empty, and adds the member to, unless
 // that is nil. Requests see both at once, because the client's list is replaced by one store. The caller must hold mu.
 //
-// A member with a throttle of its own gets its bucket's limit before that store, so no request finds the member without
-// its limit. A bucket goes back to the plan's limit after the store, for the same reason: until then, a request may
-// still find the member that has the limit.
+// A limit of the client's own is set on its bucket before that store and cleared after it. In both orders, a request
+// may for a moment find the bucket with a limit that its member does not have; the order decides which of the two
+// errors is possible. For example, let a plan allow 100 requests a second, and a member get a limit of 1. If the list
+// were stored first, a request could find the member and take from a bucket of 100: more than the limit allows. As it
+// is, a request may only find the former member with a bucket of 1 already, which refuses early. The limit is cleared
+// last, because until the list is stored, a request may still find the member that has it. A limit above the plan's
+// acts a moment before Apply returns, which does no harm.
 func (t *table) replaceMember(client, from string, to *Member) error {
 	list := without(t.list(client), from)
 	if to != nil {
@@ -254,6 +266,11 @@ func (t *table) replaceMember(client, from string, to *Member) error {
 }
 
 // override gives the bucket of m the member's own limit. It does nothing if the member has none.
+//
+// A plan without a throttle has no limiter until one of its members gets a throttle. It then gets one that limits
+// nobody else, in a new state, because states are immutable. The state is stored before the member, because a request
+// that finds the member takes from the limiter of the state. A request that finds the new state without the member does
+// not ask the limiter: neither the plan nor the client has a throttle then.
 func (p *plan) override(m *Member) error {
 	if m.Throttle == nil {
 		return nil

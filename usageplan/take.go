@@ -53,9 +53,16 @@ func (m *Meter) acceptable(q *Request) error {
 	return nil
 }
 
-// take asks the limits in API Gateway's order. If one refuses, it gives back what it took from those before. The
-// throttles that all clients share come last, so that no request holds their tokens while the ledger works. The clock
-// is read once for all limits before the ledger, and once more after it.
+// take asks the limits in API Gateway's order. If one refuses, it gives back what it took from those before.
+//
+// For example, let a client have one token left in its throttle, and no unit in its quota. Its request takes the token.
+// The ledger refuses. The token goes back, and the bucket is as if the request had never come. A second request that
+// comes between the two steps finds no token and is refused by the throttle, although the quota would have refused it
+// anyway. So a client may be refused for another reason than alone, but it is never admitted beyond a limit.
+//
+// The throttles that all clients share come last. The ledger may wait for a disk, and a request that held a token of
+// theirs meanwhile would take it from other clients, even if its own quota then refuses it. The clock is read once for
+// all limits before the ledger, and once more after it.
 func (m *Meter) take(ctx context.Context, q *Request, p *match, c *Charge) error {
 	now := time.Now()
 	c.own.ofClient(q, p)
@@ -83,107 +90,8 @@ func (m *Meter) take(ctx context.Context, q *Request, p *match, c *Charge) error
 	return nil
 }
 
-// draws are the buckets from which a request takes a token, in order, and their layers.
-type draws struct {
-	n      int
-	refs   [2]ratelimit.Ref
-	layers [2]limited
-}
-
-// limited is a layer and its limit.
-type limited struct {
-	layer layer
-	limit *ratelimit.Limit
-}
-
-func (d *draws) add(l layer, limit *ratelimit.Limit, ref ratelimit.Ref) {
-	d.refs[d.n], d.layers[d.n] = ref, limited{l, limit}
-	d.n++
-}
-
-// ofClient adds the client's own throttles.
-func (d *draws) ofClient(q *Request, p *match) {
-	if p.methods != nil {
-		if ref, limit := p.methods.of(q.Client, method{q.Route.Resource, q.Route.Method}); limit != nil {
-			d.add(planMethodThrottle, limit, ref)
-		}
-	}
-	if limit := p.limit(); limit != nil {
-		d.add(planThrottle, limit, p.state.buckets.Ref(q.Client))
-	}
-}
-
-// shared adds the throttles that all clients share.
-func (m *Meter) shared(d *draws, q *Request) {
-	if i := find(m.config.StageThrottles, q.Route.API, q.Route.Stage); i >= 0 {
-		if ref, limit := m.stages[i].ofAll(method{q.Route.Resource, q.Route.Method}); limit != nil {
-			d.add(stageMethodThrottle, limit, ref)
-		}
-	}
-	if m.account != nil {
-		d.add(accountThrottle, m.config.AccountThrottle, m.account.Ref())
-	}
-}
-
-// draw takes a token from every bucket or from none.
-func (m *Meter) draw(now time.Time, d *draws, taken []ratelimit.Receipt, q *Request, p *match) *Error {
-	if d.n == 0 {
-		return nil
-	}
-	i, ok := d.shut(), false
-	if i < 0 {
-		i, ok = ratelimit.TakeAll(now, 1, d.refs[:d.n], taken)
-	}
-	if ok {
-		return nil
-	}
-	by, its, longest := d.first(i)
-	e := m.refusal(ErrThrottled, q)
-	e.Plan, e.Layer, e.RetryAfter = p.state.ID, by.layer.String(), longest
-	if by.layer.isPlans() { // a client is not told about limits that others share
-		e.fields = []ratelimit.Field{throttleField(by, its)}
-	}
-	return e
-}
-
-// first returns the first bucket that refuses a token now, its decision, and the longest wait of all buckets. Bucket i
-// is the one that has refused. It is returned if no bucket refuses any more, because tokens have come back in the
-// meantime.
-func (d *draws) first(i int) (by limited, its ratelimit.Decision, longest time.Duration) {
-	by, its, longest = d.layers[i], d.peek(i), time.Nanosecond
-	for j := d.n - 1; j >= 0; j-- {
-		if now := d.peek(j); !now.OK {
-			by, its, longest = d.layers[j], now, max(longest, now.RetryAfter)
-		}
-	}
-	return by, its, longest
-}
-
-// shut returns the index of the first throttle that refuses every request, or -1.
-func (d *draws) shut() int {
-	for i := range d.n {
-		if shut(d.layers[i].limit) {
-			return i
-		}
-	}
-	return -1
-}
-
-// peek returns what bucket i would decide now. It takes nothing.
-func (d *draws) peek(i int) ratelimit.Decision {
-	if shut(d.layers[i].limit) {
-		return ratelimit.Decision{RetryAfter: ratelimit.Never, ResetAfter: ratelimit.Never}
-	}
-	return d.refs[i].Peek()
-}
-
-func (d *draws) giveBack(taken []ratelimit.Receipt) {
-	for i := range d.n {
-		taken[i].Undo(1)
-	}
-}
-
-// count takes q's cost from all quotas of the plan, or from none.
+// count takes q's cost from all quotas of the plan, or from none. Each quota is an account of its own in the ledger,
+// and the ledger decides about one account at a time. So if the second quota refuses, the first one is settled with 0.
 func (m *Meter) count(ctx context.Context, now time.Time, q *Request, p *match, c *Charge) error {
 	for i := range p.state.Quotas {
 		into := &c.first

@@ -102,7 +102,8 @@ func makeMethods(old *methods, limits map[string]ratelimit.Limit, fill func(*thr
 }
 
 // renew sets the limit of a limiter, or makes one if l is nil. A limit that is shut leaves the limiter as it is, so
-// that its buckets are found as they were when the limit is opened again.
+// that its buckets are found as they were when the limit is opened again. Otherwise an operator who shuts a plan for a
+// minute and opens it again would give every client a full burst.
 func renew[K comparable](l *ratelimit.Limiter[K], limit ratelimit.Limit) (*ratelimit.Limiter[K], error) {
 	switch {
 	case l == nil:
@@ -147,6 +148,9 @@ func (s *methods) lookup(m method) *throttle {
 
 // search returns the throttle that fits a route's method best, or nil. The same resource is better than the base of a
 // subtree. For the same resource, the same method is better than ANY.
+//
+// For example, for GET on the subtree "/pets/", the throttles from the best to the worst are: "/pets/{proxy+}/GET"
+// (rank 5), "/pets/{proxy+}/ANY" (4), "/pets/GET" (3), "/pets/ANY" (2). "/pets/POST" and "/cats/GET" do not fit (0).
 func (s *methods) search(m method) (found *throttle) {
 	var space [maxShape]byte
 	route, best := newShape(space[:0], unescape(m.resource)), 0

@@ -10,8 +10,11 @@ import (
 )
 
 // The JSON forms in which plans and members are written: API Gateway's, and "quotas", "location" and a member's
-// "throttle" and "limits", which API Gateway does not have. They are read by load.go, which has to accept more and to
-// find every mistake with its path.
+// "throttle" and "limits", which API Gateway does not have.
+//
+// They are read by load.go and not into these types. Reading has to accept what is never written: an id that is left
+// out, half a throttle, productCode, the fields of a listing. And it has to find every mistake with its path. Types for
+// both would have pointers in most fields and need a decoder by reflection, which is longer than the two schemas.
 type (
 	planJSON struct {
 		ID          string            `json:"id"`
