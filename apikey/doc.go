@@ -39,8 +39,9 @@
 //   - [ErrMissing]: 403 Forbidden. Nothing: the client has to send a key.
 //   - [ErrUnknown]: 403 Forbidden. Nothing: the client has to send its key. The text says if the value cannot be that
 //     of any key, for example because it is mistyped, or if the header X-API-Key came twice with different values.
-//   - [ErrInactive]: 403 Forbidden. The key that [Error].KeyID names is disabled, has expired or is not valid yet; the
-//     text says which. Nothing, or change the key with [Verifier.Update].
+//   - [ErrInactive]: 403 Forbidden. The key that [Error].KeyID names is disabled, has expired or is not valid yet, or
+//     the value was replaced and its grace is over; the text says which. Nothing, or change the key with
+//     [Verifier.Update].
 //   - [ErrNotConfigured]: 500. Make the verifier with [New].
 //   - [ErrInvalid]: 400. Correct the key, the value or the file; [Error].Message says what is wrong.
 //   - [ErrNotFound]: 404. Correct the id.

@@ -25,7 +25,7 @@ var (
 	errAmbiguous   = fmt.Errorf("%w: two differing values", ErrUnknown)
 	errMalformed   = fmt.Errorf("%w: no key has a value of this form", ErrUnknown)
 	errDisabled    = fmt.Errorf("%w: it is disabled", ErrInactive)
-	errExpired     = fmt.Errorf("%w: it has expired", ErrInactive)
+	errExpired     = fmt.Errorf("%w: it, or the grace of a value that was replaced, has expired", ErrInactive)
 	errNotYetValid = fmt.Errorf("%w: it is not valid yet", ErrInactive)
 )
 

@@ -42,17 +42,18 @@ func newTable(hash func(*record) uint64) *table {
 // find returns the record of the given hash for which same reports true, or nil.
 func (t *table) find(hash uint64, same func(*record) bool) *record {
 	s := *t.slots.Load()
-	return s[s.probe(hash, same)].Load()
+	_, r := s.probe(hash, same) // the slot may have another record by now, or gone
+	return r
 }
 
 // put adds r. It replaces the record for which same reports true, if there is one.
 func (t *table) put(r *record, same func(*record) bool) {
 	s := *t.slots.Load()
-	i := s.probe(t.hash(r), same)
-	if s[i].Load() == nil {
+	i, old := s.probe(t.hash(r), same)
+	if old == nil {
 		if 8*(t.filled+1) > 5*len(s) {
 			s = t.grow()
-			i = s.probe(t.hash(r), same)
+			i, _ = s.probe(t.hash(r), same)
 		}
 		t.filled++
 		t.live++
@@ -63,7 +64,7 @@ func (t *table) put(r *record, same func(*record) bool) {
 // remove removes the record of the given hash for which same reports true, if there is one.
 func (t *table) remove(hash uint64, same func(*record) bool) {
 	s := *t.slots.Load()
-	if i := s.probe(hash, same); s[i].Load() != nil {
+	if i, old := s.probe(hash, same); old != nil {
 		s[i].Store(gone)
 		t.live--
 	}
@@ -86,19 +87,20 @@ func (t *table) all() iter.Seq[*record] {
 func (t *table) grow() slots {
 	s := make(slots, max(minSlots, 5*(t.live+1)/2))
 	for r := range t.all() {
-		s[s.probe(t.hash(r), differs)].Store(r)
+		i, _ := s.probe(t.hash(r), differs)
+		s[i].Store(r)
 	}
 	t.filled = t.live
 	t.slots.Store(&s)
 	return s
 }
 
-// probe returns the index of the record of the given hash for which same reports true. If there is none, it returns
-// that of the empty slot where the search ends.
-func (s slots) probe(hash uint64, same func(*record) bool) uint64 {
+// probe returns the record of the given hash for which same reports true, and the index of its slot. If there is none, it
+// returns nil and the index of the empty slot where the search ends.
+func (s slots) probe(hash uint64, same func(*record) bool) (uint64, *record) {
 	for i, r := range s.chain(hash) {
 		if r == nil || same(r) {
-			return i
+			return i, r
 		}
 	}
 	panic("unreachable: a chain ends")

@@ -108,3 +108,16 @@ func TestReadersFindWhatStaysDuringWrites(t *testing.T) {
 	done.Store(true)
 	readers.Wait()
 }
+
+// A record that is removed just after a reader has found it is still returned, and not what stands in its slot then.
+func TestFindReturnsWhatItHasFound(t *testing.T) {
+	table := newTable(func(r *record) uint64 { return r.digest.hash() })
+	want := newTestRecord(7, 1)
+	table.put(want, want.same)
+	got := table.find(7, func(r *record) bool {
+		table.remove(7, want.same)
+		return r == want
+	})
+	require.Same(t, want, got)
+	require.Nil(t, table.find(7, want.same))
+}

@@ -14,8 +14,9 @@ import (
 // charge. The zero Charge belongs to a request that AllowDespite admitted: it has taken nothing, and its methods do
 // nothing.
 type Charge struct {
-	Client string // the id of the client
-	Plan   string // the id of the client's plan
+	// Client and Plan are the ids of the client and of its plan. They must not be changed: Settle finds the limits in
+	// force by them.
+	Client, Plan string
 
 	state *state // the version of the plan that decided; nil in the zero Charge
 	own   draws  // the client's own throttles
