@@ -104,7 +104,9 @@ func (v *Verifier) importable(r *row, opt ImportOptions) error {
 	return nil
 }
 
-// stage returns the states of the keys of rows, one for each key, and adds the keys' plans to plans.
+// stage returns the states of the keys of rows, one for each key, and adds the keys' plans to plans. A row is known by
+// its value. For example, of the rows "a,VALUE1", "b,VALUE2" and "c,VALUE1", the third overwrites the first: two keys are
+// imported, named c and b. If a key of the verifier has VALUE2, that key is named b, and only one key is new.
 func (v *Verifier) stage(rows []row, plans map[string][]string, now time.Time) ([]state, error) {
 	states := make([]state, 0, len(rows))
 	values := make(map[digest]string, len(rows)) // digest → id of the key that has it

@@ -38,8 +38,11 @@ func (k *keys) byID(id string) *record {
 	return k.ids.find(maphash.String(k.seed, id), func(r *record) bool { return r.id() == id })
 }
 
-// put replaces the records of a key. The first of records is that of the current value. Values that are no longer among
-// them are found until put returns.
+// put replaces the records of a key. The first of records is that of the current value.
+//
+// It adds what is new before it removes what is old, so that readers find the key at every moment. For example, a key
+// has the value a and is rotated to b with a grace. Readers first find a alone, then b and a as it was, then b and a
+// with the end of its grace. If the grace is 0, a is found as it was until put returns.
 func (k *keys) put(records []*record) {
 	for _, p := range records {
 		k.digests.put(p, func(r *record) bool { return r.digest == p.digest })

@@ -66,7 +66,7 @@ func (m *Meter) draw(now time.Time, d *draws, taken []ratelimit.Receipt, q *Requ
 	by, its, longest := d.first(i)
 	e := m.refusal(ErrThrottled, q)
 	e.Plan, e.Layer, e.RetryAfter = p.state.ID, by.layer.String(), longest
-	if by.layer.isPlans() { // a client is not told about limits that others share
+	if by.layer.ofPlan() { // a client is not told about limits that others share
 		e.fields = []ratelimit.Field{throttleField(by, its)}
 	}
 	return e

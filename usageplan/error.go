@@ -52,9 +52,9 @@ var layerNames = [...]string{
 
 func (l layer) String() string { return layerNames[l] }
 
-// isPlans reports whether the limit is one of the client's plan. Such a limit counts the client alone. The others are
+// ofPlan reports whether the limit is one of the client's plan. Such a limit counts the client alone. The others are
 // shared by all clients.
-func (l layer) isPlans() bool { return l <= planQuota }
+func (l layer) ofPlan() bool { return l <= planQuota }
 
 // An Error is why a request or a change was refused. It answers as API Gateway does. Every refusal of a Meter is an
 // *Error.

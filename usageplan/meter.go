@@ -127,36 +127,55 @@ func (m *Meter) restore() error {
 }
 
 // configure checks the parts of the configuration that changes do not touch, and builds what they need.
-func (m *Meter) configure() (err error) {
+func (m *Meter) configure() error {
+	errs := []error{m.configureRoute(), m.learnRoutes()}
+	if strings.ContainsFunc(m.config.Unit, func(r rune) bool { return r < ' ' || r > '~' }) {
+		errs = append(errs, fmt.Errorf("Config.Unit %q is not printable ASCII", clip(m.config.Unit)))
+	}
+	errs = append(errs, wrap("Config.AccountThrottle", m.makeAccount()), m.makeStages())
+	return errors.Join(errs...)
+}
+
+// configureRoute sets Config.Route if it is nil. A meter without Config.Client serves no HTTP and needs no route.
+func (m *Meter) configureRoute() error {
 	c := &m.config
-	var errs []error
-	if c.Route == nil {
-		if c.Client != nil && (c.API == "" || c.Stage == "") {
-			errs = append(errs, errors.New("Config.Route, or API and Stage, is required"))
-		}
-		m.pattern, c.Route = c.Client != nil, Pattern(c.API, c.Stage)
+	if c.Route != nil {
+		return nil
 	}
-	errs = append(errs, m.learnRoutes())
-	if strings.ContainsFunc(c.Unit, func(r rune) bool { return r < ' ' || r > '~' }) {
-		errs = append(errs, fmt.Errorf("Config.Unit %q is not printable ASCII", clip(c.Unit)))
+	m.pattern, c.Route = c.Client != nil, Pattern(c.API, c.Stage)
+	if m.pattern && (c.API == "" || c.Stage == "") {
+		return errors.New("Config.Route, or API and Stage, is required")
 	}
-	if c.AccountThrottle = clone(c.AccountThrottle); c.AccountThrottle != nil {
-		if err = validateLimit(*c.AccountThrottle); err == nil {
-			m.account, err = ratelimit.NewBucket(*c.AccountThrottle)
-		}
-		errs = append(errs, wrap("Config.AccountThrottle", err))
+	return nil
+}
+
+// makeAccount makes the bucket of Config.AccountThrottle. Here a burst of 0 is a mistake: no tool of AWS's writes it, so
+// it was forgotten.
+func (m *Meter) makeAccount() (err error) {
+	c := &m.config
+	if c.AccountThrottle = clone(c.AccountThrottle); c.AccountThrottle == nil {
+		return nil
 	}
+	if err := validateLimit(*c.AccountThrottle); err != nil {
+		return err
+	}
+	m.account, err = ratelimit.NewBucket(*c.AccountThrottle)
+	return err
+}
+
+// makeStages makes the buckets of Config.StageThrottles. It refuses stages that no request goes to.
+func (m *Meter) makeStages() error {
+	c := &m.config
 	c.StageThrottles = cloneStages(c.StageThrottles)
 	if err := errors.Join(validateStages(c.StageThrottles), m.validateReach(c.StageThrottles)); err != nil {
-		return errors.Join(append(errs, wrap("Config.StageThrottles", err))...)
+		return wrap("Config.StageThrottles", err)
 	}
+	var errs []error
 	for _, s := range c.StageThrottles {
 		if m.pattern && (s.API != c.API || s.Name != c.Stage) {
 			errs = append(errs, fmt.Errorf("Config.StageThrottles: no request goes to %s:%s: API and Stage are %s:%s; "+
 				"where Take is called for others, set Config.Route", clip(s.API), clip(s.Name), c.API, c.Stage))
 		}
-	}
-	for _, s := range c.StageThrottles {
 		throttles, err := newShared(s.Methods)
 		m.stages = append(m.stages, throttles)
 		errs = append(errs, err)
