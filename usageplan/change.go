@@ -55,8 +55,9 @@ func (m *Meter) Apply(ctx context.Context, c Change) error {
 	return nil
 }
 
-// carryOut validates c, gives it to commit, unless that is nil, and applies it. It keeps c: the caller must not use it
-// afterwards.
+// carryOut validates c, gives it to commit, unless that is nil, and applies it. All that can be wrong is found before the
+// commit, because what is stored must be made. Apply and Restore take the same steps, so a change that was committed is
+// accepted by the next process with the same configuration. carryOut keeps c: the caller must not use it afterwards.
 func (m *Meter) carryOut(c Change, commit func(Change) error) error {
 	if err := m.mistakes(c); err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
@@ -76,7 +77,8 @@ func (m *Meter) carryOut(c Change, commit func(Change) error) error {
 	return m.table.apply(c)
 }
 
-// remaining returns c without the deletion of what does not exist.
+// remaining returns c without the deletion of what does not exist. Of a move that was made already, that leaves the
+// addition of a member who is there, which changes nothing.
 func (t *table) remaining(c Change) Change {
 	if c.DeletePlan != "" && t.plan(c.DeletePlan) == nil {
 		c.DeletePlan = ""
@@ -162,7 +164,8 @@ func (t *table) mistakesOfMember(m Member) error {
 	return m.validate(p.state.Load().Plan)
 }
 
-// conflicts returns why the present plans and members do not allow c, or nil.
+// conflicts returns why the present plans and members do not allow c, or nil. In contrast to mistakes, the same change
+// may be allowed later.
 func (m *Meter) conflicts(c Change) error {
 	t := &m.table
 	switch {
@@ -198,6 +201,11 @@ func (t *table) conflictsOfPlan(p Plan) error {
 
 // alone returns an error if the client is in a plan other than p that opens one of p's stages. The plan with the id
 // leaving does not count.
+//
+// For example, a client in a plan for pets:dev cannot be added to a second plan for pets:dev and pets:prod: for a
+// request to pets:dev it would be unclear which plan counts it. A move from the first plan to the second leaves the
+// first, and is allowed. API Gateway refuses the same
+// (https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-api-usage-plans.html).
 func (t *table) alone(client string, p Plan, leaving string) error {
 	for _, other := range t.list(client) {
 		if other.Plan == p.ID || other.Plan == leaving {

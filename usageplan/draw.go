@@ -6,14 +6,16 @@ import (
 	"github.com/tallygate/tallygate/ratelimit"
 )
 
-// draws are the buckets from which a request takes a token, in order, and their layers.
+// draws are the buckets from which a request takes a token, in order, and their layers. A request has at most four: two
+// of its client and two that all clients share. They are drawn in two steps, before and after the ledger.
 type draws struct {
 	n      int
 	refs   [2]ratelimit.Ref
 	layers [2]limited
 }
 
-// limited is a layer and its limit.
+// limited is a layer and its limit. The limit is that of the plan's version that the request has found. It may differ
+// from that of the bucket for a moment, while the plan is changed.
 type limited struct {
 	layer layer
 	limit *ratelimit.Limit
@@ -85,7 +87,8 @@ func (d *draws) first(i int) (by limited, its ratelimit.Decision, longest time.D
 	return by, its, longest
 }
 
-// shut returns the index of the first throttle that refuses every request, or -1.
+// shut returns the index of the first throttle that refuses every request, or -1. It is asked before any bucket,
+// because the bucket of such a throttle has another limit; see the function shut.
 func (d *draws) shut() int {
 	for i := range d.n {
 		if shut(d.layers[i].limit) {

@@ -27,7 +27,8 @@ func (m *Meter) check(r *http.Request) (Charge, error) {
 	return m.Take(r.Context(), q)
 }
 
-// request returns the client and the route of r. It does not set the cost.
+// request returns the client and the route of r. It does not set the cost, which a status does not need. The client
+// comes first: a request without a client is refused with 403, even on a route that is not known.
 func (m *Meter) request(r *http.Request) (Request, error) {
 	if err := m.configured(); err != nil {
 		return Request{}, err

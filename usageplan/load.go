@@ -81,7 +81,9 @@ func (n node) items() []node {
 	return []node{n}
 }
 
-// plan reads a plan, in API Gateway's form or in that of [Plan.MarshalJSON].
+// plan reads a plan, in API Gateway's form or in that of [Plan.MarshalJSON]. Each part validates itself, so that its
+// mistakes have its path. Only a plan whose parts are right is validated as a whole; otherwise each mistake would be
+// told twice.
 func (n node) plan() Plan {
 	found := len(*n.mistakes)
 	n.known("id", "name", "description", "apiStages", "throttle", "quota", "quotas", "productCode", "tags")
@@ -151,7 +153,8 @@ func (n node) throttle() *ratelimit.Limit {
 	return &l
 }
 
-// limit reads a limit in which both fields are required.
+// limit reads a limit in which both fields are required: that of a member, which API Gateway does not have and so does
+// not complete.
 func (n node) limit() ratelimit.Limit {
 	found := len(*n.mistakes)
 	n.required("rateLimit")
