@@ -41,7 +41,7 @@ func TestVerifyingDoesNotAllocate(t *testing.T) {
 		{"Verify", 0, func() { _, _ = v.Verify(r) }},
 		{"a refusal: its error", 1, func() { _, _ = v.VerifyKey(ctx, other) }},
 		{"Handler: a request and a context", 2, func() { bare.ServeHTTP(w, r) }},
-		{"ID of nobody", 0, func() { _, _ = apikey.ID(r) }},
+		{"ID without a client", 0, func() { _, _ = apikey.ID(r) }},
 	} {
 		require.LessOrEqual(t, testing.AllocsPerRun(1000, tt.run), tt.most, tt.name)
 	}

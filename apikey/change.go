@@ -43,7 +43,7 @@ type Previous struct {
 
 // A state is all that is stored of a key: what a [Record] tells, with the digests as bytes.
 type state struct {
-	Key      Key
+	key      Key
 	digest   digest
 	previous []earlier
 }
@@ -55,7 +55,7 @@ type earlier struct {
 }
 
 func (s *state) record() Record {
-	r := Record{Key: s.Key, Digest: s.digest.String()}
+	r := Record{Key: s.key, Digest: s.digest.String()}
 	for _, p := range s.previous {
 		r.Previous = append(r.Previous, Previous{p.digest.String(), p.until})
 	}
@@ -89,13 +89,13 @@ func (v *Verifier) Update(ctx context.Context, id string, edit func(*Key) error)
 			return nil, invalid("no edit")
 		}
 		s := old
-		s.Key = old.Key.clone()
-		if err := edit(&s.Key); err != nil {
+		s.key = old.key.clone()
+		if err := edit(&s.key); err != nil {
 			return nil, err
 		}
-		s.Key = s.Key.clone() // edit may have kept the map
-		s.Key.ID, s.Key.Created, s.Key.LastUsed, s.Key.Updated = id, old.Key.Created, old.Key.LastUsed, now
-		return []state{s}, s.Key.validate()
+		s.key = s.key.clone() // edit may have kept the map
+		s.key.ID, s.key.Created, s.key.LastUsed, s.key.Updated = id, old.key.Created, old.key.LastUsed, now
+		return []state{s}, s.key.validate()
 	})
 	return first(updated), err
 }
@@ -115,7 +115,7 @@ func (v *Verifier) Rotate(ctx context.Context, id string, value Secret, grace ti
 			return nil, err
 		}
 		s.previous, err = retire(s, now, grace)
-		s.digest, s.Key.Updated = d, now
+		s.digest, s.key.Updated = d, now
 		return []state{s}, err
 	})
 	return first(rotated), err
@@ -173,7 +173,7 @@ func (v *Verifier) change(ctx context.Context, op string, build func(now time.Ti
 	c := Change{Op: op, Time: now}
 	keys := make([]Key, len(states))
 	for i := range states {
-		keys[i] = states[i].Key
+		keys[i] = states[i].key
 		if v.commit != nil {
 			c.Records = append(c.Records, states[i].record())
 		}
@@ -193,9 +193,9 @@ func (v *Verifier) apply(op string, states []state) {
 	for i := range states {
 		s := &states[i]
 		if op == opDelete {
-			v.keys.remove(s.Key.ID)
+			v.keys.remove(s.key.ID)
 		} else {
-			v.keys.put(pack(s, v.keys.byID(s.Key.ID)))
+			v.keys.put(pack(s, v.keys.byID(s.key.ID)))
 		}
 	}
 }
@@ -217,7 +217,7 @@ func (v *Verifier) admit(e Entry, now time.Time) (state, error) {
 		return state{}, &Error{Err: ErrExists, KeyID: k.ID}
 	}
 	d, err := v.fresh(e.Value, now)
-	return state{Key: k, digest: d}, err
+	return state{key: k, digest: d}, err
 }
 
 // fresh returns the digest of value, or [ErrExists] if a key has the value.
@@ -285,7 +285,7 @@ func (v *Verifier) state(id string) (state, error) {
 	if r == nil {
 		return state{}, &Error{Err: ErrNotFound, KeyID: id}
 	}
-	return state{Key: r.key(), digest: r.digest, previous: r.previous()}, nil
+	return state{key: r.key(), digest: r.digest, previous: r.previous()}, nil
 }
 
 // retire returns the earlier values that stay valid when the key of s gets its next value at the time now. None stays

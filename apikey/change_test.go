@@ -483,7 +483,7 @@ func TestRestoreRefusesDamage(t *testing.T) {
 		})
 	}
 	_, err := apikey.New(apikey.Config{Pepper: pepper, Restore: func(yield func(apikey.Change, error) bool) {
-		yield(apikey.Change{Op: "unheard-of", Records: []apikey.Record{good}}, nil)
+		yield(apikey.Change{Op: "rename", Records: []apikey.Record{good}}, nil)
 	}})
 	require.Error(t, err)
 }

@@ -10,7 +10,7 @@ func NewClient(k Key) (Client, error) {
 	if err := k.validate(); err != nil {
 		return Client{}, err
 	}
-	s := state{Key: k.clone()}
+	s := state{key: k.clone()}
 	return Client{pack(&s, nil)[0]}, nil
 }
 

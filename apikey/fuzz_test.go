@@ -11,7 +11,7 @@ import (
 	"github.com/tallygate/tallygate/apikey"
 )
 
-// FuzzImport holds that any file is imported or refused as a whole with [apikey.ErrInvalid]; that every key which
+// FuzzImport checks that any file is imported or refused as a whole with [apikey.ErrInvalid]; that every key which
 // is imported can be read back; and that FailOnWarnings differs only where there are warnings.
 func FuzzImport(f *testing.F) {
 	f.Add("Name,key,description,Enabled,usageplanIds\nMyFirstApiKey," + valueA + ",An imported key,TRUE,c7y23b\n")
@@ -47,7 +47,7 @@ func FuzzImport(f *testing.F) {
 	})
 }
 
-// FuzzVerifyKey holds that nothing but the one registered value is accepted, and that nothing panics.
+// FuzzVerifyKey checks that nothing but the one registered value is accepted, and that nothing panics.
 func FuzzVerifyKey(f *testing.F) {
 	v, err := apikey.New(apikey.Config{Prefix: "ak", Keys: []apikey.Entry{julian}})
 	require.NoError(f, err)
@@ -68,7 +68,7 @@ func FuzzVerifyKey(f *testing.F) {
 	})
 }
 
-// FuzzRestore holds that what a store may give back is restored or refused, and that what is restored can be changed
+// FuzzRestore checks that what a store may give back is restored or refused, and that what is restored can be changed
 // and restored again to the same keys.
 func FuzzRestore(f *testing.F) {
 	var lines []string
@@ -107,7 +107,7 @@ func FuzzRestore(f *testing.F) {
 	})
 }
 
-// FuzzPrefix holds that a verifier with a prefix accepts a new value that begins like one of the prefix only if the
+// FuzzPrefix checks that a verifier with a prefix accepts a new value that begins like one of the prefix only if the
 // pattern matches it, and refuses it without a lookup otherwise.
 func FuzzPrefix(f *testing.F) {
 	made := newPrefixed(f, "ak").Generate()

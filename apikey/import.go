@@ -125,7 +125,7 @@ func (v *Verifier) stage(rows []row, plans map[string][]string, now time.Time) (
 			places[id] = i
 			states = append(states, v.imported(id, d, now))
 		}
-		k := &states[i].Key
+		k := &states[i].key
 		k.Name, k.Description, k.Enabled, k.Updated = row.Key.Name, row.Key.Description, row.Key.Enabled, now
 		plans[id] = row.planIDs
 	}
@@ -150,7 +150,7 @@ func (v *Verifier) holder(d digest, taken map[string]int) string {
 func (v *Verifier) imported(id string, d digest, now time.Time) state {
 	s, err := v.state(id)
 	if err != nil {
-		return state{Key: Key{ID: id, Created: now}, digest: d}
+		return state{key: Key{ID: id, Created: now}, digest: d}
 	}
 	return s
 }

@@ -109,24 +109,24 @@ func (r *record) previous() []earlier {
 // An earlier value ends with its grace or with the key, whichever is first. For example, a key that expires at 12:00 and
 // an earlier value with a grace until 13:00 give two records that expire at 12:00.
 func pack(s *state, old *record) []*record {
-	records := []*record{{digest: s.digest, expires: nano(s.Key.Expires, never)}}
+	records := []*record{{digest: s.digest, expires: nano(s.key.Expires, never)}}
 	for _, p := range s.previous {
 		until := min(nano(p.until, always), records[0].expires)
 		records = append(records, &record{digest: p.digest, expires: until})
 	}
-	used := lastUse(old, s.Key.LastUsed)
+	used := lastUse(old, s.key.LastUsed)
 	more := s.details()
-	text := s.Key.ID + s.Key.Name
+	text := s.key.ID + s.key.Name
 	for _, r := range records {
-		r.used, r.enabled, r.more, r.text = used, s.Key.Enabled, more, text
-		r.created, r.updated = nano(s.Key.Created, always), nano(s.Key.Updated, always)
+		r.used, r.enabled, r.more, r.text = used, s.key.Enabled, more, text
+		r.created, r.updated = nano(s.key.Created, always), nano(s.key.Updated, always)
 	}
 	return records
 }
 
 // details returns the details of a key, or nil if they are all empty.
 func (s *state) details() *details {
-	k := &s.Key
+	k := &s.key
 	if k.Description == "" && k.CustomerID == "" && len(k.Tags) == 0 && k.NotBefore.IsZero() && len(s.previous) == 0 {
 		return nil
 	}

@@ -19,7 +19,7 @@ func (v *Verifier) restore(c Change, restored map[string]bool) error {
 			return err
 		}
 		v.apply(c.Op, []state{s})
-		restored[s.Key.ID] = true
+		restored[s.key.ID] = true
 	}
 	return nil
 }
@@ -28,8 +28,8 @@ func (v *Verifier) restore(c Change, restored map[string]bool) error {
 // has ended, because another key may have them by now. The values of a deleted key are not checked, for the same
 // reason.
 func (v *Verifier) sound(op string, r Record) (state, error) {
-	s := state{Key: r.Key.clone()}
-	errs := []error{s.Key.validate()}
+	s := state{key: r.Key.clone()}
+	errs := []error{s.key.validate()}
 	for _, p := range r.Previous {
 		d, err := parseDigest(p.Digest)
 		errs = append(errs, err)
@@ -43,9 +43,9 @@ func (v *Verifier) sound(op string, r Record) (state, error) {
 	}
 	d, err := parseDigest(r.Digest)
 	s.digest = d
-	errs = append(errs, err, v.owned(d, s.Key.ID))
+	errs = append(errs, err, v.owned(d, s.key.ID))
 	for _, p := range s.previous {
-		errs = append(errs, v.owned(p.digest, s.Key.ID))
+		errs = append(errs, v.owned(p.digest, s.key.ID))
 	}
 	return s, errors.Join(errs...)
 }

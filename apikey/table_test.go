@@ -55,7 +55,7 @@ func TestTableIsAMap(t *testing.T) {
 	}
 }
 
-// TestTableStaysSmall turns many records over: the remains of removed ones are swept out.
+// A table in which records are added and removed all the time does not grow: growing leaves removed ones out.
 func TestTableStaysSmall(t *testing.T) {
 	table := newTable(func(r *record) uint64 { return r.digest.hash() })
 	grown, last := 0, table.slots.Load()

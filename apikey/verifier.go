@@ -163,7 +163,7 @@ func (v *Verifier) VerifyKey(_ context.Context, value string) (Client, error) {
 	found := v.lookup(value)
 	r := found
 	if r == nil {
-		r = nobody
+		r = absent
 	}
 	now := v.clock.now()
 	err := r.refusal(now)
@@ -177,8 +177,8 @@ func (v *Verifier) VerifyKey(_ context.Context, value string) (Client, error) {
 	return Client{r}, nil
 }
 
-// nobody is checked if no key was found, so that this takes as long as with a key.
-var nobody = &record{expires: never, more: &details{notBefore: always}}
+// absent is checked if no key was found, so that this takes as long as with a key.
+var absent = &record{expires: never, more: &details{notBefore: always}}
 
 // lookup returns the record of value, or nil.
 func (v *Verifier) lookup(value string) *record {

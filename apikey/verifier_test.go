@@ -164,7 +164,7 @@ func TestZeroVerifierRefuses(t *testing.T) {
 			_, ok := v.Key("fr92a5qpbj")
 			require.False(t, ok)
 			for range v.Keys() {
-				t.Error("a key from nowhere")
+				t.Error("a zero verifier has a key")
 			}
 			w := httptest.NewRecorder()
 			v.Handler(greet).ServeHTTP(w, request(value))
@@ -226,7 +226,7 @@ func TestSourceReplacesTheHeader(t *testing.T) {
 			return s, ok
 		},
 	})
-	r := request(value) // in the header, where nobody looks
+	r := request(value) // in the header, which is not read
 	require.False(t, v.Present(r))
 	_, err := v.Verify(r)
 	require.ErrorIs(t, err, apikey.ErrMissing)

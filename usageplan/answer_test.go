@@ -141,7 +141,7 @@ func TestRetryAfterIsTheLongestWait(t *testing.T) {
 }
 
 // A client whose own limits refuse takes nothing from the limits that all clients share, even if the ledger is slow.
-func TestExhaustedClientStarvesNobody(t *testing.T) {
+func TestExhaustedClientTakesNothingFromOthers(t *testing.T) {
 	m := meter(t, usageplan.Config{
 		Plans:           []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Quotas: daily(3)}},
 		Members:         []usageplan.Member{{Plan: "p", Client: "a"}, {Plan: "p", Client: "b", Limits: map[ledger.Period]int64{ledger.Daily: 0}}},

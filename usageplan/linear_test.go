@@ -36,8 +36,9 @@ func (t *tally) of(client string) (tokens, units *int) {
 	return &t.tokensB, &t.unitsB
 }
 
-// step is one decision over a plan's throttle, a quota and the account's throttle. A refusal that overlaps another operation may
-// be spurious: that one may hold tokens which it gives back. Nothing else is forgiven, and no admission ever.
+// step is one decision by a plan's throttle, a quota and the account's throttle. A request that overlaps another one may be
+// refused without a reason, because the other may hold tokens that it gives back later. Any other refusal must have a
+// reason, and an admitted request must always fit.
 func step(state, in, out any) (bool, any) {
 	s, op, got := state.(tally), in.(input), out.(output)
 	tokens, units := s.of(op.client)
@@ -80,7 +81,7 @@ func TestLinearizabilityCheckFindsFaults(t *testing.T) {
 	history[1].Output = output{planThrottle}
 	require.True(t, porcupine.CheckOperations(model, history))
 	history[1].Input, start.tokensA = input{client: "a", cost: 1}, 2
-	require.False(t, porcupine.CheckOperations(model, history), "a refusal for nothing, with nobody else about")
+	require.False(t, porcupine.CheckOperations(model, history), "a refusal without a reason and without another request")
 }
 
 // record runs four goroutines against a meter of the given tally and notes what they did and when.

@@ -247,7 +247,7 @@ func (n node) planKey(plan string) string {
 		return n.required("id").text()
 	}
 	if n.has("id") && n.field("id").text() != n.field("keyId").text() {
-		n.field("id").mistake("is not the keyId beside it")
+		n.field("id").mistake("differs from keyId")
 	}
 	return n.required("keyId").text()
 }

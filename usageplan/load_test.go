@@ -262,7 +262,7 @@ func FuzzLoadMembers(f *testing.F) {
 func TestLoadMembersReportsMistakes(t *testing.T) {
 	for text, want := range map[string]string{
 		`{"usagePlanId": "silver", "keyId": "a"}`:   `$.usagePlanId is not the plan "gold"`,
-		`{"id": "a", "keyId": "b"}`:                 "$.id is not the keyId beside it",
+		`{"id": "a", "keyId": "b"}`:                 "$.id differs from keyId",
 		`{"keyId": "a", "keyType": "TOKEN"}`:        "$.keyType is not API_KEY",
 		`{"items": [{"id": "a"}], "position": "x"}`: "$.position says that there are more pages",
 	} {

@@ -81,7 +81,7 @@ func (m *Meter) StatusHandler() http.Handler {
 		h.Set("Content-Type", "application/json")
 		h.Set("Cache-Control", "no-store")
 		nameRequest(h)
-		_ = json.NewEncoder(w).Encode(st) // an error means that the client has gone: there is nobody to tell
+		_ = json.NewEncoder(w).Encode(st) // an error means that the client has gone
 	})
 }
 

@@ -20,7 +20,7 @@ import (
 // refused. No request sees a mixture, such as the new stages with the old quota.
 //
 // The limits of throttles are the exception. They are kept in the buckets, which all versions of a plan share, and
-// change there just before the store. The buckets are shared so that a change gives nobody a full bucket: a client that
+// change there just before the store. The buckets are shared so that a change gives no client a full bucket: a client that
 // has used up its burst has still used it up after the change.
 type table struct {
 	mu      sync.Mutex // held while a change is made
@@ -267,8 +267,8 @@ func (t *table) replaceMember(client, from string, to *Member) error {
 
 // override gives the bucket of m the member's own limit. It does nothing if the member has none.
 //
-// A plan without a throttle has no limiter until one of its members gets a throttle. It then gets one that limits
-// nobody else, in a new state, because states are immutable. The state is stored before the member, because a request
+// A plan without a throttle has no limiter until one of its members gets a throttle. It then gets one that limits no
+// other client, in a new state, because states are immutable. The state is stored before the member, because a request
 // that finds the member takes from the limiter of the state. A request that finds the new state without the member does
 // not ask the limiter: neither the plan nor the client has a throttle then.
 func (p *plan) override(m *Member) error {

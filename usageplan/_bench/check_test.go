@@ -208,7 +208,7 @@ func chain(b *testing.B) (http.Handler, *http.Request) {
 	return signature.Handler(keys.Handler(meter(b, "bolt").Handler(empty))), r
 }
 
-// BenchmarkCheckBesideWriter: decisions with nobody else, and beside a writer that changes 100 plans and 1 000 members a
+// BenchmarkCheckBesideWriter: decisions alone, and while a writer changes 100 plans and 1 000 members a
 // thousand times a second.
 func BenchmarkCheckBesideWriter(b *testing.B) {
 	for _, writer := range []bool{false, true} {
