@@ -25,7 +25,7 @@ type Charge struct {
 	first ledger.Charge   // for the first of state.Quotas
 	more  []ledger.Charge // for the others
 
-	unit  string // the unit of the quotas in the RateLimit fields; if it is empty, they are left out
+	cost  int64 // what was taken from each quota at first
 	meter *Meter
 }
 
@@ -85,9 +85,9 @@ func (c Charge) SetHeader(h http.Header) {
 	for i := range c.own.n {
 		fields = append(fields, throttleField(c.own.layers[i], c.own.refs[i].Peek()))
 	}
-	for i, q := range c.quotas() {
-		if c.unit != "" {
-			fields = append(fields, quotaField(c.unit, q.Period, c.charge(i).Balance()))
+	if unit := c.meter.unit(c.cost); unit != "" {
+		for i, q := range c.quotas() {
+			fields = append(fields, quotaField(unit, q.Period, c.charge(i).Balance()))
 		}
 	}
 	ratelimit.SetFields(h, fields...)

@@ -32,7 +32,7 @@ func (m *Meter) Take(ctx context.Context, q Request) (c Charge, err error) {
 	if !found {
 		return Charge{}, m.refusal(ErrNoPlan, &q)
 	}
-	c.Client, c.Plan, c.state, c.unit, c.meter = q.Client, p.state.ID, p.state, m.unit(q.Cost), m
+	c.Client, c.Plan, c.state, c.cost, c.meter = q.Client, p.state.ID, p.state, q.Cost, m
 	if err := m.take(ctx, &q, &p, &c); err != nil {
 		return Charge{}, err
 	}
