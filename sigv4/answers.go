@@ -50,10 +50,7 @@ var answers = [...]reply{
 	{ErrExpired, 403, invalid, "", expiredText, 403, "RequestTimeTooSkewed"},
 	{ErrNotYetValid, 403, invalid, "", earlyText, 403, "RequestTimeTooSkewed"},
 	{ErrExpires, 403, incomplete, "AWS query-string parameters must include a valid 'X-Amz-Expires'. Re-examine the query-string parameters.", nil, 400, "AuthorizationQueryParametersError"},
-	{ErrScopeRegion, 403, invalid, "", scopeText, 400, "AuthorizationHeaderMalformed"},
-	{ErrScopeService, 403, invalid, "", scopeText, 400, "AuthorizationHeaderMalformed"},
-	{ErrScopeTerminator, 403, invalid, "", scopeText, 400, "AuthorizationHeaderMalformed"},
-	{ErrScopeDate, 403, invalid, "", scopeText, 400, "AuthorizationHeaderMalformed"},
+	{ErrScope, 403, invalid, "", scopeText, 400, "AuthorizationHeaderMalformed"},
 
 	{ErrUnsignedHeader, 403, invalid, "", unsignedText, 403, "AccessDenied"},
 	{ErrAbsentHeader, 403, invalid, mismatch, nil, 403, "SignatureDoesNotMatch"},
@@ -192,17 +189,17 @@ func (e *Error) scopeFaults() (faults []scopeFault) {
 		cause error
 		scopeFault
 	}{
-		{ErrScopeRegion, scopeFault{
+		{errScopeRegion, scopeFault{
 			"region", p.region, e.region, "Credential should be scoped to a valid region, not '" + clip(p.region) + "'.",
 		}},
-		{ErrScopeService, scopeFault{
+		{errScopeService, scopeFault{
 			"service", p.service, e.service, "Credential should be scoped to correct service: '" + e.service + "'.",
 		}},
-		{ErrScopeTerminator, scopeFault{
+		{errScopeTerminator, scopeFault{
 			"terminator", p.end, terminator,
 			"Credential should be scoped with a valid terminator: 'aws4_request', not '" + clip(p.end) + "'.",
 		}},
-		{ErrScopeDate, scopeFault{
+		{errScopeDate, scopeFault{
 			"day", p.day, date,
 			"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '" + clip(p.day) +
 				"' != '" + date + "', from '" + e.date + "'.",

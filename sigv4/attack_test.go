@@ -91,10 +91,10 @@ var attacks = []struct {
 	// The scope.
 	{"key of yesterday", func() *wire {
 		return simple().sign(func(s *spec) { s.day = time.Now().UTC().AddDate(0, 0, -1).Format("20060102") })
-	}, sigv4.ErrScopeDate, invalid, sigv4.VerifierConfig{}},
-	{"other region", func() *wire { return simple().sign(func(s *spec) { s.region = "us-east-1" }) }, sigv4.ErrScopeRegion, invalid, sigv4.VerifierConfig{}},
-	{"other service", func() *wire { return simple().sign(func(s *spec) { s.service = "s3" }) }, sigv4.ErrScopeService, invalid, sigv4.VerifierConfig{}},
-	{"other terminator", func() *wire { return simple().sign(func(s *spec) { s.closing = "aws5_request" }) }, sigv4.ErrScopeTerminator, invalid, sigv4.VerifierConfig{}},
+	}, sigv4.ErrScope, invalid, sigv4.VerifierConfig{}},
+	{"other region", func() *wire { return simple().sign(func(s *spec) { s.region = "us-east-1" }) }, sigv4.ErrScope, invalid, sigv4.VerifierConfig{}},
+	{"other service", func() *wire { return simple().sign(func(s *spec) { s.service = "s3" }) }, sigv4.ErrScope, invalid, sigv4.VerifierConfig{}},
+	{"other terminator", func() *wire { return simple().sign(func(s *spec) { s.closing = "aws5_request" }) }, sigv4.ErrScope, invalid, sigv4.VerifierConfig{}},
 	{"four elements", func() *wire { return simple().sign().replace("/aws4_request", "") }, sigv4.ErrMalformedCredential, incomplete, sigv4.VerifierConfig{}},
 	{"six elements", func() *wire { return simple().sign().replace("/aws4_request", "/aws4_request/x") }, sigv4.ErrMalformedCredential, incomplete, sigv4.VerifierConfig{}},
 	{"no key id", func() *wire { return simple().sign(as2("")) }, sigv4.ErrMalformedCredential, incomplete, sigv4.VerifierConfig{}},

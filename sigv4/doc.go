@@ -132,10 +132,8 @@
 //   - [ErrExpired]: 403, with the times. Check the client's clock and the server's; MaxAge allows more.
 //   - [ErrNotYetValid]: 403, with the times. Check the clocks; MaxAhead allows more.
 //   - [ErrExpires]: 403. X-Amz-Expires must be a number of seconds up to MaxExpires.
-//   - [ErrScopeRegion]: 403, with the region. Correct the client's region, or Regions.
-//   - [ErrScopeService]: 403, with the service. Correct the client's service, or Services.
-//   - [ErrScopeTerminator]: 403. The credential must end in aws4_request.
-//   - [ErrScopeDate]: 403, with both days. The client must take the day from the date, in UTC.
+//   - [ErrScope]: 403, with each wrong part. Correct the client's region and service, or Regions and Services. The
+//     client must take the day from the date, in UTC, and end the credential in aws4_request.
 //
 // The request can be read in two ways, or is not signed as a whole:
 //

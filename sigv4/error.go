@@ -29,13 +29,10 @@ var (
 	ErrMalformedSignature     = errors.New("the signature is not 64 lower-case hexadecimal digits")
 	ErrSignedHeaders          = errors.New("the list of signed headers is not sorted, lower-case and free of repetition")
 
-	ErrExpired         = errors.New("the signature is too old")
-	ErrNotYetValid     = errors.New("the signature is dated in the future")
-	ErrExpires         = errors.New("X-Amz-Expires is missing or out of range")
-	ErrScopeRegion     = errors.New("the credential is for another region")
-	ErrScopeService    = errors.New("the credential is for another service")
-	ErrScopeTerminator = errors.New("the credential does not end in aws4_request")
-	ErrScopeDate       = errors.New("the credential is for another day than the date")
+	ErrExpired     = errors.New("the signature is too old")
+	ErrNotYetValid = errors.New("the signature is dated in the future")
+	ErrExpires     = errors.New("X-Amz-Expires is missing or out of range")
+	ErrScope       = errors.New("the credential has another scope than the verifier accepts")
 
 	ErrUnsignedHeader  = errors.New("a header that must be signed is not")
 	ErrAbsentHeader    = errors.New("a signed header is absent")

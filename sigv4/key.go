@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"maps"
 	"reflect"
 	"slices"
@@ -28,17 +27,11 @@ type Secret string
 // Format prints REDACTED for all verbs but %p, %T and %w, which fmt handles itself.
 func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 
-// String returns REDACTED.
-func (Secret) String() string { return redacted }
-
-// MarshalText returns REDACTED, for JSON and similar encodings.
+// MarshalText returns REDACTED, for JSON, log/slog and similar encodings.
 func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // MarshalBinary returns REDACTED, for encoding/gob and similar encodings. What they write cannot be read back.
 func (Secret) MarshalBinary() ([]byte, error) { return []byte(redacted), nil }
-
-// LogValue returns REDACTED.
-func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // SigningKey is derived from a secret access key for one day, region and service. It signs and verifies within that
 // scope and does not reveal the secret, so that a key server should hand out signing keys. It prints as REDACTED where
@@ -61,17 +54,11 @@ func DeriveKey(secret Secret, date, region, service string) SigningKey {
 // Format prints REDACTED, as [Secret.Format] does.
 func (SigningKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 
-// String returns REDACTED.
-func (SigningKey) String() string { return redacted }
-
-// MarshalText returns REDACTED, for JSON and similar encodings.
+// MarshalText returns REDACTED, for JSON, log/slog and similar encodings.
 func (SigningKey) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // MarshalBinary returns REDACTED, for encoding/gob and similar encodings. What they write cannot be read back.
 func (SigningKey) MarshalBinary() ([]byte, error) { return []byte(redacted), nil }
-
-// LogValue returns REDACTED.
-func (SigningKey) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // Credentials are what a client signs with.
 type Credentials struct {

@@ -51,6 +51,20 @@ func (p *parameters) splitCredential() *Error {
 	return nil
 }
 
+// scopeCause is one of the four ways in which a scope can be wrong. Each has a text of AWS's in the answer, but the
+// remedy is the same, so that callers see only [ErrScope].
+type scopeCause string
+
+const (
+	errScopeRegion     scopeCause = "the credential is for another region"
+	errScopeService    scopeCause = "the credential is for another service"
+	errScopeTerminator scopeCause = "the credential does not end in aws4_request"
+	errScopeDate       scopeCause = "the credential is for another day than the date"
+)
+
+func (c scopeCause) Error() string { return string(c) }
+func (scopeCause) Unwrap() error   { return ErrScope }
+
 // wrongScope returns an error with everything that is wrong with the scope, as AWS does. At least one element must be
 // wrong.
 func (v *Verifier) wrongScope(p *parameters) *Error {
@@ -60,10 +74,10 @@ func (v *Verifier) wrongScope(p *parameters) *Error {
 			causes = append(causes, cause)
 		}
 	}
-	fault(!slices.Contains(v.config.Regions, p.region), ErrScopeRegion)
-	fault(!slices.Contains(v.config.Services, p.service), ErrScopeService)
-	fault(p.end != terminator, ErrScopeTerminator)
-	fault(p.day != p.date[:len(day)], ErrScopeDate)
+	fault(!slices.Contains(v.config.Regions, p.region), errScopeRegion)
+	fault(!slices.Contains(v.config.Services, p.service), errScopeService)
+	fault(p.end != terminator, errScopeTerminator)
+	fault(p.day != p.date[:len(day)], errScopeDate)
 	e := &Error{Err: causes[0], Detail: p.credential, date: p.date, region: v.config.Regions[0], service: v.config.Services[0]}
 	if len(causes) > 1 {
 		e.Err = errors.Join(causes...)

@@ -91,8 +91,8 @@ func TestConfigIsCopied(t *testing.T) {
 var causes = []error{
 	sigv4.ErrNotConfigured, sigv4.ErrUnavailable, sigv4.ErrMissing, sigv4.ErrTwoMechanisms, sigv4.ErrMalformedAuthorization,
 	sigv4.ErrMissingParameter, sigv4.ErrMalformedDate, sigv4.ErrAlgorithm, sigv4.ErrMalformedCredential, sigv4.ErrMalformedSignature,
-	sigv4.ErrSignedHeaders, sigv4.ErrExpired, sigv4.ErrNotYetValid, sigv4.ErrExpires, sigv4.ErrScopeRegion, sigv4.ErrScopeService,
-	sigv4.ErrScopeTerminator, sigv4.ErrScopeDate, sigv4.ErrUnsignedHeader, sigv4.ErrAbsentHeader, sigv4.ErrAmbiguousHeader,
+	sigv4.ErrSignedHeaders, sigv4.ErrExpired, sigv4.ErrNotYetValid, sigv4.ErrExpires, sigv4.ErrScope,
+	sigv4.ErrUnsignedHeader, sigv4.ErrAbsentHeader, sigv4.ErrAmbiguousHeader,
 	sigv4.ErrAmbiguousQuery, sigv4.ErrMalformedTarget, sigv4.ErrUncleanPath, sigv4.ErrHeaderTooLarge, sigv4.ErrMalformedPayloadHash,
 	sigv4.ErrUnsignedPayload, sigv4.ErrStreamingPayload, sigv4.ErrPayloadMismatch, sigv4.ErrBodyTooLarge, sigv4.ErrBody, sigv4.ErrRedirect,
 	sigv4.ErrUnknownKey, sigv4.ErrSignatureMismatch, sigv4.ErrSessionToken, sigv4.ErrCredentialExpired, sigv4.ErrVersion2,

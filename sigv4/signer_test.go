@@ -524,7 +524,7 @@ func TestRedaction(t *testing.T) {
 	require.NotContains(t, out.String(), string(derived[:]))
 	require.NotContains(t, out.String(), fmt.Sprint(derived[:]))
 	require.Contains(t, out.String(), "REDACTED")
-	require.Equal(t, []string{"REDACTED", "REDACTED"}, []string{c.Secret.String(), derived.String()})
+	require.Equal(t, []string{"REDACTED", "REDACTED"}, []string{fmt.Sprint(c.Secret), fmt.Sprint(derived)})
 
 	var read sigv4.Credentials // a configuration file may hold it
 	require.NoError(t, json.Unmarshal([]byte(`{"Secret":"sesame"}`), &read))

@@ -137,7 +137,7 @@ var refusals = []struct {
 		"Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got 'a/b/c/d'",
 	},
 	{
-		"scope", replace("AKIDEXAMPLE/20261124/eu-west-1/execute-api/aws4_request", "a/b/c/d/e"), sigv4.ErrScopeDate,
+		"scope", replace("AKIDEXAMPLE/20261124/eu-west-1/execute-api/aws4_request", "a/b/c/d/e"), sigv4.ErrScope,
 		403, "InvalidSignatureException",
 		"Credential should be scoped to a valid region, not 'c'. Credential should be scoped to correct service: 'execute-api'. " +
 			"Credential should be scoped with a valid terminator: 'aws4_request', not 'e'. " +
