@@ -77,7 +77,7 @@ func (cr *canonicalRequest) headers(r *http.Request, host, list string) (amz int
 		var name string
 		name, _, more = cut(list[at:], ';')
 		if name <= last || !isHeaderName(name) {
-			return 0, refuse(ErrSignedHeaders, list)
+			return 0, refuse(errSignedHeaders, list)
 		}
 		if last = name; strings.HasPrefix(name, "x-amz-") {
 			amz++
@@ -187,7 +187,7 @@ func (cr *canonicalRequest) value(v string) error {
 		case ' ', '\t':
 			gap = true
 		case '\n', '\r':
-			return ErrAmbiguousHeader
+			return errAmbiguousHeader
 		default:
 			if gap && len(cr.text) > start {
 				cr.text = append(cr.text, ' ')

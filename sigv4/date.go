@@ -56,7 +56,7 @@ func parseExpires(s string) (time.Duration, bool) {
 func (p *parameters) parseDate() *Error {
 	var ok bool
 	if p.time, ok = parseBasic(p.date); !ok {
-		return refuse(ErrMalformedDate, p.date)
+		return refuse(errMalformedDate, p.date)
 	}
 	return nil
 }

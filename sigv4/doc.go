@@ -78,12 +78,12 @@
 //
 // # Signing
 //
-// [Signer.Sign] signs what net/http sends. So it comes last: after it, only headers that are not signed may change. In
-// an [http.Client] use [Signer.Transport], which signs after the client has added its cookies. Sign changes some things
-// to the form in which they arrive: spaces in the query, and several cookies. It refuses what would arrive in another
-// form, and what a verifier would refuse, with the same causes: [ErrMalformedTarget], [ErrAmbiguousQuery],
-// [ErrAmbiguousHeader], [ErrUnsignedHeader]. Headers that proxies and tracers change are not signed unless
-// [SignerConfig].SignHeader selects them. [Signer.Presign] refuses a request whose Host is not the host of its URL.
+// [Signer.Sign] signs what net/http sends. So it comes last: after it, only headers that are not signed may change.
+// In an [http.Client] use [Signer.Transport], which signs after the client has added its cookies. Sign changes some
+// things to the form in which they arrive: spaces in the query, and several cookies. It refuses what would arrive in
+// another form, and what a verifier would refuse, with the same causes: [ErrAmbiguous] and [ErrUnsignedHeader].
+// Headers that proxies and tracers change are not signed unless [SignerConfig].SignHeader selects them.
+// [Signer.Presign] refuses a request whose Host is not the host of its URL.
 //
 // A reverse proxy that signs needs [SignerConfig].MaxSpool: the body that it passes on can be read only once, and the
 // hash is sent before the body. Without MaxSpool such a request fails with [ErrBody], and a longer body fails with
@@ -111,21 +111,16 @@
 //   - [ErrUnavailable]: 503 with Retry-After; the request may be valid. Mend the key source; its own error is wrapped.
 //   - [ErrRedirect]: 500. [Signer.Transport] returns it. If the other server is trusted, send it a request of its own.
 //
-// No signature of version 4, or more than one:
+// No signature of version 4:
 //
 //   - [ErrMissing]: 403, Missing Authentication Token. The client must sign.
 //   - [ErrVersion2]: 403, as the cause that it is joined with. The client must sign with version 4.
-//   - [ErrTwoMechanisms]: 403, both were found. The client must not send an Authorization header with a presigned URL.
 //
-// The signature is not well formed. AWS's text names the fault. If a usual client sends it, a proxy has changed it:
+// The signature is not well formed. If a usual client sends it, a proxy has changed it:
 //
-//   - [ErrMalformedAuthorization]: 403, with a hash of the header. Often it is a bearer token: see [Verifier.Present].
-//   - [ErrMissingParameter]: 403, with the names that are missing.
-//   - [ErrMalformedDate]: 403, with the date.
-//   - [ErrAlgorithm]: 403, with the algorithm. SigV4A is not supported.
-//   - [ErrMalformedCredential]: 403, with the credential.
-//   - [ErrMalformedSignature]: 403, mismatch.
-//   - [ErrSignedHeaders]: 403, mismatch. The list must be sorted, in lower case and without repetition.
+//   - [ErrMalformed]: 403. The text of the error and Detail say which part, and AWS's text names it to the client: the
+//     header, a missing parameter, the date, the algorithm (SigV4A is not supported) or the credential. Often the header
+//     is a bearer token: see [Verifier.Present]. A bad signature or list of signed headers is answered with mismatch.
 //
 // The signature is for another time or place:
 //
@@ -140,10 +135,9 @@
 //   - [ErrUnsignedHeader]: 403. The client must sign the header in Detail; if a proxy adds it, see
 //     AllowUnsignedHeaders.
 //   - [ErrAbsentHeader]: 403, mismatch. A proxy has removed the header in Detail, or the client must not sign it.
-//   - [ErrAmbiguousHeader]: 403, mismatch. Look at the header in Detail: it is sent twice, or has a bad name or value.
-//   - [ErrAmbiguousQuery]: 403, mismatch. The client must escape the parameter in Detail, or send it once.
-//   - [ErrMalformedTarget]: 403, mismatch. The client must send a plain path and query.
-//   - [ErrUncleanPath]: 403, mismatch. The client must send a clean path, or set AllowUncleanPath.
+//   - [ErrAmbiguous]: 403, mismatch, or AWS's text for an Authorization header sent with a presigned URL. The text of
+//     the error and Detail name the header, parameter, path or target. The client must send a header or a parameter
+//     once, escape it, and send a plain and clean path; for object keys, set AllowUncleanPath.
 //
 // The size and the body:
 //

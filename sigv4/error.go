@@ -15,31 +15,21 @@ import (
 
 // The causes of a refusal. Match them with [errors.Is]. The package documentation lists what to do about each.
 var (
+	ErrAmbiguous = errors.New("the request can be read in two ways")
+	ErrMalformed = errors.New("the signature is malformed")
+
 	ErrNotConfigured = errors.New("not configured")            // a zero Verifier or Signer, or a key source that returns an empty Key
 	ErrUnavailable   = errors.New("the key source has failed") // wraps what the key source returned
 	ErrMissing       = errors.New("no signature is present")
 	ErrVersion2      = errors.New("the request is signed with Signature Version 2, only version 4 is accepted") // joined with the cause of the answer
-	ErrTwoMechanisms = errors.New("both an Authorization header and a presigned query are present")
-
-	ErrMalformedAuthorization = errors.New("the Authorization header is malformed")
-	ErrMissingParameter       = errors.New("a parameter of the signature is missing")
-	ErrMalformedDate          = errors.New("the date is not in ISO 8601 basic format")
-	ErrAlgorithm              = errors.New("the algorithm is not AWS4-HMAC-SHA256")
-	ErrMalformedCredential    = errors.New("the credential does not have exactly five elements")
-	ErrMalformedSignature     = errors.New("the signature is not 64 lower-case hexadecimal digits")
-	ErrSignedHeaders          = errors.New("the list of signed headers is not sorted, lower-case and free of repetition")
 
 	ErrExpired     = errors.New("the signature is too old")
 	ErrNotYetValid = errors.New("the signature is dated in the future")
 	ErrExpires     = errors.New("X-Amz-Expires is missing or out of range")
 	ErrScope       = errors.New("the credential has another scope than the verifier accepts")
 
-	ErrUnsignedHeader  = errors.New("a header that must be signed is not")
-	ErrAbsentHeader    = errors.New("a signed header is absent")
-	ErrAmbiguousHeader = errors.New("a header can be read in two ways")
-	ErrAmbiguousQuery  = errors.New("the query can be read in two ways")
-	ErrMalformedTarget = errors.New("the request target is not a plain path and query")
-	ErrUncleanPath     = errors.New("the path has dot segments or empty ones")
+	ErrUnsignedHeader = errors.New("a header that must be signed is not")
+	ErrAbsentHeader   = errors.New("a signed header is absent")
 
 	ErrHeaderTooLarge = errors.New("the request line and the signed headers are too large") // see [VerifierConfig].MaxHeaderBytes
 
@@ -56,6 +46,32 @@ var (
 	ErrSignatureMismatch = errors.New("the signature does not match")
 	ErrSessionToken      = errors.New("the session token is not the access key's")
 	ErrCredentialExpired = errors.New("the temporary credentials have expired")
+)
+
+// variant is a cause that callers see as another one, of, because the remedy is the same. AWS's texts differ, so that the
+// answers and the tests tell variants apart.
+type variant struct {
+	of   error
+	text string
+}
+
+func (v *variant) Error() string { return v.text }
+func (v *variant) Unwrap() error { return v.of }
+
+var (
+	errTwoMechanisms   error = &variant{ErrAmbiguous, "both an Authorization header and a presigned query are present"}
+	errAmbiguousHeader error = &variant{ErrAmbiguous, "a header can be read in two ways"}
+	errAmbiguousQuery  error = &variant{ErrAmbiguous, "the query can be read in two ways"}
+	errMalformedTarget error = &variant{ErrAmbiguous, "the request target is not a plain path and query"}
+	errUncleanPath     error = &variant{ErrAmbiguous, "the path has dot segments or empty ones"}
+
+	errMalformedAuthorization error = &variant{ErrMalformed, "the Authorization header is malformed"}
+	errMissingParameter       error = &variant{ErrMalformed, "a parameter of the signature is missing"}
+	errMalformedDate          error = &variant{ErrMalformed, "the date is not in ISO 8601 basic format"}
+	errAlgorithm              error = &variant{ErrMalformed, "the algorithm is not AWS4-HMAC-SHA256"}
+	errMalformedCredential    error = &variant{ErrMalformed, "the credential does not have exactly five elements"}
+	errMalformedSignature     error = &variant{ErrMalformed, "the signature is not 64 lower-case hexadecimal digits"}
+	errSignedHeaders          error = &variant{ErrMalformed, "the list of signed headers is not sorted, lower-case and free of repetition"}
 )
 
 // Error is a refusal, and the answer to it. Verify, Authenticate and the signing verbs return no other error.
@@ -81,7 +97,7 @@ type Error struct {
 	service string        // that is accepted
 	now     int64         // the time of the refusal in Unix seconds, for ErrExpired and ErrNotYetValid
 	window  time.Duration // the age or the lead that is allowed, for the same causes
-	missing uint8         // the missing parameters as bits, for ErrMissingParameter
+	missing uint8         // the missing parameters as bits, for errMissingParameter
 	masked  bool          // answer as if the signature did not match
 	explain bool          // add the trace to the text
 }

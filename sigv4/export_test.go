@@ -64,3 +64,19 @@ func WithoutSteps(f func()) {
 	defer func() { stepwise = true }()
 	f()
 }
+
+// The private causes, so that tests can tell them apart.
+var (
+	ErrTwoMechanisms          = errTwoMechanisms
+	ErrAmbiguousHeader        = errAmbiguousHeader
+	ErrAmbiguousQuery         = errAmbiguousQuery
+	ErrMalformedTarget        = errMalformedTarget
+	ErrUncleanPath            = errUncleanPath
+	ErrMalformedAuthorization = errMalformedAuthorization
+	ErrMissingParameter       = errMissingParameter
+	ErrMalformedDate          = errMalformedDate
+	ErrAlgorithm              = errAlgorithm
+	ErrMalformedCredential    = errMalformedCredential
+	ErrMalformedSignature     = errMalformedSignature
+	ErrSignedHeaders          = errSignedHeaders
+)

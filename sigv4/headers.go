@@ -68,7 +68,7 @@ func single(name string, values []string) (string, *Error) {
 	case 1:
 		return values[0], nil
 	}
-	return "", refuse(ErrAmbiguousHeader, name)
+	return "", refuse(errAmbiguousHeader, name)
 }
 
 // isAuthorization reports whether a header's name is Authorization, in any case of letters.
@@ -137,7 +137,7 @@ func (v *Verifier) findUnsigned(h http.Header, cr *canonicalRequest, p *paramete
 		lower := strings.ToLower(name)
 		switch {
 		case isConfusable(lower):
-			return refuse(ErrAmbiguousHeader, name)
+			return refuse(errAmbiguousHeader, name)
 		case !cr.signs(p.signedHeaders, lower) && !slices.Contains(v.exempt, lower):
 			return refuse(ErrUnsignedHeader, lower)
 		}
@@ -158,7 +158,7 @@ func (cr *canonicalRequest) checkConnection(p *parameters) *Error {
 					return refuse(ErrHeaderTooLarge, "connection")
 				}
 				if option = textproto.TrimString(option); cr.isSigned(p, option) {
-					return refuse(ErrAmbiguousHeader, "connection: "+option)
+					return refuse(errAmbiguousHeader, "connection: "+option)
 				}
 			}
 		}

@@ -69,7 +69,7 @@ func target(r *http.Request) (path, rawQuery string, ok bool) {
 func (p *parameters) read(r *http.Request, q *query, most int) *Error {
 	h := readHeaders(r.Header)
 	if h.odd != "" {
-		return refuse(ErrAmbiguousHeader, h.odd)
+		return refuse(errAmbiguousHeader, h.odd)
 	}
 	p.amz, p.underscore, p.host, p.connection = h.amz, h.underscore, h.host, h.connection
 	var plain bool
@@ -102,17 +102,17 @@ func (p *parameters) read(r *http.Request, q *query, most int) *Error {
 	}
 	switch {
 	case p.presigned && len(h.authorization) > 0:
-		return refuse(ErrTwoMechanisms, "")
+		return refuse(errTwoMechanisms, "")
 	case p.tooLarge && p.presigned:
 		return refuse(ErrHeaderTooLarge, "")
 	case p.presigned && !plain:
-		return refuse(ErrMalformedTarget, p.path)
+		return refuse(errMalformedTarget, p.path)
 	case p.presigned:
 		return p.readQuery(&h, q)
 	case len(h.authorization) == 0:
 		return refuseMissing(p.rawQuery)
 	case len(h.authorization) > 1:
-		return refuseHeader(ErrMalformedAuthorization, new(strings.Join(h.authorization, ", ")))
+		return refuseHeader(errMalformedAuthorization, new(strings.Join(h.authorization, ", ")))
 	case malformed != nil:
 		return malformed
 	}
@@ -120,7 +120,7 @@ func (p *parameters) read(r *http.Request, q *query, most int) *Error {
 		return e
 	}
 	if !plain {
-		return refuse(ErrMalformedTarget, p.path)
+		return refuse(errMalformedTarget, p.path)
 	}
 	return nil
 }
@@ -153,12 +153,12 @@ func (p *parameters) readHeader(h *headers) (e *Error) {
 		p.date, p.dateHeader = h.date[0], true
 	}
 	if missing := p.missing(); missing != 0 {
-		e = refuseHeader(ErrMissingParameter, &h.authorization[0])
+		e = refuseHeader(errMissingParameter, &h.authorization[0])
 		e.missing = missing
 		return e
 	}
 	if p.surplus {
-		return refuseHeader(ErrMalformedAuthorization, &h.authorization[0])
+		return refuseHeader(errMalformedAuthorization, &h.authorization[0])
 	}
 	if e = p.parseDate(); e != nil {
 		return e
@@ -195,7 +195,7 @@ func (p *parameters) parseAuthorization(header *string) *Error {
 		case strings.HasPrefix(pair, "Signature="):
 			field, value, bit = &p.signature, pair[len("Signature="):], noSignature
 		case n == maxPairs || strings.IndexByte(pair, '=') < 0:
-			return refuseHeader(ErrMalformedAuthorization, header)
+			return refuseHeader(errMalformedAuthorization, header)
 		}
 		if field == nil || seen&bit != 0 {
 			p.surplus = true
@@ -217,7 +217,7 @@ func cut(s string, sep byte) (before, after string, found bool) {
 // readQuery reads the parameters of a presigned URL.
 func (p *parameters) readQuery(h *headers, q *query) *Error {
 	if p.badQuery {
-		return refuse(ErrAmbiguousQuery, p.refused)
+		return refuse(errAmbiguousQuery, p.refused)
 	}
 	p.algorithm = q.get(p.rawQuery, queryAlgorithm)
 	p.credential = q.raw(p.rawQuery, queryCredential) // decoded only if need be: the allocation is a tenth of the cost
@@ -227,13 +227,13 @@ func (p *parameters) readQuery(h *headers, q *query) *Error {
 	p.expires, p.hasExpires = q.get(p.rawQuery, queryExpires), q.auth[queryExpires] != 0
 	p.token = q.get(p.rawQuery, queryToken)
 	if missing := p.missing(); missing != 0 {
-		return &Error{Err: ErrMissingParameter, missing: missing | inQuery}
+		return &Error{Err: errMissingParameter, missing: missing | inQuery}
 	}
 	if e := p.parseDate(); e != nil {
 		return e
 	}
 	if len(h.amzDate) > 0 || len(h.token) > 0 { // it is not clear whether the header counts or the parameter
-		return refuse(ErrAmbiguousHeader, "X-Amz-Date or X-Amz-Security-Token next to a presigned query")
+		return refuse(errAmbiguousHeader, "X-Amz-Date or X-Amz-Security-Token next to a presigned query")
 	}
 	return p.readPayload(h, q)
 }
@@ -246,7 +246,7 @@ func (p *parameters) readPayload(h *headers, q *query) (e *Error) {
 		return e
 	}
 	if p.hasPayload {
-		return refuse(ErrAmbiguousHeader, "X-Amz-Content-Sha256")
+		return refuse(errAmbiguousHeader, "X-Amz-Content-Sha256")
 	}
 	p.payload, p.hasPayload = q.get(p.rawQuery, queryPayload), true
 	return nil

@@ -80,7 +80,7 @@ func (s *Signer) presignAt(r *http.Request, expires time.Duration, now time.Time
 func (s *Signer) presignedPayload(r *http.Request, cr *canonicalRequest) (string, *Error) {
 	if i := cr.query.auth[queryPayload]; i != 0 {
 		if declares(r) {
-			return "", refuse(ErrAmbiguousHeader, "X-Amz-Content-Sha256")
+			return "", refuse(errAmbiguousHeader, "X-Amz-Content-Sha256")
 		}
 		declared := string(cr.query.val(cr.query.params[i-1])) // in canonical form, which is the same for a hash
 		return declared, checkDeclared(declared)
@@ -112,7 +112,7 @@ func presignedHost(r *http.Request) (string, *Error) {
 	case sent == "" || !hostBytes.all(sent):
 		return "", refuse(errHostForm, sent)
 	case r.Host != "" && plainHost(r.URL.Scheme, r.Host) != sent:
-		return "", refuse(fmt.Errorf("%w: %w", ErrMalformedTarget, errHosts), r.Host)
+		return "", refuse(fmt.Errorf("%w: %w", errMalformedTarget, errHosts), r.Host)
 	}
 	return sent, nil
 }

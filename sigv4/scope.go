@@ -17,7 +17,7 @@ func (v *Verifier) checkScope(p *parameters) *Error {
 		return refuse(ErrUnsignedHeader, "host")
 	}
 	if p.algorithm != algorithm {
-		return refuse(ErrAlgorithm, p.algorithm)
+		return refuse(errAlgorithm, p.algorithm)
 	}
 	if p.presigned {
 		for i := range v.scopes {
@@ -41,7 +41,7 @@ func (v *Verifier) checkScope(p *parameters) *Error {
 // splitCredential splits a credential, keyid/date/region/service/aws4_request, into its five elements.
 func (p *parameters) splitCredential() *Error {
 	if strings.Count(p.credential, "/") != 4 || p.credential[0] == '/' {
-		return refuse(ErrMalformedCredential, p.credential)
+		return refuse(errMalformedCredential, p.credential)
 	}
 	rest := p.credential
 	p.keyID, rest, _ = cut(rest, '/')

@@ -89,11 +89,12 @@ func TestConfigIsCopied(t *testing.T) {
 
 // causes are all causes of a refusal.
 var causes = []error{
+	sigv4.ErrAmbiguous, sigv4.ErrMalformed,
 	sigv4.ErrNotConfigured, sigv4.ErrUnavailable, sigv4.ErrMissing, sigv4.ErrTwoMechanisms, sigv4.ErrMalformedAuthorization,
 	sigv4.ErrMissingParameter, sigv4.ErrMalformedDate, sigv4.ErrAlgorithm, sigv4.ErrMalformedCredential, sigv4.ErrMalformedSignature,
-	sigv4.ErrSignedHeaders, sigv4.ErrExpired, sigv4.ErrNotYetValid, sigv4.ErrExpires, sigv4.ErrScope,
-	sigv4.ErrUnsignedHeader, sigv4.ErrAbsentHeader, sigv4.ErrAmbiguousHeader,
-	sigv4.ErrAmbiguousQuery, sigv4.ErrMalformedTarget, sigv4.ErrUncleanPath, sigv4.ErrHeaderTooLarge, sigv4.ErrMalformedPayloadHash,
+	sigv4.ErrExpired, sigv4.ErrNotYetValid, sigv4.ErrExpires, sigv4.ErrScope,
+	sigv4.ErrUnsignedHeader, sigv4.ErrAbsentHeader,
+	sigv4.ErrHeaderTooLarge, sigv4.ErrMalformedPayloadHash,
 	sigv4.ErrUnsignedPayload, sigv4.ErrStreamingPayload, sigv4.ErrPayloadMismatch, sigv4.ErrBodyTooLarge, sigv4.ErrBody, sigv4.ErrRedirect,
 	sigv4.ErrUnknownKey, sigv4.ErrSignatureMismatch, sigv4.ErrSessionToken, sigv4.ErrCredentialExpired, sigv4.ErrVersion2,
 }
@@ -102,6 +103,18 @@ func TestEveryCauseHasAnAnswer(t *testing.T) {
 	require.Empty(t, sigv4.Unanswered(causes...))
 	require.Empty(t, sigv4.S3CodesWithoutText())
 	require.Equal(t, 500, (&sigv4.Error{Err: errors.New("of another package")}).StatusCode())
+}
+
+func TestVariantsAreTheirExportedCause(t *testing.T) {
+	for _, cause := range []error{sigv4.ErrTwoMechanisms, sigv4.ErrAmbiguousHeader, sigv4.ErrAmbiguousQuery, sigv4.ErrMalformedTarget, sigv4.ErrUncleanPath} {
+		require.ErrorIs(t, cause, sigv4.ErrAmbiguous)
+	}
+	for _, cause := range []error{
+		sigv4.ErrMalformedAuthorization, sigv4.ErrMissingParameter, sigv4.ErrMalformedDate, sigv4.ErrAlgorithm,
+		sigv4.ErrMalformedCredential, sigv4.ErrMalformedSignature, sigv4.ErrSignedHeaders,
+	} {
+		require.ErrorIs(t, cause, sigv4.ErrMalformed)
+	}
 }
 
 // A cause that is wrapped, or joined to another package's, has the answer of the cause.

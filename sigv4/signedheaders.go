@@ -103,7 +103,7 @@ func checkHeader(r *http.Request, key string, name []byte, signed, presign bool)
 		signed = true // if its key has another form, net/http sends it in addition to its own
 	case "content-length":
 		if signed && !presign && !slices.Equal(r.Header[key], []string{sentLength(r)}) {
-			return refuse(ErrAmbiguousHeader, key)
+			return refuse(errAmbiguousHeader, key)
 		}
 		signed = true
 	}
@@ -111,7 +111,7 @@ func checkHeader(r *http.Request, key string, name []byte, signed, presign bool)
 	case signed && http.CanonicalHeaderKey(key) != key:
 		return refuse(errKeyForm, key)
 	case isAmzHeader(key) && isConfusable(string(name)):
-		return refuse(ErrAmbiguousHeader, key)
+		return refuse(errAmbiguousHeader, key)
 	}
 	return nil
 }
@@ -131,7 +131,7 @@ func checkConnection(values []string, signed string) *Error {
 	for _, value := range values {
 		for option := range strings.SplitSeq(value, ",") {
 			if name := strings.ToLower(strings.Trim(option, " \t")); signs(signed, name) {
-				return refuse(ErrAmbiguousHeader, "Connection: "+name)
+				return refuse(errAmbiguousHeader, "Connection: "+name)
 			}
 		}
 	}

@@ -147,9 +147,9 @@ func (s *Signer) signAt(r *http.Request, now time.Time) *Error {
 
 // Causes of the signer that say how to mend the request. Each wraps the cause that a verifier has.
 var (
-	errCredentials = fmt.Errorf("%w: Credentials returned no secret, or no access key ID", ErrMalformedCredential)
-	errHostForm    = fmt.Errorf("%w: the host is empty, or not ASCII: write an international name in Punycode", ErrMalformedTarget)
-	errKeyForm     = fmt.Errorf("%w: its key is not in canonical form: use http.Header.Set", ErrAmbiguousHeader)
+	errCredentials = fmt.Errorf("%w: Credentials returned no secret, or no access key ID", errMalformedCredential)
+	errHostForm    = fmt.Errorf("%w: the host is empty, or not ASCII: write an international name in Punycode", errMalformedTarget)
+	errKeyForm     = fmt.Errorf("%w: its key is not in canonical form: use http.Header.Set", errAmbiguousHeader)
 )
 
 // begin gets the credentials and parses the query. It refuses what cannot be signed.
@@ -164,23 +164,23 @@ func (s *Signer) begin(r *http.Request, cr *canonicalRequest, now time.Time) (c 
 	case notElement(c.AccessKeyID) || c.Secret == "":
 		return c, refuse(errCredentials, c.AccessKeyID)
 	case !tokenBytes.all(r.Method) || r.Method == http.MethodConnect: // RFC 9110 9.3.6: the target of CONNECT has no path
-		return c, refuse(ErrMalformedTarget, r.Method)
+		return c, refuse(errMalformedTarget, r.Method)
 	case r.URL == nil || r.URL.Opaque != "":
-		return c, refuse(ErrMalformedTarget, "the URL is nil or opaque")
+		return c, refuse(errMalformedTarget, "the URL is nil or opaque")
 	case host(r) == "" || !hostBytes.all(host(r)):
 		return c, refuse(errHostForm, host(r))
 	}
 	if year := now.UTC().Year(); year < 1 || year > 9999 {
-		return c, refuse(ErrMalformedDate, now.UTC().String())
+		return c, refuse(errMalformedDate, now.UTC().String())
 	}
 	switch refused, ok := cr.query.parse(sentQuery(r.URL.RawQuery)); {
 	case cr.query.full:
 		return c, refuse(ErrHeaderTooLarge, "")
 	case !ok:
-		return c, refuse(ErrAmbiguousQuery, refused)
+		return c, refuse(errAmbiguousQuery, refused)
 	}
 	if cr.query.authenticates() {
-		return c, refuse(ErrTwoMechanisms, "")
+		return c, refuse(errTwoMechanisms, "")
 	}
 	return c, nil
 }
@@ -214,7 +214,7 @@ func (s *Signer) finish(r *http.Request, cr *canonicalRequest, c *Credentials, h
 	case path == "":
 		path = "/"
 	case path[0] != '/': // net/http would send it as it is, but a request target begins with a slash (RFC 9112 3.2.1)
-		return refuse(ErrMalformedTarget, path)
+		return refuse(errMalformedTarget, path)
 	case s.config.Rules != S3 && !isClean(path):
 		path = normalize(path)
 	}

@@ -137,14 +137,14 @@ func (v *Verifier) canonicalize(r *http.Request, cr *canonicalRequest, p *parame
 	path := v.config.PathPrefix + p.path
 	switch {
 	case len(p.signature) != hashLength:
-		return refuse(ErrMalformedSignature, p.signature)
+		return refuse(errMalformedSignature, p.signature)
 	case p.badQuery:
-		return refuse(ErrAmbiguousQuery, p.refused)
+		return refuse(errAmbiguousQuery, p.refused)
 	case !tokenBytes.all(r.Method):
-		return refuse(ErrMalformedTarget, r.Method)
+		return refuse(errMalformedTarget, r.Method)
 	case v.config.Rules != S3 && !isClean(path):
 		if !v.config.AllowUncleanPath {
-			return refuse(ErrUncleanPath, path)
+			return refuse(errUncleanPath, path)
 		}
 		path = normalize(path)
 	}
@@ -158,7 +158,7 @@ func (v *Verifier) canonicalize(r *http.Request, cr *canonicalRequest, p *parame
 	cr.room, cr.fields = p.room, v.fields
 	for _, host := range p.host {
 		if !strings.EqualFold(host, r.Host) { // RFC 9113 8.3.1: Host must not differ from :authority
-			return refuse(ErrAmbiguousHeader, "host")
+			return refuse(errAmbiguousHeader, "host")
 		}
 	}
 	host := r.Host
@@ -217,7 +217,7 @@ func (v *Verifier) checkSignature(r *http.Request, cr *canonicalRequest, p *para
 func (v *Verifier) mismatch(cr *canonicalRequest, p *parameters, unknown bool) *Error {
 	e := &Error{Err: ErrSignatureMismatch, Trace: cr.trace(), explain: v.config.Explain}
 	if !hashBytes.all(p.signature) {
-		e.Err, e.Detail = ErrMalformedSignature, p.signature
+		e.Err, e.Detail = errMalformedSignature, p.signature
 	}
 	if unknown {
 		e.Err, e.Detail, e.masked = ErrUnknownKey, p.keyID, true
