@@ -24,8 +24,8 @@ type VerifierConfig struct {
 	// Services are the services accepted. Empty means "execute-api" under [ExecuteAPI], "s3" under [S3]; [Generic] has no
 	// default.
 	Services []string
-	// Rules is the way in which requests are read. Zero means [ExecuteAPI].
-	Rules Rules
+	// Dialect is the way in which requests are read. Zero means [ExecuteAPI].
+	Dialect Dialect
 
 	// MaxAge is how old a signature may be. Zero means 5 minutes. Fractions of a second are ignored, here and in the
 	// two fields below.
@@ -116,8 +116,8 @@ func (c *VerifierConfig) check() error {
 		checkKeyring(c.Keys),
 		wrong(len(c.Regions) == 0 || slices.ContainsFunc(c.Regions, notElement), "Regions is empty or names no region"),
 		wrong(slices.ContainsFunc(c.Services, notElement), "Services names no service"),
-		wrong(len(c.Services) == 0 && c.Rules.service() == "", "Services is empty"),
-		wrong(c.Rules > S3, "Rules is unknown"),
+		wrong(len(c.Services) == 0 && c.Dialect.service() == "", "Services is empty"),
+		wrong(c.Dialect > S3, "Dialect is unknown"),
 		wrong(c.MaxAge < 0 || c.MaxAhead < 0, "MaxAge or MaxAhead is negative"),
 		wrong(c.MaxExpires < 0 || c.MaxExpires > maxExpires, "MaxExpires is not within 7 days"),
 		wrong(short(c.MaxAge) || short(c.MaxAhead) || short(c.MaxExpires), "MaxAge, MaxAhead or MaxExpires is below a second"),
@@ -135,11 +135,11 @@ func (c VerifierConfig) withDefaults() VerifierConfig {
 	c.Regions = slices.Clone(c.Regions)
 	c.Services = slices.Clone(c.Services)
 	if len(c.Services) == 0 {
-		c.Services = []string{c.Rules.service()}
+		c.Services = []string{c.Dialect.service()}
 	}
 	c.MaxAge = orDefault(c.MaxAge, defaultWindow)
 	c.MaxAhead = orDefault(c.MaxAhead, defaultWindow)
-	if c.Rules != ExecuteAPI {
+	if c.Dialect != ExecuteAPI {
 		c.MaxExpires = orDefault(c.MaxExpires, maxExpires)
 	}
 	if c.MaxBody = orDefault(c.MaxBody, defaultMaxBody); c.MaxBody < 0 {

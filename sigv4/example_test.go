@@ -88,7 +88,7 @@ func exampleVerifier(c sigv4.VerifierConfig) *sigv4.Verifier {
 }
 
 func ExampleNewVerifier() {
-	_, err := sigv4.NewVerifier(sigv4.VerifierConfig{Rules: sigv4.Generic, PathPrefix: "Prod"})
+	_, err := sigv4.NewVerifier(sigv4.VerifierConfig{Dialect: sigv4.Generic, PathPrefix: "Prod"})
 	fmt.Println(err)
 	// Output:
 	// sigv4: Keys is nil
@@ -211,7 +211,7 @@ func ExampleNewContext() {
 
 // An object store answers as S3 does.
 func ExampleS3XML() {
-	verifier := exampleVerifier(sigv4.VerifierConfig{Rules: sigv4.S3, ErrorHandler: sigv4.S3XML})
+	verifier := exampleVerifier(sigv4.VerifierConfig{Dialect: sigv4.S3, ErrorHandler: sigv4.S3XML})
 	w := httptest.NewRecorder()
 	verifier.Handler(http.NotFoundHandler()).ServeHTTP(w, httptest.NewRequest("GET", "/bucket/key", nil))
 	var document struct{ Code, Resource string }

@@ -10,7 +10,9 @@ func CanonicalQuery(raw string) (string, bool) {
 }
 
 // CanonicalPath is the canonical form of a path as it was sent.
-func CanonicalPath(path string, rules Rules) string { return string(appendPath(nil, path, rules)) }
+func CanonicalPath(path string, dialect Dialect) string {
+	return string(appendPath(nil, path, dialect))
+}
 
 var (
 	NormalizePath = normalize

@@ -68,7 +68,7 @@ func TestVersion2(t *testing.T) {
 func TestS3XMLWithoutURL(t *testing.T) {
 	w := httptest.NewRecorder()
 	c := euWest
-	c.Rules, c.ErrorHandler = sigv4.S3, sigv4.S3XML
+	c.Dialect, c.ErrorHandler = sigv4.S3, sigv4.S3XML
 	newVerifier(t, c).Handler(http.NotFoundHandler()).ServeHTTP(w, &http.Request{Method: "GET"})
 	require.Equal(t, 403, w.Code)
 	require.Contains(t, w.Body.String(), "<Resource></Resource>")
@@ -155,7 +155,7 @@ func post(target, body string) *http.Request {
 // Without X-Amz-Expires a URL is valid for the shorter of MaxAge and MaxExpires, to the second.
 func TestPresignedWithoutExpires(t *testing.T) {
 	for _, tt := range []struct {
-		rules       sigv4.Rules
+		dialect     sigv4.Dialect
 		age, expire time.Duration
 		good        time.Duration
 	}{
@@ -167,7 +167,7 @@ func TestPresignedWithoutExpires(t *testing.T) {
 		{sigv4.Generic, 0, time.Minute, time.Minute},
 	} {
 		c := euWest
-		c.Rules, c.MaxAge, c.MaxExpires, c.Services = tt.rules, tt.age, tt.expire, []string{"execute-api"}
+		c.Dialect, c.MaxAge, c.MaxExpires, c.Services = tt.dialect, tt.age, tt.expire, []string{"execute-api"}
 		w := newWire("GET", "/Prod").presign(noExpires)
 		v := newVerifier(t, c)
 		r := read([]byte(w.String()))

@@ -31,14 +31,14 @@ const (
 // newPeer starts a server for the rules and the version of HTTP that the bits name.
 func newPeer(tb testing.TB, bits uint8) peer {
 	v := newVerifier(tb, sigv4.VerifierConfig{
-		Keys: keyring.Key, Regions: []string{"eu-west-1"}, Services: []string{"any"}, Rules: sigv4.Rules(bits % 4), AllowUncleanPath: true,
+		Keys: keyring.Key, Regions: []string{"eu-west-1"}, Services: []string{"any"}, Dialect: sigv4.Dialect(bits % 4), AllowUncleanPath: true,
 		MaxHeaderBytes: -1,
 	})
 	server, last := verifying(tb, v, bits&overHTTP2 != 0)
 	base, err := url.Parse(server.URL)
 	require.NoError(tb, err)
 	c := sigv4.SignerConfig{
-		Credentials: as(iamKeyID, iamSecret), Region: "eu-west-1", Service: "any", Rules: sigv4.Rules(bits % 4), MaxSpool: 1 << 20,
+		Credentials: as(iamKeyID, iamSecret), Region: "eu-west-1", Service: "any", Dialect: sigv4.Dialect(bits % 4), MaxSpool: 1 << 20,
 	}
 	if bits&signAll != 0 {
 		c.SignHeader = func(string) bool { return true }

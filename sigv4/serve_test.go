@@ -23,9 +23,9 @@ import (
 
 func TestNewVerifierReportsEveryMistake(t *testing.T) {
 	_, err := sigv4.NewVerifier(sigv4.VerifierConfig{
-		Regions: []string{"a/b"}, Services: []string{""}, Rules: 9, MaxAge: -1, MaxExpires: 8 * 24 * time.Hour, PathPrefix: "/Prod/",
+		Regions: []string{"a/b"}, Services: []string{""}, Dialect: 9, MaxAge: -1, MaxExpires: 8 * 24 * time.Hour, PathPrefix: "/Prod/",
 	})
-	for _, want := range []string{"Keys", "Regions", "Services", "Rules", "MaxAge", "MaxExpires", "PathPrefix"} {
+	for _, want := range []string{"Keys", "Regions", "Services", "Dialect", "MaxAge", "MaxExpires", "PathPrefix"} {
 		require.ErrorContains(t, err, want)
 	}
 }
@@ -520,7 +520,7 @@ func TestS3XML(t *testing.T) {
 		require.Equal(t, tt.code == "AccessDenied", got.HeadersNotSigned == "x-amz-acl")
 	}
 	c := euWest
-	c.Rules, c.ErrorHandler = sigv4.S3, sigv4.S3XML // its shape fits
+	c.Dialect, c.ErrorHandler = sigv4.S3, sigv4.S3XML // its shape fits
 	newVerifier(t, c)
 }
 

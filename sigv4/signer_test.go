@@ -25,8 +25,8 @@ import (
 )
 
 func TestNewSignerReportsEveryMistake(t *testing.T) {
-	_, err := sigv4.NewSigner(sigv4.SignerConfig{Rules: 9})
-	for _, want := range []string{"Credentials", "Region", "Service", "Rules"} {
+	_, err := sigv4.NewSigner(sigv4.SignerConfig{Dialect: 9})
+	for _, want := range []string{"Credentials", "Region", "Service", "Dialect"} {
 		require.ErrorContains(t, err, want)
 	}
 }
@@ -541,7 +541,7 @@ func TestRedactedSecretIsNotRead(t *testing.T) {
 }
 
 func TestRules(t *testing.T) {
-	require.Equal(t, "[ExecuteAPI Generic S3 Rules(?)]", fmt.Sprint([]sigv4.Rules{sigv4.ExecuteAPI, sigv4.Generic, sigv4.S3, 3}))
+	require.Equal(t, "[ExecuteAPI Generic S3 Dialect(?)]", fmt.Sprint([]sigv4.Dialect{sigv4.ExecuteAPI, sigv4.Generic, sigv4.S3, 3}))
 }
 
 // The text says what to mend where the cause is worded for what a verifier is sent.

@@ -34,7 +34,7 @@ type signCase struct {
 	Presigned     string            `json:"presigned"` // the signature in the query of a GET without headers and body
 }
 
-func (c *signCase) rules() sigv4.Rules {
+func (c *signCase) dialect() sigv4.Dialect {
 	if c.S3 {
 		return sigv4.S3
 	}
@@ -131,7 +131,7 @@ func (c *signCase) sign() {
 	if c.Body != "" || c.S3 { // our signer sets it, so the others must sign it too
 		c.Headers["X-Amz-Content-Sha256"] = hash(c.Body)
 	}
-	s := signer(c.rules(), c.Token)
+	s := signer(c.dialect(), c.Token)
 	r := c.request(c.Method, c.Body)
 	for name, value := range c.Headers {
 		r.Header.Set(name, value)
@@ -195,10 +195,10 @@ func (s *signedRequest) verify() error {
 	if err != nil {
 		return err
 	}
-	rules := sigv4.ExecuteAPI
+	dialect := sigv4.ExecuteAPI
 	if s.S3 {
-		rules = sigv4.S3
+		dialect = sigv4.S3
 	}
-	_, err = verifier(rules, s.Token).VerifyAt(r, at)
+	_, err = verifier(dialect, s.Token).VerifyAt(r, at)
 	return err
 }

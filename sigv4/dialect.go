@@ -1,13 +1,13 @@
 package sigv4
 
-// Rules names the way in which a family of AWS services reads signed requests.
-type Rules uint8
+// Dialect is the way in which a family of AWS services reads signed requests.
+type Dialect uint8
 
 const (
 	// ExecuteAPI, the zero value, is how Amazon API Gateway reads requests: the path is normalised and escaped once
 	// more than it was sent, a signature is valid for five minutes in both directions, and X-Amz-Expires must be well
 	// formed but does not lengthen that.
-	ExecuteAPI Rules = iota
+	ExecuteAPI Dialect = iota
 	// Generic is how AWS's other services read requests: in the same canonical form, but a presigned URL is valid for
 	// X-Amz-Expires.
 	Generic
@@ -18,8 +18,8 @@ const (
 )
 
 // String returns the name of the constant.
-func (r Rules) String() string {
-	switch r {
+func (d Dialect) String() string {
+	switch d {
 	case ExecuteAPI:
 		return "ExecuteAPI"
 	case Generic:
@@ -27,12 +27,12 @@ func (r Rules) String() string {
 	case S3:
 		return "S3"
 	}
-	return "Rules(?)"
+	return "Dialect(?)"
 }
 
 // service returns the service that the configuration may leave out, or "" if there is none.
-func (r Rules) service() string {
-	switch r {
+func (d Dialect) service() string {
+	switch d {
 	case ExecuteAPI:
 		return "execute-api"
 	case S3:
