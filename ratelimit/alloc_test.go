@@ -19,7 +19,7 @@ func TestTakingDoesNotAllocate(t *testing.T) {
 	require.True(t, empty.Allow())
 	l := newLimiter(t, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: 1e6, Burst: 1e6}})
 	own := newLimiter(t, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: 1, Burst: 1}})
-	require.NoError(t, own.SetKeyLimit("a", ratelimit.Limit{Rate: 1e6, Burst: 1e6}))
+	require.NoError(t, own.SetKeyLimit("a", &ratelimit.Limit{Rate: 1e6, Burst: 1e6}))
 	type pair struct {
 		user string
 		path string
@@ -31,7 +31,7 @@ func TestTakingDoesNotAllocate(t *testing.T) {
 		"wait":    func() bool { return b.Wait(context.Background(), 1) == nil },
 		"refusal": func() bool { return !empty.Allow() && !empty.Take(1).OK },
 		"undo": func() bool {
-			first, second := b.Ref().Take(2), l.Ref("a").Take(2)
+			first, second := b.Ref().Take(time.Now(), 2), l.Ref("a").Take(time.Now(), 2)
 			first.Undo(1)
 			second.Undo(1)
 			return first.Decision().RetryAfter == ratelimit.Never

@@ -11,9 +11,7 @@ import (
 // Its methods may be called from any number of goroutines at once. Taking is lock-free, and a refusal writes no shared
 // memory. The zero Bucket, and a nil one, refuse.
 //
-// [NewBucketAt], [Bucket.TakeAt] and [TakeAll] are told the time. An instant is measured from the bucket's making, on
-// the monotonic clock if it carries a reading of it. Instants may come in any order: an earlier one never gains a
-// token.
+// Its methods read the clock. [Ref.Take] and [TakeAll] are told the time instead.
 type Bucket struct {
 	epoch time.Time
 	cell  atomic.Pointer[cell]
@@ -32,15 +30,10 @@ type cell struct {
 
 // NewBucket makes a full bucket. The error is l's, see [Limit.Validate].
 func NewBucket(l Limit) (*Bucket, error) {
-	return NewBucketAt(time.Now(), l)
-}
-
-// NewBucketAt is [NewBucket] at a given instant.
-func NewBucketAt(t time.Time, l Limit) (*Bucket, error) {
 	if err := l.Validate(); err != nil {
 		return nil, err
 	}
-	b := &Bucket{epoch: t}
+	b := &Bucket{epoch: time.Now()}
 	b.cell.Store(&cell{seg: newSegment(l, 0)})
 	return b, nil
 }
@@ -57,13 +50,6 @@ func (b *Bucket) now() int64 {
 		return 0
 	}
 	return int64(time.Since(b.epoch))
-}
-
-func (b *Bucket) since(t time.Time) int64 {
-	if b == nil {
-		return 0
-	}
-	return int64(t.Sub(b.epoch))
 }
 
 // Allow takes one token and reports whether there was one.
@@ -84,11 +70,6 @@ func (b *Bucket) Allow() bool {
 func (b *Bucket) Take(n int64) (d Decision) {
 	b.take(b.now(), n).fill(n, &d)
 	return d
-}
-
-// TakeAt is [Bucket.Take] at a given instant.
-func (b *Bucket) TakeAt(t time.Time, n int64) Decision {
-	return b.take(b.since(t), n).decision(n)
 }
 
 // Peek returns what Take(1) would decide, and takes nothing: Remaining still counts the token.

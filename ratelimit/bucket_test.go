@@ -60,7 +60,6 @@ func TestLimitValidate(t *testing.T) {
 }
 
 func TestBucketTake(t *testing.T) {
-	start := time.Now()
 	const s = time.Second
 	for _, test := range []struct {
 		name  string
@@ -92,13 +91,16 @@ func TestBucketTake(t *testing.T) {
 		{"no limit, negative", ratelimit.Limit{Rate: math.Inf(1)}, []time.Duration{0}, []int64{-1}, ratelimit.Decision{Limit: math.MaxInt64, Remaining: math.MaxInt64, RetryAfter: never}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			b, err := ratelimit.NewBucketAt(start, test.limit)
-			require.NoError(t, err)
-			var got ratelimit.Decision
-			for i, n := range test.n {
-				got = b.TakeAt(start.Add(test.at[i]), n)
-			}
-			require.Equal(t, test.want, got)
+			synctest.Test(t, func(t *testing.T) {
+				b, err := ratelimit.NewBucket(test.limit)
+				require.NoError(t, err)
+				start := time.Now()
+				var got ratelimit.Decision
+				for i, n := range test.n {
+					got = b.Ref().Take(start.Add(test.at[i]), n).Decision()
+				}
+				require.Equal(t, test.want, got)
+			})
 		})
 	}
 }
@@ -137,14 +139,14 @@ func TestUndoGivesBackOnceAndNoMoreThanWasTaken(t *testing.T) {
 			for _, ref := range []ratelimit.Ref{
 				newBucket(t, 1, 5).Ref(), newLimiter(t, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: 1, Burst: 5}}).Ref("a"),
 			} {
-				receipt := ref.Take(test.take)
+				receipt := ref.Take(time.Now(), test.take)
 				require.Equal(t, test.take <= 5, receipt.Decision().OK, test.name)
 				for _, n := range test.undo {
 					receipt.Undo(n)
 				}
-				require.EqualValues(t, test.want, ref.Peek().Remaining, test.name)
+				require.EqualValues(t, test.want, ref.Peek(time.Now()).Remaining, test.name)
 				time.Sleep(5 * time.Second)
-				require.Equal(t, full, ref.Peek(), test.name)
+				require.Equal(t, full, ref.Peek(time.Now()), test.name)
 			}
 		})
 	}
@@ -157,19 +159,19 @@ func TestUndoGivesBackOnceAndNoMoreThanWasTaken(t *testing.T) {
 func TestUndoKeepsBackWhatOthersMayHaveUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ref := newBucket(t, 1, 5).Ref()
-		receipt := ref.Take(3)
+		receipt := ref.Take(time.Now(), 3)
 		time.Sleep(2 * time.Second)
-		ref.Take(1)
-		require.EqualValues(t, 3, ref.Peek().Remaining)
+		ref.Take(time.Now(), 1)
+		require.EqualValues(t, 3, ref.Peek(time.Now()).Remaining)
 		receipt.Undo(3)
-		require.EqualValues(t, 4, ref.Peek().Remaining)
+		require.EqualValues(t, 4, ref.Peek(time.Now()).Remaining)
 	})
 }
 
 func TestUndoAfterAChangeOfTheLimitGivesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBucket(t, 1, 5)
-		receipt := b.Ref().Take(3)
+		receipt := b.Ref().Take(time.Now(), 3)
 		require.NoError(t, b.SetLimit(ratelimit.Limit{Rate: 2, Burst: 5}))
 		receipt.Undo(3)
 		require.EqualValues(t, 2, b.Peek().Remaining)
@@ -221,15 +223,15 @@ func TestBucketSetLimit(t *testing.T) {
 
 // A clock at 10^12 units a second reaches its horizon after 53 days.
 func TestBucketOutlivesItsHorizon(t *testing.T) {
-	now := time.Now()
-	b, err := ratelimit.NewBucketAt(now, ratelimit.Limit{Rate: 1e12, Burst: 1e15})
+	b, err := ratelimit.NewBucket(ratelimit.Limit{Rate: 1e12, Burst: 1e15})
 	require.NoError(t, err)
+	now := time.Now()
 	for range 50 {
-		require.True(t, b.TakeAt(now, 1e15).OK)
-		require.Equal(t, 1000*time.Second, b.TakeAt(now, 0).ResetAfter)
+		require.True(t, b.Ref().Take(now, 1e15).Decision().OK)
+		require.Equal(t, 1000*time.Second, b.Ref().Take(now, 0).Decision().ResetAfter)
 		now = now.Add(500 * time.Second)
-		require.True(t, b.TakeAt(now, 5e14).OK)
-		require.False(t, b.TakeAt(now, 1).OK)
+		require.True(t, b.Ref().Take(now, 5e14).Decision().OK)
+		require.False(t, b.Ref().Take(now, 1).Decision().OK)
 		now = now.Add(20 * 24 * time.Hour)
 	}
 }

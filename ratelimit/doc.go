@@ -50,9 +50,8 @@
 //   - [ErrLimited]: 429. The bucket does not hold what the request costs.
 //   - [ErrBlocked]: 403, by a rate rule of package window.
 //   - [ErrNoKey]: 403. Config.Key found no key for the request.
-//   - [ErrCost]: 500. Config.Cost is negative.
 //   - [ErrNotConfigured]: 500. The zero value of every type refuses, and so does a [Limiter] without Config.Key that is
-//     asked about a request. The text says which it was.
+//     asked about a request. The same cause has a negative cost. The text says which it was.
 //
 // # Sources
 //

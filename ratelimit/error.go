@@ -18,17 +18,32 @@ var (
 	ErrBlocked = errors.New("blocked by rate rule")
 	// ErrNoKey: Config.Key found no key for the request.
 	ErrNoKey = errors.New("request has no key")
-	// ErrCost: Config.Cost is negative, a mistake of the program.
-	ErrCost = errors.New("negative cost")
-	// ErrNotConfigured: the limiter or bucket was not made by its constructor, or a limiter without Config.Key was
-	// asked about a request. The text of the error says which.
+	// ErrNotConfigured: a mistake of the program. The limiter or bucket was not made by its constructor, a limiter
+	// without Config.Key was asked about a request, or Config.Cost returned a negative cost. The text of the error says
+	// which.
 	ErrNotConfigured = errors.New("not configured")
 )
 
 var (
 	errNotMade   = fmt.Errorf("%w: the limiter was not made by New", ErrNotConfigured)
 	errNoKeyFunc = fmt.Errorf("%w: Config.Key is nil, so no request can be charged", ErrNotConfigured)
+	errNegative  = fmt.Errorf("%w: Config.Cost returned a negative cost", ErrNotConfigured)
 )
+
+// A response is the answer to a cause.
+type response struct {
+	cause         error
+	status        int
+	code, message string
+}
+
+// answers are API Gateway's answers to a throttled request, to one that AWS WAF blocks, and to one without access. The
+// first cause that an error wraps decides.
+var answers = []response{
+	{ErrLimited, http.StatusTooManyRequests, "TooManyRequestsException", "Too Many Requests"},
+	{ErrBlocked, http.StatusForbidden, "ForbiddenException", "Forbidden"},
+	{ErrNoKey, http.StatusForbidden, "ForbiddenException", "Forbidden"},
+}
 
 // Error is why a request was refused, by this package or by package window. It is itself the answer: API Gateway's to a
 // throttled request, or to one that AWS WAF blocks.
@@ -54,42 +69,24 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// StatusCode is 429 for [ErrLimited], 403 for [ErrBlocked] and [ErrNoKey], and 500 otherwise.
-func (e *Error) StatusCode() int {
-	switch {
-	case errors.Is(e.Err, ErrLimited):
-		return http.StatusTooManyRequests
-	case errors.Is(e.Err, ErrBlocked), errors.Is(e.Err, ErrNoKey):
-		return http.StatusForbidden
-	default:
-		return http.StatusInternalServerError
+// response returns the answer to the cause of e. Other causes than those in the table are mistakes of the program.
+func (e *Error) response() response {
+	for _, a := range answers {
+		if errors.Is(e.Err, a.cause) {
+			return a
+		}
 	}
+	return response{nil, http.StatusInternalServerError, "ApiConfigurationException", "Internal server error"}
 }
 
-// ErrorCode is the value of X-Amzn-ErrorType: TooManyRequestsException, ForbiddenException or
-// ApiConfigurationException.
-func (e *Error) ErrorCode() string {
-	switch e.StatusCode() {
-	case http.StatusTooManyRequests:
-		return "TooManyRequestsException"
-	case http.StatusForbidden:
-		return "ForbiddenException"
-	default:
-		return "ApiConfigurationException"
-	}
-}
+// StatusCode returns the HTTP status: 429 for [ErrLimited], 403 for [ErrBlocked] and [ErrNoKey], and 500 otherwise.
+func (e *Error) StatusCode() int { return e.response().status }
 
-// ErrorMessage is the text for clients, API Gateway's for a throttled request ("Too Many Requests") or its default.
-func (e *Error) ErrorMessage() string {
-	switch e.StatusCode() {
-	case http.StatusTooManyRequests:
-		return "Too Many Requests"
-	case http.StatusForbidden:
-		return "Forbidden"
-	default:
-		return "Internal server error"
-	}
-}
+// ErrorCode returns the value of the header X-Amzn-ErrorType.
+func (e *Error) ErrorCode() string { return e.response().code }
+
+// ErrorMessage returns the text for the client. It does not contain the cause.
+func (e *Error) ErrorMessage() string { return e.response().message }
 
 // SetHeader sets Retry-After in seconds, rounded up (RFC 9110 section 10.2.3), with a 429 after which a wait helps, and
 // the header fields that the limiter is configured for. A block by a rate rule does not say when it ends, as in AWS.

@@ -32,7 +32,6 @@ func TestErrorAnswersAWrappedCause(t *testing.T) {
 		{ratelimit.ErrLimited, 429, "TooManyRequestsException", "Too Many Requests", "2"},
 		{ratelimit.ErrBlocked, 403, "ForbiddenException", "Forbidden", ""},
 		{ratelimit.ErrNoKey, 403, "ForbiddenException", "Forbidden", ""},
-		{ratelimit.ErrCost, 500, "ApiConfigurationException", "Internal server error", ""},
 		{ratelimit.ErrNotConfigured, 500, "ApiConfigurationException", "Internal server error", ""},
 		{errors.New("another"), 500, "ApiConfigurationException", "Internal server error", ""},
 	} {
@@ -63,6 +62,14 @@ func TestNotConfiguredSaysWhatIsMissing(t *testing.T) {
 		{
 			newLimiter(t, ratelimit.Config[string]{Limit: limit}),
 			"ratelimit: not configured: Config.Key is nil, so no request can be charged",
+		},
+		{
+			newLimiter(t, ratelimit.Config[string]{
+				Limit: limit,
+				Key:   func(*http.Request) (string, bool) { return "a", true },
+				Cost:  func(*http.Request) int64 { return -1 },
+			}),
+			"ratelimit: not configured: Config.Cost returned a negative cost",
 		},
 	} {
 		_, err := test.limiter.Check(httptest.NewRequest("GET", "/", nil))

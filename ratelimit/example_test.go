@@ -52,17 +52,17 @@ func ExampleBucket_Allow() {
 	// Output: true true false
 }
 
-// A simulation tells the time.
-func ExampleBucket_TakeAt() {
-	t := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
-	b, err := ratelimit.NewBucketAt(t, ratelimit.Limit{Rate: 5, Burst: 10})
+// A simulation tells the time. Only the first take is made now.
+func ExampleRef_Take() {
+	b, err := ratelimit.NewBucket(ratelimit.Limit{Rate: 5, Burst: 10})
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(b.TakeAt(t, 10).OK)
-	d := b.TakeAt(t.Add(time.Second), 8)
+	t := time.Now()
+	fmt.Println(b.Ref().Take(t, 10).Decision().OK)
+	d := b.Ref().Take(t.Add(time.Second), 8).Decision()
 	fmt.Println(d.OK, d.Remaining, d.RetryAfter, d.ResetAfter)
-	fmt.Println(b.TakeAt(t.Add(time.Second+d.RetryAfter), 8).OK)
+	fmt.Println(b.Ref().Take(t.Add(time.Second+d.RetryAfter), 8).Decision().OK)
 	// Output:
 	// true
 	// false 5 600ms 1s
@@ -75,7 +75,7 @@ func ExampleReceipt_Undo() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	receipt := b.Ref().Take(600)
+	receipt := b.Ref().Take(time.Now(), 600)
 	if receipt.Decision().OK {
 		used := int64(250)
 		receipt.Undo(600 - used)
@@ -89,11 +89,13 @@ func ExampleLimiter_SetKeyLimit() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := l.SetKeyLimit("vip", ratelimit.Limit{Burst: 1000}); err != nil {
+	if err := l.SetKeyLimit("vip", &ratelimit.Limit{Burst: 1000}); err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(l.Take("anyone", 1).Limit, l.Take("vip", 1).Limit)
-	l.ClearKeyLimit("vip")
+	if err := l.SetKeyLimit("vip", nil); err != nil { // back to the limit of all keys
+		log.Fatal(err)
+	}
 	fmt.Println(l.Peek("vip").Limit)
 	// Output:
 	// 1 1000

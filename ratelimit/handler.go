@@ -3,7 +3,7 @@ package ratelimit
 import "net/http"
 
 // Check takes what the request costs from the bucket of its key. The error is an [*Error] with one of the causes
-// [ErrLimited], [ErrNoKey], [ErrCost] and [ErrNotConfigured]. It is nil if the request may pass: either the tokens were
+// [ErrLimited], [ErrNoKey] and [ErrNotConfigured]. It is nil if the request may pass: either the tokens were
 // taken, and the decision is OK, or AllowDespite let the request pass, and the decision is not OK.
 func (l *Limiter[K]) Check(r *http.Request) (Decision, error) {
 	o, n, err := l.check(r)
@@ -47,7 +47,7 @@ func (l *Limiter[K]) check(r *http.Request) (o outcome, n int64, err error) {
 	if key, ok := l.config.Key(r); !ok {
 		cause = ErrNoKey
 	} else if n < 0 {
-		cause = ErrCost
+		cause = errNegative
 	} else if o = l.take(key, n); o.ok() {
 		return o, n, nil
 	}

@@ -398,7 +398,7 @@ func TestTakeAllHistories(t *testing.T) {
 			}
 		}
 		for i := range left {
-			require.Equal(t, left[i], buckets[i].Peek().Remaining, "history %d, bucket %d", seed, i)
+			require.Equal(t, left[i], buckets[i].Peek(time.Now()).Remaining, "history %d, bucket %d", seed, i)
 		}
 	}
 }
@@ -432,7 +432,7 @@ func (c *allCall) do(buckets [2]Ref, held *[2][]Receipt) bool {
 		r.Undo(c.n)
 		return true
 	case c.single:
-		r := buckets[c.first].Take(c.n)
+		r := buckets[c.first].Take(time.Now(), c.n)
 		if r.ok() {
 			*mine = append(*mine, r)
 		}

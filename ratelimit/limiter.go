@@ -18,7 +18,7 @@ type Config[K comparable] struct {
 	Key func(*http.Request) (K, bool)
 
 	// Cost is how many tokens a request takes. Nil is one each; zero takes none and is always granted; a negative cost
-	// is refused, with [ErrCost]. A ContentLength of -1 is a body of unknown length, so charge the most that the
+	// is a mistake of the program and refused, with [ErrNotConfigured]. A ContentLength of -1 is a body of unknown length, so charge the most that the
 	// handler reads.
 	Cost func(*http.Request) int64
 
@@ -119,7 +119,10 @@ func (l *Limiter[K]) Take(key K, n int64) (d Decision) {
 }
 
 // Peek returns what Take(key, 1) would decide, and takes nothing.
-func (l *Limiter[K]) Peek(key K) Decision { return l.Ref(key).Peek() }
+func (l *Limiter[K]) Peek(key K) Decision {
+	r := l.Ref(key)
+	return r.peek(r.now())
+}
 
 // SetLimit changes the limit of all keys that have none of their own, from now on, as [Bucket.SetLimit] does. It takes
 // the same short time for any number of keys. Their debts are carried over later, a shard of some 500 keys at a time,
@@ -135,22 +138,20 @@ func (l *Limiter[K]) SetLimit(limit Limit) error {
 	return nil
 }
 
-// SetKeyLimit gives a key a limit of its own, from now on, or changes it. The key's debt stays. It is meant for few
-// keys: each costs an object, and each change copies the list of those in the key's shard.
-func (l *Limiter[K]) SetKeyLimit(key K, limit Limit) error {
+// SetKeyLimit gives a key a limit of its own, from now on, or changes it. A nil limit puts the key back under the limit
+// of all keys. What the key owes stays. It is meant for few keys: each costs an object, and each change copies the list
+// of those in the key's shard.
+func (l *Limiter[K]) SetKeyLimit(key K, limit *Limit) error {
 	if !l.configured() {
 		return ErrNotConfigured
+	}
+	if limit == nil {
+		l.keyed.clearKeyLimit(l.keyed.now, l.fingerprint(key))
+		return nil
 	}
 	if err := limit.Validate(); err != nil {
 		return err
 	}
-	l.keyed.setKeyLimit(l.keyed.now, l.fingerprint(key), limit)
+	l.keyed.setKeyLimit(l.keyed.now, l.fingerprint(key), *limit)
 	return nil
-}
-
-// ClearKeyLimit puts a key back under the limit of all keys. The key's debt stays.
-func (l *Limiter[K]) ClearKeyLimit(key K) {
-	if l.configured() {
-		l.keyed.clearKeyLimit(l.keyed.now, l.fingerprint(key))
-	}
 }

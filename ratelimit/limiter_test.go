@@ -72,27 +72,27 @@ func TestLimiterSetKeyLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(t, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: 1, Burst: 10}})
 		require.True(t, l.Take("a", 10).OK)
-		require.NoError(t, l.SetKeyLimit("a", ratelimit.Limit{Rate: 100, Burst: 10}))
-		require.NoError(t, l.SetKeyLimit("b", ratelimit.Limit{Rate: 100, Burst: 1000}))
+		require.NoError(t, l.SetKeyLimit("a", &ratelimit.Limit{Rate: 100, Burst: 10}))
+		require.NoError(t, l.SetKeyLimit("b", &ratelimit.Limit{Rate: 100, Burst: 1000}))
 		require.Equal(t, 10*time.Millisecond, l.Peek("a").RetryAfter, "what it owes stays")
 		require.True(t, l.Take("b", 1000).OK)
 		require.False(t, l.Allow("b"))
 		require.EqualValues(t, 10, l.Peek("c").Limit)
 		time.Sleep(50 * time.Millisecond)
-		require.NoError(t, l.SetKeyLimit("a", ratelimit.Limit{Rate: 1, Burst: 10}))
+		require.NoError(t, l.SetKeyLimit("a", &ratelimit.Limit{Rate: 1, Burst: 10}))
 		require.True(t, l.Take("a", 5).OK)
 		require.False(t, l.Allow("a"))
 		require.NoError(t, l.SetLimit(ratelimit.Limit{Rate: 1000, Burst: 10}))
 		require.EqualValues(t, time.Second, l.Peek("a").RetryAfter, "it has its own limit")
 
-		l.ClearKeyLimit("a")
-		l.ClearKeyLimit("a")
-		l.ClearKeyLimit("never seen")
+		require.NoError(t, l.SetKeyLimit("a", nil))
+		require.NoError(t, l.SetKeyLimit("a", nil))
+		require.NoError(t, l.SetKeyLimit("never seen", nil))
 		require.Equal(t, time.Millisecond, l.Peek("a").RetryAfter, "what it owes stays")
 		require.EqualValues(t, 1000, l.Peek("b").Limit)
 		time.Sleep(10 * time.Millisecond)
 		require.True(t, l.Take("a", 10).OK)
-		require.EqualError(t, l.SetKeyLimit("a", ratelimit.Limit{Rate: 1}), "ratelimit: burst 0 is not within 1 to 2^60 tokens")
+		require.EqualError(t, l.SetKeyLimit("a", &ratelimit.Limit{Rate: 1}), "ratelimit: burst 0 is not within 1 to 2^60 tokens")
 	})
 }
 
@@ -100,10 +100,10 @@ func TestLimiterWithoutLimit(t *testing.T) {
 	l := newLimiter(t, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: math.Inf(1)}})
 	require.Equal(t, ratelimit.Decision{OK: true, Limit: math.MaxInt64, Remaining: math.MaxInt64}, l.Take("a", 1e6))
 	require.True(t, l.Peek("a").OK)
-	require.NoError(t, l.SetKeyLimit("a", ratelimit.Limit{Rate: 1, Burst: 1}))
+	require.NoError(t, l.SetKeyLimit("a", &ratelimit.Limit{Rate: 1, Burst: 1}))
 	require.True(t, l.Allow("a"))
 	require.False(t, l.Allow("a"))
-	l.ClearKeyLimit("a")
+	require.NoError(t, l.SetKeyLimit("a", nil))
 	require.True(t, l.Allow("a"))
 }
 
@@ -112,10 +112,10 @@ func TestZeroLimiterRefuses(t *testing.T) {
 		require.False(t, l.Allow("a"))
 		require.Equal(t, ratelimit.Decision{RetryAfter: never}, l.Take("a", 1))
 		require.Equal(t, ratelimit.Decision{RetryAfter: never}, l.Peek("a"))
-		l.ClearKeyLimit("a")
+		require.ErrorIs(t, l.SetKeyLimit("a", nil), ratelimit.ErrNotConfigured)
 		require.ErrorIs(t, l.SetLimit(ratelimit.Limit{Rate: 1, Burst: 1}), ratelimit.ErrNotConfigured)
-		require.ErrorIs(t, l.SetKeyLimit("a", ratelimit.Limit{Rate: 1, Burst: 1}), ratelimit.ErrNotConfigured)
-		require.Equal(t, ratelimit.Decision{RetryAfter: never}, func() ratelimit.Decision { r := l.Ref("a").Take(1); return r.Decision() }())
+		require.ErrorIs(t, l.SetKeyLimit("a", &ratelimit.Limit{Rate: 1, Burst: 1}), ratelimit.ErrNotConfigured)
+		require.Equal(t, ratelimit.Decision{RetryAfter: never}, l.Ref("a").Take(time.Now(), 1).Decision())
 	}
 }
 

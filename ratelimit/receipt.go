@@ -17,7 +17,7 @@ type taken struct {
 }
 
 // Decision returns what the bucket answered to the take, as [Bucket.Take] would have.
-func (r *Receipt) Decision() Decision { return r.decision(r.n) }
+func (r Receipt) Decision() Decision { return r.decision(r.n) }
 
 // Undo gives n of the taken tokens back, or all of them if n is more; an n below 1 gives back nothing. A receipt can be
 // undone once: Undo clears it, so a second call does nothing. Nor does a call for a take that was refused.
@@ -75,7 +75,7 @@ func takeAll(t time.Time, n int64, refs []Ref, receipts []Receipt, clock func(Re
 	receipts = receipts[:len(refs)]
 	for i := range refs {
 		r := &refs[i]
-		o := r.take(int64(t.Sub(r.epoch())), n)
+		o := r.take(r.since(t), n)
 		receipts[i] = Receipt{*r, taken{o, n}}
 		if !o.ok() {
 			for j := range i {

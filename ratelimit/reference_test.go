@@ -183,14 +183,20 @@ func takeAndUndo(r *rand.Rand, b *Bucket, now, n int64) (d Decision, taken int64
 	return d, n
 }
 
+// bucketSince makes a bucket, and returns the instant of its making, to the nanosecond.
+func bucketSince(t *testing.T, limit Limit) (*Bucket, time.Time) {
+	t.Helper()
+	b, err := NewBucket(limit)
+	require.NoError(t, err)
+	return b, b.epoch
+}
+
 func takenOf(o outcome, n int64) taken { return taken{o, n} }
 
 func equalsTheReference(t *testing.T, name string, r *rand.Rand) {
 	t.Helper()
 	limit, rate := exactLimit(r)
-	start := time.Now()
-	b, err := NewBucketAt(start, limit)
-	require.NoError(t, err)
+	b, _ := bucketSince(t, limit)
 	ref := newReference(rate, limit.Burst, nil)
 	if limit.Rate > 0 {
 		require.Equal(t, rate.Denom().Int64(), b.cell.Load().seg.scale, "%v is exact", limit)
@@ -224,9 +230,7 @@ func staysByTheReference(t *testing.T, name string, r *rand.Rand) {
 		return anyLimit(r)
 	}
 	limit, rate := draw()
-	start := time.Now()
-	b, err := NewBucketAt(start, limit)
-	require.NoError(t, err)
+	b, _ := bucketSince(t, limit)
 	slack := func() *big.Rat { return big.NewRat(5, 4*b.cell.Load().seg.scale) }
 	ref := newReference(rate, limit.Burst, slack())
 	for now, step := int64(0), 0; step < 40; step++ {
@@ -301,15 +305,13 @@ func TestWindowBound(t *testing.T) {
 		if !exact {
 			limit, rate = anyLimit(r)
 		}
-		start := time.Now()
-		b, err := NewBucketAt(start, limit)
-		require.NoError(t, err)
+		b, start := bucketSince(t, limit)
 		var admitted []admission
 		now := int64(0)
 		for range 80 {
 			now = drawTime(r, now, b)
 			n := drawTokens(r, limit)
-			if b.TakeAt(start.Add(time.Duration(now)), n).OK {
+			if b.Ref().Take(start.Add(time.Duration(now)), n).Decision().OK {
 				admitted = append(admitted, admission{now, n})
 			}
 		}
@@ -339,21 +341,19 @@ func TestRetryAfterSuffices(t *testing.T) {
 		if seed%2 == 0 {
 			limit, _ = exactLimit(r)
 		}
-		start := time.Now()
-		b, err := NewBucketAt(start, limit)
-		require.NoError(t, err)
+		b, start := bucketSince(t, limit)
 		now := drawTime(r, 0, b)
 		at := start.Add(time.Duration(now))
-		require.True(t, b.TakeAt(at, limit.Burst).OK)
+		require.True(t, b.Ref().Take(at, limit.Burst).Decision().OK)
 		n := 1 + r.Int64N(limit.Burst)
-		d := b.TakeAt(at, n)
+		d := b.Ref().Take(at, n).Decision()
 		require.False(t, d.OK)
 		if limit.Rate == 0 {
 			require.Equal(t, Never, d.RetryAfter)
 			continue
 		}
-		require.Equal(t, b.TakeAt(at, limit.Burst).RetryAfter, d.ResetAfter)
-		require.False(t, b.TakeAt(at.Add(d.RetryAfter-1), n).OK, "seed %d: %v, n %d, %v", seed, limit, n, d)
-		require.True(t, b.TakeAt(at.Add(d.RetryAfter), n).OK, "seed %d: %v, n %d, %v", seed, limit, n, d)
+		require.Equal(t, b.Ref().Take(at, limit.Burst).Decision().RetryAfter, d.ResetAfter)
+		require.False(t, b.Ref().Take(at.Add(d.RetryAfter-1), n).Decision().OK, "seed %d: %v, n %d, %v", seed, limit, n, d)
+		require.True(t, b.Ref().Take(at.Add(d.RetryAfter), n).Decision().OK, "seed %d: %v, n %d, %v", seed, limit, n, d)
 	}
 }

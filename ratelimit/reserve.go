@@ -29,8 +29,8 @@ func (b *Bucket) Reserve(n int64) (r Receipt, delay time.Duration) {
 }
 
 // Wait returns nil when n tokens have been taken for the caller. If that could only be after ctx's deadline, or never,
-// it returns an [*Error] with [ErrLimited] at once, and the error's Decision says how long the wait would be. A
-// negative n is [ErrCost]. If ctx ends during the wait, Wait undoes its reservation and returns ctx.Err().
+// it returns an [*Error] with [ErrLimited] at once, and the error's Decision says how long the wait would be: [Never] if
+// n is negative or above the burst. If ctx ends during the wait, Wait undoes its reservation and returns ctx.Err().
 //
 // Callers are served in the order in which they came, unless the limit is changed while some wait. Wait starts no
 // goroutine.
@@ -49,8 +49,6 @@ func (b *Bucket) Wait(ctx context.Context, n int64) error {
 	}
 	k, delay, ok := b.reserve(b.now(), n, patience)
 	switch {
-	case n < 0:
-		return &Error{Err: ErrCost}
 	case !ok:
 		d := b.Peek()
 		d.OK, d.RetryAfter = false, delay

@@ -177,10 +177,11 @@ func TestWaitCanceled(t *testing.T) {
 
 func TestWaitRefuses(t *testing.T) {
 	b := newBucket(t, 1, 2)
-	require.ErrorIs(t, b.Wait(t.Context(), -1), ratelimit.ErrCost)
-	err := b.Wait(t.Context(), 3)
-	require.ErrorIs(t, err, ratelimit.ErrLimited)
-	require.Equal(t, never, decision(t, err).RetryAfter)
+	for _, n := range []int64{-1, 3} {
+		err := b.Wait(t.Context(), n)
+		require.ErrorIs(t, err, ratelimit.ErrLimited)
+		require.Equal(t, never, decision(t, err).RetryAfter)
+	}
 	require.ErrorIs(t, (&ratelimit.Bucket{}).Wait(t.Context(), 1), ratelimit.ErrNotConfigured)
 	require.ErrorIs(t, (*ratelimit.Bucket)(nil).Wait(t.Context(), 1), ratelimit.ErrNotConfigured)
 	require.NoError(t, b.Wait(t.Context(), 0))

@@ -83,7 +83,7 @@ func (c Charge) SetHeader(h http.Header) {
 	var space [5]ratelimit.Field // two throttles and three periods, without an allocation
 	fields := space[:0]
 	for i := range c.own.n {
-		fields = append(fields, throttleField(c.own.layers[i], c.own.refs[i].Peek()))
+		fields = append(fields, throttleField(c.own.layers[i], c.own.refs[i].Peek(time.Now())))
 	}
 	if unit := c.meter.unit(c.cost); unit != "" {
 		for i, q := range c.quotas() {

@@ -103,7 +103,7 @@ func (d *draws) peek(i int) ratelimit.Decision {
 	if shut(d.layers[i].limit) {
 		return ratelimit.Decision{RetryAfter: ratelimit.Never, ResetAfter: ratelimit.Never}
 	}
-	return d.refs[i].Peek()
+	return d.refs[i].Peek(time.Now())
 }
 
 func (d *draws) giveBack(taken []ratelimit.Receipt) {

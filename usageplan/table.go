@@ -288,13 +288,13 @@ func (p *plan) override(m *Member) error {
 	if shut(m.Throttle) {
 		return nil
 	}
-	return s.buckets.SetKeyLimit(m.Client, *m.Throttle)
+	return s.buckets.SetKeyLimit(m.Client, m.Throttle)
 }
 
 // restore gives the client's bucket the plan's limit again.
 func (p *plan) restore(client string) {
 	if s := p.state.Load(); s != nil && s.buckets != nil {
-		s.buckets.ClearKeyLimit(client)
+		_ = s.buckets.SetKeyLimit(client, nil) // no error: the limiter was made by New
 	}
 }
 
