@@ -99,7 +99,7 @@ func TestForeignWords(t *testing.T) {
 func TestForeignWordsOfOthers(t *testing.T) {
 	verifier, _, keys := composition(t)
 	sourced := must(custom.New(custom.Config{
-		Type: custom.REQUEST, IdentitySources: []func(*http.Request) (string, bool){custom.Header("Authorization"), custom.Header("X-Tenant")},
+		ByRequest: true, IdentitySources: []func(*http.Request) (string, bool){custom.Header("Authorization"), custom.Header("X-Tenant")},
 		Authorize: func(context.Context, custom.Event) (custom.Result, error) {
 			return custom.Result{Authorized: true, PrincipalID: "p"}, nil
 		},

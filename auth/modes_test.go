@@ -56,7 +56,7 @@ func kinds(t *testing.T) []kind {
 		},
 		{
 			must(custom.New(custom.Config{
-				Type: custom.REQUEST, IdentitySources: []func(*http.Request) (string, bool){custom.Header("X-Custom")},
+				ByRequest: true, IdentitySources: []func(*http.Request) (string, bool){custom.Header("X-Custom")},
 				Authorize: func(_ context.Context, e custom.Event) (custom.Result, error) {
 					if e.IdentitySource[0] != "right" {
 						return custom.Result{}, custom.ErrUnauthorized

@@ -80,7 +80,7 @@ func TestAnswersAreBounded(t *testing.T) {
 		return m.Handler(http.NotFoundHandler())
 	}
 	function, err := custom.New(custom.Config{
-		Type: custom.REQUEST, IdentitySources: []func(*http.Request) (string, bool){custom.Header("Authorization")},
+		ByRequest: true, IdentitySources: []func(*http.Request) (string, bool){custom.Header("Authorization")},
 		StageARN: "arn:aws:execute-api:eu-west-1:123456789012:a1b2c3d4e5/Prod",
 		Authorize: func(_ context.Context, e custom.Event) (custom.Result, error) {
 			return custom.Result{PrincipalID: e.IdentitySource[0] + e.MethodARN}, nil

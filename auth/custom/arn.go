@@ -44,10 +44,13 @@ func (m methods) arn(r *http.Request) (string, error) {
 	}
 	// The length is checked first, since the checks below take time for each byte.
 	if m.stage != "" && len(m.stage)+1+len(method)+len(own) > maxARN {
-		return "", ErrURITooLong
+		return "", errURITooLong
 	}
-	if !mounted || !plain(path) || slash(r.URL.EscapedPath()) || !named(method) || own[0] != '/' {
-		return "", ErrPath
+	if !plain(path) || slash(r.URL.EscapedPath()) || !named(method) {
+		return "", errAmbiguousPath
+	}
+	if !mounted || own[0] != '/' {
+		return "", errNotMounted
 	}
 	if m.stage == "" {
 		return "", nil

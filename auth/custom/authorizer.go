@@ -14,7 +14,7 @@ import (
 // [ErrNotConfigured]. It is safe for concurrent use.
 type Authorizer struct {
 	authorize  func(context.Context, Event) (Result, error)
-	kind       Type
+	byRequest  bool
 	identity   []func(*http.Request) (string, bool)
 	expression *regexp.Regexp
 	methods    methods
@@ -33,7 +33,7 @@ func New(cfg Config) (*Authorizer, error) {
 	}
 	a := &Authorizer{
 		authorize:  cfg.Authorize,
-		kind:       or(cfg.Type, TOKEN),
+		byRequest:  cfg.ByRequest,
 		identity:   slices.Clone(cfg.IdentitySources),
 		expression: expression,
 		methods:    methods{cfg.StageARN, cfg.Mount},
@@ -43,7 +43,7 @@ func New(cfg Config) (*Authorizer, error) {
 		despite:    cfg.AllowDespite,
 		cache:      newCache(or(cfg.TTL, defaultTTL), cfg.RefusalTTL, or(cfg.MaxResults, defaultResults)),
 	}
-	if a.kind == TOKEN {
+	if !a.byRequest {
 		a.identity = []func(*http.Request) (string, bool){Header(or(cfg.TokenHeader, "Authorization"))}
 	}
 	return a, nil
@@ -60,7 +60,7 @@ func (a *Authorizer) Present(r *http.Request) bool {
 	}
 	return slices.ContainsFunc(a.identity, func(source func(*http.Request) (string, bool)) bool {
 		value, ok := source(r)
-		return ok && (a.kind != TOKEN || value == "" || a.own(value))
+		return ok && (a.byRequest || value == "" || a.own(value))
 	})
 }
 
@@ -73,7 +73,16 @@ func (a *Authorizer) own(value string) bool {
 
 // Verify decides about r, by a result that is kept or by a call of the function. The error is a [*Error]. Verify does
 // not read the body.
-func (a *Authorizer) Verify(r *http.Request) (*Identity, error) {
+func (a *Authorizer) Verify(r *http.Request) (Identity, error) {
+	id, err := a.verify(r)
+	if err != nil {
+		return Identity{}, err
+	}
+	return *id, nil
+}
+
+// verify is Verify without a copy of the identity, which all requests that one result serves share.
+func (a *Authorizer) verify(r *http.Request) (*Identity, error) {
 	if a == nil || a.authorize == nil {
 		return nil, &Error{Err: ErrNotConfigured}
 	}

@@ -71,7 +71,7 @@ func TestAnswersOfEveryCause(t *testing.T) {
 		cause  error
 	}{
 		{"policy allows", custom.Result{PrincipalID: "p", Policy: allowAll}, nil, 200, "", "", nil},
-		{"policy denies", custom.Result{PrincipalID: "p", Policy: denyAll}, nil, 403, "AccessDeniedException", `{"Message":"User is not authorized to access this resource with an explicit deny"}`, custom.ErrExplicitDeny},
+		{"policy denies", custom.Result{PrincipalID: "p", Policy: denyAll}, nil, 403, "AccessDeniedException", `{"Message":"User is not authorized to access this resource with an explicit deny"}`, custom.ErrDenied},
 		{"policy is of others", custom.Result{PrincipalID: "p", Policy: other}, nil, 403, "AccessDeniedException", `{"Message":"User is not authorized to access this resource"}`, custom.ErrDenied},
 		{"zero policy", custom.Result{PrincipalID: "p", Policy: new(policy.Policy)}, nil, 403, "AccessDeniedException", `{"Message":"User is not authorized to access this resource"}`, custom.ErrDenied},
 		{"yes", custom.Result{Authorized: true}, nil, 200, "", "", nil},
@@ -83,10 +83,10 @@ func TestAnswersOfEveryCause(t *testing.T) {
 		{"the text with more", custom.Result{}, errors.New("Unauthorized: expired"), 500, "AuthorizerConfigurationException", failed, custom.ErrFailed},
 		{"another cause of ours", custom.Result{}, custom.ErrDenied, 500, "AuthorizerConfigurationException", failed, custom.ErrFailed},
 		{"error", custom.Result{Authorized: true}, errors.New("boom"), 500, "AuthorizerConfigurationException", failed, custom.ErrFailed},
-		{"no principal", custom.Result{Policy: allowAll}, nil, 500, "AuthorizerConfigurationException", failed, custom.ErrInvalidResult},
-		{"two answers", custom.Result{PrincipalID: "p", Policy: allowAll, Authorized: true}, nil, 500, "AuthorizerConfigurationException", failed, custom.ErrInvalidResult},
-		{"nested context", custom.Result{PrincipalID: "p", Policy: allowAll, Context: map[string]any{"a": []string{"b"}}}, nil, 500, "AuthorizerConfigurationException", failed, custom.ErrInvalidResult},
-		{"nil in context", custom.Result{PrincipalID: "p", Policy: allowAll, Context: map[string]any{"a": nil}}, nil, 500, "AuthorizerConfigurationException", failed, custom.ErrInvalidResult},
+		{"no principal", custom.Result{Policy: allowAll}, nil, 500, "AuthorizerConfigurationException", failed, custom.ErrFailed},
+		{"two answers", custom.Result{PrincipalID: "p", Policy: allowAll, Authorized: true}, nil, 500, "AuthorizerConfigurationException", failed, custom.ErrFailed},
+		{"nested context", custom.Result{PrincipalID: "p", Policy: allowAll, Context: map[string]any{"a": []string{"b"}}}, nil, 500, "AuthorizerConfigurationException", failed, custom.ErrFailed},
+		{"nil in context", custom.Result{PrincipalID: "p", Policy: allowAll, Context: map[string]any{"a": nil}}, nil, 500, "AuthorizerConfigurationException", failed, custom.ErrFailed},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			a := newAuthorizer(t, custom.Config{StageARN: stage, Authorize: func(context.Context, custom.Event) (custom.Result, error) {
@@ -106,7 +106,7 @@ func TestAnswersOfEveryCause(t *testing.T) {
 				require.Equal(t, tt.result.PrincipalID, id.PrincipalID)
 				return
 			}
-			require.Nil(t, id)
+			require.Zero(t, id)
 			require.Equal(t, "application/json", w.Header().Get("Content-Type"))
 			require.NotEmpty(t, w.Header().Get("X-Amzn-RequestId"))
 			if tt.status == 403 {
@@ -183,23 +183,27 @@ func TestPresentLeavesOtherCredentials(t *testing.T) {
 // A handler for GET may serve HEAD, and a handler for every method may serve get. Neither gets around a policy about
 // GET.
 func TestMethodsDoNotEvadePolicy(t *testing.T) {
+	const (
+		denied   = "User is not authorized to access this resource"
+		explicit = denied + " with an explicit deny"
+	)
 	for _, tt := range []struct {
 		name, method string
 		policy       []string
-		want         error
+		want         string // the message; empty if the method is allowed
 	}{
-		{"both", "HEAD", []string{"Allow", stage + "/*/loyalty/1"}, nil},
-		{"both, apart", "HEAD", []string{"Allow", stage + "/HEAD/loyalty/1", "Allow", stage + "/GET/loyalty/1"}, nil},
-		{"GET denied", "HEAD", []string{"Allow", "*", "Deny", stage + "/GET/loyalty/1"}, custom.ErrExplicitDeny},
-		{"HEAD denied", "HEAD", []string{"Allow", "*", "Deny", stage + "/HEAD/loyalty/1"}, custom.ErrExplicitDeny},
-		{"GET alone", "HEAD", []string{"Allow", stage + "/GET/*"}, custom.ErrDenied},
-		{"HEAD alone", "HEAD", []string{"Allow", stage + "/HEAD/*"}, custom.ErrDenied},
-		{"GET needs no HEAD", "GET", []string{"Allow", stage + "/GET/*", "Deny", stage + "/HEAD/*"}, nil},
-		{"lower case", "get", []string{"Allow", "*", "Deny", stage + "/GET/*"}, custom.ErrPath},
-		{"mixed case", "Get", []string{"Allow", "*"}, custom.ErrPath},
-		{"mixed case", "HEAd", []string{"Allow", "*"}, custom.ErrPath},
-		{"wildcard", "*", []string{"Allow", "*"}, custom.ErrPath},
-		{"with a hyphen", "M-SEARCH", []string{"Allow", "*"}, nil},
+		{"both", "HEAD", []string{"Allow", stage + "/*/loyalty/1"}, ""},
+		{"both, apart", "HEAD", []string{"Allow", stage + "/HEAD/loyalty/1", "Allow", stage + "/GET/loyalty/1"}, ""},
+		{"GET denied", "HEAD", []string{"Allow", "*", "Deny", stage + "/GET/loyalty/1"}, explicit},
+		{"HEAD denied", "HEAD", []string{"Allow", "*", "Deny", stage + "/HEAD/loyalty/1"}, explicit},
+		{"GET alone", "HEAD", []string{"Allow", stage + "/GET/*"}, denied},
+		{"HEAD alone", "HEAD", []string{"Allow", stage + "/HEAD/*"}, denied},
+		{"GET needs no HEAD", "GET", []string{"Allow", stage + "/GET/*", "Deny", stage + "/HEAD/*"}, ""},
+		{"lower case", "get", []string{"Allow", "*", "Deny", stage + "/GET/*"}, "Bad Request"},
+		{"mixed case", "Get", []string{"Allow", "*"}, "Bad Request"},
+		{"mixed case", "HEAd", []string{"Allow", "*"}, "Bad Request"},
+		{"wildcard", "*", []string{"Allow", "*"}, "Bad Request"},
+		{"with a hyphen", "M-SEARCH", []string{"Allow", "*"}, ""},
 	} {
 		a := newAuthorizer(t, custom.Config{StageARN: stage, Authorize: func(context.Context, custom.Event) (custom.Result, error) {
 			return custom.Result{PrincipalID: "p", Policy: statements(t, tt.policy...)}, nil
@@ -207,17 +211,20 @@ func TestMethodsDoNotEvadePolicy(t *testing.T) {
 		r := withToken("t")
 		r.Method = tt.method
 		_, err := a.Verify(r)
-		require.ErrorIs(t, err, tt.want, tt.name)
-		if err != nil {
-			require.Equal(t, map[bool]int{true: 400, false: 403}[tt.want == custom.ErrPath], err.(*custom.Error).StatusCode(), tt.name)
+		if tt.want == "" {
+			require.NoError(t, err, tt.name)
+			continue
 		}
+		require.Equal(t, tt.want, err.(*custom.Error).ErrorMessage(), tt.name)
+		require.Equal(t, tt.want == "Bad Request", errors.Is(err, custom.ErrPath), tt.name)
+		require.Equal(t, tt.want != "Bad Request", errors.Is(err, custom.ErrDenied), tt.name)
 	}
 }
 
 func TestEveryIdentitySourceNeedsOneValue(t *testing.T) {
 	calls := 0
 	a := newAuthorizer(t, custom.Config{
-		Type: custom.REQUEST, Authorize: yes(&calls), Challenge: `Custom realm="x"`,
+		ByRequest: true, Authorize: yes(&calls), Challenge: `Custom realm="x"`,
 		IdentitySources: []source{custom.Header("x-tenant"), custom.Query("key"), custom.Header("host")},
 	})
 	for _, tt := range []struct {
@@ -252,7 +259,7 @@ func TestEveryIdentitySourceNeedsOneValue(t *testing.T) {
 	}
 	require.Equal(t, 1, calls)
 
-	bare := newAuthorizer(t, custom.Config{Type: custom.REQUEST, Authorize: yes(&calls), IdentitySources: []source{custom.Header("A"), custom.Query("b")}})
+	bare := newAuthorizer(t, custom.Config{ByRequest: true, Authorize: yes(&calls), IdentitySources: []source{custom.Header("A"), custom.Query("b")}})
 	require.False(t, bare.Present(httptest.NewRequest("GET", "/?c=d", nil)))
 	require.True(t, bare.Present(httptest.NewRequest("GET", "/?b=1&b=2", nil)), "it is present, so it must verify")
 }
@@ -285,7 +292,7 @@ func TestQueryFindsWhatParseQueryFinds(t *testing.T) {
 // The bound on a query value is on its decoded length, however it is encoded.
 func TestQueryBoundsTheDecodedValue(t *testing.T) {
 	calls := 0
-	a := newAuthorizer(t, custom.Config{Type: custom.REQUEST, Authorize: yes(&calls), IdentitySources: []source{custom.Query("key")}})
+	a := newAuthorizer(t, custom.Config{ByRequest: true, Authorize: yes(&calls), IdentitySources: []source{custom.Query("key")}})
 	for _, tt := range []struct {
 		value string
 		want  error
@@ -325,12 +332,11 @@ func TestEventDescribesTheRequest(t *testing.T) {
 	a := newAuthorizer(t, custom.Config{Authorize: capture, StageARN: stage, Mount: "/Prod"})
 	_, err := a.Verify(r)
 	require.NoError(t, err)
-	require.Equal(t, custom.Event{Type: custom.TOKEN, MethodARN: stage + "/PUT/pets/a b", AuthorizationToken: "Bearer x"}, got)
+	require.Equal(t, custom.Event{MethodARN: stage + "/PUT/pets/a b", AuthorizationToken: "Bearer x"}, got)
 
-	a = newAuthorizer(t, custom.Config{Authorize: capture, Type: custom.REQUEST, IdentitySources: []source{custom.Query("q"), custom.Header("Authorization")}})
+	a = newAuthorizer(t, custom.Config{Authorize: capture, ByRequest: true, IdentitySources: []source{custom.Query("q"), custom.Header("Authorization")}})
 	_, err = a.Verify(r)
 	require.NoError(t, err)
-	require.Equal(t, custom.REQUEST, got.Type)
 	require.Empty(t, got.MethodARN)
 	require.Equal(t, []string{"1", "Bearer x"}, got.IdentitySource)
 	require.Equal(t, r.URL, got.Request.URL)
@@ -345,7 +351,7 @@ func TestMethodARNOfPaths(t *testing.T) {
 	a := newAuthorizer(t, custom.Config{StageARN: stage, Mount: "/Prod", Authorize: func(_ context.Context, e custom.Event) (custom.Result, error) {
 		calls++
 		return custom.Result{PrincipalID: e.MethodARN, Policy: statements(t, "Allow", "*")}, nil
-	}, TTL: custom.NoCache})
+	}, TTL: -1})
 	for _, tt := range []struct {
 		path, want string // the ARN after the stage
 		err        error
@@ -371,7 +377,7 @@ func TestMethodARNOfPaths(t *testing.T) {
 		{"/Prod/a%2Fb", "", custom.ErrPath, 400},
 		{"/Prod/a%2fb", "", custom.ErrPath, 400},
 		{"/Prod/" + strings.Repeat("x", 1600-len(stage)-5), "/GET/" + strings.Repeat("x", 1600-len(stage)-5), nil, 0},
-		{"/Prod/" + strings.Repeat("x", 1600-len(stage)-4), "", custom.ErrURITooLong, 414},
+		{"/Prod/" + strings.Repeat("x", 1600-len(stage)-4), "", custom.ErrPath, 414},
 	} {
 		r := httptest.NewRequest("GET", tt.path, nil)
 		r.Header.Set("Authorization", "t")
@@ -407,7 +413,7 @@ func TestMethodARNOfPaths(t *testing.T) {
 		return custom.Result{PrincipalID: "p", Policy: statements(t, "Allow", "*")}, nil
 	}})
 	_, err = noStage.Verify(withToken("t"))
-	require.ErrorIs(t, err, custom.ErrInvalidResult)
+	require.ErrorIs(t, err, custom.ErrFailed)
 }
 
 func TestZeroAuthorizerRefuses(t *testing.T) {
@@ -429,16 +435,15 @@ func TestZeroAuthorizerRefuses(t *testing.T) {
 
 func TestNewReportsEveryMistake(t *testing.T) {
 	_, err := custom.New(custom.Config{
-		Type: "token", IdentitySources: []source{nil}, ValidationExpression: "(", TTL: time.Hour + 1, MaxResults: -1, Timeout: time.Minute,
+		IdentitySources: []source{nil}, ValidationExpression: "(", TTL: time.Hour + 1, MaxResults: -1, Timeout: time.Minute,
 		RefusalTTL: time.Minute + 1,
 		StageARN:   stage + "/GET", Mount: "Prod/",
 	})
 	require.EqualError(t, err, strings.Join([]string{
 		`custom: Authorize is required`,
-		`custom: Type "token" is neither TOKEN nor REQUEST`,
-		`custom: IdentitySources are for REQUEST: set Type`,
+		`custom: IdentitySources are for REQUEST authorizers: set ByRequest`,
 		`custom: nil in IdentitySources`,
-		`custom: TTL 1h0m0.000000001s is not between 0 and 1h0m0s`,
+		`custom: TTL 1h0m0.000000001s is above 1h0m0s`,
 		`custom: RefusalTTL 1m0.000000001s is not between 0 and 1m0s`,
 		`custom: MaxResults -1 is negative`,
 		`custom: Timeout 1m0s is not between 0 and 30s`,
@@ -447,16 +452,14 @@ func TestNewReportsEveryMistake(t *testing.T) {
 		"custom: ValidationExpression: error parsing regexp: missing closing ): `(`",
 	}, "\n"))
 	calls := 0
-	_, err = custom.New(custom.Config{Type: custom.REQUEST, Authorize: yes(&calls), TokenHeader: "A"})
-	require.EqualError(t, err, "custom: TokenHeader and ValidationExpression are for TOKEN\ncustom: IdentitySources are required where results are kept: set them, or TTL to NoCache and RefusalTTL to zero")
-	_, err = custom.New(custom.Config{Type: custom.REQUEST, Authorize: yes(&calls), TTL: custom.NoCache, RefusalTTL: 1})
-	require.EqualError(t, err, "custom: IdentitySources are required where results are kept: set them, or TTL to NoCache and RefusalTTL to zero")
+	_, err = custom.New(custom.Config{ByRequest: true, Authorize: yes(&calls), TokenHeader: "A"})
+	require.EqualError(t, err, "custom: TokenHeader and ValidationExpression are for TOKEN authorizers, and ByRequest is set\ncustom: IdentitySources are required where results are kept: set them, or a negative TTL and no RefusalTTL")
+	_, err = custom.New(custom.Config{ByRequest: true, Authorize: yes(&calls), TTL: -1, RefusalTTL: 1})
+	require.EqualError(t, err, "custom: IdentitySources are required where results are kept: set them, or a negative TTL and no RefusalTTL")
 	_, err = custom.New(custom.Config{Authorize: yes(&calls), RefusalTTL: -1})
 	require.Error(t, err)
 	_, err = custom.New(custom.Config{Authorize: yes(&calls), ValidationExpression: ")|("})
 	require.Error(t, err, "an expression cannot leave its group")
-	_, err = custom.New(custom.Config{Authorize: yes(&calls), TTL: -time.Second})
-	require.Error(t, err)
 	for _, arn := range []string{stage, "arn:aws-cn:execute-api:cn-north-1:123456789012:airline-loyalty/$default"} {
 		_, err = custom.New(custom.Config{Authorize: yes(&calls), StageARN: arn})
 		require.NoError(t, err)
@@ -473,7 +476,7 @@ func TestAuthenticatePutsIdentityIntoContext(t *testing.T) {
 	given["tenant"] = "changed later"
 	id, ok := custom.FromContext(r.Context())
 	require.True(t, ok)
-	require.Equal(t, &custom.Identity{
+	require.Equal(t, custom.Identity{
 		PrincipalID: "p", UsageIdentifierKey: "key", Context: map[string]any{"tenant": "airline", "level": 3, "ratio": 0.5, "on": true},
 	}, id)
 	principal, ok := custom.ID(r)
@@ -484,9 +487,9 @@ func TestAuthenticatePutsIdentityIntoContext(t *testing.T) {
 	require.Equal(t, "key", key)
 
 	for name, ctx := range map[string]context.Context{
-		"empty": t.Context(),
-		"nil":   custom.NewContext(r.Context(), nil),
-		"blank": custom.NewContext(r.Context(), &custom.Identity{}),
+		"empty":     t.Context(),
+		"anonymous": a.Anonymous(r).Context(),
+		"blank":     custom.NewContext(r.Context(), custom.Identity{}),
 	} {
 		_, ok = custom.FromContext(ctx)
 		require.Equal(t, name == "blank", ok)
@@ -514,7 +517,7 @@ func TestErrorHandlerGetsTheError(t *testing.T) {
 	require.Equal(t, "Bearer", w.Header().Get("WWW-Authenticate"), "set before a custom answer")
 	require.ErrorIs(t, got, custom.ErrUnauthorized)
 	require.EqualError(t, got, "custom: Unauthorized")
-	require.EqualError(t, &custom.Error{Err: custom.ErrDenied, PrincipalID: "p"}, `custom: no statement of the policy allows the method (principal "p")`)
+	require.EqualError(t, &custom.Error{Err: custom.ErrDenied, PrincipalID: "p"}, `custom: the method is not allowed (principal "p")`)
 	require.Equal(t, "Internal server error", (&custom.Error{Err: custom.ErrFailed}).ErrorMessage())
 	require.Equal(t, 500, (&custom.Error{}).StatusCode())
 }
@@ -531,7 +534,7 @@ func TestPatternReachesOuterLayers(t *testing.T) {
 		mux := http.NewServeMux()
 		mux.Handle("GET /loyalty/{id}", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 		r := withToken("t")
-		r = r.WithContext(custom.NewContext(r.Context(), &custom.Identity{PrincipalID: "outer"}))
+		r = r.WithContext(custom.NewContext(r.Context(), custom.Identity{PrincipalID: "outer"}))
 		newAuthorizer(t, cfg).Handler(mux).ServeHTTP(httptest.NewRecorder(), r)
 		require.Equal(t, "GET /loyalty/{id}", r.Pattern, name)
 	}
@@ -550,7 +553,7 @@ func TestAllowDespiteLetsPassWithoutProof(t *testing.T) {
 		{"down", func(*http.Request) {}, errors.New("down"), custom.ErrFailed},
 		{"denied", func(*http.Request) {}, nil, custom.ErrDenied},
 		{"path", func(r *http.Request) { r.URL.Path = "/a/../b" }, nil, custom.ErrPath},
-		{"long", func(r *http.Request) { r.URL.Path = "/" + strings.Repeat("x", 1600) }, nil, custom.ErrURITooLong},
+		{"long", func(r *http.Request) { r.URL.Path = "/" + strings.Repeat("x", 1600) }, nil, custom.ErrPath},
 	} {
 		for _, allow := range []bool{true, false} {
 			var asked error
@@ -567,7 +570,7 @@ func TestAllowDespiteLetsPassWithoutProof(t *testing.T) {
 			require.ErrorIs(t, err, tt.want, tt.name)
 			require.NoError(t, asked, "Verify and Authenticate do not ask")
 
-			outer := custom.NewContext(r.Context(), &custom.Identity{PrincipalID: "outer", UsageIdentifierKey: "key"})
+			outer := custom.NewContext(r.Context(), custom.Identity{PrincipalID: "outer", UsageIdentifierKey: "key"})
 			w, reached := httptest.NewRecorder(), false
 			a.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				reached = true
@@ -599,7 +602,7 @@ func TestAnonymousRemovesTheProof(t *testing.T) {
 	a := new(custom.Authorizer)
 	r := withToken("t")
 	require.Same(t, r, a.Anonymous(r))
-	proven := r.WithContext(custom.NewContext(r.Context(), &custom.Identity{PrincipalID: "p"}))
+	proven := r.WithContext(custom.NewContext(r.Context(), custom.Identity{PrincipalID: "p"}))
 	_, ok := custom.FromContext(a.Anonymous(proven).Context())
 	require.False(t, ok)
 	_, ok = custom.FromContext(proven.Context())
@@ -609,8 +612,8 @@ func TestAnonymousRemovesTheProof(t *testing.T) {
 // Every method of an Error finds its cause, however deeply it is wrapped.
 func TestWrappedCausesAnswerAlike(t *testing.T) {
 	for cause, want := range map[error]int{
-		custom.ErrUnauthorized: 401, custom.ErrMissing: 401, custom.ErrMalformed: 401, custom.ErrDenied: 403, custom.ErrExplicitDeny: 403,
-		custom.ErrFailed: 500, custom.ErrInvalidResult: 500, custom.ErrNotConfigured: 500, custom.ErrPath: 400, custom.ErrURITooLong: 414,
+		custom.ErrUnauthorized: 401, custom.ErrMissing: 401, custom.ErrMalformed: 401, custom.ErrDenied: 403,
+		custom.ErrExplicitDeny: 403, custom.ErrFailed: 500, custom.ErrNotConfigured: 500, custom.ErrPath: 400, custom.ErrURITooLong: 414,
 	} {
 		bare := &custom.Error{Err: cause, Challenge: "Bearer"}
 		wrapped := &custom.Error{Err: errors.Join(errors.New("layer"), fmt.Errorf("layer: %w", cause)), Challenge: "Bearer"}
@@ -658,9 +661,9 @@ func TestQuestionMarkMatchesOneDecodedCharacter(t *testing.T) {
 		return custom.Result{PrincipalID: "p", Policy: statements(t, "Allow", "*", "Deny", stage+"/GET/loyalty/?")}, nil
 	}})
 	for path, want := range map[string]error{
-		"/loyalty/a": custom.ErrExplicitDeny, "/loyalty/%61": custom.ErrExplicitDeny, "/loyalty/%C3%A9": custom.ErrExplicitDeny,
-		"/loyalty/%c3%a9": custom.ErrExplicitDeny, "/loyalty/%E2%82%AC": custom.ErrExplicitDeny, "/loyalty/%F0%9F%98%80": custom.ErrExplicitDeny,
-		"/loyalty/%FF": custom.ErrExplicitDeny, "/loyalty/%3F": custom.ErrExplicitDeny, "/loyalty/%2F": custom.ErrPath,
+		"/loyalty/a": custom.ErrDenied, "/loyalty/%61": custom.ErrDenied, "/loyalty/%C3%A9": custom.ErrDenied,
+		"/loyalty/%c3%a9": custom.ErrDenied, "/loyalty/%E2%82%AC": custom.ErrDenied, "/loyalty/%F0%9F%98%80": custom.ErrDenied,
+		"/loyalty/%FF": custom.ErrDenied, "/loyalty/%3F": custom.ErrDenied, "/loyalty/%2F": custom.ErrPath,
 		"/loyalty/ab": nil, "/loyalty/e%CC%81": nil, "/loyalty/": nil, "/Loyalty/a": nil,
 	} {
 		r := httptest.NewRequest("GET", path, nil)

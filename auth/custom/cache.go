@@ -105,7 +105,7 @@ func (c *cache) finish(k key, e *entry, v *verdict, err error) {
 // The errors of kept refusals. The function's own error is not kept, since it may be of any size.
 var (
 	errUnauthorizedKept = fmt.Errorf("%w (a refusal that is kept)", ErrUnauthorized)
-	errDeniedKept       = fmt.Errorf("%w (a refusal that is kept)", ErrDenied)
+	errDeniedKept       = fmt.Errorf("%w (a refusal that is kept)", errNotAuthorized)
 )
 
 // refusal returns the error to keep if the answer refuses the caller for every method and path. It returns nil if the

@@ -46,13 +46,13 @@ func TestResultsAreKeptForTTL(t *testing.T) {
 		})
 	}
 	calls := 0
-	a := newAuthorizer(t, custom.Config{Authorize: yes(&calls), TTL: custom.NoCache})
+	a := newAuthorizer(t, custom.Config{Authorize: yes(&calls), TTL: -1})
 	for i := range 3 {
 		_, err := a.Verify(withToken("t"))
 		require.NoError(t, err)
 		require.Equal(t, i+1, calls)
 	}
-	a = newAuthorizer(t, custom.Config{Authorize: yes(&calls), TTL: custom.NoCache, Type: custom.REQUEST})
+	a = newAuthorizer(t, custom.Config{Authorize: yes(&calls), TTL: -1, ByRequest: true})
 	_, err := a.Verify(withToken())
 	require.NoError(t, err)
 	require.Equal(t, 4, calls)
@@ -75,7 +75,7 @@ func TestKeptPolicyIsEvaluatedForEachMethod(t *testing.T) {
 // Values that differ in one source, or only in where they are split, must not share a result.
 func TestAllIdentitySourcesAreTheKey(t *testing.T) {
 	a := newAuthorizer(t, custom.Config{
-		Type: custom.REQUEST, IdentitySources: []source{custom.Header("A"), custom.Query("b")},
+		ByRequest: true, IdentitySources: []source{custom.Header("A"), custom.Query("b")},
 		Authorize: func(_ context.Context, e custom.Event) (custom.Result, error) {
 			return custom.Result{PrincipalID: fmt.Sprintf("%q", e.IdentitySource), Authorized: true}, nil
 		},

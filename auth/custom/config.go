@@ -10,19 +10,6 @@ import (
 	"time"
 )
 
-// Type says what an authorizer decides by, in API Gateway's words.
-type Type string
-
-const (
-	// TOKEN authorizers decide by the value of one header.
-	TOKEN Type = "TOKEN"
-	// REQUEST authorizers decide by the request. They name the parts of it that identify the caller.
-	REQUEST Type = "REQUEST"
-)
-
-// NoCache is the value of [Config.TTL] with which the function is called for every request.
-const NoCache time.Duration = -1
-
 // Defaults and bounds. Those of the TTL and the timeout are API Gateway's, which does not keep refusals at all.
 const (
 	defaultTTL     = 300 * time.Second
@@ -39,8 +26,9 @@ type Config struct {
 	// after Timeout.
 	Authorize func(context.Context, Event) (Result, error)
 
-	// Type is the type of the authorizer. Empty means TOKEN.
-	Type Type
+	// ByRequest makes an authorizer of API Gateway's type REQUEST, which decides by the request. False makes one of the
+	// type TOKEN, which decides by the value of one header.
+	ByRequest bool
 
 	// TokenHeader is the header of a TOKEN authorizer. Empty means Authorization.
 	TokenHeader string
@@ -53,15 +41,15 @@ type Config struct {
 	// IdentitySources find the values that identify the caller, for a REQUEST authorizer. A source returns false if the
 	// request has no such value, and true with an empty value if the request has one that cannot be used. Either way
 	// the request is refused without a call, so every source must find a value. The list may be empty only if nothing
-	// is kept, that is if TTL is NoCache and RefusalTTL is zero.
+	// is kept, that is if TTL is negative and RefusalTTL is zero.
 	IdentitySources []func(*http.Request) (string, bool)
 
-	// TTL is how long a result is kept, at most one hour. Zero means API Gateway's default of 300 s. NoCache means that
-	// results are not kept.
+	// TTL is how long a result is kept, at most one hour. Zero means API Gateway's default of 300 s. Negative means that
+	// results are not kept, and the function is called for every request.
 	TTL time.Duration
 
 	// RefusalTTL is how long a refusal is kept, at most one minute. Zero means that refusals are not kept. Only two
-	// things are refusals: the error [ErrUnauthorized], and, if TTL is NoCache, a result that authorizes nothing. A
+	// things are refusals: the error [ErrUnauthorized], and, if TTL is negative, a result that authorizes nothing. A
 	// refusal is kept under the same values as a result, so that a caller who repeats one bad credential does not cause
 	// one call a request. A credential that becomes valid in the meantime is refused until RefusalTTL has passed.
 	RefusalTTL time.Duration
@@ -101,18 +89,16 @@ func (c *Config) mistakes() (errs []error) {
 			errs = append(errs, fmt.Errorf("custom: "+format, args...))
 		}
 	}
-	request := c.Type == REQUEST
-	keeps := c.TTL != NoCache || c.RefusalTTL != 0
+	keeps := c.TTL >= 0 || c.RefusalTTL != 0
 	isNil := func(f func(*http.Request) (string, bool)) bool { return f == nil }
 	wrong(c.Authorize == nil, "Authorize is required")
-	wrong(c.Type != "" && c.Type != TOKEN && !request, "Type %q is neither TOKEN nor REQUEST", c.Type)
-	wrong(request && (c.TokenHeader != "" || c.ValidationExpression != ""),
-		"TokenHeader and ValidationExpression are for TOKEN")
-	wrong(!request && c.IdentitySources != nil, "IdentitySources are for REQUEST: set Type")
-	wrong(request && len(c.IdentitySources) == 0 && keeps,
-		"IdentitySources are required where results are kept: set them, or TTL to NoCache and RefusalTTL to zero")
+	wrong(c.ByRequest && (c.TokenHeader != "" || c.ValidationExpression != ""),
+		"TokenHeader and ValidationExpression are for TOKEN authorizers, and ByRequest is set")
+	wrong(!c.ByRequest && c.IdentitySources != nil, "IdentitySources are for REQUEST authorizers: set ByRequest")
+	wrong(c.ByRequest && len(c.IdentitySources) == 0 && keeps,
+		"IdentitySources are required where results are kept: set them, or a negative TTL and no RefusalTTL")
 	wrong(slices.ContainsFunc(c.IdentitySources, isNil), "nil in IdentitySources")
-	wrong(c.TTL > maxTTL || c.TTL < 0 && c.TTL != NoCache, "TTL %v is not between 0 and %v", c.TTL, maxTTL)
+	wrong(c.TTL > maxTTL, "TTL %v is above %v", c.TTL, maxTTL)
 	wrong(c.RefusalTTL < 0 || c.RefusalTTL > maxRefusalTTL,
 		"RefusalTTL %v is not between 0 and %v", c.RefusalTTL, maxRefusalTTL)
 	wrong(c.MaxResults < 0, "MaxResults %d is negative", c.MaxResults)

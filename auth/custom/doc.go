@@ -19,9 +19,9 @@
 //
 // # Two types
 //
-// A [TOKEN] authorizer reads one header, by default Authorization. [Config.ValidationExpression] may say what form its
-// value must have. A [REQUEST] authorizer reads its identity sources, such as [Header] and [Query], and the function
-// also gets the request. If the header or any source is absent or occurs twice, the request is refused without a call.
+// A TOKEN authorizer reads one header, by default Authorization. [Config.ValidationExpression] may say what form its
+// value must have. A REQUEST authorizer, which [Config.ByRequest] makes, reads its identity sources, such as [Header]
+// and [Query], and the function also gets the request. If the header or any source is absent or occurs twice, the request is refused without a call.
 //
 // # The cache
 //
@@ -94,16 +94,15 @@
 //	ErrMissing        401 {"message":"Unauthorized"}               does nothing: the client sent no credential
 //	ErrMalformed      401 {"message":"Unauthorized"}               checks ValidationExpression if it happens often
 //	ErrUnauthorized   401 {"message":"Unauthorized"}               does nothing: the credential is not valid
-//	ErrDenied         403 {"Message":"User is not authorized …"}   extends the policy if the caller may use the method
-//	ErrExplicitDeny   403 the same "… with an explicit deny"       removes the denial if the caller may use the method
+//	ErrDenied         403 {"Message":"User is not authorized …"}   changes the policy if the caller may use the method
 //	ErrPath           400 {"message":"Bad Request"}                checks Mount, if the path is not /a/../b or the like
-//	ErrURITooLong     414 {"message":"Request URI too long"}       shortens paths: a method ARN has 1600 bytes at most
+//	                  or 414 {"message":"Request URI too long"}    shortens paths: a method ARN has 1600 bytes at most
 //	ErrFailed         500 {"message":null}                         reads the error: the function or its store failed
-//	ErrInvalidResult  500 {"message":null}                         corrects the function: the error names the rule
 //	ErrNotConfigured  500 {"message":"Internal server error"}      makes the authorizer with New
 //
-// The whole text of a 403 is "User is not authorized to access this resource", with " with an explicit deny" after it
-// if a statement denies. New reports all mistakes of a [Config] at once; each names the field.
+// The text of the error says more than the cause: for example, whether the function panicked or returned a result that
+// breaks a rule. The whole text of a 403 is "User is not authorized to access this resource", with " with an explicit
+// deny" after it if a statement denies. New reports all mistakes of a [Config] at once; each names the field.
 //
 // # Files
 //

@@ -21,20 +21,26 @@ var (
 	ErrMissing = errors.New("request lacks an identity source")
 	// ErrMalformed says that an identity source found something that cannot be used.
 	ErrMalformed = errors.New("identity source is ambiguous, too long or not matched by the expression")
-	// ErrDenied says that no statement of the policy matches, or that a result without a policy authorizes nothing.
-	ErrDenied = errors.New("no statement of the policy allows the method")
-	// ErrExplicitDeny says that a statement of the policy denies the method.
-	ErrExplicitDeny = errors.New("a statement of the policy denies the method")
+	// ErrDenied says that a statement of the policy denies the method, that no statement allows it, or that a result
+	// without a policy authorizes nothing.
+	ErrDenied = errors.New("the method is not allowed")
 	// ErrFailed says that there is no decision. It wraps the function's error, or says that the function panicked, took
-	// too long, or that the client went away.
+	// too long, or returned a [Result] that breaks a rule of its fields, or that the client went away.
 	ErrFailed = errors.New("function failed")
-	// ErrInvalidResult says that the function returned a [Result] that breaks a rule of its fields.
-	ErrInvalidResult = errors.New("function returned an invalid result")
-	// ErrPath says that the path is outside of [Config.Mount], or that routers may read the path or the method in two
-	// ways.
-	ErrPath = errors.New("path is outside of the mount, or the path or method can be read in two ways")
-	// ErrURITooLong says that the method ARN has more than 1600 bytes.
-	ErrURITooLong = errors.New("method ARN is too long")
+	// ErrPath says that the path is outside of [Config.Mount], that the method ARN would have more than 1600 bytes, or
+	// that routers may read the path or the method in two ways.
+	ErrPath = errors.New("path or method is not accepted")
+)
+
+// The causes that API Gateway answers differently from the exported ones that they wrap, and those that tell more.
+var (
+	errNoStatement   = fmt.Errorf("%w: no statement of the policy allows it", ErrDenied)
+	errExplicitDeny  = fmt.Errorf("%w: a statement of the policy denies it", ErrDenied)
+	errNotAuthorized = fmt.Errorf("%w: the function authorizes nothing", ErrDenied)
+	errURITooLong    = fmt.Errorf("%w: the method ARN is too long", ErrPath)
+	errNotMounted    = fmt.Errorf("%w: the path is outside of the mount", ErrPath)
+	errAmbiguousPath = fmt.Errorf("%w: it can be read in two ways", ErrPath)
+	errInvalidResult = fmt.Errorf("%w: it returned an invalid result", ErrFailed)
 )
 
 // Error is why a request was refused. It is also the handler that sends the refusal.
@@ -42,7 +48,7 @@ type Error struct {
 	// Err is the cause. It wraps one of the errors of this package.
 	Err error
 
-	// PrincipalID names the caller that was denied, for logs. It is set with [ErrDenied] and [ErrExplicitDeny].
+	// PrincipalID names the caller that was denied, for logs. It is set with [ErrDenied].
 	PrincipalID string
 
 	// Challenge is the value of WWW-Authenticate if the status is 401.
@@ -69,8 +75,8 @@ const (
 	codeUnauthorized  = "UnauthorizedException"
 )
 
-// reply is the answer to a cause.
-type reply struct {
+// response is the answer to a cause.
+type response struct {
 	cause         error
 	status        int
 	code, message string
@@ -79,40 +85,39 @@ type reply struct {
 // answers lists the answers by cause, among them API Gateway's responses UNAUTHORIZED, ACCESS_DENIED and
 // AUTHORIZER_CONFIGURATION_ERROR. The first cause that an error wraps decides. AWS does not document the code of a 414,
 // so it has that of other bad requests.
-var answers = []reply{
+var answers = []response{
 	{ErrFailed, http.StatusInternalServerError, codeAuthorizer, "Internal server error"},
-	{ErrInvalidResult, http.StatusInternalServerError, codeAuthorizer, "Internal server error"},
 	{ErrUnauthorized, http.StatusUnauthorized, codeUnauthorized, "Unauthorized"},
 	{ErrMissing, http.StatusUnauthorized, codeUnauthorized, "Unauthorized"},
 	{ErrMalformed, http.StatusUnauthorized, codeUnauthorized, "Unauthorized"},
-	{ErrDenied, http.StatusForbidden, codeAccessDenied, "User is not authorized to access this resource"},
 	{
-		ErrExplicitDeny, http.StatusForbidden, codeAccessDenied,
+		errExplicitDeny, http.StatusForbidden, codeAccessDenied,
 		"User is not authorized to access this resource with an explicit deny",
 	},
+	{ErrDenied, http.StatusForbidden, codeAccessDenied, "User is not authorized to access this resource"},
+	{errURITooLong, http.StatusRequestURITooLong, codeBadRequest, "Request URI too long"},
 	{ErrPath, http.StatusBadRequest, codeBadRequest, "Bad Request"},
-	{ErrURITooLong, http.StatusRequestURITooLong, codeBadRequest, "Request URI too long"},
 }
 
-// reply returns the answer to the cause of e. Other causes than those in the table are faults of the server.
-func (e *Error) reply() reply {
+// response returns the answer to the cause of e. Other causes than those in the table are faults of the server.
+func (e *Error) response() response {
 	for _, a := range answers {
 		if errors.Is(e.Err, a.cause) {
 			return a
 		}
 	}
-	return reply{nil, http.StatusInternalServerError, codeConfiguration, "Internal server error"}
+	return response{nil, http.StatusInternalServerError, codeConfiguration, "Internal server error"}
 }
 
 // StatusCode returns the HTTP status of the answer.
-func (e *Error) StatusCode() int { return e.reply().status }
+func (e *Error) StatusCode() int { return e.response().status }
 
 // ErrorCode returns the value of the header X-Amzn-ErrorType.
-func (e *Error) ErrorCode() string { return e.reply().code }
+func (e *Error) ErrorCode() string { return e.response().code }
 
 // ErrorMessage returns the text for the client, which holds nothing of what the function said. If the function failed,
 // [Error.ServeHTTP] sends null instead.
-func (e *Error) ErrorMessage() string { return e.reply().message }
+func (e *Error) ErrorMessage() string { return e.response().message }
 
 // SetHeader sets WWW-Authenticate if the status is 401.
 func (e *Error) SetHeader(h http.Header) {
@@ -124,7 +129,7 @@ func (e *Error) SetHeader(h http.Header) {
 // ServeHTTP answers as API Gateway does.
 func (e *Error) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	e.SetHeader(w.Header())
-	a := e.reply()
+	a := e.response()
 	switch a.code {
 	case codeAccessDenied: // with API Gateway's capital M
 		answer(w, a.status, a.code, struct{ Message string }{a.message})

@@ -73,7 +73,7 @@ func Example() {
 func ExampleConfig_request() {
 	calls := 0
 	guard, _ := custom.New(custom.Config{
-		Type:            custom.REQUEST,
+		ByRequest:       true,
 		IdentitySources: []func(*http.Request) (string, bool){custom.Header("X-Tenant"), custom.Query("key")},
 		TTL:             time.Minute,
 		Authorize: func(_ context.Context, e custom.Event) (custom.Result, error) {
@@ -155,7 +155,7 @@ func ExampleAuthorizer_Verify() {
 
 // In a test of a handler, NewContext takes the place of the authorizer.
 func ExampleNewContext() {
-	ctx := custom.NewContext(context.Background(), &custom.Identity{PrincipalID: "julian", Context: map[string]any{"tenant": "airline"}})
+	ctx := custom.NewContext(context.Background(), custom.Identity{PrincipalID: "julian", Context: map[string]any{"tenant": "airline"}})
 	r := httptest.NewRequestWithContext(ctx, "GET", "/", nil)
 	w := httptest.NewRecorder()
 	greet(w, r)

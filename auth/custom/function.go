@@ -12,21 +12,18 @@ import (
 
 // Event is what the function decides by: the input of a Lambda authorizer.
 type Event struct {
-	// Type is the type of the authorizer.
-	Type Type
-
 	// MethodARN is the ARN of the method that this request is for. It is empty without [Config.StageARN]. If the result
 	// is kept, it serves requests for other methods as well.
 	MethodARN string
 
-	// AuthorizationToken is the whole value of the header, for TOKEN. If the client sends "Bearer ", that is part of
+	// AuthorizationToken is the whole value of the header, for a TOKEN authorizer. If the client sends "Bearer ", that is part of
 	// it.
 	AuthorizationToken string
 
-	// IdentitySource holds the values of the identity sources in their order, for REQUEST.
+	// IdentitySource holds the values of the identity sources in their order, for a REQUEST authorizer.
 	IdentitySource []string
 
-	// Request is a copy of the request, without its body, for REQUEST.
+	// Request is a copy of the request, without its body, for a REQUEST authorizer. Otherwise it is nil.
 	Request *http.Request
 }
 
@@ -56,13 +53,13 @@ func (a *Authorizer) call(r *http.Request, arn string, values []string, done fun
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), a.timeout)
 	late := fmt.Errorf("%w: no answer within %v", ErrFailed, a.timeout)
 	stop := context.AfterFunc(ctx, func() { done(nil, late) })
-	e := Event{Type: a.kind, MethodARN: arn}
-	if a.kind == TOKEN {
-		e.AuthorizationToken = values[0]
-	} else {
+	e := Event{MethodARN: arn}
+	if a.byRequest {
 		e.IdentitySource = values
 		e.Request = r.Clone(ctx)
 		e.Request.Body = http.NoBody
+	} else {
+		e.AuthorizationToken = values[0]
 	}
 	go func() {
 		var v *verdict

@@ -23,7 +23,7 @@ func FuzzPath(f *testing.F) {
 	}})
 	require.NoError(f, err)
 	a, err := custom.New(custom.Config{
-		StageARN: stage, Mount: "/Prod", TTL: custom.NoCache,
+		StageARN: stage, Mount: "/Prod", TTL: -1,
 		Authorize: func(_ context.Context, e custom.Event) (custom.Result, error) {
 			return custom.Result{PrincipalID: e.MethodARN, Policy: p}, nil
 		},
@@ -60,7 +60,7 @@ func FuzzPath(f *testing.F) {
 // credential or with one that occurs twice.
 func FuzzCredential(f *testing.F) {
 	a, err := custom.New(custom.Config{
-		Type: custom.REQUEST, TTL: custom.NoCache, IdentitySources: []source{custom.Header("Authorization"), custom.Query("key")},
+		ByRequest: true, TTL: -1, IdentitySources: []source{custom.Header("Authorization"), custom.Query("key")},
 		Authorize: func(_ context.Context, e custom.Event) (custom.Result, error) {
 			if e.IdentitySource[0] == "" || e.IdentitySource[1] == "" {
 				panic("an empty credential")

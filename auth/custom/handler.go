@@ -6,11 +6,11 @@ import "net/http"
 // [UsageIdentifierKey]. The request is nil if the error is not: a caller who goes on without looking at the error
 // panics and serves nothing.
 func (a *Authorizer) Authenticate(r *http.Request) (*http.Request, error) {
-	id, err := a.Verify(r)
+	id, err := a.verify(r)
 	if err != nil {
 		return nil, err
 	}
-	return r.WithContext(NewContext(r.Context(), id)), nil
+	return r.WithContext(withIdentity(r.Context(), id)), nil
 }
 
 // Anonymous returns r without a proof of this package: [FromContext] and [ID] return false for it.
@@ -18,7 +18,7 @@ func (a *Authorizer) Anonymous(r *http.Request) *http.Request {
 	if _, proven := FromContext(r.Context()); !proven {
 		return r
 	}
-	return r.WithContext(NewContext(r.Context(), nil))
+	return r.WithContext(withIdentity(r.Context(), nil))
 }
 
 // Handler returns a handler that calls next for a request that is allowed or that [Config.AllowDespite] lets pass, and

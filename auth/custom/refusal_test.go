@@ -42,15 +42,15 @@ func TestRefusalsAreKeptForRefusalTTL(t *testing.T) {
 		kept, afterwards int64 // calls made by three requests within RefusalTTL, and by one after it
 	}{
 		{"off", "bad", 0, 0, custom.ErrUnauthorized, 3, 4},
-		{"off without a cache", "bad", custom.NoCache, 0, custom.ErrUnauthorized, 3, 4},
+		{"off without a cache", "bad", -1, 0, custom.ErrUnauthorized, 3, 4},
 		{"refused", "bad", 0, 5 * time.Second, custom.ErrUnauthorized, 1, 2},
 		{"refused, results for a shorter time", "bad", time.Second, 5 * time.Second, custom.ErrUnauthorized, 1, 2},
-		{"refused without a cache", "bad", custom.NoCache, 5 * time.Second, custom.ErrUnauthorized, 1, 2},
-		{"a plain no without a cache", "no", custom.NoCache, 5 * time.Second, custom.ErrDenied, 1, 2},
+		{"refused without a cache", "bad", -1, 5 * time.Second, custom.ErrUnauthorized, 1, 2},
+		{"a plain no without a cache", "no", -1, 5 * time.Second, custom.ErrDenied, 1, 2},
 		{"a plain no is a result", "no", time.Minute, 5 * time.Second, custom.ErrDenied, 1, 1},
 		{"down", "else", 0, 5 * time.Second, custom.ErrFailed, 3, 4},
-		{"down without a cache", "else", custom.NoCache, 5 * time.Second, custom.ErrFailed, 3, 4},
-		{"let in without a cache", "good", custom.NoCache, 5 * time.Second, nil, 3, 4},
+		{"down without a cache", "else", -1, 5 * time.Second, custom.ErrFailed, 3, 4},
+		{"let in without a cache", "good", -1, 5 * time.Second, nil, 3, 4},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

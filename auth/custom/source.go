@@ -46,7 +46,7 @@ func (a *Authorizer) values(r *http.Request) ([]string, error) {
 		values[i] = value
 		size += len(value)
 	}
-	if size > maxIdentity || a.kind == TOKEN && !a.expression.MatchString(values[0]) {
+	if size > maxIdentity || !a.byRequest && !a.expression.MatchString(values[0]) {
 		return nil, ErrMalformed
 	}
 	return values, nil

@@ -20,15 +20,15 @@ func (a *Authorizer) check(r Result) (*verdict, error) {
 	if r.Policy != nil {
 		switch {
 		case r.Authorized:
-			return nil, fmt.Errorf("%w: both Policy and Authorized", ErrInvalidResult)
+			return nil, fmt.Errorf("%w: both Policy and Authorized", errInvalidResult)
 		case r.PrincipalID == "":
-			return nil, fmt.Errorf("%w: Policy without PrincipalID", ErrInvalidResult)
+			return nil, fmt.Errorf("%w: Policy without PrincipalID", errInvalidResult)
 		case a.methods.stage == "":
-			return nil, fmt.Errorf("%w: Policy, but Config has no StageARN", ErrInvalidResult)
+			return nil, fmt.Errorf("%w: Policy, but Config has no StageARN", errInvalidResult)
 		}
 		for name, value := range r.Context {
 			if !scalar(value) {
-				return nil, fmt.Errorf("%w: Context[%q] is a %T", ErrInvalidResult, name, value)
+				return nil, fmt.Errorf("%w: Context[%q] is a %T", errInvalidResult, name, value)
 			}
 		}
 	}
@@ -48,19 +48,18 @@ func scalar(v any) bool {
 
 // allows returns nil if the verdict allows the method with the given ARN.
 func (v *verdict) allows(arn string) error {
-	decision := policy.NoMatch
-	switch {
-	case v.policy != nil:
-		decision = v.policy.Evaluate(policy.Invoke, arn)
-	case v.authorized:
-		decision = policy.Allow
+	if v.policy == nil {
+		if v.authorized {
+			return nil
+		}
+		return errNotAuthorized
 	}
-	switch decision {
+	switch v.policy.Evaluate(policy.Invoke, arn) {
 	case policy.Allow:
 		return nil
 	case policy.Deny:
-		return ErrExplicitDeny
+		return errExplicitDeny
 	default:
-		return ErrDenied
+		return errNoStatement
 	}
 }

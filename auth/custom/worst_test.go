@@ -58,8 +58,8 @@ func BenchmarkWorst(b *testing.B) {
 	long := strings.Repeat("ab", maxIdentity/2-1)
 	for kind, cfg := range map[string]custom.Config{
 		"token":   {TokenHeader: "Token", ValidationExpression: "[a-z]+", Mount: "/Prod", StageARN: stage},
-		"request": {Type: custom.REQUEST, IdentitySources: sources, Mount: "/Prod", StageARN: stage},
-		"mount":   {Type: custom.REQUEST, IdentitySources: sources, Mount: "/Prod"},
+		"request": {ByRequest: true, IdentitySources: sources, Mount: "/Prod", StageARN: stage},
+		"mount":   {ByRequest: true, IdentitySources: sources, Mount: "/Prod"},
 	} {
 		cfg.Authorize = yes(&calls)
 		a, err := custom.New(cfg)
