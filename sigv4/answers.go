@@ -33,12 +33,15 @@ const mismatch = "The request signature we calculated does not match the signatu
 
 // Sources of the texts: AWS, "Troubleshoot Signature Version 4 signing for AWS API requests", "Common errors" and re:Post
 // "API Gateway IAM SigV4 mismatch"; what execute-api answers in public issue threads; S3 "Error responses".
-// The first row that fits decides, so that a private cause stands above the exported one that it belongs to.
+//
+// The first row that fits decides. So a variant stands above the exported cause that it belongs to, and a variant without
+// a row of its own has that cause's answer.
 var answers = [...]reply{
 	{ErrNotConfigured, 500, "ApiConfigurationException", "Internal server error", nil, 500, "InternalError"},
 	{ErrUnavailable, 503, "ServiceUnavailableException", "Service Unavailable", nil, 503, "ServiceUnavailable"},
+	{ErrRedirect, 500, "ApiConfigurationException", "Internal server error", nil, 500, "InternalError"},
+
 	{ErrMissing, 403, "MissingAuthenticationTokenException", "Missing Authentication Token", nil, 403, "AccessDenied"},
-	{errTwoMechanisms, 403, invalid, "Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP header.", nil, 400, "InvalidArgument"},
 
 	{errMalformedAuthorization, 403, incomplete, "", malformedText, 400, "AuthorizationHeaderMalformed"},
 	{errMissingParameter, 403, incomplete, "", missingText, 400, "AuthorizationHeaderMalformed"},
@@ -46,36 +49,36 @@ var answers = [...]reply{
 	{errAlgorithm, 403, incomplete, "", algorithmText, 400, "InvalidArgument"},
 	{errMalformedCredential, 403, incomplete, "", credentialText, 400, "AuthorizationHeaderMalformed"},
 	{errMalformedSignature, 403, invalid, "", mismatchText, 403, "SignatureDoesNotMatch"},
+	{errExpires, 403, incomplete, "AWS query-string parameters must include a valid 'X-Amz-Expires'. Re-examine the query-string parameters.", nil, 400, "AuthorizationQueryParametersError"},
+	{errMalformedPayloadHash, 403, invalid, mismatch, nil, 400, "InvalidArgument"},
 	{ErrMalformed, 403, invalid, mismatch, nil, 403, "SignatureDoesNotMatch"},
 
-	{ErrExpired, 403, invalid, "", expiredText, 403, "RequestTimeTooSkewed"},
-	{ErrNotYetValid, 403, invalid, "", earlyText, 403, "RequestTimeTooSkewed"},
-	{ErrExpires, 403, incomplete, "AWS query-string parameters must include a valid 'X-Amz-Expires'. Re-examine the query-string parameters.", nil, 400, "AuthorizationQueryParametersError"},
-	{ErrScope, 403, invalid, "", scopeText, 400, "AuthorizationHeaderMalformed"},
-
-	{ErrUnsignedHeader, 403, invalid, "", unsignedText, 403, "AccessDenied"},
-	{ErrAbsentHeader, 403, invalid, mismatch, nil, 403, "SignatureDoesNotMatch"},
+	{errTwoMechanisms, 403, invalid, "Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP header.", nil, 400, "InvalidArgument"},
 	{ErrAmbiguous, 403, invalid, mismatch, nil, 403, "SignatureDoesNotMatch"},
 
-	// RFC 6585 5. Public reports of API Gateway's limit of 10 240 bytes name the status; AWS documents neither it nor a text.
-	{ErrHeaderTooLarge, 431, "RequestHeaderFieldsTooLargeException", "Request Header Fields Too Large", nil, 400, "RequestHeaderSectionTooLarge"},
+	{errUnsignedHeader, 403, invalid, "", unsignedText, 403, "AccessDenied"},
+	{errStreamingPayload, 403, invalid, mismatch, nil, 501, "NotImplemented"},
+	{ErrUnsigned, 403, invalid, mismatch, nil, 403, "AccessDenied"},
 
-	{ErrMalformedPayloadHash, 403, invalid, mismatch, nil, 400, "InvalidArgument"},
-	{ErrUnsignedPayload, 403, invalid, mismatch, nil, 403, "AccessDenied"},
-	{ErrStreamingPayload, 403, invalid, mismatch, nil, 501, "NotImplemented"},
-	{ErrPayloadMismatch, 403, invalid, mismatch, nil, 400, "XAmzContentSHA256Mismatch"},
-	{ErrBodyTooLarge, 413, "RequestEntityTooLargeException", "Request Too Long", nil, 400, "EntityTooLarge"},
+	// RFC 6585 5. Public reports of API Gateway's limit of 10 240 bytes name the status; AWS documents neither it nor a text.
+	{errHeaderTooLarge, 431, "RequestHeaderFieldsTooLargeException", "Request Header Fields Too Large", nil, 400, "RequestHeaderSectionTooLarge"},
+	{ErrTooLarge, 413, "RequestEntityTooLargeException", "Request Too Long", nil, 400, "EntityTooLarge"},
 	{ErrBody, 400, "BadRequestException", "Bad Request", nil, 400, "IncompleteBody"},
 
-	{ErrRedirect, 500, "ApiConfigurationException", "Internal server error", nil, 500, "InternalError"},
+	{errExpired, 403, invalid, "", expiredText, 403, "RequestTimeTooSkewed"},
+	{errNotYetValid, 403, invalid, "", earlyText, 403, "RequestTimeTooSkewed"},
+	{ErrNotCurrent, 403, invalid, mismatch, nil, 403, "RequestTimeTooSkewed"},
+	{ErrScope, 403, invalid, "", scopeText, 400, "AuthorizationHeaderMalformed"},
 
 	{ErrUnknownKey, 403, "UnrecognizedClientException", "The security token included in the request is invalid.", nil, 403, "InvalidAccessKeyId"},
+	{errPayloadMismatch, 403, invalid, mismatch, nil, 400, "XAmzContentSHA256Mismatch"},
+	{errAbsentHeader, 403, invalid, mismatch, nil, 403, "SignatureDoesNotMatch"},
 	{ErrSignatureMismatch, 403, invalid, "", mismatchText, 403, "SignatureDoesNotMatch"},
+	{errCredentialExpired, 403, "ExpiredTokenException", "The security token included in the request is expired", nil, 400, "ExpiredToken"},
 	{ErrSessionToken, 403, "UnrecognizedClientException", "The security token included in the request is invalid.", nil, 400, "InvalidToken"},
-	{ErrCredentialExpired, 403, "ExpiredTokenException", "The security token included in the request is expired", nil, 400, "ExpiredToken"},
 
 	// The last, because it is always joined with a cause that API Gateway answers. Only S3 has an answer to this one.
-	{ErrVersion2, 403, incomplete, "", algorithmText, 400, "InvalidRequest"},
+	{errVersion2, 403, incomplete, "", algorithmText, 400, "InvalidRequest"},
 }
 
 // answer returns the reply to the cause. An Error that a caller made may have a cause that is not of this package; that
@@ -175,36 +178,29 @@ func earlyText(e *Error) string {
 // scopeFault is one element of a scope that is wrong, and AWS's text for it.
 type scopeFault struct{ part, got, want, text string }
 
-// scopeFaults returns everything that is wrong with the scope. It returns nothing if the cause is another, or if a
-// caller made the Error without what is needed.
+// scopeFaults returns everything that is wrong with the scope, in AWS's order. It returns nothing if the cause is
+// another, or if a caller made the Error without what is needed.
 func (e *Error) scopeFaults() (faults []scopeFault) {
 	p := parameters{credential: e.Detail}
 	if len(e.date) < len(day) || p.splitCredential() != nil {
 		return nil
 	}
 	date := e.date[:len(day)]
-	for _, f := range [...]struct {
-		cause error
-		scopeFault
-	}{
-		{errScopeRegion, scopeFault{
-			"region", p.region, e.region, "Credential should be scoped to a valid region, not '" + clip(p.region) + "'.",
-		}},
-		{errScopeService, scopeFault{
-			"service", p.service, e.service, "Credential should be scoped to correct service: '" + e.service + "'.",
-		}},
-		{errScopeTerminator, scopeFault{
+	for _, f := range [...]scopeFault{
+		{"region", p.region, e.region, "Credential should be scoped to a valid region, not '" + clip(p.region) + "'."},
+		{"service", p.service, e.service, "Credential should be scoped to correct service: '" + e.service + "'."},
+		{
 			"terminator", p.end, terminator,
 			"Credential should be scoped with a valid terminator: 'aws4_request', not '" + clip(p.end) + "'.",
-		}},
-		{errScopeDate, scopeFault{
+		},
+		{
 			"day", p.day, date,
 			"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '" + clip(p.day) +
 				"' != '" + date + "', from '" + e.date + "'.",
-		}},
+		},
 	} {
-		if errors.Is(e.Err, f.cause) {
-			faults = append(faults, f.scopeFault)
+		if f.got != f.want {
+			faults = append(faults, f)
 		}
 	}
 	return faults

@@ -99,7 +99,7 @@ func (*body) Close() error { return nil }
 // maxPiece is the most memory that is allocated before it is filled.
 const maxPiece = 32 << 10
 
-// readAll reads r to its end. If there are more than limit bytes it returns ErrBodyTooLarge, with what it has read.
+// readAll reads r to its end. If there are more than limit bytes it returns errBodyTooLarge, with what it has read.
 // length is the declared length; it is only a hint, because an adapter may not know it, and first is memory for the
 // first bytes.
 //
@@ -123,7 +123,7 @@ func readAll(r io.Reader, length, limit int64, first []byte) (*body, error) {
 		b.keepOwn(piece)
 		switch {
 		case total > limit:
-			return b, ErrBodyTooLarge
+			return b, errBodyTooLarge
 		case err == io.EOF:
 			return b, nil
 		}
@@ -152,7 +152,7 @@ func grow(n, length, limit int64) int64 {
 // unread returns a body with the text that was read, followed by the rest, or by the error that ended it.
 func unread(text *body, rest io.ReadCloser, err error) io.ReadCloser {
 	after := io.Reader(rest)
-	if !errors.Is(err, ErrBodyTooLarge) {
+	if !errors.Is(err, errBodyTooLarge) {
 		after = failing{err}
 	}
 	return struct {

@@ -104,7 +104,7 @@ func (cr *canonicalRequest) header(r *http.Request, host, name string) error {
 	switch name {
 	case "host", ":authority": // RFC 9113 8.3.1: in HTTP/2 the one takes the place of the other
 		if !cr.fits(host) {
-			return ErrHeaderTooLarge
+			return errHeaderTooLarge
 		}
 		return cr.value(host)
 	case "transfer-encoding":
@@ -139,14 +139,14 @@ func get(h http.Header, name string) (values []string, ok bool) {
 // values writes the values of one header, joined by commas.
 func (cr *canonicalRequest) values(values []string) error {
 	if len(values) == 0 {
-		return ErrAbsentHeader
+		return errAbsentHeader
 	}
 	for i, v := range values {
 		if i > 0 {
 			cr.text = append(cr.text, ',')
 		}
 		if !cr.fits(v) {
-			return ErrHeaderTooLarge
+			return errHeaderTooLarge
 		}
 		if err := cr.value(v); err != nil {
 			return err

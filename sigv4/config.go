@@ -60,7 +60,7 @@ type VerifierConfig struct {
 
 	// MaxHeaderBytes is the most bytes that the request line, the Authorization header and the signed headers may have
 	// together. Zero means 10 240, which is API Gateway's limit; negative means no limit but that of net/http,
-	// [http.Server].MaxHeaderBytes. A request beyond it is refused with [ErrHeaderTooLarge].
+	// [http.Server].MaxHeaderBytes. A request beyond it is refused with [ErrTooLarge].
 	//
 	// Other limits follow from it. The query may have one parameter for every 40 bytes, thus 256, and the signed
 	// headers as many values. The query in canonical form may have one and a half times as many bytes, thus 15 360. At

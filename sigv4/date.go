@@ -20,16 +20,16 @@ func (v *Verifier) checkWindow(p *parameters, now time.Time) *Error {
 			maxAge = min(maxAge, v.config.MaxExpires)
 		}
 	case !ok || v.config.MaxExpires > 0 && expires > v.config.MaxExpires:
-		return refuse(ErrExpires, p.expires)
+		return refuse(errExpires, p.expires)
 	case v.config.MaxExpires > 0:
 		maxAge = expires
 	}
 	age := now.Unix() - p.time.Unix()
 	switch {
 	case age > int64(maxAge/time.Second):
-		return &Error{Err: ErrExpired, Detail: p.date, now: now.Unix(), window: maxAge}
+		return &Error{Err: errExpired, Detail: p.date, now: now.Unix(), window: maxAge}
 	case -age > int64(v.config.MaxAhead/time.Second):
-		return &Error{Err: ErrNotYetValid, Detail: p.date, now: now.Unix(), window: v.config.MaxAhead}
+		return &Error{Err: errNotYetValid, Detail: p.date, now: now.Unix(), window: v.config.MaxAhead}
 	}
 	return nil
 }

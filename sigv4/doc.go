@@ -50,7 +50,7 @@
 // A request is counted before it is parsed. The request line, the Authorization header and the signed headers may have
 // 10 240 bytes together, which is API Gateway's limit, and the signed headers 256 values. The query may have 256
 // parameters, 64 of them with names that begin with X-Amz-, and 15 360 bytes in canonical form.
-// [VerifierConfig].MaxHeaderBytes changes the limits. A request beyond them is refused with [ErrHeaderTooLarge], which
+// [VerifierConfig].MaxHeaderBytes changes the limits. A request beyond them is refused with [ErrTooLarge], which
 // costs less than it costs to read the request from the connection. [Verifier.Present] has no limit and reads the query
 // once.
 //
@@ -81,13 +81,13 @@
 // [Signer.Sign] signs what net/http sends. So it comes last: after it, only headers that are not signed may change.
 // In an [http.Client] use [Signer.Transport], which signs after the client has added its cookies. Sign changes some
 // things to the form in which they arrive: spaces in the query, and several cookies. It refuses what would arrive in
-// another form, and what a verifier would refuse, with the same causes: [ErrAmbiguous] and [ErrUnsignedHeader].
+// another form, and what a verifier would refuse, with the same causes: [ErrAmbiguous] and [ErrUnsigned].
 // Headers that proxies and tracers change are not signed unless [SignerConfig].SignHeader selects them.
 // [Signer.Presign] refuses a request whose Host is not the host of its URL.
 //
 // A reverse proxy that signs needs [SignerConfig].MaxSpool: the body that it passes on can be read only once, and the
 // hash is sent before the body. Without MaxSpool such a request fails with [ErrBody], and a longer body fails with
-// [ErrBodyTooLarge].
+// [ErrTooLarge].
 //
 // # What it does not do
 //
@@ -103,58 +103,42 @@
 //
 // # Errors
 //
-// Every refusal is an [Error]. It names the access key that the request names, and the part of the request that is at
-// fault. The client sees the status and AWS's text; [S3XML] answers as S3 does instead. "Mismatch" stands for AWS's
-// text that the signature does not match. The causes of the service, which the client cannot mend:
+// Every refusal is an [Error]. It names the access key that the request names. [Error].Detail is the part of the request
+// that is at fault, and the text of the error says what is wrong with it. The client sees the status and AWS's text;
+// [S3XML] answers as S3 does instead. "Mismatch" stands for AWS's text that the signature does not match. There is one
+// cause for each thing that can be done. The causes of the service, which the client cannot mend:
 //
 //   - [ErrNotConfigured]: 500. Use NewVerifier or NewSigner; each [Key] needs either Secret or SigningKey.
 //   - [ErrUnavailable]: 503 with Retry-After; the request may be valid. Mend the key source; its own error is wrapped.
 //   - [ErrRedirect]: 500. [Signer.Transport] returns it. If the other server is trusted, send it a request of its own.
 //
-// No signature of version 4:
+// The form of the request, for which the client's program must change. If a usual client sends it, a proxy has changed
+// it:
 //
-//   - [ErrMissing]: 403, Missing Authentication Token. The client must sign.
-//   - [ErrVersion2]: 403, as the cause that it is joined with. The client must sign with version 4.
-//
-// The signature is not well formed. If a usual client sends it, a proxy has changed it:
-//
-//   - [ErrMalformed]: 403. The text of the error and Detail say which part, and AWS's text names it to the client: the
-//     header, a missing parameter, the date, the algorithm (SigV4A is not supported) or the credential. Often the header
-//     is a bearer token: see [Verifier.Present]. A bad signature or list of signed headers is answered with mismatch.
-//
-// The signature is for another time or place:
-//
-//   - [ErrExpired]: 403, with the times. Check the client's clock and the server's; MaxAge allows more.
-//   - [ErrNotYetValid]: 403, with the times. Check the clocks; MaxAhead allows more.
-//   - [ErrExpires]: 403. X-Amz-Expires must be a number of seconds up to MaxExpires.
-//   - [ErrScope]: 403, with each wrong part. Correct the client's region and service, or Regions and Services. The
-//     client must take the day from the date, in UTC, and end the credential in aws4_request.
-//
-// The request can be read in two ways, or is not signed as a whole:
-//
-//   - [ErrUnsignedHeader]: 403. The client must sign the header in Detail; if a proxy adds it, see
-//     AllowUnsignedHeaders.
-//   - [ErrAbsentHeader]: 403, mismatch. A proxy has removed the header in Detail, or the client must not sign it.
-//   - [ErrAmbiguous]: 403, mismatch, or AWS's text for an Authorization header sent with a presigned URL. The text of
-//     the error and Detail name the header, parameter, path or target. The client must send a header or a parameter
-//     once, escape it, and send a plain and clean path; for object keys, set AllowUncleanPath.
-//
-// The size and the body:
-//
-//   - [ErrHeaderTooLarge]: 431. MaxHeaderBytes allows more.
-//   - [ErrMalformedPayloadHash]: 403, mismatch. X-Amz-Content-Sha256 must be a hash in lower-case hexadecimal digits.
-//   - [ErrUnsignedPayload]: 403, mismatch. The client must sign the body, or set AllowUnsignedPayload.
-//   - [ErrStreamingPayload]: 403, mismatch. The client must turn off chunked signing.
-//   - [ErrPayloadMismatch]: 403, mismatch. The body was changed on the way, or the client has declared another one.
-//   - [ErrBodyTooLarge]: 413. MaxBody allows more; if the signer returns it, MaxSpool does.
+//   - [ErrMissing]: 403, Missing Authentication Token. The client must sign, with version 4 and not version 2.
+//   - [ErrMalformed]: 403. AWS's text names the Authorization header, a missing parameter, the date, X-Amz-Expires, the
+//     algorithm (SigV4A is not supported) or the credential. Often the header is a bearer token: see
+//     [Verifier.Present]. A bad signature, list of signed headers or payload hash is answered with mismatch.
+//   - [ErrAmbiguous]: 403, mismatch, or AWS's text for an Authorization header sent with a presigned URL. The client must
+//     send each header and parameter once, escape it, and send a plain and clean path. AllowUncleanPath accepts others.
+//   - [ErrUnsigned]: 403, AWS's text for a header, mismatch for the body. The client must sign the header in Detail; if a
+//     proxy adds it, see AllowUnsignedHeaders. It must sign the body as a whole, without aws-chunked, or set
+//     AllowUnsignedPayload.
+//   - [ErrTooLarge]: 413 for the body, 431 for the header. MaxBody and MaxHeaderBytes allow more; if the signer returns
+//     it, MaxSpool does.
 //   - [ErrBody]: 400. The client has broken off the body; the signer returns it for a body that it cannot read.
 //
-// The access key:
+// What the signature says, for which the client's settings must change:
 //
+//   - [ErrNotCurrent]: 403, with the times. Check the client's clock and the server's; MaxAge, MaxAhead and MaxExpires
+//     allow more. A presigned URL must be made anew.
+//   - [ErrScope]: 403, with each wrong part. Correct the client's region and service, or Regions and Services. The
+//     client must take the day from the date, in UTC, and end the credential in aws4_request.
 //   - [ErrUnknownKey]: 403, security token invalid; under OneAnswer, mismatch. Issue the key, or tell the client.
-//   - [ErrSignatureMismatch]: 403, mismatch. Compare the secret, then [Error].Trace with what the client has signed.
-//   - [ErrSessionToken]: 403, security token invalid. The client must send the token that belongs to its key, or none.
-//   - [ErrCredentialExpired]: 403, security token expired. The client must get new temporary credentials.
+//   - [ErrSignatureMismatch]: 403, mismatch. Compare the secret, then [Error].Trace with what the client has signed. If
+//     the body does not have the declared hash, or a signed header is absent, something on the way has changed them.
+//   - [ErrSessionToken]: 403, security token invalid or expired. The client must get new temporary credentials, and send
+//     the token that belongs to its key, or none.
 //
 // # Files
 //

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -13,71 +12,9 @@ import (
 	"unicode/utf8"
 )
 
-// The causes of a refusal. Match them with [errors.Is]. The package documentation lists what to do about each.
-var (
-	ErrAmbiguous = errors.New("the request can be read in two ways")
-	ErrMalformed = errors.New("the signature is malformed")
-
-	ErrNotConfigured = errors.New("not configured")            // a zero Verifier or Signer, or a key source that returns an empty Key
-	ErrUnavailable   = errors.New("the key source has failed") // wraps what the key source returned
-	ErrMissing       = errors.New("no signature is present")
-	ErrVersion2      = errors.New("the request is signed with Signature Version 2, only version 4 is accepted") // joined with the cause of the answer
-
-	ErrExpired     = errors.New("the signature is too old")
-	ErrNotYetValid = errors.New("the signature is dated in the future")
-	ErrExpires     = errors.New("X-Amz-Expires is missing or out of range")
-	ErrScope       = errors.New("the credential has another scope than the verifier accepts")
-
-	ErrUnsignedHeader = errors.New("a header that must be signed is not")
-	ErrAbsentHeader   = errors.New("a signed header is absent")
-
-	ErrHeaderTooLarge = errors.New("the request line and the signed headers are too large") // see [VerifierConfig].MaxHeaderBytes
-
-	ErrMalformedPayloadHash = errors.New("the payload hash is not 64 lower-case hexadecimal digits")
-	ErrUnsignedPayload      = errors.New("the payload is not signed")
-	ErrStreamingPayload     = errors.New("streaming payloads are not accepted")
-	ErrPayloadMismatch      = errors.New("the body does not have the declared hash")
-	ErrBodyTooLarge         = errors.New("the body is too large")
-	ErrBody                 = errors.New("the body could not be read")
-
-	ErrRedirect = errors.New("a redirect leads to another server, for which nothing is signed") // of [Signer.Transport]
-
-	ErrUnknownKey        = errors.New("the access key is unknown") // what a key source returns
-	ErrSignatureMismatch = errors.New("the signature does not match")
-	ErrSessionToken      = errors.New("the session token is not the access key's")
-	ErrCredentialExpired = errors.New("the temporary credentials have expired")
-)
-
-// variant is a cause that callers see as another one, of, because the remedy is the same. AWS's texts differ, so that the
-// answers and the tests tell variants apart.
-type variant struct {
-	of   error
-	text string
-}
-
-func (v *variant) Error() string { return v.text }
-func (v *variant) Unwrap() error { return v.of }
-
-var (
-	errTwoMechanisms   error = &variant{ErrAmbiguous, "both an Authorization header and a presigned query are present"}
-	errAmbiguousHeader error = &variant{ErrAmbiguous, "a header can be read in two ways"}
-	errAmbiguousQuery  error = &variant{ErrAmbiguous, "the query can be read in two ways"}
-	errMalformedTarget error = &variant{ErrAmbiguous, "the request target is not a plain path and query"}
-	errUncleanPath     error = &variant{ErrAmbiguous, "the path has dot segments or empty ones"}
-
-	errMalformedAuthorization error = &variant{ErrMalformed, "the Authorization header is malformed"}
-	errMissingParameter       error = &variant{ErrMalformed, "a parameter of the signature is missing"}
-	errMalformedDate          error = &variant{ErrMalformed, "the date is not in ISO 8601 basic format"}
-	errAlgorithm              error = &variant{ErrMalformed, "the algorithm is not AWS4-HMAC-SHA256"}
-	errMalformedCredential    error = &variant{ErrMalformed, "the credential does not have exactly five elements"}
-	errMalformedSignature     error = &variant{ErrMalformed, "the signature is not 64 lower-case hexadecimal digits"}
-	errSignedHeaders          error = &variant{ErrMalformed, "the list of signed headers is not sorted, lower-case and free of repetition"}
-)
-
 // Error is a refusal, and the answer to it. Verify, Authenticate and the signing verbs return no other error.
 type Error struct {
-	// Err is the cause: one of this package's, several of them joined, or one that also wraps what a dependency
-	// returned.
+	// Err is the cause. It wraps one of this package's, and what a dependency returned, if one failed.
 	Err error
 	// Detail is the part of the request that is at fault, such as the name of a header; empty if the cause says it all.
 	// Of an Authorization header it is only the scheme, and of a query parameter only the name, because the rest may be
@@ -86,8 +23,8 @@ type Error struct {
 	// AccessKeyID is the access key ID that the request names; empty if it names none. The client sent it, and it is
 	// not verified.
 	AccessKeyID string
-	// Trace is what the verifier signed, if the signature does not match, to be compared with what the client signed;
-	// nil for other causes. JSON leaves it out.
+	// Trace is what the verifier signed, to be compared with what the client signed. It is nil unless two signatures
+	// were compared and differ. JSON leaves it out.
 	Trace *Trace `json:"-"`
 
 	// The rest is for AWS's texts, which are made only when they are asked for.
@@ -95,7 +32,7 @@ type Error struct {
 	date    string        // of the request, if the scope is wrong
 	region  string        // that is accepted
 	service string        // that is accepted
-	now     int64         // the time of the refusal in Unix seconds, for ErrExpired and ErrNotYetValid
+	now     int64         // the time of the refusal in Unix seconds, for errExpired and errNotYetValid
 	window  time.Duration // the age or the lead that is allowed, for the same causes
 	missing uint8         // the missing parameters as bits, for errMissingParameter
 	masked  bool          // answer as if the signature did not match
@@ -162,7 +99,7 @@ func refuseHeader(cause error, header *string) *Error {
 		scheme = ""
 	}
 	if strings.EqualFold(scheme, "AWS") {
-		cause = fmt.Errorf("%w: %w", cause, ErrVersion2)
+		cause = fmt.Errorf("%w: %w", cause, errVersion2)
 	}
 	return &Error{Err: cause, Detail: scheme, header: header}
 }

@@ -1,5 +1,11 @@
 package sigv4
 
+import (
+	"errors"
+	"slices"
+	"strconv"
+)
+
 // CanonicalQuery is the canonical form of a query as it was sent.
 func CanonicalQuery(raw string) (string, bool) {
 	var q query
@@ -35,14 +41,23 @@ func FoundByHash(held *Key, date, scope string, asked *Key, askedDate, askedScop
 	return c.table.Load().find(hash, asked, askedDate, askedScope) != nil
 }
 
-// Unanswered returns the causes without an answer of their own.
-func Unanswered(causes ...error) (missing []error) {
-	for _, cause := range causes {
-		if (&Error{Err: cause}).answer().cause != cause {
-			missing = append(missing, cause)
+// Answered returns the causes that have an answer of their own.
+func Answered() (causes []error) {
+	for _, a := range answers {
+		causes = append(causes, a.cause)
+	}
+	return causes
+}
+
+// Statuses returns the different statuses that answer a cause and its variants, in order.
+func Statuses(cause error) (statuses []string) {
+	for _, a := range answers {
+		if errors.Is(a.cause, cause) {
+			statuses = append(statuses, strconv.Itoa(a.status))
 		}
 	}
-	return missing
+	slices.Sort(statuses)
+	return slices.Compact(statuses)
 }
 
 // S3CodesWithoutText returns S3's codes that have no text.
@@ -81,4 +96,17 @@ var (
 	ErrMalformedCredential    = errMalformedCredential
 	ErrMalformedSignature     = errMalformedSignature
 	ErrSignedHeaders          = errSignedHeaders
+	ErrExpires                = errExpires
+	ErrMalformedPayloadHash   = errMalformedPayloadHash
+	ErrUnsignedHeader         = errUnsignedHeader
+	ErrUnsignedPayload        = errUnsignedPayload
+	ErrStreamingPayload       = errStreamingPayload
+	ErrHeaderTooLarge         = errHeaderTooLarge
+	ErrBodyTooLarge           = errBodyTooLarge
+	ErrExpired                = errExpired
+	ErrNotYetValid            = errNotYetValid
+	ErrAbsentHeader           = errAbsentHeader
+	ErrPayloadMismatch        = errPayloadMismatch
+	ErrCredentialExpired      = errCredentialExpired
+	ErrVersion2               = errVersion2
 )

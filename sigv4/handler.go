@@ -38,7 +38,7 @@ func (v *Verifier) Handler(next http.Handler) http.Handler {
 // allowsDespite reports whether to pass on a request that was refused. A body that was too large stays refused, because
 // it cannot be passed on whole.
 func (v *Verifier) allowsDespite(r *http.Request, err error) bool {
-	return v != nil && v.keys != nil && v.config.AllowDespite != nil && !errors.Is(err, ErrBodyTooLarge) &&
+	return v != nil && v.keys != nil && v.config.AllowDespite != nil && !errors.Is(err, errBodyTooLarge) &&
 		v.config.AllowDespite(r, err)
 }
 

@@ -113,7 +113,7 @@ func signs(list, name string) bool {
 // many X-Amz- headers as the list has names, all of them are signed, and none has to be looked up.
 func (v *Verifier) checkSigned(h http.Header, cr *canonicalRequest, p *parameters, amz int) *Error {
 	if p.dateHeader && !cr.signs(p.signedHeaders, "date") {
-		return refuse(ErrUnsignedHeader, "date")
+		return refuse(errUnsignedHeader, "date")
 	}
 	if p.amz != amz || p.underscore {
 		if e := v.findUnsigned(h, cr, p); e != nil {
@@ -122,7 +122,7 @@ func (v *Verifier) checkSigned(h http.Header, cr *canonicalRequest, p *parameter
 	}
 	for _, name := range v.required {
 		if _, ok := get(h, name); ok && !cr.signs(p.signedHeaders, name) {
-			return refuse(ErrUnsignedHeader, name)
+			return refuse(errUnsignedHeader, name)
 		}
 	}
 	return nil
@@ -139,7 +139,7 @@ func (v *Verifier) findUnsigned(h http.Header, cr *canonicalRequest, p *paramete
 		case isConfusable(lower):
 			return refuse(errAmbiguousHeader, name)
 		case !cr.signs(p.signedHeaders, lower) && !slices.Contains(v.exempt, lower):
-			return refuse(ErrUnsignedHeader, lower)
+			return refuse(errUnsignedHeader, lower)
 		}
 	}
 	return nil
@@ -155,7 +155,7 @@ func (cr *canonicalRequest) checkConnection(p *parameters) *Error {
 				var option string
 				option, rest, more = cut(rest, ',')
 				if !cr.fits(option) {
-					return refuse(ErrHeaderTooLarge, "connection")
+					return refuse(errHeaderTooLarge, "connection")
 				}
 				if option = textproto.TrimString(option); cr.isSigned(p, option) {
 					return refuse(errAmbiguousHeader, "connection: "+option)

@@ -92,7 +92,7 @@ func (p *parameters) read(r *http.Request, q *query, most int) *Error {
 	}
 	switch {
 	case p.tooLarge && len(h.authorization) > 0: // even if the query is presigned as well
-		return refuse(ErrHeaderTooLarge, "")
+		return refuse(errHeaderTooLarge, "")
 	case p.room < 0:
 		p.presigned = mentions(p.rawQuery, closely)
 	case p.badQuery:
@@ -104,7 +104,7 @@ func (p *parameters) read(r *http.Request, q *query, most int) *Error {
 	case p.presigned && len(h.authorization) > 0:
 		return refuse(errTwoMechanisms, "")
 	case p.tooLarge && p.presigned:
-		return refuse(ErrHeaderTooLarge, "")
+		return refuse(errHeaderTooLarge, "")
 	case p.presigned && !plain:
 		return refuse(errMalformedTarget, p.path)
 	case p.presigned:
@@ -126,7 +126,7 @@ func (p *parameters) read(r *http.Request, q *query, most int) *Error {
 }
 
 // refuseMissing refuses a request without a signature. If the query has a signature of version 2, which names the key
-// by AWSAccessKeyId for every service, [ErrVersion2] is among the causes. AWS's answer is the same.
+// by AWSAccessKeyId for every service, errVersion2 is among the causes. AWS's answer is the same.
 //
 // Source: Amazon S3 User Guide, "Signing and authenticating REST requests (AWS signature version 2)".
 func refuseMissing(rawQuery string) *Error {
@@ -142,7 +142,7 @@ func refuseMissing(rawQuery string) *Error {
 	}
 }
 
-var errMissingVersion2 = fmt.Errorf("%w: %w", ErrMissing, ErrVersion2)
+var errMissingVersion2 = fmt.Errorf("%w: %w", ErrMissing, errVersion2)
 
 // readHeader reads the headers that go with an Authorization header: the date, the session token and the payload hash.
 func (p *parameters) readHeader(h *headers) (e *Error) {

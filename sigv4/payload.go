@@ -26,18 +26,18 @@ func (v *Verifier) payload(r *http.Request, p *parameters) (body payload, e *Err
 	}
 	switch {
 	case r.ContentLength > v.config.MaxBody:
-		return body, refuse(ErrBodyTooLarge, "")
+		return body, refuse(errBodyTooLarge, "")
 	case declared == "" && !p.hasPayload:
 		return body, nil
 	case declared == unsignedPayload:
 		if !v.config.AllowUnsignedPayload && r.ContentLength > 0 {
-			return body, refuse(ErrUnsignedPayload, "")
+			return body, refuse(errUnsignedPayload, "")
 		}
 		return payload{line: declared, unsigned: v.config.AllowUnsignedPayload}, nil
 	case strings.HasPrefix(declared, "STREAMING-"):
-		return body, refuse(ErrStreamingPayload, declared)
+		return body, refuse(errStreamingPayload, declared)
 	case len(declared) != hashLength || !hashBytes.all(declared):
-		return body, refuse(ErrMalformedPayloadHash, declared)
+		return body, refuse(errMalformedPayloadHash, declared)
 	}
 	return payload{line: declared}, nil
 }
@@ -52,9 +52,9 @@ func (v *Verifier) checkBody(r *http.Request, cr *canonicalRequest, body *payloa
 	}
 	switch {
 	case body.line == unsignedPayload && body.full:
-		return refuse(ErrUnsignedPayload, "")
+		return refuse(errUnsignedPayload, "")
 	case body.line != unsignedPayload && string(body.hash[:]) != body.line:
-		return refuse(ErrPayloadMismatch, "")
+		return refuse(errPayloadMismatch, "")
 	}
 	return nil
 }
@@ -89,7 +89,7 @@ func (v *Verifier) readBody(r *http.Request, cr *canonicalRequest, body *payload
 func checkTrailer(r *http.Request) *Error {
 	for name := range r.Trailer {
 		if isForbiddenTrailer(name) {
-			return refuse(ErrUnsignedHeader, strings.ToLower(name))
+			return refuse(errUnsignedHeader, strings.ToLower(name))
 		}
 	}
 	return nil
@@ -154,12 +154,12 @@ func (s *stream) Close() error {
 
 // refuseBody refuses a request whose body could not be read.
 func refuseBody(err error) *Error {
-	if errors.Is(err, ErrBodyTooLarge) {
+	if errors.Is(err, errBodyTooLarge) {
 		return refuse(err, "")
 	}
 	cause := ErrBody
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok { // the limit of an outer handler
-		cause = ErrBodyTooLarge
+		cause = errBodyTooLarge
 	}
 	return refuse(fmt.Errorf("%w: %w", cause, err), "")
 }

@@ -98,7 +98,7 @@ func (s *Signer) presignedPayload(r *http.Request, cr *canonicalRequest) (string
 // Causes for which only a URL cannot be presigned.
 var (
 	errHosts       = errors.New("the request's Host differs from the host of the URL, which the recipient will send")
-	errExpiresForm = fmt.Errorf("%w: give whole seconds, 1s to 168h", ErrExpires)
+	errExpiresForm = fmt.Errorf("%w: give whole seconds, 1s to 168h", errExpires)
 )
 
 // presignedHost returns the host that the recipient of the URL will send.

@@ -29,7 +29,7 @@ var s3Messages = map[string]string{
 	"XAmzContentSHA256Mismatch":         "The provided 'x-amz-content-sha256' header does not match what was computed.",
 }
 
-// s3Error is S3's answer. HeadersNotSigned is only in the answer to [ErrUnsignedHeader].
+// s3Error is S3's answer. HeadersNotSigned is only in the answer to errUnsignedHeader.
 type s3Error struct {
 	XMLName          xml.Name `xml:"Error"`
 	Code             string
@@ -47,8 +47,8 @@ func S3XML(w http.ResponseWriter, r *http.Request, err error) {
 		e = refuse(ErrNotConfigured, "")
 	}
 	a := e.answer()
-	if errors.Is(e.Err, ErrVersion2) {
-		a = refuse(ErrVersion2, "").answer()
+	if errors.Is(e.Err, errVersion2) {
+		a = refuse(errVersion2, "").answer()
 	}
 	body := s3Error{Code: a.s3Code, Message: s3Messages[a.s3Code]}
 	if r.URL != nil {
@@ -59,7 +59,7 @@ func S3XML(w http.ResponseWriter, r *http.Request, err error) {
 			body.Message = "The authorization header is malformed; the region '" + clip(f.got) + "' is wrong; expecting '" + f.want + "'"
 		}
 	}
-	if a.cause == ErrUnsignedHeader {
+	if a.cause == errUnsignedHeader {
 		body.Message = "There were headers present in the request which were not signed"
 		body.HeadersNotSigned = clip(e.Detail)
 	}

@@ -1,7 +1,6 @@
 package sigv4
 
 import (
-	"errors"
 	"slices"
 	"strings"
 )
@@ -11,10 +10,10 @@ import (
 // is split.
 func (v *Verifier) checkScope(p *parameters) *Error {
 	if strings.Count(p.signedHeaders, ";") >= v.fields {
-		return refuse(ErrHeaderTooLarge, "")
+		return refuse(errHeaderTooLarge, "")
 	}
 	if !signs(p.signedHeaders, "host") && !signs(p.signedHeaders, ":authority") {
-		return refuse(ErrUnsignedHeader, "host")
+		return refuse(errUnsignedHeader, "host")
 	}
 	if p.algorithm != algorithm {
 		return refuse(errAlgorithm, p.algorithm)
@@ -51,38 +50,22 @@ func (p *parameters) splitCredential() *Error {
 	return nil
 }
 
-// scopeCause is one of the four ways in which a scope can be wrong. Each has a text of AWS's in the answer, but the
-// remedy is the same, so that callers see only [ErrScope].
-type scopeCause string
-
-const (
-	errScopeRegion     scopeCause = "the credential is for another region"
-	errScopeService    scopeCause = "the credential is for another service"
-	errScopeTerminator scopeCause = "the credential does not end in aws4_request"
-	errScopeDate       scopeCause = "the credential is for another day than the date"
-)
-
-func (c scopeCause) Error() string { return string(c) }
-func (scopeCause) Unwrap() error   { return ErrScope }
-
-// wrongScope returns an error with everything that is wrong with the scope, as AWS does. At least one element must be
-// wrong.
+// wrongScope returns an error from which [Error.scopeFaults] tells everything that is wrong with the scope, as AWS does.
+// What the request names and the verifier accepts is not wrong; instead of anything else, the first accepted region or
+// service is told.
 func (v *Verifier) wrongScope(p *parameters) *Error {
-	causes := make([]error, 0, 4)
-	fault := func(is bool, cause error) {
-		if is {
-			causes = append(causes, cause)
-		}
+	return &Error{
+		Err: ErrScope, Detail: p.credential, date: p.date,
+		region: accepted(v.config.Regions, p.region), service: accepted(v.config.Services, p.service),
 	}
-	fault(!slices.Contains(v.config.Regions, p.region), errScopeRegion)
-	fault(!slices.Contains(v.config.Services, p.service), errScopeService)
-	fault(p.end != terminator, errScopeTerminator)
-	fault(p.day != p.date[:len(day)], errScopeDate)
-	e := &Error{Err: causes[0], Detail: p.credential, date: p.date, region: v.config.Regions[0], service: v.config.Services[0]}
-	if len(causes) > 1 {
-		e.Err = errors.Join(causes...)
+}
+
+// accepted returns the name if it is in the list, and else the first of the list.
+func accepted(list []string, name string) string {
+	if slices.Contains(list, name) {
+		return name
 	}
-	return e
+	return list[0]
 }
 
 // acceptedScope is the end of a credential that the verifier accepts. text is "/region/service/aws4_request", and

@@ -87,39 +87,55 @@ func TestConfigIsCopied(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// causes are all causes of a refusal.
-var causes = []error{
-	sigv4.ErrAmbiguous, sigv4.ErrMalformed,
-	sigv4.ErrNotConfigured, sigv4.ErrUnavailable, sigv4.ErrMissing, sigv4.ErrTwoMechanisms, sigv4.ErrMalformedAuthorization,
-	sigv4.ErrMissingParameter, sigv4.ErrMalformedDate, sigv4.ErrAlgorithm, sigv4.ErrMalformedCredential, sigv4.ErrMalformedSignature,
-	sigv4.ErrExpired, sigv4.ErrNotYetValid, sigv4.ErrExpires, sigv4.ErrScope,
-	sigv4.ErrUnsignedHeader, sigv4.ErrAbsentHeader,
-	sigv4.ErrHeaderTooLarge, sigv4.ErrMalformedPayloadHash,
-	sigv4.ErrUnsignedPayload, sigv4.ErrStreamingPayload, sigv4.ErrPayloadMismatch, sigv4.ErrBodyTooLarge, sigv4.ErrBody, sigv4.ErrRedirect,
-	sigv4.ErrUnknownKey, sigv4.ErrSignatureMismatch, sigv4.ErrSessionToken, sigv4.ErrCredentialExpired, sigv4.ErrVersion2,
+// exported are the causes that callers can match, by name.
+var exported = map[string]error{
+	"ErrNotConfigured": sigv4.ErrNotConfigured, "ErrUnavailable": sigv4.ErrUnavailable, "ErrRedirect": sigv4.ErrRedirect,
+	"ErrMissing": sigv4.ErrMissing, "ErrMalformed": sigv4.ErrMalformed, "ErrAmbiguous": sigv4.ErrAmbiguous,
+	"ErrUnsigned": sigv4.ErrUnsigned, "ErrTooLarge": sigv4.ErrTooLarge, "ErrBody": sigv4.ErrBody,
+	"ErrNotCurrent": sigv4.ErrNotCurrent, "ErrScope": sigv4.ErrScope, "ErrUnknownKey": sigv4.ErrUnknownKey,
+	"ErrSignatureMismatch": sigv4.ErrSignatureMismatch, "ErrSessionToken": sigv4.ErrSessionToken,
+}
+
+// variants are the private causes that callers see as an exported one.
+var variants = map[error][]error{
+	sigv4.ErrMalformed: {
+		sigv4.ErrMalformedAuthorization, sigv4.ErrMissingParameter, sigv4.ErrMalformedDate, sigv4.ErrAlgorithm,
+		sigv4.ErrMalformedCredential, sigv4.ErrMalformedSignature, sigv4.ErrSignedHeaders, sigv4.ErrExpires,
+		sigv4.ErrMalformedPayloadHash,
+	},
+	sigv4.ErrAmbiguous: {
+		sigv4.ErrTwoMechanisms, sigv4.ErrAmbiguousHeader, sigv4.ErrAmbiguousQuery, sigv4.ErrMalformedTarget, sigv4.ErrUncleanPath,
+	},
+	sigv4.ErrUnsigned:          {sigv4.ErrUnsignedHeader, sigv4.ErrUnsignedPayload, sigv4.ErrStreamingPayload},
+	sigv4.ErrTooLarge:          {sigv4.ErrHeaderTooLarge, sigv4.ErrBodyTooLarge},
+	sigv4.ErrNotCurrent:        {sigv4.ErrExpired, sigv4.ErrNotYetValid},
+	sigv4.ErrSignatureMismatch: {sigv4.ErrAbsentHeader, sigv4.ErrPayloadMismatch},
+	sigv4.ErrSessionToken:      {sigv4.ErrCredentialExpired},
 }
 
 func TestEveryCauseHasAnAnswer(t *testing.T) {
-	require.Empty(t, sigv4.Unanswered(causes...))
+	answered := sigv4.Answered()
+	for name, cause := range exported {
+		require.Contains(t, answered, cause, name)
+	}
 	require.Empty(t, sigv4.S3CodesWithoutText())
 	require.Equal(t, 500, (&sigv4.Error{Err: errors.New("of another package")}).StatusCode())
 }
 
+// A variant is matched by its exported cause and by no other, and so is what wraps it.
 func TestVariantsAreTheirExportedCause(t *testing.T) {
-	for _, cause := range []error{sigv4.ErrTwoMechanisms, sigv4.ErrAmbiguousHeader, sigv4.ErrAmbiguousQuery, sigv4.ErrMalformedTarget, sigv4.ErrUncleanPath} {
-		require.ErrorIs(t, cause, sigv4.ErrAmbiguous)
-	}
-	for _, cause := range []error{
-		sigv4.ErrMalformedAuthorization, sigv4.ErrMissingParameter, sigv4.ErrMalformedDate, sigv4.ErrAlgorithm,
-		sigv4.ErrMalformedCredential, sigv4.ErrMalformedSignature, sigv4.ErrSignedHeaders,
-	} {
-		require.ErrorIs(t, cause, sigv4.ErrMalformed)
+	for of, list := range variants {
+		for _, variant := range list {
+			for name, cause := range exported {
+				require.Equal(t, cause == of, errors.Is(&sigv4.Error{Err: variant}, cause), "%v is %s", variant, name)
+			}
+		}
 	}
 }
 
 // A cause that is wrapped, or joined to another package's, has the answer of the cause.
 func TestWrappedCauses(t *testing.T) {
-	for _, cause := range causes {
+	for _, cause := range sigv4.Answered() {
 		want := &sigv4.Error{Err: cause}
 		for _, wrapped := range []error{
 			fmt.Errorf("of the caller: %w", cause), errors.Join(io.ErrUnexpectedEOF, cause), fmt.Errorf("%w: %w", io.EOF, &sigv4.Error{Err: cause}),

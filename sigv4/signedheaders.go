@@ -144,7 +144,7 @@ func checkTrailers(r *http.Request) *Error {
 	for _, value := range r.Header["Trailer"] {
 		for name := range strings.SplitSeq(value, ",") {
 			if name = strings.Trim(name, " \t"); isForbiddenTrailer(name) {
-				return refuse(ErrUnsignedHeader, strings.ToLower(name))
+				return refuse(errUnsignedHeader, strings.ToLower(name))
 			}
 		}
 	}

@@ -36,7 +36,7 @@ func checkDeclared(hash string) *Error {
 	if hash == unsignedPayload || strings.HasPrefix(hash, "STREAMING-") || len(hash) == hashLength && hashBytes.all(hash) {
 		return nil
 	}
-	return refuse(ErrMalformedPayloadHash, hash)
+	return refuse(errMalformedPayloadHash, hash)
 }
 
 // declares reports whether the request declares its payload hash.
@@ -46,7 +46,7 @@ func declares(r *http.Request) bool { return len(r.Header["X-Amz-Content-Sha256"
 var errOnce = errors.New("it can be read only once: set GetBody, X-Amz-Content-Sha256, MaxSpool or UnsignedPayload")
 
 // errSpool is why a body cannot be read into memory to be hashed.
-var errSpool = fmt.Errorf("%w: it can be read only once and is longer than MaxSpool", ErrBodyTooLarge)
+var errSpool = fmt.Errorf("%w: it can be read only once and is longer than MaxSpool", errBodyTooLarge)
 
 // hashOf returns the hash of a body that is to be sent, and leaves the body as it was.
 func (cr *canonicalRequest) hashOf(r *http.Request) (hash string, err error) {

@@ -32,7 +32,7 @@ type SignerConfig struct {
 	// read only once: it has no GetBody, is no [io.Seeker], and X-Amz-Content-Sha256 does not declare its hash. A
 	// [net/http/httputil.ReverseProxy] that signs by [Signer.Transport] needs it for every request with a body. Zero
 	// means none: such a request is not signed, with cause [ErrBody]. A longer body is not signed either, with cause
-	// [ErrBodyTooLarge].
+	// [ErrTooLarge].
 	MaxSpool int64
 	// UnsignedPayload signs UNSIGNED-PAYLOAD in place of the body's hash.
 	UnsignedPayload bool
@@ -175,7 +175,7 @@ func (s *Signer) begin(r *http.Request, cr *canonicalRequest, now time.Time) (c 
 	}
 	switch refused, ok := cr.query.parse(sentQuery(r.URL.RawQuery)); {
 	case cr.query.full:
-		return c, refuse(ErrHeaderTooLarge, "")
+		return c, refuse(errHeaderTooLarge, "")
 	case !ok:
 		return c, refuse(errAmbiguousQuery, refused)
 	}

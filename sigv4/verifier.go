@@ -228,7 +228,7 @@ func (v *Verifier) mismatch(cr *canonicalRequest, p *parameters, unknown bool) *
 // checkKey checks the expiry and the session token of temporary credentials.
 func (v *Verifier) checkKey(p *parameters, key *Key, now time.Time) *Error {
 	if !key.Expires.IsZero() && !now.Before(key.Expires) {
-		return refuse(ErrCredentialExpired, p.keyID)
+		return refuse(errCredentialExpired, p.keyID)
 	}
 	if subtle.ConstantTimeCompare([]byte(p.token), []byte(key.SessionToken)) != 1 {
 		return refuse(ErrSessionToken, p.keyID)
