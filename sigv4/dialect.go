@@ -17,19 +17,6 @@ const (
 	S3
 )
 
-// String returns the name of the constant.
-func (d Dialect) String() string {
-	switch d {
-	case ExecuteAPI:
-		return "ExecuteAPI"
-	case Generic:
-		return "Generic"
-	case S3:
-		return "S3"
-	}
-	return "Dialect(?)"
-}
-
 // service returns the service that the configuration may leave out, or "" if there is none.
 func (d Dialect) service() string {
 	switch d {

@@ -46,7 +46,7 @@ func knownAnswers() bool {
 	}
 	d.steps(pad([]byte(text), len(text)))
 	hashed := hex.EncodeToString(d.sum[:])
-	m := d.newMAC(SigningKey{'J', 'e', 'f', 'e'}) // a key that is shorter than a block is filled up with zeros
+	m := d.newMAC([sha256.Size]byte{'J', 'e', 'f', 'e'}) // a key that is shorter than a block is filled up with zeros
 	d.macSteps(&m, pad([]byte(data), sha256.BlockSize+len(data)))
 	return hashed == sum && hex.EncodeToString(d.sum[:]) == code
 }
@@ -150,7 +150,7 @@ func (d *digest) macSteps(m *mac, padded []byte) {
 // there are no steps, inner is the key itself.
 type mac struct{ inner, outer [sha256.Size]byte }
 
-func newMAC(key SigningKey) mac {
+func newMAC(key [sha256.Size]byte) mac {
 	if !stepwise {
 		return mac{inner: key}
 	}
@@ -158,7 +158,7 @@ func newMAC(key SigningKey) mac {
 }
 
 // newMAC returns the states of a key. d must have steps.
-func (d *digest) newMAC(key SigningKey) (m mac) {
+func (d *digest) newMAC(key [sha256.Size]byte) (m mac) {
 	var block [sha256.BlockSize]byte
 	copy(block[:], key[:]) // RFC 2104: shorter than a block, so filled up with zeros
 	for i := range block {

@@ -16,7 +16,7 @@ import (
 
 const redacted = "REDACTED"
 
-// Secret is a secret access key or a session token. It prints as REDACTED in fmt, in slog, in encoding/gob, and as a
+// Secret is a secret access key, a signing key or a session token. It prints as REDACTED in fmt, in slog, in encoding/gob, and as a
 // value in JSON and XML.
 //
 // It is still a string, so that these show it: a conversion to string; the verbs %p and %w of fmt, which go vet
@@ -33,32 +33,24 @@ func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 // MarshalBinary returns REDACTED, for encoding/gob and similar encodings. What they write cannot be read back.
 func (Secret) MarshalBinary() ([]byte, error) { return []byte(redacted), nil }
 
-// SigningKey is derived from a secret access key for one day, region and service. It signs and verifies within that
-// scope and does not reveal the secret, so that a key server should hand out signing keys. It prints as REDACTED where
-// a [Secret] does.
-type SigningKey [sha256.Size]byte
-
-// DeriveKey derives the signing key of a secret for a UTC date (YYYYMMDD), region and service.
+// DeriveKey derives the signing key of a secret for a UTC date (YYYYMMDD), region and service: 32 bytes, which sign and
+// verify within that scope and do not reveal the secret. So a key server should hand out signing keys and no secrets.
 //
 // Source: AWS, "Create a signed AWS API request", step 4.
-func DeriveKey(secret Secret, date, region, service string) SigningKey {
+func DeriveKey(secret Secret, date, region, service string) Secret {
+	key := deriveKey(secret, date, region, service)
+	return Secret(key[:])
+}
+
+func deriveKey(secret Secret, date, region, service string) [sha256.Size]byte {
 	key := []byte("AWS4" + string(secret))
 	for _, part := range [...]string{date, region, service, terminator} {
 		mac := hmac.New(sha256.New, key)
 		_, _ = io.WriteString(mac, part) // never fails
 		key = mac.Sum(nil)
 	}
-	return SigningKey(key)
+	return [sha256.Size]byte(key)
 }
-
-// Format prints REDACTED, as [Secret.Format] does.
-func (SigningKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
-
-// MarshalText returns REDACTED, for JSON, log/slog and similar encodings.
-func (SigningKey) MarshalText() ([]byte, error) { return []byte(redacted), nil }
-
-// MarshalBinary returns REDACTED, for encoding/gob and similar encodings. What they write cannot be read back.
-func (SigningKey) MarshalBinary() ([]byte, error) { return []byte(redacted), nil }
 
 // Credentials are what a client signs with.
 type Credentials struct {
@@ -79,8 +71,9 @@ type Scope struct {
 type Key struct {
 	// Secret is the secret access key.
 	Secret Secret
-	// SigningKey is the key derived for the scope that was asked for, if the secret is to stay with the key source.
-	SigningKey SigningKey
+	// SigningKey is what [DeriveKey] returns for the scope that was asked for, if the secret is to stay with the key
+	// source.
+	SigningKey Secret
 	// Principal names the holder of the access key, and is what [ID] returns. Several access keys may have the same
 	// Principal: that is how a client rotates keys and stays the same client. It must not be the access key ID of
 	// another holder. Empty means the access key ID.
@@ -91,12 +84,20 @@ type Key struct {
 	Expires time.Time
 }
 
+// isUsable reports whether the key has either a secret or a signing key.
+func (k *Key) isUsable() bool {
+	if k.Secret != "" {
+		return k.SigningKey == ""
+	}
+	return len(k.SigningKey) == sha256.Size
+}
+
 // Keyring is a key source in memory: the keys by access key ID. It must not be changed while it is in use.
 type Keyring map[string]Key
 
 // Key returns the key for the access key ID of the scope, or [ErrUnknownKey]. It fits [VerifierConfig].Keys;
-// NewVerifier then refuses a key with neither Secret nor SigningKey, and an access key ID that is empty or has a slash
-// in it.
+// NewVerifier then refuses a key that does not have either Secret or SigningKey, and an access key ID that is empty or
+// has a slash in it.
 func (k Keyring) Key(_ context.Context, s Scope) (Key, error) {
 	if s.AccessKeyID == "" { // only checkKeyring asks for it
 		if err := k.check(); err != nil {
@@ -114,9 +115,10 @@ func (k Keyring) Key(_ context.Context, s Scope) (Key, error) {
 func (k Keyring) check() error {
 	var mistakes []error
 	for _, id := range slices.Sorted(maps.Keys(k)) {
+		key := k[id]
 		mistakes = append(mistakes,
 			wrong(id == "" || strings.Contains(id, "/"), fmt.Sprintf("Keyring has %q, which is no access key ID", id)),
-			wrong(k[id].Secret == "" && k[id].SigningKey == SigningKey{}, fmt.Sprintf("Keyring has no Secret for %q", id)))
+			wrong(!key.isUsable(), fmt.Sprintf("Keyring needs either a Secret or a SigningKey of 32 bytes for %q", id)))
 	}
 	return errors.Join(mistakes...)
 }

@@ -1,6 +1,7 @@
 package sigv4
 
 import (
+	"crypto/sha256"
 	"hash/maphash"
 	"strings"
 	"sync"
@@ -57,7 +58,7 @@ func (k *cachedKey) is(hash uint64, key *Key, date, scope string) bool {
 		return false
 	}
 	if k.bare {
-		return key.Secret == "" && k.secret == string(key.SigningKey[:])
+		return key.Secret == "" && k.secret == string(key.SigningKey)
 	}
 	return k.secret == string(key.Secret)
 }
@@ -75,7 +76,7 @@ func (c *keyCache) get(key *Key, date, scope string) *mac {
 	if key.Secret != "" {
 		hash ^= maphash.String(c.seed, string(key.Secret))
 	} else {
-		hash ^= maphash.Bytes(c.seed, key.SigningKey[:])
+		hash ^= maphash.String(c.seed, string(key.SigningKey))
 	}
 	if m := c.table.Load().find(hash, key, date, scope); m != nil {
 		return m
@@ -88,9 +89,9 @@ func (c *keyCache) add(hash uint64, key *Key, date, scope string) *mac {
 	k := cachedKey{hash: hash, secret: string(key.Secret)}
 	if key.Secret != "" {
 		part := strings.Split(scope, "/")
-		k.mac = newMAC(DeriveKey(key.Secret, date, part[1], part[2]))
+		k.mac = newMAC(deriveKey(key.Secret, date, part[1], part[2]))
 	} else {
-		k.mac, k.secret, k.bare = newMAC(key.SigningKey), string(key.SigningKey[:]), true
+		k.mac, k.secret, k.bare = newMAC([sha256.Size]byte([]byte(key.SigningKey))), string(key.SigningKey), true
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

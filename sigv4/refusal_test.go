@@ -132,12 +132,14 @@ func TestNewVerifierRefusesKeyring(t *testing.T) {
 	signing := sigv4.DeriveKey(iamSecret, "20261124", "eu-west-1", "execute-api")
 	_, err := sigv4.NewVerifier(sigv4.VerifierConfig{
 		Keys: sigv4.Keyring{
-			"AKIDB": {}, "AKIDA": {Principal: "ada"}, "a/b": {Secret: "x"}, "": {Secret: "x"}, "AKIDC": {Secret: "sesame"}, "AKIDD": {SigningKey: signing},
+			"AKIDB": {SigningKey: signing[1:]}, "AKIDA": {Principal: "ada"}, "a/b": {Secret: "x"}, "": {Secret: "x"},
+			"AKIDC": {Secret: "sesame"}, "AKIDD": {SigningKey: signing}, "AKIDE": {Secret: "x", SigningKey: signing},
 		}.Key,
 		Regions: []string{"eu-west-1"},
 	})
-	require.EqualError(t, err, `sigv4: Keyring has "", which is no access key ID`+"\n"+`Keyring has no Secret for "AKIDA"`+"\n"+
-		`Keyring has no Secret for "AKIDB"`+"\n"+`Keyring has "a/b", which is no access key ID`)
+	const either = "Keyring needs either a Secret or a SigningKey of 32 bytes for "
+	require.EqualError(t, err, `sigv4: Keyring has "", which is no access key ID`+"\n"+either+`"AKIDA"`+"\n"+
+		either+`"AKIDB"`+"\n"+either+`"AKIDE"`+"\n"+`Keyring has "a/b", which is no access key ID`)
 	for _, keys := range []sigv4.Keyring{nil, {}, {"AKIDC": {Secret: "x"}, "AKIDD": {SigningKey: signing}}} {
 		newVerifier(t, sigv4.VerifierConfig{Keys: keys.Key, Regions: []string{"eu-west-1"}})
 	}

@@ -193,7 +193,7 @@ func (v *Verifier) checkSignature(r *http.Request, cr *canonicalRequest, p *para
 		*key = v.dummy
 	case err != nil:
 		return refuse(fmt.Errorf("%w: %w", ErrUnavailable, err), "")
-	case (key.Secret == "") == (key.SigningKey == SigningKey{}):
+	case !key.isUsable():
 		return refuse(ErrNotConfigured, p.keyID)
 	}
 	cr.text = append(cr.text, body.line...)

@@ -27,10 +27,15 @@ var keyring = sigv4.Keyring{
 	"ASIAENDED": {Secret: iamSecret, SessionToken: "token==", Expires: now},
 }
 
-// emptyToo is the key ring as a source that is no Keyring, which can return a Key without a secret.
-func emptyToo(ctx context.Context, s sigv4.Scope) (sigv4.Key, error) {
-	if s.AccessKeyID == "AKIDEMPTY" {
+// unusableToo is the key ring as a source that is no Keyring, which can return a Key that cannot be used.
+func unusableToo(ctx context.Context, s sigv4.Scope) (sigv4.Key, error) {
+	switch s.AccessKeyID {
+	case "AKIDEMPTY":
 		return sigv4.Key{}, nil
+	case "AKIDSHORT":
+		return sigv4.Key{SigningKey: "not of 32 bytes"}, nil
+	case "AKIDBOTH0":
+		return sigv4.Key{Secret: iamSecret, SigningKey: sigv4.DeriveKey(iamSecret, s.Date, s.Region, s.Service)}, nil
 	}
 	return keyring.Key(ctx, s)
 }
@@ -171,6 +176,14 @@ var refusals = []struct {
 		"key source without a key", replace("AKIDEXAMPLE", "AKIDEMPTY"), sigv4.ErrNotConfigured,
 		500, "ApiConfigurationException", "Internal server error",
 	},
+	{
+		"key source with a signing key of another length", replace("AKIDEXAMPLE", "AKIDSHORT"), sigv4.ErrNotConfigured,
+		500, "ApiConfigurationException", "Internal server error",
+	},
+	{
+		"key source with a secret and a signing key", replace("AKIDEXAMPLE", "AKIDBOTH0"), sigv4.ErrNotConfigured,
+		500, "ApiConfigurationException", "Internal server error",
+	},
 }
 
 const mismatch = "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access " +
@@ -190,7 +203,7 @@ func temporary(id string, token sigv4.Secret) func(context.Context) (sigv4.Crede
 
 func TestRefusals(t *testing.T) {
 	c := euWest
-	c.Keys = emptyToo
+	c.Keys = unusableToo
 	v := newVerifier(t, c)
 	for _, tt := range refusals {
 		t.Run(tt.name, func(t *testing.T) {
