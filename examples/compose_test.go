@@ -87,7 +87,7 @@ func get(edits ...func(*http.Request)) *http.Request {
 
 // Three modes, whose packages do not import each other: every credential in a request must verify. If there is none, the
 // first mode answers.
-func TestAnyOf(t *testing.T) {
+func TestAnyOfVerifiesEveryCredential(t *testing.T) {
 	p := newParties(t)
 	for _, tt := range []struct {
 		name   string
@@ -140,7 +140,7 @@ func problem(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 // One ErrorHandler serves all packages, and each package still sets the header fields of its protocol.
-func TestOneErrorHandler(t *testing.T) {
+func TestOneErrorHandlerServesAllPackages(t *testing.T) {
 	signature, err := sigv4.NewVerifier(sigv4.VerifierConfig{
 		Keys: sigv4.Keyring{}.Key, Regions: []string{"eu-west-1"}, ErrorHandler: problem,
 	})
@@ -217,7 +217,7 @@ var (
 )
 
 // A zero Error has no cause, but can answer a request and be logged.
-func TestZeroErrors(t *testing.T) {
+func TestZeroErrorsAnswer(t *testing.T) {
 	for _, e := range []answer{&sigv4.Error{}, &apikey.Error{}, &auth.Error{}, &custom.Error{}, &ratelimit.Error{}, &usageplan.Error{}} {
 		require.NotPanics(t, func() { require.NotEmpty(t, e.Error()) }, "%T", e)
 		w := httptest.NewRecorder()

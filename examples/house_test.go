@@ -51,7 +51,7 @@ var modules = map[string][]string{
 }
 
 // Tests may import what they like: they show packages together with others, and use test libraries.
-func TestImports(t *testing.T) {
+func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {
 	for dir, files := range packages(t) {
 		if strings.HasPrefix(dir, "examples") {
 			continue // may import everything
@@ -76,9 +76,9 @@ func TestImports(t *testing.T) {
 	}
 }
 
-// TestAnswerCopies holds the copies of the answer writer equal: copying it keeps the packages independent. Every
+// TestAnswerCopiesAreEqual holds the copies of the answer writer equal: copying it keeps the packages independent. Every
 // package whose Error is an http.Handler has one.
-func TestAnswerCopies(t *testing.T) {
+func TestAnswerCopiesAreEqual(t *testing.T) {
 	copies := requireEqualCopies(t, "answer")
 	require.ElementsMatch(t, copies, requireEqualCopies(t, "nameRequest"))
 	for dir, files := range packages(t) {
@@ -93,9 +93,9 @@ func TestAnswerCopies(t *testing.T) {
 	}
 }
 
-// TestClipCopies holds the copies of the function equal that bounds what is repeated of a client's text. Only packages
+// TestClipCopiesAreEqual holds the copies of the function equal that bounds what is repeated of a client's text. Only packages
 // that repeat such a text have one.
-func TestClipCopies(t *testing.T) { requireEqualCopies(t, "clip") }
+func TestClipCopiesAreEqual(t *testing.T) { requireEqualCopies(t, "clip") }
 
 // requireEqualCopies holds all functions of a name equal, with their docs, and returns the folders of their packages.
 func requireEqualCopies(t *testing.T, name string) (dirs []string) {
@@ -137,7 +137,7 @@ func receiver(fn *ast.FuncDecl) string {
 }
 
 // Every package has its documentation in doc.go, and nowhere else.
-func TestPackageDocs(t *testing.T) {
+func TestPackageDocsStandInDocGo(t *testing.T) {
 	for dir, files := range packages(t) {
 		var docs []string
 		for _, file := range files {
@@ -155,7 +155,7 @@ func TestPackageDocs(t *testing.T) {
 	}
 }
 
-func TestTopLevel(t *testing.T) {
+func TestTopLevelIsClosed(t *testing.T) {
 	entries, err := os.ReadDir(root)
 	require.NoError(t, err)
 	var got []string

@@ -30,7 +30,7 @@ func firstSnippet(t *testing.T) string {
 }
 
 // The first program in README.md builds and runs, and refuses and admits what README.md says.
-func TestReadme(t *testing.T) {
+func TestReadmeProgramRuns(t *testing.T) {
 	const address, key = "127.0.0.1:8080", "67sfLSq19U1GuGk1RB5DwaS7EIYsWvBU3fZbtvQT"
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

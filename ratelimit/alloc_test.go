@@ -69,7 +69,7 @@ func (d discard) Header() http.Header         { return d.header }
 func (d discard) Write(p []byte) (int, error) { return len(p), nil }
 func (d discard) WriteHeader(int)             {}
 
-func TestHandlerAllocations(t *testing.T) {
+func TestHandlerHardlyAllocates(t *testing.T) {
 	steady, falling := ratelimit.Limit{Rate: 1e9, Burst: 4000}, ratelimit.Limit{Rate: 0, Burst: 4000}
 	for _, test := range []struct {
 		config ratelimit.Config[string]

@@ -14,9 +14,9 @@ import (
 )
 
 // A thousand goroutines take what they can, by the machine's clock. They never get more than the burst and what has flowed
-// in. How much less they get depends on the machine; TestAuditByALogicalClock holds that. (The same audit of
+// in. How much less they get depends on the machine; TestAThousandGoroutinesGetAllThatFlowsIn holds that. (The same audit of
 // golang.org/x/time/rate is in _bench.)
-func TestAudit(t *testing.T) {
+func TestAThousandGoroutinesGetNoMoreThanTheBound(t *testing.T) {
 	long := 100 * time.Millisecond
 	if os.Getenv("TALLYGATE_HEAVY") != "" {
 		long = time.Second
@@ -65,7 +65,7 @@ func audit(t *testing.T, name string, limit ratelimit.Limit, start time.Time, lo
 // Half of the burst, 500 tokens or more, is taken at the first instant, and half a token flows in for each call. A call that
 // is stopped between its reading of the clock and its take lets that flow in and takes nothing yet. There are at most a
 // thousand such calls at a time, so what they let in is at most 500 tokens, and none of it finds the bucket full.
-func TestAuditByALogicalClock(t *testing.T) {
+func TestAThousandGoroutinesGetAllThatFlowsIn(t *testing.T) {
 	for _, limit := range []ratelimit.Limit{
 		{Rate: 1000, Burst: 1000},
 		{Rate: 1e6, Burst: 100_000},

@@ -20,7 +20,7 @@ func newBucket(t *testing.T, rate float64, burst int64) *ratelimit.Bucket {
 	return b
 }
 
-func TestLimitValidate(t *testing.T) {
+func TestValidateReportsEveryMistake(t *testing.T) {
 	for _, test := range []struct {
 		rate  float64
 		burst int64
@@ -59,7 +59,7 @@ func TestLimitValidate(t *testing.T) {
 	}
 }
 
-func TestBucketTake(t *testing.T) {
+func TestTakeTellsWhatTheBucketHolds(t *testing.T) {
 	const s = time.Second
 	for _, test := range []struct {
 		name  string
@@ -105,7 +105,7 @@ func TestBucketTake(t *testing.T) {
 	}
 }
 
-func TestBucketPeekTakesNothing(t *testing.T) {
+func TestPeekTakesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBucket(t, 10, 1)
 		full := ratelimit.Decision{OK: true, Limit: 1, Remaining: 1}
@@ -192,7 +192,7 @@ func TestBucketFollowsTheClock(t *testing.T) {
 	})
 }
 
-func TestBucketSetLimit(t *testing.T) {
+func TestSetLimitKeepsTheDebt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBucket(t, 1, 100)
 		require.True(t, b.Take(100).OK)

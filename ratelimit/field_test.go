@@ -10,7 +10,7 @@ import (
 	"github.com/tallygate/tallygate/ratelimit"
 )
 
-func TestSetFields(t *testing.T) {
+func TestSetFieldsFormatsPolicyAndLimit(t *testing.T) {
 	for _, test := range []struct {
 		name          string
 		fields        []ratelimit.Field

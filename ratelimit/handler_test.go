@@ -40,7 +40,7 @@ func serve(h http.Handler, user, cost string) *httptest.ResponseRecorder {
 	return w
 }
 
-func TestHandler(t *testing.T) {
+func TestHandlerAnswersByCause(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		config ratelimit.Config[string]
@@ -258,7 +258,7 @@ func TestHandler(t *testing.T) {
 	}
 }
 
-func TestHandlerWithoutLimit(t *testing.T) {
+func TestInfiniteRateSetsNoFields(t *testing.T) {
 	h := newLimiter(t, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: math.Inf(1)}, Key: byUser, Name: "a", XRateLimit: true}).Handler(ok)
 	w := serve(h, "a", "1")
 	require.Equal(t, 204, w.Code)
@@ -275,7 +275,7 @@ func TestZeroLimiterAnswers(t *testing.T) {
 	}
 }
 
-func TestCheck(t *testing.T) {
+func TestCheckReturnsTheDecisionAndTheCause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(t, ratelimit.Config[string]{Limit: limit, Key: byUser, Name: "default"})
 		r := httptest.NewRequest("GET", "/", nil)
@@ -298,7 +298,7 @@ func TestCheck(t *testing.T) {
 }
 
 // Each limit of a chain sets its fields, and an Error that sets its header twice says so once.
-func TestHandlersInARow(t *testing.T) {
+func TestHandlersInARowSetAllFieldsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		outer := newLimiter(t, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: 1, Burst: 100}, Key: byUser, Name: "outer"})
 		inner := newLimiter(t, ratelimit.Config[string]{Limit: limit, Key: byUser, Name: "inner"})
@@ -358,7 +358,7 @@ func TestHeaderValuesBelongToTheResponse(t *testing.T) {
 }
 
 // The window is told in whole seconds, rounded up, but not because of what a division of floats errs.
-func TestHandlerTellsTheWindow(t *testing.T) {
+func TestWindowIsRoundedUpToSeconds(t *testing.T) {
 	for _, test := range []struct {
 		limit ratelimit.Limit
 		want  string

@@ -276,7 +276,7 @@ func requireLinearizable(t *testing.T, seed uint64, first rule, history []porcup
 	t.Fatalf("history %d, which begins with %+v, is not linearizable", seed, first)
 }
 
-func TestBucketHistories(t *testing.T) {
+func TestBucketHistoriesAreLinearizable(t *testing.T) {
 	for seed := range uint64(heavy(40_000)) {
 		r := rand.New(rand.NewPCG(seed, 5))
 		first := rules[r.IntN(len(rules))]
@@ -302,7 +302,7 @@ func TestBucketHistories(t *testing.T) {
 }
 
 // Thirteen keys go through the eight slots of one group, so slots change hands all the time.
-func TestTableHistories(t *testing.T) {
+func TestTableHistoriesAreLinearizable(t *testing.T) {
 	const keys = 13
 	reused, overflowed := 0, 0
 	histories := heavy(40_000)
@@ -358,7 +358,7 @@ func TestTableHistories(t *testing.T) {
 // TakeAll over two buckets that do not refill, while others take from one or undo a take, or a part of it. A call may be refused spuriously while another
 // TakeAll is under way, which may hold tokens of its first bucket before those of the second; otherwise the answers are those of
 // one instant, and in the end nothing was consumed by what was refused.
-func TestTakeAllHistories(t *testing.T) {
+func TestTakeAllHistoriesAreLinearizable(t *testing.T) {
 	for seed := range uint64(heavy(40_000)) {
 		r := rand.New(rand.NewPCG(seed, 7))
 		initial := [2]int64{1 + r.Int64N(6), 1 + r.Int64N(6)}

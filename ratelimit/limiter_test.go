@@ -47,7 +47,7 @@ func TestLimiterKeepsKeysApart(t *testing.T) {
 	})
 }
 
-func TestLimiterSetLimit(t *testing.T) {
+func TestLimiterSetLimitKeepsEveryDebt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(t, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: 1, Burst: 100}})
 		for i := range 1000 {
@@ -68,7 +68,7 @@ func TestLimiterSetLimit(t *testing.T) {
 	})
 }
 
-func TestLimiterSetKeyLimit(t *testing.T) {
+func TestKeyLimitKeepsTheDebt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(t, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: 1, Burst: 10}})
 		require.True(t, l.Take("a", 10).OK)
@@ -96,7 +96,7 @@ func TestLimiterSetKeyLimit(t *testing.T) {
 	})
 }
 
-func TestLimiterWithoutLimit(t *testing.T) {
+func TestInfiniteRateRefusesNoKey(t *testing.T) {
 	l := newLimiter(t, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: math.Inf(1)}})
 	require.Equal(t, ratelimit.Decision{OK: true, Limit: math.MaxInt64, Remaining: math.MaxInt64}, l.Take("a", 1e6))
 	require.True(t, l.Peek("a").OK)
@@ -119,7 +119,7 @@ func TestZeroLimiterRefuses(t *testing.T) {
 	}
 }
 
-func TestTakeAll(t *testing.T) {
+func TestTakeAllTakesFromAllOrNone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		second := newLimiter(t, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: 1, Burst: 2}})
 		time.Sleep(time.Minute)

@@ -87,8 +87,8 @@ var mutants = []mutant{
 
 // proofs are the tests that must find the mutants.
 var proofs = []func(*testing.T){
-	TestBucketHistories, TestTableHistories, TestTakeAllHistories, TestReserveHistories,
-	TestTakeAllWindowBound, TestReserveWindowBound, TestTakeAllOverTime, TestUndoLate,
+	TestBucketHistoriesAreLinearizable, TestTableHistoriesAreLinearizable, TestTakeAllHistoriesAreLinearizable, TestReserveHistoriesAreLinearizable,
+	TestTakeAllStaysWithinEveryBound, TestReservationsStayWithinTheBound, TestTakeAllDecidesAsTwoModels, TestLateUndoGivesBackNothingTwice,
 }
 
 func TestMutantsAreFound(t *testing.T) {

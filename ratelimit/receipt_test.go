@@ -31,7 +31,7 @@ func pairOf(t *testing.T, r *rand.Rand) (refs [2]Ref, of [2]rule) {
 
 // While both buckets refill, TakeAll grants what both hold, takes nothing from either if one does not, and says which: at each
 // instant what two models do.
-func TestTakeAllOverTime(t *testing.T) {
+func TestTakeAllDecidesAsTwoModels(t *testing.T) {
 	for seed := range uint64(heavy(20_000)) {
 		r := rand.New(rand.NewPCG(seed, 21))
 		refs, of := pairOf(t, r)
@@ -64,7 +64,7 @@ func TestTakeAllOverTime(t *testing.T) {
 
 // From many goroutines, with readings that have grown stale, what TakeAll admits keeps the bound of each bucket over every window
 // of its readings.
-func TestTakeAllWindowBound(t *testing.T) {
+func TestTakeAllStaysWithinEveryBound(t *testing.T) {
 	type admission struct{ at, n int64 }
 	for seed := range uint64(heavy(20_000)) {
 		refs, of := pairOf(t, rand.New(rand.NewPCG(seed, 22)))
@@ -116,7 +116,7 @@ func TestTakeAllWindowBound(t *testing.T) {
 }
 
 // What has flowed back by itself, and was taken again by another, is not given back once more.
-func TestUndoLate(t *testing.T) {
+func TestLateUndoGivesBackNothingTwice(t *testing.T) {
 	b, err := NewBucket(Limit{Rate: 1e9, Burst: 4}) // a token is a nanosecond
 	require.NoError(t, err)
 	l, err := New(Config[int]{Limit: Limit{Rate: 1e9, Burst: 4}, MaxKeys: 8})

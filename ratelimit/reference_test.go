@@ -296,7 +296,7 @@ func (t *tape) Uint64() uint64 {
 
 // Over no window, from one admission to another, does a bucket admit more than burst + rate × Δ: exactly so at exact rates,
 // and to 5/4 of a unit at any other.
-func TestWindowBound(t *testing.T) {
+func TestNoWindowAdmitsMoreThanTheBound(t *testing.T) {
 	type admission struct{ at, n int64 } // at the instant at which its call has read the clock
 	for seed := range uint64(heavy(3000)) {
 		r := rand.New(rand.NewPCG(seed, 3))

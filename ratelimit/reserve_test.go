@@ -151,7 +151,7 @@ func recordQueue(b *Bucket, seed uint64) (history []porcupine.Operation) {
 	return history
 }
 
-func TestReserveHistories(t *testing.T) {
+func TestReserveHistoriesAreLinearizable(t *testing.T) {
 	for seed := range uint64(heavy(20_000)) {
 		first := rules[seed%uint64(len(rules))]
 		b, err := NewBucket(first.limit())
@@ -168,7 +168,7 @@ func TestReserveHistories(t *testing.T) {
 
 // The bound holds for the instants at which what was not cancelled is due, whatever is taken, reserved and undone
 // in between, over every window. One unit is a token and a nanosecond.
-func TestReserveWindowBound(t *testing.T) {
+func TestReservationsStayWithinTheBound(t *testing.T) {
 	seeds := []uint64{659_932, 11_289_922} // undos of takes before and after the first reservation, which once gave too much back
 	for seed := range uint64(heavy(1_000_000)) {
 		seeds = append(seeds, seed)

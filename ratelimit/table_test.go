@@ -137,7 +137,7 @@ func TestOverflowNeverAdmitsMore(t *testing.T) {
 	}
 }
 
-func TestUndoOfSharedTokens(t *testing.T) {
+func TestUndoGivesBackSharedTokens(t *testing.T) {
 	k := newKeyed(Limit{Burst: 5}, 1)
 	for _, n := range drawNames(1000, 13) {
 		o := k.take(0, n, 1)
@@ -202,7 +202,7 @@ func TestTableOutlivesItsHorizon(t *testing.T) {
 }
 
 // Goroutines that take, change limits and set keys apart at once get no more in all than their buckets hold.
-func TestTableUnderLoad(t *testing.T) {
+func TestConcurrentTakesStayWithinEachBucket(t *testing.T) {
 	const burst = 20
 	k := newKeyed(Limit{Burst: burst}, 500)
 	names := drawNames(300, 17)

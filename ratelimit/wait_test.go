@@ -13,7 +13,7 @@ import (
 	"github.com/tallygate/tallygate/ratelimit"
 )
 
-func TestReserveAndUndo(t *testing.T) {
+func TestReservationsAreDueInOrderAndUndone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBucket(t, 1, 2)
 		var made [3]ratelimit.Receipt
@@ -46,7 +46,7 @@ func TestReserveAndUndo(t *testing.T) {
 	})
 }
 
-func TestReserveRefuses(t *testing.T) {
+func TestReserveRefusesWhatNoWaitBrings(t *testing.T) {
 	slow, empty, years := newBucket(t, 1, 2), newBucket(t, 0, 2), newBucket(t, 1e-9, 1)
 	require.True(t, empty.Take(2).OK && years.Allow())
 	for name, reserve := range map[string]func() (ratelimit.Receipt, time.Duration){
@@ -67,7 +67,7 @@ func TestReserveRefuses(t *testing.T) {
 	require.Zero(t, delay)
 }
 
-func TestReserveForYears(t *testing.T) {
+func TestReserveRefusesAWaitOfYears(t *testing.T) {
 	b := newBucket(t, 1, 1<<30)
 	refused := 0
 	for range 100 {
@@ -82,7 +82,7 @@ func TestReserveForYears(t *testing.T) {
 	require.Positive(t, b.Peek().RetryAfter)
 }
 
-func TestReserveAcrossSetLimit(t *testing.T) {
+func TestReservationIsOwedAtTheNewRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBucket(t, 1, 1)
 		b.Reserve(1)
@@ -94,7 +94,7 @@ func TestReserveAcrossSetLimit(t *testing.T) {
 }
 
 // TakeAll gives back to a bucket in which callers wait what Undo would.
-func TestTakeAllOverAQueue(t *testing.T) {
+func TestTakeAllGivesBackToAQueue(t *testing.T) {
 	b, empty := newBucket(t, 0, 3), newBucket(t, 0, 1)
 	b.Reserve(1)
 	require.True(t, empty.Allow())
@@ -103,7 +103,7 @@ func TestTakeAllOverAQueue(t *testing.T) {
 	require.EqualValues(t, 2, b.Peek().Remaining, "a refused call consumes nothing")
 }
 
-func TestWaitFirstComeFirstServed(t *testing.T) {
+func TestWaitServesInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBucket(t, 2, 1)
 		begin := time.Now()
@@ -150,13 +150,13 @@ type overdue struct{ context.Context }
 
 func (overdue) Deadline() (time.Time, bool) { return time.Now().Add(-time.Nanosecond), true }
 
-func TestWaitAfterTheDeadline(t *testing.T) {
+func TestWaitAfterTheDeadlineTakesNothing(t *testing.T) {
 	b := newBucket(t, 1, 1)
 	require.Equal(t, context.DeadlineExceeded, b.Wait(overdue{t.Context()}, 1))
 	require.EqualValues(t, 1, b.Peek().Remaining, "nothing was taken")
 }
 
-func TestWaitCanceled(t *testing.T) {
+func TestCanceledWaitGivesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBucket(t, 1, 1)
 		require.True(t, b.Allow())
@@ -175,7 +175,7 @@ func TestWaitCanceled(t *testing.T) {
 	})
 }
 
-func TestWaitRefuses(t *testing.T) {
+func TestWaitRefusesWhatNoWaitBrings(t *testing.T) {
 	b := newBucket(t, 1, 2)
 	for _, n := range []int64{-1, 3} {
 		err := b.Wait(t.Context(), n)

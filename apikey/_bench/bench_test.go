@@ -104,9 +104,9 @@ func BenchmarkRefuse(b *testing.B) {
 	runtime.KeepAlive(values)
 }
 
-// BenchmarkVerifyBesideWriter verifies one key while another goroutine makes 1000 changes a second, each a key that is
+// BenchmarkVerifyDuringChanges verifies one key while another goroutine makes 1000 changes a second, each a key that is
 // created, disabled, rotated or deleted.
-func BenchmarkVerifyBesideWriter(b *testing.B) {
+func BenchmarkVerifyDuringChanges(b *testing.B) {
 	v, values := registered()
 	for _, writer := range []string{"none", "1000"} {
 		b.Run("writer="+writer, func(b *testing.B) {

@@ -15,7 +15,7 @@ func from(address string) edit { return func(r *http.Request) { r.RemoteAddr = a
 
 // An address that sends too many requests is blocked before all other guards, and other addresses are not. The owner can
 // read which addresses are blocked.
-func TestFlood(t *testing.T) {
+func TestFloodingAddressIsBlocked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := api(t)
 		const offender = "198.51.100.7"
@@ -41,7 +41,7 @@ func TestFlood(t *testing.T) {
 }
 
 // A request within its plan may still be refused by the account's throttle. It has then taken nothing from the day's quota.
-func TestAccountLimit(t *testing.T) {
+func TestAccountLimitTakesNoQuota(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := apiWithin(t, ratelimit.Limit{Rate: 0.1, Burst: 1})
 		get := func() *http.Response {

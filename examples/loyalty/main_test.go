@@ -94,7 +94,7 @@ func requireAnswer(t *testing.T, res *http.Response, status int, errorType, body
 	}
 }
 
-func TestRefusals(t *testing.T) {
+func TestRefusalsTakeNoQuota(t *testing.T) {
 	h, given := api(t)
 	sign := signed(t, accessKey, secretKey, 0)
 	const mismatch = "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details."
@@ -132,7 +132,7 @@ func TestRefusals(t *testing.T) {
 	require.EqualValues(t, 0, standing(t, h, shapes["server"]).Used, "refused requests consume no quota")
 }
 
-func TestRefusalTexts(t *testing.T) {
+func TestRefusalsHaveTheTextsOfAPIGateway(t *testing.T) {
 	h, _ := api(t)
 	for _, tt := range []struct {
 		name      string
@@ -157,7 +157,7 @@ func TestRefusalTexts(t *testing.T) {
 	}
 }
 
-func TestTamperedPath(t *testing.T) {
+func TestTamperedPathDoesNotVerify(t *testing.T) {
 	h, _ := api(t)
 	other := "/Prod/loyalty/5c2a1f0e-3f0b-4a57-9d0c-7f0d1b9f2a11"
 	for name, shape := range shapes {
@@ -188,7 +188,7 @@ func standing(t *testing.T, h http.Handler, shape edit) usage {
 }
 
 // The day of the tutorial: a burst, then one request per second, ten in all. The next day starts with a full quota.
-func TestDay(t *testing.T) {
+func TestDayOfTheTutorial(t *testing.T) {
 	for name, shape := range shapes {
 		t.Run(name, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { spendDay(t, shape) }) })
 	}
@@ -216,7 +216,7 @@ func spendDay(t *testing.T, shape edit) {
 	require.Equal(t, usage{"RestrictUsage", 10, 1, 9, midnight.Add(24 * time.Hour)}, standing(t, h, shape))
 }
 
-func TestCustomers(t *testing.T) {
+func TestCustomersHaveTheirPoints(t *testing.T) {
 	h, _ := api(t)
 	for _, tt := range []struct {
 		id     string
@@ -231,7 +231,7 @@ func TestCustomers(t *testing.T) {
 	}
 }
 
-func TestMe(t *testing.T) {
+func TestMeShowsTheCallersClaims(t *testing.T) {
 	h, given := api(t)
 	res := send(h, http.MethodGet, "/Prod/me", bearer(given.valid))
 	require.Equal(t, http.StatusOK, res.StatusCode)
@@ -248,7 +248,7 @@ func TestMe(t *testing.T) {
 }
 
 // Only the owner can read the usage per key and day, and grant an extension.
-func TestOwner(t *testing.T) {
+func TestOnlyTheOwnerReadsUsage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := api(t)
 		desk := "/owner/" + planID + "/" + apiKeyID
@@ -290,7 +290,7 @@ func withBody(text string) edit {
 }
 
 // A request with a presigned URL also needs the key, in a header that the client has signed.
-func TestPresigned(t *testing.T) {
+func TestPresignedURLNeedsTheKey(t *testing.T) {
 	h, _ := api(t)
 	signer, err := sigv4.NewSigner(sigv4.SignerConfig{
 		Credentials: func(context.Context) (sigv4.Credentials, error) {
@@ -315,7 +315,7 @@ func TestPresigned(t *testing.T) {
 }
 
 // The program says where it listens, serves over TCP, and ends on a signal.
-func TestProgram(t *testing.T) {
+func TestProgramServesUntilASignal(t *testing.T) {
 	url, stop := start(t)
 	r, err := http.NewRequest(http.MethodGet, url+route, nil)
 	require.NoError(t, err)
@@ -344,7 +344,7 @@ func start(t *testing.T, args ...string) (url string, stop func() error) {
 	return m[1], func() error { cancel(); return <-ended }
 }
 
-func TestBadInput(t *testing.T) {
+func TestBadFlagsEndTheProgram(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer taken.Close()
@@ -372,7 +372,7 @@ func TestBadInput(t *testing.T) {
 }
 
 // If the keys of the pool cannot be fetched, the answer is 503, not that the token is wrong.
-func TestUnreachableKeys(t *testing.T) {
+func TestUnreachableKeysAre503(t *testing.T) {
 	_, given := api(t)
 	gone, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

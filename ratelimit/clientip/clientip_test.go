@@ -63,7 +63,7 @@ func TestNewCopiesTrusted(t *testing.T) {
 	require.Equal(t, "192.0.2.9", got.String())
 }
 
-func TestRemoteAddr(t *testing.T) {
+func TestWithoutHeaderThePeerIsTheClient(t *testing.T) {
 	r := newResolver(t, clientip.Config{})
 	for _, test := range []struct{ remote, want string }{
 		{"192.0.2.1:1234", "192.0.2.1"},
@@ -102,7 +102,7 @@ func TestRemoteAddr(t *testing.T) {
 	}
 }
 
-func TestTrusted(t *testing.T) {
+func TestTrustedProxiesAreSkippedFromTheRight(t *testing.T) {
 	for _, test := range []struct {
 		remote string
 		lines  []string
@@ -162,7 +162,7 @@ func TestTrusted(t *testing.T) {
 	}
 }
 
-func TestHops(t *testing.T) {
+func TestHopsCountsFromTheRight(t *testing.T) {
 	for _, test := range []struct {
 		hops  int
 		lines []string
@@ -198,7 +198,7 @@ func TestHops(t *testing.T) {
 	}
 }
 
-func TestForwarded(t *testing.T) {
+func TestForwardedIsReadAsRFC7239(t *testing.T) {
 	for _, test := range []struct {
 		lines []string
 		want  string
@@ -328,7 +328,7 @@ func TestForwarded(t *testing.T) {
 }
 
 // With Hops, what the proxies nearer to the server say of each other does not matter.
-func TestForwardedHops(t *testing.T) {
+func TestHopsIgnoresWhatNearerProxiesSay(t *testing.T) {
 	for _, test := range []struct {
 		hops  int
 		lines []string
@@ -349,7 +349,7 @@ func TestForwardedHops(t *testing.T) {
 	}
 }
 
-func TestPrefix(t *testing.T) {
+func TestPrefixIsTheNetworkOfAnIPv6Client(t *testing.T) {
 	for _, test := range []struct {
 		config       clientip.Config
 		remote, want string

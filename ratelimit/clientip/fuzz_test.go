@@ -83,7 +83,7 @@ func FuzzPeer(f *testing.F) {
 	})
 }
 
-// The grammar of RFC 7239 section 4, with the blanks around semicolons that are accepted besides.
+// The grammar of RFC 7239 section 4, with the blanks around semicolons that are also accepted.
 var (
 	pair     = `[!#$%&'*+\-.^_` + "`" + `|~0-9A-Za-z]+=(?:[!#$%&'*+\-.^_` + "`" + `|~0-9A-Za-z]+|"(?:[^"\\]|\\[^\n])*")`
 	element  = `[ \t]*(?:` + pair + `)?(?:[ \t]*;[ \t]*(?:` + pair + `)?)*[ \t]*`

@@ -68,7 +68,7 @@ func TestBlockingAllocatesTheErrorOnly(t *testing.T) {
 }
 
 // A million limited addresses take 64 MB at most, and each has a place of its own, but for one or two in ten million.
-func TestMemory(t *testing.T) {
+func TestAMillionKeysFitIn64MB(t *testing.T) {
 	const keys = 1_000_000
 	rule := func() window.Engine { return window.NewEngine(window.AtMost{Limit: 10, Window: time.Minute}, 0, true) }
 	heap := func() uint64 {

@@ -25,8 +25,8 @@ type AtMost struct {
 	Window time.Duration
 }
 
-// Validate reports every mistake in a.
-func (a AtMost) Validate() error {
+// validate reports every mistake in a.
+func (a AtMost) validate() error {
 	var errs []error
 	if a.Limit < 1 || a.Limit > maxLimit {
 		errs = append(errs, fmt.Errorf("window: Limit %d is not within 1 to 2^31", a.Limit))

@@ -126,7 +126,7 @@ func TestNoWindowHoldsMore(t *testing.T) {
 }
 
 // A fixed window and the weighted counter of two windows exceed N. The check must see it.
-func TestTheCheckSeesOthersExceed(t *testing.T) {
+func TestOtherAlgorithmsExceedTheLimit(t *testing.T) {
 	limit := window.AtMost{Limit: 100, Window: time.Second}
 	for name, decide := range map[string]func(previous, current int64, part float64) bool{
 		"fixed":    func(_, current int64, _ float64) bool { return current < limit.Limit },
@@ -191,7 +191,7 @@ func TestEngineIsTheNaiveModel(t *testing.T) {
 	}
 }
 
-func TestDecision(t *testing.T) {
+func TestDecisionTellsPlacesAndWaits(t *testing.T) {
 	limit := window.AtMost{Limit: 3, Window: 15 * time.Second}
 	e := window.NewEngine(limit, 0, false)
 	for _, test := range []struct {

@@ -23,7 +23,7 @@ func name(key uint64) uint64 { return max(maphash.Comparable(seed, key), 1) }
 // Ten million addresses that send one request each, within one window, with room for a million (a tenth of both in a light
 // run). Among them offenders, the first from the beginning and the last from the middle on, none of which may get a request
 // more than the limit; and visitors, likewise, who keep to a tenth of it and must pass, but for the odd one.
-func TestFlood(t *testing.T) {
+func TestFloodBlocksOffendersOnly(t *testing.T) {
 	limit := window.AtMost{Limit: 2000, Window: 300 * time.Second}
 	addresses, room := uint64(count(10_000_000)), count(1_000_000)
 	e := window.NewEngine(limit, room, true)
@@ -114,7 +114,7 @@ func TestBothCellsCount(t *testing.T) {
 }
 
 // Tables that grow lose nothing: every key is known exactly, up to the number there is room for.
-func TestGrowing(t *testing.T) {
+func TestGrowingLosesNoCounts(t *testing.T) {
 	const keys = 20_000
 	e := window.NewEngine(window.AtMost{Limit: 100, Window: time.Hour}, keys*5/4, false)
 	for i := range uint64(keys) {
@@ -131,7 +131,7 @@ func TestGrowing(t *testing.T) {
 }
 
 // Goroutines at once, in real time: never more than N in W, by any clock reading around the calls.
-func TestConcurrentBound(t *testing.T) {
+func TestConcurrentCallsStayWithinTheLimit(t *testing.T) {
 	limit := window.AtMost{Limit: 500, Window: 50 * time.Millisecond}
 	l, err := window.New(window.Config[int]{AtMost: limit})
 	require.NoError(t, err)
@@ -172,7 +172,7 @@ type call struct {
 }
 
 // Linearizability: concurrent calls come out as some order of them would on plain models, in which time stands still.
-func TestLinearizable(t *testing.T) {
+func TestHistoriesAreLinearizable(t *testing.T) {
 	limit := window.AtMost{Limit: 20, Window: time.Hour}
 	model := porcupine.Model{
 		Partition: func(history []porcupine.Operation) [][]porcupine.Operation {

@@ -55,7 +55,7 @@ type Limiter[K comparable] struct {
 // work, because they are given a key. Check and Handler answer every request with 500, [ratelimit.ErrNotConfigured],
 // and the error names Config.Key.
 func New[K comparable](c Config[K]) (*Limiter[K], error) {
-	errs := []error{c.AtMost.Validate(), checkMaxKeys(c.MaxKeys)}
+	errs := []error{c.AtMost.validate(), checkMaxKeys(c.MaxKeys)}
 	for i := range len(c.Name) {
 		if c.Name[i] < ' ' || c.Name[i] > '~' {
 			errs = append(errs, fmt.Errorf("window: Name %q is not printable ASCII", c.Name))
@@ -121,7 +121,7 @@ func (l *Limiter[K]) SetLimit(a AtMost) error {
 	if !l.configured() {
 		return ratelimit.ErrNotConfigured
 	}
-	if err := a.Validate(); err != nil {
+	if err := a.validate(); err != nil {
 		return err
 	}
 	l.engine.plan.Store(newPlan(a))

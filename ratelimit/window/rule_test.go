@@ -226,7 +226,7 @@ func TestWhatIsCountedTogether(t *testing.T) {
 	}
 }
 
-func TestScopeDown(t *testing.T) {
+func TestScopeDownLeavesOtherRequestsAlone(t *testing.T) {
 	rule := newRule(t, window.RuleConfig{
 		Limit:     10,
 		Aggregate: []window.Component{window.Constant()},
@@ -246,7 +246,7 @@ func TestScopeDown(t *testing.T) {
 	require.Equal(t, []string{""}, rule.Limited()[0].Key)
 }
 
-func TestRuleCountsOnly(t *testing.T) {
+func TestAllowDespiteCountsAndPasses(t *testing.T) {
 	c := byIP()
 	var would []error
 	c.AllowDespite = func(_ *http.Request, err error) bool { would = append(would, err); return true }
@@ -262,7 +262,7 @@ func TestRuleCountsOnly(t *testing.T) {
 	require.Equal(t, int64(13), rule.Limited()[0].Requests)
 }
 
-func TestRuleAnswersAsTold(t *testing.T) {
+func TestRuleAnswersByItsErrorHandler(t *testing.T) {
 	c := byIP()
 	c.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, err error) {
 		http.Error(w, err.Error(), http.StatusTeapot)
@@ -301,7 +301,7 @@ func TestSetLimitKeepsTheCounts(t *testing.T) {
 	})
 }
 
-func TestLimited(t *testing.T) {
+func TestLimitedListsWhatIsBlockedNow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := byIP()
 		c.Aggregate = append(c.Aggregate, window.QueryArgument("q"))
@@ -329,9 +329,8 @@ func TestLimited(t *testing.T) {
 	})
 }
 
-// More offenders than are listed are blocked all the same, and there is room for new ones when the old are gone.
-// Those in whose header there is no address are listed by the peer that sent them.
-func TestListingOfNonsense(t *testing.T) {
+// A client in whose header there is no address is listed by the peer that sent the request.
+func TestUnreadableAddressIsListedByPeer(t *testing.T) {
 	hops, err := clientip.New(clientip.Config{Header: "X-Forwarded-For", Hops: 1})
 	require.NoError(t, err)
 	rule := newRule(t, window.RuleConfig{Limit: 10, Aggregate: []window.Component{window.ForwardedIP(hops)}})
@@ -345,6 +344,7 @@ func TestListingOfNonsense(t *testing.T) {
 	require.Equal(t, []string{"unreadable, by way of 192.0.2.1"}, rule.Limited()[0].Key)
 }
 
+// More offenders than are listed are blocked all the same, and there is room for new ones when the old are gone.
 func TestListingIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rule := newRule(t, byIP())
@@ -396,11 +396,13 @@ func newLimiter(t testing.TB, c window.Config[string]) *window.Limiter[string] {
 func TestNewReportsEveryMistake(t *testing.T) {
 	_, err := window.New(window.Config[string]{MaxKeys: math.MaxInt32, Name: "\n"})
 	require.EqualError(t, err, "window: Limit 0 is not within 1 to 2^31\nwindow: Window 0s is not within 1ms to 36.5 years\nwindow: Name \"\\n\" is not printable ASCII")
-	require.Error(t, window.AtMost{Limit: 1<<31 + 1, Window: 1<<60 + 1}.Validate())
-	require.NoError(t, window.AtMost{Limit: 1 << 31, Window: 1 << 60}.Validate())
+	_, err = window.New(window.Config[string]{AtMost: window.AtMost{Limit: 1<<31 + 1, Window: 1<<60 + 1}})
+	require.EqualError(t, err, "window: Limit 2147483649 is not within 1 to 2^31\nwindow: Window 320255h58m24.606846977s is not within 1ms to 36.5 years")
+	_, err = window.New(window.Config[string]{AtMost: window.AtMost{Limit: 1 << 31, Window: 1 << 60}})
+	require.NoError(t, err)
 }
 
-func TestLimiterHandler(t *testing.T) {
+func TestLimiterHandlerRefusesAndSetsFields(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(t, window.Config[string]{AtMost: window.AtMost{Limit: 2, Window: 15 * time.Second}, Key: byHost, Name: "login"})
 		h := l.Handler(passed)
@@ -429,7 +431,7 @@ func TestLimiterHandler(t *testing.T) {
 	})
 }
 
-func TestLimiterBelowHTTP(t *testing.T) {
+func TestTakeTakesAllPlacesOrNone(t *testing.T) {
 	l := newLimiter(t, window.Config[string]{AtMost: window.AtMost{Limit: 5, Window: time.Hour}})
 	require.True(t, l.Allow("a"))
 	require.True(t, l.Take("a", 3).OK)
@@ -445,7 +447,7 @@ func TestLimiterBelowHTTP(t *testing.T) {
 	require.ErrorIs(t, err, ratelimit.ErrNotConfigured)
 }
 
-func TestLimiterAllowsDespite(t *testing.T) {
+func TestAllowDespiteOfOneCause(t *testing.T) {
 	l := newLimiter(t, window.Config[string]{
 		AtMost: window.AtMost{Limit: 1, Window: time.Hour}, Key: byHost,
 		AllowDespite: func(_ *http.Request, err error) bool { return errors.Is(err, ratelimit.ErrLimited) },

@@ -208,9 +208,9 @@ func chain(b *testing.B) (http.Handler, *http.Request) {
 	return signature.Handler(keys.Handler(meter(b, "bolt").Handler(empty))), r
 }
 
-// BenchmarkCheckBesideWriter: decisions alone, and while a writer changes 100 plans and 1 000 members a
+// BenchmarkCheckDuringChanges: decisions alone, and while a writer changes 100 plans and 1 000 members a
 // thousand times a second.
-func BenchmarkCheckBesideWriter(b *testing.B) {
+func BenchmarkCheckDuringChanges(b *testing.B) {
 	for _, writer := range []bool{false, true} {
 		name := "impl=floor" // the same decisions without the writer
 		if writer {
