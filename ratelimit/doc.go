@@ -15,8 +15,8 @@
 // overflow: each can only admit less.
 //
 // Below HTTP there are [Bucket] for one limit and [Limiter] for a limit by key, both with Allow, Take, Peek and
-// SetLimit. [TakeAll] is one decision over several buckets, and a [Receipt] undoes a take. These calls do not wait and
-// do not allocate.
+// SetLimit. They read the clock. A [Ref] names one bucket and is told the time: [TakeAll] is one decision over several
+// of them, a [Receipt] undoes a take, and a simulation may name any instant. None of these calls waits or allocates.
 //
 // [Bucket.Wait] is for a client that prefers to wait: first come, first served, and never beyond the context's
 // deadline. [Bucket.Reserve] is the same without the sleep.
@@ -32,8 +32,9 @@
 // bounds the memory. If more keys than that are in debt at the same time, the others share overflow buckets. A client
 // that changes its address all the time slows down itself and others that do the same, and gains nothing.
 //
-// The files: segment.go is the clock, tat.go the arithmetic on it, bucket.go and reserve.go one bucket, table.go,
-// shard.go and keyed.go many; receipt.go has TakeAll and Undo; handler.go, error.go and field.go are HTTP.
+// The files: limit.go has the limit and the decision, bucket.go and reserve.go one bucket, limiter.go a bucket for each
+// key, ref.go and receipt.go Ref, TakeAll and Undo; handler.go, error.go and field.go are HTTP. Below these, segment.go is
+// the clock, tat.go the arithmetic on it, and keyed.go, shard.go and table.go are the hash table.
 //
 // # What it does not do
 //
@@ -44,14 +45,17 @@
 //
 // # Failure
 //
-// Nothing fails open except by Config.AllowDespite. The causes of an [Error], which errors.Is finds however they are
-// wrapped:
+// Nothing fails open except by Config.AllowDespite. The cause of an [Error], which errors.Is finds however it is
+// wrapped, decides the answer:
 //
-//   - [ErrLimited]: 429. The bucket does not hold what the request costs.
-//   - [ErrBlocked]: 403, by a rate rule of package window.
-//   - [ErrNoKey]: 403. Config.Key found no key for the request.
-//   - [ErrNotConfigured]: 500. The zero value of every type refuses, and so does a [Limiter] without Config.Key that is
-//     asked about a request. The same cause has a negative cost. The text says which it was.
+//	cause             the client sees                          the operator
+//	ErrLimited        429 {"message":"Too Many Requests"}      raises the limit if the client may call faster
+//	ErrBlocked        403 {"message":"Forbidden"}              reads RateRule.Limited of package window
+//	ErrNoKey          403 {"message":"Forbidden"}              checks that an authenticator precedes the limiter
+//	ErrNotConfigured  500 {"message":"Internal server error"}  reads the error: New was not used, Config.Key is nil, or
+//	                                                           Config.Cost returned a negative cost
+//
+// The zero value of every type refuses.
 //
 // # Sources
 //

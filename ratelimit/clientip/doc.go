@@ -43,6 +43,9 @@
 // An IPv6 client commonly owns a network of 64 bits and can call from any of its 2^64 addresses, so [Resolver.Prefix]
 // keys by /64. IPv4 addresses mapped into IPv6 (::ffff:192.0.2.1) are unwrapped first, and zones are dropped.
 //
+// The files: clientip.go is the resolver, walk.go goes over the elements of a header, forwarded.go reads those of
+// Forwarded, and parse.go reads addresses.
+//
 // Sources: RFC 7239 (Forwarded), RFC 9110 sections 5.3, 5.6.1 and 5.6.4 (lists and quoted strings), RFC 4291 section
 // 2.5.5.2 (mapped addresses), RFC 6177 (end sites), the AWS documentation of X-Forwarded-For for Application Load
 // Balancers.

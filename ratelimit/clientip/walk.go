@@ -11,14 +11,14 @@ const maxText = 8192
 
 // A walk goes over the elements of a header from the right, the last line first.
 type walk struct {
-	lines     []string // those not begun
-	forwarded bool
-	rest      string // what is left of the current line
-	within    bool   // a line
-	cut       bool   // rest is not all of its line
-	left      int    // bytes that may still be read
-	seen      bool   // an element, or that there is no header
-	bad       bool
+	lines     []string // the lines that next has not come to
+	forwarded bool     // the header is Forwarded
+	rest      string   // what is left of the current line
+	within    bool     // there is a current line
+	cut       bool     // rest is the end of a line of which the beginning is not read
+	left      int      // the number of bytes that may still be read
+	seen      bool     // there was an element, or there is no header
+	bad       bool     // something could not be read, which ends the walk
 }
 
 func (r *Resolver) walk(req *http.Request) walk {
@@ -51,7 +51,7 @@ func (w *walk) next() (element string, ok bool) {
 	return "", false
 }
 
-// begin takes up the line to the left. The comma between two lines (RFC 9110 section 5.3) counts as one byte.
+// begin makes the line to the left the current one, and reports whether there is one that can be read. The comma between two lines (RFC 9110 section 5.3) counts as one byte.
 func (w *walk) begin() bool {
 	if w.bad || len(w.lines) == 0 {
 		return false

@@ -72,14 +72,22 @@
 //
 // # Failure
 //
-// A [RateRule] is not an authenticator: it lets a request pass that it is not about. Errors are of the type
-// [ratelimit.Error], with one of these causes, which errors.Is finds however they are wrapped:
+// A [RateRule] is not an authenticator: it lets a request pass that it is not about. Every error is a
+// [ratelimit.Error]. Its cause, which errors.Is finds however it is wrapped, decides the answer:
 //
-//   - [ratelimit.ErrLimited]: 429, by a [Limiter]. The window holds as many as it grants.
-//   - [ratelimit.ErrBlocked]: 403, by a [RateRule].
-//   - [ratelimit.ErrNoKey]: 403. Config.Key found no key for the request.
-//   - [ratelimit.ErrNotConfigured]: 500. The zero values refuse, and so does a [Limiter] without Config.Key that is asked
-//     about a request. The text says which it was.
+//	cause                       the client sees                          the operator
+//	ratelimit.ErrLimited        429 {"message":"Too Many Requests"}      raises the limit if the client may call more often
+//	ratelimit.ErrBlocked        403 {"message":"Forbidden"}              reads RateRule.Limited: which keys are blocked
+//	ratelimit.ErrNoKey          403 {"message":"Forbidden"}              checks that an authenticator precedes the limiter
+//	ratelimit.ErrNotConfigured  500 {"message":"Internal server error"}  reads the error: New was not used, or Config.Key is
+//	                                                                     nil
+//
+// A [Limiter] returns ErrLimited, and a RateRule ErrBlocked. The zero values refuse.
+//
+// # Files
+//
+// limiter.go and rule.go are the two limits; atmost.go, component.go with parse.go, and listing.go are what they are
+// made of. Below them, ring.go is the count of one key, shard.go the hash table, and engine.go the lock and the clock.
 //
 // # Sources
 //
