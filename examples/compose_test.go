@@ -85,8 +85,8 @@ func get(edits ...func(*http.Request)) *http.Request {
 	return r
 }
 
-// Three modes, whose packages do not import each other: every credential in a request must verify. If there is none, the
-// first mode answers.
+// Three modes, whose packages do not import each other: every credential in a request must verify. If there is none,
+// the first mode answers.
 func TestAnyOfVerifiesEveryCredential(t *testing.T) {
 	p := newParties(t)
 	for _, tt := range []struct {
@@ -249,8 +249,8 @@ func TestZeroValuesRefuse(t *testing.T) {
 	}
 }
 
-// An outer layer, for example one that names its spans by the route, reads the pattern from the request that it passed on.
-// It finds it behind each guard, behind all of them, and if a dry run admits a refused request.
+// An outer layer, for example one that names its spans by the route, reads the pattern from the request that it passed
+// on. It finds it behind each guard, behind all of them, and if a dry run admits a refused request.
 func TestPatternReachesTheOutside(t *testing.T) {
 	p := newParties(t)
 	function, err := custom.New(custom.Config{

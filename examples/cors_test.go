@@ -49,8 +49,8 @@ func registered() (*apikey.Verifier, error) {
 
 var points = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"points":900}`) })
 
-// CORS goes around all guards. A preflight request carries no credential, and a page can read a refusal only if it has the
-// CORS fields.
+// CORS goes around all guards. A preflight request carries no credential, and a page can read a refusal only if it has
+// the CORS fields.
 func Example_cors() {
 	keys, err := registered()
 	if err != nil {

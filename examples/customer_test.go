@@ -10,8 +10,8 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// All keys of one customer share one quota if Config.Client is [apikey.CustomerID]. The plan's members are customers then,
-// not keys. A key without a customer is refused.
+// All keys of one customer share one quota if Config.Client is [apikey.CustomerID]. The plan's members are customers
+// then, not keys. A key without a customer is refused.
 func Example_customer() {
 	const phone, server, other, lone = "phone-6sfLSq19U1GuGk1RB5DwaS7EIYsW", "server-fLSq19U1GuGk1RB5DwaS7EIYsW",
 		"other-6sfLSq19U1GuGk1RB5DwaS7EIYsW", "lone-76sfLSq19U1GuGk1RB5DwaS7EIYsW"

@@ -15,8 +15,8 @@ import (
 	"github.com/tallygate/tallygate/sigv4"
 )
 
-// A dry run over several modes: whichever mode refuses, and in whichever order they stand, the handler reads the whole body
-// and finds no proof, not even one that an outer layer has put in. A body that was too large stays refused.
+// A dry run over several modes: whichever mode refuses, and in whichever order they stand, the handler reads the whole
+// body and finds no proof, not even one that an outer layer has put in. A body that was too large stays refused.
 func TestDryRunOfModes(t *testing.T) {
 	p := newParties(t)
 	small := strings.Repeat("body ", 1000)

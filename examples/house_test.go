@@ -1,5 +1,5 @@
-// Package examples_test checks the rules of this repository: which package may import which, and that code which is copied
-// on purpose stays equal.
+// Package examples_test checks the rules of this repository: which package may import which, and that code which is
+// copied on purpose stays equal.
 package examples_test
 
 import (
@@ -76,8 +76,8 @@ func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {
 	}
 }
 
-// TestAnswerCopiesAreEqual holds the copies of the answer writer equal: copying it keeps the packages independent. Every
-// package whose Error is an http.Handler has one.
+// TestAnswerCopiesAreEqual holds the copies of the answer writer equal: copying it keeps the packages independent.
+// Every package whose Error is an http.Handler has one.
 func TestAnswerCopiesAreEqual(t *testing.T) {
 	copies := requireEqualCopies(t, "answer")
 	require.ElementsMatch(t, copies, requireEqualCopies(t, "nameRequest"))
@@ -93,8 +93,8 @@ func TestAnswerCopiesAreEqual(t *testing.T) {
 	}
 }
 
-// TestClipCopiesAreEqual holds the copies of the function equal that bounds what is repeated of a client's text. Only packages
-// that repeat such a text have one.
+// TestClipCopiesAreEqual holds the copies of the function equal that bounds what is repeated of a client's text. Only
+// packages that repeat such a text have one.
 func TestClipCopiesAreEqual(t *testing.T) { requireEqualCopies(t, "clip") }
 
 // requireEqualCopies holds all functions of a name equal, with their docs, and returns the folders of their packages.

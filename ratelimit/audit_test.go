@@ -13,9 +13,9 @@ import (
 	"github.com/tallygate/tallygate/ratelimit"
 )
 
-// A thousand goroutines take what they can, by the machine's clock. They never get more than the burst and what has flowed
-// in. How much less they get depends on the machine; TestAThousandGoroutinesGetAllThatFlowsIn holds that. (The same audit of
-// golang.org/x/time/rate is in _bench.)
+// A thousand goroutines take what they can, by the machine's clock. They never get more than the burst and what has
+// flowed in. How much less they get depends on the machine; TestAThousandGoroutinesGetAllThatFlowsIn holds that. (The
+// same audit of golang.org/x/time/rate is in _bench.)
 func TestAThousandGoroutinesGetNoMoreThanTheBound(t *testing.T) {
 	long := 100 * time.Millisecond
 	if os.Getenv("TALLYGATE_HEAVY") != "" {
@@ -59,12 +59,13 @@ func audit(t *testing.T, name string, limit ratelimit.Limit, start time.Time, lo
 	require.LessOrEqual(t, float64(admitted.Load()), bound, name)
 }
 
-// A thousand goroutines take what they can, and a counter that all share is the clock, so the result does not depend on the
-// machine. They get the burst and what flows in between the first instant and the last: not more, and hardly less.
+// A thousand goroutines take what they can, and a counter that all share is the clock, so the result does not depend on
+// the machine. They get the burst and what flows in between the first instant and the last: not more, and hardly less.
 //
-// Half of the burst, 500 tokens or more, is taken at the first instant, and half a token flows in for each call. A call that
-// is stopped between its reading of the clock and its take lets that flow in and takes nothing yet. There are at most a
-// thousand such calls at a time, so what they let in is at most 500 tokens, and none of it finds the bucket full.
+// Half of the burst, 500 tokens or more, is taken at the first instant, and half a token flows in for each call. A call
+// that is stopped between its reading of the clock and its take lets that flow in and takes nothing yet. There are at
+// most a thousand such calls at a time, so what they let in is at most 500 tokens, and none of it finds the bucket
+// full.
 func TestAThousandGoroutinesGetAllThatFlowsIn(t *testing.T) {
 	for _, limit := range []ratelimit.Limit{
 		{Rate: 1000, Burst: 1000},

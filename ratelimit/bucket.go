@@ -185,8 +185,8 @@ func (b *Bucket) undo(now func() int64, k taken) (tat int64) {
 	}
 }
 
-// lower takes back off the TAT u, if it still is u. If there are later takes, their TATs are too high from then on, and u
-// becomes what is reused: see undoQueued.
+// lower takes back off the TAT u, if it still is u. If there are later takes, their TATs are too high from then on, and
+// u becomes what is reused: see undoQueued.
 func (c *cell) lower(mu *sync.Mutex, u, back int64, later bool) bool {
 	if !later {
 		return c.tat.CompareAndSwap(u, u-back)

@@ -33,8 +33,8 @@
 // that changes its address all the time slows down itself and others that do the same, and gains nothing.
 //
 // The files: limit.go has the limit and the decision, bucket.go and reserve.go one bucket, limiter.go a bucket for each
-// key, ref.go and receipt.go Ref, TakeAll and Undo; handler.go, error.go and field.go are HTTP. Below these, segment.go is
-// the clock, tat.go the arithmetic on it, and keyed.go, shard.go and table.go are the hash table.
+// key, ref.go and receipt.go Ref, TakeAll and Undo; handler.go, error.go and field.go are HTTP. Below these, segment.go
+// is the clock, tat.go the arithmetic on it, and keyed.go, shard.go and table.go are the hash table.
 //
 // # What it does not do
 //
@@ -61,9 +61,9 @@
 //
 // The answer is that of Amazon API Gateway to a throttled request: 429, TooManyRequestsException, {"message":"Too Many
 // Requests"}; it adds Retry-After (RFC 9110 section 10.2.3). The RateLimit header fields are those of
-// draft-ietf-httpapi-ratelimit-headers-11, in the syntax of RFC 9651; a policy that does not count requests names its unit
-// (parameter qu), and one whose unit has no name is left out. The bucket is the one of API Gateway's developer
-// guide, "Throttle requests to your REST APIs": Rate is the steady-state rate, Burst the bucket's capacity. There they are
-// "targets rather than guaranteed request ceilings"; here they are ceilings. The generic cell rate algorithm is that of
-// ITU-T I.371, in the form of a virtual scheduling algorithm.
+// draft-ietf-httpapi-ratelimit-headers-11, in the syntax of RFC 9651; a policy that does not count requests names its
+// unit (parameter qu), and one whose unit has no name is left out. The bucket is the one of API Gateway's developer
+// guide, "Throttle requests to your REST APIs": Rate is the steady-state rate, Burst the bucket's capacity. There they
+// are "targets rather than guaranteed request ceilings"; here they are ceilings. The generic cell rate algorithm is
+// that of ITU-T I.371, in the form of a virtual scheduling algorithm.
 package ratelimit

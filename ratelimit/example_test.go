@@ -116,8 +116,8 @@ func ExampleLimiter_SetLimit() {
 	// Output: true
 }
 
-// Ten at once for each client, and no more than fifteen for all. A client that one limit refuses has consumed nothing of
-// the other.
+// Ten at once for each client, and no more than fifteen for all. A client that one limit refuses has consumed nothing
+// of the other.
 func ExampleTakeAll() {
 	clients, err := ratelimit.New(ratelimit.Config[string]{Limit: ratelimit.Limit{Burst: 10}})
 	if err != nil {

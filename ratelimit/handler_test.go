@@ -319,8 +319,8 @@ func TestHandlersInARowSetAllFieldsOnce(t *testing.T) {
 	})
 }
 
-// Every response owns the values of its header: a handler that writes to them changes no other response, of this limiter or
-// of another, admitted or refused.
+// Every response owns the values of its header: a handler that writes to them changes no other response, of this
+// limiter or of another, admitted or refused.
 func TestHeaderValuesBelongToTheResponse(t *testing.T) {
 	spoil := func(w http.ResponseWriter) {
 		for _, values := range w.Header() {

@@ -14,8 +14,8 @@ import (
 )
 
 // The histories that many goroutines produce must be linearizable: each call takes effect at one instant between its
-// beginning and its end, and the bucket's TAT is then what the model says to the unit. Calls carry their readings of a clock
-// of this test's, and dawdle between reading and calling, so that readings are stale when they arrive.
+// beginning and its end, and the bucket's TAT is then what the model says to the unit. Calls carry their readings of a
+// clock of this test's, and dawdle between reading and calling, so that readings are stale when they arrive.
 
 type kind uint8
 
@@ -118,7 +118,8 @@ func (m *model) gives(back int64, got reply) bool {
 	return true
 }
 
-// owing is how much of a take is given back: nothing if the limit has changed, and at most what has not flowed back by itself.
+// owing is how much of a take is given back: nothing if the limit has changed, and at most what has not flowed back by
+// itself.
 func (m *model) owing(k taken, clock int64) int64 {
 	if k.seg.start != m.mode.start || k.seg.limit != m.mode.limit() {
 		return 0
@@ -129,8 +130,8 @@ func (m *model) owing(k taken, clock int64) int64 {
 	return m.owingAtLeast(k, clock)
 }
 
-// owingAtLeast is what comes back if others may have used what has flowed in since the take. A bucket must assume so if an
-// undo has lowered the TAT under later takes, though the TAT is again that of the take.
+// owingAtLeast is what comes back if others may have used what has flowed in since the take. A bucket must assume so if
+// an undo has lowered the TAT under later takes, though the TAT is again that of the take.
 func (m *model) owingAtLeast(k taken, clock int64) int64 {
 	if k.seg.start != m.mode.start || k.seg.limit != m.mode.limit() {
 		return 0
@@ -355,9 +356,9 @@ func TestTableHistoriesAreLinearizable(t *testing.T) {
 	require.Greater(t, reused, histories/2)
 }
 
-// TakeAll over two buckets that do not refill, while others take from one or undo a take, or a part of it. A call may be refused spuriously while another
-// TakeAll is under way, which may hold tokens of its first bucket before those of the second; otherwise the answers are those of
-// one instant, and in the end nothing was consumed by what was refused.
+// TakeAll over two buckets that do not refill, while others take from one or undo a take, or a part of it. A call may
+// be refused spuriously while another TakeAll is under way, which may hold tokens of its first bucket before those of
+// the second; otherwise the answers are those of one instant, and in the end nothing was consumed by what was refused.
 func TestTakeAllHistoriesAreLinearizable(t *testing.T) {
 	for seed := range uint64(heavy(40_000)) {
 		r := rand.New(rand.NewPCG(seed, 7))
@@ -403,7 +404,8 @@ func TestTakeAllHistoriesAreLinearizable(t *testing.T) {
 	}
 }
 
-// An allCall takes n from both buckets, or from the first one alone, or gives back to that what its goroutine has taken.
+// An allCall takes n from both buckets, or from the first one alone, or gives back to that what its goroutine has
+// taken.
 type allCall struct {
 	n            int64
 	first        int

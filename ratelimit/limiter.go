@@ -18,8 +18,8 @@ type Config[K comparable] struct {
 	Key func(*http.Request) (K, bool)
 
 	// Cost is how many tokens a request takes. Nil is one each; zero takes none and is always granted; a negative cost
-	// is a mistake of the program and refused, with [ErrNotConfigured]. A ContentLength of -1 is a body of unknown length, so charge the most that the
-	// handler reads.
+	// is a mistake of the program and refused, with [ErrNotConfigured]. A ContentLength of -1 is a body of unknown
+	// length, so charge the most that the handler reads.
 	Cost func(*http.Request) int64
 
 	// MaxKeys is how many keys can be in debt at a time, each with a bucket of its own; 0 is 1 048 576. Memory is 22 to

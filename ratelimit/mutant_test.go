@@ -20,8 +20,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A mutant is a mistake in the algorithm that the histories must find. It is an edit of one function's syntax tree, and the
-// function is given by its value, so a rename is followed by the compiler and not by hand.
+// A mutant is a mistake in the algorithm that the histories must find. It is an edit of one function's syntax tree, and
+// the function is given by its value, so a rename is followed by the compiler and not by hand.
 type mutant struct {
 	name string
 	in   any
@@ -107,8 +107,8 @@ func TestMutantsAreFound(t *testing.T) {
 	}
 }
 
-// prove runs the proofs on a copy of the package with the mutation. The copy yields after each step that matters, so that
-// few processors show what many would.
+// prove runs the proofs on a copy of the package with the mutation. The copy yields after each step that matters, so
+// that few processors show what many would.
 func prove(t *testing.T, m mutant) error {
 	dir, replace, edited := t.TempDir(), map[string]string{}, 0
 	write := func(name, text string) {

@@ -28,9 +28,9 @@ func (r Receipt) Decision() Decision { return r.decision(r.n) }
 // at 1 token a second: take 3, wait 2 seconds, let another caller take 1, undo 3. One token comes back.
 //
 // A key of a [Limiter] has no room to remember earlier undos, so one case goes beyond the limit, by at most what has
-// flowed in since the take. For example: A takes 3, B takes 3, and A is undone. Two seconds later C takes 3, which makes
-// the key owe exactly what it owed after B. If B is undone only now, all 3 tokens come back instead of one. Undo a take
-// of a key soon, or not at all.
+// flowed in since the take. For example: A takes 3, B takes 3, and A is undone. Two seconds later C takes 3, which
+// makes the key owe exactly what it owed after B. If B is undone only now, all 3 tokens come back instead of one. Undo
+// a take of a key soon, or not at all.
 //
 // A bucket that has ever been asked to Reserve or Wait may have callers that wait behind the take. They keep the
 // instants that they were promised. If nothing was taken after this take, all of it comes back; otherwise only what

@@ -29,8 +29,8 @@ func pairOf(t *testing.T, r *rand.Rand) (refs [2]Ref, of [2]rule) {
 	return refs, of
 }
 
-// While both buckets refill, TakeAll grants what both hold, takes nothing from either if one does not, and says which: at each
-// instant what two models do.
+// While both buckets refill, TakeAll grants what both hold, takes nothing from either if one does not, and says which:
+// at each instant what two models do.
 func TestTakeAllDecidesAsTwoModels(t *testing.T) {
 	for seed := range uint64(heavy(20_000)) {
 		r := rand.New(rand.NewPCG(seed, 21))
@@ -62,8 +62,8 @@ func TestTakeAllDecidesAsTwoModels(t *testing.T) {
 	}
 }
 
-// From many goroutines, with readings that have grown stale, what TakeAll admits keeps the bound of each bucket over every window
-// of its readings.
+// From many goroutines, with readings that have grown stale, what TakeAll admits keeps the bound of each bucket over
+// every window of its readings.
 func TestTakeAllStaysWithinEveryBound(t *testing.T) {
 	type admission struct{ at, n int64 }
 	for seed := range uint64(heavy(20_000)) {

@@ -23,8 +23,8 @@ func heavy(n int) int {
 	return n / 10 / lighter
 }
 
-// reference is the token bucket in exact arithmetic, all in tokens. Its clock counts what has flowed in since the bucket's
-// making; full is the reading at which it will be full.
+// reference is the token bucket in exact arithmetic, all in tokens. Its clock counts what has flowed in since the
+// bucket's making; full is the reading at which it will be full.
 type reference struct {
 	rate, burst *big.Rat // rate per nanosecond
 	start       int64
@@ -134,7 +134,8 @@ func anyLimit(r *rand.Rand) (Limit, *big.Rat) {
 	}
 }
 
-// drawTime goes on by about what the bucket needs for some tokens, now and then far ahead or back, but not beyond the horizon.
+// drawTime goes on by about what the bucket needs for some tokens, now and then far ahead or back, but not beyond the
+// horizon.
 func drawTime(r *rand.Rand, now int64, b *Bucket) int64 {
 	s := b.cell.Load().seg
 	l, last := s.limit, s.start+int64(min(s.span, 1<<60))
@@ -213,8 +214,8 @@ func equalsTheReference(t *testing.T, name string, r *rand.Rand) {
 	}
 }
 
-// A bucket of any rate, through changes of the limit too, is at most 5/4 of a unit from the reference, and one more for each
-// change, where a unit is what flows in in 1 to 2 ns, or one token above 10^9 a second.
+// A bucket of any rate, through changes of the limit too, is at most 5/4 of a unit from the reference, and one more for
+// each change, where a unit is what flows in in 1 to 2 ns, or one token above 10^9 a second.
 func TestAnyRateStaysWithinAUnitOfTheReference(t *testing.T) {
 	for seed := range uint64(heavy(10_000)) {
 		staysByTheReference(t, fmt.Sprint("seed ", seed), rand.New(rand.NewPCG(seed, 2)))
@@ -294,8 +295,8 @@ func (t *tape) Uint64() uint64 {
 	return n
 }
 
-// Over no window, from one admission to another, does a bucket admit more than burst + rate × Δ: exactly so at exact rates,
-// and to 5/4 of a unit at any other.
+// Over no window, from one admission to another, does a bucket admit more than burst + rate × Δ: exactly so at exact
+// rates, and to 5/4 of a unit at any other.
 func TestNoWindowAdmitsMoreThanTheBound(t *testing.T) {
 	type admission struct{ at, n int64 } // at the instant at which its call has read the clock
 	for seed := range uint64(heavy(3000)) {
@@ -332,8 +333,8 @@ func TestNoWindowAdmitsMoreThanTheBound(t *testing.T) {
 	}
 }
 
-// What a refusal tells is right: after RetryAfter the same call succeeds, a nanosecond before it does not. At rates that are
-// not exact a nanosecond is less than a unit, and the same holds.
+// What a refusal tells is right: after RetryAfter the same call succeeds, a nanosecond before it does not. At rates
+// that are not exact a nanosecond is less than a unit, and the same holds.
 func TestRetryAfterSuffices(t *testing.T) {
 	for seed := range uint64(heavy(10_000)) {
 		r := rand.New(rand.NewPCG(seed, 4))

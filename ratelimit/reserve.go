@@ -29,8 +29,8 @@ func (b *Bucket) Reserve(n int64) (r Receipt, delay time.Duration) {
 }
 
 // Wait returns nil when n tokens have been taken for the caller. If that could only be after ctx's deadline, or never,
-// it returns an [*Error] with [ErrLimited] at once, and the error's Decision says how long the wait would be: [Never] if
-// n is negative or above the burst. If ctx ends during the wait, Wait undoes its reservation and returns ctx.Err().
+// it returns an [*Error] with [ErrLimited] at once, and the error's Decision says how long the wait would be: [Never]
+// if n is negative or above the burst. If ctx ends during the wait, Wait undoes its reservation and returns ctx.Err().
 //
 // Callers are served in the order in which they came, unless the limit is changed while some wait. Wait starts no
 // goroutine.
@@ -110,8 +110,8 @@ func (b *Bucket) reserve(now, n int64, patience time.Duration) (k taken, delay t
 // burst.
 //
 // If B is then undone as well, its token must not come back a second time. So what lies at or below reused, the TAT at
-// which something came back from below later takes, is not given back again. That includes what came back before anybody
-// waited.
+// which something came back from below later takes, is not given back again. That includes what came back before
+// anybody waited.
 //
 // The clock is read after the TAT, so that it is not behind any reading that raised the TAT.
 func (b *Bucket) undoQueued(now func() int64, k taken) (tat int64) {

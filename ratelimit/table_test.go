@@ -94,8 +94,8 @@ func TestFullBucketsMakeRoom(t *testing.T) {
 	require.Zero(t, overflown)
 }
 
-// A client that rotates keys beyond MaxKeys cannot make the table grow, and shares buckets that admit no more than any other.
-// Keys that were there before keep their own.
+// A client that rotates keys beyond MaxKeys cannot make the table grow, and shares buckets that admit no more than any
+// other. Keys that were there before keep their own.
 func TestOverflowNeverAdmitsMore(t *testing.T) {
 	const burst, maxKeys = 4, 1000
 	k := newKeyed(Limit{Rate: 1, Burst: burst}, maxKeys)
@@ -125,7 +125,8 @@ func TestOverflowNeverAdmitsMore(t *testing.T) {
 		require.True(t, k.take(1, n, 1).ok(), "an old key's last token")
 		require.False(t, k.take(1, n, 1).ok())
 	}
-	// When slots fall free, a key takes what it owes in its overflow bucket along: nobody gets more than burst + rate × Δ.
+	// When slots fall free, a key takes what it owes in its overflow bucket along: nobody gets more than burst + rate ×
+	// Δ.
 	later := int64(1 + 2*time.Second)
 	for _, n := range names[len(names)-2000:] {
 		for k.take(later, n, 1).ok() {
@@ -177,8 +178,8 @@ func TestDebtOutlivesChangesOfTheLimit(t *testing.T) {
 	}
 }
 
-// At 10^12 tokens a second the clock reaches its horizon after 53 days. Buckets that are asked at any time after it, also
-// long after, are right.
+// At 10^12 tokens a second the clock reaches its horizon after 53 days. Buckets that are asked at any time after it,
+// also long after, are right.
 func TestTableOutlivesItsHorizon(t *testing.T) {
 	const day = int64(24 * time.Hour)
 	k := newKeyed(Limit{Rate: 1e12, Burst: 1e15}, 100)

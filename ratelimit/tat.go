@@ -19,9 +19,9 @@ import (
 // Three properties follow, and the package rests on them:
 //
 //   - A refusal writes nothing. So refusals on several processors do not slow one another down.
-//   - A TAT ahead of the clock is always a debt, however far ahead it is. A caller may have read the clock long before it
-//     reads the TAT, and then sees a TAT that others have written since. That must not be taken for the TAT of an idle
-//     bucket.
+//   - A TAT ahead of the clock is always a debt, however far ahead it is. A caller may have read the clock long before
+//     it reads the TAT, and then sees a TAT that others have written since. That must not be taken for the TAT of an
+//     idle bucket.
 //   - A TAT that is not ahead of the clock is a full bucket. It holds no information, so a table may forget it.
 
 // frozen is the TAT of a bucket that is being moved or is gone. It is a debt beyond any burst, so only a refusal needs
@@ -59,9 +59,9 @@ type outcome struct {
 
 // owing is how many units of a take can be given back, at TAT u and reading clock. It may be negative, for none.
 //
-// If nobody else has touched the bucket (alone), u is the TAT that the take left behind. Then what lies between the clock
-// and u has not flowed back yet. Otherwise every later take may have found the bucket full and used what had flowed in
-// until then, so only the cost less all that has flowed in since the take can be given back.
+// If nobody else has touched the bucket (alone), u is the TAT that the take left behind. Then what lies between the
+// clock and u has not flowed back yet. Otherwise every later take may have found the bucket full and used what had
+// flowed in until then, so only the cost less all that has flowed in since the take can be given back.
 func (s *segment) owing(k taken, u, clock int64, alone bool) int64 {
 	if alone {
 		return min(s.cost(k.n), u-clock)

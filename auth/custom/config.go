@@ -44,8 +44,8 @@ type Config struct {
 	// is kept, that is if TTL is negative and RefusalTTL is zero.
 	IdentitySources []func(*http.Request) (string, bool)
 
-	// TTL is how long a result is kept, at most one hour. Zero means API Gateway's default of 300 s. Negative means that
-	// results are not kept, and the function is called for every request.
+	// TTL is how long a result is kept, at most one hour. Zero means API Gateway's default of 300 s. Negative means
+	// that results are not kept, and the function is called for every request.
 	TTL time.Duration
 
 	// RefusalTTL is how long a refusal is kept, at most one minute. Zero means that refusals are not kept. Only two

@@ -21,7 +21,8 @@
 //
 // A TOKEN authorizer reads one header, by default Authorization. [Config.ValidationExpression] may say what form its
 // value must have. A REQUEST authorizer, which [Config.ByRequest] makes, reads its identity sources, such as [Header]
-// and [Query], and the function also gets the request. If the header or any source is absent or occurs twice, the request is refused without a call.
+// and [Query], and the function also gets the request. If the header or any source is absent or occurs twice, the
+// request is refused without a call.
 //
 // # The cache
 //
@@ -96,7 +97,7 @@
 //	ErrUnauthorized   401 {"message":"Unauthorized"}               does nothing: the credential is not valid
 //	ErrDenied         403 {"Message":"User is not authorized …"}   changes the policy if the caller may use the method
 //	ErrPath           400 {"message":"Bad Request"}                checks Mount, if the path is not /a/../b or the like
-//	                  or 414 {"message":"Request URI too long"}    shortens paths: a method ARN has 1600 bytes at most
+//	                  or 414 {"message":"Request URI too long"}    shortens paths: a method ARN has at most 1600 bytes
 //	ErrFailed         500 {"message":null}                         reads the error: the function or its store failed
 //	ErrNotConfigured  500 {"message":"Internal server error"}      makes the authorizer with New
 //

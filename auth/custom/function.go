@@ -16,8 +16,8 @@ type Event struct {
 	// is kept, it serves requests for other methods as well.
 	MethodARN string
 
-	// AuthorizationToken is the whole value of the header, for a TOKEN authorizer. If the client sends "Bearer ", that is part of
-	// it.
+	// AuthorizationToken is the whole value of the header, for a TOKEN authorizer. If the client sends "Bearer ", that
+	// is part of it.
 	AuthorizationToken string
 
 	// IdentitySource holds the values of the identity sources in their order, for a REQUEST authorizer.

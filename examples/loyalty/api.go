@@ -39,12 +39,12 @@ const (
 // accountLimit is what API Gateway grants an account by default.
 var accountLimit = ratelimit.Limit{Rate: 10_000, Burst: 5_000}
 
-// newAPI returns the loyalty API with its guards: IAM, an API key and a usage plan for the points, a user pool for /me, the
-// owner's access key for usage and extensions, and a rate rule in front of everything. account limits the requests of all
-// clients together.
+// newAPI returns the loyalty API with its guards: IAM, an API key and a usage plan for the points, a user pool for /me,
+// the owner's access key for usage and extensions, and a rate rule in front of everything. account limits the requests
+// of all clients together.
 func newAPI(pool auth.Issuer, quotas *ledger.Ledger, account ratelimit.Limit) (http.Handler, error) {
-	// Who floods: an address that sent 2000 requests within five minutes is blocked until it slows down. With AWS, this is
-	// AWS WAF.
+	// Who floods: an address that sent 2000 requests within five minutes is blocked until it slows down. With AWS, this
+	// is AWS WAF.
 	rule, err := window.NewRateRule(window.RuleConfig{
 		Limit:     2000,
 		Window:    5 * time.Minute,

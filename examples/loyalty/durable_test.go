@@ -75,8 +75,8 @@ func TestQuotaSurvivesKill(t *testing.T) {
 	}
 }
 
-// sixLives asks twice in each of five lives of the program, which have a fresh burst of two each, and once in a sixth. It
-// returns the answers, and what is counted in the end.
+// sixLives asks twice in each of five lives of the program, which have a fresh burst of two each, and once in a sixth.
+// It returns the answers, and what is counted in the end.
 func sixLives(t *testing.T) (statuses []int, used int64) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "made", "by", "the", "example")

@@ -13,8 +13,8 @@ import (
 
 func from(address string) edit { return func(r *http.Request) { r.RemoteAddr = address } }
 
-// An address that sends too many requests is blocked before all other guards, and other addresses are not. The owner can
-// read which addresses are blocked.
+// An address that sends too many requests is blocked before all other guards, and other addresses are not. The owner
+// can read which addresses are blocked.
 func TestFloodingAddressIsBlocked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := api(t)
@@ -40,7 +40,8 @@ func TestFloodingAddressIsBlocked(t *testing.T) {
 	})
 }
 
-// A request within its plan may still be refused by the account's throttle. It has then taken nothing from the day's quota.
+// A request within its plan may still be refused by the account's throttle. It has then taken nothing from the day's
+// quota.
 func TestAccountLimitTakesNoQuota(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := apiWithin(t, ratelimit.Limit{Rate: 0.1, Burst: 1})

@@ -9,8 +9,8 @@ import (
 	"github.com/tallygate/tallygate/sigv4"
 )
 
-// routed returns the mux with API Gateway's answer for unknown paths. A path that the mux would redirect, because it is not
-// clean, is unknown too.
+// routed returns the mux with API Gateway's answer for unknown paths. A path that the mux would redirect, because it is
+// not clean, is unknown too.
 func routed(mux *http.ServeMux) http.Handler {
 	missing := &sigv4.Error{Err: sigv4.ErrMissing}
 	mux.Handle("/", missing)

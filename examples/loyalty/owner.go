@@ -23,7 +23,8 @@ func quota(r *http.Request) usageplan.QuotaKey {
 	return usageplan.QuotaKey{Plan: r.PathValue("plan"), Client: r.PathValue("key")}
 }
 
-// usage answers GET …/usage?from=2026-11-01&to=2026-11-30 with the usage of a key on each day. Both days default to today.
+// usage answers GET …/usage?from=2026-11-01&to=2026-11-30 with the usage of a key on each day. Both days default to
+// today.
 func (o owner) usage(w http.ResponseWriter, r *http.Request) {
 	from, errFrom := day(r, "from")
 	to, errTo := day(r, "to")

@@ -38,8 +38,8 @@ func userPool(o options) (auth.Issuer, tokens, error) {
 	return pool, tokens{}, nil
 }
 
-// demo makes an issuer with its own keys. It returns the issuer's pool and two ID tokens of the user: one for an hour, and
-// one that has expired.
+// demo makes an issuer with its own keys. It returns the issuer's pool and two ID tokens of the user: one for an hour,
+// and one that has expired.
 func demo() (auth.Issuer, tokens, error) {
 	pool := auth.Cognito(region, demoPool, demoClient)
 	issuer, err := authtest.New(pool.URL)

@@ -73,8 +73,8 @@ func ExampleResolver_Prefix() {
 	// Output: 2001:db8:1:2::/64 true
 }
 
-// The leftmost entry is what the client wrote. A limit by it can be evaded by writing another address each time, and made
-// to lock out a third party.
+// The leftmost entry is what the client wrote. A limit by it can be evaded by writing another address each time, and
+// made to lock out a third party.
 func Example_incorrectLeftmost() {
 	leftmost := func(r *http.Request) (string, bool) { return r.Header.Get("X-Forwarded-For"), true }
 	limiter, err := ratelimit.New(ratelimit.Config[string]{Limit: ratelimit.Limit{Burst: 1}, Key: leftmost})

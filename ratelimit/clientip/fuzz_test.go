@@ -12,8 +12,8 @@ import (
 	"github.com/tallygate/tallygate/ratelimit/clientip"
 )
 
-// Whatever a client writes to the left of what a trusted proxy adds, the client is whom the proxy reports, or unknown; and
-// an address of its own choosing is found by nobody.
+// Whatever a client writes to the left of what a trusted proxy adds, the client is whom the proxy reports, or unknown;
+// and an address of its own choosing is found by nobody.
 func FuzzAddr(f *testing.F) {
 	for _, claim := range []string{
 		`a="x`, `a="\`, `a="x, for=1.1.1.1;host="`, `for=1.1.1.1;`, `,,;,`, `x=\"`, `for="1.1.1.1:_a";a=""`, strings.Repeat(",", 9000),

@@ -51,7 +51,8 @@ func (w *walk) next() (element string, ok bool) {
 	return "", false
 }
 
-// begin makes the line to the left the current one, and reports whether there is one that can be read. The comma between two lines (RFC 9110 section 5.3) counts as one byte.
+// begin makes the line to the left the current one, and reports whether there is one that can be read. The comma
+// between two lines (RFC 9110 section 5.3) counts as one byte.
 func (w *walk) begin() bool {
 	if w.bad || len(w.lines) == 0 {
 		return false

@@ -48,10 +48,10 @@
 //   - The request that is one too many is blocked. AWS estimates about every ten seconds
 //     and acts within about half a minute.
 //   - A change of limit or window keeps the counts. AWS begins anew.
-//   - The forwarded address is the one that a trusted proxy reports, see package clientip, not the first of the list. If no
-//     address can be read in the header, requests are counted together, by peer. (AWS can block all of them, or none.)
-//     Without the header the rule does not apply, as in AWS. So behind proxies that clientip's Hops counts, the server MUST
-//     NOT be reachable except through them.
+//   - The forwarded address is the one that a trusted proxy reports, see package clientip, not the first of the list.
+//     If no address can be read in the header, requests are counted together, by peer. (AWS can block all of them, or
+//     none.) Without the header the rule does not apply, as in AWS. So behind proxies that clientip's Hops counts, the
+//     server MUST NOT be reachable except through them.
 //   - IPv6 clients are networks of 64 bits, or as many as clientip.Config says.
 //   - All offenders are blocked; 10 000 are listed. AWS blocks 10 000. Keys of any aggregation are listed, not only
 //     addresses.
@@ -76,11 +76,10 @@
 // [ratelimit.Error]. Its cause, which errors.Is finds however it is wrapped, decides the answer:
 //
 //	cause                       the client sees                          the operator
-//	ratelimit.ErrLimited        429 {"message":"Too Many Requests"}      raises the limit if the client may call more often
-//	ratelimit.ErrBlocked        403 {"message":"Forbidden"}              reads RateRule.Limited: which keys are blocked
-//	ratelimit.ErrNoKey          403 {"message":"Forbidden"}              checks that an authenticator precedes the limiter
-//	ratelimit.ErrNotConfigured  500 {"message":"Internal server error"}  reads the error: New was not used, or Config.Key is
-//	                                                                     nil
+//	ratelimit.ErrLimited        429 {"message":"Too Many Requests"}      raises the limit, if the client may have more
+//	ratelimit.ErrBlocked        403 {"message":"Forbidden"}              reads RateRule.Limited: what is blocked
+//	ratelimit.ErrNoKey          403 {"message":"Forbidden"}              checks that an authenticator precedes it
+//	ratelimit.ErrNotConfigured  500 {"message":"Internal server error"}  uses New, and sets Config.Key
 //
 // A [Limiter] returns ErrLimited, and a RateRule ErrBlocked. The zero values refuse.
 //

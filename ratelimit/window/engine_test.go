@@ -223,8 +223,8 @@ func TestDecisionTellsPlacesAndWaits(t *testing.T) {
 	require.Zero(t, e.LookAt(time.Hour, 1, 1).ResetAfter)
 }
 
-// Changes of the limit at any time: of what was admitted since the window last grew, no window that was in force holds more
-// than the largest N that was in force while it lasted.
+// Changes of the limit at any time: of what was admitted since the window last grew, no window that was in force holds
+// more than the largest N that was in force while it lasted.
 func TestChangesKeepTheCounts(t *testing.T) {
 	for seed := range uint64(count(500)) {
 		h := &history{Rand: rand.New(rand.NewPCG(seed, 4)), limit: window.AtMost{Limit: 500, Window: 60 * time.Second}}

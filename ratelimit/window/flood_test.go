@@ -20,9 +20,9 @@ var seed = maphash.MakeSeed()
 // name is a key's, as the limiter would make it.
 func name(key uint64) uint64 { return max(maphash.Comparable(seed, key), 1) }
 
-// Ten million addresses that send one request each, within one window, with room for a million (a tenth of both in a light
-// run). Among them offenders, the first from the beginning and the last from the middle on, none of which may get a request
-// more than the limit; and visitors, likewise, who keep to a tenth of it and must pass, but for the odd one.
+// Ten million addresses that send one request each, within one window, with room for a million (a tenth of both in a
+// light run). Among them offenders, the first from the beginning and the last from the middle on, none of which may get
+// a request more than the limit; and visitors, likewise, who keep to a tenth of it and must pass, but for the odd one.
 func TestFloodBlocksOffendersOnly(t *testing.T) {
 	limit := window.AtMost{Limit: 2000, Window: 300 * time.Second}
 	addresses, room := uint64(count(10_000_000)), count(1_000_000)

@@ -11,7 +11,8 @@ import (
 	"github.com/tallygate/tallygate/ratelimit/window"
 )
 
-// The rule sees the argument that Values.Get sees, and counts by it: its key is exhausted by requests that spell it otherwise.
+// The rule sees the argument that Values.Get sees, and counts by it: its key is exhausted by requests that spell it
+// otherwise.
 func FuzzQueryArgument(f *testing.F) {
 	for _, seed := range []string{"q=a", "%71=a+b&q=c", "q", "q=%zz&q=1", "q;x=1&q=2", "&&=q&q=%", "q%3D=1", "q=a=b", "+q=1", "q=%00%ff", "x=1"} {
 		f.Add(seed)
