@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -82,4 +83,18 @@ func TestReadmeProgramRuns(t *testing.T) {
 	status, err = ask(key)
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, status)
+}
+
+// README.md links to every package that users import, and to nothing that does not exist.
+func TestReadmeLinksToEveryPackage(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(root, "README.md"))
+	require.NoError(t, err)
+	linked := map[string]bool{}
+	for _, m := range regexp.MustCompile(`\]\(([a-z0-9/_]+)\)`).FindAllStringSubmatch(string(text), -1) {
+		require.DirExists(t, filepath.Join(root, m[1]))
+		linked[m[1]] = true
+	}
+	for dir := range packages(t) {
+		require.True(t, linked[dir] || strings.HasPrefix(dir, "examples"), "README.md does not link to %s", dir)
+	}
 }
