@@ -194,7 +194,7 @@ func (c *cell) lower(mu *sync.Mutex, u, back int64, later bool) bool {
 	mu.Lock()
 	defer mu.Unlock()
 	before := c.reused.Load()
-	c.reused.Store(max(before, u)) // first, so that nobody takes a TAT that is too high for the present one
+	c.reused.Store(max(before, u)) // first, so that no undo mistakes the TAT of a later take for the present one
 	if c.tat.CompareAndSwap(u, u-back) {
 		return true
 	}

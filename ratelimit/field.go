@@ -180,11 +180,11 @@ func seconds(d time.Duration) int64 {
 	return n
 }
 
-// field describes the limit under s, and the state of the bucket that d tells.
+// field describes the limit under s, and the state of the bucket in d.
 func (s *segment) field(name, unit string, d Decision) Field {
 	f := Field{Name: name, Unit: unit, Quota: d.Limit, Remaining: d.Remaining, Reset: d.ResetAfter}
 	if rate := s.limit.Rate; rate > 0 {
-		// To the microsecond: what the division errs must not make a second of its own.
+		// Rounded to microseconds, so that the error of the division does not become a whole second by rounding up.
 		f.Window = max(time.Duration(math.Round(float64(s.limit.Burst)/rate*1e6))*time.Microsecond, 1)
 	}
 	return f

@@ -60,7 +60,7 @@ func (r *Receipt) undo(now func() int64, n int64) (tat int64) {
 // and true, or the index of the first bucket that refuses and false. Without buckets it returns -1 and false.
 //
 // It stores a receipt for each bucket in receipts, which must be at least as long as refs. After a grant they tell what
-// each bucket holds, and can undo the takes. After a refusal the one at index tells how long that bucket refuses, and
+// each bucket holds, and can undo the takes. After a refusal the one at index says how long that bucket refuses, and
 // the others are of nothing; [Ref.Peek] asks the other buckets.
 //
 // A refused call consumes nothing, except for what flows into a bucket during the call if others take from it

@@ -29,7 +29,7 @@ const (
 // unit at 1e9 tokens per second and above). mul holds the rate rounded down to 64 bits. The clock lags the true one by
 // less than one unit for the floor and, as now-start < 2^62, less than 1/4 for mul.
 //
-// A segment is immutable once published, but for next.
+// A segment is immutable once published, except for start and next, which its owner sets under a mutex.
 type segment struct {
 	limit   Limit
 	start   int64  // nanoseconds since the owner's epoch
