@@ -16,8 +16,8 @@ import (
 
 const redacted = "REDACTED"
 
-// Secret is a secret access key, a signing key or a session token. It prints as REDACTED in fmt, in slog, in encoding/gob, and as a
-// value in JSON and XML.
+// Secret is a secret access key, a signing key or a session token. It prints as REDACTED in fmt, in log/slog, in
+// encoding/gob, and as a value in JSON and XML.
 //
 // It is still a string, so that these show it: a conversion to string; the verbs %p and %w of fmt, which go vet
 // reports; fmt if the Secret is in an unexported field of another type; JSON if it is the key of a map; and encodings

@@ -113,6 +113,12 @@ func TestErrorNamesTheScope(t *testing.T) {
 	for scope, want := range map[string]string{
 		"20261124/us-east-1/execute-api/aws4_request": `sigv4: the credential has another scope than the verifier accepts: ` +
 			`"AKIDEXAMPLE/20261124/us-east-1/execute-api/aws4_request", region "us-east-1" for "eu-west-1"`,
+		"20261124/eu-west-1/s3/aws4_request": `sigv4: the credential has another scope than the verifier accepts: ` +
+			`"AKIDEXAMPLE/20261124/eu-west-1/s3/aws4_request", service "s3" for "execute-api"`,
+		"20261124/eu-west-1/execute-api/aws5_request": `sigv4: the credential has another scope than the verifier accepts: ` +
+			`"AKIDEXAMPLE/20261124/eu-west-1/execute-api/aws5_request", terminator "aws5_request" for "aws4_request"`,
+		"20261123/eu-west-1/execute-api/aws4_request": `sigv4: the credential has another scope than the verifier accepts: ` +
+			`"AKIDEXAMPLE/20261123/eu-west-1/execute-api/aws4_request", day "20261123" for "20261124"`,
 		"20261123/eu-west-1/s3/aws5_request": `sigv4: the credential has another scope than the verifier accepts: ` +
 			`"AKIDEXAMPLE/20261123/eu-west-1/s3/aws5_request", ` +
 			`service "s3" for "execute-api", terminator "aws5_request" for "aws4_request", day "20261123" for "20261124"`,
