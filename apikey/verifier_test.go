@@ -13,8 +13,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -456,47 +454,5 @@ func TestSecretsAreMasked(t *testing.T) {
 			require.NotContains(t, strings.ToLower(s), shown, how)
 		}
 		require.NotContains(t, s, base64.StdEncoding.EncodeToString([]byte("secretsecret")), how)
-	}
-}
-
-// causes are the errors of the package with the status of their answer.
-var causes = map[string]struct {
-	err    error
-	status int
-}{
-	"ErrNotConfigured": {apikey.ErrNotConfigured, 500}, "ErrMissing": {apikey.ErrMissing, 403},
-	"ErrUnknown": {apikey.ErrUnknown, 403}, "ErrInactive": {apikey.ErrInactive, 403},
-	"ErrInvalid": {apikey.ErrInvalid, 400}, "ErrNotFound": {apikey.ErrNotFound, 404},
-	"ErrExists": {apikey.ErrExists, 409}, "ErrUnavailable": {apikey.ErrUnavailable, 503},
-}
-
-// An error that wraps a cause has the answer of the cause.
-func TestWrappedCausesAnswerAlike(t *testing.T) {
-	for name, cause := range causes {
-		plain := &apikey.Error{Err: cause.err}
-		wrapped := &apikey.Error{Err: fmt.Errorf("a: %w", errors.Join(errors.New("b"), cause.err))}
-		require.Equal(t, cause.status, plain.StatusCode(), name)
-		require.Equal(t, cause.status, wrapped.StatusCode(), name)
-		require.Equal(t, plain.ErrorCode(), wrapped.ErrorCode())
-		require.Equal(t, plain.ErrorMessage(), wrapped.ErrorMessage())
-		a, b := http.Header{}, http.Header{}
-		plain.SetHeader(a)
-		wrapped.SetHeader(b)
-		require.Equal(t, a, b)
-	}
-}
-
-// doc.go has one entry for each error that error.go declares, with the status of its answer.
-func TestErrorCatalogue(t *testing.T) {
-	declared, err := os.ReadFile("error.go")
-	require.NoError(t, err)
-	doc, err := os.ReadFile("doc.go")
-	require.NoError(t, err)
-	names := regexp.MustCompile(`(?m)^\t(Err\w+) += errors\.New`).FindAllStringSubmatch(string(declared), -1)
-	require.Len(t, names, len(causes))
-	for _, name := range names {
-		require.Contains(t, causes, name[1])
-		entry := fmt.Sprintf("//   - [%s]: %d", name[1], causes[name[1]].status)
-		require.Equal(t, 1, strings.Count(string(doc), entry), entry)
 	}
 }

@@ -3,14 +3,9 @@ package usageplan_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"regexp"
-	"strconv"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -186,50 +181,4 @@ func TestInventedMethodsShareABucket(t *testing.T) {
 		}
 	}
 	require.Equal(t, 1, admitted)
-}
-
-// causes are the errors of the package with the status of their answer. ErrNoQuota has none.
-var causes = map[string]struct {
-	err    error
-	status int
-}{
-	"ErrNotConfigured": {usageplan.ErrNotConfigured, 500}, "ErrNoClient": {usageplan.ErrNoClient, 403},
-	"ErrNoPlan": {usageplan.ErrNoPlan, 403}, "ErrThrottled": {usageplan.ErrThrottled, 429},
-	"ErrQuotaExceeded": {usageplan.ErrQuotaExceeded, 429}, "ErrInvalid": {usageplan.ErrInvalid, 400},
-	"ErrConflict":           {usageplan.ErrConflict, 409},
-	"ledger.ErrUnavailable": {ledger.ErrUnavailable, 503}, "ledger.ErrClosed": {ledger.ErrClosed, 503},
-}
-
-// An error that wraps a cause has the answer of the cause.
-func TestWrappedCausesAnswerAlike(t *testing.T) {
-	for name, cause := range causes {
-		plain := &usageplan.Error{Err: cause.err}
-		wrapped := &usageplan.Error{Err: fmt.Errorf("a: %w", errors.Join(errors.New("b"), cause.err))}
-		require.Equal(t, cause.status, plain.StatusCode(), name)
-		require.Equal(t, cause.status, wrapped.StatusCode(), name)
-		require.Equal(t, plain.ErrorCode(), wrapped.ErrorCode())
-		require.Equal(t, plain.ErrorMessage(), wrapped.ErrorMessage())
-		a, b := http.Header{}, http.Header{}
-		plain.SetHeader(a)
-		wrapped.SetHeader(b)
-		require.Equal(t, a, b)
-	}
-}
-
-// doc.go has one entry for each error that error.go declares, with the status of its answer.
-func TestErrorCatalogue(t *testing.T) {
-	declared, err := os.ReadFile("error.go")
-	require.NoError(t, err)
-	doc, err := os.ReadFile("doc.go")
-	require.NoError(t, err)
-	names := regexp.MustCompile(`(?m)^\t(Err\w+) += errors\.New`).FindAllStringSubmatch(string(declared), -1)
-	require.NotEmpty(t, names)
-	for _, name := range names {
-		entry := fmt.Sprintf("//   - [%s]: ", name[1])
-		if name[1] != "ErrNoQuota" {
-			require.Contains(t, causes, name[1])
-			entry += strconv.Itoa(causes[name[1]].status)
-		}
-		require.Equal(t, 1, strings.Count(string(doc), entry), entry)
-	}
 }

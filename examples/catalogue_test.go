@@ -1,0 +1,96 @@
+package examples_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/tallygate/tallygate/apikey"
+	"github.com/tallygate/tallygate/usageplan"
+	"github.com/tallygate/tallygate/usageplan/ledger"
+)
+
+// cause is an error of a package, with the status of its answer, or 0 if it has none of its own.
+type cause struct {
+	err    error
+	status int
+}
+
+// catalogues are the packages whose doc.go lists each cause in the form "- [ErrName]: status". wrap makes an Error of the
+// package.
+var catalogues = map[string]struct {
+	wrap   func(error) answer
+	causes map[string]cause
+}{
+	"apikey": {func(err error) answer { return &apikey.Error{Err: err} }, map[string]cause{
+		"ErrNotConfigured": {apikey.ErrNotConfigured, 500}, "ErrMissing": {apikey.ErrMissing, 403},
+		"ErrUnknown": {apikey.ErrUnknown, 403}, "ErrInactive": {apikey.ErrInactive, 403},
+		"ErrInvalid": {apikey.ErrInvalid, 400}, "ErrNotFound": {apikey.ErrNotFound, 404},
+		"ErrExists": {apikey.ErrExists, 409}, "ErrUnavailable": {apikey.ErrUnavailable, 503},
+	}},
+	"usageplan": {func(err error) answer { return &usageplan.Error{Err: err} }, map[string]cause{
+		"ErrNotConfigured": {usageplan.ErrNotConfigured, 500}, "ErrNoClient": {usageplan.ErrNoClient, 403},
+		"ErrNoPlan": {usageplan.ErrNoPlan, 403}, "ErrThrottled": {usageplan.ErrThrottled, 429},
+		"ErrQuotaExceeded": {usageplan.ErrQuotaExceeded, 429}, "ErrNoQuota": {usageplan.ErrNoQuota, 0},
+		"ErrInvalid": {usageplan.ErrInvalid, 400}, "ErrConflict": {usageplan.ErrConflict, 409},
+	}},
+}
+
+// An error that wraps a cause has the answer of the cause. A usage plan answers causes of its ledger as well.
+func TestWrappedCausesAnswerAlike(t *testing.T) {
+	for dir, c := range catalogues {
+		for name, cause := range c.causes {
+			if cause.status != 0 {
+				requireAnswersAlike(t, c.wrap, cause, dir+"."+name)
+			}
+		}
+	}
+	plan := catalogues["usageplan"].wrap
+	requireAnswersAlike(t, plan, cause{ledger.ErrUnavailable, 503}, "ledger.ErrUnavailable")
+	requireAnswersAlike(t, plan, cause{ledger.ErrClosed, 503}, "ledger.ErrClosed")
+}
+
+func requireAnswersAlike(t *testing.T, wrap func(error) answer, c cause, name string) {
+	t.Helper()
+	plain, wrapped := wrap(c.err), wrap(fmt.Errorf("a: %w", errors.Join(errors.New("b"), c.err)))
+	require.Equal(t, c.status, plain.StatusCode(), name)
+	require.Equal(t, c.status, wrapped.StatusCode(), name)
+	require.Equal(t, plain.ErrorCode(), wrapped.ErrorCode(), name)
+	require.Equal(t, plain.ErrorMessage(), wrapped.ErrorMessage(), name)
+	a, b := http.Header{}, http.Header{}
+	plain.SetHeader(a)
+	wrapped.SetHeader(b)
+	require.Equal(t, a, b, name)
+}
+
+// doc.go has one entry for each cause that error.go declares, with the status of its answer.
+func TestDocsListEveryCause(t *testing.T) {
+	declaration := regexp.MustCompile(`(?m)^\t(Err\w+) += errors\.New`)
+	for dir, c := range catalogues {
+		names := declaration.FindAllStringSubmatch(read(t, dir, "error.go"), -1)
+		require.Len(t, names, len(c.causes), dir)
+		doc := read(t, dir, "doc.go")
+		for _, name := range names {
+			require.Contains(t, c.causes, name[1], dir)
+			entry := fmt.Sprintf("//   - [%s]: ", name[1])
+			if status := c.causes[name[1]].status; status != 0 {
+				entry += strconv.Itoa(status)
+			}
+			require.Equal(t, 1, strings.Count(doc, entry), "%s: %s", dir, entry)
+		}
+	}
+}
+
+func read(t *testing.T, dir, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", dir, file))
+	require.NoError(t, err)
+	return string(text)
+}
