@@ -81,9 +81,9 @@ func (c Charge) SetHeader(h http.Header) {
 		return
 	}
 	var space [5]ratelimit.Field // two throttles and three periods, without an allocation
-	fields := space[:0]
+	fields, now := space[:0], time.Now()
 	for i := range c.own.n {
-		fields = append(fields, throttleField(c.own.layers[i], c.own.refs[i].Peek(time.Now())))
+		fields = append(fields, throttleField(c.own.layers[i], c.own.refs[i].Peek(now)))
 	}
 	if unit := c.meter.unit(c.cost); unit != "" {
 		for i, q := range c.quotas() {

@@ -78,10 +78,11 @@ func (m *Meter) draw(now time.Time, d *draws, taken []ratelimit.Receipt, q *Requ
 // is the one that has refused. It is returned if no bucket refuses any more, because tokens have come back in the
 // meantime.
 func (d *draws) first(i int) (by limited, its ratelimit.Decision, longest time.Duration) {
-	by, its, longest = d.layers[i], d.peek(i), time.Nanosecond
+	now := time.Now()
+	by, its, longest = d.layers[i], d.peek(now, i), time.Nanosecond
 	for j := d.n - 1; j >= 0; j-- {
-		if now := d.peek(j); !now.OK {
-			by, its, longest = d.layers[j], now, max(longest, now.RetryAfter)
+		if decision := d.peek(now, j); !decision.OK {
+			by, its, longest = d.layers[j], decision, max(longest, decision.RetryAfter)
 		}
 	}
 	return by, its, longest
@@ -98,12 +99,12 @@ func (d *draws) shut() int {
 	return -1
 }
 
-// peek returns what bucket i would decide now. It takes nothing.
-func (d *draws) peek(i int) ratelimit.Decision {
+// peek returns what bucket i would decide at the instant now. It takes nothing.
+func (d *draws) peek(now time.Time, i int) ratelimit.Decision {
 	if shut(d.layers[i].limit) {
 		return ratelimit.Decision{RetryAfter: ratelimit.Never, ResetAfter: ratelimit.Never}
 	}
-	return d.refs[i].Peek(time.Now())
+	return d.refs[i].Peek(now)
 }
 
 func (d *draws) giveBack(taken []ratelimit.Receipt) {
