@@ -19,12 +19,11 @@ func (d digest) String() string { return hex.EncodeToString(d[:]) }
 // parseDigest reads 64 hexadecimal digits. The digest of zeros is refused, because no value has it: it comes from a
 // store that lost the digest.
 func parseDigest(text string) (digest, error) {
-	var d digest
 	raw, err := hex.DecodeString(text)
-	if err != nil || copy(d[:], raw) != len(raw) || len(raw) != len(d) || d == (digest{}) {
-		return digest{}, invalid(fmt.Sprintf("API Key without a digest of %d hexadecimal digits", hex.EncodedLen(len(d))))
+	if err != nil || len(raw) != sha256.Size || digest(raw) == (digest{}) {
+		return digest{}, invalid(fmt.Sprintf("API Key without a digest of %d hexadecimal digits", hex.EncodedLen(sha256.Size)))
 	}
-	return d, nil
+	return digest(raw), nil
 }
 
 // hash returns 64 bits of d. Without the pepper they are unpredictable, so a client cannot choose values that collide.

@@ -246,7 +246,7 @@ func (c columns) parse(fields []string) (row, error) {
 		case columnDescription:
 			r.Key.Description = strings.Clone(field)
 		case columnEnabled:
-			enabled, err := enabled(field)
+			enabled, err := parseEnabled(field)
 			if err != nil {
 				return row{}, err
 			}
@@ -277,8 +277,8 @@ func (c columns) unquote(fields []string) []string {
 	return fields
 }
 
-// enabled reads a field of the column Enabled: true or false in any case, or empty for true.
-func enabled(field string) (bool, error) {
+// parseEnabled reads a field of the column Enabled: true or false in any case, or empty for true.
+func parseEnabled(field string) (bool, error) {
 	switch strings.ToLower(field) {
 	case "", "true":
 		return true, nil
