@@ -25,7 +25,7 @@ func Example_customer() {
 		fmt.Println(err)
 		return
 	}
-	quotas, err := ledger.New(ledger.Config{Store: ledger.NewMemory()})
+	quotas, err := ledger.New(ledger.Config{Store: ledger.NewOldMemory()})
 	if err != nil {
 		fmt.Println(err)
 		return

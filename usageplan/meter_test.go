@@ -31,7 +31,7 @@ const (
 
 func memory(t *testing.T) *ledger.Ledger {
 	t.Helper()
-	quotas, err := ledger.New(ledger.Config{Store: ledger.NewMemory()})
+	quotas, err := ledger.New(ledger.Config{Store: ledger.NewOldMemory()})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, quotas.Close()) })
 	return quotas

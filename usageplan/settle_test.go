@@ -44,7 +44,7 @@ func TestSettleByLimitInForce(t *testing.T) {
 		for mode, name := range map[ledger.Mode]string{ledger.Leased: "leased", ledger.Exact: "exact"} {
 			t.Run(tt.name+", "+name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					quotas, err := ledger.New(ledger.Config{Store: ledger.NewMemory(), Mode: mode})
+					quotas, err := ledger.New(ledger.Config{Store: ledger.NewOldMemory(), Mode: mode})
 					require.NoError(t, err)
 					defer func() { require.NoError(t, quotas.Close()) }()
 					c := usageplan.Config{

@@ -36,7 +36,7 @@ var (
 )
 
 func book(b *testing.B, engine string) *ledger.Ledger {
-	var store ledger.Store = ledger.NewMemory()
+	var store ledger.Store = ledger.NewOldMemory()
 	if engine == "bolt" {
 		s, err := boltstore.Open(filepath.Join(b.TempDir(), "usage.db"), boltstore.Config{})
 		check(b, err)

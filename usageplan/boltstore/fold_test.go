@@ -42,7 +42,7 @@ func TestFoldsLikeMemory(t *testing.T) {
 		seed := rand.Uint64()
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := &twins{t: t, began: time.Now(), rand: rand.New(rand.NewPCG(seed, 0)), twin: ledger.NewMemory(), path: filepath.Join(t.TempDir(), "usage.db")}
+				r := &twins{t: t, began: time.Now(), rand: rand.New(rand.NewPCG(seed, 0)), twin: ledger.NewOldMemory(), path: filepath.Join(t.TempDir(), "usage.db")}
 				r.open()
 				for range batches {
 					r.batch()
@@ -67,7 +67,7 @@ type twins struct {
 	pace  time.Duration
 	path  string
 	store *boltstore.Store
-	twin  *ledger.Memory
+	twin  *ledger.OldMemory
 	was   boltstore.Extent // of the store, before the last batch
 
 	log  []ledger.Entry // all there have been

@@ -11,7 +11,7 @@ import (
 
 // leftovers are what earlier lives left open, as of Open.
 type leftovers struct {
-	leases    map[ledger.Account][]ledger.OpenLease
+	leases    map[ledger.Account][]ledger.OldOpenLease
 	crossings map[ledger.Account]ledger.UntoldCrossings
 }
 
@@ -21,12 +21,12 @@ func leaves(s *ledger.State) bool { return len(s.Leases) > 0 || s.Crossed != s.T
 // see notes what of an account is open; a later look replaces an earlier one.
 func (l *leftovers) see(a ledger.Account, s *ledger.State) {
 	if l.leases == nil {
-		l.leases, l.crossings = make(map[ledger.Account][]ledger.OpenLease), make(map[ledger.Account]ledger.UntoldCrossings)
+		l.leases, l.crossings = make(map[ledger.Account][]ledger.OldOpenLease), make(map[ledger.Account]ledger.UntoldCrossings)
 	}
 	delete(l.leases, a)
 	delete(l.crossings, a)
 	for _, lease := range s.Leases {
-		l.leases[a] = append(l.leases[a], ledger.OpenLease{Account: a, Lease: lease})
+		l.leases[a] = append(l.leases[a], ledger.OldOpenLease{Account: a, Lease: lease})
 	}
 	if s.Crossed != s.Told && len(s.Days) > 0 {
 		l.crossings[a] = ledger.UntoldCrossings{Account: a, Day: s.Days[len(s.Days)-1].Day, Totals: s.Totals}
@@ -35,8 +35,8 @@ func (l *leftovers) see(a ledger.Account, s *ledger.State) {
 
 // Leases implements [ledger.Recoverer]. It yields the leases open when the file was opened: their holders have let go
 // of the file.
-func (s *Store) Leases(context.Context) iter.Seq2[ledger.OpenLease, error] {
-	return func(yield func(ledger.OpenLease, error) bool) {
+func (s *Store) Leases(context.Context) iter.Seq2[ledger.OldOpenLease, error] {
+	return func(yield func(ledger.OldOpenLease, error) bool) {
 		for _, leases := range s.left.leases {
 			for _, l := range leases {
 				if !yield(l, nil) {

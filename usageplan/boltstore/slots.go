@@ -154,7 +154,7 @@ func header(boot string) []byte {
 }
 
 // Slot implements [ledger.Noter].
-func (s *Store) Slot(lease uint64) (ledger.Slot, error) {
+func (s *Store) Slot(lease uint64) (ledger.OldSlot, error) {
 	if s.slots == nil {
 		return nil, ErrClosed
 	}
@@ -307,7 +307,7 @@ func (s *slot) close() {
 	s.closed = true
 }
 
-// Note implements [ledger.Slot]. The eight bytes are written whole: by one store, or into one page by one system call.
+// Note implements [ledger.OldSlot]. The eight bytes are written whole: by one store, or into one page by one system call.
 func (s *slot) Note(spent int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -338,7 +338,7 @@ func storeMapped(to, from []byte) (err error) {
 	return nil
 }
 
-// Free implements [ledger.Slot].
+// Free implements [ledger.OldSlot].
 func (s *slot) Free() {
 	s.slots.mu.Lock()
 	defer s.slots.mu.Unlock()

@@ -19,7 +19,7 @@ func TestManySlots(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "usage.db")
 		s := open(t, path)
 		const n = 40_000 // on two processors, ten thousand a file and 4096 a chunk
-		slots := make([]ledger.Slot, n)
+		slots := make([]ledger.OldSlot, n)
 		for i := range slots {
 			slot, err := s.Slot(uint64(i + 1))
 			require.NoError(t, err)

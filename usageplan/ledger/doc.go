@@ -9,7 +9,7 @@
 //
 // The smallest use:
 //
-//	l, err := ledger.New(ledger.Config{Store: ledger.NewMemory()})
+//	l, err := ledger.New(ledger.Config{Store: ledger.NewOldMemory()})
 //	charge, err := l.Take(ctx, ledger.Key{Plan: "basic", Subject: customer}, ledger.Quota{Limit: 1000, Period: ledger.Monthly}, 1)
 //	switch {
 //	case errors.Is(err, ledger.ErrExhausted):

@@ -15,7 +15,7 @@ import (
 
 // A customer with two units a month.
 func Example() {
-	l, err := ledger.New(ledger.Config{Store: ledger.NewMemory()})
+	l, err := ledger.New(ledger.Config{Store: ledger.NewOldMemory()})
 	if err != nil {
 		panic(err)
 	}
@@ -46,7 +46,7 @@ var (
 )
 
 func open() *ledger.Ledger {
-	l, err := ledger.New(ledger.Config{Store: ledger.NewMemory()})
+	l, err := ledger.New(ledger.Config{Store: ledger.NewOldMemory()})
 	if err != nil {
 		panic(err)
 	}
@@ -86,7 +86,7 @@ func ExampleCharge_Settle() {
 // A request that has cost more than was taken. By default only what is left is counted.
 func ExampleCharge_Settle_more() {
 	for _, overdraw := range []bool{false, true} {
-		l, err := ledger.New(ledger.Config{Store: ledger.NewMemory(), AllowOverdraw: overdraw})
+		l, err := ledger.New(ledger.Config{Store: ledger.NewOldMemory(), AllowOverdraw: overdraw})
 		if err != nil {
 			panic(err)
 		}
@@ -136,7 +136,7 @@ func ExampleLedger_Take() {
 // Every decision durable, and somebody told when 80 % are used.
 func ExampleConfig() {
 	l, err := ledger.New(ledger.Config{
-		Store: ledger.NewMemory(), // boltstore.Open for what shall last
+		Store: ledger.NewOldMemory(), // boltstore.Open for what shall last
 		Mode:  ledger.Exact, Thresholds: []int{80},
 		OnThreshold: func(c ledger.Crossing) { fmt.Println(c.Account.Subject, c.Percent, "%:", c.Used, "of", c.Limit) },
 	})
@@ -153,7 +153,7 @@ func ExampleConfig() {
 // Of two leased ledgers over one store, one may refuse what the other holds. Close gives it back, and so does the end
 // of the day; Exact ledgers do not hold anything.
 func Example_twoLedgers() {
-	store := ledger.NewMemory()
+	store := ledger.NewOldMemory()
 	one, _ := ledger.New(ledger.Config{Store: store, Block: 8})
 	two, _ := ledger.New(ledger.Config{Store: store, Block: 8})
 	granted := 0

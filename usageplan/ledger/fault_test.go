@@ -18,7 +18,7 @@ var errFault = errors.New("fault")
 // faulty is an engine whose next call can fail: before it has done anything, after it has done all, or not until its
 // context ends.
 type faulty struct {
-	*ledger.Memory
+	*ledger.OldMemory
 	before, after, hang, panics atomic.Bool
 	calls                       atomic.Int64
 }
@@ -56,7 +56,7 @@ func inFakeTime(t *testing.T, f func(t *testing.T, l *ledger.Ledger, store *faul
 	for name, mode := range map[string]ledger.Mode{"leased": ledger.Leased, "exact": ledger.Exact} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				store := &faulty{Memory: ledger.NewMemory()}
+				store := &faulty{Memory: ledger.NewOldMemory()}
 				l, err := ledger.New(ledger.Config{Store: store, Mode: mode, Block: 16})
 				require.NoError(t, err)
 				f(t, l, store)
@@ -92,7 +92,7 @@ func TestLostAnswer(t *testing.T) {
 // TestDoubtful: what a reservation without an answer may have been granted comes back when more is needed, not at midnight.
 func TestDoubtful(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &faulty{Memory: ledger.NewMemory()}
+		store := &faulty{Memory: ledger.NewOldMemory()}
 		l, err := ledger.New(ledger.Config{Store: store, Block: 16})
 		require.NoError(t, err)
 		q := ledger.Quota{Limit: 1000, Period: ledger.Daily}
@@ -159,7 +159,7 @@ func TestOwedIsReported(t *testing.T) {
 // TestCloseAgain: what a store that failed could not be told is told by another Close.
 func TestCloseAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &faulty{Memory: ledger.NewMemory()}
+		store := &faulty{Memory: ledger.NewOldMemory()}
 		l, err := ledger.New(ledger.Config{Store: store, Block: 16})
 		require.NoError(t, err)
 		_, err = l.Take(t.Context(), key, ledger.Quota{Limit: 1000, Period: ledger.Daily}, 3)
@@ -248,7 +248,7 @@ func (p place) Free()          { p.store.open.Add(-1) }
 // TestSlotsFreed: an outage costs no slots: that of a lease is free again when its return comes through.
 func TestSlotsFreed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &slotted{faulty: &faulty{Memory: ledger.NewMemory()}}
+		store := &slotted{faulty: &faulty{Memory: ledger.NewOldMemory()}}
 		l, err := ledger.New(ledger.Config{Store: store})
 		require.NoError(t, err)
 		for range 20 {
@@ -347,7 +347,7 @@ func TestGivenUpAtTheEnd(t *testing.T) {
 // TestNothingCrossed: a charge that fails, and is made and given back when the store is there again, crosses no threshold.
 func TestNothingCrossed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &faulty{Memory: ledger.NewMemory()}
+		store := &faulty{Memory: ledger.NewOldMemory()}
 		var crossed []int
 		l, err := ledger.New(ledger.Config{Store: store, Mode: ledger.Exact, OnThreshold: func(c ledger.Crossing) { crossed = append(crossed, c.Percent) }})
 		require.NoError(t, err)
@@ -368,7 +368,7 @@ func TestNothingCrossed(t *testing.T) {
 
 // gate is an engine whose first answer waits.
 type gate struct {
-	*ledger.Memory
+	*ledger.OldMemory
 	once          sync.Once
 	entered, open chan struct{}
 }
@@ -397,7 +397,7 @@ func (l *late) Done() <-chan struct{} {
 // TestTakeOutlivesClose: a take that began before Close and comes to its turn after it opens no lease, which nobody
 // would end.
 func TestTakeOutlivesClose(t *testing.T) {
-	store := &gate{Memory: ledger.NewMemory(), entered: make(chan struct{}), open: make(chan struct{})}
+	store := &gate{Memory: ledger.NewOldMemory(), entered: make(chan struct{}), open: make(chan struct{})}
 	l, err := ledger.New(ledger.Config{Store: store})
 	require.NoError(t, err)
 	take := func(ctx context.Context) <-chan error {
@@ -448,7 +448,7 @@ func (refusing) Free() {}
 // settlements may fill it with, and while it keeps others from changing the lease.
 func TestNoteFailsInTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &unnotable{slow: slow{Store: ledger.NewMemory()}}
+		store := &unnotable{slow: slow{Store: ledger.NewOldMemory()}}
 		l, err := ledger.New(ledger.Config{Store: store, Block: 8})
 		require.NoError(t, err)
 		large, err := l.Take(t.Context(), key, daily(1000), 90)

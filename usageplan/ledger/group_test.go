@@ -28,7 +28,7 @@ func (s *slow) Apply(ctx context.Context, ops []ledger.Op) ([]ledger.Outcome, er
 func TestCohort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const callers, rounds = 64, 50
-		s := &slow{Store: ledger.NewMemory()}
+		s := &slow{Store: ledger.NewOldMemory()}
 		l, err := ledger.New(ledger.Config{Store: s, Mode: ledger.Exact})
 		require.NoError(t, err)
 		defer l.Close()
@@ -65,7 +65,7 @@ func TestPatience(t *testing.T) {
 // TestHurried: Close tries a store that failed a moment ago, though others who are not to wait for it ask at the same time.
 func TestHurried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &faulty{Memory: ledger.NewMemory()}
+		store := &faulty{Memory: ledger.NewOldMemory()}
 		l, err := ledger.New(ledger.Config{Store: store, Mode: ledger.Exact})
 		require.NoError(t, err)
 		c, err := l.Take(t.Context(), key, day10, 3)

@@ -41,7 +41,7 @@ type lease struct {
 	noting bool
 	ticket atomic.Uint64
 	mu     sync.Mutex
-	slot   Slot
+	slot   OldSlot
 	noted  uint64
 	final  int64 // what had been spent when the lease ended
 

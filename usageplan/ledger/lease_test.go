@@ -15,7 +15,7 @@ import (
 
 // reserving takes two milliseconds for a commit and remembers what was reserved.
 type reserving struct {
-	*ledger.Memory
+	*ledger.OldMemory
 	mu                 sync.Mutex
 	granted, remaining []int64
 }
@@ -44,7 +44,7 @@ func (s *reserving) Apply(ctx context.Context, ops []ledger.Op) ([]ledger.Outcom
 
 func overReserving(t *testing.T, f func(take func() time.Duration, s *reserving), block, limit int64) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &reserving{Memory: ledger.NewMemory()}
+		s := &reserving{Memory: ledger.NewOldMemory()}
 		l, err := ledger.New(ledger.Config{Store: s, Block: block, Thresholds: []int{}})
 		require.NoError(t, err)
 		f(func() time.Duration {
@@ -114,7 +114,7 @@ func TestBlocksShrink(t *testing.T) {
 func TestHeldIsBounded(t *testing.T) {
 	const block, limit = 8, 1000
 	q := ledger.Quota{Limit: limit, Period: ledger.Daily}
-	store := ledger.NewMemory()
+	store := ledger.NewOldMemory()
 	one := newLedger(t, ledger.Config{Store: store, Block: block})
 	other := newLedger(t, ledger.Config{Store: store, Block: block})
 	for _, cost := range []int64{1, 5, 90} {
@@ -161,7 +161,7 @@ func TestLeaseElsewhere(t *testing.T) {
 	} {
 		for _, refunds := range []int{0, 1000} {
 			synctest.Test(t, func(t *testing.T) {
-				store := ledger.NewMemory()
+				store := ledger.NewOldMemory()
 				one := newLedger(t, ledger.Config{Store: store, Block: block})
 				other := newLedger(t, ledger.Config{Store: store, Block: block})
 				var charges []ledger.Charge

@@ -27,7 +27,7 @@ func heavy() bool { return os.Getenv("TALLYGATE_HEAVY") != "" }
 func newLedger(t testing.TB, c ledger.Config) *ledger.Ledger {
 	t.Helper()
 	if c.Store == nil {
-		c.Store = ledger.NewMemory()
+		c.Store = ledger.NewOldMemory()
 	}
 	l, err := ledger.New(c)
 	require.NoError(t, err)
@@ -279,7 +279,7 @@ func TestRollOver(t *testing.T) {
 // TestClockBack: the highest period is the store's, so neither a restart nor another ledger reopens an older one.
 func TestClockBack(t *testing.T) {
 	for _, mode := range []ledger.Mode{ledger.Leased, ledger.Exact} {
-		store := ledger.NewMemory()
+		store := ledger.NewOldMemory()
 		ahead := newLedger(t, ledger.Config{Store: store, Mode: mode})
 		behind := newLedger(t, ledger.Config{Store: store, Mode: mode})
 		_, err := behind.TakeAt(t.Context(), noon, key, day10, 1)
@@ -300,7 +300,7 @@ func TestClockBack(t *testing.T) {
 
 // TestLateSettlements: settlements of an earlier period leave the lease of the present one alone.
 func TestLateSettlements(t *testing.T) {
-	store := &faulty{Memory: ledger.NewMemory()}
+	store := &faulty{Memory: ledger.NewOldMemory()}
 	l := newLedger(t, ledger.Config{Store: store, Thresholds: []int{}})
 	q := ledger.Quota{Limit: 1 << 30, Period: ledger.Daily}
 	charges := make([]ledger.Charge, 1000)
@@ -389,7 +389,7 @@ func TestClose(t *testing.T) {
 // TestCloseWaits: who closes a second time learns no earlier than the first that all has been returned.
 func TestCloseWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &faulty{Memory: ledger.NewMemory()}
+		store := &faulty{Memory: ledger.NewOldMemory()}
 		l, err := ledger.New(ledger.Config{
 			Store: store, Thresholds: []int{1}, OnThreshold: func(ledger.Crossing) { time.Sleep(time.Hour) },
 		})
@@ -427,7 +427,7 @@ func TestTrueUpUnderAnotherLimit(t *testing.T) {
 
 // TestCloseReturns: after Close the store counts as used exactly what was granted.
 func TestCloseReturns(t *testing.T) {
-	store := ledger.NewMemory()
+	store := ledger.NewOldMemory()
 	q := ledger.Quota{Limit: 1 << 40, Period: ledger.Monthly}
 	for i := range 3 {
 		l, err := ledger.New(ledger.Config{Store: store})
@@ -453,7 +453,7 @@ func TestCloseUnderLoad(t *testing.T) {
 		rounds = 300
 	}
 	for round := range rounds {
-		store := ledger.NewMemory()
+		store := ledger.NewOldMemory()
 		l, err := ledger.New(ledger.Config{Store: store})
 		require.NoError(t, err)
 		var granted atomic.Int64

@@ -47,7 +47,7 @@ func TestLinearizable(t *testing.T) {
 	}
 	for name, mode := range map[string]ledger.Mode{"leased": ledger.Leased, "exact": ledger.Exact} {
 		for engine, store := range map[string]func(t *testing.T) ledger.Store{
-			"memory": func(*testing.T) ledger.Store { return ledger.NewMemory() },
+			"memory": func(*testing.T) ledger.Store { return ledger.NewOldMemory() },
 			"bolt":   func(t *testing.T) ledger.Store { return openBolt(t, filepath.Join(t.TempDir(), "usage.db")) },
 		} {
 			t.Run(name+"/"+engine, func(t *testing.T) {

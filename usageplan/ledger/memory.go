@@ -1,104 +1,98 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"iter"
+	"strings"
 	"sync"
 )
 
-// Memory is the engine that keeps accounts in memory, for tests, demos and counts that may die with the process. It keeps
-// every period of every key, about 300 bytes each and 40 a day. Make one with [NewMemory]: the zero Memory answers as a
-// closed one. It is safe for concurrent use.
-type Memory struct {
-	mu     sync.Mutex
-	keys   map[Key]*History // nil once closed
-	recent Recent
+// NewMemory returns an empty engine that keeps its rows in memory. It is for tests, demos and counts that may die with the
+// process. Several ledgers may share it.
+func NewMemory() Engine { return &memory{rows: make(map[string][]byte)} }
+
+// memory is an engine over a map. It is no [Owner], so several ledgers over it are like several machines.
+type memory struct {
+	mu   sync.Mutex
+	rows map[string][]byte // nil once closed
 }
 
-// NewMemory returns an empty engine.
-func NewMemory() *Memory { return &Memory{keys: make(map[Key]*History)} }
+var errMemoryClosed = errors.New("memory engine is closed")
 
-var errMemoryClosed = errors.New("memory store is closed")
-
-// Apply implements [Store].
-func (m *Memory) Apply(ctx context.Context, ops []Op) ([]Outcome, error) {
+// enter locks m, unless ctx or m has ended.
+func (m *memory) enter(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return err
 	}
 	m.mu.Lock()
+	if m.rows == nil {
+		m.mu.Unlock()
+		return errMemoryClosed
+	}
+	return nil
+}
+
+func (m *memory) Update(ctx context.Context, keys []string, f func(i int, row []byte) ([]byte, error)) error {
+	if err := m.enter(ctx); err != nil {
+		return err
+	}
 	defer m.mu.Unlock()
-	if m.keys == nil {
-		return nil, errMemoryClosed
+	for i, key := range keys {
+		row, err := f(i, m.rows[key])
+		switch {
+		case err != nil:
+			return err
+		case row == nil:
+		case len(row) == 0:
+			delete(m.rows, key)
+		default:
+			m.rows[key] = row
+		}
 	}
-	outs := make([]Outcome, len(ops))
-	for i := range ops {
-		outs[i] = m.apply(&ops[i])
-	}
-	return outs, nil
+	return nil
 }
 
-func (m *Memory) apply(op *Op) Outcome {
-	h := m.keys[op.Account.Key]
-	if h == nil {
-		h = new(History)
+func (m *memory) Load(ctx context.Context, key string) ([]byte, error) {
+	if err := m.enter(ctx); err != nil {
+		return nil, err
 	}
-	if granted, ok := m.recent.Get(op.ID); ok {
-		return Outcome{Granted: granted, Replayed: true, Totals: h.Totals(op)}
-	}
-	out, changed, _ := h.Apply(op)
-	if changed == nil {
-		return out
-	}
-	m.keys[op.Account.Key] = h
-	if !out.Refused && !op.Kind.Adjusts() { // those the account remembers
-		m.recent.Put(op.ID, out.Granted)
-	}
-	return out
+	defer m.mu.Unlock()
+	return bytes.Clone(m.rows[key]), nil
 }
 
-// Accounts implements [Store].
-func (m *Memory) Accounts(ctx context.Context, key Key, from, to int64) iter.Seq2[State, error] {
-	return func(yield func(State, error) bool) {
-		states, err := m.states(ctx, key, from, to)
+func (m *memory) Keys(ctx context.Context, prefix string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		keys, err := m.keys(ctx, prefix)
 		if err != nil {
-			yield(State{}, err)
+			yield("", err)
 			return
 		}
-		for _, s := range states {
-			if !yield(s, nil) {
+		for _, key := range keys {
+			if !yield(key, nil) {
 				return
 			}
 		}
 	}
 }
 
-func (m *Memory) states(ctx context.Context, key Key, from, to int64) ([]State, error) {
-	if err := ctx.Err(); err != nil {
+func (m *memory) keys(ctx context.Context, prefix string) (keys []string, err error) {
+	if err := m.enter(ctx); err != nil {
 		return nil, err
 	}
-	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.keys == nil {
-		return nil, errMemoryClosed
-	}
-	h := m.keys[key]
-	if h == nil {
-		return nil, nil
-	}
-	var states []State
-	for _, s := range *h {
-		if s.Within(from, to) {
-			states = append(states, s.Clone())
+	for key := range m.rows {
+		if strings.HasPrefix(key, prefix) {
+			keys = append(keys, key)
 		}
 	}
-	return states, nil
+	return keys, nil
 }
 
-// Close forgets everything.
-func (m *Memory) Close() error {
+func (m *memory) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.keys = nil
+	m.rows = nil
 	return nil
 }

@@ -15,7 +15,7 @@ import (
 func TestRefSharesTheAccount(t *testing.T) {
 	for _, mode := range []ledger.Mode{ledger.Leased, ledger.Exact} {
 		synctest.Test(t, func(t *testing.T) {
-			l, err := ledger.New(ledger.Config{Store: ledger.NewMemory(), Mode: mode})
+			l, err := ledger.New(ledger.Config{Store: ledger.NewOldMemory(), Mode: mode})
 			require.NoError(t, err)
 			ann, err := l.Ref(customer)
 			require.NoError(t, err)
@@ -55,7 +55,7 @@ func TestAdjustmentsWantAnAuditor(t *testing.T) {
 }
 
 func TestRefRefuses(t *testing.T) {
-	l, err := ledger.New(ledger.Config{Store: ledger.NewMemory()})
+	l, err := ledger.New(ledger.Config{Store: ledger.NewOldMemory()})
 	require.NoError(t, err)
 	defer l.Close()
 	for _, key := range []ledger.Key{{}, {Plan: "p"}, {Subject: "s"}, {Plan: "p", Subject: strings.Repeat("s", 513)}} {

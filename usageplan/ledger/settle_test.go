@@ -196,7 +196,7 @@ func TestSettleByLastLimit(t *testing.T) {
 // TestSettleByLimitElsewhere: a limit that only another ledger has been told of decides, for the account knows it.
 func TestSettleByLimitElsewhere(t *testing.T) {
 	for _, mode := range []ledger.Mode{ledger.Leased, ledger.Exact} {
-		store := ledger.NewMemory()
+		store := ledger.NewOldMemory()
 		one := newLedger(t, ledger.Config{Store: store, Mode: mode})
 		other := newLedger(t, ledger.Config{Store: store, Mode: mode})
 		c, err := one.TakeAt(t.Context(), noon, key, daily(100), 5)
@@ -319,7 +319,7 @@ func TestSettleWhileLeasesEnd(t *testing.T) {
 	}
 	for _, mode := range []ledger.Mode{ledger.Leased, ledger.Exact} {
 		for range rounds {
-			store := ledger.NewMemory()
+			store := ledger.NewOldMemory()
 			l, err := ledger.New(ledger.Config{Store: store, Mode: mode, Block: 64})
 			require.NoError(t, err)
 			var want, hours atomic.Int64
@@ -364,7 +364,7 @@ func TestSettleWhileLeasesEnd(t *testing.T) {
 func TestSettlementsShareCommits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const crowd = 64
-		store := &slow{Store: ledger.NewMemory()}
+		store := &slow{Store: ledger.NewOldMemory()}
 		l, err := ledger.New(ledger.Config{Store: store})
 		require.NoError(t, err)
 		charges := make([]ledger.Charge, crowd)
@@ -391,7 +391,7 @@ func TestSettlementsShareCommits(t *testing.T) {
 func TestSettleWhileClosing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const keys = 1500 // more than Close returns in one commit
-		store := ledger.NewMemory()
+		store := ledger.NewOldMemory()
 		l, err := ledger.New(ledger.Config{Store: &slow{Store: store}})
 		require.NoError(t, err)
 		subject := func(i int) ledger.Key { return ledger.Key{Plan: "plan", Subject: fmt.Sprint(i)} }
@@ -464,7 +464,7 @@ type step struct {
 
 // randomCalls makes random calls on the days of two weeks and returns what came of them.
 func randomCalls(t *testing.T, mode ledger.Mode, seed uint64) (steps []step) {
-	l, err := ledger.New(ledger.Config{Store: ledger.NewMemory(), Mode: mode, AllowOverdraw: seed%3 == 0})
+	l, err := ledger.New(ledger.Config{Store: ledger.NewOldMemory(), Mode: mode, AllowOverdraw: seed%3 == 0})
 	require.NoError(t, err)
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	now, q := noon, ledger.Quota{Limit: 50 + rnd.Int64N(100), Period: ledger.Weekly}
@@ -515,7 +515,7 @@ func TestDayStaysClosed(t *testing.T) {
 	q := ledger.Quota{Limit: 100, Period: ledger.Monthly}
 	for _, mode := range []ledger.Mode{ledger.Leased, ledger.Exact} {
 		for _, restart := range []bool{false, true} {
-			store := ledger.NewMemory()
+			store := ledger.NewOldMemory()
 			l := newLedger(t, ledger.Config{Store: store, Mode: mode})
 			_, err := l.TakeAt(t.Context(), noon, key, q, 1)
 			require.NoError(t, err)
@@ -541,7 +541,7 @@ func TestDayStaysClosedUnderAnotherPeriod(t *testing.T) {
 	for _, before := range []ledger.Period{ledger.Weekly, ledger.Monthly} {
 		for _, mode := range []ledger.Mode{ledger.Leased, ledger.Exact} {
 			for _, restart := range []bool{false, true} {
-				store := ledger.NewMemory()
+				store := ledger.NewOldMemory()
 				l := newLedger(t, ledger.Config{Store: store, Mode: mode})
 				_, err := l.TakeAt(t.Context(), noon, key, ledger.Quota{Limit: 100, Period: before}, 1)
 				require.NoError(t, err)
@@ -569,7 +569,7 @@ func TestSkewedClocks(t *testing.T) {
 	for round := range rounds {
 		seed := uint64(round)
 		r := rand.New(rand.NewPCG(seed, 0))
-		store, mode := ledger.NewMemory(), ledger.Mode(round%2)
+		store, mode := ledger.NewOldMemory(), ledger.Mode(round%2)
 		ledgers := make([]*ledger.Ledger, 3)
 		for i := range ledgers {
 			ledgers[i] = newLedger(t, ledger.Config{Store: store, Mode: mode})
@@ -622,7 +622,7 @@ func TestDayBeforeNewestElsewhere(t *testing.T) {
 	east := utc
 	east.Location = time.FixedZone("", 9*3600)
 	for _, mode := range []ledger.Mode{ledger.Leased, ledger.Exact} {
-		store := ledger.NewMemory()
+		store := ledger.NewOldMemory()
 		for i, q := range []ledger.Quota{utc, east, utc, east} {
 			l := newLedger(t, ledger.Config{Store: store, Mode: mode})
 			c, err := l.TakeAt(t.Context(), noon, key, q, 1)

@@ -22,7 +22,7 @@ var errNetwork = errors.New("simulated network")
 
 // network is one ledger's way to the shared store.
 type network struct {
-	store *ledger.Memory
+	store *ledger.OldMemory
 	mu    sync.Mutex
 	rand  *rand.Rand
 	fault float64 // probability of each kind
@@ -106,7 +106,7 @@ type simulation struct {
 	t     *testing.T
 	quota ledger.Quota
 	block int64
-	store *ledger.Memory
+	store *ledger.OldMemory
 
 	mu      sync.Mutex
 	counted map[int64]int64 // by account: granted and not settled to nothing
@@ -117,7 +117,7 @@ type simulation struct {
 func simulate(t *testing.T, seed uint64) {
 	r := rand.New(rand.NewPCG(seed, 0))
 	sim := &simulation{
-		t: t, block: 1 + r.Int64N(64), store: ledger.NewMemory(),
+		t: t, block: 1 + r.Int64N(64), store: ledger.NewOldMemory(),
 		quota:   ledger.Quota{Limit: 100 + r.Int64N(1000), Period: ledger.Daily},
 		counted: make(map[int64]int64), unknown: make(map[int64]int64),
 	}

@@ -151,14 +151,14 @@ type Store interface {
 // crossings.
 type Recoverer interface {
 	// Leases yields the leases whose ledger is gone for certain.
-	Leases(ctx context.Context) iter.Seq2[OpenLease, error]
+	Leases(ctx context.Context) iter.Seq2[OldOpenLease, error]
 
 	// Crossings yields the accounts that have crossings not yet told.
 	Crossings(ctx context.Context) iter.Seq2[UntoldCrossings, error]
 }
 
-// OpenLease is a lease that its ledger did not end.
-type OpenLease struct {
+// OldOpenLease is a lease that its ledger did not end.
+type OldOpenLease struct {
 	Account Account
 	Lease   Lease
 
@@ -178,11 +178,11 @@ type UntoldCrossings struct {
 // Noter is a [Store] with a place for spends that outlives the process: a crash then wastes nothing of an open lease.
 type Noter interface {
 	// Slot opens a place for a lease, with nothing spent, before the lease is reserved. It is called concurrently.
-	Slot(lease uint64) (Slot, error)
+	Slot(lease uint64) (OldSlot, error)
 }
 
 // Slot keeps one number for one lease. Its methods are not called concurrently.
-type Slot interface {
+type OldSlot interface {
 	// Note replaces the number. When it returns, the process may be killed and [Recoverer].Leases yields this number.
 	Note(spent int64) error
 

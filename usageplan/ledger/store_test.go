@@ -8,5 +8,5 @@ import (
 )
 
 func TestMemory(t *testing.T) {
-	ledgertest.Test(t, func(*testing.T) ledger.Store { return ledger.NewMemory() })
+	ledgertest.Test(t, func(*testing.T) ledger.Store { return ledger.NewOldMemory() })
 }

@@ -11,7 +11,7 @@ import (
 func TestThresholds(t *testing.T) {
 	for _, mode := range []ledger.Mode{ledger.Leased, ledger.Exact} {
 		synctest.Test(t, func(t *testing.T) {
-			store := ledger.NewMemory()
+			store := ledger.NewOldMemory()
 			var told []string
 			config := ledger.Config{Store: store, Mode: mode, OnThreshold: func(c ledger.Crossing) { told = append(told, c.ID) }}
 			l, err := ledger.New(config)
@@ -74,7 +74,7 @@ func TestThresholdsLowered(t *testing.T) {
 // TestEarlyCrossing: what another ledger holds counts towards a threshold, and the crossing says so.
 func TestEarlyCrossing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := ledger.NewMemory()
+		store := ledger.NewOldMemory()
 		var told []ledger.Crossing
 		other := newLedger(t, ledger.Config{Store: store, Block: 8})
 		l := newLedger(t, ledger.Config{Store: store, Block: 8, OnThreshold: func(c ledger.Crossing) { told = append(told, c) }})
@@ -99,7 +99,7 @@ func TestEarlyCrossing(t *testing.T) {
 // TestUntold: a crossing whose telling was not recorded is told by the next ledger.
 func TestUntold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := ledger.NewMemory()
+		store := ledger.NewOldMemory()
 		l, err := ledger.New(ledger.Config{Store: store}) // tells nobody
 		require.NoError(t, err)
 		_, err = l.Take(t.Context(), key, day10, 5)

@@ -4,7 +4,7 @@
 //		ledgertest.Test(t, func(t *testing.T) ledger.Store { return mystore.Open(freshDatabase(t)) })
 //	}
 //
-// [ledger.Memory] is a hundred lines and the place to begin with an engine of one's own. [TestReopen] is for engines
+// [ledger.OldMemory] is a hundred lines and the place to begin with an engine of one's own. [TestReopen] is for engines
 // that outlive the process. An engine that decides in Go shares [ledger.History]; one that decides in its database is
-// compared with [ledger.Memory], operation by operation.
+// compared with [ledger.OldMemory], operation by operation.
 package ledgertest

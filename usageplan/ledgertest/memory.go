@@ -14,7 +14,7 @@ func testLikeMemory(t *testing.T, s ledger.Store) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
-	twin := ledger.NewMemory()
+	twin := ledger.NewOldMemory()
 	for range 100 {
 		batch := make([]ledger.Op, 1+r.IntN(60))
 		for i := range batch {

@@ -53,7 +53,7 @@ var faults = []struct {
 // mutant is an engine with one fault: what it makes of an operation, and of the key that Accounts asks for, or how it
 // applies a batch.
 type mutant struct {
-	*ledger.Memory
+	*ledger.OldMemory
 	change func(*ledger.Op)
 	batch  batch
 }
@@ -153,7 +153,7 @@ func TestFaultChild(t *testing.T) {
 	}
 	for _, f := range faults {
 		if f.name == name {
-			ledgertest.Test(t, func(*testing.T) ledger.Store { return &mutant{ledger.NewMemory(), f.change, f.batch} })
+			ledgertest.Test(t, func(*testing.T) ledger.Store { return &mutant{ledger.NewOldMemory(), f.change, f.batch} })
 		}
 	}
 }

@@ -22,7 +22,7 @@ func testKeeps(t *testing.T, open func(*testing.T, string) ledger.Store) {
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
 	place := fmt.Sprint("keeps", seed)
-	twin := ledger.NewMemory()
+	twin := ledger.NewOldMemory()
 	for range 5 {
 		s := open(t, place)
 		for range 40 {
