@@ -35,7 +35,7 @@ func (f *faulty) Apply(ctx context.Context, ops []ledger.Op) ([]ledger.Outcome, 
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
-	outs, err := f.Memory.Apply(ctx, ops)
+	outs, err := f.OldMemory.Apply(ctx, ops)
 	if f.after.Load() {
 		return nil, errFault
 	}
@@ -56,7 +56,7 @@ func inFakeTime(t *testing.T, f func(t *testing.T, l *ledger.Ledger, store *faul
 	for name, mode := range map[string]ledger.Mode{"leased": ledger.Leased, "exact": ledger.Exact} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				store := &faulty{Memory: ledger.NewOldMemory()}
+				store := &faulty{OldMemory: ledger.NewOldMemory()}
 				l, err := ledger.New(ledger.Config{Store: store, Mode: mode, Block: 16})
 				require.NoError(t, err)
 				f(t, l, store)
@@ -92,7 +92,7 @@ func TestLostAnswer(t *testing.T) {
 // TestDoubtful: what a reservation without an answer may have been granted comes back when more is needed, not at midnight.
 func TestDoubtful(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &faulty{Memory: ledger.NewOldMemory()}
+		store := &faulty{OldMemory: ledger.NewOldMemory()}
 		l, err := ledger.New(ledger.Config{Store: store, Block: 16})
 		require.NoError(t, err)
 		q := ledger.Quota{Limit: 1000, Period: ledger.Daily}
@@ -159,7 +159,7 @@ func TestOwedIsReported(t *testing.T) {
 // TestCloseAgain: what a store that failed could not be told is told by another Close.
 func TestCloseAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &faulty{Memory: ledger.NewOldMemory()}
+		store := &faulty{OldMemory: ledger.NewOldMemory()}
 		l, err := ledger.New(ledger.Config{Store: store, Block: 16})
 		require.NoError(t, err)
 		_, err = l.Take(t.Context(), key, ledger.Quota{Limit: 1000, Period: ledger.Daily}, 3)
@@ -235,7 +235,7 @@ type slotted struct {
 	open atomic.Int64
 }
 
-func (s *slotted) Slot(uint64) (ledger.Slot, error) {
+func (s *slotted) Slot(uint64) (ledger.OldSlot, error) {
 	s.open.Add(1)
 	return place{s}, nil
 }
@@ -248,7 +248,7 @@ func (p place) Free()          { p.store.open.Add(-1) }
 // TestSlotsFreed: an outage costs no slots: that of a lease is free again when its return comes through.
 func TestSlotsFreed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &slotted{faulty: &faulty{Memory: ledger.NewOldMemory()}}
+		store := &slotted{faulty: &faulty{OldMemory: ledger.NewOldMemory()}}
 		l, err := ledger.New(ledger.Config{Store: store})
 		require.NoError(t, err)
 		for range 20 {
@@ -347,7 +347,7 @@ func TestGivenUpAtTheEnd(t *testing.T) {
 // TestNothingCrossed: a charge that fails, and is made and given back when the store is there again, crosses no threshold.
 func TestNothingCrossed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &faulty{Memory: ledger.NewOldMemory()}
+		store := &faulty{OldMemory: ledger.NewOldMemory()}
 		var crossed []int
 		l, err := ledger.New(ledger.Config{Store: store, Mode: ledger.Exact, OnThreshold: func(c ledger.Crossing) { crossed = append(crossed, c.Percent) }})
 		require.NoError(t, err)
@@ -378,7 +378,7 @@ func (g *gate) Apply(ctx context.Context, ops []ledger.Op) ([]ledger.Outcome, er
 		close(g.entered)
 		<-g.open
 	})
-	return g.Memory.Apply(ctx, ops)
+	return g.OldMemory.Apply(ctx, ops)
 }
 
 // late is the context of a request that is held up when it begins to wait.
@@ -397,7 +397,7 @@ func (l *late) Done() <-chan struct{} {
 // TestTakeOutlivesClose: a take that began before Close and comes to its turn after it opens no lease, which nobody
 // would end.
 func TestTakeOutlivesClose(t *testing.T) {
-	store := &gate{Memory: ledger.NewOldMemory(), entered: make(chan struct{}), open: make(chan struct{})}
+	store := &gate{OldMemory: ledger.NewOldMemory(), entered: make(chan struct{}), open: make(chan struct{})}
 	l, err := ledger.New(ledger.Config{Store: store})
 	require.NoError(t, err)
 	take := func(ctx context.Context) <-chan error {
@@ -432,7 +432,7 @@ type unnotable struct {
 	refuse atomic.Bool
 }
 
-func (u *unnotable) Slot(uint64) (ledger.Slot, error) { return refusing{&u.refuse}, nil }
+func (u *unnotable) Slot(uint64) (ledger.OldSlot, error) { return refusing{&u.refuse}, nil }
 
 type refusing struct{ refuse *atomic.Bool }
 

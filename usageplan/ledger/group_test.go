@@ -65,7 +65,7 @@ func TestPatience(t *testing.T) {
 // TestHurried: Close tries a store that failed a moment ago, though others who are not to wait for it ask at the same time.
 func TestHurried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &faulty{Memory: ledger.NewOldMemory()}
+		store := &faulty{OldMemory: ledger.NewOldMemory()}
 		l, err := ledger.New(ledger.Config{Store: store, Mode: ledger.Exact})
 		require.NoError(t, err)
 		c, err := l.Take(t.Context(), key, day10, 3)

@@ -32,7 +32,7 @@ func (s *reserving) Apply(ctx context.Context, ops []ledger.Op) ([]ledger.Outcom
 	time.Sleep(2 * time.Millisecond)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	outs, err := s.Memory.Apply(ctx, ops)
+	outs, err := s.OldMemory.Apply(ctx, ops)
 	for i, out := range outs {
 		if ops[i].Kind == ledger.KindReserve {
 			s.granted = append(s.granted, out.Granted)
@@ -44,7 +44,7 @@ func (s *reserving) Apply(ctx context.Context, ops []ledger.Op) ([]ledger.Outcom
 
 func overReserving(t *testing.T, f func(take func() time.Duration, s *reserving), block, limit int64) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &reserving{Memory: ledger.NewOldMemory()}
+		s := &reserving{OldMemory: ledger.NewOldMemory()}
 		l, err := ledger.New(ledger.Config{Store: s, Block: block, Thresholds: []int{}})
 		require.NoError(t, err)
 		f(func() time.Duration {

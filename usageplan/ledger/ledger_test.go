@@ -300,7 +300,7 @@ func TestClockBack(t *testing.T) {
 
 // TestLateSettlements: settlements of an earlier period leave the lease of the present one alone.
 func TestLateSettlements(t *testing.T) {
-	store := &faulty{Memory: ledger.NewOldMemory()}
+	store := &faulty{OldMemory: ledger.NewOldMemory()}
 	l := newLedger(t, ledger.Config{Store: store, Thresholds: []int{}})
 	q := ledger.Quota{Limit: 1 << 30, Period: ledger.Daily}
 	charges := make([]ledger.Charge, 1000)
@@ -389,7 +389,7 @@ func TestClose(t *testing.T) {
 // TestCloseWaits: who closes a second time learns no earlier than the first that all has been returned.
 func TestCloseWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &faulty{Memory: ledger.NewOldMemory()}
+		store := &faulty{OldMemory: ledger.NewOldMemory()}
 		l, err := ledger.New(ledger.Config{
 			Store: store, Thresholds: []int{1}, OnThreshold: func(ledger.Crossing) { time.Sleep(time.Hour) },
 		})
