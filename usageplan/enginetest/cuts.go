@@ -1,0 +1,80 @@
+package enginetest
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tallygate/tallygate/usageplan/ledger"
+)
+
+// TestCuts is for engines that talk to a server. open returns an engine and a function that breaks its connections, so
+// that requests and answers get lost; new connections work. The suite calls it again and again while Updates run. An
+// Update that returns nil was made once, one that fails was made once or not at all, and f never sees its own row.
+func TestCuts(t *testing.T, open func(t *testing.T) (e ledger.Engine, cut func())) {
+	t.Run("cuts", func(t *testing.T) {
+		defer watch(t)()
+		e, cut := open(t)
+		defer e.Close()
+		testCuts(t, checked{e, t}, cut)
+	})
+}
+
+func testCuts(t *testing.T, e ledger.Engine, cut func()) {
+	writers := make([]*writer, 4)
+	var wg sync.WaitGroup
+	for i := range writers {
+		writers[i] = newWriter(e, i)
+		wg.Go(func() {
+			for range 150 {
+				_ = writers[i].append(t, t.Context()) // an error is what this is about
+			}
+		})
+	}
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		wg.Wait()
+	}()
+	for cutting := true; cutting; {
+		select {
+		case <-over:
+			cutting = false
+		case <-time.After(200 * time.Microsecond):
+			cut()
+		}
+	}
+	recovered(t, e)
+	sure, unsure := 0, 0
+	for k := range contended {
+		key := fmt.Sprint("key ", k)
+		verify(t, e, key, writers)
+		for _, w := range writers {
+			sure, unsure = sure+len(w.wrote[key]), unsure+len(w.unsure[key])
+		}
+	}
+	t.Logf("%d rows written, %d unknown", sure, unsure)
+	if sure == 0 {
+		t.Error("no Update has returned nil between two cuts")
+	}
+}
+
+// recovered waits until the engine works again.
+func recovered(t *testing.T, e ledger.Engine) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for {
+		err := e.Update(ctx, []string{"recovered"}, write("row"))
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("Update, 10 s after the last cut: %v", err)
+		case <-time.After(time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,27 @@
+package enginetest
+
+import (
+	"testing"
+	"time"
+)
+
+// SetPatience makes the suite give up a case earlier, until the test ends.
+func SetPatience(t testing.TB, d time.Duration) {
+	old := patience
+	patience = d
+	t.Cleanup(func() { patience = old })
+}
+
+// Cases are the names of all cases.
+func Cases() (names []string) {
+	for _, c := range cases {
+		names = append(names, c.name)
+	}
+	for _, c := range reopenCases {
+		names = append(names, c.name)
+	}
+	for _, c := range sharedCases {
+		names = append(names, c.name)
+	}
+	return append(names, "cuts")
+}

@@ -1,0 +1,267 @@
+package enginetest
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/tallygate/tallygate/usageplan/ledger"
+)
+
+// The most that the contract allows.
+const (
+	maxKey  = 1200
+	maxRow  = 65536
+	maxKeys = 10_000
+)
+
+// testRows: no row is nil; what f returns is written; nil leaves; empty deletes.
+func testRows(t *testing.T, e ledger.Engine) {
+	leave := func(int, []byte) ([]byte, error) { return nil, nil }
+	steps := []struct {
+		name string
+		f    func(int, []byte) ([]byte, error)
+		want string
+	}{
+		{"leave what is not there", leave, ""},
+		{"delete what is not there", write(""), ""},
+		{"write", write("one"), "one"},
+		{"leave", leave, "one"},
+		{"write a longer row", write("one and more"), "one and more"},
+		{"write a shorter row", write("1"), "1"},
+		{"write a zero byte", write("\x00"), "\x00"},
+		{"write the same again", write("\x00"), "\x00"},
+		{"delete", write(""), ""},
+		{"delete again", write(""), ""},
+		{"write after that", write("two"), "two"},
+	}
+	put(t, e, "other", "row")
+	for _, s := range steps {
+		if err := e.Update(t.Context(), []string{"key"}, s.f); err != nil {
+			t.Fatalf("%s: %v", s.name, err)
+		}
+		t.Log(s.name)
+		expect(t, e, "key", s.want)
+		expect(t, e, "other", "row")
+		want := []string{"key", "other"}
+		if s.want == "" {
+			want = want[1:]
+		}
+		if got := slices.Sorted(slices.Values(list(t, e, ""))); !slices.Equal(got, want) {
+			t.Fatalf("keys: got %q, want %q", got, want)
+		}
+	}
+}
+
+// testNoKeys: an Update without keys does nothing, and well.
+func testNoKeys(t *testing.T, e ledger.Engine) {
+	for _, keys := range [][]string{nil, {}} {
+		err := e.Update(t.Context(), keys, func(int, []byte) ([]byte, error) {
+			t.Error("f is called without keys")
+			return []byte("row"), nil
+		})
+		if err != nil {
+			t.Fatalf("Update without keys: %v", err)
+		}
+	}
+	if got := list(t, e, ""); got != nil {
+		t.Fatalf("keys: got %q", got)
+	}
+}
+
+// testManyKeys: one Update writes ten thousand rows; the next one changes, leaves and deletes a third each.
+func testManyKeys(t *testing.T, e ledger.Engine) {
+	keys, rows := make([]string, maxKeys), make([]string, maxKeys)
+	for i, n := range rand.Perm(maxKeys) {
+		keys[i], rows[i] = fmt.Sprintf("key %05d", n), fmt.Sprintf("row %d of %d", n, i)
+	}
+	writeEach(t, e, keys, rows)
+	expectEach(t, e, keys, rows)
+	err := e.Update(t.Context(), keys, func(i int, row []byte) ([]byte, error) {
+		return [][]byte{nil, {}, append(bytes.Clone(row), '+')}[i%3], nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var left []string
+	for i := range keys {
+		rows[i] = []string{rows[i], "", rows[i] + "+"}[i%3]
+		if rows[i] != "" {
+			left = append(left, keys[i])
+		}
+	}
+	expectEach(t, e, keys, rows)
+	slices.Sort(left)
+	if got := slices.Sorted(slices.Values(list(t, e, "key"))); !slices.Equal(got, left) {
+		t.Fatalf("got %d keys, want %d", len(got), len(left))
+	}
+}
+
+// writeEach writes rows[i] for keys[i] in one Update.
+func writeEach(t *testing.T, e ledger.Engine, keys, rows []string) {
+	t.Helper()
+	err := e.Update(t.Context(), keys, func(i int, _ []byte) ([]byte, error) { return []byte(rows[i]), nil })
+	if err != nil {
+		t.Fatalf("Update of %d keys: %v", len(keys), err)
+	}
+}
+
+// lookalikeKeys are easily taken for one another: by an engine that folds case, trims, normalises or repairs Unicode,
+// ends a text at a zero byte, reads a pattern or a number, quotes badly, or cuts a long key. All values of a byte occur.
+func lookalikeKeys() (keys []string) {
+	for _, end := range []string{
+		"", " ", "\t", "\n", "\r\n", "\x00", "\x00\x00", "\x00a", "\xff", "\xfe", "\xff\xff", "\ufffd", "?", "\u00e9",
+		"e\u0301", "\ufeff", "%", "%%", "%25", "*", "'", "''", `"`, `\`, `\\`, `\x00`, "{", "}", "{}", "/", "//", "/.", ":",
+	} {
+		keys = append(keys, "key"+end, "KEY"+end, end+"key")
+	}
+	for b := range 256 {
+		keys = append(keys, string([]byte{byte(b)}))
+	}
+	keys = append(keys, "00", "1.0", "+1", "-1", "0x1", "1e0", " 1", "nil", "null", "\\N", "true") // 0 and 1 are there
+	for _, n := range []int{128, 255, 256, 512, 1000, 1023, 1024, 1199} { // two that differ in their last byte
+		stem := strings.Repeat("x", n-1)
+		keys = append(keys, stem+"xa", stem+"xb", stem+"x")
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
+}
+
+// testLookalikeKeys: each key has a row of its own, written together or alone.
+func testLookalikeKeys(t *testing.T, e ledger.Engine) {
+	keys := lookalikeKeys()
+	rows := make([]string, len(keys))
+	for i := range rows {
+		rows[i] = fmt.Sprint("row ", i)
+	}
+	writeEach(t, e, keys, rows)
+	for i, key := range keys {
+		expect(t, e, key, rows[i])
+		put(t, e, key, rows[i]+"+")
+		rows[i] += "+"
+	}
+	expectEach(t, e, keys, rows)
+	if got := slices.Sorted(slices.Values(list(t, e, ""))); !slices.Equal(got, keys) {
+		t.Fatalf("got %d keys, want %d", len(got), len(keys))
+	}
+	for i, key := range keys {
+		if put(t, e, key, ""); i+1 < len(keys) {
+			expect(t, e, keys[i+1], rows[i+1])
+		}
+	}
+	if got := list(t, e, ""); got != nil {
+		t.Fatalf("after each was deleted: got %q", got)
+	}
+}
+
+// testSizes: keys of 1 to 1 200 bytes, rows of 1 to 65 536, of any value.
+func testSizes(t *testing.T, e ledger.Engine) {
+	keys, rows := sized()
+	writeEach(t, e, keys, rows)
+	expectEach(t, e, keys, rows)
+	slices.Reverse(rows) // short rows become long, and long ones short
+	for i := range keys {
+		put(t, e, keys[i], rows[i])
+		expect(t, e, keys[i], rows[i])
+	}
+	if got, want := slices.Sorted(slices.Values(list(t, e, ""))), slices.Sorted(slices.Values(keys)); !slices.Equal(got, want) {
+		t.Fatalf("got %d keys, want %d", len(got), len(want))
+	}
+}
+
+// sized returns keys and rows of many lengths: random bytes, only zeros, only 0xff.
+func sized() (keys, rows []string) {
+	keyLengths := []int{1, 2, 63, 64, 65, 127, 128, 254, 255, 256, 257, 511, 512, 767, 768, 1023, 1024, 1025, 1198, 1199, maxKey}
+	rowLengths := []int{1, 2, 127, 128, 255, 256, 2000, 4095, 4096, 4097, 8191, 8192, 16_384, 32_767, 32_768, 65_000, 65_534, 65_535, maxRow}
+	for i, n := range keyLengths {
+		m := rowLengths[i%len(rowLengths)]
+		for _, fill := range []func(int) string{randomText, zeros, ones} {
+			keys, rows = append(keys, fill(n)), append(rows, fill(m))
+			m = rowLengths[(i+1)%len(rowLengths)]
+		}
+	}
+	return distinct(keys), rows
+}
+
+func zeros(n int) string { return strings.Repeat("\x00", n) }
+func ones(n int) string  { return strings.Repeat("\xff", n) }
+
+func randomText(n int) string {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(rand.Uint32())
+	}
+	return string(b)
+}
+
+// distinct replaces each key that has come before by another of its length.
+func distinct(keys []string) []string {
+	seen := make(map[string]bool, len(keys))
+	for i := range keys {
+		for seen[keys[i]] {
+			keys[i] = randomText(len(keys[i]))
+		}
+		seen[keys[i]] = true
+	}
+	return keys
+}
+
+// testRandom: random Updates of several keys do what they do to a map.
+func testRandom(t *testing.T, e ledger.Engine) {
+	model := make(map[string]string)
+	for range 300 {
+		change(t, e, model)
+	}
+	compare(t, e, model)
+}
+
+// change makes a random Update, and makes it in the model too.
+func change(t *testing.T, e ledger.Engine, model map[string]string) {
+	t.Helper()
+	n := rand.IntN(8) + 1
+	keys, out := make([]string, n), make([][]byte, n)
+	for i, k := range rand.Perm(30)[:n] {
+		keys[i] = fmt.Sprint(k)
+		switch rand.IntN(4) {
+		case 0:
+		case 1:
+			out[i] = []byte{}
+		default:
+			out[i] = []byte(randomText(rand.IntN(200) + 1))
+		}
+	}
+	err := e.Update(t.Context(), keys, func(i int, row []byte) ([]byte, error) {
+		if string(row) != model[keys[i]] {
+			t.Errorf("f sees for %q: got %s, want %s", keys[i], show(row), show([]byte(model[keys[i]])))
+		}
+		return bytes.Clone(out[i]), nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, key := range keys {
+		switch {
+		case out[i] == nil:
+		case len(out[i]) == 0:
+			delete(model, key)
+		default:
+			model[key] = string(out[i])
+		}
+	}
+}
+
+// compare compares all keys and rows with the model.
+func compare(t *testing.T, e ledger.Engine, model map[string]string) {
+	t.Helper()
+	want := slices.Sorted(maps.Keys(model))
+	if got := slices.Sorted(slices.Values(list(t, e, ""))); !slices.Equal(got, want) {
+		t.Fatalf("keys: got %.200q, want %.200q", got, want)
+	}
+	for key, row := range model {
+		expect(t, e, key, row)
+	}
+}
