@@ -1,6 +1,13 @@
 package ledger
 
-import "time"
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+)
 
 // Change is an adjustment that was made.
 type Change struct {
@@ -17,3 +24,199 @@ type Change struct {
 	// Before is what it changed from. It is Before + Delta since.
 	Before int64
 }
+
+// Of an account's changes, the newest few stand in the head and the others on pages. The last rememberedChanges are
+// recognised by their ids.
+const (
+	pageSize          = 16
+	rememberedChanges = 256
+)
+
+// change is an adjustment as rows keep it.
+type change struct {
+	kind                       kind
+	id, reason, actor          string
+	time, asked, delta, before int64
+}
+
+// export returns c as the ledger shows it.
+func (c *change) export(a Account) Change {
+	return Change{
+		Adjustment: Adjustment{ID: c.id, Delta: c.delta, Reason: c.reason, Actor: c.actor},
+		Account:    a, Time: time.Unix(c.time, 0), Correction: c.kind == correct, Before: c.before,
+	}
+}
+
+// remember keeps an adjustment that has been made.
+func (s *state) remember(o *op, granted, before int64) {
+	s.made++
+	s.kept++
+	b := append(s.texts[:len(s.texts):len(s.texts)], byte(o.kind))
+	for _, text := range [...]string{o.id, o.reason, o.actor} {
+		b = append(binary.AppendUvarint(b, uint64(len(text))), text...)
+	}
+	for _, n := range [...]int64{o.time, o.want, granted, before} {
+		b = binary.AppendVarint(b, n)
+	}
+	s.texts = b
+}
+
+// readChange takes a change off the front of in.
+func readChange(in *reader) change {
+	return change{
+		kind(in.byte()), string(in.bytes()), string(in.bytes()), string(in.bytes()),
+		in.varint(), in.varint(), in.varint(), in.varint(),
+	}
+}
+
+// changes returns those that s keeps, oldest first.
+func (s *state) changes() (cs []change, err error) {
+	in := reader{b: s.texts}
+	for range s.kept {
+		cs = append(cs, readChange(&in))
+	}
+	if in.bad || len(in.b) > 0 {
+		return nil, fmt.Errorf("%w: adjustments", errDamaged)
+	}
+	return cs, nil
+}
+
+// cutChanges takes the oldest n changes away and returns them as a state of their own.
+func (s *state) cutChanges(n int) state {
+	in := reader{b: s.texts}
+	for range n {
+		readChange(&in)
+	}
+	cut := state{totals: totals{start: s.start}, kept: n, texts: s.texts[:len(s.texts)-len(in.b)]}
+	s.texts = slices.Clip(in.b)
+	s.kept -= n
+	return cut
+}
+
+// repeated returns what o is answered if its id is that of c: what was granted then; or, if c is another adjustment,
+// that it is refused.
+func (c *change) repeated(o *op) outcome {
+	if c.kind == o.kind && c.asked == o.want {
+		return outcome{granted: c.delta, replayed: true}
+	}
+	return outcome{refused: true}
+}
+
+// pages are the changes, by id, that the newest two accounts of a head have on pages.
+type pages struct {
+	byID map[string]change
+	of   version // of the head: its epoch and, as counter, its moves. Another move makes them incomplete.
+	err  error
+}
+
+// recent is the start of the older one of the newest two accounts. An adjustment of an older account is stale, even if its
+// id is known: it is answered when its ledger asks again for the newest account.
+func (r *record) recent() int64 {
+	if len(r.states) == 0 {
+		return math.MinInt64
+	}
+	return r.states[max(0, len(r.states)-2)].start
+}
+
+// findChange returns the change of the newest two accounts with an id, nil if there is none. It may need their pages first.
+func (p *pass) findChange(t *turn, r *record, id string) (c *change, _ need) {
+	if c, t.err = r.heldChange(id); t.err != nil {
+		t.err = t.named(t.err)
+		return nil, hopeless
+	}
+	if c != nil || len(r.newestPages()) == 0 {
+		return c, 0
+	}
+	if t.pages.byID == nil || t.pages.of != (version{r.epoch, r.moves}) {
+		t.pages = pages{of: version{r.epoch, r.moves}}
+		t.toLoad = r.newestPages()
+		return nil, needPages
+	}
+	if t.err = t.pages.err; t.err != nil {
+		return nil, hopeless
+	}
+	if c, ok := t.pages.byID[id]; ok {
+		return &c, 0
+	}
+	return nil, 0
+}
+
+// heldChange finds a change of the newest two accounts that a head still has.
+func (r *record) heldChange(id string) (*change, error) {
+	var moving record
+	if r.moving.to.letter == pageRow {
+		if err := moving.readContents(r.moving.items); err != nil {
+			return nil, err
+		}
+	}
+	for i := max(0, len(r.states)-2); i < len(r.states); i++ {
+		for _, part := range [...]*state{&r.states[i], moving.find(r.states[i].start)} {
+			if c, err := part.changeNamed(id); c != nil || err != nil {
+				return c, err
+			}
+		}
+	}
+	return nil, nil
+}
+
+func (s *state) changeNamed(id string) (*change, error) {
+	if s == nil || s.kept == 0 {
+		return nil, nil
+	}
+	cs, err := s.changes()
+	for i := range cs {
+		if cs[i].id == id {
+			return &cs[i], nil
+		}
+	}
+	return nil, err
+}
+
+func (r *record) newestPages() (all []place) {
+	for i := max(0, len(r.states)-2); i < len(r.states); i++ {
+		all = append(all, r.states[i].pages()...)
+	}
+	return all
+}
+
+// loadPages loads the pages on which t may find its adjustments. A page that cannot be read concerns this key alone.
+func (p *pass) loadPages(ctx context.Context, t *turn) error {
+	t.pages.byID = make(map[string]change)
+	for _, page := range t.toLoad {
+		data, err := p.engine.Load(ctx, page.row(t.key))
+		if err != nil {
+			return err
+		}
+		cs, err := pageChanges(data, page)
+		if err != nil {
+			t.pages.err = t.named(err)
+		}
+		for _, c := range cs {
+			t.pages.byID[c.id] = c
+		}
+	}
+	return nil
+}
+
+// pageChanges returns the changes on a page, oldest first.
+func pageChanges(row []byte, at place) ([]change, error) {
+	var r record
+	if err := r.decode(row); err != nil {
+		return nil, err
+	}
+	if s := r.find(at.at); s != nil {
+		return s.changes()
+	}
+	return nil, nil
+}
+
+// pages returns the pages that may have changes of s, oldest first.
+func (s *state) pages() (all []place) {
+	for i := s.firstOnPage(); i < s.made-s.kept; i += pageSize {
+		all = append(all, pageOf(s.start, i))
+	}
+	return all
+}
+
+// firstOnPage is which change the oldest page that is kept begins with.
+func (s *state) firstOnPage() int { return max(0, s.made-rememberedChanges) / pageSize * pageSize }

@@ -192,9 +192,6 @@ func (s *State) grant(op *Op, want int64) (int64, bool) {
 	return 0, false
 }
 
-// maxUsed bounds what forced true-ups add up to, so that sums stay far from overflow.
-const maxUsed = 1 << 60
-
 // toThreshold is how much may be reserved before the unit that crosses the next threshold: that one is only taken by
 // who needs it, so that a crossing is recorded when it happens, not when a block is reserved.
 func (s *State) toThreshold(op *Op) int64 {
@@ -206,9 +203,6 @@ func (s *State) toThreshold(op *Op) int64 {
 	}
 	return most
 }
-
-// thresholdAt is the smallest usage that is p percent of limit: p*limit/100, rounded up. The product is below 2^61.
-func thresholdAt(p int, limit int64) int64 { return (int64(p)*max(limit, 0) + 99) / 100 }
 
 // effect makes a change that has been decided. It is all that a replay of the entries needs.
 func (s *State) effect(op *Op, granted int64) {

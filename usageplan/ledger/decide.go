@@ -1,0 +1,236 @@
+package ledger
+
+import "slices"
+
+// maxUsed bounds what forced true-ups add up to, so that sums stay far from overflow.
+const maxUsed = 1 << 60
+
+// thresholdAt is the smallest usage that is p percent of limit: p*limit/100, rounded up. The product is below 2^61.
+func thresholdAt(p int, limit int64) int64 { return (int64(p)*max(limit, 0) + 99) / 100 }
+
+// begins reports whether o would begin an account.
+func (r *record) begins(o *op) bool {
+	newest := r.newest()
+	return newest == nil || newest.start < o.account.Start
+}
+
+// apply decides on o and makes the change; changed is false if there is none. An adjustment whose id has been used is not
+// for it.
+func (r *record) apply(o *op) (out outcome, changed bool) {
+	if newest := r.newest(); newest != nil && o.kind.current() && newest.isAfter(o) {
+		return outcome{stale: true, totals: newest.sum()}, false
+	}
+	s := r.find(o.account.Start)
+	if s == nil {
+		return r.begin(o)
+	}
+	return s.apply(o)
+}
+
+// begin makes o where its account is not kept. An account begins with the first operation that counts or adjusts something
+// in it, if it is newer than all others. An older one that nobody knows is not made again.
+func (r *record) begin(o *op) (out outcome, changed bool) {
+	s := state{totals: totals{start: o.account.Start, limit: o.limit}, whole: true}
+	switch {
+	case o.kind == read:
+		return outcome{totals: s.totals}, false
+	case o.held > 0 || o.kind == giveBack || o.kind == refund || o.kind == tell || !r.begins(o):
+		return outcome{refused: o.held == 0, gone: o.held > 0, totals: s.totals}, false
+	}
+	out, changed = s.apply(o)
+	if changed {
+		r.states = append(r.states, s)
+	}
+	return out, changed
+}
+
+// isAfter reports whether s is of a newer period than o, or has a newer day. The day counts also if o would begin an
+// account: a quota whose period became shorter begins one within the period of s.
+func (s *state) isAfter(o *op) bool {
+	return s.start > o.account.Start || len(s.days) > 0 && s.day > o.day
+}
+
+func (s *state) apply(o *op) (out outcome, changed bool) {
+	if o.held > 0 {
+		if l := s.lease(o.lease); l == nil || l.granted < o.held {
+			return outcome{gone: true, totals: s.sum()}, false
+		}
+	}
+	before := s.adjusted(o.kind)
+	out.granted, changed = s.decide(o)
+	switch {
+	case changed:
+		s.effect(o, out.granted)
+		s.cross(o)
+		if o.kind.adjusts() {
+			s.remember(o, out.granted, before)
+		}
+	case o.kind != read:
+		out = outcome{refused: true}
+		changed = s.meetsLimit(o)
+	}
+	out.totals = s.sum()
+	return out, changed
+}
+
+// adjusted is what an adjustment changes.
+func (s *state) adjusted(k kind) int64 {
+	switch k {
+	case extend, setRemaining:
+		return s.adjustments
+	case correct:
+		return s.used - s.held
+	}
+	return 0
+}
+
+// decide returns what o may have of s.
+func (s *state) decide(o *op) (granted int64, ok bool) {
+	switch o.kind {
+	case charge, trueUp:
+		return s.grant(o, o.want)
+	case reserve:
+		return s.grant(o, max(o.min, min(o.want, s.toThreshold(o))))
+	case refund: // what a correction has already taken off cannot be given back
+		return max(0, min(o.want, s.used-s.held)), true
+	case giveBack:
+		l := s.lease(o.lease)
+		if l == nil {
+			return 0, false
+		}
+		return max(0, min(o.want, l.granted-o.spent)), true
+	case extend:
+		return s.extension(o.want)
+	case setRemaining: // open leases count as used
+		return s.extension(o.want - (o.limit + s.adjustments - s.used))
+	case correct:
+		return o.want, s.used-s.held+o.want >= 0 && s.used+o.want <= MaxUnits
+	case tell:
+		return o.want, s.crossed.has(int(o.want)) && !s.told.has(int(o.want))
+	}
+	return 0, false
+}
+
+// extension returns n if the adjustments may become that much more.
+func (s *state) extension(n int64) (int64, bool) {
+	total := s.adjustments + n
+	return n, -MaxUnits <= total && total <= MaxUnits
+}
+
+func (s *state) grant(o *op, want int64) (int64, bool) {
+	limit := o.limit
+	if !o.knowsLimit() && len(s.days) > 0 {
+		limit = s.limit // o knows only that of the time when its request was admitted
+	}
+	room := limit + s.adjustments - s.used
+	switch {
+	case want <= 0:
+		return 0, false
+	case o.force && s.used < maxUsed, want <= room:
+		return want, true
+	case room > 0 && o.min <= room:
+		return room, true
+	}
+	return 0, false
+}
+
+// toThreshold is how much may be reserved before the unit that crosses the next threshold: that one is only taken by
+// who needs it, so that a crossing is recorded when it happens, not when a block is reserved.
+func (s *state) toThreshold(o *op) int64 {
+	most := int64(MaxUnits)
+	for _, p := range o.thresholds {
+		if at := thresholdAt(p, o.limit+s.adjustments); at > s.used {
+			most = min(most, at-1-s.used)
+		}
+	}
+	return most
+}
+
+// effect makes a change that has been decided.
+func (s *state) effect(o *op, granted int64) {
+	d := s.on(o.day)
+	s.settleDay()
+	if o.knowsLimit() { // the others know only the limit of the time when their request was admitted
+		s.limit = o.limit
+	}
+	if o.knowsLimit() && o.day == s.day || d.limit == 0 { // a day that is over keeps its limit
+		d.limit = s.limit
+	}
+	switch o.kind {
+	case charge, trueUp, correct:
+		s.used += granted
+		d.used += granted
+	case refund:
+		s.used -= granted
+		d.used -= granted
+	case extend, setRemaining:
+		s.adjustments += granted
+		d.adjustments += granted
+	case reserve:
+		l := s.openLease(o)
+		l.granted += granted
+		s.hold(d, granted)
+		s.report(d, l, o.spent)
+	case giveBack:
+		s.report(d, s.lease(o.lease), o.spent)
+		s.hold(d, -granted)
+		s.open = slices.DeleteFunc(s.open, func(l leased) bool { return l.id == o.lease })
+	case tell:
+		s.told = s.told.with(int(granted))
+	}
+}
+
+// openLease returns the lease of o, which it opens if need be. The oldest beyond maxLeases is forgotten: what it holds stays
+// counted, and its ledger is told that it is gone.
+func (s *state) openLease(o *op) *leased {
+	if l := s.lease(o.lease); l != nil {
+		return l
+	}
+	if len(s.open) >= maxLeases {
+		s.open = slices.Delete(s.open, 0, len(s.open)-maxLeases+1)
+	}
+	s.open = append(s.open, leased{id: o.lease, day: o.day})
+	return &s.open[len(s.open)-1]
+}
+
+func (s *state) hold(d *dayTotals, n int64) {
+	s.used += n
+	s.held += n
+	d.used += n
+	d.held += n
+}
+
+func (s *state) report(d *dayTotals, l *leased, spent int64) {
+	n := spent - l.spent
+	l.spent = spent
+	s.held -= n
+	d.held -= n
+}
+
+// cross adds the thresholds that usage has reached to crossed, and reports whether there are new ones.
+func (s *state) cross(o *op) bool {
+	before, limit := s.crossed, s.limit+s.adjustments
+	for _, p := range o.thresholds {
+		if at := thresholdAt(p, limit); at > 0 && s.used >= at {
+			s.crossed = s.crossed.with(p)
+		}
+	}
+	return s.crossed != before
+}
+
+// meetsLimit records the crossings that a lower limit makes of what has been used already, when an operation is refused
+// for it. It reports whether there are any; otherwise nothing changes, the limit included.
+func (s *state) meetsLimit(o *op) bool {
+	counts := o.kind == charge || o.kind == reserve || o.kind == trueUp && o.inForce
+	if !counts || o.limit == s.limit || s.used == 0 {
+		return false
+	}
+	before := s.limit
+	s.limit = o.limit
+	if !s.cross(o) {
+		s.limit = before
+		return false
+	}
+	s.effect(&op{kind: read, account: o.account, day: o.day, limit: o.limit}, 0)
+	return true
+}

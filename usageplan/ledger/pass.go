@@ -1,0 +1,316 @@
+package ledger
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+)
+
+// pass is a batch on its way through the rows. As a rule one Update of the heads decides all of it. A key whose head says
+// that something is needed first (see need) takes another round.
+type pass struct {
+	*rows
+	b    *batch
+	outs []outcome
+	errs []error
+
+	turns map[Key]*turn
+	open  []*turn // that have operations to be decided
+	spare []*turn
+	keys  []string
+
+	known map[Key]known
+
+	now   int64 // of the engine's clock
+	asked bool
+
+	// What one call of f works with.
+	rec, items record
+	answers    answers
+	forgotten  bool // see record.recall
+	noted      bool // answers has new ones
+}
+
+// turn is what a batch has to do on one key.
+type turn struct {
+	key  Key
+	row  string
+	refs []ref
+	done int // how many refs have been decided, durably
+
+	sequenced int  // how many of refs are
+	telling   bool // one of refs is a tell
+
+	// What the last call of f for the head has found.
+	next     int // how many refs it has decided
+	need     need
+	err      error
+	written  bool
+	late     []ref // of those decided: they are for rows of history
+	version  version
+	moves    uint64
+	oldest   int64
+	tells    uint64 // of the head as it was found
+	told     bool   // a tell has been made
+	allTold  bool
+	moving   move
+	made     int // changes of the account whose page the move is for
+	mergeErr error
+
+	// What has been fetched for it.
+	index     []byte // the index row before any tell of this batch was made
+	indexed   bool   // an index row has been written since the head was seen with indexedAt tells
+	indexedAt uint64
+	toLoad    []place
+	pages     pages
+}
+
+// ref is an operation of the batch, and its position among the sequenced operations on its key.
+type ref struct{ op, position int }
+
+// need is what has to be done before an operation can be decided.
+type need uint8
+
+const (
+	needRoom  need = iota + 1 // something has to move out of the head
+	needIndex                 // the index row has to exist
+	needPages                 // older adjustments have to be looked at
+	needClock                 // the time of the engine
+	hopeless                  // nothing helps: see err
+)
+
+// waits reports whether t needs its move merged: for room, or for an operation on what has moved.
+func (t *turn) waits() bool { return t.need == needRoom || len(t.late) > 0 }
+
+func (t *turn) named(err error) error { return named(t.key, err) }
+
+// begin sorts the operations by key.
+func (p *pass) begin(b *batch) {
+	p.b, p.errs, p.asked = b, nil, false
+	p.outs = append(p.outs[:0], make([]outcome, len(b.ops))...)
+	for _, t := range p.turns {
+		p.spare = append(p.spare, t)
+	}
+	clear(p.turns)
+	p.open = p.open[:0]
+	for i := range b.ops {
+		o := &b.ops[i]
+		t := p.turns[o.account.Key]
+		if t == nil {
+			t = p.newTurn(o.account.Key)
+			p.turns[t.key] = t
+			p.open = append(p.open, t)
+		}
+		position := -1
+		if o.kind.sequenced() {
+			position = t.sequenced
+			t.sequenced++
+		}
+		t.telling = t.telling || o.kind == tell
+		t.refs = append(t.refs, ref{i, position})
+	}
+}
+
+func (p *pass) newTurn(k Key) *turn {
+	t := new(turn)
+	if n := len(p.spare); n > 0 {
+		t, p.spare = p.spare[n-1], p.spare[:n-1]
+	}
+	*t = turn{key: k, row: rowOf(headRow, k), refs: t.refs[:0], late: t.late[:0]}
+	return t
+}
+
+// turn makes one round: the heads; the rows that take what has left them; the rows of history that operations are for;
+// and what the next round needs.
+func (p *pass) turn(ctx context.Context) error {
+	p.keys = p.keys[:0]
+	for _, t := range p.open {
+		p.keys = append(p.keys, t.row)
+	}
+	err := p.engine.Update(ctx, p.keys, func(i int, row []byte) ([]byte, error) { return p.head(p.open[i], row), nil })
+	if err != nil {
+		return err
+	}
+	if err := p.merge(ctx); err != nil {
+		return err
+	}
+	if err := p.past(ctx); err != nil {
+		return err
+	}
+	p.open = slices.DeleteFunc(p.open, func(t *turn) bool { return p.close(t) })
+	return p.provide(ctx)
+}
+
+// close notes what t has done, and reports whether that is all.
+func (p *pass) close(t *turn) bool {
+	t.done = t.next
+	if t.need == needRoom && t.err == nil {
+		t.err = t.mergeErr
+	}
+	if t.err != nil {
+		p.fail(t.refs[t.done:], t.err)
+		return true
+	}
+	return t.done == len(t.refs)
+}
+
+// fail gives operations an error of their own.
+func (p *pass) fail(refs []ref, err error) {
+	if p.errs == nil {
+		p.errs = make([]error, len(p.outs))
+	}
+	for _, ref := range refs {
+		p.outs[ref.op], p.errs[ref.op] = outcome{}, err
+	}
+}
+
+// provide fetches what operations need that could not be decided.
+func (p *pass) provide(ctx context.Context) error {
+	for _, t := range p.open {
+		switch {
+		case t.need == needClock && !p.asked:
+			now, err := p.clock.Now(ctx)
+			if err != nil {
+				return err
+			}
+			p.now, p.asked = now.Unix(), true
+		case t.need == needPages:
+			if err := p.loadPages(ctx, t); err != nil {
+				return err
+			}
+		}
+	}
+	return p.writeIndex(ctx)
+}
+
+// head decides the operations of t on the key's head, from the first that has not been decided. It returns the head as it
+// is to be, nil if it stays. An error concerns this key alone, so it does not go to the engine, which would stop for all.
+func (p *pass) head(t *turn, row []byte) []byte {
+	wanted := t.need
+	t.next, t.need, t.err, t.written, t.late, t.mergeErr = t.done, 0, nil, false, t.late[:0], nil
+	r := &p.rec
+	if t.err = r.decode(row); t.err == nil {
+		p.answers, p.forgotten, t.err = r.recall(p.b, p.session, p.answers)
+	}
+	if t.err != nil {
+		t.err = t.named(t.err)
+		return nil
+	}
+	t.tells = r.tells
+	changed := p.tidy(t, r, wanted == needRoom)
+	p.noted = false
+	for ; t.next < len(t.refs); t.next++ {
+		var did bool
+		if did, t.need = p.decide(t, r, t.refs[t.next]); t.need != 0 {
+			break
+		}
+		changed = changed || did
+	}
+	if t.need > needRoom { // r may have been changed by what must not be made yet
+		t.next, t.late = t.done, t.late[:0]
+		return nil
+	}
+	if p.noted && (changed || p.b.repeat) {
+		r.note(p.b, p.session, p.answers)
+		changed = true
+	}
+	return p.write(t, r, changed)
+}
+
+// write returns the head, nil if nothing has changed.
+func (p *pass) write(t *turn, r *record, changed bool) (out []byte) {
+	if changed {
+		if r.epoch == 0 {
+			r.epoch = rand.Uint64() | 1
+		}
+		r.counter++
+		r.pin()
+		if out, t.err = r.encode(p.format); t.err != nil {
+			t.err = t.named(t.err)
+			t.next, t.late = t.done, t.late[:0]
+			return nil
+		}
+	}
+	t.written = changed
+	t.hold(r)
+	for _, ref := range t.refs[t.done:t.next] {
+		p.outs[ref.op].version = r.version
+	}
+	return out
+}
+
+// decide makes one operation on a head, or says what it needs first.
+func (p *pass) decide(t *turn, r *record, ref ref) (changed bool, _ need) {
+	o, out := &p.b.ops[ref.op], &p.outs[ref.op]
+	*out = outcome{}
+	if p.recalled(r, o, ref, out) {
+		return false, 0
+	}
+	if r.hasLeft(o) {
+		t.late = append(t.late, ref)
+		return false, 0
+	}
+	if o.kind.adjusts() && o.account.Start >= r.recent() {
+		switch c, n := p.findChange(t, r, o.id); {
+		case n != 0:
+			return false, n
+		case c != nil:
+			*out = c.repeated(o)
+			out.totals = r.totals(o)
+			return false, 0
+		}
+	}
+	if p.clock != nil && o.kind != read && r.begins(o) {
+		if !p.asked {
+			return false, needClock
+		}
+		if o.account.Start > p.now {
+			out.early = true
+			out.totals = r.totals(o)
+			p.note(o, ref, out)
+			return false, 0
+		}
+	}
+	if r.lacksRoom(o) {
+		return false, needRoom
+	}
+	told := !r.untold()
+	*out, changed = r.apply(o)
+	if told && r.untold() && !(t.indexed && t.indexedAt == t.tells) {
+		return false, needIndex
+	}
+	if o.kind == tell && changed {
+		r.tells++
+		t.told = true
+	}
+	p.note(o, ref, out)
+	return changed, 0
+}
+
+// recalled answers an operation of which the row knows, or nobody does, whether it has been made.
+func (p *pass) recalled(r *record, o *op, ref ref, out *outcome) bool {
+	if !o.kind.sequenced() {
+		return false
+	}
+	switch a := p.answers.at(ref.position); {
+	case a != elsewhere:
+		*out = a.outcome()
+	case p.forgotten && !r.hasLeft(o):
+		*out = outcome{forgotten: true}
+	default:
+		return false
+	}
+	out.totals = r.totals(o)
+	if newest := r.newest(); out.stale && newest != nil {
+		out.totals = newest.sum()
+	}
+	return true
+}
+
+// note keeps the answer to a sequenced operation.
+func (p *pass) note(o *op, ref ref, out *outcome) {
+	if o.kind.sequenced() {
+		p.answers = p.answers.put(ref.position, answerOf(out))
+		p.noted = true
+	}
+}

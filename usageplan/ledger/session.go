@@ -1,0 +1,185 @@
+package ledger
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+)
+
+// session is what a row remembers of one ledger life: which of its batches has changed the row last, and what became of
+// that batch's operations. A life repeats only its last batch. So this much is enough to make each operation once.
+type session struct {
+	name    uint64
+	last    uint64 // the batch's number
+	answers []byte // see answers
+}
+
+// answers are what became of a batch's sequenced operations on one key, by their position among these. They are
+// run-length encoded: a crowd's answers are nearly always alike.
+type answers []answer
+
+// answer is a code and, above it, the units granted.
+type answer uint64
+
+// The codes. They are stored: they never change.
+const (
+	elsewhere   answer = iota // not decided, or in another row
+	wasMade                   // with what it granted
+	wasRefused                // the others made nothing
+	wasStale                  //
+	wasGone                   //
+	wasEarly                  //
+	codeBits    = 3
+	codeMask    = 1<<codeBits - 1
+	maxAnswers  = 1 << 16 // of one batch
+	maxRecorded = 1 << 15 // bytes that all sessions of a row may need, the last one apart
+)
+
+func answerOf(out *outcome) answer {
+	switch {
+	case out.stale:
+		return wasStale
+	case out.gone:
+		return wasGone
+	case out.early:
+		return wasEarly
+	case out.refused:
+		return wasRefused
+	}
+	return answer(out.granted)<<codeBits | wasMade
+}
+
+// outcome is what the answer says, without totals.
+func (a answer) outcome() outcome {
+	code := a & codeMask
+	return outcome{
+		granted: int64(a >> codeBits), replayed: true,
+		stale: code == wasStale, gone: code == wasGone, early: code == wasEarly, refused: code == wasRefused,
+	}
+}
+
+// at returns the answer at a position.
+func (as answers) at(i int) answer {
+	if i >= len(as) {
+		return elsewhere
+	}
+	return as[i]
+}
+
+// put sets the answer at a position.
+func (as answers) put(i int, a answer) answers {
+	for len(as) <= i {
+		as = append(as, elsewhere)
+	}
+	as[i] = a
+	return as
+}
+
+func (as answers) encode() (b []byte) {
+	for i := 0; i < len(as); {
+		n := i + 1
+		for n < len(as) && as[n] == as[i] {
+			n++
+		}
+		b = binary.AppendUvarint(b, uint64(n-i))
+		b = binary.AppendUvarint(b, uint64(as[i]))
+		i = n
+	}
+	return b
+}
+
+// decode replaces as by what b says.
+func (as answers) decode(b []byte) (answers, error) {
+	as = as[:0]
+	in := reader{b: b}
+	for len(in.b) > 0 {
+		n, a := in.upTo(maxAnswers), answer(in.uvarint())
+		if in.bad || len(as)+int(n) > maxAnswers {
+			return nil, fmt.Errorf("%w: answers of a session", errDamaged)
+		}
+		for range n {
+			as = append(as, a)
+		}
+	}
+	return as, nil
+}
+
+// recall returns what the row knows of a batch: the answers to it; or that nobody knows any more whether operations that
+// are not among the answers have been made.
+//
+// A number lower than the last is of a batch that the ledger has given up. A repeated batch whose session is unknown may
+// have been made before the session was dropped. Neither is made.
+func (r *record) recall(b *batch, name uint64, as answers) (_ answers, forgotten bool, err error) {
+	i := slices.IndexFunc(r.sessions, func(s session) bool { return s.name == name })
+	switch {
+	case i < 0:
+		return as[:0], b.repeat && r.pruned, nil
+	case r.sessions[i].last == b.number:
+		as, err = as.decode(r.sessions[i].answers)
+		return as, false, err
+	}
+	return as[:0], r.sessions[i].last > b.number, nil
+}
+
+// note records the answers to a batch.
+func (r *record) note(b *batch, name uint64, as answers) {
+	s := session{name: name, last: b.number, answers: as.encode()}
+	i := slices.IndexFunc(r.sessions, func(s session) bool { return s.name == name })
+	if i < 0 {
+		r.sessions = append(r.sessions, s)
+		i = len(r.sessions) - 1
+	}
+	copy(r.sessions[1:i+1], r.sessions[:i])
+	r.sessions[0] = s
+	r.dropSessions(maxRecorded)
+}
+
+// dropSessions keeps sixteen sessions, and as many as fit into so many bytes; the most recently used one in any case.
+func (r *record) dropSessions(most int) {
+	size := 0
+	for i := range r.sessions {
+		size += len(r.sessions[i].answers)
+		if i >= maxSessions || i > 0 && size > most {
+			r.sessions = r.sessions[:i]
+			r.pruned = true
+			return
+		}
+	}
+}
+
+// mergeSessions adds sessions that come from the head, which are the more recent ones. Of the same batch of the same life,
+// each row knows what was decided in it.
+func (r *record) mergeSessions(from []session) {
+	all := slices.Clone(from)
+	for _, s := range r.sessions {
+		i := slices.IndexFunc(all, func(t session) bool { return t.name == s.name })
+		switch {
+		case i < 0:
+			all = append(all, s)
+		case all[i].last < s.last:
+			all[i] = s
+		case all[i].last == s.last:
+			all[i].answers = overlay(all[i].answers, s.answers)
+		}
+	}
+	r.sessions = all
+	r.dropSessions(maxRecorded)
+}
+
+// overlay fills what was decided elsewhere by one row from the other.
+func overlay(a, b []byte) []byte {
+	as, err := answers(nil).decode(a)
+	if err != nil {
+		return b
+	}
+	bs, err := answers(nil).decode(b)
+	if err != nil {
+		return a
+	}
+	for i := range bs {
+		if as.at(i) == elsewhere {
+			as = as.put(i, bs[i])
+		}
+	}
+	return as.encode()
+}
