@@ -25,7 +25,7 @@ func Example_customer() {
 		fmt.Println(err)
 		return
 	}
-	quotas, err := ledger.New(ledger.Config{Store: ledger.NewOldMemory()})
+	quotas, err := ledger.New(ledger.Config{Engine: ledger.NewMemory()})
 	if err != nil {
 		fmt.Println(err)
 		return

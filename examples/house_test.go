@@ -38,7 +38,6 @@ var allowed = map[string][]string{
 	"ratelimit/window":     {"ratelimit", "ratelimit/clientip"},
 	"usageplan":            {"ratelimit", "usageplan/ledger"},
 	"usageplan/ledger":     nil,
-	"usageplan/ledgertest": {"usageplan/ledger"},
 	"usageplan/enginetest": {"usageplan/ledger"},
 	"usageplan/boltstore":  {"usageplan/ledger"},
 	"usageplan/admin":      {"apikey", "usageplan", "usageplan/ledger"},

@@ -38,7 +38,7 @@ func newMetered(t *testing.T, quota int64) metered {
 		{Key: apikey.Key{ID: "fr92a5qpbj", Enabled: true}, Value: keyValue},
 	}})
 	require.NoError(t, err)
-	quotas, err := ledger.New(ledger.Config{Store: ledger.NewOldMemory()})
+	quotas, err := ledger.New(ledger.Config{Engine: ledger.NewMemory()})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, quotas.Close()) })
 	meter, err := usageplan.New(usageplan.Config{

@@ -16,7 +16,7 @@ import (
 
 // busy is a meter that never refuses: two throttles and a quota.
 func busy(t testing.TB, edits ...func(*usageplan.Config)) *usageplan.Meter {
-	quotas, err := ledger.New(ledger.Config{Store: ledger.NewOldMemory()})
+	quotas, err := ledger.New(ledger.Config{Engine: ledger.NewMemory()})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, quotas.Close()) })
 	c := usageplan.Config{

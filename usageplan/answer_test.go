@@ -3,7 +3,6 @@ package usageplan_test
 import (
 	"context"
 	"errors"
-	"iter"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -17,20 +16,19 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// down is a store that always fails.
-type down struct{}
+// down is an engine that always fails.
+type down struct{ ledger.Engine }
 
 var errDown = errors.New("connection refused")
 
-func (down) Apply(context.Context, []ledger.Op) ([]ledger.Outcome, error) { return nil, errDown }
-func (down) Accounts(context.Context, ledger.Key, int64, int64) iter.Seq2[ledger.State, error] {
-	return func(yield func(ledger.State, error) bool) { yield(ledger.State{}, errDown) }
+func (down) Update(context.Context, []string, func(int, []byte) ([]byte, error)) error {
+	return errDown
 }
-func (down) Close() error { return nil }
+func (down) Load(context.Context, string) ([]byte, error) { return nil, errDown }
 
 func brokenLedger(t *testing.T) *ledger.Ledger {
 	t.Helper()
-	quotas, err := ledger.New(ledger.Config{Store: down{}, Mode: ledger.Exact})
+	quotas, err := ledger.New(ledger.Config{Engine: down{}, Exact: true})
 	require.NoError(t, err)
 	return quotas
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -18,7 +17,6 @@ import (
 
 	"github.com/tallygate/tallygate/ratelimit"
 	"github.com/tallygate/tallygate/usageplan"
-	"github.com/tallygate/tallygate/usageplan/boltstore"
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
@@ -422,12 +420,7 @@ func TestLoweredLimitActsOnceApplyReturns(t *testing.T) {
 }
 
 func TestAdjustmentsTellWhoAndWhy(t *testing.T) {
-	store, err := boltstore.Open(filepath.Join(t.TempDir(), "usage.db"), boltstore.Config{})
-	require.NoError(t, err)
-	quotas, err := ledger.New(ledger.Config{Store: store})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, errors.Join(quotas.Close(), store.Close())) })
-	m := meter(t, usageplan.Config{Plans: []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Quotas: daily(5)}}, Default: "p", Ledger: quotas})
+	m := meter(t, usageplan.Config{Plans: []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Quotas: daily(5)}}, Default: "p", Ledger: memory(t)})
 	k := usageplan.QuotaKey{Plan: "p", Client: "a"}
 	begin := time.Now()
 	for _, delta := range []int64{10, -3} {
@@ -438,7 +431,7 @@ func TestAdjustmentsTellWhoAndWhy(t *testing.T) {
 	for e, err := range m.Adjustments(t.Context(), k, begin, time.Now()) {
 		require.NoError(t, err)
 		require.Equal(t, [2]string{"ann", "fair"}, [2]string{e.Actor, e.Reason})
-		from, by = append(from, e.Before), append(by, e.Granted)
+		from, by = append(from, e.Before), append(by, e.Delta)
 	}
 	require.Equal(t, [][]int64{{0, 10}, {10, -3}}, [][]int64{from, by})
 	for _, err := range m.Adjustments(t.Context(), usageplan.QuotaKey{Plan: "q", Client: "a"}, begin, time.Now()) {

@@ -35,7 +35,7 @@ type Charge struct {
 // throttles are not given back.
 //
 // Each quota settles by itself, and the error joins theirs: [ledger.ErrForgiven] if the limit left a part uncounted,
-// [ledger.ErrCost] for an actual cost below 0, [ledger.ErrUnavailable] if the store failed, in which case the ledger
+// [ledger.ErrCost] for an actual cost below 0, [ledger.ErrUnavailable] if the engine failed, in which case the ledger
 // repeats the settlement later.
 func (c Charge) Settle(ctx context.Context, actual int64) error {
 	var err error

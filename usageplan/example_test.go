@@ -32,7 +32,7 @@ func call(h http.Handler, client, target string) *http.Response {
 // to the plan, call, read the usage, grant an extension.
 func Example() {
 	ctx := context.Background()
-	quotas, err := ledger.New(ledger.Config{Store: ledger.NewOldMemory()})
+	quotas, err := ledger.New(ledger.Config{Engine: ledger.NewMemory()})
 	check(err)
 	defer quotas.Close()
 	keys, err := apikey.New(apikey.Config{})
@@ -100,7 +100,7 @@ func check(err error) {
 }
 
 func newMeter(c usageplan.Config) *usageplan.Meter {
-	quotas, err := ledger.New(ledger.Config{Store: ledger.NewOldMemory()})
+	quotas, err := ledger.New(ledger.Config{Engine: ledger.NewMemory()})
 	if err != nil {
 		panic(err)
 	}

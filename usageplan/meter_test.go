@@ -31,7 +31,7 @@ const (
 
 func memory(t *testing.T) *ledger.Ledger {
 	t.Helper()
-	quotas, err := ledger.New(ledger.Config{Store: ledger.NewOldMemory()})
+	quotas, err := ledger.New(ledger.Config{Engine: ledger.NewMemory()})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, quotas.Close()) })
 	return quotas

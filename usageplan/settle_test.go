@@ -41,10 +41,10 @@ func TestSettleByLimitInForce(t *testing.T) {
 		{"plan raised for anyone", 100, 5, 150, put(1000), "stranger", false, 150, 1000},
 		{"member gone", 100, 5, 150, usageplan.Change{DeleteMember: &usageplan.Member{Plan: "p", Client: "a"}}, "a", true, 100, 100},
 	} {
-		for mode, name := range map[ledger.Mode]string{ledger.Leased: "leased", ledger.Exact: "exact"} {
+		for exact, name := range map[bool]string{false: "leased", true: "exact"} {
 			t.Run(tt.name+", "+name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					quotas, err := ledger.New(ledger.Config{Store: ledger.NewOldMemory(), Mode: mode})
+					quotas, err := ledger.New(ledger.Config{Engine: ledger.NewMemory(), Exact: exact})
 					require.NoError(t, err)
 					defer func() { require.NoError(t, quotas.Close()) }()
 					c := usageplan.Config{

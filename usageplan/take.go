@@ -22,8 +22,8 @@ type Request struct {
 //
 // A request that a later limit refuses holds the tokens and units of the earlier ones for a moment, until it gives them
 // back. In that moment they may be missing to another request of the same client, which is then refused. No limit is
-// ever exceeded. If the ledger's store fails before everything is given back, the ledger gives back the rest when the
-// store works again.
+// ever exceeded. If the ledger's engine fails before everything is given back, the ledger gives back the rest when the
+// engine works again.
 func (m *Meter) Take(ctx context.Context, q Request) (c Charge, err error) {
 	if err := m.acceptable(&q); err != nil {
 		return Charge{}, err

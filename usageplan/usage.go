@@ -58,12 +58,12 @@ func (m *Meter) Correct(ctx context.Context, k QuotaKey, adj ledger.Adjustment) 
 }
 
 // Adjustments yields the client's extensions and corrections of all periods, oldest first, that were made not before
-// from and not after to. Each says who made it (Actor), when (Time, in Unix seconds), from what (Before), by how much
-// (Granted) and why (Reason). Not every store can list them; see [ledger.Ledger.Adjustments].
-func (m *Meter) Adjustments(ctx context.Context, k QuotaKey, from, to time.Time) iter.Seq2[ledger.Entry, error] {
+// from and not after to. Each says who made it (Actor), when (Time), from what (Before), by how much (Delta) and why
+// (Reason); see [ledger.Ledger.Adjustments].
+func (m *Meter) Adjustments(ctx context.Context, k QuotaKey, from, to time.Time) iter.Seq2[ledger.Change, error] {
 	key, _, err := m.find(k)
 	if err != nil {
-		return func(yield func(ledger.Entry, error) bool) { yield(ledger.Entry{}, err) }
+		return func(yield func(ledger.Change, error) bool) { yield(ledger.Change{}, err) }
 	}
 	return m.config.Ledger.Adjustments(ctx, key, from, to)
 }

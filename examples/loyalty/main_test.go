@@ -34,7 +34,7 @@ func apiWithin(t *testing.T, account ratelimit.Limit) (http.Handler, tokens) {
 	t.Helper()
 	pool, given, err := userPool(options{})
 	require.NoError(t, err)
-	quotas, err := ledger.New(ledger.Config{Store: ledger.NewOldMemory()})
+	quotas, err := ledger.New(ledger.Config{Engine: ledger.NewMemory()})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, quotas.Close()) })
 	h, err := newAPI(pool, quotas, account)

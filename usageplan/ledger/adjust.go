@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"iter"
 	"time"
@@ -12,15 +11,15 @@ import (
 // Adjustment changes an account by hand.
 type Adjustment struct {
 	// ID names the operation. Applied again under the same ID it changes nothing, as long as that is among the last 256
-	// extensions and corrections of its period, and until the next but one period begins; another adjustment (Extend for
-	// Correct, or another Delta) under it is refused with [ErrAdjustment]. "" takes a fresh one. Give one if you mean to
-	// retry. At most 512 bytes.
+	// adjustments of its period, and until the next but one period begins; another adjustment (Extend for Correct, or
+	// another Delta) under it is refused with [ErrAdjustment]. "" takes a fresh one. Give one if you mean to retry. At most
+	// 512 bytes.
 	ID string
 
-	// Delta is added, up to [MaxUnits] either way.
+	// Delta is added, up to [MaxUnits] either way. SetRemaining does not use it.
 	Delta int64
 
-	// Reason and Actor are kept with the entry: why, and who. At most 512 bytes each.
+	// Reason and Actor are kept with the adjustment: why, and who. At most 512 bytes each.
 	Reason, Actor string
 }
 
@@ -34,27 +33,41 @@ func (a Adjustment) validate() error {
 	return nil
 }
 
-// Extend adds a.Delta, which may be negative, to the limit of the current period alone: a temporary extension, as by API
-// Gateway's UpdateUsage, which sets what remains instead. It is kept as an entry. It acts at once on what this ledger takes;
-// where a negative extension meets a lease of another ledger over the same store, that ledger may still admit what its
-// lease holds (package documentation, Bounds). It returns the balance after it, or the present one if a.ID has been
-// applied before. Causes: [ErrAdjustment], [ErrUnavailable], [ErrQuota],
-// [ErrKey], [ErrClosed], [ErrNotConfigured].
-// Source: https://docs.aws.amazon.com/apigateway/latest/api/API_UpdateUsage.html
+// Extend adds a.Delta, which may be negative, to the limit of the current period alone: a temporary extension. It is kept
+// with who, when and why. It acts at once on what this ledger takes; where a negative extension meets a lease of another
+// ledger over the same engine, that ledger may still admit what its lease holds (package documentation, Bounds). It
+// returns the balance after it, or the present one if a.ID has been applied before. Causes: [ErrAdjustment],
+// [ErrUnavailable], [ErrQuota], [ErrKey], [ErrClosed], [ErrNotConfigured].
 func (l *Ledger) Extend(ctx context.Context, key Key, q Quota, a Adjustment) (Balance, error) {
-	return l.adjustAt(ctx, time.Now().Unix(), key, q, KindExtend, a)
+	return l.adjustAt(ctx, time.Now().Unix(), key, q, extend, a.Delta, a)
 }
 
 // Correct adds a.Delta, which may be negative, to what counts as used in the current period, on the current day. It is kept
-// as an entry and acts as Extend does: at once on this ledger, and on the lease of another with that lease's next
-// reservation. The limit does not bound it. It refuses to go below nothing used, wrapping
-// [ErrAdjustment]. It returns what Extend returns, with the same causes.
+// and acts as Extend does: at once on this ledger, and on the lease of another with that lease's next reservation. The
+// limit does not bound it. It refuses to go below nothing used, wrapping [ErrAdjustment]. It returns what Extend returns,
+// with the same causes.
 func (l *Ledger) Correct(ctx context.Context, key Key, q Quota, a Adjustment) (Balance, error) {
-	return l.adjustAt(ctx, time.Now().Unix(), key, q, KindCorrect, a)
+	return l.adjustAt(ctx, time.Now().Unix(), key, q, correct, a.Delta, a)
 }
 
-func (l *Ledger) adjustAt(ctx context.Context, now int64, key Key, q Quota, kind Kind, a Adjustment) (Balance, error) {
-	c, err := l.cell(key, q)
+// SetRemaining extends the current period by so much, up or down, that n units remain, 0 to [MaxUnits]. It reads and
+// changes the account in one step: of several calls at once, each leaves n. What other ledgers hold in leases counts as
+// used, so they may still admit that. It is kept, and returns, as Extend does. In API Gateway, it is UpdateUsage.
+// Source: https://docs.aws.amazon.com/apigateway/latest/api/API_UpdateUsage.html
+func (l *Ledger) SetRemaining(ctx context.Context, key Key, q Quota, n int64, a Adjustment) (Balance, error) {
+	return l.setRemainingAt(ctx, time.Now().Unix(), key, q, n, a)
+}
+
+func (l *Ledger) setRemainingAt(ctx context.Context, now int64, key Key, q Quota, n int64, a Adjustment) (Balance, error) {
+	if n < 0 || n > MaxUnits {
+		return Balance{}, &Error{Err: fmt.Errorf("%w: %d to remain is not within 0 and 2^53", ErrAdjustment, n)}
+	}
+	a.Delta = 0
+	return l.adjustAt(ctx, now, key, q, setRemaining, n, a)
+}
+
+func (l *Ledger) adjustAt(ctx context.Context, now int64, key Key, q Quota, k kind, want int64, a Adjustment) (Balance, error) {
+	c, err := l.counter(key, q)
 	if err != nil {
 		return Balance{}, err
 	}
@@ -64,61 +77,61 @@ func (l *Ledger) adjustAt(ctx context.Context, now int64, key Key, q Quota, kind
 	if a.ID == "" {
 		a.ID = rand.Text()
 	}
-	return c.adjust(ctx, now, q, kind, a)
+	return c.adjust(ctx, now, q, k, want, a)
 }
 
-// adjust makes an extension or a correction, after it has returned what the lease holds: so it acts at once.
-func (c *cell) adjust(ctx context.Context, now int64, q Quota, kind Kind, a Adjustment) (Balance, error) {
+// adjust makes an adjustment, after it has returned what the lease holds: so it acts at once.
+func (c *counter) adjust(ctx context.Context, now int64, q Quota, k kind, want int64, by Adjustment) (Balance, error) {
 	if err := c.enterOpen(ctx); err != nil {
 		return Balance{}, err
 	}
 	defer c.leave()
 	for {
-		s, err := c.current(ctx, now, q)
+		d, err := c.current(ctx, now, q)
 		if err != nil {
 			return Balance{}, err
 		}
-		op := c.op(kind, s)
-		op.ID, op.Want, op.Reason, op.Actor = a.ID, a.Delta, a.Reason, a.Actor
-		outs, err := c.commitEnding(ctx, op)
+		o := c.op(k, d)
+		o.id, o.want, o.reason, o.actor = by.ID, want, by.Reason, by.Actor
+		answers, err := c.commitEnding(ctx, o)
 		if err != nil {
 			return Balance{}, err
 		}
-		switch out := outs[0]; {
-		case out.Stale:
-			c.catchUp(out.Totals)
-		case out.Refused:
+		switch a := answers[0]; {
+		case a.early:
+			return Balance{}, tooEarly()
+		case a.stale:
+			c.catchUp(a.totals.start, a.totals.day)
+		case a.refused:
 			err := fmt.Errorf("%w: its ID names another, or it adds up to what is not allowed", ErrAdjustment)
-			return Balance{}, &Error{Err: err, Balance: s.balanceOf(viewOf(out.Totals, s.quota.Limit), 0)}
+			return Balance{}, &Error{Err: err, Balance: d.balanceOf(a.baseline(d.quota.Limit), 0)}
 		default:
-			c.observe(s, out)
-			return s.balanceOf(c.learn(s, out, s.quota.Limit), 0), nil
+			c.observe(d, a)
+			return d.balanceOf(c.learn(d, a, d.quota.Limit), 0), nil
 		}
 	}
 }
 
 // Adjustments yields the extensions and corrections of a key that were made from one instant to another, inclusive, oldest
-// first: who, when, from what, by how much and why. It reads all entries of the store, and needs one that shows them
-// ([Auditor], as boltstore is); otherwise the error wraps [errors.ErrUnsupported]. Those that the store has compacted are
-// missing. After an error, with which it ends, the Entry is zero. Other causes: [ErrUnavailable], [ErrClosed],
+// first: who, when, from what, by how much and why. Of each period the last 256 are kept, as long as [Config].Keep says.
+// After an error, with which it ends, the Change is zero. Causes: [ErrUnavailable], [ErrKey], [ErrClosed],
 // [ErrNotConfigured].
-func (l *Ledger) Adjustments(ctx context.Context, key Key, from, to time.Time) iter.Seq2[Entry, error] {
-	return func(yield func(Entry, error) bool) {
+func (l *Ledger) Adjustments(ctx context.Context, key Key, from, to time.Time) iter.Seq2[Change, error] {
+	return func(yield func(Change, error) bool) {
 		if err := l.open(); err != nil {
-			yield(Entry{}, err)
+			yield(Change{}, err)
 			return
 		}
-		store, is := l.config.Store.(Auditor)
-		if !is {
-			yield(Entry{}, &Error{Err: fmt.Errorf("%w: the store does not show its entries", errors.ErrUnsupported)})
+		if err := key.validate(); err != nil {
+			yield(Change{}, &Error{Err: err})
 			return
 		}
-		for e, err := range store.Entries(ctx, 0) {
+		for change, err := range l.rows.adjustments(ctx, key, from.Unix(), to.Unix()) {
 			if err != nil {
-				yield(Entry{}, &Error{Err: ErrUnavailable, Cause: err})
+				yield(Change{}, &Error{Err: ErrUnavailable, Cause: err})
 				return
 			}
-			if e.Kind.Adjusts() && e.Account.Key == key && from.Unix() <= e.Time && e.Time <= to.Unix() && !yield(e, nil) {
+			if !yield(change, nil) {
 				return
 			}
 		}

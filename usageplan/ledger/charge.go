@@ -5,13 +5,13 @@ import "sync/atomic"
 // Charge is a granted take. It is a value: copies are the same charge. The zero Charge stands for nothing taken. Its
 // methods are safe for concurrent use.
 type Charge struct {
-	at   *lease // for account and day
+	at   *usageDay
 	cost int64
 
 	slab *slab // with bit, whether it has been settled
 	bit  uint32
 
-	view *view // with left, the balance after it
+	base *baseline // with left, the balance after it
 	left int64
 }
 
@@ -51,24 +51,18 @@ func (s *slab) wasClaimed(bit uint32) bool {
 	return s.settled[bit>>6].Load()&(1<<(bit&63)) != 0
 }
 
-// Balance is the account's just after the charge; in Leased mode as of this ledger's last reservation, so what other
-// ledgers have taken since is not in it. Once the charge has been settled it is the account's present balance, as far as
-// this ledger knows it without asking the store.
+// Balance is the account's just after the charge; from a lease as of this ledger's last reservation, so what other ledgers
+// have taken since is not in it. Once the charge has been settled it is the account's present balance, as far as this
+// ledger knows it without asking the engine.
 func (ch Charge) Balance() Balance {
-	switch {
-	case ch.at == nil:
+	if ch.at == nil {
 		return Balance{}
-	case ch.slab.wasClaimed(ch.bit):
-		return ch.settledBalance()
 	}
-	return ch.at.balanceOf(ch.view, ch.left)
-}
-
-// settledBalance is what the newest lease of the account knows.
-func (ch Charge) settledBalance() Balance {
-	s := ch.at.cell.newestOf(ch.at)
-	if v, ok := s.known(); ok {
-		return s.balanceOf(&v, 0)
+	if ch.slab.wasClaimed(ch.bit) {
+		c := ch.at.counter
+		if b := c.known(ch.at); b != nil {
+			return c.newestOf(ch.at).balanceOf(b, 0)
+		}
 	}
-	return ch.at.balanceOf(ch.view, ch.left)
+	return ch.at.balanceOf(ch.base, ch.left)
 }

@@ -20,6 +20,8 @@ var (
 const (
 	format1 = 1
 	format2 = 2
+
+	lastFormat = format2
 )
 
 const maxRow = 65536

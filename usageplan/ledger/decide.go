@@ -52,8 +52,11 @@ func (s *state) isAfter(o *op) bool {
 
 func (s *state) apply(o *op) (out outcome, changed bool) {
 	if o.held > 0 {
-		if l := s.lease(o.lease); l == nil || l.granted < o.held {
+		switch l := s.lease(o.lease); {
+		case l == nil:
 			return outcome{gone: true, totals: s.sum()}, false
+		case l.granted < o.held:
+			return outcome{gone: true, granted: l.granted, totals: s.sum()}, false
 		}
 	}
 	before := s.adjusted(o.kind)

@@ -10,9 +10,9 @@ var (
 	// ErrExhausted: the account has not enough left. Answer 429.
 	ErrExhausted = errors.New("quota exhausted")
 
-	// ErrUnavailable: the store failed, or the context ended first; whether the change was made may not be known. Answer
-	// 503. A charge that turns out to have been counted is given back; a settlement is made good; an adjustment may be
-	// retried under its ID.
+	// ErrUnavailable: the engine failed, the context ended first, the key's row is damaged or of a newer version, or the
+	// period has not begun by the engine's clock. Whether the change was made may not be known. Answer 503. A charge that
+	// turns out to have been counted is given back; a settlement is made good; an adjustment may be retried under its ID.
 	ErrUnavailable = errors.New("store unavailable")
 
 	// ErrNotConfigured: the ledger is nil or zero, or the Ref is zero. Answer 500.
@@ -41,16 +41,16 @@ var (
 	ErrSettled = errors.New("charge is settled already")
 
 	// ErrAdjustment: an oversized [Adjustment], a correction to less than nothing used, adjustments that add up to more
-	// than [MaxUnits] either way, or an ID that names another adjustment.
+	// than [MaxUnits] either way, an ID that names another adjustment, or no number that could remain.
 	ErrAdjustment = errors.New("adjustment")
 )
 
 // Error is why the ledger did not do what it was asked. Every error of [Ledger] and [Charge] is an *Error.
 type Error struct {
-	// Err is one of the causes above or wraps one; from [Ledger.Adjustments] also [errors.ErrUnsupported].
+	// Err is one of the causes above or wraps one.
 	Err error
 
-	// Cause is or wraps the store's own error under [ErrUnavailable], the context's if that ended the wait; else nil.
+	// Cause is or wraps the engine's own error under [ErrUnavailable], the context's if that ended the wait; else nil.
 	Cause error
 
 	// Balance is the account's, with [ErrExhausted], [ErrForgiven] and [ErrSettled], and with [ErrAdjustment] if the account

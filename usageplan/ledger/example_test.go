@@ -15,7 +15,7 @@ import (
 
 // A customer with two units a month.
 func Example() {
-	l, err := ledger.New(ledger.Config{Store: ledger.NewOldMemory()})
+	l, err := ledger.New(ledger.Config{Engine: ledger.NewMemory()})
 	if err != nil {
 		panic(err)
 	}
@@ -46,7 +46,7 @@ var (
 )
 
 func open() *ledger.Ledger {
-	l, err := ledger.New(ledger.Config{Store: ledger.NewOldMemory()})
+	l, err := ledger.New(ledger.Config{Engine: ledger.NewMemory()})
 	if err != nil {
 		panic(err)
 	}
@@ -86,7 +86,7 @@ func ExampleCharge_Settle() {
 // A request that has cost more than was taken. By default only what is left is counted.
 func ExampleCharge_Settle_more() {
 	for _, overdraw := range []bool{false, true} {
-		l, err := ledger.New(ledger.Config{Store: ledger.NewOldMemory(), AllowOverdraw: overdraw})
+		l, err := ledger.New(ledger.Config{Engine: ledger.NewMemory(), AllowOverdraw: overdraw})
 		if err != nil {
 			panic(err)
 		}
@@ -136,8 +136,8 @@ func ExampleLedger_Take() {
 // Every decision durable, and somebody told when 80 % are used.
 func ExampleConfig() {
 	l, err := ledger.New(ledger.Config{
-		Store: ledger.NewOldMemory(), // boltstore.Open for what shall last
-		Mode:  ledger.Exact, Thresholds: []int{80},
+		Engine: ledger.NewMemory(), // boltstore.Open for what shall last
+		Exact:  true, Thresholds: []int{80},
 		OnThreshold: func(c ledger.Crossing) { fmt.Println(c.Account.Subject, c.Percent, "%:", c.Used, "of", c.Limit) },
 	})
 	if err != nil {
@@ -150,12 +150,12 @@ func ExampleConfig() {
 	// Output: ann 80 %: 80 of 100
 }
 
-// Of two leased ledgers over one store, one may refuse what the other holds. Close gives it back, and so does the end
-// of the day; Exact ledgers do not hold anything.
+// Of two leased ledgers over one engine, one may refuse what the other holds. Close gives it back, and so does the end of
+// the day; exact ledgers do not hold anything. The other notices at once here, and within a second by default.
 func Example_twoLedgers() {
-	store := ledger.NewOldMemory()
-	one, _ := ledger.New(ledger.Config{Store: store, Block: 8})
-	two, _ := ledger.New(ledger.Config{Store: store, Block: 8})
+	engine := ledger.NewMemory()
+	one, _ := ledger.New(ledger.Config{Engine: engine, Block: 8, Stale: -1})
+	two, _ := ledger.New(ledger.Config{Engine: engine, Block: 8, Stale: -1})
 	granted := 0
 	take := func(l *ledger.Ledger) (err error) {
 		if _, err = l.Take(ctx, customer, monthly, 1); err == nil {

@@ -18,33 +18,33 @@ var errFault = errors.New("fault")
 // faulty is an engine whose next call can fail: before it has done anything, after it has done all, or not until its
 // context ends.
 type faulty struct {
-	*ledger.OldMemory
+	ledger.Engine
 	before, after, hang, panics atomic.Bool
 	calls                       atomic.Int64
 }
 
-func (f *faulty) Apply(ctx context.Context, ops []ledger.Op) ([]ledger.Outcome, error) {
+func (f *faulty) Update(ctx context.Context, keys []string, g func(int, []byte) ([]byte, error)) error {
 	f.calls.Add(1)
 	if f.before.Load() {
-		return nil, errFault
+		return errFault
 	}
 	if f.panics.Load() {
 		panic(errFault)
 	}
 	if f.hang.Load() {
 		<-ctx.Done()
-		return nil, ctx.Err()
+		return ctx.Err()
 	}
-	outs, err := f.OldMemory.Apply(ctx, ops)
+	err := f.Engine.Update(ctx, keys, g)
 	if f.after.Load() {
-		return nil, errFault
+		return errFault
 	}
-	return outs, err
+	return err
 }
 
 func (f *faulty) state(t *testing.T) ledger.State {
 	t.Helper()
-	for s, err := range f.Accounts(t.Context(), key, 0, 1<<40) {
+	for s, err := range ledger.Accounts(t.Context(), f, key) {
 		require.NoError(t, err)
 		return s
 	}
@@ -53,11 +53,11 @@ func (f *faulty) state(t *testing.T) ledger.State {
 
 // inFakeTime runs f over a faulty engine in both modes.
 func inFakeTime(t *testing.T, f func(t *testing.T, l *ledger.Ledger, store *faulty)) {
-	for name, mode := range map[string]ledger.Mode{"leased": ledger.Leased, "exact": ledger.Exact} {
+	for name, exact := range map[string]bool{"leased": false, "exact": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				store := &faulty{OldMemory: ledger.NewOldMemory()}
-				l, err := ledger.New(ledger.Config{Store: store, Mode: mode, Block: 16})
+				store := &faulty{Engine: ledger.NewMemory()}
+				l, err := ledger.New(ledger.Config{Engine: store, Exact: exact, Block: 16})
 				require.NoError(t, err)
 				f(t, l, store)
 				require.NoError(t, l.Close())
@@ -92,8 +92,8 @@ func TestLostAnswer(t *testing.T) {
 // TestDoubtful: what a reservation without an answer may have been granted comes back when more is needed, not at midnight.
 func TestDoubtful(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &faulty{OldMemory: ledger.NewOldMemory()}
-		l, err := ledger.New(ledger.Config{Store: store, Block: 16})
+		store := &faulty{Engine: ledger.NewMemory()}
+		l, err := ledger.New(ledger.Config{Engine: store, Block: 16})
 		require.NoError(t, err)
 		q := ledger.Quota{Limit: 1000, Period: ledger.Daily}
 		for range 3 {
@@ -159,8 +159,8 @@ func TestOwedIsReported(t *testing.T) {
 // TestCloseAgain: what a store that failed could not be told is told by another Close.
 func TestCloseAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &faulty{OldMemory: ledger.NewOldMemory()}
-		l, err := ledger.New(ledger.Config{Store: store, Block: 16})
+		store := &faulty{Engine: ledger.NewMemory()}
+		l, err := ledger.New(ledger.Config{Engine: store, Block: 16})
 		require.NoError(t, err)
 		_, err = l.Take(t.Context(), key, ledger.Quota{Limit: 1000, Period: ledger.Daily}, 3)
 		require.NoError(t, err)
@@ -221,7 +221,7 @@ func TestPanic(t *testing.T) {
 		store.panics.Store(true)
 		_, err := l.Take(t.Context(), key, day10, 1)
 		require.ErrorIs(t, err, ledger.ErrUnavailable)
-		require.ErrorContains(t, err, "store panicked: fault")
+		require.ErrorContains(t, err, "engine panicked: fault")
 		store.panics.Store(false)
 		time.Sleep(time.Second)
 		_, err = l.Take(t.Context(), key, day10, 10)
@@ -229,27 +229,27 @@ func TestPanic(t *testing.T) {
 	})
 }
 
-// slotted is an engine with slots, which it counts.
-type slotted struct {
-	*faulty
-	open atomic.Int64
-}
+// countedSlots are slots that count how many are open. They keep nothing.
+type countedSlots struct{ open atomic.Int64 }
 
-func (s *slotted) Slot(uint64) (ledger.OldSlot, error) {
+func (s *countedSlots) Claim() ([]ledger.OpenLease, error) { return nil, nil }
+func (s *countedSlots) Clear() error                       { return nil }
+
+func (s *countedSlots) Open(ledger.OpenLease) (ledger.Slot, error) {
 	s.open.Add(1)
-	return place{s}, nil
+	return countedSlot{s}, nil
 }
 
-type place struct{ store *slotted }
+type countedSlot struct{ of *countedSlots }
 
-func (place) Note(int64) error { return nil }
-func (p place) Free()          { p.store.open.Add(-1) }
+func (countedSlot) Note(int64) error { return nil }
+func (s countedSlot) Free()          { s.of.open.Add(-1) }
 
 // TestSlotsFreed: an outage costs no slots: that of a lease is free again when its return comes through.
 func TestSlotsFreed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &slotted{faulty: &faulty{OldMemory: ledger.NewOldMemory()}}
-		l, err := ledger.New(ledger.Config{Store: store})
+		store, slots := &faulty{Engine: ledger.NewMemory()}, new(countedSlots)
+		l, err := ledger.New(ledger.Config{Engine: store, Slots: slots})
 		require.NoError(t, err)
 		for range 20 {
 			for _, fault := range []*atomic.Bool{&store.before, &store.after} {
@@ -267,11 +267,11 @@ func TestSlotsFreed(t *testing.T) {
 				time.Sleep(time.Second)
 				_, err = l.Correct(t.Context(), key, day10, ledger.Adjustment{Delta: -1})
 				require.NoError(t, err)
-				require.LessOrEqual(t, store.open.Load(), int64(1))
+				require.LessOrEqual(t, slots.open.Load(), int64(1))
 			}
 		}
 		require.NoError(t, l.Close())
-		require.Zero(t, store.open.Load())
+		require.Zero(t, slots.open.Load())
 	})
 }
 
@@ -347,9 +347,9 @@ func TestGivenUpAtTheEnd(t *testing.T) {
 // TestNothingCrossed: a charge that fails, and is made and given back when the store is there again, crosses no threshold.
 func TestNothingCrossed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &faulty{OldMemory: ledger.NewOldMemory()}
+		store := &faulty{Engine: ledger.NewMemory()}
 		var crossed []int
-		l, err := ledger.New(ledger.Config{Store: store, Mode: ledger.Exact, OnThreshold: func(c ledger.Crossing) { crossed = append(crossed, c.Percent) }})
+		l, err := ledger.New(ledger.Config{Engine: store, Exact: true, OnThreshold: func(c ledger.Crossing) { crossed = append(crossed, c.Percent) }})
 		require.NoError(t, err)
 		q := ledger.Quota{Limit: 100, Period: ledger.Daily}
 		store.before.Store(true)
@@ -368,17 +368,17 @@ func TestNothingCrossed(t *testing.T) {
 
 // gate is an engine whose first answer waits.
 type gate struct {
-	*ledger.OldMemory
+	ledger.Engine
 	once          sync.Once
 	entered, open chan struct{}
 }
 
-func (g *gate) Apply(ctx context.Context, ops []ledger.Op) ([]ledger.Outcome, error) {
+func (g *gate) Update(ctx context.Context, keys []string, f func(int, []byte) ([]byte, error)) error {
 	g.once.Do(func() {
 		close(g.entered)
 		<-g.open
 	})
-	return g.OldMemory.Apply(ctx, ops)
+	return g.Engine.Update(ctx, keys, f)
 }
 
 // late is the context of a request that is held up when it begins to wait.
@@ -397,8 +397,8 @@ func (l *late) Done() <-chan struct{} {
 // TestTakeOutlivesClose: a take that began before Close and comes to its turn after it opens no lease, which nobody
 // would end.
 func TestTakeOutlivesClose(t *testing.T) {
-	store := &gate{OldMemory: ledger.NewOldMemory(), entered: make(chan struct{}), open: make(chan struct{})}
-	l, err := ledger.New(ledger.Config{Store: store})
+	store := &gate{Engine: ledger.NewMemory(), entered: make(chan struct{}), open: make(chan struct{})}
+	l, err := ledger.New(ledger.Config{Engine: store})
 	require.NoError(t, err)
 	take := func(ctx context.Context) <-chan error {
 		done := make(chan error, 1)
@@ -418,21 +418,21 @@ func TestTakeOutlivesClose(t *testing.T) {
 	require.NoError(t, l.Close())
 	close(ctx.let)
 	require.ErrorIs(t, <-second, ledger.ErrClosed)
-	for s, err := range store.Accounts(t.Context(), key, 0, 1<<40) {
+	for s, err := range ledger.Accounts(t.Context(), store, key) {
 		require.NoError(t, err)
 		require.EqualValues(t, 1, s.Used)
 		require.Zero(t, s.Held)
-		require.Empty(t, s.Leases)
+		require.Zero(t, s.Leases)
 	}
 }
 
-// unnotable is an engine with slots that can refuse to be written.
-type unnotable struct {
-	slow
+// refusingSlots are slots that can refuse to be written.
+type refusingSlots struct {
+	countedSlots
 	refuse atomic.Bool
 }
 
-func (u *unnotable) Slot(uint64) (ledger.OldSlot, error) { return refusing{&u.refuse}, nil }
+func (s *refusingSlots) Open(ledger.OpenLease) (ledger.Slot, error) { return refusing{&s.refuse}, nil }
 
 type refusing struct{ refuse *atomic.Bool }
 
@@ -448,8 +448,8 @@ func (refusing) Free() {}
 // settlements may fill it with, and while it keeps others from changing the lease.
 func TestNoteFailsInTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &unnotable{slow: slow{Store: ledger.NewOldMemory()}}
-		l, err := ledger.New(ledger.Config{Store: store, Block: 8})
+		store, slots := &slow{Engine: ledger.NewMemory()}, new(refusingSlots)
+		l, err := ledger.New(ledger.Config{Engine: store, Slots: slots, Block: 8})
 		require.NoError(t, err)
 		large, err := l.Take(t.Context(), key, daily(1000), 90)
 		require.NoError(t, err)
@@ -465,10 +465,10 @@ func TestNoteFailsInTurn(t *testing.T) {
 		})
 		synctest.Wait()
 		require.NoError(t, large.Settle(t.Context(), 0))
-		store.refuse.Store(true)
+		slots.refuse.Store(true)
 		wg.Wait()
 		require.NoError(t, l.Close())
-		for s, err := range store.Accounts(t.Context(), key, 0, 1<<40) {
+		for s, err := range ledger.Accounts(t.Context(), store, key) {
 			require.NoError(t, err)
 			require.Equal(t, [2]int64{0, 0}, [2]int64{s.Used, s.Held})
 		}

@@ -2,86 +2,51 @@ package ledger
 
 import (
 	"math"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
-// lease is the right to spend reserved units on one day of one account. In exact mode nothing is ever reserved for it and
-// it only tells account and day.
+// lease is the right to spend units that the engine has reserved for one day of one account.
 type lease struct {
-	// Unix seconds: the account is [start, end), the usage day [day, dayEnd). With quota, the first cache line: fits
-	// needs no more.
-	quota                   Quota
-	start, end, day, dayEnd int64
-
-	cell *cell
-	id   uint64
+	usageDay
 
 	// left may be spent; it is over once the lease has ended. granted is all that was ever reserved.
 	left, granted atomic.Int64
 
-	// view is what the store's last answer said, nil while that is being changed.
-	view atomic.Pointer[view]
+	// base is the engine's last answer, without what is left. It is nil while that is being changed.
+	base atomic.Pointer[baseline]
 
-	// half is where a refill begins before the block is spent; filling is set while one is under way.
-	half    atomic.Int64
-	filling atomic.Bool
+	// A refill begins when left falls below refillBelow; filling is set while one is under way.
+	refillBelow atomic.Int64
+	filling     atomic.Bool
 
-	// reported is the Spent that the store knows; reserved is set when it may know the lease, doubtful when it may have
+	id uint64
+
+	// reported is what the engine knows to be spent. reserved is set when it may know the lease, doubtful when it may have
 	// granted more than it answered: then no more is reserved, and all of it comes back at the end. Guarded by the
-	// cell's turn.
+	// counter's turn.
 	reported int64
 	reserved bool
 	doubtful bool
 
-	// A spend is noted in slot before it is answered, if the store has slots (noting). Whoever gets the lock notes for all
+	// A spend is noted in slot before it is answered, if the ledger has slots (noting). Who gets the lock notes for all
 	// that hold a ticket by then, so a crowd on one key costs few writes.
 	noting bool
 	ticket atomic.Uint64
 	mu     sync.Mutex
-	slot   OldSlot
+	slot   Slot
 	noted  uint64
 	final  int64 // what had been spent when the lease ended
-
-	// limits is how often this ledger had seen the limit of the key change when the lease was made.
-	limits int
-
-	// answer is what this ledger knows of the account while view does not tell it: before the first answer about the lease
-	// and after its end, and always in exact mode. nil if there is no more than view.
-	answer atomic.Pointer[view]
 }
 
 // over marks a lease that has ended: far enough below zero that no refund lifts it.
 const over = math.MinInt64 / 2
 
-// view makes balances out of left: remaining = room + left, used = used - left.
-type view struct {
-	limit, room, used, adjustments int64
-	order                          uint64 // of the store's answers; 0 in the view of a lease
-}
-
-// newLease is the lease for an instant. No account older than newest is opened: if the quota's period begins before,
-// the newest account goes on to the end of that period. The same holds for days, where a quota has got another location.
-func newLease(q Quota, now, newest, newestDay int64) *lease {
-	t := time.Unix(now, 0)
-	start, end := q.Bounds(t)
-	day, dayEnd := q.dayOf(t)
-	return &lease{
-		quota: q, start: max(start.Unix(), newest), end: end.Unix(),
-		day: max(day.Unix(), newestDay), dayEnd: dayEnd.Unix(), id: rand.Uint64(),
-	}
-}
-
-// fits reports whether s is for an instant under q. Instants before its day fit as well: the clock stepped back.
-func (s *lease) fits(now int64, q *Quota) bool { return now < s.dayEnd && s.quota == *q }
-
 // spend takes n units if they are left.
 func (s *lease) spend(n int64) bool {
 	for {
 		left := s.left.Load()
-		if left < n || n == 0 && s.view.Load() == nil {
+		if left < n || n == 0 && s.base.Load() == nil {
 			return false
 		}
 		if s.left.CompareAndSwap(left, left-n) {
@@ -94,8 +59,8 @@ func (s *lease) spend(n int64) bool {
 // left does not become more than most, so that what others find held is bounded.
 func (s *lease) refund(n, most int64) bool {
 	for {
-		left, v := s.left.Load(), s.view.Load()
-		if left < 0 || v == nil || s.granted.Load() == 0 || left+n > v.used || left > 0 && left+n > most {
+		left, b := s.left.Load(), s.base.Load()
+		if left < 0 || b == nil || s.granted.Load() == 0 || left+n > b.used || left > 0 && left+n > most {
 			return false
 		}
 		if s.left.CompareAndSwap(left, left+n) {
@@ -104,7 +69,7 @@ func (s *lease) refund(n, most int64) bool {
 	}
 }
 
-// note makes what has been spent survive the process, if the store has a place for that.
+// note makes what has been spent survive the process, if the ledger has slots.
 func (s *lease) note() error {
 	if !s.noting {
 		return nil
@@ -112,7 +77,7 @@ func (s *lease) note() error {
 	mine := s.ticket.Add(1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.noted >= mine || s.slot == nil { // without a slot, the store has been told what was spent
+	if s.noted >= mine || s.slot == nil { // without a slot, the engine has been told what was spent
 		return nil
 	}
 	upto := s.ticket.Load() // before the sum is read, so it holds what these tickets spent
@@ -136,66 +101,57 @@ func (s *lease) spentSoFar() int64 {
 	return s.spentLocked()
 }
 
-// learn takes in a store's answer to a reservation that reported spent. The caller holds the cell's turn.
-func (s *lease) learn(out Outcome, spent int64) {
+// learn takes in the engine's answer to an operation that reported spent. The caller holds the counter's turn.
+func (s *lease) learn(a reply, spent int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !out.Refused {
+	if !a.refused {
 		s.reported = spent
 	}
-	s.view.Store(nil)
-	granted := s.granted.Add(out.Granted)
-	left := s.left.Add(out.Granted)
-	t := out.Totals
-	s.view.Store(&view{
-		limit:       s.quota.Limit,
-		room:        s.quota.Limit + t.Adjustments - t.Used,
-		used:        t.Used - t.Held - s.reported + granted,
-		adjustments: t.Adjustments,
-	})
+	s.base.Store(nil)
+	granted := s.granted.Add(a.granted)
+	left := s.left.Add(a.granted)
+	b := a.baseline(s.quota.Limit)
+	b.used += granted - s.reported
+	s.base.Store(b)
 	s.answer.Store(nil)
-	s.half.Store(left / 2)
-	if out.Refused {
-		s.half.Store(-1) // no use in asking again before someone has to
+	s.refillBelow.Store(left / 2)
+	if a.refused {
+		s.refillBelow.Store(-1) // no use in asking again before someone has to
 	}
 }
 
-// finish ends the lease and returns what was spent of it. The caller holds the cell's turn.
+// finish ends the lease and returns what was spent of it. The caller holds the counter's turn.
 func (s *lease) finish() (spent int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if rest := s.left.Swap(over); rest >= 0 {
 		s.final = s.granted.Load() - rest
 	}
+	if b := s.knownLocked(); b != nil {
+		s.answer.Store(b)
+	}
 	return s.final
 }
 
-// known is what this ledger knows of the account, with what is, or was at the end, unspent of s; ok is false if the store
-// has never answered.
-func (s *lease) known() (v view, ok bool) {
+// known is what this ledger knows of the account, with what is unspent of s; nil if the engine has never answered.
+func (s *lease) known() *baseline {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if a := s.answer.Load(); a != nil {
-		return *a, true
-	}
-	last := s.view.Load()
-	if last == nil {
-		return view{}, false
-	}
-	return *last.with(s.granted.Load() - s.spentLocked()), true
+	return s.knownLocked()
 }
 
-// keep keeps an answer, unless a later one is there already.
-func (s *lease) keep(v *view) {
-	for {
-		last := s.answer.Load()
-		if last != nil && last.order > v.order || s.answer.CompareAndSwap(last, v) {
-			return
-		}
+func (s *lease) knownLocked() *baseline {
+	if b := s.answer.Load(); b != nil {
+		return b
 	}
+	if b := s.base.Load(); b != nil {
+		return b.with(s.granted.Load() - s.spentLocked())
+	}
+	return nil
 }
 
-// free gives the slot back once the store knows what was spent.
+// free gives the slot back once the engine knows what was spent.
 func (s *lease) free() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -15,7 +15,7 @@ import (
 
 // reserving takes two milliseconds for a commit and remembers what was reserved.
 type reserving struct {
-	*ledger.OldMemory
+	ledger.Engine
 	mu                 sync.Mutex
 	granted, remaining []int64
 }
@@ -28,25 +28,23 @@ func (s *reserving) reserved() (granted, remaining []int64) {
 	return slices.Clone(s.granted), slices.Clone(s.remaining)
 }
 
-func (s *reserving) Apply(ctx context.Context, ops []ledger.Op) ([]ledger.Outcome, error) {
+func (s *reserving) Update(ctx context.Context, keys []string, f func(int, []byte) ([]byte, error)) error {
 	time.Sleep(2 * time.Millisecond)
+	return s.Engine.Update(ctx, keys, f)
+}
+
+func (s *reserving) note(granted, remaining int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	outs, err := s.OldMemory.Apply(ctx, ops)
-	for i, out := range outs {
-		if ops[i].Kind == ledger.KindReserve {
-			s.granted = append(s.granted, out.Granted)
-			s.remaining = append(s.remaining, ops[i].Limit-out.Totals.Used)
-		}
-	}
-	return outs, err
+	s.granted, s.remaining = append(s.granted, granted), append(s.remaining, remaining)
 }
 
 func overReserving(t *testing.T, f func(take func() time.Duration, s *reserving), block, limit int64) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &reserving{OldMemory: ledger.NewOldMemory()}
-		l, err := ledger.New(ledger.Config{Store: s, Block: block, Thresholds: []int{}})
+		s := &reserving{Engine: ledger.NewMemory()}
+		l, err := ledger.New(ledger.Config{Engine: s, Block: block, Thresholds: []int{}})
 		require.NoError(t, err)
+		ledger.OnReserve(l, s.note)
 		f(func() time.Duration {
 			start := time.Now()
 			_, err := l.Take(t.Context(), key, ledger.Quota{Limit: limit, Period: ledger.Monthly}, 1)
@@ -114,9 +112,9 @@ func TestBlocksShrink(t *testing.T) {
 func TestHeldIsBounded(t *testing.T) {
 	const block, limit = 8, 1000
 	q := ledger.Quota{Limit: limit, Period: ledger.Daily}
-	store := ledger.NewOldMemory()
-	one := newLedger(t, ledger.Config{Store: store, Block: block})
-	other := newLedger(t, ledger.Config{Store: store, Block: block})
+	store := ledger.NewMemory()
+	one := newLedger(t, ledger.Config{Engine: store, Block: block})
+	other := newLedger(t, ledger.Config{Engine: store, Block: block})
 	for _, cost := range []int64{1, 5, 90} {
 		var charges []ledger.Charge
 		for used := int64(0); used+cost <= limit*9/10; used += cost {
@@ -161,9 +159,9 @@ func TestLeaseElsewhere(t *testing.T) {
 	} {
 		for _, refunds := range []int{0, 1000} {
 			synctest.Test(t, func(t *testing.T) {
-				store := ledger.NewOldMemory()
-				one := newLedger(t, ledger.Config{Store: store, Block: block})
-				other := newLedger(t, ledger.Config{Store: store, Block: block})
+				store := ledger.NewMemory()
+				one := newLedger(t, ledger.Config{Engine: store, Block: block})
+				other := newLedger(t, ledger.Config{Engine: store, Block: block})
 				var charges []ledger.Charge
 				for range 2000 {
 					c, err := other.TakeAt(t.Context(), noon, key, q, 1)

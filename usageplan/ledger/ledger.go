@@ -1,9 +1,11 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"reflect"
 	"slices"
 	"sync"
@@ -11,47 +13,58 @@ import (
 	"time"
 )
 
-// Mode is how a ledger takes.
-type Mode uint8
-
-const (
-	// Leased reserves blocks in the store and spends them from memory. The zero Mode.
-	Leased Mode = iota
-
-	// Exact makes every single decision durable in the store before it is answered.
-	Exact
-)
-
 // Config makes a [Ledger].
 type Config struct {
-	// Store keeps the accounts: [NewMemory], boltstore.Open or any engine that passes package ledgertest. Required.
-	// It stays the caller's: close it after the ledger. Several ledgers may share it.
-	Store Store
+	// Engine keeps the rows: [NewMemory], boltstore.Open or any engine that passes package enginetest. Required. It stays
+	// the caller's: close it after the ledger. Several ledgers may share it.
+	Engine Engine
 
-	// Mode is [Leased] by default.
-	Mode Mode
+	// Slots keeps what was spent of open leases, so that a process that is killed wastes nothing: slots.Open. It serves one
+	// ledger at a time. It stays the caller's: close it after the ledger. nil keeps nothing. Exact mode does not use it.
+	Slots Slots
+
+	// Exact makes every single decision durable in the engine before it is answered. Otherwise the ledger reserves blocks
+	// of units in the engine and spends them from memory.
+	Exact bool
 
 	// Block is the most that a lease reserves at once, 1 to 2^30 (but always what a single cost needs); 0 takes 16 384. It
-	// bounds what a lease holds, and so what a power failure, or a crash over an engine that is no [Noter], wastes: see
-	// Bounds. Blocks are sized by demand and shrink near the limit. Exact mode does not use it.
+	// bounds what a lease holds, and so what a power failure, or a crash without Slots, wastes: see Bounds. Blocks are sized
+	// by demand and shrink near the limit. Exact mode does not use it.
 	Block int64
+
+	// Stale bounds how long a key that is exhausted is refused from memory, without a look at what other ledgers have
+	// changed. What this ledger changes counts at once. 0 takes a second; below 0, the engine is asked each time.
+	Stale time.Duration
+
+	// Keep is how long closed days and their adjustments are kept, at least; 0 takes 400 days.
+	Keep time.Duration
+
+	// Format is the version of the rows that are written, 1 or 2; 0 takes 1. All versions are read. Set a higher one when
+	// every ledger over the engine can read it. See Formats.
+	Format int
 
 	// Thresholds are the percentages of limit and adjustments, 1 to 127, whose crossing is recorded, once each per account.
 	// nil takes 50, 80 and 100; an empty slice none. At most 16. New copies the slice.
 	Thresholds []int
 
 	// OnThreshold is told each crossing at least once, with the same ID if again: after a crash, or by another ledger over
-	// the store. Calls run in goroutines of their own, several at once (what earlier ledgers left, in one); Close waits for
+	// the engine. Calls run in goroutines of their own, several at once (what earlier ledgers left, in one); Close waits for
 	// them, so it must not be called there. nil: crossings are recorded only, and told by a later ledger that has one.
 	OnThreshold func(Crossing)
+
+	// OnLoss is told that the engine has lost data of a key: a write that it had confirmed is not there any more, as after
+	// a restored backup or a failover. It is told once for each loss that this ledger notices, with the account that it was
+	// using. Units that it had admitted from a lease which the engine does not know any more are counted again. Calls run
+	// as those of OnThreshold. nil tells nobody.
+	OnLoss func(Account)
 
 	// AllowOverdraw lets a settlement count all it says even past the limit. False counts what is left and forgives the
 	// rest. See [Charge.Settle].
 	AllowOverdraw bool
 
-	// Timeout is the deadline of the context that each [Store].Apply gets; 0 takes 5 seconds. What a call that ends so has
-	// done is unknown: see [ErrUnavailable]. An engine that does not watch its context is not cut short (boltstore looks
-	// at it only before it begins).
+	// Timeout is the deadline of the context that each commit in the engine gets; 0 takes 5 seconds. What a call that ends
+	// so has done is unknown: see [ErrUnavailable]. An engine that does not watch its context is not cut short (boltstore
+	// looks at it only before it begins).
 	Timeout time.Duration
 }
 
@@ -65,10 +78,11 @@ func (c Config) validate() error {
 			errs = append(errs, fmt.Errorf("%w: "+format, append([]any{ErrConfig}, args...)...))
 		}
 	}
-	store := reflect.ValueOf(c.Store)
-	mistake(c.Store == nil || store.Kind() == reflect.Pointer && store.IsNil(), "no store")
-	mistake(c.Mode > Exact, "no mode: %d", c.Mode)
+	mistake(isNil(c.Engine), "no engine")
+	mistake(c.Slots != nil && isNil(c.Slots), "slots are a nil pointer")
 	mistake(c.Block < 0 || c.Block > maxBlock, "block %d is not within 0 and 2^30", c.Block)
+	mistake(c.Keep < 0, "keep %v is negative", c.Keep)
+	mistake(c.Format < 0 || c.Format > lastFormat, "format %d is not within 0 and %d", c.Format, lastFormat)
 	mistake(c.Timeout < 0, "timeout %v is negative", c.Timeout)
 	mistake(len(c.Thresholds) > 16, "%d thresholds, at most 16", len(c.Thresholds))
 	for _, p := range c.Thresholds {
@@ -77,14 +91,36 @@ func (c Config) validate() error {
 	return errors.Join(errs...)
 }
 
+// isNil reports whether an interface holds nothing, or a nil pointer.
+func isNil(v any) bool {
+	r := reflect.ValueOf(v)
+	return v == nil || r.Kind() == reflect.Pointer && r.IsNil()
+}
+
+// withDefaults returns c with what its zero values stand for.
+func (c Config) withDefaults() Config {
+	if c.Thresholds == nil {
+		c.Thresholds = []int{50, 80, 100}
+	}
+	c.Thresholds = slices.Clone(c.Thresholds)
+	c.Block = cmp.Or(c.Block, 1<<14)
+	c.Stale = cmp.Or(c.Stale, time.Second)
+	c.Keep = cmp.Or(c.Keep, 400*24*time.Hour)
+	c.Format = cmp.Or(c.Format, 1)
+	c.Timeout = cmp.Or(c.Timeout, 5*time.Second)
+	return c
+}
+
 // Ledger counts what accounts use. Make one with [New]; the nil and the zero Ledger refuse everything but Close
 // with [ErrNotConfigured]. All methods are safe for concurrent use.
 type Ledger struct {
-	config Config
-	began  time.Time
-	cells  cells
-	group  *group
-	slabs  slabs // of charges that no lease has granted
+	config    Config
+	began     time.Time
+	counters  counters
+	rows      *rows
+	committer *committer
+	idle      idleLeases
+	slabs     slabs // of charges that no lease has granted
 
 	// ending is held by Close (a channel, because it is held while others work). closing guards the start of background
 	// work against it.
@@ -94,44 +130,49 @@ type Ledger struct {
 	work    sync.WaitGroup
 }
 
-// New returns a ledger over c.Store. It first ends what earlier ledgers left open, if the store can tell ([Recoverer]).
-// It reports every mistake of c at once, each wrapping [ErrConfig]; a failure of the store wraps [ErrUnavailable].
+// New returns a ledger over c.Engine. It first ends the leases that earlier ledgers left open in c.Slots. It reports every
+// mistake of c at once, each wrapping [ErrConfig]; a failure of the engine or the slots wraps [ErrUnavailable].
 func New(c Config) (*Ledger, error) {
 	if err := c.validate(); err != nil {
 		return nil, &Error{Err: err}
 	}
-	if c.Thresholds == nil {
-		c.Thresholds = []int{50, 80, 100}
+	l := &Ledger{config: c.withDefaults(), began: time.Now(), ending: make(chan struct{}, 1)}
+	l.rows = newRows(c.Engine, l.newID(), uint8(l.config.Format))
+	l.rows.keep = int64(l.config.Keep / time.Second)
+	l.committer = newCommitter(l, l.rows)
+	l.counters.init()
+	if err := l.endRecovered(context.Background()); err != nil {
+		return nil, err
 	}
-	c.Thresholds = slices.Clone(c.Thresholds)
-	if c.Block == 0 {
-		c.Block = 1 << 14
-	}
-	if c.Timeout == 0 {
-		c.Timeout = 5 * time.Second
-	}
-	l := &Ledger{config: c, began: time.Now(), ending: make(chan struct{}, 1), group: newGroup(c.Store, c.Timeout)}
-	l.cells.init()
-	if err := l.recover(context.Background()); err != nil {
+	if err := l.tellRecovered(context.Background()); err != nil {
 		return nil, err
 	}
 	return l, nil
 }
 
-// cell returns the cell of a key after it has checked key and quota.
-func (l *Ledger) cell(key Key, q Quota) (*cell, error) {
+// newID returns a number that no other lease or life of a ledger has. On an [Owner] it begins with the number of the
+// present opening of the store.
+func (l *Ledger) newID() uint64 {
+	if owner, ok := l.config.Engine.(Owner); ok {
+		return uint64(owner.Owner())<<32 | uint64(rand.Uint32())
+	}
+	return rand.Uint64()
+}
+
+// counter returns the counter of a key after it has checked key and quota.
+func (l *Ledger) counter(key Key, q Quota) (*counter, error) {
 	if err := l.open(); err != nil {
 		return nil, err
 	}
 	if err := errors.Join(key.validate(), q.Validate()); err != nil {
 		return nil, &Error{Err: err}
 	}
-	return l.cells.make(l, key), nil
+	return l.counters.make(l, key), nil
 }
 
 func (l *Ledger) open() error {
 	switch {
-	case l == nil || l.config.Store == nil:
+	case l == nil || l.config.Engine == nil:
 		return &Error{Err: ErrNotConfigured}
 	case l.closed.Load():
 		return &Error{Err: ErrClosed}
@@ -151,10 +192,10 @@ func (l *Ledger) background(f func()) bool {
 }
 
 // Close returns what leases have not spent and waits for callbacks. Afterwards all methods but Settle refuse with
-// [ErrClosed]. It does not close the store. After an error, another Close tries again to tell the store what the first
+// [ErrClosed]. It does not close the engine. After an error, another Close tries again to tell the engine what the first
 // could not.
 func (l *Ledger) Close() error {
-	if l == nil || l.config.Store == nil {
+	if l == nil || l.config.Engine == nil {
 		return nil
 	}
 	l.ending <- struct{}{}
@@ -163,7 +204,7 @@ func (l *Ledger) Close() error {
 	closed := l.closed.Swap(true)
 	l.closing.Unlock()
 	if closed {
-		return l.group.flush(context.Background())
+		return l.committer.flush(context.Background())
 	}
 	l.work.Wait()
 	return l.endAll(context.Background())
@@ -172,29 +213,30 @@ func (l *Ledger) Close() error {
 // endsPerCommit is how many leases are ended in one commit.
 const endsPerCommit = 1000
 
-// endAll ends every lease. What fails is owed, and tried again by the flush.
+// endAll ends every lease. What fails goes to the outbox, and is tried again by the flush.
 func (l *Ledger) endAll(ctx context.Context) error {
-	_ = l.group.flush(ctx) // an outage that is over holds up nothing
-	for cells := range slices.Chunk(slices.Collect(l.cells.all()), endsPerCommit) {
-		l.end(ctx, cells)
+	_ = l.committer.flush(ctx) // an outage that is over holds up nothing
+	for counters := range slices.Chunk(slices.Collect(l.counters.all()), endsPerCommit) {
+		l.end(ctx, counters)
 	}
-	return l.group.flush(ctx)
+	return l.committer.flush(ctx)
 }
 
-// end ends the leases of some cells in one commit. It holds their turns until the store has answered: a refund that came
-// before could not give back what a lease has spent and not reported. Nobody else waits for a turn while he holds another.
-func (l *Ledger) end(ctx context.Context, cells []*cell) {
-	var ops []Op
-	for _, c := range cells {
+// end ends the leases of some counters in one commit. It holds their turns until the engine has answered: a refund that
+// came before could not give back what a lease has spent and not reported. No other goroutine waits for a turn while it
+// holds another.
+func (l *Ledger) end(ctx context.Context, counters []*counter) {
+	var ops []op
+	for _, c := range counters {
 		if c.enter(ctx) != nil {
 			continue
 		}
 		defer c.leave()
-		if op, ok := c.end(); ok {
-			ops = append(ops, op)
+		if _, o, ok := c.end(); ok {
+			ops = append(ops, o)
 		}
 	}
 	if len(ops) > 0 {
-		_, _ = l.group.all(ctx, ops)
+		_, _ = l.committer.all(ctx, ops)
 	}
 }

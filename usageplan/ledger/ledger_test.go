@@ -26,8 +26,8 @@ func heavy() bool { return os.Getenv("TALLYGATE_HEAVY") != "" }
 
 func newLedger(t testing.TB, c ledger.Config) *ledger.Ledger {
 	t.Helper()
-	if c.Store == nil {
-		c.Store = ledger.NewOldMemory()
+	if c.Engine == nil {
+		c.Engine = ledger.NewMemory()
 	}
 	l, err := ledger.New(c)
 	require.NoError(t, err)
@@ -37,8 +37,8 @@ func newLedger(t testing.TB, c ledger.Config) *ledger.Ledger {
 
 // inBothModes runs f over fresh memory engines.
 func inBothModes(t *testing.T, f func(t *testing.T, l *ledger.Ledger)) {
-	for name, mode := range map[string]ledger.Mode{"leased": ledger.Leased, "exact": ledger.Exact} {
-		t.Run(name, func(t *testing.T) { f(t, newLedger(t, ledger.Config{Mode: mode})) })
+	for name, exact := range map[string]bool{"leased": false, "exact": true} {
+		t.Run(name, func(t *testing.T) { f(t, newLedger(t, ledger.Config{Exact: exact})) })
 	}
 }
 
@@ -70,14 +70,14 @@ func TestTake(t *testing.T) {
 
 // What a take of nothing answers is the account as it is.
 func TestTakeNothing(t *testing.T) {
-	for _, mode := range []ledger.Mode{ledger.Leased, ledger.Exact} {
-		l := newLedger(t, ledger.Config{Mode: mode})
+	for _, exact := range []bool{false, true} {
+		l := newLedger(t, ledger.Config{Exact: exact})
 		used := int64(0)
 		for _, cost := range []int64{0, 5, 0, 2, 0} {
 			c, err := l.Take(t.Context(), key, day10, cost)
 			require.NoError(t, err)
 			used += cost
-			require.Equal(t, used, c.Balance().Used, "%v", mode)
+			require.Equal(t, used, c.Balance().Used, "exact %v", exact)
 		}
 	}
 }
@@ -142,11 +142,12 @@ func TestNotConfigured(t *testing.T) {
 }
 
 func TestConfig(t *testing.T) {
-	_, err := ledger.New(ledger.Config{Mode: 9, Block: -1, Timeout: -1, Thresholds: []int{0, 128}})
+	_, err := ledger.New(ledger.Config{Block: -1, Keep: -1, Format: 3, Timeout: -1, Thresholds: []int{0, 128}})
 	require.ErrorIs(t, err, ledger.ErrConfig)
-	require.EqualError(t, err, `ledger: config: no store
-config: no mode: 9
+	require.EqualError(t, err, `ledger: config: no engine
 config: block -1 is not within 0 and 2^30
+config: keep -1ns is negative
+config: format 3 is not within 0 and 2
 config: timeout -1ns is negative
 config: threshold 0 is not within 1 and 127
 config: threshold 128 is not within 1 and 127`)
@@ -189,8 +190,8 @@ func TestSettle(t *testing.T) {
 }
 
 func TestOverdraw(t *testing.T) {
-	for _, mode := range []ledger.Mode{ledger.Leased, ledger.Exact} {
-		l := newLedger(t, ledger.Config{Mode: mode, AllowOverdraw: true})
+	for _, exact := range []bool{false, true} {
+		l := newLedger(t, ledger.Config{Exact: exact, AllowOverdraw: true})
 		c, err := l.TakeAt(t.Context(), noon, key, day10, 9)
 		require.NoError(t, err)
 		require.NoError(t, c.Settle(t.Context(), 15))
@@ -278,16 +279,16 @@ func TestRollOver(t *testing.T) {
 
 // TestClockBack: the highest period is the store's, so neither a restart nor another ledger reopens an older one.
 func TestClockBack(t *testing.T) {
-	for _, mode := range []ledger.Mode{ledger.Leased, ledger.Exact} {
-		store := ledger.NewOldMemory()
-		ahead := newLedger(t, ledger.Config{Store: store, Mode: mode})
-		behind := newLedger(t, ledger.Config{Store: store, Mode: mode})
+	for _, exact := range []bool{false, true} {
+		store := ledger.NewMemory()
+		ahead := newLedger(t, ledger.Config{Engine: store, Exact: exact})
+		behind := newLedger(t, ledger.Config{Engine: store, Exact: exact})
 		_, err := behind.TakeAt(t.Context(), noon, key, day10, 1)
 		require.NoError(t, err)
 		_, err = ahead.TakeAt(t.Context(), noon.AddDate(0, 0, 1), key, day10, 9)
 		require.NoError(t, err)
 		require.NoError(t, ahead.Close())
-		for _, l := range []*ledger.Ledger{behind, newLedger(t, ledger.Config{Store: store, Mode: mode})} {
+		for _, l := range []*ledger.Ledger{behind, newLedger(t, ledger.Config{Engine: store, Exact: exact})} {
 			_, err = l.TakeAt(t.Context(), noon, key, day10, 5)
 			require.ErrorIs(t, err, ledger.ErrExhausted)
 			b, err := l.BalanceAt(t.Context(), noon, key, day10)
@@ -300,8 +301,8 @@ func TestClockBack(t *testing.T) {
 
 // TestLateSettlements: settlements of an earlier period leave the lease of the present one alone.
 func TestLateSettlements(t *testing.T) {
-	store := &faulty{OldMemory: ledger.NewOldMemory()}
-	l := newLedger(t, ledger.Config{Store: store, Thresholds: []int{}})
+	store := &faulty{Engine: ledger.NewMemory()}
+	l := newLedger(t, ledger.Config{Engine: store, Thresholds: []int{}})
 	q := ledger.Quota{Limit: 1 << 30, Period: ledger.Daily}
 	charges := make([]ledger.Charge, 1000)
 	var err error
@@ -389,9 +390,9 @@ func TestClose(t *testing.T) {
 // TestCloseWaits: who closes a second time learns no earlier than the first that all has been returned.
 func TestCloseWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &faulty{OldMemory: ledger.NewOldMemory()}
+		store := &faulty{Engine: ledger.NewMemory()}
 		l, err := ledger.New(ledger.Config{
-			Store: store, Thresholds: []int{1}, OnThreshold: func(ledger.Crossing) { time.Sleep(time.Hour) },
+			Engine: store, Thresholds: []int{1}, OnThreshold: func(ledger.Crossing) { time.Sleep(time.Hour) },
 		})
 		require.NoError(t, err)
 		_, err = l.Take(t.Context(), key, day10, 1)
@@ -400,7 +401,7 @@ func TestCloseWaits(t *testing.T) {
 		for range 2 {
 			wg.Go(func() {
 				require.NoError(t, l.Close())
-				require.Empty(t, store.state(t).Leases)
+				require.Zero(t, store.state(t).Leases)
 			})
 		}
 		wg.Wait()
@@ -427,21 +428,21 @@ func TestTrueUpUnderAnotherLimit(t *testing.T) {
 
 // TestCloseReturns: after Close the store counts as used exactly what was granted.
 func TestCloseReturns(t *testing.T) {
-	store := ledger.NewOldMemory()
+	store := ledger.NewMemory()
 	q := ledger.Quota{Limit: 1 << 40, Period: ledger.Monthly}
 	for i := range 3 {
-		l, err := ledger.New(ledger.Config{Store: store})
+		l, err := ledger.New(ledger.Config{Engine: store})
 		require.NoError(t, err)
 		for range 1000 {
 			_, err := l.TakeAt(t.Context(), noon, key, q, 1)
 			require.NoError(t, err)
 		}
 		require.NoError(t, l.Close())
-		for s, err := range store.Accounts(t.Context(), key, 0, 1<<40) {
+		for s, err := range ledger.Accounts(t.Context(), store, key) {
 			require.NoError(t, err)
 			require.EqualValues(t, 1000*(i+1), s.Used)
 			require.Zero(t, s.Held)
-			require.Empty(t, s.Leases)
+			require.Zero(t, s.Leases)
 		}
 	}
 }
@@ -453,8 +454,8 @@ func TestCloseUnderLoad(t *testing.T) {
 		rounds = 300
 	}
 	for round := range rounds {
-		store := ledger.NewOldMemory()
-		l, err := ledger.New(ledger.Config{Store: store})
+		store := ledger.NewMemory()
+		l, err := ledger.New(ledger.Config{Engine: store})
 		require.NoError(t, err)
 		var granted atomic.Int64
 		var wg sync.WaitGroup
@@ -479,7 +480,7 @@ func TestCloseUnderLoad(t *testing.T) {
 		wg.Wait()
 		used := int64(0)
 		for i := range 8 {
-			for s, err := range store.Accounts(t.Context(), subject(i), 0, 1<<40) {
+			for s, err := range ledger.Accounts(t.Context(), store, subject(i)) {
 				require.NoError(t, err)
 				require.Zero(t, s.Held)
 				used += s.Used

@@ -45,13 +45,13 @@ func TestLinearizable(t *testing.T) {
 	if heavy() {
 		histories = 200
 	}
-	for name, mode := range map[string]ledger.Mode{"leased": ledger.Leased, "exact": ledger.Exact} {
-		for engine, store := range map[string]func(t *testing.T) ledger.Store{
-			"memory": func(*testing.T) ledger.Store { return ledger.NewOldMemory() },
-			"bolt":   func(t *testing.T) ledger.Store { return openBolt(t, filepath.Join(t.TempDir(), "usage.db")) },
+	for name, exact := range map[string]bool{"leased": false, "exact": true} {
+		for engine, store := range map[string]func(t *testing.T) ledger.Engine{
+			"memory": func(*testing.T) ledger.Engine { return ledger.NewMemory() },
+			"bolt":   func(t *testing.T) ledger.Engine { return openBolt(t, filepath.Join(t.TempDir(), "usage.db")) },
 		} {
 			t.Run(name+"/"+engine, func(t *testing.T) {
-				l := newLedger(t, ledger.Config{Store: store(t), Mode: mode, Block: 8})
+				l := newLedger(t, ledger.Config{Engine: store(t), Exact: exact, Block: 8})
 				n := histories
 				if engine == "bolt" {
 					n /= 4 // each of its calls takes a disk's time

@@ -78,7 +78,8 @@ type batch struct {
 
 // outcome is what became of one op.
 type outcome struct {
-	// granted is what was counted, given back or added. A repeated operation tells what the first time granted.
+	// granted is what was counted, given back or added. A repeated operation tells what the first time granted. Of a lease
+	// that is gone it is what the row knows to have been granted.
 	granted int64
 
 	// refused: the condition did not hold. Nothing was changed, except that a charge, a reservation or a true-up by the

@@ -7,7 +7,7 @@ import (
 
 // A Ref names one key of a [Ledger], for callers that take from it often: taking by it looks nothing up. It is a small
 // value and serves as long as the ledger. The zero Ref refuses with [ErrNotConfigured].
-type Ref struct{ cell *cell }
+type Ref struct{ counter *counter }
 
 // Ref names a key. Causes: [ErrKey], [ErrClosed], [ErrNotConfigured].
 func (l *Ledger) Ref(key Key) (Ref, error) {
@@ -17,15 +17,15 @@ func (l *Ledger) Ref(key Key) (Ref, error) {
 	if err := key.validate(); err != nil {
 		return Ref{}, &Error{Err: err}
 	}
-	return Ref{l.cells.make(l, key)}, nil
+	return Ref{l.counters.make(l, key)}, nil
 }
 
 // TakeAt is [Ledger.Take] for the key, by a reading of the clock that the caller has made already. An instant in the past
 // reopens neither a period nor a day; one in the future begins its period for good. Causes: those of Take but [ErrKey].
 func (r Ref) TakeAt(ctx context.Context, t time.Time, q Quota, cost int64) (ch Charge, err error) {
-	if r.cell == nil {
+	if r.counter == nil {
 		return Charge{}, &Error{Err: ErrNotConfigured}
 	}
-	err = r.cell.take(ctx, t.Unix(), &q, cost, &ch)
+	err = r.counter.take(ctx, t.Unix(), &q, cost, &ch)
 	return ch, err
 }

@@ -13,9 +13,9 @@ import (
 )
 
 func TestRefSharesTheAccount(t *testing.T) {
-	for _, mode := range []ledger.Mode{ledger.Leased, ledger.Exact} {
+	for _, exact := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			l, err := ledger.New(ledger.Config{Store: ledger.NewOldMemory(), Mode: mode})
+			l, err := ledger.New(ledger.Config{Engine: ledger.NewMemory(), Exact: exact})
 			require.NoError(t, err)
 			ann, err := l.Ref(customer)
 			require.NoError(t, err)
@@ -45,17 +45,8 @@ func TestRefSharesTheAccount(t *testing.T) {
 	}
 }
 
-func TestAdjustmentsWantAnAuditor(t *testing.T) {
-	l := newLedger(t, ledger.Config{})
-	_, err := l.Extend(t.Context(), customer, monthly, ledger.Adjustment{Delta: 1})
-	require.NoError(t, err)
-	for _, err := range l.Adjustments(t.Context(), customer, time.Unix(0, 0), time.Now()) {
-		require.ErrorIs(t, err, errors.ErrUnsupported)
-	}
-}
-
 func TestRefRefuses(t *testing.T) {
-	l, err := ledger.New(ledger.Config{Store: ledger.NewOldMemory()})
+	l, err := ledger.New(ledger.Config{Engine: ledger.NewMemory()})
 	require.NoError(t, err)
 	defer l.Close()
 	for _, key := range []ledger.Key{{}, {Plan: "p"}, {Subject: "s"}, {Plan: "p", Subject: strings.Repeat("s", 513)}} {

@@ -6,39 +6,45 @@ import (
 	"time"
 )
 
-// refill reserves for s. The caller holds turn.
-func (c *cell) refill(ctx context.Context, s *lease, least, want int64) (Outcome, error) {
+// refill reserves for s. If the answer is that the engine does not know the lease, or knows a newer day, s is not to be used
+// any more. The caller holds turn.
+func (c *counter) refill(ctx context.Context, s *lease, least, want int64) (reply, error) {
 	if err := c.openSlot(s); err != nil {
-		return Outcome{}, err
+		return reply{}, err
 	}
-	op := c.op(KindReserve, s)
-	op.Lease, op.Spent, op.Min, op.Want = s.id, s.spentSoFar(), least, want
-	out, err := c.ledger.group.one(ctx, op)
-	if _, never := errors.AsType[unsent](err); never {
-		return Outcome{}, err
+	o := c.op(reserve, &s.usageDay)
+	o.lease, o.spent, o.held, o.min, o.want = s.id, s.spentSoFar(), s.granted.Load(), least, want
+	a, err := c.ledger.committer.one(ctx, o)
+	if _, never := errors.AsType[notSent](err); never {
+		return reply{}, err
+	}
+	switch {
+	case err != nil:
+		s.reserved, s.doubtful = true, true
+		return reply{}, err
+	case a.early:
+		return reply{}, tooEarly()
+	case a.stale:
+		c.catchUp(a.totals.start, a.totals.day)
+		return a, nil
+	case a.gone:
+		s.doubtful = true
+		c.notice(s.start, a, s.id)
+		return a, nil
 	}
 	s.reserved = true
-	if err != nil {
-		s.doubtful = true
-		return Outcome{}, err
-	}
-	if out.Stale {
-		c.catchUp(out.Totals)
-		return out, nil
-	}
-	s.learn(out, op.Spent)
+	s.learn(a, o.spent)
 	c.filled = time.Since(c.ledger.began)
-	c.observe(s, out)
-	return out, nil
+	c.observe(&s.usageDay, a)
+	return a, nil
 }
 
-// openSlot gives a new lease its slot, if the store has any.
-func (c *cell) openSlot(s *lease) error {
-	n, ok := c.ledger.config.Store.(Noter)
-	if !ok || s.noting {
+// openSlot gives a new lease its slot, if the ledger has any.
+func (c *counter) openSlot(s *lease) error {
+	if c.ledger.config.Slots == nil || s.noting {
 		return nil
 	}
-	slot, err := n.Slot(s.id)
+	slot, err := c.ledger.config.Slots.Open(OpenLease{Account: Account{c.key, s.start}, Day: s.day, ID: s.id})
 	if err != nil {
 		return &Error{Err: ErrUnavailable, Cause: err}
 	}
@@ -54,9 +60,9 @@ const (
 	longBlock  = 200 * time.Millisecond
 )
 
-// size is the size of the next block: by demand, but at most a quarter of what remains, so that the last units are not
-// held by whoever does not need them. The caller holds turn.
-func (c *cell) size(s *lease) int64 {
+// size is the size of the next block: by demand, but at most a quarter of what remains, shared among those who hold leases,
+// so that the last units are not held by one who does not need them. The caller holds turn.
+func (c *counter) size(s *lease) int64 {
 	switch lasted := time.Since(c.ledger.began) - c.filled; {
 	case c.block == 0:
 		c.block = firstBlock
@@ -66,15 +72,15 @@ func (c *cell) size(s *lease) int64 {
 		c.block /= 2
 	}
 	c.block = min(max(c.block, firstBlock), c.ledger.config.Block)
-	room := s.quota.Limit
-	if v := s.view.Load(); v != nil {
-		room = v.room
+	room, holders := s.quota.Limit, int64(1)
+	if b := s.base.Load(); b != nil {
+		room, holders = b.room, max(1, b.leases)
 	}
-	return min(c.block, room/4)
+	return min(c.block, room/(4*holders))
 }
 
 // prefetch refills s in the background when half of its block is spent.
-func (c *cell) prefetch(s *lease) {
+func (c *counter) prefetch(s *lease) {
 	if !s.filling.CompareAndSwap(false, true) {
 		return
 	}
@@ -86,16 +92,16 @@ func (c *cell) prefetch(s *lease) {
 			return
 		}
 		defer c.leave()
-		if c.lease.Load() != s || s.left.Load() >= s.half.Load() {
+		if c.lease.Load() != s || s.doubtful || s.left.Load() >= s.refillBelow.Load() {
 			return
 		}
 		want := c.size(s) - s.left.Load()
 		if want <= 0 {
-			s.half.Store(-1)
+			s.refillBelow.Store(-1)
 			return
 		}
-		if _, err := c.refill(ctx, s, 0, want); err != nil {
-			s.half.Store(-1) // whoever needs units asks next, and gets the error
+		if a, err := c.refill(ctx, s, 0, want); err != nil || a.gone || a.stale {
+			s.refillBelow.Store(-1) // who needs units asks next, and gets the error
 		}
 	})
 	if !started {

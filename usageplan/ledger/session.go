@@ -27,7 +27,7 @@ const (
 	wasMade                   // with what it granted
 	wasRefused                // the others made nothing
 	wasStale                  //
-	wasGone                   //
+	wasGone                   // with what is known of the lease
 	wasEarly                  //
 	codeBits    = 3
 	codeMask    = 1<<codeBits - 1
@@ -40,7 +40,7 @@ func answerOf(out *outcome) answer {
 	case out.stale:
 		return wasStale
 	case out.gone:
-		return wasGone
+		return answer(out.granted)<<codeBits | wasGone
 	case out.early:
 		return wasEarly
 	case out.refused:

@@ -12,14 +12,14 @@ import (
 // charge stays counted at its cost. The end of ctx is ignored: the request may be over, its cost is not.
 //
 // A true-up is decided by the limit in force: that of the last quota by which this ledger was asked about the key in the
-// same period, or the one that the store knows. A caller who knows that the quota has changed since uses [Charge.SettleUnder].
+// same period, or the one that the engine knows. A caller who knows that the quota has changed since uses [Charge.SettleUnder].
 //
 // By the cap rule (the default) a true-up counts what the limit leaves and forgives the rest; the error then wraps
 // [ErrForgiven]. By the overdraw rule ([Config.AllowOverdraw]) all is counted, so Used may exceed the limit, and the next
 // takes are refused.
 //
 // An error that wraps [ErrUnavailable] does not ask for another call: the ledger keeps the settlement and makes it when
-// the store is back, unless the process ends before. After [ErrCost] nothing is settled, and Settle may be called again.
+// the engine is back, unless the process ends before. After [ErrCost] nothing is settled, and Settle may be called again.
 func (ch Charge) Settle(ctx context.Context, actual int64) error { return ch.settle(ctx, nil, actual) }
 
 // SettleUnder is [Charge.Settle] where the quota may have changed since the charge was taken: q is the present one, and
@@ -43,42 +43,42 @@ func (ch Charge) settle(ctx context.Context, q *Quota, actual int64) error {
 	case actual == ch.cost:
 		return nil
 	}
-	c := ch.at.cell
+	c := ch.at.counter
 	by := c.limitInForce(ch.at, q)
 	if actual < ch.cost {
-		return c.giveBack(ctx, ch.at, by, ch.cost-actual)
+		return c.undo(ctx, ch.at, by, ch.cost-actual)
 	}
 	return c.trueUp(ctx, ch.at, by, actual-ch.cost)
 }
 
-// giveBack returns n units of a charge taken at s: into the lease if it can, else by the store.
-func (c *cell) giveBack(ctx context.Context, s *lease, by inForce, n int64) error {
-	if now := c.leaseOf(s, by); now != nil && now.refund(n, 2*c.ledger.config.Block) {
-		return now.noteSettled()
+// undo gives back n units of a charge taken at d: into the lease if it can, else to the engine.
+func (c *counter) undo(ctx context.Context, d *usageDay, by inForce, n int64) error {
+	if s := c.leaseOf(d, by); s != nil && s.refund(n, 2*c.ledger.config.Block) {
+		return s.noteSettled()
 	}
-	op := c.op(KindRefund, s)
-	op.Want = n
-	_, _, err := c.settle(ctx, s, op, by)
+	o := c.op(refund, d)
+	o.want = n
+	_, _, err := c.settle(ctx, d, o, by)
 	return err
 }
 
-// trueUp counts n more units of a request admitted at s, under the limit in force.
-func (c *cell) trueUp(ctx context.Context, s *lease, by inForce, n int64) error {
-	if now := c.leaseOf(s, by); now != nil && now.spend(n) {
-		return now.noteSettled()
+// trueUp counts n more units of a request admitted at d, under the limit in force.
+func (c *counter) trueUp(ctx context.Context, d *usageDay, by inForce, n int64) error {
+	if s := c.leaseOf(d, by); s != nil && s.spend(n) {
+		return s.noteSettled()
 	}
-	op := c.op(KindTrueUp, s)
-	op.Want, op.Force = n, c.ledger.config.AllowOverdraw
+	o := c.op(trueUp, d)
+	o.want, o.force = n, c.ledger.config.AllowOverdraw
 	if by.known {
-		op.Limit, op.InForce = by.limit, true
+		o.limit, o.inForce = by.limit, true
 	}
-	out, v, err := c.settle(ctx, s, op, by)
+	a, b, err := c.settle(ctx, d, o, by)
 	if err != nil {
 		return err
 	}
-	c.observe(s, out)
-	if out.Granted < n {
-		return &Error{Err: fmt.Errorf("%w: %d of %d", ErrForgiven, n-out.Granted, n), Balance: s.balanceOf(v, 0)}
+	c.observe(d, a)
+	if a.granted < n {
+		return &Error{Err: fmt.Errorf("%w: %d of %d", ErrForgiven, n-a.granted, n), Balance: d.balanceOf(b, 0)}
 	}
 	return nil
 }
@@ -89,35 +89,35 @@ type inForce struct {
 	known bool
 }
 
-// limitInForce returns the limit for a charge taken at s. It is not known where q says nothing about the account of s, nor,
+// limitInForce returns the limit for a charge taken at d. It is not known where q says nothing about the account of d, nor,
 // without q, where this ledger has seen no other limit since: the account may know a newer one from another ledger.
-func (c *cell) limitInForce(s *lease, q *Quota) inForce {
+func (c *counter) limitInForce(d *usageDay, q *Quota) inForce {
 	if q != nil {
-		return inForce{q.Limit, time.Now().Unix() < s.end && s.isBoundBy(q)}
+		return inForce{q.Limit, time.Now().Unix() < d.end && d.isBoundBy(q)}
 	}
 	latest := c.latest.Load()
-	return inForce{latest.quota.Limit, latest.start == s.start && latest.limits != s.limits}
+	return inForce{latest.quota.Limit, latest.start == d.start && latest.limitChanges != d.limitChanges}
 }
 
-// isBoundBy reports whether q has the period of s. A location that has been loaded again is another pointer, but the same.
-func (s *lease) isBoundBy(q *Quota) bool {
+// isBoundBy reports whether q has the period of d. A location that has been loaded again is another pointer, but the same.
+func (d *usageDay) isBoundBy(q *Quota) bool {
 	switch {
-	case q.Period != s.quota.Period:
+	case q.Period != d.quota.Period:
 		return false
-	case q.Offset == s.quota.Offset && q.location() == s.quota.location():
+	case q.Offset == d.quota.Offset && q.location() == d.quota.location():
 		return true
 	}
-	_, end := q.Bounds(time.Unix(s.end-1, 0))
-	return end.Unix() == s.end
+	_, end := q.Bounds(time.Unix(d.end-1, 0))
+	return end.Unix() == d.end
 }
 
-// leaseOf returns the current lease if it is of the account and day of s and under the limit in force, else nil.
-func (c *cell) leaseOf(s *lease, by inForce) *lease {
-	now := c.lease.Load()
-	if now == nil || now.start != s.start || now.day != s.day || by.known && now.quota.Limit != by.limit {
+// leaseOf returns the current lease if it is of the account and day of d and under the limit in force, else nil.
+func (c *counter) leaseOf(d *usageDay, by inForce) *lease {
+	s := c.lease.Load()
+	if s == nil || s.start != d.start || s.day != d.day || by.known && s.quota.Limit != by.limit {
 		return nil
 	}
-	return now
+	return s
 }
 
 // noteSettled notes what a settlement has changed in s.
@@ -128,42 +128,42 @@ func (s *lease) noteSettled() error {
 	return nil
 }
 
-// settle has the store make the settlement of a charge taken at s, and returns what is known of the account then.
-func (c *cell) settle(ctx context.Context, s *lease, op Op, by inForce) (Outcome, *view, error) {
+// settle has the engine make the settlement of a charge taken at d, and returns what is known of the account then.
+func (c *counter) settle(ctx context.Context, d *usageDay, o op, by inForce) (reply, *baseline, error) {
 	ctx = context.WithoutCancel(ctx) // the request may be over, its cost is not
-	own := &settlement{at: s, op: op, by: by}
-	if c.ledger.config.Mode == Exact {
-		out, err := c.ledger.group.one(ctx, op)
-		own.answered(c, out, err)
-		return own.out, own.view, own.err
+	own := &settlement{at: d, op: o, by: by}
+	if c.ledger.config.Exact {
+		a, err := c.ledger.committer.one(ctx, o)
+		own.answered(c, a, err)
+		return own.answer, own.base, own.err
 	}
 	c.mu.Lock()
 	c.settlements = append(c.settlements, own)
 	c.mu.Unlock()
 	if err := c.enter(ctx); err != nil { // so that earlier leases have been returned
-		return Outcome{}, nil, err
+		return reply{}, nil, err
 	}
 	defer c.leave()
 	c.settleWaiting(ctx)
-	return own.out, own.view, own.err
+	return own.answer, own.base, own.err
 }
 
-// settlement waits for its cell's turn. The goroutine that gets the turn commits all that wait, so many settlements of one
-// key share a commit. op is read, and the rest written, by the holder of the turn.
+// settlement waits for its counter's turn. The goroutine that gets the turn commits all that wait, so many settlements of
+// one key share a commit. op is read, and the rest written, by the holder of the turn.
 type settlement struct {
-	at *lease
-	op Op
+	at *usageDay
+	op op
 	by inForce
 
-	out  Outcome
-	view *view
-	err  error
+	answer reply
+	base   *baseline
+	err    error
 }
 
-// settleWaiting makes the settlements that wait, if nobody else has. The current lease is returned with those of its
+// settleWaiting makes the settlements that wait, if no other goroutine has. The current lease is returned with those of its
 // account, whatever their day: a true-up may need what it holds, and what it has spent but not reported is not yet part of
 // what a refund may give back. The caller holds turn until the answers are kept, so that no lease knows less.
-func (c *cell) settleWaiting(ctx context.Context) {
+func (c *counter) settleWaiting(ctx context.Context) {
 	c.mu.Lock()
 	waiting := c.settlements
 	c.settlements = nil
@@ -171,31 +171,31 @@ func (c *cell) settleWaiting(ctx context.Context) {
 	if len(waiting) == 0 {
 		return
 	}
-	commit := func(ctx context.Context, ops ...Op) ([]Outcome, error) { return c.ledger.group.all(ctx, ops) }
-	ops := make([]Op, len(waiting))
+	commit := c.commit
+	ops := make([]op, len(waiting))
 	for i, own := range waiting {
 		if ops[i] = own.op; own.at.start == c.latest.Load().start {
 			commit = c.commitEnding
 		}
 	}
-	outs, err := commit(ctx, ops...)
+	answers, err := commit(ctx, ops...)
 	for i, own := range waiting {
 		if err != nil {
 			own.err = err
 			continue
 		}
-		own.answered(c, outs[i], nil)
+		own.answered(c, answers[i], nil)
 	}
 }
 
-// answered notes the store's answer.
-func (own *settlement) answered(c *cell, out Outcome, err error) {
+// answered notes the engine's answer.
+func (own *settlement) answered(c *counter, a reply, err error) {
 	if own.err = err; err != nil {
 		return
 	}
-	limit := out.Totals.Limit
+	limit := a.totals.limit
 	if own.by.known {
 		limit = own.by.limit
 	}
-	own.out, own.view = out, c.learn(own.at, out, limit)
+	own.answer, own.base = a, c.learn(own.at, a, limit)
 }

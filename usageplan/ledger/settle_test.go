@@ -19,9 +19,9 @@ import (
 
 // inBubbles is inBothModes in bubbles of time.
 func inBubbles(t *testing.T, f func(t *testing.T, l *ledger.Ledger)) {
-	for name, mode := range map[string]ledger.Mode{"leased": ledger.Leased, "exact": ledger.Exact} {
+	for name, exact := range map[string]bool{"leased": false, "exact": true} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { f(t, newLedger(t, ledger.Config{Mode: mode})) })
+			synctest.Test(t, func(t *testing.T) { f(t, newLedger(t, ledger.Config{Exact: exact})) })
 		})
 	}
 }
@@ -132,8 +132,8 @@ func TestSettleUnderSameLocation(t *testing.T) {
 // TestOverdrawUnderLoweredLimit: by the overdraw rule all is counted, whatever the limit is by now.
 func TestOverdrawUnderLoweredLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for _, mode := range []ledger.Mode{ledger.Leased, ledger.Exact} {
-			l := newLedger(t, ledger.Config{Mode: mode, AllowOverdraw: true})
+		for _, exact := range []bool{false, true} {
+			l := newLedger(t, ledger.Config{Exact: exact, AllowOverdraw: true})
 			c, err := l.Take(t.Context(), key, daily(100), 5)
 			require.NoError(t, err)
 			require.NoError(t, c.SettleUnder(t.Context(), daily(10), 50))
@@ -195,10 +195,10 @@ func TestSettleByLastLimit(t *testing.T) {
 
 // TestSettleByLimitElsewhere: a limit that only another ledger has been told of decides, for the account knows it.
 func TestSettleByLimitElsewhere(t *testing.T) {
-	for _, mode := range []ledger.Mode{ledger.Leased, ledger.Exact} {
-		store := ledger.NewOldMemory()
-		one := newLedger(t, ledger.Config{Store: store, Mode: mode})
-		other := newLedger(t, ledger.Config{Store: store, Mode: mode})
+	for _, exact := range []bool{false, true} {
+		store := ledger.NewMemory()
+		one := newLedger(t, ledger.Config{Engine: store, Exact: exact})
+		other := newLedger(t, ledger.Config{Engine: store, Exact: exact})
 		c, err := one.TakeAt(t.Context(), noon, key, daily(100), 5)
 		require.NoError(t, err)
 		_, err = other.TakeAt(t.Context(), noon, key, daily(5000), 1)
@@ -317,10 +317,10 @@ func TestSettleWhileLeasesEnd(t *testing.T) {
 	if heavy() {
 		rounds = 500
 	}
-	for _, mode := range []ledger.Mode{ledger.Leased, ledger.Exact} {
+	for _, exact := range []bool{false, true} {
 		for range rounds {
-			store := ledger.NewOldMemory()
-			l, err := ledger.New(ledger.Config{Store: store, Mode: mode, Block: 64})
+			store := ledger.NewMemory()
+			l, err := ledger.New(ledger.Config{Engine: store, Exact: exact, Block: 64})
 			require.NoError(t, err)
 			var want, hours atomic.Int64
 			var wg sync.WaitGroup
@@ -364,8 +364,8 @@ func TestSettleWhileLeasesEnd(t *testing.T) {
 func TestSettlementsShareCommits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const crowd = 64
-		store := &slow{Store: ledger.NewOldMemory()}
-		l, err := ledger.New(ledger.Config{Store: store})
+		store := &slow{Engine: ledger.NewMemory()}
+		l, err := ledger.New(ledger.Config{Engine: store})
 		require.NoError(t, err)
 		charges := make([]ledger.Charge, crowd)
 		for i := range charges {
@@ -391,8 +391,8 @@ func TestSettlementsShareCommits(t *testing.T) {
 func TestSettleWhileClosing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const keys = 1500 // more than Close returns in one commit
-		store := ledger.NewOldMemory()
-		l, err := ledger.New(ledger.Config{Store: &slow{Store: store}})
+		store := ledger.NewMemory()
+		l, err := ledger.New(ledger.Config{Engine: &slow{Engine: store}})
 		require.NoError(t, err)
 		subject := func(i int) ledger.Key { return ledger.Key{Plan: "plan", Subject: fmt.Sprint(i)} }
 		charges := make([]ledger.Charge, keys)
@@ -413,7 +413,7 @@ func TestSettleWhileClosing(t *testing.T) {
 		wg.Wait()
 		for i, c := range charges {
 			require.Equal(t, [4]int64{1000, 0, 0, 1000}, numbers(c.Balance()))
-			for s, err := range store.Accounts(t.Context(), subject(i), 0, 1<<40) {
+			for s, err := range ledger.Accounts(t.Context(), store, subject(i)) {
 				require.NoError(t, err)
 				require.Equal(t, [2]int64{0, 0}, [2]int64{s.Used, s.Held})
 			}
@@ -450,7 +450,7 @@ func TestModesAgree(t *testing.T) {
 	}
 	for round := range rounds {
 		seed := uint64(round)
-		exact, leased := randomCalls(t, ledger.Exact, seed), randomCalls(t, ledger.Leased, seed)
+		exact, leased := randomCalls(t, true, seed), randomCalls(t, false, seed)
 		require.Equal(t, exact, leased, "seed %d", seed)
 	}
 }
@@ -463,8 +463,8 @@ type step struct {
 }
 
 // randomCalls makes random calls on the days of two weeks and returns what came of them.
-func randomCalls(t *testing.T, mode ledger.Mode, seed uint64) (steps []step) {
-	l, err := ledger.New(ledger.Config{Store: ledger.NewOldMemory(), Mode: mode, AllowOverdraw: seed%3 == 0})
+func randomCalls(t *testing.T, exact bool, seed uint64) (steps []step) {
+	l, err := ledger.New(ledger.Config{Engine: ledger.NewMemory(), Exact: exact, AllowOverdraw: seed%3 == 0})
 	require.NoError(t, err)
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	now, q := noon, ledger.Quota{Limit: 50 + rnd.Int64N(100), Period: ledger.Weekly}
@@ -513,15 +513,15 @@ func randomCalls(t *testing.T, mode ledger.Mode, seed uint64) (steps []step) {
 // TestDayStaysClosed: a clock that steps back reopens no usage day, after a restart as before one.
 func TestDayStaysClosed(t *testing.T) {
 	q := ledger.Quota{Limit: 100, Period: ledger.Monthly}
-	for _, mode := range []ledger.Mode{ledger.Leased, ledger.Exact} {
+	for _, exact := range []bool{false, true} {
 		for _, restart := range []bool{false, true} {
-			store := ledger.NewOldMemory()
-			l := newLedger(t, ledger.Config{Store: store, Mode: mode})
+			store := ledger.NewMemory()
+			l := newLedger(t, ledger.Config{Engine: store, Exact: exact})
 			_, err := l.TakeAt(t.Context(), noon, key, q, 1)
 			require.NoError(t, err)
 			if restart {
 				require.NoError(t, l.Close())
-				l = newLedger(t, ledger.Config{Store: store, Mode: mode})
+				l = newLedger(t, ledger.Config{Engine: store, Exact: exact})
 			}
 			yesterday := noon.AddDate(0, 0, -1)
 			_, err = l.TakeAt(t.Context(), yesterday, key, q, 1)
@@ -539,15 +539,15 @@ func TestDayStaysClosed(t *testing.T) {
 // begin on the earlier day.
 func TestDayStaysClosedUnderAnotherPeriod(t *testing.T) {
 	for _, before := range []ledger.Period{ledger.Weekly, ledger.Monthly} {
-		for _, mode := range []ledger.Mode{ledger.Leased, ledger.Exact} {
+		for _, exact := range []bool{false, true} {
 			for _, restart := range []bool{false, true} {
-				store := ledger.NewOldMemory()
-				l := newLedger(t, ledger.Config{Store: store, Mode: mode})
+				store := ledger.NewMemory()
+				l := newLedger(t, ledger.Config{Engine: store, Exact: exact})
 				_, err := l.TakeAt(t.Context(), noon, key, ledger.Quota{Limit: 100, Period: before}, 1)
 				require.NoError(t, err)
 				if restart {
 					require.NoError(t, l.Close())
-					l = newLedger(t, ledger.Config{Store: store, Mode: mode})
+					l = newLedger(t, ledger.Config{Engine: store, Exact: exact})
 				}
 				yesterday := noon.AddDate(0, 0, -1)
 				_, err = l.TakeAt(t.Context(), yesterday, key, daily(100), 2)
@@ -569,10 +569,10 @@ func TestSkewedClocks(t *testing.T) {
 	for round := range rounds {
 		seed := uint64(round)
 		r := rand.New(rand.NewPCG(seed, 0))
-		store, mode := ledger.NewOldMemory(), ledger.Mode(round%2)
+		store, exact := ledger.NewMemory(), round%2 == 1
 		ledgers := make([]*ledger.Ledger, 3)
 		for i := range ledgers {
-			ledgers[i] = newLedger(t, ledger.Config{Store: store, Mode: mode})
+			ledgers[i] = newLedger(t, ledger.Config{Engine: store, Exact: exact})
 		}
 		q := ledger.Quota{Limit: 1 << 40, Period: ledger.Monthly}
 		at, used := time.Date(2026, 11, 30, 22, 0, 0, 0, time.UTC), int64(0)
@@ -589,7 +589,7 @@ func TestSkewedClocks(t *testing.T) {
 			after, _ := days(t, store)
 			newest := slices.Max(slices.Collect(maps.Keys(after)))
 			for day, n := range after {
-				if day != newest && mode == ledger.Exact { // a lease that is returned changes the day on which it was spent
+				if day != newest && exact { // a lease that is returned changes the day on which it was spent
 					require.Equal(t, before[day], n, "seed %d: a day that is over", seed)
 				}
 			}
@@ -603,9 +603,9 @@ func TestSkewedClocks(t *testing.T) {
 }
 
 // days is what the store has counted on each day, in whichever account, and on all together.
-func days(t *testing.T, store ledger.Store) (used map[int64]int64, sum int64) {
+func days(t *testing.T, store ledger.Engine) (used map[int64]int64, sum int64) {
 	used = make(map[int64]int64)
-	for s, err := range store.Accounts(t.Context(), key, -1<<40, 1<<40) {
+	for s, err := range ledger.Accounts(t.Context(), store, key) {
 		require.NoError(t, err)
 		for _, d := range s.Days {
 			used[d.Day] += d.Used
@@ -621,10 +621,10 @@ func TestDayBeforeNewestElsewhere(t *testing.T) {
 	utc := ledger.Quota{Limit: 100, Period: ledger.Monthly}
 	east := utc
 	east.Location = time.FixedZone("", 9*3600)
-	for _, mode := range []ledger.Mode{ledger.Leased, ledger.Exact} {
-		store := ledger.NewOldMemory()
+	for _, exact := range []bool{false, true} {
+		store := ledger.NewMemory()
 		for i, q := range []ledger.Quota{utc, east, utc, east} {
-			l := newLedger(t, ledger.Config{Store: store, Mode: mode})
+			l := newLedger(t, ledger.Config{Engine: store, Exact: exact})
 			c, err := l.TakeAt(t.Context(), noon, key, q, 1)
 			require.NoError(t, err)
 			require.Equal(t, int64(i+1), c.Balance().Used)

@@ -1,10 +1,10 @@
 package ledger_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -15,14 +15,15 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// The simulator runs several ledgers over one store whose network delays, drops and duplicates, and crashes ledgers, in
-// fake time. A seed is a subtest's name.
+// The simulator runs several ledgers over one engine, behind a network that delays, drops and duplicates what is sent, and
+// crashes ledgers, in fake time. A seed is a subtest's name.
 
 var errNetwork = errors.New("simulated network")
 
-// network is one ledger's way to the shared store.
+// network is one ledger's way to the shared engine. It is an engine itself, which replaces a row if nobody has changed it
+// since it was read.
 type network struct {
-	store *ledger.OldMemory
+	ledger.Engine
 	mu    sync.Mutex
 	rand  *rand.Rand
 	fault float64 // probability of each kind
@@ -49,44 +50,60 @@ func (n *network) gone() bool {
 	return n.dead
 }
 
-func (n *network) Apply(_ context.Context, ops []ledger.Op) ([]ledger.Outcome, error) {
-	ops = append([]ledger.Op(nil), ops...)
+func (n *network) Update(ctx context.Context, keys []string, f func(int, []byte) ([]byte, error)) error {
+	for i, key := range keys {
+		for done := false; !done; {
+			was, err := n.Load(ctx, key)
+			if err != nil {
+				return err
+			}
+			is, err := f(i, was)
+			if err != nil {
+				return err
+			}
+			if done, err = n.replace(key, was, is); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// replace sends a write and reports whether it was made. After an error it may have been made, or may yet be.
+func (n *network) replace(key string, was, is []byte) (done bool, err error) {
 	n.delay()
 	if n.faulty() {
-		return nil, errNetwork // the request is lost
+		return false, errNetwork // the request is lost
 	}
-	outs, err := n.store.Apply(context.Background(), ops)
-	if again := copies(ops, outs); n.faulty() { // it comes a second time, while others go on
+	late := n.faulty()
+	if late { // it comes late, and perhaps a second time, while others go on
 		n.late.Go(func() {
 			n.delay()
 			n.delay()
-			_, _ = n.store.Apply(context.Background(), again)
+			_ = compareAndSwap(n.Engine, key, was, is)
 		})
-	}
-	n.delay()
-	if n.faulty() || n.gone() {
-		return nil, errNetwork // the answer is lost
-	}
-	return outs, err
-}
-
-// copies are the operations that may come twice by the contract of a store: what it can tell to be a copy, because it
-// has an id and was not refused, and what does nothing the second time.
-func copies(ops []ledger.Op, outs []ledger.Outcome) (again []ledger.Op) {
-	for i := range outs { // none after an error
-		op := ops[i]
-		if op.ID != "" && !outs[i].Refused || op.Kind == ledger.KindReturn || op.Kind == ledger.KindTell {
-			again = append(again, op)
+		if n.faulty() {
+			return false, errNetwork
 		}
 	}
-	return again
+	done = compareAndSwap(n.Engine, key, was, is)
+	n.delay()
+	if n.faulty() || n.gone() || late && !done {
+		return false, errNetwork // the answer is lost
+	}
+	return done, nil
 }
 
-func (n *network) Accounts(ctx context.Context, key ledger.Key, from, to int64) iter.Seq2[ledger.State, error] {
-	return n.store.Accounts(ctx, key, from, to)
+// compareAndSwap replaces a row if it is as it was. No row is ever again what it once was.
+func compareAndSwap(e ledger.Engine, key string, was, is []byte) (done bool) {
+	_ = e.Update(context.Background(), []string{key}, func(_ int, row []byte) ([]byte, error) {
+		if done = bytes.Equal(row, was); !done {
+			return nil, nil
+		}
+		return is, nil
+	})
+	return done
 }
-
-func (n *network) Close() error { return nil }
 
 func TestSimulator(t *testing.T) {
 	seeds := 40
@@ -106,7 +123,7 @@ type simulation struct {
 	t     *testing.T
 	quota ledger.Quota
 	block int64
-	store *ledger.OldMemory
+	store ledger.Engine
 
 	mu      sync.Mutex
 	counted map[int64]int64 // by account: granted and not settled to nothing
@@ -117,7 +134,7 @@ type simulation struct {
 func simulate(t *testing.T, seed uint64) {
 	r := rand.New(rand.NewPCG(seed, 0))
 	sim := &simulation{
-		t: t, block: 1 + r.Int64N(64), store: ledger.NewOldMemory(),
+		t: t, block: 1 + r.Int64N(64), store: ledger.NewMemory(),
 		quota:   ledger.Quota{Limit: 100 + r.Int64N(1000), Period: ledger.Daily},
 		counted: make(map[int64]int64), unknown: make(map[int64]int64),
 	}
@@ -127,21 +144,21 @@ func simulate(t *testing.T, seed uint64) {
 	var nodes sync.WaitGroup
 	for node := range 1 + r.IntN(4) {
 		seed := r.Uint64()
-		nodes.Go(func() { sim.node(rand.New(rand.NewPCG(seed, uint64(node))), fault, crash, ledger.Mode(seed%2)) })
+		nodes.Go(func() { sim.node(rand.New(rand.NewPCG(seed, uint64(node))), fault, crash, seed%2 == 1) })
 	}
 	nodes.Wait()
 	sim.check()
 }
 
 // node runs one ledger after the other, each but the last until it crashes.
-func (sim *simulation) node(r *rand.Rand, fault float64, crash bool, mode ledger.Mode) {
+func (sim *simulation) node(r *rand.Rand, fault float64, crash bool, exact bool) {
 	lives := 1
 	if crash {
 		lives += r.IntN(3)
 	}
 	for life := range lives {
-		n := &network{store: sim.store, rand: rand.New(rand.NewPCG(r.Uint64(), 0)), fault: fault}
-		l, err := ledger.New(ledger.Config{Store: n, Mode: mode, Block: sim.block})
+		n := &network{Engine: sim.store, rand: rand.New(rand.NewPCG(r.Uint64(), 0)), fault: fault}
+		l, err := ledger.New(ledger.Config{Engine: n, Exact: exact, Block: sim.block})
 		require.NoError(sim.t, err)
 		last := life == lives-1
 		var workers sync.WaitGroup
@@ -209,7 +226,7 @@ func (sim *simulation) add(m map[int64]int64, at, n int64) {
 // check holds the store against what the requests saw: admitted is within the limit; it is counted; and what is counted
 // beyond it is bounded by what crashed ledgers held.
 func (sim *simulation) check() {
-	for s, err := range sim.store.Accounts(context.Background(), key, 0, 1<<40) {
+	for s, err := range ledger.Accounts(context.Background(), sim.store, key) {
 		require.NoError(sim.t, err)
 		counted, unknown := sim.counted[s.Start], sim.unknown[s.Start]
 		require.LessOrEqual(sim.t, s.Used, sim.quota.Limit, "used over the limit")
@@ -219,7 +236,7 @@ func (sim *simulation) check() {
 		lost := sim.crashes*(2*sim.block+2*4*3) + unknown
 		require.LessOrEqual(sim.t, s.Used, counted+lost, "counted and neither admitted nor lost in a crash")
 		if sim.crashes == 0 { // then all is cleared up: refused charges are given back, failed settlements made good
-			require.Empty(sim.t, s.Leases, "leases left open")
+			require.Zero(sim.t, s.Leases, "leases left open")
 			require.Zero(sim.t, s.Held, "units lost without a crash")
 			require.Equal(sim.t, counted-unknown, s.Used)
 		}

@@ -10,20 +10,22 @@ import (
 // Take counts cost units against the account of key that is current under q, or refuses and counts nothing: then the
 // error wraps [ErrExhausted] and carries the balance. A cost of 0 is never refused for want of units. q may differ from
 // call to call: a changed limit acts at once; a changed period or offset lets the running account go on to the first
-// boundary of the new quota. The end of ctx ends the wait for others who take; an answer of the store is waited for.
-// Granted from a lease, it allocates once in 256 takes. Other causes: [ErrUnavailable], [ErrQuota], [ErrKey], [ErrCost],
-// [ErrClosed], [ErrNotConfigured].
+// boundary of the new quota. A key that is exhausted is refused from memory, see [Config].Stale.
+//
+// The end of ctx ends the wait for others who take; an answer of the engine is waited for. Granted from a lease, it
+// allocates once in 256 takes. Other causes: [ErrUnavailable], [ErrQuota], [ErrKey], [ErrCost], [ErrClosed],
+// [ErrNotConfigured].
 func (l *Ledger) Take(ctx context.Context, key Key, q Quota, cost int64) (Charge, error) {
 	return l.takeAt(ctx, time.Now().Unix(), key, q, cost)
 }
 
 func (l *Ledger) takeAt(ctx context.Context, now int64, key Key, q Quota, cost int64) (ch Charge, err error) {
-	if l == nil || l.config.Store == nil {
+	if l == nil || l.config.Engine == nil {
 		return Charge{}, &Error{Err: ErrNotConfigured}
 	}
-	c := l.cells.get(key)
+	c := l.counters.get(key)
 	if c == nil {
-		if c, err = l.cell(key, q); err != nil {
+		if c, err = l.counter(key, q); err != nil {
 			return Charge{}, err
 		}
 	}
@@ -33,7 +35,7 @@ func (l *Ledger) takeAt(ctx context.Context, now int64, key Key, q Quota, cost i
 
 // take spends from the lease if it is for now and holds enough. A lease is never of a quota that is not valid. Handing the
 // charge up by value from call to call would take a third of the time.
-func (c *cell) take(ctx context.Context, now int64, q *Quota, cost int64, ch *Charge) (err error) {
+func (c *counter) take(ctx context.Context, now int64, q *Quota, cost int64, ch *Charge) (err error) {
 	if cost < 0 || cost > MaxUnits {
 		return &Error{Err: fmt.Errorf("%w: %d", ErrCost, cost)}
 	}
@@ -44,7 +46,7 @@ func (c *cell) take(ctx context.Context, now int64, q *Quota, cost int64, ch *Ch
 	return err
 }
 
-func (c *cell) takeSlowly(ctx context.Context, now int64, q Quota, cost int64) (Charge, error) {
+func (c *counter) takeSlowly(ctx context.Context, now int64, q Quota, cost int64) (Charge, error) {
 	if err := c.ledger.open(); err != nil {
 		return Charge{}, err
 	}
@@ -53,123 +55,138 @@ func (c *cell) takeSlowly(ctx context.Context, now int64, q Quota, cost int64) (
 	}
 	switch {
 	case cost == 0:
-		s, v, err := c.read(ctx, now, q)
+		d, b, err := c.read(ctx, now, q)
 		if err != nil {
 			return Charge{}, err
 		}
-		return c.charge(s, 0, v), nil
-	case c.ledger.config.Mode == Exact:
+		return c.charge(d, 0, b), nil
+	case c.ledger.config.Exact:
 		return c.takeExactly(ctx, now, q, cost)
 	}
 	return c.takeLeased(ctx, now, q, cost)
 }
 
-// takeLeased takes from the lease, which it refills as long as there is anything to reserve. Waiters are served in order.
-func (c *cell) takeLeased(ctx context.Context, now int64, q Quota, cost int64) (ch Charge, err error) {
+// takeLeased takes from the lease, which it refills as long as there is anything to reserve. Waiters are served in order;
+// one that memory refuses does not wait.
+func (c *counter) takeLeased(ctx context.Context, now int64, q Quota, cost int64) (ch Charge, err error) {
+	if s := c.lease.Load(); s != nil && s.fits(now, &q) {
+		if err := s.refusal(cost); err != nil {
+			return Charge{}, err
+		}
+	}
 	if err := c.enterOpen(ctx); err != nil {
 		return Charge{}, err
 	}
 	defer c.leave()
 	for {
-		s, err := c.current(ctx, now, q)
+		s, err := c.leased(ctx, now, q)
 		if err != nil {
 			return Charge{}, err
 		}
 		if s.spend(cost) {
+			c.ledger.idle.watch(c, s)
 			err = c.spent(ctx, s, cost, &ch)
 			return ch, err
+		}
+		if err := s.refusal(cost); err != nil {
+			return Charge{}, err
 		}
 		need := cost - s.left.Load()
 		if need <= 0 {
 			continue // a refund came in between
 		}
-		out, err := c.refill(ctx, s, need, max(need, c.size(s)-s.left.Load()))
+		a, err := c.refill(ctx, s, need, max(need, c.size(s)-s.left.Load()))
 		if err != nil {
 			return Charge{}, err
 		}
-		if out.Refused && s.left.Load() < cost {
+		if a.refused && s.left.Load() < cost {
 			return Charge{}, &Error{Err: ErrExhausted, Balance: s.balance()}
 		}
 	}
 }
 
 // spent makes ch the charge of what has just been spent from s.
-func (c *cell) spent(ctx context.Context, s *lease, cost int64, ch *Charge) error {
+func (c *counter) spent(ctx context.Context, s *lease, cost int64, ch *Charge) error {
 	if cost > 0 {
 		if err := s.note(); err != nil {
 			if !s.refund(cost, math.MaxInt64) { // not while the caller holds turn: then s has not ended
-				_ = c.giveBack(ctx, s, inForce{}, cost) // unavailable either way
+				_ = c.undo(ctx, &s.usageDay, inForce{}, cost) // unavailable either way
 			}
 			c.ledger.background(func() { c.drop(s) })
 			return &Error{Err: ErrUnavailable, Cause: err}
 		}
 	}
-	v, left := s.look()
-	if left < s.half.Load() {
+	b, left := s.look()
+	if left < s.refillBelow.Load() {
 		c.prefetch(s)
 	}
-	ch.at, ch.cost, ch.view, ch.left = s, cost, v, left
+	ch.at, ch.cost, ch.base, ch.left = &s.usageDay, cost, b, left
 	c.slabs.number(ch)
 	return nil
 }
 
 // drop ends a lease of which the spends cannot be noted any more, so that the next take begins another.
-func (c *cell) drop(s *lease) {
+func (c *counter) drop(s *lease) {
 	ctx := context.Background()
 	if c.enter(ctx) != nil {
 		return
 	}
 	defer c.leave()
 	if c.lease.Load() == s {
-		_, _ = c.commitEnding(ctx) // what fails is owed
+		_, _ = c.commitEnding(ctx) // what fails goes to the outbox
 	}
 }
 
 // takeExactly takes by an operation of its own. It needs no turn, so requests of one key share a commit.
-func (c *cell) takeExactly(ctx context.Context, now int64, q Quota, cost int64) (Charge, error) {
-	s := c.lease.Load()
-	for s == nil || !s.fits(now, &q) {
+func (c *counter) takeExactly(ctx context.Context, now int64, q Quota, cost int64) (Charge, error) {
+	d := c.latest.Load()
+	for d == nil || !d.serves(now, &q) {
 		var err error
-		if s, err = c.roll(ctx, now, q, Totals{}); err != nil {
+		if d, err = c.roll(ctx, now, q, totals{}); err != nil {
 			return Charge{}, err
 		}
 	}
 	for {
-		op := c.op(KindCharge, s)
-		op.Want, op.Min = cost, cost
-		out, err := c.ledger.group.one(ctx, op)
+		if err := c.refusal(d, cost); err != nil {
+			return Charge{}, err
+		}
+		o := c.op(charge, d)
+		o.want, o.min = cost, cost
+		a, err := c.ledger.committer.one(ctx, o)
 		switch {
 		case err != nil:
 			return Charge{}, err
-		case out.Stale:
-			if s, err = c.roll(ctx, now, q, out.Totals); err != nil {
+		case a.early:
+			return Charge{}, tooEarly()
+		case a.stale:
+			if d, err = c.roll(ctx, now, q, a.totals); err != nil {
 				return Charge{}, err
 			}
 			continue
 		}
-		c.observe(s, out)
-		v := c.learn(s, out, s.quota.Limit)
-		if out.Refused {
-			return Charge{}, &Error{Err: ErrExhausted, Balance: s.balanceOf(v, 0)}
+		c.observe(d, a)
+		b := c.learn(d, a, d.quota.Limit)
+		if a.refused {
+			return Charge{}, &Error{Err: ErrExhausted, Balance: d.balanceOf(b, 0)}
 		}
-		return c.charge(s, cost, v), nil
+		return c.charge(d, cost, b), nil
 	}
 }
 
 // roll makes the account and day of now current, or those of newest if they are later.
-func (c *cell) roll(ctx context.Context, now int64, q Quota, newest Totals) (*lease, error) {
+func (c *counter) roll(ctx context.Context, now int64, q Quota, newest totals) (*usageDay, error) {
 	if err := c.enterOpen(ctx); err != nil {
 		return nil, err
 	}
 	defer c.leave()
-	c.catchUp(newest)
+	c.catchUp(newest.start, newest.day)
 	return c.current(ctx, now, q)
 }
 
-// charge makes the charge of what is known after it. The store has been asked, so slabs that all cells share are fast
+// charge makes the charge of what is known after it. The engine has been asked, so slabs that all counters share are fast
 // enough, and they are in the processor's cache whichever key it is.
-func (c *cell) charge(s *lease, cost int64, v *view) Charge {
-	ch := Charge{at: s, cost: cost, view: v}
+func (c *counter) charge(d *usageDay, cost int64, b *baseline) Charge {
+	ch := Charge{at: d, cost: cost, base: b}
 	c.ledger.slabs.number(&ch)
 	return ch
 }

@@ -9,11 +9,11 @@ import (
 )
 
 func TestThresholds(t *testing.T) {
-	for _, mode := range []ledger.Mode{ledger.Leased, ledger.Exact} {
+	for _, exact := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			store := ledger.NewOldMemory()
+			store := ledger.NewMemory()
 			var told []string
-			config := ledger.Config{Store: store, Mode: mode, OnThreshold: func(c ledger.Crossing) { told = append(told, c.ID) }}
+			config := ledger.Config{Engine: store, Exact: exact, OnThreshold: func(c ledger.Crossing) { told = append(told, c.ID) }}
 			l, err := ledger.New(config)
 			require.NoError(t, err)
 			q := ledger.Quota{Limit: 1000, Period: ledger.Daily}
@@ -48,10 +48,10 @@ func TestThresholds(t *testing.T) {
 
 // TestThresholdsLowered: a limit lowered below what is used crosses its thresholds, once, when it refuses somebody.
 func TestThresholdsLowered(t *testing.T) {
-	for _, mode := range []ledger.Mode{ledger.Leased, ledger.Exact} {
+	for _, exact := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			var told []int
-			l := newLedger(t, ledger.Config{Mode: mode, OnThreshold: func(c ledger.Crossing) {
+			l := newLedger(t, ledger.Config{Exact: exact, OnThreshold: func(c ledger.Crossing) {
 				require.Equal(t, [2]int64{90, 50}, [2]int64{c.Used, c.Limit})
 				told = append(told, c.Percent)
 			}})
@@ -74,10 +74,10 @@ func TestThresholdsLowered(t *testing.T) {
 // TestEarlyCrossing: what another ledger holds counts towards a threshold, and the crossing says so.
 func TestEarlyCrossing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := ledger.NewOldMemory()
+		store := ledger.NewMemory()
 		var told []ledger.Crossing
-		other := newLedger(t, ledger.Config{Store: store, Block: 8})
-		l := newLedger(t, ledger.Config{Store: store, Block: 8, OnThreshold: func(c ledger.Crossing) { told = append(told, c) }})
+		other := newLedger(t, ledger.Config{Engine: store, Block: 8})
+		l := newLedger(t, ledger.Config{Engine: store, Block: 8, OnThreshold: func(c ledger.Crossing) { told = append(told, c) }})
 		q := ledger.Quota{Limit: 100, Period: ledger.Daily}
 		_, err := other.Take(t.Context(), key, q, 1)
 		require.NoError(t, err)
@@ -99,14 +99,14 @@ func TestEarlyCrossing(t *testing.T) {
 // TestUntold: a crossing whose telling was not recorded is told by the next ledger.
 func TestUntold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := ledger.NewOldMemory()
-		l, err := ledger.New(ledger.Config{Store: store}) // tells nobody
+		store := ledger.NewMemory()
+		l, err := ledger.New(ledger.Config{Engine: store}) // tells nobody
 		require.NoError(t, err)
 		_, err = l.Take(t.Context(), key, day10, 5)
 		require.NoError(t, err)
 		require.NoError(t, l.Close())
 		var told []ledger.Crossing
-		l, err = ledger.New(ledger.Config{Store: store, OnThreshold: func(c ledger.Crossing) { told = append(told, c) }})
+		l, err = ledger.New(ledger.Config{Engine: store, OnThreshold: func(c ledger.Crossing) { told = append(told, c) }})
 		require.NoError(t, err)
 		_, err = l.Take(t.Context(), key, day10, 1)
 		require.NoError(t, err)

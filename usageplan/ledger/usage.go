@@ -7,7 +7,7 @@ import (
 )
 
 // Usage yields every calendar day from the date of from to the date of to, inclusive, both in q's location: what was used
-// on it and what remained at its end, including what this ledger has not reported to the store. Days without requests
+// on it and what remained at its end, including what this ledger has not reported to the engine. Days without requests
 // are yielded too, with what remained of the period; a date that the location skipped is not. On days to come remains
 // what remains now, or the limit if their period has not begun. It looks at ctx before each day. After an error, with which
 // it ends, the Day is zero.
@@ -15,7 +15,7 @@ import (
 // Source: https://docs.aws.amazon.com/apigateway/latest/api/API_GetUsage.html
 func (l *Ledger) Usage(ctx context.Context, key Key, q Quota, from, to time.Time) iter.Seq2[Day, error] {
 	return func(yield func(Day, error) bool) {
-		c, err := l.cell(key, q)
+		c, err := l.counter(key, q)
 		if err != nil {
 			yield(Day{}, err)
 			return
@@ -35,32 +35,34 @@ func (l *Ledger) Usage(ctx context.Context, key Key, q Quota, from, to time.Time
 	}
 }
 
-// usage folds accounts into days.
+// usage sums up accounts by day.
 type usage struct {
-	quota  Quota
-	states []State
-	held   Lease // what this ledger holds unspent: Granted less Spent
-	of     int64 // the account it belongs to
+	quota    Quota
+	accounts []accountDays
+
+	// unspent is what this ledger holds of lease day heldDay in account heldOf, and unreported what it has spent of it
+	// beyond what the engine knows.
+	unspent, unreported, heldDay, heldOf int64
 }
 
 // load reads the accounts that have days in the range, and those whose period reaches into it.
-func (u *usage) load(ctx context.Context, c *cell, from, to time.Time) error {
+func (u *usage) load(ctx context.Context, c *counter, from, to time.Time) error {
 	first, _ := u.quota.Bounds(from)
 	_, last := u.quota.dayOf(to)
-	_ = c.ledger.group.flush(ctx)        // settlements that are owed count as well; a store that fails will say so
-	if err := c.enter(ctx); err != nil { // so no reservation comes between the store's sums and the lease's
+	_ = c.ledger.committer.flush(ctx)    // settlements in the outbox count as well; an engine that fails will say so
+	if err := c.enter(ctx); err != nil { // so no reservation comes between the engine's sums and the lease's
 		return err
 	}
 	defer c.leave()
-	for s, err := range c.ledger.config.Store.Accounts(ctx, c.key, first.Unix(), last.Unix()) {
+	for a, err := range c.ledger.rows.usage(ctx, c.key, first.Unix(), last.Unix()) {
 		if err != nil {
 			return &Error{Err: ErrUnavailable, Cause: err}
 		}
-		u.states = append(u.states, s)
+		u.accounts = append(u.accounts, a)
 	}
 	if s := c.lease.Load(); s != nil {
-		u.of = s.start
-		u.held = Lease{Day: s.day, Granted: s.granted.Load() - s.reported, Spent: s.spentSoFar() - s.reported}
+		spent := s.spentSoFar()
+		u.heldOf, u.heldDay, u.unspent, u.unreported = s.start, s.day, s.granted.Load()-spent, spent-s.reported
 	}
 	return nil
 }
@@ -83,33 +85,33 @@ func (u *usage) days(from, to time.Time, yield func(Day) bool) {
 // several with a part of it; what remained is of the newest that was in use or, by the quota's present bounds, current.
 func (u *usage) day(at, next time.Time) Day {
 	day := Day{Start: at, Remaining: u.quota.Limit}
-	for i := range u.states {
-		s := &u.states[i]
-		used, remaining, active := u.fold(s, at.Unix(), next.Unix())
+	for i := range u.accounts {
+		a := &u.accounts[i]
+		used, remaining, active := u.sum(a, at.Unix(), next.Unix())
 		day.Used += used
-		if _, end := u.quota.Bounds(u.quota.at(s.Start)); active || s.Start < next.Unix() && end.After(at) {
+		if _, end := u.quota.Bounds(u.quota.at(a.start)); active || a.start < next.Unix() && end.After(at) {
 			day.Remaining = remaining
 		}
 	}
 	return day
 }
 
-// fold returns what s counted in [at, next), what remained of it at next, and whether it counted anything then.
-func (u *usage) fold(s *State, at, next int64) (used, remaining int64, active bool) {
+// sum returns what a counted in [at, next), what remained of it at next, and whether it counted anything then.
+func (u *usage) sum(a *accountDays, at, next int64) (used, remaining int64, active bool) {
 	limit, adjustments, enforced := u.quota.Limit, int64(0), int64(0)
-	for _, d := range s.Days {
-		if d.Day >= next {
+	for _, d := range a.days {
+		if d.day >= next {
 			break
 		}
-		limit = d.Limit
-		adjustments += d.Adjustments
-		enforced += d.Used
-		counted := d.Used - d.Held
-		if u.of == s.Start && u.held.Day == d.Day {
-			counted += u.held.Spent
-			enforced -= u.held.Granted - u.held.Spent
+		limit = d.limit
+		adjustments += d.adjustments
+		enforced += d.used
+		counted := d.used - d.held
+		if u.heldOf == a.start && u.heldDay == d.day {
+			counted += u.unreported
+			enforced -= u.unspent
 		}
-		if d.Day >= at {
+		if d.day >= at {
 			used += counted
 			active = true
 		}

@@ -70,7 +70,7 @@ func TestUsageIsComplete(t *testing.T) {
 			q.Offset = r.IntN(map[ledger.Period]int{ledger.Daily: 1, ledger.Weekly: 7, ledger.Monthly: 28}[q.Period])
 			return q
 		}
-		l := newLedger(t, ledger.Config{Mode: ledger.Mode(r.IntN(2))})
+		l := newLedger(t, ledger.Config{Exact: r.IntN(2) == 1})
 		q, at, used := quota(), noon, int64(0)
 		for range 60 {
 			if r.IntN(5) == 0 {

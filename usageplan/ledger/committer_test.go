@@ -11,16 +11,16 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// slow takes a millisecond for a commit and counts commits and operations.
+// slow takes a millisecond for a commit and counts commits.
 type slow struct {
-	ledger.Store
-	commits, ops int
+	ledger.Engine
+	commits int
 }
 
-func (s *slow) Apply(ctx context.Context, ops []ledger.Op) ([]ledger.Outcome, error) {
-	s.commits, s.ops = s.commits+1, s.ops+len(ops)
+func (s *slow) Update(ctx context.Context, keys []string, f func(int, []byte) ([]byte, error)) error {
+	s.commits++
 	time.Sleep(time.Millisecond)
-	return s.Store.Apply(ctx, ops)
+	return s.Engine.Update(ctx, keys, f)
 }
 
 // TestCohort: who is woken, and who has come meanwhile, commits together, although the first to come back could lead at
@@ -28,10 +28,12 @@ func (s *slow) Apply(ctx context.Context, ops []ledger.Op) ([]ledger.Outcome, er
 func TestCohort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const callers, rounds = 64, 50
-		s := &slow{Store: ledger.NewOldMemory()}
-		l, err := ledger.New(ledger.Config{Store: s, Mode: ledger.Exact})
+		s := &slow{Engine: ledger.NewMemory()}
+		l, err := ledger.New(ledger.Config{Engine: s, Exact: true})
 		require.NoError(t, err)
 		defer l.Close()
+		ops := 0
+		ledger.OnBatch(l, func(n int) { ops += n })
 		var wg sync.WaitGroup
 		for i := range callers {
 			wg.Go(func() {
@@ -46,7 +48,7 @@ func TestCohort(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		require.Equal(t, callers*rounds, s.ops)
+		require.Equal(t, callers*rounds, ops)
 		require.LessOrEqual(t, s.commits, rounds+rounds/5, "each caller waits for one commit, not for two")
 	})
 }
@@ -65,8 +67,8 @@ func TestPatience(t *testing.T) {
 // TestHurried: Close tries a store that failed a moment ago, though others who are not to wait for it ask at the same time.
 func TestHurried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &faulty{OldMemory: ledger.NewOldMemory()}
-		l, err := ledger.New(ledger.Config{Store: store, Mode: ledger.Exact})
+		store := &faulty{Engine: ledger.NewMemory()}
+		l, err := ledger.New(ledger.Config{Engine: store, Exact: true})
 		require.NoError(t, err)
 		c, err := l.Take(t.Context(), key, day10, 3)
 		require.NoError(t, err)

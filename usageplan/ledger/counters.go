@@ -6,30 +6,30 @@ import (
 	"sync"
 )
 
-// cells are the cells by key. A key's cell stays: with its lease, 600 bytes for each key seen since New.
-type cells struct {
+// counters are the counters by key. A key's counter stays: with its lease, 700 bytes for each key seen since New.
+type counters struct {
 	seed   maphash.Seed
 	shards [64]shard
 }
 
 type shard struct {
 	sync.RWMutex
-	byKey map[Key]*cell
+	byKey map[Key]*counter
 	_     [32]byte // shards on cache lines of their own
 }
 
-func (cs *cells) init() {
+func (cs *counters) init() {
 	cs.seed = maphash.MakeSeed()
 	for i := range cs.shards {
-		cs.shards[i].byKey = make(map[Key]*cell)
+		cs.shards[i].byKey = make(map[Key]*counter)
 	}
 }
 
-func (cs *cells) shard(key Key) *shard {
+func (cs *counters) shard(key Key) *shard {
 	return &cs.shards[maphash.String(cs.seed, key.Subject)%uint64(len(cs.shards))]
 }
 
-func (cs *cells) get(key Key) *cell {
+func (cs *counters) get(key Key) *counter {
 	s := cs.shard(key)
 	s.RLock()
 	c := s.byKey[key]
@@ -37,7 +37,7 @@ func (cs *cells) get(key Key) *cell {
 	return c
 }
 
-func (cs *cells) make(l *Ledger, key Key) *cell {
+func (cs *counters) make(l *Ledger, key Key) *counter {
 	if c := cs.get(key); c != nil {
 		return c
 	}
@@ -46,19 +46,19 @@ func (cs *cells) make(l *Ledger, key Key) *cell {
 	defer s.Unlock()
 	c := s.byKey[key]
 	if c == nil {
-		c = &cell{ledger: l, key: key, turn: make(chan struct{}, 1)}
+		c = &counter{ledger: l, key: key, turn: make(chan struct{}, 1)}
 		s.byKey[key] = c
 	}
 	return c
 }
 
-// all yields every cell; those made meanwhile perhaps not.
-func (cs *cells) all() iter.Seq[*cell] {
-	return func(yield func(*cell) bool) {
+// all yields every counter; those made meanwhile perhaps not.
+func (cs *counters) all() iter.Seq[*counter] {
+	return func(yield func(*counter) bool) {
 		for i := range cs.shards {
 			s := &cs.shards[i]
 			s.RLock()
-			list := make([]*cell, 0, len(s.byKey))
+			list := make([]*counter, 0, len(s.byKey))
 			for _, c := range s.byKey {
 				list = append(list, c)
 			}

@@ -1,0 +1,66 @@
+package ledger
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// endRecovered ends the leases that earlier lives left open in the slots. It returns what is known not to have been spent.
+// The rest of a lease of which that is not known stays counted, but not as used: admit too little rather than too much,
+// and bill too little.
+func (l *Ledger) endRecovered(ctx context.Context) error {
+	defer l.rows.ended.Store(true) // from now on, what is left of other openings of the store is nobody's
+	if l.config.Slots == nil {
+		return nil
+	}
+	leases, err := l.config.Slots.Claim()
+	if err != nil {
+		return &Error{Err: ErrUnavailable, Cause: err}
+	}
+	whole := true
+	for leases := range slices.Chunk(leases, endsPerCommit) {
+		ops := make([]op, len(leases))
+		for i, o := range leases {
+			ops[i] = op{
+				kind: giveBack, account: o.Account, day: o.Day, time: time.Now().Unix(), lease: o.ID, spent: o.Spent,
+			}
+			if o.Known {
+				ops[i].want = MaxUnits
+			}
+		}
+		answers, err := l.committer.all(ctx, ops)
+		if err != nil {
+			return err
+		}
+		whole = whole && !slices.ContainsFunc(answers, func(a reply) bool { return a.err != nil })
+	}
+	if !whole { // a row that cannot be read may be repaired: the slots are claimed again then
+		return nil
+	}
+	if err := l.config.Slots.Clear(); err != nil {
+		return &Error{Err: ErrUnavailable, Cause: err}
+	}
+	return nil
+}
+
+// tellRecovered tells the crossings that nobody has told, of whatever ledger.
+func (l *Ledger) tellRecovered(ctx context.Context) error {
+	if l.config.OnThreshold == nil {
+		return nil
+	}
+	var untold []untoldCrossing
+	for u, err := range l.rows.crossings(ctx) {
+		if err != nil {
+			return &Error{Err: ErrUnavailable, Cause: err}
+		}
+		untold = append(untold, u)
+	}
+	l.background(func() { // one after another: there may be any number
+		for _, u := range untold {
+			c := l.counters.make(l, u.account.Key)
+			c.tellNow(c.toTell(u.totals), u.totals)
+		}
+	})
+	return nil
+}
