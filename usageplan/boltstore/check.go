@@ -5,144 +5,101 @@ import (
 	"encoding/binary"
 	"fmt"
 
-	"github.com/tallygate/tallygate/usageplan/ledger"
 	bolt "go.etcd.io/bbolt"
 )
 
-// check reads the whole file: each value must be whole, each row the sum of its base and its entries, and of its days.
-// found, if not nil, is shown the rows.
-func check(ctx context.Context, tx *bolt.Tx, found *leftovers) error {
-	folded, err := checkMeta(tx)
+// Check reads the whole file, as it is when Check begins. It checks each page, the checksum of each row and record, and that
+// none is missing.
+//
+// Other calls go on meanwhile. But a call that needs a larger map of the file in memory, or has to open the file again
+// after an error, waits until Check has ended, and so do all calls after it. So check at a quiet time, or check a copy by
+// opening it. Pages that Check still reads are not used again, so the file may grow.
+//
+// The error wraps [ErrFormat] if the file is damaged, [ErrReplaced], [ErrClosed], that of ctx, or what the system reports.
+func (s *Store) Check(ctx context.Context) error {
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
+	db, want := s.db, s.state
+	tx, root, p, err := s.pin()
+	s.mu.Unlock()
 	if err != nil {
-		return err
+		return fmt.Errorf("boltstore: check: %w", err)
 	}
-	accounts := tx.Bucket(accountBucket).Stats().KeyN // reads each page once, which is far less than to let a map of a million grow
-	ledgers := accumulator{at: make(map[string]int, accounts), sums: make([]sums, 0, accounts)}
-	if err := ledgers.readBase(ctx, tx); err != nil {
-		return err
+	defer db.end(tx)
+	found := audit{ctx: ctx}
+	p.each = found.add
+	if err := p.page(root, 0, nil, nil); err != nil {
+		return fmt.Errorf("boltstore: check: %w", err)
 	}
-	if err := ledgers.readLog(ctx, tx, folded); err != nil {
-		return err
-	}
-	return ledgers.compare(ctx, tx, found)
+	return found.compare(&want)
 }
 
-// each calls f with all that a bucket has, as long as ctx lasts.
-func each(ctx context.Context, b *bolt.Bucket, f func(key, value []byte) error) error {
-	return b.ForEach(func(key, value []byte) error {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		return f(key, value)
-	})
-}
-
-// accumulator adds up entries by account.
-type accumulator struct {
-	at   map[string]int // account key to index of sums
-	sums []sums
-	seen []bool
-}
-
-func (a *accumulator) sum(account []byte) *sums {
-	i, ok := a.at[string(account)]
-	if !ok {
-		i = len(a.sums)
-		a.at[string(account)] = i
-		a.sums = append(a.sums, sums{})
+// pin begins a transaction, so that the pages of the present tree stay as they are. Nothing is written meanwhile.
+func (s *Store) pin() (tx *bolt.Tx, root uint64, p *pages, err error) {
+	if err := s.isInPlace(); err != nil {
+		return nil, 0, nil, err
 	}
-	return &a.sums[i]
-}
-
-func (a *accumulator) readBase(ctx context.Context, tx *bolt.Tx) error {
-	return each(ctx, tx.Bucket(baseBucket), func(key, value []byte) error {
-		s, err := readSums(value)
-		*a.sum(key) = s
-		return err
-	})
-}
-
-// readLog adds the entries up to folded. Those after it are only read.
-func (a *accumulator) readLog(ctx context.Context, tx *bolt.Tx, folded uint64) error {
-	next := uint64(0)
-	return each(ctx, tx.Bucket(logBucket), func(key, value []byte) error {
-		if len(key) != 8 {
-			return fmt.Errorf("%w: log key", ErrFormat)
-		}
-		seq := binary.BigEndian.Uint64(key)
-		if next != 0 && seq != next {
-			return fmt.Errorf("%w: record %d is missing", ErrFormat, next)
-		}
-		next = seq + 1
-		_, err := readRecord(value, func(_ int, e *raw) error {
-			if seq <= folded {
-				a.sum(e.account).add(e.kind, e.granted)
-			}
-			return nil
-		})
-		return err
-	})
-}
-
-// compare holds the rows against the sums.
-func (a *accumulator) compare(ctx context.Context, tx *bolt.Tx, found *leftovers) error {
-	a.seen = make([]bool, len(a.sums))
-	state := new(ledger.State) // used again for each row; see copies what it keeps
-	err := each(ctx, tx.Bucket(accountBucket), func(key, value []byte) error {
-		if err := readStateInto(state, value); err != nil {
-			return err
-		}
-		var want sums
-		if i, ok := a.at[string(key)]; ok {
-			want, a.seen[i] = a.sums[i], true
-		}
-		if err := compareState(key, state, want); err != nil {
-			return err
-		}
-		if found == nil || !leaves(state) {
-			return nil
-		}
-		account, err := parseAccountKey(key)
-		found.see(account, state)
-		return err
-	})
-	if err != nil {
-		return err
+	if tx, err = s.db.begin(false); err != nil {
+		return nil, 0, nil, err
 	}
-	for key, i := range a.at {
-		if !a.seen[i] && a.sums[i] != (sums{}) {
-			return fmt.Errorf("%w: entries of an account without a row: %q", ErrFormat, key)
-		}
+	if p, root, err = newPages(s.db.file); err != nil {
+		s.db.end(tx)
 	}
-	return nil
+	return tx, root, p, err
 }
 
-func compareState(key []byte, s *ledger.State, want sums) error {
-	var days ledger.DayTotal
-	for _, d := range s.Days {
-		days.Used += d.Used
-		days.Held += d.Held
-		days.Adjustments += d.Adjustments
-	}
-	start, ok := startOf(key)
+// audit is what a file has.
+type audit struct {
+	ctx         context.Context
+	sum         uint64 // of the checksums of the rows
+	records     uint64
+	first, last uint64 // smallest and largest number of a record
+}
+
+func (a *audit) add(bucket string, key, value []byte) error {
+	err := a.ctx.Err()
 	switch {
-	case !ok || s.Start != start:
-		return fmt.Errorf("%w: row %q begins at %d", ErrFormat, key, s.Start)
-	case s.Used != want.used:
-		return errSum(key, "used", s.Used, want.used)
-	case s.Adjustments != want.adjustments:
-		return errSum(key, "adjustments", s.Adjustments, want.adjustments)
-	case days.Used != s.Used:
-		return errSum(key, "used by day", s.Used, days.Used)
-	case days.Held != s.Held:
-		return errSum(key, "held by day", s.Held, days.Held)
-	case days.Adjustments != s.Adjustments:
-		return errSum(key, "adjustments by day", s.Adjustments, days.Adjustments)
+	case err != nil:
+	case bucket == string(rowBucket):
+		a.sum += uint64(storedSum(value))
+		_, err = unseal(key, value)
+	case bucket == string(logBuckets[0]), bucket == string(logBuckets[1]):
+		a.number(key)
+		err = readRecord(key, value, func(_, _ []byte) {})
+	case bucket == string(metaBucket) && string(key) == string(stateKey):
+		_, err = unseal(key, value)
+	}
+	return err
+}
+
+func (a *audit) number(key []byte) {
+	if len(key) != 8 {
+		return // and so one is missing
+	}
+	n := binary.BigEndian.Uint64(key)
+	if a.records == 0 || n < a.first {
+		a.first = n
+	}
+	a.last = max(a.last, n)
+	a.records++
+}
+
+// compare holds what was found against the state. No number is there twice: the keys of a log ascend, and a log begins
+// where the other ends.
+func (a *audit) compare(want *state) error {
+	records := want.last + 1 - want.first
+	if a.sum != want.sum {
+		return errRows(a.sum, want.sum)
+	}
+	if a.records != records || records > 0 && (a.first != want.first || a.last != want.last) {
+		return fmt.Errorf("boltstore: check: %w: %d records from %d to %d, not %d from %d to %d",
+			ErrFormat, a.records, a.first, a.last, records, want.first, want.last)
 	}
 	return nil
 }
 
-// errSum is the double entry's proof failing.
-func errSum(key []byte, what string, have, want int64) error {
-	return fmt.Errorf("%w: %s of %q is %d, but adds up to %d", ErrFormat, what, key, have, want)
+// errRows says that a row is missing or is an older one.
+func errRows(have, want uint64) error {
+	return fmt.Errorf("%w: the checksums of the rows add up to %x, not %x", ErrFormat, have, want)
 }

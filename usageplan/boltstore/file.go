@@ -1,8 +1,6 @@
 package boltstore
 
 import (
-	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,31 +11,16 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 )
 
-// version is the format of the file, the first. A file of a later one is refused.
-const version = 1
-
-// Buckets. The log has one record for each commit, under its sequence number; accounts has each state as of the record
-// named by foldedKey; base has what compaction has taken out of the log.
-var (
-	metaBucket    = []byte("meta")
-	logBucket     = []byte("log")
-	accountBucket = []byte("accounts")
-	baseBucket    = []byte("base")
-
-	versionKey = []byte("version")
-	foldedKey  = []byte("folded")
-)
-
 func options() *bolt.Options {
 	return &bolt.Options{
 		Timeout: lockWait,
-		// The list of free pages is read off the pages at open instead of being written with each commit.
+		// The list of free pages is not written with each commit. Open finds the free pages by reading the others.
 		NoFreelistSync: true,
 		FreelistType:   bolt.FreelistMapType,
 	}
 }
 
-// ensure makes an empty file at path if there is none, and returns its one name: absolute, whichever links lead to it.
+// ensure makes a file without rows at path if there is none, and returns its one name: absolute, whichever links lead to it.
 func ensure(path string) (name string, err error) {
 	if _, err = os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		err = create(path)
@@ -54,7 +37,7 @@ func ensure(path string) (name string, err error) {
 	return name, syncDir(filepath.Dir(name)) // also if another process made the file: it may not have come to that
 }
 
-// create makes an empty file at path: under another name, synced, then linked, because power loss while bbolt
+// create makes a file without rows at path: under another name, synced, then linked, because power loss while bbolt
 // initialises a file can leave one that it cannot read (https://github.com/etcd-io/bbolt/issues/567).
 func create(path string) error {
 	temp, err := initialised(path, 0o600)
@@ -69,7 +52,7 @@ func create(path string) error {
 	return nil
 }
 
-// fill puts a file without accounts in the place of an empty one, which keeps its permissions: somebody may have made it so
+// fill puts a file without rows in the place of an empty one, which keeps its permissions: somebody may have made it so
 // that the program needs no right to make it. The caller holds the lock, so no other store has begun to use it.
 func fill(path string) error {
 	info, err := os.Stat(path)
@@ -87,7 +70,7 @@ func fill(path string) error {
 	return syncDir(filepath.Dir(path))
 }
 
-// initialised makes a file without accounts, synced, in the folder of path.
+// initialised makes a file without rows, synced, in the folder of path.
 func initialised(path string, mode fs.FileMode) (name string, err error) {
 	temp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*")
 	if err != nil {
@@ -105,16 +88,13 @@ func initialise(path string) error {
 }
 
 func makeBuckets(tx *bolt.Tx) error {
-	for _, name := range [][]byte{logBucket, accountBucket, baseBucket} {
+	for _, name := range [][]byte{metaBucket, rowBucket, logBuckets[0], logBuckets[1]} {
 		if _, err := tx.CreateBucket(name); err != nil {
 			return err
 		}
 	}
-	meta, err := tx.CreateBucket(metaBucket)
-	if err != nil {
-		return err
-	}
-	return errors.Join(meta.Put(versionKey, seqKey(version)), meta.Put(foldedKey, seqKey(0)))
+	none := state{first: 1}
+	return errors.Join(tx.Bucket(metaBucket).Put(versionKey, numberKey(version)), none.put(tx))
 }
 
 func syncDir(dir string) error {
@@ -129,20 +109,20 @@ func syncDir(dir string) error {
 	return nil
 }
 
-// verify checks a file, page by page and entry by entry, before it is opened for writing.
-func verify(path string, found *leftovers) error {
-	if info, err := os.Stat(path); err == nil && info.Size() < 4*int64(os.Getpagesize()) {
-		return fmt.Errorf("%w: %d bytes", ErrFormat, info.Size()) // bbolt would initialise an empty one in place
-	}
-	db, err := openFile(path, &bolt.Options{Timeout: lockWait, ReadOnly: true})
+// verify checks the pages of a file before bbolt opens it. It returns the sum of the checksums of the rows.
+func verify(path string) (sum uint64, err error) {
+	f, err := os.Open(path)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	defer db.close()
-	if err := checkPages(path); err != nil {
-		return err
-	}
-	return db.view(func(tx *bolt.Tx) error { return check(context.Background(), tx, found) })
+	defer f.Close()
+	err = checkPages(f, func(bucket string, _, value []byte) error {
+		if bucket == string(rowBucket) {
+			sum += uint64(storedSum(value))
+		}
+		return nil
+	})
+	return sum, err
 }
 
 // openFile opens and locks an existing file.
@@ -212,27 +192,3 @@ func rewriteMetas(path string, pageSize int64) error {
 	}
 	return f.Sync()
 }
-
-// checkMeta reads version and fold mark.
-func checkMeta(tx *bolt.Tx) (folded uint64, err error) {
-	for _, name := range [][]byte{metaBucket, logBucket, accountBucket, baseBucket} {
-		if tx.Bucket(name) == nil {
-			return 0, fmt.Errorf("%w: no bucket %q", ErrFormat, name)
-		}
-	}
-	meta := tx.Bucket(metaBucket)
-	v, mark := meta.Get(versionKey), meta.Get(foldedKey)
-	if len(v) != 8 || len(mark) != 8 {
-		return 0, fmt.Errorf("%w: no version", ErrFormat)
-	}
-	switch n := binary.BigEndian.Uint64(v); {
-	case n == 0:
-		return 0, fmt.Errorf("%w: version 0", ErrFormat)
-	case n > version:
-		return 0, fmt.Errorf("%w: %d; this package knows %d", ErrVersion, n, version)
-	}
-	return binary.BigEndian.Uint64(mark), nil
-}
-
-// seqKey makes keys that sort as their numbers do.
-func seqKey(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/tallygate/tallygate/usageplan/boltstore"
-	"github.com/tallygate/tallygate/usageplan/ledger"
 	bolt "go.etcd.io/bbolt"
 )
 
@@ -24,46 +23,23 @@ func linked(t *testing.T) (path, link string) {
 	return path, link
 }
 
-// TestSymlink: what was spent under one name of a file is found under the other; slot files remain beside neither.
-func TestSymlink(t *testing.T) {
-	slotKinds(t, func(t *testing.T) {
-		boltstore.SetBootID(t, "boot 1")
-		for _, reverse := range []bool{false, true} {
-			path, link := linked(t)
-			require.NoError(t, open(t, path).Close())
-			first, second := link, path
-			if reverse {
-				first, second = path, link
-			}
-			left(t, first)
-			require.NotEmpty(t, slotFiles(t, path))
-			b := balance(t, second)
-			require.Equal(t, [2]int64{10, 990}, [2]int64{b.Used, b.Remaining}, "nothing lost, nothing wasted")
-			b = balance(t, first)
-			require.Equal(t, [2]int64{10, 990}, [2]int64{b.Used, b.Remaining}, "once")
-			require.Empty(t, slotFiles(t, path))
-			require.Empty(t, slotFiles(t, link))
-		}
-	})
-}
-
 // TestLockedByLink: two names of one file exclude each other.
 func TestLockedByLink(t *testing.T) {
 	path, link := linked(t)
 	s := open(t, path)
-	_, err := boltstore.Open(link, boltstore.Config{})
+	_, err := boltstore.Open(link)
 	require.ErrorIs(t, err, boltstore.ErrLocked)
 	require.ErrorContains(t, err, link, "the name that was given")
 	require.NoError(t, s.Close())
 	open(t, link)
-	_, err = boltstore.Open(path, boltstore.Config{})
+	_, err = boltstore.Open(path)
 	require.ErrorIs(t, err, boltstore.ErrLocked)
 }
 
 // TestDanglingLink: no file is made where a link leads nowhere, and the link stays.
 func TestDanglingLink(t *testing.T) {
 	path, link := linked(t)
-	_, err := boltstore.Open(link, boltstore.Config{})
+	_, err := boltstore.Open(link)
 	require.ErrorIs(t, err, os.ErrNotExist)
 	names, err := os.ReadDir(filepath.Dir(link))
 	require.NoError(t, err)
@@ -74,33 +50,17 @@ func TestDanglingLink(t *testing.T) {
 
 // TestRelative: a process may change its folder while a store is open.
 func TestRelative(t *testing.T) {
-	boltstore.SetBootID(t, "boot 1")
 	dir, elsewhere := t.TempDir(), t.TempDir()
 	t.Chdir(dir)
-	s, err := boltstore.Open("usage.db", boltstore.Config{})
+	s, err := boltstore.Open("usage.db")
 	require.NoError(t, err)
 	t.Chdir(elsewhere)
-	l, err := ledger.New(ledger.Config{Store: s})
-	require.NoError(t, err)
-	_, err = l.Take(t.Context(), key, monthly, 10)
-	require.NoError(t, err)
+	put(t, s, map[string]string{"a": "1"})
 	require.NoError(t, s.Close())
 	names, err := os.ReadDir(elsewhere)
 	require.NoError(t, err)
 	require.Empty(t, names)
-	b := balance(t, filepath.Join(dir, "usage.db"))
-	require.Equal(t, [2]int64{10, 990}, [2]int64{b.Used, b.Remaining})
-}
-
-func TestConfig(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "usage.db")
-	_, err := boltstore.Open("", boltstore.Config{})
-	require.ErrorIs(t, err, boltstore.ErrConfig)
-	_, err = boltstore.Open(path, boltstore.Config{Keep: -1})
-	require.ErrorIs(t, err, boltstore.ErrConfig)
-	require.EqualError(t, err, "boltstore: config: keep -1ns is negative")
-	_, err = os.Stat(path)
-	require.ErrorIs(t, err, os.ErrNotExist)
+	require.Equal(t, map[string]string{"a": "1"}, rowsOf(t, open(t, filepath.Join(dir, "usage.db"))))
 }
 
 // TestVersionZero: there has been no such version, so it is not a newer one.
@@ -109,7 +69,7 @@ func TestVersionZero(t *testing.T) {
 	s := open(t, path)
 	s.Damage(t, func(tx *bolt.Tx) error { return tx.Bucket([]byte("meta")).Put([]byte("version"), make([]byte, 8)) })
 	require.NoError(t, s.Close())
-	_, err := boltstore.Open(path, boltstore.Config{})
+	_, err := boltstore.Open(path)
 	require.ErrorIs(t, err, boltstore.ErrFormat)
 	require.NotErrorIs(t, err, boltstore.ErrVersion)
 }
@@ -120,7 +80,7 @@ func TestOtherSystem(t *testing.T) {
 	db, err := bolt.Open(path, 0o600, &bolt.Options{PageSize: 2 * os.Getpagesize()})
 	require.NoError(t, err)
 	require.NoError(t, db.Close())
-	_, err = boltstore.Open(path, boltstore.Config{})
+	_, err = boltstore.Open(path)
 	require.ErrorIs(t, err, boltstore.ErrFormat)
 	require.ErrorContains(t, err, "written with pages of")
 
@@ -130,7 +90,7 @@ func TestOtherSystem(t *testing.T) {
 	require.NoError(t, err)
 	swapMetas(b)
 	require.NoError(t, os.WriteFile(path, b, 0o600))
-	_, err = boltstore.Open(path, boltstore.Config{})
+	_, err = boltstore.Open(path)
 	require.ErrorIs(t, err, boltstore.ErrFormat)
 }
 

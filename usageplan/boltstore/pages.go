@@ -3,18 +3,19 @@ package boltstore
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
 	"os"
 )
 
-// bbolt trusts its pages: it reads them through a memory map, one wrong offset faults, and at open it walks them in a
-// goroutine of its own, where that ends the process. So the tree is checked by reading it as a file first: each page
-// reachable, once, well-formed, its keys in order.
+// bbolt trusts its pages. It reads them through a memory map, where one wrong offset is a fault, and at open it walks them
+// in a goroutine of its own, where a fault ends the process. So the tree is first walked here, as a file: each page must be
+// reachable once, hold exactly what its header says, and have its keys in order.
 //
-// The format is bbolt's version 2 (internal/common/page.go, meta.go, bucket.go), integers in the machine's byte order.
-// A file from a machine of the other order has no meta page: the magic number is another.
+// The format is bbolt's version 2 (internal/common/page.go, meta.go, bucket.go), integers in the machine's byte order. A
+// file from a machine of the other order has no meta page: the magic number is another.
 
 const (
 	pageHeader   = 16 // id uint64, flags uint16, count uint16, overflow uint32
@@ -26,49 +27,60 @@ const (
 	bucketLeaf  = 0x01
 	boltMagic   = 0xED0CDAED
 	boltVersion = 2
+	metaSize    = pageHeader + metaSummed + 8
 	metaSummed  = 56 // bytes of a meta before its checksum
 )
 
 var native = binary.NativeEndian
 
-// pages walks the tree of a file.
+// pages walks the tree of a file. The file may be in use: a transaction that reads keeps the pages of its tree.
 type pages struct {
 	f        io.ReaderAt
 	pageSize int64
 	count    uint64 // pages in use, by the meta
 	seen     []bool
+	buffers  [][]byte // one for each level of the tree, as a page is needed while those below it are walked
+	bucket   string   // the one that is walked, "" for the tree of buckets
+	each     func(bucket string, key, value []byte) error
 }
 
-// checkPages checks the tree that bbolt will read.
-func checkPages(path string) error {
-	f, err := os.Open(path)
+// checkPages checks the newest tree of a file and calls each with all that its buckets have.
+func checkPages(f *os.File, each func(bucket string, key, value []byte) error) error {
+	p, root, err := newPages(f)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	p.each = each
+	return p.page(root, 0, nil, nil)
+}
+
+// newPages returns a walker and the root of the newest tree.
+func newPages(f *os.File) (p *pages, root uint64, err error) {
 	info, err := f.Stat()
 	if err != nil {
-		return err
+		return nil, 0, err
 	}
-	p := pages{f: f, pageSize: int64(os.Getpagesize())}
-	root, err := p.newestMeta(info.Size())
-	if err != nil {
-		return err
+	p = &pages{f: f, pageSize: int64(os.Getpagesize())}
+	if info.Size() < 4*p.pageSize { // bbolt would initialise an empty file in place
+		return nil, 0, fmt.Errorf("%w: %d bytes", ErrFormat, info.Size())
+	}
+	if root, err = p.newestMeta(); err != nil {
+		return nil, 0, err
 	}
 	if p.count > uint64(info.Size()/p.pageSize) {
-		return fmt.Errorf("%w: %d bytes, %d pages of %d", ErrFormat, info.Size(), p.count, p.pageSize)
+		return nil, 0, fmt.Errorf("%w: %d bytes, %d pages of %d", ErrFormat, info.Size(), p.count, p.pageSize)
 	}
 	p.seen = make([]bool, p.count)
-	return p.page(root, nil, nil)
+	return p, root, nil
 }
 
-// newestMeta returns the root of the newer of the two metas that are whole. The other may be torn: that commit was
-// never acknowledged.
-func (p *pages) newestMeta(size int64) (root uint64, err error) {
+// newestMeta returns the root of the newer of the two metas that are whole. The other may be torn: that commit was never
+// acknowledged.
+func (p *pages) newestMeta() (root uint64, err error) {
 	newest, found := uint64(0), false
 	for i := range int64(2) {
-		b := make([]byte, pageHeader+metaSummed+8)
-		if _, err := p.f.ReadAt(b, i*p.pageSize); err != nil && err != io.EOF {
+		b := make([]byte, metaSize)
+		if _, err := p.f.ReadAt(b, i*p.pageSize); err != nil {
 			return 0, err
 		}
 		m := b[pageHeader:]
@@ -86,7 +98,7 @@ func (p *pages) newestMeta(size int64) (root uint64, err error) {
 		}
 	}
 	if !found {
-		return 0, fmt.Errorf("%w: no meta page in %d bytes", ErrFormat, size)
+		return 0, fmt.Errorf("%w: no meta page", ErrFormat)
 	}
 	return root, nil
 }
@@ -95,107 +107,147 @@ func (p *pages) bad(id uint64, what string) error {
 	return fmt.Errorf("%w: page %d: %s", ErrFormat, id, what)
 }
 
-// page checks a page and all below it. Its keys lie within [least, most); nil is open.
-func (p *pages) page(id uint64, least, most []byte) error {
-	if id < 2 || id >= p.count || p.seen[id] {
-		return p.bad(id, "out of range, or in two places")
-	}
-	b := make([]byte, p.pageSize)
-	if _, err := p.f.ReadAt(b, int64(id)*p.pageSize); err != nil {
+// page checks a page and all below it. Its keys lie within [least, most); nil is open. Only the root of a bucket has no
+// least key, and only it may be empty.
+func (p *pages) page(id uint64, level int, least, most []byte) error {
+	b, err := p.read(id, level)
+	if err != nil {
 		return err
+	}
+	end, err := p.elements(id, b, level, least, most)
+	if size := int(p.pageSize); err == nil && (end+size-1)/size*size != len(b) {
+		return p.bad(id, "longer than its elements")
+	}
+	return err
+}
+
+// read reads a page with those that it overflows into.
+func (p *pages) read(id uint64, level int) ([]byte, error) {
+	if len(p.buffers) == level {
+		p.buffers = append(p.buffers, make([]byte, p.pageSize))
+	}
+	b := p.buffers[level][:p.pageSize]
+	if id < 2 || id >= p.count {
+		return nil, p.bad(id, "out of range")
+	}
+	if err := p.readAt(b, id); err != nil {
+		return nil, err
 	}
 	overflow := uint64(native.Uint32(b[12:]))
 	if native.Uint64(b) != id || id+overflow >= p.count {
-		return p.bad(id, "header")
+		return nil, p.bad(id, "header")
 	}
 	for i := range overflow + 1 {
 		if p.seen[id+i] {
-			return p.bad(id, "in two places")
+			return nil, p.bad(id, "in two places")
 		}
 		p.seen[id+i] = true
 	}
 	if overflow > 0 {
 		b = append(b, make([]byte, int64(overflow)*p.pageSize)...)
-		if _, err := p.f.ReadAt(b[p.pageSize:], (int64(id)+1)*p.pageSize); err != nil {
-			return err
+		if err := p.readAt(b[p.pageSize:], id+1); err != nil {
+			return nil, err
 		}
+		p.buffers[level] = b
 	}
-	return p.elements(id, b, least, most)
+	return b, nil
 }
 
-// elements checks the elements of the page b, which is that of id or inline in it, and all below them.
-func (p *pages) elements(id uint64, b, least, most []byte) error {
+func (p *pages) readAt(b []byte, id uint64) error {
+	_, err := p.f.ReadAt(b, int64(id)*p.pageSize)
+	if errors.Is(err, io.EOF) {
+		return p.bad(id, "behind the end of the file")
+	}
+	return err
+}
+
+// elements checks the elements of the page b, which is that of id or inline in it, and all below them. bbolt writes keys
+// and values without a gap behind the elements, so a count or a size that is wrong shows. It returns where they end.
+func (p *pages) elements(id uint64, b []byte, level int, least, most []byte) (end int, err error) {
 	if len(b) < pageHeader {
-		return p.bad(id, "short")
+		return 0, p.bad(id, "short")
 	}
 	kind, n := native.Uint16(b[8:]), int(native.Uint16(b[10:]))
-	if kind != leafPage && (kind != branchPage || n == 0) {
-		return p.bad(id, "kind")
+	end = pageHeader + n*elementSize
+	switch {
+	case kind != leafPage && kind != branchPage:
+		return 0, p.bad(id, "kind")
+	case end > len(b):
+		return 0, p.bad(id, "count of elements")
+	case n == 0 && (kind == branchPage || least != nil || len(bytes.Trim(b[pageHeader:], "\x00")) > 0):
+		return 0, p.bad(id, "no elements")
 	}
-	keys := make([][]byte, n, n+1)
-	values := make([][]byte, n) // of a branch, nil
 	for i := range n {
-		var err error
-		if keys[i], values[i], err = p.element(id, b, kind, i, n); err != nil {
-			return err
-		}
-		if i == 0 && least != nil && bytes.Compare(keys[0], least) < 0 || i > 0 && bytes.Compare(keys[i-1], keys[i]) >= 0 {
-			return p.bad(id, "order of keys")
-		}
-	}
-	if n > 0 && most != nil && bytes.Compare(keys[n-1], most) >= 0 {
-		return p.bad(id, "order of keys")
-	}
-	return p.below(id, b, append(keys, most), values)
-}
-
-// below checks what the elements of the page b refer to: pages, the keys of each within its own and the next, or
-// buckets.
-func (p *pages) below(id uint64, b []byte, keys, values [][]byte) error {
-	branch := native.Uint16(b[8:]) == branchPage
-	for i, value := range values {
-		e := b[pageHeader+i*elementSize:]
-		var err error
+		e, ok := element(b, kind, i, end)
 		switch {
-		case branch:
-			err = p.page(native.Uint64(e[8:]), keys[i], keys[i+1])
-		case native.Uint32(e) == bucketLeaf:
-			err = p.bucket(id, value)
-		case native.Uint32(e) != 0:
-			err = p.bad(id, "flags of element")
+		case !ok:
+			return 0, p.bad(id, "element")
+		case bytes.Compare(e.key, least) < 0 || i > 0 && bytes.Equal(e.key, least):
+			return 0, p.bad(id, "order of keys")
+		case most != nil && bytes.Compare(e.key, most) >= 0:
+			return 0, p.bad(id, "order of keys")
+		}
+		end += len(e.key) + len(e.value)
+		least = e.key
+		if kind == leafPage {
+			err = p.leaf(id, level, &e)
+		} else {
+			next := most
+			if i+1 < n {
+				following, _ := element(b, kind, i+1, end)
+				next = following.key // which is checked in its turn
+			}
+			err = p.page(e.page, level+1, e.key, next)
 		}
 		if err != nil {
-			return err
+			return 0, err
 		}
 	}
-	return nil
+	return end, nil
 }
 
-// element returns key and value of the i-th of n elements.
-func (p *pages) element(id uint64, b []byte, kind uint16, i, n int) (key, value []byte, err error) {
+// pageElement is an element of a branch, which has a page, or of a leaf, which has flags and a value.
+type pageElement struct {
+	flags      uint32
+	page       uint64
+	key, value []byte
+}
+
+// element returns the i-th element of the page b, whose key has to begin at start.
+func element(b []byte, kind uint16, i, start int) (e pageElement, ok bool) {
 	at := pageHeader + i*elementSize
-	if at+elementSize > len(b) {
-		return nil, nil, p.bad(id, "count of elements")
-	}
-	e := b[at:]
+	h := b[at:]
 	var pos, ksize, vsize uint64
 	if kind == branchPage {
-		pos, ksize = uint64(native.Uint32(e)), uint64(native.Uint32(e[4:]))
+		pos, ksize, e.page = uint64(native.Uint32(h)), uint64(native.Uint32(h[4:])), native.Uint64(h[8:])
 	} else {
-		pos, ksize, vsize = uint64(native.Uint32(e[4:])), uint64(native.Uint32(e[8:])), uint64(native.Uint32(e[12:]))
+		e.flags = native.Uint32(h)
+		pos, ksize, vsize = uint64(native.Uint32(h[4:])), uint64(native.Uint32(h[8:])), uint64(native.Uint32(h[12:]))
 	}
-	if pos < uint64((n-i)*elementSize) || uint64(at)+pos+ksize+vsize > uint64(len(b)) {
-		return nil, nil, p.bad(id, "element")
+	if uint64(at)+pos != uint64(start) || uint64(start)+ksize+vsize > uint64(len(b)) {
+		return e, false
 	}
-	return e[pos : pos+ksize], e[pos+ksize : pos+ksize+vsize], nil
+	e.key, e.value = b[start:][:ksize], b[start+int(ksize):][:vsize]
+	return e, true
 }
 
-func (p *pages) bucket(id uint64, value []byte) error {
-	if len(value) < bucketHeader {
-		return p.bad(id, "bucket")
+// leaf checks an element of a leaf: a bucket in the tree of buckets, a value in any other.
+func (p *pages) leaf(id uint64, level int, e *pageElement) error {
+	switch {
+	case p.bucket != "" && e.flags == 0:
+		return p.each(p.bucket, e.key, e.value)
+	case p.bucket != "" || e.flags != bucketLeaf || len(e.key) == 0 || len(e.value) < bucketHeader:
+		return p.bad(id, "element of another kind")
 	}
-	if root := native.Uint64(value); root != 0 {
-		return p.page(root, nil, nil)
+	p.bucket = string(e.key)
+	defer func() { p.bucket = "" }()
+	if root := native.Uint64(e.value); root != 0 {
+		return p.page(root, level+1, nil, nil)
 	}
-	return p.elements(id, value[bucketHeader:], nil, nil)
+	inline := e.value[bucketHeader:]
+	end, err := p.elements(id, inline, level, nil, nil)
+	if err == nil && end != len(inline) {
+		return p.bad(id, "longer than its elements")
+	}
+	return err
 }

@@ -8,11 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/tallygate/tallygate/usageplan/boltstore"
-	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
 // TestReplaced: a file that is deleted, moved away or replaced under a running store is noticed at the next commit, and
@@ -36,33 +34,27 @@ func TestReplaced(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, os.WriteFile(path+".copy", copied, 0o600))
 			s := open(t, path)
-			l, err := ledger.New(ledger.Config{Store: s, Mode: ledger.Exact})
-			require.NoError(t, err)
-			take := func() error { _, err := l.Take(t.Context(), key, monthly, 1); return err }
-			require.NoError(t, take())
-			before := balanceOf(t, l)
+			put(t, s, map[string]string{"a": "1"})
+			want := rowsOf(t, s)
 
 			change(t, path)
-			require.ErrorIs(t, take(), boltstore.ErrReplaced)
-			require.ErrorIs(t, take(), ledger.ErrUnavailable)
-			for _, err := range s.Accounts(t.Context(), key, 0, 1<<40) {
-				require.ErrorIs(t, err, boltstore.ErrReplaced)
+			for range 2 {
+				require.ErrorIs(t, tryPut(s, map[string]string{"a": "2"}), boltstore.ErrReplaced)
 			}
+			_, err = tryRows(s)
+			require.ErrorIs(t, err, boltstore.ErrReplaced)
+			_, err = s.Load(t.Context(), "a")
+			require.ErrorIs(t, err, boltstore.ErrReplaced)
 			require.ErrorIs(t, s.Check(t.Context()), boltstore.ErrReplaced)
 
 			require.NoError(t, os.Rename(path+".away", path))
-			require.Eventually(t, func() bool { return take() == nil }, time.Minute, time.Millisecond)
-			require.Equal(t, before.Used+1, balanceOf(t, l).Used, "the takes that were refused have not been counted")
-			require.NoError(t, l.Close())
+			got := rowsOf(t, s)
+			require.Contains(t, []string{"1", "2"}, got["a"], "the first change went to the file that was away, or nowhere")
+			got["a"] = "1"
+			require.Equal(t, want, got)
+			put(t, s, map[string]string{"a": "3"})
 		})
 	}
-}
-
-func balanceOf(t *testing.T, l *ledger.Ledger) ledger.Balance {
-	t.Helper()
-	b, err := l.Balance(t.Context(), key, monthly)
-	require.NoError(t, err)
-	return b
 }
 
 // TestOverwritten: so is another content of the same file, as a copy that is restored under a running store.
@@ -80,7 +72,7 @@ func TestOverwritten(t *testing.T) {
 		"while it is in use": func(t *testing.T, path string, content []byte) {
 			f, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
 			require.NoError(t, err)
-			_, err = boltstore.Open(path, boltstore.Config{})
+			_, err = boltstore.Open(path)
 			require.ErrorIs(t, err, boltstore.ErrLocked)
 			_, err = f.Write(content)
 			require.NoError(t, errors.Join(err, f.Close()))
@@ -94,26 +86,22 @@ func TestOverwritten(t *testing.T) {
 				older, err := os.ReadFile(path)
 				require.NoError(t, err)
 				for range grants {
-					apply(t, s, charge("subject1", 1))
+					put(t, s, map[string]string{"subject1": "new"})
 				}
-				want, err := usedBy(s)
-				require.NoError(t, err)
+				want := rowsOf(t, s)
 				newest, err := os.ReadFile(path)
 				require.NoError(t, err)
 
 				overwrite(t, path, older)
 				for range 3 {
-					_, err := s.Apply(t.Context(), []ledger.Op{charge("subject1", 1)})
-					require.ErrorIs(t, err, boltstore.ErrReplaced)
-					_, err = usedBy(s)
+					require.ErrorIs(t, tryPut(s, map[string]string{"subject1": "lost"}), boltstore.ErrReplaced)
+					_, err = tryRows(s)
 					require.ErrorIs(t, err, boltstore.ErrReplaced)
 					require.ErrorIs(t, s.Check(t.Context()), boltstore.ErrReplaced)
 				}
 				overwrite(t, path, newest)
-				got, err := usedBy(s)
-				require.NoError(t, err)
-				require.Equal(t, want, got)
-				apply(t, s, charge("subject1", 1))
+				require.Equal(t, want, rowsOf(t, s))
+				put(t, s, map[string]string{"subject1": "newer"})
 				require.NoError(t, s.Check(t.Context()))
 			})
 		}
@@ -131,16 +119,15 @@ func TestReplacedFolder(t *testing.T) {
 			folder := filepath.Join(t.TempDir(), "folder")
 			require.NoError(t, os.Mkdir(folder, 0o700))
 			s := open(t, filepath.Join(folder, "usage.db"))
-			apply(t, s, charge("a", 1))
+			put(t, s, map[string]string{"a": "1"})
 			require.NoError(t, os.Rename(folder, folder+".away"))
 			require.NoError(t, replace(folder))
 			for range 2 {
-				_, err := s.Apply(t.Context(), []ledger.Op{charge("a", 1)})
-				require.ErrorIs(t, err, boltstore.ErrReplaced)
+				require.ErrorIs(t, tryPut(s, map[string]string{"a": "2"}), boltstore.ErrReplaced)
 			}
 			require.NoError(t, os.RemoveAll(folder))
 			require.NoError(t, os.Rename(folder+".away", folder))
-			apply(t, s, charge("a", 1))
+			put(t, s, map[string]string{"a": "1"})
 		})
 	}
 }
@@ -157,14 +144,13 @@ func TestReplacedAtClose(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "usage.db")
-			s, err := boltstore.Open(path, boltstore.Config{})
+			s, err := boltstore.Open(path)
 			require.NoError(t, err)
-			apply(t, s, charge("a", 1))
+			put(t, s, map[string]string{"a": "1"})
 			require.NoError(t, test.change(path))
 			require.ErrorIs(t, s.Close(), test.want)
 			require.NoError(t, s.Close())
-			_, err = s.Apply(t.Context(), []ledger.Op{charge("a", 1)})
-			require.ErrorIs(t, err, boltstore.ErrClosed)
+			require.ErrorIs(t, tryPut(s, map[string]string{"a": "2"}), boltstore.ErrClosed)
 		})
 	}
 }
@@ -173,11 +159,11 @@ func TestReplacedAtClose(t *testing.T) {
 func TestLinkedAgain(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "usage.db")
 	s := open(t, path)
-	apply(t, s, charge("a", 1))
+	put(t, s, map[string]string{"a": "1"})
 	require.NoError(t, os.Rename(path, path+".moved"))
 	if err := os.Symlink(path+".moved", path); err != nil {
 		t.Skip(err)
 	}
-	apply(t, s, charge("a", 1))
+	put(t, s, map[string]string{"a": "1"})
 	require.NoError(t, s.Check(t.Context()))
 }

@@ -1,0 +1,154 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/tallygate/tallygate/usageplan/boltstore"
+)
+
+// rowKey and row are about what a ledger in exact mode keeps of a customer.
+func rowKey(i int) string { return fmt.Sprintf("k\x00\x05basiccustomer-%07d", i) }
+
+func someRow(n int) []byte {
+	row := make([]byte, n)
+	for i := range row {
+		row[i] = byte(rand.Uint32())
+	}
+	return row
+}
+
+const rowSize = 62
+
+func openStore(b *testing.B, path string) *boltstore.Store {
+	s, err := boltstore.Open(path)
+	check(b, err)
+	return s
+}
+
+// fill gives keys rows, in Updates of so many keys.
+func fill(b *testing.B, s *boltstore.Store, from, to, each int) {
+	for ; from < to; from += each {
+		keys := make([]string, min(each, to-from))
+		for i := range keys {
+			keys[i] = rowKey(from + i)
+		}
+		change(b, s, keys)
+	}
+}
+
+func change(b *testing.B, s *boltstore.Store, keys []string) {
+	check(b, s.Update(context.Background(), keys, func(int, []byte) ([]byte, error) { return someRow(rowSize), nil }))
+}
+
+// BenchmarkUpdate is one commit of 64 rows, among so many keys; checkpoints are included. The worst commit is told too.
+func BenchmarkUpdate(b *testing.B) {
+	for _, n := range []int{64, 100_000, scaled(1_000_000)} {
+		b.Run(fmt.Sprintf("keys=%d", n), func(b *testing.B) {
+			path := filepath.Join(b.TempDir(), "usage.db")
+			s := openStore(b, path)
+			defer s.Close()
+			fill(b, s, 0, n, 4096)
+			names := make([]string, n)
+			for i := range names {
+				names[i] = rowKey(i)
+			}
+			for b.Loop() {
+				keys := names
+				if n > 64 {
+					keys = sample(names)
+				}
+				change(b, s, keys)
+			}
+			report(b, path)
+		})
+	}
+}
+
+func sample(names []string) []string {
+	at := rand.IntN(len(names) - 64)
+	keys := make([]string, 64)
+	for i := range keys {
+		keys[i] = names[(at+i*7919)%len(names)]
+	}
+	return keys
+}
+
+func report(b *testing.B, path string) {
+	info, err := os.Stat(path)
+	check(b, err)
+	b.ReportMetric(float64(info.Size())/(1<<20), "MB")
+}
+
+// BenchmarkWorstCommit is the longest of 4 000 commits of 64 rows that run beside a checkpoint of so many rows.
+func BenchmarkWorstCommit(b *testing.B) {
+	for _, n := range []int{100_000, scaled(1_000_000)} {
+		b.Run(fmt.Sprintf("dirty=%d", n), func(b *testing.B) {
+			s := openStore(b, filepath.Join(b.TempDir(), "usage.db"))
+			defer s.Close()
+			fill(b, s, 0, n, 4096)
+			var times []time.Duration
+			for b.Loop() {
+				for range 4000 {
+					keys := make([]string, 64)
+					at := rand.IntN(n)
+					for i := range keys {
+						keys[i] = rowKey((at + i*7919) % n)
+					}
+					start := time.Now()
+					change(b, s, keys)
+					times = append(times, time.Since(start))
+				}
+			}
+			slices.Sort(times)
+			b.ReportMetric(float64(times[len(times)/2].Microseconds()), "p50-us")
+			b.ReportMetric(float64(times[len(times)*99/100].Microseconds()), "p99-us")
+			b.ReportMetric(float64(times[len(times)-1].Microseconds()), "worst-us")
+		})
+	}
+}
+
+// BenchmarkOpenRows opens a file of so many keys: one that was closed, and one that a killed process left with a tail of so
+// many MB.
+func BenchmarkOpenRows(b *testing.B) {
+	n := scaled(1_000_000)
+	for _, tail := range []int{0, 16, 60} {
+		b.Run(fmt.Sprintf("keys=%d/tail=%dMB", n, tail), func(b *testing.B) {
+			path := filepath.Join(b.TempDir(), "usage.db")
+			s := openStore(b, path)
+			fill(b, s, 0, n, 4096)
+			check(b, s.Close())
+			report(b, path)
+			if tail > 0 {
+				s = openStore(b, path)
+				fill(b, s, 0, min(n, tail<<20/100), 4096)
+				copied := path + ".copy"
+				copyFile(b, path, copied)
+				check(b, s.Close())
+				path = copied
+			}
+			info, err := os.Stat(path)
+			check(b, err)
+			var heap runtime.MemStats
+			for b.Loop() {
+				s := openStore(b, path)
+				b.StopTimer()
+				runtime.GC()
+				runtime.ReadMemStats(&heap)
+				b.ReportMetric(float64(heap.HeapAlloc)/(1<<20), "heap-MB")
+				b.ReportMetric(float64(info.Size())/float64(n), "file-B/key")
+				copyFile(b, path, path+".again")
+				check(b, s.Close())
+				check(b, os.Rename(path+".again", path))
+				b.StartTimer()
+			}
+		})
+	}
+}

@@ -1,0 +1,134 @@
+package boltstore
+
+import (
+	"slices"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// Variables, so that tests have checkpoints within a few commits.
+var (
+	// maxRecords ends a log of many small commits.
+	maxRecords = 16384
+
+	// A log also ends when it has dirtyTimes the bytes of the rows that have changed, but not below minBytes and at the latest
+	// at maxBytes. Below, a checkpoint writes pages of rows, which is dear, for few commits. Above, Open reads much.
+	dirtyTimes = 8
+	minBytes   = 8 << 20
+	maxBytes   = 64 << 20
+
+	// flushRows is how many rows one commit of Close writes.
+	flushRows = 4096
+)
+
+// checkpoint writes the rows of a log that has ended to their bucket.
+//
+// A commit that wrote them all would take seconds for a million rows. So each commit writes a share that is in proportion to
+// its own size: if the old log had 8 MB and 10 000 changed rows, and a commit has 8 KB, it writes 1/1000 of them, twice: 20
+// rows. So the checkpoint is done when the new log has half the size of the old one, and before the new one ends.
+type checkpoint struct {
+	old    extent        // the log that has ended
+	keys   []string      // of its rows, ascending; nil until they have been sorted
+	sorted chan []string // delivers keys once; nil if there is no checkpoint
+	done   int           // how many of keys are in the bucket
+}
+
+// turn begins a checkpoint if it is time and the former one has ended.
+func (t *tail) turn() {
+	most := min(max(dirtyTimes*t.dirty, minBytes), maxBytes)
+	if t.sorted == nil && (t.log.records >= maxRecords || t.log.bytes >= most) {
+		t.swap()
+	}
+}
+
+// swap begins a checkpoint. The keys are sorted beside the commits that follow, which do not change before: among a million
+// that takes half a second.
+func (t *tail) swap() {
+	t.before, t.now, t.dirty = t.now, make(map[string][]byte), 0
+	sorted, before := make(chan []string, 1), t.before
+	go func() {
+		keys := make([]string, 0, len(before))
+		for key := range before {
+			keys = append(keys, key)
+		}
+		slices.Sort(keys)
+		sorted <- keys
+	}()
+	t.checkpoint = checkpoint{old: t.log, sorted: sorted}
+	t.active, t.log = 1-t.active, extent{}
+}
+
+// advance writes the share of rows that is due.
+func (t *tail) advance(tx *bolt.Tx) error {
+	if t.sorted == nil {
+		return nil
+	}
+	if t.keys == nil {
+		select {
+		case t.keys = <-t.sorted:
+		default:
+			return nil
+		}
+	}
+	share := max(2*float64(t.log.bytes)/float64(t.old.bytes), 2*float64(t.log.records)/float64(t.old.records))
+	return t.writeRows(tx, int(min(share, 1)*float64(len(t.keys)))+1)
+}
+
+// writeRows writes rows until so many of the checkpoint are done. With the last, it empties the log that has ended.
+func (t *tail) writeRows(tx *bolt.Tx, until int) error {
+	rows := tx.Bucket(rowBucket)
+	for ; t.done < min(until, len(t.keys)); t.done++ {
+		key := t.keys[t.done]
+		if err := t.writeRow(rows, []byte(key), t.before[key]); err != nil {
+			return err
+		}
+	}
+	if t.done < len(t.keys) {
+		return nil
+	}
+	ended := logBuckets[1-t.active]
+	if err := tx.DeleteBucket(ended); err != nil {
+		return err
+	}
+	if _, err := tx.CreateBucket(ended); err != nil {
+		return err
+	}
+	t.state.first = t.state.last + 1
+	if t.log.records > 0 {
+		t.state.first = t.log.first
+	}
+	t.before, t.checkpoint = nil, checkpoint{}
+	return nil
+}
+
+func (t *tail) writeRow(rows *bolt.Bucket, key, row []byte) error {
+	t.state.sum -= uint64(storedSum(rows.Get(key)))
+	if len(row) == 0 {
+		return rows.Delete(key)
+	}
+	value := seal(key, row)
+	t.state.sum += uint64(storedSum(value))
+	return rows.Put(key, value)
+}
+
+// flush writes all rows to their bucket and empties the logs.
+func (t *tail) flush(db *database) error {
+	for t.sorted != nil || len(t.now) > 0 {
+		if t.sorted == nil {
+			t.swap()
+		}
+		if t.keys == nil {
+			t.keys = <-t.sorted
+		}
+		err := db.update(func(tx *bolt.Tx) error {
+			if err := t.writeRows(tx, t.done+flushRows); err != nil {
+				return err
+			}
+			return t.state.put(tx)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,96 @@
+package boltstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// keysAtOnce is how many keys Keys reads while it has the store locked.
+const keysAtOnce = 1000
+
+// Keys implements [ledger.Engine]. It first yields the keys in memory, then those in the file, some at a time, so that
+// other calls get through.
+func (s *Store) Keys(ctx context.Context, prefix string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		tail, err := s.tailKeys(ctx, prefix)
+		for key := range tail {
+			if !yield(key, nil) {
+				return
+			}
+		}
+		for at, more := prefix, true; more && err == nil; {
+			var keys []string
+			keys, at, more, err = s.someKeys(ctx, prefix, at)
+			for _, key := range keys {
+				if _, ok := tail[key]; !ok && err == nil && !yield(key, nil) {
+					return
+				}
+			}
+		}
+		if err != nil {
+			yield("", err)
+		}
+	}
+}
+
+// tailKeys returns the keys with a prefix that the tail has, unless they have been deleted.
+func (s *Store) tailKeys(ctx context.Context, prefix string) (map[string]struct{}, error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer s.mu.Unlock()
+	keys := make(map[string]struct{})
+	for _, rows := range []map[string][]byte{s.before, s.now} {
+		for key := range rows {
+			if row, _ := s.recent(key); row != nil && strings.HasPrefix(key, prefix) {
+				keys[key] = struct{}{}
+			}
+		}
+	}
+	return keys, nil
+}
+
+// someKeys returns keys of the bucket with a prefix, from at on, unless they have been deleted since. If there are more,
+// next is where they begin.
+func (s *Store) someKeys(ctx context.Context, prefix, at string) (keys []string, next string, more bool, err error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, "", false, err
+	}
+	defer s.mu.Unlock()
+	err = s.db.view(func(tx *bolt.Tx) error {
+		c := tx.Bucket(rowBucket).Cursor()
+		if _, err := find(c, []byte(at)); err != nil { // one whose bits have flipped may stand before the first
+			return err
+		}
+		n := 0
+		for key, value := c.Seek([]byte(at)); key != nil; key, value = c.Next() {
+			if _, err := unseal(key, value); err != nil { // nor may one stand after the last
+				return err
+			}
+			if !bytes.HasPrefix(key, []byte(prefix)) {
+				return nil
+			}
+			if n++; n > keysAtOnce {
+				next, more = string(key), true
+				return nil
+			}
+			if row, ok := s.recent(string(key)); !ok || row != nil {
+				keys = append(keys, string(key))
+			}
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errRow) {
+		s.drop()
+	}
+	if err != nil {
+		err = fmt.Errorf("boltstore: read: %w", err)
+	}
+	return keys, next, more, err
+}
