@@ -47,7 +47,7 @@ var allowed = map[string][]string{
 var modules = map[string][]string{
 	"auth":                {"github.com/golang-jwt/jwt/v5", "github.com/MicahParks/keyfunc/v3", "github.com/MicahParks/jwkset"},
 	"auth/authtest":       {"github.com/golang-jwt/jwt/v5", "github.com/MicahParks/jwkset"},
-	"usageplan/boltstore": {"go.etcd.io/bbolt", "go.etcd.io/bbolt/errors", "golang.org/x/sys/unix"},
+	"usageplan/boltstore": {"go.etcd.io/bbolt", "go.etcd.io/bbolt/errors"},
 }
 
 // Tests may import what they like: they show packages together with others, and use test libraries.

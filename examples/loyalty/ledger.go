@@ -23,11 +23,11 @@ func openLedger(dir string) (*ledger.Ledger, func() error, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, nil, err
 	}
-	store, err := boltstore.Open(filepath.Join(dir, "usage.db"), boltstore.Config{})
+	store, err := boltstore.Open(filepath.Join(dir, "usage.db"))
 	if err != nil {
 		return nil, nil, errors.Join(err, remove())
 	}
-	quotas, err := ledger.New(ledger.Config{Store: store})
+	quotas, err := ledger.New(ledger.Config{Engine: store})
 	if err != nil {
 		return nil, nil, errors.Join(err, store.Close(), remove())
 	}

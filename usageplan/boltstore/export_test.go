@@ -58,3 +58,6 @@ func ReadRecord(number uint64, record []byte) (rows [][2]string, err error) {
 	})
 	return rows, err
 }
+
+// Usual are the limits outside of tests.
+var Usual = Limits{maxRecords, dirtyTimes, minBytes, maxBytes, flushRows}
