@@ -105,7 +105,7 @@ func (c *change) repeated(o *op) outcome {
 // pages are the changes, by id, that the newest two accounts of a head have on pages.
 type pages struct {
 	byID map[string]change
-	of   version // of the head: its epoch and, as counter, its moves. Another move makes them incomplete.
+	of   version // see turn.found: the next move makes them incomplete
 	err  error
 }
 
@@ -127,8 +127,8 @@ func (p *pass) findChange(t *turn, r *record, id string) (c *change, _ need) {
 	if c != nil || len(r.newestPages()) == 0 {
 		return c, 0
 	}
-	if t.pages.byID == nil || t.pages.of != (version{r.epoch, r.moves}) {
-		t.pages = pages{of: version{r.epoch, r.moves}}
+	if t.pages.byID == nil || t.pages.of != t.found {
+		t.pages = pages{of: t.found}
 		t.toLoad = r.newestPages()
 		return nil, needPages
 	}

@@ -50,8 +50,9 @@ type turn struct {
 	version  version
 	moves    uint64
 	oldest   int64
-	tells    uint64 // of the head as it was found
-	told     bool   // a tell has been made
+	found    version // of the head as it was: its epoch and, as counter, its moves
+	tells    uint64  // as it was
+	told     bool    // a tell has been made
 	allTold  bool
 	moving   move
 	made     int // changes of the account whose page the move is for
@@ -196,7 +197,7 @@ func (p *pass) head(t *turn, row []byte) []byte {
 		t.err = t.named(t.err)
 		return nil
 	}
-	t.tells = r.tells
+	t.found, t.tells = version{r.epoch, r.moves}, r.tells
 	changed := p.tidy(t, r, wanted == needRoom)
 	p.noted = false
 	for ; t.next < len(t.refs); t.next++ {
