@@ -242,3 +242,78 @@ func (sim *simulation) check() {
 		}
 	}
 }
+
+// TestSimulatorLosesData: an engine that loses what it had confirmed, before half of the limit is used, does not make
+// several ledgers admit more than the limit: each counts again what it had admitted from a lease that is lost. What had been
+// admitted from leases that have ended is lost with the data; they end early only where answers are lost as well.
+func TestSimulatorLosesData(t *testing.T) {
+	seeds := 20
+	if heavy() {
+		seeds = 300
+	}
+	for _, nodes := range []int{2, 4} {
+		for range seeds {
+			seed := rand.Uint64()
+			t.Run(fmt.Sprint(nodes, " ", seed), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { loseData(t, nodes, rand.New(rand.NewPCG(seed, 0))) })
+			})
+		}
+	}
+}
+
+func loseData(t *testing.T, nodes int, r *rand.Rand) {
+	quota := daily(2000 + r.Int64N(4000))
+	engine, told := ledger.NewMemory(), new(losses)
+	fault := []float64{0, 0.05}[r.IntN(2)]
+	var mu sync.Mutex
+	admitted := int64(0)
+	var running sync.WaitGroup
+	ledgers := make([]*ledger.Ledger, nodes)
+	for i := range ledgers {
+		n := &network{Engine: engine, rand: rand.New(rand.NewPCG(r.Uint64(), 0)), fault: fault}
+		ledgers[i] = newLedger(t, ledger.Config{Engine: n, Block: 1 + r.Int64N(128), OnLoss: told.tell, Thresholds: []int{}})
+		seed := r.Uint64()
+		running.Go(func() {
+			r := rand.New(rand.NewPCG(seed, 0))
+			for refused := 0; refused < 50; {
+				time.Sleep(time.Duration(r.Int64N(int64(time.Millisecond))))
+				cost := 1 + r.Int64N(5)
+				_, err := ledgers[i].Take(context.Background(), key, quota, cost)
+				if errors.Is(err, ledger.ErrExhausted) {
+					refused++
+				}
+				if err == nil {
+					mu.Lock()
+					admitted += cost
+					mu.Unlock()
+				}
+			}
+			n.mu.Lock()
+			n.fault = 0
+			n.mu.Unlock()
+		})
+	}
+	lost := make(map[string][]byte) // all, or what comes after a while
+	if r.IntN(2) == 0 {
+		time.Sleep(time.Duration(r.Int64N(int64(100 * time.Millisecond))))
+		lost = snapshot(t, engine)
+	}
+	time.Sleep(time.Duration(r.Int64N(int64(100 * time.Millisecond))))
+	mu.Lock()
+	before := admitted
+	mu.Unlock()
+	if before > quota.Limit/2 {
+		before = 0
+	} else {
+		restore(t, engine, lost)
+	}
+	running.Wait()
+	for _, l := range ledgers {
+		require.NoError(t, l.Close())
+	}
+	if fault == 0 {
+		require.LessOrEqual(t, admitted, quota.Limit)
+		require.GreaterOrEqual(t, account(t, engine, key).Used, admitted, "admitted and not counted")
+	}
+	require.LessOrEqual(t, admitted, quota.Limit+before)
+}
