@@ -175,7 +175,11 @@ func (s *state) effect(o *op, granted int64) {
 		s.hold(d, granted)
 		s.report(d, l, o.spent)
 	case giveBack:
-		s.report(d, s.lease(o.lease), o.spent)
+		l, spent := s.lease(o.lease), o.spent
+		if o.want == 0 { // only a lower bound, and what was reported is one too
+			spent = max(spent, l.spent)
+		}
+		s.report(d, l, spent)
 		s.hold(d, -granted)
 		s.open = slices.DeleteFunc(s.open, func(l leased) bool { return l.id == o.lease })
 	case tell:

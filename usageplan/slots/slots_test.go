@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/tallygate/tallygate/usageplan/ledger"
@@ -141,8 +142,14 @@ func TestSecondOpenIsRefused(t *testing.T) {
 		require.ErrorIs(t, err, slots.ErrLocked)
 		require.ErrorContains(t, err, name)
 	}
-	require.NoError(t, s.Close())
-	require.NoError(t, open(t, dir).Close())
+	closed := make(chan error)
+	go func() {
+		time.Sleep(20 * time.Millisecond)
+		closed <- s.Close()
+	}()
+	again := open(t, dir) // waits for one that is ending
+	require.NoError(t, <-closed)
+	require.NoError(t, again.Close())
 }
 
 // TestFreedPlacesAreUsedAgain: files grow by need, and are removed when nothing is open.
