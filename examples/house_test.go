@@ -39,6 +39,7 @@ var allowed = map[string][]string{
 	"usageplan":            {"ratelimit", "usageplan/ledger"},
 	"usageplan/ledger":     nil,
 	"usageplan/enginetest": {"usageplan/ledger"},
+	"usageplan/slots":      {"usageplan/ledger"},
 	"usageplan/boltstore":  {"usageplan/ledger"},
 	"usageplan/admin":      {"apikey", "usageplan", "usageplan/ledger"},
 }
