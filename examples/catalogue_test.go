@@ -54,7 +54,6 @@ func TestWrappedCausesAnswerAlike(t *testing.T) {
 	}
 	plan := catalogues["usageplan"].wrap
 	requireAnswersAlike(t, plan, cause{ledger.ErrUnavailable, 503}, "ledger.ErrUnavailable")
-	requireAnswersAlike(t, plan, cause{ledger.ErrClosed, 503}, "ledger.ErrClosed")
 }
 
 func requireAnswersAlike(t *testing.T, wrap func(error) answer, c cause, name string) {

@@ -35,7 +35,7 @@ type Charge struct {
 // throttles are not given back.
 //
 // Each quota settles by itself, and the error joins theirs: [ledger.ErrForgiven] if the limit left a part uncounted,
-// [ledger.ErrCost] for an actual cost below 0, [ledger.ErrUnavailable] if the engine failed, in which case the ledger
+// [ledger.ErrInvalid] for an actual cost below 0, [ledger.ErrUnavailable] if the engine failed, in which case the ledger
 // repeats the settlement later.
 func (c Charge) Settle(ctx context.Context, actual int64) error {
 	var err error
@@ -122,7 +122,7 @@ func throttleField(l limited, d ratelimit.Decision) ratelimit.Field {
 	return f
 }
 
-var quotaNames = [...]string{ledger.Daily: "quota-day", ledger.Weekly: "quota-week", ledger.Monthly: "quota-month"}
+var quotaNames = map[ledger.Period]string{ledger.Daily: "quota-day", ledger.Weekly: "quota-week", ledger.Monthly: "quota-month"}
 
 func quotaField(unit string, p ledger.Period, b ledger.Balance) ratelimit.Field {
 	return ratelimit.Field{

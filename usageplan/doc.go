@@ -50,7 +50,7 @@
 //   - [ErrNoPlan]: 403 Forbidden. Make the client a member of a plan for the stage, or set Config.Default.
 //   - [ErrThrottled]: 429 Too Many Requests, with Retry-After. Nothing, or raise the throttle that [Error].Layer names.
 //   - [ErrQuotaExceeded]: 429 Limit Exceeded, with Retry-After. Nothing, or [Meter.Extend].
-//   - [ledger.ErrUnavailable], [ledger.ErrClosed]: 503, with Retry-After. Look at the ledger's engine.
+//   - [ledger.ErrUnavailable]: 503, with Retry-After. Look at the ledger's engine.
 //   - [ErrInvalid]: 400. Correct the change or the file. [ErrNoPlan] in it means that the change's plan does not exist.
 //   - [ErrConflict]: 409. Change what is in the way first; the text names it.
 //   - [ErrNoQuota]: an error of the methods that take a [QuotaKey], without an answer of its own. Correct the key; the

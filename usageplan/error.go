@@ -118,7 +118,6 @@ var answers = []response{
 	{ErrNoClient, http.StatusForbidden, "ForbiddenException", "Forbidden"},
 	{ErrNoPlan, http.StatusForbidden, "ForbiddenException", "Forbidden"},
 	{ledger.ErrUnavailable, http.StatusServiceUnavailable, "ServiceUnavailableException", "Service Unavailable"},
-	{ledger.ErrClosed, http.StatusServiceUnavailable, "ServiceUnavailableException", "Service Unavailable"},
 }
 
 // response returns the row of answers for e. Every other cause is a mistake of the operator's and answers 500.

@@ -209,15 +209,26 @@ func (n node) quota() ledger.Quota {
 		offset.mistake("is out of range")
 	}
 	period := n.required("period")
-	if err := q.Period.UnmarshalText([]byte(period.text())); err != nil && period.text() != "" {
-		period.mistake("is not DAY, WEEK or MONTH")
-	}
+	q.Period = period.period()
 	if len(*n.mistakes) == found {
 		if err := q.Validate(); err != nil {
 			n.mistake("%v", err)
 		}
 	}
 	return q
+}
+
+// period reads a period. A node without text has its mistake already.
+func (n node) period() ledger.Period {
+	p := ledger.Period(n.text())
+	if p != "" && !isPeriod(p) {
+		n.mistake("is not DAY, WEEK or MONTH")
+	}
+	return p
+}
+
+func isPeriod(p ledger.Period) bool {
+	return p == ledger.Daily || p == ledger.Weekly || p == ledger.Monthly
 }
 
 func (n node) location() *time.Location {
@@ -275,8 +286,8 @@ func (n node) member() Member {
 		if m.Limits == nil {
 			m.Limits = make(map[ledger.Period]int64)
 		}
-		var p ledger.Period
-		if err := p.UnmarshalText([]byte(name)); err != nil {
+		p := ledger.Period(name)
+		if !isPeriod(p) {
 			limits.field(name).mistake("is not DAY, WEEK or MONTH")
 		}
 		m.Limits[p] = limits.field(name).whole()

@@ -89,7 +89,7 @@ func TestLoadReportsMistakes(t *testing.T) {
 			"$.rate is not a field of API Gateway's", "$.throttle.burst is not a field of API Gateway's",
 		}},
 		{"ranges", `{"name": "a", "throttle": {"rateLimit": 1, "burstLimit": 1.5}, "apiStages": [{"apiId": "a", "stage": "s", "throttle": {"/a/GET": {"rateLimit": -1, "burstLimit": 1}}}], "quota": {"limit": -1, "period": "DAY", "offset": 3}}`, []string{
-			"$.throttle.burstLimit is not a whole number", "$.quota quota: limit -1", "$.apiStages[0].throttle[\"/a/GET\"] ratelimit: rate -1",
+			"$.throttle.burstLimit is not a whole number", "$.quota invalid quota: limit -1", "$.apiStages[0].throttle[\"/a/GET\"] ratelimit: rate -1",
 		}},
 		{"methods", `{"name": "a", "apiStages": [{"stage": "s", "throttle": {"pets": {"rateLimit": 1, "burstLimit": 1}}}]}`, []string{
 			"$.apiStages[0].apiId is required", `method "pets" is neither`,

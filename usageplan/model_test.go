@@ -127,9 +127,20 @@ func (m *model) wander(r *rand.Rand, client string) usageplan.Change {
 func (m *model) giveBack(now time.Time, q usageplan.Request) {
 	p := m.plans[m.places[q.Client].Plan]
 	for _, quota := range p.Quotas {
-		start, _ := quota.Bounds(now)
-		m.used[fmt.Sprint(p.ID, q.Client, quota.Period, start.Unix())] -= q.Cost
+		m.used[fmt.Sprint(p.ID, q.Client, quota.Period, periodStart(quota.Period, now))] -= q.Cost
 	}
+}
+
+// periodStart is when the period of now began: today, on Sunday or on the first of the month.
+func periodStart(p ledger.Period, now time.Time) time.Time {
+	y, m, d := now.UTC().Date()
+	switch p {
+	case ledger.Weekly:
+		d -= int(now.UTC().Weekday())
+	case ledger.Monthly:
+		d = 1
+	}
+	return time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
 }
 
 // noPlan stands for a refusal for want of a plan.
@@ -159,8 +170,7 @@ func (m *model) take(now time.Time, q usageplan.Request) string {
 	}
 	var counters []string
 	for _, quota := range p.Quotas {
-		start, _ := quota.Bounds(now)
-		key := fmt.Sprint(p.ID, q.Client, quota.Period, start.Unix())
+		key := fmt.Sprint(p.ID, q.Client, quota.Period, periodStart(quota.Period, now))
 		limit, own := member.Limits[quota.Period]
 		if !own {
 			limit = quota.Limit

@@ -51,17 +51,29 @@ type member struct {
 
 	// accounts caches the ledger's account of each period, so that a request need not look it up. The member of
 	// plan.unlisted caches none, because it stands for many clients.
-	accounts [ledger.Monthly + 1]atomic.Pointer[ledger.Ref]
+	accounts [3]atomic.Pointer[ledger.Ref]
+}
+
+// known is where m caches its account for the period.
+func (m *member) known(p ledger.Period) *atomic.Pointer[ledger.Ref] {
+	switch p {
+	case ledger.Daily:
+		return &m.accounts[0]
+	case ledger.Weekly:
+		return &m.accounts[1]
+	default: // a plan has no other periods
+		return &m.accounts[2]
+	}
 }
 
 // account returns the ledger's account of the key, which must be the member's own for the period p.
 func (m *member) account(l *ledger.Ledger, key ledger.Key, p ledger.Period) (ledger.Ref, error) {
-	if known := m.accounts[p].Load(); known != nil {
+	if known := m.known(p).Load(); known != nil {
 		return *known, nil
 	}
 	ref, err := l.Ref(key)
 	if err == nil && m.Client != "" {
-		m.accounts[p].Store(&ref)
+		m.known(p).Store(&ref)
 	}
 	return ref, err
 }

@@ -90,11 +90,11 @@ func (m *Meter) find(k QuotaKey) (key ledger.Key, quota ledger.Quota, err error)
 		return key, quota, fmt.Errorf("usageplan: %w: there is no plan %q", ErrNoQuota, clip(k.Plan))
 	}
 	for i, q := range s.Quotas {
-		if k.Period == q.Period || k.Period == 0 && len(s.Quotas) == 1 {
+		if k.Period == q.Period || k.Period == "" && len(s.Quotas) == 1 {
 			return ledger.Key{Plan: s.accounts[i], Subject: k.Client}, m.table.member(k.Plan, k.Client).quota(q), nil
 		}
 	}
-	if k.Period == 0 && len(s.Quotas) > 1 {
+	if k.Period == "" && len(s.Quotas) > 1 {
 		return key, quota, fmt.Errorf("usageplan: %w: plan %q has %d quotas, and QuotaKey.Period names none",
 			ErrNoQuota, clip(k.Plan), len(s.Quotas))
 	}

@@ -14,7 +14,7 @@ type Key struct{ Plan, Subject string }
 
 func (k Key) validate() error {
 	if k.Plan == "" || k.Subject == "" || len(k.Plan) > maxText || len(k.Subject) > maxText {
-		return fmt.Errorf("%w: plan of %d bytes, subject of %d: each needs 1 to %d", ErrKey, len(k.Plan), len(k.Subject), maxText)
+		return fmt.Errorf("%w: plan of %d bytes, subject of %d: each needs 1 to %d", errKey, len(k.Plan), len(k.Subject), maxText)
 	}
 	return nil
 }

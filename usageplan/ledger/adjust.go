@@ -37,7 +37,7 @@ func (a Adjustment) validate() error {
 // with who, when and why. It acts at once on what this ledger takes; where a negative extension meets a lease of another
 // ledger over the same engine, that ledger may still admit what its lease holds (package documentation, Bounds). It
 // returns the balance after it, or the present one if a.ID has been applied before. Causes: [ErrAdjustment],
-// [ErrUnavailable], [ErrQuota], [ErrKey], [ErrClosed], [ErrNotConfigured].
+// [ErrUnavailable], [ErrInvalid], [ErrNotConfigured].
 func (l *Ledger) Extend(ctx context.Context, key Key, q Quota, a Adjustment) (Balance, error) {
 	return l.adjustAt(ctx, time.Now().Unix(), key, q, extend, a.Delta, a)
 }
@@ -114,7 +114,7 @@ func (c *counter) adjust(ctx context.Context, now int64, q Quota, k kind, want i
 
 // Adjustments yields the extensions and corrections of a key that were made from one instant to another, inclusive, oldest
 // first: who, when, from what, by how much and why. Of each period the last 256 are kept, as long as [Config].Keep says.
-// After an error, with which it ends, the Change is zero. Causes: [ErrUnavailable], [ErrKey], [ErrClosed],
+// After an error, with which it ends, the Change is zero. Causes: [ErrUnavailable], [ErrInvalid],
 // [ErrNotConfigured].
 func (l *Ledger) Adjustments(ctx context.Context, key Key, from, to time.Time) iter.Seq2[Change, error] {
 	return func(yield func(Change, error) bool) {

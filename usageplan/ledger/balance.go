@@ -8,7 +8,7 @@ import (
 
 // Balance asks the engine for the balance of the account of key that is current under q. What this ledger has spent and
 // not reported counts as used, and what it holds as remaining; what other ledgers have not reported is not in it. Under
-// another quota than the last Take's it returns the lease. Causes: [ErrUnavailable], [ErrQuota], [ErrKey], [ErrClosed],
+// another quota than the last Take's it returns the lease. Causes: [ErrUnavailable], [ErrInvalid],
 // [ErrNotConfigured].
 func (l *Ledger) Balance(ctx context.Context, key Key, q Quota) (Balance, error) {
 	return l.balanceAt(ctx, time.Now().Unix(), key, q)

@@ -73,7 +73,7 @@ func (c *counter) enterOpen(ctx context.Context) error {
 	}
 	if c.ledger.closed.Load() {
 		c.leave()
-		return &Error{Err: ErrClosed}
+		return &Error{Err: ErrUnavailable, Cause: errClosed}
 	}
 	return nil
 }

@@ -10,28 +10,18 @@ var (
 	// ErrExhausted: the account has not enough left. Answer 429.
 	ErrExhausted = errors.New("quota exhausted")
 
-	// ErrUnavailable: the engine failed, the context ended first, the key's row is damaged or of a newer version, or the
-	// period has not begun by the engine's clock. Whether the change was made may not be known. Answer 503. A charge that
-	// turns out to have been counted is given back; a settlement is made good; an adjustment may be retried under its ID.
+	// ErrUnavailable: the engine failed, the context ended first, the key's row is damaged or of a newer version, the period
+	// has not begun by the engine's clock, or the ledger has been closed. Whether the change was made may not be known.
+	// Answer 503. A charge that turns out to have been counted is given back; a settlement is made good; an adjustment may be
+	// retried under its ID.
 	ErrUnavailable = errors.New("store unavailable")
 
 	// ErrNotConfigured: the ledger is nil or zero, or the Ref is zero. Answer 500.
 	ErrNotConfigured = errors.New("not configured")
 
-	// ErrClosed: the ledger has been closed. Answer 503.
-	ErrClosed = errors.New("closed")
-
-	// ErrConfig: a mistake in a [Config].
-	ErrConfig = errors.New("config")
-
-	// ErrQuota: a mistake in a [Quota].
-	ErrQuota = errors.New("quota")
-
-	// ErrKey: an empty or oversized [Key].
-	ErrKey = errors.New("key")
-
-	// ErrCost: a cost below zero or above [MaxUnits].
-	ErrCost = errors.New("cost out of range")
+	// ErrInvalid: a mistake in a [Config] or a [Quota], a [Key] that is empty or oversized, or a cost below zero or above
+	// [MaxUnits].
+	ErrInvalid = errors.New("invalid")
 
 	// ErrForgiven: a settlement was trued up only as far as the limit in force allows; the rest was not counted. The
 	// request has been served: there is nothing to answer.
@@ -45,12 +35,27 @@ var (
 	ErrAdjustment = errors.New("adjustment")
 )
 
+// What is invalid.
+var (
+	errConfig = fmt.Errorf("%w config", ErrInvalid)
+	errQuota  = fmt.Errorf("%w quota", ErrInvalid)
+	errKey    = fmt.Errorf("%w key", ErrInvalid)
+	errCost   = fmt.Errorf("%w cost", ErrInvalid)
+)
+
+// Why the ledger is unavailable, though the engine has not failed.
+var (
+	errClosed = errors.New("closed")
+	errEarly  = errors.New("this machine's clock is ahead of the store's, where the period has not begun")
+)
+
 // Error is why the ledger did not do what it was asked. Every error of [Ledger] and [Charge] is an *Error.
 type Error struct {
 	// Err is one of the causes above or wraps one.
 	Err error
 
-	// Cause is or wraps the engine's own error under [ErrUnavailable], the context's if that ended the wait; else nil.
+	// Cause says more under [ErrUnavailable]; else it is nil. It is or wraps the engine's own error, or the context's if that
+	// ended the wait.
 	Cause error
 
 	// Balance is the account's, with [ErrExhausted], [ErrForgiven] and [ErrSettled], and with [ErrAdjustment] if the account

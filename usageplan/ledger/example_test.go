@@ -216,13 +216,6 @@ func ExampleLedger_Usage() {
 	// Output: 10 90 <nil>
 }
 
-func ExampleQuota_Bounds() {
-	q := ledger.Quota{Limit: 1000, Period: ledger.Monthly, Offset: 14} // from the 15th
-	start, end := q.Bounds(time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC))
-	fmt.Println(start.Format(time.DateOnly), end.Format(time.DateOnly))
-	// Output: 2026-02-15 2026-03-15
-}
-
 // The arguments of a deferred call are evaluated at once: what the request has cost is not known yet.
 func Example_incorrectDeferSettle() {
 	l := open()

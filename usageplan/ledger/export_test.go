@@ -59,6 +59,15 @@ func (l *Ledger) CorrectAt(ctx context.Context, t time.Time, key Key, q Quota, a
 	return l.adjustAt(ctx, t.Unix(), key, q, correct, a.Delta, a)
 }
 
+// What is invalid, and why a ledger is unavailable.
+var (
+	ErrConfig, ErrQuota, ErrKey, ErrCost = errConfig, errQuota, errKey, errCost
+	ErrClosed                            = errClosed
+)
+
+// Bounds are the first second of q's period that holds t, and that of the next.
+func (q Quota) Bounds(t time.Time) (start, end time.Time) { return q.bounds(t) }
+
 // SetRemainingAt is SetRemaining with a clock that says t.
 func (l *Ledger) SetRemainingAt(ctx context.Context, t time.Time, key Key, q Quota, n int64, a Adjustment) (Balance, error) {
 	return l.setRemainingAt(ctx, t.Unix(), key, q, n, a)

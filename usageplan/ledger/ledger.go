@@ -75,7 +75,7 @@ func (c Config) validate() error {
 	var errs []error
 	mistake := func(wrong bool, format string, args ...any) {
 		if wrong {
-			errs = append(errs, fmt.Errorf("%w: "+format, append([]any{ErrConfig}, args...)...))
+			errs = append(errs, fmt.Errorf("%w: "+format, append([]any{errConfig}, args...)...))
 		}
 	}
 	mistake(isNil(c.Engine), "no engine")
@@ -131,7 +131,7 @@ type Ledger struct {
 }
 
 // New returns a ledger over c.Engine. It first ends the leases that earlier ledgers left open in c.Slots. It reports every
-// mistake of c at once, each wrapping [ErrConfig]; a failure of the engine or the slots wraps [ErrUnavailable].
+// mistake of c at once, each wrapping [ErrInvalid]; a failure of the engine or the slots wraps [ErrUnavailable].
 func New(c Config) (*Ledger, error) {
 	if err := c.validate(); err != nil {
 		return nil, &Error{Err: err}
@@ -175,7 +175,7 @@ func (l *Ledger) open() error {
 	case l == nil || l.config.Engine == nil:
 		return &Error{Err: ErrNotConfigured}
 	case l.closed.Load():
-		return &Error{Err: ErrClosed}
+		return &Error{Err: ErrUnavailable, Cause: errClosed}
 	}
 	return nil
 }
@@ -192,7 +192,7 @@ func (l *Ledger) background(f func()) bool {
 }
 
 // Close returns what leases have not spent and waits for callbacks. Afterwards all methods but Settle refuse with
-// [ErrClosed]. It does not close the engine. After an error, another Close tries again to tell the engine what the first
+// [ErrUnavailable]. It does not close the engine. After an error, another Close tries again to tell the engine what the first
 // could not.
 func (l *Ledger) Close() error {
 	if l == nil || l.config.Engine == nil {

@@ -6,46 +6,16 @@ import (
 	"time"
 )
 
-// Period is how often a quota starts anew. The zero Period is invalid. Its text form is API Gateway's: DAY, WEEK, MONTH.
+// Period is how often a quota starts anew: one of the constants. Any other is invalid.
+type Period string
+
+// The periods of API Gateway's usage plans, by its names. All begin at midnight in the quota's location.
 // Source: QuotaSettings.period, https://docs.aws.amazon.com/apigateway/latest/api/API_QuotaSettings.html
-type Period uint8
-
-// The periods of API Gateway's usage plans. All begin at midnight in the quota's location.
 const (
-	Daily   Period = iota + 1 // DAY
-	Weekly                    // WEEK
-	Monthly                   // MONTH
+	Daily   Period = "DAY"
+	Weekly  Period = "WEEK"
+	Monthly Period = "MONTH"
 )
-
-var periodText = [...]string{Daily: "DAY", Weekly: "WEEK", Monthly: "MONTH"}
-
-// String returns DAY, WEEK or MONTH, and Period(n) for an invalid p.
-func (p Period) String() string {
-	if p == 0 || int(p) >= len(periodText) {
-		return fmt.Sprintf("Period(%d)", uint8(p))
-	}
-	return periodText[p]
-}
-
-// MarshalText implements [encoding.TextMarshaler]. An invalid p is an error that wraps [ErrQuota].
-func (p Period) MarshalText() ([]byte, error) {
-	if p == 0 || int(p) >= len(periodText) {
-		return nil, fmt.Errorf("%w: no period: %v", ErrQuota, p)
-	}
-	return []byte(periodText[p]), nil
-}
-
-// UnmarshalText implements [encoding.TextUnmarshaler]. It takes DAY, WEEK and MONTH in capitals and nothing else;
-// the error wraps [ErrQuota].
-func (p *Period) UnmarshalText(text []byte) error {
-	for i, s := range periodText {
-		if s != "" && s == string(text) {
-			*p = Period(i)
-			return nil
-		}
-	}
-	return fmt.Errorf("%w: no period: %.20q", ErrQuota, text)
-}
 
 // MaxUnits bounds a limit, a cost and an adjustment: 2^53, so that every engine counts exactly, those whose numbers
 // are IEEE doubles (Redis scripts, JSON) included.
@@ -53,7 +23,7 @@ const MaxUnits = 1 << 53
 
 // Quota is how many units an account may use in each period. Quotas are compared with ==: change any field, and the next
 // request acts on it. Location counts as changed if the pointer is another (nil and [time.UTC] as well), so load a
-// location once: in Leased mode a take under another quota than the last gives the lease back and reserves anew, a commit
+// location once: with leases, a take under another quota than the last gives the lease back and reserves anew, a commit
 // each.
 type Quota struct {
 	// Limit is the number of units in one period, 0 to [MaxUnits]; with 0 only extensions can be used.
@@ -72,16 +42,16 @@ type Quota struct {
 	Location *time.Location
 }
 
-// Validate reports every mistake of q at once; each wraps [ErrQuota].
+// Validate reports every mistake of q at once; each wraps [ErrInvalid].
 func (q Quota) Validate() error {
 	var errs []error
 	if q.Limit < 0 || q.Limit > MaxUnits {
-		errs = append(errs, fmt.Errorf("%w: limit %d is not within 0 and 2^53", ErrQuota, q.Limit))
+		errs = append(errs, fmt.Errorf("%w: limit %d is not within 0 and 2^53", errQuota, q.Limit))
 	}
 	if last := q.lastOffset(); last < 0 {
-		errs = append(errs, fmt.Errorf("%w: no period: %v: use Daily, Weekly or Monthly", ErrQuota, q.Period))
+		errs = append(errs, fmt.Errorf("%w: no period: %.20q: use Daily, Weekly or Monthly", errQuota, q.Period))
 	} else if q.Offset < 0 || q.Offset > last {
-		errs = append(errs, fmt.Errorf("%w: offset %d of a %v quota is not within 0 and %d", ErrQuota, q.Offset, q.Period, last))
+		errs = append(errs, fmt.Errorf("%w: offset %d of a %s quota is not within 0 and %d", errQuota, q.Offset, q.Period, last))
 	}
 	return errors.Join(errs...)
 }
@@ -99,8 +69,8 @@ func (q Quota) lastOffset() int {
 	return -1
 }
 
-// Bounds returns the period [start, end) that holds t, in q's location. For an invalid q both are zero.
-func (q Quota) Bounds(t time.Time) (start, end time.Time) {
+// bounds returns the period [start, end) that holds t, in q's location. For an invalid q both are zero.
+func (q Quota) bounds(t time.Time) (start, end time.Time) {
 	loc := q.location()
 	y, m, d := t.In(loc).Date()
 	switch q.Period {

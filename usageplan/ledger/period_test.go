@@ -57,6 +57,8 @@ func TestBounds(t *testing.T) {
 	require.True(t, start.IsZero() && end.IsZero(), "no period has no bounds")
 }
 
+var periods = []ledger.Period{ledger.Daily, ledger.Weekly, ledger.Monthly}
+
 // TestBoundsModel compares with a model that walks from hour to hour and looks at the calendar.
 func TestBoundsModel(t *testing.T) {
 	zones := []string{"UTC", "Europe/Berlin", "America/New_York", "Africa/Cairo", "America/Havana", "Asia/Kathmandu", "Australia/Lord_Howe", "America/Sao_Paulo", "Asia/Beirut"}
@@ -69,8 +71,8 @@ func TestBoundsModel(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed, 1))
 	for range n {
 		loc := zone(t, zones[r.IntN(len(zones))])
-		q := ledger.Quota{Limit: 1, Period: ledger.Daily + ledger.Period(r.IntN(3)), Location: loc}
-		q.Offset = r.IntN([]int{1, 7, 28}[q.Period-ledger.Daily])
+		q := ledger.Quota{Limit: 1, Period: periods[r.IntN(3)], Location: loc}
+		q.Offset = r.IntN(map[ledger.Period]int{ledger.Daily: 1, ledger.Weekly: 7, ledger.Monthly: 28}[q.Period])
 		at := time.Unix(946684800+r.Int64N(30*365*86400), 0)
 		start, end := q.Bounds(at)
 		require.Equal(t, model(q, at, -1).Unix(), start.Unix(), "start of %v %v", q, at.In(loc))
@@ -116,13 +118,13 @@ func TestQuotaValidate(t *testing.T) {
 		{ledger.Quota{Limit: 10, Period: ledger.Daily}, ""},
 		{ledger.Quota{Limit: ledger.MaxUnits, Period: ledger.Weekly, Offset: 6}, ""},
 		{ledger.Quota{Period: ledger.Monthly, Offset: 27}, ""},
-		{ledger.Quota{}, "quota: no period: Period(0): use Daily, Weekly or Monthly"},
-		{ledger.Quota{Period: 9}, "quota: no period: Period(9): use Daily, Weekly or Monthly"},
-		{ledger.Quota{Period: ledger.Daily, Offset: 1}, "quota: offset 1 of a DAY quota is not within 0 and 0"},
-		{ledger.Quota{Period: ledger.Weekly, Offset: 7}, "quota: offset 7 of a WEEK quota is not within 0 and 6"},
-		{ledger.Quota{Period: ledger.Monthly, Offset: -1}, "quota: offset -1 of a MONTH quota is not within 0 and 27"},
-		{ledger.Quota{Limit: -1, Period: ledger.Daily}, "quota: limit -1 is not within 0 and 2^53"},
-		{ledger.Quota{Limit: ledger.MaxUnits + 1}, "quota: limit 9007199254740993 is not within 0 and 2^53\nquota: no period: Period(0): use Daily, Weekly or Monthly"},
+		{ledger.Quota{}, "invalid quota: no period: \"\": use Daily, Weekly or Monthly"},
+		{ledger.Quota{Period: "HOUR"}, "invalid quota: no period: \"HOUR\": use Daily, Weekly or Monthly"},
+		{ledger.Quota{Period: ledger.Daily, Offset: 1}, "invalid quota: offset 1 of a DAY quota is not within 0 and 0"},
+		{ledger.Quota{Period: ledger.Weekly, Offset: 7}, "invalid quota: offset 7 of a WEEK quota is not within 0 and 6"},
+		{ledger.Quota{Period: ledger.Monthly, Offset: -1}, "invalid quota: offset -1 of a MONTH quota is not within 0 and 27"},
+		{ledger.Quota{Limit: -1, Period: ledger.Daily}, "invalid quota: limit -1 is not within 0 and 2^53"},
+		{ledger.Quota{Limit: ledger.MaxUnits + 1}, "invalid quota: limit 9007199254740993 is not within 0 and 2^53\ninvalid quota: no period: \"\": use Daily, Weekly or Monthly"},
 	}
 	for _, tt := range tests {
 		err := tt.quota.Validate()
@@ -135,19 +137,19 @@ func TestQuotaValidate(t *testing.T) {
 	}
 }
 
-func TestPeriodText(t *testing.T) {
-	for _, p := range []ledger.Period{ledger.Daily, ledger.Weekly, ledger.Monthly} {
-		text, err := json.Marshal(p)
-		require.NoError(t, err)
-		var got ledger.Period
-		require.NoError(t, json.Unmarshal(text, &got))
-		require.Equal(t, p, got)
+// TestPeriodsHaveTheNamesOfAPIGateway: a period is written as API Gateway writes it, and no other text is one.
+func TestPeriodsHaveTheNamesOfAPIGateway(t *testing.T) {
+	text, err := json.Marshal(periods)
+	require.NoError(t, err)
+	require.JSONEq(t, `["DAY", "WEEK", "MONTH"]`, string(text))
+	for _, bad := range []ledger.Period{"", "day", "DAYS", "Period(1)"} {
+		require.ErrorIs(t, ledger.Quota{Limit: 1, Period: bad}.Validate(), ledger.ErrQuota, "%q", bad)
 	}
-	require.Equal(t, "DAY WEEK MONTH", ledger.Daily.String()+" "+ledger.Weekly.String()+" "+ledger.Monthly.String())
-	var p ledger.Period
-	for _, bad := range []string{"", "day", "DAYS", "Period(1)"} {
-		require.ErrorIs(t, p.UnmarshalText([]byte(bad)), ledger.ErrQuota, "%q", bad)
+}
+
+// TestMistakesAreInvalid: whatever is invalid is so for a caller, and says what it is.
+func TestMistakesAreInvalid(t *testing.T) {
+	for _, err := range []error{ledger.ErrConfig, ledger.ErrQuota, ledger.ErrKey, ledger.ErrCost} {
+		require.ErrorIs(t, err, ledger.ErrInvalid)
 	}
-	_, err := p.MarshalText()
-	require.ErrorIs(t, err, ledger.ErrQuota)
 }

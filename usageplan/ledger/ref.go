@@ -9,7 +9,7 @@ import (
 // value and serves as long as the ledger. The zero Ref refuses with [ErrNotConfigured].
 type Ref struct{ counter *counter }
 
-// Ref names a key. Causes: [ErrKey], [ErrClosed], [ErrNotConfigured].
+// Ref names a key. Causes: [ErrInvalid], [ErrUnavailable], [ErrNotConfigured].
 func (l *Ledger) Ref(key Key) (Ref, error) {
 	if err := l.open(); err != nil {
 		return Ref{}, err
@@ -21,7 +21,7 @@ func (l *Ledger) Ref(key Key) (Ref, error) {
 }
 
 // TakeAt is [Ledger.Take] for the key, by a reading of the clock that the caller has made already. An instant in the past
-// reopens neither a period nor a day; one in the future begins its period for good. Causes: those of Take but [ErrKey].
+// reopens neither a period nor a day; one in the future begins its period for good. Causes: those of Take.
 func (r Ref) TakeAt(ctx context.Context, t time.Time, q Quota, cost int64) (ch Charge, err error) {
 	if r.counter == nil {
 		return Charge{}, &Error{Err: ErrNotConfigured}

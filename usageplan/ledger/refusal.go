@@ -1,9 +1,6 @@
 package ledger
 
-import (
-	"errors"
-	"time"
-)
+import "time"
 
 // A key that is exhausted is refused from memory until something can have changed. What this ledger changes comes with an
 // answer of the engine, which replaces the one that refused. What others change counts once that is older than
@@ -32,8 +29,6 @@ func (s *lease) refusal(cost int64) error {
 	}
 	return &Error{Err: ErrExhausted, Balance: s.balanceOf(b, left)}
 }
-
-var errEarly = errors.New("this machine's clock is ahead of the store's, where the period has not begun")
 
 // tooEarly is the error of a caller whose period the engine has refused to begin.
 func tooEarly() error { return &Error{Err: ErrUnavailable, Cause: errEarly} }

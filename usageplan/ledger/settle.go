@@ -19,12 +19,12 @@ import (
 // takes are refused.
 //
 // An error that wraps [ErrUnavailable] does not ask for another call: the ledger keeps the settlement and makes it when
-// the engine is back, unless the process ends before. After [ErrCost] nothing is settled, and Settle may be called again.
+// the engine is back, unless the process ends before. After [ErrInvalid] nothing is settled, and Settle may be called again.
 func (ch Charge) Settle(ctx context.Context, actual int64) error { return ch.settle(ctx, nil, actual) }
 
 // SettleUnder is [Charge.Settle] where the quota may have changed since the charge was taken: q is the present one, and
 // its limit decides on a true-up. A period that is over, and a q whose periods end otherwise (another period, offset or
-// location), leave the limit that the account has. A q that is not valid is refused with [ErrQuota], and nothing is settled.
+// location), leave the limit that the account has. A q that is not valid is refused with [ErrInvalid], and nothing is settled.
 func (ch Charge) SettleUnder(ctx context.Context, q Quota, actual int64) error {
 	if err := q.Validate(); err != nil {
 		return &Error{Err: err}
@@ -37,7 +37,7 @@ func (ch Charge) settle(ctx context.Context, q *Quota, actual int64) error {
 	case ch.at == nil:
 		return nil
 	case actual < 0 || actual > MaxUnits:
-		return &Error{Err: fmt.Errorf("%w: %d", ErrCost, actual)}
+		return &Error{Err: fmt.Errorf("%w: %d", errCost, actual)}
 	case !ch.slab.claim(ch.bit):
 		return &Error{Err: ErrSettled, Balance: ch.Balance()}
 	case actual == ch.cost:
@@ -107,7 +107,7 @@ func (d *usageDay) isBoundBy(q *Quota) bool {
 	case q.Offset == d.quota.Offset && q.location() == d.quota.location():
 		return true
 	}
-	_, end := q.Bounds(time.Unix(d.end-1, 0))
+	_, end := q.bounds(time.Unix(d.end-1, 0))
 	return end.Unix() == d.end
 }
 

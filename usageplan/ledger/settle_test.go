@@ -579,7 +579,7 @@ func TestSkewedClocks(t *testing.T) {
 		for range 40 {
 			at = at.Add(time.Duration(r.IntN(4)) * time.Hour)
 			if r.IntN(5) == 0 {
-				q.Period, q.Location = ledger.Daily+ledger.Period(r.IntN(3)), locations[r.IntN(len(locations))]
+				q.Period, q.Location = periods[r.IntN(3)], locations[r.IntN(len(locations))]
 			}
 			before, _ := days(t, store)
 			skewed := at.Add(time.Duration(r.IntN(5)-2) * 12 * time.Hour)

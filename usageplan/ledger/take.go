@@ -13,7 +13,7 @@ import (
 // boundary of the new quota. A key that is exhausted is refused from memory, see [Config].Stale.
 //
 // The end of ctx ends the wait for others who take; an answer of the engine is waited for. Granted from a lease, it
-// allocates once in 256 takes. Other causes: [ErrUnavailable], [ErrQuota], [ErrKey], [ErrCost], [ErrClosed],
+// allocates once in 256 takes. Other causes: [ErrUnavailable], [ErrInvalid],
 // [ErrNotConfigured].
 func (l *Ledger) Take(ctx context.Context, key Key, q Quota, cost int64) (Charge, error) {
 	return l.takeAt(ctx, time.Now().Unix(), key, q, cost)
@@ -37,7 +37,7 @@ func (l *Ledger) takeAt(ctx context.Context, now int64, key Key, q Quota, cost i
 // charge up by value from call to call would take a third of the time.
 func (c *counter) take(ctx context.Context, now int64, q *Quota, cost int64, ch *Charge) (err error) {
 	if cost < 0 || cost > MaxUnits {
-		return &Error{Err: fmt.Errorf("%w: %d", ErrCost, cost)}
+		return &Error{Err: fmt.Errorf("%w: %d", errCost, cost)}
 	}
 	if s := c.lease.Load(); s != nil && s.fits(now, q) && s.spend(cost) {
 		return c.spent(ctx, s, cost, ch)

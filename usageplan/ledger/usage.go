@@ -11,7 +11,7 @@ import (
 // are yielded too, with what remained of the period; a date that the location skipped is not. On days to come remains
 // what remains now, or the limit if their period has not begun. It looks at ctx before each day. After an error, with which
 // it ends, the Day is zero.
-// Causes: [ErrUnavailable], [ErrQuota], [ErrKey], [ErrClosed], [ErrNotConfigured].
+// Causes: [ErrUnavailable], [ErrInvalid], [ErrNotConfigured].
 // Source: https://docs.aws.amazon.com/apigateway/latest/api/API_GetUsage.html
 func (l *Ledger) Usage(ctx context.Context, key Key, q Quota, from, to time.Time) iter.Seq2[Day, error] {
 	return func(yield func(Day, error) bool) {
@@ -47,7 +47,7 @@ type usage struct {
 
 // load reads the accounts that have days in the range, and those whose period reaches into it.
 func (u *usage) load(ctx context.Context, c *counter, from, to time.Time) error {
-	first, _ := u.quota.Bounds(from)
+	first, _ := u.quota.bounds(from)
 	_, last := u.quota.dayOf(to)
 	_ = c.ledger.committer.flush(ctx)    // settlements in the outbox count as well; an engine that fails will say so
 	if err := c.enter(ctx); err != nil { // so no reservation comes between the engine's sums and the lease's
@@ -89,7 +89,7 @@ func (u *usage) day(at, next time.Time) Day {
 		a := &u.accounts[i]
 		used, remaining, active := u.sum(a, at.Unix(), next.Unix())
 		day.Used += used
-		if _, end := u.quota.Bounds(u.quota.at(a.start)); active || a.start < next.Unix() && end.After(at) {
+		if _, end := u.quota.bounds(u.quota.at(a.start)); active || a.start < next.Unix() && end.After(at) {
 			day.Remaining = remaining
 		}
 	}

@@ -66,7 +66,7 @@ func TestUsageIsComplete(t *testing.T) {
 		seed := rand.Uint64()
 		r := rand.New(rand.NewPCG(seed, 0))
 		quota := func() ledger.Quota {
-			q := ledger.Quota{Limit: 1 << 40, Period: ledger.Daily + ledger.Period(r.IntN(3)), Location: locations[r.IntN(len(locations))]}
+			q := ledger.Quota{Limit: 1 << 40, Period: periods[r.IntN(3)], Location: locations[r.IntN(len(locations))]}
 			q.Offset = r.IntN(map[ledger.Period]int{ledger.Daily: 1, ledger.Weekly: 7, ledger.Monthly: 28}[q.Period])
 			return q
 		}
