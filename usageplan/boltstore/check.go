@@ -2,7 +2,6 @@ package boltstore
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 
 	bolt "go.etcd.io/bbolt"
@@ -20,86 +19,48 @@ func (s *Store) Check(ctx context.Context) error {
 	if err := s.enter(ctx); err != nil {
 		return err
 	}
-	db, want := s.db, s.state
-	tx, root, p, err := s.pin()
+	db, want, found := s.db, s.state, uint64(0)
+	tx, p, err := s.pin()
 	s.mu.Unlock()
 	if err != nil {
 		return fmt.Errorf("boltstore: check: %w", err)
 	}
 	defer db.end(tx)
-	found := audit{ctx: ctx}
-	p.each = found.add
-	if err := p.page(root, 0, nil, nil); err != nil {
+	records := uint64(0)
+	err = p.walk(func(bucket string, key, value []byte) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		switch bucket {
+		case string(rowBucket):
+			found += uint64(storedSum(value))
+		case string(metaBucket):
+			return nil
+		default:
+			records++
+		}
+		_, err := unseal(key, value)
+		return err
+	})
+	if err == nil && (found != want.sum || records != want.last+1-want.first) {
+		err = errMissing
+	}
+	if err != nil {
 		return fmt.Errorf("boltstore: check: %w", err)
-	}
-	return found.compare(&want)
-}
-
-// pin begins a transaction, so that the pages of the present tree stay as they are. Nothing is written meanwhile.
-func (s *Store) pin() (tx *bolt.Tx, root uint64, p *pages, err error) {
-	if err := s.isInPlace(); err != nil {
-		return nil, 0, nil, err
-	}
-	if tx, err = s.db.begin(false); err != nil {
-		return nil, 0, nil, err
-	}
-	if p, root, err = newPages(s.db.file); err != nil {
-		s.db.end(tx)
-	}
-	return tx, root, p, err
-}
-
-// audit is what a file has.
-type audit struct {
-	ctx         context.Context
-	sum         uint64 // of the checksums of the rows
-	records     uint64
-	first, last uint64 // smallest and largest number of a record
-}
-
-func (a *audit) add(bucket string, key, value []byte) error {
-	err := a.ctx.Err()
-	switch {
-	case err != nil:
-	case bucket == string(rowBucket):
-		a.sum += uint64(storedSum(value))
-		_, err = unseal(key, value)
-	case bucket == string(logBuckets[0]), bucket == string(logBuckets[1]):
-		a.number(key)
-		err = readRecord(key, value, func(_, _ []byte) {})
-	case bucket == string(metaBucket) && string(key) == string(stateKey):
-		_, err = unseal(key, value)
-	}
-	return err
-}
-
-func (a *audit) number(key []byte) {
-	if len(key) != 8 {
-		return // and so one is missing
-	}
-	n := binary.BigEndian.Uint64(key)
-	if a.records == 0 || n < a.first {
-		a.first = n
-	}
-	a.last = max(a.last, n)
-	a.records++
-}
-
-// compare holds what was found against the state. No number is there twice: the keys of a log ascend, and a log begins
-// where the other ends.
-func (a *audit) compare(want *state) error {
-	records := want.last + 1 - want.first
-	if a.sum != want.sum {
-		return errRows(a.sum, want.sum)
-	}
-	if a.records != records || records > 0 && (a.first != want.first || a.last != want.last) {
-		return fmt.Errorf("boltstore: check: %w: %d records from %d to %d, not %d from %d to %d",
-			ErrFormat, a.records, a.first, a.last, records, want.first, want.last)
 	}
 	return nil
 }
 
-// errRows says that a row is missing or is an older one.
-func errRows(have, want uint64) error {
-	return fmt.Errorf("%w: the checksums of the rows add up to %x, not %x", ErrFormat, have, want)
+// pin begins a transaction, so that the pages of the present tree stay as they are. Nothing is written meanwhile.
+func (s *Store) pin() (tx *bolt.Tx, p *pages, err error) {
+	if err := s.isInPlace(); err != nil {
+		return nil, nil, err
+	}
+	if tx, err = s.db.begin(false); err != nil {
+		return nil, nil, err
+	}
+	if p, err = newPages(s.db.file); err != nil {
+		s.db.end(tx)
+	}
+	return tx, p, err
 }

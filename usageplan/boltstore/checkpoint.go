@@ -106,7 +106,7 @@ func (t *tail) writeRow(rows *bolt.Bucket, key, row []byte) error {
 	if len(row) == 0 {
 		return rows.Delete(key)
 	}
-	value := seal(key, row)
+	value := seal(key, slices.Clip(row)) // a copy: the row belongs to the tail
 	t.state.sum += uint64(storedSum(value))
 	return rows.Put(key, value)
 }

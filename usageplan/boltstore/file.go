@@ -116,7 +116,11 @@ func verify(path string) (sum uint64, err error) {
 		return 0, err
 	}
 	defer f.Close()
-	err = checkPages(f, func(bucket string, _, value []byte) error {
+	p, err := newPages(f)
+	if err != nil {
+		return 0, err
+	}
+	err = p.walk(func(bucket string, _, value []byte) error {
 		if bucket == string(rowBucket) {
 			sum += uint64(storedSum(value))
 		}

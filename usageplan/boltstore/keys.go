@@ -3,8 +3,6 @@ package boltstore
 import (
 	"bytes"
 	"context"
-	"errors"
-	"fmt"
 	"iter"
 	"strings"
 
@@ -86,11 +84,5 @@ func (s *Store) someKeys(ctx context.Context, prefix, at string) (keys []string,
 		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, errRow) {
-		s.drop()
-	}
-	if err != nil {
-		err = fmt.Errorf("boltstore: read: %w", err)
-	}
-	return keys, next, more, err
+	return keys, next, more, s.failed(err)
 }

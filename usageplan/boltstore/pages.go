@@ -33,55 +33,43 @@ const (
 
 var native = binary.NativeEndian
 
-// pages walks the tree of a file. The file may be in use: a transaction that reads keeps the pages of its tree.
+// pages walks the newest tree of a file. The file may be in use, if a transaction that reads keeps that tree.
 type pages struct {
 	f        io.ReaderAt
 	pageSize int64
-	count    uint64 // pages in use, by the meta
-	seen     []bool
+	root     uint64
+	seen     []bool   // the pages in use, by the meta, and whether the walk has met them
 	buffers  [][]byte // one for each level of the tree, as a page is needed while those below it are walked
 	bucket   string   // the one that is walked, "" for the tree of buckets
 	each     func(bucket string, key, value []byte) error
 }
 
-// checkPages checks the newest tree of a file and calls each with all that its buckets have.
-func checkPages(f *os.File, each func(bucket string, key, value []byte) error) error {
-	p, root, err := newPages(f)
-	if err != nil {
-		return err
-	}
-	p.each = each
-	return p.page(root, 0, nil, nil)
-}
-
-// newPages returns a walker and the root of the newest tree.
-func newPages(f *os.File) (p *pages, root uint64, err error) {
+func newPages(f *os.File) (*pages, error) {
 	info, err := f.Stat()
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	p = &pages{f: f, pageSize: int64(os.Getpagesize())}
+	p := &pages{f: f, pageSize: int64(os.Getpagesize())}
 	if info.Size() < 4*p.pageSize { // bbolt would initialise an empty file in place
-		return nil, 0, fmt.Errorf("%w: %d bytes", ErrFormat, info.Size())
+		return nil, fmt.Errorf("%w: %d bytes", ErrFormat, info.Size())
 	}
-	if root, err = p.newestMeta(); err != nil {
-		return nil, 0, err
-	}
-	if p.count > uint64(info.Size()/p.pageSize) {
-		return nil, 0, fmt.Errorf("%w: %d bytes, %d pages of %d", ErrFormat, info.Size(), p.count, p.pageSize)
-	}
-	p.seen = make([]bool, p.count)
-	return p, root, nil
+	return p, p.newestMeta(uint64(info.Size() / p.pageSize))
 }
 
-// newestMeta returns the root of the newer of the two metas that are whole. The other may be torn: that commit was never
+// walk checks the tree and calls each with all that its buckets have.
+func (p *pages) walk(each func(bucket string, key, value []byte) error) error {
+	p.each = each
+	return p.page(p.root, 0, nil, nil)
+}
+
+// newestMeta finds the root, by the newer of the two metas that are whole. The other may be torn: that commit was never
 // acknowledged.
-func (p *pages) newestMeta() (root uint64, err error) {
-	newest, found := uint64(0), false
+func (p *pages) newestMeta(size uint64) error {
+	newest, count := uint64(0), uint64(0)
 	for i := range int64(2) {
 		b := make([]byte, metaSize)
 		if _, err := p.f.ReadAt(b, i*p.pageSize); err != nil {
-			return 0, err
+			return err
 		}
 		m := b[pageHeader:]
 		sum := fnv.New64a()
@@ -90,17 +78,17 @@ func (p *pages) newestMeta() (root uint64, err error) {
 			continue
 		}
 		if n := int64(native.Uint32(m[8:])); n != p.pageSize {
-			return 0, fmt.Errorf("%w: written with pages of %d bytes, this system has %d", ErrFormat, n, p.pageSize)
+			return fmt.Errorf("%w: written with pages of %d bytes, this system has %d", ErrFormat, n, p.pageSize)
 		}
-		if txid := native.Uint64(m[48:]); !found || txid > newest {
-			newest, found = txid, true
-			root, p.count = native.Uint64(m[16:]), native.Uint64(m[40:])
+		if txid := native.Uint64(m[48:]); count == 0 || txid > newest {
+			newest, p.root, count = txid, native.Uint64(m[16:]), native.Uint64(m[40:])
 		}
 	}
-	if !found {
-		return 0, fmt.Errorf("%w: no meta page", ErrFormat)
+	if count == 0 || count > size {
+		return fmt.Errorf("%w: %d of %d pages in use", ErrFormat, count, size)
 	}
-	return root, nil
+	p.seen = make([]bool, count)
+	return nil
 }
 
 func (p *pages) bad(id uint64, what string) error {
@@ -127,14 +115,14 @@ func (p *pages) read(id uint64, level int) ([]byte, error) {
 		p.buffers = append(p.buffers, make([]byte, p.pageSize))
 	}
 	b := p.buffers[level][:p.pageSize]
-	if id < 2 || id >= p.count {
+	if id < 2 || id >= uint64(len(p.seen)) {
 		return nil, p.bad(id, "out of range")
 	}
 	if err := p.readAt(b, id); err != nil {
 		return nil, err
 	}
 	overflow := uint64(native.Uint32(b[12:]))
-	if native.Uint64(b) != id || id+overflow >= p.count {
+	if native.Uint64(b) != id || id+overflow >= uint64(len(p.seen)) {
 		return nil, p.bad(id, "header")
 	}
 	for i := range overflow + 1 {

@@ -3,7 +3,6 @@ package boltstore
 import (
 	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -35,55 +34,39 @@ type state struct {
 
 const stateSize = 28
 
+// errMissing says that what a file has is not what its state says.
+var errMissing = fmt.Errorf("%w: a row or record is missing or is an older one", ErrFormat)
+
 func (s *state) put(tx *bolt.Tx) error {
-	b := make([]byte, 0, stateSize+sumSize)
-	b = binary.BigEndian.AppendUint32(b, s.owner)
-	b = binary.BigEndian.AppendUint64(b, s.first)
-	b = binary.BigEndian.AppendUint64(b, s.last)
-	b = binary.BigEndian.AppendUint64(b, s.sum)
+	b := binary.BigEndian.AppendUint32(nil, s.owner)
+	for _, n := range [...]uint64{s.first, s.last, s.sum} {
+		b = binary.BigEndian.AppendUint64(b, n)
+	}
 	return tx.Bucket(metaBucket).Put(stateKey, seal(stateKey, b))
 }
 
 // readState reads the state of a file that is of this version.
 func readState(tx *bolt.Tx) (s state, err error) {
-	if err := checkVersion(tx); err != nil {
-		return s, err
-	}
-	for _, name := range [][]byte{rowBucket, logBuckets[0], logBuckets[1]} {
-		if tx.Bucket(name) == nil {
+	for _, name := range [][]byte{metaBucket, rowBucket, logBuckets[0], logBuckets[1]} {
+		if b := tx.Bucket(name); b == nil {
 			return s, fmt.Errorf("%w: no bucket %q", ErrFormat, name)
+		} else if v := b.Get(versionKey); string(name) == string(metaBucket) && string(v) != string(numberKey(version)) {
+			return s, errVersion(v)
 		}
 	}
 	b, err := unseal(stateKey, tx.Bucket(metaBucket).Get(stateKey))
 	if err != nil || len(b) != stateSize {
 		return s, fmt.Errorf("%w: state", ErrFormat)
 	}
-	return state{
-		owner: binary.BigEndian.Uint32(b),
-		first: binary.BigEndian.Uint64(b[4:]),
-		last:  binary.BigEndian.Uint64(b[12:]),
-		sum:   binary.BigEndian.Uint64(b[20:]),
-	}, nil
+	number := binary.BigEndian.Uint64
+	return state{binary.BigEndian.Uint32(b), number(b[4:]), number(b[12:]), number(b[20:])}, nil
 }
 
-func checkVersion(tx *bolt.Tx) error {
-	meta := tx.Bucket(metaBucket)
-	if meta == nil {
-		return fmt.Errorf("%w: no bucket %q", ErrFormat, metaBucket)
-	}
-	v := meta.Get(versionKey)
+func errVersion(v []byte) error {
 	if len(v) != 8 || binary.BigEndian.Uint64(v) == 0 {
 		return fmt.Errorf("%w: no version", ErrFormat)
 	}
-	if n := binary.BigEndian.Uint64(v); n != version {
-		return fmt.Errorf("%w: %d; this package reads %d", ErrVersion, n, version)
-	}
-	return nil
-}
-
-// recordSum is the CRC-32C of a record and its number.
-func recordSum(number, body []byte) uint32 {
-	return crc32.Update(crc32.Checksum(number, castagnoli), castagnoli, body)
+	return fmt.Errorf("%w: %d; this package reads %d", ErrVersion, binary.BigEndian.Uint64(v), version)
 }
 
 // numberKey makes keys that sort as their numbers do.

@@ -33,12 +33,6 @@ var (
 	ErrClosed = errors.New("boltstore: store is closed")
 )
 
-// Limits of the contract of [ledger.Engine].
-const (
-	maxKey = 1200
-	maxRow = 1 << 16
-)
-
 // Store is a [ledger.Engine] and a [ledger.Owner] over one file. Make one with [Open]. It is safe for concurrent use.
 type Store struct {
 	path   string      // absolute and without links, so that the file and its lock stay together

@@ -85,8 +85,7 @@ func (t *tail) write(changes []change) func(*bolt.Tx) error {
 			}
 			t.state.last++
 			number := numberKey(t.state.last)
-			body = binary.LittleEndian.AppendUint32(body, recordSum(number, body))
-			if err := log.Put(number, body); err != nil {
+			if err := log.Put(number, seal(number, body)); err != nil {
 				return err
 			}
 			t.log.add(t.state.last, len(body))
@@ -105,11 +104,8 @@ func appendRow(b []byte, c change) []byte {
 
 // readRecord calls f with each row of a record.
 func readRecord(number, record []byte, f func(key, row []byte)) error {
-	n := len(record) - sumSize
-	if n <= 0 || storedSum(record) != recordSum(number, record[:n]) {
-		return fmt.Errorf("%w: checksum of record %x", ErrFormat, number)
-	}
-	for b := record[:n]; len(b) > 0; {
+	b, err := unseal(number, record)
+	for err == nil && len(b) > 0 {
 		var part [2][]byte
 		for i := range part {
 			size, n := binary.Uvarint(b)
@@ -120,7 +116,7 @@ func readRecord(number, record []byte, f func(key, row []byte)) error {
 		}
 		f(part[0], part[1])
 	}
-	return nil
+	return err
 }
 
 // replay reads the state and the logs of a file. The checksums of its rows add up to sum.
@@ -129,7 +125,7 @@ func replay(tx *bolt.Tx, sum uint64) (t tail, err error) {
 		return t, err
 	}
 	if sum != t.state.sum {
-		return t, errRows(sum, t.state.sum)
+		return t, errMissing
 	}
 	next := t.state.first
 	t.now = make(map[string][]byte)

@@ -1,9 +1,18 @@
 package boltstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// Limits of the contract of [ledger.Engine].
+const (
+	maxKey = 1200
+	maxRow = 1 << 16
 )
 
 // Update implements [ledger.Engine]. It is one commit for all keys whose rows change, and none if no row does. After an
@@ -17,17 +26,14 @@ func (s *Store) Update(ctx context.Context, keys []string, f func(i int, row []b
 	if err != nil || len(changes) == 0 {
 		return err
 	}
-	err = s.db.update(s.write(changes))
-	if err == nil { // the commit may have gone to a file that nobody will open again
-		err = s.isInPlace()
+	if err = s.db.update(s.write(changes)); err == nil {
+		err = s.isInPlace() // the commit may have gone to a file that nobody will open again
 	}
-	if err != nil {
-		s.drop()
-		return fmt.Errorf("boltstore: write: %w", err)
+	if err == nil {
+		s.acknowledge(changes)
+		s.last = s.state.last
 	}
-	s.acknowledge(changes)
-	s.last = s.state.last
-	return nil
+	return s.failed(err)
 }
 
 // change is a new row of a key. An empty row deletes.
@@ -39,14 +45,12 @@ type change struct {
 // decide calls f for each key and returns the rows that change. No change is in memory yet, so an error, or a panic of f,
 // leaves everything as it was.
 func (s *Store) decide(keys []string, f func(i int, row []byte) ([]byte, error)) ([]change, error) {
+	rows, err := s.rows(keys)
+	if err != nil {
+		return nil, err
+	}
 	changes := make([]change, 0, len(keys))
-	rows := s.reader()
-	defer rows.end()
-	for i, key := range keys {
-		row, err := s.row(rows, key)
-		if err != nil {
-			return nil, err
-		}
+	for i, row := range rows {
 		if row, err = f(i, row); err != nil {
 			return nil, err
 		}
@@ -54,7 +58,7 @@ func (s *Store) decide(keys []string, f func(i int, row []byte) ([]byte, error))
 			return nil, fmt.Errorf("boltstore: a row of %d bytes", len(row))
 		}
 		if row != nil {
-			changes = append(changes, change{key, row})
+			changes = append(changes, change{keys[i], row})
 		}
 	}
 	return changes, nil
@@ -66,27 +70,51 @@ func (s *Store) Load(ctx context.Context, key string) ([]byte, error) {
 		return nil, err
 	}
 	defer s.mu.Unlock()
-	rows := s.reader()
-	defer rows.end()
-	row, err := s.row(rows, key)
-	return append([]byte(nil), row...), err
+	rows, err := s.rows([]string{key})
+	if err != nil {
+		return nil, err
+	}
+	return bytes.Clone(rows[0]), nil
 }
 
-// row returns the present row of a key, nil if it has none. The slice is valid until the next call.
-func (s *Store) row(rows *rowReader, key string) ([]byte, error) {
-	if len(key) == 0 || len(key) > maxKey {
-		return nil, fmt.Errorf("boltstore: a key of %d bytes", len(key))
+// rows returns the present rows of keys, nil where there is none. Those that the tail does not have it copies from the file:
+// that is mapped into memory, where a fault is an error only here.
+func (s *Store) rows(keys []string) ([][]byte, error) {
+	rows := make([][]byte, len(keys))
+	var others []int
+	for i, key := range keys {
+		if len(key) == 0 || len(key) > maxKey {
+			return nil, fmt.Errorf("boltstore: a key of %d bytes", len(key))
+		}
+		var ok bool
+		if rows[i], ok = s.recent(key); !ok {
+			others = append(others, i)
+		}
 	}
-	if row, ok := s.recent(key); ok {
-		return row, nil
+	if len(others) == 0 {
+		return rows, nil
 	}
-	row, err := rows.get(key)
-	if err != nil && !errors.Is(err, errRow) {
-		rows.end() // the file cannot be closed before
+	err := s.db.view(func(tx *bolt.Tx) error {
+		c := tx.Bucket(rowBucket).Cursor()
+		for _, i := range others {
+			row, err := find(c, []byte(keys[i]))
+			if err != nil {
+				return err
+			}
+			rows[i] = bytes.Clone(row)
+		}
+		return nil
+	})
+	return rows, s.failed(err)
+}
+
+// failed drops what is in memory after an error, but not if only a row is damaged: other keys go on.
+func (s *Store) failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	if !errors.Is(err, errRow) {
 		s.drop()
 	}
-	if err != nil {
-		return nil, fmt.Errorf("boltstore: read: %w", err)
-	}
-	return row, nil
+	return fmt.Errorf("boltstore: %w", err)
 }
