@@ -98,3 +98,24 @@ func TestReadOnly(t *testing.T) {
 	_, err = os.Stat(filepath.Join(dir, "new.db"))
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
+
+// TestConvertOnFullDisk: the old file stays until there is room for the new one.
+func TestConvertOnFullDisk(t *testing.T) {
+	dir := small(t, "80k")
+	b, err := os.ReadFile(version1(t))
+	require.NoError(t, err)
+	path := filepath.Join(dir, "usage.db")
+	require.NoError(t, os.WriteFile(path, b, 0o600))
+	for range 2 {
+		_, err = boltstore.Open(path)
+		require.ErrorIs(t, err, syscall.ENOSPC)
+		names, err := filepath.Glob(path + ".*")
+		require.NoError(t, err)
+		require.Equal(t, []string{path + ".lock"}, names)
+		same, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.Equal(t, b, same)
+	}
+	require.NoError(t, syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT, "size=64m"))
+	require.NotEmpty(t, rowsOf(t, open(t, path)))
+}

@@ -47,14 +47,19 @@ func (s *state) put(tx *bolt.Tx) error {
 
 // readState reads the state of a file that is of this version.
 func readState(tx *bolt.Tx) (s state, err error) {
-	for _, name := range [][]byte{metaBucket, rowBucket, logBuckets[0], logBuckets[1]} {
-		if b := tx.Bucket(name); b == nil {
+	meta := tx.Bucket(metaBucket)
+	if meta == nil {
+		return s, fmt.Errorf("%w: no bucket %q", ErrFormat, metaBucket)
+	}
+	if v := meta.Get(versionKey); string(v) != string(numberKey(version)) {
+		return s, errVersion(v)
+	}
+	for _, name := range [][]byte{rowBucket, logBuckets[0], logBuckets[1]} {
+		if tx.Bucket(name) == nil {
 			return s, fmt.Errorf("%w: no bucket %q", ErrFormat, name)
-		} else if v := b.Get(versionKey); string(name) == string(metaBucket) && string(v) != string(numberKey(version)) {
-			return s, errVersion(v)
 		}
 	}
-	b, err := unseal(stateKey, tx.Bucket(metaBucket).Get(stateKey))
+	b, err := unseal(stateKey, meta.Get(stateKey))
 	if err != nil || len(b) != stateSize {
 		return s, fmt.Errorf("%w: state", ErrFormat)
 	}
@@ -62,9 +67,15 @@ func readState(tx *bolt.Tx) (s state, err error) {
 	return state{binary.BigEndian.Uint32(b), number(b[4:]), number(b[12:]), number(b[20:])}, nil
 }
 
+// errVersion1 says that a file has to be converted.
+var errVersion1 = fmt.Errorf("%w: 1", ErrVersion)
+
 func errVersion(v []byte) error {
 	if len(v) != 8 || binary.BigEndian.Uint64(v) == 0 {
 		return fmt.Errorf("%w: no version", ErrFormat)
+	}
+	if binary.BigEndian.Uint64(v) == 1 {
+		return errVersion1
 	}
 	return fmt.Errorf("%w: %d; this package reads %d", ErrVersion, binary.BigEndian.Uint64(v), version)
 }

@@ -86,6 +86,12 @@ func (s *Store) begin() error {
 		}
 	}
 	err := s.open()
+	if errors.Is(err, errVersion1) {
+		if err = convert(s.path); err != nil {
+			return fmt.Errorf("boltstore: convert %s: %w", s.path, err)
+		}
+		err = s.open()
+	}
 	if err != nil {
 		return err
 	}

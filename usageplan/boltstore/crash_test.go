@@ -1,0 +1,194 @@
+package boltstore_test
+
+import (
+	"archive/tar"
+	"bufio"
+	"compress/gzip"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/tallygate/tallygate/usageplan/boltstore"
+)
+
+const (
+	childEnv  = "TALLYGATE_BOLT_CHILD"
+	childKeys = 40
+)
+
+// TestChild counts in a file until it is killed, and says which counts have been acknowledged.
+func TestChild(t *testing.T) {
+	path := os.Getenv(childEnv)
+	if path == "" {
+		t.Skip("run by TestKill")
+	}
+	boltstore.SetLimits(t, boltstore.Small)
+	s, err := boltstore.Open(path)
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(5)
+	}
+	acks := os.NewFile(3, "acks")
+	for {
+		var keys []string
+		for i := range childKeys {
+			if rand.IntN(4) == 0 {
+				keys = append(keys, fmt.Sprint("key", i))
+			}
+		}
+		line := ""
+		err := s.Update(t.Context(), keys, func(i int, row []byte) ([]byte, error) {
+			n := uint64(1)
+			if row != nil {
+				n += binary.BigEndian.Uint64(row)
+			}
+			line += fmt.Sprintf("%s %d\n", keys[i], n)
+			return binary.BigEndian.AppendUint64(nil, n), nil
+		})
+		if err != nil {
+			fmt.Println(err)
+			os.Exit(6)
+		}
+		if _, err := acks.WriteString(line); err != nil {
+			os.Exit(7)
+		}
+	}
+}
+
+// TestKill: what was acknowledged survives kill -9 at any instant, checkpoints included, and at most the one Update that was
+// under way is there besides.
+func TestKill(t *testing.T) {
+	lives := 12
+	if os.Getenv("TALLYGATE_HEAVY") != "" {
+		lives = 250
+	}
+	path := filepath.Join(t.TempDir(), "usage.db")
+	acked := make(map[string]uint64)
+	for range lives {
+		killed := run(t, "^TestChild$", []string{childEnv + "=" + path}, time.Duration(5+rand.IntN(60))*time.Millisecond, func(line string) {
+			var key string
+			var n uint64
+			_, err := fmt.Sscan(line, &key, &n)
+			require.NoError(t, err)
+			acked[key] = n
+		})
+		require.True(t, killed)
+		s, err := boltstore.Open(path)
+		require.NoError(t, err)
+		require.NoError(t, s.Check(t.Context()))
+		for key, n := range acked {
+			row, err := s.Load(t.Context(), key)
+			require.NoError(t, err)
+			got := binary.BigEndian.Uint64(row)
+			require.True(t, got == n || got == n+1, "%s: %d acknowledged, %d kept", key, n, got)
+			acked[key] = got
+		}
+		require.NoError(t, s.Close())
+	}
+	require.Len(t, acked, childKeys)
+}
+
+// run runs a test of this binary and kills it a while after its first line. It reports whether the process died of that.
+func run(t *testing.T, test string, env []string, after time.Duration, each func(line string)) bool {
+	t.Helper()
+	in, out, err := os.Pipe()
+	require.NoError(t, err)
+	defer in.Close()
+	child := exec.Command(os.Args[0], "-test.run="+test)
+	child.Env = append(os.Environ(), env...)
+	child.ExtraFiles = []*os.File{out}
+	child.Stdout = os.Stderr
+	require.NoError(t, child.Start())
+	require.NoError(t, out.Close())
+	lines := bufio.NewReader(in)
+	var kill *time.Timer
+	for {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			break // half a line was not acknowledged
+		}
+		if kill == nil {
+			kill = time.AfterFunc(after, func() { _ = child.Process.Kill() })
+		}
+		each(line)
+	}
+	err = child.Wait()
+	return err != nil && err.Error() == "signal: killed"
+}
+
+const convertEnv = "TALLYGATE_CONVERT_CHILD"
+
+func TestConvertChild(t *testing.T) {
+	path := os.Getenv(convertEnv)
+	if path == "" {
+		t.Skip("run by TestKillConversion")
+	}
+	acks := os.NewFile(3, "acks")
+	_, _ = acks.WriteString("begun\n")
+	if _, err := boltstore.Open(path); err != nil {
+		fmt.Println(err)
+		os.Exit(5)
+	}
+	_, _ = acks.WriteString("done\n")
+	select {}
+}
+
+// TestKillConversion: kill -9 at any instant of a conversion leaves a file that opens and has everything.
+func TestKillConversion(t *testing.T) {
+	lives := 15
+	if os.Getenv("TALLYGATE_HEAVY") != "" {
+		lives = 300
+	}
+	keysOf := func(s *boltstore.Store) []string { return slices.Sorted(maps.Keys(rowsOf(t, s))) }
+	want := keysOf(open(t, version1(t)))
+	converted := 0
+	for range lives {
+		path := version1(t)
+		run(t, "^TestConvertChild$", []string{convertEnv + "=" + path}, time.Duration(rand.IntN(12_000))*time.Microsecond, func(line string) {
+			if line == "done\n" {
+				converted++
+			}
+		})
+		s, err := boltstore.Open(path)
+		require.NoError(t, err)
+		require.NoError(t, s.Check(t.Context()))
+		require.Equal(t, want, keysOf(s))
+		require.NoError(t, s.Close())
+		kept, err := filepath.Glob(path + ".before-rows*")
+		require.NoError(t, err)
+		require.Len(t, kept, 1)
+	}
+	t.Logf("%d of %d conversions came to their end", converted, lives)
+}
+
+// version1 unpacks the file of version 1 in testdata.
+func version1(t *testing.T) string {
+	t.Helper()
+	f, err := os.Open("testdata/version1.tar.gz")
+	require.NoError(t, err)
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	require.NoError(t, err)
+	dir := t.TempDir()
+	for r := tar.NewReader(z); ; {
+		h, err := r.Next()
+		if err == io.EOF {
+			return filepath.Join(dir, "usage.db")
+		}
+		require.NoError(t, err)
+		if h.Typeflag == tar.TypeReg {
+			b, err := io.ReadAll(r)
+			require.NoError(t, err)
+			require.NoError(t, os.WriteFile(filepath.Join(dir, filepath.Base(h.Name)), b, 0o600))
+		}
+	}
+}
