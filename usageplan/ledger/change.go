@@ -30,6 +30,7 @@ type Change struct {
 const (
 	pageSize          = 16
 	rememberedChanges = 256
+	minChange         = 8 // bytes
 )
 
 // change is an adjustment as rows keep it.
@@ -105,7 +106,7 @@ func (c *change) repeated(o *op) outcome {
 // pages are the changes, by id, that the newest two accounts of a head have on pages.
 type pages struct {
 	byID map[string]change
-	of   version // see turn.found: the next move makes them incomplete
+	of   stage // of the head for which they are complete, with what it has not moved yet
 	err  error
 }
 

@@ -251,6 +251,7 @@ func (s *state) read(in *reader, last int64) {
 	if flags&hasChanges != 0 {
 		s.made, s.kept = int(in.upTo(1<<31-1)), int(in.upTo(1<<16))
 		s.texts = in.bytes()
+		in.fail(s.kept > len(s.texts)/minChange)
 	}
 }
 
@@ -333,11 +334,18 @@ func (in *reader) upTo(most uint64) uint64 {
 }
 
 // count is the number of parts that follow, of at least size bytes each.
-func (in *reader) count(size int) int { return int(in.upTo(uint64(len(in.b) / size))) }
+func (in *reader) count(size int) int {
+	n := in.uvarint()
+	if n > uint64(len(in.b)/size) {
+		in.fail(true)
+		return 0
+	}
+	return int(n)
+}
 
 // bytes is a part with its length before it. It can be appended to without harm to what follows it.
 func (in *reader) bytes() []byte {
-	n := int(in.upTo(uint64(len(in.b))))
+	n := in.count(1)
 	part := in.b[:n:n]
 	in.b = in.b[n:]
 	return part

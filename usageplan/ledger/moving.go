@@ -33,7 +33,8 @@ const (
 	maxClosed  = 4 // days of an account that are over
 	maxChanges = 2 // of an account, with their texts
 
-	maxMovedAnswers = 1 << 14 // bytes of answers that go along with an account
+	maxMovedAnswers = 1 << 13 // bytes of answers that go along with an account
+	maxMovedLeases  = 64      // of it; the units of older ones stay counted
 )
 
 // pin takes out of a head what is too much, up to what goes to one row, unless a move waits to be merged.
@@ -63,6 +64,7 @@ func (r *record) surplus() (to place, items []byte, ok bool) {
 		if s.kept > 0 {
 			return s.cutPage(s.kept)
 		}
+		s.open = s.open[max(0, len(s.open)-maxMovedLeases):]
 		out := record{pruned: r.pruned, states: r.states[:1], sessions: slices.Clone(r.sessions)}
 		out.dropSessions(maxMovedAnswers)
 		to, items = historyAt(s.start), out.contents()
@@ -92,11 +94,19 @@ func (s *state) cutPage(n int) (to place, items []byte, ok bool) {
 	return pageOf(s.start, first), out.contents(), true
 }
 
+// stage is how far a head is with its moves. At the same stage, the same has left it.
+type stage struct {
+	epoch, moves uint64
+	merged       bool
+}
+
+func (r *record) stage() stage { return stage{r.epoch, r.moves, r.moving.to.letter == 0} }
+
 // lacksRoom reports whether o has to wait until something has moved out of the head: one batch may begin several accounts
 // and make many adjustments. The bounds leave a head that cannot move anything for a while some room to go on.
 func (r *record) lacksRoom(o *op) bool {
 	if s := r.find(o.account.Start); s != nil {
-		return s.kept >= 4*maxChanges && o.kind.adjusts() || len(s.days) >= 10*maxClosed && s.day < o.day
+		return s.kept >= 2*maxChanges && o.kind.adjusts() || len(s.days) >= 10*maxClosed && s.day < o.day
 	}
 	return r.begins(o) && len(r.states) >= 2*maxStates
 }
@@ -124,6 +134,7 @@ func (p *pass) tidy(t *turn, r *record, room bool) bool {
 	if n := p.known[t.key]; n.number == r.moves && n.epoch == r.epoch {
 		r.moving, r.oldest = move{}, n.oldest
 	}
+	t.found = r.stage()
 	before := r.moves
 	if room {
 		r.pin()

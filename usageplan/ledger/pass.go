@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
 )
@@ -50,9 +51,9 @@ type turn struct {
 	version  version
 	moves    uint64
 	oldest   int64
-	found    version // of the head as it was: its epoch and, as counter, its moves
-	tells    uint64  // as it was
-	told     bool    // a tell has been made
+	found    stage
+	tells    uint64 // of the head as it was
+	told     bool   // a tell has been made
 	allTold  bool
 	moving   move
 	made     int // changes of the account whose page the move is for
@@ -66,8 +67,12 @@ type turn struct {
 	pages     pages
 }
 
-// ref is an operation of the batch, and its position among the sequenced operations on its key.
-type ref struct{ op, position int }
+// ref is an operation of the batch, and its position among the sequenced operations on its key, -1 if it is none. One for a
+// row of history has the answer that the head knows.
+type ref struct {
+	op, position int
+	known        answer
+}
 
 // need is what has to be done before an operation can be decided.
 type need uint8
@@ -108,7 +113,7 @@ func (p *pass) begin(b *batch) {
 			t.sequenced++
 		}
 		t.telling = t.telling || o.kind == tell
-		t.refs = append(t.refs, ref{i, position})
+		t.refs = append(t.refs, ref{op: i, position: position})
 	}
 }
 
@@ -197,7 +202,7 @@ func (p *pass) head(t *turn, row []byte) []byte {
 		t.err = t.named(t.err)
 		return nil
 	}
-	t.found, t.tells = version{r.epoch, r.moves}, r.tells
+	t.tells = r.tells
 	changed := p.tidy(t, r, wanted == needRoom)
 	p.noted = false
 	for ; t.next < len(t.refs); t.next++ {
@@ -226,7 +231,12 @@ func (p *pass) write(t *turn, r *record, changed bool) (out []byte) {
 		}
 		r.counter++
 		r.pin()
-		if out, t.err = r.encode(p.format); t.err != nil {
+		out, t.err = r.encode(p.format)
+		if errors.Is(t.err, errTooBig) { // as a rule because crowds had many different answers
+			r.dropSessions(0)
+			out, t.err = r.encode(p.format)
+		}
+		if t.err != nil {
 			t.err = t.named(t.err)
 			t.next, t.late = t.done, t.late[:0]
 			return nil
@@ -244,11 +254,12 @@ func (p *pass) write(t *turn, r *record, changed bool) (out []byte) {
 func (p *pass) decide(t *turn, r *record, ref ref) (changed bool, _ need) {
 	o, out := &p.b.ops[ref.op], &p.outs[ref.op]
 	*out = outcome{}
-	if p.recalled(r, o, ref, out) {
+	if r.hasLeft(o) {
+		ref.known = p.answers.at(ref.position)
+		t.late = append(t.late, ref)
 		return false, 0
 	}
-	if r.hasLeft(o) {
-		t.late = append(t.late, ref)
+	if p.recalled(r, o, ref, out) {
 		return false, 0
 	}
 	if o.kind.adjusts() && o.account.Start >= r.recent() {
@@ -293,10 +304,14 @@ func (p *pass) recalled(r *record, o *op, ref ref, out *outcome) bool {
 	if !o.kind.sequenced() {
 		return false
 	}
-	switch a := p.answers.at(ref.position); {
+	a := ref.known
+	if a == elsewhere {
+		a = p.answers.at(ref.position)
+	}
+	switch {
 	case a != elsewhere:
 		*out = a.outcome()
-	case p.forgotten && !r.hasLeft(o):
+	case p.forgotten:
 		*out = outcome{forgotten: true}
 	default:
 		return false

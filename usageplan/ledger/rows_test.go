@@ -168,7 +168,7 @@ func requireModel(t *testing.T, r *rows, m model, k Key) {
 // TestRowsAreAsTheModel makes random operations by two lives in turn, some of which are repeated as if the answer had been
 // lost, and compares each outcome with the model's, and now and then everything.
 func TestRowsAreAsTheModel(t *testing.T) {
-	for seed := range uint64(300) {
+	for seed := range seeds(200) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			e, m, s := NewMemory(), model{}, newScene(seed)
 			lives := []*life{newLife(e, 1), newLife(e, 2)}

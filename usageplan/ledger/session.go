@@ -32,7 +32,7 @@ const (
 	codeBits    = 3
 	codeMask    = 1<<codeBits - 1
 	maxAnswers  = 1 << 16 // of one batch
-	maxRecorded = 1 << 15 // bytes that all sessions of a row may need, the last one apart
+	maxRecorded = 1 << 14 // bytes of answers that a row keeps, if the last session does not have more alone
 )
 
 func answerOf(out *outcome) answer {
@@ -60,7 +60,7 @@ func (a answer) outcome() outcome {
 
 // at returns the answer at a position.
 func (as answers) at(i int) answer {
-	if i >= len(as) {
+	if i < 0 || i >= len(as) {
 		return elsewhere
 	}
 	return as[i]

@@ -1,0 +1,183 @@
+package ledger
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+var someKey = Key{"gold", "customer-1"}
+
+// with returns an operation on someKey, changed.
+func with(k kind, change func(*op)) op {
+	o := exactCharge(someKey)
+	o.kind, o.limit = k, 100
+	change(&o)
+	return o
+}
+
+func want(k kind, n int64) op { return with(k, func(o *op) { o.want, o.min = n, n }) }
+
+func TestAnswersComeBackAsTheyWere(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	for range 1000 {
+		var as answers
+		for range rng.IntN(50) {
+			out := []outcome{
+				{granted: rng.Int64N(3)},
+				{granted: MaxUnits},
+				{refused: true},
+				{stale: true},
+				{gone: true},
+				{early: true},
+			}[rng.IntN(6)]
+			a := answerOf(&out)
+			out.replayed = true
+			require.Equal(t, out, a.outcome())
+			as = as.put(len(as)+rng.IntN(2), a)
+		}
+		got, err := answers{math.MaxUint64}.decode(as.encode())
+		require.NoError(t, err)
+		require.Equal(t, append(answers{}, as...), append(answers{}, got...))
+	}
+}
+
+// TestRepeatedBatchIsMadeOnce, each of its operations, and tells what it told.
+func TestRepeatedBatchIsMadeOnce(t *testing.T) {
+	l := newLife(NewMemory(), 1)
+	first := l.send(t, want(charge, 60), want(charge, 50), want(charge, 40), want(refund, 10))
+	for range 3 {
+		again := l.again(t)
+		for i := range first {
+			require.True(t, again[i].replayed)
+			require.Equal(t, first[i].granted, again[i].granted)
+			require.Equal(t, first[i].refused, again[i].refused)
+			require.EqualValues(t, 90, again[i].totals.used)
+		}
+	}
+}
+
+// TestRepeatedRefusalIsFinal: a copy of the batch that arrives later, when there is room, must not be granted.
+func TestRepeatedRefusalIsFinal(t *testing.T) {
+	e := NewMemory()
+	other, l := newLife(e, 1), newLife(e, 1)
+	other.send(t, want(charge, 100))
+	require.True(t, l.send(t, want(charge, 1))[0].refused)
+	require.True(t, l.again(t)[0].refused)
+	other.send(t, want(refund, 50))
+	out := l.again(t)[0]
+	require.True(t, out.refused && out.replayed)
+	require.EqualValues(t, 50, out.totals.used)
+}
+
+// TestEarlierBatchIsForgotten: a batch that arrives when its life has gone on is not made.
+func TestEarlierBatchIsForgotten(t *testing.T) {
+	l := newLife(NewMemory(), 1)
+	l.send(t, want(charge, 1))
+	old := *l.last
+	l.send(t, want(charge, 1))
+	outs, _, err := l.apply(t.Context(), &old)
+	require.NoError(t, err)
+	require.True(t, outs[0].forgotten)
+	require.EqualValues(t, 2, outs[0].totals.used)
+}
+
+// TestSixteenLivesAreRemembered: of the seventeenth, nobody knows any more whether its batch has been made, so it is not made.
+func TestSixteenLivesAreRemembered(t *testing.T) {
+	e := NewMemory()
+	var lives []*life
+	for range 17 {
+		l := newLife(e, 1)
+		l.send(t, want(charge, 1))
+		lives = append(lives, l)
+	}
+	for i, l := range lives {
+		out := l.again(t)[0]
+		require.Equal(t, i == 0, out.forgotten)
+		require.Equal(t, i > 0, out.replayed)
+		require.EqualValues(t, 17, out.totals.used)
+	}
+	out := lives[0].send(t, want(charge, 1))[0]
+	require.EqualValues(t, 18, out.totals.used, "another batch is made")
+}
+
+// TestLateOperationsAreMadeOnce, on an account that has left the head in the meantime, by the sessions that went with it.
+func TestLateOperationsAreMadeOnce(t *testing.T) {
+	e := NewMemory()
+	l, other := newLife(e, 1), newLife(e, 1)
+	next := func(i int) op {
+		return with(charge, func(o *op) {
+			o.account.Start += int64(i) * dayLong
+			o.day = o.account.Start
+		})
+	}
+	other.send(t, next(0))
+	l.send(t, want(trueUp, 5))
+	for i := range 5 {
+		other.send(t, next(i+1))
+	}
+	out := l.again(t)[0]
+	require.True(t, out.replayed)
+	require.EqualValues(t, 6, out.totals.used, "the account is in a row of history by now")
+
+	require.EqualValues(t, 4, l.send(t, want(refund, 2))[0].totals.used)
+	out = l.again(t)[0]
+	require.True(t, out.replayed)
+	require.EqualValues(t, 4, out.totals.used)
+	nowhere := with(trueUp, func(o *op) { o.account.Start -= dayLong })
+	require.True(t, l.send(t, nowhere)[0].refused)
+}
+
+// TestLostUnitsAreGone: a ledger that holds more than the row knows of is told so, and nothing is made.
+func TestLostUnitsAreGone(t *testing.T) {
+	l := newLife(NewMemory(), 1)
+	lease := func(k kind, held int64) op {
+		return with(k, func(o *op) { o.lease, o.want, o.held = 7, 10, held })
+	}
+	require.True(t, l.send(t, lease(reserve, 10))[0].gone, "there is no row")
+	require.EqualValues(t, 10, l.send(t, lease(reserve, 0))[0].granted)
+	require.EqualValues(t, 10, l.send(t, lease(reserve, 10))[0].granted)
+	out := l.send(t, lease(reserve, 21))[0]
+	require.True(t, out.gone)
+	require.EqualValues(t, 20, out.totals.used)
+	require.True(t, l.send(t, lease(giveBack, 21))[0].gone)
+	require.EqualValues(t, 10, l.send(t, lease(giveBack, 20))[0].granted)
+	require.True(t, l.send(t, lease(giveBack, 20))[0].gone)
+	require.True(t, l.send(t, lease(giveBack, 0))[0].refused)
+}
+
+// TestVersionRises with each write, and only then; a row that is born again has another epoch.
+func TestVersionRises(t *testing.T) {
+	e := NewMemory()
+	l := newLife(e, 1)
+	require.Zero(t, l.send(t, want(read, 0))[0].version)
+	a := l.send(t, want(charge, 1))[0].version
+	require.NotZero(t, a.epoch)
+	b := l.send(t, want(charge, 1), want(charge, 1))
+	require.Equal(t, version{a.epoch, a.counter + 1}, b[0].version)
+	require.Equal(t, b[0].version, b[1].version)
+	require.Equal(t, b[0].version, l.send(t, want(charge, 1000))[0].version)
+	require.Equal(t, b[0].version, l.send(t, want(read, 0))[0].version)
+	require.NoError(t, l.delete(t.Context(), []string{rowOf(headRow, someKey)}, func([]byte) bool { return true }))
+	require.NotEqual(t, a.epoch, l.send(t, want(charge, 1))[0].version.epoch)
+}
+
+// TestSetRemainingLeavesWhatItSays, whoever else does the same, and counts open leases as used.
+func TestSetRemainingLeavesWhatItSays(t *testing.T) {
+	e := NewMemory()
+	l := newLife(e, 1)
+	l.send(t, want(charge, 30), with(reserve, func(o *op) { o.lease, o.want = 7, 20 }))
+	for i := range 16 {
+		set := with(setRemaining, func(o *op) { o.want, o.id = 500, string(rune('a'+i)) })
+		out := newLife(e, 1).send(t, set, set)
+		require.True(t, out[1].replayed)
+		require.Equal(t, out[0].granted, out[1].granted)
+		for _, out := range out {
+			require.EqualValues(t, 500, out.totals.limit+out.totals.adjustments-out.totals.used)
+		}
+	}
+	other := with(setRemaining, func(o *op) { o.want, o.id = 400, "a" })
+	require.True(t, l.send(t, other)[0].refused, "the id names another")
+}
