@@ -7,6 +7,7 @@ import (
 
 	"github.com/tallygate/tallygate/usageplan/boltstore"
 	"github.com/tallygate/tallygate/usageplan/ledger"
+	"github.com/tallygate/tallygate/usageplan/slots"
 )
 
 // openLedger opens the quota ledger in the folder dir, which it makes if it does not exist. If dir is empty, it uses a
@@ -27,9 +28,13 @@ func openLedger(dir string) (*ledger.Ledger, func() error, error) {
 	if err != nil {
 		return nil, nil, errors.Join(err, remove())
 	}
-	quotas, err := ledger.New(ledger.Config{Engine: store})
+	spent, err := slots.Open(filepath.Join(dir, "slots")) // so that kill -9 wastes nothing of an open lease
 	if err != nil {
 		return nil, nil, errors.Join(err, store.Close(), remove())
 	}
-	return quotas, func() error { return errors.Join(quotas.Close(), store.Close(), remove()) }, nil
+	quotas, err := ledger.New(ledger.Config{Engine: store, Slots: spent})
+	if err != nil {
+		return nil, nil, errors.Join(err, spent.Close(), store.Close(), remove())
+	}
+	return quotas, func() error { return errors.Join(quotas.Close(), spent.Close(), store.Close(), remove()) }, nil
 }
