@@ -74,8 +74,8 @@ func conflicts(t *testing.T, one, other ledger.Engine) {
 	}
 }
 
-// conflict runs mine, and theirs at the time of the first call of f. It waits a while for theirs, no longer: if the engine
-// locks rows, theirs waits for mine.
+// conflict runs mine, and theirs at the time of the first call of f. It waits a while for theirs, no longer: if the
+// engine locks rows, theirs waits for mine.
 func conflict(t *testing.T, one, other ledger.Engine, key string, mine, theirs func(row, own string) string) {
 	t.Helper()
 	done := make(chan error, 1)

@@ -123,7 +123,7 @@ func lookalikeKeys() (keys []string) {
 		keys = append(keys, string([]byte{byte(b)}))
 	}
 	keys = append(keys, "00", "1.0", "+1", "-1", "0x1", "1e0", " 1", "nil", "null", "\\N", "true") // 0 and 1 are there
-	for _, n := range []int{128, 255, 256, 512, 1000, 1023, 1024, 1199} { // two that differ in their last byte
+	for _, n := range []int{128, 255, 256, 512, 1000, 1023, 1024, 1199} {                          // two that differ in their last byte
 		stem := strings.Repeat("x", n-1)
 		keys = append(keys, stem+"xa", stem+"xb", stem+"x")
 	}
