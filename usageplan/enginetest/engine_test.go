@@ -154,6 +154,11 @@ func (d *disks) at(place string) ledger.Engine {
 	return d.rows[place]
 }
 
+// owner is a handle that says that nobody else has one.
+type owner struct{ *handle }
+
+func (o owner) Owner() uint32 { return o.life }
+
 // handle is an opening of a disk: Close ends the handle and leaves the rows.
 type handle struct {
 	disk ledger.Engine
@@ -169,8 +174,6 @@ func (d *disks) open(place string) *handle {
 }
 
 var errClosed = errors.New("handle is closed")
-
-func (h *handle) Owner() uint32 { return h.life }
 
 func (h *handle) Update(ctx context.Context, keys []string, f func(int, []byte) ([]byte, error)) error {
 	h.mu.RLock()

@@ -46,6 +46,7 @@ var cases = []struct {
 	{"closed", testClosed},
 	{"closed at once", testClosedAtOnce},
 	{"owner and clock", testOwnerAndClock},
+	{"ledger", testLedger},
 }
 
 // patience is how long a case may take. Tests of the suite shorten it.

@@ -36,6 +36,7 @@ var conflictFaults = []fault{
 			return next.Update(ctx, []string{key}, func(_ int, row []byte) ([]byte, error) { return f(i, row) })
 		})
 	})},
+	{"a row lost, under ledgers", "ledger", over(func() ledger.Engine { return sometimes(nil) })},
 	{"a row in two steps", "whole rows", over(func() ledger.Engine { return inTwoSteps(func(row []byte) int { return len(row) / 2 }) })},
 	{"a row in two steps of pages", "whole rows", over(func() ledger.Engine { return inTwoSteps(func([]byte) int { return 4096 }) })},
 	{"deleted before it is written", "whole rows", over(func() ledger.Engine { return inTwoSteps(func([]byte) int { return 1 }) })},

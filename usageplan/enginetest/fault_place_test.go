@@ -25,12 +25,13 @@ var placeFaults = []fault{
 		enginetest.TestReopen(t, func(*testing.T, string) ledger.Engine { n++; return d.open([]string{"a", "b"}[n%2]) })
 	}},
 	{"Close drops what is at work", "closed at work", reopened(writeBehind)},
-	{"the same owner", "owners", reopened(func(d *disks, place string) ledger.Engine { h := d.open(place); h.life = 7; return h })},
-	{"an owner of two lives", "owners", reopened(func(d *disks, place string) ledger.Engine { h := d.open(place); h.life %= 8; return h })},
+	{"the same owner", "owners", reopened(func(d *disks, place string) ledger.Engine { h := d.open(place); h.life = 7; return owner{h} })},
+	{"an owner of two lives", "owners", reopened(func(d *disks, place string) ledger.Engine { h := d.open(place); h.life %= 8; return owner{h} })},
 	{"each its own rows", "shared rows", shared(func(*disks, string) ledger.Engine { return ledger.NewMemory() })},
 	{"Load remembers, shared", "shared rows", shared(cached)},
 	{"decides on remembered rows", "shared conflict", shared(deciding(false))},
 	{"locks only in its process", "shared contention", shared(deciding(true))},
+	{"each its own rows, under ledgers", "shared ledgers", shared(func(*disks, string) ledger.Engine { return ledger.NewMemory() })},
 	{"Close ends the others", "one closes", shared(func(d *disks, place string) ledger.Engine { return d.at(place) })},
 	{"Close deletes the rows", "one closes", shared(func(d *disks, place string) ledger.Engine {
 		h := d.open(place)
@@ -39,6 +40,7 @@ var placeFaults = []fault{
 			return errors.Join(err, next.Close())
 		}}
 	})},
+	{"an owner that is shared", "no owner", shared(func(d *disks, place string) ledger.Engine { return owner{d.open(place)} })},
 	{"a clock of the process", "one clock", shared(func(d *disks, place string) ledger.Engine {
 		h := d.open(place)
 		return ahead{h, time.Duration(h.life) * -time.Hour}

@@ -25,7 +25,7 @@ func TestRightEnginesPass(t *testing.T) {
 
 func TestRightEngineIsReopened(t *testing.T) {
 	d := new(disks)
-	enginetest.TestReopen(t, func(_ *testing.T, place string) ledger.Engine { return d.open(place) })
+	enginetest.TestReopen(t, func(_ *testing.T, place string) ledger.Engine { return owner{d.open(place)} })
 }
 
 func TestRightEngineIsShared(t *testing.T) {

@@ -32,6 +32,8 @@ var sharedCases = []struct {
 	{"shared contention", testSharedContention},
 	{"one closes", testOneCloses},
 	{"one clock", testOneClock},
+	{"no owner", testNoOwner},
+	{"shared ledgers", testSharedLedgers},
 }
 
 // testSharedRows: each sees at once what another has written, deleted or left.
@@ -92,5 +94,14 @@ func testOneClock(t *testing.T, open func() ledger.Engine) {
 		if c, ok := e.(checked).Engine.(ledger.Clock); ok {
 			before = now(t, c, before)
 		}
+	}
+}
+
+// testNoOwner: an engine whose rows others change is no [ledger.Owner]: its ledger would end the leases of the others.
+func testNoOwner(t *testing.T, open func() ledger.Engine) {
+	e := open()
+	defer e.Close()
+	if _, ok := e.(checked).Engine.(ledger.Owner); ok {
+		t.Error("an engine that several processes share is an Owner")
 	}
 }
