@@ -175,6 +175,26 @@ func TestBadKeyBesideGoodOnes(t *testing.T) {
 	require.NoError(t, verify(v, signed(signers()["EdDSA"], goodClaims(nil))))
 }
 
+// A key set that is not valid JSON, or not UTF-8, is refused whole. It does not matter how deep the mistake is: levels
+// are the arrays around it.
+func TestMistakeInJSONAtAnyDepthIsRefused(t *testing.T) {
+	good := member(signers()["EdDSA"].key.Public(), m{"kid": "k1"})
+	for _, levels := range []int{0, 1, 7, 100, 101, 4990, 5000, 9990, 10_000, 10_001, 30_000} {
+		nested := func(value string) string {
+			return string(keySet(good, `{"x":`+strings.Repeat("[", levels)+value+strings.Repeat("]", levels)+`}`))
+		}
+		n, err := auth.ParseKeySet(nested(`"]\"["`))
+		require.NoError(t, err, levels)
+		require.Equal(t, 1, n, "the other key is left out")
+		for _, bad := range []string{"x", "01", "nul", `"`, `"\x"`, "\"\x00\"", "\"\xff\"", "{]", "[}", "[1,]", "[1 2]", `{"a"}`, `{"a":1,}`, "1,", "[", "{", "]", "}"} {
+			_, err := auth.ParseKeySet(nested(bad))
+			require.ErrorContains(t, err, "key set: not ", "%d levels: %s", levels, bad)
+		}
+		_, err = auth.ParseKeySet(nested("1") + "x")
+		require.ErrorContains(t, err, "key set: not a JSON object", levels)
+	}
+}
+
 // RFC 9864 names Ed25519 what RFC 8037 names EdDSA.
 func TestRFC9864(t *testing.T) {
 	s := signers()["EdDSA"]

@@ -231,7 +231,7 @@ func FuzzBase64(f *testing.F) {
 	})
 }
 
-// FuzzKeySet: no panic, nothing accepted that is no JSON, and each key that is accepted is so on its own.
+// FuzzKeySet: a set that is accepted is valid JSON, and each of its keys is accepted alone too.
 func FuzzKeySet(f *testing.F) {
 	f.Add(string(local().Keys))
 	f.Add(string(set(jwk(signers()["ES256"].key.Public(), "k1", "ES256"), jwk(signers()["EdDSA"].key.Public(), "k2", "EdDSA"))))
@@ -242,6 +242,8 @@ func FuzzKeySet(f *testing.F) {
 	f.Add(string(keySet(member(signers()["EdDSA"].key.Public(), m{"key_ops": null, "alg": "", "n": 7, "x5c": []string{"AA=="}}), `{"kid":1,"kid":2}`, `[[[[[[[[[]]]]]]]]]`)))
 	f.Add("\ufeff" + string(local().Keys))
 	f.Add(string(keySet(string(must(json.Marshal(jwk(signers()["EdDSA"].key.Public(), "k1", "").Marshal()))), `{"x":`+strings.Repeat(`["]",`, 5100)+strings.Repeat(`{"":[`, 2550)+strings.Repeat("]}", 2550)+strings.Repeat("]", 5100)+`}`)))
+	f.Add(string(keySet(member(signers()["EdDSA"].key.Public(), nil), `{"x":`+strings.Repeat("[", 101)+"nul"+strings.Repeat("]", 101)+`}`)))
+	f.Add(string(keySet(member(signers()["EdDSA"].key.Public(), nil), `{"x":`+strings.Repeat("[", 10_001)+`01,{]"\x"`+strings.Repeat("]", 10_001)+`}`)))
 	f.Fuzz(func(t *testing.T, text string) {
 		n, err := auth.ParseKeySet(text)
 		require.Equal(t, err == nil, n > 0)
@@ -249,9 +251,11 @@ func FuzzKeySet(f *testing.F) {
 			require.Less(t, len(err.Error()), 5000)
 			return
 		}
+		text = strings.TrimPrefix(text, "\ufeff")
+		require.True(t, balanced(text))
 		var whole struct{ Keys []json.RawMessage }
-		if err := json.Unmarshal([]byte(strings.TrimPrefix(text, "\ufeff")), &whole); err != nil {
-			require.ErrorContains(t, err, "max depth", "what encoding/json gives up")
+		if err := json.Unmarshal([]byte(text), &whole); err != nil {
+			require.ErrorContains(t, err, "max depth", "encoding/json reads no deeper")
 			return
 		}
 		alone := 0
@@ -262,6 +266,23 @@ func FuzzKeySet(f *testing.F) {
 		}
 		require.LessOrEqual(t, n, alone, "a key that is there twice counts once")
 	})
+}
+
+// balanced reports whether a text is one JSON value, of any depth. Unlike json.Valid, the reader of tokens has no limit.
+func balanced(text string) bool {
+	d, depth := json.NewDecoder(strings.NewReader(text)), 0
+	for d.UseNumber(); ; {
+		token, err := d.Token()
+		if err != nil {
+			return err == io.EOF && depth == 0
+		}
+		switch token {
+		case json.Delim('['), json.Delim('{'):
+			depth++
+		case json.Delim(']'), json.Delim('}'):
+			depth--
+		}
+	}
 }
 
 // FuzzDiscovery: what is read is what encoding/json reads, and nothing that it refuses.

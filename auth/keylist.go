@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Bounds on a key set. API Gateway has the same limit of 150 000 bytes (HTTP API quotas).
@@ -39,7 +40,7 @@ func parseKeySet(document []byte, rules keyRules) (list keyList, err error) {
 		return list, fmt.Errorf("key set is longer than %d bytes", maxKeySet)
 	}
 	var s scanner
-	raws, err := splitKeySet(&s, shallow(bytes.TrimPrefix(document, []byte(byteOrderMark))))
+	raws, err := splitKeySet(&s, bytes.TrimPrefix(document, []byte(byteOrderMark)))
 	if err != nil {
 		return list, fmt.Errorf("key set: %w", err)
 	}
@@ -57,43 +58,21 @@ func parseKeySet(document []byte, rules keyRules) (list keyList, err error) {
 	return list, nil
 }
 
-// shallow returns a copy of the document in which blanks replace everything nested deeper than 100 levels. Otherwise
-// one key with 10 000 levels would make encoding/json refuse the whole set. That key is still too deep and is left out,
-// but the other keys can be read.
-func shallow(document []byte) []byte {
-	const deepest = 100
-	document = slices.Clone(document)
-	depth, quoted, escaped := 0, false, false
-	for i, c := range document {
-		before := depth
-		switch {
-		case quoted:
-			quoted, escaped = c != '"' || escaped, c == '\\' && !escaped
-		case c == '"':
-			quoted = true
-		case c == '[' || c == '{':
-			depth++
-		case c == ']' || c == '}':
-			depth--
-		}
-		if min(before, depth) > deepest { // the brackets around it stay, so valid JSON stays valid
-			document[i] = ' '
-		}
-	}
-	return document
-}
-
 var keySetNames = map[string]bool{"keys": true}
 
-// splitKeySet returns the JSON of each key of a set. The document must be valid JSON, and the members of the set itself
-// are read strictly. A mistake within a key does not affect the other keys.
+// splitKeySet returns the JSON of each key of a set. The document must be valid JSON in UTF-8, and the members of the
+// set itself are read strictly. A mistake within a key does not affect the other keys.
 func splitKeySet(s *scanner, document []byte) (raws []json.RawMessage, err error) {
+	if !utf8.Valid(document) {
+		return nil, errors.New(errUTF8.(*detail).text)
+	}
+	document, ok := shallow(document)
 	var members map[string]json.RawMessage
-	if err := json.Unmarshal(document, &members); err != nil {
+	if !ok || json.Unmarshal(document, &members) != nil {
 		return nil, errors.New(errJSON.(*detail).text)
 	}
 	keys := string(members["keys"])
-	s.reset(string(document))
+	s.begin(string(document))
 	for name, ok := s.next(); ok; name, ok = s.next() {
 		switch {
 		case name != "keys":
@@ -114,6 +93,47 @@ func splitKeySet(s *scanner, document []byte) (raws []json.RawMessage, err error
 		return nil, fmt.Errorf("more than %d keys", maxKeys)
 	}
 	return raws, nil
+}
+
+// shallow returns a copy of a document in which the arrays and objects at level 5000 are empty. Otherwise one key with
+// more than 10 000 levels would make encoding/json refuse the whole set. That key is still too deep and is left out, but
+// the other keys can be read.
+//
+// Only valid JSON is removed, so that a mistake is never hidden: what a bracket closes at level 5000, 10 000 and so on
+// is checked before it is emptied. The innermost is closed first, so no check has to read more than 5000 levels. If one
+// fails, ok is false.
+func shallow(document []byte) (_ []byte, ok bool) {
+	const deepest = 5000
+	document = slices.Clone(document)
+	var open []int // where the arrays and objects around the current byte begin
+	quoted, escaped := false, false
+	for i, c := range document {
+		switch {
+		case quoted:
+			quoted, escaped = c != '"' || escaped, c == '\\' && !escaped
+		case c == '"':
+			quoted = true
+		case c == '[' || c == '{':
+			open = append(open, i)
+		case (c == ']' || c == '}') && len(open) > 0:
+			if value := document[open[len(open)-1] : i+1]; len(open)%deepest == 0 && !clearOut(value) {
+				return nil, false
+			}
+			open = open[:len(open)-1]
+		}
+	}
+	return document, true
+}
+
+// clearOut overwrites what is in an array or object with blanks. It reports false if the value is not valid JSON.
+func clearOut(value []byte) bool {
+	if !json.Valid(value) {
+		return false
+	}
+	for i := range value[1 : len(value)-1] {
+		value[1+i] = ' '
+	}
+	return true
 }
 
 // leave records why a key is left out.
