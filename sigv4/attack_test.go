@@ -235,7 +235,7 @@ var attacks = []struct {
 	{"presigned, no expires, after MaxAge, longer MaxExpires", func() *wire { return simple().presign(noExpires, at(-302*time.Second)) }, sigv4.ErrExpired, invalid, sigv4.VerifierConfig{MaxExpires: time.Hour}},
 	{"presigned, no expires, S3", func() *wire {
 		return newWire("GET", "/bucket/key").presign(noExpires, func(s *spec) { s.service, s.payload = "s3", "UNSIGNED-PAYLOAD" })
-	}, sigv4.ErrExpires, incomplete, sigv4.VerifierConfig{Dialect: sigv4.S3}},
+	}, sigv4.ErrExpires, incomplete, sigv4.VerifierConfig{S3: true}},
 	{"presigned, expires after more than allowed", presignedFor("301"), sigv4.ErrExpires, incomplete, sigv4.VerifierConfig{MaxExpires: 300 * time.Second}},
 	{"presigned, expired", func() *wire { return simple().presign(at(-302 * time.Second)) }, sigv4.ErrExpired, invalid, sigv4.VerifierConfig{MaxExpires: time.Hour}},
 	{"presigned, API Gateway's window despite X-Amz-Expires", func() *wire { return simple().presign(at(-302*time.Second), func(s *spec) { s.expires = "3600" }) }, sigv4.ErrExpired, invalid, sigv4.VerifierConfig{}},
@@ -337,13 +337,13 @@ var attacks = []struct {
 	{"session token expired", func() *wire { return withToken("ASIAENDED", "token/+==") }, sigv4.ErrCredentialExpired, expiredToken, sigv4.VerifierConfig{}},
 
 	// S3 reads paths otherwise, not more laxly.
-	{"S3, escaped slash for a slash", func() *wire { return s3(newWire("GET", "/bucket/key")).replace("/bucket/key", "/bucket%2Fkey") }, sigv4.ErrSignatureMismatch, invalid, sigv4.VerifierConfig{Dialect: sigv4.S3}},
-	{"S3, escapes signed as sent", func() *wire { return s3(newWire("GET", "/bucket/a%7Eb")) }, sigv4.ErrSignatureMismatch, invalid, sigv4.VerifierConfig{Dialect: sigv4.S3}},
-	{"S3, escaped twice", func() *wire { return s3(newWire("GET", "/bucket/a%20b")).replace("a%20b", "a%2520b") }, sigv4.ErrSignatureMismatch, invalid, sigv4.VerifierConfig{Dialect: sigv4.S3}},
-	{"S3, dot segment", func() *wire { return s3(newWire("GET", "/bucket/key")).replace("/bucket/key", "/bucket/x/../key") }, sigv4.ErrSignatureMismatch, invalid, sigv4.VerifierConfig{Dialect: sigv4.S3}},
+	{"S3, escaped slash for a slash", func() *wire { return s3(newWire("GET", "/bucket/key")).replace("/bucket/key", "/bucket%2Fkey") }, sigv4.ErrSignatureMismatch, invalid, sigv4.VerifierConfig{S3: true}},
+	{"S3, escapes signed as sent", func() *wire { return s3(newWire("GET", "/bucket/a%7Eb")) }, sigv4.ErrSignatureMismatch, invalid, sigv4.VerifierConfig{S3: true}},
+	{"S3, escaped twice", func() *wire { return s3(newWire("GET", "/bucket/a%20b")).replace("a%20b", "a%2520b") }, sigv4.ErrSignatureMismatch, invalid, sigv4.VerifierConfig{S3: true}},
+	{"S3, dot segment", func() *wire { return s3(newWire("GET", "/bucket/key")).replace("/bucket/key", "/bucket/x/../key") }, sigv4.ErrSignatureMismatch, invalid, sigv4.VerifierConfig{S3: true}},
 	{"S3, presigned with a body", func() *wire {
 		return newWire("PUT", "/bucket/key").presign(func(s *spec) { s.service, s.payload = "s3", "UNSIGNED-PAYLOAD" }).withBody("evil")
-	}, sigv4.ErrUnsignedPayload, invalid, sigv4.VerifierConfig{Dialect: sigv4.S3}},
+	}, sigv4.ErrUnsignedPayload, invalid, sigv4.VerifierConfig{S3: true}},
 }
 
 func noExpires(s *spec) { s.expires = "absent" }
@@ -440,9 +440,9 @@ var controls = []struct {
 	{"presigned, plus for a space", func() *wire { return newWire("GET", "/?q=a%20b").presign().replace("a%20b", "a+b") }, sigv4.VerifierConfig{}},
 	{"presigned, no expires", func() *wire { return simple().presign(noExpires) }, sigv4.VerifierConfig{}},
 	{"presigned, no expires, almost too old", func() *wire { return simple().presign(noExpires, at(-4*time.Minute)) }, sigv4.VerifierConfig{MaxExpires: time.Hour}},
-	{"presigned, no expires, Generic", func() *wire {
+	{"presigned, no expires, MaxExpires", func() *wire {
 		return simple().presign(noExpires, func(s *spec) { s.service = "any" })
-	}, sigv4.VerifierConfig{Dialect: sigv4.Generic, Services: []string{"any"}}},
+	}, sigv4.VerifierConfig{MaxExpires: 7 * 24 * time.Hour, Services: []string{"any"}}},
 	{"almost too old", func() *wire { return simple().sign(at(-4 * time.Minute)) }, sigv4.VerifierConfig{}},
 	{"almost in the future", func() *wire { return simple().sign(at(4*time.Minute + 50*time.Second)) }, sigv4.VerifierConfig{}},
 	{"sorted by encoded name", func() *wire {
@@ -517,17 +517,17 @@ var controls = []struct {
 		w.target += "&X-Amz-Security-Token=token%2F%2B%3D%3D"
 		return w
 	}, sigv4.VerifierConfig{UnsignedToken: true}},
-	{"S3, object key with segments of all kinds", func() *wire { return s3(newWire("GET", "/bucket/a%20b//c/../d%24")) }, sigv4.VerifierConfig{Dialect: sigv4.S3}},
+	{"S3, object key with segments of all kinds", func() *wire { return s3(newWire("GET", "/bucket/a%20b//c/../d%24")) }, sigv4.VerifierConfig{S3: true}},
 	{"S3, escapes in another form", func() *wire {
 		return newWire("GET", "/b/a%7Eb%c3%a9!%41").sign(func(s *spec) { s.service, s.path = "s3", "/b/a~b%C3%A9%21A" })
-	}, sigv4.VerifierConfig{Dialect: sigv4.S3}},
+	}, sigv4.VerifierConfig{S3: true}},
 	{"S3, payload hash not among the signed headers", func() *wire {
 		w := newWire("GET", "/bucket").sign(func(s *spec) { s.service = "s3" })
 		return w.with("X-Amz-Content-Sha256: " + emptyHash)
-	}, sigv4.VerifierConfig{Dialect: sigv4.S3}},
+	}, sigv4.VerifierConfig{S3: true}},
 	{"S3, presigned", func() *wire {
 		return newWire("GET", "/bucket/key").presign(func(s *spec) { s.service, s.payload = "s3", "UNSIGNED-PAYLOAD" })
-	}, sigv4.VerifierConfig{Dialect: sigv4.S3}},
+	}, sigv4.VerifierConfig{S3: true}},
 }
 
 func TestControls(t *testing.T) {

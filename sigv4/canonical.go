@@ -58,12 +58,12 @@ func (cr *canonicalRequest) release() {
 }
 
 // begin writes the method, the path and the query, which has been parsed.
-func (cr *canonicalRequest) begin(method, path string, dialect Dialect) {
+func (cr *canonicalRequest) begin(method, path string, s3 bool) {
 	if method == "" {
 		method = http.MethodGet // as in http.Request
 	}
 	cr.text = append(append(cr.text[:0], method...), '\n')
-	cr.text = append(appendPath(cr.text, path, dialect), '\n')
+	cr.text = append(appendPath(cr.text, path, s3), '\n')
 	cr.text = append(cr.query.appendCanonical(cr.text), '\n')
 }
 

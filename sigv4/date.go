@@ -15,7 +15,7 @@ func (v *Verifier) checkWindow(p *parameters, now time.Time) *Error {
 	maxAge := v.config.MaxAge
 	switch expires, ok := parseExpires(p.expires); {
 	case !p.presigned:
-	case !p.hasExpires && v.config.Dialect != S3: // several SDKs leave it out where the service has a window of its own
+	case !p.hasExpires && !v.config.S3: // several SDKs leave it out where the service has a window of its own
 		if v.config.MaxExpires > 0 {
 			maxAge = min(maxAge, v.config.MaxExpires)
 		}

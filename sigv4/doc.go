@@ -27,7 +27,7 @@
 //
 // What every reader reads in the same way is accepted. A "+" in the query, but not in the path, is a space, as it is to
 // net/url, and is signed as "%20". X-Amz-Date overrides Date, which may then have any value. A presigned URL without
-// X-Amz-Expires is valid for the shorter of MaxAge and MaxExpires, except under [S3], which requires it.
+// X-Amz-Expires is valid for the shorter of MaxAge and MaxExpires, except under [VerifierConfig].S3, which requires it.
 //
 // A signed header that is sent in two lines is one value to SigV4, the two lines joined by a comma, but
 // [http.Header.Get] returns only the first. One line "a,b" and two lines "a" and "b" have the same signature. So a

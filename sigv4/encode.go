@@ -186,8 +186,8 @@ func decode(s string) string {
 
 // appendPath appends the canonical form of a path as it was sent. Most services escape it once more, so that "%20"
 // becomes "%2520". S3 decodes it and escapes it once.
-func appendPath(dst []byte, path string, dialect Dialect) []byte {
-	if dialect == S3 {
+func appendPath(dst []byte, path string, s3 bool) []byte {
+	if s3 {
 		return appendDecoded(dst, path)
 	}
 	return appendEscaped(dst, path, pathBytes)

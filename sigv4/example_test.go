@@ -88,12 +88,12 @@ func exampleVerifier(c sigv4.VerifierConfig) *sigv4.Verifier {
 }
 
 func ExampleNewVerifier() {
-	_, err := sigv4.NewVerifier(sigv4.VerifierConfig{Dialect: sigv4.Generic, PathPrefix: "Prod"})
+	_, err := sigv4.NewVerifier(sigv4.VerifierConfig{Services: []string{""}, PathPrefix: "Prod"})
 	fmt.Println(err)
 	// Output:
 	// sigv4: Keys is nil
 	// Regions is empty or names no region
-	// Services is empty
+	// Services names no service
 	// PathPrefix is not a clean path, escaped, that begins with a slash and does not end in one
 }
 
@@ -211,7 +211,7 @@ func ExampleNewContext() {
 
 // An object store answers as S3 does.
 func ExampleS3XML() {
-	verifier := exampleVerifier(sigv4.VerifierConfig{Dialect: sigv4.S3, ErrorHandler: sigv4.S3XML})
+	verifier := exampleVerifier(sigv4.VerifierConfig{S3: true, ErrorHandler: sigv4.S3XML})
 	w := httptest.NewRecorder()
 	verifier.Handler(http.NotFoundHandler()).ServeHTTP(w, httptest.NewRequest("GET", "/bucket/key", nil))
 	var document struct{ Code, Resource string }

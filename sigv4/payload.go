@@ -21,7 +21,7 @@ type payload struct {
 // to S3.
 func (v *Verifier) payload(r *http.Request, p *parameters) (body payload, e *Error) {
 	declared := p.payload
-	if !p.hasPayload && p.presigned && v.config.Dialect == S3 {
+	if !p.hasPayload && p.presigned && v.config.S3 {
 		declared = unsignedPayload
 	}
 	switch {

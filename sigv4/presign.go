@@ -85,7 +85,7 @@ func (s *Signer) presignedPayload(r *http.Request, cr *canonicalRequest) (string
 		declared := string(cr.query.val(cr.query.params[i-1])) // in canonical form, which is the same for a hash
 		return declared, checkDeclared(declared)
 	}
-	if s.config.Dialect == S3 && !declares(r) {
+	if s.config.S3 && !declares(r) {
 		return unsignedPayload, nil
 	}
 	payload, e := s.payload(r, cr)

@@ -68,7 +68,7 @@ func TestVersion2(t *testing.T) {
 func TestS3XMLWithoutURL(t *testing.T) {
 	w := httptest.NewRecorder()
 	c := euWest
-	c.Dialect, c.ErrorHandler = sigv4.S3, sigv4.S3XML
+	c.S3, c.ErrorHandler = true, sigv4.S3XML
 	newVerifier(t, c).Handler(http.NotFoundHandler()).ServeHTTP(w, &http.Request{Method: "GET"})
 	require.Equal(t, 403, w.Code)
 	require.Contains(t, w.Body.String(), "<Resource></Resource>")
@@ -163,19 +163,18 @@ func post(target, body string) *http.Request {
 // Without X-Amz-Expires a URL is valid for the shorter of MaxAge and MaxExpires, to the second.
 func TestPresignedWithoutExpires(t *testing.T) {
 	for _, tt := range []struct {
-		dialect     sigv4.Dialect
 		age, expire time.Duration
 		good        time.Duration
 	}{
-		{sigv4.ExecuteAPI, 0, 0, 5 * time.Minute},
-		{sigv4.ExecuteAPI, time.Minute, 0, time.Minute},
-		{sigv4.ExecuteAPI, time.Minute, time.Hour, time.Minute},
-		{sigv4.ExecuteAPI, time.Hour, time.Minute, time.Minute},
-		{sigv4.Generic, 0, 0, 5 * time.Minute},
-		{sigv4.Generic, 0, time.Minute, time.Minute},
+		{0, 0, 5 * time.Minute},
+		{time.Minute, 0, time.Minute},
+		{time.Minute, time.Hour, time.Minute},
+		{time.Hour, time.Minute, time.Minute},
+		{0, time.Hour, 5 * time.Minute},
+		{0, time.Minute, time.Minute},
 	} {
 		c := euWest
-		c.Dialect, c.MaxAge, c.MaxExpires, c.Services = tt.dialect, tt.age, tt.expire, []string{"execute-api"}
+		c.MaxAge, c.MaxExpires = tt.age, tt.expire
 		w := newWire("GET", "/Prod").presign(noExpires)
 		v := newVerifier(t, c)
 		r := read([]byte(w.String()))

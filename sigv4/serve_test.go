@@ -23,9 +23,9 @@ import (
 
 func TestNewVerifierReportsEveryMistake(t *testing.T) {
 	_, err := sigv4.NewVerifier(sigv4.VerifierConfig{
-		Regions: []string{"a/b"}, Services: []string{""}, Dialect: 9, MaxAge: -1, MaxExpires: 8 * 24 * time.Hour, PathPrefix: "/Prod/",
+		Regions: []string{"a/b"}, Services: []string{""}, MaxAge: -1, MaxExpires: 8 * 24 * time.Hour, PathPrefix: "/Prod/",
 	})
-	for _, want := range []string{"Keys", "Regions", "Services", "Dialect", "MaxAge", "MaxExpires", "PathPrefix"} {
+	for _, want := range []string{"Keys", "Regions", "Services", "MaxAge", "MaxExpires", "PathPrefix"} {
 		require.ErrorContains(t, err, want)
 	}
 }
@@ -74,7 +74,7 @@ func TestS3Paths(t *testing.T) {
 		"/a%7Eb": "/a~b", "/%c3%a9": "/%C3%A9", "/é": "/%C3%A9", "/a+b": "/a%2Bb", "/a%2bb": "/a%2Bb", "/%41": "/A", "/a!b": "/a%21b",
 		"/a%2Fb": "/a%2Fb", "/a%2fb": "/a%2Fb", "/a%20b": "/a%20b", "/a b": "/a%20b", "//a/../b/.": "//a/../b/.", "/%25": "/%25", "/%": "/%25", "/%zz": "/%25zz",
 	} {
-		require.Equal(t, want, sigv4.CanonicalPath(path, sigv4.S3), path)
+		require.Equal(t, want, sigv4.CanonicalPath(path, true), path)
 	}
 }
 
@@ -536,7 +536,7 @@ func TestS3XML(t *testing.T) {
 		require.Equal(t, tt.code == "AccessDenied", got.HeadersNotSigned == "x-amz-acl")
 	}
 	c := euWest
-	c.Dialect, c.ErrorHandler = sigv4.S3, sigv4.S3XML // its shape fits
+	c.S3, c.ErrorHandler = true, sigv4.S3XML // its shape fits
 	newVerifier(t, c)
 }
 
@@ -561,7 +561,7 @@ func TestEveryBit(t *testing.T) {
 			refused++
 			continue
 		}
-		require.Equal(t, meaning(t, sent, sigv4.ExecuteAPI), meaning(t, other, sigv4.ExecuteAPI), "%s", changed)
+		require.Equal(t, meaning(t, sent, false), meaning(t, other, false), "%s", changed)
 	}
 	require.Greater(t, refused, 8*200)
 }
@@ -585,8 +585,8 @@ func TestPaths(t *testing.T) {
 	for path, clean := range map[string]bool{"/%2e": false, "/%2E%2e/a": false, "/a/.%2e": false, "/%2e%2e%2e": true, "/%2ea": true, "/%2f": true} {
 		require.Equal(t, clean, sigv4.IsCleanPath(path), path)
 	}
-	require.Equal(t, "/a%2520b/%C3%BC/%24~", sigv4.CanonicalPath("/a%20b/ü/$~", sigv4.ExecuteAPI))
-	require.Equal(t, "/a%20b/%C3%BC/%24~", sigv4.CanonicalPath("/a%20b/ü/$~", sigv4.S3))
+	require.Equal(t, "/a%2520b/%C3%BC/%24~", sigv4.CanonicalPath("/a%20b/ü/$~", false))
+	require.Equal(t, "/a%20b/%C3%BC/%24~", sigv4.CanonicalPath("/a%20b/ü/$~", true))
 }
 
 // Reading and writing dates agrees with package time, which is slower, and refuses what that normalises.

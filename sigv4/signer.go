@@ -16,11 +16,10 @@ type SignerConfig struct {
 	Credentials func(context.Context) (Credentials, error)
 	// Region is the region signed for, such as "eu-west-1". Required.
 	Region string
-	// Service is the service signed for. Empty means "execute-api" under [ExecuteAPI], "s3" under [S3]; [Generic] has no
-	// default.
+	// Service is the service signed for. Empty means "execute-api", or "s3" under S3.
 	Service string
-	// Dialect is how the service reads requests. Zero means [ExecuteAPI].
-	Dialect Dialect
+	// S3 signs as Amazon S3 and servers like it read requests. [VerifierConfig].S3 says how they differ from others.
+	S3 bool
 
 	// SignHeader reports whether to sign a header, given its name in lower case. It is not asked about Host and names
 	// that begin with x-amz-, which are always signed, nor about headers that end at the next hop, such as Connection
@@ -54,13 +53,12 @@ type Signer struct {
 // NewSigner returns a Signer, or an error with every mistake in the configuration.
 func NewSigner(c SignerConfig) (*Signer, error) {
 	if c.Service == "" {
-		c.Service = c.Dialect.service()
+		c.Service = defaultService(c.S3)
 	}
 	if err := errors.Join(
 		wrong(c.Credentials == nil, "Credentials is nil"),
 		wrong(notElement(c.Region), "Region is empty or names no region"),
-		wrong(notElement(c.Service), "Service is empty or names no service"),
-		wrong(c.Dialect > S3, "Dialect is unknown"),
+		wrong(notElement(c.Service), "Service names no service"),
 		wrong(c.MaxSpool < 0, "MaxSpool is negative"),
 	); err != nil {
 		return nil, fmt.Errorf("sigv4: %w", err)
@@ -121,7 +119,7 @@ func (s *Signer) signAt(r *http.Request, now time.Time) *Error {
 	if key.SessionToken != "" && !s.config.UnsignedToken {
 		r.Header["X-Amz-Security-Token"] = values[1:2:2]
 	}
-	if !declares(r) && (s.config.Dialect == S3 || payload != emptyHash) {
+	if !declares(r) && (s.config.S3 || payload != emptyHash) {
 		r.Header["X-Amz-Content-Sha256"] = []string{payload}
 	}
 	signed, e := s.signedHeaders(r, cr, false)
@@ -215,10 +213,10 @@ func (s *Signer) finish(r *http.Request, cr *canonicalRequest, c *Credentials, h
 		path = "/"
 	case path[0] != '/': // net/http would send it as it is, but a request target begins with a slash (RFC 9112 3.2.1)
 		return refuse(errMalformedTarget, path)
-	case s.config.Dialect != S3 && !isClean(path):
+	case !s.config.S3 && !isClean(path):
 		path = normalize(path)
 	}
-	cr.begin(r.Method, path, s.config.Dialect)
+	cr.begin(r.Method, path, s.config.S3)
 	if _, e := cr.headers(r, host, signed); e != nil {
 		return e
 	}

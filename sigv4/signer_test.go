@@ -25,8 +25,8 @@ import (
 )
 
 func TestNewSignerReportsEveryMistake(t *testing.T) {
-	_, err := sigv4.NewSigner(sigv4.SignerConfig{Dialect: 9})
-	for _, want := range []string{"Credentials", "Region", "Service", "Dialect"} {
+	_, err := sigv4.NewSigner(sigv4.SignerConfig{Service: "a/b", MaxSpool: -1})
+	for _, want := range []string{"Credentials", "Region", "Service", "MaxSpool"} {
 		require.ErrorContains(t, err, want)
 	}
 }

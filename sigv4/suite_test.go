@@ -77,7 +77,7 @@ var suiteTime = time.Date(2015, 8, 30, 12, 36, 0, 0, time.UTC)
 func suiteVerifier(t *testing.T, token string) *sigv4.Verifier {
 	return newVerifier(t, sigv4.VerifierConfig{
 		Keys:    sigv4.Keyring{iamKeyID: {Secret: iamSecret, SessionToken: sigv4.Secret(token)}}.Key,
-		Regions: []string{"us-east-1"}, Services: []string{"service"}, Dialect: sigv4.Generic,
+		Regions: []string{"us-east-1"}, Services: []string{"service"}, MaxExpires: 7 * 24 * time.Hour,
 		AllowUncleanPath: true, AllowUnsignedHeaders: []string{"X-Amz-Content-Sha256"},
 	})
 }
@@ -143,7 +143,7 @@ func TestSuiteSign(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			token := sigv4.Secret(r.Header.Get("X-Amz-Security-Token"))
 			s := newSigner(t, sigv4.SignerConfig{
-				Credentials: temporary(iamKeyID, token), Region: "us-east-1", Service: "service", Dialect: sigv4.Generic,
+				Credentials: temporary(iamKeyID, token), Region: "us-east-1", Service: "service",
 				SignHeader: func(name string) bool { return strings.Contains(tt.signed, name) },
 			})
 			require.NoError(t, s.SignAt(r, suiteTime))

@@ -58,9 +58,9 @@ var documented = []struct {
 var s3Day = time.Date(2013, 5, 24, 0, 0, 0, 0, time.UTC)
 
 func TestDocumentedS3(t *testing.T) {
-	signer := newSigner(t, sigv4.SignerConfig{Credentials: as(s3KeyID, s3Secret), Region: "us-east-1", Dialect: sigv4.S3})
+	signer := newSigner(t, sigv4.SignerConfig{Credentials: as(s3KeyID, s3Secret), Region: "us-east-1", S3: true})
 	verifier := newVerifier(t, sigv4.VerifierConfig{
-		Keys: sigv4.Keyring{s3KeyID: {Secret: s3Secret}}.Key, Regions: []string{"us-east-1"}, Dialect: sigv4.S3,
+		Keys: sigv4.Keyring{s3KeyID: {Secret: s3Secret}}.Key, Regions: []string{"us-east-1"}, S3: true,
 	})
 	for _, tt := range documented {
 		t.Run(tt.name, func(t *testing.T) {
@@ -84,7 +84,7 @@ func TestDocumentedS3(t *testing.T) {
 }
 
 func TestDocumentedPresignedS3(t *testing.T) {
-	signer := newSigner(t, sigv4.SignerConfig{Credentials: as(s3KeyID, s3Secret), Region: "us-east-1", Dialect: sigv4.S3})
+	signer := newSigner(t, sigv4.SignerConfig{Credentials: as(s3KeyID, s3Secret), Region: "us-east-1", S3: true})
 	r := httptest.NewRequest("GET", "https://examplebucket.s3.amazonaws.com/test.txt", nil)
 	got, err := signer.PresignAt(r, 24*time.Hour, s3Day)
 	require.NoError(t, err)
@@ -95,7 +95,7 @@ func TestDocumentedPresignedS3(t *testing.T) {
 	require.Equal(t, want, got)
 
 	verifier := newVerifier(t, sigv4.VerifierConfig{
-		Keys: sigv4.Keyring{s3KeyID: {Secret: s3Secret}}.Key, Regions: []string{"us-east-1"}, Dialect: sigv4.S3,
+		Keys: sigv4.Keyring{s3KeyID: {Secret: s3Secret}}.Key, Regions: []string{"us-east-1"}, S3: true,
 	})
 	r = httptest.NewRequest("GET", strings.TrimPrefix(got, "https://examplebucket.s3.amazonaws.com"), nil)
 	r.Host = "examplebucket.s3.amazonaws.com"

@@ -41,7 +41,7 @@ func NewVerifier(c VerifierConfig) (*Verifier, error) {
 	v.queryRoom = v.config.MaxHeaderBytes + min(v.config.MaxHeaderBytes, math.MaxInt-v.config.MaxHeaderBytes)/2
 	v.required = lowerAll(c.SignedHeaders)
 	v.exempt = lowerAll(c.AllowUnsignedHeaders)
-	if c.Dialect == S3 { // its value is the last line of the canonical request, so that it is signed anyway
+	if c.S3 { // its value is the last line of the canonical request, so that it is signed anyway
 		v.exempt = append(v.exempt, "x-amz-content-sha256")
 	}
 	if c.UnsignedToken {
@@ -142,7 +142,7 @@ func (v *Verifier) canonicalize(r *http.Request, cr *canonicalRequest, p *parame
 		return refuse(errAmbiguousQuery, p.refused)
 	case !tokenBytes.all(r.Method):
 		return refuse(errMalformedTarget, r.Method)
-	case v.config.Dialect != S3 && !isClean(path):
+	case !v.config.S3 && !isClean(path):
 		if !v.config.AllowUncleanPath {
 			return refuse(errUncleanPath, path)
 		}
@@ -154,7 +154,7 @@ func (v *Verifier) canonicalize(r *http.Request, cr *canonicalRequest, p *parame
 			cr.query.drop(queryToken)
 		}
 	}
-	cr.begin(r.Method, path, v.config.Dialect)
+	cr.begin(r.Method, path, v.config.S3)
 	cr.room, cr.fields = p.room, v.fields
 	for _, host := range p.host {
 		if !strings.EqualFold(host, r.Host) { // RFC 9113 8.3.1: Host must not differ from :authority

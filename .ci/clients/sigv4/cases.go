@@ -34,13 +34,6 @@ type signCase struct {
 	Presigned     string            `json:"presigned"` // the signature in the query of a GET without headers and body
 }
 
-func (c *signCase) dialect() sigv4.Dialect {
-	if c.S3 {
-		return sigv4.S3
-	}
-	return sigv4.ExecuteAPI
-}
-
 func newCases(n int) []signCase {
 	random := rand.New(rand.NewPCG(5, 6))
 	cases := make([]signCase, n)
@@ -131,7 +124,7 @@ func (c *signCase) sign() {
 	if c.Body != "" || c.S3 { // our signer sets it, so the others must sign it too
 		c.Headers["X-Amz-Content-Sha256"] = hash(c.Body)
 	}
-	s := signer(c.dialect(), c.Token)
+	s := signer(c.S3, c.Token)
 	r := c.request(c.Method, c.Body)
 	for name, value := range c.Headers {
 		r.Header.Set(name, value)
@@ -195,10 +188,6 @@ func (s *signedRequest) verify() error {
 	if err != nil {
 		return err
 	}
-	dialect := sigv4.ExecuteAPI
-	if s.S3 {
-		dialect = sigv4.S3
-	}
-	_, err = verifier(dialect, s.Token).VerifyAt(r, at)
+	_, err = verifier(s.S3, s.Token).VerifyAt(r, at)
 	return err
 }
