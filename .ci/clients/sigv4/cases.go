@@ -14,8 +14,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/tallygate/tallygate/sigv4"
 )
 
 // signCase is a request and its signature by package sigv4. In the path and the query all but unreserved characters are

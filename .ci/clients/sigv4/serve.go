@@ -5,8 +5,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-
-	"github.com/tallygate/tallygate/sigv4"
 )
 
 // token is the session token that the clients send when they use temporary credentials.
