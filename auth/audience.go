@@ -27,8 +27,8 @@ func (s *issuerState) compileAudiences() (err error) {
 }
 
 // checkAudience checks that the token was issued for an accepted audience.
-func (s *issuerState) checkAudience(t *Token) error {
-	if s.kind == kindCognito && t.use != "id" && t.use != "access" {
+func (s *issuerState) checkAudience(t *claimSet) error {
+	if s.kind == kindCognito && t.Use != "id" && t.Use != "access" {
 		return ErrTokenUse
 	}
 	if !s.AllowAnyAudience && !s.fitsAudience(t) {
@@ -38,20 +38,20 @@ func (s *issuerState) checkAudience(t *Token) error {
 }
 
 // fitsAudience compares the claim that names the audience: aud, or the client where that takes its place.
-func (s *issuerState) fitsAudience(t *Token) bool {
+func (s *issuerState) fitsAudience(t *claimSet) bool {
 	switch {
-	case s.kind == kindCognito && t.use == "access":
-		return s.acceptsName(t.client)
+	case s.kind == kindCognito && t.Use == "access":
+		return s.acceptsName(t.clientID)
 	case s.kind == kindALB:
-		return s.acceptsName(t.client) // the member client of the header
+		return s.acceptsName(t.clientID) // the member client of the header
 	case s.kind == kindCognito:
 		return !t.audienceList && slices.ContainsFunc(t.audience, s.acceptsName)
 	case t.audience != nil: // an empty list is an aud too, and fits nothing
 		return slices.ContainsFunc(t.audience, s.acceptsName)
 	case !s.AllowClientID:
 		return false
-	case t.client != "":
-		return s.acceptsName(t.client)
+	case t.clientID != "":
+		return s.acceptsName(t.clientID)
 	}
 	return s.matchesPattern(t.authorized)
 }

@@ -68,7 +68,7 @@ func TestAWSIdentity(t *testing.T) {
 	} {
 		got, err := v.VerifyToken(t.Context(), raw)
 		require.NoError(t, err, name)
-		require.Equal(t, stsURL+" "+stsRole, got.ID())
+		require.Equal(t, stsURL+" "+stsRole, got.ID)
 		p, ok := got.AWSPrincipal()
 		require.True(t, ok, name)
 		require.Equal(t, want, p, name)
@@ -128,7 +128,7 @@ func TestAWSPrincipalOfAnotherIssuer(t *testing.T) {
 	require.NoError(t, err)
 	_, ok := got.AWSPrincipal()
 	require.False(t, ok)
-	_, ok = (*auth.Token)(nil).AWSPrincipal()
+	_, ok = auth.Token{}.AWSPrincipal()
 	require.False(t, ok)
 	p, ok := must(auth.InsecureToken([]byte(stsClaims(nil, nil)))).AWSPrincipal()
 	require.True(t, ok, "a test's own token")
@@ -147,7 +147,7 @@ func ExampleAWSIdentity() {
 		c.Issuers = append(c.Issuers, is)
 		issuers[account] = issuer
 	}
-	c.Rules.Check = func(_ context.Context, t *auth.Token) error {
+	c.Rules.Check = func(_ context.Context, t auth.Token) error {
 		p, ok := t.AWSPrincipal()
 		switch {
 		case ok && p.Account == "111122223333":
@@ -155,7 +155,7 @@ func ExampleAWSIdentity() {
 		case ok && p.ARN == "arn:aws:iam::444455556666:role/Reporting" && p.Tags["environment"] == "production":
 			return nil
 		}
-		return fmt.Errorf("%q has no business here", t.Subject())
+		return fmt.Errorf("%q has no business here", t.Subject)
 	}
 	v, err := auth.New(c)
 	if err != nil {

@@ -26,7 +26,7 @@ const (
 // parseClaims reads a claims set. The claims that decide about every token, which are iss, aud, exp, nbf and iat, must
 // have the right type and letter case. Any other claim may hold any value. If it has a meaning but the wrong type, it
 // is treated as absent.
-func parseClaims(s *scanner, text string) (*Token, error) {
+func parseClaims(s *scanner, text string) (*claimSet, error) {
 	if !utf8.ValidString(text) {
 		return nil, errUTF8
 	}
@@ -34,8 +34,8 @@ func parseClaims(s *scanner, text string) (*Token, error) {
 }
 
 // readClaims is parseClaims without the check of the UTF-8, which the caller must do.
-func readClaims(s *scanner, text string) (*Token, error) {
-	t := &Token{payload: text}
+func readClaims(s *scanner, text string) (*claimSet, error) {
+	t := newClaimSet(text)
 	var scp string
 	before := s.values // what the header has used: header and claims share one budget
 	s.begin(text)
@@ -44,16 +44,16 @@ func readClaims(s *scanner, text string) (*Token, error) {
 	for name, ok := s.next(); ok; name, ok = s.next() {
 		switch name {
 		case "iss":
-			t.issuer = s.string()
+			t.Issuer = s.string()
 		case "aud":
 			t.audienceList = s.peek() == '['
 			t.audience = s.strings()
 		case "exp":
-			t.expiry = s.date()
+			t.Expiry = s.date()
 		case "nbf":
-			t.notBefore = s.date()
+			t.NotBefore = s.date()
 		case "iat":
-			t.issuedAt = s.date()
+			t.IssuedAt = s.date()
 		case "scp":
 			scp = s.words()
 		default:
@@ -70,20 +70,20 @@ func readClaims(s *scanner, text string) (*Token, error) {
 }
 
 // optional reads a claim that only some rules and accessors look at, or skips one that has no meaning.
-func (t *Token) optional(s *scanner, name string) {
+func (t *claimSet) optional(s *scanner, name string) {
 	switch name {
 	case "sub":
 		var ok bool
-		t.subject, ok = s.optionalString()
+		t.Subject, ok = s.optionalString()
 		t.oddSubject = !ok
 	case "jti":
-		t.jwtID, _ = s.optionalString()
+		t.JWTID, _ = s.optionalString()
 	case "client_id":
-		t.client, _ = s.optionalString()
+		t.clientID, _ = s.optionalString()
 	case "azp":
 		t.authorized, _ = s.optionalString()
 	case "token_use":
-		t.use, _ = s.optionalString()
+		t.tokenUse, _ = s.optionalString()
 	case "username":
 		t.user, _ = s.optionalString()
 	case "cognito:username":
@@ -93,7 +93,7 @@ func (t *Token) optional(s *scanner, name string) {
 	case "tid":
 		t.tenant, _ = s.optionalString()
 	case "auth_time":
-		t.authTime = s.optionalDate()
+		t.AuthTime = s.optionalDate()
 	case "scope":
 		t.scope = s.words()
 	case "groups":
@@ -112,7 +112,7 @@ func (t *Token) optional(s *scanner, name string) {
 
 // lookalike records a name that equals the name of a decisive claim except for letter case, such as "Aud". Another
 // reader of the token may confuse the two. Most names have no capital letter, and for them this costs little.
-func (t *Token) lookalike(s *scanner, name string) {
+func (t *claimSet) lookalike(s *scanner, name string) {
 	const longest = "cognito:groups" // with a long s (U+017F) it is one byte longer
 	if len(name) > len(longest)+1 || !folds(name) {
 		return

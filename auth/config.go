@@ -39,7 +39,7 @@ type Config struct {
 	// Revoked is called for every token that is otherwise accepted, including tokens that were seen before. If it
 	// returns true the token is refused with [ErrRevoked]; if it returns an error, with [ErrUnavailable]. Nil means that
 	// nothing is revoked: a JWT itself does not show that it was revoked.
-	Revoked func(context.Context, *Token) (bool, error)
+	Revoked func(context.Context, Token) (bool, error)
 	// ErrorHandler writes the answer to a refusal, after [Error.SetHeader] has been called. Nil means
 	// [Error.ServeHTTP]; see also [HTTPAPI], [AppSync] and [Bearer].
 	ErrorHandler func(http.ResponseWriter, *http.Request, error)

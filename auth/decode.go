@@ -20,20 +20,21 @@ import (
 //   - A type with its own UnmarshalJSON gets its value unchanged. It is an error if two names of an object in that
 //     value differ only in letter case.
 //
-// This applies to nested structs too. The errors are [*Error] values: [ErrNotConfigured] for a nil or zero Token, else
+// This applies to nested structs too. The errors are [*Error] values: [ErrNotConfigured] for the zero Token, else
 // [ErrMalformed]. Each call decodes again, and the caller owns the result.
-func Claims[T any](t *Token) (T, error) {
+func Claims[T any](t Token) (T, error) {
 	var v T
-	if t == nil || t.payload == "" {
+	payload := t.claims().payload
+	if payload == "" {
 		return v, &Error{Err: ErrNotConfigured}
 	}
-	text, err := exactly(reflect.TypeFor[T](), []byte(t.payload))
+	text, err := exactly(reflect.TypeFor[T](), []byte(payload))
 	if err == nil {
 		err = json.Unmarshal(text, &v)
 	}
 	if err != nil {
 		var zero T
-		return zero, &Error{Err: fmt.Errorf("%w: %w", ErrMalformed, err), Token: t}
+		return zero, &Error{Err: fmt.Errorf("%w: %w", ErrMalformed, err), Token: &t}
 	}
 	return v, nil
 }

@@ -151,8 +151,8 @@ func TestClaimsMatchExactly(t *testing.T) {
 			require.Equal(t, row.want, got)
 		})
 	}
-	_, err := auth.Claims[inner](nil)
+	_, err := auth.Claims[inner](auth.Token{})
 	require.ErrorIs(t, err, auth.ErrNotConfigured)
-	_, err = auth.Claims[inner](&auth.Token{})
+	_, err = auth.Claims[inner](auth.Token{Subject: "s"}) // a literal has no claims set
 	require.ErrorIs(t, err, auth.ErrNotConfigured)
 }

@@ -28,7 +28,7 @@
 // Except for [Cognito] and [ALB], a token without aud is refused with ErrAudience even if its client is accepted (RFC
 // 8725 section 3.9). [Issuer].AllowClientID accepts such tokens, as HTTP APIs do. An unknown tenant, load balancer or
 // trust domain is ErrIssuer. [Rules].TokenUse demands ID or access tokens if the issuer marks them, and refuses all
-// other tokens with ErrTokenUse; see [Token.Use].
+// other tokens with ErrTokenUse; see [Token].Use.
 //
 // # What is refused
 //
@@ -193,8 +193,9 @@
 //
 // # Files
 //
-// verifier.go is the entry: verify.go and parse.go read and verify a token, keyset.go fetches keys, keylist.go and
-// jwk.go read them, issuerstate.go judges claims, json*.go is the JSON reader, error.go and style.go answer.
+// verifier.go is the entry: verify.go and parse.go read and verify a token, claims.go reads the claims into a claimSet, of
+// which callers get the Token. keyset.go fetches keys, keylist.go and jwk.go read them, issuerstate.go judges claims,
+// json*.go is the JSON reader, error.go and style.go answer.
 //
 // # Sources
 //

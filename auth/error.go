@@ -58,7 +58,8 @@ var (
 type Error struct {
 	// Err is the cause; it wraps one of the Err variables of this package. It never reaches the client.
 	Err error
-	// Token is the refused token if its signature is valid, so that a log can name its owner. Otherwise it is nil.
+	// Token is a copy of the refused token if its signature is valid, so that a log can name its owner. It is nil if the
+	// request has no token, or one whose signature is not valid or was not checked: nothing in such a token is known.
 	Token *Token
 	// Scopes are those that the route demands. They are set only with [ErrScope].
 	Scopes []string
@@ -79,11 +80,11 @@ func (e *Error) found() string {
 	case errors.Is(e.Err, ErrScope):
 		return fmt.Sprintf(": the token has %s, the route demands %s", quote(e.Token.Scopes()), quote(e.Scopes))
 	case errors.Is(e.Err, ErrGroup):
-		return ": the token has " + quote(e.Token.groups)
+		return ": the token has " + quote(e.Token.Groups())
 	case errors.Is(e.Err, ErrAudience):
-		return fmt.Sprintf(": aud %s, client %s", quote(e.Token.audience), quote(e.Token.Client()))
-	case e.Err == ErrIssuer && e.Token.tenant != "":
-		return fmt.Sprintf(": tenant %s is not among Tenants, nor does AllowTenant accept it", quote(e.Token.tenant))
+		return fmt.Sprintf(": aud %s, client %s", quote(e.Token.Audience()), quote(e.Token.Client))
+	case e.Err == ErrIssuer && e.Token.claims().tenant != "":
+		return fmt.Sprintf(": tenant %s is not among Tenants, nor does AllowTenant accept it", quote(e.Token.claims().tenant))
 	}
 	return ""
 }

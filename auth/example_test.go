@@ -27,7 +27,7 @@ func Example() {
 	}
 	h := v.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		t, _ := auth.FromContext(r.Context())
-		fmt.Println("handler:", t.Username(), t.Use(), t.Groups())
+		fmt.Println("handler:", t.Username, t.Use, t.Groups())
 	}))
 
 	r := httptest.NewRequest(http.MethodGet, "/me", nil)
@@ -106,7 +106,7 @@ func ExampleVerifier_VerifyToken() {
 	issuer, v := pretend(auth.Rules{})
 	token, _ := issuer.Sign("EdDSA", map[string]any{"sub": "u-17", "aud": "orders"})
 	t, err := v.VerifyToken(context.Background(), token)
-	fmt.Println(t.ID(), err)
+	fmt.Println(t.ID, err)
 	_, err = v.VerifyToken(context.Background(), token+"x")
 	fmt.Println(err)
 	// Output:
@@ -167,7 +167,7 @@ func ExampleOIDC() {
 	}
 	token, _ := issuer.Sign("ES256", map[string]any{"aud": "orders", "sub": "u-17"})
 	t, err := v.VerifyToken(context.Background(), token)
-	fmt.Println(t.Subject(), err)
+	fmt.Println(t.Subject, err)
 	// Output:
 	// u-17 <nil>
 }
@@ -300,8 +300,8 @@ func ExampleInsecureToken() {
 func Example_incorrectSubjectAsKey() {
 	a, _ := auth.InsecureToken([]byte(`{"iss":"https://a.example","sub":"1"}`))
 	b, _ := auth.InsecureToken([]byte(`{"iss":"https://b.example","sub":"1"}`))
-	fmt.Println("incorrect:", a.Subject() == b.Subject())
-	fmt.Println("correct:", a.ID() == b.ID())
+	fmt.Println("incorrect:", a.Subject == b.Subject)
+	fmt.Println("correct:", a.ID == b.ID)
 	// Output:
 	// incorrect: true
 	// correct: false

@@ -27,7 +27,7 @@ func VerifySignature(keys []byte, raw string) error {
 	if h.method, err = method(h.algorithm); err != nil {
 		return err
 	}
-	_, err = issuer.verify(context.Background(), w, &Token{}, c, h, time.Now())
+	_, err = issuer.verify(context.Background(), w, newClaimSet(""), c, h, time.Now())
 	return err
 }
 
@@ -38,9 +38,13 @@ func ParseHeader(text string) (algorithm, keyID, typ string, err error) {
 	return h.algorithm, h.key.id, h.typ, err
 }
 
-func ParseClaims(text string) (*Token, error) {
+func ParseClaims(text string) (Token, error) {
 	var s scanner
-	return parseClaims(&s, text)
+	t, err := parseClaims(&s, text)
+	if err != nil {
+		return Token{}, err
+	}
+	return t.Token, nil
 }
 
 func ParseKeySet(text string) (int, error) {

@@ -12,12 +12,12 @@ func TestFingerprintsThatMeet(t *testing.T) {
 	rawMine, rawOther := fingerprint{index: 7, raw: "a.b.c"}, fingerprint{index: 7, raw: "a.b.d"}
 	for _, pair := range [][2]fingerprint{{mine, other}, {other, mine}, {rawMine, rawOther}} {
 		c := newCache(1<<20, false)
-		token := &Token{}
+		token := newClaimSet("")
 		c.put(pair[0], token, &key{}, nil)
 		require.Same(t, token, c.get(&pair[0]).token)
 		require.Nil(t, c.get(&pair[1]))
 
-		c.put(pair[1], &Token{}, &key{}, nil) // takes the place
+		c.put(pair[1], newClaimSet(""), &key{}, nil) // takes the place
 		require.Nil(t, c.get(&pair[0]))
 		require.NotNil(t, c.get(&pair[1]))
 		require.Len(t, c.shards[7].entries, 1)

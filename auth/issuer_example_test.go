@@ -34,7 +34,7 @@ func ExampleIssuer() {
 			fmt.Println(typ, err)
 			continue
 		}
-		fmt.Println(typ, t.Use(), t.Groups())
+		fmt.Println(typ, t.Use, t.Groups())
 	}
 	// Output:
 	// Bearer access [reader writer]
@@ -62,7 +62,7 @@ func ExampleIssuer_tenants() {
 			fmt.Println(err)
 			continue
 		}
-		fmt.Println(t.ID())
+		fmt.Println(t.ID)
 	}
 	// Output:
 	// https://login.microsoftonline.com/8eaef023-2b34-4da1-9baa-8bc8c9d6a490/v2.0 AAAAAA

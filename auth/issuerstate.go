@@ -130,7 +130,8 @@ func (s *issuerState) allowsAlgorithm(a *algorithm) bool {
 }
 
 // admit checks the claims whose meaning the issuer's settings decide, and completes the token. The result is cached.
-func (s *issuerState) admit(t *Token, h header) error {
+func (s *issuerState) admit(t *claimSet, h header) error {
+	t.mark(h, s.kind == kindCognito)
 	switch s.kind {
 	case kindALB:
 		if err := s.completeALB(t, h.balanced); err != nil {
@@ -142,12 +143,11 @@ func (s *issuerState) admit(t *Token, h header) error {
 		}
 	}
 	switch {
-	case t.expiry.IsZero():
+	case t.Expiry.IsZero():
 		return errNoExpiry
 	case t.lookalikes&s.decisiveClaims(t) != 0:
 		return errCase
 	}
-	t.mark(h, s.kind == kindCognito)
 	if err := s.checkAudience(t); err != nil {
 		return err
 	}
@@ -160,7 +160,7 @@ func (s *issuerState) admit(t *Token, h header) error {
 
 // decisiveClaims returns the claims, apart from iss and aud, that decide whether the issuer's settings accept the
 // token.
-func (s *issuerState) decisiveClaims(t *Token) (set claims) {
+func (s *issuerState) decisiveClaims(t *claimSet) (set claims) {
 	switch s.kind {
 	case kindCognito:
 		set |= claimUse | claimClient

@@ -13,7 +13,7 @@ import (
 type look struct {
 	context.Context
 	issuer    *issuerState
-	token     *Token // not verified yet
+	token     *claimSet // not verified yet
 	name      keyName
 	algorithm *algorithm
 	now       time.Time

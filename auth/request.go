@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -25,7 +24,16 @@ func (v *Verifier) Leaves(r *http.Request) bool {
 }
 
 // Verify verifies the request's token. The error is an [*Error]. It does not write an answer or change the request.
-func (v *Verifier) Verify(r *http.Request) (*Token, error) {
+func (v *Verifier) Verify(r *http.Request) (Token, error) {
+	t, err := v.verify(r)
+	if err != nil {
+		return Token{}, err
+	}
+	return t.Token, nil
+}
+
+// verify is Verify without a copy of the token.
+func (v *Verifier) verify(r *http.Request) (*claimSet, error) {
 	if v == nil || v.core == nil {
 		return nil, &Error{Err: ErrNotConfigured}
 	}
@@ -36,17 +44,17 @@ func (v *Verifier) Verify(r *http.Request) (*Token, error) {
 	if !present {
 		return nil, &Error{Err: ErrMissing}
 	}
-	return v.VerifyToken(r.Context(), raw)
+	return v.verifyToken(r.Context(), raw)
 }
 
 // Authenticate is Verify, but returns a copy of the request that carries the token for [FromContext] and [ID]. The
 // request is nil if the error is not nil, so a caller that ignores the error panics and serves nothing.
 func (v *Verifier) Authenticate(r *http.Request) (*http.Request, error) {
-	t, err := v.Verify(r)
+	t, err := v.verify(r)
 	if err != nil {
 		return nil, err
 	}
-	return r.WithContext(NewContext(r.Context(), t)), nil
+	return r.WithContext(withToken(r.Context(), &t.Token)), nil
 }
 
 // Anonymous returns r without a token in its context, so that [FromContext] and [ID] report false. [Verifier.Handler]
@@ -55,7 +63,7 @@ func (v *Verifier) Anonymous(r *http.Request) *http.Request {
 	if _, proven := FromContext(r.Context()); !proven {
 		return r
 	}
-	return r.WithContext(NewContext(r.Context(), nil))
+	return r.WithContext(withToken(r.Context(), nil))
 }
 
 // Handler returns a handler that passes requests with a valid token on to next, which finds the token with
@@ -212,27 +220,4 @@ func spelled(text string, c byte) int {
 		return 3
 	}
 	return 0
-}
-
-type contextKey struct{}
-
-// NewContext returns a context that carries the token, like the context of a request that [Verifier.Handler] passes on.
-func NewContext(ctx context.Context, t *Token) context.Context {
-	return context.WithValue(ctx, contextKey{}, t)
-}
-
-// FromContext returns the token that a verifier, or NewContext, put into the context.
-func FromContext(ctx context.Context) (*Token, bool) {
-	t, ok := ctx.Value(contextKey{}).(*Token)
-	return t, ok && t != nil
-}
-
-// ID returns [Token.ID] of the request's token. It has the type of the key functions of the limiters. It reports false
-// if there is no token or if the token's ID is empty.
-func ID(r *http.Request) (string, bool) {
-	t, ok := FromContext(r.Context())
-	if !ok || t.id == "" {
-		return "", false
-	}
-	return t.id, true
 }

@@ -10,7 +10,7 @@ import (
 
 // Rules are what a route demands of a verified token. The zero value demands nothing.
 type Rules struct {
-	// TokenUse is "id" or "access" and must equal [Token.Use]. Empty accepts both, and tokens that are neither. If it is
+	// TokenUse is "id" or "access" and must equal [Token].Use. Empty accepts both, and tokens that are neither. If it is
 	// set, a token that its issuer does not mark is refused. ID tokens of most providers have no mark, and neither have
 	// access tokens with the header typ JWT only. Keycloak marks its tokens by the claim typ. A REST API accepts ID tokens
 	// on methods without scopes and access tokens on methods with scopes.
@@ -31,7 +31,7 @@ type Rules struct {
 	// token. Nil accepts. An [*Error] that it returns or wraps is the refusal. Any other error is wrapped together with
 	// [ErrRefused] and answered with 403, also a bare cause such as [ErrScope]. But if the error is ErrUnavailable,
 	// ErrNotConfigured or ErrAmbiguous, the answer has the status of that cause.
-	Check func(context.Context, *Token) error
+	Check func(context.Context, Token) error
 }
 
 func (r Rules) copy() Rules {
@@ -71,20 +71,20 @@ func scopeToken(s string) bool {
 }
 
 // check checks a verified token against the rules. It allocates only if it refuses.
-func (r *Rules) check(ctx context.Context, t *Token, now time.Time) error {
+func (r *Rules) check(ctx context.Context, t *claimSet, now time.Time) error {
 	switch {
-	case r.TokenUse != "" && t.use != r.TokenUse:
-		return &Error{Err: ErrTokenUse, Token: t}
-	case tooOld(t.issuedAt, r.MaxAge, now), tooOld(t.authTime, r.MaxAuthAge, now):
-		return &Error{Err: ErrTooOld, Token: t}
-	case len(r.AnyScope) > 0 && !slices.ContainsFunc(r.AnyScope, t.HasScope):
-		return &Error{Err: ErrScope, Token: t, Scopes: slices.Clone(r.AnyScope)}
+	case r.TokenUse != "" && t.Use != r.TokenUse:
+		return t.refuse(ErrTokenUse)
+	case tooOld(t.IssuedAt, r.MaxAge, now), tooOld(t.AuthTime, r.MaxAuthAge, now):
+		return t.refuse(ErrTooOld)
+	case len(r.AnyScope) > 0 && !slices.ContainsFunc(r.AnyScope, t.hasScope):
+		return t.refuseScope(r.AnyScope)
 	case !r.hasAllScopes(t):
-		return &Error{Err: ErrScope, Token: t, Scopes: slices.Clone(r.AllScopes)}
-	case len(r.AnyGroup) > 0 && !slices.ContainsFunc(r.AnyGroup, t.InGroup):
-		return &Error{Err: ErrGroup, Token: t}
+		return t.refuseScope(r.AllScopes)
+	case len(r.AnyGroup) > 0 && !slices.ContainsFunc(r.AnyGroup, t.inGroup):
+		return t.refuse(ErrGroup)
 	case r.Check != nil:
-		return refusal(r.Check(ctx, t), t)
+		return refusal(r.Check(ctx, t.Token), t)
 	}
 	return nil
 }
@@ -106,9 +106,9 @@ func (r *Rules) decisiveClaims() (set claims) {
 	return set
 }
 
-func (r *Rules) hasAllScopes(t *Token) bool {
+func (r *Rules) hasAllScopes(t *claimSet) bool {
 	for _, scope := range r.AllScopes {
-		if !t.HasScope(scope) {
+		if !t.hasScope(scope) {
 			return false
 		}
 	}
@@ -121,12 +121,12 @@ func tooOld(since time.Time, limit time.Duration, now time.Time) bool {
 }
 
 // refusal keeps an error of this package as it is and wraps any other.
-func refusal(err error, t *Token) error {
+func refusal(err error, t *claimSet) error {
 	if err == nil {
 		return nil
 	}
 	if own, ok := errors.AsType[*Error](err); ok {
 		return own
 	}
-	return &Error{Err: fmt.Errorf("%w: %w", ErrRefused, err), Token: t}
+	return t.refuse(fmt.Errorf("%w: %w", ErrRefused, err))
 }

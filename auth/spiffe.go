@@ -65,21 +65,21 @@ func domainOfWorkload(id string) string {
 }
 
 // findTrustDomain returns the trust domain of a token without iss, or nil.
-func (k *core) findTrustDomain(t *Token) *issuerState {
-	if issuer := k.byName[domainOfWorkload(t.subject)]; issuer != nil && issuer.kind == kindSPIFFE {
+func (k *core) findTrustDomain(t *claimSet) *issuerState {
+	if issuer := k.byName[domainOfWorkload(t.Subject)]; issuer != nil && issuer.kind == kindSPIFFE {
 		return issuer
 	}
 	return nil
 }
 
 // checkSVID checks the rules that apply only to JWT-SVIDs (sections 2.3, 3.1 and 3.2).
-func (s *issuerState) checkSVID(t *Token, h header) error {
+func (s *issuerState) checkSVID(t *claimSet, h header) error {
 	switch {
 	case h.typ == "at+jwt":
 		return errType
-	case domainOfWorkload(t.subject) != s.URL:
+	case domainOfWorkload(t.Subject) != s.URL:
 		return errOtherDomain
-	case !workload(t.subject[len(s.URL):]) || len(t.subject) > maxSPIFFEID:
+	case !workload(t.Subject[len(s.URL):]) || len(t.Subject) > maxSPIFFEID:
 		return errWorkload
 	case len(t.audience) == 0:
 		return ErrAudience

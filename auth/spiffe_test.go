@@ -120,8 +120,8 @@ func TestSPIFFE(t *testing.T) {
 		})
 	}
 	got := must(newVerifier(t, auth.Config{Issuers: []auth.Issuer{spiffe()}}).VerifyToken(t.Context(), svid(svidHeader, nil)))
-	require.Equal(t, trustDomain+" "+workload, got.ID())
-	require.Empty(t, got.Issuer())
+	require.Equal(t, trustDomain+" "+workload, got.ID)
+	require.Empty(t, got.Issuer)
 }
 
 // SPIRE can write an iss of its own, which is then an alias; any audience still means that there is one.
@@ -131,7 +131,7 @@ func TestSPIFFEOptions(t *testing.T) {
 	is.AllowAnyAudience = true
 	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{is}})
 	got := must(v.VerifyToken(t.Context(), svid(svidHeader, map[string]any{"iss": "https://oidc.example.org", "aud": "x"})))
-	require.Equal(t, trustDomain+" "+workload, got.ID(), "one user under either name")
+	require.Equal(t, trustDomain+" "+workload, got.ID, "one user under either name")
 	require.ErrorIs(t, verify(v, svid(svidHeader, map[string]any{"iss": "https://oidc.example.org", "sub": "spiffe://other.org/w"})), auth.ErrIssuer)
 	require.ErrorIs(t, verify(v, svid(svidHeader, map[string]any{"aud": nil})), auth.ErrAudience)
 }

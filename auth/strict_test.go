@@ -40,7 +40,7 @@ func TestStrict(t *testing.T) {
 				require.False(t, seen[row.raw], "the same token twice")
 				seen[row.raw] = true
 				got, err := v.VerifyToken(t.Context(), row.raw)
-				require.Nil(t, got)
+				require.Zero(t, got)
 				require.ErrorIs(t, err, row.want)
 				require.Equal(t, 401, err.(*auth.Error).StatusCode())
 			})

@@ -182,7 +182,7 @@ func TestErrorCarriesTheToken(t *testing.T) {
 	err := verify(localVerifier(t), rs256(goodHeader, goodClaims(map[string]any{"exp": 1, "sub": "late"})))
 	e, found := errors.AsType[*auth.Error](err)
 	require.True(t, found)
-	require.Equal(t, "late", e.Token.Subject())
+	require.Equal(t, "late", e.Token.Subject)
 	forged := rs256(goodHeader, goodClaims(nil))
 	e, _ = errors.AsType[*auth.Error](verify(localVerifier(t), forged[:len(forged)-4]+"AAAA"))
 	require.Nil(t, e.Token)

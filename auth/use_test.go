@@ -57,7 +57,7 @@ func TestTokenUse(t *testing.T) {
 			raw := rs256(row.header, profile(row.claims))
 			got, err := v.VerifyToken(t.Context(), raw)
 			require.NoError(t, err)
-			require.Equal(t, row.want, got.Use())
+			require.Equal(t, row.want, got.Use)
 			for _, use := range []string{"id", "access"} {
 				err := verify(must(v.With(auth.Rules{TokenUse: use})), raw)
 				if use == row.want {
@@ -86,7 +86,7 @@ func TestUsername(t *testing.T) {
 	v := cognitoVerifier(t, auth.Rules{})
 	name := func(raw string, err error) string {
 		require.NoError(t, err)
-		return must(v.VerifyToken(t.Context(), raw)).Username()
+		return must(v.VerifyToken(t.Context(), raw)).Username
 	}
 	both := authtest.User{Username: "julianwood", Client: client, Claims: map[string]any{"username": "u", "cognito:username": "c"}}
 	require.Equal(t, "c", name(poolIssuer().IDToken(both)))
@@ -104,6 +104,6 @@ func TestUsername(t *testing.T) {
 		`{"cognito:username":"c"}`: "c",
 		`{}`:                       "",
 	} {
-		require.Equal(t, want, must(auth.InsecureToken([]byte(text))).Username(), text)
+		require.Equal(t, want, must(auth.InsecureToken([]byte(text))).Username, text)
 	}
 }

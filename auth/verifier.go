@@ -23,7 +23,7 @@ type core struct {
 	issuers      []*issuerState
 	leeway       time.Duration
 	source       func(*http.Request) (string, bool)
-	revoked      func(context.Context, *Token) (bool, error)
+	revoked      func(context.Context, Token) (bool, error)
 	foreign      func(string) bool
 	errorHandler func(http.ResponseWriter, *http.Request, error)
 	allowDespite func(*http.Request, error) bool
@@ -120,7 +120,16 @@ func (v *Verifier) Prefetch(ctx context.Context) error {
 
 // VerifyToken verifies a token that did not come in an HTTP request. raw is the token alone, without "Bearer". The
 // error is an [*Error].
-func (v *Verifier) VerifyToken(ctx context.Context, raw string) (*Token, error) {
+func (v *Verifier) VerifyToken(ctx context.Context, raw string) (Token, error) {
+	t, err := v.verifyToken(ctx, raw)
+	if err != nil {
+		return Token{}, err
+	}
+	return t.Token, nil
+}
+
+// verifyToken is VerifyToken without a copy of the token.
+func (v *Verifier) verifyToken(ctx context.Context, raw string) (*claimSet, error) {
 	if v == nil || v.core == nil {
 		return nil, &Error{Err: ErrNotConfigured}
 	}
@@ -137,12 +146,12 @@ func (v *Verifier) VerifyToken(ctx context.Context, raw string) (*Token, error) 
 
 // authorize checks what may change from one request to the next: times, tenant, revocation and rules. The result is
 // never cached.
-func (v *Verifier) authorize(ctx context.Context, t *Token, issuer *issuerState, now time.Time) error {
+func (v *Verifier) authorize(ctx context.Context, t *claimSet, issuer *issuerState, now time.Time) error {
 	if err := v.core.checkTimes(t, now); err != nil {
-		return &Error{Err: err, Token: t}
+		return t.refuse(err)
 	}
 	if !issuer.allowsTenant(t) {
-		return &Error{Err: ErrIssuer, Token: t}
+		return t.refuse(ErrIssuer)
 	}
 	if v.core.revoked != nil {
 		if err := v.core.checkRevoked(ctx, t); err != nil {
@@ -152,7 +161,7 @@ func (v *Verifier) authorize(ctx context.Context, t *Token, issuer *issuerState,
 	grouped := !issuer.DenyByDefault
 	for i := range v.rules {
 		if t.lookalikes != 0 && t.lookalikes&v.rules[i].decisiveClaims() != 0 {
-			return &Error{Err: errCase, Token: t}
+			return t.refuse(errCase)
 		}
 		if err := v.rules[i].check(ctx, t, now); err != nil {
 			return err
@@ -160,34 +169,34 @@ func (v *Verifier) authorize(ctx context.Context, t *Token, issuer *issuerState,
 		grouped = grouped || len(v.rules[i].AnyGroup) > 0
 	}
 	if !grouped {
-		return &Error{Err: ErrGroup, Token: t}
+		return t.refuse(ErrGroup)
 	}
 	return nil
 }
 
 // checkTimes checks exp, nbf and iat (RFC 7519 sections 4.1.4 to 4.1.6), and auth_time, when the user signed in (OpenID
 // Connect Core section 2). An auth_time in the future is refused because it would never become too old.
-func (k *core) checkTimes(t *Token, now time.Time) error {
+func (k *core) checkTimes(t *claimSet, now time.Time) error {
 	early, late := now, now
 	if k.leeway > 0 {
 		early, late = now.Add(-k.leeway), now.Add(k.leeway)
 	}
 	switch {
-	case !early.Before(t.expiry):
+	case !early.Before(t.Expiry):
 		return ErrExpired
-	case late.Before(t.notBefore), late.Before(t.issuedAt), late.Before(t.authTime):
+	case late.Before(t.NotBefore), late.Before(t.IssuedAt), late.Before(t.AuthTime):
 		return ErrNotYetValid
 	}
 	return nil
 }
 
-func (k *core) checkRevoked(ctx context.Context, t *Token) error {
-	revoked, err := k.revoked(ctx, t)
+func (k *core) checkRevoked(ctx context.Context, t *claimSet) error {
+	revoked, err := k.revoked(ctx, t.Token)
 	switch {
 	case err != nil:
-		return &Error{Err: fmt.Errorf("%w: %w", ErrUnavailable, err), Token: t}
+		return t.refuse(fmt.Errorf("%w: %w", ErrUnavailable, err))
 	case revoked:
-		return &Error{Err: ErrRevoked, Token: t}
+		return t.refuse(ErrRevoked)
 	}
 	return nil
 }

@@ -16,7 +16,7 @@ var (
 
 // authentic checks that a token was issued by its issuer for one of the accepted audiences, at any time. It returns the
 // token and its issuer from the cache if the token was verified before and its key is still in the key set.
-func (k *core) authentic(ctx context.Context, raw string, now time.Time) (*Token, *issuerState, error) {
+func (k *core) authentic(ctx context.Context, raw string, now time.Time) (*claimSet, *issuerState, error) {
 	if k.cache == nil || len(raw) > maxToken {
 		e, err := k.verify(ctx, raw, now)
 		return e.token, e.issuer, err
@@ -24,7 +24,7 @@ func (k *core) authentic(ctx context.Context, raw string, now time.Time) (*Token
 	f := k.cache.fingerprint(raw)
 	if e := k.cache.get(&f); e != nil {
 		// The keys must be fresh for a cached token too: a fetch may just have retired its key.
-		keys, err := e.issuer.keysOf(e.token.keyID, now)
+		keys, err := e.issuer.keysOf(e.token.KeyID, now)
 		if err == nil {
 			_, err = keys.ready(ctx, now)
 		}
@@ -60,7 +60,7 @@ func (k *core) verify(ctx context.Context, raw string, now time.Time) (e entry, 
 	issuer := k.issuerFor(t, h)
 	switch {
 	case issuer == nil:
-		return entry{}, unknownIssuer(t.issuer)
+		return entry{}, unknownIssuer(t.Issuer)
 	case c.padded && issuer.kind != kindALB:
 		return entry{}, &Error{Err: errBase64}
 	case h.typ == "jose" && issuer.kind != kindSPIFFE:
@@ -76,25 +76,27 @@ func (k *core) verify(ctx context.Context, raw string, now time.Time) (e entry, 
 		return entry{}, &Error{Err: errUTF8}
 	}
 	w.long = nil // the token is authentic and keeps its payload
-	t.algorithm = h.method.name
+	t.Algorithm = h.method.name
 	if h.key.id != "" {
-		t.keyID = found.name.id // equal to h.key.id, which is part of the decoded header and would keep it in memory
+		t.KeyID = found.name.id // equal to h.key.id, which is part of the decoded header and would keep it in memory
 	}
-	if err := issuer.admit(t, h); err != nil {
-		return entry{}, &Error{Err: err, Token: t}
+	err = issuer.admit(t, h)
+	t.derive() // of a refused token too: its Error names the client
+	if err != nil {
+		return entry{}, t.refuse(err)
 	}
 	return entry{token: t, key: found, issuer: issuer}, nil
 }
 
 // issuerFor returns the issuer that a token names, or nil. The token is not verified yet.
-func (k *core) issuerFor(t *Token, h header) *issuerState {
+func (k *core) issuerFor(t *claimSet, h header) *issuerState {
 	if issuer := k.findBalancer(h.balanced); issuer != nil {
 		return issuer
 	}
-	if t.issuer == "" { // JWT-SVIDs need no iss
+	if t.Issuer == "" { // JWT-SVIDs need no iss
 		return k.findTrustDomain(t)
 	}
-	if issuer := k.byName[t.issuer]; issuer != nil && len(issuer.templates) == 0 {
+	if issuer := k.byName[t.Issuer]; issuer != nil && len(issuer.templates) == 0 {
 		return issuer
 	}
 	return k.findTenant(t)
@@ -102,7 +104,7 @@ func (k *core) issuerFor(t *Token, h header) *issuerState {
 
 // read parses header and claims. The claims must be read before the signature is checked because iss says whose keys
 // check it. Nothing else in them is used before that check.
-func (w *workspace) read(c compact) (*Token, header, error) {
+func (w *workspace) read(c compact) (*claimSet, header, error) {
 	text, err := decode(w.header[:], c.header)
 	if err != nil {
 		return nil, header{}, err
@@ -128,7 +130,7 @@ func (w *workspace) read(c compact) (*Token, header, error) {
 // verify checks the signature with the issuer's keys and returns the key that made it. Several keys may fit; they are
 // tried in the order of the key set.
 func (s *issuerState) verify(
-	ctx context.Context, w *workspace, t *Token, c compact, h header, now time.Time,
+	ctx context.Context, w *workspace, t *claimSet, c compact, h header, now time.Time,
 ) (*key, error) {
 	if !s.allowsAlgorithm(h.method) {
 		return nil, &Error{Err: ErrAlgorithm}

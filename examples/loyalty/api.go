@@ -130,5 +130,5 @@ func me(w http.ResponseWriter, r *http.Request) {
 		Subject  string   `json:"sub"`
 		Groups   []string `json:"groups"`
 		TokenUse string   `json:"token_use"`
-	}{token.Subject(), token.Groups(), token.Use()})
+	}{token.Subject, token.Groups(), token.Use})
 }
