@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Causes of a refusal, in the order in which they are checked. Match them with [errors.Is]. The package documentation
@@ -89,17 +90,8 @@ func (e *Error) found() string {
 	return ""
 }
 
-// maxQuoted limits, in bytes, a text of a token in a log.
-const maxQuoted = 256
-
-// quote returns a string, or a list of strings, as one line of ASCII.
-func quote(what any) string {
-	text := fmt.Sprintf("%+q", what)
-	if len(text) > maxQuoted {
-		text = text[:maxQuoted] + "… (cut)"
-	}
-	return text
-}
+// quote returns a string, or a list of strings, as one line of ASCII. A longer one is cut.
+func quote(what any) string { return clip(fmt.Sprintf("%+q", what)) }
 
 // unknownIssuer returns the refusal of a token whose iss is not configured.
 func unknownIssuer(iss string) *Error {
@@ -113,10 +105,10 @@ func unknownIssuer(iss string) *Error {
 }
 
 // unknownName is ErrIssuer with the beginning of the token's iss. It has a copy, since the memory of a refused token is
-// used again.
+// used again. The copy is as long as clip allows. If iss is longer, the copy in quotes is too, so its text is cut.
 type unknownName struct {
 	n    int
-	text [maxQuoted]byte
+	text [256]byte
 }
 
 func (s *unknownName) Error() string {
@@ -134,66 +126,17 @@ func (e *Error) cause() error {
 	return e.Err
 }
 
-// is reports whether the refusal has one of the causes.
-func (e *Error) is(causes ...error) bool {
-	for _, c := range causes {
-		if errors.Is(e.cause(), c) {
-			return true
-		}
-	}
-	return false
-}
-
 // StatusCode is the status of API Gateway's answer: 400 for two tokens, 403 for a group or a check of the route, 500
 // for a verifier that is not configured, 503 if keys cannot be fetched, and otherwise 401. A missing scope is 401, as
 // in a REST API's Cognito authorizer; [HTTPAPI] and [Bearer] answer 403.
-func (e *Error) StatusCode() int {
-	switch {
-	case e.is(ErrNotConfigured):
-		return http.StatusInternalServerError
-	case e.is(ErrUnavailable):
-		return http.StatusServiceUnavailable
-	case e.is(ErrAmbiguous):
-		return http.StatusBadRequest
-	case e.is(ErrGroup, ErrRefused):
-		return http.StatusForbidden
-	}
-	return http.StatusUnauthorized
-}
+func (e *Error) StatusCode() int { return e.answer().status }
 
 // ErrorCode is the value of the X-Amzn-ErrorType header.
-func (e *Error) ErrorCode() string {
-	switch e.StatusCode() {
-	case http.StatusInternalServerError:
-		return "ApiConfigurationException"
-	case http.StatusServiceUnavailable:
-		return "ServiceUnavailableException"
-	case http.StatusBadRequest:
-		return "BadRequestException"
-	case http.StatusForbidden:
-		return "AccessDeniedException"
-	}
-	return "UnauthorizedException"
-}
+func (e *Error) ErrorCode() string { return e.answer().code }
 
 // ErrorMessage is the only text meant for the client. It distinguishes an expired token from a bad one, as API Gateway
 // does, and says nothing else.
-func (e *Error) ErrorMessage() string {
-	switch e.StatusCode() {
-	case http.StatusInternalServerError:
-		return "Internal server error"
-	case http.StatusServiceUnavailable:
-		return "Service Unavailable"
-	case http.StatusBadRequest:
-		return "Bad Request"
-	case http.StatusForbidden:
-		return "User is not authorized to access this resource"
-	}
-	if e.is(ErrExpired) {
-		return "The incoming token has expired"
-	}
-	return "Unauthorized"
-}
+func (e *Error) ErrorMessage() string { return e.answer().message }
 
 // SetHeader sets the header fields that the protocol demands: WWW-Authenticate (RFC 6750 section 3) with 400 and 401,
 // Retry-After in whole seconds with 503.
@@ -213,77 +156,58 @@ func (e *Error) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	answer(w, e.StatusCode(), e.ErrorCode(), message{e.ErrorMessage()})
 }
 
-// challenge is the WWW-Authenticate value of RFC 6750 section 3. It has no error code if no token was sent (section
-// 3.1).
+// challenge is the WWW-Authenticate value of RFC 6750 section 3.
 func (e *Error) challenge() string {
-	code := e.code()
-	if code == "" {
+	a := e.answer()
+	if a.problem == "" {
 		return "Bearer"
 	}
-	s := `Bearer error="` + code + `", error_description="` + e.description() + `"`
+	s := `Bearer error="` + a.problem + `", error_description="` + a.description + `"`
 	if len(e.Scopes) > 0 {
 		s += `, scope="` + strings.Join(e.Scopes, " ") + `"`
 	}
 	return s
 }
 
-// code is the error code of RFC 6750 section 3.1, or "" if the answer has none.
-func (e *Error) code() string {
-	switch {
-	case e.is(ErrAmbiguous):
-		return "invalid_request"
-	case e.is(ErrScope):
-		return "insufficient_scope"
-	case e.is(ErrMissing, ErrNotConfigured, ErrUnavailable, ErrGroup, ErrRefused):
-		return ""
-	}
-	return "invalid_token"
-}
-
-// description says in fixed words what is wrong. It repeats nothing of the token, which may not be the client's own.
-// The words are those of API Gateway's HTTP APIs, which are golang-jwt's, as far as they are known.
-func (e *Error) description() string {
-	if d, ok := errors.AsType[*detail](e.cause()); ok && d.public {
-		return d.text
-	}
-	for _, row := range descriptions {
-		if e.is(row.cause) {
-			return row.text
-		}
-	}
-	return "the token is not valid"
-}
-
-var descriptions = []struct {
+// variant is an exported cause with another text for logs. It may have an answer of its own.
+type variant struct {
 	cause error
 	text  string
-}{
-	{ErrMalformed, "the token is malformed"},
-	{ErrAlgorithm, "the signing method is invalid"},
-	{ErrIssuer, "the token does not have a valid issuer"},
-	{ErrKey, "the signing key is not known"},
-	{ErrSignature, "the token signature is invalid"},
-	{ErrExpired, "the token has expired"},
-	{ErrNotYetValid, "the token is not valid yet"},
-	{ErrAudience, "the token does not have a valid audience"},
-	{ErrTokenUse, "the token use is not accepted"},
-	{ErrTooOld, "the token is too old"},
-	{ErrRevoked, "the token has been revoked"},
-	{ErrScope, "the token does not have a required scope"},
-	{ErrAmbiguous, "more than one token was sent"},
 }
 
-// detail adds a text to a cause. The values are package variables, so that a refusal costs one allocation.
+func (v *variant) Error() string { return v.text }
+func (v *variant) Unwrap() error { return v.cause }
+
+// errCheckedScope is ErrRefused if a check of the route returns ErrScope.
+var errCheckedScope error = &variant{ErrRefused, ErrRefused.Error()}
+
+// detail is an exported cause with a text that says more about it. It may have an answer of its own. The values are
+// package variables, so that a refusal costs one allocation.
 type detail struct {
-	cause  error
-	text   string
-	public bool // clients may see the text
+	cause error
+	text  string
 }
 
 func (d *detail) Error() string { return d.cause.Error() + ": " + d.text }
 func (d *detail) Unwrap() error { return d.cause }
 
-func narrow(cause error, text string) error { return &detail{cause: cause, text: text} }
+func narrow(cause error, text string) error { return &detail{cause, text} }
+
+// clip bounds what is repeated of a client's text: it keeps at most 256 bytes, cuts between two characters, and marks the
+// cut. A run of invalid UTF-8 becomes one "?", so that the text does not grow. Each package carries this copy; a test
+// holds the copies equal.
+func clip(s string) string {
+	const most = 256
+	n := min(len(s), most)
+	for n > most-utf8.UTFMax && n < len(s) && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	kept := strings.ToValidUTF8(s[:n], "?")
+	if n < len(s) {
+		kept += "… (cut)"
+	}
+	return kept
+}
 
 // message is the body of a refusal.
 type message struct {

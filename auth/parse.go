@@ -15,7 +15,7 @@ const (
 
 var (
 	errTooLong  = narrow(ErrMalformed, "token is too long")
-	errSegments = &detail{ErrMalformed, "token contains an invalid number of segments", true}
+	errSegments = narrow(ErrMalformed, "token contains an invalid number of segments")
 	errBase64   = narrow(ErrMalformed, "not strict base64url")
 	errHeader   = narrow(ErrMalformed, "header member has the wrong type or is missing")
 	errType     = narrow(ErrMalformed, "typ is not accepted")

@@ -128,5 +128,9 @@ func refusal(err error, t *claimSet) error {
 	if own, ok := errors.AsType[*Error](err); ok {
 		return own
 	}
-	return t.refuse(fmt.Errorf("%w: %w", ErrRefused, err))
+	cause := ErrRefused
+	if errors.Is(err, ErrScope) {
+		cause = errCheckedScope
+	}
+	return t.refuse(fmt.Errorf("%w: %w", cause, err))
 }

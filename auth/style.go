@@ -37,11 +37,10 @@ func HTTPAPI(w http.ResponseWriter, _ *http.Request, err error) {
 	a := prepare(h, err)
 	status := a.StatusCode()
 	if e, ok := errors.AsType[*Error](err); ok {
-		if e.is(ErrScope) {
-			status = http.StatusForbidden
-		}
-		if code := e.code(); code != "" {
-			h.Set("WWW-Authenticate", e.httpAPIChallenge(code))
+		reply := e.answer()
+		status = reply.challenged()
+		if reply.problem != "" {
+			h.Set("WWW-Authenticate", e.httpAPIChallenge(reply))
 		}
 	}
 	if status == http.StatusUnauthorized && h.Get("WWW-Authenticate") == "" {
@@ -56,12 +55,12 @@ func HTTPAPI(w http.ResponseWriter, _ *http.Request, err error) {
 }
 
 // httpAPIChallenge is the WWW-Authenticate value in the form of HTTP APIs.
-func (e *Error) httpAPIChallenge(code string) string {
-	description := e.description()
-	if e.is(ErrScope) {
+func (e *Error) httpAPIChallenge(a *reply) string {
+	description := a.description
+	if a.problem == insufficientScope {
 		description = fmt.Sprintf("expected scopes: %s", e.Scopes)
 	}
-	return fmt.Sprintf(`Bearer scope="%s" error="%s" error_description="%s"`, strings.Join(e.Scopes, " "), code, description)
+	return fmt.Sprintf(`Bearer scope="%s" error="%s" error_description="%s"`, strings.Join(e.Scopes, " "), a.problem, description)
 }
 
 // AppSync answers as AppSync's GraphQL endpoint does, whichever package's error it is: {"errors":[{"errorType": …,
@@ -71,7 +70,7 @@ func AppSync(w http.ResponseWriter, _ *http.Request, err error) {
 	a := prepare(w.Header(), err)
 	status, code, text := a.StatusCode(), a.ErrorCode(), a.ErrorMessage()
 	if status == http.StatusUnauthorized || status == http.StatusForbidden {
-		status, code, text = http.StatusUnauthorized, "UnauthorizedException", "You are not authorized to make this call."
+		status, code, text = http.StatusUnauthorized, codeUnauthorized, "You are not authorized to make this call."
 		if e, ok := errors.AsType[*Error](err); ok {
 			text = e.graphQL(text)
 		}
@@ -92,11 +91,11 @@ type appSyncError struct {
 // graphQL is AppSync's message for a refusal.
 func (e *Error) graphQL(other string) string {
 	switch {
-	case e.is(ErrMissing):
+	case errors.Is(e.cause(), ErrMissing):
 		return "Valid authorization header not provided."
-	case e.is(ErrExpired):
+	case errors.Is(e.cause(), ErrExpired):
 		return "Token has expired."
-	case e.is(ErrMalformed):
+	case errors.Is(e.cause(), ErrMalformed):
 		return "Unable to parse JWT token."
 	}
 	return other
@@ -110,11 +109,12 @@ func Bearer(w http.ResponseWriter, _ *http.Request, err error) {
 	status, code := a.StatusCode(), a.ErrorCode()
 	var body any = message{http.StatusText(status)}
 	if e, ok := errors.AsType[*Error](err); ok {
-		if e.is(ErrScope) {
-			status, code = http.StatusForbidden, "AccessDeniedException"
+		reply := e.answer()
+		if status = reply.challenged(); status == http.StatusForbidden {
+			code = codeDenied
 		}
-		if name := e.code(); name != "" {
-			body = bearerBody{name, e.description()}
+		if reply.problem != "" {
+			body = bearerBody{reply.problem, reply.description}
 		}
 	}
 	if h := w.Header(); status == http.StatusUnauthorized && h.Get("WWW-Authenticate") == "" {

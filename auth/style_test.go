@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -48,6 +49,18 @@ func (throttled) SetHeader(h http.Header) { h.Set("Retry-After", "7") }
 func segments(t *testing.T) error {
 	err := verify(localVerifier(t), "x")
 	require.ErrorIs(t, err, auth.ErrMalformed)
+	return err
+}
+
+// scopeCheck is the error of a check of the route that returns ErrScope.
+func scopeCheck(t *testing.T) error {
+	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{cognito()}, Rules: auth.Rules{
+		Check: func(context.Context, auth.Token) error { return auth.ErrScope },
+	}})
+	err := verify(v, must(poolIssuer().IDToken(julian)))
+	require.ErrorIs(t, err, auth.ErrRefused)
+	require.ErrorIs(t, err, auth.ErrScope)
+	require.EqualError(t, err, "auth: refused by a check of the route: scope is not sufficient: the token has [], the route demands []")
 	return err
 }
 
@@ -102,6 +115,9 @@ func TestAnswers(t *testing.T) {
 		{"bearer, two", auth.Bearer, &auth.Error{Err: auth.ErrAmbiguous}, response{400, `{"error":"invalid_request","error_description":"more than one token was sent"}`, "BadRequestException", `Bearer error="invalid_request", error_description="more than one token was sent"`, ""}},
 		{"bearer, scope", auth.Bearer, scope, response{403, `{"error":"insufficient_scope","error_description":"the token does not have a required scope"}`, "AccessDeniedException", `Bearer error="insufficient_scope", error_description="the token does not have a required scope", scope="HelloAPI/hello.read HelloAPI/hello.write"`, ""}},
 		{"bearer, group", auth.Bearer, &auth.Error{Err: auth.ErrGroup}, response{403, `{"message":"Forbidden"}`, "AccessDeniedException", "", ""}},
+		{"bearer, scope of a check", auth.Bearer, scopeCheck(t), response{403, `{"error":"insufficient_scope","error_description":"the token does not have a required scope"}`, "AccessDeniedException", "", ""}},
+		{"bearer, keys of a check", auth.Bearer, &auth.Error{Err: fmt.Errorf("%w: %w", auth.ErrRefused, auth.ErrUnavailable)}, response{503, `{"message":"Service Unavailable"}`, "ServiceUnavailableException", "", "1"}},
+		{"bearer, cause of another package", auth.Bearer, &auth.Error{Err: errors.New("secret")}, response{401, `{"error":"invalid_token","error_description":"the token is not valid"}`, "UnauthorizedException", invalid("the token is not valid"), ""}},
 		{"bearer, limit", auth.Bearer, throttled{}, response{429, `{"message":"Too Many Requests"}`, "TooManyRequestsException", "", "7"}},
 		{"bearer, any error", auth.Bearer, errors.New("secret"), response{500, `{"message":"Internal Server Error"}`, "ApiConfigurationException", "", ""}},
 	} {
