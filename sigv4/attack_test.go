@@ -392,7 +392,7 @@ func upperSignature(w *wire) *wire {
 	return w
 }
 
-func TestAttacks(t *testing.T) {
+func TestAttacksAreRefused(t *testing.T) {
 	for _, tt := range attacks {
 		t.Run(tt.name, func(t *testing.T) {
 			g := guard(t, tt.config)
@@ -530,7 +530,7 @@ var controls = []struct {
 	}, sigv4.VerifierConfig{S3: true}},
 }
 
-func TestControls(t *testing.T) {
+func TestHarmlessVariantsAreAccepted(t *testing.T) {
 	for _, tt := range controls {
 		t.Run(tt.name, func(t *testing.T) {
 			g := guard(t, tt.config)
@@ -587,7 +587,7 @@ func TestUnsignedPayloadIsBounded(t *testing.T) {
 }
 
 // What net/http refuses on its own must stay so: the verifier relies on it.
-func TestRefusedByServer(t *testing.T) {
+func TestNetHTTPRefusesBrokenRequests(t *testing.T) {
 	for name, w := range map[string]*wire{
 		"second Host header":      newWire("GET", loyalty, "Host: evil.example.com"),
 		"bad escape in the path":  newWire("GET", "/%zz"),

@@ -14,7 +14,7 @@ import (
 
 // The canonical query has the order of the names and then of the values, however many parameters there are and however much
 // they have in common.
-func TestQueryOrder(t *testing.T) {
+func TestQueryIsSortedByNameThenValue(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	parts := []string{"", "a", "b", "-", ".", "~", "0", "%00", "%01", "%20", "%21", "%C3%BC", "a-", "aaaaaaaa", "aaaaaaaaaaaaaaaa"}
 	pick := func() string { return parts[random.IntN(len(parts))] }

@@ -17,7 +17,7 @@ import (
 )
 
 // If the signature is of version 2, the error says so and the client gets AWS's answer.
-func TestVersion2(t *testing.T) {
+func TestVersion2IsNamedInTheError(t *testing.T) {
 	v := newVerifier(t, euWest)
 	header := func(value string) *http.Request {
 		r := get("/bucket/key")
@@ -65,7 +65,7 @@ func TestVersion2(t *testing.T) {
 }
 
 // An adapter may make a request without a URL.
-func TestS3XMLWithoutURL(t *testing.T) {
+func TestS3XMLAnswersWithoutURL(t *testing.T) {
 	w := httptest.NewRecorder()
 	c := euWest
 	c.S3, c.ErrorHandler = true, sigv4.S3XML
@@ -161,7 +161,7 @@ func post(target, body string) *http.Request {
 }
 
 // Without X-Amz-Expires a URL is valid for the shorter of MaxAge and MaxExpires, to the second.
-func TestPresignedWithoutExpires(t *testing.T) {
+func TestPresignedWithoutExpiresHasTheShorterLimit(t *testing.T) {
 	for _, tt := range []struct {
 		age, expire time.Duration
 		good        time.Duration
@@ -188,7 +188,7 @@ func TestPresignedWithoutExpires(t *testing.T) {
 }
 
 // doc.go has one entry for each exported cause, with each status that answers.go gives to it or to one of its variants.
-func TestErrorCatalogue(t *testing.T) {
+func TestCatalogueListsEachCauseWithItsStatuses(t *testing.T) {
 	declared := regexp.MustCompile(`(?m)^\t(Err\w+) += errors\.New`).FindAllStringSubmatch(readFile(t, "cause.go"), -1)
 	require.Len(t, declared, len(exported))
 	documented := make(map[string]string) // the text of an entry, by cause

@@ -91,7 +91,7 @@ func parse(t *testing.T, method, target, headers, body string) *http.Request {
 	return r
 }
 
-func TestSuiteVerify(t *testing.T) {
+func TestSuiteVerifies(t *testing.T) {
 	for _, tt := range suite {
 		t.Run(tt.name, func(t *testing.T) {
 			r := parse(t, tt.method, tt.target, tt.headers, tt.body)
@@ -104,7 +104,7 @@ func TestSuiteVerify(t *testing.T) {
 	}
 }
 
-func TestSuiteVerifyPresigned(t *testing.T) {
+func TestPresignedSuiteVerifies(t *testing.T) {
 	for _, tt := range presignedSuite {
 		t.Run(tt.name, func(t *testing.T) {
 			target := tt.target + "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIDEXAMPLE%2F20150830%2Fus-east-1%2Fservice%2Faws4_request" +
@@ -129,8 +129,8 @@ func suiteHeaders(list string) string {
 	return strings.Replace(list, ";x-amz", ";"+host+";x-amz", 1) + ";" + date
 }
 
-// TestSuiteSign signs what a client can send. The other requests have bytes that net/url escapes.
-func TestSuiteSign(t *testing.T) {
+// TestSuiteIsSignedAlike signs what a client can send. The other requests have bytes that net/url escapes.
+func TestSuiteIsSignedAlike(t *testing.T) {
 	signedAll := 0
 	for _, tt := range suite {
 		r := parse(t, tt.method, tt.target, tt.headers, tt.body)
