@@ -149,7 +149,7 @@ func (b *balancerKeys) of(kid string, now time.Time) (*keySet, error) {
 		return s, nil
 	}
 	if !balancerKeyID.MatchString(kid) {
-		return nil, &Error{Err: ErrKey}
+		return nil, &Error{Err: errKey}
 	}
 	if len(b.sets) >= maxBalancerKeys && !b.drop(now) {
 		return nil, &Error{Err: fmt.Errorf("%w: too many keys at a time", ErrUnavailable), RetryAfter: retryPause}

@@ -88,9 +88,9 @@ func TestALB(t *testing.T) {
 		{"another issuer in the header", albToken(map[string]any{"iss": plain}, nil), auth.ErrIssuer},
 		{"another issuer in the claims", albToken(nil, map[string]any{"iss": plain}), auth.ErrIssuer},
 		{"no issuer in the header", albToken(map[string]any{"iss": nil}, nil), auth.ErrIssuer},
-		{"another client", albToken(map[string]any{"client": "x"}, nil), auth.ErrAudience},
-		{"no client", albToken(map[string]any{"client": nil}, nil), auth.ErrAudience},
-		{"a client among claims", albToken(map[string]any{"client": nil}, map[string]any{"client": client, "client_id": client, "aud": client, "azp": client}), auth.ErrAudience},
+		{"another client", albToken(map[string]any{"client": "x"}, nil), auth.ErrOtherAudience},
+		{"no client", albToken(map[string]any{"client": nil}, nil), auth.ErrOtherAudience},
+		{"a client among claims", albToken(map[string]any{"client": nil}, map[string]any{"client": client, "client_id": client, "aud": client, "azp": client}), auth.ErrOtherAudience},
 		{"no exp in the header", albToken(map[string]any{"exp": nil}, nil), auth.ErrMalformed},
 		{"an exp that is no number", albToken(map[string]any{"exp": "4102444800"}, nil), auth.ErrMalformed},
 		{"expired", albToken(map[string]any{"exp": now.Add(-time.Minute).Unix()}, map[string]any{"exp": nil}), auth.ErrExpired},
@@ -106,8 +106,8 @@ func TestALB(t *testing.T) {
 		{"padding alone", padding(func(s []string) { s[2] = "==" }), auth.ErrMalformed},
 		{"another alphabet", padding(func(s []string) { s[2] = "+/" + s[2][2:] }), auth.ErrMalformed},
 		{"a line break", padding(func(s []string) { s[2] += "\n" }), auth.ErrMalformed},
-		{"another signature", padding(func(s []string) { s[2] = base64.URLEncoding.EncodeToString(make([]byte, 64)) }), auth.ErrSignature},
-		{"claims changed", padding(func(s []string) { s[1] = base64.URLEncoding.EncodeToString([]byte(`{"sub":"x"}`)) }), auth.ErrSignature},
+		{"another signature", padding(func(s []string) { s[2] = base64.URLEncoding.EncodeToString(make([]byte, 64)) }), auth.ErrForged},
+		{"claims changed", padding(func(s []string) { s[1] = base64.URLEncoding.EncodeToString([]byte(`{"sub":"x"}`)) }), auth.ErrForged},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{balancer()}})
@@ -291,7 +291,7 @@ func TestALBKeyChangesUnseen(t *testing.T) {
 		forgedKIDs(t, v)
 		time.Sleep(2 * time.Second)
 		keys.known[albURL+albKID] = spki(fresh("ES256").Public())
-		require.ErrorIs(t, verify(v, raw), auth.ErrSignature)
+		require.ErrorIs(t, verify(v, raw), auth.ErrForged)
 	})
 }
 

@@ -39,7 +39,7 @@ func method(name string) (*algorithm, error) {
 	if a := algorithms[name]; a != nil {
 		return a, nil
 	}
-	return nil, ErrAlgorithm
+	return nil, errAlgorithm
 }
 
 // is reports whether a name means this algorithm. EdDSA and Ed25519 are two names of one.

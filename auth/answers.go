@@ -48,23 +48,23 @@ var answers = [...]reply{
 	// Bearer answer 403, as RFC 6750 section 3.1 says.
 	{errCheckedScope, 403, codeDenied, denied, insufficientScope, "the token does not have a required scope"},
 	{ErrRefused, 403, codeDenied, denied, "", ""},
-	{ErrGroup, 403, codeDenied, denied, "", ""},
 	{ErrScope, 401, codeUnauthorized, unauthorized, insufficientScope, "the token does not have a required scope"},
 
 	// RFC 6750 section 3.1: no error if no token was sent.
 	{ErrMissing, 401, codeUnauthorized, unauthorized, "", ""},
 	{errSegments, 401, codeUnauthorized, unauthorized, invalidToken, "token contains an invalid number of segments"},
 	{ErrMalformed, 401, codeUnauthorized, unauthorized, invalidToken, "the token is malformed"},
-	{ErrAlgorithm, 401, codeUnauthorized, unauthorized, invalidToken, "the signing method is invalid"},
 	{ErrIssuer, 401, codeUnauthorized, unauthorized, invalidToken, "the token does not have a valid issuer"},
-	{ErrKey, 401, codeUnauthorized, unauthorized, invalidToken, "the signing key is not known"},
+	{errAlgorithm, 401, codeUnauthorized, unauthorized, invalidToken, "the signing method is invalid"},
+	{errKey, 401, codeUnauthorized, unauthorized, invalidToken, "the signing key is not known"},
 	{ErrSignature, 401, codeUnauthorized, unauthorized, invalidToken, "the token signature is invalid"},
-	{ErrExpired, 401, codeUnauthorized, "The incoming token has expired", invalidToken, "the token has expired"},
-	{ErrNotYetValid, 401, codeUnauthorized, unauthorized, invalidToken, "the token is not valid yet"},
+	{errTokenUse, 401, codeUnauthorized, unauthorized, invalidToken, "the token use is not accepted"},
 	{ErrAudience, 401, codeUnauthorized, unauthorized, invalidToken, "the token does not have a valid audience"},
-	{ErrTokenUse, 401, codeUnauthorized, unauthorized, invalidToken, "the token use is not accepted"},
+	{errExpired, 401, codeUnauthorized, "The incoming token has expired", invalidToken, "the token has expired"},
+	{errNotYetValid, 401, codeUnauthorized, unauthorized, invalidToken, "the token is not valid yet"},
+	{errRevoked, 401, codeUnauthorized, unauthorized, invalidToken, "the token has been revoked"},
+	{ErrNotCurrent, 401, codeUnauthorized, unauthorized, invalidToken, "the token is not valid now"},
 	{ErrTooOld, 401, codeUnauthorized, unauthorized, invalidToken, "the token is too old"},
-	{ErrRevoked, 401, codeUnauthorized, unauthorized, invalidToken, "the token has been revoked"},
 }
 
 // other is the reply to a cause that is not of this package, in an Error that a caller made.

@@ -29,10 +29,10 @@ func (s *issuerState) compileAudiences() (err error) {
 // checkAudience checks that the token was issued for an accepted audience.
 func (s *issuerState) checkAudience(t *claimSet) error {
 	if s.kind == kindCognito && t.Use != "id" && t.Use != "access" {
-		return ErrTokenUse
+		return errTokenUse
 	}
 	if !s.AllowAnyAudience && !s.fitsAudience(t) {
-		return ErrAudience
+		return errOtherAudience
 	}
 	return nil
 }

@@ -77,8 +77,8 @@ func TestAWSIdentity(t *testing.T) {
 		require.Equal(t, want, p, "the maps are copies")
 	}
 	require.ErrorIs(t, verify(v, signedAs(signers()["ES256"], `{"kid":"EC256_0","typ":"JWT","alg":"ES256"}`, stsClaims(nil, nil))), auth.ErrAlgorithm)
-	require.ErrorIs(t, verify(v, stsToken(stsClaims(map[string]any{"aud": "https://other.example"}, nil))), auth.ErrAudience)
-	require.ErrorIs(t, verify(v, stsToken(stsClaims(map[string]any{"aud": nil}, nil))), auth.ErrAudience)
+	require.ErrorIs(t, verify(v, stsToken(stsClaims(map[string]any{"aud": "https://other.example"}, nil))), auth.ErrOtherAudience)
+	require.ErrorIs(t, verify(v, stsToken(stsClaims(map[string]any{"aud": nil}, nil))), auth.ErrOtherAudience)
 	require.ErrorIs(t, verify(v, stsToken(stsClaims(map[string]any{"iss": "https://b103a2cc-b461-473d-84fe-6c4f6d45af88.tokens.sts.global.api.aws"}, nil))), auth.ErrIssuer,
 		"another account's issuer")
 	require.NoError(t, verify(v, stsToken(stsClaims(map[string]any{"aud": []string{"x", "https://api.example.com"}}, nil))), "up to ten audiences")

@@ -97,7 +97,7 @@ func TestCacheForgetsRetiredKeys(t *testing.T) {
 		// Another key under the same name is another key.
 		document = set(jwk(fresh("EdDSA").Public(), "k1", ""))
 		fetchAnew(tokenA)
-		require.ErrorIs(t, verify(v, tokenA), auth.ErrSignature)
+		require.ErrorIs(t, verify(v, tokenA), auth.ErrForged)
 		document = both
 		fetchAnew(tokenA)
 		require.NoError(t, verify(v, tokenA))

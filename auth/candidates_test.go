@@ -62,10 +62,10 @@ func TestSeveralKeysFit(t *testing.T) {
 		{"two others of one kid", keySet(edKey("k1"), other("k2"), other("k2")), ed, `{"alg":"EdDSA","kid":"k1"}`, nil},
 		{"second of one kid", keySet(other("k1"), edKey("k1")), ed, `{"alg":"EdDSA","kid":"k1"}`, nil},
 		{"fourth of one kid", keySet(other("k1"), other("k1"), other("k1"), edKey("k1")), ed, `{"alg":"EdDSA","kid":"k1"}`, nil},
-		{"fifth of one kid", keySet(other("k1"), other("k1"), other("k1"), other("k1"), edKey("k1")), ed, `{"alg":"EdDSA","kid":"k1"}`, auth.ErrSignature},
+		{"fifth of one kid", keySet(other("k1"), other("k1"), other("k1"), other("k1"), edKey("k1")), ed, `{"alg":"EdDSA","kid":"k1"}`, auth.ErrForged},
 		{"fifth, but the others do not fit", keySet(rsKey(m{"kid": "k1"}), member(ec.key.Public(), m{"kid": "k1"}), other("k2"), other(nil), edKey("k1")), ed, `{"alg":"EdDSA","kid":"k1"}`, nil},
 		{"the same key five times", keySet(other("k1"), edKey("k1"), edKey("k1"), edKey("k1"), edKey("k1")), ed, `{"alg":"EdDSA","kid":"k1"}`, nil},
-		{"four of one kid, none right", keySet(other("k1"), other("k1"), other("k1"), other("k1")), ed, `{"alg":"EdDSA","kid":"k1"}`, auth.ErrSignature},
+		{"four of one kid, none right", keySet(other("k1"), other("k1"), other("k1"), other("k1")), ed, `{"alg":"EdDSA","kid":"k1"}`, auth.ErrForged},
 		{"RS256 and PS256", keySet(rsKey(m{"kid": "k1", "alg": "RS256"}), rsKey(m{"kid": "k1", "alg": "PS256"})), signers()["PS256"], `{"alg":"PS256","kid":"k1"}`, nil},
 		{"neither RS256 nor PS256", keySet(rsKey(m{"kid": "k1", "alg": "RS256"}), rsKey(m{"kid": "k1", "alg": "PS256"})), signers()["RS512"], `{"alg":"RS512","kid":"k1"}`, auth.ErrKey},
 		{"one for encryption of the same kid", keySet(rsKey(m{"kid": "k1", "use": "enc"}), edKey("k1")), ed, `{"alg":"EdDSA","kid":"k1"}`, nil},
@@ -75,7 +75,7 @@ func TestSeveralKeysFit(t *testing.T) {
 		{"kid null and empty", keySet(other(""), edKey(null)), ed, `{"alg":"EdDSA"}`, nil},
 		{"token without kid, keys with", keySet(other("k1"), edKey("k2")), ed, `{"alg":"EdDSA"}`, nil},
 		{"token without kid, keys of two types", keySet(rsKey(m{"kid": "k1"}), edKey("k1")), ed, `{"alg":"EdDSA"}`, nil},
-		{"token without kid, the fifth", keySet(other("1"), other("2"), other("3"), other("4"), edKey("5")), ed, `{"alg":"EdDSA"}`, auth.ErrSignature},
+		{"token without kid, the fifth", keySet(other("1"), other("2"), other("3"), other("4"), edKey("5")), ed, `{"alg":"EdDSA"}`, auth.ErrForged},
 		{"token with kid, the key without", keySet(edKey(nil), other("k2")), ed, `{"alg":"EdDSA","kid":"k1"}`, auth.ErrKey},
 	} {
 		raw := signedAs(row.signer, row.header, goodClaims(nil))
@@ -243,7 +243,7 @@ func TestThumbprints(t *testing.T) {
 		{"both", fifth(m{"x5c": x5c}), m{"x5t": x5t, "x5t#S256": x5tS256}, nil},
 		{"kid decides", fifth(m{"kid": "k1"}), m{"kid": "k1", "x5t": "other0"}, nil},
 		{"kid decides, x5t no text", fifth(m{"kid": "k1"}), m{"kid": "k1", "x5t": 1, "x5t#S256": null}, nil},
-		{"of another key", fifth(m{"x5t": x5t}), m{"x5t": "other0"}, auth.ErrSignature},
+		{"of another key", fifth(m{"x5t": x5t}), m{"x5t": "other0"}, auth.ErrForged},
 		{"of no key", fifth(m{"x5t": x5t}), m{"x5t": "stranger"}, auth.ErrKey},
 		{"a key that bears none", fifth(nil), m{"x5t": "stranger"}, nil},
 		{"letter case", fifth(m{"x5t": x5t}), m{"x5t": strings.ToUpper(x5t)}, auth.ErrKey},
@@ -271,7 +271,7 @@ func TestLongRSA(t *testing.T) {
 		for bits, usable := range map[int]bool{4096: true, 4097: allow, 8192: allow, 8193: false} {
 			err := verify(v, rs256(fmt.Sprintf(`{"alg":"RS256","kid":"%d"}`, bits), goodClaims(nil)))
 			if usable {
-				require.ErrorIs(t, err, auth.ErrSignature)
+				require.ErrorIs(t, err, auth.ErrForged)
 				continue
 			}
 			require.ErrorIs(t, err, auth.ErrKey)

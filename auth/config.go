@@ -37,7 +37,7 @@ type Config struct {
 	// request, but never an empty word. It cannot be combined with Source. Nil means that every word is this verifier's.
 	Foreign func(word string) bool
 	// Revoked is called for every token that is otherwise accepted, including tokens that were seen before. If it
-	// returns true the token is refused with [ErrRevoked]; if it returns an error, with [ErrUnavailable]. Nil means that
+	// returns true the token is refused with [ErrNotCurrent]; if it returns an error, with [ErrUnavailable]. Nil means that
 	// nothing is revoked: a JWT itself does not show that it was revoked.
 	Revoked func(context.Context, Token) (bool, error)
 	// ErrorHandler writes the answer to a refusal, after [Error.SetHeader] has been called. Nil means

@@ -53,7 +53,7 @@ func TestAllowDespite(t *testing.T) {
 		"none":      {nil, auth.ErrMissing},
 		"malformed": {[]string{"Authorization", "Bearer x"}, auth.ErrMalformed},
 		"two":       {[]string{"Authorization", good, "Authorization", good}, auth.ErrAmbiguous},
-		"forged":    {[]string{"Authorization", good[:len(good)-8] + "AAAAAAAA"}, auth.ErrSignature},
+		"forged":    {[]string{"Authorization", good[:len(good)-8] + "AAAAAAAA"}, auth.ErrForged},
 	} {
 		asked.errs = nil
 		w := httptest.NewRecorder()

@@ -13,8 +13,8 @@ import (
 	"unicode/utf8"
 )
 
-// Causes of a refusal, in the order in which they are checked. Match them with [errors.Is]. The package documentation
-// has a table of the answer to each, and of what the operator does about it.
+// The causes of a refusal, in the order in which they are checked. Match them with [errors.Is]. The package documentation
+// says how each is answered, and what the operator does about it.
 var (
 	// ErrNotConfigured refuses every request of a verifier that [New] did not make.
 	ErrNotConfigured = errors.New("verifier is not configured")
@@ -24,36 +24,53 @@ var (
 	ErrAmbiguous = errors.New("more than one token presented")
 	// ErrMalformed says that the token is not a compact JWS with a strictly formed header and claims set.
 	ErrMalformed = errors.New("token is malformed")
-	// ErrAlgorithm says that the token's alg is not one that its issuer may use.
-	ErrAlgorithm = errors.New("signing algorithm is not accepted")
 	// ErrIssuer says that no configured issuer has the token's iss, or accepts its tenant.
 	ErrIssuer = errors.New("issuer is not accepted")
-	// ErrKey says that the issuer's key set holds no key that may verify this token.
-	ErrKey = errors.New("no key of the issuer fits the token")
 	// ErrUnavailable says that the issuer's keys could not be fetched, or that [Config].Revoked failed. The token may be
 	// good or bad.
 	ErrUnavailable = errors.New("verification is not possible now")
-	// ErrSignature says that the signature does not match.
-	ErrSignature = errors.New("signature does not match")
-	// ErrExpired says that the token's exp has passed (RFC 7519 section 4.1.4).
-	ErrExpired = errors.New("token has expired")
-	// ErrNotYetValid says that the token's nbf, iat (RFC 7519 sections 4.1.5 and 4.1.6) or auth_time is in the future.
-	ErrNotYetValid = errors.New("token is not valid yet")
-	// ErrAudience says that the token was issued for another audience or client.
-	ErrAudience = errors.New("audience is not accepted")
-	// ErrTokenUse says that the token is not of the demanded use, such as an ID token instead of an access token.
-	ErrTokenUse = errors.New("token use is not accepted")
-	// ErrTooOld says that the token was issued, or its user signed in, longer ago than [Rules] allow.
+	// ErrSignature says that no key of the issuer verifies the signature: the issuer may not use the token's alg, no key
+	// of its set fits the token, or the signature does not match.
+	ErrSignature = errors.New("signature does not verify")
+	// ErrAudience says that the token was issued for something else: for another audience or client, or it is an ID
+	// token where [Rules] demand an access token, or the reverse.
+	ErrAudience = errors.New("token is not meant for this use")
+	// ErrNotCurrent says that the token is not valid at this time: its exp has passed; its nbf, iat or auth_time is in
+	// the future (RFC 7519 sections 4.1.4 to 4.1.6); or [Config].Revoked returned true.
+	ErrNotCurrent = errors.New("token is not valid now")
+	// ErrTooOld says that the token was issued, or its user signed in, longer ago than [Rules] allow. It is apart from
+	// ErrNotCurrent because a new token may not help: the user has to sign in again.
 	ErrTooOld = errors.New("token is too old")
-	// ErrRevoked says that [Config].Revoked returned true.
-	ErrRevoked = errors.New("token has been revoked")
 	// ErrScope says that the token lacks a scope that [Rules] demand.
 	ErrScope = errors.New("scope is not sufficient")
-	// ErrGroup says that the token's user is in none of the groups that [Rules] demand.
-	ErrGroup = errors.New("user is not in a permitted group")
-	// ErrRefused says that [Rules].Check returned an error, which is wrapped together with this one.
+	// ErrRefused says that the token's user is in none of the groups that [Rules] demand, or that [Rules].Check returned
+	// an error, which is wrapped together with this one.
 	ErrRefused = errors.New("refused by a check of the route")
 )
+
+// The variants of these causes that are answered or logged differently. A caller can do nothing else about them than
+// about the exported ones.
+var (
+	errAlgorithm     = &variant{ErrSignature, "signing algorithm is not accepted"}
+	errKey           = &variant{ErrSignature, "no key of the issuer fits the token"}
+	errForged        = &variant{ErrSignature, "signature does not match"}
+	errOtherAudience = &variant{ErrAudience, "audience is not accepted"}
+	errTokenUse      = &variant{ErrAudience, "token use is not accepted"}
+	errExpired       = &variant{ErrNotCurrent, "token has expired"}
+	errNotYetValid   = &variant{ErrNotCurrent, "token is not valid yet"}
+	errRevoked       = &variant{ErrNotCurrent, "token has been revoked"}
+	errGroup         = &variant{ErrRefused, "user is not in a permitted group"}
+	errCheckedScope  = &variant{ErrRefused, ErrRefused.Error()} // the check returned ErrScope
+)
+
+// variant is an exported cause with another text for logs.
+type variant struct {
+	cause error
+	text  string
+}
+
+func (v *variant) Error() string { return v.text }
+func (v *variant) Unwrap() error { return v.cause }
 
 // Error says why a request was refused. It is also the [http.Handler] that answers the request.
 type Error struct {
@@ -80,8 +97,10 @@ func (e *Error) found() string {
 		return ""
 	case errors.Is(e.Err, ErrScope):
 		return fmt.Sprintf(": the token has %s, the route demands %s", quote(e.Token.Scopes()), quote(e.Scopes))
-	case errors.Is(e.Err, ErrGroup):
+	case errors.Is(e.Err, errGroup):
 		return ": the token has " + quote(e.Token.Groups())
+	case errors.Is(e.Err, errTokenUse):
+		return ": it is " + quote(e.Token.Use)
 	case errors.Is(e.Err, ErrAudience):
 		return fmt.Sprintf(": aud %s, client %s", quote(e.Token.Audience()), quote(e.Token.Client))
 	case e.Err == ErrIssuer && e.Token.claims().tenant != "":
@@ -168,18 +187,6 @@ func (e *Error) challenge() string {
 	}
 	return s
 }
-
-// variant is an exported cause with another text for logs. It may have an answer of its own.
-type variant struct {
-	cause error
-	text  string
-}
-
-func (v *variant) Error() string { return v.text }
-func (v *variant) Unwrap() error { return v.cause }
-
-// errCheckedScope is ErrRefused if a check of the route returns ErrScope.
-var errCheckedScope error = &variant{ErrRefused, ErrRefused.Error()}
 
 // detail is an exported cause with a text that says more about it. It may have an answer of its own. The values are
 // package variables, so that a refusal costs one allocation.

@@ -32,6 +32,10 @@ func TestErrorTellsWhatTheTokenSays(t *testing.T) {
 	strict, err = v.With(auth.Rules{AnyGroup: []string{"admin"}})
 	require.NoError(t, err)
 	require.EqualError(t, verify(strict, rs256(goodHeader, goodClaims(nil))), `auth: user is not in a permitted group: the token has []`)
+	strict, err = v.With(auth.Rules{TokenUse: "id"})
+	require.NoError(t, err)
+	require.EqualError(t, verify(strict, rs256(goodHeader, goodClaims(map[string]any{"token_use": "access"}))),
+		`auth: token use is not accepted: it is "access"`)
 	for _, claims := range []map[string]any{{"iss": strings.Repeat("é", 3000)}, {"aud": strings.Repeat("é", 3000)}} {
 		text := verify(v, rs256(goodHeader, goodClaims(claims))).Error()
 		require.Less(t, len(text), 400)

@@ -321,7 +321,7 @@ func Example_incorrectTokenUse() {
 	fmt.Println("correct:", err)
 	// Output:
 	// incorrect: <nil>
-	// correct: auth: token use is not accepted
+	// correct: auth: token use is not accepted: it is "id"
 }
 
 // An error that nobody looks at must not open a door: the request that comes with it is nil.

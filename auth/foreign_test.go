@@ -107,6 +107,8 @@ func TestForeignWordsOfOthers(t *testing.T) {
 	header := []string{"Authorization", "Bearer opaque-x", "X-Tenant", "t", "X-Api-Key", goodKey}
 	require.Equal(t, 200, call(auth.AnyOf(verifier, sourced).Handler(ok), "/", header...).Code)
 	require.Equal(t, 401, call(auth.AnyOf(verifier, keys).Handler(ok), "/", header...).Code)
+	wrapped := struct{ *auth.Verifier }{verifier.(*auth.Verifier)}
+	require.Equal(t, 401, call(auth.AnyOf(wrapped, keys).Handler(ok), "/", header...).Code, "a wrapper that embeds the verifier")
 	require.Equal(t, 401, call(auth.AnyOf(keys, verifier).Handler(ok), "/", header[:2]...).Code, "without the key")
 	require.Equal(t, 400, call(auth.AnyOf(keys, verifier).Handler(ok), "/?access_token=x", header...).Code, "two tokens")
 	other := newVerifier(t, auth.Config{Issuers: []auth.Issuer{cognito()}})

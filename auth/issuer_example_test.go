@@ -38,7 +38,7 @@ func ExampleIssuer() {
 	}
 	// Output:
 	// Bearer access [reader writer]
-	// ID auth: token use is not accepted
+	// ID auth: token use is not accepted: it is "id"
 }
 
 // An application that customers use from their own Microsoft Entra tenants: one issuer, and an ID for each tenant's user.

@@ -64,7 +64,7 @@ func TestAudience(t *testing.T) {
 			if row.allowed {
 				require.NoError(t, err)
 			} else {
-				require.ErrorIs(t, err, auth.ErrAudience)
+				require.ErrorIs(t, err, auth.ErrOtherAudience)
 			}
 		})
 	}

@@ -30,7 +30,7 @@ type keyList struct {
 // leftOut is a key that cannot verify tokens here.
 type leftOut struct {
 	id     string // its kid; empty if that could not be read
-	reason error  // wraps ErrKey
+	reason error  // wraps errKey
 }
 
 // parseKeySet reads a JWK Set (RFC 7517 section 5). Keys that cannot verify tokens here are left out, as that section
@@ -144,7 +144,7 @@ func (l *keyList) leave(i int, raw []byte, reason error) {
 	_ = json.Unmarshal(raw, &name) // a value that is not an object has no kid
 	id, _ := name.KID.(string)
 	text := fmt.Sprintf("key %d, kid %.64q, is left out: %s", i+1, id, reason)
-	l.left = append(l.left, leftOut{id, narrow(ErrKey, text)})
+	l.left = append(l.left, leftOut{id, narrow(errKey, text)})
 }
 
 // reasons lists why keys were left out, for an error.
@@ -167,5 +167,5 @@ func (l *keyList) missing(n keyName) error {
 			return left.reason
 		}
 	}
-	return ErrKey
+	return errKey
 }

@@ -148,7 +148,7 @@ func TestAttackFetchesLittle(t *testing.T) {
 
 		forged := good[:len(good)-4] + "AAAA"
 		for range 1000 {
-			require.ErrorIs(t, verify(v, forged), auth.ErrSignature)
+			require.ErrorIs(t, verify(v, forged), auth.ErrForged)
 		}
 		require.Equal(t, 1, is.Fetches())
 

@@ -16,9 +16,9 @@ func (v *Verifier) Present(r *http.Request) bool {
 	return present && !errors.Is(err, errForeign)
 }
 
-// Leaves reports whether the request carries a word that [Config].Foreign leaves to another mode. [AnyOf] calls it, and
-// refuses the word if no mode claims it.
-func (v *Verifier) Leaves(r *http.Request) bool {
+// leaves reports whether the request carries a word that [Config].Foreign leaves to another mode. [AnyOf] refuses the
+// word if no mode claims it.
+func (v *Verifier) leaves(r *http.Request) bool {
 	_, _, err := v.token(r)
 	return errors.Is(err, errForeign)
 }

@@ -47,7 +47,7 @@ func TestRFCExamples(t *testing.T) {
 			signature := must(base64.RawURLEncoding.DecodeString(vector.Token[last+1:]))
 			signature[0] ^= 1
 			forged := vector.Token[:last+1] + base64.RawURLEncoding.EncodeToString(signature)
-			require.ErrorIs(t, auth.VerifySignature(keys, forged), auth.ErrSignature)
+			require.ErrorIs(t, auth.VerifySignature(keys, forged), auth.ErrForged)
 
 			synctest.Test(t, func(t *testing.T) { // in the year 2000, before the example expired
 				v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{{URL: "joe", Keys: keys, AllowAnyAudience: true}}})
@@ -101,7 +101,7 @@ func TestRFC9068(t *testing.T) {
 	}
 	for _, aud := range []any{nil, "", []string{}} { // section 4
 		err := verify(v, rs256(header, goodClaims(with(example, map[string]any{"aud": aud}))))
-		require.ErrorIs(t, err, auth.ErrAudience, "%v", aud)
+		require.ErrorIs(t, err, auth.ErrOtherAudience, "%v", aud)
 	}
 	// Issuers leave it out nevertheless; the option that lets the client stand for it holds for this type too.
 	is.AllowClientID, is.Audiences = true, []string{"s6BhdRkqt3"}
@@ -109,7 +109,7 @@ func TestRFC9068(t *testing.T) {
 	require.NoError(t, verify(byClient, rs256(header, goodClaims(with(example, map[string]any{"aud": nil})))))
 	require.NoError(t, verify(byClient, rs256(header, goodClaims(with(example, map[string]any{"aud": nil, "sub": nil})))))
 	for _, more := range []map[string]any{{"aud": nil, "client_id": "x"}, {"aud": []string{}}, {"aud": ""}, {"aud": "https://rs.example.com/"}} {
-		require.ErrorIs(t, verify(byClient, rs256(header, goodClaims(with(example, more)))), auth.ErrAudience, "%v", more)
+		require.ErrorIs(t, verify(byClient, rs256(header, goodClaims(with(example, more)))), auth.ErrOtherAudience, "%v", more)
 	}
 	// An ID token is no access token, though the same issuer signed it.
 	require.ErrorIs(t, verify(v, rs256(`{"typ":"JWT","alg":"RS256","kid":"k1"}`, goodClaims(example))), auth.ErrTokenUse)

@@ -74,7 +74,7 @@ func scopeToken(s string) bool {
 func (r *Rules) check(ctx context.Context, t *claimSet, now time.Time) error {
 	switch {
 	case r.TokenUse != "" && t.Use != r.TokenUse:
-		return t.refuse(ErrTokenUse)
+		return t.refuse(errTokenUse)
 	case tooOld(t.IssuedAt, r.MaxAge, now), tooOld(t.AuthTime, r.MaxAuthAge, now):
 		return t.refuse(ErrTooOld)
 	case len(r.AnyScope) > 0 && !slices.ContainsFunc(r.AnyScope, t.hasScope):
@@ -82,7 +82,7 @@ func (r *Rules) check(ctx context.Context, t *claimSet, now time.Time) error {
 	case !r.hasAllScopes(t):
 		return t.refuseScope(r.AllScopes)
 	case len(r.AnyGroup) > 0 && !slices.ContainsFunc(r.AnyGroup, t.inGroup):
-		return t.refuse(ErrGroup)
+		return t.refuse(errGroup)
 	case r.Check != nil:
 		return refusal(r.Check(ctx, t.Token), t)
 	}

@@ -123,14 +123,14 @@ func TestCognitoAudience(t *testing.T) {
 	require.NoError(t, verify(v, must(poolIssuer().AccessToken(julian))))
 	// Each use has one claim that counts; the other does not help.
 	u := authtest.User{Username: "u", Client: "x", Claims: map[string]any{"client_id": client, "azp": client}}
-	require.ErrorIs(t, verify(v, must(poolIssuer().IDToken(u))), auth.ErrAudience)
+	require.ErrorIs(t, verify(v, must(poolIssuer().IDToken(u))), auth.ErrOtherAudience)
 	u.Claims = map[string]any{"aud": client, "azp": client}
-	require.ErrorIs(t, verify(v, must(poolIssuer().AccessToken(u))), auth.ErrAudience)
+	require.ErrorIs(t, verify(v, must(poolIssuer().AccessToken(u))), auth.ErrOtherAudience)
 	u.Claims = map[string]any{"aud": nil, "client_id": client}
-	require.ErrorIs(t, verify(v, must(poolIssuer().IDToken(u))), auth.ErrAudience, "an ID token has aud")
+	require.ErrorIs(t, verify(v, must(poolIssuer().IDToken(u))), auth.ErrOtherAudience, "an ID token has aud")
 	u = julian
 	u.Claims = map[string]any{"aud": []string{client}}
-	require.ErrorIs(t, verify(v, must(poolIssuer().IDToken(u))), auth.ErrAudience, "Cognito writes no array")
+	require.ErrorIs(t, verify(v, must(poolIssuer().IDToken(u))), auth.ErrOtherAudience, "Cognito writes no array")
 	is.AllowAnyAudience = true
 	u.Claims = map[string]any{"token_use": nil}
 	require.ErrorIs(t, verify(newVerifier(t, auth.Config{Issuers: []auth.Issuer{is}}), must(poolIssuer().IDToken(u))), auth.ErrTokenUse)

@@ -82,7 +82,7 @@ func (s *issuerState) checkSVID(t *claimSet, h header) error {
 	case !workload(t.Subject[len(s.URL):]) || len(t.Subject) > maxSPIFFEID:
 		return errWorkload
 	case len(t.audience) == 0:
-		return ErrAudience
+		return errOtherAudience
 	}
 	return nil
 }

@@ -79,10 +79,10 @@ func TestSPIFFE(t *testing.T) {
 
 		{"at+jwt", svid(strings.Replace(svidHeader, "JWT", "at+jwt", 1), map[string]any{"client_id": "c", "jti": "j"}), auth.ErrMalformed},
 		{"a type unknown", svid(strings.Replace(svidHeader, "JWT", "wit+jwt", 1), nil), auth.ErrMalformed},
-		{"no aud", svid(svidHeader, map[string]any{"aud": nil}), auth.ErrAudience},
-		{"an empty aud", svid(svidHeader, map[string]any{"aud": []string{}}), auth.ErrAudience},
-		{"another aud", svid(svidHeader, map[string]any{"aud": "x"}), auth.ErrAudience},
-		{"no aud, a client", svid(svidHeader, map[string]any{"aud": nil, "client_id": "reports", "azp": "reports"}), auth.ErrAudience},
+		{"no aud", svid(svidHeader, map[string]any{"aud": nil}), auth.ErrOtherAudience},
+		{"an empty aud", svid(svidHeader, map[string]any{"aud": []string{}}), auth.ErrOtherAudience},
+		{"another aud", svid(svidHeader, map[string]any{"aud": "x"}), auth.ErrOtherAudience},
+		{"no aud, a client", svid(svidHeader, map[string]any{"aud": nil, "client_id": "reports", "azp": "reports"}), auth.ErrOtherAudience},
 		{"no exp", svid(svidHeader, map[string]any{"exp": nil}), auth.ErrMalformed},
 		{"expired", svid(svidHeader, map[string]any{"exp": 1_700_000_300}), auth.ErrExpired},
 		{"no sub", svid(svidHeader, map[string]any{"sub": nil}), auth.ErrIssuer},
@@ -133,7 +133,7 @@ func TestSPIFFEOptions(t *testing.T) {
 	got := must(v.VerifyToken(t.Context(), svid(svidHeader, map[string]any{"iss": "https://oidc.example.org", "aud": "x"})))
 	require.Equal(t, trustDomain+" "+workload, got.ID, "one user under either name")
 	require.ErrorIs(t, verify(v, svid(svidHeader, map[string]any{"iss": "https://oidc.example.org", "sub": "spiffe://other.org/w"})), auth.ErrIssuer)
-	require.ErrorIs(t, verify(v, svid(svidHeader, map[string]any{"aud": nil})), auth.ErrAudience)
+	require.ErrorIs(t, verify(v, svid(svidHeader, map[string]any{"aud": nil})), auth.ErrOtherAudience)
 }
 
 // Two trust domains have a bundle each; neither signs for the other. Another issuer's tokens stay as they were.
@@ -142,7 +142,7 @@ func TestSPIFFEIsolation(t *testing.T) {
 	other.Keys = must(json.Marshal(map[string]any{"keys": []any{bundleKey(signerOf{signers()["ES256"].method, fresh("ES256")}, "C6vs25welZOx6WksNYfbMfiw9l96pMnD", "jwt-svid")}}))
 	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{spiffe(), other, local()}})
 	require.NoError(t, verify(v, svid(svidHeader, nil)))
-	require.ErrorIs(t, verify(v, svid(svidHeader, map[string]any{"sub": "spiffe://other.org/w"})), auth.ErrSignature)
+	require.ErrorIs(t, verify(v, svid(svidHeader, map[string]any{"sub": "spiffe://other.org/w"})), auth.ErrForged)
 	require.NoError(t, verify(v, rs256(goodHeader, goodClaims(map[string]any{"sub": workload}))), "an issuer may have such subjects")
 	require.ErrorIs(t, verify(v, rs256(`{"alg":"RS256","kid":"k1","typ":"JOSE"}`, goodClaims(nil))), auth.ErrMalformed)
 	require.ErrorIs(t, verify(v, rs256(goodHeader, goodClaims(map[string]any{"iss": nil}))), auth.ErrIssuer)

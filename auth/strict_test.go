@@ -67,7 +67,7 @@ func badForm() []bad {
 		{"empty", "", auth.ErrMalformed},
 		{"one segment", p[0], auth.ErrMalformed},
 		{"two segments", join(p[0], p[1]), auth.ErrMalformed},
-		{"empty signature", join(p[0], p[1], ""), auth.ErrSignature},
+		{"empty signature", join(p[0], p[1], ""), auth.ErrForged},
 		{"four segments", good + ".", auth.ErrMalformed},
 		{"five segments, as a JWE", join(p[0], p[1], p[2], p[1], p[2]), auth.ErrMalformed},
 		{"dots", strings.Repeat(".", 16<<10), auth.ErrMalformed},
@@ -253,16 +253,16 @@ func badClaims() (list []bad) {
 	set("iss with a slash", map[string]any{"iss": plain + "/"}, auth.ErrIssuer)
 	set("iss in another case", map[string]any{"iss": strings.ToUpper(plain)}, auth.ErrIssuer)
 	set("iss a prefix", map[string]any{"iss": plain[:len(plain)-1]}, auth.ErrIssuer)
-	set("no aud", map[string]any{"aud": nil}, auth.ErrAudience)
-	set("aud empty", map[string]any{"aud": ""}, auth.ErrAudience)
-	set("aud empty array", map[string]any{"aud": []string{}}, auth.ErrAudience)
-	set("aud empty array beside client_id", map[string]any{"aud": []string{}, "client_id": client}, auth.ErrAudience)
-	set("aud empty beside client_id", map[string]any{"aud": "", "client_id": client}, auth.ErrAudience)
+	set("no aud", map[string]any{"aud": nil}, auth.ErrOtherAudience)
+	set("aud empty", map[string]any{"aud": ""}, auth.ErrOtherAudience)
+	set("aud empty array", map[string]any{"aud": []string{}}, auth.ErrOtherAudience)
+	set("aud empty array beside client_id", map[string]any{"aud": []string{}, "client_id": client}, auth.ErrOtherAudience)
+	set("aud empty beside client_id", map[string]any{"aud": "", "client_id": client}, auth.ErrOtherAudience)
 	add("aud null", fmt.Sprintf(`{"iss":%q,"aud":null,"client_id":%q,"exp":%d}`, plain, client, exp), auth.ErrMalformed)
-	set("aud array of one empty string", map[string]any{"aud": []string{""}}, auth.ErrAudience) // CVE-2020-26160
-	set("aud other", map[string]any{"aud": client + "x"}, auth.ErrAudience)
-	set("aud in another case", map[string]any{"aud": strings.ToUpper(client)}, auth.ErrAudience)
-	set("aud other beside client_id", map[string]any{"aud": "x", "client_id": client}, auth.ErrAudience)
+	set("aud array of one empty string", map[string]any{"aud": []string{""}}, auth.ErrOtherAudience) // CVE-2020-26160
+	set("aud other", map[string]any{"aud": client + "x"}, auth.ErrOtherAudience)
+	set("aud in another case", map[string]any{"aud": strings.ToUpper(client)}, auth.ErrOtherAudience)
+	set("aud other beside client_id", map[string]any{"aud": "x", "client_id": client}, auth.ErrOtherAudience)
 	set("expired", map[string]any{"exp": time.Now().Unix() - 1}, auth.ErrExpired)
 	set("expired in 1970", map[string]any{"exp": 0}, auth.ErrExpired)
 	set("expired by a fraction", map[string]any{"exp": float64(time.Now().UnixMilli()-1) / 1000}, auth.ErrExpired)
@@ -302,11 +302,11 @@ func badKeys() []bad {
 	}
 	raw := must(base64.RawURLEncoding.DecodeString(good[dot+1:]))
 	return []bad{
-		{"stranger's key", sign(goodHeader, stranger, jwt.SigningMethodRS256), auth.ErrSignature},
-		{"stranger's key embedded as jwk", sign(`{"alg":"RS256","kid":"k1","jwk":`+own+`}`, stranger, jwt.SigningMethodRS256), auth.ErrSignature},
-		{"stranger's key embedded, no kid", sign(`{"alg":"RS256","jwk":`+own+`}`, stranger, jwt.SigningMethodRS256), auth.ErrSignature},
-		{"stranger's key behind jku", sign(`{"alg":"RS256","kid":"k1","jku":"https://evil.example/k"}`, stranger, jwt.SigningMethodRS256), auth.ErrSignature},
-		{"stranger's key behind x5u", sign(`{"alg":"RS256","kid":"k1","x5u":"https://evil.example/c"}`, stranger, jwt.SigningMethodRS256), auth.ErrSignature},
+		{"stranger's key", sign(goodHeader, stranger, jwt.SigningMethodRS256), auth.ErrForged},
+		{"stranger's key embedded as jwk", sign(`{"alg":"RS256","kid":"k1","jwk":`+own+`}`, stranger, jwt.SigningMethodRS256), auth.ErrForged},
+		{"stranger's key embedded, no kid", sign(`{"alg":"RS256","jwk":`+own+`}`, stranger, jwt.SigningMethodRS256), auth.ErrForged},
+		{"stranger's key behind jku", sign(`{"alg":"RS256","kid":"k1","jku":"https://evil.example/k"}`, stranger, jwt.SigningMethodRS256), auth.ErrForged},
+		{"stranger's key behind x5u", sign(`{"alg":"RS256","kid":"k1","x5u":"https://evil.example/c"}`, stranger, jwt.SigningMethodRS256), auth.ErrForged},
 		{"unknown kid", sign(`{"alg":"RS256","kid":"k2"}`, rsaPrivate(), jwt.SigningMethodRS256), auth.ErrKey},
 		{"kid with a slash", sign(`{"alg":"RS256","kid":"../k1"}`, rsaPrivate(), jwt.SigningMethodRS256), auth.ErrKey},
 		{"kid in another case", sign(`{"alg":"RS256","kid":"K1"}`, rsaPrivate(), jwt.SigningMethodRS256), auth.ErrKey},
@@ -317,14 +317,14 @@ func badKeys() []bad {
 		{"EdDSA under an RSA key's kid", sign(`{"alg":"EdDSA","kid":"k1"}`, ed, jwt.SigningMethodEdDSA), auth.ErrKey},
 		{"HMAC with the public key's modulus", hmacOf(public.N.Bytes()), auth.ErrAlgorithm},
 		{"HMAC with an empty secret", hmacOf(nil) + "", auth.ErrAlgorithm},
-		{"bit flipped", flip(good, dot+1, raw), auth.ErrSignature},
-		{"signature of zeros", good[:dot+1] + base64.RawURLEncoding.EncodeToString(make([]byte, 256)), auth.ErrSignature},
-		{"signature short", good[:dot+1] + base64.RawURLEncoding.EncodeToString(raw[:255]), auth.ErrSignature},
-		{"signature with a zero before", good[:dot+1] + base64.RawURLEncoding.EncodeToString(append([]byte{0}, raw...)), auth.ErrSignature},
-		{"signature plus modulus", good[:dot+1] + base64.RawURLEncoding.EncodeToString(new(big.Int).Add(new(big.Int).SetBytes(raw), public.N).Bytes()), auth.ErrSignature},
-		{"claims exchanged", good[:strings.IndexByte(good, '.')+1] + b64(goodClaims(map[string]any{"sub": "root"})) + good[dot:], auth.ErrSignature},
-		{"header exchanged", b64(`{"kid":"k1","alg":"RS256"}`) + good[strings.IndexByte(good, '.'):], auth.ErrSignature},
-		{"PKCS #1 over SHA-1", sha1Signed(), auth.ErrSignature},
+		{"bit flipped", flip(good, dot+1, raw), auth.ErrForged},
+		{"signature of zeros", good[:dot+1] + base64.RawURLEncoding.EncodeToString(make([]byte, 256)), auth.ErrForged},
+		{"signature short", good[:dot+1] + base64.RawURLEncoding.EncodeToString(raw[:255]), auth.ErrForged},
+		{"signature with a zero before", good[:dot+1] + base64.RawURLEncoding.EncodeToString(append([]byte{0}, raw...)), auth.ErrForged},
+		{"signature plus modulus", good[:dot+1] + base64.RawURLEncoding.EncodeToString(new(big.Int).Add(new(big.Int).SetBytes(raw), public.N).Bytes()), auth.ErrForged},
+		{"claims exchanged", good[:strings.IndexByte(good, '.')+1] + b64(goodClaims(map[string]any{"sub": "root"})) + good[dot:], auth.ErrForged},
+		{"header exchanged", b64(`{"kid":"k1","alg":"RS256"}`) + good[strings.IndexByte(good, '.'):], auth.ErrForged},
+		{"PKCS #1 over SHA-1", sha1Signed(), auth.ErrForged},
 	}
 }
 

@@ -93,7 +93,7 @@ func (e *Error) graphQL(other string) string {
 	switch {
 	case errors.Is(e.cause(), ErrMissing):
 		return "Valid authorization header not provided."
-	case errors.Is(e.cause(), ErrExpired):
+	case errors.Is(e.cause(), errExpired):
 		return "Token has expired."
 	case errors.Is(e.cause(), ErrMalformed):
 		return "Unable to parse JWT token."

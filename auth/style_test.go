@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 	"time"
 
@@ -82,6 +84,15 @@ func TestAnswers(t *testing.T) {
 		{"REST, segments", rest, segments(t), response{401, `{"message":"Unauthorized"}`, "UnauthorizedException", invalid("token contains an invalid number of segments"), ""}},
 		{"REST, signature", rest, &auth.Error{Err: auth.ErrSignature}, response{401, `{"message":"Unauthorized"}`, "UnauthorizedException", invalid("the token signature is invalid"), ""}},
 		{"REST, expired", rest, &auth.Error{Err: auth.ErrExpired}, response{401, `{"message":"The incoming token has expired"}`, "UnauthorizedException", invalid("the token has expired"), ""}},
+		{"REST, algorithm", rest, &auth.Error{Err: auth.ErrAlgorithm}, response{401, `{"message":"Unauthorized"}`, "UnauthorizedException", invalid("the signing method is invalid"), ""}},
+		{"REST, key", rest, &auth.Error{Err: auth.ErrKey}, response{401, `{"message":"Unauthorized"}`, "UnauthorizedException", invalid("the signing key is not known"), ""}},
+		{"REST, forged", rest, &auth.Error{Err: auth.ErrForged}, response{401, `{"message":"Unauthorized"}`, "UnauthorizedException", invalid("the token signature is invalid"), ""}},
+		{"REST, not valid yet", rest, &auth.Error{Err: auth.ErrNotYetValid}, response{401, `{"message":"Unauthorized"}`, "UnauthorizedException", invalid("the token is not valid yet"), ""}},
+		{"REST, revoked", rest, &auth.Error{Err: auth.ErrRevoked}, response{401, `{"message":"Unauthorized"}`, "UnauthorizedException", invalid("the token has been revoked"), ""}},
+		{"REST, not current", rest, &auth.Error{Err: auth.ErrNotCurrent}, response{401, `{"message":"Unauthorized"}`, "UnauthorizedException", invalid("the token is not valid now"), ""}},
+		{"REST, too old", rest, &auth.Error{Err: auth.ErrTooOld}, response{401, `{"message":"Unauthorized"}`, "UnauthorizedException", invalid("the token is too old"), ""}},
+		{"REST, audience", rest, &auth.Error{Err: auth.ErrOtherAudience}, response{401, `{"message":"Unauthorized"}`, "UnauthorizedException", invalid("the token does not have a valid audience"), ""}},
+		{"REST, use", rest, &auth.Error{Err: auth.ErrTokenUse}, response{401, `{"message":"Unauthorized"}`, "UnauthorizedException", invalid("the token use is not accepted"), ""}},
 		{"REST, scope", rest, scope, response{401, `{"message":"Unauthorized"}`, "UnauthorizedException", `Bearer error="insufficient_scope", error_description="the token does not have a required scope", scope="HelloAPI/hello.read HelloAPI/hello.write"`, ""}},
 		{"REST, two", rest, &auth.Error{Err: auth.ErrAmbiguous}, response{400, `{"message":"Bad Request"}`, "BadRequestException", `Bearer error="invalid_request", error_description="more than one token was sent"`, ""}},
 		{"REST, group", rest, &auth.Error{Err: auth.ErrGroup}, response{403, `{"message":"User is not authorized to access this resource"}`, "AccessDeniedException", "", ""}},
@@ -173,14 +184,37 @@ func TestRequestID(t *testing.T) {
 	}
 }
 
+// exported are the causes that callers see, and variants the private ones that each of them stands for.
+var (
+	exported = []error{
+		auth.ErrNotConfigured, auth.ErrMissing, auth.ErrAmbiguous, auth.ErrMalformed, auth.ErrIssuer, auth.ErrUnavailable,
+		auth.ErrSignature, auth.ErrAudience, auth.ErrNotCurrent, auth.ErrTooOld, auth.ErrScope, auth.ErrRefused,
+	}
+	variants = map[error][]error{
+		auth.ErrSignature:  {auth.ErrAlgorithm, auth.ErrKey, auth.ErrForged},
+		auth.ErrAudience:   {auth.ErrOtherAudience, auth.ErrTokenUse},
+		auth.ErrNotCurrent: {auth.ErrExpired, auth.ErrNotYetValid, auth.ErrRevoked},
+		auth.ErrRefused:    {auth.ErrGroup},
+	}
+)
+
+// A variant is matched by its exported cause and by no other, and has its status.
+func TestVariantsAreTheirExportedCause(t *testing.T) {
+	for of, list := range variants {
+		for _, variant := range list {
+			e := &auth.Error{Err: variant}
+			for _, cause := range exported {
+				require.Equal(t, cause == of, errors.Is(e, cause), "%v is %v", variant, cause)
+			}
+			require.Equal(t, (&auth.Error{Err: of}).StatusCode(), e.StatusCode(), variant)
+		}
+	}
+}
+
 // Each cause keeps its name through the error, and none reaches the client.
 func TestCausesStayInside(t *testing.T) {
 	seen := map[string]bool{}
-	for _, cause := range []error{
-		auth.ErrNotConfigured, auth.ErrMissing, auth.ErrAmbiguous, auth.ErrMalformed, auth.ErrAlgorithm, auth.ErrIssuer, auth.ErrKey,
-		auth.ErrUnavailable, auth.ErrSignature, auth.ErrExpired, auth.ErrNotYetValid, auth.ErrAudience, auth.ErrTokenUse, auth.ErrTooOld,
-		auth.ErrRevoked, auth.ErrScope, auth.ErrGroup, auth.ErrRefused,
-	} {
+	for _, cause := range append(slices.Concat(slices.Collect(maps.Values(variants))...), exported...) {
 		e := &auth.Error{Err: fmt.Errorf("%w: %w", cause, errors.New("sesame"))}
 		require.ErrorIs(t, e, cause)
 		require.Equal(t, "auth: "+cause.Error()+": sesame", e.Error())

@@ -93,7 +93,7 @@ func TestTenants(t *testing.T) {
 		{"version 1.0 of the tenant", list, nil, entraToken(shared, map[string]any{"iss": "https://sts.windows.net/" + tenantA + "/"}), auth.ErrIssuer},
 		{"another host", list, nil, entraToken(shared, map[string]any{"iss": "https://login.example/" + tenantA + "/v2.0"}), auth.ErrIssuer},
 		{"more after it", list, nil, entraToken(shared, map[string]any{"iss": entraName(tenantA) + "/"}), auth.ErrIssuer},
-		{"another audience", list, nil, entraToken(shared, map[string]any{"aud": "x"}), auth.ErrAudience},
+		{"another audience", list, nil, entraToken(shared, map[string]any{"aud": "x"}), auth.ErrOtherAudience},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			is := auth.OIDC(entraURL, entraApp)

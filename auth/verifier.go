@@ -169,7 +169,7 @@ func (v *Verifier) authorize(ctx context.Context, t *claimSet, issuer *issuerSta
 		grouped = grouped || len(v.rules[i].AnyGroup) > 0
 	}
 	if !grouped {
-		return t.refuse(ErrGroup)
+		return t.refuse(errGroup)
 	}
 	return nil
 }
@@ -183,9 +183,9 @@ func (k *core) checkTimes(t *claimSet, now time.Time) error {
 	}
 	switch {
 	case !early.Before(t.Expiry):
-		return ErrExpired
+		return errExpired
 	case late.Before(t.NotBefore), late.Before(t.IssuedAt), late.Before(t.AuthTime):
-		return ErrNotYetValid
+		return errNotYetValid
 	}
 	return nil
 }
@@ -196,7 +196,7 @@ func (k *core) checkRevoked(ctx context.Context, t *claimSet) error {
 	case err != nil:
 		return t.refuse(fmt.Errorf("%w: %w", ErrUnavailable, err))
 	case revoked:
-		return t.refuse(ErrRevoked)
+		return t.refuse(errRevoked)
 	}
 	return nil
 }

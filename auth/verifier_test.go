@@ -149,7 +149,7 @@ func TestVerifyTokenRefuses(t *testing.T) {
 		user authtest.User
 		want error
 	}{
-		{"other client", other, auth.ErrAudience},
+		{"other client", other, auth.ErrOtherAudience},
 		{"expired", expired, auth.ErrExpired},
 		{"no exp", with("exp", nil), auth.ErrMalformed},
 		{"nbf", with("nbf", time.Now().Add(time.Minute).Unix()), auth.ErrNotYetValid},
@@ -279,7 +279,7 @@ func TestLongTokens(t *testing.T) {
 		raw := long(text)
 		second := must(v.VerifyToken(t.Context(), raw))
 		require.True(t, second == must(v.VerifyToken(t.Context(), raw)))
-		require.ErrorIs(t, verify(v, raw[:len(raw)-4]+"AAAA"), auth.ErrSignature)
+		require.ErrorIs(t, verify(v, raw[:len(raw)-4]+"AAAA"), auth.ErrForged)
 		require.Equal(t, strings.Repeat(text, 9000), second.Subject)
 		require.Equal(t, strings.Repeat("a", 9000), first.Subject)
 		require.True(t, first.HasScope("a"))

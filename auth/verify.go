@@ -11,7 +11,7 @@ import (
 var (
 	errNoExpiry = narrow(ErrMalformed, "no exp")
 	// errManyKeys is the cause where a forged signature cannot be told from one by a key that was not tried.
-	errManyKeys = narrow(ErrSignature, "more keys fit the token than are tried")
+	errManyKeys = narrow(errForged, "more keys fit the token than are tried")
 )
 
 // authentic checks that a token was issued by its issuer for one of the accepted audiences, at any time. It returns the
@@ -133,7 +133,7 @@ func (s *issuerState) verify(
 	ctx context.Context, w *workspace, t *claimSet, c compact, h header, now time.Time,
 ) (*key, error) {
 	if !s.allowsAlgorithm(h.method) {
-		return nil, &Error{Err: ErrAlgorithm}
+		return nil, &Error{Err: errAlgorithm}
 	}
 	l := &w.look
 	l.Context, l.issuer, l.token, l.name, l.algorithm, l.now = ctx, s, t, h.key, h.method, now
@@ -146,7 +146,7 @@ func (s *issuerState) verify(
 		if own, ok := errors.AsType[*Error](err); ok {
 			return nil, own
 		}
-		return nil, &Error{Err: ErrKey}
+		return nil, &Error{Err: errKey}
 	}
 	if len(public) == 0 {
 		return nil, &Error{Err: l.missing}
@@ -163,5 +163,5 @@ func (s *issuerState) verify(
 	if l.more {
 		return nil, &Error{Err: errManyKeys}
 	}
-	return nil, &Error{Err: ErrSignature}
+	return nil, &Error{Err: errForged}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/tallygate/tallygate/apikey"
+	"github.com/tallygate/tallygate/auth"
 	"github.com/tallygate/tallygate/usageplan"
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
@@ -34,6 +35,14 @@ var catalogues = map[string]struct {
 		"ErrUnknown": {apikey.ErrUnknown, 403}, "ErrInactive": {apikey.ErrInactive, 403},
 		"ErrInvalid": {apikey.ErrInvalid, 400}, "ErrNotFound": {apikey.ErrNotFound, 404},
 		"ErrExists": {apikey.ErrExists, 409}, "ErrUnavailable": {apikey.ErrUnavailable, 503},
+	}},
+	"auth": {func(err error) answer { return &auth.Error{Err: err} }, map[string]cause{
+		"ErrNotConfigured": {auth.ErrNotConfigured, 500}, "ErrMissing": {auth.ErrMissing, 401},
+		"ErrAmbiguous": {auth.ErrAmbiguous, 400}, "ErrMalformed": {auth.ErrMalformed, 401},
+		"ErrIssuer": {auth.ErrIssuer, 401}, "ErrUnavailable": {auth.ErrUnavailable, 503},
+		"ErrSignature": {auth.ErrSignature, 401}, "ErrAudience": {auth.ErrAudience, 401},
+		"ErrNotCurrent": {auth.ErrNotCurrent, 401}, "ErrTooOld": {auth.ErrTooOld, 401},
+		"ErrScope": {auth.ErrScope, 401}, "ErrRefused": {auth.ErrRefused, 403},
 	}},
 	"usageplan": {func(err error) answer { return &usageplan.Error{Err: err} }, map[string]cause{
 		"ErrNotConfigured": {usageplan.ErrNotConfigured, 500}, "ErrNoClient": {usageplan.ErrNoClient, 403},
