@@ -5,22 +5,25 @@ import (
 	"unicode/utf8"
 )
 
+// errClaim refuses a token of which a claim cannot be read that decides about every token.
 var errClaim = narrow(ErrMalformed, "claim has the wrong type or a value out of range")
 
-// claims is a set of claims that only some rules and some issuers' settings look at.
+// claims is a set of claims that only some rules and some issuers' settings look at. It records which of them a token
+// has in another letter case as well. Example: a token with "groups" and "Groups" is refused on a route that demands a
+// group, because a gateway that ignores case may have seen another list. On all other routes it is accepted.
 type claims uint16
 
 const (
-	claimClient claims = 1 << iota
-	claimAuthorized
-	claimUse
-	claimScope
-	claimGroups
-	claimPoolGroups
-	claimAuthTime
-	claimTenant
-	claimType
-	claimSubject
+	claimClient     claims = 1 << iota // client_id
+	claimAuthorized                    // azp
+	claimUse                           // token_use
+	claimScope                         // scope, or scp
+	claimGroups                        // groups, later the claim that Issuer.GroupsClaim names; see decideGroups
+	claimPoolGroups                    // cognito:groups
+	claimAuthTime                      // auth_time
+	claimTenant                        // tid
+	claimType                          // typ
+	claimSubject                       // sub
 )
 
 // parseClaims reads a claims set. The claims that decide about every token, which are iss, aud, exp, nbf and iat, must
@@ -34,11 +37,15 @@ func parseClaims(s *scanner, text string) (*claimSet, error) {
 }
 
 // readClaims is parseClaims without the check of the UTF-8, which the caller must do.
+//
+// It reads each member once, in the order of the text. The scanner refuses a name that occurs twice, so no claim is
+// overwritten by a later one. Only scope and scp may both occur; then scope counts, whichever comes first.
 func readClaims(s *scanner, text string) (*claimSet, error) {
 	t := newClaimSet(text)
 	var scp string
 	before := s.values // what the header has used: header and claims share one budget
 	s.begin(text)
+	// Fewer bytes to decode leave time for more values.
 	s.values = before - max(maxClaims-len(text), 0)/spareBytes
 	s.exact = true // names are case-sensitive (RFC 7519 section 4)
 	for name, ok := s.next(); ok; name, ok = s.next() {
@@ -69,13 +76,15 @@ func readClaims(s *scanner, text string) (*claimSet, error) {
 	return t, nil
 }
 
-// optional reads a claim that only some rules and accessors look at, or skips one that has no meaning.
+// optional reads a claim that only some rules and accessors look at, or skips one that has no meaning. Issuers and
+// Lambda triggers write what they like into these claims, so a wrong type is not a mistake here: the value is skipped,
+// and a rule that demands the claim refuses the token later.
 func (t *claimSet) optional(s *scanner, name string) {
 	switch name {
 	case "sub":
 		var ok bool
 		t.Subject, ok = s.optionalString()
-		t.oddSubject = !ok
+		t.oddSubject = !ok // it may still name a user, so the ID must not be that of the client
 	case "jti":
 		t.JWTID, _ = s.optionalString()
 	case "client_id":
@@ -117,11 +126,11 @@ func (t *claimSet) lookalike(s *scanner, name string) {
 	if len(name) > len(longest)+1 || !folds(name) {
 		return
 	}
-	s.charge(lookCost)
+	s.charge(lookCost) // a token full of capital letters must not cost more than others
 	var room [len(longest)]byte
 	switch string(lower(room[:0], name)) {
 	case "iss", "aud", "exp", "nbf", "iat":
-		s.fail(errCase)
+		s.fail(errCase) // these decide about every token, so nothing needs to be recorded
 	case "client_id":
 		t.lookalikes |= claimClient
 	case "azp":
@@ -181,14 +190,15 @@ func (s *scanner) optionalString() (string, bool) {
 	return "", null
 }
 
-// optionalStrings reads a string or an array of strings. It skips any other value and returns nil.
+// optionalStrings reads a string or an array of strings. It skips any other value and returns nil. An array with any
+// element that is not a string is nil too: of a list that is not understood, no part is used.
 func (s *scanner) optionalStrings() []string {
 	switch s.peek() {
 	case '"':
 		return []string{s.string()}
 	case '[':
 		list, ok := s.elements(false)
-		defer clear(list)
+		defer clear(list) // the scanner's buffer, which outlives the token
 		if ok {
 			return append([]string{}, list...)
 		}

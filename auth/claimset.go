@@ -27,6 +27,8 @@ type claimSet struct {
 	aws                       *AWSPrincipal // of AWSIdentity, else nil
 }
 
+// newClaimSet returns an empty claims set whose Token already refers to it, so that Claims works on a token that is
+// still being verified; see principal.
 func newClaimSet(payload string) *claimSet {
 	t := &claimSet{payload: payload}
 	t.shared = t
@@ -88,6 +90,8 @@ func (t *claimSet) name(issuer string) {
 	}
 }
 
+// hasScope is [Token.HasScope]. It splits the text each time, without an allocation: a list of scopes would have to be
+// allocated for every token, and few routes look at it.
 func (t *claimSet) hasScope(scope string) bool {
 	for word := range strings.SplitSeq(t.scope, " ") {
 		if word == scope && word != "" {

@@ -5,6 +5,8 @@ import (
 	"net/http"
 )
 
+// contextKey is the key of a request's token. Its value is a *Token, never a Token: a pointer to a remembered token
+// needs no allocation of its own.
 type contextKey struct{}
 
 // NewContext returns a context that carries the token, like the context of a request that [Verifier.Handler] passes on.

@@ -172,8 +172,8 @@
 // While fetching fails, the last good keys are used for [Config].MaxStale after they are due. After a failure the next
 // fetch is possible in 10 seconds, or in one second if there are no usable keys. If there are none, the answer is 503
 // and not 401, because clients discard their tokens on 401. But a token whose key is missing in a set that was fetched
-// within the last 10 seconds is refused with 401 and ErrSignature: an issuer should publish a key at least 10 seconds before
-// it signs with it.
+// within the last 10 seconds is refused with 401 and ErrSignature: an issuer should publish a key at least 10 seconds
+// before it signs with it.
 //
 // # Tokens seen before
 //
@@ -196,9 +196,9 @@
 //
 // # Files
 //
-// verifier.go is the entry: verify.go and parse.go read and verify a token, claims.go reads the claims into a claimSet, of
-// which callers get the Token. keyset.go fetches keys, keylist.go and jwk.go read them, issuerstate.go judges claims,
-// json*.go is the JSON reader, error.go and style.go answer.
+// verifier.go is the entry: verify.go and parse.go read and verify a token, claims.go reads the claims into a claimSet,
+// of which callers get the Token. keyset.go fetches keys, keylist.go and jwk.go read them, issuerstate.go judges
+// claims, json*.go is the JSON reader, error.go, answers.go and style.go answer.
 //
 // # Sources
 //

@@ -13,8 +13,8 @@ import (
 	"unicode/utf8"
 )
 
-// The causes of a refusal, in the order in which they are checked. Match them with [errors.Is]. The package documentation
-// says how each is answered, and what the operator does about it.
+// The causes of a refusal, in the order in which they are checked. Match them with [errors.Is]. The package
+// documentation says how each is answered, and what the operator does about it.
 var (
 	// ErrNotConfigured refuses every request of a verifier that [New] did not make.
 	ErrNotConfigured = errors.New("verifier is not configured")

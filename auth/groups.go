@@ -15,6 +15,8 @@ func (s *issuerState) groups(t *claimSet) error {
 		return nil
 	}
 	t.groups, t.cognito = nil, nil
+	// Another claim than the usual two is not known while the claims are read, so they are read again. That happens once:
+	// the cache remembers the groups.
 	var sc scanner
 	sc.reset(t.payload)
 	sc.exact, sc.values = true, unbounded

@@ -18,7 +18,8 @@ type issuerState struct {
 	balancer  *balancerKeys  // of kindALB without Keys, else nil
 }
 
-// newIssuerState checks an issuer and copies it.
+// newIssuerState checks an issuer and copies it. The error joins all mistakes, so that an operator need not correct one
+// to see the next. checkTrustDomain comes first, because it sets the kind and the algorithms.
 func newIssuerState(config Issuer, f *fetcher, c Config) (*issuerState, error) {
 	s := &issuerState{Issuer: config}
 	s.Aliases, s.Keys = slices.Clone(config.Aliases), slices.Clone(config.Keys)
@@ -28,13 +29,15 @@ func newIssuerState(config Issuer, f *fetcher, c Config) (*issuerState, error) {
 	}
 	source, err := s.source(f, c)
 	if (s.kind == kindOIDC || s.kind == kindAWS) && err == nil {
-		err = checkProvider(s.URL, c.AllowHTTP) // even if JWKS or Keys is set
+		// This applies even if JWKS or Keys is set. A URL that no provider can have is a typing error, and every token would
+		// be refused with ErrIssuer.
+		err = checkProvider(s.URL, c.AllowHTTP)
 	}
 	errs = append(errs, err)
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("issuer %q: %w", config.URL, err)
 	}
-	if s.kind == kindALB && s.Keys == nil {
+	if s.kind == kindALB && s.Keys == nil { // it publishes no set, but each key under its kid
 		s.balancer = &balancerKeys{sets: map[string]*keySet{}, open: func(kid string) (*keySet, error) {
 			return newKeySet(f.balancerKey(s.JWKS, kid, s.keyRules()), c)
 		}}
@@ -53,6 +56,7 @@ func newIssuerState(config Issuer, f *fetcher, c Config) (*issuerState, error) {
 	return s, nil
 }
 
+// checkNames checks the values of iss.
 func (s *issuerState) checkNames() error {
 	for _, name := range append([]string{s.URL}, s.Aliases...) {
 		// Token.ID separates the issuer from the subject by a space or a tab, so an issuer may contain neither.
@@ -63,6 +67,7 @@ func (s *issuerState) checkNames() error {
 	return nil
 }
 
+// checkAlgorithms refuses unknown names, so that a typing error does not turn into a shorter list.
 func (s *issuerState) checkAlgorithms() error {
 	for _, name := range s.Algorithms {
 		if _, ok := algorithms[name]; !ok {
@@ -72,13 +77,14 @@ func (s *issuerState) checkAlgorithms() error {
 	return nil
 }
 
-// source returns where the keys are fetched from, or nil if the configuration holds them.
+// source returns where the keys are fetched from, or nil if the configuration holds them. JWKS comes before discovery:
+// it saves a document, and some emulators have none.
 func (s *issuerState) source(f *fetcher, c Config) (source, error) {
 	if s.Keys != nil {
 		return nil, nil
 	}
 	if s.JWKS != "" {
-		return f.keySet(s.JWKS, s.keyRules()), checkURL(s.JWKS, c.AllowHTTP)
+		return f.keySet(s.JWKS, s.keyRules()), checkURL(s.JWKS, c.AllowHTTP) // its host need not be the issuer's
 	}
 	if sharedName.MatchString(s.URL) {
 		return nil, fmt.Errorf("no token's issuer is %s: write %s for the tenant, and name those allowed", s.URL, tenantMark)
@@ -87,6 +93,7 @@ func (s *issuerState) source(f *fetcher, c Config) (source, error) {
 }
 
 // checkURL checks that a document has an https URL (RFC 8414 section 6.1, OpenID Connect Discovery 1.0 section 7.2).
+// Over http, anyone on the way could replace the keys. User information would end up in logs.
 func checkURL(text string, allowHTTP bool) error {
 	u, err := url.Parse(text)
 	switch {
@@ -112,7 +119,8 @@ func checkProvider(text string, allowHTTP bool) error {
 	return checkURL(text, allowHTTP)
 }
 
-// keyRules returns the rules for the keys of the issuer.
+// keyRules returns the rules for the keys of the issuer. A key in a SPIFFE bundle must say that it verifies JWT-SVIDs
+// (JWT-SVID section 6): the same bundle has the keys of X.509-SVIDs, which must not sign tokens.
 func (s *issuerState) keyRules() keyRules {
 	rules := keyRules{use: "sig", maxRSABits: maxRSABits}
 	if s.AllowLongRSA {
@@ -124,12 +132,16 @@ func (s *issuerState) keyRules() keyRules {
 	return rules
 }
 
-// allowsAlgorithm reports whether the issuer may sign with the algorithm.
+// allowsAlgorithm reports whether the issuer may sign with the algorithm. Without a list any is allowed: the key limits
+// it, since a key fits one type of algorithm only.
 func (s *issuerState) allowsAlgorithm(a *algorithm) bool {
 	return len(s.Algorithms) == 0 || slices.ContainsFunc(s.Algorithms, a.is)
 }
 
-// admit checks the claims whose meaning the issuer's settings decide, and completes the token. The result is cached.
+// admit checks the claims whose meaning the issuer's settings decide, and completes the token. The result is cached, so
+// nothing here may depend on the time or on a function of the caller. Those checks are in [Verifier.authorize].
+//
+// What a load balancer has in its header must be copied first, because the checks after it read iss, exp and client.
 func (s *issuerState) admit(t *claimSet, h header) error {
 	t.mark(h, s.kind == kindCognito)
 	switch s.kind {
@@ -159,7 +171,7 @@ func (s *issuerState) admit(t *claimSet, h header) error {
 }
 
 // decisiveClaims returns the claims, apart from iss and aud, that decide whether the issuer's settings accept the
-// token.
+// token. A token that has one of them in another letter case too is refused.
 func (s *issuerState) decisiveClaims(t *claimSet) (set claims) {
 	switch s.kind {
 	case kindCognito:

@@ -23,7 +23,8 @@ func (v *Verifier) leaves(r *http.Request) bool {
 	return errors.Is(err, errForeign)
 }
 
-// Verify verifies the request's token. The error is an [*Error]. It does not write an answer or change the request.
+// Verify verifies the request's token. The error is an [*Error], and the Token is then the zero one. Verify does not
+// write an answer or change the request. A token seen before costs no allocation.
 func (v *Verifier) Verify(r *http.Request) (Token, error) {
 	t, err := v.verify(r)
 	if err != nil {
@@ -129,7 +130,9 @@ func refuse(w http.ResponseWriter, r *http.Request, err error, handler func(http
 	(&Error{Err: fmt.Errorf("%w: %w", ErrNotConfigured, err)}).ServeHTTP(w, r)
 }
 
-// token finds the request's token. More than one is an error (RFC 6750 section 2), which Verify answers with 400.
+// token finds the request's token. More than one is an error (RFC 6750 section 2), which Verify answers with 400: a
+// proxy in front of this service may have checked the other one. Without a Source, the query is searched for a second
+// token. A token there is never used, because URLs end up in logs (RFC 6750 section 5.3).
 func (v *Verifier) token(r *http.Request) (raw string, present bool, err error) {
 	raw, present, err = bearer(r.Header["Authorization"])
 	if v != nil && v.core != nil && v.core.source != nil {
@@ -138,6 +141,7 @@ func (v *Verifier) token(r *http.Request) (raw string, present bool, err error) 
 	if present && inQuery(r.URL) {
 		return "", true, ErrAmbiguous
 	}
+	// An empty word, as in "Bearer ", is never foreign: some mode must refuse it.
 	if raw != "" && v != nil && v.core != nil && v.core.foreign != nil && v.core.foreign(raw) {
 		return "", true, errForeign
 	}
@@ -146,7 +150,8 @@ func (v *Verifier) token(r *http.Request) (raw string, present bool, err error) 
 
 var errForeign = narrow(ErrMalformed, "a word that is left to another mode")
 
-// sourced calls the Source. If the Source finds a token and the header has another one, that is ErrAmbiguous.
+// sourced calls the Source. If the Source finds a token and the header has another one, that is ErrAmbiguous. If it
+// finds none, the header is not this verifier's concern, even if it has two tokens.
 func (v *Verifier) sourced(r *http.Request, header string, err error) (string, bool, error) {
 	raw, ok := v.core.source(r)
 	if ok && (err != nil || header != "" && header != raw) {
@@ -168,7 +173,8 @@ func bearer(values []string) (raw string, present bool, err error) {
 }
 
 // credential reads one Authorization value and reports whether it is a bearer token. Scheme names are case-insensitive
-// (RFC 9110 section 11.1).
+// (RFC 9110 section 11.1). A value with any other scheme belongs to another mode. A single word is a token without its
+// scheme, except for the start of a SigV4 credential.
 func credential(value string) (token string, ok bool) {
 	scheme, rest, found := strings.Cut(value, " ")
 	switch {
@@ -209,6 +215,7 @@ func names(parameter, name string) bool {
 }
 
 // spelled returns how many bytes at the start of a text represent c: one, three if it is percent-encoded, or zero.
+// Example: for c = 'a' it returns 1 for "abc", 3 for "%61bc", and 0 for "bc".
 func spelled(text string, c byte) int {
 	const digits = "0123456789abcdef"
 	switch {

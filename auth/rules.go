@@ -34,6 +34,7 @@ type Rules struct {
 	Check func(context.Context, Token) error
 }
 
+// copy returns rules whose lists the caller of [New] or [Verifier.With] cannot change later.
 func (r Rules) copy() Rules {
 	r.AnyScope, r.AllScopes, r.AnyGroup = slices.Clone(r.AnyScope), slices.Clone(r.AllScopes), slices.Clone(r.AnyGroup)
 	return r
@@ -70,7 +71,9 @@ func scopeToken(s string) bool {
 	return s != ""
 }
 
-// check checks a verified token against the rules. It allocates only if it refuses.
+// check checks a verified token against the rules. It allocates only if it refuses. If a token breaks several rules,
+// the first decides about the answer: another token or a new sign-in is easier to get than a scope or a group. Check
+// comes last, so that it sees only tokens that the other rules accept.
 func (r *Rules) check(ctx context.Context, t *claimSet, now time.Time) error {
 	switch {
 	case r.TokenUse != "" && t.Use != r.TokenUse:
@@ -106,6 +109,7 @@ func (r *Rules) decisiveClaims() (set claims) {
 	return set
 }
 
+// hasAllScopes reports whether the token has every scope of AllScopes. An empty list demands none.
 func (r *Rules) hasAllScopes(t *claimSet) bool {
 	for _, scope := range r.AllScopes {
 		if !t.hasScope(scope) {
@@ -120,7 +124,8 @@ func tooOld(since time.Time, limit time.Duration, now time.Time) bool {
 	return limit > 0 && (since.IsZero() || now.Sub(since) > limit)
 }
 
-// refusal keeps an error of this package as it is and wraps any other.
+// refusal keeps an error of this package as it is and wraps any other. The text of the other is for the log: the
+// client sees the answer to its cause, and most causes have that of ErrRefused.
 func refusal(err error, t *claimSet) error {
 	if err == nil {
 		return nil

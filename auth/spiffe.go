@@ -64,7 +64,8 @@ func domainOfWorkload(id string) string {
 	return id[:len(spiffeScheme)+len(domain)]
 }
 
-// findTrustDomain returns the trust domain of a token without iss, or nil.
+// findTrustDomain returns the trust domain of a token without iss, or nil. The sub is not verified yet, so it may name
+// any trust domain; only the keys of that domain then verify the token.
 func (k *core) findTrustDomain(t *claimSet) *issuerState {
 	if issuer := k.byName[domainOfWorkload(t.Subject)]; issuer != nil && issuer.kind == kindSPIFFE {
 		return issuer
@@ -72,7 +73,8 @@ func (k *core) findTrustDomain(t *claimSet) *issuerState {
 	return nil
 }
 
-// checkSVID checks the rules that apply only to JWT-SVIDs (sections 2.3, 3.1 and 3.2).
+// checkSVID checks the rules that apply only to JWT-SVIDs (sections 2.3, 3.1 and 3.2). The domain of sub is compared
+// here too, because a token may have been found by its iss, which need not agree with sub.
 func (s *issuerState) checkSVID(t *claimSet, h header) error {
 	switch {
 	case h.typ == "at+jwt":
@@ -88,6 +90,7 @@ func (s *issuerState) checkSVID(t *claimSet, h header) error {
 }
 
 // workload reports whether the path of a SPIFFE ID names a workload. An ID without a path is the trust domain itself.
+// Segments "." and ".." are refused (SPIFFE-ID section 2.2), since some reader might resolve them to another workload.
 func workload(path string) bool {
 	if !workloadPath.MatchString(path) {
 		return false

@@ -17,7 +17,8 @@ type answerable interface {
 	SetHeader(http.Header)
 }
 
-// prepare returns the error that knows its answer and sets its header fields. For any other error the answer is 500.
+// prepare returns the error that knows its answer and sets its header fields. For any other error the answer is 500,
+// since nothing is known about it. Setting the fields again is harmless if the caller of the style has set them before.
 func prepare(h http.Header, err error) answerable {
 	a, ok := errors.AsType[answerable](err)
 	if !ok {
@@ -54,13 +55,15 @@ func HTTPAPI(w http.ResponseWriter, _ *http.Request, err error) {
 	_, _ = w.Write(text)
 }
 
-// httpAPIChallenge is the WWW-Authenticate value in the form of HTTP APIs.
+// httpAPIChallenge is the WWW-Authenticate value in the form of HTTP APIs. It has scope even if no scope is demanded,
+// and the list of scopes in the brackets of Go's %s, because AWS's answers have both.
 func (e *Error) httpAPIChallenge(a *reply) string {
 	description := a.description
 	if a.problem == insufficientScope {
 		description = fmt.Sprintf("expected scopes: %s", e.Scopes)
 	}
-	return fmt.Sprintf(`Bearer scope="%s" error="%s" error_description="%s"`, strings.Join(e.Scopes, " "), a.problem, description)
+	scopes := strings.Join(e.Scopes, " ")
+	return fmt.Sprintf(`Bearer scope="%s" error="%s" error_description="%s"`, scopes, a.problem, description)
 }
 
 // AppSync answers as AppSync's GraphQL endpoint does, whichever package's error it is: {"errors":[{"errorType": …,
@@ -88,7 +91,7 @@ type appSyncError struct {
 	Message string `json:"message"`
 }
 
-// graphQL is AppSync's message for a refusal.
+// graphQL is AppSync's message for a refusal. AppSync has texts of its own for three causes, and other for the rest.
 func (e *Error) graphQL(other string) string {
 	switch {
 	case errors.Is(e.cause(), ErrMissing):

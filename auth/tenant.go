@@ -31,7 +31,8 @@ func templateOf(name string) (template, bool) {
 	return template{before, after}, ok
 }
 
-// of returns the issuer name of one tenant.
+// of returns the issuer name of one tenant. Example: the template https://sts.windows.net/{tenantid}/ and the tenant
+// 72f988bf-86f1-41af-91ab-2d7cd011db47 make https://sts.windows.net/72f988bf-86f1-41af-91ab-2d7cd011db47/.
 func (n template) of(tenant string) string { return n.before + tenant + n.after }
 
 // is reports whether name equals of(tenant). It does not allocate.
@@ -75,6 +76,8 @@ func (s *issuerState) checkTenants() error {
 }
 
 // findTenant returns the issuer of a token that names its tenant, or nil: iss must be a template with tid inserted.
+// Whether the tenant is accepted is not checked here but by allowsTenant, when the signature has been verified. So an
+// error can name the tenant.
 func (k *core) findTenant(t *claimSet) *issuerState {
 	if !tenantID.MatchString(t.tenant) {
 		return nil

@@ -14,8 +14,8 @@ import (
 // concurrent use.
 //
 // The zero Token is that of a request that nothing has verified. It has no claims: its fields are empty, its methods
-// return nil or false, [Claims] of it fails with [ErrNotConfigured], and [FromContext] does not find it. A Token literal
-// has the fields that it sets and no other claims; [InsecureToken] makes a complete one for tests.
+// return nil or false, [Claims] of it fails with [ErrNotConfigured], and [FromContext] does not find it. A Token
+// literal has the fields that it sets and no other claims; [InsecureToken] makes a complete one for tests.
 type Token struct {
 	// ID is the issuer, a space, and the subject. It is unique among all tokens that a verifier accepts: a subject is
 	// unique within its issuer (RFC 7519 section 4.1.2), and an issuer contains no space. The issuer is [Issuer].URL even

@@ -10,6 +10,9 @@ var keycloakUses = map[string]string{
 
 // mark sets the token's use from its marks. If two marks contradict each other, the use is empty. A claim that usually
 // only one kind of token has, such as nonce or at_hash, is not a mark, because access tokens may have it too.
+//
+// Example: a token with token_use "id" and the header typ at+jwt has no use. A rule that demands ID tokens refuses it,
+// and so does one that demands access tokens.
 func (t *claimSet) mark(h header, cognito bool) {
 	marks := [...]string{t.tokenUse, keycloakUses[t.typ], ""}
 	if cognito { // token_use is the only mark, whatever claims a Lambda trigger has added
@@ -27,7 +30,7 @@ func (t *claimSet) mark(h header, cognito bool) {
 			return
 		}
 	}
-	if t.Use != "id" && t.Use != "access" {
+	if t.Use != "id" && t.Use != "access" { // a refresh token, for example, is neither
 		t.Use = ""
 	}
 }

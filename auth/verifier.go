@@ -17,10 +17,11 @@ type Verifier struct {
 	rules []Rules // a token must satisfy all of them
 }
 
-// core is what a verifier shares with those that its With returns.
+// core is what a verifier shares with those that its With returns. It is not changed after New, except that the cache
+// and the key sets of the issuers have locks of their own.
 type core struct {
 	byName       map[string]*issuerState // by URL and by each alias; without load balancers
-	issuers      []*issuerState
+	issuers      []*issuerState          // in the order of the configuration, with load balancers
 	leeway       time.Duration
 	source       func(*http.Request) (string, bool)
 	revoked      func(context.Context, Token) (bool, error)
@@ -48,6 +49,8 @@ func New(c Config) (*Verifier, error) {
 	return &Verifier{k, []Rules{c.Rules.copy()}}, nil
 }
 
+// addIssuers makes the issuers of the configuration and registers them. One that cannot be made does not hide the
+// mistakes of the others.
 func (k *core) addIssuers(c Config) error {
 	k.byName = map[string]*issuerState{}
 	if len(c.Issuers) == 0 {
@@ -97,7 +100,7 @@ func (v *Verifier) With(r Rules) (*Verifier, error) {
 	if err := r.validate(); err != nil {
 		return nil, fmt.Errorf("auth: %w", err)
 	}
-	return &Verifier{v.core, append(slices.Clip(v.rules), r.copy())}, nil
+	return &Verifier{v.core, append(slices.Clip(v.rules), r.copy())}, nil // Clip: two routes must not share the array
 }
 
 // Prefetch fetches the keys of every issuer that has none yet, all at the same time. Call it in a Lambda function's
@@ -146,6 +149,12 @@ func (v *Verifier) verifyToken(ctx context.Context, raw string) (*claimSet, erro
 
 // authorize checks what may change from one request to the next: times, tenant, revocation and rules. The result is
 // never cached.
+//
+// The times come first, so that Revoked need not know expired tokens. Revoked comes before the rules, because it is
+// about the token and they are about the route. A claim in two letter cases is refused only if a rule here uses it.
+//
+// An issuer that denies by default demands that some rule names a group. Whether the user is in it, the rule itself has
+// checked.
 func (v *Verifier) authorize(ctx context.Context, t *claimSet, issuer *issuerState, now time.Time) error {
 	if err := v.core.checkTimes(t, now); err != nil {
 		return t.refuse(err)
@@ -190,6 +199,8 @@ func (k *core) checkTimes(t *claimSet, now time.Time) error {
 	return nil
 }
 
+// checkRevoked calls Revoked. If it fails, the token may be good or bad, so the answer is 503 and not 401: a client
+// would discard a good token on 401.
 func (k *core) checkRevoked(ctx context.Context, t *claimSet) error {
 	revoked, err := k.revoked(ctx, t.Token)
 	switch {

@@ -16,6 +16,9 @@ var (
 
 // authentic checks that a token was issued by its issuer for one of the accepted audiences, at any time. It returns the
 // token and its issuer from the cache if the token was verified before and its key is still in the key set.
+//
+// Only the signature and the issuer's settings are remembered, because they do not change while the key is in the set.
+// A token that is not valid now is not remembered: it would push out one that is.
 func (k *core) authentic(ctx context.Context, raw string, now time.Time) (*claimSet, *issuerState, error) {
 	if k.cache == nil || len(raw) > maxToken {
 		e, err := k.verify(ctx, raw, now)
@@ -43,6 +46,10 @@ func (k *core) authentic(ctx context.Context, raw string, now time.Time) (*claim
 }
 
 // verify is authentic without the cache. It checks, in this order: form, issuer, algorithm, key, signature, claims.
+//
+// Cheap checks come first, since anyone can send a token. A forged one therefore costs no more than one signature for
+// each key that fits it. The claims come after the signature: until then anyone may have written them, and an error
+// must not repeat them. The one exception is iss, which an operator needs if an issuer is not configured.
 func (k *core) verify(ctx context.Context, raw string, now time.Time) (e entry, err error) {
 	c, err := cut(raw)
 	if err != nil {
@@ -61,6 +68,7 @@ func (k *core) verify(ctx context.Context, raw string, now time.Time) (e entry, 
 	switch {
 	case issuer == nil:
 		return entry{}, unknownIssuer(t.Issuer)
+	// Padding and typ JOSE were let through before the issuer was known. Each belongs to one kind of issuer only.
 	case c.padded && issuer.kind != kindALB:
 		return entry{}, &Error{Err: errBase64}
 	case h.typ == "jose" && issuer.kind != kindSPIFFE:
@@ -88,7 +96,11 @@ func (k *core) verify(ctx context.Context, raw string, now time.Time) (e entry, 
 	return entry{token: t, key: found, issuer: issuer}, nil
 }
 
-// issuerFor returns the issuer that a token names, or nil. The token is not verified yet.
+// issuerFor returns the issuer that a token names, or nil. The token is not verified yet, so it may name any of them.
+// That is safe because only the keys of the issuer that it names verify it.
+//
+// A load balancer comes first: it is named by the header, while the claims may have the iss of the provider behind it.
+// An exact name comes before a template, so that one tenant can be configured apart from the others.
 func (k *core) issuerFor(t *claimSet, h header) *issuerState {
 	if issuer := k.findBalancer(h.balanced); issuer != nil {
 		return issuer
@@ -105,7 +117,7 @@ func (k *core) issuerFor(t *claimSet, h header) *issuerState {
 // read parses header and claims. The claims must be read before the signature is checked because iss says whose keys
 // check it. Nothing else in them is used before that check.
 func (w *workspace) read(c compact) (*claimSet, header, error) {
-	text, err := decode(w.header[:], c.header)
+	text, err := decode(w.header[:], c.header) // into the workspace: the token keeps none of it
 	if err != nil {
 		return nil, header{}, err
 	}
@@ -127,8 +139,8 @@ func (w *workspace) read(c compact) (*claimSet, header, error) {
 	return t, h, err
 }
 
-// verify checks the signature with the issuer's keys and returns the key that made it. Several keys may fit; they are
-// tried in the order of the key set.
+// verify checks the signature with the issuer's keys and returns the key that made it. Several keys may fit, for
+// example those of a token without a kid; they are tried in the order of the key set, at most maxCandidates of them.
 func (s *issuerState) verify(
 	ctx context.Context, w *workspace, t *claimSet, c compact, h header, now time.Time,
 ) (*key, error) {
@@ -151,7 +163,7 @@ func (s *issuerState) verify(
 	if len(public) == 0 {
 		return nil, &Error{Err: l.missing}
 	}
-	signature, err := decode(w.signature[:], c.signature)
+	signature, err := decode(w.signature[:], c.signature) // after the look-up: without a key it is not needed
 	if err != nil {
 		return nil, &Error{Err: err}
 	}
@@ -160,7 +172,7 @@ func (s *issuerState) verify(
 			return l.found[i], nil
 		}
 	}
-	if l.more {
+	if l.more { // the operator should know that the token may be good
 		return nil, &Error{Err: errManyKeys}
 	}
 	return nil, &Error{Err: errForged}
