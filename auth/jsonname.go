@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"encoding/binary"
 	"hash/maphash"
 	"unicode"
 	"unicode/utf8"
@@ -48,28 +47,16 @@ func folds(name string) bool {
 
 // foldName returns the fold of a name of at most maxName bytes, in s.fold. The fold is never longer than the name,
 // since foldRune returns the smallest rune.
-//
-// It folds eight bytes of ASCII at a time. In x+(0x80-'A') the high bit of a byte is set if the byte is 'A' or more,
-// and in x+(0x7f-'Z') if it is more than 'Z'. The bytes with the first bit but not the second are capital letters.
-// Example: 'B' is 0x42; 0x42+0x3f is 0x81, 0x42+0x25 is 0x67. Setting the bit 0x20 makes it 'b'.
 func (s *scanner) foldName(name string) []byte {
 	b := s.fold[:0]
-	for i := 0; i < len(name) && s.err == nil; {
-		if i+8 <= len(name) {
-			x := binary.LittleEndian.Uint64([]byte(name[i : i+8]))
-			if x&highs == 0 {
-				upper := (x + (0x80-'A')*ones) &^ (x + (0x7f-'Z')*ones) & highs
-				b = binary.LittleEndian.AppendUint64(b, x|upper>>2)
-				i += 8
-				continue
-			}
-		}
-		r, size := utf8.DecodeRuneInString(name[i:])
-		if size > 1 {
+	for _, r := range name {
+		if r >= utf8.RuneSelf {
 			s.charge(runeCost)
 		}
+		if s.err != nil {
+			break
+		}
 		b = utf8.AppendRune(b, foldRune(r))
-		i += size
 	}
 	s.folded = len(b)
 	return b
