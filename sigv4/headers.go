@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// headers holds the values of the headers that the verifier reads.
+// headers holds the values of the headers that the verifier reads, and what it must know of the names of all others.
 type headers struct {
 	authorization, amzDate, date, token, payload, host []string
 
@@ -18,7 +18,9 @@ type headers struct {
 	odd        string // a name that is not in canonical form; net/http makes none, but an adapter may
 }
 
-// readHeaders reads all headers in one pass, because it must find every name that begins with X-Amz-.
+// readHeaders reads all headers in one pass, because it must find every name that begins with X-Amz-. The switch is
+// faster than one lookup in the map for each header. The names in it are the canonical keys of http.Header; a header of
+// the signature whose key has another form goes to the default case, and the request is then refused as odd.
 func readHeaders(header http.Header) (h headers) {
 	for name, values := range header {
 		switch name {
@@ -60,7 +62,8 @@ func readHeaders(header http.Header) (h headers) {
 	return h
 }
 
-// single returns the value of a header that may be sent only once, or "" if the header is absent.
+// single returns the value of a header that may be sent only once, or "" if the header is absent. Of two values one
+// reader may take the first and another the last.
 func single(name string, values []string) (string, *Error) {
 	switch len(values) {
 	case 0:
@@ -97,7 +100,8 @@ func isConfusable(name string) bool {
 	return !strings.HasPrefix(name, "x-amz-")
 }
 
-// signs reports whether a list of signed headers, such as "host;x-amz-date", has the name.
+// signs reports whether a list of signed headers, such as "host;x-amz-date", has the name. It is for a list that has not
+// been checked yet; [canonicalRequest.signs] is faster for one that has.
 func signs(list, name string) bool {
 	for rest, more := list, true; more; {
 		var signed string
@@ -111,6 +115,9 @@ func signs(list, name string) bool {
 // checkSigned refuses a request if a header that must be signed is not. amz is how many names in the list begin with
 // x-amz-. The names in the list differ from each other, and each is a header of the request. So if the request has as
 // many X-Amz- headers as the list has names, all of them are signed, and none has to be looked up.
+//
+// For example, a request has X-Amz-Date and X-Amz-Acl. If the list has "x-amz-acl" and "x-amz-date", the counts are
+// equal. If it has only "x-amz-date", they are 2 and 1, and findUnsigned finds x-amz-acl.
 func (v *Verifier) checkSigned(h http.Header, cr *canonicalRequest, p *parameters, amz int) *Error {
 	if p.dateHeader && !cr.signs(p.signedHeaders, "date") {
 		return refuse(errUnsignedHeader, "date")

@@ -9,7 +9,11 @@ import (
 	"strings"
 )
 
-// payload says how the signature covers the body.
+// payload says how the signature covers the body. Its line is the last one of the canonical request:
+//
+//	a hash             the signature is verified, and then the body is read and compared with the hash
+//	UNSIGNED-PAYLOAD   the handler reads the body, if that is allowed; otherwise the body must be empty
+//	none declared      the body is read first, because its hash is the line
 type payload struct {
 	line     string           // the declared last line of the canonical request; "" if there is none
 	unsigned bool             // the body is not signed, and may have any length
@@ -42,7 +46,8 @@ func (v *Verifier) payload(r *http.Request, p *parameters) (body payload, e *Err
 	return payload{line: declared}, nil
 }
 
-// checkBody reads the body and compares it with the declared hash.
+// checkBody reads the body and compares it with the declared hash. If UNSIGNED-PAYLOAD is declared and not allowed, the
+// body must be empty: its length may have been unknown until now.
 func (v *Verifier) checkBody(r *http.Request, cr *canonicalRequest, body *payload) *Error {
 	if body.unsigned {
 		return nil
@@ -95,6 +100,7 @@ func checkTrailer(r *http.Request) *Error {
 	return nil
 }
 
+// isForbiddenTrailer reports whether a program could take a trailer for a header that must be signed.
 func isForbiddenTrailer(name string) bool { return isAmzHeader(name) || isAuthorization(name) }
 
 // dropTrailers deletes what checkTrailer refuses. It changes the map itself, which copies of the request share.
@@ -124,6 +130,8 @@ type stream struct {
 	err     *Error // the refusal of a trailer, which every further Read returns
 }
 
+// newStream returns the request's body as a stream of at most MaxBody bytes. If despite is true, the request was refused,
+// and AllowDespite has passed it on.
 func (v *Verifier) newStream(r *http.Request, despite bool) *stream {
 	return &stream{http.MaxBytesReader(nil, r.Body, v.config.MaxBody), r, despite, nil}
 }

@@ -7,7 +7,8 @@ import (
 
 // checkScope checks in AWS's order that the host is signed, that the algorithm is ours, and that the credential has an
 // accepted scope for the day of the date. A credential that is as it should be is compared as a whole; only another one
-// is split.
+// is split. For example, with one region and one service accepted, a good credential is one comparison with
+// "/eu-west-1/execute-api/aws4_request", one with the day, and what is left is the access key ID.
 func (v *Verifier) checkScope(p *parameters) *Error {
 	if strings.Count(p.signedHeaders, ";") >= v.fields {
 		return refuse(errHeaderTooLarge, "")
