@@ -8,22 +8,23 @@ import (
 // errClaim refuses a token of which a claim cannot be read that decides about every token.
 var errClaim = narrow(ErrMalformed, "claim has the wrong type or a value out of range")
 
-// claims is a set of claims that only some rules and some issuers' settings look at. It records which of them a token
-// has in another letter case as well. Example: a token with "groups" and "Groups" is refused on a route that demands a
-// group, because a gateway that ignores case may have seen another list. On all other routes it is accepted.
-type claims uint16
+// claimNames is a set of names of claims that only some rules and some issuers' settings look at. It records which of
+// them a token has in another letter case as well. Example: a token with "groups" and "Groups" is refused on a route
+// that demands a group, because a gateway that ignores case may have seen another list. On all other routes it is
+// accepted.
+type claimNames uint16
 
 const (
-	claimClient     claims = 1 << iota // client_id
-	claimAuthorized                    // azp
-	claimUse                           // token_use
-	claimScope                         // scope, or scp
-	claimGroups                        // groups, later the claim that Issuer.GroupsClaim names; see decideGroups
-	claimPoolGroups                    // cognito:groups
-	claimAuthTime                      // auth_time
-	claimTenant                        // tid
-	claimType                          // typ
-	claimSubject                       // sub
+	claimClient     claimNames = 1 << iota // client_id
+	claimAuthorized                        // azp
+	claimUse                               // token_use
+	claimScope                             // scope, or scp
+	claimGroups                            // groups, later the claim that Issuer.GroupsClaim names; see decideGroups
+	claimPoolGroups                        // cognito:groups
+	claimAuthTime                          // auth_time
+	claimTenant                            // tid
+	claimType                              // typ
+	claimSubject                           // sub
 )
 
 // parseClaims reads a claims set. The claims that decide about every token, which are iss, aud, exp, nbf and iat, must

@@ -23,7 +23,7 @@ type claimSet struct {
 	audience, groups, cognito []string
 	audienceList              bool          // aud was written as an array
 	oddSubject                bool          // sub is there, but is no string
-	lookalikes                claims        // claims that occur in another letter case
+	lookalikes                claimNames    // claims that occur in another letter case
 	aws                       *AWSPrincipal // of AWSIdentity, else nil
 }
 

@@ -172,7 +172,7 @@ func (s *issuerState) admit(t *claimSet, h header) error {
 
 // decisiveClaims returns the claims, apart from iss and aud, that decide whether the issuer's settings accept the
 // token. A token that has one of them in another letter case too is refused.
-func (s *issuerState) decisiveClaims(t *claimSet) (set claims) {
+func (s *issuerState) decisiveClaims(t *claimSet) (set claimNames) {
 	switch s.kind {
 	case kindCognito:
 		set |= claimUse | claimClient

@@ -93,7 +93,7 @@ func (r *Rules) check(ctx context.Context, t *claimSet, now time.Time) error {
 }
 
 // decisiveClaims returns the claims that decide whether a token satisfies the rules.
-func (r *Rules) decisiveClaims() (set claims) {
+func (r *Rules) decisiveClaims() (set claimNames) {
 	if r.TokenUse != "" {
 		set |= claimUse | claimType
 	}
