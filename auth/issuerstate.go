@@ -18,42 +18,44 @@ type issuerState struct {
 	balancer  *balancerKeys  // of kindALB without Keys, else nil
 }
 
-// newIssuerState checks an issuer and copies it. The error joins all mistakes, so that an operator need not correct one
-// to see the next. checkTrustDomain comes first, because it sets the kind and the algorithms.
+// newIssuerState copies an issuer, checks it, and opens its keys. It fetches nothing.
 func newIssuerState(config Issuer, f *fetcher, c Config) (*issuerState, error) {
 	s := &issuerState{Issuer: config}
 	s.Aliases, s.Keys = slices.Clone(config.Aliases), slices.Clone(config.Keys)
 	s.Algorithms, s.Audiences = slices.Clone(config.Algorithms), slices.Clone(config.Audiences)
-	errs := []error{
-		config.err, s.checkTrustDomain(), s.checkNames(), s.checkTenants(), s.checkAlgorithms(), s.compileAudiences(),
+	err := s.check(c)
+	if err == nil {
+		err = s.openKeys(f, c)
 	}
-	source, err := s.source(f, c)
-	if (s.kind == kindOIDC || s.kind == kindAWS) && err == nil {
-		// This applies even if JWKS or Keys is set. A URL that no provider can have is a typing error, and every token would
-		// be refused with ErrIssuer.
-		err = checkProvider(s.URL, c.AllowHTTP)
-	}
-	errs = append(errs, err)
-	if err := errors.Join(errs...); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("issuer %q: %w", config.URL, err)
 	}
+	return s, nil
+}
+
+// check returns all mistakes, so that an operator need not correct one to see the next. checkTrustDomain comes before
+// the others, because it sets the kind and the algorithms.
+func (s *issuerState) check(c Config) error {
+	return errors.Join(s.err, s.checkTrustDomain(), s.checkNames(), s.checkTenants(), s.checkAlgorithms(),
+		s.compileAudiences(), s.checkPlace(c.AllowHTTP))
+}
+
+// openKeys sets keys or balancer.
+func (s *issuerState) openKeys(f *fetcher, c Config) (err error) {
 	if s.kind == kindALB && s.Keys == nil { // it publishes no set, but each key under its kid
 		s.balancer = &balancerKeys{sets: map[string]*keySet{}, open: func(kid string) (*keySet, error) {
 			return newKeySet(f.balancerKey(s.JWKS, kid, s.keyRules()), c)
 		}}
-		return s, nil
+		return nil
 	}
-	if s.keys, err = newKeySet(source, c); err != nil {
-		return nil, err
+	if s.keys, err = newKeySet(s.source(f), c); err != nil || s.Keys == nil {
+		return err
 	}
-	if s.Keys != nil {
-		keys, err := parseKeySet(s.Keys, s.keyRules())
-		if err != nil {
-			return nil, fmt.Errorf("issuer %q: %w", config.URL, err)
-		}
-		s.keys.fix(keys)
+	list, err := parseKeySet(s.Keys, s.keyRules())
+	if err == nil {
+		s.keys.fix(list)
 	}
-	return s, nil
+	return err
 }
 
 // checkNames checks the values of iss.
@@ -79,17 +81,33 @@ func (s *issuerState) checkAlgorithms() error {
 
 // source returns where the keys are fetched from, or nil if the configuration holds them. JWKS comes before discovery:
 // it saves a document, and some emulators have none.
-func (s *issuerState) source(f *fetcher, c Config) (source, error) {
-	if s.Keys != nil {
-		return nil, nil
+func (s *issuerState) source(f *fetcher) source {
+	switch {
+	case s.Keys != nil:
+		return nil
+	case s.JWKS != "":
+		return f.keySet(s.JWKS, s.keyRules())
 	}
-	if s.JWKS != "" {
-		return f.keySet(s.JWKS, s.keyRules()), checkURL(s.JWKS, c.AllowHTTP) // its host need not be the issuer's
+	return f.discovered(s.URL, s.keyRules())
+}
+
+// checkPlace checks the URLs that the keys are fetched from. Those of a preset for OpenID Connect are checked even if
+// JWKS or Keys is set: a URL that no provider can have is a typing error, and every token would be refused with
+// ErrIssuer.
+func (s *issuerState) checkPlace(allowHTTP bool) error {
+	if s.Keys == nil && s.JWKS != "" {
+		if err := checkURL(s.JWKS, allowHTTP); err != nil { // its host need not be the issuer's
+			return err
+		}
 	}
-	if sharedName.MatchString(s.URL) {
-		return nil, fmt.Errorf("no token's issuer is %s: write %s for the tenant, and name those allowed", s.URL, tenantMark)
+	discovered := s.Keys == nil && s.JWKS == ""
+	if discovered && sharedName.MatchString(s.URL) {
+		return fmt.Errorf("no token's issuer is %s: write %s for the tenant, and name those allowed", s.URL, tenantMark)
 	}
-	return f.discovered(s.URL, s.keyRules()), checkProvider(s.URL, c.AllowHTTP)
+	if discovered || s.kind == kindOIDC || s.kind == kindAWS {
+		return checkProvider(s.URL, allowHTTP)
+	}
+	return nil
 }
 
 // checkURL checks that a document has an https URL (RFC 8414 section 6.1, OpenID Connect Discovery 1.0 section 7.2).
