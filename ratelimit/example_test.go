@@ -12,7 +12,8 @@ import (
 	"github.com/tallygate/tallygate/ratelimit"
 )
 
-// Twenty requests an hour for each tenant, all of them at once if it likes.
+// Twenty requests an hour for each tenant, all of them at once if it likes. An authenticator in front has set the header:
+// a limit by what a client may write limits nothing.
 func Example() {
 	tenant := func(r *http.Request) (string, bool) {
 		t := r.Header.Get("Tenant")
@@ -206,7 +207,8 @@ func ExampleSetFields() {
 	// "second";r=9;t=1, "day";r=400;t=18000
 }
 
-// Two calls are two decisions: when the second limit refuses, the first has charged for nothing. All is one.
+// Two calls are two decisions: when the second limit refuses, the first has charged for nothing. [ratelimit.TakeAll] is
+// one decision.
 func Example_incorrectTwoTakes() {
 	minute, err := ratelimit.NewBucket(ratelimit.Limit{Burst: 10})
 	if err != nil {

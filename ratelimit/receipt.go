@@ -40,8 +40,8 @@ func (r *Receipt) Undo(n int64) {
 	r.undo(ref.now, n)
 }
 
-// undo is Undo with the caller's clock, which is read after the TAT. It returns the TAT that it leaves behind, or 0 if
-// nothing came back.
+// undo is Undo with the caller's clock, which is read after the TAT. For tests, it returns the TAT that it leaves
+// behind, or 0 if nothing came back.
 func (r *Receipt) undo(now func() int64, n int64) (tat int64) {
 	ref, k := r.ref, r.taken
 	*r = Receipt{}
