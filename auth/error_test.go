@@ -9,8 +9,8 @@ import (
 	"github.com/tallygate/tallygate/auth"
 )
 
-// What the configuration is held against is in the log: most refusals of a new deployment are a slash at the end of an
-// issuer, a tenant or an audience that nobody has configured.
+// The log shows what was compared with the configuration. In a new deployment most refusals come from a slash at the
+// end of an issuer, or from a tenant or an audience that is not configured.
 func TestErrorTellsWhatTheTokenSays(t *testing.T) {
 	v := localVerifier(t)
 	for _, row := range []struct {

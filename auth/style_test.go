@@ -16,7 +16,7 @@ import (
 	"github.com/tallygate/tallygate/auth"
 )
 
-// response is what a client sees of an answer.
+// response is the part of an answer that the test compares.
 type response struct {
 	status         int
 	body           string
@@ -39,7 +39,7 @@ func answerOf(handler func(http.ResponseWriter, *http.Request, error), err error
 // rest is the default answer.
 func rest(w http.ResponseWriter, r *http.Request, err error) { err.(http.Handler).ServeHTTP(w, r) }
 
-// throttled stands for an error of a limit.
+// throttled is an error like that of a limit.
 type throttled struct{ foreignError }
 
 func (throttled) StatusCode() int         { return 429 }
@@ -47,7 +47,7 @@ func (throttled) ErrorCode() string       { return "TooManyRequestsException" }
 func (throttled) ErrorMessage() string    { return "Too Many Requests" }
 func (throttled) SetHeader(h http.Header) { h.Set("Retry-After", "7") }
 
-// segments is the error that a token without dots gets, words and all.
+// segments is the error of a token without dots.
 func segments(t *testing.T) error {
 	err := verify(localVerifier(t), "x")
 	require.ErrorIs(t, err, auth.ErrMalformed)
@@ -67,7 +67,7 @@ func scopeCheck(t *testing.T) error {
 }
 
 // The answers of the four styles to each cause, byte for byte.
-func TestAnswers(t *testing.T) {
+func TestAnswersOfEveryStyle(t *testing.T) {
 	scope := &auth.Error{Err: auth.ErrScope, Scopes: []string{"HelloAPI/hello.read", "HelloAPI/hello.write"}}
 	late := &auth.Error{Err: fmt.Errorf("%w: %w", auth.ErrUnavailable, errors.New("secret")), RetryAfter: 9001 * time.Millisecond}
 	const appSync = `{"errors":[{"errorType":"UnauthorizedException","message":%q}]}`
@@ -138,9 +138,9 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// A REST API's Cognito authorizer takes ID tokens on methods without scopes and access tokens on methods with scopes,
-// of which one must match; all else is 401, expired tokens say so, and an unknown token never does.
-func TestRESTMethods(t *testing.T) {
+// A REST API's Cognito authorizer takes ID tokens on methods without scopes. On methods with scopes it takes access
+// tokens, which must have one of them. Everything else is 401, and the answer to an expired token says so.
+func TestRESTMethodDecidesTokenUse(t *testing.T) {
 	v := cognitoVerifier(t, auth.Rules{})
 	plainMethod := must(v.With(auth.Rules{TokenUse: "id"}))
 	scoped := must(v.With(auth.Rules{TokenUse: "access", AnyScope: []string{"loyalty/read", "loyalty/write"}}))
@@ -170,8 +170,8 @@ func TestRESTMethods(t *testing.T) {
 	}
 }
 
-// The identifier is made once, and an outer layer's is kept.
-func TestRequestID(t *testing.T) {
+// The request ID is made once. An outer layer's ID is kept.
+func TestRequestIDIsMadeOnce(t *testing.T) {
 	for _, style := range []func(http.ResponseWriter, *http.Request, error){rest, auth.HTTPAPI, auth.AppSync, auth.Bearer} {
 		w := httptest.NewRecorder()
 		style(w, httptest.NewRequest(http.MethodGet, "/", nil), &auth.Error{Err: auth.ErrMissing})
@@ -184,7 +184,7 @@ func TestRequestID(t *testing.T) {
 	}
 }
 
-// exported are the causes that callers see, and variants the private ones that each of them stands for.
+// exported lists the causes that callers see, and variants the private ones of each.
 var (
 	exported = []error{
 		auth.ErrNotConfigured, auth.ErrMissing, auth.ErrAmbiguous, auth.ErrMalformed, auth.ErrIssuer, auth.ErrUnavailable,
@@ -198,7 +198,7 @@ var (
 	}
 )
 
-// A variant is matched by its exported cause and by no other, and has its status.
+// A private variant is matched by its exported cause and by no other, and has the same status.
 func TestVariantsAreTheirExportedCause(t *testing.T) {
 	for of, list := range variants {
 		for _, variant := range list {
@@ -211,7 +211,7 @@ func TestVariantsAreTheirExportedCause(t *testing.T) {
 	}
 }
 
-// Each cause keeps its name through the error, and none reaches the client.
+// errors.Is finds each cause in the error. No cause reaches the client.
 func TestCausesStayInside(t *testing.T) {
 	seen := map[string]bool{}
 	for _, cause := range append(slices.Concat(slices.Collect(maps.Values(variants))...), exported...) {
@@ -227,7 +227,7 @@ func TestCausesStayInside(t *testing.T) {
 	require.Equal(t, "auth: "+auth.ErrNotConfigured.Error(), (*auth.Error)(nil).Error())
 }
 
-// The error carries the token only if its signature held.
+// The error has the token only if the signature was valid.
 func TestErrorCarriesTheToken(t *testing.T) {
 	err := verify(localVerifier(t), rs256(goodHeader, goodClaims(map[string]any{"exp": 1, "sub": "late"})))
 	e, found := errors.AsType[*auth.Error](err)

@@ -15,7 +15,7 @@ import (
 	"github.com/tallygate/tallygate/auth/authtest"
 )
 
-func TestVerifyTokenOfCognito(t *testing.T) {
+func TestCognitoTokenIsRead(t *testing.T) {
 	v := cognitoVerifier(t, auth.Rules{})
 	id := must(poolIssuer().IDToken(julian))
 	for _, sight := range []string{"first", "second"} {
@@ -54,7 +54,7 @@ func TestVerifyTokenOfCognito(t *testing.T) {
 	require.False(t, got.HasScope(""))
 }
 
-// The zero Token and a literal have no claims beyond their fields.
+// The zero Token and a literal have no claims other than their fields.
 func TestTokenWithoutClaims(t *testing.T) {
 	for _, token := range []auth.Token{{}, {Subject: "s", Use: "access"}} {
 		require.Nil(t, token.Audience())
@@ -65,12 +65,12 @@ func TestTokenWithoutClaims(t *testing.T) {
 		require.False(t, token.InGroup(""))
 		_, ok := token.AWSPrincipal()
 		require.False(t, ok)
-		// A check of a route may make such an Error.
+		// The check of a route may return such an Error.
 		require.NotEmpty(t, (&auth.Error{Err: auth.ErrIssuer, Token: &token}).Error())
 	}
 }
 
-// A request gets a Token of its own, wherever it gets it: a change does not reach the next request with the same token.
+// Each request gets its own Token. A change to it does not affect the next request with the same token.
 func TestTokenIsACopy(t *testing.T) {
 	var seen []string
 	spoil := func(token *auth.Token) {
@@ -113,7 +113,7 @@ func TestTokenIsACopy(t *testing.T) {
 	require.True(t, want == must(v.VerifyToken(t.Context(), raw)))
 }
 
-// What a caller does with a list of a token must not reach the next caller, who may get the same one.
+// A list that one caller changes must not change for the next caller, who may get the same token.
 func TestTokenIsReadOnly(t *testing.T) {
 	v := cognitoVerifier(t, auth.Rules{})
 	u := julian
@@ -133,7 +133,7 @@ func TestTokenIsReadOnly(t *testing.T) {
 	}
 }
 
-// Each row changes one thing of a token that is accepted.
+// Each row changes one property of a token that is accepted.
 func TestVerifyTokenRefuses(t *testing.T) {
 	with := func(name string, value any) authtest.User {
 		u := julian
@@ -175,8 +175,8 @@ func TestVerifyTokenRefuses(t *testing.T) {
 	}
 }
 
-// Both names of one pool are accepted, and a user is the same under both.
-func TestCognitoAlias(t *testing.T) {
+// Both names of a pool are accepted, and a user has the same ID under both.
+func TestCognitoAliasIsTheSamePool(t *testing.T) {
 	v := cognitoVerifier(t, auth.Rules{})
 	u := julian
 	u.Subject = "s1"
@@ -216,7 +216,7 @@ func TestNewNamesEveryMistake(t *testing.T) {
 	require.ErrorContains(t, err, "no issuer is accepted")
 }
 
-// New copies: what its caller changes afterwards changes nothing.
+// New copies its configuration: later changes to it have no effect.
 func TestNewCopies(t *testing.T) {
 	is := local()
 	issuers := []auth.Issuer{is}
@@ -246,8 +246,9 @@ func TestZeroValueRefuses(t *testing.T) {
 	}
 }
 
-// scope as a string (RFC 9068 section 2.2.3), scp as a string or an array as others write it; scope comes first.
-func TestScopeClaims(t *testing.T) {
+// scope is a string (RFC 9068 section 2.2.3). Some issuers write scp instead, as a string or an array. If both are
+// there, scope counts.
+func TestScopeComesBeforeScp(t *testing.T) {
 	v := localVerifier(t)
 	for _, row := range []struct {
 		claims map[string]any
@@ -268,8 +269,8 @@ func TestScopeClaims(t *testing.T) {
 	}
 }
 
-// A long token is remembered too, and what it says stays what it was while others are verified.
-func TestLongTokens(t *testing.T) {
+// A long token is remembered too. Its claims do not change while other tokens are verified.
+func TestLongTokensAreRemembered(t *testing.T) {
 	v := localVerifier(t)
 	long := func(text string) string {
 		return rs256(goodHeader, goodClaims(map[string]any{"sub": strings.Repeat(text, 9000), "scope": text}))
@@ -289,7 +290,7 @@ func TestLongTokens(t *testing.T) {
 	}
 }
 
-func TestRevoked(t *testing.T) {
+func TestRevokedIsAskedOnEveryRequest(t *testing.T) {
 	var answer error
 	revoked := false
 	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{cognito()}, Revoked: func(_ context.Context, got auth.Token) (bool, error) {
@@ -299,10 +300,10 @@ func TestRevoked(t *testing.T) {
 	raw := must(poolIssuer().IDToken(julian))
 	_, err := v.VerifyToken(t.Context(), raw)
 	require.NoError(t, err)
-	revoked = true // the token is remembered by now
+	revoked = true // the token is in the cache now
 	_, err = v.VerifyToken(t.Context(), raw)
 	require.ErrorIs(t, err, auth.ErrRevoked)
-	answer = errors.New("list is away")
+	answer = errors.New("list is unreachable")
 	_, err = v.VerifyToken(t.Context(), raw)
 	require.ErrorIs(t, err, auth.ErrUnavailable)
 	require.ErrorIs(t, err, answer)
