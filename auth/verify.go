@@ -64,15 +64,9 @@ func (k *core) verify(ctx context.Context, raw string, now time.Time) (e entry, 
 	if err != nil {
 		return entry{}, &Error{Err: err}
 	}
-	issuer := k.issuerFor(t, h)
-	switch {
-	case issuer == nil:
-		return entry{}, unknownIssuer(t.Issuer)
-	// Padding and typ JOSE were let through before the issuer was known. Each belongs to one kind of issuer only.
-	case c.padded && issuer.kind != kindALB:
-		return entry{}, &Error{Err: errBase64}
-	case h.typ == "jose" && issuer.kind != kindSPIFFE:
-		return entry{}, &Error{Err: errType}
+	issuer, err := k.acceptedIssuer(t, c, h)
+	if err != nil {
+		return entry{}, err
 	}
 	found, err := issuer.verify(ctx, w, t, c, h, now)
 	if err != nil {
@@ -94,6 +88,21 @@ func (k *core) verify(ctx context.Context, raw string, now time.Time) (e entry, 
 		return entry{}, t.refuse(err)
 	}
 	return entry{token: t, key: found, issuer: issuer}, nil
+}
+
+// acceptedIssuer returns the issuer of a token. Padding and typ JOSE were let through before the issuer was known. Each
+// belongs to one kind of issuer only.
+func (k *core) acceptedIssuer(t *claimSet, c compact, h header) (*issuerState, error) {
+	issuer := k.issuerFor(t, h)
+	switch {
+	case issuer == nil:
+		return nil, unknownIssuer(t.Issuer)
+	case c.padded && issuer.kind != kindALB:
+		return nil, &Error{Err: errBase64}
+	case h.typ == "jose" && issuer.kind != kindSPIFFE:
+		return nil, &Error{Err: errType}
+	}
+	return issuer, nil
 }
 
 // issuerFor returns the issuer that a token names, or nil. The token is not verified yet, so it may name any of them.
