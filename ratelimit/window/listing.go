@@ -33,7 +33,7 @@ type listing struct {
 
 type stripe struct {
 	mu    sync.Mutex
-	keys  map[uint64][]string
+	keys  map[fingerprint][]string
 	swept int64
 }
 
@@ -48,8 +48,8 @@ func (r *RateRule) Limited() []Limited {
 	for i := range r.listed.stripes {
 		s := &r.listed.stripes[i]
 		s.mu.Lock()
-		for name, key := range s.keys {
-			if o := r.engine.look(name, 1); !o.ok {
+		for f, key := range s.keys {
+			if o := r.engine.look(f, 1); !o.ok {
 				all = append(all, Limited{Key: slices.Clone(key), Requests: o.count(), RetryAfter: o.wait()})
 			}
 		}
@@ -62,11 +62,11 @@ func (r *RateRule) Limited() []Limited {
 }
 
 // list notes the key of a request that was blocked.
-func (r *RateRule) list(name uint64, req *http.Request) {
-	s := &r.listed.stripes[name%uint64(len(r.listed.stripes))]
+func (r *RateRule) list(f fingerprint, req *http.Request) {
+	s := &r.listed.stripes[f%fingerprint(len(r.listed.stripes))]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, ok := s.keys[name]; ok {
+	if _, ok := s.keys[f]; ok {
 		return
 	}
 	if r.listed.total.Add(1) > maxListed && !r.sweep(s) {
@@ -74,13 +74,13 @@ func (r *RateRule) list(name uint64, req *http.Request) {
 		return
 	}
 	if s.keys == nil {
-		s.keys = make(map[uint64][]string)
+		s.keys = make(map[fingerprint][]string)
 	}
 	key := make([]string, len(r.config.Aggregate))
 	for i, c := range r.config.Aggregate {
 		key[i] = c.text(req)
 	}
-	s.keys[name] = key
+	s.keys[f] = key
 }
 
 // sweep drops the keys of a stripe that are no longer blocked, at most once a second. It reports whether there is room
@@ -91,9 +91,9 @@ func (r *RateRule) sweep(s *stripe) bool {
 		return false
 	}
 	s.swept = now
-	for name := range s.keys {
-		if r.engine.look(name, 1).ok {
-			delete(s.keys, name)
+	for f := range s.keys {
+		if r.engine.look(f, 1).ok {
+			delete(s.keys, f)
 			r.listed.total.Add(-1)
 		}
 	}

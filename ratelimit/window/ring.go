@@ -64,11 +64,11 @@ func (r *ring) add(p *plan, n int64) {
 	*c = uint16(min(int64(*c)+n, maxStep))
 }
 
-// take counts n and reports true if the limit admits them, n ≥ 1. If it does not, it counts them if every is set.
-func (r *ring) take(p *plan, now, n int64, every bool) (ok bool) {
+// take counts n and reports true if the limit admits them, n ≥ 1. If it does not, it counts them if countRefused is set.
+func (r *ring) take(p *plan, now, n int64, countRefused bool) (ok bool) {
 	r.advance(p.at(now))
 	ok = n <= p.limit.Limit-r.count(p)
-	if ok || every {
+	if ok || countRefused {
 		r.add(p, n)
 	}
 	return ok
