@@ -17,7 +17,8 @@ type Limited struct {
 	// Requests is how many the window holds, those blocked included. It is the limit or more; far above, it may say
 	// less than was sent.
 	Requests int64
-	// RetryAfter is when the next request would pass, if none comes until then.
+	// RetryAfter is how long it takes until a request would pass, if none comes before. A request that is blocked
+	// counts too, and moves that instant.
 	RetryAfter time.Duration
 }
 
@@ -37,9 +38,9 @@ type stripe struct {
 	swept int64
 }
 
-// Limited lists the keys that the rule blocks now, most requests first: AWS's GetRateBasedStatementManagedKeys, for all
-// components. There are 10 000 at most; those blocked first come first. A key that has used up its limit and not come
-// back since is not among them.
+// Limited lists the keys that the rule blocks now, those with most requests first: AWS's
+// GetRateBasedStatementManagedKeys, for all components. It lists 10 000 keys at most. If more are blocked, the ones
+// that were blocked later are left out. A key that has used up its limit and not come back since is not listed.
 func (r *RateRule) Limited() []Limited {
 	if !r.configured() {
 		return nil
