@@ -171,8 +171,8 @@ func (b *stalled) Read(p []byte) (int, error) {
 
 func (*stalled) Close() error { return nil }
 
-// A connection that declares 10 MiB holds what has arrived of them, as much again but at most 32 KiB, and what any request
-// holds.
+// A connection that declares 10 MiB holds what has arrived of them, as much again but at most 32 KiB, and what any
+// request holds.
 func TestDeclaredLengthReservesNoMemory(t *testing.T) {
 	const connections, constant = 100, 12 << 10
 	v := newVerifier(t, euWest)

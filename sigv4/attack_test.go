@@ -67,8 +67,8 @@ func postWire() *wire { return newWire("POST", loyalty).withBody(`{"points":900}
 
 func as2(keyID string) func(*spec) { return func(s *spec) { s.keyID = keyID } }
 
-// attacks are requests as raw bytes, each refused by a net/http server for the cause given. Config is the verifier's where
-// it is not the default one.
+// attacks are requests as raw bytes, each refused by a net/http server for the cause given. Config is the verifier's
+// where it is not the default one.
 var attacks = []struct {
 	name   string
 	raw    func() *wire
@@ -154,7 +154,7 @@ var attacks = []struct {
 
 	// The Authorization header.
 	{"two Authorization headers", func() *wire { w := simple().sign(); return w.with(w.header[2]) }, sigv4.ErrMalformedAuthorization, incomplete, sigv4.VerifierConfig{}},
-	{"bearer token beside it", func() *wire { return simple().sign().with("Authorization: Bearer eyJ") }, sigv4.ErrMalformedAuthorization, incomplete, sigv4.VerifierConfig{}},
+	{"bearer token next to it", func() *wire { return simple().sign().with("Authorization: Bearer eyJ") }, sigv4.ErrMalformedAuthorization, incomplete, sigv4.VerifierConfig{}},
 	{"bearer token", func() *wire { return simple().with("Authorization: Bearer eyJ") }, sigv4.ErrMalformedAuthorization, incomplete, sigv4.VerifierConfig{}},
 	{"basic credentials", func() *wire { return simple().with("Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==") }, sigv4.ErrMissingParameter, incomplete, sigv4.VerifierConfig{}},
 	{"header and presigned query", func() *wire { return simple().presign().sign() }, sigv4.ErrTwoMechanisms, invalid, sigv4.VerifierConfig{}},
@@ -179,7 +179,8 @@ var attacks = []struct {
 	{"comma at the end", func() *wire { return simple().sign().lastPlus(",") }, sigv4.ErrMalformedAuthorization, incomplete, sigv4.VerifierConfig{}},
 	{"endless Authorization header", func() *wire { return simple().sign(as2(strings.Repeat("A", 20_000))) }, sigv4.ErrHeaderTooLarge, tooLarge, sigv4.VerifierConfig{}},
 
-	// The query. Go's url.Values drops the parameters with ";" and bad escapes; a verifier that reads it never sees them.
+	// The query. Go's url.Values drops the parameters with ";" and bad escapes; a verifier that reads it never sees
+	// them.
 	{"parameter added", func() *wire { return simple().sign().replace("customer=7", "customer=7&x=1") }, sigv4.ErrSignatureMismatch, invalid, sigv4.VerifierConfig{}},
 	{"parameter changed", func() *wire { return simple().sign().replace("customer=7", "customer=8") }, sigv4.ErrSignatureMismatch, invalid, sigv4.VerifierConfig{}},
 	{"parameter removed", func() *wire { return simple().sign().replace("?customer=7", "") }, sigv4.ErrSignatureMismatch, invalid, sigv4.VerifierConfig{}},
@@ -427,7 +428,7 @@ var controls = []struct {
 		w.complete(&s)
 		return w.with("Authorization: AWS4-HMAC-SHA256 Credential=" + s.credential() + ", SignedHeaders=" + s.signed + ", Signature=" + w.signature(s))
 	}, sigv4.VerifierConfig{}},
-	{"Date beside X-Amz-Date", func() *wire { return simple().sign().with("Date: " + time.Now().UTC().Format(http.TimeFormat)) }, sigv4.VerifierConfig{}},
+	{"Date next to X-Amz-Date", func() *wire { return simple().sign().with("Date: " + time.Now().UTC().Format(http.TimeFormat)) }, sigv4.VerifierConfig{}},
 	{"Date next to X-Amz-Date, far off", func() *wire { return simple().sign().with("Date: Mon, 23 Nov 2020 06:00:00 GMT") }, sigv4.VerifierConfig{}},
 	{"Date next to X-Amz-Date, unreadable", func() *wire { return simple().sign().with("Date: yesterday", "Date: \xff") }, sigv4.VerifierConfig{}},
 	{"Date next to X-Amz-Date, far off and signed", func() *wire { return newWire("GET", loyalty, "Date: Mon, 23 Nov 2020 06:00:00 GMT").sign() }, sigv4.VerifierConfig{}},

@@ -108,8 +108,8 @@ const maxPiece = 32 << 10
 // together, but not above maxPiece. The pieces are not joined, because a large body would then be copied again and
 // again while it grows.
 //
-// For example, a body of 100 KiB has pieces of about 1, 1, 2, 4, 8, 16, 32, 32 and 4 KiB. If only 5 KiB of it arrive, the
-// pieces have 1, 1, 2 and 4 KiB.
+// For example, a body of 100 KiB has pieces of about 1, 1, 2, 4, 8, 16, 32, 32 and 4 KiB. If only 5 KiB of it arrive,
+// the pieces have 1, 1, 2 and 4 KiB.
 func readAll(r io.Reader, length, limit int64, first []byte) (*body, error) {
 	b := new(body)
 	piece, total := first[:0], int64(0)
@@ -153,8 +153,8 @@ func grow(n, length, limit int64) int64 {
 	return max(min(n, maxPiece, most-n+1), 1)
 }
 
-// unread returns a body with the text that was read, followed by the rest, or by the error that ended it. A body that is
-// too large goes on where readAll has stopped; after any other error there is nothing more to read.
+// unread returns a body with the text that was read, followed by the rest, or by the error that ended it. A body that
+// is too large goes on where readAll has stopped; after any other error there is nothing more to read.
 func unread(text *body, rest io.ReadCloser, err error) io.ReadCloser {
 	after := io.Reader(rest)
 	if !errors.Is(err, errBodyTooLarge) {

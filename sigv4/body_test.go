@@ -117,7 +117,7 @@ func (b *trailing) bring() {
 
 func (b *trailing) Close() error { b.bring(); return b.ReadCloser.Close() }
 
-// The handler of an unsigned payload never sees a trailer that no signature covers, however it ends the body, and is told.
+// The handler of an unsigned payload never gets a forbidden trailer, however it ends the body. Its read fails instead.
 func TestStreamDropsForbiddenTrailers(t *testing.T) {
 	c := euWest
 	c.AllowUnsignedPayload = true

@@ -22,8 +22,8 @@ const (
 // canonicalRequest builds a signature: the canonical request, behind it the string to sign, and the signature of that.
 // The signer and the verifier build it in the same way: query.parse, begin, headers, then the payload hash, then sign.
 //
-// For example, "GET /caf%C3%A9?b=2&a=1" with a date has this canonical request. Its path is escaped once more, its query
-// is sorted, and its last line is the hash of the body, which is empty:
+// For example, "GET /caf%C3%A9?b=2&a=1" with a date has this canonical request. Its path is escaped once more, its
+// query is sorted, and its last line is the hash of the body, which is empty:
 //
 //	GET
 //	/caf%25C3%25A9
@@ -34,8 +34,8 @@ const (
 //	host;x-amz-date
 //	e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
 //
-// The string to sign has the hash of that text as its last line. The signature is the HMAC of the string to sign, with a
-// key that [DeriveKey] derives:
+// The string to sign has the hash of that text as its last line. The signature is the HMAC of the string to sign, with
+// a key that [DeriveKey] derives:
 //
 //	AWS4-HMAC-SHA256
 //	20261124T060000Z
@@ -120,8 +120,8 @@ func isHeaderName(name string) bool {
 	return name != "" && fieldBytes.all(name) || name == ":authority"
 }
 
-// header writes the value of a header, given its name in lower case. net/http keeps Host and Transfer-Encoding in fields
-// of the request. A client keeps Content-Length in a field too.
+// header writes the value of a header, given its name in lower case. net/http keeps Host and Transfer-Encoding in
+// fields of the request. A client keeps Content-Length in a field too.
 func (cr *canonicalRequest) header(r *http.Request, host, name string) error {
 	switch name {
 	case "host", ":authority": // RFC 9113 8.3.1: in HTTP/2 the one takes the place of the other
@@ -230,9 +230,9 @@ func (cr *canonicalRequest) value(v string) error {
 func hasSpace(b []byte) bool {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	for ; len(b) >= 8; b = b[8:] {
-		// Subtracting 0x21 from a byte below it borrows, which sets its top bit: 0x20 becomes 0xff, but "a" (0x61) becomes
-		// 0x40. Bytes that had the top bit set before do not count. A borrow goes on to the next byte, which may then be
-		// marked by mistake, but only if a lower byte was marked rightly.
+		// Subtracting 0x21 from a byte below it borrows, which sets its top bit: 0x20 becomes 0xff, but "a" (0x61)
+		// becomes 0x40. Bytes that had the top bit set before do not count. A borrow goes on to the next byte, which
+		// may then be marked by mistake, but only if a lower byte was marked rightly.
 		if x := binary.LittleEndian.Uint64(b); (x-ones*0x21)&^x&tops != 0 {
 			return true
 		}

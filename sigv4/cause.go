@@ -24,7 +24,8 @@ var (
 )
 
 // variant is a cause that callers see as another one, of, because the remedy is the same. AWS's texts differ, so that
-// the answers and the tests tell variants apart.
+// the answers and the tests keep variants apart. For example, errors.Is(err, ErrNotCurrent) is true for errExpired and
+// for errNotYetValid, and each has a row of its own in answers.
 type variant struct {
 	of   error
 	text string

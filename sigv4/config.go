@@ -65,9 +65,9 @@ type VerifierConfig struct {
 	// together. Zero means 10 240, which is API Gateway's limit; negative means no limit but that of net/http,
 	// [http.Server].MaxHeaderBytes. A request beyond it is refused with [ErrTooLarge].
 	//
-	// Other limits follow from it. The query may have one parameter for every 40 bytes, thus 256, and the signed
-	// headers as many values. The query in canonical form may have one and a half times as many bytes, thus 15 360. At
-	// any value, at most 64 parameters may have names that begin with X-Amz-.
+	// Other limits follow from it. The query may have one parameter for every 40 bytes, which is 256 by default, and
+	// the signed headers as many values. The query in canonical form may have one and a half times as many bytes, which
+	// is 15 360 by default. At any value, at most 64 parameters may have names that begin with X-Amz-.
 	MaxHeaderBytes int
 
 	// ExternalHost is the host that clients sign, if a proxy replaces the Host header. Empty means the Host header. It
@@ -161,6 +161,7 @@ func defaultService(s3 bool) string {
 	return "execute-api"
 }
 
+// orDefault returns the value, or otherwise if it is zero.
 func orDefault[T ~int | ~int64](value, otherwise T) T {
 	if value == 0 {
 		return otherwise
@@ -168,6 +169,7 @@ func orDefault[T ~int | ~int64](value, otherwise T) T {
 	return value
 }
 
+// lowerAll returns the names in lower case, as they stand in a list of signed headers.
 func lowerAll(names []string) []string {
 	lower := make([]string, len(names))
 	for i, name := range names {
@@ -204,5 +206,6 @@ func notPrefix(s string) bool {
 	return err != nil || !prefixBytes.all(s) || s[0] != '/' || strings.HasSuffix(s, "/") || !isClean(s)
 }
 
-// notElement reports whether s cannot be an element of a credential scope.
+// notElement reports whether s cannot be an element of a credential scope. A slash would end the element, a comma, a
+// space or a "=" would end it in the Authorization header, and a line break in the string to sign.
 func notElement(s string) bool { return s == "" || strings.ContainsAny(s, "/ ,=\n") }

@@ -28,8 +28,8 @@ func (v *Verifier) checkWindow(p *parameters, now time.Time) *Error {
 
 // maxAge returns how old the signature may be. It reports false if X-Amz-Expires is missing or out of range.
 //
-// At API Gateway a presigned URL is valid for five minutes, whatever X-Amz-Expires says; that is MaxExpires zero, except
-// under S3. At other services it is valid for as long as X-Amz-Expires says.
+// At API Gateway a presigned URL is valid for five minutes, whatever X-Amz-Expires says; that is MaxExpires zero,
+// except under S3. At other services it is valid for as long as X-Amz-Expires says.
 func (v *Verifier) maxAge(p *parameters) (maxAge time.Duration, ok bool) {
 	c := &v.config
 	if !p.presigned {

@@ -83,8 +83,8 @@ func putHex(dst *[hashLength]byte, sum *[sha256.Size]byte) {
 	}
 }
 
-// equal reports whether two hashes are equal, in constant time: no branch and no index depends on the bytes. Otherwise a
-// client could find a signature digit by digit, by measuring how long a refusal takes. It compares words where
+// equal reports whether two hashes are equal, in constant time: no branch and no index depends on the bytes. Otherwise
+// a client could find a signature digit by digit, by measuring how long a refusal takes. It compares words where
 // crypto/subtle compares bytes.
 func equal(a, b *[hashLength]byte) bool {
 	var difference uint64
@@ -104,8 +104,8 @@ func unescape(s string) (c byte, ok bool) {
 	return high<<4 | low, high|low < 16
 }
 
-// hexDigits holds the value of each hexadecimal digit, in either case, and 255 for all other bytes: of two digits one is
-// bad if and only if the OR of their values is above 15.
+// hexDigits holds the value of each hexadecimal digit, in either case, and 255 for all other bytes: of two digits one
+// is bad if and only if the OR of their values is above 15.
 var hexDigits = func() (values [256]uint8) {
 	for i := range values {
 		values[i] = 255
@@ -257,7 +257,8 @@ func isClean(path string) bool {
 }
 
 // isPlainSegment reports whether the segment that s begins with is neither empty nor a dot segment, such as "..", "%2E"
-// or ".%2e". At the end of the path it may be empty. It counts the dots: one or two are a dot segment, three are a name.
+// or ".%2e". At the end of the path it may be empty. It counts the dots: one or two are a dot segment, three are a
+// name.
 func isPlainSegment(s string) bool {
 	if s == "" {
 		return true

@@ -27,8 +27,8 @@ type Error struct {
 	// were compared and differ. JSON leaves it out.
 	Trace *Trace `json:"-"`
 
-	// The rest is for AWS's texts, which are made only when they are asked for. An Error that a caller makes has none of
-	// it; its texts then leave out what is missing.
+	// The rest is for AWS's texts, which are made only when they are asked for. An Error that a caller makes has none
+	// of it; its texts then leave out what is missing.
 	header  *string       // the Authorization header; a pointer, because fmt would print a string
 	date    string        // of the request, if the scope is wrong
 	region  string        // that is accepted

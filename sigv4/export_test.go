@@ -82,7 +82,7 @@ func WithoutSteps(f func()) {
 	f()
 }
 
-// The private causes, so that tests can tell them apart.
+// The private causes, which tests keep apart.
 var (
 	ErrTwoMechanisms          = errTwoMechanisms
 	ErrAmbiguousHeader        = errAmbiguousHeader

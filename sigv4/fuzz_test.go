@@ -48,7 +48,7 @@ func FuzzAuthorization(f *testing.F) {
 			mustAnswer(t, err)
 			return
 		}
-		// What verifies is the good header, its spaces and the order of its parameters aside.
+		// What verifies is the good header, but for its spaces and the order of its parameters.
 		require.Equal(t, iamKeyID, id.AccessKeyID)
 		require.Equal(t, parts(good), parts(header))
 	})
@@ -92,7 +92,7 @@ func FuzzPresignedQuery(f *testing.F) {
 	})
 }
 
-// sortedQuery is what a program reads of a query, the order of values aside, which no signature covers.
+// sortedQuery is what a program reads of a query. The order of values is lost: no signature covers it.
 func sortedQuery(t *testing.T, raw string) url.Values {
 	values, err := url.ParseQuery(raw)
 	require.NoError(t, err)
@@ -271,7 +271,8 @@ func FuzzClip(f *testing.F) {
 	})
 }
 
-// FuzzConnection reads the options of a connection as net/http/httputil's ReverseProxy does, which takes away what they name.
+// FuzzConnection reads the options of a connection as net/http/httputil's ReverseProxy does, which takes away what they
+// name.
 func FuzzConnection(f *testing.F) {
 	for _, seed := range []string{"", "close", "keep-alive, X-Amz-Acl", " x-amz-acl\t", ",,Content-Type", "content-type;q=1", "HOST", "x_amz_acl", "te"} {
 		f.Add(seed)

@@ -34,7 +34,7 @@ func TestHandlerReturnsPattern(t *testing.T) {
 	for name, r := range map[string]*http.Request{
 		"verified": signedNow(t, "GET", "/Prod/loyalty", ""),
 		"despite":  get("/Prod/loyalty"),
-		"despite, beside an outer identity": get("/Prod/loyalty").WithContext(
+		"despite, inside an outer verifier": get("/Prod/loyalty").WithContext(
 			sigv4.NewContext(t.Context(), sigv4.Identity{Principal: "outer"})),
 	} {
 		newVerifier(t, c).Handler(mux).ServeHTTP(httptest.NewRecorder(), r)

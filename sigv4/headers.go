@@ -100,8 +100,8 @@ func isConfusable(name string) bool {
 	return !strings.HasPrefix(name, "x-amz-")
 }
 
-// signs reports whether a list of signed headers, such as "host;x-amz-date", has the name. It is for a list that has not
-// been checked yet; [canonicalRequest.signs] is faster for one that has.
+// signs reports whether a list of signed headers, such as "host;x-amz-date", has the name. It is for a list that has
+// not been checked yet; [canonicalRequest.signs] is faster for one that has.
 func signs(list, name string) bool {
 	for rest, more := list, true; more; {
 		var signed string

@@ -15,8 +15,8 @@ import (
 // keys of earlier days and, if it would be too large, without the oldest. A goroutine that still reads the old table
 // finds what it had; at worst it misses a new key, and add then looks for that in the new table.
 //
-// A sync.Map of the hashes would need half the code. With one key it is as fast. With ten thousand keys in turn it makes
-// a whole verification 7 to 9 % slower, because each lookup waits for memory several times.
+// A sync.Map of the hashes would need half the code. With one key it is as fast. With ten thousand keys in turn it
+// makes a whole verification 7 to 9 % slower, because each lookup waits for memory several times.
 type keyCache struct {
 	seed  maphash.Seed
 	table atomic.Pointer[keyTable]
@@ -27,8 +27,8 @@ type keyCache struct {
 // keyTable is a hash table with open addressing: a key is at the place that its hash names or, if other keys have taken
 // that, at the next one that was free. Its keys are in the order in which they were added.
 //
-// For example, the fifth key of a table with 32 places, whose hash is 0x…1f, is keys[4], and places[31] holds its tag and
-// the number 5. If places[31] is taken, places[0] holds them.
+// For example, the fifth key of a table with 32 places, whose hash is 0x…1f, is keys[4], and places[31] holds its tag
+// and the number 5. If places[31] is taken, places[0] holds them.
 //
 // If thousands of keys are in use in turn, a lookup costs what it waits for memory. Here it waits once, for the key
 // itself: the places are small enough to be in a near cache, and the tag in a place tells most other keys apart without
@@ -50,8 +50,8 @@ const (
 )
 
 // cachedKey is a signing key: derived from a secret, or given by the key source (bare). Bare tells a signing key from a
-// secret that has the same bytes. It fills two cache lines, since large tables begin at a page: the first line is what is
-// compared, the second what is used.
+// secret that has the same bytes. It fills two cache lines, since large tables begin at a page: the first line is what
+// is compared, the second what is used.
 type cachedKey struct {
 	hash   uint64
 	scope  string // YYYYMMDD/region/service/aws4_request
@@ -161,9 +161,9 @@ func (t *keyTable) insert(k *cachedKey) *mac {
 	return &at.mac
 }
 
-// renew returns a table with room for more keys, without the keys of days before the date. If more than half of the keys
-// remain, the new table is twice as large; at maxKeys it holds only the younger half. So a new table has room for at
-// least as many new keys as were copied into it.
+// renew returns a table with room for more keys, without the keys of days before the date. If more than half of the
+// keys remain, the new table is twice as large; at maxKeys it holds only the younger half. So a new table has room for
+// at least as many new keys as were copied into it.
 func (t *keyTable) renew(date string) *keyTable {
 	remain := make([]*cachedKey, 0, len(t.keys))
 	for i := range t.keys {

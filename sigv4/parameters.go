@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// maxPairs bounds the parameters that are read of an Authorization header. SigV4 has three. A few more are read so that a
-// header with a surplus one gets AWS's text for that.
+// maxPairs bounds the parameters that are read of an Authorization header. SigV4 has three. A few more are read so that
+// a header with a surplus one gets AWS's text for that.
 const maxPairs = 16
 
 // parameters is what a request says about its signature. The client wrote all of it, and none of it is verified yet. A
@@ -75,9 +75,9 @@ func target(r *http.Request) (path, rawQuery string, ok bool) {
 // read reads the parameters from the Authorization header or from the query, and refuses a request that has both. most
 // bounds the bytes of the request line and the Authorization header. q holds the query afterwards.
 //
-// The order decides what a hostile request costs, and which of several mistakes it is told. Lengths are counted before
-// anything is parsed. A bearer token, which is the usual wrong Authorization header, is refused before the query is
-// parsed. Only then is it known whether the query has a signature too.
+// The order decides what a hostile request costs, and which of several mistakes the answer names. Lengths are counted
+// before anything is parsed. A bearer token, which is the usual wrong Authorization header, is refused before the query
+// is parsed. Only then is it known whether the query has a signature too.
 func (p *parameters) read(r *http.Request, q *query, most int) *Error {
 	h := readHeaders(r.Header)
 	if h.odd != "" {
@@ -138,8 +138,8 @@ func (p *parameters) count(r *http.Request, authorization []string, most int) (p
 }
 
 // isPresigned reports whether the query names a parameter that only a presigned URL has. A query that was parsed knows
-// it. One that was not, because it is too large or not valid, is scanned: a request with a broken signature must be
-// told what is broken, and not that it has no signature.
+// it. One that was not, because it is too large or not valid, is scanned: the answer to a broken signature must
+// say what is broken, and not that there is no signature.
 func (p *parameters) isPresigned(q *query) bool {
 	switch {
 	case p.room < 0:
@@ -198,8 +198,8 @@ func (p *parameters) readHeader(h *headers) (e *Error) {
 }
 
 // parseAuthorization reads "AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…, Signature=…", with the parameters in any
-// order, and with or without spaces after the commas. It refuses only what is not a list of name=value pairs. An unknown
-// or repeated parameter sets surplus, which readHeader refuses after it has looked for missing ones.
+// order, and with or without spaces after the commas. It refuses only what is not a list of name=value pairs. An
+// unknown or repeated parameter sets surplus, which readHeader refuses after it has looked for missing ones.
 //
 // It takes a pointer to the header, as [Error] keeps one: the text is needed only if it is refused.
 func (p *parameters) parseAuthorization(header *string) *Error {

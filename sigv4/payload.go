@@ -130,8 +130,8 @@ type stream struct {
 	err     *Error // the refusal of a trailer, which every further Read returns
 }
 
-// newStream returns the request's body as a stream of at most MaxBody bytes. If despite is true, the request was refused,
-// and AllowDespite has passed it on.
+// newStream returns the request's body as a stream of at most MaxBody bytes. If despite is true, the request was
+// refused, and AllowDespite has passed it on.
 func (v *Verifier) newStream(r *http.Request, despite bool) *stream {
 	return &stream{http.MaxBytesReader(nil, r.Body, v.config.MaxBody), r, despite, nil}
 }

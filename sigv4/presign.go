@@ -33,6 +33,8 @@ func (s *Signer) PresignAt(r *http.Request, expires time.Duration, now time.Time
 	return url, nil
 }
 
+// presignAt goes the way of [Signer.signAt], but what that puts into headers it puts into the query, before the query
+// is signed. Only the signature comes after, and a session token that is not signed.
 func (s *Signer) presignAt(r *http.Request, expires time.Duration, now time.Time) (string, *Error) {
 	if expires < time.Second || expires > maxExpires || expires%time.Second != 0 {
 		return "", refuse(errExpiresForm, expires.String())
@@ -62,17 +64,24 @@ func (s *Signer) presignAt(r *http.Request, expires time.Duration, now time.Time
 	cr.query.set("X-Amz-Date", date)
 	cr.query.set("X-Amz-Expires", strconv.Itoa(int(expires/time.Second)))
 	cr.query.set("X-Amz-SignedHeaders", signed)
-	if key.SessionToken != "" && !s.config.UnsignedToken {
-		cr.query.set("X-Amz-Security-Token", string(key.SessionToken))
+	if !s.config.UnsignedToken {
+		cr.query.setToken(key.SessionToken)
 	}
 	if e := s.finish(r, cr, &key, host, date, signed, payload); e != nil {
 		return "", e
 	}
 	cr.query.set("X-Amz-Signature", string(cr.signature[:]))
-	if key.SessionToken != "" && s.config.UnsignedToken {
-		cr.query.set("X-Amz-Security-Token", string(key.SessionToken))
+	if s.config.UnsignedToken {
+		cr.query.setToken(key.SessionToken)
 	}
 	return cr.url(r, host), nil
+}
+
+// setToken adds the session token, if there is one.
+func (q *query) setToken(token Secret) {
+	if token != "" {
+		q.set("X-Amz-Security-Token", string(token))
+	}
 }
 
 // presignedPayload is [Signer.payload] for a presigned URL: the query may declare the hash, and S3 does not look at the
@@ -101,7 +110,8 @@ var (
 	errExpiresForm = fmt.Errorf("%w: give whole seconds, 1s to 168h", errExpires)
 )
 
-// presignedHost returns the host that the recipient of the URL will send.
+// presignedHost returns the host that the recipient of the URL will send. It refuses a Host of the request that is
+// another, because the recipient does not know of it and the signature would not match.
 func presignedHost(r *http.Request) (string, *Error) {
 	named := r.URL.Host
 	if named == "" {

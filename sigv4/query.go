@@ -27,12 +27,12 @@ var authParamNames = [authParams]string{
 	"X-Amz-Security-Token", "X-Amz-Content-Sha256",
 }
 
-// maxAmzParams bounds the parameters named X-Amz-…, because each is compared with all before it: 64 make 2016 comparisons
-// of two hashes.
+// maxAmzParams bounds the parameters named X-Amz-…, because each is compared with all before it: 64 make 2016
+// comparisons of two hashes.
 const maxAmzParams = 64
 
-// query holds the parameters of a request in canonical form. The text of all of them is in one slice, and a parameter is
-// three indexes into it. So sorting moves indexes and no text, and a query that is used again allocates nothing.
+// query holds the parameters of a request in canonical form. The text of all of them is in one slice, and a parameter
+// is three indexes into it. So sorting moves indexes and no text, and a query that is used again allocates nothing.
 //
 // The parameters of a presigned URL are also recorded in auth and values, as they are found. So nothing has to search
 // for them.
@@ -106,8 +106,8 @@ func (q *query) refuses(raw string) (refused string, bad bool) {
 	return refused, !ok
 }
 
-// add appends the parameter that raw begins with, and returns its length. at is where it begins in the query. It reports
-// false for a parameter that is not valid, and for one beyond a limit, which also sets full.
+// add appends the parameter that raw begins with, and returns its length. at is where it begins in the query. It
+// reports false for a parameter that is not valid, and for one beyond a limit, which also sets full.
 func (q *query) add(raw string, at int) (n int, ok bool) {
 	if q.most > 0 && len(q.params) == q.most {
 		q.full = true
@@ -138,8 +138,8 @@ func (q *query) add(raw string, at int) (n int, ok bool) {
 }
 
 // addAmz records a parameter named X-Amz-…, which must be the last in params. v is where its value was sent. It refuses
-// one that was sent before in any case of letters, because readers differ in which of the two they take (CVE-2022-2385),
-// and a parameter of a presigned URL in another case of letters.
+// one that was sent before in any case of letters, because readers differ in which of the two they take
+// (CVE-2022-2385), and a parameter of a presigned URL in another case of letters.
 func (q *query) addAmz(p param, v span) bool {
 	name := q.name(p)
 	if i := authParam(name); i < authParams {
@@ -197,8 +197,8 @@ func (q *query) authenticates() bool {
 	return false
 }
 
-// set adds a parameter. Its value is the parts joined, which are not escaped yet. Only the signer sets any, after it has
-// parsed the caller's query; it does not look into auth for them.
+// set adds a parameter. Its value is the parts joined, which are not escaped yet. Only the signer sets any, after it
+// has parsed the caller's query; it does not look into auth for them.
 func (q *query) set(name string, parts ...string) {
 	p := param{start: len(q.text), eq: len(q.text) + len(name)}
 	q.text = append(append(q.text, name...), endOfName)

@@ -74,7 +74,7 @@ func TestS3XMLAnswersWithoutURL(t *testing.T) {
 	require.Contains(t, w.Body.String(), "<Resource></Resource>")
 }
 
-// Error names the access key that was claimed, as far as the request names one.
+// Error names the access key that the request names, if it names one.
 func TestErrorNamesTheKey(t *testing.T) {
 	v := newVerifier(t, euWest)
 	for name, tt := range map[string]struct {

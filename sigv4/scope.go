@@ -51,9 +51,9 @@ func (p *parameters) splitCredential() *Error {
 	return nil
 }
 
-// wrongScope returns an error from which [Error.scopeFaults] tells everything that is wrong with the scope, as AWS does.
-// What the request names and the verifier accepts is not wrong; instead of anything else, the first accepted region or
-// service is told.
+// wrongScope returns an error from which [Error.scopeFaults] finds everything that is wrong with the scope, as AWS
+// does. It has the region and the service that the request should have named: the request's own if they are accepted,
+// or else the first ones accepted.
 func (v *Verifier) wrongScope(p *parameters) *Error {
 	return &Error{
 		Err: ErrScope, Detail: p.credential, date: p.date,
@@ -61,7 +61,7 @@ func (v *Verifier) wrongScope(p *parameters) *Error {
 	}
 }
 
-// accepted returns the name if it is in the list, and else the first of the list.
+// accepted returns the name if it is in the list, or else the first of the list.
 func accepted(list []string, name string) string {
 	if slices.Contains(list, name) {
 		return name

@@ -218,7 +218,7 @@ func TestPresignedHostIsTheOneThatClientsSend(t *testing.T) {
 	require.ErrorContains(t, err, "Host differs from the host of the URL, which the recipient will send")
 }
 
-// One Cookie header arrives, whatever the version of HTTP.
+// One Cookie header arrives, in every version of HTTP.
 func TestCookiesAreSignedAsTheyArrive(t *testing.T) {
 	versions(t, sigv4.SignerConfig{}, func(t *testing.T, base string, client *http.Client, last *received) {
 		for _, tt := range []struct{ set, arrives []string }{
@@ -346,7 +346,7 @@ func TestSignRefusesHeadersThatChangeOnTheWay(t *testing.T) {
 	}
 	r := request(t, "GET", "https://api.example.com/", nil)
 	r.Header = http.Header{"Connection": {"X-Hop, close"}, "Te": {"trailers"}, "x-request-id": {"1"}}
-	signed(t, r, sigv4.SignerConfig{}) // what is not signed may end at the next hop, and may be spelled at will
+	signed(t, r, sigv4.SignerConfig{}) // what is not signed may end at the next hop, and its key may have any form
 }
 
 // A length that the recipient is to send may be signed into a URL.

@@ -61,8 +61,8 @@ func (p *peer) request(tb testing.TB, bits uint8, method, host, path, rawPath, q
 	return r.WithContext(tb.Context())
 }
 
-// FuzzSent sends requests of any form by a signing client of net/http to its server. What is signed and sent is verified;
-// nothing else but an error, which names what cannot be sent, comes of the rest.
+// FuzzSent sends requests of any form by a signing client of net/http to its server. A request that is signed and sent
+// must verify. For any other request the client must return an error that names what cannot be sent.
 func FuzzSent(f *testing.F) {
 	const header, header2 = "My-Header", "X-Amz-Meta"
 	f.Add(uint8(0), "GET", "", "/Prod/loyalty", "", "a=1&b", header, "a  b", "c", "")

@@ -233,8 +233,8 @@ func TestOneAnswerHidesUnknownKey(t *testing.T) {
 	}
 }
 
-// With one answer an unknown key costs what a wrong signature costs: the body is read, the same keys are derived, as much
-// is allocated.
+// With one answer an unknown key costs what a wrong signature costs: the body is read, the same keys are derived, as
+// much is allocated.
 func TestUnknownKeyDoesTheSameWork(t *testing.T) {
 	c := euWest
 	c.OneAnswer = true
@@ -288,7 +288,7 @@ func TestDeclaredBodyIsReadLast(t *testing.T) {
 	require.Equal(t, "a body", string(got))
 }
 
-// A length is only claimed: it neither makes memory nor ends the body.
+// A declared length may be wrong: it neither allocates memory nor ends the body.
 func TestBodyIsReadWhateverLengthIsDeclared(t *testing.T) {
 	c := euWest
 	c.MaxBody = 1 << 20

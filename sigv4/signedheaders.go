@@ -32,7 +32,8 @@ var unsignedPrefixes = [...]string{
 }
 
 // signedHeaders returns the list of the headers to sign, such as "host;x-amz-date". It refuses headers that would not
-// arrive as they are signed.
+// arrive as they are signed. It writes the names one after the other into cr.out, in lower case and in the order of the
+// map, and keeps their places in cr.names. So it allocates nothing for them.
 func (s *Signer) signedHeaders(r *http.Request, cr *canonicalRequest, presign bool) (string, *Error) {
 	cr.out = append(cr.out[:0], "host"...)
 	cr.names = append(cr.names[:0], span{0, len("host")})
@@ -52,6 +53,16 @@ func (s *Signer) signedHeaders(r *http.Request, cr *canonicalRequest, presign bo
 			cr.names = append(cr.names, span{start, len(cr.out)})
 		}
 	}
+	cr.joinNames()
+	if e := checkConnection(r.Header["Connection"], cr.list); e != nil {
+		return "", e
+	}
+	return cr.list, nil
+}
+
+// joinNames sorts the names and sets cr.list to them, joined. It keeps the string if the list is the one of the request
+// before, as it mostly is for one client: that saves the allocation.
+func (cr *canonicalRequest) joinNames() {
 	slices.SortFunc(cr.names, func(a, b span) int { return bytes.Compare(cr.out[a.start:a.end], cr.out[b.start:b.end]) })
 	start := len(cr.out)
 	for i, n := range cr.names {
@@ -63,10 +74,6 @@ func (s *Signer) signedHeaders(r *http.Request, cr *canonicalRequest, presign bo
 	if list := cr.out[start:]; string(list) != cr.list {
 		cr.list = string(list)
 	}
-	if e := checkConnection(r.Header["Connection"], cr.list); e != nil {
-		return "", e
-	}
-	return cr.list, nil
 }
 
 // signs reports whether to sign a header other than Host, given its name in lower case. A presigned URL has the date

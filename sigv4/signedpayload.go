@@ -12,6 +12,7 @@ import (
 )
 
 // payload returns the last line of the canonical request: the declared hash, UNSIGNED-PAYLOAD, or the hash of the body.
+// A caller who has the hash declares it, and the body is then not read.
 func (s *Signer) payload(r *http.Request, cr *canonicalRequest) (string, *Error) {
 	switch declared, e := single("X-Amz-Content-Sha256", r.Header["X-Amz-Content-Sha256"]); {
 	case e != nil:
@@ -45,30 +46,35 @@ func declares(r *http.Request) bool { return len(r.Header["X-Amz-Content-Sha256"
 // errOnce is why a body cannot be hashed.
 var errOnce = errors.New("it can be read only once: set GetBody, X-Amz-Content-Sha256, MaxSpool or UnsignedPayload")
 
-// errSpool is why a body cannot be read into memory to be hashed.
+// errSpool is why a body cannot be read into memory to be hashed. It names MaxSpool, because the limit is the signer's
+// and not the server's.
 var errSpool = fmt.Errorf("%w: it can be read only once and is longer than MaxSpool", errBodyTooLarge)
 
-// hashOf returns the hash of a body that is to be sent, and leaves the body as it was.
+// hashOf returns the hash of a body that is to be sent, and leaves the body as it was. It reads what GetBody returns
+// or, if there is no GetBody, the body itself, which it then sets back to where it was.
 func (cr *canonicalRequest) hashOf(r *http.Request) (hash string, err error) {
-	body := io.Reader(r.Body)
 	if r.GetBody != nil {
 		again, err := r.GetBody()
 		if err != nil {
 			return "", err
 		}
 		defer again.Close()
-		body = again
-	} else {
-		seeker, ok := r.Body.(io.Seeker)
-		if !ok {
-			return "", errOnce
-		}
-		start, err := seeker.Seek(0, io.SeekCurrent)
-		if err != nil {
-			return "", err
-		}
-		defer func() { _, back := seeker.Seek(start, io.SeekStart); err = errors.Join(err, back) }()
+		return cr.hashAll(again)
 	}
+	seeker, ok := r.Body.(io.Seeker)
+	if !ok {
+		return "", errOnce
+	}
+	start, err := seeker.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _, back := seeker.Seek(start, io.SeekStart); err = errors.Join(err, back) }()
+	return cr.hashAll(r.Body)
+}
+
+// hashAll reads a body to its end and returns its hash.
+func (cr *canonicalRequest) hashAll(body io.Reader) (string, error) {
 	cr.digest.Reset()
 	if _, err := io.Copy(cr.digest.Hash, body); err != nil {
 		return "", err

@@ -540,8 +540,8 @@ func TestRedactedSecretIsNotRead(t *testing.T) {
 	require.Empty(t, string(read.Secret))
 }
 
-// The text says what to mend where the cause is worded for what a verifier is sent.
-func TestSignerTellsHowToMend(t *testing.T) {
+// The text says what the caller must change, because the cause is worded for the verifier.
+func TestSignerSaysWhatToChange(t *testing.T) {
 	secret := as(iamKeyID, iamSecret)
 	none := func(context.Context) (sigv4.Credentials, error) { return sigv4.Credentials{}, nil }
 	for _, tt := range []struct {

@@ -18,7 +18,7 @@ import (
 	"github.com/tallygate/tallygate/sigv4"
 )
 
-// onceBody is a body that can be read once, and tells whether it was closed.
+// onceBody is a body that can be read once, and records whether it was closed.
 type onceBody struct {
 	io.Reader
 	closed int

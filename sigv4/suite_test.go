@@ -21,9 +21,9 @@ const (
 	emptyHash    = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 )
 
-// suite is AWS's Signature Version 4 test suite (as in awslabs/aws-c-auth, tests/aws-signing-test-suite/v4): the requests
-// with normalised paths, their signed headers and the signatures expected, dated 2015-08-30T12:36:00Z. Folded lines have
-// the later edition's meaning, RFC 9112 5.2: spaces; an earlier edition joined them with commas.
+// suite is AWS's Signature Version 4 test suite (as in awslabs/aws-c-auth, tests/aws-signing-test-suite/v4): the
+// requests with normalised paths, their signed headers and the signatures expected, dated 2015-08-30T12:36:00Z. Folded
+// lines have the later edition's meaning, RFC 9112 5.2: spaces; an earlier edition joined them with commas.
 var suite = []struct {
 	name      string
 	method    string
@@ -82,7 +82,8 @@ func suiteVerifier(t *testing.T, token string) *sigv4.Verifier {
 	})
 }
 
-// parse makes the request that net/http's server would make, the target aside, as it refuses spaces.
+// parse makes the request that net/http's server would make. It sets the target itself, because the server refuses
+// spaces.
 func parse(t *testing.T, method, target, headers, body string) *http.Request {
 	raw := method + " / HTTP/1.1\nHost: example.amazonaws.com\n" + headers + "\n" + body
 	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(strings.ReplaceAll(raw, "\n", "\r\n"))))

@@ -88,7 +88,9 @@ func (v *Verifier) VerifyAt(r *http.Request, now time.Time) (Identity, error) {
 }
 
 // verify makes the checks in AWS's order: the mechanism, the syntax, the date, the host, the algorithm and the scope.
-// Then come those for which AWS has no text, and last the key, the signature and the session token.
+// Then come those for which AWS has no text, and last the key, the signature and the session token. So the key source
+// is asked only about a request that is well formed, current and for an accepted scope, and the body is read after
+// that.
 func (v *Verifier) verify(r *http.Request, cr *canonicalRequest, p *parameters, now time.Time) (id Identity, e *Error) {
 	cr.query.most, cr.query.room = v.fields, v.queryRoom
 	if e = p.read(r, &cr.query, v.config.MaxHeaderBytes); e != nil {
@@ -132,9 +134,9 @@ func (v *Verifier) verify(r *http.Request, cr *canonicalRequest, p *parameters, 
 	return id, nil
 }
 
-// canonicalize writes the canonical request up to the payload hash. It refuses what could be read in two ways.
+// canonicalize writes the canonical request up to the payload hash. It refuses what could be read in two ways. The
+// order of the refusals is ours: AWS answers all of them as a mismatch.
 func (v *Verifier) canonicalize(r *http.Request, cr *canonicalRequest, p *parameters) *Error {
-	path := v.config.PathPrefix + p.path
 	switch {
 	case len(p.signature) != hashLength:
 		return refuse(errMalformedSignature, p.signature)
@@ -142,11 +144,10 @@ func (v *Verifier) canonicalize(r *http.Request, cr *canonicalRequest, p *parame
 		return refuse(errAmbiguousQuery, p.refused)
 	case !tokenBytes.all(r.Method):
 		return refuse(errMalformedTarget, r.Method)
-	case !v.config.S3 && !isClean(path):
-		if !v.config.AllowUncleanPath {
-			return refuse(errUncleanPath, path)
-		}
-		path = normalize(path)
+	}
+	path, e := v.path(p)
+	if e != nil {
+		return e
 	}
 	if p.presigned {
 		cr.query.drop(querySignature)
@@ -156,14 +157,9 @@ func (v *Verifier) canonicalize(r *http.Request, cr *canonicalRequest, p *parame
 	}
 	cr.begin(r.Method, path, v.config.S3)
 	cr.room, cr.fields = p.room, v.fields
-	for _, host := range p.host {
-		if !strings.EqualFold(host, r.Host) { // RFC 9113 8.3.1: Host must not differ from :authority
-			return refuse(errAmbiguousHeader, "host")
-		}
-	}
-	host := r.Host
-	if v.config.ExternalHost != "" {
-		host = v.config.ExternalHost
+	host, e := v.host(r, p)
+	if e != nil {
+		return e
 	}
 	amz, e := cr.headers(r, host, p.signedHeaders)
 	if e != nil {
@@ -180,21 +176,59 @@ func (v *Verifier) canonicalize(r *http.Request, cr *canonicalRequest, p *parame
 	return v.checkSigned(r.Header, cr, p, amz)
 }
 
+// path returns the path that the client has signed: with the prefix that a proxy removes, and clean.
+func (v *Verifier) path(p *parameters) (string, *Error) {
+	path := v.config.PathPrefix + p.path
+	switch {
+	case v.config.S3 || isClean(path):
+		return path, nil
+	case v.config.AllowUncleanPath:
+		return normalize(path), nil
+	}
+	return "", refuse(errUncleanPath, path)
+}
+
+// host returns the host that the client has signed. It is r.Host, unless a proxy replaces that. In HTTP/2 a request may
+// have :authority, which net/http puts into r.Host, and a Host header too, which must not differ (RFC 9113 8.3.1).
+func (v *Verifier) host(r *http.Request, p *parameters) (string, *Error) {
+	for _, host := range p.host {
+		if !strings.EqualFold(host, r.Host) {
+			return "", refuse(errAmbiguousHeader, "host")
+		}
+	}
+	if v.config.ExternalHost != "" {
+		return v.config.ExternalHost, nil
+	}
+	return r.Host, nil
+}
+
+// askForKey sets *key to the key that the request names. If the key is unknown, the request is refused at once, before
+// its body is read. Under OneAnswer, *key is then a dummy and unknown is true: the verification goes on, so that it
+// costs as much as that of a wrong signature.
+func (v *Verifier) askForKey(r *http.Request, p *parameters, key *Key) (unknown bool, e *Error) {
+	var err error
+	*key, err = v.config.Keys(r.Context(), Scope{AccessKeyID: p.keyID, Date: p.day, Region: p.region, Service: p.service})
+	switch {
+	case errors.Is(err, ErrUnknownKey):
+		if !v.config.OneAnswer {
+			return true, refuse(ErrUnknownKey, p.keyID)
+		}
+		*key = v.dummy
+		return true, nil
+	case err != nil:
+		return false, refuse(fmt.Errorf("%w: %w", ErrUnavailable, err), "")
+	case !key.isUsable():
+		return false, refuse(ErrNotConfigured, p.keyID)
+	}
+	return false, nil
+}
+
 // checkSignature asks for the key, completes the canonical request, signs it and compares the signatures. If no payload
 // hash is declared, it reads the body. It sets *key, which checkKey needs.
 func (v *Verifier) checkSignature(r *http.Request, cr *canonicalRequest, p *parameters, body *payload, key *Key) *Error {
-	var err error
-	*key, err = v.config.Keys(r.Context(), Scope{AccessKeyID: p.keyID, Date: p.day, Region: p.region, Service: p.service})
-	unknown := errors.Is(err, ErrUnknownKey)
-	switch {
-	case unknown && !v.config.OneAnswer: // before the body is read
-		return refuse(ErrUnknownKey, p.keyID)
-	case unknown: // go on, so that the cost is that of a wrong signature
-		*key = v.dummy
-	case err != nil:
-		return refuse(fmt.Errorf("%w: %w", ErrUnavailable, err), "")
-	case !key.isUsable():
-		return refuse(ErrNotConfigured, p.keyID)
+	unknown, e := v.askForKey(r, p, key)
+	if e != nil {
+		return e
 	}
 	cr.text = append(cr.text, body.line...)
 	if body.line == "" {
@@ -204,7 +238,7 @@ func (v *Verifier) checkSignature(r *http.Request, cr *canonicalRequest, p *para
 		cr.text = append(cr.text, body.hash[:]...)
 	}
 	cr.sign(v.keys, key, p.date, p.scope)
-	var sent [hashLength]byte
+	var sent [hashLength]byte // p.signature has that length
 	copy(sent[:], p.signature)
 	if !equal(&cr.signature, &sent) || unknown {
 		return v.mismatch(cr, p, unknown)
@@ -225,7 +259,8 @@ func (v *Verifier) mismatch(cr *canonicalRequest, p *parameters, unknown bool) *
 	return e
 }
 
-// checkKey checks the expiry and the session token of temporary credentials.
+// checkKey checks the expiry and the session token of temporary credentials. It comes after the signature, so that only
+// the holder of the secret learns that a token is wrong or that the credentials have expired.
 func (v *Verifier) checkKey(p *parameters, key *Key, now time.Time) *Error {
 	if !key.Expires.IsZero() && !now.Before(key.Expires) {
 		return refuse(errCredentialExpired, p.keyID)

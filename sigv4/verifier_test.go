@@ -308,7 +308,7 @@ func TestErrorKeepsSecrets(t *testing.T) {
 		"bare":         header("sesame"),
 		"basic":        header("Basic sesame=="),
 		"two":          header("Bearer x", "Bearer sesame"),
-		"beside ours":  header("AWS4-HMAC-SHA256 Credential=x, Bearer sesame"),
+		"next to ours": header("AWS4-HMAC-SHA256 Credential=x, Bearer sesame"),
 		"signed":       signed(t, get("/"), token),
 		"presigned":    presigned(t, get("/"), token),
 		"token twice":  get("/?X-Amz-Security-Token=x&X-Amz-Security-Token=sesame"),
