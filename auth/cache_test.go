@@ -164,7 +164,7 @@ func TestCacheRemembersLongTokens(t *testing.T) {
 			require.LessOrEqual(t, len(token), 16<<10)
 			first := must(v.VerifyToken(t.Context(), token))
 			require.True(t, first == must(v.VerifyToken(t.Context(), token)), "%d", len(token))
-			for at := range 3 { // one byte less or changed makes another token
+			for at := range 3 { // one changed byte makes another token
 				other := []byte(token)
 				other[len(other)-1-at*20] ^= 'A' ^ 'B'
 				require.Error(t, verify(v, string(other)))
