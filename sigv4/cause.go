@@ -34,6 +34,8 @@ type variant struct {
 func (v *variant) Error() string { return v.text }
 func (v *variant) Unwrap() error { return v.of }
 
+// The variants, in the order of their exported causes. A text says what is wrong with the request, for the log; the
+// text for the client is in answers.
 var (
 	errMalformedAuthorization error = &variant{ErrMalformed, "the Authorization header is malformed"}
 	errMissingParameter       error = &variant{ErrMalformed, "a parameter of the signature is missing"}

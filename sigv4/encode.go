@@ -62,6 +62,7 @@ func (b *byteSet) all(s string) bool { return b.span(s) == len(s) }
 
 const upperHex = "0123456789ABCDEF"
 
+// appendEscape appends the escape of one byte, with digits in upper case (RFC 3986 2.1).
 func appendEscape(dst []byte, c byte) []byte {
 	return append(dst, '%', upperHex[c>>4], upperHex[c&15])
 }
@@ -155,7 +156,8 @@ func appendComponent(dst []byte, s string, end byte) (text []byte, n int, ok boo
 // appendLiteral appends the canonical form of a name or value that has no escapes yet.
 func appendLiteral(dst []byte, s string) []byte { return appendEscaped(dst, s, componentBytes) }
 
-// appendEscaped appends s and escapes all bytes that are not in the set.
+// appendEscaped appends s and escapes all bytes that are not in the set. "%" is not in pathBytes, so that
+// a path is escaped once more.
 func appendEscaped(dst []byte, s string, set *byteSet) []byte {
 	for {
 		n := set.span(s)
@@ -168,7 +170,8 @@ func appendEscaped(dst []byte, s string, set *byteSet) []byte {
 	}
 }
 
-// decode returns what a parameter's value stands for. [appendComponent] must have accepted the value.
+// decode returns what a parameter's value stands for. [appendComponent] must have accepted the value, so that its
+// escapes are valid. Most values have none, and are returned as they are.
 func decode(s string) string {
 	if strings.IndexByte(s, '%') < 0 && strings.IndexByte(s, '+') < 0 {
 		return s
@@ -243,10 +246,12 @@ func normalize(path string) string {
 }
 
 // isClean reports whether a path has no empty segments and no dot segments. Escaped dots count as dots, because "%2e"
-// is "." to every reader that decodes the path.
+// is "." to every reader that decodes the path. A slash at the end is clean.
+//
+// The first test is quick and decides nearly always: without a dot, a "%" and "//" there is nothing to look at.
 func isClean(path string) bool {
 	if strings.IndexByte(path, '.') < 0 && strings.IndexByte(path, '%') < 0 && !strings.Contains(path, "//") {
-		return true // the usual case
+		return true
 	}
 	for i := range len(path) {
 		if path[i] == '/' && !isPlainSegment(path[i+1:]) {

@@ -9,7 +9,7 @@ import (
 
 // headers holds the values of the headers that the verifier reads, and what it must know of the names of all others.
 type headers struct {
-	authorization, amzDate, date, token, payload, host []string
+	authorization, amzDate, date, token, payload, host []string // nil if absent
 
 	connection [2][]string // the values of Connection and Proxy-Connection
 
@@ -80,7 +80,8 @@ func isAuthorization(name string) bool {
 }
 
 // isAmzHeader reports whether a header's name begins with X-Amz-, in any case of letters. An underscore counts as a
-// dash.
+// dash: "X_Amz-Acl" is one too, so that isConfusable gets to see it. It compares letters by setting the bit
+// 0x20, which turns upper case into lower case.
 func isAmzHeader(name string) bool {
 	return len(name) >= 6 && name[0]|0x20 == 'x' && (name[1] == '-' || name[1] == '_') && name[2]|0x20 == 'a' &&
 		name[3]|0x20 == 'm' && name[4]|0x20 == 'z' && (name[5] == '-' || name[5] == '_')
@@ -135,7 +136,8 @@ func (v *Verifier) checkSigned(h http.Header, cr *canonicalRequest, p *parameter
 	return nil
 }
 
-// findUnsigned refuses an X-Amz- header that is not signed. A confusable one is refused even if it is signed.
+// findUnsigned refuses an X-Amz- header that is not signed. A confusable one is refused even if it is signed,
+// because the verifier and a program behind CGI could take different headers for the same one.
 func (v *Verifier) findUnsigned(h http.Header, cr *canonicalRequest, p *parameters) *Error {
 	for name := range h {
 		if !isAmzHeader(name) {
@@ -173,7 +175,8 @@ func (cr *canonicalRequest) checkConnection(p *parameters) *Error {
 	return nil
 }
 
-// isSigned reports whether a Connection option names a header that belongs to the signature.
+// isSigned reports whether a Connection option names a header that belongs to the signature. All X-Amz- headers do,
+// even those that are exempt. Options may be in any case of letters, and the list is in lower case.
 func (cr *canonicalRequest) isSigned(p *parameters, option string) bool {
 	if isAmzHeader(option) || isAuthorization(option) {
 		return true

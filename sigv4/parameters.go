@@ -55,6 +55,8 @@ type parameters struct {
 // target returns the path and the query as they were sent. ok reports whether they are a plain path and query, and not
 // the absolute form of a target, an opaque URL, or a path with a "#". RequestURI is empty in requests that an adapter
 // made of events; then r.URL is read.
+//
+// RequestURI comes first because it is what the client has signed. Layers such as http.StripPrefix change r.URL.
 func target(r *http.Request) (path, rawQuery string, ok bool) {
 	switch {
 	case r.RequestURI != "":
@@ -150,8 +152,8 @@ func (p *parameters) isPresigned(q *query) bool {
 	return q.authenticates()
 }
 
-// refuseMissing refuses a request without a signature. If the query has a signature of version 2, which names the key
-// by AWSAccessKeyId for every service, errVersion2 is among the causes. AWS's answer is the same.
+// refuseMissing refuses a request without a signature of version 4. If the query has a signature of version 2, which
+// names the key by AWSAccessKeyId for every service, errVersion2 is among the causes. AWS's answer is the same.
 //
 // Source: Amazon S3 User Guide, "Signing and authenticating REST requests (AWS signature version 2)".
 func refuseMissing(rawQuery string) *Error {
@@ -291,8 +293,9 @@ func (p *parameters) missing() (missing uint8) {
 	return missing
 }
 
-// accessKeyID returns the access key ID that the credential names, or "" if there is no credential. It may be called
-// before the credential has been split or decoded.
+// accessKeyID returns the access key ID that the credential names, or "" if there is no credential. It is for the log
+// and may be called before the credential has been split or decoded: a request that is refused early has a name too. In
+// a presigned URL the slash behind it may be escaped or not, so that the first of both ends it.
 func (p *parameters) accessKeyID() string {
 	if p.keyID != "" {
 		return p.keyID

@@ -64,9 +64,9 @@ func (v *Verifier) checkBody(r *http.Request, cr *canonicalRequest, body *payloa
 	return nil
 }
 
-// readBody reads the body and computes its hash. It puts back what it has read, followed by the rest, because the body
-// must be whole even if the request is refused: another mechanism may accept the request, or
-// [VerifierConfig].AllowDespite pass it on.
+// readBody reads the body and computes its hash, which for no body is that of nothing. It puts back what it has read,
+// followed by the rest, because the body must be whole even if the request is refused: another mechanism may accept the
+// request, or [VerifierConfig].AllowDespite pass it on.
 func (v *Verifier) readBody(r *http.Request, cr *canonicalRequest, body *payload) *Error {
 	copy(body.hash[:], emptyHash)
 	if r.Body == nil || r.Body == http.NoBody {
@@ -90,7 +90,8 @@ func (v *Verifier) readBody(r *http.Request, cr *canonicalRequest, body *payload
 	return nil
 }
 
-// checkTrailer refuses trailers named Authorization or X-Amz-…, because no signature covers a trailer.
+// checkTrailer refuses trailers named Authorization or X-Amz-…, because no signature covers a trailer. Some servers and
+// proxies merge trailers into the headers, where such a name would count.
 func checkTrailer(r *http.Request) *Error {
 	for name := range r.Trailer {
 		if isForbiddenTrailer(name) {
@@ -109,7 +110,8 @@ func dropTrailers(r *http.Request) {
 }
 
 // guardTrailers makes the body of a refused request drop the trailers that checkTrailer refuses, in case the caller
-// serves the request all the same. Only chunked bodies, whose length is unknown, and HTTP/2 have trailers.
+// serves the request all the same. Only chunked bodies, whose length is unknown, and HTTP/2 have trailers. net/http
+// fills in r.Trailer when the body has been read, so that it is too early to delete them now.
 func guardTrailers(r *http.Request) {
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength >= 0 && len(r.Trailer) == 0 {
 		return

@@ -24,7 +24,8 @@ func (s *Signer) Presign(r *http.Request, expires time.Duration) (string, error)
 	return s.PresignAt(r, expires, time.Now())
 }
 
-// PresignAt is [Signer.Presign] at a given time instead of now.
+// PresignAt is [Signer.Presign] at a given time instead of now. URLs of one time are equal, so that a caller who rounds
+// the time down lets browsers cache what they lead to.
 func (s *Signer) PresignAt(r *http.Request, expires time.Duration, now time.Time) (string, error) {
 	url, e := s.presignAt(r, expires, now)
 	if e != nil {
@@ -85,7 +86,7 @@ func (q *query) setToken(token Secret) {
 }
 
 // presignedPayload is [Signer.payload] for a presigned URL: the query may declare the hash, and S3 does not look at the
-// body.
+// body. If the payload is not signed, the query must say so, except to S3, which assumes it.
 func (s *Signer) presignedPayload(r *http.Request, cr *canonicalRequest) (string, *Error) {
 	if i := cr.query.auth[queryPayload]; i != 0 {
 		if declares(r) {
@@ -98,7 +99,7 @@ func (s *Signer) presignedPayload(r *http.Request, cr *canonicalRequest) (string
 		return unsignedPayload, nil
 	}
 	payload, e := s.payload(r, cr)
-	if payload == unsignedPayload && !declares(r) { // only S3 assumes it
+	if payload == unsignedPayload && !declares(r) {
 		cr.query.set("X-Amz-Content-Sha256", payload)
 	}
 	return payload, e
@@ -137,7 +138,8 @@ func plainHost(scheme, host string) string {
 	return strings.ToLower(strings.TrimSuffix(strings.TrimSuffix(host, port), ":"))
 }
 
-// url returns the request's URL with the parameters of cr as its query, in canonical form.
+// url returns the request's URL with the parameters of cr as its query, in canonical form. They are in the order in
+// which they were set, the signature last; a verifier sorts them.
 func (cr *canonicalRequest) url(r *http.Request, host string) string {
 	scheme := r.URL.Scheme
 	if scheme == "" {

@@ -7,8 +7,8 @@ import (
 	"net/http"
 )
 
-// s3Messages are S3's texts by its error codes. Source: Amazon S3 API Reference, "Error responses", "List of error
-// codes".
+// s3Messages are S3's texts by its error codes. Clients decide by the code, and people read the text. Source: Amazon S3
+// API Reference, "Error responses", "List of error codes".
 var s3Messages = map[string]string{
 	"AccessDenied":                      "Access Denied",
 	"AuthorizationHeaderMalformed":      "The authorization header that you provided is not valid.",
@@ -59,7 +59,8 @@ func (e *Error) s3Error(r *http.Request, a *reply) s3Error {
 }
 
 // S3XML answers as Amazon S3 does: with an XML document, and with S3's codes and statuses. It is a
-// [VerifierConfig].ErrorHandler. An error that is not of this package is answered as an internal one.
+// [VerifierConfig].ErrorHandler. An error that is not of this package is answered as an internal one. The clients of S3
+// need it: they parse the document, and retry or correct their clocks by its code.
 func S3XML(w http.ResponseWriter, r *http.Request, err error) {
 	e, ok := errors.AsType[*Error](err)
 	if !ok {

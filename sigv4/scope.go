@@ -85,8 +85,11 @@ func (p *parameters) matches(s *acceptedScope) bool { return p.matchesEnd(s, s.t
 // matchesEscaped is matches for a credential that still has the escapes of a presigned URL.
 func (p *parameters) matchesEscaped(s *acceptedScope) bool { return p.matchesEnd(s, s.escaped, "%2F") }
 
-// matchesEnd is matches for an accepted end and a slash in the form that the credential has. It leaves an access key ID
-// with escapes of its own to be decoded first.
+// matchesEnd is matches for an accepted end and a slash in the form that the credential has: with escapes in a
+// presigned URL, and without them otherwise. So a usual presigned URL needs no decoding, which would allocate. It
+// leaves an access key ID with escapes of its own to be decoded first.
+//
+// From behind it cuts off the end, the 8 digits of the day, and a slash. The rest is the access key ID.
 func (p *parameters) matchesEnd(s *acceptedScope, end, slash string) bool {
 	rest, ok := strings.CutSuffix(p.credential, end)
 	if n := len(rest) - len(day); !ok || n < 0 || rest[n:] != p.date[:len(day)] {

@@ -83,7 +83,8 @@ func (cr *canonicalRequest) hashAll(body io.Reader) (string, error) {
 }
 
 // spool reads a body that can be read only once into memory, so that it can be hashed and then sent. A body that is too
-// long is put back whole.
+// long is put back whole. It does nothing if the hash is not needed: because it is declared, because the payload is not
+// signed, or because the body can be read again.
 func (s *Signer) spool(r *http.Request) *Error {
 	if s.config.MaxSpool == 0 || s.config.UnsignedPayload || declares(r) || !isOnce(r) {
 		return nil
@@ -92,6 +93,7 @@ func (s *Signer) spool(r *http.Request) *Error {
 		return refuse(errSpool, "")
 	}
 	once := r.Body
+	// One byte more than MaxSpool shows that the body is too long.
 	text, err := io.ReadAll(io.LimitReader(once, min(s.config.MaxSpool, math.MaxInt64-1)+1))
 	if err == nil && int64(len(text)) > s.config.MaxSpool {
 		err = errSpool
@@ -105,14 +107,15 @@ func (s *Signer) spool(r *http.Request) *Error {
 	return nil
 }
 
-// isOnce reports whether the request has a body that can be read only once.
+// isOnce reports whether the request has a body that can be read only once. A body that can seek must really do so: an
+// os.File has the method, and it fails if the file is a pipe.
 func isOnce(r *http.Request) bool {
 	if r.Body == nil || r.Body == http.NoBody || r.GetBody != nil {
 		return false
 	}
 	if seeker, ok := r.Body.(io.Seeker); ok {
 		_, err := seeker.Seek(0, io.SeekCurrent)
-		return err != nil // an os.File may be a pipe, which cannot seek
+		return err != nil
 	}
 	return true
 }
@@ -124,7 +127,8 @@ type rest struct {
 }
 
 // setBody gives the request a body in memory. It is sent with its length, unless there are trailers, which need chunks.
-// A length that is set already stays: net/http then checks the body against it.
+// A length that is set already stays: net/http then checks the body against it. GetBody lets an http.Client send the
+// body again, after a redirect or on a new connection.
 func setBody(r *http.Request, text []byte) {
 	r.GetBody = func() (io.ReadCloser, error) {
 		if len(text) == 0 {

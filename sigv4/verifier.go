@@ -12,18 +12,18 @@ import (
 )
 
 // Verifier verifies signed requests. The zero Verifier refuses all of them with [ErrNotConfigured]. A Verifier may be
-// used by many goroutines at once. They do not wait for each other, except while a signing key is derived that is used
-// for the first time on its day.
+// used by many goroutines at once, each with a request of its own. They do not wait for each other, except to add a
+// signing key that is used for the first time on its day.
 type Verifier struct {
 	config   VerifierConfig
-	required []string // config.SignedHeaders in lower case
-	exempt   []string // headers that need not be signed, in lower case
-	scopes   []acceptedScope
-	fields   int // the most parameters of the query, and the most values of signed headers
+	required []string        // config.SignedHeaders in lower case
+	exempt   []string        // headers that need not be signed, in lower case
+	scopes   []acceptedScope // one for each region and service
+	fields   int             // the most parameters of the query, and the most values of signed headers
 
-	queryRoom int // the most bytes of the query in canonical form, where one byte may become an escape of three
-	keys      *keyCache
-	dummy     Key // takes the place of an unknown access key under OneAnswer
+	queryRoom int       // the most bytes of the query in canonical form, where one byte may become an escape of three
+	keys      *keyCache // nil in a zero Verifier
+	dummy     Key       // takes the place of an unknown access key under OneAnswer; its secret is random
 }
 
 // NewVerifier returns a Verifier, or an error with every mistake in the configuration. It copies the configuration.
@@ -37,6 +37,7 @@ func NewVerifier(c VerifierConfig) (*Verifier, error) {
 			v.scopes = append(v.scopes, newAcceptedScope(region, service))
 		}
 	}
+	// Limits that follow from MaxHeaderBytes. The second is one and a half times as much, without an overflow.
 	v.fields = max(v.config.MaxHeaderBytes/bytesPerField, 1)
 	v.queryRoom = v.config.MaxHeaderBytes + min(v.config.MaxHeaderBytes, math.MaxInt-v.config.MaxHeaderBytes)/2
 	v.required = lowerAll(c.SignedHeaders)
@@ -50,13 +51,16 @@ func NewVerifier(c VerifierConfig) (*Verifier, error) {
 	return v, nil
 }
 
-// Identity says who signed a request, when, and for what. Its strings share memory with the request.
+// Identity says who signed a request, when, and for what. Its strings share memory with the request. A caller who
+// keeps one for long should clone them ([strings.Clone]). The zero value names nobody.
 type Identity struct {
+	// AccessKeyID is the access key that the request was signed with.
 	AccessKeyID string
 	// Principal names the holder of the access key, from [Key].
 	Principal string
-	Region    string
-	Service   string
+	// Region and Service are those of the credential, and are among the accepted ones.
+	Region  string
+	Service string
 	// Time is when the request was signed, to the second.
 	Time time.Time
 	// Presigned reports that the signature is in the query.
@@ -70,7 +74,8 @@ type Identity struct {
 // request is refused: what was read of it, followed by the rest. The error is an *[Error].
 func (v *Verifier) Verify(r *http.Request) (Identity, error) { return v.VerifyAt(r, time.Now()) }
 
-// VerifyAt is [Verifier.Verify] at a given time instead of now.
+// VerifyAt is [Verifier.Verify] at a given time instead of now. It is for requests that were recorded or put into a
+// queue, and for tests with signatures of a fixed date.
 func (v *Verifier) VerifyAt(r *http.Request, now time.Time) (Identity, error) {
 	if v == nil || v.keys == nil {
 		return Identity{}, refuse(ErrNotConfigured, "")
@@ -80,7 +85,7 @@ func (v *Verifier) VerifyAt(r *http.Request, now time.Time) (Identity, error) {
 	var p parameters
 	id, e := v.verify(r, cr, &p, now)
 	if e != nil {
-		guardTrailers(r)
+		guardTrailers(r) // the caller may serve the request all the same
 		e.AccessKeyID = p.accessKeyID()
 		return Identity{}, e
 	}
@@ -116,12 +121,12 @@ func (v *Verifier) verify(r *http.Request, cr *canonicalRequest, p *parameters, 
 	if e = v.checkKey(p, &key, now); e != nil {
 		return id, e
 	}
-	if body.line != "" {
+	if body.line != "" { // else checkSignature has read the body, because its hash was the line
 		if e = v.checkBody(r, cr, &body); e != nil {
 			return id, e
 		}
 	}
-	if body.unsigned && r.Body != nil && r.Body != http.NoBody {
+	if body.unsigned && r.Body != nil && r.Body != http.NoBody { // the handler reads the body as it arrives
 		r.Body = v.newStream(r, false)
 	}
 	id = Identity{
@@ -149,14 +154,14 @@ func (v *Verifier) canonicalize(r *http.Request, cr *canonicalRequest, p *parame
 	if e != nil {
 		return e
 	}
-	if p.presigned {
+	if p.presigned { // the signature does not cover itself, nor what was added after it
 		cr.query.drop(querySignature)
 		if v.config.UnsignedToken {
 			cr.query.drop(queryToken)
 		}
 	}
 	cr.begin(r.Method, path, v.config.S3)
-	cr.room, cr.fields = p.room, v.fields
+	cr.room, cr.fields = p.room, v.fields // only from here on are headers written
 	host, e := v.host(r, p)
 	if e != nil {
 		return e
@@ -247,7 +252,8 @@ func (v *Verifier) checkSignature(r *http.Request, cr *canonicalRequest, p *para
 }
 
 // mismatch refuses a signature that does not match, one that is not hexadecimal, and the signature of an unknown access
-// key. Their causes differ, and their answer is the same.
+// key. Their causes differ, for the log. Their answer is the same, so that a client does not learn which access keys
+// exist.
 func (v *Verifier) mismatch(cr *canonicalRequest, p *parameters, unknown bool) *Error {
 	e := &Error{Err: ErrSignatureMismatch, Trace: cr.trace(), explain: v.config.Explain}
 	if !hashBytes.all(p.signature) {
