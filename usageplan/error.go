@@ -84,7 +84,7 @@ func (e *Error) Error() string {
 		text += fmt.Sprintf("client %q: ", e.Client)
 	}
 	if e.Route != (Route{}) {
-		text += fmt.Sprintf("%s %s of %s:%s: ", e.Route.Method, e.Route.Resource, e.Route.API, e.Route.Stage)
+		text += e.Route.text() + ": "
 	}
 	switch {
 	case strings.HasPrefix(e.Layer, "plan "):

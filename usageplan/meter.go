@@ -149,8 +149,8 @@ func (m *Meter) configureRoute() error {
 	return nil
 }
 
-// makeAccount makes the bucket of Config.AccountThrottle. Here a burst of 0 is a mistake: no tool of AWS's writes it, so
-// it was forgotten.
+// makeAccount makes the bucket of Config.AccountThrottle. Here a burst of 0 is a mistake: no tool of AWS's writes it,
+// so it was forgotten.
 func (m *Meter) makeAccount() (err error) {
 	c := &m.config
 	if c.AccountThrottle = clone(c.AccountThrottle); c.AccountThrottle == nil {
