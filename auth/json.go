@@ -66,7 +66,7 @@ var (
 //	return kid, s.err
 //
 // The first mistake is kept in err. It also moves the scanner to the end of the text, so that every later method
-// returns a zero value and every loop ends. Therefore err need only be checked once, after the loop.
+// returns an empty value and every loop ends. Therefore err need only be checked once, after the loop.
 //
 // It is stricter than RFC 8259: it refuses a name that occurs twice in an object. Unless exact is set, it also refuses
 // two names that encoding/json would store in the same field. Otherwise another reader of the same text, such as the

@@ -10,9 +10,9 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds on a key set. API Gateway has the same limit of 150 000 bytes (HTTP API quotas).
+// Bounds on a key set.
 const (
-	maxKeySet  = 150_000
+	maxKeySet  = 150_000 // bytes, as in API Gateway (HTTP API quotas)
 	maxKeys    = 100
 	maxReasons = 8 // listed in one error
 )
@@ -27,14 +27,16 @@ type keyList struct {
 	left []leftOut
 }
 
-// leftOut is a key that cannot verify tokens here.
+// leftOut is a key that cannot verify tokens here. If a token names it, the error says the reason. Without that, an
+// operator would see the key in the set and an error that it is missing.
 type leftOut struct {
 	id     string // its kid; empty if that could not be read
 	reason error  // wraps errKey
 }
 
 // parseKeySet reads a JWK Set (RFC 7517 section 5). Keys that cannot verify tokens here are left out, as that section
-// demands, and the reason is kept for each. A set without a usable key is refused.
+// recommends, and the reason is kept for each. So an issuer can add keys of a new type without harm to the others. A
+// set without a usable key is refused, because a key set that is in use should not be replaced by it.
 func parseKeySet(document []byte, rules keyRules) (list keyList, err error) {
 	if len(document) > maxKeySet {
 		return list, fmt.Errorf("key set is longer than %d bytes", maxKeySet)
@@ -61,7 +63,11 @@ func parseKeySet(document []byte, rules keyRules) (list keyList, err error) {
 var keySetNames = map[string]bool{"keys": true}
 
 // splitKeySet returns the JSON of each key of a set. The document must be valid JSON in UTF-8, and the members of the
-// set itself are read strictly. A mistake within a key does not affect the other keys.
+// set itself are read strictly: if keys occurs twice, or in another letter case, the set is refused.
+//
+// The keys are not read here but one by one by parseKey, so that a key that the scanner refuses does not affect the
+// others. Therefore encoding/json splits the document, and the scanner steps over the value of keys, whose length is
+// then known.
 func splitKeySet(s *scanner, document []byte) (raws []json.RawMessage, err error) {
 	if !utf8.Valid(document) {
 		return nil, errors.New(errUTF8.(*detail).text)
@@ -77,8 +83,8 @@ func splitKeySet(s *scanner, document []byte) (raws []json.RawMessage, err error
 		switch {
 		case name != "keys":
 			s.unregistered(keySetNames)
-		case !strings.HasPrefix(s.text[s.at:], keys): // keys is the value of another member named keys
-			s.fail(errDuplicate)
+		case !strings.HasPrefix(s.text[s.at:], keys):
+			s.fail(errDuplicate) // encoding/json has returned the last member named keys, and this is another
 		default:
 			s.at += len(keys)
 		}
@@ -95,12 +101,13 @@ func splitKeySet(s *scanner, document []byte) (raws []json.RawMessage, err error
 	return raws, nil
 }
 
-// shallow returns a copy of a document in which the arrays and objects at level 5000 are empty. Otherwise one key with
-// more than 10 000 levels would make encoding/json refuse the whole set. That key is still too deep and is left out, but
-// the other keys can be read.
+// shallow returns a copy of a document in which the arrays and objects at level 5000 are empty: blanks replace what is
+// in them. Otherwise one key with more than 10 000 levels would make encoding/json refuse the whole set. That key is
+// still too deep and is left out, but the other keys can be read.
 //
-// Only valid JSON is removed, so that a mistake is never hidden: what a bracket closes at level 5000, 10 000 and so on
-// is checked before it is emptied. The innermost is closed first, so no check has to read more than 5000 levels. If one
+// A document that is not valid JSON does not become valid, because only valid JSON is replaced, and by valid JSON. When
+// the bracket at level 5000, or at a multiple of it, is closed, the value is checked before it is emptied. A value at
+// level 10 000 is closed before the one at level 5000 around it, so no check has to read more than 5000 levels. If one
 // fails, ok is false.
 func shallow(document []byte) (_ []byte, ok bool) {
 	const deepest = 5000
@@ -109,7 +116,7 @@ func shallow(document []byte) (_ []byte, ok bool) {
 	quoted, escaped := false, false
 	for i, c := range document {
 		switch {
-		case quoted:
+		case quoted: // a quote ends the string unless a backslash is before it that is not itself escaped
 			quoted, escaped = c != '"' || escaped, c == '\\' && !escaped
 		case c == '"':
 			quoted = true
@@ -136,7 +143,7 @@ func clearOut(value []byte) bool {
 	return true
 }
 
-// leave records why a key is left out.
+// leave records why a key is left out. i is its place in the set, for keys without a kid.
 func (l *keyList) leave(i int, raw []byte, reason error) {
 	var name struct {
 		KID any `json:"kid"`
@@ -147,7 +154,8 @@ func (l *keyList) leave(i int, raw []byte, reason error) {
 	l.left = append(l.left, leftOut{id, narrow(errKey, text)})
 }
 
-// reasons lists why keys were left out, for an error.
+// reasons lists why keys were left out, for the error of a set without a usable key. The list is bounded, and so is
+// each reason, because the issuer has written the texts in it.
 func (l *keyList) reasons() string {
 	var b strings.Builder
 	for i, left := range l.left {
@@ -160,7 +168,8 @@ func (l *keyList) reasons() string {
 	return b.String()
 }
 
-// missing returns why no key fits a token: if it names a key that was left out, the reason for that.
+// missing returns why no key fits a token. If the token names a key that was left out, that is the reason for it. A
+// token without a kid can be one of any key without a kid that was left out; then the first of these gives the reason.
 func (l *keyList) missing(n keyName) error {
 	for _, left := range l.left {
 		if left.id == n.id {
