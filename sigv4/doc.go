@@ -16,6 +16,12 @@
 // keys. Or the operator has a key server that derives signing keys with [DeriveKey], so that no secret reaches the
 // verifier.
 //
+// # Services
+//
+// Without further settings requests are read as API Gateway reads them. For another service set Services to its name.
+// If its presigned URLs are to be valid for as long as X-Amz-Expires says, as at most services of AWS, set MaxExpires
+// too. For an object store set S3, which changes how paths are read, and ErrorHandler to [S3XML].
+//
 // # Strictness
 //
 // What could be read in two ways is refused, each with its cause: two mechanisms at once, a parameter twice, a list out

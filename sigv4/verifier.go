@@ -1,6 +1,7 @@
 package sigv4
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/subtle"
 	"errors"
@@ -129,14 +130,10 @@ func (v *Verifier) verify(r *http.Request, cr *canonicalRequest, p *parameters, 
 	if body.unsigned && r.Body != nil && r.Body != http.NoBody { // the handler reads the body as it arrives
 		r.Body = v.newStream(r, false)
 	}
-	id = Identity{
-		AccessKeyID: p.keyID, Principal: key.Principal, Region: p.region, Service: p.service, Time: p.time,
+	return Identity{
+		AccessKeyID: p.keyID, Principal: cmp.Or(key.Principal, p.keyID), Region: p.region, Service: p.service, Time: p.time,
 		Presigned: p.presigned, UnsignedPayload: body.unsigned,
-	}
-	if id.Principal == "" {
-		id.Principal = p.keyID
-	}
-	return id, nil
+	}, nil
 }
 
 // canonicalize writes the canonical request up to the payload hash. It refuses what could be read in two ways. The
