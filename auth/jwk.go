@@ -70,7 +70,8 @@ type keyRules struct {
 // keyMembers are the registered names that say what a key is and may do (RFC 7517 section 4, RFC 7518 section 6). A key
 // in which one of them occurs in another letter case is refused: another reader may take it for that member.
 var keyMembers = map[string]bool{
-	"kty": true, "use": true, "key_ops": true, "alg": true, "kid": true, "crv": true, "x": true, "y": true, "n": true, "e": true,
+	"kty": true, "use": true, "key_ops": true, "alg": true, "kid": true,
+	"crv": true, "x": true, "y": true, "n": true, "e": true,
 	"d": true, "k": true, "p": true, "q": true, "dp": true, "dq": true, "qi": true, "oth": true,
 }
 
@@ -227,7 +228,9 @@ func (m members) jwk() (jwkset.JWK, error) {
 //
 // The numbers of an RSA key may have zeros in front, which do not change them. RFC 7518 section 6.3.1.1 forbids the
 // zeros, but notes that some libraries write them.
-var coordinateSizes = map[jwkset.CRV]int{jwkset.CrvP256: 32, jwkset.CrvP384: 48, jwkset.CrvP521: 66, jwkset.CrvEd25519: 32}
+var coordinateSizes = map[jwkset.CRV]int{
+	jwkset.CrvP256: 32, jwkset.CrvP384: 48, jwkset.CrvP521: 66, jwkset.CrvEd25519: 32,
+}
 
 // fill sets the members of j that a public key must have. names are the public members of its type, crv before the
 // coordinates, whose size depends on it. An RSA key has no curve, so the size of its numbers is not checked here.

@@ -15,12 +15,13 @@ import (
 
 // When key sets are fetched. doc.go explains the rules.
 const (
-	defaultTTL   = 15 * time.Minute           // lifetime of a key set whose response has no Cache-Control
-	minTTL       = refetchPause               // a shorter lifetime would have no effect
-	maxTTL       = 24 * time.Hour             // for how long a key that the issuer removes may stay in use
-	refetchPause = 10 * time.Second           // between two fetches while there are usable keys, whatever keys tokens name
-	retryPause   = time.Second                // after a failed fetch while there are no usable keys
-	never        = 100 * 365 * 24 * time.Hour // when fixed keys are due
+	defaultTTL   = 15 * time.Minute // lifetime of a key set whose response has no Cache-Control
+	minTTL       = refetchPause     // a shorter lifetime would have no effect
+	maxTTL       = 24 * time.Hour   // for how long a key that the issuer removes may stay in use
+	refetchPause = 10 * time.Second // between two fetches while there are usable keys, whatever keys tokens name
+	retryPause   = time.Second      // after a failed fetch while there are no usable keys
+
+	never = 100 * 365 * 24 * time.Hour // when fixed keys are due
 
 	// maxLate is how long after the due time requests use the current keys without waiting for a fetch. After that the
 	// request that starts a fetch waits for it. Without this rule, a process that is frozen as soon as it has answered,
