@@ -89,10 +89,9 @@ func lowered(is, not []string) []string {
 }
 
 // Evaluate decides about an action, such as [Invoke], on a resource, the ARN of a method. Only the decision [Allow]
-// permits it. Its time grows with the length of the document and the length of
-// resource. It is below a millisecond for the largest document and a resource of 1600 bytes, the longest method ARN
-// that API Gateway allows. Evaluate does not allocate if action is [Invoke] and resource is valid UTF-8 of at most that
-// length.
+// permits it. Its time grows with the length of the document and the length of resource. It is below a millisecond for
+// the largest document and a resource of 1600 bytes, the longest method ARN that API Gateway allows. Evaluate does not
+// allocate if action is [Invoke] and resource is valid UTF-8 of at most that length.
 func (p *Policy) Evaluate(action, resource string) Decision {
 	if p == nil {
 		return NoMatch
