@@ -20,7 +20,7 @@ const (
 	discoveryPath = "/.well-known/openid-configuration" // OpenID Connect Discovery 1.0 section 4
 
 	maxRedirects = 3
-	maxURL       = 2048 // bytes
+	maxURL       = 2048 // bytes of a jwks_uri, which reaches logs when its fetch fails
 
 	// mediaTypes is the Accept header. Some servers, such as Kubernetes, answer 406 if the key set's own type (RFC 7517
 	// section 8.5.2) is missing, and others if JSON is missing.
@@ -31,7 +31,7 @@ const (
 // deadline. Calls for one key set do not overlap.
 type source func(context.Context) (*fetched, error)
 
-// fetched is a key set with the lifetime that the response gave it.
+// fetched is a key set with the lifetime that the response gave it, from minTTL to maxTTL.
 type fetched struct {
 	keyList
 	ttl time.Duration
@@ -39,7 +39,7 @@ type fetched struct {
 
 // fetcher gets documents from issuers, with limits on time, size and redirects.
 type fetcher struct {
-	client    *http.Client
+	client    *http.Client // without Timeout, since get sets a deadline for each document
 	allowHTTP bool
 	timeout   time.Duration // of one document, redirects included
 }
@@ -133,7 +133,7 @@ func parseDiscovery(document string) (d discovery, err error) {
 		default:
 			s.unregistered(discoveryNames)
 		}
-		s.values = 0
+		s.values = 0 // a full budget for the next member
 	}
 	switch {
 	case s.err != nil:

@@ -26,7 +26,8 @@ func (s *scanner) string() string {
 	return ""
 }
 
-// skipString checks a string as strictly as string does, but does not allocate it.
+// skipString checks a string as strictly as string does, but does not allocate it. escape needs room for one character,
+// which is overwritten by the next.
 func (s *scanner) skipString() {
 	var unused [utf8.UTFMax]byte
 	s.expect('"')
@@ -122,7 +123,7 @@ const (
 func (s *scanner) escape(b []byte) []byte {
 	s.at++ // the backslash
 	s.charge(escapeCost)
-	c := s.peek()
+	c := s.peek() // zero if the text ends here, which is no escape
 	s.at++
 	if i := strings.IndexByte(escapes, c); i >= 0 {
 		return append(b, unescape[i])
@@ -147,7 +148,8 @@ func (s *scanner) escape(b []byte) []byte {
 	return utf8.AppendRune(b, r)
 }
 
-// hex reads the four digits of a \u escape.
+// hex reads the four hexadecimal digits of a \u escape, in either letter case, and returns their value. It does not
+// check that the value is a character: the caller must handle surrogates.
 func (s *scanner) hex() (r rune) {
 	if len(s.text)-s.at < 4 {
 		s.fail(errJSON)
