@@ -41,7 +41,7 @@ type Previous struct {
 	Until  time.Time `json:"until"`
 }
 
-// A state is all that is stored of a key: what a [Record] tells, with the digests as bytes.
+// A state is all that is stored of a key: what a [Record] holds, with the digests as bytes.
 type state struct {
 	key      Key
 	digest   digest

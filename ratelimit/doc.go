@@ -16,7 +16,8 @@
 //
 // Below HTTP there are [Bucket] for one limit and [Limiter] for a limit by key, both with Allow, Take, Peek and
 // SetLimit. They read the clock. A [Ref] names one bucket and is told the time: [TakeAll] is one decision over several
-// of them, a [Receipt] undoes a take, and a simulation may name any instant. None of these calls waits or allocates.
+// of them, a [Receipt] undoes a take, and a simulation may name any instant. None of these calls waits for tokens, and
+// none allocates, except for the table of a Limiter that grows with its keys and for changes of a limit.
 //
 // [Bucket.Wait] is for a client that prefers to wait: first come, first served, and never beyond the context's
 // deadline. [Bucket.Reserve] is the same without the sleep. A Limiter has neither.

@@ -53,7 +53,7 @@ func ExampleBucket_Allow() {
 	// Output: true true false
 }
 
-// A simulation tells the time. Only the first take is made now.
+// A simulation chooses the instants. Here only the first is the present.
 func ExampleRef_Take() {
 	b, err := ratelimit.NewBucket(ratelimit.Limit{Rate: 5, Burst: 10})
 	if err != nil {
@@ -168,7 +168,7 @@ func ExampleLimiter_Check() {
 	// 2 ratelimit: rate limit exceeded: no wait helps: the cost is above the burst of 5, or the rate is 0
 }
 
-// What is limited may be something else than requests: here the bytes of their bodies. Unit tells the clients.
+// What is limited may be something else than requests: here the bytes of their bodies. Unit says so to the clients.
 func ExampleConfig_unit() {
 	l, err := ratelimit.New(ratelimit.Config[string]{
 		Limit: ratelimit.Limit{Rate: 1e9 / 3600, Burst: 1e9},

@@ -12,7 +12,7 @@ import (
 
 // Reserve takes n tokens in advance. The caller may act when delay has passed since the call, or undoes the receipt. A
 // reservation is refused if n is negative or above the burst, or if the bucket refills so slowly that the wait would be
-// one of years. The receipt is then of nothing, and delay is [Never].
+// one of years. The receipt is then empty, and delay is [Never].
 //
 // Reservations become due first come, first served. As long as one is not due, Allow and Take refuse, so nobody
 // overtakes. The bound of the bucket holds for the instants at which reservations are due.

@@ -69,8 +69,9 @@ type Error struct {
 	// throttle" or "account throttle". It is empty if no limit has refused.
 	Layer string
 
-	// RetryAfter is how long to wait until the limit that refused admits the same request. A later layer may refuse it
-	// then. Zero means that the time is unknown, [ratelimit.Never] that the limit never admits the request.
+	// RetryAfter is how long to wait until the limit that refused admits the same request. If several throttles refuse,
+	// or several quotas, it is the longest of their waits. A later layer may refuse the request then. Zero means that
+	// the time is unknown, [ratelimit.Never] that the limit never admits the request.
 	RetryAfter time.Duration
 
 	fields []ratelimit.Field

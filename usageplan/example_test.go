@@ -179,7 +179,7 @@ func ExampleFromContext() {
 		tokens := int64(7) // what the model has really used
 		if charge, found := usageplan.FromContext(r.Context()); found {
 			_ = charge.Settle(r.Context(), tokens) // a ledger that is down settles later
-			charge.SetHeader(w.Header())           // before the answer: those that the meter has set tell of 50 tokens
+			charge.SetHeader(w.Header())           // before the answer: those that the meter has set count 50 tokens
 		}
 	})
 	mux := http.NewServeMux()

@@ -97,7 +97,7 @@ type Meter struct {
 	made    bool // by New
 }
 
-// New returns a meter for c. If c has mistakes, the error wraps [ErrInvalid] and tells all of them.
+// New returns a meter for c. If c has mistakes, the error wraps [ErrInvalid] and lists all of them.
 func New(c Config) (*Meter, error) {
 	m := &Meter{config: c, made: true}
 	if err := errors.Join(m.configure(), m.declare(c.Plans, c.Members)); err != nil {
