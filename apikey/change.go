@@ -13,9 +13,9 @@ import (
 // by its id. It must keep the deletion of a key that [Config.Keys] declares. It may drop any other deletion together
 // with the earlier changes of the key.
 type Change struct {
-	Op      string    `json:"op"` // the verb that made it: "create", "update", "rotate", "delete" or "import"
-	Time    time.Time `json:"time"`
-	Records []Record  `json:"records"`
+	Op      string    `json:"op"`      // the verb that made it: "create", "update", "rotate", "delete" or "import"
+	Time    time.Time `json:"time"`    // when it was made, in UTC
+	Records []Record  `json:"records"` // one for each key; of an import several, otherwise one
 }
 
 // The values of Change.Op.
@@ -31,8 +31,8 @@ const (
 // under the pepper, in hex.
 type Record struct {
 	Key      Key        `json:"key"`
-	Digest   string     `json:"digest"`
-	Previous []Previous `json:"previous,omitempty"`
+	Digest   string     `json:"digest"`             // of the current value
+	Previous []Previous `json:"previous,omitempty"` // the earlier values that are in their grace period
 }
 
 // Previous is an earlier value of a rotated key, accepted before Until.
@@ -41,7 +41,7 @@ type Previous struct {
 	Until  time.Time `json:"until"`
 }
 
-// A state is all that is stored of a key: what a [Record] tells, with the digests as bytes.
+// A state is all that is stored of a key: what a [Record] holds, with the digests as bytes.
 type state struct {
 	key      Key
 	digest   digest
@@ -77,8 +77,8 @@ func (v *Verifier) Create(ctx context.Context, k Key, value Secret) (Key, error)
 }
 
 // Update changes the key of the given id by calling edit with a copy of it. If edit returns an error, Update returns
-// that error and changes nothing. edit must not call methods that change keys. It cannot change ID, Created and
-// LastUsed. A key that it disables is refused from the next request on.
+// that error and changes nothing. edit must not call methods that change keys. What it does to ID, Created, Updated and
+// LastUsed is ignored. A key that it disables is refused from the next request on.
 func (v *Verifier) Update(ctx context.Context, id string, edit func(*Key) error) (Key, error) {
 	updated, err := v.change(ctx, opUpdate, func(now time.Time) ([]state, error) {
 		old, err := v.state(id)
@@ -102,8 +102,8 @@ func (v *Verifier) Update(ctx context.Context, id string, edit func(*Key) error)
 
 // Rotate gives the key of the given id a new value. The value that it replaces stays valid for the grace period. Values
 // that were replaced earlier stay valid until their own grace ends, but not longer than that: a grace of 0 ends them
-// all at once. The ID stays, and so does everything that is counted by it. If another key has the value, the error is
-// [ErrExists].
+// all at once. The ID stays, and so does everything that is counted by it. If any key has the value, this one included,
+// the error is [ErrExists]. At most 8 earlier values can be valid at a time; a ninth is [ErrInvalid].
 func (v *Verifier) Rotate(ctx context.Context, id string, value Secret, grace time.Duration) (Key, error) {
 	rotated, err := v.change(ctx, opRotate, func(now time.Time) ([]state, error) {
 		s, err := v.state(id)

@@ -122,9 +122,9 @@ func (e *Error) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	answer(w, e.StatusCode(), e.ErrorCode(), message{e.ErrorMessage()})
 }
 
-// clip bounds what is repeated of a client's text: it keeps at most 256 bytes, cuts between two characters, and marks the
-// cut. A run of invalid UTF-8 becomes one "?", so that the text does not grow. Each package carries this copy; a test
-// holds the copies equal.
+// clip bounds what is repeated of a client's text: it keeps at most 256 bytes, cuts between two characters, and marks
+// the cut. A run of invalid UTF-8 becomes one "?", so that the text does not grow. Each package carries this copy; a
+// test holds the copies equal.
 func clip(s string) string {
 	const most = 256
 	n := min(len(s), most)

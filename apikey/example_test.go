@@ -287,11 +287,14 @@ func Example_incorrect() {
 	//  false
 }
 
-// A key in a query parameter is possible, but every proxy on the way may log it.
+// A mistake: a key in a query parameter. It works, but every proxy on the way may log the value.
 func Example_incorrectSource() {
 	keys, _ := apikey.New(apikey.Config{
-		Keys:   []apikey.Entry{julian},
-		Source: func(r *http.Request) (string, bool) { return r.FormValue("key"), true },
+		Keys: []apikey.Entry{julian},
+		Source: func(r *http.Request) (string, bool) {
+			query := r.URL.Query() // not r.FormValue, which reads the body
+			return query.Get("key"), query.Has("key")
+		},
 	})
 	r := httptest.NewRequest("GET", "/?key="+value, nil)
 	_, err := keys.Verify(r)

@@ -21,7 +21,9 @@ func (v *Verifier) Anonymous(r *http.Request) *http.Request {
 	return r.WithContext(NewContext(r.Context(), Client{}))
 }
 
-// Handler returns a handler that calls next for each request that carries a registered key, and answers the others.
+// Handler returns a handler that calls next for each request that carries a registered key or that
+// [Config].AllowDespite admits, and answers the others. With a key, next gets a copy of the request, with the client in
+// its context.
 func (v *Verifier) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		inner, err := v.Authenticate(r)

@@ -23,9 +23,12 @@ type ImportOptions struct {
 
 // Imported is the result of [Verifier.Import].
 type Imported struct {
-	Keys     []Key               // the imported keys in the order of the file, each once
-	PlanIDs  map[string][]string // key id → the usage plans that the file names; Import itself adds no memberships
-	Warnings []string            // one for each row that was left out, with its line number
+	Keys     []Key    // the imported keys in the order of the file, each once
+	Warnings []string // one for each row that was left out, with its line number
+
+	// PlanIDs are the ids of the usage plans that the file names, by the id of the key. Import adds no memberships: the
+	// caller does, for example by a usageplan.Change with PutMember for each.
+	PlanIDs map[string][]string
 }
 
 // The columns of API Gateway's key file, by their lower-case names.
@@ -105,8 +108,8 @@ func (v *Verifier) importable(r *row, opt ImportOptions) error {
 }
 
 // stage returns the states of the keys of rows, one for each key, and adds the keys' plans to plans. A row is known by
-// its value. For example, of the rows "a,VALUE1", "b,VALUE2" and "c,VALUE1", the third overwrites the first: two keys are
-// imported, named c and b. If a key of the verifier has VALUE2, that key is named b, and only one key is new.
+// its value. For example, of the rows "a,VALUE1", "b,VALUE2" and "c,VALUE1", the third overwrites the first: two keys
+// are imported, named c and b. If a key of the verifier has VALUE2, that key is named b, and only one key is new.
 func (v *Verifier) stage(rows []row, plans map[string][]string, now time.Time) ([]state, error) {
 	states := make([]state, 0, len(rows))
 	values := make(map[digest]string, len(rows)) // digest → id of the key that has it

@@ -106,8 +106,8 @@ func (r *record) previous() []earlier {
 // pack returns the records of a key: first that of the current value, then those of the earlier ones. They share the
 // last use of old, a record of the same key. old may be nil.
 //
-// An earlier value ends with its grace or with the key, whichever is first. For example, a key that expires at 12:00 and
-// an earlier value with a grace until 13:00 give two records that expire at 12:00.
+// An earlier value ends with its grace or with the key, whichever is first. For example, a key that expires at 12:00
+// and an earlier value with a grace until 13:00 give two records that expire at 12:00.
 func pack(s *state, old *record) []*record {
 	records := []*record{{digest: s.digest, expires: nano(s.key.Expires, never)}}
 	for _, p := range s.previous {

@@ -2,10 +2,26 @@ package apikey
 
 import (
 	"errors"
+	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"time"
 )
+
+// restoreAll makes the changes that were committed earlier. It stops at an error, because the changes after it may
+// build on the one that is missing. It adds the ids of the changes' keys to restored.
+func (v *Verifier) restoreAll(changes iter.Seq2[Change, error], restored map[string]bool) error {
+	for c, err := range changes {
+		if err == nil {
+			err = v.restore(c, restored)
+		}
+		if err != nil {
+			return fmt.Errorf("restore: %w", err)
+		}
+	}
+	return nil
+}
 
 // restore makes a change that was committed earlier. It first checks the change, because the store may have damaged it.
 // It adds the ids of the change's keys to restored.

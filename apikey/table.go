@@ -95,8 +95,8 @@ func (t *table) grow() slots {
 	return s
 }
 
-// probe returns the record of the given hash for which same reports true, and the index of its slot. If there is none, it
-// returns nil and the index of the empty slot where the search ends.
+// probe returns the record of the given hash for which same reports true, and the index of its slot. If there is none,
+// it returns nil and the index of the empty slot where the search ends.
 func (s slots) probe(hash uint64, same func(*record) bool) (uint64, *record) {
 	for i, r := range s.chain(hash) {
 		if r == nil || same(r) {

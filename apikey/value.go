@@ -71,8 +71,8 @@ func AppSync(expires time.Time) (Secret, time.Time, error) {
 
 // random returns n random characters of alphabet, each with the same probability.
 func random(alphabet string, n int) string {
-	// A byte is reduced to an index by the remainder. Of the 256 bytes, the last ones would favour the first characters.
-	// For example, 62 characters go 4 times into 256, and 8 bytes are left: 248 to 255 are not used.
+	// A byte is reduced to an index by the remainder. Of the 256 bytes, the last ones would favour the first
+	// characters. For example, 62 characters go 4 times into 256, and 8 bytes are left: 248 to 255 are not used.
 	even := 256 - 256%len(alphabet)
 	out := make([]byte, 0, n)
 	for buf := make([]byte, 2*n); len(out) < n; {

@@ -19,14 +19,15 @@ type Config struct {
 	Keys []Entry
 
 	// Pepper is the secret key of the HMAC under which values are stored, of 32 bytes or more. Keep it as long as the
-	// digests that Commit has stored, but in another place. It is required if Commit or Restore is set. Otherwise, an
-	// empty one stands for a random one.
+	// digests that Commit has stored, but in another place: under another pepper, no stored value is found. It is
+	// required if Commit or Restore is set. Otherwise, an empty one stands for a random one.
 	Pepper Secret
 
 	// Prefix makes [Verifier.Generate] return values that secret scanners recognise: the prefix, an underscore, random
-	// characters and a checksum. By the checksum, a mistyped value is refused without a lookup, and so is any other value
-	// that begins with the prefix and an underscore. A prefix has 2 to 6 characters: a lower-case letter, then [a-z0-9].
-	// If it is empty, values have API Gateway's form, and no checksum is checked.
+	// characters and a checksum. By the checksum, a mistyped value is refused without a lookup, and so is any other
+	// value that begins with the prefix and an underscore. A prefix has 2 to 6 characters: a lower-case letter, then
+	// [a-z0-9]. If it is empty, values have API Gateway's form, and no checksum is checked. Values that were made under
+	// another prefix, or without one, stay valid.
 	Prefix string
 
 	// Source returns the value that a request carries, or false if there is none. Nil stands for the header X-API-Key.
@@ -91,15 +92,7 @@ func New(cfg Config) (*Verifier, error) {
 	v.clock.set()
 	restored := make(map[string]bool) // the ids of restored keys, including deleted ones
 	if cfg.Restore != nil {
-		for c, err := range cfg.Restore {
-			if err == nil {
-				err = v.restore(c, restored)
-			}
-			if err != nil {
-				errs = append(errs, fmt.Errorf("restore: %w", err))
-				break // the changes after it may build on it
-			}
-		}
+		errs = append(errs, v.restoreAll(cfg.Restore, restored))
 	}
 	for i, e := range cfg.Keys {
 		if err := v.declare(e, restored); err != nil {

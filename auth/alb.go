@@ -30,7 +30,7 @@ import (
 //
 // These tokens differ from JWTs. Their segments may be padded, and iss, client, exp and signer are in the header. All
 // four are checked. signer must be loadBalancer, the ARN of this load balancer, because any customer of AWS can have
-// another load balancer of the same Region sign anything. [Token.Client] is the client; there is no audience.
+// another load balancer of the same Region sign anything. [Token].Client is the client; there is no audience.
 //
 // Each key is fetched separately, by its kid, which is a UUID, under [Issuer].JWKS. ALB derives that URL from the ARN.
 // At most eight keys are held. A key is replaced only if no token has needed it for more than an hour. Only the load
@@ -103,17 +103,17 @@ func (s *issuerState) sameBalancer(other *issuerState) bool {
 
 // completeALB copies iss, client and exp from the header to the token. If the claims have an iss too, it must be the
 // same. If they have an exp too, the earlier one counts.
-func (s *issuerState) completeALB(t *Token, b balanced) error {
-	if t.issuer != "" && t.issuer != s.URL {
+func (s *issuerState) completeALB(t *claimSet, b balanced) error {
+	if t.Issuer != "" && t.Issuer != s.URL {
 		return ErrIssuer
 	}
 	if b.expiry.IsZero() {
 		return errNoExpiry
 	}
-	if t.expiry.IsZero() || b.expiry.Before(t.expiry) {
-		t.expiry = b.expiry
+	if t.Expiry.IsZero() || b.expiry.Before(t.Expiry) {
+		t.Expiry = b.expiry
 	}
-	t.issuer, t.client = s.URL, strings.Clone(b.client) // a clone, so that the decoded header can be freed
+	t.Issuer, t.clientID = s.URL, strings.Clone(b.client) // a clone, so that the decoded header can be freed
 	return nil
 }
 
@@ -149,7 +149,7 @@ func (b *balancerKeys) of(kid string, now time.Time) (*keySet, error) {
 		return s, nil
 	}
 	if !balancerKeyID.MatchString(kid) {
-		return nil, &Error{Err: ErrKey}
+		return nil, &Error{Err: errKey}
 	}
 	if len(b.sets) >= maxBalancerKeys && !b.drop(now) {
 		return nil, &Error{Err: fmt.Errorf("%w: too many keys at a time", ErrUnavailable), RetryAfter: retryPause}

@@ -28,8 +28,8 @@ const (
 	albURL = "https://public-keys.auth.elb.eu-west-1.amazonaws.com/"
 )
 
-// albToken is what a load balancer sends in X-Amzn-Oidc-Data: padded segments, the JOSE header with more than that, and
-// the answer of the user info endpoint as claims. A nil value leaves a member out.
+// albToken is what a load balancer sends in X-Amzn-Oidc-Data. Its segments are padded, its header has more members than
+// others, and its claims are the answer of the user info endpoint. A nil value leaves a member out.
 func albToken(header, claims map[string]any) string { return albSigned("ES256", header, claims, true) }
 
 func albSigned(name string, header, claims map[string]any, padded bool) string {
@@ -56,14 +56,15 @@ func albSigned(name string, header, claims map[string]any, padded bool) string {
 	return signed + "." + encode(must(s.method.Sign(signed, s.key)))
 }
 
-// balancer is a load balancer whose key is given.
+// balancer is a load balancer with a fixed key.
 func balancer() auth.Issuer {
 	is := auth.ALB(albARN, issURL, client)
 	is.Keys = set(jwk(signers()["ES256"].key.Public(), albKID, ""), jwk(rsaPrivate().Public(), albKID, "RS256"))
 	return is
 }
 
-func TestALB(t *testing.T) {
+// The header of a load balancer's token decides whose it is, and padding is accepted if it is complete.
+func TestALBAcceptsOnlyItsOwnTokens(t *testing.T) {
 	now := time.Now()
 	padding := func(edit func(segments []string)) string {
 		segments := strings.Split(albToken(nil, nil), ".")
@@ -83,14 +84,14 @@ func TestALB(t *testing.T) {
 		{"a longer ARN", albToken(map[string]any{"signer": albARN + "0"}, nil), auth.ErrIssuer},
 		{"no signer", albToken(map[string]any{"signer": nil}, nil), auth.ErrIssuer},
 		{"a signer among claims", albToken(map[string]any{"signer": nil}, map[string]any{"signer": albARN}), auth.ErrIssuer},
-		{"a signer that is no text", albToken(map[string]any{"signer": []string{albARN}}, nil), auth.ErrIssuer},
+		{"a signer that is not a string", albToken(map[string]any{"signer": []string{albARN}}, nil), auth.ErrIssuer},
 		{"another issuer", albToken(map[string]any{"iss": plain}, map[string]any{"iss": plain}), auth.ErrIssuer},
 		{"another issuer in the header", albToken(map[string]any{"iss": plain}, nil), auth.ErrIssuer},
 		{"another issuer in the claims", albToken(nil, map[string]any{"iss": plain}), auth.ErrIssuer},
 		{"no issuer in the header", albToken(map[string]any{"iss": nil}, nil), auth.ErrIssuer},
-		{"another client", albToken(map[string]any{"client": "x"}, nil), auth.ErrAudience},
-		{"no client", albToken(map[string]any{"client": nil}, nil), auth.ErrAudience},
-		{"a client among claims", albToken(map[string]any{"client": nil}, map[string]any{"client": client, "client_id": client, "aud": client, "azp": client}), auth.ErrAudience},
+		{"another client", albToken(map[string]any{"client": "x"}, nil), auth.ErrOtherAudience},
+		{"no client", albToken(map[string]any{"client": nil}, nil), auth.ErrOtherAudience},
+		{"a client among claims", albToken(map[string]any{"client": nil}, map[string]any{"client": client, "client_id": client, "aud": client, "azp": client}), auth.ErrOtherAudience},
 		{"no exp in the header", albToken(map[string]any{"exp": nil}, nil), auth.ErrMalformed},
 		{"an exp that is no number", albToken(map[string]any{"exp": "4102444800"}, nil), auth.ErrMalformed},
 		{"expired", albToken(map[string]any{"exp": now.Add(-time.Minute).Unix()}, map[string]any{"exp": nil}), auth.ErrExpired},
@@ -106,8 +107,8 @@ func TestALB(t *testing.T) {
 		{"padding alone", padding(func(s []string) { s[2] = "==" }), auth.ErrMalformed},
 		{"another alphabet", padding(func(s []string) { s[2] = "+/" + s[2][2:] }), auth.ErrMalformed},
 		{"a line break", padding(func(s []string) { s[2] += "\n" }), auth.ErrMalformed},
-		{"another signature", padding(func(s []string) { s[2] = base64.URLEncoding.EncodeToString(make([]byte, 64)) }), auth.ErrSignature},
-		{"claims changed", padding(func(s []string) { s[1] = base64.URLEncoding.EncodeToString([]byte(`{"sub":"x"}`)) }), auth.ErrSignature},
+		{"another signature", padding(func(s []string) { s[2] = base64.URLEncoding.EncodeToString(make([]byte, 64)) }), auth.ErrForged},
+		{"claims changed", padding(func(s []string) { s[1] = base64.URLEncoding.EncodeToString([]byte(`{"sub":"x"}`)) }), auth.ErrForged},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{balancer()}})
@@ -117,13 +118,13 @@ func TestALB(t *testing.T) {
 		})
 	}
 	got := must(newVerifier(t, auth.Config{Issuers: []auth.Issuer{balancer()}}).VerifyToken(t.Context(), albToken(map[string]any{"exp": int64(4102444800)}, map[string]any{"iss": nil, "exp": nil})))
-	require.Equal(t, []string{issURL + " 1234567890", issURL, client, "julianwood", ""}, []string{got.ID(), got.Issuer(), got.Client(), got.Username(), got.Use()})
-	require.Equal(t, time.Unix(4102444800, 0).UTC(), got.Expiry())
+	require.Equal(t, []string{issURL + " 1234567890", issURL, client, "julianwood", ""}, []string{got.ID, got.Issuer, got.Client, got.Username, got.Use})
+	require.Equal(t, time.Unix(4102444800, 0).UTC(), got.Expiry)
 }
 
-// The padding of a load balancer is nobody else's, and its issuer's own tokens do not pass for its: both may be accepted
-// by one verifier.
-func TestALBBesideItsIssuer(t *testing.T) {
+// One verifier may accept a load balancer and the issuer behind it. Padding is accepted only from the load balancer,
+// and the issuer's own tokens are not accepted as the load balancer's.
+func TestALBAndItsIssuerAreToldApart(t *testing.T) {
 	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{balancer(), cognito(), local()}})
 	require.NoError(t, verify(v, albToken(nil, nil)))
 	require.NoError(t, verify(v, must(poolIssuer().AccessToken(julian))))
@@ -135,7 +136,7 @@ func TestALBBesideItsIssuer(t *testing.T) {
 	require.ErrorIs(t, verify(localVerifier(t), signRS256(digestless)), auth.ErrMalformed)
 }
 
-func TestALBConfig(t *testing.T) {
+func TestALBSettingsAreChecked(t *testing.T) {
 	for region, want := range map[string]string{
 		"eu-west-1":      "https://public-keys.auth.elb.eu-west-1.amazonaws.com",
 		"us-gov-west-1":  "https://s3-us-gov-west-1.amazonaws.com/aws-elb-public-keys-prod-us-gov-west-1",
@@ -166,7 +167,7 @@ func TestALBConfig(t *testing.T) {
 	require.ErrorContains(t, err, "no audience is accepted")
 }
 
-// albKeys answers as the place of the public keys does.
+// albKeys answers like the host of the load balancers' public keys.
 type albKeys struct {
 	mu    sync.Mutex
 	known map[string]string // by URL
@@ -180,7 +181,7 @@ func (k *albKeys) RoundTrip(r *http.Request) (*http.Response, error) {
 	text, ok := k.known[r.URL.String()]
 	status := http.StatusOK
 	if !ok {
-		status = http.StatusForbidden // as S3 answers for what is not there
+		status = http.StatusForbidden // as S3 answers if there is no such object
 	}
 	return &http.Response{StatusCode: status, Status: fmt.Sprint(status), Body: io.NopCloser(strings.NewReader(text)), Header: http.Header{}}, nil
 }
@@ -189,8 +190,8 @@ func spki(public any) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: must(x509.MarshalPKIXPublicKey(public))}))
 }
 
-// The key of a kid is fetched once, from where its Region's are, as PEM.
-func TestALBFetch(t *testing.T) {
+// The key of a kid is fetched once, as PEM, from the host of the load balancer's Region.
+func TestALBKeyIsFetchedOnce(t *testing.T) {
 	key := signers()["ES256"].key.Public().(*ecdsa.PublicKey)
 	const other = "00000000-0000-4000-8000-000000000000"
 	keys := &albKeys{known: map[string]string{albURL + albKID: spki(key), albURL + other: spki(key)}}
@@ -215,8 +216,8 @@ func TestALBFetch(t *testing.T) {
 	require.Len(t, keys.asked, 2, "what may not become a URL, or is not the load balancer's, is not fetched")
 }
 
-// What is no public key of P-256 in PEM is no key.
-func TestALBBadKeys(t *testing.T) {
+// Only a public key of P-256 in PEM is a key.
+func TestALBKeyMustBeP256InPEM(t *testing.T) {
 	key := signers()["ES256"].key.Public()
 	for name, text := range map[string]string{
 		"empty": "", "JSON": string(set(jwk(key, albKID, ""))), "RSA": spki(rsaPrivate().Public()), "P-384": spki(signers()["ES384"].key.Public()),
@@ -227,8 +228,8 @@ func TestALBBadKeys(t *testing.T) {
 	}
 }
 
-// A flood of forged kids neither costs more than eight fetches a second nor drops the keys in use.
-func TestALBFlood(t *testing.T) {
+// A flood of forged kids costs at most eight fetches a second, and does not drop the keys in use.
+func TestALBFloodOfForgedKidsIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		keys := &albKeys{known: map[string]string{albURL + albKID: spki(signers()["ES256"].key.Public())}}
 		v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{auth.ALB(albARN, issURL, client)}, Transport: keys, CacheBytes: -1})
@@ -255,8 +256,8 @@ func TestALBFlood(t *testing.T) {
 	})
 }
 
-// Keys that are due are still in use: a flood of forged kids that comes first does not take their place.
-func TestALBFloodAtDue(t *testing.T) {
+// Keys that are due are still in use. A flood of forged kids that arrives first does not take their place.
+func TestALBFloodKeepsKeysThatAreDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		keys := &albKeys{known: map[string]string{albURL + albKID: spki(signers()["ES256"].key.Public())}}
 		v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{auth.ALB(albARN, issURL, client)}, Transport: keys, CacheBytes: -1})
@@ -279,8 +280,9 @@ func forgedKIDs(t *testing.T, v *auth.Verifier) {
 	}
 }
 
-// A key that made room for others takes the tokens with it that it signed: it may have changed when it comes back.
-func TestALBKeyChangesUnseen(t *testing.T) {
+// When a key is dropped to make room, the tokens that it signed are forgotten too: the key may have changed when it is
+// fetched again.
+func TestALBDroppedKeyInvalidatesItsTokens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		keys := &albKeys{known: map[string]string{albURL + albKID: spki(signers()["ES256"].key.Public())}}
 		v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{auth.ALB(albARN, issURL, client)}, Transport: keys})
@@ -291,7 +293,7 @@ func TestALBKeyChangesUnseen(t *testing.T) {
 		forgedKIDs(t, v)
 		time.Sleep(2 * time.Second)
 		keys.known[albURL+albKID] = spki(fresh("ES256").Public())
-		require.ErrorIs(t, verify(v, raw), auth.ErrSignature)
+		require.ErrorIs(t, verify(v, raw), auth.ErrForged)
 	})
 }
 
@@ -316,7 +318,7 @@ func ExampleALB() {
 	// true
 }
 
-// FuzzPEM: no panic, and one key or an error.
+// FuzzPEM checks that a text gives one key or an error.
 func FuzzPEM(f *testing.F) {
 	f.Add(spki(signers()["ES256"].key.Public()))
 	f.Add(spki(rsaPrivate().Public()))

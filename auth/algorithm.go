@@ -34,15 +34,17 @@ var algorithms = map[string]*algorithm{
 	"Ed25519": {"Ed25519", jwt.SigningMethodEdDSA, jwkset.KtyOKP, jwkset.CrvEd25519},
 }
 
-// method returns an algorithm by its name, which is case-sensitive.
+// method returns an algorithm by its name, which is case-sensitive. Names that are not in the table, such as none, None
+// and HS256, are errors: there is no list of names to refuse, which might be incomplete.
 func method(name string) (*algorithm, error) {
 	if a := algorithms[name]; a != nil {
 		return a, nil
 	}
-	return nil, ErrAlgorithm
+	return nil, errAlgorithm
 }
 
-// is reports whether a name means this algorithm. EdDSA and Ed25519 are two names of one.
+// is reports whether a name means this algorithm. EdDSA and Ed25519 are two names of one, so an issuer that lists one
+// of them may sign under the other.
 func (a *algorithm) is(name string) bool {
 	o := algorithms[name]
 	return o != nil && o.SigningMethod == a.SigningMethod

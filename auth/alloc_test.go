@@ -18,7 +18,7 @@ import (
 
 func allocs(f func()) float64 { return testing.AllocsPerRun(200, f) }
 
-func TestAllocsSeenBefore(t *testing.T) {
+func TestVerifiedTokenDoesNotAllocate(t *testing.T) {
 	for _, raw := range []bool{false, true} {
 		v := newVerifier(t, auth.Config{
 			Issuers: []auth.Issuer{cognito()}, AllowRawCache: raw,
@@ -48,7 +48,7 @@ func TestAllocsSeenBefore(t *testing.T) {
 	}
 }
 
-func TestAllocsFirstSight(t *testing.T) {
+func TestFirstVerificationAllocatesLittle(t *testing.T) {
 	for name, limit := range map[string]float64{"RS256": 30, "EdDSA": 30, "ES256": 42} {
 		is := local()
 		is.Keys = set(jwk(signers()[name].key.Public(), "k1", ""))
@@ -59,13 +59,13 @@ func TestAllocsFirstSight(t *testing.T) {
 	}
 }
 
-// What the cache counts is what it takes: the heap grows by no more than the bound and a fifth.
-func TestCacheMemory(t *testing.T) {
-	const limit = 2 << 20 // its parts hold a token of any length
+// The cache counts its memory correctly: the heap grows by at most the limit and a fifth.
+func TestCacheStaysWithinItsMemory(t *testing.T) {
+	const limit = 2 << 20 // enough for a token of any length in each shard
 	heap := func() uint64 {
 		var m runtime.MemStats
 		runtime.GC()
-		runtime.GC() // the first may leave what pools hold
+		runtime.GC() // the first run does not free what pools hold
 		runtime.ReadMemStats(&m)
 		return m.HeapAlloc
 	}
@@ -105,7 +105,7 @@ func TestCacheMemory(t *testing.T) {
 	}
 }
 
-func TestAllocsRefusal(t *testing.T) {
+func TestRefusalsAllocateLittle(t *testing.T) {
 	v := localVerifier(t)
 	good := rs256(goodHeader, goodClaims(nil))
 	for name, raw := range map[string]string{
@@ -119,8 +119,8 @@ func TestAllocsRefusal(t *testing.T) {
 	}
 }
 
-// Looking for a second token takes no memory, whatever the query is.
-func TestAllocsQuery(t *testing.T) {
+// Looking for a second token in the query does not allocate, whatever the query is.
+func TestQueryDoesNotAllocate(t *testing.T) {
 	v := localVerifier(t)
 	r := httptest.NewRequest(http.MethodGet, "/?%61"+numbered(9000, "&p%d=%%41"), nil)
 	r.Header.Set("Authorization", "x")

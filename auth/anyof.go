@@ -10,9 +10,9 @@ import (
 // Mode is one way to authenticate a request. A [*Verifier] is a Mode, and so are the verifiers of the packages sigv4,
 // apikey and auth/custom. Any type with these two methods can be one.
 //
-// A mode may have two more methods, which are used if they exist. Anonymous(*http.Request) *http.Request removes the
-// mode's proof from a request. Leaves(*http.Request) bool reports that the request has a credential which this mode
-// could have claimed but leaves to another mode.
+// A mode may have one more method, which is used if it exists. Anonymous(*http.Request) *http.Request removes the
+// mode's proof from a request. A type that wraps a Verifier should embed it. Then it has this method too, and AnyOf
+// still knows which words [Config].Foreign leaves to another mode.
 type Mode interface {
 	// Present reports whether the request carries a credential of this kind, good or bad.
 	Present(*http.Request) bool
@@ -74,8 +74,8 @@ func (m *Modes) Present(r *http.Request) bool {
 
 // leaves reports whether a mode leaves a credential of the request to another mode.
 func leaves(mode Mode, r *http.Request) bool {
-	l, ok := mode.(interface{ Leaves(*http.Request) bool })
-	return ok && l.Leaves(r)
+	l, ok := mode.(interface{ leaves(*http.Request) bool })
+	return ok && l.leaves(r)
 }
 
 // Authenticate calls every mode whose credential is present, in the order of [AnyOf]. The error is that of the mode
@@ -86,6 +86,8 @@ func (m *Modes) Authenticate(r *http.Request) (*http.Request, error) {
 		return nil, &Error{Err: ErrNotConfigured}
 	}
 	left := m.unclaimed(r)
+	// Each mode gets the request of the one before, with the proofs so far. A mode that reads the body puts it back, so
+	// the next one finds it whole.
 	authenticated, presented := r, false
 	for i, mode := range m.modes {
 		if i != left && !mode.Present(authenticated) {

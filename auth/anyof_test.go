@@ -11,7 +11,7 @@ import (
 	"github.com/tallygate/tallygate/auth"
 )
 
-// foreign is a mode of another package: its credential is the value "good" in a header.
+// foreign is a mode of another package. Its credential is the value "good" in a header field.
 type foreign struct{ header string }
 
 type foreignError struct{ header string }
@@ -35,8 +35,9 @@ func (m foreign) Authenticate(r *http.Request) (*http.Request, error) {
 	return r.WithContext(context.WithValue(r.Context(), m, true)), nil
 }
 
-// Every subset of two modes' credentials, each good or bad.
-func TestAnyOf(t *testing.T) {
+// A request may have the credentials of two modes, each of them good, bad or missing. Every one that is there must
+// verify.
+func TestAnyOfVerifiesEveryCredential(t *testing.T) {
 	key := foreign{"X-Api-Key"}
 	tokens := cognitoVerifier(t, auth.Rules{})
 	good := must(poolIssuer().IDToken(julian))
@@ -54,8 +55,8 @@ func TestAnyOf(t *testing.T) {
 		{"key", []string{"X-Api-Key", "good"}, 200, "1k-"},
 		{"token", []string{"Authorization", good}, 200, "1-t"},
 		{"both", []string{"X-Api-Key", "good", "Authorization", good}, 200, "2kt"},
-		{"bad token beside a good key", []string{"X-Api-Key", "good", "Authorization", "Bearer x"}, 401, `{"message":"Unauthorized"}`},
-		{"bad key beside a good token", []string{"X-Api-Key", "x", "Authorization", good}, 403, "foreign\n"},
+		{"bad token with a good key", []string{"X-Api-Key", "good", "Authorization", "Bearer x"}, 401, `{"message":"Unauthorized"}`},
+		{"bad key with a good token", []string{"X-Api-Key", "x", "Authorization", good}, 403, "foreign\n"},
 		{"both bad: the first answers", []string{"X-Api-Key", "x", "Authorization", "x"}, 403, "foreign\n"},
 		{"none: the first answers", nil, 403, "foreign\n"},
 	} {
@@ -64,14 +65,14 @@ func TestAnyOf(t *testing.T) {
 			w := call(m.Handler(proofs), "/", row.header...)
 			require.Equal(t, row.status, w.Code)
 			require.Equal(t, row.body, w.Body.String())
-			// Nested in another, it decides the same.
+			// Within another AnyOf the decision is the same.
 			require.Equal(t, row.status, call(auth.AnyOf(auth.AnyOf(m)).Handler(proofs), "/", row.header...).Code)
 		})
 	}
 	require.Equal(t, 401, call(auth.AnyOf(tokens, key).Handler(proofs), "/").Code)
 }
 
-func TestAnyOfErrorHandler(t *testing.T) {
+func TestAnyOfErrorHandlerAnswersForEveryMode(t *testing.T) {
 	m := auth.AnyOf(foreign{"X-Api-Key"}, cognitoVerifier(t, auth.Rules{}))
 	m.ErrorHandler = auth.AppSync
 	w := call(m.Handler(ok), "/")
@@ -96,7 +97,7 @@ type silent struct{ error }
 func (m silent) Present(*http.Request) bool                        { return true }
 func (m silent) Authenticate(*http.Request) (*http.Request, error) { return nil, m.error }
 
-func TestAnyOfAnswersAnErrorThatCannot(t *testing.T) {
+func TestAnyOfAnswersForAPlainError(t *testing.T) {
 	w := call(auth.AnyOf(silent{errors.New("secret")}).Handler(ok), "/")
 	require.Equal(t, 500, w.Code)
 	require.NotContains(t, w.Body.String(), "secret")

@@ -53,24 +53,25 @@ type awsClaims struct {
 // AWSPrincipal returns the IAM principal of a token from an issuer that [AWSIdentity] made, or of a token that
 // [InsecureToken] made. It reports false if the token is from another issuer, which might write anything into these
 // claims, or if the account is missing or is not the one in the principal's ARN. The caller owns the maps.
-func (t *Token) AWSPrincipal() (AWSPrincipal, bool) {
-	if t == nil || t.aws == nil {
+func (t Token) AWSPrincipal() (AWSPrincipal, bool) {
+	aws := t.claims().aws
+	if aws == nil {
 		return AWSPrincipal{}, false
 	}
-	p := *t.aws
+	p := *aws
 	p.Tags, p.RequestTags = maps.Clone(p.Tags), maps.Clone(p.RequestTags)
 	return p, true
 }
 
 // principal sets t.aws. It is called once, when the token is verified, so that a check on every request costs little.
-func (t *Token) principal() {
-	read, err := Claims[awsClaims](t)
+func (t *claimSet) principal() {
+	read, err := Claims[awsClaims](t.Token)
 	c := read.Claims
-	if err != nil || !accountOf(t.subject, c.Account) {
+	if err != nil || !accountOf(t.Subject, c.Account) {
 		return
 	}
 	t.aws = &AWSPrincipal{
-		Account: c.Account, ARN: t.subject, OrgID: c.OrgID, OrgPath: c.OrgPath, Region: c.Region, FunctionARN: c.FunctionARN,
+		Account: c.Account, ARN: t.Subject, OrgID: c.OrgID, OrgPath: c.OrgPath, Region: c.Region, FunctionARN: c.FunctionARN,
 		Tags: c.Tags, RequestTags: c.RequestTags,
 	}
 }

@@ -18,7 +18,7 @@ const (
 	stsRole    = "arn:aws:iam::123456789012:role/DataProcessingRole"
 )
 
-// stsClaims is the sample of AWS's page "Understanding token claims", less and more what the maps say.
+// stsClaims is the sample of AWS's page "Understanding token claims". The maps set members, or remove them if nil.
 func stsClaims(claims, identity map[string]any) string {
 	inner := map[string]any{
 		"aws_account": stsAccount, "source_region": "us-east-1", "org_id": "o-abc1234567",
@@ -38,13 +38,13 @@ func stsClaims(claims, identity map[string]any) string {
 	return goodClaims(outer)
 }
 
-// sts is an account's issuer; its two keys bear kids and members as AWS's key set does.
+// sts is the issuer of an account. The kids and members of its two keys are like those in AWS's key set.
 func sts() auth.Issuer {
 	is := auth.AWSIdentity(stsURL, "https://api.example.com")
 	is.Keys = set(
 		jwk(rsaPrivate().Public(), "RSA_0", ""),
 		jwk(signers()["ES384"].key.Public(), "EC384_0", "ES384"),
-		jwk(signers()["ES256"].key.Public(), "EC256_0", "ES256"), // which AWS has not
+		jwk(signers()["ES256"].key.Public(), "EC256_0", "ES256"), // AWS has no such key
 	)
 	return is
 }
@@ -53,7 +53,7 @@ func stsToken(claims string) string {
 	return signedAs(signers()["ES384"], `{"kid":"EC384_0","typ":"JWT","alg":"ES384"}`, claims)
 }
 
-func TestAWSIdentity(t *testing.T) {
+func TestAWSIdentityReadsAWSTokens(t *testing.T) {
 	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{sts()}})
 	want := auth.AWSPrincipal{
 		Account: stsAccount, ARN: stsRole, OrgID: "o-abc1234567",
@@ -68,7 +68,7 @@ func TestAWSIdentity(t *testing.T) {
 	} {
 		got, err := v.VerifyToken(t.Context(), raw)
 		require.NoError(t, err, name)
-		require.Equal(t, stsURL+" "+stsRole, got.ID())
+		require.Equal(t, stsURL+" "+stsRole, got.ID)
 		p, ok := got.AWSPrincipal()
 		require.True(t, ok, name)
 		require.Equal(t, want, p, name)
@@ -77,15 +77,15 @@ func TestAWSIdentity(t *testing.T) {
 		require.Equal(t, want, p, "the maps are copies")
 	}
 	require.ErrorIs(t, verify(v, signedAs(signers()["ES256"], `{"kid":"EC256_0","typ":"JWT","alg":"ES256"}`, stsClaims(nil, nil))), auth.ErrAlgorithm)
-	require.ErrorIs(t, verify(v, stsToken(stsClaims(map[string]any{"aud": "https://other.example"}, nil))), auth.ErrAudience)
-	require.ErrorIs(t, verify(v, stsToken(stsClaims(map[string]any{"aud": nil}, nil))), auth.ErrAudience)
+	require.ErrorIs(t, verify(v, stsToken(stsClaims(map[string]any{"aud": "https://other.example"}, nil))), auth.ErrOtherAudience)
+	require.ErrorIs(t, verify(v, stsToken(stsClaims(map[string]any{"aud": nil}, nil))), auth.ErrOtherAudience)
 	require.ErrorIs(t, verify(v, stsToken(stsClaims(map[string]any{"iss": "https://b103a2cc-b461-473d-84fe-6c4f6d45af88.tokens.sts.global.api.aws"}, nil))), auth.ErrIssuer,
 		"another account's issuer")
 	require.NoError(t, verify(v, stsToken(stsClaims(map[string]any{"aud": []string{"x", "https://api.example.com"}}, nil))), "up to ten audiences")
 }
 
-// The principal is told only where the token says it whole and consistently.
-func TestAWSPrincipal(t *testing.T) {
+// There is a principal only if the token names it completely and without contradiction.
+func TestAWSPrincipalNeedsConsistentClaims(t *testing.T) {
 	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{sts()}})
 	for _, row := range []struct {
 		name             string
@@ -108,7 +108,7 @@ func TestAWSPrincipal(t *testing.T) {
 		{"no sub", map[string]any{"sub": nil}, nil, ""},
 		{"a sub that is no ARN", map[string]any{"sub": "DataProcessingRole"}, nil, ""},
 		{"an ARN without resource", map[string]any{"sub": "arn:aws:iam::123456789012:"}, nil, ""},
-		{"tags that are no texts", nil, map[string]any{"principal_tags": map[string]any{"a": 1}}, ""},
+		{"tags that are not strings", nil, map[string]any{"principal_tags": map[string]any{"a": 1}}, ""},
 	} {
 		got, err := v.VerifyToken(t.Context(), stsToken(stsClaims(row.claims, row.identity)))
 		require.NoError(t, err, row.name)
@@ -121,33 +121,33 @@ func TestAWSPrincipal(t *testing.T) {
 	}
 }
 
-// Another issuer's tokens tell no principal, whatever they claim: any pool's owner could write these claims.
-func TestAWSPrincipalOfAnotherIssuer(t *testing.T) {
+// Tokens of another issuer have no principal, whatever they claim: the owner of any user pool could write these claims.
+func TestOtherIssuersHaveNoAWSPrincipal(t *testing.T) {
 	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{local(), sts()}})
 	got, err := v.VerifyToken(t.Context(), rs256(goodHeader, stsClaims(map[string]any{"iss": plain, "aud": client}, nil)))
 	require.NoError(t, err)
 	_, ok := got.AWSPrincipal()
 	require.False(t, ok)
-	_, ok = (*auth.Token)(nil).AWSPrincipal()
+	_, ok = auth.Token{}.AWSPrincipal()
 	require.False(t, ok)
 	p, ok := must(auth.InsecureToken([]byte(stsClaims(nil, nil)))).AWSPrincipal()
 	require.True(t, ok, "a test's own token")
 	require.Equal(t, stsAccount, p.Account)
 }
 
-// IAM principals of two accounts call, and a policy says which of them may: any of one account, and one role of another.
-// Each account has an issuer of its own; here authtest plays both.
+// IAM principals of two accounts call an API. A policy decides which of them may: every one of the first account, and
+// one role of the second. Each account has its own issuer; here authtest stands for both.
 func ExampleAWSIdentity() {
 	issuers := map[string]*authtest.Issuer{}
 	var c auth.Config
 	for _, account := range []string{"111122223333", "444455556666"} {
-		issuer, _ := authtest.New("https://" + account + ".tokens.sts.global.api.aws") // a UUID in reality
+		issuer, _ := authtest.New("https://" + account + ".tokens.sts.global.api.aws") // in reality a UUID
 		is := auth.AWSIdentity(issuer.URL(), "https://api.example.com")
-		is.Keys = issuer.JWKS() // a program leaves it out, and the keys are fetched
+		is.Keys = issuer.JWKS() // a program leaves Keys empty, so the keys are fetched
 		c.Issuers = append(c.Issuers, is)
 		issuers[account] = issuer
 	}
-	c.Rules.Check = func(_ context.Context, t *auth.Token) error {
+	c.Rules.Check = func(_ context.Context, t auth.Token) error {
 		p, ok := t.AWSPrincipal()
 		switch {
 		case ok && p.Account == "111122223333":
@@ -155,7 +155,7 @@ func ExampleAWSIdentity() {
 		case ok && p.ARN == "arn:aws:iam::444455556666:role/Reporting" && p.Tags["environment"] == "production":
 			return nil
 		}
-		return fmt.Errorf("%q has no business here", t.Subject())
+		return fmt.Errorf("%q has no business here", t.Subject)
 	}
 	v, err := auth.New(c)
 	if err != nil {

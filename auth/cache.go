@@ -11,22 +11,29 @@ import (
 const (
 	defaultCache = 32 << 20 // bytes: about 20 000 tokens of Cognito
 	shards       = 64
-	// entryCost is the memory of an entry without its strings and lists: entry and Token (about 500 bytes) and its place
-	// in the map.
+	// entryCost is the memory of an entry without its strings and lists: 112 bytes of entry, 480 of claimSet, and its
+	// place in the map. TestCacheStaysWithinItsMemory compares the sum with the heap.
 	entryCost = 700
-	// maxHashed is the longest token, in bytes, whose SHA-256 is computed at once. For longer tokens the hash would be the
-	// larger part of the cost of a forged one.
+	// maxHashed is the longest token, in bytes, whose SHA-256 is computed at once. For longer tokens the hash would be
+	// the larger part of the cost of a forged one.
 	maxHashed = 2 << 10
-	sample    = 8 // entries looked at to find one to drop
+	sample    = 8 // entries that are looked at to find one to drop
 )
 
 // cache remembers verified tokens, so that the same token need not be verified again. An entry means only that the
 // signature is valid and that the issuer's settings accept the token. Times, revocation and rules are checked on every
-// hit.
+// hit. It is safe for concurrent use.
 //
-// A token is found by the SHA-256 of all its bytes, so the bearer token itself does not stay in memory. If raw is set,
-// it is found by a keyed hash and a comparison of all its bytes. A long token is looked up by the keyed hash, which is
-// fast. Its SHA-256 is computed only if there is an entry to compare it with, or after it has been verified.
+// A token is found by the SHA-256 of all its bytes, signature included. So the bearer token itself does not stay in
+// memory, and no other token can be answered with this one's claims. If raw is set, it is found by a keyed hash, and
+// then all its bytes are compared.
+//
+// For a long token that is forged, its SHA-256 would be the larger part of the cost. So it is looked up by the keyed
+// hash, which is fast. The SHA-256 is computed only if there is an entry to compare it with, or after the token has been
+// verified.
+//
+// A token belongs to one of 64 shards, each with its own lock, so that requests on several cores seldom wait for each
+// other.
 type cache struct {
 	raw    bool
 	seed   maphash.Seed
@@ -34,30 +41,32 @@ type cache struct {
 	shards [shards]shard
 }
 
+// shard holds the tokens whose index has the same remainder.
 type shard struct {
-	mu      sync.RWMutex
-	entries map[uint64]*entry
-	size    int
-	_       [24]byte // fills a cache line of 64 bytes
+	mu      sync.RWMutex      // guards entries and size
+	entries map[uint64]*entry // index → the entry; a later token with the same index replaces it
+	size    int               // bytes of all entries
+	_       [24]byte          // fills a cache line of 64 bytes
 }
 
 // entry is one verified token with the key that verified it. It is immutable.
 type entry struct {
 	fingerprint
-	token  *Token
+	token  *claimSet
 	key    *key
 	issuer *issuerState
-	size   int
+	size   int // bytes, as put counts them
 }
 
 // fingerprint identifies a token. Two complete fingerprints are equal if and only if their tokens are.
 type fingerprint struct {
-	index   uint64
-	sum     [sha256.Size]byte
-	raw     string
-	pending string // the token, while its sum has not been computed
+	index   uint64            // decides the shard and the place in it; several tokens may have the same
+	sum     [sha256.Size]byte // zero if raw is set, or while pending is
+	raw     string            // the token, if the cache is raw
+	pending string            // the token, while its sum has not been computed
 }
 
+// newCache returns a cache of the given size. It is nil if bytes is negative: nothing is remembered then.
 func newCache(bytes int, raw bool) *cache {
 	if bytes < 0 {
 		return nil
@@ -72,6 +81,7 @@ func newCache(bytes int, raw bool) *cache {
 	return c
 }
 
+// fingerprint returns the fingerprint of a token. It is not complete if the token is long; see complete.
 func (c *cache) fingerprint(raw string) (f fingerprint) {
 	switch {
 	case c.raw:
@@ -91,12 +101,13 @@ func (f *fingerprint) complete() {
 	}
 }
 
-// sum is the SHA-256 of a token. The hash only reads the bytes, so the token is not copied.
+// sum is the SHA-256 of a token. The hash only reads the bytes, so the conversion need not copy the token.
 func sum(raw string) [sha256.Size]byte {
 	return sha256.Sum256(unsafe.Slice(unsafe.StringData(raw), len(raw)))
 }
 
-// get returns the entry of a token, or nil. The caller must check whether its key has been retired.
+// get returns the entry of a token, or nil. It completes the fingerprint if there is an entry to compare it with. The
+// caller must check whether the key of the entry has been retired.
 func (c *cache) get(f *fingerprint) *entry {
 	s := &c.shards[f.index%shards]
 	s.mu.RLock()
@@ -111,8 +122,9 @@ func (c *cache) get(f *fingerprint) *entry {
 	return e
 }
 
-// put remembers a verified token and drops others until the shard is within its limit.
-func (c *cache) put(f fingerprint, t *Token, k *key, issuer *issuerState) {
+// put remembers a verified token, and drops others until the shard is within its limit. A token that is larger than a
+// whole shard is not remembered.
+func (c *cache) put(f fingerprint, t *claimSet, k *key, issuer *issuerState) {
 	size := entryCost + t.size() + len(f.raw)
 	if size > c.limit {
 		return
@@ -130,6 +142,7 @@ func (c *cache) put(f fingerprint, t *Token, k *key, issuer *issuerState) {
 	s.size += e.size
 }
 
+// drop removes an entry, which may be nil. The caller must hold mu.
 func (s *shard) drop(e *entry) {
 	if e != nil {
 		delete(s.entries, e.index)
@@ -137,12 +150,13 @@ func (s *shard) drop(e *entry) {
 	}
 }
 
-// victim returns the least useful of a few entries in the random order of the map: one whose key is retired, or the one
-// that expires first.
+// victim returns the least useful of a few entries: one whose key is retired, or the one that expires first. The random
+// order of a map's range makes the choice fair, so no list of entries by age must be kept. The caller must hold mu, and
+// the shard must not be empty.
 func (s *shard) victim() (worst *entry) {
 	n := 0
 	for _, e := range s.entries {
-		if worst == nil || e.key.retired.Load() || e.token.expiry.Before(worst.token.expiry) {
+		if worst == nil || e.key.retired.Load() || e.token.Expiry.Before(worst.token.Expiry) {
 			worst = e
 		}
 		if n++; n == sample || worst.key.retired.Load() {

@@ -12,21 +12,22 @@ import (
 	"github.com/tallygate/tallygate/auth"
 )
 
-// The same *Token comes back exactly when nothing was verified anew.
+// The second Token equals the first, shared claims set included, exactly if the token was not verified again.
 func TestCacheRemembers(t *testing.T) {
 	for _, raw := range []bool{false, true} {
 		v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{local()}, AllowRawCache: raw})
 		token := rs256(goodHeader, goodClaims(nil))
 		first := must(v.VerifyToken(t.Context(), token))
-		require.Same(t, first, must(v.VerifyToken(t.Context(), token)))
+		require.True(t, first == must(v.VerifyToken(t.Context(), token)))
 	}
 	off := newVerifier(t, auth.Config{Issuers: []auth.Issuer{local()}, CacheBytes: -1})
 	token := rs256(goodHeader, goodClaims(nil))
-	require.NotSame(t, must(off.VerifyToken(t.Context(), token)), must(off.VerifyToken(t.Context(), token)))
+	first := must(off.VerifyToken(t.Context(), token))
+	require.False(t, first == must(off.VerifyToken(t.Context(), token)))
 	require.Error(t, verify(off, token[:len(token)-4]+"AAAA"))
 }
 
-// Only what verified is entered: nothing bad takes up room.
+// Only verified tokens are entered, so a bad one takes no room.
 func TestCacheHoldsOnlyVerified(t *testing.T) {
 	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{local()}})
 	for _, list := range [][]bad{badForm(), badHeaders(), badClaims(), badKeys()} {
@@ -39,7 +40,7 @@ func TestCacheHoldsOnlyVerified(t *testing.T) {
 	require.Zero(t, bytes)
 }
 
-// However many tokens come, the cache stays within its bytes, and forgets one by one.
+// The cache stays within its limit for any number of tokens, and drops them one by one.
 func TestCacheIsBounded(t *testing.T) {
 	const limit = 256 << 10
 	for _, raw := range []bool{false, true} {
@@ -69,7 +70,7 @@ func ecIssuer() auth.Issuer {
 	return is
 }
 
-// When a key leaves its set, so do the tokens that it signed; the tokens of keys that stay remain.
+// When a key leaves its set, the tokens that it signed are forgotten. The tokens of the other keys stay.
 func TestCacheForgetsRetiredKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := signers()["EdDSA"], signers()["ES256"]
@@ -80,32 +81,32 @@ func TestCacheForgetsRetiredKeys(t *testing.T) {
 		tokenA, tokenB := signed(a, goodClaims(exp)), signed(b, goodClaims(exp))
 		firstA, firstB := must(v.VerifyToken(t.Context(), tokenA)), must(v.VerifyToken(t.Context(), tokenB))
 
-		fetchAnew := func(raw string) { // the request that finds the keys due does not wait for others
+		fetchAnew := func(raw string) { // the request that starts the fetch does not wait for it
 			time.Sleep(15 * time.Minute)
 			_ = verify(v, raw)
 			synctest.Wait()
 		}
-		fetchAnew(tokenA) // the same set again: nothing is forgotten
-		require.Same(t, firstA, must(v.VerifyToken(t.Context(), tokenA)))
+		fetchAnew(tokenA) // the same set, so nothing is forgotten
+		require.True(t, firstA == must(v.VerifyToken(t.Context(), tokenA)))
 
 		document = set(jwk(b.key.Public(), "k1", ""))
 		fetchAnew(tokenA)
 		require.ErrorIs(t, verify(v, tokenA), auth.ErrKey)
-		require.Same(t, firstB, must(v.VerifyToken(t.Context(), tokenB)))
+		require.True(t, firstB == must(v.VerifyToken(t.Context(), tokenB)))
 
-		// Another key under the same name is another key.
+		// Another key with the same kid is another key.
 		document = set(jwk(fresh("EdDSA").Public(), "k1", ""))
 		fetchAnew(tokenA)
-		require.ErrorIs(t, verify(v, tokenA), auth.ErrSignature)
+		require.ErrorIs(t, verify(v, tokenA), auth.ErrForged)
 		document = both
 		fetchAnew(tokenA)
 		require.NoError(t, verify(v, tokenA))
-		require.NotSame(t, firstA, must(v.VerifyToken(t.Context(), tokenA)), "verified anew")
+		require.False(t, firstA == must(v.VerifyToken(t.Context(), tokenA)), "verified anew")
 	})
 }
 
-// A hit needs fresh keys too: beyond their time of grace nothing is accepted.
-func TestCacheNeedsKeys(t *testing.T) {
+// A cached token needs usable keys too: once they are stale, nothing is accepted.
+func TestCacheHitNeedsUsableKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is, v := remote(t)
 		raw := issue(is)
@@ -116,8 +117,9 @@ func TestCacheNeedsKeys(t *testing.T) {
 	})
 }
 
-// Many goroutines, few tokens, a cache too small for them, keys that change: no race, no wrong answer.
-func TestCacheConcurrently(t *testing.T) {
+// Many goroutines verify a few tokens with a cache that is too small for them, while keys change. There must be no race
+// and no wrong answer.
+func TestCacheIsCorrectUnderConcurrency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := signers()["EdDSA"]
 		documents := [][]byte{set(jwk(s.key.Public(), "k1", "")), set(jwk(s.key.Public(), "k1", ""), jwk(fresh("ES256").Public(), "k2", ""))}
@@ -140,7 +142,7 @@ func TestCacheConcurrently(t *testing.T) {
 				for i := range 200 {
 					k := (g*31 + i) % len(tokens)
 					got, err := v.VerifyToken(t.Context(), tokens[k])
-					if err != nil || got.Subject() != string(rune('A'+k)) {
+					if err != nil || got.Subject != string(rune('A'+k)) {
 						t.Error(k, err)
 						return
 					}
@@ -153,7 +155,7 @@ func TestCacheConcurrently(t *testing.T) {
 	})
 }
 
-// A token of any length that is read at all is remembered, whether its SHA-256 is taken at once or later.
+// A token of any accepted length is remembered, whether its SHA-256 is computed at once or later.
 func TestCacheRemembersLongTokens(t *testing.T) {
 	for _, raw := range []bool{false, true} {
 		v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{ecIssuer()}, AllowRawCache: raw})
@@ -161,13 +163,13 @@ func TestCacheRemembersLongTokens(t *testing.T) {
 			token := signed(signers()["EdDSA"], goodClaims(map[string]any{"x": strings.Repeat("x", n)}))
 			require.LessOrEqual(t, len(token), 16<<10)
 			first := must(v.VerifyToken(t.Context(), token))
-			require.Same(t, first, must(v.VerifyToken(t.Context(), token)), "%d", len(token))
-			for at := range 3 { // the same but for one byte is another token
+			require.True(t, first == must(v.VerifyToken(t.Context(), token)), "%d", len(token))
+			for at := range 3 { // one changed byte makes another token
 				other := []byte(token)
 				other[len(other)-1-at*20] ^= 'A' ^ 'B'
 				require.Error(t, verify(v, string(other)))
 			}
-			require.Same(t, first, must(v.VerifyToken(t.Context(), token)), "%d", len(token))
+			require.True(t, first == must(v.VerifyToken(t.Context(), token)), "%d", len(token))
 		}
 	}
 }

@@ -21,7 +21,7 @@ import (
 	"github.com/tallygate/tallygate/auth"
 )
 
-// member is the JSON of a public key with more members, or, where the value is nil, fewer.
+// member is the JSON of a public key with more members. A nil value removes a member.
 func member(public crypto.PublicKey, more map[string]any) string {
 	m := map[string]any{}
 	if err := json.Unmarshal(must(json.Marshal(jwk(public, "", "").Marshal())), &m); err != nil {
@@ -46,8 +46,8 @@ type m = map[string]any
 // null is a member that is written as null.
 var null = json.RawMessage("null")
 
-// Several keys may have one kid, or none: those that fit are tried in their order.
-func TestSeveralKeysFit(t *testing.T) {
+// Several keys may have the same kid, or none. Those that fit a token are tried in the order of the set.
+func TestKeysThatFitAreTriedInOrder(t *testing.T) {
 	ed, ec, rs := signers()["EdDSA"], signers()["ES256"], signers()["RS256"]
 	edKey := func(kid any) string { return member(ed.key.Public(), m{"kid": kid}) }
 	other := func(kid any) string { return member(fresh("EdDSA").Public(), m{"kid": kid}) }
@@ -62,10 +62,10 @@ func TestSeveralKeysFit(t *testing.T) {
 		{"two others of one kid", keySet(edKey("k1"), other("k2"), other("k2")), ed, `{"alg":"EdDSA","kid":"k1"}`, nil},
 		{"second of one kid", keySet(other("k1"), edKey("k1")), ed, `{"alg":"EdDSA","kid":"k1"}`, nil},
 		{"fourth of one kid", keySet(other("k1"), other("k1"), other("k1"), edKey("k1")), ed, `{"alg":"EdDSA","kid":"k1"}`, nil},
-		{"fifth of one kid", keySet(other("k1"), other("k1"), other("k1"), other("k1"), edKey("k1")), ed, `{"alg":"EdDSA","kid":"k1"}`, auth.ErrSignature},
+		{"fifth of one kid", keySet(other("k1"), other("k1"), other("k1"), other("k1"), edKey("k1")), ed, `{"alg":"EdDSA","kid":"k1"}`, auth.ErrForged},
 		{"fifth, but the others do not fit", keySet(rsKey(m{"kid": "k1"}), member(ec.key.Public(), m{"kid": "k1"}), other("k2"), other(nil), edKey("k1")), ed, `{"alg":"EdDSA","kid":"k1"}`, nil},
 		{"the same key five times", keySet(other("k1"), edKey("k1"), edKey("k1"), edKey("k1"), edKey("k1")), ed, `{"alg":"EdDSA","kid":"k1"}`, nil},
-		{"four of one kid, none right", keySet(other("k1"), other("k1"), other("k1"), other("k1")), ed, `{"alg":"EdDSA","kid":"k1"}`, auth.ErrSignature},
+		{"four of one kid, none right", keySet(other("k1"), other("k1"), other("k1"), other("k1")), ed, `{"alg":"EdDSA","kid":"k1"}`, auth.ErrForged},
 		{"RS256 and PS256", keySet(rsKey(m{"kid": "k1", "alg": "RS256"}), rsKey(m{"kid": "k1", "alg": "PS256"})), signers()["PS256"], `{"alg":"PS256","kid":"k1"}`, nil},
 		{"neither RS256 nor PS256", keySet(rsKey(m{"kid": "k1", "alg": "RS256"}), rsKey(m{"kid": "k1", "alg": "PS256"})), signers()["RS512"], `{"alg":"RS512","kid":"k1"}`, auth.ErrKey},
 		{"one for encryption of the same kid", keySet(rsKey(m{"kid": "k1", "use": "enc"}), edKey("k1")), ed, `{"alg":"EdDSA","kid":"k1"}`, nil},
@@ -75,7 +75,7 @@ func TestSeveralKeysFit(t *testing.T) {
 		{"kid null and empty", keySet(other(""), edKey(null)), ed, `{"alg":"EdDSA"}`, nil},
 		{"token without kid, keys with", keySet(other("k1"), edKey("k2")), ed, `{"alg":"EdDSA"}`, nil},
 		{"token without kid, keys of two types", keySet(rsKey(m{"kid": "k1"}), edKey("k1")), ed, `{"alg":"EdDSA"}`, nil},
-		{"token without kid, the fifth", keySet(other("1"), other("2"), other("3"), other("4"), edKey("5")), ed, `{"alg":"EdDSA"}`, auth.ErrSignature},
+		{"token without kid, the fifth", keySet(other("1"), other("2"), other("3"), other("4"), edKey("5")), ed, `{"alg":"EdDSA"}`, auth.ErrForged},
 		{"token with kid, the key without", keySet(edKey(nil), other("k2")), ed, `{"alg":"EdDSA","kid":"k1"}`, auth.ErrKey},
 	} {
 		raw := signedAs(row.signer, row.header, goodClaims(nil))
@@ -85,8 +85,8 @@ func TestSeveralKeysFit(t *testing.T) {
 	require.ErrorContains(t, verify(v, signedAs(ed, `{"alg":"EdDSA"}`, goodClaims(nil))), "more keys fit the token than are tried")
 }
 
-// A member that is null or empty, or of another type of key, is as if it were not there.
-func TestMembersThatSayNothing(t *testing.T) {
+// A member of a key that is null or empty, or that belongs to another type of key, is treated as absent.
+func TestEmptyAndForeignKeyMembersAreIgnored(t *testing.T) {
 	for _, name := range []string{"RS256", "ES256", "EdDSA"} {
 		s := signers()[name]
 		for _, more := range []m{
@@ -117,11 +117,11 @@ func TestMembersThatSayNothing(t *testing.T) {
 		} {
 			all := maps.Clone(more)
 			all["kid"] = "k1"
-			if name == "RS256" { // of an elliptic curve
+			if name == "RS256" { // the members of an elliptic curve
 				all["crv"], all["x"], all["y"] = 7, null, "!"
 			} else {
 				delete(all, "d")
-				all["n"], all["e"], all["p"], all["oth"] = 1, []int{1}, "secret", "secret" // RSA's
+				all["n"], all["e"], all["p"], all["oth"] = 1, []int{1}, "secret", "secret" // the members of RSA
 			}
 			v, err := auth.New(auth.Config{Issuers: []auth.Issuer{keyed(keySet(member(s.key.Public(), all)))}})
 			require.NoError(t, err, "%s %v", name, all)
@@ -130,8 +130,8 @@ func TestMembersThatSayNothing(t *testing.T) {
 	}
 }
 
-// A key that cannot be used does not cost the good ones. An operator who looks for it in a log finds why it is missing.
-func TestBadKeyBesideGoodOnes(t *testing.T) {
+// A key that cannot be used does not affect the others. The log says why it is missing.
+func TestBadKeyIsLeftOutWithItsReason(t *testing.T) {
 	good := member(signers()["EdDSA"].key.Public(), m{"kid": "k1"})
 	small := must(rsa.GenerateKey(rand.Reader, 1024))
 	for name, row := range map[string]struct{ bad, reason string }{
@@ -150,8 +150,8 @@ func TestBadKeyBesideGoodOnes(t *testing.T) {
 		"private":              {member(rsaPrivate().Public(), m{"kid": "bad", "d": "AQAB"}), "not public"},
 		"for encryption":       {member(rsaPrivate().Public(), m{"kid": "bad", "use": "enc"}), `use is "enc"`},
 		"to encrypt":           {member(rsaPrivate().Public(), m{"kid": "bad", "key_ops": []string{"encrypt"}}), "key_ops lacks verify"},
-		"use no text":          {member(rsaPrivate().Public(), m{"kid": "bad", "use": 1}), "use is not a string"},
-		"alg no text":          {member(rsaPrivate().Public(), m{"kid": "bad", "alg": []string{"RS256"}}), "alg is not a string"},
+		"use not a string":     {member(rsaPrivate().Public(), m{"kid": "bad", "use": 1}), "use is not a string"},
+		"alg not a string":     {member(rsaPrivate().Public(), m{"kid": "bad", "alg": []string{"RS256"}}), "alg is not a string"},
 		"alg for encryption":   {member(rsaPrivate().Public(), m{"kid": "bad", "alg": "RSA-OAEP"}), `alg is "RSA-OAEP"`},
 		"Ed448":                {`{"kid":"bad","kty":"OKP","crv":"Ed448","x":"AA"}`, `crv is "Ed448"`},
 		"modulus null":         {`{"kid":"bad","kty":"RSA","n":null,"e":"AQAB"}`, "key has no n"},
@@ -175,8 +175,28 @@ func TestBadKeyBesideGoodOnes(t *testing.T) {
 	require.NoError(t, verify(v, signed(signers()["EdDSA"], goodClaims(nil))))
 }
 
-// RFC 9864 names Ed25519 what RFC 8037 names EdDSA.
-func TestRFC9864(t *testing.T) {
+// A key set that is not valid JSON, or not UTF-8, is refused whole. It does not matter how deep the mistake is: levels
+// are the arrays around it.
+func TestMistakeInJSONAtAnyDepthIsRefused(t *testing.T) {
+	good := member(signers()["EdDSA"].key.Public(), m{"kid": "k1"})
+	for _, levels := range []int{0, 1, 7, 100, 101, 4990, 5000, 9990, 10_000, 10_001, 30_000} {
+		nested := func(value string) string {
+			return string(keySet(good, `{"x":`+strings.Repeat("[", levels)+value+strings.Repeat("]", levels)+`}`))
+		}
+		n, err := auth.ParseKeySet(nested(`"]\"["`))
+		require.NoError(t, err, levels)
+		require.Equal(t, 1, n, "the other key is left out")
+		for _, bad := range []string{"x", "01", "nul", `"`, `"\x"`, "\"\x00\"", "\"\xff\"", "{]", "[}", "[1,]", "[1 2]", `{"a"}`, `{"a":1,}`, "1,", "[", "{", "]", "}"} {
+			_, err := auth.ParseKeySet(nested(bad))
+			require.ErrorContains(t, err, "key set: not ", "%d levels: %s", levels, bad)
+		}
+		_, err = auth.ParseKeySet(nested("1") + "x")
+		require.ErrorContains(t, err, "key set: not a JSON object", levels)
+	}
+}
+
+// Ed25519 (RFC 9864) and EdDSA (RFC 8037) name the same algorithm here.
+func TestEd25519IsEdDSA(t *testing.T) {
 	s := signers()["EdDSA"]
 	for _, alg := range []any{nil, "EdDSA", "Ed25519"} {
 		for _, allowed := range [][]string{nil, {"EdDSA"}, {"Ed25519"}, {"RS256", "Ed25519"}} {
@@ -186,7 +206,7 @@ func TestRFC9864(t *testing.T) {
 			for _, name := range []string{"EdDSA", "Ed25519"} {
 				got, err := v.VerifyToken(t.Context(), signedAs(s, fmt.Sprintf(`{"alg":%q,"kid":"k1"}`, name), goodClaims(nil)))
 				require.NoError(t, err, "%v %v %s", alg, allowed, name)
-				require.Equal(t, name, got.Algorithm())
+				require.Equal(t, name, got.Algorithm)
 			}
 			for _, name := range []string{"Ed448", "ed25519", "ESP256", "ES256K"} {
 				require.ErrorIs(t, verify(v, signedAs(s, fmt.Sprintf(`{"alg":%q,"kid":"k1"}`, name), goodClaims(nil))), auth.ErrAlgorithm)
@@ -198,8 +218,9 @@ func TestRFC9864(t *testing.T) {
 	require.ErrorIs(t, verify(newVerifier(t, auth.Config{Issuers: []auth.Issuer{is}}), signedAs(s, `{"alg":"Ed25519"}`, goodClaims(nil))), auth.ErrAlgorithm)
 }
 
-// Where a token has no kid, the thumbprint of a certificate tells the key: as the JWK gives it, or its x5c.
-func TestThumbprints(t *testing.T) {
+// If a token has no kid, the thumbprint of a certificate finds the key: it is a member of the JWK, or computed from
+// x5c.
+func TestThumbprintFindsTheKeyWithoutKid(t *testing.T) {
 	s := signers()["EdDSA"]
 	certificate := []byte("any bytes: nothing but a name is made of them")
 	x5c := []string{base64.StdEncoding.EncodeToString(certificate)}
@@ -222,10 +243,10 @@ func TestThumbprints(t *testing.T) {
 		{"x5t null, from x5c", fifth(m{"x5c": x5c, "x5t": null}), m{"x5t": x5t}, nil},
 		{"both", fifth(m{"x5c": x5c}), m{"x5t": x5t, "x5t#S256": x5tS256}, nil},
 		{"kid decides", fifth(m{"kid": "k1"}), m{"kid": "k1", "x5t": "other0"}, nil},
-		{"kid decides, x5t no text", fifth(m{"kid": "k1"}), m{"kid": "k1", "x5t": 1, "x5t#S256": null}, nil},
-		{"of another key", fifth(m{"x5t": x5t}), m{"x5t": "other0"}, auth.ErrSignature},
+		{"kid decides, x5t not a string", fifth(m{"kid": "k1"}), m{"kid": "k1", "x5t": 1, "x5t#S256": null}, nil},
+		{"of another key", fifth(m{"x5t": x5t}), m{"x5t": "other0"}, auth.ErrForged},
 		{"of no key", fifth(m{"x5t": x5t}), m{"x5t": "stranger"}, auth.ErrKey},
-		{"a key that bears none", fifth(nil), m{"x5t": "stranger"}, nil},
+		{"a key without one", fifth(nil), m{"x5t": "stranger"}, nil},
 		{"letter case", fifth(m{"x5t": x5t}), m{"x5t": strings.ToUpper(x5t)}, auth.ErrKey},
 		{"x5c that is no base64", fifth(m{"x5c": []string{"!"}}), m{"x5t": x5t}, nil},
 	} {
@@ -235,9 +256,9 @@ func TestThumbprints(t *testing.T) {
 	}
 }
 
-// RSA keys of more than 4096 bits are left out unless their issuer's field allows them. No key here has so many bits
-// in earnest: to generate one takes minutes.
-func TestLongRSA(t *testing.T) {
+// RSA keys of more than 4096 bits are left out unless the issuer allows them. The keys of this test are not real ones
+// of that length, because generating one takes minutes.
+func TestLongRSAKeysNeedTheOption(t *testing.T) {
 	long := func(bits int) string {
 		public := *rsaPrivate().Public().(*rsa.PublicKey)
 		n := must(rand.Prime(rand.Reader, 512)) // one factor is enough for what is tested
@@ -251,7 +272,7 @@ func TestLongRSA(t *testing.T) {
 		for bits, usable := range map[int]bool{4096: true, 4097: allow, 8192: allow, 8193: false} {
 			err := verify(v, rs256(fmt.Sprintf(`{"alg":"RS256","kid":"%d"}`, bits), goodClaims(nil)))
 			if usable {
-				require.ErrorIs(t, err, auth.ErrSignature)
+				require.ErrorIs(t, err, auth.ErrForged)
 				continue
 			}
 			require.ErrorIs(t, err, auth.ErrKey)
@@ -260,9 +281,9 @@ func TestLongRSA(t *testing.T) {
 	}
 }
 
-// A coordinate has all its bytes (RFC 7518 section 6.2.1.2), though the number would be the same. An RSA number may have
-// zeros in front.
-func TestNumbersOfAnotherLength(t *testing.T) {
+// A coordinate must have all its bytes (RFC 7518 section 6.2.1.2), although the number would be the same. An RSA number
+// may begin with zeros.
+func TestCoordinatesMustHaveTheirFullLength(t *testing.T) {
 	for _, name := range []string{"ES256", "ES384"} {
 		var coordinates struct{ X, Y string }
 		public := fresh(name).Public()
@@ -276,7 +297,7 @@ func TestNumbersOfAnotherLength(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 1, n)
 		full := len(must(base64.RawURLEncoding.DecodeString(coordinates.X)))
-		for _, size := range []int{full - 1, full + 1, 2 * full} { // the first byte is zero, so the number stays
+		for _, size := range []int{full - 1, full + 1, 2 * full} { // the first byte is zero, so the number is the same
 			_, err := auth.ParseKeySet(string(keySet(strings.Replace(text, coordinates.X, resize(coordinates.X, size), 1))))
 			require.ErrorContains(t, err, fmt.Sprintf("x has %d bytes instead of %d", size, full))
 		}
@@ -287,8 +308,8 @@ func TestNumbersOfAnotherLength(t *testing.T) {
 	}
 }
 
-// A key that is unknown within ten seconds of a fetch is 401: nothing is fetched so soon again.
-func TestUnknownKidWithinThePause(t *testing.T) {
+// Within ten seconds of a fetch nothing is fetched again, so a token with an unknown kid gets 401.
+func TestUnknownKidWithinThePauseIs401(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is, v := remote(t)
 		require.NoError(t, verify(v, issue(is)))

@@ -5,28 +5,32 @@ import (
 	"unicode/utf8"
 )
 
+// errClaim refuses a token of which a claim cannot be read that decides about every token.
 var errClaim = narrow(ErrMalformed, "claim has the wrong type or a value out of range")
 
-// claims is a set of claims that only some rules and some issuers' settings look at.
-type claims uint16
+// claimNames is a set of names of claims that only some rules and some issuers' settings look at. It records which of
+// them a token has in another letter case as well. Example: a token with "groups" and "Groups" is refused on a route
+// that demands a group, because a gateway that ignores case may have seen another list. On all other routes it is
+// accepted.
+type claimNames uint16
 
 const (
-	claimClient claims = 1 << iota
-	claimAuthorized
-	claimUse
-	claimScope
-	claimGroups
-	claimPoolGroups
-	claimAuthTime
-	claimTenant
-	claimType
-	claimSubject
+	claimClient     claimNames = 1 << iota // client_id
+	claimAuthorized                        // azp
+	claimUse                               // token_use
+	claimScope                             // scope, or scp
+	claimGroups                            // groups, later the claim that Issuer.GroupsClaim names; see decideGroups
+	claimPoolGroups                        // cognito:groups
+	claimAuthTime                          // auth_time
+	claimTenant                            // tid
+	claimType                              // typ
+	claimSubject                           // sub
 )
 
 // parseClaims reads a claims set. The claims that decide about every token, which are iss, aud, exp, nbf and iat, must
 // have the right type and letter case. Any other claim may hold any value. If it has a meaning but the wrong type, it
 // is treated as absent.
-func parseClaims(s *scanner, text string) (*Token, error) {
+func parseClaims(s *scanner, text string) (*claimSet, error) {
 	if !utf8.ValidString(text) {
 		return nil, errUTF8
 	}
@@ -34,26 +38,30 @@ func parseClaims(s *scanner, text string) (*Token, error) {
 }
 
 // readClaims is parseClaims without the check of the UTF-8, which the caller must do.
-func readClaims(s *scanner, text string) (*Token, error) {
-	t := &Token{payload: text}
+//
+// It reads each member once, in the order of the text. The scanner refuses a name that occurs twice, so no claim is
+// overwritten by a later one. Only scope and scp may both occur; then scope counts, whichever comes first.
+func readClaims(s *scanner, text string) (*claimSet, error) {
+	t := newClaimSet(text)
 	var scp string
 	before := s.values // what the header has used: header and claims share one budget
 	s.begin(text)
+	// Fewer bytes to decode leave time for more values.
 	s.values = before - max(maxClaims-len(text), 0)/spareBytes
 	s.exact = true // names are case-sensitive (RFC 7519 section 4)
 	for name, ok := s.next(); ok; name, ok = s.next() {
 		switch name {
 		case "iss":
-			t.issuer = s.string()
+			t.Issuer = s.string()
 		case "aud":
 			t.audienceList = s.peek() == '['
 			t.audience = s.strings()
 		case "exp":
-			t.expiry = s.date()
+			t.Expiry = s.date()
 		case "nbf":
-			t.notBefore = s.date()
+			t.NotBefore = s.date()
 		case "iat":
-			t.issuedAt = s.date()
+			t.IssuedAt = s.date()
 		case "scp":
 			scp = s.words()
 		default:
@@ -69,21 +77,23 @@ func readClaims(s *scanner, text string) (*Token, error) {
 	return t, nil
 }
 
-// optional reads a claim that only some rules and accessors look at, or skips one that has no meaning.
-func (t *Token) optional(s *scanner, name string) {
+// optional reads a claim that only some rules and accessors look at, or skips one that has no meaning. Issuers and
+// Lambda triggers write what they like into these claims, so a wrong type is not a mistake here: the value is skipped,
+// and a rule that demands the claim refuses the token later.
+func (t *claimSet) optional(s *scanner, name string) {
 	switch name {
 	case "sub":
 		var ok bool
-		t.subject, ok = s.optionalString()
-		t.oddSubject = !ok
+		t.Subject, ok = s.optionalString()
+		t.oddSubject = !ok // it may still name a user, so the ID must not be that of the client
 	case "jti":
-		t.jwtID, _ = s.optionalString()
+		t.JWTID, _ = s.optionalString()
 	case "client_id":
-		t.client, _ = s.optionalString()
+		t.clientID, _ = s.optionalString()
 	case "azp":
 		t.authorized, _ = s.optionalString()
 	case "token_use":
-		t.use, _ = s.optionalString()
+		t.tokenUse, _ = s.optionalString()
 	case "username":
 		t.user, _ = s.optionalString()
 	case "cognito:username":
@@ -93,7 +103,7 @@ func (t *Token) optional(s *scanner, name string) {
 	case "tid":
 		t.tenant, _ = s.optionalString()
 	case "auth_time":
-		t.authTime = s.optionalDate()
+		t.AuthTime = s.optionalDate()
 	case "scope":
 		t.scope = s.words()
 	case "groups":
@@ -112,16 +122,16 @@ func (t *Token) optional(s *scanner, name string) {
 
 // lookalike records a name that equals the name of a decisive claim except for letter case, such as "Aud". Another
 // reader of the token may confuse the two. Most names have no capital letter, and for them this costs little.
-func (t *Token) lookalike(s *scanner, name string) {
+func (t *claimSet) lookalike(s *scanner, name string) {
 	const longest = "cognito:groups" // with a long s (U+017F) it is one byte longer
 	if len(name) > len(longest)+1 || !folds(name) {
 		return
 	}
-	s.charge(lookCost)
+	s.charge(lookCost) // a token full of capital letters must not cost more than others
 	var room [len(longest)]byte
 	switch string(lower(room[:0], name)) {
 	case "iss", "aud", "exp", "nbf", "iat":
-		s.fail(errCase)
+		s.fail(errCase) // these decide about every token, so nothing needs to be recorded
 	case "client_id":
 		t.lookalikes |= claimClient
 	case "azp":
@@ -181,14 +191,15 @@ func (s *scanner) optionalString() (string, bool) {
 	return "", null
 }
 
-// optionalStrings reads a string or an array of strings. It skips any other value and returns nil.
+// optionalStrings reads a string or an array of strings. It skips any other value and returns nil. An array with any
+// element that is not a string is nil too: of a list that is not understood, no part is used.
 func (s *scanner) optionalStrings() []string {
 	switch s.peek() {
 	case '"':
 		return []string{s.string()}
 	case '[':
 		list, ok := s.elements(false)
-		defer clear(list)
+		defer clear(list) // the scanner's buffer, which outlives the token
 		if ok {
 			return append([]string{}, list...)
 		}

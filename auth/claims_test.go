@@ -14,38 +14,38 @@ import (
 	"github.com/tallygate/tallygate/auth"
 )
 
-// tokenOf is a good token with some members more, written as they stand.
+// tokenOf is a good token with more members, which are given as JSON.
 func tokenOf(header, members string) string {
 	return signedAs(signers()["EdDSA"], header, strings.TrimSuffix(goodClaims(nil), "}")+","+members+"}")
 }
 
 const edHeader = `{"alg":"EdDSA","kid":"k1"}`
 
-// A claim that no rule looks at may be anything. An accessor then says that it is not there, and so does a rule.
-func TestClaimsOfAnotherType(t *testing.T) {
+// A claim that no rule uses may have any type. Its accessor and its rule then treat it as absent.
+func TestUnusedClaimsMayHaveAnyType(t *testing.T) {
 	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{ecIssuer()}})
 	odd := []string{`null`, `true`, `0`, `-1.5e3`, `{}`, `{"a":1}`, `[]`, `[1]`, `["a",1]`, `[null]`, `[["a"]]`, `[{"a":"b"}]`, `99999999999999`}
 	for _, row := range []struct {
 		claim string
 		also  []string // values that are odd for this claim only
-		want  func(*auth.Token) any
+		want  func(auth.Token) any
 		rules auth.Rules
 	}{
-		{"jti", []string{`["a"]`}, func(k *auth.Token) any { return k.JWTID() }, auth.Rules{}},
-		{"client_id", []string{`["a"]`}, func(k *auth.Token) any { return k.Client() }, auth.Rules{}},
-		{"azp", []string{`["a"]`}, func(k *auth.Token) any { return k.Client() }, auth.Rules{}},
-		{"token_use", []string{`["id"]`, `"other"`, `""`}, func(k *auth.Token) any { return k.Use() }, auth.Rules{TokenUse: "id"}},
-		{"typ", []string{`["ID"]`, `"other"`, `""`}, func(k *auth.Token) any { return k.Use() }, auth.Rules{TokenUse: "id"}},
-		{"username", []string{`["a"]`}, func(k *auth.Token) any { return k.Username() }, auth.Rules{}},
-		{"cognito:username", []string{`["a"]`}, func(k *auth.Token) any { return k.Username() }, auth.Rules{}},
-		{"scope", []string{`""`, `"  "`, `"\t"`, `["a b"]`, `[""]`}, func(k *auth.Token) any { return k.Scopes() }, auth.Rules{AnyScope: []string{"a"}}},
-		{"scp", []string{`""`, `["a b"]`}, func(k *auth.Token) any { return k.Scopes() }, auth.Rules{AllScopes: []string{"a"}}},
-		{"groups", nil, func(k *auth.Token) any { return k.Groups() }, auth.Rules{AnyGroup: []string{"a"}}},
-		{"cognito:groups", []string{`"a"`}, func(k *auth.Token) any { return k.Groups() }, auth.Rules{AnyGroup: []string{"a"}}},
-		{"auth_time", []string{`"2026-11-28T12:00:00.000Z"`, `"1"`, `1732800000000`, `[1]`, `-5`}, func(k *auth.Token) any {
-			return k.AuthTime().IsZero()
+		{"jti", []string{`["a"]`}, func(k auth.Token) any { return k.JWTID }, auth.Rules{}},
+		{"client_id", []string{`["a"]`}, func(k auth.Token) any { return k.Client }, auth.Rules{}},
+		{"azp", []string{`["a"]`}, func(k auth.Token) any { return k.Client }, auth.Rules{}},
+		{"token_use", []string{`["id"]`, `"other"`, `""`}, func(k auth.Token) any { return k.Use }, auth.Rules{TokenUse: "id"}},
+		{"typ", []string{`["ID"]`, `"other"`, `""`}, func(k auth.Token) any { return k.Use }, auth.Rules{TokenUse: "id"}},
+		{"username", []string{`["a"]`}, func(k auth.Token) any { return k.Username }, auth.Rules{}},
+		{"cognito:username", []string{`["a"]`}, func(k auth.Token) any { return k.Username }, auth.Rules{}},
+		{"scope", []string{`""`, `"  "`, `"\t"`, `["a b"]`, `[""]`}, func(k auth.Token) any { return k.Scopes() }, auth.Rules{AnyScope: []string{"a"}}},
+		{"scp", []string{`""`, `["a b"]`}, func(k auth.Token) any { return k.Scopes() }, auth.Rules{AllScopes: []string{"a"}}},
+		{"groups", nil, func(k auth.Token) any { return k.Groups() }, auth.Rules{AnyGroup: []string{"a"}}},
+		{"cognito:groups", []string{`"a"`}, func(k auth.Token) any { return k.Groups() }, auth.Rules{AnyGroup: []string{"a"}}},
+		{"auth_time", []string{`"2026-11-28T12:00:00.000Z"`, `"1"`, `1732800000000`, `[1]`, `-5`}, func(k auth.Token) any {
+			return k.AuthTime.IsZero()
 		}, auth.Rules{MaxAuthAge: 200_000 * time.Hour}},
-		{"tid", nil, func(k *auth.Token) any { return "" }, auth.Rules{}},
+		{"tid", nil, func(k auth.Token) any { return "" }, auth.Rules{}},
 	} {
 		for _, value := range append(row.also, odd...) {
 			if row.claim == "auth_time" && value == `0` {
@@ -70,19 +70,19 @@ func isZero(r auth.Rules) bool {
 	return r.TokenUse == "" && r.AnyScope == nil && r.AllScopes == nil && r.AnyGroup == nil && r.MaxAuthAge == 0
 }
 
-// The same for the one that names the caller: such a token names nobody.
-func TestSubjectOfAnotherType(t *testing.T) {
+// A sub that is not a string is treated as absent too: the token has no ID.
+func TestSubjectOfAnotherTypeNamesNobody(t *testing.T) {
 	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{ecIssuer()}})
 	for _, value := range []string{`null`, `1`, `["s"]`, `{"s":1}`, `true`, `""`} {
 		raw := signedAs(signers()["EdDSA"], edHeader, fmt.Sprintf(`{"iss":%q,"aud":%q,"exp":9999999999,"sub":%s}`, plain, client, value))
 		got, err := v.VerifyToken(t.Context(), raw)
 		require.NoError(t, err, value)
-		require.Empty(t, got.Subject()+got.ID(), value)
+		require.Empty(t, got.Subject+got.ID, value)
 	}
 }
 
-// Scopes are split at runs of blanks; a bad scp next to a good scope does not matter.
-func TestScopesWrittenLoosely(t *testing.T) {
+// Scopes are split at runs of blanks. A bad scp does not matter if there is a good scope.
+func TestScopesAreSplitAtBlanks(t *testing.T) {
 	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{ecIssuer()}})
 	both := []string{"read", "write"}
 	for members, want := range map[string][]string{
@@ -103,7 +103,7 @@ func TestScopesWrittenLoosely(t *testing.T) {
 		`"scp":["admin"],"scope":["read","write"]`:  both,
 		`"scope":null,"scp":"read write"`:           both,
 		`"scope":{"a":1},"scp":["read","write"]`:    both,
-		`"scope":"read\u00a0write"`:                 {"read\u00a0write"}, // no blank of JSON or RFC 6749
+		`"scope":"read\u00a0write"`:                 {"read\u00a0write"}, // not a blank in JSON or RFC 6749
 		`"scope":"readwrite"`:                       {"readwrite"},
 		`"scope":"   "`:                             nil,
 		`"scope":["read write"],"scp":["x","y",""]`: nil,
@@ -118,9 +118,9 @@ func TestScopesWrittenLoosely(t *testing.T) {
 	}
 }
 
-// Names are case-sensitive (RFC 7519 section 4). One that decides may not occur in another case as well, and which ones
-// decide depends on the rules in force.
-func TestNamesInAnotherCase(t *testing.T) {
+// Names are case-sensitive (RFC 7519 section 4). The name of a claim that decides must not occur in another letter case
+// as well. Which claims decide depends on the rules in force.
+func TestDecisiveNameInAnotherCaseIsRefused(t *testing.T) {
 	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{ecIssuer()}})
 	for _, members := range []string{
 		`"userName":"ada"`, `"username":"a","userName":"b"`, `"role":"user","ROLE":"admin"`, `"Role":1,"role":2,"rOLE":3`, `"Groups":["a"]`,
@@ -138,7 +138,7 @@ func TestNamesInAnotherCase(t *testing.T) {
 		require.ErrorIs(t, verify(v, tokenOf(edHeader, members)), auth.ErrMalformed, members)
 	}
 
-	// Under a rule, each of these would pass but for the other name.
+	// Each of these would pass the rule without the other name.
 	now := time.Now().Unix()
 	for members, rules := range map[string]auth.Rules{
 		`"token_use":"id","Token_Use":"access"`:            {TokenUse: "id"},
@@ -178,9 +178,9 @@ func TestNamesInAnotherCase(t *testing.T) {
 	require.ErrorIs(t, verify(byClient, signedAs(signers()["EdDSA"], edHeader, noAud+`,"Client_ID":"x"}`)), auth.ErrMalformed)
 }
 
-// RFC 9068 tells issuers of access tokens what to put into them; what they leave out does not concern us, but for aud.
-// A token without a subject was issued to its client, and has an ID that no subject can have.
-func TestAccessTokensWithoutSubject(t *testing.T) {
+// RFC 9068 says what issuers put into access tokens. A missing claim is accepted, except for aud. A token without a
+// subject was issued to its client, and its ID cannot be the ID of a subject.
+func TestTokenWithoutSubjectHasTheIDOfItsClient(t *testing.T) {
 	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{ecIssuer()}})
 	make9068 := func(typ string, members string) string {
 		return signedAs(signers()["EdDSA"], fmt.Sprintf(`{"alg":"EdDSA","kid":"k1","typ":%q}`, typ),
@@ -205,7 +205,7 @@ func TestAccessTokensWithoutSubject(t *testing.T) {
 		{"JWT", `,"client_id":"worker","token_use":"access"`, plain + "\tworker"},
 		{"at+jwt", `,"client_id":"worker","sub":"u"`, plain + " u"},
 		{"at+jwt", `,"sub":"u"`, plain + " u"},
-		{"at+jwt", `,"client_id":"worker","sub":5`, ""},      // somebody, but nobody knows who
+		{"at+jwt", `,"client_id":"worker","sub":5`, ""},      // a subject that cannot be read
 		{"at+jwt", `,"client_id":"worker","sub":{}`, ""},     //
 		{"at+jwt", `,"client_id":7`, ""},                     //
 		{"at+jwt", `,"client_id":""`, ""},                    //
@@ -221,7 +221,7 @@ func TestAccessTokensWithoutSubject(t *testing.T) {
 		require.Equal(t, row.want, got, row.members)
 		require.Equal(t, row.want != "", found, row.members)
 	}
-	// Whatever the texts are, a client and a subject have different IDs, also under two issuers.
+	// A client and a subject never have the same ID, even with two issuers and any text.
 	for _, text := range []string{"worker", " worker", "\tworker", plain + "\tworker", "client_id", "a b\tc"} {
 		for _, other := range []string{"worker", " worker", "\tworker", plain + " worker", "client_id", "a b\tc"} {
 			c, _ := id(make9068("at+jwt", `,"client_id":`+string(must(json.Marshal(text)))))
@@ -237,8 +237,8 @@ func TestAccessTokensWithoutSubject(t *testing.T) {
 	}
 }
 
-// Lists may be as long as a token can hold of names of a usual length.
-func TestLongLists(t *testing.T) {
+// A list may have as many names of usual length as fit into a token.
+func TestLongListsAreRead(t *testing.T) {
 	is := ecIssuer()
 	is.GroupsClaim = "realm_access.roles"
 	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{is}})
@@ -276,8 +276,8 @@ func TestLongLists(t *testing.T) {
 	}
 }
 
-// What the documentation says that claims may hold: the longest and shorter ones, which may hold more.
-func TestManyClaims(t *testing.T) {
+// Claims may hold what the documentation says. Longer claims may hold less than shorter ones.
+func TestDocumentedBoundsOnClaimsHold(t *testing.T) {
 	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{ecIssuer()}})
 	of := func(elements, members, size int) string {
 		text := `"list":[` + strings.TrimSuffix(strings.Repeat(`"a",`, elements), ",") + `]` + numbered(members, `,"claim%03d":1`)
@@ -305,7 +305,7 @@ func TestManyClaims(t *testing.T) {
 		require.ErrorIs(t, verify(v, raw), row.want, "%+v", row)
 	}
 
-	// An administrator of many realms, with the roles of many clients and names beyond ASCII in escapes.
+	// An administrator of many realms, with the roles of many clients and with escaped names outside ASCII.
 	is := ecIssuer()
 	is.GroupsClaim = "realm_access.roles"
 	members := `"realm_access":{"roles":[` + numbered(255, `"realm-%04d-manage",`) + `"admin"]},"resource_access":{` +
@@ -314,7 +314,7 @@ func TestManyClaims(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, got.Groups(), 256)
 
-	// A header takes of the same account.
+	// The header is charged to the same budget.
 	header := `{"alg":"EdDSA","kid":"k1"` + numbered(100, `,"n%02d":0`) + `}`
 	with := func(elements int) string {
 		return signedAs(signers()["EdDSA"], header, strings.TrimSuffix(goodClaims(nil), "}")+`,"x":[0`+strings.Repeat(`,0`, elements)+`],"pad":"`+strings.Repeat("x", 9800)+`"}`)

@@ -37,7 +37,7 @@ var (
 	rsaPrivate = sync.OnceValue(func() *rsa.PrivateKey { return must(rsa.GenerateKey(rand.Reader, 2048)) })
 )
 
-// must is for values that cannot fail in a sound test.
+// must returns v and panics on an error, which only a mistake in the test can cause.
 func must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)
@@ -45,7 +45,7 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// newVerifier makes a verifier from a config that must be right.
+// newVerifier makes a verifier. The config must be valid.
 func newVerifier(t testing.TB, c auth.Config) *auth.Verifier {
 	t.Helper()
 	v, err := auth.New(c)
@@ -53,7 +53,7 @@ func newVerifier(t testing.TB, c auth.Config) *auth.Verifier {
 	return v
 }
 
-// cognito is the pool with its keys given.
+// cognito is the user pool with fixed keys.
 func cognito() auth.Issuer {
 	is := auth.Cognito(region, pool, client)
 	is.Keys = poolIssuer().JWKS()
@@ -65,7 +65,7 @@ func cognitoVerifier(t testing.TB, rules auth.Rules) *auth.Verifier {
 	return newVerifier(t, auth.Config{Issuers: []auth.Issuer{cognito()}, Rules: rules})
 }
 
-// set is a JWK Set of keys given with their metadata.
+// set is a JWK Set of keys with their metadata.
 func set(keys ...jwkset.JWK) []byte {
 	var s jwkset.JWKSMarshal
 	for _, k := range keys {
@@ -78,7 +78,7 @@ func jwk(public crypto.PublicKey, kid string, alg jwkset.ALG) jwkset.JWK {
 	return must(jwkset.NewJWKFromKey(public, jwkset.JWKOptions{Metadata: jwkset.JWKMetadataOptions{KID: kid, ALG: alg, USE: jwkset.UseSig}}))
 }
 
-// local is an issuer with the one RSA key rsaPrivate under kid k1.
+// local is an issuer whose only key is rsaPrivate, with the kid k1.
 func local() auth.Issuer {
 	return auth.Issuer{URL: plain, Audiences: []string{client}, Keys: set(jwk(rsaPrivate().Public(), "k1", "RS256"))}
 }
@@ -87,7 +87,7 @@ func b64(b string) string { return base64.RawURLEncoding.EncodeToString([]byte(b
 
 const goodHeader = `{"alg":"RS256","kid":"k1"}`
 
-// goodClaims is a claims set that local's verifier accepts, plus or, where the value is nil, minus more.
+// goodClaims is a claims set that local's verifier accepts. more sets members, or removes them if nil.
 func goodClaims(more map[string]any) string {
 	c := map[string]any{"iss": plain, "sub": "s", "aud": client, "exp": time.Now().Add(time.Hour).Unix()}
 	maps.Copy(c, more)
@@ -95,7 +95,7 @@ func goodClaims(more map[string]any) string {
 	return string(must(json.Marshal(c)))
 }
 
-// rs256 signs the two texts, whatever they are, by rsaPrivate.
+// rs256 signs any two texts with rsaPrivate.
 func rs256(header, payload string) string {
 	return signRS256(b64(header) + "." + b64(payload))
 }
@@ -106,7 +106,7 @@ func signRS256(signed string) string {
 	return signed + "." + base64.RawURLEncoding.EncodeToString(signature)
 }
 
-// call sends a request with the header fields given in pairs through a handler.
+// call sends a request to a handler. The header fields are given in pairs.
 func call(h http.Handler, target string, pairs ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodGet, target, nil)
 	for i := 0; i < len(pairs); i += 2 {

@@ -36,10 +36,10 @@ type Config struct {
 	// Foreign must return false for JWTs. It must be fast: it receives anything that a client sends, several times a
 	// request, but never an empty word. It cannot be combined with Source. Nil means that every word is this verifier's.
 	Foreign func(word string) bool
-	// Revoked is called for every token that is otherwise accepted, including tokens that were seen before. If it
-	// returns true the token is refused with [ErrRevoked]; if it returns an error, with [ErrUnavailable]. Nil means that
-	// nothing is revoked: a JWT itself does not show that it was revoked.
-	Revoked func(context.Context, *Token) (bool, error)
+	// Revoked is called for every token that is authentic and valid now, including tokens that were seen before, and
+	// before the [Rules] are checked. If it returns true the token is refused with [ErrNotCurrent]; if it returns an
+	// error, with [ErrUnavailable]. Nil means that nothing is revoked: a JWT itself does not show that it was revoked.
+	Revoked func(context.Context, Token) (bool, error)
 	// ErrorHandler writes the answer to a refusal, after [Error.SetHeader] has been called. Nil means
 	// [Error.ServeHTTP]; see also [HTTPAPI], [AppSync] and [Bearer].
 	ErrorHandler func(http.ResponseWriter, *http.Request, error)

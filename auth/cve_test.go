@@ -25,14 +25,14 @@ import (
 	"github.com/tallygate/tallygate/auth"
 )
 
-// Each test is one attack that a JWT library fell to, tried on this one.
+// Each test tries an attack that succeeded against a JWT library. Its comment says what went wrong there.
 
 func localVerifier(t testing.TB) *auth.Verifier {
 	t.Helper()
 	return newVerifier(t, auth.Config{Issuers: []auth.Issuer{local()}})
 }
 
-// publicForms are the texts of a public key that were once taken for an HMAC secret.
+// publicForms are the forms of a public key that libraries used as an HMAC secret.
 func publicForms(t *testing.T, key *rsa.PublicKey) [][]byte {
 	t.Helper()
 	spki := must(x509.MarshalPKIXPublicKey(key))
@@ -59,7 +59,7 @@ func TestCVE_2015_9235_none(t *testing.T) {
 	}
 }
 
-// An HMAC made with the public key as secret was accepted where the token chose the algorithm.
+// An HMAC with the public key as its secret was accepted because the token chose the algorithm.
 func TestCVE_2016_5431_keyConfusion(t *testing.T) { keyConfusion(t) }
 
 func TestCVE_2016_10555_keyConfusion(t *testing.T) { keyConfusion(t) }
@@ -68,16 +68,16 @@ func keyConfusion(t *testing.T) {
 	t.Helper()
 	for _, secret := range publicForms(t, &rsaPrivate().PublicKey) {
 		require.ErrorIs(t, verify(localVerifier(t), hs256(secret, `{"alg":"HS256","kid":"k1"}`)), auth.ErrAlgorithm)
-		require.ErrorIs(t, verify(localVerifier(t), hs256(secret, goodHeader)), auth.ErrSignature)
+		require.ErrorIs(t, verify(localVerifier(t), hs256(secret, goodHeader)), auth.ErrForged)
 	}
-	// Nor does a symmetric key of the set verify anything.
+	// A symmetric key of the set does not verify anything either.
 	is := local()
 	is.Keys = []byte(`{"keys":[{"kty":"oct","kid":"k1","alg":"HS256","k":"c2VjcmV0"},{"kty":"oct","kid":"k2","k":"c2VjcmV0"}]}`)
 	_, err := auth.New(auth.Config{Issuers: []auth.Issuer{is}})
 	require.ErrorContains(t, err, "no usable key")
 }
 
-// A key within the token's own header was believed.
+// A key in the token's own header was trusted.
 func TestCVE_2018_0114_embeddedKey(t *testing.T) {
 	mine := must(rsa.GenerateKey(rand.Reader, 2048))
 	for _, header := range []string{`{"alg":"RS256","jwk":%s}`, `{"alg":"RS256","kid":"mine","jwk":%s}`, `{"alg":"RS256","kid":"k1","jwk":%s}`} {
@@ -88,7 +88,7 @@ func TestCVE_2018_0114_embeddedKey(t *testing.T) {
 	}
 }
 
-// An aud of [""] was taken for no aud, which was not checked.
+// An aud of [""] was treated as missing, and a missing aud was not checked.
 func TestCVE_2020_26160_emptyAudience(t *testing.T) {
 	for _, aud := range []any{[]string{}, []string{""}, "", nil, map[string]string{}, []any{nil}} {
 		require.Error(t, verify(localVerifier(t), rs256(goodHeader, goodClaims(map[string]any{"aud": aud}))))
@@ -108,16 +108,16 @@ func TestCVE_2022_21449_psychicSignature(t *testing.T) {
 			var b [64]byte
 			r.FillBytes(b[:32])
 			s.FillBytes(b[32:])
-			require.ErrorIs(t, verify(v, signed+"."+base64.RawURLEncoding.EncodeToString(b[:])), auth.ErrSignature)
+			require.ErrorIs(t, verify(v, signed+"."+base64.RawURLEncoding.EncodeToString(b[:])), auth.ErrForged)
 		}
 	}
-	// The DER form of a right signature is not JWS's, nor is one without its zeros or with more.
+	// JWS uses neither the DER form of a signature, nor numbers without their leading zeros or with more of them.
 	r, s, _ := ecdsa.Sign(rand.Reader, key, digest(signed))
 	der := must(ecdsa.SignASN1(rand.Reader, key, digest(signed)))
 	right := append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...)
 	require.NoError(t, verify(v, signed+"."+base64.RawURLEncoding.EncodeToString(right)))
 	for _, wrong := range [][]byte{der, right[:63], append(right[:64:64], 0)} {
-		require.ErrorIs(t, verify(v, signed+"."+base64.RawURLEncoding.EncodeToString(wrong)), auth.ErrSignature)
+		require.ErrorIs(t, verify(v, signed+"."+base64.RawURLEncoding.EncodeToString(wrong)), auth.ErrForged)
 	}
 }
 
@@ -126,7 +126,7 @@ func digest(s string) []byte {
 	return d[:]
 }
 
-// A compressed or encrypted token exhausted memory. Neither is read here.
+// A compressed or encrypted token exhausted memory. This package reads neither.
 func TestCVE_2024_28180_compressedJWE(t *testing.T) { compressedJWE(t) }
 
 func TestCVE_2024_28122_compressedJWE(t *testing.T) { compressedJWE(t) }
@@ -139,18 +139,17 @@ func compressedJWE(t *testing.T) {
 	require.ErrorIs(t, verify(localVerifier(t), header+"."+bomb[:1000]+".AAAA"), auth.ErrAlgorithm)
 }
 
-// Callers looked at the first of two joined errors and took an expired token with a bad signature for one that was
-// only expired.
+// Callers looked at the first of two joined errors, so an expired token with a bad signature seemed to be only expired.
 func TestCVE_2024_51744_expiredAndForged(t *testing.T) {
 	raw := rs256(goodHeader, goodClaims(map[string]any{"exp": 1}))
 	err := verify(localVerifier(t), raw[:len(raw)-6]+"AAAAAA")
-	require.ErrorIs(t, err, auth.ErrSignature)
+	require.ErrorIs(t, err, auth.ErrForged)
 	require.NotErrorIs(t, err, auth.ErrExpired)
 	w := call(localVerifier(t).Handler(ok), "/", "Authorization", "Bearer "+raw[:len(raw)-6]+"AAAAAA")
 	require.JSONEq(t, `{"message":"Unauthorized"}`, w.Body.String())
 }
 
-// A token of nothing but dots was split into as many strings. What it allocates here is in TestAllocsRefusal.
+// A token full of dots was split into as many strings. TestRefusalsAllocateLittle asserts what it allocates here.
 func TestCVE_2025_22868_manyDots(t *testing.T) { manyDots(t) }
 
 func TestCVE_2025_27144_manyDots(t *testing.T) { manyDots(t) }
@@ -165,7 +164,7 @@ func manyDots(t *testing.T) {
 	}
 }
 
-// An extension that the verifier does not know was ignored though crit demands to refuse it.
+// An unknown extension was ignored, although crit demands to refuse it.
 func TestCVE_2025_59420_unknownCritical(t *testing.T) { unknownCritical(t) }
 
 func TestCVE_2026_32597_unknownCritical(t *testing.T) { unknownCritical(t) }
@@ -180,7 +179,7 @@ func unknownCritical(t *testing.T) {
 	}
 }
 
-// Two tokens met in one place of the cache, and one was answered with the other's claims.
+// Two tokens had the same key in the cache, and one got the claims of the other.
 func TestCVE_2026_35039_cacheCollision(t *testing.T) {
 	for _, raw := range []bool{false, true} {
 		v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{local()}, AllowRawCache: raw})
@@ -198,11 +197,11 @@ func TestCVE_2026_35039_cacheCollision(t *testing.T) {
 			require.Error(t, verify(v, string(changed)), i)
 		}
 		root := good[:dot+1] + b64(goodClaims(map[string]any{"sub": "root"})) + good[strings.LastIndexByte(good, '.'):]
-		require.ErrorIs(t, verify(v, root), auth.ErrSignature)
+		require.ErrorIs(t, verify(v, root), auth.ErrForged)
 	}
 }
 
-// A remembered token was accepted beyond its exp.
+// A cached token was accepted after its exp.
 func TestCVE_2026_107719_cachedBeyondExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, raw := range []bool{false, true} {
@@ -217,25 +216,25 @@ func TestCVE_2026_107719_cachedBeyondExpiry(t *testing.T) {
 	})
 }
 
-// Claims that were no object passed every check of a claim.
+// Claims that were not an object passed every check of a claim.
 func TestCVE_2026_107723_claimsNoObject(t *testing.T) {
 	for _, claims := range []string{`[]`, `[{"iss":"https://issuer.example"}]`, `null`, `true`, `0`, `""`, ``} {
 		require.ErrorIs(t, verify(localVerifier(t), rs256(goodHeader, claims)), auth.ErrMalformed)
 	}
 }
 
-// A name in the claims broke out of its quotes when the token was written; reading must not confuse names either.
+// The name of a claim ended its quotes when the token was written. Reading must not confuse names either.
 func TestGHSA_4cf7_xm37_g63h_escapedNames(t *testing.T) {
 	claims := goodClaims(map[string]any{`x","sub":"root`: 1})
 	got, err := localVerifier(t).VerifyToken(t.Context(), rs256(goodHeader, claims))
 	require.NoError(t, err)
-	require.Equal(t, "s", got.Subject())
+	require.Equal(t, "s", got.Subject)
 }
 
 // RSA keys that the ROCA generator made can be factored.
 func TestCVE_2017_15361_ROCA(t *testing.T) {
-	// A modulus with the mark: two factors 65537^a mod M + k·M, M the product of the first 39 primes. It need not be
-	// sound otherwise.
+	// A modulus with the fingerprint of ROCA: two factors 65537^a mod M + k·M, where M is the product of the first 39
+	// primes. It need not be valid otherwise.
 	m := big.NewInt(1)
 	for p := int64(2); p <= 167; p++ {
 		if big.NewInt(p).ProbablyPrime(0) {
@@ -255,13 +254,13 @@ func TestCVE_2017_15361_ROCA(t *testing.T) {
 	require.ErrorContains(t, err, "no usable key")
 }
 
-// PS256 with a salt of another length than the hash's, which golang-jwt accepts.
-func TestPSSSaltLength(t *testing.T) {
+// The salt of PS256 must be as long as the hash. golang-jwt accepts other lengths.
+func TestPSSSaltOfAnotherLengthIsRefused(t *testing.T) {
 	is := local()
 	is.Keys = set(jwk(rsaPrivate().Public(), "k1", jwkset.AlgPS256))
 	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{is}})
 	signed := b64(`{"alg":"PS256","kid":"k1"}`) + "." + b64(goodClaims(nil))
-	for salt, want := range map[int]error{32: nil, 0 + 20: auth.ErrSignature, 64: auth.ErrSignature, rsa.PSSSaltLengthAuto: auth.ErrSignature} {
+	for salt, want := range map[int]error{32: nil, 0 + 20: auth.ErrForged, 64: auth.ErrForged, rsa.PSSSaltLengthAuto: auth.ErrForged} {
 		m := &jwt.SigningMethodRSAPSS{SigningMethodRSA: jwt.SigningMethodPS256.SigningMethodRSA, Options: &rsa.PSSOptions{SaltLength: salt}}
 		signature := must(m.Sign(signed, rsaPrivate()))
 		require.ErrorIs(t, verify(v, signed+"."+base64.RawURLEncoding.EncodeToString(signature)), want, salt)

@@ -17,7 +17,8 @@ func (s *scanner) date() time.Time {
 	return when
 }
 
-// optionalDate reads a NumericDate. It skips any other value and returns the zero time.
+// optionalDate reads a NumericDate. It skips any other value and returns the zero time, as for a claim that is missing.
+// So a rule that looks at the time, such as MaxAuthAge, refuses the token.
 func (s *scanner) optionalDate() (when time.Time) {
 	if c := s.peek(); c == '-' || '0' <= c && c <= '9' {
 		when, _ = numericDate(s.number())
@@ -27,13 +28,15 @@ func (s *scanner) optionalDate() (when time.Time) {
 	return when
 }
 
-// numericDate converts the text of a JSON number. It reports false if the time is before 1970 or after latest.
+// numericDate converts the text of a JSON number. It reports false if the time is before 1970 or after latest: a larger
+// number could overflow a time.Time, or could not be written as JSON. Most issuers write whole seconds, which need no
+// floating point.
 func numericDate(text string) (time.Time, bool) {
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil && 0 <= n && n <= latest {
 		return time.Unix(n, 0).UTC(), true
 	}
 	f, err := strconv.ParseFloat(text, 64)
-	if err != nil || !(0 <= f && f <= latest) {
+	if err != nil || !(0 <= f && f <= latest) { // in this form NaN is refused too
 		return time.Time{}, false
 	}
 	whole := int64(f)

@@ -20,20 +20,23 @@ import (
 //   - A type with its own UnmarshalJSON gets its value unchanged. It is an error if two names of an object in that
 //     value differ only in letter case.
 //
-// This applies to nested structs too. The errors are [*Error] values: [ErrNotConfigured] for a nil or zero Token, else
+// This applies to nested structs too. The errors are [*Error] values: [ErrNotConfigured] for the zero Token, else
 // [ErrMalformed]. Each call decodes again, and the caller owns the result.
-func Claims[T any](t *Token) (T, error) {
+func Claims[T any](t Token) (T, error) {
 	var v T
-	if t == nil || t.payload == "" {
+	payload := t.claims().payload
+	if payload == "" {
 		return v, &Error{Err: ErrNotConfigured}
 	}
-	text, err := exactly(reflect.TypeFor[T](), []byte(t.payload))
+	// encoding/json matches names in any letter case, and has no option against it. So the members that it must not see
+	// are removed first. That costs a second pass, which only callers of Claims pay for.
+	text, err := exactly(reflect.TypeFor[T](), []byte(payload))
 	if err == nil {
 		err = json.Unmarshal(text, &v)
 	}
 	if err != nil {
 		var zero T
-		return zero, &Error{Err: fmt.Errorf("%w: %w", ErrMalformed, err), Token: t}
+		return zero, &Error{Err: fmt.Errorf("%w: %w", ErrMalformed, err), Token: &t}
 	}
 	return v, nil
 }
@@ -135,7 +138,7 @@ type field struct {
 // fieldsOf lists the fields that encoding/json fills. If embedded structs give several fields the same name, the field
 // at the smallest depth wins, and among those the one whose tag has the name. If several remain, none is filled.
 func fieldsOf(t reflect.Type) (list []field) {
-	all := allFields(t, nil)
+	all := allFields(t, nil) // the rules are those of encoding/json, in the documentation of Marshal
 	for i, f := range all {
 		if !hidden(all, i) {
 			list = append(list, f)
@@ -209,7 +212,8 @@ func fieldFor(fields []field, name string) (fit *field) {
 	return fit
 }
 
-// distinct refuses a value if any object in it has two names that differ only in letter case.
+// distinct refuses a value if any object in it has two names that differ only in letter case. It is for types with
+// their own UnmarshalJSON: which names they match, and how, cannot be known.
 func distinct(raw json.RawMessage) error {
 	var v any
 	if err := json.Unmarshal(raw, &v); err != nil {

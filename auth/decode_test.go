@@ -10,7 +10,7 @@ import (
 	"github.com/tallygate/tallygate/auth"
 )
 
-// whole has an UnmarshalJSON of its own, behind which encoding/json ignores letter case.
+// whole has its own UnmarshalJSON, in which encoding/json ignores letter case.
 type whole struct{ Role string }
 
 func (w *whole) UnmarshalJSON(text []byte) error {
@@ -44,7 +44,7 @@ func decoded[T any](t *testing.T, members string) (any, error) {
 	return v, err
 }
 
-// What embedding gives one name to. Embedded structs must be exported to be filled.
+// These structs get two fields of one name by embedding. Embedded structs must be exported to be filled.
 type (
 	Base   struct{ Role string }
 	Second struct{ Role string }
@@ -72,12 +72,13 @@ type (
 		Second
 	}
 	untaken struct {
-		//lint:ignore SA5008 it is what encoding/json makes of such a tag that is tested
+		//lint:ignore SA5008 the test is about what encoding/json does with such a tag
 		A string `json:"a'"`
 	}
 )
 
-// A struct takes the members of exactly its names; what encoding/json would take for one is left out, or an error.
+// A struct takes only the members with exactly its names. A member that encoding/json would take for one of them in
+// another letter case is left out, or is an error.
 func TestClaimsMatchExactly(t *testing.T) {
 	type untagged struct{ Role string }
 	type nested struct {
@@ -151,8 +152,8 @@ func TestClaimsMatchExactly(t *testing.T) {
 			require.Equal(t, row.want, got)
 		})
 	}
-	_, err := auth.Claims[inner](nil)
+	_, err := auth.Claims[inner](auth.Token{})
 	require.ErrorIs(t, err, auth.ErrNotConfigured)
-	_, err = auth.Claims[inner](&auth.Token{})
+	_, err = auth.Claims[inner](auth.Token{Subject: "s"}) // a literal has no claims set
 	require.ErrorIs(t, err, auth.ErrNotConfigured)
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/tallygate/tallygate/auth"
 )
 
-// always lets every refused request through, and notes why it was refused.
+// always lets every refused request pass, and records why it was refused.
 type always struct{ errs []error }
 
 func (a *always) ask(_ *http.Request, err error) bool {
@@ -24,7 +24,7 @@ func (a *always) ask(_ *http.Request, err error) bool {
 	return true
 }
 
-// witness tells what a handler finds.
+// witness answers with what a handler finds in its request.
 func witness(w http.ResponseWriter, r *http.Request) {
 	id, proven := auth.ID(r)
 	_, token := auth.FromContext(r.Context())
@@ -42,7 +42,7 @@ func post(pairs ...string) *http.Request {
 	return r
 }
 
-func TestAllowDespite(t *testing.T) {
+func TestAllowDespiteServesWithoutProof(t *testing.T) {
 	good := must(poolIssuer().IDToken(julian))
 	var asked always
 	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{cognito()}, AllowDespite: asked.ask})
@@ -53,7 +53,7 @@ func TestAllowDespite(t *testing.T) {
 		"none":      {nil, auth.ErrMissing},
 		"malformed": {[]string{"Authorization", "Bearer x"}, auth.ErrMalformed},
 		"two":       {[]string{"Authorization", good, "Authorization", good}, auth.ErrAmbiguous},
-		"forged":    {[]string{"Authorization", good[:len(good)-8] + "AAAAAAAA"}, auth.ErrSignature},
+		"forged":    {[]string{"Authorization", good[:len(good)-8] + "AAAAAAAA"}, auth.ErrForged},
 	} {
 		asked.errs = nil
 		w := httptest.NewRecorder()
@@ -77,7 +77,7 @@ func TestAllowDespite(t *testing.T) {
 	require.Contains(t, w.Body.String(), " true true body")
 	require.Empty(t, asked.errs, "a good token is no refusal")
 
-	// A route's verifier asks the same function; false, and a verifier without configuration, refuse.
+	// A route's verifier asks the same function. If that returns false, or the verifier is not configured, it refuses.
 	route := must(v.With(auth.Rules{AnyGroup: []string{"none"}}))
 	w = httptest.NewRecorder()
 	route.Handler(http.HandlerFunc(witness)).ServeHTTP(w, post("Authorization", good))
@@ -89,8 +89,8 @@ func TestAllowDespite(t *testing.T) {
 	require.Equal(t, 500, call((*auth.Verifier)(nil).Handler(ok), "/").Code)
 }
 
-// The proof of an outer verifier does not speak for a request that the inner one refused.
-func TestAllowDespiteTakesOutOuterProof(t *testing.T) {
+// If the inner verifier refuses a request, the handler does not see the proof of the outer one either.
+func TestAllowDespiteRemovesTheOuterProof(t *testing.T) {
 	outer := cognitoVerifier(t, auth.Rules{})
 	var asked always
 	inner := newVerifier(t, auth.Config{Issuers: []auth.Issuer{local()}, AllowDespite: asked.ask})
@@ -109,7 +109,7 @@ func TestAllowDespiteTakesOutOuterProof(t *testing.T) {
 	require.Same(t, r, (*auth.Modes)(nil).Anonymous(r))
 }
 
-// reading is a mode that reads the body, as a signature over it demands, and then accepts or refuses.
+// reading is a mode that reads the body, as the check of a signature would, and then accepts or refuses.
 type reading struct{ err error }
 
 func (reading) Present(*http.Request) bool { return true }
@@ -137,13 +137,13 @@ type status struct {
 func (s status) StatusCode() int   { return s.code }
 func (s status) ErrorCode() string { return s.name }
 
-// bare is an error that knows its status and nothing else of its answer.
+// bare is an error that has a status, but no other part of an answer.
 type bare int
 
 func (b bare) Error() string   { return http.StatusText(int(b)) }
 func (b bare) StatusCode() int { return int(b) }
 
-func TestAnyOfAllowDespite(t *testing.T) {
+func TestAnyOfAllowDespiteServesWithoutProof(t *testing.T) {
 	good := must(poolIssuer().IDToken(julian))
 	tokens := cognitoVerifier(t, auth.Rules{})
 	key := foreign{"X-Api-Key"}
@@ -187,12 +187,12 @@ func TestAnyOfAllowDespite(t *testing.T) {
 		got, err := m.Authenticate(r)
 		require.Error(t, err, name)
 		require.Nil(t, got, name)
-		require.Equal(t, "body", string(must(io.ReadAll(r.Body))), "%s: whole for callers of Authenticate too", name)
+		require.Equal(t, "body", string(must(io.ReadAll(r.Body))), "%s: callers of Authenticate get the whole body too", name)
 	}
 }
 
-// A mux inside sets the pattern on the request that it gets; a layer outside reads it from its own.
-func TestPattern(t *testing.T) {
+// A mux inside sets the pattern on the request that it gets. The layers outside must see it in theirs.
+func TestPatternReachesOuterLayers(t *testing.T) {
 	good := must(poolIssuer().IDToken(julian))
 	var asked always
 	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{cognito()}, AllowDespite: asked.ask})
@@ -237,7 +237,7 @@ func TestWrappedErrorsKeepTheirAnswer(t *testing.T) {
 	}
 }
 
-// No answer holds what the client sent: at most fixed words.
+// An answer consists of fixed words. It holds nothing that the client sent.
 func TestAnswersAreBounded(t *testing.T) {
 	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{cognito()}, Foreign: opaque})
 	big := strings.Repeat("\xff<é", 300_000)

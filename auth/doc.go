@@ -28,7 +28,7 @@
 // Except for [Cognito] and [ALB], a token without aud is refused with ErrAudience even if its client is accepted (RFC
 // 8725 section 3.9). [Issuer].AllowClientID accepts such tokens, as HTTP APIs do. An unknown tenant, load balancer or
 // trust domain is ErrIssuer. [Rules].TokenUse demands ID or access tokens if the issuer marks them, and refuses all
-// other tokens with ErrTokenUse; see [Token.Use].
+// other tokens with ErrAudience; see [Token].Use.
 //
 // # What is refused
 //
@@ -86,30 +86,33 @@
 //
 //	status  X-Amzn-ErrorType             message
 //	400     BadRequestException          Bad Request
-//	401     UnauthorizedException        The incoming token has expired (ErrExpired), or Unauthorized
+//	401     UnauthorizedException        The incoming token has expired, or Unauthorized
 //	403     AccessDeniedException        User is not authorized to access this resource
 //	500     ApiConfigurationException    Internal server error
 //	503     ServiceUnavailableException  Service Unavailable
 //
-//	cause             status  what the operator does
-//	ErrNotConfigured  500     make the verifier with New, and handle its error
-//	ErrMissing        401     nothing, or find what removes the Authorization header; Config.Source if it is elsewhere
-//	ErrAmbiguous      400     find what adds the second token: the client, or a proxy that adds or joins headers
-//	ErrMalformed      401     read the detail; opaque tokens need another mode and Config.Foreign
-//	ErrAlgorithm      401     add alg to Issuer.Algorithms if the issuer uses it; none and HS are never accepted
-//	ErrIssuer         401     compare the iss, tenant or trust domain with Issuer.URL, Aliases and Tenants
-//	ErrKey            401     read why the key was left out; publish a key 10 seconds before it signs
-//	ErrUnavailable    503     see why the key set cannot be fetched (or why Config.Revoked failed), and repair that
-//	ErrSignature      401     nothing: the token was changed or forged; if Issuer.Keys is set, check that it is current
-//	ErrExpired        401     nothing: the client gets a new token; Config.Leeway if clocks differ
-//	ErrNotYetValid    401     synchronise the clocks, or set Config.Leeway
-//	ErrAudience       401     compare aud and client with Issuer.Audiences; see Issuer.AllowClientID
-//	ErrTokenUse       401     have the client send the other token; see Token.Use for issuers that do not mark theirs
-//	ErrTooOld         401     nothing: the user signs in again, as Rules.MaxAge or MaxAuthAge demands
-//	ErrRevoked        401     nothing: Config.Revoked has refused it
-//	ErrScope          401     grant the client the scope that the error names
-//	ErrGroup          403     add the user to a group of Rules.AnyGroup; check Issuer.GroupsClaim and DenyByDefault
-//	ErrRefused        403     read the error of Rules.Check, which is wrapped
+// The causes, and what the operator does about each:
+//
+//   - [ErrNotConfigured]: 500. Make the verifier with [New], and handle its error.
+//   - [ErrMissing]: 401. Nothing, or find what removes the Authorization header. If the token is elsewhere, set
+//     [Config].Source.
+//   - [ErrAmbiguous]: 400. Find what adds the second token: the client, or a proxy that adds or joins headers.
+//   - [ErrMalformed]: 401. Read the text. Opaque tokens need another mode and [Config].Foreign.
+//   - [ErrIssuer]: 401. Compare the iss, tenant or trust domain with [Issuer].URL, Aliases and Tenants.
+//   - [ErrUnavailable]: 503. See in the text why the key set cannot be fetched, or why [Config].Revoked failed, and
+//     repair that.
+//   - [ErrSignature]: 401. The text says which of three it is. If the signing algorithm is not accepted, add it to
+//     [Issuer].Algorithms; none and HS are never accepted. If no key fits, read why the key was left out, and publish a
+//     key 10 seconds before it signs. If the signature does not match, do nothing: the token was changed or forged. But
+//     if [Issuer].Keys is set, check that it is current.
+//   - [ErrAudience]: 401. Compare aud and client with [Issuer].Audiences; see [Issuer].AllowClientID. If the text says
+//     that the use is not accepted, have the client send the other token. [Token].Use says how issuers mark theirs.
+//   - [ErrNotCurrent]: 401. Nothing: the client gets a new token. If the text says that the token is not valid yet,
+//     synchronise the clocks or set [Config].Leeway.
+//   - [ErrTooOld]: 401. Nothing: the user signs in again, as [Rules].MaxAge or MaxAuthAge demands.
+//   - [ErrScope]: 401. Grant the client the scope that the text names.
+//   - [ErrRefused]: 403. Add the user to a group of [Rules].AnyGroup, and check [Issuer].GroupsClaim and DenyByDefault.
+//     Or read the error of [Rules].Check, which is wrapped.
 //
 // 400 and 401 carry WWW-Authenticate, 503 carries Retry-After. A missing scope is 401, as in a REST API's Cognito
 // authorizer. The styles [HTTPAPI] and [Bearer] answer it with 403, and [AppSync] answers in GraphQL. Use them as
@@ -169,8 +172,8 @@
 // While fetching fails, the last good keys are used for [Config].MaxStale after they are due. After a failure the next
 // fetch is possible in 10 seconds, or in one second if there are no usable keys. If there are none, the answer is 503
 // and not 401, because clients discard their tokens on 401. But a token whose key is missing in a set that was fetched
-// within the last 10 seconds is refused with 401 and ErrKey: an issuer should publish a key at least 10 seconds before
-// it signs with it.
+// within the last 10 seconds is refused with 401 and ErrSignature: an issuer should publish a key at least 10 seconds
+// before it signs with it.
 //
 // # Tokens seen before
 //
@@ -193,8 +196,9 @@
 //
 // # Files
 //
-// verifier.go is the entry: verify.go and parse.go read and verify a token, keyset.go fetches keys, keylist.go and
-// jwk.go read them, issuerstate.go judges claims, json*.go is the JSON reader, error.go and style.go answer.
+// verifier.go is the entry: verify.go and parse.go read and verify a token, claims.go reads the claims into a claimSet,
+// of which callers get the Token. keyset.go fetches keys, keylist.go and jwk.go read them, issuerstate.go judges
+// claims, json*.go is the JSON reader, error.go, answers.go and style.go answer.
 //
 // # Sources
 //

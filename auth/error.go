@@ -10,10 +10,11 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
-// Causes of a refusal, in the order in which they are checked. Match them with [errors.Is]. The package documentation
-// has a table of the answer to each, and of what the operator does about it.
+// The causes of a refusal, in the order in which they are checked. Match them with [errors.Is]. The package
+// documentation says how each is answered, and what the operator does about it.
 var (
 	// ErrNotConfigured refuses every request of a verifier that [New] did not make.
 	ErrNotConfigured = errors.New("verifier is not configured")
@@ -23,42 +24,60 @@ var (
 	ErrAmbiguous = errors.New("more than one token presented")
 	// ErrMalformed says that the token is not a compact JWS with a strictly formed header and claims set.
 	ErrMalformed = errors.New("token is malformed")
-	// ErrAlgorithm says that the token's alg is not one that its issuer may use.
-	ErrAlgorithm = errors.New("signing algorithm is not accepted")
 	// ErrIssuer says that no configured issuer has the token's iss, or accepts its tenant.
 	ErrIssuer = errors.New("issuer is not accepted")
-	// ErrKey says that the issuer's key set holds no key that may verify this token.
-	ErrKey = errors.New("no key of the issuer fits the token")
 	// ErrUnavailable says that the issuer's keys could not be fetched, or that [Config].Revoked failed. The token may be
 	// good or bad.
 	ErrUnavailable = errors.New("verification is not possible now")
-	// ErrSignature says that the signature does not match.
-	ErrSignature = errors.New("signature does not match")
-	// ErrExpired says that the token's exp has passed (RFC 7519 section 4.1.4).
-	ErrExpired = errors.New("token has expired")
-	// ErrNotYetValid says that the token's nbf, iat (RFC 7519 sections 4.1.5 and 4.1.6) or auth_time is in the future.
-	ErrNotYetValid = errors.New("token is not valid yet")
-	// ErrAudience says that the token was issued for another audience or client.
-	ErrAudience = errors.New("audience is not accepted")
-	// ErrTokenUse says that the token is not of the demanded use, such as an ID token instead of an access token.
-	ErrTokenUse = errors.New("token use is not accepted")
-	// ErrTooOld says that the token was issued, or its user signed in, longer ago than [Rules] allow.
+	// ErrSignature says that no key of the issuer verifies the signature: the issuer may not use the token's alg, no key
+	// of its set fits the token, or the signature does not match.
+	ErrSignature = errors.New("signature does not verify")
+	// ErrAudience says that the token was issued for something else: for another audience or client, or it is an ID
+	// token where [Rules] demand an access token, or the reverse.
+	ErrAudience = errors.New("token is not meant for this use")
+	// ErrNotCurrent says that the token is not valid at this time: its exp has passed; its nbf, iat or auth_time is in
+	// the future (RFC 7519 sections 4.1.4 to 4.1.6); or [Config].Revoked returned true.
+	ErrNotCurrent = errors.New("token is not valid now")
+	// ErrTooOld says that the token was issued, or its user signed in, longer ago than [Rules] allow. It is apart from
+	// ErrNotCurrent because a new token may not help: the user has to sign in again.
 	ErrTooOld = errors.New("token is too old")
-	// ErrRevoked says that [Config].Revoked returned true.
-	ErrRevoked = errors.New("token has been revoked")
 	// ErrScope says that the token lacks a scope that [Rules] demand.
 	ErrScope = errors.New("scope is not sufficient")
-	// ErrGroup says that the token's user is in none of the groups that [Rules] demand.
-	ErrGroup = errors.New("user is not in a permitted group")
-	// ErrRefused says that [Rules].Check returned an error, which is wrapped together with this one.
+	// ErrRefused says that the token's user is in none of the groups that [Rules] demand, or that [Rules].Check returned
+	// an error, which is wrapped together with this one.
 	ErrRefused = errors.New("refused by a check of the route")
 )
+
+// The variants of these causes that are answered or logged differently. A caller can do nothing else about them than
+// about the exported ones.
+var (
+	errAlgorithm     = &variant{ErrSignature, "signing algorithm is not accepted"}
+	errKey           = &variant{ErrSignature, "no key of the issuer fits the token"}
+	errForged        = &variant{ErrSignature, "signature does not match"}
+	errOtherAudience = &variant{ErrAudience, "audience is not accepted"}
+	errTokenUse      = &variant{ErrAudience, "token use is not accepted"}
+	errExpired       = &variant{ErrNotCurrent, "token has expired"}
+	errNotYetValid   = &variant{ErrNotCurrent, "token is not valid yet"}
+	errRevoked       = &variant{ErrNotCurrent, "token has been revoked"}
+	errGroup         = &variant{ErrRefused, "user is not in a permitted group"}
+	errCheckedScope  = &variant{ErrRefused, ErrRefused.Error()} // the check returned ErrScope
+)
+
+// variant is an exported cause with another text for logs.
+type variant struct {
+	cause error
+	text  string
+}
+
+func (v *variant) Error() string { return v.text }
+func (v *variant) Unwrap() error { return v.cause }
 
 // Error says why a request was refused. It is also the [http.Handler] that answers the request.
 type Error struct {
 	// Err is the cause; it wraps one of the Err variables of this package. It never reaches the client.
 	Err error
-	// Token is the refused token if its signature is valid, so that a log can name its owner. Otherwise it is nil.
+	// Token is a copy of the refused token if its signature is valid, so that a log can name its owner. It is nil if the
+	// request has no token, or one whose signature is not valid or was not checked: nothing in such a token is known.
 	Token *Token
 	// Scopes are those that the route demands. They are set only with [ErrScope].
 	Scopes []string
@@ -78,27 +97,20 @@ func (e *Error) found() string {
 		return ""
 	case errors.Is(e.Err, ErrScope):
 		return fmt.Sprintf(": the token has %s, the route demands %s", quote(e.Token.Scopes()), quote(e.Scopes))
-	case errors.Is(e.Err, ErrGroup):
-		return ": the token has " + quote(e.Token.groups)
+	case errors.Is(e.Err, errGroup):
+		return ": the token has " + quote(e.Token.Groups())
+	case errors.Is(e.Err, errTokenUse):
+		return ": it is " + quote(e.Token.Use)
 	case errors.Is(e.Err, ErrAudience):
-		return fmt.Sprintf(": aud %s, client %s", quote(e.Token.audience), quote(e.Token.Client()))
-	case e.Err == ErrIssuer && e.Token.tenant != "":
-		return fmt.Sprintf(": tenant %s is not among Tenants, nor does AllowTenant accept it", quote(e.Token.tenant))
+		return fmt.Sprintf(": aud %s, client %s", quote(e.Token.Audience()), quote(e.Token.Client))
+	case e.Err == ErrIssuer && e.Token.claims().tenant != "":
+		return fmt.Sprintf(": tenant %s is not among Tenants, nor does AllowTenant accept it", quote(e.Token.claims().tenant))
 	}
 	return ""
 }
 
-// maxQuoted limits, in bytes, a text of a token in a log.
-const maxQuoted = 256
-
-// quote returns a string, or a list of strings, as one line of ASCII.
-func quote(what any) string {
-	text := fmt.Sprintf("%+q", what)
-	if len(text) > maxQuoted {
-		text = text[:maxQuoted] + "… (cut)"
-	}
-	return text
-}
+// quote returns a string, or a list of strings, as one line of ASCII. A longer one is cut.
+func quote(what any) string { return clip(fmt.Sprintf("%+q", what)) }
 
 // unknownIssuer returns the refusal of a token whose iss is not configured.
 func unknownIssuer(iss string) *Error {
@@ -112,10 +124,10 @@ func unknownIssuer(iss string) *Error {
 }
 
 // unknownName is ErrIssuer with the beginning of the token's iss. It has a copy, since the memory of a refused token is
-// used again.
+// used again. The copy is as long as clip allows. If iss is longer, the copy in quotes is too, so its text is cut.
 type unknownName struct {
 	n    int
-	text [maxQuoted]byte
+	text [256]byte
 }
 
 func (s *unknownName) Error() string {
@@ -133,66 +145,17 @@ func (e *Error) cause() error {
 	return e.Err
 }
 
-// is reports whether the refusal has one of the causes.
-func (e *Error) is(causes ...error) bool {
-	for _, c := range causes {
-		if errors.Is(e.cause(), c) {
-			return true
-		}
-	}
-	return false
-}
-
 // StatusCode is the status of API Gateway's answer: 400 for two tokens, 403 for a group or a check of the route, 500
 // for a verifier that is not configured, 503 if keys cannot be fetched, and otherwise 401. A missing scope is 401, as
 // in a REST API's Cognito authorizer; [HTTPAPI] and [Bearer] answer 403.
-func (e *Error) StatusCode() int {
-	switch {
-	case e.is(ErrNotConfigured):
-		return http.StatusInternalServerError
-	case e.is(ErrUnavailable):
-		return http.StatusServiceUnavailable
-	case e.is(ErrAmbiguous):
-		return http.StatusBadRequest
-	case e.is(ErrGroup, ErrRefused):
-		return http.StatusForbidden
-	}
-	return http.StatusUnauthorized
-}
+func (e *Error) StatusCode() int { return e.answer().status }
 
 // ErrorCode is the value of the X-Amzn-ErrorType header.
-func (e *Error) ErrorCode() string {
-	switch e.StatusCode() {
-	case http.StatusInternalServerError:
-		return "ApiConfigurationException"
-	case http.StatusServiceUnavailable:
-		return "ServiceUnavailableException"
-	case http.StatusBadRequest:
-		return "BadRequestException"
-	case http.StatusForbidden:
-		return "AccessDeniedException"
-	}
-	return "UnauthorizedException"
-}
+func (e *Error) ErrorCode() string { return e.answer().code }
 
 // ErrorMessage is the only text meant for the client. It distinguishes an expired token from a bad one, as API Gateway
 // does, and says nothing else.
-func (e *Error) ErrorMessage() string {
-	switch e.StatusCode() {
-	case http.StatusInternalServerError:
-		return "Internal server error"
-	case http.StatusServiceUnavailable:
-		return "Service Unavailable"
-	case http.StatusBadRequest:
-		return "Bad Request"
-	case http.StatusForbidden:
-		return "User is not authorized to access this resource"
-	}
-	if e.is(ErrExpired) {
-		return "The incoming token has expired"
-	}
-	return "Unauthorized"
-}
+func (e *Error) ErrorMessage() string { return e.answer().message }
 
 // SetHeader sets the header fields that the protocol demands: WWW-Authenticate (RFC 6750 section 3) with 400 and 401,
 // Retry-After in whole seconds with 503.
@@ -212,77 +175,46 @@ func (e *Error) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	answer(w, e.StatusCode(), e.ErrorCode(), message{e.ErrorMessage()})
 }
 
-// challenge is the WWW-Authenticate value of RFC 6750 section 3. It has no error code if no token was sent (section
-// 3.1).
+// challenge is the WWW-Authenticate value of RFC 6750 section 3.
 func (e *Error) challenge() string {
-	code := e.code()
-	if code == "" {
+	a := e.answer()
+	if a.problem == "" {
 		return "Bearer"
 	}
-	s := `Bearer error="` + code + `", error_description="` + e.description() + `"`
+	s := `Bearer error="` + a.problem + `", error_description="` + a.description + `"`
 	if len(e.Scopes) > 0 {
 		s += `, scope="` + strings.Join(e.Scopes, " ") + `"`
 	}
 	return s
 }
 
-// code is the error code of RFC 6750 section 3.1, or "" if the answer has none.
-func (e *Error) code() string {
-	switch {
-	case e.is(ErrAmbiguous):
-		return "invalid_request"
-	case e.is(ErrScope):
-		return "insufficient_scope"
-	case e.is(ErrMissing, ErrNotConfigured, ErrUnavailable, ErrGroup, ErrRefused):
-		return ""
-	}
-	return "invalid_token"
-}
-
-// description says in fixed words what is wrong. It repeats nothing of the token, which may not be the client's own.
-// The words are those of API Gateway's HTTP APIs, which are golang-jwt's, as far as they are known.
-func (e *Error) description() string {
-	if d, ok := errors.AsType[*detail](e.cause()); ok && d.public {
-		return d.text
-	}
-	for _, row := range descriptions {
-		if e.is(row.cause) {
-			return row.text
-		}
-	}
-	return "the token is not valid"
-}
-
-var descriptions = []struct {
+// detail is an exported cause with a text that says more about it. It may have an answer of its own. The values are
+// package variables, so that a refusal costs one allocation.
+type detail struct {
 	cause error
 	text  string
-}{
-	{ErrMalformed, "the token is malformed"},
-	{ErrAlgorithm, "the signing method is invalid"},
-	{ErrIssuer, "the token does not have a valid issuer"},
-	{ErrKey, "the signing key is not known"},
-	{ErrSignature, "the token signature is invalid"},
-	{ErrExpired, "the token has expired"},
-	{ErrNotYetValid, "the token is not valid yet"},
-	{ErrAudience, "the token does not have a valid audience"},
-	{ErrTokenUse, "the token use is not accepted"},
-	{ErrTooOld, "the token is too old"},
-	{ErrRevoked, "the token has been revoked"},
-	{ErrScope, "the token does not have a required scope"},
-	{ErrAmbiguous, "more than one token was sent"},
-}
-
-// detail adds a text to a cause. The values are package variables, so that a refusal costs one allocation.
-type detail struct {
-	cause  error
-	text   string
-	public bool // clients may see the text
 }
 
 func (d *detail) Error() string { return d.cause.Error() + ": " + d.text }
 func (d *detail) Unwrap() error { return d.cause }
 
-func narrow(cause error, text string) error { return &detail{cause: cause, text: text} }
+func narrow(cause error, text string) error { return &detail{cause, text} }
+
+// clip bounds what is repeated of a client's text: it keeps at most 256 bytes, cuts between two characters, and marks
+// the cut. A run of invalid UTF-8 becomes one "?", so that the text does not grow. Each package carries this copy; a
+// test holds the copies equal.
+func clip(s string) string {
+	const most = 256
+	n := min(len(s), most)
+	for n > most-utf8.UTFMax && n < len(s) && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	kept := strings.ToValidUTF8(s[:n], "?")
+	if n < len(s) {
+		kept += "… (cut)"
+	}
+	return kept
+}
 
 // message is the body of a refusal.
 type message struct {

@@ -9,8 +9,8 @@ import (
 	"github.com/tallygate/tallygate/auth"
 )
 
-// What the configuration is held against is in the log: most refusals of a new deployment are a slash at the end of an
-// issuer, a tenant or an audience that nobody has configured.
+// The log shows what was compared with the configuration. In a new deployment most refusals come from a slash at the
+// end of an issuer, or from a tenant or an audience that is not configured.
 func TestErrorTellsWhatTheTokenSays(t *testing.T) {
 	v := localVerifier(t)
 	for _, row := range []struct {
@@ -32,6 +32,10 @@ func TestErrorTellsWhatTheTokenSays(t *testing.T) {
 	strict, err = v.With(auth.Rules{AnyGroup: []string{"admin"}})
 	require.NoError(t, err)
 	require.EqualError(t, verify(strict, rs256(goodHeader, goodClaims(nil))), `auth: user is not in a permitted group: the token has []`)
+	strict, err = v.With(auth.Rules{TokenUse: "id"})
+	require.NoError(t, err)
+	require.EqualError(t, verify(strict, rs256(goodHeader, goodClaims(map[string]any{"token_use": "access"}))),
+		`auth: token use is not accepted: it is "access"`)
 	for _, claims := range []map[string]any{{"iss": strings.Repeat("é", 3000)}, {"aud": strings.Repeat("é", 3000)}} {
 		text := verify(v, rs256(goodHeader, goodClaims(claims))).Error()
 		require.Less(t, len(text), 400)

@@ -14,7 +14,7 @@ import (
 	"github.com/tallygate/tallygate/auth/custom"
 )
 
-// A user pool and one of its users, played by authtest; a program leaves Keys out, and they are fetched.
+// A user pool and one of its users, for which authtest stands. A program leaves Keys empty, so the keys are fetched.
 func Example() {
 	issuer, _ := authtest.New("https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_aQYCzHwCz")
 	token, _ := issuer.IDToken(authtest.User{Username: "julianwood", Client: "3fe6quse1kki13s6nebi0ncnin", Groups: []string{"gold"}})
@@ -27,7 +27,7 @@ func Example() {
 	}
 	h := v.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		t, _ := auth.FromContext(r.Context())
-		fmt.Println("handler:", t.Username(), t.Use(), t.Groups())
+		fmt.Println("handler:", t.Username, t.Use, t.Groups())
 	}))
 
 	r := httptest.NewRequest(http.MethodGet, "/me", nil)
@@ -42,7 +42,7 @@ func Example() {
 	// 401 {"message":"Unauthorized"}
 }
 
-// login stands for an issuer elsewhere.
+// login stands for a remote issuer.
 var login = sync.OnceValue(func() *authtest.Issuer {
 	issuer, err := authtest.New("https://login.example")
 	if err != nil {
@@ -51,7 +51,7 @@ var login = sync.OnceValue(func() *authtest.Issuer {
 	return issuer
 })
 
-// pretend returns that issuer and the verifier that a program makes for it.
+// pretend returns that issuer, and the verifier that a program makes for it.
 func pretend(rules auth.Rules) (*authtest.Issuer, *auth.Verifier) {
 	issuer := login()
 	v, err := auth.New(auth.Config{
@@ -75,7 +75,7 @@ func ExampleNew() {
 	// issuer "https://login.example": no audience is accepted: set Audiences, AudiencePattern or AllowAnyAudience
 }
 
-// A route with rules of its own replaces the verifier, not only adds to it: it authenticates and authorises.
+// The verifier of a route with its own rules takes the place of the general one: it authenticates and authorizes.
 func ExampleVerifier_With() {
 	issuer, v := pretend(auth.Rules{})
 	refunds, err := v.With(auth.Rules{AnyScope: []string{"orders/refund"}})
@@ -101,12 +101,12 @@ func ExampleVerifier_With() {
 	// POST /refunds 401
 }
 
-// Below HTTP: a gRPC interceptor, a queue, a Lambda authorizer.
+// VerifyToken needs no HTTP request: it serves a gRPC interceptor, a queue or a Lambda authorizer.
 func ExampleVerifier_VerifyToken() {
 	issuer, v := pretend(auth.Rules{})
 	token, _ := issuer.Sign("EdDSA", map[string]any{"sub": "u-17", "aud": "orders"})
 	t, err := v.VerifyToken(context.Background(), token)
-	fmt.Println(t.ID(), err)
+	fmt.Println(t.ID, err)
 	_, err = v.VerifyToken(context.Background(), token+"x")
 	fmt.Println(err)
 	// Output:
@@ -114,7 +114,7 @@ func ExampleVerifier_VerifyToken() {
 	// auth: token is malformed: not strict base64url
 }
 
-// Errors tell a log what the client is not told.
+// The error tells the log more than the answer tells the client.
 func ExampleVerifier_Verify() {
 	issuer, v := pretend(auth.Rules{})
 	token, _ := issuer.Sign("RS256", map[string]any{"aud": "orders", "iss": "https://stranger.example"})
@@ -140,11 +140,11 @@ func ExampleClaims() {
 	// acme 7 <nil>
 }
 
-// Which claim names the client depends on token_use; both kinds of a pool's tokens are accepted unless a rule says otherwise.
+// token_use decides which claim names the client. Both kinds of a pool's tokens are accepted unless a rule demands one.
 func ExampleCognito() {
 	pool := auth.Cognito("eu-west-1", "eu-west-1_aQYCzHwCz", "3fe6quse1kki13s6nebi0ncnin")
-	pool.AudiencePattern = "loyalty-.*" // AppSync's app client id expression: these clients too
-	pool.DenyByDefault = true           // AppSync's default action: a route must name groups
+	pool.AudiencePattern = "loyalty-.*" // these clients too: AppSync's app client id expression
+	pool.DenyByDefault = true           // a route must name groups: AppSync's default action
 	fmt.Println(pool.URL)
 	fmt.Println(pool.Aliases)
 	fmt.Println(pool.JWKS)
@@ -154,7 +154,8 @@ func ExampleCognito() {
 	// https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_aQYCzHwCz/.well-known/jwks.json
 }
 
-// The keys of any OpenID Connect provider are found by its discovery document. AllowHTTP is for this example's server only.
+// The discovery document of an OpenID Connect provider names its keys. AllowHTTP is only for the server of this
+// example.
 func ExampleOIDC() {
 	var issuer *authtest.Issuer
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { issuer.ServeHTTP(w, r) }))
@@ -167,12 +168,12 @@ func ExampleOIDC() {
 	}
 	token, _ := issuer.Sign("ES256", map[string]any{"aud": "orders", "sub": "u-17"})
 	t, err := v.VerifyToken(context.Background(), token)
-	fmt.Println(t.Subject(), err)
+	fmt.Println(t.Subject, err)
 	// Output:
 	// u-17 <nil>
 }
 
-// A Lambda function fetches keys while it starts, not while its first client waits.
+// A Lambda function fetches the keys while it starts, so that its first client does not wait for them.
 func ExampleVerifier_Prefetch() {
 	v, err := auth.New(auth.Config{
 		Issuers:   []auth.Issuer{auth.OIDC("https://login.example", "orders")},
@@ -193,7 +194,7 @@ func (unreachable) RoundTrip(*http.Request) (*http.Response, error) {
 	return nil, errors.New("no route to host")
 }
 
-// A layer of one's own, where Handler does not fit.
+// Authenticate is for a middleware of your own, if Handler does not fit.
 func ExampleVerifier_Authenticate() {
 	issuer, v := pretend(auth.Rules{})
 	token, _ := issuer.Sign("ES256", map[string]any{"aud": "orders", "sub": "u-17"})
@@ -239,7 +240,7 @@ func ExampleAppSync() {
 	// {"errors":[{"errorType":"UnauthorizedException","message":"You are not authorized to make this call."}]}
 }
 
-// A custom answer keeps the protocol's header fields: they are set before it is asked for.
+// A custom answer keeps the header fields of the protocol. They are set before ErrorHandler is called.
 func ExampleError() {
 	v, _ := auth.New(auth.Config{
 		Issuers: []auth.Issuer{auth.OIDC("https://login.example", "orders")},
@@ -286,7 +287,7 @@ func ExampleAnyOf() {
 	// 401 ["Bearer error=\"invalid_token\", error_description=\"token contains an invalid number of segments\""]
 }
 
-// A test of a handler needs no token.
+// A test of a handler does not need a signed token.
 func ExampleInsecureToken() {
 	t, _ := auth.InsecureToken([]byte(`{"iss":"https://login.example","sub":"u-17","groups":["staff"]}`))
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
@@ -296,18 +297,20 @@ func ExampleInsecureToken() {
 	// https://login.example u-17 true
 }
 
-// A subject alone is no name: two issuers may both have a user 1, who would then share one quota.
+// The mistake here is to use the subject alone as a key: two issuers may both have a user 1, and the two would share
+// one quota.
 func Example_incorrectSubjectAsKey() {
 	a, _ := auth.InsecureToken([]byte(`{"iss":"https://a.example","sub":"1"}`))
 	b, _ := auth.InsecureToken([]byte(`{"iss":"https://b.example","sub":"1"}`))
-	fmt.Println("incorrect:", a.Subject() == b.Subject())
-	fmt.Println("correct:", a.ID() == b.ID())
+	fmt.Println("incorrect:", a.Subject == b.Subject)
+	fmt.Println("correct:", a.ID == b.ID)
 	// Output:
 	// incorrect: true
 	// correct: false
 }
 
-// A user's ID token says who the user is to the client; it is no permission to call an API. Say which kind a route takes.
+// The mistake here is to accept ID tokens: an ID token tells the client who the user is, but it is not meant for an
+// API. A rule says which use a route accepts.
 func Example_incorrectTokenUse() {
 	issuer, _ := authtest.New("https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_aQYCzHwCz")
 	id, _ := issuer.IDToken(authtest.User{Username: "julianwood", Client: "c"})
@@ -321,10 +324,11 @@ func Example_incorrectTokenUse() {
 	fmt.Println("correct:", err)
 	// Output:
 	// incorrect: <nil>
-	// correct: auth: token use is not accepted
+	// correct: auth: token use is not accepted: it is "id"
 }
 
-// An error that nobody looks at must not open a door: the request that comes with it is nil.
+// The mistake here is to ignore the error of Authenticate. The request is then nil, so the handler panics instead of
+// serving the client.
 func Example_incorrectIgnoredError() {
 	_, v := pretend(auth.Rules{})
 	secret := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -359,8 +363,8 @@ func ExampleConfig_allowDespite() {
 	// served, proven: false
 }
 
-// A TOKEN authorizer looks up opaque tokens in the header in which a verifier finds JWTs: each gets its own words, and a
-// word that is of neither kind is refused.
+// A TOKEN authorizer looks up opaque tokens in the same header in which a verifier finds JWTs. Each gets its own words,
+// and a word that fits neither is refused.
 func ExampleAnyOf_opaqueTokens() {
 	issuer := login()
 	tokens, _ := auth.New(auth.Config{
@@ -368,7 +372,7 @@ func ExampleAnyOf_opaqueTokens() {
 		Foreign: func(word string) bool { return strings.HasPrefix(word, "session-") },
 	})
 	sessions, _ := custom.New(custom.Config{
-		ValidationExpression: "Bearer session-[0-9]+", // these words, and no JWT
+		ValidationExpression: "Bearer session-[0-9]+", // these words, but not JWTs
 		Authorize: func(_ context.Context, e custom.Event) (custom.Result, error) {
 			session := strings.TrimPrefix(e.AuthorizationToken, "Bearer ") // the header's whole value
 			user, found := map[string]string{"session-42": "julianwood"}[session]

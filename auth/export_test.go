@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"net/http"
 	"time"
 )
 
@@ -27,9 +28,25 @@ func VerifySignature(keys []byte, raw string) error {
 	if h.method, err = method(h.algorithm); err != nil {
 		return err
 	}
-	_, err = issuer.verify(context.Background(), w, &Token{}, c, h, time.Now())
+	_, err = issuer.verify(context.Background(), w, newClaimSet(""), c, h, time.Now())
 	return err
 }
+
+// The private causes, so that tests can tell them apart.
+var (
+	ErrAlgorithm     = errAlgorithm
+	ErrKey           = errKey
+	ErrForged        = errForged
+	ErrOtherAudience = errOtherAudience
+	ErrTokenUse      = errTokenUse
+	ErrExpired       = errExpired
+	ErrNotYetValid   = errNotYetValid
+	ErrRevoked       = errRevoked
+	ErrGroup         = errGroup
+)
+
+// Leaves reports whether the verifier leaves a word of the request to another mode.
+func (v *Verifier) Leaves(r *http.Request) bool { return v.leaves(r) }
 
 // ParseHeader, ParseClaims and ParseKeySet are the parsers, for fuzzing.
 func ParseHeader(text string) (algorithm, keyID, typ string, err error) {
@@ -38,9 +55,13 @@ func ParseHeader(text string) (algorithm, keyID, typ string, err error) {
 	return h.algorithm, h.key.id, h.typ, err
 }
 
-func ParseClaims(text string) (*Token, error) {
+func ParseClaims(text string) (Token, error) {
 	var s scanner
-	return parseClaims(&s, text)
+	t, err := parseClaims(&s, text)
+	if err != nil {
+		return Token{}, err
+	}
+	return t.Token, nil
 }
 
 func ParseKeySet(text string) (int, error) {

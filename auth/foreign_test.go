@@ -15,10 +15,11 @@ import (
 	"github.com/tallygate/tallygate/auth/custom"
 )
 
-// opaque is the form of the words that the authorizer of these tests looks up.
+// opaque reports whether a word has the form that the authorizer of these tests looks up.
 func opaque(word string) bool { return strings.HasPrefix(word, "opaque-") }
 
-// composition is a verifier that leaves opaque words, a TOKEN authorizer that takes some of them, and an API key.
+// composition is a verifier that leaves opaque words to others, a TOKEN authorizer that accepts some of them, and API
+// keys.
 func composition(t *testing.T) (verifier, authorizer, keys auth.Mode) {
 	verifier = newVerifier(t, auth.Config{Issuers: []auth.Issuer{cognito()}, Foreign: opaque})
 	authorizer = must(custom.New(custom.Config{
@@ -36,9 +37,9 @@ func composition(t *testing.T) (verifier, authorizer, keys auth.Mode) {
 
 const goodKey = "67sfLSq19U1GuGk1RB5DwaS7EIYsWvBU3fZbtvQT"
 
-// A TOKEN authorizer and a JWT verifier read the same header: each gets its own words, whatever the order, and a word
-// that neither claims is refused, with or without a good credential of a third kind.
-func TestForeignWords(t *testing.T) {
+// A TOKEN authorizer and a JWT verifier read the same header. Each gets its own words in either order. A word that
+// neither claims is refused, with or without a good credential of a third kind.
+func TestEachModeGetsItsOwnWords(t *testing.T) {
 	verifier, authorizer, keys := composition(t)
 	jwt := must(poolIssuer().IDToken(julian))
 	jwe := strings.Join([]string{b64(`{"alg":"RSA-OAEP","enc":"A256GCM"}`), "key", "iv", "text", "tag"}, ".")
@@ -54,7 +55,7 @@ func TestForeignWords(t *testing.T) {
 	for order, m := range orders {
 		for _, row := range []struct {
 			name, word      string
-			token, customer bool // proofs wanted; neither: 401
+			token, customer bool // the proofs that are wanted; without any, 401
 		}{
 			{"JWT", jwt, true, false},
 			{"opaque word", "opaque-right", false, true},
@@ -95,8 +96,9 @@ func TestForeignWords(t *testing.T) {
 	}
 }
 
-// A request source that names the header claims its word too, and an API key alone claims none.
-func TestForeignWordsOfOthers(t *testing.T) {
+// A word that the verifier leaves to others is accepted only if another mode claims it. A REQUEST authorizer that reads
+// the header does; an API key does not.
+func TestForeignWordNeedsAModeThatClaimsIt(t *testing.T) {
 	verifier, _, keys := composition(t)
 	sourced := must(custom.New(custom.Config{
 		ByRequest: true, IdentitySources: []func(*http.Request) (string, bool){custom.Header("Authorization"), custom.Header("X-Tenant")},
@@ -107,6 +109,8 @@ func TestForeignWordsOfOthers(t *testing.T) {
 	header := []string{"Authorization", "Bearer opaque-x", "X-Tenant", "t", "X-Api-Key", goodKey}
 	require.Equal(t, 200, call(auth.AnyOf(verifier, sourced).Handler(ok), "/", header...).Code)
 	require.Equal(t, 401, call(auth.AnyOf(verifier, keys).Handler(ok), "/", header...).Code)
+	wrapped := struct{ *auth.Verifier }{verifier.(*auth.Verifier)}
+	require.Equal(t, 401, call(auth.AnyOf(wrapped, keys).Handler(ok), "/", header...).Code, "a wrapper that embeds the verifier")
 	require.Equal(t, 401, call(auth.AnyOf(keys, verifier).Handler(ok), "/", header[:2]...).Code, "without the key")
 	require.Equal(t, 400, call(auth.AnyOf(keys, verifier).Handler(ok), "/?access_token=x", header...).Code, "two tokens")
 	other := newVerifier(t, auth.Config{Issuers: []auth.Issuer{cognito()}})
@@ -114,8 +118,8 @@ func TestForeignWordsOfOthers(t *testing.T) {
 	require.Equal(t, 401, w.Code, "the other verifier claims every word")
 }
 
-// Alone, a verifier refuses the words that it leaves to others.
-func TestForeignWordAlone(t *testing.T) {
+// Without other modes, a verifier refuses the words that it would leave to them.
+func TestForeignWordIsRefusedByTheVerifierAlone(t *testing.T) {
 	verifier, _, _ := composition(t)
 	v := verifier.(*auth.Verifier)
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
@@ -134,8 +138,8 @@ func TestForeignWordAlone(t *testing.T) {
 	require.ErrorContains(t, err, "Foreign")
 }
 
-// A header without a word holds none that could be left: the verifier refuses it, however wide Foreign is.
-func TestForeignIsNotAskedAboutNothing(t *testing.T) {
+// A header without a word has nothing to leave to other modes. The verifier refuses it even if Foreign accepts all.
+func TestForeignIsNotAskedWithoutAWord(t *testing.T) {
 	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{cognito()}, Foreign: func(word string) bool { return !strings.Contains(word, ".") }})
 	every := must(custom.New(custom.Config{Authorize: func(context.Context, custom.Event) (custom.Result, error) {
 		return custom.Result{Authorized: true, PrincipalID: "p"}, nil
@@ -155,9 +159,9 @@ func TestForeignIsNotAskedAboutNothing(t *testing.T) {
 	}
 }
 
-// As the documentation of auth/custom has it: the expression takes the scheme in any letter case, and an authorizer
-// without an expression claims JWTs too.
-func TestForeignAsDocumented(t *testing.T) {
+// This is the composition in the documentation of auth/custom. The expression takes the scheme in any letter case. An
+// authorizer without an expression claims JWTs too.
+func TestForeignWorksAsDocumented(t *testing.T) {
 	session := regexp.MustCompile(`^session-[0-9a-f]+$`)
 	tokens := newVerifier(t, auth.Config{Issuers: []auth.Issuer{cognito()}, Foreign: session.MatchString})
 	authorizer := func(expression string, accept bool) auth.Mode {

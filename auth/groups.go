@@ -4,7 +4,7 @@ import "strings"
 
 // groups sets the token's groups from the claim that the issuer's settings name. A claim that is neither a string nor a
 // list of strings means no groups. The token is then refused only by a rule that demands a group.
-func (s *issuerState) groups(t *Token) error {
+func (s *issuerState) groups(t *claimSet) error {
 	switch s.GroupsClaim {
 	case "", "groups":
 		t.cognito = nil
@@ -15,6 +15,8 @@ func (s *issuerState) groups(t *Token) error {
 		return nil
 	}
 	t.groups, t.cognito = nil, nil
+	// Another claim than the usual two is not known while the claims are read, so they are read again. That happens once:
+	// the cache remembers the groups.
 	var sc scanner
 	sc.reset(t.payload)
 	sc.exact, sc.values = true, unbounded
@@ -32,7 +34,7 @@ const unbounded = -1 << 20
 
 // decideGroups records whether the claim that names the groups also occurs in another letter case. It replaces what was
 // recorded for the claim groups.
-func (t *Token) decideGroups(lookalike bool) {
+func (t *claimSet) decideGroups(lookalike bool) {
 	t.lookalikes &^= claimGroups
 	if lookalike {
 		t.lookalikes |= claimGroups

@@ -28,7 +28,7 @@ const keycloakRoles = `{
 	"single":"one", "number":1, "mixed":["a",1], "nothing":null, "empty":[], "flag":{"roles":true}, "":{"x":["blank"]}
 }`
 
-func TestGroupsClaim(t *testing.T) {
+func TestGroupsClaimIsAPath(t *testing.T) {
 	for path, want := range map[string][]string{
 		"":                                {"/staff"},
 		"groups":                          {"/staff"},
@@ -44,7 +44,7 @@ func TestGroupsClaim(t *testing.T) {
 		"single":                          {"one"},
 		"empty":                           {},
 		".x":                              {"blank"},
-		// What is not there, or no list of texts, names no group.
+		// A path to nothing, or to a value that is not a list of strings, names no group.
 		"absent": nil, "realm_access": nil, "realm_access.": nil, "realm_access.role": nil, "realm_access.roles.0": nil, "realm_access.roles.": nil,
 		"realm_acces.roles": nil, "realm_access..roles": nil, "Realm_Access.roles": nil, "realm_access.ROLES": nil, "resource_access.other.roles": nil,
 		"resource_access": nil, "resource_access.api": nil, "resource_access.api.verified": nil, "api.roles": nil, "roles": nil,
@@ -66,8 +66,8 @@ func TestGroupsClaim(t *testing.T) {
 	}
 }
 
-// A nested list may be as long as any, beside many other members.
-func TestGroupsOfManyRoles(t *testing.T) {
+// A nested list may be as long as any other, among many other members.
+func TestLongNestedListOfRolesIsRead(t *testing.T) {
 	roles := strings.Repeat(`"manage-users",`, 200)
 	other := strings.TrimSuffix(strings.ReplaceAll(numbered(50, `"client%d":{"roles":[]}|`), "|", ","), ",")
 	is := local()
@@ -79,7 +79,7 @@ func TestGroupsOfManyRoles(t *testing.T) {
 	require.True(t, got.InGroup("last"))
 }
 
-// follow is seek by encoding/json.
+// follow does what seek does, with encoding/json.
 func follow(raw json.RawMessage, path string) (json.RawMessage, bool) {
 	var object map[string]json.RawMessage
 	if json.Unmarshal(raw, &object) != nil || object == nil {
@@ -96,7 +96,7 @@ func follow(raw json.RawMessage, path string) (json.RawMessage, bool) {
 	return nil, false
 }
 
-// FuzzGroupsPath: a path leads where encoding/json says, in any claims set that is accepted.
+// FuzzGroupsPath checks that a path leads to the same value as with encoding/json, in every accepted claims set.
 func FuzzGroupsPath(f *testing.F) {
 	for _, path := range []string{"", ".", "groups", "realm_access.roles", "resource_access.my.client.roles", "https://example.com/groups", "a..b", "x."} {
 		f.Add(keycloakRoles, path)

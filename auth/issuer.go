@@ -14,7 +14,7 @@ type Issuer struct {
 	//
 	// The URL may contain {tenantid}, as https://login.microsoftonline.com/{tenantid}/v2.0 does, which is Microsoft
 	// Entra's issuer for applications of several tenants. {tenantid} stands for the token's tid. That must be a GUID in
-	// lower case, as Entra writes it. Each tenant is then an issuer of its own in [Token.ID]. Entra's endpoints named
+	// lower case, as Entra writes it. Each tenant is then an issuer of its own in [Token].ID. Entra's endpoints named
 	// common, organizations and consumers are not issuers: no token names them, and [New] refuses to discover their keys.
 	// If the application manifest of an API does not set requestedAccessTokenVersion to 2, the API gets access tokens of
 	// version 1.0. Their iss is https://sts.windows.net/{tenantid}/; put that into Aliases.

@@ -9,9 +9,9 @@ import (
 	"github.com/tallygate/tallygate/auth"
 )
 
-// For whom a token was issued, outside Cognito: aud decides; client_id and azp only by option, and only where there is
-// no aud. Patterns match whole.
-func TestAudience(t *testing.T) {
+// Outside Cognito, aud decides for whom a token was issued. client_id and azp count only by option, and only if there
+// is no aud. A pattern must match the whole value.
+func TestTokenForAnotherAudienceIsRefused(t *testing.T) {
 	list, pattern := []string{"a", "b"}, "ABCD|CDEF"
 	for _, row := range []struct {
 		name    string
@@ -24,33 +24,33 @@ func TestAudience(t *testing.T) {
 		{"azp is not compared", auth.Issuer{Audiences: list}, map[string]any{"aud": "x", "azp": "a"}, false},
 		{"azp is not compared without aud", auth.Issuer{Audiences: list}, map[string]any{"azp": "a"}, false},
 		{"client_id without aud", auth.Issuer{Audiences: list}, map[string]any{"client_id": "a"}, false},
-		{"client_id beside an empty aud", auth.Issuer{Audiences: list}, map[string]any{"aud": []string{}, "client_id": "a"}, false},
-		{"client_id beside a foreign aud", auth.Issuer{Audiences: list}, map[string]any{"aud": "x", "client_id": "a"}, false},
+		{"client_id with an empty aud", auth.Issuer{Audiences: list}, map[string]any{"aud": []string{}, "client_id": "a"}, false},
+		{"client_id with a foreign aud", auth.Issuer{Audiences: list}, map[string]any{"aud": "x", "client_id": "a"}, false},
 		{"neither", auth.Issuer{Audiences: list}, nil, false},
 
 		{"option: client_id", auth.Issuer{Audiences: list, AllowClientID: true}, map[string]any{"client_id": "a"}, true},
 		{"option: foreign client_id", auth.Issuer{Audiences: list, AllowClientID: true}, map[string]any{"client_id": "x"}, false},
-		{"option: client_id beside a foreign aud", auth.Issuer{Audiences: list, AllowClientID: true}, map[string]any{"aud": "x", "client_id": "a"}, false},
-		{"option: client_id beside an empty aud", auth.Issuer{Audiences: list, AllowClientID: true}, map[string]any{"aud": []string{}, "client_id": "a"}, false},
-		{"option: foreign client_id beside aud", auth.Issuer{Audiences: list, AllowClientID: true}, map[string]any{"aud": "a", "client_id": "x"}, true},
+		{"option: client_id with a foreign aud", auth.Issuer{Audiences: list, AllowClientID: true}, map[string]any{"aud": "x", "client_id": "a"}, false},
+		{"option: client_id with an empty aud", auth.Issuer{Audiences: list, AllowClientID: true}, map[string]any{"aud": []string{}, "client_id": "a"}, false},
+		{"option: foreign client_id with aud", auth.Issuer{Audiences: list, AllowClientID: true}, map[string]any{"aud": "a", "client_id": "x"}, true},
 		{"option: azp is no audience", auth.Issuer{Audiences: list, AllowClientID: true}, map[string]any{"azp": "a"}, false},
 		{"option: pattern of client_id", auth.Issuer{AudiencePattern: pattern, AllowClientID: true}, map[string]any{"client_id": "CDEF"}, true},
 		{"option: pattern of azp", auth.Issuer{AudiencePattern: pattern, AllowClientID: true}, map[string]any{"azp": "ABCD"}, true},
-		{"option: pattern of azp beside a foreign client_id", auth.Issuer{AudiencePattern: pattern, AllowClientID: true}, map[string]any{"client_id": "x", "azp": "ABCD"}, false},
-		{"option: pattern of azp beside a foreign aud", auth.Issuer{AudiencePattern: pattern, AllowClientID: true}, map[string]any{"aud": "x", "azp": "ABCD"}, false},
+		{"option: pattern of azp with a foreign client_id", auth.Issuer{AudiencePattern: pattern, AllowClientID: true}, map[string]any{"client_id": "x", "azp": "ABCD"}, false},
+		{"option: pattern of azp with a foreign aud", auth.Issuer{AudiencePattern: pattern, AllowClientID: true}, map[string]any{"aud": "x", "azp": "ABCD"}, false},
 		{"option: neither", auth.Issuer{Audiences: list, AudiencePattern: ".*", AllowClientID: true}, nil, false},
 
 		{"anybody", auth.Issuer{AllowAnyAudience: true}, map[string]any{"aud": "x"}, true},
 		{"anybody without aud", auth.Issuer{AllowAnyAudience: true}, nil, true},
 
 		{"pattern", auth.Issuer{AudiencePattern: pattern}, map[string]any{"aud": "CDEF"}, true},
-		{"pattern of azp beside a foreign aud", auth.Issuer{AudiencePattern: pattern}, map[string]any{"aud": "x", "azp": "ABCD"}, false},
+		{"pattern of azp with a foreign aud", auth.Issuer{AudiencePattern: pattern}, map[string]any{"aud": "x", "azp": "ABCD"}, false},
 		{"pattern of azp without aud", auth.Issuer{AudiencePattern: pattern}, map[string]any{"azp": "ABCD"}, false},
 		{"pattern of client_id without aud", auth.Issuer{AudiencePattern: pattern}, map[string]any{"client_id": "ABCD"}, false},
 		{"pattern in the middle", auth.Issuer{AudiencePattern: pattern}, map[string]any{"aud": "xABCDx"}, false},
 		{"pattern before a line break", auth.Issuer{AudiencePattern: "ABCD"}, map[string]any{"aud": "ABCD\n"}, false},
 		{"pattern that matches nothing much", auth.Issuer{AudiencePattern: ".*"}, map[string]any{"aud": ""}, false},
-		// Keycloak's default access token: an audience of its own, the client in azp.
+		// Keycloak's default access token has the audience account, and names the client in azp.
 		{"Keycloak", auth.Issuer{Audiences: []string{"myclient"}}, map[string]any{"aud": "account", "azp": "myclient"}, false},
 		{"Keycloak with an audience mapper", auth.Issuer{Audiences: []string{"api"}}, map[string]any{"aud": []string{"api", "account"}, "azp": "myclient"}, true},
 	} {
@@ -64,7 +64,7 @@ func TestAudience(t *testing.T) {
 			if row.allowed {
 				require.NoError(t, err)
 			} else {
-				require.ErrorIs(t, err, auth.ErrAudience)
+				require.ErrorIs(t, err, auth.ErrOtherAudience)
 			}
 		})
 	}
@@ -74,8 +74,8 @@ func TestAudience(t *testing.T) {
 	require.ErrorContains(t, err, "no audience is accepted", "the option alone names nobody")
 }
 
-// The pool's Region must be the one given; partitions have domains of their own, and only known ones.
-func TestCognitoPools(t *testing.T) {
+// A pool's ID must begin with the given Region. Only known partitions are accepted; each has its own domain.
+func TestCognitoPoolMustFitItsRegion(t *testing.T) {
 	for _, row := range []struct{ region, domain string }{
 		{"eu-west-1", "amazonaws.com"},
 		{"ap-southeast-7", "amazonaws.com"},
@@ -105,7 +105,7 @@ func TestCognitoPools(t *testing.T) {
 		{"evil.example/", "evil.example/_x", "is not a user pool"},
 		{"xx-east-1", "xx-east-1_x", "no partition"},
 		{"us-isoz-east-1", "us-isoz-east-1_x", "no partition"},
-		{"us-isoe-east-1", "us-isoe-east-1_x", "no partition"}, // isoe is European, isof American
+		{"us-isoe-east-1", "us-isoe-east-1_x", "no partition"}, // the partition isoe is in Europe, isof in America
 		{"eu-isof-east-1", "eu-isof-east-1_x", "no partition"},
 		{"eu-gov-west-1", "eu-gov-west-1_x", "no partition"},
 		{"cn-gov-west-1", "cn-gov-west-1_x", "no partition"},
@@ -116,8 +116,8 @@ func TestCognitoPools(t *testing.T) {
 	}
 }
 
-// The issuer of OIDC is scheme, host, port and path; New says so, and not only the first fetch.
-func TestOIDCURL(t *testing.T) {
+// The issuer of OIDC consists of scheme, host, port and path. New refuses any other, before the first fetch.
+func TestOIDCIssuerMustBeAPlainURL(t *testing.T) {
 	for _, row := range []struct {
 		url  string
 		http bool // AllowHTTP
@@ -159,14 +159,14 @@ func TestOIDCURL(t *testing.T) {
 			require.Equal(t, row.good, err == nil, "%q: %v", row.url, err)
 		}
 	}
-	// A key set may have a query, as Azure AD B2C's has, but it is fetched, so it has no fragment.
+	// The URL of a key set may have a query, as in Azure AD B2C, but no fragment, since it is fetched.
 	for url, good := range map[string]bool{"https://x/keys?p=b2c": true, "https://x/keys#1": false, "http://x/keys": false} {
 		is := auth.OIDC("https://x.example", client)
 		is.JWKS = url
 		_, err := auth.New(auth.Config{Issuers: []auth.Issuer{is}})
 		require.Equal(t, good, err == nil, url)
 	}
-	// An issuer whose keys are known is only a name: Google's older tokens and Kubernetes have such ones.
+	// If the keys are fixed, the issuer is only a name. Google's older tokens and Kubernetes have such names.
 	is := local()
 	is.URL = "kubernetes/serviceaccount"
 	require.NoError(t, verify(newVerifier(t, auth.Config{Issuers: []auth.Issuer{is}}), rs256(goodHeader, goodClaims(map[string]any{"iss": is.URL}))))

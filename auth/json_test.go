@@ -12,8 +12,8 @@ import (
 	"github.com/tallygate/tallygate/auth"
 )
 
-// Strings are read eight bytes at a time: what ends or breaks one must be seen at every place.
-func TestStringsAtEveryPlace(t *testing.T) {
+// Strings are read eight bytes at a time. Whatever ends or breaks a string must be found at every offset.
+func TestStringsEndAtEveryOffset(t *testing.T) {
 	for n := range 40 {
 		for at := range n + 1 {
 			for _, special := range []string{"", "\x00", "\x1f", "\n", " ", "!", `\"`, `\\`, `\n`, `\u0041`, `\u`, `\`, `"`, "é", "\x7f", "\x80", "\xff", "語", "\u2028"} {
@@ -33,8 +33,8 @@ func TestStringsAtEveryPlace(t *testing.T) {
 	}
 }
 
-// Claims made at random, written by encoding/json, are read back as they are; with one name twice they are refused.
-func TestRandomClaims(t *testing.T) {
+// Random claims that encoding/json writes are read back unchanged. With a name that occurs twice they are refused.
+func TestRandomClaimsAreReadBack(t *testing.T) {
 	n := 700
 	if heavy {
 		n = 20_000
@@ -47,14 +47,14 @@ func TestRandomClaims(t *testing.T) {
 		}
 		text := must(json.Marshal(m))
 		got, err := auth.ParseClaims(string(text))
-		if err != nil { // two random names that fold to one, or too many runes that must be folded
+		if err != nil { // two random names fold alike, or too many runes must be folded
 			require.Regexp(t, "twice|too many", err.Error(), "%s", text)
 			continue
 		}
-		require.Equal(t, m["iss"], got.Issuer())
-		require.Equal(t, m["sub"], got.Subject())
+		require.Equal(t, m["iss"], got.Issuer)
+		require.Equal(t, m["sub"], got.Subject)
 		require.Equal(t, m["aud"], got.Audience())
-		require.Equal(t, m["exp"], got.Expiry().Unix())
+		require.Equal(t, m["exp"], got.Expiry.Unix())
 		for name, value := range m {
 			twice := fmt.Sprintf(`%s,%s:%s}`, text[:len(text)-1], must(json.Marshal(name)), must(json.Marshal(value)))
 			_, err := auth.ParseClaims(twice)
@@ -63,11 +63,11 @@ func TestRandomClaims(t *testing.T) {
 	}
 }
 
-// In a header two names that encoding/json takes for one are found whatever stands around the letters that differ. In a
-// claims set they are two names.
-func TestFolds(t *testing.T) {
+// Two names of a header that encoding/json stores in one field are found at every offset of the letter that differs. In
+// a claims set they are two names.
+func TestHeaderNamesThatFoldAlikeAreRefused(t *testing.T) {
 	pairs := [][2]string{{"a", "A"}, {"z", "Z"}, {"k", "\u212a"}, {"K", "\u212a"}, {"s", "\u017f"}, {"S", "\u017f"}, {"é", "É"}, {"σ", "ς"}, {"ǆ", "ǅ"}, {"ꭰ", "Ꭰ"}, {"𐐨", "𐐀"}}
-	for r := range rune(0x80) { // each other character is its own fold only
+	for r := range rune(0x80) { // the other characters fold only to themselves
 		for o := range r {
 			text := string(must(json.Marshal(map[string]any{"alg": "RS256", "xxxxxxxx" + string(r): 1, "xxxxxxxx" + string(o): 1})))
 			_, _, _, err := auth.ParseHeader(text)
@@ -90,9 +90,9 @@ func TestFolds(t *testing.T) {
 	}
 }
 
-// Folding is bounded by the text, not by the name: some 120 runes beyond ASCII in all names together. Only headers and
-// key sets fold them.
-func TestNamesBeyondASCII(t *testing.T) {
+// The names of one text together may have about 120 runes outside ASCII that must be folded. Only the names of headers
+// and key sets are folded.
+func TestFoldingIsBounded(t *testing.T) {
 	header := func(n int) string {
 		return `{"alg":"x","` + strings.Repeat("é", 60) + `":1,"` + strings.Repeat("é", n-60) + `":1}`
 	}

@@ -1,19 +1,27 @@
 package auth
 
 import (
-	"encoding/binary"
 	"hash/maphash"
 	"unicode"
 	"unicode/utf8"
 )
 
-// nameSeed makes the hashes of member names unpredictable, so that nobody can choose names that collide.
+// nameSeed makes the hashes of member names unpredictable. Otherwise a token could have names whose hashes are the
+// same, and would be refused as if a name occurred twice, or names that all begin at one slot, which would take long to
+// probe.
 var nameSeed = maphash.MakeSeed()
 
-// remember refuses a name that the object already has. Unless exact is set, letter case does not count. The set holds
-// only 64-bit hashes: 384 names collide by chance with a probability below 2⁻⁴⁷.
+// remember adds a name to the set, and refuses one that the object already has. Unless exact is set, letter case does
+// not count.
+//
+// The set holds only 64-bit hashes and not the names, so two different names could be taken for one by chance. At most
+// 384 names are in the set, which are 384·383/2 < 2¹⁷ pairs. Each pair has the same hash with a probability of 2⁻⁶⁴, so
+// a text is refused in error with a probability below 2⁻⁴⁷. A name that does occur twice is always found.
+//
+// The set is open-addressed: a name whose slot is taken goes into the next free one. It is never more than three
+// quarters full, so the loop ends.
 func (s *scanner) remember(object uint64, name string) {
-	h := object * 0x9e3779b97f4a7c15 // odd, so the same name in two objects has two hashes
+	h := object * 0x9e3779b97f4a7c15 // an odd factor, so different objects add different numbers to the hash of a name
 	if s.folds = !s.exact && folds(name); s.folds {
 		s.charge(foldCost)
 		h += maphash.Bytes(nameSeed, s.foldName(name))
@@ -21,7 +29,7 @@ func (s *scanner) remember(object uint64, name string) {
 		h += maphash.String(nameSeed, name)
 	}
 	if h == 0 {
-		h = 1
+		h = 1 // zero is a free slot
 	}
 	for i := h % nameSlots; ; i = (i + 1) % nameSlots {
 		switch s.names[i] {
@@ -36,7 +44,8 @@ func (s *scanner) remember(object uint64, name string) {
 	}
 }
 
-// folds reports whether a name may differ from its fold: it has a capital letter or a character outside ASCII.
+// folds reports whether a name may differ from its fold: it has a capital letter or a character outside ASCII. Most
+// names have neither, so their fold need not be computed.
 func folds(name string) bool {
 	for i := range len(name) {
 		if c := name[i]; c >= utf8.RuneSelf || 'A' <= c && c <= 'Z' {
@@ -46,36 +55,29 @@ func folds(name string) bool {
 	return false
 }
 
-// foldName returns the fold of a name of at most maxName bytes, in s.fold. The fold is never longer than the name,
-// since foldRune returns the smallest rune.
+// foldName returns the fold of a name: the same text for all names that encoding/json would store in one field.
+// Example: the fold of "Kid" is "kid".
 //
-// It folds eight bytes of ASCII at a time. In x+(0x80-'A') the high bit of a byte is set if the byte is 'A' or more,
-// and in x+(0x7f-'Z') if it is more than 'Z'. The bytes with the first bit but not the second are capital letters.
-// Example: 'B' is 0x42; 0x42+0x3f is 0x81, 0x42+0x25 is 0x67. Setting the bit 0x20 makes it 'b'.
+// The fold is in s.fold until the next name. It fits, since a name has at most maxName bytes, and foldRune returns the
+// smallest rune, which never has more bytes than the rune itself. To fold a rune outside ASCII is slow, so it is
+// charged; the loop stops when the budget is used up.
 func (s *scanner) foldName(name string) []byte {
 	b := s.fold[:0]
-	for i := 0; i < len(name) && s.err == nil; {
-		if i+8 <= len(name) {
-			x := binary.LittleEndian.Uint64([]byte(name[i : i+8]))
-			if x&highs == 0 {
-				upper := (x + (0x80-'A')*ones) &^ (x + (0x7f-'Z')*ones) & highs
-				b = binary.LittleEndian.AppendUint64(b, x|upper>>2)
-				i += 8
-				continue
-			}
-		}
-		r, size := utf8.DecodeRuneInString(name[i:])
-		if size > 1 {
+	for _, r := range name {
+		if r >= utf8.RuneSelf {
 			s.charge(runeCost)
 		}
+		if s.err != nil {
+			break
+		}
 		b = utf8.AppendRune(b, foldRune(r))
-		i += size
 	}
 	s.folded = len(b)
 	return b
 }
 
-// misnamed reports whether the last name differs from a registered one only in letter case.
+// misnamed reports whether the last name that was read differs from a registered one only in letter case. The
+// registered names must be their own folds. A name that is registered exactly has no fold and is not misnamed.
 func (s *scanner) misnamed(registered map[string]bool) bool {
 	return s.folds && registered[string(s.fold[:s.folded])]
 }
@@ -88,9 +90,9 @@ func foldRune(r rune) rune {
 		return r + 'a' - 'A'
 	}
 	if r < utf8.RuneSelf {
-		return r // its other forms are outside ASCII, so they are larger
+		return r // a small letter, digit or sign: its other forms are capital letters, or outside ASCII and larger
 	}
-	least := r
+	least := r // SimpleFold goes from each form of a letter to the next, and from the last one back to the first
 	for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
 		least = min(least, f)
 	}

@@ -2,14 +2,18 @@ package auth
 
 import "strconv"
 
-// number reads a JSON number and returns it as written. A number that a float64 cannot represent is a mistake.
+// number reads a JSON number (RFC 8259 section 6) and returns it as written. It does not convert it, because most
+// numbers are skipped.
+//
+// A number of more than maxNumber characters is a mistake, and so is one beyond the largest float64, about 1.8·10³⁰⁸.
+// Another reader of the text may refuse it or take it for infinity.
 func (s *scanner) number() string {
 	start := s.at
 	if s.peek() == '-' {
 		s.at++
 	}
 	if s.peek() == '0' {
-		s.at++
+		s.at++ // no digit may follow: 01 is not a JSON number, and the caller expects no digit here
 	} else {
 		s.digits()
 	}
@@ -31,9 +35,9 @@ func (s *scanner) number() string {
 	return text
 }
 
-// exponent reads an exponent and reports whether the number may exceed a float64, whose maximum is about 10³⁰⁸. That
-// takes an exponent of three digits that is not negative: with two digits, the 32 characters of a number can reach
-// 10¹³⁰ at most.
+// exponent reads an exponent and reports whether the number may exceed a float64. Only then must it be parsed, which is
+// slow. It takes an exponent of three digits that is not negative. Example of the largest number with two: 29 nines in
+// front of e99 are 32 characters together, and less than 10¹²⁸.
 func (s *scanner) exponent() (large bool) {
 	s.at++
 	c := s.peek()
@@ -45,9 +49,10 @@ func (s *scanner) exponent() (large bool) {
 	return s.at-start > 2 && c != '-'
 }
 
+// digits reads one digit or more.
 func (s *scanner) digits() {
 	i := s.at
-	for i < len(s.text) && s.text[i]-'0' <= 9 {
+	for i < len(s.text) && s.text[i]-'0' <= 9 { // a byte below '0' wraps around to a large one
 		i++
 	}
 	if i == s.at {

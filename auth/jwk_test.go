@@ -17,8 +17,8 @@ import (
 	"github.com/tallygate/tallygate/auth"
 )
 
-// Keys that cannot soundly verify a token are left out of their set.
-func TestUnusableKeys(t *testing.T) {
+// A key that cannot verify a token safely is left out of its set.
+func TestUnsoundKeysAreLeftOut(t *testing.T) {
 	good := must(json.Marshal(jwk(rsaPrivate().Public(), "k1", "RS256").Marshal()))
 	var rsaKey map[string]any
 	require.NoError(t, json.Unmarshal(good, &rsaKey))
@@ -112,8 +112,8 @@ func TestUnusableKeys(t *testing.T) {
 	}
 }
 
-// Sets that are not what they should be are refused whole.
-func TestBadKeySets(t *testing.T) {
+// A document that is not a key set is refused as a whole.
+func TestBadKeySetIsRefusedWhole(t *testing.T) {
 	good := string(must(json.Marshal(jwk(rsaPrivate().Public(), "k1", "RS256").Marshal())))
 	for name, text := range map[string]string{
 		"empty": "", "text": "x", "array": `[` + good + `]`, "keys object": `{"keys":` + good + `}`, "keys twice": `{"keys":[` + good + `],"keys":[]}`,
@@ -128,7 +128,7 @@ func TestBadKeySets(t *testing.T) {
 }
 
 // A key set in a file may begin with a byte order mark, as PowerShell writes it.
-func TestKeySetWithByteOrderMark(t *testing.T) {
+func TestByteOrderMarkOfAKeySetIsSkipped(t *testing.T) {
 	is := local()
 	is.Keys = append([]byte("\ufeff"), is.Keys...)
 	require.NoError(t, verify(newVerifier(t, auth.Config{Issuers: []auth.Issuer{is}}), rs256(goodHeader, goodClaims(nil))))
@@ -137,8 +137,8 @@ func TestKeySetWithByteOrderMark(t *testing.T) {
 	require.ErrorContains(t, err, "not a JSON object")
 }
 
-// A kid may name keys of different types (RFC 7517 section 4.5); the token's alg tells which.
-func TestOneKidForTwoTypes(t *testing.T) {
+// Keys of different types may have the same kid (RFC 7517 section 4.5). The token's alg decides between them.
+func TestAlgTellsKeysOfOneKidApart(t *testing.T) {
 	is := local()
 	is.Keys = set(jwk(rsaPrivate().Public(), "k1", ""), jwk(signers()["ES256"].key.Public(), "k1", ""), jwk(signers()["EdDSA"].key.Public(), "k1", ""))
 	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{is}})
@@ -149,7 +149,7 @@ func TestOneKidForTwoTypes(t *testing.T) {
 	require.NoError(t, verify(v, rs256(`{"alg":"RS256"}`, goodClaims(nil))), "only one is of type RSA")
 }
 
-// resize makes a coordinate n bytes long, by zeros in front or by cutting there.
+// resize makes a coordinate n bytes long: it adds zeros in front, or cuts bytes off there.
 func resize(text string, n int) string {
 	b := must(base64.RawURLEncoding.DecodeString(text))
 	return base64.RawURLEncoding.EncodeToString(append(make([]byte, n), b...)[len(b):])

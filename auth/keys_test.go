@@ -21,8 +21,7 @@ import (
 	"github.com/tallygate/tallygate/auth/authtest"
 )
 
-// wire is a transport that ends in a handler, without a network, so that time can be faked. Hosts are told apart by
-// name alone.
+// wire is a transport that calls the handler of the host. Without a network, time can be faked.
 type wire map[string]http.Handler
 
 func (w wire) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -40,14 +39,14 @@ func (w wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// remote is an issuer found by discovery at issuer.example.
+// remote is an issuer at issuer.example, whose keys are found by discovery.
 func remote(t *testing.T) (*authtest.Issuer, *auth.Verifier) {
 	t.Helper()
 	is := must(authtest.New(plain))
 	return is, over(t, wire{"issuer.example": is})
 }
 
-// over is a verifier that discovers issuer.example over a transport.
+// over is a verifier that finds the keys of issuer.example over a transport.
 func over(t *testing.T, transport http.RoundTripper) *auth.Verifier {
 	t.Helper()
 	return newVerifier(t, auth.Config{Issuers: []auth.Issuer{auth.OIDC(plain, client)}, Transport: transport})
@@ -62,7 +61,7 @@ func verify(v *auth.Verifier, raw string) error {
 	return err
 }
 
-func TestDiscovery(t *testing.T) {
+func TestKeysAreFoundByDiscovery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is, v := remote(t)
 		for range 5 {
@@ -72,8 +71,9 @@ func TestDiscovery(t *testing.T) {
 	})
 }
 
-// No keys can be had: 503 with Retry-After, at most one try a second, and all well as soon as the server is.
-func TestUnreachableKeys(t *testing.T) {
+// While the keys are unreachable, the answer is 503 with Retry-After, and there is at most one fetch a second. Tokens
+// are accepted as soon as the server answers.
+func TestUnreachableKeysAre503(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is, v := remote(t)
 		is.Fail(500)
@@ -93,7 +93,7 @@ func TestUnreachableKeys(t *testing.T) {
 	})
 }
 
-// A key server that answers nothing usable costs no key that was good.
+// If the key server answers nothing usable, the keys of the last good answer stay in use.
 func TestLastGoodKeysStay(t *testing.T) {
 	is := must(authtest.New(plain))
 	for name, body := range map[string]string{
@@ -115,7 +115,7 @@ func TestLastGoodKeysStay(t *testing.T) {
 				})})
 				require.NoError(t, verify(v, issue(is)))
 				broken = true
-				for range 96 { // until just before the time and the day of grace are over
+				for range 96 { // until just before MaxStale has passed after the keys were due
 					time.Sleep(15 * time.Minute)
 					require.NoError(t, verify(v, issue(is)))
 				}
@@ -129,7 +129,7 @@ func TestLastGoodKeysStay(t *testing.T) {
 	}
 }
 
-// One key of a type from the future does not cost the others.
+// A key of an unknown type does not affect the others.
 func TestUnknownKeyTypeIsIgnored(t *testing.T) {
 	is := local()
 	is.Keys = []byte(strings.Replace(string(is.Keys), `"keys":[`, `"keys":[{"kty":"AKP","kid":"k1","alg":"ML-DSA-44","pub":"AA"},{},7,null,`, 1))
@@ -137,7 +137,7 @@ func TestUnknownKeyTypeIsIgnored(t *testing.T) {
 	require.NoError(t, verify(v, rs256(goodHeader, goodClaims(nil))))
 }
 
-// Unknown kids fetch at most once in ten seconds, bad signatures never; a new key is taken up within ten seconds.
+// Unknown kids cause at most one fetch in ten seconds, and bad signatures none. A new key is used within ten seconds.
 func TestAttackFetchesLittle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is, v := remote(t)
@@ -148,7 +148,7 @@ func TestAttackFetchesLittle(t *testing.T) {
 
 		forged := good[:len(good)-4] + "AAAA"
 		for range 1000 {
-			require.ErrorIs(t, verify(v, forged), auth.ErrSignature)
+			require.ErrorIs(t, verify(v, forged), auth.ErrForged)
 		}
 		require.Equal(t, 1, is.Fetches())
 
@@ -173,8 +173,8 @@ func TestAttackFetchesLittle(t *testing.T) {
 	})
 }
 
-// An unknown kid while the server fails is not a bad token: nothing can be known.
-func TestUnknownKidWhileKeysCannotBeHad(t *testing.T) {
+// While the server fails, a token with an unknown kid cannot be judged. It is not a bad token.
+func TestUnknownKidIs503WhileTheServerFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is, v := remote(t)
 		good := issue(is)
@@ -190,8 +190,8 @@ func TestUnknownKidWhileKeysCannotBeHad(t *testing.T) {
 	})
 }
 
-// One fetch at a time: a thousand requests before the first answer cost one.
-func TestSingleFlight(t *testing.T) {
+// There is at most one fetch at a time: a thousand requests before the first answer cause one fetch.
+func TestConcurrentRequestsShareOneFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is, v := remote(t)
 		is.Slow(500 * time.Millisecond)
@@ -213,15 +213,15 @@ func TestSingleFlight(t *testing.T) {
 	})
 }
 
-// When the keys are due, the request that finds it so has them fetched; no request waits. They are judged by the keys
-// there are, tokens seen before and others alike.
-func TestNobodyWaitsForRefresh(t *testing.T) {
+// When the keys are due, the next request starts a fetch, and no request waits for it. Until it ends, the current keys
+// verify all tokens, cached ones included.
+func TestNoRequestWaitsForARefresh(t *testing.T) {
 	for name, row := range map[string]struct {
 		cacheControl string
 		after, slow  time.Duration
 	}{
 		"due":                      {"", 15 * time.Minute, time.Second},
-		"due for long":             {"", time.Hour, 1400 * time.Millisecond},
+		"due for an hour":          {"", time.Hour, 1400 * time.Millisecond},
 		"no-cache":                 {"no-cache", 10 * time.Second, 800 * time.Millisecond},
 		"max-age=0":                {"max-age=0", 10 * time.Second, time.Second},
 		"a server that never ends": {"", 15 * time.Minute, time.Hour},
@@ -251,9 +251,9 @@ func TestNobodyWaitsForRefresh(t *testing.T) {
 	}
 }
 
-// An hour after keys are due a request waits for the fetch that it begins, so that a process that is frozen between
-// requests does not use withdrawn keys for longer. A server that fails is not waited for again.
-func TestLateKeys(t *testing.T) {
+// An hour after the keys are due, a request waits for the fetch that it starts. Without that, a process that is frozen
+// between requests would use withdrawn keys for longer. If that fetch fails, later requests do not wait again.
+func TestRequestWaitsForLateKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is, v := remote(t)
 		raw := issue(is)
@@ -287,14 +287,14 @@ func TestLateKeys(t *testing.T) {
 	})
 }
 
-// A process that stands still while it fetches learns nothing of the server by that fetch's failure.
-func TestFrozenFetch(t *testing.T) {
+// If the process was frozen during a fetch, the failure of the fetch says nothing about the server.
+func TestFailureOfAFrozenFetchDoesNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := must(authtest.New(plain))
 		var frozen atomic.Bool
 		v := over(t, wire{"issuer.example": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if frozen.Load() {
-				time.Sleep(20 * time.Minute) // deaf to its context, as a process that does not run
+				time.Sleep(20 * time.Minute) // it ignores its context, like a process that does not run
 			}
 			is.ServeHTTP(w, r)
 		})})
@@ -308,12 +308,12 @@ func TestFrozenFetch(t *testing.T) {
 			time.Sleep(21 * time.Minute)
 		}
 		frozen.Store(false)
-		require.ErrorIs(t, verify(v, raw), auth.ErrKey, "late since three minutes, whatever failed meanwhile")
+		require.ErrorIs(t, verify(v, raw), auth.ErrKey, "late for three minutes, although fetches failed meanwhile")
 	})
 }
 
-// A server that does not answer is given up after 1.5 s; a client that goes away does not take the fetch with it.
-func TestSlowKeys(t *testing.T) {
+// A fetch is given up after 1.5 s. It goes on when the client that caused it goes away.
+func TestSlowServerIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is, v := remote(t)
 		is.Slow(time.Hour)
@@ -337,7 +337,7 @@ func TestSlowKeys(t *testing.T) {
 	})
 }
 
-func TestPrefetch(t *testing.T) {
+func TestPrefetchFetchesOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is, v := remote(t)
 		require.NoError(t, v.Prefetch(t.Context()))
@@ -351,8 +351,8 @@ func TestPrefetch(t *testing.T) {
 	})
 }
 
-// Cache-Control decides when keys are fetched anew, within ten seconds and a day.
-func TestCacheControl(t *testing.T) {
+// Cache-Control decides when keys are fetched again, between ten seconds and a day.
+func TestCacheControlSetsTheLifetime(t *testing.T) {
 	is := must(authtest.New(plain))
 	for field, want := range map[string]time.Duration{
 		"":                                  15 * time.Minute,
@@ -395,7 +395,7 @@ func TestCacheControl(t *testing.T) {
 }
 
 // Keys come over https, from the host that was asked.
-func TestWhereKeysComeFrom(t *testing.T) {
+func TestKeysComeFromTheIssuersHostByHTTPS(t *testing.T) {
 	is := must(authtest.New(plain))
 	redirect := func(to string) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -440,40 +440,40 @@ func TestWhereKeysComeFrom(t *testing.T) {
 }
 
 // A discovery document is read as strictly as a key set.
-func TestDiscoveryDocuments(t *testing.T) {
+func TestDiscoveryDocumentIsReadStrictly(t *testing.T) {
 	const good = `"issuer":"https://issuer.example","jwks_uri":"https://issuer.example/keys"`
 	for name, row := range map[string]struct{ document, want string }{
-		"as it is":             {`{` + good + `}`, ""},
-		"with more":            {`{` + good + `,"a":[1,{"b":null}],"Claims_supported":["x"]}`, ""},
-		"long lists":           {`{` + good + `,"a":["x"` + strings.Repeat(`,"x"`, 500) + `],"b":["y"` + strings.Repeat(`,"y"`, 500) + `]}`, ""},
-		"a byte order mark":    {"\ufeff{" + good + `}`, ""},
-		"two of them":          {"\ufeff\ufeff{" + good + `}`, "not a JSON object"},
-		"escapes":              {strings.ReplaceAll(`{`+good+`}`, "/", `\/`), ""},
-		"issuer twice":         {`{"issuer":"https://evil.example",` + good + `}`, "twice"},
-		"jwks_uri twice":       {`{` + good + `,"jwks_uri":"https://evil.example/keys"}`, "twice"},
-		"any member twice":     {`{` + good + `,"a":1,"a":1}`, "twice"},
-		"twice within":         {`{` + good + `,"a":{"b":1,"b":2}}`, "twice"},
-		"in two cases":         {`{` + good + `,"Jwks_uri":"https://evil.example/keys"}`, "twice"},
-		"in another case":      {`{"issuer":"https://issuer.example","JWKS_URI":"https://issuer.example/keys"}`, "case"},
-		"too deep":             {`{` + good + `,"a":` + strings.Repeat("[", 9) + strings.Repeat("]", 9) + `}`, "too deep"},
-		"too many members":     {`{` + good + numbered(300, `,"m%d":0`) + `}`, "too many"},
-		"too long":             {`{` + good + strings.Repeat(" ", 150_000) + `}`, "more than 150000 bytes"},
-		"trailing":             {`{` + good + `}{}`, "after the object"},
-		"not UTF-8":            {`{` + good + ",\"a\":\"\xff\"}", "UTF-8"},
-		"array":                {`[{` + good + `}]`, "not a JSON object"},
-		"empty":                {``, "not a JSON object"},
-		"no issuer":            {`{"jwks_uri":"https://issuer.example/keys"}`, "not there"},
-		"issuer null":          {`{"issuer":null,"jwks_uri":"https://issuer.example/keys"}`, "not a JSON object"},
-		"issuer with a slash":  {`{"issuer":"https://issuer.example/","jwks_uri":"https://issuer.example/keys"}`, `is of issuer "https://issuer.example/"`},
-		"issuer of many bytes": {`{"issuer":"` + strings.Repeat("x", 100_000) + `","jwks_uri":"https://issuer.example/keys"}`, "is of issuer"},
-		"no jwks_uri":          {`{"issuer":"https://issuer.example"}`, "not there"},
-		"jwks_uri no text":     {`{"issuer":"https://issuer.example","jwks_uri":["https://issuer.example/keys"]}`, "not a JSON object"},
-		"jwks_uri empty":       {`{"issuer":"https://issuer.example","jwks_uri":""}`, "not there"},
-		"jwks_uri over http":   {`{"issuer":"https://issuer.example","jwks_uri":"http://issuer.example/keys"}`, "not an https URL"},
-		"jwks_uri of a file":   {`{"issuer":"https://issuer.example","jwks_uri":"file:///etc/keys"}`, "not an https URL"},
-		"jwks_uri relative":    {`{"issuer":"https://issuer.example","jwks_uri":"/keys"}`, "not an https URL"},
-		"jwks_uri with a user": {`{"issuer":"https://issuer.example","jwks_uri":"https://u:p@issuer.example/keys"}`, "not an https URL"},
-		"jwks_uri too long":    {`{"issuer":"https://issuer.example","jwks_uri":"https://issuer.example/` + strings.Repeat("x", 3000) + `"}`, "too long"},
+		"as it is":              {`{` + good + `}`, ""},
+		"with more":             {`{` + good + `,"a":[1,{"b":null}],"Claims_supported":["x"]}`, ""},
+		"long lists":            {`{` + good + `,"a":["x"` + strings.Repeat(`,"x"`, 500) + `],"b":["y"` + strings.Repeat(`,"y"`, 500) + `]}`, ""},
+		"a byte order mark":     {"\ufeff{" + good + `}`, ""},
+		"two of them":           {"\ufeff\ufeff{" + good + `}`, "not a JSON object"},
+		"escapes":               {strings.ReplaceAll(`{`+good+`}`, "/", `\/`), ""},
+		"issuer twice":          {`{"issuer":"https://evil.example",` + good + `}`, "twice"},
+		"jwks_uri twice":        {`{` + good + `,"jwks_uri":"https://evil.example/keys"}`, "twice"},
+		"any member twice":      {`{` + good + `,"a":1,"a":1}`, "twice"},
+		"twice within":          {`{` + good + `,"a":{"b":1,"b":2}}`, "twice"},
+		"in two cases":          {`{` + good + `,"Jwks_uri":"https://evil.example/keys"}`, "twice"},
+		"in another case":       {`{"issuer":"https://issuer.example","JWKS_URI":"https://issuer.example/keys"}`, "case"},
+		"too deep":              {`{` + good + `,"a":` + strings.Repeat("[", 9) + strings.Repeat("]", 9) + `}`, "too deep"},
+		"too many members":      {`{` + good + numbered(300, `,"m%d":0`) + `}`, "too many"},
+		"too long":              {`{` + good + strings.Repeat(" ", 150_000) + `}`, "more than 150000 bytes"},
+		"trailing":              {`{` + good + `}{}`, "after the object"},
+		"not UTF-8":             {`{` + good + ",\"a\":\"\xff\"}", "UTF-8"},
+		"array":                 {`[{` + good + `}]`, "not a JSON object"},
+		"empty":                 {``, "not a JSON object"},
+		"no issuer":             {`{"jwks_uri":"https://issuer.example/keys"}`, "not there"},
+		"issuer null":           {`{"issuer":null,"jwks_uri":"https://issuer.example/keys"}`, "not a JSON object"},
+		"issuer with a slash":   {`{"issuer":"https://issuer.example/","jwks_uri":"https://issuer.example/keys"}`, `is of issuer "https://issuer.example/"`},
+		"issuer of many bytes":  {`{"issuer":"` + strings.Repeat("x", 100_000) + `","jwks_uri":"https://issuer.example/keys"}`, "is of issuer"},
+		"no jwks_uri":           {`{"issuer":"https://issuer.example"}`, "not there"},
+		"jwks_uri not a string": {`{"issuer":"https://issuer.example","jwks_uri":["https://issuer.example/keys"]}`, "not a JSON object"},
+		"jwks_uri empty":        {`{"issuer":"https://issuer.example","jwks_uri":""}`, "not there"},
+		"jwks_uri over http":    {`{"issuer":"https://issuer.example","jwks_uri":"http://issuer.example/keys"}`, "not an https URL"},
+		"jwks_uri of a file":    {`{"issuer":"https://issuer.example","jwks_uri":"file:///etc/keys"}`, "not an https URL"},
+		"jwks_uri relative":     {`{"issuer":"https://issuer.example","jwks_uri":"/keys"}`, "not an https URL"},
+		"jwks_uri with a user":  {`{"issuer":"https://issuer.example","jwks_uri":"https://u:p@issuer.example/keys"}`, "not an https URL"},
+		"jwks_uri too long":     {`{"issuer":"https://issuer.example","jwks_uri":"https://issuer.example/` + strings.Repeat("x", 3000) + `"}`, "too long"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			v := over(t, wire{"issuer.example": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -495,8 +495,8 @@ func TestDiscoveryDocuments(t *testing.T) {
 	}
 }
 
-// Kubernetes answers 406 where a key set's own type is not asked for, others where JSON is not.
-func TestAccept(t *testing.T) {
+// Kubernetes answers 406 if Accept lacks the media type of key sets, other servers if it lacks JSON.
+func TestAcceptNamesBothMediaTypes(t *testing.T) {
 	is := must(authtest.New(plain))
 	for _, only := range []string{"application/json", "application/jwk-set+json"} {
 		synctest.Test(t, func(t *testing.T) {
@@ -513,7 +513,7 @@ func TestAccept(t *testing.T) {
 }
 
 // Three redirects are followed, a fourth is not.
-func TestRedirects(t *testing.T) {
+func TestThreeRedirectsAreFollowed(t *testing.T) {
 	is := must(authtest.New(plain))
 	for _, n := range []int{3, 4} {
 		synctest.Test(t, func(t *testing.T) {
@@ -529,7 +529,7 @@ func TestRedirects(t *testing.T) {
 	}
 }
 
-// endless answers without end and counts what is read of it.
+// endless is a body without end that counts the bytes read.
 type endless struct{ read atomic.Int64 }
 
 func (e *endless) Read(p []byte) (int, error) {
@@ -543,8 +543,8 @@ func (e *endless) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: 200, Body: e, Request: r, Header: http.Header{}}, nil
 }
 
-// Of an answer no more is read than a key set may have.
-func TestEndlessAnswer(t *testing.T) {
+// At most as much of an answer is read as a key set may have.
+func TestEndlessAnswerIsCutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &endless{}
 		require.ErrorContains(t, verify(over(t, e), rs256(goodHeader, goodClaims(nil))), "more than 150000 bytes")
@@ -552,7 +552,7 @@ func TestEndlessAnswer(t *testing.T) {
 	})
 }
 
-// A discovery document that was refused leaves nothing behind for the next try.
+// A refused discovery document has no influence on the next fetch.
 func TestRefusedDiscoveryIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := must(authtest.New(plain))
@@ -575,8 +575,8 @@ func TestRefusedDiscoveryIsForgotten(t *testing.T) {
 	})
 }
 
-// A transport that panics, or ends its goroutine, does not leave the others waiting, nor end the program.
-func TestPanickingTransport(t *testing.T) {
+// If a transport panics or ends its goroutine, the waiting requests are released, and the program goes on.
+func TestPanickingTransportReleasesRequests(t *testing.T) {
 	for want, broken := range map[string]func(){"panicked: x": func() { panic("x") }, "did not end": runtime.Goexit} {
 		synctest.Test(t, func(t *testing.T) {
 			v := over(t, wire{"issuer.example": http.HandlerFunc(func(http.ResponseWriter, *http.Request) { broken() })})
@@ -591,7 +591,7 @@ func TestPanickingTransport(t *testing.T) {
 	}
 }
 
-// The request that begins a fetch waits no longer than its own context, and so does Prefetch; the fetch goes on.
+// The request that starts a fetch waits no longer than its own context, and so does Prefetch. The fetch goes on.
 func TestFetchOutlivesRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is, v := remote(t)
@@ -615,8 +615,8 @@ func TestFetchOutlivesRequest(t *testing.T) {
 	})
 }
 
-// Discovery and key set have a time limit each, and a field that sets it.
-func TestFetchTimeout(t *testing.T) {
+// FetchTimeout limits the discovery document and the key set separately.
+func TestFetchTimeoutIsPerDocument(t *testing.T) {
 	for _, row := range []struct {
 		timeout, slow, want time.Duration
 		ok                  bool
@@ -651,8 +651,8 @@ func TestFetchTimeout(t *testing.T) {
 	}
 }
 
-// Keys that move to another place are found within ten seconds, though the old place still answers.
-func TestKeysMove(t *testing.T) {
+// Keys that move to another URL are found within ten seconds, even if the old URL still answers.
+func TestMovedKeysAreFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		place := "a"
 		v := over(t, wire{"issuer.example": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -676,7 +676,7 @@ func TestKeysMove(t *testing.T) {
 	})
 }
 
-// serving is issuer.example with a key set that may change.
+// serving is issuer.example with a key set that can be replaced.
 func serving(document func() []byte) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/openid-configuration") {

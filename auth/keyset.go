@@ -16,30 +16,41 @@ import (
 // When key sets are fetched. doc.go explains the rules.
 const (
 	defaultTTL   = 15 * time.Minute // lifetime of a key set whose response has no Cache-Control
-	minTTL       = refetchPause
-	maxTTL       = 24 * time.Hour
+	minTTL       = refetchPause     // a shorter lifetime would have no effect
+	maxTTL       = 24 * time.Hour   // for how long a key that the issuer removes may stay in use
 	refetchPause = 10 * time.Second // between two fetches while there are usable keys, whatever keys tokens name
 	retryPause   = time.Second      // after a failed fetch while there are no usable keys
-	never        = 100 * 365 * 24 * time.Hour
+
+	never = 100 * 365 * 24 * time.Hour // when fixed keys are due
 
 	// maxLate is how long after the due time requests use the current keys without waiting for a fetch. After that the
-	// request that starts a fetch waits for it. Without this rule, a process that is frozen as soon as it has answered, as
-	// on Lambda, might never finish a fetch. It would use keys that the issuer has withdrawn until they are stale.
+	// request that starts a fetch waits for it. Without this rule, a process that is frozen as soon as it has answered,
+	// as on Lambda, might never finish a fetch. It would use keys that the issuer has withdrawn until they are stale.
 	maxLate = time.Hour
 )
 
-// maxCandidates limits the keys that are tried for one token, and thereby the cost of a forged one.
+// maxCandidates limits the keys that are tried for one token, and with them the cost of a forged one. Each key takes
+// the check of a signature, which is most of the cost of a token.
 const maxCandidates = 4
 
-// keySet holds the keys of one issuer. It is the [jwkset.Storage] in which keyfunc looks up keys. A fetch is started by
-// a request that needs it, and there is at most one at a time. Requests use the current keys meanwhile. They wait only
+// keySet holds the keys of one issuer. It is the [jwkset.Storage] in which keyfunc looks up keys. It is safe for
+// concurrent use.
+//
+// A request that needs a fetch starts it, in a goroutine of its own, and there is at most one at a time. Nothing runs
+// while there are no requests, so nothing needs to be closed. Meanwhile requests use the current keys. They wait only
 // if they cannot be answered without the fetch.
+//
+// The keys of a fetch go through three stages, each of which begins at a time:
+//
+//	fresh, from the fetch          used; a token with an unknown key may start a fetch
+//	due, after their lifetime      used; the next request starts a fetch, for which it waits only if the keys are late
+//	stale, after maxStale more     not used; requests wait for a fetch, and are answered 503 if it fails
 type keySet struct {
-	jwkset.Storage // the methods other than KeyReadAll, which are not used
+	jwkset.Storage // an empty one, for the methods other than KeyReadAll, which keyfunc does not call here
 	keyfunc        keyfunc.Keyfunc
 
 	fetch     source        // nil if the keys are fixed
-	maxFlight time.Duration // the longest time of a fetch, unless the process stands still
+	maxFlight time.Duration // a fetch that took longer was frozen with its process
 	maxStale  time.Duration
 	current   atomic.Pointer[snapshot] // nil if no fetch has succeeded yet
 
@@ -47,16 +58,18 @@ type keySet struct {
 	flight chan struct{} // closed when the running fetch ends; nil if none is running
 	pause  time.Time     // no fetch starts before
 	late   time.Time     // from then on, a request waits for the fetch that it starts
-	failed error         // the error of the last fetch, or nil
+	failed error         // the error of the last fetch; nil if it succeeded or there was none
 }
 
-// snapshot holds the keys of one fetch. It is immutable.
+// snapshot holds the keys of one fetch. It is immutable, so a request can read it without a lock while a fetch replaces
+// it.
 type snapshot struct {
 	keyList
 	due   time.Time // from then on, the keys should be fetched again
 	stale time.Time // from then on, the keys must not be used
 }
 
+// newKeySet returns a set without keys, which the first call of ready fetches.
 func newKeySet(fetch source, c Config) (s *keySet, err error) {
 	s = &keySet{Storage: jwkset.NewMemoryStorage(), fetch: fetch, maxStale: c.MaxStale}
 	s.maxFlight = 2*c.FetchTimeout + time.Second // two documents, and a margin for the scheduler
@@ -64,29 +77,30 @@ func newKeySet(fetch source, c Config) (s *keySet, err error) {
 	return s, err
 }
 
-// fix sets keys that never expire. It must be called before the set is used.
+// fix sets keys that are never due, instead of fetching them. It must be called before the set is used.
 func (s *keySet) fix(list keyList) {
 	end := time.Now().Add(never)
 	s.current.Store(&snapshot{list, end, end})
 }
 
-// ready returns usable keys, which it has fetched if necessary. While they are fresh it costs one load and one
-// comparison.
+// ready returns keys that are not stale. If there are none it waits for a fetch. If they are due it starts one. While
+// they are fresh it costs one load and one comparison. The error is an [*Error] that wraps [ErrUnavailable].
 func (s *keySet) ready(ctx context.Context, now time.Time) (*snapshot, error) {
 	snap := s.current.Load()
 	if snap != nil && now.Before(snap.due) {
 		return snap, nil
 	}
 	usable := snap != nil && now.Before(snap.stale)
-	err := s.refresh(ctx, now, !usable)
+	err := s.refresh(ctx, now, !usable) // if there are usable keys, a failure does not matter yet
 	if snap = s.current.Load(); snap == nil || !time.Now().Before(snap.stale) {
 		return nil, s.unavailable(err)
 	}
 	return snap, nil
 }
 
-// find looks for the keys that may have signed a token. If there are none it fetches the set, because the issuer may
-// have changed its keys.
+// find sets l.found to the keys that may have signed a token. If the set has none, the issuer may have added a key, so
+// find waits for a fetch and looks again. Within refetchPause of the last fetch there is no other, so tokens with
+// invented kids cannot cause many. Without any key, l.missing says why.
 func (s *keySet) find(l *look) error {
 	snap, err := s.ready(l.Context, l.now)
 	if err != nil {
@@ -102,9 +116,9 @@ func (s *keySet) find(l *look) error {
 	return nil
 }
 
-// find sets l.found to the keys that may have signed a token, in the order of the set and at most maxCandidates. These
-// are the keys that the token names. If it names none of them and has no kid, they are the keys that it does not
-// exclude.
+// find sets l.found to the keys that may have signed a token, in the order of the set and at most maxCandidates, and
+// l.more if there are further ones. These are the keys that the token names. If it names none of them and has no kid,
+// they are the keys that it does not exclude. Each must also fit the token's alg, and its tenant.
 func (s *snapshot) find(l *look) {
 	l.found, l.more, l.missing = l.found[:0], false, nil
 	for _, matches := range [...]func(keyName, *key) bool{keyName.means, keyName.mayMean} {
@@ -125,8 +139,8 @@ func (s *snapshot) find(l *look) {
 }
 
 // refresh starts a fetch unless one is running. Within the pause it starts none and returns the error of the last
-// fetch. It waits for the fetch if must is set, or if it starts the fetch and the keys are late. It waits no longer
-// than ctx.
+// fetch, which is nil if that succeeded. It waits for the fetch if must is set, or if it starts the fetch and the keys
+// are late. It waits no longer than ctx. If it does not wait, it returns nil.
 func (s *keySet) refresh(ctx context.Context, now time.Time, must bool) error {
 	if s.fetch == nil {
 		return nil
@@ -149,7 +163,7 @@ func (s *keySet) refresh(ctx context.Context, now time.Time, must bool) error {
 	return s.join(ctx, flight)
 }
 
-// join waits until the running fetch or ctx ends.
+// join waits until the running fetch or ctx ends, and returns the error of the one that ended.
 func (s *keySet) join(ctx context.Context, flight chan struct{}) error {
 	select {
 	case <-flight:
@@ -161,6 +175,7 @@ func (s *keySet) join(ctx context.Context, flight chan struct{}) error {
 	}
 }
 
+// errUnfinished is the error of a fetch whose goroutine ended without a result, by runtime.Goexit in the transport.
 var errUnfinished = errors.New("fetch did not end")
 
 // runFetch performs a fetch. It runs in a goroutine of its own with its own time limits: later requests need the keys
@@ -189,7 +204,7 @@ func (s *keySet) finishFetch(got *fetched, err error, began time.Time) {
 	}
 	s.pause = now.Add(refetchPause)
 	if snap := s.current.Load(); err != nil && (snap == nil || !now.Before(snap.stale)) {
-		s.pause = now.Add(retryPause)
+		s.pause = now.Add(retryPause) // every request is refused until the next fetch, so it must come soon
 	}
 	if err != nil && !s.froze(began, now) {
 		s.late = now.Add(maxLate) // the server failed, so waiting for it would not help
@@ -205,8 +220,11 @@ func (s *keySet) froze(began, ended time.Time) bool {
 	return ended.Round(0).Sub(began.Round(0)) > s.maxFlight
 }
 
-// install makes the fetched keys current. The caller must hold mu. A key that is still in the set keeps its *key. The
-// others are retired, so the cached tokens that they signed are no longer used.
+// install makes the fetched keys current. The caller must hold mu.
+//
+// A key that is still in the set keeps its *key. The others are retired, so that the cached tokens that they signed are
+// no longer used. They are retired after the new keys are stored: a request that finds its cached token retired
+// verifies it again, and must then find the new keys.
 func (s *keySet) install(got *fetched, now time.Time) {
 	var before []*key
 	if old := s.current.Load(); old != nil {
@@ -227,7 +245,8 @@ func (s *keySet) install(got *fetched, now time.Time) {
 	}
 }
 
-// unavailable returns the refusal of a token that cannot be verified because there are no usable keys.
+// unavailable returns the refusal of a token that cannot be verified because the keys are unknown. err is the reason,
+// or nil. RetryAfter is the time until the next fetch may start.
 func (s *keySet) unavailable(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

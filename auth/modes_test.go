@@ -16,7 +16,7 @@ import (
 	"github.com/tallygate/tallygate/sigv4"
 )
 
-// presented is one mode's credential in a request.
+// presented says what a request has of one mode's credential.
 type presented int
 
 const (
@@ -25,7 +25,7 @@ const (
 	wrong
 )
 
-// kind is one of the module's modes: how its credential comes into a request, what proves it, and what refuses it.
+// kind is one of the module's modes: how its credential is put into a request, and how its proof and its refusal look.
 type kind struct {
 	mode   auth.Mode
 	put    func(*http.Request, presented)
@@ -85,10 +85,10 @@ func sign(r *http.Request, p presented) {
 	must(0, signer.Sign(r))
 }
 
-// SigV4, API keys, tokens and a custom authorizer: all 81 ways to present or omit a good or bad credential of each.
-// Every one that is presented must verify and leaves its proof; the first bad one answers, and without any the first
-// mode.
-func TestAnyOfAllKinds(t *testing.T) {
+// SigV4, API keys, tokens and a custom authorizer: a request has a good, a bad or no credential of each, in all 81
+// combinations. Every credential that is there must verify and leaves its proof. The first bad one decides the answer;
+// without any credential, the first mode does.
+func TestAnyOfVerifiesCredentialsOfEveryPackage(t *testing.T) {
 	all := kinds(t)
 	m := auth.AnyOf(all[0].mode, all[1].mode, all[2].mode, all[3].mode)
 	for n := range 81 {
@@ -96,7 +96,7 @@ func TestAnyOfAllKinds(t *testing.T) {
 		r.RequestURI = "/x"
 		var given [4]presented
 		refusing := -1
-		for i, rest := 3, n; i >= 0; i, rest = i-1, rest/3 { // the signature last: it may sign the other headers
+		for i, rest := 3, n; i >= 0; i, rest = i-1, rest/3 { // the signature comes last, since it may sign the other header fields
 			if given[i] = presented(rest % 3); given[i] != absent {
 				all[i].put(r, given[i])
 			}

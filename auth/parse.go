@@ -4,18 +4,20 @@ import (
 	"strings"
 )
 
-// Bounds on a token, which are checked before anything else.
+// Bounds on a token, which are checked before anything else. Most servers and proxies limit a header to 8 or 16 KiB, so
+// a longer token would not arrive. Headers are short: a certificate chain (x5c) is the only long member, and it is not
+// used.
 const (
-	maxToken  = 16 << 10 // bytes of a compact token
-	maxHeader = 2 << 10  // bytes of its encoded header
-	maxClaims = maxToken / 4 * 3
+	maxToken  = 16 << 10         // bytes of a compact token
+	maxHeader = 2 << 10          // bytes of its encoded header
+	maxClaims = maxToken / 4 * 3 // bytes of its decoded claims set: 4 characters of base64url are 3 bytes
 	// An RSA key of 8192 bits, the largest accepted, signs with 1024 bytes: 1366 characters of base64url.
 	maxSignature = 1366
 )
 
 var (
 	errTooLong  = narrow(ErrMalformed, "token is too long")
-	errSegments = &detail{ErrMalformed, "token contains an invalid number of segments", true}
+	errSegments = narrow(ErrMalformed, "token contains an invalid number of segments")
 	errBase64   = narrow(ErrMalformed, "not strict base64url")
 	errHeader   = narrow(ErrMalformed, "header member has the wrong type or is missing")
 	errType     = narrow(ErrMalformed, "typ is not accepted")
@@ -42,7 +44,7 @@ func cut(raw string) (c compact, err error) {
 	if !ok || strings.IndexByte(signature, '.') >= 0 {
 		return c, errSegments
 	}
-	if len(header) > maxHeader || len(signature) > maxSignature {
+	if len(header) > maxHeader || len(signature) > maxSignature { // they are decoded into arrays of a fixed size
 		return c, errTooLong
 	}
 	return compact{raw[:len(raw)-len(signature)-1], header, payload, signature, false}, nil
@@ -67,7 +69,7 @@ func parseHeader(s *scanner, text string) (h header, err error) {
 		case "alg":
 			h.algorithm = s.string()
 		case "kid":
-			if h.key.id = s.string(); h.key.id == "" {
+			if h.key.id = s.string(); h.key.id == "" { // empty means that there is no kid, see keyName
 				s.fail(errHeader)
 			}
 		case "x5t":
@@ -75,6 +77,8 @@ func parseHeader(s *scanner, text string) (h header, err error) {
 		case "x5t#S256":
 			h.key.x5tS256 = s.thumbprint()
 		case "typ":
+			// It is a media type, whose letter case does not count and whose "application/" may be left out (RFC 7515
+			// section 4.1.9).
 			if h.typ = strings.TrimPrefix(strings.ToLower(s.string()), "application/"); h.typ == "" {
 				s.fail(errType)
 			}

@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -17,15 +16,25 @@ func (v *Verifier) Present(r *http.Request) bool {
 	return present && !errors.Is(err, errForeign)
 }
 
-// Leaves reports whether the request carries a word that [Config].Foreign leaves to another mode. [AnyOf] calls it, and
-// refuses the word if no mode claims it.
-func (v *Verifier) Leaves(r *http.Request) bool {
+// leaves reports whether the request carries a word that [Config].Foreign leaves to another mode. [AnyOf] refuses the
+// word if no mode claims it.
+func (v *Verifier) leaves(r *http.Request) bool {
 	_, _, err := v.token(r)
 	return errors.Is(err, errForeign)
 }
 
-// Verify verifies the request's token. The error is an [*Error]. It does not write an answer or change the request.
-func (v *Verifier) Verify(r *http.Request) (*Token, error) {
+// Verify verifies the request's token. The error is an [*Error], and the Token is then the zero one. Verify does not
+// write an answer or change the request. A token seen before costs no allocation.
+func (v *Verifier) Verify(r *http.Request) (Token, error) {
+	t, err := v.verify(r)
+	if err != nil {
+		return Token{}, err
+	}
+	return t.Token, nil
+}
+
+// verify is Verify without a copy of the token.
+func (v *Verifier) verify(r *http.Request) (*claimSet, error) {
 	if v == nil || v.core == nil {
 		return nil, &Error{Err: ErrNotConfigured}
 	}
@@ -36,17 +45,17 @@ func (v *Verifier) Verify(r *http.Request) (*Token, error) {
 	if !present {
 		return nil, &Error{Err: ErrMissing}
 	}
-	return v.VerifyToken(r.Context(), raw)
+	return v.verifyToken(r.Context(), raw)
 }
 
 // Authenticate is Verify, but returns a copy of the request that carries the token for [FromContext] and [ID]. The
 // request is nil if the error is not nil, so a caller that ignores the error panics and serves nothing.
 func (v *Verifier) Authenticate(r *http.Request) (*http.Request, error) {
-	t, err := v.Verify(r)
+	t, err := v.verify(r)
 	if err != nil {
 		return nil, err
 	}
-	return r.WithContext(NewContext(r.Context(), t)), nil
+	return r.WithContext(withToken(r.Context(), &t.Token)), nil
 }
 
 // Anonymous returns r without a token in its context, so that [FromContext] and [ID] report false. [Verifier.Handler]
@@ -55,7 +64,7 @@ func (v *Verifier) Anonymous(r *http.Request) *http.Request {
 	if _, proven := FromContext(r.Context()); !proven {
 		return r
 	}
-	return r.WithContext(NewContext(r.Context(), nil))
+	return r.WithContext(withToken(r.Context(), nil))
 }
 
 // Handler returns a handler that passes requests with a valid token on to next, which finds the token with
@@ -121,7 +130,9 @@ func refuse(w http.ResponseWriter, r *http.Request, err error, handler func(http
 	(&Error{Err: fmt.Errorf("%w: %w", ErrNotConfigured, err)}).ServeHTTP(w, r)
 }
 
-// token finds the request's token. More than one is an error (RFC 6750 section 2), which Verify answers with 400.
+// token finds the request's token. More than one is an error (RFC 6750 section 2), which Verify answers with 400: a
+// proxy in front of this service may have checked the other one. Without a Source, the query is searched for a second
+// token. A token there is never used, because URLs end up in logs (RFC 6750 section 5.3).
 func (v *Verifier) token(r *http.Request) (raw string, present bool, err error) {
 	raw, present, err = bearer(r.Header["Authorization"])
 	if v != nil && v.core != nil && v.core.source != nil {
@@ -130,6 +141,7 @@ func (v *Verifier) token(r *http.Request) (raw string, present bool, err error) 
 	if present && inQuery(r.URL) {
 		return "", true, ErrAmbiguous
 	}
+	// An empty word, as in "Bearer ", is never foreign: some mode must refuse it.
 	if raw != "" && v != nil && v.core != nil && v.core.foreign != nil && v.core.foreign(raw) {
 		return "", true, errForeign
 	}
@@ -138,7 +150,8 @@ func (v *Verifier) token(r *http.Request) (raw string, present bool, err error) 
 
 var errForeign = narrow(ErrMalformed, "a word that is left to another mode")
 
-// sourced calls the Source. If the Source finds a token and the header has another one, that is ErrAmbiguous.
+// sourced calls the Source. If the Source finds a token and the header has another one, that is ErrAmbiguous. If it
+// finds none, the header is not this verifier's concern, even if it has two tokens.
 func (v *Verifier) sourced(r *http.Request, header string, err error) (string, bool, error) {
 	raw, ok := v.core.source(r)
 	if ok && (err != nil || header != "" && header != raw) {
@@ -160,7 +173,8 @@ func bearer(values []string) (raw string, present bool, err error) {
 }
 
 // credential reads one Authorization value and reports whether it is a bearer token. Scheme names are case-insensitive
-// (RFC 9110 section 11.1).
+// (RFC 9110 section 11.1). A value with any other scheme belongs to another mode. A single word is a token without its
+// scheme, except for the start of a SigV4 credential.
 func credential(value string) (token string, ok bool) {
 	scheme, rest, found := strings.Cut(value, " ")
 	switch {
@@ -201,6 +215,7 @@ func names(parameter, name string) bool {
 }
 
 // spelled returns how many bytes at the start of a text represent c: one, three if it is percent-encoded, or zero.
+// Example: for c = 'a' it returns 1 for "abc", 3 for "%61bc", and 0 for "bc".
 func spelled(text string, c byte) int {
 	const digits = "0123456789abcdef"
 	switch {
@@ -212,27 +227,4 @@ func spelled(text string, c byte) int {
 		return 3
 	}
 	return 0
-}
-
-type contextKey struct{}
-
-// NewContext returns a context that carries the token, like the context of a request that [Verifier.Handler] passes on.
-func NewContext(ctx context.Context, t *Token) context.Context {
-	return context.WithValue(ctx, contextKey{}, t)
-}
-
-// FromContext returns the token that a verifier, or NewContext, put into the context.
-func FromContext(ctx context.Context) (*Token, bool) {
-	t, ok := ctx.Value(contextKey{}).(*Token)
-	return t, ok && t != nil
-}
-
-// ID returns [Token.ID] of the request's token. It has the type of the key functions of the limiters. It reports false
-// if there is no token or if the token's ID is empty.
-func ID(r *http.Request) (string, bool) {
-	t, ok := FromContext(r.Context())
-	if !ok || t.id == "" {
-		return "", false
-	}
-	return t.id, true
 }

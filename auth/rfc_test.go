@@ -24,9 +24,9 @@ import (
 	"github.com/tallygate/tallygate/auth"
 )
 
-// The examples of RFC 7515 appendix A, RFC 7520 section 4, RFC 8037 appendix A and RFC 7797 section 4. Those with a
-// payload that is no claims set end after the signature.
-func TestRFCExamples(t *testing.T) {
+// The examples of RFC 7515 appendix A, RFC 7520 section 4, RFC 8037 appendix A and RFC 7797 section 4. If the payload
+// is not a claims set, only the signature is checked.
+func TestRFCExamplesVerify(t *testing.T) {
 	var vectors []struct {
 		Name  string          `json:"name"`
 		Key   json.RawMessage `json:"key"`
@@ -47,9 +47,9 @@ func TestRFCExamples(t *testing.T) {
 			signature := must(base64.RawURLEncoding.DecodeString(vector.Token[last+1:]))
 			signature[0] ^= 1
 			forged := vector.Token[:last+1] + base64.RawURLEncoding.EncodeToString(signature)
-			require.ErrorIs(t, auth.VerifySignature(keys, forged), auth.ErrSignature)
+			require.ErrorIs(t, auth.VerifySignature(keys, forged), auth.ErrForged)
 
-			synctest.Test(t, func(t *testing.T) { // in the year 2000, before the example expired
+			synctest.Test(t, func(t *testing.T) { // the fake time is in the year 2000, before the example expires
 				v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{{URL: "joe", Keys: keys, AllowAnyAudience: true}}})
 				got, err := v.VerifyToken(t.Context(), vector.Token)
 				if vector.Want == "signature" {
@@ -57,20 +57,19 @@ func TestRFCExamples(t *testing.T) {
 					return
 				}
 				require.NoError(t, err)
-				require.EqualValues(t, 1300819380, got.Expiry().Unix())
+				require.EqualValues(t, 1300819380, got.Expiry.Unix())
 				claims, err := auth.Claims[map[string]any](got)
 				require.NoError(t, err)
 				require.Equal(t, true, claims["http://example.com/is_root"])
-				time.Sleep(time.Until(got.Expiry()))
+				time.Sleep(time.Until(got.Expiry))
 				require.ErrorIs(t, verify(v, vector.Token), auth.ErrExpired)
 			})
 		})
 	}
 }
 
-// RFC 7515 appendix A.6 and A.7, and RFC 7519 section 6.1: other serialisations and unsecured JWTs are no tokens
-// here.
-func TestOtherSerialisations(t *testing.T) {
+// RFC 7515 appendix A.6 and A.7 and RFC 7519 section 6.1: other serialisations and unsecured JWTs are refused.
+func TestOtherSerialisationsAreRefused(t *testing.T) {
 	for _, raw := range []string{
 		`{"payload":"eyJpc3MiOiJqb2UifQ","signatures":[{"protected":"eyJhbGciOiJSUzI1NiJ9","signature":"AA"}]}`,
 		`{"payload":"eyJpc3MiOiJqb2UifQ","protected":"eyJhbGciOiJFUzI1NiJ9","header":{"kid":"e"},"signature":"AA"}`,
@@ -80,8 +79,9 @@ func TestOtherSerialisations(t *testing.T) {
 	}
 }
 
-// RFC 9068 section 2.2 and 4: an access token of type at+jwt. The example of section 3, under our issuer.
-func TestRFC9068(t *testing.T) {
+// RFC 9068 sections 2.2 and 4: an access token of type at+jwt. It is the example of section 3, from the issuer of these
+// tests.
+func TestRFC9068AccessTokenIsAccepted(t *testing.T) {
 	is := local()
 	is.URL, is.Audiences = "https://authorization-server.example.com/", []string{"https://rs.example.com/"}
 	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{is}, Rules: auth.Rules{TokenUse: "access", AnyScope: []string{"reademail"}}})
@@ -92,38 +92,38 @@ func TestRFC9068(t *testing.T) {
 	for _, typ := range []string{"at+jwt", "at+JWT", "application/at+jwt"} {
 		got, err := v.VerifyToken(t.Context(), rs256(fmt.Sprintf(`{"typ":%q,"alg":"RS256","kid":"k1"}`, typ), goodClaims(example)))
 		require.NoError(t, err)
-		require.Equal(t, "access", got.Use())
-		require.Equal(t, "s6BhdRkqt3", got.Client())
+		require.Equal(t, "access", got.Use)
+		require.Equal(t, "s6BhdRkqt3", got.Client)
 	}
 	header := `{"typ":"at+jwt","alg":"RS256","kid":"k1"}`
-	for _, name := range []string{"sub", "iat", "jti", "client_id"} { // what it asks of issuers is not ours to demand
+	for _, name := range []string{"sub", "iat", "jti", "client_id"} { // RFC 9068 requires these of issuers, not of verifiers
 		require.NoError(t, verify(v, rs256(header, goodClaims(with(example, map[string]any{name: nil})))), name)
 	}
 	for _, aud := range []any{nil, "", []string{}} { // section 4
 		err := verify(v, rs256(header, goodClaims(with(example, map[string]any{"aud": aud}))))
-		require.ErrorIs(t, err, auth.ErrAudience, "%v", aud)
+		require.ErrorIs(t, err, auth.ErrOtherAudience, "%v", aud)
 	}
-	// Issuers leave it out nevertheless; the option that lets the client stand for it holds for this type too.
+	// Some issuers leave aud out. AllowClientID, which takes the client in its place, works for this type too.
 	is.AllowClientID, is.Audiences = true, []string{"s6BhdRkqt3"}
 	byClient := newVerifier(t, auth.Config{Issuers: []auth.Issuer{is}})
 	require.NoError(t, verify(byClient, rs256(header, goodClaims(with(example, map[string]any{"aud": nil})))))
 	require.NoError(t, verify(byClient, rs256(header, goodClaims(with(example, map[string]any{"aud": nil, "sub": nil})))))
 	for _, more := range []map[string]any{{"aud": nil, "client_id": "x"}, {"aud": []string{}}, {"aud": ""}, {"aud": "https://rs.example.com/"}} {
-		require.ErrorIs(t, verify(byClient, rs256(header, goodClaims(with(example, more)))), auth.ErrAudience, "%v", more)
+		require.ErrorIs(t, verify(byClient, rs256(header, goodClaims(with(example, more)))), auth.ErrOtherAudience, "%v", more)
 	}
-	// An ID token is no access token, though the same issuer signed it.
+	// An ID token of the same issuer is not an access token.
 	require.ErrorIs(t, verify(v, rs256(`{"typ":"JWT","alg":"RS256","kid":"k1"}`, goodClaims(example))), auth.ErrTokenUse)
 }
 
-// with is a copy of claims with others put over them.
+// with is a copy of claims in which others are set.
 func with(claims, more map[string]any) map[string]any {
 	all := maps.Clone(claims)
 	maps.Copy(all, more)
 	return all
 }
 
-// Every algorithm, by every kind of key: a key verifies only its own.
-func TestAlgorithms(t *testing.T) {
+// Every algorithm is tried with every kind of key. A key verifies only its own algorithms.
+func TestKeyVerifiesOnlyItsOwnAlgorithms(t *testing.T) {
 	for name, signer := range signers() {
 		for other := range signers() {
 			is := local()
@@ -153,7 +153,7 @@ type signerOf struct {
 	key    crypto.Signer
 }
 
-// signers are all algorithms, each with a key that fits it; RSA's share one.
+// signers has a key for each algorithm. The RSA algorithms share one.
 var signers = sync.OnceValue(func() map[string]signerOf {
 	all := map[string]signerOf{}
 	for _, m := range []jwt.SigningMethod{
@@ -169,7 +169,7 @@ var signers = sync.OnceValue(func() map[string]signerOf {
 	return all
 })
 
-// fresh makes another key for an algorithm.
+// fresh returns a new key for an algorithm.
 func fresh(name string) crypto.Signer {
 	switch name {
 	case "ES256":
@@ -183,7 +183,7 @@ func fresh(name string) crypto.Signer {
 	return must(rsa.GenerateKey(rand.Reader, 2048))
 }
 
-// signed is a token of any signer under kid k1.
+// signed is a token of a signer, with the kid k1.
 func signed(s signerOf, claims string) string {
 	return signedAs(s, fmt.Sprintf(`{"alg":%q,"kid":"k1"}`, s.method.Alg()), claims)
 }
@@ -193,5 +193,5 @@ func signedAs(s signerOf, header, claims string) string {
 	return text + "." + base64.RawURLEncoding.EncodeToString(must(s.method.Sign(text, s.key)))
 }
 
-// boxed makes a key of bytes comparable.
+// boxed holds a key so that keys of bytes can be compared.
 type boxed struct{ ed25519.PrivateKey }

@@ -10,7 +10,7 @@ import (
 
 // Rules are what a route demands of a verified token. The zero value demands nothing.
 type Rules struct {
-	// TokenUse is "id" or "access" and must equal [Token.Use]. Empty accepts both, and tokens that are neither. If it is
+	// TokenUse is "id" or "access" and must equal [Token].Use. Empty accepts both, and tokens that are neither. If it is
 	// set, a token that its issuer does not mark is refused. ID tokens of most providers have no mark, and neither have
 	// access tokens with the header typ JWT only. Keycloak marks its tokens by the claim typ. A REST API accepts ID tokens
 	// on methods without scopes and access tokens on methods with scopes.
@@ -31,9 +31,10 @@ type Rules struct {
 	// token. Nil accepts. An [*Error] that it returns or wraps is the refusal. Any other error is wrapped together with
 	// [ErrRefused] and answered with 403, also a bare cause such as [ErrScope]. But if the error is ErrUnavailable,
 	// ErrNotConfigured or ErrAmbiguous, the answer has the status of that cause.
-	Check func(context.Context, *Token) error
+	Check func(context.Context, Token) error
 }
 
+// copy returns rules whose lists the caller of [New] or [Verifier.With] cannot change later.
 func (r Rules) copy() Rules {
 	r.AnyScope, r.AllScopes, r.AnyGroup = slices.Clone(r.AnyScope), slices.Clone(r.AllScopes), slices.Clone(r.AnyGroup)
 	return r
@@ -70,27 +71,29 @@ func scopeToken(s string) bool {
 	return s != ""
 }
 
-// check checks a verified token against the rules. It allocates only if it refuses.
-func (r *Rules) check(ctx context.Context, t *Token, now time.Time) error {
+// check checks a verified token against the rules. It allocates only if it refuses. If a token breaks several rules,
+// the first decides about the answer: another token or a new sign-in is easier to get than a scope or a group. Check
+// comes last, so that it sees only tokens that the other rules accept.
+func (r *Rules) check(ctx context.Context, t *claimSet, now time.Time) error {
 	switch {
-	case r.TokenUse != "" && t.use != r.TokenUse:
-		return &Error{Err: ErrTokenUse, Token: t}
-	case tooOld(t.issuedAt, r.MaxAge, now), tooOld(t.authTime, r.MaxAuthAge, now):
-		return &Error{Err: ErrTooOld, Token: t}
-	case len(r.AnyScope) > 0 && !slices.ContainsFunc(r.AnyScope, t.HasScope):
-		return &Error{Err: ErrScope, Token: t, Scopes: slices.Clone(r.AnyScope)}
+	case r.TokenUse != "" && t.Use != r.TokenUse:
+		return t.refuse(errTokenUse)
+	case tooOld(t.IssuedAt, r.MaxAge, now), tooOld(t.AuthTime, r.MaxAuthAge, now):
+		return t.refuse(ErrTooOld)
+	case len(r.AnyScope) > 0 && !slices.ContainsFunc(r.AnyScope, t.hasScope):
+		return t.refuseScope(r.AnyScope)
 	case !r.hasAllScopes(t):
-		return &Error{Err: ErrScope, Token: t, Scopes: slices.Clone(r.AllScopes)}
-	case len(r.AnyGroup) > 0 && !slices.ContainsFunc(r.AnyGroup, t.InGroup):
-		return &Error{Err: ErrGroup, Token: t}
+		return t.refuseScope(r.AllScopes)
+	case len(r.AnyGroup) > 0 && !slices.ContainsFunc(r.AnyGroup, t.inGroup):
+		return t.refuse(errGroup)
 	case r.Check != nil:
-		return refusal(r.Check(ctx, t), t)
+		return refusal(r.Check(ctx, t.Token), t)
 	}
 	return nil
 }
 
 // decisiveClaims returns the claims that decide whether a token satisfies the rules.
-func (r *Rules) decisiveClaims() (set claims) {
+func (r *Rules) decisiveClaims() (set claimNames) {
 	if r.TokenUse != "" {
 		set |= claimUse | claimType
 	}
@@ -106,9 +109,10 @@ func (r *Rules) decisiveClaims() (set claims) {
 	return set
 }
 
-func (r *Rules) hasAllScopes(t *Token) bool {
+// hasAllScopes reports whether the token has every scope of AllScopes. An empty list demands none.
+func (r *Rules) hasAllScopes(t *claimSet) bool {
 	for _, scope := range r.AllScopes {
-		if !t.HasScope(scope) {
+		if !t.hasScope(scope) {
 			return false
 		}
 	}
@@ -120,13 +124,18 @@ func tooOld(since time.Time, limit time.Duration, now time.Time) bool {
 	return limit > 0 && (since.IsZero() || now.Sub(since) > limit)
 }
 
-// refusal keeps an error of this package as it is and wraps any other.
-func refusal(err error, t *Token) error {
+// refusal keeps an error of this package as it is and wraps any other. The text of the other is for the log: the
+// client sees the answer to its cause, and most causes have that of ErrRefused.
+func refusal(err error, t *claimSet) error {
 	if err == nil {
 		return nil
 	}
 	if own, ok := errors.AsType[*Error](err); ok {
 		return own
 	}
-	return &Error{Err: fmt.Errorf("%w: %w", ErrRefused, err), Token: t}
+	cause := ErrRefused
+	if errors.Is(err, ErrScope) {
+		cause = errCheckedScope
+	}
+	return t.refuse(fmt.Errorf("%w: %w", cause, err))
 }

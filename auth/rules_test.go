@@ -13,7 +13,7 @@ import (
 	"github.com/tallygate/tallygate/auth/authtest"
 )
 
-func TestRules(t *testing.T) {
+func TestEveryRuleIsEnforced(t *testing.T) {
 	u := julian
 	u.Scopes = []string{"loyalty/read", "loyalty/write"}
 	access, id := must(poolIssuer().AccessToken(u)), must(poolIssuer().IDToken(u))
@@ -38,10 +38,10 @@ func TestRules(t *testing.T) {
 		{"group", auth.Rules{AnyGroup: []string{"x", "gold"}}, id, nil},
 		{"no group", auth.Rules{AnyGroup: []string{"x"}}, id, auth.ErrGroup},
 		{"age", auth.Rules{MaxAge: time.Hour, MaxAuthAge: time.Hour}, id, nil},
-		{"check", auth.Rules{Check: func(context.Context, *auth.Token) error { return nil }}, id, nil},
-		{"check refuses", auth.Rules{Check: func(context.Context, *auth.Token) error { return reason }}, id, auth.ErrRefused},
-		{"check refuses, its reason", auth.Rules{Check: func(context.Context, *auth.Token) error { return reason }}, id, reason},
-		{"check answers itself", auth.Rules{Check: func(context.Context, *auth.Token) error { return &auth.Error{Err: auth.ErrRevoked} }}, id, auth.ErrRevoked},
+		{"check", auth.Rules{Check: func(context.Context, auth.Token) error { return nil }}, id, nil},
+		{"check refuses", auth.Rules{Check: func(context.Context, auth.Token) error { return reason }}, id, auth.ErrRefused},
+		{"check refuses, its reason", auth.Rules{Check: func(context.Context, auth.Token) error { return reason }}, id, reason},
+		{"check answers itself", auth.Rules{Check: func(context.Context, auth.Token) error { return &auth.Error{Err: auth.ErrRevoked} }}, id, auth.ErrRevoked},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			route, err := v.With(row.rules)
@@ -53,15 +53,15 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// Rules add up, whatever the order, and share what was verified before.
-func TestWithAdds(t *testing.T) {
+// Rules add up in any order, and the cache is shared.
+func TestWithAddsRules(t *testing.T) {
 	v := cognitoVerifier(t, auth.Rules{TokenUse: "id"})
 	gold := must(v.With(auth.Rules{AnyGroup: []string{"gold"}}))
 	both := must(gold.With(auth.Rules{AnyGroup: []string{"none"}}))
 	other := must(gold.With(auth.Rules{AnyGroup: []string{"staff"}}))
 	id, access := must(poolIssuer().IDToken(julian)), must(poolIssuer().AccessToken(julian))
 	first := must(v.VerifyToken(t.Context(), id))
-	require.Same(t, first, must(gold.VerifyToken(t.Context(), id)), "verified once")
+	require.True(t, first == must(gold.VerifyToken(t.Context(), id)), "verified once")
 	require.ErrorIs(t, verify(both, id), auth.ErrGroup)
 	require.NoError(t, verify(other, id))
 	require.ErrorIs(t, verify(other, access), auth.ErrTokenUse)
@@ -69,8 +69,8 @@ func TestWithAdds(t *testing.T) {
 	require.Error(t, err)
 }
 
-// AppSync's iatTTL and authTTL, looked at on every request.
-func TestAge(t *testing.T) {
+// These are AppSync's iatTTL and authTTL. Both are checked on every request.
+func TestMaxAgeIsCheckedOnEveryRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, rules := range []auth.Rules{{MaxAge: time.Minute}, {MaxAuthAge: time.Minute}} {
 			v := must(localVerifier(t).With(rules))
@@ -89,7 +89,7 @@ func TestAge(t *testing.T) {
 	})
 }
 
-func TestLeeway(t *testing.T) {
+func TestLeewayWidensEveryTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		exact := localVerifier(t)
 		loose := newVerifier(t, auth.Config{Issuers: []auth.Issuer{local()}, Leeway: 30 * time.Second})
@@ -103,8 +103,8 @@ func TestLeeway(t *testing.T) {
 	})
 }
 
-// AppSync's default action: DENY refuses where no group is named.
-func TestDenyByDefault(t *testing.T) {
+// AppSync's default action DENY refuses a request unless a rule names groups.
+func TestDenyByDefaultNeedsAGroup(t *testing.T) {
 	is := cognito()
 	is.DenyByDefault = true
 	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{is}})
@@ -115,29 +115,30 @@ func TestDenyByDefault(t *testing.T) {
 	require.ErrorIs(t, verify(must(v.With(auth.Rules{TokenUse: "id"})), raw), auth.ErrGroup)
 }
 
-func TestCognitoAudience(t *testing.T) {
+func TestCognitoAudienceDependsOnTokenUse(t *testing.T) {
 	is := cognito()
 	is.Audiences, is.AudiencePattern = nil, "3fe6.*"
 	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{is}})
 	require.NoError(t, verify(v, must(poolIssuer().IDToken(julian))))
 	require.NoError(t, verify(v, must(poolIssuer().AccessToken(julian))))
-	// Each use has one claim that counts; the other does not help.
+	// For each use one claim counts. The other one does not help.
 	u := authtest.User{Username: "u", Client: "x", Claims: map[string]any{"client_id": client, "azp": client}}
-	require.ErrorIs(t, verify(v, must(poolIssuer().IDToken(u))), auth.ErrAudience)
+	require.ErrorIs(t, verify(v, must(poolIssuer().IDToken(u))), auth.ErrOtherAudience)
 	u.Claims = map[string]any{"aud": client, "azp": client}
-	require.ErrorIs(t, verify(v, must(poolIssuer().AccessToken(u))), auth.ErrAudience)
+	require.ErrorIs(t, verify(v, must(poolIssuer().AccessToken(u))), auth.ErrOtherAudience)
 	u.Claims = map[string]any{"aud": nil, "client_id": client}
-	require.ErrorIs(t, verify(v, must(poolIssuer().IDToken(u))), auth.ErrAudience, "an ID token has aud")
+	require.ErrorIs(t, verify(v, must(poolIssuer().IDToken(u))), auth.ErrOtherAudience, "an ID token has aud")
 	u = julian
 	u.Claims = map[string]any{"aud": []string{client}}
-	require.ErrorIs(t, verify(v, must(poolIssuer().IDToken(u))), auth.ErrAudience, "Cognito writes no array")
+	require.ErrorIs(t, verify(v, must(poolIssuer().IDToken(u))), auth.ErrOtherAudience, "Cognito writes no array")
 	is.AllowAnyAudience = true
 	u.Claims = map[string]any{"token_use": nil}
 	require.ErrorIs(t, verify(newVerifier(t, auth.Config{Issuers: []auth.Issuer{is}}), must(poolIssuer().IDToken(u))), auth.ErrTokenUse)
 }
 
-// N issuers with the same kids, N × N pairs of who is named and who signs: only the diagonal verifies.
-func TestIssuerIsolation(t *testing.T) {
+// There are N issuers with the same kids. Of the N × N pairs of named issuer and signing issuer, only those verify in
+// which both are the same.
+func TestIssuersDoNotSignForEachOther(t *testing.T) {
 	n := 6
 	if heavy {
 		n = 24
@@ -158,7 +159,7 @@ func TestIssuerIsolation(t *testing.T) {
 		c.Issuers = append(c.Issuers, auth.Issuer{URL: url, Audiences: []string{client}, Keys: set(jwk(s.key.Public(), "k1", ""))})
 	}
 	v := newVerifier(t, c)
-	for range 2 { // with nothing remembered, and with all that is right remembered
+	for range 2 { // with an empty cache, and with all good tokens in it
 		for i, named := range list {
 			for j, signing := range list {
 				raw := signed(signing.signer, goodClaims(map[string]any{"iss": named.url}))

@@ -20,10 +20,11 @@ func (s *scanner) words() string {
 	return ""
 }
 
-// join reads an array of scopes and separates them by spaces. If any element is not a scope, it returns "".
+// join reads an array of scopes and separates them by spaces. If any element is not a scope, it returns "". An element
+// with a blank in it is not one: joined, it would read as two scopes that the issuer did not grant.
 func (s *scanner) join() string {
 	s.expect('[')
-	b, n, ok := s.joined[:0], 0, true
+	b, n, ok := s.joined[:0], 0, true // the buffer is kept, so that only the result is allocated
 	for ; s.element(n == 0); n++ {
 		if s.peek() != '"' {
 			s.skip()
@@ -41,7 +42,7 @@ func (s *scanner) join() string {
 	}
 	text := string(b[:len(b)-1])
 	if strings.Count(text, " ") != n-1 || tabbed(text) {
-		return "" // an element contains a blank
+		return "" // n scopes have n-1 spaces between them, so one more is within a scope
 	}
 	return text
 }
@@ -57,7 +58,8 @@ func tabbed(text string) bool {
 	return strings.IndexByte(text, '\t') >= 0 || strings.IndexByte(text, '\n') >= 0 || strings.IndexByte(text, '\r') >= 0
 }
 
-// collapseBlanks returns the text with single spaces between its words. The copy is charged as many values.
+// collapseBlanks returns the text with single spaces between its words. The copy is charged as many values, since
+// otherwise a text of blanks would cost more than other texts of its length.
 func (s *scanner) collapseBlanks(text string) string {
 	if singlySpaced(text) {
 		return text

@@ -13,12 +13,12 @@ import (
 	"github.com/tallygate/tallygate/auth"
 )
 
-// chain is what issuers write as x5c: certificates in base64 with padding.
+// chain is an x5c as issuers write it: certificates in base64 with padding.
 var chain = []string{"MIIC5zCCAc+gAwIBAgIBADANBgkqhkiG9w0BAQsFADA=", "MIIC+w=="}
 
-// What issuers publish: the members of their keys besides kty and the key itself, as their documentation or their
-// software shows them, and keys of other kinds among them. Each of the keys verifies the token that names it.
-func TestPublishedKeySets(t *testing.T) {
+// The members of key sets as issuers publish them, according to their documentation or software, with keys of other
+// kinds among them. Each key verifies the token that names it.
+func TestPublishedKeySetsVerifyTokens(t *testing.T) {
 	signer := signers()
 	rs, es256, es384, ed := signer["RS256"], signer["ES256"], signer["ES384"], signer["EdDSA"]
 	const encryption = `{"kty":"RSA","use":"enc","alg":"RSA-OAEP","kid":"enc","n":"AQAB","e":"AQAB"}`
@@ -27,9 +27,9 @@ func TestPublishedKeySets(t *testing.T) {
 		signer signerOf
 		alg    string
 		key    m
-		header m      // besides alg and the key's kid
-		more   string // keys that are there too
-		set    string // members of the set besides keys
+		header m      // in addition to alg and the key's kid
+		more   string // other keys of the set
+		set    string // members of the set other than keys
 	}{
 		{"Google", rs, "RS256", m{"use": "sig", "kid": "8bbe81b30fca6f32d1d4a5c2b1d0dc8e3f90ae77", "alg": "RS256"}, m{"typ": "JWT"}, "", ""},
 		{"Apple", rs, "RS256", m{"use": "sig", "kid": "FftONTxoEg", "alg": "RS256"}, nil, "", ""},

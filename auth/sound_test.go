@@ -13,7 +13,8 @@ import (
 	"github.com/tallygate/tallygate/auth"
 )
 
-// The encodings of the points of small order on edwards25519, canonical or not: as libsodium and others list them.
+// smallOrder lists the encodings of the points of small order on edwards25519, canonical or not. libsodium has the same
+// list.
 var smallOrder = []string{
 	"0100000000000000000000000000000000000000000000000000000000000000", // order 1
 	"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", // order 2
@@ -28,8 +29,8 @@ func okp(public []byte) string {
 	return fmt.Sprintf(`{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"k1","x":%q}]}`, base64.RawURLEncoding.EncodeToString(public))
 }
 
-// Ed25519 keys of small order verify what nobody signed.
-func TestSmallOrder(t *testing.T) {
+// An Ed25519 key of small order verifies signatures that nobody made.
+func TestKeysOfSmallOrderAreLeftOut(t *testing.T) {
 	for _, text := range smallOrder {
 		public := must(hex.DecodeString(text))
 		for _, sign := range []byte{0, 0x80} {
@@ -39,7 +40,8 @@ func TestSmallOrder(t *testing.T) {
 			require.Regexp(t, "small order|canonical", err.Error())
 		}
 	}
-	// The attack: S = 0 and R = A fits every message whose hash, of R, A and the message, is 7 modulo 8.
+	// The attack: S = 0 and R = A is a valid signature of every message for which the hash of R, A and the message is 7
+	// modulo 8.
 	public := must(hex.DecodeString(smallOrder[3]))
 	signature := append(append([]byte{}, public...), make([]byte, 32)...)
 	forged := 0
@@ -51,8 +53,8 @@ func TestSmallOrder(t *testing.T) {
 	require.Positive(t, forged, "the key is as weak as it is said to be")
 }
 
-// What is no point of the curve, or not written as RFC 8032 writes points, verifies nothing.
-func TestEd25519Points(t *testing.T) {
+// A key that is not a point of the curve, or is not written as in RFC 8032, is left out.
+func TestKeysOffTheCurveAreLeftOut(t *testing.T) {
 	off := make([]byte, 32)
 	off[0] = 2 // no point has y = 2
 	_, err := auth.ParseKeySet(okp(off))

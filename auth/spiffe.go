@@ -64,30 +64,33 @@ func domainOfWorkload(id string) string {
 	return id[:len(spiffeScheme)+len(domain)]
 }
 
-// findTrustDomain returns the trust domain of a token without iss, or nil.
-func (k *core) findTrustDomain(t *Token) *issuerState {
-	if issuer := k.byName[domainOfWorkload(t.subject)]; issuer != nil && issuer.kind == kindSPIFFE {
+// findTrustDomain returns the trust domain of a token without iss, or nil. The sub is not verified yet, so it may name
+// any trust domain; only the keys of that domain then verify the token.
+func (k *core) findTrustDomain(t *claimSet) *issuerState {
+	if issuer := k.byName[domainOfWorkload(t.Subject)]; issuer != nil && issuer.kind == kindSPIFFE {
 		return issuer
 	}
 	return nil
 }
 
-// checkSVID checks the rules that apply only to JWT-SVIDs (sections 2.3, 3.1 and 3.2).
-func (s *issuerState) checkSVID(t *Token, h header) error {
+// checkSVID checks the rules that apply only to JWT-SVIDs (sections 2.3, 3.1 and 3.2). The domain of sub is compared
+// here too, because a token may have been found by its iss, which need not agree with sub.
+func (s *issuerState) checkSVID(t *claimSet, h header) error {
 	switch {
 	case h.typ == "at+jwt":
 		return errType
-	case domainOfWorkload(t.subject) != s.URL:
+	case domainOfWorkload(t.Subject) != s.URL:
 		return errOtherDomain
-	case !workload(t.subject[len(s.URL):]) || len(t.subject) > maxSPIFFEID:
+	case !workload(t.Subject[len(s.URL):]) || len(t.Subject) > maxSPIFFEID:
 		return errWorkload
 	case len(t.audience) == 0:
-		return ErrAudience
+		return errOtherAudience
 	}
 	return nil
 }
 
 // workload reports whether the path of a SPIFFE ID names a workload. An ID without a path is the trust domain itself.
+// Segments "." and ".." are refused (SPIFFE-ID section 2.2), since some reader might resolve them to another workload.
 func workload(path string) bool {
 	if !workloadPath.MatchString(path) {
 		return false

@@ -19,7 +19,7 @@ const (
 	workload    = "spiffe://example.org/ns/payments/sa/api"
 )
 
-// bundleKey is a key with the use that a SPIFFE bundle gives it.
+// bundleKey is a key with a use, as in a SPIFFE bundle.
 func bundleKey(s signerOf, kid, use string) map[string]any {
 	key := map[string]any{}
 	marshal := must(jwkset.NewJWKFromKey(s.key.Public(), jwkset.JWKOptions{Metadata: jwkset.JWKMetadataOptions{KID: kid}})).Marshal()
@@ -32,7 +32,7 @@ func bundleKey(s signerOf, kid, use string) map[string]any {
 	return key
 }
 
-// bundle is a trust domain's bundle as SPIRE serves it: a key of each SVID type, and members of its own.
+// bundle is a trust domain's bundle as SPIRE serves it: it has a key for each type of SVID and members of its own.
 func bundle() []byte {
 	all := signers()
 	return must(json.Marshal(map[string]any{
@@ -60,7 +60,7 @@ func svid(header string, claims map[string]any) string {
 
 const svidHeader = `{"alg":"ES256","kid":"C6vs25welZOx6WksNYfbMfiw9l96pMnD","typ":"JWT"}`
 
-func TestSPIFFE(t *testing.T) {
+func TestJWTSVIDMustFitItsTrustDomain(t *testing.T) {
 	all := signers()
 	sub := func(id string) string { return svid(svidHeader, map[string]any{"sub": id}) }
 	for _, row := range []struct {
@@ -79,10 +79,10 @@ func TestSPIFFE(t *testing.T) {
 
 		{"at+jwt", svid(strings.Replace(svidHeader, "JWT", "at+jwt", 1), map[string]any{"client_id": "c", "jti": "j"}), auth.ErrMalformed},
 		{"a type unknown", svid(strings.Replace(svidHeader, "JWT", "wit+jwt", 1), nil), auth.ErrMalformed},
-		{"no aud", svid(svidHeader, map[string]any{"aud": nil}), auth.ErrAudience},
-		{"an empty aud", svid(svidHeader, map[string]any{"aud": []string{}}), auth.ErrAudience},
-		{"another aud", svid(svidHeader, map[string]any{"aud": "x"}), auth.ErrAudience},
-		{"no aud, a client", svid(svidHeader, map[string]any{"aud": nil, "client_id": "reports", "azp": "reports"}), auth.ErrAudience},
+		{"no aud", svid(svidHeader, map[string]any{"aud": nil}), auth.ErrOtherAudience},
+		{"an empty aud", svid(svidHeader, map[string]any{"aud": []string{}}), auth.ErrOtherAudience},
+		{"another aud", svid(svidHeader, map[string]any{"aud": "x"}), auth.ErrOtherAudience},
+		{"no aud, a client", svid(svidHeader, map[string]any{"aud": nil, "client_id": "reports", "azp": "reports"}), auth.ErrOtherAudience},
 		{"no exp", svid(svidHeader, map[string]any{"exp": nil}), auth.ErrMalformed},
 		{"expired", svid(svidHeader, map[string]any{"exp": 1_700_000_300}), auth.ErrExpired},
 		{"no sub", svid(svidHeader, map[string]any{"sub": nil}), auth.ErrIssuer},
@@ -120,39 +120,40 @@ func TestSPIFFE(t *testing.T) {
 		})
 	}
 	got := must(newVerifier(t, auth.Config{Issuers: []auth.Issuer{spiffe()}}).VerifyToken(t.Context(), svid(svidHeader, nil)))
-	require.Equal(t, trustDomain+" "+workload, got.ID())
-	require.Empty(t, got.Issuer())
+	require.Equal(t, trustDomain+" "+workload, got.ID)
+	require.Empty(t, got.Issuer)
 }
 
-// SPIRE can write an iss of its own, which is then an alias; any audience still means that there is one.
-func TestSPIFFEOptions(t *testing.T) {
+// SPIRE can write an iss of its own, which is then an alias. AllowAnyAudience still demands an audience.
+func TestSPIFFEOptionsKeepTheTrustDomain(t *testing.T) {
 	is := spiffe()
 	is.Aliases = []string{"https://oidc.example.org"}
 	is.AllowAnyAudience = true
 	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{is}})
 	got := must(v.VerifyToken(t.Context(), svid(svidHeader, map[string]any{"iss": "https://oidc.example.org", "aud": "x"})))
-	require.Equal(t, trustDomain+" "+workload, got.ID(), "one user under either name")
+	require.Equal(t, trustDomain+" "+workload, got.ID, "one user under either name")
 	require.ErrorIs(t, verify(v, svid(svidHeader, map[string]any{"iss": "https://oidc.example.org", "sub": "spiffe://other.org/w"})), auth.ErrIssuer)
-	require.ErrorIs(t, verify(v, svid(svidHeader, map[string]any{"aud": nil})), auth.ErrAudience)
+	require.ErrorIs(t, verify(v, svid(svidHeader, map[string]any{"aud": nil})), auth.ErrOtherAudience)
 }
 
-// Two trust domains have a bundle each; neither signs for the other. Another issuer's tokens stay as they were.
-func TestSPIFFEIsolation(t *testing.T) {
+// Each of two trust domains has its own bundle, and neither signs for the other. The tokens of other issuers are not
+// affected.
+func TestTrustDomainsDoNotSignForEachOther(t *testing.T) {
 	other := auth.Issuer{URL: "spiffe://other.org", Audiences: []string{"reports"}}
 	other.Keys = must(json.Marshal(map[string]any{"keys": []any{bundleKey(signerOf{signers()["ES256"].method, fresh("ES256")}, "C6vs25welZOx6WksNYfbMfiw9l96pMnD", "jwt-svid")}}))
 	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{spiffe(), other, local()}})
 	require.NoError(t, verify(v, svid(svidHeader, nil)))
-	require.ErrorIs(t, verify(v, svid(svidHeader, map[string]any{"sub": "spiffe://other.org/w"})), auth.ErrSignature)
+	require.ErrorIs(t, verify(v, svid(svidHeader, map[string]any{"sub": "spiffe://other.org/w"})), auth.ErrForged)
 	require.NoError(t, verify(v, rs256(goodHeader, goodClaims(map[string]any{"sub": workload}))), "an issuer may have such subjects")
 	require.ErrorIs(t, verify(v, rs256(`{"alg":"RS256","kid":"k1","typ":"JOSE"}`, goodClaims(nil))), auth.ErrMalformed)
 	require.ErrorIs(t, verify(v, rs256(goodHeader, goodClaims(map[string]any{"iss": nil}))), auth.ErrIssuer)
-	is := local() // a key of a bundle is for SVIDs alone
+	is := local() // a key of a bundle is only for SVIDs
 	is.Keys = bundle()
 	v = newVerifier(t, auth.Config{Issuers: []auth.Issuer{is}})
 	require.ErrorIs(t, verify(v, svid(svidHeader, map[string]any{"iss": plain, "aud": client})), auth.ErrKey)
 }
 
-func TestSPIFFEConfig(t *testing.T) {
+func TestSPIFFESettingsAreChecked(t *testing.T) {
 	for _, row := range []struct {
 		name string
 		edit func(*auth.Issuer)
@@ -190,15 +191,15 @@ func (bundleServer) RoundTrip(*http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(string(bundle()))), Header: http.Header{}}, nil
 }
 
-func TestSPIFFEFetch(t *testing.T) {
+func TestSPIFFEBundleIsFetched(t *testing.T) {
 	is := spiffe()
 	is.Keys, is.JWKS = nil, "https://bundle.example.org/"
 	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{is}, Transport: bundleServer{}})
 	require.NoError(t, verify(v, svid(svidHeader, nil)))
 }
 
-// sub names the trust domain, so it may not occur in another letter case as well.
-func TestSPIFFESubjectInAnotherCase(t *testing.T) {
+// sub names the trust domain, so it must not occur in another letter case as well.
+func TestSPIFFESubjectInAnotherCaseIsRefused(t *testing.T) {
 	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{spiffe(), local()}})
 	header := `{"alg":"ES256","kid":"C6vs25welZOx6WksNYfbMfiw9l96pMnD","typ":"JWT"}`
 	require.NoError(t, verify(v, svid(header, nil)))

@@ -17,7 +17,8 @@ type answerable interface {
 	SetHeader(http.Header)
 }
 
-// prepare returns the error that knows its answer and sets its header fields. For any other error the answer is 500.
+// prepare returns the error that knows its answer and sets its header fields. For any other error the answer is 500,
+// since nothing is known about it. Setting the fields again is harmless if the caller of the style has set them before.
 func prepare(h http.Header, err error) answerable {
 	a, ok := errors.AsType[answerable](err)
 	if !ok {
@@ -37,11 +38,10 @@ func HTTPAPI(w http.ResponseWriter, _ *http.Request, err error) {
 	a := prepare(h, err)
 	status := a.StatusCode()
 	if e, ok := errors.AsType[*Error](err); ok {
-		if e.is(ErrScope) {
-			status = http.StatusForbidden
-		}
-		if code := e.code(); code != "" {
-			h.Set("WWW-Authenticate", e.httpAPIChallenge(code))
+		reply := e.answer()
+		status = reply.challenged()
+		if reply.problem != "" {
+			h.Set("WWW-Authenticate", e.httpAPIChallenge(reply))
 		}
 	}
 	if status == http.StatusUnauthorized && h.Get("WWW-Authenticate") == "" {
@@ -55,13 +55,15 @@ func HTTPAPI(w http.ResponseWriter, _ *http.Request, err error) {
 	_, _ = w.Write(text)
 }
 
-// httpAPIChallenge is the WWW-Authenticate value in the form of HTTP APIs.
-func (e *Error) httpAPIChallenge(code string) string {
-	description := e.description()
-	if e.is(ErrScope) {
+// httpAPIChallenge is the WWW-Authenticate value in the form of HTTP APIs. It has scope even if no scope is demanded,
+// and the list of scopes in the brackets of Go's %s, because AWS's answers have both.
+func (e *Error) httpAPIChallenge(a *reply) string {
+	description := a.description
+	if a.problem == insufficientScope {
 		description = fmt.Sprintf("expected scopes: %s", e.Scopes)
 	}
-	return fmt.Sprintf(`Bearer scope="%s" error="%s" error_description="%s"`, strings.Join(e.Scopes, " "), code, description)
+	scopes := strings.Join(e.Scopes, " ")
+	return fmt.Sprintf(`Bearer scope="%s" error="%s" error_description="%s"`, scopes, a.problem, description)
 }
 
 // AppSync answers as AppSync's GraphQL endpoint does, whichever package's error it is: {"errors":[{"errorType": …,
@@ -71,7 +73,7 @@ func AppSync(w http.ResponseWriter, _ *http.Request, err error) {
 	a := prepare(w.Header(), err)
 	status, code, text := a.StatusCode(), a.ErrorCode(), a.ErrorMessage()
 	if status == http.StatusUnauthorized || status == http.StatusForbidden {
-		status, code, text = http.StatusUnauthorized, "UnauthorizedException", "You are not authorized to make this call."
+		status, code, text = http.StatusUnauthorized, codeUnauthorized, "You are not authorized to make this call."
 		if e, ok := errors.AsType[*Error](err); ok {
 			text = e.graphQL(text)
 		}
@@ -89,14 +91,14 @@ type appSyncError struct {
 	Message string `json:"message"`
 }
 
-// graphQL is AppSync's message for a refusal.
+// graphQL is AppSync's message for a refusal. AppSync has texts of its own for three causes, and other for the rest.
 func (e *Error) graphQL(other string) string {
 	switch {
-	case e.is(ErrMissing):
+	case errors.Is(e.cause(), ErrMissing):
 		return "Valid authorization header not provided."
-	case e.is(ErrExpired):
+	case errors.Is(e.cause(), errExpired):
 		return "Token has expired."
-	case e.is(ErrMalformed):
+	case errors.Is(e.cause(), ErrMalformed):
 		return "Unable to parse JWT token."
 	}
 	return other
@@ -110,11 +112,12 @@ func Bearer(w http.ResponseWriter, _ *http.Request, err error) {
 	status, code := a.StatusCode(), a.ErrorCode()
 	var body any = message{http.StatusText(status)}
 	if e, ok := errors.AsType[*Error](err); ok {
-		if e.is(ErrScope) {
-			status, code = http.StatusForbidden, "AccessDeniedException"
+		reply := e.answer()
+		if status = reply.challenged(); status == http.StatusForbidden {
+			code = codeDenied
 		}
-		if name := e.code(); name != "" {
-			body = bearerBody{name, e.description()}
+		if reply.problem != "" {
+			body = bearerBody{reply.problem, reply.description}
 		}
 	}
 	if h := w.Header(); status == http.StatusUnauthorized && h.Get("WWW-Authenticate") == "" {

@@ -1,10 +1,13 @@
 package auth_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 	"time"
 
@@ -13,7 +16,7 @@ import (
 	"github.com/tallygate/tallygate/auth"
 )
 
-// response is what a client sees of an answer.
+// response is the part of an answer that the test compares.
 type response struct {
 	status         int
 	body           string
@@ -36,7 +39,7 @@ func answerOf(handler func(http.ResponseWriter, *http.Request, error), err error
 // rest is the default answer.
 func rest(w http.ResponseWriter, r *http.Request, err error) { err.(http.Handler).ServeHTTP(w, r) }
 
-// throttled stands for an error of a limit.
+// throttled is an error like that of a limit.
 type throttled struct{ foreignError }
 
 func (throttled) StatusCode() int         { return 429 }
@@ -44,15 +47,27 @@ func (throttled) ErrorCode() string       { return "TooManyRequestsException" }
 func (throttled) ErrorMessage() string    { return "Too Many Requests" }
 func (throttled) SetHeader(h http.Header) { h.Set("Retry-After", "7") }
 
-// segments is the error that a token without dots gets, words and all.
+// segments is the error of a token without dots.
 func segments(t *testing.T) error {
 	err := verify(localVerifier(t), "x")
 	require.ErrorIs(t, err, auth.ErrMalformed)
 	return err
 }
 
+// scopeCheck is the error of a check of the route that returns ErrScope.
+func scopeCheck(t *testing.T) error {
+	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{cognito()}, Rules: auth.Rules{
+		Check: func(context.Context, auth.Token) error { return auth.ErrScope },
+	}})
+	err := verify(v, must(poolIssuer().IDToken(julian)))
+	require.ErrorIs(t, err, auth.ErrRefused)
+	require.ErrorIs(t, err, auth.ErrScope)
+	require.EqualError(t, err, "auth: refused by a check of the route: scope is not sufficient: the token has [], the route demands []")
+	return err
+}
+
 // The answers of the four styles to each cause, byte for byte.
-func TestAnswers(t *testing.T) {
+func TestAnswersOfEveryStyle(t *testing.T) {
 	scope := &auth.Error{Err: auth.ErrScope, Scopes: []string{"HelloAPI/hello.read", "HelloAPI/hello.write"}}
 	late := &auth.Error{Err: fmt.Errorf("%w: %w", auth.ErrUnavailable, errors.New("secret")), RetryAfter: 9001 * time.Millisecond}
 	const appSync = `{"errors":[{"errorType":"UnauthorizedException","message":%q}]}`
@@ -69,6 +84,15 @@ func TestAnswers(t *testing.T) {
 		{"REST, segments", rest, segments(t), response{401, `{"message":"Unauthorized"}`, "UnauthorizedException", invalid("token contains an invalid number of segments"), ""}},
 		{"REST, signature", rest, &auth.Error{Err: auth.ErrSignature}, response{401, `{"message":"Unauthorized"}`, "UnauthorizedException", invalid("the token signature is invalid"), ""}},
 		{"REST, expired", rest, &auth.Error{Err: auth.ErrExpired}, response{401, `{"message":"The incoming token has expired"}`, "UnauthorizedException", invalid("the token has expired"), ""}},
+		{"REST, algorithm", rest, &auth.Error{Err: auth.ErrAlgorithm}, response{401, `{"message":"Unauthorized"}`, "UnauthorizedException", invalid("the signing method is invalid"), ""}},
+		{"REST, key", rest, &auth.Error{Err: auth.ErrKey}, response{401, `{"message":"Unauthorized"}`, "UnauthorizedException", invalid("the signing key is not known"), ""}},
+		{"REST, forged", rest, &auth.Error{Err: auth.ErrForged}, response{401, `{"message":"Unauthorized"}`, "UnauthorizedException", invalid("the token signature is invalid"), ""}},
+		{"REST, not valid yet", rest, &auth.Error{Err: auth.ErrNotYetValid}, response{401, `{"message":"Unauthorized"}`, "UnauthorizedException", invalid("the token is not valid yet"), ""}},
+		{"REST, revoked", rest, &auth.Error{Err: auth.ErrRevoked}, response{401, `{"message":"Unauthorized"}`, "UnauthorizedException", invalid("the token has been revoked"), ""}},
+		{"REST, not current", rest, &auth.Error{Err: auth.ErrNotCurrent}, response{401, `{"message":"Unauthorized"}`, "UnauthorizedException", invalid("the token is not valid now"), ""}},
+		{"REST, too old", rest, &auth.Error{Err: auth.ErrTooOld}, response{401, `{"message":"Unauthorized"}`, "UnauthorizedException", invalid("the token is too old"), ""}},
+		{"REST, audience", rest, &auth.Error{Err: auth.ErrOtherAudience}, response{401, `{"message":"Unauthorized"}`, "UnauthorizedException", invalid("the token does not have a valid audience"), ""}},
+		{"REST, use", rest, &auth.Error{Err: auth.ErrTokenUse}, response{401, `{"message":"Unauthorized"}`, "UnauthorizedException", invalid("the token use is not accepted"), ""}},
 		{"REST, scope", rest, scope, response{401, `{"message":"Unauthorized"}`, "UnauthorizedException", `Bearer error="insufficient_scope", error_description="the token does not have a required scope", scope="HelloAPI/hello.read HelloAPI/hello.write"`, ""}},
 		{"REST, two", rest, &auth.Error{Err: auth.ErrAmbiguous}, response{400, `{"message":"Bad Request"}`, "BadRequestException", `Bearer error="invalid_request", error_description="more than one token was sent"`, ""}},
 		{"REST, group", rest, &auth.Error{Err: auth.ErrGroup}, response{403, `{"message":"User is not authorized to access this resource"}`, "AccessDeniedException", "", ""}},
@@ -102,6 +126,9 @@ func TestAnswers(t *testing.T) {
 		{"bearer, two", auth.Bearer, &auth.Error{Err: auth.ErrAmbiguous}, response{400, `{"error":"invalid_request","error_description":"more than one token was sent"}`, "BadRequestException", `Bearer error="invalid_request", error_description="more than one token was sent"`, ""}},
 		{"bearer, scope", auth.Bearer, scope, response{403, `{"error":"insufficient_scope","error_description":"the token does not have a required scope"}`, "AccessDeniedException", `Bearer error="insufficient_scope", error_description="the token does not have a required scope", scope="HelloAPI/hello.read HelloAPI/hello.write"`, ""}},
 		{"bearer, group", auth.Bearer, &auth.Error{Err: auth.ErrGroup}, response{403, `{"message":"Forbidden"}`, "AccessDeniedException", "", ""}},
+		{"bearer, scope of a check", auth.Bearer, scopeCheck(t), response{403, `{"error":"insufficient_scope","error_description":"the token does not have a required scope"}`, "AccessDeniedException", "", ""}},
+		{"bearer, keys of a check", auth.Bearer, &auth.Error{Err: fmt.Errorf("%w: %w", auth.ErrRefused, auth.ErrUnavailable)}, response{503, `{"message":"Service Unavailable"}`, "ServiceUnavailableException", "", "1"}},
+		{"bearer, cause of another package", auth.Bearer, &auth.Error{Err: errors.New("secret")}, response{401, `{"error":"invalid_token","error_description":"the token is not valid"}`, "UnauthorizedException", invalid("the token is not valid"), ""}},
 		{"bearer, limit", auth.Bearer, throttled{}, response{429, `{"message":"Too Many Requests"}`, "TooManyRequestsException", "", "7"}},
 		{"bearer, any error", auth.Bearer, errors.New("secret"), response{500, `{"message":"Internal Server Error"}`, "ApiConfigurationException", "", ""}},
 	} {
@@ -111,9 +138,9 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// A REST API's Cognito authorizer takes ID tokens on methods without scopes and access tokens on methods with scopes,
-// of which one must match; all else is 401, expired tokens say so, and an unknown token never does.
-func TestRESTMethods(t *testing.T) {
+// A REST API's Cognito authorizer takes ID tokens on methods without scopes. On methods with scopes it takes access
+// tokens, which must have one of them. Everything else is 401, and the answer to an expired token says so.
+func TestRESTMethodDecidesTokenUse(t *testing.T) {
 	v := cognitoVerifier(t, auth.Rules{})
 	plainMethod := must(v.With(auth.Rules{TokenUse: "id"}))
 	scoped := must(v.With(auth.Rules{TokenUse: "access", AnyScope: []string{"loyalty/read", "loyalty/write"}}))
@@ -143,8 +170,8 @@ func TestRESTMethods(t *testing.T) {
 	}
 }
 
-// The identifier is made once, and an outer layer's is kept.
-func TestRequestID(t *testing.T) {
+// The request ID is made once. An outer layer's ID is kept.
+func TestRequestIDIsMadeOnce(t *testing.T) {
 	for _, style := range []func(http.ResponseWriter, *http.Request, error){rest, auth.HTTPAPI, auth.AppSync, auth.Bearer} {
 		w := httptest.NewRecorder()
 		style(w, httptest.NewRequest(http.MethodGet, "/", nil), &auth.Error{Err: auth.ErrMissing})
@@ -157,14 +184,37 @@ func TestRequestID(t *testing.T) {
 	}
 }
 
-// Each cause keeps its name through the error, and none reaches the client.
+// exported lists the causes that callers see, and variants the private ones of each.
+var (
+	exported = []error{
+		auth.ErrNotConfigured, auth.ErrMissing, auth.ErrAmbiguous, auth.ErrMalformed, auth.ErrIssuer, auth.ErrUnavailable,
+		auth.ErrSignature, auth.ErrAudience, auth.ErrNotCurrent, auth.ErrTooOld, auth.ErrScope, auth.ErrRefused,
+	}
+	variants = map[error][]error{
+		auth.ErrSignature:  {auth.ErrAlgorithm, auth.ErrKey, auth.ErrForged},
+		auth.ErrAudience:   {auth.ErrOtherAudience, auth.ErrTokenUse},
+		auth.ErrNotCurrent: {auth.ErrExpired, auth.ErrNotYetValid, auth.ErrRevoked},
+		auth.ErrRefused:    {auth.ErrGroup},
+	}
+)
+
+// A private variant is matched by its exported cause and by no other, and has the same status.
+func TestVariantsAreTheirExportedCause(t *testing.T) {
+	for of, list := range variants {
+		for _, variant := range list {
+			e := &auth.Error{Err: variant}
+			for _, cause := range exported {
+				require.Equal(t, cause == of, errors.Is(e, cause), "%v is %v", variant, cause)
+			}
+			require.Equal(t, (&auth.Error{Err: of}).StatusCode(), e.StatusCode(), variant)
+		}
+	}
+}
+
+// errors.Is finds each cause in the error. No cause reaches the client.
 func TestCausesStayInside(t *testing.T) {
 	seen := map[string]bool{}
-	for _, cause := range []error{
-		auth.ErrNotConfigured, auth.ErrMissing, auth.ErrAmbiguous, auth.ErrMalformed, auth.ErrAlgorithm, auth.ErrIssuer, auth.ErrKey,
-		auth.ErrUnavailable, auth.ErrSignature, auth.ErrExpired, auth.ErrNotYetValid, auth.ErrAudience, auth.ErrTokenUse, auth.ErrTooOld,
-		auth.ErrRevoked, auth.ErrScope, auth.ErrGroup, auth.ErrRefused,
-	} {
+	for _, cause := range append(slices.Concat(slices.Collect(maps.Values(variants))...), exported...) {
 		e := &auth.Error{Err: fmt.Errorf("%w: %w", cause, errors.New("sesame"))}
 		require.ErrorIs(t, e, cause)
 		require.Equal(t, "auth: "+cause.Error()+": sesame", e.Error())
@@ -177,12 +227,12 @@ func TestCausesStayInside(t *testing.T) {
 	require.Equal(t, "auth: "+auth.ErrNotConfigured.Error(), (*auth.Error)(nil).Error())
 }
 
-// The error carries the token only if its signature held.
+// The error has the token only if the signature was valid.
 func TestErrorCarriesTheToken(t *testing.T) {
 	err := verify(localVerifier(t), rs256(goodHeader, goodClaims(map[string]any{"exp": 1, "sub": "late"})))
 	e, found := errors.AsType[*auth.Error](err)
 	require.True(t, found)
-	require.Equal(t, "late", e.Token.Subject())
+	require.Equal(t, "late", e.Token.Subject)
 	forged := rs256(goodHeader, goodClaims(nil))
 	e, _ = errors.AsType[*auth.Error](verify(localVerifier(t), forged[:len(forged)-4]+"AAAA"))
 	require.Nil(t, e.Token)

@@ -31,7 +31,8 @@ func templateOf(name string) (template, bool) {
 	return template{before, after}, ok
 }
 
-// of returns the issuer name of one tenant.
+// of returns the issuer name of one tenant. Example: the template https://sts.windows.net/{tenantid}/ and the tenant
+// 72f988bf-86f1-41af-91ab-2d7cd011db47 make https://sts.windows.net/72f988bf-86f1-41af-91ab-2d7cd011db47/.
 func (n template) of(tenant string) string { return n.before + tenant + n.after }
 
 // is reports whether name equals of(tenant). It does not allocate.
@@ -75,12 +76,14 @@ func (s *issuerState) checkTenants() error {
 }
 
 // findTenant returns the issuer of a token that names its tenant, or nil: iss must be a template with tid inserted.
-func (k *core) findTenant(t *Token) *issuerState {
+// Whether the tenant is accepted is not checked here but by allowsTenant, when the signature has been verified. So an
+// error can name the tenant.
+func (k *core) findTenant(t *claimSet) *issuerState {
 	if !tenantID.MatchString(t.tenant) {
 		return nil
 	}
 	for _, issuer := range k.issuers {
-		if slices.ContainsFunc(issuer.templates, func(n template) bool { return n.is(t.issuer, t.tenant) }) {
+		if slices.ContainsFunc(issuer.templates, func(n template) bool { return n.is(t.Issuer, t.tenant) }) {
 			return issuer
 		}
 	}
@@ -89,13 +92,13 @@ func (k *core) findTenant(t *Token) *issuerState {
 
 // allowsTenant reports whether the token's tenant is accepted now. It is called on every request, also for cached
 // tokens, because the answer of AllowTenant may change.
-func (s *issuerState) allowsTenant(t *Token) bool {
+func (s *issuerState) allowsTenant(t *claimSet) bool {
 	return len(s.templates) == 0 || slices.Contains(s.Tenants, t.tenant) || s.AllowTenant != nil && s.AllowTenant(t.tenant)
 }
 
-// nameFor returns the issuer's name in [Token.ID], which is the same for all aliases. If there are tenants, it is the
+// nameFor returns the issuer's name in [Token].ID, which is the same for all aliases. If there are tenants, it is the
 // name for the token's tenant.
-func (s *issuerState) nameFor(t *Token) string {
+func (s *issuerState) nameFor(t *claimSet) string {
 	if len(s.templates) == 0 {
 		return s.URL
 	}
@@ -105,7 +108,7 @@ func (s *issuerState) nameFor(t *Token) string {
 // keyFits reports whether the key may sign for the token's tenant. A key in a set for all tenants may have a member
 // issuer: the issuer that it belongs to, or the template for all of them. That must be the token's issuer under any of
 // its names: Entra's keys have the name of version 2.0, but also sign tokens of version 1.0.
-func (s *issuerState) keyFits(k *key, t *Token) bool {
+func (s *issuerState) keyFits(k *key, t *claimSet) bool {
 	if len(s.templates) == 0 || k.issuer == "" {
 		return true
 	}

@@ -24,7 +24,7 @@ const (
 
 func entraName(tenant string) string { return strings.ReplaceAll(entraURL, "{tenantid}", tenant) }
 
-// entraKeys is the one RSA key under three kids, with issuer members as Entra's common key set has them.
+// entraKeys has one RSA key with three kids. The issuer members are like those of Entra's common key set.
 func entraKeys() []byte {
 	var list []any
 	for kid, issuer := range map[string]any{
@@ -57,9 +57,9 @@ func entraToken(kid string, more map[string]any) string {
 	return rs256(`{"typ":"JWT","alg":"RS256","kid":"`+kid+`"}`, goodClaims(claims))
 }
 
-// One issuer of many tenants: iss is the template with the token's tid put in, the tenant is allowed, and the key is the
-// tenant's.
-func TestTenants(t *testing.T) {
+// An issuer with many tenants: iss must be the template with the token's tid in it, the tenant must be allowed, and the
+// key must be one for this tenant.
+func TestOnlyAllowedTenantsAreAccepted(t *testing.T) {
 	const shared, msa, free = "jS1Xo1OWDj_52vbwGNgvQO2VzMc", "yreX2PsLi-qkbR8QDOmB_ySxp8Q", "2ZQpJ3UpbjAYXYGaXEJl8lV0TOI"
 	of := func(tenant string) map[string]any { return map[string]any{"iss": entraName(tenant), "tid": tenant} }
 	upper := strings.ToUpper(tenantA)
@@ -79,12 +79,12 @@ func TestTenants(t *testing.T) {
 		{"no list", nil, nil, entraToken(shared, nil), auth.ErrIssuer},
 		{"a func allows", nil, func(tenant string) bool { return tenant == tenantA }, entraToken(shared, nil), nil},
 		{"a func refuses", nil, func(tenant string) bool { return tenant == tenantA }, entraToken(shared, of(tenantB)), auth.ErrIssuer},
-		{"a func beside a list", list, func(string) bool { return false }, entraToken(shared, nil), nil},
+		{"a func and a list", list, func(string) bool { return false }, entraToken(shared, nil), nil},
 		{"the key of one tenant for that tenant", []string{personal}, nil, entraToken(msa, of(personal)), nil},
 		{"the key of one tenant for another", list, nil, entraToken(msa, nil), auth.ErrKey},
 		{"iss of another tenant than tid", list, nil, entraToken(shared, map[string]any{"iss": entraName(tenantB)}), auth.ErrIssuer},
 		{"no tid", list, nil, entraToken(shared, map[string]any{"tid": nil}), auth.ErrIssuer},
-		{"a tid that is no text", list, nil, entraToken(shared, map[string]any{"tid": 1}), auth.ErrIssuer},
+		{"a tid that is not a string", list, nil, entraToken(shared, map[string]any{"tid": 1}), auth.ErrIssuer},
 		{"a tid that is no GUID", nil, func(string) bool { return true }, entraToken(shared, of("common")), auth.ErrIssuer},
 		{"a tid that is a path", nil, func(string) bool { return true }, entraToken(shared, of("x/../"+tenantA)), auth.ErrIssuer},
 		{"an empty tid", nil, func(string) bool { return true }, entraToken(shared, of("")), auth.ErrIssuer},
@@ -93,21 +93,21 @@ func TestTenants(t *testing.T) {
 		{"version 1.0 of the tenant", list, nil, entraToken(shared, map[string]any{"iss": "https://sts.windows.net/" + tenantA + "/"}), auth.ErrIssuer},
 		{"another host", list, nil, entraToken(shared, map[string]any{"iss": "https://login.example/" + tenantA + "/v2.0"}), auth.ErrIssuer},
 		{"more after it", list, nil, entraToken(shared, map[string]any{"iss": entraName(tenantA) + "/"}), auth.ErrIssuer},
-		{"another audience", list, nil, entraToken(shared, map[string]any{"aud": "x"}), auth.ErrAudience},
+		{"another audience", list, nil, entraToken(shared, map[string]any{"aud": "x"}), auth.ErrOtherAudience},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			is := auth.OIDC(entraURL, entraApp)
 			is.Keys, is.Tenants, is.AllowTenant = entraKeys(), row.tenants, row.allow
 			v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{is}})
-			for range 2 { // with nothing remembered, and with what is right remembered
+			for range 2 { // with an empty cache, and with a good token in it
 				require.ErrorIs(t, verify(v, row.raw), row.want)
 			}
 		})
 	}
 }
 
-// One subject of two tenants is two users; the two versions of a tenant's issuer are one.
-func TestTenantID(t *testing.T) {
+// The same subject of two tenants is two users. The two versions of a tenant's issuer are one issuer.
+func TestTenantsHaveDifferentIDs(t *testing.T) {
 	is := auth.OIDC(entraURL, entraApp)
 	is.Aliases = []string{"https://sts.windows.net/{tenantid}/"}
 	is.Keys, is.Tenants = entraKeys(), []string{tenantA, tenantB}
@@ -117,13 +117,13 @@ func TestTenantID(t *testing.T) {
 		"a": {"sub": "s"}, "b": {"sub": "s", "tid": tenantB, "iss": entraName(tenantB)},
 		"old a": {"sub": "s", "iss": "https://sts.windows.net/" + tenantA + "/", "ver": "1.0"},
 	} {
-		ids[name] = must(v.VerifyToken(t.Context(), entraToken("jS1Xo1OWDj_52vbwGNgvQO2VzMc", claims))).ID()
+		ids[name] = must(v.VerifyToken(t.Context(), entraToken("jS1Xo1OWDj_52vbwGNgvQO2VzMc", claims))).ID
 	}
 	require.Equal(t, map[string]string{"a": entraName(tenantA) + " s", "b": entraName(tenantB) + " s", "old a": entraName(tenantA) + " s"}, ids)
 }
 
-// Entra's keys name version 2.0 of their issuer, whichever version comes first here.
-func TestTenantVersions(t *testing.T) {
+// Entra's keys name version 2.0 of their issuer. They fit whichever version is the URL and whichever the alias.
+func TestBothVersionsOfATenantAreOneIssuer(t *testing.T) {
 	const v1 = "https://sts.windows.net/{tenantid}/"
 	for url, alias := range map[string]string{entraURL: v1, v1: entraURL} {
 		is := auth.OIDC(url, entraApp)
@@ -133,14 +133,14 @@ func TestTenantVersions(t *testing.T) {
 			iss := map[string]any{"iss": strings.ReplaceAll(name, "{tenantid}", tenantA)}
 			got, err := v.VerifyToken(t.Context(), entraToken("jS1Xo1OWDj_52vbwGNgvQO2VzMc", iss))
 			require.NoError(t, err, "%s of %s", name, url)
-			require.Equal(t, strings.ReplaceAll(url, "{tenantid}", tenantA)+" "+got.Subject(), got.ID())
+			require.Equal(t, strings.ReplaceAll(url, "{tenantid}", tenantA)+" "+got.Subject, got.ID)
 			require.ErrorIs(t, verify(v, entraToken("yreX2PsLi-qkbR8QDOmB_ySxp8Q", iss)), auth.ErrKey, "the key of another tenant")
 		}
 	}
 }
 
-// A tenant that is no longer allowed is refused at once, also for a token seen before.
-func TestTenantRemoved(t *testing.T) {
+// A tenant that is no longer allowed is refused at once, cached tokens included.
+func TestRemovedTenantIsRefusedAtOnce(t *testing.T) {
 	var allowed atomic.Bool
 	allowed.Store(true)
 	is := auth.OIDC(entraURL, entraApp)
@@ -151,10 +151,10 @@ func TestTenantRemoved(t *testing.T) {
 	allowed.Store(false)
 	err := verify(v, raw)
 	require.ErrorIs(t, err, auth.ErrIssuer)
-	require.Equal(t, tenantA, must(auth.Claims[struct{ Tid string }](err.(*auth.Error).Token)).Tid, "a log can name the tenant")
+	require.Equal(t, tenantA, must(auth.Claims[struct{ Tid string }](*err.(*auth.Error).Token)).Tid, "a log can name the tenant")
 }
 
-func TestTenantConfig(t *testing.T) {
+func TestTenantSettingsAreChecked(t *testing.T) {
 	for _, row := range []struct {
 		url     string
 		aliases []string
@@ -194,7 +194,7 @@ func TestTenantConfig(t *testing.T) {
 	}
 }
 
-// entraServer answers as login.microsoftonline.com does.
+// entraServer answers like login.microsoftonline.com.
 type entraServer struct{ t *testing.T }
 
 func (s entraServer) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -208,8 +208,8 @@ func (s entraServer) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(body)), Header: http.Header{}}, nil
 }
 
-// The tenant-independent discovery document is at common, and names the template.
-func TestTenantDiscovery(t *testing.T) {
+// The discovery document for all tenants is at the path common, and its issuer is the template.
+func TestTenantDiscoveryIsAtCommon(t *testing.T) {
 	is := auth.OIDC(entraURL, entraApp)
 	is.Tenants = []string{tenantA}
 	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{is}, Transport: entraServer{t}})

@@ -8,27 +8,29 @@ var keycloakUses = map[string]string{
 	"Refresh": "refresh", "Offline": "refresh", "Logout": "logout", "Serialized-ID": "session",
 }
 
-// mark sets the token's use from its marks. Before, t.use is the claim token_use, which is one of them. If two marks
-// contradict each other, the use is empty. A claim that usually only one kind of token has, such as nonce or at_hash,
-// is not a mark, because access tokens may have it too.
-func (t *Token) mark(h header, cognito bool) {
-	marks := [...]string{t.use, keycloakUses[t.typ], ""}
+// mark sets the token's use from its marks. If two marks contradict each other, the use is empty. A claim that usually
+// only one kind of token has, such as nonce or at_hash, is not a mark, because access tokens may have it too.
+//
+// Example: a token with token_use "id" and the header typ at+jwt has no use. A rule that demands ID tokens refuses it,
+// and so does one that demands access tokens.
+func (t *claimSet) mark(h header, cognito bool) {
+	marks := [...]string{t.tokenUse, keycloakUses[t.typ], ""}
 	if cognito { // token_use is the only mark, whatever claims a Lambda trigger has added
 		marks[1] = ""
 	}
 	if h.typ == "at+jwt" {
 		marks[2] = "access" // RFC 9068 section 2.1
 	}
-	t.use = ""
+	t.Use = ""
 	for _, mark := range marks {
-		if t.use == "" {
-			t.use = mark
-		} else if mark != "" && mark != t.use {
-			t.use = ""
+		if t.Use == "" {
+			t.Use = mark
+		} else if mark != "" && mark != t.Use {
+			t.Use = ""
 			return
 		}
 	}
-	if t.use != "id" && t.use != "access" {
-		t.use = ""
+	if t.Use != "id" && t.Use != "access" { // a refresh token, for example, is neither
+		t.Use = ""
 	}
 }

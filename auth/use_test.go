@@ -10,15 +10,15 @@ import (
 	"github.com/tallygate/tallygate/auth/authtest"
 )
 
-// profile is what RFC 9068 section 2.2 requires of an access token, beyond goodClaims.
+// profile has the claims that RFC 9068 section 2.2 requires of an access token and goodClaims lacks.
 func profile(more map[string]any) string {
 	claims := map[string]any{"client_id": "c", "jti": "j", "iat": 1_700_000_000}
 	maps.Copy(claims, more)
 	return goodClaims(claims)
 }
 
-// What an issuer marks can be demanded; what it does not mark is neither an ID nor an access token.
-func TestTokenUse(t *testing.T) {
+// A rule can demand the use that an issuer marks. A token without a mark is neither an ID token nor an access token.
+func TestTokenUseIsWhatTheIssuerMarks(t *testing.T) {
 	const jwt, access = `{"alg":"RS256","kid":"k1","typ":"JWT"}`, `{"alg":"RS256","kid":"k1","typ":"at+jwt"}`
 	for _, row := range []struct {
 		name, header string
@@ -31,7 +31,7 @@ func TestTokenUse(t *testing.T) {
 		{"an access token's scope", jwt, map[string]any{"scope": "a b", "client_id": "c"}, ""},
 		{"RFC 9068", access, nil, "access"},
 		{"RFC 9068, a media type", `{"alg":"RS256","kid":"k1","typ":"application/AT+JWT"}`, nil, "access"},
-		{"RFC 9068 beside what ID tokens have", access, map[string]any{"nonce": "n", "at_hash": "h"}, "access"},
+		{"RFC 9068 with claims of ID tokens", access, map[string]any{"nonce": "n", "at_hash": "h"}, "access"},
 		{"token_use id", jwt, map[string]any{"token_use": "id"}, "id"},
 		{"token_use access", jwt, map[string]any{"token_use": "access"}, "access"},
 		{"token_use of neither", jwt, map[string]any{"token_use": "refresh"}, ""},
@@ -45,7 +45,7 @@ func TestTokenUse(t *testing.T) {
 		{"Keycloak with RFC 9068", access, map[string]any{"typ": "Bearer"}, "access"},
 		{"another issuer's claim typ", jwt, map[string]any{"typ": "id"}, ""},
 		{"a claim typ JWT", access, map[string]any{"typ": "JWT"}, "access"},
-		{"a claim typ that is no text", access, map[string]any{"typ": 1}, "access"},
+		{"a claim typ that is not a string", access, map[string]any{"typ": 1}, "access"},
 		{"at+jwt and token_use id", access, map[string]any{"token_use": "id"}, ""},
 		{"at+jwt and Keycloak's ID", access, map[string]any{"typ": "ID"}, ""},
 		{"at+jwt and Keycloak's Refresh", access, map[string]any{"typ": "Refresh"}, ""},
@@ -57,7 +57,7 @@ func TestTokenUse(t *testing.T) {
 			raw := rs256(row.header, profile(row.claims))
 			got, err := v.VerifyToken(t.Context(), raw)
 			require.NoError(t, err)
-			require.Equal(t, row.want, got.Use())
+			require.Equal(t, row.want, got.Use)
 			for _, use := range []string{"id", "access"} {
 				err := verify(must(v.With(auth.Rules{TokenUse: use})), raw)
 				if use == row.want {
@@ -70,8 +70,8 @@ func TestTokenUse(t *testing.T) {
 	}
 }
 
-// A user pool's token_use decides, whatever claims a Lambda trigger has added.
-func TestCognitoTokenUse(t *testing.T) {
+// In a user pool's token only token_use decides, whatever claims a Lambda trigger has added.
+func TestCognitoTokenUseIgnoresOtherClaims(t *testing.T) {
 	u := julian
 	u.Claims = map[string]any{"typ": "ID"}
 	require.NoError(t, verify(cognitoVerifier(t, auth.Rules{TokenUse: "access"}), must(poolIssuer().AccessToken(u))))
@@ -81,12 +81,12 @@ func TestCognitoTokenUse(t *testing.T) {
 	require.ErrorIs(t, verify(cognitoVerifier(t, auth.Rules{}), must(poolIssuer().IDToken(u))), auth.ErrTokenUse)
 }
 
-// Both claims may be there; the one of the token's kind is the user's name.
-func TestUsername(t *testing.T) {
+// A token may have both claims. The user name is the one that belongs to its use.
+func TestUsernameFollowsTokenUse(t *testing.T) {
 	v := cognitoVerifier(t, auth.Rules{})
 	name := func(raw string, err error) string {
 		require.NoError(t, err)
-		return must(v.VerifyToken(t.Context(), raw)).Username()
+		return must(v.VerifyToken(t.Context(), raw)).Username
 	}
 	both := authtest.User{Username: "julianwood", Client: client, Claims: map[string]any{"username": "u", "cognito:username": "c"}}
 	require.Equal(t, "c", name(poolIssuer().IDToken(both)))
@@ -104,6 +104,6 @@ func TestUsername(t *testing.T) {
 		`{"cognito:username":"c"}`: "c",
 		`{}`:                       "",
 	} {
-		require.Equal(t, want, must(auth.InsecureToken([]byte(text))).Username(), text)
+		require.Equal(t, want, must(auth.InsecureToken([]byte(text))).Username, text)
 	}
 }

@@ -17,13 +17,14 @@ type Verifier struct {
 	rules []Rules // a token must satisfy all of them
 }
 
-// core is what a verifier shares with those that its With returns.
+// core is what a verifier shares with those that its With returns. It is not changed after New, except that the cache
+// and the key sets of the issuers have locks of their own.
 type core struct {
 	byName       map[string]*issuerState // by URL and by each alias; without load balancers
-	issuers      []*issuerState
+	issuers      []*issuerState          // in the order of the configuration, with load balancers
 	leeway       time.Duration
 	source       func(*http.Request) (string, bool)
-	revoked      func(context.Context, *Token) (bool, error)
+	revoked      func(context.Context, Token) (bool, error)
 	foreign      func(string) bool
 	errorHandler func(http.ResponseWriter, *http.Request, error)
 	allowDespite func(*http.Request, error) bool
@@ -48,6 +49,8 @@ func New(c Config) (*Verifier, error) {
 	return &Verifier{k, []Rules{c.Rules.copy()}}, nil
 }
 
+// addIssuers makes the issuers of the configuration and registers them. One that cannot be made does not hide the
+// mistakes of the others.
 func (k *core) addIssuers(c Config) error {
 	k.byName = map[string]*issuerState{}
 	if len(c.Issuers) == 0 {
@@ -97,7 +100,7 @@ func (v *Verifier) With(r Rules) (*Verifier, error) {
 	if err := r.validate(); err != nil {
 		return nil, fmt.Errorf("auth: %w", err)
 	}
-	return &Verifier{v.core, append(slices.Clip(v.rules), r.copy())}, nil
+	return &Verifier{v.core, append(slices.Clip(v.rules), r.copy())}, nil // Clip: two routes must not share the array
 }
 
 // Prefetch fetches the keys of every issuer that has none yet, all at the same time. Call it in a Lambda function's
@@ -120,7 +123,16 @@ func (v *Verifier) Prefetch(ctx context.Context) error {
 
 // VerifyToken verifies a token that did not come in an HTTP request. raw is the token alone, without "Bearer". The
 // error is an [*Error].
-func (v *Verifier) VerifyToken(ctx context.Context, raw string) (*Token, error) {
+func (v *Verifier) VerifyToken(ctx context.Context, raw string) (Token, error) {
+	t, err := v.verifyToken(ctx, raw)
+	if err != nil {
+		return Token{}, err
+	}
+	return t.Token, nil
+}
+
+// verifyToken is VerifyToken without a copy of the token.
+func (v *Verifier) verifyToken(ctx context.Context, raw string) (*claimSet, error) {
 	if v == nil || v.core == nil {
 		return nil, &Error{Err: ErrNotConfigured}
 	}
@@ -137,12 +149,18 @@ func (v *Verifier) VerifyToken(ctx context.Context, raw string) (*Token, error) 
 
 // authorize checks what may change from one request to the next: times, tenant, revocation and rules. The result is
 // never cached.
-func (v *Verifier) authorize(ctx context.Context, t *Token, issuer *issuerState, now time.Time) error {
+//
+// The times come first, so that Revoked need not know expired tokens. Revoked comes before the rules, because it is
+// about the token and they are about the route. A claim in two letter cases is refused only if a rule here uses it.
+//
+// An issuer that denies by default demands that some rule names a group. Whether the user is in it, the rule itself has
+// checked.
+func (v *Verifier) authorize(ctx context.Context, t *claimSet, issuer *issuerState, now time.Time) error {
 	if err := v.core.checkTimes(t, now); err != nil {
-		return &Error{Err: err, Token: t}
+		return t.refuse(err)
 	}
 	if !issuer.allowsTenant(t) {
-		return &Error{Err: ErrIssuer, Token: t}
+		return t.refuse(ErrIssuer)
 	}
 	if v.core.revoked != nil {
 		if err := v.core.checkRevoked(ctx, t); err != nil {
@@ -152,7 +170,7 @@ func (v *Verifier) authorize(ctx context.Context, t *Token, issuer *issuerState,
 	grouped := !issuer.DenyByDefault
 	for i := range v.rules {
 		if t.lookalikes != 0 && t.lookalikes&v.rules[i].decisiveClaims() != 0 {
-			return &Error{Err: errCase, Token: t}
+			return t.refuse(errCase)
 		}
 		if err := v.rules[i].check(ctx, t, now); err != nil {
 			return err
@@ -160,34 +178,36 @@ func (v *Verifier) authorize(ctx context.Context, t *Token, issuer *issuerState,
 		grouped = grouped || len(v.rules[i].AnyGroup) > 0
 	}
 	if !grouped {
-		return &Error{Err: ErrGroup, Token: t}
+		return t.refuse(errGroup)
 	}
 	return nil
 }
 
 // checkTimes checks exp, nbf and iat (RFC 7519 sections 4.1.4 to 4.1.6), and auth_time, when the user signed in (OpenID
 // Connect Core section 2). An auth_time in the future is refused because it would never become too old.
-func (k *core) checkTimes(t *Token, now time.Time) error {
+func (k *core) checkTimes(t *claimSet, now time.Time) error {
 	early, late := now, now
 	if k.leeway > 0 {
 		early, late = now.Add(-k.leeway), now.Add(k.leeway)
 	}
 	switch {
-	case !early.Before(t.expiry):
-		return ErrExpired
-	case late.Before(t.notBefore), late.Before(t.issuedAt), late.Before(t.authTime):
-		return ErrNotYetValid
+	case !early.Before(t.Expiry):
+		return errExpired
+	case late.Before(t.NotBefore), late.Before(t.IssuedAt), late.Before(t.AuthTime):
+		return errNotYetValid
 	}
 	return nil
 }
 
-func (k *core) checkRevoked(ctx context.Context, t *Token) error {
-	revoked, err := k.revoked(ctx, t)
+// checkRevoked calls Revoked. If it fails, the token may be good or bad, so the answer is 503 and not 401: a client
+// would discard a good token on 401.
+func (k *core) checkRevoked(ctx context.Context, t *claimSet) error {
+	revoked, err := k.revoked(ctx, t.Token)
 	switch {
 	case err != nil:
-		return &Error{Err: fmt.Errorf("%w: %w", ErrUnavailable, err), Token: t}
+		return t.refuse(fmt.Errorf("%w: %w", ErrUnavailable, err))
 	case revoked:
-		return &Error{Err: ErrRevoked, Token: t}
+		return t.refuse(errRevoked)
 	}
 	return nil
 }

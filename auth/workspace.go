@@ -16,11 +16,12 @@ type workspace struct {
 	long      []byte // for a long payload; nil if there is none yet, or if an authentic token keeps it
 }
 
+// workspaces has room for the most candidates from the start, so that a look-up never allocates.
 var workspaces = sync.Pool{New: func() any {
 	return &workspace{look: look{found: make([]*key, 0, maxCandidates), jwks: make([]jwkset.JWK, 0, maxCandidates)}}
 }}
 
-// longPayload is more bytes than most authentic tokens have.
+// longPayload is more bytes than most authentic tokens have: Cognito's claims have about 1 KiB.
 const longPayload = 6 << 10
 
 // bufferSize is how many bytes are allocated for a payload of n bytes.
@@ -47,6 +48,6 @@ func (w *workspace) payloadBuffer(n int) []byte {
 // otherwise keep alive.
 func (w *workspace) release() {
 	w.look.Context, w.look.token, w.look.name, w.scanner.text = nil, nil, keyName{}, ""
-	clear(w.signature[:])
+	clear(w.signature[:]) // part of a bearer token, which should not stay in memory
 	workspaces.Put(w)
 }

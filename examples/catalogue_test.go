@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -12,7 +13,11 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
 	"github.com/tallygate/tallygate/apikey"
+	"github.com/tallygate/tallygate/auth"
+	"github.com/tallygate/tallygate/auth/custom"
+	"github.com/tallygate/tallygate/ratelimit"
 	"github.com/tallygate/tallygate/usageplan"
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
@@ -34,6 +39,14 @@ var catalogues = map[string]struct {
 		"ErrUnknown": {apikey.ErrUnknown, 403}, "ErrInactive": {apikey.ErrInactive, 403},
 		"ErrInvalid": {apikey.ErrInvalid, 400}, "ErrNotFound": {apikey.ErrNotFound, 404},
 		"ErrExists": {apikey.ErrExists, 409}, "ErrUnavailable": {apikey.ErrUnavailable, 503},
+	}},
+	"auth": {func(err error) answer { return &auth.Error{Err: err} }, map[string]cause{
+		"ErrNotConfigured": {auth.ErrNotConfigured, 500}, "ErrMissing": {auth.ErrMissing, 401},
+		"ErrAmbiguous": {auth.ErrAmbiguous, 400}, "ErrMalformed": {auth.ErrMalformed, 401},
+		"ErrIssuer": {auth.ErrIssuer, 401}, "ErrUnavailable": {auth.ErrUnavailable, 503},
+		"ErrSignature": {auth.ErrSignature, 401}, "ErrAudience": {auth.ErrAudience, 401},
+		"ErrNotCurrent": {auth.ErrNotCurrent, 401}, "ErrTooOld": {auth.ErrTooOld, 401},
+		"ErrScope": {auth.ErrScope, 401}, "ErrRefused": {auth.ErrRefused, 403},
 	}},
 	"usageplan": {func(err error) answer { return &usageplan.Error{Err: err} }, map[string]cause{
 		"ErrNotConfigured": {usageplan.ErrNotConfigured, 500}, "ErrNoClient": {usageplan.ErrNoClient, 403},
@@ -83,6 +96,53 @@ func TestDocsListEveryCause(t *testing.T) {
 				entry += strconv.Itoa(status)
 			}
 			require.Equal(t, 1, strings.Count(doc, entry), "%s: %s", dir, entry)
+		}
+	}
+}
+
+// tables are the packages whose doc.go lists the causes as the lines of a table: name, status and body of the answer.
+// Package window has the causes of ratelimit.
+var tables = map[string]struct {
+	wrap   func(error) answer
+	causes map[string]error
+}{
+	"ratelimit": {limitError, map[string]error{
+		"ErrLimited": ratelimit.ErrLimited, "ErrBlocked": ratelimit.ErrBlocked, "ErrNoKey": ratelimit.ErrNoKey,
+		"ErrNotConfigured": ratelimit.ErrNotConfigured,
+	}},
+	"ratelimit/window": {limitError, map[string]error{
+		"ratelimit.ErrLimited": ratelimit.ErrLimited, "ratelimit.ErrBlocked": ratelimit.ErrBlocked,
+		"ratelimit.ErrNoKey": ratelimit.ErrNoKey, "ratelimit.ErrNotConfigured": ratelimit.ErrNotConfigured,
+	}},
+	"auth/custom": {func(err error) answer { return &custom.Error{Err: err} }, map[string]error{
+		"ErrMissing": custom.ErrMissing, "ErrMalformed": custom.ErrMalformed, "ErrUnauthorized": custom.ErrUnauthorized,
+		"ErrDenied": custom.ErrDenied, "ErrPath": custom.ErrPath, "ErrFailed": custom.ErrFailed,
+		"ErrNotConfigured": custom.ErrNotConfigured,
+	}},
+}
+
+func limitError(err error) answer { return &ratelimit.Error{Err: err} }
+
+// Each line of a table in doc.go tells the answer that a client gets, up to an ellipsis in the body, and no cause that
+// error.go declares is left out.
+func TestDocTablesTellTheAnswers(t *testing.T) {
+	row := regexp.MustCompile(`(?m)^//\t((?:ratelimit\.)?Err\w+) +(\d{3}) (\{.*?\})  `)
+	declaration := regexp.MustCompile(`(?m)^\tErr\w+ += errors\.New`)
+	for dir, c := range tables {
+		told := map[string]bool{}
+		for _, cells := range row.FindAllStringSubmatch(read(t, dir, "doc.go"), -1) {
+			name := dir + ": " + cells[1]
+			require.Contains(t, c.causes, cells[1], name)
+			told[cells[1]] = true
+			w := httptest.NewRecorder()
+			c.wrap(c.causes[cells[1]]).ServeHTTP(w, get())
+			require.Equal(t, cells[2], strconv.Itoa(w.Code), name)
+			body, _, cut := strings.Cut(cells[3], "…")
+			require.True(t, strings.HasPrefix(w.Body.String(), body) && (cut || w.Body.String() == body), "%s: %s", name, w.Body)
+		}
+		require.Len(t, told, len(c.causes), dir)
+		if dir != "ratelimit/window" {
+			require.Len(t, declaration.FindAllString(read(t, dir, "error.go"), -1), len(c.causes), dir)
 		}
 	}
 }

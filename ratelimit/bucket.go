@@ -24,7 +24,7 @@ type cell struct {
 	queued atomic.Bool // set before the first reservation, and never cleared
 	_      [112]byte   // the TAT is written by every take, so what is only read stays on other cache lines
 	tat    atomic.Int64
-	reused atomic.Int64 // see undoQueued; written under the bucket's mutex
+	reused atomic.Int64 // the highest TAT that an undo has lowered, see undoQueued; written under the bucket's mutex
 	_      [112]byte
 }
 
@@ -163,8 +163,8 @@ func (b *Bucket) look(now, n int64) outcome {
 	}
 }
 
-// undo gives back a take, as far as it has not flowed back by itself. It returns the TAT that it leaves behind, or 0 if
-// nothing came back. The clock is read after the TAT.
+// undo gives back a take, as far as it has not flowed back by itself. For tests, it returns the TAT that it leaves
+// behind, or 0 if nothing came back. The clock is read after the TAT.
 func (b *Bucket) undo(now func() int64, k taken) (tat int64) {
 	for {
 		c := b.cell.Load()
@@ -185,8 +185,9 @@ func (b *Bucket) undo(now func() int64, k taken) (tat int64) {
 	}
 }
 
-// lower takes back off the TAT u, if it still is u. If there are later takes, their TATs are too high from then on, and
-// u becomes what is reused: see undoQueued.
+// lower lowers the TAT by back units if it still is u, and reports whether it was. If later is true, others have taken
+// since the take that is undone. The TATs in their receipts are then too high, and reused says up to where: see
+// undoQueued.
 func (c *cell) lower(mu *sync.Mutex, u, back int64, later bool) bool {
 	if !later {
 		return c.tat.CompareAndSwap(u, u-back)

@@ -16,16 +16,17 @@
 //
 // Below HTTP there are [Bucket] for one limit and [Limiter] for a limit by key, both with Allow, Take, Peek and
 // SetLimit. They read the clock. A [Ref] names one bucket and is told the time: [TakeAll] is one decision over several
-// of them, a [Receipt] undoes a take, and a simulation may name any instant. None of these calls waits or allocates.
+// of them, a [Receipt] undoes a take, and a simulation may name any instant. None of these calls waits for tokens, and
+// none allocates, except for the table of a Limiter that grows with its keys and for changes of a limit.
 //
 // [Bucket.Wait] is for a client that prefers to wait: first come, first served, and never beyond the context's
-// deadline. [Bucket.Reserve] is the same without the sleep.
+// deadline. [Bucket.Reserve] is the same without the sleep. A Limiter has neither.
 //
 // # How
 //
 // The state of a bucket is one number, its theoretical arrival time (TAT): the reading of a virtual clock at which the
-// bucket will be full. All buckets of a limit share the clock. It counts what they gain and not time, so a change of
-// the limit is a change of the clock.
+// bucket will be full. All buckets of a limit share the clock. The clock does not count time but what each bucket
+// gains. So a change of the limit only gives them another clock.
 //
 // A Limiter keeps its buckets in an open-addressed hash table, at 22 to 24 bytes a key. A full bucket holds no
 // information, so its slot goes to the next key that needs one, and there is no sweep and no expiry. [Config].MaxKeys
@@ -39,9 +40,11 @@
 // # What it does not do
 //
 // It counts in one process. Its middleware does not delay requests: a queue in a server is memory that anybody can
-// fill. A token bucket is not a counter: within a window W it admits Burst + Rate×W, not Rate×W. The counts do not
-// survive a restart; for quotas that do, see the usageplan package. A limit by the leftmost X-Forwarded-For entry is
-// none, because the client writes that entry; see ratelimit/clientip.
+// fill. A token bucket is not a counter: within a window W it admits Burst + Rate×W, not Rate×W; package window counts.
+// Handlers of two limiters, one around the other, decide one after the other: what the inner one refuses, the outer one
+// has charged for. [TakeAll] decides by several limits at once. The counts do not survive a restart; for quotas that
+// do, see the usageplan package. A limit by the leftmost X-Forwarded-For entry is none, because the client writes that
+// entry; see ratelimit/clientip.
 //
 // # Failure
 //

@@ -12,7 +12,8 @@ import (
 	"github.com/tallygate/tallygate/ratelimit"
 )
 
-// Twenty requests an hour for each tenant, all of them at once if it likes.
+// Twenty requests an hour for each tenant, all of them at once if it likes. An authenticator in front has set the header:
+// a limit by what a client may write limits nothing.
 func Example() {
 	tenant := func(r *http.Request) (string, bool) {
 		t := r.Header.Get("Tenant")
@@ -52,7 +53,7 @@ func ExampleBucket_Allow() {
 	// Output: true true false
 }
 
-// A simulation tells the time. Only the first take is made now.
+// A simulation chooses the instants. Here only the first is the present.
 func ExampleRef_Take() {
 	b, err := ratelimit.NewBucket(ratelimit.Limit{Rate: 5, Burst: 10})
 	if err != nil {
@@ -167,7 +168,7 @@ func ExampleLimiter_Check() {
 	// 2 ratelimit: rate limit exceeded: no wait helps: the cost is above the burst of 5, or the rate is 0
 }
 
-// What is limited may be something else than requests: here the bytes of their bodies. Unit tells the clients.
+// What is limited may be something else than requests: here the bytes of their bodies. Unit says so to the clients.
 func ExampleConfig_unit() {
 	l, err := ratelimit.New(ratelimit.Config[string]{
 		Limit: ratelimit.Limit{Rate: 1e9 / 3600, Burst: 1e9},
@@ -206,7 +207,8 @@ func ExampleSetFields() {
 	// "second";r=9;t=1, "day";r=400;t=18000
 }
 
-// Two calls are two decisions: when the second limit refuses, the first has charged for nothing. All is one.
+// Two calls are two decisions: when the second limit refuses, the first has charged for nothing. [ratelimit.TakeAll] is
+// one decision.
 func Example_incorrectTwoTakes() {
 	minute, err := ratelimit.NewBucket(ratelimit.Limit{Burst: 10})
 	if err != nil {

@@ -5,6 +5,9 @@ import "net/http"
 // Check takes what the request costs from the bucket of its key. The error is an [*Error] with one of the causes
 // [ErrLimited], [ErrNoKey] and [ErrNotConfigured]. It is nil if the request may pass: either the tokens were
 // taken, and the decision is OK, or AllowDespite let the request pass, and the decision is not OK.
+//
+// What Check has taken cannot be given back. If the cost is known only later, take it by [Limiter.Ref], whose receipt
+// can be undone.
 func (l *Limiter[K]) Check(r *http.Request) (Decision, error) {
 	o, n, err := l.check(r)
 	return o.decision(n), err

@@ -178,7 +178,8 @@ func (k *keyed) lookSlow(now int64, f fingerprint, tokens int64) outcome {
 }
 
 // undo gives back a take to where it was taken from. Nothing comes back if the limit has changed, or if the key has
-// lost its slot, since its bucket was full then. It returns the TAT that it leaves behind, or 0 if nothing came back.
+// lost its slot, since its bucket was full then. For tests, it returns the TAT that it leaves behind, or 0 if nothing
+// came back.
 func (k *keyed) undo(now func() int64, f fingerprint, taken taken) (tat int64) {
 	sh := k.shard(f)
 	if b := sh.override(f); b != nil {

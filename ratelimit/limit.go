@@ -10,9 +10,12 @@ import (
 // Never is the RetryAfter of a refusal that no wait lifts, and the ResetAfter of a bucket that never fills again.
 const Never time.Duration = math.MaxInt64
 
-// The domain of a [Limit]. See the arithmetic in segment.
+// The domain of a [Limit].
 const (
-	maxBurst = 1 << 60 // units of debt that a TAT holds in addition to 2^62 units of time
+	// maxBurst bounds what a full bucket holds, in the units of its segment. A token is one unit or more, so it also
+	// bounds Burst. If a token is more than one unit and the rate is not exact, the bucket gains at most one unit in a
+	// nanosecond, so a bucket that fills within 2^60 ns holds no more than 2^60 units.
+	maxBurst = 1 << 60
 	maxRate  = 1 << 40 // tokens per second, about 1.1e12
 )
 
@@ -23,8 +26,9 @@ type Limit struct {
 	// Rate is how many tokens flow back in one second. Fractions are legal: 0.1 is one token every ten seconds.
 	// Zero refills nothing, so Burst tokens are all there ever is. math.Inf(1) limits nothing.
 	//
-	// A Rate that is the float64 nearest to a/b tokens per nanosecond for whole numbers a ≤ 16 and b (1 to 16, 20, 25,
-	// 50, 100, 1000 a second, 7.0/3600, …) is counted exactly; any other to within one part of 2^63, rounded down.
+	// Usual rates are counted exactly, among them 1 to 16, 20, 25, 50, 100 and 1000 a second, and 7.0/3600. In general,
+	// a Rate is exact if it is the float64 nearest to a/b tokens per nanosecond for whole numbers a ≤ 16 and b, and if
+	// Burst×b is at most 2^60. Any other Rate is rounded down, by less than one part in 2^63.
 	Rate float64
 	// Burst is the bucket's capacity in tokens, at least 1. It is not looked at if Rate is infinite.
 	Burst int64

@@ -41,7 +41,7 @@ type Config[K comparable] struct {
 	XRateLimit bool
 
 	// AllowDespite may let a request pass for which Check has found an error: always true is observe mode. Nil never
-	// does.
+	// does. It is not asked if Key is nil or if New did not make the limiter.
 	AllowDespite func(*http.Request, error) bool
 
 	// ErrorHandler answers what Handler refuses, after the header fields are set. Nil is (*Error).ServeHTTP. The error

@@ -2,7 +2,8 @@ package ratelimit
 
 import "time"
 
-// A Receipt is what one take from one bucket came to. The zero Receipt is of nothing.
+// A Receipt is the outcome of one take from one bucket, granted or refused. The zero Receipt is empty: its decision
+// refuses, and Undo does nothing.
 //
 // A receipt is for one goroutine at a time. It must not be copied and then undone twice.
 type Receipt struct {
@@ -40,8 +41,8 @@ func (r *Receipt) Undo(n int64) {
 	r.undo(ref.now, n)
 }
 
-// undo is Undo with the caller's clock, which is read after the TAT. It returns the TAT that it leaves behind, or 0 if
-// nothing came back.
+// undo is Undo with the caller's clock, which is read after the TAT. For tests, it returns the TAT that it leaves
+// behind, or 0 if nothing came back.
 func (r *Receipt) undo(now func() int64, n int64) (tat int64) {
 	ref, k := r.ref, r.taken
 	*r = Receipt{}
@@ -61,7 +62,7 @@ func (r *Receipt) undo(now func() int64, n int64) (tat int64) {
 //
 // It stores a receipt for each bucket in receipts, which must be at least as long as refs. After a grant they tell what
 // each bucket holds, and can undo the takes. After a refusal the one at index says how long that bucket refuses, and
-// the others are of nothing; [Ref.Peek] asks the other buckets.
+// the others are empty; [Ref.Peek] asks the other buckets.
 //
 // A refused call consumes nothing, except for what flows into a bucket during the call if others take from it
 // meanwhile. While TakeAll is under way it may hold tokens of the first buckets that it gives back when a later one

@@ -165,7 +165,7 @@ func drawTokens(r *rand.Rand, l Limit) int64 {
 	}
 }
 
-// A bucket of an exact rate decides, and tells, what the reference does, to the token and the nanosecond.
+// A bucket of an exact rate decides as the reference does, and reports the same to the token and the nanosecond.
 func TestExactRatesEqualTheReference(t *testing.T) {
 	for seed := range uint64(heavy(10_000)) {
 		equalsTheReference(t, fmt.Sprint("seed ", seed), rand.New(rand.NewPCG(seed, 1)))

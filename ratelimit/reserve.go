@@ -12,7 +12,7 @@ import (
 
 // Reserve takes n tokens in advance. The caller may act when delay has passed since the call, or undoes the receipt. A
 // reservation is refused if n is negative or above the burst, or if the bucket refills so slowly that the wait would be
-// one of years. The receipt is then of nothing, and delay is [Never].
+// one of years. The receipt is then empty, and delay is [Never].
 //
 // Reservations become due first come, first served. As long as one is not due, Allow and Take refuse, so nobody
 // overtakes. The bound of the bucket holds for the instants at which reservations are due.
@@ -56,6 +56,16 @@ func (b *Bucket) Wait(ctx context.Context, n int64) error {
 	case delay == 0:
 		return nil
 	}
+	if err := sleep(ctx, delay); err != nil {
+		b.undo(b.now, k)
+		return err
+	}
+	return nil
+}
+
+// sleep returns nil after delay, or ctx's error if ctx ends earlier. If both happen at once it returns nil, because the
+// tokens are the caller's then.
+func sleep(ctx context.Context, delay time.Duration) error {
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	select {
@@ -64,10 +74,9 @@ func (b *Bucket) Wait(ctx context.Context, n int64) error {
 	case <-ctx.Done():
 	}
 	select {
-	case <-timer.C: // both at once: the tokens are the caller's
+	case <-timer.C:
 		return nil
 	default:
-		b.undo(b.now, k)
 		return ctx.Err()
 	}
 }
@@ -109,9 +118,9 @@ func (b *Bucket) reserve(now, n int64, patience time.Duration) (k taken, delay t
 // two tokens comes back, and the debt is 2: another caller gets a token at 1 s, at the same time as B, and that is the
 // burst.
 //
-// If B is then undone as well, its token must not come back a second time. So what lies at or below reused, the TAT at
-// which something came back from below later takes, is not given back again. That includes what came back before
-// anybody waited.
+// If B is then undone as well, its token must not come back a second time. So reused keeps the TAT from which A was
+// given back, which is that of a debt of 3, and a take whose TAT is not above reused gives nothing back: B's is equal.
+// [cell.lower] keeps reused as well, for what came back before anybody waited.
 //
 // The clock is read after the TAT, so that it is not behind any reading that raised the TAT.
 func (b *Bucket) undoQueued(now func() int64, k taken) (tat int64) {

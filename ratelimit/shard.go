@@ -117,14 +117,15 @@ func (sh *shard) claim(t *table, slot int, f fingerprint, clock, base, cost int6
 	if u >= clock || !t.tat(slot).CompareAndSwap(u, frozen) {
 		return 0, false
 	}
-	t.floor.Store(clock) // which was not below it
+	t.floor.Store(clock) // it only rises: settle has returned no time before the floor
 	tat = base + cost
 	t.occupy(slot, f, tat)
 	return tat, true
 }
 
 // release takes a slot away from its owner and returns the owner's TAT; the caller must hold the shard's mutex. The
-// slot is vacant once the debt that was in it would have been paid.
+// slot is vacant once the debt that was in it would have been paid. Its TAT rises by one, so that the swap of a call
+// that has read the owner's TAT fails.
 func (t *table) release(slot int) (tat int64) {
 	u := t.tat(slot).Swap(frozen)
 	t.occupy(slot, 0, u+1)

@@ -24,7 +24,7 @@ func allocates(t *testing.T, most float64, f func() error) {
 	require.LessOrEqual(t, testing.AllocsPerRun(200, func() { _ = f() }), most)
 }
 
-func TestVerifyAllocates(t *testing.T) {
+func TestVerifyAllocatesWithinBudget(t *testing.T) {
 	token := sigv4.Secret(strings.Repeat("Token+/4", 50))
 	c := euWest
 	c.Keys = sigv4.Keyring{
@@ -73,8 +73,8 @@ func TestVerifyAllocates(t *testing.T) {
 	})
 }
 
-// A large body takes what doubling takes: 64 KiB + … + 8 MiB, then 10 MiB or, its length unknown, the limit.
-func TestLargeBodyTakes(t *testing.T) {
+// A body of 10 MiB takes less than 11 MiB, whether its length is known or not: no piece is copied into a larger one.
+func TestLargeBodyIsAllocatedOnce(t *testing.T) {
 	text := bytes.Repeat([]byte("x"), 10<<20)
 	v := newVerifier(t, euWest)
 	for _, known := range []bool{true, false} {
@@ -98,7 +98,7 @@ type againBody struct{ bytes.Reader }
 
 func (*againBody) Close() error { return nil }
 
-func TestRefuseAllocates(t *testing.T) {
+func TestRefusalAllocatesOneError(t *testing.T) {
 	v := newVerifier(t, euWest)
 	for _, header := range []string{"", "Bearer eyJ", "AWS4-HMAC-SHA256 Credential=x", "AWS4-HMAC-SHA256 Credential=x, Credential=y"} {
 		r := get("/Prod/loyalty?a=1")
@@ -110,7 +110,7 @@ func TestRefuseAllocates(t *testing.T) {
 }
 
 // A refusal allocates the Error, and what it must decode of a presigned URL.
-func TestRefusePresignedAllocates(t *testing.T) {
+func TestPresignedRefusalAllocatesLittle(t *testing.T) {
 	v := newVerifier(t, euWest)
 	for old, change := range map[string]struct {
 		with string
@@ -125,7 +125,7 @@ func TestRefusePresignedAllocates(t *testing.T) {
 	}
 }
 
-func TestHandlerAllocates(t *testing.T) {
+func TestHandlerAllocatesWithinBudget(t *testing.T) {
 	h := newVerifier(t, euWest).Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if _, ok := sigv4.ID(r); !ok {
 			t.Error("no identity")
@@ -136,7 +136,7 @@ func TestHandlerAllocates(t *testing.T) {
 	require.LessOrEqual(t, testing.AllocsPerRun(200, func() { h.ServeHTTP(nil, r) }), 3.0)
 }
 
-func TestSignAllocates(t *testing.T) {
+func TestSignAllocatesWithinBudget(t *testing.T) {
 	s := newSigner(t, sigv4.SignerConfig{Credentials: as(iamKeyID, iamSecret), Region: "eu-west-1"})
 	r := get("/Prod/loyalty?a=1")
 	t.Run("sign", func(t *testing.T) { allocates(t, 4, func() error { return s.SignAt(r, now) }) })
@@ -171,9 +171,9 @@ func (b *stalled) Read(p []byte) (int, error) {
 
 func (*stalled) Close() error { return nil }
 
-// A connection that claims 10 MiB holds what has arrived of them, at most 32 KiB or as much again, and what a request holds
-// anyway.
-func TestClaimedBodyTakes(t *testing.T) {
+// A connection that declares 10 MiB holds what has arrived of them, as much again but at most 32 KiB, and what any
+// request holds.
+func TestDeclaredLengthReservesNoMemory(t *testing.T) {
 	const connections, constant = 100, 12 << 10
 	v := newVerifier(t, euWest)
 	for _, arrived := range []int{0, 1, 1 << 10, 100 << 10, 512<<10 + 2} {
@@ -212,7 +212,7 @@ func TestClaimedBodyTakes(t *testing.T) {
 }
 
 // What is too large is refused for the cost of the Error.
-func TestBeyondLimitsAllocates(t *testing.T) {
+func TestRefusalBeyondLimitsAllocatesOneError(t *testing.T) {
 	for _, tt := range beyondLimits {
 		c := euWest
 		c.MaxHeaderBytes = tt.most

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// reply is AWS's answer to a cause: API Gateway's, and S3's if that differs.
+// reply is AWS's answer to a cause: API Gateway's, and S3's, which [S3XML] sends. The texts of S3 are in s3Messages.
 type reply struct {
 	cause    error
 	status   int
@@ -31,11 +31,11 @@ const (
 const mismatch = "The request signature we calculated does not match the signature you provided. Check your AWS Secret " +
 	"Access Key and signing method. Consult the service documentation for details."
 
-// Sources of the texts: AWS, "Troubleshoot Signature Version 4 signing for AWS API requests", "Common errors" and re:Post
-// "API Gateway IAM SigV4 mismatch"; what execute-api answers in public issue threads; S3 "Error responses".
+// Sources of the texts: AWS, "Troubleshoot Signature Version 4 signing for AWS API requests", "Common errors" and
+// re:Post "API Gateway IAM SigV4 mismatch"; what execute-api answers in public issue threads; S3 "Error responses".
 //
-// The first row that fits decides. So a variant stands above the exported cause that it belongs to, and a variant without
-// a row of its own has that cause's answer.
+// The first row that fits decides. So a variant stands above the exported cause that it belongs to, and a variant
+// without a row of its own has that cause's answer.
 var answers = [...]reply{
 	{ErrNotConfigured, 500, "ApiConfigurationException", "Internal server error", nil, 500, "InternalError"},
 	{ErrUnavailable, 503, "ServiceUnavailableException", "Service Unavailable", nil, 503, "ServiceUnavailable"},
@@ -60,7 +60,8 @@ var answers = [...]reply{
 	{errStreamingPayload, 403, invalid, mismatch, nil, 501, "NotImplemented"},
 	{ErrUnsigned, 403, invalid, mismatch, nil, 403, "AccessDenied"},
 
-	// RFC 6585 5. Public reports of API Gateway's limit of 10 240 bytes name the status; AWS documents neither it nor a text.
+	// RFC 6585 5. Public reports of API Gateway's limit of 10 240 bytes name the status; AWS documents neither it nor a
+	// text.
 	{errHeaderTooLarge, 431, "RequestHeaderFieldsTooLargeException", "Request Header Fields Too Large", nil, 400, "RequestHeaderSectionTooLarge"},
 	{ErrTooLarge, 413, "RequestEntityTooLargeException", "Request Too Long", nil, 400, "EntityTooLarge"},
 	{ErrBody, 400, "BadRequestException", "Bad Request", nil, 400, "IncompleteBody"},
@@ -81,8 +82,9 @@ var answers = [...]reply{
 	{errVersion2, 403, incomplete, "", algorithmText, 400, "InvalidRequest"},
 }
 
-// answer returns the reply to the cause. An Error that a caller made may have a cause that is not of this package; that
-// is answered as an internal error.
+// answer returns the reply to the cause. It looks through all rows in order, because a cause may wrap several others; a
+// refusal that is answered can afford that. An Error that a caller made may have a cause that is not of this package;
+// that is answered as an internal error. A masked unknown key is answered as a mismatch.
 func (e *Error) answer() *reply {
 	cause := e.Err
 	if e.masked {
@@ -121,6 +123,7 @@ const (
 	inQuery // the parameters are missing in the query and not in the Authorization header
 )
 
+// missingText names all missing parameters, each in a sentence of its own.
 func missingText(e *Error) string {
 	var b strings.Builder
 	if e.missing&inQuery != 0 {
@@ -163,6 +166,7 @@ func unsignedText(e *Error) string {
 	return "There were headers present in the request which were not signed"
 }
 
+// expiredText says the date of the signature, the earliest that is accepted, and how that is computed.
 func expiredText(e *Error) string {
 	now := time.Unix(e.now, 0)
 	return "Signature expired: " + clip(e.Detail) + " is now earlier than " + basic(now.Add(-e.window)) +
@@ -206,6 +210,7 @@ func (e *Error) scopeFaults() (faults []scopeFault) {
 	return faults
 }
 
+// scopeText joins the texts of everything that is wrong with the scope.
 func scopeText(e *Error) string {
 	faults := e.scopeFaults()
 	if faults == nil {
@@ -218,6 +223,8 @@ func scopeText(e *Error) string {
 	return strings.Join(texts, " ")
 }
 
+// mismatchText adds what the verifier has signed, if [VerifierConfig].Explain allows it. Then the client can compare it
+// with what it has signed itself, and sees the first line that differs.
 func mismatchText(e *Error) string {
 	if !e.explain || e.Trace == nil {
 		return mismatch

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// body is a request body that was read to its end, in the pieces in which [readAll] keeps it. It is an
-// io.ReadSeekCloser.
+// body is a request body that was read to its end, in the pieces in which [readAll] keeps it. It takes the place of
+// r.Body, so that the handler reads from memory what was verified. It is an io.ReadSeekCloser.
 type body struct {
 	pieces [][]byte  // none is empty
 	at     int       // the index of the piece that is read next
@@ -32,7 +32,7 @@ func (b *body) keep(piece []byte) {
 	}
 }
 
-// Read reads from one piece at a time.
+// Read reads from one piece at a time, so that it may return fewer bytes than there is room for.
 func (b *body) Read(p []byte) (n int, err error) {
 	if b.at == len(b.pieces) {
 		return 0, io.EOF
@@ -107,6 +107,9 @@ const maxPiece = 32 << 10
 // first bytes go into memory that exists already. What follows goes into pieces: each is as large as all before it
 // together, but not above maxPiece. The pieces are not joined, because a large body would then be copied again and
 // again while it grows.
+//
+// For example, a body of 100 KiB has pieces of about 1, 1, 2, 4, 8, 16, 32, 32 and 4 KiB. If only 5 KiB of it arrive,
+// the pieces have 1, 1, 2 and 4 KiB.
 func readAll(r io.Reader, length, limit int64, first []byte) (*body, error) {
 	b := new(body)
 	piece, total := first[:0], int64(0)
@@ -140,7 +143,8 @@ func (b *body) keepOwn(piece []byte) {
 }
 
 // grow returns the size of the piece that follows n bytes. It is at least one, and it goes at most one byte beyond the
-// declared length or the limit.
+// declared length or the limit. That byte lets Read report the end, or that there is more than the limit, without
+// another piece.
 func grow(n, length, limit int64) int64 {
 	most := limit
 	if length >= n { // else the declared length was wrong
@@ -149,7 +153,8 @@ func grow(n, length, limit int64) int64 {
 	return max(min(n, maxPiece, most-n+1), 1)
 }
 
-// unread returns a body with the text that was read, followed by the rest, or by the error that ended it.
+// unread returns a body with the text that was read, followed by the rest, or by the error that ended it. A body that
+// is too large goes on where readAll has stopped; after any other error there is nothing more to read.
 func unread(text *body, rest io.ReadCloser, err error) io.ReadCloser {
 	after := io.Reader(rest)
 	if !errors.Is(err, errBodyTooLarge) {

@@ -17,7 +17,7 @@ import (
 )
 
 // An unknown key is refused before a byte of the body is read, unless there is to be one answer.
-func TestUnknownKeyLeavesBody(t *testing.T) {
+func TestUnknownKeyLeavesBodyUnread(t *testing.T) {
 	for _, one := range []bool{false, true} {
 		c := euWest
 		c.OneAnswer = one
@@ -117,8 +117,8 @@ func (b *trailing) bring() {
 
 func (b *trailing) Close() error { b.bring(); return b.ReadCloser.Close() }
 
-// The handler of an unsigned payload never sees a trailer that no signature covers, however it ends the body, and is told.
-func TestStreamedTrailers(t *testing.T) {
+// The handler of an unsigned payload never gets a forbidden trailer, however it ends the body. Its read fails instead.
+func TestStreamDropsForbiddenTrailers(t *testing.T) {
 	c := euWest
 	c.AllowUnsignedPayload = true
 	v := newVerifier(t, c)
@@ -156,7 +156,7 @@ func TestStreamedTrailers(t *testing.T) {
 
 // Who serves a request that Verify has refused before it read the body, as a chain of mechanisms may, sees no forbidden
 // trailer either.
-func TestTrailersOfRefused(t *testing.T) {
+func TestRefusedRequestDropsForbiddenTrailers(t *testing.T) {
 	v := newVerifier(t, euWest)
 	for _, announced := range []bool{false, true} {
 		for _, length := range []int64{-1, 6} {
@@ -179,7 +179,7 @@ func TestTrailersOfRefused(t *testing.T) {
 }
 
 // A body of any length arrives whole, in pieces of any size, with a length that is known, unknown or wrong.
-func TestBodySizes(t *testing.T) {
+func TestBodyOfAnySizeArrivesWhole(t *testing.T) {
 	v := newVerifier(t, euWest)
 	for _, size := range []int{0, 1, 1023, 1024, 1025, 2047, 2048, 2049, 5000, 70_000} {
 		text := bytes.Repeat([]byte("x"), size)
@@ -208,7 +208,7 @@ func TestBodySizes(t *testing.T) {
 }
 
 // The same over a connection: net/http fills the map of an announced trailer with those that were not announced.
-func TestTrailersOverConnection(t *testing.T) {
+func TestServerDropsForbiddenTrailers(t *testing.T) {
 	for name, tt := range map[string]struct {
 		raw     *wire
 		despite bool

@@ -22,6 +22,26 @@ const (
 // canonicalRequest builds a signature: the canonical request, behind it the string to sign, and the signature of that.
 // The signer and the verifier build it in the same way: query.parse, begin, headers, then the payload hash, then sign.
 //
+// For example, "GET /caf%C3%A9?b=2&a=1" with a date has this canonical request. Its path is escaped once more, its
+// query is sorted, and its last line is the hash of the body, which is empty:
+//
+//	GET
+//	/caf%25C3%25A9
+//	a=1&b=2
+//	host:api.example.com
+//	x-amz-date:20261124T060000Z
+//
+//	host;x-amz-date
+//	e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+//
+// The string to sign has the hash of that text as its last line. The signature is the HMAC of the string to sign, with
+// a key that [DeriveKey] derives:
+//
+//	AWS4-HMAC-SHA256
+//	20261124T060000Z
+//	20261124/eu-west-1/execute-api/aws4_request
+//	688ada08f548b1ef23056b305f4e5e304a57696518d735ef5bae70f1fdd09713
+//
 // It comes from the pool canonicalRequests and goes back by release. One goroutine uses it at a time. What outlives it
 // must be copied out of it.
 //
@@ -49,7 +69,8 @@ type span struct{ start, end int }
 // maxKept bounds the memory that goes back to the pool, so that one long request does not hold its memory forever.
 const maxKept = 64 << 10
 
-// release puts cr back into the pool, without limits. It must not be used afterwards.
+// release puts cr back into the pool, without limits: the signer has none, and the verifier sets its own each time. cr
+// must not be used afterwards.
 func (cr *canonicalRequest) release() {
 	cr.room, cr.fields, cr.query.most = math.MaxInt, math.MaxInt, 0
 	if cap(cr.text) <= maxKept && cap(cr.query.text) <= maxKept && cap(cr.query.params) <= maxKept/16 {
@@ -58,18 +79,19 @@ func (cr *canonicalRequest) release() {
 }
 
 // begin writes the method, the path and the query, which has been parsed.
-func (cr *canonicalRequest) begin(method, path string, dialect Dialect) {
+func (cr *canonicalRequest) begin(method, path string, s3 bool) {
 	if method == "" {
 		method = http.MethodGet // as in http.Request
 	}
 	cr.text = append(append(cr.text[:0], method...), '\n')
-	cr.text = append(appendPath(cr.text, path, dialect), '\n')
+	cr.text = append(appendPath(cr.text, path, s3), '\n')
 	cr.text = append(cr.query.appendCanonical(cr.text), '\n')
 }
 
 // headers writes the headers of a list such as "host;x-amz-date", and then the list. It returns how many names begin
 // with x-amz-. It refuses a list that is not sorted, in lower case and without repetition, so that each set of headers
-// has one list.
+// has one list. Each name must be greater than the one before it, so that the list is sorted and repeats nothing;
+// isHeaderName refuses upper case. Afterwards [canonicalRequest.signs] can find a name in the list.
 func (cr *canonicalRequest) headers(r *http.Request, host, list string) (amz int, e *Error) {
 	cr.names = cr.names[:0]
 	last := ""
@@ -98,8 +120,8 @@ func isHeaderName(name string) bool {
 	return name != "" && fieldBytes.all(name) || name == ":authority"
 }
 
-// header writes the value of a header, given its name in lower case. net/http keeps some headers in fields of the
-// request.
+// header writes the value of a header, given its name in lower case. net/http keeps Host and Transfer-Encoding in
+// fields of the request. A client keeps Content-Length in a field too.
 func (cr *canonicalRequest) header(r *http.Request, host, name string) error {
 	switch name {
 	case "host", ":authority": // RFC 9113 8.3.1: in HTTP/2 the one takes the place of the other
@@ -118,7 +140,8 @@ func (cr *canonicalRequest) header(r *http.Request, host, name string) error {
 	return cr.values(values)
 }
 
-// get returns the values of a header, given its name in lower case. It does not allocate for names of up to 64 bytes.
+// get returns the values of a header, given its name in lower case. It does not allocate for names of up to 64 bytes:
+// the key is made on the stack, and a map can be asked for a string that is converted from bytes without a copy.
 func get(h http.Header, name string) (values []string, ok bool) {
 	switch name { // the headers that most requests sign
 	case "x-amz-date":
@@ -163,7 +186,8 @@ func (cr *canonicalRequest) fits(value string) bool {
 	return cr.room >= 0 && cr.fields >= 0
 }
 
-// signs reports whether the list has the name. It must be the list that headers wrote last.
+// signs reports whether the list has the name. It must be the list that headers wrote last, of which cr.names has the
+// places of the names. They are sorted, so that a request with many headers costs a binary search for each.
 func (cr *canonicalRequest) signs(list, name string) bool {
 	_, ok := slices.BinarySearchFunc(cr.names, name, func(s span, name string) int {
 		return strings.Compare(list[s.start:s.end], name)
@@ -172,12 +196,15 @@ func (cr *canonicalRequest) signs(list, name string) bool {
 }
 
 // value writes a header's value in canonical form: without whitespace at its ends, and with each run of whitespace
-// inside as one space, also within quotes. It refuses a line break, because one value could then look like several
-// lines of the canonical request. net/http lets none through, but an adapter may.
+// inside as one space, also within quotes. For example, ` a  "b   c" ` becomes `a "b c"`. It refuses a line break,
+// because one value could then look like several lines of the canonical request. net/http lets none through, but an
+// adapter may.
+//
+// It copies the value first and looks for spaces in the copy: nearly always there are none, and the copy is needed.
 func (cr *canonicalRequest) value(v string) error {
 	start := len(cr.text)
 	cr.text = append(cr.text, v...)
-	if !hasSpace(cr.text[start:]) { // the usual case
+	if !hasSpace(cr.text[start:]) {
 		return nil
 	}
 	cr.text = cr.text[:start]
@@ -203,7 +230,9 @@ func (cr *canonicalRequest) value(v string) error {
 func hasSpace(b []byte) bool {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	for ; len(b) >= 8; b = b[8:] {
-		// Subtracting 0x21 from a byte below it borrows, which sets its top bit. Bytes that had it set before do not count.
+		// Subtracting 0x21 from a byte below it borrows, which sets its top bit: 0x20 becomes 0xff, but "a" (0x61)
+		// becomes 0x40. Bytes that had the top bit set before do not count. A borrow goes on to the next byte, which
+		// may then be marked by mistake, but only if a lower byte was marked rightly.
 		if x := binary.LittleEndian.Uint64(b); (x-ones*0x21)&^x&tops != 0 {
 			return true
 		}
@@ -229,7 +258,8 @@ func (cr *canonicalRequest) end(date, scope string) {
 }
 
 // sign writes the string to sign and sets the signature, in hexadecimal digits. It copies the key from the cache first,
-// so that the hash of the canonical request overlaps with the wait for the key's memory.
+// so that the hash of the canonical request overlaps with the wait for the key's memory. With ten thousand keys in turn
+// the key is mostly in main memory.
 func (cr *canonicalRequest) sign(keys *keyCache, key *Key, date, scope string) {
 	mac := *keys.get(key, date[:len(day)], scope)
 	cr.end(date, scope)
@@ -237,7 +267,7 @@ func (cr *canonicalRequest) sign(keys *keyCache, key *Key, date, scope string) {
 	putHex(&cr.signature, &cr.digest.sum)
 }
 
-// trace returns a copy of what was signed.
+// trace returns a copy of what was signed. It is made only for a refusal and for [SignerConfig].Trace.
 func (cr *canonicalRequest) trace() *Trace {
 	text := string(cr.text)
 	return &Trace{CanonicalRequest: text[:cr.canonic], StringToSign: text[cr.canonic:]}

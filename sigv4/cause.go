@@ -24,7 +24,8 @@ var (
 )
 
 // variant is a cause that callers see as another one, of, because the remedy is the same. AWS's texts differ, so that
-// the answers and the tests tell variants apart.
+// the answers and the tests keep variants apart. For example, errors.Is(err, ErrNotCurrent) is true for errExpired and
+// for errNotYetValid, and each has a row of its own in answers.
 type variant struct {
 	of   error
 	text string
@@ -33,6 +34,8 @@ type variant struct {
 func (v *variant) Error() string { return v.text }
 func (v *variant) Unwrap() error { return v.of }
 
+// The variants, in the order of their exported causes. A text says what is wrong with the request, for the log; the
+// text for the client is in answers.
 var (
 	errMalformedAuthorization error = &variant{ErrMalformed, "the Authorization header is malformed"}
 	errMissingParameter       error = &variant{ErrMalformed, "a parameter of the signature is missing"}

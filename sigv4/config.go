@@ -21,11 +21,13 @@ type VerifierConfig struct {
 	Keys func(context.Context, Scope) (Key, error)
 	// Regions are the regions accepted, such as "eu-west-1". Required.
 	Regions []string
-	// Services are the services accepted. Empty means "execute-api" under [ExecuteAPI], "s3" under [S3]; [Generic] has no
-	// default.
+	// Services are the services accepted. Empty means "execute-api", or "s3" under S3.
 	Services []string
-	// Dialect is the way in which requests are read. Zero means [ExecuteAPI].
-	Dialect Dialect
+	// S3 reads requests as Amazon S3 does. All other services of AWS normalise the path and escape it once more than it
+	// was sent. S3 decodes the path and escapes it once, and keeps dot segments and empty segments, because object keys
+	// may have them. A presigned URL does not cover the body, and must have X-Amz-Expires. Unlike in S3, an escaped
+	// slash is not the same as a slash. Answers are S3's only with [S3XML].
+	S3 bool
 
 	// MaxAge is how old a signature may be. Zero means 5 minutes. Fractions of a second are ignored, here and in the
 	// two fields below.
@@ -33,9 +35,10 @@ type VerifierConfig struct {
 	// MaxAhead is how far in the future a signature may be dated. Zero means 5 minutes.
 	MaxAhead time.Duration
 	// MaxExpires is the longest X-Amz-Expires that a presigned URL may have; the URL is then valid for as long as
-	// X-Amz-Expires says. Zero means 7 days, which is AWS's limit, except under [ExecuteAPI]: there it means that a
-	// presigned URL is valid for MaxAge, as at API Gateway, and that X-Amz-Expires must only be well formed. A URL
-	// without X-Amz-Expires is valid for MaxAge or MaxExpires, whichever is shorter; [S3] refuses it.
+	// X-Amz-Expires says. Services of AWS other than API Gateway allow 7 days, which is also the most here. Zero means
+	// 7 days under S3. Otherwise zero means that a presigned URL is valid for MaxAge, as at API Gateway, and that
+	// X-Amz-Expires must only be well formed. A URL without X-Amz-Expires is valid for MaxAge or MaxExpires, whichever
+	// is shorter; under S3 it is refused.
 	MaxExpires time.Duration
 
 	// SignedHeaders are headers that must be signed if a request has them, such as "Content-Type". Host and all headers
@@ -52,7 +55,7 @@ type VerifierConfig struct {
 	// compared with the key's.
 	UnsignedToken bool
 	// AllowUncleanPath accepts paths with empty segments or dot segments. They are normalised for the signature but not
-	// for the handler. [S3] always accepts them, because object keys may have them.
+	// for the handler. Under S3 they are always accepted, and not normalised.
 	AllowUncleanPath bool
 	// MaxBody is the most bytes that a body may have. Zero means 10 MiB, which is API Gateway's limit; negative means
 	// no limit.
@@ -62,9 +65,9 @@ type VerifierConfig struct {
 	// together. Zero means 10 240, which is API Gateway's limit; negative means no limit but that of net/http,
 	// [http.Server].MaxHeaderBytes. A request beyond it is refused with [ErrTooLarge].
 	//
-	// Other limits follow from it. The query may have one parameter for every 40 bytes, thus 256, and the signed
-	// headers as many values. The query in canonical form may have one and a half times as many bytes, thus 15 360. At
-	// any value, at most 64 parameters may have names that begin with X-Amz-.
+	// Other limits follow from it. The query may have one parameter for every 40 bytes, which is 256 by default, and
+	// the signed headers as many values. The query in canonical form may have one and a half times as many bytes, which
+	// is 15 360 by default. At any value, at most 64 parameters may have names that begin with X-Amz-.
 	MaxHeaderBytes int
 
 	// ExternalHost is the host that clients sign, if a proxy replaces the Host header. Empty means the Host header. It
@@ -116,8 +119,6 @@ func (c *VerifierConfig) check() error {
 		checkKeyring(c.Keys),
 		wrong(len(c.Regions) == 0 || slices.ContainsFunc(c.Regions, notElement), "Regions is empty or names no region"),
 		wrong(slices.ContainsFunc(c.Services, notElement), "Services names no service"),
-		wrong(len(c.Services) == 0 && c.Dialect.service() == "", "Services is empty"),
-		wrong(c.Dialect > S3, "Dialect is unknown"),
 		wrong(c.MaxAge < 0 || c.MaxAhead < 0, "MaxAge or MaxAhead is negative"),
 		wrong(c.MaxExpires < 0 || c.MaxExpires > maxExpires, "MaxExpires is not within 7 days"),
 		wrong(short(c.MaxAge) || short(c.MaxAhead) || short(c.MaxExpires), "MaxAge, MaxAhead or MaxExpires is below a second"),
@@ -135,11 +136,11 @@ func (c VerifierConfig) withDefaults() VerifierConfig {
 	c.Regions = slices.Clone(c.Regions)
 	c.Services = slices.Clone(c.Services)
 	if len(c.Services) == 0 {
-		c.Services = []string{c.Dialect.service()}
+		c.Services = []string{defaultService(c.S3)}
 	}
 	c.MaxAge = orDefault(c.MaxAge, defaultWindow)
 	c.MaxAhead = orDefault(c.MaxAhead, defaultWindow)
-	if c.Dialect != ExecuteAPI {
+	if c.S3 {
 		c.MaxExpires = orDefault(c.MaxExpires, maxExpires)
 	}
 	if c.MaxBody = orDefault(c.MaxBody, defaultMaxBody); c.MaxBody < 0 {
@@ -152,6 +153,15 @@ func (c VerifierConfig) withDefaults() VerifierConfig {
 	return c
 }
 
+// defaultService returns the service that a configuration may leave out.
+func defaultService(s3 bool) string {
+	if s3 {
+		return "s3"
+	}
+	return "execute-api"
+}
+
+// orDefault returns the value, or otherwise if it is zero.
 func orDefault[T ~int | ~int64](value, otherwise T) T {
 	if value == 0 {
 		return otherwise
@@ -159,6 +169,7 @@ func orDefault[T ~int | ~int64](value, otherwise T) T {
 	return value
 }
 
+// lowerAll returns the names in lower case, as they stand in a list of signed headers.
 func lowerAll(names []string) []string {
 	lower := make([]string, len(names))
 	for i, name := range names {
@@ -195,5 +206,6 @@ func notPrefix(s string) bool {
 	return err != nil || !prefixBytes.all(s) || s[0] != '/' || strings.HasSuffix(s, "/") || !isClean(s)
 }
 
-// notElement reports whether s cannot be an element of a credential scope.
+// notElement reports whether s cannot be an element of a credential scope. A slash would end the element, a comma, a
+// space or a "=" would end it in the Authorization header, and a line break in the string to sign.
 func notElement(s string) bool { return s == "" || strings.ContainsAny(s, "/ ,=\n") }

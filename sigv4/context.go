@@ -5,6 +5,7 @@ import (
 	"net/http"
 )
 
+// contextKey is the key of an *Identity in a context.
 type contextKey struct{}
 
 // identified is a context with an identity. It takes one allocation where context.WithValue takes two.
@@ -13,7 +14,8 @@ type identified struct {
 	id Identity
 }
 
-// Value returns the identity for its key, and what the parent has for any other.
+// Value returns the identity for its key, and what the parent has for any other. It returns a pointer, because a value
+// would be copied to the heap for each call.
 func (c *identified) Value(key any) any {
 	if key == (contextKey{}) {
 		return &c.id

@@ -26,7 +26,8 @@ type digest struct {
 	sum         [sha256.Size]byte
 }
 
-// magic is how many bytes of an encoding come before the state. The unfinished block and the length come after it.
+// magic is how many bytes of an encoding come before the state. The 32 bytes of the state are the hash so far. The
+// unfinished block and the length come after them.
 const magic = 4
 
 // stepwise reports whether the encoding has the layout that this file knows.
@@ -51,6 +52,7 @@ func knownAnswers() bool {
 	return hashed == sum && hex.EncodeToString(d.sum[:]) == code
 }
 
+// newDigest returns a digest, with steps if they work. It is used by one goroutine at a time.
 func newDigest() *digest {
 	if d, ok := newSteps(); ok {
 		return d
@@ -75,7 +77,9 @@ func newSteps() (d *digest, ok bool) {
 var padding = [sha256.BlockSize]byte{0x80}
 
 // pad appends the padding of a text of the given length (FIPS 180-4 5.1.1): a one bit, zeros, and the length in bits as
-// 8 bytes.
+// 8 bytes, so that the whole has a multiple of 64 bytes. For example, 56 bytes are followed by 0x80, by 63 zeros and by
+// 448 as 8 bytes, which makes two blocks. The length may be more than len(text), if text follows what was hashed
+// before.
 func pad(text []byte, length int) []byte {
 	n := 1 + (2*sha256.BlockSize-1-8-length%sha256.BlockSize)%sha256.BlockSize
 	return binary.BigEndian.AppendUint64(append(text, padding[:n]...), uint64(length)*8)
@@ -93,7 +97,8 @@ func (d *digest) restore(state *[sha256.Size]byte) {
 	_ = d.unmarshaler.UnmarshalBinary(d.encoded) // cannot fail: it is its own encoding
 }
 
-// hash sets d.sum to the SHA-256 of the text. It may write behind the text, and returns the text, which may have moved.
+// hash sets d.sum to the SHA-256 of the text. It writes the padding behind the text, so that both are hashed in one
+// call, and returns the text without it. The text may have moved, if its slice had no room.
 func (d *digest) hash(text []byte) []byte {
 	if !stepwise {
 		d.sum = sha256.Sum256(text)
@@ -120,7 +125,8 @@ func (d *digest) steps(padded []byte) {
 	d.save(&d.sum)
 }
 
-// mac sets d.sum to the HMAC of text[from:]. Like hash it may write behind the text, and returns it.
+// mac sets d.sum to the HMAC of text[from:]. Like hash it may write behind the text, and returns it. The hash counts
+// the block of the key too, which is why the length is one block more.
 func (d *digest) mac(m *mac, text []byte, from int) []byte {
 	if !stepwise {
 		key := m.inner // a copy, because what hmac is given moves to the heap
@@ -134,7 +140,8 @@ func (d *digest) mac(m *mac, text []byte, from int) []byte {
 	return padded[:len(text)]
 }
 
-// macSteps sets d.sum to the HMAC of a text that is padded already, as one that follows the block of the key.
+// macSteps sets d.sum to the HMAC of a text that is padded already, as one that follows the block of the key. An HMAC
+// is hash(key^opad, hash(key^ipad, text)), and m holds the states after the two blocks of the key.
 func (d *digest) macSteps(m *mac, padded []byte) {
 	d.restore(&m.inner)
 	_, _ = d.Write(padded)

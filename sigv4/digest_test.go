@@ -10,7 +10,7 @@ import (
 )
 
 // Without the steps of SHA-256 every signature is the same.
-func TestPlainHashes(t *testing.T) {
+func TestSignatureIsTheSameWithoutSteps(t *testing.T) {
 	require.True(t, sigv4.KnownAnswers())
 	stepwise := signed(t, post("/Prod?b=2&a=1", "a body"), sigv4.SignerConfig{})
 	sigv4.WithoutSteps(func() {

@@ -16,6 +16,12 @@
 // keys. Or the operator has a key server that derives signing keys with [DeriveKey], so that no secret reaches the
 // verifier.
 //
+// # Services
+//
+// Without further settings requests are read as API Gateway reads them. For another service set Services to its name.
+// If its presigned URLs are to be valid for as long as X-Amz-Expires says, as at most services of AWS, set MaxExpires
+// too. For an object store set S3, which changes how paths are read, and ErrorHandler to [S3XML].
+//
 // # Strictness
 //
 // What could be read in two ways is refused, each with its cause: two mechanisms at once, a parameter twice, a list out
@@ -27,7 +33,7 @@
 //
 // What every reader reads in the same way is accepted. A "+" in the query, but not in the path, is a space, as it is to
 // net/url, and is signed as "%20". X-Amz-Date overrides Date, which may then have any value. A presigned URL without
-// X-Amz-Expires is valid for the shorter of MaxAge and MaxExpires, except under [S3], which requires it.
+// X-Amz-Expires is valid for the shorter of MaxAge and MaxExpires, except under [VerifierConfig].S3, which requires it.
 //
 // A signed header that is sent in two lines is one value to SigV4, the two lines joined by a comma, but
 // [http.Header.Get] returns only the first. One line "a,b" and two lines "a" and "b" have the same signature. So a
@@ -103,13 +109,14 @@
 //
 // # Errors
 //
-// Every refusal is an [Error]. It names the access key that the request names. [Error].Detail is the part of the request
-// that is at fault, and the text of the error says what is wrong with it. The client sees the status and AWS's text;
-// [S3XML] answers as S3 does instead. "Mismatch" stands for AWS's text that the signature does not match. There is one
-// cause for each thing that can be done. The causes of the service, which the client cannot mend:
+// Every refusal is an [Error]. It names the access key that the request names. [Error].Detail is the part of the
+// request that is at fault, and the text of the error says what is wrong with it. The client sees the status and AWS's
+// text; [S3XML] answers as S3 does instead. "Mismatch" stands for AWS's text that the signature does not match. There
+// is one cause for each thing that can be done. The causes of the service, about which the client can do nothing:
 //
 //   - [ErrNotConfigured]: 500. Use NewVerifier or NewSigner; each [Key] needs either Secret or SigningKey.
-//   - [ErrUnavailable]: 503 with Retry-After; the request may be valid. Mend the key source; its own error is wrapped.
+//   - [ErrUnavailable]: 503 with Retry-After; the request may be valid. Repair the key source; its own error is
+//     wrapped.
 //   - [ErrRedirect]: 500. [Signer.Transport] returns it. If the other server is trusted, send it a request of its own.
 //
 // The form of the request, for which the client's program must change. If a usual client sends it, a proxy has changed
@@ -119,26 +126,28 @@
 //   - [ErrMalformed]: 403. AWS's text names the Authorization header, a missing parameter, the date, X-Amz-Expires, the
 //     algorithm (SigV4A is not supported) or the credential. Often the header is a bearer token: see
 //     [Verifier.Present]. A bad signature, list of signed headers or payload hash is answered with mismatch.
-//   - [ErrAmbiguous]: 403, mismatch, or AWS's text for an Authorization header sent with a presigned URL. The client must
-//     send each header and parameter once, escape it, and send a plain and clean path. AllowUncleanPath accepts others.
-//   - [ErrUnsigned]: 403, AWS's text for a header, mismatch for the body. The client must sign the header in Detail; if a
-//     proxy adds it, see AllowUnsignedHeaders. It must sign the body as a whole, without aws-chunked, or set
+//   - [ErrAmbiguous]: 403, mismatch, or AWS's text for an Authorization header sent with a presigned URL. The client
+//     must send each header and parameter once, escape it, and send a plain and clean path. AllowUncleanPath accepts
+//     others.
+//   - [ErrUnsigned]: 403, AWS's text for a header, mismatch for the body. The client must sign the header in Detail; if
+//     a proxy adds it, see AllowUnsignedHeaders. It must sign the body as a whole, without aws-chunked, or set
 //     AllowUnsignedPayload.
 //   - [ErrTooLarge]: 413 for the body, 431 for the header. MaxBody and MaxHeaderBytes allow more; if the signer returns
 //     it, MaxSpool does.
-//   - [ErrBody]: 400. The client has broken off the body; the signer returns it for a body that it cannot read.
+//   - [ErrBody]: 400. The client has stopped in the middle of the body; the signer returns it for a body that it cannot
+//     read.
 //
 // What the signature says, for which the client's settings must change:
 //
 //   - [ErrNotCurrent]: 403, with the times. Check the client's clock and the server's; MaxAge, MaxAhead and MaxExpires
-//     allow more. A presigned URL must be made anew.
+//     allow more. Make a new presigned URL.
 //   - [ErrScope]: 403, with each wrong part. Correct the client's region and service, or Regions and Services. The
 //     client must take the day from the date, in UTC, and end the credential in aws4_request.
-//   - [ErrUnknownKey]: 403, security token invalid; under OneAnswer, mismatch. Issue the key, or tell the client.
+//   - [ErrUnknownKey]: 403, security token invalid; under OneAnswer, mismatch. Issue the key, or inform the client.
 //   - [ErrSignatureMismatch]: 403, mismatch. Compare the secret, then [Error].Trace with what the client has signed. If
 //     the body does not have the declared hash, or a signed header is absent, something on the way has changed them.
-//   - [ErrSessionToken]: 403, security token invalid or expired. The client must get new temporary credentials, and send
-//     the token that belongs to its key, or none.
+//   - [ErrSessionToken]: 403, security token invalid or expired. The client must get new temporary credentials, and
+//     send the token that belongs to its key, or none.
 //
 // # Files
 //

@@ -67,7 +67,7 @@ func TestEchoesAreBounded(t *testing.T) {
 	require.Contains(t, w.Body.String(), strings.Repeat("A", 255)+"… (cut)")
 }
 
-func TestClip(t *testing.T) {
+func TestClipCutsBetweenCharacters(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "", "short": "short", "a\xffb": "a?b",
 		strings.Repeat("a", 256):           strings.Repeat("a", 256),

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// byteSet is a set of bytes: 1 for each that is in it.
+// byteSet is a set of bytes: 1 for each that is in it, so that span can test eight bytes with seven ANDs.
 type byteSet [256]uint8
 
 // The bytes that are allowed, or need no escape, by where they are. RFC 3986 2.3 names the unreserved ones.
@@ -31,7 +31,8 @@ func newByteSet(bytes string) *byteSet {
 	return &set
 }
 
-// shortSpan is span, made for a span that is likely to be short.
+// shortSpan is span, made for a span that is likely to be short: names and values of a query often have one to four
+// bytes, for which a plain loop is faster.
 func (b *byteSet) shortSpan(s string) int {
 	for n := range min(len(s), 4) {
 		if b[s[n]] == 0 {
@@ -61,6 +62,7 @@ func (b *byteSet) all(s string) bool { return b.span(s) == len(s) }
 
 const upperHex = "0123456789ABCDEF"
 
+// appendEscape appends the escape of one byte, with digits in upper case (RFC 3986 2.1).
 func appendEscape(dst []byte, c byte) []byte {
 	return append(dst, '%', upperHex[c>>4], upperHex[c&15])
 }
@@ -75,14 +77,16 @@ var hexPairs = func() (pairs [256]uint16) {
 	return pairs
 }()
 
+// putHex writes a hash in hexadecimal digits.
 func putHex(dst *[hashLength]byte, sum *[sha256.Size]byte) {
 	for i, c := range sum {
 		binary.LittleEndian.PutUint16(dst[2*i:], hexPairs[c])
 	}
 }
 
-// equal reports whether two hashes are equal, in constant time: no branch and no index depends on the bytes. It
-// compares words where crypto/subtle compares bytes.
+// equal reports whether two hashes are equal, in constant time: no branch and no index depends on the bytes. Otherwise
+// a client could find a signature digit by digit, by measuring how long a refusal takes. It compares words where
+// crypto/subtle compares bytes.
 func equal(a, b *[hashLength]byte) bool {
 	var difference uint64
 	for i := 0; i < hashLength; i += 8 {
@@ -101,7 +105,8 @@ func unescape(s string) (c byte, ok bool) {
 	return high<<4 | low, high|low < 16
 }
 
-// hexDigits holds the value of each hexadecimal digit, in either case, and 255 for all other bytes.
+// hexDigits holds the value of each hexadecimal digit, in either case, and 255 for all other bytes: of two digits one
+// is bad if and only if the OR of their values is above 15.
 var hexDigits = func() (values [256]uint8) {
 	for i := range values {
 		values[i] = 255
@@ -115,7 +120,7 @@ var hexDigits = func() (values [256]uint8) {
 // appendComponent appends the canonical form of the name or value that s begins with, and returns how many bytes of s
 // it takes. It ends before "&", before the byte given, or with s. Each byte that is not unreserved is escaped, with
 // digits in upper case. A "+" stands for a space, as in net/url and all readers of forms; clients that send it have
-// signed "%20".
+// signed "%20". For example, "caf%c3%a9+%41!" becomes "caf%C3%A9%20A%21".
 //
 // It reports false for a bad escape, and for two bytes that readers disagree about: some take ";" for a separator of
 // parameters, and some take "#" for the end of the query.
@@ -151,7 +156,8 @@ func appendComponent(dst []byte, s string, end byte) (text []byte, n int, ok boo
 // appendLiteral appends the canonical form of a name or value that has no escapes yet.
 func appendLiteral(dst []byte, s string) []byte { return appendEscaped(dst, s, componentBytes) }
 
-// appendEscaped appends s and escapes all bytes that are not in the set.
+// appendEscaped appends s and escapes all bytes that are not in the set. "%" is not in pathBytes, so that
+// a path is escaped once more.
 func appendEscaped(dst []byte, s string, set *byteSet) []byte {
 	for {
 		n := set.span(s)
@@ -164,7 +170,8 @@ func appendEscaped(dst []byte, s string, set *byteSet) []byte {
 	}
 }
 
-// decode returns what a parameter's value stands for. [appendComponent] must have accepted the value.
+// decode returns what a parameter's value stands for. [appendComponent] must have accepted the value, so that its
+// escapes are valid. Most values have none, and are returned as they are.
 func decode(s string) string {
 	if strings.IndexByte(s, '%') < 0 && strings.IndexByte(s, '+') < 0 {
 		return s
@@ -185,16 +192,19 @@ func decode(s string) string {
 }
 
 // appendPath appends the canonical form of a path as it was sent. Most services escape it once more, so that "%20"
-// becomes "%2520". S3 decodes it and escapes it once.
-func appendPath(dst []byte, path string, dialect Dialect) []byte {
-	if dialect == S3 {
+// becomes "%2520". S3 decodes it and escapes it once, so that "%20" stays, and "%7E" becomes "~".
+//
+// Source: AWS, "Create a signed AWS API request", step 1, "canonical URI".
+func appendPath(dst []byte, path string, s3 bool) []byte {
+	if s3 {
 		return appendDecoded(dst, path)
 	}
 	return appendEscaped(dst, path, pathBytes)
 }
 
 // appendDecoded appends S3's form of a path, but an escaped slash stays escaped. In S3's own form "/a%2Fb" and "/a/b"
-// would have the same signature, whereas routers and file servers tell them apart.
+// would have the same signature, whereas routers and file servers tell them apart. A "%" that begins no valid escape is
+// a byte like any other, and becomes "%25".
 func appendDecoded(dst []byte, path string) []byte {
 	for {
 		n := pathBytes.span(path)
@@ -216,8 +226,8 @@ func appendDecoded(dst []byte, path string) []byte {
 	}
 }
 
-// normalize removes dot segments and empty segments, as AWS's signers do. Unlike in RFC 3986 5.2.4, a "." at the end
-// leaves no slash: "/a/." becomes "/a".
+// normalize removes dot segments and empty segments, as AWS's signers do: "/a//b/../c/" becomes "/a/c/". Unlike in RFC
+// 3986 5.2.4, a "." at the end leaves no slash: "/a/." becomes "/a".
 func normalize(path string) string {
 	var kept []string
 	for segment := range strings.SplitSeq(path, "/") {
@@ -236,10 +246,12 @@ func normalize(path string) string {
 }
 
 // isClean reports whether a path has no empty segments and no dot segments. Escaped dots count as dots, because "%2e"
-// is "." to every reader that decodes the path.
+// is "." to every reader that decodes the path. A slash at the end is clean.
+//
+// The first test is quick and decides nearly always: without a dot, a "%" and "//" there is nothing to look at.
 func isClean(path string) bool {
 	if strings.IndexByte(path, '.') < 0 && strings.IndexByte(path, '%') < 0 && !strings.Contains(path, "//") {
-		return true // the usual case
+		return true
 	}
 	for i := range len(path) {
 		if path[i] == '/' && !isPlainSegment(path[i+1:]) {
@@ -249,8 +261,9 @@ func isClean(path string) bool {
 	return true
 }
 
-// isPlainSegment reports whether the segment that s begins with is neither empty nor a dot segment. At the end of the
-// path it may be empty.
+// isPlainSegment reports whether the segment that s begins with is neither empty nor a dot segment, such as "..", "%2E"
+// or ".%2e". At the end of the path it may be empty. It counts the dots: one or two are a dot segment, three are a
+// name.
 func isPlainSegment(s string) bool {
 	if s == "" {
 		return true

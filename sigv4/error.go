@@ -27,7 +27,8 @@ type Error struct {
 	// were compared and differ. JSON leaves it out.
 	Trace *Trace `json:"-"`
 
-	// The rest is for AWS's texts, which are made only when they are asked for.
+	// The rest is for AWS's texts, which are made only when they are asked for. An Error that a caller makes has none
+	// of it; its texts then leave out what is missing.
 	header  *string       // the Authorization header; a pointer, because fmt would print a string
 	date    string        // of the request, if the scope is wrong
 	region  string        // that is accepted
@@ -104,11 +105,13 @@ func refuseHeader(cause error, header *string) *Error {
 	return &Error{Err: cause, Detail: scheme, header: header}
 }
 
+// refuse returns a refusal without an access key ID, which VerifyAt adds. Nothing is formatted here, so that a flood
+// of bad requests costs little.
 func refuse(cause error, detail string) *Error { return &Error{Err: cause, Detail: detail} }
 
-// clip bounds what is repeated of a client's text: it keeps at most 256 bytes, cuts between two characters, and marks the
-// cut. A run of invalid UTF-8 becomes one "?", so that the text does not grow. Each package carries this copy; a test
-// holds the copies equal.
+// clip bounds what is repeated of a client's text: it keeps at most 256 bytes, cuts between two characters, and marks
+// the cut. A run of invalid UTF-8 becomes one "?", so that the text does not grow. Each package carries this copy; a
+// test holds the copies equal.
 func clip(s string) string {
 	const most = 256
 	n := min(len(s), most)

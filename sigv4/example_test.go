@@ -88,12 +88,12 @@ func exampleVerifier(c sigv4.VerifierConfig) *sigv4.Verifier {
 }
 
 func ExampleNewVerifier() {
-	_, err := sigv4.NewVerifier(sigv4.VerifierConfig{Dialect: sigv4.Generic, PathPrefix: "Prod"})
+	_, err := sigv4.NewVerifier(sigv4.VerifierConfig{Services: []string{""}, PathPrefix: "Prod"})
 	fmt.Println(err)
 	// Output:
 	// sigv4: Keys is nil
 	// Regions is empty or names no region
-	// Services is empty
+	// Services names no service
 	// PathPrefix is not a clean path, escaped, that begins with a slash and does not end in one
 }
 
@@ -143,8 +143,8 @@ func ExampleVerifier_Authenticate() {
 	// Output: AKIDEXAMPLE false true
 }
 
-// Authenticate returns no request with an error, so that a caller who forgets to look at the error serves nothing: using
-// the request panics, which net/http answers by closing the connection.
+// Authenticate returns no request with an error, so that a caller who forgets to look at the error serves nothing:
+// using the request panics, which net/http answers by closing the connection.
 func Example_incorrectIgnoredError() {
 	verifier := exampleVerifier(sigv4.VerifierConfig{})
 	handler := func(_ http.ResponseWriter, r *http.Request) {
@@ -211,7 +211,7 @@ func ExampleNewContext() {
 
 // An object store answers as S3 does.
 func ExampleS3XML() {
-	verifier := exampleVerifier(sigv4.VerifierConfig{Dialect: sigv4.S3, ErrorHandler: sigv4.S3XML})
+	verifier := exampleVerifier(sigv4.VerifierConfig{S3: true, ErrorHandler: sigv4.S3XML})
 	w := httptest.NewRecorder()
 	verifier.Handler(http.NotFoundHandler()).ServeHTTP(w, httptest.NewRequest("GET", "/bucket/key", nil))
 	var document struct{ Code, Resource string }
@@ -240,7 +240,8 @@ func ExampleSigner_Transport() {
 	// Output: AWS4-HMAC-SHA256 <nil>
 }
 
-// A reverse proxy signs what it passes on. The body of such a request can be read only once, so that MaxSpool must be set.
+// A reverse proxy signs what it passes on. The body of such a request can be read only once, so that MaxSpool must be
+// set.
 func ExampleSigner_Transport_reverseProxy() {
 	server := httptest.NewServer(exampleVerifier(sigv4.VerifierConfig{}).Handler(
 		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) })))
@@ -308,8 +309,8 @@ func ExampleVerifier_Handler() {
 	// 403 who are you?
 }
 
-// The key server of a company hands out signing keys, which are valid for one day, region and service. The secrets never
-// leave it.
+// The key server of a company hands out signing keys, which are valid for one day, region and service. The secrets
+// never leave it.
 func ExampleDeriveKey() {
 	keyServer := func(_ context.Context, s sigv4.Scope) (sigv4.Key, error) {
 		if s.AccessKeyID != "AKIDEXAMPLE" {
@@ -382,8 +383,8 @@ func ExampleSecret() {
 	// level=INFO msg=rotated secret=REDACTED
 }
 
-// X-Forwarded-Host is not the host that the client has signed, whatever it says: anyone can send it. Behind a proxy that
-// replaces the Host header, name the host.
+// X-Forwarded-Host is not the host that the client has signed, whatever it says: anyone can send it. Behind a proxy
+// that replaces the Host header, name the host.
 func Example_incorrectForwardedHost() {
 	r := httptest.NewRequest("GET", "/Prod/loyalty", nil)
 	r.Host = "api.example.com"
@@ -402,8 +403,8 @@ func Example_incorrectForwardedHost() {
 	// <nil>
 }
 
-// A header that is set after signing is not part of the signature, and the verifier refuses the request where the header's
-// name begins with X-Amz-.
+// A header that is set after signing is not part of the signature, and the verifier refuses the request where the
+// header's name begins with X-Amz-.
 func Example_incorrectHeaderAfterSigning() {
 	r := httptest.NewRequest("PUT", "/Prod/loyalty", nil)
 	if err := exampleSigner().Sign(r); err != nil {

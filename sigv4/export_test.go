@@ -16,8 +16,8 @@ func CanonicalQuery(raw string) (string, bool) {
 }
 
 // CanonicalPath is the canonical form of a path as it was sent.
-func CanonicalPath(path string, dialect Dialect) string {
-	return string(appendPath(nil, path, dialect))
+func CanonicalPath(path string, s3 bool) string {
+	return string(appendPath(nil, path, s3))
 }
 
 var (
@@ -82,7 +82,7 @@ func WithoutSteps(f func()) {
 	f()
 }
 
-// The private causes, so that tests can tell them apart.
+// The private causes, which tests keep apart.
 var (
 	ErrTwoMechanisms          = errTwoMechanisms
 	ErrAmbiguousHeader        = errAmbiguousHeader

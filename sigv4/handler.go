@@ -42,7 +42,8 @@ func (v *Verifier) allowsDespite(r *http.Request, err error) bool {
 		v.config.AllowDespite(r, err)
 }
 
-// limitBody applies MaxBody and the rules for trailers to a body that Verify has not read, or not to its end.
+// limitBody applies MaxBody to the body of a request that is passed on despite a refusal, and drops its forbidden
+// trailers. Verify has not read that body, or not to its end.
 func (v *Verifier) limitBody(r *http.Request) {
 	if r.Body != nil && r.Body != http.NoBody {
 		r.Body = v.newStream(r, true)

@@ -34,7 +34,7 @@ func TestHandlerReturnsPattern(t *testing.T) {
 	for name, r := range map[string]*http.Request{
 		"verified": signedNow(t, "GET", "/Prod/loyalty", ""),
 		"despite":  get("/Prod/loyalty"),
-		"despite, beside an outer identity": get("/Prod/loyalty").WithContext(
+		"despite, inside an outer verifier": get("/Prod/loyalty").WithContext(
 			sigv4.NewContext(t.Context(), sigv4.Identity{Principal: "outer"})),
 	} {
 		newVerifier(t, c).Handler(mux).ServeHTTP(httptest.NewRecorder(), r)
@@ -64,7 +64,7 @@ func serve(v *sigv4.Verifier, r *http.Request) (s served) {
 	return s
 }
 
-func TestAllowDespite(t *testing.T) {
+func TestAllowDespitePassesRequestWithoutIdentity(t *testing.T) {
 	down := func(context.Context, sigv4.Scope) (sigv4.Key, error) { return sigv4.Key{}, errors.New("down") }
 	unsigned := func() *http.Request { return httptest.NewRequest("POST", "/", strings.NewReader("a body")) }
 	for _, tt := range []struct {
@@ -115,7 +115,7 @@ func TestAllowDespite(t *testing.T) {
 }
 
 // AllowDespite changes nothing for a good request, and nothing where it says no or where nothing was configured.
-func TestAllowDespiteIsNarrow(t *testing.T) {
+func TestAllowDespiteChangesNothingElse(t *testing.T) {
 	c := euWest
 	c.AllowDespite = func(*http.Request, error) bool { return false }
 	s := serve(newVerifier(t, c), get("/"))
@@ -150,7 +150,7 @@ func TestAllowDespiteLimitsBody(t *testing.T) {
 	}
 }
 
-func TestAnonymous(t *testing.T) {
+func TestAnonymousHidesIdentity(t *testing.T) {
 	v := newVerifier(t, euWest)
 	r := get("/")
 	require.Same(t, r, v.Anonymous(r)) // nothing to hide

@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// headers holds the values of the headers that the verifier reads.
+// headers holds the values of the headers that the verifier reads, and what it must know of the names of all others.
 type headers struct {
-	authorization, amzDate, date, token, payload, host []string
+	authorization, amzDate, date, token, payload, host []string // nil if absent
 
 	connection [2][]string // the values of Connection and Proxy-Connection
 
@@ -18,7 +18,9 @@ type headers struct {
 	odd        string // a name that is not in canonical form; net/http makes none, but an adapter may
 }
 
-// readHeaders reads all headers in one pass, because it must find every name that begins with X-Amz-.
+// readHeaders reads all headers in one pass, because it must find every name that begins with X-Amz-. The switch is
+// faster than one lookup in the map for each header. The names in it are the canonical keys of http.Header; a header of
+// the signature whose key has another form goes to the default case, and the request is then refused as odd.
 func readHeaders(header http.Header) (h headers) {
 	for name, values := range header {
 		switch name {
@@ -60,7 +62,8 @@ func readHeaders(header http.Header) (h headers) {
 	return h
 }
 
-// single returns the value of a header that may be sent only once, or "" if the header is absent.
+// single returns the value of a header that may be sent only once, or "" if the header is absent. Of two values one
+// reader may take the first and another the last.
 func single(name string, values []string) (string, *Error) {
 	switch len(values) {
 	case 0:
@@ -77,7 +80,8 @@ func isAuthorization(name string) bool {
 }
 
 // isAmzHeader reports whether a header's name begins with X-Amz-, in any case of letters. An underscore counts as a
-// dash.
+// dash: "X_Amz-Acl" is one too, so that isConfusable gets to see it. It compares letters by setting the bit
+// 0x20, which turns upper case into lower case.
 func isAmzHeader(name string) bool {
 	return len(name) >= 6 && name[0]|0x20 == 'x' && (name[1] == '-' || name[1] == '_') && name[2]|0x20 == 'a' &&
 		name[3]|0x20 == 'm' && name[4]|0x20 == 'z' && (name[5] == '-' || name[5] == '_')
@@ -97,7 +101,8 @@ func isConfusable(name string) bool {
 	return !strings.HasPrefix(name, "x-amz-")
 }
 
-// signs reports whether a list of signed headers, such as "host;x-amz-date", has the name.
+// signs reports whether a list of signed headers, such as "host;x-amz-date", has the name. It is for a list that has
+// not been checked yet; [canonicalRequest.signs] is faster for one that has.
 func signs(list, name string) bool {
 	for rest, more := list, true; more; {
 		var signed string
@@ -111,6 +116,9 @@ func signs(list, name string) bool {
 // checkSigned refuses a request if a header that must be signed is not. amz is how many names in the list begin with
 // x-amz-. The names in the list differ from each other, and each is a header of the request. So if the request has as
 // many X-Amz- headers as the list has names, all of them are signed, and none has to be looked up.
+//
+// For example, a request has X-Amz-Date and X-Amz-Acl. If the list has "x-amz-acl" and "x-amz-date", the counts are
+// equal. If it has only "x-amz-date", they are 2 and 1, and findUnsigned finds x-amz-acl.
 func (v *Verifier) checkSigned(h http.Header, cr *canonicalRequest, p *parameters, amz int) *Error {
 	if p.dateHeader && !cr.signs(p.signedHeaders, "date") {
 		return refuse(errUnsignedHeader, "date")
@@ -128,7 +136,8 @@ func (v *Verifier) checkSigned(h http.Header, cr *canonicalRequest, p *parameter
 	return nil
 }
 
-// findUnsigned refuses an X-Amz- header that is not signed. A confusable one is refused even if it is signed.
+// findUnsigned refuses an X-Amz- header that is not signed. A confusable one is refused even if it is signed,
+// because the verifier and a program behind CGI could take different headers for the same one.
 func (v *Verifier) findUnsigned(h http.Header, cr *canonicalRequest, p *parameters) *Error {
 	for name := range h {
 		if !isAmzHeader(name) {
@@ -166,7 +175,8 @@ func (cr *canonicalRequest) checkConnection(p *parameters) *Error {
 	return nil
 }
 
-// isSigned reports whether a Connection option names a header that belongs to the signature.
+// isSigned reports whether a Connection option names a header that belongs to the signature. All X-Amz- headers do,
+// even those that are exempt. Options may be in any case of letters, and the list is in lower case.
 func (cr *canonicalRequest) isSigned(p *parameters, option string) bool {
 	if isAmzHeader(option) || isAuthorization(option) {
 		return true

@@ -75,7 +75,7 @@ func over(w *wire, more ...field) []field {
 }
 
 // What only frames can say that clients do not: net/http keeps a host field next to :authority.
-func TestHTTP2Frames(t *testing.T) {
+func TestHTTP2FramesAddNothingToASignedRequest(t *testing.T) {
 	for name, tt := range map[string]struct {
 		fields   []field
 		body     []byte

@@ -14,6 +14,7 @@ import (
 	"time"
 )
 
+// redacted is what a Secret prints as.
 const redacted = "REDACTED"
 
 // Secret is a secret access key, a signing key or a session token. It prints as REDACTED in fmt, in log/slog, in
@@ -35,6 +36,9 @@ func (Secret) MarshalBinary() ([]byte, error) { return []byte(redacted), nil }
 
 // DeriveKey derives the signing key of a secret for a UTC date (YYYYMMDD), region and service: 32 bytes, which sign and
 // verify within that scope and do not reveal the secret. So a key server should hand out signing keys and no secrets.
+//
+// Each part is the message of an HMAC whose key is the result of the one before. The first key is "AWS4" and the
+// secret, and the last message is "aws4_request".
 //
 // Source: AWS, "Create a signed AWS API request", step 4.
 func DeriveKey(secret Secret, date, region, service string) Secret {
@@ -84,7 +88,8 @@ type Key struct {
 	Expires time.Time
 }
 
-// isUsable reports whether the key has either a secret or a signing key.
+// isUsable reports whether the key has either a secret or a signing key. A key with both is refused, because one of
+// them is a mistake and nothing says which.
 func (k *Key) isUsable() bool {
 	if k.Secret != "" {
 		return k.SigningKey == ""

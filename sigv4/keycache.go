@@ -12,7 +12,11 @@ import (
 // a day. The secret is part of what is compared, so that a secret that was replaced is never served by its old key.
 //
 // Reading takes no lock, because a key in a table never changes. A full table is replaced by a new one, without the
-// keys of earlier days and, if it would be too large, without the oldest.
+// keys of earlier days and, if it would be too large, without the oldest. A goroutine that still reads the old table
+// finds what it had; at worst it misses a new key, and add then looks for that in the new table.
+//
+// A sync.Map of the hashes would need half the code. With one key it is as fast. With ten thousand keys in turn it
+// makes a whole verification 7 to 9 % slower, because each lookup waits for memory several times.
 type keyCache struct {
 	seed  maphash.Seed
 	table atomic.Pointer[keyTable]
@@ -20,7 +24,11 @@ type keyCache struct {
 	scope string     // of the key added last; keys with the same scope share the string; guarded by mu
 }
 
-// keyTable is a hash table with open addressing. Its keys are in the order in which they were added.
+// keyTable is a hash table with open addressing: a key is at the place that its hash names or, if other keys have taken
+// that, at the next one that was free. Its keys are in the order in which they were added.
+//
+// For example, the fifth key of a table with 32 places, whose hash is 0x…1f, is keys[4], and places[31] holds its tag
+// and the number 5. If places[31] is taken, places[0] holds them.
 //
 // If thousands of keys are in use in turn, a lookup costs what it waits for memory. Here it waits once, for the key
 // itself: the places are small enough to be in a near cache, and the tag in a place tells most other keys apart without
@@ -41,8 +49,9 @@ const (
 	numberBits   = 17 // for 1 to maxKeys; the other 15 are the tag
 )
 
-// cachedKey is a signing key: derived from a secret, or given by the key source (bare). It fills two cache lines, since
-// large tables begin at a page: the first line is what is compared, the second what is used.
+// cachedKey is a signing key: derived from a secret, or given by the key source (bare). Bare tells a signing key from a
+// secret that has the same bytes. It fills two cache lines, since large tables begin at a page: the first line is what
+// is compared, the second what is used.
 type cachedKey struct {
 	hash   uint64
 	scope  string // YYYYMMDD/region/service/aws4_request
@@ -70,7 +79,7 @@ func newKeyCache() *keyCache {
 }
 
 // get returns the key for a date, YYYYMMDD, and the rest of the scope, "/region/service/aws4_request". It derives and
-// adds a key that the table does not have.
+// adds a key that the table does not have. The seed is random, so that nobody can choose keys with one hash.
 func (c *keyCache) get(key *Key, date, scope string) *mac {
 	hash := maphash.String(c.seed, date) ^ maphash.String(c.seed, scope)
 	if key.Secret != "" {
@@ -84,7 +93,8 @@ func (c *keyCache) get(key *Key, date, scope string) *mac {
 	return c.add(hash, key, date, scope)
 }
 
-// add derives a key and adds it, unless another goroutine was faster. It derives the key before it takes the lock.
+// add derives a key and adds it, unless another goroutine was faster. It derives the key before it takes the lock, so
+// that goroutines derive different keys at the same time.
 func (c *keyCache) add(hash uint64, key *Key, date, scope string) *mac {
 	k := cachedKey{hash: hash, secret: string(key.Secret)}
 	if key.Secret != "" {
@@ -122,7 +132,8 @@ func (t *keyTable) place(hash, i uint64) *atomic.Uint32 {
 // tag returns the bits of a hash that a place holds.
 func tag(hash uint64) uint32 { return uint32(hash>>32) >> numberBits }
 
-// find returns the key, or nil if the table does not have it. It takes no lock.
+// find returns the key, or nil if the table does not have it. It takes no lock. It ends, because at least three of four
+// places are empty.
 func (t *keyTable) find(hash uint64, key *Key, date, scope string) *mac {
 	for i := uint64(0); ; i++ {
 		place := t.place(hash, i).Load()
@@ -150,8 +161,9 @@ func (t *keyTable) insert(k *cachedKey) *mac {
 	return &at.mac
 }
 
-// renew returns a table with room for more keys, without the keys of earlier days. If more than half of the keys
-// remain, the new table is twice as large; at maxKeys it holds only the younger half.
+// renew returns a table with room for more keys, without the keys of days before the date. If more than half of the
+// keys remain, the new table is twice as large; at maxKeys it holds only the younger half. So a new table has room for
+// at least as many new keys as were copied into it.
 func (t *keyTable) renew(date string) *keyTable {
 	remain := make([]*cachedKey, 0, len(t.keys))
 	for i := range t.keys {

@@ -65,7 +65,7 @@ var withinLimits = []struct {
 	{"path of 9000 bytes", 0, get("/" + strings.Repeat("p", 9000))},
 }
 
-func TestWithinLimits(t *testing.T) {
+func TestRequestWithinLimitsIsAccepted(t *testing.T) {
 	for _, tt := range withinLimits {
 		c := euWest
 		c.MaxHeaderBytes = tt.most
@@ -107,7 +107,7 @@ func repeated(size, n int) *http.Request {
 }
 
 // What is beyond the bounds is refused before it is parsed, in the header and in the query.
-func TestBeyondLimits(t *testing.T) {
+func TestRequestBeyondLimitsIsRefused(t *testing.T) {
 	for _, tt := range beyondLimits {
 		c := euWest
 		c.MaxHeaderBytes = tt.most
@@ -145,7 +145,7 @@ func TestBeyondLimits(t *testing.T) {
 }
 
 // What a request says of itself beyond the bounds is not parsed; a request without a signature is only that.
-func TestTooLargeWithoutSignature(t *testing.T) {
+func TestLargeQueryIsRefusedOnlyWithSignature(t *testing.T) {
 	v := newVerifier(t, euWest)
 	long := "/?" + strings.Repeat("a&", 40_000)
 	_, err := v.VerifyAt(get(long), now)

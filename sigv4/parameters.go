@@ -8,25 +8,33 @@ import (
 	"time"
 )
 
-// maxPairs bounds the parameters that are read of an Authorization header. SigV4 has three.
+// maxPairs bounds the parameters that are read of an Authorization header. SigV4 has three. A few more are read so that
+// a header with a surplus one gets AWS's text for that.
 const maxPairs = 16
 
-// parameters is what a request says about its signature. The client wrote all of it, and none of it is verified yet.
+// parameters is what a request says about its signature. The client wrote all of it, and none of it is verified yet. A
+// signature has the same parameters in the Authorization header and in the query of a presigned URL, so that all checks
+// behind [parameters.read] are the same for both.
+//
+// The strings share memory with the request. [Verifier.VerifyAt] keeps the struct on its stack, so that it costs no
+// allocation.
 type parameters struct {
-	presigned     bool // the signature is in the query
+	// The signature, from the Authorization header or from the query.
+	presigned     bool // it is in the query
 	algorithm     string
 	credential    string // of a presigned URL with its escapes, until checkScope decodes it
-	signedHeaders string
+	signedHeaders string // such as "host;x-amz-date"
 	signature     string
-	date          string
-	dateHeader    bool // date is the value of the Date header
-	surplus       bool // the Authorization header has an unknown or repeated parameter
+	date          string // as in 20261124T060000Z, once parseDate has accepted it
+	dateHeader    bool   // date is the value of the Date header
+	surplus       bool   // the Authorization header has an unknown or repeated parameter
 	expires       string
 	hasExpires    bool   // the query has X-Amz-Expires, which may be empty
 	token         string // the session token
 	payload       string // the declared payload hash
 	hasPayload    bool   // a payload hash is declared, which may be empty
 
+	// The request around it.
 	path       string // as sent
 	rawQuery   string
 	amz        int  // how many headers have names that begin with X-Amz-
@@ -38,6 +46,7 @@ type parameters struct {
 	host       []string    // the values of the Host header, which net/http leaves in the header only in HTTP/2
 	connection [2][]string // the values of Connection and Proxy-Connection
 
+	// What parseDate and checkScope have made of the date and the credential.
 	time                             time.Time
 	keyID, day, region, service, end string // the five elements of the credential
 	scope                            string // "/region/service/aws4_request"
@@ -46,6 +55,8 @@ type parameters struct {
 // target returns the path and the query as they were sent. ok reports whether they are a plain path and query, and not
 // the absolute form of a target, an opaque URL, or a path with a "#". RequestURI is empty in requests that an adapter
 // made of events; then r.URL is read.
+//
+// RequestURI comes first because it is what the client has signed. Layers such as http.StripPrefix change r.URL.
 func target(r *http.Request) (path, rawQuery string, ok bool) {
 	switch {
 	case r.RequestURI != "":
@@ -64,25 +75,22 @@ func target(r *http.Request) (path, rawQuery string, ok bool) {
 }
 
 // read reads the parameters from the Authorization header or from the query, and refuses a request that has both. most
-// bounds the bytes of the request line and the Authorization header: they are counted before either is parsed, and what
-// they leave is the room for the signed headers. q holds the query afterwards.
+// bounds the bytes of the request line and the Authorization header. q holds the query afterwards.
+//
+// The order decides what a hostile request costs, and which of several mistakes the answer names. Lengths are counted
+// before anything is parsed. A bearer token, which is the usual wrong Authorization header, is refused before the query
+// is parsed. Only then is it known whether the query has a signature too.
 func (p *parameters) read(r *http.Request, q *query, most int) *Error {
 	h := readHeaders(r.Header)
 	if h.odd != "" {
 		return refuse(errAmbiguousHeader, h.odd)
 	}
 	p.amz, p.underscore, p.host, p.connection = h.amz, h.underscore, h.host, h.connection
-	var plain bool
-	p.path, p.rawQuery, plain = target(r)
-	p.room = most - len(r.Method) - len(p.path) - len(p.rawQuery)
-	for _, value := range h.authorization {
-		p.room -= len(value)
-	}
-	p.tooLarge = p.room < 0
+	plain := p.count(r, h.authorization, most)
 	var malformed *Error
 	if len(h.authorization) == 1 && !p.tooLarge {
 		if malformed = p.parseAuthorization(&h.authorization[0]); malformed != nil && !mentions(p.rawQuery, math.MaxInt) {
-			return malformed // mostly a bearer token: refuse it before the query is parsed
+			return malformed
 		}
 	}
 	p.badQuery = true
@@ -90,20 +98,14 @@ func (p *parameters) read(r *http.Request, q *query, most int) *Error {
 		p.refused, p.badQuery = q.refuses(p.rawQuery)
 		p.tooLarge = q.full
 	}
-	switch {
-	case p.tooLarge && len(h.authorization) > 0: // even if the query is presigned as well
+	if p.tooLarge && len(h.authorization) > 0 { // even if the query is presigned as well
 		return refuse(errHeaderTooLarge, "")
-	case p.room < 0:
-		p.presigned = mentions(p.rawQuery, closely)
-	case p.badQuery:
-		p.presigned = mentions(p.rawQuery, math.MaxInt)
-	default:
-		p.presigned = q.authenticates() // what mentions would say, known from parsing
 	}
+	p.presigned = p.isPresigned(q)
 	switch {
 	case p.presigned && len(h.authorization) > 0:
 		return refuse(errTwoMechanisms, "")
-	case p.tooLarge && p.presigned:
+	case p.presigned && p.tooLarge:
 		return refuse(errHeaderTooLarge, "")
 	case p.presigned && !plain:
 		return refuse(errMalformedTarget, p.path)
@@ -125,8 +127,33 @@ func (p *parameters) read(r *http.Request, q *query, most int) *Error {
 	return nil
 }
 
-// refuseMissing refuses a request without a signature. If the query has a signature of version 2, which names the key
-// by AWSAccessKeyId for every service, errVersion2 is among the causes. AWS's answer is the same.
+// count reads the target and counts the bytes of the request line and the Authorization header, of which most are
+// allowed. What they leave is the room for the signed headers. It reports whether the target is a plain path and query.
+func (p *parameters) count(r *http.Request, authorization []string, most int) (plain bool) {
+	p.path, p.rawQuery, plain = target(r)
+	p.room = most - len(r.Method) - len(p.path) - len(p.rawQuery)
+	for _, value := range authorization {
+		p.room -= len(value)
+	}
+	p.tooLarge = p.room < 0
+	return plain
+}
+
+// isPresigned reports whether the query names a parameter that only a presigned URL has. A query that was parsed knows
+// it. One that was not, because it is too large or not valid, is scanned: the answer to a broken signature must
+// say what is broken, and not that there is no signature.
+func (p *parameters) isPresigned(q *query) bool {
+	switch {
+	case p.room < 0:
+		return mentions(p.rawQuery, closely)
+	case p.badQuery:
+		return mentions(p.rawQuery, math.MaxInt)
+	}
+	return q.authenticates()
+}
+
+// refuseMissing refuses a request without a signature of version 4. If the query has a signature of version 2, which
+// names the key by AWSAccessKeyId for every service, errVersion2 is among the causes. AWS's answer is the same.
 //
 // Source: Amazon S3 User Guide, "Signing and authenticating REST requests (AWS signature version 2)".
 func refuseMissing(rawQuery string) *Error {
@@ -145,6 +172,7 @@ func refuseMissing(rawQuery string) *Error {
 var errMissingVersion2 = fmt.Errorf("%w: %w", ErrMissing, errVersion2)
 
 // readHeader reads the headers that go with an Authorization header: the date, the session token and the payload hash.
+// AWS names what is missing before what is wrong, and a surplus parameter before a bad date.
 func (p *parameters) readHeader(h *headers) (e *Error) {
 	if p.date, e = single("X-Amz-Date", h.amzDate); e != nil {
 		return e
@@ -172,8 +200,10 @@ func (p *parameters) readHeader(h *headers) (e *Error) {
 }
 
 // parseAuthorization reads "AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…, Signature=…", with the parameters in any
-// order. It refuses only what is not a list of name=value pairs. An unknown or repeated parameter sets surplus, which
-// readHeader refuses after it has looked for missing ones, because AWS names those first.
+// order, and with or without spaces after the commas. It refuses only what is not a list of name=value pairs. An
+// unknown or repeated parameter sets surplus, which readHeader refuses after it has looked for missing ones.
+//
+// It takes a pointer to the header, as [Error] keeps one: the text is needed only if it is refused.
 func (p *parameters) parseAuthorization(header *string) *Error {
 	var rest string
 	var seen uint8 // the parameters read so far, as bits; one with an empty value is read too
@@ -206,7 +236,7 @@ func (p *parameters) parseAuthorization(header *string) *Error {
 	return nil
 }
 
-// cut is strings.Cut with a separator of one byte.
+// cut is strings.Cut with a separator of one byte, which strings.IndexByte finds.
 func cut(s string, sep byte) (before, after string, found bool) {
 	if i := strings.IndexByte(s, sep); i >= 0 {
 		return s[:i], s[i+1:], true
@@ -214,7 +244,7 @@ func cut(s string, sep byte) (before, after string, found bool) {
 	return s, "", false
 }
 
-// readQuery reads the parameters of a presigned URL.
+// readQuery reads the parameters of a presigned URL. The query has been parsed, so that none is there twice.
 func (p *parameters) readQuery(h *headers, q *query) *Error {
 	if p.badQuery {
 		return refuse(errAmbiguousQuery, p.refused)
@@ -252,7 +282,8 @@ func (p *parameters) readPayload(h *headers, q *query) (e *Error) {
 	return nil
 }
 
-// missing returns the parameters that are missing or empty, as bits of [Error].
+// missing returns the parameters that are missing or empty, as bits of [Error]. The order of the list is that of the
+// bits, noAlgorithm first.
 func (p *parameters) missing() (missing uint8) {
 	for i, s := range [...]string{p.algorithm, p.credential, p.signature, p.signedHeaders, p.date} {
 		if s == "" {
@@ -262,8 +293,9 @@ func (p *parameters) missing() (missing uint8) {
 	return missing
 }
 
-// accessKeyID returns the access key ID that the credential names, or "" if there is no credential. It may be called
-// before the credential has been split or decoded.
+// accessKeyID returns the access key ID that the credential names, or "" if there is no credential. It is for the log
+// and may be called before the credential has been split or decoded: a request that is refused early has a name too. In
+// a presigned URL the slash behind it may be escaped or not, so that the first of both ends it.
 func (p *parameters) accessKeyID() string {
 	if p.keyID != "" {
 		return p.keyID

@@ -9,7 +9,11 @@ import (
 	"strings"
 )
 
-// payload says how the signature covers the body.
+// payload says how the signature covers the body. Its line is the last one of the canonical request:
+//
+//	a hash             the signature is verified, and then the body is read and compared with the hash
+//	UNSIGNED-PAYLOAD   the handler reads the body, if that is allowed; otherwise the body must be empty
+//	none declared      the body is read first, because its hash is the line
 type payload struct {
 	line     string           // the declared last line of the canonical request; "" if there is none
 	unsigned bool             // the body is not signed, and may have any length
@@ -21,7 +25,7 @@ type payload struct {
 // to S3.
 func (v *Verifier) payload(r *http.Request, p *parameters) (body payload, e *Error) {
 	declared := p.payload
-	if !p.hasPayload && p.presigned && v.config.Dialect == S3 {
+	if !p.hasPayload && p.presigned && v.config.S3 {
 		declared = unsignedPayload
 	}
 	switch {
@@ -42,7 +46,8 @@ func (v *Verifier) payload(r *http.Request, p *parameters) (body payload, e *Err
 	return payload{line: declared}, nil
 }
 
-// checkBody reads the body and compares it with the declared hash.
+// checkBody reads the body and compares it with the declared hash. If UNSIGNED-PAYLOAD is declared and not allowed, the
+// body must be empty: its length may have been unknown until now.
 func (v *Verifier) checkBody(r *http.Request, cr *canonicalRequest, body *payload) *Error {
 	if body.unsigned {
 		return nil
@@ -59,9 +64,9 @@ func (v *Verifier) checkBody(r *http.Request, cr *canonicalRequest, body *payloa
 	return nil
 }
 
-// readBody reads the body and computes its hash. It puts back what it has read, followed by the rest, because the body
-// must be whole even if the request is refused: another mechanism may accept the request, or
-// [VerifierConfig].AllowDespite pass it on.
+// readBody reads the body and computes its hash, which for no body is that of nothing. It puts back what it has read,
+// followed by the rest, because the body must be whole even if the request is refused: another mechanism may accept the
+// request, or [VerifierConfig].AllowDespite pass it on.
 func (v *Verifier) readBody(r *http.Request, cr *canonicalRequest, body *payload) *Error {
 	copy(body.hash[:], emptyHash)
 	if r.Body == nil || r.Body == http.NoBody {
@@ -85,7 +90,8 @@ func (v *Verifier) readBody(r *http.Request, cr *canonicalRequest, body *payload
 	return nil
 }
 
-// checkTrailer refuses trailers named Authorization or X-Amz-…, because no signature covers a trailer.
+// checkTrailer refuses trailers named Authorization or X-Amz-…, because no signature covers a trailer. Some servers and
+// proxies merge trailers into the headers, where such a name would count.
 func checkTrailer(r *http.Request) *Error {
 	for name := range r.Trailer {
 		if isForbiddenTrailer(name) {
@@ -95,6 +101,7 @@ func checkTrailer(r *http.Request) *Error {
 	return nil
 }
 
+// isForbiddenTrailer reports whether a program could take a trailer for a header that must be signed.
 func isForbiddenTrailer(name string) bool { return isAmzHeader(name) || isAuthorization(name) }
 
 // dropTrailers deletes what checkTrailer refuses. It changes the map itself, which copies of the request share.
@@ -103,7 +110,8 @@ func dropTrailers(r *http.Request) {
 }
 
 // guardTrailers makes the body of a refused request drop the trailers that checkTrailer refuses, in case the caller
-// serves the request all the same. Only chunked bodies, whose length is unknown, and HTTP/2 have trailers.
+// serves the request all the same. Only chunked bodies, whose length is unknown, and HTTP/2 have trailers. net/http
+// fills in r.Trailer when the body has been read, so that it is too early to delete them now.
 func guardTrailers(r *http.Request) {
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength >= 0 && len(r.Trailer) == 0 {
 		return
@@ -124,6 +132,8 @@ type stream struct {
 	err     *Error // the refusal of a trailer, which every further Read returns
 }
 
+// newStream returns the request's body as a stream of at most MaxBody bytes. If despite is true, the request was
+// refused, and AllowDespite has passed it on.
 func (v *Verifier) newStream(r *http.Request, despite bool) *stream {
 	return &stream{http.MaxBytesReader(nil, r.Body, v.config.MaxBody), r, despite, nil}
 }

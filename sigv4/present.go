@@ -90,7 +90,8 @@ func separator(s string) int {
 
 // mayNameAuth reports whether the first bytes of a name fit a parameter of a presigned URL. It is the quick check
 // before namesAuth: nearly all names fail at the first letter, which must be "x", or at the "-a" after it, escaped or
-// not. s must have at least as many bytes as shortestName.
+// not. For example, "x-a", "X%2D" and "%78-" may be the beginning of X-Amz-Date; "%58" is "X". s must have at least as
+// many bytes as shortestName.
 func mayNameAuth(s string) bool {
 	switch {
 	case s[0]|0x20 == 'x':

@@ -24,7 +24,8 @@ func (s *Signer) Presign(r *http.Request, expires time.Duration) (string, error)
 	return s.PresignAt(r, expires, time.Now())
 }
 
-// PresignAt is [Signer.Presign] at a given time instead of now.
+// PresignAt is [Signer.Presign] at a given time instead of now. URLs of one time are equal, so that a caller who rounds
+// the time down lets browsers cache what they lead to.
 func (s *Signer) PresignAt(r *http.Request, expires time.Duration, now time.Time) (string, error) {
 	url, e := s.presignAt(r, expires, now)
 	if e != nil {
@@ -33,6 +34,8 @@ func (s *Signer) PresignAt(r *http.Request, expires time.Duration, now time.Time
 	return url, nil
 }
 
+// presignAt goes the way of [Signer.signAt], but what that puts into headers it puts into the query, before the query
+// is signed. Only the signature comes after, and a session token that is not signed.
 func (s *Signer) presignAt(r *http.Request, expires time.Duration, now time.Time) (string, *Error) {
 	if expires < time.Second || expires > maxExpires || expires%time.Second != 0 {
 		return "", refuse(errExpiresForm, expires.String())
@@ -62,21 +65,28 @@ func (s *Signer) presignAt(r *http.Request, expires time.Duration, now time.Time
 	cr.query.set("X-Amz-Date", date)
 	cr.query.set("X-Amz-Expires", strconv.Itoa(int(expires/time.Second)))
 	cr.query.set("X-Amz-SignedHeaders", signed)
-	if key.SessionToken != "" && !s.config.UnsignedToken {
-		cr.query.set("X-Amz-Security-Token", string(key.SessionToken))
+	if !s.config.UnsignedToken {
+		cr.query.setToken(key.SessionToken)
 	}
 	if e := s.finish(r, cr, &key, host, date, signed, payload); e != nil {
 		return "", e
 	}
 	cr.query.set("X-Amz-Signature", string(cr.signature[:]))
-	if key.SessionToken != "" && s.config.UnsignedToken {
-		cr.query.set("X-Amz-Security-Token", string(key.SessionToken))
+	if s.config.UnsignedToken {
+		cr.query.setToken(key.SessionToken)
 	}
 	return cr.url(r, host), nil
 }
 
+// setToken adds the session token, if there is one.
+func (q *query) setToken(token Secret) {
+	if token != "" {
+		q.set("X-Amz-Security-Token", string(token))
+	}
+}
+
 // presignedPayload is [Signer.payload] for a presigned URL: the query may declare the hash, and S3 does not look at the
-// body.
+// body. If the payload is not signed, the query must say so, except to S3, which assumes it.
 func (s *Signer) presignedPayload(r *http.Request, cr *canonicalRequest) (string, *Error) {
 	if i := cr.query.auth[queryPayload]; i != 0 {
 		if declares(r) {
@@ -85,11 +95,11 @@ func (s *Signer) presignedPayload(r *http.Request, cr *canonicalRequest) (string
 		declared := string(cr.query.val(cr.query.params[i-1])) // in canonical form, which is the same for a hash
 		return declared, checkDeclared(declared)
 	}
-	if s.config.Dialect == S3 && !declares(r) {
+	if s.config.S3 && !declares(r) {
 		return unsignedPayload, nil
 	}
 	payload, e := s.payload(r, cr)
-	if payload == unsignedPayload && !declares(r) { // only S3 assumes it
+	if payload == unsignedPayload && !declares(r) {
 		cr.query.set("X-Amz-Content-Sha256", payload)
 	}
 	return payload, e
@@ -101,7 +111,8 @@ var (
 	errExpiresForm = fmt.Errorf("%w: give whole seconds, 1s to 168h", errExpires)
 )
 
-// presignedHost returns the host that the recipient of the URL will send.
+// presignedHost returns the host that the recipient of the URL will send. It refuses a Host of the request that is
+// another, because the recipient does not know of it and the signature would not match.
 func presignedHost(r *http.Request) (string, *Error) {
 	named := r.URL.Host
 	if named == "" {
@@ -127,7 +138,8 @@ func plainHost(scheme, host string) string {
 	return strings.ToLower(strings.TrimSuffix(strings.TrimSuffix(host, port), ":"))
 }
 
-// url returns the request's URL with the parameters of cr as its query, in canonical form.
+// url returns the request's URL with the parameters of cr as its query, in canonical form. They are in the order in
+// which they were set, the signature last; a verifier sorts them.
 func (cr *canonicalRequest) url(r *http.Request, host string) string {
 	scheme := r.URL.Scheme
 	if scheme == "" {

@@ -12,7 +12,7 @@ import (
 )
 
 // Each header of a request that names a signed one in its Connection is refused.
-func TestConnectionOptions(t *testing.T) {
+func TestConnectionOptionMustNotNameSignedHeader(t *testing.T) {
 	v := newVerifier(t, euWest)
 	for _, tt := range []struct {
 		values  []string
@@ -71,7 +71,7 @@ func TestConnectionOptions(t *testing.T) {
 }
 
 // In HTTP/2 net/http leaves a Host header next to :authority, which may be another.
-func TestHostNextToAuthority(t *testing.T) {
+func TestHostMustEqualAuthority(t *testing.T) {
 	v := newVerifier(t, euWest)
 	for host, want := range map[string]error{
 		"example.com": nil, "EXAMPLE.com": nil, "evil.example.com": sigv4.ErrAmbiguousHeader, "": sigv4.ErrAmbiguousHeader,
@@ -89,7 +89,7 @@ func TestHostNextToAuthority(t *testing.T) {
 }
 
 // HTTP/2 repeats a header of 4 KiB for two bytes each time. A verifier does not write what it repeats.
-func TestHTTP2Repetition(t *testing.T) {
+func TestRepeatedHeaderIsNotWritten(t *testing.T) {
 	refused := make(chan error, 1)
 	c := euWest
 	c.ErrorHandler = func(w http.ResponseWriter, r *http.Request, err error) {

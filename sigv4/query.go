@@ -27,10 +27,15 @@ var authParamNames = [authParams]string{
 	"X-Amz-Security-Token", "X-Amz-Content-Sha256",
 }
 
-// maxAmzParams bounds the parameters named X-Amz-…, because each is compared with all before it.
+// maxAmzParams bounds the parameters named X-Amz-…, because each is compared with all before it: 64 make 2016
+// comparisons of two hashes.
 const maxAmzParams = 64
 
-// query holds the parameters of a request in canonical form.
+// query holds the parameters of a request in canonical form. The text of all of them is in one slice, and a parameter
+// is three indexes into it. So sorting moves indexes and no text, and a query that is used again allocates nothing.
+//
+// The parameters of a presigned URL are also recorded in auth and values, as they are found. So nothing has to search
+// for them.
 type query struct {
 	text   []byte // of each parameter its name, endOfName and its value, in the order in which they were sent
 	params []param
@@ -67,10 +72,12 @@ type amzParam struct {
 // amzSeed is random, so that a client cannot choose names with equal hashes.
 var amzSeed = maphash.MakeSeed()
 
+// name, val and pair return the parts of a parameter; a pair is its name, endOfName and its value.
 func (q *query) name(p param) []byte { return q.text[p.start:p.eq] }
 func (q *query) val(p param) []byte  { return q.text[p.eq+1 : p.end] }
 func (q *query) pair(p param) []byte { return q.text[p.start:p.end] }
 
+// key returns the pair that a sort key belongs to.
 func (q *query) key(k sortKey) []byte { return q.pair(q.params[k.index]) }
 
 // parse reads a query as it was sent. Only "&" separates parameters, and an empty parameter counts, as in botocore:
@@ -99,7 +106,8 @@ func (q *query) refuses(raw string) (refused string, bad bool) {
 	return refused, !ok
 }
 
-// add appends the parameter that raw begins with, and returns its length. at is where it begins in the query.
+// add appends the parameter that raw begins with, and returns its length. at is where it begins in the query. It
+// reports false for a parameter that is not valid, and for one beyond a limit, which also sets full.
 func (q *query) add(raw string, at int) (n int, ok bool) {
 	if q.most > 0 && len(q.params) == q.most {
 		q.full = true
@@ -129,8 +137,9 @@ func (q *query) add(raw string, at int) (n int, ok bool) {
 	return n, !isAmz(q.name(p)) || q.addAmz(p, span{at + n - value, at + n})
 }
 
-// addAmz records a parameter named X-Amz-…. It refuses one that was sent before in any case of letters, because readers
-// differ in which of the two they take (CVE-2022-2385), and a parameter of a presigned URL in another case of letters.
+// addAmz records a parameter named X-Amz-…, which must be the last in params. v is where its value was sent. It refuses
+// one that was sent before in any case of letters, because readers differ in which of the two they take
+// (CVE-2022-2385), and a parameter of a presigned URL in another case of letters.
 func (q *query) addAmz(p param, v span) bool {
 	name := q.name(p)
 	if i := authParam(name); i < authParams {
@@ -162,7 +171,7 @@ func hashFold(name []byte) uint64 {
 	return maphash.Bytes(amzSeed, folded)
 }
 
-// authParam returns the index of a presigned URL's parameter, or authParams if the name is another.
+// authParam returns the index of a presigned URL's parameter in [authParamNames], or authParams if the name is another.
 func authParam(name []byte) int {
 	for i := range authParamNames {
 		if string(name) == authParamNames[i] {
@@ -188,7 +197,8 @@ func (q *query) authenticates() bool {
 	return false
 }
 
-// set adds a parameter. Its value is the parts joined, which are not escaped yet.
+// set adds a parameter. Its value is the parts joined, which are not escaped yet. Only the signer sets any, after it
+// has parsed the caller's query; it does not look into auth for them.
 func (q *query) set(name string, parts ...string) {
 	p := param{start: len(q.text), eq: len(q.text) + len(name)}
 	q.text = append(append(q.text, name...), endOfName)
@@ -210,7 +220,8 @@ func (q *query) raw(raw string, i int) string {
 // get returns the value of a presigned URL's parameter without its escapes, or "".
 func (q *query) get(raw string, i int) string { return decode(q.raw(raw, i)) }
 
-// drop removes a presigned URL's parameter from the canonical form.
+// drop removes a presigned URL's parameter from the canonical form: a signature cannot cover itself. The indexes behind
+// it move down by one.
 func (q *query) drop(i int) {
 	at := q.auth[i] - 1
 	if at < 0 {
@@ -232,7 +243,7 @@ func (q *query) appendCanonical(dst []byte) []byte {
 	return q.append(dst)
 }
 
-// append appends the parameters in their present order.
+// append appends the parameters in their present order, with "=" in place of endOfName.
 func (q *query) append(dst []byte) []byte {
 	for i, p := range q.params {
 		if i > 0 {
@@ -244,6 +255,7 @@ func (q *query) append(dst []byte) []byte {
 	return dst
 }
 
+// compare orders two parameters by name, and then by value.
 func (q *query) compare(a, b param) int { return bytes.Compare(q.pair(a), q.pair(b)) }
 
 // few is the number of parameters below which a plain sort is fastest. Above it, sort keys save most looks at the text.

@@ -12,9 +12,9 @@ import (
 	"github.com/tallygate/tallygate/sigv4"
 )
 
-// The canonical query has the order of the names and then of the values, however many parameters there are and however much
-// they have in common.
-func TestQueryOrder(t *testing.T) {
+// The canonical query has the order of the names and then of the values, however many parameters there are and however
+// much they have in common.
+func TestQueryIsSortedByNameThenValue(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	parts := []string{"", "a", "b", "-", ".", "~", "0", "%00", "%01", "%20", "%21", "%C3%BC", "a-", "aaaaaaaa", "aaaaaaaaaaaaaaaa"}
 	pick := func() string { return parts[random.IntN(len(parts))] }

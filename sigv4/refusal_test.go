@@ -17,7 +17,7 @@ import (
 )
 
 // If the signature is of version 2, the error says so and the client gets AWS's answer.
-func TestVersion2(t *testing.T) {
+func TestVersion2IsNamedInTheError(t *testing.T) {
 	v := newVerifier(t, euWest)
 	header := func(value string) *http.Request {
 		r := get("/bucket/key")
@@ -65,16 +65,16 @@ func TestVersion2(t *testing.T) {
 }
 
 // An adapter may make a request without a URL.
-func TestS3XMLWithoutURL(t *testing.T) {
+func TestS3XMLAnswersWithoutURL(t *testing.T) {
 	w := httptest.NewRecorder()
 	c := euWest
-	c.Dialect, c.ErrorHandler = sigv4.S3, sigv4.S3XML
+	c.S3, c.ErrorHandler = true, sigv4.S3XML
 	newVerifier(t, c).Handler(http.NotFoundHandler()).ServeHTTP(w, &http.Request{Method: "GET"})
 	require.Equal(t, 403, w.Code)
 	require.Contains(t, w.Body.String(), "<Resource></Resource>")
 }
 
-// Error names the access key that was claimed, as far as the request names one.
+// Error names the access key that the request names, if it names one.
 func TestErrorNamesTheKey(t *testing.T) {
 	v := newVerifier(t, euWest)
 	for name, tt := range map[string]struct {
@@ -161,21 +161,20 @@ func post(target, body string) *http.Request {
 }
 
 // Without X-Amz-Expires a URL is valid for the shorter of MaxAge and MaxExpires, to the second.
-func TestPresignedWithoutExpires(t *testing.T) {
+func TestPresignedWithoutExpiresHasTheShorterLimit(t *testing.T) {
 	for _, tt := range []struct {
-		dialect     sigv4.Dialect
 		age, expire time.Duration
 		good        time.Duration
 	}{
-		{sigv4.ExecuteAPI, 0, 0, 5 * time.Minute},
-		{sigv4.ExecuteAPI, time.Minute, 0, time.Minute},
-		{sigv4.ExecuteAPI, time.Minute, time.Hour, time.Minute},
-		{sigv4.ExecuteAPI, time.Hour, time.Minute, time.Minute},
-		{sigv4.Generic, 0, 0, 5 * time.Minute},
-		{sigv4.Generic, 0, time.Minute, time.Minute},
+		{0, 0, 5 * time.Minute},
+		{time.Minute, 0, time.Minute},
+		{time.Minute, time.Hour, time.Minute},
+		{time.Hour, time.Minute, time.Minute},
+		{0, time.Hour, 5 * time.Minute},
+		{0, time.Minute, time.Minute},
 	} {
 		c := euWest
-		c.Dialect, c.MaxAge, c.MaxExpires, c.Services = tt.dialect, tt.age, tt.expire, []string{"execute-api"}
+		c.MaxAge, c.MaxExpires = tt.age, tt.expire
 		w := newWire("GET", "/Prod").presign(noExpires)
 		v := newVerifier(t, c)
 		r := read([]byte(w.String()))
@@ -189,7 +188,7 @@ func TestPresignedWithoutExpires(t *testing.T) {
 }
 
 // doc.go has one entry for each exported cause, with each status that answers.go gives to it or to one of its variants.
-func TestErrorCatalogue(t *testing.T) {
+func TestCatalogueListsEachCauseWithItsStatuses(t *testing.T) {
 	declared := regexp.MustCompile(`(?m)^\t(Err\w+) += errors\.New`).FindAllStringSubmatch(readFile(t, "cause.go"), -1)
 	require.Len(t, declared, len(exported))
 	documented := make(map[string]string) // the text of an entry, by cause

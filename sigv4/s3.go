@@ -7,8 +7,8 @@ import (
 	"net/http"
 )
 
-// s3Messages are S3's texts by its error codes. Source: Amazon S3 API Reference, "Error responses", "List of error
-// codes".
+// s3Messages are S3's texts by its error codes. Clients decide by the code, and people read the text. Source: Amazon S3
+// API Reference, "Error responses", "List of error codes".
 var s3Messages = map[string]string{
 	"AccessDenied":                      "Access Denied",
 	"AuthorizationHeaderMalformed":      "The authorization header that you provided is not valid.",
@@ -39,19 +39,11 @@ type s3Error struct {
 	RequestID        string `xml:"RequestId"`
 }
 
-// S3XML answers as Amazon S3 does: with an XML document, and with S3's codes and statuses. It is a
-// [VerifierConfig].ErrorHandler. An error that is not of this package is answered as an internal one.
-func S3XML(w http.ResponseWriter, r *http.Request, err error) {
-	e, ok := errors.AsType[*Error](err)
-	if !ok {
-		e = refuse(ErrNotConfigured, "")
-	}
-	a := e.answer()
-	if errors.Is(e.Err, errVersion2) {
-		a = refuse(errVersion2, "").answer()
-	}
+// s3Error returns the document that answers the refusal. Two texts depend on the request: that of a wrong region, which
+// names the right one, and that of a header that is not signed.
+func (e *Error) s3Error(r *http.Request, a *reply) s3Error {
 	body := s3Error{Code: a.s3Code, Message: s3Messages[a.s3Code]}
-	if r.URL != nil {
+	if r.URL != nil { // an adapter may make a request without one
 		body.Resource = clip(r.URL.Path)
 	}
 	for _, f := range e.scopeFaults() {
@@ -63,6 +55,22 @@ func S3XML(w http.ResponseWriter, r *http.Request, err error) {
 		body.Message = "There were headers present in the request which were not signed"
 		body.HeadersNotSigned = clip(e.Detail)
 	}
+	return body
+}
+
+// S3XML answers as Amazon S3 does: with an XML document, and with S3's codes and statuses. It is a
+// [VerifierConfig].ErrorHandler. An error that is not of this package is answered as an internal one. The clients of S3
+// need it: they parse the document, and retry or correct their clocks by its code.
+func S3XML(w http.ResponseWriter, r *http.Request, err error) {
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
+		e = refuse(ErrNotConfigured, "")
+	}
+	a := e.answer()
+	if errors.Is(e.Err, errVersion2) {
+		a = refuse(errVersion2, "").answer()
+	}
+	body := e.s3Error(r, a)
 	h := w.Header()
 	e.SetHeader(h)
 	if body.RequestID = h.Get("X-Amzn-RequestId"); body.RequestID == "" { // unless an outer layer has named the request

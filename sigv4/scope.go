@@ -7,7 +7,8 @@ import (
 
 // checkScope checks in AWS's order that the host is signed, that the algorithm is ours, and that the credential has an
 // accepted scope for the day of the date. A credential that is as it should be is compared as a whole; only another one
-// is split.
+// is split. For example, with one region and one service accepted, a good credential is one comparison with
+// "/eu-west-1/execute-api/aws4_request", one with the day, and what is left is the access key ID.
 func (v *Verifier) checkScope(p *parameters) *Error {
 	if strings.Count(p.signedHeaders, ";") >= v.fields {
 		return refuse(errHeaderTooLarge, "")
@@ -50,9 +51,9 @@ func (p *parameters) splitCredential() *Error {
 	return nil
 }
 
-// wrongScope returns an error from which [Error.scopeFaults] tells everything that is wrong with the scope, as AWS does.
-// What the request names and the verifier accepts is not wrong; instead of anything else, the first accepted region or
-// service is told.
+// wrongScope returns an error from which [Error.scopeFaults] finds everything that is wrong with the scope, as AWS
+// does. It has the region and the service that the request should have named: the request's own if they are accepted,
+// or else the first ones accepted.
 func (v *Verifier) wrongScope(p *parameters) *Error {
 	return &Error{
 		Err: ErrScope, Detail: p.credential, date: p.date,
@@ -60,7 +61,7 @@ func (v *Verifier) wrongScope(p *parameters) *Error {
 	}
 }
 
-// accepted returns the name if it is in the list, and else the first of the list.
+// accepted returns the name if it is in the list, or else the first of the list.
 func accepted(list []string, name string) string {
 	if slices.Contains(list, name) {
 		return name
@@ -84,8 +85,11 @@ func (p *parameters) matches(s *acceptedScope) bool { return p.matchesEnd(s, s.t
 // matchesEscaped is matches for a credential that still has the escapes of a presigned URL.
 func (p *parameters) matchesEscaped(s *acceptedScope) bool { return p.matchesEnd(s, s.escaped, "%2F") }
 
-// matchesEnd is matches for an accepted end and a slash in the form that the credential has. It leaves an access key ID
-// with escapes of its own to be decoded first.
+// matchesEnd is matches for an accepted end and a slash in the form that the credential has: with escapes in a
+// presigned URL, and without them otherwise. So a usual presigned URL needs no decoding, which would allocate. It
+// leaves an access key ID with escapes of its own to be decoded first.
+//
+// From behind it cuts off the end, the 8 digits of the day, and a slash. The rest is the access key ID.
 func (p *parameters) matchesEnd(s *acceptedScope, end, slash string) bool {
 	rest, ok := strings.CutSuffix(p.credential, end)
 	if n := len(rest) - len(day); !ok || n < 0 || rest[n:] != p.date[:len(day)] {

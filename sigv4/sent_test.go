@@ -138,7 +138,7 @@ func TestPresignMakesQuerySendable(t *testing.T) {
 }
 
 // What net/http would not send as it was signed, or servers would refuse, is an error of Sign and of Presign.
-func TestSignRefusesTargets(t *testing.T) {
+func TestSignRefusesTargetsThatCannotBeSent(t *testing.T) {
 	s := newSigner(t, sigv4.SignerConfig{Credentials: as(iamKeyID, iamSecret), Region: "eu-west-1"})
 	for name, change := range map[string]func(*http.Request){
 		"path without a slash":        func(r *http.Request) { r.URL.Path = "Prod/loyalty" },
@@ -162,7 +162,7 @@ func TestSignRefusesTargets(t *testing.T) {
 	}
 }
 
-func TestSignEmptyPath(t *testing.T) {
+func TestEmptyPathIsSignedAsSlash(t *testing.T) {
 	versions(t, sigv4.SignerConfig{}, func(t *testing.T, base string, client *http.Client, last *received) {
 		for _, target := range []string{base, base + "?a=1", base + "?"} {
 			do(t, client, request(t, "GET", target, nil))
@@ -175,7 +175,7 @@ func TestSignEmptyPath(t *testing.T) {
 	require.True(t, strings.HasPrefix(got, "https://api.example.com/?"), got)
 }
 
-func TestPresignHost(t *testing.T) {
+func TestPresignedHostIsTheOneThatClientsSend(t *testing.T) {
 	s := newSigner(t, sigv4.SignerConfig{Credentials: as(iamKeyID, iamSecret), Region: "eu-west-1"})
 	for _, tt := range []struct{ scheme, urlHost, host, want string }{
 		{"https", "api.example.com", "", "https://api.example.com"},
@@ -218,8 +218,8 @@ func TestPresignHost(t *testing.T) {
 	require.ErrorContains(t, err, "Host differs from the host of the URL, which the recipient will send")
 }
 
-// One Cookie header arrives, whatever the version of HTTP.
-func TestSignCookies(t *testing.T) {
+// One Cookie header arrives, in every version of HTTP.
+func TestCookiesAreSignedAsTheyArrive(t *testing.T) {
 	versions(t, sigv4.SignerConfig{}, func(t *testing.T, base string, client *http.Client, last *received) {
 		for _, tt := range []struct{ set, arrives []string }{
 			{nil, nil},
@@ -244,7 +244,7 @@ func TestSignCookies(t *testing.T) {
 	})
 }
 
-func TestPresignCookies(t *testing.T) {
+func TestCookiesArePresignedAsTheyArrive(t *testing.T) {
 	s := newSigner(t, sigv4.SignerConfig{Credentials: as(iamKeyID, iamSecret), Region: "eu-west-1"})
 	server, last := verifying(t, newVerifier(t, euWest), true)
 	r := request(t, "GET", server.URL, nil)
@@ -260,7 +260,7 @@ func TestPresignCookies(t *testing.T) {
 }
 
 // What proxies, tracers and clients change is not signed, so that it may change.
-func TestUnsignedByDefault(t *testing.T) {
+func TestHeadersThatHopsChangeAreNotSigned(t *testing.T) {
 	r := request(t, "GET", "https://api.example.com/", nil)
 	unsigned := []string{
 		"Traceparent", "Tracestate", "Baggage", "B3", "X-B3-TraceId", "X-B3-Sampled", "Uber-Trace-Id", "Uberctx-Key", "Ot-Tracer-Spanid",
@@ -287,7 +287,7 @@ func TestUnsignedByDefault(t *testing.T) {
 }
 
 // SignHeader may name all headers: those that end at the next hop, and those that net/http leaves out, are not signed.
-func TestSignAllHeaders(t *testing.T) {
+func TestSignHeaderMaySelectEveryHeader(t *testing.T) {
 	all := sigv4.SignerConfig{SignHeader: func(string) bool { return true }}
 	versions(t, all, func(t *testing.T, base string, client *http.Client, last *received) {
 		for name, values := range map[string][]string{
@@ -308,7 +308,7 @@ func TestSignAllHeaders(t *testing.T) {
 	})
 }
 
-func TestSignRefusesHeaders(t *testing.T) {
+func TestSignRefusesHeadersThatChangeOnTheWay(t *testing.T) {
 	all := func(string) bool { return true }
 	for _, tt := range []struct {
 		name   string
@@ -346,11 +346,11 @@ func TestSignRefusesHeaders(t *testing.T) {
 	}
 	r := request(t, "GET", "https://api.example.com/", nil)
 	r.Header = http.Header{"Connection": {"X-Hop, close"}, "Te": {"trailers"}, "x-request-id": {"1"}}
-	signed(t, r, sigv4.SignerConfig{}) // what is not signed may end at the next hop, and may be spelled at will
+	signed(t, r, sigv4.SignerConfig{}) // what is not signed may end at the next hop, and its key may have any form
 }
 
 // A length that the recipient is to send may be signed into a URL.
-func TestPresignContentLength(t *testing.T) {
+func TestPresignedContentLengthBindsTheRecipient(t *testing.T) {
 	c := sigv4.SignerConfig{SignHeader: func(name string) bool { return name == "content-length" }, UnsignedPayload: true}
 	r := request(t, "PUT", "https://api.example.com/a", nil)
 	r.Header.Set("Content-Length", "4")

@@ -23,9 +23,9 @@ import (
 
 func TestNewVerifierReportsEveryMistake(t *testing.T) {
 	_, err := sigv4.NewVerifier(sigv4.VerifierConfig{
-		Regions: []string{"a/b"}, Services: []string{""}, Dialect: 9, MaxAge: -1, MaxExpires: 8 * 24 * time.Hour, PathPrefix: "/Prod/",
+		Regions: []string{"a/b"}, Services: []string{""}, MaxAge: -1, MaxExpires: 8 * 24 * time.Hour, PathPrefix: "/Prod/",
 	})
-	for _, want := range []string{"Keys", "Regions", "Services", "Dialect", "MaxAge", "MaxExpires", "PathPrefix"} {
+	for _, want := range []string{"Keys", "Regions", "Services", "MaxAge", "MaxExpires", "PathPrefix"} {
 		require.ErrorContains(t, err, want)
 	}
 }
@@ -69,12 +69,12 @@ func TestNewVerifierRefuses(t *testing.T) {
 	}
 }
 
-func TestS3Paths(t *testing.T) {
+func TestS3PathIsDecodedAndEscapedOnce(t *testing.T) {
 	for path, want := range map[string]string{
 		"/a%7Eb": "/a~b", "/%c3%a9": "/%C3%A9", "/é": "/%C3%A9", "/a+b": "/a%2Bb", "/a%2bb": "/a%2Bb", "/%41": "/A", "/a!b": "/a%21b",
 		"/a%2Fb": "/a%2Fb", "/a%2fb": "/a%2Fb", "/a%20b": "/a%20b", "/a b": "/a%20b", "//a/../b/.": "//a/../b/.", "/%25": "/%25", "/%": "/%25", "/%zz": "/%25zz",
 	} {
-		require.Equal(t, want, sigv4.CanonicalPath(path, sigv4.S3), path)
+		require.Equal(t, want, sigv4.CanonicalPath(path, true), path)
 	}
 }
 
@@ -134,7 +134,7 @@ func TestVariantsAreTheirExportedCause(t *testing.T) {
 }
 
 // A cause that is wrapped, or joined to another package's, has the answer of the cause.
-func TestWrappedCauses(t *testing.T) {
+func TestWrappedCauseKeepsItsAnswer(t *testing.T) {
 	for _, cause := range sigv4.Answered() {
 		want := &sigv4.Error{Err: cause}
 		for _, wrapped := range []error{
@@ -161,7 +161,7 @@ func TestWrappedCauses(t *testing.T) {
 }
 
 // API Gateway's window, to the second.
-func TestWindow(t *testing.T) {
+func TestSignatureIsValidForFiveMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := newVerifier(t, euWest)
 		s := newSigner(t, sigv4.SignerConfig{Credentials: as(iamKeyID, iamSecret), Region: "eu-west-1"})
@@ -198,7 +198,7 @@ func follow(t *testing.T, presigned string) *http.Request {
 	return r
 }
 
-func TestExplain(t *testing.T) {
+func TestExplainAddsTheTrace(t *testing.T) {
 	c := euWest
 	c.Explain = true
 	r := signed(t, get("/Prod/loyalty?b=2&a=1"), sigv4.SignerConfig{Credentials: as(iamKeyID, "wrong")})
@@ -211,7 +211,7 @@ func TestExplain(t *testing.T) {
 }
 
 // One answer for an unknown key and a wrong signature, with or without the explanation.
-func TestOneAnswer(t *testing.T) {
+func TestOneAnswerHidesUnknownKey(t *testing.T) {
 	for _, explain := range []bool{false, true} {
 		c := euWest
 		c.OneAnswer, c.Explain = true, explain
@@ -233,8 +233,8 @@ func TestOneAnswer(t *testing.T) {
 	}
 }
 
-// With one answer an unknown key costs what a wrong signature costs: the body is read, the same keys are derived, as much
-// is allocated.
+// With one answer an unknown key costs what a wrong signature costs: the body is read, the same keys are derived, as
+// much is allocated.
 func TestUnknownKeyDoesTheSameWork(t *testing.T) {
 	c := euWest
 	c.OneAnswer = true
@@ -288,8 +288,8 @@ func TestDeclaredBodyIsReadLast(t *testing.T) {
 	require.Equal(t, "a body", string(got))
 }
 
-// A length is only claimed: it neither makes memory nor ends the body.
-func TestBodyLength(t *testing.T) {
+// A declared length may be wrong: it neither allocates memory nor ends the body.
+func TestBodyIsReadWhateverLengthIsDeclared(t *testing.T) {
 	c := euWest
 	c.MaxBody = 1 << 20
 	v := newVerifier(t, c)
@@ -318,7 +318,7 @@ func TestBodyLength(t *testing.T) {
 	require.ErrorIs(t, err, sigv4.ErrBodyTooLarge)
 }
 
-func TestOuterBodyLimit(t *testing.T) {
+func TestOuterBodyLimitIsTooLarge(t *testing.T) {
 	r := httptest.NewRequest("PUT", "/", strings.NewReader("a body"))
 	r.Header.Set("X-Amz-Content-Sha256", hash("a body"))
 	signed(t, r, sigv4.SignerConfig{})
@@ -328,7 +328,7 @@ func TestOuterBodyLimit(t *testing.T) {
 }
 
 // The verifier may be inside http.StripPrefix: RequestURI is what the client signed.
-func TestStripPrefix(t *testing.T) {
+func TestPathIsReadAsItWasSent(t *testing.T) {
 	v := newVerifier(t, euWest)
 	s := newSigner(t, sigv4.SignerConfig{Credentials: as(iamKeyID, iamSecret), Region: "eu-west-1"})
 	var path string
@@ -342,7 +342,7 @@ func TestStripPrefix(t *testing.T) {
 }
 
 // Requests in the shape of a Lambda function URL's have no RequestURI, no port and no length.
-func TestLambdaShape(t *testing.T) {
+func TestRequestMadeOfLambdaEventVerifies(t *testing.T) {
 	v := newVerifier(t, euWest)
 	r := httptest.NewRequest("POST", "/Prod/caf%C3%A9?b=2&a=1", strings.NewReader("a body"))
 	r.Header.Set("X-Amz-Content-Sha256", hash("a body"))
@@ -371,7 +371,7 @@ func TestLambdaShape(t *testing.T) {
 	require.ErrorIs(t, err, sigv4.ErrSignatureMismatch)
 }
 
-func TestHTTP2(t *testing.T) {
+func TestHTTP2RequestVerifies(t *testing.T) {
 	server := httptest.NewUnstartedServer(newVerifier(t, euWest).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, r.Proto)
 		_, _ = io.Copy(w, r.Body)
@@ -408,7 +408,7 @@ func TestHTTP2(t *testing.T) {
 	require.Equal(t, "HTTP/2.0", string(body))
 }
 
-func TestPresent(t *testing.T) {
+func TestPresentFindsEverySignature(t *testing.T) {
 	v := newVerifier(t, euWest)
 	for target, want := range map[string]bool{
 		"/": false, "/?a=1": false, "/?X-Amz-Signature=": true, "/?x-amz-Signature=1": true, "/?X%2DAmz-Date=1": true,
@@ -470,7 +470,7 @@ func TestMentionedIsPresent(t *testing.T) {
 }
 
 // A key of http.Header in another form than the canonical one is out of the sight of Header.Get, yet some read it.
-func TestOddKeys(t *testing.T) {
+func TestHeaderKeyInAnotherFormIsRefused(t *testing.T) {
 	v := newVerifier(t, euWest)
 	for _, key := range []string{"x-amz-meta-a", "X-AMZ-META-A", "x-amz-date", "X-Amz-Meta-a", "authorization", "AUTHORIZATION", "x_amz_date"} {
 		for _, r := range []*http.Request{presigned(t, get("/"), sigv4.SignerConfig{}), get("/")} {
@@ -507,7 +507,7 @@ func TestErrorHandlerGetsHeaders(t *testing.T) {
 	require.Equal(t, 503, w.Code)
 }
 
-func TestS3XML(t *testing.T) {
+func TestS3XMLAnswersAsS3Does(t *testing.T) {
 	for _, tt := range []struct {
 		err    error
 		status int
@@ -536,12 +536,12 @@ func TestS3XML(t *testing.T) {
 		require.Equal(t, tt.code == "AccessDenied", got.HeadersNotSigned == "x-amz-acl")
 	}
 	c := euWest
-	c.Dialect, c.ErrorHandler = sigv4.S3, sigv4.S3XML // its shape fits
+	c.S3, c.ErrorHandler = true, sigv4.S3XML // its shape fits
 	newVerifier(t, c)
 }
 
 // Every change of one bit of a signed request is refused, unless the request still means the same.
-func TestEveryBit(t *testing.T) {
+func TestEveryChangedBitIsRefused(t *testing.T) {
 	r := signed(t, get("/Prod/caf%C3%A9?b=2&a=%2B1&c"), sigv4.SignerConfig{})
 	var wire bytes.Buffer
 	require.NoError(t, r.Write(&wire))
@@ -561,12 +561,12 @@ func TestEveryBit(t *testing.T) {
 			refused++
 			continue
 		}
-		require.Equal(t, meaning(t, sent, sigv4.ExecuteAPI), meaning(t, other, sigv4.ExecuteAPI), "%s", changed)
+		require.Equal(t, meaning(t, sent, false), meaning(t, other, false), "%s", changed)
 	}
 	require.Greater(t, refused, 8*200)
 }
 
-func TestPaths(t *testing.T) {
+func TestPathIsNormalised(t *testing.T) {
 	for _, tt := range []struct{ path, normal string }{
 		{"/", "/"},
 		{"/a/b/", "/a/b/"},
@@ -585,12 +585,12 @@ func TestPaths(t *testing.T) {
 	for path, clean := range map[string]bool{"/%2e": false, "/%2E%2e/a": false, "/a/.%2e": false, "/%2e%2e%2e": true, "/%2ea": true, "/%2f": true} {
 		require.Equal(t, clean, sigv4.IsCleanPath(path), path)
 	}
-	require.Equal(t, "/a%2520b/%C3%BC/%24~", sigv4.CanonicalPath("/a%20b/ü/$~", sigv4.ExecuteAPI))
-	require.Equal(t, "/a%20b/%C3%BC/%24~", sigv4.CanonicalPath("/a%20b/ü/$~", sigv4.S3))
+	require.Equal(t, "/a%2520b/%C3%BC/%24~", sigv4.CanonicalPath("/a%20b/ü/$~", false))
+	require.Equal(t, "/a%20b/%C3%BC/%24~", sigv4.CanonicalPath("/a%20b/ü/$~", true))
 }
 
 // Reading and writing dates agrees with package time, which is slower, and refuses what that normalises.
-func TestDates(t *testing.T) {
+func TestDatesAgreeWithPackageTime(t *testing.T) {
 	for day := time.Date(1, 1, 1, 23, 59, 59, 0, time.UTC); day.Year() < 10000; day = day.AddDate(0, 0, 97) {
 		text := day.Format("20060102T150405Z")
 		got, ok := sigv4.ParseDate(text)

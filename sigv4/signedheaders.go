@@ -10,7 +10,8 @@ import (
 )
 
 // signHeader is the default of [SignerConfig].SignHeader. It leaves out headers that may be different when the request
-// arrives.
+// arrives: a signature over such a header would fail, with a cause that is hard to find. Anyone on the way can change
+// them. So a handler must not trust them, unless [VerifierConfig].SignedHeaders demands that they are signed.
 func signHeader(name string) bool {
 	switch name {
 	case "accept-encoding", "cache-control", "content-length", "from", "max-forwards", "pragma", "referer", "user-agent":
@@ -32,7 +33,8 @@ var unsignedPrefixes = [...]string{
 }
 
 // signedHeaders returns the list of the headers to sign, such as "host;x-amz-date". It refuses headers that would not
-// arrive as they are signed.
+// arrive as they are signed. It writes the names one after the other into cr.out, in lower case and in the order of the
+// map, and keeps their places in cr.names. So it allocates nothing for them.
 func (s *Signer) signedHeaders(r *http.Request, cr *canonicalRequest, presign bool) (string, *Error) {
 	cr.out = append(cr.out[:0], "host"...)
 	cr.names = append(cr.names[:0], span{0, len("host")})
@@ -52,6 +54,16 @@ func (s *Signer) signedHeaders(r *http.Request, cr *canonicalRequest, presign bo
 			cr.names = append(cr.names, span{start, len(cr.out)})
 		}
 	}
+	cr.joinNames()
+	if e := checkConnection(r.Header["Connection"], cr.list); e != nil {
+		return "", e
+	}
+	return cr.list, nil
+}
+
+// joinNames sorts the names and sets cr.list to them, joined. It keeps the string if the list is the one of the request
+// before, as it mostly is for one client: that saves the allocation.
+func (cr *canonicalRequest) joinNames() {
 	slices.SortFunc(cr.names, func(a, b span) int { return bytes.Compare(cr.out[a.start:a.end], cr.out[b.start:b.end]) })
 	start := len(cr.out)
 	for i, n := range cr.names {
@@ -63,14 +75,13 @@ func (s *Signer) signedHeaders(r *http.Request, cr *canonicalRequest, presign bo
 	if list := cr.out[start:]; string(list) != cr.list {
 		cr.list = string(list)
 	}
-	if e := checkConnection(r.Header["Connection"], cr.list); e != nil {
-		return "", e
-	}
-	return cr.list, nil
 }
 
-// signs reports whether to sign a header other than Host, given its name in lower case. A presigned URL has the date
-// and the session token in its query, and so does not sign their headers.
+// signs reports whether to sign a header other than Host, given its name in lower case. Host is in the list already. A
+// presigned URL has the date and the session token in its query, and so does not sign their headers.
+//
+// The first cases are not for the caller to decide: such a header never arrives as it is, so that a verifier would
+// refuse every request.
 func (s *Signer) signs(name []byte, values []string, presign bool) bool {
 	switch string(name) {
 	case "host", "authorization":
@@ -96,12 +107,16 @@ func (s *Signer) signs(name []byte, values []string, presign bool) bool {
 	return signHeader(string(name))
 }
 
-// checkHeader refuses a header that would not arrive as it is signed, or that a server could take for another.
+// checkHeader refuses a header that would not arrive as it is signed, or that a server could take for another. For
+// example, with the keys "authorization" and "Authorization" in r.Header net/http sends both, and a server may read
+// either. http.Header.Set makes the canonical key, so that only a caller who writes to the map can make another.
 func checkHeader(r *http.Request, key string, name []byte, signed, presign bool) *Error {
 	switch string(name) {
 	case "authorization", "connection", "host", "trailer", "transfer-encoding":
 		signed = true // if its key has another form, net/http sends it in addition to its own
 	case "content-length":
+		// net/http sends the length of the body and ignores the header. The recipient of a URL sends a length of its
+		// own.
 		if signed && !presign && !slices.Equal(r.Header[key], []string{sentLength(r)}) {
 			return refuse(errAmbiguousHeader, key)
 		}
@@ -138,8 +153,8 @@ func checkConnection(values []string, signed string) *Error {
 	return nil
 }
 
-// checkTrailers refuses trailers that a verifier refuses. It looks at r.Trailer and at the Trailer header, which
-// net/http sends in HTTP/2.
+// checkTrailers refuses trailers that a verifier refuses, because no signature covers them. It looks at r.Trailer and
+// at the Trailer header, which net/http sends in HTTP/2.
 func checkTrailers(r *http.Request) *Error {
 	for _, value := range r.Header["Trailer"] {
 		for name := range strings.SplitSeq(value, ",") {
@@ -153,7 +168,7 @@ func checkTrailers(r *http.Request) *Error {
 
 // setCookies gives the Cookie header the form in which it arrives, whatever the version of HTTP: one value, with the
 // pairs joined by "; " (RFC 6265 4.2.1). HTTP/2 sends the pairs one by one, and servers join them in this form (RFC
-// 9113 8.2.3).
+// 9113 8.2.3). For example, the two values "a=1;b=2" and "c=3" become "a=1; b=2; c=3".
 func setCookies(h http.Header) {
 	values := h["Cookie"]
 	if arrivesAlike(values) {

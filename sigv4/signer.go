@@ -16,11 +16,10 @@ type SignerConfig struct {
 	Credentials func(context.Context) (Credentials, error)
 	// Region is the region signed for, such as "eu-west-1". Required.
 	Region string
-	// Service is the service signed for. Empty means "execute-api" under [ExecuteAPI], "s3" under [S3]; [Generic] has no
-	// default.
+	// Service is the service signed for. Empty means "execute-api", or "s3" under S3.
 	Service string
-	// Dialect is how the service reads requests. Zero means [ExecuteAPI].
-	Dialect Dialect
+	// S3 signs as Amazon S3 and servers like it read requests. [VerifierConfig].S3 says how they differ from others.
+	S3 bool
 
 	// SignHeader reports whether to sign a header, given its name in lower case. It is not asked about Host and names
 	// that begin with x-amz-, which are always signed, nor about headers that end at the next hop, such as Connection
@@ -44,7 +43,7 @@ type SignerConfig struct {
 }
 
 // Signer signs requests. The zero Signer refuses to, with [ErrNotConfigured]. A Signer may be used by many goroutines
-// at once.
+// at once, each with a request of its own.
 type Signer struct {
 	config SignerConfig
 	scope  string // "/region/service/aws4_request"
@@ -54,13 +53,12 @@ type Signer struct {
 // NewSigner returns a Signer, or an error with every mistake in the configuration.
 func NewSigner(c SignerConfig) (*Signer, error) {
 	if c.Service == "" {
-		c.Service = c.Dialect.service()
+		c.Service = defaultService(c.S3)
 	}
 	if err := errors.Join(
 		wrong(c.Credentials == nil, "Credentials is nil"),
 		wrong(notElement(c.Region), "Region is empty or names no region"),
-		wrong(notElement(c.Service), "Service is empty or names no service"),
-		wrong(c.Dialect > S3, "Dialect is unknown"),
+		wrong(notElement(c.Service), "Service names no service"),
 		wrong(c.MaxSpool < 0, "MaxSpool is negative"),
 	); err != nil {
 		return nil, fmt.Errorf("sigv4: %w", err)
@@ -77,9 +75,9 @@ func NewSigner(c SignerConfig) (*Signer, error) {
 // signing. A "+" in the query becomes "%20": every decoder of forms reads both as a space, but verifiers differ over
 // "+".
 //
-// Sign refuses what net/http would send otherwise than it is signed: a host that is not ASCII, which must be given in
-// Punycode, an IPv6 zone, and a header to be signed whose key is not in canonical form. It also refuses a time outside
-// the years 1 to 9999. A request that cannot be signed is left without an Authorization header. The error is an
+// Sign refuses what net/http would send in another form than it is signed: a host that is not ASCII, which must be
+// given in Punycode, an IPv6 zone, and a header to be signed whose key is not in canonical form. It also refuses a time
+// outside the years 1 to 9999. A request that cannot be signed is left without an Authorization header. The error is an
 // *[Error].
 func (s *Signer) Sign(r *http.Request) error { return s.SignAt(r, time.Now()) }
 
@@ -110,20 +108,8 @@ func (s *Signer) signAt(r *http.Request, now time.Time) *Error {
 		return e
 	}
 	setQuery(r)
-	setCookies(r.Header)
-	if len(r.Header["Date"]) > 0 {
-		r.Header["Date"] = []string{now.UTC().Format(http.TimeFormat)}
-	}
-	values := &[3]string{formatBasic(now), string(key.SessionToken)}
-	date := values[0]
-	r.Header["X-Amz-Date"] = values[0:1:1]
-	delete(r.Header, "X-Amz-Security-Token")
-	if key.SessionToken != "" && !s.config.UnsignedToken {
-		r.Header["X-Amz-Security-Token"] = values[1:2:2]
-	}
-	if !declares(r) && (s.config.Dialect == S3 || payload != emptyHash) {
-		r.Header["X-Amz-Content-Sha256"] = []string{payload}
-	}
+	values := &added{formatBasic(now), string(key.SessionToken)}
+	s.setHeaders(r, values, payload, now)
 	signed, e := s.signedHeaders(r, cr, false)
 	if e != nil {
 		return e
@@ -131,28 +117,61 @@ func (s *Signer) signAt(r *http.Request, now time.Time) *Error {
 	if e := checkTrailers(r); e != nil {
 		return e
 	}
-	if e := s.finish(r, cr, &key, host(r), date, signed, payload); e != nil {
+	if e := s.finish(r, cr, &key, host(r), values[0], signed, payload); e != nil {
 		return e
 	}
-	cr.out = append(append(append(cr.out[:0], algorithm+" Credential="...), key.AccessKeyID...), '/')
-	cr.out = append(append(append(cr.out, date[:len(day)]...), s.scope...), ", SignedHeaders="...)
-	cr.out = append(append(append(cr.out, signed...), ", Signature="...), cr.signature[:]...)
-	values[2] = string(cr.out)
+	values[2] = cr.authorization(key.AccessKeyID, values[0], s.scope, signed)
 	r.Header["Authorization"] = values[2:3:3]
-	if key.SessionToken != "" && s.config.UnsignedToken {
-		r.Header["X-Amz-Security-Token"] = values[1:2:2]
+	if s.config.UnsignedToken {
+		values.setToken(r.Header)
 	}
 	return nil
 }
 
-// Causes of the signer that say how to mend the request. Each wraps the cause that a verifier has.
+// added holds the values of X-Amz-Date, X-Amz-Security-Token and Authorization in one allocation. Each header gets a
+// slice of one of them that has no room for more. So Header.Add on one header does not overwrite another.
+type added [3]string
+
+// setToken sets the session token, if there is one.
+func (a *added) setToken(h http.Header) {
+	if a[1] != "" {
+		h["X-Amz-Security-Token"] = a[1:2:2]
+	}
+}
+
+// setHeaders sets what is to be signed to the form in which it is sent: the cookies, the date, the session token and
+// the payload hash. A Date that is there gets the time of the signature, so that the request has one time.
+func (s *Signer) setHeaders(r *http.Request, values *added, payload string, now time.Time) {
+	setCookies(r.Header)
+	if len(r.Header["Date"]) > 0 {
+		r.Header["Date"] = []string{now.UTC().Format(http.TimeFormat)}
+	}
+	r.Header["X-Amz-Date"] = values[0:1:1]
+	delete(r.Header, "X-Amz-Security-Token") // of an earlier signature
+	if !s.config.UnsignedToken {
+		values.setToken(r.Header)
+	}
+	if !declares(r) && (s.config.S3 || payload != emptyHash) { // S3 requires it
+		r.Header["X-Amz-Content-Sha256"] = []string{payload}
+	}
+}
+
+// authorization returns the Authorization header, whose signature has been made.
+func (cr *canonicalRequest) authorization(keyID, date, scope, signed string) string {
+	cr.out = append(append(append(cr.out[:0], algorithm+" Credential="...), keyID...), '/')
+	cr.out = append(append(append(cr.out, date[:len(day)]...), scope...), ", SignedHeaders="...)
+	cr.out = append(append(append(cr.out, signed...), ", Signature="...), cr.signature[:]...)
+	return string(cr.out)
+}
+
+// Causes of the signer that say what the caller must change. Each wraps the cause that a verifier has.
 var (
 	errCredentials = fmt.Errorf("%w: Credentials returned no secret, or no access key ID", errMalformedCredential)
 	errHostForm    = fmt.Errorf("%w: the host is empty, or not ASCII: write an international name in Punycode", errMalformedTarget)
 	errKeyForm     = fmt.Errorf("%w: its key is not in canonical form: use http.Header.Set", errAmbiguousHeader)
 )
 
-// begin gets the credentials and parses the query. It refuses what cannot be signed.
+// begin gets the credentials and parses the query. It refuses what cannot be signed, before it changes the request.
 func (s *Signer) begin(r *http.Request, cr *canonicalRequest, now time.Time) (c Credentials, e *Error) {
 	if s == nil || s.keys == nil {
 		return c, refuse(ErrNotConfigured, "")
@@ -163,15 +182,9 @@ func (s *Signer) begin(r *http.Request, cr *canonicalRequest, now time.Time) (c 
 		return c, refuse(fmt.Errorf("%w: %w", ErrUnavailable, err), "")
 	case notElement(c.AccessKeyID) || c.Secret == "":
 		return c, refuse(errCredentials, c.AccessKeyID)
-	case !tokenBytes.all(r.Method) || r.Method == http.MethodConnect: // RFC 9110 9.3.6: the target of CONNECT has no path
-		return c, refuse(errMalformedTarget, r.Method)
-	case r.URL == nil || r.URL.Opaque != "":
-		return c, refuse(errMalformedTarget, "the URL is nil or opaque")
-	case host(r) == "" || !hostBytes.all(host(r)):
-		return c, refuse(errHostForm, host(r))
 	}
-	if year := now.UTC().Year(); year < 1 || year > 9999 {
-		return c, refuse(errMalformedDate, now.UTC().String())
+	if e := checkSendable(r, now); e != nil {
+		return c, e
 	}
 	switch refused, ok := cr.query.parse(sentQuery(r.URL.RawQuery)); {
 	case cr.query.full:
@@ -183,6 +196,23 @@ func (s *Signer) begin(r *http.Request, cr *canonicalRequest, now time.Time) (c 
 		return c, refuse(errTwoMechanisms, "")
 	}
 	return c, nil
+}
+
+// checkSendable refuses a request whose method, URL or host net/http does not send, or not as they are, and a time that
+// the date has no digits for.
+func checkSendable(r *http.Request, now time.Time) *Error {
+	switch {
+	case !tokenBytes.all(r.Method) || r.Method == http.MethodConnect: // RFC 9110 9.3.6: the target of CONNECT has no path
+		return refuse(errMalformedTarget, r.Method)
+	case r.URL == nil || r.URL.Opaque != "":
+		return refuse(errMalformedTarget, "the URL is nil or opaque")
+	case host(r) == "" || !hostBytes.all(host(r)):
+		return refuse(errHostForm, host(r))
+	}
+	if year := now.UTC().Year(); year < 1 || year > 9999 {
+		return refuse(errMalformedDate, now.UTC().String())
+	}
+	return nil
 }
 
 // sentQuery returns a query in the form in which it is sent. A "+" becomes the escaped space that it means to every
@@ -207,7 +237,8 @@ func setQuery(r *http.Request) {
 	}
 }
 
-// finish writes the canonical request and signs it.
+// finish writes the canonical request and signs it. It signs a path with dot segments as if they were removed, as the
+// SDKs do; the path is sent as it is.
 func (s *Signer) finish(r *http.Request, cr *canonicalRequest, c *Credentials, host, date, signed, payload string) *Error {
 	path := r.URL.EscapedPath()
 	switch {
@@ -215,10 +246,10 @@ func (s *Signer) finish(r *http.Request, cr *canonicalRequest, c *Credentials, h
 		path = "/"
 	case path[0] != '/': // net/http would send it as it is, but a request target begins with a slash (RFC 9112 3.2.1)
 		return refuse(errMalformedTarget, path)
-	case s.config.Dialect != S3 && !isClean(path):
+	case !s.config.S3 && !isClean(path):
 		path = normalize(path)
 	}
-	cr.begin(r.Method, path, s.config.Dialect)
+	cr.begin(r.Method, path, s.config.S3)
 	if _, e := cr.headers(r, host, signed); e != nil {
 		return e
 	}

@@ -25,13 +25,13 @@ import (
 )
 
 func TestNewSignerReportsEveryMistake(t *testing.T) {
-	_, err := sigv4.NewSigner(sigv4.SignerConfig{Dialect: 9})
-	for _, want := range []string{"Credentials", "Region", "Service", "Dialect"} {
+	_, err := sigv4.NewSigner(sigv4.SignerConfig{Service: "a/b", MaxSpool: -1})
+	for _, want := range []string{"Credentials", "Region", "Service", "MaxSpool"} {
 		require.ErrorContains(t, err, want)
 	}
 }
 
-func TestZeroSigner(t *testing.T) {
+func TestZeroSignerRefuses(t *testing.T) {
 	for _, s := range []*sigv4.Signer{nil, {}} {
 		require.ErrorIs(t, s.Sign(get("/")), sigv4.ErrNotConfigured)
 		_, err := s.Presign(get("/"), time.Minute)
@@ -40,7 +40,7 @@ func TestZeroSigner(t *testing.T) {
 }
 
 // What cannot be signed carries no signature, an old one neither.
-func TestSignRefuses(t *testing.T) {
+func TestRefusedRequestCarriesNoSignature(t *testing.T) {
 	once := struct{ io.Reader }{strings.NewReader("body")}
 	down := errors.New("no route to host")
 	for _, tt := range []struct {
@@ -89,7 +89,7 @@ func TestSignRefuses(t *testing.T) {
 	}
 }
 
-func TestSignHashesBody(t *testing.T) {
+func TestSignHashesBodyAndLeavesItWhole(t *testing.T) {
 	const text = "a body"
 	for name, r := range map[string]func() *http.Request{
 		"GetBody": func() *http.Request {
@@ -127,7 +127,7 @@ func TestSignHashesBody(t *testing.T) {
 	}
 }
 
-func TestSignUnsignedPayload(t *testing.T) {
+func TestUnsignedPayloadIsDeclared(t *testing.T) {
 	c := euWest
 	c.AllowUnsignedPayload = true
 	v := newVerifier(t, c)
@@ -145,7 +145,7 @@ func TestSignUnsignedPayload(t *testing.T) {
 	require.True(t, id.UnsignedPayload && id.Presigned)
 }
 
-func TestSignedHeaders(t *testing.T) {
+func TestSignedHeadersAreSortedAndSelected(t *testing.T) {
 	r := get("/")
 	for _, name := range []string{
 		"Accept", "Content-Type", "X-Api-Key", "X-Amz-Meta-A", "Range", "User-Agent", "Connection", "X-Forwarded-For",
@@ -174,7 +174,7 @@ func TestSignReplacesWhatWasSigned(t *testing.T) {
 }
 
 // What a caller has set before does not contradict the signature.
-func TestSignSetsDate(t *testing.T) {
+func TestSignReplacesDate(t *testing.T) {
 	r := get("/")
 	r.Header.Set("Date", "Mon, 02 Jan 2006 15:04:05 GMT")
 	_, err := newVerifier(t, euWest).VerifyAt(signed(t, r, sigv4.SignerConfig{}), now)
@@ -182,7 +182,7 @@ func TestSignSetsDate(t *testing.T) {
 	require.Equal(t, "Tue, 24 Nov 2026 06:00:00 GMT", r.Header.Get("Date"))
 }
 
-func TestSignRefusesYears(t *testing.T) {
+func TestSignRefusesYearsThatDoNotFit(t *testing.T) {
 	s := newSigner(t, sigv4.SignerConfig{Credentials: as(iamKeyID, iamSecret), Region: "eu-west-1"})
 	for year, want := range map[int]error{-1: sigv4.ErrMalformedDate, 0: sigv4.ErrMalformedDate, 1: nil, 9999: nil, 10000: sigv4.ErrMalformedDate} {
 		at := time.Date(year, 6, 1, 0, 0, 0, 0, time.UTC)
@@ -194,7 +194,7 @@ func TestSignRefusesYears(t *testing.T) {
 }
 
 // A hash in the query of a URL that is to be presigned is the declared one.
-func TestPresignWithDeclaredHash(t *testing.T) {
+func TestPresignTakesTheHashFromTheQuery(t *testing.T) {
 	s := newSigner(t, sigv4.SignerConfig{Credentials: as(iamKeyID, iamSecret), Region: "eu-west-1"})
 	r := httptest.NewRequest("POST", "/?X-Amz-Content-Sha256="+hash("good"), nil)
 	text, err := s.PresignAt(r, time.Minute, now)
@@ -213,7 +213,7 @@ func TestPresignWithDeclaredHash(t *testing.T) {
 	require.ErrorIs(t, err, sigv4.ErrMalformedPayloadHash)
 }
 
-func TestTrace(t *testing.T) {
+func TestTraceTellsWhatWasSigned(t *testing.T) {
 	var got sigv4.Trace
 	r := signed(t, get("/a%20b?x"), sigv4.SignerConfig{Trace: func(_ *http.Request, trace sigv4.Trace) { got = trace }})
 	require.Equal(t, "GET\n/a%2520b\nx=\nhost:example.com\nx-amz-date:20261124T060000Z\n\nhost;x-amz-date\n"+emptyHash, got.CanonicalRequest)
@@ -226,7 +226,7 @@ func TestTrace(t *testing.T) {
 	require.Equal(t, "PUT"+strings.TrimPrefix(got.CanonicalRequest, "GET"), e.Trace.CanonicalRequest)
 }
 
-func TestPresignRefuses(t *testing.T) {
+func TestPresignRefusesOtherExpiries(t *testing.T) {
 	s := newSigner(t, sigv4.SignerConfig{Credentials: as(iamKeyID, iamSecret), Region: "eu-west-1"})
 	for _, expires := range []time.Duration{0, -time.Second, time.Millisecond, 1500 * time.Millisecond, 7*24*time.Hour + time.Second} {
 		_, err := s.Presign(get("/"), expires)
@@ -236,7 +236,7 @@ func TestPresignRefuses(t *testing.T) {
 	require.ErrorIs(t, err, sigv4.ErrTwoMechanisms)
 }
 
-func TestPresignLeavesRequest(t *testing.T) {
+func TestPresignLeavesRequestUnchanged(t *testing.T) {
 	r := get("/Prod?a=1+2")
 	r.Header.Set("X-Amz-Meta", "x")
 	before := r.Clone(t.Context())
@@ -250,7 +250,7 @@ func TestPresignLeavesRequest(t *testing.T) {
 	require.Contains(t, got, "X-Amz-Security-Token=token%3D%3D")
 }
 
-func TestPresignWithTokenAfterSigning(t *testing.T) {
+func TestUnsignedTokenComesLastInTheURL(t *testing.T) {
 	c := euWest
 	c.UnsignedToken = true
 	r := presigned(t, get("/"), sigv4.SignerConfig{Credentials: temporary("ASIATEMP", "token=="), UnsignedToken: true})
@@ -261,7 +261,7 @@ func TestPresignWithTokenAfterSigning(t *testing.T) {
 	require.ErrorIs(t, err, sigv4.ErrSignatureMismatch)
 }
 
-func TestTransport(t *testing.T) {
+func TestTransportSignsACopy(t *testing.T) {
 	var closed bool
 	served := httptest.NewServer(newVerifier(t, euWest).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(w, r.Body)
@@ -306,7 +306,7 @@ type idle struct {
 func (i *idle) CloseIdleConnections() { i.closed = true }
 
 // A context that has ended does not sign: the source of the credentials says so.
-func TestTransportContext(t *testing.T) {
+func TestTransportEndsWithTheContext(t *testing.T) {
 	s := newSigner(t, sigv4.SignerConfig{Region: "eu-west-1", Credentials: func(ctx context.Context) (sigv4.Credentials, error) {
 		return sigv4.Credentials{AccessKeyID: iamKeyID, Secret: iamSecret}, ctx.Err()
 	}})
@@ -363,7 +363,7 @@ func (c closer) Close() error {
 }
 
 // The same access key ID with another secret, or on another day, never gets an earlier key.
-func TestKeysAreOfTheirSecret(t *testing.T) {
+func TestCachedKeyBelongsToItsSecretAndDay(t *testing.T) {
 	secret := sigv4.Secret(iamSecret)
 	s := newSigner(t, sigv4.SignerConfig{Region: "eu-west-1", Credentials: func(context.Context) (sigv4.Credentials, error) {
 		return sigv4.Credentials{AccessKeyID: iamKeyID, Secret: secret}, nil
@@ -385,7 +385,7 @@ func TestKeysAreOfTheirSecret(t *testing.T) {
 	require.Equal(t, first, signature(now))
 }
 
-func TestKeysAreBounded(t *testing.T) {
+func TestCachedKeysAreBounded(t *testing.T) {
 	n := 0
 	s := newSigner(t, sigv4.SignerConfig{Region: "eu-west-1", Credentials: func(context.Context) (sigv4.Credentials, error) {
 		n++
@@ -413,7 +413,7 @@ func TestKeysAreBounded(t *testing.T) {
 }
 
 // Of keys whose hashes are the same, none is taken for another.
-func TestKeysOfOneHash(t *testing.T) {
+func TestKeysOfOneHashAreToldApart(t *testing.T) {
 	derived := sigv4.Key{SigningKey: sigv4.DeriveKey("sesame", "20261124", "eu-west-1", "execute-api")}
 	other := sigv4.Key{SigningKey: sigv4.DeriveKey("another", "20261124", "eu-west-1", "execute-api")}
 	bytes := sigv4.Key{Secret: derived.SigningKey}
@@ -439,7 +439,7 @@ func TestKeysOfOneHash(t *testing.T) {
 	}
 }
 
-func TestSignConcurrently(t *testing.T) {
+func TestConcurrentSignaturesVerify(t *testing.T) {
 	v := newVerifier(t, euWest)
 	s := newSigner(t, sigv4.SignerConfig{Credentials: as(iamKeyID, iamSecret), Region: "eu-west-1"})
 	var wg sync.WaitGroup
@@ -460,7 +460,7 @@ func TestSignConcurrently(t *testing.T) {
 }
 
 // Goroutines that use the same new keys at once, while the tables grow, get the right ones and add each once.
-func TestNewKeysConcurrently(t *testing.T) {
+func TestConcurrentNewKeysAreAddedOnce(t *testing.T) {
 	const keys = 300
 	v, err := sigv4.NewVerifier(sigv4.VerifierConfig{
 		Keys: func(_ context.Context, s sigv4.Scope) (sigv4.Key, error) {
@@ -494,7 +494,7 @@ func TestNewKeysConcurrently(t *testing.T) {
 	require.Equal(t, keys, v.CachedKeys())
 }
 
-func TestRedaction(t *testing.T) {
+func TestSecretsPrintRedacted(t *testing.T) {
 	c := sigv4.Credentials{AccessKeyID: iamKeyID, Secret: "sesame", SessionToken: "sesame"}
 	key := sigv4.Key{Secret: "sesame", SessionToken: "sesame", SigningKey: sigv4.DeriveKey("sesame", "20261124", "eu-west-1", "execute-api")}
 	signer := newSigner(t, sigv4.SignerConfig{Credentials: as(iamKeyID, "sesame"), Region: "eu-west-1"})
@@ -540,8 +540,8 @@ func TestRedactedSecretIsNotRead(t *testing.T) {
 	require.Empty(t, string(read.Secret))
 }
 
-// The text says what to mend where the cause is worded for what a verifier is sent.
-func TestSignerTellsHowToMend(t *testing.T) {
+// The text says what the caller must change, because the cause is worded for the verifier.
+func TestSignerSaysWhatToChange(t *testing.T) {
 	secret := as(iamKeyID, iamSecret)
 	none := func(context.Context) (sigv4.Credentials, error) { return sigv4.Credentials{}, nil }
 	for _, tt := range []struct {

@@ -18,7 +18,7 @@ import (
 	"github.com/tallygate/tallygate/sigv4"
 )
 
-// onceBody is a body that can be read once, and tells whether it was closed.
+// onceBody is a body that can be read once, and records whether it was closed.
 type onceBody struct {
 	io.Reader
 	closed int
@@ -39,7 +39,7 @@ func TestMaxSpoolIsNamed(t *testing.T) {
 	}
 }
 
-func TestMaxSpool(t *testing.T) {
+func TestBodyUpToMaxSpoolIsSigned(t *testing.T) {
 	spooling := func(most int64) *sigv4.Signer {
 		return newSigner(t, sigv4.SignerConfig{Credentials: as(iamKeyID, iamSecret), Region: "eu-west-1", MaxSpool: most})
 	}
@@ -114,7 +114,7 @@ type failing struct{ error }
 func (f failing) Read([]byte) (int, error) { return 0, f.error }
 
 // A pipe is an os.File and so has a Seek, which fails.
-func TestSpoolPipe(t *testing.T) {
+func TestPipeIsSpooled(t *testing.T) {
 	from, to, err := os.Pipe()
 	require.NoError(t, err)
 	_, err = to.WriteString("a body")
@@ -142,7 +142,7 @@ func TestSpoolsOnlyWhatItMust(t *testing.T) {
 }
 
 // A reverse proxy that signs what it passes on, to a server that verifies it.
-func TestSigningReverseProxy(t *testing.T) {
+func TestReverseProxySignsWhatItPassesOn(t *testing.T) {
 	for _, http2 := range []bool{false, true} {
 		server, last := verifying(t, newVerifier(t, euWest), http2)
 		target, err := url.Parse(server.URL)

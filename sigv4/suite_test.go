@@ -21,9 +21,9 @@ const (
 	emptyHash    = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 )
 
-// suite is AWS's Signature Version 4 test suite (as in awslabs/aws-c-auth, tests/aws-signing-test-suite/v4): the requests
-// with normalised paths, their signed headers and the signatures expected, dated 2015-08-30T12:36:00Z. Folded lines have
-// the later edition's meaning, RFC 9112 5.2: spaces; an earlier edition joined them with commas.
+// suite is AWS's Signature Version 4 test suite (as in awslabs/aws-c-auth, tests/aws-signing-test-suite/v4): the
+// requests with normalised paths, their signed headers and the signatures expected, dated 2015-08-30T12:36:00Z. Folded
+// lines have the later edition's meaning, RFC 9112 5.2: spaces; an earlier edition joined them with commas.
 var suite = []struct {
 	name      string
 	method    string
@@ -77,12 +77,13 @@ var suiteTime = time.Date(2015, 8, 30, 12, 36, 0, 0, time.UTC)
 func suiteVerifier(t *testing.T, token string) *sigv4.Verifier {
 	return newVerifier(t, sigv4.VerifierConfig{
 		Keys:    sigv4.Keyring{iamKeyID: {Secret: iamSecret, SessionToken: sigv4.Secret(token)}}.Key,
-		Regions: []string{"us-east-1"}, Services: []string{"service"}, Dialect: sigv4.Generic,
+		Regions: []string{"us-east-1"}, Services: []string{"service"}, MaxExpires: 7 * 24 * time.Hour,
 		AllowUncleanPath: true, AllowUnsignedHeaders: []string{"X-Amz-Content-Sha256"},
 	})
 }
 
-// parse makes the request that net/http's server would make, the target aside, as it refuses spaces.
+// parse makes the request that net/http's server would make. It sets the target itself, because the server refuses
+// spaces.
 func parse(t *testing.T, method, target, headers, body string) *http.Request {
 	raw := method + " / HTTP/1.1\nHost: example.amazonaws.com\n" + headers + "\n" + body
 	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(strings.ReplaceAll(raw, "\n", "\r\n"))))
@@ -91,7 +92,7 @@ func parse(t *testing.T, method, target, headers, body string) *http.Request {
 	return r
 }
 
-func TestSuiteVerify(t *testing.T) {
+func TestSuiteVerifies(t *testing.T) {
 	for _, tt := range suite {
 		t.Run(tt.name, func(t *testing.T) {
 			r := parse(t, tt.method, tt.target, tt.headers, tt.body)
@@ -104,7 +105,7 @@ func TestSuiteVerify(t *testing.T) {
 	}
 }
 
-func TestSuiteVerifyPresigned(t *testing.T) {
+func TestPresignedSuiteVerifies(t *testing.T) {
 	for _, tt := range presignedSuite {
 		t.Run(tt.name, func(t *testing.T) {
 			target := tt.target + "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIDEXAMPLE%2F20150830%2Fus-east-1%2Fservice%2Faws4_request" +
@@ -129,8 +130,8 @@ func suiteHeaders(list string) string {
 	return strings.Replace(list, ";x-amz", ";"+host+";x-amz", 1) + ";" + date
 }
 
-// TestSuiteSign signs what a client can send. The other requests have bytes that net/url escapes.
-func TestSuiteSign(t *testing.T) {
+// TestSuiteIsSignedAlike signs what a client can send. The other requests have bytes that net/url escapes.
+func TestSuiteIsSignedAlike(t *testing.T) {
 	signedAll := 0
 	for _, tt := range suite {
 		r := parse(t, tt.method, tt.target, tt.headers, tt.body)
@@ -143,7 +144,7 @@ func TestSuiteSign(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			token := sigv4.Secret(r.Header.Get("X-Amz-Security-Token"))
 			s := newSigner(t, sigv4.SignerConfig{
-				Credentials: temporary(iamKeyID, token), Region: "us-east-1", Service: "service", Dialect: sigv4.Generic,
+				Credentials: temporary(iamKeyID, token), Region: "us-east-1", Service: "service",
 				SignHeader: func(name string) bool { return strings.Contains(tt.signed, name) },
 			})
 			require.NoError(t, s.SignAt(r, suiteTime))

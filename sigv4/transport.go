@@ -19,11 +19,13 @@ func (s *Signer) Transport(base http.RoundTripper) http.RoundTripper {
 	return &transport{s, base}
 }
 
+// transport signs each request and sends it by base.
 type transport struct {
 	signer *Signer
 	base   http.RoundTripper
 }
 
+// RoundTrip signs a clone: r and its header stay as the caller has made them, in case the caller sends it again.
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	signed := r.Clone(r.Context())
 	if err := t.sign(signed); err != nil {
@@ -42,6 +44,7 @@ func (t *transport) CloseIdleConnections() {
 	}
 }
 
+// sign signs the request. r.Response is what has redirected the client to it, and nil for its first request.
 func (t *transport) sign(r *http.Request) error {
 	if r.Response != nil && r.URL != nil && !sameServer(r.Response.Request, r) {
 		return refuse(ErrRedirect, r.URL.Host)
@@ -49,7 +52,8 @@ func (t *transport) sign(r *http.Request) error {
 	return t.signer.Sign(r)
 }
 
-// sameServer reports whether a redirect stays with the server that sent it.
+// sameServer reports whether a redirect stays with the server that sent it. From http to https it stays, the other way
+// it does not: everybody on the way could read the session token.
 func sameServer(from, to *http.Request) bool {
 	return from != nil && from.URL != nil && strings.EqualFold(from.URL.Host, to.URL.Host) &&
 		(from.URL.Scheme != "https" || to.URL.Scheme == "https")

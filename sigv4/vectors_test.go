@@ -57,10 +57,10 @@ var documented = []struct {
 
 var s3Day = time.Date(2013, 5, 24, 0, 0, 0, 0, time.UTC)
 
-func TestDocumentedS3(t *testing.T) {
-	signer := newSigner(t, sigv4.SignerConfig{Credentials: as(s3KeyID, s3Secret), Region: "us-east-1", Dialect: sigv4.S3})
+func TestDocumentedS3SignaturesAgree(t *testing.T) {
+	signer := newSigner(t, sigv4.SignerConfig{Credentials: as(s3KeyID, s3Secret), Region: "us-east-1", S3: true})
 	verifier := newVerifier(t, sigv4.VerifierConfig{
-		Keys: sigv4.Keyring{s3KeyID: {Secret: s3Secret}}.Key, Regions: []string{"us-east-1"}, Dialect: sigv4.S3,
+		Keys: sigv4.Keyring{s3KeyID: {Secret: s3Secret}}.Key, Regions: []string{"us-east-1"}, S3: true,
 	})
 	for _, tt := range documented {
 		t.Run(tt.name, func(t *testing.T) {
@@ -83,8 +83,8 @@ func TestDocumentedS3(t *testing.T) {
 	}
 }
 
-func TestDocumentedPresignedS3(t *testing.T) {
-	signer := newSigner(t, sigv4.SignerConfig{Credentials: as(s3KeyID, s3Secret), Region: "us-east-1", Dialect: sigv4.S3})
+func TestDocumentedS3URLAgrees(t *testing.T) {
+	signer := newSigner(t, sigv4.SignerConfig{Credentials: as(s3KeyID, s3Secret), Region: "us-east-1", S3: true})
 	r := httptest.NewRequest("GET", "https://examplebucket.s3.amazonaws.com/test.txt", nil)
 	got, err := signer.PresignAt(r, 24*time.Hour, s3Day)
 	require.NoError(t, err)
@@ -95,7 +95,7 @@ func TestDocumentedPresignedS3(t *testing.T) {
 	require.Equal(t, want, got)
 
 	verifier := newVerifier(t, sigv4.VerifierConfig{
-		Keys: sigv4.Keyring{s3KeyID: {Secret: s3Secret}}.Key, Regions: []string{"us-east-1"}, Dialect: sigv4.S3,
+		Keys: sigv4.Keyring{s3KeyID: {Secret: s3Secret}}.Key, Regions: []string{"us-east-1"}, S3: true,
 	})
 	r = httptest.NewRequest("GET", strings.TrimPrefix(got, "https://examplebucket.s3.amazonaws.com"), nil)
 	r.Host = "examplebucket.s3.amazonaws.com"
@@ -105,7 +105,7 @@ func TestDocumentedPresignedS3(t *testing.T) {
 	require.ErrorIs(t, err, sigv4.ErrExpired)
 }
 
-func TestDocumentedListUsers(t *testing.T) {
+func TestDocumentedListUsersAgrees(t *testing.T) {
 	now := time.Date(2015, 8, 30, 12, 36, 0, 0, time.UTC)
 	signer := newSigner(t, sigv4.SignerConfig{Credentials: as(iamKeyID, iamSecret), Region: "us-east-1", Service: "iam"})
 	r := httptest.NewRequest("GET", "/?Action=ListUsers&Version=2010-05-08", nil)
@@ -117,7 +117,7 @@ func TestDocumentedListUsers(t *testing.T) {
 	require.Equal(t, want, r.Header.Get("Authorization"))
 }
 
-func TestDocumentedKeys(t *testing.T) {
+func TestDocumentedSigningKeysAgree(t *testing.T) {
 	for date, want := range map[string]string{
 		"20150830": "c4afb1cc5771d871763a393e44b703571b55cc28424d1a5e86da6ed3c154a4b9",
 		"20120215": "f4780e2d9f65fa895f9c67b32ce1baf0b0d8a43505a000a1a9e090d414db404d",

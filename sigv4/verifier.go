@@ -1,6 +1,7 @@
 package sigv4
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/subtle"
 	"errors"
@@ -12,18 +13,18 @@ import (
 )
 
 // Verifier verifies signed requests. The zero Verifier refuses all of them with [ErrNotConfigured]. A Verifier may be
-// used by many goroutines at once. They do not wait for each other, except while a signing key is derived that is used
-// for the first time on its day.
+// used by many goroutines at once, each with a request of its own. They do not wait for each other, except to add a
+// signing key that is used for the first time on its day.
 type Verifier struct {
 	config   VerifierConfig
-	required []string // config.SignedHeaders in lower case
-	exempt   []string // headers that need not be signed, in lower case
-	scopes   []acceptedScope
-	fields   int // the most parameters of the query, and the most values of signed headers
+	required []string        // config.SignedHeaders in lower case
+	exempt   []string        // headers that need not be signed, in lower case
+	scopes   []acceptedScope // one for each region and service
+	fields   int             // the most parameters of the query, and the most values of signed headers
 
-	queryRoom int // the most bytes of the query in canonical form, where one byte may become an escape of three
-	keys      *keyCache
-	dummy     Key // takes the place of an unknown access key under OneAnswer
+	queryRoom int       // the most bytes of the query in canonical form, where one byte may become an escape of three
+	keys      *keyCache // nil in a zero Verifier
+	dummy     Key       // takes the place of an unknown access key under OneAnswer; its secret is random
 }
 
 // NewVerifier returns a Verifier, or an error with every mistake in the configuration. It copies the configuration.
@@ -37,11 +38,12 @@ func NewVerifier(c VerifierConfig) (*Verifier, error) {
 			v.scopes = append(v.scopes, newAcceptedScope(region, service))
 		}
 	}
+	// Limits that follow from MaxHeaderBytes. The second is one and a half times as much, without an overflow.
 	v.fields = max(v.config.MaxHeaderBytes/bytesPerField, 1)
 	v.queryRoom = v.config.MaxHeaderBytes + min(v.config.MaxHeaderBytes, math.MaxInt-v.config.MaxHeaderBytes)/2
 	v.required = lowerAll(c.SignedHeaders)
 	v.exempt = lowerAll(c.AllowUnsignedHeaders)
-	if c.Dialect == S3 { // its value is the last line of the canonical request, so that it is signed anyway
+	if c.S3 { // its value is the last line of the canonical request, so that it is signed anyway
 		v.exempt = append(v.exempt, "x-amz-content-sha256")
 	}
 	if c.UnsignedToken {
@@ -50,13 +52,16 @@ func NewVerifier(c VerifierConfig) (*Verifier, error) {
 	return v, nil
 }
 
-// Identity says who signed a request, when, and for what. Its strings share memory with the request.
+// Identity says who signed a request, when, and for what. Its strings share memory with the request. A caller who
+// keeps one for long should clone them ([strings.Clone]). The zero value names nobody.
 type Identity struct {
+	// AccessKeyID is the access key that the request was signed with.
 	AccessKeyID string
 	// Principal names the holder of the access key, from [Key].
 	Principal string
-	Region    string
-	Service   string
+	// Region and Service are those of the credential, and are among the accepted ones.
+	Region  string
+	Service string
 	// Time is when the request was signed, to the second.
 	Time time.Time
 	// Presigned reports that the signature is in the query.
@@ -70,7 +75,8 @@ type Identity struct {
 // request is refused: what was read of it, followed by the rest. The error is an *[Error].
 func (v *Verifier) Verify(r *http.Request) (Identity, error) { return v.VerifyAt(r, time.Now()) }
 
-// VerifyAt is [Verifier.Verify] at a given time instead of now.
+// VerifyAt is [Verifier.Verify] at a given time instead of now. It is for requests that were recorded or put into a
+// queue, and for tests with signatures of a fixed date.
 func (v *Verifier) VerifyAt(r *http.Request, now time.Time) (Identity, error) {
 	if v == nil || v.keys == nil {
 		return Identity{}, refuse(ErrNotConfigured, "")
@@ -80,7 +86,7 @@ func (v *Verifier) VerifyAt(r *http.Request, now time.Time) (Identity, error) {
 	var p parameters
 	id, e := v.verify(r, cr, &p, now)
 	if e != nil {
-		guardTrailers(r)
+		guardTrailers(r) // the caller may serve the request all the same
 		e.AccessKeyID = p.accessKeyID()
 		return Identity{}, e
 	}
@@ -88,7 +94,9 @@ func (v *Verifier) VerifyAt(r *http.Request, now time.Time) (Identity, error) {
 }
 
 // verify makes the checks in AWS's order: the mechanism, the syntax, the date, the host, the algorithm and the scope.
-// Then come those for which AWS has no text, and last the key, the signature and the session token.
+// Then come those for which AWS has no text, and last the key, the signature and the session token. So the key source
+// is asked only about a request that is well formed, current and for an accepted scope, and the body is read after
+// that.
 func (v *Verifier) verify(r *http.Request, cr *canonicalRequest, p *parameters, now time.Time) (id Identity, e *Error) {
 	cr.query.most, cr.query.room = v.fields, v.queryRoom
 	if e = p.read(r, &cr.query, v.config.MaxHeaderBytes); e != nil {
@@ -114,27 +122,23 @@ func (v *Verifier) verify(r *http.Request, cr *canonicalRequest, p *parameters, 
 	if e = v.checkKey(p, &key, now); e != nil {
 		return id, e
 	}
-	if body.line != "" {
+	if body.line != "" { // else checkSignature has read the body, because its hash was the line
 		if e = v.checkBody(r, cr, &body); e != nil {
 			return id, e
 		}
 	}
-	if body.unsigned && r.Body != nil && r.Body != http.NoBody {
+	if body.unsigned && r.Body != nil && r.Body != http.NoBody { // the handler reads the body as it arrives
 		r.Body = v.newStream(r, false)
 	}
-	id = Identity{
-		AccessKeyID: p.keyID, Principal: key.Principal, Region: p.region, Service: p.service, Time: p.time,
+	return Identity{
+		AccessKeyID: p.keyID, Principal: cmp.Or(key.Principal, p.keyID), Region: p.region, Service: p.service, Time: p.time,
 		Presigned: p.presigned, UnsignedPayload: body.unsigned,
-	}
-	if id.Principal == "" {
-		id.Principal = p.keyID
-	}
-	return id, nil
+	}, nil
 }
 
-// canonicalize writes the canonical request up to the payload hash. It refuses what could be read in two ways.
+// canonicalize writes the canonical request up to the payload hash. It refuses what could be read in two ways. The
+// order of the refusals is ours: AWS answers all of them as a mismatch.
 func (v *Verifier) canonicalize(r *http.Request, cr *canonicalRequest, p *parameters) *Error {
-	path := v.config.PathPrefix + p.path
 	switch {
 	case len(p.signature) != hashLength:
 		return refuse(errMalformedSignature, p.signature)
@@ -142,28 +146,22 @@ func (v *Verifier) canonicalize(r *http.Request, cr *canonicalRequest, p *parame
 		return refuse(errAmbiguousQuery, p.refused)
 	case !tokenBytes.all(r.Method):
 		return refuse(errMalformedTarget, r.Method)
-	case v.config.Dialect != S3 && !isClean(path):
-		if !v.config.AllowUncleanPath {
-			return refuse(errUncleanPath, path)
-		}
-		path = normalize(path)
 	}
-	if p.presigned {
+	path, e := v.path(p)
+	if e != nil {
+		return e
+	}
+	if p.presigned { // the signature does not cover itself, nor what was added after it
 		cr.query.drop(querySignature)
 		if v.config.UnsignedToken {
 			cr.query.drop(queryToken)
 		}
 	}
-	cr.begin(r.Method, path, v.config.Dialect)
-	cr.room, cr.fields = p.room, v.fields
-	for _, host := range p.host {
-		if !strings.EqualFold(host, r.Host) { // RFC 9113 8.3.1: Host must not differ from :authority
-			return refuse(errAmbiguousHeader, "host")
-		}
-	}
-	host := r.Host
-	if v.config.ExternalHost != "" {
-		host = v.config.ExternalHost
+	cr.begin(r.Method, path, v.config.S3)
+	cr.room, cr.fields = p.room, v.fields // only from here on are headers written
+	host, e := v.host(r, p)
+	if e != nil {
+		return e
 	}
 	amz, e := cr.headers(r, host, p.signedHeaders)
 	if e != nil {
@@ -180,21 +178,59 @@ func (v *Verifier) canonicalize(r *http.Request, cr *canonicalRequest, p *parame
 	return v.checkSigned(r.Header, cr, p, amz)
 }
 
+// path returns the path that the client has signed: with the prefix that a proxy removes, and clean.
+func (v *Verifier) path(p *parameters) (string, *Error) {
+	path := v.config.PathPrefix + p.path
+	switch {
+	case v.config.S3 || isClean(path):
+		return path, nil
+	case v.config.AllowUncleanPath:
+		return normalize(path), nil
+	}
+	return "", refuse(errUncleanPath, path)
+}
+
+// host returns the host that the client has signed. It is r.Host, unless a proxy replaces that. In HTTP/2 a request may
+// have :authority, which net/http puts into r.Host, and a Host header too, which must not differ (RFC 9113 8.3.1).
+func (v *Verifier) host(r *http.Request, p *parameters) (string, *Error) {
+	for _, host := range p.host {
+		if !strings.EqualFold(host, r.Host) {
+			return "", refuse(errAmbiguousHeader, "host")
+		}
+	}
+	if v.config.ExternalHost != "" {
+		return v.config.ExternalHost, nil
+	}
+	return r.Host, nil
+}
+
+// askForKey sets *key to the key that the request names. If the key is unknown, the request is refused at once, before
+// its body is read. Under OneAnswer, *key is then a dummy and unknown is true: the verification goes on, so that it
+// costs as much as that of a wrong signature.
+func (v *Verifier) askForKey(r *http.Request, p *parameters, key *Key) (unknown bool, e *Error) {
+	var err error
+	*key, err = v.config.Keys(r.Context(), Scope{AccessKeyID: p.keyID, Date: p.day, Region: p.region, Service: p.service})
+	switch {
+	case errors.Is(err, ErrUnknownKey):
+		if !v.config.OneAnswer {
+			return true, refuse(ErrUnknownKey, p.keyID)
+		}
+		*key = v.dummy
+		return true, nil
+	case err != nil:
+		return false, refuse(fmt.Errorf("%w: %w", ErrUnavailable, err), "")
+	case !key.isUsable():
+		return false, refuse(ErrNotConfigured, p.keyID)
+	}
+	return false, nil
+}
+
 // checkSignature asks for the key, completes the canonical request, signs it and compares the signatures. If no payload
 // hash is declared, it reads the body. It sets *key, which checkKey needs.
 func (v *Verifier) checkSignature(r *http.Request, cr *canonicalRequest, p *parameters, body *payload, key *Key) *Error {
-	var err error
-	*key, err = v.config.Keys(r.Context(), Scope{AccessKeyID: p.keyID, Date: p.day, Region: p.region, Service: p.service})
-	unknown := errors.Is(err, ErrUnknownKey)
-	switch {
-	case unknown && !v.config.OneAnswer: // before the body is read
-		return refuse(ErrUnknownKey, p.keyID)
-	case unknown: // go on, so that the cost is that of a wrong signature
-		*key = v.dummy
-	case err != nil:
-		return refuse(fmt.Errorf("%w: %w", ErrUnavailable, err), "")
-	case !key.isUsable():
-		return refuse(ErrNotConfigured, p.keyID)
+	unknown, e := v.askForKey(r, p, key)
+	if e != nil {
+		return e
 	}
 	cr.text = append(cr.text, body.line...)
 	if body.line == "" {
@@ -204,7 +240,7 @@ func (v *Verifier) checkSignature(r *http.Request, cr *canonicalRequest, p *para
 		cr.text = append(cr.text, body.hash[:]...)
 	}
 	cr.sign(v.keys, key, p.date, p.scope)
-	var sent [hashLength]byte
+	var sent [hashLength]byte // p.signature has that length
 	copy(sent[:], p.signature)
 	if !equal(&cr.signature, &sent) || unknown {
 		return v.mismatch(cr, p, unknown)
@@ -213,7 +249,8 @@ func (v *Verifier) checkSignature(r *http.Request, cr *canonicalRequest, p *para
 }
 
 // mismatch refuses a signature that does not match, one that is not hexadecimal, and the signature of an unknown access
-// key. Their causes differ, and their answer is the same.
+// key. Their causes differ, for the log. Their answer is the same, so that a client does not learn which access keys
+// exist.
 func (v *Verifier) mismatch(cr *canonicalRequest, p *parameters, unknown bool) *Error {
 	e := &Error{Err: ErrSignatureMismatch, Trace: cr.trace(), explain: v.config.Explain}
 	if !hashBytes.all(p.signature) {
@@ -225,7 +262,8 @@ func (v *Verifier) mismatch(cr *canonicalRequest, p *parameters, unknown bool) *
 	return e
 }
 
-// checkKey checks the expiry and the session token of temporary credentials.
+// checkKey checks the expiry and the session token of temporary credentials. It comes after the signature, so that only
+// the holder of the secret learns that a token is wrong or that the credentials have expired.
 func (v *Verifier) checkKey(p *parameters, key *Key, now time.Time) *Error {
 	if !key.Expires.IsZero() && !now.Before(key.Expires) {
 		return refuse(errCredentialExpired, p.keyID)

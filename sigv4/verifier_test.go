@@ -57,7 +57,7 @@ func signed(tb testing.TB, r *http.Request, c sigv4.SignerConfig) *http.Request 
 	return r
 }
 
-func TestVerifyIdentity(t *testing.T) {
+func TestVerifyTellsWhoSigned(t *testing.T) {
 	v := newVerifier(t, euWest)
 	id, err := v.VerifyAt(signed(t, get("/Prod/loyalty"), sigv4.SignerConfig{}), now)
 	require.NoError(t, err)
@@ -201,7 +201,7 @@ func temporary(id string, token sigv4.Secret) func(context.Context) (sigv4.Crede
 	}
 }
 
-func TestRefusals(t *testing.T) {
+func TestRefusalsHaveAnswersOfAWS(t *testing.T) {
 	c := euWest
 	c.Keys = unusableToo
 	v := newVerifier(t, c)
@@ -220,7 +220,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-func TestTemporaryCredentials(t *testing.T) {
+func TestSessionTokenMustBelongToTheKey(t *testing.T) {
 	for _, unsigned := range []bool{false, true} {
 		c := euWest
 		c.UnsignedToken = unsigned
@@ -237,7 +237,7 @@ func TestTemporaryCredentials(t *testing.T) {
 	}
 }
 
-func TestZeroVerifier(t *testing.T) {
+func TestZeroVerifierRefuses(t *testing.T) {
 	for _, v := range []*sigv4.Verifier{nil, {}} {
 		w := httptest.NewRecorder()
 		v.Handler(http.NotFoundHandler()).ServeHTTP(w, get("/"))
@@ -246,7 +246,7 @@ func TestZeroVerifier(t *testing.T) {
 	}
 }
 
-func TestZeroError(t *testing.T) {
+func TestZeroErrorAnswers500(t *testing.T) {
 	e := new(sigv4.Error)
 	require.Equal(t, "sigv4: <nil>", e.Error())
 	require.NoError(t, e.Unwrap())
@@ -255,7 +255,7 @@ func TestZeroError(t *testing.T) {
 	require.Equal(t, 500, w.Code)
 }
 
-func TestKeySourceFails(t *testing.T) {
+func TestFailedKeySourceIsUnavailable(t *testing.T) {
 	down := errors.New("no route to host")
 	v := newVerifier(t, sigv4.VerifierConfig{
 		Keys:    func(context.Context, sigv4.Scope) (sigv4.Key, error) { return sigv4.Key{}, down },
@@ -273,7 +273,7 @@ func TestKeySourceFails(t *testing.T) {
 	require.NotContains(t, w.Body.String(), "route")
 }
 
-func TestContext(t *testing.T) {
+func TestContextCarriesTheIdentity(t *testing.T) {
 	_, ok := sigv4.ID(get("/"))
 	require.False(t, ok)
 	ctx := sigv4.NewContext(t.Context(), sigv4.Identity{Principal: "x"})
@@ -308,7 +308,7 @@ func TestErrorKeepsSecrets(t *testing.T) {
 		"bare":         header("sesame"),
 		"basic":        header("Basic sesame=="),
 		"two":          header("Bearer x", "Bearer sesame"),
-		"beside ours":  header("AWS4-HMAC-SHA256 Credential=x, Bearer sesame"),
+		"next to ours": header("AWS4-HMAC-SHA256 Credential=x, Bearer sesame"),
 		"signed":       signed(t, get("/"), token),
 		"presigned":    presigned(t, get("/"), token),
 		"token twice":  get("/?X-Amz-Security-Token=x&X-Amz-Security-Token=sesame"),

@@ -180,3 +180,22 @@ func TestInventedMethodsShareABucket(t *testing.T) {
 	}
 	require.Equal(t, 1, admitted)
 }
+
+// A text for logs names what is known of a request, and leaves no gaps for what is not.
+func TestErrorTextNamesWhatIsKnown(t *testing.T) {
+	route := usageplan.Route{API: "pets", Stage: "dev", Resource: "/cats", Method: "GET"}
+	for _, tt := range []struct {
+		err  usageplan.Error
+		want string
+	}{
+		{usageplan.Error{}, "usageplan: "},
+		{usageplan.Error{Client: "a"}, `usageplan: client "a": `},
+		{usageplan.Error{Route: route}, "usageplan: GET /cats of pets:dev: "},
+		{usageplan.Error{Route: usageplan.Route{API: "pets", Stage: "dev"}}, "usageplan: pets:dev: "},
+		{usageplan.Error{Plan: "p", Layer: planQuota}, `usageplan: plan quota of "p": `},
+		{usageplan.Error{Plan: "p", Layer: "account throttle"}, "usageplan: account throttle: "},
+	} {
+		tt.err.Err = usageplan.ErrNoPlan
+		require.EqualError(t, &tt.err, tt.want+"client has no usage plan for the api stage")
+	}
+}

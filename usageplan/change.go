@@ -55,9 +55,10 @@ func (m *Meter) Apply(ctx context.Context, c Change) error {
 	return nil
 }
 
-// carryOut validates c, gives it to commit, unless that is nil, and applies it. All that can be wrong is found before the
-// commit, because what is stored must be made. Apply and Restore take the same steps, so a change that was committed is
-// accepted by the next process with the same configuration. carryOut keeps c: the caller must not use it afterwards.
+// carryOut validates c, gives it to commit, unless that is nil, and applies it. All that can be wrong is found before
+// the commit, because what is stored must be made. Apply and Restore take the same steps, so a change that was
+// committed is accepted by the next process with the same configuration. carryOut keeps c: the caller must not use it
+// afterwards.
 func (m *Meter) carryOut(c Change, commit func(Change) error) error {
 	if err := m.mistakes(c); err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
@@ -159,10 +160,20 @@ func (m *Meter) mistakesOfPlan(p Plan) error {
 func (t *table) mistakesOfMember(m Member) error {
 	p := t.plan(m.Plan)
 	if p == nil {
-		return fmt.Errorf("member %q: there is no plan %q: %w", clip(m.Client), clip(m.Plan), ErrNoPlan)
+		return unknownPlan{client: m.Client, plan: m.Plan}
 	}
 	return m.validate(p.state.Load().Plan)
 }
+
+// unknownPlan is the mistake of a member whose plan does not exist. It is [ErrNoPlan] without that error's text, which
+// is about a request.
+type unknownPlan struct{ client, plan string }
+
+func (e unknownPlan) Error() string {
+	return fmt.Sprintf("member %q: there is no plan %q", clip(e.client), clip(e.plan))
+}
+
+func (e unknownPlan) Unwrap() error { return ErrNoPlan }
 
 // conflicts returns why the present plans and members do not allow c, or nil. In contrast to mistakes, the same change
 // may be allowed later.
@@ -212,7 +223,7 @@ func (t *table) alone(client string, p Plan, leaving string) error {
 			continue
 		}
 		for _, s := range other.plan.state.Load().Stages {
-			if find(p.Stages, s.API, s.Name) >= 0 {
+			if findStage(p.Stages, s.API, s.Name) >= 0 {
 				return fmt.Errorf("client %q is in plan %q for %s:%s already: take it out of there by DeleteMember in the same change",
 					client, other.Plan, s.API, s.Name)
 			}

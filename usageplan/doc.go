@@ -16,6 +16,11 @@
 //	})
 //	mux.Handle("GET /Prod/loyalty/{customerId}", keys.Handler(meter.Handler(loyalty)))
 //
+// # For clients and owners
+//
+// [Meter.StatusHandler] tells a client what its own plan allows and what is left of it. [Meter.Balance], [Meter.Usage],
+// [Meter.Extend], [Meter.Correct] and [Meter.Adjustments] are for the owner of the API. They do not check who asks.
+//
 // # What it does not do
 //
 // It does not authenticate. Config.Client must report only what an authenticator in front of the meter has verified.

@@ -40,7 +40,7 @@ func (d *draws) ofClient(q *Request, p *match) {
 
 // shared adds the throttles that all clients share.
 func (m *Meter) shared(d *draws, q *Request) {
-	if i := find(m.config.StageThrottles, q.Route.API, q.Route.Stage); i >= 0 {
+	if i := findStage(m.config.StageThrottles, q.Route.API, q.Route.Stage); i >= 0 {
 		if ref, limit := m.stages[i].ofAll(method{q.Route.Resource, q.Route.Method}); limit != nil {
 			d.add(stageMethodThrottle, limit, ref)
 		}

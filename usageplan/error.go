@@ -69,8 +69,9 @@ type Error struct {
 	// throttle" or "account throttle". It is empty if no limit has refused.
 	Layer string
 
-	// RetryAfter is how long to wait until the limit that refused admits the same request. A later layer may refuse it
-	// then. Zero means that the time is unknown, [ratelimit.Never] that the limit never admits the request.
+	// RetryAfter is how long to wait until the limit that refused admits the same request. If several throttles refuse,
+	// or several quotas, it is the longest of their waits. A later layer may refuse the request then. Zero means that
+	// the time is unknown, [ratelimit.Never] that the limit never admits the request.
 	RetryAfter time.Duration
 
 	fields []ratelimit.Field
@@ -84,7 +85,7 @@ func (e *Error) Error() string {
 		text += fmt.Sprintf("client %q: ", e.Client)
 	}
 	if e.Route != (Route{}) {
-		text += fmt.Sprintf("%s %s of %s:%s: ", e.Route.Method, e.Route.Resource, e.Route.API, e.Route.Stage)
+		text += e.Route.text() + ": "
 	}
 	switch {
 	case strings.HasPrefix(e.Layer, "plan "):
@@ -168,9 +169,9 @@ func (e *Error) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	answer(w, e.StatusCode(), e.ErrorCode(), message{e.ErrorMessage()})
 }
 
-// clip bounds what is repeated of a client's text: it keeps at most 256 bytes, cuts between two characters, and marks the
-// cut. A run of invalid UTF-8 becomes one "?", so that the text does not grow. Each package carries this copy; a test
-// holds the copies equal.
+// clip bounds what is repeated of a client's text: it keeps at most 256 bytes, cuts between two characters, and marks
+// the cut. A run of invalid UTF-8 becomes one "?", so that the text does not grow. Each package carries this copy; a
+// test holds the copies equal.
 func clip(s string) string {
 	const most = 256
 	n := min(len(s), most)

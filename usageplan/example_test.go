@@ -2,6 +2,7 @@ package usageplan_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -178,7 +179,7 @@ func ExampleFromContext() {
 		tokens := int64(7) // what the model has really used
 		if charge, found := usageplan.FromContext(r.Context()); found {
 			_ = charge.Settle(r.Context(), tokens) // a ledger that is down settles later
-			charge.SetHeader(w.Header())           // before the answer: those that the meter has set tell of 50 tokens
+			charge.SetHeader(w.Header())           // before the answer: those that the meter has set count 50 tokens
 		}
 	})
 	mux := http.NewServeMux()
@@ -207,6 +208,64 @@ func ExampleConfig_allowDespite() {
 	}
 	fmt.Println("would have refused", refused)
 	// Output: would have refused 2
+}
+
+// Every change is stored before it is visible, here as lines of JSON. The next process restores all of them, in their
+// order.
+func ExampleConfig_commit() {
+	ctx := context.Background()
+	var log []string
+	cfg := usageplan.Config{
+		Client: caller, API: "pets", Stage: "dev",
+		Commit: func(_ context.Context, c usageplan.Change) error {
+			line, err := json.Marshal(c)
+			log = append(log, string(line))
+			return err
+		},
+	}
+	m, err := usageplan.New(cfg)
+	check(err)
+	plan := usageplan.Plan{ID: "basic", Name: "Basic", Stages: []usageplan.Stage{{API: "pets", Name: "dev"}}}
+	check(m.Apply(ctx, usageplan.Change{PutPlan: &plan}))
+	check(m.Apply(ctx, usageplan.Change{PutMember: &usageplan.Member{Plan: "basic", Client: "k1"}}))
+	fmt.Println(log[1])
+
+	cfg.Restore = func(yield func(usageplan.Change, error) bool) {
+		for _, line := range log {
+			var c usageplan.Change
+			if err := json.Unmarshal([]byte(line), &c); !yield(c, err) {
+				return
+			}
+		}
+	}
+	m, err = usageplan.New(cfg)
+	check(err)
+	fmt.Println(m.Members("basic")[0].Client)
+	// Output:
+	// {"putMember":{"usagePlanId":"basic","keyId":"k1","keyType":"API_KEY"}}
+	// k1
+}
+
+// A throttle of a method is in addition to the plan's: here one request a minute for each member.
+func ExampleStage_methods() {
+	m, err := usageplan.New(usageplan.Config{
+		Client: caller, API: "pets", Stage: "dev",
+		Routes: []string{"GET /dev/cats", "POST /dev/report"}, // a key that fits none of them would be a mistake
+		Plans: []usageplan.Plan{{ID: "basic", Name: "Basic", Stages: []usageplan.Stage{{
+			API: "pets", Name: "dev",
+			Methods: map[string]ratelimit.Limit{"/report/POST": {Rate: 1.0 / 60, Burst: 1}},
+		}}}},
+		Members: []usageplan.Member{{Plan: "basic", Client: "k1"}},
+	})
+	check(err)
+	report := usageplan.Route{API: "pets", Stage: "dev", Resource: "/report", Method: "POST"}
+	for range 2 {
+		_, err := m.Take(context.Background(), usageplan.Request{Client: "k1", Route: report})
+		fmt.Println(err)
+	}
+	// Output:
+	// <nil>
+	// usageplan: client "k1": POST /report of pets:dev: plan method throttle of "basic": request rate is above the limit
 }
 
 // A client reads what is left of its own plan.

@@ -24,8 +24,8 @@ const (
 //
 //	{"name": 5, "quota": {"limit": "ten", "period": "DAY"}}
 //
-// it tells "$.name is not a string" and "$.quota.limit is not a number". encoding/json would stop at the first of them,
-// accept a name in another case and a name that comes twice, and give no path into a list.
+// it reports "$.name is not a string" and "$.quota.limit is not a number". encoding/json would stop at the first of
+// them, accept a name in another case and a name that comes twice, and give no path into a list.
 type node struct {
 	path     string
 	value    any // nil, bool, json.Number, string, []any or map[string]any

@@ -97,7 +97,7 @@ type Meter struct {
 	made    bool // by New
 }
 
-// New returns a meter for c. If c has mistakes, the error wraps [ErrInvalid] and tells all of them.
+// New returns a meter for c. If c has mistakes, the error wraps [ErrInvalid] and lists all of them.
 func New(c Config) (*Meter, error) {
 	m := &Meter{config: c, made: true}
 	if err := errors.Join(m.configure(), m.declare(c.Plans, c.Members)); err != nil {
@@ -149,8 +149,8 @@ func (m *Meter) configureRoute() error {
 	return nil
 }
 
-// makeAccount makes the bucket of Config.AccountThrottle. Here a burst of 0 is a mistake: no tool of AWS's writes it, so
-// it was forgotten.
+// makeAccount makes the bucket of Config.AccountThrottle. Here a burst of 0 is a mistake: no tool of AWS's writes it,
+// so it was forgotten.
 func (m *Meter) makeAccount() (err error) {
 	c := &m.config
 	if c.AccountThrottle = clone(c.AccountThrottle); c.AccountThrottle == nil {

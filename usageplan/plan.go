@@ -135,8 +135,8 @@ func validateStages(stages []Stage) error {
 	return errors.Join(errs...)
 }
 
-// find returns the index of the stage in stages, or -1.
-func find(stages []Stage, api, name string) int {
+// findStage returns the index of the stage in stages, or -1.
+func findStage(stages []Stage, api, name string) int {
 	for i := range stages {
 		if stages[i].API == api && stages[i].Name == name {
 			return i

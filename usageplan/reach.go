@@ -46,7 +46,7 @@ func (m *Meter) learnRoutes() error {
 // Without Config.Routes, the routes are unknown, and only the last of these is refused. If Config.Route is set as well,
 // it may return any resource, and nothing is refused.
 func (m *Meter) validateReach(stages []Stage) error {
-	i := find(stages, m.config.API, m.config.Stage)
+	i := findStage(stages, m.config.API, m.config.Stage)
 	if i < 0 || m.routes == nil && !m.pattern {
 		return nil
 	}

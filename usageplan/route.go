@@ -13,6 +13,15 @@ type Route struct {
 	Method   string // the HTTP method, e.g. "GET"
 }
 
+// text returns r for logs: "GET /pets/{id} of pets:dev", or only "pets:dev" for a route that names a stage alone.
+func (r Route) text() string {
+	stage := r.API + ":" + r.Stage
+	if r.Method == "" && r.Resource == "" {
+		return stage
+	}
+	return r.Method + " " + r.Resource + " of " + stage
+}
+
 // Pattern returns a function for Config.Route, for one API and stage. It reads the pattern that [http.ServeMux] or chi
 // has matched and removes the method, the host and a leading "/stage". The rest is the resource: of "GET
 // /Prod/pets/{id}" it is "/pets/{id}", if the stage is "Prod". The function reports false if no pattern has matched

@@ -20,8 +20,8 @@ import (
 // refused. No request sees a mixture, such as the new stages with the old quota.
 //
 // The limits of throttles are the exception. They are kept in the buckets, which all versions of a plan share, and
-// change there just before the store. The buckets are shared so that a change gives no client a full bucket: a client that
-// has used up its burst has still used it up after the change.
+// change there just before the store. The buckets are shared so that a change gives no client a full bucket: a client
+// that has used up its burst has still used it up after the change.
 type table struct {
 	mu      sync.Mutex // held while a change is made
 	plans   sync.Map   // plan id → *plan
@@ -126,7 +126,7 @@ func (t *table) find(client, fallback string, r *Route) (match, bool) {
 // open returns what applies to the member on the route. It reports false if the plan does not open the route's stage.
 func (m *member) open(r *Route) (match, bool) {
 	if s := m.plan.state.Load(); s != nil {
-		if i := find(s.Stages, r.API, r.Stage); i >= 0 {
+		if i := findStage(s.Stages, r.API, r.Stage); i >= 0 {
 			return match{m, s, s.methods[i]}, true
 		}
 	}
@@ -205,7 +205,7 @@ func newState(before *state, p Plan) (*state, error) {
 	}
 	for _, st := range p.Stages {
 		var old *methods
-		if i := find(before.Stages, st.API, st.Name); i >= 0 {
+		if i := findStage(before.Stages, st.API, st.Name); i >= 0 {
 			old = before.methods[i]
 		}
 		fresh, err := newMethods(old, st.Methods)

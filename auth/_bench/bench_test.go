@@ -21,8 +21,8 @@ func ours(f *fixture) func(string) error {
 	}
 }
 
-// unseen is ours with a cache so small that none of the tokens is in it when its turn comes: each is verified,
-// entered, and drops another.
+// unseen is ours with a very small cache. When the turn of a token comes again, it is no longer in the cache. So each
+// is verified and entered, and another is dropped.
 func unseen(f *fixture) func(string) error {
 	v := f.ours(auth.Config{CacheBytes: 64 * 2500})
 	return func(raw string) error {
@@ -42,7 +42,7 @@ func run(b *testing.B, name string, verify func(string) error, tokens []string, 
 	})
 }
 
-// BenchmarkVerify: a token at first sight.
+// BenchmarkVerify measures the first verification of a token.
 func BenchmarkVerify(b *testing.B) {
 	for _, algorithm := range []string{"RS256", "ES256", "EdDSA"} {
 		f := fixtures()[algorithm]
@@ -57,7 +57,7 @@ func BenchmarkVerify(b *testing.B) {
 	}
 }
 
-// BenchmarkVerifyCached: a token seen before. The floor is the SHA-256 of a token as a []byte.
+// BenchmarkVerifyCached measures a token that was verified before. The floor is the SHA-256 of a token as a []byte.
 func BenchmarkVerifyCached(b *testing.B) {
 	f := fixtures()["EdDSA"] // signs fast; how a token was signed does not matter here
 	for _, n := range []int{1, 10_000} {
@@ -108,7 +108,8 @@ func serve(b *testing.B, name string, h http.Handler, list []*http.Request) {
 	})
 }
 
-// BenchmarkHandler: from the header to a handler with claims in its context, at first sight, RS256.
+// BenchmarkHandler measures the first verification of an RS256 token, from the header to a handler that has the claims
+// in its context.
 func BenchmarkHandler(b *testing.B) {
 	f := fixtures()["RS256"]
 	tokens := f.tokens(512)
@@ -119,7 +120,7 @@ func BenchmarkHandler(b *testing.B) {
 	run(b, "floor", floor(f, tokens), tokens, true)
 }
 
-// BenchmarkHandlerCached: the same for a token seen before; the floor is SHA-256 of the token.
+// BenchmarkHandlerCached measures the same for a token that was verified before. The floor is the SHA-256 of the token.
 func BenchmarkHandlerCached(b *testing.B) {
 	f := fixtures()["RS256"]
 	tokens := f.tokens(1)
@@ -132,7 +133,7 @@ func BenchmarkHandlerCached(b *testing.B) {
 	run(b, "floor", func(string) error { _ = sha256.Sum256(hashed); return nil }, tokens, true)
 }
 
-// named is a claims set with n members more, padded to about size bytes.
+// named is a claims set with n further members, padded to about size bytes.
 func named(size, n int, member func(int) string) string {
 	var b strings.Builder
 	b.WriteString(`{"iss":"` + issuer + `"`)
@@ -154,11 +155,11 @@ func refusals(f *fixture) []struct{ kind, raw string } {
 		members += fmt.Sprintf(`,"m%d":%d`, i, i)
 	}
 	quotes := `{"iss":"` + issuer + `","x":[` + strings.TrimSuffix(strings.Repeat(`"",`, 2000), ",") + `]}`
-	// The most of everything that is still read to the end, signature included.
+	// From here on: the most of each thing that is still accepted, so that the signature is checked too.
 	escapes := `{"iss":"` + issuer + `","x":"` + strings.Repeat(`\u00e9`, 250) + strings.Repeat("x", 10_000) + `"}`
 	most := named(11_500, 170, func(i int) string { return fmt.Sprintf(`,"member%03d":"\u00e9"`, i) })
 	upper := named(11_900, 45, func(i int) string { return fmt.Sprintf(`,"%s%03d":1`, strings.Repeat("UPPER", 48), i) })
-	// As many runes beyond ASCII as a text may have in its names.
+	// As many runes outside ASCII as the names of a text may have.
 	cherokee := named(11_500, 2, func(i int) string { return fmt.Sprintf(`,"%s%d":1`, strings.Repeat("Ꭰ", 82+i), i) })
 	deseret := named(11_500, 3, func(i int) string { return fmt.Sprintf(`,"%s%d":1`, strings.Repeat("𐐀", 60+i), i) })
 	beyond := named(11_900, 45, func(i int) string { return fmt.Sprintf(`,"%s%d":1`, strings.Repeat("Ж", 120), i) })
@@ -193,8 +194,8 @@ func refusals(f *fixture) []struct{ kind, raw string } {
 	}
 }
 
-// BenchmarkRefuse: what it costs to say no. The floor is that of a valid RS256 token; impl=valid is ours for a valid
-// token of the usual size at first sight, twice of which no token may cost.
+// BenchmarkRefuse measures refusals. The floor is that of a valid RS256 token. impl=valid is ours for the first
+// verification of a valid token of the usual size; no refusal may cost more than twice as much.
 func BenchmarkRefuse(b *testing.B) {
 	f := fixtures()["RS256"]
 	valid := f.tokens(256)

@@ -20,7 +20,7 @@ import (
 	"github.com/tallygate/tallygate/auth"
 )
 
-// judges are ours and two libraries that share no code with it, set up alike over the same keys.
+// judges are ours and two libraries that share no code with it. All have the same keys and settings.
 func judges(f *fixture) (ours, goJose, jwx func(string) error) {
 	v := f.ours(auth.Config{CacheBytes: -1})
 	ours = func(raw string) error { _, err := v.VerifyToken(context.Background(), raw); return err }
@@ -49,8 +49,8 @@ func judges(f *fixture) (ours, goJose, jwx func(string) error) {
 	return ours, goJose, jwx
 }
 
-// never fails if ours accepts what both others refuse. They look at the types of claims that decide nothing, which ours
-// leaves to those who use them; so the token is judged once more with the claims alone that decide, signed anew.
+// never fails if ours accepts what both others refuse. The others also check the types of claims that do not decide,
+// which ours ignores. So the token is reduced to the decisive claims, signed again, and judged again.
 func never(t *testing.T, f *fixture, raw string, ours, goJose, jwx func(string) error) {
 	if ours(raw) != nil || goJose(raw) == nil || jwx(raw) == nil {
 		return
@@ -70,7 +70,7 @@ func never(t *testing.T, f *fixture, raw string, ours, goJose, jwx func(string) 
 	}
 }
 
-// FuzzToken: any text as a token.
+// FuzzToken tries any text as a token.
 func FuzzToken(f *testing.F) {
 	fix := fixtures()["EdDSA"]
 	ours, goJose, jwx := judges(fix)
@@ -83,7 +83,7 @@ func FuzzToken(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw string) { never(t, fix, raw, ours, goJose, jwx) })
 }
 
-// FuzzSigned: any header and claims, rightly signed.
+// FuzzSigned tries any header and claims, signed with the right key.
 func FuzzSigned(f *testing.F) {
 	fix := fixtures()["EdDSA"]
 	ours, goJose, jwx := judges(fix)

@@ -32,7 +32,7 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// fixture is an issuer with four keys, of which the one of its algorithm signs.
+// fixture is an issuer with four keys. The one for its algorithm signs.
 type fixture struct {
 	algorithm string
 	method    jwt.SigningMethod
@@ -65,7 +65,7 @@ var fixtures = sync.OnceValue(func() map[string]*fixture {
 	return m
 })
 
-// claims are those of a Cognito access token with an audience, which some of the peers insist on.
+// claims are those of a Cognito access token, with an audience in addition, which some of the peers demand.
 func (f *fixture) claims(n int) jwt.MapClaims {
 	return jwt.MapClaims{
 		"iss": issuer, "sub": fmt.Sprintf("9ba6f8a6-2f2e-4ec9-8dc1-%012d", n), "aud": audience, "client_id": audience,
@@ -76,7 +76,7 @@ func (f *fixture) claims(n int) jwt.MapClaims {
 	}
 }
 
-// token is the n-th token, padded to size by one more claim.
+// token is the n-th token. A further claim pads it to the usual size.
 func (f *fixture) token(n int) string {
 	claims := f.claims(n)
 	claims["custom:pad"] = ""
@@ -95,7 +95,7 @@ func (f *fixture) sign(claims jwt.MapClaims) string {
 	return must(t.SignedString(f.private))
 }
 
-// tokens are many different ones.
+// tokens returns n different tokens.
 func (f *fixture) tokens(n int) []string {
 	list := make([]string, n)
 	for i := range list {
@@ -104,7 +104,7 @@ func (f *fixture) tokens(n int) []string {
 	return list
 }
 
-// ours makes a verifier as the peers are set up.
+// ours makes a verifier with the same settings as the peers.
 func (f *fixture) ours(c auth.Config) *auth.Verifier {
 	c.Issuers = []auth.Issuer{{URL: issuer, Audiences: []string{audience}, Keys: f.jwks, GroupsClaim: "cognito:groups"}}
 	return must(auth.New(c))

@@ -25,7 +25,7 @@ type forgeable struct {
 func forgeables() (all []forgeable) {
 	number := func(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 	for _, bits := range []int{2048, 3072, 4096, 8192} {
-		// Any odd modulus costs as much as one of two primes, which would take minutes to find.
+		// Any odd modulus costs as much as a product of two primes, which would take minutes to find.
 		n := must(rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), uint(bits-1))))
 		n.SetBit(n, bits-1, 1).SetBit(n, 0, 1)
 		all = append(all, forgeable{fmt.Sprintf("RS256-%d", bits), "RS256", fmt.Sprintf(`{"kty":"RSA","n":%q,"e":"AQAB"}`, number(n.Bytes())), bits / 8})
@@ -46,7 +46,7 @@ func forgeables() (all []forgeable) {
 	return append(all, four, forgeable{"EdDSA", "EdDSA", fmt.Sprintf(`{"kty":"OKP","crv":"Ed25519","x":%q}`, number(ed)), 64})
 }
 
-// BenchmarkForged: a token that a stranger signed, by type and size of the key that refuses it.
+// BenchmarkForged measures a token with a forged signature, by type and size of the key that refuses it.
 func BenchmarkForged(b *testing.B) {
 	for _, f := range forgeables() {
 		b.Run("key="+f.name, func(b *testing.B) {

@@ -31,13 +31,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// impl is one verifier, set up to check signature, issuer, audience and expiry, and to hand out claims.
+// impl is one verifier. It checks signature, issuer, audience and expiry, and returns the claims.
 type impl struct {
 	name   string
 	verify func(string) error
 }
 
-// claims is what the peers decode into.
+// claims is the struct into which the peers decode.
 type claims struct {
 	jwt.RegisteredClaims
 
@@ -141,7 +141,7 @@ func auth0Middleware(f *fixture) func(http.Handler) http.Handler {
 	return must(jwtmiddleware.New(jwtmiddleware.WithValidator(newValidator(f)))).CheckJWT
 }
 
-// golangJWTMiddleware is what one writes around golang-jwt.
+// golangJWTMiddleware is a middleware as a user of golang-jwt would write it.
 func golangJWTMiddleware(f *fixture) func(http.Handler) http.Handler {
 	keys := must(keyfunc.NewJWKSetJSON(f.jwks))
 	parser := jwt.NewParser(jwt.WithValidMethods([]string{f.algorithm}), jwt.WithIssuer(issuer), jwt.WithAudience(audience),
@@ -160,7 +160,7 @@ func golangJWTMiddleware(f *fixture) func(http.Handler) http.Handler {
 	}
 }
 
-// floor is what no verifier can do without: the hash of each token and the raw check of its signature.
+// floor is what every verifier must do: compute the hash of each token, and check the signature.
 func floor(f *fixture, tokens []string) func(string) error {
 	type work struct{ token, signed, digest, signature, der []byte }
 	list := make([]work, len(tokens))
@@ -193,14 +193,15 @@ func floor(f *fixture, tokens []string) func(string) error {
 	}
 }
 
-// der is an ECDSA signature in the form that the standard library takes.
+// der is an ECDSA signature in the form that the standard library accepts.
 func der(signature []byte) []byte {
 	half := len(signature) / 2
 	return must(asn1.Marshal(struct{ R, S *big.Int }{new(big.Int).SetBytes(signature[:half]), new(big.Int).SetBytes(signature[half:])}))
 }
 
-// The peers must accept what is measured, and refuse what is not valid: else the comparison would not be fair.
-func TestPeersAreSetUp(t *testing.T) {
+// The peers must accept the tokens that are measured and refuse those that are not valid. Otherwise the comparison
+// would not be fair.
+func TestPeersAcceptAndRefuseAlike(t *testing.T) {
 	for algorithm, f := range fixtures() {
 		raw := f.token(1)
 		require.Len(t, raw, size)

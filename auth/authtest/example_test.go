@@ -25,6 +25,6 @@ func ExampleNew() {
 	}
 	token, _ := issuer.AccessToken(authtest.User{Username: "julianwood", Client: "3fe6quse1kki13s6nebi0ncnin"})
 	t, err := v.VerifyToken(context.Background(), token)
-	fmt.Println(t.Username(), t.Use(), err, issuer.Fetches())
+	fmt.Println(t.Username, t.Use, err, issuer.Fetches())
 	// Output: julianwood access <nil> 1
 }

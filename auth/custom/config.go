@@ -63,11 +63,14 @@ type Config struct {
 
 	// StageARN is the ARN of the API's stage, such as "arn:aws:execute-api:eu-west-1:123456789012:a1b2c3d4e5/Prod".
 	// Policies are evaluated for method ARNs, which are made of it by adding method and path, such as "/GET/loyalty/1".
-	// Without StageARN, a result with a policy is invalid.
+	// An API that is not in AWS may have any name of this form, such as
+	// "arn:aws:execute-api:local:000000000000:loyalty/v1", as long as the policies use it too. Without StageARN, a
+	// result with a policy is invalid.
 	StageARN string
 
 	// Mount is the prefix of request paths that is not part of the API's own paths, such as "/Prod". It is left out of
-	// method ARNs. A request whose path does not start with it is refused. Empty means no prefix.
+	// method ARNs: with it, "/Prod/loyalty/1" is the path "/loyalty/1". A request whose path is neither the mount nor
+	// below it is refused. Empty means no prefix. If http.StripPrefix has removed the prefix before, leave Mount empty.
 	Mount string
 
 	// Challenge is the value of WWW-Authenticate in an answer with status 401. Empty means "Bearer".

@@ -32,7 +32,7 @@ var (
 	ErrPath = errors.New("path or method is not accepted")
 )
 
-// The causes that API Gateway answers differently from the exported ones that they wrap, and those that tell more.
+// The causes that API Gateway answers differently from the exported ones that they wrap, and those that say more.
 var (
 	errNoStatement   = fmt.Errorf("%w: no statement of the policy allows it", ErrDenied)
 	errExplicitDeny  = fmt.Errorf("%w: a statement of the policy denies it", ErrDenied)

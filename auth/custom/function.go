@@ -29,7 +29,8 @@ type Event struct {
 
 // Result is what the function decided. It either has a Policy or sets Authorized. The zero value authorizes nothing.
 type Result struct {
-	// PrincipalID names the caller. It is required with a Policy.
+	// PrincipalID names the caller. It is required with a Policy. Without one it may be empty, but [ID] finds nothing
+	// then. It must differ between callers that are counted apart.
 	PrincipalID string
 
 	// Policy says which methods the caller may invoke. If it is nil, Authorized decides.

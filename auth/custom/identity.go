@@ -38,7 +38,8 @@ func FromContext(ctx context.Context) (Identity, bool) {
 func NewContext(ctx context.Context, id Identity) context.Context { return withIdentity(ctx, &id) }
 
 // ID returns the PrincipalID that an [Authorizer] found for r, and whether there is one. It has the form of the Key
-// functions of package ratelimit.
+// functions of package ratelimit. It also returns false for a caller who was let in by a result without a PrincipalID:
+// a limit by ID then refuses that caller.
 func ID(r *http.Request) (string, bool) {
 	id, _ := FromContext(r.Context())
 	return id.PrincipalID, id.PrincipalID != ""

@@ -11,6 +11,9 @@
 //	}`))
 //	p.Evaluate(policy.Invoke, "arn:aws:execute-api:eu-west-1:123456789012:a1b2c3d4e5/Prod/GET/loyalty/1") // Allow
 //
+// The ARN of a method is that of the API's stage, a slash, the HTTP method, and the path: …/Prod/GET/loyalty/1.
+// Package custom makes it from a request, for results of its Authorize function.
+//
 // # What it decides
 //
 // [Policy.Evaluate] follows IAM's evaluation logic. It returns [Deny] if a statement with that effect matches, else

@@ -88,19 +88,19 @@ func lowered(is, not []string) []string {
 	return patterns
 }
 
-// Evaluate decides whether action, such as [Invoke], may be performed on resource, the ARN of a method. Its time grows
-// with the length of the document and the length of resource. It is below a millisecond for the largest document and a
-// resource of 1600 bytes, the longest method ARN that API Gateway allows. Evaluate does not allocate if action is
-// [Invoke] and resource is valid UTF-8 of at most that length.
+// Evaluate decides about an action, such as [Invoke], on a resource, the ARN of a method. Only the decision [Allow]
+// permits it. Its time grows with the length of the document and the length of resource. It is below a millisecond for
+// the largest document and a resource of 1600 bytes, the longest method ARN that API Gateway allows. Evaluate does not
+// allocate if action is [Invoke] and resource is valid UTF-8 of at most that length.
 func (p *Policy) Evaluate(action, resource string) Decision {
 	if p == nil {
 		return NoMatch
 	}
 	do, on := text{s: lower(action)}, text{s: characters(resource)}
 	if p.blocks {
-		var action [1]block
-		var resource [longest / column]block
-		do.blocks, on.blocks = action[:], resource[:]
+		var ofAction [1]block
+		var ofResource [longest / column]block
+		do.blocks, on.blocks = ofAction[:], ofResource[:]
 	}
 	decision := NoMatch
 	for i := range p.statements {

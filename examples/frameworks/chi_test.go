@@ -74,7 +74,7 @@ func Example_chi() {
 		stage.With(keys.Handler).Method(http.MethodGet, "/usage", plans.StatusHandler())
 	})
 	try(router, "/Prod/loyalty/a900")
-	try(router, "/Prod/loyalty/b117") // the same route, whoever the customer is
+	try(router, "/Prod/loyalty/b117") // the same route, with another customer
 	try(router, "/Prod/flights")
 	// Output:
 	// 200 hello

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -43,37 +44,56 @@ var accountLimit = ratelimit.Limit{Rate: 10_000, Burst: 5_000}
 // the owner's access key for usage and extensions, and a rate rule in front of everything. account limits the requests
 // of all clients together.
 func newAPI(pool auth.Issuer, quotas *ledger.Ledger, account ratelimit.Limit) (http.Handler, error) {
-	// Who floods: an address that sent 2000 requests within five minutes is blocked until it slows down. With AWS, this
-	// is AWS WAF.
-	rule, err := window.NewRateRule(window.RuleConfig{
+	rule, errRule := floodRule()
+	signature, errSignature := signedBy(accessKey, secretKey, "arn:aws:iam::123456789012:user/julianwood")
+	keys, errKeys := registeredKeys()
+	plans, errPlans := restrictUsage(quotas, account)
+	users, errUsers := signedIn(pool)
+	owners, errOwners := signedBy(ownerAccessKey, ownerSecretKey, "arn:aws:iam::123456789012:user/owner")
+	if err := errors.Join(errRule, errSignature, errKeys, errPlans, errUsers, errOwners); err != nil {
+		return nil, err
+	}
+	o := owner{plans, rule}
+
+	mux := http.NewServeMux()
+	mux.Handle("GET /Prod/loyalty/{customerId}", signature.Handler(keys.Handler(plans.Handler(http.HandlerFunc(loyalty)))))
+	mux.Handle("GET /Prod/usage", keys.Handler(plans.StatusHandler()))
+	mux.Handle("GET /Prod/me", users.Handler(http.HandlerFunc(me)))
+	mux.Handle("GET /owner/{plan}/{key}/usage", owners.Handler(http.HandlerFunc(o.usage)))
+	mux.Handle("POST /owner/{plan}/{key}/extension", owners.Handler(http.HandlerFunc(o.extend)))
+	mux.Handle("GET /owner/limited", owners.Handler(http.HandlerFunc(o.limited)))
+	return named(rule.Handler(routed(mux))), nil
+}
+
+// floodRule blocks an address that has sent 2000 requests within five minutes, until it slows down. With AWS, this is
+// AWS WAF.
+func floodRule() (*window.RateRule, error) {
+	return window.NewRateRule(window.RuleConfig{
 		Limit:     2000,
 		Window:    5 * time.Minute,
 		Aggregate: []window.Component{window.IP()},
 	})
-	if err != nil {
-		return nil, err
-	}
+}
 
-	// Who is calling: the request is signed by this access key.
-	signature, err := sigv4.NewVerifier(sigv4.VerifierConfig{
-		Keys:    sigv4.Keyring{accessKey: {Secret: secretKey, Principal: "arn:aws:iam::123456789012:user/julianwood"}}.Key,
+// signedBy tells who is calling: the request is signed by this access key.
+func signedBy(access string, secret sigv4.Secret, principal string) (*sigv4.Verifier, error) {
+	return sigv4.NewVerifier(sigv4.VerifierConfig{
+		Keys:    sigv4.Keyring{access: {Secret: secret, Principal: principal}}.Key,
 		Regions: []string{region},
 	})
-	if err != nil {
-		return nil, err
-	}
+}
 
-	// Which client it is: the request carries one of these keys.
-	keys, err := apikey.New(apikey.Config{Keys: []apikey.Entry{
+// registeredKeys tells which client is calling: the request carries one of these keys.
+func registeredKeys() (*apikey.Verifier, error) {
+	return apikey.New(apikey.Config{Keys: []apikey.Entry{
 		{Key: apikey.Key{ID: apiKeyID, Name: "julianwood", Enabled: true}, Value: apiKey},
 		{Key: apikey.Key{ID: retiredKeyID, Name: "retired-partner"}, Value: retiredKey},
 	}})
-	if err != nil {
-		return nil, err
-	}
+}
 
-	// How fast and how much it may call: 1 request per second, a burst of 2, 10 a day.
-	plans, err := usageplan.New(usageplan.Config{
+// restrictUsage says how fast and how much a client may call: 1 request per second, a burst of 2, 10 a day.
+func restrictUsage(quotas *ledger.Ledger, account ratelimit.Limit) (*usageplan.Meter, error) {
+	return usageplan.New(usageplan.Config{
 		Client: apikey.ID,
 		API:    apiID,
 		Stage:  stage,
@@ -90,37 +110,14 @@ func newAPI(pool auth.Issuer, quotas *ledger.Ledger, account ratelimit.Limit) (h
 		},
 		AccountThrottle: &account,
 	})
-	if err != nil {
-		return nil, err
-	}
+}
 
-	// Who has signed in: a user of the pool.
-	users, err := auth.New(auth.Config{
+// signedIn tells which user of the pool has signed in.
+func signedIn(pool auth.Issuer) (*auth.Verifier, error) {
+	return auth.New(auth.Config{
 		Issuers:   []auth.Issuer{pool},
 		AllowHTTP: strings.HasPrefix(pool.JWKS, "http://"), // an emulator's, named on the command line
 	})
-	if err != nil {
-		return nil, err
-	}
-
-	// Who owns the API: another access key reads usage and grants extensions.
-	owners, err := sigv4.NewVerifier(sigv4.VerifierConfig{
-		Keys:    sigv4.Keyring{ownerAccessKey: {Secret: ownerSecretKey, Principal: "arn:aws:iam::123456789012:user/owner"}}.Key,
-		Regions: []string{region},
-	})
-	if err != nil {
-		return nil, err
-	}
-	desk := owner{plans, rule}
-
-	mux := http.NewServeMux()
-	mux.Handle("GET /Prod/loyalty/{customerId}", signature.Handler(keys.Handler(plans.Handler(http.HandlerFunc(loyalty)))))
-	mux.Handle("GET /Prod/usage", keys.Handler(plans.StatusHandler()))
-	mux.Handle("GET /Prod/me", users.Handler(http.HandlerFunc(me)))
-	mux.Handle("GET /owner/{plan}/{key}/usage", owners.Handler(http.HandlerFunc(desk.usage)))
-	mux.Handle("POST /owner/{plan}/{key}/extension", owners.Handler(http.HandlerFunc(desk.extend)))
-	mux.Handle("GET /owner/limited", owners.Handler(http.HandlerFunc(desk.limited)))
-	return named(rule.Handler(routed(mux))), nil
 }
 
 // me answers a signed-in user with the contents of the token.
@@ -130,5 +127,5 @@ func me(w http.ResponseWriter, r *http.Request) {
 		Subject  string   `json:"sub"`
 		Groups   []string `json:"groups"`
 		TokenUse string   `json:"token_use"`
-	}{token.Subject(), token.Groups(), token.Use()})
+	}{token.Subject, token.Groups(), token.Use})
 }

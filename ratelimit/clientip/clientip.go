@@ -11,18 +11,20 @@ import (
 // Config says where the client's address is found. The zero Config uses the peer's address, for a server without
 // proxies.
 type Config struct {
-	// Header is the header that the proxies write, "X-Forwarded-For" or "Forwarded"; "" reads neither.
+	// Header is the header that the proxies write, "X-Forwarded-For" or "Forwarded", in any case. It requires either
+	// Trusted or Hops, and these require it. "" reads neither header.
 	Header string
-	// Trusted are the networks of the proxies. A proxy is recognised by its address, the first one by the peer's.
+	// Trusted are the networks of the proxies. A proxy is recognised by its address: the one that calls the server by
+	// RemoteAddr, each other one by the element that the proxy after it wrote.
 	Trusted []netip.Prefix
-	// Hops is the number of proxies. The client's address is the Hops-th element from the right; empty elements of the
-	// list do not count. Hops is at most 32. It cannot be used together with Trusted.
+	// Hops is the number of proxies, at most 32. The client's address is the Hops-th element from the right; empty
+	// elements of the list do not count. With Hops the server MUST NOT be reachable except through the proxies.
 	Hops int
 	// IPv4Bits and IPv6Bits are the lengths of the networks that Prefix returns; 0 is 32 and 64.
 	IPv4Bits, IPv6Bits int
 }
 
-// maxHops bounds the elements that are looked at.
+// maxHops bounds the elements that are looked at. A client may write thousands of addresses of trusted proxies.
 const maxHops = 32
 
 // A Resolver finds client addresses. It is immutable. The zero Resolver, and a nil one, find none.
@@ -33,9 +35,23 @@ type Resolver struct {
 
 // New makes a resolver from a copy of c. The error joins every mistake in c.
 func New(c Config) (*Resolver, error) {
-	var errs []error
-	mistake := func(format string, args ...any) { errs = append(errs, fmt.Errorf("clientip: "+format, args...)) }
 	header := http.CanonicalHeaderKey(c.Header)
+	if errs := c.mistakes(header); errs != nil {
+		return nil, errors.Join(errs...)
+	}
+	c.Trusted = slices.Clone(c.Trusted)
+	if c.IPv4Bits == 0 {
+		c.IPv4Bits = 32
+	}
+	if c.IPv6Bits == 0 {
+		c.IPv6Bits = 64
+	}
+	return &Resolver{config: c, header: header}, nil
+}
+
+// mistakes returns every mistake in c. The header is c.Header in canonical form.
+func (c *Config) mistakes(header string) (errs []error) {
+	mistake := func(format string, args ...any) { errs = append(errs, fmt.Errorf("clientip: "+format, args...)) }
 	switch header {
 	case "":
 		if len(c.Trusted) > 0 || c.Hops != 0 {
@@ -62,17 +78,7 @@ func New(c Config) (*Resolver, error) {
 			mistake("Trusted[%d] %v is not the network of an IPv4 or IPv6 address", i, p)
 		}
 	}
-	if errs != nil {
-		return nil, errors.Join(errs...)
-	}
-	c.Trusted = slices.Clone(c.Trusted)
-	if c.IPv4Bits == 0 {
-		c.IPv4Bits = 32
-	}
-	if c.IPv6Bits == 0 {
-		c.IPv6Bits = 64
-	}
-	return &Resolver{config: c, header: header}, nil
+	return errs
 }
 
 // Present reports whether the request has what the address is read from: the header or, where the resolver reads none,

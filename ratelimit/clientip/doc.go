@@ -31,8 +31,9 @@
 //
 // An element that reports no address (unknown, an obfuscated name, a malformed element, an element of Forwarded with
 // two "for" parameters or none) ends the walk. The client is then unknown, and false is returned. The same holds for a
-// header without any element, for fewer elements than Hops, and for a RemoteAddr that is not an address. With Hops,
-// only the element that counts is read; the ones to its right may say anything.
+// header without any element, for fewer elements than Hops, for more than 32 trusted proxies in a row, and for a
+// RemoteAddr that is not an address. With Hops, only the element that counts is read; the ones to its right may say
+// anything.
 //
 // A line of Forwarded is not read at all if it is uncertain where its quotes begin and end, as with an open quote, or
 // with a backslash outside of quotes. A client may have sent that so that what the proxies append is read in another

@@ -9,10 +9,16 @@ import (
 // commas separate elements: each begins after an equals sign and ends before a delimiter, and no backslash stands
 // outside of them.
 //
-// The last rule is what keeps a client from moving the borders. Suppose that it sends a line with an open quote, and a
-// proxy appends its element to that line. Then what the proxy has quoted stands outside and what it has not quoted
-// within, up to the first quote that the proxy has escaped; but that one's backslash stands outside. Without such a
-// quote the number of quotes is odd, and the last one stays open.
+// The last rule is what keeps a client from moving the borders. For example, a client sends for="x with an open quote,
+// and a proxy appends an element to that line:
+//
+//	for="x, for=192.0.2.1;host="example.com"
+//
+// Read from the left, the proxy's first quote closes the client's. The Host, which the client has chosen, then stands
+// outside of quotes and could be written so that it passes for an element. But a proxy writes its quotes in pairs, so
+// the last one stays open, and the line is refused. The client can make the number of quotes even only by a quote in
+// what the proxy quotes. The proxy escapes that: of the Host a"b it writes "a\"b". The backslash then stands outside of
+// quotes, and the line is refused as well.
 func delimited(line string) bool {
 	for i := 0; i < len(line); i++ {
 		switch line[i] {

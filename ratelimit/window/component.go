@@ -39,7 +39,8 @@ const (
 // RuleConfig.ScopeDown.
 func Constant() Component { return Component{kind: constant} }
 
-// IP is the address of the peer, AWS's aggregate key type IP. For an IPv6 address it is the network of 64 bits.
+// IP is the address of the peer, AWS's aggregate key type IP. For an IPv6 address it is the network of 64 bits. A
+// request whose RemoteAddr is not an address, such as one from a Unix socket, lacks it.
 func IP() Component { return ForwardedIP(peer) }
 
 var peer, _ = clientip.New(clientip.Config{}) // the zero Config is valid
@@ -52,7 +53,7 @@ func ForwardedIP(resolver *clientip.Resolver) Component {
 	return Component{kind: address, resolver: resolver}
 }
 
-// Header is the value of a header field.
+// Header is the value of a header field. That of Host is the request's Host, where net/http keeps it.
 func Header(name string) Component {
 	return Component{kind: header, name: http.CanonicalHeaderKey(name)}
 }
@@ -108,6 +109,7 @@ func (c Component) hash(seed maphash.Seed, r *http.Request) (uint64, bool) {
 		network, ok := c.resolver.Prefix(r)
 		if !ok {
 			network, _ = peer.Prefix(r)
+			// The complement keeps these requests apart from those of a client with that address.
 			return ^maphash.Comparable(seed, network), c.resolver.Present(r)
 		}
 		return maphash.Comparable(seed, network), true
@@ -126,7 +128,7 @@ func (c Component) hash(seed maphash.Seed, r *http.Request) (uint64, bool) {
 func (c Component) value(r *http.Request) (string, bool) {
 	switch c.kind {
 	case header:
-		if c.name == "Host" { // where net/http puts that field
+		if c.name == "Host" { // net/http takes this field out of the header
 			return r.Host, r.Host != ""
 		}
 		lines := r.Header[c.name]

@@ -20,9 +20,9 @@
 // weighted, grants up to nearly twice the limit. Choose a bucket (package ratelimit) to smooth a load, and a window
 // where a count was promised.
 //
-// A place comes free when Window has passed since it was taken, or at most Window/15 later. So a key that asks steadily
-// gets 15/16 of Limit or more. Above a Limit of 65 535, one part in 65 535 of it may be refused too early. These are
-// the only errors, and both refuse; neither ever admits more.
+// A call that is granted takes a place in the window. The place comes free when Window has passed, or at most Window/15
+// later. So a key that asks steadily gets 15/16 of Limit or more. Above a Limit of 65 535, one part in 65 535 of it may
+// be refused too early. These are the only errors, and both refuse; neither ever admits more.
 //
 // # How
 //

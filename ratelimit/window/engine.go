@@ -14,26 +14,26 @@ const (
 	keysPerShard = 2048
 )
 
-// An engine counts for any number of keys, known by names of 64 random bits.
+// An engine counts for any number of keys, each known by its [fingerprint].
 //
 // Every decision is made under the mutex of its key's shard, and at an instant that is read there, so the order of the
 // decisions about a key is that of their instants. A change of the limit publishes another plan and is done; each shard
 // carries its counts over when it is next asked.
 type engine struct {
-	epoch     time.Time
-	plan      atomic.Pointer[plan]
-	shards    []shard
-	shift     uint8 // 64 - log2(len(shards))
-	maxGroups int   // of a shard
-	every     bool  // counts what it refuses, too
+	epoch        time.Time
+	plan         atomic.Pointer[plan]
+	shards       []shard
+	shift        uint8 // 64 - log2(len(shards))
+	maxGroups    int   // of a shard
+	countRefused bool  // what is refused counts, too
 }
 
 // newEngine has room for maxKeys keys, at 48 × 9/8 = 54 bytes each, and for their cells, at 4 bytes each.
-func newEngine(a AtMost, maxKeys int, every bool) *engine {
+func newEngine(a AtMost, maxKeys int, countRefused bool) *engine {
 	if maxKeys == 0 {
 		maxKeys = defaultMaxKeys
 	}
-	e := &engine{epoch: time.Now(), shift: 64, every: every}
+	e := &engine{epoch: time.Now(), shift: 64, countRefused: countRefused}
 	for maxKeys>>(64-e.shift) > keysPerShard {
 		e.shift--
 	}
@@ -46,26 +46,26 @@ func newEngine(a AtMost, maxKeys int, every bool) *engine {
 
 func (e *engine) now() int64 { return int64(time.Since(e.epoch)) }
 
-// lock returns the shard of a name, locked and brought to the plan in force, and the instant of the call.
-func (e *engine) lock(name uint64) (sh *shard, now int64) {
-	sh = &e.shards[name>>e.shift]
+// lock returns the shard of a fingerprint, locked and brought to the plan in force, and the instant of the call.
+func (e *engine) lock(f fingerprint) (sh *shard, now int64) {
+	sh = &e.shards[f>>e.shift]
 	sh.mu.Lock()
 	now = e.now()
 	sh.settle(e.plan.Load(), now)
 	return sh, now
 }
 
-func (e *engine) take(name uint64, n int64) outcome {
-	sh, now := e.lock(name)
+func (e *engine) take(f fingerprint, n int64) outcome {
+	sh, now := e.lock(f)
 	defer sh.mu.Unlock()
-	return sh.take(name, now, n, e.every, e.maxGroups)
+	return sh.take(f, now, n, e.countRefused, e.maxGroups)
 }
 
 // look returns what a take of n would come to.
-func (e *engine) look(name uint64, n int64) outcome {
-	sh, now := e.lock(name)
+func (e *engine) look(f fingerprint, n int64) outcome {
+	sh, now := e.lock(f)
 	defer sh.mu.Unlock()
-	return sh.look(name, now, n)
+	return sh.look(f, now, n)
 }
 
 // An outcome is what a call came to, and what a [ratelimit.Decision] is computed from.

@@ -48,7 +48,7 @@ func since(admitted []admission, at time.Duration) (sum int64) {
 	return sum
 }
 
-// A history draws calls to one key: bursts, pauses, and steps that meet the borders of windows.
+// A history draws calls to one key: bursts, pauses, and steps that reach the borders of windows.
 type history struct {
 	*rand.Rand
 	limit window.AtMost

@@ -48,7 +48,10 @@ func Example() {
 func ExampleLimiter() {
 	logins, err := window.New(window.Config[string]{
 		AtMost: window.AtMost{Limit: 3, Window: 15 * time.Minute},
-		Key:    func(r *http.Request) (string, bool) { return r.FormValue("user"), r.FormValue("user") != "" },
+		Key: func(r *http.Request) (string, bool) {
+			user := r.FormValue("user") // it reads a form in the body into r.Form, where the handler finds it
+			return user, user != ""
+		},
 	})
 	if err != nil {
 		log.Fatal(err)

@@ -9,24 +9,26 @@ import (
 // An Engine is the engine with the instant of each call in the hands of the test, since it began.
 type Engine struct{ engine *engine }
 
-func NewEngine(a AtMost, maxKeys int, every bool) Engine { return Engine{newEngine(a, maxKeys, every)} }
+func NewEngine(a AtMost, maxKeys int, countRefused bool) Engine {
+	return Engine{newEngine(a, maxKeys, countRefused)}
+}
 
-func (e Engine) TakeAt(now time.Duration, name uint64, n int64) ratelimit.Decision {
-	sh := e.shard(now, name)
-	o := sh.take(name, int64(now), n, e.engine.every, e.engine.maxGroups)
+func (e Engine) TakeAt(now time.Duration, key uint64, n int64) ratelimit.Decision {
+	sh := e.shard(now, key)
+	o := sh.take(fingerprint(key), int64(now), n, e.engine.countRefused, e.engine.maxGroups)
 	return o.decision()
 }
 
-func (e Engine) LookAt(now time.Duration, name uint64, n int64) ratelimit.Decision {
-	sh := e.shard(now, name)
-	o := sh.look(name, int64(now), n)
+func (e Engine) LookAt(now time.Duration, key uint64, n int64) ratelimit.Decision {
+	sh := e.shard(now, key)
+	o := sh.look(fingerprint(key), int64(now), n)
 	return o.decision()
 }
 
 func (e Engine) SetLimit(a AtMost) { e.engine.plan.Store(newPlan(a)) }
 
-func (e Engine) shard(now time.Duration, name uint64) *shard {
-	sh := &e.engine.shards[name>>e.engine.shift]
+func (e Engine) shard(now time.Duration, key uint64) *shard {
+	sh := &e.engine.shards[key>>e.engine.shift]
 	sh.settle(e.engine.plan.Load(), int64(now))
 	return sh
 }

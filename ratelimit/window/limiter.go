@@ -28,7 +28,7 @@ type Config[K comparable] struct {
 	Name string
 
 	// AllowDespite may let a request pass for which Check has found an error: always true is observe mode. Nil never
-	// does.
+	// does. It is not asked if Key is nil or if New did not make the limiter.
 	AllowDespite func(*http.Request, error) bool
 
 	// ErrorHandler answers what Handler refuses, after the header fields are set. Nil is (*ratelimit.Error).ServeHTTP.
@@ -77,17 +77,18 @@ func checkMaxKeys(n int) error {
 
 func (l *Limiter[K]) configured() bool { return l != nil && l.engine != nil }
 
-// name is not 0, which marks a vacant slot.
-func (l *Limiter[K]) name(key K) uint64 { return max(maphash.Comparable(l.seed, key), 1) }
+func (l *Limiter[K]) fingerprint(key K) fingerprint {
+	return fingerprint(max(maphash.Comparable(l.seed, key), 1))
+}
 
 func (l *Limiter[K]) take(key K, n int64) outcome {
 	switch {
 	case !l.configured():
 		return outcome{}
 	case n <= 0:
-		return l.engine.look(l.name(key), n)
+		return l.engine.look(l.fingerprint(key), n)
 	default:
-		return l.engine.take(l.name(key), n)
+		return l.engine.take(l.fingerprint(key), n)
 	}
 }
 
@@ -106,7 +107,7 @@ func (l *Limiter[K]) Take(key K, n int64) ratelimit.Decision {
 func (l *Limiter[K]) Peek(key K) ratelimit.Decision {
 	var o outcome
 	if l.configured() {
-		o = l.engine.look(l.name(key), 1)
+		o = l.engine.look(l.fingerprint(key), 1)
 	}
 	return o.decision()
 }

@@ -17,7 +17,8 @@ type Limited struct {
 	// Requests is how many the window holds, those blocked included. It is the limit or more; far above, it may say
 	// less than was sent.
 	Requests int64
-	// RetryAfter is when the next request would pass, if none comes until then.
+	// RetryAfter is how long it takes until a request would pass, if none comes before. A request that is blocked
+	// counts too, and moves that instant.
 	RetryAfter time.Duration
 }
 
@@ -33,13 +34,13 @@ type listing struct {
 
 type stripe struct {
 	mu    sync.Mutex
-	keys  map[uint64][]string
+	keys  map[fingerprint][]string
 	swept int64
 }
 
-// Limited lists the keys that the rule blocks now, most requests first: AWS's GetRateBasedStatementManagedKeys, for all
-// components. There are 10 000 at most; those blocked first come first. A key that has used up its limit and not come
-// back since is not among them.
+// Limited lists the keys that the rule blocks now, those with most requests first: AWS's
+// GetRateBasedStatementManagedKeys, for all components. It lists 10 000 keys at most. If more are blocked, the ones
+// that were blocked later are left out. A key that has used up its limit and not come back since is not listed.
 func (r *RateRule) Limited() []Limited {
 	if !r.configured() {
 		return nil
@@ -48,8 +49,8 @@ func (r *RateRule) Limited() []Limited {
 	for i := range r.listed.stripes {
 		s := &r.listed.stripes[i]
 		s.mu.Lock()
-		for name, key := range s.keys {
-			if o := r.engine.look(name, 1); !o.ok {
+		for f, key := range s.keys {
+			if o := r.engine.look(f, 1); !o.ok {
 				all = append(all, Limited{Key: slices.Clone(key), Requests: o.count(), RetryAfter: o.wait()})
 			}
 		}
@@ -62,11 +63,11 @@ func (r *RateRule) Limited() []Limited {
 }
 
 // list notes the key of a request that was blocked.
-func (r *RateRule) list(name uint64, req *http.Request) {
-	s := &r.listed.stripes[name%uint64(len(r.listed.stripes))]
+func (r *RateRule) list(f fingerprint, req *http.Request) {
+	s := &r.listed.stripes[f%fingerprint(len(r.listed.stripes))]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, ok := s.keys[name]; ok {
+	if _, ok := s.keys[f]; ok {
 		return
 	}
 	if r.listed.total.Add(1) > maxListed && !r.sweep(s) {
@@ -74,13 +75,13 @@ func (r *RateRule) list(name uint64, req *http.Request) {
 		return
 	}
 	if s.keys == nil {
-		s.keys = make(map[uint64][]string)
+		s.keys = make(map[fingerprint][]string)
 	}
 	key := make([]string, len(r.config.Aggregate))
 	for i, c := range r.config.Aggregate {
 		key[i] = c.text(req)
 	}
-	s.keys[name] = key
+	s.keys[f] = key
 }
 
 // sweep drops the keys of a stripe that are no longer blocked, at most once a second. It reports whether there is room
@@ -91,9 +92,9 @@ func (r *RateRule) sweep(s *stripe) bool {
 		return false
 	}
 	s.swept = now
-	for name := range s.keys {
-		if r.engine.look(name, 1).ok {
-			delete(s.keys, name)
+	for f := range s.keys {
+		if r.engine.look(f, 1).ok {
+			delete(s.keys, f)
 			r.listed.total.Add(-1)
 		}
 	}

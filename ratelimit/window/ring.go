@@ -4,13 +4,17 @@ package window
 //
 // Here N and W are the plan's Limit and Window. A window of length W that ends now touches the slice under way and the
 // 15 before it; the oldest it may only touch in part. All of them are counted in full. So what was granted at an
-// instant a is held against the key while now-a ≤ W, and for at most one slice longer: the sum is never less than what
-// the window holds, and what is refused for being N or more leaves every window with N or less.
+// instant a is held against the key while now-a ≤ W, and for at most one slice longer. So the sum is never less than
+// what the window holds. A take that would make the sum more than N is refused, so no window holds more than N.
 //
-// Counters count in units of the plan. What is short of a unit is the rest, which belongs to the latest slice, always:
-// to count something later than it was makes it count for longer.
+// For example, let W be 15 s, so that a slice is 1 s. What was granted at 2.0 s and at 2.9 s is in slice 2. At 17.5 s,
+// in slice 17, the oldest slice that counts is 2, and both are held: the first one for half a second too long, the
+// second one because it is less than 15 s old. At 18 s slice 3 is the oldest, and both are free.
 //
-// Time that steps back is taken for the latest slice.
+// Counters count in units of the plan. What is short of a unit is the rest. It always belongs to the latest slice: what
+// counts later than it was counts for longer.
+//
+// If time steps back, the latest slice stays the latest and counts what is granted.
 type ring struct {
 	head   uint64 // the latest slice's number << 16 | the rest
 	counts [counters]uint16
@@ -64,11 +68,12 @@ func (r *ring) add(p *plan, n int64) {
 	*c = uint16(min(int64(*c)+n, maxStep))
 }
 
-// take counts n and reports true if the limit admits them, n ≥ 1. If it does not, it counts them if every is set.
-func (r *ring) take(p *plan, now, n int64, every bool) (ok bool) {
+// take counts n and reports true if the limit admits them, n ≥ 1. If it does not, it counts them if countRefused is
+// set.
+func (r *ring) take(p *plan, now, n int64, countRefused bool) (ok bool) {
 	r.advance(p.at(now))
 	ok = n <= p.limit.Limit-r.count(p)
-	if ok || every {
+	if ok || countRefused {
 		r.add(p, n)
 	}
 	return ok

@@ -106,22 +106,22 @@ func (r *RateRule) SetLimit(limit int64, window time.Duration) error {
 	return err
 }
 
-// name is the hash of the aggregate key, false if the rule is not about the request. Each component is hashed by
+// fingerprint is the hash of the aggregate key, false if the rule is not about the request. Each component is hashed by
 // itself, so the end of one is never taken for the beginning of the next. Clients do not know the hashes, so
 // multiplying by an odd factor is enough to make their order count.
-func (r *RateRule) name(req *http.Request) (uint64, bool) {
+func (r *RateRule) fingerprint(req *http.Request) (fingerprint, bool) {
 	if r.config.ScopeDown != nil && !r.config.ScopeDown(req) {
 		return 0, false
 	}
-	var name uint64
+	var hash uint64
 	for _, c := range r.config.Aggregate {
 		h, ok := c.hash(r.seed, req)
 		if !ok {
 			return 0, false
 		}
-		name = name*way1 + h
+		hash = hash*way1 + h
 	}
-	return max(name, 1), true // 0 marks a vacant slot
+	return fingerprint(max(hash, 1)), true
 }
 
 // Check counts the request. The error is an [*ratelimit.Error] with one of the causes [ratelimit.ErrBlocked] and
@@ -157,15 +157,15 @@ func (r *RateRule) check(req *http.Request) (outcome, error) {
 	if !r.configured() {
 		return outcome{}, &ratelimit.Error{Err: errRuleNotMade}
 	}
-	name, ok := r.name(req)
+	f, ok := r.fingerprint(req)
 	if !ok {
 		return outcome{}, nil
 	}
-	o := r.engine.take(name, 1)
+	o := r.engine.take(f, 1)
 	if o.ok {
 		return o, nil
 	}
-	r.list(name, req)
+	r.list(f, req)
 	err := &ratelimit.Error{Err: ratelimit.ErrBlocked, Decision: o.decision()}
 	if r.config.AllowDespite != nil && r.config.AllowDespite(req, err) {
 		return o, nil

@@ -6,19 +6,23 @@ import (
 )
 
 const (
-	ways = 8 // slots of a group: their names fill a cache line
+	ways = 8 // slots of a group: their fingerprints fill a cache line
 	// cellKeys is the number of keys for which there is one overflow cell: 40 bytes for each 12 keys.
 	cellKeys = 12
 )
 
-// A group is eight slots, each the name of a key and its ring: 48 bytes. A name of 0 is a vacant slot.
+// A fingerprint is what a key is known by: its hash, which is never 0.
+type fingerprint uint64
+
+// A group is eight slots, each the fingerprint of a key and its ring: 48 bytes. A fingerprint of 0 is a vacant slot.
 type group struct {
-	names [ways]uint64
-	rings [ways]ring
+	owners [ways]fingerprint
+	rings  [ways]ring
 }
 
-// A shard holds the keys of one part of the names. A key has a slot in one of two groups that its name chooses, so that
-// groups fill up evenly, or is counted in two overflow cells that it shares with others.
+// A shard holds the keys of one part of the fingerprints. A key has a slot in one of two groups that its fingerprint
+// chooses, so that groups fill up evenly, or is counted in two overflow cells that it shares with others. The caller of
+// any method must hold mu.
 type shard struct {
 	mu     sync.Mutex
 	plan   *plan // of the rings
@@ -27,8 +31,8 @@ type shard struct {
 }
 
 // spread picks one of n, by any of several independent ways.
-func spread(name, way uint64, n int) int {
-	hi, _ := bits.Mul64(name*way, uint64(n))
+func spread(f fingerprint, way uint64, n int) int {
+	hi, _ := bits.Mul64(uint64(f)*way, uint64(n))
 	return int(hi)
 }
 
@@ -40,13 +44,13 @@ const (
 	way4 = 0xa54ff53a5f1d36f1
 )
 
-func home(groups []group, name uint64) (first, second *group) {
-	return &groups[spread(name, way1, len(groups))], &groups[spread(name, way2, len(groups))]
+func home(groups []group, f fingerprint) (first, second *group) {
+	return &groups[spread(f, way1, len(groups))], &groups[spread(f, way2, len(groups))]
 }
 
-func (g *group) find(name uint64) *ring {
-	for i := range g.names {
-		if g.names[i] == name {
+func (g *group) find(f fingerprint) *ring {
+	for i := range g.owners {
+		if g.owners[i] == f {
 			return &g.rings[i]
 		}
 	}
@@ -55,8 +59,8 @@ func (g *group) find(name uint64) *ring {
 
 // free counts the slots that are vacant or idle, and finds the first.
 func (g *group) free(slice int64) (n, first int) {
-	for i := range g.names {
-		if g.names[i] == 0 || g.rings[i].idle(slice) {
+	for i := range g.owners {
+		if g.owners[i] == 0 || g.rings[i].idle(slice) {
 			if n == 0 {
 				first = i
 			}
@@ -69,8 +73,8 @@ func (g *group) free(slice int64) (n, first int) {
 // place puts a key into a slot of the group that has more of them free, or returns nil. An idle slot holds no
 // information, so its owner may lose it at any time. If no slot is free, an owner may move to the other of its two
 // groups. (This is one step of cuckoo hashing. Without it, tables would be full at four fifths.)
-func place(groups []group, name uint64, slice int64) *ring {
-	g, h := home(groups, name)
+func place(groups []group, f fingerprint, slice int64) *ring {
+	g, h := home(groups, f)
 	n, i := g.free(slice)
 	if m, j := h.free(slice); m > n {
 		g, n, i = h, m, j
@@ -82,63 +86,63 @@ func place(groups []group, name uint64, slice int64) *ring {
 			}
 		}
 	}
-	g.names[i] = name
+	g.owners[i] = f
 	return &g.rings[i]
 }
 
 // vacate moves the owner of a slot to the other of its groups and returns the slot, or -1 if there is no room for any
 // of them.
 func (g *group) vacate(groups []group, slice int64) int {
-	for i, owner := range g.names {
+	for i, owner := range g.owners {
 		other, second := home(groups, owner)
 		if other == g {
 			other = second
 		}
 		if n, j := other.free(slice); n > 0 {
-			other.names[j], other.rings[j] = owner, g.rings[i]
+			other.owners[j], other.rings[j] = owner, g.rings[i]
 			return i
 		}
 	}
 	return -1
 }
 
-func (sh *shard) find(name uint64) *ring {
+func (sh *shard) find(f fingerprint) *ring {
 	if len(sh.groups) == 0 {
 		return nil
 	}
-	g, h := home(sh.groups, name)
-	if r := g.find(name); r != nil {
+	g, h := home(sh.groups, f)
+	if r := g.find(f); r != nil {
 		return r
 	}
-	return h.find(name)
+	return h.find(f)
 }
 
 // take counts n for a key, whether it has a slot or not, see ring.take.
-func (sh *shard) take(name uint64, now, n int64, every bool, maxGroups int) outcome {
-	r := sh.find(name)
+func (sh *shard) take(f fingerprint, now, n int64, countRefused bool, maxGroups int) outcome {
+	r := sh.find(f)
 	if r == nil {
-		r = sh.insert(name, now, maxGroups)
+		r = sh.insert(f, now, maxGroups)
 	}
 	if r != nil {
-		ok := r.take(sh.plan, now, n, every)
+		ok := r.take(sh.plan, now, n, countRefused)
 		return outcome{plan: sh.plan, now: now, n: n, ok: ok, ring: *r}
 	}
-	less, more := sh.shared(name, sh.plan.at(now))
-	ok := less.take(sh.plan, now, n, every)
-	if ok || every {
+	less, more := sh.shared(f, sh.plan.at(now))
+	ok := less.take(sh.plan, now, n, countRefused)
+	if ok || countRefused {
 		more.add(sh.plan, n)
 	}
 	return outcome{plan: sh.plan, now: now, n: n, ok: ok, ring: *less}
 }
 
 // look returns what a take of n would come to.
-func (sh *shard) look(name uint64, now, n int64) outcome {
+func (sh *shard) look(f fingerprint, now, n int64) outcome {
 	slice := sh.plan.at(now)
 	known := newRing(slice)
-	if r := sh.find(name); r != nil {
+	if r := sh.find(f); r != nil {
 		known = *r
 	} else if sh.cells != nil {
-		less, _ := sh.shared(name, slice)
+		less, _ := sh.shared(f, slice)
 		known = *less
 	}
 	known.advance(slice)
@@ -148,12 +152,12 @@ func (sh *shard) look(name uint64, now, n int64) outcome {
 
 // insert gives a key a slot and returns its ring, or nil if there is no room. A key that may have been counted in
 // overflow cells starts with the counts of the lower cell.
-func (sh *shard) insert(name uint64, now int64, maxGroups int) *ring {
+func (sh *shard) insert(f fingerprint, now int64, maxGroups int) *ring {
 	slice := sh.plan.at(now)
 	var r *ring
 	for {
 		if len(sh.groups) > 0 {
-			r = place(sh.groups, name, slice)
+			r = place(sh.groups, f, slice)
 		}
 		if r != nil || len(sh.groups) == maxGroups {
 			break
@@ -166,7 +170,7 @@ func (sh *shard) insert(name uint64, now int64, maxGroups int) *ring {
 	case sh.cells == nil:
 		*r = newRing(slice)
 	default:
-		less, _ := sh.shared(name, slice)
+		less, _ := sh.shared(f, slice)
 		*r = *less
 	}
 	return r
@@ -189,15 +193,15 @@ func (sh *shard) grow(slice int64, maxGroups int) {
 // set, and otherwise move gives up and reports false.
 func (sh *shard) move(larger []group, slice int64, spill bool) bool {
 	for i := range sh.groups {
-		for j, name := range sh.groups[i].names {
+		for j, f := range sh.groups[i].owners {
 			r := &sh.groups[i].rings[j]
-			if name == 0 || r.idle(slice) {
+			if f == 0 || r.idle(slice) {
 				continue
 			}
-			if to := place(larger, name, slice); to != nil {
+			if to := place(larger, f, slice); to != nil {
 				*to = *r
 			} else if spill {
-				sh.spill(name, r, slice, len(larger))
+				sh.spill(f, r, slice, len(larger))
 			} else {
 				return false
 			}
@@ -207,9 +211,9 @@ func (sh *shard) move(larger []group, slice int64, spill bool) bool {
 }
 
 // spill adds a key's counts to its overflow cells.
-func (sh *shard) spill(name uint64, r *ring, slice int64, groups int) {
+func (sh *shard) spill(f fingerprint, r *ring, slice int64, groups int) {
 	sh.openCells(groups)
-	less, more := sh.shared(name, slice)
+	less, more := sh.shared(f, slice)
 	r.advance(slice)
 	less.merge(sh.plan, r)
 	more.merge(sh.plan, r)
@@ -224,9 +228,9 @@ func (sh *shard) openCells(groups int) {
 // shared returns the two overflow cells of a key, advanced to the slice, the one with the lower count first. Each of
 // them counts all that the key was granted while it had no slot, and what other keys were granted. So the lower count
 // is the better estimate: it decides, and both cells count. (This is a count-min sketch of rings.)
-func (sh *shard) shared(name uint64, slice int64) (less, more *ring) {
+func (sh *shard) shared(f fingerprint, slice int64) (less, more *ring) {
 	row := len(sh.cells) / 2
-	less, more = &sh.cells[spread(name, way3, row)], &sh.cells[row+spread(name, way4, row)]
+	less, more = &sh.cells[spread(f, way3, row)], &sh.cells[row+spread(f, way4, row)]
 	less.advance(slice)
 	more.advance(slice)
 	if more.count(sh.plan) < less.count(sh.plan) {
@@ -235,7 +239,7 @@ func (sh *shard) shared(name uint64, slice int64) (less, more *ring) {
 	return less, more
 }
 
-// settle carries all counts over to the plan in force; the caller must hold mu.
+// settle carries all counts over to the plan in force.
 func (sh *shard) settle(to *plan, now int64) {
 	if sh.plan == to {
 		return

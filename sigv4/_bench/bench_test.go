@@ -1,4 +1,4 @@
-// Package bench measures package sigv4 against its floor and against the signer of aws-sdk-go-v2.
+// Package bench measures package sigv4 against its floor, the signer of aws-sdk-go-v2 and the verifier of gofakes3.
 package bench
 
 import (
@@ -11,7 +11,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"runtime"
 	"strconv"
 	"strings"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/rclone/gofakes3/signature"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tallygate/tallygate/sigv4"
@@ -39,6 +39,7 @@ var now = time.Now()
 // TestMain gives the process the heap of a small server. The collector runs each time the heap has doubled. In a program
 // that has no other heap that is so often that its work would be most of the cost of an allocation, ours and the peers'.
 func TestMain(m *testing.M) {
+	signature.TimeNow = func() time.Time { return now }
 	heap := make([]byte, 64<<20)
 	m.Run()
 	runtime.KeepAlive(heap)
@@ -100,27 +101,38 @@ func verify(b *testing.B, v *sigv4.Verifier, r *http.Request) {
 			_, _ = v.VerifyAt(r, now)
 		}
 	})
-	floor(b)
+}
+
+// verifyPeer measures the same request as verify.
+func verifyPeer(b *testing.B, r *http.Request) {
+	b.Run("impl=gofakes3", func(b *testing.B) {
+		require.NoError(b, gofakes3(r))
+		b.ReportAllocs()
+		for b.Loop() {
+			_ = gofakes3(r)
+		}
+	})
 }
 
 func BenchmarkVerify(b *testing.B) {
-	v := newVerifier(b, sigv4.Keyring{keyID: {Secret: secret}})
-	verify(b, v, sign(b, request("GET", target, nil), newSigner(b, keyID, "")))
+	r := signedGET(b)
+	verify(b, s3Verifier(b), r)
+	verifyPeer(b, r)
+	floor(b)
 }
 
 func BenchmarkVerifyToken400(b *testing.B) {
 	token := strings.Repeat("Token+/4", 50)
 	v := newVerifier(b, sigv4.Keyring{keyID: {Secret: secret, SessionToken: sigv4.Secret(token)}})
 	verify(b, v, sign(b, request("GET", target, nil), newSigner(b, keyID, token)))
+	floor(b)
 }
 
 func BenchmarkVerifyPresigned(b *testing.B) {
-	v := newVerifier(b, sigv4.Keyring{keyID: {Secret: secret}})
-	presigned, err := newSigner(b, keyID, "").PresignAt(request("GET", target, nil), 5*time.Minute, now)
-	require.NoError(b, err)
-	u, err := url.Parse(presigned)
-	require.NoError(b, err)
-	verify(b, v, request("GET", u.RequestURI(), nil))
+	r := presignedGET(b)
+	verify(b, s3Verifier(b), r)
+	verifyPeer(b, r)
+	floor(b)
 }
 
 // again is a body that each iteration reads from the beginning, without a new allocation.
@@ -129,23 +141,26 @@ type again struct{ bytes.Reader }
 func (*again) Close() error { return nil }
 
 func BenchmarkVerifyBody1KiB(b *testing.B) {
-	v := newVerifier(b, sigv4.Keyring{keyID: {Secret: secret}})
 	text := bytes.Repeat([]byte("x"), 1<<10)
-	body := new(again)
-	r := request("POST", target, nil)
-	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(text)), nil }
-	r.Body, r.ContentLength = body, int64(len(text))
-	sign(b, r, newSigner(b, keyID, ""))
-	b.Run("impl=ours", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			body.Reset(text)
-			r.Body = body
-			if _, err := v.VerifyAt(r, now); err != nil {
-				b.Fatal(err)
+	r, body := signedPOST(b, string(text)), new(again)
+	verifyBody := func(name string, verify func(*http.Request) error) {
+		b.Run("impl="+name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				body.Reset(text)
+				r.Body = body
+				if err := verify(r); err != nil {
+					b.Fatal(err)
+				}
 			}
-		}
+		})
+	}
+	v := s3Verifier(b)
+	verifyBody("ours", func(r *http.Request) error {
+		_, err := v.VerifyAt(r, now)
+		return err
 	})
+	verifyBody("gofakes3", gofakes3Body)
 	b.Run("impl=floor", func(b *testing.B) {
 		request, toSign, mac := make([]byte, 300), make([]byte, 150), hmac.New(sha256.New, make([]byte, 32))
 		sum := make([]byte, 0, sha256.Size)

@@ -49,8 +49,8 @@ func accept(v *auth.Verifier, tokens map[string]string) error {
 		if err != nil {
 			return fmt.Errorf("%s token: %w", use, err)
 		}
-		if t.Use() != use || t.Username() != "julianwood" || !t.InGroup("gold") || t.ID() == "" {
-			return fmt.Errorf("%s token: use %q, username %q, groups %q, ID %q", use, t.Use(), t.Username(), t.Groups(), t.ID())
+		if t.Use != use || t.Username != "julianwood" || !t.InGroup("gold") || t.ID == "" {
+			return fmt.Errorf("%s token: use %q, username %q, groups %q, ID %q", use, t.Use, t.Username, t.Groups(), t.ID)
 		}
 	}
 	return nil

@@ -14,8 +14,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/tallygate/tallygate/sigv4"
 )
 
 // signCase is a request and its signature by package sigv4. In the path and the query all but unreserved characters are
@@ -32,13 +30,6 @@ type signCase struct {
 	Date          string            `json:"date"`
 	Authorization string            `json:"authorization"`
 	Presigned     string            `json:"presigned"` // the signature in the query of a GET without headers and body
-}
-
-func (c *signCase) dialect() sigv4.Dialect {
-	if c.S3 {
-		return sigv4.S3
-	}
-	return sigv4.ExecuteAPI
 }
 
 func newCases(n int) []signCase {
@@ -131,7 +122,7 @@ func (c *signCase) sign() {
 	if c.Body != "" || c.S3 { // our signer sets it, so the others must sign it too
 		c.Headers["X-Amz-Content-Sha256"] = hash(c.Body)
 	}
-	s := signer(c.dialect(), c.Token)
+	s := signer(c.S3, c.Token)
 	r := c.request(c.Method, c.Body)
 	for name, value := range c.Headers {
 		r.Header.Set(name, value)
@@ -195,10 +186,6 @@ func (s *signedRequest) verify() error {
 	if err != nil {
 		return err
 	}
-	dialect := sigv4.ExecuteAPI
-	if s.S3 {
-		dialect = sigv4.S3
-	}
-	_, err = verifier(dialect, s.Token).VerifyAt(r, at)
+	_, err = verifier(s.S3, s.Token).VerifyAt(r, at)
 	return err
 }

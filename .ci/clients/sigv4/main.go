@@ -52,21 +52,21 @@ func check(err error) {
 }
 
 // verifier accepts the key above, with a session token if one is given.
-func verifier(dialect sigv4.Dialect, token string, services ...string) *sigv4.Verifier {
+func verifier(s3 bool, token string, services ...string) *sigv4.Verifier {
 	v, err := sigv4.NewVerifier(sigv4.VerifierConfig{
 		Keys:    sigv4.Keyring{accessKey: {Secret: secretKey, SessionToken: sigv4.Secret(token)}}.Key,
-		Regions: []string{region}, Services: services, Dialect: dialect,
+		Regions: []string{region}, Services: services, S3: s3,
 	})
 	check(err)
 	return v
 }
 
-func signer(dialect sigv4.Dialect, token string) *sigv4.Signer {
+func signer(s3 bool, token string) *sigv4.Signer {
 	s, err := sigv4.NewSigner(sigv4.SignerConfig{
 		Credentials: func(context.Context) (sigv4.Credentials, error) {
 			return sigv4.Credentials{AccessKeyID: accessKey, Secret: secretKey, SessionToken: sigv4.Secret(token)}, nil
 		},
-		Region: region, Dialect: dialect,
+		Region: region, S3: s3,
 	})
 	check(err)
 	return s
