@@ -2,10 +2,7 @@ package ledger
 
 import (
 	"context"
-	"encoding/binary"
-	"fmt"
 	"math"
-	"slices"
 	"time"
 )
 
@@ -52,44 +49,40 @@ func (c *change) export(a Account) Change {
 func (s *state) remember(o *op, granted, before int64) {
 	s.made++
 	s.kept++
-	b := append(s.texts[:len(s.texts):len(s.texts)], byte(o.kind))
-	for _, text := range [...]string{o.id, o.reason, o.actor} {
-		b = append(binary.AppendUvarint(b, uint64(len(text))), text...)
-	}
-	for _, n := range [...]int64{o.time, o.want, granted, before} {
-		b = binary.AppendVarint(b, n)
-	}
-	s.texts = b
+	ch := change{o.kind, o.id, o.reason, o.actor, o.time, o.want, granted, before}
+	c := coder{b: s.texts[:len(s.texts):len(s.texts)], writing: true}
+	ch.code(&c)
+	s.texts = c.b
 }
 
-// readChange takes a change off the front of in.
-func readChange(in *reader) change {
-	return change{
-		kind(in.byte()), string(in.bytes()), string(in.bytes()), string(in.bytes()),
-		in.varint(), in.varint(), in.varint(), in.varint(),
+func (ch *change) code(c *coder) {
+	c.byte((*byte)(&ch.kind))
+	for _, text := range [...]*string{&ch.id, &ch.reason, &ch.actor} {
+		c.text(text)
+	}
+	for _, n := range [...]*int64{&ch.time, &ch.asked, &ch.delta, &ch.before} {
+		c.int(n, 0)
 	}
 }
 
 // changes returns those that s keeps, oldest first.
 func (s *state) changes() (cs []change, err error) {
-	in := reader{b: s.texts}
-	for range s.kept {
-		cs = append(cs, readChange(&in))
+	c := coder{b: s.texts}
+	cs = make([]change, s.kept)
+	for i := range cs {
+		cs[i].code(&c)
 	}
-	if in.bad || len(in.b) > 0 {
-		return nil, fmt.Errorf("%w: adjustments", errDamaged)
-	}
-	return cs, nil
+	return cs, c.end("adjustments")
 }
 
 // cutChanges takes the oldest n changes away and returns them as a state of their own.
 func (s *state) cutChanges(n int) state {
-	in := reader{b: s.texts}
+	c := coder{b: s.texts}
 	for range n {
-		readChange(&in)
+		new(change).code(&c)
 	}
-	cut := state{totals: totals{start: s.start}, kept: n, texts: s.texts[:len(s.texts)-len(in.b)]}
-	s.texts = slices.Clip(in.b)
+	cut := state{totals: totals{start: s.start}, kept: n, texts: s.texts[:len(s.texts)-len(c.b)]}
+	s.texts = c.b
 	s.kept -= n
 	return cut
 }

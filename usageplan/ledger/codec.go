@@ -48,117 +48,18 @@ const (
 	knownFlags = 1<<iota - 1
 )
 
-// encode returns r as a row: format, parts, body, checksum. Extension fields are written whatever the format asked for.
+// encode returns r as a row: format, contents, checksum. Extension fields are written whatever the format asked for.
 func (r *record) encode(format uint8) ([]byte, error) {
 	if len(r.extension) > 0 {
 		format = format2
 	}
-	b := append(make([]byte, 0, 160), format, flag(r.moves > 0, hasMoves)|flag(r.moving.to.letter != 0, hasMoving)|
-		flag(r.tells > 0, hasTells)|flag(r.pruned, isPruned))
-	b = binary.LittleEndian.AppendUint64(b, r.epoch)
-	b = binary.AppendUvarint(b, r.counter)
-	if r.moves > 0 {
-		b = binary.AppendUvarint(b, r.moves)
-		b = binary.AppendVarint(b, r.oldest)
+	c := coder{b: append(make([]byte, 0, 160), format), writing: true}
+	r.code(&c, format)
+	row := binary.LittleEndian.AppendUint32(c.b, crc32.Checksum(c.b, castagnoli))
+	if len(row) > maxRow {
+		return nil, fmt.Errorf("%w: %d bytes", errTooBig, len(row))
 	}
-	if r.tells > 0 {
-		b = binary.AppendUvarint(b, r.tells)
-	}
-	b = appendStates(b, r.states)
-	b = appendSessions(b, r.sessions)
-	if m := &r.moving; m.to.letter != 0 {
-		b = append(b, m.to.letter)
-		b = binary.AppendVarint(b, m.to.at)
-		b = binary.AppendUvarint(b, uint64(m.to.page))
-		b = appendBytes(b, m.items)
-	}
-	if format == format2 {
-		b = appendBytes(b, r.extension)
-	}
-	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
-	if len(b) > maxRow {
-		return nil, fmt.Errorf("%w: %d bytes", errTooBig, len(b))
-	}
-	return b, nil
-}
-
-// flag is f if is holds, else 0.
-func flag(is bool, f byte) byte {
-	if is {
-		return f
-	}
-	return 0
-}
-
-func appendBytes(b, part []byte) []byte {
-	return append(binary.AppendUvarint(b, uint64(len(part))), part...)
-}
-
-func appendStates(b []byte, states []state) []byte {
-	b = binary.AppendUvarint(b, uint64(len(states)))
-	last := int64(0)
-	for i := range states {
-		b = states[i].append(b, last)
-		last = states[i].start
-	}
-	return b
-}
-
-// append encodes s. Numbers that tend to be near others are written as differences; differences that overflow come back
-// as they were.
-func (s *state) append(b []byte, last int64) []byte {
-	b = append(b, flag(s.whole, isWhole)|flag(s.adjustments != 0, isExtended)|flag(s.held != 0, isHolding)|
-		flag(s.crossed != percents{} || s.told != percents{}, hasCrossed)|
-		flag(len(s.open) > 0, hasLeases)|flag(s.made > 0 || s.kept > 0, hasChanges))
-	b = binary.AppendVarint(b, s.start-last)
-	b = binary.AppendVarint(b, s.limit)
-	b = binary.AppendVarint(b, s.used)
-	if s.adjustments != 0 {
-		b = binary.AppendVarint(b, s.adjustments)
-	}
-	if s.held != 0 {
-		b = binary.AppendVarint(b, s.held)
-	}
-	if s.crossed != (percents{}) || s.told != (percents{}) {
-		for _, word := range [...]uint64{s.crossed[0], s.crossed[1], s.told[0], s.told[1]} {
-			b = binary.AppendUvarint(b, word)
-		}
-	}
-	b = binary.AppendUvarint(b, uint64(len(s.days)))
-	day := s.start
-	for _, d := range s.days {
-		b = binary.AppendVarint(b, d.day-day)
-		b = binary.AppendVarint(b, d.limit-s.limit)
-		b = binary.AppendVarint(b, d.adjustments)
-		b = binary.AppendVarint(b, d.used)
-		b = binary.AppendVarint(b, d.held)
-		day = d.day
-	}
-	if len(s.open) > 0 {
-		b = binary.AppendUvarint(b, uint64(len(s.open)))
-		for _, l := range s.open {
-			b = binary.LittleEndian.AppendUint64(b, l.id)
-			b = binary.AppendVarint(b, l.day-s.start)
-			b = binary.AppendVarint(b, l.granted)
-			b = binary.AppendVarint(b, l.spent)
-		}
-	}
-	if s.made > 0 || s.kept > 0 {
-		b = binary.AppendUvarint(b, uint64(s.made))
-		b = binary.AppendUvarint(b, uint64(s.kept))
-		b = appendBytes(b, s.texts)
-	}
-	return b
-}
-
-func appendSessions(b []byte, sessions []session) []byte {
-	b = binary.AppendUvarint(b, uint64(len(sessions)))
-	for i := range sessions {
-		b = binary.LittleEndian.AppendUint64(b, sessions[i].name)
-		b = binary.AppendUvarint(b, sessions[i].last)
-		b = appendBytes(b, sessions[i].answers)
-	}
-	return b
+	return row, nil
 }
 
 // decode replaces r by what a row says; no row is the zero record. It reuses the memory of r. What it does not understand
@@ -178,195 +79,260 @@ func (r *record) decode(row []byte) error {
 	case binary.LittleEndian.Uint32(row[len(body):]) != crc32.Checksum(body, castagnoli):
 		return fmt.Errorf("%w: checksum", errDamaged)
 	}
-	in := reader{b: body[2:]}
-	r.read(&in, body[1])
-	if body[0] == format2 {
-		r.extension = in.bytes()
-	}
-	if in.bad || len(in.b) > 0 || body[1]&^knownParts != 0 {
-		return fmt.Errorf("%w: contents", errDamaged)
-	}
-	return nil
+	c := coder{b: body[1:]}
+	r.code(&c, row[0])
+	return c.end("contents")
 }
 
-func (r *record) read(in *reader, parts byte) {
-	r.epoch = in.word()
-	r.counter = in.uvarint()
-	if parts&hasMoves != 0 {
-		r.moves = in.uvarint()
-		r.oldest = in.varint()
+// code is what stands in a row, for writing as for reading.
+func (r *record) code(c *coder, format uint8) {
+	has := flag(r.moves > 0, hasMoves) | flag(r.moving.to.letter != 0, hasMoving) | flag(r.tells > 0, hasTells) |
+		flag(r.pruned, isPruned)
+	c.byte(&has)
+	c.fail(has&^knownParts != 0)
+	r.pruned = has&isPruned != 0
+	c.word(&r.epoch)
+	c.uint(&r.counter)
+	if has&hasMoves != 0 {
+		c.uint(&r.moves)
+		c.int(&r.oldest, 0)
 	}
-	if parts&hasTells != 0 {
-		r.tells = in.uvarint()
+	if has&hasTells != 0 {
+		c.uint(&r.tells)
 	}
-	r.pruned = parts&isPruned != 0
-	r.readStates(in)
-	r.readSessions(in)
-	if parts&hasMoving != 0 {
-		r.moving.to = place{letter: in.byte(), at: in.varint(), page: uint16(in.upTo(1<<16 - 1))}
-		r.moving.items = in.bytes()
-		in.fail(!r.moving.to.valid())
+	r.codeContents(c)
+	if has&hasMoving != 0 {
+		r.moving.to.code(c)
+		c.bytes(&r.moving.items)
 	}
-	in.fail(r.moves > 0 && len(r.states) == 0)
+	if format == format2 {
+		c.bytes(&r.extension)
+	}
+	c.fail(r.moves > 0 && len(r.states) == 0)
 }
 
-func (r *record) readStates(in *reader) {
+// codeContents is the part of a record that moves have as well.
+func (r *record) codeContents(c *coder) {
+	r.states = resize(r.states, c.count(len(r.states), 5))
 	last := int64(0)
-	for i := range in.count(5) {
-		if i < cap(r.states) {
-			r.states = r.states[:i+1]
-		} else {
-			r.states = append(r.states, state{})
-		}
+	for i := range r.states {
 		s := &r.states[i]
-		s.read(in, last)
-		in.fail(i > 0 && s.start <= last)
+		s.code(c, last)
+		c.fail(i > 0 && s.start <= last)
 		last = s.start
 	}
+	r.sessions = resize(r.sessions, c.count(len(r.sessions), 10))
+	for i := range r.sessions {
+		c.word(&r.sessions[i].name)
+		c.uint(&r.sessions[i].last)
+		c.bytes(&r.sessions[i].answers)
+	}
 }
 
-func (s *state) read(in *reader, last int64) {
-	*s = state{days: s.days[:0], open: s.open[:0]}
-	flags := in.byte()
-	in.fail(flags&^knownFlags != 0)
-	s.whole = flags&isWhole != 0
-	s.start = last + in.varint()
-	s.limit, s.used = in.varint(), in.varint()
-	if flags&isExtended != 0 {
-		s.adjustments = in.varint()
+// code writes or reads s. Numbers that tend to be near others stand as differences; those that overflow come back as
+// they were.
+func (s *state) code(c *coder, last int64) {
+	if !c.writing {
+		*s = state{days: s.days[:0], open: s.open[:0]}
 	}
-	if flags&isHolding != 0 {
-		s.held = in.varint()
+	has := flag(s.whole, isWhole) | flag(s.adjustments != 0, isExtended) | flag(s.held != 0, isHolding) |
+		flag(s.crossed != percents{} || s.told != percents{}, hasCrossed) |
+		flag(len(s.open) > 0, hasLeases) | flag(s.made > 0 || s.kept > 0, hasChanges)
+	c.byte(&has)
+	c.fail(has&^knownFlags != 0)
+	s.whole = has&isWhole != 0
+	c.int(&s.start, last)
+	c.int(&s.limit, 0)
+	c.int(&s.used, 0)
+	if has&isExtended != 0 {
+		c.int(&s.adjustments, 0)
 	}
-	if flags&hasCrossed != 0 {
-		s.crossed = percents{in.uvarint(), in.uvarint()}
-		s.told = percents{in.uvarint(), in.uvarint()}
+	if has&isHolding != 0 {
+		c.int(&s.held, 0)
 	}
-	s.readDays(in)
-	if flags&hasLeases != 0 {
-		for range in.count(11) {
-			s.open = append(s.open, leased{in.word(), s.start + in.varint(), in.varint(), in.varint()})
+	if has&hasCrossed != 0 {
+		for i := range s.crossed {
+			c.uint(&s.crossed[i])
+			c.uint(&s.told[i])
 		}
 	}
-	if flags&hasChanges != 0 {
-		s.made, s.kept = int(in.upTo(1<<31-1)), int(in.upTo(1<<16))
-		s.texts = in.bytes()
-		in.fail(s.kept > len(s.texts)/minChange)
+	s.codeDays(c)
+	if has&hasLeases != 0 {
+		s.open = resize(s.open, c.count(len(s.open), 11))
+		for i := range s.open {
+			l := &s.open[i]
+			c.word(&l.id)
+			c.int(&l.day, s.start)
+			c.int(&l.granted, 0)
+			c.int(&l.spent, 0)
+		}
+	}
+	if has&hasChanges != 0 {
+		c.size(&s.made)
+		c.size(&s.kept)
+		c.bytes(&s.texts)
+		c.fail(s.kept > len(s.texts)/minChange)
 	}
 }
 
-func (s *state) readDays(in *reader) {
+func (s *state) codeDays(c *coder) {
+	s.days = resize(s.days, c.count(len(s.days), 5))
 	day := s.start
-	for i := range in.count(5) {
-		d := dayTotals{day + in.varint(), s.limit + in.varint(), in.varint(), in.varint(), in.varint()}
-		in.fail(i > 0 && d.day <= day)
-		s.days = append(s.days, d)
+	for i := range s.days {
+		d := &s.days[i]
+		c.int(&d.day, day)
+		c.fail(i > 0 && d.day <= day)
+		c.int(&d.limit, s.limit)
+		c.int(&d.adjustments, 0)
+		c.int(&d.used, 0)
+		c.int(&d.held, 0)
 		day = d.day
 	}
 	s.settleDay()
 }
 
-func (r *record) readSessions(in *reader) {
-	for range in.count(10) {
-		r.sessions = append(r.sessions, session{in.word(), in.uvarint(), in.bytes()})
-	}
+func (p *place) code(c *coder) {
+	page := int(p.page)
+	c.byte(&p.letter)
+	c.int(&p.at, 0)
+	c.size(&page)
+	p.page = uint16(page)
+	c.fail(int(p.page) != page || p.letter != historyRow && p.letter != pageRow)
 }
 
 // contents encodes the states and sessions of r, for a move.
 func (r *record) contents() []byte {
-	return appendSessions(appendStates([]byte{flag(r.pruned, isPruned)}, r.states), r.sessions)
+	c := coder{b: []byte{flag(r.pruned, isPruned)}, writing: true}
+	r.codeContents(&c)
+	return c.b
 }
 
 // readContents is the reverse of contents.
 func (r *record) readContents(b []byte) error {
 	*r = record{}
-	in := reader{b: b}
-	r.pruned = in.byte() == isPruned
-	r.readStates(&in)
-	r.readSessions(&in)
-	if in.bad || len(in.b) > 0 {
-		return fmt.Errorf("%w: a move", errDamaged)
+	c := coder{b: b}
+	var has byte
+	c.byte(&has)
+	r.pruned = has&isPruned != 0
+	r.codeContents(&c)
+	return c.end("a move")
+}
+
+// flag is f if is holds, else 0.
+func flag(is bool, f byte) byte {
+	if is {
+		return f
+	}
+	return 0
+}
+
+// resize returns s with n elements, what stands in those that are new does not matter.
+func resize[T any](s []T, n int) []T {
+	if n <= cap(s) {
+		return s[:n]
+	}
+	return append(s[:cap(s)], make([]T, n-cap(s))...)
+}
+
+// coder writes values to the end of b, or takes them off its front. So what is written and what is read cannot differ. After a
+// mistake in what it reads it is bad, and all further values are 0.
+type coder struct {
+	b       []byte
+	writing bool
+	bad     bool
+}
+
+// fail notes a mistake if is holds.
+func (c *coder) fail(is bool) {
+	if is && !c.writing {
+		c.bad, c.b = true, nil
+	}
+}
+
+// end returns an error unless all has been read without a mistake.
+func (c *coder) end(what string) error {
+	if c.bad || len(c.b) > 0 {
+		return fmt.Errorf("%w: %s", errDamaged, what)
 	}
 	return nil
 }
 
-// reader takes numbers off the front of b. After a mistake it is bad and returns zeros.
-type reader struct {
-	b   []byte
-	bad bool
-}
-
-// fail notes a mistake if is holds.
-func (in *reader) fail(is bool) {
-	if is {
-		in.bad, in.b = true, nil
+func (c *coder) uint(p *uint64) {
+	switch {
+	case c.writing:
+		c.b = binary.AppendUvarint(c.b, *p)
+	case len(c.b) > 0 && c.b[0] < 0x80: // nearly always
+		*p = uint64(c.b[0])
+		c.b = c.b[1:]
+	default:
+		v, n := binary.Uvarint(c.b)
+		*p = v
+		if c.fail(n <= 0); n > 0 {
+			c.b = c.b[n:]
+		}
 	}
 }
 
-func (in *reader) uvarint() uint64 {
-	if len(in.b) > 0 && in.b[0] < 0x80 { // nearly always
-		v := in.b[0]
-		in.b = in.b[1:]
-		return uint64(v)
-	}
-	v, n := binary.Uvarint(in.b)
-	if n <= 0 {
-		in.fail(true)
+// int is a number that is near base.
+func (c *coder) int(p *int64, base int64) {
+	n := *p - base
+	v := uint64(n<<1) ^ uint64(n>>63)
+	c.uint(&v)
+	*p = base + (int64(v>>1) ^ -int64(v&1))
+}
+
+// size is a number from 0 to 2^31.
+func (c *coder) size(p *int) {
+	v := uint64(*p)
+	c.uint(&v)
+	c.fail(v > 1<<31)
+	*p = int(v & (1<<32 - 1))
+}
+
+// count is how many elements of at least so many bytes follow.
+func (c *coder) count(n, least int) int {
+	c.size(&n)
+	if !c.writing && n > len(c.b)/least {
+		c.fail(true)
 		return 0
 	}
-	in.b = in.b[n:]
-	return v
+	return n
 }
 
-func (in *reader) varint() int64 {
-	v := in.uvarint()
-	return int64(v>>1) ^ -int64(v&1)
-}
-
-// upTo is a number that is not larger than most.
-func (in *reader) upTo(most uint64) uint64 {
-	v := in.uvarint()
-	if v > most {
-		in.fail(true)
-		return 0
+// bytes is a part with its length before it. What has been read can be appended to without harm to what follows it.
+func (c *coder) bytes(p *[]byte) {
+	n := c.count(len(*p), 1)
+	if c.writing {
+		c.b = append(c.b, *p...)
+		return
 	}
-	return v
+	*p, c.b = c.b[:n:n], c.b[n:]
 }
 
-// count is the number of parts that follow, of at least size bytes each.
-func (in *reader) count(size int) int {
-	n := in.uvarint()
-	if n > uint64(len(in.b)/size) {
-		in.fail(true)
-		return 0
+func (c *coder) text(p *string) {
+	b := []byte(*p)
+	c.bytes(&b)
+	*p = string(b)
+}
+
+func (c *coder) byte(p *byte) {
+	switch {
+	case c.writing:
+		c.b = append(c.b, *p)
+	case len(c.b) == 0:
+		c.fail(true)
+	default:
+		*p, c.b = c.b[0], c.b[1:]
 	}
-	return int(n)
 }
 
-// bytes is a part with its length before it. It can be appended to without harm to what follows it.
-func (in *reader) bytes() []byte {
-	n := in.count(1)
-	part := in.b[:n:n]
-	in.b = in.b[n:]
-	return part
-}
-
-func (in *reader) byte() byte {
-	if len(in.b) == 0 {
-		in.fail(true)
-		return 0
+func (c *coder) word(p *uint64) {
+	switch {
+	case c.writing:
+		c.b = binary.LittleEndian.AppendUint64(c.b, *p)
+	case len(c.b) < 8:
+		c.fail(true)
+	default:
+		*p, c.b = binary.LittleEndian.Uint64(c.b), c.b[8:]
 	}
-	v := in.b[0]
-	in.b = in.b[1:]
-	return v
-}
-
-func (in *reader) word() uint64 {
-	if len(in.b) < 8 {
-		in.fail(true)
-		return 0
-	}
-	v := binary.LittleEndian.Uint64(in.b)
-	in.b = in.b[8:]
-	return v
 }

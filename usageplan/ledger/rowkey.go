@@ -33,8 +33,6 @@ type place struct {
 	page   uint16 // of adjustments
 }
 
-func (p place) valid() bool { return p.letter == historyRow || p.letter == pageRow }
-
 func historyAt(start int64) place { return place{letter: historyRow, at: chunkOf(start)} }
 
 // pageOf returns where the i-th change of an account stands, once it has left the head. Of all pages only the last 17 are

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -233,4 +235,37 @@ func requireRepeated(t *testing.T, l *life, outs []outcome, m model) {
 		require.Equal(t, want, out, "op %d decided anew: %+v", i, o)
 	}
 	l.outs = outs
+}
+
+// TestLivesInParallel: what concurrent lives are told adds up, while others read.
+func TestLivesInParallel(t *testing.T) {
+	e := NewMemory()
+	var granted atomic.Int64
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			l := newLife(e, 1)
+			for i := range 300 {
+				at := func(o *op) {
+					o.account.Start += int64(i/20) * dayLong
+					o.day, o.limit, o.want = o.account.Start, 50, 3
+				}
+				for _, out := range l.send(t, with(charge, at), with(charge, at), with(trueUp, at)) {
+					granted.Add(out.granted)
+				}
+				for a, err := range l.usage(t.Context(), someKey, 0, 1<<40) {
+					require.NoError(t, err)
+					require.LessOrEqual(t, a.used, int64(50))
+				}
+			}
+		})
+	}
+	wg.Wait()
+	var used int64
+	for a, err := range newLife(e, 1).usage(t.Context(), someKey, 0, 1<<40) {
+		require.NoError(t, err)
+		used += a.used
+	}
+	require.Equal(t, granted.Load(), used)
+	require.EqualValues(t, 15*50, used)
 }

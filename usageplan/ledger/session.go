@@ -1,8 +1,6 @@
 package ledger
 
 import (
-	"encoding/binary"
-	"fmt"
 	"slices"
 )
 
@@ -75,33 +73,34 @@ func (as answers) put(i int, a answer) answers {
 	return as
 }
 
-func (as answers) encode() (b []byte) {
+func (as answers) encode() []byte {
+	c := coder{writing: true}
 	for i := 0; i < len(as); {
-		n := i + 1
-		for n < len(as) && as[n] == as[i] {
+		n := 1
+		for i+n < len(as) && as[i+n] == as[i] {
 			n++
 		}
-		b = binary.AppendUvarint(b, uint64(n-i))
-		b = binary.AppendUvarint(b, uint64(as[i]))
-		i = n
+		c.size(&n)
+		c.uint((*uint64)(&as[i]))
+		i += n
 	}
-	return b
+	return c.b
 }
 
 // decode replaces as by what b says.
 func (as answers) decode(b []byte) (answers, error) {
 	as = as[:0]
-	in := reader{b: b}
-	for len(in.b) > 0 {
-		n, a := in.upTo(maxAnswers), answer(in.uvarint())
-		if in.bad || len(as)+int(n) > maxAnswers {
-			return nil, fmt.Errorf("%w: answers of a session", errDamaged)
-		}
-		for range n {
-			as = append(as, a)
+	c := coder{b: b}
+	for len(c.b) > 0 {
+		var n int
+		var a answer
+		c.size(&n)
+		c.uint((*uint64)(&a))
+		if c.fail(n > maxAnswers-len(as)); !c.bad {
+			as = append(as, slices.Repeat(answers{a}, n)...)
 		}
 	}
-	return as, nil
+	return as, c.end("answers of a session")
 }
 
 // recall returns what the row knows of a batch: the answers to it; or that nobody knows any more whether operations that
