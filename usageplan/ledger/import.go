@@ -30,7 +30,7 @@ func Import(accounts []Imported, put func(key string, row []byte) error) error {
 		head.states = append(head.states, accounts[i].state())
 	}
 	others := make(map[place]*record)
-	for head.pin(); head.moving.to.letter != 0; head.pin() {
+	for head.pin(0); head.moving.to.letter != 0; head.pin(0) {
 		var items record
 		if err := items.readContents(head.moving.items); err != nil {
 			return named(k, err)

@@ -64,9 +64,10 @@ func (r *rows) adjustments(ctx context.Context, key Key, from, to int64) iter.Se
 }
 
 // all returns everything that the rows keep of a key, but for changes on pages, as one record. It is as of one instant: if
-// something has moved from the head to a row that was read after it, it begins anew.
+// something has moved from the head to a row that was read after it, it begins anew. Unless the head is the same still: then
+// the engine has lost a newer one.
 func (r *rows) all(ctx context.Context, key Key) (all record, err error) {
-	for {
+	for last := (version{}); ; {
 		var head record
 		if err := r.load(ctx, key, rowOf(headRow, key), &head); err != nil {
 			return record{}, err
@@ -75,10 +76,11 @@ func (r *rows) all(ctx context.Context, key Key) (all record, err error) {
 		if err != nil {
 			return record{}, err
 		}
-		if !moved {
+		if !moved || head.version == last {
 			all.merge(&head)
 			return all, nil
 		}
+		last = head.version
 	}
 }
 

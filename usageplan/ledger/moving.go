@@ -10,14 +10,17 @@ import (
 // A head stays small. What it has too much of moves to other rows of its key, in three steps, so that each unit is counted
 // once whatever happens in between:
 //
-//  1. The write that finds too much takes it out of the states and pins it in the same head, as the move with the next
-//     number. It goes to one row.
+//  1. The write that finds too much takes it out of the states and pins it in the same head, as a move with a number. It
+//     goes to one row.
 //  2. That row merges it and takes over the number. A row that has the number, or a later one, leaves the move alone. So
 //     it does not matter who merges, and how often.
 //  3. The next write of the head, by one who knows of step 2, removes the move. Not before that another is pinned.
 //
 // A reader adds the head, the move and the other rows, less the move if its row has the number. If a row has a number that
 // the head does not know, the head was read too early, and the reader begins anew.
+//
+// Numbers rise. A number is the time of the pin, if that is more than one above the last: should the engine lose the newest
+// writes of a head, the numbers that the other rows have already seen are not given again.
 //
 // Example: a head has moves 6 and pins its closed days, of 10 and 20 units, as move 7. Its process dies. Another process
 // finds the move and merges it: the row of history now has 30 units and number 7. It dies as well. A third merges again,
@@ -37,8 +40,8 @@ const (
 	maxMovedLeases  = 64      // of it; the units of older ones stay counted
 )
 
-// pin takes out of a head what is too much, up to what goes to one row, unless a move waits to be merged.
-func (r *record) pin() {
+// pin takes out of a head what is too much, up to what goes to one row, unless a move waits to be merged. now is Unix time.
+func (r *record) pin(now int64) {
 	if r.moving.to.letter != 0 {
 		return
 	}
@@ -53,7 +56,7 @@ func (r *record) pin() {
 	if r.moves == 0 || chunk < r.oldest {
 		r.oldest = chunk
 	}
-	r.moves++
+	r.moves = max(r.moves+1, uint64(max(now, 0)))
 	r.moving = move{to: to, items: items}
 }
 
@@ -137,7 +140,7 @@ func (p *pass) tidy(t *turn, r *record, room bool) bool {
 	t.found = r.stage()
 	before := r.moves
 	if room {
-		r.pin()
+		r.pin(p.b.ops[0].time)
 	}
 	return r.moves != before
 }

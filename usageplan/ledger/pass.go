@@ -34,30 +34,35 @@ type pass struct {
 
 // turn is what a batch has to do on one key.
 type turn struct {
-	key  Key
-	row  string
-	refs []ref
-	done int // how many refs have been decided, durably
-
+	key       Key
+	row       string // the head's
+	refs      []ref
 	sequenced int  // how many of refs are
 	telling   bool // one of refs is a tell
 
-	// What the last call of f for the head has found.
-	next     int // how many refs it has decided
-	need     need
-	err      error
-	written  bool
-	late     []ref // of those decided: they are for rows of history
-	version  version
-	moves    uint64
-	oldest   int64
-	found    stage
-	tells    uint64 // of the head as it was
-	told     bool   // a tell has been made
-	allTold  bool
-	moving   move
-	made     int // changes of the account whose page the move is for
-	mergeErr error
+	done int  // how many refs have been decided, durably
+	told bool // a tell has been made, durably
+
+	// What the last call of f for the head has found. An engine calls f again if somebody else has changed the row, so a call
+	// begins with refs[done] and replaces all that the one before has found.
+	next    int    // how many refs are decided if the head is written
+	need    need   // why there are more
+	err     error  // why they cannot be decided
+	found   stage  // of the head as it was
+	tells   uint64 // of the head as it was
+	tell    bool   // a tell is made
+	written bool
+	late    []ref // of those decided: they are for rows of history
+
+	// Of the head as it is if it has been written.
+	version version
+	moves   uint64
+	oldest  int64
+	moving  move
+	made    int // changes of the account whose page the move is for
+	allTold bool
+
+	mergeErr error // why moving could not be merged
 
 	// What has been fetched for it.
 	index     []byte // the index row before any tell of this batch was made
@@ -150,6 +155,7 @@ func (p *pass) turn(ctx context.Context) error {
 // close notes what t has done, and reports whether that is all.
 func (p *pass) close(t *turn) bool {
 	t.done = t.next
+	t.told = t.told || t.tell
 	if t.need == needRoom && t.err == nil {
 		t.err = t.mergeErr
 	}
@@ -192,8 +198,8 @@ func (p *pass) provide(ctx context.Context) error {
 // head decides the operations of t on the key's head, from the first that has not been decided. It returns the head as it
 // is to be, nil if it stays. An error concerns this key alone, so it does not go to the engine, which would stop for all.
 func (p *pass) head(t *turn, row []byte) []byte {
-	wanted := t.need
-	t.next, t.need, t.err, t.written, t.late, t.mergeErr = t.done, 0, nil, false, t.late[:0], nil
+	room := t.need == needRoom
+	t.next, t.need, t.err, t.tell, t.written, t.late, t.mergeErr = t.done, 0, nil, false, false, t.late[:0], nil
 	r := &p.rec
 	if t.err = r.decode(row); t.err == nil {
 		p.answers, p.forgotten, t.err = r.recall(p.b, p.session, p.answers)
@@ -203,7 +209,7 @@ func (p *pass) head(t *turn, row []byte) []byte {
 		return nil
 	}
 	t.tells = r.tells
-	changed := p.tidy(t, r, wanted == needRoom)
+	changed := p.tidy(t, r, room)
 	p.noted = false
 	for ; t.next < len(t.refs); t.next++ {
 		var did bool
@@ -213,10 +219,12 @@ func (p *pass) head(t *turn, row []byte) []byte {
 		changed = changed || did
 	}
 	if t.need > needRoom { // r may have been changed by what must not be made yet
-		t.next, t.late = t.done, t.late[:0]
+		t.next, t.tell, t.late = t.done, false, t.late[:0]
 		return nil
 	}
-	if p.noted && (changed || p.b.repeat) {
+	// That a repeated operation is refused has to be kept too: a copy of it that is still on its way must not be granted. Where
+	// there is no account, it was refused the first time as well.
+	if p.noted && (changed || p.b.repeat && len(r.states) > 0) {
 		r.note(p.b, p.session, p.answers)
 		changed = true
 	}
@@ -230,7 +238,7 @@ func (p *pass) write(t *turn, r *record, changed bool) (out []byte) {
 			r.epoch = rand.Uint64() | 1
 		}
 		r.counter++
-		r.pin()
+		r.pin(p.b.ops[0].time)
 		out, t.err = r.encode(p.format)
 		if errors.Is(t.err, errTooBig) { // as a rule because crowds had many different answers
 			r.dropSessions(0)
@@ -238,7 +246,7 @@ func (p *pass) write(t *turn, r *record, changed bool) (out []byte) {
 		}
 		if t.err != nil {
 			t.err = t.named(t.err)
-			t.next, t.late = t.done, t.late[:0]
+			t.next, t.tell, t.late = t.done, false, t.late[:0]
 			return nil
 		}
 	}
@@ -262,26 +270,15 @@ func (p *pass) decide(t *turn, r *record, ref ref) (changed bool, _ need) {
 	if p.recalled(r, o, ref, out) {
 		return false, 0
 	}
-	if o.kind.adjusts() && o.account.Start >= r.recent() {
-		switch c, n := p.findChange(t, r, o.id); {
-		case n != 0:
-			return false, n
-		case c != nil:
-			*out = c.repeated(o)
-			out.totals = r.totals(o)
-			return false, 0
-		}
+	if done, n := p.isKnownChange(t, r, o, out); done || n != 0 {
+		return false, n
 	}
-	if p.clock != nil && o.kind != read && r.begins(o) {
-		if !p.asked {
-			return false, needClock
-		}
-		if o.account.Start > p.now {
-			out.early = true
-			out.totals = r.totals(o)
-			p.note(o, ref, out)
-			return false, 0
-		}
+	if early, n := p.isEarly(r, o); n != 0 {
+		return false, n
+	} else if early {
+		*out = outcome{early: true, totals: r.totals(o)}
+		p.note(o, ref, out)
+		return false, 0
 	}
 	if r.lacksRoom(o) {
 		return false, needRoom
@@ -293,10 +290,35 @@ func (p *pass) decide(t *turn, r *record, ref ref) (changed bool, _ need) {
 	}
 	if o.kind == tell && changed {
 		r.tells++
-		t.told = true
+		t.tell = true
 	}
 	p.note(o, ref, out)
 	return changed, 0
+}
+
+// isKnownChange answers an adjustment whose id has been used.
+func (p *pass) isKnownChange(t *turn, r *record, o *op, out *outcome) (bool, need) {
+	if !o.kind.adjusts() || o.account.Start < r.recent() {
+		return false, 0
+	}
+	c, n := p.findChange(t, r, o.id)
+	if c == nil {
+		return false, n
+	}
+	*out = c.repeated(o)
+	out.totals = r.totals(o)
+	return true, 0
+}
+
+// isEarly reports whether o would begin an account in the future. Only for such an o the engine's clock is asked.
+func (p *pass) isEarly(r *record, o *op) (bool, need) {
+	switch {
+	case p.clock == nil || o.kind == read || !r.begins(o):
+		return false, 0
+	case !p.asked:
+		return false, needClock
+	}
+	return o.account.Start > p.now, 0
 }
 
 // recalled answers an operation of which the row knows, or nobody does, whether it has been made.

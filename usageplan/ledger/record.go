@@ -10,7 +10,7 @@ type record struct {
 	// version is that of a head. Another row has the epoch of the head from which it took moves, and no counter.
 	version
 
-	// moves is how many moves a head has begun; in another row, the number of the last move that it has merged.
+	// moves is the number of the last move that a head has begun; in another row, of the last that it has merged.
 	moves uint64
 
 	// tells counts the tells that a head has recorded.
