@@ -28,6 +28,23 @@ const maxRow = 65536
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
+// A row in the first format, with numbers as varints, signed ones in zigzag. Parts in brackets are there if the bits before
+// them say so; n× stands for a count and as many elements.
+//
+//	format, bits           1 byte each
+//	epoch                  8 bytes
+//	counter
+//	[moves, oldest] [tells]
+//	n× account             bits (1 byte), start, limit, used, [adjustments] [held] [crossed, told]
+//	   n× day              day, limit, adjustments, used, held
+//	   [n× lease]          id (8 bytes), day, granted, spent
+//	   [changes]           made, kept, length, and kept times: kind (1 byte), id, reason, actor, time, asked, delta, before
+//	n× session             name (8 bytes), last, length, and n× answer: how many, which
+//	[move]                 letter (1 byte), at, page, length, and: bits (1 byte), accounts and sessions as above
+//	checksum               4 bytes: CRC-32C of all that stands before
+//
+// A key in exact mode has 51 bytes. An epoch, names and IDs are random, so varints would make them longer.
+
 // Which parts a record has.
 const (
 	hasMoves = 1 << iota

@@ -265,7 +265,7 @@ func TestDamagedRowConcernsItsKeyAlone(t *testing.T) {
 	}
 }
 
-// TestDamagedHistoryConcernsLateOperationsAlone.
+// TestDamagedHistoryConcernsLateOperationsAlone: the newest accounts go on.
 func TestDamagedHistoryConcernsLateOperationsAlone(t *testing.T) {
 	e := NewMemory()
 	l := newLife(e, 1)

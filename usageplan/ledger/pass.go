@@ -197,6 +197,9 @@ func (p *pass) provide(ctx context.Context) error {
 
 // head decides the operations of t on the key's head, from the first that has not been decided. It returns the head as it
 // is to be, nil if it stays. An error concerns this key alone, so it does not go to the engine, which would stop for all.
+//
+// As a rule it decides all. Those after one for which there is no room are left for the next round, when something has
+// moved out. If anything else is needed first, the whole key is left for the next round, which begins from the row again.
 func (p *pass) head(t *turn, row []byte) []byte {
 	room := t.need == needRoom
 	t.next, t.need, t.err, t.tell, t.written, t.late, t.mergeErr = t.done, 0, nil, false, false, t.late[:0], nil
@@ -258,7 +261,8 @@ func (p *pass) write(t *turn, r *record, changed bool) (out []byte) {
 	return out
 }
 
-// decide makes one operation on a head, or says what it needs first.
+// decide makes one operation on a head, or says what it needs first. What is known of it comes before what may be made now:
+// a repeated operation must not need room, an index row or a period that has begun.
 func (p *pass) decide(t *turn, r *record, ref ref) (changed bool, _ need) {
 	o, out := &p.b.ops[ref.op], &p.outs[ref.op]
 	*out = outcome{}

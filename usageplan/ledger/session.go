@@ -5,7 +5,13 @@ import (
 )
 
 // session is what a row remembers of one ledger life: which of its batches has changed the row last, and what became of
-// that batch's operations. A life repeats only its last batch. So this much is enough to make each operation once.
+// that batch's operations. A life repeats only its last batch. So this much is enough to make each operation once, without
+// ids of operations.
+//
+// Example: batch 7 charges 3 and then 5, of 4 that are left. The row is written with session 7: made 3, refused. The answer is
+// lost. The ledger sends batch 7 again, is told the same, and nothing changes. Had the write not arrived, the second batch 7
+// would be decided as if it were the first, and the row that it writes is one that the late write of the first does not
+// expect. That is why a repeated batch writes the row even if all of it is refused.
 type session struct {
 	name    uint64
 	last    uint64 // the batch's number
