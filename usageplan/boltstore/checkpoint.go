@@ -6,13 +6,12 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
+const minRecord = 512
+
 // Variables, so that tests have checkpoints within a few commits.
 var (
-	// maxRecords ends a log of many small commits.
-	maxRecords = 16384
-
-	// A log also ends when it has dirtyTimes the bytes of the rows that have changed, but not below minBytes and at the latest
-	// at maxBytes. Below, a checkpoint writes pages of rows, which is dear, for few commits. Above, Open reads much.
+	// A log ends when it has dirtyTimes the bytes of the rows that have changed, but not below minBytes and at the latest at
+	// maxBytes. Below, a checkpoint writes pages of rows, which is dear, for few commits. Above, Open reads much.
 	dirtyTimes = 8
 	minBytes   = 8 << 20
 	maxBytes   = 64 << 20
@@ -27,23 +26,26 @@ var (
 // its own size: if the old log had 8 MB and 10 000 changed rows, and a commit has 8 KB, it writes 1/1000 of them, twice: 20
 // rows. So the checkpoint is done when the new log has half the size of the old one, and before the new one ends.
 type checkpoint struct {
-	old    extent        // the log that has ended
+	old    int           // the size of the log that has ended
 	keys   []string      // of its rows, ascending; nil until they have been sorted
 	sorted chan []string // delivers keys once; nil if there is no checkpoint
 	done   int           // how many of keys are in the bucket
 }
 
+// recordSize is what a record adds to the size of a log. To write a page of rows, or to read a record, costs something however
+// little it has, so a log of short records ends after 16 384.
+func recordSize(record []byte) int { return max(len(record), minRecord) }
+
 // turn begins a checkpoint if it is time and the former one has ended.
 func (t *tail) turn() {
-	most := min(max(dirtyTimes*t.dirty, minBytes), maxBytes)
-	if t.sorted == nil && (t.log.records >= maxRecords || t.log.bytes >= most) {
-		t.swap()
+	if t.sorted == nil && t.size >= min(max(dirtyTimes*t.dirty, minBytes), maxBytes) {
+		t.swap(t.state.last + 1)
 	}
 }
 
 // swap begins a checkpoint. The keys are sorted beside the commits that follow, which do not change before: among a million
-// that takes half a second.
-func (t *tail) swap() {
+// that takes half a second. The other log begins with record next.
+func (t *tail) swap(next uint64) {
 	t.before, t.now, t.dirty = t.now, make(map[string][]byte), 0
 	sorted, before := make(chan []string, 1), t.before
 	go func() {
@@ -54,8 +56,8 @@ func (t *tail) swap() {
 		slices.Sort(keys)
 		sorted <- keys
 	}()
-	t.checkpoint = checkpoint{old: t.log, sorted: sorted}
-	t.active, t.log = 1-t.active, extent{}
+	t.checkpoint = checkpoint{old: t.size, sorted: sorted}
+	t.active, t.begins, t.size = 1-t.active, next, 0
 }
 
 // advance writes the share of rows that is due.
@@ -70,7 +72,7 @@ func (t *tail) advance(tx *bolt.Tx) error {
 			return nil
 		}
 	}
-	share := max(2*float64(t.log.bytes)/float64(t.old.bytes), 2*float64(t.log.records)/float64(t.old.records))
+	share := 2 * float64(t.size) / float64(t.old)
 	return t.writeRows(tx, int(min(share, 1)*float64(len(t.keys)))+1)
 }
 
@@ -93,10 +95,7 @@ func (t *tail) writeRows(tx *bolt.Tx, until int) error {
 	if _, err := tx.CreateBucket(ended); err != nil {
 		return err
 	}
-	t.state.first = t.state.last + 1
-	if t.log.records > 0 {
-		t.state.first = t.log.first
-	}
+	t.state.first = t.begins
 	t.before, t.checkpoint = nil, checkpoint{}
 	return nil
 }
@@ -115,7 +114,7 @@ func (t *tail) writeRow(rows *bolt.Bucket, key, row []byte) error {
 func (t *tail) flush(db *database) error {
 	for t.sorted != nil || len(t.now) > 0 {
 		if t.sorted == nil {
-			t.swap()
+			t.swap(t.state.last + 1)
 		}
 		if t.keys == nil {
 			t.keys = <-t.sorted

@@ -8,12 +8,12 @@ import (
 
 // Limits are when a log ends, and how many rows a commit of Close writes.
 type Limits struct {
-	Records, DirtyTimes, MinBytes, MaxBytes, FlushRows int
+	DirtyTimes, MinBytes, MaxBytes, FlushRows int
 }
 
 func swapLimits(l Limits) (old Limits) {
-	old = Limits{maxRecords, dirtyTimes, minBytes, maxBytes, flushRows}
-	maxRecords, dirtyTimes, minBytes, maxBytes, flushRows = l.Records, l.DirtyTimes, l.MinBytes, l.MaxBytes, l.FlushRows
+	old = Limits{dirtyTimes, minBytes, maxBytes, flushRows}
+	dirtyTimes, minBytes, maxBytes, flushRows = l.DirtyTimes, l.MinBytes, l.MaxBytes, l.FlushRows
 	return old
 }
 
@@ -24,7 +24,7 @@ func SetLimits(t testing.TB, l Limits) {
 }
 
 // Small limits have a checkpoint every few commits.
-var Small = Limits{Records: 8, DirtyTimes: 2, MinBytes: 256, MaxBytes: 1024, FlushRows: 3}
+var Small = Limits{DirtyTimes: 2, MinBytes: 1024, MaxBytes: 4096, FlushRows: 3}
 
 // Extent is how far a store has come: the first record that is not in the rows, the last one, and whether a checkpoint is
 // under way.
@@ -60,4 +60,4 @@ func ReadRecord(number uint64, record []byte) (rows [][2]string, err error) {
 }
 
 // Usual are the limits outside of tests.
-var Usual = Limits{maxRecords, dirtyTimes, minBytes, maxBytes, flushRows}
+var Usual = Limits{dirtyTimes, minBytes, maxBytes, flushRows}

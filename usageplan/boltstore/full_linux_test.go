@@ -28,7 +28,7 @@ func small(t *testing.T, size string) string {
 // acknowledged, but for the last change, which may have been made.
 func TestDiskFull(t *testing.T) {
 	for name, limits := range map[string]boltstore.Limits{
-		"in a log":        {Records: 1 << 20, DirtyTimes: 8, MinBytes: 8 << 20, MaxBytes: 64 << 20, FlushRows: 4096},
+		"in a log":        boltstore.Usual,
 		"in a checkpoint": boltstore.Small,
 	} {
 		t.Run(name, func(t *testing.T) {

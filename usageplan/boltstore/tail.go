@@ -24,23 +24,9 @@ type tail struct {
 	now, before map[string][]byte // an empty row has been deleted
 	dirty       int               // bytes of now
 	active      int               // the log that is filled
-	log         extent            // its content
+	begins      uint64            // its first record
+	size        int               // its bytes, more for a short record: see recordSize
 	checkpoint
-}
-
-// extent is the size of a log.
-type extent struct {
-	first   uint64 // number of its first record, 0 if there is none
-	records int
-	bytes   int
-}
-
-func (x *extent) add(number uint64, bytes int) {
-	if x.records == 0 {
-		x.first = number
-	}
-	x.records++
-	x.bytes += bytes
 }
 
 // recent returns the row of a key if the tail has it. Nil is a row that has been deleted.
@@ -88,7 +74,7 @@ func (t *tail) write(changes []change) func(*bolt.Tx) error {
 			if err := log.Put(number, seal(number, body)); err != nil {
 				return err
 			}
-			t.log.add(t.state.last, len(body))
+			t.size += recordSize(body)
 		}
 		if err := t.advance(tx); err != nil {
 			return err
@@ -128,10 +114,10 @@ func replay(tx *bolt.Tx, sum uint64) (t tail, err error) {
 		return t, errMissing
 	}
 	next := t.state.first
-	t.now = make(map[string][]byte)
-	for i, which := range inOrder(tx) {
-		if i == 1 && t.log.records > 0 { // both logs have records: a checkpoint was under way
-			t.swap()
+	t.now, t.begins = make(map[string][]byte), next
+	for _, which := range inOrder(tx) {
+		if t.size > 0 { // both logs have records: a checkpoint was under way
+			t.swap(next)
 		}
 		t.active = which
 		next, err = t.readLog(tx.Bucket(logBuckets[which]), next)
@@ -157,7 +143,6 @@ func inOrder(tx *bolt.Tx) []int {
 // readLog notes the rows of a log whose first record, if it has any, has the number next. It returns the number after the
 // last.
 func (t *tail) readLog(log *bolt.Bucket, next uint64) (uint64, error) {
-	t.log = extent{}
 	c := log.Cursor()
 	for number, record := c.First(); number != nil; number, record = c.Next() {
 		if string(number) != string(numberKey(next)) {
@@ -167,7 +152,7 @@ func (t *tail) readLog(log *bolt.Bucket, next uint64) (uint64, error) {
 		if err != nil {
 			return 0, err
 		}
-		t.log.add(next, len(record))
+		t.size += recordSize(record)
 		next++
 	}
 	return next, nil
