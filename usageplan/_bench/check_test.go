@@ -18,6 +18,7 @@ import (
 	"github.com/tallygate/tallygate/usageplan"
 	"github.com/tallygate/tallygate/usageplan/boltstore"
 	"github.com/tallygate/tallygate/usageplan/ledger"
+	"github.com/tallygate/tallygate/usageplan/slots"
 )
 
 const (
@@ -36,14 +37,16 @@ var (
 )
 
 func book(b *testing.B, engine string) *ledger.Ledger {
-	var store ledger.Store = ledger.NewOldMemory()
+	config := ledger.Config{Engine: ledger.NewMemory()}
 	if engine == "bolt" {
-		s, err := boltstore.Open(filepath.Join(b.TempDir(), "usage.db"), boltstore.Config{})
+		s, err := boltstore.Open(filepath.Join(b.TempDir(), "usage.db"))
 		check(b, err)
-		b.Cleanup(func() { check(b, s.Close()) })
-		store = s
+		notes, err := slots.Open(filepath.Join(b.TempDir(), "slots"))
+		check(b, err)
+		b.Cleanup(func() { check(b, notes.Close()); check(b, s.Close()) })
+		config.Engine, config.Slots = s, notes
 	}
-	l, err := ledger.New(ledger.Config{Store: store})
+	l, err := ledger.New(config)
 	check(b, err)
 	b.Cleanup(func() { check(b, l.Close()) })
 	return l

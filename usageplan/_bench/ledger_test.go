@@ -15,6 +15,7 @@ import (
 
 	"github.com/tallygate/tallygate/usageplan/boltstore"
 	"github.com/tallygate/tallygate/usageplan/ledger"
+	"github.com/tallygate/tallygate/usageplan/slots"
 )
 
 // take counts one unit for a key, by number, and reports whether it was granted.
@@ -28,13 +29,26 @@ type impl struct {
 
 var quota = ledger.Quota{Limit: 1 << 50, Period: ledger.Monthly}
 
-func ours(mode ledger.Mode) func(b *testing.B, keys int) take {
+func ours(exact bool) func(b *testing.B, keys int) take {
 	return func(b *testing.B, keys int) take {
-		s, err := boltstore.Open(filepath.Join(b.TempDir(), "usage.db"), boltstore.Config{})
+		s, err := boltstore.Open(filepath.Join(b.TempDir(), "usage.db"))
 		check(b, err)
-		l, err := ledger.New(ledger.Config{Store: s, Mode: mode})
+		config := ledger.Config{Engine: s, Exact: exact}
+		var notes *slots.Slots
+		if !exact {
+			notes, err = slots.Open(filepath.Join(b.TempDir(), "slots"))
+			check(b, err)
+			config.Slots = notes
+		}
+		l, err := ledger.New(config)
 		check(b, err)
-		b.Cleanup(func() { check(b, l.Close()); check(b, s.Close()) })
+		b.Cleanup(func() {
+			check(b, l.Close())
+			if notes != nil {
+				check(b, notes.Close())
+			}
+			check(b, s.Close())
+		})
 		names := subjects()
 		take := func(key int) (bool, error) {
 			_, err := l.Take(context.Background(), ledger.Key{Plan: "basic", Subject: names[key]}, quota, 1)
@@ -84,11 +98,11 @@ var peers = []impl{
 
 // BenchmarkLeased: decisions that survive kill -9.
 func BenchmarkLeased(b *testing.B) {
-	matrix(b, append([]impl{{"ours", ours(ledger.Leased)}}, peers...))
+	matrix(b, append([]impl{{"ours", ours(false)}}, peers...))
 }
 
 // BenchmarkExact: decisions that survive power loss.
-func BenchmarkExact(b *testing.B) { matrix(b, append([]impl{{"ours", ours(ledger.Exact)}}, peers...)) }
+func BenchmarkExact(b *testing.B) { matrix(b, append([]impl{{"ours", ours(true)}}, peers...)) }
 
 func matrix(b *testing.B, impls []impl) {
 	for _, keys := range []int{1, 64, maxKeys} {

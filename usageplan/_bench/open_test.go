@@ -5,10 +5,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
-
-	"github.com/tallygate/tallygate/usageplan/boltstore"
-	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
 // scaled is n with TALLYGATE_HEAVY set, else a tenth.
@@ -19,58 +17,40 @@ func scaled(n int) int {
 	return n
 }
 
-// BenchmarkOpen opens a file of a million accounts, closed in good order.
+// BenchmarkOpen opens a file of so many keys: one that was closed, and one that a killed process left with a tail of so
+// many MB.
 func BenchmarkOpen(b *testing.B) {
 	n := scaled(1_000_000)
-	b.Run(fmt.Sprintf("accounts=%d/impl=ours", n), func(b *testing.B) {
-		path := filepath.Join(b.TempDir(), "usage.db")
-		s := filled(b, path, n, n)
-		check(b, s.Close())
-		opened(b, path)
-	})
-}
-
-// BenchmarkRecover opens a file of ten million entries that was not closed.
-func BenchmarkRecover(b *testing.B) {
-	n := scaled(10_000_000)
-	b.Run(fmt.Sprintf("entries=%d/impl=ours", n), func(b *testing.B) {
-		path := filepath.Join(b.TempDir(), "usage.db")
-		s := filled(b, path, 1000, n)
-		defer s.Close()
-		copied := filepath.Join(b.TempDir(), "copy.db")
-		copyFile(b, path, copied)
-		opened(b, copied)
-	})
-}
-
-// filled makes a file with entries of charges, spread over accounts, in commits of 4096.
-func filled(b *testing.B, path string, accounts, entries int) *boltstore.Store {
-	s, err := boltstore.Open(path, boltstore.Config{})
-	check(b, err)
-	ops := make([]ledger.Op, 0, 4096)
-	for i := range entries {
-		ops = append(ops, ledger.Op{
-			ID: fmt.Sprintf("QJ4ZK2M7XW3TY-%x", i), Kind: ledger.KindCharge, Day: 1_700_006_400, Time: 1_700_010_000,
-			Account: ledger.Account{Key: ledger.Key{Plan: "basic", Subject: fmt.Sprintf("customer-%d", i%accounts)}, Start: 1_700_006_400},
-			Limit:   quota.Limit, Want: 1, Min: 1,
-		})
-		if len(ops) == cap(ops) || i == entries-1 {
-			_, err := s.Apply(b.Context(), ops)
+	for _, tail := range []int{0, 16, 60} {
+		b.Run(fmt.Sprintf("keys=%d/tail=%dMB", n, tail), func(b *testing.B) {
+			path := filepath.Join(b.TempDir(), "usage.db")
+			s := openStore(b, path)
+			fill(b, s, 0, n, 4096)
+			check(b, s.Close())
+			if tail > 0 {
+				s = openStore(b, path)
+				fill(b, s, 0, min(n, tail<<20/100), 4096)
+				copied := path + ".copy"
+				copyFile(b, path, copied)
+				check(b, s.Close())
+				path = copied
+			}
+			info, err := os.Stat(path)
 			check(b, err)
-			ops = ops[:0]
-		}
-	}
-	return s
-}
-
-func opened(b *testing.B, path string) {
-	b.ReportAllocs()
-	for b.Loop() {
-		s, err := boltstore.Open(path, boltstore.Config{})
-		check(b, err)
-		b.StopTimer()
-		check(b, s.Close())
-		b.StartTimer()
+			var heap runtime.MemStats
+			for b.Loop() {
+				s := openStore(b, path)
+				b.StopTimer()
+				runtime.GC()
+				runtime.ReadMemStats(&heap)
+				b.ReportMetric(float64(heap.HeapAlloc)/(1<<20), "heap-MB")
+				b.ReportMetric(float64(info.Size())/float64(n), "file-B/key")
+				copyFile(b, path, path+".again")
+				check(b, s.Close())
+				check(b, os.Rename(path+".again", path))
+				b.StartTimer()
+			}
+		})
 	}
 }
 
