@@ -27,21 +27,22 @@ const (
 // allowed lists, for every package of the module, what it may import from the module. A package that is not listed is
 // a mistake, and so is an import that is not.
 var allowed = map[string][]string{
-	"sigv4":                nil,
-	"auth":                 nil,
-	"auth/authtest":        nil,
-	"auth/custom":          {"auth/policy"},
-	"auth/policy":          nil,
-	"apikey":               nil,
-	"ratelimit":            nil,
-	"ratelimit/clientip":   nil,
-	"ratelimit/window":     {"ratelimit", "ratelimit/clientip"},
-	"usageplan":            {"ratelimit", "usageplan/ledger"},
-	"usageplan/ledger":     nil,
-	"usageplan/enginetest": {"usageplan/ledger"},
-	"usageplan/slots":      {"usageplan/ledger"},
-	"usageplan/boltstore":  {"usageplan/ledger"},
-	"usageplan/admin":      {"apikey", "usageplan", "usageplan/ledger"},
+	"sigv4":                   nil,
+	"auth":                    nil,
+	"auth/authtest":           nil,
+	"auth/custom":             {"auth/policy"},
+	"auth/policy":             nil,
+	"apikey":                  nil,
+	"ratelimit":               nil,
+	"ratelimit/clientip":      nil,
+	"ratelimit/window":        {"ratelimit", "ratelimit/clientip"},
+	"usageplan":               {"ratelimit", "usageplan/ledger"},
+	"usageplan/ledger":        {"usageplan/internal/past"},
+	"usageplan/enginetest":    {"usageplan/ledger"},
+	"usageplan/slots":         {"usageplan/ledger"},
+	"usageplan/boltstore":     {"usageplan/ledger", "usageplan/internal/past"},
+	"usageplan/internal/past": nil,
+	"usageplan/admin":         {"apikey", "usageplan", "usageplan/ledger"},
 }
 
 // modules lists what a package may import from outside the module and the standard library. All others import nothing.

@@ -1,18 +1,13 @@
 package boltstore_test
 
 import (
-	"archive/tar"
 	"bufio"
-	"compress/gzip"
 	"encoding/binary"
 	"fmt"
-	"io"
-	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"testing"
 	"time"
 
@@ -123,72 +118,4 @@ func run(t *testing.T, test string, env []string, after time.Duration, each func
 	}
 	err = child.Wait()
 	return err != nil && err.Error() == "signal: killed"
-}
-
-const convertEnv = "TALLYGATE_CONVERT_CHILD"
-
-func TestConvertChild(t *testing.T) {
-	path := os.Getenv(convertEnv)
-	if path == "" {
-		t.Skip("run by TestKillConversion")
-	}
-	acks := os.NewFile(3, "acks")
-	_, _ = acks.WriteString("begun\n")
-	if _, err := boltstore.Open(path); err != nil {
-		fmt.Println(err)
-		os.Exit(5)
-	}
-	_, _ = acks.WriteString("done\n")
-	select {}
-}
-
-// TestKillConversion: kill -9 at any instant of a conversion leaves a file that opens and has everything.
-func TestKillConversion(t *testing.T) {
-	lives := 15
-	if os.Getenv("TALLYGATE_HEAVY") != "" {
-		lives = 300
-	}
-	keysOf := func(s *boltstore.Store) []string { return slices.Sorted(maps.Keys(rowsOf(t, s))) }
-	want := keysOf(open(t, version1(t)))
-	converted := 0
-	for range lives {
-		path := version1(t)
-		run(t, "^TestConvertChild$", []string{convertEnv + "=" + path}, time.Duration(rand.IntN(12_000))*time.Microsecond, func(line string) {
-			if line == "done\n" {
-				converted++
-			}
-		})
-		s, err := boltstore.Open(path)
-		require.NoError(t, err)
-		require.NoError(t, s.Check(t.Context()))
-		require.Equal(t, want, keysOf(s))
-		require.NoError(t, s.Close())
-		kept, err := filepath.Glob(path + ".before-rows*")
-		require.NoError(t, err)
-		require.Len(t, kept, 1)
-	}
-	t.Logf("%d of %d conversions came to their end", converted, lives)
-}
-
-// version1 unpacks the file of version 1 in testdata.
-func version1(t *testing.T) string {
-	t.Helper()
-	f, err := os.Open("testdata/version1.tar.gz")
-	require.NoError(t, err)
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	require.NoError(t, err)
-	dir := t.TempDir()
-	for r := tar.NewReader(z); ; {
-		h, err := r.Next()
-		if err == io.EOF {
-			return filepath.Join(dir, "usage.db")
-		}
-		require.NoError(t, err)
-		if h.Typeflag == tar.TypeReg {
-			b, err := io.ReadAll(r)
-			require.NoError(t, err)
-			require.NoError(t, os.WriteFile(filepath.Join(dir, filepath.Base(h.Name)), b, 0o600))
-		}
-	}
 }

@@ -61,3 +61,14 @@ func ReadRecord(number uint64, record []byte) (rows [][2]string, err error) {
 
 // Usual are the limits outside of tests.
 var Usual = Limits{dirtyTimes, minBytes, maxBytes, flushRows}
+
+
+// SetBootID makes the machine seem to be in another boot, until the test ends.
+func SetBootID(t testing.TB, id string) {
+	old := bootID
+	bootID = func() string { return id }
+	t.Cleanup(func() { bootID = old })
+}
+
+// AtEachStep has f called after each step of a conversion, with small steps, until the process ends.
+func AtEachStep(f func()) { reached, convertRows = f, 8 }

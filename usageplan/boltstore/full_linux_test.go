@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -99,23 +100,25 @@ func TestReadOnly(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
-// TestConvertOnFullDisk: the old file stays until there is room for the new one.
-func TestConvertOnFullDisk(t *testing.T) {
-	dir := small(t, "80k")
-	b, err := os.ReadFile(version1(t))
-	require.NoError(t, err)
-	path := filepath.Join(dir, "usage.db")
-	require.NoError(t, os.WriteFile(path, b, 0o600))
-	for range 2 {
-		_, err = boltstore.Open(path)
+// TestConvertDiskFull: the old file stays as it is until there is room for the new one, wherever the room has ended.
+func TestConvertDiskFull(t *testing.T) {
+	content := readFile(t, version1(t))
+	full := 0
+	for size := len(content) + 8<<10; ; size += 4 << 10 {
+		dir := small(t, fmt.Sprint(size))
+		path := filepath.Join(dir, "usage.db")
+		require.NoError(t, os.WriteFile(path, content, 0o600))
+		s, err := boltstore.Open(path)
+		if err == nil {
+			require.NoError(t, s.Close())
+			break
+		}
+		full++
 		require.ErrorIs(t, err, syscall.ENOSPC)
-		names, err := filepath.Glob(path + ".*")
-		require.NoError(t, err)
-		require.Equal(t, []string{path + ".lock"}, names)
-		same, err := os.ReadFile(path)
-		require.NoError(t, err)
-		require.Equal(t, b, same)
+		require.Equal(t, content, readFile(t, path))
+		require.Equal(t, []string{path + ".lock"}, slices.Collect(glob(t, path+".*")))
+		require.NoError(t, syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT, "size=64m"))
+		requireConverted(t, open(t, path), unknown)
 	}
-	require.NoError(t, syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT, "size=64m"))
-	require.NotEmpty(t, rowsOf(t, open(t, path)))
+	require.Greater(t, full, 2)
 }

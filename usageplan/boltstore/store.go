@@ -58,6 +58,8 @@ var (
 // In the folder of the file (if path is a symbolic link, of the file that it leads to), Open keeps a second file,
 // path.lock. A crash while the file is made leaves a third, path.new-*, which may be deleted.
 //
+// A file of version 1, which had accounts and entries in place of rows, Open converts: see the package documentation.
+//
 // The errors wrap [ErrLocked], [ErrFormat], [ErrVersion] or what the system reports.
 func Open(path string) (*Store, error) {
 	if path == "" {

@@ -4,189 +4,181 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"io/fs"
+	"hash/maphash"
 	"maps"
-	"os"
-	"path/filepath"
+	"math/bits"
 	"slices"
 
-	"github.com/tallygate/tallygate/usageplan/ledger"
+	"github.com/tallygate/tallygate/usageplan/internal/past"
 	bolt "go.etcd.io/bbolt"
 )
 
-// Version 1 kept accounts, and a log of entries that were folded into them now and then. Open converts such a file once:
-//
-//  1. It makes the rows in a file path.new-*, which it syncs.
-//  2. It gives the old file a second name, path.before-rows. If that is another file's, it takes path.before-rows-2, and so on.
-//  3. It gives the new file the name path, in one step.
-//
-// Whenever that ends early, the file at path is the old one or the new one, and whole.
-
-// Buckets of version 1. The log has one record for each commit. Accounts has each account as of the record that folded
-// names.
+// Version 1 kept accounts, and a log of what had changed them. A record of the log has the entries of one commit. Now
+// and then the log was folded into the accounts: "folded" in the bucket meta is the last record that they have. Old
+// records were dropped, and base has what they had added up to.
 var (
 	accountBucket = []byte("accounts")
 	entryBucket   = []byte("log")
-	foldedKey     = []byte("folded")
+	baseBucket    = []byte("base")
+
+	foldedKey = []byte("folded")
 )
 
-// convertRows is how many rows one transaction of the new file has. They are not in order, so a small one would write most
-// pages of the file again and again.
-const convertRows = 1 << 16
+// version1 reads a file of version 1. It reads the log once and then the accounts in their order. Of the log it keeps
+// only where the entries stand that it needs then: those that the accounts lack, and adjustments, of which an account
+// has no more than the id.
+type version1 struct {
+	accounts, log, base *bolt.Bucket
 
-// convert puts a file of this version in the place of one of version 1.
-func convert(path string) error {
-	info, err := os.Stat(path)
-	if err != nil {
+	folded uint64
+	spent  map[uint64]int64    // of leases
+	fresh  map[string]struct{} // accounts without a row
+
+	seed   maphash.Seed
+	places []entryPlace
+
+	// unproved is zero if each account is the sum of its base and entries. It adds up hash(account) × amount, with a
+	// plus for accounts and a minus for entries. So it takes no memory for each account, and with hashes that nobody
+	// can foresee the errors of several accounts do not cancel each other out.
+	//
+	// Example: an account with hash 7 and used 30, base 10 and entries 15 and 5, gives 210 - 70 - 105 - 35 = 0. If the
+	// file shows an older copy of its row, with used 25, it gives -35.
+	unproved uint64
+}
+
+// entryPlace is where an entry stands in the log.
+type entryPlace struct {
+	account uint64 // hash
+	record  uint64
+	at      uint32 // in the record
+}
+
+func (p entryPlace) compareAccount(hash uint64) int { return cmp.Compare(p.account, hash) }
+
+// readVersion1 calls each with the accounts of each key, oldest first. Leases that were left open are ended, with spent
+// as what is known to have been spent of them. The slice that each gets is used again.
+func readVersion1(tx *bolt.Tx, spent map[uint64]int64, each func([]past.Account) error) error {
+	v := version1{spent: spent, fresh: make(map[string]struct{}), seed: maphash.MakeSeed()}
+	if err := v.begin(tx); err != nil {
 		return err
 	}
-	temp, err := initialised(path, info.Mode().Perm())
-	if err == nil {
-		err = convertInto(temp, path)
-	}
-	if err == nil {
-		err = keep(path, info)
-	}
-	if err == nil {
-		err = os.Rename(temp, path)
-	}
-	if err != nil {
-		if temp != "" {
-			_ = os.Remove(temp)
-		}
+	if err := v.readBase(); err != nil {
 		return err
 	}
-	if err := syncDir(filepath.Dir(path)); err != nil {
+	if err := v.readLog(); err != nil {
 		return err
 	}
-	removeSlots(path)
+	if err := v.readAccounts(each); err != nil {
+		return err
+	}
+	if v.unproved != 0 {
+		return fmt.Errorf("%w: accounts are not the sums of their entries", ErrFormat)
+	}
 	return nil
 }
 
-// keep gives the file at path a second name that no other file has, and makes that durable.
-func keep(path string, info os.FileInfo) error {
-	for i := 1; ; i++ {
-		name := path + ".before-rows"
-		if i > 1 {
-			name = fmt.Sprintf("%s-%d", name, i)
-		}
-		err := os.Link(path, name)
-		if there, statErr := os.Stat(name); errors.Is(err, fs.ErrExist) && statErr == nil && os.SameFile(info, there) {
-			err = nil // an earlier conversion has come to here
-		}
-		if err == nil {
-			return syncDir(filepath.Dir(path))
-		}
-		if !errors.Is(err, fs.ErrExist) {
+func (v *version1) begin(tx *bolt.Tx) error {
+	v.accounts, v.log, v.base = tx.Bucket(accountBucket), tx.Bucket(entryBucket), tx.Bucket(baseBucket)
+	folded := tx.Bucket(metaBucket).Get(foldedKey)
+	if v.accounts == nil || v.log == nil || v.base == nil || len(folded) != 8 {
+		return fmt.Errorf("%w: a part of version 1 is missing", ErrFormat)
+	}
+	v.folded = binary.BigEndian.Uint64(folded)
+	return nil
+}
+
+func (v *version1) hash(account []byte) uint64 { return maphash.Bytes(v.seed, account) }
+
+// weigh is what an account's sums are in unproved.
+func weigh(hash uint64, used, adjustments int64) uint64 {
+	return hash*uint64(used) + bits.ReverseBytes64(hash)*uint64(adjustments)
+}
+
+func (v *version1) readBase() error {
+	return v.base.ForEach(func(account, sealed []byte) error {
+		in, err := openValue(sealed)
+		if err != nil {
 			return err
 		}
-	}
-}
-
-// convertInto fills the file at temp, which has no rows, with what the one at path has.
-func convertInto(temp, path string) (err error) {
-	old, err := openFile(path, &bolt.Options{Timeout: lockWait, ReadOnly: true})
-	if err != nil {
-		return err
-	}
-	defer old.close()
-	o := options()
-	o.NoSync = true // until the end: nobody uses the file before
-	db, err := openFile(temp, o)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, db.close()) }()
-	into := converter{db: db, tail: tail{state: state{first: 1}}}
-	err = old.view(func(tx *bolt.Tx) error { return readVersion1(tx, spent(path), into.key) })
-	if err == nil {
-		err = into.flush()
-	}
-	if err == nil {
-		err = guard(db.bolt.Sync)
-	}
-	return err
-}
-
-// converter writes rows to a new file, many in one transaction.
-type converter struct {
-	db *database
-	tail
-	waiting []change
-}
-
-// key writes the rows of a key, whose accounts these are.
-func (c *converter) key(accounts []ledger.Imported) error {
-	err := ledger.Import(accounts, func(key string, row []byte) error {
-		c.waiting = append(c.waiting, change{key, row})
-		return nil
+		v.unproved -= weigh(v.hash(account), in.int(), in.int())
+		return in.end()
 	})
-	if err == nil && len(c.waiting) >= convertRows {
-		err = c.flush()
-	}
-	return err
 }
 
-func (c *converter) flush() error {
-	slices.SortFunc(c.waiting, func(x, y change) int { return cmp.Compare(x.key, y.key) })
-	return c.db.update(func(tx *bolt.Tx) error {
-		for _, row := range c.waiting {
-			if err := c.writeRow(tx.Bucket(rowBucket), []byte(row.key), row.row); err != nil {
-				return err
-			}
+// readLog reads all records, none of which may be missing.
+func (v *version1) readLog() error {
+	next := uint64(0)
+	err := v.log.ForEach(func(key, sealed []byte) error {
+		if len(key) != 8 {
+			return fmt.Errorf("%w: number of a record", ErrFormat)
 		}
-		c.waiting = c.waiting[:0]
-		return c.state.put(tx)
+		number := binary.BigEndian.Uint64(key)
+		if next == 0 && number > v.folded+1 || next != 0 && number != next {
+			return fmt.Errorf("%w: records before %d are missing", ErrFormat, number)
+		}
+		next = number + 1
+		return v.readRecord(number, sealed)
 	})
+	slices.SortFunc(v.places, func(x, y entryPlace) int {
+		return cmp.Or(cmp.Compare(x.account, y.account), cmp.Compare(x.record, y.record), cmp.Compare(x.at, y.at))
+	})
+	return err
 }
 
-// unfolded is what the log has of an account: the entries that its row lacks, and all adjustments.
-type unfolded struct {
-	entries []entry
-	changes []ledger.Change
-}
-
-// readVersion1 calls each with the accounts of each key. Leases that were left open are ended, as the next ledger over
-// version 1 would have done: spent says of some what was spent of them.
-func readVersion1(tx *bolt.Tx, spent map[uint64]int64, each func([]ledger.Imported) error) error {
-	meta, accounts, log := tx.Bucket(metaBucket), tx.Bucket(accountBucket), tx.Bucket(entryBucket)
-	if accounts == nil || log == nil || len(meta.Get(foldedKey)) != 8 {
-		return fmt.Errorf("%w: no accounts", ErrFormat)
-	}
-	later, err := readEntries(log, binary.BigEndian.Uint64(meta.Get(foldedKey)))
+func (v *version1) readRecord(number uint64, sealed []byte) error {
+	in, err := openValue(sealed)
 	if err != nil {
 		return err
 	}
-	var key []ledger.Imported
-	add := func(name, sealed []byte) error {
-		a, err := later[string(name)].account(name, sealed, spent)
-		delete(later, string(name))
-		if err == nil && len(key) > 0 && key[0].Account.Key != a.Account.Key {
+	size := len(in.b)
+	in.int() // the time of the commit
+	for len(in.b) > 0 {
+		at := uint32(size - len(in.b))
+		e := in.entry()
+		hash := v.hash(e.account)
+		if number <= v.folded {
+			v.unproved -= weigh(hash, e.used(), e.adjustments())
+		} else if v.accounts.Get(e.account) == nil {
+			v.fresh[string(e.account)] = struct{}{}
+		}
+		if number > v.folded || e.adjusts() {
+			v.places = append(v.places, entryPlace{hash, number, at})
+		}
+	}
+	return in.end()
+}
+
+// readAccounts reads the accounts in the order of their names. So those of a key come one after another, oldest first.
+func (v *version1) readAccounts(each func([]past.Account) error) error {
+	var key []past.Account
+	read := func(name, sealed []byte) error {
+		a, err := v.account(name, sealed)
+		if err != nil {
+			return err
+		}
+		if len(key) > 0 && (key[0].Plan != a.Plan || key[0].Subject != a.Subject) {
 			err = each(key)
 			key = key[:0]
 		}
 		key = append(key, a)
 		return err
 	}
-	names := slices.SortedFunc(maps.Keys(later), func(x, y string) int { return cmp.Compare(x, y) })
-	err = accounts.ForEach(func(name, sealed []byte) error {
-		for len(names) > 0 && names[0] < string(name) { // accounts that have no row yet
-			if err := add([]byte(names[0]), nil); err != nil {
-				return err
-			}
-			names = names[1:]
+	fresh := slices.Sorted(maps.Keys(v.fresh))
+	readFresh := func(until []byte) (err error) {
+		for ; err == nil && len(fresh) > 0 && (until == nil || fresh[0] < string(until)); fresh = fresh[1:] {
+			err = read([]byte(fresh[0]), nil)
 		}
-		if len(names) > 0 && names[0] == string(name) {
-			names = names[1:]
+		return err
+	}
+	err := v.accounts.ForEach(func(name, sealed []byte) error {
+		if err := readFresh(name); err != nil {
+			return err
 		}
-		return add(name, sealed)
+		return read(name, sealed)
 	})
-	for _, name := range names {
-		if err == nil {
-			err = add([]byte(name), nil)
-		}
+	if err == nil {
+		err = readFresh(nil)
 	}
 	if err == nil && len(key) > 0 {
 		err = each(key)
@@ -194,62 +186,37 @@ func readVersion1(tx *bolt.Tx, spent map[uint64]int64, each func([]ledger.Import
 	return err
 }
 
-// readEntries reads the log.
-func readEntries(log *bolt.Bucket, folded uint64) (map[string]*unfolded, error) {
-	later := make(map[string]*unfolded)
-	err := log.ForEach(func(number, sealed []byte) error {
-		r, err := open1(sealed)
-		if err != nil {
-			return err
+// account returns an account as it was in the end. It has a row, or entries in the log, or both.
+func (v *version1) account(name, sealed []byte) (past.Account, error) {
+	hash := v.hash(name)
+	a, err := parseAccount(name)
+	if err == nil && sealed != nil {
+		err = a.read(sealed)
+	}
+	if err != nil {
+		return past.Account{}, err
+	}
+	for _, d := range a.Days {
+		v.unproved += weigh(hash, d.Used, d.Adjustments)
+	}
+	i, _ := slices.BinarySearchFunc(v.places, hash, entryPlace.compareAccount)
+	for ; i < len(v.places) && v.places[i].account == hash; i++ {
+		p := v.places[i]
+		in := values{b: v.log.Get(numberKey(p.record))[p.at:]} // readRecord has read it
+		e := in.entry()
+		if !bytes.Equal(e.account, name) {
+			continue // another account has the same hash
 		}
-		r.int() // the time of the commit
-		for len(r.b) > 0 {
-			e := r.entry()
-			isNew, adjusts := bytes.Compare(number, numberKey(folded)) > 0, e.kind == extendEntry || e.kind == correctEntry
-			if !isNew && !adjusts {
-				continue
-			}
-			u := later[e.account]
-			if u == nil {
-				u = new(unfolded)
-				later[e.account] = u
-			}
-			if isNew {
-				u.entries = append(u.entries, e)
-			}
-			if adjusts {
-				u.changes = append(u.changes, e.change())
+		if p.record > v.folded {
+			if err := a.replay(&e); err != nil {
+				return past.Account{}, err
 			}
 		}
-		return r.err
-	})
-	return later, err
-}
-
-// account returns an account with the row sealed (nil: none), brought up to date.
-func (u *unfolded) account(name, sealed []byte, spent map[uint64]int64) (a ledger.Imported, err error) {
-	var s account1
-	if sealed != nil {
-		if s, err = readAccount1(sealed); err != nil {
-			return a, err
+		if e.adjusts() {
+			a.Changes = append(a.Changes, e.change(a.Start))
 		}
 	}
-	if u == nil {
-		u = new(unfolded)
-	}
-	for i := range u.entries {
-		if err := s.replay(&u.entries[i]); err != nil {
-			return a, err
-		}
-	}
-	s.endLeases(spent)
-	a = s.Imported
-	if a.Account, err = parseAccount(name); err != nil {
-		return a, err
-	}
-	a.Changes = s.changes(u.changes)
-	for i := range a.Changes {
-		a.Changes[i].Account = a.Account
-	}
-	return a, nil
+	a.addForgotten()
+	a.endLeases(v.spent)
+	return a.Account, nil
 }

@@ -3,8 +3,8 @@ package boltstore
 import (
 	"encoding/binary"
 	"hash/crc32"
+	"io"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 )
@@ -14,74 +14,61 @@ var bootID = func() string {
 	if runtime.GOOS != "linux" {
 		return ""
 	}
-	b, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
 	return strings.TrimSpace(string(b))
 }
 
-// A slot file of version 1 is a header of 64 bytes (magic, boot id, CRC-32C) and slots of 16 (lease, spent). It was never
-// synced, so it counts only in the boot that it was written in.
+// What leases had spent stood in slot files, path.spent.*: a header of 64 bytes (magic, boot id, CRC-32C) and slots of
+// 16 (lease, spent). They were never synced, so a file counts only in the boot that it was written in. They stay, for
+// they belong to the old file.
 const (
 	slotMagic  = "tallygate.spent1"
 	slotHeader = 64
 	slotSize   = 16
 )
 
-// spent returns what the leases of the file at path have spent, as far as its slot files are of this boot.
-func spent(path string) map[uint64]int64 {
-	leases := make(map[uint64]int64)
+// readSpent returns what leases of the file at path have spent, as far as that is known exactly.
+func readSpent(path string) (map[uint64]int64, error) {
+	spent := make(map[uint64]int64)
+	names, err := namesWith(path + ".spent.")
 	boot := bootID()
-	for _, name := range slotFiles(path) {
+	for _, name := range names {
 		b, err := readSynced(name)
-		if err != nil || boot == "" || !isOf(b, boot) { // what is not known stays held
+		if err != nil {
+			return nil, err
+		}
+		if boot == "" || len(b) < slotHeader || string(b[:slotHeader]) != slotFileHeader(boot) {
 			continue
 		}
 		for b = b[slotHeader:]; len(b) >= slotSize; b = b[slotSize:] {
-			if id := binary.LittleEndian.Uint64(b); id != 0 {
-				leases[id] = int64(binary.LittleEndian.Uint64(b[8:]))
+			if lease := binary.LittleEndian.Uint64(b); lease != 0 {
+				spent[lease] = int64(binary.LittleEndian.Uint64(b[8:]))
 			}
 		}
 	}
-	return leases
+	return spent, err
 }
 
-// isOf reports whether a slot file has a whole header that names this boot.
-func isOf(b []byte, boot string) bool {
-	if len(b) < slotHeader {
-		return false
-	}
-	h := make([]byte, slotHeader-sumSize, slotHeader)
-	copy(h[copy(h, slotMagic):], boot)
-	h = binary.LittleEndian.AppendUint32(h, crc32.Checksum(h, castagnoli))
-	return string(b[:slotHeader]) == string(h)
-}
-
-// readSynced reads a file, unless the system has failed to write it back to the disk: then it may show older content.
+// readSynced reads a file. If the system has failed to write it back to the disk, it may show what was there before.
+// The system tells of that only once, so such a file is removed, and counts as empty.
 func readSynced(name string) ([]byte, error) {
 	f, err := os.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	if err := f.Sync(); err != nil {
-		return nil, err
+	b, err := io.ReadAll(f)
+	if err == nil && f.Sync() != nil {
+		return nil, os.Remove(name)
 	}
-	return os.ReadFile(name)
+	return b, err
 }
 
-func slotFiles(path string) (names []string) {
-	entries, _ := os.ReadDir(filepath.Dir(path))
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), filepath.Base(path)+".spent.") && e.Type().IsRegular() {
-			names = append(names, filepath.Join(filepath.Dir(path), e.Name()))
-		}
-	}
-	return names
-}
-
-// removeSlots removes the slot files of a file that has been converted. They are of no use any more, so if one stays, that
-// does no harm.
-func removeSlots(path string) {
-	for _, name := range slotFiles(path) {
-		_ = os.Remove(name)
-	}
+func slotFileHeader(boot string) string {
+	h := make([]byte, slotHeader-sumSize, slotHeader)
+	copy(h[copy(h, slotMagic):], boot)
+	return string(binary.LittleEndian.AppendUint32(h, crc32.Checksum(h, castagnoli)))
 }

@@ -1,88 +1,94 @@
 package ledger
 
-import "math/rand/v2"
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
 
-// Imported is an account as a store of an earlier format had it: package boltstore converts its files with it. It has no
-// open leases; those have been ended.
-type Imported struct {
-	Account Account
+	"github.com/tallygate/tallygate/usageplan/internal/past"
+)
 
-	// Limit is the quota's at the last change, Adjustments the sum of the extensions. Used counts against the limit; Held is
-	// the part of it of which nobody knows whether it was spent.
-	Limit, Adjustments, Used, Held int64
+func init() { past.Rows = importRows }
 
-	// Crossed and Told are sets of percentages: the bit n%64 of word n/64 stands for n.
-	Crossed, Told [2]uint64
-
-	// Days are ascending. Their sums are those of the account.
-	Days []struct{ Day, Limit, Adjustments, Used, Held int64 }
-
-	// Changes are the adjustments, oldest first.
-	Changes []Change
+// importRows returns the rows of a key with the accounts of an earlier format. It gives the accounts to a head one
+// after another, oldest first. Each time, what the head then has too much of moves at once to where a [pass] would move
+// it.
+func importRows(accounts []past.Account) (map[string][]byte, error) {
+	k := Key{accounts[0].Plan, accounts[0].Subject}
+	if err := k.validate(); err != nil {
+		return nil, err
+	}
+	i := importer{head: record{version: version{epoch: rand.Uint64() | 1, counter: 1}}, others: make(map[place]*record)}
+	for _, a := range accounts {
+		if newest := i.head.newest(); newest != nil && newest.start >= a.Start || (Key{a.Plan, a.Subject}) != k {
+			return nil, named(k, fmt.Errorf("%w: accounts are not in order", errDamaged))
+		}
+		i.head.states = append(i.head.states, pastState(&a))
+		if err := i.move(); err != nil {
+			return nil, named(k, err)
+		}
+	}
+	rows, err := i.rows(k)
+	return rows, named(k, err)
 }
 
-// Import calls put with the rows of one key, which have all of its accounts. The accounts ascend by start, and there is at
-// least one. They move out of the head as they would have done in use.
-func Import(accounts []Imported, put func(key string, row []byte) error) error {
-	k := accounts[0].Account.Key
-	head := record{version: version{epoch: rand.Uint64(), counter: 1}}
-	for i := range accounts {
-		head.states = append(head.states, accounts[i].state())
-	}
-	others := make(map[place]*record)
-	for head.pin(0); head.moving.to.letter != 0; head.pin(0) {
+// importer is the rows of one key on their way.
+type importer struct {
+	head   record
+	others map[place]*record
+}
+
+// move does at once what takes three steps in use. See [move].
+func (i *importer) move() error {
+	for i.head.pin(0); i.head.moving.to.letter != 0; i.head.pin(0) {
 		var items record
-		if err := items.readContents(head.moving.items); err != nil {
-			return named(k, err)
+		if err := items.readContents(i.head.moving.items); err != nil {
+			return err
 		}
-		to := others[head.moving.to]
+		to := i.others[i.head.moving.to]
 		if to == nil {
 			to = new(record)
-			others[head.moving.to] = to
+			i.others[i.head.moving.to] = to
 		}
 		to.merge(&items)
-		to.epoch, to.moves = head.epoch, head.moves
-		head.moving = move{}
+		to.epoch, to.moves = i.head.epoch, i.head.moves
+		i.head.moving = move{}
 	}
-	for at, r := range others {
-		if err := r.put(k, at.row(k), put); err != nil {
-			return err
-		}
-	}
-	if head.untold() {
-		if err := put(rowOf(indexRow, k), make([]byte, 8)); err != nil {
-			return err
-		}
-	}
-	return head.put(k, rowOf(headRow, k), put)
+	return nil
 }
 
-func (r *record) put(k Key, row string, put func(key string, row []byte) error) error {
-	b, err := r.encode(format1)
-	if err != nil {
-		return named(k, err)
+func (i *importer) rows(k Key) (rows map[string][]byte, err error) {
+	rows = make(map[string][]byte, 1+len(i.others))
+	if rows[rowOf(headRow, k)], err = i.head.encode(format1); err != nil {
+		return nil, err
 	}
-	return put(row, b)
+	for at, r := range i.others {
+		if rows[at.row(k)], err = r.encode(format1); err != nil {
+			return nil, err
+		}
+	}
+	if i.head.untold() {
+		rows[rowOf(indexRow, k)] = binary.BigEndian.AppendUint64(nil, rand.Uint64())
+	}
+	return rows, nil
 }
 
-func (a *Imported) state() state {
-	s := state{whole: true, totals: totals{
-		start: a.Account.Start, limit: a.Limit, adjustments: a.Adjustments, used: a.Used, held: a.Held,
-		crossed: a.Crossed, told: a.Told,
-	}}
+// pastState is a as a row keeps it.
+func pastState(a *past.Account) state {
+	s := state{whole: true, totals: totals{start: a.Start, limit: a.Limit, crossed: a.Crossed, told: a.Told}}
 	for _, d := range a.Days {
+		s.adjustments += d.Adjustments
+		s.used += d.Used
+		s.held += d.Held
 		s.days = append(s.days, dayTotals{d.Day, d.Limit, d.Adjustments, d.Used, d.Held})
 	}
 	s.settleDay()
-	if n := len(a.Changes) - rememberedChanges; n > 0 {
-		s.made = n
-		a.Changes = a.Changes[n:]
-	}
-	for _, c := range a.Changes {
-		o := op{kind: extend, id: c.ID, reason: c.Reason, actor: c.Actor, time: c.Time.Unix(), want: c.Delta}
+	for _, c := range a.Changes[max(0, len(a.Changes)-rememberedChanges):] {
+		k := extend
 		if c.Correction {
-			o.kind = correct
+			k = correct
 		}
+		o := op{kind: k, id: c.ID, reason: c.Reason, actor: c.Actor, time: c.Time, want: c.Delta}
 		s.remember(&o, c.Delta, c.Before)
 	}
 	return s
