@@ -41,13 +41,13 @@ func (f *file) begin(o *ledger.OpenLease, boot uint64) (*slot, error) {
 	number := len(f.live)
 	if reused {
 		number = int(f.free[len(f.free)-1])
-	} else if number*f.size == len(f.chunks)*chunkSize {
+	} else if f.offset(number) == int64(len(f.chunks))*chunkSize {
 		if err := f.grow(); err != nil {
 			return nil, err
 		}
 	}
 	b, crc := encode(o, boot)
-	if _, err := f.f.WriteAt(b, int64(number)*int64(f.size)); err != nil {
+	if _, err := f.f.WriteAt(b, f.offset(number)); err != nil {
 		return nil, err
 	}
 	s := &slot{file: f, number: uint32(number), crc: crc}
@@ -61,6 +61,9 @@ func (f *file) begin(o *ledger.OpenLease, boot uint64) (*slot, error) {
 	}
 	return s, nil
 }
+
+// offset of a slot. It has 64 bits also where an int has fewer.
+func (f *file) offset(number int) int64 { return int64(number) * int64(f.size) }
 
 // grow adds a chunk. Its bytes are written, so the disk has room for them when a number is stored, and a full disk is an
 // error here. What a file system that copies on write still cannot hold is a fault, which Note turns into an error.
@@ -79,7 +82,7 @@ func (f *file) grow() error {
 
 // mapped is where the number of a slot lies in memory, or nil.
 func (f *file) mapped(number int) *copies {
-	at := number * f.size
+	at := f.offset(number)
 	chunk := f.chunks[at/chunkSize]
 	if chunk == nil {
 		return nil
@@ -92,7 +95,7 @@ func (f *file) end(s *slot) {
 	if f.live[s.number] != s {
 		return // freed twice
 	}
-	_, _ = f.f.WriteAt(make([]byte, textAt), int64(s.number)*int64(f.size))
+	_, _ = f.f.WriteAt(make([]byte, textAt), f.offset(int(s.number)))
 	f.live[s.number] = nil
 	f.free = append(f.free, s.number)
 }

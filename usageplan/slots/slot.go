@@ -36,7 +36,7 @@ func (s *slot) Note(spent int64) error {
 		return store(s.at, spent, s.crc)
 	}
 	put(s.at, spent, s.crc)
-	if _, err := s.file.f.WriteAt(s.at[:], int64(s.number)*int64(s.file.size)); err != nil {
+	if _, err := s.file.f.WriteAt(s.at[:], s.file.offset(int(s.number))); err != nil {
 		return fmt.Errorf("slots: note: %w", err)
 	}
 	return nil
