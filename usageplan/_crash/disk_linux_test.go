@@ -233,7 +233,7 @@ func (r *folder) Create(ctx context.Context, name string, flags, _ uint32, out *
 	}
 	f.attr(&out.Attr)
 	var how uint32
-	if r.disk.unmapped && strings.Contains(name, ".spent.") {
+	if r.disk.unmapped && strings.HasPrefix(name, "spent-") {
 		how = fuse.FOPEN_DIRECT_IO
 	}
 	return r.inode(ctx, f), nil, how, 0

@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -22,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/tallygate/tallygate/usageplan/boltstore"
 	"github.com/tallygate/tallygate/usageplan/ledger"
+	"github.com/tallygate/tallygate/usageplan/slots"
 	bolt "go.etcd.io/bbolt"
 )
 
@@ -31,27 +31,17 @@ const (
 	childEnv = "TALLYGATE_POWER_CHILD"
 )
 
-// The sizes of boltstore, whose own are too large for a life of milliseconds. They are nobody's to set but a test's, so
-// there is no other way to them.
+// The sizes of boltstore, whose own are too large for a life of milliseconds, and the boot id of slots. They are nobody's to
+// set but a test's, so there is no other way to them.
 //
-//go:linkname foldEvery github.com/tallygate/tallygate/usageplan/boltstore.foldEvery
-var foldEvery uint64
+//go:linkname minBytes github.com/tallygate/tallygate/usageplan/boltstore.minBytes
+var minBytes int
 
-//go:linkname cachedKeys github.com/tallygate/tallygate/usageplan/boltstore.cachedKeys
-var cachedKeys int
+//go:linkname maxBytes github.com/tallygate/tallygate/usageplan/boltstore.maxBytes
+var maxBytes int
 
-//go:linkname keptIDs github.com/tallygate/tallygate/usageplan/boltstore.keptIDs
-var keptIDs int
-
-// config is for a child that folds every third commit and keeps one key and what is of this second, beside the ids of
-// all that may be in flight; or one as any.
-func config(folding bool) boltstore.Config {
-	if !folding {
-		return boltstore.Config{}
-	}
-	foldEvery, cachedKeys, keptIDs = 3, 1, 4*workers
-	return boltstore.Config{Keep: 1}
-}
+//go:linkname bootID github.com/tallygate/tallygate/usageplan/slots.bootID
+var bootID func() string
 
 func key(i int) ledger.Key { return ledger.Key{Plan: "crash", Subject: fmt.Sprint("key", i)} }
 
@@ -66,16 +56,21 @@ func TestChild(t *testing.T) {
 	if arg == "" {
 		t.Skip("run by TestPowerCut")
 	}
-	fields := strings.SplitN(arg, ",", 4)
-	mode, _ := strconv.Atoi(fields[0])
-	mapped := mode == int(ledger.Leased) && fields[1] == "false" && runtime.GOARCH == "amd64"
+	fields := strings.SplitN(arg, ",", 5)
+	exact := fields[0] == "true"
+	mapped := !exact && fields[1] == "false" && runtime.GOARCH == "amd64"
 	acks := os.NewFile(3, "acks")
 	ready(acks)
-	settings := config(fields[2] == "true")
-	s := untilOpen(func() (*boltstore.Store, error) { return boltstore.Open(fields[3], settings) })
-	l := untilOpen(func() (*ledger.Ledger, error) {
-		return ledger.New(ledger.Config{Store: s, Mode: ledger.Mode(mode), Block: 32})
-	})
+	if fields[2] == "true" { // a checkpoint every few commits
+		minBytes, maxBytes = 2048, 2048
+	}
+	bootID = func() string { return fields[3] }
+	s := untilOpen(func() (*boltstore.Store, error) { return boltstore.Open(fields[4]) })
+	config := ledger.Config{Engine: s, Exact: exact, Block: 32}
+	if !exact {
+		config.Slots = untilOpen(func() (*slots.Slots, error) { return slots.Open(filepath.Dir(fields[4])) })
+	}
+	l := untilOpen(func() (*ledger.Ledger, error) { return ledger.New(config) })
 	var first sync.Once
 	for range workers {
 		go func() {
@@ -103,7 +98,7 @@ func TestChild(t *testing.T) {
 // mustMap ends the child if its slot files are mapped and should not be, or the other way round.
 func mustMap(want bool) {
 	maps, err := os.ReadFile("/proc/self/maps")
-	if got := strings.Contains(string(maps), ".spent."); err != nil || got != want {
+	if got := strings.Contains(string(maps), "/spent-"); err != nil || got != want {
 		fmt.Println("slot files mapped:", got, err)
 		os.Exit(6)
 	}
@@ -133,30 +128,29 @@ func TestPowerCut(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name   string
-		mode   ledger.Mode
+		exact  bool
 		faults faults
 	}{
-		{"exact", ledger.Exact, faults{}},
-		{"leased", ledger.Leased, faults{}},
-		{"leased, no maps", ledger.Leased, faults{unmapped: true}},
-		{"exact, syncs fail", ledger.Exact, faults{syncs: 12}},
-		{"leased, syncs fail", ledger.Leased, faults{syncs: 12}},
-		{"exact, writes are short", ledger.Exact, faults{writes: 50}},
-		{"leased, writes are short", ledger.Leased, faults{writes: 50}},
-		{"leased, no maps, writes are short", ledger.Leased, faults{writes: 500, unmapped: true}},
+		{"exact", true, faults{}},
+		{"leased", false, faults{}},
+		{"leased, no maps", false, faults{unmapped: true}},
+		{"exact, syncs fail", true, faults{syncs: 12}},
+		{"leased, syncs fail", false, faults{syncs: 12}},
+		{"exact, writes are short", true, faults{writes: 50}},
+		{"leased, writes are short", false, faults{writes: 50}},
+		{"leased, no maps, writes are short", false, faults{writes: 500, unmapped: true}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			seed := rand.Uint64()
 			t.Logf("seed %d", seed)
-			r := &rig{t: t, mode: tt.mode, rand: rand.New(rand.NewPCG(seed, 1)), disk: newDisk(seed, tt.faults)}
-			for r.cuts < cuts || r.compacted == 0 && r.cuts < 10*cuts { // what is to be compacted has to be a second old
+			r := &rig{t: t, exact: tt.exact, rand: rand.New(rand.NewPCG(seed, 1)), disk: newDisk(seed, tt.faults)}
+			for r.cuts < cuts {
 				r.life()
 			}
 			t.Logf("%d power cuts, %d kills without one, %d failed syncs, %d short writes, %d acknowledged: none lost, none over the limit, no file unreadable",
 				r.cuts, r.kills, r.failed, r.short, r.acknowledged)
-			t.Logf("%d of the cuts met lives that had folded, up to record %d; %d that had compacted, up to %d", r.folded, r.last.folded, r.compacted, r.last.first)
-			require.NotZero(t, r.folded)
-			require.NotZero(t, r.compacted)
+			t.Logf("%d of the cuts met lives that had ended a checkpoint, up to record %d", r.checkpoints, r.first)
+			require.NotZero(t, r.checkpoints)
 			require.Equal(t, tt.faults.syncs > 0, r.failed > 0)
 			require.Equal(t, tt.faults.writes > 0, r.short > 0)
 		})
@@ -167,10 +161,10 @@ func TestPowerCut(t *testing.T) {
 
 // rig is a machine that loses power again and again.
 type rig struct {
-	t    *testing.T
-	mode ledger.Mode
-	rand *rand.Rand
-	disk *disk
+	t     *testing.T
+	exact bool
+	rand  *rand.Rand
+	disk  *disk
 
 	acked        [keys]int64
 	acknowledged int
@@ -179,13 +173,9 @@ type rig struct {
 	failed       int // syncs
 	short        int // writes
 
-	last              extent // after the last cut
-	folded, compacted int    // cuts
+	first       uint64 // record that was not in the rows after the last cut
+	checkpoints int    // cuts that met a life which had ended one
 }
-
-// extent is how far a file has come: the last record that is folded into the accounts, and the first one in the log.
-// Since no child closes its store, each was reached while one was at work.
-type extent struct{ folded, first uint64 }
 
 // life is from power on to power off. The process may be killed and started again meanwhile, on the same page cache.
 func (r *rig) life() {
@@ -202,27 +192,9 @@ func (r *rig) life() {
 	r.failed += r.disk.failed
 	r.short += r.disk.short
 	r.disk = next
-	anotherBoot(next)
-	r.count(r.check(next.contents()))
-}
-
-// count notes what a cut has met.
-func (r *rig) count(x extent) {
-	if x.folded > r.last.folded {
-		r.folded++
-	}
-	if x.first > max(1, r.last.first) {
-		r.compacted++
-	}
-	r.last = x
-}
-
-// anotherBoot changes the boot id in the headers of slot files, which is what a boot does.
-func anotherBoot(d *disk) {
-	for name, f := range d.names {
-		if strings.Contains(name, ".spent.") && len(f.cache) > 20 {
-			f.cache[20] ^= 1
-		}
+	if first := r.check(next.contents()); first > r.first {
+		r.first = first
+		r.checkpoints++
 	}
 }
 
@@ -232,7 +204,7 @@ func (r *rig) process(dir string, end func()) {
 	require.NoError(r.t, err)
 	defer in.Close()
 	child := exec.Command(os.Args[0], "-test.run=^TestChild$")
-	child.Env = append(os.Environ(), fmt.Sprintf("%s=%d,%t,%t,%s", childEnv, r.mode, r.disk.unmapped, r.lives%2 == 0, filepath.Join(dir, "usage.db")))
+	child.Env = append(os.Environ(), fmt.Sprintf("%s=%t,%t,%t,boot %d,%s", childEnv, r.exact, r.disk.unmapped, r.lives%2 == 0, r.cuts, filepath.Join(dir, "usage.db")))
 	child.ExtraFiles = []*os.File{out}
 	printed := new(strings.Builder)
 	child.Stdout, child.Stderr = printed, printed
@@ -261,44 +233,44 @@ func (r *rig) process(dir string, end func()) {
 	r.lives++
 }
 
-// check reads the files on a good disk, as the next process would.
-func (r *rig) check(files map[string][]byte) (x extent) {
+// check reads the file on a good disk, as the next process would, and returns the first record that is not in the rows.
+func (r *rig) check(files map[string][]byte) (first uint64) {
 	if len(files["usage.db"]) == 0 {
 		require.Zero(r.t, r.acknowledged, "the file is gone")
-		return x
+		return 0
 	}
 	path := filepath.Join(r.t.TempDir(), "usage.db")
 	require.NoError(r.t, os.WriteFile(path, files["usage.db"], 0o600))
-	s, err := boltstore.Open(path, boltstore.Config{})
+	first = look(r.t, path)
+	s, err := boltstore.Open(path)
 	require.NoError(r.t, err)
 	defer s.Close()
-	x = look(r.t, files["usage.db"])
+	require.NoError(r.t, s.Check(r.t.Context()))
+	l, err := ledger.New(ledger.Config{Engine: s})
+	require.NoError(r.t, err)
+	defer l.Close()
 	for k := range keys {
-		for state, err := range s.Accounts(r.t.Context(), key(k), 0, 1<<40) {
-			require.NoError(r.t, err)
-			require.GreaterOrEqual(r.t, state.Used, r.acked[k], "acknowledged and lost: key %d", k)
-			require.LessOrEqual(r.t, state.Used, quota(k).Limit, "over the limit: key %d", k)
-			require.LessOrEqual(r.t, state.Used-state.Held, r.acked[k]+r.lives*workers, "billed more than was in flight: key %d", k)
-		}
+		const more = 1 << 30 // so that what is counted past the limit would show
+		b, err := l.Extend(r.t.Context(), key(k), quota(k), ledger.Adjustment{Delta: more})
+		require.NoError(r.t, err)
+		counted := b.Limit + more - b.Remaining
+		require.GreaterOrEqual(r.t, counted, r.acked[k], "acknowledged and lost: key %d", k)
+		require.LessOrEqual(r.t, counted, b.Limit, "over the limit: key %d", k)
+		require.LessOrEqual(r.t, b.Used, r.acked[k]+r.lives*workers, "billed more than was in flight: key %d", k)
 	}
-	return x
+	return first
 }
 
-// look reads how far a file has come, which is one that can be read.
-func look(t *testing.T, file []byte) (x extent) {
-	path := filepath.Join(t.TempDir(), "usage.db")
-	require.NoError(t, os.WriteFile(path, file, 0o600))
+// look reads from the state of a file which record is the first that is not in the rows.
+func look(t *testing.T, path string) (first uint64) {
 	db, err := bolt.Open(path, 0o600, &bolt.Options{ReadOnly: true, Timeout: time.Second})
 	require.NoError(t, err)
 	defer db.Close()
 	require.NoError(t, db.View(func(tx *bolt.Tx) error {
-		x.folded = binary.BigEndian.Uint64(tx.Bucket([]byte("meta")).Get([]byte("folded")))
-		if key, _ := tx.Bucket([]byte("log")).Cursor().First(); key != nil {
-			x.first = binary.BigEndian.Uint64(key)
-		}
+		first = binary.BigEndian.Uint64(tx.Bucket([]byte("meta")).Get([]byte("state"))[4:])
 		return nil
 	}))
-	return x
+	return first
 }
 
 // TestRigNotices: a disk that lies about syncs makes the check fail; so the check can.
