@@ -1,14 +1,18 @@
 package crash
 
 import (
+	"archive/tar"
+	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -58,34 +62,69 @@ func testCreation(t *testing.T) {
 		name   string
 		kill   bool
 		faults faults
+		old    []byte // a file of version 1, which is converted
 	}{
-		{"power cuts", false, faults{}},
-		{"power cuts, no links", false, faults{unlinked: true}},
-		{"kills", true, faults{}},
-		{"kills, no links", true, faults{unlinked: true}},
+		{"power cuts", false, faults{}, nil},
+		{"power cuts, no links", false, faults{unlinked: true}, nil},
+		{"kills", true, faults{}, nil},
+		{"kills, no links", true, faults{unlinked: true}, nil},
+		{"power cuts of a conversion", false, faults{}, version1(t)},
+		{"kills of a conversion", true, faults{}, version1(t)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			seed := rand.Uint64()
 			t.Logf("seed %d", seed)
-			c := &creation{t: t, disk: newDisk(seed, tt.faults)}
+			c := &creation{t: t, disk: newDisk(seed, tt.faults), old: tt.old}
+			c.placeOld()
 			for at := 1; !c.at(at, tt.kill); at++ {
 				require.Less(t, at, 200)
 				c.disk = newDisk(seed+uint64(at), tt.faults)
+				c.placeOld()
 			}
 			t.Logf("ended before each of %d changes: %d states of the disk, of them %d without the file", c.points, c.states, c.absent)
 			require.Greater(t, c.points, 15)
 			require.Greater(t, c.states, c.points)
 			require.Less(t, c.absent, c.states)
-			require.Equal(t, tt.kill, c.absent == 0, "the next process makes the file durable")
+			require.Equal(t, tt.kill || tt.old != nil, c.absent == 0, "the next process makes the file durable")
 		})
+	}
+}
+
+// version1 is the file of version 1 that package boltstore has for its tests.
+func version1(t *testing.T) []byte {
+	f, err := os.Open("../boltstore/testdata/version1.tar.gz")
+	require.NoError(t, err)
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	require.NoError(t, err)
+	for r := tar.NewReader(z); ; {
+		h, err := r.Next()
+		require.NoError(t, err)
+		if path.Base(h.Name) == "usage.db" {
+			b, err := io.ReadAll(r)
+			require.NoError(t, err)
+			return b
+		}
 	}
 }
 
 type creation struct {
 	t    *testing.T
 	disk *disk
+	old  []byte
 
 	points, states, absent int
+}
+
+// placeOld puts the file that is to be converted on the disk.
+func (c *creation) placeOld() {
+	if c.old == nil {
+		return
+	}
+	f := &file{disk: c.disk}
+	c.disk.names["usage.db"], c.disk.kept["usage.db"] = f, f
+	f.change(write{0, c.old})
+	require.Zero(c.t, f.sync())
 }
 
 // at ends the life of a process before its n-th change, and reports whether the process had done all it is to do before
@@ -180,6 +219,9 @@ func (c *creation) image(files map[string][]byte, acked bool, lives uint64) {
 	for used := range uint64(2) { // opens, and opens again
 		s, err := boltstore.Open(filepath.Join(dir, "usage.db"))
 		require.NoError(c.t, err)
+		ann, err := s.Load(c.t.Context(), "k\x00\x05basicann")
+		require.NoError(c.t, err)
+		require.Equal(c.t, c.old != nil, len(ann) > 0, "converted")
 		total, err := count(c.t.Context(), s, 10)
 		require.NoError(c.t, err)
 		before := total - 10*(used+1)
