@@ -72,3 +72,10 @@ func SetBootID(t testing.TB, id string) {
 
 // AtEachStep has f called after each step of a conversion, with small steps, until the process ends.
 func AtEachStep(f func()) { reached, convertRows = f, 8 }
+
+// Drop forgets the file, so that Close does not write to it.
+func (s *Store) Drop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drop()
+}
