@@ -62,7 +62,6 @@ func ReadRecord(number uint64, record []byte) (rows [][2]string, err error) {
 // Usual are the limits outside of tests.
 var Usual = Limits{dirtyTimes, minBytes, maxBytes, flushRows}
 
-
 // SetBootID makes the machine seem to be in another boot, until the test ends.
 func SetBootID(t testing.TB, id string) {
 	old := bootID
