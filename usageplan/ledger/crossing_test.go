@@ -42,6 +42,60 @@ func TestCrossingsAreFoundUntilTheyAreTold(t *testing.T) {
 	require.Nil(t, index)
 }
 
+// interposed is an engine where, once, others act before or after a call on a row whose key begins with a letter.
+type interposed struct {
+	Engine
+	letter        byte
+	before, after func()
+}
+
+func (i *interposed) at(key string, act *func()) {
+	if f := *act; f != nil && key[0] == i.letter {
+		*act = nil
+		f()
+	}
+}
+
+func (i *interposed) Update(ctx context.Context, keys []string, f func(int, []byte) ([]byte, error)) error {
+	i.at(keys[0], &i.before)
+	defer i.at(keys[0], &i.after)
+	return i.Engine.Update(ctx, keys, f)
+}
+
+func (i *interposed) Load(ctx context.Context, key string) ([]byte, error) {
+	i.at(key, &i.before)
+	defer i.at(key, &i.after)
+	return i.Engine.Load(ctx, key)
+}
+
+// TestIndexOutlivesOthers: a tell by another ledger, between the index row and the head that it is written for, deletes the
+// index row; so it has to be written again. And an index row that is written while a tell is made is not deleted by it.
+func TestIndexOutlivesOthers(t *testing.T) {
+	crossing := func(p int, n int64) op {
+		return with(charge, func(o *op) { o.thresholds, o.want, o.min = []int{p}, n, n })
+	}
+	e := NewMemory()
+	other := newLife(e, 1)
+	other.send(t, want(charge, 40))
+	late := &interposed{Engine: e, letter: indexRow, after: func() {
+		other.send(t, crossing(50, 20))
+		other.send(t, want(tell, 50))
+		require.Empty(t, untold(t, other.rows))
+	}}
+	newLife(late, 1).send(t, crossing(80, 40))
+	require.Nil(t, late.after)
+	require.Len(t, untold(t, other.rows), 1)
+
+	teller := &interposed{Engine: e, letter: headRow, after: func() {
+		other.send(t, with(refund, func(o *op) { o.thresholds, o.want = []int{10}, 1 }))
+	}}
+	newLife(teller, 1).send(t, want(tell, 80))
+	require.Nil(t, teller.after)
+	found := untold(t, other.rows)
+	require.Len(t, found, 1)
+	require.Equal(t, percents{}.with(10), found[0].totals.crossed.without(found[0].totals.told))
+}
+
 // TestHeadsAreThoseOfThePlan: every key that has an account, and no row of another plan or of history.
 func TestHeadsAreThoseOfThePlan(t *testing.T) {
 	e := NewMemory()

@@ -92,8 +92,10 @@ func (m model) apply(o *op) (out outcome) {
 			return outcome{refused: true}
 		}
 	}
-	if o.held > 0 && (a.open[o.lease] == nil || a.open[o.lease].granted < o.held) {
+	if l := a.open[o.lease]; o.held > 0 && l == nil {
 		return outcome{gone: true}
+	} else if o.held > 0 && l.granted < o.held {
+		return outcome{gone: true, granted: l.granted}
 	}
 	granted, ok := a.decide(o)
 	if o.kind == read {

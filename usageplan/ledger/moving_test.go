@@ -117,6 +117,42 @@ func TestLastChangesAreRecognised(t *testing.T) {
 	}
 }
 
+func extension(id string) op {
+	return with(extend, func(o *op) { o.id, o.want = id, 1 })
+}
+
+// TestPagesAreReadAgain if the head has moved changes since they were read, by a pin or by the merge of one.
+func TestPagesAreReadAgain(t *testing.T) {
+	e := NewMemory()
+	other := newLife(e, 1)
+	for i := range 10 {
+		other.send(t, extension(fmt.Sprint(i)))
+	}
+	moving := &interposed{Engine: e, letter: pageRow, after: func() {
+		for _, id := range []string{"x", "y", "z", "u", "v", "w"} {
+			require.False(t, other.send(t, extension(id))[0].replayed)
+		}
+	}}
+	require.True(t, newLife(moving, 1).send(t, extension("x"))[0].replayed)
+	require.Nil(t, moving.after)
+
+	e = NewMemory()
+	failing := &dying{e, 1 << 40, 0}
+	l := newLife(failing, 1)
+	l.send(t, extension("a"))
+	l.send(t, extension("b"))
+	failing.calls = 2 // the head, but not the page
+	l.send(t, extension("c"))
+	other = newLife(e, 1)
+	merging := &interposed{Engine: e, letter: pageRow, after: func() {
+		other.send(t, want(charge, 1))
+		other.send(t, want(charge, 1))
+	}}
+	outs := newLife(merging, 1).send(t, extension("d"), extension("a"))
+	require.Nil(t, merging.after)
+	require.Equal(t, []bool{false, true}, []bool{outs[0].replayed, outs[1].replayed})
+}
+
 // TestManyChangesInOneBatch are all made, in their order, though the head has room for a few at a time; and so are many new
 // periods.
 func TestManyChangesInOneBatch(t *testing.T) {
@@ -286,6 +322,40 @@ func TestDamagedHistoryConcernsLateOperationsAlone(t *testing.T) {
 	require.ErrorIs(t, errs[1], errDamaged)
 	require.Equal(t, []error{nil, nil}, []error{errs[0], errs[2]})
 	require.EqualValues(t, 3, outs[2].totals.used)
+}
+
+// TestLostHead: a head that is gone, or as it was earlier, is no harm to what is read; and an account of which only days are
+// left is not made again.
+func TestLostHead(t *testing.T) {
+	e := NewMemory()
+	l := newLife(e, 1)
+	head := rowOf(headRow, someKey)
+	var early []byte
+	for day := range 20 {
+		l.send(t, with(charge, func(o *op) { o.day += int64(day) * dayLong }))
+		if day == 10 {
+			var err error
+			early, err = e.Load(t.Context(), head)
+			require.NoError(t, err)
+		}
+	}
+	put := func(row []byte) {
+		require.NoError(t, e.Update(t.Context(), []string{head}, func(int, []byte) ([]byte, error) { return row, nil }))
+	}
+	put(early)
+	accounts := 0
+	for a, err := range l.usage(t.Context(), someKey, 0, 1<<40) {
+		require.NoError(t, err)
+		require.EqualValues(t, 11, a.used)
+		accounts++
+	}
+	require.Equal(t, 1, accounts)
+
+	put([]byte{})
+	for i := range 5 {
+		require.EqualValues(t, 1, l.send(t, onDay(charge, 100+i))[0].granted)
+	}
+	require.True(t, l.send(t, with(trueUp, func(o *op) { o.force = true }))[0].refused)
 }
 
 // spoil changes the first byte of a row.

@@ -72,12 +72,8 @@ type turn struct {
 	pages     pages
 }
 
-// ref is an operation of the batch, and its position among the sequenced operations on its key, -1 if it is none. One for a
-// row of history has the answer that the head knows.
-type ref struct {
-	op, position int
-	known        answer
-}
+// ref is an operation of the batch, and its position among the sequenced operations on its key, -1 if it is none.
+type ref struct{ op, position int }
 
 // need is what has to be done before an operation can be decided.
 type need uint8
@@ -118,7 +114,7 @@ func (p *pass) begin(b *batch) {
 			t.sequenced++
 		}
 		t.telling = t.telling || o.kind == tell
-		t.refs = append(t.refs, ref{op: i, position: position})
+		t.refs = append(t.refs, ref{i, position})
 	}
 }
 
@@ -267,7 +263,6 @@ func (p *pass) decide(t *turn, r *record, ref ref) (changed bool, _ need) {
 	o, out := &p.b.ops[ref.op], &p.outs[ref.op]
 	*out = outcome{}
 	if r.hasLeft(o) {
-		ref.known = p.answers.at(ref.position)
 		t.late = append(t.late, ref)
 		return false, 0
 	}
@@ -330,11 +325,7 @@ func (p *pass) recalled(r *record, o *op, ref ref, out *outcome) bool {
 	if !o.kind.sequenced() {
 		return false
 	}
-	a := ref.known
-	if a == elsewhere {
-		a = p.answers.at(ref.position)
-	}
-	switch {
+	switch a := p.answers.at(ref.position); {
 	case a != elsewhere:
 		*out = a.outcome()
 	case p.forgotten:

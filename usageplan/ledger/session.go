@@ -28,8 +28,8 @@ type answer uint64
 // The codes. They are stored: they never change.
 const (
 	elsewhere   answer = iota // not decided, or in another row
-	wasMade                   // with what it granted
-	wasRefused                // the others made nothing
+	wasMade                   // the units are what it granted
+	wasRefused                // this and the others made nothing
 	wasStale                  //
 	wasGone                   // with what is known of the lease
 	wasEarly                  //
@@ -40,17 +40,18 @@ const (
 )
 
 func answerOf(out *outcome) answer {
+	code := wasMade
 	switch {
 	case out.stale:
-		return wasStale
+		code = wasStale
 	case out.gone:
-		return answer(out.granted)<<codeBits | wasGone
+		code = wasGone
 	case out.early:
-		return wasEarly
+		code = wasEarly
 	case out.refused:
-		return wasRefused
+		code = wasRefused
 	}
-	return answer(out.granted)<<codeBits | wasMade
+	return answer(out.granted)<<codeBits | code
 }
 
 // outcome is what the answer says, without totals.

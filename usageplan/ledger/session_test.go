@@ -20,6 +20,14 @@ func with(k kind, change func(*op)) op {
 
 func want(k kind, n int64) op { return with(k, func(o *op) { o.want, o.min = n, n }) }
 
+// onDay returns an operation on the account of a later day.
+func onDay(k kind, day int) op {
+	return with(k, func(o *op) {
+		o.account.Start += int64(day) * dayLong
+		o.day = o.account.Start
+	})
+}
+
 func TestAnswersComeBackAsTheyWere(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for range 1000 {
@@ -107,12 +115,7 @@ func TestSixteenLivesAreRemembered(t *testing.T) {
 func TestLateOperationsAreMadeOnce(t *testing.T) {
 	e := NewMemory()
 	l, other := newLife(e, 1), newLife(e, 1)
-	next := func(i int) op {
-		return with(charge, func(o *op) {
-			o.account.Start += int64(i) * dayLong
-			o.day = o.account.Start
-		})
-	}
+	next := func(i int) op { return onDay(charge, i) }
 	other.send(t, next(0))
 	l.send(t, want(trueUp, 5))
 	for i := range 5 {
@@ -121,6 +124,12 @@ func TestLateOperationsAreMadeOnce(t *testing.T) {
 	out := l.again(t)[0]
 	require.True(t, out.replayed)
 	require.EqualValues(t, 6, out.totals.used, "the account is in a row of history by now")
+	for range 17 {
+		newLife(e, 1).send(t, next(5))
+	}
+	out = l.again(t)[0]
+	require.True(t, out.replayed)
+	require.EqualValues(t, 6, out.totals.used, "the head has forgotten the session by now")
 
 	require.EqualValues(t, 4, l.send(t, want(refund, 2))[0].totals.used)
 	out = l.again(t)[0]
@@ -128,6 +137,39 @@ func TestLateOperationsAreMadeOnce(t *testing.T) {
 	require.EqualValues(t, 4, out.totals.used)
 	nowhere := with(trueUp, func(o *op) { o.account.Start -= dayLong })
 	require.True(t, l.send(t, nowhere)[0].refused)
+}
+
+// TestLateOperationsOfForgottenLivesAreNotMade: the row of history knows that the head had dropped sessions before.
+func TestLateOperationsOfForgottenLivesAreNotMade(t *testing.T) {
+	e := NewMemory()
+	l := newLife(e, 1)
+	l.send(t, want(charge, 1), want(trueUp, 5))
+	for range 17 {
+		newLife(e, 1).send(t, want(charge, 1))
+	}
+	other := newLife(e, 1)
+	for i := range 5 {
+		other.send(t, onDay(charge, i+1))
+	}
+	for _, out := range l.again(t) {
+		require.True(t, out.forgotten || out.stale)
+	}
+	require.EqualValues(t, 23, other.send(t, want(refund, 0))[0].totals.used)
+}
+
+// TestRepeatedLateRefusalIsFinal as one in the head is.
+func TestRepeatedLateRefusalIsFinal(t *testing.T) {
+	e := NewMemory()
+	l, other := newLife(e, 1), newLife(e, 1)
+	for i := range 5 {
+		other.send(t, with(charge, func(o *op) { *o = onDay(charge, i); o.want = 100 }))
+	}
+	require.True(t, l.send(t, want(trueUp, 5))[0].refused)
+	require.True(t, l.again(t)[0].refused)
+	require.EqualValues(t, 50, other.send(t, want(refund, 50))[0].totals.used)
+	out := l.again(t)[0]
+	require.True(t, out.refused && out.replayed)
+	require.EqualValues(t, 50, out.totals.used)
 }
 
 // TestLostUnitsAreGone: a ledger that holds more than the row knows of is told so, and nothing is made.
