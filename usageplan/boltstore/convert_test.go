@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -279,6 +280,19 @@ func TestConvertSpendsSlotsFirst(t *testing.T) {
 		{"this boot", "boot 1", nil, known},
 		{"another boot", "boot 2", nil, unknown},
 		{"a boot without id", "", nil, unknown},
+		{"a boot without id, then and now", "", func(t *testing.T, path string) { setBoot(t, path, "") }, unknown},
+		{
+			"slots of leases that have ended", "boot 1",
+			func(t *testing.T, path string) {
+				changeSlots(t, path, func(lease uint64, spent int64) int64 {
+					if lease == leaseOfAnn || lease == leaseOfDora {
+						return spent
+					}
+					return 0
+				})
+			},
+			known,
+		},
 		{
 			"more than was reported", "boot 1",
 			func(t *testing.T, path string) { setSlot(t, path, leaseOfAnn, 25); setSlot(t, path, leaseOfDora, 26) },
@@ -329,18 +343,47 @@ func TestConvertSpendsSlotsFirst(t *testing.T) {
 func setSlot(t *testing.T, path string, lease uint64, spent int64) {
 	t.Helper()
 	found := 0
+	changeSlots(t, path, func(l uint64, old int64) int64 {
+		if l != lease {
+			return old
+		}
+		found++
+		return spent
+	})
+	require.Equal(t, 1, found)
+}
+
+// changeSlots replaces what each of the four leases in the slot files has spent.
+func changeSlots(t *testing.T, path string, f func(lease uint64, spent int64) int64) {
+	t.Helper()
+	leases := 0
 	for name := range glob(t, path+".spent.*") {
 		changeFile(t, name, func(b []byte) []byte {
-			for at := 64; at+16 <= len(b); at += 16 {
-				if binary.LittleEndian.Uint64(b[at:]) == lease {
-					binary.LittleEndian.PutUint64(b[at+8:], uint64(spent))
-					found++
+			for slot := b[64:]; len(slot) >= 16; slot = slot[16:] {
+				if lease := binary.LittleEndian.Uint64(slot); lease != 0 {
+					spent := f(lease, int64(binary.LittleEndian.Uint64(slot[8:])))
+					binary.LittleEndian.PutUint64(slot[8:], uint64(spent))
+					leases++
 				}
 			}
 			return b
 		})
 	}
-	require.Equal(t, 1, found)
+	require.Equal(t, 4, leases)
+}
+
+// setBoot replaces the boot id in the headers of the slot files.
+func setBoot(t *testing.T, path, id string) {
+	t.Helper()
+	for name := range glob(t, path+".spent.*") {
+		changeFile(t, name, func(b []byte) []byte {
+			clear(b[16:60])
+			copy(b[16:60], id)
+			sum := crc32.Checksum(b[:60], crc32.MakeTable(crc32.Castagnoli))
+			binary.LittleEndian.PutUint32(b[60:], sum)
+			return b
+		})
+	}
 }
 
 func changeFile(t *testing.T, name string, f func([]byte) []byte) {

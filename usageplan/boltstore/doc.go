@@ -42,15 +42,17 @@
 //
 // # Files of version 1
 //
-// Version 1 kept accounts, and an entry for each change. [Open] converts such a file once. All accounts and days, thresholds
-// and the last 256 adjustments of each period are in the new file, with who, when and why. Single charges and their ids
-// are not. An adjustment that is older than the file's entries is known by its id alone.
+// Version 1 kept accounts, and an entry for each change. [Open] converts such a file once. All accounts and days,
+// thresholds and the last 256 adjustments of each period are in the new file, with who, when and why. Single charges
+// and their ids are not. An adjustment that is older than the file's entries is known by its id alone.
 //
-// The old file is kept as path.before-rows; an earlier copy of that name stays, and the next one is path.before-rows-2. Its
-// slot files, path.spent.*, stay as well. First they are used: what the leases had spent which a killed process left open is
-// exact, on Linux, if the machine has not been started since. Otherwise the part of it that had not been reported counts
-// against the limit, but not as used.
+// The old file is kept as path.before-rows; an earlier copy of that name stays, and the next one is path.before-rows-2.
+// Its slot files, path.spent.*, stay as well. First they are used: what the leases had spent which a killed process
+// left open is exact, on Linux, if the machine has not been started since. Otherwise the part of it that had not been
+// reported counts against the limit, but not as used.
 //
-// A crash or a full disk leaves the old file or the new one, whole. A damaged file is refused with [ErrFormat], and stays.
-// The conversion needs room for a second file, and a file system with hard links.
+// A crash or a full disk leaves the old file or the new one, whole. A damaged file is refused with [ErrFormat], and
+// stays. The conversion needs room for a second file, and a file system with hard links. In a measurement it took 9 s
+// and 50 MB of memory for 100 000 keys with two periods and 40 days each, and 8 s for a million keys with one period of
+// three days.
 package boltstore
