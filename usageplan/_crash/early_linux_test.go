@@ -128,7 +128,7 @@ func failed(err error) {
 func (e *early) cuts(d *disk, l lives) {
 	n := 4
 	if os.Getenv("TALLYGATE_HEAVY") != "" {
-		n = 20
+		n = 10
 	}
 	seen := make(map[[32]byte]bool)
 	for range n {
