@@ -10,7 +10,8 @@ import (
 // on it and what remained at its end, including what this ledger has not reported to the engine. Days without requests
 // are yielded too, with what remained of the period; a date that the location skipped is not. On days to come remains
 // what remains now, or the limit if their period has not begun. It looks at ctx before each day. After an error, with which
-// it ends, the Day is zero.
+// it ends, the Day is zero. A day that has ended keeps the limit and extensions of its last request; one that has not has
+// those of now.
 // Causes: [ErrUnavailable], [ErrInvalid], [ErrNotConfigured].
 // Source: https://docs.aws.amazon.com/apigateway/latest/api/API_GetUsage.html
 func (l *Ledger) Usage(ctx context.Context, key Key, q Quota, from, to time.Time) iter.Seq2[Day, error] {
@@ -20,7 +21,7 @@ func (l *Ledger) Usage(ctx context.Context, key Key, q Quota, from, to time.Time
 			yield(Day{}, err)
 			return
 		}
-		u := usage{quota: q}
+		u := usage{quota: q, now: time.Now().Unix()}
 		if err := u.load(ctx, c, from, to); err != nil {
 			yield(Day{}, err)
 			return
@@ -38,6 +39,7 @@ func (l *Ledger) Usage(ctx context.Context, key Key, q Quota, from, to time.Time
 // usage sums up accounts by day.
 type usage struct {
 	quota    Quota
+	now      int64
 	accounts []accountDays
 
 	// unspent is what this ledger holds of lease day heldDay in account heldOf, and unreported what it has spent of it
@@ -115,6 +117,9 @@ func (u *usage) sum(a *accountDays, at, next int64) (used, remaining int64, acti
 			used += counted
 			active = true
 		}
+	}
+	if next > u.now { // the day has not ended: the limit is that of the quota, which no request may have brought yet
+		limit = u.quota.Limit
 	}
 	return used, max(0, limit+adjustments-enforced), active
 }

@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"math/rand/v2"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -53,6 +54,36 @@ func TestUsage(t *testing.T) {
 		require.Equal(t, want[3:5], collect(t, l, q, monday.AddDate(0, 0, 2), monday.AddDate(0, 0, 3)))
 		require.Empty(t, collect(t, l, q, monday, monday.AddDate(0, 0, -1)))
 	})
+}
+
+// TestUsageOfTodayHasThePresentLimit: no request need have brought it to the engine. A day that is over keeps its own.
+func TestUsageOfTodayHasThePresentLimit(t *testing.T) {
+	for name, period := range map[string]ledger.Period{"day": ledger.Daily, "month": ledger.Monthly} {
+		for exact, mode := range map[bool]string{false: "leased", true: "exact"} {
+			t.Run(name+", "+mode, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					l := newLedger(t, ledger.Config{Exact: exact})
+					q, first := ledger.Quota{Limit: 100, Period: period}, time.Now()
+					_, err := l.Take(t.Context(), key, q, 3)
+					require.NoError(t, err)
+					_, err = l.Extend(t.Context(), key, q, ledger.Adjustment{Delta: 5})
+					require.NoError(t, err)
+					q.Limit = 40
+					require.Equal(t, [][2]int64{{3, 42}}, collect(t, l, q, first, first))
+					b, err := l.Balance(t.Context(), key, q)
+					require.NoError(t, err)
+					require.EqualValues(t, 42, b.Remaining, "as the balance")
+					time.Sleep(24 * time.Hour)
+					today := map[ledger.Period]int64{ledger.Daily: 40, ledger.Monthly: 42}[period]
+					require.Equal(t, [][2]int64{{3, 102}, {0, today}}, collect(t, l, q, first, time.Now()))
+					_, err = l.Take(t.Context(), key, q, 1)
+					require.NoError(t, err)
+					q.Limit = 60
+					require.Equal(t, [][2]int64{{3, 102}, {1, today + 19}}, collect(t, l, q, first, time.Now()))
+				})
+			})
+		}
+	}
 }
 
 // TestUsageIsComplete: however a quota changes, the days add up to what was used.
