@@ -36,12 +36,14 @@ func busy(t testing.TB, edits ...func(*usageplan.Config)) *usageplan.Meter {
 }
 
 func TestTakeDoesNotAllocate(t *testing.T) {
-	m, q, ctx := busy(t), getCats("a"), t.Context()
-	require.Zero(t, testing.AllocsPerRun(1000, func() {
-		if _, err := m.Take(ctx, q); err != nil {
-			panic(err)
-		}
-	}))
+	for name, quotas := range map[string][]ledger.Quota{"a quota": daily(1 << 50), "no quota": nil} {
+		m, q, ctx := busy(t, func(c *usageplan.Config) { c.Plans[0].Quotas = quotas }), getCats("a"), t.Context()
+		require.Zero(t, testing.AllocsPerRun(1000, func() {
+			if _, err := m.Take(ctx, q); err != nil {
+				panic(err)
+			}
+		}), name)
+	}
 }
 
 // A route that is spelled differently from its throttle does not allocate either.

@@ -14,8 +14,8 @@ import (
 type Change struct {
 	// PutPlan creates the plan, or replaces the plan of the same id. Members and balances stay. The buckets of a
 	// throttle stay too, unless the throttle is one of a method and its stage is no longer in the plan. A quota of a
-	// new period starts to count. The change is refused while a member overrides a quota that the new version does not
-	// have.
+	// new period starts to count. A quota per day that is given to a plan without a quota goes on from the usage of the
+	// day. The change is refused while a member overrides a quota that the new version does not have.
 	PutPlan *Plan `json:"putPlan,omitempty"`
 	// DeletePlan removes the plan of this id, its memberships and its buckets. Balances stay in the ledger.
 	DeletePlan string `json:"deletePlan,omitempty"`

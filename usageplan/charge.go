@@ -22,7 +22,7 @@ type Charge struct {
 	own   draws  // the client's own throttles
 
 	// Few plans have a second quota. An array of three charges would be copied for every request.
-	first ledger.Charge   // for the first of state.Quotas
+	first ledger.Charge   // for the first of state.counted
 	more  []ledger.Charge // for the others
 
 	cost  int64 // what was taken from each quota at first
@@ -32,27 +32,28 @@ type Charge struct {
 // Settle replaces the cost that was taken from the quotas by the actual cost, in units. An actual cost of 0 gives all
 // units back. An actual cost above the cost takes the difference, as far as the quota's present limit or
 // [ledger.Config].AllowOverdraw allows. Only the first call counts; later ones return [ledger.ErrSettled]. Tokens of
-// throttles are not given back.
+// throttles are not given back. If the plan has no quota, Settle corrects the usage that was counted.
 //
 // Each quota settles by itself, and the error joins theirs: [ledger.ErrForgiven] if the limit left a part uncounted,
-// [ledger.ErrInvalid] for an actual cost below 0, [ledger.ErrUnavailable] if the engine failed, in which case the ledger
-// repeats the settlement later.
+// [ledger.ErrInvalid] for an actual cost below 0, [ledger.ErrUnavailable] if the engine failed, in which case the
+// ledger repeats the settlement later.
 func (c Charge) Settle(ctx context.Context, actual int64) error {
 	var err error
-	for i := range c.quotas() {
+	for i := range c.counted() {
 		err = errors.Join(err, c.settle(ctx, i, actual))
 	}
 	return err
 }
 
-// settle settles the charge for quota i of the plan. The units that the request took stay those of the version that
-// decided, but a true-up is bounded by the limit that is in force now, so that a limit which was lowered meanwhile is
-// kept. If the client has left the plan, there is no limit in force, and the limit at the time of the request decides.
+// settle settles the charge for quota i of those that were counted. The units that the request took stay those of the
+// version that decided, but a true-up is bounded by the limit that is in force now, so that a limit which was lowered
+// meanwhile is kept. If the plan has no quota any more, a true-up of a day is not bounded. If the client has left the
+// plan, or the plan has other quotas now, the limit at the time of the request decides.
 func (c Charge) settle(ctx context.Context, i int, actual int64) error {
 	if i > len(c.more) {
 		return nil // nothing was taken from this quota, because an earlier one refused
 	}
-	m, period := c.meter, c.state.Quotas[i].Period
+	m, period := c.meter, c.state.counted[i].Period
 	if q, found := m.table.quotaInForce(c.Plan, c.Client, m.config.Default, period); found {
 		return c.charge(i).SettleUnder(ctx, q, actual)
 	}
@@ -98,6 +99,14 @@ func (c Charge) quotas() []ledger.Quota {
 		return nil
 	}
 	return c.state.Quotas
+}
+
+// counted returns what the ledger has counted: the quotas, or uncapped if there are none.
+func (c Charge) counted() []ledger.Quota {
+	if c.state == nil {
+		return nil
+	}
+	return c.state.counted
 }
 
 // charge returns the charge for quota i.

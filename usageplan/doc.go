@@ -19,7 +19,24 @@
 // # For clients and owners
 //
 // [Meter.StatusHandler] tells a client what its own plan allows and what is left of it. [Meter.Balance], [Meter.Usage],
-// [Meter.Extend], [Meter.Correct] and [Meter.Adjustments] are for the owner of the API. They do not check who asks.
+// [Meter.Extend], [Meter.Correct] and [Meter.Adjustments] are for the owner of the API. They do
+// not check who asks.
+//
+// # Plans without a quota
+//
+// The owner also wants to know what is used under a plan without a quota. With a Config.Ledger, each admitted request
+// is counted there, as a quota per day with the limit [ledger.MaxUnits] would count it: by days of UTC, exactly once,
+// at the price of a quota in time and memory. [Meter.Usage] yields it, and [Charge.Settle] corrects it. The client is
+// told nothing of it: neither header fields nor [Status] have such a quota.
+//
+// If the plan gets a quota per day, the day's usage counts against it. For example, a client that has made 250 requests
+// today under a plan without a quota is refused until midnight if the plan gets a quota of 200 a day. A quota per week
+// or month starts from zero. [Meter.Usage] finds the days of before under [ledger.Daily].
+//
+// A request that cannot be counted is refused with [ledger.ErrUnavailable], as with a quota. It could be admitted,
+// because no limit needs its count. But then the usage that an owner reads, and may bill, would be too low without a
+// sign. An application that prefers to admit it sets Config.AllowDespite: [Error].Layer is empty if the plan has no
+// quota.
 //
 // # What it does not do
 //
@@ -55,11 +72,12 @@
 //   - [ErrNoPlan]: 403 Forbidden. Make the client a member of a plan for the stage, or set Config.Default.
 //   - [ErrThrottled]: 429 Too Many Requests, with Retry-After. Nothing, or raise the throttle that [Error].Layer names.
 //   - [ErrQuotaExceeded]: 429 Limit Exceeded, with Retry-After. Nothing, or [Meter.Extend].
-//   - [ledger.ErrUnavailable]: 503, with Retry-After. Look at the ledger's engine.
+//   - [ledger.ErrUnavailable]: 503, with Retry-After, also where the plan has no quota. Look at the ledger's engine.
 //   - [ErrInvalid]: 400. Correct the change or the file. [ErrNoPlan] in it means that the change's plan does not exist.
 //   - [ErrConflict]: 409. Change what is in the way first; the text names it.
 //   - [ErrNoQuota]: an error of the methods that take a [QuotaKey], without an answer of its own. Correct the key; the
-//     text says whether the plan, the quota or the membership is missing.
+//     text says whether the plan, the quota or the membership is missing. [Meter.Usage] and [Meter.Adjustments] need
+//     neither the membership nor a quota that the plan has now.
 //
 // The client never sees the cause. Config.ErrorHandler gets it. A ledger that cannot count refuses requests. To
 // admit them anyway, or to observe without refusing, set Config.AllowDespite.
@@ -75,12 +93,14 @@
 //
 // Each throttle keeps apart a million clients whose buckets are not full. Beyond that, clients share buckets, and may
 // be refused early, but never admitted late (see package ratelimit). A plan's id has at most 128 bytes, a client's 512.
+// Under a plan without a quota, a client's usage is counted up to [ledger.MaxUnits] a day, extensions of a quota that
+// the plan had before on that day included. Beyond that, requests are refused with [ErrQuotaExceeded].
 //
 // # Differences from API Gateway
 //
-// A plan may have several quotas, and quotas in time zones. A plan without a quota records no usage. A throttle refuses
-// before the quota is asked, and a refused request counts nowhere. A disabled key, a lowered limit and a removed member
-// act on the next request, not after half a minute.
+// A plan may have several quotas, and quotas in time zones. A throttle refuses before the quota is asked, and a refused
+// request counts nowhere. A disabled key, a lowered limit and a removed member act on the next request, not after half
+// a minute.
 //
 // # Files
 //

@@ -3,6 +3,7 @@ package usageplan_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -141,6 +142,36 @@ func ExampleMeter_Check() {
 	// remaining 99
 	// usageplan: client "stranger": GET /cats of pets:dev: client has no usage plan for the api stage
 	// 403 Forbidden
+}
+
+// Usage is counted without a quota too. A quota per day that the plan gets later goes on from there.
+func ExampleMeter_Usage() {
+	ctx := context.Background()
+	m := newMeter(usageplan.Config{})
+	plan := usageplan.Plan{ID: "trial", Name: "Trial", Stages: []usageplan.Stage{{API: "pets", Name: "test"}}}
+	check(m.Apply(ctx, usageplan.Change{PutPlan: &plan}))
+	check(m.Apply(ctx, usageplan.Change{PutMember: &usageplan.Member{Plan: "trial", Client: "k1"}}))
+	cats := usageplan.Request{Client: "k1", Route: usageplan.Route{API: "pets", Stage: "test", Resource: "/cats", Method: "GET"}, Cost: 1}
+	take := func() {
+		_, err := m.Take(ctx, cats)
+		fmt.Println("exceeded", errors.Is(err, usageplan.ErrQuotaExceeded))
+	}
+	take()
+	take()
+	today := time.Now()
+	for day, err := range m.Usage(ctx, usageplan.QuotaKey{Plan: "trial", Client: "k1"}, today, today) {
+		fmt.Println("used", day.Used, err)
+	}
+	plan.Quotas = []ledger.Quota{{Limit: 3, Period: ledger.Daily}}
+	check(m.Apply(ctx, usageplan.Change{PutPlan: &plan}))
+	take()
+	take()
+	// Output:
+	// exceeded false
+	// exceeded false
+	// used 2 <nil>
+	// exceeded false
+	// exceeded true
 }
 
 // A request that fails in the server need not count: a handler that knows the status settles the charge.

@@ -47,8 +47,9 @@ type Config struct {
 	// Default is the id of the plan for clients that are in no plan for the stage. If it is empty, they are refused.
 	Default string
 
-	// Ledger counts the quotas. It is required if a plan has a quota. The caller closes it. A key in the ledger has the
-	// plan's id and the period as its plan, "jcfq33/DAY", and the client as its subject.
+	// Ledger counts the quotas, and the usage of clients whose plan has none. It is required if a plan has a quota. The
+	// caller closes it. A key in the ledger has the plan's id and the period as its plan, "jcfq33/DAY", and the client
+	// as its subject. Usage without a quota is counted per day. Without a ledger, it is not counted.
 	Ledger *ledger.Ledger
 
 	// StageThrottles limit the methods of stages, all clients together. AccountThrottle limits all requests of the

@@ -3,6 +3,7 @@ package usageplan_test
 import (
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -123,10 +124,18 @@ func (m *model) wander(r *rand.Rand, client string) usageplan.Change {
 	return c
 }
 
+// counted are the quotas that count a plan's usage. That of a plan without a quota is one per day that never refuses.
+func counted(p usageplan.Plan) []ledger.Quota {
+	if len(p.Quotas) == 0 {
+		return daily(math.MaxInt64)
+	}
+	return p.Quotas
+}
+
 // giveBack undoes what q has counted against the quotas.
 func (m *model) giveBack(now time.Time, q usageplan.Request) {
 	p := m.plans[m.places[q.Client].Plan]
-	for _, quota := range p.Quotas {
+	for _, quota := range counted(p) {
 		m.used[fmt.Sprint(p.ID, q.Client, quota.Period, periodStart(quota.Period, now))] -= q.Cost
 	}
 }
@@ -169,7 +178,7 @@ func (m *model) take(now time.Time, q usageplan.Request) string {
 		}
 	}
 	var counters []string
-	for _, quota := range p.Quotas {
+	for _, quota := range counted(p) {
 		key := fmt.Sprint(p.ID, q.Client, quota.Period, periodStart(quota.Period, now))
 		limit, own := member.Limits[quota.Period]
 		if !own {
@@ -247,7 +256,7 @@ func runModel(t *testing.T, r *rand.Rand) {
 		naive.plans[id] = p
 		apply(usageplan.Change{PutPlan: &p})
 	}
-	clients := []string{"a", "b", "c"}
+	clients, began := []string{"a", "b", "c"}, time.Now()
 	var history []string
 	for range 60 {
 		client := clients[r.IntN(len(clients))]
@@ -282,6 +291,20 @@ func runModel(t *testing.T, r *rand.Rand) {
 			if r.IntN(3) == 0 && got == noLayer {
 				require.NoError(t, charge.Settle(t.Context(), 0))
 				naive.giveBack(time.Now(), q)
+			}
+		}
+	}
+	for _, plan := range []string{"p", "q"} {
+		for _, client := range clients {
+			for _, period := range []ledger.Period{ledger.Daily, ledger.Monthly} {
+				want := int64(0)
+				for key, used := range naive.used {
+					if strings.HasPrefix(key, fmt.Sprint(plan, client, period)) {
+						want += used
+					}
+				}
+				k := usageplan.QuotaKey{Plan: plan, Client: client, Period: period}
+				require.Equal(t, want, usedSince(t, real, k, began), "%+v: %v", k, history)
 			}
 		}
 	}

@@ -27,7 +27,7 @@ type Plan struct {
 	// A burst of 0 refuses every request, as in API Gateway. That holds for the throttles of members and methods too.
 	Throttle *ratelimit.Limit
 	// Quotas limit the units that each member may use in a period; at most one for each [ledger.Period]. Without a
-	// quota, no usage is recorded.
+	// quota, the usage of each member is counted by days of UTC, if there is a Config.Ledger, and limited by none.
 	Quotas []ledger.Quota
 	// Stages are the stages of APIs that members may call. A plan without stages admits nothing.
 	Stages []Stage

@@ -34,7 +34,10 @@ func TestSettleByLimitInForce(t *testing.T) {
 		{"plan raised", 1000, 900, 5000, put(100_000), "a", false, 5000, 100_000},
 		{"plan lowered", 100, 5, 50, put(10), "a", true, 10, 10},
 		{"plan lowered below what is taken", 1000, 900, 5000, put(10), "a", true, 900, 10},
-		{"plan without a quota", 100, 5, 150, usageplan.Change{PutPlan: &usageplan.Plan{ID: "p", Name: "p", Stages: dev}}, "a", true, 100, 100},
+		{"plan without a quota", 100, 5, 150, usageplan.Change{PutPlan: &usageplan.Plan{ID: "p", Name: "p", Stages: dev}}, "a", false, 150, ledger.MaxUnits},
+		{"plan with another quota", 100, 5, 150, usageplan.Change{PutPlan: &usageplan.Plan{
+			ID: "p", Name: "p", Stages: dev, Quotas: []ledger.Quota{{Limit: 1000, Period: ledger.Monthly}},
+		}}, "a", true, 100, 100},
 		{"plan deleted", 100, 5, 150, usageplan.Change{DeletePlan: "p"}, "a", true, 100, 100},
 		{"member raised", 100, 5, 150, own(1000), "a", false, 150, 1000},
 		{"member lowered", 100, 5, 50, own(10), "a", true, 10, 10},

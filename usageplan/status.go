@@ -47,7 +47,7 @@ func (m *Meter) Status(ctx context.Context, client string, r Route) (Status, err
 		st.RateLimit, st.BurstLimit = &limit.Rate, &limit.Burst
 	}
 	for i, quota := range p.state.Quotas {
-		b, err := m.config.Ledger.Balance(ctx, p.key(i, client), p.member.quota(quota))
+		b, err := m.config.Ledger.Balance(ctx, p.state.key(i, client), p.state.quota(i, p.member))
 		if err != nil {
 			return Status{}, m.uncounted(ctx, &q, &p, i, err)
 		}

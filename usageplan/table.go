@@ -40,9 +40,14 @@ type plan struct {
 type state struct {
 	Plan
 	methods  []*methods                 // the method throttles of each of Plan.Stages; nil if a stage has none
-	accounts []string                   // the ledger's plan name for each of Plan.Quotas, such as "jcfq33/DAY"
+	counted  []ledger.Quota             // what the ledger counts: Plan.Quotas, or uncapped alone if there are none
+	accounts []string                   // the ledger's plan name for each of counted, such as "jcfq33/DAY"
 	buckets  *ratelimit.Limiter[string] // one bucket a client; nil until the plan or one of its members has a throttle
 }
+
+// uncapped is the quota by which the ledger counts the usage of a plan that has none. It counts under the key of a
+// quota per day. If the plan gets such a quota later, the quota finds what was used on its first day.
+var uncapped = ledger.Quota{Limit: ledger.MaxUnits, Period: ledger.Daily}
 
 // A member is one client in one plan. It is immutable, apart from the cache in accounts.
 type member struct {
@@ -103,6 +108,16 @@ func (m *member) quota(q ledger.Quota) ledger.Quota {
 	return q
 }
 
+// quota returns quota i of those that the ledger counts, with the limit of the member m, if it has one of its own. m may
+// be nil. In a plan without quotas, no member has a limit. But a request may find a member just before its limit is
+// removed, and then the version of the plan that has lost its quotas. So m is not asked there.
+func (s *state) quota(i int, m *member) ledger.Quota {
+	if len(s.Quotas) == 0 {
+		return s.counted[i]
+	}
+	return m.quota(s.Quotas[i])
+}
+
 // find returns what applies to the client on the route: the plan of the client that opens the route's stage. If none
 // does, it is the plan with the id fallback, which may be empty. There is at most one such plan, because [table.alone]
 // refuses a second one. For example, a client may be in a plan for pets:dev and in another for pets:prod, but not in
@@ -133,9 +148,9 @@ func (m *member) open(r *Route) (match, bool) {
 	return match{}, false
 }
 
-// quotaInForce returns the client's quota for the period as the plan has it now. It reports false if the plan was
-// deleted, if it has no quota for the period, or if the client is no member. Every client counts as a member of the
-// plan with the id fallback.
+// quotaInForce returns the client's quota for the period as the plan has it now; a plan without quotas has uncapped. It
+// reports false if the plan was deleted, if it has no quota for the period, or if the client is no member. Every client
+// counts as a member of the plan with the id fallback.
 func (t *table) quotaInForce(id, client, fallback string, period ledger.Period) (ledger.Quota, bool) {
 	p := t.plan(id)
 	if p == nil {
@@ -145,9 +160,9 @@ func (t *table) quotaInForce(id, client, fallback string, period ledger.Period) 
 	if s == nil || m == nil && id != fallback {
 		return ledger.Quota{}, false
 	}
-	for _, q := range s.Quotas {
+	for i, q := range s.counted {
 		if q.Period == period {
-			return m.quota(q), true
+			return s.quota(i, m), true
 		}
 	}
 	return ledger.Quota{}, false
@@ -214,11 +229,22 @@ func newState(before *state, p Plan) (*state, error) {
 		}
 		s.methods = append(s.methods, fresh)
 	}
-	for _, q := range p.Quotas {
-		s.accounts = append(s.accounts, fmt.Sprintf("%s/%v", p.ID, q.Period))
+	if s.counted = p.Quotas; len(p.Quotas) == 0 {
+		s.counted = []ledger.Quota{uncapped}
+	}
+	for _, q := range s.counted {
+		s.accounts = append(s.accounts, account(p.ID, q.Period))
 	}
 	return s, nil
 }
+
+// key returns the ledger's key of the client for quota i of those that the ledger counts.
+func (s *state) key(i int, client string) ledger.Key {
+	return ledger.Key{Plan: s.accounts[i], Subject: client}
+}
+
+// account returns the ledger's plan name for the quota of a plan and a period.
+func account(plan string, p ledger.Period) string { return fmt.Sprintf("%s/%v", plan, p) }
 
 // throttle gives the plan's limiter the plan's limit. It makes the limiter if there is none.
 func (s *state) throttle() (err error) {

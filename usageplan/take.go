@@ -90,29 +90,31 @@ func (m *Meter) take(ctx context.Context, q *Request, p *match, c *Charge) error
 	return nil
 }
 
-// count takes q's cost from all quotas of the plan, or from none. Each quota is an account of its own in the ledger,
-// and the ledger decides about one account at a time. So if the second quota refuses, the first one is settled with 0.
+// count takes q's cost from all quotas of the plan, or from none. If the plan has no quota, it counts the cost as
+// usage. A request that cannot be counted is refused, whether a quota needs the count or not: the reader of the usage
+// relies on it as much as a quota does. Config.AllowDespite may admit it. Without Config.Ledger, nothing is counted.
+//
+// Each quota is an account of its own in the ledger, and the ledger decides about one account at a time. So if the
+// second quota refuses, the first one is settled with 0.
 func (m *Meter) count(ctx context.Context, now time.Time, q *Request, p *match, c *Charge) error {
-	for i := range p.state.Quotas {
+	if m.config.Ledger == nil { // then no plan has a quota
+		return nil
+	}
+	for i, quota := range p.state.counted {
 		into := &c.first
 		if i > 0 {
 			c.more = append(c.more, ledger.Charge{})
 			into = &c.more[i-1]
 		}
-		ref, err := p.member.account(m.config.Ledger, p.key(i, q.Client), p.state.Quotas[i].Period)
+		ref, err := p.member.account(m.config.Ledger, p.state.key(i, q.Client), quota.Period)
 		if err == nil {
-			*into, err = ref.TakeAt(ctx, now, p.member.quota(p.state.Quotas[i]), q.Cost)
+			*into, err = ref.TakeAt(ctx, now, p.state.quota(i, p.member), q.Cost)
 		}
 		if err != nil {
 			return m.uncounted(ctx, q, p, i, errors.Join(err, c.Settle(ctx, 0)))
 		}
 	}
 	return nil
-}
-
-// key returns the ledger's key of the client for the plan's quota i.
-func (p *match) key(i int, client string) ledger.Key {
-	return ledger.Key{Plan: p.state.accounts[i], Subject: client}
 }
 
 // requests is the unit of an item of RateLimit-Policy that names none
@@ -134,21 +136,25 @@ func (m *Meter) refusal(cause error, q *Request) *Error {
 }
 
 // uncounted returns the refusal of a request for which quota i could not be taken, because of the ledger's error err.
-// If the quota is used up, RetryAfter is the longest wait of this quota and of those behind it.
+// If the quota is used up, RetryAfter is the longest wait of this quota and of those behind it. If the plan has no
+// quota, the error names none. Then ErrExhausted is of the bound to which the ledger can count.
 func (m *Meter) uncounted(ctx context.Context, q *Request, p *match, i int, err error) *Error {
 	e := m.refusal(err, q)
-	e.Plan, e.Layer, e.Period = p.state.ID, planQuota.String(), p.state.Quotas[i].Period
+	limited := len(p.state.Quotas) > 0
+	if e.Plan = p.state.ID; limited {
+		e.Layer, e.Period = planQuota.String(), p.state.Quotas[i].Period
+	}
 	spent, is := errors.AsType[*ledger.Error](err)
 	if !is || !errors.Is(err, ledger.ErrExhausted) {
 		return e
 	}
 	e.Err = fmt.Errorf("%w: %w", ErrQuotaExceeded, err)
 	e.RetryAfter = wait(spent.Balance, q.Cost)
-	if unit := m.unit(q.Cost); unit != "" {
+	if unit := m.unit(q.Cost); unit != "" && limited {
 		e.fields = []ratelimit.Field{quotaField(unit, e.Period, spent.Balance)}
 	}
 	for j := i + 1; j < len(p.state.Quotas); j++ {
-		b, err := m.config.Ledger.Balance(ctx, p.key(j, q.Client), p.member.quota(p.state.Quotas[j]))
+		b, err := m.config.Ledger.Balance(ctx, p.state.key(j, q.Client), p.state.quota(j, p.member))
 		if err == nil && b.Remaining < q.Cost { // on an error it is unknown whether this quota refuses too
 			e.RetryAfter = max(e.RetryAfter, wait(b, q.Cost))
 		}
