@@ -348,7 +348,8 @@ func TestExtendWantsAMember(t *testing.T) {
 	} {
 		_, extend := m.Extend(ctx, tt.key, ledger.Adjustment{Delta: 1})
 		_, correct := m.Correct(ctx, tt.key, ledger.Adjustment{Delta: 1})
-		for _, err := range []error{extend, correct} {
+		_, setRemaining := m.SetRemaining(ctx, tt.key, 3, ledger.Adjustment{})
+		for _, err := range []error{extend, correct, setRemaining} {
 			if tt.want == "" {
 				require.NoError(t, err, "%+v", tt.key)
 				continue

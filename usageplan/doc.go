@@ -19,7 +19,7 @@
 // # For clients and owners
 //
 // [Meter.StatusHandler] tells a client what its own plan allows and what is left of it. [Meter.Balance], [Meter.Usage],
-// [Meter.Extend], [Meter.Correct] and [Meter.Adjustments] are for the owner of the API. They do
+// [Meter.Extend], [Meter.SetRemaining], [Meter.Correct] and [Meter.Adjustments] are for the owner of the API. They do
 // not check who asks.
 //
 // # Plans without a quota

@@ -211,8 +211,9 @@ func TestZeroMeterRefuses(t *testing.T) {
 			_, balance := m.Balance(t.Context(), usageplan.QuotaKey{})
 			_, extend := m.Extend(t.Context(), usageplan.QuotaKey{}, ledger.Adjustment{})
 			_, correct := m.Correct(t.Context(), usageplan.QuotaKey{}, ledger.Adjustment{})
+			_, remaining := m.SetRemaining(t.Context(), usageplan.QuotaKey{}, 1, ledger.Adjustment{})
 			apply := m.Apply(t.Context(), usageplan.Change{PutPlan: &usageplan.Plan{ID: "p", Name: "P"}})
-			for _, err := range []error{take, stand, balance, extend, correct, apply} {
+			for _, err := range []error{take, stand, balance, extend, correct, remaining, apply} {
 				require.ErrorIs(t, err, usageplan.ErrNotConfigured)
 			}
 			for _, err := range m.Usage(t.Context(), usageplan.QuotaKey{}, time.Now(), time.Now()) {

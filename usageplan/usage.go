@@ -74,6 +74,18 @@ func (m *Meter) Correct(ctx context.Context, k QuotaKey, adj ledger.Adjustment) 
 	return m.config.Ledger.Correct(ctx, key, quota, adj)
 }
 
+// SetRemaining extends the current period by as many units, up or down, as leave n of them, 0 to [ledger.MaxUnits]. It
+// is one step: of several calls at once, each leaves n. What other ledgers over the same engine hold in leases counts
+// as used. It ignores adj.Delta. The rules are those of [Meter.Extend]. In API Gateway, it is UpdateUsage
+// (https://docs.aws.amazon.com/apigateway/latest/api/API_UpdateUsage.html).
+func (m *Meter) SetRemaining(ctx context.Context, k QuotaKey, n int64, adj ledger.Adjustment) (ledger.Balance, error) {
+	key, quota, err := m.adjustable(k)
+	if err != nil {
+		return ledger.Balance{}, err
+	}
+	return m.config.Ledger.SetRemaining(ctx, key, quota, n, adj)
+}
+
 // Adjustments yields the client's extensions and corrections of all periods, oldest first, that were made not before
 // from and not after to. Each says who made it (Actor), when (Time), from what (Before), by how much (Delta) and why
 // (Reason); see [ledger.Ledger.Adjustments]. As for [Meter.Usage], k may name a period for which the plan has no quota

@@ -395,3 +395,38 @@ func TestNoRequestIsLostBetweenQuotas(t *testing.T) {
 		}
 	}
 }
+
+// UpdateUsage sets what remains. Of several calls at once, each leaves what it says.
+func TestSetRemaining(t *testing.T) {
+	modes(t, ledger.Config{}, func(t *testing.T, quotas *ledger.Ledger) {
+		m := meter(t, usageplan.Config{
+			Ledger: quotas, Default: "p", Plans: []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Quotas: daily(100)}},
+			Members: []usageplan.Member{{Plan: "p", Client: "a", Limits: map[ledger.Period]int64{ledger.Daily: 10}}},
+		})
+		k, begin := usageplan.QuotaKey{Plan: "p", Client: "a"}, time.Now()
+		require.Equal(t, 10, take(t, m, 11))
+		var all sync.WaitGroup
+		for range 16 {
+			all.Go(func() {
+				b, err := m.SetRemaining(t.Context(), k, 25, ledger.Adjustment{Delta: 7, Actor: "ann"})
+				if err != nil || b.Remaining != 25 {
+					t.Error(b, err)
+				}
+			})
+		}
+		all.Wait()
+		require.Equal(t, 25, take(t, m, 26))
+		b, err := m.SetRemaining(t.Context(), k, 0, ledger.Adjustment{})
+		require.NoError(t, err)
+		require.Equal(t, [4]int64{10, 25, 35, 0}, [4]int64{b.Limit, b.Adjustments, b.Used, b.Remaining})
+		_, err = m.SetRemaining(t.Context(), k, -1, ledger.Adjustment{})
+		require.ErrorIs(t, err, ledger.ErrAdjustment)
+		made := 0
+		for e, err := range m.Adjustments(t.Context(), k, begin, time.Now()) {
+			require.NoError(t, err)
+			require.Contains(t, []int64{25, 0}, e.Delta)
+			made++
+		}
+		require.Equal(t, 17, made)
+	})
+}
