@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// refill reserves for s. If the answer is that the engine does not know the lease, or knows a newer day, s is not to be used
-// any more. The caller holds turn.
+// refill reserves for s. If the answer is that the engine does not know the lease, or knows a newer day, s is to end. The
+// caller holds turn.
 func (c *counter) refill(ctx context.Context, s *lease, least, want int64) (reply, error) {
 	if err := c.openSlot(s); err != nil {
 		return reply{}, err
@@ -100,8 +100,11 @@ func (c *counter) prefetch(s *lease) {
 			s.refillBelow.Store(-1)
 			return
 		}
-		if a, err := c.refill(ctx, s, 0, want); err != nil || a.gone || a.stale {
+		switch a, err := c.refill(ctx, s, 0, want); {
+		case err != nil, a.stale:
 			s.refillBelow.Store(-1) // who needs units asks next, and gets the error
+		case a.gone:
+			_, _ = c.commitEnding(ctx) // so that what was spent is counted again soon
 		}
 	})
 	if !started {

@@ -245,7 +245,8 @@ func (sim *simulation) check() {
 
 // TestSimulatorLosesData: an engine that loses what it had confirmed, before half of the limit is used, does not make
 // several ledgers admit more than the limit: each counts again what it had admitted from a lease that is lost. What had been
-// admitted from leases that have ended is lost with the data; they end early only where answers are lost as well.
+// admitted from leases that have ended is lost with the data, and a ledger that cannot reach the engine for a while counts
+// what its lease held too late: so the bound is wider where answers are lost as well.
 func TestSimulatorLosesData(t *testing.T) {
 	seeds := 20
 	if heavy() {
@@ -262,6 +263,7 @@ func TestSimulatorLosesData(t *testing.T) {
 }
 
 func loseData(t *testing.T, nodes int, r *rand.Rand) {
+	const largest = 128 // block
 	quota := daily(2000 + r.Int64N(4000))
 	engine, told := ledger.NewMemory(), new(losses)
 	fault := []float64{0, 0.05}[r.IntN(2)]
@@ -271,7 +273,7 @@ func loseData(t *testing.T, nodes int, r *rand.Rand) {
 	ledgers := make([]*ledger.Ledger, nodes)
 	for i := range ledgers {
 		n := &network{Engine: engine, rand: rand.New(rand.NewPCG(r.Uint64(), 0)), fault: fault}
-		ledgers[i] = newLedger(t, ledger.Config{Engine: n, Block: 1 + r.Int64N(128), OnLoss: told.tell, Thresholds: []int{}})
+		ledgers[i] = newLedger(t, ledger.Config{Engine: n, Block: 1 + r.Int64N(largest), OnLoss: told.tell, Thresholds: []int{}})
 		seed := r.Uint64()
 		running.Go(func() {
 			r := rand.New(rand.NewPCG(seed, 0))
@@ -315,5 +317,5 @@ func loseData(t *testing.T, nodes int, r *rand.Rand) {
 		require.LessOrEqual(t, admitted, quota.Limit)
 		require.GreaterOrEqual(t, account(t, engine, key).Used, admitted, "admitted and not counted")
 	}
-	require.LessOrEqual(t, admitted, quota.Limit+before)
+	require.LessOrEqual(t, admitted, quota.Limit+before+int64(nodes)*3*largest, "fault %v", fault)
 }
