@@ -62,12 +62,21 @@ func testConversion(t *testing.T) {
 	known := converted(t, old, "boot 1")
 	unknown := converted(t, old, "boot 2")
 	require.NotEqual(t, known, unknown)
-	for name, kill := range map[string]bool{"power cuts": false, "kills": true} {
-		t.Run(name, func(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		kill   bool
+		faults faults
+	}{
+		{"power cuts", false, faults{}},
+		{"power cuts, no links", false, faults{unlinked: true}},
+		{"kills", true, faults{}},
+		{"kills, no links", true, faults{unlinked: true}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
 			made := 0
 			e := &early{
-				t: t, test: "TestCreationChild", kill: kill, skip: 1,
-				disk: func() *disk { return newDisk(rand.Uint64(), faults{}).with(old) },
+				t: t, test: "TestCreationChild", kill: tt.kill, skip: 1,
+				disk: func() *disk { return newDisk(rand.Uint64(), tt.faults).with(old) },
 				look: func(dir string, l lives) {
 					path := filepath.Join(dir, "usage.db")
 					present, err := os.ReadFile(path)
@@ -88,7 +97,7 @@ func testConversion(t *testing.T) {
 			t.Logf("ended before each of %d changes: %d states of the disk, of them %d with the new file", e.changes, e.states, made)
 			require.Greater(t, e.changes, 15)
 			require.NotZero(t, made)
-			require.Equal(t, kill, made == e.states)
+			require.Equal(t, tt.kill, made == e.states)
 		})
 	}
 }

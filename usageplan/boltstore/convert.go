@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -80,24 +81,54 @@ func namesWith(prefix string) (names []string, err error) {
 }
 
 // keep gives the file at path a second name, durably. If an attempt before has come to that, the file has it already.
-func keep(path string, file os.FileInfo) error {
+// The caller holds the lock, so nobody else takes such a name.
+func keep(path string, old os.FileInfo) error {
 	for i := 1; ; i++ {
 		name := path + ".before-rows"
 		if i > 1 {
 			name = fmt.Sprintf("%s-%d", name, i)
 		}
-		err := os.Link(path, name)
-		if errors.Is(err, fs.ErrExist) {
-			there, err := os.Lstat(name)
-			if err != nil || !os.SameFile(file, there) {
-				continue // if it has just gone away, it leaves a gap
-			}
-		} else if err != nil {
+		there, err := os.Lstat(name)
+		switch {
+		case err == nil && !os.SameFile(old, there):
+			continue
+		case errors.Is(err, fs.ErrNotExist):
+			err = duplicate(path, name, old.Mode().Perm())
+		}
+		if err != nil {
 			return err
 		}
 		reached()
 		return syncDir(filepath.Dir(path)) // before the name at path goes to another file
 	}
+}
+
+// link is a variable because tests have no file system without links.
+var link = os.Link
+
+// duplicate gives the file at path another name. On a file system without links the name is that of a copy, synced:
+// were the file renamed, there would be none at path for a moment, and after a crash Open would make a new one.
+func duplicate(path, name string, mode fs.FileMode) error {
+	if link(path, name) == nil {
+		return nil
+	}
+	from, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*")
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(to, from)
+	if err = errors.Join(err, to.Chmod(mode), to.Sync(), to.Close()); err == nil {
+		err = os.Rename(to.Name(), name)
+	}
+	if err != nil {
+		_ = os.Remove(to.Name())
+	}
+	return err
 }
 
 // copyRows writes what the file at path has to the one at temp, which has no rows.

@@ -431,6 +431,21 @@ func TestConvertKeepsEarlierCopies(t *testing.T) {
 	require.Equal(t, old, readFile(t, kept3))
 }
 
+// TestConvertWithoutLinks: where a file system has none, path.before-rows is a copy.
+func TestConvertWithoutLinks(t *testing.T) {
+	boltstore.WithoutLinks(t)
+	path := version1(t)
+	old := readFile(t, path)
+	require.NoError(t, os.WriteFile(path+".before-rows", []byte("somebody's"), 0o600))
+	requireConverted(t, open(t, path), unknown)
+	require.Equal(t, "somebody's", string(readFile(t, path+".before-rows")))
+	require.Equal(t, old, readFile(t, path+".before-rows-2"))
+	info, err := os.Stat(path + ".before-rows-2")
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o640), info.Mode().Perm())
+	require.Empty(t, slices.Collect(glob(t, path+".new-*")))
+}
+
 const convertEnv, stepEnv = "TALLYGATE_CONVERT_CHILD", "TALLYGATE_CONVERT_STEP"
 
 // TestConvertChild converts a file, and kills itself after a number of steps.

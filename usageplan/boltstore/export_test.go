@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"os"
 	"testing"
 
 	bolt "go.etcd.io/bbolt"
@@ -67,6 +68,13 @@ func SetBootID(t testing.TB, id string) {
 	old := bootID
 	bootID = func() string { return id }
 	t.Cleanup(func() { bootID = old })
+}
+
+// WithoutLinks makes conversions find a file system without hard links, until the test ends.
+func WithoutLinks(t testing.TB) {
+	old := link
+	link = func(_, _ string) error { return os.ErrPermission }
+	t.Cleanup(func() { link = old })
 }
 
 // AtEachStep has f called after each step of a conversion, with small steps, until the process ends.
