@@ -27,6 +27,9 @@ type Engine interface {
 	// keys are not atomic together: after an error, each row is as it was before or as f returned it, and the caller does
 	// not know which. An engine that has lost the answer to a write returns an error. It never calls f again with a row
 	// that this Update may have written itself.
+	//
+	// An engine that finds the row of one key unreadable may return an error with a method Row() string, which returns
+	// that key. Such an error promises that this Update has changed nothing. The ledger then repeats it without the key.
 	Update(ctx context.Context, keys []string, f func(i int, row []byte) ([]byte, error)) error
 
 	// Load returns a copy of the key's row, or nil if there is none. It sees every Update that has returned.

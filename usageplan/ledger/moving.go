@@ -176,11 +176,11 @@ func (p *pass) merge(ctx context.Context) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	err := p.engine.Update(ctx, rows, func(i int, row []byte) ([]byte, error) {
-		var out []byte
+	merge := func(i int, row []byte) (out []byte) {
 		out, turns[i].mergeErr = p.mergeRow(turns[i], row)
-		return out, nil
-	})
+		return out
+	}
+	err := p.update(ctx, rows, merge, func(i int, err error) { turns[i].mergeErr = turns[i].named(err) })
 	for _, t := range turns {
 		switch {
 		case err != nil && t.waits():

@@ -134,7 +134,11 @@ func (p *pass) turn(ctx context.Context) error {
 	for _, t := range p.open {
 		p.keys = append(p.keys, t.row)
 	}
-	err := p.engine.Update(ctx, p.keys, func(i int, row []byte) ([]byte, error) { return p.head(p.open[i], row), nil })
+	heads := p.open
+	err := p.update(ctx, p.keys, func(i int, row []byte) []byte { return p.head(heads[i], row) }, func(i int, err error) {
+		t := heads[i]
+		t.next, t.need, t.err, t.written, t.late = t.done, 0, t.named(err), false, t.late[:0]
+	})
 	if err != nil {
 		return err
 	}
@@ -146,6 +150,42 @@ func (p *pass) turn(ctx context.Context) error {
 	}
 	p.open = slices.DeleteFunc(p.open, func(t *turn) bool { return p.close(t) })
 	return p.provide(ctx)
+}
+
+// update is the engine's Update. A row that the engine alone cannot read (see [Engine]) is left out: bad gets the error, and
+// the other rows are made.
+func (p *pass) update(
+	ctx context.Context, rows []string, f func(i int, row []byte) []byte, bad func(i int, err error),
+) error {
+	var left []int // of rows, as indices; nil stands for all
+	for {
+		err := p.engine.Update(ctx, rows, func(i int, row []byte) ([]byte, error) {
+			if left != nil {
+				i = left[i]
+			}
+			return f(i, row), nil
+		})
+		unreadable, is := errors.AsType[interface {
+			error
+			Row() string
+		}](err)
+		if !is {
+			return err
+		}
+		i := slices.Index(rows, unreadable.Row())
+		if i < 0 {
+			return err
+		}
+		if left == nil {
+			left = make([]int, len(rows))
+			for j := range left {
+				left[j] = j
+			}
+			rows = slices.Clone(rows)
+		}
+		bad(left[i], err)
+		rows, left = slices.Delete(rows, i, i+1), slices.Delete(left, i, i+1)
+	}
 }
 
 // close notes what t has done, and reports whether that is all.

@@ -41,7 +41,8 @@ func (p *pass) past(ctx context.Context) error {
 	if len(ops) == 0 {
 		return nil
 	}
-	err := p.engine.Update(ctx, rows, func(i int, row []byte) ([]byte, error) { return p.settle(ops[i], row), nil })
+	settle := func(i int, row []byte) []byte { return p.settle(ops[i], row) }
+	err := p.update(ctx, rows, settle, func(i int, err error) { ops[i].err = err })
 	for _, l := range ops {
 		if l.err != nil {
 			p.fail(l.refs, l.t.named(l.err))
