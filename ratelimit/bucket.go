@@ -38,6 +38,7 @@ func NewBucket(l Limit) (*Bucket, error) {
 	return b, nil
 }
 
+// load returns the cell that is in force, or nil if NewBucket did not make b.
 func (b *Bucket) load() *cell {
 	if b == nil {
 		return nil
@@ -45,6 +46,7 @@ func (b *Bucket) load() *cell {
 	return b.cell.Load()
 }
 
+// now reads the clock, in nanoseconds since the making of b.
 func (b *Bucket) now() int64 {
 	if b == nil {
 		return 0
@@ -85,6 +87,7 @@ func (b *Bucket) Peek() Decision {
 // four years to pay at the new rate may be cut to four years.
 func (b *Bucket) SetLimit(l Limit) error { return b.setLimit(b.now, l) }
 
+// setLimit is SetLimit with the caller's clock, which replace reads.
 func (b *Bucket) setLimit(now func() int64, l Limit) error {
 	if b.load() == nil {
 		return ErrNotConfigured
@@ -109,6 +112,8 @@ func (b *Bucket) replace(c *cell, now func() int64, l Limit) {
 	b.cell.Store(moved)
 }
 
+// take takes n tokens or none at the instant now. Its verdict is never retry: it waits for a change of the limit that
+// is under way. If nothing is out of the common way, it does not lock anything.
 func (b *Bucket) take(now, n int64) outcome {
 	c := b.load()
 	if c == nil {
@@ -151,6 +156,7 @@ func (b *Bucket) try(now, n int64) outcome {
 	return outcome{s, now, u, verdictOf(ok)}
 }
 
+// look decides on n tokens at the instant now and takes none. Like take, it waits for a change of the limit.
 func (b *Bucket) look(now, n int64) outcome {
 	if b.load() == nil {
 		return outcome{}
