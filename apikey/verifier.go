@@ -108,6 +108,7 @@ func New(cfg Config) (*Verifier, error) {
 // minPepper is the length of the hash, which RFC 2104 section 3 recommends as the minimum.
 const minPepper = sha256.Size
 
+// pepper returns Config.Pepper, or a random one for a verifier whose digests are not stored.
 func (c *Config) pepper() (Secret, error) {
 	switch {
 	case c.Pepper == "" && (c.Commit != nil || c.Restore != nil):
