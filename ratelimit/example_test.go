@@ -195,6 +195,26 @@ func ExampleConfig_unit() {
 	// "upload";r=999999995;t=1
 }
 
+// A handler that calls Take or TakeAll itself answers by an Error with the decision.
+func ExampleError() {
+	b, err := ratelimit.NewBucket(ratelimit.Limit{Rate: 1.0 / 3600, Burst: 1})
+	if err != nil {
+		log.Fatal(err)
+	}
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if d := b.Take(1); !d.OK {
+			(&ratelimit.Error{Err: ratelimit.ErrLimited, Decision: d}).ServeHTTP(w, r)
+			return
+		}
+		fmt.Fprint(w, "hello")
+	})
+	b.Allow() // the only token
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	fmt.Println(w.Code, w.Body, w.Header().Get("Retry-After"))
+	// Output: 429 {"message":"Too Many Requests"} 3600
+}
+
 func ExampleSetFields() {
 	h := http.Header{}
 	ratelimit.SetFields(h,
