@@ -42,7 +42,8 @@ type Config struct {
 	Commit func(context.Context, Change) error
 
 	// Restore yields the changes that Commit has stored: all of them in their order, or only the latest of each key.
-	// They take precedence over Keys. Nil restores nothing.
+	// They take precedence over Keys: a key that was changed is as it was changed, even if Keys no longer has it. Nil
+	// restores nothing.
 	Restore iter.Seq2[Change, error]
 
 	// AllowDespite is asked about each request that [Verifier.Handler] refuses. If it returns true, the next handler
