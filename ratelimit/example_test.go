@@ -180,7 +180,7 @@ func ExampleConfig_unit() {
 			return r.ContentLength
 		},
 		Name: "upload",
-		Unit: "content-bytes", // without it there would be no fields, for a client would take bytes for requests
+		Unit: "content-bytes", // without it there would be no fields, because a client would read bytes as requests
 	})
 	if err != nil {
 		log.Fatal(err)

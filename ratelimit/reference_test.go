@@ -333,7 +333,7 @@ func TestNoWindowAdmitsMoreThanTheBound(t *testing.T) {
 	}
 }
 
-// What a refusal tells is right: after RetryAfter the same call succeeds, a nanosecond before it does not. At rates
+// The RetryAfter of a refusal is right: after it the same call succeeds, a nanosecond earlier it does not. At rates
 // that are not exact a nanosecond is less than a unit, and the same holds.
 func TestRetryAfterSuffices(t *testing.T) {
 	for seed := range uint64(heavy(10_000)) {
