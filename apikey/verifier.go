@@ -31,7 +31,7 @@ type Config struct {
 	Prefix string
 
 	// Source returns the value that a request carries, or false if there is none. Nil stands for the header X-API-Key.
-	// For API Gateway's key source AUTHORIZER, use the function that returns the authorizer's usageIdentifierKey.
+	// For API Gateway's key source AUTHORIZER, it is custom.UsageIdentifierKey of package auth/custom.
 	// Source must not read the body, as [http.Request.FormValue] does, because the next handler would not get what was
 	// read.
 	Source func(*http.Request) (string, bool)

@@ -52,7 +52,7 @@ type Config struct {
 	Ledger *ledger.Ledger
 
 	// StageThrottles limit the methods of stages, all clients together. AccountThrottle limits all requests of the
-	// meter. They are API Gateway's stage and account throttles. Nil is no limit. No change changes them.
+	// meter. They are API Gateway's stage and account throttles. Nil is no limit. Apply cannot change them.
 	StageThrottles  []Stage
 	AccountThrottle *ratelimit.Limit
 
