@@ -60,7 +60,6 @@ var (
 	errNotYetValid   = &variant{ErrNotCurrent, "token is not valid yet"}
 	errRevoked       = &variant{ErrNotCurrent, "token has been revoked"}
 	errGroup         = &variant{ErrRefused, "user is not in a permitted group"}
-	errCheckedScope  = &variant{ErrRefused, ErrRefused.Error()} // the check returned ErrScope
 )
 
 // variant is an exported cause with another text for logs.
