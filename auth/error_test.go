@@ -36,6 +36,8 @@ func TestErrorTellsWhatTheTokenSays(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualError(t, verify(strict, rs256(goodHeader, goodClaims(map[string]any{"token_use": "access"}))),
 		`auth: token use is not accepted: it is "access"`)
+	require.EqualError(t, verify(strict, rs256(goodHeader, goodClaims(nil))),
+		`auth: token use is not accepted: it has no mark of its use, or contradictory ones`)
 	for _, claims := range []map[string]any{{"iss": strings.Repeat("é", 3000)}, {"aud": strings.Repeat("é", 3000)}} {
 		text := verify(v, rs256(goodHeader, goodClaims(claims))).Error()
 		require.Less(t, len(text), 400)
