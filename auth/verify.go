@@ -148,8 +148,9 @@ func (w *workspace) read(c compact) (*claimSet, header, error) {
 	return t, h, err
 }
 
-// checkSignature checks the signature with the issuer's keys and returns the key that made it. Several keys may fit, for
-// example those of a token without a kid; they are tried in the order of the key set, at most maxCandidates of them.
+// checkSignature checks the signature with the issuer's keys and returns the key that made it. Several keys may fit,
+// for example those of a token without a kid; they are tried in the order of the key set, at most maxCandidates of
+// them.
 func (s *issuerState) checkSignature(
 	ctx context.Context, w *workspace, t *claimSet, c compact, h header, now time.Time,
 ) (*key, error) {

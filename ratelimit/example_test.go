@@ -12,8 +12,8 @@ import (
 	"github.com/tallygate/tallygate/ratelimit"
 )
 
-// Twenty requests an hour for each tenant, all of them at once if it likes. An authenticator in front has set the header:
-// a limit by what a client may write limits nothing.
+// Twenty requests an hour for each tenant, all of them at once if it likes. An authenticator in front has set the
+// header: a limit by what a client may write limits nothing.
 func Example() {
 	tenant := func(r *http.Request) (string, bool) {
 		t := r.Header.Get("Tenant")

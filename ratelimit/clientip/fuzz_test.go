@@ -117,7 +117,8 @@ func reported(line string) (node string, ok bool) {
 	return node, ok
 }
 
-// A field that RFC 7239 allows is read as the RFC says, which is how reported reads it. No other field makes Addr panic.
+// A field that RFC 7239 allows is read as the RFC says, which is how reported reads it. No other field makes Addr
+// panic.
 func FuzzForwarded(f *testing.F) {
 	for _, line := range []string{
 		"for=192.0.2.1", `for="[2001:db8::1]:80";proto=https;`, `FOR="192.0.2.1:80"; host="a\"b,;"`, `a=b, for=192.0.2.1, ,`, ";;for=192.0.2.1;;",
