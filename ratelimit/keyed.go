@@ -160,7 +160,7 @@ func (k *keyed) replace(s *segment, l Limit, now func() int64) *segment {
 func (k *keyed) look(now int64, f fingerprint, tokens int64) outcome {
 	sh := k.shard(f)
 	if b := sh.override(f); b != nil {
-		return b.cell.Load().look(now, tokens)
+		return b.contents.Load().look(now, tokens)
 	}
 	if t := k.table(sh); t != nil {
 		if slot := t.find(f); slot >= 0 {
@@ -239,10 +239,10 @@ func (k *keyed) setKeyLimit(now func() int64, f fingerprint, l Limit) {
 		tat = max(tat, t.release(slot))
 	}
 	start := now()
-	c := &cell{seg: newSegment(l, start)}
+	c := &contents{seg: newSegment(l, start)}
 	c.tat.Store(c.seg.at(start) + t.seg.rescale(tat-max(t.seg.at(start), t.floor.Load()), c.seg))
 	b := &Bucket{epoch: k.epoch}
-	b.cell.Store(c)
+	b.contents.Store(c)
 	sh.setOverride(f, b)
 }
 
@@ -256,7 +256,7 @@ func (k *keyed) clearKeyLimit(now func() int64, f fingerprint) {
 		return
 	}
 	b.mu.Lock()
-	c := b.cell.Load()
+	c := b.contents.Load()
 	u := c.tat.Swap(frozen)
 	b.mu.Unlock()
 	at := now()
