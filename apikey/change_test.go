@@ -286,7 +286,8 @@ func TestChangeThatIsNotCommittedIsNotMade(t *testing.T) {
 	require.Equal(t, []string{"update", "rotate", "create", "delete"}, ops)
 }
 
-// TestRestoreFromLogAndFromLatestStates makes changes, then restores them from the whole log and from the latest state of each key.
+// TestRestoreFromLogAndFromLatestStates makes changes, then restores them from the whole log and from the latest state
+// of each key.
 func TestRestoreFromLogAndFromLatestStates(t *testing.T) {
 	var lines []string
 	latest := map[string]string{}
@@ -488,7 +489,8 @@ func TestRestoreRefusesDamage(t *testing.T) {
 	require.Error(t, err)
 }
 
-// The digest in a change is the HMAC-SHA-256 of the value under the pepper, in hex, so that another program can check it.
+// The digest in a change is the HMAC-SHA-256 of the value under the pepper, in hex, so that another program can check
+// it.
 func TestDigestIsHexOfHMAC(t *testing.T) {
 	var digest string
 	v := newVerifier(t, apikey.Config{Pepper: pepper, Commit: func(_ context.Context, c apikey.Change) error {

@@ -209,6 +209,8 @@ func reason(err error) string {
 // columns are the lower-case names of a file's columns, in its order.
 type columns []string
 
+// readHeader reads the first record, the names of the columns. Unknown columns are allowed. A column that is given
+// twice is a mistake, and so is a required one that is missing, as in an empty file.
 func readHeader(records *csvReader) (columns, error) {
 	if separator := records.foreignSeparator(); separator != "" {
 		return nil, invalid("API Key file separates its columns by " + separator + ", not by a comma")

@@ -12,6 +12,7 @@ type keys struct {
 	ids     *table
 }
 
+// newKeys hashes ids under a random seed. Digests need none: without the pepper they are random already.
 func newKeys() keys {
 	seed := maphash.MakeSeed()
 	return keys{

@@ -73,8 +73,8 @@ func (m *model) remove(id string) {
 	}
 }
 
-// TestVerifierIsItsModel makes random changes over time and compares every verification with the model; now and then it goes on
-// with a verifier that has restored the changes.
+// TestVerifierIsItsModel makes random changes over time and compares every verification with the model; now and then it
+// goes on with a verifier that has restored the changes.
 func TestVerifierIsItsModel(t *testing.T) {
 	runs := uint64(20)
 	if heavy {

@@ -75,7 +75,8 @@ func TestTableStaysSmall(t *testing.T) {
 	require.LessOrEqual(t, grown, 2500, "a table is rebuilt once for many puts")
 }
 
-// TestReadersFindWhatStaysDuringWrites looks up records that stay while others come and go and the table grows: each is always found.
+// TestReadersFindWhatStaysDuringWrites looks up records that stay while others come and go and the table grows: each is
+// always found.
 func TestReadersFindWhatStaysDuringWrites(t *testing.T) {
 	table := newTable(func(r *record) uint64 { return r.digest.hash() })
 	var stay []*record

@@ -31,7 +31,7 @@ type Config struct {
 	Prefix string
 
 	// Source returns the value that a request carries, or false if there is none. Nil stands for the header X-API-Key.
-	// For API Gateway's key source AUTHORIZER, use the function that returns the authorizer's usageIdentifierKey.
+	// For API Gateway's key source AUTHORIZER, it is custom.UsageIdentifierKey of package auth/custom.
 	// Source must not read the body, as [http.Request.FormValue] does, because the next handler would not get what was
 	// read.
 	Source func(*http.Request) (string, bool)
@@ -42,7 +42,8 @@ type Config struct {
 	Commit func(context.Context, Change) error
 
 	// Restore yields the changes that Commit has stored: all of them in their order, or only the latest of each key.
-	// They take precedence over Keys. Nil restores nothing.
+	// They take precedence over Keys: a key that was changed is as it was changed, even if Keys no longer has it. Nil
+	// restores nothing.
 	Restore iter.Seq2[Change, error]
 
 	// AllowDespite is asked about each request that [Verifier.Handler] refuses. If it returns true, the next handler
@@ -108,6 +109,7 @@ func New(cfg Config) (*Verifier, error) {
 // minPepper is the length of the hash, which RFC 2104 section 3 recommends as the minimum.
 const minPepper = sha256.Size
 
+// pepper returns Config.Pepper, or a random one for a verifier whose digests are not stored.
 func (c *Config) pepper() (Secret, error) {
 	switch {
 	case c.Pepper == "" && (c.Commit != nil || c.Restore != nil):

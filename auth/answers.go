@@ -32,6 +32,7 @@ const (
 const (
 	denied       = "User is not authorized to access this resource"
 	unauthorized = "Unauthorized"
+	lacksScope   = "the token does not have a required scope"
 )
 
 // answers are the replies to the causes. The first row that fits decides. So a variant stands above the exported cause
@@ -46,9 +47,8 @@ var answers = [...]reply{
 
 	// These are what the rules of a route demand. A missing scope is 401 in a REST API's Cognito authorizer. HTTPAPI and
 	// Bearer answer 403, as RFC 6750 section 3.1 says.
-	{errCheckedScope, 403, codeDenied, denied, insufficientScope, "the token does not have a required scope"},
 	{ErrRefused, 403, codeDenied, denied, "", ""},
-	{ErrScope, 401, codeUnauthorized, unauthorized, insufficientScope, "the token does not have a required scope"},
+	{ErrScope, 401, codeUnauthorized, unauthorized, insufficientScope, lacksScope},
 
 	// RFC 6750 section 3.1: no error if no token was sent.
 	{ErrMissing, 401, codeUnauthorized, unauthorized, "", ""},
@@ -67,6 +67,10 @@ var answers = [...]reply{
 	{ErrTooOld, 401, codeUnauthorized, unauthorized, invalidToken, "the token is too old"},
 }
 
+// refusedScope is the reply to a cause that is both ErrRefused and ErrScope, as that of a check of the route that has
+// returned ErrScope. The challenge then names the scope.
+var refusedScope = reply{ErrRefused, 403, codeDenied, denied, insufficientScope, lacksScope}
+
 // other is the reply to a cause that is not of this package, in an Error that a caller made.
 var other = reply{nil, 401, codeUnauthorized, unauthorized, invalidToken, "the token is not valid"}
 
@@ -74,8 +78,12 @@ var other = reply{nil, 401, codeUnauthorized, unauthorized, invalidToken, "the t
 func (e *Error) answer() *reply {
 	cause := e.cause()
 	for i := range answers {
-		if errors.Is(cause, answers[i].cause) {
-			return &answers[i]
+		switch a := &answers[i]; {
+		case !errors.Is(cause, a.cause):
+		case a.cause == ErrRefused && errors.Is(cause, ErrScope):
+			return &refusedScope
+		default:
+			return a
 		}
 	}
 	return &other

@@ -29,8 +29,8 @@ const (
 // then all its bytes are compared.
 //
 // For a long token that is forged, its SHA-256 would be the larger part of the cost. So it is looked up by the keyed
-// hash, which is fast. The SHA-256 is computed only if there is an entry to compare it with, or after the token has been
-// verified.
+// hash, which is fast. The SHA-256 is computed only if there is an entry to compare it with, or after the token has
+// been verified.
 //
 // A token belongs to one of 64 shards, each with its own lock, so that requests on several cores seldom wait for each
 // other.

@@ -196,9 +196,10 @@
 //
 // # Files
 //
-// verifier.go is the entry: verify.go and parse.go read and verify a token, claims.go reads the claims into a claimSet,
-// of which callers get the Token. keyset.go fetches keys, keylist.go and jwk.go read them, issuerstate.go judges
-// claims, json*.go is the JSON reader, error.go, answers.go and style.go answer.
+// verifier.go is the entry, and request.go that for HTTP. verify.go verifies a token: compact.go and header.go read its
+// form, claims.go reads its claims into a claimSet, of which callers get the Token, and issuerstate.go judges them.
+// keyset.go fetches keys, keylist.go and jwk.go read them. json*.go is the JSON reader. error.go, answers.go and
+// style.go answer.
 //
 // # Sources
 //

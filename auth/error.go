@@ -60,7 +60,6 @@ var (
 	errNotYetValid   = &variant{ErrNotCurrent, "token is not valid yet"}
 	errRevoked       = &variant{ErrNotCurrent, "token has been revoked"}
 	errGroup         = &variant{ErrRefused, "user is not in a permitted group"}
-	errCheckedScope  = &variant{ErrRefused, ErrRefused.Error()} // the check returned ErrScope
 )
 
 // variant is an exported cause with another text for logs.
@@ -99,6 +98,8 @@ func (e *Error) found() string {
 		return fmt.Sprintf(": the token has %s, the route demands %s", quote(e.Token.Scopes()), quote(e.Scopes))
 	case errors.Is(e.Err, errGroup):
 		return ": the token has " + quote(e.Token.Groups())
+	case errors.Is(e.Err, errTokenUse) && e.Token.Use == "":
+		return ": it has no mark of its use, or contradictory ones"
 	case errors.Is(e.Err, errTokenUse):
 		return ": it is " + quote(e.Token.Use)
 	case errors.Is(e.Err, ErrAudience):

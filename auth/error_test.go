@@ -1,6 +1,8 @@
 package auth_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -36,9 +38,34 @@ func TestErrorTellsWhatTheTokenSays(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualError(t, verify(strict, rs256(goodHeader, goodClaims(map[string]any{"token_use": "access"}))),
 		`auth: token use is not accepted: it is "access"`)
+	require.EqualError(t, verify(strict, rs256(goodHeader, goodClaims(nil))),
+		`auth: token use is not accepted: it has no mark of its use, or contradictory ones`)
 	for _, claims := range []map[string]any{{"iss": strings.Repeat("é", 3000)}, {"aud": strings.Repeat("é", 3000)}} {
 		text := verify(v, rs256(goodHeader, goodClaims(claims))).Error()
 		require.Less(t, len(text), 400)
 		require.Contains(t, text, "… (cut)")
 	}
+}
+
+// A Token in a log shows its fields, but no part of the bearer token and no other claims. One that is decoded again has
+// no more than these fields.
+func TestPrintedTokenShowsItsFieldsOnly(t *testing.T) {
+	raw := rs256(goodHeader, goodClaims(map[string]any{"sub": "u-17", "email": "secret@example.com"}))
+	token, err := localVerifier(t).VerifyToken(t.Context(), raw)
+	require.NoError(t, err)
+	text := string(must(json.Marshal(token)))
+	require.NotContains(t, text, "shared")
+	for _, text := range []string{text, fmt.Sprint(token), fmt.Sprintf("%+v", token), fmt.Sprintf("%#v", token)} {
+		require.Contains(t, text, "u-17")
+		require.NotContains(t, text, "secret")
+		for part := range strings.SplitSeq(raw, ".") {
+			require.NotContains(t, text, part)
+		}
+	}
+	var decoded auth.Token
+	require.NoError(t, json.Unmarshal([]byte(text), &decoded))
+	require.Equal(t, token.Subject, decoded.Subject)
+	require.Nil(t, decoded.Audience())
+	_, err = auth.Claims[map[string]any](decoded)
+	require.ErrorIs(t, err, auth.ErrNotConfigured)
 }

@@ -17,7 +17,7 @@ func VerifySignature(keys []byte, raw string) error {
 		return err
 	}
 	w := workspaces.New().(*workspace)
-	text, err := decode(w.header[:], c.header)
+	text, err := decodeBase64(w.header[:], c.header)
 	if err != nil {
 		return err
 	}
@@ -28,7 +28,7 @@ func VerifySignature(keys []byte, raw string) error {
 	if h.method, err = method(h.algorithm); err != nil {
 		return err
 	}
-	_, err = issuer.verify(context.Background(), w, newClaimSet(""), c, h, time.Now())
+	_, err = issuer.checkSignature(context.Background(), w, newClaimSet(""), c, h, time.Now())
 	return err
 }
 
@@ -70,7 +70,7 @@ func ParseKeySet(text string) (int, error) {
 }
 
 // Decode is the reader of a segment.
-func Decode(text string) ([]byte, error) { return decode(nil, text) }
+func Decode(text string) ([]byte, error) { return decodeBase64(nil, text) }
 
 // Credential is the reader of one Authorization value.
 var Credential = credential

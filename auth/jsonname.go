@@ -82,6 +82,16 @@ func (s *scanner) misnamed(registered map[string]bool) bool {
 	return s.folds && registered[string(s.fold[:s.folded])]
 }
 
+// unregistered skips the value of the member whose name next has just returned and which has no meaning here. It
+// refuses the member if its name differs from one with a meaning only in letter case, because another reader may
+// confuse the two.
+func (s *scanner) unregistered(registered map[string]bool) {
+	if s.misnamed(registered) {
+		s.fail(errCase)
+	}
+	s.skip()
+}
+
 // foldRune returns the same rune for all runes that Unicode's simple folding treats as equal. encoding/json matches
 // struct fields by that folding. The result is the smallest of those runes, but ASCII letters are in lower case: 'K',
 // 'k' and the Kelvin sign all become 'k'.

@@ -249,7 +249,7 @@ func (m members) fill(j *jwkset.JWKMarshal, names []string) error {
 			}
 			continue
 		}
-		b, err := decode(nil, text)
+		b, err := decodeBase64(nil, text)
 		if err != nil {
 			return fmt.Errorf("%s is not base64url", name)
 		}

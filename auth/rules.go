@@ -133,9 +133,5 @@ func refusal(err error, t *claimSet) error {
 	if own, ok := errors.AsType[*Error](err); ok {
 		return own
 	}
-	cause := ErrRefused
-	if errors.Is(err, ErrScope) {
-		cause = errCheckedScope
-	}
-	return t.refuse(fmt.Errorf("%w: %w", cause, err))
+	return t.refuse(fmt.Errorf("%w: %w", ErrRefused, err))
 }

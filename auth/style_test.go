@@ -69,6 +69,7 @@ func scopeCheck(t *testing.T) error {
 // The answers of the four styles to each cause, byte for byte.
 func TestAnswersOfEveryStyle(t *testing.T) {
 	scope := &auth.Error{Err: auth.ErrScope, Scopes: []string{"HelloAPI/hello.read", "HelloAPI/hello.write"}}
+	refusedScope := &auth.Error{Err: errors.Join(auth.ErrScope, auth.ErrRefused), Scopes: []string{"a", "b"}} // made by a check
 	late := &auth.Error{Err: fmt.Errorf("%w: %w", auth.ErrUnavailable, errors.New("secret")), RetryAfter: 9001 * time.Millisecond}
 	const appSync = `{"errors":[{"errorType":"UnauthorizedException","message":%q}]}`
 	invalid := func(words string) string {
@@ -127,6 +128,10 @@ func TestAnswersOfEveryStyle(t *testing.T) {
 		{"bearer, scope", auth.Bearer, scope, response{403, `{"error":"insufficient_scope","error_description":"the token does not have a required scope"}`, "AccessDeniedException", `Bearer error="insufficient_scope", error_description="the token does not have a required scope", scope="HelloAPI/hello.read HelloAPI/hello.write"`, ""}},
 		{"bearer, group", auth.Bearer, &auth.Error{Err: auth.ErrGroup}, response{403, `{"message":"Forbidden"}`, "AccessDeniedException", "", ""}},
 		{"bearer, scope of a check", auth.Bearer, scopeCheck(t), response{403, `{"error":"insufficient_scope","error_description":"the token does not have a required scope"}`, "AccessDeniedException", "", ""}},
+		{"REST, scope that a check demands", rest, refusedScope, response{403, `{"message":"User is not authorized to access this resource"}`, "AccessDeniedException", "", ""}},
+		{"HTTP API, scope that a check demands", auth.HTTPAPI, refusedScope, response{403, `{"message":"Forbidden"}`, "", `Bearer scope="a b" error="insufficient_scope" error_description="expected scopes: [a b]"`, ""}},
+		{"bearer, scope that a check demands", auth.Bearer, refusedScope, response{403, `{"error":"insufficient_scope","error_description":"the token does not have a required scope"}`, "AccessDeniedException", "", ""}},
+		{"HTTP API, scope and keys of a check", auth.HTTPAPI, &auth.Error{Err: errors.Join(auth.ErrScope, auth.ErrUnavailable)}, response{503, `{"message":"Service Unavailable"}`, "", "", "1"}},
 		{"bearer, keys of a check", auth.Bearer, &auth.Error{Err: fmt.Errorf("%w: %w", auth.ErrRefused, auth.ErrUnavailable)}, response{503, `{"message":"Service Unavailable"}`, "ServiceUnavailableException", "", "1"}},
 		{"bearer, cause of another package", auth.Bearer, &auth.Error{Err: errors.New("secret")}, response{401, `{"error":"invalid_token","error_description":"the token is not valid"}`, "UnauthorizedException", invalid("the token is not valid"), ""}},
 		{"bearer, limit", auth.Bearer, throttled{}, response{429, `{"message":"Too Many Requests"}`, "TooManyRequestsException", "", "7"}},

@@ -16,6 +16,9 @@ import (
 // The zero Token is that of a request that nothing has verified. It has no claims: its fields are empty, its methods
 // return nil or false, [Claims] of it fails with [ErrNotConfigured], and [FromContext] does not find it. A Token
 // literal has the fields that it sets and no other claims; [InsecureToken] makes a complete one for tests.
+//
+// Printed by fmt, log/slog or encoding/json, a Token shows its fields, which name a user, and nothing of the bearer
+// token. A Token that was decoded from JSON is a literal.
 type Token struct {
 	// ID is the issuer, a space, and the subject. It is unique among all tokens that a verifier accepts: a subject is
 	// unique within its issuer (RFC 7519 section 4.1.2), and an issuer contains no space. The issuer is [Issuer].URL even

@@ -68,7 +68,7 @@ func (k *core) verify(ctx context.Context, raw string, now time.Time) (e entry, 
 	if err != nil {
 		return entry{}, err
 	}
-	found, err := issuer.verify(ctx, w, t, c, h, now)
+	found, err := issuer.checkSignature(ctx, w, t, c, h, now)
 	if err != nil {
 		return entry{}, err
 	}
@@ -126,7 +126,7 @@ func (k *core) issuerFor(t *claimSet, h header) *issuerState {
 // read parses header and claims. The claims must be read before the signature is checked because iss says whose keys
 // check it. Nothing else in them is used before that check.
 func (w *workspace) read(c compact) (*claimSet, header, error) {
-	text, err := decode(w.header[:], c.header) // into the workspace: the token keeps none of it
+	text, err := decodeBase64(w.header[:], c.header) // into the workspace: the token keeps none of it
 	if err != nil {
 		return nil, header{}, err
 	}
@@ -139,7 +139,7 @@ func (w *workspace) read(c compact) (*claimSet, header, error) {
 	}
 	// readClaims grants more values to short claims. A long header may not be the reason that they are short.
 	w.scanner.values += len(text) / spareBytes
-	payload, err := decode(w.payloadBuffer(strict.DecodedLen(len(c.payload))), c.payload)
+	payload, err := decodeBase64(w.payloadBuffer(strict.DecodedLen(len(c.payload))), c.payload)
 	if err != nil {
 		return nil, header{}, err
 	}
@@ -148,9 +148,10 @@ func (w *workspace) read(c compact) (*claimSet, header, error) {
 	return t, h, err
 }
 
-// verify checks the signature with the issuer's keys and returns the key that made it. Several keys may fit, for
-// example those of a token without a kid; they are tried in the order of the key set, at most maxCandidates of them.
-func (s *issuerState) verify(
+// checkSignature checks the signature with the issuer's keys and returns the key that made it. Several keys may fit,
+// for example those of a token without a kid; they are tried in the order of the key set, at most maxCandidates of
+// them.
+func (s *issuerState) checkSignature(
 	ctx context.Context, w *workspace, t *claimSet, c compact, h header, now time.Time,
 ) (*key, error) {
 	if !s.allowsAlgorithm(h.method) {
@@ -172,7 +173,7 @@ func (s *issuerState) verify(
 	if len(public) == 0 {
 		return nil, &Error{Err: l.missing}
 	}
-	signature, err := decode(w.signature[:], c.signature) // after the look-up: without a key it is not needed
+	signature, err := decodeBase64(w.signature[:], c.signature) // after the look-up: without a key it is not needed
 	if err != nil {
 		return nil, &Error{Err: err}
 	}

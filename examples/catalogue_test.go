@@ -28,8 +28,8 @@ type cause struct {
 	status int
 }
 
-// catalogues are the packages whose doc.go lists each cause in the form "- [ErrName]: status". wrap makes an Error of the
-// package.
+// catalogues are the packages whose doc.go lists each cause in the form "- [ErrName]: status". wrap makes an Error of
+// the package.
 var catalogues = map[string]struct {
 	wrap   func(error) answer
 	causes map[string]cause

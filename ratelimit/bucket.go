@@ -13,13 +13,14 @@ import (
 //
 // Its methods read the clock. [Ref.Take] and [TakeAll] are told the time instead.
 type Bucket struct {
-	epoch time.Time
-	cell  atomic.Pointer[cell]
-	mu    sync.Mutex // must be held to replace cell
+	epoch    time.Time
+	contents atomic.Pointer[contents]
+	mu       sync.Mutex // must be held to replace contents
 }
 
-// A cell is a TAT under one segment. A change of the limit ends both: the TAT is frozen, and a new cell is published.
-type cell struct {
+// contents are those of a bucket: a TAT under one segment. A change of the limit ends both: the TAT is frozen, and new
+// contents are published.
+type contents struct {
 	seg    *segment
 	queued atomic.Bool // set before the first reservation, and never cleared
 	_      [112]byte   // the TAT is written by every take, so what is only read stays on other cache lines
@@ -34,17 +35,19 @@ func NewBucket(l Limit) (*Bucket, error) {
 		return nil, err
 	}
 	b := &Bucket{epoch: time.Now()}
-	b.cell.Store(&cell{seg: newSegment(l, 0)})
+	b.contents.Store(&contents{seg: newSegment(l, 0)})
 	return b, nil
 }
 
-func (b *Bucket) load() *cell {
+// load returns the contents that are in force, or nil if NewBucket did not make b.
+func (b *Bucket) load() *contents {
 	if b == nil {
 		return nil
 	}
-	return b.cell.Load()
+	return b.contents.Load()
 }
 
+// now reads the clock, in nanoseconds since the making of b.
 func (b *Bucket) now() int64 {
 	if b == nil {
 		return 0
@@ -85,6 +88,7 @@ func (b *Bucket) Peek() Decision {
 // four years to pay at the new rate may be cut to four years.
 func (b *Bucket) SetLimit(l Limit) error { return b.setLimit(b.now, l) }
 
+// setLimit is SetLimit with the caller's clock, which replace reads.
 func (b *Bucket) setLimit(now func() int64, l Limit) error {
 	if b.load() == nil {
 		return ErrNotConfigured
@@ -94,21 +98,23 @@ func (b *Bucket) setLimit(now func() int64, l Limit) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.replace(b.cell.Load(), now, l)
+	b.replace(b.contents.Load(), now, l)
 	return nil
 }
 
 // replace moves the bucket to a new segment; the caller must hold mu. The clock is read after the TAT is frozen, so the
 // reading is not behind any that still counted under the old segment.
-func (b *Bucket) replace(c *cell, now func() int64, l Limit) {
+func (b *Bucket) replace(c *contents, now func() int64, l Limit) {
 	u := c.tat.Swap(frozen)
 	c.seg.next = newSegment(l, now())
-	moved := &cell{seg: c.seg.next}
+	moved := &contents{seg: c.seg.next}
 	moved.queued.Store(c.queued.Load())
 	moved.tat.Store(c.seg.convert(u))
-	b.cell.Store(moved)
+	b.contents.Store(moved)
 }
 
+// take takes n tokens or none at the instant now. Its verdict is never retry: it waits for a change of the limit that
+// is under way. If nothing is out of the common way, it does not lock anything.
 func (b *Bucket) take(now, n int64) outcome {
 	c := b.load()
 	if c == nil {
@@ -135,7 +141,7 @@ func (b *Bucket) takeOdd(now, n int64) outcome {
 // try is take without waiting. Its verdict is retry if the TAT is frozen, because the limit is being changed or a
 // [Limiter] no longer uses the bucket.
 func (b *Bucket) try(now, n int64) outcome {
-	c := b.cell.Load()
+	c := b.contents.Load()
 	s := c.seg
 	clock := s.at(now)
 	switch {
@@ -151,12 +157,13 @@ func (b *Bucket) try(now, n int64) outcome {
 	return outcome{s, now, u, verdictOf(ok)}
 }
 
+// look decides on n tokens at the instant now and takes none. Like take, it waits for a change of the limit.
 func (b *Bucket) look(now, n int64) outcome {
 	if b.load() == nil {
 		return outcome{}
 	}
 	for {
-		if o := b.cell.Load().look(now, n); o.verdict != retry {
+		if o := b.contents.Load().look(now, n); o.verdict != retry {
 			return o
 		}
 		b.settle(now)
@@ -167,7 +174,7 @@ func (b *Bucket) look(now, n int64) outcome {
 // behind, or 0 if nothing came back. The clock is read after the TAT.
 func (b *Bucket) undo(now func() int64, k taken) (tat int64) {
 	for {
-		c := b.cell.Load()
+		c := b.contents.Load()
 		u := c.tat.Load()
 		switch {
 		case c.seg != k.seg || u == frozen:
@@ -188,7 +195,7 @@ func (b *Bucket) undo(now func() int64, k taken) (tat int64) {
 // lower lowers the TAT by back units if it still is u, and reports whether it was. If later is true, others have taken
 // since the take that is undone. The TATs in their receipts are then too high, and reused says up to where: see
 // undoQueued.
-func (c *cell) lower(mu *sync.Mutex, u, back int64, later bool) bool {
+func (c *contents) lower(mu *sync.Mutex, u, back int64, later bool) bool {
 	if !later {
 		return c.tat.CompareAndSwap(u, u-back)
 	}
@@ -207,13 +214,13 @@ func (c *cell) lower(mu *sync.Mutex, u, back int64, later bool) bool {
 func (b *Bucket) settle(now int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if c := b.cell.Load(); c.seg.over(now) && c.tat.Load() != frozen {
+	if c := b.contents.Load(); c.seg.over(now) && c.tat.Load() != frozen {
 		b.replace(c, func() int64 { return now }, c.seg.limit)
 	}
 }
 
 // look decides on n tokens and takes none.
-func (c *cell) look(now, n int64) outcome {
+func (c *contents) look(now, n int64) outcome {
 	s, clock, u := c.seg, c.seg.at(now), c.tat.Load()
 	switch {
 	case u == frozen || s.over(now):

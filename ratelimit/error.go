@@ -46,7 +46,8 @@ var answers = []response{
 }
 
 // Error is why a request was refused, by this package or by package window. It is itself the answer: API Gateway's to a
-// throttled request, or to one that AWS WAF blocks.
+// throttled request, or to one that AWS WAF blocks. A caller of Take or TakeAll can make one of the decision, to answer
+// the same: &Error{Err: ErrLimited, Decision: d}.
 type Error struct {
 	// Err is the cause: one of this package's, or an error that wraps one.
 	Err error

@@ -12,8 +12,8 @@ import (
 	"github.com/tallygate/tallygate/ratelimit"
 )
 
-// Twenty requests an hour for each tenant, all of them at once if it likes. An authenticator in front has set the header:
-// a limit by what a client may write limits nothing.
+// Twenty requests an hour for each tenant, all of them at once if it likes. An authenticator in front has set the
+// header: a limit by what a client may write limits nothing.
 func Example() {
 	tenant := func(r *http.Request) (string, bool) {
 		t := r.Header.Get("Tenant")
@@ -180,7 +180,7 @@ func ExampleConfig_unit() {
 			return r.ContentLength
 		},
 		Name: "upload",
-		Unit: "content-bytes", // without it there would be no fields, for a client would take bytes for requests
+		Unit: "content-bytes", // without it there would be no fields, because a client would read bytes as requests
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -193,6 +193,26 @@ func ExampleConfig_unit() {
 	// Output:
 	// "upload";q=1000000000;qu="content-bytes";w=3600
 	// "upload";r=999999995;t=1
+}
+
+// A handler that calls Take or TakeAll itself answers by an Error with the decision.
+func ExampleError() {
+	b, err := ratelimit.NewBucket(ratelimit.Limit{Rate: 1.0 / 3600, Burst: 1})
+	if err != nil {
+		log.Fatal(err)
+	}
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if d := b.Take(1); !d.OK {
+			(&ratelimit.Error{Err: ratelimit.ErrLimited, Decision: d}).ServeHTTP(w, r)
+			return
+		}
+		fmt.Fprint(w, "hello")
+	})
+	b.Allow() // the only token
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	fmt.Println(w.Code, w.Body, w.Header().Get("Retry-After"))
+	// Output: 429 {"message":"Too Many Requests"} 3600
 }
 
 func ExampleSetFields() {

@@ -35,6 +35,9 @@ func (l *Limiter[K]) Handler(next http.Handler) http.Handler {
 	})
 }
 
+// check is Check with an outcome in place of the decision, which Handler needs only for header fields. n is the cost of
+// the request. If no bucket was asked, the outcome is zero. A limiter that New did not make, or that has no Key,
+// refuses without asking AllowDespite.
 func (l *Limiter[K]) check(r *http.Request) (o outcome, n int64, err error) {
 	if !l.configured() {
 		return o, 1, &Error{Err: errNotMade}

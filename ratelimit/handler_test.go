@@ -357,7 +357,7 @@ func TestHeaderValuesBelongToTheResponse(t *testing.T) {
 	}
 }
 
-// The window is told in whole seconds, rounded up, but not because of what a division of floats errs.
+// The window is sent in whole seconds, rounded up. The rounding error of a float division does not add a second.
 func TestWindowIsRoundedUpToSeconds(t *testing.T) {
 	for _, test := range []struct {
 		limit ratelimit.Limit

@@ -15,7 +15,7 @@ import (
 
 // The histories that many goroutines produce must be linearizable: each call takes effect at one instant between its
 // beginning and its end, and the bucket's TAT is then what the model says to the unit. Calls carry their readings of a
-// clock of this test's, and dawdle between reading and calling, so that readings are stale when they arrive.
+// clock of this test's, and pause between reading and calling, so that readings are stale when they arrive.
 
 type kind uint8
 

@@ -23,6 +23,8 @@ type keyed struct {
 	groups int   // the most a shard's table may grow to
 }
 
+// newKeyed makes room for maxKeys keys. The number of shards is a power of two, so that the highest bits of a
+// fingerprint choose one. A shard's table is made when the first of its keys comes, and grows.
 func newKeyed(l Limit, maxKeys int) *keyed {
 	k := &keyed{epoch: time.Now(), shift: 64}
 	for maxKeys>>(64-k.shift) > keysPerShard {
@@ -43,8 +45,11 @@ func (k *keyed) now() int64 { return int64(time.Since(k.epoch)) }
 
 func (k *keyed) shard(f fingerprint) *shard { return &k.shards[f>>k.shift] }
 
-// take reads the segment after its caller has read the clock. So if it finds the old segment in force, now is not later
-// than the change of the limit.
+// take takes tokens of the key, all or none, at the instant now. Its verdict is never retry. A key that has a slot in a
+// table of the segment in force, or a limit of its own, needs no mutex.
+//
+// The segment is read after the caller has read the clock. So if it is still the old one, now is not later than the
+// change of the limit.
 func (k *keyed) take(now int64, f fingerprint, tokens int64) outcome {
 	sh := k.shard(f)
 	if b := sh.override(f); b != nil {
@@ -155,7 +160,7 @@ func (k *keyed) replace(s *segment, l Limit, now func() int64) *segment {
 func (k *keyed) look(now int64, f fingerprint, tokens int64) outcome {
 	sh := k.shard(f)
 	if b := sh.override(f); b != nil {
-		return b.cell.Load().look(now, tokens)
+		return b.contents.Load().look(now, tokens)
 	}
 	if t := k.table(sh); t != nil {
 		if slot := t.find(f); slot >= 0 {
@@ -234,10 +239,10 @@ func (k *keyed) setKeyLimit(now func() int64, f fingerprint, l Limit) {
 		tat = max(tat, t.release(slot))
 	}
 	start := now()
-	c := &cell{seg: newSegment(l, start)}
+	c := &contents{seg: newSegment(l, start)}
 	c.tat.Store(c.seg.at(start) + t.seg.rescale(tat-max(t.seg.at(start), t.floor.Load()), c.seg))
 	b := &Bucket{epoch: k.epoch}
-	b.cell.Store(c)
+	b.contents.Store(c)
 	sh.setOverride(f, b)
 }
 
@@ -251,7 +256,7 @@ func (k *keyed) clearKeyLimit(now func() int64, f fingerprint) {
 		return
 	}
 	b.mu.Lock()
-	c := b.cell.Load()
+	c := b.contents.Load()
 	u := c.tat.Swap(frozen)
 	b.mu.Unlock()
 	at := now()

@@ -65,12 +65,12 @@ var mutants = []mutant{
 	{"bucket forgotten by a key without its own limit any more", (*keyed).clearKeyLimit, func(f *function) {
 		f.statement("Store", drop)
 	}},
-	{"undo gives back what others stand on", (*Bucket).undoQueued, func(f *function) { f.binary(token.SUB, 1, left) }},
+	{"undo in a queue gives back the instants of later takes", (*Bucket).undoQueued, func(f *function) { f.binary(token.SUB, 1, left) }},
 	{"undo gives back the same instants again", (*Bucket).undoQueued, func(f *function) { f.statement("Store", drop) }},
 	{"undo gives back what has flowed back by itself", (*Bucket).undoQueued, func(f *function) {
 		f.call("min", 0, func(e *ast.CallExpr) ast.Expr { return expr("(%s + 0*now())", text(e.Args[0])) })
 	}},
-	{"undo under those who wait", (*Bucket).undo, func(f *function) {
+	{"undo forgets that callers may wait", (*Bucket).undo, func(f *function) {
 		f.call("Load", 2, func(*ast.CallExpr) ast.Expr { return expr("false") })
 	}},
 	{"reservation overtakes", (*Bucket).reserve, func(f *function) {

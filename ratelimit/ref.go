@@ -44,6 +44,8 @@ func (r Ref) peek(now int64) (d Decision) {
 	return d
 }
 
+// epoch is the making of the bucket or limiter, from which instants are counted. The zero Ref has none, and refuses at
+// any instant.
 func (r *Ref) epoch() time.Time {
 	switch {
 	case r.keyed != nil:

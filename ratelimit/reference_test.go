@@ -137,7 +137,7 @@ func anyLimit(r *rand.Rand) (Limit, *big.Rat) {
 // drawTime goes on by about what the bucket needs for some tokens, now and then far ahead or back, but not beyond the
 // horizon.
 func drawTime(r *rand.Rand, now int64, b *Bucket) int64 {
-	s := b.cell.Load().seg
+	s := b.contents.Load().seg
 	l, last := s.limit, s.start+int64(min(s.span, 1<<60))
 	token := 1e9 / max(l.Rate, 1e-6)
 	switch step := r.Float64() * token * float64(1+r.Int64N(min(l.Burst, 1000))); r.IntN(10) {
@@ -200,7 +200,7 @@ func equalsTheReference(t *testing.T, name string, r *rand.Rand) {
 	b, _ := bucketSince(t, limit)
 	ref := newReference(rate, limit.Burst, nil)
 	if limit.Rate > 0 {
-		require.Equal(t, rate.Denom().Int64(), b.cell.Load().seg.scale, "%v is exact", limit)
+		require.Equal(t, rate.Denom().Int64(), b.contents.Load().seg.scale, "%v is exact", limit)
 	}
 	for now, step := int64(0), 0; step < 40; step++ {
 		now = drawTime(r, now, b)
@@ -232,7 +232,7 @@ func staysByTheReference(t *testing.T, name string, r *rand.Rand) {
 	}
 	limit, rate := draw()
 	b, _ := bucketSince(t, limit)
-	slack := func() *big.Rat { return big.NewRat(5, 4*b.cell.Load().seg.scale) }
+	slack := func() *big.Rat { return big.NewRat(5, 4*b.contents.Load().seg.scale) }
 	ref := newReference(rate, limit.Burst, slack())
 	for now, step := int64(0), 0; step < 40; step++ {
 		now = drawTime(r, now, b)
@@ -249,7 +249,7 @@ func staysByTheReference(t *testing.T, name string, r *rand.Rand) {
 			require.NoError(t, b.setLimit(func() int64 { return now }, limit))
 			ref.setLimit(now, rate, limit.Burst, nil)
 			ref.slack = new(big.Rat).Add(was, slack())
-			ref.slack.Add(ref.slack, big.NewRat(1, b.cell.Load().seg.scale))
+			ref.slack.Add(ref.slack, big.NewRat(1, b.contents.Load().seg.scale))
 			continue
 		}
 		spare := ref.spare(now, n)
@@ -319,7 +319,7 @@ func TestNoWindowAdmitsMoreThanTheBound(t *testing.T) {
 		slices.SortFunc(admitted, func(a, b admission) int { return cmp.Compare(a.at, b.at) })
 		slack := new(big.Rat)
 		if !exact {
-			slack.SetFrac64(5, 4*b.cell.Load().seg.scale)
+			slack.SetFrac64(5, 4*b.contents.Load().seg.scale)
 		}
 		for i := range admitted {
 			sum := new(big.Int)
@@ -333,7 +333,7 @@ func TestNoWindowAdmitsMoreThanTheBound(t *testing.T) {
 	}
 }
 
-// What a refusal tells is right: after RetryAfter the same call succeeds, a nanosecond before it does not. At rates
+// The RetryAfter of a refusal is right: after it the same call succeeds, a nanosecond earlier it does not. At rates
 // that are not exact a nanosecond is less than a unit, and the same holds.
 func TestRetryAfterSuffices(t *testing.T) {
 	for seed := range uint64(heavy(10_000)) {

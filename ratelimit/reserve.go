@@ -120,13 +120,13 @@ func (b *Bucket) reserve(now, n int64, patience time.Duration) (k taken, delay t
 //
 // If B is then undone as well, its token must not come back a second time. So reused keeps the TAT from which A was
 // given back, which is that of a debt of 3, and a take whose TAT is not above reused gives nothing back: B's is equal.
-// [cell.lower] keeps reused as well, for what came back before anybody waited.
+// [contents.lower] keeps reused as well, for what came back before anybody waited.
 //
 // The clock is read after the TAT, so that it is not behind any reading that raised the TAT.
 func (b *Bucket) undoQueued(now func() int64, k taken) (tat int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	c := b.cell.Load()
+	c := b.contents.Load()
 	if c.seg != k.seg || k.tat <= c.reused.Load() {
 		return 0
 	}

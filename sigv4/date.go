@@ -123,8 +123,9 @@ func number(s string) int {
 // time.Date takes. Years begin in March here, so that the leap day is the last day of its year. The months before a
 // month have (153*month+2)/5 days, and 719 468 days lie between 0000-03-01 and 1970-01-01.
 //
-// For example, 1970-01-01 is the first day of month 10 of the year 1969: 1969*365 + 492 - 19 + 4 + 306 + 1 - 1 - 719
-// 468 = 0.
+// For example, 1970-01-01 is the first day of month 10 of the year 1969:
+//
+//	1969*365 + 492 - 19 + 4 + 306 + 1 - 1 - 719468 = 0
 func days(year, month, day int) int {
 	month -= 3
 	if month < 0 {

@@ -15,7 +15,7 @@ type headers struct {
 
 	amz        int    // how many names begin with X-Amz-
 	underscore bool   // one of these names has an underscore
-	odd        string // a name that is not in canonical form; net/http makes none, but an adapter may
+	odd        string // the least name that is not in canonical form; net/http makes none, but an adapter may
 }
 
 // readHeaders reads all headers in one pass, because it must find every name that begins with X-Amz-. The switch is
@@ -48,18 +48,26 @@ func readHeaders(header http.Header) (h headers) {
 		default:
 			if !isAmzHeader(name) {
 				if isAuthorization(name) {
-					h.odd = name
+					h.odd = lesser(h.odd, name)
 				}
 				continue
 			}
 			if http.CanonicalHeaderKey(name) != name {
-				h.odd = name
+				h.odd = lesser(h.odd, name)
 			}
 			h.underscore = h.underscore || strings.IndexByte(name, '_') >= 0
 		}
 		h.amz++
 	}
 	return h
+}
+
+// lesser returns the name that comes first in the alphabet. An empty one is none.
+func lesser(a, b string) string {
+	if a == "" || b < a {
+		return b
+	}
+	return a
 }
 
 // single returns the value of a header that may be sent only once, or "" if the header is absent. Of two values one
@@ -138,7 +146,11 @@ func (v *Verifier) checkSigned(h http.Header, cr *canonicalRequest, p *parameter
 
 // findUnsigned refuses an X-Amz- header that is not signed. A confusable one is refused even if it is signed,
 // because the verifier and a program behind CGI could take different headers for the same one.
+//
+// If there are several, a confusable one comes first, and then the least name. So the same request always has the same
+// answer, although a map has no order.
 func (v *Verifier) findUnsigned(h http.Header, cr *canonicalRequest, p *parameters) *Error {
+	confusable, unsigned := "", ""
 	for name := range h {
 		if !isAmzHeader(name) {
 			continue
@@ -146,10 +158,16 @@ func (v *Verifier) findUnsigned(h http.Header, cr *canonicalRequest, p *paramete
 		lower := strings.ToLower(name)
 		switch {
 		case isConfusable(lower):
-			return refuse(errAmbiguousHeader, name)
+			confusable = lesser(confusable, name)
 		case !cr.signs(p.signedHeaders, lower) && !slices.Contains(v.exempt, lower):
-			return refuse(errUnsignedHeader, lower)
+			unsigned = lesser(unsigned, lower)
 		}
+	}
+	switch {
+	case confusable != "":
+		return refuse(errAmbiguousHeader, confusable)
+	case unsigned != "":
+		return refuse(errUnsignedHeader, unsigned)
 	}
 	return nil
 }

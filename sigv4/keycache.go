@@ -16,7 +16,7 @@ import (
 // finds what it had; at worst it misses a new key, and add then looks for that in the new table.
 //
 // A sync.Map of the hashes would need half the code. With one key it is as fast. With ten thousand keys in turn it
-// makes a whole verification 7 to 9 % slower, because each lookup waits for memory several times.
+// makes a whole verification about 7 % slower, because each lookup waits for memory several times.
 type keyCache struct {
 	seed  maphash.Seed
 	table atomic.Pointer[keyTable]

@@ -93,11 +93,12 @@ func (p *parameters) read(r *http.Request, q *query, most int) *Error {
 			return malformed
 		}
 	}
-	p.badQuery = true
+	valid := false
 	if plain && !p.tooLarge {
-		p.refused, p.badQuery = q.refuses(p.rawQuery)
+		p.refused, valid = q.parse(p.rawQuery)
 		p.tooLarge = q.full
 	}
+	p.badQuery = !valid
 	if p.tooLarge && len(h.authorization) > 0 { // even if the query is presigned as well
 		return refuse(errHeaderTooLarge, "")
 	}

@@ -100,12 +100,6 @@ func (q *query) parse(raw string) (refused string, ok bool) {
 	return "", true
 }
 
-// refuses is parse with the opposite report.
-func (q *query) refuses(raw string) (refused string, bad bool) {
-	refused, ok := q.parse(raw)
-	return refused, !ok
-}
-
 // add appends the parameter that raw begins with, and returns its length. at is where it begins in the query. It
 // reports false for a parameter that is not valid, and for one beyond a limit, which also sets full.
 func (q *query) add(raw string, at int) (n int, ok bool) {

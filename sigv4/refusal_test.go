@@ -64,6 +64,30 @@ func TestVersion2IsNamedInTheError(t *testing.T) {
 	require.NotErrorIs(t, err, sigv4.ErrVersion2)
 }
 
+// The answer to several headers at fault does not depend on the order of the map that holds them.
+func TestAnswerToSeveralHeadersIsAlwaysTheSame(t *testing.T) {
+	v := newVerifier(t, euWest)
+	for name, tt := range map[string]struct {
+		add    []string
+		want   error
+		detail string
+	}{
+		"unsigned":                {[]string{"X-Amz-C", "X-Amz-A", "X-Amz-B"}, sigv4.ErrUnsignedHeader, "x-amz-a"},
+		"unsigned and confusable": {[]string{"X-Amz-C", "X_amz-B", "X-Amz-A", "X_amz-C"}, sigv4.ErrAmbiguousHeader, "X_amz-B"},
+		"not in canonical form":   {[]string{"x-amz-c", "x-amz-a", "X-Amz-B", "authorization"}, sigv4.ErrAmbiguousHeader, "authorization"},
+	} {
+		for range 20 {
+			r := signed(t, get("/"), sigv4.SignerConfig{})
+			for _, header := range tt.add {
+				r.Header[header] = []string{"1"}
+			}
+			_, err := v.VerifyAt(r, now)
+			require.ErrorIs(t, err, tt.want, name)
+			require.Equal(t, tt.detail, err.(*sigv4.Error).Detail, name)
+		}
+	}
+}
+
 // An adapter may make a request without a URL.
 func TestS3XMLAnswersWithoutURL(t *testing.T) {
 	w := httptest.NewRecorder()

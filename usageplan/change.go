@@ -148,6 +148,8 @@ func (c Change) fields() int {
 	return set
 }
 
+// mistakesOfPlan returns what is wrong with p on its own, throttles that no request can reach and a quota without a
+// ledger among it.
 func (m *Meter) mistakesOfPlan(p Plan) error {
 	errs := []error{p.validate(), wrap(fmt.Sprintf("plan %q", clip(p.ID)), m.validateReach(p.Stages))}
 	if len(p.Quotas) > 0 && m.config.Ledger == nil {

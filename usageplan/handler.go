@@ -16,6 +16,7 @@ func (m *Meter) Check(r *http.Request) (Charge, error) {
 	return charge, err
 }
 
+// check is Check without AllowDespite.
 func (m *Meter) check(r *http.Request) (Charge, error) {
 	q, err := m.request(r)
 	if err != nil {

@@ -81,6 +81,8 @@ type reader struct {
 	mistakes *[]error
 }
 
+// value reads the next value, which is at the path. The depth bounds the recursion. An error ends the reading: only
+// mistakes that leave the rest readable are recorded.
 func (d reader) value(path string, depth int) (any, error) {
 	if depth > maxDepth {
 		return nil, errors.New("nested too deeply")
@@ -98,6 +100,7 @@ func (d reader) value(path string, depth int) (any, error) {
 	return t, nil
 }
 
+// list reads the elements of a list and the bracket after them.
 func (d reader) list(path string, depth int) (any, error) {
 	list := []any{}
 	for d.More() {
@@ -111,6 +114,7 @@ func (d reader) list(path string, depth int) (any, error) {
 	return list, err
 }
 
+// object reads the members of an object and the brace after them.
 func (d reader) object(path string, depth int) (any, error) {
 	object := map[string]any{}
 	for d.More() {

@@ -40,7 +40,7 @@ type Config struct {
 	Cost func(*http.Request) int64
 
 	// Plans and Members are the plans and members to start with; [Meter.Apply] changes them later. They are not given
-	// to Commit.
+	// to Commit. A plan to which stored changes add members must stay here, or New fails, unless a change has put it.
 	Plans   []Plan
 	Members []Member
 
@@ -53,7 +53,7 @@ type Config struct {
 	Ledger *ledger.Ledger
 
 	// StageThrottles limit the methods of stages, all clients together. AccountThrottle limits all requests of the
-	// meter. They are API Gateway's stage and account throttles. Nil is no limit.
+	// meter. They are API Gateway's stage and account throttles. Nil is no limit. Apply cannot change them.
 	StageThrottles  []Stage
 	AccountThrottle *ratelimit.Limit
 

@@ -85,6 +85,7 @@ func (m *Meter) StatusHandler() http.Handler {
 	})
 }
 
+// statusOf returns the status of the client of r. The client comes before the method: a stranger gets 403 and not 405.
 func (m *Meter) statusOf(r *http.Request) (Status, error) {
 	q, err := m.request(r)
 	if err != nil {

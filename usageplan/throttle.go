@@ -76,6 +76,8 @@ func newShared(limits map[string]ratelimit.Limit) (*methods, error) {
 	})
 }
 
+// makeMethods returns the throttles of limits, or nil if there are none. It calls fill for each throttle with a key of
+// its own, to give it its buckets; the buckets of "/*/*" are those of old, or new ones.
 func makeMethods(old *methods, limits map[string]ratelimit.Limit, fill func(*throttle) error) (*methods, error) {
 	if len(limits) == 0 {
 		return nil, nil

@@ -16,8 +16,8 @@ import (
 
 const partnerKey = "67sfLSq19U1GuGk1RB5DwaS7EIYsWvBU3fZbtvQT"
 
-// chiRoute reads the route that chi has matched, sub-routers included. A pattern that ends in "*" has not been routed to its
-// end: the middleware stands too far outside, and the meter refuses.
+// chiRoute reads the route that chi has matched, sub-routers included. A pattern that ends in "*" has not been routed
+// to its end: the middleware stands too far outside, and the meter refuses.
 func chiRoute(r *http.Request) (usageplan.Route, bool) {
 	pattern := chi.RouteContext(r.Context()).RoutePattern()
 	resource, found := strings.CutPrefix(pattern, "/Prod")
@@ -60,8 +60,8 @@ func try(h http.Handler, target string) {
 	fmt.Println(w.Code, strings.TrimSpace(w.Body.String()))
 }
 
-// A usage plan by chi's route patterns. A Group's middleware wraps the handlers of its routes, so it runs when all routing is
-// done; With does the same for one route.
+// A usage plan by chi's route patterns. A Group's middleware wraps the handlers of its routes, so it runs when all
+// routing is done; With does the same for one route.
 func Example_chi() {
 	keys, plans := guards()
 	router := chi.NewRouter()
@@ -82,8 +82,8 @@ func Example_chi() {
 	// 200 hello
 }
 
-// Use on a router or sub-router itself runs before that router has matched: the route is not known, or only as "/Prod/*".
-// The meter refuses all requests, so the mistake shows at the first one.
+// Use on a router or sub-router itself runs before that router has matched: the route is not known, or only as
+// "/Prod/*". The meter refuses all requests, so the mistake shows at the first one.
 func Example_incorrectChiUse() {
 	keys, plans := guards()
 	router := chi.NewRouter()

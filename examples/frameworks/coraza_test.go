@@ -21,8 +21,8 @@ import (
 
 const maxBody = 1 << 20
 
-// guarded is a handler in API Gateway's order: the rate rule, the attack rules, authentication. It counts what reaches the
-// attack rules.
+// guarded is a handler in API Gateway's order: the rate rule, the attack rules, authentication. It counts what reaches
+// the attack rules.
 func guarded(t *testing.T, limit int64) (h http.Handler, inspected *atomic.Int64) {
 	rule, err := window.NewRateRule(window.RuleConfig{Limit: limit, Aggregate: []window.Component{window.IP()}})
 	require.NoError(t, err)

@@ -10,13 +10,13 @@
 //
 // The rate rule comes first because it is much cheaper than the attack rules. What to know about Coraza's middleware:
 //
-//   - It reads the body before the request is authenticated, and puts it back whole, so the signature of the body can be
-//     verified. SecRequestBodyLimit limits the memory that an unknown sender can fill: set it to the verifier's MaxBody,
-//     and SecRequestBodyLimitAction to Reject, or the rest of a longer body is not inspected.
+//   - It reads the body before the request is authenticated, and puts it back whole, so the signature of the body can
+//     be verified. SecRequestBodyLimit limits the memory that an unknown sender can fill: set it to the verifier's
+//     MaxBody, and SecRequestBodyLimitAction to Reject, or the rest of a longer body is not inspected.
 //   - If the body cannot be read, it runs no handler and writes nothing, so that net/http answers an empty 200.
 //   - Its refusal is a status without a body, 403 for an attack.
-//   - It wraps the ResponseWriter. Tallygate's refusals pass unchanged; with SecResponseBodyAccess On the handler's answers
-//     are buffered.
-//   - It takes the client's address from RemoteAddr only if that has a port. In a Lambda function it has none, and rules
-//     about addresses do not work.
+//   - It wraps the ResponseWriter. Tallygate's refusals pass unchanged; with SecResponseBodyAccess On the handler's
+//     answers are buffered.
+//   - It takes the client's address from RemoteAddr only if that has a port. In a Lambda function it has none, and
+//     rules about addresses do not work.
 package frameworks

@@ -22,8 +22,8 @@ const (
 	domain    = "abcdefghij.lambda-url.eu-west-1.on.aws"
 )
 
-// event is the one that Lambda makes of a request to a function URL: one line for each header, cookies apart, the body in
-// Base64, and in place of a connection the client's address without a port.
+// event is the one that Lambda makes of a request to a function URL: one line for each header, cookies apart, the body
+// in Base64, and in place of a connection the client's address without a port.
 func event(t *testing.T, r *http.Request) *events.LambdaFunctionURLRequest {
 	headers := map[string]string{"host": domain, "x-forwarded-for": "203.0.113.9", "x-forwarded-proto": "https", "x-amzn-trace-id": "Root=1"}
 	for name, values := range r.Header {

@@ -173,9 +173,9 @@ func BenchmarkAllow(b *testing.B) {
 // BenchmarkDeny: one caller, one empty bucket.
 func BenchmarkDeny(b *testing.B) { serial(b, refusing(b)) }
 
-// BenchmarkAllowParallel: all processors, one bucket, admitted. The floor is a bare compare-and-swap loop on one word; where
-// a processor can keep the word's cache line for as long as it does nothing else, that hardly contends. clock-cas reads the
-// clock before each swap, as no limiter can help doing.
+// BenchmarkAllowParallel: all processors, one bucket, admitted. The floor is a bare compare-and-swap loop on one word;
+// where a processor can keep the word's cache line for as long as it does nothing else, that hardly contends. clock-cas
+// reads the clock before each swap, as no limiter can help doing.
 func BenchmarkAllowParallel(b *testing.B) {
 	all := admitting(b)
 	var word struct {

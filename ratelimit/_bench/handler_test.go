@@ -63,8 +63,8 @@ func hostOf(addr string) string {
 	return a.Addr().String()
 }
 
-// BenchmarkHandler: one caller, a middleware keyed by the client's address around an empty handler, admitted. The floor is
-// the handler alone.
+// BenchmarkHandler: one caller, a middleware keyed by the client's address around an empty handler, admitted. The floor
+// is the handler alone.
 func BenchmarkHandler(b *testing.B) {
 	bare := func(h http.Handler) http.Handler { return h }
 	noFields := httprate.WithResponseHeaders(httprate.ResponseHeaders{})

@@ -114,8 +114,8 @@ func keyNames(n int) []string {
 	return keys
 }
 
-// asked are keys as requests bring them: few of them are frequent (Zipf, s = 1.07), as clients are, and each text has just
-// been read and is not the one that a limiter may have kept.
+// asked are keys as requests bring them: few of them are frequent (Zipf, s = 1.07), as clients are, and each text has
+// just been read and is not the one that a limiter may have kept.
 func asked(keys []string, seed uint64) []string {
 	index := func() uint64 { return 0 }
 	if n := len(keys); n > 1 {
@@ -175,8 +175,8 @@ func BenchmarkKeyed(b *testing.B) {
 	}
 }
 
-// BenchmarkMemory: what a million keys take on the heap, key texts excluded, and the most they take at any moment on the way
-// from 100 000.
+// BenchmarkMemory: what a million keys take on the heap, key texts excluded, and the most they take at any moment on
+// the way from 100 000.
 func BenchmarkMemory(b *testing.B) {
 	keys := keyNames(million)
 	limit.Rate, limit.Burst = 0.01, 1<<23
@@ -214,8 +214,8 @@ func memory(b *testing.B, k keyedAllower, keys []string) (bytes, objects, growin
 	return bytes, objects, growing
 }
 
-// BenchmarkStall: how long single calls take while a million keys expire and others come: quantiles over two million calls.
-// The floor calls the clock alone: what it shows is the machine's.
+// BenchmarkStall: how long single calls take while a million keys expire and others come: quantiles over two million
+// calls. The floor calls the clock alone: what it shows is the machine's.
 func BenchmarkStall(b *testing.B) {
 	keys, fresh := keyNames(million), make([]string, million)
 	for i := range fresh {
@@ -281,8 +281,8 @@ func stall(allow func(string) bool, keys, fresh []string) []time.Duration {
 	return took
 }
 
-// BenchmarkReconfigure1M: another rate for a million keys. After it, each key is called once: the metrics tell what those
-// calls took on average and at worst, as carrying over what the keys owe is left to them.
+// BenchmarkReconfigure1M: another rate for a million keys. After it, each key is called once: the metrics tell what
+// those calls took on average and at worst, as carrying over what the keys owe is left to them.
 func BenchmarkReconfigure1M(b *testing.B) {
 	keys := keyNames(million)
 	b.Run("impl=ours", func(b *testing.B) {

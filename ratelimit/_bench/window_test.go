@@ -56,8 +56,8 @@ func rateRule(b *testing.B, by ...window.Component) func(http.Handler) http.Hand
 	return rule.Handler
 }
 
-// BenchmarkRateRule: one caller, a middleware around an empty handler, admitted: by the client's address, and by a header, a
-// query argument and the path as well. The floor is the handler alone.
+// BenchmarkRateRule: one caller, a middleware around an empty handler, admitted: by the client's address, and by a
+// header, a query argument and the path as well. The floor is the handler alone.
 func BenchmarkRateRule(b *testing.B) {
 	bare := func(h http.Handler) http.Handler { return h }
 	noFields := httprate.WithResponseHeaders(httprate.ResponseHeaders{})

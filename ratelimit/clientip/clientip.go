@@ -147,6 +147,8 @@ func (r *Resolver) read(element string) (netip.Addr, bool) {
 	return parseNode(node)
 }
 
+// byHops is Addr by the number of proxies: the Hops-th element from the right, whatever the peer's address is. The
+// elements to its right are counted and not read, because the addresses of these proxies are not known.
 func (r *Resolver) byHops(req *http.Request) (netip.Addr, bool) {
 	w := r.walk(req)
 	var element string
@@ -159,6 +161,7 @@ func (r *Resolver) byHops(req *http.Request) (netip.Addr, bool) {
 	return r.read(element)
 }
 
+// trusted reports whether a is the address of a proxy of Config.Trusted.
 func (r *Resolver) trusted(a netip.Addr) bool {
 	for _, p := range r.config.Trusted {
 		if p.Contains(a) {

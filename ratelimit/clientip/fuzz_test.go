@@ -12,8 +12,8 @@ import (
 	"github.com/tallygate/tallygate/ratelimit/clientip"
 )
 
-// Whatever a client writes to the left of what a trusted proxy adds, the client is whom the proxy reports, or unknown;
-// and an address of its own choosing is found by nobody.
+// Whatever a client writes to the left of what a trusted proxy adds, Addr finds the address that the proxy reports, or
+// none. It never finds one that the client has chosen.
 func FuzzAddr(f *testing.F) {
 	for _, claim := range []string{
 		`a="x`, `a="\`, `a="x, for=1.1.1.1;host="`, `for=1.1.1.1;`, `,,;,`, `x=\"`, `for="1.1.1.1:_a";a=""`, strings.Repeat(",", 9000),
@@ -69,7 +69,7 @@ func FuzzPeer(f *testing.F) {
 	require.NoError(f, err)
 	f.Fuzz(func(t *testing.T, remote string) {
 		if strings.HasPrefix(remote, "[") && strings.HasSuffix(remote, "]") {
-			return // netip has no word for it
+			return // netip reads no such form
 		}
 		want, err := netip.ParseAddr(remote)
 		if err != nil {
@@ -117,7 +117,8 @@ func reported(line string) (node string, ok bool) {
 	return node, ok
 }
 
-// What RFC 7239 allows is read as it says: as the long way does. What it does not allow names nobody where it decides.
+// A field that RFC 7239 allows is read as the RFC says, which is how reported reads it. No other field makes Addr
+// panic.
 func FuzzForwarded(f *testing.F) {
 	for _, line := range []string{
 		"for=192.0.2.1", `for="[2001:db8::1]:80";proto=https;`, `FOR="192.0.2.1:80"; host="a\"b,;"`, `a=b, for=192.0.2.1, ,`, ";;for=192.0.2.1;;",

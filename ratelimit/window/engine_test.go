@@ -93,8 +93,8 @@ var limits = []window.AtMost{
 	{Limit: 1 << 31, Window: 1 << 50},
 }
 
-// Whatever comes: no window of W holds more than N; and what is refused would have exceeded N within W × 16/15 and what
-// counters of 16 bits cannot tell, one part in 65 535.
+// No window of W holds more than N, whatever calls come. What is refused would have exceeded N within W × 16/15, to the
+// precision of counters of 16 bits: one part in 65 535.
 func TestNoWindowHoldsMore(t *testing.T) {
 	for _, limit := range limits {
 		for seed := range uint64(count(100)) {
@@ -147,7 +147,7 @@ func TestOtherAlgorithmsExceedTheLimit(t *testing.T) {
 	}
 }
 
-// A naive is the engine's rule written down plainly: every admission is kept, and stands in the slice of its instant.
+// A naive is the engine's rule in its plainest form: it keeps every admission, with the slice of its instant.
 type naive struct {
 	limit    window.AtMost
 	admitted []admission

@@ -20,9 +20,10 @@ var seed = maphash.MakeSeed()
 // name is a key's, as the limiter would make it.
 func name(key uint64) uint64 { return max(maphash.Comparable(seed, key), 1) }
 
-// Ten million addresses that send one request each, within one window, with room for a million (a tenth of both in a
-// light run). Among them offenders, the first from the beginning and the last from the middle on, none of which may get
-// a request more than the limit; and visitors, likewise, who keep to a tenth of it and must pass, but for the odd one.
+// Ten million addresses send one request each within one window, and there is room for a million (a tenth of both in a
+// light run). Among them there are offenders, the first from the beginning and the last from the middle on: none of
+// them may get a request more than the limit. And there are visitors, likewise, that send a tenth of the limit: no more
+// than one in a hundred of them may be refused anything.
 func TestFloodBlocksOffendersOnly(t *testing.T) {
 	limit := window.AtMost{Limit: 2000, Window: 300 * time.Second}
 	addresses, room := uint64(count(10_000_000)), count(1_000_000)
@@ -97,7 +98,7 @@ func TestSharedCellsNeverAdmitMore(t *testing.T) {
 	}
 }
 
-// A key whose cells hold next to nothing of others gets N from the two together, or a few less.
+// A key in whose cells others have counted next to nothing gets N in all, or a few less.
 func TestBothCellsCount(t *testing.T) {
 	limit := window.AtMost{Limit: 10_000, Window: time.Hour}
 	e := window.NewEngine(limit, 64, false)

@@ -81,6 +81,7 @@ func (l *Limiter[K]) fingerprint(key K) fingerprint {
 	return fingerprint(max(maphash.Comparable(l.seed, key), 1))
 }
 
+// take is Take with an outcome in place of the decision. An n of 0 or less takes no place, and gives no slot to a key.
 func (l *Limiter[K]) take(key K, n int64) outcome {
 	switch {
 	case !l.configured():
@@ -157,6 +158,8 @@ func (l *Limiter[K]) Handler(next http.Handler) http.Handler {
 	})
 }
 
+// check is Check with an outcome in place of the decision, which Handler needs only for header fields. A limiter that
+// New did not make, or that has no Key, refuses without asking AllowDespite.
 func (l *Limiter[K]) check(r *http.Request) (outcome, error) {
 	if !l.configured() {
 		return outcome{}, &ratelimit.Error{Err: errNotMade}

@@ -22,6 +22,7 @@ func findArgument(query, name string) (value string, ok bool) {
 	return "", false
 }
 
+// escaped reports whether s has to be decoded.
 func escaped(s string) bool { return strings.IndexByte(s, '%') >= 0 || strings.IndexByte(s, '+') >= 0 }
 
 // sameUnescaped reports whether s is a well-formed encoding of text.
@@ -42,6 +43,8 @@ func sameUnescaped(s, text string) bool {
 	return text == ""
 }
 
+// wellEscaped reports whether url.QueryUnescape reads s without an error: each percent sign is followed by two
+// hexadecimal digits.
 func wellEscaped(s string) bool {
 	for {
 		i := strings.IndexByte(s, '%')
@@ -85,6 +88,7 @@ func unescape(s string) (c byte, n int) {
 	return high<<4 | low, 3
 }
 
+// digit is the value of a hexadecimal digit.
 func digit(c byte) (value byte, ok bool) {
 	switch {
 	case c >= '0' && c <= '9':
@@ -115,6 +119,7 @@ func findCookie(lines []string, name string) (value string, ok bool) {
 	return "", false
 }
 
+// trim cuts blanks off both ends of s, those that net/textproto cuts off.
 func trim(s string) string {
 	for s != "" && blank(s[0]) {
 		s = s[1:]
@@ -127,6 +132,7 @@ func trim(s string) string {
 
 func blank(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
 
+// cookieValue is a cookie's value without quotes around it. It is false for a value that Request.Cookie would skip.
 func cookieValue(s string) (value string, ok bool) {
 	if len(s) > 1 && s[0] == '"' && s[len(s)-1] == '"' {
 		s = s[1 : len(s)-1]

@@ -153,6 +153,7 @@ func (r *RateRule) Handler(next http.Handler) http.Handler {
 	})
 }
 
+// check is Check with an outcome in place of the decision. If the rule is not about the request, the outcome is zero.
 func (r *RateRule) check(req *http.Request) (outcome, error) {
 	if !r.configured() {
 		return outcome{}, &ratelimit.Error{Err: errRuleNotMade}

@@ -36,8 +36,9 @@ const (
 
 var now = time.Now()
 
-// TestMain gives the process the heap of a small server. The collector runs each time the heap has doubled. In a program
-// that has no other heap that is so often that its work would be most of the cost of an allocation, ours and the peers'.
+// TestMain gives the process the heap of a small server. The collector runs each time the heap has doubled. In a
+// program that has no other heap that is so often that its work would be most of the cost of an allocation, ours and
+// the peers'.
 func TestMain(m *testing.M) {
 	signature.TimeNow = func() time.Time { return now }
 	heap := make([]byte, 64<<20)
@@ -242,10 +243,10 @@ func BenchmarkVerifyParallel(b *testing.B) {
 	})
 }
 
-// BenchmarkVerifyKeys verifies ten thousand requests in turn, of one text, signed with one key or with ten thousand. Both
-// sets are made in turn and verified by one verifier, so that they are in memory in the same way and differ only in the
-// number of keys. The secrets are pieces of one text, so that the cost of finding them in a key source is not measured; a
-// sigv4.Keyring of ten thousand adds a tenth, for the cache misses of its map.
+// BenchmarkVerifyKeys verifies ten thousand requests in turn, of one text, signed with one key or with ten thousand.
+// Both sets are made in turn and verified by one verifier, so that they are in memory in the same way and differ only
+// in the number of keys. The secrets are pieces of one text, so that the cost of finding them in a key source is not
+// measured; a sigv4.Keyring of ten thousand adds a tenth, for the cache misses of its map.
 func BenchmarkVerifyKeys(b *testing.B) {
 	text := rand.Text()
 	for len(text) < requests+len(secret) {

@@ -70,8 +70,8 @@ func (s sample) query() url.Values {
 	return query
 }
 
-// url escapes as net/url does or, if strict, all that S3's clients escape: S3 signs for the path escaped so, whatever was
-// sent.
+// url escapes as net/url does or, if strict, all that S3's clients escape: S3 signs for the path escaped so, whatever
+// was sent.
 func (s sample) url(strict bool) *url.URL {
 	u := &url.URL{Scheme: "https", Host: "api.example.com", Path: s.path(), RawQuery: s.query().Encode()}
 	if s.IntN(4) == 0 { // as a careless program puts it together

@@ -51,9 +51,9 @@ func gofakes3Body(r *http.Request) error {
 	return nil
 }
 
-// s3Signer signs for "s3", because gofakes3 accepts no other service. It does not set S3, so that ours does what it does
-// for API Gateway. For the path of target the canonical request is the same, since nothing in it is to be escaped or
-// normalised. A presigned URL needs unsignedPayload, because S3 does not sign its payload.
+// s3Signer signs for "s3", because gofakes3 accepts no other service. It does not set S3, so that ours does what it
+// does for API Gateway. For the path of target the canonical request is the same, since nothing in it is to be escaped
+// or normalised. A presigned URL needs unsignedPayload, because S3 does not sign its payload.
 func s3Signer(tb testing.TB, region, token string, unsignedPayload bool) *sigv4.Signer {
 	credentials := sigv4.Credentials{AccessKeyID: keyID, Secret: secret, SessionToken: sigv4.Secret(token)}
 	s, err := sigv4.NewSigner(sigv4.SignerConfig{
@@ -100,8 +100,8 @@ func retarget(r *http.Request, replace, by string) {
 	r.URL = u
 }
 
-// TestPeerVerifies shows that gofakes3 does what is measured. It accepts the requests of the benchmarks, and refuses them
-// if they are changed.
+// TestPeerVerifies shows that gofakes3 does what is measured. It accepts the requests of the benchmarks, and refuses
+// them if they are changed.
 func TestPeerVerifies(t *testing.T) {
 	requests := []struct {
 		name string

@@ -16,9 +16,9 @@ import (
 	"github.com/tallygate/tallygate/sigv4"
 )
 
-// worst are the requests that cost a verifier the most for their bytes. Each is a request with a signature, in the header or
-// the query, that has more headers and another target than it had when it was signed. Those that are within the limits may
-// verify.
+// worst are the requests that cost a verifier the most for their bytes. Each is a request with a signature, in the
+// header or the query, that has more headers and another target than it had when it was signed. Those that are within
+// the limits may verify.
 var worst = []struct {
 	name      string
 	target    string
@@ -169,7 +169,8 @@ func (*endless) SetDeadline(time.Time) error      { return nil }
 func (*endless) SetReadDeadline(time.Time) error  { return nil }
 func (*endless) SetWriteDeadline(time.Time) error { return nil }
 
-// wireOf is a request with more headers, all of them in the list of signed headers, and a signature that does not match.
+// wireOf is a request with more headers, all of them in the list of signed headers, and a signature that does not
+// match.
 func wireOf(b *testing.B, target, header, authorize string, presign bool) []byte {
 	r := request("GET", "/", nil)
 	for line := range strings.Lines(header) {

@@ -10,8 +10,8 @@ import (
 // token is the session token that the clients send when they use temporary credentials.
 const token = "IQoJb3JpZ2luX2VjE/+=="
 
-// serve serves API Gateway's control plane and its APIs at the first address and S3 at the second. The third address serves
-// the same as the first, but requires temporary credentials.
+// serve serves API Gateway's control plane and its APIs at the first address and S3 at the second. The third address
+// serves the same as the first, but requires temporary credentials.
 func serve() error {
 	api := http.NewServeMux()
 	api.HandleFunc("GET /usageplans", write(`{"item":[{"id":"jcfq33","name":"RestrictUsage"}]}`))
