@@ -19,45 +19,41 @@ func (s *Store) Check(ctx context.Context) error {
 	if err := s.enter(ctx); err != nil {
 		return err
 	}
-	db, want, found := s.db, s.state, uint64(0)
+	db, want := s.db, s.state
 	tx, p, err := s.pin()
 	s.mu.Unlock()
 	if err != nil {
-		return fmt.Errorf("boltstore: check: %w", err)
+		return err
 	}
 	defer db.end(tx)
-	records := uint64(0)
+	sum, records := uint64(0), uint64(0)
 	err = p.walk(func(bucket string, key, value []byte) error {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
 		switch bucket {
-		case string(rowBucket):
-			found += uint64(storedSum(value))
 		case string(metaBucket):
 			return nil
+		case string(rowBucket):
+			sum += uint64(storedSum(value))
 		default:
 			records++
 		}
-		_, err := unseal(key, value)
-		return err
+		if _, ok := unseal(key, value); !ok {
+			return fmt.Errorf("%w: checksum of %q in bucket %q", ErrFormat, key, bucket)
+		}
+		return ctx.Err()
 	})
-	if err == nil && (found != want.sum || records != want.last+1-want.first) {
+	if err == nil && (sum != want.Sum || records != want.Last+1-want.First) {
 		err = errMissing
 	}
-	if err != nil {
-		return fmt.Errorf("boltstore: check: %w", err)
-	}
-	return nil
+	return err
 }
 
 // pin begins a transaction, so that the pages of the present tree stay as they are. Nothing is written meanwhile.
 func (s *Store) pin() (tx *bolt.Tx, p *pages, err error) {
-	if err := s.isInPlace(); err != nil {
-		return nil, nil, err
+	if err = s.isInPlace(); err == nil {
+		tx, err = s.db.begin(false)
 	}
-	if tx, err = s.db.begin(false); err != nil {
-		return nil, nil, err
+	if err != nil {
+		return nil, nil, s.failed(err)
 	}
 	if p, err = newPages(s.db.file); err != nil {
 		s.db.end(tx)

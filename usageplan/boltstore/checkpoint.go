@@ -39,12 +39,12 @@ func recordSize(record []byte) int { return max(len(record), minRecord) }
 // turn begins a checkpoint if it is time and the former one has ended.
 func (t *tail) turn() {
 	if t.sorted == nil && t.size >= min(max(dirtyTimes*t.dirty, minBytes), maxBytes) {
-		t.swap(t.state.last + 1)
+		t.swap(t.state.Last + 1)
 	}
 }
 
-// swap begins a checkpoint. The keys are sorted beside the commits that follow, which do not change before: among a million
-// that takes half a second. The other log begins with record next.
+// swap begins a checkpoint. The keys are sorted while commits go on, which do not change before: a million take half a
+// second. The next log begins with record next.
 func (t *tail) swap(next uint64) {
 	t.before, t.now, t.dirty = t.now, make(map[string][]byte), 0
 	sorted, before := make(chan []string, 1), t.before
@@ -57,7 +57,7 @@ func (t *tail) swap(next uint64) {
 		sorted <- keys
 	}()
 	t.checkpoint = checkpoint{old: t.size, sorted: sorted}
-	t.active, t.begins, t.size = 1-t.active, next, 0
+	t.begins, t.size = next, 0
 }
 
 // advance writes the share of rows that is due.
@@ -76,7 +76,7 @@ func (t *tail) advance(tx *bolt.Tx) error {
 	return t.writeRows(tx, int(min(share, 1)*float64(len(t.keys)))+1)
 }
 
-// writeRows writes rows until so many of the checkpoint are done. With the last, it empties the log that has ended.
+// writeRows writes rows until so many of the checkpoint are done. With the last, it deletes the log that has ended.
 func (t *tail) writeRows(tx *bolt.Tx, until int) error {
 	rows := tx.Bucket(rowBucket)
 	for ; t.done < min(until, len(t.keys)); t.done++ {
@@ -88,33 +88,31 @@ func (t *tail) writeRows(tx *bolt.Tx, until int) error {
 	if t.done < len(t.keys) {
 		return nil
 	}
-	ended := logBuckets[1-t.active]
-	if err := tx.DeleteBucket(ended); err != nil {
+	if err := tx.DeleteBucket(logName(t.state.First)); err != nil {
 		return err
 	}
-	if _, err := tx.CreateBucket(ended); err != nil {
-		return err
-	}
-	t.state.first = t.begins
+	t.state.First = t.begins
 	t.before, t.checkpoint = nil, checkpoint{}
 	return nil
 }
 
+// writeRow writes a row to its bucket, and takes the one that was there out of the sum of the checksums.
 func (t *tail) writeRow(rows *bolt.Bucket, key, row []byte) error {
-	t.state.sum -= uint64(storedSum(rows.Get(key)))
+	t.state.Sum -= uint64(storedSum(rows.Get(key)))
 	if len(row) == 0 {
 		return rows.Delete(key)
 	}
 	value := seal(key, slices.Clip(row)) // a copy: the row belongs to the tail
-	t.state.sum += uint64(storedSum(value))
+	t.state.Sum += uint64(storedSum(value))
 	return rows.Put(key, value)
 }
 
-// flush writes all rows to their bucket and empties the logs.
+// flush writes all rows to their bucket and deletes the logs. It writes a bounded number in each transaction, as bbolt keeps
+// all pages that one changes in memory.
 func (t *tail) flush(db *database) error {
 	for t.sorted != nil || len(t.now) > 0 {
 		if t.sorted == nil {
-			t.swap(t.state.last + 1)
+			t.swap(t.state.Last + 1)
 		}
 		if t.keys == nil {
 			t.keys = <-t.sorted

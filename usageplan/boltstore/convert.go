@@ -148,7 +148,7 @@ func copyRows(path, temp string) error {
 	if err != nil {
 		return err
 	}
-	w := rowWriter{db: db, tail: tail{state: state{first: 1}}}
+	w := rowWriter{db: db, tail: tail{state: state{First: 1}}}
 	err = old.view(func(tx *bolt.Tx) error { return readVersion1(tx, spent, w.add) })
 	if err == nil {
 		err = w.flush()

@@ -8,29 +8,30 @@ import (
 	"sync"
 
 	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 )
 
 // database is bbolt's, over a file that may become unreadable. It is read through a memory map, where that is a fault,
 // and a fault while bbolt begins a transaction leaves it locked: the next to use it, if only to close it, would wait
 // for ever.
+//
+// One goroutine at a time begins transactions and closes the database: the one that holds Store.mu. Another may end a
+// transaction that reads, so that Check holds up nobody.
 type database struct {
 	bolt *bolt.DB
 	file *os.File
 
-	// mu is held while transactions begin, and while those that read end. Neither waits: who writes is alone (Store.mu).
+	// mu is held while a transaction begins, and while one that reads ends. Without it, the end of a check could come
+	// after bbolt has locked itself for a transaction that never begins.
 	mu   sync.Mutex
-	lost bool // it is locked; neither used nor closed any more
+	lost bool // bbolt is locked; it is neither used nor closed any more
 
-	// last is the number of the last commit, 0 while the file is verified or made. No other process writes, so the file
-	// shows another number only if something has been copied over it. What is in memory does not fit such a file: nothing
-	// is read from it nor written to it. Like begin, it is guarded by Store.mu.
+	// last is the number of the last commit. No other process writes, so the file shows another number only if something
+	// has been copied over it. What is in memory does not fit such a file: nothing is read from it nor written to it.
 	last int
 }
 
-var (
-	errLost        = errors.New("file became unreadable")
-	errOverwritten = fmt.Errorf("%w: another program has written to it", ErrReplaced)
-)
+var errOverwritten = fmt.Errorf("%w: another program has written to it", ErrReplaced)
 
 // guard runs f and turns into errors what a damaged or vanishing file does to code that reads it through a memory map:
 // faults, and panics of bbolt's consistency checks.
@@ -44,14 +45,70 @@ func guard(f func() error) (err error) {
 	return f()
 }
 
+func options() *bolt.Options {
+	return &bolt.Options{
+		Timeout: lockWait,
+		// The list of free pages is not written with each commit. Open finds the free pages by reading the others.
+		NoFreelistSync: true,
+		FreelistType:   bolt.FreelistMapType,
+	}
+}
+
+// openFile opens and locks an existing file. Its pages have been verified.
+func openFile(path string, o *bolt.Options) (*database, error) {
+	db := new(database)
+	o.OpenFile = func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
+		db.file, err = os.OpenFile(name, flag, mode)
+		return db.file, err
+	}
+	err := guard(func() (err error) {
+		if db.bolt, err = bolt.Open(path, 0o600, o); err != nil {
+			return err
+		}
+		return db.bolt.View(func(tx *bolt.Tx) error {
+			db.last = tx.ID()
+			return nil
+		})
+	})
+	if err == nil {
+		return db, nil
+	}
+	if db.file != nil {
+		_ = errors.Join(unlock(db.file), db.file.Close()) // closed already, unless bbolt panicked
+	}
+	if errors.Is(err, berrors.ErrTimeout) {
+		err = ErrLocked
+	}
+	return nil, err
+}
+
+// rewriteMetas writes bbolt's two meta pages again, as they are, and syncs them. The first commit after an opening needs
+// that.
+//
+// Let the disk have commit 7, and let the sync of commit 8's meta page have failed in an earlier life. The system then
+// shows commit 8, as the page in its memory counts as clean, and bbolt would write commit 9 to the pages that commit 8 has
+// freed. Those are pages of commit 7. After a power cut the disk would have the meta page of 7 over pages of 9. The other
+// pages of commit 8 are safe: bbolt syncs them before it writes the meta page.
+func (db *database) rewriteMetas() error {
+	meta := make([]byte, metaSize) // within a sector, so never torn
+	for i := range int64(2) {
+		at := i * int64(os.Getpagesize())
+		_, err := db.file.ReadAt(meta, at)
+		if err == nil {
+			_, err = db.file.WriteAt(meta, at)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return db.file.Sync()
+}
+
 func (db *database) begin(writable bool) (tx *bolt.Tx, err error) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	if db.lost {
-		return nil, errLost
-	}
+	db.lost = true // unless bbolt returns
 	err = guard(func() (err error) {
-		db.lost = true // unless the next line returns
 		tx, err = db.bolt.Begin(writable)
 		db.lost = false
 		return err
@@ -59,11 +116,7 @@ func (db *database) begin(writable bool) (tx *bolt.Tx, err error) {
 	if err != nil {
 		return nil, err
 	}
-	expected := db.last
-	if writable {
-		expected++
-	}
-	if db.last > 0 && tx.ID() != expected {
+	if id := tx.ID(); writable && id != db.last+1 || !writable && id != db.last {
 		return nil, errors.Join(errOverwritten, tx.Rollback())
 	}
 	return tx, nil
@@ -78,7 +131,7 @@ func (db *database) end(tx *bolt.Tx) {
 	}
 }
 
-// view has f read. Others may read meanwhile; who writes may have to wait, and then whoever begins.
+// view has f read.
 func (db *database) view(f func(*bolt.Tx) error) error {
 	tx, err := db.begin(false)
 	if err != nil {
@@ -107,14 +160,8 @@ func (db *database) update(f func(*bolt.Tx) error) error {
 
 // close closes the file. The map of one that was lost stays until the process ends; its lock does not.
 func (db *database) close() error {
-	if db.isLost() {
+	if db.lost {
 		return errors.Join(unlock(db.file), db.file.Close())
 	}
 	return guard(db.bolt.Close)
-}
-
-func (db *database) isLost() bool {
-	db.mu.Lock()
-	defer db.mu.Unlock()
-	return db.lost
 }

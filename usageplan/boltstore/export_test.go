@@ -37,7 +37,7 @@ type Extent struct {
 func (s *Store) Extent() Extent {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Extent{s.state.first, s.state.last, s.sorted != nil}
+	return Extent{s.state.First, s.state.Last, s.sorted != nil}
 }
 
 // Damage changes the file under an open store.

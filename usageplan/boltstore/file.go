@@ -2,99 +2,82 @@ package boltstore
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 
 	bolt "go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
 )
 
-func options() *bolt.Options {
-	return &bolt.Options{
-		Timeout: lockWait,
-		// The list of free pages is not written with each commit. Open finds the free pages by reading the others.
-		NoFreelistSync: true,
-		FreelistType:   bolt.FreelistMapType,
+// resolve returns the one name of the file at path: absolute, whichever links lead to it. The file need not be there yet, but
+// its folder has to. A link that leads nowhere is an error: what it stands for may come back, as a disk that is mounted.
+func resolve(path string) (string, error) {
+	base := ""
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		path, base = filepath.Dir(path), filepath.Base(path)
 	}
-}
-
-// ensure makes a file without rows at path if there is none, and returns its one name: absolute, whichever links lead to it.
-func ensure(path string) (name string, err error) {
-	if _, err = os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		err = create(path)
-	}
+	path, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return "", err
 	}
-	if name, err = filepath.EvalSymlinks(path); err != nil {
-		return "", err
-	}
-	if name, err = filepath.Abs(name); err != nil {
-		return "", err
-	}
-	return name, syncDir(filepath.Dir(name)) // also if another process made the file: it may not have come to that
+	return filepath.Abs(filepath.Join(path, base))
 }
 
-// create makes a file without rows at path: under another name, synced, then linked, because power loss while bbolt
-// initialises a file can leave one that it cannot read (https://github.com/etcd-io/bbolt/issues/567).
-func create(path string) error {
-	temp, err := initialised(path, 0o600)
-	defer os.Remove(temp) // by then the file has its own name
-	if err != nil {
-		return err
-	}
-	// A link, unlike a rename, does not replace a file that another process has just made.
-	if err := os.Link(temp, path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return os.Rename(temp, path) // a file system without links
-	}
-	return nil
-}
-
-// fill puts a file without rows in the place of an empty one, which keeps its permissions: somebody may have made it so
-// that the program needs no right to make it. The caller holds the lock, so no other store has begun to use it.
-func fill(path string) error {
+// ensure makes a file without rows where there is none, or in the place of an empty one unless that has been in use. The
+// empty one's permissions stay: somebody may have made it to set them. The caller holds the lock.
+//
+// The file is made under another name and synced, because power loss while bbolt initialises a file can leave one that it
+// cannot read (https://github.com/etcd-io/bbolt/issues/567).
+func ensure(path string, used bool) error {
+	mode := fs.FileMode(0o600)
 	info, err := os.Stat(path)
-	if err != nil || !info.Mode().IsRegular() || info.Size() > 0 {
-		return nil // what is wrong with it is found when it is opened
-	}
-	temp, err := initialised(path, info.Mode().Perm())
 	if err == nil {
-		err = os.Rename(temp, path)
+		mode = info.Mode()
+		used = used || info.Size() > 0 || !mode.IsRegular() // what is wrong with it is found when it is opened
+	}
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !used {
+		var temp string
+		if temp, err = initialised(path, mode.Perm()); err == nil {
+			err = os.Rename(temp, path)
+		}
+		if err != nil {
+			_ = os.Remove(temp)
+		}
 	}
 	if err != nil {
-		_ = os.Remove(temp)
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return syncDir(filepath.Dir(path)) // also if the file was there: the process that made it may not have come to that
 }
 
-// initialised makes a file without rows, synced, in the folder of path.
+// initialised makes a file without rows, synced, in the folder of path. After an error the caller removes what is there.
 func initialised(path string, mode fs.FileMode) (name string, err error) {
 	temp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*")
 	if err != nil {
 		return "", err
 	}
-	return temp.Name(), errors.Join(temp.Chmod(mode), temp.Close(), initialise(temp.Name()))
-}
-
-func initialise(path string) error {
-	db, err := openFile(path, options())
-	if err != nil {
-		return err
+	name = temp.Name()
+	if err := errors.Join(temp.Chmod(mode), temp.Close()); err != nil {
+		return name, err
 	}
-	return errors.Join(db.update(makeBuckets), db.close())
+	db, err := openFile(name, options())
+	if err != nil {
+		return name, err
+	}
+	return name, errors.Join(db.update(makeBuckets), db.close())
 }
 
 func makeBuckets(tx *bolt.Tx) error {
-	for _, name := range [][]byte{metaBucket, rowBucket, logBuckets[0], logBuckets[1]} {
-		if _, err := tx.CreateBucket(name); err != nil {
-			return err
-		}
+	_, err := tx.CreateBucket(rowBucket)
+	if err != nil {
+		return err
 	}
-	none := state{first: 1}
-	return errors.Join(tx.Bucket(metaBucket).Put(versionKey, numberKey(version)), none.put(tx))
+	meta, err := tx.CreateBucket(metaBucket)
+	if err != nil {
+		return err
+	}
+	none := state{First: 1}
+	return errors.Join(meta.Put(versionKey, numberKey(version)), none.put(tx))
 }
 
 func syncDir(dir string) error {
@@ -127,72 +110,4 @@ func verify(path string) (sum uint64, err error) {
 		return nil
 	})
 	return sum, err
-}
-
-// openFile opens and locks an existing file.
-func openFile(path string, o *bolt.Options) (*database, error) {
-	var db *bolt.DB
-	var file *os.File
-	o.OpenFile = func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
-		file, err = os.OpenFile(name, flag, mode)
-		return file, err
-	}
-	err := guard(func() (err error) {
-		db, err = bolt.Open(path, 0o600, o)
-		return err
-	})
-	if err != nil && file != nil {
-		_ = errors.Join(unlock(file), file.Close()) // closed already, unless bbolt panicked
-	}
-	switch {
-	case errors.Is(err, berrors.ErrTimeout):
-		return nil, ErrLocked
-	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrVersionMismatch), errors.Is(err, berrors.ErrChecksum):
-		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
-	case err != nil:
-		return nil, err
-	}
-	return &database{bolt: db, file: file}, nil
-}
-
-// openToWrite opens and locks a file for writing.
-//
-// It then writes bbolt's two meta pages again, as they are, and syncs them. If the sync of a meta page failed in an
-// earlier life, the page counts as clean, so this system shows a commit that the disk never got. bbolt would take the
-// pages which that commit had freed for the next one, and after a power loss the disk would have an older meta page
-// over newer pages. The pages of the commit itself are safe: bbolt syncs them before it writes the meta page.
-func openToWrite(path string) (*database, error) {
-	db, err := openFile(path, options())
-	if err != nil {
-		return nil, err
-	}
-	if err := rewriteMetas(path, int64(db.bolt.Info().PageSize)); err != nil {
-		return nil, errors.Join(err, db.close())
-	}
-	err = db.view(func(tx *bolt.Tx) error {
-		db.last = tx.ID()
-		return nil
-	})
-	if err != nil {
-		return nil, errors.Join(err, db.close())
-	}
-	return db, nil
-}
-
-func rewriteMetas(path string, pageSize int64) error {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	b := make([]byte, pageHeader+metaSummed+8) // within a sector, so never torn
-	for at := range int64(2) {
-		if _, err := f.ReadAt(b, at*pageSize); err != nil {
-			return err
-		}
-		if _, err := f.WriteAt(b, at*pageSize); err != nil {
-			return err
-		}
-	}
-	return f.Sync()
 }

@@ -14,6 +14,9 @@ const keysAtOnce = 1000
 
 // Keys implements [ledger.Engine]. It first yields the keys in memory, then those in the file, some at a time, so that
 // other calls get through.
+//
+// A checkpoint may meanwhile move a key from memory to the file. It is yielded once all the same, because what memory had is
+// remembered. One that is new since then is yielded or not.
 func (s *Store) Keys(ctx context.Context, prefix string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		tail, err := s.tailKeys(ctx, prefix)
@@ -22,11 +25,11 @@ func (s *Store) Keys(ctx context.Context, prefix string) iter.Seq2[string, error
 				return
 			}
 		}
-		for at, more := prefix, true; more && err == nil; {
+		for at, more := prefix, err == nil; more; more = at != "" {
 			var keys []string
-			keys, at, more, err = s.someKeys(ctx, prefix, at)
+			keys, at, err = s.storedKeys(ctx, prefix, at)
 			for _, key := range keys {
-				if _, ok := tail[key]; !ok && err == nil && !yield(key, nil) {
+				if _, ok := tail[key]; !ok && !yield(key, nil) {
 					return
 				}
 			}
@@ -54,28 +57,31 @@ func (s *Store) tailKeys(ctx context.Context, prefix string) (map[string]struct{
 	return keys, nil
 }
 
-// someKeys returns keys of the bucket with a prefix, from at on, unless they have been deleted since. If there are more,
+// storedKeys returns keys of the bucket with a prefix, from at on, unless they have been deleted since. If there are more,
 // next is where they begin.
-func (s *Store) someKeys(ctx context.Context, prefix, at string) (keys []string, next string, more bool, err error) {
+//
+// A key that a flipped bit has changed may seem to have another prefix. It then stands before the first or after the last of
+// this one, as keys ascend, so both of these are checked too.
+func (s *Store) storedKeys(ctx context.Context, prefix, at string) (keys []string, next string, err error) {
 	if err := s.enter(ctx); err != nil {
-		return nil, "", false, err
+		return nil, "", err
 	}
 	defer s.mu.Unlock()
 	err = s.db.view(func(tx *bolt.Tx) error {
 		c := tx.Bucket(rowBucket).Cursor()
-		if _, err := find(c, []byte(at)); err != nil { // one whose bits have flipped may stand before the first
+		if _, err := find(c, []byte(at)); err != nil {
 			return err
 		}
 		n := 0
 		for key, value := c.Seek([]byte(at)); key != nil; key, value = c.Next() {
-			if _, err := unseal(key, value); err != nil { // nor may one stand after the last
-				return err
+			if _, ok := unseal(key, value); !ok {
+				return rowError(key)
 			}
 			if !bytes.HasPrefix(key, []byte(prefix)) {
 				return nil
 			}
 			if n++; n > keysAtOnce {
-				next, more = string(key), true
+				next = string(key)
 				return nil
 			}
 			if row, ok := s.recent(string(key)); !ok || row != nil {
@@ -84,5 +90,5 @@ func (s *Store) someKeys(ctx context.Context, prefix, at string) (keys []string,
 		}
 		return nil
 	})
-	return keys, next, more, s.failed(err)
+	return keys, next, s.failed(err)
 }

@@ -8,11 +8,21 @@ import (
 	"hash/fnv"
 	"io"
 	"os"
+	"slices"
 )
 
 // bbolt trusts its pages. It reads them through a memory map, where one wrong offset is a fault, and at open it walks them
-// in a goroutine of its own, where a fault ends the process. So the tree is first walked here, as a file: each page must be
-// reachable once, hold exactly what its header says, and have its keys in order.
+// in a goroutine of its own, where a fault ends the process. A page that refers to one above it would never let it end.
+// So the tree is first walked here, as a file. The walk checks what bbolt relies on, and no more:
+//
+//   - A page is one of the file's, is met once, and lies within the file.
+//   - Its elements lie within the page.
+//   - Keys ascend, and those below an element of a branch lie from its key up to the next one's. So a search finds what is
+//     there.
+//   - There are buckets in the tree's root, and none in another.
+//
+// It does not check that nothing is missing. If a flipped bit makes a leaf of ten rows one of two, eight rows are gone and
+// the tree is sound. The state of the file tells that: see state.go.
 //
 // The format is bbolt's version 2 (internal/common/page.go, meta.go, bucket.go), integers in the machine's byte order. A
 // file from a machine of the other order has no meta page: the magic number is another.
@@ -27,8 +37,8 @@ const (
 	bucketLeaf  = 0x01
 	boltMagic   = 0xED0CDAED
 	boltVersion = 2
-	metaSize    = pageHeader + metaSummed + 8
 	metaSummed  = 56 // bytes of a meta before its checksum
+	metaSize    = pageHeader + metaSummed + 8
 )
 
 var native = binary.NativeEndian
@@ -44,32 +54,15 @@ type pages struct {
 	each     func(bucket string, key, value []byte) error
 }
 
-func newPages(f *os.File) (*pages, error) {
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	p := &pages{f: f, pageSize: int64(os.Getpagesize())}
-	if info.Size() < 4*p.pageSize { // bbolt would initialise an empty file in place
-		return nil, fmt.Errorf("%w: %d bytes", ErrFormat, info.Size())
-	}
-	return p, p.newestMeta(uint64(info.Size() / p.pageSize))
-}
-
-// walk checks the tree and calls each with all that its buckets have.
-func (p *pages) walk(each func(bucket string, key, value []byte) error) error {
-	p.each = each
-	return p.page(p.root, 0, nil, nil)
-}
-
-// newestMeta finds the root, by the newer of the two metas that are whole. The other may be torn: that commit was never
+// newPages finds the root, by the newer of the two metas that are whole. The other may be torn: that commit was never
 // acknowledged.
-func (p *pages) newestMeta(size uint64) error {
+func newPages(f io.ReaderAt) (*pages, error) {
+	p := &pages{f: f, pageSize: int64(os.Getpagesize())}
 	newest, count := uint64(0), uint64(0)
-	for i := range int64(2) {
+	for i := range uint64(2) {
 		b := make([]byte, metaSize)
-		if _, err := p.f.ReadAt(b, i*p.pageSize); err != nil {
-			return err
+		if err := p.readAt(b, i); err != nil {
+			return nil, err
 		}
 		m := b[pageHeader:]
 		sum := fnv.New64a()
@@ -78,67 +71,65 @@ func (p *pages) newestMeta(size uint64) error {
 			continue
 		}
 		if n := int64(native.Uint32(m[8:])); n != p.pageSize {
-			return fmt.Errorf("%w: written with pages of %d bytes, this system has %d", ErrFormat, n, p.pageSize)
+			return nil, fmt.Errorf("%w: written with pages of %d bytes, this system has %d", ErrFormat, n, p.pageSize)
 		}
 		if txid := native.Uint64(m[48:]); count == 0 || txid > newest {
 			newest, p.root, count = txid, native.Uint64(m[16:]), native.Uint64(m[40:])
 		}
 	}
-	if count == 0 || count > size {
-		return fmt.Errorf("%w: %d of %d pages in use", ErrFormat, count, size)
+	if count == 0 {
+		return nil, fmt.Errorf("%w: no meta page", ErrFormat)
 	}
 	p.seen = make([]bool, count)
-	return nil
+	return p, nil
+}
+
+// walk checks the tree and calls each with all that its buckets have. Key and value are valid during the call.
+func (p *pages) walk(each func(bucket string, key, value []byte) error) error {
+	p.each = each
+	return p.page(p.root, 0, nil, nil)
 }
 
 func (p *pages) bad(id uint64, what string) error {
 	return fmt.Errorf("%w: page %d: %s", ErrFormat, id, what)
 }
 
-// page checks a page and all below it. Its keys lie within [least, most); nil is open. Only the root of a bucket has no
-// least key, and only it may be empty.
+// page checks a page and all below it. Its keys lie within [least, most); nil is open.
 func (p *pages) page(id uint64, level int, least, most []byte) error {
 	b, err := p.read(id, level)
 	if err != nil {
 		return err
 	}
-	end, err := p.elements(id, b, level, least, most)
-	if size := int(p.pageSize); err == nil && (end+size-1)/size*size != len(b) {
-		return p.bad(id, "longer than its elements")
-	}
-	return err
+	return p.elements(id, b, level, least, most)
 }
 
 // read reads a page with those that it overflows into.
 func (p *pages) read(id uint64, level int) ([]byte, error) {
+	count := uint64(len(p.seen))
+	if id < 2 || id >= count {
+		return nil, p.bad(id, "out of range")
+	}
 	if len(p.buffers) == level {
 		p.buffers = append(p.buffers, make([]byte, p.pageSize))
 	}
 	b := p.buffers[level][:p.pageSize]
-	if id < 2 || id >= uint64(len(p.seen)) {
-		return nil, p.bad(id, "out of range")
-	}
 	if err := p.readAt(b, id); err != nil {
 		return nil, err
 	}
 	overflow := uint64(native.Uint32(b[12:]))
-	if native.Uint64(b) != id || id+overflow >= uint64(len(p.seen)) {
+	if native.Uint64(b) != id || id+overflow >= count {
 		return nil, p.bad(id, "header")
 	}
-	for i := range overflow + 1 {
-		if p.seen[id+i] {
-			return nil, p.bad(id, "in two places")
+	for i := id; i <= id+overflow; i++ {
+		if p.seen[i] {
+			return nil, p.bad(i, "in two places")
 		}
-		p.seen[id+i] = true
+		p.seen[i] = true
 	}
-	if overflow > 0 {
-		b = append(b, make([]byte, int64(overflow)*p.pageSize)...)
-		if err := p.readAt(b[p.pageSize:], id+1); err != nil {
-			return nil, err
-		}
-		p.buffers[level] = b
-	}
-	return b, nil
+	more := int(overflow) * int(p.pageSize)
+	b = slices.Grow(b, more)[:len(b)+more]
+	p.buffers[level] = b
+	return b, p.readAt(b[p.pageSize:], id+1)
 }
 
 func (p *pages) readAt(b []byte, id uint64) error {
@@ -149,49 +140,33 @@ func (p *pages) readAt(b []byte, id uint64) error {
 	return err
 }
 
-// elements checks the elements of the page b, which is that of id or inline in it, and all below them. bbolt writes keys
-// and values without a gap behind the elements, so a count or a size that is wrong shows. It returns where they end.
-func (p *pages) elements(id uint64, b []byte, level int, least, most []byte) (end int, err error) {
-	if len(b) < pageHeader {
-		return 0, p.bad(id, "short")
-	}
+// elements checks the elements of the page b, which is that of id or inline in it, and all below them.
+func (p *pages) elements(id uint64, b []byte, level int, least, most []byte) error {
 	kind, n := native.Uint16(b[8:]), int(native.Uint16(b[10:]))
-	end = pageHeader + n*elementSize
-	switch {
-	case kind != leafPage && kind != branchPage:
-		return 0, p.bad(id, "kind")
-	case end > len(b):
-		return 0, p.bad(id, "count of elements")
-	case n == 0 && (kind == branchPage || least != nil || len(bytes.Trim(b[pageHeader:], "\x00")) > 0):
-		return 0, p.bad(id, "no elements")
+	if kind != leafPage && (kind != branchPage || n == 0) || pageHeader+n*elementSize > len(b) {
+		return p.bad(id, "header")
 	}
 	for i := range n {
-		e, ok := element(b, kind, i, end)
-		switch {
-		case !ok:
-			return 0, p.bad(id, "element")
-		case bytes.Compare(e.key, least) < 0 || i > 0 && bytes.Equal(e.key, least):
-			return 0, p.bad(id, "order of keys")
-		case most != nil && bytes.Compare(e.key, most) >= 0:
-			return 0, p.bad(id, "order of keys")
+		e, ok := element(b, kind, i)
+		end := most
+		if i+1 < n {
+			following, _ := element(b, kind, i+1) // which is checked in its turn
+			end = following.key
 		}
-		end += len(e.key) + len(e.value)
-		least = e.key
+		if !ok || bytes.Compare(e.key, least) < 0 || end != nil && bytes.Compare(e.key, end) >= 0 {
+			return p.bad(id, "element")
+		}
+		var err error
 		if kind == leafPage {
 			err = p.leaf(id, level, &e)
 		} else {
-			next := most
-			if i+1 < n {
-				following, _ := element(b, kind, i+1, end)
-				next = following.key // which is checked in its turn
-			}
-			err = p.page(e.page, level+1, e.key, next)
+			err = p.page(e.page, level+1, e.key, end)
 		}
 		if err != nil {
-			return 0, err
+			return err
 		}
 	}
-	return end, nil
+	return nil
 }
 
 // pageElement is an element of a branch, which has a page, or of a leaf, which has flags and a value.
@@ -201,25 +176,25 @@ type pageElement struct {
 	key, value []byte
 }
 
-// element returns the i-th element of the page b, whose key has to begin at start.
-func element(b []byte, kind uint16, i, start int) (e pageElement, ok bool) {
-	at := pageHeader + i*elementSize
-	h := b[at:]
+// element returns the i-th element of the page b if it lies within the page.
+func element(b []byte, kind uint16, i int) (e pageElement, ok bool) {
+	b = b[pageHeader+i*elementSize:] // positions count from the element
 	var pos, ksize, vsize uint64
 	if kind == branchPage {
-		pos, ksize, e.page = uint64(native.Uint32(h)), uint64(native.Uint32(h[4:])), native.Uint64(h[8:])
+		pos, ksize, e.page = uint64(native.Uint32(b)), uint64(native.Uint32(b[4:])), native.Uint64(b[8:])
 	} else {
-		e.flags = native.Uint32(h)
-		pos, ksize, vsize = uint64(native.Uint32(h[4:])), uint64(native.Uint32(h[8:])), uint64(native.Uint32(h[12:]))
+		e.flags = native.Uint32(b)
+		pos, ksize, vsize = uint64(native.Uint32(b[4:])), uint64(native.Uint32(b[8:])), uint64(native.Uint32(b[12:]))
 	}
-	if uint64(at)+pos != uint64(start) || uint64(start)+ksize+vsize > uint64(len(b)) {
+	if pos+ksize+vsize > uint64(len(b)) {
 		return e, false
 	}
-	e.key, e.value = b[start:][:ksize], b[start+int(ksize):][:vsize]
+	e.key, e.value = b[pos:][:ksize], b[pos+ksize:][:vsize]
 	return e, true
 }
 
-// leaf checks an element of a leaf: a bucket in the tree of buckets, a value in any other.
+// leaf checks an element of a leaf: a bucket in the tree of buckets, a value in any other. The page of a small bucket is in
+// the value itself. It is a leaf: bbolt panics where such a page refers to others.
 func (p *pages) leaf(id uint64, level int, e *pageElement) error {
 	switch {
 	case p.bucket != "" && e.flags == 0:
@@ -233,9 +208,8 @@ func (p *pages) leaf(id uint64, level int, e *pageElement) error {
 		return p.page(root, level+1, nil, nil)
 	}
 	inline := e.value[bucketHeader:]
-	end, err := p.elements(id, inline, level, nil, nil)
-	if err == nil && end != len(inline) {
-		return p.bad(id, "longer than its elements")
+	if len(inline) < pageHeader || native.Uint16(inline[8:]) != leafPage {
+		return p.bad(id, "bucket")
 	}
-	return err
+	return p.elements(id, inline, level, nil, nil)
 }

@@ -14,9 +14,6 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 const sumSize = 4
 
-// errRow says that one value is damaged. The tree around it is sound.
-var errRow = fmt.Errorf("%w: checksum", ErrFormat)
-
 // checksum is the CRC-32C of a key and its value. It begins with the length of the key: without it, the key "ab" with the
 // row "c" would have the sum of the key "a" with the row "bc".
 func checksum(key, value []byte) uint32 {
@@ -28,13 +25,13 @@ func seal(key, value []byte) []byte {
 	return binary.LittleEndian.AppendUint32(value, checksum(key, value))
 }
 
-// unseal returns the value without the checksum.
-func unseal(key, sealed []byte) ([]byte, error) {
+// unseal returns the value without the checksum, and whether that is right.
+func unseal(key, sealed []byte) (value []byte, ok bool) {
 	n := len(sealed) - sumSize
-	if n <= 0 || storedSum(sealed) != checksum(key, sealed[:n]) {
-		return nil, fmt.Errorf("%w of key %q", errRow, key)
+	if n <= 0 {
+		return nil, false
 	}
-	return sealed[:n:n], nil
+	return sealed[:n:n], storedSum(sealed) == checksum(key, sealed[:n])
 }
 
 // storedSum is the checksum at the end of a value, 0 if there is none.
@@ -45,6 +42,17 @@ func storedSum(sealed []byte) uint32 {
 	return binary.LittleEndian.Uint32(sealed[len(sealed)-sumSize:])
 }
 
+// rowError is the error for a key whose row is damaged. The tree around it is sound, so other keys go on.
+type rowError string
+
+func (e rowError) Error() string {
+	return fmt.Sprintf("%v: checksum of the row of key %q", ErrFormat, string(e))
+}
+func (e rowError) Unwrap() error { return ErrFormat }
+
+// Row returns the key.
+func (e rowError) Row() string { return string(e) }
+
 // find returns the row of a key, nil if there is none.
 //
 // That there is none has to be proved as well. Were one bit of the stored key "bob" flipped to "bab", the key "bob" would
@@ -52,20 +60,24 @@ func storedSum(sealed []byte) uint32 {
 // where "bob" would: next to the place that the cursor finds. So the two rows around that place are checked.
 func find(c *bolt.Cursor, key []byte) ([]byte, error) {
 	k, sealed := c.Seek(key)
+	row, ok := unseal(k, sealed)
 	switch {
-	case k == nil:
+	case k == nil: // all keys are less
 		k, sealed = c.Last()
+		ok = true
 	case string(k) == string(key):
-		return unseal(k, sealed)
-	default:
-		if _, err := unseal(k, sealed); err != nil {
-			return nil, err
+		if !ok {
+			return nil, rowError(key)
 		}
+		return row, nil
+	default:
 		k, sealed = c.Prev()
 	}
-	if k == nil {
-		return nil, nil
+	if ok && k != nil {
+		_, ok = unseal(k, sealed)
 	}
-	_, err := unseal(k, sealed)
-	return nil, err
+	if !ok {
+		return nil, rowError(key)
+	}
+	return nil, nil
 }

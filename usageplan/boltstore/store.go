@@ -65,107 +65,91 @@ func Open(path string) (*Store, error) {
 	if path == "" {
 		return nil, fmt.Errorf("boltstore: no path: %w", fs.ErrInvalid)
 	}
-	file, err := ensure(path)
-	if err != nil {
-		return nil, fmt.Errorf("boltstore: create %s: %w", path, err)
-	}
-	held, err := lock(file)
-	if err != nil {
+	s := new(Store)
+	if err := s.begin(path); err != nil {
 		return nil, fmt.Errorf("boltstore: open %s: %w", path, err)
-	}
-	s := &Store{path: file, lock: held}
-	if err := s.begin(); err != nil {
-		return nil, errors.Join(err, held.Close())
 	}
 	return s, nil
 }
 
-// begin opens the file for the first time.
-func (s *Store) begin() error {
-	if !isMarked(s.lock) {
-		if err := fill(s.path); err != nil {
-			return fmt.Errorf("boltstore: create %s: %w", s.path, err)
-		}
-	}
-	err := s.open()
-	if errors.Is(err, errVersion1) {
-		if err = convert(s.path); err != nil {
-			return fmt.Errorf("boltstore: convert %s: %w", s.path, err)
-		}
-		err = s.open()
-	}
-	if err != nil {
+// begin locks the file and opens it for the first time.
+func (s *Store) begin(path string) (err error) {
+	if s.path, err = resolve(path); err != nil {
 		return err
 	}
-	if s.opened, err = os.Stat(s.path); err == nil {
+	if s.lock, err = lock(s.path); err != nil {
+		return err
+	}
+	if err = ensure(s.path, isMarked(s.lock)); err == nil {
+		err = s.open()
+	}
+	if errors.Is(err, errVersion1) {
+		if err = convert(s.path); err != nil {
+			err = fmt.Errorf("convert: %w", err)
+		} else {
+			err = s.open()
+		}
+	}
+	if err == nil {
+		s.opened, err = os.Stat(s.path)
+	}
+	if err == nil {
 		err = s.db.update(s.takeOver)
 	}
 	if err != nil {
-		err = fmt.Errorf("boltstore: open %s: %w", s.path, err)
-		return errors.Join(err, s.db.close())
+		s.drop()
+		return errors.Join(err, s.lock.Close())
 	}
-	s.owner = s.state.owner
+	s.owner = s.state.Owner
 	mark(s.lock)
 	return nil
 }
 
 // takeOver gives this opening a number that no earlier one of the file has had.
 func (s *Store) takeOver(tx *bolt.Tx) error {
-	s.state.owner++
+	s.state.Owner++
 	return s.state.put(tx)
 }
 
 // open opens the file and reads its logs.
 func (s *Store) open() error {
-	found, err := s.read()
+	sum, err := verify(s.path)
 	if err != nil {
-		return fmt.Errorf("boltstore: open %s: %w", s.path, err)
+		return err
 	}
-	s.tail, s.last = found, found.state.last
+	if s.db, err = openFile(s.path, options()); err != nil {
+		return err
+	}
+	if err = s.db.rewriteMetas(); err == nil {
+		err = s.db.view(func(tx *bolt.Tx) error { return s.replay(tx, sum) })
+	}
+	if err == nil {
+		err = s.continues()
+	}
+	if err != nil {
+		return s.failed(err)
+	}
+	s.last = s.state.Last
 	return nil
 }
 
-func (s *Store) read() (t tail, err error) {
-	sum, err := verify(s.path)
-	if err != nil {
-		return t, err
-	}
-	db, err := openToWrite(s.path)
-	if err != nil {
-		return t, err
-	}
-	err = db.view(func(tx *bolt.Tx) error {
-		t, err = replay(tx, sum)
-		return err
-	})
-	if err == nil {
-		err = s.continues(&t.state)
-	}
-	if err != nil {
-		return t, errors.Join(err, db.close())
-	}
-	s.db = db
-	return t, nil
-}
-
 // continues reports as an error that a file which is opened again lacks what this store has acknowledged. It is the same
-// file, as isInPlace says, but with other content.
-func (s *Store) continues(found *state) error {
-	if s.owner == 0 || found.owner == s.owner && found.last >= s.last {
+// file, as isInPlace says, but with other content: somebody has copied a backup over it. It may have more records than were
+// acknowledged, as the last call before may have failed after its commit.
+func (s *Store) continues() error {
+	found := s.state
+	if s.owner == 0 || found.Owner == s.owner && found.Last >= s.last {
 		return nil
 	}
 	return fmt.Errorf("%w: %s ends with record %d of opening %d, record %d of opening %d was acknowledged",
-		ErrReplaced, s.path, found.last, found.owner, s.last, s.owner)
+		ErrReplaced, s.path, found.Last, found.Owner, s.last, s.owner)
 }
 
 // enter locks the store for a call. It opens the file again if an earlier call has closed it after an error. The cost is
 // bounded by the size of the logs, plus one look at each page.
 func (s *Store) enter(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
 	s.mu.Lock()
-	err := ctx.Err() // the lock may have taken long
+	err := ctx.Err() // now, as the lock may have taken long
 	if err == nil {
 		err = s.ready()
 	}
@@ -176,13 +160,12 @@ func (s *Store) enter(ctx context.Context) error {
 }
 
 func (s *Store) ready() error {
-	if s.closed || s.lock == nil {
+	switch {
+	case s.closed || s.lock == nil:
 		return ErrClosed
-	}
-	if s.db != nil && !s.db.isLost() {
+	case s.db != nil:
 		return nil
 	}
-	s.drop()
 	if err := s.isInPlace(); err != nil {
 		return err
 	}
@@ -190,8 +173,11 @@ func (s *Store) ready() error {
 }
 
 // drop closes the file after an error and forgets what memory holds of it. What the failed call wrote may be in the file
-// or not, so only the file tells. bbolt never overwrites a page that the last whole commit refers to, so the file is
-// readable either way. See openToWrite for its meta pages.
+// or not, so only the file tells. A sync that has failed is not tried again: the system may have forgotten the pages that it
+// could not write, so that a second sync would succeed without them.
+//
+// bbolt never overwrites a page that the last whole commit refers to, so the file is readable either way. See rewriteMetas
+// for its meta pages.
 func (s *Store) drop() {
 	if s.db != nil {
 		_ = s.db.close()
@@ -203,14 +189,12 @@ func (s *Store) drop() {
 func (s *Store) isInPlace() error {
 	now, err := os.Stat(s.path)
 	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
-		return fmt.Errorf("%w: %w", ErrReplaced, err)
-	case err != nil:
-		return err
-	case !os.SameFile(s.opened, now):
-		return fmt.Errorf("%w: %s is another file", ErrReplaced, s.path)
+	case err == nil && os.SameFile(s.opened, now):
+		return nil
+	case err == nil, errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		return fmt.Errorf("%w: %s", ErrReplaced, s.path)
 	}
-	return nil
+	return err
 }
 
 // Owner implements [ledger.Owner]. Each opening of a file has a number one above that of the opening before.
@@ -229,10 +213,10 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.closed = true
-	var errs []error
+	var err error
 	if s.db != nil {
-		errs = append(errs, s.flush(s.db), s.isInPlace(), s.db.close())
-		s.db, s.tail = nil, tail{}
+		err = errors.Join(s.flush(s.db), s.isInPlace(), s.db.close())
 	}
-	return errors.Join(append(errs, s.lock.Close())...)
+	s.db, s.tail = nil, tail{}
+	return errors.Join(err, s.lock.Close())
 }

@@ -17,6 +17,11 @@ const (
 
 // Update implements [ledger.Engine]. It is one commit for all keys whose rows change, and none if no row does. After an
 // error that does not come from f, the next call opens the file again.
+//
+// If the row of a key is damaged, Update changes nothing. The error then has a method Row, which returns the key, so that the
+// caller can leave that key out and make the rest:
+//
+//	if damaged, ok := errors.AsType[interface{ error; Row() string }](err); ok { ... damaged.Row() ... }
 func (s *Store) Update(ctx context.Context, keys []string, f func(i int, row []byte) ([]byte, error)) error {
 	if err := s.enter(ctx); err != nil {
 		return err
@@ -26,14 +31,19 @@ func (s *Store) Update(ctx context.Context, keys []string, f func(i int, row []b
 	if err != nil || len(changes) == 0 {
 		return err
 	}
-	if err = s.db.update(s.write(changes)); err == nil {
+	err = s.db.update(func(tx *bolt.Tx) error { return s.write(tx, changes) })
+	if err == nil {
 		err = s.isInPlace() // the commit may have gone to a file that nobody will open again
 	}
-	if err == nil {
-		s.acknowledge(changes)
-		s.last = s.state.last
+	if err != nil {
+		return s.failed(err)
 	}
-	return s.failed(err)
+	for _, c := range changes {
+		s.note(c.key, c.row)
+	}
+	s.turn()
+	s.last = s.state.Last
+	return nil
 }
 
 // change is a new row of a key. An empty row deletes.
@@ -78,7 +88,8 @@ func (s *Store) Load(ctx context.Context, key string) ([]byte, error) {
 }
 
 // rows returns the present rows of keys, nil where there is none. Those that the tail does not have it copies from the file:
-// that is mapped into memory, where a fault is an error only here.
+// that is mapped into memory, where a fault is an error only here. They are read in one transaction, and in none if the tail
+// has all, as is usual for keys that are in use.
 func (s *Store) rows(keys []string) ([][]byte, error) {
 	rows := make([][]byte, len(keys))
 	var others []int
@@ -110,11 +121,9 @@ func (s *Store) rows(keys []string) ([][]byte, error) {
 
 // failed drops what is in memory after an error, but not if only a row is damaged: other keys go on.
 func (s *Store) failed(err error) error {
-	if err == nil {
-		return nil
-	}
-	if !errors.Is(err, errRow) {
+	var damaged rowError
+	if err != nil && !errors.As(err, &damaged) {
 		s.drop()
 	}
-	return fmt.Errorf("boltstore: %w", err)
+	return err
 }

@@ -343,7 +343,7 @@ func TestConvertRefuses(t *testing.T) {
 			content := readFile(t, path)
 			_, err := boltstore.Open(path)
 			requireUntouched(t, path, content, err)
-			require.ErrorContains(t, err, "boltstore: convert "+path)
+			require.ErrorContains(t, err, "boltstore: open "+path+": convert: ")
 		})
 	}
 }

@@ -146,11 +146,7 @@ func crashLook(t *testing.T, dir string) (first uint64) {
 	require.NoError(t, err)
 	defer db.Close()
 	require.NoError(t, db.View(func(tx *bolt.Tx) error {
-		for _, log := range []string{"log 0", "log 1"} {
-			if key, _ := tx.Bucket([]byte(log)).Cursor().First(); key != nil && (first == 0 || binary.BigEndian.Uint64(key) < first) {
-				first = binary.BigEndian.Uint64(key)
-			}
-		}
+		first = binary.BigEndian.Uint64(tx.Bucket([]byte("meta")).Get([]byte("state"))[4:])
 		return nil
 	}))
 	return first

@@ -1,0 +1,153 @@
+package boltstore
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// pieceSize is about how many bytes a record has at most, unless one row alone has more. A commit of many rows makes
+// several records: bbolt writes the last page of a log again with each commit, and it splits a page only into pages of two
+// records or more. With records of 6 KB a commit would write up to four of them again, with small ones at most a page.
+const pieceSize = 900
+
+// tail is what has changed since the last checkpoint. The logs have it on disk, two maps have it in memory.
+//
+// A log is a bucket of records, which have consecutive numbers. It is named after its first one. As a rule there is one. At a
+// checkpoint it ends: its rows, until then in now, become before, and another log begins. From then on each commit also
+// writes some rows of before to their bucket. The last of these commits deletes the log that has ended. See checkpoint.go.
+//
+//	log 1: records 1 to 900      ended; its rows are in before, and go to their bucket
+//	log 901: records 901 to 950  its rows are in now; the next record is 951
+type tail struct {
+	state state
+
+	now, before map[string][]byte // an empty row has been deleted
+	dirty       int               // bytes of now
+	begins      uint64            // first record of the log that is filled
+	size        int               // its bytes, more for a short record: see recordSize
+	checkpoint
+}
+
+func logName(first uint64) []byte { return append([]byte("log "), numberKey(first)...) }
+
+// recent returns the row of a key if the tail has it. Nil is a row that has been deleted.
+func (t *tail) recent(key string) (row []byte, ok bool) {
+	if row, ok = t.now[key]; !ok {
+		row, ok = t.before[key]
+	}
+	if len(row) == 0 {
+		row = nil
+	}
+	return row, ok
+}
+
+// note makes row the present one. The memory of both belongs to t.
+func (t *tail) note(key string, row []byte) {
+	old, ok := t.now[key]
+	if !ok {
+		t.dirty += len(key)
+	}
+	t.dirty += len(row) - len(old)
+	t.now[key] = row
+}
+
+// write makes changes durable, as part of a transaction. Memory does not have them before the commit. After an error t is
+// worthless.
+func (t *tail) write(tx *bolt.Tx, changes []change) error {
+	log, err := tx.CreateBucketIfNotExists(logName(t.begins))
+	if err != nil {
+		return err
+	}
+	log.FillPercent = 1 // keys only ever come last
+	for len(changes) > 0 {
+		var record []byte
+		for len(changes) > 0 && len(record) < pieceSize {
+			record = appendRow(record, changes[0])
+			changes = changes[1:]
+		}
+		t.state.Last++
+		t.size += recordSize(record)
+		number := numberKey(t.state.Last)
+		if err := log.Put(number, seal(number, record)); err != nil {
+			return err
+		}
+	}
+	if err := t.advance(tx); err != nil {
+		return err
+	}
+	return t.state.put(tx)
+}
+
+// appendRow appends a change to a record: the key and the row, each after its length.
+func appendRow(b []byte, c change) []byte {
+	b = append(binary.AppendUvarint(b, uint64(len(c.key))), c.key...)
+	return append(binary.AppendUvarint(b, uint64(len(c.row))), c.row...)
+}
+
+// readRecord calls f with each row of a record.
+func readRecord(number, record []byte, f func(key, row []byte)) error {
+	b, ok := unseal(number, record)
+	for ok && len(b) > 0 {
+		var part [2][]byte
+		for i := range part {
+			size, n := binary.Uvarint(b)
+			if n <= 0 || size > uint64(len(b)-n) {
+				return fmt.Errorf("%w: record %x", ErrFormat, number)
+			}
+			part[i], b = b[n:n+int(size)], b[n+int(size):]
+		}
+		f(part[0], part[1])
+	}
+	if !ok {
+		return fmt.Errorf("%w: checksum of record %x", ErrFormat, number)
+	}
+	return nil
+}
+
+// replay reads the state and the logs of a file. The checksums of its rows add up to sum. Of two logs the older one comes
+// first, by its name; a checkpoint was under way then, and goes on.
+func (t *tail) replay(tx *bolt.Tx, sum uint64) error {
+	*t = tail{now: make(map[string][]byte)}
+	if err := t.state.read(tx); err != nil {
+		return err
+	}
+	next := t.state.First
+	t.begins = next
+	err := tx.ForEach(func(name []byte, log *bolt.Bucket) (err error) {
+		if string(name) == string(metaBucket) || string(name) == string(rowBucket) {
+			return nil
+		}
+		if string(name) != string(logName(next)) {
+			return fmt.Errorf("%w: bucket %q", ErrFormat, name)
+		}
+		if t.size > 0 {
+			t.swap(next)
+		}
+		next, err = t.readLog(log, next)
+		return err
+	})
+	if err == nil && (next != t.state.Last+1 || sum != t.state.Sum) {
+		err = errMissing
+	}
+	return err
+}
+
+// readLog notes the rows of a log whose first record has the number next. It returns the number after the last.
+func (t *tail) readLog(log *bolt.Bucket, next uint64) (uint64, error) {
+	c := log.Cursor()
+	for number, record := c.First(); number != nil; number, record = c.Next() {
+		if string(number) != string(numberKey(next)) {
+			return 0, fmt.Errorf("%w: record %x in place of %x", ErrFormat, number, next)
+		}
+		err := readRecord(number, record, func(key, row []byte) { t.note(string(key), slices.Clone(row)) })
+		if err != nil {
+			return 0, err
+		}
+		t.size += recordSize(record)
+		next++
+	}
+	return next, nil
+}
