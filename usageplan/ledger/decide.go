@@ -187,16 +187,20 @@ func (s *state) effect(o *op, granted int64) {
 	}
 }
 
-// openLease returns the lease of o, which it opens if need be. The oldest beyond maxLeases is forgotten: what it holds stays
-// counted, and its ledger is told that it is gone.
+// openLease returns the lease of o, which it opens if need be, and makes it the last. The first beyond maxLeases is
+// forgotten: what it holds stays counted. That is the one that has reported nothing for the longest time. For example, a
+// process that crashes and starts again 256 times leaves as many leases; the process beside it, which works all that time,
+// keeps its own.
 func (s *state) openLease(o *op) *leased {
-	if l := s.lease(o.lease); l != nil {
-		return l
+	l := leased{id: o.lease, day: o.day}
+	if i := slices.IndexFunc(s.open, func(l leased) bool { return l.id == o.lease }); i >= 0 {
+		l = s.open[i]
+		s.open = slices.Delete(s.open, i, i+1)
 	}
 	if len(s.open) >= maxLeases {
 		s.open = slices.Delete(s.open, 0, len(s.open)-maxLeases+1)
 	}
-	s.open = append(s.open, leased{id: o.lease, day: o.day})
+	s.open = append(s.open, l)
 	return &s.open[len(s.open)-1]
 }
 

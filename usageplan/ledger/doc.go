@@ -66,6 +66,9 @@
 //     ledgers held by then may still be spent: at most 3 B for each of them. For example: two ledgers with blocks of up to
 //     1 000, of which one holds 700 units; the other takes the rest of the limit away by an extension of -5 000; up to 700
 //     requests are still admitted.
+//   - An account knows 256 open leases, those of crashed processes included. Beyond, it forgets the one that has reported
+//     nothing for the longest time: its units stay counted, and if its process still runs, they are counted once more. So at
+//     most 256 ledgers should use one account at the same time.
 //   - Thresholds: told by the request that crosses, where one ledger uses an account; with several, too early by what the
 //     others hold, never too late. [Crossing] says how much of its Used is held.
 //   - Exact mode: no such slack. What an engine did without answering is cleared up by repeating the batch, which every row

@@ -193,3 +193,27 @@ func TestClockAheadBeginsNoPeriod(t *testing.T) {
 		time.Sleep(100 * time.Millisecond) // the pause after a failure
 	}
 }
+
+// TestLeaseInUseOutlivesCrashesOfOthers: each crash leaves a lease, and an account knows no more than 256. It forgets one
+// that has reported nothing for long, not the one in use: what that had spent would be counted twice.
+func TestLeaseInUseOutlivesCrashesOfOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		told, engine := new(losses), ledger.NewMemory()
+		l := newLedger(t, ledger.Config{Engine: engine, Block: 16, OnLoss: told.tell})
+		take := func(l *ledger.Ledger) {
+			_, err := l.Take(t.Context(), key, daily(100_000), 1)
+			require.NoError(t, err)
+		}
+		const crashes = 300
+		for range crashes {
+			take(newLedger(t, ledger.Config{Engine: engine, Block: 1, Thresholds: []int{}}))
+			for range 16 {
+				take(l)
+			}
+		}
+		require.NoError(t, l.Close())
+		require.Zero(t, told.count())
+		a := account(t, engine, key)
+		require.EqualValues(t, crashes*16, a.Used-a.Held)
+	})
+}

@@ -38,7 +38,7 @@ type state struct {
 	whole bool
 
 	days []dayTotals // ascending
-	open []leased    // in the order in which they were opened
+	open []leased    // in the order in which they last reported
 
 	// made is how many changes were ever made, kept how many of them stand in texts, encoded, the newest last.
 	made, kept int
