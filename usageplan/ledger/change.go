@@ -177,11 +177,14 @@ func (r *record) newestPages() (all []place) {
 func (p *pass) loadPages(ctx context.Context, t *turn) error {
 	t.pages.byID = make(map[string]change)
 	for _, page := range t.toLoad {
+		var cs []change
 		data, err := p.engine.Load(ctx, page.row(t.key))
-		if err != nil {
+		if err == nil {
+			cs, err = pageChanges(data, page)
+		}
+		if err != nil && !isOfOneRow(err) {
 			return err
 		}
-		cs, err := pageChanges(data, page)
 		if err != nil {
 			t.pages.err = t.named(err)
 		}

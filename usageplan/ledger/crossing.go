@@ -23,11 +23,11 @@ import (
 // has read the head before the tell, rule 1 makes it begin anew. If Q has read it after the tell, then Q has written index
 // row 6 after P read 5, so P leaves it, or has deleted 5 before.
 
-// loadIndex reads the index rows of the keys that have something told.
+// loadIndex reads the index rows of the keys that have something told. One that cannot be read stays.
 func (p *pass) loadIndex(ctx context.Context) (err error) {
 	for _, t := range p.open {
 		if t.telling {
-			if t.index, err = p.engine.Load(ctx, rowOf(indexRow, t.key)); err != nil {
+			if t.index, err = p.engine.Load(ctx, rowOf(indexRow, t.key)); err != nil && !isOfOneRow(err) {
 				return err
 			}
 		}
@@ -48,22 +48,23 @@ func (p *pass) dropIndex(ctx context.Context) {
 // writeIndex writes the index rows that are needed.
 func (p *pass) writeIndex(ctx context.Context) error {
 	var rows []string
+	var turns []*turn
 	for _, t := range p.open {
 		if t.need == needIndex {
-			rows = append(rows, rowOf(indexRow, t.key))
+			rows, turns = append(rows, rowOf(indexRow, t.key)), append(turns, t)
 			t.indexed, t.indexedAt = true, t.tells
 		}
 	}
 	if len(rows) == 0 {
 		return nil
 	}
-	return p.engine.Update(ctx, rows, func(int, []byte) ([]byte, error) {
-		return binary.BigEndian.AppendUint64(nil, rand.Uint64()), nil
-	})
+	number := func(int, []byte) []byte { return binary.BigEndian.AppendUint64(nil, rand.Uint64()) }
+	return p.update(ctx, rows, number, func(i int, err error) { p.giveUp(turns[i], err) })
 }
 
 // crossings yields the accounts in heads that have crossings not yet told. A crossing that nobody has told by the time when
-// two newer periods have begun is not told any more.
+// two newer periods have begun is not told any more. A head that cannot be read is passed over: calls with its key say so,
+// and its index row stays, so its crossings are told by a ledger that begins after it has been repaired.
 func (r *rows) crossings(ctx context.Context) iter.Seq2[untoldCrossing, error] {
 	return func(yield func(untoldCrossing, error) bool) {
 		var head record
@@ -73,6 +74,9 @@ func (r *rows) crossings(ctx context.Context) iter.Seq2[untoldCrossing, error] {
 				if k, ok = parseRow(row); ok {
 					err = r.load(ctx, k, rowOf(headRow, k), &head)
 				}
+			}
+			if isOfOneRow(err) {
+				continue
 			}
 			if err != nil {
 				yield(untoldCrossing{}, err)

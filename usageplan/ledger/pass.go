@@ -165,10 +165,7 @@ func (p *pass) update(
 			}
 			return f(i, row), nil
 		})
-		unreadable, is := errors.AsType[interface {
-			error
-			Row() string
-		}](err)
+		unreadable, is := errors.AsType[unreadableRow](err)
 		if !is {
 			return err
 		}
@@ -229,6 +226,12 @@ func (p *pass) provide(ctx context.Context) error {
 		}
 	}
 	return p.writeIndex(ctx)
+}
+
+// giveUp fails what t has not decided, and takes t out of the batch.
+func (p *pass) giveUp(t *turn, err error) {
+	p.fail(t.refs[t.done:], t.named(err))
+	p.open = slices.DeleteFunc(p.open, func(other *turn) bool { return other == t })
 }
 
 // head decides the operations of t on the key's head, from the first that has not been decided. It returns the head as it

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -70,6 +71,18 @@ func (r *rows) load(ctx context.Context, k Key, row string, rec *record) error {
 		return err
 	}
 	return named(k, rec.decode(data))
+}
+
+// unreadableRow is the error of an engine that cannot read one row. See [Engine].
+type unreadableRow interface {
+	error
+	Row() string
+}
+
+// isOfOneRow reports whether err concerns a row that cannot be read, and not the engine. Other keys go on then.
+func isOfOneRow(err error) bool {
+	_, unreadable := errors.AsType[unreadableRow](err)
+	return unreadable || errors.Is(err, errDamaged) || errors.Is(err, errNewer)
 }
 
 // named says whose row has an error.

@@ -15,10 +15,17 @@ type unreadable struct {
 	rows []string
 }
 
-type unreadableRow string
+type badRow string
 
-func (r unreadableRow) Error() string { return fmt.Sprintf("%q cannot be read", string(r)) }
-func (r unreadableRow) Row() string   { return string(r) }
+func (r badRow) Error() string { return fmt.Sprintf("%q cannot be read", string(r)) }
+func (r badRow) Row() string   { return string(r) }
+
+func (u *unreadable) Load(ctx context.Context, key string) ([]byte, error) {
+	if slices.Contains(u.rows, key) {
+		return nil, fmt.Errorf("engine: %w", badRow(key))
+	}
+	return u.Engine.Load(ctx, key)
+}
 
 // Update calls f for the rows before the one that it cannot read, and makes nothing, as an engine may that reads one by one.
 func (u *unreadable) Update(ctx context.Context, keys []string, f func(i int, row []byte) ([]byte, error)) error {
@@ -35,7 +42,7 @@ func (u *unreadable) Update(ctx context.Context, keys []string, f func(i int, ro
 				return err
 			}
 		}
-		return fmt.Errorf("engine: %w", unreadableRow(key))
+		return fmt.Errorf("engine: %w", badRow(key))
 	}
 	return u.Engine.Update(ctx, keys, f)
 }
@@ -61,7 +68,7 @@ func TestRowThatTheEngineCannotReadConcernsItsKeyAlone(t *testing.T) {
 				require.EqualValues(t, 1, outs[i].granted, name)
 				continue
 			}
-			require.ErrorAs(t, errs[i], new(unreadableRow), name)
+			require.ErrorAs(t, errs[i], new(badRow), name)
 			require.ErrorContains(t, errs[i], fmt.Sprintf(`subject "%d"`, i/2), name)
 			require.Zero(t, outs[i], name)
 		}
@@ -88,7 +95,93 @@ func TestHistoryThatTheEngineCannotReadConcernsLateOperationsAlone(t *testing.T)
 	l.number++
 	outs, errs, err := l.apply(t.Context(), &batch{ops: []op{at(4), want(trueUp, 1), at(4)}, number: l.number})
 	require.NoError(t, err)
-	require.ErrorAs(t, errs[1], new(unreadableRow))
+	require.ErrorAs(t, errs[1], new(badRow))
 	require.Equal(t, []error{nil, nil}, []error{errs[0], errs[2]})
 	require.EqualValues(t, 3, outs[2].totals.used)
+}
+
+// TestIndexThatTheEngineCannotReadConcernsItsKeyAlone: a crossing of the key cannot be recorded, and is not lost once it has
+// been.
+func TestIndexThatTheEngineCannotReadConcernsItsKeyAlone(t *testing.T) {
+	e := &unreadable{Engine: NewMemory(), rows: []string{rowOf(indexRow, someKey)}}
+	l := newLife(e, 1)
+	crosses := with(charge, func(o *op) { o.limit, o.thresholds = 1, []int{100} })
+	other := crosses
+	other.account.Key = Key{"gold", "customer-2"}
+	told := crosses
+	told.kind, told.want = tell, 100
+	for _, b := range []batch{{ops: []op{crosses, other}}, {ops: []op{told, exactCharge(Key{"gold", "customer-3"})}}} {
+		l.number++
+		b.number = l.number
+		_, errs, err := l.apply(t.Context(), &b)
+		require.NoError(t, err)
+		if b.ops[0].kind == charge {
+			require.ErrorAs(t, errs[0], new(badRow))
+			require.ErrorContains(t, errs[0], `subject "customer-1"`)
+			require.NoError(t, errs[1])
+			e.rows = nil
+			require.EqualValues(t, 1, l.send(t, crosses)[0].granted)
+			e.rows = []string{rowOf(indexRow, someKey)}
+		} else {
+			require.Nil(t, errs)
+		}
+	}
+	e.rows = nil
+	index, err := e.Load(t.Context(), rowOf(indexRow, someKey))
+	require.NoError(t, err)
+	require.NotNil(t, index, "one that cannot be read stays")
+}
+
+// TestPageThatTheEngineCannotReadConcernsItsKeyAlone: of its key, adjustments whose id may be on the page are not made.
+func TestPageThatTheEngineCannotReadConcernsItsKeyAlone(t *testing.T) {
+	e := &unreadable{Engine: NewMemory()}
+	l := newLife(e, 1)
+	extended := func(i int) op {
+		return with(extend, func(o *op) { o.id, o.want = fmt.Sprint(i), 1 })
+	}
+	for i := range 20 {
+		l.send(t, extended(i))
+	}
+	e.rows = []string{pageOf(exactCharge(someKey).account.Start, 0).row(someKey)}
+	l.number++
+	ops := []op{extended(20), exactCharge(Key{"gold", "customer-2"})}
+	outs, errs, err := l.apply(t.Context(), &batch{ops: ops, number: l.number})
+	require.NoError(t, err)
+	require.ErrorAs(t, errs[0], new(badRow))
+	require.NoError(t, errs[1])
+	require.EqualValues(t, 1, outs[1].granted)
+	require.EqualValues(t, 1, l.send(t, exactCharge(someKey))[0].granted)
+}
+
+// TestLedgerBeginsWithHeadsThatCannotBeRead: they keep no others from being told of their crossings.
+func TestLedgerBeginsWithHeadsThatCannotBeRead(t *testing.T) {
+	damaged, whole := Key{"gold", "customer-1"}, Key{"gold", "customer-2"}
+	for name, unread := range map[string]bool{"by the ledger": false, "by the engine": true} {
+		t.Run(name, func(t *testing.T) {
+			e := &unreadable{Engine: NewMemory()}
+			l, err := New(Config{Engine: e})
+			require.NoError(t, err)
+			for _, k := range []Key{damaged, whole} {
+				_, err := l.Take(t.Context(), k, Quota{Limit: 1, Period: Daily}, 1)
+				require.NoError(t, err)
+			}
+			require.NoError(t, l.Close())
+			if unread {
+				e.rows = []string{rowOf(headRow, damaged)}
+			} else {
+				spoil(t, e, rowOf(headRow, damaged), 1)
+			}
+			told := make(chan Crossing, 6)
+			l, err = New(Config{Engine: e, OnThreshold: func(c Crossing) { told <- c }})
+			require.NoError(t, err)
+			require.NoError(t, l.Close())
+			close(told)
+			n := 0
+			for c := range told {
+				require.Equal(t, whole, c.Account.Key)
+				n++
+			}
+			require.Equal(t, 3, n)
+		})
+	}
 }
