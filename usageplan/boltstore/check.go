@@ -20,14 +20,14 @@ func (s *Store) Check(ctx context.Context) error {
 		return err
 	}
 	db, want := s.db, s.state
-	tx, p, err := s.pin()
+	tx, err := s.pin()
 	s.mu.Unlock()
 	if err != nil {
 		return err
 	}
 	defer db.end(tx)
 	sum, records := uint64(0), uint64(0)
-	err = p.walk(func(bucket string, key, value []byte) error {
+	err = walk(db.file, tx, func(bucket string, key, value []byte) error {
 		switch bucket {
 		case string(metaBucket):
 			return nil
@@ -47,16 +47,11 @@ func (s *Store) Check(ctx context.Context) error {
 	return err
 }
 
-// pin begins a transaction, so that the pages of the present tree stay as they are. Nothing is written meanwhile.
-func (s *Store) pin() (tx *bolt.Tx, p *pages, err error) {
-	if err = s.isInPlace(); err == nil {
-		tx, err = s.db.begin(false)
+// pin begins a transaction, so that the pages of the present tree stay as they are.
+func (s *Store) pin() (*bolt.Tx, error) {
+	if err := s.isInPlace(); err != nil {
+		return nil, err
 	}
-	if err != nil {
-		return nil, nil, s.failed(err)
-	}
-	if p, err = newPages(s.db.file); err != nil {
-		s.db.end(tx)
-	}
-	return tx, p, err
+	tx, err := s.db.begin(false)
+	return tx, s.failed(err)
 }

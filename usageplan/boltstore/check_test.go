@@ -18,7 +18,7 @@ import (
 // halfway makes an open file with rows in the bucket and records in both logs.
 func halfway(t *testing.T, path string) *boltstore.Store {
 	t.Helper()
-	boltstore.SetLimits(t, boltstore.Limits{DirtyTimes: 1, MinBytes: 40 << 9, MaxBytes: 40 << 9, FlushRows: 9})
+	boltstore.SetLimits(t, boltstore.Limits{PerRow: 100, MinBytes: 40 << 9, MaxBytes: 40 << 9, FlushRows: 9})
 	filled(t, path)
 	s := open(t, path)
 	for i := range 45 {

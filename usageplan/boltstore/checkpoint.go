@@ -1,6 +1,8 @@
 package boltstore
 
 import (
+	"errors"
+	"maps"
 	"slices"
 
 	bolt "go.etcd.io/bbolt"
@@ -10,11 +12,12 @@ const minRecord = 512
 
 // Variables, so that tests have checkpoints within a few commits.
 var (
-	// A log ends when it has dirtyTimes the bytes of the rows that have changed, but not below minBytes and at the latest at
-	// maxBytes. Below, a checkpoint writes pages of rows, which is dear, for few commits. Above, Open reads much.
-	dirtyTimes = 8
-	minBytes   = 8 << 20
-	maxBytes   = 64 << 20
+	// A log ends when it has perRow bytes for each row that has changed, but not below minBytes and at the latest at
+	// maxBytes. Below, a checkpoint writes pages of rows, which is dear, for few commits: a row and its key have about 90
+	// bytes, so each has changed eight times on average. Above, Open reads much.
+	perRow   = 700
+	minBytes = 8 << 20
+	maxBytes = 64 << 20
 
 	// flushRows is how many rows one commit of Close writes.
 	flushRows = 4096
@@ -38,7 +41,7 @@ func recordSize(record []byte) int { return max(len(record), minRecord) }
 
 // turn begins a checkpoint if it is time and the former one has ended.
 func (t *tail) turn() {
-	if t.sorted == nil && t.size >= min(max(dirtyTimes*t.dirty, minBytes), maxBytes) {
+	if t.sorted == nil && t.size >= min(max(perRow*len(t.now), minBytes), maxBytes) {
 		t.swap(t.state.Last + 1)
 	}
 }
@@ -46,16 +49,9 @@ func (t *tail) turn() {
 // swap begins a checkpoint. The keys are sorted while commits go on, which do not change before: a million take half a
 // second. The next log begins with record next.
 func (t *tail) swap(next uint64) {
-	t.before, t.now, t.dirty = t.now, make(map[string][]byte), 0
+	t.before, t.now = t.now, make(map[string][]byte)
 	sorted, before := make(chan []string, 1), t.before
-	go func() {
-		keys := make([]string, 0, len(before))
-		for key := range before {
-			keys = append(keys, key)
-		}
-		slices.Sort(keys)
-		sorted <- keys
-	}()
+	go func() { sorted <- slices.Sorted(maps.Keys(before)) }()
 	t.checkpoint = checkpoint{old: t.size, sorted: sorted}
 	t.begins, t.size = next, 0
 }
@@ -117,12 +113,7 @@ func (t *tail) flush(db *database) error {
 		if t.keys == nil {
 			t.keys = <-t.sorted
 		}
-		err := db.update(func(tx *bolt.Tx) error {
-			if err := t.writeRows(tx, t.done+flushRows); err != nil {
-				return err
-			}
-			return t.state.put(tx)
-		})
+		err := db.update(func(tx *bolt.Tx) error { return errors.Join(t.writeRows(tx, t.done+flushRows), t.state.put(tx)) })
 		if err != nil {
 			return err
 		}

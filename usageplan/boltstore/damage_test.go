@@ -268,7 +268,7 @@ func TestFlippedBits(t *testing.T) {
 // killed makes a file with both logs, as a killed process leaves it. A flipped bit in its newer meta page cannot be told from
 // a commit that the power cut has torn: that page is then left out, and the commit with it.
 func killed(t *testing.T, path string) map[string]string {
-	boltstore.SetLimits(t, boltstore.Limits{DirtyTimes: 1, MinBytes: 40 << 9, MaxBytes: 40 << 9, FlushRows: 9})
+	boltstore.SetLimits(t, boltstore.Limits{PerRow: 100, MinBytes: 40 << 9, MaxBytes: 40 << 9, FlushRows: 9})
 	want := filled(t, path)
 	s := open(t, path)
 	for i := range 45 {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
+	"syscall"
 
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
@@ -65,6 +66,10 @@ func openFile(path string, o *bolt.Options) (*database, error) {
 		if db.bolt, err = bolt.Open(path, 0o600, o); err != nil {
 			return err
 		}
+		if n := db.bolt.Info().PageSize; n != os.Getpagesize() {
+			err = fmt.Errorf("%w: written with pages of %d bytes, this system has others", ErrFormat, n)
+			return errors.Join(err, db.bolt.Close())
+		}
 		return db.bolt.View(func(tx *bolt.Tx) error {
 			db.last = tx.ID()
 			return nil
@@ -76,8 +81,12 @@ func openFile(path string, o *bolt.Options) (*database, error) {
 	if db.file != nil {
 		_ = errors.Join(unlock(db.file), db.file.Close()) // closed already, unless bbolt panicked
 	}
-	if errors.Is(err, berrors.ErrTimeout) {
+	system := syscall.Errno(0)
+	switch {
+	case errors.Is(err, berrors.ErrTimeout):
 		err = ErrLocked
+	case !errors.As(err, &system): // bbolt has not found what it looks for
+		err = fmt.Errorf("%w: %w", ErrFormat, err)
 	}
 	return nil, err
 }
@@ -90,7 +99,7 @@ func openFile(path string, o *bolt.Options) (*database, error) {
 // freed. Those are pages of commit 7. After a power cut the disk would have the meta page of 7 over pages of 9. The other
 // pages of commit 8 are safe: bbolt syncs them before it writes the meta page.
 func (db *database) rewriteMetas() error {
-	meta := make([]byte, metaSize) // within a sector, so never torn
+	meta := make([]byte, pageHeader+64) // within a sector, so never torn
 	for i := range int64(2) {
 		at := i * int64(os.Getpagesize())
 		_, err := db.file.ReadAt(meta, at)

@@ -9,12 +9,12 @@ import (
 
 // Limits are when a log ends, and how many rows a commit of Close writes.
 type Limits struct {
-	DirtyTimes, MinBytes, MaxBytes, FlushRows int
+	PerRow, MinBytes, MaxBytes, FlushRows int
 }
 
 func swapLimits(l Limits) (old Limits) {
-	old = Limits{dirtyTimes, minBytes, maxBytes, flushRows}
-	dirtyTimes, minBytes, maxBytes, flushRows = l.DirtyTimes, l.MinBytes, l.MaxBytes, l.FlushRows
+	old = Limits{perRow, minBytes, maxBytes, flushRows}
+	perRow, minBytes, maxBytes, flushRows = l.PerRow, l.MinBytes, l.MaxBytes, l.FlushRows
 	return old
 }
 
@@ -25,7 +25,7 @@ func SetLimits(t testing.TB, l Limits) {
 }
 
 // Small limits have a checkpoint every few commits.
-var Small = Limits{DirtyTimes: 2, MinBytes: 1024, MaxBytes: 4096, FlushRows: 3}
+var Small = Limits{PerRow: 100, MinBytes: 1024, MaxBytes: 4096, FlushRows: 3}
 
 // Extent is how far a store has come: the first record that is not in the rows, the last one, and whether a checkpoint is
 // under way.
@@ -61,7 +61,7 @@ func ReadRecord(number uint64, record []byte) (rows [][2]string, err error) {
 }
 
 // Usual are the limits outside of tests.
-var Usual = Limits{dirtyTimes, minBytes, maxBytes, flushRows}
+var Usual = Limits{perRow, minBytes, maxBytes, flushRows}
 
 // SetBootID makes the machine seem to be in another boot, until the test ends.
 func SetBootID(t testing.TB, id string) {

@@ -2,6 +2,7 @@ package boltstore
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -31,23 +32,24 @@ func resolve(path string) (string, error) {
 func ensure(path string, used bool) error {
 	mode := fs.FileMode(0o600)
 	info, err := os.Stat(path)
-	if err == nil {
-		mode = info.Mode()
-		used = used || info.Size() > 0 || !mode.IsRegular() // what is wrong with it is found when it is opened
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return err
+	case used || info.Size() > 0 || !info.Mode().IsRegular(): // what is wrong with it is found when it is opened
+		return syncDir(filepath.Dir(path)) // the process that made it may not have come to that
+	default:
+		mode = info.Mode().Perm()
 	}
-	if errors.Is(err, fs.ErrNotExist) || err == nil && !used {
-		var temp string
-		if temp, err = initialised(path, mode.Perm()); err == nil {
-			err = os.Rename(temp, path)
-		}
-		if err != nil {
-			_ = os.Remove(temp)
-		}
+	temp, err := initialised(path, mode)
+	if err == nil {
+		err = os.Rename(temp, path)
 	}
 	if err != nil {
+		_ = os.Remove(temp)
 		return err
 	}
-	return syncDir(filepath.Dir(path)) // also if the file was there: the process that made it may not have come to that
+	return syncDir(filepath.Dir(path))
 }
 
 // initialised makes a file without rows, synced, in the folder of path. After an error the caller removes what is there.
@@ -69,11 +71,8 @@ func initialised(path string, mode fs.FileMode) (name string, err error) {
 
 func makeBuckets(tx *bolt.Tx) error {
 	_, err := tx.CreateBucket(rowBucket)
-	if err != nil {
-		return err
-	}
-	meta, err := tx.CreateBucket(metaBucket)
-	if err != nil {
+	meta, err2 := tx.CreateBucket(metaBucket)
+	if err := errors.Join(err, err2); err != nil {
 		return err
 	}
 	none := state{First: 1}
@@ -92,22 +91,23 @@ func syncDir(dir string) error {
 	return nil
 }
 
-// verify checks the pages of a file before bbolt opens it. It returns the sum of the checksums of the rows.
+// verify checks the pages of a file before bbolt opens it to write. It returns the sum of the checksums of the rows.
 func verify(path string) (sum uint64, err error) {
-	f, err := os.Open(path)
+	if info, err := os.Stat(path); err == nil && info.Size() == 0 {
+		return 0, fmt.Errorf("%w: 0 bytes", ErrFormat) // bbolt would take it for a new file
+	}
+	db, err := openFile(path, &bolt.Options{Timeout: lockWait, ReadOnly: true}) // does not look at pages
 	if err != nil {
 		return 0, err
 	}
-	defer f.Close()
-	p, err := newPages(f)
-	if err != nil {
-		return 0, err
-	}
-	err = p.walk(func(bucket string, _, value []byte) error {
-		if bucket == string(rowBucket) {
-			sum += uint64(storedSum(value))
-		}
-		return nil
+	defer db.close()
+	err = db.view(func(tx *bolt.Tx) error {
+		return walk(db.file, tx, func(bucket string, _, value []byte) error {
+			if bucket == string(rowBucket) {
+				sum += uint64(storedSum(value))
+			}
+			return nil
+		})
 	})
 	return sum, err
 }

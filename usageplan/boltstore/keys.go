@@ -16,12 +16,12 @@ const keysAtOnce = 1000
 // other calls get through.
 //
 // A checkpoint may meanwhile move a key from memory to the file. It is yielded once all the same, because what memory had is
-// remembered. One that is new since then is yielded or not.
+// remembered. A key that is made or deleted meanwhile is yielded or not.
 func (s *Store) Keys(ctx context.Context, prefix string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		tail, err := s.tailKeys(ctx, prefix)
-		for key := range tail {
-			if !yield(key, nil) {
+		for key, exists := range tail {
+			if exists && !yield(key, nil) {
 				return
 			}
 		}
@@ -40,25 +40,24 @@ func (s *Store) Keys(ctx context.Context, prefix string) iter.Seq2[string, error
 	}
 }
 
-// tailKeys returns the keys with a prefix that the tail has, unless they have been deleted.
-func (s *Store) tailKeys(ctx context.Context, prefix string) (map[string]struct{}, error) {
+// tailKeys returns the keys with a prefix that the tail has: true, or false if they have been deleted.
+func (s *Store) tailKeys(ctx context.Context, prefix string) (map[string]bool, error) {
 	if err := s.enter(ctx); err != nil {
 		return nil, err
 	}
 	defer s.mu.Unlock()
-	keys := make(map[string]struct{})
+	keys := make(map[string]bool)
 	for _, rows := range []map[string][]byte{s.before, s.now} {
-		for key := range rows {
-			if row, _ := s.recent(key); row != nil && strings.HasPrefix(key, prefix) {
-				keys[key] = struct{}{}
+		for key, row := range rows {
+			if strings.HasPrefix(key, prefix) {
+				keys[key] = len(row) > 0
 			}
 		}
 	}
 	return keys, nil
 }
 
-// storedKeys returns keys of the bucket with a prefix, from at on, unless they have been deleted since. If there are more,
-// next is where they begin.
+// storedKeys returns keys of the bucket with a prefix, from at on. If there are more, next is where they begin.
 //
 // A key that a flipped bit has changed may seem to have another prefix. It then stands before the first or after the last of
 // this one, as keys ascend, so both of these are checked too.
@@ -72,7 +71,6 @@ func (s *Store) storedKeys(ctx context.Context, prefix, at string) (keys []strin
 		if _, err := find(c, []byte(at)); err != nil {
 			return err
 		}
-		n := 0
 		for key, value := c.Seek([]byte(at)); key != nil; key, value = c.Next() {
 			if _, ok := unseal(key, value); !ok {
 				return rowError(key)
@@ -80,13 +78,11 @@ func (s *Store) storedKeys(ctx context.Context, prefix, at string) (keys []strin
 			if !bytes.HasPrefix(key, []byte(prefix)) {
 				return nil
 			}
-			if n++; n > keysAtOnce {
+			if len(keys) == keysAtOnce {
 				next = string(key)
 				return nil
 			}
-			if row, ok := s.recent(string(key)); !ok || row != nil {
-				keys = append(keys, string(key))
-			}
+			keys = append(keys, string(key))
 		}
 		return nil
 	})

@@ -2,6 +2,7 @@ package boltstore
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -25,7 +26,6 @@ type tail struct {
 	state state
 
 	now, before map[string][]byte // an empty row has been deleted
-	dirty       int               // bytes of now
 	begins      uint64            // first record of the log that is filled
 	size        int               // its bytes, more for a short record: see recordSize
 	checkpoint
@@ -42,16 +42,6 @@ func (t *tail) recent(key string) (row []byte, ok bool) {
 		row = nil
 	}
 	return row, ok
-}
-
-// note makes row the present one. The memory of both belongs to t.
-func (t *tail) note(key string, row []byte) {
-	old, ok := t.now[key]
-	if !ok {
-		t.dirty += len(key)
-	}
-	t.dirty += len(row) - len(old)
-	t.now[key] = row
 }
 
 // write makes changes durable, as part of a transaction. Memory does not have them before the commit. After an error t is
@@ -75,10 +65,7 @@ func (t *tail) write(tx *bolt.Tx, changes []change) error {
 			return err
 		}
 	}
-	if err := t.advance(tx); err != nil {
-		return err
-	}
-	return t.state.put(tx)
+	return errors.Join(t.advance(tx), t.state.put(tx))
 }
 
 // appendRow appends a change to a record: the key and the row, each after its length.
@@ -142,7 +129,7 @@ func (t *tail) readLog(log *bolt.Bucket, next uint64) (uint64, error) {
 		if string(number) != string(numberKey(next)) {
 			return 0, fmt.Errorf("%w: record %x in place of %x", ErrFormat, number, next)
 		}
-		err := readRecord(number, record, func(key, row []byte) { t.note(string(key), slices.Clone(row)) })
+		err := readRecord(number, record, func(key, row []byte) { t.now[string(key)] = slices.Clone(row) })
 		if err != nil {
 			return 0, err
 		}

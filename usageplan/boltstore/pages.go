@@ -5,15 +5,17 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"io"
 	"os"
 	"slices"
+
+	bolt "go.etcd.io/bbolt"
 )
 
-// bbolt trusts its pages. It reads them through a memory map, where one wrong offset is a fault, and at open it walks them
-// in a goroutine of its own, where a fault ends the process. A page that refers to one above it would never let it end.
-// So the tree is first walked here, as a file. The walk checks what bbolt relies on, and no more:
+// bbolt checks its meta pages and trusts all others. It reads them through a memory map, where one wrong offset is a fault,
+// and when it opens a file to write, it walks them in a goroutine of its own, where a fault ends the process. A page that
+// refers to one above it would never let it end. So the tree is first walked here, as a file. The walk checks what bbolt
+// relies on, and no more:
 //
 //   - A page is one of the file's, is met once, and lies within the file.
 //   - Its elements lie within the page.
@@ -24,70 +26,36 @@ import (
 // It does not check that nothing is missing. If a flipped bit makes a leaf of ten rows one of two, eight rows are gone and
 // the tree is sound. The state of the file tells that: see state.go.
 //
-// The format is bbolt's version 2 (internal/common/page.go, meta.go, bucket.go), integers in the machine's byte order. A
-// file from a machine of the other order has no meta page: the magic number is another.
+// The format is bbolt's version 2 (internal/common/page.go, bucket.go), integers in the machine's byte order.
 
 const (
 	pageHeader   = 16 // id uint64, flags uint16, count uint16, overflow uint32
 	elementSize  = 16 // branch: pos, ksize uint32, page uint64; leaf: flags, pos, ksize, vsize uint32
 	bucketHeader = 16 // root page, sequence uint64; with root 0 the bucket's page follows
 
-	branchPage  = 0x01
-	leafPage    = 0x02
-	bucketLeaf  = 0x01
-	boltMagic   = 0xED0CDAED
-	boltVersion = 2
-	metaSummed  = 56 // bytes of a meta before its checksum
-	metaSize    = pageHeader + metaSummed + 8
+	branchPage = 0x01
+	leafPage   = 0x02
+	bucketLeaf = 0x01
 )
 
 var native = binary.NativeEndian
 
-// pages walks the newest tree of a file. The file may be in use, if a transaction that reads keeps that tree.
+// pages is a walk.
 type pages struct {
 	f        io.ReaderAt
 	pageSize int64
-	root     uint64
-	seen     []bool   // the pages in use, by the meta, and whether the walk has met them
+	seen     []bool   // the pages in use, and whether the walk has met them
 	buffers  [][]byte // one for each level of the tree, as a page is needed while those below it are walked
 	bucket   string   // the one that is walked, "" for the tree of buckets
 	each     func(bucket string, key, value []byte) error
 }
 
-// newPages finds the root, by the newer of the two metas that are whole. The other may be torn: that commit was never
-// acknowledged.
-func newPages(f io.ReaderAt) (*pages, error) {
-	p := &pages{f: f, pageSize: int64(os.Getpagesize())}
-	newest, count := uint64(0), uint64(0)
-	for i := range uint64(2) {
-		b := make([]byte, metaSize)
-		if err := p.readAt(b, i); err != nil {
-			return nil, err
-		}
-		m := b[pageHeader:]
-		sum := fnv.New64a()
-		_, _ = sum.Write(m[:metaSummed])
-		if native.Uint32(m) != boltMagic || native.Uint32(m[4:]) != boltVersion || native.Uint64(m[metaSummed:]) != sum.Sum64() {
-			continue
-		}
-		if n := int64(native.Uint32(m[8:])); n != p.pageSize {
-			return nil, fmt.Errorf("%w: written with pages of %d bytes, this system has %d", ErrFormat, n, p.pageSize)
-		}
-		if txid := native.Uint64(m[48:]); count == 0 || txid > newest {
-			newest, p.root, count = txid, native.Uint64(m[16:]), native.Uint64(m[40:])
-		}
-	}
-	if count == 0 {
-		return nil, fmt.Errorf("%w: no meta page", ErrFormat)
-	}
-	p.seen = make([]bool, count)
-	return p, nil
-}
-
-// walk checks the tree and calls each with all that its buckets have. Key and value are valid during the call.
-func (p *pages) walk(each func(bucket string, key, value []byte) error) error {
-	p.each = each
-	return p.page(p.root, 0, nil, nil)
+// walk checks the tree that tx reads, in its file, and calls each with all that its buckets have. Key and value are valid
+// during the call. tx only tells where the tree is, which it has in memory. As long as it lasts, the pages stay as they are.
+func walk(f io.ReaderAt, tx *bolt.Tx, each func(bucket string, key, value []byte) error) error {
+	size := int64(os.Getpagesize())
+	p := &pages{f: f, pageSize: size, seen: make([]bool, tx.Size()/size), each: each}
+	return p.page(uint64(tx.Cursor().Bucket().Root()), 0, nil, nil)
 }
 
 func (p *pages) bad(id uint64, what string) error {

@@ -61,19 +61,14 @@ func (e rowError) Row() string { return string(e) }
 func find(c *bolt.Cursor, key []byte) ([]byte, error) {
 	k, sealed := c.Seek(key)
 	row, ok := unseal(k, sealed)
-	switch {
-	case k == nil: // all keys are less
-		k, sealed = c.Last()
-		ok = true
-	case string(k) == string(key):
-		if !ok {
-			return nil, rowError(key)
-		}
+	if ok && string(k) == string(key) {
 		return row, nil
-	default:
-		k, sealed = c.Prev()
 	}
-	if ok && k != nil {
+	before := c.Prev
+	if k == nil { // all keys are less
+		before, ok = c.Last, true
+	}
+	if k, sealed = before(); ok && k != nil {
 		_, ok = unseal(k, sealed)
 	}
 	if !ok {

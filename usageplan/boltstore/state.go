@@ -43,14 +43,23 @@ func (s *state) put(tx *bolt.Tx) error {
 	return tx.Bucket(metaBucket).Put(stateKey, seal(stateKey, b))
 }
 
+// errVersion1 says that a file has to be converted.
+var errVersion1 = fmt.Errorf("%w: 1", ErrVersion)
+
 // read reads the state of a file that is of this version.
 func (s *state) read(tx *bolt.Tx) error {
 	meta := tx.Bucket(metaBucket)
 	if meta == nil {
 		return fmt.Errorf("%w: no bucket %q", ErrFormat, metaBucket)
 	}
-	if err := checkVersion(meta.Get(versionKey)); err != nil {
-		return err
+	switch v := meta.Get(versionKey); string(v) {
+	case string(numberKey(version)):
+	case string(numberKey(1)):
+		return errVersion1
+	case "", string(numberKey(0)):
+		return fmt.Errorf("%w: no version", ErrFormat)
+	default:
+		return fmt.Errorf("%w: %x; this package reads %d", ErrVersion, v, version)
 	}
 	b, ok := unseal(stateKey, meta.Get(stateKey))
 	if !ok || len(b) != binary.Size(s) || tx.Bucket(rowBucket) == nil {
@@ -58,21 +67,6 @@ func (s *state) read(tx *bolt.Tx) error {
 	}
 	_, err := binary.Decode(b, binary.BigEndian, s)
 	return err
-}
-
-// errVersion1 says that a file has to be converted.
-var errVersion1 = fmt.Errorf("%w: 1", ErrVersion)
-
-func checkVersion(v []byte) error {
-	switch string(v) {
-	case string(numberKey(version)):
-		return nil
-	case string(numberKey(1)):
-		return errVersion1
-	case "", string(numberKey(0)):
-		return fmt.Errorf("%w: no version", ErrFormat)
-	}
-	return fmt.Errorf("%w: %x; this package reads %d", ErrVersion, v, version)
 }
 
 // numberKey makes keys that sort as their numbers do.

@@ -15,7 +15,7 @@ import (
 
 // Causes, for [errors.Is].
 var (
-	// ErrLocked: another process has the file open, or another Store of this process (which AIX and Solaris cannot tell).
+	// ErrLocked: another process has the file open, or another Store of this process.
 	ErrLocked = errors.New("boltstore: file is in use")
 
 	// ErrFormat: the file is no ledger file, or it is damaged, or a system with another page size or byte order wrote it.
@@ -37,20 +37,16 @@ var (
 type Store struct {
 	path   string      // absolute and without links, so that the file and its lock stay together
 	opened os.FileInfo // tells whether the file at path is still the one that Open found
-	lock   *os.File    // held from before the first look at the file until Close
+	lock   *os.File    // held from before the first look at the file until Close; nil then
 	owner  uint32
 
-	mu     sync.Mutex
-	closed bool
-	db     *database // nil after an error, until the next call opens the file again
-	tail             // valid while db is not nil
-	last   uint64    // the last record that was acknowledged
+	mu   sync.Mutex
+	db   *database // nil after an error, until the next call opens the file again
+	tail           // valid while db is not nil
+	last uint64    // the last record that was acknowledged
 }
 
-var (
-	_ ledger.Engine = (*Store)(nil)
-	_ ledger.Owner  = (*Store)(nil)
-)
+var _ ledger.Owner = (*Store)(nil)
 
 // Open opens the file at path and makes it if it does not exist. An empty file that no store has used counts as one that
 // does not exist. Open waits up to 200 ms for another opener to close the file.
@@ -94,7 +90,10 @@ func (s *Store) begin(path string) (err error) {
 		s.opened, err = os.Stat(s.path)
 	}
 	if err == nil {
-		err = s.db.update(s.takeOver)
+		err = s.db.update(func(tx *bolt.Tx) error {
+			s.state.Owner++ // no earlier opening has had this number
+			return s.state.put(tx)
+		})
 	}
 	if err != nil {
 		s.drop()
@@ -103,12 +102,6 @@ func (s *Store) begin(path string) (err error) {
 	s.owner = s.state.Owner
 	mark(s.lock)
 	return nil
-}
-
-// takeOver gives this opening a number that no earlier one of the file has had.
-func (s *Store) takeOver(tx *bolt.Tx) error {
-	s.state.Owner++
-	return s.state.put(tx)
 }
 
 // open opens the file and reads its logs.
@@ -137,12 +130,10 @@ func (s *Store) open() error {
 // file, as isInPlace says, but with other content: somebody has copied a backup over it. It may have more records than were
 // acknowledged, as the last call before may have failed after its commit.
 func (s *Store) continues() error {
-	found := s.state
-	if s.owner == 0 || found.Owner == s.owner && found.Last >= s.last {
+	if s.owner == 0 || s.state.Owner == s.owner && s.state.Last >= s.last {
 		return nil
 	}
-	return fmt.Errorf("%w: %s ends with record %d of opening %d, record %d of opening %d was acknowledged",
-		ErrReplaced, s.path, found.Last, found.Owner, s.last, s.owner)
+	return fmt.Errorf("%w: %s ends with record %d, %d was acknowledged", ErrReplaced, s.path, s.state.Last, s.last)
 }
 
 // enter locks the store for a call. It opens the file again if an earlier call has closed it after an error. The cost is
@@ -150,26 +141,18 @@ func (s *Store) continues() error {
 func (s *Store) enter(ctx context.Context) error {
 	s.mu.Lock()
 	err := ctx.Err() // now, as the lock may have taken long
-	if err == nil {
-		err = s.ready()
+	if err == nil && s.lock == nil {
+		err = ErrClosed
+	}
+	if err == nil && s.db == nil {
+		if err = s.isInPlace(); err == nil {
+			err = s.open()
+		}
 	}
 	if err != nil {
 		s.mu.Unlock()
 	}
 	return err
-}
-
-func (s *Store) ready() error {
-	switch {
-	case s.closed || s.lock == nil:
-		return ErrClosed
-	case s.db != nil:
-		return nil
-	}
-	if err := s.isInPlace(); err != nil {
-		return err
-	}
-	return s.open()
 }
 
 // drop closes the file after an error and forgets what memory holds of it. What the failed call wrote may be in the file
@@ -209,14 +192,14 @@ func (s *Store) Close() error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || s.lock == nil {
+	if s.lock == nil {
 		return nil
 	}
-	s.closed = true
 	var err error
 	if s.db != nil {
 		err = errors.Join(s.flush(s.db), s.isInPlace(), s.db.close())
 	}
-	s.db, s.tail = nil, tail{}
-	return errors.Join(err, s.lock.Close())
+	err = errors.Join(err, s.lock.Close())
+	s.lock, s.db, s.tail = nil, nil, tail{}
+	return err
 }

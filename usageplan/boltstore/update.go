@@ -39,7 +39,7 @@ func (s *Store) Update(ctx context.Context, keys []string, f func(i int, row []b
 		return s.failed(err)
 	}
 	for _, c := range changes {
-		s.note(c.key, c.row)
+		s.now[c.key] = c.row
 	}
 	s.turn()
 	s.last = s.state.Last
