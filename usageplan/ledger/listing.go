@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"iter"
-	"slices"
 )
 
 // keys yields the keys of a plan that have an account.
@@ -21,7 +20,7 @@ func (r *rows) keys(ctx context.Context, plan string) iter.Seq2[Key, error] {
 	}
 }
 
-// usage yields the accounts of a key that have a day within [from, to], with all days that are kept of them, oldest first.
+// usage yields the accounts of a key whose days reach into [from, to], with all days that are kept of them, oldest first.
 func (r *rows) usage(ctx context.Context, key Key, from, to int64) iter.Seq2[accountDays, error] {
 	return func(yield func(accountDays, error) bool) {
 		all, err := r.all(ctx, key)
@@ -30,9 +29,8 @@ func (r *rows) usage(ctx context.Context, key Key, from, to int64) iter.Seq2[acc
 			return
 		}
 		for i := range all.states {
-			s := &all.states[i]
-			within := slices.ContainsFunc(s.days, func(d dayTotals) bool { return from <= d.day && d.day <= to })
-			if within && !yield(accountDays{s.sum(), s.days}, nil) {
+			a := accountDays{all.states[i].sum(), all.states[i].days}
+			if a.reaches(from, to) && !yield(a, nil) {
 				return
 			}
 		}

@@ -149,6 +149,11 @@ type accountDays struct {
 	days []dayTotals
 }
 
+// reaches reports whether a was used within [from, to], or both before and after.
+func (a *accountDays) reaches(from, to int64) bool {
+	return len(a.days) > 0 && a.days[0].day <= to && a.days[len(a.days)-1].day >= from
+}
+
 // untoldCrossing is an account of which crossed and told differ.
 type untoldCrossing struct {
 	account Account

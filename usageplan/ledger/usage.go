@@ -47,7 +47,7 @@ type usage struct {
 	unspent, unreported, heldDay, heldOf int64
 }
 
-// load reads the accounts that have days in the range, and those whose period reaches into it.
+// load reads the accounts whose days reach into the range, and those whose period does.
 func (u *usage) load(ctx context.Context, c *counter, from, to time.Time) error {
 	first, _ := u.quota.bounds(from)
 	_, last := u.quota.dayOf(to)
@@ -84,22 +84,35 @@ func (u *usage) days(from, to time.Time, yield func(Day) bool) {
 }
 
 // day sums up [at, next). Whatever any account counted on it was used, since a quota that was changed may have left
-// several with a part of it; what remained is of the newest that was in use or, by the quota's present bounds, current.
+// several with a part of it. What remained is of one account: the newest that was in force then.
 func (u *usage) day(at, next time.Time) Day {
 	day := Day{Start: at, Remaining: u.quota.Limit}
 	for i := range u.accounts {
 		a := &u.accounts[i]
-		used, remaining, active := u.sum(a, at.Unix(), next.Unix())
+		used, remaining := u.sum(a, at.Unix(), next.Unix())
 		day.Used += used
-		if _, end := u.quota.bounds(u.quota.at(a.start)); active || a.start < next.Unix() && end.After(at) {
+		if u.wasInForce(a, at, next) {
 			day.Remaining = remaining
 		}
 	}
 	return day
 }
 
-// sum returns what a counted in [at, next), what remained of it at next, and whether it counted anything then.
-func (u *usage) sum(a *accountDays, at, next int64) (used, remaining int64, active bool) {
+// wasInForce reports whether requests on a day were counted in a, or would have been. By the present quota that is so if a
+// began in the period of the day. A day that is over may have had another quota: then it is so if a was used on that day, or
+// both before and after it.
+//
+// Example: a monthly quota, used on the 1st and on the 4th, is made a daily one. The 2nd, on which nothing was used, had what
+// remained of the month. Today has the limit of a new day, even if it was used under the monthly quota.
+func (u *usage) wasInForce(a *accountDays, at, next time.Time) bool {
+	if _, end := u.quota.bounds(u.quota.at(a.start)); a.start < next.Unix() && end.After(at) {
+		return true
+	}
+	return next.Unix() <= u.now && a.reaches(at.Unix(), next.Unix()-1)
+}
+
+// sum returns what a counted in [at, next), and what remained of it at next.
+func (u *usage) sum(a *accountDays, at, next int64) (used, remaining int64) {
 	limit, adjustments, enforced := u.quota.Limit, int64(0), int64(0)
 	for _, d := range a.days {
 		if d.day >= next {
@@ -115,13 +128,12 @@ func (u *usage) sum(a *accountDays, at, next int64) (used, remaining int64, acti
 		}
 		if d.day >= at {
 			used += counted
-			active = true
 		}
 	}
 	if next > u.now { // the day has not ended: the limit is that of the quota, which no request may have brought yet
 		limit = u.quota.Limit
 	}
-	return used, max(0, limit+adjustments-enforced), active
+	return used, max(0, limit+adjustments-enforced)
 }
 
 // Day is the usage of one calendar day, the pair of API Gateway's GetUsage.

@@ -86,21 +86,69 @@ func TestUsageOfTodayHasThePresentLimit(t *testing.T) {
 	}
 }
 
+// anyQuota returns a quota of any period, offset and location.
+func anyQuota(t *testing.T, r *rand.Rand) ledger.Quota {
+	locations := []*time.Location{nil, zone(t, "Europe/Berlin"), zone(t, "Asia/Tokyo"), zone(t, "America/Los_Angeles")}
+	q := ledger.Quota{Limit: 1 << 40, Period: periods[r.IntN(3)], Location: locations[r.IntN(len(locations))]}
+	q.Offset = r.IntN(map[ledger.Period]int{ledger.Daily: 1, ledger.Weekly: 7, ledger.Monthly: 28}[q.Period])
+	return q
+}
+
+// TestTodayRemainsWhatTheBalanceSays: however a quota changes, before and after the first request under it.
+func TestTodayRemainsWhatTheBalanceSays(t *testing.T) {
+	for range 40 {
+		seed := rand.Uint64()
+		r := rand.New(rand.NewPCG(seed, 0))
+		exact, q := r.IntN(2) == 1, anyQuota(t, r)
+		synctest.Test(t, func(t *testing.T) {
+			l := newLedger(t, ledger.Config{Exact: exact})
+			for range 40 {
+				time.Sleep(time.Duration(r.Int64N(int64(60 * time.Hour))))
+				if r.IntN(4) == 0 {
+					q = anyQuota(t, r)
+				}
+				if r.IntN(3) > 0 {
+					_, err := l.Take(t.Context(), key, q, 1+r.Int64N(40))
+					require.NoError(t, err)
+				}
+				b, err := l.Balance(t.Context(), key, q)
+				require.NoError(t, err)
+				require.Equal(t, b.Remaining, collect(t, l, q, time.Now(), time.Now())[0][1], "seed %d", seed)
+			}
+		})
+	}
+}
+
+// TestDayRemainsWhatItsAccountHad: a day without requests had what remained of the account that went on over it, whatever
+// the quota is now.
+func TestDayRemainsWhatItsAccountHad(t *testing.T) {
+	inBothModes(t, func(t *testing.T, l *ledger.Ledger) {
+		month := ledger.Quota{Limit: 100, Period: ledger.Monthly}
+		first := noon.AddDate(0, -1, 0)
+		for _, take := range []struct {
+			day  int
+			q    ledger.Quota
+			cost int64
+		}{{0, month, 10}, {3, month, 20}, {3, day10, 1}, {5, day10, 2}} {
+			_, err := l.TakeAt(t.Context(), first.AddDate(0, 0, take.day), key, take.q, take.cost)
+			require.NoError(t, err)
+		}
+		want := [][2]int64{{10, 90}, {0, 90}, {0, 90}, {21, 9}, {0, 10}, {2, 8}}
+		require.Equal(t, want, collect(t, l, day10, first, first.AddDate(0, 0, 5)))
+		require.Equal(t, want[1:2], collect(t, l, day10, first.AddDate(0, 0, 1), first.AddDate(0, 0, 1)))
+	})
+}
+
 // TestUsageIsComplete: however a quota changes, the days add up to what was used.
 func TestUsageIsComplete(t *testing.T) {
 	rounds := 40
 	if heavy() {
 		rounds = 1000
 	}
-	locations := []*time.Location{nil, zone(t, "Europe/Berlin"), zone(t, "Asia/Tokyo"), zone(t, "America/Los_Angeles")}
 	for range rounds {
 		seed := rand.Uint64()
 		r := rand.New(rand.NewPCG(seed, 0))
-		quota := func() ledger.Quota {
-			q := ledger.Quota{Limit: 1 << 40, Period: periods[r.IntN(3)], Location: locations[r.IntN(len(locations))]}
-			q.Offset = r.IntN(map[ledger.Period]int{ledger.Daily: 1, ledger.Weekly: 7, ledger.Monthly: 28}[q.Period])
-			return q
-		}
+		quota := func() ledger.Quota { return anyQuota(t, r) }
 		l := newLedger(t, ledger.Config{Exact: r.IntN(2) == 1})
 		q, at, used := quota(), noon, int64(0)
 		for range 60 {
