@@ -20,8 +20,9 @@ type Engine interface {
 	//
 	// The keys are distinct. The engine neither changes nor keeps the slice. With no keys, Update returns nil.
 	//
-	// One goroutine at a time calls f. The row is valid only during the call, and f does not change it. What f returns
-	// belongs to the engine. An error of f stops the whole Update, which returns that error and calls f no more.
+	// One goroutine at a time calls f, for the keys in any order. The row is valid only during the call, and f does not
+	// change it. What f returns belongs to the engine. f is quick and does not use the engine, so the engine may hold a lock
+	// meanwhile. An error of f stops the whole Update, which returns that error, or wraps it, and calls f no more.
 	//
 	// When Update returns nil, each key has the row that the last call of f for it returned, durably. Rows of different
 	// keys are not atomic together: after an error, each row is as it was before or as f returned it, and the caller does
@@ -32,11 +33,12 @@ type Engine interface {
 	// that key. Such an error promises that this Update has changed nothing. The ledger then repeats it without the key.
 	Update(ctx context.Context, keys []string, f func(i int, row []byte) ([]byte, error)) error
 
-	// Load returns a copy of the key's row, or nil if there is none. It sees every Update that has returned.
+	// Load returns a copy of the key's row, or nil if there is none or with an error. It sees every Update that has returned.
 	Load(ctx context.Context, key string) ([]byte, error)
 
-	// Keys yields each key that begins with the prefix and existed throughout the iteration, once, in any order. The
-	// caller may use the engine while it iterates. An error ends the sequence.
+	// Keys yields each key that begins with the prefix and existed throughout the iteration, once, in any order. Keys that
+	// come or go meanwhile it may yield or not. The caller may use the engine while it iterates: Keys holds no lock during
+	// a yield. An error ends the sequence, with an empty key.
 	Keys(ctx context.Context, prefix string) iter.Seq2[string, error]
 
 	// Close ends the engine. Afterwards Update, Load and Keys return errors. Every further Close, also a concurrent one,
