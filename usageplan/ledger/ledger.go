@@ -20,7 +20,8 @@ type Config struct {
 	Engine Engine
 
 	// Slots keeps what was spent of open leases, so that a process that is killed wastes nothing: slots.Open. It serves one
-	// ledger at a time. It stays the caller's: close it after the ledger. nil keeps nothing. Exact mode does not use it.
+	// ledger at a time. It stays the caller's: close it after the ledger. nil keeps nothing. Exact mode does not use it. Where
+	// other ledgers of the process take from the same keys of an [Owner], make the one with slots first.
 	Slots Slots
 
 	// Exact makes every single decision durable in the engine before it is answered. Otherwise the ledger reserves blocks

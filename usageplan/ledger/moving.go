@@ -133,7 +133,7 @@ func (p *pass) remember(k Key, n known) {
 // tidy brings a head up to date that may be about to be written. If room is wanted, it makes some, and reports whether that
 // is worth a write.
 func (p *pass) tidy(t *turn, r *record, room bool) bool {
-	p.dropDead(r)
+	p.dropDead(t, r)
 	if n := p.known[t.key]; n.number == r.moves && n.epoch == r.epoch {
 		r.moving, r.oldest = move{}, n.oldest
 	}
@@ -147,14 +147,15 @@ func (p *pass) tidy(t *turn, r *record, room bool) bool {
 
 // dropDead removes what belongs to other openings of an engine that is this one's alone: sessions, as they repeat nothing
 // any more, and leases, once those of which somebody knows what was spent have been ended. Their units stay counted as
-// held.
-func (p *pass) dropDead(r *record) {
+// held. A turn that only tells or adjusts leaves the leases: a ledger that starts tells crossings of all keys, also of those
+// that are another ledger's, which may not have claimed its slots yet.
+func (p *pass) dropDead(t *turn, r *record) {
 	if !p.owned {
 		return
 	}
 	owner := p.session >> 32
 	r.sessions = slices.DeleteFunc(r.sessions, func(s session) bool { return s.name>>32 != owner })
-	if !p.ended.Load() {
+	if !p.ended.Load() || t.sequenced == 0 {
 		return
 	}
 	for i := range r.states {
@@ -205,7 +206,7 @@ func (p *pass) mergeRow(t *turn, row []byte) ([]byte, error) {
 	if err := p.items.readContents(t.moving.items); err != nil {
 		return nil, t.named(err)
 	}
-	p.dropDead(&p.rec)
+	p.dropDead(t, &p.rec)
 	p.rec.merge(&p.items)
 	p.rec.epoch, p.rec.moves = t.version.epoch, t.moves
 	out, err := p.rec.encode(p.format)

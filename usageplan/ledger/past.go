@@ -61,7 +61,7 @@ func (p *pass) settle(l *lateOps, row []byte) (out []byte) {
 	if l.err != nil {
 		return nil
 	}
-	p.dropDead(r)
+	p.dropDead(l.t, r)
 	p.noted = false
 	changed := false
 	for _, ref := range l.refs {

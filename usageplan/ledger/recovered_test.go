@@ -163,6 +163,25 @@ type owned struct {
 
 func (o owned) Owner() uint32 { return o.number }
 
+// TestOthersTellLeavesLeases: a ledger that starts first tells a crossing of another one's key. It does not end that one's
+// leases, of which the other knows by its slots what was spent.
+func TestOthersTellLeavesLeases(t *testing.T) {
+	engine, slots := ledger.NewMemory(), new(keptSlots)
+	l, err := ledger.New(ledger.Config{Engine: owned{engine, 1}, Slots: slots})
+	require.NoError(t, err)
+	for range 55 {
+		_, err = l.TakeAt(t.Context(), noon, key, daily(100), 1)
+		require.NoError(t, err)
+	}
+	next, told := owned{engine, 2}, make(chan ledger.Crossing, 1) // the process has been killed
+	other := newLedger(t, ledger.Config{Engine: next, OnThreshold: func(c ledger.Crossing) { told <- c }})
+	require.Equal(t, key, (<-told).Account.Key)
+	require.NoError(t, other.Close())
+	newLedger(t, ledger.Config{Engine: next, Slots: slots})
+	s := account(t, engine, key)
+	require.Equal(t, [3]int64{55, 0, 0}, [3]int64{s.Used, s.Held, int64(s.Leases)})
+}
+
 // TestLeaseNamesItsOpening: on an engine of its own, a ledger puts the number of the opening into the IDs of its leases.
 func TestLeaseNamesItsOpening(t *testing.T) {
 	for _, number := range []uint32{1, 1 << 31} {
