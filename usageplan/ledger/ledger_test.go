@@ -373,6 +373,23 @@ func TestChangedPeriod(t *testing.T) {
 	})
 }
 
+// TestBalanceUnderAnotherPeriodChangesNothing: only what counts or adjusts something begins an account.
+func TestBalanceUnderAnotherPeriodChangesNothing(t *testing.T) {
+	inBothModes(t, func(t *testing.T, l *ledger.Ledger) {
+		month := ledger.Quota{Limit: 30, Period: ledger.Monthly}
+		for _, day := range []int{0, 1} {
+			_, err := l.TakeAt(t.Context(), noon.AddDate(0, 0, day), key, month, 4)
+			require.NoError(t, err)
+		}
+		b, err := l.BalanceAt(t.Context(), noon.AddDate(0, 0, 1), key, day10)
+		require.NoError(t, err)
+		require.Equal(t, [4]int64{10, 0, 0, 10}, numbers(b), "a day would begin")
+		b, err = l.BalanceAt(t.Context(), noon.AddDate(0, 0, 1), key, month)
+		require.NoError(t, err)
+		require.Equal(t, [4]int64{30, 0, 8, 22}, numbers(b))
+	})
+}
+
 func TestClose(t *testing.T) {
 	inBothModes(t, func(t *testing.T, l *ledger.Ledger) {
 		c, err := l.TakeAt(t.Context(), noon, key, ledger.Quota{Limit: 1000, Period: ledger.Daily}, 5)

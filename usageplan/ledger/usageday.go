@@ -18,9 +18,10 @@ type usageDay struct {
 	// first answer about a lease and after the lease's end, and always in exact mode. It may be nil.
 	answer atomic.Pointer[baseline]
 
-	// confirmed says that the engine knows this day, or a newer one of the key. It does not know one that it has refused as
-	// too early.
+	// confirmed says that the engine knows this account and day, or newer ones of the key. It does not know one that it has
+	// refused as too early, nor one that was only asked about. dayKnown says that it knows at least the day.
 	confirmed atomic.Bool
+	dayKnown  bool
 
 	// limitChanges is how often this ledger had seen the limit of the key change when it made this value.
 	limitChanges int
@@ -48,7 +49,8 @@ func (d *usageDay) init(c *counter, q Quota, now, newest, newestDay int64) {
 	d.counter, d.quota = c, q
 	d.start, d.end = max(start.Unix(), newest), end.Unix()
 	d.day, d.dayEnd = max(day.Unix(), newestDay), dayEnd.Unix()
-	d.confirmed.Store(d.day == newestDay)
+	d.dayKnown = d.day == newestDay
+	d.confirmed.Store(d.dayKnown && d.start == newest)
 }
 
 // fits reports whether d is for an instant under q. Instants before the day fit as well: the clock has stepped back.
@@ -57,7 +59,7 @@ func (d *usageDay) fits(now int64, q *Quota) bool { return now < d.dayEnd && d.q
 // serves is fits for a day that the engine may not know yet. If it has refused the day as too early, the clock may have
 // been set right since: then instants before the day do not fit.
 func (d *usageDay) serves(now int64, q *Quota) bool {
-	return d.fits(now, q) && (now >= d.day || d.confirmed.Load())
+	return d.fits(now, q) && (now >= d.day || d.dayKnown || d.confirmed.Load())
 }
 
 // keep keeps an answer, unless a later one is there already.
