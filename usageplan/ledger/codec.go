@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -70,19 +71,19 @@ func (r *record) encode(format uint8) ([]byte, error) {
 	if len(r.extension) > 0 {
 		format = format2
 	}
-	c := coder{b: append(make([]byte, 0, 160), format), writing: true}
+	c := coder{b: append(r.scratch[:0], format), writing: true}
 	r.code(&c, format)
-	row := binary.LittleEndian.AppendUint32(c.b, crc32.Checksum(c.b, castagnoli))
-	if len(row) > maxRow {
-		return nil, fmt.Errorf("%w: %d bytes", errTooBig, len(row))
+	r.scratch = binary.LittleEndian.AppendUint32(c.b, crc32.Checksum(c.b, castagnoli))
+	if len(r.scratch) > maxRow {
+		return nil, fmt.Errorf("%w: %d bytes", errTooBig, len(r.scratch))
 	}
-	return row, nil
+	return bytes.Clone(r.scratch), nil // engines keep it, so no byte too many
 }
 
 // decode replaces r by what a row says; no row is the zero record. It reuses the memory of r. What it does not understand
 // in full it refuses.
 func (r *record) decode(row []byte) error {
-	*r = record{states: r.states[:0], sessions: r.sessions[:0]}
+	*r = record{states: r.states[:0], sessions: r.sessions[:0], scratch: r.scratch, noted: r.noted}
 	if row == nil {
 		return nil
 	}

@@ -69,7 +69,7 @@ func TestExtremeNumbersComeBack(t *testing.T) {
 		require.NoError(t, err)
 		var got record
 		require.NoError(t, got.decode(row))
-		got.sessions, r.sessions = nil, nil
+		got.sessions, r.sessions, r.scratch = nil, nil, nil
 		require.Equal(t, r, got)
 	}
 }

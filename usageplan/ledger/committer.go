@@ -24,6 +24,7 @@ type committer struct {
 
 	mu      sync.Mutex
 	queue   []*pending
+	spare   []*pending   // the last batch, whose memory the queue after the next one has
 	queued  atomic.Int64 // its length, for the leader to watch without the lock
 	leading bool
 	ended   map[uint64]*lease // whose slots are kept until the engine knows what was spent
@@ -186,8 +187,9 @@ func (c *committer) gather() []*pending {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	size := min(len(c.queue), maxBatch)
-	batch := c.queue[:size:size]
-	c.setQueue(append(make([]*pending, 0, size), c.queue[size:]...))
+	batch := c.queue[:size]
+	c.setQueue(append(c.spare[:0], c.queue[size:]...))
+	c.spare = batch
 	return batch
 }
 

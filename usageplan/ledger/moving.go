@@ -134,8 +134,10 @@ func (p *pass) remember(k Key, n known) {
 // is worth a write.
 func (p *pass) tidy(t *turn, r *record, room bool) bool {
 	p.dropDead(t, r)
-	if n := p.known[t.key]; n.number == r.moves && n.epoch == r.epoch {
-		r.moving, r.oldest = move{}, n.oldest
+	if r.moves > 0 { // as seldom as it is, the map need not be asked each time
+		if n := p.known[t.key]; n.number == r.moves && n.epoch == r.epoch {
+			r.moving, r.oldest = move{}, n.oldest
+		}
 	}
 	t.found = r.stage()
 	before := r.moves

@@ -15,9 +15,9 @@ type pass struct {
 	outs []outcome
 	errs []error
 
-	turns map[Key]*turn
+	turns []*turn // of the batch; beyond its length those of earlier ones, to be used again
+	byKey map[Key]*turn
 	open  []*turn // that have operations to be decided
-	spare []*turn
 	keys  []string
 
 	known map[Key]known
@@ -95,17 +95,14 @@ func (t *turn) named(err error) error { return named(t.key, err) }
 func (p *pass) begin(b *batch) {
 	p.b, p.errs, p.asked = b, nil, false
 	p.outs = append(p.outs[:0], make([]outcome, len(b.ops))...)
-	for _, t := range p.turns {
-		p.spare = append(p.spare, t)
-	}
-	clear(p.turns)
-	p.open = p.open[:0]
+	clear(p.byKey)
+	p.turns, p.open = p.turns[:0], p.open[:0]
 	for i := range b.ops {
 		o := &b.ops[i]
-		t := p.turns[o.account.Key]
+		t := p.byKey[o.account.Key]
 		if t == nil {
 			t = p.newTurn(o.account.Key)
-			p.turns[t.key] = t
+			p.byKey[t.key] = t
 			p.open = append(p.open, t)
 		}
 		position := -1
@@ -119,10 +116,12 @@ func (p *pass) begin(b *batch) {
 }
 
 func (p *pass) newTurn(k Key) *turn {
-	t := new(turn)
-	if n := len(p.spare); n > 0 {
-		t, p.spare = p.spare[n-1], p.spare[:n-1]
+	n := len(p.turns)
+	p.turns = resize(p.turns, n+1)
+	if p.turns[n] == nil {
+		p.turns[n] = new(turn)
 	}
+	t := p.turns[n]
 	*t = turn{key: k, row: rowOf(headRow, k), refs: t.refs[:0], late: t.late[:0]}
 	return t
 }

@@ -27,6 +27,9 @@ type record struct {
 	moving move // what leaves a head
 
 	extension []byte // fields of a later release
+
+	// Memory that is used again: that of encode, and that of the answers which note adds.
+	scratch, noted []byte
 }
 
 // state is what a row keeps of one account.

@@ -40,7 +40,7 @@ func newRows(e Engine, session uint64, format uint8) *rows {
 		r.owned = true
 		r.session = uint64(o.Owner())<<32 | session&(1<<32-1)
 	}
-	r.pass = pass{rows: r, turns: make(map[Key]*turn), known: make(map[Key]known)}
+	r.pass = pass{rows: r, byKey: make(map[Key]*turn), known: make(map[Key]known)}
 	return r
 }
 

@@ -80,8 +80,9 @@ func (as answers) put(i int, a answer) answers {
 	return as
 }
 
-func (as answers) encode() []byte {
-	c := coder{writing: true}
+// encode appends the answers to b.
+func (as answers) encode(b []byte) []byte {
+	c := coder{b: b, writing: true}
 	for i := 0; i < len(as); {
 		n := 1
 		for i+n < len(as) && as[i+n] == as[i] {
@@ -129,7 +130,8 @@ func (r *record) recall(b *batch, name uint64, as answers) (_ answers, forgotten
 
 // note records the answers to a batch.
 func (r *record) note(b *batch, name uint64, as answers) {
-	s := session{name: name, last: b.number, answers: as.encode()}
+	r.noted = as.encode(r.noted[:0])
+	s := session{name: name, last: b.number, answers: r.noted}
 	i := slices.IndexFunc(r.sessions, func(s session) bool { return s.name == name })
 	if i < 0 {
 		r.sessions = append(r.sessions, s)
@@ -187,5 +189,5 @@ func overlay(a, b []byte) []byte {
 			as = as.put(i, bs[i])
 		}
 	}
-	return as.encode()
+	return as.encode(nil)
 }

@@ -46,7 +46,7 @@ func TestAnswersComeBackAsTheyWere(t *testing.T) {
 			require.Equal(t, out, a.outcome())
 			as = as.put(len(as)+rng.IntN(2), a)
 		}
-		got, err := answers{math.MaxUint64}.decode(as.encode())
+		got, err := answers{math.MaxUint64}.decode(as.encode(nil))
 		require.NoError(t, err)
 		require.Equal(t, append(answers{}, as...), append(answers{}, got...))
 	}

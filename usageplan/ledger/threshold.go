@@ -17,7 +17,8 @@ func (c *counter) observe(d *usageDay, a reply) {
 		return
 	}
 	if fresh := c.toTell(a.totals); fresh != (percents{}) {
-		c.ledger.background(func() { c.tellNow(fresh, a.totals) })
+		totals := a.totals // so that a does not escape, in all the calls that have nothing to tell
+		c.ledger.background(func() { c.tellNow(fresh, totals) })
 	}
 }
 
