@@ -7,20 +7,26 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// Check reads the whole file, as it is when Check begins. It checks each page, the checksum of each row and record, and that
-// none is missing.
+// Check reads the whole file, as it is when Check begins. It checks each page, the checksum of each row and record, and
+// that none is missing.
 //
 // Other calls go on meanwhile. But a call that needs a larger map of the file in memory, or has to open the file again
-// after an error, waits until Check has ended, and so do all calls after it. So check at a quiet time, or check a copy by
-// opening it. Pages that Check still reads are not used again, so the file may grow.
+// after an error, waits until Check has ended, and so do all calls after it. So check at a quiet time, or check a copy
+// by opening it. Pages that Check still reads are not used again, so the file may grow.
 //
-// The error wraps [ErrFormat] if the file is damaged, [ErrReplaced], [ErrClosed], that of ctx, or what the system reports.
+// The error wraps [ErrFormat] if the file is damaged, [ErrReplaced], [ErrClosed], that of ctx, or what the system
+// reports.
 func (s *Store) Check(ctx context.Context) error {
 	if err := s.enter(ctx); err != nil {
 		return err
 	}
 	db, want := s.db, s.state
-	tx, err := s.pin()
+	err := s.isInPlace()
+	var tx *bolt.Tx // keeps the pages of the present tree as they are
+	if err == nil {
+		tx, err = db.begin(false)
+		err = s.failed(err)
+	}
 	s.mu.Unlock()
 	if err != nil {
 		return err
@@ -45,13 +51,4 @@ func (s *Store) Check(ctx context.Context) error {
 		err = errMissing
 	}
 	return err
-}
-
-// pin begins a transaction, so that the pages of the present tree stay as they are.
-func (s *Store) pin() (*bolt.Tx, error) {
-	if err := s.isInPlace(); err != nil {
-		return nil, err
-	}
-	tx, err := s.db.begin(false)
-	return tx, s.failed(err)
 }

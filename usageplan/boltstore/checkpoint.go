@@ -8,6 +8,8 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
+// minRecord is the least that a record adds to the size of a log. To write a page of rows, or to read a record, costs
+// something however little it has, so a log of short records ends after 8 MB / 512 = 16 384.
 const minRecord = 512
 
 // Variables, so that tests have checkpoints within a few commits.
@@ -25,19 +27,19 @@ var (
 
 // checkpoint writes the rows of a log that has ended to their bucket.
 //
-// A commit that wrote them all would take seconds for a million rows. So each commit writes a share that is in proportion to
-// its own size: if the old log had 8 MB and 10 000 changed rows, and a commit has 8 KB, it writes 1/1000 of them, twice: 20
-// rows. So the checkpoint is done when the new log has half the size of the old one, and before the new one ends.
+// A commit that wrote them all would take seconds for a million rows. So each commit writes a share that is in
+// proportion to its own size: if the old log had 8 MB and 10 000 changed rows, and a commit has 8 KB, it writes 1/1000
+// of them, twice: 20 rows. So the checkpoint is done when the new log has half the size of the old one, and before the
+// new one ends.
+//
+// If the process ends before that, both logs are still there, and the rows that have been written are simply written
+// again.
 type checkpoint struct {
 	old    int           // the size of the log that has ended
 	keys   []string      // of its rows, ascending; nil until they have been sorted
 	sorted chan []string // delivers keys once; nil if there is no checkpoint
 	done   int           // how many of keys are in the bucket
 }
-
-// recordSize is what a record adds to the size of a log. To write a page of rows, or to read a record, costs something however
-// little it has, so a log of short records ends after 16 384.
-func recordSize(record []byte) int { return max(len(record), minRecord) }
 
 // turn begins a checkpoint if it is time and the former one has ended.
 func (t *tail) turn() {
@@ -56,24 +58,21 @@ func (t *tail) swap(next uint64) {
 	t.begins, t.size = next, 0
 }
 
-// advance writes the share of rows that is due.
+// advance writes the share of rows that is due, if there is a checkpoint and its keys have been sorted.
 func (t *tail) advance(tx *bolt.Tx) error {
-	if t.sorted == nil {
+	if t.keys == nil && len(t.sorted) == 0 {
 		return nil
 	}
-	if t.keys == nil {
-		select {
-		case t.keys = <-t.sorted:
-		default:
-			return nil
-		}
-	}
 	share := 2 * float64(t.size) / float64(t.old)
-	return t.writeRows(tx, int(min(share, 1)*float64(len(t.keys)))+1)
+	return t.writeRows(tx, int(min(share, 1)*float64(len(t.before)))+1)
 }
 
 // writeRows writes rows until so many of the checkpoint are done. With the last, it deletes the log that has ended.
+// Keys that ascend share pages, so few pages are written. It waits until they have been sorted.
 func (t *tail) writeRows(tx *bolt.Tx, until int) error {
+	if t.keys == nil {
+		t.keys = <-t.sorted
+	}
 	rows := tx.Bucket(rowBucket)
 	for ; t.done < min(until, len(t.keys)); t.done++ {
 		key := t.keys[t.done]
@@ -103,15 +102,12 @@ func (t *tail) writeRow(rows *bolt.Bucket, key, row []byte) error {
 	return rows.Put(key, value)
 }
 
-// flush writes all rows to their bucket and deletes the logs. It writes a bounded number in each transaction, as bbolt keeps
-// all pages that one changes in memory.
+// flush writes all rows to their bucket and deletes the logs. It writes a bounded number in each transaction, as bbolt
+// keeps all pages that one changes in memory.
 func (t *tail) flush(db *database) error {
 	for t.sorted != nil || len(t.now) > 0 {
 		if t.sorted == nil {
 			t.swap(t.state.Last + 1)
-		}
-		if t.keys == nil {
-			t.keys = <-t.sorted
 		}
 		err := db.update(func(tx *bolt.Tx) error { return errors.Join(t.writeRows(tx, t.done+flushRows), t.state.put(tx)) })
 		if err != nil {

@@ -91,13 +91,13 @@ func openFile(path string, o *bolt.Options) (*database, error) {
 	return nil, err
 }
 
-// rewriteMetas writes bbolt's two meta pages again, as they are, and syncs them. The first commit after an opening needs
-// that.
+// rewriteMetas writes bbolt's two meta pages again, as they are, and syncs them. The first commit after an opening
+// needs that.
 //
 // Let the disk have commit 7, and let the sync of commit 8's meta page have failed in an earlier life. The system then
-// shows commit 8, as the page in its memory counts as clean, and bbolt would write commit 9 to the pages that commit 8 has
-// freed. Those are pages of commit 7. After a power cut the disk would have the meta page of 7 over pages of 9. The other
-// pages of commit 8 are safe: bbolt syncs them before it writes the meta page.
+// shows commit 8, as the page in its memory counts as clean, and bbolt would write commit 9 to the pages that commit 8
+// has freed. Those are pages of commit 7. After a power cut the disk would have the meta page of 7 over pages of 9. The
+// other pages of commit 8 are safe: bbolt syncs them before it writes the meta page.
 func (db *database) rewriteMetas() error {
 	meta := make([]byte, pageHeader+64) // within a sector, so never torn
 	for i := range int64(2) {

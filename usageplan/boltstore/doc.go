@@ -8,36 +8,38 @@
 // # What survives
 //
 // A change that Update has acknowledged is on disk. It survives kill -9 and power loss, if the disk keeps what it has
-// acknowledged to fdatasync. What the leases of a ledger have spent survives kill -9 if the ledger has slots; see package
-// slots.
+// acknowledged to fdatasync. What the leases of a ledger have spent survives kill -9 if the ledger has slots; see
+// package slots.
 //
-//   - A file that is deleted, moved, replaced or overwritten while the store is open: the next commit, and every call until
-//     the file is back, fails with [ErrReplaced]. Grants that leased ledgers make from memory between two commits go on
-//     until then. To restore a copy, stop the program first.
-//   - A failed write or sync (disk full, I/O error, a disk that has gone away): the call fails and its outcome is unknown.
-//     The next call opens the file again and reads what the disk has. A failed sync is never repeated.
-//   - A damaged file: Open refuses it with [ErrFormat] if pages, records or the set of rows are not sound. One row whose bytes
-//     have changed is found when it is read: calls with that key fail with [ErrFormat], others go on. [Store.Check] reads
-//     everything.
+//   - A file that is deleted, moved, replaced or overwritten while the store is open: the next commit, and every call
+//     until the file is back, fails with [ErrReplaced]. Grants that leased ledgers make from memory between two commits
+//     go on until then. To restore a copy, stop the program first.
+//   - A failed write or sync (disk full, I/O error, a disk that has gone away): the call fails and its outcome is
+//     unknown. The next call opens the file again and reads what the disk has. A failed sync is never repeated.
+//   - A damaged file: Open refuses it with [ErrFormat] if pages, records or the set of rows are not sound. One row
+//     whose bytes have changed is found when it is read: calls with that key fail with [ErrFormat], others go on. See
+//     [Store.Update] for how an error names the key. [Store.Check] reads everything.
 //
-// One damage cannot be told from a commit that a power cut has torn: that of the meta page of the last commit, if the file was
-// not closed. That commit is then left out.
+// One damage cannot be told from a commit that a power cut has torn: that of the meta page of the last commit, if the
+// file was not closed. That commit is then left out.
 //
 // # The file
 //
-// A bucket has the rows. A commit does not write there but appends to a log, so it costs the same however many keys there
-// are. There are two logs. When one is full (16 384 records, or 8 to 64 MB), the other is filled, and each further commit
-// also writes some of the rows that the full one had changed to the bucket. So no commit has much to write. See checkpoint.go.
+// A bucket has the rows. A commit does not write there but appends to a log, so it costs the same however many keys
+// there are. When a log is full (16 384 records, or 8 to 64 MB), another is begun, and each further commit also writes
+// some of the rows that the full one had changed to the bucket. So no commit has much to write. See checkpoint.go.
 //
-// Open reads the logs, at most about 64 MB and half as much again, or nothing after Close. It also looks at each page of the
-// file, as bbolt does, but at no row: about 0.3 s for a million keys. In memory are the rows that the logs have, and no others.
+// Open reads the logs, at most about 64 MB and half as much again, or nothing after Close. It also looks at each page
+// of the file, as bbolt does, but at no row: about 0.3 s for a million keys. In memory are the rows that the logs have,
+// and no others.
 //
-// A key with a row of 62 bytes takes 200 to 300 bytes. Pages that a commit changes are written anew before the old ones are
-// free. Free pages are used again, but a file does not shrink. It moves only between systems of one page size and byte
-// order. Keep it on a local disk, not on NFS. Disks that go with their container (Lambda, Fargate) take the counts with them.
+// A key with a row of 62 bytes takes 200 to 300 bytes. Pages that a commit changes are written anew before the old ones
+// are free. Free pages are used again, but a file does not shrink. It moves only between systems of one page size and
+// byte order. Keep it on a local disk, not on NFS. Disks that go with their container (Lambda, Fargate) take the counts
+// with them.
 //
-// A second opener is refused with [ErrLocked], also while the store recovers from an error: the lock is on a file of its own,
-// path.lock, which stays. On ext4 with fast_commit, kernels before 5.10.94 and 5.15.27 can lose synced data
+// A second opener is refused with [ErrLocked], also while the store recovers from an error: the lock is on a file of
+// its own, path.lock, which stays. On ext4 with fast_commit, kernels before 5.10.94 and 5.15.27 can lose synced data
 // (https://github.com/etcd-io/bbolt#known-issues).
 //
 // # Files of version 1

@@ -10,8 +10,9 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// resolve returns the one name of the file at path: absolute, whichever links lead to it. The file need not be there yet, but
-// its folder has to. A link that leads nowhere is an error: what it stands for may come back, as a disk that is mounted.
+// resolve returns the one name of the file at path: absolute, whichever links lead to it. The file need not be there
+// yet, but its folder has to. A link that leads nowhere is an error: what it stands for may come back, as a disk that
+// is mounted.
 func resolve(path string) (string, error) {
 	base := ""
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
@@ -24,11 +25,12 @@ func resolve(path string) (string, error) {
 	return filepath.Abs(filepath.Join(path, base))
 }
 
-// ensure makes a file without rows where there is none, or in the place of an empty one unless that has been in use. The
-// empty one's permissions stay: somebody may have made it to set them. The caller holds the lock.
+// ensure makes a file without rows where there is none, or in the place of an empty one unless that has been in use.
+// The empty one's permissions stay: somebody may have made it to set them.
 //
-// The file is made under another name and synced, because power loss while bbolt initialises a file can leave one that it
-// cannot read (https://github.com/etcd-io/bbolt/issues/567).
+// The caller holds the lock, so no other store makes the file meanwhile or has begun to use the empty one. The file is
+// made under another name and synced, then renamed, because power loss while bbolt initialises a file can leave one
+// that it cannot read (https://github.com/etcd-io/bbolt/issues/567).
 func ensure(path string, used bool) error {
 	mode := fs.FileMode(0o600)
 	info, err := os.Stat(path)
@@ -52,7 +54,8 @@ func ensure(path string, used bool) error {
 	return syncDir(filepath.Dir(path))
 }
 
-// initialised makes a file without rows, synced, in the folder of path. After an error the caller removes what is there.
+// initialised makes a file without rows, synced, in the folder of path. After an error the caller removes what is
+// there.
 func initialised(path string, mode fs.FileMode) (name string, err error) {
 	temp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*")
 	if err != nil {

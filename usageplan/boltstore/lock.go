@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// lockWait is how long Open waits for another process to let go of the file, as a program that is being replaced by its next
-// version does.
+// lockWait is how long Open waits for another process to let go of the file, as a program that is being replaced by its
+// next version does.
 const lockWait = 200 * time.Millisecond
 
 // lock takes the lock of the file at path: a file of its own, path.lock, held until it is closed. bbolt's lock alone
@@ -24,8 +24,8 @@ func lock(path string) (*os.File, error) {
 	}
 }
 
-// markText stands in the lock file of a file that has been opened once. From then on an empty file is not one that somebody
-// made beforehand, but one that has lost what was in it.
+// markText stands in the lock file of a file that has been opened once. From then on an empty file is not one that
+// somebody made beforehand, but one that has lost what was in it.
 const markText = "The ledger file of this name has been in use. This file belongs to it.\n"
 
 // mark writes the mark. It may fail, as on a full disk: then the next Open writes it.

@@ -14,12 +14,11 @@ func tryLock(name string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	switch {
-	case err == nil:
+	if err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == nil {
 		return f, nil
-	case errors.Is(err, syscall.EWOULDBLOCK):
-		return nil, f.Close()
+	}
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		err = nil
 	}
 	return nil, errors.Join(err, f.Close())
 }

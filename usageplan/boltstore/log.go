@@ -10,15 +10,17 @@ import (
 )
 
 // pieceSize is about how many bytes a record has at most, unless one row alone has more. A commit of many rows makes
-// several records: bbolt writes the last page of a log again with each commit, and it splits a page only into pages of two
-// records or more. With records of 6 KB a commit would write up to four of them again, with small ones at most a page.
+// several records: bbolt writes the last page of a log again with each commit, and it splits a page only into pages of
+// two records or more. With records of 6 KB a commit would write up to four of them again, with small ones at most a
+// page.
 const pieceSize = 900
 
 // tail is what has changed since the last checkpoint. The logs have it on disk, two maps have it in memory.
 //
-// A log is a bucket of records, which have consecutive numbers. It is named after its first one. As a rule there is one. At a
-// checkpoint it ends: its rows, until then in now, become before, and another log begins. From then on each commit also
-// writes some rows of before to their bucket. The last of these commits deletes the log that has ended. See checkpoint.go.
+// A log is a bucket of records, which have consecutive numbers. It is named after its first one. As a rule there is
+// one. At a checkpoint it ends: its rows, until then in now, become before, and another log begins. From then on each
+// commit also writes some rows of before to their bucket. The last of these commits deletes the log that has ended. See
+// checkpoint.go.
 //
 //	log 1: records 1 to 900      ended; its rows are in before, and go to their bucket
 //	log 901: records 901 to 950  its rows are in now; the next record is 951
@@ -27,10 +29,12 @@ type tail struct {
 
 	now, before map[string][]byte // an empty row has been deleted
 	begins      uint64            // first record of the log that is filled
-	size        int               // its bytes, more for a short record: see recordSize
+	size        int               // its bytes, more for a short record: see minRecord
 	checkpoint
 }
 
+// logName is the name of the log whose first record has that number. Names sort as the numbers do, so bbolt yields the
+// older log first.
 func logName(first uint64) []byte { return append([]byte("log "), numberKey(first)...) }
 
 // recent returns the row of a key if the tail has it. Nil is a row that has been deleted.
@@ -44,8 +48,8 @@ func (t *tail) recent(key string) (row []byte, ok bool) {
 	return row, ok
 }
 
-// write makes changes durable, as part of a transaction. Memory does not have them before the commit. After an error t is
-// worthless.
+// write makes changes durable, as part of a transaction. Memory does not have them before the commit. After an error t
+// is worthless.
 func (t *tail) write(tx *bolt.Tx, changes []change) error {
 	log, err := tx.CreateBucketIfNotExists(logName(t.begins))
 	if err != nil {
@@ -59,7 +63,7 @@ func (t *tail) write(tx *bolt.Tx, changes []change) error {
 			changes = changes[1:]
 		}
 		t.state.Last++
-		t.size += recordSize(record)
+		t.size += max(len(record), minRecord)
 		number := numberKey(t.state.Last)
 		if err := log.Put(number, seal(number, record)); err != nil {
 			return err
@@ -68,7 +72,8 @@ func (t *tail) write(tx *bolt.Tx, changes []change) error {
 	return errors.Join(t.advance(tx), t.state.put(tx))
 }
 
-// appendRow appends a change to a record: the key and the row, each after its length.
+// appendRow appends a change to a record: the key and the row, each after its length. A row that has been deleted has
+// none: "k" without a row is 01 'k' 00.
 func appendRow(b []byte, c change) []byte {
 	b = append(binary.AppendUvarint(b, uint64(len(c.key))), c.key...)
 	return append(binary.AppendUvarint(b, uint64(len(c.row))), c.row...)
@@ -77,7 +82,10 @@ func appendRow(b []byte, c change) []byte {
 // readRecord calls f with each row of a record.
 func readRecord(number, record []byte, f func(key, row []byte)) error {
 	b, ok := unseal(number, record)
-	for ok && len(b) > 0 {
+	if !ok {
+		return fmt.Errorf("%w: checksum of record %x", ErrFormat, number)
+	}
+	for len(b) > 0 {
 		var part [2][]byte
 		for i := range part {
 			size, n := binary.Uvarint(b)
@@ -88,14 +96,12 @@ func readRecord(number, record []byte, f func(key, row []byte)) error {
 		}
 		f(part[0], part[1])
 	}
-	if !ok {
-		return fmt.Errorf("%w: checksum of record %x", ErrFormat, number)
-	}
 	return nil
 }
 
-// replay reads the state and the logs of a file. The checksums of its rows add up to sum. Of two logs the older one comes
-// first, by its name; a checkpoint was under way then, and goes on.
+// replay reads the state and the logs of a file. The checksums of its rows add up to sum. Of two logs the older one
+// comes first, by its name; a checkpoint was under way then, and goes on from its first row: to write a row twice does
+// no harm. Records are numbered without a gap, from state.First to state.Last, so one that is missing shows.
 func (t *tail) replay(tx *bolt.Tx, sum uint64) error {
 	*t = tail{now: make(map[string][]byte)}
 	if err := t.state.read(tx); err != nil {
@@ -103,7 +109,7 @@ func (t *tail) replay(tx *bolt.Tx, sum uint64) error {
 	}
 	next := t.state.First
 	t.begins = next
-	err := tx.ForEach(func(name []byte, log *bolt.Bucket) (err error) {
+	err := tx.ForEach(func(name []byte, log *bolt.Bucket) error {
 		if string(name) == string(metaBucket) || string(name) == string(rowBucket) {
 			return nil
 		}
@@ -113,28 +119,17 @@ func (t *tail) replay(tx *bolt.Tx, sum uint64) error {
 		if t.size > 0 {
 			t.swap(next)
 		}
-		next, err = t.readLog(log, next)
-		return err
+		return log.ForEach(func(number, record []byte) error {
+			if string(number) != string(numberKey(next)) {
+				return errMissing
+			}
+			next++
+			t.size += max(len(record), minRecord)
+			return readRecord(number, record, func(key, row []byte) { t.now[string(key)] = slices.Clone(row) })
+		})
 	})
 	if err == nil && (next != t.state.Last+1 || sum != t.state.Sum) {
 		err = errMissing
 	}
 	return err
-}
-
-// readLog notes the rows of a log whose first record has the number next. It returns the number after the last.
-func (t *tail) readLog(log *bolt.Bucket, next uint64) (uint64, error) {
-	c := log.Cursor()
-	for number, record := c.First(); number != nil; number, record = c.Next() {
-		if string(number) != string(numberKey(next)) {
-			return 0, fmt.Errorf("%w: record %x in place of %x", ErrFormat, number, next)
-		}
-		err := readRecord(number, record, func(key, row []byte) { t.now[string(key)] = slices.Clone(row) })
-		if err != nil {
-			return 0, err
-		}
-		t.size += recordSize(record)
-		next++
-	}
-	return next, nil
 }

@@ -12,19 +12,19 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// bbolt checks its meta pages and trusts all others. It reads them through a memory map, where one wrong offset is a fault,
-// and when it opens a file to write, it walks them in a goroutine of its own, where a fault ends the process. A page that
-// refers to one above it would never let it end. So the tree is first walked here, as a file. The walk checks what bbolt
-// relies on, and no more:
+// bbolt checks its meta pages and trusts all others. It reads them through a memory map, where one wrong offset is a
+// fault, and when it opens a file to write, it walks them in a goroutine of its own, where a fault ends the process. A
+// page that refers to one above it would never let it end. So the tree is first walked here, as a file. The walk checks
+// what bbolt relies on, and no more:
 //
 //   - A page is one of the file's, is met once, and lies within the file.
 //   - Its elements lie within the page.
-//   - Keys ascend, and those below an element of a branch lie from its key up to the next one's. So a search finds what is
-//     there.
+//   - Keys ascend, and those below an element of a branch lie from its key up to the next one's. So a search finds what
+//     is there.
 //   - There are buckets in the tree's root, and none in another.
 //
-// It does not check that nothing is missing. If a flipped bit makes a leaf of ten rows one of two, eight rows are gone and
-// the tree is sound. The state of the file tells that: see state.go.
+// It does not check that nothing is missing. If a flipped bit makes a leaf of ten rows one of two, eight rows are gone
+// and the tree is sound. The state of the file tells that: see format.go.
 //
 // The format is bbolt's version 2 (internal/common/page.go, bucket.go), integers in the machine's byte order.
 
@@ -50,8 +50,9 @@ type pages struct {
 	each     func(bucket string, key, value []byte) error
 }
 
-// walk checks the tree that tx reads, in its file, and calls each with all that its buckets have. Key and value are valid
-// during the call. tx only tells where the tree is, which it has in memory. As long as it lasts, the pages stay as they are.
+// walk checks the tree that tx reads, in its file, and calls each with all that its buckets have. Key and value are
+// valid during the call. tx only tells where the tree is, which it has in memory. As long as it lasts, the pages stay
+// as they are.
 func walk(f io.ReaderAt, tx *bolt.Tx, each func(bucket string, key, value []byte) error) error {
 	size := int64(os.Getpagesize())
 	p := &pages{f: f, pageSize: size, seen: make([]bool, tx.Size()/size), each: each}
@@ -161,8 +162,8 @@ func element(b []byte, kind uint16, i int) (e pageElement, ok bool) {
 	return e, true
 }
 
-// leaf checks an element of a leaf: a bucket in the tree of buckets, a value in any other. The page of a small bucket is in
-// the value itself. It is a leaf: bbolt panics where such a page refers to others.
+// leaf checks an element of a leaf: a bucket in the tree of buckets, a value in any other. The page of a small bucket
+// is in the value itself. It is a leaf: bbolt panics where such a page refers to others.
 func (p *pages) leaf(id uint64, level int, e *pageElement) error {
 	switch {
 	case p.bucket != "" && e.flags == 0:

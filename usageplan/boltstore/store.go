@@ -48,8 +48,8 @@ type Store struct {
 
 var _ ledger.Owner = (*Store)(nil)
 
-// Open opens the file at path and makes it if it does not exist. An empty file that no store has used counts as one that
-// does not exist. Open waits up to 200 ms for another opener to close the file.
+// Open opens the file at path and makes it if it does not exist. An empty file that no store has used counts as one
+// that does not exist. Open waits up to 200 ms for another opener to close the file.
 //
 // In the folder of the file (if path is a symbolic link, of the file that it leads to), Open keeps a second file,
 // path.lock. A crash while the file is made leaves a third, path.new-*, which may be deleted.
@@ -126,9 +126,9 @@ func (s *Store) open() error {
 	return nil
 }
 
-// continues reports as an error that a file which is opened again lacks what this store has acknowledged. It is the same
-// file, as isInPlace says, but with other content: somebody has copied a backup over it. It may have more records than were
-// acknowledged, as the last call before may have failed after its commit.
+// continues reports as an error that a file which is opened again lacks what this store has acknowledged. It is the
+// same file, as isInPlace says, but with other content: somebody has copied a backup over it. It may have more records
+// than were acknowledged, as the last call before may have failed after its commit.
 func (s *Store) continues() error {
 	if s.owner == 0 || s.state.Owner == s.owner && s.state.Last >= s.last {
 		return nil
@@ -136,8 +136,8 @@ func (s *Store) continues() error {
 	return fmt.Errorf("%w: %s ends with record %d, %d was acknowledged", ErrReplaced, s.path, s.state.Last, s.last)
 }
 
-// enter locks the store for a call. It opens the file again if an earlier call has closed it after an error. The cost is
-// bounded by the size of the logs, plus one look at each page.
+// enter locks the store for a call. It opens the file again if an earlier call has closed it after an error. The cost
+// is bounded by the size of the logs, plus one look at each page.
 func (s *Store) enter(ctx context.Context) error {
 	s.mu.Lock()
 	err := ctx.Err() // now, as the lock may have taken long
@@ -155,12 +155,12 @@ func (s *Store) enter(ctx context.Context) error {
 	return err
 }
 
-// drop closes the file after an error and forgets what memory holds of it. What the failed call wrote may be in the file
-// or not, so only the file tells. A sync that has failed is not tried again: the system may have forgotten the pages that it
-// could not write, so that a second sync would succeed without them.
+// drop closes the file after an error and forgets what memory holds of it. What the failed call wrote may be in the
+// file or not, so only the file tells. A sync that has failed is not tried again: the system may have forgotten the
+// pages that it could not write, so that a second sync would succeed without them.
 //
-// bbolt never overwrites a page that the last whole commit refers to, so the file is readable either way. See rewriteMetas
-// for its meta pages.
+// bbolt never overwrites a page that the last whole commit refers to, so the file is readable either way. See
+// rewriteMetas for its meta pages.
 func (s *Store) drop() {
 	if s.db != nil {
 		_ = s.db.close()
@@ -184,8 +184,8 @@ func (s *Store) isInPlace() error {
 func (s *Store) Owner() uint32 { return s.owner }
 
 // Close writes all rows to their bucket, so that the next Open has no log to read, and closes the file. It returns an
-// error if that fails; nothing is lost then, unless the error wraps [ErrReplaced]. A second Close does nothing, nor does
-// that of a zero or nil Store.
+// error if that fails; nothing is lost then, unless the error wraps [ErrReplaced]. A second Close does nothing, nor
+// does that of a zero or nil Store.
 func (s *Store) Close() error {
 	if s == nil {
 		return nil
