@@ -189,6 +189,41 @@ func TestTruncated(t *testing.T) {
 	}
 }
 
+// TestTornSectors: so it is with a sector that has nothing, noise, or what stands elsewhere in the file, as an older copy of
+// it does.
+func TestTornSectors(t *testing.T) {
+	const sector = 512
+	path := filepath.Join(t.TempDir(), "usage.db")
+	want := killed(t, path)
+	good, err := os.ReadFile(path)
+	require.NoError(t, err)
+	n, refused := 150, 0
+	if os.Getenv("TALLYGATE_HEAVY") != "" {
+		n = 5000
+	}
+	metas, sectors := 2*os.Getpagesize()/sector, len(good)/sector
+	for range n {
+		at := metas + rand.IntN(sectors-metas)
+		torn := make([]byte, sector)
+		switch rand.IntN(3) {
+		case 0:
+			copy(torn, good[rand.IntN(sectors)*sector:])
+		case 1:
+			for i := range torn {
+				torn[i] = byte(rand.Uint32())
+			}
+		}
+		bad := append([]byte(nil), good...)
+		copy(bad[at*sector:], torn)
+		require.NoError(t, os.WriteFile(path, bad, 0o600))
+		if refusedOr(t, path, want, fmt.Sprintf("sector %d of %d", at, sectors)) {
+			refused++
+		}
+	}
+	require.NotZero(t, refused)
+	t.Logf("%d of %d refused", refused, n)
+}
+
 // refusedOr reports whether a file is refused. If it is not, no key may have a wrong row: it has the right one, or it cannot
 // be read.
 func refusedOr(t *testing.T, path string, want map[string]string, what string) bool {
