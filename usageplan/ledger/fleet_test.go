@@ -128,10 +128,10 @@ func (e *shared) Keys(_ context.Context, prefix string) iter.Seq2[string, error]
 
 func (e *shared) Close() error { return nil }
 
-// seeds is how many random runs a test makes, and fifty times as many if the machine has time.
+// seeds is how many random runs a test makes, and ten times as many if the machine has time.
 func seeds(n uint64) uint64 {
 	if os.Getenv("TALLYGATE_HEAVY") != "" {
-		return 50 * n
+		return 10 * n
 	}
 	return n
 }
