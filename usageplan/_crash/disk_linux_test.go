@@ -23,6 +23,7 @@ type disk struct {
 	cut   bool             // no power: nothing works
 	stop  func(n int) bool // before the n-th change: does it not happen? nil if all do
 	made  int              // changes
+	syncs int              // of files
 
 	faults
 	failed int // syncs
@@ -31,9 +32,12 @@ type disk struct {
 
 // faults are what is wrong with a disk; nothing, by default.
 type faults struct {
-	// syncs makes one in so many syncs fail. As on ext4, the pages count as clean afterwards: a later sync succeeds
+	// unsynced makes one in so many syncs fail. As on ext4, the pages count as clean afterwards: a later sync succeeds
 	// without them.
-	syncs int
+	unsynced int
+
+	// failing is the number of a sync that fails in the same way.
+	failing int
 
 	// writes makes one in so many writes short: some sectors come through, and the disk has no room for the next.
 	writes int
@@ -91,7 +95,8 @@ func (f *file) change(w write) {
 // sync makes a file durable, or fails and forgets that it was not.
 func (f *file) sync() syscall.Errno {
 	d := f.disk
-	if d.hits(d.faults.syncs) {
+	d.syncs++
+	if d.hits(d.unsynced) || d.syncs == d.failing {
 		d.failed++
 		f.dirty = nil
 		return syscall.EIO

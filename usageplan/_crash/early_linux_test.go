@@ -25,6 +25,8 @@ type early struct {
 	disk func() *disk              // at first
 	kill bool                      // first
 	skip int                       // so many changes at most, by chance, from one end to the next
+	most int                       // so many changes are looked at; 0 if all
+	once bool                      // a process before that nobody ends leaves its pages to this one
 	look func(dir string, l lives) // at what a power cut may leave
 
 	changes, states int
@@ -48,7 +50,7 @@ const (
 )
 
 func (e *early) run() {
-	for at := 1; ; at += 1 + rand.IntN(e.skip) {
+	for at := 1; e.most == 0 || at <= e.most; at += 1 + rand.IntN(e.skip) {
 		if e.endAt(at) {
 			return
 		}
@@ -61,7 +63,12 @@ func (e *early) endAt(n int) (done bool) {
 	d := e.disk()
 	dir, unmount := mount(e.t, d)
 	defer unmount()
-	acked, done := e.process(d, dir, 1, func(child *os.Process, change int) bool {
+	var l lives
+	if e.once {
+		acked, _ := e.process(d, dir, 1, nil)
+		l.acked = append(l.acked, acked)
+	}
+	acked, done := e.process(d, dir, len(l.acked)+1, func(child *os.Process, change int) bool {
 		if e.kill && change == n {
 			_ = child.Kill()
 			return true // what follows, the system writes back
@@ -69,7 +76,7 @@ func (e *early) endAt(n int) (done bool) {
 		d.cut = d.cut || change >= n && !e.kill
 		return d.cut
 	})
-	l := lives{[]int{acked}, done}
+	l.acked, l.done = append(l.acked, acked), done
 	if e.kill && !done {
 		acked, l.done = e.process(d, dir, 2, nil)
 		require.True(e.t, l.done, "the next process")

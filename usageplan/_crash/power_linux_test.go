@@ -222,8 +222,8 @@ func TestPowerCut(t *testing.T) {
 		{"exact", true, faults{}},
 		{"leased", false, faults{}},
 		{"leased, no maps", false, faults{unmapped: true}},
-		{"exact, syncs fail", true, faults{syncs: 12}},
-		{"leased, syncs fail", false, faults{syncs: 12}},
+		{"exact, syncs fail", true, faults{unsynced: 12}},
+		{"leased, syncs fail", false, faults{unsynced: 12}},
 		{"exact, writes are short", true, faults{writes: 50}},
 		{"leased, writes are short", false, faults{writes: 50}},
 		{"leased, no maps, writes are short", false, faults{writes: 500, unmapped: true}},
@@ -239,13 +239,14 @@ func TestPowerCut(t *testing.T) {
 				r.cuts, r.kills, r.failed, r.short, r.acknowledged)
 			t.Logf("%d of the cuts met lives that had ended a checkpoint, up to record %d", r.checkpoints, r.first)
 			require.NotZero(t, r.checkpoints)
-			require.Equal(t, tt.faults.syncs > 0, r.failed > 0)
+			require.Equal(t, tt.faults.unsynced > 0, r.failed > 0)
 			require.Equal(t, tt.faults.writes > 0, r.short > 0)
 		})
 	}
 	t.Run("creation", testCreation)
 	t.Run("conversion", testConversion)
 	t.Run("steps", testSteps)
+	t.Run("steps after a failed sync", testFailedSync)
 	t.Run("of the disk alone", testGone)
 }
 
@@ -426,7 +427,7 @@ func (r *rig) checkMonth(l *ledger.Ledger, k int, cut bool) {
 
 // checkWaste: a kill wastes nothing if the disk is sound.
 func (r *rig) checkWaste(k int, held int64, cut bool) {
-	if !cut && r.disk.syncs == 0 && r.disk.writes == 0 {
+	if !cut && r.disk.unsynced == 0 && r.disk.writes == 0 {
 		require.Equal(r.t, r.wasted[k], held, "wasted by a kill: key %d", k)
 	}
 	r.wasted[k] = held
@@ -477,9 +478,9 @@ func TestRigNotices(t *testing.T) {
 		lost = lost || string(d.powerCut().contents()["x"]) == "synced"
 	}
 	require.True(t, lost, "what was not synced is sometimes lost")
-	d.faults.syncs = 1
+	d.unsynced = 1
 	require.NotZero(t, f.sync())
-	d.faults.syncs = 0
+	d.unsynced = 0
 	require.Zero(t, f.sync(), "as on ext4")
 	for range 50 {
 		require.Equal(t, "synced", string(d.powerCut().contents()["x"]), "pages of a failed sync count as clean and are lost")

@@ -127,6 +127,25 @@ func testSteps(t *testing.T) {
 	}
 }
 
+// testFailedSync: a sync fails and the process ends, as a rule. The next one finds pages in memory that the disk does not have, and
+// that count as clean. When the power goes within its first commits, nothing is lost all the same.
+func testFailedSync(t *testing.T) {
+	first, syncs := 8+rand.IntN(40), 4 // in a row: those of pages, and those of the page that says where they are
+	if os.Getenv("TALLYGATE_HEAVY") != "" {
+		syncs = 16
+	}
+	e := &early{
+		t: t, test: "TestStepsChild", env: []string{exactEnv + "=true"}, skip: 1, most: 16, once: true,
+		look: func(dir string, l lives) { lookAtSteps(t, dir, true, l) },
+	}
+	for n := range syncs {
+		e.disk = func() *disk { return newDisk(rand.Uint64(), faults{failing: first + n}) }
+		e.run()
+	}
+	t.Logf("ended before %d changes: %d states of the disk", e.changes, e.states)
+	require.Greater(t, e.states, e.changes)
+}
+
 func lookAtSteps(t *testing.T, dir string, exact bool, l lives) {
 	bootID = func() string { return "boot 2" }
 	s, err := openStepper(dir, exact)
