@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"testing"
 
@@ -137,7 +138,7 @@ func TestPagesAreReadAgain(t *testing.T) {
 	require.Nil(t, moving.after)
 
 	e = NewMemory()
-	failing := &dying{e, 1 << 40, 0}
+	failing := &dying{e, math.MaxInt, 0}
 	l := newLife(failing, 1)
 	l.send(t, extension("a"))
 	l.send(t, extension("b"))
@@ -246,7 +247,7 @@ func TestDeathAtEachCall(t *testing.T) {
 				if err != nil {
 					require.ErrorIs(t, err, errInjected)
 					dead = true
-					e.calls = 1 << 40
+					e.calls = math.MaxInt
 					l = newLife(e, 2)
 					for _, o := range ops {
 						pending += o.want
@@ -256,7 +257,7 @@ func TestDeathAtEachCall(t *testing.T) {
 				told += count(ops, outs)
 			}
 			dead = dead || e.calls < 0 // in the middle of a move, which is no error
-			e.calls = 1 << 40
+			e.calls = math.MaxInt
 			var used int64
 			for a, err := range l.usage(t.Context(), someKey, 0, 1<<40) {
 				require.NoError(t, err)
