@@ -30,6 +30,7 @@ type tail struct {
 	now, before map[string][]byte // an empty row has been deleted
 	begins      uint64            // first record of the log that is filled
 	size        int               // its bytes, more for a short record: see minRecord
+	record      []byte            // memory in which write puts one together
 	checkpoint
 }
 
@@ -57,15 +58,16 @@ func (t *tail) write(tx *bolt.Tx, changes []change) error {
 	}
 	log.FillPercent = 1 // keys only ever come last
 	for len(changes) > 0 {
-		var record []byte
+		record := t.record[:0]
 		for len(changes) > 0 && len(record) < pieceSize {
 			record = appendRow(record, changes[0])
 			changes = changes[1:]
 		}
 		t.state.Last++
 		t.size += max(len(record), minRecord)
+		t.record = record
 		number := numberKey(t.state.Last)
-		if err := log.Put(number, seal(number, record)); err != nil {
+		if err := log.Put(number, seal(number, slices.Clip(record))); err != nil { // a copy: bbolt keeps it until the commit
 			return err
 		}
 	}
