@@ -134,7 +134,7 @@ func (p *pass) remember(k Key, n known) {
 // is worth a write.
 func (p *pass) tidy(t *turn, r *record, room bool) bool {
 	p.dropDead(t, r)
-	if r.moves > 0 { // as seldom as it is, the map need not be asked each time
+	if r.moves > 0 { // most heads have never moved anything
 		if n := p.known[t.key]; n.number == r.moves && n.epoch == r.epoch {
 			r.moving, r.oldest = move{}, n.oldest
 		}
