@@ -46,8 +46,8 @@ func named(tx *bolt.Tx, bucket string) []byte {
 	return []byte(bucket)
 }
 
-// TestDisagreement: values that are whole but are not what the state says are found, by the next to open the file, and, but
-// for the order of records, by Check.
+// TestDisagreement: values that are whole but are not what the state says are found, by the next to open the file, and,
+// but for the order of records, by Check.
 func TestDisagreement(t *testing.T) {
 	first := func(bucket string, change func(b *bolt.Bucket, key, value []byte) error) func(*bolt.Tx) error {
 		return func(tx *bolt.Tx) error {
@@ -182,7 +182,8 @@ func TestCheckEnds(t *testing.T) {
 	}
 }
 
-// TestCheckMeanwhile: other calls get through while a file is checked again and again, also when it grows out of its map.
+// TestCheckMeanwhile: other calls get through while a file is checked again and again, also when it grows out of its
+// map.
 func TestCheckMeanwhile(t *testing.T) {
 	boltstore.SetLimits(t, boltstore.Small)
 	s := open(t, filepath.Join(t.TempDir(), "usage.db"))

@@ -15,8 +15,8 @@ const minRecord = 512
 // Variables, so that tests have checkpoints within a few commits.
 var (
 	// A log ends when it has perRow bytes for each row that has changed, but not below minBytes and at the latest at
-	// maxBytes. Below, a checkpoint writes pages of rows, which is dear, for few commits: a row and its key have about 90
-	// bytes, so each has changed eight times on average. Above, Open reads much.
+	// maxBytes. Below, a checkpoint writes pages of rows, which is dear, for few commits: a row and its key have about
+	// 90 bytes, so each has changed eight times on average. Above, Open reads much.
 	perRow   = 700
 	minBytes = 8 << 20
 	maxBytes = 64 << 20

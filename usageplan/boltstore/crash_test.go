@@ -59,8 +59,8 @@ func TestChild(t *testing.T) {
 	}
 }
 
-// TestKill: what was acknowledged survives kill -9 at any instant, checkpoints included, and at most the one Update that was
-// under way is there besides.
+// TestKill: what was acknowledged survives kill -9 at any instant, checkpoints included, and at most the one Update
+// that was under way is there besides.
 func TestKill(t *testing.T) {
 	lives := 12
 	if os.Getenv("TALLYGATE_HEAVY") != "" {
@@ -92,7 +92,8 @@ func TestKill(t *testing.T) {
 	require.Len(t, acked, childKeys)
 }
 
-// run runs a test of this binary and kills it a while after its first line. It reports whether the process died of that.
+// run runs a test of this binary and kills it a while after its first line. It reports whether the process died of
+// that.
 func run(t *testing.T, test string, env []string, after time.Duration, each func(line string)) bool {
 	t.Helper()
 	in, out, err := os.Pipe()

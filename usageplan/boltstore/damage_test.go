@@ -106,8 +106,8 @@ func TestNoLedgerFile(t *testing.T) {
 	require.Error(t, err, "a folder")
 }
 
-// TestEmptyFile: an empty file that was made beforehand is as none, and keeps its permissions; one that has been in use is
-// damaged.
+// TestEmptyFile: an empty file that was made beforehand is as none, and keeps its permissions; one that has been in use
+// is damaged.
 func TestEmptyFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "usage.db")
 	require.NoError(t, os.WriteFile(path, nil, 0o640))
@@ -189,8 +189,8 @@ func TestTruncated(t *testing.T) {
 	}
 }
 
-// TestTornSectors: so it is with a sector that has nothing, noise, or what stands elsewhere in the file, as an older copy of
-// it does.
+// TestTornSectors: so it is with a sector that has nothing, noise, or what stands elsewhere in the file, as an older
+// copy of it does.
 func TestTornSectors(t *testing.T) {
 	const sector = 512
 	path := filepath.Join(t.TempDir(), "usage.db")
@@ -224,8 +224,8 @@ func TestTornSectors(t *testing.T) {
 	t.Logf("%d of %d refused", refused, n)
 }
 
-// refusedOr reports whether a file is refused. If it is not, no key may have a wrong row: it has the right one, or it cannot
-// be read.
+// refusedOr reports whether a file is refused. If it is not, no key may have a wrong row: it has the right one, or it
+// cannot be read.
 func refusedOr(t *testing.T, path string, want map[string]string, what string) bool {
 	t.Helper()
 	s, err := boltstore.Open(path)
@@ -300,8 +300,8 @@ func TestFlippedBits(t *testing.T) {
 	}
 }
 
-// killed makes a file with both logs, as a killed process leaves it. A flipped bit in its newer meta page cannot be told from
-// a commit that the power cut has torn: that page is then left out, and the commit with it.
+// killed makes a file with both logs, as a killed process leaves it. A flipped bit in its newer meta page cannot be
+// told from a commit that the power cut has torn: that page is then left out, and the commit with it.
 func killed(t *testing.T, path string) map[string]string {
 	boltstore.SetLimits(t, boltstore.Limits{PerRow: 100, MinBytes: 40 << 9, MaxBytes: 40 << 9, FlushRows: 9})
 	want := filled(t, path)

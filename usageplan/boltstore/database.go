@@ -27,8 +27,9 @@ type database struct {
 	mu   sync.Mutex
 	lost bool // bbolt is locked; it is neither used nor closed any more
 
-	// last is the number of the last commit. No other process writes, so the file shows another number only if something
-	// has been copied over it. What is in memory does not fit such a file: nothing is read from it nor written to it.
+	// last is the number of the last commit. No other process writes, so the file shows another number only if
+	// something has been copied over it. What is in memory does not fit such a file: nothing is read from it nor
+	// written to it.
 	last int
 }
 

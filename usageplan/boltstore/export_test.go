@@ -27,8 +27,8 @@ func SetLimits(t testing.TB, l Limits) {
 // Small limits have a checkpoint every few commits.
 var Small = Limits{PerRow: 100, MinBytes: 1024, MaxBytes: 4096, FlushRows: 3}
 
-// Extent is how far a store has come: the first record that is not in the rows, the last one, and whether a checkpoint is
-// under way.
+// Extent is how far a store has come: the first record that is not in the rows, the last one, and whether a checkpoint
+// is under way.
 type Extent struct {
 	First, Last uint64
 	Checkpoint  bool

@@ -18,15 +18,16 @@ var (
 	// ErrLocked: another process has the file open, or another Store of this process.
 	ErrLocked = errors.New("boltstore: file is in use")
 
-	// ErrFormat: the file is no ledger file, or it is damaged, or a system with another page size or byte order wrote it.
+	// ErrFormat: the file is no ledger file, or it is damaged, or a system with another page size or byte order wrote
+	// it.
 	ErrFormat = errors.New("boltstore: file is damaged or no ledger file")
 
 	// ErrVersion: another version of this package wrote the file, and this one cannot read it.
 	ErrVersion = errors.New("boltstore: file is of another version")
 
 	// ErrReplaced: the file at the path is not the one that was opened, or it has other content. It was deleted, moved,
-	// replaced or overwritten while the store was open. The store acknowledges nothing until the file is back. Restart the
-	// program to use another file.
+	// replaced or overwritten while the store was open. The store acknowledges nothing until the file is back. Restart
+	// the program to use another file.
 	ErrReplaced = errors.New("boltstore: file was deleted or replaced")
 
 	// ErrClosed: the store has been closed, or it is the zero Store, which was never opened.

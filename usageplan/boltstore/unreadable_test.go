@@ -16,8 +16,8 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// TestUnreadableRowIsNamed: an Update that meets a damaged row says for which of its keys. That may be one without a row,
-// whose place is beside the damaged one.
+// TestUnreadableRowIsNamed: an Update that meets a damaged row says for which of its keys. That may be one without a
+// row, whose place is beside the damaged one.
 func TestUnreadableRowIsNamed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "usage.db")
 	s := open(t, path)
@@ -56,7 +56,8 @@ const customers = 4
 
 func customer(i int) ledger.Key { return ledger.Key{Plan: "gold", Subject: fmt.Sprint("customer ", i)} }
 
-// used makes a file in which each customer has adjustments on a page, and old accounts, and crossings that nobody has been told.
+// used makes a file in which each customer has adjustments on a page, and old accounts, and crossings that nobody has
+// been told.
 func used(t *testing.T, path string) (rows []string) {
 	s := open(t, path)
 	l, err := ledger.New(ledger.Config{Engine: s, Exact: true})
@@ -82,8 +83,8 @@ func used(t *testing.T, path string) (rows []string) {
 	return rows
 }
 
-// TestUnreadableRowConcernsItsKeyAlone: whichever row is damaged, a ledger starts over the file, and refuses its customer at
-// most. All others are served, also those that are in one commit with that one.
+// TestUnreadableRowConcernsItsKeyAlone: whichever row is damaged, a ledger starts over the file, and refuses its
+// customer at most. All others are served, also those that are in one commit with that one.
 func TestUnreadableRowConcernsItsKeyAlone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "usage.db")
 	rows, letters := used(t, path), make(map[byte]bool)

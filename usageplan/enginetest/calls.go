@@ -70,8 +70,8 @@ func testOneCallAtATime(t *testing.T, e ledger.Engine) {
 	time.Sleep(settle)
 }
 
-// testSlices: the caller uses its slice of keys again after Update has returned. An engine that has kept it, to write or
-// to index rows later, writes under other keys.
+// testSlices: the caller uses its slice of keys again after Update has returned. An engine that has kept it, to write
+// or to index rows later, writes under other keys.
 func testSlices(t *testing.T, e ledger.Engine) {
 	keys, model := make([]string, 5), make(map[string]string)
 	for round := range 20 {

@@ -51,9 +51,9 @@ func testConflict(t *testing.T, e ledger.Engine) { conflicts(t, e, e) }
 
 // conflicts makes a change by one engine while f of the other one runs, for each pair of changes.
 //
-// Worked example: the row is "x", one appends "a" and the other "b". An engine that locks rows lets the second wait, and
-// the row becomes "xab". One that compares and swaps finds that "x" has changed, and calls f again with "xb": it becomes
-// "xba". One that does not compare writes "xa" over "xb".
+// Worked example: the row is "x", one appends "a" and the other "b". An engine that locks rows lets the second wait,
+// and the row becomes "xab". One that compares and swaps finds that "x" has changed, and calls f again with "xb": it
+// becomes "xba". One that does not compare writes "xa" over "xb".
 func conflicts(t *testing.T, one, other ledger.Engine) {
 	for i, mine := range changes {
 		for j, theirs := range changes {
@@ -106,8 +106,8 @@ func conflict(t *testing.T, one, other ledger.Engine, key string, mine, theirs f
 	}
 }
 
-// testContention: of Updates of many goroutines, over overlapping sets of keys in any order, none is lost, made twice or
-// stuck.
+// testContention: of Updates of many goroutines, over overlapping sets of keys in any order, none is lost, made twice
+// or stuck.
 func testContention(t *testing.T, e ledger.Engine) { contend(t, []ledger.Engine{e, e, e, e, e, e}) }
 
 // contend runs a writer for each engine. They append tokens to the same keys. In the end each key has each token once,

@@ -8,8 +8,9 @@
 // that can do more: [TestReopen] if rows outlive the process, [TestShared] if several processes open one store at once,
 // and [TestCuts] if there is a connection that can break.
 //
-// The suite decides nothing that the contract leaves open. An engine may lock rows or compare and swap them; it may call
-// f in any order; it may yield keys in any order. [ledger.NewMemory] is the place to begin with an engine of one's own.
+// The suite decides nothing that the contract leaves open. An engine may lock rows or compare and swap them; it may
+// call f in any order; it may yield keys in any order. [ledger.NewMemory] is the place to begin with an engine of one's
+// own.
 //
 // Run the suite under the race detector too. A case that hangs ends the test binary after a minute.
 package enginetest

@@ -11,7 +11,8 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// testLedger runs two ledgers at once over one engine. They see the engine itself, as it may also be an Owner or a Clock.
+// testLedger runs two ledgers at once over one engine. They see the engine itself, as it may also be an Owner or a
+// Clock.
 func testLedger(t *testing.T, e ledger.Engine) {
 	e = e.(checked).Engine
 	countWith(t, []ledger.Engine{e, e})
@@ -28,8 +29,8 @@ func testSharedLedgers(t *testing.T, open func() ledger.Engine) {
 	countWith(t, engines)
 }
 
-// countWith runs a ledger over each engine, in both modes, until the quota is exhausted. As much is admitted as the quota
-// says, and as much is counted as was admitted.
+// countWith runs a ledger over each engine, in both modes, until the quota is exhausted. As much is admitted as the
+// quota says, and as much is counted as was admitted.
 func countWith(t *testing.T, engines []ledger.Engine) {
 	quota := ledger.Quota{Limit: 300, Period: ledger.Monthly}
 	for _, exact := range []bool{false, true} {

@@ -111,7 +111,8 @@ func writeEach(t *testing.T, e ledger.Engine, keys, rows []string) {
 }
 
 // lookalikeKeys are easily taken for one another: by an engine that folds case, trims, normalises or repairs Unicode,
-// ends a text at a zero byte, reads a pattern or a number, quotes badly, or cuts a long key. All values of a byte occur.
+// ends a text at a zero byte, reads a pattern or a number, quotes badly, or cuts a long key. All values of a byte
+// occur.
 func lookalikeKeys() (keys []string) {
 	for _, end := range []string{
 		"", " ", "\t", "\n", "\r\n", "\x00", "\x00\x00", "\x00a", "\xff", "\xfe", "\xff\xff", "\ufffd", "?", "\u00e9",

@@ -21,8 +21,8 @@ const (
 	unsure  = "-unsure"
 )
 
-// Claim implements [ledger.Slots]. It reads the files of earlier lives. It may be called again, and then returns the same
-// leases until Clear.
+// Claim implements [ledger.Slots]. It reads the files of earlier lives. It may be called again, and then returns the
+// same leases until Clear.
 func (s *Slots) Claim() ([]ledger.OpenLease, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,9 +106,9 @@ func readFile(name string, size int, boot uint64, leases []ledger.OpenLease, tex
 	}
 }
 
-// believe asks the system whether it could write a file back to the disk. If it could not, it may since have dropped what
-// it had, and show what was there before: then no number of the file is known. The system tells of such an error once,
-// so the file gets another name, by which the next life knows.
+// believe asks the system whether it could write a file back to the disk. If it could not, it may since have dropped
+// what it had, and show what was there before: then no number of the file is known. The system tells of such an error
+// once, so the file gets another name, by which the next life knows.
 func (s *Slots) believe(name string, leases []ledger.OpenLease) (present string, err error) {
 	f, err := os.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {

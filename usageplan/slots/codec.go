@@ -52,8 +52,8 @@ func checksum(b []byte) uint32 {
 	return crc32.Update(crc32.Checksum(b[fixedAt:crcAt], castagnoli), castagnoli, b[textAt:])
 }
 
-// decode reads a slot. It returns false if the slot is free, or if its fixed part is damaged: then nobody can know whose
-// it was. The number is known if this is the boot in which it was written.
+// decode reads a slot. It returns false if the slot is free, or if its fixed part is damaged: then nobody can know
+// whose it was. The number is known if this is the boot in which it was written.
 func decode(b []byte, boot uint64) (o ledger.OpenLease, ok bool) {
 	plan := int(binary.LittleEndian.Uint16(b[fixedAt+32:]))
 	subject := int(binary.LittleEndian.Uint16(b[fixedAt+34:]))
@@ -94,13 +94,13 @@ func digest(boot string) uint64 {
 //	6 6 5    6: nor was anybody here, but it is what was to be noted
 //	6 6 6    6: only now does Note return
 //
-// The order of the copies does not matter, so the processor and the compiler may choose it. A flipped bit spoils one copy
-// and the other two still agree: 6 6 7 is 6. A bit that is flipped in the middle of a note leaves three different copies,
-// 6 7 5: the number is unknown. Nothing makes of one flipped bit a number that was never noted.
+// The order of the copies does not matter, so the processor and the compiler may choose it. A flipped bit spoils one
+// copy and the other two still agree: 6 6 7 is 6. A bit that is flipped in the middle of a note leaves three different
+// copies, 6 7 5: the number is unknown. Nothing makes of one flipped bit a number that was never noted.
 //
-// The scrambling depends on the checksum of the fixed part. So zeros, the copies of another lease, or a page of an older
-// time below a new fixed part are three different numbers. It also turns the bits, so that a bit which is stuck in each
-// word of a page does not change two copies in the same way.
+// The scrambling depends on the checksum of the fixed part. So zeros, the copies of another lease, or a page of an
+// older time below a new fixed part are three different numbers. It also turns the bits, so that a bit which is stuck
+// in each word of a page does not change two copies in the same way.
 type copies [3 * 8]byte
 
 // scramble and its inverse, unscramble, are of copy i of the slot with this checksum.

@@ -10,8 +10,8 @@ import (
 // Tests replace it: they cannot take a system's maps away.
 var mapChunk = mapShared
 
-// sizes are those of slots. Each is a power of two, so that no slot crosses a page. There is a file for each size, and it
-// has nothing but slots: they say themselves what they are.
+// sizes are those of slots. Each is a power of two, so that no slot crosses a page. There is a file for each size, and
+// it has nothing but slots: they say themselves what they are.
 var sizes = [...]int{128, 256, 512, 2048}
 
 // chunkSize is how much a file grows at once: a whole number of slots and, on every system, of pages.
@@ -65,8 +65,8 @@ func (f *file) begin(o *ledger.OpenLease, boot uint64) (*slot, error) {
 // offset of a slot. It has 64 bits also where an int has fewer.
 func (f *file) offset(number int) int64 { return int64(number) * int64(f.size) }
 
-// grow adds a chunk. Its bytes are written, so the disk has room for them when a number is stored, and a full disk is an
-// error here. What a file system that copies on write still cannot hold is a fault, which Note turns into an error.
+// grow adds a chunk. Its bytes are written, so the disk has room for them when a number is stored, and a full disk is
+// an error here. What a file system that copies on write still cannot hold is a fault, which Note turns into an error.
 func (f *file) grow() error {
 	at := int64(len(f.chunks)) * chunkSize
 	if _, err := f.f.WriteAt(make([]byte, chunkSize), at); err != nil {

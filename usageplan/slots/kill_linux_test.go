@@ -22,8 +22,8 @@ const (
 	killKeys = 8
 )
 
-// witness is what a child tells its parent, by memory that outlives it: per key, what it is about to note and what a note
-// has answered. Zero is no lease.
+// witness is what a child tells its parent, by memory that outlives it: per key, what it is about to note and what a
+// note has answered. Zero is no lease.
 type witness [killKeys]struct{ lease, begun, noted atomic.Int64 }
 
 func mapWitness(t *testing.T, name string) *witness {
@@ -38,8 +38,8 @@ func mapWitness(t *testing.T, name string) *witness {
 	return (*witness)(unsafe.Pointer(&b[0]))
 }
 
-// TestKilledAtAnyTime: processes are killed while they open, note and free. What the next life claims of a lease is what a
-// note has answered, or what was being noted; never less and never more.
+// TestKilledAtAnyTime: processes are killed while they open, note and free. What the next life claims of a lease is
+// what a note has answered, or what was being noted; never less and never more.
 func TestKilledAtAnyTime(t *testing.T) {
 	lives := 20
 	if os.Getenv("TALLYGATE_HEAVY") != "" {
@@ -58,8 +58,8 @@ func TestKilledAtAnyTime(t *testing.T) {
 	}
 }
 
-// killOnce kills a child and compares what the slots tell with what the child has witnessed. It returns how many notes the
-// kill has interrupted.
+// killOnce kills a child and compares what the slots tell with what the child has witnessed. It returns how many notes
+// the kill has interrupted.
 func killOnce(t *testing.T, kind, dir string) (between int) {
 	name := filepath.Join(t.TempDir(), "witness")
 	w := mapWitness(t, name)

@@ -8,7 +8,8 @@ import (
 	"github.com/tallygate/tallygate/usageplan/slots"
 )
 
-// TestLedgerWastesNothing: a ledger dies with a lease open. The next one counts what was spent, and gives back the rest.
+// TestLedgerWastesNothing: a ledger dies with a lease open. The next one counts what was spent, and gives back the
+// rest.
 func TestLedgerWastesNothing(t *testing.T) {
 	slots.SetBootID(t, "boot 1")
 	engine, dir := ledger.NewMemory(), t.TempDir()
@@ -29,8 +30,8 @@ func TestLedgerWastesNothing(t *testing.T) {
 	}
 }
 
-// TestRestartOfTheMachineBillsWhatWasReported: what the engine was told before the machine restarted stays used. The rest
-// of the lease stays counted, but not as used.
+// TestRestartOfTheMachineBillsWhatWasReported: what the engine was told before the machine restarted stays used. The
+// rest of the lease stays counted, but not as used.
 func TestRestartOfTheMachineBillsWhatWasReported(t *testing.T) {
 	slots.SetBootID(t, "boot 1")
 	engine, dir := ledger.NewMemory(), t.TempDir()

@@ -42,8 +42,8 @@ func (s *slot) Note(spent int64) error {
 	return nil
 }
 
-// store puts a number into mapped memory. It turns the fault of a page that the file cannot take into an error: its disk
-// is full all the same, or somebody has truncated it.
+// store puts a number into mapped memory. It turns the fault of a page that the file cannot take into an error: its
+// disk is full all the same, or somebody has truncated it.
 func store(to *copies, n int64, crc uint32) (err error) {
 	old := debug.SetPanicOnFault(true)
 	defer func() {

@@ -38,8 +38,8 @@ var _ ledger.Slots = (*Slots)(nil)
 // Tests replace it: they cannot reboot.
 var bootID = systemBootID
 
-// Open opens the slots in a folder, and makes the folder if there is none. It must be on a local disk. One ledger uses it
-// at a time: a second Open, by any process, fails with [ErrLocked]. Close lets go of it, and so does the end of the
+// Open opens the slots in a folder, and makes the folder if there is none. It must be on a local disk. One ledger uses
+// it at a time: a second Open, by any process, fails with [ErrLocked]. Close lets go of it, and so does the end of the
 // process.
 func Open(dir string) (*Slots, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
