@@ -68,6 +68,10 @@
 // key is: key.go, value.go, prefix.go, secret.go. How it is found without a lock: digest.go, record.go, keys.go over
 // table.go.
 //
+// Four exported names are for others than the caller. Packages fmt, encoding/json and encoding/gob find Format,
+// MarshalText and MarshalBinary of a [Secret], and so never write its value. [Verifier.Pattern] is for the rules of a
+// secret scanner.
+//
 // # Sources
 //
 // API Gateway Developer Guide: "Usage plans and API keys for REST APIs", "API Gateway API key file format", "Gateway

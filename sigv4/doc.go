@@ -24,11 +24,15 @@
 //
 // # Strictness
 //
-// What could be read in two ways is refused, each with its cause: two mechanisms at once, a parameter twice, a list out
-// of order, a ";" or a bad escape in the query, dot segments in the path, a header that begins with X-Amz- and is not
-// signed, such a header with a key that is not in canonical form, a Host that differs from :authority in HTTP/2, and a
-// Connection option that names a signed header, because the next proxy would remove that header (RFC 9110 7.6.1). If
-// AWS has a text for a refusal, the answer has it byte for byte. If AWS is not known to have one, the answer is that
+// What could be read in two ways is refused, each with its cause:
+//
+//   - two mechanisms at once, a parameter twice, or a list out of order;
+//   - a ";" or a bad escape in the query, or dot segments in the path;
+//   - a header that begins with X-Amz- and is not signed, or whose key is not in canonical form;
+//   - in HTTP/2, a Host that differs from :authority;
+//   - a Connection option that names a signed header, because the next proxy would remove that header (RFC 9110 7.6.1).
+//
+// If AWS has a text for a refusal, the answer has it byte for byte. If AWS is not known to have one, the answer is that
 // the signature does not match. No answer repeats more than about 256 bytes of a field that the client sent.
 //
 // What every reader reads in the same way is accepted. A "+" in the query, but not in the path, is a space, as it is to

@@ -90,6 +90,8 @@ func (s *Signer) SignAt(r *http.Request, now time.Time) error {
 	return nil
 }
 
+// signAt is SignAt without the removal of an old signature. A request that begin refuses stays as it is. Any other gets
+// the form in which it is sent before it is signed, because that form is what a server sees.
 func (s *Signer) signAt(r *http.Request, now time.Time) *Error {
 	cr := canonicalRequests.Get().(*canonicalRequest)
 	defer cr.release()

@@ -43,7 +43,8 @@
 // The terms and their domains are those of RateBasedStatement: Limit 10 to 2·10^9 per 60, 120, 300 or 600 s,
 // aggregation by address, forwarded address, one to five custom keys, or constant with a scope-down; a request that
 // lacks a component is neither counted nor blocked; all other requests count, those blocked as well; 403,
-// {"message":"Forbidden"}. What differs:
+// {"message":"Forbidden"}. Each kind of key has a function, such as [IP] and [QueryArgument], because a rule that is
+// moved from AWS may aggregate by any of them. What differs:
 //
 //   - The request that is one too many is blocked. AWS estimates about every ten seconds
 //     and acts within about half a minute.
