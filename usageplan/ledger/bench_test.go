@@ -1,6 +1,8 @@
 package ledger_test
 
 import (
+	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -24,4 +26,21 @@ func BenchmarkTake(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkRefusal: an exhausted key is refused from memory, without asking the engine.
+func BenchmarkRefusal(b *testing.B) {
+	for _, exact := range []bool{false, true} {
+		b.Run(fmt.Sprintf("exact=%t", exact), func(b *testing.B) {
+			l := newLedger(b, ledger.Config{Exact: exact, Stale: time.Hour})
+			q := ledger.Quota{Limit: 1, Period: ledger.Monthly}
+			_, err := l.Take(b.Context(), key, q, 1)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err = l.Take(b.Context(), key, q, 1); !errors.Is(err, ledger.ErrExhausted) {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }
