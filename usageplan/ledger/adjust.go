@@ -12,8 +12,8 @@ import (
 type Adjustment struct {
 	// ID names the operation. Applied again under the same ID it changes nothing, as long as that is among the last 256
 	// adjustments of its period, and until the next but one period begins; another adjustment (Extend for Correct, or
-	// another Delta) under it is refused with [ErrAdjustment]. "" takes a fresh one. Give one if you mean to retry. At most
-	// 512 bytes.
+	// another Delta) under it is refused with [ErrAdjustment]. "" takes a fresh one. Give one if you mean to retry. At
+	// most 512 bytes.
 	ID string
 
 	// Delta is added, up to [MaxUnits] either way. SetRemaining does not use it.
@@ -33,19 +33,19 @@ func (a Adjustment) validate() error {
 	return nil
 }
 
-// Extend adds a.Delta, which may be negative, to the limit of the current period alone: a temporary extension. It is kept
-// with who, when and why. It acts at once on what this ledger takes; where a negative extension meets a lease of another
-// ledger over the same engine, that ledger may still admit what its lease holds (package documentation, Bounds). It
-// returns the balance after it, or the present one if a.ID has been applied before. Causes: [ErrAdjustment],
-// [ErrUnavailable], [ErrInvalid], [ErrNotConfigured].
+// Extend adds a.Delta, which may be negative, to the limit of the current period alone: a temporary extension. It is
+// kept with who, when and why. It acts at once on what this ledger takes; where a negative extension meets a lease of
+// another ledger over the same engine, that ledger may still admit what its lease holds (package documentation,
+// Bounds). It returns the balance after it, or the present one if a.ID has been applied before. Causes:
+// [ErrAdjustment], [ErrUnavailable], [ErrInvalid], [ErrNotConfigured].
 func (l *Ledger) Extend(ctx context.Context, key Key, q Quota, a Adjustment) (Balance, error) {
 	return l.adjustAt(ctx, time.Now().Unix(), key, q, extend, a.Delta, a)
 }
 
-// Correct adds a.Delta, which may be negative, to what counts as used in the current period, on the current day. It is kept
-// and acts as Extend does: at once on this ledger, and on the lease of another with that lease's next reservation. The
-// limit does not bound it. It refuses to go below nothing used, wrapping [ErrAdjustment]. It returns what Extend returns,
-// with the same causes.
+// Correct adds a.Delta, which may be negative, to what counts as used in the current period, on the current day. It is
+// kept and acts as Extend does: at once on this ledger, and on the lease of another with that lease's next reservation.
+// The limit does not bound it. It refuses to go below nothing used, wrapping [ErrAdjustment]. It returns what Extend
+// returns, with the same causes.
 func (l *Ledger) Correct(ctx context.Context, key Key, q Quota, a Adjustment) (Balance, error) {
 	return l.adjustAt(ctx, time.Now().Unix(), key, q, correct, a.Delta, a)
 }
@@ -112,9 +112,9 @@ func (c *counter) adjust(ctx context.Context, now int64, q Quota, k kind, want i
 	}
 }
 
-// Adjustments yields the extensions and corrections of a key that were made from one instant to another, inclusive, oldest
-// first: who, when, from what, by how much and why. Of each period the last 256 are kept, as long as [Config].Keep says.
-// After an error, with which it ends, the Change is zero. Causes: [ErrUnavailable], [ErrInvalid],
+// Adjustments yields the extensions and corrections of a key that were made from one instant to another, inclusive,
+// oldest first: who, when, from what, by how much and why. Of each period the last 256 are kept, as long as
+// [Config].Keep says. After an error, with which it ends, the Change is zero. Causes: [ErrUnavailable], [ErrInvalid],
 // [ErrNotConfigured].
 func (l *Ledger) Adjustments(ctx context.Context, key Key, from, to time.Time) iter.Seq2[Change, error] {
 	return func(yield func(Change, error) bool) {

@@ -33,8 +33,8 @@ func TestSetRemaining(t *testing.T) {
 	})
 }
 
-// TestSetRemainingConcurrently: each of several calls at once, from several ledgers, leaves n. What another ledger holds in
-// a lease counts as used.
+// TestSetRemainingConcurrently: each of several calls at once, from several ledgers, leaves n. What another ledger
+// holds in a lease counts as used.
 func TestSetRemainingConcurrently(t *testing.T) {
 	for _, exact := range []bool{false, true} {
 		engine := ledger.NewMemory()

@@ -103,8 +103,8 @@ type pages struct {
 	err  error
 }
 
-// recent is the start of the older one of the newest two accounts. An adjustment of an older account is stale, even if its
-// id is known: it is answered when its ledger asks again for the newest account.
+// recent is the start of the older one of the newest two accounts. An adjustment of an older account is stale, even if
+// its id is known: it is answered when its ledger asks again for the newest account.
 func (r *record) recent() int64 {
 	if len(r.states) == 0 {
 		return math.MinInt64
@@ -112,7 +112,8 @@ func (r *record) recent() int64 {
 	return r.states[max(0, len(r.states)-2)].start
 }
 
-// findChange returns the change of the newest two accounts with an id, nil if there is none. It may need their pages first.
+// findChange returns the change of the newest two accounts with an id, nil if there is none. It may need their pages
+// first.
 func (p *pass) findChange(t *turn, r *record, id string) (c *change, _ need) {
 	if c, t.err = r.heldChange(id); t.err != nil {
 		t.err = t.named(t.err)

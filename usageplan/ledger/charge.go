@@ -51,9 +51,9 @@ func (s *slab) wasClaimed(bit uint32) bool {
 	return s.settled[bit>>6].Load()&(1<<(bit&63)) != 0
 }
 
-// Balance is the account's just after the charge; from a lease as of this ledger's last reservation, so what other ledgers
-// have taken since is not in it. Once the charge has been settled it is the account's present balance, as far as this
-// ledger knows it without asking the engine.
+// Balance is the account's just after the charge; from a lease as of this ledger's last reservation, so what other
+// ledgers have taken since is not in it. Once the charge has been settled it is the account's present balance, as far
+// as this ledger knows it without asking the engine.
 func (ch Charge) Balance() Balance {
 	if ch.at == nil {
 		return Balance{}

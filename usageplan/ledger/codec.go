@@ -29,8 +29,8 @@ const maxRow = 65536
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// A row in the first format, with numbers as varints, signed ones in zigzag. Parts in brackets are there if the bits before
-// them say so; n× stands for a count and as many elements.
+// A row in the first format, with numbers as varints, signed ones in zigzag. Parts in brackets are there if the bits
+// before them say so; n× stands for a count and as many elements.
 //
 //	format, bits           1 byte each
 //	epoch                  8 bytes
@@ -80,8 +80,8 @@ func (r *record) encode(format uint8) ([]byte, error) {
 	return bytes.Clone(r.scratch), nil // engines keep it, so no byte too many
 }
 
-// decode replaces r by what a row says; no row is the zero record. It reuses the memory of r. What it does not understand
-// in full it refuses.
+// decode replaces r by what a row says; no row is the zero record. It reuses the memory of r. What it does not
+// understand in full it refuses.
 func (r *record) decode(row []byte) error {
 	*r = record{states: r.states[:0], sessions: r.sessions[:0], scratch: r.scratch, noted: r.noted}
 	if row == nil {
@@ -252,8 +252,8 @@ func resize[T any](s []T, n int) []T {
 	return append(s[:cap(s)], make([]T, n-cap(s))...)
 }
 
-// coder writes values to the end of b, or takes them off its front. So what is written and what is read cannot differ. After a
-// mistake in what it reads it is bad, and all further values are 0.
+// coder writes values to the end of b, or takes them off its front. So what is written and what is read cannot differ.
+// After a mistake in what it reads it is bad, and all further values are 0.
 type coder struct {
 	b       []byte
 	writing bool

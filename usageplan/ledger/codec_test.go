@@ -174,8 +174,8 @@ func TestSmallRowsAreSmall(t *testing.T) {
 	require.LessOrEqual(t, len(row), 150)
 }
 
-// TestRowsStaySmall: whatever many ledgers, leases, days and adjustments do, no row comes near what an engine takes. The longest
-// texts that an adjustment may have are part of it.
+// TestRowsStaySmall: whatever many ledgers, leases, days and adjustments do, no row comes near what an engine takes.
+// The longest texts that an adjustment may have are part of it.
 func TestRowsStaySmall(t *testing.T) {
 	e := NewMemory()
 	k := Key{"p", "s"}

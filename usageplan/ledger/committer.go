@@ -11,8 +11,9 @@ import (
 	"time"
 )
 
-// committer is the ledger's group commit: while one caller has the engine make a batch durable, the others queue, and one
-// of them then leads the next batch. There is no goroutine of its own, so nothing is lost when the process is frozen.
+// committer is the ledger's group commit: while one caller has the engine make a batch durable, the others queue, and
+// one of them then leads the next batch. There is no goroutine of its own, so nothing is lost when the process is
+// frozen.
 //
 // After an error, nobody knows what became of the batch. Then nothing else is sent until the same batch, under the same
 // number, has been answered (reconcile). So each operation is known to be made once or not at all before anything is
@@ -173,9 +174,9 @@ func (c *committer) lead(own *pending) {
 	c.queue[0].wake <- true
 }
 
-// gather takes the queue. Those that the last commit has woken are about to queue again: the leader lets them run first,
-// else half cohorts take turns and each waits for two commits. It stops when all are there, when its patience ends, or,
-// where time stands still (package testing/synctest), when nobody has come in a while.
+// gather takes the queue. Those that the last commit has woken are about to queue again: the leader lets them run
+// first, else half cohorts take turns and each waits for two commits. It stops when all are there, when its patience
+// ends, or, where time stands still (package testing/synctest), when nobody has come in a while.
 func (c *committer) gather() []*pending {
 	whole, found, start := min(c.cohort, maxBatch), c.queued.Load(), time.Now()
 	for idle, n := 0, found; n < whole && idle < maxIdle && time.Since(start) <= c.patience(n-found, whole); idle++ {
@@ -193,9 +194,9 @@ func (c *committer) gather() []*pending {
 	return batch
 }
 
-// patience is how long the leader waits when some of a whole cohort came meanwhile: each buys a third of its share of the
-// time that a commit takes. Those who have just been woken come much faster than that. Requests that come by themselves, at
-// the rate that made the cohort, do not pay for the next, so they wait hardly longer than without.
+// patience is how long the leader waits when some of a whole cohort came meanwhile: each buys a third of its share of
+// the time that a commit takes. Those who have just been woken come much faster than that. Requests that come by
+// themselves, at the rate that made the cohort, do not pay for the next, so they wait hardly longer than without.
 func (c *committer) patience(came, whole int64) time.Duration {
 	return c.took/64 + c.took*time.Duration(came)/time.Duration(3*whole)
 }
@@ -336,7 +337,8 @@ func (c *committer) apply(b *batch) ([]reply, error) {
 	return c.replies, nil
 }
 
-// call calls the engine. A panic of the engine is an error like any other: the outcome is unknown, and the queue goes on.
+// call calls the engine. A panic of the engine is an error like any other: the outcome is unknown, and the queue goes
+// on.
 func (c *committer) call(b *batch) (outs []outcome, errs []error, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), c.ledger.config.Timeout)
 	defer cancel()
@@ -355,8 +357,9 @@ func (c *committer) keep(s *lease) {
 	c.ended[s.id] = s
 }
 
-// returned takes in the answer to the return of a lease, at once or after an outage. The slot is free then. It stays for
-// the next life of the ledger where the row could not be read, so that nothing of the lease is lost once that is repaired.
+// returned takes in the answer to the return of a lease, at once or after an outage. The slot is free then. It stays
+// for the next life of the ledger where the row could not be read, so that nothing of the lease is lost once that is
+// repaired.
 func (c *committer) returned(o *op, a *reply) {
 	if a.forgotten {
 		return // it is sent anew
@@ -373,9 +376,9 @@ func (c *committer) returned(o *op, a *reply) {
 	}
 }
 
-// recount ends what the engine still knows of a lease of which it has lost a part, and counts again, even past the limit,
-// what was spent beyond that: it was admitted. For example, of 300 units that were granted the engine knows 100, and 250
-// were spent: the lease is returned with 100 spent, and 150 are counted again.
+// recount ends what the engine still knows of a lease of which it has lost a part, and counts again, even past the
+// limit, what was spent beyond that: it was admitted. For example, of 300 units that were granted the engine knows 100,
+// and 250 were spent: the lease is returned with 100 spent, and 150 are counted again.
 func (c *committer) recount(o *op, a *reply) {
 	rest := *o
 	rest.held, rest.spent = 0, min(o.spent, a.granted)
@@ -401,7 +404,8 @@ type notSent struct{ error }
 
 func (n notSent) Unwrap() error { return n.error }
 
-// givenUp is the error of a caller whose context is over before the engine has seen its operations, nil if it is not over.
+// givenUp is the error of a caller whose context is over before the engine has seen its operations, nil if it is not
+// over.
 func givenUp(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return &Error{Err: ErrUnavailable, Cause: notSent{err}}

@@ -64,7 +64,8 @@ func TestPatience(t *testing.T) {
 	ledger.GatherInChurn(took, 64) // returns, however many come and go
 }
 
-// TestHurried: Close tries a store that failed a moment ago, though others who are not to wait for it ask at the same time.
+// TestHurried: Close tries a store that failed a moment ago, though others who are not to wait for it ask at the same
+// time.
 func TestHurried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &faulty{Engine: ledger.NewMemory()}

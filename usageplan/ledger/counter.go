@@ -37,8 +37,8 @@ type counter struct {
 
 	settlements []*settlement // that wait for turn
 
-	// seen is the version of the key's row in the engine's answer number seenIn. lossToldOf is the lease that was open when
-	// a loss of data was told.
+	// seen is the version of the key's row in the engine's answer number seenIn. lossToldOf is the lease that was open
+	// when a loss of data was told.
 	seen       version
 	seenIn     uint64
 	lossToldOf uint64
@@ -138,8 +138,8 @@ func (c *counter) begin(d *usageDay, now int64, q Quota) {
 // catchUp notes an account and a day that the engine knows. The caller holds turn.
 func (c *counter) catchUp(start, day int64) { c.newest, c.day = max(c.newest, start), max(c.day, day) }
 
-// follow makes d the latest. Until the engine answers about it, it tells what is known of its account from the one before,
-// under its own limit. That refuses nothing: the engine has to see the other limit first.
+// follow makes d the latest. Until the engine answers about it, it tells what is known of its account from the one
+// before, under its own limit. That refuses nothing: the engine has to see the other limit first.
 func (c *counter) follow(d *usageDay) {
 	last := c.latest.Load()
 	if last != nil {
@@ -177,8 +177,8 @@ func (c *counter) known(d *usageDay) *baseline {
 	return d.answer.Load()
 }
 
-// learn keeps what the engine has answered about the account of d, and returns it. It is for answers while no lease holds
-// units: in leased mode the caller holds turn if the account is the latest.
+// learn keeps what the engine has answered about the account of d, and returns it. It is for answers while no lease
+// holds units: in leased mode the caller holds turn if the account is the latest.
 func (c *counter) learn(d *usageDay, a reply, limit int64) *baseline {
 	b := a.baseline(limit)
 	for {
@@ -205,8 +205,8 @@ func (c *counter) commit(ctx context.Context, ops ...op) ([]reply, error) {
 	return answers, nil
 }
 
-// commitEnding ends the lease in one commit with ops, and returns the answers to ops. The caller holds turn. What the lease
-// holds is returned even if ctx ends meanwhile: nobody else would do it.
+// commitEnding ends the lease in one commit with ops, and returns the answers to ops. The caller holds turn. What the
+// lease holds is returned even if ctx ends meanwhile: nobody else would do it.
 func (c *counter) commitEnding(ctx context.Context, ops ...op) ([]reply, error) {
 	if err := givenUp(ctx); err != nil {
 		return nil, err

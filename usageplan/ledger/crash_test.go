@@ -25,8 +25,8 @@ import (
 )
 
 // The crash test kills a process under load, again and again, and holds what it had acknowledged against what is found
-// in the file. In the child a day lasts 40 ms, so many kills meet a roll-over; and every other child has checkpoints all the
-// time.
+// in the file. In the child a day lasts 40 ms, so many kills meet a roll-over; and every other child has checkpoints
+// all the time.
 
 const (
 	crashWorkers = 16
@@ -35,8 +35,8 @@ const (
 	crashEnv     = "TALLYGATE_CRASH_CHILD"
 )
 
-// The limits of boltstore, whose own are too large for a life of milliseconds. They are nobody's to set but a test's, so
-// there is no other way to them.
+// The limits of boltstore, whose own are too large for a life of milliseconds. They are nobody's to set but a test's,
+// so there is no other way to them.
 //
 //go:linkname maxBytes github.com/tallygate/tallygate/usageplan/boltstore.maxBytes
 var maxBytes int
@@ -139,8 +139,8 @@ type crashAccount struct {
 
 type crashCounts struct{ taken, settling, settled int64 }
 
-// crashLook returns the number of the oldest record in the logs of a file. It rises with each checkpoint. Since no child
-// closes its store, that was while one was at work.
+// crashLook returns the number of the oldest record in the logs of a file. It rises with each checkpoint. Since no
+// child closes its store, that was while one was at work.
 func crashLook(t *testing.T, dir string) (first uint64) {
 	db, err := bolt.Open(filepath.Join(dir, "usage.db"), 0o600, &bolt.Options{ReadOnly: true, Timeout: time.Second})
 	require.NoError(t, err)

@@ -8,20 +8,21 @@ import (
 	"math/rand/v2"
 )
 
-// A key with a crossing that has not been told has an index row, so that a ledger which starts finds the crossing without
-// reading every key. The row is written before the head that has the crossing. It holds a number that is different each time.
+// A key with a crossing that has not been told has an index row, so that a ledger which starts finds the crossing
+// without reading every key. The row is written before the head that has the crossing. It holds a number that is
+// different each time.
 //
-// It is deleted when a tell leaves no crossing untold, while another process may be about to record the next. Three rules
-// keep the index complete:
+// It is deleted when a tell leaves no crossing untold, while another process may be about to record the next. Three
+// rules keep the index complete:
 //
 //  1. A head without untold crossings gets one only if an index row has been written since the head was read, and if the
 //     head has recorded no tell meanwhile.
 //  2. Who tells reads the index row before the tell is made.
 //  3. If the tell has changed the head and left nothing untold, the index row is deleted, unless its number is another now.
 //
-// Example: P reads index row 5, tells, and then deletes the index row if it is still 5. Q wants to record a crossing. If Q
-// has read the head before the tell, rule 1 makes it begin anew. If Q has read it after the tell, then Q has written index
-// row 6 after P read 5, so P leaves it, or has deleted 5 before.
+// Example: P reads index row 5, tells, and then deletes the index row if it is still 5. Q wants to record a crossing.
+// If Q has read the head before the tell, rule 1 makes it begin anew. If Q has read it after the tell, then Q has
+// written index row 6 after P read 5, so P leaves it, or has deleted 5 before.
 
 // loadIndex reads the index rows of the keys that have something told. One that cannot be read stays.
 func (p *pass) loadIndex(ctx context.Context) (err error) {
@@ -35,8 +36,8 @@ func (p *pass) loadIndex(ctx context.Context) (err error) {
 	return nil
 }
 
-// dropIndex deletes the index rows of keys of which everything has been told. If that fails, an index row stays that says
-// too much.
+// dropIndex deletes the index rows of keys of which everything has been told. If that fails, an index row stays that
+// says too much.
 func (p *pass) dropIndex(ctx context.Context) {
 	for _, t := range p.turns {
 		if t.told && t.allTold && t.index != nil {
@@ -62,9 +63,9 @@ func (p *pass) writeIndex(ctx context.Context) error {
 	return p.update(ctx, rows, number, func(i int, err error) { p.giveUp(turns[i], err) })
 }
 
-// crossings yields the accounts in heads that have crossings not yet told. A crossing that nobody has told by the time when
-// two newer periods have begun is not told any more. A head that cannot be read is passed over: calls with its key say so,
-// and its index row stays, so its crossings are told by a ledger that begins after it has been repaired.
+// crossings yields the accounts in heads that have crossings not yet told. A crossing that nobody has told by the time
+// when two newer periods have begun is not told any more. A head that cannot be read is passed over: calls with its key
+// say so, and its index row stays, so its crossings are told by a ledger that begins after it has been repaired.
 func (r *rows) crossings(ctx context.Context) iter.Seq2[untoldCrossing, error] {
 	return func(yield func(untoldCrossing, error) bool) {
 		var head record

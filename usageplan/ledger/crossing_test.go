@@ -68,8 +68,9 @@ func (i *interposed) Load(ctx context.Context, key string) ([]byte, error) {
 	return i.Engine.Load(ctx, key)
 }
 
-// TestIndexOutlivesOthers: a tell by another ledger, between the index row and the head that it is written for, deletes the
-// index row; so it has to be written again. And an index row that is written while a tell is made is not deleted by it.
+// TestIndexOutlivesOthers: a tell by another ledger, between the index row and the head that it is written for, deletes
+// the index row; so it has to be written again. And an index row that is written while a tell is made is not deleted by
+// it.
 func TestIndexOutlivesOthers(t *testing.T) {
 	crossing := func(p int, n int64) op {
 		return with(charge, func(o *op) { o.thresholds, o.want, o.min = []int{p}, n, n })
@@ -133,7 +134,8 @@ func (c *clocked) Now(context.Context) (time.Time, error) {
 	return time.Unix(c.now, 0), nil
 }
 
-// TestNoAccountBeginsInTheFuture by the engine's clock, which is asked once a batch, and only if an account would begin.
+// TestNoAccountBeginsInTheFuture by the engine's clock, which is asked once a batch, and only if an account would
+// begin.
 func TestNoAccountBeginsInTheFuture(t *testing.T) {
 	now := exactCharge(someKey).account.Start
 	e := &clocked{Engine: NewMemory(), now: now}

@@ -14,8 +14,8 @@ func (r *record) begins(o *op) bool {
 	return newest == nil || newest.start < o.account.Start
 }
 
-// apply decides on o and makes the change; changed is false if there is none. An adjustment whose id has been used is not
-// for it.
+// apply decides on o and makes the change; changed is false if there is none. An adjustment whose id has been used is
+// not for it.
 func (r *record) apply(o *op) (out outcome, changed bool) {
 	if newest := r.newest(); newest != nil && o.kind.current() && newest.isAfter(o) {
 		return outcome{stale: true, totals: newest.sum()}, false
@@ -27,8 +27,8 @@ func (r *record) apply(o *op) (out outcome, changed bool) {
 	return s.apply(o)
 }
 
-// begin makes o where its account is not kept. An account begins with the first operation that counts or adjusts something
-// in it, if it is newer than all others. An older one that nobody knows is not made again.
+// begin makes o where its account is not kept. An account begins with the first operation that counts or adjusts
+// something in it, if it is newer than all others. An older one that nobody knows is not made again.
 func (r *record) begin(o *op) (out outcome, changed bool) {
 	s := state{totals: totals{start: o.account.Start, limit: o.limit}, whole: true}
 	switch {
@@ -188,9 +188,9 @@ func (s *state) effect(o *op, granted int64) {
 }
 
 // openLease returns the lease of o, which it opens if need be, and makes it the last. The first beyond maxLeases is
-// forgotten: what it holds stays counted. That is the one that has reported nothing for the longest time. For example, a
-// process that crashes and starts again 256 times leaves as many leases; the process beside it, which works all that time,
-// keeps its own.
+// forgotten: what it holds stays counted. That is the one that has reported nothing for the longest time. For example,
+// a process that crashes and starts again 256 times leaves as many leases; the process beside it, which works all that
+// time, keeps its own.
 func (s *state) openLease(o *op) *leased {
 	l := leased{id: o.lease, day: o.day}
 	if i := slices.IndexFunc(s.open, func(l leased) bool { return l.id == o.lease }); i >= 0 {

@@ -21,8 +21,8 @@ type Engine interface {
 	// The keys are distinct. The engine neither changes nor keeps the slice. With no keys, Update returns nil.
 	//
 	// One goroutine at a time calls f, for the keys in any order. The row is valid only during the call, and f does not
-	// change it. What f returns belongs to the engine. f is quick and does not use the engine, so the engine may hold a lock
-	// meanwhile. An error of f stops the whole Update, which returns that error, or wraps it, and calls f no more.
+	// change it. What f returns belongs to the engine. f is quick and does not use the engine, so the engine may hold a
+	// lock meanwhile. An error of f stops the whole Update, which returns that error, or wraps it, and calls f no more.
 	//
 	// When Update returns nil, each key has the row that the last call of f for it returned, durably. Rows of different
 	// keys are not atomic together: after an error, each row is as it was before or as f returned it, and the caller does
@@ -33,7 +33,8 @@ type Engine interface {
 	// that key. Such an error promises that this Update has changed nothing. The ledger then repeats it without the key.
 	Update(ctx context.Context, keys []string, f func(i int, row []byte) ([]byte, error)) error
 
-	// Load returns a copy of the key's row, or nil if there is none or with an error. It sees every Update that has returned.
+	// Load returns a copy of the key's row, or nil if there is none or with an error. It sees every Update that has
+	// returned.
 	Load(ctx context.Context, key string) ([]byte, error)
 
 	// Keys yields each key that begins with the prefix and existed throughout the iteration, once, in any order. Keys that
@@ -61,8 +62,8 @@ type Clock interface {
 	Now(ctx context.Context) (time.Time, error)
 }
 
-// Slots keeps, outside the engine, what was spent of open leases. A lease with a slot wastes nothing when the process is
-// killed. Package slots keeps them in local files. All methods are safe for concurrent use.
+// Slots keeps, outside the engine, what was spent of open leases. A lease with a slot wastes nothing when the process
+// is killed. Package slots keeps them in local files. All methods are safe for concurrent use.
 type Slots interface {
 	// Claim returns the leases that earlier lives have left open in these slots. The ledger ends them in the engine and
 	// then calls Clear. Until then their slots stay, so that a crash in between loses nothing.

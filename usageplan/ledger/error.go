@@ -10,10 +10,10 @@ var (
 	// ErrExhausted: the account has not enough left. Answer 429.
 	ErrExhausted = errors.New("quota exhausted")
 
-	// ErrUnavailable: the engine failed, the context ended first, the key's row is damaged or of a newer version, the period
-	// has not begun by the engine's clock, or the ledger has been closed. Whether the change was made may not be known.
-	// Answer 503. A charge that turns out to have been counted is given back; a settlement is made good; an adjustment may be
-	// retried under its ID.
+	// ErrUnavailable: the engine failed, the context ended first, the key's row is damaged or of a newer version, the
+	// period has not begun by the engine's clock, or the ledger has been closed. Whether the change was made may not be
+	// known. Answer 503. A charge that turns out to have been counted is given back; a settlement is made good; an
+	// adjustment may be retried under its ID.
 	ErrUnavailable = errors.New("store unavailable")
 
 	// ErrNotConfigured: the ledger is nil or zero, or the Ref is zero. Answer 500.
@@ -54,12 +54,12 @@ type Error struct {
 	// Err is one of the causes above or wraps one.
 	Err error
 
-	// Cause says more under [ErrUnavailable]; else it is nil. It is or wraps the engine's own error, or the context's if that
-	// ended the wait.
+	// Cause says more under [ErrUnavailable]; else it is nil. It is or wraps the engine's own error, or the context's if
+	// that ended the wait.
 	Cause error
 
-	// Balance is the account's, with [ErrExhausted], [ErrForgiven] and [ErrSettled], and with [ErrAdjustment] if the account
-	// refused it; else zero.
+	// Balance is the account's, with [ErrExhausted], [ErrForgiven] and [ErrSettled], and with [ErrAdjustment] if the
+	// account refused it; else zero.
 	Balance Balance
 }
 

@@ -150,8 +150,8 @@ func ExampleConfig() {
 	// Output: ann 80 %: 80 of 100
 }
 
-// Of two leased ledgers over one engine, one may refuse what the other holds. Close gives it back, and so does the end of
-// the day; exact ledgers do not hold anything. The other notices at once here, and within a second by default.
+// Of two leased ledgers over one engine, one may refuse what the other holds. Close gives it back, and so does the end
+// of the day; exact ledgers do not hold anything. The other notices at once here, and within a second by default.
 func Example_twoLedgers() {
 	engine := ledger.NewMemory()
 	one, _ := ledger.New(ledger.Config{Engine: engine, Block: 8, Stale: -1})
@@ -244,7 +244,8 @@ func Example_incorrectDeferSettle() {
 	// right: 5
 }
 
-// Asking for the balance first and taking afterwards lets two requests share the last unit. Take decides and counts in one.
+// Asking for the balance first and taking afterwards lets two requests share the last unit. Take decides and counts in
+// one.
 func Example_incorrectCheckThenTake() {
 	l := open()
 	defer l.Close()

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// GatherInChurn has a leader gather for a cohort that never comes, after a commit that took so long, while somebody else comes
-// and goes all the time.
+// GatherInChurn has a leader gather for a cohort that never comes, after a commit that took so long, while somebody
+// else comes and goes all the time.
 func GatherInChurn(took time.Duration, cohort int64) {
 	g := newCommitter(nil, nil)
 	g.took, g.cohort = took, cohort

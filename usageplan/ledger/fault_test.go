@@ -89,7 +89,8 @@ func TestLostAnswer(t *testing.T) {
 	})
 }
 
-// TestDoubtful: what a reservation without an answer may have been granted comes back when more is needed, not at midnight.
+// TestDoubtful: what a reservation without an answer may have been granted comes back when more is needed, not at
+// midnight.
 func TestDoubtful(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &faulty{Engine: ledger.NewMemory()}
@@ -344,7 +345,8 @@ func TestGivenUpAtTheEnd(t *testing.T) {
 	}
 }
 
-// TestNothingCrossed: a charge that fails, and is made and given back when the store is there again, crosses no threshold.
+// TestNothingCrossed: a charge that fails, and is made and given back when the store is there again, crosses no
+// threshold.
 func TestNothingCrossed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &faulty{Engine: ledger.NewMemory()}

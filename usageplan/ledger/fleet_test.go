@@ -17,8 +17,8 @@ import (
 var errInjected = errors.New("injected")
 
 // shared is an engine as several machines see it over a network that fails: calls stop in the middle, answers are lost,
-// writes arrive late, and while one machine decides another may change the row, which is what meanwhile does. It is used by
-// one goroutine.
+// writes arrive late, and while one machine decides another may change the row, which is what meanwhile does. It is
+// used by one goroutine.
 type shared struct {
 	*rand.Rand
 	t         *testing.T
@@ -55,7 +55,8 @@ func (e *shared) others() {
 	}
 }
 
-// put writes a row and requires what holds at every instant: rows are small, and a crossing that is not told is in the index.
+// put writes a row and requires what holds at every instant: rows are small, and a crossing that is not told is in the
+// index.
 func (e *shared) put(key string, row []byte) {
 	if len(row) == 0 {
 		delete(e.rows, key)
@@ -173,8 +174,8 @@ func (c counted) add(o *op, out *outcome, seen map[string]bool) {
 	seen[o.id] = o.kind.adjusts()
 }
 
-// TestEachOperationIsMadeOnce: three lives share rows over an engine that fails in every way that it may. Each repeats a batch
-// until it is answered. In the end every account and every day has what the answers add up to.
+// TestEachOperationIsMadeOnce: three lives share rows over an engine that fails in every way that it may. Each repeats
+// a batch until it is answered. In the end every account and every day has what the answers add up to.
 func TestEachOperationIsMadeOnce(t *testing.T) {
 	for seed := range seeds(80) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -267,8 +268,8 @@ func requireOneInstant(t *testing.T, r *rows, keys []Key, kept int64) {
 	}
 }
 
-// requireSums compares what rows tell of every account and day with what the outcomes add up to. Days of accounts from before kept may be
-// gone.
+// requireSums compares what rows tell of every account and day with what the outcomes add up to. Days of accounts from
+// before kept may be gone.
 func requireSums(t *testing.T, r *rows, keys []Key, want counted, kept int64) {
 	t.Helper()
 	for _, k := range keys {

@@ -81,8 +81,8 @@ func (q *idleLeases) end(now time.Duration) (ended []endedLease) {
 	return ended
 }
 
-// endIf ends the lease of l if nothing was spent from it since, and looks again later if something was. The caller holds
-// the turn of l.counter.
+// endIf ends the lease of l if nothing was spent from it since, and looks again later if something was. The caller
+// holds the turn of l.counter.
 func (q *idleLeases) endIf(l look, now time.Duration) (e endedLease, ok bool) {
 	s := l.counter.lease.Load()
 	if s == nil || !s.reserved {

@@ -20,8 +20,8 @@ func account(t *testing.T, e ledger.Engine, k ledger.Key) (state ledger.State) {
 	return state
 }
 
-// TestIdleLeaseIsGivenBack: a lease that nobody spends from is returned by later calls of other keys, one that is in use
-// is kept.
+// TestIdleLeaseIsGivenBack: a lease that nobody spends from is returned by later calls of other keys, one that is in
+// use is kept.
 func TestIdleLeaseIsGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		engine := ledger.NewMemory()

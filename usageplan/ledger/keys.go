@@ -5,8 +5,8 @@ import (
 	"iter"
 )
 
-// Keys yields every key of a plan that has been counted, in any order, also of subjects that have left the plan. After an
-// error, with which it ends, the Key is zero. Causes: [ErrUnavailable], [ErrNotConfigured].
+// Keys yields every key of a plan that has been counted, in any order, also of subjects that have left the plan. After
+// an error, with which it ends, the Key is zero. Causes: [ErrUnavailable], [ErrNotConfigured].
 func (l *Ledger) Keys(ctx context.Context, plan string) iter.Seq2[Key, error] {
 	return func(yield func(Key, error) bool) {
 		if err := l.open(); err != nil {

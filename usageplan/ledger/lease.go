@@ -55,8 +55,8 @@ func (s *lease) spend(n int64) bool {
 	}
 }
 
-// refund puts n units back if the lease is open and has been granted some, but not more than the account has used. What was
-// left does not become more than most, so that what others find held is bounded.
+// refund puts n units back if the lease is open and has been granted some, but not more than the account has used. What
+// was left does not become more than most, so that what others find held is bounded.
 func (s *lease) refund(n, most int64) bool {
 	for {
 		left, b := s.left.Load(), s.base.Load()

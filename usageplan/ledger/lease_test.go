@@ -142,8 +142,8 @@ func TestHeldIsBounded(t *testing.T) {
 	}
 }
 
-// TestLeaseElsewhere: what is taken away by one ledger binds it at once, and another one when its lease is spent: at most
-// three blocks later.
+// TestLeaseElsewhere: what is taken away by one ledger binds it at once, and another one when its lease is spent: at
+// most three blocks later.
 func TestLeaseElsewhere(t *testing.T) {
 	const block, limit = 64, 10_000
 	q := ledger.Quota{Limit: limit, Period: ledger.Daily}

@@ -19,9 +19,9 @@ type Config struct {
 	// the caller's: close it after the ledger. Several ledgers may share it.
 	Engine Engine
 
-	// Slots keeps what was spent of open leases, so that a process that is killed wastes nothing: slots.Open. It serves one
-	// ledger at a time. It stays the caller's: close it after the ledger. nil keeps nothing. Exact mode does not use it. Where
-	// other ledgers of the process take from the same keys of an [Owner], make the one with slots first.
+	// Slots keeps what was spent of open leases, so that a process that is killed wastes nothing: slots.Open. It serves
+	// one ledger at a time. It stays the caller's: close it after the ledger. nil keeps nothing. Exact mode does not use
+	// it. Where other ledgers of the process take from the same keys of an [Owner], make the one with slots first.
 	Slots Slots
 
 	// Exact makes every single decision durable in the engine before it is answered. Otherwise the ledger reserves blocks
@@ -29,8 +29,8 @@ type Config struct {
 	Exact bool
 
 	// Block is the most that a lease reserves at once, 1 to 2^30 (but always what a single cost needs); 0 takes 16 384. It
-	// bounds what a lease holds, and so what a power failure, or a crash without Slots, wastes: see Bounds. Blocks are sized
-	// by demand and shrink near the limit. Exact mode does not use it.
+	// bounds what a lease holds, and so what a power failure, or a crash without Slots, wastes: see Bounds. Blocks are
+	// sized by demand and shrink near the limit. Exact mode does not use it.
 	Block int64
 
 	// Stale bounds how long a key that is exhausted is refused from memory, without a look at what other ledgers have
@@ -44,19 +44,19 @@ type Config struct {
 	// every ledger over the engine can read it. See Formats.
 	Format int
 
-	// Thresholds are the percentages of limit and adjustments, 1 to 127, whose crossing is recorded, once each per account.
-	// nil takes 50, 80 and 100; an empty slice none. At most 16. New copies the slice.
+	// Thresholds are the percentages of limit and adjustments, 1 to 127, whose crossing is recorded, once each per
+	// account. nil takes 50, 80 and 100; an empty slice none. At most 16. New copies the slice.
 	Thresholds []int
 
 	// OnThreshold is told each crossing at least once, with the same ID if again: after a crash, or by another ledger over
-	// the engine. Calls run in goroutines of their own, several at once (what earlier ledgers left, in one); Close waits for
-	// them, so it must not be called there. nil: crossings are recorded only, and told by a later ledger that has one.
+	// the engine. Calls run in goroutines of their own, several at once (what earlier ledgers left, in one); Close waits
+	// for them, so it must not be called there. nil: crossings are recorded only, and told by a later ledger that has one.
 	OnThreshold func(Crossing)
 
 	// OnLoss is told that the engine has lost data of a key: a write that it had confirmed is not there any more, as after
-	// a restored backup or a failover. It is told once for each loss that this ledger notices, with the account that it was
-	// using. Units that it had admitted from a lease which the engine does not know any more are counted again. Calls run
-	// as those of OnThreshold. nil tells nobody.
+	// a restored backup or a failover. It is told once for each loss that this ledger notices, with the account that it
+	// was using. Units that it had admitted from a lease which the engine does not know any more are counted again. Calls
+	// run as those of OnThreshold. nil tells nobody.
 	OnLoss func(Account)
 
 	// AllowOverdraw lets a settlement count all it says even past the limit. False counts what is left and forgives the
@@ -131,8 +131,8 @@ type Ledger struct {
 	work    sync.WaitGroup
 }
 
-// New returns a ledger over c.Engine. It first ends the leases that earlier ledgers left open in c.Slots. It reports every
-// mistake of c at once, each wrapping [ErrInvalid]; a failure of the engine or the slots wraps [ErrUnavailable].
+// New returns a ledger over c.Engine. It first ends the leases that earlier ledgers left open in c.Slots. It reports
+// every mistake of c at once, each wrapping [ErrInvalid]; a failure of the engine or the slots wraps [ErrUnavailable].
 func New(c Config) (*Ledger, error) {
 	if err := c.validate(); err != nil {
 		return nil, &Error{Err: err}
@@ -193,8 +193,8 @@ func (l *Ledger) background(f func()) bool {
 }
 
 // Close returns what leases have not spent and waits for callbacks. Afterwards all methods but Settle refuse with
-// [ErrUnavailable]. It does not close the engine. After an error, another Close tries again to tell the engine what the first
-// could not.
+// [ErrUnavailable]. It does not close the engine. After an error, another Close tries again to tell the engine what the
+// first could not.
 func (l *Ledger) Close() error {
 	if l == nil || l.config.Engine == nil {
 		return nil

@@ -20,7 +20,8 @@ func (r *rows) keys(ctx context.Context, plan string) iter.Seq2[Key, error] {
 	}
 }
 
-// usage yields the accounts of a key whose days reach into [from, to], with all days that are kept of them, oldest first.
+// usage yields the accounts of a key whose days reach into [from, to], with all days that are kept of them, oldest
+// first.
 func (r *rows) usage(ctx context.Context, key Key, from, to int64) iter.Seq2[accountDays, error] {
 	return func(yield func(accountDays, error) bool) {
 		all, err := r.all(ctx, key)
@@ -61,9 +62,9 @@ func (r *rows) adjustments(ctx context.Context, key Key, from, to int64) iter.Se
 	}
 }
 
-// all returns everything that the rows keep of a key, but for changes on pages, as one record. It is as of one instant: if
-// something has moved from the head to a row that was read after it, it begins anew. Unless the head is the same still: then
-// the engine has lost a newer one.
+// all returns everything that the rows keep of a key, but for changes on pages, as one record. It is as of one instant:
+// if something has moved from the head to a row that was read after it, it begins anew. Unless the head is the same
+// still: then the engine has lost a newer one.
 func (r *rows) all(ctx context.Context, key Key) (all record, err error) {
 	for last := (version{}); ; {
 		var head record
@@ -82,8 +83,8 @@ func (r *rows) all(ctx context.Context, key Key) (all record, err error) {
 	}
 }
 
-// history returns what the rows of history have, with what the head is about to move there; moved says that head was read
-// too early.
+// history returns what the rows of history have, with what the head is about to move there; moved says that head was
+// read too early.
 func (r *rows) history(ctx context.Context, key Key, head *record) (all record, moved bool, err error) {
 	if head.moves == 0 {
 		return all, false, nil

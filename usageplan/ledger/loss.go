@@ -1,7 +1,8 @@
 package ledger
 
 // notice tells OnLoss if an answer shows that the engine has lost data of the key: the row was born again, it has fewer
-// writes than before, or it does not know a lease. A loss is told once, though both its version and an open lease show it.
+// writes than before, or it does not know a lease. A loss is told once, though both its version and an open lease show
+// it.
 func (c *counter) notice(start int64, a reply, lease uint64) {
 	c.mu.Lock()
 	lost := a.gone && c.lossToldOf != lease

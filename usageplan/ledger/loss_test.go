@@ -103,8 +103,8 @@ func TestLossOfOthersIsNotTold(t *testing.T) {
 	})
 }
 
-// TestLostLeaseIsCountedAgain: what was admitted from a lease that the engine has lost is counted again, so that the limit
-// holds.
+// TestLostLeaseIsCountedAgain: what was admitted from a lease that the engine has lost is counted again, so that the
+// limit holds.
 func TestLostLeaseIsCountedAgain(t *testing.T) {
 	for _, all := range []bool{false, true} {
 		for _, ending := range []bool{false, true} { // the loss is noticed when the lease is returned, not with a refill
@@ -155,8 +155,8 @@ type clocked struct {
 
 func (c *clocked) Now(context.Context) (time.Time, error) { return c.now, c.err }
 
-// TestClockAheadBeginsNoPeriod: a machine whose clock is ahead of the engine's is refused, and begins no period for others.
-// Once its clock is right, it goes on in the period that is running.
+// TestClockAheadBeginsNoPeriod: a machine whose clock is ahead of the engine's is refused, and begins no period for
+// others. Once its clock is right, it goes on in the period that is running.
 func TestClockAheadBeginsNoPeriod(t *testing.T) {
 	for _, exact := range []bool{false, true} {
 		engine := &clocked{Engine: ledger.NewMemory(), now: noon}
@@ -194,8 +194,8 @@ func TestClockAheadBeginsNoPeriod(t *testing.T) {
 	}
 }
 
-// TestLeaseInUseOutlivesCrashesOfOthers: each crash leaves a lease, and an account knows no more than 256. It forgets one
-// that has reported nothing for long, not the one in use: what that had spent would be counted twice.
+// TestLeaseInUseOutlivesCrashesOfOthers: each crash leaves a lease, and an account knows no more than 256. It forgets
+// one that has reported nothing for long, not the one in use: what that had spent would be counted twice.
 func TestLeaseInUseOutlivesCrashesOfOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		told, engine := new(losses), ledger.NewMemory()

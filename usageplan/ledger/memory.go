@@ -9,8 +9,8 @@ import (
 	"sync"
 )
 
-// NewMemory returns an empty engine that keeps its rows in memory. It is for tests, demos and counts that may die with the
-// process. Several ledgers may share it.
+// NewMemory returns an empty engine that keeps its rows in memory. It is for tests, demos and counts that may die with
+// the process. Several ledgers may share it.
 func NewMemory() Engine { return &memory{rows: make(map[string][]byte)} }
 
 // memory is an engine over a map. It is no [Owner], so several ledgers over it are like several machines.

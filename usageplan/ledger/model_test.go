@@ -4,8 +4,8 @@ import (
 	"slices"
 )
 
-// model is what rows must do: the rules of deciding over accounts that never move, in plain Go, without rows, sessions or
-// lost answers.
+// model is what rows must do: the rules of deciding over accounts that never move, in plain Go, without rows, sessions
+// or lost answers.
 type model map[Key]*modelKey
 
 type modelKey struct {

@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// A head stays small. What it has too much of moves to other rows of its key, in three steps, so that each unit is counted
-// once whatever happens in between:
+// A head stays small. What it has too much of moves to other rows of its key, in three steps, so that each unit is
+// counted once whatever happens in between:
 //
 //  1. The write that finds too much takes it out of the states and pins it in the same head, as a move with a number. It
 //     goes to one row.
@@ -16,15 +16,15 @@ import (
 //     it does not matter who merges, and how often.
 //  3. The next write of the head, by one who knows of step 2, removes the move. Not before that another is pinned.
 //
-// A reader adds the head, the move and the other rows, less the move if its row has the number. If a row has a number that
-// the head does not know, the head was read too early, and the reader begins anew.
+// A reader adds the head, the move and the other rows, less the move if its row has the number. If a row has a number
+// that the head does not know, the head was read too early, and the reader begins anew.
 //
-// Numbers rise. A number is the time of the pin, if that is more than one above the last: should the engine lose the newest
-// writes of a head, the numbers that the other rows have already seen are not given again.
+// Numbers rise. A number is the time of the pin, if that is more than one above the last: should the engine lose the
+// newest writes of a head, the numbers that the other rows have already seen are not given again.
 //
-// Example: a head has moves 6 and pins its closed days, of 10 and 20 units, as move 7. Its process dies. Another process
-// finds the move and merges it: the row of history now has 30 units and number 7. It dies as well. A third merges again,
-// finds 7 and changes nothing. Its next write drops the move.
+// Example: a head has moves 6 and pins its closed days, of 10 and 20 units, as move 7. Its process dies. Another
+// process finds the move and merges it: the row of history now has 30 units and number 7. It dies as well. A third
+// merges again, finds 7 and changes nothing. Its next write drops the move.
 type move struct {
 	to    place
 	items []byte // contents of a record
@@ -40,7 +40,8 @@ const (
 	maxMovedLeases  = 64      // of it; the units of older ones stay counted
 )
 
-// pin takes out of a head what is too much, up to what goes to one row, unless a move waits to be merged. now is Unix time.
+// pin takes out of a head what is too much, up to what goes to one row, unless a move waits to be merged. now is Unix
+// time.
 func (r *record) pin(now int64) {
 	if r.moving.to.letter != 0 {
 		return
@@ -105,8 +106,8 @@ type stage struct {
 
 func (r *record) stage() stage { return stage{r.epoch, r.moves, r.moving.to.letter == 0} }
 
-// lacksRoom reports whether o has to wait until something has moved out of the head: one batch may begin several accounts
-// and make many adjustments. The bounds leave a head that cannot move anything for a while some room to go on.
+// lacksRoom reports whether o has to wait until something has moved out of the head: one batch may begin several
+// accounts and make many adjustments. The bounds leave a head that cannot move anything for a while some room to go on.
 func (r *record) lacksRoom(o *op) bool {
 	if s := r.find(o.account.Start); s != nil {
 		return s.kept >= 2*maxChanges && o.kind.adjusts() || len(s.days) >= 10*maxClosed && s.day < o.day
@@ -114,8 +115,8 @@ func (r *record) lacksRoom(o *op) bool {
 	return r.begins(o) && len(r.states) >= 2*maxStates
 }
 
-// known is what apply remembers of a key: which move has been merged for certain, and what history has been deleted. The next
-// write of the head uses it. If it is forgotten, the move is merged again, which changes nothing.
+// known is what apply remembers of a key: which move has been merged for certain, and what history has been deleted.
+// The next write of the head uses it. If it is forgotten, the move is merged again, which changes nothing.
 type known struct {
 	epoch, number uint64
 	oldest        int64
@@ -130,8 +131,8 @@ func (p *pass) remember(k Key, n known) {
 	p.known[k] = n
 }
 
-// tidy brings a head up to date that may be about to be written. If room is wanted, it makes some, and reports whether that
-// is worth a write.
+// tidy brings a head up to date that may be about to be written. If room is wanted, it makes some, and reports whether
+// that is worth a write.
 func (p *pass) tidy(t *turn, r *record, room bool) bool {
 	p.dropDead(t, r)
 	if r.moves > 0 { // most heads have never moved anything
@@ -147,10 +148,10 @@ func (p *pass) tidy(t *turn, r *record, room bool) bool {
 	return r.moves != before
 }
 
-// dropDead removes what belongs to other openings of an engine that is this one's alone: sessions, as they repeat nothing
-// any more, and leases, once those of which somebody knows what was spent have been ended. Their units stay counted as
-// held. A turn that only tells or adjusts leaves the leases: a ledger that starts tells crossings of all keys, also of those
-// that are another ledger's, which may not have claimed its slots yet.
+// dropDead removes what belongs to other openings of an engine that is this one's alone: sessions, as they repeat
+// nothing any more, and leases, once those of which somebody knows what was spent have been ended. Their units stay
+// counted as held. A turn that only tells or adjusts leaves the leases: a ledger that starts tells crossings of all
+// keys, also of those that are another ledger's, which may not have claimed its slots yet.
 func (p *pass) dropDead(t *turn, r *record) {
 	if !p.owned {
 		return
@@ -215,8 +216,9 @@ func (p *pass) mergeRow(t *turn, row []byte) ([]byte, error) {
 	return out, t.named(err)
 }
 
-// forget deletes what nobody needs any more, where a move of t has just been merged: pages of which no change is among the
-// last 256 of its account, and history that is older than the ledger keeps it. If it fails, a later move tries again.
+// forget deletes what nobody needs any more, where a move of t has just been merged: pages of which no change is among
+// the last 256 of its account, and history that is older than the ledger keeps it. If it fails, a later move tries
+// again.
 func (p *pass) forget(ctx context.Context, t *turn, n known) {
 	var rows []string
 	if t.moving.to.letter == pageRow {

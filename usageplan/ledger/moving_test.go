@@ -154,8 +154,8 @@ func TestPagesAreReadAgain(t *testing.T) {
 	require.Equal(t, []bool{false, true}, []bool{outs[0].replayed, outs[1].replayed})
 }
 
-// TestManyChangesInOneBatch are all made, in their order, though the head has room for a few at a time; and so are many new
-// periods.
+// TestManyChangesInOneBatch are all made, in their order, though the head has room for a few at a time; and so are many
+// new periods.
 func TestManyChangesInOneBatch(t *testing.T) {
 	l := newLife(NewMemory(), 1)
 	var ops []op
@@ -183,7 +183,8 @@ func TestManyChangesInOneBatch(t *testing.T) {
 	require.EqualValues(t, 300, used)
 }
 
-// dying is an engine of a process that dies at one of its calls: before the call does anything, after it, or in the middle.
+// dying is an engine of a process that dies at one of its calls: before the call does anything, after it, or in the
+// middle.
 type dying struct {
 	Engine
 	calls int
@@ -213,8 +214,8 @@ func (d *dying) Load(ctx context.Context, key string) ([]byte, error) {
 	return d.Engine.Load(ctx, key)
 }
 
-// TestDeathAtEachCall: a life dies at any call to the engine while days, changes and accounts move. What it was told has been
-// counted, and of its last batch whole operations or nothing; the next life goes on from there.
+// TestDeathAtEachCall: a life dies at any call to the engine while days, changes and accounts move. What it was told
+// has been counted, and of its last batch whole operations or nothing; the next life goes on from there.
 func TestDeathAtEachCall(t *testing.T) {
 	script := func(day int) []op {
 		at := func(k kind, n int64, day int) op {
@@ -325,8 +326,8 @@ func TestDamagedHistoryConcernsLateOperationsAlone(t *testing.T) {
 	require.EqualValues(t, 3, outs[2].totals.used)
 }
 
-// TestLostHead: a head that is gone, or as it was earlier, is no harm to what is read; and an account of which only days are
-// left is not made again.
+// TestLostHead: a head that is gone, or as it was earlier, is no harm to what is read; and an account of which only
+// days are left is not made again.
 func TestLostHead(t *testing.T) {
 	e := NewMemory()
 	l := newLife(e, 1)

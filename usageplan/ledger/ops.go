@@ -117,7 +117,8 @@ type version struct {
 
 // totals sum up an account.
 type totals struct {
-	// start is the account's, Unix seconds. day is the first second of its newest usage day, 0 if nothing has been counted.
+	// start is the account's, Unix seconds. day is the first second of its newest usage day, 0 if nothing has been
+	// counted.
 	start, day int64
 
 	// limit is the quota's at the last change, adjustments the sum of the extensions.

@@ -1,7 +1,7 @@
 package ledger
 
-// outbox are operations to be sent when the engine is back: what they change has happened. Settlements of one day of one
-// account are added up, so that an outage costs memory by accounts, not by requests. (A lease is returned once.)
+// outbox are operations to be sent when the engine is back: what they change has happened. Settlements of one day of
+// one account are added up, so that an outage costs memory by accounts, not by requests. (A lease is returned once.)
 type outbox struct {
 	returns     []op
 	settlements []op // and tells

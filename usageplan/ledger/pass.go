@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// pass is a batch on its way through the rows. As a rule one Update of the heads decides all of it. A key whose head says
-// that something is needed first (see need) takes another round.
+// pass is a batch on its way through the rows. As a rule one Update of the heads decides all of it. A key whose head
+// says that something is needed first (see need) takes another round.
 type pass struct {
 	*rows
 	b    *batch
@@ -43,8 +43,8 @@ type turn struct {
 	done int  // how many refs have been decided, durably
 	told bool // a tell has been made, durably
 
-	// What the last call of f for the head has found. An engine calls f again if somebody else has changed the row, so a call
-	// begins with refs[done] and replaces all that the one before has found.
+	// What the last call of f for the head has found. An engine calls f again if somebody else has changed the row, so a
+	// call begins with refs[done] and replaces all that the one before has found.
 	next    int    // how many refs are decided if the head is written
 	need    need   // why there are more
 	err     error  // why they cannot be decided
@@ -151,8 +151,8 @@ func (p *pass) turn(ctx context.Context) error {
 	return p.provide(ctx)
 }
 
-// update is the engine's Update. A row that the engine alone cannot read (see [Engine]) is left out: bad gets the error, and
-// the other rows are made.
+// update is the engine's Update. A row that the engine alone cannot read (see [Engine]) is left out: bad gets the
+// error, and the other rows are made.
 func (p *pass) update(
 	ctx context.Context, rows []string, f func(i int, row []byte) []byte, bad func(i int, err error),
 ) error {
@@ -233,11 +233,13 @@ func (p *pass) giveUp(t *turn, err error) {
 	p.open = slices.DeleteFunc(p.open, func(other *turn) bool { return other == t })
 }
 
-// head decides the operations of t on the key's head, from the first that has not been decided. It returns the head as it
-// is to be, nil if it stays. An error concerns this key alone, so it does not go to the engine, which would stop for all.
+// head decides the operations of t on the key's head, from the first that has not been decided. It returns the head as
+// it is to be, nil if it stays. An error concerns this key alone, so it does not go to the engine, which would stop for
+// all.
 //
 // As a rule it decides all. Those after one for which there is no room are left for the next round, when something has
-// moved out. If anything else is needed first, the whole key is left for the next round, which begins from the row again.
+// moved out. If anything else is needed first, the whole key is left for the next round, which begins from the row
+// again.
 func (p *pass) head(t *turn, row []byte) []byte {
 	room := t.need == needRoom
 	t.next, t.need, t.err, t.tell, t.written, t.late, t.mergeErr = t.done, 0, nil, false, false, t.late[:0], nil
@@ -263,8 +265,8 @@ func (p *pass) head(t *turn, row []byte) []byte {
 		t.next, t.tell, t.late = t.done, false, t.late[:0]
 		return nil
 	}
-	// That a repeated operation is refused has to be kept too: a copy of it that is still on its way must not be granted. Where
-	// there is no account, it was refused the first time as well.
+	// That a repeated operation is refused has to be kept too: a copy of it that is still on its way must not be granted.
+	// Where there is no account, it was refused the first time as well.
 	if p.noted && (changed || p.b.repeat && len(r.states) > 0) {
 		r.note(p.b, p.session, p.answers)
 		changed = true
@@ -299,8 +301,8 @@ func (p *pass) write(t *turn, r *record, changed bool) (out []byte) {
 	return out
 }
 
-// decide makes one operation on a head, or says what it needs first. What is known of it comes before what may be made now:
-// a repeated operation must not need room, an index row or a period that has begun.
+// decide makes one operation on a head, or says what it needs first. What is known of it comes before what may be made
+// now: a repeated operation must not need room, an index row or a period that has begun.
 func (p *pass) decide(t *turn, r *record, ref ref) (changed bool, _ need) {
 	o, out := &p.b.ops[ref.op], &p.outs[ref.op]
 	*out = outcome{}

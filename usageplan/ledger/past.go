@@ -2,8 +2,8 @@ package ledger
 
 import "context"
 
-// hasLeft reports whether o is for an account that is older than those in the head, so that only a row of history may have
-// it. Operations of current kinds are stale on such an account, which the head tells.
+// hasLeft reports whether o is for an account that is older than those in the head, so that only a row of history may
+// have it. Operations of current kinds are stale on such an account, which the head tells.
 func (r *record) hasLeft(o *op) bool {
 	return r.moves > 0 && !o.kind.current() && len(r.states) > 0 && o.account.Start < r.states[0].start
 }

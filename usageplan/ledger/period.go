@@ -21,8 +21,8 @@ const (
 // are IEEE doubles (Redis scripts, JSON) included.
 const MaxUnits = 1 << 53
 
-// Quota is how many units an account may use in each period. Quotas are compared with ==: change any field, and the next
-// request acts on it. Location counts as changed if the pointer is another (nil and [time.UTC] as well), so load a
+// Quota is how many units an account may use in each period. Quotas are compared with ==: change any field, and the
+// next request acts on it. Location counts as changed if the pointer is another (nil and [time.UTC] as well), so load a
 // location once: with leases, a take under another quota than the last gives the lease back and reserves anew, a commit
 // each.
 type Quota struct {

@@ -2,11 +2,11 @@ package ledger
 
 import "slices"
 
-// record is a row, decoded. A key has one head row with its newest accounts; rows of history with older accounts and older
-// days; and pages of older adjustments. All are records, so that one codec and one merge serve all.
+// record is a row, decoded. A key has one head row with its newest accounts; rows of history with older accounts and
+// older days; and pages of older adjustments. All are records, so that one codec and one merge serve all.
 //
-// What a decoded record holds as bytes (texts, answers, a move) is part of the row that it was decoded from. Most operations
-// do not need it, so it is not taken apart before somebody does.
+// What a decoded record holds as bytes (texts, answers, a move) is part of the row that it was decoded from. Most
+// operations do not need it, so it is not taken apart before somebody does.
 type record struct {
 	// version is that of a head. Another row has the epoch of the head from which it took moves, and no counter.
 	version

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// endRecovered ends the leases that earlier lives left open in the slots. It returns what is known not to have been spent.
-// The rest of a lease of which that is not known stays counted, but not as used: admit too little rather than too much,
-// and bill too little.
+// endRecovered ends the leases that earlier lives left open in the slots. It returns what is known not to have been
+// spent. The rest of a lease of which that is not known stays counted, but not as used: admit too little rather than
+// too much, and bill too little.
 func (l *Ledger) endRecovered(ctx context.Context) error {
 	defer l.rows.ended.Store(true) // from now on, what is left of other openings of the store is nobody's
 	if l.config.Slots == nil {

@@ -163,8 +163,8 @@ type owned struct {
 
 func (o owned) Owner() uint32 { return o.number }
 
-// TestOthersTellLeavesLeases: a ledger that starts first tells a crossing of another one's key. It does not end that one's
-// leases, of which the other knows by its slots what was spent.
+// TestOthersTellLeavesLeases: a ledger that starts first tells a crossing of another one's key. It does not end that
+// one's leases, of which the other knows by its slots what was spent.
 func TestOthersTellLeavesLeases(t *testing.T) {
 	engine, slots := ledger.NewMemory(), new(keptSlots)
 	l, err := ledger.New(ledger.Config{Engine: owned{engine, 1}, Slots: slots})
@@ -182,7 +182,8 @@ func TestOthersTellLeavesLeases(t *testing.T) {
 	require.Equal(t, [3]int64{55, 0, 0}, [3]int64{s.Used, s.Held, int64(s.Leases)})
 }
 
-// TestLeaseNamesItsOpening: on an engine of its own, a ledger puts the number of the opening into the IDs of its leases.
+// TestLeaseNamesItsOpening: on an engine of its own, a ledger puts the number of the opening into the IDs of its
+// leases.
 func TestLeaseNamesItsOpening(t *testing.T) {
 	for _, number := range []uint32{1, 1 << 31} {
 		slots := new(keptSlots)

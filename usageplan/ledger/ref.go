@@ -20,8 +20,8 @@ func (l *Ledger) Ref(key Key) (Ref, error) {
 	return Ref{l.counters.make(l, key)}, nil
 }
 
-// TakeAt is [Ledger.Take] for the key, by a reading of the clock that the caller has made already. An instant in the past
-// reopens neither a period nor a day; one in the future begins its period for good. Causes: those of Take.
+// TakeAt is [Ledger.Take] for the key, by a reading of the clock that the caller has made already. An instant in the
+// past reopens neither a period nor a day; one in the future begins its period for good. Causes: those of Take.
 func (r Ref) TakeAt(ctx context.Context, t time.Time, q Quota, cost int64) (ch Charge, err error) {
 	if r.counter == nil {
 		return Charge{}, &Error{Err: ErrNotConfigured}

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// refill reserves for s. If the answer is that the engine does not know the lease, or knows a newer day, s is to end. The
-// caller holds turn.
+// refill reserves for s. If the answer is that the engine does not know the lease, or knows a newer day, s is to end.
+// The caller holds turn.
 func (c *counter) refill(ctx context.Context, s *lease, least, want int64) (reply, error) {
 	if err := c.openSlot(s); err != nil {
 		return reply{}, err
@@ -52,16 +52,16 @@ func (c *counter) openSlot(s *lease) error {
 	return nil
 }
 
-// Blocks: the first of a key has 16 units; one that lasted less than 25 ms is followed by one four times as large, one that
-// lasted more than 200 ms by half of it. So a refill, which costs about half a millisecond, becomes rare.
+// Blocks: the first of a key has 16 units; one that lasted less than 25 ms is followed by one four times as large, one
+// that lasted more than 200 ms by half of it. So a refill, which costs about half a millisecond, becomes rare.
 const (
 	firstBlock = 16
 	shortBlock = 25 * time.Millisecond
 	longBlock  = 200 * time.Millisecond
 )
 
-// size is the size of the next block: by demand, but at most a quarter of what remains, shared among those who hold leases,
-// so that the last units are not held by one who does not need them. The caller holds turn.
+// size is the size of the next block: by demand, but at most a quarter of what remains, shared among those who hold
+// leases, so that the last units are not held by one who does not need them. The caller holds turn.
 func (c *counter) size(s *lease) int64 {
 	switch lasted := time.Since(c.ledger.began) - c.filled; {
 	case c.block == 0:

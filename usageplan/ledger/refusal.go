@@ -2,8 +2,8 @@ package ledger
 
 import "time"
 
-// A key that is exhausted is refused from memory until something can have changed. What this ledger changes comes with an
-// answer of the engine, which replaces the one that refused. What others change counts once that is older than
+// A key that is exhausted is refused from memory until something can have changed. What this ledger changes comes with
+// an answer of the engine, which replaces the one that refused. What others change counts once that is older than
 // Config.Stale. A clock that reaches the next day or period, and another quota, have another usageDay.
 
 // isFresh reports whether b may refuse: it is young, and the engine owes no answer that would replace it.

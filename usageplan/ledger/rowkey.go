@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// What the first byte of a row's key says. After it stand the length of the plan in two bytes, the plan and the subject:
-// so the rows of one plan have a prefix of their own, and no two keys have a row in common.
+// What the first byte of a row's key says. After it stand the length of the plan in two bytes, the plan and the
+// subject: so the rows of one plan have a prefix of their own, and no two keys have a row in common.
 const (
 	headRow    = 'k'
 	historyRow = 'h' // then a chunk, in 4 bytes
@@ -35,8 +35,8 @@ type place struct {
 
 func historyAt(start int64) place { return place{letter: historyRow, at: chunkOf(start)} }
 
-// pageOf returns where the i-th change of an account stands, once it has left the head. Of all pages only the last 17 are
-// kept, so it does not matter that the numbers begin again after 65 536.
+// pageOf returns where the i-th change of an account stands, once it has left the head. Of all pages only the last 17
+// are kept, so it does not matter that the numbers begin again after 65 536.
 func pageOf(start int64, i int) place {
 	return place{letter: pageRow, at: start, page: uint16(i / pageSize)}
 }

@@ -47,8 +47,8 @@ func newRows(e Engine, session uint64, format uint8) *rows {
 // apply makes the operations of b, those of one key in their order, and each wholly or not at all. The outcomes are in
 // their order too; they hold until the next apply. One goroutine at a time calls it.
 //
-// errs has an error for each operation that could not be made because of its own key's rows; it is nil if there is none.
-// After err, what became of any operation is unknown.
+// errs has an error for each operation that could not be made because of its own key's rows; it is nil if there is
+// none. After err, what became of any operation is unknown.
 func (r *rows) apply(ctx context.Context, b *batch) (outs []outcome, errs []error, err error) {
 	p := &r.pass
 	p.begin(b)

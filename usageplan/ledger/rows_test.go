@@ -167,8 +167,8 @@ func requireModel(t *testing.T, r *rows, m model, k Key) {
 	require.Equal(t, changes, found)
 }
 
-// TestRowsAreAsTheModel makes random operations by two lives in turn, some of which are repeated as if the answer had been
-// lost, and compares each outcome with the model's, and now and then everything.
+// TestRowsAreAsTheModel makes random operations by two lives in turn, some of which are repeated as if the answer had
+// been lost, and compares each outcome with the model's, and now and then everything.
 func TestRowsAreAsTheModel(t *testing.T) {
 	for seed := range seeds(200) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -215,8 +215,8 @@ func TestRowsAreAsTheModel(t *testing.T) {
 	}
 }
 
-// requireRepeated: a repeated operation tells what it told the first time, if it made something, and makes nothing. One that
-// was refused may be decided anew.
+// requireRepeated: a repeated operation tells what it told the first time, if it made something, and makes nothing. One
+// that was refused may be decided anew.
 func requireRepeated(t *testing.T, l *life, outs []outcome, m model) {
 	t.Helper()
 	for i, out := range outs {

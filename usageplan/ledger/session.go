@@ -5,13 +5,13 @@ import (
 )
 
 // session is what a row remembers of one ledger life: which of its batches has changed the row last, and what became of
-// that batch's operations. A life repeats only its last batch. So this much is enough to make each operation once, without
-// ids of operations.
+// that batch's operations. A life repeats only its last batch. So this much is enough to make each operation once,
+// without ids of operations.
 //
-// Example: batch 7 charges 3 and then 5, of 4 that are left. The row is written with session 7: made 3, refused. The answer is
-// lost. The ledger sends batch 7 again, is told the same, and nothing changes. Had the write not arrived, the second batch 7
-// would be decided as if it were the first, and the row that it writes is one that the late write of the first does not
-// expect. That is why a repeated batch writes the row even if all of it is refused.
+// Example: batch 7 charges 3 and then 5, of 4 that are left. The row is written with session 7: made 3, refused. The
+// answer is lost. The ledger sends batch 7 again, is told the same, and nothing changes. Had the write not arrived, the
+// second batch 7 would be decided as if it were the first, and the row that it writes is one that the late write of the
+// first does not expect. That is why a repeated batch writes the row even if all of it is refused.
 type session struct {
 	name    uint64
 	last    uint64 // the batch's number
@@ -111,11 +111,11 @@ func (as answers) decode(b []byte) (answers, error) {
 	return as, c.end("answers of a session")
 }
 
-// recall returns what the row knows of a batch: the answers to it; or that nobody knows any more whether operations that
-// are not among the answers have been made.
+// recall returns what the row knows of a batch: the answers to it; or that nobody knows any more whether operations
+// that are not among the answers have been made.
 //
-// A number lower than the last is of a batch that the ledger has given up. A repeated batch whose session is unknown may
-// have been made before the session was dropped. Neither is made.
+// A number lower than the last is of a batch that the ledger has given up. A repeated batch whose session is unknown
+// may have been made before the session was dropped. Neither is made.
 func (r *record) recall(b *batch, name uint64, as answers) (_ answers, forgotten bool, err error) {
 	i := slices.IndexFunc(r.sessions, func(s session) bool { return s.name == name })
 	switch {
@@ -155,8 +155,8 @@ func (r *record) dropSessions(most int) {
 	}
 }
 
-// mergeSessions adds sessions that come from the head, which are the more recent ones. Of the same batch of the same life,
-// each row knows what was decided in it.
+// mergeSessions adds sessions that come from the head, which are the more recent ones. Of the same batch of the same
+// life, each row knows what was decided in it.
 func (r *record) mergeSessions(from []session) {
 	all := slices.Clone(from)
 	for _, s := range r.sessions {

@@ -92,7 +92,8 @@ func TestEarlierBatchIsForgotten(t *testing.T) {
 	require.EqualValues(t, 2, outs[0].totals.used)
 }
 
-// TestSixteenLivesAreRemembered: of the seventeenth, nobody knows any more whether its batch has been made, so it is not made.
+// TestSixteenLivesAreRemembered: of the seventeenth, nobody knows any more whether its batch has been made, so it is
+// not made.
 func TestSixteenLivesAreRemembered(t *testing.T) {
 	e := NewMemory()
 	var lives []*life
@@ -111,7 +112,8 @@ func TestSixteenLivesAreRemembered(t *testing.T) {
 	require.EqualValues(t, 18, out.totals.used, "another batch is made")
 }
 
-// TestLateOperationsAreMadeOnce, on an account that has left the head in the meantime, by the sessions that went with it.
+// TestLateOperationsAreMadeOnce, on an account that has left the head in the meantime, by the sessions that went with
+// it.
 func TestLateOperationsAreMadeOnce(t *testing.T) {
 	e := NewMemory()
 	l, other := newLife(e, 1), newLife(e, 1)

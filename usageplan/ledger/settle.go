@@ -6,25 +6,28 @@ import (
 	"time"
 )
 
-// Settle replaces the cost by what the request did cost: 0 gives all back, less gives back the difference, more is trued
-// up. It counts on the day, and in the period, in which the charge was taken, whenever it is called. A charge is settled
-// once: a further call changes nothing and returns [ErrSettled]. Settle on the zero Charge does nothing. Never settled, a
-// charge stays counted at its cost. The end of ctx is ignored: the request may be over, its cost is not.
+// Settle replaces the cost by what the request did cost: 0 gives all back, less gives back the difference, more is
+// trued up. It counts on the day, and in the period, in which the charge was taken, whenever it is called. A charge is
+// settled once: a further call changes nothing and returns [ErrSettled]. Settle on the zero Charge does nothing. Never
+// settled, a charge stays counted at its cost. The end of ctx is ignored: the request may be over, its cost is not.
 //
-// A true-up is decided by the limit in force: that of the last quota by which this ledger was asked about the key in the
-// same period, or the one that the engine knows. A caller who knows that the quota has changed since uses [Charge.SettleUnder].
+// A true-up is decided by the limit in force: that of the last quota by which this ledger was asked about the key in
+// the same period, or the one that the engine knows. A caller who knows that the quota has changed since uses
+// [Charge.SettleUnder].
 //
 // By the cap rule (the default) a true-up counts what the limit leaves and forgives the rest; the error then wraps
-// [ErrForgiven]. By the overdraw rule ([Config.AllowOverdraw]) all is counted, so Used may exceed the limit, and the next
-// takes are refused.
+// [ErrForgiven]. By the overdraw rule ([Config.AllowOverdraw]) all is counted, so Used may exceed the limit, and the
+// next takes are refused.
 //
 // An error that wraps [ErrUnavailable] does not ask for another call: the ledger keeps the settlement and makes it when
-// the engine is back, unless the process ends before. After [ErrInvalid] nothing is settled, and Settle may be called again.
+// the engine is back, unless the process ends before. After [ErrInvalid] nothing is settled, and Settle may be called
+// again.
 func (ch Charge) Settle(ctx context.Context, actual int64) error { return ch.settle(ctx, nil, actual) }
 
 // SettleUnder is [Charge.Settle] where the quota may have changed since the charge was taken: q is the present one, and
 // its limit decides on a true-up. A period that is over, and a q whose periods end otherwise (another period, offset or
-// location), leave the limit that the account has. A q that is not valid is refused with [ErrInvalid], and nothing is settled.
+// location), leave the limit that the account has. A q that is not valid is refused with [ErrInvalid], and nothing is
+// settled.
 func (ch Charge) SettleUnder(ctx context.Context, q Quota, actual int64) error {
 	if err := q.Validate(); err != nil {
 		return &Error{Err: err}
@@ -89,8 +92,9 @@ type inForce struct {
 	known bool
 }
 
-// limitInForce returns the limit for a charge taken at d. It is not known where q says nothing about the account of d, nor,
-// without q, where this ledger has seen no other limit since: the account may know a newer one from another ledger.
+// limitInForce returns the limit for a charge taken at d. It is not known where q says nothing about the account of d,
+// nor, without q, where this ledger has seen no other limit since: the account may know a newer one from another
+// ledger.
 func (c *counter) limitInForce(d *usageDay, q *Quota) inForce {
 	if q != nil {
 		return inForce{q.Limit, time.Now().Unix() < d.end && d.isBoundBy(q)}
@@ -99,7 +103,8 @@ func (c *counter) limitInForce(d *usageDay, q *Quota) inForce {
 	return inForce{latest.quota.Limit, latest.start == d.start && latest.limitChanges != d.limitChanges}
 }
 
-// isBoundBy reports whether q has the period of d. A location that has been loaded again is another pointer, but the same.
+// isBoundBy reports whether q has the period of d. A location that has been loaded again is another pointer, but the
+// same.
 func (d *usageDay) isBoundBy(q *Quota) bool {
 	switch {
 	case q.Period != d.quota.Period:
@@ -148,8 +153,8 @@ func (c *counter) settle(ctx context.Context, d *usageDay, o op, by inForce) (re
 	return own.answer, own.base, own.err
 }
 
-// settlement waits for its counter's turn. The goroutine that gets the turn commits all that wait, so many settlements of
-// one key share a commit. op is read, and the rest written, by the holder of the turn.
+// settlement waits for its counter's turn. The goroutine that gets the turn commits all that wait, so many settlements
+// of one key share a commit. op is read, and the rest written, by the holder of the turn.
 type settlement struct {
 	at *usageDay
 	op op
@@ -160,9 +165,9 @@ type settlement struct {
 	err    error
 }
 
-// settleWaiting makes the settlements that wait, if no other goroutine has. The current lease is returned with those of its
-// account, whatever their day: a true-up may need what it holds, and what it has spent but not reported is not yet part of
-// what a refund may give back. The caller holds turn until the answers are kept, so that no lease knows less.
+// settleWaiting makes the settlements that wait, if no other goroutine has. The current lease is returned with those of
+// its account, whatever their day: a true-up may need what it holds, and what it has spent but not reported is not yet
+// part of what a refund may give back. The caller holds turn until the answers are kept, so that no lease knows less.
 func (c *counter) settleWaiting(ctx context.Context) {
 	c.mu.Lock()
 	waiting := c.settlements

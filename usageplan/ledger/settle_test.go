@@ -270,8 +270,8 @@ func TestBalanceAfterSettleInOutage(t *testing.T) {
 	})
 }
 
-// TestBalanceAfterConcurrentSettlements: however settlements and requests meet, in the end each settled charge tells what
-// all of them come to, and nothing is forgiven that the limit leaves.
+// TestBalanceAfterConcurrentSettlements: however settlements and requests meet, in the end each settled charge tells
+// what all of them come to, and nothing is forgiven that the limit leaves.
 func TestBalanceAfterConcurrentSettlements(t *testing.T) {
 	rounds := 100
 	if heavy() {
@@ -310,8 +310,8 @@ func TestBalanceAfterConcurrentSettlements(t *testing.T) {
 	})
 }
 
-// TestSettleWhileLeasesEnd: days and limits change and the ledger is closed, while requests are taken, settled and asked
-// for their balance. In the end the store counts what they have been settled to.
+// TestSettleWhileLeasesEnd: days and limits change and the ledger is closed, while requests are taken, settled and
+// asked for their balance. In the end the store counts what they have been settled to.
 func TestSettleWhileLeasesEnd(t *testing.T) {
 	rounds := 20
 	if heavy() {
@@ -421,8 +421,8 @@ func TestSettleWhileClosing(t *testing.T) {
 	})
 }
 
-// TestLateRefundAfterCorrection: what a correction has taken off cannot be given back again; the rest can, on whichever day
-// it was spent.
+// TestLateRefundAfterCorrection: what a correction has taken off cannot be given back again; the rest can, on whichever
+// day it was spent.
 func TestLateRefundAfterCorrection(t *testing.T) {
 	inBothModes(t, func(t *testing.T, l *ledger.Ledger) {
 		q := ledger.Quota{Limit: 1000, Period: ledger.Weekly}
@@ -441,8 +441,8 @@ func TestLateRefundAfterCorrection(t *testing.T) {
 	})
 }
 
-// TestModesAgree: a single ledger decides and counts the same in both modes, whatever is settled, corrected and extended
-// when.
+// TestModesAgree: a single ledger decides and counts the same in both modes, whatever is settled, corrected and
+// extended when.
 func TestModesAgree(t *testing.T) {
 	rounds := 200
 	if heavy() {
@@ -558,8 +558,8 @@ func TestDayStaysClosedUnderAnotherPeriod(t *testing.T) {
 	}
 }
 
-// TestSkewedClocks: several ledgers over one store, with clocks that differ around midnight and quotas that change period
-// and location, count each request once, and none on a day that another one has followed.
+// TestSkewedClocks: several ledgers over one store, with clocks that differ around midnight and quotas that change
+// period and location, count each request once, and none on a day that another one has followed.
 func TestSkewedClocks(t *testing.T) {
 	rounds := 100
 	if heavy() {

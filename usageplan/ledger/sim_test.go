@@ -15,13 +15,13 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// The simulator runs several ledgers over one engine, behind a network that delays, drops and duplicates what is sent, and
-// crashes ledgers, in fake time. A seed is a subtest's name.
+// The simulator runs several ledgers over one engine, behind a network that delays, drops and duplicates what is sent,
+// and crashes ledgers, in fake time. A seed is a subtest's name.
 
 var errNetwork = errors.New("simulated network")
 
-// network is one ledger's way to the shared engine. It is an engine itself, which replaces a row if nobody has changed it
-// since it was read.
+// network is one ledger's way to the shared engine. It is an engine itself, which replaces a row if nobody has changed
+// it since it was read.
 type network struct {
 	ledger.Engine
 	mu    sync.Mutex
@@ -244,9 +244,9 @@ func (sim *simulation) check() {
 }
 
 // TestSimulatorLosesData: an engine that loses what it had confirmed, before half of the limit is used, does not make
-// several ledgers admit more than the limit: each counts again what it had admitted from a lease that is lost. What had been
-// admitted from leases that have ended is lost with the data, and a ledger that cannot reach the engine for a while counts
-// what its lease held too late: so the bound is wider where answers are lost as well.
+// several ledgers admit more than the limit: each counts again what it had admitted from a lease that is lost. What had
+// been admitted from leases that have ended is lost with the data, and a ledger that cannot reach the engine for a
+// while counts what its lease held too late: so the bound is wider where answers are lost as well.
 func TestSimulatorLosesData(t *testing.T) {
 	seeds := 20
 	if heavy() {

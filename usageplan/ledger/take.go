@@ -33,8 +33,8 @@ func (l *Ledger) takeAt(ctx context.Context, now int64, key Key, q Quota, cost i
 	return ch, err
 }
 
-// take spends from the lease if it is for now and holds enough. A lease is never of a quota that is not valid. Handing the
-// charge up by value from call to call would take a third of the time.
+// take spends from the lease if it is for now and holds enough. A lease is never of a quota that is not valid. Handing
+// the charge up by value from call to call would take a third of the time.
 func (c *counter) take(ctx context.Context, now int64, q *Quota, cost int64, ch *Charge) (err error) {
 	if cost < 0 || cost > MaxUnits {
 		return &Error{Err: fmt.Errorf("%w: %d", errCost, cost)}
@@ -66,8 +66,8 @@ func (c *counter) takeSlowly(ctx context.Context, now int64, q Quota, cost int64
 	return c.takeLeased(ctx, now, q, cost)
 }
 
-// takeLeased takes from the lease, which it refills as long as there is anything to reserve. Waiters are served in order;
-// one that memory refuses does not wait.
+// takeLeased takes from the lease, which it refills as long as there is anything to reserve. Waiters are served in
+// order; one that memory refuses does not wait.
 func (c *counter) takeLeased(ctx context.Context, now int64, q Quota, cost int64) (ch Charge, err error) {
 	if s := c.lease.Load(); s != nil && s.fits(now, &q) {
 		if err := s.refusal(cost); err != nil {
@@ -183,8 +183,8 @@ func (c *counter) roll(ctx context.Context, now int64, q Quota, newest totals) (
 	return c.current(ctx, now, q)
 }
 
-// charge makes the charge of what is known after it. The engine has been asked, so slabs that all counters share are fast
-// enough, and they are in the processor's cache whichever key it is.
+// charge makes the charge of what is known after it. The engine has been asked, so slabs that all counters share are
+// fast enough, and they are in the processor's cache whichever key it is.
 func (c *counter) charge(d *usageDay, cost int64, b *baseline) Charge {
 	ch := Charge{at: d, cost: cost, base: b}
 	c.ledger.slabs.number(&ch)

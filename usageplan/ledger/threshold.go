@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// observe takes in what an answer tells beyond its own operation: that the engine knows the day, whether it has lost data,
-// and the crossings that are not told yet.
+// observe takes in what an answer tells beyond its own operation: that the engine knows the day, whether it has lost
+// data, and the crossings that are not told yet.
 func (c *counter) observe(d *usageDay, a reply) {
 	if !d.confirmed.Load() && a.totals.start >= d.start && a.totals.day >= d.day {
 		d.confirmed.Store(true)
@@ -47,16 +47,16 @@ func (c *counter) toTell(t totals) percents {
 	return fresh
 }
 
-// Crossing tells that what counts against an account's limit has reached a threshold. With several leased ledgers over one
-// engine, it may be told as much before usage gets there as the others hold.
+// Crossing tells that what counts against an account's limit has reached a threshold. With several leased ledgers over
+// one engine, it may be told as much before usage gets there as the others hold.
 type Crossing struct {
 	// ID is the same each time this crossing is told: it names account and threshold.
 	ID      string
 	Account Account
 	// Percent is the threshold, in percent of limit and adjustments.
 	Percent int
-	// Used, Held and Limit (with adjustments) are those of the engine's answer that showed the crossing: as a rule at once,
-	// after a crash or without OnThreshold later. Used is what counts against the limit; Held is the part of it that
+	// Used, Held and Limit (with adjustments) are those of the engine's answer that showed the crossing: as a rule at
+	// once, after a crash or without OnThreshold later. Used is what counts against the limit; Held is the part of it that
 	// ledgers have reserved and not reported as spent, or lost: the request that crossed, and blocks of other ledgers, so
 	// at least Used - Held has been used.
 	Used, Held, Limit int64

@@ -27,7 +27,8 @@ func (u *unreadable) Load(ctx context.Context, key string) ([]byte, error) {
 	return u.Engine.Load(ctx, key)
 }
 
-// Update calls f for the rows before the one that it cannot read, and makes nothing, as an engine may that reads one by one.
+// Update calls f for the rows before the one that it cannot read, and makes nothing, as an engine may that reads one by
+// one.
 func (u *unreadable) Update(ctx context.Context, keys []string, f func(i int, row []byte) ([]byte, error)) error {
 	for i, key := range keys {
 		if !slices.Contains(u.rows, key) {
@@ -100,8 +101,8 @@ func TestHistoryThatTheEngineCannotReadConcernsLateOperationsAlone(t *testing.T)
 	require.EqualValues(t, 3, outs[2].totals.used)
 }
 
-// TestIndexThatTheEngineCannotReadConcernsItsKeyAlone: a crossing of the key cannot be recorded, and is not lost once it has
-// been.
+// TestIndexThatTheEngineCannotReadConcernsItsKeyAlone: a crossing of the key cannot be recorded, and is not lost once
+// it has been.
 func TestIndexThatTheEngineCannotReadConcernsItsKeyAlone(t *testing.T) {
 	e := &unreadable{Engine: NewMemory(), rows: []string{rowOf(indexRow, someKey)}}
 	l := newLife(e, 1)

@@ -6,13 +6,12 @@ import (
 	"time"
 )
 
-// Usage yields every calendar day from the date of from to the date of to, inclusive, both in q's location: what was used
-// on it and what remained at its end, including what this ledger has not reported to the engine. Days without requests
-// are yielded too, with what remained of the period; a date that the location skipped is not. On days to come remains
-// what remains now, or the limit if their period has not begun. It looks at ctx before each day. After an error, with which
-// it ends, the Day is zero. A day that has ended keeps the limit and extensions of its last request; one that has not has
-// those of now.
-// Causes: [ErrUnavailable], [ErrInvalid], [ErrNotConfigured].
+// Usage yields every calendar day from the date of from to the date of to, inclusive, both in q's location: what was
+// used on it and what remained at its end, including what this ledger has not reported to the engine. Days without
+// requests are yielded too, with what remained of the period; a date that the location skipped is not. On days to come
+// remains what remains now, or the limit if their period has not begun. It looks at ctx before each day. After an
+// error, with which it ends, the Day is zero. A day that has ended keeps the limit and extensions of its last request;
+// one that has not has those of now. Causes: [ErrUnavailable], [ErrInvalid], [ErrNotConfigured].
 // Source: https://docs.aws.amazon.com/apigateway/latest/api/API_GetUsage.html
 func (l *Ledger) Usage(ctx context.Context, key Key, q Quota, from, to time.Time) iter.Seq2[Day, error] {
 	return func(yield func(Day, error) bool) {
@@ -98,12 +97,12 @@ func (u *usage) day(at, next time.Time) Day {
 	return day
 }
 
-// wasInForce reports whether requests on a day were counted in a, or would have been. By the present quota that is so if a
-// began in the period of the day. A day that is over may have had another quota: then it is so if a was used on that day, or
-// both before and after it.
+// wasInForce reports whether requests on a day were counted in a, or would have been. By the present quota that is so
+// if a began in the period of the day. A day that is over may have had another quota: then it is so if a was used on
+// that day, or both before and after it.
 //
-// Example: a monthly quota, used on the 1st and on the 4th, is made a daily one. The 2nd, on which nothing was used, had what
-// remained of the month. Today has the limit of a new day, even if it was used under the monthly quota.
+// Example: a monthly quota, used on the 1st and on the 4th, is made a daily one. The 2nd, on which nothing was used,
+// had what remained of the month. Today has the limit of a new day, even if it was used under the monthly quota.
 func (u *usage) wasInForce(a *accountDays, at, next time.Time) bool {
 	if _, end := u.quota.bounds(u.quota.at(a.start)); a.start < next.Unix() && end.After(at) {
 		return true

@@ -119,8 +119,8 @@ func TestTodayRemainsWhatTheBalanceSays(t *testing.T) {
 	}
 }
 
-// TestDayRemainsWhatItsAccountHad: a day without requests had what remained of the account that went on over it, whatever
-// the quota is now.
+// TestDayRemainsWhatItsAccountHad: a day without requests had what remained of the account that went on over it,
+// whatever the quota is now.
 func TestDayRemainsWhatItsAccountHad(t *testing.T) {
 	inBothModes(t, func(t *testing.T, l *ledger.Ledger) {
 		month := ledger.Quota{Limit: 100, Period: ledger.Monthly}

@@ -18,8 +18,8 @@ type usageDay struct {
 	// first answer about a lease and after the lease's end, and always in exact mode. It may be nil.
 	answer atomic.Pointer[baseline]
 
-	// confirmed says that the engine knows this account and day, or newer ones of the key. It does not know one that it has
-	// refused as too early, nor one that was only asked about. dayKnown says that it knows at least the day.
+	// confirmed says that the engine knows this account and day, or newer ones of the key. It does not know one that it
+	// has refused as too early, nor one that was only asked about. dayKnown says that it knows at least the day.
 	confirmed atomic.Bool
 	dayKnown  bool
 
