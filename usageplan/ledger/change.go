@@ -208,7 +208,8 @@ func pageChanges(row []byte, at place) ([]change, error) {
 	return nil, nil
 }
 
-// pages returns the pages that may have changes of s, oldest first.
+// pages returns the pages that may have changes of s, oldest first. For example, of 300 changes the last 256 are kept,
+// which begin with number 44 from 0, on page 2 of 16 changes each. Two stand in the head, so the pages are 2 to 18.
 func (s *state) pages() (all []place) {
 	for i := s.firstOnPage(); i < s.made-s.kept; i += pageSize {
 		all = append(all, pageOf(s.start, i))

@@ -141,7 +141,8 @@ func (c *committer) setQueue(q []*pending) {
 	c.queued.Store(int64(len(q)))
 }
 
-// withdraw takes p out of the queue, unless it has been sent or is to lead.
+// withdraw takes p out of the queue, unless it has been sent or is to lead. One that was called to lead has to: nobody
+// else would wake those behind it.
 func (c *committer) withdraw(p *pending) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -392,6 +393,8 @@ func (c *committer) recount(o *op, a *reply) {
 	c.ledger.counters.make(c.ledger, o.account.Key).notice(o.account.Start, *a, o.lease)
 }
 
+// failed notes an error, and when to try again. No key is refused from memory before the engine has answered: what is
+// unknown may have changed it.
 func (c *committer) failed(err error) {
 	c.cause = err
 	c.pause = min(max(2*c.pause, firstPause), lastPause)

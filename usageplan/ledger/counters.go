@@ -29,6 +29,7 @@ func (cs *counters) shard(key Key) *shard {
 	return &cs.shards[maphash.String(cs.seed, key.Subject)%uint64(len(cs.shards))]
 }
 
+// get returns the counter of a key, nil if it has none yet.
 func (cs *counters) get(key Key) *counter {
 	s := cs.shard(key)
 	s.RLock()
@@ -37,6 +38,7 @@ func (cs *counters) get(key Key) *counter {
 	return c
 }
 
+// make returns the counter of a key. Of two goroutines that make one at once, the second finds that of the first.
 func (cs *counters) make(l *Ledger, key Key) *counter {
 	if c := cs.get(key); c != nil {
 		return c

@@ -15,10 +15,11 @@ import (
 // It is deleted when a tell leaves no crossing untold, while another process may be about to record the next. Three
 // rules keep the index complete:
 //
-//  1. A head without untold crossings gets one only if an index row has been written since the head was read, and if the
-//     head has recorded no tell meanwhile.
+//  1. A head without untold crossings gets one only if an index row has been written since the head was read, and if
+//     the head has recorded no tell meanwhile.
 //  2. Who tells reads the index row before the tell is made.
-//  3. If the tell has changed the head and left nothing untold, the index row is deleted, unless its number is another now.
+//  3. If the tell has changed the head and left nothing untold, the index row is deleted, unless its number is another
+//     now.
 //
 // Example: P reads index row 5, tells, and then deletes the index row if it is still 5. Q wants to record a crossing.
 // If Q has read the head before the tell, rule 1 makes it begin anew. If Q has read it after the tell, then Q has

@@ -115,11 +115,18 @@ func (s *state) decide(o *op) (granted int64, ok bool) {
 }
 
 // extension returns n if the adjustments may become that much more.
+//
+// Example for setRemaining: of a limit of 100, with 30 used and 20 held by leases, 50 remain. To leave 10, the
+// extension is 10 - 50 = -40. A second call that comes after it finds 10, and extends by 0. So each of many leaves 10.
 func (s *state) extension(n int64) (int64, bool) {
 	total := s.adjustments + n
 	return n, -MaxUnits <= total && total <= MaxUnits
 }
 
+// grant returns want if there is room for it, or what room there is if that is enough for o.
+//
+// Example: a reservation wants 64 and needs at least 3. With a room of 100 it gets 64; with 5 it gets 5; with 2 it is
+// refused. A charge needs all it wants, so it never gets a part.
 func (s *state) grant(o *op, want int64) (int64, bool) {
 	limit := o.limit
 	if !o.knowsLimit() && len(s.days) > 0 {
@@ -204,6 +211,7 @@ func (s *state) openLease(o *op) *leased {
 	return &s.open[len(s.open)-1]
 }
 
+// hold counts n units of a lease. They count as used, and as held until they are reported as spent.
 func (s *state) hold(d *dayTotals, n int64) {
 	s.used += n
 	s.held += n
@@ -211,6 +219,9 @@ func (s *state) hold(d *dayTotals, n int64) {
 	d.held += n
 }
 
+// report takes in what has been spent of a lease so far. Used stays as it is, since all of the lease is counted. For
+// example, a lease of 64 units reports 40 and later 50: held goes down by 40 and then by 10. Where a settlement has put
+// units back into the lease, it may report less than before, and held goes up.
 func (s *state) report(d *dayTotals, l *leased, spent int64) {
 	n := spent - l.spent
 	l.spent = spent

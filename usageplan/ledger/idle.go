@@ -60,7 +60,8 @@ func (q *idleLeases) pop(now time.Duration) (l look, ok bool) {
 	return l, true
 }
 
-// end looks at the leases that are due and ends the idle ones. The caller leaves their turns.
+// end looks at the leases that are due and ends the idle ones. The caller leaves their turns. A counter whose turn
+// somebody has is not waited for: the one who has it may wait for this very commit.
 func (q *idleLeases) end(now time.Duration) (ended []endedLease) {
 	for range idleLooks {
 		l, due := q.pop(now)

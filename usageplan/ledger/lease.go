@@ -42,7 +42,9 @@ type lease struct {
 // over marks a lease that has ended: far enough below zero that no refund lifts it.
 const over = math.MinInt64 / 2
 
-// spend takes n units if they are left.
+// spend takes n units if they are left. Those who spend at once compete for the number itself: who loses looks again.
+// For example, two spend 3 of the 5 that are left. Both have seen 5; one replaces it by 2; the other fails, sees 2, and
+// is refused.
 func (s *lease) spend(n int64) bool {
 	for {
 		left := s.left.Load()
@@ -121,7 +123,9 @@ func (s *lease) learn(a reply, spent int64) {
 	}
 }
 
-// finish ends the lease and returns what was spent of it. The caller holds the counter's turn.
+// finish ends the lease and returns what was spent of it. From then on left is so far below zero that no spend and no
+// refund gets through, so what was spent is final. What is known of the account stays readable in answer. The caller
+// holds the counter's turn.
 func (s *lease) finish() (spent int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -34,6 +34,7 @@ func (m *memory) enter(ctx context.Context) error {
 	return nil
 }
 
+// Update calls f under the lock, so nobody changes a row in between, and none is called twice.
 func (m *memory) Update(ctx context.Context, keys []string, f func(i int, row []byte) ([]byte, error)) error {
 	if err := m.enter(ctx); err != nil {
 		return err

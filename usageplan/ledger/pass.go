@@ -89,6 +89,7 @@ const (
 // waits reports whether t needs its move merged: for room, or for an operation on what has moved.
 func (t *turn) waits() bool { return t.need == needRoom || len(t.late) > 0 }
 
+// named says whose rows have an error.
 func (t *turn) named(err error) error { return named(t.key, err) }
 
 // begin sorts the operations by key.
@@ -115,6 +116,7 @@ func (p *pass) begin(b *batch) {
 	}
 }
 
+// newTurn returns a turn for k. It reuses one of an earlier batch, with the memory of its lists.
 func (p *pass) newTurn(k Key) *turn {
 	n := len(p.turns)
 	p.turns = resize(p.turns, n+1)
@@ -209,6 +211,10 @@ func (p *pass) fail(refs []ref, err error) {
 }
 
 // provide fetches what operations need that could not be decided.
+//
+// Example: a charge takes a key over its first threshold. The first round finds that the head is about to have an
+// untold crossing and no index row names it (needIndex), and writes nothing. Then provide writes the index row. The
+// second round reads the head again, decides the charge again, and writes it.
 func (p *pass) provide(ctx context.Context) error {
 	for _, t := range p.open {
 		switch {

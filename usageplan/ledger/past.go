@@ -17,6 +17,10 @@ type lateOps struct {
 }
 
 // past makes the operations of this round that are for rows of history.
+//
+// Example: a request of March is settled in June. The head has only May and June, so the settlement is for the row of
+// history that has March. If March is still on its way there, as the head's move, it has been merged before (see
+// waits).
 func (p *pass) past(ctx context.Context) error {
 	var ops []*lateOps
 	var rows []string

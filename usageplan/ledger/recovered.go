@@ -44,7 +44,8 @@ func (l *Ledger) endRecovered(ctx context.Context) error {
 	return nil
 }
 
-// tellRecovered tells the crossings that nobody has told, of whatever ledger.
+// tellRecovered tells the crossings that nobody has told, of whatever ledger. It may tell one that another ledger is
+// telling just now: the ID is the same, and a crossing told twice does less harm than one that is not told.
 func (l *Ledger) tellRecovered(ctx context.Context) error {
 	if l.config.OnThreshold == nil {
 		return nil

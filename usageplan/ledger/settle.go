@@ -54,7 +54,9 @@ func (ch Charge) settle(ctx context.Context, q *Quota, actual int64) error {
 	return c.trueUp(ctx, ch.at, by, actual-ch.cost)
 }
 
-// undo gives back n units of a charge taken at d: into the lease if it can, else to the engine.
+// undo gives back n units of a charge taken at d: into the lease if it can, else to the engine. A lease of another day
+// or account cannot take them: the units belong to the day of their request. One that holds two blocks already does
+// not, so that what is held stays bounded.
 func (c *counter) undo(ctx context.Context, d *usageDay, by inForce, n int64) error {
 	if s := c.leaseOf(d, by); s != nil && s.refund(n, 2*c.ledger.config.Block) {
 		return s.noteSettled()
@@ -65,7 +67,8 @@ func (c *counter) undo(ctx context.Context, d *usageDay, by inForce, n int64) er
 	return err
 }
 
-// trueUp counts n more units of a request admitted at d, under the limit in force.
+// trueUp counts n more units of a request admitted at d, under the limit in force. What the lease has left is reserved
+// already, so that it covers n without asking the engine.
 func (c *counter) trueUp(ctx context.Context, d *usageDay, by inForce, n int64) error {
 	if s := c.leaseOf(d, by); s != nil && s.spend(n) {
 		return s.noteSettled()

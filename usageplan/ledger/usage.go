@@ -110,7 +110,9 @@ func (u *usage) wasInForce(a *accountDays, at, next time.Time) bool {
 	return next.Unix() <= u.now && a.reaches(at.Unix(), next.Unix()-1)
 }
 
-// sum returns what a counted in [at, next), and what remained of it at next.
+// sum returns what a counted in [at, next), and what remained of it at next. The days before at count as well for what
+// remained: of 100 a month, with 10 used on the 1st and 20 on the 4th, 70 remained on the 4th. Units that leases hold
+// are not used; those of this ledger's own lease remain, those of others do not.
 func (u *usage) sum(a *accountDays, at, next int64) (used, remaining int64) {
 	limit, adjustments, enforced := u.quota.Limit, int64(0), int64(0)
 	for _, d := range a.days {
