@@ -2,6 +2,7 @@ package slots_test
 
 import (
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 	"github.com/tallygate/tallygate/usageplan/ledger"
@@ -34,20 +35,23 @@ func TestLedgerWastesNothing(t *testing.T) {
 // rest of the lease stays counted, but not as used.
 func TestRestartOfTheMachineBillsWhatWasReported(t *testing.T) {
 	slots.SetBootID(t, "boot 1")
-	engine, dir := ledger.NewMemory(), t.TempDir()
-	key, quota := ledger.Key{Plan: "gold", Subject: "anna"}, ledger.Quota{Limit: 1000, Period: ledger.Monthly}
-	s := open(t, dir)
-	l, err := ledger.New(ledger.Config{Engine: engine, Slots: s, Block: 16})
-	require.NoError(t, err)
-	for range 200 {
-		_, err := l.Take(t.Context(), key, quota, 1)
+	synctest.Test(t, func(t *testing.T) {
+		engine, dir := ledger.NewMemory(), t.TempDir()
+		key, quota := ledger.Key{Plan: "gold", Subject: "anna"}, ledger.Quota{Limit: 1000, Period: ledger.Monthly}
+		s := open(t, dir)
+		l, err := ledger.New(ledger.Config{Engine: engine, Slots: s, Block: 16})
 		require.NoError(t, err)
-	}
-	reported := balance(t, engine, nil, key, quota)
-	require.Positive(t, reported.Used)
-	require.NoError(t, s.Close())
-	slots.SetBootID(t, "boot 2")
-	require.Equal(t, reported, balance(t, engine, open(t, dir), key, quota))
+		for range 200 {
+			_, err := l.Take(t.Context(), key, quota, 1)
+			require.NoError(t, err)
+		}
+		synctest.Wait() // no refill is under way any more
+		reported := balance(t, engine, nil, key, quota)
+		require.Positive(t, reported.Used)
+		require.NoError(t, s.Close())
+		slots.SetBootID(t, "boot 2")
+		require.Equal(t, reported, balance(t, engine, open(t, dir), key, quota))
+	})
 }
 
 // balance is what a new ledger tells.
