@@ -34,10 +34,12 @@ func BenchmarkRefusal(b *testing.B) {
 		b.Run(fmt.Sprintf("exact=%t", exact), func(b *testing.B) {
 			l := newLedger(b, ledger.Config{Exact: exact, Stale: time.Hour})
 			q := ledger.Quota{Limit: 1, Period: ledger.Monthly}
-			_, err := l.Take(b.Context(), key, q, 1)
+			if _, err := l.Take(b.Context(), key, q, 1); err != nil {
+				b.Fatal(err)
+			}
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err = l.Take(b.Context(), key, q, 1); !errors.Is(err, ledger.ErrExhausted) {
+				if _, err := l.Take(b.Context(), key, q, 1); !errors.Is(err, ledger.ErrExhausted) {
 					b.Fatal(err)
 				}
 			}
