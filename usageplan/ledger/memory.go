@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -19,78 +21,65 @@ type memory struct {
 	rows map[string][]byte // nil once closed
 }
 
-var errMemoryClosed = errors.New("memory engine is closed")
-
-// enter locks m, unless ctx or m has ended.
-func (m *memory) enter(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
+// begin locks m. It does not if ctx or m has ended.
+func (m *memory) begin(ctx context.Context) error {
 	m.mu.Lock()
+	err := ctx.Err()
 	if m.rows == nil {
-		m.mu.Unlock()
-		return errMemoryClosed
+		err = errors.New("memory engine is closed")
 	}
-	return nil
+	if err != nil {
+		m.mu.Unlock()
+	}
+	return err
 }
 
-// Update calls f under the lock, so nobody changes a row in between, and none is called twice.
+// Update holds the lock throughout, so no row changes between f and the write.
 func (m *memory) Update(ctx context.Context, keys []string, f func(i int, row []byte) ([]byte, error)) error {
-	if err := m.enter(ctx); err != nil {
+	if err := m.begin(ctx); err != nil {
 		return err
 	}
 	defer m.mu.Unlock()
 	for i, key := range keys {
-		row, err := f(i, m.rows[key])
-		switch {
+		switch row, err := f(i, m.rows[key]); {
 		case err != nil:
 			return err
-		case row == nil:
-		case len(row) == 0:
-			delete(m.rows, key)
-		default:
+		case len(row) > 0:
 			m.rows[key] = row
+		case row != nil:
+			delete(m.rows, key)
 		}
 	}
 	return nil
 }
 
+// Load implements [Engine].
 func (m *memory) Load(ctx context.Context, key string) ([]byte, error) {
-	if err := m.enter(ctx); err != nil {
+	if err := m.begin(ctx); err != nil {
 		return nil, err
 	}
 	defer m.mu.Unlock()
 	return bytes.Clone(m.rows[key]), nil
 }
 
+// Keys yields the keys that there are when it begins. It holds no lock while it yields, so the caller may use m.
 func (m *memory) Keys(ctx context.Context, prefix string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		keys, err := m.keys(ctx, prefix)
-		if err != nil {
+		if err := m.begin(ctx); err != nil {
 			yield("", err)
 			return
 		}
+		keys := slices.Collect(maps.Keys(m.rows))
+		m.mu.Unlock()
 		for _, key := range keys {
-			if !yield(key, nil) {
+			if strings.HasPrefix(key, prefix) && !yield(key, nil) {
 				return
 			}
 		}
 	}
 }
 
-func (m *memory) keys(ctx context.Context, prefix string) (keys []string, err error) {
-	if err := m.enter(ctx); err != nil {
-		return nil, err
-	}
-	defer m.mu.Unlock()
-	for key := range m.rows {
-		if strings.HasPrefix(key, prefix) {
-			keys = append(keys, key)
-		}
-	}
-	return keys, nil
-}
-
+// Close forgets the rows.
 func (m *memory) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
