@@ -13,10 +13,18 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// settle is how long a case waits for what an engine might still do after it has returned.
+// settle is how long a case waits for what an engine might still do after it has returned. A right engine does nothing
+// then, so a longer wait would only make the suite slow. A write that comes even later is not found.
 const settle = 50 * time.Millisecond
 
-// testErrorOfF: an error of f stops the Update. A key that f was not called for, or failed for, is as it was.
+// testErrorOfF lets f fail at its first, third and last call.
+//
+// Contract: "An error of f stops the whole Update, which returns that error, or wraps it, and calls f no more." And:
+// "after an error, each row is as it was before or as f returned it".
+//
+// Finds: an engine that swallows the error or returns another one; that goes on with the next keys; that writes or
+// deletes a row for a key whose f has failed, or was never called; that keeps a lock after the error, and hangs at the
+// next call.
 func testErrorOfF(t *testing.T, e ledger.Engine) {
 	for round, failing := range []int{1, 3, 20} { // the first, a middle and the last call
 		keys, rows := make([]string, 20), make([]string, 20)
@@ -24,6 +32,8 @@ func testErrorOfF(t *testing.T, e ledger.Engine) {
 			keys[i], rows[i] = fmt.Sprint("key ", i), fmt.Sprint("before ", i, round)
 		}
 		writeEach(t, e, keys, rows)
+		// returned stays "" for a key that f was not called for, or failed for. Such a key has one right row: the one
+		// before.
 		calls, returned := 0, make([]string, len(keys))
 		failure := errors.New("no")
 		err := e.Update(t.Context(), keys, func(i int, _ []byte) ([]byte, error) {
@@ -46,7 +56,12 @@ func testErrorOfF(t *testing.T, e ledger.Engine) {
 	}
 }
 
-// testOneCallAtATime: the calls of f that belong to one Update never overlap; see [checked].
+// testOneCallAtATime makes Updates of 20 keys, three at once, with an f that takes a while.
+//
+// Contract: "One goroutine at a time calls f, for the keys in any order."
+//
+// Finds: an engine that decides several keys of one Update in parallel, or calls f once more after it has returned.
+// Calls of f that belong to different Updates may overlap. So [checked] counts for each Update by itself.
 func testOneCallAtATime(t *testing.T, e ledger.Engine) {
 	var wg sync.WaitGroup
 	for g := range 3 {
@@ -57,6 +72,7 @@ func testOneCallAtATime(t *testing.T, e ledger.Engine) {
 		wg.Go(func() {
 			for range 2 {
 				err := e.Update(t.Context(), keys, func(int, []byte) ([]byte, error) {
+					// Long enough for a second goroutine of the same Update to enter.
 					time.Sleep(10 * time.Microsecond)
 					return []byte("row"), nil
 				})
@@ -70,8 +86,12 @@ func testOneCallAtATime(t *testing.T, e ledger.Engine) {
 	time.Sleep(settle)
 }
 
-// testSlices: the caller uses its slice of keys again after Update has returned. An engine that has kept it, to write
-// or to index rows later, writes under other keys.
+// testSlices changes its slice of keys as soon as Update has returned, as a caller that uses one slice again.
+//
+// Contract: "The engine neither changes nor keeps the slice."
+//
+// Finds: an engine that sorts the caller's slice, even if it sorts it back before it returns; that passes f the index
+// of a sorted copy; that keeps the slice and writes later, which then goes to the key "used again".
 func testSlices(t *testing.T, e ledger.Engine) {
 	keys, model := make([]string, 5), make(map[string]string)
 	for round := range 20 {
@@ -98,8 +118,14 @@ func testSlices(t *testing.T, e ledger.Engine) {
 	compare(t, e, model)
 }
 
-// testLateCopies: once Update has returned, it writes nothing more. An engine that repeats a request may not let the
-// first copy arrive after a later Update. The pauses in which it would be seen double, as nobody knows how late it is.
+// testLateCopies looks at two rows for a while after the last of three Updates, in pauses of 1 to 32 ms.
+//
+// Contract: "When Update returns nil, each key has the row that the last call of f for it returned". So once Update has
+// returned, it writes nothing more.
+//
+// Finds: an engine that sends a request twice, for a timeout or for speed, and whose first copy arrives after a later
+// Update. The copy may be a row or a deletion. So the three Updates leave a row after a deletion, and then a deletion
+// after rows. Nobody knows how late a copy is, so the pauses double.
 func testLateCopies(t *testing.T, e ledger.Engine) {
 	keys := []string{"one", "two"}
 	for pause := time.Millisecond; pause <= settle; pause *= 2 {
@@ -109,6 +135,7 @@ func testLateCopies(t *testing.T, e ledger.Engine) {
 					t.Fatal(err)
 				}
 			}
+			// It looks all the time, as the copy might be overwritten again.
 			for end := time.Now().Add(pause); time.Now().Before(end); runtime.Gosched() {
 				expect(t, e, keys[0], rows[2])
 				expect(t, e, keys[1], rows[2])
@@ -117,7 +144,13 @@ func testLateCopies(t *testing.T, e ledger.Engine) {
 	}
 }
 
-// testLoad: what Load returns is the caller's own, and never older than an Update that has returned.
+// testLoad loads a row, changes what it got, and loads again.
+//
+// Contract: "Load returns a copy of the key's row, or nil if there is none". And: "It sees every Update that has
+// returned."
+//
+// Finds: an engine whose Load returns memory that it still uses, or one buffer for all calls; that remembers a row, or
+// that there is none, and does not notice an Update; that reads from a place which lags behind, as a replica.
 func testLoad(t *testing.T, e ledger.Engine) {
 	for _, row := range []string{"", "row", "longer row", "", "end"} { // what is not there may not be remembered either
 		put(t, e, "key", row)
@@ -125,6 +158,7 @@ func testLoad(t *testing.T, e ledger.Engine) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		// If first is the engine's own memory, the row is now zeros.
 		clear(first)
 		expect(t, e, "key", row)
 	}
@@ -132,6 +166,7 @@ func testLoad(t *testing.T, e ledger.Engine) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// It has the length of the old row, so an engine that overwrites in place changes kept.
 	put(t, e, "key", "END")
 	if put(t, e, "key", "new"); string(kept) != "end" {
 		t.Fatalf("a loaded row changes with the engine's: got %q", kept)
@@ -139,7 +174,12 @@ func testLoad(t *testing.T, e ledger.Engine) {
 	loadWhileWriting(t, e, e)
 }
 
-// loadWhileWriting writes rising numbers to the one engine and loads them from the other.
+// loadWhileWriting writes rising numbers to the one engine and loads them from the other. The number n is a row of n
+// bytes.
+//
+// A reader notes which number has been written before it loads. Worked example: it notes 7 and loads a row of 8 bytes.
+// That is right, as 8 may have been written in between. A row of 6 bytes would be wrong: the Update that wrote 7 had
+// returned before Load began.
 func loadWhileWriting(t *testing.T, writer, reader ledger.Engine) {
 	var written atomic.Int64
 	var wg sync.WaitGroup
@@ -163,7 +203,14 @@ func loadWhileWriting(t *testing.T, writer, reader ledger.Engine) {
 	}
 }
 
-// testOwnerAndClock: what an engine may offer beside the contract.
+// testOwnerAndClock asks for what an engine may offer in addition. An engine that is neither passes.
+//
+// Contract of [ledger.Owner]: "Owner returns a number that stands for this opening of the store." Of [ledger.Clock]:
+// "Now returns the time of the store."
+//
+// Finds: an owner that changes while the engine is open, so that a ledger may take its leases for those of a process
+// that is gone; a clock that stands at zero or goes back. A clock that goes back by up to a second passes, as servers
+// correct theirs.
 func testOwnerAndClock(t *testing.T, e ledger.Engine) {
 	e = e.(checked).Engine
 	if o, ok := e.(ledger.Owner); ok {
@@ -176,7 +223,8 @@ func testOwnerAndClock(t *testing.T, e ledger.Engine) {
 	}
 }
 
-// now returns the time of the store, which may not have gone back by more than a correction of a clock.
+// now returns the time of the store. It fails if that is zero, or more than a second before the time that was told
+// earlier.
 func now(t *testing.T, c ledger.Clock, before time.Time) time.Time {
 	t.Helper()
 	got, err := c.Now(t.Context())

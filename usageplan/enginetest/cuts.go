@@ -11,8 +11,11 @@ import (
 )
 
 // TestCuts is for engines that talk to a server. open returns an engine and a function that breaks its connections, so
-// that requests and answers get lost; new connections work. The suite calls it again and again while Updates run. An
-// Update that returns nil was made once, one that fails was made once or not at all, and f never sees its own row.
+// that requests and answers get lost; new connections work. The suite calls cut again and again while Updates run, from
+// one goroutine. An Update that returns nil was made once, one that fails was made once or not at all, and f never sees
+// its own row.
+//
+// A proxy between the engine and its server is the usual way: cut closes the connections that the proxy has.
 func TestCuts(t *testing.T, open func(t *testing.T) (e ledger.Engine, cut func())) {
 	t.Run("cuts", func(t *testing.T) {
 		defer watch(t)()
@@ -22,6 +25,15 @@ func TestCuts(t *testing.T, open func(t *testing.T) (e ledger.Engine, cut func()
 	})
 }
 
+// testCuts lets four writers append to the same rows, cuts every 200 µs, and then counts what is in the rows.
+//
+// Contract: "An engine that has lost the answer to a write returns an error. It never calls f again with a row that
+// this Update may have written itself."
+//
+// Finds: an engine that repeats a write whose answer was lost. Worked example: it writes the row "ab" for "a". The
+// server makes the change and the answer is lost. If the engine tries again, f sees "ab" and returns "abb": one Update
+// has counted twice. It also finds an engine that returns nil for a write that never arrived, or that never works again
+// after a cut.
 func testCuts(t *testing.T, e ledger.Engine, cut func()) {
 	writers := make([]*writer, 4)
 	var wg sync.WaitGroup
@@ -47,6 +59,7 @@ func testCuts(t *testing.T, e ledger.Engine, cut func()) {
 		}
 	}
 	recovered(t, e)
+	// An engine that only returns errors would satisfy verify. So at least one Update must have returned nil.
 	sure, unsure := 0, 0
 	for k := range contended {
 		key := fmt.Sprint("key ", k)
@@ -61,7 +74,8 @@ func testCuts(t *testing.T, e ledger.Engine, cut func()) {
 	}
 }
 
-// recovered waits until the engine works again.
+// recovered waits until the engine works again. Connections that the last cut broke may still give errors for a while.
+// After ten seconds that is a fault: nothing has been cut since.
 func recovered(t *testing.T, e ledger.Engine) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

@@ -12,7 +12,12 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// testEndedContext: under a context that has ended, Update and Load fail and change nothing.
+// testEndedContext calls Update and Load with a context that was canceled, and with one whose deadline has passed.
+//
+// Contract: "Under a context that has ended, Update and Load change nothing and return an error."
+//
+// Finds: an engine that ignores its context, or looks at it only after it has written; that knows cancellation but no
+// deadline; that returns an error at once and goes on in the background.
 func testEndedContext(t *testing.T, e ledger.Engine) {
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -34,8 +39,17 @@ func testEndedContext(t *testing.T, e ledger.Engine) {
 	}
 }
 
-// testContextEnds: a context that ends at work leaves each row as it was or as f returned it, and no lock behind. Keys
-// yields all, or an error at the end.
+// testContextEnds cancels the context during the first call of f, the second, and so on, and then during an iteration.
+//
+// Contract: "after an error, each row is as it was before or as f returned it". "When Update returns nil, each key has
+// the row that the last call of f for it returned". For Keys: "An error ends the sequence".
+//
+// Finds: an engine that returns nil although it has stopped halfway; that undoes what it has written and deletes rows
+// thereby; that keeps a lock, and hangs in the next round; whose Keys ends early without an error, so that the caller
+// takes a part for all.
+//
+// Update may also return nil and have made everything: the contract does not say how soon an engine looks at its
+// context.
 func testContextEnds(t *testing.T, e ledger.Engine) {
 	keys, before, after := make([]string, 12), make([]string, 12), make([]string, 12)
 	for i := range keys {
@@ -45,6 +59,7 @@ func testContextEnds(t *testing.T, e ledger.Engine) {
 		writeEach(t, e, keys, before)
 		ctx, cancel := context.WithCancel(t.Context())
 		failure := e.Update(ctx, keys, func(i int, _ []byte) ([]byte, error) {
+			// calls is a copy for each round, so counting it down here does not disturb the loop.
 			if calls--; calls < 0 {
 				cancel()
 			}
@@ -62,7 +77,8 @@ func testContextEnds(t *testing.T, e ledger.Engine) {
 	endWithin(t, e, len(keys))
 }
 
-// endWithin ends the context of an iteration after its first key.
+// endWithin ends the context of an iteration after its first key. Keys may go on to the end, or yield one error and
+// stop.
 func endWithin(t *testing.T, e ledger.Engine, want int) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -81,7 +97,13 @@ func endWithin(t *testing.T, e ledger.Engine, want int) {
 	}
 }
 
-// testClosed: a closed engine does nothing more, and says so.
+// testClosed uses an engine after Close.
+//
+// Contract: "Close ends the engine. Afterwards Update, Load and Keys return errors. Every further Close, also a
+// concurrent one, returns nil."
+//
+// Finds: an engine whose second or third Close is an error; that still works, or calls f, after Close; whose Keys is
+// just empty. The last one is dangerous: to the caller, no keys and no error is an empty store.
 func testClosed(t *testing.T, e ledger.Engine) {
 	put(t, e, "key", "row")
 	for range 3 {
@@ -110,7 +132,13 @@ func testClosed(t *testing.T, e ledger.Engine) {
 	}
 }
 
-// testClosedAtOnce: Close at work, by several at once, hangs nobody. What begins after one Close has returned fails.
+// testClosedAtOnce closes the engine three times at once, while two goroutines each call Update, Load and Keys.
+//
+// Contract: "Every further Close, also a concurrent one, returns nil." And: "Afterwards Update, Load and Keys return
+// errors."
+//
+// Finds: an engine whose Close waits for itself or for a call that waits for it; whose Close is an error if another one
+// is under way; whose Close returns before the engine is closed. A call that overlaps Close may succeed or fail.
 func testClosedAtOnce(t *testing.T, e ledger.Engine) {
 	var closed atomic.Bool
 	var started, wg sync.WaitGroup
@@ -119,6 +147,7 @@ func testClosedAtOnce(t *testing.T, e ledger.Engine) {
 		wg.Go(func() {
 			begun := sync.OnceFunc(started.Done)
 			for {
+				// Read before the call: only what begins after a Close has returned is sure to fail.
 				after := closed.Load()
 				err := use(t.Context(), e, g)
 				if after && err == nil {
@@ -130,6 +159,7 @@ func testClosedAtOnce(t *testing.T, e ledger.Engine) {
 			}
 		})
 	}
+	// Each goroutine has made one call, so Close comes in the middle of work.
 	started.Wait()
 	for range 3 {
 		wg.Go(func() {
@@ -142,7 +172,7 @@ func testClosedAtOnce(t *testing.T, e ledger.Engine) {
 	wg.Wait()
 }
 
-// use calls Update, Load or Keys.
+// use makes one call of Update, Load or Keys, and returns its error.
 func use(ctx context.Context, e ledger.Engine, which int) (err error) {
 	key := fmt.Sprint("key ", which)
 	switch which % 3 {

@@ -8,7 +8,9 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// Test runs the suite over one engine at a time. open returns a new engine without rows each time; the suite closes it.
+// Test runs the suite over one engine at a time. Each case calls open once, and open returns a new engine without rows.
+// The suite closes the engine, some cases more than once. What open needs it may end by t.Cleanup: that runs after the
+// last Close.
 func Test(t *testing.T, open func(t *testing.T) ledger.Engine) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -20,6 +22,9 @@ func Test(t *testing.T, open func(t *testing.T) ledger.Engine) {
 	}
 }
 
+// The order of cases is from simple to complex: rows of one caller, how f is called and who owns which slice,
+// concurrent callers, Keys, contexts that end, Close. Last comes a ledger, as the judge of everything together. It
+// would find many of the other faults too, but could not say which rule was broken.
 var cases = []struct {
 	name string
 	run  func(*testing.T, ledger.Engine)
@@ -49,10 +54,14 @@ var cases = []struct {
 	{"ledger", testLedger},
 }
 
-// patience is how long a case may take. Tests of the suite shorten it.
+// patience is how long a case may take. It is far more than the slowest engine needs, for a failure must mean a
+// deadlock and not a busy machine. Tests of the suite shorten it.
 var patience = time.Minute
 
 // watch ends the binary if the case hangs, and says which. It returns what ends the watch.
+//
+// It panics, because nothing else ends a goroutine that waits inside the engine: t.Fatal ends only the one that calls
+// it. With GOTRACEBACK=all the panic also shows where each goroutine waits.
 func watch(t *testing.T) (end func() bool) {
 	name := t.Name()
 	return time.AfterFunc(patience, func() {
@@ -60,7 +69,8 @@ func watch(t *testing.T) (end func() bool) {
 	}).Stop
 }
 
-// put writes one row; "" deletes it.
+// put writes one row, or deletes it if row is "". The suite writes "" for "no row" everywhere. That is not ambiguous,
+// as a row has at least one byte.
 func put(t *testing.T, e ledger.Engine, key, row string) {
 	t.Helper()
 	if err := e.Update(t.Context(), []string{key}, write(row)); err != nil {
@@ -68,12 +78,15 @@ func put(t *testing.T, e ledger.Engine, key, row string) {
 	}
 }
 
-// write returns a function for Update that writes the same row for each key.
+// write returns a function for Update that returns the same row for each key. For "" it returns a slice that is empty
+// but not nil, so it deletes.
 func write(row string) func(int, []byte) ([]byte, error) {
 	return func(int, []byte) ([]byte, error) { return []byte(row), nil }
 }
 
-// expect compares a row, as Load and as Update tell it. "" is no row.
+// expect fails unless Load and Update both tell this row; "" is no row. It asks both, because an engine may answer them
+// from different places: a cache, a replica, a transaction. Load must return nil for no row, and not an empty slice.
+// For the rows that f sees, that is checked in update.call.
 func expect(t *testing.T, e ledger.Engine, key, want string) {
 	t.Helper()
 	got, err := e.Load(t.Context(), key)
@@ -83,7 +96,7 @@ func expect(t *testing.T, e ledger.Engine, key, want string) {
 	expectEach(t, e, []string{key}, []string{want})
 }
 
-// expectEach compares rows as one Update tells them, and changes none.
+// expectEach fails unless one Update tells these rows. f returns nil for each key, so the rows stay as they were.
 func expectEach(t *testing.T, e ledger.Engine, keys, want []string) {
 	t.Helper()
 	err := e.Update(t.Context(), keys, func(i int, row []byte) ([]byte, error) {
@@ -97,6 +110,7 @@ func expectEach(t *testing.T, e ledger.Engine, keys, want []string) {
 	}
 }
 
+// show is a row in a message. Rows can be 65 536 bytes of any value, so it quotes the beginning and tells the length.
 func show(row []byte) string {
 	if len(row) == 0 {
 		return "no row"
@@ -104,7 +118,7 @@ func show(row []byte) string {
 	return fmt.Sprintf("%.40q (%d bytes)", row, len(row))
 }
 
-// list returns what Keys yields, and fails on an error.
+// list returns what Keys yields, in its order and with duplicates. It fails on an error.
 func list(t *testing.T, e ledger.Engine, prefix string) (keys []string) {
 	t.Helper()
 	for key, err := range e.Keys(t.Context(), prefix) {

@@ -11,14 +11,20 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// testLedger runs two ledgers at once over one engine. They see the engine itself, as it may also be an Owner or a
+// testLedger runs two ledgers at once over one engine, until a quota of 300 is exhausted.
+//
+// Contract: what a [ledger.Ledger] needs of the whole of it. As much is admitted as the quota says, by both together.
+//
+// Finds: an engine that loses a row now and then. The ledgers get the engine itself, as it may also be an Owner or a
 // Clock.
 func testLedger(t *testing.T, e ledger.Engine) {
 	e = e.(checked).Engine
 	countWith(t, []ledger.Engine{e, e})
 }
 
-// testSharedLedgers runs a ledger of its own in each process.
+// testSharedLedgers is [testLedger] with three ledgers, each over an engine of its own, as in three processes.
+//
+// Finds: an engine whose processes do not see each other's rows. Then each of them admits the whole quota.
 func testSharedLedgers(t *testing.T, open func() ledger.Engine) {
 	engines := make([]ledger.Engine, 3)
 	for i := range engines {
@@ -29,8 +35,9 @@ func testSharedLedgers(t *testing.T, open func() ledger.Engine) {
 	countWith(t, engines)
 }
 
-// countWith runs a ledger over each engine, in both modes, until the quota is exhausted. As much is admitted as the
-// quota says, and as much is counted as was admitted.
+// countWith runs a ledger over each engine, first in the mode that leases units and then in the exact one, until the
+// quota is exhausted. As much is admitted as the quota says, and as much is counted as was admitted. A new ledger over
+// each engine must tell that.
 func countWith(t *testing.T, engines []ledger.Engine) {
 	quota := ledger.Quota{Limit: 300, Period: ledger.Monthly}
 	for _, exact := range []bool{false, true} {
@@ -58,7 +65,9 @@ func countWith(t *testing.T, engines []ledger.Engine) {
 	}
 }
 
-// takeAll takes units by four goroutines until none is left. Each tenth one is given back.
+// takeAll takes units by four goroutines until none is left, and adds to admitted what it has kept. Each tenth one is
+// given back, so that units also move the other way. It closes its ledger. That returns what is left of the leases, and
+// the next caller finds it.
 func takeAll(ctx context.Context, e ledger.Engine, exact bool, key ledger.Key, q ledger.Quota, admitted *atomic.Int64) error {
 	l, err := ledger.New(ledger.Config{Engine: e, Exact: exact, Block: 16})
 	if err != nil {
@@ -85,7 +94,7 @@ func takeAll(ctx context.Context, e ledger.Engine, exact bool, key ledger.Key, q
 	return errors.Join(append(errs, l.Close())...)
 }
 
-// balance is what a new ledger tells.
+// balance is what a new ledger tells. It has nothing in memory, so the rows alone must tell it.
 func balance(ctx context.Context, e ledger.Engine, key ledger.Key, q ledger.Quota) (ledger.Balance, error) {
 	l, err := ledger.New(ledger.Config{Engine: e})
 	if err != nil {

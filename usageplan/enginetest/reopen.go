@@ -12,7 +12,9 @@ import (
 )
 
 // TestReopen is for engines whose rows outlive the process. open opens the store at place, a name that is unique to the
-// test, and makes it if there is none. The suite closes it and opens it again.
+// test, and makes it if there is none. The suite closes it and opens it again, and never has it open twice at once.
+// place has letters and digits only, so it may be the name of a file, a table or a database. The suite does not delete
+// the store: open may do so by t.Cleanup.
 func TestReopen(t *testing.T, open func(t *testing.T, place string) ledger.Engine) {
 	for _, c := range reopenCases {
 		t.Run(c.name, func(t *testing.T) {
@@ -23,6 +25,7 @@ func TestReopen(t *testing.T, open func(t *testing.T, place string) ledger.Engin
 	}
 }
 
+// A case gets open, and not an engine, as it begins several lives itself. Each open is a life.
 var reopenCases = []struct {
 	name string
 	run  func(t *testing.T, open func() ledger.Engine)
@@ -33,6 +36,7 @@ var reopenCases = []struct {
 	{"owners", testOwners},
 }
 
+// shut closes an engine. An error of Close may mean that rows are lost, so the test fails.
 func shut(t *testing.T, e ledger.Engine) {
 	t.Helper()
 	if err := e.Close(); err != nil {
@@ -40,7 +44,12 @@ func shut(t *testing.T, e ledger.Engine) {
 	}
 }
 
-// testReopenedRows: keys and rows of all kinds and sizes are the next life's too.
+// testReopenedRows writes keys and rows of all kinds and sizes, closes, opens and reads.
+//
+// Contract: Update "makes durable what f returns". Close loses nothing.
+//
+// Finds: an engine that keeps rows only in memory, or has a shorter limit on the way to the disk than on the way to
+// memory.
 func testReopenedRows(t *testing.T, open func() ledger.Engine) {
 	keys, rows := sized()
 	for _, key := range lookalikeKeys() {
@@ -60,7 +69,12 @@ func testReopenedRows(t *testing.T, open func() ledger.Engine) {
 	}
 }
 
-// testReopenedLives: random Updates over several lives do what they do to a map; deletions last too.
+// testReopenedLives makes random Updates over five lives, and compares with a map at the beginning of each.
+//
+// Contract: Update makes durable what f returns: rows, and also deletions.
+//
+// Finds: an engine that forgets deletions, or the last Update before Close; that opens another store under the same
+// name.
 func testReopenedLives(t *testing.T, open func() ledger.Engine) {
 	model := make(map[string]string)
 	for range 5 {
@@ -76,7 +90,12 @@ func testReopenedLives(t *testing.T, open func() ledger.Engine) {
 	compare(t, e, model)
 }
 
-// testClosedAtWork: what was answered before or during Close is kept, exactly.
+// testClosedAtWork closes the engine while four writers append, then opens it and counts.
+//
+// Contract: "When Update returns nil, each key has the row [...] durably." An Update that fails was made once or not at
+// all.
+//
+// Finds: an engine that acknowledges first and writes later, and drops at Close what it has not yet written.
 func testClosedAtWork(t *testing.T, open func() ledger.Engine) {
 	e := open()
 	writers := make([]*writer, 4)
@@ -91,6 +110,7 @@ func testClosedAtWork(t *testing.T, open func() ledger.Engine) {
 			}
 		})
 	}
+	// Enough for some Updates, too little for all 500 of each writer in an engine that writes to a disk.
 	time.Sleep(5 * time.Millisecond)
 	shut(t, e)
 	wg.Wait()
@@ -101,7 +121,12 @@ func testClosedAtWork(t *testing.T, open func() ledger.Engine) {
 	}
 }
 
-// testOwners: each life has a number of its own.
+// testOwners opens the store ten times and compares the owners. An engine that is no [ledger.Owner] passes.
+//
+// Contract: "Owner returns a number that stands for this opening of the store. Earlier openings had other numbers."
+//
+// Finds: an owner that is fixed, as the id of a machine, or comes again after some openings. Then a ledger takes the
+// leases of a process that is gone for its own, and their units stay reserved.
 func testOwners(t *testing.T, open func() ledger.Engine) {
 	seen := make(map[uint32]bool)
 	for range 10 {

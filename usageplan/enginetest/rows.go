@@ -12,14 +12,21 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// The most that the contract allows.
+// The most that the contract allows. The suite uses keys, rows and Updates of exactly these sizes.
 const (
 	maxKey  = 1200
 	maxRow  = 65536
 	maxKeys = 10_000
 )
 
-// testRows: no row is nil; what f returns is written; nil leaves; empty deletes.
+// testRows takes one row through each change that an Update can make, with a second row that has to stay.
+//
+// Contract: "Update calls f for each key with the key's row, or with nil if there is none. It makes durable what f
+// returns. Nil leaves the row as it was. A slice that is empty but not nil deletes the row."
+//
+// Finds: an engine that mixes up nil and empty, either way; that appends to a row, or leaves the end of a longer one;
+// that ends a row at a zero byte; that tells no row by an empty slice or by an error; that yields keys which are
+// deleted, or cannot write them again.
 func testRows(t *testing.T, e ledger.Engine) {
 	leave := func(int, []byte) ([]byte, error) { return nil, nil }
 	steps := []struct {
@@ -44,6 +51,7 @@ func testRows(t *testing.T, e ledger.Engine) {
 		if err := e.Update(t.Context(), []string{"key"}, s.f); err != nil {
 			t.Fatalf("%s: %v", s.name, err)
 		}
+		// A failure of expect below does not name the step. The log before it does.
 		t.Log(s.name)
 		expect(t, e, "key", s.want)
 		expect(t, e, "other", "row")
@@ -57,7 +65,11 @@ func testRows(t *testing.T, e ledger.Engine) {
 	}
 }
 
-// testNoKeys: an Update without keys does nothing, and well.
+// testNoKeys makes an Update with a nil slice and one with an empty slice of keys.
+//
+// Contract: "With no keys, Update returns nil."
+//
+// Finds: an engine that returns an error, as some databases do for an empty list; that calls f; that writes something.
 func testNoKeys(t *testing.T, e ledger.Engine) {
 	for _, keys := range [][]string{nil, {}} {
 		err := e.Update(t.Context(), keys, func(int, []byte) ([]byte, error) {
@@ -73,7 +85,13 @@ func testNoKeys(t *testing.T, e ledger.Engine) {
 	}
 }
 
-// testManyKeys: one Update writes ten thousand rows; the next one changes, leaves and deletes a third each.
+// testManyKeys writes 10 000 rows in one Update. The next one changes, leaves and deletes a third each.
+//
+// Contract: "One Update has up to 10 000 keys."
+//
+// Finds: an engine with a lower limit, of parameters or of a transaction; that works in batches and gives f the index
+// in the batch, or the rows of another batch; that has one buffer for all rows; that yields only the first page of
+// keys. The keys are shuffled, so that sorted order is not the caller's order.
 func testManyKeys(t *testing.T, e ledger.Engine) {
 	keys, rows := make([]string, maxKeys), make([]string, maxKeys)
 	for i, n := range rand.Perm(maxKeys) {
@@ -101,7 +119,7 @@ func testManyKeys(t *testing.T, e ledger.Engine) {
 	}
 }
 
-// writeEach writes rows[i] for keys[i] in one Update.
+// writeEach writes rows[i] for keys[i] in one Update, whatever was there before; "" deletes.
 func writeEach(t *testing.T, e ledger.Engine, keys, rows []string) {
 	t.Helper()
 	err := e.Update(t.Context(), keys, func(i int, _ []byte) ([]byte, error) { return []byte(rows[i]), nil })
@@ -132,7 +150,13 @@ func lookalikeKeys() (keys []string) {
 	return slices.Compact(keys)
 }
 
-// testLookalikeKeys: each key has a row of its own, written together or alone.
+// testLookalikeKeys gives each of the lookalike keys a row of its own, then changes each alone, then deletes every
+// other one.
+//
+// Contract: "A key has 1 to 1 200 bytes of any value." Two keys that differ in one byte are two keys.
+//
+// Finds: an engine or a database that takes two keys for one. The causes are in [lookalikeKeys]. Both rows then show
+// what was written last. It writes all together and each alone, as an engine may build the two requests differently.
 func testLookalikeKeys(t *testing.T, e ledger.Engine) {
 	keys := lookalikeKeys()
 	rows := make([]string, len(keys))
@@ -164,7 +188,12 @@ func testLookalikeKeys(t *testing.T, e ledger.Engine) {
 	expectEach(t, e, keys, rows)
 }
 
-// testSizes: keys of 1 to 1 200 bytes, rows of 1 to 65 536, of any value.
+// testSizes writes keys and rows of many lengths, up to the longest. Then it gives each key a row of another length.
+//
+// Contract: "A key has 1 to 1 200 bytes of any value. A row has 1 to 65 536 bytes."
+//
+// Finds: an engine that cuts keys or rows, trims zeros at the end, or stores text and changes bytes that are not UTF-8.
+// The limits of databases are often at a power of two or one below. 65 536 bytes do not fit a length of 16 bits.
 func testSizes(t *testing.T, e ledger.Engine) {
 	keys, rows := sized()
 	writeEach(t, e, keys, rows)
@@ -179,7 +208,8 @@ func testSizes(t *testing.T, e ledger.Engine) {
 	}
 }
 
-// sized returns keys and rows of many lengths: random bytes, only zeros, only 0xff.
+// sized returns keys and rows of many lengths: random bytes, only zeros, only 0xff. The lengths are on both sides of
+// where stores have limits or change how they keep a value. The keys are distinct, also those of one byte.
 func sized() (keys, rows []string) {
 	keyLengths := []int{1, 2, 63, 64, 65, 127, 128, 254, 255, 256, 257, 511, 512, 767, 768, 1023, 1024, 1025, 1198, 1199, maxKey}
 	rowLengths := []int{1, 2, 127, 128, 255, 256, 2000, 4095, 4096, 4097, 8191, 8192, 16_384, 32_767, 32_768, 65_000, 65_534, 65_535, maxRow}
@@ -196,6 +226,7 @@ func sized() (keys, rows []string) {
 func zeros(n int) string { return strings.Repeat("\x00", n) }
 func ones(n int) string  { return strings.Repeat("\xff", n) }
 
+// randomText returns n random bytes, so nearly always something that is not UTF-8.
 func randomText(n int) string {
 	b := make([]byte, n)
 	for i := range b {
@@ -204,7 +235,8 @@ func randomText(n int) string {
 	return string(b)
 }
 
-// distinct replaces each key that has come before by another of its length.
+// distinct replaces each key that has come before by another one of its length. Keys of one byte collide now and then,
+// and the contract says that keys are distinct.
 func distinct(keys []string) []string {
 	seen := make(map[string]bool, len(keys))
 	for i := range keys {
@@ -216,7 +248,11 @@ func distinct(keys []string) []string {
 	return keys
 }
 
-// testRandom: random Updates of several keys do what they do to a map.
+// testRandom makes 300 random Updates of several keys and compares each row that f sees with a map.
+//
+// Contract: all that is said of one caller at a time: rows are what f returned, whatever came before.
+//
+// Finds: what depends on a history that no other case thought of, as a row that is remembered wrongly after a deletion.
 func testRandom(t *testing.T, e ledger.Engine) {
 	model := make(map[string]string)
 	for range 300 {
@@ -225,7 +261,9 @@ func testRandom(t *testing.T, e ledger.Engine) {
 	compare(t, e, model)
 }
 
-// change makes a random Update, and makes it in the model too.
+// change makes a random Update, and makes it in the model too. Of 30 keys it takes one to eight, so keys come back
+// soon. A quarter of the rows is left, a quarter deleted, and the others are written. Only one goroutine at a time may
+// call it with the same model.
 func change(t *testing.T, e ledger.Engine, model map[string]string) {
 	t.Helper()
 	n := rand.IntN(8) + 1
@@ -244,6 +282,7 @@ func change(t *testing.T, e ledger.Engine, model map[string]string) {
 		if string(row) != model[keys[i]] {
 			t.Errorf("f sees for %q: got %s, want %s", keys[i], show(row), show([]byte(model[keys[i]])))
 		}
+		// What f returns belongs to the engine, which may change it. out is needed below.
 		return bytes.Clone(out[i]), nil
 	})
 	if err != nil {
@@ -260,7 +299,7 @@ func change(t *testing.T, e ledger.Engine, model map[string]string) {
 	}
 }
 
-// compare compares all keys and rows with the model.
+// compare fails unless Keys, Load and Update tell the same keys and rows as the model.
 func compare(t *testing.T, e ledger.Engine, model map[string]string) {
 	t.Helper()
 	want := slices.Sorted(maps.Keys(model))

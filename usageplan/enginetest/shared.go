@@ -12,7 +12,8 @@ import (
 
 // TestShared is for engines that several processes have open at once. open opens the store at place, a name that is
 // unique to the test, and makes it if there is none. The suite opens it several times before it closes it, so each
-// engine stands for a process: it shares nothing with the others but the store.
+// engine stands for a process: it shares nothing with the others but the store. If engines of one process share a cache
+// or a lock, open has to give each its own. Otherwise the suite tests less than production needs.
 func TestShared(t *testing.T, open func(t *testing.T, place string) ledger.Engine) {
 	for _, c := range sharedCases {
 		t.Run(c.name, func(t *testing.T) {
@@ -23,6 +24,7 @@ func TestShared(t *testing.T, open func(t *testing.T, place string) ledger.Engin
 	}
 }
 
+// The cases are those of [Test] in which one caller meets another, with an engine for each caller.
 var sharedCases = []struct {
 	name string
 	run  func(t *testing.T, open func() ledger.Engine)
@@ -36,7 +38,12 @@ var sharedCases = []struct {
 	{"shared ledgers", testSharedLedgers},
 }
 
-// testSharedRows: each sees at once what another has written, deleted or left.
+// testSharedRows changes rows by two engines in turn, and compares both with one map.
+//
+// Contract: Load "sees every Update that has returned", also one that another process has made.
+//
+// Finds: an engine that remembers rows in its process and does not ask whether they have changed; that opens a store of
+// its own each time.
 func testSharedRows(t *testing.T, open func() ledger.Engine) {
 	one, two := open(), open()
 	defer one.Close()
@@ -52,7 +59,12 @@ func testSharedRows(t *testing.T, open func() ledger.Engine) {
 	loadWhileWriting(t, one, two)
 }
 
-// testSharedConflict: a change by another process counts like one by this one.
+// testSharedConflict is [testConflict] with two engines.
+//
+// Contract: a row is written "only if nobody has changed it since f saw it". A change by another process counts like
+// one by this one.
+//
+// Finds: an engine that decides on a row which it remembers, without comparing it in the store.
 func testSharedConflict(t *testing.T, open func() ledger.Engine) {
 	one, two := open(), open()
 	defer one.Close()
@@ -60,6 +72,11 @@ func testSharedConflict(t *testing.T, open func() ledger.Engine) {
 	conflicts(t, one, two)
 }
 
+// testSharedContention is [testContention] with three engines and two goroutines each.
+//
+// Contract: as there, when processes and goroutines contend at once.
+//
+// Finds: an engine that locks in its process but not in the store. With one engine it would pass.
 func testSharedContention(t *testing.T, open func() ledger.Engine) {
 	engines := []ledger.Engine{open(), open(), open()}
 	contend(t, slices.Concat(engines, engines)) // two goroutines each
@@ -68,7 +85,11 @@ func testSharedContention(t *testing.T, open func() ledger.Engine) {
 	}
 }
 
-// testOneCloses: when one process ends, the others go on.
+// testOneCloses closes one of two engines, and then opens a third.
+//
+// Contract: "Close ends the engine", not the store. When one process ends, the others go on.
+//
+// Finds: an engine whose Close stops a server, drops a table, or ends what others use.
 func testOneCloses(t *testing.T, open func() ledger.Engine) {
 	one, two := open(), open()
 	defer two.Close()
@@ -84,7 +105,12 @@ func testOneCloses(t *testing.T, open func() ledger.Engine) {
 	}
 }
 
-// testOneClock: all processes have the same time.
+// testOneClock asks two engines in turn for the time.
+//
+// Contract of [ledger.Clock]: "an Engine with a clock of its own, which all ledgers over the store share".
+//
+// Finds: a clock that is the machine's and not the store's. Two engines here are on one machine. So the case finds only
+// a difference that the engines make themselves; whether the time is the server's, the engine's own tests must show.
 func testOneClock(t *testing.T, open func() ledger.Engine) {
 	one, two := open(), open()
 	defer one.Close()
@@ -97,7 +123,12 @@ func testOneClock(t *testing.T, open func() ledger.Engine) {
 	}
 }
 
-// testNoOwner: an engine whose rows others change is no [ledger.Owner]: its ledger would end the leases of the others.
+// testNoOwner asks an engine whether it is an Owner.
+//
+// Contract of [ledger.Owner]: "an Engine whose rows no other process can change while it is open".
+//
+// Finds: an engine that says so although processes share it. Its ledger would end the leases of the others, which are
+// still in use.
 func testNoOwner(t *testing.T, open func() ledger.Engine) {
 	e := open()
 	defer e.Close()
