@@ -8,11 +8,16 @@ import (
 	"github.com/tallygate/tallygate/usageplan/internal/past"
 )
 
+// An engine that converts an old file calls past.Rows. A variable of an internal package keeps the function out of the
+// exported names of this one.
 func init() { past.Rows = importRows }
 
-// importRows returns the rows of a key with the accounts of an earlier format. It gives the accounts to a head one
-// after another, oldest first. Each time, what the head then has too much of moves at once to where a [pass] would move
-// it.
+// importRows returns the rows of a key, by their keys in the engine, with the accounts of an earlier format. It wants
+// at least one account, and all that the key has, in ascending order. An engine calls it before it stores any row of
+// the key, so there is nothing to merge with.
+//
+// It gives the accounts to a head one after another, oldest first. Each time, what the head then has too much of moves
+// at once to where a [pass] would move it. So no reader has to know of an import.
 func importRows(accounts []past.Account) (map[string][]byte, error) {
 	k := Key{accounts[0].Plan, accounts[0].Subject}
 	if err := k.validate(); err != nil {
@@ -32,13 +37,15 @@ func importRows(accounts []past.Account) (map[string][]byte, error) {
 	return rows, named(k, err)
 }
 
-// importer is the rows of one key on their way.
+// importer is the rows of one key on their way: the head, and by their places the rows of history and the pages.
 type importer struct {
 	head   record
 	others map[place]*record
 }
 
-// move does at once what takes three steps in use. See [move].
+// move does at once what takes three steps in use. See [move]. One pin takes what goes to one row, so it goes on until
+// nothing is too much. It pins at time 0, so the moves count from 1: numbers by time are for a head that may have lost
+// some, and this one is new.
 func (i *importer) move() error {
 	for i.head.pin(0); i.head.moving.to.letter != 0; i.head.pin(0) {
 		var items record
@@ -57,6 +64,8 @@ func (i *importer) move() error {
 	return nil
 }
 
+// rows encodes all that the key has, with an index row if a crossing is untold. It writes the first format, which every
+// release reads. The first change of a row by a ledger writes it in that ledger's own.
 func (i *importer) rows(k Key) (rows map[string][]byte, err error) {
 	rows = make(map[string][]byte, 1+len(i.others))
 	if rows[rowOf(headRow, k)], err = i.head.encode(format1); err != nil {
@@ -73,7 +82,9 @@ func (i *importer) rows(k Key) (rows map[string][]byte, err error) {
 	return rows, nil
 }
 
-// pastState is a as a row keeps it.
+// pastState is a as a row keeps it. The sums are those of the days. Of the changes, only those are taken that a row
+// would still have: older ones are neither listed nor recognised by their ids. Earlier formats do not tell SetRemaining
+// from Extend, so it becomes the extension that it made.
 func pastState(a *past.Account) state {
 	s := state{whole: true, totals: totals{start: a.Start, limit: a.Limit, crossed: a.Crossed, told: a.Told}}
 	for _, d := range a.Days {
