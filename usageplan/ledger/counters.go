@@ -6,12 +6,17 @@ import (
 	"sync"
 )
 
-// counters are the counters by key. A key's counter stays: with its lease, 700 bytes for each key seen since New.
+// counters are the counters by key. A key's counter stays: with its lease, 700 bytes for each key seen since New. It
+// cannot be dropped and made anew, because refs, charges and usage days point to it. Two counters of one key would have
+// two turns and two leases, and a late settlement would go to the wrong one.
 type counters struct {
 	seed   maphash.Seed
 	shards [64]shard
 }
 
+// shard has a part of the counters under a lock of its own. A take reads only, so takes of different keys wait for each
+// other only when one of the keys is new. The padding brings a shard to 64 bytes on 64-bit machines, so that the locks
+// of two shards do not share a cache line.
 type shard struct {
 	sync.RWMutex
 	byKey map[Key]*counter
@@ -25,6 +30,9 @@ func (cs *counters) init() {
 	}
 }
 
+// shard returns where a key belongs. The subject alone is hashed: it is what differs between keys. The same subject
+// under two plans shares a shard, which does no harm. The seed is random, so nobody can choose subjects that all belong
+// to one shard.
 func (cs *counters) shard(key Key) *shard {
 	return &cs.shards[maphash.String(cs.seed, key.Subject)%uint64(len(cs.shards))]
 }
@@ -38,7 +46,8 @@ func (cs *counters) get(key Key) *counter {
 	return c
 }
 
-// make returns the counter of a key. Of two goroutines that make one at once, the second finds that of the first.
+// make returns the counter of a key. Of two goroutines that make one at once, the second finds that of the first. Only
+// a key that has been validated may come here, since its counter stays.
 func (cs *counters) make(l *Ledger, key Key) *counter {
 	if c := cs.get(key); c != nil {
 		return c
@@ -54,7 +63,9 @@ func (cs *counters) make(l *Ledger, key Key) *counter {
 	return c
 }
 
-// all yields every counter; those made meanwhile perhaps not.
+// all yields every counter; those made meanwhile perhaps not. It holds no lock while it yields, so the caller may wait
+// for a counter's turn and for the engine. That a new counter may be missed does no harm to Close: once the ledger is
+// closed, enterOpen lets nobody open a lease.
 func (cs *counters) all() iter.Seq[*counter] {
 	return func(yield func(*counter) bool) {
 		for i := range cs.shards {
