@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// systemBootID names this boot of the machine; "" if that cannot be known. Source: random(4).
+// systemBootID names this boot of the machine; "" if that cannot be known. The kernel makes it up at its start, so
+// containers of one kernel see the same. Source: random(4).
 func systemBootID() string {
 	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {

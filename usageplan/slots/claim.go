@@ -36,6 +36,9 @@ func (s *Slots) Claim() ([]ledger.OpenLease, error) {
 	return leases, nil
 }
 
+// claim reads every file that is not of this life. The caller holds mu. A file of slots whose name this version does
+// not know is an error and not skipped, since its leases would stay reserved without a word. Files whose names do not
+// begin with prefix are not of this package, or are the lock.
 func (s *Slots) claim() (leases []ledger.OpenLease, err error) {
 	entries, err := os.ReadDir(s.dir)
 	if err != nil {
@@ -51,6 +54,7 @@ func (s *Slots) claim() (leases []ledger.OpenLease, err error) {
 		if err != nil {
 			return nil, err
 		}
+		// The file is read before it is synced. If the sync then succeeds, nothing had been dropped when it was read.
 		name, before := filepath.Join(s.dir, e.Name()), len(leases)
 		if leases, err = readFile(name, size, s.boot, leases, texts); err == nil && sure {
 			name, err = s.believe(name, leases[before:])
@@ -63,6 +67,9 @@ func (s *Slots) claim() (leases []ledger.OpenLease, err error) {
 	return leases, nil
 }
 
+// parseName takes the name of a file apart. A file is not sure if an earlier Claim has found that the disk lost some of
+// it. Examples: "spent-1-ABCDEFGHIJ-128" has slots of 128 bytes, "spent-1-ABCDEFGHIJ-128-unsure" has such slots but no
+// number is known.
 func parseName(name string) (size int, sure bool, err error) {
 	rest, ok := strings.CutPrefix(name, prefix+version)
 	if !ok {
@@ -76,8 +83,8 @@ func parseName(name string) (size int, sure bool, err error) {
 	return size, !isUnsure, nil
 }
 
-// readFile appends the leases of a file. texts has each plan once, however many leases name it. What follows the last
-// whole slot is of a file that was cut.
+// readFile appends the leases of a file. texts has each plan once, however many leases name it: a million leases of one
+// plan do not need a million copies. What follows the last whole slot is of a file that was cut.
 func readFile(name string, size int, boot uint64, leases []ledger.OpenLease, texts map[string]string) ([]ledger.OpenLease, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -85,6 +92,7 @@ func readFile(name string, size int, boot uint64, leases []ledger.OpenLease, tex
 	}
 	defer f.Close()
 	if strings.HasSuffix(name, unsure) {
+		// 0 stands for a boot without a name, in which no number is known.
 		boot = 0
 	}
 	b, r := make([]byte, size), bufio.NewReaderSize(f, chunkSize)
@@ -108,7 +116,11 @@ func readFile(name string, size int, boot uint64, leases []ledger.OpenLease, tex
 
 // believe asks the system whether it could write a file back to the disk. If it could not, it may since have dropped
 // what it had, and show what was there before: then no number of the file is known. The system tells of such an error
-// once, so the file gets another name, by which the next life knows.
+// once, so the file gets another name, by which the next life knows. It returns the name that the file then has.
+//
+// Worked example: a slot says 7 and the page is on disk. Notes follow up to 90, and the disk fails to take the page.
+// The kernel may drop it, and read it again when asked: the slot says 7, with three copies that agree. Only the error
+// of the sync shows that 7 is not exact.
 func (s *Slots) believe(name string, leases []ledger.OpenLease) (present string, err error) {
 	f, err := os.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
@@ -124,10 +136,11 @@ func (s *Slots) believe(name string, leases []ledger.OpenLease) (present string,
 	return name + unsure, os.Rename(name, name+unsure)
 }
 
-// Tests replace it: they cannot break a disk.
+// syncFile is a variable because tests cannot break a disk.
 var syncFile = (*os.File).Sync
 
-// Clear implements [ledger.Slots]. It removes the files that Claim has read.
+// Clear implements [ledger.Slots]. It removes the files that Claim has read. After an error it may be called again:
+// files that are already gone are no error.
 func (s *Slots) Clear() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

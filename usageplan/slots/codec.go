@@ -47,16 +47,19 @@ func encode(o *ledger.OpenLease, boot uint64) (b []byte, crc uint32) {
 	return b, crc
 }
 
-// checksum leaves out the copies of the number, which change, and itself.
+// checksum is that of a slot's fixed part and texts. It leaves out the copies of the number, which change without it,
+// and itself.
 func checksum(b []byte) uint32 {
 	return crc32.Update(crc32.Checksum(b[fixedAt:crcAt], castagnoli), castagnoli, b[textAt:])
 }
 
 // decode reads a slot. It returns false if the slot is free, or if its fixed part is damaged: then nobody can know
-// whose it was. The number is known if this is the boot in which it was written.
+// whose it was. The number is known if this is the boot in which it was written, and at least two copies agree.
+// Otherwise Spent is 0, which is a lower bound of everything.
 func decode(b []byte, boot uint64) (o ledger.OpenLease, ok bool) {
 	plan := int(binary.LittleEndian.Uint16(b[fixedAt+32:]))
 	subject := int(binary.LittleEndian.Uint16(b[fixedAt+34:]))
+	// A damaged length must not lead out of the slot.
 	if plan == 0 || subject == 0 || textAt+plan+subject > len(b) {
 		return o, false
 	}
@@ -75,7 +78,8 @@ func decode(b []byte, boot uint64) (o ledger.OpenLease, ok bool) {
 	return o, true
 }
 
-// digest is 0 only for a boot that has no name.
+// digest is a hash of the boot's name, as the slot has room for eight bytes only. It is 0 only for a boot that has no
+// name.
 func digest(boot string) uint64 {
 	if boot == "" {
 		return 0
@@ -103,16 +107,18 @@ func digest(boot string) uint64 {
 // in each word of a page does not change two copies in the same way.
 type copies [3 * 8]byte
 
-// scramble and its inverse, unscramble, are of copy i of the slot with this checksum.
+// scramble turns a number into copy i of the slot with this checksum.
 func scramble(n int64, crc uint32, i int) uint64 {
 	return bits.RotateLeft64(uint64(n)^mask(crc, i), 21*i)
 }
 
+// unscramble is the inverse of scramble.
 func unscramble(word uint64, crc uint32, i int) int64 {
 	return int64(bits.RotateLeft64(word, -21*i) ^ mask(crc, i))
 }
 
-// mask is another one for each i. The factors are the odd constants of MurmurHash3's finaliser and of the golden ratio.
+// mask is another one for each i, and never 0 for a checksum of 0. The factors are the odd constants of MurmurHash3's
+// finaliser and of the golden ratio.
 func mask(crc uint32, i int) uint64 {
 	return (1<<32 | uint64(crc)) * [...]uint64{0xff51afd7ed558ccd, 0xc4ceb9fe1a85ec53, 0x9e3779b97f4a7c15}[i]
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// Tests replace it: they cannot take a system's maps away.
+// mapChunk is a variable because tests cannot take a system's maps away.
 var mapChunk = mapShared
 
 // sizes are those of slots. Each is a power of two, so that no slot crosses a page. There is a file for each size, and
@@ -26,6 +26,7 @@ type file struct {
 	chunks [][]byte // nil where a chunk is not mapped
 }
 
+// createFile makes a file without slots. It is an error if there is one of that name, as its leases would be lost.
 func createFile(name string, size int) (*file, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -35,7 +36,7 @@ func createFile(name string, size int) (*file, error) {
 }
 
 // begin makes a slot for a lease that has spent nothing. A process that is killed meanwhile has made it or not, by its
-// checksum; the lease is reserved only afterwards.
+// checksum; the lease is reserved only afterwards. After an error there is no slot, and its place stays free.
 func (f *file) begin(o *ledger.OpenLease, boot uint64) (*slot, error) {
 	reused := len(f.free) > 0
 	number := len(f.live)
@@ -51,6 +52,8 @@ func (f *file) begin(o *ledger.OpenLease, boot uint64) (*slot, error) {
 		return nil, err
 	}
 	s := &slot{file: f, number: uint32(number), crc: crc}
+	// From here on the slot changes by stores to memory. On the systems that map files, these and WriteAt see the same
+	// page.
 	if s.at = f.mapped(number); s.at == nil {
 		s.at, s.written = new(copies), true
 	}
@@ -67,6 +70,7 @@ func (f *file) offset(number int) int64 { return int64(number) * int64(f.size) }
 
 // grow adds a chunk. Its bytes are written, so the disk has room for them when a number is stored, and a full disk is
 // an error here. What a file system that copies on write still cannot hold is a fault, which Note turns into an error.
+// After an error the next call writes the same part again. What it has left there is zeros, which are free slots.
 func (f *file) grow() error {
 	at := int64(len(f.chunks)) * chunkSize
 	if _, err := f.f.WriteAt(make([]byte, chunkSize), at); err != nil {
@@ -90,7 +94,8 @@ func (f *file) mapped(number int) *copies {
 	return (*copies)(chunk[at%chunkSize:])
 }
 
-// end frees a slot. If that cannot be written, Claim returns a lease that has ended, which does no harm.
+// end frees a slot, whose place the next begin may use. If that cannot be written, Claim returns a lease that has
+// ended, which does no harm: the ledger finds it ended in the engine.
 func (f *file) end(s *slot) {
 	if f.live[s.number] != s {
 		return // freed twice
@@ -100,7 +105,8 @@ func (f *file) end(s *slot) {
 	f.free = append(f.free, s.number)
 }
 
-// close ends all notes and closes the file. It removes the file if no lease is open.
+// close ends all notes and closes the file. It removes the file if no lease is open. It goes on after an error, so that
+// no chunk stays mapped.
 func (f *file) close() error {
 	for _, s := range f.live {
 		if s != nil {

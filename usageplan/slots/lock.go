@@ -11,7 +11,7 @@ import (
 const lockWait = 200 * time.Millisecond
 
 // lock takes the lock of a folder: a file in it, held until it is closed. The file stays: removing it would let two
-// processes lock two different files of that name.
+// processes lock two different files of that name. It returns [ErrLocked] if another one has the lock all the time.
 func lock(dir string) (*os.File, error) {
 	for end := time.Now().Add(lockWait); ; time.Sleep(lockWait / 20) {
 		f, err := tryLock(filepath.Join(dir, "lock"))

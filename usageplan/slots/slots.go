@@ -21,6 +21,9 @@ var (
 )
 
 // Slots are the files in one folder. It implements [ledger.Slots]. Its methods are safe for concurrent use.
+//
+// mu guards the files and their lists. Each slot has a mutex too; who needs both takes mu first. A Note takes only that
+// of its slot, so notes of different leases do not wait for each other.
 type Slots struct {
 	dir  string
 	life string // how the names of this life's files begin
@@ -35,7 +38,7 @@ type Slots struct {
 
 var _ ledger.Slots = (*Slots)(nil)
 
-// Tests replace it: they cannot reboot.
+// bootID is a variable because tests cannot reboot.
 var bootID = systemBootID
 
 // Open opens the slots in a folder, and makes the folder if there is none. It must be on a local disk. One ledger uses
@@ -52,10 +55,12 @@ func Open(dir string) (*Slots, error) {
 	if err != nil {
 		return nil, fmt.Errorf("slots: %w", err)
 	}
+	// A random name for each life: files of earlier lives wait to be claimed, and must not be overwritten.
 	return &Slots{dir: dir, life: prefix + version + rand.Text()[:10], boot: digest(bootID()), lock: f}, nil
 }
 
 // Open implements [ledger.Slots]. A full disk is an error here, and not later. Plan and subject have 1 to 512 bytes.
+// When it returns, the slot is in the file, so the ledger may reserve the lease.
 func (s *Slots) Open(lease ledger.OpenLease) (ledger.Slot, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -69,11 +74,14 @@ func (s *Slots) Open(lease ledger.OpenLease) (ledger.Slot, error) {
 	return made, nil
 }
 
+// open makes a slot in the file with the smallest slots that the names fit in. It makes that file if this life has none
+// yet. The caller holds mu.
 func (s *Slots) open(lease *ledger.OpenLease) (*slot, error) {
 	plan, subject := len(lease.Account.Plan), len(lease.Account.Subject)
 	if plan == 0 || subject == 0 || plan > maxText || subject > maxText {
 		return nil, fmt.Errorf("plan of %d bytes, subject of %d: each needs 1 to %d", plan, subject, maxText)
 	}
+	// The largest size has room for two texts of maxText, so this ends.
 	i := 0
 	for textAt+plan+subject > sizes[i] {
 		i++
@@ -108,6 +116,7 @@ func (s *Slots) Close() error {
 			errs = append(errs, f.close())
 		}
 	}
+	// The lock comes last. Before, another ledger could claim a lease whose number still changes.
 	if err := errors.Join(append(errs, s.lock.Close())...); err != nil {
 		return fmt.Errorf("slots: close: %w", err)
 	}
