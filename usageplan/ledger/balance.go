@@ -26,7 +26,9 @@ func (l *Ledger) balanceAt(ctx context.Context, now int64, key Key, q Quota) (Ba
 	return d.balanceOf(b, 0), nil
 }
 
-// read asks the engine for the balance. Units of a lease of this ledger count as remaining.
+// read asks the engine for the balance. Units of a lease of this ledger count as remaining. It holds turn from before
+// the question until the answer is kept, so no reservation of this ledger comes in between: its units would be in the
+// lease, and not in the answer.
 func (c *counter) read(ctx context.Context, now int64, q Quota) (*usageDay, *baseline, error) {
 	if err := c.enterOpen(ctx); err != nil {
 		return nil, nil, err
@@ -60,7 +62,12 @@ func (c *counter) read(ctx context.Context, now int64, q Quota) (*usageDay, *bas
 // balance is the account's, as of an instant within the call.
 func (s *lease) balance() Balance { return s.balanceOf(s.look()) }
 
-// look returns what balanceOf makes a balance of.
+// look returns what balanceOf makes a balance of: an answer of the engine, and what was left of the units that it
+// knows. It needs no lock, so a take that is granted may call it. While learn changes the two, base is nil, and look
+// waits for that moment to pass.
+//
+// Example: of 110 units, 10 are left in the lease and 100 in the engine. A refill moves 50. Before it, the balance is
+// 100 + 10; after it, 50 + 60. Without the second look at base, a call in between might return 100 + 60.
 func (s *lease) look() (b *baseline, left int64) {
 	for {
 		b, left = s.base.Load(), s.left.Load()

@@ -2,13 +2,19 @@ package ledger
 
 // outbox are operations to be sent when the engine is back: what they change has happened. Settlements of one day of
 // one account are added up, so that an outage costs memory by accounts, not by requests. (A lease is returned once.)
+// Only the leader of the [committer] uses it.
+//
+// Example: during an outage, 10 000 requests of one account each give back 1 unit. The outbox keeps one refund of
+// 10 000 units.
 type outbox struct {
 	returns     []op
 	settlements []op // and tells
 	at          map[debt]int
 }
 
-// debt is what operations have in common that can be added up.
+// debt is what operations have in common that can be added up: all by which the engine decides on them, but for the
+// amount. A true-up under a limit of 100 and one under 200 are not added up, as the engine may forgive a part of the
+// first and nothing of the second.
 type debt struct {
 	account    Account
 	day, limit int64
@@ -19,7 +25,9 @@ type debt struct {
 
 func (o *outbox) len() int { return len(o.returns) + len(o.settlements) }
 
-// add keeps an operation that was not made, if it is to be made nevertheless.
+// add keeps an operation that was not made, if it is to be made nevertheless. Charges, reservations, reads and
+// adjustments are not kept. Their callers got an error and have granted nothing. A sum stays within what one operation
+// may change.
 func (o *outbox) add(p *op) {
 	switch p.kind {
 	case giveBack:

@@ -33,8 +33,11 @@ func (l *Ledger) takeAt(ctx context.Context, now int64, key Key, q Quota, cost i
 	return ch, err
 }
 
-// take spends from the lease if it is for now and holds enough. A lease is never of a quota that is not valid. Handing
-// the charge up by value from call to call would take a third of the time.
+// take spends from the lease if it is for now and holds enough. A lease is never of a quota that is not valid. Any
+// number of goroutines may call it at once. It does not look whether the ledger is closed, because Close ends the
+// lease, and nobody can spend from one that has ended.
+//
+// Handing the charge up by value from call to call would take a third of the time.
 func (c *counter) take(ctx context.Context, now int64, q *Quota, cost int64, ch *Charge) (err error) {
 	if cost < 0 || cost > MaxUnits {
 		return &Error{Err: fmt.Errorf("%w: %d", errCost, cost)}
@@ -46,6 +49,9 @@ func (c *counter) take(ctx context.Context, now int64, q *Quota, cost int64, ch 
 	return err
 }
 
+// takeSlowly takes where the lease cannot grant at once. So checks that a lease has passed already stand here: whether
+// the ledger is open and the quota valid. A cost of 0 is a read. It has nothing to count and is never refused for want
+// of units, but its charge has a balance.
 func (c *counter) takeSlowly(ctx context.Context, now int64, q Quota, cost int64) (Charge, error) {
 	if err := c.ledger.open(); err != nil {
 		return Charge{}, err
@@ -68,6 +74,13 @@ func (c *counter) takeSlowly(ctx context.Context, now int64, q Quota, cost int64
 
 // takeLeased takes from the lease, which it refills as long as there is anything to reserve. Waiters are served in
 // order; one that memory refuses does not wait.
+//
+// Example: 5 units are left in the lease, a block is 64, and the cost is 8. The refill asks for 59, and for 3 at least.
+// Granted 59, the lease has 64, and the next round spends 8 of them. If the engine has only 2, it refuses, and so does
+// the take. The 5 stay for a request that costs less.
+//
+// While it asks the engine, others may spend from the lease, so the next round may find too little again and refill
+// once more. It ends when the cost has been spent or the engine has no more.
 func (c *counter) takeLeased(ctx context.Context, now int64, q Quota, cost int64) (ch Charge, err error) {
 	if s := c.lease.Load(); s != nil && s.fits(now, &q) {
 		if err := s.refusal(cost); err != nil {
@@ -105,7 +118,9 @@ func (c *counter) takeLeased(ctx context.Context, now int64, q Quota, cost int64
 	}
 }
 
-// spent makes ch the charge of what has just been spent from s.
+// spent makes ch the charge of what has just been spent from s. A spend that cannot be noted in the slot is not
+// granted: after a kill, its units would be given back though they were used. So they go back into the lease, or to the
+// engine if the lease has ended meanwhile. The lease is then ended in the background, because the caller may hold turn.
 func (c *counter) spent(ctx context.Context, s *lease, cost int64, ch *Charge) error {
 	if cost > 0 {
 		if err := s.note(); err != nil {
@@ -137,7 +152,8 @@ func (c *counter) drop(s *lease) {
 	}
 }
 
-// takeExactly takes by an operation of its own. It needs no turn, so requests of one key share a commit.
+// takeExactly takes by an operation of its own. It needs no turn, so requests of one key share a commit. It asks again
+// only where the answer is that the engine knows a newer account or day, and then on that one.
 func (c *counter) takeExactly(ctx context.Context, now int64, q Quota, cost int64) (Charge, error) {
 	d := c.latest.Load()
 	for d == nil || !d.serves(now, &q) {
@@ -173,7 +189,8 @@ func (c *counter) takeExactly(ctx context.Context, now int64, q Quota, cost int6
 	}
 }
 
-// roll makes the account and day of now current, or those of newest if they are later.
+// roll makes the account and day of now current, or those of newest if they are later. It takes the turn, so of many
+// requests that come to a new day at once, one makes it and the others find it made.
 func (c *counter) roll(ctx context.Context, now int64, q Quota, newest totals) (*usageDay, error) {
 	if err := c.enterOpen(ctx); err != nil {
 		return nil, err
