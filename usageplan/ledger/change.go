@@ -23,7 +23,8 @@ type Change struct {
 }
 
 // Of an account's changes, the newest few stand in the head and the others on pages. The last rememberedChanges are
-// recognised by their ids.
+// recognised by their ids. A change has at least minChange bytes: its kind, the lengths of three texts, and four
+// numbers. So a damaged count cannot make a reader allocate more than the row's size allows.
 const (
 	pageSize          = 16
 	rememberedChanges = 256
@@ -45,7 +46,9 @@ func (c *change) export(a Account) Change {
 	}
 }
 
-// remember keeps an adjustment that has been made.
+// remember keeps an adjustment that has been made. It stands encoded at the end of texts, which most operations carry
+// along without taking it apart. It never writes into the row that s was decoded from: texts has no room behind its
+// end.
 func (s *state) remember(o *op, granted, before int64) {
 	s.made++
 	s.kept++
@@ -55,6 +58,8 @@ func (s *state) remember(o *op, granted, before int64) {
 	s.texts = c.b
 }
 
+// code writes or reads ch. It keeps what was asked for besides what was granted. By that, a repeated SetRemaining is
+// recognised, whose change depends on the state that it found.
 func (ch *change) code(c *coder) {
 	c.byte((*byte)(&ch.kind))
 	for _, text := range [...]*string{&ch.id, &ch.reason, &ch.actor} {
@@ -75,7 +80,8 @@ func (s *state) changes() (cs []change, err error) {
 	return cs, c.end("adjustments")
 }
 
-// cutChanges takes the oldest n changes away and returns them as a state of their own.
+// cutChanges takes the oldest n changes away and returns them as a state of their own. Their lengths differ, so it
+// reads through n of them to find where the others begin.
 func (s *state) cutChanges(n int) state {
 	c := coder{b: s.texts}
 	for range n {
@@ -89,6 +95,9 @@ func (s *state) cutChanges(n int) state {
 
 // repeated returns what o is answered if its id is that of c: what was granted then; or, if c is another adjustment,
 // that it is refused.
+//
+// Example: "Extend by 100" under the id "june" is granted. The answer is lost, and the caller asks again: it is told
+// 100, and nothing changes. "Extend by 200" under "june" is refused.
 func (c *change) repeated(o *op) outcome {
 	if c.kind == o.kind && c.asked == o.want {
 		return outcome{granted: c.delta, replayed: true}
@@ -96,7 +105,9 @@ func (c *change) repeated(o *op) outcome {
 	return outcome{refused: true}
 }
 
-// pages are the changes, by id, that the newest two accounts of a head have on pages.
+// pages are the changes, by id, that the newest two accounts of a head have on pages. They are loaded outside of f,
+// which must not use the engine. When f is called with the head again, another process may have moved more changes to
+// pages. Then of is not the head's stage, and they are loaded once more.
 type pages struct {
 	byID map[string]change
 	of   stage // of the head for which they are complete, with what it has not moved yet
@@ -113,7 +124,8 @@ func (r *record) recent() int64 {
 }
 
 // findChange returns the change of the newest two accounts with an id, nil if there is none. It may need their pages
-// first.
+// first. It looks where a change stands in the order in which it moves: the states of the head, its move, and the
+// pages. Most accounts have few changes, so most adjustments need no page.
 func (p *pass) findChange(t *turn, r *record, id string) (c *change, _ need) {
 	if c, t.err = r.heldChange(id); t.err != nil {
 		t.err = t.named(t.err)
@@ -154,6 +166,8 @@ func (r *record) heldChange(id string) (*change, error) {
 	return nil, nil
 }
 
+// changeNamed returns the change with an id, nil if s has none or is nil. It finds one even where a later part of the
+// texts is damaged.
 func (s *state) changeNamed(id string) (*change, error) {
 	if s == nil || s.kept == 0 {
 		return nil, nil
@@ -167,6 +181,7 @@ func (s *state) changeNamed(id string) (*change, error) {
 	return nil, err
 }
 
+// newestPages are the pages of the newest two accounts, on which a known id may stand.
 func (r *record) newestPages() (all []place) {
 	for i := max(0, len(r.states)-2); i < len(r.states); i++ {
 		all = append(all, r.states[i].pages()...)
@@ -175,6 +190,7 @@ func (r *record) newestPages() (all []place) {
 }
 
 // loadPages loads the pages on which t may find its adjustments. A page that cannot be read concerns this key alone.
+// Its adjustments then fail, rather than being made a second time. The error that is returned concerns the engine.
 func (p *pass) loadPages(ctx context.Context, t *turn) error {
 	t.pages.byID = make(map[string]change)
 	for _, page := range t.toLoad {

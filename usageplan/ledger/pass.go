@@ -8,7 +8,11 @@ import (
 )
 
 // pass is a batch on its way through the rows. As a rule one Update of the heads decides all of it. A key whose head
-// says that something is needed first (see need) takes another round.
+// says that something is needed first (see need) takes another round. So there are two rounds where a crossing or an
+// old adjustment needs other rows first, and more where one batch begins many accounts of a key.
+//
+// One goroutine at a time works with it, the leader of the [committer], so nothing in it is locked. Its memory serves
+// batch after batch.
 type pass struct {
 	*rows
 	b    *batch
@@ -72,7 +76,9 @@ type turn struct {
 	pages     pages
 }
 
-// ref is an operation of the batch, and its position among the sequenced operations on its key, -1 if it is none.
+// ref is an operation of the batch, and its position among the sequenced operations on its key, -1 if it is none. A
+// repeated batch has the same sequenced operations in the same order, so the position says which of the recorded
+// answers is the operation's, though other kinds may be missing by then.
 type ref struct{ op, position int }
 
 // need is what has to be done before an operation can be decided.
@@ -92,7 +98,8 @@ func (t *turn) waits() bool { return t.need == needRoom || len(t.late) > 0 }
 // named says whose rows have an error.
 func (t *turn) named(err error) error { return named(t.key, err) }
 
-// begin sorts the operations by key.
+// begin sorts the operations by key: each key has one turn, in which its operations stand in the order of the batch.
+// What was found for earlier batches is dropped, but for known: it tells which moves the next write of a head may drop.
 func (p *pass) begin(b *batch) {
 	p.b, p.errs, p.asked = b, nil, false
 	p.outs = append(p.outs[:0], make([]outcome, len(b.ops))...)
@@ -130,6 +137,9 @@ func (p *pass) newTurn(k Key) *turn {
 
 // turn makes one round: the heads; the rows that take what has left them; the rows of history that operations are for;
 // and what the next round needs.
+//
+// The order matters. A move is merged only after the head that pins it is durable. Otherwise a crash in between would
+// leave its units in both rows. A late operation comes after the merge, since what it is for may have been in the move.
 func (p *pass) turn(ctx context.Context) error {
 	p.keys = p.keys[:0]
 	for _, t := range p.open {
@@ -155,6 +165,10 @@ func (p *pass) turn(ctx context.Context) error {
 
 // update is the engine's Update. A row that the engine alone cannot read (see [Engine]) is left out: bad gets the
 // error, and the other rows are made.
+//
+// Example: of the rows a, b and c, the engine cannot read b. It promises that nothing has been changed. bad is called
+// for b, and the Update is repeated with a and c. The engine now numbers c as 1, and left turns that into 2, the place
+// of c in rows as the caller knows them.
 func (p *pass) update(
 	ctx context.Context, rows []string, f func(i int, row []byte) []byte, bad func(i int, err error),
 ) error {
@@ -186,7 +200,9 @@ func (p *pass) update(
 	}
 }
 
-// close notes what t has done, and reports whether that is all.
+// close notes what t has done, and reports whether that is all. It is called when the Update has returned, so only now
+// are the operations up to next durable. A key whose head stands still for want of room has failed if its move could
+// not be merged: the next round would find the same.
 func (p *pass) close(t *turn) bool {
 	t.done = t.next
 	t.told = t.told || t.tell
@@ -200,7 +216,7 @@ func (p *pass) close(t *turn) bool {
 	return t.done == len(t.refs)
 }
 
-// fail gives operations an error of their own.
+// fail gives operations an error of their own. Their outcomes are zero then, whatever an earlier call of f has found.
 func (p *pass) fail(refs []ref, err error) {
 	if p.errs == nil {
 		p.errs = make([]error, len(p.outs))
@@ -280,7 +296,9 @@ func (p *pass) head(t *turn, row []byte) []byte {
 	return p.write(t, r, changed)
 }
 
-// write returns the head, nil if nothing has changed.
+// write returns the head, nil if nothing has changed. Each write raises the counter, by which ledgers notice a row that
+// has lost a write. It also pins what the head has too much of. If the head does not fit into a row even without the
+// answers of earlier batches, nothing of this call is made, and the key's operations fail.
 func (p *pass) write(t *turn, r *record, changed bool) (out []byte) {
 	if changed {
 		if r.epoch == 0 {
@@ -359,7 +377,8 @@ func (p *pass) isKnownChange(t *turn, r *record, o *op, out *outcome) (bool, nee
 	return true, 0
 }
 
-// isEarly reports whether o would begin an account in the future. Only for such an o the engine's clock is asked.
+// isEarly reports whether o would begin an account in the future. Only for such an o the engine's clock is asked, and
+// only once in a batch: the clock may be a round trip to a server, and a period begins seldom. A read begins nothing.
 func (p *pass) isEarly(r *record, o *op) (bool, need) {
 	switch {
 	case p.clock == nil || o.kind == read || !r.begins(o):
@@ -370,7 +389,8 @@ func (p *pass) isEarly(r *record, o *op) (bool, need) {
 	return o.account.Start > p.now, 0
 }
 
-// recalled answers an operation of which the row knows, or nobody does, whether it has been made.
+// recalled answers an operation of which the row knows, or nobody does, whether it has been made. The totals are the
+// present ones: the caller keeps them as the newest that it knows.
 func (p *pass) recalled(r *record, o *op, ref ref, out *outcome) bool {
 	if !o.kind.sequenced() {
 		return false

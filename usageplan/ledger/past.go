@@ -8,7 +8,8 @@ func (r *record) hasLeft(o *op) bool {
 	return r.moves > 0 && !o.kind.current() && len(r.states) > 0 && o.account.Start < r.states[0].start
 }
 
-// lateOps are operations on one row of history: settlements and returns that come late.
+// lateOps are operations on one row of history: settlements and returns that come late. They are grouped by row, since
+// one Update names a row once.
 type lateOps struct {
 	t    *turn
 	at   place
@@ -56,7 +57,11 @@ func (p *pass) past(ctx context.Context) error {
 }
 
 // settle decides operations on a row of history and returns what it is to be, nil if it stays. An account that nobody
-// knows, or of which there is no more than days, is not made again.
+// knows, or of which there is no more than days, is not made again. An engine may call it again for the same row: it
+// begins from the row each time.
+//
+// The row remembers the answers of batches as a head does, so a settlement that is sent again after an error is made
+// once here as well.
 func (p *pass) settle(l *lateOps, row []byte) (out []byte) {
 	r := &p.rec
 	if l.err = r.decode(row); l.err == nil {
@@ -80,6 +85,9 @@ func (p *pass) settle(l *lateOps, row []byte) (out []byte) {
 	return out
 }
 
+// settleOne makes one operation on a row of history, unless the row says that it has been made. In such a row, an
+// account is not whole while only closed days of it have left the head. Here the head does not have it either: the
+// engine has lost that head, and with it the sums that a settlement could change.
 func (p *pass) settleOne(r *record, ref ref) (changed bool) {
 	o, out := &p.b.ops[ref.op], &p.outs[ref.op]
 	*out = outcome{}
