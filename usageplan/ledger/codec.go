@@ -66,7 +66,8 @@ const (
 	knownFlags = 1<<iota - 1
 )
 
-// encode returns r as a row: format, contents, checksum. Extension fields are written whatever the format asked for.
+// encode returns r as a row: format, contents, checksum. Extension fields are written whatever the format asked for. A
+// row of another ledger may have some, and this one must not lose them.
 func (r *record) encode(format uint8) ([]byte, error) {
 	if len(r.extension) > 0 {
 		format = format2
@@ -81,7 +82,9 @@ func (r *record) encode(format uint8) ([]byte, error) {
 }
 
 // decode replaces r by what a row says; no row is the zero record. It reuses the memory of r. What it does not
-// understand in full it refuses.
+// understand in full it refuses: a count read wrongly would be written back as if it were right. A newer format may end
+// otherwise, so the format is looked at before the checksum. The shortest row has a format, its bits and a checksum, 6
+// bytes. What r then holds as bytes is part of row, so it is valid as long as row is.
 func (r *record) decode(row []byte) error {
 	*r = record{states: r.states[:0], sessions: r.sessions[:0], scratch: r.scratch, noted: r.noted}
 	if row == nil {
@@ -102,7 +105,9 @@ func (r *record) decode(row []byte) error {
 	return c.end("contents")
 }
 
-// code is what stands in a row, for writing as for reading.
+// code is what stands in a row, for writing as for reading. While it writes, has is made of the record; while it reads,
+// it comes from the row and says what follows. A row that has moved something has accounts: a reader of history relies
+// on that.
 func (r *record) code(c *coder, format uint8) {
 	has := flag(r.moves > 0, hasMoves) | flag(r.moving.to.letter != 0, hasMoving) | flag(r.tells > 0, hasTells) |
 		flag(r.pruned, isPruned)
@@ -129,7 +134,8 @@ func (r *record) code(c *coder, format uint8) {
 	c.fail(r.moves > 0 && len(r.states) == 0)
 }
 
-// codeContents is the part of a record that moves have as well.
+// codeContents is the part of a record that moves have as well. The smallest account has 5 bytes, and the smallest
+// session 10; count needs that to refuse a damaged number.
 func (r *record) codeContents(c *coder) {
 	r.states = resize(r.states, c.count(len(r.states), 5))
 	last := int64(0)
@@ -148,7 +154,8 @@ func (r *record) codeContents(c *coder) {
 }
 
 // code writes or reads s. Numbers that tend to be near others stand as differences; those that overflow come back as
-// they were.
+// they were. last is the start of the account before, so that a daily account needs 3 bytes for its start: 86 400 is
+// zigzag 172 800. A part that most accounts do not have costs a bit where it is missing.
 func (s *state) code(c *coder, last int64) {
 	if !c.writing {
 		*s = state{days: s.days[:0], open: s.open[:0]}
@@ -193,6 +200,9 @@ func (s *state) code(c *coder, last int64) {
 	}
 }
 
+// codeDays writes or reads the days, each as its difference to the day before. Most have the account's limit, which
+// then takes a byte. They ascend, which a damaged row may not do; the newest day is derived, so it cannot contradict
+// them.
 func (s *state) codeDays(c *coder) {
 	s.days = resize(s.days, c.count(len(s.days), 5))
 	day := s.start
@@ -209,6 +219,8 @@ func (s *state) codeDays(c *coder) {
 	s.settleDay()
 }
 
+// code writes or reads where a move goes. Another letter than those of history and pages would name a row of another
+// sort, so it is refused.
 func (p *place) code(c *coder) {
 	page := int(p.page)
 	c.byte(&p.letter)
@@ -236,7 +248,7 @@ func (r *record) readContents(b []byte) error {
 	return c.end("a move")
 }
 
-// flag is f if is holds, else 0.
+// flag is f if is holds, else 0. It builds the bits that say which parts follow.
 func flag(is bool, f byte) byte {
 	if is {
 		return f
@@ -244,7 +256,8 @@ func flag(is bool, f byte) byte {
 	return 0
 }
 
-// resize returns s with n elements, what stands in those that are new does not matter.
+// resize returns s with n elements, what stands in those that are new does not matter. They may be what stood there
+// before: their own memory is used again.
 func resize[T any](s []T, n int) []T {
 	if n <= cap(s) {
 		return s[:n]
@@ -253,14 +266,16 @@ func resize[T any](s []T, n int) []T {
 }
 
 // coder writes values to the end of b, or takes them off its front. So what is written and what is read cannot differ.
-// After a mistake in what it reads it is bad, and all further values are 0.
+// After a mistake in what it reads it is bad, and all further values are 0. So the mistake need not be looked for
+// before the end: loops in between end by themselves, as every count is 0 then.
 type coder struct {
 	b       []byte
 	writing bool
 	bad     bool
 }
 
-// fail notes a mistake if is holds.
+// fail notes a mistake if is holds. While writing it does nothing, because what is written was checked before. So both
+// directions share the lines that check.
 func (c *coder) fail(is bool) {
 	if is && !c.writing {
 		c.bad, c.b = true, nil
@@ -275,6 +290,7 @@ func (c *coder) end(what string) error {
 	return nil
 }
 
+// uint is a number of 1 to 10 bytes, 7 bits each. Most take one, which is read without a call.
 func (c *coder) uint(p *uint64) {
 	switch {
 	case c.writing:
@@ -291,7 +307,8 @@ func (c *coder) uint(p *uint64) {
 	}
 }
 
-// int is a number that is near base.
+// int is a number that is near base. It stands as zigzag of the difference, so that small negative ones are short as
+// well: 0, -1, 1 and -2 stand as 0, 1, 2 and 3.
 func (c *coder) int(p *int64, base int64) {
 	n := *p - base
 	v := uint64(n<<1) ^ uint64(n>>63)
@@ -307,7 +324,9 @@ func (c *coder) size(p *int) {
 	*p = int(v & (1<<32 - 1))
 }
 
-// count is how many elements of at least so many bytes follow.
+// count is how many elements of at least so many bytes follow. A damaged count can be huge. One that the remaining
+// bytes cannot hold is refused before anything is allocated for it. For example, at 100 bytes from the end there are at
+// most 20 days of 5 bytes.
 func (c *coder) count(n, least int) int {
 	c.size(&n)
 	if !c.writing && n > len(c.b)/least {
@@ -327,6 +346,7 @@ func (c *coder) bytes(p *[]byte) {
 	*p, c.b = c.b[:n:n], c.b[n:]
 }
 
+// text is bytes as a string of its own, which does not keep the row in memory.
 func (c *coder) text(p *string) {
 	b := []byte(*p)
 	c.bytes(&b)
@@ -344,6 +364,7 @@ func (c *coder) byte(p *byte) {
 	}
 }
 
+// word is a random number: all 8 bytes are in use, and a varint would take 9 or 10.
 func (c *coder) word(p *uint64) {
 	switch {
 	case c.writing:
