@@ -18,6 +18,14 @@ import (
 // After an error, nobody knows what became of the batch. Then nothing else is sent until the same batch, under the same
 // number, has been answered (reconcile). So each operation is known to be made once or not at all before anything is
 // built on it, and only the last batch is ever repeated.
+//
+// What its queue promises: a caller returns when its operations are done, or when it has taken them out of the queue
+// before they were sent. One goroutine leads at a time. It hands the lead to the first of the queue before it returns,
+// so the queue never stands still while somebody is in it.
+//
+// Example: A finds nobody leading and leads. While the engine works for A, B and C queue. A wakes B to lead, and
+// returns. B sends what is queued, its own and C's, in one batch, and then tells C that it is done. So a crowd of up to
+// 4 096 callers that comes at once takes two commits.
 type committer struct {
 	ledger *Ledger
 	rows   applier
@@ -87,7 +95,8 @@ func newCommitter(l *Ledger, r applier) *committer {
 	}
 }
 
-// one makes one operation durable. It keeps nothing of o.
+// one makes one operation durable. It keeps nothing of o. The pending comes from a pool. When it goes back, nobody else
+// uses it: its commit is over, or it has been withdrawn.
 func (c *committer) one(ctx context.Context, o op) (reply, error) {
 	p := c.pool.Get().(*pending)
 	defer func() {
@@ -102,14 +111,16 @@ func (c *committer) one(ctx context.Context, o op) (reply, error) {
 	return p.answers[0], p.answers[0].err
 }
 
-// all makes operations durable in one commit. The error is that of all of them; an answer has one of its own.
+// all makes operations durable in one commit. The error is that of all of them; an answer has one of its own. Without
+// operations it is a flush.
 func (c *committer) all(ctx context.Context, ops []op) ([]reply, error) {
 	p := &pending{ops: ops, wake: make(chan bool, 1)}
 	err := c.do(ctx, p)
 	return p.answers, err
 }
 
-// do queues p and returns when it is done. If ctx ends before p has been sent, nothing is done.
+// do queues p and returns when it is done. If ctx ends before p has been sent, nothing is done. Once p has been sent,
+// do waits for the answer, whatever ctx says: only the answer tells what the caller may grant.
 func (c *committer) do(ctx context.Context, p *pending) error {
 	if err := givenUp(ctx); err != nil {
 		return err
@@ -154,7 +165,8 @@ func (c *committer) withdraw(p *pending) bool {
 	return true
 }
 
-// lead commits the queue, in which own is, and passes the lead on.
+// lead commits the queue, in which own is, and passes the lead on. The others of the batch are woken first, so that
+// they can queue again while the next leader gathers.
 func (c *committer) lead(own *pending) {
 	batch := c.gather()
 	start := time.Now()
@@ -197,12 +209,16 @@ func (c *committer) gather() []*pending {
 
 // patience is how long the leader waits when some of a whole cohort came meanwhile: each buys a third of its share of
 // the time that a commit takes. Those who have just been woken come much faster than that. Requests that come by
-// themselves, at the rate that made the cohort, do not pay for the next, so they wait hardly longer than without.
+// themselves, at the rate that made the cohort, do not pay for the next, so they wait hardly longer than without. For
+// example, a commit takes 4 ms and has woken 8 callers. The leader waits 62 µs for the first of them, and 167 µs more
+// for each that has come.
 func (c *committer) patience(came, whole int64) time.Duration {
 	return c.took/64 + c.took*time.Duration(came)/time.Duration(3*whole)
 }
 
-// commit sends a batch, with the ends of some idle leases, and hands out the answers.
+// commit sends a batch, with the ends of some idle leases, and hands out the answers. The callers get copies, because
+// the next commit uses the memory again. The ends come last in the batch, so the answers to them are what is left when
+// the callers have theirs.
 func (c *committer) commit(batch []*pending) {
 	c.ops = c.ops[:0]
 	hurried := false
@@ -242,7 +258,8 @@ func (c *committer) endIdle() []endedLease {
 }
 
 // send has the engine make c.ops durable, after it has cleared up what is unknown. What is not sent, but is to be made
-// nevertheless, goes to the outbox.
+// nevertheless, goes to the outbox. What is sent without an answer becomes the unknown batch. Of that, nothing goes to
+// the outbox too, or it might be made twice.
 func (c *committer) send(hurried bool) ([]reply, error) {
 	if err := c.reconcile(hurried); err != nil {
 		for i := range c.ops {
@@ -268,7 +285,7 @@ func (c *committer) next(ops []op) batch {
 }
 
 // again is what is to be sent once more of a batch without an answer. Reads and adjustments are left out: their callers
-// repeat them.
+// repeat them. All sequenced operations stay, in their order: rows recognise each by its position among them.
 func (b *batch) again() batch {
 	ops := slices.DeleteFunc(slices.Clone(b.ops), func(o op) bool { return o.kind == read || o.kind.adjusts() })
 	for i := range ops {
@@ -281,7 +298,11 @@ func (b *batch) again() batch {
 
 // reconcile repeats what is unknown, gives back charges that prove to have been counted though their caller was told
 // otherwise, and sends the outbox. (A reservation is given back when its lease ends.) It waits between tries unless
-// hurried.
+// hurried. Without an error, nothing is unknown and the outbox is empty.
+//
+// Example: a charge of 3 is sent in batch 7, and the answer is lost. Its caller is told [ErrUnavailable] and serves
+// nothing. The next commit repeats batch 7 first. If the answer is that 3 were granted, now or the first time, batch 8
+// gives back 3. Then the commit sends its own batch, number 9.
 func (c *committer) reconcile(hurried bool) error {
 	for len(c.unknown.ops) > 0 || c.outbox.len() > 0 {
 		if !hurried && time.Now().Before(c.retry) {
@@ -315,7 +336,8 @@ func (c *committer) reconcile(hurried bool) error {
 	return nil
 }
 
-// apply has the engine make a batch. The replies hold until the next call.
+// apply has the engine make a batch. The replies hold until the next call. They are numbered in the order in which rows
+// were changed. So of two answers about an account, anybody can tell which is the later.
 func (c *committer) apply(b *batch) ([]reply, error) {
 	asked := time.Since(c.ledger.began)
 	outs, errs, err := c.call(b)
@@ -351,7 +373,8 @@ func (c *committer) call(b *batch) (outs []outcome, errs []error, err error) {
 	return c.rows.apply(ctx, b)
 }
 
-// keep notes a lease that has ended, before its return is sent.
+// keep notes a lease that has ended, before its return is sent. Its slot must stay until the engine knows what was
+// spent, and an outage may delay that for long after the counter has forgotten the lease.
 func (c *committer) keep(s *lease) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -394,7 +417,8 @@ func (c *committer) recount(o *op, a *reply) {
 }
 
 // failed notes an error, and when to try again. No key is refused from memory before the engine has answered: what is
-// unknown may have changed it.
+// unknown may have changed it. The pauses are 50, 100, 200, 400 and then always 800 ms. While something is unknown or
+// in the outbox, callers in a pause are refused without a call of the engine.
 func (c *committer) failed(err error) {
 	c.cause = err
 	c.pause = min(max(2*c.pause, firstPause), lastPause)
@@ -402,7 +426,8 @@ func (c *committer) failed(err error) {
 	c.unanswered.Store(c.answers)
 }
 
-// notSent is the cause of an error where the engine has not seen the operations.
+// notSent is the cause of an error where the engine has not seen the operations. So nothing is unknown about them, and
+// a lease that wanted units may go on.
 type notSent struct{ error }
 
 func (n notSent) Unwrap() error { return n.error }
