@@ -8,6 +8,10 @@ import (
 )
 
 // counter is what a ledger knows of one key. A take that is granted from the lease reads its first cache line only.
+//
+// The turn comes before any mutex. Of mu and the mutex of a lease, neither is taken while the other is held. A
+// goroutine that has the turn may wait for a commit. So a commit never waits for a turn: it ends an idle lease only
+// where it gets the turn at once.
 type counter struct {
 	ledger *Ledger
 	key    Key
@@ -44,6 +48,8 @@ type counter struct {
 	lossToldOf uint64
 }
 
+// enter waits for the turn. It needs no place in a queue of its own, because senders on a channel are served in order.
+// It does not look whether the ledger is closed: settlements go on after that.
 func (c *counter) enter(ctx context.Context) error {
 	if c.tryEnter() {
 		return nil
@@ -66,7 +72,9 @@ func (c *counter) tryEnter() bool {
 	}
 }
 
-// enterOpen is enter for what may open a lease: Close ends the leases turn by turn, and none may follow.
+// enterOpen is enter for what may open a lease: Close ends the leases turn by turn, and none may follow. It looks with
+// the turn in hand. A lease that is opened before Close has the turn is ended by Close; one who gets the turn later
+// finds the ledger closed.
 func (c *counter) enterOpen(ctx context.Context) error {
 	if err := c.enter(ctx); err != nil {
 		return err
@@ -80,7 +88,7 @@ func (c *counter) enterOpen(ctx context.Context) error {
 
 func (c *counter) leave() { <-c.turn }
 
-// op begins an operation on an account and day.
+// op begins an operation on an account and day. The caller adds what its kind needs.
 func (c *counter) op(k kind, d *usageDay) op {
 	return op{
 		kind: k, account: Account{c.key, d.start}, day: d.day, time: time.Now().Unix(), limit: d.quota.Limit,
@@ -105,7 +113,8 @@ func (c *counter) current(ctx context.Context, now int64, q Quota) (*usageDay, e
 	return d, nil
 }
 
-// leased returns the lease for now, after it has ended one that does not fit. The caller holds turn.
+// leased returns the lease for now, after it has ended one that does not fit. The caller holds turn. The new one holds
+// no units yet, and no engine knows it: only a refill reserves.
 func (c *counter) leased(ctx context.Context, now int64, q Quota) (*lease, error) {
 	s := c.lease.Load()
 	if s != nil && c.isNewest(&s.usageDay, now, &q) && !s.doubtful {
@@ -139,7 +148,8 @@ func (c *counter) begin(d *usageDay, now int64, q Quota) {
 func (c *counter) catchUp(start, day int64) { c.newest, c.day = max(c.newest, start), max(c.day, day) }
 
 // follow makes d the latest. Until the engine answers about it, it tells what is known of its account from the one
-// before, under its own limit. That refuses nothing: the engine has to see the other limit first.
+// before, under its own limit. That refuses nothing: the engine has to see the other limit first. For example, at a
+// limit of 100 with 95 used, 5 remain. Under a new limit of 150, a settled charge tells a balance of 55 at once.
 func (c *counter) follow(d *usageDay) {
 	last := c.latest.Load()
 	if last != nil {
@@ -226,7 +236,9 @@ func (c *counter) commitEnding(ctx context.Context, ops ...op) ([]reply, error) 
 	return answers[1:], nil
 }
 
-// end ends the lease; ok says that the engine has to be told so by an operation. The caller holds turn.
+// end ends the lease; ok says that the engine has to be told so by an operation. The caller holds turn, and goes on to
+// hold it until that operation has been answered: a refund that came before could not give back what the lease has
+// spent and not reported.
 func (c *counter) end() (s *lease, end op, ok bool) {
 	s = c.lease.Load()
 	if s == nil {
