@@ -17,6 +17,9 @@ import (
 // Version 1 kept accounts, and a log of what had changed them. A record of the log has the entries of one commit. Now
 // and then the log was folded into the accounts: "folded" in the bucket meta is the last record that they have. Old
 // records were dropped, and base has what they had added up to.
+//
+// Example: of records 1 to 90 the first 40 were dropped, and folded is 80. Then base has the sums of 1 to 40, the log
+// has 41 to 90, and the accounts are as they were after 80. To bring them up to date, 81 to 90 are replayed.
 var (
 	accountBucket = []byte("accounts")
 	entryBucket   = []byte("log")
@@ -27,7 +30,8 @@ var (
 
 // version1 reads a file of version 1. It reads the log once and then the accounts in their order. Of the log it keeps
 // only where the entries stand that it needs then: those that the accounts lack, and adjustments, of which an account
-// has no more than the id.
+// has no more than the id. That is 24 bytes for each. It is used by one goroutine within one transaction of bbolt, and
+// what it reads is valid only there.
 type version1 struct {
 	accounts, log, base *bolt.Bucket
 
@@ -47,7 +51,8 @@ type version1 struct {
 	unproved uint64
 }
 
-// entryPlace is where an entry stands in the log.
+// entryPlace is where an entry stands in the log. The account's hash is enough to sort by: who reads the entry compares
+// the name.
 type entryPlace struct {
 	account uint64 // hash
 	record  uint64
@@ -58,6 +63,9 @@ func (p entryPlace) compareAccount(hash uint64) int { return cmp.Compare(p.accou
 
 // readVersion1 calls each with the accounts of each key, oldest first. Leases that were left open are ended, with spent
 // as what is known to have been spent of them. The slice that each gets is used again.
+//
+// Damage is found on the way or at the end, when each has already had most of the accounts. So the caller must throw
+// away what it made of them if this returns an error.
 func readVersion1(tx *bolt.Tx, spent map[uint64]int64, each func([]past.Account) error) error {
 	v := version1{spent: spent, fresh: make(map[string]struct{}), seed: maphash.MakeSeed()}
 	if err := v.begin(tx); err != nil {
@@ -78,6 +86,7 @@ func readVersion1(tx *bolt.Tx, spent map[uint64]int64, each func([]past.Account)
 	return nil
 }
 
+// begin finds the buckets. A file of version 1 has each of them, also if nothing is in it.
 func (v *version1) begin(tx *bolt.Tx) error {
 	v.accounts, v.log, v.base = tx.Bucket(accountBucket), tx.Bucket(entryBucket), tx.Bucket(baseBucket)
 	folded := tx.Bucket(metaBucket).Get(foldedKey)
@@ -88,13 +97,16 @@ func (v *version1) begin(tx *bolt.Tx) error {
 	return nil
 }
 
+// hash differs in each conversion, as the seed does. It never leaves the process.
 func (v *version1) hash(account []byte) uint64 { return maphash.Bytes(v.seed, account) }
 
-// weigh is what an account's sums are in unproved.
+// weigh is what an account's sums are in unproved. The two sums have different factors, so that an error of one does
+// not cancel the opposite error of the other. All of it is modulo 2^64, so sums that overflow still cancel out.
 func weigh(hash uint64, used, adjustments int64) uint64 {
 	return hash*uint64(used) + bits.ReverseBytes64(hash)*uint64(adjustments)
 }
 
+// readBase takes what dropped records had added up to out of unproved.
 func (v *version1) readBase() error {
 	return v.base.ForEach(func(account, sealed []byte) error {
 		in, err := openValue(sealed)
@@ -106,7 +118,9 @@ func (v *version1) readBase() error {
 	})
 }
 
-// readLog reads all records, none of which may be missing.
+// readLog reads all records, none of which may be missing. The first may have any number up to folded+1, as older ones
+// were dropped: were it greater, changes would be in neither the accounts nor the log. At the end the places are in the
+// order of accounts, and those of an account as they happened.
 func (v *version1) readLog() error {
 	next := uint64(0)
 	err := v.log.ForEach(func(key, sealed []byte) error {
@@ -126,6 +140,8 @@ func (v *version1) readLog() error {
 	return err
 }
 
+// readRecord reads the entries of a commit. What the accounts have of it is taken out of unproved; for the others it
+// notes which accounts have no row yet. It reads each entry to its end, so account can read it again without a check.
 func (v *version1) readRecord(number uint64, sealed []byte) error {
 	in, err := openValue(sealed)
 	if err != nil {
@@ -137,6 +153,8 @@ func (v *version1) readRecord(number uint64, sealed []byte) error {
 		at := uint32(size - len(in.b))
 		e := in.entry()
 		hash := v.hash(e.account)
+		// The accounts have what was folded. Only the newer entries are to be replayed, but adjustments are needed from
+		// all.
 		if number <= v.folded {
 			v.unproved -= weigh(hash, e.used(), e.adjustments())
 		} else if v.accounts.Get(e.account) == nil {
@@ -150,6 +168,9 @@ func (v *version1) readRecord(number uint64, sealed []byte) error {
 }
 
 // readAccounts reads the accounts in the order of their names. So those of a key come one after another, oldest first.
+// An account that began after the last fold has no row, only entries. Its name is merged into the order.
+//
+// Example: rows of A and C, and entries of B, which is fresh. Before C is read, all fresh names below C are: A, B, C.
 func (v *version1) readAccounts(each func([]past.Account) error) error {
 	var key []past.Account
 	read := func(name, sealed []byte) error {
@@ -157,6 +178,7 @@ func (v *version1) readAccounts(each func([]past.Account) error) error {
 		if err != nil {
 			return err
 		}
+		// Names begin with plan and subject. So when those of another key come, this one has no more accounts.
 		if len(key) > 0 && (key[0].Plan != a.Plan || key[0].Subject != a.Subject) {
 			err = each(key)
 			key = key[:0]
@@ -186,7 +208,9 @@ func (v *version1) readAccounts(each func([]past.Account) error) error {
 	return err
 }
 
-// account returns an account as it was in the end. It has a row, or entries in the log, or both.
+// account returns an account as it was in the end. It has a row, or entries in the log, or both; sealed is nil if it
+// has no row. First the row is read, then what it lacks is replayed, and at last the leases end, as nobody holds them
+// any more.
 func (v *version1) account(name, sealed []byte) (past.Account, error) {
 	hash := v.hash(name)
 	a, err := parseAccount(name)
@@ -196,9 +220,11 @@ func (v *version1) account(name, sealed []byte) (past.Account, error) {
 	if err != nil {
 		return past.Account{}, err
 	}
+	// Before the replay: unproved compares the row with what had been folded into it.
 	for _, d := range a.Days {
 		v.unproved += weigh(hash, d.Used, d.Adjustments)
 	}
+	// Without entries, i is where they would be, and the loop ends at once.
 	i, _ := slices.BinarySearchFunc(v.places, hash, entryPlace.compareAccount)
 	for ; i < len(v.places) && v.places[i].account == hash; i++ {
 		p := v.places[i]

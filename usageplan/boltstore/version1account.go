@@ -8,20 +8,30 @@ import (
 	"github.com/tallygate/tallygate/usageplan/internal/past"
 )
 
-// account1 is an account of version 1.
+// account1 is an account of version 1. Day by day it is as package past wants it. What version 1 had in addition is
+// used up on the way: leases end, and ids without an entry become changes.
 type account1 struct {
 	past.Account
 	leases  []lease1
 	applied []past.Change // of its last 256 adjustments, id, kind and amount
 }
 
-// lease1 is an open lease. All of it counts on one day.
+// lease1 is an open lease. All of it counts on one day. granted is the sum of its reservations, spent what was last
+// reported of it. Both are in the day: granted as used, and granted - spent as held.
 type lease1 struct {
 	id                  uint64
 	day, granted, spent int64
 }
 
-// parseAccount reads the name of an account: plan and subject, each after its length, and the start.
+// parseAccount reads the name of an account:
+//
+//	2  length of the plan, big endian
+//	   plan
+//	2  length of the subject
+//	   subject
+//	8  start, big endian, its highest bit flipped
+//
+// So the accounts of a key stand next to each other in the bucket, ascending by start.
 func parseAccount(name []byte) (a account1, err error) {
 	in := values{b: name}
 	a.Plan, a.Subject = in.part(), in.part()
@@ -29,7 +39,17 @@ func parseAccount(name []byte) (a account1, err error) {
 	return a, in.end()
 }
 
-// read reads the row of an account, whose name has been read.
+// read reads the row of an account, whose name has been read. A row has, all as varints if nothing else is said:
+//
+//	start, limit, adjustments, used, held
+//	crossed and told, each of two words
+//	number of days, and for each: day, limit, adjustments, used, held
+//	number of leases, and for each: id (8 bytes), day, granted, spent
+//	number of adjustments that are remembered, and for each: id (text), amount
+//	for each of these adjustments its kind (1 byte)
+//
+// Days are relative to the start. read takes only a row that agrees with itself: the start is that of the name, and the
+// sums are those of the days.
 func (a *account1) read(sealed []byte) error {
 	in, err := openValue(sealed)
 	if err != nil {
@@ -81,7 +101,8 @@ func (a *account1) addsUp(sums past.Day) bool {
 	return sums == past.Day{}
 }
 
-// replay makes the change of an entry.
+// replay makes the change of an entry, as version 1 did when it opened a file. It decides nothing: the entry says what
+// was granted. Entries come in the order in which they happened, and none twice.
 func (a *account1) replay(e *entry1) error {
 	if len(a.Days) == 0 {
 		a.Limit = e.limit
@@ -107,6 +128,17 @@ func (a *account1) replay(e *entry1) error {
 	return nil
 }
 
+// replayLease makes the change of an entry of a lease, on the lease and on its day.
+//
+// Worked example, of one lease:
+//
+//	entry                    granted  used  held
+//	reserve 100, spent 0         100   100   100
+//	reserve 50, spent 30         150   150   120
+//	return 40, spent 110         110   110     0
+//
+// The second line adds 50 to what is held and takes 30 out, which are known to be spent. The third one gives 40 back,
+// and all that is left is spent.
 func (a *account1) replayLease(d *past.Day, e *entry1) error {
 	i := slices.IndexFunc(a.leases, func(l lease1) bool { return l.id == e.lease })
 	switch {
@@ -130,6 +162,9 @@ func (a *account1) replayLease(d *past.Day, e *entry1) error {
 // endLeases ends the leases that a process has left open. Where it is known what was spent, the rest is given back. It
 // cannot be more than was granted: then the file has been put back from an older copy. Otherwise what has not been
 // reported as spent stays counted, as held: admit too little rather than too much, and bill too little.
+//
+// Example: 100 granted, 30 reported, so used is 100 and held 70. If the slot says 60, then 40 go back: used is 60, held
+// 0. If nobody knows, used stays 100 and held 70, which leaves 30 to bill.
 func (a *account1) endLeases(spent map[uint64]int64) {
 	for _, l := range a.leases {
 		if n, known := spent[l.id]; known && n <= l.granted {
@@ -158,7 +193,8 @@ func (a *account1) addForgotten() {
 	a.Changes = append(forgotten, a.Changes...)
 }
 
-// on returns a day, which it makes if need be. The pointer holds until the next call.
+// on returns a day, which it makes if need be. The pointer holds until the next call. It looks from the end, as most
+// changes are of the last day.
 func (a *account1) on(day int64) *past.Day {
 	i := len(a.Days)
 	for ; i > 0 && a.Days[i-1].Day >= day; i-- {

@@ -8,7 +8,8 @@ import (
 	"github.com/tallygate/tallygate/usageplan/internal/past"
 )
 
-// Kinds of entries of version 1.
+// Kinds of entries of version 1. Their numbers are in the files, so their order stays. Most of them changed what counts
+// against the limit; only extend1 changed the limit itself.
 const (
 	read1    = iota // a limit that is met
 	charge1         // counts granted
@@ -20,16 +21,19 @@ const (
 	extend1         // adds granted to the limit
 	correct1        // adds granted to what counts as used
 	tell1           // the crossing of granted percent has been told
+	// kinds1 is the number of kinds. From here on a kind is damage.
 	kinds1
 )
 
-// Flags in the byte that has the kind. Force does not matter any more.
+// Flags in the byte that has the kind. Force does not matter any more: it let a true-up go past the limit, and the
+// entry tells what was granted.
 const (
 	force1   = 0x80
 	inForce1 = 0x40 // a true-up's limit is the one in force
 )
 
-// entry1 is one change of an account. Its bytes are part of the record.
+// entry1 is one change of an account. Its texts are part of the record, so they hold as long as the transaction.
+// account is the name, as it is in the bucket of accounts.
 type entry1 struct {
 	kind    byte
 	inForce bool
@@ -44,7 +48,17 @@ type entry1 struct {
 	id, reason, actor []byte
 }
 
-// entry reads an entry.
+// entry reads an entry. It has, one after another:
+//
+//	kind and flags      1 byte
+//	account             text: the name, see parseAccount
+//	granted … spent     seven signed varints
+//	lease               8 bytes, little endian
+//	crossed             two varints
+//	id, reason, actor   texts
+//
+// A record is the time of its commit, entries up to its end, and the CRC-32C. After a mistake the entry is useless and
+// in.err says why. The caller looks at that when the record is at its end.
 func (in *values) entry() (e entry1) {
 	flags := in.byte()
 	e.kind, e.inForce = flags&^(force1|inForce1), flags&inForce1 != 0
@@ -61,14 +75,17 @@ func (in *values) entry() (e entry1) {
 	return e
 }
 
+// adjusts reports whether the entry is an adjustment, which stays known by who, when and why.
 func (e *entry1) adjusts() bool { return e.kind == extend1 || e.kind == correct1 }
 
-// knowsLimit reports whether the entry's limit was the quota's at that time.
+// knowsLimit reports whether the entry's limit was the quota's at that time. The other kinds have an older one: that of
+// the time when their request was admitted.
 func (e *entry1) knowsLimit() bool {
 	return e.kind == read1 || e.kind == charge1 || e.kind == reserve1 || e.adjusts() || e.kind == trueUp1 && e.inForce
 }
 
-// used is what the entry adds to what counts against the limit.
+// used is what the entry adds to what counts against the limit. All of a lease counts from its reservation on, so a
+// report adds nothing.
 func (e *entry1) used() int64 {
 	switch e.kind {
 	case charge1, trueUp1, reserve1, correct1:
@@ -87,7 +104,8 @@ func (e *entry1) adjustments() int64 {
 	return 0
 }
 
-// change is the adjustment that the entry tells of, of an account with this start.
+// change is the adjustment that the entry tells of, of an account with this start. It copies the texts, as the change
+// outlives the transaction.
 func (e *entry1) change(start int64) past.Change {
 	return past.Change{
 		ID: string(e.id), Reason: string(e.reason), Actor: string(e.actor),
@@ -96,13 +114,16 @@ func (e *entry1) change(start int64) past.Change {
 }
 
 // values takes a value of version 1 apart: integers are varints, texts have their length before them. After the first
-// mistake it gives zeros, and keeps the error.
+// mistake it gives zeros, and keeps the error. So who reads a value asks for the error once, by end. A loop over what
+// is left ends too, since nothing is.
 type values struct {
 	b   []byte
 	err error
 }
 
-// openValue begins to read a value. It ends with its CRC-32C.
+// openValue begins to read a value. It ends with its CRC-32C, which is that of the value alone: version 1 did not
+// include the key. So the checksum does not show that two values were swapped. For accounts, their start and unproved
+// do.
 func openValue(sealed []byte) (*values, error) {
 	n := len(sealed) - sumSize
 	if n < 0 || crc32.Checksum(sealed[:n], castagnoli) != storedSum(sealed) {
@@ -111,6 +132,7 @@ func openValue(sealed []byte) (*values, error) {
 	return &values{b: sealed[:n]}, nil
 }
 
+// fail keeps the first mistake and drops what has not been read.
 func (in *values) fail(what string) {
 	if in.err == nil {
 		in.err = fmt.Errorf("%w: %s", ErrFormat, what)
@@ -149,6 +171,7 @@ func (in *values) uint() uint64 {
 	return v
 }
 
+// int reads a signed number as zigzag: 0, -1, 1, -2 are 0, 1, 2, 3. See [binary.Varint].
 func (in *values) int() int64 {
 	v := in.uint()
 	return int64(v>>1) ^ -int64(v&1)
@@ -156,12 +179,14 @@ func (in *values) int() int64 {
 
 func (in *values) fixed() uint64 { return binary.LittleEndian.Uint64(in.take(8)) }
 
+// text is a part of the value, not a copy.
 func (in *values) text() []byte { return in.take(in.uint()) }
 
 // part is a text with its length in two bytes.
 func (in *values) part() string { return string(in.take(uint64(binary.BigEndian.Uint16(in.take(2))))) }
 
-// count reads how many items follow, each of at least one byte.
+// count reads how many items follow, each of at least one byte. So a damaged count cannot make a loop longer than the
+// value.
 func (in *values) count() uint64 {
 	n := in.uint()
 	if n > uint64(len(in.b)) {
