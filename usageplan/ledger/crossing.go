@@ -38,7 +38,7 @@ func (p *pass) loadIndex(ctx context.Context) (err error) {
 }
 
 // dropIndex deletes the index rows of keys of which everything has been told. If that fails, an index row stays that
-// says too much.
+// says too much. The next ledger that starts then reads a head for nothing.
 func (p *pass) dropIndex(ctx context.Context) {
 	for _, t := range p.turns {
 		if t.told && t.allTold && t.index != nil {
@@ -47,7 +47,8 @@ func (p *pass) dropIndex(ctx context.Context) {
 	}
 }
 
-// writeIndex writes the index rows that are needed.
+// writeIndex writes the index rows that are needed. A key whose index row cannot be written fails: a crossing that no
+// index row names would not be told after a crash.
 func (p *pass) writeIndex(ctx context.Context) error {
 	var rows []string
 	var turns []*turn

@@ -5,17 +5,19 @@ import "slices"
 // maxUsed bounds what forced true-ups add up to, so that sums stay far from overflow.
 const maxUsed = 1 << 60
 
-// thresholdAt is the smallest usage that is p percent of limit: p*limit/100, rounded up. The product is below 2^61.
+// thresholdAt is the smallest usage that is p percent of limit: p*limit/100, rounded up. The product is below 2^61. For
+// example, 50 percent of 3 is 2: with 1 used, less than half is used.
 func thresholdAt(p int, limit int64) int64 { return (int64(p)*max(limit, 0) + 99) / 100 }
 
-// begins reports whether o would begin an account.
+// begins reports whether o would begin an account: the key has none that is as new.
 func (r *record) begins(o *op) bool {
 	newest := r.newest()
 	return newest == nil || newest.start < o.account.Start
 }
 
 // apply decides on o and makes the change; changed is false if there is none. An adjustment whose id has been used is
-// not for it.
+// not for it. It looks at nothing but the record and o. So an engine may have it called again with the row as another
+// process has left it.
 func (r *record) apply(o *op) (out outcome, changed bool) {
 	if newest := r.newest(); newest != nil && o.kind.current() && newest.isAfter(o) {
 		return outcome{stale: true, totals: newest.sum()}, false
@@ -46,10 +48,16 @@ func (r *record) begin(o *op) (out outcome, changed bool) {
 
 // isAfter reports whether s is of a newer period than o, or has a newer day. The day counts also if o would begin an
 // account: a quota whose period became shorter begins one within the period of s.
+//
+// Example: a monthly quota is made a daily one on the 10th. The account of the 1st was used on the 10th. A ledger whose
+// clock is a day behind would begin an account of the 9th. It is stale, because that day is over.
 func (s *state) isAfter(o *op) bool {
 	return s.start > o.account.Start || len(s.days) > 0 && s.day > o.day
 }
 
+// apply decides on o in its account and makes the change. First it looks whether the account still knows the lease,
+// with all that the ledger was granted: otherwise the engine has lost data, and a decision would count from too little.
+// A refused operation may change the account too, see meetsLimit.
 func (s *state) apply(o *op) (out outcome, changed bool) {
 	if o.held > 0 {
 		switch l := s.lease(o.lease); {
@@ -87,7 +95,8 @@ func (s *state) adjusted(k kind) int64 {
 	return 0
 }
 
-// decide returns what o may have of s.
+// decide returns what o may have of s; ok is false if it is refused. It changes nothing. A refund, and the return of a
+// lease that s knows, are granted as much as there is to give back, even if that is 0: what they say has happened.
 func (s *state) decide(o *op) (granted int64, ok bool) {
 	switch o.kind {
 	case charge, trueUp:
@@ -146,6 +155,9 @@ func (s *state) grant(o *op, want int64) (int64, bool) {
 
 // toThreshold is how much may be reserved before the unit that crosses the next threshold: that one is only taken by
 // who needs it, so that a crossing is recorded when it happens, not when a block is reserved.
+//
+// Example: of a limit of 100, 30 are used, and the next threshold is 50. A block has at most 19 units. The 50th is
+// reserved by the request that needs it.
 func (s *state) toThreshold(o *op) int64 {
 	most := int64(MaxUnits)
 	for _, p := range o.thresholds {
@@ -156,7 +168,8 @@ func (s *state) toThreshold(o *op) int64 {
 	return most
 }
 
-// effect makes a change that has been decided.
+// effect makes a change that has been decided. What it counts in the account, it counts on the day of o as well, so the
+// sums of the days are those of the account.
 func (s *state) effect(o *op, granted int64) {
 	d := s.on(o.day)
 	s.settleDay()
@@ -242,6 +255,10 @@ func (s *state) cross(o *op) bool {
 
 // meetsLimit records the crossings that a lower limit makes of what has been used already, when an operation is refused
 // for it. It reports whether there are any; otherwise nothing changes, the limit included.
+//
+// Example: of a limit of 100, 60 are used, and 50 percent has been crossed. The quota becomes 70, and a charge of 20 is
+// refused. The 60 are more than 80 percent of 70, so that crossing is recorded, and the limit is 70 from now on.
+// Otherwise nobody would be told before a request is granted again, which may be in the next period.
 func (s *state) meetsLimit(o *op) bool {
 	counts := o.kind == charge || o.kind == reserve || o.kind == trueUp && o.inForce
 	if !counts || o.limit == s.limit || s.used == 0 {

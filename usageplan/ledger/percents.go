@@ -5,7 +5,8 @@ import (
 	"math/bits"
 )
 
-// percents is a set of percentages, 1 to 127.
+// percents is a set of percentages, 1 to 127, one bit each: percentage p is bit p%64 of word p/64. It is a value, so
+// rows and answers carry it without an allocation, and two sets are compared with ==.
 type percents [2]uint64
 
 // has reports whether p is in the set.

@@ -35,7 +35,8 @@ func (c *counter) tellNow(fresh percents, t totals) {
 	}
 }
 
-// toTell returns the crossings that t shows as not told and that are not being told already.
+// toTell returns the crossings that t shows as not told and that are not being told already. Each is returned once, so
+// that requests which see the same untold crossing at once do not all tell it.
 func (c *counter) toTell(t totals) percents {
 	c.mu.Lock()
 	defer c.mu.Unlock()
