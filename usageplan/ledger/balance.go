@@ -59,7 +59,7 @@ func (c *counter) read(ctx context.Context, now int64, q Quota) (*usageDay, *bas
 	}
 }
 
-// balance is the account's, as of an instant within the call.
+// balance is the account's, as of an instant within the call. The lease has had an answer, or look would not return.
 func (s *lease) balance() Balance { return s.balanceOf(s.look()) }
 
 // look returns what balanceOf makes a balance of: an answer of the engine, and what was left of the units that it

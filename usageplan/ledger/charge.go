@@ -15,7 +15,8 @@ type Charge struct {
 	left int64
 }
 
-// slab remembers which of 256 charges have been settled: a bit each instead of an allocation.
+// slab remembers which of 256 charges have been settled: a bit each instead of an allocation. A charge is a value that
+// may be copied, so the mark cannot be in it. A full slab is garbage as soon as none of its charges is in use.
 type slab struct {
 	next    atomic.Uint32
 	settled [4]atomic.Uint64
@@ -26,7 +27,8 @@ const slabSize = 256
 // slabs number charges, slab after slab. The zero slabs are ready.
 type slabs struct{ last atomic.Pointer[slab] }
 
-// number gives a charge its bit.
+// number gives a charge its bit. Any number of goroutines may call it at once. When a slab is full, several may make
+// the next one. One of them wins, and the others use it.
 func (ss *slabs) number(ch *Charge) {
 	for {
 		s := ss.last.Load()
@@ -40,7 +42,8 @@ func (ss *slabs) number(ch *Charge) {
 	}
 }
 
-// claim reports whether charge bit has not been settled before.
+// claim reports whether charge bit has not been settled before, and marks it as settled in the same step. So of two
+// settlements at once, one is made.
 func (s *slab) claim(bit uint32) bool {
 	mask := uint64(1) << (bit & 63)
 	return s.settled[bit>>6].Or(mask)&mask == 0

@@ -8,6 +8,9 @@ import (
 // Leases that nobody spends from are given back, so that others can have what they hold. There is no goroutine for it:
 // each commit looks at a few of the leases that it has not looked at for idleAfter, and ends those of which nothing was
 // spent since.
+//
+// Example: a lease has 40 units left at noon. If a commit a minute later finds the same 40, it ends the lease. If it
+// finds 39, the lease is looked at again a minute after that. Without commits, idle leases stay open until Close.
 const (
 	idleAfter = time.Minute
 	idleLooks = 8 // leases looked at by one commit
@@ -27,7 +30,7 @@ type look struct {
 	at      time.Duration
 }
 
-// endedLease is a lease that op is to end. The turn of its counter is held.
+// endedLease is a lease that op is to end. The turn of its counter is held until the engine has answered.
 type endedLease struct {
 	counter *counter
 	lease   *lease
@@ -43,6 +46,7 @@ func (q *idleLeases) watch(c *counter, s *lease) {
 	q.push(look{c, s.id, s.left.Load(), time.Since(c.ledger.began)})
 }
 
+// push adds a look at the end. Its time is the present, so the first in the queue is the first to be due.
 func (q *idleLeases) push(l look) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

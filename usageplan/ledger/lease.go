@@ -71,7 +71,11 @@ func (s *lease) refund(n, most int64) bool {
 	}
 }
 
-// note makes what has been spent survive the process, if the ledger has slots.
+// note makes what has been spent survive the process, if the ledger has slots. The caller has spent before, and answers
+// its request after.
+//
+// Example: A and B spend, and take the tickets 1 and 2. A gets the lock first. The last ticket is 2 by then, so the sum
+// that A notes has what B spent. B gets the lock, finds that ticket 2 is noted, and writes nothing.
 func (s *lease) note() error {
 	if !s.noting {
 		return nil
@@ -90,6 +94,8 @@ func (s *lease) note() error {
 	return nil
 }
 
+// spentLocked is what has been spent less what came back into the lease. The caller holds mu, so no grant comes between
+// the two numbers that it reads.
 func (s *lease) spentLocked() int64 {
 	if left := s.left.Load(); left >= 0 {
 		return s.granted.Load() - left
@@ -97,13 +103,20 @@ func (s *lease) spentLocked() int64 {
 	return s.final
 }
 
+// spentSoFar is spentLocked for one who does not hold mu. Requests go on meanwhile, so more may have been spent when it
+// returns.
 func (s *lease) spentSoFar() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.spentLocked()
 }
 
-// learn takes in the engine's answer to an operation that reported spent. The caller holds the counter's turn.
+// learn takes in the engine's answer to an operation that reported spent. The caller holds the counter's turn. While
+// granted, left and base do not fit each other, base is nil: see look.
+//
+// Example: the engine says that 100 are used, 64 of them held by this lease, which has reported nothing. So 36 are used
+// for certain, and base.used is 36 + 64. With 24 spent since, 40 are left, and a balance tells 100 - 40 = 60: the 36
+// and the 24.
 func (s *lease) learn(a reply, spent int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,6 +152,7 @@ func (s *lease) finish() (spent int64) {
 }
 
 // known is what this ledger knows of the account, with what is unspent of s; nil if the engine has never answered.
+// Unlike look, it also serves after the end of the lease.
 func (s *lease) known() *baseline {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -155,7 +169,8 @@ func (s *lease) knownLocked() *baseline {
 	return nil
 }
 
-// free gives the slot back once the engine knows what was spent.
+// free gives the slot back once the engine knows what was spent. A note that comes later finds no slot and writes
+// nothing.
 func (s *lease) free() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

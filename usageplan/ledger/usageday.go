@@ -72,6 +72,8 @@ func (d *usageDay) keep(b *baseline) {
 	}
 }
 
+// balanceOf is the balance by an answer of the engine, with left units in a lease. They are counted in the engine, but
+// they may still be used: so they count as remaining, and not as used.
 func (d *usageDay) balanceOf(b *baseline, left int64) Balance {
 	return Balance{
 		Limit: b.limit, Adjustments: b.adjustments, Used: b.used - left, Remaining: max(0, b.room+left),
