@@ -91,7 +91,8 @@ func (r *record) surplus() (to place, items []byte, ok bool) {
 	return place{}, nil, false
 }
 
-// cutPage takes out the oldest n changes, or as many of them as the first one's page has room for.
+// cutPage takes out the oldest n changes, or as many of them as the first one's page has room for. Example: changes 14
+// to 18 are to leave. One move takes 14 and 15 to page 0, the next 16 to 18 to page 1.
 func (s *state) cutPage(n int) (to place, items []byte, ok bool) {
 	first := s.made - s.kept
 	out := record{states: []state{s.cutChanges(min(n, pageSize-first%pageSize))}}
@@ -107,7 +108,8 @@ type stage struct {
 func (r *record) stage() stage { return stage{r.epoch, r.moves, r.moving.to.letter == 0} }
 
 // lacksRoom reports whether o has to wait until something has moved out of the head: one batch may begin several
-// accounts and make many adjustments. The bounds leave a head that cannot move anything for a while some room to go on.
+// accounts and make many adjustments. The bounds leave a head that cannot move anything for a while some room to go on:
+// 4 accounts, 4 changes and 40 closed days of each.
 func (r *record) lacksRoom(o *op) bool {
 	if s := r.find(o.account.Start); s != nil {
 		return s.kept >= 2*maxChanges && o.kind.adjusts() || len(s.days) >= 10*maxClosed && s.day < o.day
@@ -124,6 +126,8 @@ type known struct {
 
 const maxKnown = 1 << 16
 
+// remember keeps what is known of a key. When there is too much, all of it is forgotten, which costs some merges and
+// nothing else.
 func (p *pass) remember(k Key, n known) {
 	if len(p.known) >= maxKnown {
 		clear(p.known)
@@ -198,7 +202,8 @@ func (p *pass) merge(ctx context.Context) error {
 	return nil
 }
 
-// mergeRow returns the row with t's move, nil if it has it.
+// mergeRow returns the row with t's move, nil if it has it. It does not matter who merges, or how often: by the number,
+// the units arrive once. Numbers of another epoch do not count, since they are of a head that has been lost.
 func (p *pass) mergeRow(t *turn, row []byte) ([]byte, error) {
 	if err := p.rec.decode(row); err != nil {
 		return nil, t.named(err)
@@ -219,6 +224,10 @@ func (p *pass) mergeRow(t *turn, row []byte) ([]byte, error) {
 // forget deletes what nobody needs any more, where a move of t has just been merged: pages of which no change is among
 // the last 256 of its account, and history that is older than the ledger keeps it. If it fails, a later move tries
 // again.
+//
+// Example: of 300 changes, the last 256 begin with number 44, on page 2. So the pages 0 and 1 are deleted: the one that
+// has just become needless, and the one before it, in case its deletion failed. History goes at most 16 chunks at a
+// time, so that a commit is not held up for long.
 func (p *pass) forget(ctx context.Context, t *turn, n known) {
 	var rows []string
 	if t.moving.to.letter == pageRow {
@@ -241,7 +250,8 @@ func (p *pass) forget(ctx context.Context, t *turn, n known) {
 	}
 }
 
-// deleteChunk deletes a chunk of history and the pages of its accounts, unless one of them has a day after end.
+// deleteChunk deletes a chunk of history and the pages of its accounts, unless one of them has a day after end. The
+// pages go first. If the row went first and the pages failed, nothing would tell any more that there are pages.
 func (p *pass) deleteChunk(ctx context.Context, t *turn, chunk, end int64) error {
 	row := place{letter: historyRow, at: chunk}.row(t.key)
 	var old record
@@ -286,7 +296,8 @@ func (r *rows) delete(ctx context.Context, rows []string, may func(row []byte) b
 	})
 }
 
-// hold keeps what t needs to know of a head after f has returned.
+// hold keeps what t needs to know of a head after f has returned. The move is copied, as it is part of a row that is
+// valid only during the call.
 func (t *turn) hold(r *record) {
 	t.version, t.moves, t.oldest = r.version, r.moves, r.oldest
 	t.allTold = !r.untold()

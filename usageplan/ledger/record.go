@@ -60,6 +60,7 @@ const (
 	maxSessions = 16
 )
 
+// newest returns the newest account, nil if there is none. The pointer holds as that of find does.
 func (r *record) newest() *state {
 	if len(r.states) == 0 {
 		return nil
@@ -90,7 +91,7 @@ func (r *record) state(start int64) *state {
 	return &r.states[i]
 }
 
-// untold reports whether a crossing has not been told.
+// untold reports whether a crossing has not been told. A head that has such a crossing needs an index row.
 func (r *record) untold() bool {
 	for i := range r.states {
 		if r.states[i].crossed != r.states[i].told {
@@ -108,7 +109,8 @@ func (r *record) totals(o *op) totals {
 	return totals{start: o.account.Start, limit: o.limit}
 }
 
-// merge adds the states and sessions of another record, which has left the same key's head later than what r has.
+// merge adds the states and sessions of another record, which has left the same key's head later than what r has. What
+// is whole in items replaces the sums that r has: a part that left earlier had only days or changes.
 func (r *record) merge(items *record) {
 	for i := range items.states {
 		r.state(items.states[i].start).absorb(&items.states[i])
@@ -159,6 +161,7 @@ func (s *state) on(day int64) *dayTotals {
 	return &s.days[i]
 }
 
+// lease returns an open lease, nil if s does not know it. The pointer holds until a lease is opened or ended.
 func (s *state) lease(id uint64) *leased {
 	for i := range s.open {
 		if s.open[i].id == id {
