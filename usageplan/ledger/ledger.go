@@ -72,6 +72,7 @@ type Config struct {
 // maxBlock bounds Block.
 const maxBlock = 1 << 30
 
+// validate reports every mistake of c at once, so that a caller does not find them one by one.
 func (c Config) validate() error {
 	var errs []error
 	mistake := func(wrong bool, format string, args ...any) {
@@ -160,7 +161,8 @@ func (l *Ledger) newID() uint64 {
 	return rand.Uint64()
 }
 
-// counter returns the counter of a key after it has checked key and quota.
+// counter returns the counter of a key after it has checked key and quota. No counter is made for a key that is not
+// valid: it would stay.
 func (l *Ledger) counter(key Key, q Quota) (*counter, error) {
 	if err := l.open(); err != nil {
 		return nil, err
@@ -171,6 +173,8 @@ func (l *Ledger) counter(key Key, q Quota) (*counter, error) {
 	return l.counters.make(l, key), nil
 }
 
+// open returns an error unless l may be used. A ledger that is closed while a call is under way lets it end: where that
+// matters, enterOpen looks again.
 func (l *Ledger) open() error {
 	switch {
 	case l == nil || l.config.Engine == nil:
@@ -181,7 +185,8 @@ func (l *Ledger) open() error {
 	return nil
 }
 
-// background runs f in a goroutine that Close waits for; after Close it does not run f and returns false.
+// background runs f in a goroutine that Close waits for; after Close it does not run f and returns false. The lock
+// makes the two exclude each other: either Close sees the goroutine, or background sees that the ledger is closed.
 func (l *Ledger) background(f func()) bool {
 	l.closing.Lock()
 	defer l.closing.Unlock()

@@ -46,7 +46,8 @@ type usage struct {
 	unspent, unreported, heldDay, heldOf int64
 }
 
-// load reads the accounts whose days reach into the range, and those whose period does.
+// load reads the accounts whose days reach into the range, and those whose period does. It takes the turn for that, so
+// the caller must not hold it.
 func (u *usage) load(ctx context.Context, c *counter, from, to time.Time) error {
 	first, _ := u.quota.bounds(from)
 	_, last := u.quota.dayOf(to)
@@ -68,6 +69,8 @@ func (u *usage) load(ctx context.Context, c *counter, from, to time.Time) error 
 	return nil
 }
 
+// days yields each date from the date of from to the date of to. It counts dates, not hours, since days may have 23 or
+// 25 of them. A date that the location skipped begins when the next one does, and is left out.
 func (u *usage) days(from, to time.Time, yield func(Day) bool) {
 	loc := u.quota.location()
 	y, m, d := from.In(loc).Date()
