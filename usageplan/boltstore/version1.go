@@ -51,8 +51,8 @@ type version1 struct {
 	unproved uint64
 }
 
-// entryPlace is where an entry stands in the log. The account's hash is enough to sort by: who reads the entry compares
-// the name.
+// entryPlace is where an entry stands in the log. The account's hash is enough to sort by: the reader of the entry
+// compares the name.
 type entryPlace struct {
 	account uint64 // hash
 	record  uint64
@@ -86,7 +86,7 @@ func readVersion1(tx *bolt.Tx, spent map[uint64]int64, each func([]past.Account)
 	return nil
 }
 
-// begin finds the buckets. A file of version 1 has each of them, also if nothing is in it.
+// begin finds the buckets. A file of version 1 has each of them, even if nothing is in it.
 func (v *version1) begin(tx *bolt.Tx) error {
 	v.accounts, v.log, v.base = tx.Bucket(accountBucket), tx.Bucket(entryBucket), tx.Bucket(baseBucket)
 	folded := tx.Bucket(metaBucket).Get(foldedKey)

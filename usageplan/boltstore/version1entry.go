@@ -114,8 +114,8 @@ func (e *entry1) change(start int64) past.Change {
 }
 
 // values takes a value of version 1 apart: integers are varints, texts have their length before them. After the first
-// mistake it gives zeros, and keeps the error. So who reads a value asks for the error once, by end. A loop over what
-// is left ends too, since nothing is.
+// mistake it gives zeros, and keeps the error. So a caller reads a whole value and then asks for the error once, by
+// end. A loop over what is left ends too, since nothing is.
 type values struct {
 	b   []byte
 	err error

@@ -60,7 +60,7 @@ func testErrorOfF(t *testing.T, e ledger.Engine) {
 //
 // Contract: "One goroutine at a time calls f, for the keys in any order."
 //
-// Finds: an engine that decides several keys of one Update in parallel, or calls f once more after it has returned.
+// Finds: an engine that decides several keys of one Update in parallel, or calls f once more after Update has returned.
 // Calls of f that belong to different Updates may overlap. So [checked] counts for each Update by itself.
 func testOneCallAtATime(t *testing.T, e ledger.Engine) {
 	var wg sync.WaitGroup
@@ -86,7 +86,8 @@ func testOneCallAtATime(t *testing.T, e ledger.Engine) {
 	time.Sleep(settle)
 }
 
-// testSlices changes its slice of keys as soon as Update has returned, as a caller that uses one slice again.
+// testSlices changes its slice of keys as soon as Update has returned, like a caller that uses one slice for many
+// calls.
 //
 // Contract: "The engine neither changes nor keeps the slice."
 //
@@ -150,7 +151,7 @@ func testLateCopies(t *testing.T, e ledger.Engine) {
 // returned."
 //
 // Finds: an engine whose Load returns memory that it still uses, or one buffer for all calls; that remembers a row, or
-// that there is none, and does not notice an Update; that reads from a place which lags behind, as a replica.
+// that there is none, and does not notice an Update; that reads from a place that lags behind, such as a replica.
 func testLoad(t *testing.T, e ledger.Engine) {
 	for _, row := range []string{"", "row", "longer row", "", "end"} { // what is not there may not be remembered either
 		put(t, e, "key", row)

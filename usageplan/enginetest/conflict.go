@@ -124,10 +124,10 @@ func conflict(t *testing.T, one, other ledger.Engine, key string, mine, theirs f
 
 // testContention lets six goroutines append to one to four of six rows, 40 times each and in any order of keys.
 //
-// Contract: "All methods are safe for concurrent use." And the sentence of [testConflict], when it happens all the
-// time.
+// Contract: "All methods are safe for concurrent use." And the sentence of [testConflict], when conflicts happen all
+// the time.
 //
-// Finds: an engine that loses a row or writes it twice, now and then; that compares less than the whole row, as its
+// Finds: an engine that loses a row or writes it twice, now and then; that compares only a part of the row, such as its
 // length; that locks rows in the caller's order, so that two Updates wait for each other. The last one hangs.
 func testContention(t *testing.T, e ledger.Engine) { contend(t, []ledger.Engine{e, e, e, e, e, e}) }
 
@@ -169,7 +169,7 @@ func newWriter(e ledger.Engine, i int) *writer {
 }
 
 // append makes one Update of one to four keys, and returns its error. An Update that fails leaves the writer unsure,
-// for the contract says that the caller does not know which rows were written.
+// because the contract says that the caller does not know which rows were written.
 //
 // It also holds two rules that only show under contention: "It never calls f again with a row that this Update may have
 // written itself", and "The row is valid only during the call", so until then nobody changes it.

@@ -16,9 +16,10 @@
 //
 // # When a case fails
 //
-// Each subtest is a function of this package: "late copies" is testLateCopies. Its comment quotes the sentences of the
+// Each subtest is a function of this package: late_copies is testLateCopies. Its comment quotes the sentences of the
 // contract that the case holds, after the word Contract. After the word Finds it names the mistakes that make the case
-// fail. Start with the first case that fails, because later ones use what earlier ones check.
+// fail. Most of these mistakes are engines in the files fault_*_test.go, which show what the code of such an engine
+// looks like. Start with the first case that fails, because later ones use what earlier ones check.
 //
 // Some messages can come from every case, as the suite watches each Update:
 //

@@ -44,8 +44,8 @@ func testEndedContext(t *testing.T, e ledger.Engine) {
 // Contract: "after an error, each row is as it was before or as f returned it". "When Update returns nil, each key has
 // the row that the last call of f for it returned". For Keys: "An error ends the sequence".
 //
-// Finds: an engine that returns nil although it has stopped halfway; that undoes what it has written and deletes rows
-// thereby; that keeps a lock, and hangs in the next round; whose Keys ends early without an error, so that the caller
+// Finds: an engine that returns nil although it has stopped halfway; that undoes what it has written, and deletes rows
+// by that; that keeps a lock, and hangs in the next round; whose Keys ends early without an error, so that the caller
 // takes a part for all.
 //
 // Update may also return nil and have made everything: the contract does not say how soon an engine looks at its

@@ -9,8 +9,8 @@ import (
 )
 
 // Test runs the suite over one engine at a time. Each case calls open once, and open returns a new engine without rows.
-// The suite closes the engine, some cases more than once. What open needs it may end by t.Cleanup: that runs after the
-// last Close.
+// The suite closes the engine, some cases more than once. open may register t.Cleanup for what it needs: that runs
+// after the last Close.
 func Test(t *testing.T, open func(t *testing.T) ledger.Engine) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -54,7 +54,7 @@ var cases = []struct {
 	{"ledger", testLedger},
 }
 
-// patience is how long a case may take. It is far more than the slowest engine needs, for a failure must mean a
+// patience is how long a case may take. It is far more than the slowest engine needs, because a failure must mean a
 // deadlock and not a busy machine. Tests of the suite shorten it.
 var patience = time.Minute
 

@@ -44,8 +44,8 @@ func testPrefix(t *testing.T, e ledger.Engine) {
 	}
 }
 
-// stable is how many keys exist throughout. It is more than a page of any store is likely to have, for most mistakes
-// are made between two pages.
+// stable is how many keys exist throughout. It is more than a page of any store is likely to have, because most
+// mistakes are made between two pages.
 const stable = 1500
 
 // testKeysDuringChanges iterates over 1 500 keys that stay, while rows of them change and other keys come and go.

@@ -13,7 +13,8 @@ import (
 
 // testLedger runs two ledgers at once over one engine, until a quota of 300 is exhausted.
 //
-// Contract: what a [ledger.Ledger] needs of the whole of it. As much is admitted as the quota says, by both together.
+// Contract: "the ledger decides, and the engine makes the decision durable". So both together admit as much as the
+// quota says.
 //
 // Finds: an engine that loses a row now and then. The ledgers get the engine itself, as it may also be an Owner or a
 // Clock.
@@ -23,6 +24,8 @@ func testLedger(t *testing.T, e ledger.Engine) {
 }
 
 // testSharedLedgers is [testLedger] with three ledgers, each over an engine of its own, as in three processes.
+//
+// Contract: the sentence of [testLedger], for all processes together.
 //
 // Finds: an engine whose processes do not see each other's rows. Then each of them admits the whole quota.
 func testSharedLedgers(t *testing.T, open func() ledger.Engine) {

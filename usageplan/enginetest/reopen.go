@@ -125,8 +125,8 @@ func testClosedAtWork(t *testing.T, open func() ledger.Engine) {
 //
 // Contract: "Owner returns a number that stands for this opening of the store. Earlier openings had other numbers."
 //
-// Finds: an owner that is fixed, as the id of a machine, or comes again after some openings. Then a ledger takes the
-// leases of a process that is gone for its own, and their units stay reserved.
+// Finds: an owner that is fixed, such as the id of a machine, or comes again after some openings. Then a ledger takes
+// the leases of a process that is gone for its own, and their units stay reserved.
 func testOwners(t *testing.T, open func() ledger.Engine) {
 	seen := make(map[uint32]bool)
 	for range 10 {

@@ -250,9 +250,10 @@ func distinct(keys []string) []string {
 
 // testRandom makes 300 random Updates of several keys and compares each row that f sees with a map.
 //
-// Contract: all that is said of one caller at a time: rows are what f returned, whatever came before.
+// Contract: "When Update returns nil, each key has the row that the last call of f for it returned", whatever came
+// before.
 //
-// Finds: what depends on a history that no other case thought of, as a row that is remembered wrongly after a deletion.
+// Finds: what depends on a history that no other case has, such as a row that is remembered wrongly after a deletion.
 func testRandom(t *testing.T, e ledger.Engine) {
 	model := make(map[string]string)
 	for range 300 {

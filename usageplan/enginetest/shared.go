@@ -74,7 +74,7 @@ func testSharedConflict(t *testing.T, open func() ledger.Engine) {
 
 // testSharedContention is [testContention] with three engines and two goroutines each.
 //
-// Contract: as there, when processes and goroutines contend at once.
+// Contract: "All methods are safe for concurrent use", in one process and in several at once.
 //
 // Finds: an engine that locks in its process but not in the store. With one engine it would pass.
 func testSharedContention(t *testing.T, open func() ledger.Engine) {

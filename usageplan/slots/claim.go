@@ -37,8 +37,8 @@ func (s *Slots) Claim() ([]ledger.OpenLease, error) {
 }
 
 // claim reads every file that is not of this life. The caller holds mu. A file of slots whose name this version does
-// not know is an error and not skipped, since its leases would stay reserved without a word. Files whose names do not
-// begin with prefix are not of this package, or are the lock.
+// not know is an error and not skipped, since its leases would stay reserved and nobody would know. Files whose names
+// do not begin with prefix are not of this package, or are the lock.
 func (s *Slots) claim() (leases []ledger.OpenLease, err error) {
 	entries, err := os.ReadDir(s.dir)
 	if err != nil {

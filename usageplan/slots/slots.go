@@ -22,8 +22,8 @@ var (
 
 // Slots are the files in one folder. It implements [ledger.Slots]. Its methods are safe for concurrent use.
 //
-// mu guards the files and their lists. Each slot has a mutex too; who needs both takes mu first. A Note takes only that
-// of its slot, so notes of different leases do not wait for each other.
+// mu guards the files and their lists. Each slot has a mutex too. A goroutine that needs both takes mu first. A Note
+// takes only that of its slot, so notes of different leases do not wait for each other.
 type Slots struct {
 	dir  string
 	life string // how the names of this life's files begin
