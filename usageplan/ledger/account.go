@@ -19,7 +19,8 @@ func (k Key) validate() error {
 	return nil
 }
 
-// Account is one period of a key: what a quota limits.
+// Account is one period of a key: what a quota limits. Accounts of one key that begin at the same second are the same
+// account, whatever their quotas: a quota that is changed within a period goes on with what has been used.
 type Account struct {
 	Key
 

@@ -66,6 +66,8 @@ func (l *Ledger) setRemainingAt(ctx context.Context, now int64, key Key, q Quota
 	return l.adjustAt(ctx, now, key, q, setRemaining, n, a)
 }
 
+// adjustAt validates and makes an adjustment at an instant. One without an ID gets a random one here, before the first
+// try. So all tries are the same adjustment, and it is made once.
 func (l *Ledger) adjustAt(ctx context.Context, now int64, key Key, q Quota, k kind, want int64, a Adjustment) (Balance, error) {
 	c, err := l.counter(key, q)
 	if err != nil {
@@ -80,7 +82,9 @@ func (l *Ledger) adjustAt(ctx context.Context, now int64, key Key, q Quota, k ki
 	return c.adjust(ctx, now, q, k, want, a)
 }
 
-// adjust makes an adjustment, after it has returned what the lease holds: so it acts at once.
+// adjust makes an adjustment, after it has returned what the lease holds: so it acts at once. The return and the
+// adjustment are one commit, in that order, so what the lease has spent is used when the engine decides. If the engine
+// knows a newer day, it is asked again for that one, under the same ID.
 func (c *counter) adjust(ctx context.Context, now int64, q Quota, k kind, want int64, by Adjustment) (Balance, error) {
 	if err := c.enterOpen(ctx); err != nil {
 		return Balance{}, err

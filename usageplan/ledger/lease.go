@@ -58,7 +58,11 @@ func (s *lease) spend(n int64) bool {
 }
 
 // refund puts n units back if the lease is open and has been granted some, but not more than the account has used. What
-// was left does not become more than most, so that what others find held is bounded.
+// was left does not become more than most, so that what others find held is bounded. Any number of goroutines may call
+// it at once.
+//
+// Example: most is 128. A lease with 100 units left takes back 20. With 120 left it does not, and the 20 go to the
+// engine, where all ledgers can have them. With nothing left it takes back any number.
 func (s *lease) refund(n, most int64) bool {
 	for {
 		left, b := s.left.Load(), s.base.Load()
@@ -159,6 +163,9 @@ func (s *lease) known() *baseline {
 	return s.knownLocked()
 }
 
+// knownLocked is known for one who holds mu. Before the first answer about the lease and after its end, answer tells
+// what is known, and in between base does. That learn sets base to nil for a moment is not seen here, because it holds
+// mu.
 func (s *lease) knownLocked() *baseline {
 	if b := s.answer.Load(); b != nil {
 		return b

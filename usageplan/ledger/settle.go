@@ -35,6 +35,8 @@ func (ch Charge) SettleUnder(ctx context.Context, q Quota, actual int64) error {
 	return ch.settle(ctx, &q, actual)
 }
 
+// settle checks before it claims, so that after a mistake of the caller the charge can still be settled. What has been
+// claimed is settled, at once or from the outbox. q is nil if the caller knows of no newer quota.
 func (ch Charge) settle(ctx context.Context, q *Quota, actual int64) error {
 	switch {
 	case ch.at == nil:
@@ -57,6 +59,9 @@ func (ch Charge) settle(ctx context.Context, q *Quota, actual int64) error {
 // undo gives back n units of a charge taken at d: into the lease if it can, else to the engine. A lease of another day
 // or account cannot take them: the units belong to the day of their request. One that holds two blocks already does
 // not, so that what is held stays bounded.
+//
+// Example: a request of 23:59 took 10 units and is settled at 00:01 with 4. If another take has come since, the lease
+// is that of the new day. So the 6 go to the engine, which takes them off the day before.
 func (c *counter) undo(ctx context.Context, d *usageDay, by inForce, n int64) error {
 	if s := c.leaseOf(d, by); s != nil && s.refund(n, 2*c.ledger.config.Block) {
 		return s.noteSettled()
@@ -98,6 +103,10 @@ type inForce struct {
 // limitInForce returns the limit for a charge taken at d. It is not known where q says nothing about the account of d,
 // nor, without q, where this ledger has seen no other limit since: the account may know a newer one from another
 // ledger.
+//
+// Example: a charge was taken at a limit of 100. Since then another take has brought a limit of 150. A true-up without
+// a quota is decided under 150. Had this ledger seen no other limit, the account would decide by its own, which may be
+// 200 by another ledger.
 func (c *counter) limitInForce(d *usageDay, q *Quota) inForce {
 	if q != nil {
 		return inForce{q.Limit, time.Now().Unix() < d.end && d.isBoundBy(q)}
@@ -136,7 +145,8 @@ func (s *lease) noteSettled() error {
 	return nil
 }
 
-// settle has the engine make the settlement of a charge taken at d, and returns what is known of the account then.
+// settle has the engine make the settlement of a charge taken at d, and returns what is known of the account then. The
+// caller must not hold turn. In exact mode nothing is held by a lease, so the operation goes to the committer at once.
 func (c *counter) settle(ctx context.Context, d *usageDay, o op, by inForce) (reply, *baseline, error) {
 	ctx = context.WithoutCancel(ctx) // the request may be over, its cost is not
 	own := &settlement{at: d, op: o, by: by}
@@ -196,7 +206,8 @@ func (c *counter) settleWaiting(ctx context.Context) {
 	}
 }
 
-// answered notes the engine's answer.
+// answered notes the engine's answer. What it tells of the account is kept under the limit that decided, so that a
+// refusal from memory is by that limit too.
 func (own *settlement) answered(c *counter, a reply, err error) {
 	if own.err = err; err != nil {
 		return
