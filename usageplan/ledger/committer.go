@@ -88,6 +88,8 @@ const (
 	lastPause  = 800 * time.Millisecond // this, within the second that clients are told to wait
 )
 
+// newCommitter returns a committer for l that has r make its operations. Its batches are numbered from 1, in a session
+// that no other life of a ledger has.
 func newCommitter(l *Ledger, r applier) *committer {
 	return &committer{
 		ledger: l, rows: r, ended: make(map[uint64]*lease),
@@ -190,6 +192,12 @@ func (c *committer) lead(own *pending) {
 // gather takes the queue. Those that the last commit has woken are about to queue again: the leader lets them run
 // first, else half cohorts take turns and each waits for two commits. It stops when all are there, when its patience
 // ends, or, where time stands still (package testing/synctest), when nobody has come in a while.
+//
+// Example: 100 callers take again and again. A commit has the requests of 50 of them, while the other 50 queue. If the
+// next leader went at once, the 50 that have just been answered would be too late for it, and wait for that commit and
+// their own. Since it lets them queue first, all 100 share every commit.
+//
+// Two slices serve as the queue in turn. The batch that is taken keeps its slice until the next batch is taken.
 func (c *committer) gather() []*pending {
 	whole, found, start := min(c.cohort, maxBatch), c.queued.Load(), time.Now()
 	for idle, n := 0, found; n < whole && idle < maxIdle && time.Since(start) <= c.patience(n-found, whole); idle++ {
@@ -245,7 +253,8 @@ func (c *committer) commit(batch []*pending) {
 	}
 }
 
-// endIdle adds the ends of idle leases to c.ops. Their turns are held until the engine has answered.
+// endIdle adds the ends of idle leases to c.ops. Their turns are held until the engine has answered. A flush alone ends
+// none: it is to send what waits, and no more.
 func (c *committer) endIdle() []endedLease {
 	if len(c.ops) == 0 {
 		return nil
@@ -361,7 +370,8 @@ func (c *committer) apply(b *batch) ([]reply, error) {
 }
 
 // call calls the engine. A panic of the engine is an error like any other: the outcome is unknown, and the queue goes
-// on.
+// on. The context is not that of a caller, because a batch has many. The end of one of them must not leave the others
+// without an answer.
 func (c *committer) call(b *batch) (outs []outcome, errs []error, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), c.ledger.config.Timeout)
 	defer cancel()
@@ -433,7 +443,7 @@ type notSent struct{ error }
 func (n notSent) Unwrap() error { return n.error }
 
 // givenUp is the error of a caller whose context is over before the engine has seen its operations, nil if it is not
-// over.
+// over. Its cause is notSent, so a lease that asked for units is not doubtful.
 func givenUp(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return &Error{Err: ErrUnavailable, Cause: notSent{err}}

@@ -62,7 +62,7 @@ func (c *counter) enter(ctx context.Context) error {
 	}
 }
 
-// tryEnter gets the turn if nobody has it.
+// tryEnter gets the turn if nobody has it. It is for one who must not wait, as a commit that ends idle leases.
 func (c *counter) tryEnter() bool {
 	select {
 	case c.turn <- struct{}{}:
@@ -86,6 +86,7 @@ func (c *counter) enterOpen(ctx context.Context) error {
 	return nil
 }
 
+// leave gives up the turn, to the first that waits for it.
 func (c *counter) leave() { <-c.turn }
 
 // op begins an operation on an account and day. The caller adds what its kind needs.
@@ -97,6 +98,8 @@ func (c *counter) op(k kind, d *usageDay) op {
 }
 
 // current returns the usage day of now, or the newest that the engine knows, if that is later. The caller holds turn.
+// In leased mode it is that of the lease: a lease of another day or quota is returned first, so that what it holds can
+// be used on the new one.
 func (c *counter) current(ctx context.Context, now int64, q Quota) (*usageDay, error) {
 	if !c.ledger.config.Exact {
 		s, err := c.leased(ctx, now, q)
@@ -129,7 +132,8 @@ func (c *counter) leased(ctx context.Context, now int64, q Quota) (*lease, error
 	return s, nil
 }
 
-// isNewest reports whether d serves an instant and the engine knows nothing newer. The caller holds turn.
+// isNewest reports whether d serves an instant and the engine knows nothing newer. The caller holds turn. Once the
+// engine has told of a newer day, an older one serves no more, even if this machine's clock is still on it.
 func (c *counter) isNewest(d *usageDay, now int64, q *Quota) bool {
 	return d.serves(now, q) && d.start >= c.newest && d.day >= c.day
 }
@@ -144,7 +148,8 @@ func (c *counter) begin(d *usageDay, now int64, q Quota) {
 	c.follow(d)
 }
 
-// catchUp notes an account and a day that the engine knows. The caller holds turn.
+// catchUp notes an account and a day that the engine knows, so that no usage day begins before them. The caller holds
+// turn.
 func (c *counter) catchUp(start, day int64) { c.newest, c.day = max(c.newest, start), max(c.day, day) }
 
 // follow makes d the latest. Until the engine answers about it, it tells what is known of its account from the one
@@ -178,7 +183,8 @@ func (c *counter) newestOf(d *usageDay) *usageDay {
 	return d
 }
 
-// known is what this ledger knows of the account of d without asking the engine; nil if it knows nothing.
+// known is what this ledger knows of the account of d without asking the engine; nil if it knows nothing. An open lease
+// knows more than the last answer: it knows what has been spent since.
 func (c *counter) known(d *usageDay) *baseline {
 	d = c.newestOf(d)
 	if s := c.lease.Load(); s != nil && &s.usageDay == d {

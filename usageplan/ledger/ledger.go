@@ -113,6 +113,18 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// How the parts work together:
+//
+//	Ledger     has the configuration and the counters, and ends the leases
+//	counter    has what is known of one key: its turn, its lease, its account
+//	committer  makes one batch of the operations that many callers want
+//	rows       makes a batch on the rows of the engine, in the rounds of a pass
+//	record     is a row, decoded: it decides, remembers answers, and moves what is too much
+//	Engine     keeps the rows
+//
+// A take that the lease grants stays in the counter. Every other operation goes down to the engine, and its answer comes
+// back by the same way.
+
 // Ledger counts what accounts use. Make one with [New]; the nil and the zero Ledger refuse everything but Close
 // with [ErrNotConfigured]. All methods are safe for concurrent use.
 type Ledger struct {

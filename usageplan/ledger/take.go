@@ -19,6 +19,8 @@ func (l *Ledger) Take(ctx context.Context, key Key, q Quota, cost int64) (Charge
 	return l.takeAt(ctx, time.Now().Unix(), key, q, cost)
 }
 
+// takeAt is Take at an instant. It does not validate the key of a counter that exists, nor the quota before it has to
+// ask the engine: both would cost more than the take itself.
 func (l *Ledger) takeAt(ctx context.Context, now int64, key Key, q Quota, cost int64) (ch Charge, err error) {
 	if l == nil || l.config.Engine == nil {
 		return Charge{}, &Error{Err: ErrNotConfigured}
@@ -140,7 +142,8 @@ func (c *counter) spent(ctx context.Context, s *lease, cost int64, ch *Charge) e
 	return nil
 }
 
-// drop ends a lease of which the spends cannot be noted any more, so that the next take begins another.
+// drop ends a lease of which the spends cannot be noted any more, so that the next take begins another. It does nothing
+// if somebody else has ended it by then.
 func (c *counter) drop(s *lease) {
 	ctx := context.Background()
 	if c.enter(ctx) != nil {
