@@ -230,14 +230,15 @@ func (p *place) code(c *coder) {
 	c.fail(int(p.page) != page || p.letter != historyRow && p.letter != pageRow)
 }
 
-// contents encodes the states and sessions of r, for a move.
+// contents encodes the states and sessions of r, for a move. It has no checksum, because it stands in a row that has
+// one.
 func (r *record) contents() []byte {
 	c := coder{b: []byte{flag(r.pruned, isPruned)}, writing: true}
 	r.codeContents(&c)
 	return c.b
 }
 
-// readContents is the reverse of contents.
+// readContents is the reverse of contents. What r then holds as bytes is part of b.
 func (r *record) readContents(b []byte) error {
 	*r = record{}
 	c := coder{b: b}
@@ -353,6 +354,7 @@ func (c *coder) text(p *string) {
 	*p = string(b)
 }
 
+// byte is one byte as it is: flags, a kind or a letter.
 func (c *coder) byte(p *byte) {
 	switch {
 	case c.writing:

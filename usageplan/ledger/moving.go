@@ -105,6 +105,7 @@ type stage struct {
 	merged       bool
 }
 
+// stage is the present one. While a move waits to be merged, the same number stands for an earlier stage.
 func (r *record) stage() stage { return stage{r.epoch, r.moves, r.moving.to.letter == 0} }
 
 // lacksRoom reports whether o has to wait until something has moved out of the head: one batch may begin several
@@ -278,12 +279,14 @@ func (p *pass) deleteChunk(ctx context.Context, t *turn, chunk, end int64) error
 // errKept stops the deletion of history.
 var errKept = errors.New("kept")
 
-// endedBefore reports whether no day is end or later.
+// endedBefore reports whether no day is end or later. History is kept by whole rows: one recent day keeps all of its
+// row.
 func (r *record) endedBefore(end int64) bool {
 	return !slices.ContainsFunc(r.states, func(s state) bool { return s.day >= end })
 }
 
-// delete deletes the rows that may be deleted.
+// delete deletes the rows that may be deleted. It asks may with the row as it is when it is deleted, so nothing that
+// came meanwhile is lost.
 func (r *rows) delete(ctx context.Context, rows []string, may func(row []byte) bool) error {
 	if len(rows) == 0 {
 		return nil

@@ -63,6 +63,7 @@ func rowOf(letter byte, k Key) string {
 	return string(appendKey(make([]byte, 0, 3+len(k.Plan)+len(k.Subject)), letter, k))
 }
 
+// appendKey appends what the keys of all rows of k begin with.
 func appendKey(b []byte, letter byte, k Key) []byte {
 	return append(append(appendPlan(b, letter, k.Plan), k.Plan...), k.Subject...)
 }
