@@ -39,7 +39,8 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 //	n× account             bits (1 byte), start, limit, used, [adjustments] [held] [crossed, told]
 //	   n× day              day, limit, adjustments, used, held
 //	   [n× lease]          id (8 bytes), day, granted, spent
-//	   [changes]           made, kept, length, and kept times: kind (1 byte), id, reason, actor, time, asked, delta, before
+//	   [changes]           made, kept, length, and kept times: kind (1 byte), id, reason, actor,
+//	                       time, asked, delta, before
 //	n× session             name (8 bytes), last, length, and n× answer: how many, which
 //	[move]                 letter (1 byte), at, page, length, and: bits (1 byte), accounts and sessions as above
 //	checksum               4 bytes: CRC-32C of all that stands before

@@ -16,8 +16,8 @@ type counter struct {
 	ledger *Ledger
 	key    Key
 
-	// lease is what may be spent without asking the engine. It is nil between two leases, and always in exact mode. latest
-	// is the day made last: its quota is the one in force, as far as this ledger knows.
+	// lease is what may be spent without asking the engine. It is nil between two leases, and always in exact mode.
+	// latest is the day made last: its quota is the one in force, as far as this ledger knows.
 	lease  atomic.Pointer[lease]
 	latest atomic.Pointer[usageDay]
 	slabs  slabs // of what is spent from leases

@@ -14,9 +14,9 @@ import (
 //
 // An engine may also be an [Owner] or a [Clock].
 type Engine interface {
-	// Update calls f for each key with the key's row, or with nil if there is none. It makes durable what f returns. Nil
-	// leaves the row as it was. A slice that is empty but not nil deletes the row. Each row is written in one step, and
-	// only if nobody has changed it since f saw it; otherwise f is called again for that key with the present row.
+	// Update calls f for each key with the key's row, or with nil if there is none. It makes durable what f returns.
+	// Nil leaves the row as it was. A slice that is empty but not nil deletes the row. Each row is written in one step,
+	// and only if nobody has changed it since f saw it; otherwise f is called again for that key with the present row.
 	//
 	// The keys are distinct. The engine neither changes nor keeps the slice. With no keys, Update returns nil.
 	//
@@ -25,25 +25,26 @@ type Engine interface {
 	// lock meanwhile. An error of f stops the whole Update, which returns that error, or wraps it, and calls f no more.
 	//
 	// When Update returns nil, each key has the row that the last call of f for it returned, durably. Rows of different
-	// keys are not atomic together: after an error, each row is as it was before or as f returned it, and the caller does
-	// not know which. An engine that has lost the answer to a write returns an error. It never calls f again with a row
-	// that this Update may have written itself.
+	// keys are not atomic together: after an error, each row is as it was before or as f returned it, and the caller
+	// does not know which. An engine that has lost the answer to a write returns an error. It never calls f again with
+	// a row that this Update may have written itself.
 	//
 	// An engine that finds the row of one key unreadable may return an error with a method Row() string, which returns
-	// that key. Such an error promises that this Update has changed nothing. The ledger then repeats it without the key.
+	// that key. Such an error promises that this Update has changed nothing. The ledger then repeats it without the
+	// key.
 	Update(ctx context.Context, keys []string, f func(i int, row []byte) ([]byte, error)) error
 
 	// Load returns a copy of the key's row, or nil if there is none or with an error. It sees every Update that has
 	// returned.
 	Load(ctx context.Context, key string) ([]byte, error)
 
-	// Keys yields each key that begins with the prefix and existed throughout the iteration, once, in any order. Keys that
-	// come or go meanwhile it may yield or not. The caller may use the engine while it iterates: Keys holds no lock during
-	// a yield. An error ends the sequence, with an empty key.
+	// Keys yields each key that begins with the prefix and existed throughout the iteration, once, in any order. Keys
+	// that come or go meanwhile it may yield or not. The caller may use the engine while it iterates: Keys holds no
+	// lock during a yield. An error ends the sequence, with an empty key.
 	Keys(ctx context.Context, prefix string) iter.Seq2[string, error]
 
-	// Close ends the engine. Afterwards Update, Load and Keys return errors. Every further Close, also a concurrent one,
-	// returns nil.
+	// Close ends the engine. Afterwards Update, Load and Keys return errors. Every further Close, also a concurrent
+	// one, returns nil.
 	Close() error
 }
 
@@ -57,8 +58,8 @@ type Owner interface {
 
 // Clock is an [Engine] with a clock of its own, which all ledgers over the store share.
 type Clock interface {
-	// Now returns the time of the store. The ledger refuses to begin a period that is in the future by this clock. So one
-	// machine whose clock is far ahead cannot end the running period for all others.
+	// Now returns the time of the store. The ledger refuses to begin a period that is in the future by this clock. So
+	// one machine whose clock is far ahead cannot end the running period for all others.
 	Now(ctx context.Context) (time.Time, error)
 }
 
@@ -94,8 +95,8 @@ type OpenLease struct {
 	ID  uint64
 
 	// Spent is what the slot has noted. Known says that it is exact. If it is not, the machine has restarted since, and
-	// Spent is only a lower bound: the ledger then leaves the rest of the lease counted against the limit of its period,
-	// but not as used.
+	// Spent is only a lower bound: the ledger then leaves the rest of the lease counted against the limit of its
+	// period, but not as used.
 	Spent int64
 	Known bool
 }

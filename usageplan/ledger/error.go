@@ -19,8 +19,8 @@ var (
 	// ErrNotConfigured: the ledger is nil or zero, or the Ref is zero. Answer 500.
 	ErrNotConfigured = errors.New("not configured")
 
-	// ErrInvalid: a mistake in a [Config] or a [Quota], a [Key] that is empty or oversized, or a cost below zero or above
-	// [MaxUnits].
+	// ErrInvalid: a mistake in a [Config] or a [Quota], a [Key] that is empty or oversized, or a cost below zero or
+	// above [MaxUnits].
 	ErrInvalid = errors.New("invalid")
 
 	// ErrForgiven: a settlement was trued up only as far as the limit in force allows; the rest was not counted. The
@@ -54,8 +54,8 @@ type Error struct {
 	// Err is one of the causes above or wraps one.
 	Err error
 
-	// Cause says more under [ErrUnavailable]; else it is nil. It is or wraps the engine's own error, or the context's if
-	// that ended the wait.
+	// Cause says more under [ErrUnavailable]; else it is nil. It is or wraps the engine's own error, or the context's
+	// if that ended the wait.
 	Cause error
 
 	// Balance is the account's, with [ErrExhausted], [ErrForgiven] and [ErrSettled], and with [ErrAdjustment] if the

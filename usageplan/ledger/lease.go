@@ -22,8 +22,8 @@ type lease struct {
 
 	id uint64
 
-	// reported is what the engine knows to be spent. reserved is set when it may know the lease, doubtful when it may have
-	// granted more than it answered: then no more is reserved, and all of it comes back at the end. Guarded by the
+	// reported is what the engine knows to be spent. reserved is set when it may know the lease, doubtful when it may
+	// have granted more than it answered: then no more is reserved, and all of it comes back at the end. Guarded by the
 	// counter's turn.
 	reported int64
 	reserved bool

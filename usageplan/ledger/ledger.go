@@ -15,22 +15,22 @@ import (
 
 // Config makes a [Ledger].
 type Config struct {
-	// Engine keeps the rows: [NewMemory], boltstore.Open or any engine that passes package enginetest. Required. It stays
-	// the caller's: close it after the ledger. Several ledgers may share it.
+	// Engine keeps the rows: [NewMemory], boltstore.Open or any engine that passes package enginetest. Required. It
+	// stays the caller's: close it after the ledger. Several ledgers may share it.
 	Engine Engine
 
 	// Slots keeps what was spent of open leases, so that a process that is killed wastes nothing: slots.Open. It serves
-	// one ledger at a time. It stays the caller's: close it after the ledger. nil keeps nothing. Exact mode does not use
-	// it. Where other ledgers of the process take from the same keys of an [Owner], make the one with slots first.
+	// one ledger at a time. It stays the caller's: close it after the ledger. nil keeps nothing. Exact mode does not
+	// use it. Where other ledgers of the process take from the same keys of an [Owner], make the one with slots first.
 	Slots Slots
 
-	// Exact makes every single decision durable in the engine before it is answered. Otherwise the ledger reserves blocks
-	// of units in the engine and spends them from memory.
+	// Exact makes every single decision durable in the engine before it is answered. Otherwise the ledger reserves
+	// blocks of units in the engine and spends them from memory.
 	Exact bool
 
-	// Block is the most that a lease reserves at once, 1 to 2^30 (but always what a single cost needs); 0 takes 16 384. It
-	// bounds what a lease holds, and so what a power failure, or a crash without Slots, wastes: see Bounds. Blocks are
-	// sized by demand and shrink near the limit. Exact mode does not use it.
+	// Block is the most that a lease reserves at once, 1 to 2^30 (but always what a single cost needs); 0 takes 16 384.
+	// It bounds what a lease holds, and so what a power failure, or a crash without Slots, wastes: see Bounds. Blocks
+	// are sized by demand and shrink near the limit. Exact mode does not use it.
 	Block int64
 
 	// Stale bounds how long a key that is exhausted is refused from memory, without a look at what other ledgers have
@@ -40,32 +40,33 @@ type Config struct {
 	// Keep is how long closed days and their adjustments are kept, at least; 0 takes 400 days.
 	Keep time.Duration
 
-	// Format is the version of the rows that are written, 1 or 2; 0 takes 1. All versions are read. Set a higher one when
-	// every ledger over the engine can read it. See Formats.
+	// Format is the version of the rows that are written, 1 or 2; 0 takes 1. All versions are read. Set a higher one
+	// when every ledger over the engine can read it. See Formats.
 	Format int
 
 	// Thresholds are the percentages of limit and adjustments, 1 to 127, whose crossing is recorded, once each per
 	// account. nil takes 50, 80 and 100; an empty slice none. At most 16. New copies the slice.
 	Thresholds []int
 
-	// OnThreshold is told each crossing at least once, with the same ID if again: after a crash, or by another ledger over
-	// the engine. Calls run in goroutines of their own, several at once (what earlier ledgers left, in one); Close waits
-	// for them, so it must not be called there. nil: crossings are recorded only, and told by a later ledger that has one.
+	// OnThreshold is told each crossing at least once, with the same ID if again: after a crash, or by another ledger
+	// over the engine. Calls run in goroutines of their own, several at once (what earlier ledgers left, in one); Close
+	// waits for them, so it must not be called there. nil: crossings are recorded only, and told by a later ledger that
+	// has one.
 	OnThreshold func(Crossing)
 
-	// OnLoss is told that the engine has lost data of a key: a write that it had confirmed is not there any more, as after
-	// a restored backup or a failover. It is told once for each loss that this ledger notices, with the account that it
-	// was using. Units that it had admitted from a lease which the engine does not know any more are counted again. Calls
-	// run as those of OnThreshold. nil tells nobody.
+	// OnLoss is told that the engine has lost data of a key: a write that it had confirmed is not there any more, as
+	// after a restored backup or a failover. It is told once for each loss that this ledger notices, with the account
+	// that it was using. Units that it had admitted from a lease which the engine does not know any more are counted
+	// again. Calls run as those of OnThreshold. nil tells nobody.
 	OnLoss func(Account)
 
 	// AllowOverdraw lets a settlement count all it says even past the limit. False counts what is left and forgives the
 	// rest. See [Charge.Settle].
 	AllowOverdraw bool
 
-	// Timeout is the deadline of the context that each commit in the engine gets; 0 takes 5 seconds. What a call that ends
-	// so has done is unknown: see [ErrUnavailable]. An engine that does not watch its context is not cut short (boltstore
-	// looks at it only before it begins).
+	// Timeout is the deadline of the context that each commit in the engine gets; 0 takes 5 seconds. What a call that
+	// ends so has done is unknown: see [ErrUnavailable]. An engine that does not watch its context is not cut short
+	// (boltstore looks at it only before it begins).
 	Timeout time.Duration
 }
 
@@ -122,8 +123,8 @@ func (c Config) withDefaults() Config {
 //	record     is a row, decoded: it decides, remembers answers, and moves what is too much
 //	Engine     keeps the rows
 //
-// A take that the lease grants stays in the counter. Every other operation goes down to the engine, and its answer comes
-// back by the same way.
+// A take that the lease grants stays in the counter. Every other operation goes down to the engine, and its answer
+// comes back by the same way.
 
 // Ledger counts what accounts use. Make one with [New]; the nil and the zero Ledger refuse everything but Close
 // with [ErrNotConfigured]. All methods are safe for concurrent use.

@@ -10,10 +10,10 @@ import (
 // A head stays small. What it has too much of moves to other rows of its key, in three steps, so that each unit is
 // counted once whatever happens in between:
 //
-//  1. The write that finds too much takes it out of the states and pins it in the same head, as a move with a number. It
-//     goes to one row.
-//  2. That row merges it and takes over the number. A row that has the number, or a later one, leaves the move alone. So
-//     it does not matter who merges, and how often.
+//  1. The write that finds too much takes it out of the states and pins it in the same head, as a move with a number.
+//     It goes to one row.
+//  2. That row merges it and takes over the number. A row that has the number, or a later one, leaves the move alone.
+//     So it does not matter who merges, and how often.
 //  3. The next write of the head, by one who knows of step 2, removes the move. Not before that another is pinned.
 //
 // A reader adds the head, the move and the other rows, less the move if its row has the number. If a row has a number

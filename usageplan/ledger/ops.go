@@ -7,9 +7,9 @@ type kind uint8
 const (
 	read         kind = iota // tells the totals, changes nothing; current
 	charge                   // counts want, at least min, never past the limit; current
-	trueUp                   // counts want more, or what the limit leaves, for a request admitted earlier, on any account
+	trueUp                   // counts want more, or what is left, for a request admitted earlier, on any account
 	refund                   // gives back want, or what is used, of a request admitted earlier, on any account
-	reserve                  // counts want, at least min, past a threshold only min, as held by a lease, and reports spent; current
+	reserve                  // holds want, at least min, past a threshold only min, for a lease; reports spent; current
 	giveBack                 // reports spent, gives back want of the rest and ends the lease; what is then left is lost
 	extend                   // adds want, which may be negative, to the limit of the period; current
 	correct                  // adds want, which may be negative, to what counts as used; current
@@ -35,8 +35,8 @@ type op struct {
 	kind    kind
 	account Account
 
-	// day is the first second of the usage day, Unix time; of a lease, the day it was opened on. time is when the ledger
-	// made the operation, Unix seconds. limit is the quota's, without adjustments.
+	// day is the first second of the usage day, Unix time; of a lease, the day it was opened on. time is when the
+	// ledger made the operation, Unix seconds. limit is the quota's, without adjustments.
 	day, time, limit int64
 
 	// want is the amount, see the kinds. min is the least that is of use: if less can be granted, nothing is.
@@ -49,9 +49,9 @@ type op struct {
 	// force counts want even past the limit (true-ups only).
 	force bool
 
-	// lease names the lease of a reserve or giveBack. It is unique over all lives of all ledgers of the engine. spent is
-	// what was spent of it less what came back into it; it can be negative. held is what the ledger knows that the lease
-	// was granted so far: if the row knows less, the engine has lost data.
+	// lease names the lease of a reserve or giveBack. It is unique over all lives of all ledgers of the engine. spent
+	// is what was spent of it less what came back into it; it can be negative. held is what the ledger knows that the
+	// lease was granted so far: if the row knows less, the engine has lost data.
 	lease       uint64
 	spent, held int64
 
@@ -70,16 +70,16 @@ type batch struct {
 	ops []op
 
 	// number rises in the order in which batches are sent. A batch is sent again, after an error, only if no other has
-	// been sent since: with repeat set, under the same number, and with the same sequenced operations in the same order.
-	// Operations of other kinds may be left out of it.
+	// been sent since: with repeat set, under the same number, and with the same sequenced operations in the same
+	// order. Operations of other kinds may be left out of it.
 	number uint64
 	repeat bool
 }
 
 // outcome is what became of one op.
 type outcome struct {
-	// granted is what was counted, given back or added. A repeated operation tells what the first time granted. Of a lease
-	// that is gone it is what the row knows to have been granted.
+	// granted is what was counted, given back or added. A repeated operation tells what the first time granted. Of a
+	// lease that is gone it is what the row knows to have been granted.
 	granted int64
 
 	// refused: the condition did not hold. Nothing was changed, except that a charge, a reservation or a true-up by the
@@ -89,14 +89,15 @@ type outcome struct {
 	// replayed: it had been made before, by this batch or under this id. Nothing was changed.
 	replayed bool
 
-	// stale: the key has a newer account, or its newest account has a newer day. Nothing was changed. The totals are those
-	// of the newest account.
+	// stale: the key has a newer account, or its newest account has a newer day. Nothing was changed. The totals are
+	// those of the newest account.
 	stale bool
 
 	// gone: the row does not know the lease, or knows of fewer units than op.held. Nothing was changed.
 	gone bool
 
-	// forgotten: a repeated operation of which nobody knows any more whether it has been made. It has not been made now.
+	// forgotten: a repeated operation of which nobody knows any more whether it has been made. It has not been made
+	// now.
 	forgotten bool
 
 	// early: the account would begin in the future, by the engine's [Clock]. Nothing was changed.

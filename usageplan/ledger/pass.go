@@ -47,8 +47,8 @@ type turn struct {
 	done int  // how many refs have been decided, durably
 	told bool // a tell has been made, durably
 
-	// What the last call of f for the head has found. An engine calls f again if somebody else has changed the row, so a
-	// call begins with refs[done] and replaces all that the one before has found.
+	// What the last call of f for the head has found. An engine calls f again if somebody else has changed the row, so
+	// a call begins with refs[done] and replaces all that the one before has found.
 	next    int    // how many refs are decided if the head is written
 	need    need   // why there are more
 	err     error  // why they cannot be decided
@@ -287,8 +287,8 @@ func (p *pass) head(t *turn, row []byte) []byte {
 		t.next, t.tell, t.late = t.done, false, t.late[:0]
 		return nil
 	}
-	// That a repeated operation is refused has to be kept too: a copy of it that is still on its way must not be granted.
-	// Where there is no account, it was refused the first time as well.
+	// That a repeated operation is refused has to be kept too: a copy of it that is still on its way must not be
+	// granted. Where there is no account, it was refused the first time as well.
 	if p.noted && (changed || p.b.repeat && len(r.states) > 0) {
 		r.note(p.b, p.session, p.answers)
 		changed = true

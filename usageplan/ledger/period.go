@@ -33,8 +33,8 @@ type Quota struct {
 	Period Period
 
 	// Offset is the day on which a period starts: for Weekly 0 (Sunday) to 6, for Monthly 0 (the 1st) to 27 (the 28th),
-	// for Daily 0. API Gateway's validation has these ranges (so does Terraform's, validUsagePlanQuotaSettings in its AWS
-	// provider); its present reference describes offset as a number of requests, which they do not fit:
+	// for Daily 0. API Gateway's validation has these ranges (so does Terraform's, validUsagePlanQuotaSettings in its
+	// AWS provider); its present reference describes offset as a number of requests, which they do not fit:
 	// https://docs.aws.amazon.com/apigateway/latest/api/API_QuotaSettings.html
 	Offset int
 

@@ -14,8 +14,8 @@ type rows struct {
 	engine Engine
 	clock  Clock // nil if the engine has none
 
-	// session names this ledger life. If the engine is an Owner (owned), its number is in the high 32 bits, as in those of
-	// lease IDs.
+	// session names this ledger life. If the engine is an Owner (owned), its number is in the high 32 bits, as in those
+	// of lease IDs.
 	session uint64
 	owned   bool
 

@@ -57,8 +57,8 @@ type Crossing struct {
 	// Percent is the threshold, in percent of limit and adjustments.
 	Percent int
 	// Used, Held and Limit (with adjustments) are those of the engine's answer that showed the crossing: as a rule at
-	// once, after a crash or without OnThreshold later. Used is what counts against the limit; Held is the part of it that
-	// ledgers have reserved and not reported as spent, or lost: the request that crossed, and blocks of other ledgers, so
-	// at least Used - Held has been used.
+	// once, after a crash or without OnThreshold later. Used is what counts against the limit; Held is the part of it
+	// that ledgers have reserved and not reported as spent, or lost: the request that crossed, and blocks of other
+	// ledgers, so at least Used - Held has been used.
 	Used, Held, Limit int64
 }

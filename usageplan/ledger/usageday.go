@@ -14,8 +14,8 @@ type usageDay struct {
 
 	counter *counter
 
-	// answer is the latest that the engine has answered about the account, as far as no lease knows it better: before the
-	// first answer about a lease and after the lease's end, and always in exact mode. It may be nil.
+	// answer is the latest that the engine has answered about the account, as far as no lease knows it better: before
+	// the first answer about a lease and after the lease's end, and always in exact mode. It may be nil.
 	answer atomic.Pointer[baseline]
 
 	// confirmed says that the engine knows this account and day, or newer ones of the key. It does not know one that it
