@@ -58,7 +58,7 @@ func (s *state) remember(o *op, granted, before int64) {
 	s.texts = c.b
 }
 
-// code writes or reads ch. It keeps what was asked for besides what was granted. By that, a repeated SetRemaining is
+// code writes or reads ch. It keeps what was asked for as well as what was granted. By that, a repeated SetRemaining is
 // recognised, whose change depends on the state that it found.
 func (ch *change) code(c *coder) {
 	c.byte((*byte)(&ch.kind))

@@ -345,8 +345,8 @@ func (c *committer) reconcile(hurried bool) error {
 	return nil
 }
 
-// apply has the engine make a batch. The replies hold until the next call. They are numbered in the order in which rows
-// were changed. So of two answers about an account, anybody can tell which is the later.
+// apply has the engine make a batch. The replies hold until the next call. They are numbered in the order in which this
+// ledger's operations changed the rows, so of two answers about an account, the later one is known.
 func (c *committer) apply(b *batch) ([]reply, error) {
 	asked := time.Since(c.ledger.began)
 	outs, errs, err := c.call(b)

@@ -209,8 +209,8 @@ func (s *state) effect(o *op, granted int64) {
 
 // openLease returns the lease of o, which it opens if need be, and makes it the last. The first beyond maxLeases is
 // forgotten: what it holds stays counted. That is the one that has reported nothing for the longest time. For example,
-// a process that crashes and starts again 256 times leaves as many leases; the process beside it, which works all that
-// time, keeps its own.
+// a process that crashes and starts again 256 times leaves as many leases. Another process, which works all that time,
+// keeps its own.
 func (s *state) openLease(o *op) *leased {
 	l := leased{id: o.lease, day: o.day}
 	if i := slices.IndexFunc(s.open, func(l leased) bool { return l.id == o.lease }); i >= 0 {

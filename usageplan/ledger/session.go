@@ -122,9 +122,10 @@ func (as answers) decode(b []byte) (answers, error) {
 // A number lower than the last is of a batch that the ledger has given up. A repeated batch whose session is unknown
 // may have been made before the session was dropped. Neither is made.
 //
-// Example: a row has sixteen sessions when a seventeenth life writes it. The one that has been silent for the longest
-// time is dropped, and the row is marked as pruned. If that life now repeats a batch, its operations are forgotten:
-// they may have been made or not, so they are not made again. A new batch of it is decided as usual.
+// Example: a row has sixteen sessions when a seventeenth life writes it. The session that has been silent for the
+// longest time is dropped, and the row is marked as pruned. If the life of that session repeats a batch after this, its
+// operations are forgotten: they may have been made or not, so they are not made again. A new batch of that life is
+// decided as usual.
 func (r *record) recall(b *batch, name uint64, as answers) (_ answers, forgotten bool, err error) {
 	i := slices.IndexFunc(r.sessions, func(s session) bool { return s.name == name })
 	switch {
