@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"math"
 )
 
 // Causes of a key whose rows cannot be read. They concern that key alone.
@@ -318,12 +319,15 @@ func (c *coder) int(p *int64, base int64) {
 	*p = base + (int64(v>>1) ^ -int64(v&1))
 }
 
-// size is a number from 0 to 2^31.
+// size is a number from 0 to 2^31 - 1, so an int of 32 bits has room for it. A number that is too large is read as 0.
 func (c *coder) size(p *int) {
 	v := uint64(*p)
 	c.uint(&v)
-	c.fail(v > 1<<31)
-	*p = int(v & (1<<32 - 1))
+	if v > math.MaxInt32 && !c.writing {
+		c.fail(true)
+		v = 0
+	}
+	*p = int(v)
 }
 
 // count is how many elements of at least so many bytes follow. A damaged count can be huge. One that the remaining

@@ -94,6 +94,17 @@ func TestEveryFlippedBitIsRefused(t *testing.T) {
 	}
 }
 
+// TestHugeCountIsRefused, also one that an int of 32 bits has no room for.
+func TestHugeCountIsRefused(t *testing.T) {
+	for _, n := range []uint64{11, math.MaxInt32, 1 << 31, 1<<32 - 1, 1 << 32, 1<<32 + 3, math.MaxUint64} {
+		c := coder{b: append(binary.AppendUvarint(nil, n), make([]byte, 10)...)}
+		require.Zero(t, c.count(0, 1), n)
+		require.True(t, c.bad, n)
+		_, err := answers(nil).decode(binary.AppendUvarint(binary.AppendUvarint(nil, n<<16), 1))
+		require.ErrorIs(t, err, errDamaged, n)
+	}
+}
+
 // sign gives a row the checksum of its contents.
 func sign(body []byte) []byte {
 	return binary.LittleEndian.AppendUint32(bytes.Clone(body), crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
