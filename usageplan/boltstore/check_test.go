@@ -147,7 +147,8 @@ func TestDamagedRow(t *testing.T) {
 	require.Equal(t, "6", string(row))
 }
 
-// requireRow requires that an error tells which key to leave out: the caller's, also if the damage is beside it.
+// requireRow requires that an error tells which key to leave out: the caller's, also if the damage is in a neighbouring
+// row.
 func requireRow(t *testing.T, want string, err error) {
 	t.Helper()
 	damaged, ok := errors.AsType[interface {

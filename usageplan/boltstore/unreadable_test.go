@@ -17,7 +17,7 @@ import (
 )
 
 // TestUnreadableRowIsNamed: an Update that meets a damaged row says for which of its keys. That may be one without a
-// row, whose place is beside the damaged one.
+// row, which is the neighbour of the damaged one.
 func TestUnreadableRowIsNamed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "usage.db")
 	s := open(t, path)

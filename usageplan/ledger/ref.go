@@ -21,7 +21,8 @@ func (l *Ledger) Ref(key Key) (Ref, error) {
 }
 
 // TakeAt is [Ledger.Take] for the key, by a reading of the clock that the caller has made already. An instant in the
-// past reopens neither a period nor a day; one in the future begins its period for good. Causes: those of Take.
+// past reopens neither a period nor a day. One in the future begins its period, and the key never goes back to the one
+// before. Causes: those of Take.
 func (r Ref) TakeAt(ctx context.Context, t time.Time, q Quota, cost int64) (ch Charge, err error) {
 	if r.counter == nil {
 		return Charge{}, &Error{Err: ErrNotConfigured}

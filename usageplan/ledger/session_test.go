@@ -208,7 +208,7 @@ func TestVersionRises(t *testing.T) {
 	require.NotEqual(t, a.epoch, l.send(t, want(charge, 1))[0].version.epoch)
 }
 
-// TestSetRemainingLeavesWhatItSays, whoever else does the same, and counts open leases as used.
+// TestSetRemainingLeavesWhatItSays, also if others do the same at once, and it counts open leases as used.
 func TestSetRemainingLeavesWhatItSays(t *testing.T) {
 	e := NewMemory()
 	l := newLife(e, 1)
