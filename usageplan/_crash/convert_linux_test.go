@@ -62,16 +62,7 @@ func testConversion(t *testing.T) {
 	known := converted(t, old, "boot 1")
 	unknown := converted(t, old, "boot 2")
 	require.NotEqual(t, known, unknown)
-	for _, tt := range []struct {
-		name   string
-		kill   bool
-		faults faults
-	}{
-		{"power cuts", false, faults{}},
-		{"power cuts, no links", false, faults{unlinked: true}},
-		{"kills", true, faults{}},
-		{"kills, no links", true, faults{unlinked: true}},
-	} {
+	for _, tt := range earlyEnds {
 		t.Run(tt.name, func(t *testing.T) {
 			made := 0
 			e := &early{

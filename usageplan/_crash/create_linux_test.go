@@ -41,19 +41,22 @@ func TestCreationChild(t *testing.T) {
 	select {} // without closing
 }
 
+// earlyEnds are the ways in which a life ends while it makes or converts a file, each on a disk with and without links.
+var earlyEnds = []struct {
+	name   string
+	kill   bool
+	faults faults
+}{
+	{"power cuts", false, faults{}},
+	{"power cuts, no links", false, faults{unlinked: true}},
+	{"kills", true, faults{}},
+	{"kills, no links", true, faults{unlinked: true}},
+}
+
 // testCreation: whatever the disk has after a life that ended while it made a file, a file can be opened, or none is there
 // and one is made; and what has been acknowledged is in it.
 func testCreation(t *testing.T) {
-	for _, tt := range []struct {
-		name   string
-		kill   bool
-		faults faults
-	}{
-		{"power cuts", false, faults{}},
-		{"power cuts, no links", false, faults{unlinked: true}},
-		{"kills", true, faults{}},
-		{"kills, no links", true, faults{unlinked: true}},
-	} {
+	for _, tt := range earlyEnds {
 		t.Run(tt.name, func(t *testing.T) {
 			absent := 0
 			e := &early{
