@@ -14,7 +14,8 @@ func tryLock(name string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := syscall.CreateFile(p, syscall.GENERIC_READ|syscall.GENERIC_WRITE, 0, nil, syscall.OPEN_ALWAYS, syscall.FILE_ATTRIBUTE_NORMAL, 0)
+	const access, attributes = syscall.GENERIC_READ | syscall.GENERIC_WRITE, syscall.FILE_ATTRIBUTE_NORMAL
+	h, err := syscall.CreateFile(p, access, 0, nil, syscall.OPEN_ALWAYS, attributes, 0)
 	if errors.Is(err, sharingViolation) {
 		return nil, nil
 	}
