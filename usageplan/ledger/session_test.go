@@ -174,7 +174,8 @@ func TestRepeatedLateRefusalIsFinal(t *testing.T) {
 	require.EqualValues(t, 50, out.totals.used)
 }
 
-// TestLostUnitsAreGone: a ledger that holds more than the row knows of is told so, and nothing is made.
+// TestLostUnitsAreGone: an operation says how many units its lease was granted. If the row has recorded fewer, the
+// engine has lost data. The outcome is gone then, and the row does not change.
 func TestLostUnitsAreGone(t *testing.T) {
 	l := newLife(NewMemory(), 1)
 	lease := func(k kind, held int64) op {
