@@ -1,0 +1,22 @@
+package journal
+
+import "context"
+
+// Origin says who makes a change. All fields are for people, and may be empty.
+type Origin struct {
+	Actor   string // the identity that was verified, such as an access key id
+	Source  string // the network address that the request came from
+	Request string // the id of the request
+}
+
+type originKey struct{}
+
+// NewContext returns a context whose changes are made by o. [Topic.Change] writes it into each change.
+func NewContext(ctx context.Context, o Origin) context.Context {
+	return context.WithValue(ctx, originKey{}, o)
+}
+
+func originOf(ctx context.Context) Origin {
+	o, _ := ctx.Value(originKey{}).(Origin)
+	return o
+}
