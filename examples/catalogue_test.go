@@ -19,6 +19,7 @@ import (
 	"github.com/tallygate/tallygate/auth/custom"
 	"github.com/tallygate/tallygate/ratelimit"
 	"github.com/tallygate/tallygate/usageplan"
+	"github.com/tallygate/tallygate/usageplan/admin"
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
@@ -53,6 +54,11 @@ var catalogues = map[string]struct {
 		"ErrNoPlan": {usageplan.ErrNoPlan, 403}, "ErrThrottled": {usageplan.ErrThrottled, 429},
 		"ErrQuotaExceeded": {usageplan.ErrQuotaExceeded, 429}, "ErrNoQuota": {usageplan.ErrNoQuota, 0},
 		"ErrInvalid": {usageplan.ErrInvalid, 400}, "ErrConflict": {usageplan.ErrConflict, 409},
+	}},
+	"usageplan/admin": {func(err error) answer { return &admin.Error{Err: err} }, map[string]cause{
+		"ErrNoRoute": {admin.ErrNoRoute, 403}, "ErrDenied": {admin.ErrDenied, 403}, "ErrInvalid": {admin.ErrInvalid, 400},
+		"ErrNotFound": {admin.ErrNotFound, 404}, "ErrConflict": {admin.ErrConflict, 409},
+		"ErrTooLarge": {admin.ErrTooLarge, 413}, "ErrUnavailable": {admin.ErrUnavailable, 503},
 	}},
 }
 
