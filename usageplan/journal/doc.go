@@ -9,27 +9,37 @@
 //
 // A change is appended only if its writer has seen every change before it. So of two writers that decide at the same
 // time, one is told that it is behind, reads on and decides again. A change is durable when Append has returned nil.
-// Readers that have read up to the same revision have the same items.
+// Readers that have read up to the same revision have the same items. A reader that is not given every change notices:
+// revisions have no gaps.
 //
 // # Items and changes
 //
 // Control state is a set of items, each with a name and bytes, which the journal does not interpret. A [Change] puts or
-// removes some of them, in one step, and says who made it, when, from where, by which operation and request.
+// removes some of them, in one step, and says who made it, when, from where, by which operation and request. [Topic]
+// takes who, where and which request from the context; see [NewContext].
 //
 // A journal keeps two things for different times. It keeps the bytes of an item until the item is changed again. It
-// keeps the record of each change (revision, time, actor, source, operation, request and the names of its items) for
-// the retention of the store, 400 days by default. So the journal is the audit log as well, see [Journal].History.
+// keeps the record of each change (revision, time, origin, operation and the names of its items) for the retention of
+// the store, 400 days by default. So the journal is the audit log as well; see [Journal].
+//
+// # Unknown outcomes
+//
+// A store can make a change and lose the answer. The writer cannot tell this from a change that was not made. [Topic]
+// then returns [ErrUnavailable], and its state stays as it was. Before it decides the next change, it reads what the
+// store has. So a change is applied once or never, and never in part. Whoever repeats a change after ErrUnavailable
+// decides from a state that shows whether it is there.
 //
 // # What it does not do
 //
 // It does not hide anything: what is put into an item is stored as it is. It does not order the changes of two
-// journals. Who needs an order between them, appends to the one first.
+// journals. Programs that need an order between them append to one first. It does not watch for changes: a program that
+// shares a store with others calls [Topic.Refresh], for example after each return of Wait.
 //
 // # Errors
 //
 //   - [ErrBehind]: an error of Append. Read on, decide again and repeat; [Topic.Change] does that.
-//   - [ErrUnavailable]: an error of [Topic]. It is unknown whether the change was made. The next change, or
-//     [Topic.Refresh], reads what the store has.
+//   - [ErrUnavailable]: an error of [Topic] and [Follow]. It is unknown whether the change was made. The next change,
+//     or [Topic.Refresh], reads what the store has.
 //   - [ErrTooLarge]: nothing was stored. Make the change in several.
 //
 // # Files

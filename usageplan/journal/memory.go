@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -12,10 +11,13 @@ import (
 	"time"
 )
 
-// Memory returns an empty journal in memory. It keeps the records of changes for retain; 0 stands for 400 days. It is
-// for tests, and for programs whose control state may end with them.
+// Memory returns an empty journal in memory. It keeps the records of changes for retain; 0 or less stands for 400 days.
+// It is for tests, and for programs whose control state may end with them.
 func Memory(retain time.Duration) Journal {
-	return &memory{retain: cmp.Or(retain, 400*24*time.Hour), items: make(map[string]stored), grown: make(chan struct{})}
+	if retain <= 0 {
+		retain = 400 * 24 * time.Hour
+	}
+	return &memory{retain: retain, items: make(map[string]stored), grown: make(chan struct{})}
 }
 
 type memory struct {
@@ -23,12 +25,13 @@ type memory struct {
 
 	mu      sync.Mutex
 	head    uint64
-	records []Change // without bytes; the last one has the revision head
+	records []Change // without bytes; the last one has the revision head; an element never changes
 	items   map[string]stored
 	grown   chan struct{} // closed by the next Append
 }
 
-// stored is an item with the revision that has put or removed it. A removed one stays as long as its record.
+// stored is an item with the revision that has put or removed it. Its bytes never change, so they can be read without
+// the mutex. A removed item stays as long as the record of its removal.
 type stored struct {
 	Item
 	revision uint64
@@ -44,11 +47,10 @@ func (m *memory) Append(ctx context.Context, after uint64, c Change) (uint64, er
 		return 0, fmt.Errorf("%w: at %d, not %d", ErrBehind, after, m.head)
 	}
 	m.head++
-	c.Revision, c.Snapshot, c.Items = m.head, false, slices.Clone(c.Items)
-	for i := range c.Items {
-		it := &c.Items[i]
-		m.items[it.Name] = stored{Item{it.Name, present(*it), it.Gone}, m.head}
-		it.Value = nil
+	c.Revision, c.Time, c.Snapshot, c.Items = m.head, c.Time.UTC(), false, owned(c.Items)
+	for i, it := range c.Items {
+		m.items[it.Name] = stored{it, m.head}
+		c.Items[i].Value = nil
 	}
 	m.records = append(m.records, c)
 	m.prune(time.Now().Add(-m.retain))
@@ -57,15 +59,18 @@ func (m *memory) Append(ctx context.Context, after uint64, c Change) (uint64, er
 	return m.head, nil
 }
 
-// present returns a copy of an item's bytes: not nil, unless it is gone.
-func present(it Item) []byte {
-	if it.Gone {
-		return nil
+// owned returns copies of items. Their bytes are nil for items that are gone, and only for these.
+func owned(items []Item) []Item {
+	items = slices.Clone(items)
+	for i, it := range items {
+		if items[i].Value = nil; !it.Gone {
+			items[i].Value = append([]byte{}, it.Value...)
+		}
 	}
-	return append([]byte{}, it.Value...)
+	return items
 }
 
-// prune drops the oldest records whose time is before t, but never the last one.
+// prune drops the oldest records whose time is before t, but never the last one. The caller must hold mu.
 func (m *memory) prune(t time.Time) {
 	for len(m.records) > 1 && m.records[0].Time.Before(t) {
 		for _, it := range m.records[0].Items {
@@ -82,16 +87,17 @@ func (m *memory) Changes(ctx context.Context, after uint64) iter.Seq2[Change, er
 		changes, err := m.since(ctx, after)
 		if err != nil {
 			yield(Change{}, err)
+			return
 		}
 		for _, c := range changes {
-			if !yield(c, nil) {
+			if c.Items = owned(c.Items); !yield(c, nil) {
 				return
 			}
 		}
 	}
 }
 
-// since returns copies of what Changes yields.
+// since returns what Changes yields. Its bytes are those of the journal.
 func (m *memory) since(ctx context.Context, after uint64) ([]Change, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -99,38 +105,37 @@ func (m *memory) since(ctx context.Context, after uint64) ([]Change, error) {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case after > m.head:
-		return nil, fmt.Errorf("journal: after revision %d, the head is %d", after, m.head)
+		return nil, fmt.Errorf("journal: the reader is at %d, the head at %d", after, m.head)
 	case after < first:
-		return m.snapshot(), nil
+		return []Change{m.snapshot()}, nil
 	default:
-		var changes []Change
-		for _, c := range m.records[after-first:] {
-			changes = append(changes, m.current(c))
+		changes := slices.Clone(m.records[after-first:])
+		for i := range changes {
+			changes[i].Items = m.latest(changes[i])
 		}
 		return changes, nil
 	}
 }
 
-// current returns c with the bytes of those of its items that no later change has changed.
-func (m *memory) current(c Change) Change {
-	var items []Item
+// latest returns those of a change's items that no later change has changed, with their bytes. The caller must hold mu.
+func (m *memory) latest(c Change) (items []Item) {
 	for _, it := range c.Items {
 		if now := m.items[it.Name]; now.revision == c.Revision {
-			items = append(items, Item{it.Name, bytes.Clone(now.Value), now.Gone})
+			items = append(items, now.Item)
 		}
 	}
-	c.Items = items
-	return c
+	return items
 }
 
-func (m *memory) snapshot() []Change {
+// snapshot returns all items as one change. The caller must hold mu.
+func (m *memory) snapshot() Change {
 	c := Change{Revision: m.head, Snapshot: true}
-	for _, name := range slices.Sorted(maps.Keys(m.items)) {
-		if it := m.items[name]; !it.Gone {
-			c.Items = append(c.Items, Item{Name: name, Value: bytes.Clone(it.Value)})
+	for now := range maps.Values(m.items) {
+		if !now.Gone {
+			c.Items = append(c.Items, now.Item)
 		}
 	}
-	return []Change{c}
+	return c
 }
 
 func (m *memory) Wait(ctx context.Context, after uint64) error {
@@ -151,13 +156,13 @@ func (m *memory) Wait(ctx context.Context, after uint64) error {
 
 func (m *memory) History(ctx context.Context, item string) iter.Seq2[Change, error] {
 	return func(yield func(Change, error) bool) {
-		m.mu.Lock()
-		records := m.records // records do not change
-		m.mu.Unlock()
 		if err := ctx.Err(); err != nil {
 			yield(Change{}, err)
 			return
 		}
+		m.mu.Lock()
+		records := m.records
+		m.mu.Unlock()
 		for _, c := range slices.Backward(records) {
 			if i := slices.IndexFunc(c.Items, func(it Item) bool { return it.Name == item }); i >= 0 {
 				c.Items = []Item{c.Items[i]}

@@ -1,10 +1,12 @@
 package journal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 )
 
@@ -14,36 +16,44 @@ type Topic struct {
 	journal Journal // nil: changes are not stored
 	apply   func(items iter.Seq[Item], reset bool) error
 
-	turn   chan struct{} // holds one token, which the goroutine that changes or reads on has taken
+	turn   chan struct{} // holds one token, which the goroutine that changes or reads on has put there
 	head   uint64        // the revision up to which apply has been called
-	behind bool          // the journal may have more than head
+	behind bool          // the journal may have more than head; never true without a journal
 }
 
 // Follow returns a topic after it has read the journal to its head. A nil journal stands for none: changes are then
 // applied and stored nowhere.
 //
 // The topic calls apply with the items that have changed, one call at a time. If reset is true, apply also drops every
-// item that is not among them. The same name may come more than once; the last one counts. An error of apply means that
-// an item cannot be read and that nothing was applied; after it, Follow fails.
+// item that is not among them. The same name may come more than once; the last one counts. The bytes belong to apply.
+// It must read all items unless it returns an error. An error means that an item cannot be read, and that nothing was
+// applied: the topic offers the items again at the next change.
+//
+// The first call is made by Follow itself, and its items come while they are read. If that fails, Follow returns no
+// topic. The error is that of apply, or wraps [ErrUnavailable]; after the latter, apply may have got a part of them.
 func Follow(ctx context.Context, j Journal, apply func(items iter.Seq[Item], reset bool) error) (*Topic, error) {
 	t := &Topic{journal: j, apply: apply, turn: make(chan struct{}, 1)}
 	if j == nil {
 		return t, nil
 	}
-	return t, t.load(ctx)
+	if err := t.load(ctx); err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
-// load reads the journal for the first time. In contrast to refresh it passes the items on as they come: a million of
+// load reads the journal for the first time. In contrast to catchUp it passes the items on as they come: a million of
 // them need no second place in memory. If it fails, the topic is not used.
 func (t *Topic) load(ctx context.Context) error {
 	var failed error
+	head := uint64(0)
 	err := t.apply(func(yield func(Item) bool) {
-		for c, err := range t.journal.Changes(ctx, 0) {
+		for c, err := range t.changes(ctx) {
 			if err != nil {
-				failed = unavailable(err)
+				failed = err
 				return
 			}
-			t.head = c.Revision
+			head = c.Revision
 			for _, it := range c.Items {
 				if !yield(it) {
 					return
@@ -51,32 +61,40 @@ func (t *Topic) load(ctx context.Context) error {
 			}
 		}
 	}, false)
-	return errors.Join(failed, err)
+	t.head = head
+	return cmp.Or(failed, err)
 }
 
 // Change makes one change. It calls decide, which returns the items that the change puts or removes, appends them and
 // applies them. next is the revision that the change will have. If another writer was first, Change reads on and calls
 // decide again. An error of decide is returned as it is, and nothing has changed. If decide returns no items, there is
-// nothing to change.
+// nothing to change. The items that decide returns are the topic's from then on. Neither decide nor apply may call the
+// topic, which would wait for itself.
 //
-// An error that wraps [ErrUnavailable] leaves it unknown whether the change was made. If it was, the next Change or
-// [Topic.Refresh] applies it.
+// An error that wraps [ErrTooLarge] or that of a context has changed nothing, unless it wraps [ErrUnavailable] too.
+// That one leaves it unknown whether the change was made. If it was, the next Change or [Topic.Refresh] applies it. If
+// Refresh does not find it, the request may still be on its way to the store. The next change of anyone keeps it out.
 func (t *Topic) Change(ctx context.Context, operation string, decide func(next uint64) ([]Item, error)) error {
 	if err := t.take(ctx); err != nil {
 		return err
 	}
 	defer t.release()
+	var refused error
 	for {
+		before := t.head
 		if err := t.catchUp(ctx); err != nil {
 			return err
+		}
+		if refused != nil && t.head == before {
+			return unavailable(refused) // the store would refuse it for ever
 		}
 		items, err := decide(t.head + 1)
 		if err != nil || len(items) == 0 {
 			return err
 		}
-		err = t.append(ctx, Change{Time: time.Now().UTC(), Origin: originOf(ctx), Operation: operation, Items: items})
-		if !errors.Is(err, ErrBehind) {
-			return err
+		c := Change{Time: time.Now().UTC(), Origin: originOf(ctx), Operation: operation, Items: items}
+		if refused = t.append(ctx, c); !errors.Is(refused, ErrBehind) {
+			return refused
 		}
 	}
 }
@@ -86,26 +104,37 @@ func (t *Topic) append(ctx context.Context, c Change) error {
 	if err := c.Validate(); err != nil {
 		return err
 	}
-	next := t.head + 1
-	if t.journal != nil {
-		var err error
-		if next, err = t.journal.Append(ctx, t.head, c); err != nil {
-			t.behind = true
-			if errors.Is(err, ErrBehind) {
-				return err
-			}
-			return unavailable(err)
-		}
+	t.behind = t.journal != nil // until c is applied
+	if err := t.store(ctx, c); err != nil {
+		return err
 	}
-	if err := t.apply(values(c.Items), false); err != nil {
-		t.behind = true // Refresh tries again
+	if err := t.apply(slices.Values(c.Items), false); err != nil {
 		return unavailable(err)
 	}
-	t.head = next
+	t.head, t.behind = t.head+1, false
 	return nil
 }
 
-// Refresh reads what other writers have appended, and what this one may have.
+// store appends c to the journal, if there is one. Its errors wrap ErrBehind or ErrTooLarge if nothing was stored, and
+// otherwise ErrUnavailable.
+func (t *Topic) store(ctx context.Context, c Change) error {
+	if t.journal == nil {
+		return nil
+	}
+	revision, err := t.journal.Append(ctx, t.head, c)
+	switch {
+	case errors.Is(err, ErrBehind), errors.Is(err, ErrTooLarge):
+		return err
+	case err != nil:
+		return unavailable(err)
+	case revision != t.head+1:
+		return unavailable(outOfOrder(revision, t.head))
+	}
+	return nil
+}
+
+// Refresh reads what other writers have appended, and what this one may have. An error of the store or of apply wraps
+// [ErrUnavailable]; the state then stays as it was.
 func (t *Topic) Refresh(ctx context.Context) error {
 	if err := t.take(ctx); err != nil {
 		return err
@@ -116,22 +145,22 @@ func (t *Topic) Refresh(ctx context.Context) error {
 }
 
 // catchUp reads on if the topic may be behind. It collects the items before it applies them, because they are
-// consistent only at the head.
+// consistent only at the head. The caller must hold the turn.
 func (t *Topic) catchUp(ctx context.Context) error {
 	if !t.behind {
 		return nil
 	}
 	var items []Item
 	head, reset := t.head, false
-	for c, err := range t.journal.Changes(ctx, t.head) {
+	for c, err := range t.changes(ctx) {
 		if err != nil {
-			return unavailable(err)
+			return err
 		}
 		head, reset = c.Revision, reset || c.Snapshot
 		items = append(items, c.Items...)
 	}
 	if len(items) > 0 || reset {
-		if err := t.apply(values(items), reset); err != nil {
+		if err := t.apply(slices.Values(items), reset); err != nil {
 			return unavailable(err)
 		}
 	}
@@ -139,26 +168,50 @@ func (t *Topic) catchUp(ctx context.Context) error {
 	return nil
 }
 
+// changes yields what the journal has after the head of the topic. A change that is missing or out of order is an
+// error: without this check, a fault of the store would become a wrong state that nobody notices.
+func (t *Topic) changes(ctx context.Context) iter.Seq2[Change, error] {
+	return func(yield func(Change, error) bool) {
+		last := Change{Revision: t.head}
+		first := true
+		for c, err := range t.journal.Changes(ctx, t.head) {
+			follows := c.Revision == last.Revision+1
+			if c.Snapshot {
+				follows = first && c.Revision >= t.head || last.Snapshot && c.Revision == last.Revision
+			}
+			if err == nil && !follows {
+				err = outOfOrder(c.Revision, last.Revision)
+			}
+			if err != nil {
+				yield(Change{}, unavailable(err))
+				return
+			}
+			if !yield(c, nil) {
+				return
+			}
+			last, first = c, false
+		}
+	}
+}
+
 // take waits for the turn.
 func (t *Topic) take(ctx context.Context) error {
-	select {
-	case t.turn <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("journal: nothing has changed: %w", ctx.Err())
+	err := ctx.Err() // select would choose at random between an ended context and a free turn
+	if err == nil {
+		select {
+		case t.turn <- struct{}{}:
+			return nil
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
 	}
+	return fmt.Errorf("journal: nothing was done: %w", err)
 }
 
 func (t *Topic) release() { <-t.turn }
 
 func unavailable(err error) error { return fmt.Errorf("%w: %w", ErrUnavailable, err) }
 
-func values(items []Item) iter.Seq[Item] {
-	return func(yield func(Item) bool) {
-		for _, it := range items {
-			if !yield(it) {
-				return
-			}
-		}
-	}
+func outOfOrder(revision, last uint64) error {
+	return fmt.Errorf("journal: the store has put revision %d after %d", revision, last)
 }
