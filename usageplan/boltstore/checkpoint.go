@@ -29,13 +29,19 @@ var (
 //
 // A commit that wrote them all would take seconds for a million rows. So each commit writes a share that is in
 // proportion to its own size: if the old log had 8 MB and 10 000 changed rows, and a commit has 8 KB, it writes 1/1000
-// of them, twice: 20 rows. So the checkpoint is done when the new log has half the size of the old one, and before the
-// new one ends.
+// of them, twice: 20 rows. So the checkpoint is done when the new log has about half the size of the old one, and
+// before the new one ends.
+//
+// The keys have to be sorted first. The commits until then write no rows, and the first one after them does not make up
+// for it: after half a second of commits, that one would write 50 000 rows. Instead the shares become larger, so that
+// the checkpoint is done halfway between from and old.
 //
 // If the process ends before that, both logs are still there, and the rows that have been written are simply written
-// again.
+// again. The new log may be long by then, so from is where it stands. Without a limit, a process that ends again and
+// again would have an ever longer log: a commit with which the new log becomes as long as the old one writes all rows.
 type checkpoint struct {
 	old    int           // the size of the log that has ended
+	from   int           // the size that the new log had when keys had been sorted
 	keys   []string      // of its rows, ascending; nil until they have been sorted
 	sorted chan []string // delivers keys once; nil if there is no checkpoint
 	done   int           // how many of keys are in the bucket
@@ -60,11 +66,22 @@ func (t *tail) swap(next uint64) {
 
 // advance writes the share of rows that is due, if there is a checkpoint and its keys have been sorted.
 func (t *tail) advance(tx *bolt.Tx) error {
-	if t.keys == nil && len(t.sorted) == 0 {
+	if t.sorted == nil || t.keys == nil && len(t.sorted) == 0 && t.size < t.old {
 		return nil
 	}
-	share := 2 * float64(t.size) / float64(t.old)
-	return t.writeRows(tx, int(min(share, 1)*float64(len(t.before)))+1)
+	if t.keys == nil {
+		t.from = t.size
+	}
+	return t.writeRows(tx, t.due())
+}
+
+// due is how many rows must be in the bucket after this commit.
+func (t *tail) due() int {
+	if t.size >= t.old {
+		return len(t.before)
+	}
+	share := 2 * float64(t.size-t.from) / float64(t.old-t.from)
+	return int(min(share, 1)*float64(len(t.before))) + 1
 }
 
 // writeRows writes rows until so many of the checkpoint are done. With the last, it deletes the log that has ended.

@@ -29,9 +29,9 @@
 // there are. When a log is full (16 384 records, or 8 to 64 MB), another is begun, and each further commit also writes
 // some of the rows that the full one had changed to the bucket. So no commit has much to write. See checkpoint.go.
 //
-// Open reads the logs, at most about 64 MB and half as much again, or nothing after Close. It also looks at each page
-// of the file, as bbolt does, but at no row: about 0.3 s for a million keys. In memory are the rows that the logs have,
-// and no others.
+// Open reads the logs, or nothing after Close. They have at most about 64 MB and half as much again, or twice as much if
+// the process was killed during a checkpoint. Open also looks at each page of the file, as bbolt does, but at no row:
+// about 0.3 s for a million keys. In memory are the rows that the logs have, and no others.
 //
 // A key with a row of 62 bytes takes 200 to 300 bytes. Pages that a commit changes are written anew before the old ones
 // are free. Free pages are used again, but a file does not shrink. It moves only between systems of one page size and

@@ -27,17 +27,18 @@ func SetLimits(t testing.TB, l Limits) {
 // Small limits have a checkpoint every few commits.
 var Small = Limits{PerRow: 100, MinBytes: 1024, MaxBytes: 4096, FlushRows: 3}
 
-// Extent is how far a store has come: the first record that is not in the rows, the last one, and whether a checkpoint
-// is under way.
+// Extent is how far a store has come: the first record that is not in the rows, the last one, whether a checkpoint is
+// under way, and how many of its rows have not been written.
 type Extent struct {
 	First, Last uint64
 	Checkpoint  bool
+	Unwritten   int
 }
 
 func (s *Store) Extent() Extent {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Extent{s.state.First, s.state.Last, s.sorted != nil}
+	return Extent{s.state.First, s.state.Last, s.sorted != nil, len(s.before) - s.done}
 }
 
 // Damage changes the file under an open store.

@@ -133,5 +133,8 @@ func (t *tail) replay(tx *bolt.Tx, sum uint64) error {
 	if err == nil && (next != t.state.Last+1 || sum != t.state.Sum) {
 		err = errMissing
 	}
+	if err == nil {
+		t.turn() // the last life may have ended right before its log did
+	}
 	return err
 }
