@@ -2,50 +2,30 @@ package apikey
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"iter"
 	"slices"
 	"time"
+
+	"github.com/tallygate/tallygate/usageplan/journal"
 )
 
-// Change is one change of the keys. [Config.Commit] stores it and [Config.Restore] yields it. It holds the whole state
-// of each key that it changes, so a store may keep all changes in their order, or only the latest change of each key,
-// by its id. It must keep the deletion of a key that [Config.Keys] declares. It may drop any other deletion together
-// with the earlier changes of the key.
-type Change struct {
-	Op      string    `json:"op"`      // the verb that made it: "create", "update", "rotate", "delete" or "import"
-	Time    time.Time `json:"time"`    // when it was made, in UTC
-	Records []Record  `json:"records"` // one for each key; of an import several, otherwise one
-}
-
-// The values of Change.Op.
+// The names of the changes in the journal: the operations of API Gateway that make them. It has no RotateApiKey.
 const (
-	opCreate = "create"
-	opUpdate = "update"
-	opRotate = "rotate"
-	opDelete = "delete"
-	opImport = "import"
+	opCreate = "CreateApiKey"
+	opUpdate = "UpdateApiKey"
+	opRotate = "RotateApiKey"
+	opDelete = "DeleteApiKey"
+	opImport = "ImportApiKeys"
 )
 
-// Record is what a store keeps of a key: the key and the digests of its values. A digest is the HMAC-SHA-256 of a value
-// under the pepper, in hex.
-type Record struct {
-	Key      Key        `json:"key"`
-	Digest   string     `json:"digest"`             // of the current value
-	Previous []Previous `json:"previous,omitempty"` // the earlier values that are in their grace period
-}
-
-// Previous is an earlier value of a rotated key, accepted before Until.
-type Previous struct {
-	Digest string    `json:"digest"`
-	Until  time.Time `json:"until"`
-}
-
-// A state is all that is stored of a key: what a [Record] holds, with the digests as bytes.
+// A state is all that is stored of a key.
 type state struct {
+	number   uint64 // 0 for a key that is being created
 	key      Key
 	digest   digest
 	previous []earlier
+	sealed   string // the sealed value, or ""
 }
 
 // An earlier is an earlier value of a key, accepted before until.
@@ -54,22 +34,18 @@ type earlier struct {
 	until  time.Time
 }
 
-func (s *state) record() Record {
-	r := Record{Key: s.key, Digest: s.digest.String()}
-	for _, p := range s.previous {
-		r.Previous = append(r.Previous, Previous{p.digest.String(), p.until})
-	}
-	return r
-}
-
 // maxPrevious is how many earlier values of a key [Verifier.Rotate] can keep valid, in addition to the current one.
 const maxPrevious = 8
 
-// Create adds the key k with the given value. It returns the key with its ID and dates set. The value is stored only as
-// a digest, so the caller has to show it to its owner now. If another key has the value or the ID, the error is
-// [ErrExists].
+// Create adds the key k with the given value. It returns the key with its ID and dates set. Without [Config].Sealer, the
+// value is stored only as a digest, so the caller has to show it to its owner now. If another key has the value or the
+// ID, the error is [ErrExists].
+//
+// What Create, Update, Rotate, Delete and Import have changed acts on the next request. If the error is
+// [ErrUnavailable], it is unknown whether the change was made; the next change or [Verifier.Refresh] tells. After any
+// other error, nothing has changed.
 func (v *Verifier) Create(ctx context.Context, k Key, value Secret) (Key, error) {
-	created, err := v.change(ctx, opCreate, func(now time.Time) ([]state, error) {
+	created, err := v.store(ctx, opCreate, func(now time.Time) ([]state, error) {
 		s, err := v.admit(Entry{k, value}, now)
 		return []state{s}, err
 	})
@@ -77,10 +53,10 @@ func (v *Verifier) Create(ctx context.Context, k Key, value Secret) (Key, error)
 }
 
 // Update changes the key of the given id by calling edit with a copy of it. If edit returns an error, Update returns
-// that error and changes nothing. edit must not call methods that change keys. What it does to ID, Created, Updated and
-// LastUsed is ignored. A key that it disables is refused from the next request on.
+// that error and changes nothing. edit is called again if another node has changed keys meanwhile, and must not call
+// methods that change keys. What it does to ID, Created, Updated and LastUsed is ignored.
 func (v *Verifier) Update(ctx context.Context, id string, edit func(*Key) error) (Key, error) {
-	updated, err := v.change(ctx, opUpdate, func(now time.Time) ([]state, error) {
+	updated, err := v.store(ctx, opUpdate, func(now time.Time) ([]state, error) {
 		old, err := v.state(id)
 		if err != nil {
 			return nil, err
@@ -105,7 +81,7 @@ func (v *Verifier) Update(ctx context.Context, id string, edit func(*Key) error)
 // all at once. The ID stays, and so does everything that is counted by it. If any key has the value, this one included,
 // the error is [ErrExists]. At most 8 earlier values can be valid at a time; a ninth is [ErrInvalid].
 func (v *Verifier) Rotate(ctx context.Context, id string, value Secret, grace time.Duration) (Key, error) {
-	rotated, err := v.change(ctx, opRotate, func(now time.Time) ([]state, error) {
+	rotated, err := v.store(ctx, opRotate, func(now time.Time) ([]state, error) {
 		s, err := v.state(id)
 		if err != nil {
 			return nil, err
@@ -115,89 +91,93 @@ func (v *Verifier) Rotate(ctx context.Context, id string, value Secret, grace ti
 			return nil, err
 		}
 		s.previous, err = retire(s, now, grace)
-		s.digest, s.key.Updated = d, now
+		s.digest, s.sealed, s.key.Updated = d, v.sealer.seal(id, value), now
 		return []state{s}, err
 	})
 	return first(rotated), err
 }
 
-// Delete removes the key of the given id and all its values. The caller removes what else refers to the id, such as
-// memberships of usage plans. Otherwise a new key with the same id would have them.
+// Delete removes the key of the given id and all its values. The caller removes what else refers to the id before, such
+// as memberships of usage plans. Otherwise a new key with the same id would have them.
 func (v *Verifier) Delete(ctx context.Context, id string) error {
-	_, err := v.change(ctx, opDelete, func(time.Time) ([]state, error) {
+	return v.change(ctx, opDelete, func(uint64) ([]journal.Item, error) {
 		s, err := v.state(id)
-		return []state{s}, err
+		if err != nil {
+			return nil, err
+		}
+		// The item that is named by the id is for History. For a declared key, it also keeps the next process from
+		// declaring the key again.
+		byID := journal.Item{Name: id, Gone: true}
+		if v.named[id] != nil {
+			byID = journal.Item{Name: id, Value: deletion}
+		}
+		if s.number < firstAdded {
+			return []journal.Item{byID}, nil
+		}
+		return []journal.Item{{Name: itemName(s.number, id), Gone: true}, byID}, nil
 	})
-	return err
 }
 
-// Key returns the key of the given id.
-func (v *Verifier) Key(id string) (Key, bool) {
+// Refresh reads what other nodes have appended to the journal, and finds out whether a change was made that ended with
+// [ErrUnavailable].
+func (v *Verifier) Refresh(ctx context.Context) error {
 	if v == nil || v.hashers == nil {
-		return Key{}, false
+		return &Error{Err: ErrNotConfigured}
 	}
-	r := v.keys.byID(id)
-	if r == nil {
-		return Key{}, false
+	if err := v.topic.Refresh(ctx); err != nil {
+		return failed(err)
 	}
-	return r.key(), true
+	return nil
 }
 
-// Keys yields every key, in no particular order. A key that changes in the meantime is yielded as it was before or
-// after.
-func (v *Verifier) Keys() iter.Seq[Key] {
-	return func(yield func(Key) bool) {
-		if v == nil || v.hashers == nil {
-			return
+// store makes one change that puts keys: the states that build returns. It returns their keys.
+func (v *Verifier) store(ctx context.Context, op string, build func(now time.Time) ([]state, error)) ([]Key, error) {
+	var keys []Key
+	err := v.change(ctx, op, func(next uint64) ([]journal.Item, error) {
+		keys = nil
+		states, err := build(time.Now().UTC())
+		if err != nil {
+			return nil, err
 		}
-		for r := range v.keys.ids.all() {
-			if !yield(r.key()) {
-				return
+		items := make([]journal.Item, len(states))
+		for i := range states {
+			s := &states[i]
+			if s.number == 0 {
+				s.number = next<<indexBits | uint64(i)
 			}
+			items[i] = journal.Item{Name: itemName(s.number, s.key.ID), Value: s.encode()}
+			keys = append(keys, s.key)
 		}
-	}
-}
-
-// change makes one change at a time. The states that build returns are given to commit, and then made visible.
-func (v *Verifier) change(ctx context.Context, op string, build func(now time.Time) ([]state, error)) ([]Key, error) {
-	if v == nil || v.hashers == nil {
-		return nil, &Error{Err: ErrNotConfigured}
-	}
-	v.writing.Lock()
-	defer v.writing.Unlock()
-	now := time.Now().UTC()
-	states, err := build(now)
+		return items, nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	c := Change{Op: op, Time: now}
-	keys := make([]Key, len(states))
-	for i := range states {
-		keys[i] = states[i].key
-		if v.commit != nil {
-			c.Records = append(c.Records, states[i].record())
-		}
-	}
-	if v.commit != nil {
-		if err := v.commit(ctx, c); err != nil {
-			return nil, &Error{Err: fmt.Errorf("%w: %w", ErrUnavailable, err)}
-		}
-	}
-	v.apply(op, states)
 	return keys, nil
 }
 
-// apply makes a change visible, key by key. While it runs, both the old and the new values of a key are accepted. When
-// it has returned, only the new ones are.
-func (v *Verifier) apply(op string, states []state) {
-	for i := range states {
-		s := &states[i]
-		if op == opDelete {
-			v.keys.remove(s.key.ID)
-		} else {
-			v.keys.put(pack(s, v.keys.byID(s.key.ID)))
-		}
+// change makes one change at a time: the items that decide returns are appended to the journal, and then made visible.
+func (v *Verifier) change(ctx context.Context, op string, decide func(next uint64) ([]journal.Item, error)) error {
+	if v == nil || v.hashers == nil {
+		return &Error{Err: ErrNotConfigured}
 	}
+	var refused error
+	err := v.topic.Change(ctx, op, func(next uint64) (items []journal.Item, err error) {
+		items, refused = decide(next)
+		return items, refused
+	})
+	if err == nil || refused != nil {
+		return err
+	}
+	return failed(err)
+}
+
+// failed returns the error for what the journal says.
+func failed(err error) error {
+	if errors.Is(err, journal.ErrTooLarge) {
+		return &Error{Err: fmt.Errorf("%w: %w", ErrInvalid, err), Message: "API Key file is too large for one change"}
+	}
+	return &Error{Err: fmt.Errorf("%w: %w", ErrUnavailable, err)}
 }
 
 // admit returns the state of a new key. It draws an ID if there is none.
@@ -217,7 +197,7 @@ func (v *Verifier) admit(e Entry, now time.Time) (state, error) {
 		return state{}, &Error{Err: ErrExists, KeyID: k.ID}
 	}
 	d, err := v.fresh(e.Value, now)
-	return state{key: k, digest: d}, err
+	return state{key: k, digest: d, sealed: v.sealer.seal(k.ID, e.Value)}, err
 }
 
 // fresh returns the digest of value, or [ErrExists] if a key has the value.
@@ -234,7 +214,7 @@ func (v *Verifier) fresh(value Secret, now time.Time) (digest, error) {
 }
 
 // forget removes the value of digest d from its key if it is an earlier value whose grace has ended, so that another
-// key can have it. This is not committed, because the value is refused in any case.
+// key can have it. This is not stored, because the value is refused in any case.
 func (v *Verifier) forget(d digest, now time.Time) {
 	r := v.keys.byDigest(&d)
 	if r == nil {
@@ -243,7 +223,9 @@ func (v *Verifier) forget(d digest, now time.Time) {
 	s, err := v.state(r.id())
 	if kept := current(s.previous, now); err == nil && len(kept) < len(s.previous) {
 		s.previous = kept
-		v.apply(opUpdate, []state{s})
+		next := pack(&s)
+		v.keys.put(next)
+		v.keys.putEarlier(next)
 	}
 }
 
@@ -285,7 +267,7 @@ func (v *Verifier) state(id string) (state, error) {
 	if r == nil {
 		return state{}, &Error{Err: ErrNotFound, KeyID: id}
 	}
-	return state{key: r.key(), digest: r.digest, previous: r.previous()}, nil
+	return r.state(), nil
 }
 
 // retire returns the earlier values that stay valid when the key of s gets its next value at the time now. None stays

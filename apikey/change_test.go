@@ -2,12 +2,7 @@ package apikey_test
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -18,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tallygate/tallygate/apikey"
+	"github.com/tallygate/tallygate/usageplan/journal"
 )
 
 var pepper = apikey.Secret("a pepper of thirty-two bytes or more")
@@ -239,214 +235,53 @@ func TestDeletedKeyIsUnknown(t *testing.T) {
 	require.NoError(t, err, "id and value are free again")
 }
 
-func TestChangeThatIsNotCommittedIsNotMade(t *testing.T) {
-	type contextKey struct{}
-	var log []apikey.Change
-	var down error
-	var v *apikey.Verifier
-	cfg := apikey.Config{Pepper: pepper, Keys: []apikey.Entry{julian}, Commit: func(ctx context.Context, c apikey.Change) error {
-		require.NotNil(t, ctx.Value(contextKey{}), "the caller's context")
-		if c.Op == "update" {
-			_, err := v.VerifyKey(ctx, value)
-			require.NoError(t, err, "not visible yet")
-		}
-		if down == nil {
-			log = append(log, c)
-		}
-		return down
-	}}
-	v = newVerifier(t, cfg)
-	require.Empty(t, log, "declared keys are no change")
-	ctx := context.WithValue(t.Context(), contextKey{}, true)
-
-	down = errors.New("disk full")
-	_, err := v.Update(ctx, "fr92a5qpbj", edit(false))
-	require.ErrorIs(t, err, apikey.ErrUnavailable)
-	require.ErrorIs(t, err, down)
-	require.Equal(t, http.StatusServiceUnavailable, err.(*apikey.Error).StatusCode())
-	_, err = v.VerifyKey(ctx, value)
-	require.NoError(t, err, "nothing has happened")
-
-	down = nil
-	_, err = v.Update(ctx, "fr92a5qpbj", edit(false))
-	require.NoError(t, err)
-	_, err = v.VerifyKey(ctx, value)
-	require.ErrorIs(t, err, apikey.ErrDisabled)
-	_, err = v.Rotate(ctx, "fr92a5qpbj", other, time.Hour)
-	require.NoError(t, err)
-	_, err = v.Create(ctx, apikey.Key{ID: "second0000", Tags: map[string]string{"a": "b"}, Enabled: true}, apikey.Secret(valueOf("second0000")))
-	require.NoError(t, err)
-	require.NoError(t, v.Delete(ctx, "second0000"))
-	var ops []string
-	for _, c := range log {
-		require.Len(t, c.Records, 1)
-		require.False(t, c.Time.IsZero())
-		ops = append(ops, c.Op)
-	}
-	require.Equal(t, []string{"update", "rotate", "create", "delete"}, ops)
-}
-
-// TestRestoreFromLogAndFromLatestStates makes changes, then restores them from the whole log and from the latest state
-// of each key.
-func TestRestoreFromLogAndFromLatestStates(t *testing.T) {
-	var lines []string
-	latest := map[string]string{}
-	cfg := apikey.Config{Pepper: pepper, Keys: []apikey.Entry{julian, entry("declared00", nil)}}
-	cfg.Commit = func(_ context.Context, c apikey.Change) error {
-		line, err := json.Marshal(c)
-		require.NoError(t, err)
-		require.NotContains(t, string(line), value)
-		lines = append(lines, string(line))
-		for _, r := range c.Records {
-			one, err := json.Marshal(apikey.Change{Op: c.Op, Time: c.Time, Records: []apikey.Record{r}})
-			require.NoError(t, err)
-			latest[r.Key.ID] = string(one)
-		}
-		return nil
-	}
-	v := newVerifier(t, cfg)
-	ctx := t.Context()
-	_, err := v.VerifyKey(ctx, value)
-	require.NoError(t, err)
-	_, err = v.Rotate(ctx, "fr92a5qpbj", other, time.Hour)
-	require.NoError(t, err)
-	require.NoError(t, v.Delete(ctx, "declared00"))
-	_, err = v.Import(ctx, strings.NewReader("Name,Key\na,aaaaaaaaaaaaaaaaaaaa\nb,bbbbbbbbbbbbbbbbbbbb\n"), apikey.ImportOptions{})
-	require.NoError(t, err)
-	want := state(v)
-
-	for name, stored := range map[string][]string{"log": lines, "latest": slices.Collect(func(yield func(string) bool) {
-		for _, line := range latest {
-			if !yield(line) {
-				return
-			}
-		}
-	})} {
-		t.Run(name, func(t *testing.T) {
-			cfg := cfg
-			cfg.Restore = replay(slices.Values(stored))
-			v := newVerifier(t, cfg)
-			require.Equal(t, want, state(v))
-			for _, accepted := range []string{value, other, "aaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbbbb"} {
-				_, err := v.VerifyKey(t.Context(), accepted)
-				require.NoError(t, err)
-			}
-			_, err := v.VerifyKey(t.Context(), valueOf("declared00"))
-			require.ErrorIs(t, err, apikey.ErrUnknown)
-		})
-	}
-}
-
-// TestRestoreIsIndependentOfOrder has a declared key give up its value, which another key takes, and restores the
-// latest change of each key in either order.
-func TestRestoreIsIndependentOfOrder(t *testing.T) {
-	var log []apikey.Change
-	cfg := apikey.Config{
-		Pepper: pepper, Keys: []apikey.Entry{julian},
-		Commit: func(_ context.Context, c apikey.Change) error {
-			log = append(log, c)
-			return nil
-		},
-	}
-	v := newVerifier(t, cfg)
-	_, err := v.Rotate(t.Context(), "fr92a5qpbj", other, 0)
-	require.NoError(t, err)
-	_, err = v.Create(t.Context(), apikey.Key{ID: "second0000", Enabled: true}, value)
-	require.NoError(t, err)
-	want := state(v)
-	for range 2 {
-		slices.Reverse(log)
-		cfg.Restore = func(yield func(apikey.Change, error) bool) { eachChange(log, yield) }
-		v := newVerifier(t, cfg)
-		require.Equal(t, want, state(v))
-		c, err := v.VerifyKey(t.Context(), value)
-		require.NoError(t, err)
-		require.Equal(t, "second0000", c.ID())
-	}
-	cfg.Keys = append(cfg.Keys, apikey.Entry{Key: apikey.Key{ID: "second0000"}, Value: "short"})
-	_, err = apikey.New(cfg)
-	require.EqualError(t, err, "keys[1]: apikey: invalid: API Key value should be at least 20 characters")
-}
-
-// Another key may have the value of a deleted key. The latest change of each key restores both, in either order.
-func TestRestoreOfAReusedValue(t *testing.T) {
-	latest := map[string]apikey.Change{}
-	cfg := apikey.Config{
-		Pepper: pepper,
-		Commit: func(_ context.Context, c apikey.Change) error {
-			latest[c.Records[0].Key.ID] = c
-			return nil
-		},
-	}
-	v := newVerifier(t, cfg)
-	_, err := v.Create(t.Context(), apikey.Key{ID: "bbbbbbbbbb", Enabled: true}, value)
-	require.NoError(t, err)
-	require.NoError(t, v.Delete(t.Context(), "bbbbbbbbbb"))
-	_, err = v.Create(t.Context(), apikey.Key{ID: "aaaaaaaaaa", Enabled: true}, value)
-	require.NoError(t, err)
-	for _, order := range [][]string{{"aaaaaaaaaa", "bbbbbbbbbb"}, {"bbbbbbbbbb", "aaaaaaaaaa"}} {
-		cfg.Restore = func(yield func(apikey.Change, error) bool) {
-			eachChange([]apikey.Change{latest[order[0]], latest[order[1]]}, yield)
-		}
-		c, err := newVerifier(t, cfg).VerifyKey(t.Context(), value)
-		require.NoError(t, err)
-		require.Equal(t, "aaaaaaaaaa", c.ID())
-	}
-}
-
-// A value whose grace has ended can be given to another key, by every verb, and that can be restored.
+// A value whose grace has ended can be given to another key, by every verb, and that can be read back.
 func TestRetiredValueIsFree(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		latest := map[string]apikey.Change{}
-		cfg := apikey.Config{
-			Pepper: pepper, Keys: []apikey.Entry{julian},
-			Commit: func(_ context.Context, c apikey.Change) error {
-				latest[c.Records[0].Key.ID] = c
-				return nil
-			},
-		}
-		for name, give := range map[string]func(v *apikey.Verifier) (apikey.Key, error){
-			"create": func(v *apikey.Verifier) (apikey.Key, error) {
-				return v.Create(t.Context(), apikey.Key{Enabled: true}, value)
-			},
-			"import": func(v *apikey.Verifier) (apikey.Key, error) {
-				_, err := v.Import(t.Context(), strings.NewReader("name,key\nnewcomer,"+string(value)), apikey.ImportOptions{FailOnWarnings: true})
-				for k := range v.Keys() {
-					if k.Name == "newcomer" {
-						return k, err
-					}
-				}
-				return apikey.Key{}, errors.Join(errors.New("no newcomer"), err)
-			},
-		} {
-			clear(latest)
-			cfg.Restore = nil
+	for name, give := range map[string]func(ctx context.Context, v *apikey.Verifier) (apikey.Key, error){
+		"create": func(ctx context.Context, v *apikey.Verifier) (apikey.Key, error) {
+			return v.Create(ctx, apikey.Key{Enabled: true}, value)
+		},
+		"import": func(ctx context.Context, v *apikey.Verifier) (apikey.Key, error) {
+			got, err := v.Import(ctx, strings.NewReader("name,key\nnewcomer,"+string(value)), apikey.ImportOptions{FailOnWarnings: true})
+			return got.Keys[0], err
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			cfg := apikey.Config{Pepper: pepper, Keys: []apikey.Entry{julian}, Journal: journal.Memory(0)}
 			v := newVerifier(t, cfg)
 			_, err := v.Rotate(t.Context(), "fr92a5qpbj", other, time.Hour)
 			require.NoError(t, err)
 			_, err = v.Create(t.Context(), apikey.Key{}, value)
 			require.ErrorIs(t, err, apikey.ErrExists, "in grace")
 			time.Sleep(2 * time.Hour)
-			k, err := give(v)
+			k, err := give(t.Context(), v)
 			require.NoError(t, err, name)
 			require.NotEqual(t, "fr92a5qpbj", k.ID)
-			cfg.Restore = func(yield func(apikey.Change, error) bool) { eachChange(slices.Collect(maps.Values(latest)), yield) }
 			for _, v := range []*apikey.Verifier{v, newVerifier(t, cfg)} {
-				c, err := v.VerifyKey(t.Context(), value)
-				require.NoError(t, err, name)
-				require.Equal(t, k.ID, c.ID())
-				c, err = v.VerifyKey(t.Context(), other)
-				require.NoError(t, err, name)
-				require.Equal(t, "fr92a5qpbj", c.ID())
+				require.NoError(t, v.Refresh(t.Context()))
+				requireValues(t, v, map[string]string{value: k.ID, other: "fr92a5qpbj"})
 				_, err = v.Update(t.Context(), "fr92a5qpbj", func(*apikey.Key) error { return nil })
 				require.NoError(t, err)
-				_, err = v.VerifyKey(t.Context(), value)
-				require.NoError(t, err, "a change of the old holder takes nothing away")
+				requireValues(t, v, map[string]string{value: k.ID})
 				_, err = v.Update(t.Context(), "fr92a5qpbj", nil)
 				require.ErrorIs(t, err, apikey.ErrInvalid)
 			}
+		})
+	}
+}
+
+// requireValues requires that each value is that of the key of the given id; an empty id stands for none.
+func requireValues(t *testing.T, v *apikey.Verifier, want map[string]string) {
+	t.Helper()
+	for value, id := range want {
+		c, err := v.VerifyKey(t.Context(), value)
+		if id == "" {
+			require.ErrorIs(t, err, apikey.ErrUnknown)
+			continue
 		}
-	})
+		require.NoError(t, err)
+		require.Equal(t, id, c.ID())
+	}
 }
 
 func state(v *apikey.Verifier) map[string]apikey.Key {
@@ -455,60 +290,4 @@ func state(v *apikey.Verifier) map[string]apikey.Key {
 		keys[k.ID] = k
 	}
 	return keys
-}
-
-func TestRestoreRefusesDamage(t *testing.T) {
-	one, two := strings.Repeat("01", 32), strings.Repeat("02", 32)
-	good := apikey.Record{Key: julian.Key, Digest: one}
-	second := apikey.Record{Key: apikey.Key{ID: "second0000"}, Digest: one}
-	for name, records := range map[string][]apikey.Record{
-		"no id":              {{Digest: one}},
-		"no digest":          {{Key: julian.Key}},
-		"long digest":        {{Key: julian.Key, Digest: one + "00"}},
-		"short digest":       {{Key: julian.Key, Digest: one[:62]}},
-		"no hexadecimals":    {{Key: julian.Key, Digest: strings.Repeat("x", 64)}},
-		"zero digest":        {{Key: julian.Key, Digest: strings.Repeat("0", 64)}},
-		"digest of another":  {good, second},
-		"no previous digest": {{Key: julian.Key, Digest: one, Previous: []apikey.Previous{{Until: time.Now()}}}},
-		"no end of grace":    {{Key: julian.Key, Digest: one, Previous: []apikey.Previous{{Digest: two}}}},
-		"previous of another": {good, {
-			Key: second.Key, Digest: two, Previous: []apikey.Previous{{Digest: one, Until: time.Now().Add(time.Hour)}},
-		}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			_, err := apikey.New(apikey.Config{Pepper: pepper, Restore: func(yield func(apikey.Change, error) bool) {
-				yield(apikey.Change{Op: "import", Records: records}, nil)
-			}})
-			require.Error(t, err)
-			require.Contains(t, err.Error(), "restore: ")
-		})
-	}
-	_, err := apikey.New(apikey.Config{Pepper: pepper, Restore: func(yield func(apikey.Change, error) bool) {
-		yield(apikey.Change{Op: "rename", Records: []apikey.Record{good}}, nil)
-	}})
-	require.Error(t, err)
-}
-
-// The digest in a change is the HMAC-SHA-256 of the value under the pepper, in hex, so that another program can check
-// it.
-func TestDigestIsHexOfHMAC(t *testing.T) {
-	var digest string
-	v := newVerifier(t, apikey.Config{Pepper: pepper, Commit: func(_ context.Context, c apikey.Change) error {
-		digest = c.Records[0].Digest
-		return nil
-	}})
-	_, err := v.Create(t.Context(), apikey.Key{}, value)
-	require.NoError(t, err)
-	mac := hmac.New(sha256.New, []byte(pepper))
-	mac.Write([]byte(value))
-	require.Equal(t, hex.EncodeToString(mac.Sum(nil)), digest)
-}
-
-// record returns a Commit that appends changes to lines, as JSON.
-func record(lines *[]string) func(context.Context, apikey.Change) error {
-	return func(_ context.Context, c apikey.Change) error {
-		line, err := json.Marshal(c)
-		*lines = append(*lines, string(line))
-		return err
-	}
 }

@@ -11,7 +11,7 @@ func NewClient(k Key) (Client, error) {
 		return Client{}, err
 	}
 	s := state{key: k.clone()}
-	return Client{pack(&s, nil)[0]}, nil
+	return Client{pack(&s)}, nil
 }
 
 // ID returns the id of the key.

@@ -4,27 +4,12 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
-	"fmt"
 	"hash"
 	"sync"
 )
 
-// A digest is the HMAC-SHA-256 of a value under the pepper. It is stored instead of the value. Its text form, in a
-// [Record], is hex.
+// A digest is the HMAC-SHA-256 of a value under the pepper. It is stored instead of the value.
 type digest [sha256.Size]byte
-
-func (d digest) String() string { return hex.EncodeToString(d[:]) }
-
-// parseDigest reads 64 hexadecimal digits. The digest of zeros is refused, because no value has it: it comes from a
-// store that lost the digest.
-func parseDigest(text string) (digest, error) {
-	raw, err := hex.DecodeString(text)
-	if err != nil || len(raw) != sha256.Size || digest(raw) == (digest{}) {
-		return digest{}, invalid(fmt.Sprintf("API Key without a digest of %d hexadecimal digits", hex.EncodedLen(sha256.Size)))
-	}
-	return digest(raw), nil
-}
 
 // hash returns 64 bits of d. Without the pepper they are unpredictable, so a client cannot choose values that collide.
 func (d *digest) hash() uint64 { return binary.LittleEndian.Uint64(d[:]) }

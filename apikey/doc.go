@@ -24,7 +24,9 @@
 //
 // # Values
 //
-// A value is a [Secret]. It is stored as its HMAC-SHA-256 under [Config].Pepper, and nothing returns it again.
+// A value is a [Secret]. It is stored as its HMAC-SHA-256 under [Config].Pepper. With a [Sealer], it is also stored
+// encrypted, and [Verifier.Value] shows it again; otherwise nothing does.
+//
 // [Verifier.Generate] makes a new one, in API Gateway's form or with a prefix by which secret scanners find it
 // ([Config].Prefix, [Verifier.Pattern]). [AppSync] makes AppSync's values with their expiry. A value from elsewhere is
 // accepted too: 20 to 128 visible ASCII characters without a comma. [Verifier.Import] reads API Gateway's key file.
@@ -42,11 +44,13 @@
 //   - [ErrInactive]: 403 Forbidden. The key that [Error].KeyID names is disabled, has expired or is not valid yet, or
 //     the value was replaced and its grace is over; the text says which. Nothing, or change the key with
 //     [Verifier.Update].
-//   - [ErrNotConfigured]: 500. Make the verifier with [New].
+//   - [ErrNotConfigured]: 500. Make the verifier with [New]. If the text is about a value, give its sealing key to
+//     [NewSealer].
 //   - [ErrInvalid]: 400. Correct the key, the value or the file; [Error].Message says what is wrong.
 //   - [ErrNotFound]: 404. Correct the id.
 //   - [ErrExists]: 409. Choose another id or value; [Error].KeyID names the key that has it.
-//   - [ErrUnavailable]: 503, with Retry-After. Look at what Config.Commit writes to. Nothing has changed.
+//   - [ErrUnavailable]: 503, with Retry-After. Look at the store of the journal. It is unknown whether the change was
+//     made; the next change or [Verifier.Refresh] tells.
 //
 // Every refused request gets the same answer, API Gateway's {"message":"Forbidden"}. The cause is for logs.
 //
@@ -57,16 +61,18 @@
 // on the pepper, comparisons in constant time, all checks. So the time of a refusal does not tell whether the value is
 // known. Dates are compared with the wall clock. If the clock is set, that is noticed within a second.
 //
-// Changes are made one at a time. Each is given to [Config].Commit before it is visible. If it cannot be committed, it
-// is not made. A process that restores the changes through [Config].Restore has the same keys again. Processes that
-// share a store see each other's changes only when they restore again. A typical key takes less than 200 bytes of
-// memory.
+// Changes are made one at a time. Each is appended to [Config].Journal before it is visible, and carries the name of
+// API Gateway's operation. A process that opens the journal again has the same keys. Nodes that share a journal decide
+// one after the other, so no value has two keys. What another node has changed acts here after [Verifier.Refresh], or
+// when a change that is made here succeeds.
+//
+// A typical key takes less than 200 bytes of memory, and a sealed value 64 to 80 bytes more.
 //
 // # Files
 //
-// Start with verifier.go (the decision) and handler.go. Changes: change.go, restore.go, import.go over csv.go. What a
-// key is: key.go, value.go, prefix.go, secret.go. How it is found without a lock: digest.go, record.go, keys.go over
-// table.go.
+// Start with verifier.go (the decision) and handler.go. Changes: change.go, import.go over csv.go; their way to and from
+// the journal: codec.go, apply.go, seal.go. Reading: read.go. What a key is: key.go, value.go, prefix.go, secret.go. How
+// it is found without a lock: digest.go, record.go, keys.go over table.go and order.go.
 //
 // Four exported names are for others than the caller. Packages fmt, encoding/json and encoding/gob find Format,
 // MarshalText and MarshalBinary of a [Secret], and so never write its value. [Verifier.Pattern] is for the rules of a

@@ -5,15 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/tallygate/tallygate/apikey"
+	"github.com/tallygate/tallygate/usageplan/journal"
 )
 
 const value = "67sfLSq19U1GuGk1RB5DwaS7EIYsWvBU3fZbtvQT"
@@ -126,44 +125,70 @@ func ExampleVerifier_Pattern() {
 	// apikey: API key is not registered: no key has a value of this form
 }
 
-// Every change is stored before it is visible; here as lines of JSON.
-func ExampleConfig_commit() {
-	var log []string
+// Every change is in the journal before it is visible, and the next process reads it. A journal that outlives the
+// process comes from a store, such as boltstore.
+func ExampleConfig_journal() {
 	cfg := apikey.Config{
-		Keys:   []apikey.Entry{julian},
-		Pepper: apikey.Secret("thirty-two bytes from a secret store"),
-		Commit: func(_ context.Context, c apikey.Change) error {
-			line, err := json.Marshal(c)
-			log = append(log, string(line))
-			return err
-		},
+		Keys:    []apikey.Entry{julian},
+		Pepper:  apikey.Secret("thirty-two bytes from a secret store"),
+		Journal: journal.Memory(0),
 	}
 	keys, _ := apikey.New(cfg)
 	_, err := keys.Update(context.Background(), "fr92a5qpbj", func(k *apikey.Key) error {
 		k.Enabled = false
 		return nil
 	})
-	fmt.Println(len(log), err)
+	fmt.Println(err)
 
-	cfg.Restore = replay(slices.Values(log))
 	keys, _ = apikey.New(cfg) // the next process
 	k, _ := keys.Key("fr92a5qpbj")
 	fmt.Println(k.Name, k.Enabled)
 	// Output:
-	// 1 <nil>
+	// <nil>
 	// julianwood false
 }
 
-func replay(lines iter.Seq[string]) iter.Seq2[apikey.Change, error] {
-	return func(yield func(apikey.Change, error) bool) {
-		for line := range lines {
-			var c apikey.Change
-			err := json.Unmarshal([]byte(line), &c)
-			if !yield(c, err) {
-				return
-			}
-		}
+// Two nodes share a journal. A node sees the changes of the other one after Refresh, for example once a second, or
+// whenever the journal's Wait returns.
+func ExampleVerifier_Refresh() {
+	cfg := apikey.Config{Pepper: "thirty-two bytes from a secret store", Journal: journal.Memory(0)}
+	here, _ := apikey.New(cfg)
+	there, _ := apikey.New(cfg)
+	_, _ = there.Create(context.Background(), apikey.Key{ID: "fr92a5qpbj", Enabled: true}, value)
+
+	_, err := here.VerifyKey(context.Background(), value)
+	fmt.Println(err)
+	fmt.Println(here.Refresh(context.Background()))
+	client, err := here.VerifyKey(context.Background(), value)
+	fmt.Println(client.ID(), err)
+	// Output:
+	// apikey: API key is not registered
+	// <nil>
+	// fr92a5qpbj <nil>
+}
+
+// With a sealer, values can be shown again. To change its key, put the new one first.
+func ExampleVerifier_Value() {
+	older, newer := apikey.Secret("32 random bytes: the older key.."), apikey.Secret("32 random bytes: the newer key..")
+	sealer, _ := apikey.NewSealer(newer, older)
+	keys, _ := apikey.New(apikey.Config{Keys: []apikey.Entry{julian}, Sealer: sealer})
+	secret, kept, err := keys.Value("fr92a5qpbj")
+	fmt.Println(string(secret), kept, err)
+	// Output: 67sfLSq19U1GuGk1RB5DwaS7EIYsWvBU3fZbtvQT true <nil>
+}
+
+// The journal tells who has changed a key, and when.
+func ExampleVerifier_History() {
+	keys, _ := apikey.New(apikey.Config{Pepper: "thirty-two bytes from a secret store", Journal: journal.Memory(0)})
+	ctx := journal.NewContext(context.Background(), journal.Origin{Actor: "AKIDEXAMPLE"})
+	k, _ := keys.Create(ctx, apikey.Key{Enabled: true}, keys.Generate())
+	_, _ = keys.Rotate(ctx, k.ID, keys.Generate(), time.Hour)
+	for c, err := range keys.History(ctx, k.ID) {
+		fmt.Println(c.Operation, c.Actor, err)
 	}
+	// Output:
+	// RotateApiKey AKIDEXAMPLE <nil>
+	// CreateApiKey AKIDEXAMPLE <nil>
 }
 
 // Without HTTP, as for gRPC metadata or in a Lambda authorizer, the value is enough.
@@ -218,26 +243,39 @@ func ExampleVerifier_Delete() {
 	// apikey: API key is not registered
 }
 
-// API Gateway's GetApiKeys lists the newest first and filters by the beginning of the name.
-func ExampleVerifier_Keys() {
-	created := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+// API Gateway's GetApiKeys lists the newest first, by pages, and filters by the beginning of the name.
+func ExampleVerifier_Page() {
 	var entries []apikey.Entry
-	for i, name := range []string{"client-a", "other", "client-b"} {
+	for i, name := range []string{"client-a", "other", "client-b", "client-c"} {
 		entries = append(entries, apikey.Entry{
-			Key:   apikey.Key{ID: fmt.Sprintf("key000000%d", i), Name: name, Created: created.AddDate(0, i, 0)},
+			Key:   apikey.Key{ID: fmt.Sprintf("key000000%d", i), Name: name},
 			Value: apikey.Secret(fmt.Sprintf("aValueOfFortyCharacters0123456789012345%d", i)),
 		})
 	}
 	keys, _ := apikey.New(apikey.Config{Keys: entries})
-	newest := slices.SortedFunc(keys.Keys(), func(a, b apikey.Key) int { return b.Created.Compare(a.Created) })
-	for _, k := range newest {
-		if strings.HasPrefix(k.Name, "client") {
-			fmt.Println(k.ID, k.Name)
+	for next, more := uint64(0), true; more; more = next != 0 {
+		var page []apikey.Key
+		page, next = keys.Page("client", next, 2)
+		for _, k := range page {
+			fmt.Print(" ", k.Name)
 		}
+		fmt.Println(".")
 	}
 	// Output:
-	// key0000002 client-b
-	// key0000000 client-a
+	//  client-c client-b.
+	//  client-a.
+}
+
+// All keys, the newest first.
+func ExampleVerifier_Keys() {
+	keys, _ := apikey.New(apikey.Config{Keys: []apikey.Entry{julian}})
+	_, _ = keys.Create(context.Background(), apikey.Key{Name: "mobile app"}, keys.Generate())
+	for k := range keys.Keys() {
+		fmt.Println(k.Name)
+	}
+	// Output:
+	// mobile app
+	// julianwood
 }
 
 // AppSync's keys expire, 7 days from now unless told otherwise, on the hour.

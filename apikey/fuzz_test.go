@@ -1,14 +1,15 @@
 package apikey_test
 
 import (
-	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/tallygate/tallygate/apikey"
+	"github.com/tallygate/tallygate/usageplan/journal"
 )
 
 // FuzzImport checks that any file is imported or refused as a whole with [apikey.ErrInvalid]; that every key which
@@ -68,42 +69,67 @@ func FuzzVerifyKey(f *testing.F) {
 	})
 }
 
-// FuzzRestore checks that what a store may give back is restored or refused, and that what is restored can be changed
-// and restored again to the same keys.
-func FuzzRestore(f *testing.F) {
-	var lines []string
-	v, err := apikey.New(apikey.Config{Pepper: pepper, Keys: []apikey.Entry{julian}, Commit: record(&lines)})
+// FuzzJournal checks that what a journal may give back is read or refused as a whole, and that what is read can be
+// changed and read again to the same keys.
+func FuzzJournal(f *testing.F) {
+	sealer, err := apikey.NewSealer("a sealing key of 32 random bytes")
 	require.NoError(f, err)
-	_, err = v.Rotate(f.Context(), "fr92a5qpbj", other, 1e12)
+	log := journal.Memory(0)
+	v, err := apikey.New(apikey.Config{Pepper: pepper, Sealer: sealer, Journal: log, Keys: []apikey.Entry{julian}})
 	require.NoError(f, err)
-	require.NoError(f, v.Delete(f.Context(), "fr92a5qpbj"))
-	for _, line := range lines {
-		f.Add(line)
+	whole := apikey.Key{
+		Name: "n", Description: "d", CustomerID: "c", Tags: map[string]string{"a": "b", "c": ""},
+		NotBefore: time.Unix(1, 0), Expires: time.Unix(2, 0),
 	}
-	f.Fuzz(func(t *testing.T, line string) {
-		var c apikey.Change
-		if json.Unmarshal([]byte(line), &c) != nil {
-			return
+	k, err := v.Create(f.Context(), whole, valueA)
+	require.NoError(f, err)
+	_, err = v.Rotate(f.Context(), k.ID, valueB, 1e18)
+	require.NoError(f, err)
+	_, err = v.VerifyKey(f.Context(), value)
+	require.NoError(f, err)
+	_, err = v.Update(f.Context(), "fr92a5qpbj", edit(false))
+	require.NoError(f, err)
+	for c, err := range log.Changes(f.Context(), 0) {
+		require.NoError(f, err)
+		for _, it := range c.Items {
+			f.Add(it.Name, it.Value, false)
 		}
-		restore := func(yield func(apikey.Change, error) bool) { yield(c, nil) }
-		var lines []string
-		v, err := apikey.New(apikey.Config{Pepper: pepper, Restore: restore, Commit: record(&lines)})
+	}
+	f.Add("fr92a5qpbj", []byte{1, 2}, false)
+	f.Add("fr92a5qpbj", []byte(nil), true)
+	f.Add("fr92a5qpbj", []byte{2, 0}, false)
+	f.Add("\x00\x00\x00\x00\x00\x00\x00\x01", []byte{1, 2}, false)
+	f.Fuzz(func(t *testing.T, name string, item []byte, gone bool) {
+		log := journal.Memory(0)
+		cfg := apikey.Config{Pepper: pepper, Sealer: sealer, Journal: log, Keys: []apikey.Entry{julian}}
+		follower := newVerifier(t, cfg)
+		want := state(follower)
+		_, err := log.Append(t.Context(), 0, journal.Change{Items: []journal.Item{{Name: name, Value: item, Gone: gone}}})
 		if err != nil {
 			return
 		}
+		refreshed := follower.Refresh(t.Context())
+		v, err := apikey.New(cfg)
+		if err != nil {
+			require.ErrorIs(t, refreshed, apikey.ErrUnavailable)
+			require.Equal(t, want, state(follower), "nothing of a bad change is visible")
+			return
+		}
+		require.NoError(t, refreshed)
+		require.Equal(t, ids(v), ids(follower))
 		for id := range state(v) {
 			_, err := v.Update(t.Context(), id, func(*apikey.Key) error { return nil })
 			require.NoError(t, err)
+			_, _, _ = v.Value(id)
 		}
-		w := newVerifier(t, apikey.Config{Pepper: pepper, Restore: func(yield func(apikey.Change, error) bool) {
-			for _, line := range lines {
-				var c apikey.Change
-				if !yield(c, json.Unmarshal([]byte(line), &c)) {
-					return
-				}
+		require.NoError(t, follower.Refresh(t.Context()))
+		for _, reader := range []*apikey.Verifier{follower, newVerifier(t, cfg)} {
+			for id, k := range state(reader) {
+				want, _ := v.Key(id)
+				require.Equal(t, want, k)
 			}
-		}})
-		require.Equal(t, state(v), state(w))
+			require.Equal(t, ids(v), ids(reader))
+		}
 	})
 }
 

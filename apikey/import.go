@@ -27,7 +27,7 @@ type Imported struct {
 	Warnings []string // one for each row that was left out, with its line number
 
 	// PlanIDs are the ids of the usage plans that the file names, by the id of the key. Import adds no memberships: the
-	// caller does, for example by a usageplan.Change with PutMember for each.
+	// caller does, for example by AddMembers of package usageplan.
 	PlanIDs map[string][]string
 }
 
@@ -55,7 +55,7 @@ var columnNames = []string{columnName, columnKey, columnDescription, columnEnabl
 // are not separated by commas, the error says so. A quote that is not closed spoils only its own line.
 //
 // A row with a mistake is left out, with a warning in [Imported].Warnings. With [ImportOptions].FailOnWarnings it makes
-// the import fail with [ErrInvalid], and so does a file that cannot be read at all.
+// the import fail with [ErrInvalid], and so does a file that cannot be read at all, or has more than 10 000 keys.
 func (v *Verifier) Import(ctx context.Context, file io.Reader, opt ImportOptions) (Imported, error) {
 	if v == nil || v.hashers == nil {
 		return Imported{}, &Error{Err: ErrNotConfigured}
@@ -70,8 +70,9 @@ func (v *Verifier) Import(ctx context.Context, file io.Reader, opt ImportOptions
 	if len(rows) == 0 {
 		return Imported{Warnings: warnings}, nil
 	}
-	got := Imported{Warnings: warnings, PlanIDs: make(map[string][]string)}
-	got.Keys, err = v.change(ctx, opImport, func(now time.Time) ([]state, error) {
+	got := Imported{Warnings: warnings}
+	got.Keys, err = v.store(ctx, opImport, func(now time.Time) ([]state, error) {
+		got.PlanIDs = make(map[string][]string)
 		return v.stage(rows, got.PlanIDs, now)
 	})
 	if err != nil {
@@ -79,6 +80,9 @@ func (v *Verifier) Import(ctx context.Context, file io.Reader, opt ImportOptions
 	}
 	return got, nil
 }
+
+// maxKeys is how many keys one import may have: as many as a change of a journal.
+const maxKeys = 10_000
 
 // maxSummary is how many warnings an error repeats.
 const maxSummary = 50
@@ -125,8 +129,14 @@ func (v *Verifier) stage(rows []row, plans map[string][]string, now time.Time) (
 		i, again := places[id]
 		if !again {
 			i = len(states)
+			if i == maxKeys {
+				return nil, invalid(fmt.Sprintf("API Key file has more than %d keys", maxKeys))
+			}
 			places[id] = i
 			states = append(states, v.imported(id, d, now))
+		}
+		if d == states[i].digest {
+			states[i].sealed = v.sealer.seal(id, row.Value)
 		}
 		k := &states[i].key
 		k.Name, k.Description, k.Enabled, k.Updated = row.Key.Name, row.Key.Description, row.Key.Enabled, now

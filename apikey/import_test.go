@@ -2,8 +2,8 @@ package apikey_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tallygate/tallygate/apikey"
+	"github.com/tallygate/tallygate/usageplan/journal"
 )
 
 const (
@@ -221,17 +222,13 @@ func (l *lines) Read(p []byte) (int, error) {
 }
 
 func TestImportOverwrites(t *testing.T) {
-	var changes []apikey.Change
+	log := journal.Memory(0)
 	v := newVerifier(t, apikey.Config{
-		Pepper: pepper,
+		Pepper: pepper, Journal: log,
 		Keys: []apikey.Entry{{
 			Key:   apikey.Key{ID: "fr92a5qpbj", Name: "old", CustomerID: "c", Tags: map[string]string{"a": "b"}, Enabled: true},
 			Value: valueA,
 		}},
-		Commit: func(_ context.Context, c apikey.Change) error {
-			changes = append(changes, c)
-			return nil
-		},
 	})
 	_, err := v.Rotate(t.Context(), "fr92a5qpbj", valueB, 1e12)
 	require.NoError(t, err)
@@ -249,7 +246,45 @@ func TestImportOverwrites(t *testing.T) {
 		_, err = v.VerifyKey(t.Context(), s)
 		require.ErrorIs(t, err, apikey.ErrDisabled)
 	}
+	changes := changesOf(t, log)
 	require.Len(t, changes, 2)
-	require.Equal(t, "import", changes[1].Op)
-	require.Len(t, changes[1].Records, 2, "one change for the whole file")
+	require.Equal(t, "ImportApiKeys", changes[1].Operation)
+	require.Len(t, changes[1].Items, 2, "one change for the whole file")
+}
+
+// What is more than one change can have is refused before anything is stored.
+func TestImportOfTooManyKeysChangesNothing(t *testing.T) {
+	log := journal.Memory(0)
+	v := newVerifier(t, apikey.Config{Pepper: pepper, Journal: log})
+	file := strings.Builder{}
+	file.WriteString("Name,Key\n")
+	for i := range 10_000 {
+		fmt.Fprintf(&file, "a,value-of-twenty-characters-%05d\n", i)
+	}
+	most := file.String()
+	_, err := v.Import(t.Context(), strings.NewReader(most+"b,one-value-more-than-is-allowed\n"), apikey.ImportOptions{})
+	require.ErrorIs(t, err, apikey.ErrInvalid)
+	require.Equal(t, "API Key file has more than 10000 keys", err.(*apikey.Error).ErrorMessage())
+	require.Empty(t, changesOf(t, log))
+	require.Empty(t, state(v))
+
+	for range 2 { // the second time, each row replaces its key
+		got, err := v.Import(t.Context(), strings.NewReader(most+"again,value-of-twenty-characters-00000\n"), apikey.ImportOptions{})
+		require.NoError(t, err)
+		require.Len(t, got.Keys, 10_000)
+		require.Len(t, state(v), 10_000)
+	}
+
+	if !heavy {
+		return
+	}
+	wide := &strings.Builder{}
+	wide.WriteString("Name,Key,Description\n")
+	for i := range 10_000 {
+		fmt.Fprintf(wide, "a,value-of-twenty-characters-%05d,%s\n", i, strings.Repeat("d", 6_670))
+	}
+	_, err = v.Import(t.Context(), strings.NewReader(wide.String()), apikey.ImportOptions{})
+	require.ErrorIs(t, err, apikey.ErrInvalid)
+	require.Equal(t, "API Key file is too large for one change", err.(*apikey.Error).ErrorMessage())
+	require.Len(t, state(v), 10_000)
 }

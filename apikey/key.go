@@ -41,7 +41,7 @@ type Key struct {
 	Expires   time.Time `json:"expires,omitzero"`
 
 	// LastUsed is when the key was last accepted, in whole seconds; zero if it never was. It is kept in memory. A use
-	// makes no [Change]; a change that is made for another reason contains the LastUsed of that time.
+	// changes nothing in the journal; a change that is made for another reason stores the LastUsed of that time.
 	LastUsed time.Time `json:"lastUsed,omitzero"`
 }
 
@@ -68,7 +68,7 @@ var errID = fmt.Errorf("%w: Key.ID is not %d characters of [a-z0-9]", ErrInvalid
 // validate returns an error for the first rule that k breaks, in API Gateway's words where there are such, or nil.
 func (k *Key) validate() error {
 	switch {
-	case len(k.ID) != lengthID || !within(k.ID, lower+digits):
+	case !validID(k.ID):
 		return &Error{Err: errID, Message: "Invalid API Key identifier specified"}
 	case !text(k.Name, maxName):
 		return invalid("Invalid API Key name, can be at most 1024 characters.")
@@ -89,6 +89,8 @@ func (k *Key) validate() error {
 	}
 	return nil
 }
+
+func validID(id string) bool { return len(id) == lengthID && within(id, lower+digits) }
 
 // clone returns k with a Tags map of its own.
 func (k *Key) clone() Key {

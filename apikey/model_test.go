@@ -1,7 +1,6 @@
 package apikey_test
 
 import (
-	"context"
 	"errors"
 	"math/rand/v2"
 	"sync"
@@ -13,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tallygate/tallygate/apikey"
+	"github.com/tallygate/tallygate/usageplan/journal"
 )
 
 // model is what a verifier is meant to be, without tables, hashes and packing.
@@ -74,7 +74,7 @@ func (m *model) remove(id string) {
 }
 
 // TestVerifierIsItsModel makes random changes over time and compares every verification with the model; now and then it
-// goes on with a verifier that has restored the changes.
+// goes on with a verifier that has read the journal.
 func TestVerifierIsItsModel(t *testing.T) {
 	runs := uint64(20)
 	if heavy {
@@ -86,12 +86,7 @@ func TestVerifierIsItsModel(t *testing.T) {
 }
 
 func runModel(t *testing.T, rng *rand.Rand) {
-	var log []apikey.Change
-	cfg := apikey.Config{
-		Pepper:  pepper,
-		Commit:  func(_ context.Context, c apikey.Change) error { log = append(log, c); return nil },
-		Restore: func(yield func(apikey.Change, error) bool) { eachChange(log, yield) },
-	}
+	cfg := apikey.Config{Pepper: pepper, Journal: journal.Memory(0)}
 	v := newVerifier(t, cfg)
 	m := &model{keys: map[string]*apikey.Key{}, values: map[string]held{}}
 	values := make([]string, 30)
@@ -175,14 +170,6 @@ func runModel(t *testing.T, rng *rand.Rand) {
 		for id, k := range got {
 			k.LastUsed = time.Time{}
 			require.Equal(t, *m.keys[id], k)
-		}
-	}
-}
-
-func eachChange(log []apikey.Change, yield func(apikey.Change, error) bool) {
-	for _, c := range log {
-		if !yield(c, nil) {
-			return
 		}
 	}
 }

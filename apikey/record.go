@@ -7,21 +7,29 @@ import (
 	"time"
 )
 
-// A record is what is stored for one value of a key. A key has one record for its current value, and one for each
-// earlier value in its grace period. A record is immutable, apart from the last use: a change of the key puts new
+// A record is what is kept in memory for one value of a key. A key has one record for its current value, and one for
+// each earlier value in its grace period. A record is immutable, apart from the last use: a change of the key puts new
 // records into the tables.
 //
-// A record takes 96 bytes and its text. The fields that verifying reads are the first ones, so that they share a cache
-// line.
+// A record takes 96 bytes, its text, and 16 bytes of lasting. The fields that verifying reads are the first ones, so
+// that they share a cache line.
 type record struct {
-	digest  digest
-	expires int64         // for an earlier value, the end of its grace; this and other times are UnixNano, always or never
-	used    *atomic.Int64 // the last use in Unix seconds; all records of a key point to the same
-	enabled bool
-	more    *details // nil in most keys
-	text    string   // the id, then the name
-	created int64
-	updated int64
+	digest   digest
+	expires  int64    // for an earlier value, the end of its grace; this and other times are UnixNano, always or never
+	lasting  *lasting // all records of a key point to the same
+	enabled  bool
+	deleted  bool     // it stands for a key that was deleted
+	nameSize uint16   // at most 4 bytes for each character of a name
+	more     *details // nil in most keys
+	text     string   // the id, then the name, then the sealed value
+	created  int64
+	updated  int64
+}
+
+// lasting is what stays the same while a key changes.
+type lasting struct {
+	number uint64       // of its creation; see order
+	used   atomic.Int64 // the last use in Unix seconds
 }
 
 // details are the fields that most keys leave empty.
@@ -40,7 +48,9 @@ const (
 	never  = math.MaxInt64
 )
 
-func (r *record) id() string { return r.text[:lengthID] }
+func (r *record) id() string     { return r.text[:lengthID] }
+func (r *record) name() string   { return r.text[lengthID:][:r.nameSize] }
+func (r *record) sealed() string { return r.text[lengthID:][r.nameSize:] }
 
 // refusal returns why the key is not accepted at the time now, or nil. It makes all checks in any case, so that its
 // time does not tell the result.
@@ -60,18 +70,18 @@ func (r *record) refusal(now int64) error {
 
 // touch records a use. It writes at most once a second, so that the processors can share the cache line of a busy key.
 func (r *record) touch(now int64) {
-	if s := now / int64(time.Second); r.used.Load() < s {
-		r.used.Store(s)
+	if s := now / int64(time.Second); r.lasting.used.Load() < s {
+		r.lasting.used.Store(s)
 	}
 }
 
 // key returns the key of r.
 func (r *record) key() Key {
 	k := Key{
-		ID: r.text[:lengthID], Name: r.text[lengthID:], Enabled: r.enabled,
+		ID: r.id(), Name: r.name(), Enabled: r.enabled,
 		Created: instant(r.created), Updated: instant(r.updated), Expires: instant(r.expires),
 	}
-	if s := r.used.Load(); s != 0 {
+	if s := r.lasting.used.Load(); s != 0 {
 		k.LastUsed = time.Unix(s, 0).UTC()
 	}
 	if m := r.more; m != nil {
@@ -95,6 +105,16 @@ func (r *record) digests() iter.Seq[digest] {
 	}
 }
 
+// has reports whether d is the digest of a value of the key.
+func (r *record) has(d digest) bool {
+	for own := range r.digests() {
+		if own == d {
+			return true
+		}
+	}
+	return false
+}
+
 // previous returns the earlier values of the key. The caller must not modify them.
 func (r *record) previous() []earlier {
 	if r.more == nil {
@@ -103,25 +123,48 @@ func (r *record) previous() []earlier {
 	return r.more.previous
 }
 
-// pack returns the records of a key: first that of the current value, then those of the earlier ones. They share the
-// last use of old, a record of the same key. old may be nil.
+// pack returns the record of the current value of a key.
+func pack(s *state) *record {
+	k := &s.key
+	r := &record{
+		digest: s.digest, expires: nano(k.Expires, never), lasting: &lasting{number: s.number}, enabled: k.Enabled,
+		nameSize: uint16(len(k.Name)), more: s.details(), text: k.ID + k.Name + s.sealed,
+		created: nano(k.Created, always), updated: nano(k.Updated, always),
+	}
+	if !k.LastUsed.IsZero() {
+		r.lasting.used.Store(k.LastUsed.Unix())
+	}
+	return r
+}
+
+// state undoes pack.
+func (r *record) state() state {
+	return state{number: r.lasting.number, key: r.key(), digest: r.digest, previous: r.previous(), sealed: r.sealed()}
+}
+
+// earlier yields the records of the earlier values of the key. r must be the record of the current value.
 //
 // An earlier value ends with its grace or with the key, whichever is first. For example, a key that expires at 12:00
 // and an earlier value with a grace until 13:00 give two records that expire at 12:00.
-func pack(s *state, old *record) []*record {
-	records := []*record{{digest: s.digest, expires: nano(s.key.Expires, never)}}
-	for _, p := range s.previous {
-		until := min(nano(p.until, always), records[0].expires)
-		records = append(records, &record{digest: p.digest, expires: until})
+func (r *record) earlier() iter.Seq[*record] {
+	return func(yield func(*record) bool) {
+		for _, p := range r.previous() {
+			e := *r
+			e.digest, e.expires = p.digest, min(nano(p.until, always), r.expires)
+			if !yield(&e) {
+				return
+			}
+		}
 	}
-	used := lastUse(old, s.key.LastUsed)
-	more := s.details()
-	text := s.key.ID + s.key.Name
-	for _, r := range records {
-		r.used, r.enabled, r.more, r.text = used, s.key.Enabled, more, text
-		r.created, r.updated = nano(s.key.Created, always), nano(s.key.Updated, always)
+}
+
+// succeed makes r a record of the same key as old. It keeps the later of both last uses.
+func (r *record) succeed(old *record) {
+	used := r.lasting.used.Load()
+	r.lasting = old.lasting
+	if r.lasting.used.Load() < used {
+		r.lasting.used.Store(used)
 	}
-	return records
 }
 
 // details returns the details of a key, or nil if they are all empty.
@@ -131,18 +174,6 @@ func (s *state) details() *details {
 		return nil
 	}
 	return &details{k.Description, k.CustomerID, k.Tags, nano(k.NotBefore, always), nano(k.Expires, never), s.previous}
-}
-
-// lastUse returns the last use that old points to, or a new one if old is nil. It sets it to t if t is later.
-func lastUse(old *record, t time.Time) *atomic.Int64 {
-	used := new(atomic.Int64)
-	if old != nil {
-		used = old.used
-	}
-	if !t.IsZero() && used.Load() < t.Unix() {
-		used.Store(t.Unix())
-	}
-	return used
 }
 
 // nano returns t as UnixNano, and the given number for the zero time.

@@ -52,7 +52,7 @@ func (t *table) put(r *record, same func(*record) bool) {
 	i, old := s.probe(t.hash(r), same)
 	if old == nil {
 		if 8*(t.filled+1) > 5*len(s) {
-			s = t.grow()
+			s = t.grow(5 * (t.live + 1) / 2)
 			i, _ = s.probe(t.hash(r), same)
 		}
 		t.filled++
@@ -83,9 +83,17 @@ func (t *table) all() iter.Seq[*record] {
 	}
 }
 
-// grow copies the records to a new slice, of which at most two fifths are filled, and returns it.
-func (t *table) grow() slots {
-	s := make(slots, max(minSlots, 5*(t.live+1)/2))
+// reserve makes room for n more records, so that adding them does not grow the table. At most half of the slots are
+// filled then.
+func (t *table) reserve(n int) {
+	if 8*(t.filled+n) > 5*len(*t.slots.Load()) {
+		t.grow(max(2*(t.live+n), 5*(t.live+1)/2))
+	}
+}
+
+// grow copies the records to a new slice of size slots and returns it.
+func (t *table) grow(size int) slots {
+	s := make(slots, max(minSlots, size))
 	for r := range t.all() {
 		i, _ := s.probe(t.hash(r), differs)
 		s[i].Store(r)

@@ -6,22 +6,31 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"iter"
 	"net/http"
 	"sync"
-	"time"
+
+	"github.com/tallygate/tallygate/usageplan/journal"
 )
 
 // Config configures a [Verifier]. [New] copies it.
 type Config struct {
-	// Keys are the keys to start with. Each must have an ID, so that what is counted by the ID is found after a
-	// restart.
+	// Keys are declared keys, the oldest first. Each must have an ID, so that what is counted by the ID is found after
+	// a restart. They are not in the Journal until a change touches them. What the Journal has takes precedence: a key
+	// that was changed is as it was changed, also if Keys no longer has it, and one that was deleted stays deleted.
 	Keys []Entry
 
 	// Pepper is the secret key of the HMAC under which values are stored, of 32 bytes or more. Keep it as long as the
-	// digests that Commit has stored, but in another place: under another pepper, no stored value is found. It is
-	// required if Commit or Restore is set. Otherwise, an empty one stands for a random one.
+	// journal, but in another place: under another pepper, no stored value is found. It is required with a Journal.
+	// Otherwise, an empty one stands for a random one.
 	Pepper Secret
+
+	// Journal stores the keys. New reads it, and each change is appended to it before that is visible. Several
+	// verifiers may share it, also in several processes if its store can; see [Verifier.Refresh]. It must not be used
+	// for anything else. Nil keeps the keys in memory only.
+	Journal journal.Journal
+
+	// Sealer encrypts the values of new keys, so that [Verifier.Value] shows them again. Nil keeps no values.
+	Sealer *Sealer
 
 	// Prefix makes [Verifier.Generate] return values that secret scanners recognise: the prefix, an underscore, random
 	// characters and a checksum. By the checksum, a mistyped value is refused without a lookup, and so is any other
@@ -35,16 +44,6 @@ type Config struct {
 	// Source must not read the body, as [http.Request.FormValue] does, because the next handler would not get what was
 	// read.
 	Source func(*http.Request) (string, bool)
-
-	// Commit makes a change durable. It is called for each change before that is visible, one at a time and in order.
-	// If it returns an error, the change is not made, so it must not have stored the change then. It must not change
-	// keys, nor modify the Change. Nil keeps the keys in memory only.
-	Commit func(context.Context, Change) error
-
-	// Restore yields the changes that Commit has stored: all of them in their order, or only the latest of each key.
-	// They take precedence over Keys: a key that was changed is as it was changed, even if Keys no longer has it. Nil
-	// restores nothing.
-	Restore iter.Seq2[Change, error]
 
 	// AllowDespite is asked about each request that [Verifier.Handler] refuses. If it returns true, the next handler
 	// gets the request, with its whole body but without a proof of a key, even one of an outer verifier. No response
@@ -68,19 +67,22 @@ type Verifier struct {
 	hashers *sync.Pool // of *hasher; nil in the zero value
 	prefix  prefix
 	source  func(*http.Request) (string, bool)
-	commit  func(context.Context, Change) error
+	sealer  *Sealer
 	allow   func(*http.Request, error) bool
 	refuse  func(http.ResponseWriter, *http.Request, error)
 
-	writing sync.Mutex // held while a change is made
+	journal journal.Journal // nil in memory
+	topic   *journal.Topic
+	named   map[string]*named // by id; used only by New and in the topic's calls
 	keys    keys
 	clock   clock
 }
 
-// New returns a verifier of the keys that cfg declares and restores. If cfg has mistakes, the error joins all of them.
+// New returns a verifier of the keys that cfg declares and those of the journal, which it reads to its head. If cfg has
+// mistakes, the error joins all of them.
 func New(cfg Config) (*Verifier, error) {
 	v := &Verifier{
-		prefix: prefix(cfg.Prefix), source: cfg.Source, commit: cfg.Commit,
+		prefix: prefix(cfg.Prefix), source: cfg.Source, sealer: cfg.Sealer, journal: cfg.Journal,
 		allow: cfg.AllowDespite, refuse: cfg.ErrorHandler,
 	}
 	pepper, err := cfg.pepper()
@@ -88,18 +90,14 @@ func New(cfg Config) (*Verifier, error) {
 	if cfg.Prefix != "" {
 		errs = append(errs, v.prefix.validate())
 	}
+	if cfg.Sealer != nil && len(cfg.Sealer.keys) == 0 {
+		errs = append(errs, errors.New("apikey: Sealer has no keys; make it with NewSealer"))
+		v.sealer = nil
+	}
 	v.hashers = newHashers(pepper)
 	v.keys = newKeys()
 	v.clock.set()
-	restored := make(map[string]bool) // the ids of restored keys, including deleted ones
-	if cfg.Restore != nil {
-		errs = append(errs, v.restoreAll(cfg.Restore, restored))
-	}
-	for i, e := range cfg.Keys {
-		if err := v.declare(e, restored); err != nil {
-			errs = append(errs, fmt.Errorf("keys[%d]: %w", i, err))
-		}
-	}
+	errs = append(errs, v.follow(cfg.Journal, cfg.Keys))
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
@@ -112,8 +110,8 @@ const minPepper = sha256.Size
 // pepper returns Config.Pepper, or a random one for a verifier whose digests are not stored.
 func (c *Config) pepper() (Secret, error) {
 	switch {
-	case c.Pepper == "" && (c.Commit != nil || c.Restore != nil):
-		return "", errors.New("apikey: Pepper is required where digests are stored")
+	case c.Pepper == "" && c.Journal != nil:
+		return "", errors.New("apikey: Pepper is required with a Journal")
 	case c.Pepper == "":
 		fresh := make([]byte, minPepper)
 		_, _ = rand.Read(fresh) // never fails
@@ -122,21 +120,6 @@ func (c *Config) pepper() (Secret, error) {
 		return "", fmt.Errorf("apikey: Pepper of %d bytes, want %d or more", len(c.Pepper), minPepper)
 	}
 	return c.Pepper, nil
-}
-
-// declare adds a key of the configuration, without a commit. If the key was restored, it only validates the entry.
-func (v *Verifier) declare(e Entry, restored map[string]bool) error {
-	if e.Key.ID == "" {
-		return invalid("a declared key needs an ID")
-	}
-	if restored[e.Key.ID] {
-		return errors.Join(e.Key.validate(), v.acceptable(e.Value))
-	}
-	s, err := v.admit(e, time.Now().UTC())
-	if err == nil {
-		v.apply(opCreate, []state{s})
-	}
-	return err
 }
 
 // VerifyKey decides whether value is that of a key that is registered, enabled and within its dates, and returns the

@@ -1,0 +1,223 @@
+package apikey
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// The journal has one item for each key. Its bytes are:
+//
+//	version     1 byte
+//	flags       1 byte
+//	id          10 bytes
+//	digest      32 bytes
+//	created     varint, UnixNano
+//	updated     varint, nanoseconds after created
+//	name, description, customer id    each an uvarint length and its bytes
+//	tags        an uvarint count, then names and values as the texts above
+//	not before, expires, last used    each a varint, UnixNano, if its flag is set
+//	previous    an uvarint count, then for each 32 bytes of digest and the end of its grace, a varint
+//	sealed      an uvarint length and its bytes; 0 without a sealed value
+//
+// An item that only says that a declared key was deleted ends after the flags.
+const (
+	itemVersion = 1
+	maxSealed   = 255 // bytes; version 1 of a sealed value has at most 157
+)
+
+const (
+	flagEnabled = 1 << iota
+	flagDeleted
+	flagNotBefore
+	flagExpires
+	flagLastUsed
+	flagsKnown = 1<<iota - 1
+)
+
+// deletion are the bytes of an item that says that a declared key was deleted.
+var deletion = []byte{itemVersion, flagDeleted}
+
+// encode returns the bytes of the item for s.
+func (s *state) encode() []byte {
+	k := &s.key
+	created, updated := nano(k.Created, always), nano(k.Updated, always)
+	b := make([]byte, 0, 96+len(k.Name)+len(k.Description)+len(k.CustomerID)+len(s.sealed))
+	b = append(b, itemVersion, s.flags())
+	b = append(b, k.ID...)
+	b = append(b, s.digest[:]...)
+	b = binary.AppendVarint(b, created)
+	b = binary.AppendVarint(b, updated-created)
+	b = appendText(b, k.Name)
+	b = appendText(b, k.Description)
+	b = appendText(b, k.CustomerID)
+	b = binary.AppendUvarint(b, uint64(len(k.Tags)))
+	for _, name := range slices.Sorted(maps.Keys(k.Tags)) {
+		b = appendText(appendText(b, name), k.Tags[name])
+	}
+	for _, t := range k.dates() {
+		if !t.IsZero() {
+			b = binary.AppendVarint(b, t.UnixNano())
+		}
+	}
+	b = binary.AppendUvarint(b, uint64(len(s.previous)))
+	for _, p := range s.previous {
+		b = binary.AppendVarint(append(b, p.digest[:]...), nano(p.until, always))
+	}
+	return appendText(b, s.sealed)
+}
+
+func (s *state) flags() byte {
+	var flags byte
+	if s.key.Enabled {
+		flags |= flagEnabled
+	}
+	for i, t := range s.key.dates() {
+		if !t.IsZero() {
+			flags |= flagNotBefore << i
+		}
+	}
+	return flags
+}
+
+// dates are the fields that most keys leave empty, in the order of their flags.
+func (k *Key) dates() [3]*time.Time { return [...]*time.Time{&k.NotBefore, &k.Expires, &k.LastUsed} }
+
+func appendText(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+// errDamaged says that an item does not have the format.
+var errDamaged = errors.New("apikey: an item of the journal is damaged")
+
+// decode reads the bytes of an item. It returns false if the item says that a declared key was deleted. Earlier values
+// whose grace has ended at the time now are left out, because another key may have them.
+func decode(b []byte, now time.Time) (s state, exists bool, err error) {
+	if len(b) < 2 {
+		return state{}, false, errDamaged
+	}
+	switch version, flags := b[0], b[1]; {
+	case version > itemVersion:
+		return state{}, false, fmt.Errorf("apikey: an item of the journal has version %d, this program reads %d", version, itemVersion)
+	case version == 0 || flags&^flagsKnown != 0:
+		return state{}, false, errDamaged
+	case flags&flagDeleted != 0:
+		if len(b) > len(deletion) || flags != flagDeleted {
+			return state{}, false, errDamaged
+		}
+		return state{}, false, nil
+	default:
+		r := reader{rest: b[2:]}
+		s = r.state(flags)
+		if r.failed || len(r.rest) > 0 {
+			return state{}, false, errDamaged
+		}
+	}
+	if err := s.validate(); err != nil {
+		return state{}, false, fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	s.previous = current(s.previous, now)
+	return s, true, nil
+}
+
+// validate returns what no state has that was stored.
+func (s *state) validate() error {
+	if s.digest == (digest{}) {
+		return invalid("API Key without a digest")
+	}
+	for _, p := range s.previous {
+		if p.digest == (digest{}) || p.until.IsZero() || !representable(p.until) {
+			return invalid("Invalid earlier API Key value")
+		}
+	}
+	return s.key.validate()
+}
+
+// A reader takes fields from the front of rest. After a failure it returns empty fields.
+type reader struct {
+	rest   []byte
+	failed bool
+}
+
+// state reads what follows the flags.
+func (r *reader) state(flags byte) state {
+	s := state{key: Key{ID: string(r.bytes(lengthID)), Enabled: flags&flagEnabled != 0}, digest: r.digest()}
+	created := r.varint()
+	s.key.Created, s.key.Updated = instant(created), instant(created+r.varint())
+	s.key.Name, s.key.Description, s.key.CustomerID = r.text(), r.text(), r.text()
+	s.key.Tags = r.tags()
+	for i, t := range s.key.dates() {
+		if flags&(flagNotBefore<<i) != 0 {
+			*t = instant(r.varint())
+		}
+	}
+	for range r.count(maxPrevious) {
+		s.previous = append(s.previous, earlier{r.digest(), instant(r.varint())})
+	}
+	s.sealed = r.text()
+	r.failed = r.failed || len(s.sealed) > maxSealed
+	return s
+}
+
+func (r *reader) tags() map[string]string {
+	n := r.count(maxTags)
+	if n == 0 {
+		return nil
+	}
+	m := make(map[string]string, n)
+	for range n {
+		name := r.text()
+		m[name] = r.text()
+	}
+	r.failed = r.failed || len(m) < n // a name twice
+	return m
+}
+
+// bytes returns the next n bytes, or nil.
+func (r *reader) bytes(n uint64) []byte {
+	if r.failed || n > uint64(len(r.rest)) {
+		r.failed = true
+		return nil
+	}
+	b := r.rest[:n]
+	r.rest = r.rest[n:]
+	return b
+}
+
+func (r *reader) digest() (d digest) {
+	copy(d[:], r.bytes(uint64(len(d))))
+	return d
+}
+
+func (r *reader) text() string { return string(r.bytes(r.uvarint())) }
+
+// count reads a number of at most most.
+func (r *reader) count(most uint64) int {
+	n := r.uvarint()
+	if n > most {
+		r.failed = true
+		return 0
+	}
+	return int(n)
+}
+
+func (r *reader) uvarint() uint64 {
+	n, size := binary.Uvarint(r.rest)
+	r.bytes(uint64(max(size, 0)))
+	if r.failed = r.failed || size <= 0; r.failed {
+		return 0
+	}
+	return n
+}
+
+func (r *reader) varint() int64 {
+	n, size := binary.Varint(r.rest)
+	r.bytes(uint64(max(size, 0)))
+	if r.failed = r.failed || size <= 0; r.failed {
+		return 0
+	}
+	return n
+}
