@@ -20,6 +20,7 @@ import (
 	"github.com/tallygate/tallygate/ratelimit"
 	"github.com/tallygate/tallygate/usageplan"
 	"github.com/tallygate/tallygate/usageplan/admin"
+	"github.com/tallygate/tallygate/usageplan/journal"
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
@@ -54,6 +55,7 @@ var catalogues = map[string]struct {
 		"ErrNoPlan": {usageplan.ErrNoPlan, 403}, "ErrThrottled": {usageplan.ErrThrottled, 429},
 		"ErrQuotaExceeded": {usageplan.ErrQuotaExceeded, 429}, "ErrNoQuota": {usageplan.ErrNoQuota, 0},
 		"ErrInvalid": {usageplan.ErrInvalid, 400}, "ErrConflict": {usageplan.ErrConflict, 409},
+		"ErrExists": {usageplan.ErrExists, 409}, "ErrNotMember": {usageplan.ErrNotMember, 404},
 	}},
 	"usageplan/admin": {func(err error) answer { return &admin.Error{Err: err} }, map[string]cause{
 		"ErrNoRoute": {admin.ErrNoRoute, 403}, "ErrDenied": {admin.ErrDenied, 403}, "ErrInvalid": {admin.ErrInvalid, 400},
@@ -73,6 +75,7 @@ func TestWrappedCausesAnswerAlike(t *testing.T) {
 	}
 	plan := catalogues["usageplan"].wrap
 	requireAnswersAlike(t, plan, cause{ledger.ErrUnavailable, 503}, "ledger.ErrUnavailable")
+	requireAnswersAlike(t, plan, cause{journal.ErrUnavailable, 503}, "journal.ErrUnavailable")
 }
 
 func requireAnswersAlike(t *testing.T, wrap func(error) answer, c cause, name string) {

@@ -10,7 +10,7 @@ import (
 )
 
 // API Gateway's key file names the usage plans of each key. Import adds the keys, and the caller adds the memberships.
-// Both are control changes: with a Commit of each package, they are stored.
+// Both are control changes: with a Journal in each package, they are stored.
 func Example_import() {
 	ctx := context.Background()
 	keys, err := apikey.New(apikey.Config{})
@@ -30,25 +30,20 @@ func Example_import() {
 hotel,hotel-67sfLSq19U1GuGk1RB5DwaS7EIYs,jcfq33
 ferry,ferry-67sfLSq19U1GuGk1RB5DwaS7EIYs,gone
 `
-	known := func(id string) bool {
-		for p := range plans.Plans() {
-			if p.ID == id {
-				return true
-			}
-		}
-		return false
-	}
+	known := func(id string) bool { _, found := plans.Plan(id); return found }
 	imported, err := keys.Import(ctx, strings.NewReader(file), apikey.ImportOptions{KnownPlan: known})
 	fmt.Println(len(imported.Keys), imported.Warnings, err)
+	var members []usageplan.Member
 	for key, ids := range imported.PlanIDs {
 		for _, id := range ids {
-			err := plans.Apply(ctx, usageplan.Change{PutMember: &usageplan.Member{Plan: id, Client: key}})
-			fmt.Println(id, err)
+			members = append(members, usageplan.Member{Plan: id, Client: key})
 		}
 	}
-	fmt.Println(len(plans.Members("jcfq33")), "member")
+	fmt.Println(plans.Import(ctx, nil, members))
+	page, _ := plans.Members("jcfq33", 0, 25)
+	fmt.Println(len(page), "member")
 	// Output:
 	// 1 [Line 3: Invalid Usage Plan ID specified] <nil>
-	// jcfq33 <nil>
+	// <nil>
 	// 1 member
 }

@@ -59,6 +59,12 @@ func limited(quota int64) usageplan.Plan {
 	}
 }
 
+func putPlan(t *testing.T, m *usageplan.Meter, p usageplan.Plan) {
+	t.Helper()
+	_, err := m.UpdatePlan(t.Context(), p.ID, func(now *usageplan.Plan) error { *now = p; return nil })
+	require.NoError(t, err)
+}
+
 // status is a response writer that keeps nothing but the status.
 type status struct {
 	header http.Header
@@ -137,16 +143,16 @@ func TestChangesActOnTheNextRequest(t *testing.T) {
 		}, http.StatusForbidden},
 		{"quota lowered", func(t *testing.T, m metered) {
 			p := limited(1)
-			require.NoError(t, m.meter.Apply(t.Context(), usageplan.Change{PutPlan: &p}))
+			putPlan(t, m.meter, p)
 		}, http.StatusTooManyRequests},
 		{"throttle lowered", func(t *testing.T, m metered) {
 			p := limited(1 << 40)
 			p.Throttle = &ratelimit.Limit{Burst: 1}
-			require.NoError(t, m.meter.Apply(t.Context(), usageplan.Change{PutPlan: &p}))
+			putPlan(t, m.meter, p)
 			_, _ = m.meter.Take(t.Context(), usageplan.Request{Client: "fr92a5qpbj", Route: usageplan.Route{API: "a", Stage: "Prod"}}) // the one token
 		}, http.StatusTooManyRequests},
 		{"member taken out", func(t *testing.T, m metered) {
-			require.NoError(t, m.meter.Apply(t.Context(), usageplan.Change{DeleteMember: &usageplan.Member{Plan: "p", Client: "fr92a5qpbj"}}))
+			require.NoError(t, m.meter.RemoveMembers(t.Context(), "fr92a5qpbj", "p"))
 		}, http.StatusForbidden},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -2,8 +2,9 @@ package usageplan_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
+	"fmt"
+	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -17,174 +18,320 @@ import (
 
 	"github.com/tallygate/tallygate/ratelimit"
 	"github.com/tallygate/tallygate/usageplan"
+	"github.com/tallygate/tallygate/usageplan/journal"
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-func TestAppliedChangesAreCommittedAndAct(t *testing.T) {
+// A change is one change of a meter in a table of tests.
+type change func(context.Context, *usageplan.Meter) error
+
+// putting creates the plan or replaces it.
+func putting(p usageplan.Plan) change {
+	return func(ctx context.Context, m *usageplan.Meter) error { return m.Import(ctx, []usageplan.Plan{p}, nil) }
+}
+
+// joining creates the membership or replaces it.
+func joining(k usageplan.Member) change {
+	return func(ctx context.Context, m *usageplan.Meter) error {
+		return m.Import(ctx, nil, []usageplan.Member{k})
+	}
+}
+
+func moving(from string, to usageplan.Member) change {
+	return func(ctx context.Context, m *usageplan.Meter) error {
+		_, err := m.UpdateMember(ctx, from, to.Client, func(k *usageplan.Member) error { *k = to; return nil })
+		return err
+	}
+}
+
+func leaving(plan, client string) change {
+	return func(ctx context.Context, m *usageplan.Meter) error { return m.RemoveMembers(ctx, client, plan) }
+}
+
+// deleting takes the stages out of the plan and deletes it.
+func deleting(id string) change {
+	return func(ctx context.Context, m *usageplan.Meter) error {
+		_, err := m.UpdatePlan(ctx, id, func(p *usageplan.Plan) error { p.Stages = nil; return nil })
+		return errors.Join(err, m.DeletePlan(ctx, id))
+	}
+}
+
+func putPlan(t *testing.T, m *usageplan.Meter, p usageplan.Plan) {
+	t.Helper()
+	require.NoError(t, putting(p)(t.Context(), m))
+}
+
+func putMember(t *testing.T, m *usageplan.Meter, k usageplan.Member) {
+	t.Helper()
+	require.NoError(t, joining(k)(t.Context(), m))
+}
+
+func dropPlan(t *testing.T, m *usageplan.Meter, id string) {
+	t.Helper()
+	require.NoError(t, deleting(id)(t.Context(), m))
+}
+
+// members returns all members of a plan, newest first.
+func members(m *usageplan.Meter, plan string) []usageplan.Member {
+	all, _ := m.Members(plan, 0, math.MaxInt)
+	return all
+}
+
+func TestChangesAreStoredAndAct(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()
-		var committed []usageplan.Change
-		var broken error
+		j := journal.Memory(0)
 		m := meter(t, usageplan.Config{
-			Plans:  []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Throttle: &ratelimit.Limit{Burst: 3}, Quotas: daily(10)}},
-			Commit: func(_ context.Context, c usageplan.Change) error { committed = append(committed, c); return broken },
+			Plans:   []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Throttle: &ratelimit.Limit{Burst: 3}, Quotas: daily(10)}},
+			Journal: j,
 		})
 		_, err := m.Take(ctx, getCats("a"))
 		require.ErrorIs(t, err, usageplan.ErrNoPlan)
 
-		a := &usageplan.Member{Plan: "p", Client: "a"}
-		require.NoError(t, m.Apply(ctx, usageplan.Change{PutMember: a}))
+		require.NoError(t, m.AddMembers(ctx, usageplan.Member{Plan: "p", Client: "a"}))
 		require.Equal(t, noLayer, layer(t, m, getCats("a")))
 		require.Equal(t, noLayer, layer(t, m, getCats("a")))
 
-		p := usageplan.Plan{ID: "p", Name: "P", Stages: dev, Throttle: &ratelimit.Limit{Burst: 2}, Quotas: daily(10)}
-		require.NoError(t, m.Apply(ctx, usageplan.Change{PutPlan: &p}))
+		_, err = m.UpdatePlan(ctx, "p", func(p *usageplan.Plan) error { p.Throttle.Burst = 2; return nil })
+		require.NoError(t, err)
 		require.Equal(t, planThrottle, layer(t, m, getCats("a")), "buckets survive, the new limit acts at once")
 
-		p.Throttle, p.Quotas = nil, daily(3)
-		require.NoError(t, m.Apply(ctx, usageplan.Change{PutPlan: &p}))
+		_, err = m.UpdatePlan(ctx, "p", func(p *usageplan.Plan) error { p.Throttle, p.Quotas = nil, daily(3); return nil })
+		require.NoError(t, err)
 		require.Equal(t, noLayer, layer(t, m, getCats("a")))
 		require.Equal(t, planQuota, layer(t, m, getCats("a")), "balances survive, the new limit acts at once")
 
-		broken = errors.New("disk full")
-		require.ErrorIs(t, m.Apply(ctx, usageplan.Change{DeleteMember: a}), broken)
-		require.Equal(t, planQuota, layer(t, m, getCats("a")), "what was not committed is not visible")
-		broken = nil
-		require.NoError(t, m.Apply(ctx, usageplan.Change{DeleteMember: a}))
+		require.NoError(t, m.RemoveMembers(ctx, "a", "p"))
 		_, err = m.Take(ctx, getCats("a"))
 		require.ErrorIs(t, err, usageplan.ErrNoPlan)
-		require.NoError(t, m.Apply(ctx, usageplan.Change{PutMember: a}))
-		require.NoError(t, m.Apply(ctx, usageplan.Change{DeletePlan: "p"}))
+		require.NoError(t, m.AddMembers(ctx, usageplan.Member{Plan: "p", Client: "a"}))
+		dropPlan(t, m, "p")
 		_, err = m.Take(ctx, getCats("a"))
 		require.ErrorIs(t, err, usageplan.ErrNoPlan)
-		require.Len(t, committed, 7)
-		require.Equal(t, usageplan.Change{PutMember: a}, committed[0])
-		require.Equal(t, usageplan.Change{PutPlan: &p}, committed[2])
-		require.Equal(t, usageplan.Change{DeleteMember: a}, committed[4])
-		require.Equal(t, usageplan.Change{DeletePlan: "p"}, committed[6])
+		require.Empty(t, m.Memberships("a"))
+
+		require.Equal(t, []string{"DeleteUsagePlan", "UpdateUsagePlan", "UpdateUsagePlan", "UpdateUsagePlan"}, operations(t, m, "p", ""))
+		require.Equal(t, []string{"DeleteUsagePlan", "CreateUsagePlanKey", "DeleteUsagePlanKey", "CreateUsagePlanKey"}, operations(t, m, "p", "a"))
 	})
 }
 
-func TestApplyRefusesAndChangesNothing(t *testing.T) {
+// operations returns what the history of a plan or a membership tells.
+func operations(t *testing.T, m *usageplan.Meter, plan, client string) (names []string) {
+	t.Helper()
+	for c, err := range m.History(t.Context(), plan, client) {
+		require.NoError(t, err)
+		names = append(names, c.Operation)
+	}
+	return names
+}
+
+// broken is a journal that refuses to append.
+type broken struct{ journal.Journal }
+
+var errDisk = errors.New("disk full")
+
+func (broken) Append(context.Context, uint64, journal.Change) (uint64, error) { return 0, errDisk }
+
+// Each verb refuses with its cause, and then nothing has changed and nothing was stored.
+func TestVerbsRefuseAndChangeNothing(t *testing.T) {
 	m := meter(t, usageplan.Config{
 		Plans: []usageplan.Plan{
 			{ID: "p", Name: "P", Stages: dev},
 			{ID: "q", Name: "Q", Stages: dev},
 			{ID: "r", Name: "R", Stages: []usageplan.Stage{{API: "pets", Name: "prod"}}},
 			{ID: "s", Name: "S", Quotas: daily(1)},
+			{ID: "default", Name: "Default"},
 		},
-		Members: []usageplan.Member{{Plan: "p", Client: "a"}, {Plan: "r", Client: "a"}, {Plan: "s", Client: "c", Limits: map[ledger.Period]int64{ledger.Daily: 2}}},
-		Default: "q",
+		Members: []usageplan.Member{
+			{Plan: "p", Client: "a"}, {Plan: "r", Client: "a"},
+			{Plan: "s", Client: "c", Limits: map[ledger.Period]int64{ledger.Daily: 2}},
+		},
+		Default: "default",
+		Journal: broken{journal.Memory(0)},
 	})
+	errEdit := errors.New("edit")
+	of := func(plan, client string) usageplan.Member { return usageplan.Member{Plan: plan, Client: client} }
+	create := func(p usageplan.Plan) change {
+		return func(ctx context.Context, m *usageplan.Meter) error { _, err := m.CreatePlan(ctx, p); return err }
+	}
+	update := func(id string, edit func(*usageplan.Plan) error) change {
+		return func(ctx context.Context, m *usageplan.Meter) error { _, err := m.UpdatePlan(ctx, id, edit); return err }
+	}
+	drop := func(id string) change {
+		return func(ctx context.Context, m *usageplan.Meter) error { return m.DeletePlan(ctx, id) }
+	}
+	add := func(members ...usageplan.Member) change {
+		return func(ctx context.Context, m *usageplan.Meter) error { return m.AddMembers(ctx, members...) }
+	}
+	load := func(plans []usageplan.Plan, members ...usageplan.Member) change {
+		return func(ctx context.Context, m *usageplan.Meter) error { return m.Import(ctx, plans, members) }
+	}
+	many := make([]usageplan.Member, 10_001)
+	for i := range many {
+		many[i] = of("p", fmt.Sprint(i))
+	}
+	long := usageplan.Plan{ID: "long", Name: strings.Repeat("n", 1<<20)}
+	limits := map[ledger.Period]int64{ledger.Daily: 1}
 	for _, tt := range []struct {
 		name   string
-		change usageplan.Change
+		change change
 		want   string
 		cause  error
 	}{
-		{"nothing", usageplan.Change{}, "one thing, not 0", usageplan.ErrInvalid},
-		{"two things", usageplan.Change{DeletePlan: "p", PutPlan: &usageplan.Plan{}}, "one thing, not 2", usageplan.ErrInvalid},
-		{"second plan for a stage", usageplan.Change{PutMember: &usageplan.Member{Plan: "q", Client: "a"}}, `is in plan "p" for pets:dev already`, usageplan.ErrConflict},
-		{"stage that a member has elsewhere", usageplan.Change{PutPlan: &usageplan.Plan{ID: "r", Name: "R", Stages: dev}}, `is in plan "p" for pets:dev already`, usageplan.ErrConflict},
-		{"unknown plan", usageplan.Change{PutMember: &usageplan.Member{Plan: "x", Client: "a"}}, `no plan "x"`, usageplan.ErrInvalid},
-		{"no client", usageplan.Change{PutMember: &usageplan.Member{Plan: "p"}}, "a client of 0 bytes", usageplan.ErrInvalid},
-		{"limit without quota", usageplan.Change{PutMember: &usageplan.Member{Plan: "p", Client: "b", Limits: map[ledger.Period]int64{ledger.Daily: 1}}}, "no quota for period DAY", usageplan.ErrInvalid},
-		{"nobody deleted", usageplan.Change{DeleteMember: &usageplan.Member{Plan: "p"}}, "needs its plan and its client", usageplan.ErrInvalid},
-		{"default plan deleted", usageplan.Change{DeletePlan: "q"}, "default plan", usageplan.ErrConflict},
-		{"quota that a member overrides", usageplan.Change{PutPlan: &usageplan.Plan{ID: "s", Name: "S"}}, "no quota for period DAY", usageplan.ErrConflict},
-		{"mistake and conflict", usageplan.Change{PutPlan: &usageplan.Plan{ID: "r", Stages: dev}}, "has no name", usageplan.ErrInvalid},
+		{"plan exists", create(usageplan.Plan{ID: "p", Name: "P"}), `plan "p"`, usageplan.ErrExists},
+		{"plan without a name", create(usageplan.Plan{}), "has no name", usageplan.ErrInvalid},
+		{"plan that is not UTF-8", create(usageplan.Plan{Name: "N", Tags: map[string]string{"a": "\xff"}}), "is not UTF-8", usageplan.ErrInvalid},
+		{"plan of the future", create(usageplan.Plan{Name: "N", Created: time.Date(2300, 1, 1, 0, 0, 0, 0, time.UTC)}), "was created in 2300", usageplan.ErrInvalid},
+		{"plan that is too large", create(long), "1 plans and members", usageplan.ErrInvalid},
+		{"no plan to update", update("x", func(*usageplan.Plan) error { return nil }), `no plan "x"`, usageplan.ErrNoPlan},
+		{"edit fails", update("p", func(p *usageplan.Plan) error { p.Throttle = &ratelimit.Limit{}; return errEdit }), "edit", errEdit},
+		{"no edit", update("p", nil), "no edit", usageplan.ErrInvalid},
+		{"edit makes a mistake", update("p", func(p *usageplan.Plan) error { p.Name = ""; return nil }), "has no name", usageplan.ErrInvalid},
+		{"stage that a member has elsewhere", update("r", func(p *usageplan.Plan) error { p.Stages = dev; return nil }), `client "a" is in plan "p" for pets:dev already`, usageplan.ErrConflict},
+		{"quota that a member overrides", update("s", func(p *usageplan.Plan) error { p.Quotas = nil; return nil }), "no quota for period DAY", usageplan.ErrConflict},
+		{"mistake and conflict", update("r", func(p *usageplan.Plan) error { p.Name, p.Stages = "", dev; return nil }), "has no name", usageplan.ErrInvalid},
+		{"no plan to delete", drop("x"), `no plan "x"`, usageplan.ErrNoPlan},
+		{"plan with a stage deleted", drop("p"), "plan \"p\" has 1 stages, including pets:dev", usageplan.ErrConflict},
+		{"default plan deleted", drop("default"), "default plan", usageplan.ErrConflict},
+		{"second plan for a stage", add(of("q", "a")), `is in plan "p" for pets:dev already`, usageplan.ErrConflict},
+		{"two plans for a stage at once", add(of("p", "b"), of("q", "b")), `client "b" is in plan`, usageplan.ErrConflict},
+		{"member exists", add(of("q", "b"), of("p", "a")), `client "a" is a member of plan "p"`, usageplan.ErrExists},
+		{"member given twice", add(of("q", "b"), of("q", "b")), `client "b" is a member of plan "q"`, usageplan.ErrExists},
+		{"unknown plan", add(of("q", "b"), of("x", "a")), `member "a": there is no plan "x"`, usageplan.ErrNoPlan},
+		{"no client", add(of("p", "")), "a client of 0 bytes", usageplan.ErrInvalid},
+		{"client that is too long", add(of("p", strings.Repeat("c", 513))), "a client of 513 bytes", usageplan.ErrInvalid},
+		{"limit without quota", add(usageplan.Member{Plan: "p", Client: "b", Limits: limits}), "no quota for period DAY", usageplan.ErrInvalid},
+		{"too many members", add(many...), "10001 plans and members", usageplan.ErrInvalid},
+		{"nobody to move", moving("p", of("q", "b")), `client "b", plan "p"`, usageplan.ErrNotMember},
+		{"move into the unknown", moving("p", of("x", "a")), `no plan "x"`, usageplan.ErrNoPlan},
+		{"move to where it is", moving("p", of("r", "a")), `client "a" is a member of plan "r"`, usageplan.ErrExists},
+		{"move beside another", moving("r", of("q", "a")), `is in plan "p" for pets:dev already`, usageplan.ErrConflict},
+		{"nobody to remove", leaving("p", "b"), `client "b", plan "p"`, usageplan.ErrNotMember},
+		{"one of two is no member", func(ctx context.Context, m *usageplan.Meter) error { return m.RemoveMembers(ctx, "a", "p", "q") }, `plan "q"`, usageplan.ErrNotMember},
+		{"too large an import", load([]usageplan.Plan{{}}, many[1:]...), "10001 plans and members", usageplan.ErrInvalid},
+		{"import of a plan twice", load([]usageplan.Plan{{ID: "n", Name: "N"}, {ID: "n", Name: "N"}}), `"n" is given twice`, usageplan.ErrInvalid},
+		{"import of a member twice", load(nil, of("q", "b"), of("q", "b")), `"b" of plan "q" is given twice`, usageplan.ErrInvalid},
+		{"import with one mistake", load([]usageplan.Plan{{ID: "n", Name: "N"}}, of("n", "b"), of("n", "")), "a client of 0 bytes", usageplan.ErrInvalid},
+		{"import beside another", load([]usageplan.Plan{{ID: "n", Name: "N", Stages: dev}}, of("n", "a")), `is in plan "p" for pets:dev already`, usageplan.ErrConflict},
+		{"journal fails", add(of("p", "b")), "disk full", journal.ErrUnavailable},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			err := m.Apply(t.Context(), tt.change)
+			err := tt.change(t.Context(), m)
 			require.ErrorContains(t, err, tt.want)
 			require.ErrorIs(t, err, tt.cause)
-			require.Equal(t, tt.cause == usageplan.ErrConflict, errors.Is(err, usageplan.ErrConflict))
-			require.Equal(t, tt.cause == usageplan.ErrInvalid, errors.Is(err, usageplan.ErrInvalid))
-			e, is := errors.AsType[*usageplan.Error](err)
-			require.True(t, is)
-			if tt.cause == usageplan.ErrConflict {
-				require.Equal(t, []any{409, "ConflictException", "Conflict"}, []any{e.StatusCode(), e.ErrorCode(), e.ErrorMessage()})
-			} else {
-				require.Equal(t, []any{400, "BadRequestException", "Bad Request"}, []any{e.StatusCode(), e.ErrorCode(), e.ErrorMessage()})
+			for _, other := range []error{usageplan.ErrInvalid, usageplan.ErrConflict, usageplan.ErrExists, usageplan.ErrNoPlan, usageplan.ErrNotMember} {
+				require.Equal(t, tt.cause == other, errors.Is(err, other), "%v", other)
 			}
+			if _, is := errors.AsType[*usageplan.Error](err); !is {
+				require.Equal(t, errEdit, err, "every other error is an *Error")
+			}
+			require.Len(t, slices.Collect(m.Plans()), 5)
+			require.Equal(t, []usageplan.Member{of("r", "a"), of("p", "a")}, m.Memberships("a"))
+			require.Empty(t, m.Memberships("b"))
+			p, _ := m.Plan("p")
+			require.Nil(t, p.Throttle)
 		})
 	}
 }
 
-// A change may be applied twice, whether or not the first one failed. The deletion of what does not exist is not committed.
-func TestApplyMayBeRepeated(t *testing.T) {
-	var kept []usageplan.Change
-	config := usageplan.Config{
-		Plans:   []usageplan.Plan{{ID: "free", Name: "Free", Stages: dev}, {ID: "pro", Name: "Pro", Stages: dev}},
-		Members: []usageplan.Member{{Plan: "free", Client: "a"}, {Plan: "free", Client: "b"}, {Plan: "free", Client: "c"}},
-		Commit:  func(_ context.Context, c usageplan.Change) error { kept = append(kept, c); return nil },
+// Plans and members are listed newest first, however they came to be and whatever has changed since.
+func TestNewestFirst(t *testing.T) {
+	ctx := t.Context()
+	m := meter(t, usageplan.Config{
+		Plans:   []usageplan.Plan{{ID: "z", Name: "Z"}, {ID: "y", Name: "Y"}},
+		Members: []usageplan.Member{{Plan: "z", Client: "9"}, {Plan: "z", Client: "8"}},
+		Journal: journal.Memory(0),
+	})
+	var ids []string
+	for range 3 {
+		p, err := m.CreatePlan(ctx, usageplan.Plan{Name: "N"})
+		require.NoError(t, err)
+		require.Regexp(t, "^[a-z0-9]{6}$", p.ID)
+		require.WithinDuration(t, time.Now(), p.Created, time.Minute)
+		got, found := m.Plan(p.ID)
+		require.True(t, found)
+		require.Equal(t, p, got)
+		ids = append(ids, p.ID)
 	}
-	m := meter(t, config)
-	twice := func(c usageplan.Change, commits int) {
-		before := len(kept)
-		require.NoError(t, m.Apply(t.Context(), c))
-		members := append(m.Members("free"), m.Members("pro")...)
-		require.NoError(t, m.Apply(t.Context(), c))
-		require.Equal(t, members, append(m.Members("free"), m.Members("pro")...))
-		require.Len(t, kept, before+commits)
-	}
-	of := func(plan, client string) *usageplan.Member { return &usageplan.Member{Plan: plan, Client: client} }
-	twice(usageplan.Change{PutPlan: &usageplan.Plan{ID: "new", Name: "New"}}, 2)
-	twice(usageplan.Change{PutMember: of("new", "d")}, 2)
-	twice(usageplan.Change{DeleteMember: of("free", "a"), PutMember: of("pro", "a")}, 2)
-	twice(usageplan.Change{DeleteMember: of("free", "b")}, 1)
-	twice(usageplan.Change{DeletePlan: "new"}, 1)
-	twice(usageplan.Change{DeletePlan: "never"}, 0)
-	twice(usageplan.Change{DeleteMember: of("never", "a")}, 0)
-	require.Equal(t, []usageplan.Member{*of("free", "c")}, m.Members("free"))
-	require.Equal(t, []usageplan.Member{*of("pro", "a")}, m.Members("pro"))
-
-	// A store may have stored a change twice: restoring it twice works.
-	config.Restore = func(yield func(usageplan.Change, error) bool) {
-		for _, c := range slices.Concat(kept, kept[len(kept)-2:]) {
-			if !yield(c, nil) {
-				return
-			}
+	for i := range 5 {
+		require.NoError(t, m.AddMembers(ctx, usageplan.Member{Plan: "z", Client: fmt.Sprint(2 * i)}, usageplan.Member{Plan: "z", Client: fmt.Sprint("x", i)}))
+		if i == 3 {
+			break
 		}
 	}
-	again := meter(t, config)
-	require.Equal(t, m.Members("free"), again.Members("free"))
-	require.Equal(t, m.Members("pro"), again.Members("pro"))
+	_, err := m.UpdatePlan(ctx, "z", func(p *usageplan.Plan) error { p.Name = "New"; return nil })
+	require.NoError(t, err)
+	_, err = m.UpdateMember(ctx, "z", "9", func(k *usageplan.Member) error { k.Throttle = &ratelimit.Limit{Burst: 1}; return nil })
+	require.NoError(t, err)
+	require.NoError(t, m.RemoveMembers(ctx, "2", "z"))
+	require.NoError(t, m.AddMembers(ctx, usageplan.Member{Plan: "z", Client: "2"}))
 
-	// Repeating a move does not move a client that has moved on to a third plan.
-	require.NoError(t, m.Apply(t.Context(), usageplan.Change{PutPlan: &usageplan.Plan{ID: "max", Name: "Max", Stages: dev}}))
-	require.NoError(t, m.Apply(t.Context(), usageplan.Change{DeleteMember: of("pro", "a"), PutMember: of("max", "a")}))
-	require.ErrorIs(t, m.Apply(t.Context(), usageplan.Change{DeleteMember: of("free", "a"), PutMember: of("pro", "a")}), usageplan.ErrConflict)
+	var got []string
+	for p := range m.Plans() {
+		got = append(got, p.ID)
+	}
+	require.Equal(t, []string{ids[2], ids[1], ids[0], "y", "z"}, got)
+	want := []string{"2", "x3", "6", "x2", "4", "x1", "x0", "0", "8", "9"}
+	for limit := 1; limit < 12; limit++ {
+		require.Equal(t, want, paged(m, "z", limit), "pages of %d", limit)
+	}
+	none, next := m.Members("z", 0, 0)
+	require.Empty(t, none)
+	require.Zero(t, next)
 }
 
-// The meter shares no memory with the caller of Apply, with Commit, or with the callers of Plans and Members.
+// paged returns the clients of a plan, read by pages.
+func paged(m *usageplan.Meter, plan string, limit int) (clients []string) {
+	for page, next := m.Members(plan, 0, limit); ; page, next = m.Members(plan, next, limit) {
+		for _, k := range page {
+			clients = append(clients, k.Client)
+		}
+		if next == 0 {
+			return clients
+		}
+	}
+}
+
+// The meter shares no memory with the caller of a verb, with edit, or with the reader of plans and members.
 func TestNothingIsShared(t *testing.T) {
-	var kept usageplan.Change
-	m := meter(t, usageplan.Config{Commit: func(_ context.Context, c usageplan.Change) error {
-		kept = c
-		c.PutPlan.Quotas[0].Limit, c.PutPlan.Throttle.Burst = 1000, 1000
-		return nil
-	}})
-	p := usageplan.Plan{ID: "p", Name: "P", Stages: slices.Clone(dev), Throttle: &ratelimit.Limit{Burst: 3}, Quotas: daily(2)}
-	require.NoError(t, m.Apply(t.Context(), usageplan.Change{PutPlan: &p}))
-	p.Throttle.Burst, p.Quotas[0].Limit, p.Stages[0].API = 1000, 1000, "other"
-	kept.PutPlan.Throttle.Burst = 2000
+	ctx := t.Context()
+	m := meter(t, usageplan.Config{})
+	spoil := func(p *usageplan.Plan) {
+		p.Throttle.Burst, p.Quotas[0].Limit, p.Stages[0].API, p.Tags["a"] = 1000, 1000, "other", "c"
+	}
+	p := usageplan.Plan{ID: "p", Name: "P", Stages: slices.Clone(dev), Throttle: &ratelimit.Limit{Burst: 3}, Quotas: daily(2), Tags: map[string]string{"a": "b"}}
+	created, err := m.CreatePlan(ctx, p)
+	require.NoError(t, err)
+	spoil(&p)
+	spoil(&created)
+	var kept *usageplan.Plan
+	updated, err := m.UpdatePlan(ctx, "p", func(p *usageplan.Plan) error { kept = p; return nil })
+	require.NoError(t, err)
+	spoil(kept)
+	spoil(&updated)
 	for got := range m.Plans() {
 		require.EqualValues(t, 3, got.Throttle.Burst)
 		require.EqualValues(t, 2, got.Quotas[0].Limit)
 		require.Equal(t, "pets", got.Stages[0].API)
-		got.Throttle.Burst = 3000
+		require.Equal(t, "b", got.Tags["a"])
+		spoil(&got)
 	}
-	m = meter(t, usageplan.Config{
-		Plans:   []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Throttle: &ratelimit.Limit{Burst: 3}}},
-		Members: []usageplan.Member{{Plan: "p", Client: "a"}},
-	})
-	st, err := m.Status(t.Context(), "a", getCats("a").Route)
-	require.NoError(t, err)
-	*st.BurstLimit = 4711
-	st, err = m.Status(t.Context(), "a", getCats("a").Route)
-	require.NoError(t, err)
-	require.EqualValues(t, 3, *st.BurstLimit)
+	k := usageplan.Member{Plan: "p", Client: "a", Limits: map[ledger.Period]int64{ledger.Daily: 1}}
+	require.NoError(t, m.AddMembers(ctx, k))
+	for range 2 {
+		found, _ := m.Member("p", "a")
+		for _, k := range []usageplan.Member{k, found, m.Memberships("a")[0], members(m, "p")[0]} {
+			k.Limits[ledger.Daily] = 7
+		}
+		found, _ = m.Member("p", "a")
+		require.EqualValues(t, 1, found.Limits[ledger.Daily])
+	}
+	for range 2 {
+		st, err := m.Status(ctx, "a", getCats("a").Route)
+		require.NoError(t, err)
+		require.EqualValues(t, 3, *st.BurstLimit)
+		*st.BurstLimit = 4711
+	}
 }
 
 // A client moves from one plan to another in one step: none of its requests finds it without a plan.
@@ -193,12 +340,11 @@ func TestMoveIsOneStep(t *testing.T) {
 		Plans:   []usageplan.Plan{{ID: "free", Name: "Free", Stages: dev, Quotas: daily(1 << 40)}, {ID: "pro", Name: "Pro", Stages: dev, Quotas: daily(1 << 40)}},
 		Members: []usageplan.Member{{Plan: "free", Client: "a"}},
 	})
-	var moving atomic.Bool
-	moving.Store(true)
+	var done atomic.Bool
 	var calls sync.WaitGroup
 	for range 4 {
 		calls.Go(func() {
-			for moving.Load() {
+			for !done.Load() {
 				if _, err := m.Take(t.Context(), getCats("a")); err != nil {
 					t.Error(err)
 					return
@@ -208,22 +354,65 @@ func TestMoveIsOneStep(t *testing.T) {
 	}
 	from, to := "free", "pro"
 	for range heavy(10_000) {
-		require.NoError(t, m.Apply(t.Context(), usageplan.Change{
-			DeleteMember: &usageplan.Member{Plan: from, Client: "a"}, PutMember: &usageplan.Member{Plan: to, Client: "a"},
-		}))
+		require.NoError(t, moving(from, usageplan.Member{Plan: to, Client: "a"})(t.Context(), m))
 		from, to = to, from
 	}
-	moving.Store(false)
+	done.Store(true)
 	calls.Wait()
-	require.Empty(t, m.Members(to))
-	require.Equal(t, []usageplan.Member{{Plan: from, Client: "a"}}, m.Members(from))
+	require.Empty(t, members(m, to))
+	require.Equal(t, []usageplan.Member{{Plan: from, Client: "a"}}, members(m, from))
+}
 
-	for _, c := range []usageplan.Change{
-		{DeleteMember: &usageplan.Member{Plan: from, Client: "a"}, PutMember: &usageplan.Member{Plan: from, Client: "a"}},
-		{DeleteMember: &usageplan.Member{Plan: from, Client: "a"}, PutMember: &usageplan.Member{Plan: to, Client: "b"}},
-	} {
-		require.ErrorIs(t, m.Apply(t.Context(), c), usageplan.ErrInvalid)
+// Writers that take a stage out of a plan and put it back in one change take turns, and lose none of each other's
+// changes. No request finds the plan without its stage, and the stage keeps its buckets.
+func TestConflictingUpdatesTakeTurns(t *testing.T) {
+	const writers = 64
+	once := []usageplan.Stage{{API: "pets", Name: "dev", Methods: map[string]ratelimit.Limit{"/dogs/GET": {Burst: 1}}}}
+	m := meter(t, usageplan.Config{
+		Plans:   []usageplan.Plan{{ID: "p", Name: "P", Stages: once, Quotas: daily(1 << 40)}},
+		Members: []usageplan.Member{{Plan: "p", Client: "a"}},
+		Journal: journal.Memory(0),
+	})
+	dogs := getCats("a")
+	dogs.Route.Resource = "/dogs"
+	require.Equal(t, noLayer, layer(t, m, dogs))
+	var done atomic.Bool
+	var readers, all sync.WaitGroup
+	for range 2 {
+		readers.Go(func() {
+			for !done.Load() {
+				if _, err := m.Take(t.Context(), getCats("a")); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
 	}
+	for i := range writers {
+		all.Go(func() {
+			for j := range 4 {
+				_, err := m.UpdatePlan(t.Context(), "p", func(p *usageplan.Plan) error {
+					stages := p.Stages
+					p.Stages = nil
+					if p.Tags == nil {
+						p.Tags = make(map[string]string)
+					}
+					p.Tags[fmt.Sprint(i, ".", j)] = ""
+					p.Stages = append(p.Stages, stages...)
+					return nil
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	done.Store(true)
+	readers.Wait()
+	p, _ := m.Plan("p")
+	require.Len(t, p.Tags, 4*writers)
+	require.Equal(t, planMethodThrottle, layer(t, m, dogs))
 }
 
 // Changes while requests are decided: in any order, a client is admitted no more often than the highest of its limits
@@ -259,9 +448,9 @@ func TestNoLimitIsExceededDuringChanges(t *testing.T) {
 		if i%2 == 0 {
 			p.Throttle = &ratelimit.Limit{Burst: most / 2}
 		}
-		require.NoError(t, m.Apply(t.Context(), usageplan.Change{PutPlan: &p}))
+		putPlan(t, m, p)
 		k := usageplan.Member{Plan: "p", Client: "a", Throttle: &ratelimit.Limit{Burst: int64(1 + i%most)}}
-		require.NoError(t, m.Apply(t.Context(), usageplan.Change{PutMember: &k}))
+		putMember(t, m, k)
 	}
 	close(stop)
 	calls.Wait()
@@ -289,13 +478,13 @@ func TestDeletePlanDuringTake(t *testing.T) {
 		}
 	})
 	for range heavy(5000) {
-		require.NoError(t, m.Apply(t.Context(), usageplan.Change{PutPlan: &p}))
-		require.NoError(t, m.Apply(t.Context(), usageplan.Change{PutMember: &a}))
-		require.NoError(t, m.Apply(t.Context(), usageplan.Change{DeletePlan: "p"}))
+		putPlan(t, m, p)
+		putMember(t, m, a)
+		dropPlan(t, m, "p")
 	}
 	close(stop)
 	calls.Wait()
-	require.Empty(t, m.Members("p"))
+	require.Empty(t, members(m, "p"))
 	_, err := m.Take(t.Context(), getCats("a"))
 	require.ErrorIs(t, err, usageplan.ErrNoPlan)
 }
@@ -311,14 +500,14 @@ func TestBucketsSurviveChanges(t *testing.T) {
 		})
 		require.Equal(t, noLayer, layer(t, m, getCats("a")))
 		p.Name = "Q"
-		require.NoError(t, m.Apply(t.Context(), usageplan.Change{PutPlan: &p}))
+		putPlan(t, m, p)
 		require.Equal(t, planMethodThrottle, layer(t, m, getCats("a")))
 
 		require.Equal(t, noLayer, layer(t, m, getCats("b")))
 		time.Sleep(time.Minute)
 		require.Equal(t, planThrottle, layer(t, m, getCats("b")), "the member's own throttle never refills")
 		b := usageplan.Member{Plan: "p", Client: "b"}
-		require.NoError(t, m.Apply(t.Context(), usageplan.Change{PutMember: &b}))
+		putMember(t, m, b)
 		require.Equal(t, noLayer, layer(t, m, getCats("b")), "the plan has no throttle")
 	})
 }
@@ -367,29 +556,30 @@ func TestIDsAreBounded(t *testing.T) {
 	m := meter(t, usageplan.Config{Plans: []usageplan.Plan{{ID: strings.Repeat("p", 128), Name: "P", Stages: dev, Quotas: daily(1)}}})
 	long := strings.Repeat("c", 512)
 	k := usageplan.Member{Plan: strings.Repeat("p", 128), Client: long}
-	require.NoError(t, m.Apply(t.Context(), usageplan.Change{PutMember: &k}))
+	putMember(t, m, k)
 	_, err := m.Take(t.Context(), getCats(long))
 	require.NoError(t, err, "whatever is valid can be counted")
 	k.Client += "c"
-	require.ErrorIs(t, m.Apply(t.Context(), usageplan.Change{PutMember: &k}), usageplan.ErrInvalid)
+	require.ErrorIs(t, joining(k)(t.Context(), m), usageplan.ErrInvalid)
 	p := usageplan.Plan{ID: strings.Repeat("p", 129), Name: "P"}
-	require.ErrorIs(t, m.Apply(t.Context(), usageplan.Change{PutPlan: &p}), usageplan.ErrInvalid)
+	require.ErrorIs(t, putting(p)(t.Context(), m), usageplan.ErrInvalid)
 }
 
-// A limit that is lowered under load, or a member that is deleted, acts on every request that begins after Apply returns.
-func TestLoweredLimitActsOnceApplyReturns(t *testing.T) {
+// A limit that is lowered under load, or a member that is removed, acts on every request that begins after the change
+// has returned.
+func TestLoweredLimitActsOnceTheChangeReturns(t *testing.T) {
 	open := usageplan.Plan{ID: "p", Name: "P", Stages: dev, Throttle: &ratelimit.Limit{Burst: 1 << 40}, Quotas: daily(1 << 40)}
 	throttled, shut, spent := open, open, open
 	throttled.Throttle, shut.Throttle, spent.Quotas = &ratelimit.Limit{Burst: 1}, &ratelimit.Limit{Rate: 5}, daily(1)
-	for name, change := range map[string]usageplan.Change{
-		"throttle": {PutPlan: &throttled},
-		"shut":     {PutPlan: &shut},
-		"own shut": {PutMember: &usageplan.Member{Plan: "p", Client: "a", Throttle: &ratelimit.Limit{Rate: 5}}},
-		"quota":    {PutPlan: &spent},
-		"member":   {PutMember: &usageplan.Member{Plan: "p", Client: "a", Limits: map[ledger.Period]int64{ledger.Daily: 1}}},
-		"own":      {PutMember: &usageplan.Member{Plan: "p", Client: "a", Throttle: &ratelimit.Limit{Burst: 1}}},
-		"leaving":  {DeleteMember: &usageplan.Member{Plan: "p", Client: "a"}},
-		"deleted":  {DeletePlan: "p"},
+	for name, change := range map[string]change{
+		"throttle": putting(throttled),
+		"shut":     putting(shut),
+		"own shut": joining(usageplan.Member{Plan: "p", Client: "a", Throttle: &ratelimit.Limit{Rate: 5}}),
+		"quota":    putting(spent),
+		"member":   joining(usageplan.Member{Plan: "p", Client: "a", Limits: map[ledger.Period]int64{ledger.Daily: 1}}),
+		"own":      joining(usageplan.Member{Plan: "p", Client: "a", Throttle: &ratelimit.Limit{Burst: 1}}),
+		"leaving":  leaving("p", "a"),
+		"deleted":  deleting("p"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := meter(t, usageplan.Config{Plans: []usageplan.Plan{open}, Members: []usageplan.Member{{Plan: "p", Client: "a"}}})
@@ -412,7 +602,7 @@ func TestLoweredLimitActsOnceApplyReturns(t *testing.T) {
 			for before.Load() < 10 {
 				runtime.Gosched()
 			}
-			require.NoError(t, m.Apply(t.Context(), change))
+			require.NoError(t, change(t.Context(), m))
 			applied.Store(true)
 			group.Wait()
 			require.Zero(t, late.Load(), "of %d", before.Load())
@@ -438,53 +628,4 @@ func TestAdjustmentsTellWhoAndWhy(t *testing.T) {
 	for _, err := range m.Adjustments(t.Context(), usageplan.QuotaKey{Plan: "q", Client: "a"}, begin, time.Now()) {
 		require.ErrorIs(t, err, usageplan.ErrNoQuota)
 	}
-}
-
-// A meter that restores the changes that Commit was given has the plans and members of the earlier meter.
-func TestRestoreGivesTheSamePlans(t *testing.T) {
-	var kept [][]byte
-	config := usageplan.Config{
-		Plans: []usageplan.Plan{{ID: "first", Name: "First", Stages: dev}},
-		Commit: func(_ context.Context, c usageplan.Change) error {
-			text, err := json.Marshal(c)
-			kept = append(kept, text)
-			return err
-		},
-	}
-	m := meter(t, config)
-	plan := usageplan.Plan{ID: "p", Name: "P", Stages: dev, Quotas: daily(5)}
-	for _, c := range []usageplan.Change{
-		{PutPlan: &plan},
-		{PutMember: &usageplan.Member{Plan: "first", Client: "a"}},
-		{DeleteMember: &usageplan.Member{Plan: "first", Client: "a"}, PutMember: &usageplan.Member{Plan: "p", Client: "a", Limits: map[ledger.Period]int64{ledger.Daily: 1}}},
-		{DeletePlan: "first"},
-	} {
-		require.NoError(t, m.Apply(t.Context(), c))
-	}
-	config.Restore = func(yield func(usageplan.Change, error) bool) {
-		for _, text := range kept {
-			var c usageplan.Change
-			if err := json.Unmarshal(text, &c); !yield(c, err) {
-				return
-			}
-		}
-	}
-	commits := len(kept)
-	again := meter(t, config)
-	require.Len(t, kept, commits, "restoring commits nothing")
-	require.Equal(t, slices.Collect(m.Plans()), slices.Collect(again.Plans()))
-	require.Equal(t, m.Members("p"), again.Members("p"))
-	_, err := again.Take(t.Context(), getCats("a"))
-	require.NoError(t, err)
-	require.Equal(t, planQuota, layer(t, again, getCats("a")))
-
-	kept = append(kept, []byte(`{"putMember": {"usagePlanId": "first", "keyId": "a"}}`))
-	config.Client, config.API, config.Stage, config.Ledger = caller, "pets", "dev", memory(t)
-	_, err = usageplan.New(config)
-	require.ErrorIs(t, err, usageplan.ErrInvalid)
-	require.ErrorIs(t, err, usageplan.ErrNoPlan)
-	require.EqualError(t, err, `usageplan: restore: invalid: member "a": there is no plan "first"`)
-	kept = append(kept[:1], []byte(`{`))
-	_, err = usageplan.New(config)
-	require.Error(t, err)
 }

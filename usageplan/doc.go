@@ -20,7 +20,7 @@
 //
 // [Meter.StatusHandler] tells a client what its own plan allows and what is left of it. [Meter.Balance], [Meter.Usage],
 // [Meter.Extend], [Meter.SetRemaining], [Meter.Correct] and [Meter.Adjustments] are for the owner of the API. They do
-// not check who asks.
+// not check who asks, and neither do changes. [journal.NewContext] says who it was, for [Meter.History].
 //
 // # Plans without a quota
 //
@@ -69,12 +69,17 @@
 //     HTTP needs. Wrap the handlers, not the mux, or let Config.Route know the request. Mend a Config.Cost that returns
 //     less than 0 or more than [ledger.MaxUnits].
 //   - [ErrNoClient]: 403 Forbidden. Nothing, or put the authenticator in front of the meter.
-//   - [ErrNoPlan]: 403 Forbidden. Make the client a member of a plan for the stage, or set Config.Default.
+//   - [ErrNoPlan]: 403 Forbidden. Make the client a member of a plan for the stage, or set Config.Default. As the error
+//     of a change, it means that there is no plan of the id. A control plane answers that with 404.
 //   - [ErrThrottled]: 429 Too Many Requests, with Retry-After. Nothing, or raise the throttle that [Error].Layer names.
 //   - [ErrQuotaExceeded]: 429 Limit Exceeded, with Retry-After. Nothing, or [Meter.Extend].
 //   - [ledger.ErrUnavailable]: 503, with Retry-After, also where the plan has no quota. Look at the ledger's engine.
-//   - [ErrInvalid]: 400. Correct the change or the file. [ErrNoPlan] in it means that the change's plan does not exist.
+//   - [ErrInvalid]: 400. Correct the change, the file or the configuration.
 //   - [ErrConflict]: 409. Change what is in the way first; the text names it.
+//   - [ErrExists]: 409. The plan or membership is there. Update it, or take another id.
+//   - [ErrNotMember]: 404. Name a plan of which the client is a member.
+//   - [journal.ErrUnavailable]: 503. It is unknown whether the change was made. [Meter.Refresh] and the next change find
+//     out. Then look at the present plans and members, and repeat the change if it is not there.
 //   - [ErrNoQuota]: an error of the methods that take a [QuotaKey], without an answer of its own. Correct the key; the
 //     text says whether the plan, the quota or the membership is missing. [Meter.Usage] and [Meter.Adjustments] need
 //     neither the membership nor a quota that the plan has now.
@@ -84,15 +89,29 @@
 //
 // # Changes
 //
-// [Meter.Apply] is the only way to change plans and members while the meter runs. A change acts on the next request and
-// blocks none. A change may be repeated. Balances belong to the plan's id, the period and the client. Buckets belong to
-// what is throttled. Both survive a change of the plan; [Change] has the details. Config.Commit makes changes durable.
-// The next process gives all changes that Commit has stored to Config.Restore, in their order.
+// [Meter.CreatePlan], [Meter.UpdatePlan], [Meter.DeletePlan], [Meter.AddMembers], [Meter.UpdateMember],
+// [Meter.RemoveMembers] and [Meter.Import] change plans and members. Each is one decision and one change, all or
+// nothing. It is checked against the plans and members of that moment, appended to Config.Journal, and then visible. It
+// acts on the next request and blocks none. Changes of one meter are made one after the other. If another process has
+// changed something meanwhile, the meter reads on and decides again, so no change is lost.
+//
+// Every error of a change but one means that nothing has changed. The one is [journal.ErrUnavailable].
+//
+// Balances belong to the plan's id, the period and the client. Buckets belong to what is throttled. Both survive a
+// change of the plan; [Meter.UpdatePlan] has the details.
+//
+// Reading waits for no change: [Meter.Plans], [Meter.Plan], [Meter.Member], [Meter.Memberships], and [Meter.Members] by
+// pages. [Meter.History] tells who has changed what. [Meter.Clients] finds whom the ledger has counted under a plan.
+//
+// What Config.Plans and Config.Members declare is not stored until a change touches it. From then on the journal has
+// it, and the declaration does not count any more. If the code declares less later, what a change has touched stays.
 //
 // # Bounds
 //
 // Each throttle keeps apart a million clients whose buckets are not full. Beyond that, clients share buckets, and may
 // be refused early, but never admitted late (see package ratelimit). A plan's id has at most 128 bytes, a client's 512.
+// A change has at most 10 000 plans and members, and a plan at most 1 MiB in its JSON form.
+//
 // Under a plan without a quota, a client's usage is counted up to [ledger.MaxUnits] a day, extensions of a quota that
 // the plan had before on that day included. Beyond that, requests are refused with [ErrQuotaExceeded].
 //
@@ -105,8 +124,10 @@
 // # Files
 //
 // Start with meter.go (what a meter is made of) and take.go (the decision), with draw.go (throttles) and charge.go
-// (what was taken). HTTP: handler.go, status.go, error.go. Plans: plan.go, change.go, table.go (what requests read
-// without locks), usage.go. Methods: route.go, method.go, throttle.go, reach.go. JSON: load.go, wire.go, json.go.
+// (what was taken). HTTP: handler.go, status.go, error.go. Plans: plan.go, table.go (what requests read without locks),
+// usage.go, read.go, roll.go (members by pages). Changes: verbs.go, draft.go (what can be wrong), item.go (what the
+// journal has), change.go and apply.go (from there to the table). Methods: route.go, method.go, throttle.go, reach.go.
+// JSON: load.go, wire.go, json.go.
 //
 // # Sources
 //

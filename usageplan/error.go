@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/tallygate/tallygate/ratelimit"
+	"github.com/tallygate/tallygate/usageplan/journal"
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
@@ -25,9 +26,11 @@ var (
 	ErrThrottled     = errors.New("request rate is above the limit")
 	ErrQuotaExceeded = errors.New("quota of the period is used up")
 
-	ErrNoQuota  = errors.New("client has no such quota") // of the methods that take a QuotaKey
-	ErrInvalid  = errors.New("invalid")                  // of New, Apply, Load and LoadMembers
-	ErrConflict = errors.New("conflict")                 // of Apply
+	ErrNoQuota   = errors.New("client has no such quota")        // of the methods that take a QuotaKey
+	ErrInvalid   = errors.New("invalid")                         // of New, Load and changes
+	ErrConflict  = errors.New("conflict")                        // of changes
+	ErrExists    = errors.New("exists already")                  // of changes
+	ErrNotMember = errors.New("client is no member of the plan") // of changes
 )
 
 // errMethod is the cause for which StatusHandler refuses a request that is neither GET nor HEAD.
@@ -113,12 +116,15 @@ type response struct {
 var answers = []response{
 	{ErrInvalid, http.StatusBadRequest, "BadRequestException", "Bad Request"},
 	{ErrConflict, http.StatusConflict, "ConflictException", "Conflict"},
+	{ErrExists, http.StatusConflict, "ConflictException", "Conflict"},
+	{ErrNotMember, http.StatusNotFound, "NotFoundException", "Not Found"},
 	{errMethod, http.StatusMethodNotAllowed, "MethodNotAllowedException", "Method Not Allowed"},
 	{ErrQuotaExceeded, http.StatusTooManyRequests, "LimitExceededException", "Limit Exceeded"},
 	{ErrThrottled, http.StatusTooManyRequests, "TooManyRequestsException", "Too Many Requests"},
 	{ErrNoClient, http.StatusForbidden, "ForbiddenException", "Forbidden"},
 	{ErrNoPlan, http.StatusForbidden, "ForbiddenException", "Forbidden"},
 	{ledger.ErrUnavailable, http.StatusServiceUnavailable, "ServiceUnavailableException", "Service Unavailable"},
+	{journal.ErrUnavailable, http.StatusServiceUnavailable, "ServiceUnavailableException", "Service Unavailable"},
 }
 
 // response returns the row of answers for e. Every other cause is a mistake of the operator's and answers 500.

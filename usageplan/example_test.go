@@ -2,7 +2,6 @@ package usageplan_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,6 +12,7 @@ import (
 	"github.com/tallygate/tallygate/apikey"
 	"github.com/tallygate/tallygate/ratelimit"
 	"github.com/tallygate/tallygate/usageplan"
+	"github.com/tallygate/tallygate/usageplan/journal"
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
@@ -43,22 +43,25 @@ func Example() {
 	check(err)
 
 	// Create the plan: a burst of 20, 3 requests a day.
-	plan := usageplan.Plan{
-		ID: "jcfq33", Name: "RestrictUsage",
+	plan, err := meter.CreatePlan(ctx, usageplan.Plan{
+		Name:     "RestrictUsage",
 		Throttle: &ratelimit.Limit{Rate: 1, Burst: 20},
 		Quotas:   []ledger.Quota{{Limit: 3, Period: ledger.Daily}},
-	}
-	check(meter.Apply(ctx, usageplan.Change{PutPlan: &plan}))
+	})
+	check(err)
 
 	// Attach the stage.
-	plan.Stages = []usageplan.Stage{{API: "airline-loyalty", Name: "Prod"}}
-	check(meter.Apply(ctx, usageplan.Change{PutPlan: &plan}))
+	plan, err = meter.UpdatePlan(ctx, plan.ID, func(p *usageplan.Plan) error {
+		p.Stages = append(p.Stages, usageplan.Stage{API: "airline-loyalty", Name: "Prod"})
+		return nil
+	})
+	check(err)
 
 	// Create the key, whose value is shown once, and add it to the plan.
 	value := keys.Generate()
 	key, err := keys.Create(ctx, apikey.Key{Name: "julianwood", Enabled: true}, value)
 	check(err)
-	check(meter.Apply(ctx, usageplan.Change{PutMember: &usageplan.Member{Plan: "jcfq33", Client: key.ID}}))
+	check(meter.AddMembers(ctx, usageplan.Member{Plan: plan.ID, Client: key.ID}))
 
 	// Call.
 	mux := http.NewServeMux()
@@ -76,7 +79,7 @@ func Example() {
 	}
 
 	// Read the usage per day, and extend the quota of today.
-	quota := usageplan.QuotaKey{Plan: "jcfq33", Client: key.ID}
+	quota := usageplan.QuotaKey{Plan: plan.ID, Client: key.ID}
 	today := time.Now()
 	for day, err := range meter.Usage(ctx, quota, today, today) {
 		fmt.Println("used", day.Used, "remaining", day.Remaining, err)
@@ -148,9 +151,9 @@ func ExampleMeter_Check() {
 func ExampleMeter_Usage() {
 	ctx := context.Background()
 	m := newMeter(usageplan.Config{})
-	plan := usageplan.Plan{ID: "trial", Name: "Trial", Stages: []usageplan.Stage{{API: "pets", Name: "test"}}}
-	check(m.Apply(ctx, usageplan.Change{PutPlan: &plan}))
-	check(m.Apply(ctx, usageplan.Change{PutMember: &usageplan.Member{Plan: "trial", Client: "k1"}}))
+	_, err := m.CreatePlan(ctx, usageplan.Plan{ID: "trial", Name: "Trial", Stages: []usageplan.Stage{{API: "pets", Name: "test"}}})
+	check(err)
+	check(m.AddMembers(ctx, usageplan.Member{Plan: "trial", Client: "k1"}))
 	cats := usageplan.Request{Client: "k1", Route: usageplan.Route{API: "pets", Stage: "test", Resource: "/cats", Method: "GET"}, Cost: 1}
 	take := func() {
 		_, err := m.Take(ctx, cats)
@@ -162,8 +165,11 @@ func ExampleMeter_Usage() {
 	for day, err := range m.Usage(ctx, usageplan.QuotaKey{Plan: "trial", Client: "k1"}, today, today) {
 		fmt.Println("used", day.Used, err)
 	}
-	plan.Quotas = []ledger.Quota{{Limit: 3, Period: ledger.Daily}}
-	check(m.Apply(ctx, usageplan.Change{PutPlan: &plan}))
+	_, err = m.UpdatePlan(ctx, "trial", func(p *usageplan.Plan) error {
+		p.Quotas = []ledger.Quota{{Limit: 3, Period: ledger.Daily}}
+		return nil
+	})
+	check(err)
 	take()
 	take()
 	// Output:
@@ -241,40 +247,30 @@ func ExampleConfig_allowDespite() {
 	// Output: would have refused 2
 }
 
-// Every change is stored before it is visible, here as lines of JSON. The next process restores all of them, in their
-// order.
-func ExampleConfig_commit() {
-	ctx := context.Background()
-	var log []string
+// Every change is stored in the journal before it is visible. The next process reads it there. The journal also tells
+// who has made it.
+func ExampleConfig_journal() {
 	cfg := usageplan.Config{
 		Client: caller, API: "pets", Stage: "dev",
-		Commit: func(_ context.Context, c usageplan.Change) error {
-			line, err := json.Marshal(c)
-			log = append(log, string(line))
-			return err
-		},
+		Journal: journal.Memory(0), // or (*boltstore.Store).Journal("plans", 0), which survives kill -9
 	}
 	m, err := usageplan.New(cfg)
 	check(err)
-	plan := usageplan.Plan{ID: "basic", Name: "Basic", Stages: []usageplan.Stage{{API: "pets", Name: "dev"}}}
-	check(m.Apply(ctx, usageplan.Change{PutPlan: &plan}))
-	check(m.Apply(ctx, usageplan.Change{PutMember: &usageplan.Member{Plan: "basic", Client: "k1"}}))
-	fmt.Println(log[1])
-
-	cfg.Restore = func(yield func(usageplan.Change, error) bool) {
-		for _, line := range log {
-			var c usageplan.Change
-			if err := json.Unmarshal([]byte(line), &c); !yield(c, err) {
-				return
-			}
-		}
-	}
-	m, err = usageplan.New(cfg)
+	ctx := journal.NewContext(context.Background(), journal.Origin{Actor: "AKIDEXAMPLE"})
+	_, err = m.CreatePlan(ctx, usageplan.Plan{ID: "basic", Name: "Basic", Stages: []usageplan.Stage{{API: "pets", Name: "dev"}}})
 	check(err)
-	fmt.Println(m.Members("basic")[0].Client)
+	check(m.AddMembers(ctx, usageplan.Member{Plan: "basic", Client: "k1"}, usageplan.Member{Plan: "basic", Client: "k2"}))
+
+	next, err := usageplan.New(cfg)
+	check(err)
+	page, _ := next.Members("basic", 0, 25)
+	fmt.Println(page[0].Client, page[1].Client)
+	for c, err := range next.History(ctx, "basic", "k1") {
+		fmt.Println(c.Actor, c.Operation, err)
+	}
 	// Output:
-	// {"putMember":{"usagePlanId":"basic","keyId":"k1","keyType":"API_KEY"}}
-	// k1
+	// k2 k1
+	// AKIDEXAMPLE CreateUsagePlanKey <nil>
 }
 
 // A throttle of a method is in addition to the plan's: here one request a minute for each member.

@@ -44,23 +44,6 @@ func Load(r io.Reader) ([]Plan, error) {
 	return plans, nil
 }
 
-// LoadMembers reads the members of one plan, which it takes by id, from one CreateUsagePlanKey body, a list of them, or
-// the output of `aws apigateway get-usage-plan-keys`. It is as strict as [Load].
-func LoadMembers(plan string, r io.Reader) ([]Member, error) {
-	doc, err := readJSON(r)
-	if err != nil {
-		return nil, fmt.Errorf("usageplan: %w: %w", ErrInvalid, err)
-	}
-	var members []Member
-	for _, n := range doc.items() {
-		members = append(members, Member{Plan: plan, Client: n.planKey(plan)})
-	}
-	if err := doc.finish(); err != nil {
-		return nil, err
-	}
-	return members, nil
-}
-
 // items returns the elements of a list, or those of a page of a listing ("items" in the CLI's output, "item" in the
 // API's response). A single object is returned as the only element.
 func (n node) items() []node {
@@ -91,14 +74,12 @@ func (n node) plan() Plan {
 		ID:          n.field("id").text(),
 		Name:        n.required("name").text(),
 		Description: n.field("description").text(),
+		ProductCode: n.field("productCode").text(),
 		Tags:        n.field("tags").texts(),
 		Quotas:      n.quotas(),
 	}
 	if p.ID == "" {
 		p.ID = p.Name
-	}
-	if product := n.field("productCode"); product.text() != "" {
-		product.mistake("sells a plan on AWS Marketplace, which is not supported")
 	}
 	if t := n.field("throttle"); !t.isNull() {
 		p.Throttle = t.throttle()
@@ -149,31 +130,12 @@ func (n node) throttle() *ratelimit.Limit {
 		n.known("rateLimit", "burstLimit")
 		return nil
 	}
-	l := n.limitOr(ratelimit.Limit{Rate: accountRate, Burst: accountBurst})
-	return &l
-}
-
-// limit reads a limit in which both fields are required: that of a member, which API Gateway does not have and so does
-// not complete.
-func (n node) limit() ratelimit.Limit {
-	found := len(*n.mistakes)
-	n.required("rateLimit")
-	n.required("burstLimit")
-	if len(*n.mistakes) > found {
-		n.known("rateLimit", "burstLimit")
-		return ratelimit.Limit{}
-	}
-	return n.limitOr(ratelimit.Limit{})
-}
-
-// limitOr reads a limit. A field that is left out is that of l.
-func (n node) limitOr(l ratelimit.Limit) ratelimit.Limit {
-	found := len(*n.mistakes)
+	found, l := len(*n.mistakes), ratelimit.Limit{Rate: accountRate, Burst: accountBurst}
 	n.known("rateLimit", "burstLimit")
-	if rate := n.field("rateLimit"); !rate.isNull() {
+	if !rate.isNull() {
 		l.Rate = rate.number()
 	}
-	if burst := n.field("burstLimit"); !burst.isNull() {
+	if !burst.isNull() {
 		l.Burst = burst.whole()
 	}
 	if len(*n.mistakes) == found {
@@ -181,7 +143,7 @@ func (n node) limitOr(l ratelimit.Limit) ratelimit.Limit {
 			n.mistake("%v", err)
 		}
 	}
-	return l
+	return &l
 }
 
 // quotas reads the quotas of a plan: API Gateway's "quota", or the list "quotas" that [Plan.MarshalJSON] writes for
@@ -241,58 +203,6 @@ func (n node) location() *time.Location {
 		n.mistake("is not a time zone: %v", err)
 	}
 	return l
-}
-
-// keyType is API Gateway's only type of usage plan key.
-const keyType = "API_KEY"
-
-// planKey reads a usage plan key of the plan and returns its id: "id" in a listing, "keyId" in a CreateUsagePlanKey
-// body.
-func (n node) planKey(plan string) string {
-	n.known("id", "keyId", "type", "keyType", "name", "value", "usagePlanId")
-	n.isKey("type", "keyType")
-	if of := n.field("usagePlanId"); of.text() != "" && of.text() != plan {
-		of.mistake("is not the plan %q", clip(plan))
-	}
-	if !n.has("keyId") {
-		return n.required("id").text()
-	}
-	if n.has("id") && n.field("id").text() != n.field("keyId").text() {
-		n.field("id").mistake("differs from keyId")
-	}
-	return n.required("keyId").text()
-}
-
-// isKey records a mistake if one of the named fields is given and is not keyType.
-func (n node) isKey(types ...string) {
-	for _, name := range types {
-		if t := n.field(name); !t.isNull() && t.text() != keyType {
-			t.mistake("is not %s", keyType)
-		}
-	}
-}
-
-// member reads the form of [Member.MarshalJSON].
-func (n node) member() Member {
-	n.known("usagePlanId", "keyId", "keyType", "throttle", "limits")
-	n.isKey("keyType")
-	m := Member{Plan: n.required("usagePlanId").text(), Client: n.required("keyId").text()}
-	if t := n.field("throttle"); !t.isNull() {
-		limit := t.limit()
-		m.Throttle = &limit
-	}
-	limits := n.field("limits")
-	for _, name := range limits.names() {
-		if m.Limits == nil {
-			m.Limits = make(map[ledger.Period]int64)
-		}
-		p := ledger.Period(name)
-		if !isPeriod(p) {
-			limits.field(name).mistake("is not DAY, WEEK or MONTH")
-		}
-		m.Limits[p] = limits.field(name).whole()
-	}
-	return m
 }
 
 // finish returns all mistakes that were recorded in the document as one error, or nil.

@@ -94,7 +94,6 @@ func TestLoadReportsMistakes(t *testing.T) {
 		{"methods", `{"name": "a", "apiStages": [{"stage": "s", "throttle": {"pets": {"rateLimit": 1, "burstLimit": 1}}}]}`, []string{
 			"$.apiStages[0].apiId is required", `method "pets" is neither`,
 		}},
-		{"product", `{"name": "a", "productCode": "abc"}`, []string{"AWS Marketplace"}},
 		{"nameless", `{}`, []string{"$.name is required"}},
 		{"absences", `{"quota": {"period": "DAY"}, "apiStages": [{}]}`, []string{"$.name is required", "$.quota.limit is required", "$.apiStages[0].apiId is required"}},
 		{"throttle of nothing but a mistake", `{"name": "a", "throttle": {"burst": 5}}`, []string{"$.throttle.burst is not a field"}},
@@ -128,6 +127,8 @@ func TestLoadWhatToolsPrint(t *testing.T) {
 	plan := func(limit *ratelimit.Limit, methods map[string]ratelimit.Limit) []usageplan.Plan {
 		return []usageplan.Plan{{ID: "jcfq33", Name: "a", Throttle: limit, Stages: []usageplan.Stage{{API: "x", Name: "y", Methods: methods}}}}
 	}
+	sold := plan(nil, nil)
+	sold[0].ProductCode = "abc"
 	const metadata = `"ResponseMetadata": {"RequestId": "c6c7", "HTTPStatusCode": 200, "HTTPHeaders": {"date": "x"}, "RetryAttempts": 0}`
 	for _, tt := range []struct {
 		name, text string
@@ -150,15 +151,13 @@ func TestLoadWhatToolsPrint(t *testing.T) {
 			`{"id": "jcfq33", "name": "a", "apiStages": [{"apiId": "x", "stage": "y", "throttle": {"/a/GET": {"rateLimit": 2}, "/b/ANY": {"burstLimit": 3}, "/c/ANY": {}}}]}`,
 			plan(nil, map[string]ratelimit.Limit{"/a/GET": {Rate: 2, Burst: 5000}, "/b/ANY": {Rate: 10000, Burst: 3}}),
 		},
+		{"product", `{"id": "jcfq33", "name": "a", "apiStages": [{"apiId": "x", "stage": "y"}], "productCode": "abc"}`, sold},
 		{"whole numbers with a point", `{"id": "jcfq33", "name": "a", "apiStages": [{"apiId": "x", "stage": "y"}], "throttle": {"burstLimit": 1e3, "rateLimit": 5}}`, plan(&ratelimit.Limit{Rate: 5, Burst: 1000}, nil)},
 	} {
 		got, err := usageplan.Load(strings.NewReader(tt.text))
 		require.NoError(t, err, tt.name)
 		require.Equal(t, tt.want, got, tt.name)
 	}
-	members, err := usageplan.LoadMembers("jcfq33", strings.NewReader("\ufeff"+`{`+metadata+`, "items": [{"id": "fr92a5qpbj", "type": "API_KEY", "name": "n"}]}`))
-	require.NoError(t, err)
-	require.Equal(t, []usageplan.Member{{Plan: "jcfq33", Client: "fr92a5qpbj"}}, members)
 }
 
 // For any text, the error is short, and making it takes time that is linear in the text.
@@ -178,45 +177,6 @@ func TestLoadBoundsItsMistakes(t *testing.T) {
 	many := `[` + strings.Repeat(`{"a":1},`, 100_000) + `{}]`
 	_, err := usageplan.Load(strings.NewReader(many))
 	require.ErrorContains(t, err, "\nand more")
-}
-
-func TestLoadMembersReadsEveryForm(t *testing.T) {
-	for _, text := range []string{
-		`{"items": [{"id": "fr92a5qpbj", "type": "API_KEY", "name": "julianwood", "value": "67sfLSq19U1GuGk1RB5DwaS7EIYsWvBU3fZbtvQT"}]}`,
-		`{"usagePlanId": "jcfq33", "keyId": "fr92a5qpbj", "keyType": "API_KEY"}`,
-	} {
-		got, err := usageplan.LoadMembers("jcfq33", strings.NewReader(text))
-		require.NoError(t, err)
-		require.Equal(t, []usageplan.Member{{Plan: "jcfq33", Client: "fr92a5qpbj"}}, got)
-	}
-	_, err := usageplan.LoadMembers("jcfq33", strings.NewReader(`[{"id": "a", "type": "JWT"}, {}]`))
-	require.ErrorContains(t, err, "$[0].type is not API_KEY")
-	require.ErrorContains(t, err, "$[1].id is required")
-}
-
-// A change that was stored as JSON is read back unchanged.
-func TestChangeReadsWhatItWrites(t *testing.T) {
-	rome, err := time.LoadLocation("Europe/Rome")
-	require.NoError(t, err)
-	for _, c := range []usageplan.Change{
-		{PutPlan: &usageplan.Plan{
-			ID: "p", Name: "P", Description: "d", Tags: map[string]string{"a": "b"}, Throttle: &ratelimit.Limit{Rate: 0.5, Burst: 3},
-			Quotas: []ledger.Quota{{Limit: 5, Period: ledger.Daily, Location: rome}, {Limit: 9, Period: ledger.Weekly, Offset: 1}},
-			Stages: []usageplan.Stage{{API: "pets", Name: "dev", Methods: map[string]ratelimit.Limit{"/*/*": {Burst: 1}}}},
-		}},
-		{PutPlan: &usageplan.Plan{ID: "q", Name: "Q", Quotas: daily(3), Throttle: &ratelimit.Limit{Rate: 5}}},
-		{DeletePlan: "p"},
-		{PutMember: &usageplan.Member{Plan: "p", Client: "a", Throttle: &ratelimit.Limit{Rate: 1, Burst: 1}, Limits: map[ledger.Period]int64{ledger.Daily: 7}}},
-		{PutMember: &usageplan.Member{Plan: "p", Client: "a"}, DeleteMember: &usageplan.Member{Plan: "q", Client: "a"}},
-	} {
-		text, err := json.Marshal(c)
-		require.NoError(t, err)
-		var back usageplan.Change
-		require.NoError(t, json.Unmarshal(text, &back), "%s", text)
-		require.Equal(t, c, back, "%s", text)
-	}
-	var m usageplan.Member
-	require.ErrorIs(t, json.Unmarshal([]byte(`{"usagePlanId": "p", "client": "a"}`), &m), usageplan.ErrInvalid)
 }
 
 // Every plan that Load returns is valid.
@@ -243,70 +203,6 @@ func FuzzLoad(f *testing.F) {
 			require.Equal(t, string(text), string(again))
 		}
 	})
-}
-
-func FuzzLoadMembers(f *testing.F) {
-	f.Add(`{"items": [{"id": "fr92a5qpbj", "type": "API_KEY"}]}`)
-	f.Add(`{"usagePlanId": "jcfq33", "keyId": "fr92a5qpbj", "keyType": "API_KEY"}`)
-	f.Fuzz(func(t *testing.T, text string) {
-		members, err := usageplan.LoadMembers("p", strings.NewReader(text))
-		if err != nil {
-			require.ErrorIs(t, err, usageplan.ErrInvalid)
-		}
-		for _, m := range members {
-			require.NotEmpty(t, m.Client)
-		}
-	})
-}
-
-func TestLoadMembersReportsMistakes(t *testing.T) {
-	for text, want := range map[string]string{
-		`{"usagePlanId": "silver", "keyId": "a"}`:   `$.usagePlanId is not the plan "gold"`,
-		`{"id": "a", "keyId": "b"}`:                 "$.id differs from keyId",
-		`{"keyId": "a", "keyType": "TOKEN"}`:        "$.keyType is not API_KEY",
-		`{"items": [{"id": "a"}], "position": "x"}`: "$.position says that there are more pages",
-	} {
-		members, err := usageplan.LoadMembers("gold", strings.NewReader(text))
-		require.ErrorIs(t, err, usageplan.ErrInvalid, text)
-		require.ErrorContains(t, err, want)
-		require.Nil(t, members)
-	}
-	members, err := usageplan.LoadMembers("gold", strings.NewReader(`{"usagePlanId": "gold", "keyId": "a", "keyType": "API_KEY"}`))
-	require.NoError(t, err)
-	require.Equal(t, []usageplan.Member{{Plan: "gold", Client: "a"}}, members)
-}
-
-func TestChangeIsKeptAsItIs(t *testing.T) {
-	berlin, err := time.LoadLocation("Europe/Berlin")
-	require.NoError(t, err)
-	own := ratelimit.Limit{Rate: 0.5, Burst: 3}
-	plan := usageplan.Plan{
-		ID: "p", Name: "P", Throttle: &own,
-		Quotas: []ledger.Quota{{Limit: 1, Period: ledger.Daily}, {Limit: 9, Period: ledger.Monthly, Offset: 3, Location: berlin}},
-	}
-	member := usageplan.Member{Plan: "p", Client: "a", Throttle: &own, Limits: map[ledger.Period]int64{ledger.Daily: 7}}
-	for _, change := range []usageplan.Change{
-		{PutPlan: &plan},
-		{DeletePlan: "p"},
-		{PutMember: &member},
-		{DeleteMember: &usageplan.Member{Plan: "q", Client: "a"}, PutMember: &member},
-	} {
-		text, err := json.Marshal(change)
-		require.NoError(t, err)
-		var back usageplan.Change
-		require.NoError(t, json.Unmarshal(text, &back), "%s", text)
-		require.Equal(t, change, back)
-	}
-	for text, want := range map[string]string{
-		`{"putPlam": {}}`: "$.putPlam is not a field",
-		`{"putMember": {"usagePlanId": "p", "keyId": "a", "keyId": "b"}}`:                               "$.putMember.keyId is given twice",
-		`{"putMember": {"usagePlanId": "p", "keyId": "a", "throttle": {"rateLimit": 1}}}`:               "$.putMember.throttle.burstLimit is required",
-		`{"putMember": {"USAGEPLANID": "p", "keyId": "a"}}`:                                             "$.putMember.usagePlanId is required",
-		`{"putMember": {"usagePlanId": "p", "keyId": "a", "limits": {"YEAR": 1}}}`:                      "$.putMember.limits.YEAR is not DAY",
-		`{"putPlan": {"name": "a", "quota": {"limit": 1, "period": "DAY", "location": "Mars/Crater"}}}`: "$.putPlan.quota.location is not a time zone",
-	} {
-		require.ErrorContains(t, json.Unmarshal([]byte(text), new(usageplan.Change)), want)
-	}
 }
 
 func TestPlanThatCannotBeKeptIsRefused(t *testing.T) {

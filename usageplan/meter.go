@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"net/http"
 	"strings"
 
 	"github.com/tallygate/tallygate/ratelimit"
+	"github.com/tallygate/tallygate/usageplan/journal"
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
@@ -39,8 +39,9 @@ type Config struct {
 	// above [ledger.MaxUnits] refuses the request with [ErrNotConfigured].
 	Cost func(*http.Request) int64
 
-	// Plans and Members are the plans and members to start with; [Meter.Apply] changes them later. They are not given
-	// to Commit. A plan to which stored changes add members must stay here, or New fails, unless a change has put it.
+	// Plans and Members are the plans and members that are declared in code. They are not stored in Journal until a
+	// change touches them. What Journal has about a plan or a member takes precedence, and the deletion of one that is
+	// declared is remembered there for good.
 	Plans   []Plan
 	Members []Member
 
@@ -53,23 +54,18 @@ type Config struct {
 	Ledger *ledger.Ledger
 
 	// StageThrottles limit the methods of stages, all clients together. AccountThrottle limits all requests of the
-	// meter. They are API Gateway's stage and account throttles. Nil is no limit. Apply cannot change them.
+	// meter. They are API Gateway's stage and account throttles. Nil is no limit. They do not change.
 	StageThrottles  []Stage
 	AccountThrottle *ratelimit.Limit
 
 	// AWSStrict turns off what API Gateway never sends: Retry-After and the RateLimit fields.
 	AWSStrict bool
 
-	// Restore yields every change that Commit has stored, by all earlier meters over the same store, in their order.
-	// The latest change of each plan and member is not enough, because a change builds on those before it. New carries
-	// the changes out after Plans and Members, and does not give them to Commit again. If Restore yields an error, New
-	// returns it. Nil restores nothing.
-	Restore iter.Seq2[Change, error]
-
-	// Commit makes a change durable. It is called for each change before that is visible, for one change at a time. If
-	// it returns an error, the change is not made. It must call neither Apply nor Members. Nil keeps changes in memory
-	// only.
-	Commit func(context.Context, Change) error
+	// Journal stores the changes of plans and members: each is durable before it is visible. New reads it to its head,
+	// and [Meter.Refresh] reads on. Several meters, also of several processes, may have the same journal; then the
+	// declared plans and members should be the same too. It must be a topic of its own. If it is nil, changes are kept in
+	// memory only.
+	Journal journal.Journal
 
 	// AllowDespite is asked about each request that Check refuses. If it returns true, the request is admitted and
 	// takes nothing. To observe without refusing, always return true. To fail open, return true for errors such as
@@ -93,38 +89,30 @@ type Meter struct {
 	routes  []Route // of config.Routes
 	pattern bool    // config.Route was nil and is Pattern now
 	table   table
+	topic   *journal.Topic
 	stages  []*methods // for each of config.StageThrottles
 	account *ratelimit.Bucket
 	made    bool // by New
 }
 
-// New returns a meter for c. If c has mistakes, the error wraps [ErrInvalid] and lists all of them.
+// New returns a meter for c. If c has mistakes, or what it declares conflicts with what Config.Journal has, the error
+// wraps [ErrInvalid] and lists all of them. If the journal cannot be read, it wraps [journal.ErrUnavailable], or says
+// that a newer version of this package has written it.
 func New(c Config) (*Meter, error) {
-	m := &Meter{config: c, made: true}
+	m := &Meter{config: c}
 	if err := errors.Join(m.configure(), m.declare(c.Plans, c.Members)); err != nil {
 		return nil, fmt.Errorf("usageplan: %w: %w", ErrInvalid, err)
 	}
-	if err := m.restore(); err != nil {
-		return nil, fmt.Errorf("usageplan: restore: %w", err)
+	var err error
+	if m.topic, err = journal.Follow(context.Background(), c.Journal, m.apply); err != nil {
+		return nil, fmt.Errorf("usageplan: %w", err)
 	}
-	m.config.Plans, m.config.Members, m.config.Restore = nil, nil, nil // they are in the table now
+	if err := m.fits(); err != nil {
+		return nil, fmt.Errorf("usageplan: %w: %w", ErrInvalid, err)
+	}
+	m.config.Plans, m.config.Members = nil, nil // they are in the table now
+	m.made = true
 	return m, nil
-}
-
-// restore carries out the changes of Config.Restore.
-func (m *Meter) restore() error {
-	if m.config.Restore == nil {
-		return nil
-	}
-	for c, err := range m.config.Restore {
-		if err != nil {
-			return err
-		}
-		if err := m.carryOut(c.clone(), nil); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // configure checks the parts of the configuration that changes do not touch, and builds what they need.
@@ -186,38 +174,90 @@ func (m *Meter) makeStages() error {
 
 // declare adds the plans and members of [Config]. None may be declared twice.
 func (m *Meter) declare(plans []Plan, members []Member) error {
+	t := &m.table
+	t.declaredPlans, t.declaredMembers = make(map[string]planItem), make(map[membership]memberItem)
+	if len(plans) > maxDeclared || len(members) > maxDeclared {
+		return fmt.Errorf("more than %d plans or members are declared", maxDeclared)
+	}
 	var errs []error
 	broken := make(map[string]bool) // ids of plans with mistakes, which are not reported again for their members
-	for _, p := range plans {
-		err := fmt.Errorf("plan %q is declared twice", p.ID)
-		if m.table.plan(p.ID) == nil {
-			err = m.put(Change{PutPlan: &p})
-			broken[p.ID] = err != nil
-		}
+	for i, p := range plans {
+		err := m.declarePlan(planItem{Plan: p.clone(), number: uint64(i + 1)})
+		broken[p.ID] = broken[p.ID] || err != nil
 		errs = append(errs, err)
 	}
-	for _, k := range members {
-		switch {
-		case broken[k.Plan]:
-		case m.table.member(k.Plan, k.Client) != nil:
-			errs = append(errs, fmt.Errorf("member %q of plan %q is declared twice", k.Client, k.Plan))
-		default:
-			errs = append(errs, m.put(Change{PutMember: &k}))
+	for i, k := range members {
+		if !broken[k.Plan] {
+			errs = append(errs, m.declareMember(memberItem{Member: k.clone(), number: uint64(firstMember + i)}))
 		}
 	}
-	if id := m.config.Default; id != "" && !broken[id] && m.table.plan(id) == nil {
-		errs = append(errs, fmt.Errorf("the default plan %q is not among the plans", id))
+	if m.config.Journal == nil && !broken[m.config.Default] {
+		errs = append(errs, m.findDefault())
 	}
 	return errors.Join(errs...)
 }
 
-// put makes a change that is declared, without a commit.
-func (m *Meter) put(c Change) error {
-	c = c.clone()
-	if err := errors.Join(m.mistakes(c), m.conflicts(c)); err != nil {
+func (m *Meter) declarePlan(p planItem) error {
+	if _, twice := m.table.declaredPlans[p.ID]; twice {
+		return fmt.Errorf("plan %q is declared twice", clip(p.ID))
+	}
+	d := draft{meter: m}
+	d.addPlan(p)
+	if err := d.mistakes(); err != nil {
 		return err
 	}
-	return m.table.apply(c)
+	m.table.declaredPlans[p.ID] = p
+	return m.table.apply(&d.changeset)
+}
+
+func (m *Meter) declareMember(k memberItem) error {
+	id := membership{k.Plan, k.Client}
+	if _, twice := m.table.declaredMembers[id]; twice {
+		return fmt.Errorf("member %q of plan %q is declared twice", clip(k.Client), clip(k.Plan))
+	}
+	d := draft{meter: m}
+	d.addMember(k)
+	err := errors.Join(d.mistakes(), d.missing())
+	if err == nil {
+		err = d.conflicts()
+	}
+	if err != nil {
+		return err
+	}
+	m.table.declaredMembers[id] = k
+	return m.table.apply(&d.changeset)
+}
+
+// fits returns why the plans and members that are declared do not fit those of the journal, as errors, or nil. What is
+// in the journal fits together, because every change was checked. Only a program with another configuration may have
+// made it, so the ledger is checked as well.
+func (m *Meter) fits() error {
+	var errs []error
+	d := draft{meter: m}
+	for id, p := range m.table.plans.Range {
+		s := p.(*plan).state.Load()
+		if s == nil {
+			continue
+		}
+		errs = append(errs, wrap(fmt.Sprintf("plan %q", clip(s.ID)), m.countable(s.Quotas)))
+		if _, declared := m.table.declaredPlans[id.(string)]; declared {
+			errs = append(errs, d.misfits(&s.Plan, p.(*plan)))
+		}
+	}
+	for id := range m.table.declaredMembers {
+		if k := m.table.member(id.plan, id.client); k != nil {
+			errs = append(errs, d.alone(id.client, &k.version().Plan))
+		}
+	}
+	return errors.Join(append(errs, m.findDefault())...)
+}
+
+// findDefault returns an error if there is no plan of the id Config.Default.
+func (m *Meter) findDefault() error {
+	if id := m.config.Default; id != "" && m.table.version(id) == nil {
+		return fmt.Errorf("the default plan %q is not among the plans", clip(id))
+	}
+	return nil
 }
 
 // configured returns an error for a nil meter and for one that New did not make.

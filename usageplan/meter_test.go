@@ -212,15 +212,16 @@ func TestZeroMeterRefuses(t *testing.T) {
 			_, extend := m.Extend(t.Context(), usageplan.QuotaKey{}, ledger.Adjustment{})
 			_, correct := m.Correct(t.Context(), usageplan.QuotaKey{}, ledger.Adjustment{})
 			_, remaining := m.SetRemaining(t.Context(), usageplan.QuotaKey{}, 1, ledger.Adjustment{})
-			apply := m.Apply(t.Context(), usageplan.Change{PutPlan: &usageplan.Plan{ID: "p", Name: "P"}})
-			for _, err := range []error{take, stand, balance, extend, correct, remaining, apply} {
+			put := putting(usageplan.Plan{ID: "p", Name: "P"})(t.Context(), m)
+			for _, err := range []error{take, stand, balance, extend, correct, remaining, put, m.Refresh(t.Context())} {
 				require.ErrorIs(t, err, usageplan.ErrNotConfigured)
 			}
 			for _, err := range m.Usage(t.Context(), usageplan.QuotaKey{}, time.Now(), time.Now()) {
 				require.ErrorIs(t, err, usageplan.ErrNotConfigured)
 			}
 			require.Empty(t, slices.Collect(m.Plans()))
-			require.Empty(t, m.Members("p"))
+			require.Empty(t, members(m, "p"))
+			require.Empty(t, m.Memberships("a"))
 			for _, h := range []http.Handler{m.Handler(http.NotFoundHandler()), m.StatusHandler()} {
 				w := httptest.NewRecorder()
 				h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))

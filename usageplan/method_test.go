@@ -203,7 +203,7 @@ func TestMethodThrottleThatCannotAct(t *testing.T) {
 		}
 		stages := []usageplan.Stage{{API: "pets", Name: "dev", Methods: methods}}
 		m := meter(t, usageplan.Config{})
-		err := m.Apply(t.Context(), usageplan.Change{PutPlan: &usageplan.Plan{ID: "p", Name: "P", Stages: stages}})
+		err := putting(usageplan.Plan{ID: "p", Name: "P", Stages: stages})(t.Context(), m)
 		require.ErrorIs(t, err, usageplan.ErrInvalid, key)
 		require.ErrorContains(t, err, want, key)
 		_, err = usageplan.New(usageplan.Config{Client: caller, API: "pets", Stage: "dev", StageThrottles: stages})
@@ -219,7 +219,7 @@ func TestMethodThrottleThatCannotAct(t *testing.T) {
 	require.NoError(t, err, "a plan opens the stages of other meters too")
 }
 
-// With Config.Routes, New and Apply refuse every throttle that fits none of the patterns.
+// With Config.Routes, New and changes refuse every throttle that fits none of the patterns.
 func TestThrottleThatFitsNoRouteIsRefused(t *testing.T) {
 	config := func(key string) usageplan.Config {
 		return usageplan.Config{
@@ -238,7 +238,7 @@ func TestThrottleThatFitsNoRouteIsRefused(t *testing.T) {
 	m, err := usageplan.New(config("/*/*"))
 	require.NoError(t, err)
 	p := usageplan.Plan{ID: "p", Name: "P", Stages: []usageplan.Stage{{API: "pets", Name: "dev", Methods: map[string]ratelimit.Limit{"/pet/{id}/GET": {Burst: 1}}}}}
-	require.ErrorContains(t, m.Apply(t.Context(), usageplan.Change{PutPlan: &p}), `plan "p": method "/pet/{id}/GET": fits none of Config.Routes`)
+	require.ErrorContains(t, putting(p)(t.Context(), m), `plan "p": method "/pet/{id}/GET": fits none of Config.Routes`)
 
 	_, err = usageplan.New(usageplan.Config{Client: caller, API: "pets", Stage: "dev", Routes: []string{"GET"}})
 	require.ErrorContains(t, err, `Config.Routes: "GET" is not a pattern`)
@@ -255,7 +255,7 @@ func TestBucketsSurviveNewName(t *testing.T) {
 	q := getCats("a")
 	q.Route.Resource = "/cats/{id}"
 	require.Equal(t, noLayer, layer(t, m, q))
-	require.NoError(t, m.Apply(t.Context(), usageplan.Change{PutPlan: plan("~1cats~1{catId}/GET")}))
+	putPlan(t, m, *plan("~1cats~1{catId}/GET"))
 	require.Equal(t, planMethodThrottle, layer(t, m, q))
 }
 

@@ -1,6 +1,7 @@
 package usageplan_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -102,14 +103,10 @@ func (m *model) drops(p usageplan.Plan) bool {
 	return false
 }
 
-// wander decides at random where the client goes.
-func (m *model) wander(r *rand.Rand, client string) usageplan.Change {
-	var c usageplan.Change
+// wander decides at random where the client goes: into a plan, to another one, or out of its plan.
+func (m *model) wander(r *rand.Rand, client string) change {
 	old, in := m.places[client]
-	if in {
-		c.DeleteMember = &usageplan.Member{Plan: old.Plan, Client: client}
-		delete(m.places, client)
-	}
+	delete(m.places, client)
 	if !in || r.IntN(2) == 0 {
 		to := usageplan.Member{Plan: "p", Client: client}
 		if old.Plan == "p" || !in && r.IntN(2) == 0 {
@@ -119,9 +116,12 @@ func (m *model) wander(r *rand.Rand, client string) usageplan.Change {
 			to.Limits = map[ledger.Period]int64{quotas[0].Period: int64(r.IntN(40))}
 		}
 		m.places[client] = to
-		c.PutMember = &to
+		if !in {
+			return func(ctx context.Context, m *usageplan.Meter) error { return m.AddMembers(ctx, to) }
+		}
+		return moving(old.Plan, to)
 	}
-	return c
+	return leaving(old.Plan, client)
 }
 
 // counted are the quotas that count a plan's usage. That of a plan without a quota is one per day that never refuses.
@@ -250,11 +250,11 @@ func runModel(t *testing.T, r *rand.Rand) {
 		plans: map[string]usageplan.Plan{}, places: map[string]usageplan.Member{}, stages: stages,
 		account: newModelBucket(account, time.Now()), buckets: map[string]*modelBucket{}, used: map[string]int64{},
 	}
-	apply := func(c usageplan.Change) { require.NoError(t, real.Apply(t.Context(), c)) }
+	apply := func(c change) { require.NoError(t, c(t.Context(), real)) }
 	for _, id := range []string{"p", "q"} {
 		p := randomPlan(r, id)
 		naive.plans[id] = p
-		apply(usageplan.Change{PutPlan: &p})
+		apply(putting(p))
 	}
 	clients, began := []string{"a", "b", "c"}, time.Now()
 	var history []string
@@ -268,11 +268,11 @@ func runModel(t *testing.T, r *rand.Rand) {
 				p.Throttle = naive.plans[p.ID].Throttle
 			}
 			if naive.drops(p) {
-				require.ErrorIs(t, real.Apply(t.Context(), usageplan.Change{PutPlan: &p}), usageplan.ErrConflict)
+				require.ErrorIs(t, putting(p)(t.Context(), real), usageplan.ErrConflict)
 				continue
 			}
 			naive.putPlan(time.Now(), p)
-			apply(usageplan.Change{PutPlan: &p})
+			apply(putting(p))
 		case 1: // the client enters a plan, with limits of its own or without, moves to the other, or leaves
 			change := naive.wander(r, client)
 			apply(change)

@@ -17,12 +17,18 @@ import (
 // each member on its own, over all stages of the plan together
 // (https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-api-usage-plans.html).
 type Plan struct {
-	// ID is the plan's permanent name: balances are stored under it. Required; at most 128 bytes.
+	// ID is the plan's permanent name: balances are stored under it. At most 128 bytes. [Meter.CreatePlan] draws one if
+	// it is empty. Everywhere else it is required.
 	ID string
 	// Name and Description are for people. Name is required.
 	Name, Description string
+	// ProductCode is the plan's product on AWS Marketplace. It is kept for tools that read it, and has no effect.
+	ProductCode string
 	// Tags are for the operator. They have no effect.
 	Tags map[string]string
+	// Created is when the plan was created, in UTC. It is zero if Config.Plans declares the plan without it. A change
+	// does not alter it. It is no part of the JSON form, because API Gateway's has none.
+	Created time.Time
 	// Throttle limits the rate of each member, in requests per second. Nil is no limit; an infinite rate is a mistake.
 	// A burst of 0 refuses every request, as in API Gateway. That holds for the throttles of members and methods too.
 	Throttle *ratelimit.Limit
@@ -69,9 +75,15 @@ const (
 
 // validate returns all mistakes in p, joined, or nil.
 func (p Plan) validate() error {
-	errs := []error{p.validateID()}
+	errs := []error{p.validateID(), validateText(p.Name), validateText(p.Description), validateText(p.ProductCode)}
 	if p.Name == "" {
 		errs = append(errs, errors.New("has no name"))
+	}
+	if year := p.Created.UTC().Year(); !p.Created.IsZero() && (year <= 1970 || year >= 2262) {
+		errs = append(errs, fmt.Errorf("was created in %d, not after 1970 and before 2262", year))
+	}
+	for _, key := range slices.Sorted(maps.Keys(p.Tags)) {
+		errs = append(errs, validateText(key), validateText(p.Tags[key]))
 	}
 	if p.Throttle != nil {
 		errs = append(errs, wrap("throttle", validateLimit(*p.Throttle)))
@@ -93,7 +105,7 @@ func (p Plan) validateID() error {
 	return validateText(p.ID)
 }
 
-// validateText refuses text that is not UTF-8. JSON would write it as another text, and two ids could become one.
+// validateText refuses text that is not UTF-8. JSON would store it as another text, and two ids could become one.
 func validateText(s string) error {
 	if !utf8.ValidString(s) {
 		return fmt.Errorf("%q is not UTF-8", clip(s))
@@ -172,27 +184,43 @@ func validateLimit(l ratelimit.Limit) error {
 	return drawable(l).Validate()
 }
 
-// validate returns all mistakes in m as a member of p, joined, or nil.
-func (m Member) validate(p Plan) error {
+// validate returns all mistakes in m, whatever its plan is, joined, or nil.
+func (m Member) validate() error {
 	var errs []error
+	if m.Plan == "" || len(m.Plan) > maxPlanID {
+		errs = append(errs, fmt.Errorf("has a plan of %d bytes, not 1 to %d", len(m.Plan), maxPlanID))
+	}
 	if m.Client == "" || len(m.Client) > maxClient {
 		errs = append(errs, fmt.Errorf("has a client of %d bytes, not 1 to %d", len(m.Client), maxClient))
 	}
-	errs = append(errs, validateText(m.Client))
+	errs = append(errs, validateText(m.Plan), validateText(m.Client))
 	if m.Throttle != nil {
 		errs = append(errs, wrap("throttle", validateLimit(*m.Throttle)))
 	}
 	for _, period := range slices.Sorted(maps.Keys(m.Limits)) {
-		i := slices.IndexFunc(p.Quotas, func(q ledger.Quota) bool { return q.Period == period })
-		if i < 0 {
-			errs = append(errs, fmt.Errorf("the plan has no quota for period %v", period))
-			continue
-		}
-		q := p.Quotas[i]
-		q.Limit = m.Limits[period]
-		errs = append(errs, q.Validate())
+		errs = append(errs, ledger.Quota{Limit: m.Limits[period], Period: period}.Validate())
 	}
-	return wrap(fmt.Sprintf("plan %q: member %q", clip(p.ID), clip(m.Client)), errors.Join(errs...))
+	return m.wrap(errs...)
+}
+
+// validateIn returns all mistakes in m as a member of p, joined, or nil.
+func (m Member) validateIn(p *Plan) error {
+	var errs []error
+	for _, period := range slices.Sorted(maps.Keys(m.Limits)) {
+		if !p.has(period) {
+			errs = append(errs, fmt.Errorf("the plan has no quota for period %v", period))
+		}
+	}
+	return m.wrap(errs...)
+}
+
+func (m Member) wrap(errs ...error) error {
+	return wrap(fmt.Sprintf("plan %q: member %q", clip(m.Plan), clip(m.Client)), errors.Join(errs...))
+}
+
+// has reports whether p has a quota for the period.
+func (p *Plan) has(period ledger.Period) bool {
+	return slices.ContainsFunc(p.Quotas, func(q ledger.Quota) bool { return q.Period == period })
 }
 
 // wrap puts the place before the text of err. If err joins several errors, it does so for each of them.

@@ -15,18 +15,16 @@ import (
 
 // A charge is settled under the limit at that time: the plan's, or the client's own.
 func TestSettleByLimitInForce(t *testing.T) {
-	put := func(limit int64) usageplan.Change {
-		return usageplan.Change{PutPlan: &usageplan.Plan{ID: "p", Name: "p", Stages: dev, Quotas: daily(limit)}}
+	put := func(limit int64) change {
+		return putting(usageplan.Plan{ID: "p", Name: "p", Stages: dev, Quotas: daily(limit)})
 	}
-	own := func(limit int64) usageplan.Change {
-		return usageplan.Change{PutMember: &usageplan.Member{
-			Plan: "p", Client: "a", Limits: map[ledger.Period]int64{ledger.Daily: limit},
-		}}
+	own := func(limit int64) change {
+		return joining(usageplan.Member{Plan: "p", Client: "a", Limits: map[ledger.Period]int64{ledger.Daily: limit}})
 	}
 	for _, tt := range []struct {
 		name                string
 		limit, cost, actual int64
-		change              usageplan.Change
+		change              change
 		client              string
 		forgiven            bool
 		wantUsed, wantLimit int64
@@ -34,15 +32,15 @@ func TestSettleByLimitInForce(t *testing.T) {
 		{"plan raised", 1000, 900, 5000, put(100_000), "a", false, 5000, 100_000},
 		{"plan lowered", 100, 5, 50, put(10), "a", true, 10, 10},
 		{"plan lowered below what is taken", 1000, 900, 5000, put(10), "a", true, 900, 10},
-		{"plan without a quota", 100, 5, 150, usageplan.Change{PutPlan: &usageplan.Plan{ID: "p", Name: "p", Stages: dev}}, "a", false, 150, ledger.MaxUnits},
-		{"plan with another quota", 100, 5, 150, usageplan.Change{PutPlan: &usageplan.Plan{
+		{"plan without a quota", 100, 5, 150, putting(usageplan.Plan{ID: "p", Name: "p", Stages: dev}), "a", false, 150, ledger.MaxUnits},
+		{"plan with another quota", 100, 5, 150, putting(usageplan.Plan{
 			ID: "p", Name: "p", Stages: dev, Quotas: []ledger.Quota{{Limit: 1000, Period: ledger.Monthly}},
-		}}, "a", true, 100, 100},
-		{"plan deleted", 100, 5, 150, usageplan.Change{DeletePlan: "p"}, "a", true, 100, 100},
+		}), "a", true, 100, 100},
+		{"plan deleted", 100, 5, 150, deleting("p"), "a", true, 100, 100},
 		{"member raised", 100, 5, 150, own(1000), "a", false, 150, 1000},
 		{"member lowered", 100, 5, 50, own(10), "a", true, 10, 10},
 		{"plan raised for anyone", 100, 5, 150, put(1000), "stranger", false, 150, 1000},
-		{"member gone", 100, 5, 150, usageplan.Change{DeleteMember: &usageplan.Member{Plan: "p", Client: "a"}}, "a", true, 100, 100},
+		{"member gone", 100, 5, 150, leaving("p", "a"), "a", true, 100, 100},
 	} {
 		for exact, name := range map[bool]string{false: "leased", true: "exact"} {
 			t.Run(tt.name+", "+name, func(t *testing.T) {
@@ -63,7 +61,7 @@ func TestSettleByLimitInForce(t *testing.T) {
 					q.Cost = tt.cost
 					charge, err := m.Take(t.Context(), q)
 					require.NoError(t, err)
-					require.NoError(t, m.Apply(t.Context(), tt.change))
+					require.NoError(t, tt.change(t.Context(), m))
 					err = charge.Settle(t.Context(), tt.actual)
 					if tt.forgiven {
 						require.ErrorIs(t, err, ledger.ErrForgiven)

@@ -70,18 +70,18 @@ func TestBurstOfZeroIsAnswered(t *testing.T) {
 // A throttle that is shut for a while and then opened again has its old buckets.
 func TestBucketsSurviveBurstOfZero(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		put := func(limit ratelimit.Limit) usageplan.Change {
-			return usageplan.Change{PutPlan: &usageplan.Plan{ID: "p", Name: "P", Throttle: &limit, Stages: []usageplan.Stage{
+		put := func(limit ratelimit.Limit) change {
+			return putting(usageplan.Plan{ID: "p", Name: "P", Throttle: &limit, Stages: []usageplan.Stage{
 				{API: "pets", Name: "dev", Methods: map[string]ratelimit.Limit{"/cats/GET": limit}},
-			}}}
+			}})
 		}
-		own := func(limit *ratelimit.Limit) usageplan.Change {
-			return usageplan.Change{PutMember: &usageplan.Member{Plan: "p", Client: "a", Throttle: limit}}
+		own := func(limit *ratelimit.Limit) change {
+			return joining(usageplan.Member{Plan: "p", Client: "a", Throttle: limit})
 		}
 		m := meter(t, usageplan.Config{})
-		apply := func(changes ...usageplan.Change) {
+		apply := func(changes ...change) {
 			for _, c := range changes {
-				require.NoError(t, m.Apply(t.Context(), c))
+				require.NoError(t, c(t.Context(), m))
 			}
 		}
 		apply(put(ratelimit.Limit{Burst: 3}), own(nil))

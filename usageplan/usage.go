@@ -145,10 +145,8 @@ func (m *Meter) version(plan string) (*state, error) {
 	if err := m.configured(); err != nil {
 		return nil, err
 	}
-	if p := m.table.plan(plan); p != nil {
-		if s := p.state.Load(); s != nil { // nil if the plan is being deleted
-			return s, nil
-		}
+	if s := m.table.version(plan); s != nil {
+		return s, nil
 	}
 	return nil, fmt.Errorf("usageplan: %w: there is no plan %q", ErrNoQuota, clip(plan))
 }

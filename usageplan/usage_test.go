@@ -45,7 +45,7 @@ func modes(t *testing.T, c ledger.Config, f func(t *testing.T, quotas *ledger.Le
 // putQuotas changes the quotas of the plan "p".
 func putQuotas(t *testing.T, m *usageplan.Meter, quotas ...ledger.Quota) {
 	t.Helper()
-	require.NoError(t, m.Apply(t.Context(), usageplan.Change{PutPlan: &usageplan.Plan{ID: "p", Name: "P", Stages: dev, Quotas: quotas}}))
+	putPlan(t, m, usageplan.Plan{ID: "p", Name: "P", Stages: dev, Quotas: quotas})
 }
 
 // take makes n requests and returns how many are admitted.
@@ -183,7 +183,7 @@ func TestUsageOfAFormerPeriod(t *testing.T) {
 				_, err := m.Extend(t.Context(), usageplan.QuotaKey{Plan: "p", Client: "a", Period: ledger.Daily}, ledger.Adjustment{Delta: 1})
 				require.ErrorIs(t, err, usageplan.ErrNoQuota, "what is gone cannot be extended")
 				putQuotas(t, m, tt.present...)
-				require.NoError(t, m.Apply(t.Context(), usageplan.Change{DeleteMember: &usageplan.Member{Plan: "p", Client: "a"}}))
+				require.NoError(t, m.RemoveMembers(t.Context(), "a", "p"))
 				time.Sleep(24 * time.Hour)
 				for period, want := range tt.want {
 					k := usageplan.QuotaKey{Plan: "p", Client: "a", Period: period}
@@ -232,12 +232,12 @@ func TestAdjustmentsOfAFormerPeriod(t *testing.T) {
 
 // A settlement of a request that was admitted without a quota is bounded by the quota per day that the plan has by then.
 func TestSettleWithoutAQuota(t *testing.T) {
-	put := func(quotas ...ledger.Quota) usageplan.Change {
-		return usageplan.Change{PutPlan: &usageplan.Plan{ID: "p", Name: "P", Stages: dev, Quotas: quotas}}
+	put := func(quotas ...ledger.Quota) change {
+		return putting(usageplan.Plan{ID: "p", Name: "P", Stages: dev, Quotas: quotas})
 	}
 	for _, tt := range []struct {
 		name         string
-		change       usageplan.Change
+		change       change
 		cost, actual int64
 		forgiven     bool
 		want         int64
@@ -249,7 +249,7 @@ func TestSettleWithoutAQuota(t *testing.T) {
 		{"day", put(daily(50)...), 5, 100, true, 50},
 		{"wider day", put(daily(500)...), 5, 100, false, 100},
 		{"month", put(ledger.Quota{Limit: 1, Period: ledger.Monthly}), 5, 100, false, 100},
-		{"left", usageplan.Change{DeleteMember: &usageplan.Member{Plan: "p", Client: "a"}}, 5, 100, false, 100},
+		{"left", leaving("p", "a"), 5, 100, false, 100},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			modes(t, ledger.Config{}, func(t *testing.T, quotas *ledger.Ledger) {
@@ -258,7 +258,7 @@ func TestSettleWithoutAQuota(t *testing.T) {
 				q.Cost = tt.cost
 				charge, err := m.Take(t.Context(), q)
 				require.NoError(t, err)
-				require.NoError(t, m.Apply(t.Context(), tt.change))
+				require.NoError(t, tt.change(t.Context(), m))
 				err = charge.Settle(t.Context(), tt.actual)
 				require.Equal(t, tt.forgiven, errors.Is(err, ledger.ErrForgiven), "%v", err)
 				if !tt.forgiven {

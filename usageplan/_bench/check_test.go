@@ -222,8 +222,7 @@ func BenchmarkCheckDuringChanges(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			m, ctx := meter(b, "memory"), context.Background()
 			for i := range 100 {
-				p := plan(fmt.Sprintf("plan-%d", i))
-				check(b, m.Apply(ctx, usageplan.Change{PutPlan: &p}))
+				check(b, m.Import(ctx, []usageplan.Plan{plan(fmt.Sprintf("plan-%d", i))}, nil))
 			}
 			if writer {
 				stop, stopped := make(chan struct{}), make(chan struct{})
@@ -250,11 +249,11 @@ func write(b *testing.B, m *usageplan.Meter, stop <-chan struct{}) {
 		case <-tick.C:
 		}
 		p := plan(fmt.Sprintf("plan-%d", i%100))
-		c := usageplan.Change{PutPlan: &p}
+		plans, members := []usageplan.Plan{p}, []usageplan.Member(nil)
 		if i%11 != 0 {
-			c = usageplan.Change{PutMember: &usageplan.Member{Plan: p.ID, Client: fmt.Sprintf("client-%d-%d", i%100, i%1000)}}
+			plans, members = nil, []usageplan.Member{{Plan: p.ID, Client: fmt.Sprintf("client-%d-%d", i%100, i%1000)}}
 		}
-		if err := m.Apply(context.Background(), c); err != nil {
+		if err := m.Import(context.Background(), plans, members); err != nil {
 			b.Error(err)
 			return
 		}

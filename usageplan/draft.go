@@ -1,0 +1,277 @@
+package usageplan
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/tallygate/tallygate/usageplan/journal"
+	"github.com/tallygate/tallygate/usageplan/ledger"
+)
+
+// A draft is a change that is being decided. It shows plans and memberships as they will be after the change, so that
+// all that can be wrong is found before the change is stored. Nobody else changes the table meanwhile.
+type draft struct {
+	meter *Meter
+	next  uint64 // the number of the next thing that is created
+	changeset
+}
+
+// The numbers of what is created are unique and grow, so they are the order of creation and the cursor of pages. What a
+// change creates has the revision of the change above numberBits, and below it counts up within the change. Revisions
+// begin with 1. So what the configuration declares has lower numbers; there, all plans come before all members.
+const (
+	numberBits  = 24
+	firstMember = 1 << (numberBits - 1)
+	maxDeclared = firstMember - 1
+)
+
+// number returns the number of the next thing that d creates.
+func (d *draft) number() uint64 {
+	d.next++
+	return d.next - 1
+}
+
+// putPlan creates or replaces the plan. One that is replaced keeps its place in the order and its date.
+func (d *draft) putPlan(p Plan) Plan {
+	item := planItem{Plan: p.clone()}
+	if s := d.meter.table.version(p.ID); s != nil {
+		item.number, item.Created = s.number, s.Created
+	} else if item.number = d.number(); p.Created.IsZero() {
+		item.Created = time.Now()
+	}
+	item.Created = item.Created.UTC().Round(0) // without the monotonic reading
+	d.addPlan(item)
+	return item.Plan.clone()
+}
+
+// putMember creates or replaces the membership. One that is replaced keeps its place in the order.
+func (d *draft) putMember(k Member) {
+	item := memberItem{Member: k.clone()}
+	if m := d.meter.table.member(k.Plan, k.Client); m != nil {
+		item.number = m.number
+	} else {
+		item.number = d.number()
+	}
+	d.addMember(item)
+}
+
+func (d *draft) removePlan(id string) {
+	d.addPlan(planItem{Plan: Plan{ID: id}, gone: true})
+}
+
+func (d *draft) removeMember(plan, client string) {
+	d.addMember(memberItem{Member: Member{Plan: plan, Client: client}, gone: true})
+}
+
+// planAfter returns the plan as it will be, or nil.
+func (d *draft) planAfter(id string) *Plan {
+	if p := d.plan(id); p != nil {
+		if p.gone {
+			return nil
+		}
+		return &p.Plan
+	}
+	if s := d.meter.table.version(id); s != nil {
+		return &s.Plan
+	}
+	return nil
+}
+
+// plansAfter returns the plans of which the client will be a member.
+func (d *draft) plansAfter(client string) []*Plan {
+	var plans []*Plan
+	for m := range d.of(client) {
+		if p := d.planAfter(m.Plan); p != nil && !m.gone {
+			plans = append(plans, p)
+		}
+	}
+	for _, m := range d.meter.table.list(client) {
+		if m.version() != nil && d.member(m.Plan, client) == nil {
+			if p := d.planAfter(m.Plan); p != nil {
+				plans = append(plans, p)
+			}
+		}
+	}
+	return plans
+}
+
+// check returns why the change cannot be made, as an [*Error], or nil. What is wrong with the change alone comes first:
+// it stays wrong whatever the other plans and members are.
+func (d *draft) check() error {
+	if err := d.mistakes(); err != nil {
+		return refused(ErrInvalid, err)
+	}
+	if err := d.missing(); err != nil {
+		return &Error{Err: err}
+	}
+	if err := d.conflicts(); err != nil {
+		return refused(ErrConflict, err)
+	}
+	return nil
+}
+
+// refused returns the error for a change that was refused for the cause.
+func refused(cause, err error) error { return &Error{Err: fmt.Errorf("%w: %w", cause, err)} }
+
+// mistakes returns what is wrong with the plans and members on their own, or nil.
+func (d *draft) mistakes() error {
+	var errs []error
+	for i := range d.plans {
+		if p := &d.plans[i]; !p.gone {
+			errs = append(errs, d.meter.mistakesOfPlan(p.Plan))
+		}
+	}
+	for i := range d.members {
+		m := &d.members[i]
+		if m.gone {
+			continue
+		}
+		errs = append(errs, m.validate())
+		if p := d.planAfter(m.Plan); p != nil {
+			errs = append(errs, m.validateIn(p))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// missing returns the members whose plan does not exist, as errors.
+func (d *draft) missing() error {
+	var errs []error
+	for i := range d.members {
+		if m := &d.members[i]; !m.gone && d.planAfter(m.Plan) == nil {
+			errs = append(errs, unknownPlan{m.Client, m.Plan})
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// unknownPlan is the mistake of naming a plan that does not exist. It is [ErrNoPlan] without that error's text, which is
+// about a request.
+type unknownPlan struct{ client, plan string }
+
+func (e unknownPlan) Error() string {
+	if e.client == "" {
+		return fmt.Sprintf("there is no plan %q", clip(e.plan))
+	}
+	return fmt.Sprintf("member %q: there is no plan %q", clip(e.client), clip(e.plan))
+}
+
+func (e unknownPlan) Unwrap() error { return ErrNoPlan }
+
+// mistakesOfPlan returns what is wrong with p on its own, throttles that no request can reach and a quota without a
+// ledger among it.
+func (m *Meter) mistakesOfPlan(p Plan) error {
+	place := fmt.Sprintf("plan %q", clip(p.ID))
+	return errors.Join(p.validate(), wrap(place, m.validateReach(p.Stages)), wrap(place, m.countable(p.Quotas)))
+}
+
+// countable returns an error if there are quotas and no ledger to count them in.
+func (m *Meter) countable(quotas []ledger.Quota) error {
+	if len(quotas) > 0 && m.config.Ledger == nil {
+		return errors.New("has a quota, and there is no ledger to count it in: set Config.Ledger")
+	}
+	return nil
+}
+
+// conflicts returns why the present plans and members do not allow the change, or nil. In contrast to mistakes, the same
+// change may be allowed later.
+func (d *draft) conflicts() error {
+	var errs []error
+	for i := range d.plans {
+		if p := &d.plans[i]; !p.gone {
+			errs = append(errs, d.conflictsOfPlan(&p.Plan))
+		}
+	}
+	for i := range d.members {
+		if m := &d.members[i]; !m.gone {
+			errs = append(errs, d.alone(m.Client, d.planAfter(m.Plan)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// conflictsOfPlan returns the present members that the new version p of a plan does not fit, as errors. A plan may have
+// a million members. So they are looked at only if p opens a stage or lacks a quota, in contrast to the version before.
+func (d *draft) conflictsOfPlan(p *Plan) error {
+	live := d.meter.table.plan(p.ID)
+	if live == nil || live.state.Load() == nil || !demandsMore(p, &live.state.Load().Plan) {
+		return nil
+	}
+	return d.misfits(p, live)
+}
+
+// demandsMore reports whether p opens a stage or lacks a quota, in contrast to before.
+func demandsMore(p, before *Plan) bool {
+	return slices.ContainsFunc(p.Stages, func(s Stage) bool { return findStage(before.Stages, s.API, s.Name) < 0 }) ||
+		slices.ContainsFunc(before.Quotas, func(q ledger.Quota) bool { return !p.has(q.Period) })
+}
+
+// misfits returns the present members of the plan that its version p does not fit. Those that d changes are looked at
+// on their own.
+func (d *draft) misfits(p *Plan, live *plan) error {
+	var errs []error
+	for m := range live.members() {
+		if d.member(p.ID, m.Client) == nil {
+			errs = append(errs, d.alone(m.Client, p), m.validateIn(p))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// alone returns an error if the client will be in a plan other than p that opens one of p's stages.
+//
+// For example, a client in a plan for pets:dev cannot be added to a second plan for pets:dev and pets:prod: for a
+// request to pets:dev it would be unclear which plan counts it. A move from the first plan to the second leaves the
+// first, and is allowed. API Gateway refuses the same
+// (https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-api-usage-plans.html).
+func (d *draft) alone(client string, p *Plan) error {
+	for _, other := range d.plansAfter(client) {
+		if other.ID == p.ID {
+			continue
+		}
+		for _, s := range other.Stages {
+			if findStage(p.Stages, s.API, s.Name) >= 0 {
+				return fmt.Errorf("client %q is in plan %q for %s:%s already: move it with UpdateMember, or remove it there first",
+					clip(client), clip(other.ID), clip(s.API), clip(s.Name))
+			}
+		}
+	}
+	return nil
+}
+
+// items returns the change for the journal. It refuses one that is too large before anything is stored.
+func (d *draft) items() ([]journal.Item, error) {
+	t := &d.meter.table
+	items := make([]journal.Item, 0, len(d.plans)+len(d.members))
+	for i := range d.plans {
+		p := &d.plans[i]
+		if p.gone {
+			_, declared := t.declaredPlans[p.ID]
+			items = append(items, goneItem(planName(p.ID), declared))
+			continue
+		}
+		text, err := p.encode()
+		if err != nil {
+			return nil, refused(ErrInvalid, err)
+		}
+		items = append(items, journal.Item{Name: planName(p.ID), Value: text})
+	}
+	for i := range d.members {
+		m := &d.members[i]
+		if m.gone {
+			_, declared := t.declaredMembers[membership{m.Plan, m.Client}]
+			items = append(items, goneItem(memberName(m.Plan, m.Client), declared))
+			continue
+		}
+		items = append(items, journal.Item{Name: memberName(m.Plan, m.Client), Value: m.encode()})
+	}
+	if len(items) == 0 {
+		return nil, nil
+	}
+	if err := (journal.Change{Items: items}).Validate(); err != nil {
+		return nil, refused(ErrInvalid, fmt.Errorf("%d plans and members: %w", len(items), err))
+	}
+	return items, nil
+}
