@@ -38,10 +38,13 @@ func (m *Meter) change(ctx context.Context, operation string, decide func(*draft
 		refusal = err
 		return items, err
 	})
-	if err != nil && refusal == nil {
-		return &Error{Err: err}
+	switch {
+	case err == nil || refusal != nil:
+		return err
+	case errors.Is(err, journal.ErrTooLarge): // the texts of the origin
+		return refused(ErrInvalid, err)
 	}
-	return err
+	return &Error{Err: err}
 }
 
 // CreatePlan creates the plan p. It draws an id of six characters if p.ID is empty, and sets p.Created if it is zero. A
