@@ -153,6 +153,10 @@ func TestPatchPlan(t *testing.T) {
 		{"texts", []operation{{"replace", "/name", "b"}, {"replace", "/description", "c"}}, func(p *usageplan.Plan) {
 			p.Name, p.Description = "b", "c"
 		}},
+		{"a product", []operation{{"add", "/productCode", "x"}, {"replace", "/productCode", "y"}}, func(p *usageplan.Plan) {
+			p.ProductCode = "y"
+		}},
+		{"no product", []operation{{"add", "/productCode", "x"}, {"remove", "/productCode", ""}}, func(*usageplan.Plan) {}},
 		{"no description", []operation{{"replace", "/description", "c"}, {"replace", "/description", ""}}, func(*usageplan.Plan) {}},
 		{"the throttle", []operation{{"replace", "/throttle/rateLimit", "2.5"}, {"add", "/throttle/burstLimit", "5"}}, func(p *usageplan.Plan) {
 			p.Throttle = &ratelimit.Limit{Rate: 2.5, Burst: 5}

@@ -97,6 +97,10 @@ func (p *planPatch) patchText(o operation) error {
 		p.Name = o.value
 	case o.is("/description", "replace"):
 		p.Description = o.value
+	case o.is("/productCode", "add", "replace"):
+		p.ProductCode = o.value
+	case o.is("/productCode", "remove"):
+		p.ProductCode = ""
 	default:
 		return o.invalidPath(planPaths[o.op]...)
 	}
