@@ -2,29 +2,34 @@ package apikey
 
 import (
 	"context"
-	"encoding/csv"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
-	"time"
 )
 
-// ImportOptions configures [Verifier.Import].
+// ImportOptions configures [Verifier.Import] and [Verifier.ImportEntries].
 type ImportOptions struct {
-	// FailOnWarnings makes Import fail if a row has a mistake. Otherwise it imports the rows without mistakes.
+	// FailOnWarnings makes the import fail if a row has a mistake. Otherwise the rows without mistakes are imported.
 	FailOnWarnings bool
 
 	// KnownPlan reports whether a usage plan exists. A row with an unknown plan is left out, with a warning. If it is
 	// nil, all plans are taken to exist.
 	KnownPlan func(id string) bool
+
+	// Check is asked about each key as it would be, with the usage plans of its row, such as whether they exist. The row
+	// is left out, with the error as its warning, if there is one. A key that is new has the id that it would get. Check
+	// must not change keys, and may be called more than once. Nil admits every key.
+	Check func(k Key, plans []string) error
+
+	// DryRun makes the import change nothing. The result is what it would be, but for the ids of new keys.
+	DryRun bool
 }
 
-// Imported is the result of [Verifier.Import].
+// Imported is the result of an import.
 type Imported struct {
-	Keys     []Key    // the imported keys in the order of the file, each once
-	Warnings []string // one for each row that was left out, with its line number
+	Keys     []Key    // the imported keys in the order of the rows, each once
+	Warnings []string // one for each row that was left out, with its line number or its id
 
 	// PlanIDs are the ids of the usage plans that the file names, by the id of the key. Import adds no memberships: the
 	// caller does, for example by AddMembers of package usageplan.
@@ -60,123 +65,16 @@ func (v *Verifier) Import(ctx context.Context, file io.Reader, opt ImportOptions
 	if v == nil || v.hashers == nil {
 		return Imported{}, &Error{Err: ErrNotConfigured}
 	}
-	rows, warnings, err := readCSV(file, func(r *row) error { return v.importable(r, opt) })
+	rows, warnings, err := v.readCSV(file)
 	if err != nil {
 		return Imported{}, err
 	}
-	if opt.FailOnWarnings && len(warnings) > 0 {
-		return Imported{Warnings: warnings}, invalid(summary(warnings))
-	}
-	if len(rows) == 0 {
-		return Imported{Warnings: warnings}, nil
-	}
-	got := Imported{Warnings: warnings}
-	got.Keys, err = v.store(ctx, opImport, func(now time.Time) ([]state, error) {
-		got.PlanIDs = make(map[string][]string)
-		return v.stage(rows, got.PlanIDs, now)
-	})
-	if err != nil {
-		return Imported{Warnings: warnings}, err
-	}
-	return got, nil
-}
-
-// maxKeys is how many keys one import may have: as many as a change of a journal.
-const maxKeys = 10_000
-
-// maxSummary is how many warnings an error repeats.
-const maxSummary = 50
-
-// summary returns the text of the error for the warnings.
-func summary(warnings []string) string {
-	if more := len(warnings) - maxSummary; more > 0 {
-		return fmt.Sprintf("%s; and %d more", strings.Join(warnings[:maxSummary], "; "), more)
-	}
-	return strings.Join(warnings, "; ")
-}
-
-// importable returns what is wrong with a row that was parsed, or nil.
-func (v *Verifier) importable(r *row, opt ImportOptions) error {
-	if err := v.acceptable(r.Value); err != nil {
-		return err
-	}
-	if opt.KnownPlan == nil {
-		return nil
-	}
-	for _, id := range r.planIDs {
-		if !opt.KnownPlan(id) {
-			return invalid("Invalid Usage Plan ID specified")
-		}
-	}
-	return nil
-}
-
-// stage returns the states of the keys of rows, one for each key, and adds the keys' plans to plans. A row is known by
-// its value. For example, of the rows "a,VALUE1", "b,VALUE2" and "c,VALUE1", the third overwrites the first: two keys
-// are imported, named c and b. If a key of the verifier has VALUE2, that key is named b, and only one key is new.
-func (v *Verifier) stage(rows []row, plans map[string][]string, now time.Time) ([]state, error) {
-	states := make([]state, 0, len(rows))
-	values := make(map[digest]string, len(rows)) // digest → id of the key that has it
-	places := make(map[string]int, len(rows))    // id → index in states
-	for _, row := range rows {
-		d := v.digest(row.Value)
-		id, again := values[d]
-		if !again {
-			v.forget(d, now)
-			id = v.holder(d, places)
-			values[d] = id
-		}
-		i, again := places[id]
-		if !again {
-			i = len(states)
-			if i == maxKeys {
-				return nil, invalid(fmt.Sprintf("API Key file has more than %d keys", maxKeys))
-			}
-			places[id] = i
-			states = append(states, v.imported(id, d, now))
-		}
-		if d == states[i].digest {
-			states[i].sealed = v.sealer.seal(id, row.Value)
-		}
-		k := &states[i].key
-		k.Name, k.Description, k.Enabled, k.Updated = row.Key.Name, row.Key.Description, row.Key.Enabled, now
-		plans[id] = row.planIDs
-	}
-	return states, nil
-}
-
-// holder returns the id of the key that has the digest d. If there is none, it returns a new id that is not in taken.
-func (v *Verifier) holder(d digest, taken map[string]int) string {
-	if r := v.keys.byDigest(&d); r != nil {
-		return r.id()
-	}
-	for {
-		id := v.newID()
-		if _, used := taken[id]; !used {
-			return id
-		}
-	}
-}
-
-// imported returns the state of the key of the given id. If there is none, it returns that of a new key with the digest
-// d.
-func (v *Verifier) imported(id string, d digest, now time.Time) state {
-	s, err := v.state(id)
-	if err != nil {
-		return state{key: Key{ID: id, Created: now}, digest: d}
-	}
-	return s
-}
-
-// row is one line of the file.
-type row struct {
-	Entry
-	planIDs []string
+	return v.importRows(ctx, rows, warnings, opt)
 }
 
 // readCSV returns the rows of file without mistakes, and a warning for each of the others. It fails if the file cannot
 // be read or its header has a mistake.
-func readCSV(file io.Reader, check func(*row) error) ([]row, []string, error) {
+func (v *Verifier) readCSV(file io.Reader) ([]row, []warning, error) {
 	text, err := readText(file)
 	if err != nil {
 		return nil, nil, err
@@ -187,34 +85,30 @@ func readCSV(file io.Reader, check func(*row) error) ([]row, []string, error) {
 		return nil, nil, err
 	}
 	var rows []row
-	var warnings []string
-	for {
+	var warnings []warning
+	for len(warnings) <= maxWarnings {
 		line, fields, err := records.next()
 		if err == io.EOF {
 			return rows, warnings, nil
 		}
-		var r row
+		r := row{line: line, name: fmt.Sprintf("Line %d", line)}
 		if err == nil {
-			r, err = columns.parse(fields)
+			err = columns.parse(&r, fields)
 		}
 		if err == nil {
-			err = check(&r)
+			err = v.acceptable(r.Value)
 		}
 		if err != nil {
-			warnings = append(warnings, fmt.Sprintf("Line %d: %s", line, reason(err)))
+			warnings = append(warnings, r.warning(err))
 			continue
 		}
 		rows = append(rows, r)
 	}
+	return nil, nil, invalid(fmt.Sprintf("API Key file has mistakes in more than %d rows", maxWarnings))
 }
 
-// reason returns what a warning says about a row with the mistake err.
-func reason(err error) string {
-	if bad, is := errors.AsType[*csv.ParseError](err); is {
-		return bad.Err.Error()
-	}
-	return err.(*Error).Message // parse and check return no other kind
-}
+// maxWarnings is how many rows of a file may be left out.
+const maxWarnings = 100_000
 
 // columns are the lower-case names of a file's columns, in its order.
 type columns []string
@@ -244,13 +138,13 @@ func readHeader(records *csvReader) (columns, error) {
 	return names, nil
 }
 
-// parse reads one row. Fields that are missing at its end are empty.
-func (c columns) parse(fields []string) (row, error) {
+// parse reads one row into r. Fields that are missing at its end are empty.
+func (c columns) parse(r *row, fields []string) error {
 	fields = c.unquote(fields)
 	if len(fields) > len(c) {
-		return row{}, invalid("More values than columns")
+		return invalid("More values than columns")
 	}
-	r := row{Entry: Entry{Key: Key{ID: strings.Repeat("0", lengthID), Enabled: true}}}
+	r.Key.Enabled = true
 	for i, field := range fields {
 		field = strings.TrimSpace(field)
 		switch c[i] {
@@ -263,7 +157,7 @@ func (c columns) parse(fields []string) (row, error) {
 		case columnEnabled:
 			enabled, err := parseEnabled(field)
 			if err != nil {
-				return row{}, err
+				return err
 			}
 			r.Key.Enabled = enabled
 		case columnPlans:
@@ -271,9 +165,11 @@ func (c columns) parse(fields []string) (row, error) {
 		}
 	}
 	if r.Key.Name == "" {
-		return row{}, invalid("Missing required value 'Name'")
+		return invalid("Missing required value 'Name'")
 	}
-	return r, r.Key.validate()
+	k := r.Key
+	k.ID = strings.Repeat("0", lengthID) // it gets its id later
+	return k.validate()
 }
 
 // unquote joins the parts of a UsagePlanIds field in single quotes, such as 'a,b'. API Gateway's format has such

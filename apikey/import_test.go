@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -117,8 +118,13 @@ func TestImportReadsAPIGatewaysFormat(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			v := newVerifier(t, apikey.Config{Prefix: "ak"})
-			known := func(id string) bool { return id != "unknown" }
-			got, err := v.Import(t.Context(), strings.NewReader(tt.file), apikey.ImportOptions{KnownPlan: known})
+			known := func(_ apikey.Key, plans []string) error {
+				if slices.Contains(plans, "unknown") {
+					return errors.New("Invalid Usage Plan ID specified")
+				}
+				return nil
+			}
+			got, err := v.Import(t.Context(), strings.NewReader(tt.file), apikey.ImportOptions{Check: known})
 			require.NoError(t, err)
 			require.Equal(t, tt.warnings, got.Warnings)
 			var rows []imported
@@ -131,7 +137,7 @@ func TestImportReadsAPIGatewaysFormat(t *testing.T) {
 			require.Equal(t, tt.want, rows)
 
 			w := newVerifier(t, apikey.Config{Prefix: "ak"})
-			got, err = w.Import(t.Context(), strings.NewReader(tt.file), apikey.ImportOptions{KnownPlan: known, FailOnWarnings: true})
+			got, err = w.Import(t.Context(), strings.NewReader(tt.file), apikey.ImportOptions{Check: known, FailOnWarnings: true})
 			if len(tt.warnings) == 0 {
 				require.NoError(t, err)
 				require.Len(t, got.Keys, len(tt.want))
