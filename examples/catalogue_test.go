@@ -58,7 +58,8 @@ var catalogues = map[string]struct {
 		"ErrExists": {usageplan.ErrExists, 409}, "ErrNotMember": {usageplan.ErrNotMember, 404},
 	}},
 	"usageplan/admin": {func(err error) answer { return &admin.Error{Err: err} }, map[string]cause{
-		"ErrNoRoute": {admin.ErrNoRoute, 403}, "ErrDenied": {admin.ErrDenied, 403}, "ErrInvalid": {admin.ErrInvalid, 400},
+		"ErrNotConfigured": {admin.ErrNotConfigured, 500}, "ErrNoRoute": {admin.ErrNoRoute, 403},
+		"ErrDenied": {admin.ErrDenied, 403}, "ErrInvalid": {admin.ErrInvalid, 400},
 		"ErrNotFound": {admin.ErrNotFound, 404}, "ErrConflict": {admin.ErrConflict, 409},
 		"ErrTooLarge": {admin.ErrTooLarge, 413}, "ErrUnavailable": {admin.ErrUnavailable, 503},
 	}},

@@ -20,6 +20,8 @@ import (
 // The causes for which a request is refused; match them with [errors.Is]. An [Error] wraps one of them, and what a
 // package below has returned.
 var (
+	ErrNotConfigured = errors.New("the server is not configured")
+
 	ErrNoRoute     = errors.New("the control plane has no such operation")
 	ErrDenied      = errors.New("the caller may not do this")
 	ErrInvalid     = errors.New("the request is invalid")
@@ -145,6 +147,9 @@ var translations = []struct{ below, cause error }{
 	{usageplan.ErrInvalid, ErrInvalid},
 	{usageplan.ErrNoQuota, ErrInvalid},
 	{ledger.ErrInvalid, ErrInvalid},
+	{journal.ErrTooLarge, ErrInvalid},
+	{usageplan.ErrNotMember, ErrNotFound},
+	{usageplan.ErrExists, ErrConflict},
 }
 
 // refusal returns err as an Error about the action.
@@ -167,7 +172,7 @@ func text(err error) string {
 		return e.ErrorMessage()
 	}
 	switch {
-	case errors.Is(err, usageplan.ErrNoPlan):
+	case errors.Is(err, usageplan.ErrNoPlan), errors.Is(err, usageplan.ErrNotMember):
 		return noPlan
 	case errors.Is(err, usageplan.ErrInvalid), errors.Is(err, usageplan.ErrConflict), errors.Is(err, usageplan.ErrNoQuota):
 		return clip(err.Error())

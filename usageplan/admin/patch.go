@@ -23,7 +23,7 @@ const (
 // operation of this control plane has a from, so it is read and ignored if it is empty, and otherwise refused.
 func parseOperations(body []byte) ([]operation, error) {
 	doc, err := parseJSON(body)
-	if err != nil {
+	if err != nil || doc.isNull() {
 		return nil, badRequest("Invalid request input")
 	}
 	doc.known("patchOperations")

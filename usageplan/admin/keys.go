@@ -1,0 +1,178 @@
+package admin
+
+import (
+	"bytes"
+	"net/http"
+	"strings"
+
+	"github.com/tallygate/tallygate/apikey"
+	"github.com/tallygate/tallygate/usageplan"
+)
+
+// read returns the body as a JSON object with no other names than these.
+func (c *call) read(names ...string) (node, error) {
+	n, err := parseJSON(c.body)
+	if err != nil {
+		return n, badRequest("Invalid request input: %v", err)
+	}
+	if n.isNull() {
+		n.fail("is not an object")
+	}
+	n.known(names...)
+	return n, nil
+}
+
+// mistake returns the first mistake in a body, or nil.
+func (n node) wrong() error {
+	if err := n.finish(); err != nil {
+		return badRequest("Invalid request input: %v", err)
+	}
+	return nil
+}
+
+// createKey is CreateApiKey. A key is disabled unless the body enables it. Stage keys are older than usage plans, and
+// this control plane has none. generateDistinctId has no effect: an id is never the value.
+func (s *Server) createKey(c *call) (result, error) {
+	n, err := c.read("name", "description", "enabled", "generateDistinctId", "value", "stageKeys", "customerId", "tags")
+	if err != nil {
+		return result{}, err
+	}
+	k := apikey.Key{
+		Name: n.field("name").text(), Description: n.field("description").text(), Enabled: n.field("enabled").truth(),
+		CustomerID: n.field("customerId").text(), Tags: n.field("tags").texts(),
+	}
+	value := apikey.Secret(n.field("value").text())
+	n.field("generateDistinctId").truth()
+	if len(n.field("stageKeys").list()) > 0 {
+		n.field("stageKeys").fail("is not supported: use a usage plan")
+	}
+	if err := n.wrong(); err != nil {
+		return result{}, err
+	}
+	if value == "" {
+		value = s.config.Keys.Generate()
+	}
+	if k, err = s.config.Keys.Create(c, k, value); err != nil {
+		return result{}, err
+	}
+	w := writeKey(k)
+	w.Value, w.Tags = string(value), k.Tags
+	return result{http.StatusCreated, w}, nil
+}
+
+// getKeys is GetApiKeys. The name is a prefix, and its case matters.
+func (s *Server) getKeys(c *call) (result, error) {
+	limit, err := c.limit(defaultLimit)
+	if err != nil {
+		return result{}, err
+	}
+	at, err := c.position(string(keysList))
+	if err != nil {
+		return result{}, err
+	}
+	w := pageJSON[keyJSON]{Items: []keyJSON{}}
+	w.Items, w.Position, err = list(c, at, limit, func(before uint64, limit int) ([]apikey.Key, uint64) {
+		return s.config.Keys.Page(c.query.Get("name"), before, limit)
+	}, func(k apikey.Key) (keyJSON, bool, error) {
+		if of := c.query.Get("customerId"); of != "" && of != k.CustomerID {
+			return keyJSON{}, false, nil
+		}
+		w, err := s.show(c, k)
+		return w, err == nil, err
+	})
+	return result{http.StatusOK, w}, err
+}
+
+// show returns the form of a key, with its value if the caller asks for it and it is known.
+func (s *Server) show(c *call, k apikey.Key) (keyJSON, error) {
+	w := writeKey(k)
+	var err error
+	if c.action.Reveals {
+		w.Value, err = s.value(k.ID)
+	}
+	return w, err
+}
+
+// value returns the value of a key, or "" if it was not sealed.
+func (s *Server) value(id string) (string, error) {
+	v, _, err := s.config.Keys.Value(id)
+	return string(v), err
+}
+
+func (s *Server) getKey(c *call) (result, error) {
+	k, found := s.config.Keys.Key(c.ids[0])
+	if !found {
+		return result{}, notFound(noKey)
+	}
+	w, err := s.show(c, k)
+	w.Tags = shown(k.Tags)
+	return result{http.StatusOK, w}, err
+}
+
+func (s *Server) updateKey(c *call) (result, error) {
+	ops, err := parseOperations(c.body)
+	if err != nil {
+		return result{}, err
+	}
+	k, err := s.config.Keys.Update(c, c.ids[0], func(k *apikey.Key) error { return patchKey(k, ops) })
+	w := writeKey(k)
+	w.Tags = shown(k.Tags)
+	return result{http.StatusOK, w}, err
+}
+
+// deleteKey is DeleteApiKey. The memberships go first: if the process ends in between, a key without plans is left, and
+// never a membership that a later key of the same id would find.
+func (s *Server) deleteKey(c *call) (result, error) {
+	if _, found := s.config.Keys.Key(c.ids[0]); !found {
+		return result{}, notFound(noKey)
+	}
+	if err := s.config.Plans.RemoveMembers(c, c.ids[0]); err != nil {
+		return result{}, err
+	}
+	return result{status: http.StatusAccepted}, s.config.Keys.Delete(c, c.ids[0])
+}
+
+// importKeys is ImportApiKeys. The keys come first and their memberships after them, so that a process that ends in
+// between leaves keys without plans. To repeat the import completes it.
+func (s *Server) importKeys(c *call) (result, error) {
+	if mode := c.query.Get("mode"); mode != "import" {
+		return result{}, badRequest("Invalid mode specified: %s", clip(mode))
+	}
+	if format := c.query.Get("format"); !strings.EqualFold(format, "csv") {
+		return result{}, badRequest("Invalid format specified: %s", clip(format))
+	}
+	fail, err := c.flag("failonwarnings")
+	if err != nil {
+		return result{}, err
+	}
+	done, err := s.config.Keys.Import(c, bytes.NewReader(c.body), apikey.ImportOptions{
+		FailOnWarnings: fail, KnownPlan: func(id string) bool { return s.mayJoin(c, id) },
+	})
+	if err != nil {
+		return result{}, err
+	}
+	w := idsJSON{IDs: []string{}, Warnings: done.Warnings}
+	if w.Warnings == nil {
+		w.Warnings = []string{}
+	}
+	var members []usageplan.Member
+	for _, k := range done.Keys {
+		w.IDs = append(w.IDs, k.ID)
+		for _, plan := range done.PlanIDs[k.ID] {
+			if _, is := s.config.Plans.Member(plan, k.ID); !is {
+				members = append(members, usageplan.Member{Plan: plan, Client: k.ID})
+			}
+		}
+	}
+	if len(members) > 0 {
+		err = s.config.Plans.AddMembers(c, members...)
+	}
+	return result{http.StatusCreated, w}, err
+}
+
+// mayJoin reports whether the caller may add keys to the plan. A plan that the caller may not change is treated as one
+// that does not exist.
+func (s *Server) mayJoin(c *call, plan string) bool {
+	_, exists := s.config.Plans.Plan(plan)
+	return exists && s.authorize(c, s.planKeysAction(c, plan)) == nil
+}

@@ -1,0 +1,120 @@
+package admin
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"strconv"
+	"strings"
+)
+
+// The sizes of a page, which are API Gateway's
+// (https://docs.aws.amazon.com/apigateway/latest/api/API_GetApiKeys.html).
+const (
+	defaultLimit = 25
+	maxLimit     = 500
+)
+
+// limit returns the parameter limit. If it is not given or out of range, that is not an error: otherwise applies, as in
+// API Gateway.
+func (c *call) limit(otherwise int) (int, error) {
+	text := c.query.Get("limit")
+	n, err := strconv.Atoi(text)
+	switch {
+	case text != "" && errors.Is(err, strconv.ErrSyntax):
+		return 0, badRequest("Invalid request input: parameter limit is not a number")
+	case err != nil || n < 1 || n > maxLimit:
+		return otherwise, nil
+	}
+	return n, nil
+}
+
+// A position is where a list goes on. Clients get it as an opaque text.
+type position struct {
+	list   byte   // which list it belongs to; see the constants
+	before uint64 // the number in the order of creation, or another number that the list needs
+	after  string // the id of what was listed last, in lists that go by ids
+}
+
+// The lists that have positions, by the operation. GetUsage goes through two.
+const (
+	keysList     = 'k'
+	plansList    = 'p'
+	planKeysList = 'm'
+	membersList  = 'u' // the members of the plan
+	departedList = 'd' // the other clients that have used the plan
+)
+
+// maxPosition bounds what is decoded. A position has an id of at most 512 bytes, the longest of a client.
+const maxPosition = 1024
+
+func (p position) String() string {
+	b := binary.BigEndian.AppendUint64([]byte{p.list}, p.before)
+	return base64.RawURLEncoding.EncodeToString(append(b, p.after...))
+}
+
+// position returns the parameter position, which must be one of the lists. If it is not given, that is the start of the
+// first list.
+func (c *call) position(lists string) (position, error) {
+	text := c.query.Get("position")
+	if text == "" {
+		return position{list: lists[0]}, nil
+	}
+	b, err := base64.RawURLEncoding.Strict().DecodeString(text[:min(len(text), maxPosition)])
+	if err != nil || len(b) < 9 || !strings.Contains(lists, string(b[:1])) {
+		return position{}, badRequest("Invalid position parameter specified")
+	}
+	return position{b[0], binary.BigEndian.Uint64(b[1:9]), string(b[9:])}, nil
+}
+
+// maxRounds bounds how often list asks for more, and so how long a search for something rare takes. A page may then be
+// short, or even empty, although the list goes on.
+const maxRounds = 1000
+
+// list returns one page of a list that is in the order of creation, and the position after it, "" at the end. next
+// returns at most limit items before a number, and the number to go on with. show returns the form of an item, and
+// whether it is to be listed.
+//
+// A position can only stand after all that next has returned. So if more of that is to be listed than the page has room
+// for, list asks again, for no more than the room.
+func list[T, W any](
+	c *call, at position, limit int, next func(before uint64, limit int) ([]T, uint64), show func(T) (W, bool, error),
+) ([]W, string, error) {
+	page, size := []W{}, limit
+	for range maxRounds {
+		items, before := next(at.before, size)
+		shown, err := each(items, show)
+		if err != nil {
+			return nil, "", err
+		}
+		if room := limit - len(page); len(shown) > room {
+			size = room
+			continue
+		}
+		page, size, at.before = append(page, shown...), maxLimit, before
+		switch {
+		case before == 0:
+			return page, "", nil
+		case len(page) == limit:
+			return page, at.String(), nil
+		case c.Err() != nil:
+			return nil, "", c.Err()
+		}
+	}
+	return page, at.String(), nil
+}
+
+// each returns the forms of the items that are to be listed.
+func each[T, W any](items []T, show func(T) (W, bool, error)) ([]W, error) {
+	var shown []W
+	for _, item := range items {
+		w, listed, err := show(item)
+		if err != nil {
+			return nil, err
+		}
+		if listed {
+			shown = append(shown, w)
+		}
+	}
+	return shown, nil
+}

@@ -1,0 +1,131 @@
+package admin
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/tallygate/tallygate/apikey"
+	"github.com/tallygate/tallygate/usageplan"
+)
+
+// keyType is API Gateway's only type of usage plan key.
+const keyType = "API_KEY"
+
+// planKeysAction is what a caller needs to be allowed to add a key to the plan.
+func (s *Server) planKeysAction(c *call, plan string) Action {
+	return Action{Operation: "CreateUsagePlanKey", Resource: s.arn(c.request, "/usageplans/"+url.PathEscape(plan)+"/keys")}
+}
+
+// createPlanKey is CreateUsagePlanKey. The key is looked up before the plan, as in API Gateway.
+func (s *Server) createPlanKey(c *call) (result, error) {
+	n, err := c.read("keyId", "keyType")
+	if err != nil {
+		return result{}, err
+	}
+	id, kind := n.field("keyId").text(), n.field("keyType").text()
+	if err := n.wrong(); err != nil {
+		return result{}, err
+	}
+	if kind != keyType {
+		return result{}, badRequest("Invalid key type specified. Must be one of [%s]", keyType)
+	}
+	k, found := s.config.Keys.Key(id)
+	if !found {
+		return result{}, notFound(noKey)
+	}
+	if err := s.config.Plans.AddMembers(c, usageplan.Member{Plan: c.ids[0], Client: id}); err != nil {
+		return result{}, s.associated(err, c.ids[0], id)
+	}
+	w, err := s.showPlanKey(k)
+	return result{http.StatusCreated, w}, err
+}
+
+// associated returns the conflict of a key that is to join a plan with a plan that it is in already. Other errors it
+// returns as they are. API Gateway's text for this is not known.
+func (s *Server) associated(err error, plan, key string) error {
+	if !errors.Is(err, usageplan.ErrExists) && !errors.Is(err, usageplan.ErrConflict) {
+		return err
+	}
+	wanted, _ := s.config.Plans.Plan(plan)
+	for _, m := range s.config.Plans.Memberships(key) {
+		other, _ := s.config.Plans.Plan(m.Plan)
+		for _, stage := range other.Stages {
+			if m.Plan == plan || opens(wanted, stage) {
+				return conflict("API Key %s is already associated with usage plan %s for API stage %s:%s",
+					key, m.Plan, stage.API, stage.Name)
+			}
+		}
+	}
+	return conflict("API Key %s is already associated with usage plan %s", key, plan)
+}
+
+// opens reports whether the plan opens the stage.
+func opens(p usageplan.Plan, stage usageplan.Stage) bool {
+	for _, s := range p.Stages {
+		if s.API == stage.API && s.Name == stage.Name {
+			return true
+		}
+	}
+	return false
+}
+
+// showPlanKey returns the form of a usage plan key, with the value if it is known: API Gateway always shows it here.
+func (s *Server) showPlanKey(k apikey.Key) (planKeyJSON, error) {
+	value, err := s.value(k.ID)
+	return planKeyJSON{ID: k.ID, Type: keyType, Value: value, Name: k.Name}, err
+}
+
+// getPlanKeys is GetUsagePlanKeys. Of a plan that does not exist the list is empty, as in API Gateway. Members that are
+// no keys, or no longer, are not listed.
+func (s *Server) getPlanKeys(c *call) (result, error) {
+	limit, err := c.limit(defaultLimit)
+	if err != nil {
+		return result{}, err
+	}
+	at, err := c.position(string(planKeysList))
+	if err != nil {
+		return result{}, err
+	}
+	var w pageJSON[planKeyJSON]
+	w.Items, w.Position, err = list(c, at, limit, func(before uint64, limit int) ([]usageplan.Member, uint64) {
+		return s.config.Plans.Members(c.ids[0], before, limit)
+	}, func(m usageplan.Member) (planKeyJSON, bool, error) {
+		k, found := s.config.Keys.Key(m.Client)
+		if !found || !strings.HasPrefix(k.Name, c.query.Get("name")) {
+			return planKeyJSON{}, false, nil
+		}
+		w, err := s.showPlanKey(k)
+		return w, err == nil, err
+	})
+	return result{http.StatusOK, w}, err
+}
+
+func (s *Server) getPlanKey(c *call) (result, error) {
+	k, err := s.planKey(c.ids[0], c.ids[1])
+	if err != nil {
+		return result{}, err
+	}
+	w, err := s.showPlanKey(k)
+	return result{http.StatusOK, w}, err
+}
+
+// planKey returns the key of the given id if it is in the plan.
+func (s *Server) planKey(plan, id string) (apikey.Key, error) {
+	k, found := s.config.Keys.Key(id)
+	if !found {
+		return k, notFound(noKey)
+	}
+	if _, is := s.config.Plans.Member(plan, id); !is {
+		return k, notFound(noPlan)
+	}
+	return k, nil
+}
+
+func (s *Server) deletePlanKey(c *call) (result, error) {
+	if _, err := s.planKey(c.ids[0], c.ids[1]); err != nil {
+		return result{}, err
+	}
+	return result{status: http.StatusAccepted}, s.config.Plans.RemoveMembers(c, c.ids[1], c.ids[0])
+}

@@ -1,0 +1,163 @@
+package admin
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/tallygate/tallygate/usageplan"
+	"github.com/tallygate/tallygate/usageplan/ledger"
+)
+
+// createPlan is CreateUsagePlan.
+func (s *Server) createPlan(c *call) (result, error) {
+	n, err := c.read("name", "description", "apiStages", "throttle", "quota", "tags")
+	if err != nil {
+		return result{}, err
+	}
+	p, err := s.readPlan(n)
+	if bad := n.wrong(); bad != nil {
+		return result{}, bad
+	}
+	if err != nil {
+		return result{}, err
+	}
+	if p, err = s.config.Plans.CreatePlan(c, p); err != nil {
+		return result{}, err
+	}
+	w := writePlan(p)
+	w.Tags = p.Tags
+	return result{http.StatusCreated, w}, nil
+}
+
+// readPlan reads the body of CreateUsagePlan. Mistakes in the form of the JSON are recorded in n.
+func (s *Server) readPlan(n node) (p usageplan.Plan, err error) {
+	p = usageplan.Plan{Name: n.field("name").text(), Description: n.field("description").text(), Tags: n.field("tags").texts()}
+	if p.Name == "" {
+		return p, badRequest("Usage Plan name is required")
+	}
+	if err := checkTags(p.Tags); err != nil {
+		return p, err
+	}
+	if p.Throttle, err = readLimit(n.field("throttle")); err != nil {
+		return p, err
+	}
+	if p.Quotas, err = readQuota(n.field("quota")); err != nil {
+		return p, err
+	}
+	p.Stages, err = s.readStages(n.field("apiStages"))
+	return p, err
+}
+
+// readQuota reads a quota in API Gateway's form; nil if there is none.
+func readQuota(n node) ([]ledger.Quota, error) {
+	n.known("limit", "offset", "period")
+	if n.isNull() {
+		return nil, nil
+	}
+	q := ledger.Quota{
+		Limit: n.field("limit").whole(), Offset: int(max(-1, min(n.field("offset").whole(), maxOffset))),
+		Period: ledger.Period(n.field("period").text()),
+	}
+	return []ledger.Quota{q}, checkQuota(q)
+}
+
+// maxOffset is above the offsets of every period, and an int on every machine.
+const maxOffset = 1 << 16
+
+// readStages reads the stages of a plan. They must exist.
+func (s *Server) readStages(n node) ([]usageplan.Stage, error) {
+	var stages []usageplan.Stage
+	for _, n := range n.list() {
+		n.known("apiId", "stage", "throttle")
+		stage := usageplan.Stage{API: n.field("apiId").text(), Name: n.field("stage").text()}
+		switch {
+		case stage.API == "" || stage.Name == "":
+			return nil, badRequest("Invalid API Stage {api: %s, stage: %s} specified for usageplan", clip(stage.API), clip(stage.Name))
+		case !s.exists(stage.API, stage.Name):
+			return nil, notFound("API Stage not found: %s:%s", clip(stage.API), clip(stage.Name))
+		}
+		var err error
+		if stage.Methods, err = readMethods(n.field("throttle")); err != nil {
+			return nil, err
+		}
+		stages = append(stages, stage)
+	}
+	return stages, nil
+}
+
+// getPlans is GetUsagePlans, newest first.
+func (s *Server) getPlans(c *call) (result, error) {
+	limit, err := c.limit(defaultLimit)
+	if err != nil {
+		return result{}, err
+	}
+	at, err := c.position(string(plansList))
+	if err != nil {
+		return result{}, err
+	}
+	w := pageJSON[planJSON]{Items: []planJSON{}}
+	plans := s.plansAfter(c.query.Get("keyId"), at)
+	for i, p := range plans {
+		if i == limit {
+			last := plans[i-1]
+			w.Position = position{plansList, uint64(last.Created.UnixNano()), last.ID}.String()
+			break
+		}
+		w.Items = append(w.Items, writePlan(p))
+	}
+	return result{http.StatusOK, w}, nil
+}
+
+// plansAfter returns the plans that come after a position, newest first: all, or those that a key is in. If the plan of
+// the position is gone, they begin with the first one that is older.
+func (s *Server) plansAfter(key string, at position) []usageplan.Plan {
+	plans := slices.Collect(s.config.Plans.Plans())
+	from := 0
+	if at.after != "" {
+		if from = slices.IndexFunc(plans, func(p usageplan.Plan) bool { return p.ID == at.after }) + 1; from == 0 {
+			created := time.Unix(0, int64(at.before))
+			from = slices.IndexFunc(plans, func(p usageplan.Plan) bool { return p.Created.Before(created) })
+		}
+	}
+	if from < 0 {
+		return nil
+	}
+	return slices.DeleteFunc(plans[from:], func(p usageplan.Plan) bool {
+		_, is := s.config.Plans.Member(p.ID, key)
+		return key != "" && !is
+	})
+}
+
+func (s *Server) getPlan(c *call) (result, error) {
+	p, found := s.config.Plans.Plan(c.ids[0])
+	if !found {
+		return result{}, notFound(noPlan)
+	}
+	w := writePlan(p)
+	w.Tags = shown(p.Tags)
+	return result{http.StatusOK, w}, nil
+}
+
+// updatePlan is UpdateUsagePlan. All operations of one PATCH are one step.
+func (s *Server) updatePlan(c *call) (result, error) {
+	ops, err := parseOperations(c.body)
+	if err != nil {
+		return result{}, err
+	}
+	p, err := s.config.Plans.UpdatePlan(c, c.ids[0], func(p *usageplan.Plan) error { return patchPlan(p, ops, s.exists) })
+	w := writePlan(p)
+	w.Tags = shown(p.Tags)
+	return result{http.StatusOK, w}, err
+}
+
+// deletePlan is DeleteUsagePlan. A plan that opens stages is not deleted.
+func (s *Server) deletePlan(c *call) (result, error) {
+	err := s.config.Plans.DeletePlan(c, c.ids[0])
+	if p, _ := s.config.Plans.Plan(c.ids[0]); errors.Is(err, usageplan.ErrConflict) && len(p.Stages) > 0 {
+		err = badRequest("Cannot delete Usage Plan %s because there are API Stages associated with it, including %s:%s",
+			p.ID, p.Stages[0].API, p.Stages[0].Name)
+	}
+	return result{status: http.StatusAccepted}, err
+}

@@ -1,0 +1,146 @@
+package admin
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/tallygate/tallygate/apikey"
+	"github.com/tallygate/tallygate/ratelimit"
+	"github.com/tallygate/tallygate/usageplan"
+)
+
+// Config configures a [Server]. [New] copies it.
+type Config struct {
+	// Keys and Plans are what the control plane reads and changes. Both are required. The meter's clients must be the
+	// ids of keys, as [apikey.ID] returns them.
+	Keys  *apikey.Verifier
+	Plans *usageplan.Meter
+
+	// Authenticate verifies who sends a request, and returns the request with the proof in its context. It is required,
+	// and usually the method of that name of a sigv4.Verifier for the service "apigateway". If its error is an
+	// [http.Handler], that answers.
+	Authenticate func(*http.Request) (*http.Request, error)
+
+	// Actor names the sender of an authenticated request, for the journal and for refusals; usually sigv4.ID. It is
+	// required. If it reports false, the request is refused.
+	Actor func(*http.Request) (string, bool)
+
+	// Authorize decides whether the sender of an authenticated request may do what it asks for. Nil allows it, and any
+	// error refuses it. It is required: an access key that may call an API is not one that may change its limits.
+	Authorize func(*http.Request, Action) error
+
+	// Region returns the region of an authenticated request, usually that of its signature. It stands in ARNs, and the
+	// ARN of a tagged resource must have the same. Nil leaves it empty and accepts any.
+	Region func(*http.Request) (string, bool)
+
+	// Stages are the stages that the program serves. Clients find them by GET /restapis, and plans may open no others.
+	// Without any, plans may open every stage. Methods are shown as the stages' throttles.
+	Stages []usageplan.Stage
+
+	// AccountThrottle is that of the meter, to be shown by GetAccount. Nil shows none.
+	AccountThrottle *ratelimit.Limit
+
+	// ErrorHandler answers refused requests. The error is that of Authenticate or an [*Error], whose SetHeader was
+	// called already. Nil stands for the answer of the error itself, which is API Gateway's.
+	ErrorHandler func(http.ResponseWriter, *http.Request, error)
+}
+
+// Server is the control plane, an [http.Handler]. It is safe for concurrent use. The zero Server refuses every request
+// with [ErrNotConfigured].
+type Server struct {
+	config Config
+}
+
+// New returns a server. If the configuration has mistakes, the error joins all of them.
+func New(c Config) (*Server, error) {
+	var errs []error
+	for name, missing := range map[string]bool{
+		"Keys": c.Keys == nil, "Plans": c.Plans == nil, "Authenticate": c.Authenticate == nil,
+		"Actor": c.Actor == nil, "Authorize": c.Authorize == nil,
+	} {
+		if missing {
+			errs = append(errs, fmt.Errorf("admin: %w: Config.%s is required", ErrNotConfigured, name))
+		}
+	}
+	for i, s := range c.Stages {
+		if s.API == "" || s.Name == "" {
+			errs = append(errs, fmt.Errorf("admin: %w: Config.Stages[%d] has no API or no name", ErrNotConfigured, i))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	c.Stages = slices.Clone(c.Stages)
+	return &Server{c}, nil
+}
+
+// ServeHTTP serves one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	nameRequest(w.Header())
+	result, err := s.serve(w, r)
+	if err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	result.write(w)
+}
+
+// serve does what r asks for.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) (result, error) {
+	if s == nil || s.config.Authorize == nil {
+		return result{}, &Error{Err: ErrNotConfigured}
+	}
+	rt, ids, err := find(r)
+	if err != nil {
+		return result{}, &Error{Err: err}
+	}
+	c, err := s.admit(w, r, rt, ids)
+	if err != nil {
+		return result{}, err
+	}
+	res, err := rt.serve(s, c)
+	if err != nil {
+		return result{}, refusal(err, c.action)
+	}
+	return res, nil
+}
+
+// refuse answers a refused request.
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	if e, is := err.(interface{ SetHeader(http.Header) }); is {
+		e.SetHeader(w.Header())
+	}
+	if s != nil && s.config.ErrorHandler != nil {
+		s.config.ErrorHandler(w, r, err)
+		return
+	}
+	if h, is := err.(http.Handler); is {
+		h.ServeHTTP(w, r)
+		return
+	}
+	(&Error{Err: fmt.Errorf("%w: %w", ErrDenied, err)}).ServeHTTP(w, r)
+}
+
+// A result is the answer to a request that was carried out. A nil body is an empty one.
+type result struct {
+	status int
+	body   any
+}
+
+func (res result) write(w http.ResponseWriter) {
+	if res.body == nil {
+		w.WriteHeader(res.status)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(res.body) // the types of wire.go always encode
+	w.WriteHeader(res.status)
+	_, _ = w.Write(bytes.TrimSpace(text.Bytes()))
+}

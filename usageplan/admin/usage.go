@@ -1,0 +1,224 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/tallygate/tallygate/usageplan"
+	"github.com/tallygate/tallygate/usageplan/ledger"
+)
+
+// Bounds of one answer of GetUsage. API Gateway gives 25 keys if no limit is asked for. Here it is all of them, up to
+// maxUsage: aws-cli and boto3 merge the pages of lists only, and lose all pages of GetUsage but the first.
+const (
+	maxUsage = 10_000
+	maxDays  = 366
+)
+
+// getUsage is GetUsage: for each key a pair for each day, what was used on that day and what remained at its end. Under
+// a plan without a quota, the second number is 0.
+//
+// It lists the members of the plan, newest first, and then the other clients that have used it: those that have left
+// the plan, whose keys may be gone, and the clients of the default plan.
+func (s *Server) getUsage(c *call) (result, error) {
+	p, found := s.config.Plans.Plan(c.ids[0])
+	if !found {
+		return result{}, notFound(noPlan)
+	}
+	d, err := c.dates()
+	if err != nil {
+		return result{}, err
+	}
+	clients, next, err := s.usageClients(c, p.ID)
+	if err != nil {
+		return result{}, err
+	}
+	w := usageJSON{p.ID, d.first.Format(time.DateOnly), d.last.Format(time.DateOnly), next, make(map[string][][2]int64)}
+	for _, client := range clients {
+		if w.Values[client], err = s.usage(c, p, client, d); err != nil {
+			return result{}, err
+		}
+	}
+	if id := c.query.Get("keyId"); id != "" && !s.hasUsed(p.ID, id, w.Values[id]) {
+		delete(w.Values, id)
+	}
+	return result{http.StatusOK, w}, nil
+}
+
+// hasUsed reports whether a client is in the plan or has used it on one of the days.
+func (s *Server) hasUsed(plan, client string, days [][2]int64) bool {
+	_, is := s.config.Plans.Member(plan, client)
+	return is || slices.ContainsFunc(days, func(d [2]int64) bool { return d[0] != 0 })
+}
+
+// dates are the first and the last of some days, as midnights of UTC.
+type dates struct{ first, last time.Time }
+
+// dates returns the parameters startDate and endDate.
+func (c *call) dates() (d dates, err error) {
+	var errFirst, errLast error
+	d.first, errFirst = time.Parse(time.DateOnly, c.query.Get("startDate"))
+	d.last, errLast = time.Parse(time.DateOnly, c.query.Get("endDate"))
+	switch {
+	case errFirst != nil || errLast != nil:
+		return d, badRequest("Invalid date specified. startDate and endDate must have the form YYYY-MM-DD")
+	case d.last.Before(d.first):
+		return d, badRequest("Invalid date range specified. endDate is before startDate")
+	case d.count() > maxDays:
+		return d, badRequest("Invalid date range specified. It can be at most %d days", maxDays)
+	}
+	return d, nil
+}
+
+// index returns the index of a date among the days.
+func (d dates) index(year int, month time.Month, day int) int {
+	return int(time.Date(year, month, day, 0, 0, 0, 0, time.UTC).Sub(d.first) / (24 * time.Hour))
+}
+
+func (d dates) count() int { return d.index(d.last.Date()) + 1 }
+
+// in returns instants on the first and the last day where a quota's midnight is. Noon is on its date in every location.
+func (d dates) in(l *time.Location) (first, last time.Time) {
+	noon := func(t time.Time) time.Time { return time.Date(t.Year(), t.Month(), t.Day(), 12, 0, 0, 0, l) }
+	return noon(d.first), noon(d.last)
+}
+
+// usage returns the pairs of a client.
+//
+// Usage belongs to the client and the plan, whatever the period was: of a plan that has changed from a quota per day to
+// one per month, both parts are shown. If two quotas have counted the same day, they have counted the same requests, so
+// the larger figure is shown and not the sum. On the day of the change that is less than the sum.
+func (s *Server) usage(ctx context.Context, p usageplan.Plan, client string, d dates) ([][2]int64, error) {
+	pairs := make([][2]int64, d.count())
+	quota := ledger.Quota{Period: ledger.Daily}
+	if len(p.Quotas) > 0 {
+		quota = p.Quotas[0]
+	}
+	first, last := d.in(location(quota))
+	for _, period := range []ledger.Period{ledger.Daily, ledger.Weekly, ledger.Monthly} {
+		for day, err := range s.config.Plans.Usage(ctx, usageplan.QuotaKey{Plan: p.ID, Client: client, Period: period}, first, last) {
+			if errors.Is(err, usageplan.ErrNoQuota) { // there is no ledger, or the plan was deleted meanwhile
+				return pairs, nil
+			}
+			if err != nil {
+				return nil, err
+			}
+			pair := &pairs[d.index(day.Start.Date())]
+			pair[0] = max(pair[0], day.Used)
+			if period == quota.Period && len(p.Quotas) > 0 {
+				pair[1] = day.Remaining
+			}
+		}
+	}
+	return pairs, nil
+}
+
+func location(q ledger.Quota) *time.Location {
+	if q.Location == nil {
+		return time.UTC
+	}
+	return q.Location
+}
+
+// usageClients returns the clients that GetUsage is asked for, and the position after them.
+func (s *Server) usageClients(c *call, plan string) (clients []string, next string, err error) {
+	limit, err := c.limit(maxUsage)
+	if err != nil {
+		return nil, "", err
+	}
+	at, err := c.position(string(membersList) + string(departedList))
+	if err != nil {
+		return nil, "", err
+	}
+	if id := c.query.Get("keyId"); id != "" {
+		return []string{id}, "", nil
+	}
+	if at.list == membersList {
+		clients, next, err = list(c, at, limit, func(before uint64, limit int) ([]usageplan.Member, uint64) {
+			return s.config.Plans.Members(plan, before, limit)
+		}, func(m usageplan.Member) (string, bool, error) { return m.Client, true, nil })
+		if err != nil || next != "" {
+			return clients, next, err
+		}
+		at = position{list: departedList}
+	}
+	departed, err := s.departed(c, plan, at.after)
+	if err != nil {
+		return nil, "", err
+	}
+	if room := limit - len(clients); len(departed) > room {
+		if departed = departed[:room]; room > 0 {
+			at.after = departed[room-1]
+		}
+		next = at.String()
+	}
+	return append(clients, departed...), next, nil
+}
+
+// departed returns the clients after the given one that have used the plan and are not its members, in the order of
+// their ids.
+func (s *Server) departed(ctx context.Context, plan, after string) ([]string, error) {
+	var clients []string
+	for client, err := range s.config.Plans.Clients(ctx, plan) {
+		if errors.Is(err, usageplan.ErrNoQuota) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if _, is := s.config.Plans.Member(plan, client); !is && client > after {
+			clients = append(clients, client)
+		}
+	}
+	slices.Sort(clients)
+	return clients, nil
+}
+
+// updateUsage is UpdateUsage: it sets what remains in the current period. Of a plan with several quotas, it sets the
+// first, which is the one that GetUsage shows. It answers with the pair of today.
+func (s *Server) updateUsage(c *call) (result, error) {
+	plan, client := c.ids[0], c.ids[1]
+	if _, found := s.config.Keys.Key(client); !found {
+		return result{}, notFound(noKey)
+	}
+	p, found := s.config.Plans.Plan(plan)
+	if !found {
+		return result{}, notFound(noPlan)
+	}
+	ops, err := parseOperations(c.body)
+	if err != nil {
+		return result{}, err
+	}
+	remaining, given, err := patchUsage(ops)
+	switch {
+	case err != nil:
+		return result{}, err
+	case len(p.Quotas) == 0:
+		return result{}, badRequest("Usage Plan %s has no quota", plan)
+	case remaining > ledger.MaxUnits:
+		return result{}, badRequest("Usage remaining can be at most %d", int64(ledger.MaxUnits))
+	}
+	k := usageplan.QuotaKey{Plan: plan, Client: client, Period: p.Quotas[0].Period}
+	if given {
+		_, err = s.config.Plans.SetRemaining(c, k, remaining, ledger.Adjustment{Actor: clip(c.actor), Reason: c.action.Operation})
+	}
+	if errors.Is(err, usageplan.ErrNoQuota) { // the key is not in the plan
+		return result{}, notFound(noPlan)
+	}
+	if err != nil {
+		return result{}, err
+	}
+	return s.today(c, p, client)
+}
+
+// today returns the usage of a client on the present day.
+func (s *Server) today(c *call, p usageplan.Plan, client string) (result, error) {
+	year, month, day := time.Now().In(location(p.Quotas[0])).Date()
+	date := time.Date(year, month, day, 0, 0, 0, 0, time.UTC)
+	pairs, err := s.usage(c, p, client, dates{date, date})
+	text := date.Format(time.DateOnly)
+	return result{http.StatusOK, usageJSON{p.ID, text, text, "", map[string][][2]int64{client: pairs}}}, err
+}
