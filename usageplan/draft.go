@@ -243,29 +243,16 @@ func (d *draft) alone(client string, p *Plan) error {
 
 // items returns the change for the journal. It refuses one that is too large before anything is stored.
 func (d *draft) items() ([]journal.Item, error) {
-	t := &d.meter.table
 	items := make([]journal.Item, 0, len(d.plans)+len(d.members))
 	for i := range d.plans {
-		p := &d.plans[i]
-		if p.gone {
-			_, declared := t.declaredPlans[p.ID]
-			items = append(items, goneItem(planName(p.ID), declared))
-			continue
-		}
-		text, err := p.encode()
+		it, err := d.planItem(&d.plans[i])
 		if err != nil {
 			return nil, refused(ErrInvalid, err)
 		}
-		items = append(items, journal.Item{Name: planName(p.ID), Value: text})
+		items = append(items, it)
 	}
 	for i := range d.members {
-		m := &d.members[i]
-		if m.gone {
-			_, declared := t.declaredMembers[membership{m.Plan, m.Client}]
-			items = append(items, goneItem(memberName(m.Plan, m.Client), declared))
-			continue
-		}
-		items = append(items, journal.Item{Name: memberName(m.Plan, m.Client), Value: m.encode()})
+		items = append(items, d.memberItem(&d.members[i]))
 	}
 	if len(items) == 0 {
 		return nil, nil
@@ -274,4 +261,26 @@ func (d *draft) items() ([]journal.Item, error) {
 		return nil, refused(ErrInvalid, fmt.Errorf("%d plans and members: %w", len(items), err))
 	}
 	return items, nil
+}
+
+// planItem returns the item of p. It reads back what it has written: a plan that nobody could read must not be stored,
+// because every process would stop there.
+func (d *draft) planItem(p *planItem) (journal.Item, error) {
+	if p.gone {
+		_, declared := d.meter.table.declaredPlans[p.ID]
+		return goneItem(planName(p.ID), declared), nil
+	}
+	text, err := p.encode()
+	if err == nil {
+		_, err = decodePlan(p.ID, text)
+	}
+	return journal.Item{Name: planName(p.ID), Value: text}, err
+}
+
+func (d *draft) memberItem(m *memberItem) journal.Item {
+	if m.gone {
+		_, declared := d.meter.table.declaredMembers[membership{m.Plan, m.Client}]
+		return goneItem(memberName(m.Plan, m.Client), declared)
+	}
+	return journal.Item{Name: memberName(m.Plan, m.Client), Value: m.encode()}
 }

@@ -1,4 +1,27 @@
 package usageplan
 
+import "github.com/tallygate/tallygate/usageplan/journal"
+
 // ValidatePlan returns all mistakes in a plan.
 var ValidatePlan = Plan.validate
+
+// Decode reads an item and returns what encoding it again gives, and whether the item stands for something gone.
+func Decode(it journal.Item) (journal.Item, error) {
+	var t table
+	var c changeset
+	if err := t.read(&c, it); err != nil {
+		return journal.Item{}, err
+	}
+	for i := range c.plans {
+		if c.plans[i].gone {
+			return goneItem(planName(c.plans[i].ID), !it.Gone), nil
+		}
+		text, err := c.plans[i].encode()
+		return journal.Item{Name: planName(c.plans[i].ID), Value: text}, err
+	}
+	m := &c.members[0]
+	if m.gone {
+		return goneItem(memberName(m.Plan, m.Client), !it.Gone), nil
+	}
+	return journal.Item{Name: memberName(m.Plan, m.Client), Value: m.encode()}, nil
+}

@@ -1,0 +1,525 @@
+package usageplan_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tallygate/tallygate/ratelimit"
+	"github.com/tallygate/tallygate/usageplan"
+	"github.com/tallygate/tallygate/usageplan/journal"
+	"github.com/tallygate/tallygate/usageplan/journal/journaltest"
+	"github.com/tallygate/tallygate/usageplan/ledger"
+)
+
+// declared is a configuration with two plans and three members, over j.
+func declared(j journal.Journal) usageplan.Config {
+	return usageplan.Config{
+		Journal: j,
+		Plans:   []usageplan.Plan{{ID: "free", Name: "Free", Stages: dev}, {ID: "pro", Name: "Pro", Stages: []usageplan.Stage{{API: "pets", Name: "prod"}}}},
+		Members: []usageplan.Member{{Plan: "free", Client: "a"}, {Plan: "free", Client: "b"}, {Plan: "pro", Client: "a"}},
+	}
+}
+
+func clients(m *usageplan.Meter, plan string) []string {
+	return paged(m, plan, 25)
+}
+
+// What is declared in code is stored only when a change touches it. Then the journal takes precedence for good, whatever
+// the code declares later.
+func TestDeclaredPlansAndMembers(t *testing.T) {
+	ctx := t.Context()
+	j := journal.Memory(0)
+	m := meter(t, declared(j))
+	require.Empty(t, items(t, j))
+	_, err := m.UpdatePlan(ctx, "free", func(p *usageplan.Plan) error { p.Name = "Changed"; return nil })
+	require.NoError(t, err)
+	require.NoError(t, m.RemoveMembers(ctx, "b", "free"))
+	_, err = m.UpdateMember(ctx, "free", "a", func(k *usageplan.Member) error { k.Throttle = &ratelimit.Limit{Burst: 7}; return nil })
+	require.NoError(t, err)
+	require.Len(t, items(t, j), 3)
+
+	for range 2 {
+		next := meter(t, declared(j))
+		require.Equal(t, everythingOf(m), everythingOf(next))
+		require.Equal(t, []string{"a"}, clients(next, "free"))
+		p, _ := next.Plan("free")
+		require.Equal(t, "Changed", p.Name)
+		require.Zero(t, p.Created)
+	}
+
+	// A declared plan that was deleted stays deleted, and so do its members, even if a plan of the same id is created.
+	dropPlan(t, m, "pro")
+	_, err = m.CreatePlan(ctx, usageplan.Plan{ID: "pro", Name: "Another"})
+	require.NoError(t, err)
+	next := meter(t, declared(j))
+	require.Equal(t, everythingOf(m), everythingOf(next))
+	require.Empty(t, clients(next, "pro"))
+	require.Len(t, next.Memberships("a"), 1)
+
+	// A program that declares nothing has what changes have touched. The membership of "a" in "free" is among it.
+	bare := meter(t, usageplan.Config{Journal: j})
+	require.Equal(t, []string{"a"}, clients(bare, "free"))
+	require.Len(t, slices.Collect(bare.Plans()), 2)
+}
+
+// A process whose code declares less forgets what another has removed without a trace. Then the declaration counts again
+// in every process that has it, at once and after a restart.
+func TestDeclarationCountsWhereTheJournalHasNothing(t *testing.T) {
+	j := journal.Memory(0)
+	m, bare := meter(t, declared(j)), meter(t, usageplan.Config{Journal: j})
+	_, err := m.UpdateMember(t.Context(), "free", "b", func(k *usageplan.Member) error { k.Throttle = &ratelimit.Limit{Burst: 1}; return nil })
+	require.NoError(t, err)
+	require.NoError(t, bare.Refresh(t.Context()))
+	require.Empty(t, bare.Memberships("b"), "its plan is not there")
+	require.NoError(t, bare.RemoveMembers(t.Context(), "b"), "also what waits for a plan")
+	require.NoError(t, m.Refresh(t.Context()))
+	require.Equal(t, []usageplan.Member{{Plan: "free", Client: "b"}}, m.Memberships("b"))
+	require.Equal(t, []string{"b", "a"}, clients(m, "free"), "it is where it was")
+	require.Equal(t, everythingOf(m), everythingOf(meter(t, declared(j))))
+}
+
+// What the code declares must fit what the journal has, and then New says what does not.
+func TestDeclarationsThatConflictWithTheJournal(t *testing.T) {
+	j := journal.Memory(0)
+	m := meter(t, usageplan.Config{Journal: j})
+	require.NoError(t, m.Import(t.Context(), []usageplan.Plan{
+		{ID: "stored", Name: "S", Stages: dev, Quotas: daily(5)}, {ID: "other", Name: "O"}, {ID: "free", Name: "F"},
+	}, []usageplan.Member{{Plan: "stored", Client: "a"}, {Plan: "stored", Client: "c"}, {Plan: "free", Client: "c", Throttle: &ratelimit.Limit{Burst: 1}}}))
+	dropPlan(t, m, "other")
+	c := declared(j)
+	c.Client, c.API, c.Stage, c.Default = caller, "pets", "dev", "other"
+	c.Plans[0].ID, c.Members = "fresh", []usageplan.Member{{Plan: "fresh", Client: "a"}}
+	_, err := usageplan.New(c)
+	require.ErrorIs(t, err, usageplan.ErrInvalid)
+	for _, want := range []string{
+		`client "a" is in plan "stored" for pets:dev already`, `the default plan "other" is not among the plans`,
+		`plan "stored": has a quota, and there is no ledger to count it in`,
+	} {
+		require.ErrorContains(t, err, want)
+	}
+}
+
+// A membership may come before its plan. It has its own limits as soon as the plan is there, and counts for nothing until
+// then.
+func TestMembershipWaitsForItsPlan(t *testing.T) {
+	j := journal.Memory(0)
+	full := meter(t, declared(j))
+	bare := meter(t, usageplan.Config{Journal: j})
+	require.NoError(t, full.AddMembers(t.Context(), usageplan.Member{Plan: "free", Client: "c", Throttle: &ratelimit.Limit{Burst: 1}}))
+	require.NoError(t, bare.Refresh(t.Context()))
+	_, err := bare.Take(t.Context(), getCats("c"))
+	require.ErrorIs(t, err, usageplan.ErrNoPlan)
+	require.Empty(t, bare.Memberships("c"))
+	_, found := bare.Member("free", "c")
+	require.False(t, found)
+	require.Empty(t, members(bare, "free"))
+	require.ErrorIs(t, bare.RemoveMembers(t.Context(), "c", "free"), usageplan.ErrNotMember)
+	_, err = full.UpdatePlan(t.Context(), "free", func(p *usageplan.Plan) error { p.Name = "Known"; return nil })
+	require.NoError(t, err)
+	require.NoError(t, bare.Refresh(t.Context()))
+	require.Equal(t, noLayer, layer(t, bare, getCats("c")))
+	require.Equal(t, planThrottle, layer(t, bare, getCats("c")))
+}
+
+// A plan that is deleted leaves nothing behind, neither in its process nor in the journal, however many members it had.
+// A plan that is created under its id has none of them.
+func TestDeletedPlanLeavesNothing(t *testing.T) {
+	ctx := t.Context()
+	j := journal.Memory(0)
+	m, other := meter(t, usageplan.Config{Journal: j}), meter(t, usageplan.Config{Journal: j})
+	_, err := m.CreatePlan(ctx, usageplan.Plan{ID: "p", Name: "P", Stages: dev})
+	require.NoError(t, err)
+	const n = 25_000
+	for from := 0; from < n; from += 10_000 {
+		var more []usageplan.Member
+		for i := from; i < min(n, from+10_000); i++ {
+			more = append(more, usageplan.Member{Plan: "p", Client: fmt.Sprint(i)})
+		}
+		require.NoError(t, m.AddMembers(ctx, more...))
+	}
+	require.NoError(t, other.Refresh(ctx))
+	require.Len(t, members(other, "p"), n)
+	require.Equal(t, "24999", clients(m, "p")[0])
+	dropPlan(t, m, "p")
+	require.Empty(t, items(t, j))
+	created, err := m.CreatePlan(ctx, usageplan.Plan{ID: "p", Name: "Another", Stages: dev})
+	require.NoError(t, err)
+	require.NoError(t, other.Refresh(ctx))
+	for _, m := range []*usageplan.Meter{m, other, meter(t, usageplan.Config{Journal: j})} {
+		require.Empty(t, members(m, "p"))
+		require.Empty(t, m.Memberships("7"))
+		_, err = m.Take(ctx, getCats("7"))
+		require.ErrorIs(t, err, usageplan.ErrNoPlan)
+		p, _ := m.Plan("p")
+		require.Equal(t, created, p)
+	}
+	require.NoError(t, m.AddMembers(ctx, usageplan.Member{Plan: "p", Client: "7"}), "it may come back")
+}
+
+// halfway is a journal whose store fails after so many changes of an operation.
+type halfway struct {
+	journal.Journal
+	operation string
+	left      int
+}
+
+func (h *halfway) Append(ctx context.Context, after uint64, c journal.Change) (uint64, error) {
+	if c.Operation == h.operation {
+		if h.left--; h.left < 0 {
+			return 0, errDisk
+		}
+	}
+	return h.Journal.Append(ctx, after, c)
+}
+
+// If the process ends before all memberships of a deleted plan are out of the journal, those that are left belong to no
+// plan, not even to one of the same id.
+func TestDeletionThatEndsHalfway(t *testing.T) {
+	ctx := t.Context()
+	j := &halfway{journal.Memory(0), "DeleteUsagePlan", 1}
+	m := meter(t, usageplan.Config{Journal: j})
+	require.NoError(t, m.Import(ctx, []usageplan.Plan{{ID: "p", Name: "P", Throttle: &ratelimit.Limit{Burst: 5}}}, nil))
+	for from := range 2 {
+		var more []usageplan.Member
+		for i := range 6000 {
+			more = append(more, usageplan.Member{Plan: "p", Client: fmt.Sprint(from, ".", i), Throttle: &ratelimit.Limit{Burst: 1}})
+		}
+		require.NoError(t, m.AddMembers(ctx, more...))
+	}
+	require.NoError(t, m.DeletePlan(ctx, "p"), "the plan is gone")
+	require.Len(t, items(t, j), 2001)
+	for range 2 {
+		_, found := m.Plan("p")
+		require.False(t, found)
+		require.Empty(t, m.Memberships("1.5999"))
+		m = meter(t, usageplan.Config{Journal: j, Default: ""})
+	}
+	require.NoError(t, m.Import(ctx, []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Throttle: &ratelimit.Limit{Burst: 3}}}, nil))
+	for range 2 {
+		require.Empty(t, members(m, "p"))
+		_, err := m.Take(ctx, getCats("1.5999"))
+		require.ErrorIs(t, err, usageplan.ErrNoPlan)
+		m = meter(t, usageplan.Config{Journal: j, Default: "p"})
+		require.Equal(t, noLayer, layer(t, m, getCats("1.5999")))
+		require.Equal(t, noLayer, layer(t, m, getCats("1.5999")), "the default plan's burst, not that of the former member")
+		m = meter(t, usageplan.Config{Journal: j})
+	}
+	j.left = 10
+	dropPlan(t, m, "p")
+	require.Empty(t, items(t, j))
+}
+
+// A meter that is far behind a journal whose records are gone gets a snapshot, and has then what the others have.
+func TestSnapshot(t *testing.T) {
+	ctx := t.Context()
+	old := time.Now()
+	j := journal.Memory(time.Nanosecond)
+	m, late := meter(t, declared(j)), meter(t, declared(j))
+	require.NoError(t, m.Import(ctx, []usageplan.Plan{{ID: "p", Name: "P"}, {ID: "q", Name: "Q"}}, []usageplan.Member{{Plan: "p", Client: "x"}, {Plan: "p", Client: "y"}}))
+	require.NoError(t, late.Refresh(ctx))
+	require.Equal(t, everythingOf(m), everythingOf(late))
+	require.NoError(t, m.RemoveMembers(ctx, "x", "p"))
+	require.NoError(t, m.RemoveMembers(ctx, "b", "free"))
+	require.NoError(t, m.DeletePlan(ctx, "q"))
+	for i := range 20 {
+		require.NoError(t, m.AddMembers(ctx, usageplan.Member{Plan: "p", Client: fmt.Sprint(i)}))
+	}
+	snapshot := false
+	for c, err := range j.Changes(ctx, 1) {
+		require.NoError(t, err)
+		snapshot = snapshot || c.Snapshot
+	}
+	require.True(t, snapshot, "since %v", old)
+	require.NoError(t, late.Refresh(ctx))
+	require.Equal(t, everythingOf(m), everythingOf(late))
+	require.Equal(t, everythingOf(m), everythingOf(meter(t, declared(j))))
+}
+
+// unanswered is a journal that stores a change and loses the answer.
+type unanswered struct {
+	journal.Journal
+	lose bool
+}
+
+func (u *unanswered) Append(ctx context.Context, after uint64, c journal.Change) (uint64, error) {
+	revision, err := u.Journal.Append(ctx, after, c)
+	if u.lose {
+		u.lose = false
+		return 0, errors.New("no answer")
+	}
+	return revision, err
+}
+
+// If the answer of the store is lost, the outcome is unknown until the next change or Refresh, which finds it.
+func TestUnknownOutcome(t *testing.T) {
+	for name, find := range map[string]change{
+		"refresh": func(ctx context.Context, m *usageplan.Meter) error { return m.Refresh(ctx) },
+		"change":  joining(usageplan.Member{Plan: "free", Client: "c"}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			j := &unanswered{Journal: journal.Memory(0), lose: true}
+			m := meter(t, declared(j))
+			err := m.AddMembers(t.Context(), usageplan.Member{Plan: "free", Client: "x"})
+			require.ErrorIs(t, err, journal.ErrUnavailable)
+			e, is := errors.AsType[*usageplan.Error](err)
+			require.True(t, is)
+			require.Equal(t, 503, e.StatusCode())
+			require.Empty(t, m.Memberships("x"))
+			require.NoError(t, find(t.Context(), m))
+			require.Len(t, m.Memberships("x"), 1)
+			require.ErrorIs(t, m.AddMembers(t.Context(), usageplan.Member{Plan: "free", Client: "x"}), usageplan.ErrExists)
+		})
+	}
+}
+
+func TestChangesTellWhoMadeThem(t *testing.T) {
+	j := journal.Memory(0)
+	m := meter(t, declared(j))
+	who := journal.Origin{Actor: "ann", Source: "192.0.2.1", Request: "r1"}
+	ctx := journal.NewContext(t.Context(), who)
+	require.NoError(t, m.Import(ctx, nil, []usageplan.Member{{Plan: "free", Client: "x"}}))
+	require.NoError(t, leaving("free", "x")(ctx, m))
+	changes := slices.Collect(first(m.History(ctx, "free", "x")))
+	require.Len(t, changes, 2)
+	require.Equal(t, []string{"DeleteUsagePlanKey", "ImportUsagePlans"}, []string{changes[0].Operation, changes[1].Operation})
+	require.Equal(t, []journal.Origin{who, who}, []journal.Origin{changes[0].Origin, changes[1].Origin})
+	require.Empty(t, slices.Collect(first(m.History(ctx, "free", ""))), "declared")
+	require.Empty(t, slices.Collect(first(m.History(ctx, strings.Repeat("p", 129), "x"))))
+	require.Empty(t, slices.Collect(first(meter(t, declared(nil)).History(ctx, "free", "x"))))
+	ctx = journal.NewContext(ctx, journal.Origin{Actor: strings.Repeat("a", 2000)})
+	require.ErrorIs(t, joining(usageplan.Member{Plan: "free", Client: "x"})(ctx, m), usageplan.ErrInvalid)
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	require.ErrorIs(t, m.RemoveMembers(ended, "a"), context.Canceled)
+}
+
+// first yields the first of each pair.
+func first[A, B any](pairs iter.Seq2[A, B]) iter.Seq[A] {
+	return func(yield func(A) bool) {
+		for a := range pairs {
+			if !yield(a) {
+				return
+			}
+		}
+	}
+}
+
+// Clients that have left the plan, and those of the default plan, are found by what the ledger has counted, whatever
+// quota the plan has had at that time.
+func TestClientsFindsEveryone(t *testing.T) {
+	ctx := t.Context()
+	m := meter(t, usageplan.Config{
+		Plans:   []usageplan.Plan{{ID: "p", Name: "P", Stages: dev}, {ID: "q", Name: "Q", Stages: []usageplan.Stage{{API: "pets", Name: "prod"}}}},
+		Members: []usageplan.Member{{Plan: "p", Client: "member"}, {Plan: "p", Client: "idle"}, {Plan: "q", Client: "other"}},
+		Default: "p",
+	})
+	take := func(client string) { require.Equal(t, noLayer, layer(t, m, getCats(client))) }
+	take("member")
+	take("stranger")
+	putPlan(t, m, usageplan.Plan{ID: "p", Name: "P", Stages: dev, Quotas: []ledger.Quota{{Limit: 9, Period: ledger.Monthly}}})
+	take("member")
+	take("monthly")
+	require.NoError(t, m.RemoveMembers(ctx, "member", "p"))
+	found := slices.Sorted(first(m.Clients(ctx, "p")))
+	require.Equal(t, []string{"member", "monthly", "stranger"}, found)
+	for range m.Clients(ctx, "p") {
+		break
+	}
+	require.Empty(t, slices.Collect(first(m.Clients(ctx, "x"))))
+	alone, err := usageplan.New(usageplan.Config{})
+	require.NoError(t, err)
+	require.Empty(t, slices.Collect(first(alone.Clients(ctx, "p"))))
+	closed, err := ledger.New(ledger.Config{Engine: ledger.NewMemory()})
+	require.NoError(t, err)
+	require.NoError(t, closed.Close())
+	for _, err := range meter(t, usageplan.Config{Ledger: closed}).Clients(ctx, "p") {
+		require.ErrorIs(t, err, ledger.ErrUnavailable)
+	}
+}
+
+// A plan of another process may have a quota that this one cannot count, because it has no ledger. Its requests are
+// refused then.
+func TestQuotaWithoutALedgerRefuses(t *testing.T) {
+	j := journal.Memory(0)
+	c := declared(j)
+	c.Client, c.API, c.Stage = caller, "pets", "dev"
+	bare, err := usageplan.New(c)
+	require.NoError(t, err)
+	require.Equal(t, noLayer, layer(t, bare, getCats("a")))
+	m := meter(t, declared(j))
+	_, err = m.UpdatePlan(t.Context(), "free", func(p *usageplan.Plan) error { p.Quotas = daily(1); return nil })
+	require.NoError(t, err)
+	require.NoError(t, bare.Refresh(t.Context()))
+	_, err = bare.Take(t.Context(), getCats("a"))
+	require.ErrorIs(t, err, ledger.ErrNotConfigured)
+	_, err = bare.Status(t.Context(), "a", getCats("a").Route)
+	require.ErrorIs(t, err, ledger.ErrNotConfigured)
+	_, err = bare.Balance(t.Context(), usageplan.QuotaKey{Plan: "free", Client: "a"})
+	require.ErrorIs(t, err, ledger.ErrNotConfigured)
+}
+
+// control is what two meters over one journal should show: the plans, and the members of each with their limits.
+type control struct {
+	plans   map[string]string              // name by id
+	members map[[2]string]*ratelimit.Limit // by plan and client
+}
+
+// step draws a change, and what it does to the control state if it is made.
+func (c *control) step(r *rand.Rand) (change, func()) {
+	plan, client := fmt.Sprint("p", r.IntN(4)), fmt.Sprint("c", r.IntN(6))
+	key := [2]string{plan, client}
+	switch r.IntN(7) {
+	case 0:
+		name := fmt.Sprint(r.Uint64())
+		return func(ctx context.Context, m *usageplan.Meter) error {
+			_, err := m.CreatePlan(ctx, usageplan.Plan{ID: plan, Name: name})
+			return err
+		}, func() { c.plans[plan] = name }
+	case 1:
+		name := fmt.Sprint(r.Uint64())
+		return func(ctx context.Context, m *usageplan.Meter) error {
+			_, err := m.UpdatePlan(ctx, plan, func(p *usageplan.Plan) error { p.Name = name; return nil })
+			return err
+		}, func() { c.plans[plan] = name }
+	case 2:
+		return func(ctx context.Context, m *usageplan.Meter) error { return m.DeletePlan(ctx, plan) }, func() {
+			delete(c.plans, plan)
+			for k := range c.members {
+				if k[0] == plan {
+					delete(c.members, k)
+				}
+			}
+		}
+	case 3, 4:
+		limit := &ratelimit.Limit{Burst: int64(r.IntN(9))}
+		return func(ctx context.Context, m *usageplan.Meter) error {
+			return m.AddMembers(ctx, usageplan.Member{Plan: plan, Client: client, Throttle: limit})
+		}, func() { c.members[key] = limit }
+	case 5:
+		to := fmt.Sprint("p", r.IntN(4))
+		return moving(plan, usageplan.Member{Plan: to, Client: client}), func() {
+			delete(c.members, key)
+			c.members[[2]string{to, client}] = nil
+		}
+	default:
+		return leaving(plan, client), func() { delete(c.members, key) }
+	}
+}
+
+// shown is the control state as the meter shows it.
+func shown(m *usageplan.Meter) *control {
+	c := &control{map[string]string{}, map[[2]string]*ratelimit.Limit{}}
+	for p := range m.Plans() {
+		c.plans[p.ID] = p.Name
+		for _, k := range members(m, p.ID) {
+			c.members[[2]string{k.Plan, k.Client}] = k.Throttle
+		}
+	}
+	return c
+}
+
+// Two meters over one journal whose requests and answers get lost. A change that was acknowledged is made, one that was
+// refused is not, and one whose outcome is unknown is made or not. When both have read on, both show the same.
+func TestTwoMetersAreTheirModel(t *testing.T) {
+	for seed := range uint64(heavy(300)) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		j := journal.Memory(0)
+		var nodes []*usageplan.Meter
+		for i := range uint64(2) {
+			nodes = append(nodes, follower(t, journaltest.Lossy(j, 2*seed+i)))
+		}
+		want := shown(nodes[0])
+		for range 80 {
+			m := nodes[r.IntN(2)]
+			change, effect := want.step(r)
+			err := change(t.Context(), m)
+			switch {
+			case errors.Is(err, journal.ErrUnavailable):
+				refresh(t, m)
+				want = shown(m)
+			case err == nil:
+				effect()
+			}
+			if err == nil {
+				require.Equal(t, want, shown(m), "seed %d", seed)
+			}
+		}
+		refresh(t, nodes[0])
+		refresh(t, nodes[1])
+		require.Equal(t, want, shown(nodes[0]))
+		require.Equal(t, everythingOf(nodes[0]), everythingOf(nodes[1]))
+		require.Equal(t, everythingOf(nodes[0]), everythingOf(meter(t, usageplan.Config{Journal: j})))
+	}
+}
+
+// follower returns a meter over j, which may lose requests.
+func follower(t *testing.T, j journal.Journal) *usageplan.Meter {
+	t.Helper()
+	for {
+		m, err := usageplan.New(usageplan.Config{Journal: j})
+		if err == nil {
+			return m
+		}
+		require.ErrorIs(t, err, journal.ErrUnavailable)
+	}
+}
+
+// refresh reads on until the journal has answered.
+func refresh(t *testing.T, m *usageplan.Meter) {
+	t.Helper()
+	for {
+		err := m.Refresh(t.Context())
+		if err == nil {
+			return
+		}
+		require.ErrorIs(t, err, journal.ErrUnavailable)
+	}
+}
+
+// Many writers on several meters that lose requests and answers, at the same time: each change that was acknowledged is
+// there in the end, and all meters are equal.
+func TestConcurrentMetersLoseNothing(t *testing.T) {
+	j := journal.Memory(0)
+	setup := meter(t, usageplan.Config{Journal: j})
+	putPlan(t, setup, usageplan.Plan{ID: "p", Name: "P", Stages: dev})
+	var nodes []*usageplan.Meter
+	for i := range uint64(4) {
+		nodes = append(nodes, follower(t, journaltest.Lossy(j, 100+i)))
+	}
+	var mu sync.Mutex
+	var acknowledged []usageplan.Member
+	var all sync.WaitGroup
+	for i, m := range nodes {
+		for w := range 4 {
+			all.Go(func() {
+				for n := range heavy(250) {
+					k := usageplan.Member{Plan: "p", Client: fmt.Sprint(i, ".", w, ".", n)}
+					if err := m.AddMembers(t.Context(), k); err == nil {
+						mu.Lock()
+						acknowledged = append(acknowledged, k)
+						mu.Unlock()
+					} else if !errors.Is(err, journal.ErrUnavailable) {
+						t.Error(err)
+					}
+				}
+			})
+		}
+	}
+	all.Wait()
+	require.NotEmpty(t, acknowledged)
+	for _, m := range nodes {
+		refresh(t, m)
+		require.Subset(t, members(m, "p"), acknowledged)
+		require.Equal(t, everythingOf(nodes[0]), everythingOf(m))
+	}
+}
