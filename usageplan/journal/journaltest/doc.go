@@ -24,6 +24,8 @@
 // overwrites afterwards. So a journal that keeps or gives away its own memory fails in many cases; ownership is the
 // simplest.
 //
+// The files fault_*_test.go have faulty journals and the case that finds each of them.
+//
 // # What no case can see
 //
 // The suite cuts no power, so it cannot tell whether a change was synced before Append returned. Nor can it damage what

@@ -53,6 +53,7 @@ var cases = []struct {
 	{"names", testNames},
 	{"behind", testBehind},
 	{"bounds", testBounds},
+	{"many items", testMany},
 	{"large", testLarge},
 	{"superseded", testSuperseded},
 	{"ownership", testOwnership},
@@ -83,9 +84,12 @@ var reopenCases = []struct {
 // settle is how long a case waits for what must not happen.
 const settle = 20 * time.Millisecond
 
-// patience is how long a case may take, and how long it waits for what must happen. It is far more than the slowest
-// store needs, because a failure must mean a fault and not a busy machine. Tests of the suite shorten it.
-var patience = time.Minute
+// patience is how long a case may take, and wakes how long it waits until Wait returns. Both are far more than the
+// slowest store needs, because a failure must mean a fault and not a busy machine. Tests of the suite shorten them.
+var (
+	patience = time.Minute
+	wakes    = 15 * time.Second
+)
 
 // watch ends the binary if the case hangs, and says which. It returns what ends the watch. Nothing but a panic ends a
 // goroutine that waits inside the journal.

@@ -201,7 +201,10 @@ func testReadingBesideAppends(t *testing.T, open opener) {
 		}
 		return items
 	}
-	for _, after := range []uint64{0, 1, m.head.Load() - 1, 0} {
+	for range 20 {
+		m.append(change()...)
+	}
+	for _, after := range []uint64{0, 1, m.head.Load() - 20, m.head.Load() - 2, 0} {
 		steps := 0
 		m.checkFrom(after, func() {
 			if steps++; steps < 20 {

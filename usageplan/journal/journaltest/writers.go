@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"runtime"
 	"strconv"
 	"sync"
 	"testing"
@@ -17,13 +18,7 @@ import (
 // testWait: a waiter is woken by the change that it waits for, and by no other. It gives up with its context.
 func testWait(t *testing.T, open opener) {
 	m := open(0)
-	var woken [2]chan error
-	for after := range woken {
-		woken[after] = make(chan error, 5)
-		for range cap(woken[after]) {
-			go func() { woken[after] <- m.Wait(t.Context(), uint64(after)) }()
-		}
-	}
+	woken := []<-chan error{m.wait(t.Context(), 0, 0, 0, 0, 0), m.wait(t.Context(), 1, 1, 1, 1, 1)}
 	for after := range woken {
 		time.Sleep(settle)
 		if len(woken[after]) > 0 {
@@ -35,17 +30,26 @@ func testWait(t *testing.T, open opener) {
 				t.Errorf("Wait after %d, when it is over: %v", after, err)
 			}
 		}
-		if err := m.Wait(t.Context(), 0); err != nil {
-			t.Errorf("Wait for what is there: %v", err)
+		for below := range m.head.Load() {
+			if err := receive(t, m.wait(t.Context(), below)); err != nil {
+				t.Errorf("Wait after %d, when the head is %d: %v", below, m.head.Load(), err)
+			}
 		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), settle)
 	defer cancel()
-	ended := make(chan error, 1)
-	go func() { ended <- m.Wait(ctx, 2) }()
-	if err := receive(t, ended); err == nil {
+	if err := receive(t, m.wait(ctx, m.head.Load())); err == nil {
 		t.Error("Wait whose context has ended: no error")
 	}
+}
+
+// wait returns a channel with the error of one Wait, or of several.
+func (m *model) wait(ctx context.Context, after ...uint64) <-chan error {
+	woken := make(chan error, len(after))
+	for _, after := range after {
+		go func() { woken <- m.Wait(ctx, after) }()
+	}
+	return woken
 }
 
 // receive returns what comes, and fails if nothing comes in time.
@@ -54,7 +58,7 @@ func receive(t *testing.T, c <-chan error) error {
 	select {
 	case err := <-c:
 		return err
-	case <-time.After(patience / 4):
+	case <-time.After(wakes):
 		t.Fatal("Wait does not return")
 		return nil
 	}
@@ -156,6 +160,7 @@ func (n *node) count(ctx context.Context, token string) error {
 			return nil, fmt.Errorf("%s is there before it is put", token)
 		}
 		count, _ := strconv.Atoi(n.items["count"])
+		runtime.Gosched() // others decide from the same state
 		return []journal.Item{put("count", strconv.Itoa(count+1)), put(token, "")}, nil
 	})
 }
