@@ -48,6 +48,10 @@ type counter struct {
 	lossToldOf uint64
 }
 
+func newCounter(l *Ledger, key Key) *counter {
+	return &counter{ledger: l, key: key, turn: make(chan struct{}, 1)}
+}
+
 // enter waits for the turn. It needs no place in a queue of its own, because senders on a channel are served in order.
 // It does not look whether the ledger is closed: settlements go on after that.
 func (c *counter) enter(ctx context.Context) error {

@@ -57,7 +57,7 @@ func (cs *counters) make(l *Ledger, key Key) *counter {
 	defer s.Unlock()
 	c := s.byKey[key]
 	if c == nil {
-		c = &counter{ledger: l, key: key, turn: make(chan struct{}, 1)}
+		c = newCounter(l, key)
 		s.byKey[key] = c
 	}
 	return c

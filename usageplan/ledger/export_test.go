@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"runtime"
+	"slices"
 	"time"
 )
 
@@ -130,3 +131,6 @@ func (s batchSpy) apply(ctx context.Context, b *batch) ([]outcome, []error, erro
 	s.f(len(b.ops))
 	return s.applier.apply(ctx, b)
 }
+
+// Counters is how many counters a ledger has made.
+func Counters(l *Ledger) int { return len(slices.Collect(l.counters.all())) }

@@ -177,13 +177,21 @@ func (l *Ledger) newID() uint64 {
 // counter returns the counter of a key after it has checked key and quota. No counter is made for a key that is not
 // valid: it would stay.
 func (l *Ledger) counter(key Key, q Quota) (*counter, error) {
-	if err := l.open(); err != nil {
+	if err := l.check(key, q); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(key.validate(), q.Validate()); err != nil {
-		return nil, &Error{Err: err}
-	}
 	return l.counters.make(l, key), nil
+}
+
+// check returns an error unless l may be used, and key and quota are valid.
+func (l *Ledger) check(key Key, q Quota) error {
+	if err := l.open(); err != nil {
+		return err
+	}
+	if err := errors.Join(key.validate(), q.Validate()); err != nil {
+		return &Error{Err: err}
+	}
+	return nil
 }
 
 // open returns an error unless l may be used. A ledger that is closed while a call is under way lets it end: where that

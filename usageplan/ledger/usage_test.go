@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"context"
 	"math/rand/v2"
 	"testing"
 	"testing/synctest"
@@ -174,4 +175,48 @@ func TestUsageIsComplete(t *testing.T) {
 			require.Equal(t, used, sum, "seed %d, read by %+v", seed, q)
 		}
 	}
+}
+
+// A report asks for many keys that have never called. It leaves nothing of them in memory.
+func TestUsageOfUnknownKeysKeepsNothing(t *testing.T) {
+	inBothModes(t, func(t *testing.T, l *ledger.Ledger) {
+		q := ledger.Quota{Limit: 10, Period: ledger.Daily}
+		now := time.Now()
+		for i := range 100 {
+			for d, err := range l.Usage(t.Context(), ledger.Key{Plan: "p", Subject: string(rune('a' + i))}, q, now, now) {
+				require.NoError(t, err)
+				require.Equal(t, [2]int64{0, 10}, [2]int64{d.Used, d.Remaining})
+			}
+		}
+		require.Zero(t, ledger.Counters(l))
+	})
+}
+
+// loads calls before ahead of the first Load.
+type loads struct {
+	ledger.Engine
+	before func()
+}
+
+func (e *loads) Load(ctx context.Context, row string) ([]byte, error) {
+	if f := e.before; f != nil {
+		e.before = nil
+		f()
+	}
+	return e.Engine.Load(ctx, row)
+}
+
+// The first take of a key comes while its usage is read. What its lease holds is not used, and remains.
+func TestUsageBesideTheFirstTake(t *testing.T) {
+	e := &loads{Engine: ledger.NewMemory()}
+	l, err := ledger.New(ledger.Config{Engine: e})
+	require.NoError(t, err)
+	q := ledger.Quota{Limit: 1000, Period: ledger.Monthly}
+	e.before = func() {
+		_, err := l.Take(t.Context(), key, q, 1)
+		require.NoError(t, err)
+	}
+	now := time.Now()
+	require.Equal(t, [][2]int64{{1, 999}}, collect(t, l, q, now, now))
+	require.Nil(t, e.before)
 }
