@@ -13,10 +13,6 @@ type ImportOptions struct {
 	// FailOnWarnings makes the import fail if a row has a mistake. Otherwise the rows without mistakes are imported.
 	FailOnWarnings bool
 
-	// KnownPlan reports whether a usage plan exists. A row with an unknown plan is left out, with a warning. If it is
-	// nil, all plans are taken to exist.
-	KnownPlan func(id string) bool
-
 	// Check is asked about each key as it would be, with the usage plans of its row, such as whether they exist. The row
 	// is left out, with the error as its warning, if there is one. A key that is new has the id that it would get. Check
 	// must not change keys, and may be called more than once. Nil admits every key.

@@ -83,7 +83,7 @@ func TestImportReadsAPIGatewaysFormat(t *testing.T) {
 				"Line 7: More values than columns",
 				"Line 8: API Key value has the prefix ak_ but not its checksum",
 				"Line 9: API Key value must be visible ASCII characters without a comma",
-				"Line 11: Invalid Usage Plan ID specified",
+				"Line 11: no such plan",
 				`Line 13: extraneous or missing " in quoted-field`,
 			},
 		},
@@ -120,7 +120,7 @@ func TestImportReadsAPIGatewaysFormat(t *testing.T) {
 			v := newVerifier(t, apikey.Config{Prefix: "ak"})
 			known := func(_ apikey.Key, plans []string) error {
 				if slices.Contains(plans, "unknown") {
-					return errors.New("Invalid Usage Plan ID specified")
+					return errors.New("no such plan")
 				}
 				return nil
 			}

@@ -73,7 +73,7 @@ func (v *Verifier) importRows(ctx context.Context, rows []row, warnings []warnin
 	_, err := v.store(ctx, opImport, func(now time.Time) ([]state, error) {
 		b := newBatch(v, now, slices.Clone(warnings))
 		for i := range rows {
-			if err := b.add(&rows[i], opt.check); err != nil {
+			if err := b.add(&rows[i], opt.Check); err != nil {
 				return nil, err
 			}
 		}
@@ -90,18 +90,6 @@ func (v *Verifier) importRows(ctx context.Context, rows []row, warnings []warnin
 		return Imported{Warnings: got.Warnings}, err
 	}
 	return got, nil
-}
-
-func (o *ImportOptions) check(k Key, plans []string) error {
-	for _, id := range plans {
-		if o.KnownPlan != nil && !o.KnownPlan(id) {
-			return invalid("Invalid Usage Plan ID specified")
-		}
-	}
-	if o.Check == nil {
-		return nil
-	}
-	return o.Check(k, plans)
 }
 
 // maxKeys is how many keys one import may have: as many as a change of a journal.
@@ -151,7 +139,10 @@ func (b *batch) add(r *row, check func(Key, []string) error) error {
 		s.sealed = b.verifier.sealer.seal(id, r.Value)
 	}
 	b.edit(&s.key, r)
-	if err := check(s.key, r.planIDs); err != nil {
+	if check != nil {
+		err = check(s.key, r.planIDs)
+	}
+	if err != nil {
 		b.warnings = append(b.warnings, r.warning(err))
 		return nil
 	}

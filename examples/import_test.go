@@ -30,8 +30,15 @@ func Example_import() {
 hotel,hotel-67sfLSq19U1GuGk1RB5DwaS7EIYs,jcfq33
 ferry,ferry-67sfLSq19U1GuGk1RB5DwaS7EIYs,gone
 `
-	known := func(id string) bool { _, found := plans.Plan(id); return found }
-	imported, err := keys.Import(ctx, strings.NewReader(file), apikey.ImportOptions{KnownPlan: known})
+	check := func(_ apikey.Key, ids []string) error {
+		for _, id := range ids {
+			if _, found := plans.Plan(id); !found {
+				return fmt.Errorf("there is no usage plan %s", id)
+			}
+		}
+		return nil
+	}
+	imported, err := keys.Import(ctx, strings.NewReader(file), apikey.ImportOptions{Check: check})
 	fmt.Println(len(imported.Keys), imported.Warnings, err)
 	var members []usageplan.Member
 	for key, ids := range imported.PlanIDs {
@@ -43,7 +50,7 @@ ferry,ferry-67sfLSq19U1GuGk1RB5DwaS7EIYs,gone
 	page, _ := plans.Members("jcfq33", 0, 25)
 	fmt.Println(len(page), "member")
 	// Output:
-	// 1 [Line 3: Invalid Usage Plan ID specified] <nil>
+	// 1 [Line 3: there is no usage plan gone] <nil>
 	// <nil>
 	// 1 member
 }

@@ -39,6 +39,20 @@
 // a Sealer. Otherwise the value is left out, which aws-cli and the SDKs cope with. Terraform, if its configuration has
 // the value, takes that for a change and plans to replace the key: it needs the Sealer.
 //
+// # Moving over
+//
+// [Transfer] takes the keys, plans and memberships of an API Gateway account, and what is left of each quota. No key has
+// to be reissued: keys keep their ids and values.
+//
+//	aws apigateway get-api-keys --include-values > keys.json
+//	aws apigateway get-usage-plans > plans.json
+//	aws apigateway get-usage-plan-keys --usage-plan-id jcfq33 > members.json       # for each plan
+//	aws apigateway get-usage --no-paginate --limit 500 --usage-plan-id jcfq33 \
+//		--start-date 2026-11-01 --end-date 2026-11-30 > usage.json                 # for each plan
+//
+// It also reads key files, CloudFormation templates and Terraform states, and it writes what it reads, to go back. A
+// report says line by line what was done and what was left out.
+//
 // # Differences from API Gateway
 //
 //   - GetUsage without a limit gives up to 10 000 keys, not 25: aws-cli and boto3 merge the pages of lists only, and lose
@@ -80,8 +94,10 @@
 // # Files
 //
 // Start with server.go (a request from beginning to end), route.go (the operations) and auth.go. Operations: keys.go,
-// plans.go, plankeys.go, usage.go, tags.go, stages.go, account.go. PATCH: patch.go, patchplan.go, patchstage.go,
-// patchmethod.go. What goes over the wire: json.go, wire.go, page.go, error.go.
+// importkeys.go, plans.go, plankeys.go, usage.go, tags.go, stages.go, account.go. PATCH: patch.go, patchplan.go,
+// patchstage.go, patchmethod.go. What goes over the wire: json.go, wire.go, page.go, error.go. Moving over:
+// transfer.go, move.go (what is checked and done), export.go; document.go, cloudformation.go and terraform.go are the
+// formats.
 //
 // # Sources
 //

@@ -1,12 +1,9 @@
 package admin
 
 import (
-	"bytes"
 	"net/http"
-	"strings"
 
 	"github.com/tallygate/tallygate/apikey"
-	"github.com/tallygate/tallygate/usageplan"
 )
 
 // read returns the body as a JSON object with no other names than these.
@@ -130,44 +127,6 @@ func (s *Server) deleteKey(c *call) (result, error) {
 		return result{}, err
 	}
 	return result{status: http.StatusAccepted}, s.config.Keys.Delete(c, c.ids[0])
-}
-
-// importKeys is ImportApiKeys. The keys come first and their memberships after them, so that a process that ends in
-// between leaves keys without plans. To repeat the import completes it.
-func (s *Server) importKeys(c *call) (result, error) {
-	if mode := c.query.Get("mode"); mode != "import" {
-		return result{}, badRequest("Invalid mode specified: %s", clip(mode))
-	}
-	if format := c.query.Get("format"); !strings.EqualFold(format, "csv") {
-		return result{}, badRequest("Invalid format specified: %s", clip(format))
-	}
-	fail, err := c.flag("failonwarnings")
-	if err != nil {
-		return result{}, err
-	}
-	done, err := s.config.Keys.Import(c, bytes.NewReader(c.body), apikey.ImportOptions{
-		FailOnWarnings: fail, KnownPlan: func(id string) bool { return s.mayJoin(c, id) },
-	})
-	if err != nil {
-		return result{}, err
-	}
-	w := idsJSON{IDs: []string{}, Warnings: done.Warnings}
-	if w.Warnings == nil {
-		w.Warnings = []string{}
-	}
-	var members []usageplan.Member
-	for _, k := range done.Keys {
-		w.IDs = append(w.IDs, k.ID)
-		for _, plan := range done.PlanIDs[k.ID] {
-			if _, is := s.config.Plans.Member(plan, k.ID); !is {
-				members = append(members, usageplan.Member{Plan: plan, Client: k.ID})
-			}
-		}
-	}
-	if len(members) > 0 {
-		err = s.config.Plans.AddMembers(c, members...)
-	}
-	return result{http.StatusCreated, w}, err
 }
 
 // mayJoin reports whether the caller may add keys to the plan. A plan that the caller may not change is treated as one

@@ -53,9 +53,6 @@ func (o operation) is(path string, ops ...string) bool {
 
 // invalidPath is the error for a path that the op does not have, in API Gateway's words. paths are those that it has.
 func (o operation) invalidPath(paths ...string) error {
-	if len(paths) == 0 {
-		return o.unsupported()
-	}
 	return badRequest("Invalid patch path  '%s' specified for op '%s'. Must be one of: [%s]",
 		clip(o.path), clip(o.op), strings.Join(paths, ", "))
 }

@@ -184,8 +184,10 @@ func TestPatchPlan(t *testing.T) {
 			p.Stages = []usageplan.Stage{}
 		}},
 		{"Terraform's update: all stages off and on again, then the throttles", []operation{
-			{"remove", "/apiStages", "pets:prod"}, {"remove", "/apiStages", "pets:dev"},
-			{"add", "/apiStages", "pets:prod"}, {"add", "/apiStages", "pets:dev"},
+			{"remove", "/apiStages", "pets:prod"},
+			{"remove", "/apiStages", "pets:dev"},
+			{"add", "/apiStages", "pets:prod"},
+			{"add", "/apiStages", "pets:dev"},
 			{"replace", "/apiStages/pets:prod/throttle//pets/{id}/GET/rateLimit", "8"},
 			{"replace", "/apiStages/pets:prod/throttle//pets/{id}/GET/burstLimit", "9"},
 		}, func(p *usageplan.Plan) { p.Stages[0].Methods["/pets/{id}/GET"] = ratelimit.Limit{Rate: 8, Burst: 9} }},

@@ -1,0 +1,202 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tallygate/tallygate/apikey"
+	"github.com/tallygate/tallygate/usageplan"
+)
+
+// Export writes what Import reads. plan is the id of the plan whose members FormatPlanKeys and FormatUsage list; the
+// other formats have all keys or plans, newest first as in API Gateway. FormatUsage has the present day alone.
+//
+// What the format has no place for is left out with a warning: the values of keys that are not sealed, several quotas of
+// a plan, and limits of single members. The document holds values of keys, so it is a secret. An export that fails has
+// written nothing, unless w fails.
+func (t Transfer) Export(ctx context.Context, w io.Writer, format Format, plan string) (Report, error) {
+	if t.Keys == nil || t.Plans == nil {
+		return Report{}, &Error{Err: fmt.Errorf("%w: Transfer.Keys and Transfer.Plans are required", ErrNotConfigured)}
+	}
+	write, found := writers[format]
+	if !found {
+		return Report{}, badRequest("there is no format %q", clip(string(format)))
+	}
+	m := newMove(t)
+	var text bytes.Buffer
+	err := write(m, ctx, &text, plan)
+	if err == nil && t.FailOnWarnings && len(m.report.Warnings) > 0 {
+		err = badRequest("%d warnings", len(m.report.Warnings))
+	}
+	if err == nil {
+		_, err = text.WriteTo(w)
+	}
+	return m.report, err
+}
+
+// writers write a document.
+var writers = map[Format]func(*move, context.Context, *bytes.Buffer, string) error{
+	FormatCSV: (*move).writeCSV, FormatKeys: (*move).writeKeys, FormatPlans: (*move).writePlans,
+	FormatPlanKeys: (*move).writePlanKeys, FormatUsage: (*move).writeUsage,
+	FormatCloudFormation: (*move).writeTemplate, FormatTerraform: (*move).writeState,
+}
+
+// writeJSON writes a document in the form of aws-cli: indented, and without escapes of HTML.
+func writeJSON(w *bytes.Buffer, document any) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "    ")
+	return e.Encode(document)
+}
+
+// value returns the value of a key, or "" with a warning if it is not known.
+func (m *move) value(k apikey.Key) (string, error) {
+	v, kept, err := m.Keys.Value(k.ID)
+	if err == nil && !kept {
+		m.leaveOut("key "+k.ID, "its value, which is not sealed")
+	}
+	return string(v), err
+}
+
+// writeCSV writes API Gateway's key file. It cannot have keys without values.
+func (m *move) writeCSV(_ context.Context, w *bytes.Buffer, _ string) error {
+	file := csv.NewWriter(w)
+	_ = file.Write([]string{"Name", "Key", "Description", "Enabled", "UsagePlanIds"}) // a buffer takes everything
+	for k := range m.Keys.Keys() {
+		value, err := m.value(k)
+		if err != nil {
+			return err
+		}
+		if value == "" {
+			continue
+		}
+		var plans []string
+		for _, of := range m.Plans.Memberships(k.ID) {
+			plans = append(plans, of.Plan)
+		}
+		name := k.Name
+		if strings.TrimSpace(name) == "" {
+			name = k.ID // the file requires one
+		}
+		_ = file.Write([]string{name, value, k.Description, strconv.FormatBool(k.Enabled), strings.Join(plans, ",")})
+		m.did("key "+k.ID, "%q", clip(k.Name))
+	}
+	file.Flush()
+	return file.Error()
+}
+
+func (m *move) writeKeys(_ context.Context, w *bytes.Buffer, _ string) error {
+	items := []keyJSON{}
+	for k := range m.Keys.Keys() {
+		form := writeKey(k)
+		var err error
+		if form.Value, err = m.value(k); err != nil {
+			return err
+		}
+		if form.Tags = k.Tags; len(k.Tags) == 0 {
+			form.Tags = nil
+		}
+		items = append(items, form)
+		m.did("key "+k.ID, "%q", clip(k.Name))
+	}
+	return writeJSON(w, map[string]any{"items": items})
+}
+
+// exported yields the plans, newest first.
+func (m *move) exported() (plans []usageplan.Plan) {
+	for p := range m.Plans.Plans() {
+		plans = append(plans, p)
+		m.did("usage plan "+p.ID, "%q", clip(p.Name))
+	}
+	return plans
+}
+
+func (m *move) writePlans(_ context.Context, w *bytes.Buffer, _ string) error {
+	items := []usageplan.Plan{}
+	return writeJSON(w, map[string]any{"items": append(items, m.exported()...)})
+}
+
+// planMembers yields the members of a plan, newest first. It warns about what API Gateway has no place for.
+func (m *move) planMembers(plan string) (members []usageplan.Member, err error) {
+	if _, found := m.Plans.Plan(plan); !found {
+		return nil, notFound(noPlan)
+	}
+	for before, more := uint64(0), true; more; {
+		var page []usageplan.Member
+		page, before = m.Plans.Members(plan, before, maxLimit)
+		members, more = append(members, page...), before != 0
+	}
+	for _, k := range members {
+		if k.Throttle != nil || len(k.Limits) > 0 {
+			m.leaveOut("key "+k.Client, "the limits of its own under usage plan %s", plan)
+		}
+	}
+	return members, nil
+}
+
+func (m *move) writePlanKeys(_ context.Context, w *bytes.Buffer, plan string) error {
+	members, err := m.planMembers(plan)
+	if err != nil {
+		return err
+	}
+	items := []planKeyJSON{}
+	for _, of := range members {
+		k, found := m.Keys.Key(of.Client)
+		if !found {
+			m.leaveOut("key "+of.Client, "it does not exist")
+			continue
+		}
+		value, _, err := m.Keys.Value(k.ID)
+		if err != nil {
+			return err
+		}
+		items = append(items, planKeyJSON{ID: k.ID, Type: keyType, Value: string(value), Name: k.Name})
+		m.did("key "+k.ID, "in usage plan %s", plan)
+	}
+	return writeJSON(w, map[string]any{"items": items})
+}
+
+func (m *move) writeUsage(ctx context.Context, w *bytes.Buffer, plan string) error {
+	p, _ := m.Plans.Plan(plan)
+	members, err := m.planMembers(plan)
+	if err == nil && len(p.Quotas) != 1 {
+		err = badRequest("usage plan %s has %d quotas, not one", clip(plan), len(p.Quotas))
+	}
+	if err != nil {
+		return err
+	}
+	now := time.Now().In(location(p.Quotas[0]))
+	today := now.Format(time.DateOnly)
+	items := make(map[string][][2]int64)
+	for _, of := range members {
+		k := usageplan.QuotaKey{Plan: plan, Client: of.Client}
+		for day, err := range m.Plans.Usage(ctx, k, now, now) {
+			if err != nil {
+				return err
+			}
+			items[of.Client] = [][2]int64{{day.Used, day.Remaining}}
+			m.did("key "+of.Client, "%d units remain under usage plan %s", day.Remaining, plan)
+		}
+	}
+	return writeJSON(w, map[string]any{"usagePlanId": plan, "startDate": today, "endDate": today, "items": items})
+}
+
+// quota returns the plan's quota in API Gateway's form, or nil. If the plan has several, or one outside UTC, it warns.
+func (m *move) quota(p usageplan.Plan) *quotaJSON {
+	if len(p.Quotas) > 1 || len(p.Quotas) == 1 && location(p.Quotas[0]) != time.UTC {
+		m.leaveOut("usage plan "+p.ID, "quotas that API Gateway cannot have")
+		return nil
+	}
+	if len(p.Quotas) == 0 {
+		return nil
+	}
+	q := writeQuota(p.Quotas[0])
+	return &q
+}

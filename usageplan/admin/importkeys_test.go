@@ -1,0 +1,42 @@
+package admin_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tallygate/tallygate/usageplan"
+)
+
+// A key can be in one plan for a stage. A row that would put it into a second one is left out, and with failonwarnings
+// the whole file is.
+func TestImportLeavesOutConflicts(t *testing.T) {
+	const rows = "Name,Key,UsagePlanIds\n" +
+		"both,aaaaaaaaaaaaaaaaaaaa1,\"gold,silver\"\n" +
+		"old,bbbbbbbbbbbbbbbbbbbb2,silver\n" +
+		"new,cccccccccccccccccccc3,\"gold,other\"\n"
+	p := newPlane(t, settings{})
+	p.plan("gold")
+	p.plan("silver")
+	_, err := p.plans.CreatePlan(t.Context(), usageplan.Plan{ID: "other", Name: "o", Stages: served[1:2]})
+	require.NoError(t, err)
+	p.send("POST", "/apikeys?mode=import&format=csv", "Name,Key,UsagePlanIds\nold,bbbbbbbbbbbbbbbbbbbb2,gold\n")
+	old := slices.Collect(p.keys.Keys())
+	require.Len(t, old, 1)
+
+	w := p.send("POST", "/apikeys?mode=import&format=csv&failonwarnings=true", rows)
+	require.Equal(t, 400, w.Code)
+	require.Regexp(t, `^{"message":"Line 2: key [a-z0-9]{10} is in usage plan gold for API stage demo:prod; `+
+		`Line 3: key `+old[0].ID+` is in usage plan gold for API stage demo:prod"}$`, w.Body.String())
+	require.Equal(t, old, slices.Collect(p.keys.Keys()), "nothing has changed")
+
+	w = p.send("POST", "/apikeys?mode=import&format=csv", rows)
+	require.Equal(t, 201, w.Code)
+	require.Contains(t, w.Body.String(), `"warnings":["Line 2: key `)
+	keys := slices.Collect(p.keys.Keys())
+	require.Len(t, keys, 2)
+	require.Equal(t, "new", keys[0].Name)
+	require.Len(t, p.plans.Memberships(keys[0].ID), 2)
+	require.Equal(t, []usageplan.Member{{Plan: "gold", Client: old[0].ID}}, p.plans.Memberships(old[0].ID))
+}

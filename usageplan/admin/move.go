@@ -1,0 +1,343 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tallygate/tallygate/apikey"
+	"github.com/tallygate/tallygate/usageplan"
+	"github.com/tallygate/tallygate/usageplan/ledger"
+)
+
+// A move is one import: first what the sources have, then what is done with it.
+type move struct {
+	Transfer
+	report Report
+
+	keys    []moved[apikey.Entry]
+	plans   []moved[usageplan.Plan]
+	members []moved[usageplan.Member]
+	left    []moved[remainder]
+	files   []moved[[]byte] // CSV
+
+	keyAt  map[string]bool            // the ids of keys
+	planAt map[string]*usageplan.Plan // plans by their ids
+	joined map[string][]string        // the plans of members, by client
+	old    map[string]bool            // the ids of keys that were there before
+}
+
+// moved is something that stands at a place of a source.
+type moved[T any] struct {
+	at   string
+	item T
+}
+
+// A remainder is what remained of a quota at the end of a day.
+type remainder struct {
+	plan, client string
+	day          time.Time // midnight of UTC
+	units        int64
+}
+
+func newMove(t Transfer) *move {
+	return &move{
+		Transfer: t,
+		keyAt:    make(map[string]bool), planAt: make(map[string]*usageplan.Plan),
+		joined: make(map[string][]string), old: make(map[string]bool),
+	}
+}
+
+func (m *move) did(at, format string, args ...any) {
+	m.report.Lines = append(m.report.Lines, at+": "+fmt.Sprintf(format, args...))
+}
+
+// leaveOut records that something was left out, and why.
+func (m *move) leaveOut(at, format string, args ...any) {
+	text := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "; ") // joined errors
+	m.report.Warnings = append(m.report.Warnings, at+": left out: "+text)
+}
+
+// check leaves out what cannot be imported, before anything has changed.
+func (m *move) check() {
+	m.keys = slices.DeleteFunc(m.keys, func(k moved[apikey.Entry]) bool { return !m.checkKey(k.at, k.item.Key.ID) })
+	m.plans = slices.DeleteFunc(m.plans, func(p moved[usageplan.Plan]) bool { return !m.checkPlan(p.at, p.item) })
+	m.members = slices.DeleteFunc(m.members, func(k moved[usageplan.Member]) bool { return !m.checkMember(k.at, k.item) })
+	m.left = slices.DeleteFunc(m.left, func(r moved[remainder]) bool { return !m.checkRemainder(r.at, r.item) })
+}
+
+// checkKey reports whether a key can be imported, as far as that depends on the sources alone.
+func (m *move) checkKey(at, id string) bool {
+	if m.keyAt[id] {
+		m.leaveOut(at, "a second key %s", clip(id))
+		return false
+	}
+	m.keyAt[id] = true
+	return true
+}
+
+func (m *move) checkPlan(at string, p usageplan.Plan) bool {
+	if m.planAt[p.ID] != nil {
+		m.leaveOut(at, "a second plan %s", clip(p.ID))
+		return false
+	}
+	m.planAt[p.ID] = &p
+	return true
+}
+
+// plan returns the plan as it will be, or nil if there is none.
+func (m *move) plan(id string) *usageplan.Plan {
+	if p := m.planAt[id]; p != nil {
+		return p
+	}
+	if p, found := m.Plans.Plan(id); found {
+		return &p
+	}
+	return nil
+}
+
+func (m *move) checkMember(at string, k usageplan.Member) bool {
+	_, exists := m.Keys.Key(k.Client)
+	switch {
+	case slices.Contains(m.joined[k.Client], k.Plan):
+		return false // listed twice, which does no harm
+	case !exists && !m.keyAt[k.Client]:
+		m.leaveOut(at, "there is no key %s", clip(k.Client))
+		return false
+	}
+	if err := m.join(k.Client, k.Plan); err != nil {
+		m.leaveOut(at, "%v", err)
+		return false
+	}
+	return true
+}
+
+// join records that a client becomes a member of the plans, or returns why it cannot: a plan does not exist, or the
+// client would be in two plans for the same stage.
+func (m *move) join(client string, plans ...string) error {
+	of := m.joined[client]
+	for _, k := range m.Plans.Memberships(client) {
+		if !slices.Contains(of, k.Plan) {
+			of = append(of, k.Plan)
+		}
+	}
+	for _, id := range plans {
+		p := m.plan(id)
+		if p == nil {
+			return fmt.Errorf("there is no usage plan %s", clip(id))
+		}
+		for _, other := range of {
+			if stage, both := shared(p, m.plan(other)); both && other != id {
+				return fmt.Errorf("key %s is in usage plan %s for API stage %s:%s", clip(client), clip(other), stage.API, stage.Name)
+			}
+		}
+		of = append(of, id)
+	}
+	m.joined[client] = of
+	return nil
+}
+
+// shared returns a stage that both plans open. q may be nil.
+func shared(p, q *usageplan.Plan) (usageplan.Stage, bool) {
+	if q == nil {
+		return usageplan.Stage{}, false
+	}
+	for _, s := range p.Stages {
+		if opens(*q, s) {
+			return s, true
+		}
+	}
+	return usageplan.Stage{}, false
+}
+
+func (m *move) checkRemainder(at string, r remainder) bool {
+	p := m.plan(r.plan)
+	_, is := m.Plans.Member(r.plan, r.client)
+	switch {
+	case p == nil:
+		m.leaveOut(at, "there is no usage plan %s", clip(r.plan))
+	case len(p.Quotas) != 1:
+		m.leaveOut(at, "usage plan %s has %d quotas, not one", clip(r.plan), len(p.Quotas))
+	case !is && !slices.Contains(m.joined[r.client], r.plan):
+		m.leaveOut(at, "key %s is not in usage plan %s", clip(r.client), clip(r.plan))
+	case r.units < 0 || r.units > ledger.MaxUnits:
+		m.leaveOut(at, "%d units cannot remain", r.units)
+	default:
+		return true
+	}
+	return false
+}
+
+// apply makes the changes, unless there are warnings that it is to fail on.
+func (m *move) apply(ctx context.Context) error {
+	if m.FailOnWarnings {
+		dry := *m
+		if err := dry.applyKeys(ctx, true); err != nil {
+			return err
+		}
+		if m.report.Warnings = dry.report.Warnings; len(m.report.Warnings) > 0 {
+			return badRequest("%d warnings", len(m.report.Warnings))
+		}
+	}
+	if err := m.applyKeys(ctx, false); err != nil {
+		return err
+	}
+	if err := m.applyPlans(ctx); err != nil {
+		return err
+	}
+	for _, r := range m.left {
+		if err := m.applyRemainder(ctx, r.at, r.item); err != nil {
+			return fmt.Errorf("%s: %w", r.at, err)
+		}
+	}
+	return nil
+}
+
+// applyKeys adds the keys, and adds to m the memberships that CSV files name. If dry is set, it only finds out what
+// would be left out.
+func (m *move) applyKeys(ctx context.Context, dry bool) error {
+	opt := apikey.ImportOptions{
+		FailOnWarnings: m.FailOnWarnings && !dry, DryRun: dry,
+		Check: func(k apikey.Key, plans []string) error {
+			_, m.old[k.ID] = m.Keys.Key(k.ID)
+			return m.join(k.ID, plans...)
+		},
+	}
+	if len(m.keys) > 0 {
+		entries := make([]apikey.Entry, len(m.keys))
+		for i, k := range m.keys {
+			entries[i] = k.item
+		}
+		got, err := m.Keys.ImportEntries(ctx, entries, opt)
+		if err != nil {
+			return err
+		}
+		m.keysDone("keys", got)
+	}
+	for _, f := range m.files {
+		got, err := m.Keys.Import(ctx, bytes.NewReader(f.item), opt)
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.at, err)
+		}
+		m.keysDone(f.at, got)
+		m.addFile(f.at, got)
+	}
+	return nil
+}
+
+// done is what was done with something that was there before, or not.
+func done(before bool) string {
+	if before {
+		return "replaced"
+	}
+	return "added"
+}
+
+func (m *move) keysDone(at string, got apikey.Imported) {
+	for _, k := range got.Keys {
+		m.did(at, "key %s %q %s", k.ID, clip(k.Name), done(m.old[k.ID]))
+	}
+	for _, w := range got.Warnings {
+		m.leaveOut(at, "%s", w)
+	}
+}
+
+// addFile adds the memberships that a CSV file names.
+func (m *move) addFile(at string, got apikey.Imported) {
+	for _, k := range got.Keys {
+		for _, plan := range got.PlanIDs[k.ID] {
+			m.members = append(m.members, moved[usageplan.Member]{at, usageplan.Member{Plan: plan, Client: k.ID}})
+		}
+	}
+}
+
+// maxItems is how many plans and members a change has at most; see [usageplan.Meter.Import].
+const maxItems = 10_000
+
+// applyPlans adds the plans and memberships.
+func (m *move) applyPlans(ctx context.Context) error {
+	plans, members, verbs := m.replacedPlans(), m.newMembers(), make([]string, len(m.plans))
+	for i, p := range m.plans {
+		_, before := m.Plans.Plan(p.item.ID)
+		verbs[i] = done(before)
+	}
+	for len(plans)+len(members) > 0 {
+		n := min(len(plans), maxItems)
+		k := min(len(members), maxItems-n)
+		if err := m.Plans.Import(ctx, plans[:n], members[:k]); err != nil {
+			return err
+		}
+		plans, members = plans[n:], members[k:]
+	}
+	for i, p := range m.plans {
+		m.did(p.at, "usage plan %s %q %s", clip(p.item.ID), clip(p.item.Name), verbs[i])
+	}
+	for _, k := range m.members {
+		m.did(k.at, "key %s is in usage plan %s", clip(k.item.Client), clip(k.item.Plan))
+	}
+	return nil
+}
+
+// replacedPlans returns the plans. A plan that is replaced keeps its tags unless its source has some.
+func (m *move) replacedPlans() []usageplan.Plan {
+	plans := make([]usageplan.Plan, len(m.plans))
+	for i, p := range m.plans {
+		plans[i] = p.item
+		if old, found := m.Plans.Plan(p.item.ID); found && p.item.Tags == nil {
+			plans[i].Tags = old.Tags
+		}
+	}
+	return plans
+}
+
+// newMembers returns the memberships that do not exist yet. It leaves out those of keys that were left out.
+func (m *move) newMembers() (members []usageplan.Member) {
+	m.members = slices.DeleteFunc(m.members, func(k moved[usageplan.Member]) bool {
+		_, found := m.Keys.Key(k.item.Client)
+		if !found {
+			m.leaveOut(k.at, "there is no key %s", clip(k.item.Client))
+		}
+		return !found
+	})
+	for _, k := range m.members {
+		if _, is := m.Plans.Member(k.item.Plan, k.item.Client); !is {
+			members = append(members, k.item)
+		}
+	}
+	return members
+}
+
+// applyRemainder sets what remains of the current period. The adjustment is named by the day and the units, so that it
+// is made once, however often it is imported.
+func (m *move) applyRemainder(ctx context.Context, at string, r remainder) error {
+	if _, is := m.Plans.Member(r.plan, r.client); !is {
+		m.leaveOut(at, "key %s is not in usage plan %s", clip(r.client), clip(r.plan))
+		return nil
+	}
+	k := usageplan.QuotaKey{Plan: r.plan, Client: r.client}
+	b, err := m.Plans.Balance(ctx, k)
+	if err != nil {
+		return err
+	}
+	date := r.day.Format(time.DateOnly)
+	if noon := noonOf(r.day, b.Start.Location()); noon.Before(b.Start) || !noon.Before(b.Reset) {
+		m.did(at, "key %s in usage plan %s: %s is not in the current period, which has its full quota",
+			clip(r.client), clip(r.plan), date)
+		return nil
+	}
+	_, err = m.Plans.SetRemaining(ctx, k, r.units, ledger.Adjustment{
+		ID: fmt.Sprintf("moved over %s %d", date, r.units), Reason: "moved over from API Gateway", Actor: "import",
+	})
+	if err == nil {
+		m.did(at, "key %s in usage plan %s: %d units remain", clip(r.client), clip(r.plan), r.units)
+	}
+	return err
+}
+
+// noonOf returns noon on the date of day in a location. It is on its date in every location.
+func noonOf(day time.Time, l *time.Location) time.Time {
+	return time.Date(day.Year(), day.Month(), day.Day(), 12, 0, 0, 0, l)
+}
