@@ -50,6 +50,10 @@ var catalogues = map[string]struct {
 		"ErrNotCurrent": {auth.ErrNotCurrent, 401}, "ErrTooOld": {auth.ErrTooOld, 401},
 		"ErrScope": {auth.ErrScope, 401}, "ErrRefused": {auth.ErrRefused, 403},
 	}},
+	"usageplan/journal": {nil, map[string]cause{ // its errors reach no client as they are
+		"ErrBehind": {journal.ErrBehind, 0}, "ErrTooLarge": {journal.ErrTooLarge, 0},
+		"ErrUnavailable": {journal.ErrUnavailable, 0},
+	}},
 	"usageplan": {func(err error) answer { return &usageplan.Error{Err: err} }, map[string]cause{
 		"ErrNotConfigured": {usageplan.ErrNotConfigured, 500}, "ErrNoClient": {usageplan.ErrNoClient, 403},
 		"ErrNoPlan": {usageplan.ErrNoPlan, 403}, "ErrThrottled": {usageplan.ErrThrottled, 429},

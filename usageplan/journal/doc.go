@@ -44,6 +44,7 @@
 //
 // # Files
 //
-// journal.go has the contract, origin.go who makes a change, memory.go the store in memory, and topic.go the reader and
-// writer that apikey and usageplan share. Package journaltest executes the contract.
+// journal.go has the contract, error.go the causes of errors, origin.go who makes a change, memory.go the store in
+// memory, and topic.go the reader and writer that apikey and usageplan share. Package journaltest has the contract as
+// tests.
 package journal

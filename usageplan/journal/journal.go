@@ -2,7 +2,6 @@ package journal
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"time"
@@ -41,7 +40,8 @@ type Journal interface {
 	// example after revision 0. A snapshot without items is one change.
 	//
 	// An error ends the sequence. It is an error if after is above the head: the reader has not followed this journal.
-	// The caller may use the journal while it iterates, and may stop at any time. What is yielded belongs to the caller.
+	// It is one too if records that were still to come are dropped meanwhile. The caller may use the journal while it
+	// iterates, and may stop at any time. What is yielded belongs to the caller.
 	Changes(ctx context.Context, after uint64) iter.Seq2[Change, error]
 
 	// Wait returns nil when the head is above after, and an error when ctx has ended or the store is closed.
@@ -70,19 +70,6 @@ type Item struct {
 	Gone  bool   // the change removed the item, if it was there
 }
 
-// Causes, for [errors.Is].
-var (
-	// ErrBehind: the writer has not seen the head of the journal. Nothing was stored.
-	ErrBehind = errors.New("journal: the writer is behind the head")
-
-	// ErrTooLarge: a change is outside the bounds of [Journal].Append. Nothing was stored.
-	ErrTooLarge = errors.New("journal: not a change of 1 to 10 000 items and 64 MiB")
-
-	// ErrUnavailable: the store has not answered, or what it answered cannot be used. A change may have been made or
-	// not.
-	ErrUnavailable = errors.New("journal: the store has not answered")
-)
-
 // The bounds of a change; see [Journal].Append.
 const (
 	maxItems = 10_000
@@ -102,7 +89,7 @@ func (c Change) Validate() error {
 	names, total := make(map[string]struct{}, len(c.Items)), 0
 	for i, it := range c.Items {
 		if it.Name == "" || len(it.Name) > maxName || len(it.Value) > maxValue {
-			return fmt.Errorf("%w: item %d has a name of %d bytes and %d bytes", ErrTooLarge, i, len(it.Name), len(it.Value))
+			return fmt.Errorf("%w: item %d: a name of %d bytes, %d bytes", ErrTooLarge, i, len(it.Name), len(it.Value))
 		}
 		if _, twice := names[it.Name]; twice {
 			return fmt.Errorf("%w: item %d has the name of another", ErrTooLarge, i)

@@ -2,7 +2,8 @@ package journal
 
 import "context"
 
-// Origin says who makes a change. All fields are for people, and may be empty.
+// Origin says who makes a change. All fields are for people, and may be empty. Each has at most 1 200 bytes, or the
+// change is [ErrTooLarge]: a text that a client chooses, such as the id of a request, needs a bound before.
 type Origin struct {
 	Actor   string // the identity that was verified, such as an access key id
 	Source  string // the network address that the request came from

@@ -196,6 +196,35 @@ func TestALostAnswerIsHealedByTheNextChangeOrRefresh(t *testing.T) {
 	}
 }
 
+// A request whose answer the writer has given up on may reach the store later, if nothing else has been appended.
+func TestALateRequestLandsOnceOrIsKeptOut(t *testing.T) {
+	for _, otherFirst := range []bool{false, true} {
+		f := &faulty{Journal: journal.Memory(0)}
+		n := follow(t, f)
+		var late func() error
+		f.append = func(_ context.Context, after uint64, c journal.Change) (uint64, error) {
+			late = func() error {
+				_, err := f.Journal.Append(t.Context(), after, c)
+				return err
+			}
+			return 0, errors.New("no answer in time")
+		}
+		require.ErrorIs(t, n.put(t.Context(), "x", "late "), journal.ErrUnavailable)
+		f.append = nil
+		require.NoError(t, n.Refresh(t.Context()))
+		require.Empty(t, n.items)
+		if otherFirst {
+			require.NoError(t, n.put(t.Context(), "x", "other "))
+			require.ErrorIs(t, late(), journal.ErrBehind)
+		} else {
+			require.NoError(t, late())
+		}
+		require.NoError(t, n.put(t.Context(), "x", "last"))
+		require.Equal(t, map[bool]string{false: "late last", true: "other last"}[otherFirst], n.items["x"])
+		require.Equal(t, n.items, follow(t, f.Journal).items)
+	}
+}
+
 // answering returns an empty journal whose Append stores nothing and has this answer.
 func answering(revision uint64, err error) journal.Journal {
 	return &faulty{Journal: journal.Memory(0), append: func(context.Context, uint64, journal.Change) (uint64, error) {
