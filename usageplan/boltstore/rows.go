@@ -47,7 +47,7 @@ func (s *Store) Update(ctx context.Context, keys []string, f func(i int, row []b
 		s.now[c.key] = c.row
 	}
 	s.turn()
-	s.last = s.state.Last
+	s.last = s.db.last
 	return nil
 }
 

@@ -44,7 +44,7 @@ type Store struct {
 	mu   sync.Mutex
 	db   *database // nil after an error, until the next call opens the file again
 	tail           // valid while db is not nil
-	last uint64    // the last record that was acknowledged
+	last int       // the last commit that was acknowledged
 }
 
 var _ ledger.Owner = (*Store)(nil)
@@ -123,18 +123,18 @@ func (s *Store) open() error {
 	if err != nil {
 		return s.failed(err)
 	}
-	s.last = s.state.Last
+	s.last = s.db.last
 	return nil
 }
 
 // continues reports as an error that a file which is opened again lacks what this store has acknowledged. It is the
-// same file, as isInPlace says, but with other content: somebody has copied a backup over it. It may have more records
-// than were acknowledged, as the last call before may have failed after its commit.
+// same file, as isInPlace says, but with other content: somebody has copied a backup over it. It may have one commit
+// more than was acknowledged, as the last call before may have failed after its commit.
 func (s *Store) continues() error {
-	if s.owner == 0 || s.state.Owner == s.owner && s.state.Last >= s.last {
+	if s.owner == 0 || s.state.Owner == s.owner && s.db.last >= s.last {
 		return nil
 	}
-	return fmt.Errorf("%w: %s ends with record %d, %d was acknowledged", ErrReplaced, s.path, s.state.Last, s.last)
+	return fmt.Errorf("%w: %s ends with commit %d, %d was acknowledged", ErrReplaced, s.path, s.db.last, s.last)
 }
 
 // enter locks the store for a call. It opens the file again if an earlier call has closed it after an error. The cost
