@@ -198,7 +198,11 @@ func (s *Store) Close() error {
 	}
 	var err error
 	if s.db != nil {
-		err = errors.Join(s.flush(s.db), s.isInPlace(), s.db.close())
+		if err = s.flush(s.db); err == nil {
+			// Without a change: were the meta page of this commit damaged, nothing would be missing in the one before.
+			err = s.db.update(s.state.put)
+		}
+		err = errors.Join(err, s.isInPlace(), s.db.close())
 	}
 	err = errors.Join(err, s.lock.Close())
 	s.lock, s.db, s.tail = nil, nil, tail{}
