@@ -34,10 +34,10 @@ func (s *Store) Check(ctx context.Context) error {
 	defer db.end(tx)
 	sum, records := uint64(0), uint64(0)
 	err = walk(db.file, tx, func(bucket string, key, value []byte) error {
-		switch bucket {
-		case string(metaBucket):
+		switch {
+		case bucket == string(metaBucket):
 			return nil
-		case string(rowBucket):
+		case isSummed(bucket):
 			sum += uint64(storedSum(value))
 		default:
 			records++
@@ -49,6 +49,9 @@ func (s *Store) Check(ctx context.Context) error {
 	})
 	if err == nil && (sum != want.Sum || records != want.Last+1-want.First) {
 		err = errMissing
+	}
+	if err == nil {
+		err = guard(func() error { return checkJournals(tx) })
 	}
 	return err
 }

@@ -1,13 +1,14 @@
-// Package boltstore keeps a ledger in one file, by way of bbolt. It is for one process and needs no server.
+// Package boltstore keeps a ledger and journals in one file, by way of bbolt. It is for one process and needs no server.
 //
 //	store, err := boltstore.Open("/var/lib/gateway/usage.db")
 //	defer store.Close()
 //	l, err := ledger.New(ledger.Config{Engine: store})
 //	defer l.Close()
+//	keys, err := apikey.New(apikey.Config{Journal: store.Journal("keys", 0), Pepper: pepper})
 //
 // # What survives
 //
-// A change that Update has acknowledged is on disk. It survives kill -9 and power loss, if the disk keeps what it has
+// A change that Update or a journal's Append has acknowledged is on disk. It survives kill -9 and power loss, if the disk keeps what it has
 // acknowledged to fdatasync. What the leases of a ledger have spent survives kill -9 if the ledger has slots; see
 // package slots.
 //
@@ -16,9 +17,9 @@
 //     go on until then. To restore a copy, stop the program first.
 //   - A failed write or sync (disk full, I/O error, a disk that has gone away): the call fails and its outcome is
 //     unknown. The next call opens the file again and reads what the disk has. A failed sync is never repeated.
-//   - A damaged file: Open refuses it with [ErrFormat] if pages, records or the set of rows are not sound. One row
-//     whose bytes have changed is found when it is read: calls with that key fail with [ErrFormat], others go on. See
-//     [Store.Update] for how an error names the key. [Store.Check] reads everything.
+//   - A damaged file: Open refuses it with [ErrFormat] if pages, records or the set of rows or items are not sound. One
+//     row or item whose bytes have changed is found when it is read: calls with that key or item fail with [ErrFormat],
+//     others go on. See [Store.Update] for how an error names the key. [Store.Check] reads everything.
 //
 // One damage cannot be told from a commit that a power cut has torn: that of the meta page of the last commit, if the
 // file was not closed. That commit is then left out.
@@ -37,6 +38,18 @@
 // are free. Free pages are used again, but a file does not shrink. It moves only between systems of one page size and
 // byte order. Keep it on a local disk, not on NFS. Disks that go with their container (Lambda, Fargate) take the counts
 // with them.
+//
+// # Journals
+//
+// [Store.Journal] returns the journal of a topic, for API keys or usage plans. A topic has two buckets: one with the
+// items as they are now, and one with the records of changes, which hold no bytes of items. A file from before there
+// were journals gets them at the first Append.
+//
+// An item of 90 bytes takes about 150 bytes, with its name of 8 and its part of a record, if names grow as those of keys
+// do. A commit of 10 000 such items takes about 20 ms of one processor, and what the disk needs to sync 1.5 MB. The
+// ledger waits meanwhile. To read a million items takes about 0.6 s, a millisecond at a time.
+//
+// # One opener
 //
 // A second opener is refused with [ErrLocked], also while the store recovers from an error: the lock is on a file of
 // its own, path.lock, which stays. On ext4 with fast_commit, kernels before 5.10.94 and 5.15.27 can lose synced data

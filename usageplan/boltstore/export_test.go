@@ -87,3 +87,30 @@ func (s *Store) Drop() {
 	defer s.mu.Unlock()
 	s.drop()
 }
+
+// SmallChunks makes journals be read a few items at a time, until the test ends.
+func SmallChunks(t testing.TB) {
+	old := chunkBytes
+	chunkBytes = 300
+	t.Cleanup(func() { chunkBytes = old })
+}
+
+// ReadItem reads an item of a journal.
+func ReadItem(body []byte) error { return new(stored).decode([]byte("item"), body) }
+
+// ReadChange reads the record of a change, and returns it as it is written.
+func ReadChange(body []byte) (again []byte, err error) {
+	var r record
+	number := numberKey(7)
+	if err := r.decode(number, seal(number, body)); err != nil {
+		return nil, err
+	}
+	return r.encode(), nil
+}
+
+// Opened is the file as a store has it open, until an error.
+func (s *Store) Opened() any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.db
+}

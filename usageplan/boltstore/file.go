@@ -94,7 +94,7 @@ func syncDir(dir string) error {
 	return nil
 }
 
-// verify checks the pages of a file before bbolt opens it to write. It returns the sum of the checksums of the rows.
+// verify checks the pages of a file before bbolt opens it to write. It returns what the state calls Sum.
 func verify(path string) (sum uint64, err error) {
 	if info, err := os.Stat(path); err == nil && info.Size() == 0 {
 		return 0, fmt.Errorf("%w: 0 bytes", ErrFormat) // bbolt would take it for a new file
@@ -106,7 +106,7 @@ func verify(path string) (sum uint64, err error) {
 	defer db.close()
 	err = db.view(func(tx *bolt.Tx) error {
 		return walk(db.file, tx, func(bucket string, _, value []byte) error {
-			if bucket == string(rowBucket) {
+			if isSummed(bucket) {
 				sum += uint64(storedSum(value))
 			}
 			return nil

@@ -9,7 +9,8 @@ import (
 )
 
 // Buckets. Rows has one row for each key; it is as old as the last checkpoint. Meta has the version of the format and
-// the state. Besides these there are one or two logs: see log.go.
+// the state. Besides these there are one or two logs, see log.go, and two buckets for each journal, see
+// journalcodec.go.
 var (
 	metaBucket = []byte("meta")
 	rowBucket  = []byte("rows")
@@ -31,7 +32,7 @@ const version = 2
 type state struct {
 	Owner       uint32 // number of the last opening
 	First, Last uint64 // records; all before First are in the rows, and the logs have exactly the others
-	Sum         uint64 // of the checksums of the rows
+	Sum         uint64 // of the checksums of the rows, and of all that journals have
 }
 
 // errMissing says that what a file has is not what its state says.

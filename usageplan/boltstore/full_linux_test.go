@@ -64,6 +64,39 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
+// TestJournalDiskFull: a full disk is an error until there is room again. Then the journal has what was acknowledged, and
+// perhaps the last change.
+func TestJournalDiskFull(t *testing.T) {
+	dir := small(t, "1m")
+	s := open(t, filepath.Join(dir, "usage.db"))
+	j := s.Journal("keys", 0)
+	want := make(map[string]string)
+	var head uint64
+	var err error
+	for err == nil {
+		item, value := fmt.Sprint("item ", head), strings.Repeat("x", 900)
+		if _, err = j.Append(t.Context(), head, edit(item, value)); err == nil {
+			head++
+			want[item] = value
+		}
+	}
+	require.ErrorIs(t, err, syscall.ENOSPC)
+	require.Greater(t, len(want), 100)
+	last := fmt.Sprint("item ", head)
+	items, now := itemsOf(t, j)
+	require.Equal(t, items[last] != "", now == head+1)
+	delete(items, last)
+	require.Equal(t, want, items, "items can be read")
+	require.NoError(t, syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT, "size=64m"))
+	now = appendTo(t, j, now, last, "after")
+	want[last] = "after"
+	items, _ = itemsOf(t, j)
+	require.Equal(t, want, items)
+	require.NotEmpty(t, historyOf(t, j, last))
+	require.NoError(t, j.Wait(t.Context(), now-1))
+	require.NoError(t, s.Check(t.Context()))
+}
+
 // TestLockedInOutage: an error of the disk does not let a second opener in.
 func TestLockedInOutage(t *testing.T) {
 	dir := small(t, "1m")

@@ -112,7 +112,7 @@ func (t *tail) replay(tx *bolt.Tx, sum uint64) error {
 	next := t.state.First
 	t.begins = next
 	err := tx.ForEach(func(name []byte, log *bolt.Bucket) error {
-		if string(name) == string(metaBucket) || string(name) == string(rowBucket) {
+		if string(name) == string(metaBucket) || isSummed(string(name)) {
 			return nil
 		}
 		if string(name) != string(logName(next)) {

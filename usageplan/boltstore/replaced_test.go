@@ -167,3 +167,45 @@ func TestLinkedAgain(t *testing.T) {
 	put(t, s, map[string]string{"a": "1"})
 	require.NoError(t, s.Check(t.Context()))
 }
+
+// TestOverwrittenJournal: nor is a copy from before a change of a journal taken for the file, if the ledger has made no
+// commit since.
+func TestOverwrittenJournal(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "usage.db")
+	s := open(t, path)
+	put(t, s, map[string]string{"a": "1"})
+	j := s.Journal("keys", 0)
+	appendTo(t, j, 0, "item", "1")
+	older := readFile(t, path)
+	appendTo(t, j, 1, "item", "2")
+	newest := readFile(t, path)
+	require.NoError(t, os.WriteFile(path, older, 0o600))
+	for range 3 {
+		_, err := j.Append(t.Context(), 2, edit("item", "3"))
+		require.ErrorIs(t, err, boltstore.ErrReplaced)
+		require.ErrorIs(t, new(replica).read(t.Context(), j), boltstore.ErrReplaced)
+		require.ErrorIs(t, j.Wait(t.Context(), 0), boltstore.ErrReplaced)
+		require.ErrorIs(t, tryPut(s, map[string]string{"a": "2"}), boltstore.ErrReplaced)
+	}
+	require.NoError(t, os.WriteFile(path, newest, 0o600))
+	appendTo(t, j, 2, "item", "3")
+	require.Len(t, historyOf(t, j, "item"), 3)
+	require.NoError(t, s.Check(t.Context()))
+}
+
+// TestReplacedJournal: a change that may have gone to a file which is no longer there is not acknowledged.
+func TestReplacedJournal(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "usage.db")
+	s := open(t, path)
+	j := s.Journal("keys", 0)
+	appendTo(t, j, 0, "item", "1")
+	require.NoError(t, os.Rename(path, path+".away"))
+	for range 2 {
+		_, err := j.Append(t.Context(), 1, edit("item", "2"))
+		require.ErrorIs(t, err, boltstore.ErrReplaced)
+	}
+	require.NoError(t, os.Rename(path+".away", path))
+	_, head := itemsOf(t, j)
+	require.Contains(t, []uint64{1, 2}, head)
+	appendTo(t, j, head, "item", "3")
+}

@@ -45,6 +45,8 @@ type Store struct {
 	db   *database // nil after an error, until the next call opens the file again
 	tail           // valid while db is not nil
 	last int       // the last commit that was acknowledged
+
+	appended chan struct{} // closed, and another made, when a journal changes
 }
 
 var _ ledger.Owner = (*Store)(nil)
@@ -62,7 +64,7 @@ func Open(path string) (*Store, error) {
 	if path == "" {
 		return nil, fmt.Errorf("boltstore: no path: %w", fs.ErrInvalid)
 	}
-	s := new(Store)
+	s := &Store{appended: make(chan struct{})}
 	if err := s.begin(path); err != nil {
 		return nil, fmt.Errorf("boltstore: open %s: %w", path, err)
 	}
@@ -115,7 +117,7 @@ func (s *Store) open() error {
 		return err
 	}
 	if err = s.db.rewriteMetas(); err == nil {
-		err = s.db.view(func(tx *bolt.Tx) error { return s.replay(tx, sum) })
+		err = s.db.view(func(tx *bolt.Tx) error { return errors.Join(s.replay(tx, sum), checkJournals(tx)) })
 	}
 	if err == nil {
 		err = s.continues()
@@ -206,5 +208,6 @@ func (s *Store) Close() error {
 	}
 	err = errors.Join(err, s.lock.Close())
 	s.lock, s.db, s.tail = nil, nil, tail{}
+	s.wake()
 	return err
 }

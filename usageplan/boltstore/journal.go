@@ -1,0 +1,153 @@
+package boltstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tallygate/tallygate/usageplan/journal"
+	bolt "go.etcd.io/bbolt"
+)
+
+// Journal returns the journal of a topic, such as "keys". It is in the file of the store and needs no closing. All
+// journals of one topic are the same one. Those of two topics know nothing of each other, nor of the ledger.
+//
+// The journal keeps the record of each change for retain; 0 or less stands for 400 days. A change is on disk when
+// Append has returned nil. The errors are those of [Store.Update]; one of Wait is [ErrClosed] when the store is closed.
+//
+// A damaged item or record is found when it is read: a call that needs it fails with [ErrFormat], and others go on.
+// Reading all items needs each of them, and a change needs those that it has. An item or record that a later version of
+// this package has written is [ErrVersion].
+//
+// Calls of the ledger wait while a change is appended.
+func (s *Store) Journal(topic string, retain time.Duration) journal.Journal {
+	if retain <= 0 {
+		retain = 400 * 24 * time.Hour
+	}
+	return &topicLog{s, topic, retain}
+}
+
+// topicLog is the journal of a topic.
+type topicLog struct {
+	store  *Store
+	topic  string
+	retain time.Duration
+}
+
+// Append implements [journal.Journal]. It is one commit.
+func (l *topicLog) Append(ctx context.Context, after uint64, c journal.Change) (uint64, error) {
+	if err := c.Validate(); err != nil {
+		return 0, err
+	}
+	s := l.store
+	if err := s.enter(ctx); err != nil {
+		return 0, err
+	}
+	defer s.mu.Unlock()
+	old := s.state
+	var refused error // by append: nothing is written then, and the store goes on
+	err := s.db.update(func(tx *bolt.Tx) error {
+		refused = l.append(tx, after, c)
+		return refused
+	})
+	if refused != nil {
+		s.state = old
+		return 0, l.wrap(refused)
+	}
+	s.wake() // also after an error, as the change may be in the file
+	if err == nil {
+		err = s.isInPlace()
+	}
+	if err != nil {
+		return 0, s.failed(err)
+	}
+	s.last = s.db.last
+	return after + 1, nil
+}
+
+func (l *topicLog) wrap(err error) error {
+	return fmt.Errorf("boltstore: journal %q: %w", l.topic, err)
+}
+
+// append writes a change, as part of a transaction. After an error the transaction is given up.
+func (l *topicLog) append(tx *bolt.Tx, after uint64, c journal.Change) error {
+	now, err := contentsOf(tx, l.topic)
+	if err == nil && now.head != after {
+		err = fmt.Errorf("%w: at %d, not %d", journal.ErrBehind, after, now.head)
+	}
+	if err == nil && now.head == 0 {
+		now.items, err = tx.CreateBucket([]byte(itemPrefix + l.topic))
+		if err == nil {
+			now.records, err = tx.CreateBucket([]byte(recordPrefix + l.topic))
+		}
+	}
+	if err != nil {
+		return err
+	}
+	now.records.FillPercent = 1 // keys only ever come last
+	before, err := l.putItems(now, c.Items)
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		l.store.writeRow(now.records, numberKey(now.head+1), record{c, before}.encode()),
+		now.records.SetSequence(now.head+1),
+		l.drop(now, time.Now().Add(-l.retain)),
+		l.store.state.put(tx))
+}
+
+// putItems writes the items of the change after the head. It returns the revision of the change before of each, 0 if
+// there is none.
+//
+// As a rule new items come after all others, as they are named by numbers that grow. Then it fills pages, but for some
+// bytes, since revisions grow too. Elsewhere, each new item would split a full page.
+func (l *topicLog) putItems(now contents, items []journal.Item) (before []uint64, err error) {
+	last, _ := now.items.Cursor().Last()
+	end := string(last)
+	now.items.FillPercent = 0.95
+	for _, it := range items {
+		if it.Name <= end {
+			now.items.FillPercent = bolt.DefaultFillPercent
+		}
+		old, err := now.item(it.Name)
+		if err == nil {
+			err = l.store.writeRow(now.items, []byte(it.Name), stored{it.Gone, now.head + 1, it.Value}.encode())
+		}
+		if err != nil {
+			return nil, err
+		}
+		before = append(before, old.revision)
+	}
+	return before, nil
+}
+
+// dropItems is about how many items the records have that one Append drops. So a journal catches up, and no commit has
+// much to drop.
+const dropItems = 1000
+
+// drop drops the oldest records if their time is before t, but not the one that is being appended. With a record go the
+// items that it has removed, unless a later change has made them again. A record that is damaged stays, and with it
+// those after it.
+func (l *topicLog) drop(now contents, t time.Time) error {
+	for n := 0; n < dropItems && now.first <= now.head && now.isBefore(now.first, t); now.first++ {
+		r, err := now.record(now.first)
+		if err != nil {
+			return nil
+		}
+		for _, it := range r.Items {
+			last, _ := now.item(it.Name)
+			if !last.gone || last.revision != r.Revision {
+				continue
+			}
+			if err := l.store.writeRow(now.items, []byte(it.Name), nil); err != nil {
+				return err
+			}
+		}
+		if err := l.store.writeRow(now.records, numberKey(r.Revision), nil); err != nil {
+			return err
+		}
+		n += len(r.Items)
+	}
+	return nil
+}
