@@ -149,6 +149,28 @@ func TestFlippedBitsInAJournal(t *testing.T) {
 	}
 }
 
+// TestDamagedMetaPage of a closed file loses nothing, also if the last change was that of a journal: the other page leads
+// to a commit that has it too.
+func TestDamagedMetaPage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "usage.db")
+	s := open(t, path)
+	for i := range uint64(3) {
+		appendTo(t, s.Journal("keys", 0), i, fmt.Sprint(i), "x")
+	}
+	require.NoError(t, s.Close())
+	good := readFile(t, path)
+	for page := range 2 {
+		bad := append([]byte(nil), good...)
+		bad[page*os.Getpagesize()+20] ^= 1
+		require.NoError(t, os.WriteFile(path, bad, 0o600))
+		s := open(t, path)
+		items, head := itemsOf(t, s.Journal("keys", 0))
+		require.Len(t, items, 3)
+		require.EqualValues(t, 3, head)
+		require.NoError(t, s.Close())
+	}
+}
+
 // TestDamagedItem concerns what asks for it, and nothing else. The store goes on without opening its file again.
 func TestDamagedItem(t *testing.T) {
 	for name, tt := range map[string]struct {
