@@ -133,6 +133,9 @@ func (s *state) validate() error {
 			return invalid("Invalid earlier API Key value")
 		}
 	}
+	if !s.key.LastUsed.IsZero() && s.key.LastUsed.Unix() <= 0 {
+		return invalid("Invalid last use of an API Key")
+	}
 	return s.key.validate()
 }
 

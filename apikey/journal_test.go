@@ -348,6 +348,7 @@ func TestDamagedJournalIsRefused(t *testing.T) {
 		"a long name":          {item(good.Name+"x", same), "its name is"},
 		"a low number":         {item("\x00\x00\x00\x00\x00\x00\x00\x01", same), "its name is"},
 		"a value of two keys":  {append(item(good.Name, same), item(next, func(b []byte) []byte { copy(b[2:], "third00000"); return b })...), "another key has the value"},
+		"used before 1970":     {item(good.Name, func(b []byte) []byte { b[1] |= 16; return append(b[:len(b)-2], 1, 0, 0) }), "last use"},
 		"a deletion with more": {item("fr92a5qpbj", func([]byte) []byte { return []byte{1, 2, 0} }), "damaged"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -388,7 +389,7 @@ func (broken) Changes(context.Context, uint64) iter.Seq2[journal.Change, error] 
 }
 
 func (broken) History(context.Context, string) iter.Seq2[journal.Change, error] {
-	return broken{}.Changes(nil, 0)
+	return broken{}.Changes(context.Background(), 0)
 }
 
 func TestStoreThatIsDown(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tallygate/tallygate/apikey"
+	"github.com/tallygate/tallygate/usageplan/journal"
 )
 
 const population = 1_000_000
@@ -127,6 +128,85 @@ func BenchmarkVerifyDuringChanges(b *testing.B) {
 			<-stopped
 		})
 	}
+}
+
+// BenchmarkPage reads a page of 25 keys out of the population: the newest, those in the middle, and pages by a prefix that
+// every key, one of 100 or no key has. The last two look at as many keys as a page may.
+func BenchmarkPage(b *testing.B) {
+	v, _ := registered()
+	middle := uint64(0)
+	for range population / 2 / 10_000 {
+		_, middle = v.Page("", middle, 10_000)
+	}
+	for name, page := range map[string]struct {
+		prefix string
+		before uint64
+	}{
+		"newest": {}, "middle": {before: middle}, "prefix=all": {"customer-", middle}, "prefix=few": {"customer-04200", 0},
+		"prefix=none": {"nobody", middle},
+	} {
+		b.Run("page="+name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, next := v.Page(page.prefix, page.before, 25); next == 0 {
+					b.Fatal("no more pages")
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkOpen reads the population from a journal in memory, with and without sealed values.
+func BenchmarkOpen(b *testing.B) {
+	for _, sealed := range []bool{false, true} {
+		cfg := apikey.Config{Pepper: pepper, Journal: journal.Memory(0)}
+		if sealed {
+			cfg.Sealer, _ = apikey.NewSealer("a sealing key of 32 random bytes")
+		}
+		fill(b, cfg)
+		b.Run(fmt.Sprintf("sealed=%t", sealed), func(b *testing.B) {
+			for b.Loop() {
+				b.StopTimer()
+				before := heap()
+				b.StartTimer()
+				v, err := apikey.New(cfg)
+				b.StopTimer()
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.ReportMetric(float64(heap()-before)/population, "B/key")
+				runtime.KeepAlive(v)
+				b.StartTimer()
+			}
+		})
+	}
+}
+
+// fill imports the population, as many keys at a time as a change may have.
+func fill(b *testing.B, cfg apikey.Config) {
+	v, err := apikey.New(cfg)
+	if err != nil {
+		b.Fatal(err)
+	}
+	const most = 10_000
+	for at := 0; at < population; at += most {
+		var file strings.Builder
+		file.WriteString("Name,Key\n")
+		for i := range most {
+			fmt.Fprintf(&file, "customer-%07d,%s\n", at+i, string(v.Generate()))
+		}
+		if _, err := v.Import(b.Context(), strings.NewReader(file.String()), apikey.ImportOptions{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
 
 // change makes a change every millisecond until stop is closed.
