@@ -53,10 +53,10 @@ type Journal interface {
 	History(ctx context.Context, item string) iter.Seq2[Change, error]
 }
 
-// A Change is one step of a journal.
+// A Change is one step of a journal. Its time is read back in UTC, and to the millisecond at least.
 type Change struct {
 	Revision  uint64    // set by the journal
-	Time      time.Time // when it was decided, by the writer's clock; read back in UTC, to the millisecond at least
+	Time      time.Time // when it was decided, by the writer's clock; zero is older than any retention
 	Origin              // who made it
 	Operation string    // what was done, such as "CreateApiKey"
 	Items     []Item

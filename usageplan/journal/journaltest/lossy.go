@@ -79,7 +79,7 @@ func (l *lossy) cut(changes iter.Seq2[journal.Change, error]) iter.Seq2[journal.
 			if left == 0 {
 				break
 			}
-			if left--; !yield(c, err) {
+			if left--; !yield(c, err) || err != nil {
 				return
 			}
 		}
