@@ -17,6 +17,7 @@ import (
 	"github.com/tallygate/tallygate/sigv4"
 	"github.com/tallygate/tallygate/usageplan"
 	"github.com/tallygate/tallygate/usageplan/boltstore"
+	"github.com/tallygate/tallygate/usageplan/journal"
 	"github.com/tallygate/tallygate/usageplan/ledger"
 	"github.com/tallygate/tallygate/usageplan/slots"
 )
@@ -65,6 +66,7 @@ func meter(b *testing.B, engine string) *usageplan.Meter {
 		Client: apikey.ID, API: "airline-loyalty", Stage: "Prod", Ledger: book(b, engine),
 		Plans:   []usageplan.Plan{plan("basic")},
 		Members: []usageplan.Member{{Plan: "basic", Client: client}},
+		Journal: journal.Memory(0),
 	})
 	check(b, err)
 	return m
