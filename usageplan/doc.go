@@ -78,8 +78,8 @@
 //   - [ErrConflict]: 409. Change what is in the way first; the text names it.
 //   - [ErrExists]: 409. The plan or membership is there. Update it, or take another id.
 //   - [ErrNotMember]: 404. Name a plan of which the client is a member.
-//   - [journal.ErrUnavailable]: 503. It is unknown whether the change was made. [Meter.Refresh] and the next change find
-//     out. Then look at the present plans and members, and repeat the change if it is not there.
+//   - [journal.ErrUnavailable]: 503. It is unknown whether the change was made. [Meter.Refresh] and the next change
+//     find out. Then look at the present plans and members, and repeat the change if it is not there.
 //   - [ErrNoQuota]: an error of the methods that take a [QuotaKey], without an answer of its own. Correct the key; the
 //     text says whether the plan, the quota or the membership is missing. [Meter.Usage] and [Meter.Adjustments] need
 //     neither the membership nor a quota that the plan has now.

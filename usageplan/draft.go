@@ -147,8 +147,8 @@ func (d *draft) missing() error {
 	return errors.Join(errs...)
 }
 
-// unknownPlan is the mistake of naming a plan that does not exist. It is [ErrNoPlan] without that error's text, which is
-// about a request.
+// unknownPlan is the mistake of naming a plan that does not exist. It is [ErrNoPlan] without that error's text, which
+// is about a request.
 type unknownPlan struct{ client, plan string }
 
 func (e unknownPlan) Error() string {
@@ -175,8 +175,8 @@ func (m *Meter) countable(quotas []ledger.Quota) error {
 	return nil
 }
 
-// conflicts returns why the present plans and members do not allow the change, or nil. In contrast to mistakes, the same
-// change may be allowed later.
+// conflicts returns why the present plans and members do not allow the change, or nil. In contrast to mistakes, the
+// same change may be allowed later.
 func (d *draft) conflicts() error {
 	var errs []error
 	for i := range d.plans {
@@ -233,7 +233,7 @@ func (d *draft) alone(client string, p *Plan) error {
 		}
 		for _, s := range other.Stages {
 			if findStage(p.Stages, s.API, s.Name) >= 0 {
-				return fmt.Errorf("client %q is in plan %q for %s:%s already: move it with UpdateMember, or remove it there first",
+				return fmt.Errorf("client %q is in plan %q for %s:%s already: move it, or remove it there first",
 					clip(client), clip(other.ID), clip(s.API), clip(s.Name))
 			}
 		}

@@ -12,12 +12,13 @@ func Decode(it journal.Item) (journal.Item, error) {
 	if err := t.read(&c, it); err != nil {
 		return journal.Item{}, err
 	}
-	for i := range c.plans {
-		if c.plans[i].gone {
-			return goneItem(planName(c.plans[i].ID), !it.Gone), nil
+	if len(c.plans) > 0 {
+		p := &c.plans[0]
+		if p.gone {
+			return goneItem(planName(p.ID), !it.Gone), nil
 		}
-		text, err := c.plans[i].encode()
-		return journal.Item{Name: planName(c.plans[i].ID), Value: text}, err
+		text, err := p.encode()
+		return journal.Item{Name: planName(p.ID), Value: text}, err
 	}
 	m := &c.members[0]
 	if m.gone {

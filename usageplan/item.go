@@ -24,8 +24,8 @@ import (
 //	plan      version flags number created JSON
 //	member    version flags number [rate burst] [limit of a day] [of a week] [of a month]
 //
-// A plan is JSON inside, because there are few, and what a plan has grows over time. There may be a million members: one
-// without a throttle and limits of its own takes 10 bytes.
+// A plan is JSON inside, because there are few, and what a plan has grows over time. There may be a million members:
+// one without a throttle and limits of its own takes 10 bytes.
 const (
 	planPrefix   = "p/"
 	memberPrefix = "m/"

@@ -63,8 +63,8 @@ type Config struct {
 
 	// Journal stores the changes of plans and members: each is durable before it is visible. New reads it to its head,
 	// and [Meter.Refresh] reads on. Several meters, also of several processes, may have the same journal; then the
-	// declared plans and members should be the same too. It must be a topic of its own. If it is nil, changes are kept in
-	// memory only.
+	// declared plans and members should be the same too. It must be a topic of its own. If it is nil, changes are kept
+	// in memory only.
 	Journal journal.Journal
 
 	// AllowDespite is asked about each request that Check refuses. If it returns true, the request is admitted and

@@ -110,10 +110,11 @@ func (p *plan) members() iter.Seq[*member] {
 	}
 }
 
-// Clients yields every client that the ledger has counted under the plan, each once and in no order, whatever the plan's
-// quotas are now. So it finds clients that have left the plan, and those of Config.Default, which are members of no
-// plan. It does not find members that have never called. The plan may be one that was deleted. Without Config.Ledger,
-// nothing is counted, and nothing is yielded. An error is one of [ledger.Ledger.Keys], and ends the sequence.
+// Clients yields every client that the ledger has counted under the plan, each once and in no order, whatever the
+// plan's quotas are now. So it finds clients that have left the plan, and those of Config.Default, which are members of
+// no plan. It does not find members that have never called. The plan may be one that was deleted. Without
+// Config.Ledger, nothing is counted, and nothing is yielded. An error is one of [ledger.Ledger.Keys], and ends the
+// sequence.
 func (m *Meter) Clients(ctx context.Context, plan string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		if err := m.configured(); err != nil {

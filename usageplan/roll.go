@@ -10,8 +10,8 @@ import (
 // costs the same whether the plan has 25 members or a million. One goroutine changes it at a time.
 //
 // The slots are sorted by number. A new membership has the highest number, so it is appended: behind what readers of
-// the present slice see. One that is replaced keeps its number and so its slot. One that is removed leaves an empty slot
-// until half of the slots are empty; then they are copied without these.
+// the present slice see. One that is replaced keeps its number and so its slot. One that is removed leaves an empty
+// slot until half of the slots are empty; then they are copied without these.
 type roll struct {
 	slots atomic.Pointer[[]slot]
 	empty int // slots without a member

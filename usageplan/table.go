@@ -129,8 +129,8 @@ func (m *member) quota(q ledger.Quota) ledger.Quota {
 	return q
 }
 
-// quota returns quota i of those that the ledger counts, with the limit of the member m, if it has one of its own. m may
-// be nil. In a plan without quotas, no member has a limit. But a request may find a member just before its limit is
+// quota returns quota i of those that the ledger counts, with the limit of the member m, if it has one of its own. m
+// may be nil. In a plan without quotas, no member has a limit. But a request may find a member just before its limit is
 // removed, and then the version of the plan that has lost its quotas. So m is not asked there.
 func (s *state) quota(i int, m *member) ledger.Quota {
 	if len(s.Quotas) == 0 {

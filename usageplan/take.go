@@ -92,8 +92,8 @@ func (m *Meter) take(ctx context.Context, q *Request, p *match, c *Charge) error
 
 // count takes q's cost from all quotas of the plan, or from none. If the plan has no quota, it counts the cost as
 // usage. A request that cannot be counted is refused, whether a quota needs the count or not: the reader of the usage
-// relies on it as much as a quota does. Config.AllowDespite may admit it. Without Config.Ledger, nothing is counted. A quota
-// that another process has given to a plan meanwhile then refuses with [ledger.ErrNotConfigured].
+// relies on it as much as a quota does. Config.AllowDespite may admit it. Without Config.Ledger, nothing is counted. A
+// quota that another process has given to a plan meanwhile then refuses with [ledger.ErrNotConfigured].
 //
 // Each quota is an account of its own in the ledger, and the ledger decides about one account at a time. So if the
 // second quota refuses, the first one is settled with 0.

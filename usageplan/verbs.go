@@ -20,8 +20,8 @@ const (
 	opImport        = "ImportUsagePlans"
 )
 
-// change makes one change: it lets decide fill a draft, checks the draft, stores it, and makes it visible. decide may be
-// called again if another process was first. An error of decide is returned as it is.
+// change makes one change: it lets decide fill a draft, checks the draft, stores it, and makes it visible. decide may
+// be called again if another process was first. An error of decide is returned as it is.
 func (m *Meter) change(ctx context.Context, operation string, decide func(*draft) error) error {
 	if err := m.configured(); err != nil {
 		return err
@@ -94,8 +94,8 @@ func (t *table) drawID() string {
 // What it does to ID and Created is ignored. There is [ErrNoPlan], and [ErrConflict] while a member overrides a quota
 // that the new version does not have, or is in another plan for one of its stages.
 //
-// Members and balances stay. The buckets of a throttle stay too, unless the throttle is one of a method and its stage is
-// no longer in the plan. A stage that edit removes and adds again has never left. A quota of a new period starts to
+// Members and balances stay. The buckets of a throttle stay too, unless the throttle is one of a method and its stage
+// is no longer in the plan. A stage that edit removes and adds again has never left. A quota of a new period starts to
 // count. A quota per day that is given to a plan without a quota goes on from the usage of the day.
 func (m *Meter) UpdatePlan(ctx context.Context, id string, edit func(*Plan) error) (updated Plan, err error) {
 	err = m.change(ctx, opUpdatePlan, func(d *draft) error {
@@ -124,7 +124,7 @@ func edited[T any](edit func(*T) error, v *T) error {
 
 // DeletePlan deletes the plan of the id, its memberships and its buckets. Balances stay in the ledger. There is
 // [ErrNoPlan], and [ErrConflict] while the plan has stages and if it is Config.Default. All its members lose the plan at
-// the same instant.
+// the same instant. If it has many, the store forgets them in several changes, and DeletePlan waits for that.
 func (m *Meter) DeletePlan(ctx context.Context, id string) error {
 	err := m.change(ctx, opDeletePlan, func(d *draft) error {
 		s := m.table.version(id)
@@ -134,8 +134,8 @@ func (m *Meter) DeletePlan(ctx context.Context, id string) error {
 		case id == m.config.Default:
 			return refused(ErrConflict, fmt.Errorf("plan %q is the default plan", clip(id)))
 		case len(s.Stages) > 0:
-			return refused(ErrConflict, fmt.Errorf("plan %q has %d stages, including %s:%s: take them out first",
-				clip(id), len(s.Stages), clip(s.Stages[0].API), clip(s.Stages[0].Name)))
+			return refused(ErrConflict, fmt.Errorf("plan %q opens %s:%s: take its stages out first",
+				clip(id), clip(s.Stages[0].API), clip(s.Stages[0].Name)))
 		}
 		d.removePlan(id)
 		d.sweep(m.table.plan(id), nil)
@@ -179,13 +179,13 @@ func (d *draft) sweep(p *plan, s *state) {
 
 // AddMembers adds the members to their plans, all or none. One that is there already, or that is given twice, is
 // [ErrExists]. A plan that does not exist is [ErrNoPlan]. A client that would be in two plans for the same stage is
-// [ErrConflict]. A client that was a member before finds its bucket under the plan's throttle as it left it. If the plan
-// has no throttle, and the client had one of its own, it starts with a full bucket.
+// [ErrConflict]. A client that was a member before finds its bucket under the plan's throttle as it left it. If the
+// plan has no throttle, and the client had one of its own, it starts with a full bucket.
 func (m *Meter) AddMembers(ctx context.Context, members ...Member) error {
 	return m.change(ctx, opAddMembers, func(d *draft) error {
 		for _, k := range members {
 			if m.table.member(k.Plan, k.Client) != nil || d.member(k.Plan, k.Client) != nil {
-				return refused(ErrExists, fmt.Errorf("client %q is a member of plan %q", clip(k.Client), clip(k.Plan)))
+				return exists(k)
 			}
 			d.putMember(k)
 		}
@@ -194,9 +194,11 @@ func (m *Meter) AddMembers(ctx context.Context, members ...Member) error {
 }
 
 // UpdateMember changes a membership by calling edit with a copy of it, with the rules of [Meter.UpdatePlan]. If edit
-// changes the plan, the client moves to that plan in one step: no request finds it in both plans, or in neither. What it
-// does to Client is ignored. There is [ErrNotMember], and the causes of [Meter.AddMembers].
-func (m *Meter) UpdateMember(ctx context.Context, plan, client string, edit func(*Member) error) (updated Member, err error) {
+// changes the plan, the client moves to that plan in one step: no request finds it in both plans, or in neither. What
+// it does to Client is ignored. There is [ErrNotMember], and the causes of [Meter.AddMembers].
+func (m *Meter) UpdateMember(
+	ctx context.Context, plan, client string, edit func(*Member) error,
+) (updated Member, err error) {
 	err = m.change(ctx, opUpdateMember, func(d *draft) error {
 		before := m.table.member(plan, client)
 		if before == nil {
@@ -209,7 +211,7 @@ func (m *Meter) UpdateMember(ctx context.Context, plan, client string, edit func
 		k.Client = client
 		if k.Plan != plan {
 			if m.table.member(k.Plan, client) != nil {
-				return refused(ErrExists, fmt.Errorf("client %q is a member of plan %q", clip(client), clip(k.Plan)))
+				return exists(k)
 			}
 			d.removeMember(plan, client)
 		}
@@ -218,6 +220,10 @@ func (m *Meter) UpdateMember(ctx context.Context, plan, client string, edit func
 		return nil
 	})
 	return orZero(updated, err)
+}
+
+func exists(k Member) error {
+	return refused(ErrExists, fmt.Errorf("client %q is a member of plan %q", clip(k.Client), clip(k.Plan)))
 }
 
 func notMember(plan, client string) error {
@@ -245,8 +251,8 @@ func (m *Meter) RemoveMembers(ctx context.Context, client string, plans ...strin
 }
 
 // Import creates or replaces plans and members, all in one change or none. One that is replaced keeps its place in the
-// order of creation, and a plan its date. One that is given twice is [ErrInvalid], and so are more than 10 000 together.
-// The other causes are those of the verbs for one plan or member. Importing the same again is no error.
+// order of creation, and a plan its date. One that is given twice is [ErrInvalid], and so are more than 10 000
+// together. The other causes are those of the verbs for one plan or member. Importing the same again is no error.
 //
 // Requests see each plan, and all memberships of a client, change in one step. They may see some of the plans and
 // clients before others.
@@ -263,7 +269,7 @@ func (m *Meter) Import(ctx context.Context, plans []Plan, members []Member) erro
 		}
 		for _, k := range members {
 			if d.member(k.Plan, k.Client) != nil {
-				return refused(ErrInvalid, fmt.Errorf("member %q of plan %q is given twice", clip(k.Client), clip(k.Plan)))
+				return refused(ErrInvalid, fmt.Errorf("client %q of plan %q is given twice", clip(k.Client), clip(k.Plan)))
 			}
 			d.putMember(k)
 		}

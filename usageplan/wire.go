@@ -9,7 +9,8 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// The JSON form in which plans are written: API Gateway's, and "quotas" and "location", which API Gateway does not have.
+// The JSON form in which plans are written: API Gateway's, and "quotas" and "location", which API Gateway does not
+// have.
 //
 // It is read by load.go and not into these types. Reading has to accept what is never written: an id that is left out,
 // half a throttle, the fields of a listing. And it has to find every mistake with its path. Types for
