@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/tallygate/tallygate/apikey"
@@ -33,6 +34,8 @@ func trimMark(text []byte) []byte { return bytes.TrimPrefix(text, []byte("\ufeff
 // elements returns the elements of a document, each of which has its own mistakes: those of a list, those of a page of
 // a listing ("items" in the CLI's output, "item" in API Gateway's), or the document itself. A page that says that there
 // are more is an error: an import of it would leave out the others without a warning.
+//
+// They are in reverse. API Gateway lists what is newest first, and what is imported first is the oldest here.
 func elements(doc node) ([]node, error) {
 	list := []node{doc}
 	if _, is := doc.value.([]any); is {
@@ -50,6 +53,7 @@ func elements(doc node) ([]node, error) {
 	for i := range list {
 		list[i].mistake = new(error)
 	}
+	slices.Reverse(list)
 	return list, doc.finish()
 }
 
@@ -202,7 +206,11 @@ func (m *move) readUsagePage(s Source, page node) error {
 		return fmt.Errorf("%s has %d days, not 1 to %d", page.path, days, maxDays)
 	}
 	day := min(days, dates{first, time.Now().UTC()}.count()) - 1
+	if m.listed[plan] == nil {
+		m.listed[plan] = make(map[string]bool)
+	}
 	for _, client := range clients {
+		m.listed[plan][client] = true
 		n := values.field(client)
 		n.mistake = new(error)
 		m.addRemainder(s.place(n), n, days, day, remainder{plan: plan, client: client, day: first.AddDate(0, 0, day)})

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,7 +17,8 @@ import (
 )
 
 // Export writes what Import reads. plan is the id of the plan whose members FormatPlanKeys and FormatUsage list; the
-// other formats have all keys or plans, newest first as in API Gateway. FormatUsage has the present day alone.
+// other formats have all keys or plans. Listings are newest first, as in API Gateway, and so that an import of them
+// keeps the order. FormatUsage has the present day alone.
 //
 // What the format has no place for is left out with a warning: the values of keys that are not sealed, several quotas of
 // a plan, and limits of single members. The document holds values of keys, so it is a secret. An export that fails has
@@ -33,7 +35,7 @@ func (t Transfer) Export(ctx context.Context, w io.Writer, format Format, plan s
 	var text bytes.Buffer
 	err := write(m, ctx, &text, plan)
 	if err == nil && t.FailOnWarnings && len(m.report.Warnings) > 0 {
-		err = badRequest("%d warnings", len(m.report.Warnings))
+		err = m.warned()
 	}
 	if err == nil {
 		_, err = text.WriteTo(w)
@@ -65,11 +67,11 @@ func (m *move) value(k apikey.Key) (string, error) {
 	return string(v), err
 }
 
-// writeCSV writes API Gateway's key file. It cannot have keys without values.
+// writeCSV writes API Gateway's key file, oldest first. It cannot have keys without values.
 func (m *move) writeCSV(_ context.Context, w *bytes.Buffer, _ string) error {
 	file := csv.NewWriter(w)
 	_ = file.Write([]string{"Name", "Key", "Description", "Enabled", "UsagePlanIds"}) // a buffer takes everything
-	for k := range m.Keys.Keys() {
+	for _, k := range slices.Backward(slices.Collect(m.Keys.Keys())) {
 		value, err := m.value(k)
 		if err != nil {
 			return err
@@ -128,12 +130,8 @@ func (m *move) planMembers(plan string) (members []usageplan.Member, err error) 
 	if _, found := m.Plans.Plan(plan); !found {
 		return nil, notFound(noPlan)
 	}
-	for before, more := uint64(0), true; more; {
-		var page []usageplan.Member
-		page, before = m.Plans.Members(plan, before, maxLimit)
-		members, more = append(members, page...), before != 0
-	}
-	for _, k := range members {
+	for k := range m.membersOf(plan) {
+		members = append(members, k)
 		if k.Throttle != nil || len(k.Limits) > 0 {
 			m.leaveOut("key "+k.Client, "the limits of its own under usage plan %s", plan)
 		}

@@ -57,7 +57,7 @@ func TestNodesReadValues(t *testing.T) {
 	require.Empty(t, n.field("a").text())
 	require.EqualValues(t, 5, n.field("b").whole())
 	require.Equal(t, 0.5, n.field("c").number())
-	require.EqualValues(t, 9007199254740993, n.field("d").whole())
+	require.Equal(t, int64(9007199254740993), n.field("d").whole())
 	require.Equal(t, map[string]string{"f": "g"}, n.field("e").texts())
 	require.True(t, n.field("h").truth())
 	require.NoError(t, n.finish())

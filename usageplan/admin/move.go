@@ -2,8 +2,11 @@ package admin
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
+	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -24,10 +27,11 @@ type move struct {
 	left    []moved[remainder]
 	files   []moved[[]byte] // CSV
 
-	keyAt  map[string]bool            // the ids of keys
+	keyAt  map[string]string          // where keys stand, by their ids
 	planAt map[string]*usageplan.Plan // plans by their ids
 	joined map[string][]string        // the plans of members, by client
 	old    map[string]bool            // the ids of keys that were there before
+	listed map[string]map[string]bool // the clients whose usage is listed, by plan
 }
 
 // moved is something that stands at a place of a source.
@@ -46,8 +50,8 @@ type remainder struct {
 func newMove(t Transfer) *move {
 	return &move{
 		Transfer: t,
-		keyAt:    make(map[string]bool), planAt: make(map[string]*usageplan.Plan),
-		joined: make(map[string][]string), old: make(map[string]bool),
+		keyAt:    make(map[string]string), planAt: make(map[string]*usageplan.Plan),
+		joined: make(map[string][]string), old: make(map[string]bool), listed: make(map[string]map[string]bool),
 	}
 }
 
@@ -65,17 +69,18 @@ func (m *move) leaveOut(at, format string, args ...any) {
 func (m *move) check() {
 	m.keys = slices.DeleteFunc(m.keys, func(k moved[apikey.Entry]) bool { return !m.checkKey(k.at, k.item.Key.ID) })
 	m.plans = slices.DeleteFunc(m.plans, func(p moved[usageplan.Plan]) bool { return !m.checkPlan(p.at, p.item) })
+	m.plans = slices.DeleteFunc(m.plans, func(p moved[usageplan.Plan]) bool { return !m.checkReplaced(p.at, p.item) })
 	m.members = slices.DeleteFunc(m.members, func(k moved[usageplan.Member]) bool { return !m.checkMember(k.at, k.item) })
 	m.left = slices.DeleteFunc(m.left, func(r moved[remainder]) bool { return !m.checkRemainder(r.at, r.item) })
 }
 
 // checkKey reports whether a key can be imported, as far as that depends on the sources alone.
 func (m *move) checkKey(at, id string) bool {
-	if m.keyAt[id] {
+	if m.keyAt[id] != "" {
 		m.leaveOut(at, "a second key %s", clip(id))
 		return false
 	}
-	m.keyAt[id] = true
+	m.keyAt[id] = at
 	return true
 }
 
@@ -86,6 +91,40 @@ func (m *move) checkPlan(at string, p usageplan.Plan) bool {
 	}
 	m.planAt[p.ID] = &p
 	return true
+}
+
+// checkReplaced reports whether a plan can replace the one of its id, as far as that depends on its members: each may
+// be in one plan for a stage only, and may have limits of its own only for quotas of the plan.
+func (m *move) checkReplaced(at string, p usageplan.Plan) bool {
+	for k := range m.membersOf(p.ID) {
+		err := m.join(k.Client, p.ID)
+		for period := range k.Limits {
+			if !slices.ContainsFunc(p.Quotas, func(q ledger.Quota) bool { return q.Period == period }) {
+				err = fmt.Errorf("key %s has a limit of its own per %s", clip(k.Client), period)
+			}
+		}
+		if err != nil {
+			m.leaveOut(at, "%v", err)
+			delete(m.planAt, p.ID)
+			return false
+		}
+	}
+	return true
+}
+
+// membersOf yields the present members of a plan, newest first.
+func (m *move) membersOf(plan string) iter.Seq[usageplan.Member] {
+	return func(yield func(usageplan.Member) bool) {
+		for before, more := uint64(0), true; more; more = before != 0 {
+			var page []usageplan.Member
+			page, before = m.Plans.Members(plan, before, maxLimit)
+			for _, k := range page {
+				if !yield(k) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // plan returns the plan as it will be, or nil if there is none.
@@ -104,7 +143,7 @@ func (m *move) checkMember(at string, k usageplan.Member) bool {
 	switch {
 	case slices.Contains(m.joined[k.Client], k.Plan):
 		return false // listed twice, which does no harm
-	case !exists && !m.keyAt[k.Client]:
+	case !exists && m.keyAt[k.Client] == "":
 		m.leaveOut(at, "there is no key %s", clip(k.Client))
 		return false
 	}
@@ -179,7 +218,7 @@ func (m *move) apply(ctx context.Context) error {
 			return err
 		}
 		if m.report.Warnings = dry.report.Warnings; len(m.report.Warnings) > 0 {
-			return badRequest("%d warnings", len(m.report.Warnings))
+			return m.warned()
 		}
 	}
 	if err := m.applyKeys(ctx, false); err != nil {
@@ -193,7 +232,29 @@ func (m *move) apply(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", r.at, err)
 		}
 	}
+	m.tellUnlisted()
 	return nil
+}
+
+// tellUnlisted says how many members of a plan its usage does not list. It may be that they have not called. Or pages
+// are missing: aws-cli prints the first page of get-usage as if it were all.
+func (m *move) tellUnlisted() {
+	for _, plan := range slices.Sorted(maps.Keys(m.listed)) {
+		n := 0
+		for k := range m.membersOf(plan) {
+			if !m.listed[plan][k.Client] {
+				n++
+			}
+		}
+		if n > 0 {
+			m.did("usage plan "+clip(plan), "%d keys are not listed by %s, and keep the quota that they have", n, FormatUsage)
+		}
+	}
+}
+
+// warned is the error of a transfer that fails on warnings.
+func (m *move) warned() error {
+	return badRequest("%d warnings; the first is: %s", len(m.report.Warnings), clip(m.report.Warnings[0]))
 }
 
 // applyKeys adds the keys, and adds to m the memberships that CSV files name. If dry is set, it only finds out what
@@ -215,14 +276,14 @@ func (m *move) applyKeys(ctx context.Context, dry bool) error {
 		if err != nil {
 			return err
 		}
-		m.keysDone("keys", got)
+		m.keysDone(got, func(id string) string { return m.keyAt[id] })
 	}
 	for _, f := range m.files {
 		got, err := m.Keys.Import(ctx, bytes.NewReader(f.item), opt)
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.at, err)
 		}
-		m.keysDone(f.at, got)
+		m.keysDone(got, func(string) string { return f.at })
 		m.addFile(f.at, got)
 	}
 	return nil
@@ -236,12 +297,13 @@ func done(before bool) string {
 	return "added"
 }
 
-func (m *move) keysDone(at string, got apikey.Imported) {
+// keysDone reports an import of keys. at returns where a key stands; that of "" is where the warnings do.
+func (m *move) keysDone(got apikey.Imported, at func(id string) string) {
 	for _, k := range got.Keys {
-		m.did(at, "key %s %q %s", k.ID, clip(k.Name), done(m.old[k.ID]))
+		m.did(at(k.ID), "key %s %q %s", k.ID, clip(k.Name), done(m.old[k.ID]))
 	}
 	for _, w := range got.Warnings {
-		m.leaveOut(at, "%s", w)
+		m.leaveOut(cmp.Or(at(""), "keys"), "%s", w)
 	}
 }
 

@@ -155,7 +155,8 @@ type (
 // provider is the address of Terraform's AWS provider.
 const provider = `provider["registry.terraform.io/hashicorp/aws"]`
 
-// writeState writes a state file with the keys, plans and memberships. Each resource is named by its type and id.
+// writeState writes a state file with the keys, plans and memberships, oldest first. A key is named by its id. A plan is
+// named by its number, because an id of a plan need not be a name.
 func (m *move) writeState(_ context.Context, w *bytes.Buffer, _ string) error {
 	state := stateJSON{Version: 4, Terraform: "1.0.0", Serial: 1, Outputs: map[string]any{}, Resources: []stateResourceJSON{}}
 	add := func(kind, name string, attributes map[string]any) {
@@ -163,7 +164,7 @@ func (m *move) writeState(_ context.Context, w *bytes.Buffer, _ string) error {
 			"managed", kind, name, provider, []stateInstanceJSON{{0, attributes}},
 		})
 	}
-	for k := range m.Keys.Keys() {
+	for _, k := range slices.Backward(slices.Collect(m.Keys.Keys())) {
 		value, err := m.value(k)
 		if err != nil {
 			return err
@@ -174,13 +175,13 @@ func (m *move) writeState(_ context.Context, w *bytes.Buffer, _ string) error {
 		})
 		m.did("key "+k.ID, "%q", clip(k.Name))
 	}
-	for i, p := range m.exported() {
+	for i, p := range slices.Backward(m.exported()) {
 		add(terraformPlan, fmt.Sprintf("plan_%d", i), m.stateForm(p))
 		members, err := m.planMembers(p.ID)
 		if err != nil {
 			return err
 		}
-		for j, k := range members {
+		for j, k := range slices.Backward(members) {
 			add(terraformPlanKey, fmt.Sprintf("plan_%d_key_%d", i, j), map[string]any{
 				"id": k.Client, "key_id": k.Client, "key_type": keyType, "usage_plan_id": p.ID,
 			})

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -91,12 +90,12 @@ func TestImportMovesAnAccount(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, report.Warnings)
 	require.Equal(t, []string{
-		`keys: key fr92a5qpbj "julianwood" added`,
-		`keys: key 58v93i1885 "" added`,
-		`get-usage-plans $.items[0]: usage plan jcfq33 "RestrictUsage" added`,
+		`get-api-keys $.items[1]: key 58v93i1885 "" added`,
+		`get-api-keys $.items[0]: key fr92a5qpbj "julianwood" added`,
 		`get-usage-plans $.items[1]: usage plan open01 "Open" added`,
-		`get-usage-plan-keys $.items[0]: key fr92a5qpbj is in usage plan jcfq33`,
+		`get-usage-plans $.items[0]: usage plan jcfq33 "RestrictUsage" added`,
 		`get-usage-plan-keys $.items[1]: key 58v93i1885 is in usage plan jcfq33`,
+		`get-usage-plan-keys $.items[0]: key fr92a5qpbj is in usage plan jcfq33`,
 		`get-usage $.items.58v93i1885: key 58v93i1885 in usage plan jcfq33: 10 units remain`,
 		`get-usage $.items.fr92a5qpbj: key fr92a5qpbj in usage plan jcfq33: 4 units remain`,
 	}, report.Lines)
@@ -118,7 +117,7 @@ func TestImportMovesAnAccount(t *testing.T) {
 	before := p.state()
 	report, err = p.transfer(true).Import(t.Context(), account()...)
 	require.NoError(t, err)
-	require.Equal(t, `keys: key fr92a5qpbj "julianwood" replaced`, report.Lines[0])
+	require.Equal(t, `get-api-keys $.items[1]: key 58v93i1885 "" replaced`, report.Lines[0])
 	require.Equal(t, before, p.state())
 	balance, err := p.plans.Balance(t.Context(), usageplan.QuotaKey{Plan: "jcfq33", Client: "fr92a5qpbj"})
 	require.NoError(t, err)
@@ -142,7 +141,7 @@ func TestImportTellsWhatItLeavesOut(t *testing.T) {
 		{"a wrong type", source(admin.FormatKeys, `[{"id": "aaaaaaaaaa", "enabled": "true"}]`), "get-api-keys $[0]: left out: $[0].enabled is not true or false"},
 		{"a wrong date", source(admin.FormatKeys, `[{"id": "aaaaaaaaaa", "createdDate": "today"}]`), "get-api-keys $[0]: left out: $[0].createdDate is no time"},
 		{"no object", source(admin.FormatKeys, `["aaaaaaaaaa"]`), "get-api-keys $[0]: left out: $[0] is not an object"},
-		{"a key twice", source(admin.FormatKeys, `[{"id": "aaaaaaaaaa", "value": "aaaaaaaaaaaaaaaaaaaa1"}, {"id": "aaaaaaaaaa", "value": "aaaaaaaaaaaaaaaaaaaa2"}]`), "get-api-keys $[1]: left out: a second key aaaaaaaaaa"},
+		{"a key twice", source(admin.FormatKeys, `[{"id": "aaaaaaaaaa", "value": "aaaaaaaaaaaaaaaaaaaa1"}, {"id": "aaaaaaaaaa", "value": "aaaaaaaaaaaaaaaaaaaa2"}]`), "get-api-keys $[0]: left out: a second key aaaaaaaaaa"},
 		{"a value that another key has", source(admin.FormatKeys, `[{"id": "aaaaaaaaaa", "value": "value-of-the-old-key-00"}]`), "keys: left out: Key aaaaaaaaaa: API Key already exists"},
 		{"a short value", source(admin.FormatKeys, `[{"id": "aaaaaaaaaa", "value": "short"}]`), "keys: left out: Key aaaaaaaaaa: API Key value should be at least 20 characters"},
 		{"a bad id", source(admin.FormatKeys, `[{"id": "A", "value": "aaaaaaaaaaaaaaaaaaaa1"}]`), "keys: left out: Key A: Invalid API Key identifier specified"},
@@ -150,7 +149,7 @@ func TestImportTellsWhatItLeavesOut(t *testing.T) {
 		{"a row with an unknown plan", source(admin.FormatCSV, "Name,Key,UsagePlanIds\na,aaaaaaaaaaaaaaaaaaaa1,none\n"), "csv: left out: Line 2: there is no usage plan none"},
 
 		{"a plan with a mistake", source(admin.FormatPlans, `[{"id": "p", "name": "P", "throttle": {"rateLimit": "1"}, "x": 1}]`), "get-usage-plans $[0]: left out: usageplan: invalid: $.x is not a field of API Gateway's; $.throttle.rateLimit is not a number"},
-		{"a plan twice", source(admin.FormatPlans, `[{"id": "p", "name": "P"}, {"id": "p", "name": "Q"}]`), "get-usage-plans $[1]: left out: a second plan p"},
+		{"a plan twice", source(admin.FormatPlans, `[{"id": "p", "name": "P"}, {"id": "p", "name": "Q"}]`), "get-usage-plans $[0]: left out: a second plan p"},
 		{"no plan", source(admin.FormatPlans, `[5]`), "get-usage-plans $[0]: left out: usageplan: invalid: $ is not an object; $.name is required"},
 
 		{"an unknown key", source(admin.FormatPlanKeys, `[{"id": "aaaaaaaaaa", "type": "API_KEY"}]`), "get-usage-plan-keys $[0]: left out: there is no key aaaaaaaaaa"},
@@ -204,7 +203,7 @@ func TestImportTellsWhatItLeavesOut(t *testing.T) {
 			report, err = p.transfer(false).Import(t.Context(), more, withText(tt.source, text))
 			require.NoError(t, err)
 			require.Equal(t, []string{tt.want}, report.Warnings)
-			require.Contains(t, report.Lines, `keys: key zzzzzzzzzz "" added`)
+			require.Contains(t, report.Lines, `get-api-keys $[0]: key zzzzzzzzzz "" added`)
 		})
 	}
 }
@@ -266,6 +265,49 @@ func TestImportRefusesSources(t *testing.T) {
 	require.ErrorIs(t, err, admin.ErrNotConfigured)
 	_, err = admin.Transfer{}.Export(t.Context(), new(bytes.Buffer), admin.FormatKeys, "")
 	require.ErrorIs(t, err, admin.ErrNotConfigured)
+}
+
+// A plan that its members could not have does not replace the one they have.
+func TestImportKeepsMembersPlans(t *testing.T) {
+	p := newPlane(t, sealed)
+	p.plan("jcfq33", daily)
+	_, err := p.plans.CreatePlan(t.Context(), usageplan.Plan{ID: "dev", Name: "D", Stages: served[1:2]})
+	require.NoError(t, err)
+	id := p.key("a", "a")
+	p.join("dev", id)
+	require.NoError(t, p.plans.AddMembers(t.Context(), usageplan.Member{Plan: "jcfq33", Client: id, Limits: map[ledger.Period]int64{ledger.Daily: 5}}))
+	before := p.state()
+	for plan, want := range map[string]string{
+		`{"id": "dev", "name": "D", "apiStages": [{"apiId": "demo", "stage": "prod"}]}`:                                           "key a000000000 is in usage plan jcfq33 for API stage demo:prod",
+		`{"id": "jcfq33", "name": "J", "apiStages": [{"apiId": "demo", "stage": "dev"}], "quota": {"limit": 1, "period": "DAY"}}`: "key a000000000 is in usage plan dev for API stage demo:dev",
+		`{"id": "jcfq33", "name": "J", "quota": {"limit": 1, "period": "WEEK"}}`:                                                  "key a000000000 has a limit of its own per DAY",
+	} {
+		report, err := p.transfer(false).Import(t.Context(), source(admin.FormatPlans, plan))
+		require.NoError(t, err)
+		require.Equal(t, []string{"get-usage-plans $: left out: " + want}, report.Warnings)
+		require.Equal(t, before, p.state())
+	}
+	// Two plans exchange their stages.
+	report, err := p.transfer(true).Import(t.Context(), source(admin.FormatPlans, `[
+		{"id": "dev", "name": "D", "apiStages": [{"apiId": "demo", "stage": "prod"}]},
+		{"id": "jcfq33", "name": "J", "apiStages": [{"apiId": "demo", "stage": "dev"}], "quota": {"limit": 1, "period": "DAY"}}]`))
+	require.NoError(t, err)
+	require.Len(t, report.Lines, 2)
+}
+
+// aws-cli may have lost pages of get-usage.
+func TestImportTellsWhoseUsageIsNotListed(t *testing.T) {
+	p := newPlane(t, sealed)
+	_, err := p.transfer(true).Import(t.Context(), account()...)
+	require.NoError(t, err)
+	today := day(time.Now())
+	report, err := p.transfer(true).Import(t.Context(), source(admin.FormatUsage, fmt.Sprintf(
+		`{"usagePlanId": "jcfq33", "startDate": %q, "endDate": %q, "items": {"fr92a5qpbj": [[1, 2]]}}`, today, today)))
+	require.NoError(t, err)
+	require.Equal(t, []string{
+		"get-usage $.items.fr92a5qpbj: key fr92a5qpbj in usage plan jcfq33: 2 units remain",
+		"usage plan jcfq33: 1 keys are not listed by get-usage, and keep the quota that they have",
+	}, report.Lines)
 }
 
 // A day that is not in the current period says nothing about it.
@@ -383,38 +425,36 @@ func TestExportIsReadBack(t *testing.T) {
 	})
 	require.NoError(t, err)
 	p.take("fr92a5qpbj", 1)
-	for _, tt := range []struct {
-		formats []admin.Format
-		used    bool // what is left is the same, too
-	}{
-		{[]admin.Format{admin.FormatKeys, admin.FormatPlans, admin.FormatPlanKeys, admin.FormatUsage}, true},
-		{[]admin.Format{admin.FormatTerraform, admin.FormatUsage}, true},
-		{[]admin.Format{admin.FormatKeys, admin.FormatCloudFormation}, false},
+	for _, formats := range [][]admin.Format{
+		{admin.FormatKeys, admin.FormatPlans, admin.FormatPlanKeys, admin.FormatUsage},
+		{admin.FormatTerraform, admin.FormatUsage},
 	} {
 		q := newPlane(t, sealed)
 		var sources []admin.Source
-		for _, f := range tt.formats {
-			var text bytes.Buffer
-			report, err := p.transfer(true).Export(t.Context(), &text, f, "jcfq33")
-			require.NoError(t, err)
-			require.NotEmpty(t, report.Lines)
-			sources = append(sources, source(f, text.String()))
+		for _, f := range formats {
+			sources = append(sources, source(f, p.export(f)))
 		}
 		_, err := q.transfer(true).Import(t.Context(), sources...)
 		require.NoError(t, err)
-		want, got := sorted(p.state()), sorted(q.state())
-		if !tt.used { // neither members nor what is left
-			drop := func(line string) bool { return strings.HasPrefix(line, "{jcfq33 ") }
-			want = slices.DeleteFunc(want, drop)
-		}
-		require.Equal(t, want, got, "%v", tt.formats)
+		require.Equal(t, p.state(), q.state(), "%v: the same, in the same order", formats)
+	}
+	q := newPlane(t, sealed)
+	_, err = q.transfer(true).Import(t.Context(), source(admin.FormatCloudFormation, p.export(admin.FormatCloudFormation)))
+	require.NoError(t, err)
+	for want := range p.plans.Plans() {
+		got, found := q.plans.Plan(want.ID)
+		require.True(t, found)
+		got.Created = want.Created
+		require.Equal(t, want, got)
 	}
 }
 
-func sorted(text string) []string {
-	lines := strings.Split(text, "\n")
-	slices.Sort(lines)
-	return lines
+func (p *plane) export(format admin.Format) string {
+	p.t.Helper()
+	var text bytes.Buffer
+	_, err := p.transfer(true).Export(p.t.Context(), &text, format, "jcfq33")
+	require.NoError(p.t, err)
+	return text.String()
 }
 
 // The file that FormatCSV writes is one that ImportApiKeys reads.
@@ -422,15 +462,11 @@ func TestExportedFileIsReadBack(t *testing.T) {
 	p, q := newPlane(t, sealed), newPlane(t, sealed)
 	_, err := p.transfer(true).Import(t.Context(), account()...)
 	require.NoError(t, err)
-	var file, plans bytes.Buffer
-	_, err = p.transfer(true).Export(t.Context(), &file, admin.FormatCSV, "")
-	require.NoError(t, err)
+	file := p.export(admin.FormatCSV)
 	require.Equal(t, "Name,Key,Description,Enabled,UsagePlanIds\n"+
 		"58v93i1885,0123456789abcdefghij0123456789,d,false,jcfq33\n"+
-		"julianwood,67sfLSq19U1GuGk1RB5DwaS7EIYsWvBU3fZbtvQT,,true,jcfq33\n", file.String())
-	_, err = p.transfer(true).Export(t.Context(), &plans, admin.FormatPlans, "")
-	require.NoError(t, err)
-	report, err := q.transfer(true).Import(t.Context(), source(admin.FormatCSV, file.String()), source(admin.FormatPlans, plans.String()))
+		"julianwood,67sfLSq19U1GuGk1RB5DwaS7EIYsWvBU3fZbtvQT,,true,jcfq33\n", file)
+	report, err := q.transfer(true).Import(t.Context(), source(admin.FormatCSV, file), source(admin.FormatPlans, p.export(admin.FormatPlans)))
 	require.NoError(t, err)
 	require.Len(t, report.Lines, 6)
 	c, err := q.keys.VerifyKey(t.Context(), "67sfLSq19U1GuGk1RB5DwaS7EIYsWvBU3fZbtvQT")
@@ -509,12 +545,8 @@ func FuzzTransfer(f *testing.F) {
 			_, _ = p.transfer(false).Import(t.Context(), source(formats[format], text))
 		}
 		q := newPlane(t, sealed)
-		var keys, plans bytes.Buffer
-		_, err = p.transfer(true).Export(t.Context(), &keys, admin.FormatKeys, "")
-		require.NoError(t, err)
-		_, err = p.transfer(true).Export(t.Context(), &plans, admin.FormatPlans, "")
-		require.NoError(t, err)
-		_, err = q.transfer(true).Import(t.Context(), source(admin.FormatKeys, keys.String()), source(admin.FormatPlans, plans.String()))
+		_, err = q.transfer(true).Import(t.Context(), source(admin.FormatKeys, p.export(admin.FormatKeys)),
+			source(admin.FormatPlans, p.export(admin.FormatPlans)))
 		require.NoError(t, err)
 	})
 }
