@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -64,6 +65,12 @@ func TestDisagreement(t *testing.T) {
 		}
 	}
 	remove := func(b *bolt.Bucket, key, _ []byte) error { return b.Delete(key) }
+	counts := func(bucket string, more uint64) func(*bolt.Tx) error {
+		return func(tx *bolt.Tx) error {
+			b := tx.Bucket(named(tx, bucket))
+			return b.SetSequence(b.Sequence() + more)
+		}
+	}
 	for name, damage := range map[string]func(*bolt.Tx) error{
 		"a row is missing": first("rows", remove),
 		"a row is an older one": first("rows", func(b *bolt.Bucket, key, _ []byte) error {
@@ -87,8 +94,11 @@ func TestDisagreement(t *testing.T) {
 			}
 			return tx.DeleteBucket(named(tx, "newer log"))
 		},
-		"a log is missing":     func(tx *bolt.Tx) error { return tx.DeleteBucket(named(tx, "newer log")) },
-		"the state is missing": func(tx *bolt.Tx) error { return tx.Bucket([]byte("meta")).Delete([]byte("state")) },
+		"the older log counts more": counts("older log", 1),
+		"the newer log counts more": counts("newer log", 1),
+		"the newer log counts less": counts("newer log", ^uint64(0)),
+		"a log is missing":          func(tx *bolt.Tx) error { return tx.DeleteBucket(named(tx, "newer log")) },
+		"the state is missing":      func(tx *bolt.Tx) error { return tx.Bucket([]byte("meta")).Delete([]byte("state")) },
 		"a bucket in a bucket": func(tx *bolt.Tx) error {
 			_, err := tx.Bucket([]byte("rows")).CreateBucket([]byte("b"))
 			return err
@@ -99,7 +109,8 @@ func TestDisagreement(t *testing.T) {
 			s := halfway(t, path)
 			require.NoError(t, s.Check(t.Context()))
 			s.Damage(t, damage)
-			if name != "the state is missing" && name != "a log of another name" { // the store has these in memory
+			inMemory := name == "the state is missing" || name == "a log of another name" || strings.Contains(name, " counts ")
+			if !inMemory { // else the store does not look for it in the file
 				require.ErrorIs(t, s.Check(t.Context()), boltstore.ErrFormat)
 			}
 			b, err := os.ReadFile(path)
@@ -110,6 +121,19 @@ func TestDisagreement(t *testing.T) {
 			s.Drop() // Close would not know what to make of it
 		})
 	}
+}
+
+// TestOnlyLogIsMissing: a log that is missing is found although no commit after its first has written the state.
+func TestOnlyLogIsMissing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "usage.db")
+	s := open(t, path)
+	put(t, s, map[string]string{"a": "1"})
+	put(t, s, map[string]string{"a": "2"})
+	s.Damage(t, func(tx *bolt.Tx) error { return tx.DeleteBucket(named(tx, "older log")) })
+	require.ErrorIs(t, s.Check(t.Context()), boltstore.ErrFormat)
+	s.Drop()
+	_, err := s.Load(t.Context(), "a")
+	require.ErrorIs(t, err, boltstore.ErrFormat)
 }
 
 // TestDamagedRow concerns calls with its key alone, and goes when the key gets a new row.

@@ -22,8 +22,9 @@ var (
 // version is the format of the file. Version 1 had accounts in place of rows.
 const version = 2
 
-// state is what the rest of a file is checked against. Each commit writes it. Its fields are exported for
-// encoding/binary.
+// state is what the rest of a file is checked against. A commit writes it if more than Last changes, and if it begins a
+// log. Last changes with each commit, so it also stands where that costs next to nothing: as the sequence number of the
+// bucket in which the last record is. Its fields are exported for encoding/binary.
 //
 // The checksums of rows and records do not tell that one is missing, nor that it is an older one. Say a leaf has been
 // written anew, from page 40 to page 41, and page 40 is free but still there. One flipped bit in the branch makes 41 a
@@ -31,7 +32,7 @@ const version = 2
 // and what the checksums of all rows add up to.
 type state struct {
 	Owner       uint32 // number of the last opening
-	First, Last uint64 // records; all before First are in the rows, and the logs have exactly the others
+	First, Last uint64 // records; all before First are in the rows, and the logs have exactly the others; see replay
 	Sum         uint64 // of the checksums of the rows, and of all that journals have
 }
 

@@ -57,6 +57,7 @@ func (t *tail) write(tx *bolt.Tx, changes []change) error {
 		return err
 	}
 	log.FillPercent = 1 // keys only ever come last
+	before, goesOn := t.state, t.size > 0
 	for len(changes) > 0 {
 		record := t.record[:0]
 		for len(changes) > 0 && len(record) < pieceSize {
@@ -71,7 +72,13 @@ func (t *tail) write(tx *bolt.Tx, changes []change) error {
 			return err
 		}
 	}
-	return errors.Join(t.advance(tx), t.state.put(tx))
+	if err := errors.Join(log.SetSequence(t.state.Last), t.advance(tx)); err != nil {
+		return err
+	}
+	if before.Last = t.state.Last; goesOn && t.state == before {
+		return nil
+	}
+	return t.state.put(tx)
 }
 
 // appendRow appends a change to a record: the key and the row, each after its length. A row that has been deleted has
@@ -103,7 +110,10 @@ func readRecord(number, record []byte, f func(key, row []byte)) error {
 
 // replay reads the state and the logs of a file. The checksums of its rows add up to sum. Of two logs the older one
 // comes first, by its name; a checkpoint was under way then, and goes on from its first row: to write a row twice does
-// no harm. Records are numbered without a gap, from state.First to state.Last, so one that is missing shows.
+// no harm.
+//
+// Records are numbered without a gap, from state.First on, and each log knows its last one, so a record that is missing
+// shows. So does a log that is missing: state.Last was written when the last log began, so it is at least its first.
 func (t *tail) replay(tx *bolt.Tx, sum uint64) error {
 	*t = tail{now: make(map[string][]byte)}
 	if err := t.state.read(tx); err != nil {
@@ -121,7 +131,7 @@ func (t *tail) replay(tx *bolt.Tx, sum uint64) error {
 		if t.size > 0 {
 			t.swap(next)
 		}
-		return log.ForEach(func(number, record []byte) error {
+		err := log.ForEach(func(number, record []byte) error {
 			if string(number) != string(numberKey(next)) {
 				return errMissing
 			}
@@ -129,11 +139,15 @@ func (t *tail) replay(tx *bolt.Tx, sum uint64) error {
 			t.size += max(len(record), minRecord)
 			return readRecord(number, record, func(key, row []byte) { t.now[string(key)] = slices.Clone(row) })
 		})
+		if err == nil && log.Sequence() != next-1 {
+			err = errMissing
+		}
+		return err
 	})
-	if err == nil && (next != t.state.Last+1 || sum != t.state.Sum) {
+	if err == nil && (next <= t.state.Last || sum != t.state.Sum) {
 		err = errMissing
 	}
-	if err == nil {
+	if t.state.Last = next - 1; err == nil {
 		t.turn() // the last life may have ended right before its log did
 	}
 	return err
