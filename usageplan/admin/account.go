@@ -2,13 +2,14 @@ package admin
 
 import "net/http"
 
+// accountJSON is the form of an account. apiKeyVersion is what accounts have today; clients show it and nothing else.
 type accountJSON struct {
 	Throttle   *limitJSON `json:"throttleSettings,omitempty"`
 	Features   []string   `json:"features"`
 	KeyVersion string     `json:"apiKeyVersion"`
 }
 
-// getAccount is GetAccount. Usage plans are always on.
+// getAccount is GetAccount. Usage plans are always on. In API Gateway, accounts from before 2016 have to turn them on.
 func (s *Server) getAccount(*call) (result, error) {
 	w := accountJSON{Features: []string{"UsagePlans"}, KeyVersion: "4"}
 	if l := s.config.AccountThrottle; l != nil {

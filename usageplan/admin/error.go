@@ -61,7 +61,7 @@ func (e *Error) Error() string {
 		s += e.Action.Operation + " " + clip(e.Action.Resource) + ": "
 	}
 	s += fmt.Sprint(e.Err)
-	if e.Message != "" {
+	if e.Message != "" && !strings.Contains(s, e.Message) {
 		s += ": " + e.Message
 	}
 	return s
@@ -131,8 +131,8 @@ const (
 	noPlan = "Invalid Usage Plan ID specified"
 )
 
-// translations are the causes of the packages below, in the order in which they are looked for, and what the client is
-// told. A message of "" stands for the text of the error itself.
+// translations are the causes of the packages below, in the order in which they are looked for. What is not known of a
+// store comes first: an error may also say what was tried.
 var translations = []struct{ below, cause error }{
 	{journal.ErrUnavailable, ErrUnavailable},
 	{apikey.ErrUnavailable, ErrUnavailable},
@@ -159,23 +159,25 @@ func refusal(err error, a Action) *Error {
 	}
 	for _, t := range translations {
 		if errors.Is(err, t.below) {
-			return &Error{Err: fmt.Errorf("%w: %w", t.cause, err), Action: a, Message: text(err)}
+			return &Error{Err: fmt.Errorf("%w: %w", t.cause, err), Action: a, Message: text(err, t.below)}
 		}
 	}
 	return &Error{Err: err, Action: a}
 }
 
-// text returns what a client is told about an error of a package below. The texts of package apikey are API Gateway's.
-// What package usageplan says about a plan helps the owner, who is the client here, and holds no secret.
-func text(err error) string {
+// text returns what a client is told about an error of the cause below, "" if that has a text of its own here. The texts
+// of package apikey are API Gateway's. What package usageplan says about a plan, after its cause, helps the owner, who
+// is the client here, and holds no secret.
+func text(err, below error) string {
 	if e, is := errors.AsType[*apikey.Error](err); is {
 		return e.ErrorMessage()
 	}
-	switch {
-	case errors.Is(err, usageplan.ErrNoPlan), errors.Is(err, usageplan.ErrNotMember):
+	switch below {
+	case usageplan.ErrNoPlan, usageplan.ErrNotMember:
 		return noPlan
-	case errors.Is(err, usageplan.ErrInvalid), errors.Is(err, usageplan.ErrConflict), errors.Is(err, usageplan.ErrNoQuota):
-		return clip(err.Error())
+	case usageplan.ErrInvalid, usageplan.ErrConflict, usageplan.ErrExists, usageplan.ErrNoQuota:
+		_, detail, _ := strings.Cut(err.Error(), below.Error()+": ")
+		return clip(detail)
 	}
 	return ""
 }

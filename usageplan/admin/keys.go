@@ -1,34 +1,18 @@
 package admin
 
 import (
+	"errors"
 	"net/http"
 
 	"github.com/tallygate/tallygate/apikey"
 )
 
-// read returns the body as a JSON object with no other names than these.
-func (c *call) read(names ...string) (node, error) {
-	n, err := parseJSON(c.body)
-	if err != nil {
-		return n, badRequest("Invalid request input: %v", err)
-	}
-	if n.isNull() {
-		n.fail("is not an object")
-	}
-	n.known(names...)
-	return n, nil
-}
-
-// mistake returns the first mistake in a body, or nil.
-func (n node) wrong() error {
-	if err := n.finish(); err != nil {
-		return badRequest("Invalid request input: %v", err)
-	}
-	return nil
-}
-
-// createKey is CreateApiKey. A key is disabled unless the body enables it. Stage keys are older than usage plans, and
-// this control plane has none. generateDistinctId has no effect: an id is never the value.
+// createKey is CreateApiKey. A key is disabled unless the body enables it. A value that is missing or empty is generated:
+// Terraform sends "". Stage keys are older than usage plans, and this control plane has none. To ignore them would leave
+// a key that opens nothing. generateDistinctId has no effect: an id is never the value.
+//
+// Two clients that lose the answer and repeat the request make two keys, as with API Gateway. With a value of their own,
+// the second one is a conflict.
 func (s *Server) createKey(c *call) (result, error) {
 	n, err := c.read("name", "description", "enabled", "generateDistinctId", "value", "stageKeys", "customerId", "tags")
 	if err != nil {
@@ -57,7 +41,7 @@ func (s *Server) createKey(c *call) (result, error) {
 	return result{http.StatusCreated, w}, nil
 }
 
-// getKeys is GetApiKeys. The name is a prefix, and its case matters.
+// getKeys is GetApiKeys. The name is a prefix, and its case matters. Of the tags of a key, lists show nothing.
 func (s *Server) getKeys(c *call) (result, error) {
 	limit, err := c.limit(defaultLimit)
 	if err != nil {
@@ -90,12 +74,17 @@ func (s *Server) show(c *call, k apikey.Key) (keyJSON, error) {
 	return w, err
 }
 
-// value returns the value of a key, or "" if it was not sealed.
+// value returns the value of a key, or "" if it was not sealed or the key has just been deleted. A value that no sealing
+// key opens is an error of the server: to leave it out would look like a key that was never sealed.
 func (s *Server) value(id string) (string, error) {
 	v, _, err := s.config.Keys.Value(id)
+	if errors.Is(err, apikey.ErrNotFound) {
+		return "", nil
+	}
 	return string(v), err
 }
 
+// getKey is GetApiKey. In contrast to lists and to CreateApiKey, it always shows tags, even if there are none.
 func (s *Server) getKey(c *call) (result, error) {
 	k, found := s.config.Keys.Key(c.ids[0])
 	if !found {
@@ -106,6 +95,8 @@ func (s *Server) getKey(c *call) (result, error) {
 	return result{http.StatusOK, w}, err
 }
 
+// updateKey is UpdateApiKey. Its answer never has the value. The operations are applied to the key as it is when the
+// change is made, so two callers that patch different fields at the same time both succeed.
 func (s *Server) updateKey(c *call) (result, error) {
 	ops, err := parseOperations(c.body)
 	if err != nil {
@@ -118,7 +109,8 @@ func (s *Server) updateKey(c *call) (result, error) {
 }
 
 // deleteKey is DeleteApiKey. The memberships go first: if the process ends in between, a key without plans is left, and
-// never a membership that a later key of the same id would find.
+// never a membership that a later key of the same id would find. A key that another caller adds to a plan in between is
+// found here or in createPlanKey.
 func (s *Server) deleteKey(c *call) (result, error) {
 	if _, found := s.config.Keys.Key(c.ids[0]); !found {
 		return result{}, notFound(noKey)
@@ -126,7 +118,10 @@ func (s *Server) deleteKey(c *call) (result, error) {
 	if err := s.config.Plans.RemoveMembers(c, c.ids[0]); err != nil {
 		return result{}, err
 	}
-	return result{status: http.StatusAccepted}, s.config.Keys.Delete(c, c.ids[0])
+	if err := s.config.Keys.Delete(c, c.ids[0]); err != nil {
+		return result{}, err
+	}
+	return result{status: http.StatusAccepted}, s.config.Plans.RemoveMembers(c, c.ids[0])
 }
 
 // mayJoin reports whether the caller may add keys to the plan. A plan that the caller may not change is treated as one

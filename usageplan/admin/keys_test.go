@@ -1,15 +1,20 @@
 package admin_test
 
 import (
+	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/tallygate/tallygate/apikey"
 	"github.com/tallygate/tallygate/usageplan"
+	"github.com/tallygate/tallygate/usageplan/admin"
+	"github.com/tallygate/tallygate/usageplan/journal"
 )
 
 // only returns the id of the only key.
@@ -126,4 +131,60 @@ func TestImport(t *testing.T) {
 	again := p.send("POST", "/apikeys?mode=import&format=csv", file)
 	require.Equal(t, w.Body.String(), again.Body.String(), "to repeat an import changes nothing")
 	p.refuse("POST", "/apikeys?mode=import&format=csv", "Name,Value\na,b\n", 400, "BadRequestException", "Missing required column 'Key'")
+}
+
+// A key that is added to a plan while it is deleted leaves no membership.
+func TestKeyDeletedWhileItJoins(t *testing.T) {
+	p := newPlane(t, settings{})
+	p.plan("gold")
+	for i := range 300 {
+		id := p.key(fmt.Sprintf("k%d", i), "")
+		var both sync.WaitGroup
+		both.Go(func() {
+			if w := p.send("POST", "/usageplans/gold/keys", `{"keyId":"`+id+`","keyType":"API_KEY"}`); w.Code != 201 && w.Code != 404 {
+				t.Error(w.Body)
+			}
+		})
+		both.Go(func() {
+			if w := p.send("DELETE", "/apikeys/"+id, ""); w.Code != 202 {
+				t.Error(w.Body)
+			}
+		})
+		both.Wait()
+		require.Empty(t, p.plans.Memberships(id))
+	}
+}
+
+// A value that cannot be opened any more is a fault of the server, and not a value that was never kept.
+func TestValueOfALostSealingKey(t *testing.T) {
+	sealer := func(key string) *apikey.Sealer {
+		s, err := apikey.NewSealer(apikey.Secret(strings.Repeat(key, 32)))
+		require.NoError(t, err)
+		return s
+	}
+	j := journal.Memory(0)
+	with := func(s *apikey.Sealer) settings {
+		return settings{keys: func(c *apikey.Config) { c.Journal, c.Pepper, c.Sealer = j, apikey.Secret(strings.Repeat("p", 32)), s }}
+	}
+	id := newPlane(t, with(sealer("o"))).key("a", "a")
+	p := newPlane(t, with(sealer("n")))
+	p.refuse("GET", "/apikeys/"+id+"?includeValue=true", "", 500, "InternalFailure", "Internal server error")
+	require.Equal(t, 200, p.send("GET", "/apikeys/"+id, "").Code)
+}
+
+// Who may import keys may not add them to plans by that.
+func TestImportAsksAboutPlans(t *testing.T) {
+	p := newPlane(t, settings{admin: func(c *admin.Config) {
+		c.Authorize = func(_ *http.Request, a admin.Action) error {
+			if a.Operation == "CreateUsagePlanKey" && a.Resource == "arn:aws:apigateway:eu-west-1::/usageplans/gold/keys" {
+				return errors.New("not allowed")
+			}
+			return nil
+		}
+	}})
+	p.plan("gold")
+	w := p.send("POST", "/apikeys?mode=import&format=csv", "name,key,usageplanids\na,aaaaaaaaaaaaaaaaaaaa1,gold\nb,bbbbbbbbbbbbbbbbbbbb1,\n")
+	require.Equal(t, 201, w.Code)
+	require.Contains(t, w.Body.String(), `"warnings":["Line 2: Invalid Usage Plan ID specified"]`)
+	require.Empty(t, p.plans.Memberships(p.only()))
 }

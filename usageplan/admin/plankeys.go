@@ -18,7 +18,8 @@ func (s *Server) planKeysAction(c *call, plan string) Action {
 	return Action{Operation: "CreateUsagePlanKey", Resource: s.arn(c.request, "/usageplans/"+url.PathEscape(plan)+"/keys")}
 }
 
-// createPlanKey is CreateUsagePlanKey. The key is looked up before the plan, as in API Gateway.
+// createPlanKey is CreateUsagePlanKey. The key is looked up before the plan, as in API Gateway. It is looked up again
+// afterwards, because a membership must not outlive its key: one that DeleteApiKey has not seen is removed here.
 func (s *Server) createPlanKey(c *call) (result, error) {
 	n, err := c.read("keyId", "keyType")
 	if err != nil {
@@ -38,6 +39,9 @@ func (s *Server) createPlanKey(c *call) (result, error) {
 	if err := s.config.Plans.AddMembers(c, usageplan.Member{Plan: c.ids[0], Client: id}); err != nil {
 		return result{}, s.associated(err, c.ids[0], id)
 	}
+	if _, found := s.config.Keys.Key(id); !found {
+		return result{}, errors.Join(s.config.Plans.RemoveMembers(c, id), notFound(noKey))
+	}
 	w, err := s.showPlanKey(k)
 	return result{http.StatusCreated, w}, err
 }
@@ -50,12 +54,10 @@ func (s *Server) associated(err error, plan, key string) error {
 	}
 	wanted, _ := s.config.Plans.Plan(plan)
 	for _, m := range s.config.Plans.Memberships(key) {
-		other, _ := s.config.Plans.Plan(m.Plan)
-		for _, stage := range other.Stages {
-			if m.Plan == plan || opens(wanted, stage) {
-				return conflict("API Key %s is already associated with usage plan %s for API stage %s:%s",
-					key, m.Plan, stage.API, stage.Name)
-			}
+		other, _ := s.config.Plans.Plan(m.Plan) // it may be the same plan, which shares its first stage with itself
+		if stage, both := shared(&other, &wanted); both {
+			return conflict("API Key %s is already associated with usage plan %s for API stage %s:%s",
+				key, m.Plan, stage.API, stage.Name)
 		}
 	}
 	return conflict("API Key %s is already associated with usage plan %s", key, plan)
@@ -102,6 +104,7 @@ func (s *Server) getPlanKeys(c *call) (result, error) {
 	return result{http.StatusOK, w}, err
 }
 
+// getPlanKey is GetUsagePlanKey.
 func (s *Server) getPlanKey(c *call) (result, error) {
 	k, err := s.planKey(c.ids[0], c.ids[1])
 	if err != nil {
@@ -111,7 +114,8 @@ func (s *Server) getPlanKey(c *call) (result, error) {
 	return result{http.StatusOK, w}, err
 }
 
-// planKey returns the key of the given id if it is in the plan.
+// planKey returns the key of the given id if it is in the plan. For a key that is in another plan, API Gateway's text
+// names the plan as what is wrong.
 func (s *Server) planKey(plan, id string) (apikey.Key, error) {
 	k, found := s.config.Keys.Key(id)
 	if !found {
@@ -123,6 +127,7 @@ func (s *Server) planKey(plan, id string) (apikey.Key, error) {
 	return k, nil
 }
 
+// deletePlanKey is DeleteUsagePlanKey. The usage of the key stays, and getUsage goes on to list it.
 func (s *Server) deletePlanKey(c *call) (result, error) {
 	if _, err := s.planKey(c.ids[0], c.ids[1]); err != nil {
 		return result{}, err

@@ -10,7 +10,8 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// createPlan is CreateUsagePlan.
+// createPlan is CreateUsagePlan. Mistakes in the form of the JSON come before those in what it says, because a number
+// that cannot be read counts as 0, and "must be a non-negative numeric" would mislead.
 func (s *Server) createPlan(c *call) (result, error) {
 	n, err := c.read("name", "description", "apiStages", "throttle", "quota", "tags")
 	if err != nil {
@@ -31,7 +32,9 @@ func (s *Server) createPlan(c *call) (result, error) {
 	return result{http.StatusCreated, w}, nil
 }
 
-// readPlan reads the body of CreateUsagePlan. Mistakes in the form of the JSON are recorded in n.
+// readPlan reads the body of CreateUsagePlan. Mistakes in the form of the JSON are recorded in n. The texts are API
+// Gateway's, so they are checked for here, and what is left to the meter should find nothing but a stage that is listed
+// twice.
 func (s *Server) readPlan(n node) (p usageplan.Plan, err error) {
 	p = usageplan.Plan{Name: n.field("name").text(), Description: n.field("description").text(), Tags: n.field("tags").texts()}
 	if p.Name == "" {
@@ -50,7 +53,7 @@ func (s *Server) readPlan(n node) (p usageplan.Plan, err error) {
 	return p, err
 }
 
-// readQuota reads a quota in API Gateway's form; nil if there is none.
+// readQuota reads a quota in API Gateway's form; nil if there is none. Terraform leaves out an offset of 0.
 func readQuota(n node) ([]ledger.Quota, error) {
 	n.known("limit", "offset", "period")
 	if n.isNull() {
@@ -66,7 +69,8 @@ func readQuota(n node) ([]ledger.Quota, error) {
 // maxOffset is above the offsets of every period, and an int on every machine.
 const maxOffset = 1 << 16
 
-// readStages reads the stages of a plan. They must exist.
+// readStages reads the stages of a plan. They must exist: a plan with a misspelt stage would refuse its members, who see
+// only "Forbidden".
 func (s *Server) readStages(n node) ([]usageplan.Stage, error) {
 	var stages []usageplan.Stage
 	for _, n := range n.list() {
@@ -87,7 +91,7 @@ func (s *Server) readStages(n node) ([]usageplan.Stage, error) {
 	return stages, nil
 }
 
-// getPlans is GetUsagePlans, newest first.
+// getPlans is GetUsagePlans, newest first. A meter has few plans, API Gateway at most 300, so all are read for a page.
 func (s *Server) getPlans(c *call) (result, error) {
 	limit, err := c.limit(defaultLimit)
 	if err != nil {
@@ -130,6 +134,7 @@ func (s *Server) plansAfter(key string, at position) []usageplan.Plan {
 	})
 }
 
+// getPlan is GetUsagePlan. In contrast to lists and to CreateUsagePlan, it always shows tags, even if there are none.
 func (s *Server) getPlan(c *call) (result, error) {
 	p, found := s.config.Plans.Plan(c.ids[0])
 	if !found {
@@ -140,7 +145,9 @@ func (s *Server) getPlan(c *call) (result, error) {
 	return result{http.StatusOK, w}, nil
 }
 
-// updatePlan is UpdateUsagePlan. All operations of one PATCH are one step.
+// updatePlan is UpdateUsagePlan. All operations of one PATCH are one step. Terraform removes every stage of a plan and
+// adds the new ones in one PATCH: requests see the plan before or after it, and a stage that comes again keeps its
+// buckets.
 func (s *Server) updatePlan(c *call) (result, error) {
 	ops, err := parseOperations(c.body)
 	if err != nil {
@@ -152,7 +159,8 @@ func (s *Server) updatePlan(c *call) (result, error) {
 	return result{http.StatusOK, w}, err
 }
 
-// deletePlan is DeleteUsagePlan. A plan that opens stages is not deleted.
+// deletePlan is DeleteUsagePlan. A plan that opens stages is not deleted, because its members would lose them. API
+// Gateway's answer to that is a bad request and not a conflict. Memberships of a plan without stages go with it.
 func (s *Server) deletePlan(c *call) (result, error) {
 	err := s.config.Plans.DeletePlan(c, c.ids[0])
 	if p, _ := s.config.Plans.Plan(c.ids[0]); errors.Is(err, usageplan.ErrConflict) && len(p.Stages) > 0 {

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tallygate/tallygate/apikey"
+	"github.com/tallygate/tallygate/usageplan"
 	"github.com/tallygate/tallygate/usageplan/admin"
 	"github.com/tallygate/tallygate/usageplan/journal"
 )
@@ -50,10 +51,14 @@ func TestErrorCatalogue(t *testing.T) {
 		{"POST", "/usageplans/none/keys", `{"keyId":"` + out + `","keyType":"API_KEY"}`, 404, missing, noPlan},
 		{"POST", "/usageplans/none/keys", `{"keyId":"none","keyType":"API_KEY"}`, 404, missing, noKey}, // the key is looked up first
 		{"POST", "/usageplans/gold/keys", `{"keyId":"` + out + `"}`, 400, bad, "Invalid key type specified. Must be one of [API_KEY]"},
-		{"POST", "/usageplans/gold/keys", `{"keyId":"` + in + `","keyType":"API_KEY"}`, 409, conflict,
-			"API Key " + in + " is already associated with usage plan gold for API stage demo:prod"},
-		{"POST", "/usageplans/second/keys", `{"keyId":"` + in + `","keyType":"API_KEY"}`, 409, conflict,
-			"API Key " + in + " is already associated with usage plan gold for API stage demo:prod"},
+		{
+			"POST", "/usageplans/gold/keys", `{"keyId":"` + in + `","keyType":"API_KEY"}`, 409, conflict,
+			"API Key " + in + " is already associated with usage plan gold for API stage demo:prod",
+		},
+		{
+			"POST", "/usageplans/second/keys", `{"keyId":"` + in + `","keyType":"API_KEY"}`, 409, conflict,
+			"API Key " + in + " is already associated with usage plan gold for API stage demo:prod",
+		},
 		{"PATCH", "/usageplans/none/keys/" + in + "/usage", operation("replace", "/remaining", "5"), 404, missing, noPlan},
 		{"PATCH", "/usageplans/gold/keys/" + out + "/usage", operation("replace", "/remaining", "5"), 404, missing, noPlan},
 		{"PATCH", "/usageplans/gold/keys/none/usage", operation("replace", "/remaining", "5"), 404, missing, noKey},
@@ -67,10 +72,14 @@ func TestErrorCatalogue(t *testing.T) {
 		{"POST", "/apikeys", `{"description":"` + strings.Repeat("x", 125_001) + `"}`, 400, bad, "Invalid API Key description specified."},
 		{"PATCH", "/apikeys/" + in, operation("replace", "/description", strings.Repeat("x", 125_001)), 400, bad, "Invalid API Key description specified."},
 		{"POST", "/apikeys", `{"value":"` + value + `"}`, 409, conflict, "API Key already exists"},
-		{"PATCH", "/apikeys/" + in, operation("replace", "/id", "x"), 400, bad,
-			"Invalid patch path  '/id' specified for op 'replace'. Must be one of: [/description, /enabled, /name, /customerId]"},
-		{"POST", "/apikeys", `{"stageKeys":[{"restApiId":"demo","stageName":"prod"}]}`, 400, bad,
-			"Invalid request input: $.stageKeys is not supported: use a usage plan"},
+		{
+			"PATCH", "/apikeys/" + in, operation("replace", "/id", "x"), 400, bad,
+			"Invalid patch path  '/id' specified for op 'replace'. Must be one of: [/description, /enabled, /name, /customerId]",
+		},
+		{
+			"POST", "/apikeys", `{"stageKeys":[{"restApiId":"demo","stageName":"prod"}]}`, 400, bad,
+			"Invalid request input: $.stageKeys is not supported: use a usage plan",
+		},
 
 		{"PATCH", "/usageplans/gold", operation("remove", "/apiStages/x:dev", ""), 400, bad, "Invalid patch path  '/apiStages/x:dev' specified for op 'remove'. " +
 			"Must be one of: [/apiStages, /quota, /throttle, /productCode, /apiStages/<apidId:stageName>/throttle/<resourcePath>/<httpMethod>, /apiStages/<apidId:stageName>/throttle]"},
@@ -80,8 +89,10 @@ func TestErrorCatalogue(t *testing.T) {
 		{"PATCH", "/usageplans/gold", operation("add", "/apiStages", "demo:none"), 404, missing, "API Stage not found: demo:none"},
 		{"POST", "/usageplans", plan(`"apiStages":[{"apiId":"demo"}]`), 400, bad, "Invalid API Stage {api: demo, stage: } specified for usageplan"},
 		{"POST", "/usageplans", plan(`"apiStages":[{"apiId":"demo","stage":"none"}]`), 404, missing, "API Stage not found: demo:none"},
-		{"POST", "/usageplans", plan(`"apiStages":[{"apiId":"demo","stage":"prod","throttle":{"pets":{"rateLimit":1}}}]`), 400, bad,
-			"Invalid method {resourcePath: /,method: pets} specified"},
+		{
+			"POST", "/usageplans", plan(`"apiStages":[{"apiId":"demo","stage":"prod","throttle":{"pets":{"rateLimit":1}}}]`), 400, bad,
+			"Invalid method {resourcePath: /,method: pets} specified",
+		},
 		{"POST", "/usageplans", plan(`"quota":{"period":"DAY"}`), 400, bad, "Usage Plan quota limit must be a non-negative numeric"},
 		{"POST", "/usageplans", plan(`"quota":{"limit":0,"period":"DAY"}`), 400, bad, "Usage Plan quota limit must be a non-negative numeric"},
 		{"POST", "/usageplans", plan(`"quota":{"limit":-1,"period":"DAY"}`), 400, bad, "Usage Plan quota limit must be a non-negative numeric"},
@@ -90,8 +101,10 @@ func TestErrorCatalogue(t *testing.T) {
 		{"POST", "/usageplans", plan(`"quota":{"limit":1,"period":"DAY","offset":1}`), 400, bad, "Usage Plan quota offset must be zero in the DAY period"},
 		{"POST", "/usageplans", plan(`"quota":{"limit":1,"period":"WEEK","offset":7}`), 400, bad, "Usage Plan quota offset must be between 0 and 6 inclusive in the WEEK period"},
 		{"POST", "/usageplans", plan(`"quota":{"limit":1,"period":"MONTH","offset":28}`), 400, bad, "Usage Plan quota offset must be between 0 and 27 inclusive in the MONTH period"},
-		{"POST", "/usageplans", plan(`"quota":{"limit":1,"period":"MONTH","offset":-9223372036854775808}`), 400, bad,
-			"Usage Plan quota offset must be between 0 and 27 inclusive in the MONTH period"},
+		{
+			"POST", "/usageplans", plan(`"quota":{"limit":1,"period":"MONTH","offset":-9223372036854775808}`), 400, bad,
+			"Usage Plan quota offset must be between 0 and 27 inclusive in the MONTH period",
+		},
 		{"POST", "/usageplans", plan(`"throttle":{"rateLimit":-1}`), 400, bad, "Usage Plan throttle rate limit must be a non-negative numeric"},
 		{"POST", "/usageplans", plan(`"throttle":{"burstLimit":-1}`), 400, bad, "Usage Plan throttle burst limit must be a non-negative numeric"},
 		{"POST", "/usageplans", `{"name":""}`, 400, bad, "Usage Plan name is required"},
@@ -116,6 +129,12 @@ func TestErrorCatalogue(t *testing.T) {
 	} {
 		p.refuse(row.method, row.target, row.body, row.status, row.code, row.text)
 	}
+	require.Equal(t, 201, p.send("POST", "/usageplans", `{"name":"third"}`).Code)
+	third := planID(strings.TrimPrefix(p.send("GET", "/usageplans?limit=1", "").Body.String(), `{"item":[`))
+	p.join(third, in)
+	p.refuse("PATCH", "/usageplans/"+third, operation("add", "/apiStages", "demo:prod"), 409, conflict,
+		`client "`+in+`" is in plan "gold" for demo:prod already: move it with UpdateMember, or remove it there first`)
+	require.NoError(t, p.plans.RemoveMembers(t.Context(), in, third))
 	require.Len(t, p.plans.Memberships(in), 1, "nothing has changed")
 	require.Empty(t, p.plans.Memberships(out))
 }
@@ -196,7 +215,8 @@ func TestMalformedQueries(t *testing.T) {
 
 func requireBad(t *testing.T, w interface {
 	Result() *http.Response
-}, what string) {
+}, what string,
+) {
 	t.Helper()
 	res := w.Result()
 	require.Equal(t, 400, res.StatusCode, what)
@@ -219,6 +239,8 @@ func TestStoreThatDoesNotAnswer(t *testing.T) {
 	w := p.send("POST", "/apikeys", `{}`)
 	requireRefusal(t, w, 503, "ServiceUnavailableException", "Service Unavailable", "journal")
 	require.Equal(t, "1", w.Header().Get("Retry-After"))
+	plans := newPlane(t, settings{plans: func(c *usageplan.Config) { c.Journal = down{journal.Memory(0)} }})
+	requireRefusal(t, plans.send("POST", "/usageplans", `{"name":"n"}`), 503, "ServiceUnavailableException", "Service Unavailable", "journal of plans")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	r := signed(t, request("POST", "/apikeys", `{}`), owner, region).WithContext(ctx)
@@ -238,8 +260,8 @@ func TestChangesHaveTheirOrigin(t *testing.T) {
 }
 
 func TestErrorsTell(t *testing.T) {
-	e := &admin.Error{Err: admin.ErrNotFound, Message: "m", Action: admin.Action{Operation: "GetApiKey", Resource: "arn:x"}}
-	require.Equal(t, "admin: GetApiKey arn:x: what the request names does not exist: m", e.Error())
+	e := &admin.Error{Err: admin.ErrNotFound, Message: "no such key", Action: admin.Action{Operation: "GetApiKey", Resource: "arn:x"}}
+	require.Equal(t, "admin: GetApiKey arn:x: what the request names does not exist: no such key", e.Error())
 	require.ErrorIs(t, e, admin.ErrNotFound)
 	require.Equal(t, "Not Found", (&admin.Error{Err: admin.ErrNotFound}).ErrorMessage())
 }

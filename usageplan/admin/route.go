@@ -12,14 +12,20 @@ type route struct {
 	method    string
 	path      string // a segment "*" stands for an id
 	serve     func(*Server, *call) (result, error)
-	reveals   string // "always", or the query parameter by which the caller asks for values of keys
+	reveals   string // always, or the query parameter by which the caller asks for values of keys
 }
+
+// always is the reveals of an operation that shows values of keys without being asked.
+const always = "always"
 
 // routes are API Gateway's operations on keys, plans, usage, tags and the account, and those by which clients find APIs
 // and stages. The first match counts (https://docs.aws.amazon.com/apigateway/latest/api/API_Operations.html).
+//
+// It is a table and not an http.ServeMux, because each operation has more than a handler: its name and its resource for
+// Authorize. A mux would also redirect unclean paths and answer 404 and 405, where API Gateway answers 403.
 var routes = []route{
 	{"ImportApiKeys", http.MethodPost, "/apikeys", (*Server).importKeys, ""}, // with ?mode=import
-	{"CreateApiKey", http.MethodPost, "/apikeys", (*Server).createKey, "always"},
+	{"CreateApiKey", http.MethodPost, "/apikeys", (*Server).createKey, always},
 	{"GetApiKeys", http.MethodGet, "/apikeys", (*Server).getKeys, "includeValues"},
 	{"GetApiKey", http.MethodGet, "/apikeys/*", (*Server).getKey, "includeValue"},
 	{"UpdateApiKey", http.MethodPatch, "/apikeys/*", (*Server).updateKey, ""},
@@ -31,9 +37,9 @@ var routes = []route{
 	{"UpdateUsagePlan", http.MethodPatch, "/usageplans/*", (*Server).updatePlan, ""},
 	{"DeleteUsagePlan", http.MethodDelete, "/usageplans/*", (*Server).deletePlan, ""},
 
-	{"CreateUsagePlanKey", http.MethodPost, "/usageplans/*/keys", (*Server).createPlanKey, "always"},
-	{"GetUsagePlanKeys", http.MethodGet, "/usageplans/*/keys", (*Server).getPlanKeys, "always"},
-	{"GetUsagePlanKey", http.MethodGet, "/usageplans/*/keys/*", (*Server).getPlanKey, "always"},
+	{"CreateUsagePlanKey", http.MethodPost, "/usageplans/*/keys", (*Server).createPlanKey, always},
+	{"GetUsagePlanKeys", http.MethodGet, "/usageplans/*/keys", (*Server).getPlanKeys, always},
+	{"GetUsagePlanKey", http.MethodGet, "/usageplans/*/keys/*", (*Server).getPlanKey, always},
 	{"DeleteUsagePlanKey", http.MethodDelete, "/usageplans/*/keys/*", (*Server).deletePlanKey, ""},
 
 	{"GetUsage", http.MethodGet, "/usageplans/*/usage", (*Server).getUsage, ""},
@@ -54,7 +60,8 @@ var routes = []route{
 
 // find returns the route of r and the ids in its path.
 //
-// It reads the path as it was sent. The ARN in /tags/{arn} has an escaped slash, and is one segment.
+// It reads the path as it was sent. The ARN in /tags/{arn} has an escaped slash, and is one segment. Nothing is cleaned:
+// a path with an empty segment, or with an escape in a name that needs none, has no route.
 func find(r *http.Request) (*route, []string, error) {
 	path := r.URL.EscapedPath()
 	for i := range routes {
@@ -69,7 +76,8 @@ func find(r *http.Request) (*route, []string, error) {
 	return nil, nil, ErrNoRoute
 }
 
-// imports reports whether a POST to /apikeys imports a file.
+// imports reports whether a POST to /apikeys imports a file. Whether the mode is the right one is looked at later, when
+// the caller is known.
 func imports(r *http.Request) bool { return r.URL.Query().Has("mode") }
 
 // match returns what the ids of the route stand for in path. Each has at least one character.

@@ -78,7 +78,7 @@ func New(c Config) (*Server, error) {
 	return &Server{c}, nil
 }
 
-// ServeHTTP serves one request.
+// ServeHTTP serves one request. Every answer has an id, which the journals have as well.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	nameRequest(w.Header())
 	result, err := s.serve(w, r)
@@ -89,7 +89,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	result.write(w)
 }
 
-// serve does what r asks for.
+// serve does what r asks for. An unknown route is refused before anything else: nothing about it can be authorized, and
+// the answer is the same for everybody, as in API Gateway.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) (result, error) {
 	if s == nil || s.config.Authorize == nil {
 		return result{}, &Error{Err: ErrNotConfigured}
@@ -109,7 +110,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) (result, error) {
 	return res, nil
 }
 
-// refuse answers a refused request.
+// refuse answers a refused request. An error of Authenticate that is no answer gets the one of [ErrDenied].
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if e, is := err.(interface{ SetHeader(http.Header) }); is {
 		e.SetHeader(w.Header())

@@ -7,6 +7,8 @@ import (
 	"github.com/tallygate/tallygate/usageplan"
 )
 
+// The forms of APIs and stages. They have what `aws apigateway get-rest-apis` and get-stages are needed for before
+// usage plans can be made: the ids. SDKs take every other field for absent.
 type (
 	apiJSON struct {
 		ID        string `json:"id"`
@@ -23,7 +25,7 @@ type (
 	}
 )
 
-// exists reports whether a plan may open the stage.
+// exists reports whether a plan may open the stage. A program that declares no stages knows none to be wrong.
 func (s *Server) exists(api, name string) bool {
 	return len(s.config.Stages) == 0 || opens(usageplan.Plan{Stages: s.config.Stages}, usageplan.Stage{API: api, Name: name})
 }
@@ -44,12 +46,13 @@ func (s *Server) getAPIs(*call) (result, error) {
 // writeAPI returns the form of an API. The program knows no other name of it than its id.
 func writeAPI(id string) apiJSON { return apiJSON{ID: id, Name: id, KeySource: "HEADER"} }
 
+// getAPI is GetRestApi.
 func (s *Server) getAPI(c *call) (result, error) {
 	_, err := s.stages(c.ids[0])
 	return result{http.StatusOK, writeAPI(c.ids[0])}, err
 }
 
-// stages returns the stages of an API.
+// stages returns the stages of an API. An API without stages is not known.
 func (s *Server) stages(api string) ([]apiStageJSON, error) {
 	var stages []apiStageJSON
 	for _, stage := range s.config.Stages {
@@ -63,7 +66,9 @@ func (s *Server) stages(api string) ([]apiStageJSON, error) {
 	return stages, nil
 }
 
-// writeStage returns the form of a stage. The key of a method is "~1pets~1{id}/GET" here.
+// writeStage returns the form of a stage. Its throttles of methods are those of the gateway, over all callers; those of
+// a plan are shown with the plan. The key of a method is "~1pets~1{id}/GET" here, and "/pets/{id}/GET" there
+// (https://docs.aws.amazon.com/apigateway/latest/api/API_Stage.html).
 func writeStage(s usageplan.Stage) apiStageJSON {
 	w := apiStageJSON{Name: s.Name, Methods: make(map[string]settingJSON)}
 	for key, limit := range writeLimits(s.Methods) {
@@ -73,11 +78,13 @@ func writeStage(s usageplan.Stage) apiStageJSON {
 	return w
 }
 
+// getStages is GetStages.
 func (s *Server) getStages(c *call) (result, error) {
 	stages, err := s.stages(c.ids[0])
 	return result{http.StatusOK, pageJSON[apiStageJSON]{Items: stages}}, err
 }
 
+// getStage is GetStage.
 func (s *Server) getStage(c *call) (result, error) {
 	stages, err := s.stages(c.ids[0])
 	if err != nil {

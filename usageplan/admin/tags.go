@@ -10,7 +10,9 @@ import (
 	"github.com/tallygate/tallygate/usageplan"
 )
 
-// parseARN returns what an ARN names: "apikeys" or "usageplans", and the id. The region must be that of the request.
+// parseARN returns what an ARN names: "apikeys" or "usageplans", and the id. The region must be that of the request:
+// API Gateway has a control plane for each region, and an ARN of another one is a mistake of the caller. The partition
+// may be any, such as aws-cn.
 func (s *Server) parseARN(r *http.Request, arn string) (kind, id string, err error) {
 	parts := strings.SplitN(arn, ":", 6)
 	if len(parts) < 6 || parts[0] != "arn" || parts[2] != "apigateway" || parts[4] != "" {
@@ -28,7 +30,9 @@ func (s *Server) parseARN(r *http.Request, arn string) (kind, id string, err err
 	return kind, id, nil
 }
 
-// retag changes the tags of the resource that the call names. edit gets a map of its own.
+// retag changes the tags of the resource that the call names. edit gets a map of its own, because the old one is shared
+// with everybody who reads the key or plan. It works on the tags as they are when the change is made, so of two callers
+// that add a tag each, none is lost.
 func (s *Server) retag(c *call, edit func(tags map[string]string)) error {
 	kind, id, err := s.parseARN(c.request, c.ids[0])
 	if err != nil {
@@ -105,7 +109,7 @@ const (
 	maxTagValue = 256
 )
 
-// checkTags returns what is wrong with the tags of a plan or a key, or nil.
+// checkTags returns what is wrong with the tags of a plan or a key, or nil. Names that begin with "aws:" are AWS's own.
 func checkTags(tags map[string]string) error {
 	if len(tags) > maxTags {
 		return badRequest("Invalid tags specified, can be at most %d", maxTags)

@@ -14,8 +14,11 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// The JSON forms of the answers, as API Gateway writes them: what is not set is left out, and never null. Tags that are
-// nil are left out; tags that are empty are written as {}.
+// The JSON forms of the answers, as API Gateway writes them. What is not set is left out, and never null. The names are
+// those of the wire: lists are "item", usage is "values", where SDKs say items.
+//
+// Lists that are empty are written as [], and tags that are empty, but not nil, as {}. Which answers have tags is part
+// of the recorded rules: CreateApiKey and CreateUsagePlan if there are any, Get and Update always, lists never.
 type (
 	keyJSON struct {
 		ID          string            `json:"id"`
@@ -81,14 +84,16 @@ type (
 	}
 )
 
-// seconds is a time as API Gateway's SDKs read it: Unix seconds.
+// seconds is a time as API Gateway writes it, Unix seconds. It is always there: Terraform's provider fails on a key
+// without createdDate.
 type seconds time.Time
 
 func (t seconds) MarshalJSON() ([]byte, error) {
 	return strconv.AppendInt(nil, time.Time(t).Unix(), 10), nil
 }
 
-// decimal is a number that is written with a point, even if it is whole: 1.0. API Gateway writes rates so.
+// decimal is a number that is written with a point, even if it is whole: 1.0. API Gateway writes rates so, and a client
+// in a language with two types of numbers may tell them apart by it.
 type decimal float64
 
 func (d decimal) MarshalJSON() ([]byte, error) {
@@ -99,7 +104,7 @@ func (d decimal) MarshalJSON() ([]byte, error) {
 	return []byte(text), nil
 }
 
-// writeKey returns the form of a key without its value and tags.
+// writeKey returns the form of a key without its value and tags, which only some answers show.
 func writeKey(k apikey.Key) keyJSON {
 	return keyJSON{
 		ID: k.ID, Name: k.Name, CustomerID: k.CustomerID, Description: k.Description, Enabled: k.Enabled,
@@ -130,6 +135,7 @@ func writePlan(p usageplan.Plan) planJSON {
 	return w
 }
 
+// writeLimit returns the form of a throttle.
 func writeLimit(l ratelimit.Limit) limitJSON { return limitJSON{l.Burst, decimal(l.Rate)} }
 
 // writeLimits returns the form of method throttles. The keys have API Gateway's form, in whatever spelling the plan has
@@ -146,6 +152,7 @@ func writeLimits(methods map[string]ratelimit.Limit) map[string]limitJSON {
 	return w
 }
 
+// writeQuota returns the form of a quota. Its offset is always shown, even if it is 0.
 func writeQuota(q ledger.Quota) quotaJSON {
 	w := quotaJSON{Limit: q.Limit, Offset: q.Offset, Period: q.Period}
 	if q.Location != nil && q.Location != time.UTC {
