@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -40,29 +41,29 @@ const (
 // accountLimit is what API Gateway grants an account by default.
 var accountLimit = ratelimit.Limit{Rate: 10_000, Burst: 5_000}
 
-// newAPI returns the loyalty API with its guards: IAM, an API key and a usage plan for the points, a user pool for /me,
-// the owner's access key for usage and extensions, and a rate rule in front of everything. account limits the requests
-// of all clients together.
-func newAPI(pool auth.Issuer, quotas *ledger.Ledger, account ratelimit.Limit) (http.Handler, error) {
+// newAPI returns the loyalty API with its guards, and the control plane over its keys and plans. The guards are IAM, an
+// API key and a usage plan for the points, a user pool for /me, the owner's access key for what the rate rule blocks, and
+// that rule in front of everything. account limits the requests of all clients together.
+func newAPI(o options, pool auth.Issuer, s store, account ratelimit.Limit) (api, control http.Handler, err error) {
 	rule, errRule := floodRule()
-	signature, errSignature := signedBy(accessKey, secretKey, "arn:aws:iam::123456789012:user/julianwood")
-	keys, errKeys := registeredKeys()
-	plans, errPlans := restrictUsage(quotas, account)
+	callers, errCallers := o.signedBy("execute-api", o.customer())
+	owners, errOwners := o.signedBy("execute-api", o.owner())
+	keys, errKeys := registeredKeys(o, s)
+	plans, errPlans := restrictUsage(o, s, account)
 	users, errUsers := signedIn(pool)
-	owners, errOwners := signedBy(ownerAccessKey, ownerSecretKey, "arn:aws:iam::123456789012:user/owner")
-	if err := errors.Join(errRule, errSignature, errKeys, errPlans, errUsers, errOwners); err != nil {
-		return nil, err
+	if err := errors.Join(errRule, errCallers, errOwners, errKeys, errPlans, errUsers); err != nil {
+		return nil, nil, err
 	}
-	o := owner{plans, rule}
-
 	mux := http.NewServeMux()
-	mux.Handle("GET /Prod/loyalty/{customerId}", signature.Handler(keys.Handler(plans.Handler(http.HandlerFunc(loyalty)))))
-	mux.Handle("GET /Prod/usage", keys.Handler(plans.StatusHandler()))
-	mux.Handle("GET /Prod/me", users.Handler(http.HandlerFunc(me)))
-	mux.Handle("GET /owner/{plan}/{key}/usage", owners.Handler(http.HandlerFunc(o.usage)))
-	mux.Handle("POST /owner/{plan}/{key}/extension", owners.Handler(http.HandlerFunc(o.extend)))
-	mux.Handle("GET /owner/limited", owners.Handler(http.HandlerFunc(o.limited)))
-	return named(rule.Handler(routed(mux))), nil
+	for _, of := range o.stages {
+		path := "GET /" + of.Name
+		mux.Handle(path+"/loyalty/{customerId}", callers.Handler(keys.Handler(plans.Handler(http.HandlerFunc(loyalty)))))
+		mux.Handle(path+"/usage", keys.Handler(plans.StatusHandler()))
+		mux.Handle(path+"/me", users.Handler(http.HandlerFunc(me)))
+	}
+	mux.Handle("GET /owner/limited", owners.Handler(limited(rule)))
+	control, err = newControl(o, keys, plans, account)
+	return named(rule.Handler(routed(mux))), control, err
 }
 
 // floodRule blocks an address that has sent 2000 requests within five minutes, until it slows down. With AWS, this is
@@ -75,41 +76,63 @@ func floodRule() (*window.RateRule, error) {
 	})
 }
 
-// signedBy tells who is calling: the request is signed by this access key.
-func signedBy(access string, secret sigv4.Secret, principal string) (*sigv4.Verifier, error) {
-	return sigv4.NewVerifier(sigv4.VerifierConfig{
-		Keys:    sigv4.Keyring{access: {Secret: secret, Principal: principal}}.Key,
-		Regions: []string{region},
-	})
+// customer and owner are the access keys of those who may call.
+func (o options) customer() sigv4.Keyring {
+	return sigv4.Keyring{accessKey: {Secret: secretKey, Principal: "arn:aws:iam::123456789012:user/julianwood"}}
 }
 
-// registeredKeys tells which client is calling: the request carries one of these keys.
-func registeredKeys() (*apikey.Verifier, error) {
-	return apikey.New(apikey.Config{Keys: []apikey.Entry{
-		{Key: apikey.Key{ID: apiKeyID, Name: "julianwood", Enabled: true}, Value: apiKey},
-		{Key: apikey.Key{ID: retiredKeyID, Name: "retired-partner"}, Value: retiredKey},
-	}})
+func (o options) owner() sigv4.Keyring {
+	return sigv4.Keyring{o.access: {Secret: o.secret, Principal: "arn:aws:iam::123456789012:user/owner"}}
 }
 
-// restrictUsage says how fast and how much a client may call: 1 request per second, a burst of 2, 10 a day.
-func restrictUsage(quotas *ledger.Ledger, account ratelimit.Limit) (*usageplan.Meter, error) {
-	return usageplan.New(usageplan.Config{
-		Client: apikey.ID,
-		API:    apiID,
-		Stage:  stage,
-		Ledger: quotas,
-		Plans: []usageplan.Plan{{
+// signedBy tells who is calling: the request is signed for the service by one of these access keys.
+func (o options) signedBy(service string, rings ...sigv4.Keyring) (*sigv4.Verifier, error) {
+	all := make(sigv4.Keyring)
+	for _, ring := range rings {
+		maps.Copy(all, ring)
+	}
+	return sigv4.NewVerifier(sigv4.VerifierConfig{Keys: all.Key, Regions: []string{o.region}, Services: []string{service}})
+}
+
+// registeredKeys tells which client is calling: the request carries one of these keys, or one of the journal's.
+func registeredKeys(o options, s store) (*apikey.Verifier, error) {
+	config := apikey.Config{Journal: s.keys, Pepper: s.pepper, Sealer: s.sealer}
+	if !o.empty {
+		config.Keys = []apikey.Entry{
+			{Key: apikey.Key{ID: apiKeyID, Name: "julianwood", Enabled: true}, Value: apiKey},
+			{Key: apikey.Key{ID: retiredKeyID, Name: "retired-partner"}, Value: retiredKey},
+		}
+	}
+	return apikey.New(config)
+}
+
+// restrictUsage says how fast and how much a client may call: 1 request per second, a burst of 2, 10 a day. The control
+// plane changes this plan and makes others.
+func restrictUsage(o options, s store, account ratelimit.Limit) (*usageplan.Meter, error) {
+	config := usageplan.Config{
+		Client: apikey.ID, Route: o.route, Ledger: s.quotas, Journal: s.plans, AccountThrottle: &account,
+	}
+	if !o.empty {
+		config.Plans = []usageplan.Plan{{
 			ID: planID, Name: "RestrictUsage",
 			Throttle: &ratelimit.Limit{Rate: 1, Burst: 2},
 			Quotas:   []ledger.Quota{{Limit: 10, Period: ledger.Daily}},
-			Stages:   []usageplan.Stage{{API: apiID, Name: stage}},
-		}},
-		Members: []usageplan.Member{
-			{Plan: planID, Client: apiKeyID},
-			{Plan: planID, Client: retiredKeyID},
-		},
-		AccountThrottle: &account,
-	})
+			Stages:   o.stages[:1],
+		}}
+		config.Members = []usageplan.Member{{Plan: planID, Client: apiKeyID}, {Plan: planID, Client: retiredKeyID}}
+	}
+	return usageplan.New(config)
+}
+
+// route returns the API, stage and method that a request is for. The first segment of a path is the stage.
+func (o options) route(r *http.Request) (usageplan.Route, bool) {
+	name, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	for _, of := range o.stages {
+		if of.Name == name {
+			return usageplan.Pattern(of.API, of.Name)(r)
+		}
+	}
+	return usageplan.Route{}, false
 }
 
 // signedIn tells which user of the pool has signed in.

@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 // child starts the program as a process of its own and returns its address and what kills it with SIGKILL.
 func child(t *testing.T, args ...string) (url string, kill func()) {
 	t.Helper()
-	c := exec.Command(os.Args[0], append([]string{"-addr", "127.0.0.1:0"}, args...)...)
+	c := exec.Command(os.Args[0], append([]string{"-addr", "127.0.0.1:0", "-admin", "127.0.0.1:0"}, args...)...)
 	c.Env = append(os.Environ(), "LOYALTY_CHILD=1")
 	c.Stderr = os.Stderr
 	out, err := c.StdoutPipe()
@@ -87,31 +87,31 @@ func sixLives(t *testing.T) (statuses []int, used int64) {
 	}
 	url, kill := child(t, "-data", dir)
 	statuses = append(statuses, ask(t, url))
-	_, _, err := openLedger(dir)
+	_, err := openStore(dir, false)
 	require.ErrorIs(t, err, boltstore.ErrLocked, "one process at a time")
 	kill()
 
-	quotas, closeLedger, err := openLedger(dir)
+	again, err := openStore(dir, false)
 	require.NoError(t, err)
 	pool, _, err := userPool(options{})
 	require.NoError(t, err)
-	h, err := newAPI(pool, quotas, accountLimit)
+	h, _, err := newAPI(defaults(), pool, again, accountLimit)
 	require.NoError(t, err)
 	used = standing(t, h, shapes["server"]).Used
-	require.NoError(t, closeLedger())
+	require.NoError(t, again.Close())
 	return statuses, used
 }
 
-func TestTemporaryLedgerIsRemoved(t *testing.T) {
+func TestTemporaryStoreIsRemoved(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	require.NoError(t, run(ctx, []string{"-addr", "127.0.0.1:0"}, io.Discard))
+	require.NoError(t, run(ctx, []string{"-addr", "127.0.0.1:0", "-admin", "127.0.0.1:0"}, io.Discard))
 	left, err := os.ReadDir(os.TempDir())
 	require.NoError(t, err)
 	require.Empty(t, left)
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
-	_, _, err = openLedger(filepath.Join(file, "folder"))
+	_, err = openStore(filepath.Join(file, "folder"), false)
 	require.ErrorContains(t, err, file, "a file is no folder")
 }

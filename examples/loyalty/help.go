@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"net"
 	"strings"
 )
 
@@ -32,12 +33,41 @@ What the key's holder has left: 200 {"plan":"RestrictUsage",…,"limit":10,"used
 
 The owner signs with a key of its own:
   OWNER=(--aws-sigv4 aws:amz:{{region}}:execute-api --user {{ownerAccess}}:{{ownerSecret}})
-The usage of a key by day: 200 [{"day":"…","used":10,"remaining":0}]
-  curl -i "${OWNER[@]}" {{base}}/owner/{{plan}}/{{keyID}}/usage
-A temporary extension: 200 {"limit":15,"remaining":5,"used":10}
-  curl -i "${OWNER[@]}" -H 'Content-Type: application/json' -d '{"delta":5,"reason":"launch week"}' {{base}}/owner/{{plan}}/{{keyID}}/extension
 The addresses that sent 2000 requests within five minutes and are blocked with 403 {"message":"Forbidden"}: 200 []
   curl -i "${OWNER[@]}" {{base}}/owner/limited
+`
+
+// helpControl are the owner's commands for the control plane, from nothing to the tutorial's answers and back.
+const helpControl = `
+The owner's control plane, by aws-cli:
+  export AWS_ACCESS_KEY_ID={{ownerAccess}} AWS_SECRET_ACCESS_KEY={{ownerSecret}} AWS_DEFAULT_REGION={{region}} AWS_DEFAULT_OUTPUT=json
+  gw() { aws apigateway --endpoint-url {{control}} "$@"; }
+  api() { curl -s -w ' %{http_code}\n' "${SIGN[@]}" -H "x-api-key: $VALUE" {{base}}/{{stage}}/loyalty/{{customer}}; }
+  TODAY=$(date -u +%F)
+The APIs and their stages:
+  gw get-rest-apis; gw get-stages --rest-api-id {{api}}
+A plan of 1 request per second, a burst of 2, 10 a day:
+  PLAN=$(gw create-usage-plan --name RestrictUsage --throttle rateLimit=1,burstLimit=2 --quota limit=10,offset=0,period=DAY --query id --output text)
+  gw update-usage-plan --usage-plan-id $PLAN --patch-operations op=add,path=/apiStages,value={{api}}:{{stage}}
+A key. Its value is shown now{{again}}:
+  read -r KEYID VALUE < <(gw create-api-key --name partner --enabled --query '[id,value]' --output text)
+Before the key is in the plan: {"message":"Forbidden"} 403
+  api
+  gw create-usage-plan-key --usage-plan-id $PLAN --key-id $KEYID --key-type API_KEY
+Two pass, then {"message":"Too Many Requests"} 429
+  for i in 1 2 3 4 5; do api; done
+Eight pass, then {"message":"Limit Exceeded"} 429
+  for i in {1..9}; do sleep 1.1; api; done
+What was used and is left by day: [[10,0]]; after an extension: [[10,5]]
+  gw get-usage --usage-plan-id $PLAN --key-id $KEYID --start-date $TODAY --end-date $TODAY
+  gw update-usage --usage-plan-id $PLAN --key-id $KEYID --patch-operations op=replace,path=/remaining,value=5
+The key is disabled, refused with 403, and enabled again:
+  gw update-api-key --api-key $KEYID --patch-operations op=replace,path=/enabled,value=false; api
+  gw update-api-key --api-key $KEYID --patch-operations op=replace,path=/enabled,value=true; api
+All of it is removed:
+  gw delete-usage-plan-key --usage-plan-id $PLAN --key-id $KEYID
+  gw update-usage-plan --usage-plan-id $PLAN --patch-operations op=remove,path=/apiStages,value={{api}}:{{stage}}
+  gw delete-usage-plan --usage-plan-id $PLAN; gw delete-api-key --api-key $KEYID
 `
 
 const helpDemo = `
@@ -54,16 +84,21 @@ A user of {{issuer}}, signed in: 200 {"sub":"…","groups":[…],"token_use":"�
   curl -i -H "Authorization: Bearer $TOKEN" {{base}}/Prod/me
 `
 
-// printHelp prints the requests for the API at base.
-func printHelp(out io.Writer, base string, o options, t tokens) error {
-	text := help + helpPool
+// printHelp prints the requests for the API at the first listener and the control plane at the second.
+func printHelp(out io.Writer, listeners [2]net.Listener, o options, t tokens) error {
+	text, again := help+helpControl+helpPool, ""
 	if o.issuer == "" {
-		text = help + helpDemo
+		text = help + helpControl + helpDemo
+	}
+	if !o.seal {
+		again = " and never again; -seal keeps it"
 	}
 	_, err := strings.NewReplacer(
-		"{{base}}", base, "{{region}}", region, "{{customer}}", customer,
+		"{{base}}", "http://"+listeners[0].Addr().String(), "{{control}}", "http://"+listeners[1].Addr().String(),
+		"{{region}}", o.region, "{{api}}", o.stages[0].API, "/Prod/", "/"+o.stages[0].Name+"/",
+		"{{stage}}", o.stages[0].Name, "{{customer}}", customer, "{{again}}", again,
 		"{{access}}", accessKey, "{{secret}}", secretKey, "{{key}}", apiKey, "{{retired}}", retiredKey,
-		"{{ownerAccess}}", ownerAccessKey, "{{ownerSecret}}", ownerSecretKey, "{{plan}}", planID, "{{keyID}}", apiKeyID,
+		"{{ownerAccess}}", o.access, "{{ownerSecret}}", string(o.secret),
 		"{{pool}}", demoPool, "{{issuer}}", o.issuer, "{{valid}}", t.valid, "{{expired}}", t.expired,
 	).WriteString(out, text)
 	if err != nil {

@@ -10,7 +10,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"os/signal"
 	"strings"
@@ -27,73 +26,54 @@ func main() {
 	}
 }
 
-// options are the flags of the command line.
-type options struct {
-	addr, data           string
-	issuer, jwks, client string // of a user pool; empty for the demo issuer
-}
-
-func parse(args []string, out io.Writer) (options, error) {
-	var o options
-	flags := flag.NewFlagSet("loyalty", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	flags.StringVar(&o.addr, "addr", "127.0.0.1:8080", "address to listen on")
-	flags.StringVar(&o.data, "data", "", "folder of the quota ledger, which survives kill -9 (default a temporary one, which only an orderly end removes)")
-	flags.StringVar(&o.issuer, "issuer", "", "issuer of a Cognito user pool (default a demo issuer inside this program)")
-	flags.StringVar(&o.jwks, "jwks", "", "JWKS URL of that issuer (default the issuer's /.well-known/jwks.json)")
-	flags.StringVar(&o.client, "client", "", "app client id that its tokens must be for")
-	err := flags.Parse(args)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		flags.SetOutput(out)
-		flags.PrintDefaults()
-		return o, err
-	case err != nil:
-		return o, err
-	case flags.NArg() > 0:
-		return o, fmt.Errorf("unexpected argument %q", flags.Arg(0))
-	case o.addr == "":
-		return o, errors.New("-addr is empty")
-	case (o.issuer == "") != (o.client == ""):
-		return o, errors.New("-issuer and -client go together")
-	case o.issuer == "" && o.jwks != "":
-		return o, errors.New("-jwks needs -issuer")
-	}
-	for _, u := range []string{o.issuer, o.jwks} {
-		if parsed, err := url.Parse(u); err != nil || u != "" && parsed.Host == "" {
-			return o, fmt.Errorf("%q is not an absolute URL", u)
-		}
-	}
-	return o, nil
-}
-
 func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	o, err := parse(args, out)
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", o.addr)
+	listeners, err := listen(o.addr, o.admin)
 	if err != nil {
 		return err
 	}
-	defer listener.Close()
+	defer func() { _, _ = listeners[0].Close(), listeners[1].Close() }()
 	pool, tokens, err := userPool(o)
 	if err != nil {
 		return err
 	}
-	quotas, closeLedger, err := openLedger(o.data)
+	s, err := openStore(o.data, o.seal)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeLedger()) }()
-	api, err := newAPI(pool, quotas, accountLimit)
+	defer func() { err = errors.Join(err, s.Close()) }()
+	api, control, err := newAPI(o, pool, s, accountLimit)
 	if err != nil {
 		return err
 	}
-	if err := printHelp(out, "http://"+listener.Addr().String(), o, tokens); err != nil {
+	if err := printHelp(out, listeners, o, tokens); err != nil {
 		return err
 	}
-	return serve(ctx, listener, api)
+	ctx, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() {
+		defer stop() // if one server fails, the other ends too
+		ended <- serve(ctx, listeners[1], control)
+	}()
+	err = serve(ctx, listeners[0], api)
+	stop()
+	return errors.Join(err, <-ended)
+}
+
+// listen listens on the addresses of the API and the control plane.
+func listen(addr, admin string) ([2]net.Listener, error) {
+	first, err := net.Listen("tcp", addr)
+	if err != nil {
+		return [2]net.Listener{}, err
+	}
+	second, err := net.Listen("tcp", admin)
+	if err != nil {
+		return [2]net.Listener{}, errors.Join(err, first.Close())
+	}
+	return [2]net.Listener{first, second}, nil
 }
 
 // serve answers requests until ctx ends. It then waits up to five seconds for those that have begun.

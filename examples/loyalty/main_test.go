@@ -16,8 +16,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tallygate/tallygate/apikey"
 	"github.com/tallygate/tallygate/ratelimit"
 	"github.com/tallygate/tallygate/sigv4"
+	"github.com/tallygate/tallygate/usageplan/journal"
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
@@ -34,12 +36,21 @@ func apiWithin(t *testing.T, account ratelimit.Limit) (http.Handler, tokens) {
 	t.Helper()
 	pool, given, err := userPool(options{})
 	require.NoError(t, err)
+	h, _, err := newAPI(defaults(), pool, inMemory(t), account)
+	require.NoError(t, err)
+	return h, given
+}
+
+// inMemory returns a store that ends with the test.
+func inMemory(t *testing.T) store {
+	t.Helper()
 	quotas, err := ledger.New(ledger.Config{Engine: ledger.NewMemory()})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, quotas.Close()) })
-	h, err := newAPI(pool, quotas, account)
-	require.NoError(t, err)
-	return h, given
+	return store{
+		quotas: quotas, keys: journal.Memory(0), plans: journal.Memory(0),
+		pepper: apikey.Secret(strings.Repeat("p", lengthSecret)),
+	}
 }
 
 type edit func(*http.Request)
@@ -247,48 +258,6 @@ func TestMeShowsTheCallersClaims(t *testing.T) {
 	requireAnswer(t, send(h, http.MethodGet, "/Prod/me", bearer(given.expired)), 401, "UnauthorizedException", `{"message":"The incoming token has expired"}`)
 }
 
-// Only the owner can read the usage per key and day, and grant an extension.
-func TestOnlyTheOwnerReadsUsage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h, _ := api(t)
-		desk := "/owner/" + planID + "/" + apiKeyID
-		owner := func(method, target, body string) *http.Response {
-			return send(h, method, target, withBody(body), signed(t, ownerAccessKey, ownerSecretKey, 0))
-		}
-		get := func() *http.Response {
-			return send(h, http.MethodGet, route, withKey(apiKey), signed(t, accessKey, secretKey, 0))
-		}
-		for range 10 {
-			requireAnswer(t, get(), 200, "", ok)
-			time.Sleep(time.Second)
-		}
-		requireAnswer(t, get(), 429, "LimitExceededException", `{"message":"Limit Exceeded"}`)
-		today := time.Now().UTC().Format(time.DateOnly)
-		requireAnswer(t, owner(http.MethodGet, desk+"/usage", ""), 200, "", `[{"day":"`+today+`","used":10,"remaining":0}]`)
-		requireAnswer(t, owner(http.MethodPost, desk+"/extension", `{"delta":5,"reason":"launch week"}`), 200, "", `{"limit":15,"remaining":5,"used":10}`)
-		requireAnswer(t, get(), 200, "", ok)
-		require.EqualValues(t, 4, standing(t, h, shapes["server"]).Remaining)
-
-		customer := send(h, http.MethodGet, desk+"/usage", signed(t, accessKey, secretKey, 0))
-		require.Equal(t, http.StatusForbidden, customer.StatusCode)
-		require.Equal(t, http.StatusBadRequest, owner(http.MethodPost, desk+"/extension", `{"delta":"many"}`).StatusCode)
-		require.Equal(t, http.StatusBadRequest, owner(http.MethodGet, desk+"/usage?from=yesterday", "").StatusCode)
-		require.Equal(t, http.StatusBadRequest, owner(http.MethodPost, desk+"/extension", `{"delta":5}{}`).StatusCode)
-		require.Equal(t, http.StatusBadRequest, owner(http.MethodPost, desk+"/extension", `{"delta":1000000000000000000}`).StatusCode)
-		require.Equal(t, http.StatusNotFound, owner(http.MethodPost, "/owner/"+planID+"/nobody/extension", `{"delta":5}`).StatusCode)
-		require.Equal(t, http.StatusNotFound, owner(http.MethodGet, "/owner/nowhere/"+apiKeyID+"/usage", "").StatusCode)
-	})
-}
-
-func withBody(text string) edit {
-	return func(r *http.Request) {
-		if text != "" {
-			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(text)), int64(len(text))
-			r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil }
-		}
-	}
-}
-
 // A request with a presigned URL also needs the key, in a header that the client has signed.
 func TestPresignedURLNeedsTheKey(t *testing.T) {
 	h, _ := api(t)
@@ -334,7 +303,9 @@ func start(t *testing.T, args ...string) (url string, stop func() error) {
 	ctx, cancel := context.WithCancel(t.Context())
 	out, in := io.Pipe()
 	ended := make(chan error, 1)
-	go func() { ended <- run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), in) }()
+	go func() {
+		ended <- run(ctx, append([]string{"-addr", "127.0.0.1:0", "-admin", "127.0.0.1:0"}, args...), in)
+	}()
 	lines := bufio.NewReader(out)
 	first, err := lines.ReadString('\n')
 	require.NoError(t, err)
@@ -361,7 +332,13 @@ func TestBadFlagsEndTheProgram(t *testing.T) {
 		{"empty address", []string{"-addr="}, "-addr is empty"},
 		{"malformed issuer", []string{"-issuer", "://x", "-client", "c"}, "is not an absolute URL"},
 		{"JWKS without host", []string{"-issuer", "https://a.example/eu-west-1_x", "-client", "c", "-jwks", "http:///x"}, "is not an absolute URL"},
-		{"no pool", []string{"-addr", "127.0.0.1:0", "-issuer", "https://example.com", "-client", "c"}, "is not a user pool"},
+		{"admin address in use", []string{"-addr", "127.0.0.1:0", "-admin", taken.Addr().String()}, "address already in use"},
+		{"empty admin address", []string{"-admin="}, "-admin is empty"},
+		{"stage without API", []string{"-stages", "Prod"}, `"Prod" is not api:stage`},
+		{"two APIs with one stage", []string{"-stages", "a:Prod,b:Prod"}, `"b:Prod" is not api:stage, or a second stage`},
+		{"owner without secret", []string{"-key", "AKIDOWNER"}, "is not id:secret"},
+		{"owner who is the customer", []string{"-key", accessKey + ":secret"}, "is the customer's access key"},
+		{"no pool", []string{"-addr", "127.0.0.1:0", "-admin", "127.0.0.1:0", "-issuer", "https://example.com", "-client", "c"}, "is not a user pool"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			err := run(t.Context(), tt.args, io.Discard)
