@@ -13,6 +13,8 @@ import (
 )
 
 // testEmpty: a journal without changes has no items and no history, and nobody can be ahead of it.
+//
+// Finds: an error where there is nothing; silence where a reader has followed another journal.
 func testEmpty(t *testing.T, open opener) {
 	m := open(0)
 	m.check()
@@ -29,6 +31,9 @@ func testEmpty(t *testing.T, open opener) {
 
 // testItems: items are put, replaced, removed and put again, several in one change. It is no error to remove what is
 // not there.
+//
+// Finds: an item that is lost or left; empty bytes that come back as nil; a time that is changed or not in UTC; texts
+// of the origin that are mixed up; a revision or a mark of the caller that is kept.
 func testItems(t *testing.T, open opener) {
 	m := open(0)
 	for _, items := range [][]journal.Item{
@@ -46,6 +51,8 @@ func testItems(t *testing.T, open opener) {
 }
 
 // testNames: names are bytes, whole and exact.
+//
+// Finds: names that are cut, trimmed, folded in case, normalized, or end at a zero byte.
 func testNames(t *testing.T, open opener) {
 	m := open(0)
 	long := strings.Repeat("n", 1199)
@@ -66,6 +73,9 @@ func testNames(t *testing.T, open opener) {
 }
 
 // testBehind: an Append anywhere but at the head stores nothing.
+//
+// Finds: a journal that appends at its own head; that refuses only writers below the head; whose error does not wrap
+// ErrBehind; that has written a part when it refuses.
 func testBehind(t *testing.T, open opener) {
 	m := open(0)
 	refuse := func(after uint64) {
@@ -88,6 +98,9 @@ func testBehind(t *testing.T, open opener) {
 }
 
 // testBounds: a change outside the bounds is refused, and nothing of it is stored.
+//
+// Finds: bounds that are missing or differ, and items that are stored before the one that is refused. A journal that
+// calls Validate first has none of this.
 func testBounds(t *testing.T, open opener) {
 	m := open(0)
 	m.append(put("x", "1"))
@@ -120,6 +133,8 @@ func testBounds(t *testing.T, open opener) {
 }
 
 // testMany: a change of 10 000 items is stored whole, and in one step.
+//
+// Finds: a limit of the database on one statement or transaction; a change that becomes several revisions.
 func testMany(t *testing.T, open opener) {
 	m := open(0)
 	many := make([]journal.Item, 10_000)
@@ -140,6 +155,8 @@ func testMany(t *testing.T, open opener) {
 
 // testLarge: a change of 64 MiB in items of 1 MiB with their names is stored whole, and so is an item of 1 MiB beside
 // its name.
+//
+// Finds: a limit of the database on one value or transaction.
 func testLarge(t *testing.T, open opener) {
 	m := open(0)
 	items := make([]journal.Item, 64)
@@ -153,6 +170,8 @@ func testLarge(t *testing.T, open opener) {
 }
 
 // testSuperseded: of many changes of one item each has its record, and the last one the bytes.
+//
+// Finds: a change that is left out because all its items are superseded, which leaves a gap.
 func testSuperseded(t *testing.T, open opener) {
 	m := open(0)
 	for i := range 30 {
@@ -163,6 +182,8 @@ func testSuperseded(t *testing.T, open opener) {
 
 // testOwnership reads twice. In every case the model overwrites what it has passed to the journal and what it got. Here
 // nothing else happens in between.
+//
+// Finds: a journal that keeps the slice or the bytes of Append, or changes them; that yields its own.
 func testOwnership(t *testing.T, open opener) {
 	for _, compacted := range []bool{false, true} {
 		m := open(retention)
@@ -178,6 +199,8 @@ func testOwnership(t *testing.T, open opener) {
 
 // testEndedContext: with a context that has ended, Append stores nothing. A reader must not take a sequence that was
 // cut for all there is.
+//
+// Finds: a change that is stored all the same; a sequence that ends early without an error, or goes on after one.
 func testEndedContext(t *testing.T, open opener) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -14,6 +14,8 @@
 // part or in many. It may leave out superseded items or keep them. It may drop old records at once or a few at each
 // Append, but within 300 appends all those of a case.
 //
+// The comment of each case says what it finds. Each case stands for a subtest: testHistory is history.
+//
 // Run the suite under the race detector too. A case that hangs ends the test binary after a minute.
 //
 // # How a case judges

@@ -52,6 +52,9 @@ func (m *model) sequences(ctx context.Context) map[string]iter.Seq2[journal.Chan
 }
 
 // testHistory: the history of an item is its own, newest first, also when it is gone or was never there.
+//
+// Finds: an order by age; a history that ends at a removal, or is forgotten with it; one with the bytes or the other
+// items of a change; an item whose name only begins alike.
 func testHistory(t *testing.T, open opener) {
 	m := open(0)
 	for i := range 10 {
@@ -68,6 +71,8 @@ func testHistory(t *testing.T, open opener) {
 }
 
 // testRetention: a record within the retention is kept, however many changes come after it.
+//
+// Finds: records that are dropped by their number, or before their time.
 func testRetention(t *testing.T, open opener) {
 	m := open(retention)
 	recent := time.Now().Add(-retention * 5 / 6)
@@ -81,6 +86,9 @@ func testRetention(t *testing.T, open opener) {
 
 // testCompaction: when records are gone, the items are still there. A reader from before gets a snapshot and so loses
 // what has been removed.
+//
+// Finds: records that are never dropped; an item that goes with the record of its latest change; a snapshot that lacks
+// an item, has one that is gone, has parts of two revisions, or is not marked; an empty snapshot that is not told.
 func testCompaction(t *testing.T, open opener) {
 	m := open(retention)
 	m.appendAt(old(), put("live", "1"), put("replaced", "1"), put("removed", "1"), put("returns", "1"))
@@ -101,6 +109,8 @@ func testCompaction(t *testing.T, open opener) {
 }
 
 // testStop: a reader that stops leaves nothing behind that hinders others.
+//
+// Finds: a lock, a transaction or a goroutine that is ended only when the sequence is.
 func testStop(t *testing.T, open opener) {
 	m := open(retention)
 	m.appendAt(old(), put("x", "0"))
@@ -120,6 +130,8 @@ func testStop(t *testing.T, open opener) {
 }
 
 // testUse: the journal can be used while it iterates, also by its reader.
+//
+// Finds: a lock or a transaction that is held while the reader has a change.
 func testUse(t *testing.T, open opener) {
 	m := open(0)
 	m.append(put("x", "0"))
@@ -142,7 +154,9 @@ func testUse(t *testing.T, open opener) {
 	}
 }
 
-// testRandom makes random changes, of which random ones are old from the first, and reads at random times.
+// testRandom makes random changes, the first of which are old, and reads at random times.
+//
+// Finds: what depends on the past of an item, such as one that was removed before a compaction and put again.
 func testRandom(t *testing.T, open opener) {
 	for seed := range uint64(3) {
 		m, r := open(retention), rand.New(rand.NewPCG(17, seed))
@@ -179,6 +193,9 @@ func randomItems(r *rand.Rand) (items []journal.Item) {
 
 // testReadingBesideAppends reads snapshots and changes while the journal grows: first by the reader itself between two
 // steps of the sequence, then by another goroutine at any time.
+//
+// Finds: a snapshot whose parts are of different times, without the changes in between; an item that is left out of its
+// change because a later one has it, where the sequence ends before that one.
 func testReadingBesideAppends(t *testing.T, open opener) {
 	m, r := open(retention), rand.New(rand.NewPCG(17, 17))
 	many := make([]journal.Item, 3000) // so that a snapshot has several parts

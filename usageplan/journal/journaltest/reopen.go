@@ -11,6 +11,9 @@ import (
 
 // testReopen: what was acknowledged is there after the journal was opened again: items, records, histories and the
 // head, at which the next change goes on.
+//
+// Finds: a change that was acknowledged before it was stored; a head that is kept in memory alone; records that lose
+// what they say.
 func testReopen(t *testing.T, open func(time.Duration) (*model, func())) {
 	m, reopen := open(0)
 	reopen()
@@ -36,6 +39,8 @@ func testReopen(t *testing.T, open func(time.Duration) (*model, func())) {
 }
 
 // testReopenCompacted: a reader from before a compaction gets a snapshot, and a record that is gone stays gone.
+//
+// Finds: a journal that no longer knows which records it has dropped.
 func testReopenCompacted(t *testing.T, open func(time.Duration) (*model, func())) {
 	m, reopen := open(retention)
 	m.appendAt(old(), put("live", "1"), put("removed", "1"))
@@ -49,6 +54,8 @@ func testReopenCompacted(t *testing.T, open func(time.Duration) (*model, func())
 }
 
 // testReopenRandom opens the journal again at random times between random changes.
+//
+// Finds: what only a certain order of changes and openings breaks.
 func testReopenRandom(t *testing.T, open func(time.Duration) (*model, func())) {
 	m, reopen := open(retention)
 	r := rand.New(rand.NewPCG(17, 4))
