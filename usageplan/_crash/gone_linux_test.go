@@ -65,6 +65,26 @@ var gone = map[string]func(context.Context, *boltstore.Store) error{
 		}
 		return nil
 	},
+	"Append": func(ctx context.Context, s *boltstore.Store) error {
+		j := s.Journal(topic, retain)
+		_, head, err := readJournal(ctx, j)
+		if err == nil {
+			_, err = j.Append(ctx, head, journalChange(head+1))
+		}
+		return err
+	},
+	"Changes": func(ctx context.Context, s *boltstore.Store) error {
+		_, _, err := readJournal(ctx, s.Journal(topic, retain))
+		return err
+	},
+	"History": func(ctx context.Context, s *boltstore.Store) error {
+		for _, err := range s.Journal(topic, retain).History(ctx, "made 000001") {
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	},
 	"Check": func(ctx context.Context, s *boltstore.Store) error { return s.Check(ctx) },
 }
 

@@ -81,6 +81,7 @@ type child struct {
 	Boot     string
 	Epoch    time.Time
 	Adjusted int // adjustments that have been acknowledged
+	Journal  bool
 }
 
 // report is what such a process says: what, of which key and period.
@@ -119,6 +120,9 @@ func TestChild(t *testing.T) {
 	mapped := !c.Exact && !c.Unmapped && runtime.GOARCH == "amd64"
 	checkMap := sync.OnceFunc(func() { mustMap(mapped) })
 	go c.adjust(l)
+	if c.Journal {
+		go c.change(s)
+	}
 	for range workers {
 		go func() {
 			for {
@@ -215,23 +219,27 @@ func TestPowerCut(t *testing.T) {
 		cuts = 50
 	}
 	for _, tt := range []struct {
-		name   string
-		exact  bool
-		faults faults
+		name    string
+		exact   bool
+		faults  faults
+		journal bool
 	}{
-		{"exact", true, faults{}},
-		{"leased", false, faults{}},
-		{"leased, no maps", false, faults{unmapped: true}},
-		{"exact, syncs fail", true, faults{unsynced: 12}},
-		{"leased, syncs fail", false, faults{unsynced: 12}},
-		{"exact, writes are short", true, faults{writes: 50}},
-		{"leased, writes are short", false, faults{writes: 50}},
-		{"leased, no maps, writes are short", false, faults{writes: 500, unmapped: true}},
+		{"exact", true, faults{}, false},
+		{"leased", false, faults{}, false},
+		{"leased, no maps", false, faults{unmapped: true}, false},
+		{"exact, syncs fail", true, faults{unsynced: 12}, false},
+		{"leased, syncs fail", false, faults{unsynced: 12}, false},
+		{"exact, writes are short", true, faults{writes: 50}, false},
+		{"leased, writes are short", false, faults{writes: 50}, false},
+		{"leased, no maps, writes are short", false, faults{writes: 500, unmapped: true}, false},
+		{"exact, beside a journal", true, faults{}, true},
+		{"leased, beside a journal, syncs fail", false, faults{unsynced: 12}, true},
+		{"exact, beside a journal, writes are short", true, faults{writes: 50}, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			seed := rand.Uint64()
 			t.Logf("seed %d", seed)
-			r := &rig{t: t, exact: tt.exact, rand: rand.New(rand.NewPCG(seed, 1)), disk: newDisk(seed, tt.faults), epoch: time.Now(), counts: map[account]*counts{}}
+			r := &rig{t: t, exact: tt.exact, rand: rand.New(rand.NewPCG(seed, 1)), disk: newDisk(seed, tt.faults), epoch: time.Now(), counts: map[account]*counts{}, journal: tt.journal}
 			for r.cuts < cuts {
 				r.life()
 			}
@@ -239,6 +247,8 @@ func TestPowerCut(t *testing.T) {
 				r.cuts, r.kills, r.failed, r.short, r.acknowledged)
 			t.Logf("%d of the cuts met lives that had ended a checkpoint, up to record %d", r.checkpoints, r.first)
 			require.NotZero(t, r.checkpoints)
+			t.Logf("%d changes of a journal", r.head)
+			require.Equal(t, tt.journal, r.head > 0)
 			require.Equal(t, tt.faults.unsynced > 0, r.failed > 0)
 			require.Equal(t, tt.faults.writes > 0, r.short > 0)
 		})
@@ -247,6 +257,7 @@ func TestPowerCut(t *testing.T) {
 	t.Run("conversion", testConversion)
 	t.Run("steps", testSteps)
 	t.Run("steps after a failed sync", testFailedSync)
+	t.Run("steps of a journal", testJournalSteps)
 	t.Run("of the disk alone", testGone)
 }
 
@@ -266,6 +277,9 @@ type rig struct {
 	failed       int // syncs
 	short        int // writes
 	wasted       [dailies]int64
+
+	journal bool
+	head    uint64 // of the journal
 
 	first       uint64 // record that was not in the rows after the last cut
 	checkpoints int    // cuts that met a life which had ended one
@@ -307,7 +321,7 @@ func (r *rig) process(dir string, end func()) {
 	in, out, err := os.Pipe()
 	require.NoError(r.t, err)
 	defer in.Close()
-	arg, err := json.Marshal(child{dir, r.exact, r.disk.unmapped, r.lives%2 == 0, r.boot(), r.epoch, r.adjusted})
+	arg, err := json.Marshal(child{dir, r.exact, r.disk.unmapped, r.lives%2 == 0, r.boot(), r.epoch, r.adjusted, r.journal})
 	require.NoError(r.t, err)
 	child := exec.Command(os.Args[0], "-test.run=^TestChild$")
 	child.Env = append(os.Environ(), childEnv+"="+string(arg))
@@ -335,6 +349,10 @@ func (r *rig) process(dir string, end func()) {
 }
 
 func (r *rig) hear(said report) {
+	if said.What == appended {
+		r.head = uint64(said.Start)
+		return
+	}
 	a := account{int(said.Key), said.Start}
 	if r.counts[a] == nil {
 		r.counts[a] = new(counts)
@@ -353,7 +371,7 @@ func (r *rig) hear(said report) {
 // check reads the files on a good disk, as the next process would, and returns the first record that is not in the rows.
 func (r *rig) check(files map[string][]byte, cut bool) (first uint64) {
 	if len(files["usage.db"]) == 0 {
-		require.Zero(r.t, r.acknowledged+r.adjusted, "the file is gone")
+		require.Zero(r.t, r.acknowledged+r.adjusted+int(r.head), "the file is gone")
 		return 0
 	}
 	dir := r.t.TempDir()
@@ -384,6 +402,9 @@ func (r *rig) check(files map[string][]byte, cut bool) (first uint64) {
 	}
 	for k := dailies; k < keys; k++ {
 		r.checkDays(l, k)
+	}
+	if r.journal {
+		r.checkJournal(s)
 	}
 	return first
 }
