@@ -45,29 +45,37 @@ func (l *topicLog) Append(ctx context.Context, after uint64, c journal.Change) (
 		return 0, err
 	}
 	defer s.mu.Unlock()
-	old := s.state
-	var refused error // by append: nothing is written then, and the store goes on
-	err := s.db.update(func(tx *bolt.Tx) error {
-		refused = l.append(tx, after, c)
-		return refused
-	})
-	if refused != nil {
-		s.state = old
-		return 0, l.wrap(refused)
-	}
-	s.wake() // also after an error, as the change may be in the file
+	before := s.state
+	err := s.db.update(func(tx *bolt.Tx) error { return l.wrap(l.append(tx, after, c)) })
 	if err == nil {
 		err = s.isInPlace()
 	}
+	s.wake() // also after an error, as the change may be in the file
 	if err != nil {
+		s.state = before
 		return 0, s.failed(err)
 	}
 	s.last = s.db.last
 	return after + 1, nil
 }
 
+// journalError is an error that comes from what a journal has, or lacks. The rest of the file is sound, so other calls
+// go on.
+type journalError struct {
+	topic string
+	error
+}
+
+func (e journalError) Error() string {
+	return fmt.Sprintf("boltstore: journal %q: %v", e.topic, e.error)
+}
+func (e journalError) Unwrap() error { return e.error }
+
 func (l *topicLog) wrap(err error) error {
-	return fmt.Errorf("boltstore: journal %q: %w", l.topic, err)
+	if err == nil {
+		return nil
+	}
+	return journalError{l.topic, err}
 }
 
 // append writes a change, as part of a transaction. After an error the transaction is given up.
@@ -130,24 +138,19 @@ const dropItems = 1000
 // items that it has removed, unless a later change has made them again. A record that is damaged stays, and with it
 // those after it.
 func (l *topicLog) drop(now contents, t time.Time) error {
+	var failed error
 	for n := 0; n < dropItems && now.first <= now.head && now.isBefore(now.first, t); now.first++ {
 		r, err := now.record(now.first)
 		if err != nil {
-			return nil
+			break
 		}
 		for _, it := range r.Items {
-			last, _ := now.item(it.Name)
-			if !last.gone || last.revision != r.Revision {
-				continue
-			}
-			if err := l.store.writeRow(now.items, []byte(it.Name), nil); err != nil {
-				return err
+			if last, _ := now.item(it.Name); last.gone && last.revision == r.Revision {
+				failed = errors.Join(failed, l.store.writeRow(now.items, []byte(it.Name), nil))
 			}
 		}
-		if err := l.store.writeRow(now.records, numberKey(r.Revision), nil); err != nil {
-			return err
-		}
+		failed = errors.Join(failed, l.store.writeRow(now.records, numberKey(r.Revision), nil))
 		n += len(r.Items)
 	}
-	return nil
+	return failed
 }

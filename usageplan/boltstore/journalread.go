@@ -19,51 +19,41 @@ var chunkBytes = 256 << 10
 // cost is about what an item adds to a chunk.
 func cost(s stored) int { return 100 + len(s.value) }
 
-// read calls f with what the journal has, in a transaction. An error of f concerns what it has read, so the store goes
-// on after it.
+// read calls f with what the journal has, in a transaction.
 func (l *topicLog) read(ctx context.Context, f func(now contents) error) error {
 	s := l.store
 	if err := s.enter(ctx); err != nil {
 		return err
 	}
 	defer s.mu.Unlock()
-	var bad error
-	err := s.db.view(func(tx *bolt.Tx) error {
+	return s.failed(s.db.view(func(tx *bolt.Tx) error {
 		now, err := contentsOf(tx, l.topic)
 		if err == nil {
 			err = f(now)
 		}
-		bad = err
-		return nil
-	})
-	if err == nil && bad != nil {
-		return l.wrap(bad)
-	}
-	return s.failed(err)
+		return l.wrap(err)
+	}))
 }
 
-// sequence yields what next returns, until that is nothing, and reads on in between. Each iteration has a next of its
-// own.
+// sequence yields what next returns, until that is nothing, and reads on in between.
 func (l *topicLog) sequence(
-	ctx context.Context, begin func() (next func(contents) ([]journal.Change, error)),
-) iter.Seq2[journal.Change, error] {
-	return func(yield func(journal.Change, error) bool) {
-		for next := begin(); ; {
-			var changes []journal.Change
-			err := l.read(ctx, func(now contents) (err error) {
-				changes, err = next(now)
-				return err
-			})
-			if err != nil {
-				yield(journal.Change{}, err)
-			}
-			if err != nil || len(changes) == 0 {
+	ctx context.Context, next func(contents) ([]journal.Change, error), yield func(journal.Change, error) bool,
+) {
+	for {
+		var changes []journal.Change
+		err := l.read(ctx, func(now contents) (err error) {
+			changes, err = next(now)
+			return err
+		})
+		if err != nil {
+			yield(journal.Change{}, err)
+		}
+		if err != nil || len(changes) == 0 {
+			return
+		}
+		for _, c := range changes {
+			if !yield(c, nil) {
 				return
-			}
-			for _, c := range changes {
-				if !yield(c, nil) {
-					return
-				}
 			}
 		}
 	}
@@ -71,9 +61,9 @@ func (l *topicLog) sequence(
 
 // Changes implements [journal.Journal]. After revision 0 it yields a snapshot: that is less to read.
 func (l *topicLog) Changes(ctx context.Context, after uint64) iter.Seq2[journal.Change, error] {
-	return l.sequence(ctx, func() func(contents) ([]journal.Change, error) {
-		return (&reader{after: after, fresh: true}).next
-	})
+	return func(yield func(journal.Change, error) bool) {
+		l.sequence(ctx, (&reader{after: after, fresh: true}).next, yield)
+	}
 }
 
 // reader is how far Changes has come.
@@ -153,9 +143,9 @@ func (r *reader) records(now contents) (changes []journal.Change, err error) {
 
 // History implements [journal.Journal].
 func (l *topicLog) History(ctx context.Context, item string) iter.Seq2[journal.Change, error] {
-	return l.sequence(ctx, func() func(contents) ([]journal.Change, error) {
-		return (&history{item: item, fresh: true}).next
-	})
+	return func(yield func(journal.Change, error) bool) {
+		l.sequence(ctx, (&history{item: item, fresh: true}).next, yield)
+	}
 }
 
 // history is how far History has come.

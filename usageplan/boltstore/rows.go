@@ -160,10 +160,11 @@ func find(c *bolt.Cursor, key []byte) ([]byte, error) {
 	return nil, nil
 }
 
-// failed drops what is in memory after an error, but not if only a row is damaged: other keys go on.
+// failed drops what is in memory after an error, but not if only a row or a journal is concerned: others go on.
 func (s *Store) failed(err error) error {
 	var damaged rowError
-	if err != nil && !errors.As(err, &damaged) {
+	var refused journalError
+	if err != nil && !errors.As(err, &damaged) && !errors.As(err, &refused) {
 		s.drop()
 	}
 	return err
