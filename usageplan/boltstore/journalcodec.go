@@ -70,9 +70,6 @@ func checkJournals(tx *bolt.Tx) error {
 
 // item returns an item as it is stored, with revision 0 if there is none.
 func (c contents) item(name string) (s stored, err error) {
-	if c.items == nil {
-		return s, nil
-	}
 	b, err := find(c.items.Cursor(), []byte(name))
 	if b != nil {
 		err = s.decode([]byte(name), b)

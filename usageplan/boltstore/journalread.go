@@ -156,6 +156,9 @@ type history struct {
 }
 
 func (h *history) next(now contents) (changes []journal.Change, err error) {
+	if now.head == 0 {
+		return nil, nil
+	}
 	if h.fresh {
 		s, err := now.item(h.item)
 		if err != nil {
