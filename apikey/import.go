@@ -69,7 +69,7 @@ func (v *Verifier) Import(ctx context.Context, file io.Reader, opt ImportOptions
 }
 
 // readCSV returns the rows of file without mistakes, and a warning for each of the others. It fails if the file cannot
-// be read or its header has a mistake.
+// be read, its header has a mistake, or it has too many rows.
 func (v *Verifier) readCSV(file io.Reader) ([]row, []warning, error) {
 	text, err := readText(file)
 	if err != nil {
@@ -82,7 +82,7 @@ func (v *Verifier) readCSV(file io.Reader) ([]row, []warning, error) {
 	}
 	var rows []row
 	var warnings []warning
-	for len(warnings) <= maxWarnings {
+	for len(rows) <= maxRows && len(warnings) <= maxWarnings {
 		line, fields, err := records.next()
 		if err == io.EOF {
 			return rows, warnings, nil
@@ -100,11 +100,17 @@ func (v *Verifier) readCSV(file io.Reader) ([]row, []warning, error) {
 		}
 		rows = append(rows, r)
 	}
+	if len(rows) > maxRows {
+		return nil, nil, invalid(fmt.Sprintf("API Key file has more than %d rows", maxRows))
+	}
 	return nil, nil, invalid(fmt.Sprintf("API Key file has mistakes in more than %d rows", maxWarnings))
 }
 
-// maxWarnings is how many rows of a file may be left out.
-const maxWarnings = 100_000
+// Bounds of a file. Several rows may be about one key. Making a change of them keeps other changes waiting.
+const (
+	maxRows     = 2 * maxKeys
+	maxWarnings = 100_000 // rows that are left out
+)
 
 // columns are the lower-case names of a file's columns, in its order.
 type columns []string

@@ -281,6 +281,9 @@ func TestImportOfTooManyKeysChangesNothing(t *testing.T) {
 		require.Len(t, state(v), 10_000)
 	}
 
+	_, err = v.Import(t.Context(), strings.NewReader(most+most[len("Name,Key\n"):]+"b,value-of-twenty-characters-00000\n"), apikey.ImportOptions{})
+	require.ErrorContains(t, err, "API Key file has more than 20000 rows")
+
 	if !heavy {
 		return
 	}

@@ -49,6 +49,9 @@ func (v *Verifier) ImportEntries(ctx context.Context, entries []Entry, opt Impor
 	if v == nil || v.hashers == nil {
 		return Imported{}, &Error{Err: ErrNotConfigured}
 	}
+	if len(entries) > maxKeys {
+		return Imported{}, tooMany()
+	}
 	var rows []row
 	var warnings []warning
 	for i, e := range entries {
@@ -74,8 +77,11 @@ func (v *Verifier) importRows(ctx context.Context, rows []row, warnings []warnin
 		b := newBatch(v, now, slices.Clone(warnings))
 		for i := range rows {
 			if err := b.add(&rows[i], opt.Check); err != nil {
-				return nil, err
+				b.warnings = append(b.warnings, rows[i].warning(err))
 			}
+		}
+		if len(b.states) > maxKeys {
+			return nil, tooMany()
 		}
 		got = b.result()
 		if opt.FailOnWarnings && len(got.Warnings) > 0 {
@@ -94,6 +100,8 @@ func (v *Verifier) importRows(ctx context.Context, rows []row, warnings []warnin
 
 // maxKeys is how many keys one import may have: as many as a change of a journal.
 const maxKeys = 10_000
+
+func tooMany() error { return invalid(fmt.Sprintf("API Key file has more than %d keys", maxKeys)) }
 
 // maxSummary is how many warnings an error repeats.
 const maxSummary = 50
@@ -126,13 +134,12 @@ func newBatch(v *Verifier, now time.Time, warnings []warning) *batch {
 	}
 }
 
-// add adds a row, or a warning. It fails if there are too many keys.
+// add adds a row, or returns why it has to be left out.
 func (b *batch) add(r *row, check func(Key, []string) error) error {
 	d := b.verifier.digest(r.Value)
 	id, err := b.id(r, d)
 	if err != nil {
-		b.warnings = append(b.warnings, r.warning(err))
-		return nil
+		return err
 	}
 	s := b.state(id, d)
 	if s.digest == d {
@@ -140,17 +147,13 @@ func (b *batch) add(r *row, check func(Key, []string) error) error {
 	}
 	b.edit(&s.key, r)
 	if check != nil {
-		err = check(s.key, r.planIDs)
-	}
-	if err != nil {
-		b.warnings = append(b.warnings, r.warning(err))
-		return nil
+		if err := check(s.key, r.planIDs); err != nil {
+			return err
+		}
 	}
 	i, again := b.places[id]
 	if !again {
-		if i = len(b.states); i == maxKeys {
-			return invalid(fmt.Sprintf("API Key file has more than %d keys", maxKeys))
-		}
+		i = len(b.states)
 		b.states = append(b.states, state{})
 	}
 	b.states[i], b.places[id], b.values[d], b.plans[id] = s, i, id, r.planIDs
