@@ -7,7 +7,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tallygate/tallygate/apikey"
+	"github.com/tallygate/tallygate/usageplan"
 	"github.com/tallygate/tallygate/usageplan/admin"
+	"github.com/tallygate/tallygate/usageplan/journal"
+	"github.com/tallygate/tallygate/usageplan/journal/journaltest"
 )
 
 // A whole account has at most 10 000 keys and 300 plans. With each key in two plans, it takes three changes.
@@ -35,3 +39,43 @@ func TestImportOfAFullAccount(t *testing.T) {
 	require.Len(t, report.Lines, keys+plans+2*keys)
 	require.Len(t, c.plans.Memberships("0000000007"), 2)
 }
+
+// Over journals that lose requests and answers, an import is repeated until it succeeds. Then the state is that of an
+// import without losses, and memberships have never been there before their keys.
+func TestImportIsCompletedByRepeatingIt(t *testing.T) {
+	want := newPlane(t, sealed)
+	_, err := want.transfer(true).Import(t.Context(), account()...)
+	require.NoError(t, err)
+	failed := 0
+	for seed := range uint64(200) {
+		keys, plans := &line{journal.Memory(0)}, &line{journal.Memory(0)}
+		c := newPlane(t, settings{
+			keys: func(c *apikey.Config) {
+				sealed.keys(c)
+				c.Pepper, c.Journal = "a pepper of thirty-two bytes ...", keys
+			},
+			plans: func(c *usageplan.Config) { c.Journal = plans },
+		})
+		keys.Journal, plans.Journal = journaltest.Lossy(keys.Journal, seed), journaltest.Lossy(plans.Journal, seed+1000)
+		for {
+			_, err := c.transfer(true).Import(t.Context(), account()...)
+			for p := range c.plans.Plans() {
+				members, _ := c.plans.Members(p.ID, 0, 100)
+				for _, m := range members {
+					_, found := c.keys.Key(m.Client)
+					require.True(t, found)
+				}
+			}
+			if err == nil {
+				break
+			}
+			failed++
+			require.ErrorIs(t, err, journal.ErrUnavailable)
+		}
+		require.Equal(t, want.state(), c.state())
+	}
+	require.NotZero(t, failed)
+}
+
+// A line leads to a journal, and may be replaced by a worse one.
+type line struct{ journal.Journal }
