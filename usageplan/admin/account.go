@@ -19,7 +19,7 @@ func (s *Server) getAccount(*call) (result, error) {
 	return result{http.StatusOK, w}, nil
 }
 
-// updateAccount is UpdateAccount, which changes nothing; see patchAccount.
+// updateAccount is UpdateAccount, which changes nothing; see patchAccount. The limits of the account are the program's.
 func (s *Server) updateAccount(c *call) (result, error) {
 	ops, err := parseOperations(c.body)
 	if err != nil {

@@ -31,7 +31,8 @@
 // Nobody, unless the program says so: [New] needs Config.Authenticate and Config.Authorize. Each request is
 // authenticated, and then Authorize gets the [Action]: the operation and the ARN, as IAM policies name them, and whether
 // the answer shows values of keys. An access key that may call the API should not be one that may change its limits.
-// The journals of keys and plans have the actor, the address and the request of each change.
+// The journals of keys and plans have the actor, the address and the request of each change. Who has read a value is not
+// a change: a program that wants to know it writes it down in Authorize, where [Action].Reveals is set.
 //
 // # Values of keys
 //
@@ -57,7 +58,8 @@
 //
 //   - GetUsage without a limit gives up to 10 000 keys, not 25: aws-cli and boto3 merge the pages of lists only, and lose
 //     all pages of GetUsage but the first. It also lists clients that have left the plan, and those of the default plan.
-//     Under a plan without a quota, the remaining units are 0. At most 366 days are given.
+//     Under a plan without a quota, the remaining units are 0. At most 366 days are given. Days from before a change of
+//     the quota's period are included.
 //   - What a body has that is not known is refused, and so are names in another case and names that come twice. A limit
 //     that is misspelt would be no limit. API Gateway's text for this is not known.
 //   - CreateUsagePlanKey, for a key that has the plan or another one for a stage, is a ConflictException whose text says
@@ -93,7 +95,7 @@
 //
 // # Files
 //
-// Start with server.go (a request from beginning to end), route.go (the operations) and auth.go. Operations: keys.go,
+// Start with server.go (a request from beginning to end), route.go (the operations), auth.go and call.go. Operations: keys.go,
 // importkeys.go, plans.go, plankeys.go, usage.go, tags.go, stages.go, account.go. PATCH: patch.go, patchplan.go,
 // patchstage.go, patchmethod.go. What goes over the wire: json.go, wire.go, page.go, error.go. Moving over:
 // transfer.go, move.go (what is checked and done), export.go; document.go, cloudformation.go and terraform.go are the

@@ -114,8 +114,9 @@ func (s *Server) getPlans(c *call) (result, error) {
 	return result{http.StatusOK, w}, nil
 }
 
-// plansAfter returns the plans that come after a position, newest first: all, or those that a key is in. If the plan of
-// the position is gone, they begin with the first one that is older.
+// plansAfter returns the plans that come after a position, newest first: all, or those that a key is in. A position has
+// the id of the last plan that was shown, and when it was created: if that plan is gone, the list goes on with the first
+// one that is older.
 func (s *Server) plansAfter(key string, at position) []usageplan.Plan {
 	plans := slices.Collect(s.config.Plans.Plans())
 	from := 0

@@ -44,8 +44,8 @@ type Config struct {
 	// AccountThrottle is that of the meter, to be shown by GetAccount. Nil shows none.
 	AccountThrottle *ratelimit.Limit
 
-	// ErrorHandler answers refused requests. The error is that of Authenticate or an [*Error], whose SetHeader was
-	// called already. Nil stands for the answer of the error itself, which is API Gateway's.
+	// ErrorHandler answers refused requests. The error is an [http.Handler]: that of Authenticate or an [*Error], whose
+	// SetHeader was called already. Nil stands for the answer of the error itself, which is API Gateway's.
 	ErrorHandler func(http.ResponseWriter, *http.Request, error)
 }
 
@@ -110,8 +110,14 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) (result, error) {
 	return res, nil
 }
 
-// refuse answers a refused request. An error of Authenticate that is no answer gets the one of [ErrDenied].
+// refuse answers a refused request. An error of Authenticate that is no answer becomes one of [ErrDenied], so that
+// Config.ErrorHandler can rely on it.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	h, answers := err.(http.Handler)
+	if !answers {
+		e := &Error{Err: fmt.Errorf("%w: %w", ErrDenied, err)}
+		err, h = e, e
+	}
 	if e, is := err.(interface{ SetHeader(http.Header) }); is {
 		e.SetHeader(w.Header())
 	}
@@ -119,11 +125,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		s.config.ErrorHandler(w, r, err)
 		return
 	}
-	if h, is := err.(http.Handler); is {
-		h.ServeHTTP(w, r)
-		return
-	}
-	(&Error{Err: fmt.Errorf("%w: %w", ErrDenied, err)}).ServeHTTP(w, r)
+	h.ServeHTTP(w, r)
 }
 
 // A result is the answer to a request that was carried out. A nil body is an empty one.

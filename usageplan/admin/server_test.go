@@ -181,10 +181,16 @@ func TestUnnamedCallerIsRefused(t *testing.T) {
 
 // An authenticator whose errors are no answers is answered for.
 func TestAuthenticatorOfAnyKind(t *testing.T) {
+	wrong := errors.New("wrong token")
 	p := newPlane(t, settings{admin: func(c *admin.Config) {
+		c.ErrorHandler = func(w http.ResponseWriter, r *http.Request, err error) {
+			require.ErrorIs(t, err, wrong)
+			require.ErrorIs(t, err, admin.ErrDenied)
+			err.(http.Handler).ServeHTTP(w, r)
+		}
 		c.Authenticate = func(r *http.Request) (*http.Request, error) {
 			if r.Header.Get("X-Token") != "right" {
-				return nil, errors.New("wrong token")
+				return nil, wrong
 			}
 			return r, nil
 		}

@@ -30,7 +30,7 @@ func (s *Server) exists(api, name string) bool {
 	return len(s.config.Stages) == 0 || opens(usageplan.Plan{Stages: s.config.Stages}, usageplan.Stage{API: api, Name: name})
 }
 
-// getAPIs is GetRestApis. The list has one page.
+// getAPIs is GetRestApis, in the order in which the program declares the stages. The list has one page.
 func (s *Server) getAPIs(*call) (result, error) {
 	w := pageJSON[apiJSON]{Items: []apiJSON{}}
 	seen := make(map[string]bool)

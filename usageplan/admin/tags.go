@@ -52,7 +52,7 @@ func (s *Server) retag(c *call, edit func(tags map[string]string)) error {
 	return err
 }
 
-// tagResource is TagResource. Tags of other names stay.
+// tagResource is TagResource. Tags of other names stay. Terraform tags a resource by this, and not by UpdateUsagePlan.
 func (s *Server) tagResource(c *call) (result, error) {
 	n, err := c.read("tags")
 	if err != nil {

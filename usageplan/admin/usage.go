@@ -18,8 +18,9 @@ const (
 	maxDays  = 366
 )
 
-// getUsage is GetUsage: for each key a pair for each day, what was used on that day and what remained at its end. Under
-// a plan without a quota, the second number is 0.
+// getUsage is GetUsage: for each key a pair for each day, what was used on that day and what remained at its end. The
+// days are without gaps, so that a client can count from startDate. Under a plan without a quota, the second number is
+// 0; no answer of API Gateway for such a plan is known.
 //
 // It lists the members of the plan, newest first, and then the other clients that have used it: those that have left
 // the plan, whose keys may be gone, and the clients of the default plan.
@@ -42,6 +43,7 @@ func (s *Server) getUsage(c *call) (result, error) {
 			return result{}, err
 		}
 	}
+	// A key that is asked for by its id and has nothing to do with the plan has no entry, as if it were not listed.
 	if id := c.query.Get("keyId"); id != "" && !s.hasUsed(p.ID, id, w.Values[id]) {
 		delete(w.Values, id)
 	}
@@ -54,7 +56,8 @@ func (s *Server) hasUsed(plan, client string, days [][2]int64) bool {
 	return is || slices.ContainsFunc(days, func(d [2]int64) bool { return d[0] != 0 })
 }
 
-// dates are the first and the last of some days, as midnights of UTC.
+// dates are the first and the last of some days, as midnights of UTC. They stand for dates without a place: which hours
+// a day has depends on the quota's location.
 type dates struct{ first, last time.Time }
 
 // dates returns the parameters startDate and endDate.
@@ -123,7 +126,9 @@ func location(q ledger.Quota) *time.Location {
 	return q.Location
 }
 
-// usageClients returns the clients that GetUsage is asked for, and the position after them.
+// usageClients returns the clients that GetUsage is asked for, and the position after them. The list has two parts with
+// positions of their own, since the members are in the order of creation and the others are known only to the ledger,
+// which has no order. A page may have clients of both.
 func (s *Server) usageClients(c *call, plan string) (clients []string, next string, err error) {
 	limit, err := c.limit(maxUsage)
 	if err != nil {
@@ -150,7 +155,7 @@ func (s *Server) usageClients(c *call, plan string) (clients []string, next stri
 		return nil, "", err
 	}
 	if room := limit - len(clients); len(departed) > room {
-		if departed = departed[:room]; room > 0 {
+		if departed = departed[:room]; room > 0 { // without room, the next page begins with the first of them
 			at.after = departed[room-1]
 		}
 		next = at.String()
@@ -159,7 +164,8 @@ func (s *Server) usageClients(c *call, plan string) (clients []string, next stri
 }
 
 // departed returns the clients after the given one that have used the plan and are not its members, in the order of
-// their ids.
+// their ids. Each page reads all clients of the plan in the ledger. That is quick enough for reports: a client has one
+// name there, and its days are read only if it is listed.
 func (s *Server) departed(ctx context.Context, plan, after string) ([]string, error) {
 	var clients []string
 	for client, err := range s.config.Plans.Clients(ctx, plan) {
@@ -179,6 +185,10 @@ func (s *Server) departed(ctx context.Context, plan, after string) ([]string, er
 
 // updateUsage is UpdateUsage: it sets what remains in the current period. Of a plan with several quotas, it sets the
 // first, which is the one that GetUsage shows. It answers with the pair of today.
+//
+// The ledger sets it in one step, so of several callers each leaves what it has asked for, and requests that run
+// meanwhile are counted. To repeat it changes nothing but gives back what was used since. It stays in the ledger as an
+// adjustment with the caller's name, and the next period starts with the plan's limit again.
 func (s *Server) updateUsage(c *call) (result, error) {
 	plan, client := c.ids[0], c.ids[1]
 	if _, found := s.config.Keys.Key(client); !found {
@@ -214,7 +224,7 @@ func (s *Server) updateUsage(c *call) (result, error) {
 	return s.today(c, p, client)
 }
 
-// today returns the usage of a client on the present day.
+// today returns the usage of a client on the present day, by the quota's midnight.
 func (s *Server) today(c *call, p usageplan.Plan, client string) (result, error) {
 	year, month, day := time.Now().In(location(p.Quotas[0])).Date()
 	date := time.Date(year, month, day, 0, 0, 0, 0, time.UTC)

@@ -101,6 +101,9 @@ func (q Quota) location() *time.Location {
 // twice. A date that a location skipped altogether (Apia, 2011-12-30) starts where the next one does.
 func midnight(y int, m time.Month, d int, loc *time.Location) time.Time {
 	wall := time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
+	if loc == time.UTC { // the usual quota, and a report asks for many days
+		return wall
+	}
 	t := time.Date(y, m, d, 0, 0, 0, 0, loc)
 	first := time.Time{}
 	for _, near := range [...]time.Time{t.Add(-26 * time.Hour), t, t.Add(26 * time.Hour)} { // offsets change by at most a day
