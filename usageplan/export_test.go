@@ -26,3 +26,22 @@ func Decode(it journal.Item) (journal.Item, error) {
 	}
 	return journal.Item{Name: memberName(m.Plan, m.Client), Value: m.encode()}, nil
 }
+
+// A Roll is a roll whose members are their numbers.
+type Roll struct{ roll }
+
+func (r *Roll) Put(number uint64) { r.put(&member{number: number}) }
+
+func (r *Roll) Remove(number uint64) { r.remove(number) }
+
+// Page returns the numbers of a page.
+func (r *Roll) Page(before, since uint64, limit int) (numbers []uint64, next uint64) {
+	members, next := r.page(before, since, limit)
+	for _, m := range members {
+		numbers = append(numbers, m.number)
+	}
+	return numbers, next
+}
+
+// Slots returns how many slots there are, and how many of them have a member.
+func (r *Roll) Slots() (all, used int) { return len(r.all()), r.count() }

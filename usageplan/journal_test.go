@@ -163,6 +163,42 @@ func TestDeletedPlanLeavesNothing(t *testing.T) {
 	require.NoError(t, m.AddMembers(ctx, usageplan.Member{Plan: "p", Client: "7"}), "it may come back")
 }
 
+// A process that reads only later that a plan was deleted and created again has not the buckets of the former one.
+func TestRecreatedPlanHasFreshBuckets(t *testing.T) {
+	ctx := t.Context()
+	j := journal.Memory(0)
+	p := usageplan.Plan{ID: "p", Name: "P", Stages: dev, Throttle: &ratelimit.Limit{Burst: 1}}
+	m, other := meter(t, usageplan.Config{Journal: j}), meter(t, usageplan.Config{Journal: j})
+	for range 2 {
+		_, err := m.CreatePlan(ctx, p)
+		require.NoError(t, err)
+		require.NoError(t, m.AddMembers(ctx, usageplan.Member{Plan: "p", Client: "a"}))
+		require.NoError(t, other.Refresh(ctx))
+		require.Equal(t, noLayer, layer(t, other, getCats("a")))
+		require.Equal(t, planThrottle, layer(t, other, getCats("a")))
+		dropPlan(t, m, "p")
+	}
+}
+
+// A change of a plan alters neither its place in the order nor its date.
+func TestPlanKeepsItsDate(t *testing.T) {
+	m := meter(t, usageplan.Config{Journal: journal.Memory(0)})
+	created, err := m.CreatePlan(t.Context(), usageplan.Plan{ID: "p", Name: "P"})
+	require.NoError(t, err)
+	updated, err := m.UpdatePlan(t.Context(), "p", func(p *usageplan.Plan) error {
+		p.ID, p.Created, p.Name = "q", time.Time{}, "Q"
+		return nil
+	})
+	require.NoError(t, err)
+	putPlan(t, m, usageplan.Plan{ID: "p", Name: "R", Created: time.Now().Add(-time.Hour)})
+	imported, found := m.Plan("p")
+	require.True(t, found)
+	created.Name = "Q"
+	require.Equal(t, created, updated)
+	created.Name = "R"
+	require.Equal(t, created, imported)
+}
+
 // halfway is a journal whose store fails after so many changes of an operation.
 type halfway struct {
 	journal.Journal
@@ -240,6 +276,32 @@ func TestSnapshot(t *testing.T) {
 	require.NoError(t, late.Refresh(ctx))
 	require.Equal(t, everythingOf(m), everythingOf(late))
 	require.Equal(t, everythingOf(m), everythingOf(meter(t, declared(j))))
+}
+
+// In a snapshot, what is missing is as the code declares it, also what the reader has known as deleted.
+func TestSnapshotBringsDeclarationsBack(t *testing.T) {
+	ctx := t.Context()
+	j := journal.Memory(time.Nanosecond)
+	m, bare := meter(t, declared(j)), meter(t, usageplan.Config{Journal: j})
+	require.NoError(t, m.Import(ctx, []usageplan.Plan{{ID: "free", Name: "Free", Stages: dev}}, nil))
+	require.NoError(t, m.RemoveMembers(ctx, "b", "free"))
+	dropPlan(t, m, "pro")
+	require.Equal(t, []string{"a"}, clients(m, "free"))
+	require.NoError(t, bare.Refresh(ctx))
+	require.NoError(t, bare.AddMembers(ctx, usageplan.Member{Plan: "free", Client: "b"}))
+	require.NoError(t, bare.RemoveMembers(ctx, "b", "free"))
+	_, err := bare.CreatePlan(ctx, usageplan.Plan{ID: "pro", Name: "P"})
+	require.NoError(t, err)
+	require.NoError(t, bare.DeletePlan(ctx, "pro"))
+	for range 5 {
+		putPlan(t, bare, usageplan.Plan{ID: "other", Name: "O"})
+	}
+	require.NoError(t, m.Refresh(ctx))
+	require.Equal(t, everythingOf(meter(t, declared(j))), everythingOf(m))
+	require.Equal(t, []string{"b", "a"}, clients(m, "free"))
+	_, found := m.Plan("pro")
+	require.True(t, found)
+	require.Empty(t, clients(m, "pro"), "the deletion of the membership is still remembered")
 }
 
 // unanswered is a journal that stores a change and loses the answer.
