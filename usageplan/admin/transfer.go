@@ -1,7 +1,9 @@
 package admin
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -41,7 +43,7 @@ const (
 
 // A Source is a document to import.
 type Source struct {
-	Name   string // what the report calls it, such as the name of its file
+	Name   string // what the report calls it, such as the name of its file; the format if it is empty
 	Format Format
 	Text   io.Reader // at most 64 MiB
 
@@ -85,6 +87,7 @@ func (t Transfer) Import(ctx context.Context, sources ...Source) (Report, error)
 	}
 	m := newMove(t)
 	for _, s := range sources {
+		s.Name = cmp.Or(s.Name, string(s.Format))
 		if err := m.read(s); err != nil {
 			return m.report, &Error{Err: ErrInvalid, Message: fmt.Sprintf("%s: %v", s.Name, err)}
 		}
@@ -99,6 +102,9 @@ const maxDocument = 64 << 20
 
 // readDocument reads a document of at most maxDocument bytes, without its byte order mark.
 func readDocument(r io.Reader) ([]byte, error) {
+	if r == nil {
+		return nil, errors.New("Source.Text is required")
+	}
 	text, err := io.ReadAll(io.LimitReader(r, maxDocument+1))
 	if err == nil && len(text) > maxDocument {
 		err = fmt.Errorf("more than %d bytes", maxDocument)

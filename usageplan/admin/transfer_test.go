@@ -247,6 +247,7 @@ func TestImportRefusesSources(t *testing.T) {
 		{source(admin.FormatCloudFormation, `AWSTemplateFormatVersion: 2010-09-09`), "cloudformation: at offset 0: invalid character 'A'"},
 		{source(admin.FormatTerraform, `{"version": 3, "modules": []}`), "terraform: $.version is not 4"},
 		{source(admin.FormatTerraform, `{"values": {"root_module": {"resources": 5}}}`), "terraform: $.values.root_module.resources is not a list"},
+		{admin.Source{Format: admin.FormatKeys}, "get-api-keys: Source.Text is required"},
 		{source("yaml", ``), `yaml: there is no format "yaml"`},
 		{admin.Source{Name: "broken", Format: admin.FormatKeys, Text: iotest.ErrReader(errors.New("no disk"))}, "broken: no disk"},
 		{admin.Source{Name: "broken", Format: admin.FormatCSV, Text: iotest.ErrReader(errors.New("no disk"))}, "broken: no disk"},

@@ -1,0 +1,209 @@
+package admin
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/tallygate/tallygate/apikey"
+	"github.com/tallygate/tallygate/usageplan"
+	"github.com/tallygate/tallygate/usageplan/ledger"
+)
+
+// apply makes the changes, unless there are warnings that it is to fail on.
+func (m *move) apply(ctx context.Context) error {
+	if m.FailOnWarnings {
+		dry := *m
+		if err := dry.applyKeys(ctx, true); err != nil {
+			return err
+		}
+		if m.report.Warnings = dry.report.Warnings; len(m.report.Warnings) > 0 {
+			return m.warned()
+		}
+	}
+	if err := m.applyKeys(ctx, false); err != nil {
+		return err
+	}
+	if err := m.applyPlans(ctx); err != nil {
+		return err
+	}
+	for _, r := range m.left {
+		if err := m.applyRemainder(ctx, r.at, r.item); err != nil {
+			return fmt.Errorf("%s: %w", r.at, err)
+		}
+	}
+	m.tellUnlisted()
+	return nil
+}
+
+// tellUnlisted says how many members of a plan its usage does not list. It may be that they have not called. Or pages
+// are missing: aws-cli prints the first page of get-usage as if it were all.
+func (m *move) tellUnlisted() {
+	for _, plan := range slices.Sorted(maps.Keys(m.listed)) {
+		n := 0
+		for k := range m.membersOf(plan) {
+			if !m.listed[plan][k.Client] {
+				n++
+			}
+		}
+		if n > 0 {
+			m.did("usage plan "+clip(plan), "%d keys are not listed by %s, and keep the quota that they have", n, FormatUsage)
+		}
+	}
+}
+
+// warned is the error of a transfer that fails on warnings.
+func (m *move) warned() error {
+	return badRequest("%d warnings; the first is: %s", len(m.report.Warnings), clip(m.report.Warnings[0]))
+}
+
+// applyKeys adds the keys, and adds to m the memberships that CSV files name. If dry is set, it only finds out what
+// would be left out.
+func (m *move) applyKeys(ctx context.Context, dry bool) error {
+	opt := apikey.ImportOptions{
+		FailOnWarnings: m.FailOnWarnings && !dry, DryRun: dry,
+		Check: func(k apikey.Key, plans []string) error {
+			_, m.old[k.ID] = m.Keys.Key(k.ID)
+			return m.join(k.ID, plans...)
+		},
+	}
+	if len(m.keys) > 0 {
+		entries := make([]apikey.Entry, len(m.keys))
+		for i, k := range m.keys {
+			entries[i] = k.item
+		}
+		got, err := m.Keys.ImportEntries(ctx, entries, opt)
+		if err != nil {
+			return err
+		}
+		m.keysDone(got, func(id string) string { return m.keyAt[id] })
+	}
+	for _, f := range m.files {
+		got, err := m.Keys.Import(ctx, bytes.NewReader(f.item), opt)
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.at, err)
+		}
+		m.keysDone(got, func(string) string { return f.at })
+		m.addFile(f.at, got)
+	}
+	return nil
+}
+
+// done is what was done with something that was there before, or not.
+func done(before bool) string {
+	if before {
+		return "replaced"
+	}
+	return "added"
+}
+
+// keysDone reports an import of keys. at returns where a key stands; that of "" is where the warnings do.
+func (m *move) keysDone(got apikey.Imported, at func(id string) string) {
+	for _, k := range got.Keys {
+		m.did(at(k.ID), "key %s %q %s", k.ID, clip(k.Name), done(m.old[k.ID]))
+	}
+	for _, w := range got.Warnings {
+		m.leaveOut(cmp.Or(at(""), "keys"), "%s", w)
+	}
+}
+
+// addFile adds the memberships that a CSV file names.
+func (m *move) addFile(at string, got apikey.Imported) {
+	for _, k := range got.Keys {
+		for _, plan := range got.PlanIDs[k.ID] {
+			m.members = append(m.members, moved[usageplan.Member]{at, usageplan.Member{Plan: plan, Client: k.ID}})
+		}
+	}
+}
+
+// maxItems is how many plans and members a change has at most; see [usageplan.Meter.Import].
+const maxItems = 10_000
+
+// applyPlans adds the plans and memberships.
+func (m *move) applyPlans(ctx context.Context) error {
+	plans, members, verbs := m.replacedPlans(), m.newMembers(), make([]string, len(m.plans))
+	for i, p := range m.plans {
+		_, before := m.Plans.Plan(p.item.ID)
+		verbs[i] = done(before)
+	}
+	for len(plans)+len(members) > 0 {
+		n := min(len(plans), maxItems)
+		k := min(len(members), maxItems-n)
+		if err := m.Plans.Import(ctx, plans[:n], members[:k]); err != nil {
+			return err
+		}
+		plans, members = plans[n:], members[k:]
+	}
+	for i, p := range m.plans {
+		m.did(p.at, "usage plan %s %q %s", clip(p.item.ID), clip(p.item.Name), verbs[i])
+	}
+	for _, k := range m.members {
+		m.did(k.at, "key %s is in usage plan %s", clip(k.item.Client), clip(k.item.Plan))
+	}
+	return nil
+}
+
+// replacedPlans returns the plans. A plan that is replaced keeps its tags unless its source has some.
+func (m *move) replacedPlans() []usageplan.Plan {
+	plans := make([]usageplan.Plan, len(m.plans))
+	for i, p := range m.plans {
+		plans[i] = p.item
+		if old, found := m.Plans.Plan(p.item.ID); found && p.item.Tags == nil {
+			plans[i].Tags = old.Tags
+		}
+	}
+	return plans
+}
+
+// newMembers returns the memberships that do not exist yet. It leaves out those of keys that were left out.
+func (m *move) newMembers() (members []usageplan.Member) {
+	m.members = slices.DeleteFunc(m.members, func(k moved[usageplan.Member]) bool {
+		_, found := m.Keys.Key(k.item.Client)
+		if !found {
+			m.leaveOut(k.at, "there is no key %s", clip(k.item.Client))
+		}
+		return !found
+	})
+	for _, k := range m.members {
+		if _, is := m.Plans.Member(k.item.Plan, k.item.Client); !is {
+			members = append(members, k.item)
+		}
+	}
+	return members
+}
+
+// applyRemainder sets what remains of the current period. The adjustment is named by the day and the units, so that it
+// is made once, however often it is imported.
+func (m *move) applyRemainder(ctx context.Context, at string, r remainder) error {
+	if _, is := m.Plans.Member(r.plan, r.client); !is {
+		m.leaveOut(at, "key %s is not in usage plan %s", clip(r.client), clip(r.plan))
+		return nil
+	}
+	k := usageplan.QuotaKey{Plan: r.plan, Client: r.client}
+	b, err := m.Plans.Balance(ctx, k)
+	if err != nil {
+		return err
+	}
+	date := r.day.Format(time.DateOnly)
+	if noon := noonOf(r.day, b.Start.Location()); noon.Before(b.Start) || !noon.Before(b.Reset) {
+		m.did(at, "key %s in usage plan %s: %s is not in the current period, which has its full quota",
+			clip(r.client), clip(r.plan), date)
+		return nil
+	}
+	_, err = m.Plans.SetRemaining(ctx, k, r.units, ledger.Adjustment{
+		ID: fmt.Sprintf("moved over %s %d", date, r.units), Reason: "moved over from API Gateway", Actor: "import",
+	})
+	if err == nil {
+		m.did(at, "key %s in usage plan %s: %d units remain", clip(r.client), clip(r.plan), r.units)
+	}
+	return err
+}
+
+// noonOf returns noon on the date of day in a location. It is on its date in every location.
+func noonOf(day time.Time, l *time.Location) time.Time {
+	return time.Date(day.Year(), day.Month(), day.Day(), 12, 0, 0, 0, l)
+}
