@@ -71,6 +71,7 @@ func (v *Verifier) Update(ctx context.Context, id string, edit func(*Key) error)
 		}
 		s.key = s.key.clone() // edit may have kept the map
 		s.key.ID, s.key.Created, s.key.LastUsed, s.key.Updated = id, old.key.Created, old.key.LastUsed, now
+		s.sealed = v.sealer.reseal(id, old.sealed)
 		return []state{s}, s.key.validate()
 	})
 	return first(updated), err

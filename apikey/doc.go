@@ -49,8 +49,8 @@
 //   - [ErrInvalid]: 400. Correct the key, the value or the file; [Error].Message says what is wrong.
 //   - [ErrNotFound]: 404. Correct the id.
 //   - [ErrExists]: 409. Choose another id or value; [Error].KeyID names the key that has it.
-//   - [ErrUnavailable]: 503, with Retry-After. Look at the store of the journal. It is unknown whether the change was
-//     made; the next change or [Verifier.Refresh] tells.
+//   - [ErrUnavailable]: 503, with Retry-After. Look at the store of the journal, or at a context that has ended. It is
+//     unknown whether the change was made; the next change or [Verifier.Refresh] tells.
 //
 // Every refused request gets the same answer, API Gateway's {"message":"Forbidden"}. The cause is for logs.
 //

@@ -34,7 +34,7 @@ var (
 	ErrInvalid     = errors.New("invalid")
 	ErrNotFound    = errors.New("no such API key")
 	ErrExists      = errors.New("API key exists already")
-	ErrUnavailable = errors.New("it is unknown whether the change was made")
+	ErrUnavailable = errors.New("the journal has not answered")
 )
 
 // Error says why a request was refused or a change of keys failed. As an [http.Handler], it writes the answer.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -263,6 +264,31 @@ func TestValueThatHasMovedOn(t *testing.T) {
 	require.NoError(t, node.Refresh(t.Context()))
 	for _, reader := range []*apikey.Verifier{v, node, newVerifier(t, cfg)} {
 		requireValues(t, reader, map[string]string{value: "third00000"})
+	}
+}
+
+// A value whose grace is over was given to another key. On a node whose clock is behind, the grace is not over, and the
+// value is that of the other key all the same, whatever the order of the two.
+func TestMovedValueOnANodeWhoseClockIsBehind(t *testing.T) {
+	for _, first := range []string{"newcomer00", "rotated000"} {
+		cfg := apikey.Config{Pepper: pepper, Journal: journal.Memory(0)}
+		synctest.Test(t, func(t *testing.T) {
+			v := newVerifier(t, cfg)
+			for _, id := range []string{first, "newcomer00", "rotated000"} {
+				_, err := v.Create(t.Context(), apikey.Key{ID: id, Enabled: true}, apikey.Secret(valueOf(id)))
+				require.True(t, err == nil || errors.Is(err, apikey.ErrExists))
+			}
+			_, err := v.Rotate(t.Context(), "rotated000", other, time.Hour)
+			require.NoError(t, err)
+			time.Sleep(2 * time.Hour)
+			_, err = v.Rotate(t.Context(), "newcomer00", apikey.Secret(valueOf("rotated000")), 0)
+			require.NoError(t, err)
+		})
+		synctest.Test(t, func(t *testing.T) { // begins at the same time, before the grace is over
+			v := newVerifier(t, cfg)
+			requireValues(t, v, map[string]string{valueOf("rotated000"): "newcomer00", other: "rotated000", valueOf("newcomer00"): ""})
+			require.NoError(t, v.Refresh(t.Context()))
+		})
 	}
 }
 

@@ -15,8 +15,9 @@ type Sealer struct {
 }
 
 // NewSealer returns a sealer of one or more secret keys of 32 random bytes each. The first one seals, and all of them
-// open. To replace a key, put the new one before it; the old one is needed as long as values are sealed with it. Keep
-// the keys in another place than the journal. One key should seal at most 2^32 values.
+// open. To replace a key, put the new one before it and call [Verifier.Update] for every key, which seals its value
+// anew. Then the old one can go. Keep the keys in another place than the journal. One key should seal at most 2^32
+// values.
 func NewSealer(keys ...Secret) (*Sealer, error) {
 	if len(keys) == 0 {
 		return nil, errors.New("apikey: a sealer needs a key")
@@ -67,4 +68,16 @@ func (s *Sealer) open(id, sealed string) (Secret, error) {
 		}
 	}
 	return "", errSealed
+}
+
+// reseal seals a value anew, with the first key. What cannot be opened stays as it is.
+func (s *Sealer) reseal(id, sealed string) string {
+	if s == nil || sealed == "" {
+		return sealed
+	}
+	value, err := s.open(id, sealed)
+	if err != nil {
+		return sealed
+	}
+	return s.seal(id, value)
 }

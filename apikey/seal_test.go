@@ -113,6 +113,15 @@ func TestSealingKeysAreReplaced(t *testing.T) {
 	require.ErrorIs(t, err, apikey.ErrNotConfigured)
 	require.EqualError(t, err, "apikey: verifier is not configured: Config.Sealer has no key that opens the value (key first00000)")
 	require.Equal(t, 500, err.(*apikey.Error).StatusCode())
+
+	for range 2 { // the first time, the value cannot be opened and stays as it is
+		_, err = open(two).Update(t.Context(), "first00000", edit(true))
+		require.NoError(t, err)
+		requireValue(t, open(two, one), "first00000", value)
+		_, err = open(two, one).Update(t.Context(), "first00000", edit(true))
+		require.NoError(t, err)
+		requireValue(t, open(two), "first00000", value)
+	}
 }
 
 // A sealed value that was changed, moved to another key or written by a newer version is not opened.
