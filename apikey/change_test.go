@@ -254,6 +254,7 @@ func TestRetiredValueIsFree(t *testing.T) {
 			_, err = v.Create(t.Context(), apikey.Key{}, value)
 			require.ErrorIs(t, err, apikey.ErrExists, "in grace")
 			time.Sleep(2 * time.Hour)
+			requireValues(t, newVerifier(t, cfg), map[string]string{value: "", other: "fr92a5qpbj"})
 			k, err := give(t.Context(), v)
 			require.NoError(t, err, name)
 			require.NotEqual(t, "fr92a5qpbj", k.ID)

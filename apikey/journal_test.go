@@ -248,6 +248,7 @@ func TestValueThatHasMovedOn(t *testing.T) {
 	v, node := newVerifier(t, cfg), newVerifier(t, cfg)
 	_, err := v.Create(t.Context(), apikey.Key{ID: "second0000", Enabled: true}, apikey.Secret(valueOf("second0000")))
 	require.NoError(t, err)
+	require.NoError(t, node.Refresh(t.Context()))
 	_, err = v.Rotate(t.Context(), "fr92a5qpbj", other, 0)
 	require.NoError(t, err)
 	_, err = v.Rotate(t.Context(), "second0000", value, 0)
@@ -292,6 +293,62 @@ func TestMovedValueOnANodeWhoseClockIsBehind(t *testing.T) {
 	}
 }
 
+// A key that another node has created takes precedence over one that is declared here with the same id.
+func TestCreatedKeyReplacesADeclaredOne(t *testing.T) {
+	cfg := apikey.Config{Pepper: pepper, Journal: journal.Memory(0)}
+	declaring := cfg
+	declaring.Keys = []apikey.Entry{julian, entry("declared00", nil)}
+	node := newVerifier(t, declaring)
+	_, err := newVerifier(t, cfg).Create(t.Context(), apikey.Key{ID: "fr92a5qpbj", Name: "created", Enabled: true}, other)
+	require.NoError(t, err)
+	require.NoError(t, node.Refresh(t.Context()))
+	for _, v := range []*apikey.Verifier{node, newVerifier(t, declaring)} {
+		require.Equal(t, []string{"fr92a5qpbj", "declared00"}, ids(v))
+		requireValues(t, v, map[string]string{value: "", other: "fr92a5qpbj"})
+	}
+}
+
+// repeating is a journal that yields what it is told to.
+type repeating struct {
+	journal.Journal
+	changes []journal.Change
+}
+
+func (r *repeating) Changes(context.Context, uint64) iter.Seq2[journal.Change, error] {
+	return func(yield func(journal.Change, error) bool) {
+		for _, c := range r.changes {
+			if !yield(c, nil) {
+				return
+			}
+		}
+	}
+}
+
+// A journal may yield an item more than once: the last one counts.
+func TestLastOfRepeatedItemsCounts(t *testing.T) {
+	log := journal.Memory(0)
+	v := newVerifier(t, apikey.Config{Pepper: pepper, Journal: log})
+	r := &repeating{Journal: log}
+	for _, id := range []string{"first00000", "second0000", "third00000"} {
+		_, err := v.Create(t.Context(), apikey.Key{ID: id, Enabled: true}, apikey.Secret(valueOf(id)))
+		require.NoError(t, err)
+	}
+	r.changes = append(r.changes, changesOf(t, log)...)
+	_, err := v.Rotate(t.Context(), "first00000", other, 0)
+	require.NoError(t, err)
+	require.NoError(t, v.Delete(t.Context(), "second0000"))
+	require.NoError(t, v.Delete(t.Context(), "third00000"))
+	_, err = v.Create(t.Context(), apikey.Key{ID: "third00000", Enabled: true}, apikey.Secret(valueOf("second0000")))
+	require.NoError(t, err)
+	r.changes = append(r.changes, slices.DeleteFunc(changesOf(t, log), func(c journal.Change) bool { return c.Revision <= 3 })...)
+	for _, v := range []*apikey.Verifier{v, newVerifier(t, apikey.Config{Pepper: pepper, Journal: r})} {
+		require.Equal(t, []string{"third00000", "first00000"}, ids(v))
+		requireValues(t, v, map[string]string{
+			other: "first00000", valueOf("second0000"): "third00000", valueOf("first00000"): "", valueOf("third00000"): "",
+		})
+	}
+}
+
 // A node that reads a snapshot drops the keys that are not in it, and keeps those that are only declared.
 func TestSnapshotDropsWhatIsGone(t *testing.T) {
 	cfg := apikey.Config{Pepper: pepper, Keys: []apikey.Entry{julian}, Journal: journal.Memory(time.Nanosecond)}
@@ -326,7 +383,7 @@ func TestTwoNodesDecideOneAfterTheOther(t *testing.T) {
 	_, err = node.Create(t.Context(), apikey.Key{ID: "first00000"}, other)
 	require.ErrorIs(t, err, apikey.ErrExists)
 	edits := 0
-	_, err = v.Update(t.Context(), "first00000", func(k *apikey.Key) error {
+	updated, err := v.Update(t.Context(), "first00000", func(k *apikey.Key) error {
 		if edits++; edits == 1 {
 			_, err := node.Update(t.Context(), "first00000", func(k *apikey.Key) error { k.Description = "there"; return nil })
 			require.NoError(t, err)
@@ -336,6 +393,7 @@ func TestTwoNodesDecideOneAfterTheOther(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.Equal(t, 2, edits)
+	require.Equal(t, "there", updated.Description, "the key of the second decision")
 	require.NoError(t, node.Refresh(t.Context()))
 	require.Equal(t, state(v), state(node))
 	k, _ := node.Key("first00000")
@@ -374,6 +432,10 @@ func TestDamagedJournalIsRefused(t *testing.T) {
 		"a long name":          {item(good.Name+"x", same), "its name is"},
 		"a low number":         {item("\x00\x00\x00\x00\x00\x00\x00\x01", same), "its name is"},
 		"a value of two keys":  {append(item(good.Name, same), item(next, func(b []byte) []byte { copy(b[2:], "third00000"); return b })...), "another key has the value"},
+		"a tag twice":          {item(good.Name, func(b []byte) []byte { return append(b[:len(b)-3], 2, 1, 'a', 0, 1, 'a', 0, 0, 0) }), "damaged"},
+		"too many tags":        {item(good.Name, func(b []byte) []byte { b[len(b)-3] = 51; return append(b, make([]byte, 102)...) }), "damaged"},
+		"too many earlier":     {item(good.Name, func(b []byte) []byte { b[len(b)-2] = 9; return append(b, make([]byte, 9*33)...) }), "damaged"},
+		"too much sealed":      {item(good.Name, func(b []byte) []byte { return append(b[:len(b)-1], append([]byte{0x80, 2}, make([]byte, 256)...)...) }), "damaged"},
 		"used before 1970":     {item(good.Name, func(b []byte) []byte { b[1] |= 16; return append(b[:len(b)-2], 1, 0, 0) }), "last use"},
 		"a deletion with more": {item("fr92a5qpbj", func([]byte) []byte { return []byte{1, 2, 0} }), "damaged"},
 	} {

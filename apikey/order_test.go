@@ -58,6 +58,7 @@ func TestOrderIsASortedMap(t *testing.T) {
 				require.Same(t, model[n], o.find(n))
 			}
 			s := o.filled()
+			require.Equal(t, len(s)-len(model), o.deleted)
 			require.LessOrEqual(t, len(s)-len(model), len(model)/3+1, "deleted ones are left out in time")
 		}
 	}
