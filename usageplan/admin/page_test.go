@@ -13,13 +13,16 @@ import (
 	"github.com/tallygate/tallygate/usageplan"
 )
 
-// pages reads all pages of a list and returns the names, in their order, and how many pages there were.
-func (p *plane) pages(target string, limit int) (all []string, pages int) {
+// An item is what the lists have in common.
+type item struct{ ID, Name string }
+
+// each calls f with all items of a list, which it reads in pages. It returns how many pages there were.
+func (p *plane) each(target string, limit int, f func(item)) (pages int) {
 	p.t.Helper()
 	position := ""
 	for {
 		var page struct {
-			Item     []struct{ Name string }
+			Item     []item
 			Position *string
 		}
 		w := p.send("GET", fmt.Sprintf("%slimit=%d&position=%s", target, limit, position), "")
@@ -27,11 +30,11 @@ func (p *plane) pages(target string, limit int) (all []string, pages int) {
 		require.NoError(p.t, json.Unmarshal(w.Body.Bytes(), &page))
 		require.LessOrEqual(p.t, len(page.Item), limit)
 		pages++
-		for _, item := range page.Item {
-			all = append(all, item.Name)
+		for _, i := range page.Item {
+			f(i)
 		}
 		if page.Position == nil {
-			return all, pages
+			return pages
 		}
 		require.Regexp(p.t, `^[A-Za-z0-9_-]+$`, *page.Position)
 		position = *page.Position
@@ -69,12 +72,12 @@ func TestPagesAreTheWholeList(t *testing.T) {
 			"/apikeys?customerId=c1&": thirds(1), "/apikeys?customerId=none&": nil, "/apikeys?name=x&": nil,
 			"/usageplans?keyId=key0000000&": {"plan all"},
 		} {
-			got, _ := p.pages(target, limit)
+			var got []string
+			p.each(target, limit, func(i item) { got = append(got, i.Name) })
 			require.Equal(t, list, got, "%s limit %d", target, limit)
 		}
 	}
-	_, pages := p.pages("/apikeys?", 60)
-	require.Equal(t, 1, pages, "the last page has no position")
+	require.Equal(t, 1, p.each("/apikeys?", 60, func(item) {}), "the last page has no position")
 	require.Equal(t, 25, strings.Count(p.send("GET", "/apikeys", "").Body.String(), `"id"`), "the default")
 }
 
