@@ -200,8 +200,8 @@ func TestRestAPIs(t *testing.T) {
 	p.want("GET", "/restapis/demo/stages", "", 200, `{"item":[`+prod+`,`+dev+`]}`)
 	p.want("GET", "/restapis/demo/stages/dev", "", 200, dev)
 	for target, text := range map[string]string{
-		"/restapis/none": "Invalid API identifier specified", "/restapis/none/stages": "Invalid API identifier specified",
-		"/restapis/none/stages/prod": "Invalid API identifier specified", "/restapis/other/stages/dev": "Invalid stage identifier specified",
+		"/restapis/none": "Invalid API identifier specified none", "/restapis/none/stages": "Invalid API identifier specified none",
+		"/restapis/none/stages/prod": "Invalid API identifier specified none", "/restapis/other/stages/dev": "Invalid stage identifier specified",
 	} {
 		p.refuse("GET", target, "", 404, "NotFoundException", text)
 	}

@@ -61,7 +61,7 @@ func (s *Server) stages(api string) ([]apiStageJSON, error) {
 		}
 	}
 	if len(stages) == 0 {
-		return nil, notFound("Invalid API identifier specified")
+		return nil, notFound("Invalid API identifier specified %s", clip(api)) // API Gateway puts the account before the id
 	}
 	return stages, nil
 }
