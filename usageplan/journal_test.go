@@ -163,6 +163,46 @@ func TestDeletedPlanLeavesNothing(t *testing.T) {
 	require.NoError(t, m.AddMembers(ctx, usageplan.Member{Plan: "p", Client: "7"}), "it may come back")
 }
 
+// recreating is a journal in which another process creates the plan again while it is being swept.
+type recreating struct {
+	journal.Journal
+	create func()
+	left   int
+}
+
+func (r *recreating) Append(ctx context.Context, after uint64, c journal.Change) (uint64, error) {
+	if c.Operation == "DeleteUsagePlan" {
+		if r.left--; r.left == 0 {
+			r.create()
+		}
+	}
+	return r.Journal.Append(ctx, after, c)
+}
+
+// What a deleted plan has left behind goes also if another process creates a plan of its id meanwhile. The members of
+// that one stay, also one that the former plan had.
+func TestSweepSparesANewPlan(t *testing.T) {
+	ctx := t.Context()
+	memory := journal.Memory(0)
+	j := &recreating{Journal: memory, left: 2}
+	m, other := meter(t, usageplan.Config{Journal: j}), meter(t, usageplan.Config{Journal: memory})
+	j.create = func() {
+		require.NoError(t, other.Refresh(ctx))
+		require.NoError(t, other.Import(ctx, []usageplan.Plan{{ID: "p", Name: "New"}}, []usageplan.Member{{Plan: "p", Client: "new"}, {Plan: "p", Client: "1.5999"}}))
+	}
+	require.NoError(t, m.Import(ctx, []usageplan.Plan{{ID: "p", Name: "P"}}, nil))
+	for from := range 2 {
+		var more []usageplan.Member
+		for i := range 6000 {
+			more = append(more, usageplan.Member{Plan: "p", Client: fmt.Sprint(from, ".", i)})
+		}
+		require.NoError(t, m.AddMembers(ctx, more...))
+	}
+	require.NoError(t, m.DeletePlan(ctx, "p"))
+	require.Equal(t, []string{"1.5999", "new"}, clients(m, "p"))
+	require.Len(t, items(t, memory), 3)
+}
+
 // A process that reads only later that a plan was deleted and created again has not the buckets of the former one.
 func TestRecreatedPlanHasFreshBuckets(t *testing.T) {
 	ctx := t.Context()

@@ -229,8 +229,8 @@ func (m *Meter) declareMember(k memberItem) error {
 }
 
 // fits returns why the plans and members that are declared do not fit those of the journal, as errors, or nil. What is
-// in the journal fits together, because every change was checked. Only a program with another configuration may have
-// made it, so the ledger is checked as well.
+// in the journal fits together, because every change was checked. So only the members of declared plans are looked at;
+// a declared member is always one of them. A program with another configuration may have stored a quota.
 func (m *Meter) fits() error {
 	var errs []error
 	d := draft{meter: m}
@@ -242,11 +242,6 @@ func (m *Meter) fits() error {
 		errs = append(errs, wrap(fmt.Sprintf("plan %q", clip(s.ID)), m.countable(s.Quotas)))
 		if _, declared := m.table.declaredPlans[id.(string)]; declared {
 			errs = append(errs, d.misfits(&s.Plan, p.(*plan)))
-		}
-	}
-	for id := range m.table.declaredMembers {
-		if k := m.table.member(id.plan, id.client); k != nil {
-			errs = append(errs, d.alone(id.client, &k.version().Plan))
 		}
 	}
 	return errors.Join(append(errs, m.findDefault())...)
