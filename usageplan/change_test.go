@@ -249,6 +249,32 @@ func TestBucketsSurviveChanges(t *testing.T) {
 	})
 }
 
+// A member whose own limit is taken away is under the plan's again, however that happens: here the plan's burst of 3 less
+// the request under the member's own.
+func TestOwnLimitGoes(t *testing.T) {
+	for name, change := range map[string][]change{
+		"updated":  {moving("p", usageplan.Member{Plan: "p", Client: "a"})},
+		"imported": {joining(usageplan.Member{Plan: "p", Client: "a"})},
+		"removed":  {leaving("p", "a"), joining(usageplan.Member{Plan: "p", Client: "a"})},
+		"moved":    {moving("p", usageplan.Member{Plan: "q", Client: "a"}), moving("q", usageplan.Member{Plan: "p", Client: "a"})},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := meter(t, usageplan.Config{
+				Plans:   []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Throttle: &ratelimit.Limit{Burst: 3}}, {ID: "q", Name: "Q", Stages: dev}},
+				Members: []usageplan.Member{{Plan: "p", Client: "a", Throttle: &ratelimit.Limit{Burst: 1}}},
+			})
+			require.Equal(t, noLayer, layer(t, m, getCats("a")))
+			require.Equal(t, planThrottle, layer(t, m, getCats("a")))
+			for _, c := range change {
+				require.NoError(t, c(t.Context(), m))
+			}
+			require.Equal(t, noLayer, layer(t, m, getCats("a")))
+			require.Equal(t, noLayer, layer(t, m, getCats("a")))
+			require.Equal(t, planThrottle, layer(t, m, getCats("a")))
+		})
+	}
+}
+
 func TestExtendWantsAMember(t *testing.T) {
 	ctx := t.Context()
 	m := meter(t, usageplan.Config{
