@@ -112,15 +112,19 @@ func (l *topicLog) append(tx *bolt.Tx, after uint64, c journal.Change) error {
 // an item that changes often has a few bytes more, such as a higher revision, and should stay on its page.
 func (l *topicLog) putItems(now contents, items []journal.Item) (before []uint64, err error) {
 	now.items.FillPercent = 0.9
+	cursor := now.items.Cursor() // valid until the first Put
 	for _, it := range items {
-		old, err := now.item(it.Name)
-		if err == nil {
-			err = l.store.writeRow(now.items, []byte(it.Name), stored{it.Gone, now.head + 1, it.Value}.encode())
-		}
+		old, err := itemAt(cursor, it.Name)
 		if err != nil {
 			return nil, err
 		}
 		before = append(before, old.revision)
+	}
+	for _, it := range items {
+		s := stored{it.Gone, now.head + 1, it.Value}
+		if err := l.store.writeRow(now.items, []byte(it.Name), s.encode()); err != nil {
+			return nil, err
+		}
 	}
 	return before, nil
 }
@@ -140,7 +144,7 @@ func (l *topicLog) drop(now contents, t time.Time) error {
 			break
 		}
 		for _, it := range r.Items {
-			if last, _ := now.item(it.Name); last.gone && last.revision == r.Revision {
+			if last, _ := itemAt(now.items.Cursor(), it.Name); last.gone && last.revision == r.Revision {
 				failed = errors.Join(failed, l.store.writeRow(now.items, []byte(it.Name), nil))
 			}
 		}

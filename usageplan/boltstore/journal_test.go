@@ -368,6 +368,36 @@ func TestReadersHoldUpNobody(t *testing.T) {
 	require.Equal(t, "3", want["z"])
 }
 
+// TestReaderOfDroppedRecords: a reader that is so slow that the records after its snapshot have been dropped is told so.
+func TestReaderOfDroppedRecords(t *testing.T) {
+	boltstore.SmallChunks(t)
+	s := open(t, filepath.Join(t.TempDir(), "usage.db"))
+	j := s.Journal("keys", time.Hour)
+	for i := range uint64(20) {
+		appendTo(t, j, i, fmt.Sprintf("item %02d", i), strings.Repeat("x", 50))
+	}
+	var head uint64 = 20
+	var failed error
+	for c, err := range j.Changes(t.Context(), 0) {
+		if failed = err; err != nil {
+			break
+		}
+		require.EqualValues(t, 20, c.Revision)
+		if head == 20 {
+			old := edit("item 00", "-")
+			old.Time = old.Time.Add(-2 * time.Hour)
+			for range 40 {
+				var err error
+				head, err = s.Journal("keys", time.Nanosecond).Append(t.Context(), head, old)
+				require.NoError(t, err)
+			}
+		}
+	}
+	require.ErrorContains(t, failed, "records after 20 were dropped")
+	items, _ := itemsOf(t, j)
+	require.Len(t, items, 19)
+}
+
 // TestJournalBesideALedger: writers of two topics and takers of units, at once.
 func TestJournalBesideALedger(t *testing.T) {
 	boltstore.SetLimits(t, boltstore.Small)

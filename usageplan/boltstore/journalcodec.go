@@ -68,9 +68,9 @@ func checkJournals(tx *bolt.Tx) error {
 	})
 }
 
-// item returns an item as it is stored, with revision 0 if there is none.
-func (c contents) item(name string) (s stored, err error) {
-	b, err := find(c.items.Cursor(), []byte(name))
+// itemAt returns an item as it is stored, with revision 0 if there is none. c is a cursor over items.
+func itemAt(c *bolt.Cursor, name string) (s stored, err error) {
+	b, err := find(c, []byte(name))
 	if b != nil {
 		err = s.decode([]byte(name), b)
 	}
@@ -106,10 +106,12 @@ const (
 // encode puts the revision after the first byte, and the bytes of the item after that: revision 300 with "x" is
 // 01 AC 02 'x'.
 func (s stored) encode() []byte {
+	first := byte(isThere)
 	if s.gone {
-		return binary.AppendUvarint([]byte{isGone}, s.revision)
+		first, s.value = isGone, nil
 	}
-	return append(binary.AppendUvarint([]byte{isThere}, s.revision), s.value...)
+	b := append(make([]byte, 0, 1+binary.MaxVarintLen64+len(s.value)), first)
+	return append(binary.AppendUvarint(b, s.revision), s.value...)
 }
 
 // decode reads what encode has written. The value is a part of b.

@@ -79,9 +79,11 @@ type reader struct {
 
 func (r *reader) next(now contents) ([]journal.Change, error) {
 	switch dropped := r.after+1 < now.first; {
+	case r.after == now.head && !r.snapshot:
+		return nil, nil
 	case r.after > now.head:
 		return nil, fmt.Errorf("after revision %d, the head is %d", r.after, now.head)
-	case r.fresh && r.after < now.head && (dropped || r.after == 0):
+	case r.fresh && (dropped || r.after == 0):
 		r.snapshot, r.after = true, now.head
 	case dropped && !r.snapshot:
 		return nil, fmt.Errorf("records after %d were dropped while they were read", r.after)
@@ -117,6 +119,7 @@ func (r *reader) items(now contents) ([]journal.Change, error) {
 
 // records reads changes, with those of their items that no later change has changed.
 func (r *reader) records(now contents) (changes []journal.Change, err error) {
+	items := now.items.Cursor()
 	for size := 0; r.after < now.head && size < chunkBytes; r.after++ {
 		rec, err := now.record(r.after + 1)
 		if err != nil {
@@ -125,7 +128,7 @@ func (r *reader) records(now contents) (changes []journal.Change, err error) {
 		c := rec.Change
 		c.Items = nil
 		for _, it := range rec.Items {
-			s, err := now.item(it.Name)
+			s, err := itemAt(items, it.Name)
 			if err == nil && s.revision < rec.Revision {
 				err = errMissing
 			}
@@ -160,7 +163,7 @@ func (h *history) next(now contents) (changes []journal.Change, err error) {
 		return nil, nil
 	}
 	if h.fresh {
-		s, err := now.item(h.item)
+		s, err := itemAt(now.items.Cursor(), h.item)
 		if err != nil {
 			return nil, err
 		}
