@@ -23,7 +23,8 @@ const (
 
 // someItems are the items of one change, named as those of keys are: by a number that grows.
 func someItems(revision uint64, n int) journal.Change {
-	c := journal.Change{Time: time.Now(), Operation: "ImportApiKeys", Origin: journal.Origin{Actor: "AKIDEXAMPLE", Source: "192.0.2.1"}}
+	c := journal.Change{Time: time.Now(), Operation: "ImportApiKeys"}
+	c.Origin = journal.Origin{Actor: "AKIDEXAMPLE", Source: "192.0.2.1"}
 	for i := range n {
 		name := binary.BigEndian.AppendUint64(nil, revision<<24|uint64(i))
 		c.Items = append(c.Items, journal.Item{Name: string(name), Value: someRow(itemSize)})
@@ -142,9 +143,10 @@ func BenchmarkJournalStall(b *testing.B) {
 
 // decisions takes units until done, and returns how long each took.
 func decisions(b *testing.B, l *ledger.Ledger, subject int, done *atomic.Bool) (times []time.Duration) {
+	key := ledger.Key{Plan: "basic", Subject: subjects()[subject]}
 	for !done.Load() {
 		start := time.Now()
-		if _, err := l.Take(context.Background(), ledger.Key{Plan: "basic", Subject: subjects()[subject]}, quota, 1); err != nil {
+		if _, err := l.Take(context.Background(), key, quota, 1); err != nil {
 			b.Error(err)
 		}
 		times = append(times, time.Since(start))

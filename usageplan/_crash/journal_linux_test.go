@@ -87,8 +87,8 @@ func (c *child) change(s *boltstore.Store) {
 	}
 }
 
-// checkJournal: all that was acknowledged is there, and nothing that no change has made. A change that a kill has left in
-// memory counts when a process has acknowledged one after it: until then a power cut may lose it.
+// checkJournal: all that was acknowledged is there, and nothing that no change has made. A change that a kill has left
+// in memory counts when a process has acknowledged one after it: until then a power cut may lose it.
 func (r *rig) checkJournal(s *boltstore.Store) {
 	j := s.Journal(topic, retain)
 	items, head, err := readJournal(r.t.Context(), j)
@@ -140,8 +140,8 @@ func TestJournalStepsChild(t *testing.T) {
 	select {}
 }
 
-// testJournalSteps: whatever the disk has after a life that ended before one of its changes, all that was acknowledged is
-// there, and at most the one step besides that was under way.
+// testJournalSteps: whatever the disk has after a life that ended before one of its changes, all that was acknowledged
+// is there, and at most the one step besides that was under way.
 func testJournalSteps(t *testing.T) {
 	for _, kill := range []bool{false, true} {
 		e := &early{

@@ -108,8 +108,8 @@ func (l *topicLog) append(tx *bolt.Tx, after uint64, c journal.Change) error {
 // putItems writes the items of the change after the head. It returns the revision of the change before of each, 0 if
 // there is none.
 //
-// As a rule new items come after all others, as they are named by numbers that grow. So it fills pages, but for a tenth:
-// an item that changes often has a few bytes more, such as a higher revision, and should stay on its page.
+// As a rule new items come after all others, as they are named by numbers that grow. So it fills pages, but for a
+// tenth: an item that changes often has a few bytes more, such as a higher revision, and should stay on its page.
 func (l *topicLog) putItems(now contents, items []journal.Item) (before []uint64, err error) {
 	now.items.FillPercent = 0.9
 	cursor := now.items.Cursor() // valid until the first Put

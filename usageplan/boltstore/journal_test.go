@@ -112,8 +112,8 @@ func someChange() journal.Change {
 	return c
 }
 
-// TestJournalAgainstMemory: over openings, kills and commits of the ledger, a journal of a file is as one in memory, from
-// wherever it is read.
+// TestJournalAgainstMemory: over openings, kills and commits of the ledger, a journal of a file is as one in memory,
+// from wherever it is read.
 func TestJournalAgainstMemory(t *testing.T) {
 	boltstore.SetLimits(t, boltstore.Small)
 	boltstore.SmallChunks(t)
@@ -315,7 +315,8 @@ func TestWaitEnds(t *testing.T) {
 		time.Sleep(5 * time.Millisecond)
 		return done
 	}
-	first, second, other := wait(t.Context(), j, 0), wait(t.Context(), s.Journal("keys", 0), 1), wait(t.Context(), s.Journal("plans", 0), 0)
+	first, second := wait(t.Context(), j, 0), wait(t.Context(), s.Journal("keys", 0), 1)
+	other := wait(t.Context(), s.Journal("plans", 0), 0)
 	appendTo(t, s.Journal("keys", 0), 0, "a", "1")
 	require.NoError(t, <-first)
 	require.NoError(t, j.Wait(t.Context(), 0))
@@ -357,7 +358,8 @@ func TestReadersHoldUpNobody(t *testing.T) {
 		}
 		if r.head = c.Revision; head < 24 {
 			i := head - 20
-			head = appendTo(t, j, head, fmt.Sprintf("item %02d", 2*i), "-", fmt.Sprintf("item %02d", 19-i), strings.Repeat("y", 1<<20), "z", fmt.Sprint(i))
+			gone, large := fmt.Sprintf("item %02d", 2*i), fmt.Sprintf("item %02d", 19-i)
+			head = appendTo(t, j, head, gone, "-", large, strings.Repeat("y", 1<<20), "z", fmt.Sprint(i))
 			require.NoError(t, s.Check(t.Context()))
 			s.Drop()
 		}
@@ -368,7 +370,8 @@ func TestReadersHoldUpNobody(t *testing.T) {
 	require.Equal(t, "3", want["z"])
 }
 
-// TestReaderOfDroppedRecords: a reader that is so slow that the records after its snapshot have been dropped is told so.
+// TestReaderOfDroppedRecords: a reader that is so slow that the records after its snapshot have been dropped is told
+// so.
 func TestReaderOfDroppedRecords(t *testing.T) {
 	boltstore.SmallChunks(t)
 	s := open(t, filepath.Join(t.TempDir(), "usage.db"))
@@ -414,7 +417,8 @@ func TestJournalBesideALedger(t *testing.T) {
 			for range each {
 				for {
 					n := len(r.items["n"]) + 1
-					_, err := j.Append(context.Background(), r.head, edit("n", strings.Repeat("i", n), fmt.Sprint("item ", n), "x"))
+					c := edit("n", strings.Repeat("i", n), fmt.Sprint("item ", n), "x")
+					_, err := j.Append(context.Background(), r.head, c)
 					if err == nil {
 						break
 					}

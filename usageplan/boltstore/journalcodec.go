@@ -30,7 +30,8 @@ const (
 
 // isSummed reports whether the sum of the state has the checksums of a bucket.
 func isSummed(bucket string) bool {
-	return bucket == string(rowBucket) || strings.HasPrefix(bucket, itemPrefix) || strings.HasPrefix(bucket, recordPrefix)
+	return bucket == string(rowBucket) ||
+		strings.HasPrefix(bucket, itemPrefix) || strings.HasPrefix(bucket, recordPrefix)
 }
 
 // contents is what a journal has in the file, during a transaction.
@@ -58,8 +59,8 @@ func contentsOf(tx *bolt.Tx, topic string) (contents, error) {
 	return c, nil
 }
 
-// checkJournals checks that each journal has both buckets, and its last record. Nothing else would tell that the name of
-// a bucket has changed. Buckets of other names have no topic, or one without a journal.
+// checkJournals checks that each journal has both buckets, and its last record. Nothing else would tell that the name
+// of a bucket has changed. Buckets of other names have no topic, or one without a journal.
 func checkJournals(tx *bolt.Tx) error {
 	return tx.ForEach(func(name []byte, _ *bolt.Bucket) error {
 		_, topic, _ := strings.Cut(string(name), " ")
@@ -158,7 +159,9 @@ func (r record) encode() []byte {
 // decode reads what encode has written.
 func (r *record) decode(number, sealed []byte) error {
 	var pairs [][2]string
-	err := readRecord(number, sealed, func(key, row []byte) { pairs = append(pairs, [2]string{string(key), string(row)}) })
+	err := readRecord(number, sealed, func(key, row []byte) {
+		pairs = append(pairs, [2]string{string(key), string(row)})
+	})
 	switch {
 	case err != nil:
 		return err
