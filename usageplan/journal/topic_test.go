@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -225,6 +227,37 @@ func TestALateRequestLandsOnceOrIsKeptOut(t *testing.T) {
 	}
 }
 
+func TestAnEmptySnapshotDropsEverything(t *testing.T) {
+	f := &faulty{Journal: journal.Memory(0)}
+	n := follow(t, f)
+	require.NoError(t, n.put(t.Context(), "x", "1"))
+	f.changes = func(uint64) []journal.Change { return []journal.Change{{Revision: 2, Snapshot: true}} }
+	require.NoError(t, n.Refresh(t.Context()))
+	require.Empty(t, n.items)
+}
+
+// Reading before each change would double the requests to a store.
+func TestATopicReadsOnOnlyIfItMayBeBehind(t *testing.T) {
+	f := &faulty{Journal: journal.Memory(0)}
+	n := follow(t, f)
+	require.NoError(t, n.Refresh(t.Context()))
+	f.changes = func(uint64) []journal.Change {
+		t.Error("the topic reads on")
+		return nil
+	}
+	require.NoError(t, n.put(t.Context(), "x", "1"))
+	require.NoError(t, n.put(t.Context(), "x", "2"))
+}
+
+func TestTimesGoToTheStoreInUTC(t *testing.T) {
+	f := &faulty{Journal: journal.Memory(0)}
+	f.append = func(ctx context.Context, after uint64, c journal.Change) (uint64, error) {
+		require.Equal(t, time.UTC, c.Time.Location())
+		return f.Journal.Append(ctx, after, c)
+	}
+	require.NoError(t, follow(t, f).put(t.Context(), "x", "1"))
+}
+
 // answering returns an empty journal whose Append stores nothing and has this answer.
 func answering(revision uint64, err error) journal.Journal {
 	return &faulty{Journal: journal.Memory(0), append: func(context.Context, uint64, journal.Change) (uint64, error) {
@@ -295,6 +328,11 @@ func TestChangesOutOfOrderAreRefused(t *testing.T) {
 		err := n.Refresh(t.Context())
 		if c.right {
 			require.NoError(t, err, c.steps)
+			want := strings.Fields(c.steps)
+			if !strings.Contains(c.steps, "*") {
+				want = append(want, "x") // which a snapshot drops
+			}
+			require.ElementsMatch(t, slices.Compact(want), slices.Collect(maps.Keys(n.items)), c.steps)
 			continue
 		}
 		require.ErrorIs(t, err, journal.ErrUnavailable, c.steps)
