@@ -49,7 +49,7 @@ func (s *Server) readPlan(n node) (p usageplan.Plan, err error) {
 	if p.Quotas, err = readQuota(n.field("quota")); err != nil {
 		return p, err
 	}
-	p.Stages, err = s.readStages(n.field("apiStages"))
+	p.Stages, err = s.readStages(n.field("apiStages"), p.Name)
 	return p, err
 }
 
@@ -69,16 +69,17 @@ func readQuota(n node) ([]ledger.Quota, error) {
 // maxOffset is above the offsets of every period, and an int on every machine.
 const maxOffset = 1 << 16
 
-// readStages reads the stages of a plan. They must exist: a plan with a misspelt stage would refuse its members, who see
-// only "Forbidden".
-func (s *Server) readStages(n node) ([]usageplan.Stage, error) {
+// readStages reads the stages of the plan of that name. They must exist: a plan with a misspelt stage would refuse its
+// members, who see only "Forbidden".
+func (s *Server) readStages(n node, plan string) ([]usageplan.Stage, error) {
 	var stages []usageplan.Stage
 	for _, n := range n.list() {
 		n.known("apiId", "stage", "throttle")
 		stage := usageplan.Stage{API: n.field("apiId").text(), Name: n.field("stage").text()}
 		switch {
 		case stage.API == "" || stage.Name == "":
-			return nil, badRequest("Invalid API Stage {api: %s, stage: %s} specified for usageplan", clip(stage.API), clip(stage.Name))
+			return nil, badRequest("Invalid API Stage {api: %s, stage: %s} specified for usageplan %s",
+				clip(stage.API), clip(stage.Name), clip(plan))
 		case !s.exists(stage.API, stage.Name):
 			return nil, notFound("API Stage not found: %s:%s", clip(stage.API), clip(stage.Name))
 		}
