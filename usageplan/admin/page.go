@@ -15,6 +15,15 @@ const (
 	maxLimit     = 500
 )
 
+// page returns the parameters position and limit. The position must be one of the lists.
+func (c *call) page(lists string, otherwise int) (at position, limit int, err error) {
+	if limit, err = c.limit(otherwise); err != nil {
+		return at, 0, err
+	}
+	at, err = c.position(lists)
+	return at, limit, err
+}
+
 // limit returns the parameter limit. If it is not given or out of range, that is not an error: otherwise applies, as in
 // API Gateway.
 func (c *call) limit(otherwise int) (int, error) {
@@ -55,8 +64,7 @@ func (p position) String() string {
 	return base64.RawURLEncoding.EncodeToString(append(b, p.after...))
 }
 
-// position returns the parameter position, which must be one of the lists. If it is not given, that is the start of the
-// first list.
+// position returns the parameter position. If it is not given, that is the start of the first list.
 func (c *call) position(lists string) (position, error) {
 	text := c.query.Get("position")
 	if text == "" {

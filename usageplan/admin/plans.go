@@ -94,11 +94,7 @@ func (s *Server) readStages(n node, plan string) ([]usageplan.Stage, error) {
 
 // getPlans is GetUsagePlans, newest first. A meter has few plans, API Gateway at most 300, so all are read for a page.
 func (s *Server) getPlans(c *call) (result, error) {
-	limit, err := c.limit(defaultLimit)
-	if err != nil {
-		return result{}, err
-	}
-	at, err := c.position(string(plansList))
+	at, limit, err := c.page(string(plansList), defaultLimit)
 	if err != nil {
 		return result{}, err
 	}
