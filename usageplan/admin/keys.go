@@ -43,7 +43,7 @@ func (s *Server) createKey(c *call) (result, error) {
 
 // getKeys is GetApiKeys. The name is a prefix, and its case matters. Of the tags of a key, lists show nothing.
 func (s *Server) getKeys(c *call) (result, error) {
-	at, limit, err := c.page(string(keysList), defaultLimit)
+	at, limit, err := c.page(keysList, defaultLimit)
 	if err != nil {
 		return result{}, err
 	}

@@ -42,25 +42,25 @@ func (c *call) limit(otherwise int) (int, error) {
 // one up reads the same list from another place, which the caller may read anyway. It does not contain the filters; a
 // client sends them with each page, as SDKs do.
 type position struct {
-	list   byte   // which list it belongs to; see the constants
+	list   string // which list it belongs to; see the constants
 	before uint64 // the number in the order of creation, or another number that the list needs
 	after  string // the id of what was listed last, in lists that go by ids
 }
 
 // The lists that have positions, by the operation. GetUsage goes through two.
 const (
-	keysList     = 'k'
-	plansList    = 'p'
-	planKeysList = 'm'
-	membersList  = 'u' // the members of the plan
-	departedList = 'd' // the other clients that have used the plan
+	keysList     = "k"
+	plansList    = "p"
+	planKeysList = "m"
+	membersList  = "u" // the members of the plan
+	departedList = "d" // the other clients that have used the plan
 )
 
-// maxPosition bounds what is decoded. A position has an id of at most 512 bytes, the longest of a client.
+// maxPosition bounds what is accepted. A position has an id of at most 512 bytes, the longest of a client.
 const maxPosition = 1024
 
 func (p position) String() string {
-	b := binary.BigEndian.AppendUint64([]byte{p.list}, p.before)
+	b := binary.BigEndian.AppendUint64([]byte(p.list), p.before)
 	return base64.RawURLEncoding.EncodeToString(append(b, p.after...))
 }
 
@@ -68,13 +68,13 @@ func (p position) String() string {
 func (c *call) position(lists string) (position, error) {
 	text := c.query.Get("position")
 	if text == "" {
-		return position{list: lists[0]}, nil
+		return position{list: lists[:1]}, nil
 	}
-	b, err := base64.RawURLEncoding.Strict().DecodeString(text[:min(len(text), maxPosition)])
-	if err != nil || len(b) < 9 || !strings.Contains(lists, string(b[:1])) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	if err != nil || len(text) > maxPosition || len(b) < 9 || !strings.Contains(lists, string(b[:1])) {
 		return position{}, badRequest("Invalid position parameter specified")
 	}
-	return position{b[0], binary.BigEndian.Uint64(b[1:9]), string(b[9:])}, nil
+	return position{string(b[:1]), binary.BigEndian.Uint64(b[1:9]), string(b[9:])}, nil
 }
 
 // maxRounds bounds how often list asks for more, and so how long a search for something rare takes. A page may then be

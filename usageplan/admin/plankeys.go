@@ -82,7 +82,7 @@ func (s *Server) showPlanKey(k apikey.Key) (planKeyJSON, error) {
 // getPlanKeys is GetUsagePlanKeys. Of a plan that does not exist the list is empty, as in API Gateway. Members that are
 // no keys, or no longer, are not listed.
 func (s *Server) getPlanKeys(c *call) (result, error) {
-	at, limit, err := c.page(string(planKeysList), defaultLimit)
+	at, limit, err := c.page(planKeysList, defaultLimit)
 	if err != nil {
 		return result{}, err
 	}

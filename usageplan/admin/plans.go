@@ -94,7 +94,7 @@ func (s *Server) readStages(n node, plan string) ([]usageplan.Stage, error) {
 
 // getPlans is GetUsagePlans, newest first. A meter has few plans, API Gateway at most 300, so all are read for a page.
 func (s *Server) getPlans(c *call) (result, error) {
-	at, limit, err := c.page(string(plansList), defaultLimit)
+	at, limit, err := c.page(plansList, defaultLimit)
 	if err != nil {
 		return result{}, err
 	}

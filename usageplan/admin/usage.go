@@ -130,7 +130,7 @@ func location(q ledger.Quota) *time.Location {
 // positions of their own, since the members are in the order of creation and the others are known only to the ledger,
 // which has no order. A page may have clients of both.
 func (s *Server) usageClients(c *call, plan string) (clients []string, next string, err error) {
-	at, limit, err := c.page(string(membersList)+string(departedList), maxUsage)
+	at, limit, err := c.page(membersList+departedList, maxUsage)
 	if err != nil {
 		return nil, "", err
 	}
