@@ -18,7 +18,10 @@ import (
 //
 // A key of [Config].Keys is in no journal. It gets a low number, with revision 0, by its place in Keys. When it is
 // changed, it gets an item that is named by its id, because its place may be another one in the next process. When it
-// is deleted, the item stays and says so.
+// is deleted, the item stays and says so: if the item went, the next process would declare the key again.
+//
+// 24 bits are enough for the 10 000 items of a change, and for what a program declares. 40 bits of revisions last for
+// centuries.
 const (
 	indexBits  = 24
 	firstAdded = 1 << indexBits // the lowest number that is not low
@@ -70,7 +73,9 @@ func (v *Verifier) follow(j journal.Journal, declared []Entry) error {
 	return errors.Join(errs...)
 }
 
-// distinct returns an error if two keys of the journal have the same value.
+// distinct returns an error if two keys of the journal have the same value. Verifiers decide so that this cannot be, so
+// something else has written to the journal, and it would be a matter of chance whose value it is. A journal that is
+// read on is not checked: there, a key that is only declared here may have the value, and loses it.
 func (v *Verifier) distinct() error {
 	for r := range v.keys.order.newest(0) {
 		if v.keys.byDigest(&r.digest) != r {
@@ -98,9 +103,13 @@ func (v *Verifier) declare(e Entry) error {
 	return nil
 }
 
-// apply makes items of the journal visible. It reads all of them before it changes anything. While it runs, both the
-// old and the new values of a key are accepted. When it has returned, only the new ones are. The topic makes one call at
-// a time.
+// apply makes items of the journal visible. It reads all of them before it changes anything, so that an item which
+// cannot be read leaves the keys as they are. While it runs, both the old and the new values of a key are accepted.
+// When it has returned, only the new ones are. The topic makes one call at a time.
+//
+// A value may have moved from one key to another, and the items may come in either order. So first each key gets its
+// current value, from whichever key has it, and a key gives up only values that are still its own. Then the earlier
+// values follow, as far as no key has them by now.
 //
 // With reset, it drops the keys that have no item. Keys with a low number stay: they are declared, or have an item that
 // nobody removes.
@@ -129,8 +138,9 @@ func (v *Verifier) apply(items iter.Seq[journal.Item], reset bool) error {
 	return nil
 }
 
-// read returns a record for each item, in the order of their numbers. If an item comes more than once, the last one
-// counts. A key that was deleted has a record that says so.
+// read returns a record for each item, in the order of their numbers, so that new keys can be appended to the order. If
+// an item comes more than once, the last one counts, so the sort must be stable. A key that was deleted has a record
+// that says so.
 func (v *Verifier) read(items iter.Seq[journal.Item]) ([]*record, error) {
 	var records []*record
 	now := time.Now()
@@ -153,14 +163,22 @@ func (v *Verifier) read(items iter.Seq[journal.Item]) ([]*record, error) {
 
 func byNumber(a, b *record) int { return cmp.Compare(a.lasting.number, b.lasting.number) }
 
+// readItem returns the record of an item. An id never changes, so an item with another one is damaged.
 func (v *Verifier) readItem(it journal.Item, now time.Time) (*record, error) {
 	number, err := v.readName(it)
-	if err != nil || it.Gone {
-		return &record{lasting: &lasting{number: number}, deleted: true}, err
+	if err != nil {
+		return nil, err
 	}
-	s, exists, err := decode(it.Value, now)
-	if err != nil || !exists {
-		return &record{lasting: &lasting{number: number}, deleted: true}, err
+	var s state
+	exists := !it.Gone
+	if exists {
+		s, exists, err = decode(it.Value, now)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !exists {
+		return &record{lasting: &lasting{number: number}, deleted: true}, nil
 	}
 	old := v.keys.order.find(number)
 	if number < firstAdded && s.key.ID != it.Name || old != nil && s.key.ID != old.id() {
@@ -170,7 +188,8 @@ func (v *Verifier) readItem(it journal.Item, now time.Time) (*record, error) {
 	return pack(&s), nil
 }
 
-// readName returns the number of the key of an item.
+// readName returns the number of the key of an item. An item that only records the deletion of a key, for History, has
+// the number 0, which no key has.
 func (v *Verifier) readName(it journal.Item) (uint64, error) {
 	switch {
 	case len(it.Name) == lengthName:
@@ -178,7 +197,7 @@ func (v *Verifier) readName(it journal.Item) (uint64, error) {
 			return number, nil
 		}
 	case validID(it.Name) && it.Gone && v.named[it.Name] == nil:
-		return 0, nil // it only records the deletion; see Delete
+		return 0, nil
 	case validID(it.Name):
 		n := v.nameOf(it.Name)
 		n.stored = true

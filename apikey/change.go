@@ -37,9 +37,9 @@ type earlier struct {
 // maxPrevious is how many earlier values of a key [Verifier.Rotate] can keep valid, in addition to the current one.
 const maxPrevious = 8
 
-// Create adds the key k with the given value. It returns the key with its ID and dates set. Without [Config].Sealer, the
-// value is stored only as a digest, so the caller has to show it to its owner now. If another key has the value or the
-// ID, the error is [ErrExists].
+// Create adds the key k with the given value. It returns the key with its ID and dates set. Without [Config].Sealer,
+// the value is stored only as a digest, so the caller has to show it to its owner now. If another key has the value or
+// the ID, the error is [ErrExists].
 //
 // What Create, Update, Rotate, Delete and Import have changed acts on the next request. If the error is
 // [ErrUnavailable], it is unknown whether the change was made; the next change or [Verifier.Refresh] tells. After any

@@ -70,9 +70,9 @@
 //
 // # Files
 //
-// Start with verifier.go (the decision) and handler.go. Changes: change.go, import.go over csv.go; their way to and from
-// the journal: codec.go, apply.go, seal.go. Reading: read.go. What a key is: key.go, value.go, prefix.go, secret.go. How
-// it is found without a lock: digest.go, record.go, keys.go over table.go and order.go.
+// Start with verifier.go (the decision) and handler.go. Changes: change.go, rows.go, import.go over csv.go; their way
+// to and from the journal: codec.go, apply.go, seal.go. Reading: read.go. What a key is: key.go, value.go, prefix.go,
+// secret.go. How it is found without a lock: digest.go, record.go, keys.go over table.go and order.go.
 //
 // Four exported names are for others than the caller. Packages fmt, encoding/json and encoding/gob find Format,
 // MarshalText and MarshalBinary of a [Secret], and so never write its value. [Verifier.Pattern] is for the rules of a

@@ -39,7 +39,7 @@ func (o *order) filled() slots {
 	return r.slots[:r.size.Load()]
 }
 
-// below returns the index after the last of s whose number is below number.
+// below returns, by binary search, the index after the last of s whose number is below number.
 func (s slots) below(number uint64) int {
 	return sort.Search(len(s), func(i int) bool { return s[i].Load().lasting.number >= number })
 }
@@ -78,7 +78,7 @@ func (o *order) put(r *record) {
 	slot.Store(r)
 }
 
-// remove removes the record of the number of old.
+// remove removes the record of the number of old. The slot keeps a number, because readers search by it.
 func (o *order) remove(old *record) {
 	o.pending = slices.DeleteFunc(o.pending, func(r *record) bool { return r.lasting == old.lasting })
 	if slot := o.slot(old.lasting.number); slot != nil && !slot.Load().deleted {
@@ -87,7 +87,9 @@ func (o *order) remove(old *record) {
 	}
 }
 
-// merge makes visible what put has collected.
+// merge makes visible what put has collected. It appends in place, behind the slots that readers look at, and only then
+// tells them of the new size. It builds a new run if there is no room, if a key belongs before others, or if too many
+// slots are of deleted keys.
 func (o *order) merge() {
 	slices.SortFunc(o.pending, byNumber)
 	r := o.run.Load()
