@@ -190,7 +190,7 @@ func (m *move) applyRemainder(ctx context.Context, at string, r remainder) error
 	}
 	date := r.day.Format(time.DateOnly)
 	if noon := noonOf(r.day, b.Start.Location()); noon.Before(b.Start) || !noon.Before(b.Reset) {
-		m.did(at, "key %s in usage plan %s: %s is not in the current period, which has its full quota",
+		m.did(at, "key %s in usage plan %s: %s is not in the current period, which keeps the quota that it has",
 			clip(r.client), clip(r.plan), date)
 		return nil
 	}

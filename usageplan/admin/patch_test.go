@@ -2,6 +2,7 @@ package admin
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -331,6 +332,17 @@ func manyMethods() string {
 	}
 	text, _ := json.Marshal(methods)
 	return string(text)
+}
+
+func TestPatchPlanBoundsMethods(t *testing.T) {
+	var ops []operation
+	for i := range maxMethods + 1 {
+		ops = append(ops, operation{"add", fmt.Sprintf("/apiStages/pets:dev/throttle/p%d/GET/rateLimit", i), "1"})
+	}
+	p := start()
+	require.NoError(t, patchPlan(p, ops[:maxMethods], nil))
+	require.Len(t, p.Stages[1].Methods, maxMethods)
+	requireRefused(t, patchPlan(start(), ops, nil), http.StatusBadRequest, "Too many methods specified, can be at most 500")
 }
 
 // A quota must be given as a whole, but not in one operation.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -288,12 +289,59 @@ func TestImportKeepsMembersPlans(t *testing.T) {
 		require.Equal(t, []string{"get-usage-plans $: left out: " + want}, report.Warnings)
 		require.Equal(t, before, p.state())
 	}
+	// Who joins meanwhile joins the plan as it is.
+	second := p.key("b", "b")
+	p.join("jcfq33", second)
+	members := source(admin.FormatPlanKeys, `[{"id": "`+second+`"}]`)
+	members.Plan = "dev"
+	report, err := p.transfer(false).Import(t.Context(), members,
+		source(admin.FormatPlans, `{"id": "dev", "name": "D", "apiStages": [{"apiId": "demo", "stage": "prod"}]}`))
+	require.NoError(t, err)
+	require.Equal(t, []string{"get-usage-plan-keys $[0]: key b000000000 is in usage plan dev"}, report.Lines)
+
 	// Two plans exchange their stages.
-	report, err := p.transfer(true).Import(t.Context(), source(admin.FormatPlans, `[
+	report, err = p.transfer(true).Import(t.Context(), source(admin.FormatPlans, `[
 		{"id": "dev", "name": "D", "apiStages": [{"apiId": "demo", "stage": "prod"}]},
 		{"id": "jcfq33", "name": "J", "apiStages": [{"apiId": "demo", "stage": "dev"}], "quota": {"limit": 1, "period": "DAY"}}]`))
 	require.NoError(t, err)
 	require.Len(t, report.Lines, 2)
+}
+
+// A key that was left out joins no plan.
+func TestImportLeavesOutMembershipsOfKeysThatWereLeftOut(t *testing.T) {
+	p := newPlane(t, sealed)
+	p.plan("jcfq33", daily)
+	report, err := p.transfer(false).Import(t.Context(), source(admin.FormatPlanKeys, `[{"id": "aaaaaaaaaa"}, {"id": "bbbbbbbbbb"}]`),
+		source(admin.FormatKeys, `[{"id": "aaaaaaaaaa", "value": "short"}, {"id": "bbbbbbbbbb", "value": "bbbbbbbbbbbbbbbbbbbb1"}]`))
+	require.NoError(t, err)
+	require.Equal(t, []string{
+		"keys: left out: Key aaaaaaaaaa: API Key value should be at least 20 characters",
+		"get-usage-plan-keys $[0]: left out: there is no key aaaaaaaaaa",
+	}, report.Warnings)
+	members, _ := p.plans.Members("jcfq33", 0, 10)
+	require.Equal(t, []usageplan.Member{{Plan: "jcfq33", Client: "bbbbbbbbbb"}}, members)
+}
+
+// In the west, the present day of UTC has not come yet.
+func TestImportKnowsTheDayOfTheQuota(t *testing.T) {
+	west, err := time.LoadLocation("America/Los_Angeles")
+	require.NoError(t, err)
+	synctest.Test(t, func(t *testing.T) { // it is midnight of UTC
+		p := newPlane(t, sealed)
+		p.plan("jcfq33", ledger.Quota{Limit: 10, Period: ledger.Daily, Location: west})
+		id := p.key("a", "a")
+		p.join("jcfq33", id)
+		now := time.Now().UTC()
+		for date, want := range map[string]string{
+			day(now):                   "2000-01-01 is not in the current period, which keeps the quota that it has",
+			day(now.AddDate(0, 0, -1)): "4 units remain",
+		} {
+			report, err := p.transfer(true).Import(t.Context(), source(admin.FormatUsage, fmt.Sprintf(
+				`{"usagePlanId": "jcfq33", "startDate": %q, "endDate": %q, "items": {%q: [[1, 4]]}}`, date, date, id)))
+			require.NoError(t, err)
+			require.Equal(t, []string{"get-usage $.items.a000000000: key a000000000 in usage plan jcfq33: " + want}, report.Lines)
+		}
+	})
 }
 
 // aws-cli may have lost pages of get-usage.
@@ -321,7 +369,7 @@ func TestImportSetsTheCurrentPeriodOnly(t *testing.T) {
 		`[{"usagePlanId": "jcfq33", "startDate": "2026-01-01", "endDate": "2026-01-02", "values": {}, "position": "x"},
 		  {"usagePlanId": "jcfq33", "startDate": "2026-01-01", "endDate": "2026-01-02", "values": {"`+id+`": [[1, 9], [4, 5]]}}]`))
 	require.NoError(t, err)
-	require.Equal(t, []string{"get-usage $[1].values.a000000000: key a000000000 in usage plan jcfq33: 2026-01-02 is not in the current period, which has its full quota"}, report.Lines)
+	require.Equal(t, []string{"get-usage $[1].values.a000000000: key a000000000 in usage plan jcfq33: 2026-01-02 is not in the current period, which keeps the quota that it has"}, report.Lines)
 	balance, err := p.plans.Balance(t.Context(), usageplan.QuotaKey{Plan: "jcfq33", Client: id})
 	require.NoError(t, err)
 	require.EqualValues(t, 10, balance.Remaining)
@@ -386,6 +434,10 @@ func TestImportReadsTerraform(t *testing.T) {
 	report, err := p.transfer(true).Import(t.Context(), source(admin.FormatTerraform, shown))
 	require.NoError(t, err)
 	require.Len(t, report.Lines, 3)
+	data := strings.Replace(state("aws_api_gateway_api_key", `{"id": "x"}`), "managed", "data", 1)
+	report, err = p.transfer(true).Import(t.Context(), source(admin.FormatTerraform, data))
+	require.NoError(t, err)
+	require.Empty(t, report.Lines)
 	k, _ := p.keys.Key("fr92a5qpbj")
 	require.Equal(t, "Managed by Terraform", k.Description)
 	require.Equal(t, map[string]string{"a": "b"}, k.Tags)
@@ -510,6 +562,9 @@ func TestExportTellsWhatItLeavesOut(t *testing.T) {
 		require.NoError(t, err, format)
 		require.ElementsMatch(t, want, report.Warnings, format)
 		require.NotEmpty(t, text.String(), format)
+		if format == admin.FormatCSV {
+			require.Equal(t, "Name,Key,Description,Enabled,UsagePlanIds\n", text.String())
+		}
 	}
 	for plan, want := range map[string]error{"none": admin.ErrNotFound, "p": admin.ErrInvalid} {
 		_, err = p.transfer(false).Export(t.Context(), new(bytes.Buffer), admin.FormatUsage, plan)
