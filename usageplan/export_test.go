@@ -45,3 +45,11 @@ func (r *Roll) Page(before, since uint64, limit int) (numbers []uint64, next uin
 
 // Slots returns how many slots there are, and how many of them have a member.
 func (r *Roll) Slots() (all, used int) { return len(r.all()), r.count() }
+
+// Identities returns how many plans the meter remembers, with those that are gone.
+func Identities(m *Meter) (n int) {
+	for range m.table.plans.Range {
+		n++
+	}
+	return n
+}

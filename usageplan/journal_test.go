@@ -149,6 +149,7 @@ func TestDeletedPlanLeavesNothing(t *testing.T) {
 	require.Equal(t, "24999", clients(m, "p")[0])
 	dropPlan(t, m, "p")
 	require.Empty(t, items(t, j))
+	require.Zero(t, usageplan.Identities(m))
 	created, err := m.CreatePlan(ctx, usageplan.Plan{ID: "p", Name: "Another", Stages: dev})
 	require.NoError(t, err)
 	require.NoError(t, other.Refresh(ctx))
