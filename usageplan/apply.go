@@ -12,6 +12,10 @@ import (
 
 // apply makes a changeset visible: plans first, then the memberships of each client by one store. Everything in it is
 // valid, so an error is a bug in this package.
+//
+// A changeset of several plans and clients is not one step for requests. It could be one only if requests read the plan
+// and the memberships through one pointer, which would have to be copied for each change, with a million members. What
+// a request decides by, one client's memberships and one plan, each changes in one step, and that is what it needs.
 func (t *table) apply(c *changeset) error {
 	var errs []error
 	for i := range c.plans {
@@ -22,7 +26,9 @@ func (t *table) apply(c *changeset) error {
 		fresh, err := t.applyMembers(client, c)
 		added, errs = append(added, fresh...), append(errs, err)
 	}
-	byNumber(added) // the roll is appended to, then
+	// In this order, rolls are appended to. In that of a map, each of a million members that a process reads when it
+	// starts would be inserted somewhere in the middle.
+	byNumber(added)
 	for _, m := range added {
 		m.plan.roll.put(m)
 	}
@@ -41,7 +47,9 @@ func (t *table) identity(id string) *plan {
 	return p
 }
 
-// dropUnused forgets the plans of c that are gone and have no members.
+// dropUnused forgets the plans of c that are gone and have no members. Otherwise a program that creates and deletes
+// plans all day would keep every id. A request that has found the identity meanwhile finds no state in it, and is
+// refused.
 func (t *table) dropUnused(c *changeset) {
 	drop := func(id string) {
 		if p := t.plan(id); p != nil && p.state.Load() == nil && p.roll.count() == 0 {
@@ -130,7 +138,8 @@ func (s *state) throttle() (err error) {
 	return err
 }
 
-// overrideAll gives the members that have waited for the plan their own limits, before requests see the plan.
+// overrideAll gives the members that have waited for the plan their own limits, before requests see the plan. A request
+// takes from the limiter of the state if its member has a throttle, so there must be one.
 func (s *state) overrideAll(r *roll) error {
 	var errs []error
 	members, _ := r.page(math.MaxUint64, s.number, math.MaxInt)
@@ -195,7 +204,8 @@ func (t *table) applyMembers(client string, c *changeset) (added []*member, err 
 	return added, err
 }
 
-// newMember returns the membership to. It has the text of the plan's id in common with the plan.
+// newMember returns the membership to. It has the text of the plan's id in common with the plan, so that a million of
+// members do not keep a million copies.
 func (t *table) newMember(to *memberItem) *member {
 	m := &member{Member: to.Member, number: to.number, plan: t.identity(to.Plan)}
 	m.Plan = m.plan.id

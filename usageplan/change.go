@@ -8,13 +8,19 @@ import (
 	"github.com/tallygate/tallygate/usageplan/journal"
 )
 
-// A changeset is what a change does to plans and members: each of them once, in its last form.
+// A changeset is what a change does to plans and members: each of them once, in its last form. A draft is one before it
+// is stored; what the journal yields becomes one before it is visible. So both are looked up and applied in the same
+// way.
+//
+// A journal may yield a name several times, for example a member that was added and removed since this process has read
+// the last time. Only the last form may become visible: requests would otherwise see a member that is gone already.
 type changeset struct {
 	plans   []planItem
 	members []memberItem
 
 	// planAt has the index of a plan by its id. latest has the index of a client's last entry in members; before leads
 	// from there to the one before it. This is smaller than a list for each client, of which there may be a million.
+	// For example, if members has the clients a, b, a, then latest is {a: 2, b: 1}, and before is [-1, -1, 0].
 	planAt map[string]int
 	latest map[string]int
 	before []int // for each of members; -1 is the end
@@ -66,7 +72,8 @@ func (c *changeset) member(plan, client string) *memberItem {
 	return nil
 }
 
-// of yields the entries for the client's memberships.
+// of yields the entries for the client's memberships, the latest first. Few clients are in more than one or two plans,
+// so a search along them needs no index by plan.
 func (c *changeset) of(client string) iter.Seq[*memberItem] {
 	return func(yield func(*memberItem) bool) {
 		i, has := c.latest[client]
@@ -93,7 +100,9 @@ func (m *Meter) apply(items iter.Seq[journal.Item], reset bool) error {
 	return m.table.apply(&c)
 }
 
-// read adds an item to c. If the item is gone, what is declared in code counts again.
+// read adds an item to c. An item that is gone leaves nothing in the journal, so what is declared in code counts again,
+// as it does in a process that starts after the removal. The deletion of a declared plan or member is not such an item:
+// it stays in the journal and says that it is gone; see goneItem.
 func (t *table) read(c *changeset, it journal.Item) error {
 	if id, is := strings.CutPrefix(it.Name, planPrefix); is {
 		if it.Gone {
@@ -140,6 +149,10 @@ func (t *table) declaredMember(plan, client string) memberItem {
 
 // addMissing completes a changeset that has every item of the journal: what is declared and not among them is as it was
 // declared, and everything else is gone.
+//
+// The declarations come first, because the table does not show all of them. For example, a declared member was deleted,
+// and a process whose code does not declare it has added it and removed it again. The journal then has nothing about
+// it, and neither has the table of a process that has read the deletion. But a process that starts now has the member.
 func (t *table) addMissing(c *changeset) {
 	for id, p := range t.declaredPlans {
 		if c.plan(id) == nil {

@@ -27,7 +27,10 @@ const (
 	maxDeclared = firstMember - 1
 )
 
-// number returns the number of the next thing that d creates.
+// number returns the number of the next thing that d creates. For example, change 5 creates a plan and two members:
+// they get the numbers 5<<24, 5<<24 + 1 and 5<<24 + 2. No other process can give the same numbers, because only one
+// change has the revision 5. If it turns out that another process has made it, the draft is decided again for revision
+// 6.
 func (d *draft) number() uint64 {
 	d.next++
 	return d.next - 1
@@ -79,7 +82,9 @@ func (d *draft) planAfter(id string) *Plan {
 	return nil
 }
 
-// plansAfter returns the plans of which the client will be a member.
+// plansAfter returns the plans of which the client will be a member: those that d adds or replaces, and those in the
+// table that d does not touch. For example, the table has the client in "free", and d removes it there and adds it to
+// "pro". Then "free" counts for nothing, and only "pro" is returned.
 func (d *draft) plansAfter(client string) []*Plan {
 	var plans []*Plan
 	for m := range d.of(client) {
@@ -136,7 +141,8 @@ func (d *draft) mistakes() error {
 	return errors.Join(errs...)
 }
 
-// missing returns the members whose plan does not exist, as errors.
+// missing returns the members whose plan does not exist, as errors. They are apart from mistakes, because a plan that
+// is missing is a cause of its own for a control plane.
 func (d *draft) missing() error {
 	var errs []error
 	for i := range d.members {
@@ -194,6 +200,8 @@ func (d *draft) conflicts() error {
 
 // conflictsOfPlan returns the present members that the new version p of a plan does not fit, as errors. A plan may have
 // a million members. So they are looked at only if p opens a stage or lacks a quota, in contrast to the version before.
+// Every member fitted that version, so a new name, a higher limit or one stage less cannot be what a member does not
+// fit. A plan that is created has no members yet; those that d adds are looked at on their own.
 func (d *draft) conflictsOfPlan(p *Plan) error {
 	live := d.meter.table.plan(p.ID)
 	if live == nil || live.state.Load() == nil || !demandsMore(p, &live.state.Load().Plan) {

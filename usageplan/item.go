@@ -25,7 +25,14 @@ import (
 //	member    version flags number [rate burst] [limit of a day] [of a week] [of a month]
 //
 // A plan is JSON inside, because there are few, and what a plan has grows over time. There may be a million members:
-// one without a throttle and limits of its own takes 10 bytes.
+// one without a throttle and limits of its own takes 10 bytes. For example, the client "k1" in the plan "basic",
+// created as the second thing of change 3, is the item
+//
+//	"m/\x05basick1"    01 00 0000000003000001
+//
+// The order of creation is in the value and not in the name. If it were in the name, a store could append new members
+// to its end, which is faster. But then nothing could be found by what it is: neither the history of a member that is
+// gone, nor whether two processes mean the same one.
 const (
 	planPrefix   = "p/"
 	memberPrefix = "m/"
@@ -67,7 +74,8 @@ func memberName(plan, client string) string {
 	return memberPrefix + string([]byte{byte(len(plan))}) + plan + client // a byte is enough for maxPlanID
 }
 
-// splitMember returns the plan and the client of a name of memberName without its prefix.
+// splitMember returns the plan and the client of a name of memberName without its prefix. The length makes the name
+// unambiguous: any byte may occur in an id, so no separator could.
 func splitMember(name string) (plan, client string, ok bool) {
 	if name == "" || len(name) < 1+int(name[0]) {
 		return "", "", false
@@ -117,7 +125,9 @@ func appendNumbers(b []byte, numbers ...uint64) []byte {
 	return b
 }
 
-// decodePlan reads the value of a plan's item. It accepts only what encode and goneItem write.
+// decodePlan reads the value of a plan's item. It accepts only what encode and goneItem write. The JSON is read as
+// strictly as a file of [Load], mistakes in the plan included. So a newer program may add a part to plans without a new
+// version of the form: an older program does not know the name, and says so.
 func decodePlan(id string, value []byte) (planItem, error) {
 	r := newValue(value, flagGone)
 	if r.has(flagGone) {
@@ -140,7 +150,8 @@ func decodePlan(id string, value []byte) (planItem, error) {
 	return p, nil
 }
 
-// decodeMember reads the value of a member's item. It accepts only what encode and goneItem write.
+// decodeMember reads the value of a member's item. It accepts only what encode and goneItem write. Whether the limits
+// fit the plan's quotas cannot be seen here, because the plan may not be there yet; a change checks it.
 func decodeMember(plan, client string, value []byte) (memberItem, error) {
 	r := newValue(value, flagGone|flagThrottle|flagDay|flagWeek|flagMonth)
 	m := memberItem{Member: Member{Plan: plan, Client: client}}

@@ -94,7 +94,8 @@ func (m *Meter) Members(plan string, before uint64, limit int) (members []Member
 	return copies(list), next
 }
 
-// members yields the present members of the plan, newest first.
+// members yields the present members of the plan, newest first. In contrast to pages, it holds no list of them: a
+// change that opens a stage looks at all of a million.
 func (p *plan) members() iter.Seq[*member] {
 	return func(yield func(*member) bool) {
 		s := p.state.Load()
@@ -124,7 +125,7 @@ func (m *Meter) Clients(ctx context.Context, plan string) iter.Seq2[string, erro
 		if m.config.Ledger == nil {
 			return
 		}
-		seen := make(map[string]struct{})
+		seen := make(map[string]struct{}) // a client has an account for each period that the plan has had
 		for _, f := range limitFlags {
 			for key, err := range m.config.Ledger.Keys(ctx, account(plan, f.period)) {
 				if _, again := seen[key.Subject]; again && err == nil {

@@ -9,6 +9,9 @@ import (
 // A roll lists the memberships of a plan in the order of their creation. It is read without a lock, so a page of it
 // costs the same whether the plan has 25 members or a million. One goroutine changes it at a time.
 //
+// A list that is copied for each change would cost as much as the plan has members. A tree would be read without a lock
+// only if its nodes were copied. Creation gives an order in which almost every change is at the end, so a slice does.
+//
 // The slots are sorted by number. A new membership has the highest number, so it is appended: behind what readers of
 // the present slice see. One that is replaced keeps its number and so its slot. One that is removed leaves an empty
 // slot until half of the slots are empty; then they are copied without these.
@@ -63,7 +66,7 @@ func (r *roll) put(m *member) {
 }
 
 // insert returns a copy of the slots with an empty one at i. That is rare: only a declared member that comes back has a
-// low number.
+// low number. Readers keep the slots that they have, without the one that is inserted.
 func (r *roll) insert(i int, number uint64) []slot {
 	old := r.all()
 	slots := make([]slot, len(old)+1, len(old)+len(old)/4+1)

@@ -22,6 +22,11 @@ const (
 
 // change makes one change: it lets decide fill a draft, checks the draft, stores it, and makes it visible. decide may
 // be called again if another process was first. An error of decide is returned as it is.
+//
+// For example, two processes add a tag to the same plan at the same time. Both decide for revision 8. The journal takes
+// one of them and tells the other that it is behind. That one reads revision 8, which has the first tag, decides again,
+// and stores a plan with both tags as revision 9. So a verb that reads and writes loses nothing, and "create it unless
+// it is there" is true in all processes.
 func (m *Meter) change(ctx context.Context, operation string, decide func(*draft) error) error {
 	if err := m.configured(); err != nil {
 		return err
@@ -74,7 +79,8 @@ func orZero[T any](v T, err error) (T, error) {
 	return v, nil
 }
 
-// drawID returns an id that no plan has, in the form of API Gateway's.
+// drawID returns an id that no plan has, in the form of API Gateway's: six of 36 letters. It may be that of a plan that
+// was deleted, whose balances it would find; of a thousand such plans, one id in two million is.
 func (t *table) drawID() string {
 	const letters = "abcdefghijklmnopqrstuvwxyz0123456789"
 	for {
@@ -123,8 +129,8 @@ func edited[T any](edit func(*T) error, v *T) error {
 }
 
 // DeletePlan deletes the plan of the id, its memberships and its buckets. Balances stay in the ledger. There is
-// [ErrNoPlan], and [ErrConflict] while the plan has stages and if it is Config.Default. All its members lose the plan at
-// the same instant. If it has many, the store forgets them in several changes, and DeletePlan waits for that.
+// [ErrNoPlan], and [ErrConflict] while the plan has stages and if it is Config.Default. All its members lose the plan
+// at the same instant. If it has many, the store forgets them in several changes, and DeletePlan waits for that.
 func (m *Meter) DeletePlan(ctx context.Context, id string) error {
 	err := m.change(ctx, opDeletePlan, func(d *draft) error {
 		s := m.table.version(id)
@@ -164,7 +170,8 @@ func (m *Meter) sweep(ctx context.Context, id string) {
 	}
 }
 
-// sweep removes memberships of the plan that do not belong to its version s, as many as the change has room for.
+// sweep removes memberships of the plan that do not belong to its version s, as many as the change has room for. They
+// are those with a lower number than s. If s is nil, all of them are.
 func (d *draft) sweep(p *plan, s *state) {
 	slots := p.roll.all()
 	for i := 0; i < len(slots) && len(d.plans)+len(d.members) < maxItems; i++ {
@@ -269,7 +276,7 @@ func (m *Meter) Import(ctx context.Context, plans []Plan, members []Member) erro
 		}
 		for _, k := range members {
 			if d.member(k.Plan, k.Client) != nil {
-				return refused(ErrInvalid, fmt.Errorf("client %q of plan %q is given twice", clip(k.Client), clip(k.Plan)))
+				return refused(ErrInvalid, fmt.Errorf("client %q, plan %q: given twice", clip(k.Client), clip(k.Plan)))
 			}
 			d.putMember(k)
 		}

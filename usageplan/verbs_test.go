@@ -105,7 +105,7 @@ func TestVerbsRefuseAndChangeNothing(t *testing.T) {
 		{"one of two is no member", func(ctx context.Context, m *usageplan.Meter) error { return m.RemoveMembers(ctx, "a", "p", "q") }, `plan "q"`, usageplan.ErrNotMember},
 		{"too large an import", load([]usageplan.Plan{{}}, many[1:]...), "10001 plans and members", usageplan.ErrInvalid},
 		{"import of a plan twice", load([]usageplan.Plan{{ID: "n", Name: "N"}, {ID: "n", Name: "N"}}), `"n" is given twice`, usageplan.ErrInvalid},
-		{"import of a member twice", load(nil, of("q", "b"), of("q", "b")), `"b" of plan "q" is given twice`, usageplan.ErrInvalid},
+		{"import of a member twice", load(nil, of("q", "b"), of("q", "b")), `client "b", plan "q": given twice`, usageplan.ErrInvalid},
 		{"import with one mistake", load([]usageplan.Plan{{ID: "n", Name: "N"}}, of("n", "b"), of("n", "")), "a client of 0 bytes", usageplan.ErrInvalid},
 		{"import beside another", load([]usageplan.Plan{{ID: "n", Name: "N", Stages: dev}}, of("n", "a")), `is in plan "p" for pets:dev already`, usageplan.ErrConflict},
 		{"journal fails", add(of("p", "b")), "disk full", journal.ErrUnavailable},
