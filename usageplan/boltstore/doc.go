@@ -45,9 +45,9 @@
 // items as they are now, and one with the records of changes, which hold no bytes of items. A file from before there
 // were journals gets them at the first Append.
 //
-// An item of 90 bytes takes about 150 bytes, with its name of 8 and its part of a record, if names grow as those of keys
-// do. A commit of 10 000 such items takes about 20 ms of one processor, and what the disk needs to sync 1.5 MB. The
-// ledger waits meanwhile. To read a million items takes about 0.6 s, a millisecond at a time.
+// An item of 90 bytes takes about 160 bytes, with its name of 8 and its part of a record, if names grow as those of keys
+// do. In a measurement, a commit of 10 000 such items took 21 ms as a rule and 47 ms at most. The ledger waits meanwhile.
+// To read a million items took 0.2 s, during which the ledger goes on.
 //
 // # One opener
 //
