@@ -172,6 +172,9 @@ func text(err, below error) string {
 	if e, is := errors.AsType[*apikey.Error](err); is {
 		return e.ErrorMessage()
 	}
+	if errors.Is(err, journal.ErrTooLarge) {
+		return "The change is too large: at most 10 000 keys or plans, each of 1 MiB"
+	}
 	switch below {
 	case usageplan.ErrNoPlan, usageplan.ErrNotMember:
 		return noPlan

@@ -22,7 +22,7 @@ const (
 // parseOperations reads the body of a PATCH: {"patchOperations": [{"op": …, "path": …, "value": …, "from": …}]}. No
 // operation of this control plane has a from, so it is read and ignored if it is empty, and otherwise refused.
 func parseOperations(body []byte) ([]operation, error) {
-	doc, err := parseJSON(body)
+	doc, err := parseBody(body)
 	if err != nil || doc.isNull() {
 		return nil, badRequest("Invalid request input")
 	}

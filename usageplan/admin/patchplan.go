@@ -91,12 +91,11 @@ func (p *planPatch) apply(o operation) error {
 func (p *planPatch) patchText(o operation) error {
 	switch {
 	case o.is("/name", "replace"):
-		if o.value == "" {
-			return badRequest("Invalid Usage Plan name specified.")
-		}
 		p.Name = o.value
+		return checkTexts(*p.Plan)
 	case o.is("/description", "replace"):
 		p.Description = o.value
+		return checkTexts(*p.Plan)
 	case o.is("/productCode", "add", "replace"):
 		p.ProductCode = o.value
 	case o.is("/productCode", "remove"):

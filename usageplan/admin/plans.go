@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/tallygate/tallygate/usageplan"
 	"github.com/tallygate/tallygate/usageplan/ledger"
@@ -37,8 +38,8 @@ func (s *Server) createPlan(c *call) (result, error) {
 // twice.
 func (s *Server) readPlan(n node) (p usageplan.Plan, err error) {
 	p = usageplan.Plan{Name: n.field("name").text(), Description: n.field("description").text(), Tags: n.field("tags").texts()}
-	if p.Name == "" {
-		return p, badRequest("Usage Plan name is required")
+	if err := checkTexts(p); err != nil {
+		return p, err
 	}
 	if err := checkTags(p.Tags); err != nil {
 		return p, err
@@ -51,6 +52,23 @@ func (s *Server) readPlan(n node) (p usageplan.Plan, err error) {
 	}
 	p.Stages, err = s.readStages(n.field("apiStages"), p.Name)
 	return p, err
+}
+
+// Bounds of a plan's texts in characters. API Gateway documents none; these are those of its keys.
+const (
+	maxName        = 1024
+	maxDescription = 125_000
+)
+
+// checkTexts returns what is wrong with the texts of a plan, or nil.
+func checkTexts(p usageplan.Plan) error {
+	switch {
+	case p.Name == "" || utf8.RuneCountInString(p.Name) > maxName:
+		return badRequest("Invalid Usage Plan name specified.")
+	case utf8.RuneCountInString(p.Description) > maxDescription:
+		return badRequest("Invalid Usage Plan description specified.")
+	}
+	return nil
 }
 
 // readQuota reads a quota in API Gateway's form; nil if there is none. Terraform leaves out an offset of 0.

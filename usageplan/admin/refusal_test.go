@@ -107,7 +107,14 @@ func TestErrorCatalogue(t *testing.T) {
 		},
 		{"POST", "/usageplans", plan(`"throttle":{"rateLimit":-1}`), 400, bad, "Usage Plan throttle rate limit must be a non-negative numeric"},
 		{"POST", "/usageplans", plan(`"throttle":{"burstLimit":-1}`), 400, bad, "Usage Plan throttle burst limit must be a non-negative numeric"},
-		{"POST", "/usageplans", `{"name":""}`, 400, bad, "Usage Plan name is required"},
+		{"POST", "/usageplans", `{"name":""}`, 400, bad, "Invalid Usage Plan name specified."},
+		{"POST", "/usageplans", `{}`, 400, bad, "Invalid Usage Plan name specified."},
+		{"POST", "/usageplans", `{"name":"` + strings.Repeat("é", 1025) + `"}`, 400, bad, "Invalid Usage Plan name specified."},
+		{"POST", "/usageplans", plan(`"description":"` + strings.Repeat("x", 125_001) + `"`), 400, bad, "Invalid Usage Plan description specified."},
+		{"PATCH", "/usageplans/gold", operation("replace", "/name", strings.Repeat("x", 1025)), 400, bad, "Invalid Usage Plan name specified."},
+		{"PATCH", "/usageplans/gold", operation("add", "/productCode", strings.Repeat("x", 1<<20)), 400, bad,
+			"The change is too large: at most 10 000 keys or plans, each of 1 MiB"},
+		{"PATCH", "/usageplans/gold", operation("replace", "/description", strings.Repeat("x", 125_001)), 400, bad, "Invalid Usage Plan description specified."},
 		{"POST", "/usageplans", plan(`"tags":{"aws:a":"b"}`), 400, bad, "Invalid tag key specified: 'aws:a'"},
 		{"DELETE", "/usageplans/gold", "", 400, bad, "Cannot delete Usage Plan gold because there are API Stages associated with it, including demo:prod"},
 
@@ -148,7 +155,7 @@ func TestMalformedBodies(t *testing.T) {
 	shapes := []string{
 		"", " ", "null", "[]", `""`, "1", "{", "}", `{"name":"a"`, `{"name":"a"}}`, `{"name":"a"} {}`, `{"name":"a"},`, `{name:"a"}`,
 		`{"name":'a'}`, `{"Name":"a"}`, `{"NAME":"a"}`, `{"name":"a","name":"b"}`, `{"name":"a","extra":1}`, `{"name":"a\ud800"`,
-		"{\"name\":\"\xff\"}", "\xff\xfe{\x00}\x00", `{"":""}`, strings.Repeat("[", 100_000), strings.Repeat(`{"a":`, 100_000),
+		"{\"name\":\"\xff\"}", "\xff\xfe{\x00}\x00", `{"":""}`, strings.Repeat("[", 100_000), strings.Repeat(`{"a":`, 100_000), `{"a":[` + strings.Repeat("1,", 300_000) + "1]}",
 		`{"name":["a"]}`, `{"name":{}}`, `{"name":1}`, `{"name":true}`, `{"tags":[]}`, `{"tags":{"a":1}}`, `{"tags":{"a":"b","a":"c"}}`,
 	}
 	for _, target := range []string{
