@@ -35,7 +35,11 @@ var numbers = []string{"RateLimit", "BurstLimit", "Limit", "Offset"}
 // readTemplate reads the usage plans of a CloudFormation template. A plan gets its logical id as its id, and also as
 // its name if it has none: the names that CloudFormation makes up are not in the template.
 //
-// Keys and memberships are not taken from a template. It has neither the ids of keys nor, as a rule, their values.
+// Keys and memberships are not taken from a template. It has neither the ids of keys nor, as a rule, their values. For
+// example, of the following the plan "Gold" is imported, with what "Api" stands for as the API of its stage:
+//
+//	{"Resources": {"Gold": {"Type": "AWS::ApiGateway::UsagePlan", "Properties": {
+//		"UsagePlanName": "gold", "ApiStages": [{"ApiId": {"Ref": "Api"}, "Stage": "prod"}]}}}}
 func (m *move) readTemplate(s Source, doc node) error {
 	t := template{refs: defaults(doc)}
 	maps.Copy(t.refs, s.Refs)
@@ -76,7 +80,8 @@ func defaults(doc node) map[string]string {
 	return refs
 }
 
-// A template resolves what a template refers to.
+// A template resolves what a template refers to. Other functions, such as Fn::Sub, are not evaluated: what has one is
+// left out. To evaluate them all would be to write CloudFormation.
 type template struct{ refs map[string]string }
 
 // plan returns a plan in API Gateway's form.

@@ -60,7 +60,11 @@ func elements(doc node) ([]node, error) {
 // place names an element in the report.
 func (s Source) place(n node) string { return s.Name + " " + n.path }
 
-// readKeys reads keys. Keys that are listed without their values cannot be imported.
+// readKeys reads keys. Keys that are listed without their values cannot be imported. For example:
+//
+//	{"items": [{"id": "fr92a5qpbj", "value": "67sf…", "name": "julianwood", "enabled": true, "createdDate": 1614849630}]}
+//
+// The stages of a key (stageKeys) are older than usage plans. They are ignored: what a key may call is in the plans.
 func (m *move) readKeys(s Source, doc node) error {
 	list, err := elements(doc)
 	for _, n := range list {
@@ -122,7 +126,8 @@ func (m *move) readPlans(s Source, doc node) error {
 	return err
 }
 
-// addPlan adds a plan in API Gateway's form, unless it has a mistake.
+// addPlan adds a plan in API Gateway's form, unless it has a mistake. Package usageplan reads it, as strictly as from a
+// file: so the other formats are translated to this one, and no rule stands twice.
 func (m *move) addPlan(at string, value any) {
 	text, err := json.Marshal(value)
 	if err == nil {
@@ -135,7 +140,8 @@ func (m *move) addPlan(at string, value any) {
 	m.leaveOut(at, "%v", err)
 }
 
-// readPlanKeys reads the members of a plan, in the form of a listing or of CreateUsagePlanKey bodies.
+// readPlanKeys reads the members of a plan, in the form of a listing, {"id": "fr92a5qpbj", "type": "API_KEY"}, or of
+// CreateUsagePlanKey bodies, {"keyId": "fr92a5qpbj", "keyType": "API_KEY"}.
 func (m *move) readPlanKeys(s Source, doc node) error {
 	if s.Plan == "" {
 		return errors.New("Source.Plan is required")
@@ -190,7 +196,13 @@ func (m *move) readUsage(s Source, doc node) error {
 }
 
 // readUsagePage takes of each key what remained at the end of the last day, or now if that is today. Days that are
-// still to come do not count.
+// still to come do not count. For example, on 2 November or later, 4 units of the following remain:
+//
+//	{"usagePlanId": "jcfq33", "startDate": "2026-11-01", "endDate": "2026-11-02",
+//	 "items": {"fr92a5qpbj": [[10, 0], [6, 4]]}}
+//
+// Each pair is what was used on a day and what remained at its end. Whether the day is in the current period is known
+// only when the plan is there; see applyRemainder.
 func (m *move) readUsagePage(s Source, page node) error {
 	page.knownInResponse("usagePlanId", "startDate", "endDate", "position", "NextToken", "items", "values")
 	plan, first, last := page.field("usagePlanId").text(), page.field("startDate").date(), page.field("endDate").date()

@@ -67,7 +67,8 @@ func (m *move) value(k apikey.Key) (string, error) {
 	return string(v), err
 }
 
-// writeCSV writes API Gateway's key file, oldest first. It cannot have keys without values.
+// writeCSV writes API Gateway's key file, oldest first. It cannot have keys without values, or without names: a key
+// without a name gets its id as its name.
 func (m *move) writeCSV(_ context.Context, w *bytes.Buffer, _ string) error {
 	file := csv.NewWriter(w)
 	_ = file.Write([]string{"Name", "Key", "Description", "Enabled", "UsagePlanIds"}) // a buffer takes everything
@@ -85,7 +86,7 @@ func (m *move) writeCSV(_ context.Context, w *bytes.Buffer, _ string) error {
 		}
 		name := k.Name
 		if strings.TrimSpace(name) == "" {
-			name = k.ID // the file requires one
+			name = k.ID
 		}
 		_ = file.Write([]string{name, value, k.Description, strconv.FormatBool(k.Enabled), strings.Join(plans, ",")})
 		m.did("key "+k.ID, "%q", clip(k.Name))
@@ -94,6 +95,7 @@ func (m *move) writeCSV(_ context.Context, w *bytes.Buffer, _ string) error {
 	return file.Error()
 }
 
+// writeKeys writes what get-api-keys prints, and also the tags, which readKeys takes.
 func (m *move) writeKeys(_ context.Context, w *bytes.Buffer, _ string) error {
 	items := []keyJSON{}
 	for k := range m.Keys.Keys() {
@@ -120,6 +122,7 @@ func (m *move) exported() (plans []usageplan.Plan) {
 	return plans
 }
 
+// writePlans writes what get-usage-plans prints, and also tags, and the quotas that API Gateway cannot have.
 func (m *move) writePlans(_ context.Context, w *bytes.Buffer, _ string) error {
 	items := []usageplan.Plan{}
 	return writeJSON(w, map[string]any{"items": append(items, m.exported()...)})
@@ -139,6 +142,7 @@ func (m *move) planMembers(plan string) (members []usageplan.Member, err error) 
 	return members, nil
 }
 
+// writePlanKeys writes what get-usage-plan-keys prints. Values are in it where they are known, as in API Gateway's.
 func (m *move) writePlanKeys(_ context.Context, w *bytes.Buffer, plan string) error {
 	members, err := m.planMembers(plan)
 	if err != nil {
@@ -161,6 +165,7 @@ func (m *move) writePlanKeys(_ context.Context, w *bytes.Buffer, plan string) er
 	return writeJSON(w, map[string]any{"items": items})
 }
 
+// writeUsage writes what get-usage prints for the present day. What remains of the period is in it, whatever the period.
 func (m *move) writeUsage(ctx context.Context, w *bytes.Buffer, plan string) error {
 	p, _ := m.Plans.Plan(plan)
 	members, err := m.planMembers(plan)

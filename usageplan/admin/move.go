@@ -61,7 +61,9 @@ func (m *move) leaveOut(at, format string, args ...any) {
 	m.report.Warnings = append(m.report.Warnings, at+": left out: "+text)
 }
 
-// check leaves out what cannot be imported, before anything has changed.
+// check leaves out what cannot be imported, before anything has changed. Keys and plans are checked before what refers
+// to them, in whatever order the sources come. What concerns the values of keys is not checked here: only the change
+// of the keys itself can do that, and with FailOnWarnings it is tried out first; see apply.
 func (m *move) check() {
 	m.keys = slices.DeleteFunc(m.keys, func(k moved[apikey.Entry]) bool { return !m.checkKey(k.at, k.item.Key.ID) })
 	m.plans = slices.DeleteFunc(m.plans, func(p moved[usageplan.Plan]) bool { return !m.checkPlan(p.at, p.item) })
@@ -80,6 +82,7 @@ func (m *move) checkKey(at, id string) bool {
 	return true
 }
 
+// checkPlan reports whether a plan can be imported, as far as that depends on the sources alone.
 func (m *move) checkPlan(at string, p usageplan.Plan) bool {
 	if m.planAt[p.ID] != nil {
 		m.leaveOut(at, "a second plan %s", clip(p.ID))
@@ -134,6 +137,7 @@ func (m *move) plan(id string) *usageplan.Plan {
 	return nil
 }
 
+// checkMember reports whether a membership can be imported: its key and its plan are there, or will be.
 func (m *move) checkMember(at string, k usageplan.Member) bool {
 	_, exists := m.Keys.Key(k.Client)
 	switch {
@@ -151,7 +155,8 @@ func (m *move) checkMember(at string, k usageplan.Member) bool {
 }
 
 // join records that a client becomes a member of the plans, or returns why it cannot: a plan does not exist, or the
-// client would be in two plans for the same stage.
+// client would be in two plans for the same stage. [usageplan.Meter.Import] refuses that as well, but refuses all that it
+// is given then, and after the keys are there. To join again what was joined already is no error.
 func (m *move) join(client string, plans ...string) error {
 	of := m.joined[client]
 	for _, k := range m.Plans.Memberships(client) {
@@ -166,7 +171,8 @@ func (m *move) join(client string, plans ...string) error {
 		}
 		for _, other := range of {
 			if stage, both := shared(p, m.plan(other)); both && other != id {
-				return fmt.Errorf("key %s is in usage plan %s for API stage %s:%s", clip(client), clip(other), stage.API, stage.Name)
+				return fmt.Errorf("key %s is in usage plan %s for API stage %s:%s",
+					clip(client), clip(other), clip(stage.API), clip(stage.Name))
 			}
 		}
 		of = append(of, id)
@@ -188,6 +194,8 @@ func shared(p, q *usageplan.Plan) (usageplan.Stage, bool) {
 	return usageplan.Stage{}, false
 }
 
+// checkRemainder reports whether what remained can be set. API Gateway has one quota for a plan; of several, the document
+// does not say which it means.
 func (m *move) checkRemainder(at string, r remainder) bool {
 	p := m.plan(r.plan)
 	_, is := m.Plans.Member(r.plan, r.client)

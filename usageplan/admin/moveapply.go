@@ -14,7 +14,8 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// apply makes the changes, unless there are warnings that it is to fail on.
+// apply makes the changes, unless there are warnings that it is to fail on. Keys come first: if the process ends in
+// between, there are keys without plans, and never a membership that another key of the same id would find.
 func (m *move) apply(ctx context.Context) error {
 	if m.FailOnWarnings {
 		dry := *m
@@ -51,7 +52,8 @@ func (m *move) tellUnlisted() {
 			}
 		}
 		if n > 0 {
-			m.did("usage plan "+clip(plan), "%d keys are not listed by %s, and keep the quota that they have", n, FormatUsage)
+			m.did("usage plan "+clip(plan), "%d keys are not listed by %s, and keep the quota that they have",
+				n, FormatUsage)
 		}
 	}
 }
@@ -123,7 +125,8 @@ func (m *move) addFile(at string, got apikey.Imported) {
 // maxItems is how many plans and members a change has at most; see [usageplan.Meter.Import].
 const maxItems = 10_000
 
-// applyPlans adds the plans and memberships.
+// applyPlans adds the plans and memberships, in as few changes as it takes. Plans come first, so that each membership
+// finds its plan.
 func (m *move) applyPlans(ctx context.Context) error {
 	plans, members, verbs := m.replacedPlans(), m.newMembers(), make([]string, len(m.plans))
 	for i, p := range m.plans {
@@ -159,7 +162,8 @@ func (m *move) replacedPlans() []usageplan.Plan {
 	return plans
 }
 
-// newMembers returns the memberships that do not exist yet. It leaves out those of keys that were left out.
+// newMembers returns the memberships that do not exist yet. It leaves out those of keys that were left out. One that
+// exists is not replaced: it may have limits of its own, which no source has.
 func (m *move) newMembers() (members []usageplan.Member) {
 	m.members = slices.DeleteFunc(m.members, func(k moved[usageplan.Member]) bool {
 		_, found := m.Keys.Key(k.item.Client)
@@ -176,8 +180,11 @@ func (m *move) newMembers() (members []usageplan.Member) {
 	return members
 }
 
-// applyRemainder sets what remains of the current period. The adjustment is named by the day and the units, so that it
-// is made once, however often it is imported.
+// applyRemainder sets what remains of the current period, if the day is in it. For example, what remained of a quota per
+// day yesterday is of no interest today, but it is for a quota per month.
+//
+// The adjustment is named by the day and the units, so that it is made once, however often it is imported. Otherwise
+// repeating an import would give back what was used after the first one.
 func (m *move) applyRemainder(ctx context.Context, at string, r remainder) error {
 	if _, is := m.Plans.Member(r.plan, r.client); !is {
 		m.leaveOut(at, "key %s is not in usage plan %s", clip(r.client), clip(r.plan))

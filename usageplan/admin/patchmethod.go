@@ -84,8 +84,12 @@ func patchAllMethods(s *usageplan.Stage, o operation) (err error) {
 	return err
 }
 
-// readMethods reads method throttles in API Gateway's form: {"/pets/GET": {"rateLimit": 1.0, "burstLimit": 2}}. A half
-// that is left out is the account's; if both are, there is no throttle. See [usageplan.Load], which has the same rules.
+// readMethods reads method throttles of a body or of a patch value, in API Gateway's form:
+//
+//	{"/pets/GET": {"rateLimit": 1.0, "burstLimit": 2}}
+//
+// A half that is left out is the account's; if both are, there is no throttle. See [usageplan.Load], which has the same
+// rules.
 func readMethods(n node) (map[string]ratelimit.Limit, error) {
 	names := n.names()
 	if len(names) > maxMethods {

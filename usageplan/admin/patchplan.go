@@ -119,8 +119,9 @@ func patchLimit(l *ratelimit.Limit, o operation, field string) (err error) {
 	return err
 }
 
-// patchQuota changes or removes the plan's quota. A plan with several quotas is none of API Gateway's, and no operation
-// can say which of them it means.
+// patchQuota changes the plan's quota, gives it one, or removes it. A quota that is being given starts with a limit that
+// cannot be, so that checkQuota finds out whether a limit was given. A plan with several quotas is none of API Gateway's,
+// and no operation can say which of them it means.
 func (p *planPatch) patchQuota(o operation) (err error) {
 	if len(p.Quotas) > 1 {
 		return badRequest("Usage Plan %s has %d quotas, which patch operations cannot tell apart", p.ID, len(p.Quotas))

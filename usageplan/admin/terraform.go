@@ -22,6 +22,9 @@ const (
 
 // readState reads the keys, plans and memberships of a Terraform state: the file, of version 4, or what
 // `terraform show -json` prints. It takes the attributes that it knows, and ignores those that the provider computes.
+// The file has {"resources": [{"type": …, "instances": [{"attributes": {…}}]}]}, and the command prints
+// {"values": {"root_module": {"resources": [{"type": …, "values": {…}}], "child_modules": […]}}}. Attributes are the
+// same in both. A data source is skipped: it is a copy of what another state or no state manages.
 func (m *move) readState(s Source, doc node) error {
 	if doc.has("values") {
 		m.readModule(s, doc.field("values").field("root_module"))
@@ -86,7 +89,8 @@ func terraformPlanForm(n node) map[string]any {
 	var stages []any
 	for _, s := range n.field("api_stages").list() {
 		stages = append(stages, map[string]any{
-			"apiId": s.field("api_id").text(), "stage": s.field("stage").text(), "throttle": terraformMethods(s.field("throttle")),
+			"apiId": s.field("api_id").text(), "stage": s.field("stage").text(),
+			"throttle": terraformMethods(s.field("throttle")),
 		})
 	}
 	plan["apiStages"] = stages
@@ -152,13 +156,15 @@ type (
 	}
 )
 
-// provider is the address of Terraform's AWS provider.
+// provider is the address of Terraform's AWS provider. With its endpoint set to this control plane, Terraform goes on to
+// manage what the state has.
 const provider = `provider["registry.terraform.io/hashicorp/aws"]`
 
 // writeState writes a state file with the keys, plans and memberships, oldest first. A key is named by its id. A plan is
 // named by its number, because an id of a plan need not be a name.
 func (m *move) writeState(_ context.Context, w *bytes.Buffer, _ string) error {
-	state := stateJSON{Version: 4, Terraform: "1.0.0", Serial: 1, Outputs: map[string]any{}, Resources: []stateResourceJSON{}}
+	state := stateJSON{Version: 4, Terraform: "1.0.0", Serial: 1, Outputs: map[string]any{}}
+	state.Resources = []stateResourceJSON{} // not null
 	add := func(kind, name string, attributes map[string]any) {
 		state.Resources = append(state.Resources, stateResourceJSON{
 			"managed", kind, name, provider, []stateInstanceJSON{{0, attributes}},
