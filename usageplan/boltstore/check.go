@@ -7,8 +7,8 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// Check reads the whole file, as it is when Check begins. It checks each page, the checksum of each row and record, and
-// that none is missing.
+// Check reads the whole file, as it is when Check begins. It checks each page, the checksum of each row, item
+// and record, and that none is missing.
 //
 // Other calls go on meanwhile. But a call that needs a larger map of the file in memory, or has to open the file again
 // after an error, waits until Check has ended, and so do all calls after it. So check at a quiet time, or check a copy

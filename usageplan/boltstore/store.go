@@ -34,7 +34,8 @@ var (
 	ErrClosed = errors.New("boltstore: store is closed")
 )
 
-// Store is a [ledger.Engine] and a [ledger.Owner] over one file. Make one with [Open]. It is safe for concurrent use.
+// Store is a [ledger.Engine] and a [ledger.Owner] over one file, which has journals too. Make one with [Open]. It is safe
+// for concurrent use.
 type Store struct {
 	path   string      // absolute and without links, so that the file and its lock stay together
 	opened os.FileInfo // tells whether the file at path is still the one that Open found
