@@ -27,8 +27,8 @@ type Imported struct {
 	Keys     []Key    // the imported keys in the order of the rows, each once
 	Warnings []string // one for each row that was left out, with its line number or its id
 
-	// PlanIDs are the ids of the usage plans that the file names, by the id of the key. Import adds no memberships: the
-	// caller does, for example by AddMembers of package usageplan.
+	// PlanIDs are the ids of the usage plans that the file names, by the id of the key, each plan once. Import adds no
+	// memberships: the caller does, for example by AddMembers of package usageplan.
 	PlanIDs map[string][]string
 }
 
@@ -201,12 +201,14 @@ func parseEnabled(field string) (bool, error) {
 	return false, invalid("Invalid value for column 'Enabled', must be true or false")
 }
 
-// planIDs reads a field of the column UsagePlanIds.
+// planIDs reads a field of the column UsagePlanIds. A plan that it names twice is one plan.
 func planIDs(field string) []string {
 	var ids []string
+	seen := make(map[string]bool) // a field may be as long as the file
 	for id := range strings.SplitSeq(field, ",") {
-		if id = strings.Clone(strings.TrimSpace(id)); id != "" {
-			ids = append(ids, id)
+		if id = strings.TrimSpace(id); id != "" && !seen[id] {
+			seen[id] = true
+			ids = append(ids, strings.Clone(id))
 		}
 	}
 	return ids

@@ -54,6 +54,12 @@ func TestImportReadsAPIGatewaysFormat(t *testing.T) {
 			nil,
 		},
 		{
+			"a plan twice",
+			"Name,Key,UsagePlanIds\na," + valueA + ",\"x,y, x\"\n",
+			[]imported{{"a", "", true, []string{"x", "y"}}},
+			nil,
+		},
+		{
 			"defaults, short rows, empty lines",
 			"Name,Key,Enabled,UsagePlanIds\n\na," + valueA + "\n\nb," + valueB + ",,\n",
 			[]imported{{"a", "", true, nil}, {"b", "", true, nil}},
