@@ -25,6 +25,7 @@ func (s *Server) importKeys(c *call) (result, error) {
 		return result{}, err
 	}
 	m := newMove(Transfer{Keys: s.config.Keys, Plans: s.config.Plans, FailOnWarnings: fail})
+	join := m.joinRows()
 	allowed := make(map[string]bool) // plans
 	got, err := s.config.Keys.Import(c, bytes.NewReader(c.body), apikey.ImportOptions{
 		FailOnWarnings: fail,
@@ -37,7 +38,7 @@ func (s *Server) importKeys(c *call) (result, error) {
 					return &apikey.Error{Err: apikey.ErrInvalid, Message: noPlan}
 				}
 			}
-			return m.join(k.ID, plans...)
+			return join(k.ID, plans...)
 		},
 	})
 	if err != nil {

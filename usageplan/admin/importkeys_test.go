@@ -40,3 +40,33 @@ func TestImportLeavesOutConflicts(t *testing.T) {
 	require.Len(t, p.plans.Memberships(keys[0].ID), 2)
 	require.Equal(t, []usageplan.Member{{Plan: "gold", Client: old[0].ID}}, p.plans.Memberships(old[0].ID))
 }
+
+// A row may name a plan twice. It counts once, and the key does not stay without its membership.
+func TestImportOfAPlanThatIsNamedTwice(t *testing.T) {
+	p := newPlane(t, settings{})
+	p.plan("gold")
+	w := p.send("POST", "/apikeys?mode=import&format=csv&failonwarnings=true", "Name,Key,UsagePlanIds\na,aaaaaaaaaaaaaaaaaaaa1,\"gold, gold\"\n")
+	require.Equal(t, 201, w.Code, w.Body)
+	require.Equal(t, []usageplan.Member{{Plan: "gold", Client: p.only()}}, p.plans.Memberships(p.only()))
+}
+
+// Of several rows for one key, the last one counts, with its plans. Those of the others are not in its way.
+func TestImportOfAKeyThatIsListedTwice(t *testing.T) {
+	const header, a = "Name,Key,UsagePlanIds\n", "aaaaaaaaaaaaaaaaaaaa1"
+	for _, tt := range []struct{ name, file, want, warnings string }{
+		{"the second row has another plan", "x," + a + ",gold\ny," + a + ",silver\n", "silver", `"warnings":[]`},
+		{"the third row has the first one's plan", "x," + a + ",gold\ny," + a + ",silver\nz," + a + ",gold\n", "gold", `"warnings":[]`},
+		{"the second row is left out", "x," + a + ",gold\ny," + a + ",\"gold,silver\"\n", "gold", `"warnings":["Line 3: `},
+		{"the second row is left out, the third is not", "x," + a + ",gold\ny," + a + ",none\nz," + a + ",silver\n", "silver", `"warnings":["Line 3: `},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := newPlane(t, settings{})
+			p.plan("gold")
+			p.plan("silver")
+			w := p.send("POST", "/apikeys?mode=import&format=csv", header+tt.file)
+			require.Equal(t, 201, w.Code, w.Body)
+			require.Contains(t, w.Body.String(), tt.warnings)
+			require.Equal(t, []usageplan.Member{{Plan: tt.want, Client: p.only()}}, p.plans.Memberships(p.only()))
+		})
+	}
+}

@@ -181,6 +181,25 @@ func (m *move) join(client string, plans ...string) error {
 	return nil
 }
 
+// joinRows returns a join for the rows of one file. If several rows are about one key, the last one that is accepted
+// counts: the plans of the rows before it are forgotten, and so cannot be in its way. What it does does not depend on how
+// often a row is tried.
+func (m *move) joinRows() func(client string, plans ...string) error {
+	others := make(map[string][]string) // the plans of a client that are not from this file
+	return func(client string, plans ...string) error {
+		last := m.joined[client]
+		if _, again := others[client]; !again {
+			others[client] = last
+		}
+		m.joined[client] = slices.Clip(others[client])
+		err := m.join(client, plans...)
+		if err != nil {
+			m.joined[client] = last
+		}
+		return err
+	}
+}
+
 // shared returns a stage that both plans open. q may be nil.
 func shared(p, q *usageplan.Plan) (usageplan.Stage, bool) {
 	if q == nil {

@@ -40,6 +40,18 @@ func TestImportOfAFullAccount(t *testing.T) {
 	require.Len(t, c.plans.Memberships("0000000007"), 2)
 }
 
+// A listing and two files that name the same membership make it once.
+func TestImportOfAMembershipThatIsListedTwice(t *testing.T) {
+	const row = "Name,Key,UsagePlanIds\na,aaaaaaaaaaaaaaaaaaaa1,jcfq33\n"
+	c := newPlane(t, sealed)
+	_, err := c.transfer(true).Import(t.Context(),
+		source(admin.FormatPlans, `[{"id": "jcfq33", "name": "P", "apiStages": [{"apiId": "demo", "stage": "prod"}]}]`),
+		source(admin.FormatKeys, `[{"id": "aaaaaaaaaa", "value": "aaaaaaaaaaaaaaaaaaaa1"}]`),
+		source(admin.FormatPlanKeys, `[{"id": "aaaaaaaaaa"}]`), source(admin.FormatCSV, row), source(admin.FormatCSV, row))
+	require.NoError(t, err)
+	require.Equal(t, []usageplan.Member{{Plan: "jcfq33", Client: "aaaaaaaaaa"}}, c.plans.Memberships("aaaaaaaaaa"))
+}
+
 // Over journals that lose requests and answers, an import is repeated until it succeeds. Then the state is that of an
 // import without losses, and memberships have never been there before their keys.
 func TestImportIsCompletedByRepeatingIt(t *testing.T) {

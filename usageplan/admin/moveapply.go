@@ -66,11 +66,12 @@ func (m *move) warned() error {
 // applyKeys adds the keys, and adds to m the memberships that CSV files name. If dry is set, it only finds out what
 // would be left out.
 func (m *move) applyKeys(ctx context.Context, dry bool) error {
+	join := m.join
 	opt := apikey.ImportOptions{
 		FailOnWarnings: m.FailOnWarnings && !dry, DryRun: dry,
 		Check: func(k apikey.Key, plans []string) error {
 			_, m.old[k.ID] = m.Keys.Key(k.ID)
-			return m.join(k.ID, plans...)
+			return join(k.ID, plans...)
 		},
 	}
 	if len(m.keys) > 0 {
@@ -85,6 +86,7 @@ func (m *move) applyKeys(ctx context.Context, dry bool) error {
 		m.keysDone(got, func(id string) string { return m.keyAt[id] })
 	}
 	for _, f := range m.files {
+		join = m.joinRows()
 		got, err := m.Keys.Import(ctx, bytes.NewReader(f.item), opt)
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.at, err)
@@ -172,8 +174,11 @@ func (m *move) newMembers() (members []usageplan.Member) {
 		}
 		return !found
 	})
+	listed := make(map[[2]string]bool) // a listing and a file, or two files, may name the same
 	for _, k := range m.members {
-		if _, is := m.Plans.Member(k.item.Plan, k.item.Client); !is {
+		id := [2]string{k.item.Plan, k.item.Client}
+		if _, is := m.Plans.Member(k.item.Plan, k.item.Client); !is && !listed[id] {
+			listed[id] = true
 			members = append(members, k.item)
 		}
 	}
