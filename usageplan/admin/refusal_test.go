@@ -112,8 +112,10 @@ func TestErrorCatalogue(t *testing.T) {
 		{"POST", "/usageplans", `{"name":"` + strings.Repeat("é", 1025) + `"}`, 400, bad, "Invalid Usage Plan name specified."},
 		{"POST", "/usageplans", plan(`"description":"` + strings.Repeat("x", 125_001) + `"`), 400, bad, "Invalid Usage Plan description specified."},
 		{"PATCH", "/usageplans/gold", operation("replace", "/name", strings.Repeat("x", 1025)), 400, bad, "Invalid Usage Plan name specified."},
-		{"PATCH", "/usageplans/gold", operation("add", "/productCode", strings.Repeat("x", 1<<20)), 400, bad,
-			"The change is too large: at most 10 000 keys or plans, each of 1 MiB"},
+		{
+			"PATCH", "/usageplans/gold", operation("add", "/productCode", strings.Repeat("x", 1<<20)), 400, bad,
+			"The change is too large: at most 10 000 keys or plans, each of 1 MiB",
+		},
 		{"PATCH", "/usageplans/gold", operation("replace", "/description", strings.Repeat("x", 125_001)), 400, bad, "Invalid Usage Plan description specified."},
 		{"POST", "/usageplans", plan(`"tags":{"aws:a":"b"}`), 400, bad, "Invalid tag key specified: 'aws:a'"},
 		{"DELETE", "/usageplans/gold", "", 400, bad, "Cannot delete Usage Plan gold because there are API Stages associated with it, including demo:prod"},

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 
@@ -75,6 +76,13 @@ func New(c Config) (*Server, error) {
 		return nil, err
 	}
 	c.Stages = slices.Clone(c.Stages)
+	for i := range c.Stages {
+		c.Stages[i].Methods = maps.Clone(c.Stages[i].Methods)
+	}
+	if c.AccountThrottle != nil {
+		limit := *c.AccountThrottle
+		c.AccountThrottle = &limit
+	}
 	return &Server{c}, nil
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tallygate/tallygate/ratelimit"
 	"github.com/tallygate/tallygate/sigv4"
 	"github.com/tallygate/tallygate/usageplan"
 	"github.com/tallygate/tallygate/usageplan/admin"
@@ -42,6 +43,16 @@ func TestNewRefusesMissingFields(t *testing.T) {
 	}
 	_, err := admin.New(admin.Config{})
 	require.Len(t, err.(interface{ Unwrap() []error }).Unwrap(), 5, "every mistake at once")
+}
+
+// What the caller does to its configuration later does not concern the server.
+func TestNewCopiesTheConfiguration(t *testing.T) {
+	stages := []usageplan.Stage{{API: "a", Name: "b", Methods: map[string]ratelimit.Limit{"//GET": {Rate: 1, Burst: 1}}}}
+	limit := ratelimit.Limit{Rate: 1, Burst: 1}
+	p := newPlane(t, settings{admin: func(c *admin.Config) { c.Stages, c.AccountThrottle = stages, &limit }})
+	before := p.send("GET", "/restapis/a/stages", "").Body.String() + p.send("GET", "/account", "").Body.String()
+	stages[0].Methods["//GET"], stages[0].Name, limit.Rate = ratelimit.Limit{Rate: 9}, "c", 9
+	require.Equal(t, before, p.send("GET", "/restapis/a/stages", "").Body.String()+p.send("GET", "/account", "").Body.String())
 }
 
 func TestZeroServerRefuses(t *testing.T) {
