@@ -89,19 +89,23 @@ func (d dates) in(l *time.Location) (first, last time.Time) {
 	return noon(d.first), noon(d.last)
 }
 
-// usage returns the pairs of a client.
+// usage returns the pairs of a client, by the first quota of the plan, or by days of UTC if it has none.
 //
 // Usage belongs to the client and the plan, whatever the period was: of a plan that has changed from a quota per day to
-// one per month, both parts are shown. If two quotas have counted the same day, they have counted the same requests, so
-// the larger figure is shown and not the sum. On the day of the change that is less than the sum.
+// one per month, both parts are shown. The other quotas of a plan with several count the same requests, and are left
+// out. Former ones may have done so too. So of a day that two have counted, the larger figure is shown and not the sum;
+// on the day of a change that is less than the sum.
 func (s *Server) usage(ctx context.Context, p usageplan.Plan, client string, d dates) ([][2]int64, error) {
 	pairs := make([][2]int64, d.count())
 	quota := ledger.Quota{Period: ledger.Daily}
 	if len(p.Quotas) > 0 {
 		quota = p.Quotas[0]
 	}
-	first, last := d.in(location(quota))
+	first, last := d.in(location(quota)) // also of former periods; see Meter.Usage
 	for _, period := range []ledger.Period{ledger.Daily, ledger.Weekly, ledger.Monthly} {
+		if period != quota.Period && has(p, period) {
+			continue
+		}
 		for day, err := range s.config.Plans.Usage(ctx, usageplan.QuotaKey{Plan: p.ID, Client: client, Period: period}, first, last) {
 			if errors.Is(err, usageplan.ErrNoQuota) { // there is no ledger, or the plan was deleted meanwhile
 				return pairs, nil
@@ -109,14 +113,22 @@ func (s *Server) usage(ctx context.Context, p usageplan.Plan, client string, d d
 			if err != nil {
 				return nil, err
 			}
-			pair := &pairs[d.index(day.Start.Date())]
-			pair[0] = max(pair[0], day.Used)
+			i := d.index(day.Start.Date())
+			if i < 0 || i >= len(pairs) { // the quota has got another location meanwhile
+				continue
+			}
+			pairs[i][0] = max(pairs[i][0], day.Used)
 			if period == quota.Period && len(p.Quotas) > 0 {
-				pair[1] = day.Remaining
+				pairs[i][1] = day.Remaining
 			}
 		}
 	}
 	return pairs, nil
+}
+
+// has reports whether the plan has a quota for the period.
+func has(p usageplan.Plan, period ledger.Period) bool {
+	return slices.ContainsFunc(p.Quotas, func(q ledger.Quota) bool { return q.Period == period })
 }
 
 func location(q ledger.Quota) *time.Location {

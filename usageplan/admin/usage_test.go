@@ -123,6 +123,25 @@ func TestUsageByTheQuotasMidnight(t *testing.T) {
 	})
 }
 
+// Two quotas may have midnights at different times. Each counts its own days, and the first one is shown.
+func TestUsageOfQuotasInTwoPlaces(t *testing.T) {
+	inDecember(t, func(t *testing.T) {
+		for _, name := range []string{"Pacific/Auckland", "Pacific/Kiritimati", "Pacific/Pago_Pago"} {
+			place, err := time.LoadLocation(name)
+			require.NoError(t, err)
+			p := newPlane(t, settings{})
+			key := p.key("a", "a")
+			p.plan("gold", ledger.Quota{Limit: 10, Period: ledger.Daily, Location: place}, ledger.Quota{Limit: 100, Period: ledger.Monthly})
+			p.join("gold", key)
+			p.take(key, 1)
+			here := time.Now().In(place)
+			w := p.send("GET", "/usageplans/gold/usage?startDate="+here.AddDate(0, 0, -1).Format(time.DateOnly)+
+				"&endDate="+here.AddDate(0, 0, 1).Format(time.DateOnly), "")
+			require.Contains(t, w.Body.String(), `[[0,10],[1,9],[0,10]]`, name)
+		}
+	})
+}
+
 // Whoever has used the plan is listed: keys that have left it, keys that are gone, and the clients of the default plan.
 func TestUsageOfThoseThatAreNoMembers(t *testing.T) {
 	inDecember(t, func(t *testing.T) {
