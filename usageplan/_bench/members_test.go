@@ -20,7 +20,8 @@ func crowd(b *testing.B, n int) (*usageplan.Meter, journal.Journal) {
 	for from := 0; from < n; from += 10_000 {
 		members := make([]usageplan.Member, min(10_000, n-from))
 		for i := range members {
-			members[i] = usageplan.Member{Plan: "basic", Client: fmt.Sprintf("%010x", rand.Uint64()>>24)}
+			id := uint64(from+i) * 0x9e3779b97f & (1<<40 - 1) // each once, in no order
+			members[i] = usageplan.Member{Plan: "basic", Client: fmt.Sprintf("%010x", id)}
 		}
 		check(b, m.AddMembers(context.Background(), members...))
 	}
