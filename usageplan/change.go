@@ -46,12 +46,17 @@ func (c *changeset) addMember(m memberItem) {
 	if c.latest == nil {
 		c.latest = make(map[string]int)
 	}
-	before, has := c.latest[m.Client]
-	if !has {
-		before = -1
-	}
+	c.before = append(c.before, c.last(m.Client))
 	c.latest[m.Client] = len(c.members)
-	c.members, c.before = append(c.members, m), append(c.before, before)
+	c.members = append(c.members, m)
+}
+
+// last returns the index of the client's last entry in members, or -1.
+func (c *changeset) last(client string) int {
+	if i, has := c.latest[client]; has {
+		return i
+	}
+	return -1
 }
 
 // plan returns the change's entry for the plan, or nil.
@@ -76,8 +81,7 @@ func (c *changeset) member(plan, client string) *memberItem {
 // so a search along them needs no index by plan.
 func (c *changeset) of(client string) iter.Seq[*memberItem] {
 	return func(yield func(*memberItem) bool) {
-		i, has := c.latest[client]
-		for ; has && i >= 0; i = c.before[i] {
+		for i := c.last(client); i >= 0; i = c.before[i] {
 			if !yield(&c.members[i]) {
 				return
 			}
