@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"sync"
 	"testing"
 
@@ -12,8 +13,10 @@ import (
 
 	"github.com/tallygate/tallygate/ratelimit"
 	"github.com/tallygate/tallygate/usageplan"
+	"github.com/tallygate/tallygate/usageplan/boltstore"
 	"github.com/tallygate/tallygate/usageplan/journal"
 	"github.com/tallygate/tallygate/usageplan/journal/journaltest"
+	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
 // control is what two meters over one journal should show: the plans, and the members of each with their limits.
@@ -107,6 +110,28 @@ func TestTwoMetersAreTheirModel(t *testing.T) {
 		require.Equal(t, want, shown(nodes[0]))
 		require.Equal(t, everythingOf(nodes[0]), everythingOf(nodes[1]))
 		require.Equal(t, everythingOf(nodes[0]), everythingOf(meter(t, usageplan.Config{Journal: j})))
+	}
+}
+
+// Plans and members are in the file after it was closed and opened, beside the counts of their quotas.
+func TestPlansAreInTheFile(t *testing.T) {
+	ctx, path := t.Context(), filepath.Join(t.TempDir(), "usage.db")
+	var want []any
+	for life := range 3 {
+		s, err := boltstore.Open(path)
+		require.NoError(t, err)
+		quotas, err := ledger.New(ledger.Config{Engine: s})
+		require.NoError(t, err)
+		m := meter(t, usageplan.Config{Journal: s.Journal("plans", 0), Ledger: quotas})
+		require.Equal(t, want, everythingOf(m))
+		if life == 0 {
+			require.NoError(t, m.Import(ctx, []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Quotas: []ledger.Quota{{Limit: 2, Period: ledger.Monthly}}}}, []usageplan.Member{{Plan: "p", Client: "a"}}))
+		}
+		require.NoError(t, m.AddMembers(ctx, usageplan.Member{Plan: "p", Client: fmt.Sprint(life), Throttle: &ratelimit.Limit{Burst: 1}}))
+		require.Equal(t, []string{noLayer, noLayer, planQuota}[life], layer(t, m, getCats("a")))
+		want = everythingOf(m)
+		require.NoError(t, quotas.Close())
+		require.NoError(t, s.Close())
 	}
 }
 
