@@ -8,6 +8,9 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
+	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -21,7 +24,7 @@ const maxDepth = 64
 //
 // the mistake is "$.name is not a string".
 //
-// encoding/json would not do: it takes names in any case, takes a name twice, and replaces what is not UTF-8.
+// encoding/json would not do: it takes names in any case, takes a name twice, and replaces what is no character.
 type node struct {
 	path    string
 	value   any // nil, bool, json.Number, string, []any or map[string]any
@@ -30,7 +33,7 @@ type node struct {
 
 // parseJSON reads exactly one JSON value. A name that an object has twice is an error.
 func parseJSON(text []byte) (node, error) {
-	if !utf8.Valid(text) {
+	if !utf8.Valid(text) || hasHalfPair(text) {
 		return node{}, errors.New("the text is not UTF-8")
 	}
 	d := json.NewDecoder(bytes.NewReader(text))
@@ -48,6 +51,35 @@ func parseJSON(text []byte) (node, error) {
 		return node{}, fmt.Errorf("at offset %d: %w", d.InputOffset(), err)
 	}
 	return newNode(value), nil
+}
+
+// hasHalfPair reports whether text has the escape of a surrogate without the other one of its pair, such as "\ud800".
+// UTF-8 cannot represent it. encoding/json replaces it, so two names that differ would become one.
+func hasHalfPair(text []byte) bool {
+	for i := bytes.IndexByte(text, '\\'); i >= 0; i = bytes.IndexByte(text, '\\') {
+		text = text[i:]
+		size := 2 // of every other escape, as far as it may contain a backslash
+		if r := escaped(text); utf16.IsSurrogate(r) {
+			if utf16.DecodeRune(r, escaped(text[6:])) == unicode.ReplacementChar {
+				return true
+			}
+			size = len(`\ud83d\ude00`)
+		}
+		text = text[min(size, len(text)):]
+	}
+	return false
+}
+
+// escaped returns the value of the \u escape that text begins with, or -1.
+func escaped(text []byte) rune {
+	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
+		return -1
+	}
+	r, err := strconv.ParseUint(string(text[2:6]), 16, 16)
+	if err != nil {
+		return -1
+	}
+	return rune(r)
 }
 
 func newNode(value any) node { return node{"$", value, new(error)} }
@@ -154,14 +186,19 @@ func (n node) text() string { return as[string](n, "a string") }
 
 func (n node) truth() bool { return as[bool](n, "true or false") }
 
-// texts returns the values of the object n as text, by name. It is nil if there are none.
+// texts returns the values of the object n as text, by name. It is nil if there are none. A null is a mistake here: it
+// would become a tag with an empty value.
 func (n node) texts() map[string]string {
 	var texts map[string]string
 	for _, name := range n.names() {
 		if texts == nil {
 			texts = make(map[string]string)
 		}
-		texts[name] = n.field(name).text()
+		v := n.field(name)
+		if v.isNull() {
+			v.fail("is not a string")
+		}
+		texts[name] = v.text()
 	}
 	return texts
 }

@@ -15,6 +15,11 @@ func TestJSONIsReadStrictly(t *testing.T) {
 		{`{"a": 1, "a": 1}`, `"a" is given twice`},
 		{`[{"b": {"a": 1, "\u0061": 2}}]`, `"a" is given twice`},
 		{"{\"a\": \"\xff\"}", "not UTF-8"},
+		{`{"a": "\ud800"}`, "not UTF-8"},
+		{`{"\ud800": 1, "\ud801": 2}`, "not UTF-8"},
+		{`{"a": "\ude00\ud83d"}`, "not UTF-8"},
+		{`{"a": "\ud83d\\ude00"}`, "not UTF-8"},
+		{`{"a": "\ud83d`, "not UTF-8"},
 		{strings.Repeat("[", 100), "nested too deeply"},
 		{`{a: 1}`, "invalid character"},
 		{`[1,]`, "invalid character"},
@@ -35,6 +40,7 @@ func TestNodesTellTheFirstMistake(t *testing.T) {
 		{`{"a": 1}`, func(n node) { n.field("a").text() }, "$.a is not a string"},
 		{`{"a": {}}`, func(n node) { n.field("a").list() }, "$.a is not a list"},
 		{`{"a": "true"}`, func(n node) { n.field("a").truth() }, "$.a is not true or false"},
+		{`{"a": {"b": null}}`, func(n node) { n.field("a").texts() }, "$.a.b is not a string"},
 		{`{"a": {"b": 5, "c": "d"}}`, func(n node) { n.field("a").texts() }, "$.a.b is not a string"},
 		{`[{"a": 1.5}]`, func(n node) { n.list()[0].field("a").whole() }, "$[0].a is not a whole number, or out of range"},
 		{`[9223372036854775808]`, func(n node) { n.list()[0].whole() }, "$[0] is not a whole number, or out of range"},
@@ -45,6 +51,16 @@ func TestNodesTellTheFirstMistake(t *testing.T) {
 		require.NoError(t, err)
 		tt.read(n)
 		require.EqualError(t, n.finish(), tt.want)
+	}
+}
+
+func TestEscapesOfCharactersAreRead(t *testing.T) {
+	for text, want := range map[string]string{
+		`"\ud83d\ude00\uD83D\uDE00"`: "\U0001F600\U0001F600", `"\\ud800"`: `\ud800`, `"\ufffd\u00e9\n"`: "\ufffdé\n", `"\\\\"`: `\\`,
+	} {
+		n, err := parseJSON([]byte(text))
+		require.NoError(t, err, text)
+		require.Equal(t, want, n.text())
 	}
 }
 
