@@ -10,7 +10,7 @@ import (
 // splitStage splits "api:stage", the form in which patch operations and Import name a stage.
 func splitStage(text string) (usageplan.Stage, bool) {
 	api, name, found := strings.Cut(text, ":")
-	return usageplan.Stage{API: api, Name: name}, found && api != "" && name != ""
+	return usageplan.Stage{API: api, Name: name}, found && strings.TrimSpace(api) != "" && strings.TrimSpace(name) != ""
 }
 
 // stage returns the index of the plan's stage, or -1.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -95,7 +96,7 @@ func (s *Server) readStages(n node, plan string) ([]usageplan.Stage, error) {
 		n.known("apiId", "stage", "throttle")
 		stage := usageplan.Stage{API: n.field("apiId").text(), Name: n.field("stage").text()}
 		switch {
-		case stage.API == "" || stage.Name == "":
+		case strings.TrimSpace(stage.API) == "" || strings.TrimSpace(stage.Name) == "":
 			return nil, badRequest("Invalid API Stage {api: %s, stage: %s} specified for usageplan %s",
 				clip(stage.API), clip(stage.Name), clip(plan))
 		case !s.exists(stage.API, stage.Name):

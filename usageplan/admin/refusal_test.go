@@ -88,6 +88,8 @@ func TestErrorCatalogue(t *testing.T) {
 		{"PATCH", "/usageplans/gold", operation("remove", "/apiStages", "demo:none"), 404, missing, "Invalid API Stage {api: demo, stage: none} specified for usageplan gold"},
 		{"PATCH", "/usageplans/gold", operation("add", "/apiStages", "demo:none"), 404, missing, "API Stage not found: demo:none"},
 		{"POST", "/usageplans", plan(`"apiStages":[{"apiId":"demo"}]`), 400, bad, "Invalid API Stage {api: demo, stage: } specified for usageplan n"},
+		{"POST", "/usageplans", plan(`"apiStages":[{"apiId":" ","stage":"prod"}]`), 400, bad, "Invalid API Stage {api:  , stage: prod} specified for usageplan n"},
+		{"PATCH", "/usageplans/gold", operation("add", "/apiStages", "demo: "), 400, bad, "Invalid API Stage specified"},
 		{"POST", "/usageplans", plan(`"apiStages":[{"apiId":"demo","stage":"none"}]`), 404, missing, "API Stage not found: demo:none"},
 		{
 			"POST", "/usageplans", plan(`"apiStages":[{"apiId":"demo","stage":"prod","throttle":{"pets":{"rateLimit":1}}}]`), 400, bad,
