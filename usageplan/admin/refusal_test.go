@@ -61,6 +61,7 @@ func TestErrorCatalogue(t *testing.T) {
 		},
 		{"PATCH", "/usageplans/none/keys/" + in + "/usage", operation("replace", "/remaining", "5"), 404, missing, noPlan},
 		{"PATCH", "/usageplans/gold/keys/" + out + "/usage", operation("replace", "/remaining", "5"), 404, missing, noPlan},
+		{"PATCH", "/usageplans/gold/keys/" + out + "/usage", `{"patchOperations":[]}`, 404, missing, noPlan},
 		{"PATCH", "/usageplans/gold/keys/none/usage", operation("replace", "/remaining", "5"), 404, missing, noKey},
 
 		{"GET", "/apikeys/none", "", 404, missing, noKey},

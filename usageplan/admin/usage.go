@@ -220,6 +220,9 @@ func (s *Server) updateUsage(c *call) (result, error) {
 		return result{}, badRequest("Usage remaining can be at most %d", int64(ledger.MaxUnits))
 	}
 	k := usageplan.QuotaKey{Plan: plan, Client: client, Period: p.Quotas[0].Period}
+	if _, is := s.config.Plans.Member(plan, client); !given && !is { // nothing is set, so nothing else would find it
+		return result{}, notFound(noPlan)
+	}
 	if given {
 		_, err = s.config.Plans.SetRemaining(c, k, remaining, ledger.Adjustment{Actor: clip(c.actor), Reason: c.action.Operation})
 	}
