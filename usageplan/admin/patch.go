@@ -124,15 +124,21 @@ func patchUsage(ops []operation) (remaining int64, found bool, err error) {
 }
 
 // patchAccount checks the operations of UpdateAccount. They change nothing: usage plans are always on, and there is no
-// CloudWatch role. Scripts that were written for old accounts turn usage plans on before they use them.
+// CloudWatch role. Scripts that were written for old accounts turn usage plans on before they use them. Terraform sets
+// the role to "" when it destroys an account's settings. To accept a role would promise logs that nobody writes.
 func patchAccount(ops []operation) error {
 	for _, o := range ops {
 		switch {
 		case o.is("/features", "add") && o.value == "UsagePlans":
 		case o.is("/features", "add", "remove"):
 			return badRequest("Invalid feature '%s' specified for op '%s'", clip(o.value), o.op)
+		case o.is("/cloudwatchRoleArn", "replace") && o.value == "":
+		case o.is("/cloudwatchRoleArn", "replace"):
+			return badRequest("CloudWatch Logs role ARN is not supported: %s", clip(o.value))
 		case o.op == "add" || o.op == "remove":
 			return o.invalidPath("/features")
+		case o.op == "replace":
+			return o.invalidPath("/cloudwatchRoleArn")
 		default:
 			return o.unsupported()
 		}

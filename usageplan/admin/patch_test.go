@@ -116,7 +116,7 @@ func TestPatchUsage(t *testing.T) {
 }
 
 func TestPatchAccount(t *testing.T) {
-	require.NoError(t, patchAccount([]operation{{"add", "/features", "UsagePlans"}}))
+	require.NoError(t, patchAccount([]operation{{"add", "/features", "UsagePlans"}, {"replace", "/cloudwatchRoleArn", ""}}))
 	for _, tt := range []struct {
 		op   operation
 		want string
@@ -124,7 +124,9 @@ func TestPatchAccount(t *testing.T) {
 		{operation{"add", "/features", "Other"}, "Invalid feature 'Other' specified for op 'add'"},
 		{operation{"remove", "/features", "UsagePlans"}, "Invalid feature 'UsagePlans' specified for op 'remove'"},
 		{operation{"add", "/x", ""}, "Invalid patch path  '/x' specified for op 'add'. Must be one of: [/features]"},
-		{operation{"replace", "/cloudwatchRoleArn", "arn"}, "Invalid patch path  '/cloudwatchRoleArn' specified for op 'replace'. Please choose supported operations"},
+		{operation{"replace", "/cloudwatchRoleArn", "arn"}, "CloudWatch Logs role ARN is not supported: arn"},
+		{operation{"replace", "/x", ""}, "Invalid patch path  '/x' specified for op 'replace'. Must be one of: [/cloudwatchRoleArn]"},
+		{operation{"copy", "/features", ""}, "Invalid patch path  '/features' specified for op 'copy'. Please choose supported operations"},
 	} {
 		requireRefused(t, patchAccount([]operation{tt.op}), http.StatusBadRequest, tt.want)
 	}
