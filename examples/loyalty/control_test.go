@@ -29,14 +29,20 @@ func controlled(t *testing.T) (api, control http.Handler) {
 
 // by signs for the control plane.
 func by(t *testing.T, id, secret string) edit {
+	signer := signerOf(t, id, secret, "apigateway")
+	return func(r *http.Request) { require.NoError(t, signer.Sign(r)) }
+}
+
+func signerOf(t *testing.T, id, secret, service string) *sigv4.Signer {
+	t.Helper()
 	signer, err := sigv4.NewSigner(sigv4.SignerConfig{
 		Credentials: func(context.Context) (sigv4.Credentials, error) {
 			return sigv4.Credentials{AccessKeyID: id, Secret: sigv4.Secret(secret)}, nil
 		},
-		Region: region, Service: "apigateway",
+		Region: region, Service: service,
 	})
 	require.NoError(t, err)
-	return func(r *http.Request) { require.NoError(t, signer.Sign(r)) }
+	return signer
 }
 
 func withBody(text string) edit {

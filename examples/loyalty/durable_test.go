@@ -29,8 +29,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// child starts the program as a process of its own and returns its address and what kills it with SIGKILL.
-func child(t *testing.T, args ...string) (url string, kill func()) {
+// child starts the program as a process of its own. It returns the address of the API, the address of the control plane,
+// and what kills the process with SIGKILL.
+func child(t *testing.T, args ...string) (url, control string, kill func()) {
 	t.Helper()
 	c := exec.Command(os.Args[0], append([]string{"-addr", "127.0.0.1:0", "-admin", "127.0.0.1:0"}, args...)...)
 	c.Env = append(os.Environ(), "LOYALTY_CHILD=1")
@@ -43,9 +44,18 @@ func child(t *testing.T, args ...string) (url string, kill func()) {
 		_ = c.Wait()
 	}
 	t.Cleanup(kill)
-	first, err := bufio.NewReader(out).ReadString('\n')
-	require.NoError(t, err)
-	return strings.TrimSpace(strings.TrimPrefix(first, "Loyalty API on ")), kill
+	help := bufio.NewScanner(out)
+	for help.Scan() && control == "" {
+		if address, is := strings.CutPrefix(help.Text(), "Loyalty API on "); is {
+			url = address
+		}
+		if _, rest, is := strings.Cut(help.Text(), "--endpoint-url "); is {
+			control, _, _ = strings.Cut(rest, " ")
+		}
+	}
+	require.NotEmpty(t, url)
+	require.NotEmpty(t, control)
+	return url, control, kill
 }
 
 // ask asks a running program once and returns the status.
@@ -81,11 +91,11 @@ func sixLives(t *testing.T) (statuses []int, used int64) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "made", "by", "the", "example")
 	for range 5 {
-		url, kill := child(t, "-data", dir)
+		url, _, kill := child(t, "-data", dir)
 		statuses = append(statuses, ask(t, url), ask(t, url))
 		kill()
 	}
-	url, kill := child(t, "-data", dir)
+	url, _, kill := child(t, "-data", dir)
 	statuses = append(statuses, ask(t, url))
 	_, err := openStore(dir, false)
 	require.ErrorIs(t, err, boltstore.ErrLocked, "one process at a time")
@@ -114,4 +124,22 @@ func TestTemporaryStoreIsRemoved(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	_, err = openStore(filepath.Join(file, "folder"), false)
 	require.ErrorContains(t, err, file, "a file is no folder")
+}
+
+// Without the secrets, no key would be found. The program says so, and neither loses nor replaces a key.
+func TestMissingSecretsAreNoticed(t *testing.T) {
+	dir := t.TempDir()
+	secrets := filepath.Join(dir, "secrets")
+	inProcess(t, dir, func(_, control http.Handler) { manage(t, control, 201, "POST", "/apikeys", `{"name":"a"}`) })
+	require.NoError(t, os.Rename(secrets, secrets+".away"))
+	_, err := openStore(dir, false)
+	require.ErrorContains(t, err, "the file of their secrets is missing")
+	require.NoFileExists(t, secrets)
+	require.NoError(t, os.WriteFile(secrets, []byte("short"), 0o600))
+	_, err = openStore(dir, false)
+	require.ErrorContains(t, err, "has 5 bytes, want 64")
+	require.NoError(t, os.Rename(secrets+".away", secrets))
+	inProcess(t, dir, func(_, control http.Handler) {
+		require.Len(t, manage(t, control, 200, "GET", "/apikeys", "")["item"], 1)
+	})
 }

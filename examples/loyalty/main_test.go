@@ -18,7 +18,6 @@ import (
 
 	"github.com/tallygate/tallygate/apikey"
 	"github.com/tallygate/tallygate/ratelimit"
-	"github.com/tallygate/tallygate/sigv4"
 	"github.com/tallygate/tallygate/usageplan/journal"
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
@@ -70,13 +69,7 @@ func bearer(token string) edit {
 
 // signed signs with the given secret, at an instant that lies off now.
 func signed(t *testing.T, id, secret string, off time.Duration) edit {
-	signer, err := sigv4.NewSigner(sigv4.SignerConfig{
-		Credentials: func(context.Context) (sigv4.Credentials, error) {
-			return sigv4.Credentials{AccessKeyID: id, Secret: sigv4.Secret(secret)}, nil
-		},
-		Region: region, Service: "execute-api",
-	})
-	require.NoError(t, err)
+	signer := signerOf(t, id, secret, "execute-api")
 	return func(r *http.Request) { require.NoError(t, signer.SignAt(r, time.Now().Add(off))) }
 }
 
@@ -261,13 +254,7 @@ func TestMeShowsTheCallersClaims(t *testing.T) {
 // A request with a presigned URL also needs the key, in a header that the client has signed.
 func TestPresignedURLNeedsTheKey(t *testing.T) {
 	h, _ := api(t)
-	signer, err := sigv4.NewSigner(sigv4.SignerConfig{
-		Credentials: func(context.Context) (sigv4.Credentials, error) {
-			return sigv4.Credentials{AccessKeyID: accessKey, Secret: secretKey}, nil
-		},
-		Region: region, Service: "execute-api",
-	})
-	require.NoError(t, err)
+	signer := signerOf(t, accessKey, secretKey, "execute-api")
 	r, err := http.NewRequest(http.MethodGet, base+route, nil)
 	require.NoError(t, err)
 	url, err := signer.Presign(r, time.Minute)

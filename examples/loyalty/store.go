@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -71,7 +73,9 @@ func (s *store) readSecrets(dir string, seal bool) error {
 	if errors.Is(err, os.ErrNotExist) {
 		text = make([]byte, 2*lengthSecret)
 		_, _ = rand.Read(text) // never fails
-		err = writeWhole(path, text)
+		if err = s.holdsNoKeys(); err == nil {
+			err = writeWhole(path, text)
+		}
 	}
 	if err == nil && len(text) != 2*lengthSecret {
 		err = fmt.Errorf("%s has %d bytes, want %d", path, len(text), 2*lengthSecret)
@@ -86,6 +90,14 @@ func (s *store) readSecrets(dir string, seal bool) error {
 	return err
 }
 
+// holdsNoKeys returns an error if there are keys. Under a new pepper none of them would be found.
+func (s *store) holdsNoKeys() error {
+	for _, err := range s.keys.Changes(context.Background(), 0) {
+		return cmp.Or(err, errors.New("there are keys, but the file of their secrets is missing"))
+	}
+	return nil
+}
+
 // writeWhole writes a file so that a crash leaves all of it or none.
 func writeWhole(path string, text []byte) error {
 	file, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
@@ -96,5 +108,16 @@ func writeWhole(path string, text []byte) error {
 	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
 		return err
 	}
-	return os.Rename(path+".new", path)
+	if err := os.Rename(path+".new", path); err != nil {
+		return err
+	}
+	folder, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	if err := folder.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) && !os.IsPermission(err) {
+		return err // Windows cannot sync a folder and says so
+	}
+	return nil
 }
