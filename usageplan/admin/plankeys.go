@@ -40,7 +40,10 @@ func (s *Server) createPlanKey(c *call) (result, error) {
 		return result{}, s.associated(err, c.ids[0], id)
 	}
 	if _, found := s.config.Keys.Key(id); !found {
-		return result{}, errors.Join(s.config.Plans.RemoveMembers(c, id), notFound(noKey))
+		if err := s.config.Plans.RemoveMembers(c, id); err != nil {
+			return result{}, err // it is not known whether the membership is gone, so the caller has to ask again
+		}
+		return result{}, notFound(noKey)
 	}
 	w, err := s.showPlanKey(k)
 	return result{http.StatusCreated, w}, err
