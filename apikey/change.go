@@ -10,11 +10,13 @@ import (
 	"github.com/tallygate/tallygate/usageplan/journal"
 )
 
-// The names of the changes in the journal: the operations of API Gateway that make them. It has no RotateApiKey.
+// The names of the changes in the journal: the operations of API Gateway that make them. It has no RotateApiKey and no
+// RevealApiKey.
 const (
 	opCreate = "CreateApiKey"
 	opUpdate = "UpdateApiKey"
 	opRotate = "RotateApiKey"
+	opReveal = "RevealApiKey"
 	opDelete = "DeleteApiKey"
 	opImport = "ImportApiKeys"
 )

@@ -25,7 +25,9 @@
 // # Values
 //
 // A value is a [Secret]. It is stored as its HMAC-SHA-256 under [Config].Pepper. With a [Sealer], it is also stored
-// encrypted, and [Verifier.Value] shows it again; otherwise nothing does.
+// encrypted, and [Verifier.Reveal] shows it again; otherwise nothing does. With a journal, each reveal is in the
+// history of the key before the value is shown. So a call that shows values costs one append, and none is shown while
+// the journal does not answer.
 //
 // [Verifier.Generate] makes a new one, in API Gateway's form or with a prefix by which secret scanners find it
 // ([Config].Prefix, [Verifier.Pattern]). [AppSync] makes AppSync's values with their expiry. A value from elsewhere is
@@ -70,7 +72,7 @@
 //
 // # Files
 //
-// Start with verifier.go (the decision) and handler.go. Changes: change.go, rows.go, import.go over csv.go; their way
+// Start with verifier.go (the decision) and handler.go. Changes: change.go, reveal.go, rows.go, import.go over csv.go; their way
 // to and from the journal: codec.go, apply.go, seal.go. Reading: read.go. What a key is: key.go, value.go, prefix.go,
 // secret.go. How it is found without a lock: digest.go, record.go, keys.go over table.go and order.go.
 //

@@ -167,14 +167,24 @@ func ExampleVerifier_Refresh() {
 	// fr92a5qpbj <nil>
 }
 
-// With a sealer, values can be shown again. To change its key, put the new one first.
-func ExampleVerifier_Value() {
+// With a sealer, values can be shown again, and the journal tells to whom they were. To change its key, put the new one
+// first.
+func ExampleVerifier_Reveal() {
 	older, newer := apikey.Secret("32 random bytes: the older key.."), apikey.Secret("32 random bytes: the newer key..")
 	sealer, _ := apikey.NewSealer(newer, older)
-	keys, _ := apikey.New(apikey.Config{Keys: []apikey.Entry{julian}, Sealer: sealer})
-	secret, kept, err := keys.Value("fr92a5qpbj")
-	fmt.Println(string(secret), kept, err)
-	// Output: 67sfLSq19U1GuGk1RB5DwaS7EIYsWvBU3fZbtvQT true <nil>
+	keys, _ := apikey.New(apikey.Config{
+		Keys: []apikey.Entry{julian}, Sealer: sealer,
+		Journal: journal.Memory(0), Pepper: "thirty-two bytes from a secret store",
+	})
+	ctx := journal.NewContext(context.Background(), journal.Origin{Actor: "AKIDEXAMPLE"})
+	values, err := keys.Reveal(ctx, "fr92a5qpbj", "unknown000")
+	fmt.Println(len(values), string(values["fr92a5qpbj"]), err)
+	for c, err := range keys.History(ctx, "fr92a5qpbj") {
+		fmt.Println(c.Operation, c.Actor, err)
+	}
+	// Output:
+	// 1 67sfLSq19U1GuGk1RB5DwaS7EIYsWvBU3fZbtvQT <nil>
+	// RevealApiKey AKIDEXAMPLE <nil>
 }
 
 // The journal tells who has changed a key, and when.

@@ -120,7 +120,7 @@ func FuzzJournal(f *testing.F) {
 		for id := range state(v) {
 			_, err := v.Update(t.Context(), id, func(*apikey.Key) error { return nil })
 			require.NoError(t, err)
-			_, _, _ = v.Value(id)
+			_, _ = v.Reveal(t.Context(), id)
 		}
 		require.NoError(t, follower.Refresh(t.Context()))
 		for _, reader := range []*apikey.Verifier{follower, newVerifier(t, cfg)} {

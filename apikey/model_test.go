@@ -64,6 +64,17 @@ func (m *model) rotate(id, value string, now time.Time, grace time.Duration) {
 	m.values[value] = held{id: id}
 }
 
+// current returns the values of the keys by their ids, without those that were replaced.
+func (m *model) current() map[string]apikey.Secret {
+	values := make(map[string]apikey.Secret)
+	for value, h := range m.values {
+		if h.until.IsZero() {
+			values[h.id] = apikey.Secret(value)
+		}
+	}
+	return values
+}
+
 func (m *model) remove(id string) {
 	delete(m.keys, id)
 	for v, h := range m.values {
@@ -86,7 +97,7 @@ func TestVerifierIsItsModel(t *testing.T) {
 }
 
 func runModel(t *testing.T, rng *rand.Rand) {
-	cfg := apikey.Config{Pepper: pepper, Journal: journal.Memory(0)}
+	cfg := sealing(t, journal.Memory(0))
 	v := newVerifier(t, cfg)
 	m := &model{keys: map[string]*apikey.Key{}, values: map[string]held{}}
 	values := make([]string, 30)
@@ -106,7 +117,7 @@ func runModel(t *testing.T, rng *rand.Rand) {
 		h, taken := m.values[value]
 		taken = taken && !h.retired(time.Now())
 		ctx, now := t.Context(), time.Now().UTC()
-		switch rng.IntN(8) {
+		switch rng.IntN(9) {
 		case 0, 1:
 			k := apikey.Key{ID: id, Enabled: rng.IntN(4) > 0, Expires: bound()}
 			_, err := v.Create(ctx, k, apikey.Secret(value))
@@ -155,6 +166,10 @@ func runModel(t *testing.T, rng *rand.Rand) {
 			if rng.IntN(5) == 0 {
 				v = newVerifier(t, cfg)
 			}
+		case 8:
+			shown, err := v.Reveal(ctx, ids...)
+			require.NoError(t, err)
+			require.Equal(t, m.current(), shown)
 		}
 		for _, value := range values {
 			c, err := v.VerifyKey(ctx, value)

@@ -41,7 +41,8 @@ func TestNodesAgreeAfterLostAnswers(t *testing.T) {
 
 func runNodes(t *testing.T, seed uint64) {
 	log := journal.Memory([]time.Duration{0, time.Nanosecond}[seed%2]) // the latter keeps no records: snapshots
-	cfg := apikey.Config{Pepper: pepper, Keys: []apikey.Entry{julian}, Journal: log}
+	cfg := sealing(t, log)
+	cfg.Keys = []apikey.Entry{julian}
 	var nodes []*node
 	for n := range uint64(3) {
 		nodes = append(nodes, &node{
@@ -117,12 +118,17 @@ func withoutUse(v *apikey.Verifier) map[string]apikey.Key {
 func (n *node) step(t *testing.T) {
 	ctx := t.Context()
 	id := n.own()
-	switch what := n.random.IntN(6); {
+	switch what := n.random.IntN(7); {
 	case what == 0:
 		n.record(t, n.countUp(ctx), &n.counted, &n.maybe)
 	case what == 1:
 		if err := n.Refresh(ctx); err != nil && !errors.Is(err, apikey.ErrUnavailable) {
 			t.Error(err)
+		}
+	case what == 6 && id != "":
+		got, err := n.Reveal(ctx, id, "fr92a5qpbj")
+		if err == nil && (string(got[id]) != n.values[id] || got["fr92a5qpbj"] != value) || err != nil && got != nil {
+			t.Error(got, err)
 		}
 	case id == "" || what < 4:
 		value := string(n.Generate())

@@ -64,27 +64,6 @@ func (v *Verifier) Page(prefix string, before uint64, limit int) (keys []Key, ne
 	return keys, 0
 }
 
-// Value returns the value of the key of the given id, and whether it is kept. It is if [Config].Sealer was set when the
-// key got the value, and is set now. If no key of the sealer opens it, the error is [ErrNotConfigured]. If there is no
-// key of that id, it is [ErrNotFound].
-func (v *Verifier) Value(id string) (value Secret, kept bool, err error) {
-	if v == nil || v.hashers == nil {
-		return "", false, &Error{Err: ErrNotConfigured}
-	}
-	r := v.keys.byID(id)
-	if r == nil {
-		return "", false, &Error{Err: ErrNotFound, KeyID: id}
-	}
-	if r.sealed() == "" || v.sealer == nil {
-		return "", false, nil
-	}
-	value, err = v.sealer.open(id, r.sealed())
-	if err != nil {
-		return "", false, &Error{Err: err, KeyID: id}
-	}
-	return value, true, nil
-}
-
 // History yields the changes of the key of the given id, newest first, as far back as the journal keeps them. Of a key
 // that was deleted, and that was not declared, only the deletion is found; this is also so if a new key has the id.
 // Without a journal there is no history.

@@ -7,9 +7,9 @@ import (
 	"fmt"
 )
 
-// A Sealer encrypts the values of keys, so that [Verifier.Value] can show them again. It uses AES-256-GCM with a random
-// nonce (NIST SP 800-38D), and the id of the key as associated data: a sealed value cannot be moved to another key.
-// Make one with [NewSealer]. It is safe for concurrent use.
+// A Sealer encrypts the values of keys, so that [Verifier.Reveal] can show them again. It uses AES-256-GCM with a
+// random nonce (NIST SP 800-38D), and the id of the key as associated data: a sealed value cannot be moved to another
+// key. Make one with [NewSealer]. It is safe for concurrent use.
 type Sealer struct {
 	keys []cipher.AEAD
 }

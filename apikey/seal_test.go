@@ -24,10 +24,13 @@ func newSealer(t *testing.T, keys ...apikey.Secret) *apikey.Sealer {
 // requireValue requires the value of a key; "" stands for one that is not kept.
 func requireValue(t *testing.T, v *apikey.Verifier, id, want string) {
 	t.Helper()
-	got, kept, err := v.Value(id)
+	got, err := v.Reveal(t.Context(), id)
 	require.NoError(t, err)
-	require.Equal(t, want, string(got))
-	require.Equal(t, want != "", kept)
+	if want == "" {
+		require.Empty(t, got)
+		return
+	}
+	require.Equal(t, map[string]apikey.Secret{id: apikey.Secret(want)}, got)
 }
 
 // The value is sealed by every verb that sets it, in the change of the key, and the next process and other nodes show
@@ -37,7 +40,6 @@ func TestValuesAreSealed(t *testing.T) {
 	cfg := apikey.Config{Pepper: pepper, Journal: log, Sealer: newSealer(t, sealingKey(1)), Keys: []apikey.Entry{julian, entry("declared00", nil)}}
 	v, node := newVerifier(t, cfg), newVerifier(t, cfg)
 	ctx := t.Context()
-	requireValue(t, v, "fr92a5qpbj", value)
 	_, err := v.Update(ctx, "fr92a5qpbj", edit(true))
 	require.NoError(t, err)
 	_, err = v.Rotate(ctx, "declared00", valueA, time.Hour)
@@ -48,14 +50,6 @@ func TestValuesAreSealed(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, node.Refresh(ctx))
 	cfg.Keys = nil
-	for _, v := range []*apikey.Verifier{v, node, newVerifier(t, cfg)} {
-		requireValue(t, v, "fr92a5qpbj", value)
-		requireValue(t, v, "created000", other)
-		requireValue(t, v, got.Keys[0].ID, valueB)
-		requireValue(t, v, "declared00", valueA)
-		_, _, err = v.Value("unknown000")
-		require.ErrorIs(t, err, apikey.ErrNotFound)
-	}
 	changes := changesOf(t, log)
 	require.Len(t, changes, 4, "one change for the key and its value")
 	for _, c := range changes {
@@ -63,8 +57,13 @@ func TestValuesAreSealed(t *testing.T) {
 			require.NotContains(t, string(it.Value), value)
 		}
 	}
-	_, _, err = new(apikey.Verifier).Value("fr92a5qpbj")
-	require.ErrorIs(t, err, apikey.ErrNotConfigured)
+	for _, v := range []*apikey.Verifier{v, node, newVerifier(t, cfg)} {
+		requireValue(t, v, "fr92a5qpbj", value)
+		requireValue(t, v, "created000", other)
+		requireValue(t, v, got.Keys[0].ID, valueB)
+		requireValue(t, v, "declared00", valueA)
+		requireValue(t, v, "unknown000", "")
+	}
 }
 
 func TestWithoutSealerNothingIsKept(t *testing.T) {
@@ -108,8 +107,10 @@ func TestSealingKeysAreReplaced(t *testing.T) {
 		requireValue(t, v, "second0000", other)
 	}
 	requireValue(t, open(two), "second0000", other)
-	_, kept, err := open(two).Value("first00000")
-	require.False(t, kept)
+	before := len(changesOf(t, log))
+	got, err := open(two).Reveal(t.Context(), "second0000", "first00000")
+	require.Nil(t, got, "all or none")
+	require.Len(t, changesOf(t, log), before, "nothing was shown")
 	require.ErrorIs(t, err, apikey.ErrNotConfigured)
 	require.EqualError(t, err, "apikey: verifier is not configured: Config.Sealer has no key that opens the value (key first00000)")
 	require.Equal(t, 500, err.(*apikey.Error).StatusCode())
@@ -157,8 +158,8 @@ func TestSealedValueIsBoundToItsKey(t *testing.T) {
 			cfg.Journal = journal.Memory(0)
 			_, err := cfg.Journal.Append(t.Context(), 0, journal.Change{Items: []journal.Item{{Name: item.Name, Value: bad}}})
 			require.NoError(t, err)
-			_, kept, err := newVerifier(t, cfg).Value(tt.id)
-			require.False(t, kept)
+			got, err := newVerifier(t, cfg).Reveal(t.Context(), tt.id)
+			require.Nil(t, got)
 			require.ErrorIs(t, err, apikey.ErrNotConfigured)
 		})
 	}

@@ -30,7 +30,7 @@ type Config struct {
 	// for anything else. Nil keeps the keys in memory only.
 	Journal journal.Journal
 
-	// Sealer encrypts the values of new keys, so that [Verifier.Value] shows them again. Nil keeps no values.
+	// Sealer encrypts the values of new keys, so that [Verifier.Reveal] shows them again. Nil keeps no values.
 	Sealer *Sealer
 
 	// Prefix makes [Verifier.Generate] return values that secret scanners recognise: the prefix, an underscore, random

@@ -31,14 +31,20 @@
 // Nobody, unless the program says so: [New] needs Config.Authenticate and Config.Authorize. Each request is
 // authenticated, and then Authorize gets the [Action]: the operation and the ARN, as IAM policies name them, and whether
 // the answer shows values of keys. An access key that may call the API should not be one that may change its limits.
-// The journals of keys and plans have the actor, the address and the request of each change. Who has read a value is not
-// a change: a program that wants to know it writes it down in Authorize, where [Action].Reveals is set.
+// The journals of keys and plans have the actor, the address and the request of each change, and of each answer that
+// shows values of keys.
 //
 // # Values of keys
 //
 // CreateApiKey shows the value of the new key. Later answers show it, where API Gateway shows it, if [apikey.Config] has
 // a Sealer. Otherwise the value is left out, which aws-cli and the SDKs cope with. Terraform, if its configuration has
 // the value, takes that for a change and plans to replace the key: it needs the Sealer.
+//
+// If the keys have a journal, each later answer with values is in the history of its keys before it is sent: as the
+// change RevealApiKey, with the actor, the address and the request. Such answers are those of GetApiKey with
+// includeValue, GetApiKeys with includeValues, CreateUsagePlanKey, GetUsagePlanKey and GetUsagePlanKeys. Each costs one
+// append, however many values it shows; one without values costs none. While the journal does not answer, they are
+// refused with [ErrUnavailable]; CreateUsagePlanKey may have added the key to the plan then.
 //
 // # Moving over
 //

@@ -23,6 +23,8 @@ import (
 // What the format has no place for is left out with a warning: the values of keys that are not sealed, several quotas of
 // a plan, and limits of single members. The document holds values of keys, so it is a secret. An export that fails has
 // written nothing, unless w fails.
+//
+// The journal of keys has a reveal of each value before the document is written, by the [journal.Origin] of ctx.
 func (t Transfer) Export(ctx context.Context, w io.Writer, format Format, plan string) (Report, error) {
 	if t.Keys == nil || t.Plans == nil {
 		return Report{}, &Error{Err: fmt.Errorf("%w: Transfer.Keys and Transfer.Plans are required", ErrNotConfigured)}
@@ -58,25 +60,37 @@ func writeJSON(w *bytes.Buffer, document any) error {
 	return e.Encode(document)
 }
 
-// value returns the value of a key, or "" with a warning if it is not known.
-func (m *move) value(k apikey.Key) (string, error) {
-	v, kept, err := m.Keys.Value(k.ID)
-	if err == nil && !kept {
-		m.leaveOut("key "+k.ID, "its value, which is not sealed")
+// reveal returns the values of keys by their ids. It warns about those that are not known.
+func (m *move) reveal(ctx context.Context, keys []apikey.Key) (map[string]apikey.Secret, error) {
+	ids := make([]string, len(keys))
+	for i, k := range keys {
+		ids[i] = k.ID
 	}
-	return string(v), err
+	values, err := m.Keys.Reveal(ctx, ids...)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		if values[id] == "" {
+			m.leaveOut("key "+id, "its value, which is not sealed")
+		}
+	}
+	return values, nil
 }
 
 // writeCSV writes API Gateway's key file, oldest first. It cannot have keys without values, or without names: a key
 // without a name gets its id as its name.
-func (m *move) writeCSV(_ context.Context, w *bytes.Buffer, _ string) error {
+func (m *move) writeCSV(ctx context.Context, w *bytes.Buffer, _ string) error {
+	keys := slices.Collect(m.Keys.Keys())
+	slices.Reverse(keys)
+	values, err := m.reveal(ctx, keys)
+	if err != nil {
+		return err
+	}
 	file := csv.NewWriter(w)
 	_ = file.Write([]string{"Name", "Key", "Description", "Enabled", "UsagePlanIds"}) // a buffer takes everything
-	for _, k := range slices.Backward(slices.Collect(m.Keys.Keys())) {
-		value, err := m.value(k)
-		if err != nil {
-			return err
-		}
+	for _, k := range keys {
+		value := string(values[k.ID])
 		if value == "" {
 			continue
 		}
@@ -96,14 +110,16 @@ func (m *move) writeCSV(_ context.Context, w *bytes.Buffer, _ string) error {
 }
 
 // writeKeys writes what get-api-keys prints, and also the tags, which readKeys takes.
-func (m *move) writeKeys(_ context.Context, w *bytes.Buffer, _ string) error {
+func (m *move) writeKeys(ctx context.Context, w *bytes.Buffer, _ string) error {
+	keys := slices.Collect(m.Keys.Keys())
+	values, err := m.reveal(ctx, keys)
+	if err != nil {
+		return err
+	}
 	items := []keyJSON{}
-	for k := range m.Keys.Keys() {
+	for _, k := range keys {
 		form := writeKey(k)
-		var err error
-		if form.Value, err = m.value(k); err != nil {
-			return err
-		}
+		form.Value = string(values[k.ID])
 		if form.Tags = k.Tags; len(k.Tags) == 0 {
 			form.Tags = nil
 		}
@@ -143,8 +159,16 @@ func (m *move) planMembers(plan string) (members []usageplan.Member, err error) 
 }
 
 // writePlanKeys writes what get-usage-plan-keys prints. Values are in it where they are known, as in API Gateway's.
-func (m *move) writePlanKeys(_ context.Context, w *bytes.Buffer, plan string) error {
+func (m *move) writePlanKeys(ctx context.Context, w *bytes.Buffer, plan string) error {
 	members, err := m.planMembers(plan)
+	if err != nil {
+		return err
+	}
+	var ids []string
+	for _, of := range members {
+		ids = append(ids, of.Client)
+	}
+	values, err := m.Keys.Reveal(ctx, ids...)
 	if err != nil {
 		return err
 	}
@@ -155,11 +179,7 @@ func (m *move) writePlanKeys(_ context.Context, w *bytes.Buffer, plan string) er
 			m.leaveOut("key "+of.Client, "it does not exist")
 			continue
 		}
-		value, _, err := m.Keys.Value(k.ID)
-		if err != nil {
-			return err
-		}
-		items = append(items, planKeyJSON{ID: k.ID, Type: keyType, Value: string(value), Name: k.Name})
+		items = append(items, writePlanKey(k, values[k.ID]))
 		m.did("key "+k.ID, "in usage plan %s", plan)
 	}
 	return writeJSON(w, map[string]any{"items": items})

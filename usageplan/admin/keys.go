@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"errors"
 	"net/http"
 
 	"github.com/tallygate/tallygate/apikey"
@@ -47,37 +46,38 @@ func (s *Server) getKeys(c *call) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	w := pageJSON[keyJSON]{Items: []keyJSON{}}
-	w.Items, w.Position, err = list(c, at, limit, func(before uint64, limit int) ([]apikey.Key, uint64) {
+	keys, next, err := list(c, at, limit, func(before uint64, limit int) ([]apikey.Key, uint64) {
 		return s.config.Keys.Page(c.query.Get("name"), before, limit)
-	}, func(k apikey.Key) (keyJSON, bool, error) {
-		if of := c.query.Get("customerId"); of != "" && of != k.CustomerID {
-			return keyJSON{}, false, nil
-		}
-		w, err := s.show(c, k)
-		return w, err == nil, err
+	}, func(k apikey.Key) (apikey.Key, bool) {
+		of := c.query.Get("customerId")
+		return k, of == "" || of == k.CustomerID
 	})
+	if err != nil {
+		return result{}, err
+	}
+	values, err := s.reveal(c, keys...)
+	w := pageJSON[keyJSON]{Items: []keyJSON{}, Position: next}
+	for _, k := range keys {
+		form := writeKey(k)
+		form.Value = string(values[k.ID])
+		w.Items = append(w.Items, form)
+	}
 	return result{http.StatusOK, w}, err
 }
 
-// show returns the form of a key, with its value if the caller asks for it and it is known.
-func (s *Server) show(c *call, k apikey.Key) (keyJSON, error) {
-	w := writeKey(k)
-	var err error
-	if c.action.Reveals {
-		w.Value, err = s.value(k.ID)
+// reveal returns the values of keys by their ids, if the caller asks for values. Values that were not sealed are
+// absent. A value that no sealing key opens is an error of the server: to leave it out would look like a key that was
+// never sealed. Each call is one change of the journal, which says who has seen the values. So an answer makes one
+// call, when it is known which keys it shows.
+func (s *Server) reveal(c *call, keys ...apikey.Key) (map[string]apikey.Secret, error) {
+	if !c.action.Reveals {
+		return nil, nil
 	}
-	return w, err
-}
-
-// value returns the value of a key, or "" if it was not sealed or the key has just been deleted. A value that no sealing
-// key opens is an error of the server: to leave it out would look like a key that was never sealed.
-func (s *Server) value(id string) (string, error) {
-	v, _, err := s.config.Keys.Value(id)
-	if errors.Is(err, apikey.ErrNotFound) {
-		return "", nil
+	ids := make([]string, len(keys))
+	for i, k := range keys {
+		ids[i] = k.ID
 	}
-	return string(v), err
+	return s.config.Keys.Reveal(c, ids...)
 }
 
 // getKey is GetApiKey. In contrast to lists and to CreateApiKey, it always shows tags, even if there are none.
@@ -86,8 +86,9 @@ func (s *Server) getKey(c *call) (result, error) {
 	if !found {
 		return result{}, notFound(noKey)
 	}
-	w, err := s.show(c, k)
-	w.Tags = shown(k.Tags)
+	values, err := s.reveal(c, k)
+	w := writeKey(k)
+	w.Value, w.Tags = string(values[k.ID]), shown(k.Tags)
 	return result{http.StatusOK, w}, err
 }
 

@@ -60,7 +60,8 @@ func TestImportIsCompletedByRepeatingIt(t *testing.T) {
 	require.NoError(t, err)
 	failed := 0
 	for seed := range uint64(200) {
-		keys, plans := &line{journal.Memory(0)}, &line{journal.Memory(0)}
+		log := journal.Memory(0)
+		keys, plans := &line{log}, &line{journal.Memory(0)}
 		c := newPlane(t, settings{
 			keys: func(c *apikey.Config) {
 				sealed.keys(c)
@@ -84,6 +85,7 @@ func TestImportIsCompletedByRepeatingIt(t *testing.T) {
 			failed++
 			require.ErrorIs(t, err, journal.ErrUnavailable)
 		}
+		keys.Journal = log // state reveals values
 		require.Equal(t, want.state(), c.state())
 	}
 	require.NotZero(t, failed)

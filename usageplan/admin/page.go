@@ -82,26 +82,23 @@ func (c *call) position(lists string) (position, error) {
 const maxRounds = 1000
 
 // list returns one page of a list that is in the order of creation, and the position after it, "" at the end. next
-// returns at most limit items before a number, and the number to go on with. show returns the form of an item, and
-// whether it is to be listed.
+// returns at most limit items before a number, and the number to go on with. pick returns what the list has of an item,
+// and whether it is to be listed.
 //
 // A position can only stand after all that next has returned. So if more of that is to be listed than the page has room
 // for, list asks again, for no more than the room.
 func list[T, W any](
-	c *call, at position, limit int, next func(before uint64, limit int) ([]T, uint64), show func(T) (W, bool, error),
+	c *call, at position, limit int, next func(before uint64, limit int) ([]T, uint64), pick func(T) (W, bool),
 ) ([]W, string, error) {
 	page, size := []W{}, limit
 	for range maxRounds {
 		items, before := next(at.before, size)
-		shown, err := each(items, show)
-		if err != nil {
-			return nil, "", err
-		}
-		if room := limit - len(page); len(shown) > room {
+		picked := each(items, pick)
+		if room := limit - len(page); len(picked) > room {
 			size = room
 			continue
 		}
-		page, size, at.before = append(page, shown...), maxLimit, before
+		page, size, at.before = append(page, picked...), maxLimit, before
 		switch {
 		case before == 0:
 			return page, "", nil
@@ -114,17 +111,13 @@ func list[T, W any](
 	return page, at.String(), nil
 }
 
-// each returns the forms of the items that are to be listed.
-func each[T, W any](items []T, show func(T) (W, bool, error)) ([]W, error) {
-	var shown []W
+// each returns what pick returns of the items that are to be listed.
+func each[T, W any](items []T, pick func(T) (W, bool)) []W {
+	var picked []W
 	for _, item := range items {
-		w, listed, err := show(item)
-		if err != nil {
-			return nil, err
-		}
-		if listed {
-			shown = append(shown, w)
+		if w, listed := pick(item); listed {
+			picked = append(picked, w)
 		}
 	}
-	return shown, nil
+	return picked
 }

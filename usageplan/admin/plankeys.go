@@ -45,8 +45,7 @@ func (s *Server) createPlanKey(c *call) (result, error) {
 		}
 		return result{}, notFound(noKey)
 	}
-	w, err := s.showPlanKey(k)
-	return result{http.StatusCreated, w}, err
+	return s.showPlanKey(c, http.StatusCreated, k)
 }
 
 // associated returns the conflict of a key that is to join a plan with a plan that it is in already. Other errors it
@@ -76,10 +75,10 @@ func opens(p usageplan.Plan, stage usageplan.Stage) bool {
 	return false
 }
 
-// showPlanKey returns the form of a usage plan key, with the value if it is known: API Gateway always shows it here.
-func (s *Server) showPlanKey(k apikey.Key) (planKeyJSON, error) {
-	value, err := s.value(k.ID)
-	return planKeyJSON{ID: k.ID, Type: keyType, Value: value, Name: k.Name}, err
+// showPlanKey answers with a usage plan key, and with its value if it is known: API Gateway always shows it here.
+func (s *Server) showPlanKey(c *call, status int, k apikey.Key) (result, error) {
+	values, err := s.reveal(c, k)
+	return result{status, writePlanKey(k, values[k.ID])}, err
 }
 
 // getPlanKeys is GetUsagePlanKeys. Of a plan that does not exist the list is empty, as in API Gateway. Members that are
@@ -89,17 +88,20 @@ func (s *Server) getPlanKeys(c *call) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	var w pageJSON[planKeyJSON]
-	w.Items, w.Position, err = list(c, at, limit, func(before uint64, limit int) ([]usageplan.Member, uint64) {
+	keys, next, err := list(c, at, limit, func(before uint64, limit int) ([]usageplan.Member, uint64) {
 		return s.config.Plans.Members(c.ids[0], before, limit)
-	}, func(m usageplan.Member) (planKeyJSON, bool, error) {
+	}, func(m usageplan.Member) (apikey.Key, bool) {
 		k, found := s.config.Keys.Key(m.Client)
-		if !found || !strings.HasPrefix(k.Name, c.query.Get("name")) {
-			return planKeyJSON{}, false, nil
-		}
-		w, err := s.showPlanKey(k)
-		return w, err == nil, err
+		return k, found && strings.HasPrefix(k.Name, c.query.Get("name"))
 	})
+	if err != nil {
+		return result{}, err
+	}
+	values, err := s.reveal(c, keys...)
+	w := pageJSON[planKeyJSON]{Items: []planKeyJSON{}, Position: next}
+	for _, k := range keys {
+		w.Items = append(w.Items, writePlanKey(k, values[k.ID]))
+	}
 	return result{http.StatusOK, w}, err
 }
 
@@ -109,8 +111,7 @@ func (s *Server) getPlanKey(c *call) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	w, err := s.showPlanKey(k)
-	return result{http.StatusOK, w}, err
+	return s.showPlanKey(c, http.StatusOK, k)
 }
 
 // planKey returns the key of the given id if it is in the plan. For a key that is in another plan, API Gateway's text

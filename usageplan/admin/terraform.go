@@ -162,7 +162,13 @@ const provider = `provider["registry.terraform.io/hashicorp/aws"]`
 
 // writeState writes a state file with the keys, plans and memberships, oldest first. A key is named by its id. A plan is
 // named by its number, because an id of a plan need not be a name.
-func (m *move) writeState(_ context.Context, w *bytes.Buffer, _ string) error {
+func (m *move) writeState(ctx context.Context, w *bytes.Buffer, _ string) error {
+	keys := slices.Collect(m.Keys.Keys())
+	slices.Reverse(keys)
+	values, err := m.reveal(ctx, keys)
+	if err != nil {
+		return err
+	}
 	state := stateJSON{Version: 4, Terraform: "1.0.0", Serial: 1, Outputs: map[string]any{}}
 	state.Resources = []stateResourceJSON{} // not null
 	add := func(kind, name string, attributes map[string]any) {
@@ -170,14 +176,10 @@ func (m *move) writeState(_ context.Context, w *bytes.Buffer, _ string) error {
 			"managed", kind, name, provider, []stateInstanceJSON{{0, attributes}},
 		})
 	}
-	for _, k := range slices.Backward(slices.Collect(m.Keys.Keys())) {
-		value, err := m.value(k)
-		if err != nil {
-			return err
-		}
+	for _, k := range keys {
 		add(terraformKey, "key_"+k.ID, map[string]any{
 			"id": k.ID, "name": k.Name, "description": k.Description, "customer_id": k.CustomerID, "enabled": k.Enabled,
-			"value": value, "tags": k.Tags, "created_date": k.Created.Format(time.RFC3339),
+			"value": string(values[k.ID]), "tags": k.Tags, "created_date": k.Created.Format(time.RFC3339),
 		})
 		m.did("key "+k.ID, "%q", clip(k.Name))
 	}

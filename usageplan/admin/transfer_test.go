@@ -69,8 +69,9 @@ func (p *plane) state() string {
 	var b strings.Builder
 	for k := range p.keys.Keys() {
 		k.LastUsed, k.Updated, k.Created = time.Time{}, time.Time{}, k.Created.Truncate(time.Second)
-		value, _, _ := p.keys.Value(k.ID)
-		fmt.Fprintln(&b, k, value)
+		values, err := p.keys.Reveal(p.t.Context(), k.ID)
+		require.NoError(p.t, err)
+		fmt.Fprintln(&b, k, string(values[k.ID])) // a Secret would print the same for every value
 	}
 	for plan := range p.plans.Plans() {
 		text, err := json.Marshal(plan)

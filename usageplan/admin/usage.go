@@ -152,7 +152,7 @@ func (s *Server) usageClients(c *call, plan string) (clients []string, next stri
 	if at.list == membersList {
 		clients, next, err = list(c, at, limit, func(before uint64, limit int) ([]usageplan.Member, uint64) {
 			return s.config.Plans.Members(plan, before, limit)
-		}, func(m usageplan.Member) (string, bool, error) { return m.Client, true, nil })
+		}, func(m usageplan.Member) (string, bool) { return m.Client, true })
 		if err != nil || next != "" {
 			return clients, next, err
 		}

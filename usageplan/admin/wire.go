@@ -112,6 +112,11 @@ func writeKey(k apikey.Key) keyJSON {
 	}
 }
 
+// writePlanKey returns the form of a usage plan key. The value is "" if it is not known.
+func writePlanKey(k apikey.Key, value apikey.Secret) planKeyJSON {
+	return planKeyJSON{ID: k.ID, Type: keyType, Value: string(value), Name: k.Name}
+}
+
 // writePlan returns the form of a plan without its tags. A plan with several quotas, or with one outside UTC, is none
 // of API Gateway's: it has "quotas" and "location", as [usageplan.Plan.MarshalJSON] writes them. SDKs skip these.
 func writePlan(p usageplan.Plan) planJSON {
