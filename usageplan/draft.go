@@ -82,24 +82,30 @@ func (d *draft) planAfter(id string) *Plan {
 	return nil
 }
 
-// plansAfter returns the plans of which the client will be a member: those that d adds or replaces, and those in the
-// table that d does not touch. For example, the table has the client in "free", and d removes it there and adds it to
+// plansAfter returns the plans of which the client will be a member: those in the table that d does not touch, then
+// those that d adds or replaces. For example, the table has the client in "free", and d removes it there and adds it to
 // "pro". Then "free" counts for nothing, and only "pro" is returned.
 func (d *draft) plansAfter(client string) []*Plan {
-	var plans []*Plan
+	var touched map[string]bool // a client may be in thousands of plans, so no search for each
+	var added []*Plan
 	for m := range d.of(client) {
+		if touched == nil {
+			touched = make(map[string]bool)
+		}
+		touched[m.Plan] = true
 		if p := d.planAfter(m.Plan); p != nil && !m.gone {
-			plans = append(plans, p)
+			added = append(added, p)
 		}
 	}
+	var plans []*Plan
 	for _, m := range d.meter.table.list(client) {
-		if m.version() != nil && d.member(m.Plan, client) == nil {
+		if m.version() != nil && !touched[m.Plan] {
 			if p := d.planAfter(m.Plan); p != nil {
 				plans = append(plans, p)
 			}
 		}
 	}
-	return plans
+	return append(plans, added...)
 }
 
 // check returns why the change cannot be made, as an [*Error], or nil. What is wrong with the change alone comes first:
@@ -191,8 +197,8 @@ func (d *draft) conflicts() error {
 		}
 	}
 	for i := range d.members {
-		if m := &d.members[i]; !m.gone {
-			errs = append(errs, d.alone(m.Client, d.planAfter(m.Plan)))
+		if client := d.members[i].Client; d.last(client) == i { // once for each client
+			errs = append(errs, d.distinct(client))
 		}
 	}
 	return errors.Join(errs...)
@@ -217,12 +223,18 @@ func demandsMore(p, before *Plan) bool {
 }
 
 // misfits returns the present members of the plan that its version p does not fit. Those that d changes are looked at
-// on their own.
+// on their own. Most members are in no other plan, and of a million of them nothing more is looked up.
 func (d *draft) misfits(p *Plan, live *plan) error {
 	var errs []error
 	for m := range live.members() {
-		if d.member(p.ID, m.Client) == nil {
-			errs = append(errs, d.alone(m.Client, p), m.validateIn(p))
+		if d.member(p.ID, m.Client) != nil {
+			continue
+		}
+		if d.last(m.Client) >= 0 || len(d.meter.table.list(m.Client)) > 1 {
+			errs = append(errs, d.alone(m.Client, p))
+		}
+		if len(m.Limits) > 0 {
+			errs = append(errs, m.validateIn(p))
 		}
 	}
 	return errors.Join(errs...)
@@ -241,12 +253,36 @@ func (d *draft) alone(client string, p *Plan) error {
 		}
 		for _, s := range other.Stages {
 			if findStage(p.Stages, s.API, s.Name) >= 0 {
-				return fmt.Errorf("client %q is in plan %q for %s:%s already: move it, or remove it there first",
-					clip(client), clip(other.ID), clip(s.API), clip(s.Name))
+				return inBoth(client, other, s)
 			}
 		}
 	}
 	return nil
+}
+
+// distinct returns an error if two of the plans in which the client will be open the same stage. It asks the same as
+// alone for each of them would, in one pass.
+func (d *draft) distinct(client string) error {
+	plans := d.plansAfter(client)
+	if len(plans) < 2 {
+		return nil
+	}
+	opened := make(map[[2]string]*Plan)
+	for _, p := range plans {
+		for _, s := range p.Stages {
+			name := [2]string{s.API, s.Name}
+			if other := opened[name]; other != nil && other != p {
+				return inBoth(client, other, s)
+			}
+			opened[name] = p
+		}
+	}
+	return nil
+}
+
+func inBoth(client string, p *Plan, s Stage) error {
+	return fmt.Errorf("client %q is in plan %q for %s:%s already: move it, or remove it there first",
+		clip(client), clip(p.ID), clip(s.API), clip(s.Name))
 }
 
 // items returns the change for the journal. It refuses one that is too large before anything is stored.

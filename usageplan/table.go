@@ -140,9 +140,9 @@ func (s *state) quota(i int, m *member) ledger.Quota {
 }
 
 // find returns what applies to the client on the route: the plan of the client that opens the route's stage. If none
-// does, it is the plan with the id fallback, which may be empty. There is at most one such plan, because [draft.alone]
-// refuses a second one. For example, a client may be in a plan for pets:dev and in another for pets:prod, but not in
-// two plans for pets:dev.
+// does, it is the plan with the id fallback, which may be empty. There is at most one such plan, because
+// [draft.conflicts] refuses a second one. For example, a client may be in a plan for pets:dev and in another for
+// pets:prod, but not in two plans for pets:dev.
 func (t *table) find(client, fallback string, r *Route) (match, bool) {
 	if list, found := t.members.Load(client); found {
 		for _, m := range list.([]*member) {

@@ -280,3 +280,34 @@ func TestConflictingUpdatesTakeTurns(t *testing.T) {
 	require.Len(t, p.Tags, 4*writers)
 	require.Equal(t, planMethodThrottle, layer(t, m, dogs))
 }
+
+// A client may be in thousands of plans for as many stages. A change looks at each of them once, and not at each pair:
+// a thousand plans took five seconds of the turn, and the time grew with the third power.
+func TestClientInThousandsOfPlans(t *testing.T) {
+	m := meter(t, usageplan.Config{Journal: journal.Memory(0)})
+	var plans []usageplan.Plan
+	var members []usageplan.Member
+	for i := range 3000 {
+		id := fmt.Sprint("p", i)
+		plans = append(plans, usageplan.Plan{ID: id, Name: id, Stages: []usageplan.Stage{{API: "pets", Name: id}}})
+		members = append(members, usageplan.Member{Plan: id, Client: "c"})
+	}
+	for range 2 {
+		require.NoError(t, m.Import(t.Context(), plans, members))
+	}
+	require.Len(t, m.Memberships("c"), len(members))
+
+	again := usageplan.Plan{ID: "again", Name: "again", Stages: plans[2000].Stages}
+	for name, change := range map[string]change{
+		"both are in the change": func(ctx context.Context, m *usageplan.Meter) error {
+			return m.Import(ctx, append(slices.Clone(plans), again), append(slices.Clone(members), usageplan.Member{Plan: "again", Client: "c"}))
+		},
+		"one was there before": func(ctx context.Context, m *usageplan.Meter) error {
+			return m.Import(ctx, []usageplan.Plan{again}, []usageplan.Member{{Plan: "again", Client: "c"}})
+		},
+	} {
+		err := change(t.Context(), m)
+		require.ErrorIs(t, err, usageplan.ErrConflict, name)
+		require.ErrorContains(t, err, `for pets:p2000 already`, name)
+	}
+}
