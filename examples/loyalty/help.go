@@ -9,20 +9,23 @@ import (
 
 const customer = "a900ae6c-99b9-4112-9677-b66fe79d792c"
 
-// help is what the program prints: the tutorial's requests as commands to paste, with their answers.
+// help is what the program prints: the tutorial's requests as commands to paste, with their answers. helpKeys are those
+// that need the keys and the plan that -empty leaves out.
 const help = `Loyalty API on {{base}}
 
 A signature from curl (7.75 or later):
   SIGN=(--aws-sigv4 aws:amz:{{region}}:execute-api --user {{access}}:{{secret}})
-  KEY='x-api-key: {{key}}'
 
 Without a signature: 403 {"message":"Missing Authentication Token"}
   curl -i {{base}}/Prod/loyalty/{{customer}}
 Signed, without an API key: 403 {"message":"Forbidden"}
   curl -i "${SIGN[@]}" {{base}}/Prod/loyalty/{{customer}}
-Signed, with a disabled API key: 403 {"message":"Forbidden"}
+`
+
+const helpKeys = `Signed, with a disabled API key: 403 {"message":"Forbidden"}
   curl -i "${SIGN[@]}" -H 'x-api-key: {{retired}}' {{base}}/Prod/loyalty/{{customer}}
 Signed, with the API key: 200 {"points":900,"level":"bronze","remainingPoints":49100}
+  KEY='x-api-key: {{key}}'
   curl -i "${SIGN[@]}" -H "$KEY" {{base}}/Prod/loyalty/{{customer}}
 Faster than 1 request per second and a burst of 2: 429 {"message":"Too Many Requests"}
   for i in 1 2 3 4; do curl -s "${SIGN[@]}" -H "$KEY" {{base}}/Prod/loyalty/{{customer}}; echo; done
@@ -30,15 +33,16 @@ More than 10 requests on one day: 429 {"message":"Limit Exceeded"}
   for i in {1..11}; do curl -s "${SIGN[@]}" -H "$KEY" {{base}}/Prod/loyalty/{{customer}}; echo; sleep 1; done
 What the key's holder has left: 200 {"plan":"RestrictUsage",…,"limit":10,"used":…,"remaining":…,"reset":"…"}
   curl -i -H "$KEY" {{base}}/Prod/usage
+`
 
+// helpControl are the owner's commands: for the rate rule's list, and for the control plane, from nothing to the
+// tutorial's answers and back.
+const helpControl = `
 The owner signs with a key of its own:
   OWNER=(--aws-sigv4 aws:amz:{{region}}:execute-api --user {{ownerAccess}}:{{ownerSecret}})
 The addresses that sent 2000 requests within five minutes and are blocked with 403 {"message":"Forbidden"}: 200 []
   curl -i "${OWNER[@]}" {{base}}/owner/limited
-`
 
-// helpControl are the owner's commands for the control plane, from nothing to the tutorial's answers and back.
-const helpControl = `
 The owner's control plane, by aws-cli:
   export AWS_ACCESS_KEY_ID={{ownerAccess}} AWS_SECRET_ACCESS_KEY={{ownerSecret}} AWS_DEFAULT_REGION={{region}} AWS_DEFAULT_OUTPUT=json
   gw() { aws apigateway --endpoint-url {{control}} "$@"; }
@@ -86,9 +90,12 @@ A user of {{issuer}}, signed in: 200 {"sub":"…","groups":[…],"token_use":"�
 
 // printHelp prints the requests for the API at the first listener and the control plane at the second.
 func printHelp(out io.Writer, listeners [2]net.Listener, o options, t tokens) error {
-	text, again := help+helpControl+helpPool, ""
+	keys, users, again := helpKeys, helpPool, ""
+	if o.empty {
+		keys = ""
+	}
 	if o.issuer == "" {
-		text = help + helpControl + helpDemo
+		users = helpDemo
 	}
 	if !o.seal {
 		again = " and never again; -seal keeps it"
@@ -100,7 +107,7 @@ func printHelp(out io.Writer, listeners [2]net.Listener, o options, t tokens) er
 		"{{access}}", accessKey, "{{secret}}", secretKey, "{{key}}", apiKey, "{{retired}}", retiredKey,
 		"{{ownerAccess}}", o.access, "{{ownerSecret}}", string(o.secret),
 		"{{pool}}", demoPool, "{{issuer}}", o.issuer, "{{valid}}", t.valid, "{{expired}}", t.expired,
-	).WriteString(out, text)
+	).WriteString(out, help+keys+helpControl+users)
 	if err != nil {
 		return fmt.Errorf("print the help: %w", err)
 	}

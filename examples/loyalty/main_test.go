@@ -353,3 +353,19 @@ func TestUnreachableKeysAre503(t *testing.T) {
 	require.NotEmpty(t, res.Header.Get("Retry-After"))
 	require.NoError(t, stop())
 }
+
+// The commands that are printed use keys that are there: none with -empty.
+func TestHelpUsesKeysThatAreThere(t *testing.T) {
+	listeners, err := listen("127.0.0.1:0", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { _, _ = listeners[0].Close(), listeners[1].Close() }()
+	for _, empty := range []bool{false, true} {
+		o := defaults()
+		o.empty = empty
+		var text strings.Builder
+		require.NoError(t, printHelp(&text, listeners, o, tokens{}))
+		require.Equal(t, !empty, strings.Contains(text.String(), apiKey))
+		require.Equal(t, !empty, strings.Contains(text.String(), `"$KEY"`))
+		require.NotContains(t, text.String(), "{{")
+	}
+}
