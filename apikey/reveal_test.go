@@ -213,6 +213,20 @@ func TestRevealOfManyKeysIsSeveralChanges(t *testing.T) {
 	}
 }
 
+// A declared key that was shown is stored, so what is declared for it later does not apply.
+func TestRevealStoresADeclaredKey(t *testing.T) {
+	cfg := sealing(t, journal.Memory(0))
+	cfg.Keys = []apikey.Entry{julian, entry("untouched0", nil)}
+	requireValue(t, newVerifier(t, cfg), "fr92a5qpbj", value)
+	for i := range cfg.Keys {
+		cfg.Keys[i].Value = apikey.Secret([]string{valueA, valueB}[i])
+	}
+	v := newVerifier(t, cfg)
+	got, err := v.Reveal(t.Context(), "fr92a5qpbj", "untouched0")
+	require.NoError(t, err)
+	require.Equal(t, map[string]apikey.Secret{"fr92a5qpbj": value, "untouched0": valueB}, got)
+}
+
 func TestRevealWithoutJournal(t *testing.T) {
 	v := newVerifier(t, apikey.Config{Sealer: newSealer(t, sealingKey(1)), Keys: []apikey.Entry{julian}})
 	before := state(v)

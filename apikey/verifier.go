@@ -15,9 +15,9 @@ import (
 // Config configures a [Verifier]. [New] copies it.
 type Config struct {
 	// Keys are declared keys, the oldest first. Each must have an ID, so that what is counted by the ID is found after
-	// a restart. They are not in the Journal until a change touches them. What the Journal has takes precedence: a key
-	// that was changed is as it was changed, also if Keys no longer has it, and one that was deleted stays deleted. All
-	// verifiers of a Journal should declare the same keys.
+	// a restart. They are not in the Journal until a change touches them, and a call of [Verifier.Reveal] is one. What
+	// the Journal has takes precedence: a key that was changed is as it was changed, also if Keys no longer has it, and
+	// one that was deleted stays deleted. All verifiers of a Journal should declare the same keys.
 	Keys []Entry
 
 	// Pepper is the secret key of the HMAC under which values are stored, of 32 bytes or more. Keep it as long as the
