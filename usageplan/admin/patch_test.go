@@ -307,6 +307,7 @@ func TestPatchPlanRefuses(t *testing.T) {
 		{operation{"replace", "/apiStages/pets:prod/throttle/rateLimit", "1"}, 400, "Invalid method {resourcePath: /,method: } specified"},
 		{operation{"replace", "/apiStages/pets:prod/throttle/pets/GET/rateLimit", "x"}, 400, "Usage Plan throttle rate limit must be a non-negative numeric"},
 		{operation{"add", "/apiStages/pets:prod/throttle", ""}, 400, "Invalid patch value specified for path '/apiStages/pets:prod/throttle'. Must be a JSON object"},
+		{operation{"add", "/apiStages/pets:prod/throttle", "[" + strings.Repeat("[],", 300_000) + "[]]"}, 400, "Invalid patch value specified for path '/apiStages/pets:prod/throttle'. Must be a JSON object"},
 		{operation{"add", "/apiStages/pets:prod/throttle", "null"}, 400, "Invalid patch value specified for path '/apiStages/pets:prod/throttle'. Must be a JSON object"},
 		{operation{"add", "/apiStages/pets:prod/throttle", "[]"}, 400, "Invalid patch value specified for path '/apiStages/pets:prod/throttle': $ is not an object"},
 		{operation{"add", "/apiStages/pets:prod/throttle", `{"/a/GET": {"RateLimit": 1}}`}, 400, "Invalid patch value specified for path '/apiStages/pets:prod/throttle': $./a/GET.RateLimit is not a known field"},

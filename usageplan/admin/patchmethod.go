@@ -73,7 +73,7 @@ func patchAllMethods(s *usageplan.Stage, o operation) (err error) {
 		s.Methods = nil
 		return nil
 	}
-	doc, err := parseJSON([]byte(o.value))
+	doc, err := parseBody([]byte(o.value)) // a body may hide its values in the escapes of a text
 	if err != nil || doc.isNull() {
 		return badRequest("Invalid patch value specified for path '%s'. Must be a JSON object", clip(o.path))
 	}
