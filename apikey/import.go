@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // ImportOptions configures [Verifier.Import] and [Verifier.ImportEntries].
@@ -132,7 +133,7 @@ func readHeader(records *csvReader) (columns, error) {
 			return nil, invalid("Duplicate column '" + clip(strings.TrimSpace(c)) + "'")
 		}
 	}
-	for _, required := range []string{"Name", "Key"} {
+	for _, required := range []string{"Key", "Name"} { // of both, Key is the one whose text is known of API Gateway
 		if !slices.Contains(names, strings.ToLower(required)) {
 			return nil, invalid("Missing required column '" + required + "'")
 		}
@@ -145,6 +146,9 @@ func (c columns) parse(r *row, fields []string) error {
 	fields = c.unquote(fields)
 	if len(fields) > len(c) {
 		return invalid("More values than columns")
+	}
+	if !utf8.ValidString(strings.Join(fields, "")) { // a name in Latin-1 would seem to be too long
+		return invalid("The row is not UTF-8")
 	}
 	r.Key.Enabled = true
 	for i, field := range fields {

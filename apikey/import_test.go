@@ -78,6 +78,7 @@ func TestImportReadsAPIGatewaysFormat(t *testing.T) {
 				"\"h\nh\"," + valueB + "é,,,\n" +
 				"i," + valueA + ",,,unknown\n" +
 				"j," + valueA + ",'tis,false,x\n" +
+				"M\xfcller," + valueB + ",,,\n" +
 				"k,\"" + valueB,
 			[]imported{{"j", "'tis", false, []string{"x"}}},
 			[]string{
@@ -90,7 +91,8 @@ func TestImportReadsAPIGatewaysFormat(t *testing.T) {
 				"Line 8: API Key value has the prefix ak_ but not its checksum",
 				"Line 9: API Key value must be visible ASCII characters without a comma",
 				"Line 11: no such plan",
-				`Line 13: extraneous or missing " in quoted-field`,
+				"Line 13: The row is not UTF-8",
+				`Line 14: extraneous or missing " in quoted-field`,
 			},
 		},
 		{
@@ -162,7 +164,7 @@ func TestImportRefusesFile(t *testing.T) {
 		name, message string
 		file          io.Reader
 	}{
-		{"empty", "Missing required column 'Name'", strings.NewReader("")},
+		{"empty", "Missing required column 'Key'", strings.NewReader("")},
 		{"no key", "Missing required column 'Key'", strings.NewReader("Name,Description\n")},
 		{"no name", "Missing required column 'Name'", strings.NewReader("Key\n")},
 		{"semicolons", "API Key file separates its columns by semicolons, not by a comma", strings.NewReader("Name;Key\na;" + valueA + "\n")},
