@@ -36,8 +36,9 @@ func isUTF16(text []byte) bool {
 	return mark == [2]byte{0xff, 0xfe} || mark == [2]byte{0xfe, 0xff} || (mark[0] == 0) != (mark[1] == 0)
 }
 
-// A csvReader reads the records of a CSV file (RFC 4180). It differs from [csv.Reader] in one point: a quote that is
-// not closed costs only its own line. To csv.Reader, the quoted field goes on over the following lines, up to the next
+// A csvReader reads the records of a CSV file (RFC 4180). It differs from [csv.Reader] in two points. It takes blanks
+// after a quoted field, as API Gateway's format has them around fields. And a quote that is not closed costs only its
+// own line. To csv.Reader, the quoted field goes on over the following lines, up to the next
 // quote, and the record is lost with all of them. The csvReader then starts again with the line after the one of the
 // open quote. For example, of the lines
 //
@@ -77,13 +78,64 @@ func (r *csvReader) next() (line int, fields []string, err error) {
 		line = r.before + bad.StartLine
 		if bad.Line > bad.StartLine {
 			r.resume(bad.StartLine)
+			return line, nil, err
 		}
-		return line, nil, err
+		fields, err = r.again(err)
+		return line, fields, err
 	}
 	if err == nil {
 		line, _ = r.lines.FieldPos(0)
 	}
 	return r.before + line, fields, err
+}
+
+// again reads the line of a bad record without the blanks after its quoted fields. If that does not help, it returns bad.
+func (r *csvReader) again(bad error) ([]string, error) {
+	text := string(r.text[r.at:r.lines.InputOffset()])
+	line := csv.NewReader(strings.NewReader(trimQuoted(strings.Trim(text, "\r\n"))))
+	line.TrimLeadingSpace = true
+	fields, err := line.Read()
+	if err != nil {
+		return nil, bad
+	}
+	return fields, nil
+}
+
+// trimQuoted removes the blanks after the quoted fields of a line: of `"a,b" , c` it makes `"a,b", c`. A line in which
+// something else follows a quoted field is returned as it is.
+func trimQuoted(line string) string {
+	var b strings.Builder
+	for rest := line; ; {
+		field := strings.TrimLeft(rest, " \t")
+		end := strings.IndexByte(field, ',')
+		if strings.HasPrefix(field, `"`) {
+			end = quotedEnd(field)
+			b.WriteString(field[:end])
+			if field = strings.TrimLeft(field[end:], " \t"); field != "" && field[0] != ',' {
+				return line
+			}
+			end = min(0, len(field)-1) // the comma, if there is one
+		}
+		if end < 0 {
+			return b.String() + field
+		}
+		b.WriteString(field[:end+1])
+		rest = field[end+1:]
+	}
+}
+
+// quotedEnd returns where the quoted field ends with which text begins. Two quotes in a row are one of its characters.
+func quotedEnd(text string) int {
+	for i := 1; i < len(text); i++ {
+		if text[i] != '"' {
+			continue
+		}
+		if !strings.HasPrefix(text[i+1:], `"`) {
+			return i + 1
+		}
+		i++
+	}
+	return len(text)
 }
 
 // resume starts to read again after the given line of text.

@@ -20,6 +20,7 @@ func FuzzImport(f *testing.F) {
 	f.Add("\xef\xbb\xbfKEY,NAME\r\n\r\n" + valueA + ",\"a\nb\"\r\n" + valueA + ",again")
 	f.Add("Name,Key\na,\"" + valueA + "\nb," + valueB + "\nc,\"" + valueA)
 	f.Add("Name;Key\na;" + valueA + "\n")
+	f.Add("\"Name\" , \"Key\"\t\n\"a\"\" , b\" ,\"" + valueA + "\" \"\n ,\"\" \n")
 	f.Add("N\x00a\x00")
 	f.Add("Name,Key,UsagePlanIds\na," + valueA + ",'\nb," + valueB + ",'a','b'\n")
 	f.Fuzz(func(t *testing.T, file string) {

@@ -54,7 +54,8 @@ var columnNames = []string{columnName, columnKey, columnDescription, columnEnabl
 // have the same value, the later one counts. Values may have 20 characters, although the page of the format says 30.
 //
 // The text must be UTF-8, with or without a byte order mark, and have at most 64 MiB. For UTF-16, and for columns that
-// are not separated by commas, the error says so. A quote that is not closed spoils only its own line.
+// are not separated by commas, the error says so. A quote that is not closed spoils only its own line. Rows without any
+// value are skipped, and so are blanks around values.
 //
 // A row with a mistake is left out, with a warning in [Imported].Warnings. With [ImportOptions].FailOnWarnings it makes
 // the import fail with [ErrInvalid], and so does a file that cannot be read at all, or has more than 10 000 keys.
@@ -87,6 +88,9 @@ func (v *Verifier) readCSV(file io.Reader) ([]row, []warning, error) {
 		line, fields, err := records.next()
 		if err == io.EOF {
 			return rows, warnings, nil
+		}
+		if err == nil && strings.TrimSpace(strings.Join(fields, "")) == "" {
+			continue // a spreadsheet writes an empty row as ",,,"
 		}
 		r := row{line: line, name: fmt.Sprintf("Line %d", line)}
 		if err == nil {

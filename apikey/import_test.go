@@ -44,8 +44,11 @@ func TestImportReadsAPIGatewaysFormat(t *testing.T) {
 			"Name, key, description, Enabled, usageplanIds\n" +
 				"MyFirstApiKey, " + valueA + ", An imported key, tRuE, \"c7y23b,glvrsr\"\n" +
 				"MySecondApiKey, " + valueB + " , \"some, words\" ,FALSE,'c7y23b, glvrsr'\n",
-			[]imported{{"MyFirstApiKey", "An imported key", true, []string{"c7y23b", "glvrsr"}}},
-			[]string{`Line 3: extraneous or missing " in quoted-field`},
+			[]imported{
+				{"MyFirstApiKey", "An imported key", true, []string{"c7y23b", "glvrsr"}},
+				{"MySecondApiKey", "some, words", false, []string{"c7y23b", "glvrsr"}},
+			},
+			nil,
 		},
 		{
 			"other order, other columns, a BOM, CRLF, no last line end",
@@ -61,7 +64,7 @@ func TestImportReadsAPIGatewaysFormat(t *testing.T) {
 		},
 		{
 			"defaults, short rows, empty lines",
-			"Name,Key,Enabled,UsagePlanIds\n\na," + valueA + "\n\nb," + valueB + ",,\n",
+			"Name,Key,Enabled,UsagePlanIds\n\na," + valueA + "\n\n \t\n,,,\nb," + valueB + ",,\n , \"\" ,,\n",
 			[]imported{{"a", "", true, nil}, {"b", "", true, nil}},
 			nil,
 		},
@@ -115,6 +118,20 @@ func TestImportReadsAPIGatewaysFormat(t *testing.T) {
 				`Line 2: extraneous or missing " in quoted-field`,
 				`Line 4: extraneous or missing " in quoted-field`,
 				`Line 7: extraneous or missing " in quoted-field`,
+			},
+		},
+		{
+			"blanks after quotes, and what is none",
+			"\"Name\" ,\"Key\"\t, \"Description\" \r\n" +
+				"\"a\"\" , b\" ," + valueA + ", \"\" \r\n" +
+				"\"c\" d," + valueB + ",\n" +
+				"e,\"" + valueB + "\" \"\",\n" +
+				"f,\"" + valueB + "\" , \"x\"\"",
+			[]imported{{"a\" , b", "", true, nil}},
+			[]string{
+				`Line 3: extraneous or missing " in quoted-field`,
+				`Line 4: extraneous or missing " in quoted-field`,
+				`Line 5: extraneous or missing " in quoted-field`,
 			},
 		},
 		{
