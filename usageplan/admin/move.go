@@ -63,12 +63,17 @@ func (m *move) leaveOut(at, format string, args ...any) {
 
 // check leaves out what cannot be imported, before anything has changed. Keys and plans are checked before what refers
 // to them, in whatever order the sources come. What concerns the values of keys is not checked here: only the change
-// of the keys itself can do that, and with FailOnWarnings it is tried out first; see apply.
+// of the keys itself can do that, and with FailOnWarnings it is tried out first; see apply. See checkLeft for usage.
 func (m *move) check() {
 	m.keys = slices.DeleteFunc(m.keys, func(k moved[apikey.Entry]) bool { return !m.checkKey(k.at, k.item.Key.ID) })
 	m.plans = slices.DeleteFunc(m.plans, func(p moved[usageplan.Plan]) bool { return !m.checkPlan(p.at, p.item) })
 	m.plans = slices.DeleteFunc(m.plans, func(p moved[usageplan.Plan]) bool { return !m.checkReplaced(p.at, p.item) })
 	m.members = slices.DeleteFunc(m.members, func(k moved[usageplan.Member]) bool { return !m.checkMember(k.at, k.item) })
+}
+
+// checkLeft leaves out what remained but cannot be set. It needs all memberships, also those of CSV files, which only
+// the import of the keys finds.
+func (m *move) checkLeft() {
 	m.left = slices.DeleteFunc(m.left, func(r moved[remainder]) bool { return !m.checkRemainder(r.at, r.item) })
 }
 

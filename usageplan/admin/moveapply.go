@@ -22,6 +22,7 @@ func (m *move) apply(ctx context.Context) error {
 		if err := dry.applyKeys(ctx, true); err != nil {
 			return err
 		}
+		dry.checkLeft()
 		if m.report.Warnings = dry.report.Warnings; len(m.report.Warnings) > 0 {
 			return m.warned()
 		}
@@ -29,6 +30,7 @@ func (m *move) apply(ctx context.Context) error {
 	if err := m.applyKeys(ctx, false); err != nil {
 		return err
 	}
+	m.checkLeft()
 	if err := m.applyPlans(ctx); err != nil {
 		return err
 	}

@@ -308,6 +308,20 @@ func TestImportKeepsMembersPlans(t *testing.T) {
 	require.Len(t, report.Lines, 2)
 }
 
+// A key file may be the only source that says who is in a plan. The first import sets what remained, not the second.
+func TestImportSetsWhatRemainedForMembersOfAKeyFile(t *testing.T) {
+	p := newPlane(t, sealed)
+	report, err := p.transfer(false).Import(t.Context(), source(admin.FormatUsage, usageListing()),
+		source(admin.FormatPlans, plansListing), source(admin.FormatKeys, keysListing),
+		source(admin.FormatCSV, "Name,Key,UsagePlanIds\nj,67sfLSq19U1GuGk1RB5DwaS7EIYsWvBU3fZbtvQT,jcfq33\n"))
+	require.NoError(t, err)
+	require.Equal(t, []string{"get-usage $.items.58v93i1885: left out: key 58v93i1885 is not in usage plan jcfq33"},
+		report.Warnings)
+	balance, err := p.plans.Balance(t.Context(), usageplan.QuotaKey{Plan: "jcfq33", Client: "fr92a5qpbj"})
+	require.NoError(t, err)
+	require.EqualValues(t, 4, balance.Remaining)
+}
+
 // A key that was left out joins no plan.
 func TestImportLeavesOutMembershipsOfKeysThatWereLeftOut(t *testing.T) {
 	p := newPlane(t, sealed)
