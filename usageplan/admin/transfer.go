@@ -16,7 +16,8 @@ type Format string
 
 // The formats. Texts are UTF-8, and JSON where nothing else is said. YAML is not read: convert it first.
 const (
-	// FormatCSV is API Gateway's key file, which ImportApiKeys reads. It has no ids: each key that is new gets one.
+	// FormatCSV is API Gateway's key file, which ImportApiKeys reads. It has no ids: each key that is new gets one, under
+	// which get-usage lists nothing. To take over ids and what is left of quotas, import FormatKeys with it or instead.
 	FormatCSV Format = "csv"
 
 	// FormatKeys is what `aws apigateway get-api-keys --include-values` prints. Keys keep their ids and values.
@@ -29,8 +30,9 @@ const (
 	FormatPlanKeys Format = "get-usage-plan-keys"
 
 	// FormatUsage is what `aws apigateway get-usage` prints, or a list of such pages. What remained on its last day, or
-	// remains today, is what remains of the current period. Past days are not taken over. With more than one page, call
-	// get-usage with --no-paginate for each: otherwise aws-cli prints the first one as if it were all.
+	// remains today, is what remains of the current period. What was used is not taken over, not even in that period: the
+	// client gets a lower limit, of which nothing is used. With more than one page, call get-usage with --no-paginate for
+	// each: otherwise aws-cli prints the first one as if it were all.
 	FormatUsage Format = "get-usage"
 
 	// FormatCloudFormation is a template. Its usage plans are taken, under their logical ids.
@@ -67,7 +69,9 @@ type Transfer struct {
 	Keys  *apikey.Verifier
 	Plans *usageplan.Meter
 
-	// FailOnWarnings makes Import and Export fail, and change or write nothing, if anything would be left out.
+	// FailOnWarnings makes Import and Export fail, and change or write nothing, if anything would be left out. Import
+	// then cannot tell yet that a new key of FormatKeys is the key of a row in FormatCSV. So it fails for the usage of a
+	// key that only such a row puts into the plan: import the usage after the keys, or name members by FormatPlanKeys.
 	FailOnWarnings bool
 }
 
@@ -79,6 +83,9 @@ type Transfer struct {
 // The keys are one change. They come before the plans and memberships, which are one change for each 10 000 of them,
 // and the remaining units come last. If Import fails in between, the report says what was done. To repeat it completes
 // it, and does nothing twice: what remained is set once for each day of a listing, whatever has been used since.
+//
+// Changes of keys, plans and memberships have the origin that ctx carries; see [journal.NewContext]. The adjustments of
+// quotas name "import" as their actor.
 //
 // Who moves over should stop the changes at API Gateway first, or repeat the import.
 func (t Transfer) Import(ctx context.Context, sources ...Source) (Report, error) {
