@@ -6,7 +6,7 @@ import "context"
 // change is [ErrTooLarge]: a text that a client chooses, such as the id of a request, needs a bound before.
 type Origin struct {
 	Actor   string // the identity that was verified, such as an access key id
-	Source  string // the network address that the request came from
+	Source  string // the network address that the request came from; package admin leaves out the port
 	Request string // the id of the request
 }
 
