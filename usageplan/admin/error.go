@@ -83,7 +83,7 @@ type response struct {
 var answers = []response{
 	{ErrNoRoute, http.StatusForbidden, "MissingAuthenticationTokenException", "Missing Authentication Token"},
 	{ErrDenied, http.StatusForbidden, "AccessDeniedException", "Access Denied"},
-	{ErrTooLarge, http.StatusRequestEntityTooLarge, "RequestEntityTooLargeException", "Request body exceeds 10 MiB"},
+	{ErrTooLarge, http.StatusRequestEntityTooLarge, "RequestEntityTooLargeException", "Request Too Long"},
 	{ErrUnavailable, http.StatusServiceUnavailable, "ServiceUnavailableException", "Service Unavailable"},
 	{ErrInvalid, http.StatusBadRequest, "BadRequestException", "Invalid request input"},
 	{ErrNotFound, http.StatusNotFound, "NotFoundException", "Not Found"},

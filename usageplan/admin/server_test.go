@@ -254,7 +254,7 @@ func TestBodyAboveTenMebibytes(t *testing.T) {
 	}})
 	for _, more := range []int{1, 2, 1 << 20} {
 		requireRefusal(t, open.serve(request("POST", "/apikeys", whole+strings.Repeat(" ", more))), 413,
-			"RequestEntityTooLargeException", "Request body exceeds 10 MiB", "unread body")
+			"RequestEntityTooLargeException", "Request Too Long", "unread body")
 	}
 	require.Equal(t, 201, open.serve(request("POST", "/apikeys", whole)).Code)
 	broken := request("POST", "/apikeys", "")
