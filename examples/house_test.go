@@ -41,9 +41,10 @@ var allowed = map[string][]string{
 	"usageplan/journal/journaltest": {"usageplan/journal"},
 	"usageplan/ledger":              {"usageplan/internal/past"},
 	"usageplan/enginetest":          {"usageplan/ledger"},
-	"usageplan/slots":               {"usageplan/ledger"},
-	"usageplan/boltstore":           {"usageplan/ledger", "usageplan/journal", "usageplan/internal/past"},
+	"usageplan/slots":               {"usageplan/ledger", "usageplan/internal/filelock"},
+	"usageplan/boltstore":           {"usageplan/ledger", "usageplan/journal", "usageplan/internal/past", "usageplan/internal/filelock"},
 	"usageplan/internal/past":       nil,
+	"usageplan/internal/filelock":   nil,
 	"usageplan/admin":               {"apikey", "ratelimit", "usageplan", "usageplan/ledger", "usageplan/journal"},
 }
 

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tallygate/tallygate/usageplan/internal/filelock"
 	"github.com/tallygate/tallygate/usageplan/internal/past"
 	bolt "go.etcd.io/bbolt"
 )
@@ -155,7 +156,7 @@ func copyRows(path, temp string) error {
 	if err != nil {
 		return err
 	}
-	old, err := openFile(path, &bolt.Options{Timeout: lockWait, ReadOnly: true})
+	old, err := openFile(path, &bolt.Options{Timeout: filelock.Wait, ReadOnly: true})
 	if err != nil {
 		return err
 	}

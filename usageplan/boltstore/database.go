@@ -8,6 +8,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/tallygate/tallygate/usageplan/internal/filelock"
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 )
@@ -49,7 +50,7 @@ func guard(f func() error) (err error) {
 
 func options() *bolt.Options {
 	return &bolt.Options{
-		Timeout: lockWait,
+		Timeout: filelock.Wait,
 		// The list of free pages is not written with each commit. Open finds the free pages by reading the others.
 		NoFreelistSync: true,
 		FreelistType:   bolt.FreelistMapType,
@@ -80,7 +81,7 @@ func openFile(path string, o *bolt.Options) (*database, error) {
 		return db, nil
 	}
 	if db.file != nil {
-		_ = errors.Join(unlock(db.file), db.file.Close()) // closed already, unless bbolt panicked
+		_ = errors.Join(filelock.Release(db.file), db.file.Close()) // closed already, unless bbolt panicked
 	}
 	system := syscall.Errno(0)
 	switch {
@@ -171,7 +172,7 @@ func (db *database) update(f func(*bolt.Tx) error) error {
 // close closes the file. The map of one that was lost stays until the process ends; its lock does not.
 func (db *database) close() error {
 	if db.lost {
-		return errors.Join(unlock(db.file), db.file.Close())
+		return errors.Join(filelock.Release(db.file), db.file.Close())
 	}
 	return guard(db.bolt.Close)
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/tallygate/tallygate/usageplan/internal/filelock"
 	bolt "go.etcd.io/bbolt"
 )
 
@@ -99,7 +100,7 @@ func verify(path string) (sum uint64, err error) {
 	if info, err := os.Stat(path); err == nil && info.Size() == 0 {
 		return 0, fmt.Errorf("%w: 0 bytes", ErrFormat) // bbolt would take it for a new file
 	}
-	db, err := openFile(path, &bolt.Options{Timeout: lockWait, ReadOnly: true}) // does not look at pages
+	db, err := openFile(path, &bolt.Options{Timeout: filelock.Wait, ReadOnly: true}) // does not look at pages
 	if err != nil {
 		return 0, err
 	}

@@ -1,28 +1,6 @@
 package boltstore
 
-import (
-	"os"
-	"time"
-)
-
-// lockWait is how long Open waits for another process to let go of the file, as a program that is being replaced by its
-// next version does.
-const lockWait = 200 * time.Millisecond
-
-// lock takes the lock of the file at path: a file of its own, path.lock, held until it is closed. bbolt's lock alone
-// would not do: it goes whenever the database is closed to be opened again. The lock file stays: removing it would let
-// two processes lock two different files of that name.
-func lock(path string) (*os.File, error) {
-	for end := time.Now().Add(lockWait); ; time.Sleep(lockWait / 20) {
-		f, err := tryLock(path + ".lock")
-		if f != nil || err != nil {
-			return f, err
-		}
-		if time.Now().After(end) {
-			return nil, ErrLocked
-		}
-	}
-}
+import "os"
 
 // markText stands in the lock file of a file that has been opened once. From then on an empty file is not one that
 // somebody made beforehand, but one that has lost what was in it.

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/tallygate/tallygate/usageplan/internal/filelock"
 	"github.com/tallygate/tallygate/usageplan/ledger"
 	bolt "go.etcd.io/bbolt"
 )
@@ -77,7 +78,8 @@ func (s *Store) begin(path string) (err error) {
 	if s.path, err = resolve(path); err != nil {
 		return err
 	}
-	if s.lock, err = lock(s.path); err != nil {
+	// The lock is a file of its own: that of bbolt goes whenever the database is closed to be opened again.
+	if s.lock, err = filelock.Take(s.path+".lock", ErrLocked); err != nil {
 		return err
 	}
 	if err = ensure(s.path, isMarked(s.lock)); err == nil {

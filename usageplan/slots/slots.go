@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/tallygate/tallygate/usageplan/internal/filelock"
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
@@ -48,12 +49,12 @@ func Open(dir string) (*Slots, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("slots: %w", err)
 	}
-	f, err := lock(dir)
+	f, err := filelock.Take(filepath.Join(dir, "lock"), ErrLocked)
 	if errors.Is(err, ErrLocked) {
 		return nil, fmt.Errorf("%w: %s", err, dir)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("slots: %w", err)
+		return nil, fmt.Errorf("slots: lock: %w", err)
 	}
 	// A random name for each life: files of earlier lives wait to be claimed, and must not be overwritten.
 	return &Slots{dir: dir, life: prefix + version + rand.Text()[:10], boot: digest(bootID()), lock: f}, nil

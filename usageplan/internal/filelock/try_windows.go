@@ -1,4 +1,4 @@
-package slots
+package filelock
 
 import (
 	"errors"
@@ -8,8 +8,8 @@ import (
 
 const sharingViolation = syscall.Errno(32) // ERROR_SHARING_VIOLATION
 
-// tryLock opens a file and shares it with nobody; it returns nil if somebody else has it.
-func tryLock(name string) (*os.File, error) {
+// try opens a file and shares it with nobody; it returns nil if somebody else has it.
+func try(name string) (*os.File, error) {
 	p, err := syscall.UTF16PtrFromString(name)
 	if err != nil {
 		return nil, err
@@ -24,3 +24,6 @@ func tryLock(name string) (*os.File, error) {
 	}
 	return os.NewFile(uintptr(h), name), nil
 }
+
+// Release does nothing: closing a file lets go of its locks.
+func Release(*os.File) error { return nil }

@@ -1,6 +1,6 @@
 //go:build unix && !aix && !solaris
 
-package slots
+package filelock
 
 import (
 	"errors"
@@ -8,9 +8,9 @@ import (
 	"syscall"
 )
 
-// tryLock opens and locks a file; it returns nil if somebody else has it. flock belongs to this opening of the file. So
+// try opens and locks a file; it returns nil if somebody else has it. flock belongs to this opening of the file. So
 // two openings in one process exclude each other too, which locks of fcntl would not. The end of a process releases it.
-func tryLock(name string) (*os.File, error) {
+func try(name string) (*os.File, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
@@ -26,3 +26,7 @@ func tryLock(name string) (*os.File, error) {
 	}
 	return f, nil
 }
+
+// Release lets go of a lock that somebody has taken with flock, as bbolt does. Closing the file does not while it is
+// mapped.
+func Release(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_UN) }
