@@ -131,5 +131,6 @@ func (t *tail) flush(db *database) error {
 			return err
 		}
 	}
-	return nil
+	// Without a change: were the meta page of this commit damaged, nothing would be missing in the one before.
+	return db.update(t.state.put)
 }

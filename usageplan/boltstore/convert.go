@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/tallygate/tallygate/usageplan/internal/filelock"
 	"github.com/tallygate/tallygate/usageplan/internal/past"
 	bolt "go.etcd.io/bbolt"
 )
@@ -41,32 +40,28 @@ var reached = func() {}
 // convert puts a file of this version in the place of one of version 1. The caller is Open: it holds the lock of the
 // store and has closed the file again. After an error the old file is at path. An error of the last sync is the
 // exception: the new file is at path then, and after a crash it may be either.
-func convert(path string) (err error) {
+func convert(path string) error {
 	old, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
-	if err := removeAll(path + ".new-"); err != nil {
-		return err
-	}
-	// In the folder of path, as a rename works only within a file system.
-	temp, err := initialised(path, old.Mode().Perm())
 	if err == nil {
-		reached()
-		err = copyRows(path, temp)
+		err = removeAll(path + ".new-")
 	}
 	if err == nil {
-		err = keep(path, old)
-	}
-	if err == nil {
-		err = os.Rename(temp, path)
+		err = replace(path, old.Mode().Perm(), func(temp string) error {
+			if err := initialise(temp); err != nil {
+				return err
+			}
+			reached()
+			if err := copyRows(path, temp); err != nil {
+				return err
+			}
+			return keep(path, old)
+		})
 	}
 	if err != nil {
-		_ = os.Remove(temp)
-		return err
+		return fmt.Errorf("convert: %w", err)
 	}
 	reached()
-	return syncDir(filepath.Dir(path))
+	return nil
 }
 
 // removeAll removes the files whose names begin so, and goes on after an error. The caller holds the lock, so nobody
@@ -156,18 +151,17 @@ func copyRows(path, temp string) error {
 	if err != nil {
 		return err
 	}
-	old, err := openFile(path, &bolt.Options{Timeout: filelock.Wait, ReadOnly: true})
+	old, err := openFile(path, bolt.Options{ReadOnly: true})
 	if err != nil {
 		return err
 	}
 	defer old.close()
-	o := options()
-	o.NoSync, o.NoGrowSync = true, true // nobody uses the file before it is synced as a whole
-	db, err := openFile(temp, o)
+	// Nobody uses the file before it is synced as a whole.
+	db, err := openFile(temp, bolt.Options{NoSync: true, NoGrowSync: true})
 	if err != nil {
 		return err
 	}
-	// As makeBuckets has left the file: no log has begun.
+	// As initialise has left the file: no log has begun.
 	w := rowWriter{db: db, tail: tail{state: state{First: 1}}}
 	err = old.view(func(tx *bolt.Tx) error { return readVersion1(tx, spent, w.add) })
 	if err == nil {

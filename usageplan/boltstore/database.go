@@ -48,29 +48,19 @@ func guard(f func() error) (err error) {
 	return f()
 }
 
-func options() *bolt.Options {
-	return &bolt.Options{
-		Timeout: filelock.Wait,
-		// The list of free pages is not written with each commit. Open finds the free pages by reading the others.
-		NoFreelistSync: true,
-		FreelistType:   bolt.FreelistMapType,
-	}
-}
-
-// openFile opens and locks an existing file. Its pages have been verified.
-func openFile(path string, o *bolt.Options) (*database, error) {
+// openFile opens and locks an existing file. Its pages have been verified, unless it is opened to read them.
+//
+// The list of free pages is not written with each commit. bbolt finds the free pages by reading the others.
+func openFile(path string, o bolt.Options) (*database, error) {
 	db := new(database)
+	o.Timeout, o.NoFreelistSync, o.FreelistType = filelock.Wait, true, bolt.FreelistMapType
 	o.OpenFile = func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
 		db.file, err = os.OpenFile(name, flag, mode)
 		return db.file, err
 	}
 	err := guard(func() (err error) {
-		if db.bolt, err = bolt.Open(path, 0o600, o); err != nil {
+		if db.bolt, err = bolt.Open(path, 0o600, &o); err != nil {
 			return err
-		}
-		if n := db.bolt.Info().PageSize; n != os.Getpagesize() {
-			err = fmt.Errorf("%w: written with pages of %d bytes, this system has others", ErrFormat, n)
-			return errors.Join(err, db.bolt.Close())
 		}
 		return db.bolt.View(func(tx *bolt.Tx) error {
 			db.last = tx.ID()
@@ -83,14 +73,13 @@ func openFile(path string, o *bolt.Options) (*database, error) {
 	if db.file != nil {
 		_ = errors.Join(filelock.Release(db.file), db.file.Close()) // closed already, unless bbolt panicked
 	}
-	system := syscall.Errno(0)
-	switch {
-	case errors.Is(err, berrors.ErrTimeout):
-		err = ErrLocked
-	case !errors.As(err, &system): // bbolt has not found what it looks for
-		err = fmt.Errorf("%w: %w", ErrFormat, err)
+	if errors.Is(err, berrors.ErrTimeout) {
+		return nil, ErrLocked
 	}
-	return nil, err
+	if _, system := errors.AsType[syscall.Errno](err); system {
+		return nil, err
+	}
+	return nil, fmt.Errorf("%w: %w", ErrFormat, err) // bbolt has not found what it looks for
 }
 
 // rewriteMetas writes bbolt's two meta pages again, as they are, and syncs them. The first commit after an opening

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/tallygate/tallygate/usageplan/internal/filelock"
 	bolt "go.etcd.io/bbolt"
 )
 
@@ -32,55 +31,68 @@ func resolve(path string) (string, error) {
 // The caller holds the lock, so no other store makes the file meanwhile or has begun to use the empty one. The file is
 // made under another name and synced, then renamed, because power loss while bbolt initialises a file can leave one
 // that it cannot read (https://github.com/etcd-io/bbolt/issues/567).
-func ensure(path string, used bool) error {
+func ensure(path string, lock *os.File) error {
 	mode := fs.FileMode(0o600)
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return err
-	case used || info.Size() > 0 || !info.Mode().IsRegular(): // what is wrong with it is found when it is opened
+	case info.Size() > 0 || isMarked(lock) || !info.Mode().IsRegular(): // what is wrong with it is found when it is opened
 		return syncDir(filepath.Dir(path)) // the process that made it may not have come to that
 	default:
 		mode = info.Mode().Perm()
 	}
-	temp, err := initialised(path, mode)
+	return replace(path, mode, initialise)
+}
+
+// markText stands in the lock file of a file that has been opened once. From then on an empty file is not one that
+// somebody made beforehand, but one that has lost what was in it.
+const markText = "The ledger file of this name has been in use. This file belongs to it.\n"
+
+// mark writes the mark. It may fail, as on a full disk: then the next Open writes it.
+func mark(lock *os.File) { _, _ = lock.WriteAt([]byte(markText), 0) }
+
+func isMarked(lock *os.File) bool {
+	info, err := lock.Stat()
+	return err != nil || info.Size() > 0
+}
+
+// replace puts a file at path which fill has filled and synced under another name. That is in the same folder, as a
+// rename works only within a file system.
+func replace(path string, mode fs.FileMode, fill func(name string) error) error {
+	temp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*")
+	if err != nil {
+		return err
+	}
+	if err = errors.Join(temp.Chmod(mode), temp.Close()); err == nil {
+		err = fill(temp.Name())
+	}
 	if err == nil {
-		err = os.Rename(temp, path)
+		err = os.Rename(temp.Name(), path)
 	}
 	if err != nil {
-		_ = os.Remove(temp)
+		_ = os.Remove(temp.Name())
 		return err
 	}
 	return syncDir(filepath.Dir(path))
 }
 
-// initialised makes a file without rows, synced, in the folder of path. After an error the caller removes what is
-// there.
-func initialised(path string, mode fs.FileMode) (name string, err error) {
-	temp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*")
+// initialise makes an empty file one without rows, synced.
+func initialise(name string) error {
+	db, err := openFile(name, bolt.Options{})
 	if err != nil {
-		return "", err
-	}
-	name = temp.Name()
-	if err := errors.Join(temp.Chmod(mode), temp.Close()); err != nil {
-		return name, err
-	}
-	db, err := openFile(name, options())
-	if err != nil {
-		return name, err
-	}
-	return name, errors.Join(db.update(makeBuckets), db.close())
-}
-
-func makeBuckets(tx *bolt.Tx) error {
-	_, err := tx.CreateBucket(rowBucket)
-	meta, err2 := tx.CreateBucket(metaBucket)
-	if err := errors.Join(err, err2); err != nil {
 		return err
 	}
-	none := state{First: 1}
-	return errors.Join(meta.Put(versionKey, numberKey(version)), none.put(tx))
+	return errors.Join(db.update(func(tx *bolt.Tx) error {
+		_, err := tx.CreateBucket(rowBucket)
+		meta, err2 := tx.CreateBucket(metaBucket)
+		if err := errors.Join(err, err2); err != nil {
+			return err
+		}
+		none := state{First: 1}
+		return errors.Join(meta.Put(versionKey, numberKey(version)), none.put(tx))
+	}), db.close())
 }
 
 func syncDir(dir string) error {
@@ -100,11 +112,14 @@ func verify(path string) (sum uint64, err error) {
 	if info, err := os.Stat(path); err == nil && info.Size() == 0 {
 		return 0, fmt.Errorf("%w: 0 bytes", ErrFormat) // bbolt would take it for a new file
 	}
-	db, err := openFile(path, &bolt.Options{Timeout: filelock.Wait, ReadOnly: true}) // does not look at pages
+	db, err := openFile(path, bolt.Options{ReadOnly: true}) // does not look at pages
 	if err != nil {
 		return 0, err
 	}
 	defer db.close()
+	if n := db.bolt.Info().PageSize; n != os.Getpagesize() {
+		return 0, fmt.Errorf("%w: written with pages of %d bytes, this system has others", ErrFormat, n)
+	}
 	err = db.view(func(tx *bolt.Tx) error {
 		return walk(db.file, tx, func(bucket string, _, value []byte) error {
 			if isSummed(bucket) {

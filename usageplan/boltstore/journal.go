@@ -46,36 +46,21 @@ func (l *topicLog) Append(ctx context.Context, after uint64, c journal.Change) (
 	}
 	defer s.mu.Unlock()
 	before := s.state
-	err := s.db.update(func(tx *bolt.Tx) error { return l.wrap(l.append(tx, after, c)) })
-	if err == nil {
-		err = s.isInPlace()
-	}
+	err := s.commit(func(tx *bolt.Tx) error { return l.wrap(l.append(tx, after, c)) })
 	s.wake() // also after an error, as the change may be in the file
 	if err != nil {
 		s.state = before
-		return 0, s.failed(err)
+		return 0, err
 	}
-	s.last = s.db.last
 	return after + 1, nil
 }
 
-// journalError is an error that comes from what a journal has, or lacks. The rest of the file is sound, so other calls
-// go on.
-type journalError struct {
-	topic string
-	error
-}
-
-func (e journalError) Error() string {
-	return fmt.Sprintf("boltstore: journal %q: %v", e.topic, e.error)
-}
-func (e journalError) Unwrap() error { return e.error }
-
+// wrap names the journal in an error that comes from what it has, or lacks.
 func (l *topicLog) wrap(err error) error {
 	if err == nil {
 		return nil
 	}
-	return journalError{l.topic, err}
+	return partial{fmt.Errorf("boltstore: journal %q: %w", l.topic, err)}
 }
 
 // append writes a change, as part of a transaction. After an error the transaction is given up.

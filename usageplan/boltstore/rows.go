@@ -3,7 +3,6 @@ package boltstore
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"strings"
@@ -36,18 +35,13 @@ func (s *Store) Update(ctx context.Context, keys []string, f func(i int, row []b
 	if err != nil || len(changes) == 0 {
 		return err
 	}
-	err = s.db.update(func(tx *bolt.Tx) error { return s.write(tx, changes) })
-	if err == nil {
-		err = s.isInPlace() // the commit may have gone to a file that nobody will open again
-	}
-	if err != nil {
-		return s.failed(err)
+	if err := s.commit(func(tx *bolt.Tx) error { return s.write(tx, changes) }); err != nil {
+		return err
 	}
 	for _, c := range changes {
 		s.now[c.key] = c.row
 	}
 	s.turn()
-	s.last = s.db.last
 	return nil
 }
 
@@ -79,17 +73,13 @@ func (s *Store) decide(keys []string, f func(i int, row []byte) ([]byte, error))
 	return changes, nil
 }
 
-// Load implements [ledger.Engine].
-func (s *Store) Load(ctx context.Context, key string) ([]byte, error) {
-	if err := s.enter(ctx); err != nil {
-		return nil, err
-	}
-	defer s.mu.Unlock()
-	rows, err := s.rows([]string{key})
-	if err != nil {
-		return nil, err
-	}
-	return bytes.Clone(rows[0]), nil
+// Load implements [ledger.Engine]. It is an Update that changes nothing.
+func (s *Store) Load(ctx context.Context, key string) (row []byte, err error) {
+	err = s.Update(ctx, []string{key}, func(_ int, now []byte) ([]byte, error) {
+		row = bytes.Clone(now)
+		return nil, nil
+	})
+	return row, err
 }
 
 // rows returns the present rows of keys, nil where there is none. Those that the tail does not have it copies from the
@@ -124,7 +114,7 @@ func (s *Store) rows(keys []string) ([][]byte, error) {
 	return rows, s.failed(err)
 }
 
-// rowError is the error for a key whose row is damaged. The tree around it is sound, so other keys go on.
+// rowError is the error for a key whose row is damaged.
 type rowError string
 
 func (e rowError) Error() string {
@@ -155,19 +145,9 @@ func find(c *bolt.Cursor, key []byte) ([]byte, error) {
 		_, ok = unseal(k, sealed)
 	}
 	if !ok {
-		return nil, rowError(key)
+		return nil, partial{rowError(key)}
 	}
 	return nil, nil
-}
-
-// failed drops what is in memory after an error, but not if only a row or a journal is concerned: others go on.
-func (s *Store) failed(err error) error {
-	var damaged rowError
-	var refused journalError
-	if err != nil && !errors.As(err, &damaged) && !errors.As(err, &refused) {
-		s.drop()
-	}
-	return err
 }
 
 // Keys implements [ledger.Engine]. It first yields the keys in memory, then those in the file, some at a time, so that
@@ -231,7 +211,7 @@ func (s *Store) storedKeys(ctx context.Context, prefix, at string) (keys []strin
 		}
 		for key, value := c.Seek([]byte(at)); key != nil; key, value = c.Next() {
 			if _, ok := unseal(key, value); !ok {
-				return rowError(key)
+				return partial{rowError(key)}
 			}
 			if !bytes.HasPrefix(key, []byte(prefix)) {
 				return nil

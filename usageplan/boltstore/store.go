@@ -82,13 +82,11 @@ func (s *Store) begin(path string) (err error) {
 	if s.lock, err = filelock.Take(s.path+".lock", ErrLocked); err != nil {
 		return err
 	}
-	if err = ensure(s.path, isMarked(s.lock)); err == nil {
+	if err = ensure(s.path, s.lock); err == nil {
 		err = s.open()
 	}
 	if errors.Is(err, errVersion1) {
-		if err = convert(s.path); err != nil {
-			err = fmt.Errorf("convert: %w", err)
-		} else {
+		if err = convert(s.path); err == nil {
 			err = s.open()
 		}
 	}
@@ -96,14 +94,13 @@ func (s *Store) begin(path string) (err error) {
 		s.opened, err = os.Stat(s.path)
 	}
 	if err == nil {
-		err = s.db.update(func(tx *bolt.Tx) error {
+		err = s.commit(func(tx *bolt.Tx) error {
 			s.state.Owner++ // no earlier opening has had this number
 			return s.state.put(tx)
 		})
 	}
 	if err != nil {
-		s.drop()
-		return errors.Join(err, s.lock.Close())
+		return errors.Join(err, s.drop(), s.lock.Close())
 	}
 	s.owner = s.state.Owner
 	mark(s.lock)
@@ -116,7 +113,7 @@ func (s *Store) open() error {
 	if err != nil {
 		return err
 	}
-	if s.db, err = openFile(s.path, options()); err != nil {
+	if s.db, err = openFile(s.path, bolt.Options{}); err != nil {
 		return err
 	}
 	if err = s.db.rewriteMetas(); err == nil {
@@ -125,11 +122,10 @@ func (s *Store) open() error {
 	if err == nil {
 		err = s.continues()
 	}
-	if err != nil {
-		return s.failed(err)
+	if err == nil {
+		s.last = s.db.last
 	}
-	s.last = s.db.last
-	return nil
+	return s.failed(err)
 }
 
 // continues reports as an error that a file which is opened again lacks what this store has acknowledged. It is the
@@ -167,11 +163,37 @@ func (s *Store) enter(ctx context.Context) error {
 //
 // bbolt never overwrites a page that the last whole commit refers to, so the file is readable either way. See
 // rewriteMetas for its meta pages.
-func (s *Store) drop() {
+func (s *Store) drop() (err error) {
 	if s.db != nil {
-		_ = s.db.close()
+		err = s.db.close()
 	}
 	s.db, s.tail = nil, tail{}
+	return err
+}
+
+// failed drops what is in memory after an error, but not if only a row or a journal is concerned: others go on.
+func (s *Store) failed(err error) error {
+	if _, ok := errors.AsType[partial](err); err != nil && !ok {
+		_ = s.drop()
+	}
+	return err
+}
+
+// partial is an error that concerns a row or a journal alone. The tree around it is sound.
+type partial struct{ error }
+
+func (e partial) Unwrap() error { return e.error }
+
+// commit makes the changes of f durable. After an error, unless it is partial, the next call opens the file again.
+func (s *Store) commit(f func(*bolt.Tx) error) error {
+	err := s.db.update(f)
+	if err == nil {
+		err = s.isInPlace() // the commit may have gone to a file that nobody will open again
+	}
+	if err == nil {
+		s.last = s.db.last
+	}
+	return s.failed(err)
 }
 
 // isInPlace reports as an error that the file at path is not the one that Open found.
@@ -203,14 +225,10 @@ func (s *Store) Close() error {
 	}
 	var err error
 	if s.db != nil {
-		if err = s.flush(s.db); err == nil {
-			// Without a change: were the meta page of this commit damaged, nothing would be missing in the one before.
-			err = s.db.update(s.state.put)
-		}
-		err = errors.Join(err, s.isInPlace(), s.db.close())
+		err = errors.Join(s.flush(s.db), s.isInPlace(), s.drop())
 	}
 	err = errors.Join(err, s.lock.Close())
-	s.lock, s.db, s.tail = nil, nil, tail{}
+	s.lock = nil
 	s.wake()
 	return err
 }
