@@ -66,7 +66,7 @@
 // Changes are made one at a time. Each is appended to [Config].Journal before it is visible, and carries the name of
 // API Gateway's operation. A process that opens the journal again has the same keys. Nodes that share a journal decide
 // one after the other, so no value has two keys. What another node has changed acts here after [Verifier.Refresh], or
-// when a change that is made here succeeds.
+// when a change is made or refused here.
 //
 // A typical key takes less than 200 bytes of memory, and a sealed value 64 to 80 bytes more.
 //

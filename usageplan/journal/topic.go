@@ -67,9 +67,13 @@ func (t *Topic) load(ctx context.Context) error {
 
 // Change makes one change. It calls decide, which returns the items that the change puts or removes, appends them and
 // applies them. next is the revision that the change will have. If another writer was first, Change reads on and calls
-// decide again. An error of decide is returned as it is, and nothing has changed. If decide returns no items, there is
-// nothing to change. The items that decide returns are the topic's from then on. Neither decide nor apply may call the
+// decide again. The items that decide returns are the topic's from then on. Neither decide nor apply may call the
 // topic, which would wait for itself.
+//
+// If decide returns an error, Change returns it as it is, and nothing has changed. If decide returns no items, there is
+// nothing to change. Both are decided at the head, as a change is: Change reads on, and decides again if there was
+// more. Otherwise a node would say that a plan does not exist which another node has just created, or that a membership
+// is gone which it has not seen yet. If the journal does not answer, an error of decide is still returned.
 //
 // An error that wraps [ErrTooLarge] or that of a context has changed nothing, unless it wraps [ErrUnavailable] too.
 // That one leaves it unknown whether the change was made. If it was, the next Change or [Topic.Refresh] applies it. If
@@ -79,24 +83,34 @@ func (t *Topic) Change(ctx context.Context, operation string, decide func(next u
 		return err
 	}
 	defer t.release()
-	var refused error
+	if err := t.catchUp(ctx); err != nil {
+		return err
+	}
 	for {
-		before := t.head
-		if err := t.catchUp(ctx); err != nil {
-			return err
-		}
-		if refused != nil && t.head == before {
-			return unavailable(refused) // the store would refuse it for ever
-		}
 		items, err := decide(t.head + 1)
 		if err != nil || len(items) == 0 {
-			return err
+			if more, unread := t.more(ctx); !more {
+				return cmp.Or(err, unread)
+			}
+			continue
 		}
 		c := Change{Time: time.Now().UTC(), Origin: originOf(ctx), Operation: operation, Items: items}
-		if refused = t.append(ctx, c); !errors.Is(refused, ErrBehind) {
+		refused := t.append(ctx, c)
+		if !errors.Is(refused, ErrBehind) {
 			return refused
 		}
+		if more, unread := t.more(ctx); !more {
+			return cmp.Or(unread, unavailable(refused)) // the store would refuse it for ever
+		}
 	}
+}
+
+// more reads on, and reports whether there was more. The caller must hold the turn.
+func (t *Topic) more(ctx context.Context) (bool, error) {
+	before := t.head
+	t.behind = t.journal != nil
+	err := t.catchUp(ctx)
+	return err == nil && t.head > before, err
 }
 
 // append stores c and applies it. The caller must hold the turn.
@@ -140,8 +154,8 @@ func (t *Topic) Refresh(ctx context.Context) error {
 		return err
 	}
 	defer t.release()
-	t.behind = t.journal != nil
-	return t.catchUp(ctx)
+	_, err := t.more(ctx)
+	return err
 }
 
 // catchUp reads on if the topic may be behind. It collects the items before it applies them, because they are

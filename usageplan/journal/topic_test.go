@@ -102,6 +102,57 @@ func TestTheSlowerOfTwoWritersReadsOnAndDecidesAgain(t *testing.T) {
 	require.Equal(t, b.items, a.items)
 }
 
+// What is refused, and what needs no change, is decided at the head as well: the other writer may just have made it
+// possible, or necessary.
+func TestRefusalsAndNothingToDoAreDecidedAtTheHead(t *testing.T) {
+	absent := errors.New("absent")
+	for name, tt := range map[string]struct {
+		err  error // of decide, where x is absent
+		want error // where the journal does not answer
+	}{
+		"refused":       {absent, absent},
+		"nothing to do": {nil, journal.ErrUnavailable},
+	} {
+		down := false
+		j := journal.Memory(0)
+		a, b := follow(t, j), follow(t, &faulty{Journal: j, changes: func(after uint64) []journal.Change {
+			if down {
+				return []journal.Change{{Revision: after + 9}} // which the topic refuses
+			}
+			return slices.Collect(firsts(j.Changes(t.Context(), after)))
+		}})
+		remove := func() error {
+			return b.Change(t.Context(), "Remove", func(uint64) ([]journal.Item, error) {
+				if _, has := b.items["x"]; !has {
+					return nil, tt.err
+				}
+				return []journal.Item{{Name: "x", Gone: true}}, nil
+			})
+		}
+		require.ErrorIs(t, remove(), tt.err, name)
+		require.NoError(t, a.put(t.Context(), "x", "a"))
+		down = true
+		require.ErrorIs(t, remove(), tt.want, name)
+		down = false
+		require.NoError(t, remove(), name)
+		require.NoError(t, a.Refresh(t.Context()))
+		require.Empty(t, a.items, name)
+		require.Empty(t, b.items, name)
+		require.ErrorIs(t, remove(), tt.err, name)
+	}
+}
+
+// firsts yields the changes of a journal that does not fail.
+func firsts(changes iter.Seq2[journal.Change, error]) iter.Seq[journal.Change] {
+	return func(yield func(journal.Change) bool) {
+		for c := range changes {
+			if !yield(c) {
+				return
+			}
+		}
+	}
+}
+
 func TestDecideIsToldTheRevisionOfItsChange(t *testing.T) {
 	for name, j := range map[string]journal.Journal{"journal": journal.Memory(0), "no journal": nil} {
 		n := follow(t, j)
