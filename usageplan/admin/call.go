@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -79,15 +80,26 @@ func (n node) wrong() error {
 	return nil
 }
 
+// parameters are the names of the control plane's parameters.
+var parameters = []string{
+	"customerId", "endDate", "failonwarnings", "format", "includeValue", "includeValues", "keyId", "limit", "mode", "name",
+	"position", "startDate", "tagKeys",
+}
+
 // parseQuery parses a query. A parameter of the control plane that comes twice is refused, because programs differ in
 // which of the two they take; tagKeys is a list. Parameters that are not known are ignored, because a presigned URL has
-// the signature there.
+// the signature there. A name in another case is refused: SDKs call failonwarnings failOnWarnings, and whoever writes it
+// so by hand must not get half of an import.
 func parseQuery(raw string) (url.Values, error) {
 	query, err := url.ParseQuery(raw)
 	if err != nil {
 		return nil, badRequest("Invalid request input: the query cannot be read")
 	}
 	for name, values := range query {
+		i := slices.IndexFunc(parameters, func(known string) bool { return strings.EqualFold(known, name) })
+		if i >= 0 && name != parameters[i] {
+			return nil, badRequest("Invalid request input: parameter %s is not known, but %s is", clip(name), parameters[i])
+		}
 		if len(values) > 1 && name != "tagKeys" && !strings.HasPrefix(name, "X-Amz-") {
 			return nil, badRequest("Invalid request input: parameter %s is given twice", clip(name))
 		}

@@ -223,6 +223,8 @@ func TestMalformedQueries(t *testing.T) {
 		requireBad(t, p.send("GET", target, ""), target)
 	}
 	requireBad(t, p.send("POST", "/apikeys?mode=import&format=csv&failonwarnings=maybe", file), "failonwarnings")
+	p.refuse("POST", "/apikeys?mode=import&format=csv&failOnWarnings=true", file, 400, "BadRequestException",
+		"Invalid request input: parameter failOnWarnings is not known, but failonwarnings is")
 	require.Equal(t, 200, p.send("GET", "/usageplans/gold/usage?startDate=2025-01-01&endDate=2026-01-01", "").Code, "366 days")
 }
 
