@@ -72,6 +72,8 @@ type Transfer struct {
 	// FailOnWarnings makes Import and Export fail, and change or write nothing, if anything would be left out. Import
 	// then cannot tell yet that a new key of FormatKeys is the key of a row in FormatCSV. So it fails for the usage of a
 	// key that only such a row puts into the plan: import the usage after the keys, or name members by FormatPlanKeys.
+	// For the same reason, it finds only after keys were added that two sources put one new key into two plans for a
+	// stage: import one source after the other.
 	FailOnWarnings bool
 }
 
