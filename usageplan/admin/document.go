@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tallygate/tallygate/apikey"
@@ -89,7 +91,18 @@ func (m *move) addKey(at string, n node, e apikey.Entry) {
 	case e.Value == "":
 		m.leaveOut(at, "key %s without its value; list keys with --include-values", clip(e.Key.ID))
 	default:
+		m.dropReserved(at, e.Key.Tags)
 		m.keys = append(m.keys, moved[apikey.Entry]{at, e})
+	}
+}
+
+// dropReserved removes the tags that AWS services add, such as aws:cloudformation:stack-name. Nobody may set or change
+// them, here as there, and a key must not be left out because of them.
+func (m *move) dropReserved(at string, tags map[string]string) {
+	before := len(tags)
+	maps.DeleteFunc(tags, func(name, _ string) bool { return strings.HasPrefix(name, "aws:") })
+	if n := before - len(tags); n > 0 {
+		m.did(at, "%d tags of AWS's own not taken over", n)
 	}
 }
 
@@ -133,6 +146,7 @@ func (m *move) addPlan(at string, value any) {
 	if err == nil {
 		var p usageplan.Plan
 		if err = p.UnmarshalJSON(text); err == nil {
+			m.dropReserved(at, p.Tags)
 			m.plans = append(m.plans, moved[usageplan.Plan]{at, p})
 			return
 		}

@@ -126,6 +126,21 @@ func TestImportMovesAnAccount(t *testing.T) {
 	require.EqualValues(t, 3, balance.Remaining)
 }
 
+// Resources of a CloudFormation stack have tags that only AWS may set. They go, and their keys and plans come.
+func TestImportDropsTagsOfAWSsOwn(t *testing.T) {
+	const tags = `"tags": {"aws:cloudformation:stack-name": "s", "a": "b"}`
+	p := newPlane(t, sealed)
+	report, err := p.transfer(true).Import(t.Context(),
+		source(admin.FormatKeys, `[{"id": "aaaaaaaaaa", "value": "aaaaaaaaaaaaaaaaaaaa1", `+tags+`}]`),
+		source(admin.FormatPlans, `[{"id": "gold", "name": "P", `+tags+`}]`))
+	require.NoError(t, err)
+	require.Contains(t, report.Lines, "get-api-keys $[0]: 1 tags of AWS's own not taken over")
+	for _, resource := range []string{"usageplans%2Fgold", "apikeys%2Faaaaaaaaaa"} {
+		p.want("PUT", "/tags/"+arn(region, resource), `{"tags":{"c":"d"}}`, 204, "")
+		p.want("GET", "/tags/"+arn(region, resource), "", 200, `{"tags":{"a":"b","c":"d"}}`)
+	}
+}
+
 // Every mistake is told, leaves out what it is in and nothing else, and with FailOnWarnings nothing changes.
 func TestImportTellsWhatItLeavesOut(t *testing.T) {
 	today := day(time.Now())
