@@ -81,8 +81,8 @@
 //   - [journal.ErrUnavailable]: 503. It is unknown whether the change was made. [Meter.Refresh] and the next change
 //     find out. Then look at the present plans and members, and repeat the change if it is not there.
 //   - [ErrNoQuota]: an error of the methods that take a [QuotaKey], without an answer of its own. Correct the key; the
-//     text says whether the plan, the quota or the membership is missing. [Meter.Usage] and [Meter.Adjustments] need
-//     neither the membership nor a quota that the plan has now.
+//     text says whether the plan, the quota or the membership is missing. [Meter.Balance] does not need the
+//     membership. [Meter.Usage] and [Meter.Adjustments] need neither it nor a quota that the plan has now.
 //
 // The client never sees the cause. Config.ErrorHandler gets it. A ledger that cannot count refuses requests. To
 // admit them anyway, or to observe without refusing, set Config.AllowDespite.
