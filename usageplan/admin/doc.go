@@ -32,7 +32,8 @@
 // authenticated, and then Authorize gets the [Action]: the operation and the ARN, as IAM policies name them, and whether
 // the answer shows values of keys. An access key that may call the API should not be one that may change its limits.
 // The journals of keys and plans have the actor, the address and the request of each change, and of each answer that
-// shows values of keys.
+// shows values of keys. The operation there is that of the change: TagResource of a key is UpdateApiKey, and the
+// memberships that ImportApiKeys adds are ImportUsagePlans.
 //
 // # Values of keys
 //

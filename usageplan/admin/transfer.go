@@ -63,8 +63,8 @@ type Report struct {
 	Warnings []string // what was left out, and why
 }
 
-// A Transfer moves keys, plans, memberships and what is left of quotas over from API Gateway, and back. No key has to be
-// reissued. All fields but FailOnWarnings are required.
+// A Transfer moves keys, plans, memberships and what is left of quotas over from API Gateway, and back. No key has to
+// be reissued. All fields but FailOnWarnings are required.
 type Transfer struct {
 	Keys  *apikey.Verifier
 	Plans *usageplan.Meter
