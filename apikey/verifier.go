@@ -21,8 +21,8 @@ type Config struct {
 	Keys []Entry
 
 	// Pepper is the secret key of the HMAC under which values are stored, of 32 bytes or more. Keep it as long as the
-	// journal, but in another place: under another pepper, no stored value is found. It is required with a Journal.
-	// Otherwise, an empty one stands for a random one.
+	// journal, but in another place: under another pepper, no stored value is found. New cannot tell, and every client
+	// is refused with [ErrUnknown]. It is required with a Journal. Otherwise, an empty one stands for a random one.
 	Pepper Secret
 
 	// Journal stores the keys. New reads it, and each change is appended to it before that is visible. Several

@@ -53,8 +53,8 @@ type Store struct {
 
 var _ ledger.Owner = (*Store)(nil)
 
-// Open opens the file at path and makes it if it does not exist. An empty file that no store has used counts as one
-// that does not exist. Open waits up to 200 ms for another opener to close the file.
+// Open opens the file at path and makes it if it does not exist, but not its folder. An empty file that no store has
+// used counts as one that does not exist. Open waits up to 200 ms for another opener to close the file.
 //
 // In the folder of the file (if path is a symbolic link, of the file that it leads to), Open keeps a second file,
 // path.lock. A crash while the file is made leaves a third, path.new-*, which may be deleted.
