@@ -56,8 +56,8 @@ func (m *Meter) Usage(ctx context.Context, k QuotaKey, from, to time.Time) iter.
 
 // Extend adds adj.Delta units to the limit of the current period; a negative delta takes units away. The next period
 // starts with the plan's limit again. The ledger stores who did it and why: adj.Actor and adj.Reason, not the
-// [journal.Origin] of ctx. A client that is no member of the plan is [ErrNoQuota], unless the plan is Config.Default. In
-// API Gateway, it is a temporary extension.
+// [journal.Origin] of ctx. A client that is no member of the plan is [ErrNoQuota], unless the plan is Config.Default.
+// In API Gateway, it is a temporary extension.
 func (m *Meter) Extend(ctx context.Context, k QuotaKey, adj ledger.Adjustment) (ledger.Balance, error) {
 	key, quota, err := m.adjustable(k)
 	if err != nil {

@@ -102,11 +102,11 @@
 //
 // # Files
 //
-// Start with server.go (a request from beginning to end), route.go (the operations), auth.go and call.go. Operations: keys.go,
-// importkeys.go, plans.go, plankeys.go, usage.go, tags.go, stages.go, account.go. PATCH: patch.go, patchplan.go,
-// patchstage.go, patchmethod.go. What goes over the wire: json.go, wire.go, page.go, error.go. Moving over:
-// transfer.go, move.go (what is checked), moveapply.go (what is done), export.go; document.go, cloudformation.go and
-// terraform.go are the formats.
+// Start with server.go (a request from beginning to end), route.go (the operations), auth.go and call.go. Operations:
+// keys.go, importkeys.go, plans.go, plankeys.go, usage.go, tags.go, stages.go, account.go. PATCH: patch.go,
+// patchplan.go, patchstage.go, patchmethod.go. What goes over the wire: json.go, wire.go, page.go, error.go. Moving
+// over: transfer.go, move.go (what is checked), moveapply.go (what is done), export.go; document.go, cloudformation.go
+// and terraform.go are the formats.
 //
 // # Sources
 //
