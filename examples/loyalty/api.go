@@ -134,21 +134,3 @@ func (o options) route(r *http.Request) (usageplan.Route, bool) {
 	}
 	return usageplan.Route{}, false
 }
-
-// signedIn tells which user of the pool has signed in.
-func signedIn(pool auth.Issuer) (*auth.Verifier, error) {
-	return auth.New(auth.Config{
-		Issuers:   []auth.Issuer{pool},
-		AllowHTTP: strings.HasPrefix(pool.JWKS, "http://"), // an emulator's, named on the command line
-	})
-}
-
-// me answers a signed-in user with the contents of the token.
-func me(w http.ResponseWriter, r *http.Request) {
-	token, _ := auth.FromContext(r.Context())
-	reply(w, http.StatusOK, struct {
-		Subject  string   `json:"sub"`
-		Groups   []string `json:"groups"`
-		TokenUse string   `json:"token_use"`
-	}{token.Subject, token.Groups(), token.Use})
-}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/http"
 	"path"
 	"strings"
 	"time"
@@ -58,4 +59,22 @@ func demo() (auth.Issuer, tokens, error) {
 		return pool, tokens{}, fmt.Errorf("demo issuer: %w", err)
 	}
 	return pool, tokens{valid, expired}, nil
+}
+
+// signedIn tells which user of the pool has signed in.
+func signedIn(pool auth.Issuer) (*auth.Verifier, error) {
+	return auth.New(auth.Config{
+		Issuers:   []auth.Issuer{pool},
+		AllowHTTP: strings.HasPrefix(pool.JWKS, "http://"), // an emulator's, named on the command line
+	})
+}
+
+// me answers a signed-in user with the contents of the token.
+func me(w http.ResponseWriter, r *http.Request) {
+	token, _ := auth.FromContext(r.Context())
+	reply(w, http.StatusOK, struct {
+		Subject  string   `json:"sub"`
+		Groups   []string `json:"groups"`
+		TokenUse string   `json:"token_use"`
+	}{token.Subject, token.Groups(), token.Use})
 }
