@@ -52,6 +52,19 @@ func TestImportOfAMembershipThatIsListedTwice(t *testing.T) {
 	require.Equal(t, []usageplan.Member{{Plan: "jcfq33", Client: "aaaaaaaaaa"}}, c.plans.Memberships("aaaaaaaaaa"))
 }
 
+// The last row for a key counts, even if the key exists, and also while a strict import looks for what it would leave out.
+func TestStrictImportOfAKeyThatIsListedTwice(t *testing.T) {
+	const row = "Name,Key,UsagePlanIds\na,aaaaaaaaaaaaaaaaaaaa1,jcfq33\nb,aaaaaaaaaaaaaaaaaaaa1,gold\n"
+	c := newPlane(t, sealed)
+	c.plan("jcfq33")
+	c.plan("gold")
+	_, err := c.transfer(true).Import(t.Context(), source(admin.FormatKeys, `[{"id": "aaaaaaaaaa", "value": "aaaaaaaaaaaaaaaaaaaa1"}]`))
+	require.NoError(t, err)
+	_, err = c.transfer(true).Import(t.Context(), source(admin.FormatCSV, row))
+	require.NoError(t, err)
+	require.Equal(t, []usageplan.Member{{Plan: "gold", Client: "aaaaaaaaaa"}}, c.plans.Memberships("aaaaaaaaaa"))
+}
+
 // Over journals that lose requests and answers, an import is repeated until it succeeds. Then the state is that of an
 // import without losses, and memberships have never been there before their keys.
 func TestImportIsCompletedByRepeatingIt(t *testing.T) {

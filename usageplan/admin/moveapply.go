@@ -19,6 +19,7 @@ import (
 func (m *move) apply(ctx context.Context) error {
 	if m.FailOnWarnings {
 		dry := *m
+		dry.joined = maps.Clone(m.joined) // what rows join counts again when the keys are added
 		if err := dry.applyKeys(ctx, true); err != nil {
 			return err
 		}
