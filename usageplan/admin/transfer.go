@@ -69,9 +69,12 @@ type Transfer struct {
 	Keys  *apikey.Verifier
 	Plans *usageplan.Meter
 
-	// FailOnWarnings makes Import and Export fail, and change or write nothing, if anything would be left out. Import
-	// then cannot tell yet that a new key of FormatKeys is the key of a row in FormatCSV. So it fails for the usage of a
-	// key that only such a row puts into the plan: import the usage after the keys, or name members by FormatPlanKeys.
+	// FailOnWarnings makes Import and Export fail, and change or write nothing, if anything would be left out.
+	//
+	// There is one gap: before the change, Import cannot tell that a new key of FormatKeys is the key of a row in
+	// FormatCSV. If such a row names a plan that the key cannot join, Import fails after it has added the keys. If only
+	// the row puts the key into its plan, Import fails for the key's usage. So import the two formats one after the
+	// other, or name members by FormatPlanKeys.
 	// For the same reason, it finds only after keys were added that two sources put one new key into two plans for a
 	// stage: import one source after the other.
 	FailOnWarnings bool
