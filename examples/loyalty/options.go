@@ -84,7 +84,7 @@ func (o options) validate() error {
 func (o *options) setStages(text string) error {
 	o.stages = nil
 	seen := make(map[string]bool)
-	for _, name := range strings.Split(text, ",") {
+	for name := range strings.SplitSeq(text, ",") {
 		api, stage, _ := strings.Cut(name, ":")
 		if api == "" || stage == "" || strings.ContainsAny(stage, "/{} ") || seen[stage] {
 			return fmt.Errorf("%q is not api:stage, or a second stage of that name", name)
