@@ -3,6 +3,7 @@ package apikey_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"sync"
@@ -194,9 +195,7 @@ func TestRevealOfManyKeysIsSeveralChanges(t *testing.T) {
 			v := newVerifier(t, sealing(t, log))
 			want := map[string]apikey.Secret{}
 			for len(want) < tt.keys { // an import is a change, too
-				for id, value := range fill(t, v, min(tt.keys-len(want), 999), tt.description) {
-					want[id] = value
-				}
+				maps.Copy(want, fill(t, v, min(tt.keys-len(want), 999), tt.description))
 			}
 			before := len(changesOf(t, log))
 			got, err := v.Reveal(t.Context(), ids(v)...)

@@ -113,7 +113,7 @@ func TestAnswersWithValuesAreInTheAudit(t *testing.T) {
 			}
 		}
 		var want []string
-		for _, n := range strings.Fields(tt.keys) {
+		for n := range strings.FieldsSeq(tt.keys) {
 			want = append(want, "k"+n+"00000000")
 		}
 		require.ElementsMatch(t, want, shown, what)
