@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
@@ -104,6 +105,21 @@ func TestPositionOutlivesChanges(t *testing.T) {
 		require.Equal(t, []string{"n2", "n0"}, got, target)
 		require.NoError(t, p.keys.Delete(t.Context(), "new0000000"))
 	}
+}
+
+// If the plan is gone that a page ended with, those of the same instant still come, as after an import.
+func TestPositionAmongPlansOfOneInstant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlane(t, settings{})
+		for i := range 3 {
+			_, err := p.plans.CreatePlan(t.Context(), usageplan.Plan{ID: fmt.Sprintf("plan%d", i), Name: fmt.Sprintf("n%d", i)})
+			require.NoError(t, err)
+		}
+		var page struct{ Position string }
+		require.NoError(t, json.Unmarshal(p.send("GET", "/usageplans?limit=1", "").Body.Bytes(), &page))
+		require.NoError(t, p.plans.DeletePlan(t.Context(), "plan2"))
+		require.Equal(t, []string{"n1", "n0"}, names(p.send("GET", "/usageplans?position="+page.Position, "").Body.String()))
+	})
 }
 
 // A position belongs to its list.

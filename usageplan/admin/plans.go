@@ -132,14 +132,14 @@ func (s *Server) getPlans(c *call) (result, error) {
 
 // plansAfter returns the plans that come after a position, newest first: all, or those that a key is in. A position has
 // the id of the last plan that was shown, and when it was created: if that plan is gone, the list goes on with the first
-// one that is older.
+// one that is not younger. So of plans that were created at the same instant, some may come twice, and none is missing.
 func (s *Server) plansAfter(key string, at position) []usageplan.Plan {
 	plans := slices.Collect(s.config.Plans.Plans())
 	from := 0
 	if at.after != "" {
 		if from = slices.IndexFunc(plans, func(p usageplan.Plan) bool { return p.ID == at.after }) + 1; from == 0 {
 			created := time.Unix(0, int64(at.before))
-			from = slices.IndexFunc(plans, func(p usageplan.Plan) bool { return p.Created.Before(created) })
+			from = slices.IndexFunc(plans, func(p usageplan.Plan) bool { return !p.Created.After(created) })
 		}
 	}
 	if from < 0 {
