@@ -121,7 +121,7 @@ func decode(b []byte, now time.Time) (s state, exists bool, err error) {
 		return state{}, false, errDamaged
 	}
 	if err := s.validate(); err != nil {
-		return state{}, false, fmt.Errorf("%w: %w", errDamaged, err)
+		return state{}, false, fmt.Errorf("%w: %v", errDamaged, err) // ErrInvalid would be about the caller's change
 	}
 	s.previous = current(s.previous, now)
 	return s, true, nil

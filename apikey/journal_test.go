@@ -469,6 +469,24 @@ func TestBadItemLeavesTheKeysIntact(t *testing.T) {
 	}
 }
 
+// A journal that cannot be used is no mistake of the request that finds it: 503, and not 400.
+func TestBadItemIsNotInvalid(t *testing.T) {
+	log := journal.Memory(0)
+	v := newVerifier(t, apikey.Config{Pepper: pepper, Journal: log})
+	_, err := v.Create(t.Context(), apikey.Key{ID: "second0000", Enabled: true}, value)
+	require.NoError(t, err)
+	bad := changesOf(t, log)[0].Items[0]
+	copy(bad.Value[2:], "NO") // no key has such an id
+	_, err = log.Append(t.Context(), 1, journal.Change{Items: []journal.Item{bad}})
+	require.NoError(t, err)
+	_, err = v.Create(t.Context(), apikey.Key{ID: "third00000"}, other)
+	e, is := errors.AsType[*apikey.Error](err)
+	require.True(t, is)
+	require.ErrorIs(t, err, apikey.ErrUnavailable)
+	require.NotErrorIs(t, err, apikey.ErrInvalid)
+	require.Equal(t, 503, e.StatusCode())
+}
+
 // broken is a journal whose store is down.
 type broken struct{ journal.Journal }
 

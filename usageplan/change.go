@@ -1,6 +1,7 @@
 package usageplan
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"strings"
@@ -90,12 +91,13 @@ func (c *changeset) of(client string) iter.Seq[*memberItem] {
 }
 
 // apply makes visible what the journal has. The topic calls it, one call at a time; see [journal.Follow]. It reads all
-// items before it changes anything, so that an item which it cannot read leaves the meter as it was.
+// items before it changes anything, so that an item which it cannot read leaves the meter as it was. Its errors have no
+// cause, in contrast to those of the plan that an item holds: it is not the caller's change that is invalid.
 func (m *Meter) apply(items iter.Seq[journal.Item], reset bool) error {
 	var c changeset
 	for it := range items {
 		if err := m.table.read(&c, it); err != nil {
-			return fmt.Errorf("item %q: %w", clip(it.Name), err)
+			return fmt.Errorf("item %q: %v", clip(it.Name), err)
 		}
 	}
 	if reset {
@@ -122,7 +124,7 @@ func (t *table) read(c *changeset, it journal.Item) error {
 	name, is := strings.CutPrefix(it.Name, memberPrefix)
 	plan, client, ok := splitMember(name)
 	if !is || !ok {
-		return fmt.Errorf("%w: it is neither a plan nor a member", ErrInvalid)
+		return errors.New("is neither a plan nor a member")
 	}
 	if it.Gone {
 		c.addMember(t.declaredMember(plan, client))

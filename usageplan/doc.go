@@ -79,7 +79,8 @@
 //   - [ErrExists]: 409. The plan or membership is there. Update it, or take another id.
 //   - [ErrNotMember]: 404. Name a plan of which the client is a member.
 //   - [journal.ErrUnavailable]: 503. It is unknown whether the change was made. [Meter.Refresh] and the next change
-//     find out. Then look at the present plans and members, and repeat the change if it is not there.
+//     find out. Then look at the present plans and members, and repeat the change if it is not there. A context that
+//     has ended while the change waited for others is 503 as well, and nothing has changed then.
 //   - [ErrNoQuota]: an error of the methods that take a [QuotaKey], without an answer of its own. Correct the key; the
 //     text says whether the plan, the quota or the membership is missing. [Meter.Balance] does not need the
 //     membership. [Meter.Usage] and [Meter.Adjustments] need neither it nor a quota that the plan has now.

@@ -2,6 +2,7 @@ package usageplan
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -125,6 +126,8 @@ var answers = []response{
 	{ErrNoPlan, http.StatusForbidden, "ForbiddenException", "Forbidden"},
 	{ledger.ErrUnavailable, http.StatusServiceUnavailable, "ServiceUnavailableException", "Service Unavailable"},
 	{journal.ErrUnavailable, http.StatusServiceUnavailable, "ServiceUnavailableException", "Service Unavailable"},
+	{context.Canceled, http.StatusServiceUnavailable, "ServiceUnavailableException", "Service Unavailable"},
+	{context.DeadlineExceeded, http.StatusServiceUnavailable, "ServiceUnavailableException", "Service Unavailable"},
 }
 
 // response returns the row of answers for e. Every other cause is a mistake of the operator's and answers 500.

@@ -382,6 +382,31 @@ func TestUnknownOutcome(t *testing.T) {
 	}
 }
 
+// A journal that cannot be used is no mistake of the request that finds it: 503, and not 400.
+func TestItemThatCannotBeReadIsNotInvalid(t *testing.T) {
+	for name, it := range map[string]journal.Item{
+		"neither":          {Name: "q/x", Value: []byte{1, 0}},
+		"a newer form":     {Name: "p/x", Value: []byte{9, 0}},
+		"a field more":     {Name: "p/x", Value: append([]byte{1, 0, 16: 0, 17: 0}, `{"id":"x","name":"x","more":1}`...)},
+		"a plan no more":   {Name: "p/x", Value: append([]byte{1, 0, 16: 0, 17: 0}, `{"id":"x","name":""}`...)},
+		"a member no more": {Name: "m/\x01xc", Value: []byte{1, 4, 10: 0xff, 17: 0}},
+	} {
+		j := journal.Memory(0)
+		m := meter(t, declared(j))
+		_, err := j.Append(t.Context(), 0, journal.Change{Items: []journal.Item{it}})
+		require.NoError(t, err)
+		for range 2 {
+			err := m.AddMembers(t.Context(), usageplan.Member{Plan: "free", Client: "x"})
+			require.ErrorIs(t, err, journal.ErrUnavailable, name)
+			require.NotErrorIs(t, err, usageplan.ErrInvalid, name)
+			e, is := errors.AsType[*usageplan.Error](err)
+			require.True(t, is)
+			require.Equal(t, 503, e.StatusCode(), name)
+		}
+		require.Equal(t, []string{"b", "a"}, clients(m, "free"), name)
+	}
+}
+
 func TestChangesTellWhoMadeThem(t *testing.T) {
 	j := journal.Memory(0)
 	m := meter(t, declared(j))
@@ -400,7 +425,11 @@ func TestChangesTellWhoMadeThem(t *testing.T) {
 	require.ErrorIs(t, joining(usageplan.Member{Plan: "free", Client: "x"})(ctx, m), usageplan.ErrInvalid)
 	ended, cancel := context.WithCancel(ctx)
 	cancel()
-	require.ErrorIs(t, m.RemoveMembers(ended, "a"), context.Canceled)
+	err := m.RemoveMembers(ended, "a")
+	require.ErrorIs(t, err, context.Canceled)
+	require.NotErrorIs(t, err, journal.ErrUnavailable)
+	e, _ := errors.AsType[*usageplan.Error](err)
+	require.Equal(t, 503, e.StatusCode())
 }
 
 // first yields the first of each pair.
