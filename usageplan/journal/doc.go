@@ -16,7 +16,7 @@
 //
 // Control state is a set of items, each with a name and bytes, which the journal does not interpret. A [Change] puts or
 // removes some of them, in one step, and says who made it, when, from where, by which operation and request. [Topic]
-// takes who, where and which request from the context; see [NewContext].
+// takes who, where and which request from the context; see [NewContext] and [FromContext].
 //
 // A journal keeps two things for different times. It keeps the bytes of an item until the item is changed again. It
 // keeps the record of each change (revision, time, origin, operation and the names of its items) for the retention of

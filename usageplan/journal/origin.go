@@ -12,12 +12,13 @@ type Origin struct {
 
 type originKey struct{}
 
-// NewContext returns a context whose changes are made by o. [Topic.Change] writes it into each change.
+// NewContext returns a context whose changes are made by o, for [FromContext]. [Topic.Change] writes it into each change.
 func NewContext(ctx context.Context, o Origin) context.Context {
 	return context.WithValue(ctx, originKey{}, o)
 }
 
-func originOf(ctx context.Context) Origin {
+// FromContext returns who makes the changes of ctx, and whether ctx says so. It reports false for the zero Origin.
+func FromContext(ctx context.Context) (Origin, bool) {
 	o, _ := ctx.Value(originKey{}).(Origin)
-	return o
+	return o, o != Origin{}
 }

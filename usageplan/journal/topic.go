@@ -94,7 +94,8 @@ func (t *Topic) Change(ctx context.Context, operation string, decide func(next u
 			}
 			continue
 		}
-		c := Change{Time: time.Now().UTC(), Origin: originOf(ctx), Operation: operation, Items: items}
+		origin, _ := FromContext(ctx)
+		c := Change{Time: time.Now().UTC(), Origin: origin, Operation: operation, Items: items}
 		refused := t.append(ctx, c)
 		if !errors.Is(refused, ErrBehind) {
 			return refused

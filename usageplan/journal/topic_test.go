@@ -179,6 +179,18 @@ func TestAChangeSaysWhoMadeItAndWhen(t *testing.T) {
 	})
 }
 
+func TestFromContextReturnsWhatNewContextWasGiven(t *testing.T) {
+	_, found := journal.FromContext(t.Context())
+	require.False(t, found)
+	who := journal.Origin{Request: "r1"}
+	ctx := journal.NewContext(t.Context(), who)
+	got, found := journal.FromContext(ctx)
+	require.True(t, found)
+	require.Equal(t, who, got)
+	_, found = journal.FromContext(journal.NewContext(ctx, journal.Origin{}))
+	require.False(t, found, "the inner one counts")
+}
+
 func TestNothingIsAppendedThatDecideDoesNotReturn(t *testing.T) {
 	j, no := journal.Memory(0), errors.New("no")
 	n := follow(t, &faulty{Journal: j, append: func(context.Context, uint64, journal.Change) (uint64, error) {
