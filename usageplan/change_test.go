@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -121,6 +122,33 @@ func operations(t *testing.T, m *usageplan.Meter, plan, client string) (names []
 		names = append(names, c.Operation)
 	}
 	return names
+}
+
+// An adjustment without an actor is made by the one of the context, as a change of plans is.
+func TestAdjustmentsHaveTheActorOfTheContext(t *testing.T) {
+	m := meter(t, usageplan.Config{Plans: []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Quotas: daily(5)}}, Default: "p", Ledger: memory(t)})
+	k := usageplan.QuotaKey{Plan: "p", Client: "a"}
+	begin := time.Now()
+	adjust := func(ctx context.Context, actor string) (errs []error) {
+		adj := ledger.Adjustment{Delta: 1, Actor: actor}
+		_, extended := m.Extend(ctx, k, adj)
+		_, corrected := m.Correct(ctx, k, adj)
+		_, set := m.SetRemaining(ctx, k, 3, adj)
+		return []error{extended, corrected, set}
+	}
+	ann := journal.NewContext(t.Context(), journal.Origin{Actor: "ann", Source: "192.0.2.1"})
+	for _, err := range slices.Concat(adjust(ann, ""), adjust(ann, "bo"), adjust(t.Context(), "")) {
+		require.NoError(t, err)
+	}
+	for _, err := range adjust(journal.NewContext(t.Context(), journal.Origin{Actor: strings.Repeat("a", 513)}), "") {
+		require.ErrorIs(t, err, ledger.ErrAdjustment)
+	}
+	var actors []string
+	for c, err := range m.Adjustments(t.Context(), k, begin, time.Now()) {
+		require.NoError(t, err)
+		actors = append(actors, c.Actor)
+	}
+	require.Equal(t, []string{"ann", "ann", "ann", "bo", "bo", "bo", "", "", ""}, actors)
 }
 
 // A client moves from one plan to another in one step: none of its requests finds it without a plan.

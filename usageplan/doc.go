@@ -20,7 +20,8 @@
 //
 // [Meter.StatusHandler] tells a client what its own plan allows and what is left of it. [Meter.Balance], [Meter.Usage],
 // [Meter.Extend], [Meter.SetRemaining], [Meter.Correct] and [Meter.Adjustments] are for the owner of the API. They do
-// not check who asks, and neither do changes. [journal.NewContext] says who it was, for [Meter.History].
+// not check who asks, and neither do changes. [journal.NewContext] says who it was, for [Meter.History] and
+// [Meter.Adjustments].
 //
 // # Plans without a quota
 //

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tallygate/tallygate/usageplan/journal"
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
@@ -55,15 +56,16 @@ func (m *Meter) Usage(ctx context.Context, k QuotaKey, from, to time.Time) iter.
 }
 
 // Extend adds adj.Delta units to the limit of the current period; a negative delta takes units away. The next period
-// starts with the plan's limit again. The ledger stores who did it and why: adj.Actor and adj.Reason, not the
-// [journal.Origin] of ctx. A client that is no member of the plan is [ErrNoQuota], unless the plan is Config.Default.
-// In API Gateway, it is a temporary extension.
+// starts with the plan's limit again. The ledger stores who did it and why: adj.Actor and adj.Reason. If adj.Actor is
+// empty, it is the actor of the [journal.Origin] in ctx. One of more than 512 bytes is [ledger.ErrAdjustment]. A client
+// that is no member of the plan is [ErrNoQuota], unless the plan is Config.Default. In API Gateway, it is a temporary
+// extension.
 func (m *Meter) Extend(ctx context.Context, k QuotaKey, adj ledger.Adjustment) (ledger.Balance, error) {
 	key, quota, err := m.adjustable(k)
 	if err != nil {
 		return ledger.Balance{}, err
 	}
-	return m.config.Ledger.Extend(ctx, key, quota, adj)
+	return m.config.Ledger.Extend(ctx, key, quota, signed(ctx, adj))
 }
 
 // Correct adds adj.Delta units to what counts as used in the current period. The rules are those of [Meter.Extend].
@@ -72,7 +74,7 @@ func (m *Meter) Correct(ctx context.Context, k QuotaKey, adj ledger.Adjustment) 
 	if err != nil {
 		return ledger.Balance{}, err
 	}
-	return m.config.Ledger.Correct(ctx, key, quota, adj)
+	return m.config.Ledger.Correct(ctx, key, quota, signed(ctx, adj))
 }
 
 // SetRemaining extends the current period by as many units, up or down, as leave n of them, 0 to [ledger.MaxUnits]. It
@@ -84,7 +86,7 @@ func (m *Meter) SetRemaining(ctx context.Context, k QuotaKey, n int64, adj ledge
 	if err != nil {
 		return ledger.Balance{}, err
 	}
-	return m.config.Ledger.SetRemaining(ctx, key, quota, n, adj)
+	return m.config.Ledger.SetRemaining(ctx, key, quota, n, signed(ctx, adj))
 }
 
 // Adjustments yields the client's extensions and corrections of all periods, oldest first, that were made not before
@@ -97,6 +99,15 @@ func (m *Meter) Adjustments(ctx context.Context, k QuotaKey, from, to time.Time)
 		return func(yield func(ledger.Change, error) bool) { yield(ledger.Change{}, err) }
 	}
 	return m.config.Ledger.Adjustments(ctx, key, from, to)
+}
+
+// signed returns adj with the actor of ctx, unless it has one. So a program says once who changes plans and quotas.
+func signed(ctx context.Context, adj ledger.Adjustment) ledger.Adjustment {
+	if adj.Actor == "" {
+		origin, _ := journal.FromContext(ctx)
+		adj.Actor = origin.Actor
+	}
+	return adj
 }
 
 // adjustable returns what find does, and an error if the client is no member of the plan.
