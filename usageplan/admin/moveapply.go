@@ -210,7 +210,7 @@ func (m *move) applyRemainder(ctx context.Context, at string, r remainder) error
 		return nil
 	}
 	_, err = m.Plans.SetRemaining(ctx, k, r.units, ledger.Adjustment{
-		ID: fmt.Sprintf("moved over %s %d", date, r.units), Reason: "moved over from API Gateway", Actor: "import",
+		ID: fmt.Sprintf("moved over %s %d", date, r.units), Reason: "moved over from API Gateway",
 	})
 	if err == nil {
 		m.did(at, "key %s in usage plan %s: %d units remain", clip(r.client), clip(r.plan), r.units)

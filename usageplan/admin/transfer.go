@@ -89,8 +89,8 @@ type Transfer struct {
 // and the remaining units come last. If Import fails in between, the report says what was done. To repeat it completes
 // it, and does nothing twice: what remained is set once for each day of a listing, whatever has been used since.
 //
-// Changes of keys, plans and memberships have the origin that ctx carries; see [journal.NewContext]. The adjustments of
-// quotas name "import" as their actor.
+// Changes of keys, plans and memberships have the origin that ctx carries, and the adjustments of quotas its actor; see
+// [journal.NewContext].
 //
 // Who moves over should stop the changes at API Gateway first, or repeat the import.
 func (t Transfer) Import(ctx context.Context, sources ...Source) (Report, error) {

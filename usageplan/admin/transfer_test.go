@@ -17,6 +17,7 @@ import (
 	"github.com/tallygate/tallygate/ratelimit"
 	"github.com/tallygate/tallygate/usageplan"
 	"github.com/tallygate/tallygate/usageplan/admin"
+	"github.com/tallygate/tallygate/usageplan/journal"
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
@@ -124,6 +125,24 @@ func TestImportMovesAnAccount(t *testing.T) {
 	balance, err := p.plans.Balance(t.Context(), usageplan.QuotaKey{Plan: "jcfq33", Client: "fr92a5qpbj"})
 	require.NoError(t, err)
 	require.EqualValues(t, 3, balance.Remaining)
+}
+
+// The ledger and the journals name the actor of the context.
+func TestImportIsMadeByTheActorOfTheContext(t *testing.T) {
+	p := newPlane(t, settings{keys: sealed.keys, plans: func(c *usageplan.Config) { c.Journal = journal.Memory(0) }})
+	ctx, begin := journal.NewContext(t.Context(), journal.Origin{Actor: "operator"}), time.Now()
+	_, err := p.transfer(true).Import(ctx, account()...)
+	require.NoError(t, err)
+	var actors []string
+	for c, err := range p.plans.History(ctx, "jcfq33", "fr92a5qpbj") {
+		require.NoError(t, err)
+		actors = append(actors, c.Actor)
+	}
+	for c, err := range p.plans.Adjustments(ctx, usageplan.QuotaKey{Plan: "jcfq33", Client: "fr92a5qpbj"}, begin, time.Now()) {
+		require.NoError(t, err)
+		actors = append(actors, c.Actor)
+	}
+	require.Equal(t, []string{"operator", "operator"}, actors, "a membership and an adjustment")
 }
 
 // Resources of a CloudFormation stack have tags that only AWS may set. They go, and their keys and plans come.

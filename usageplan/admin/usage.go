@@ -224,7 +224,7 @@ func (s *Server) updateUsage(c *call) (result, error) {
 		return result{}, notFound(noPlan)
 	}
 	if given {
-		_, err = s.config.Plans.SetRemaining(c, k, remaining, ledger.Adjustment{Actor: clip(c.actor), Reason: c.action.Operation})
+		_, err = s.config.Plans.SetRemaining(c, k, remaining, ledger.Adjustment{Reason: c.action.Operation})
 	}
 	if errors.Is(err, usageplan.ErrNoQuota) { // the key is not in the plan
 		return result{}, notFound(noPlan)
