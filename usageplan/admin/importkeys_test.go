@@ -1,12 +1,17 @@
 package admin_test
 
 import (
+	"context"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tallygate/tallygate/apikey"
 	"github.com/tallygate/tallygate/usageplan"
+	"github.com/tallygate/tallygate/usageplan/journal"
 )
 
 // A key can be in one plan for a stage. A row that would put it into a second one is left out, and with failonwarnings
@@ -69,4 +74,37 @@ func TestImportOfAKeyThatIsListedTwice(t *testing.T) {
 			require.Equal(t, []usageplan.Member{{Plan: tt.want, Client: p.only()}}, p.plans.Memberships(p.only()))
 		})
 	}
+}
+
+// during is a journal that does something else before it stores an import.
+type during struct {
+	journal.Journal
+	do func()
+}
+
+func (d *during) Append(ctx context.Context, after uint64, c journal.Change) (uint64, error) {
+	if c.Operation == "ImportApiKeys" {
+		d.do()
+	}
+	return d.Journal.Append(ctx, after, c)
+}
+
+// Nothing that another caller changes comes between the keys of an import and their memberships.
+func TestImportIsNotInterrupted(t *testing.T) {
+	const value = "aaaaaaaaaaaaaaaaaaaa1"
+	keys := &during{Journal: journal.Memory(0)}
+	p := newPlane(t, settings{keys: func(c *apikey.Config) { c.Journal, c.Pepper = keys, apikey.Secret(strings.Repeat("p", 32)) }})
+	p.plan("gold")
+	p.plan("silver")
+	require.Equal(t, 201, p.send("POST", "/apikeys", `{"value":"`+value+`"}`).Code)
+	joined := make(chan int, 1)
+	keys.do = func() {
+		r := signed(t, request("POST", "/usageplans/silver/keys", `{"keyId":"`+p.only()+`","keyType":"API_KEY"}`), owner, region)
+		go func() { joined <- p.serve(r).Code }()
+		time.Sleep(20 * time.Millisecond) // enough for a caller that does not wait
+	}
+	w := p.send("POST", "/apikeys?mode=import&format=csv&failonwarnings=true", "Name,Key,UsagePlanIds\na,"+value+",gold\n")
+	require.Equal(t, 201, w.Code, w.Body)
+	require.Equal(t, 409, <-joined)
+	require.Equal(t, []usageplan.Member{{Plan: "gold", Client: p.only()}}, p.plans.Memberships(p.only()))
 }

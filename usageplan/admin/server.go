@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"sync"
 
 	"github.com/tallygate/tallygate/apikey"
 	"github.com/tallygate/tallygate/ratelimit"
@@ -54,6 +55,10 @@ type Config struct {
 // with [ErrNotConfigured].
 type Server struct {
 	config Config
+
+	// An import holds changes alone, other changes share it. An import checks the memberships of its rows before it adds
+	// the keys, and what it has found must still be so when it adds the memberships. Reading needs no lock.
+	changes sync.RWMutex
 }
 
 // New returns a server. If the configuration has mistakes, the error joins all of them.
@@ -83,7 +88,7 @@ func New(c Config) (*Server, error) {
 		limit := *c.AccountThrottle
 		c.AccountThrottle = &limit
 	}
-	return &Server{c}, nil
+	return &Server{config: c}, nil
 }
 
 // ServeHTTP serves one request. Every answer has an id, which the journals have as well.
@@ -111,11 +116,24 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	res, err := rt.serve(s, c)
+	res, err := s.run(rt, c)
 	if err != nil {
 		return result{}, refusal(err, c.action)
 	}
 	return res, nil
+}
+
+// run carries out an operation that is allowed. Its body was read before, so that no slow client keeps others waiting.
+func (s *Server) run(rt *route, c *call) (result, error) {
+	switch {
+	case rt.operation == "ImportApiKeys":
+		s.changes.Lock()
+		defer s.changes.Unlock()
+	case rt.method != http.MethodGet:
+		s.changes.RLock()
+		defer s.changes.RUnlock()
+	}
+	return rt.serve(s, c)
 }
 
 // refuse answers a refused request. An error of Authenticate that is no answer becomes one of [ErrDenied], so that
