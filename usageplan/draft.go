@@ -49,10 +49,12 @@ func (d *draft) putPlan(p Plan) Plan {
 	return item.Plan.clone()
 }
 
-// putMember creates or replaces the membership. One that is replaced keeps its place in the order.
+// putMember creates or replaces the membership. One that is replaced keeps its place in the order, unless it is only
+// declared so far. Its number is then the place in Config.Members. If that were stored, the next process could declare
+// another member there, and the two would have one slot in the roll.
 func (d *draft) putMember(k Member) {
 	item := memberItem{Member: k.clone()}
-	if m := d.meter.table.member(k.Plan, k.Client); m != nil {
+	if m := d.meter.table.member(k.Plan, k.Client); m != nil && m.number >= 1<<numberBits {
 		item.number = m.number
 	} else {
 		item.number = d.number()

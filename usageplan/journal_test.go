@@ -69,6 +69,54 @@ func TestDeclaredPlansAndMembers(t *testing.T) {
 	require.Len(t, slices.Collect(bare.Plans()), 2)
 }
 
+// The next process may declare other members and plans in the places of those that were stored. Each has a place of its
+// own then: all are listed, found by changes of the plan, and removed alone.
+func TestPlacesOfDeclarationsAreNotStored(t *testing.T) {
+	ctx := t.Context()
+	j := journal.Memory(0)
+	const plan, others = "free", "other"
+	config := func(clients ...string) usageplan.Config {
+		c := usageplan.Config{Journal: j, Plans: []usageplan.Plan{{ID: plan, Name: plan}, {ID: others, Name: others, Stages: dev}}}
+		for _, k := range clients {
+			c.Members = append(c.Members, usageplan.Member{Plan: plan, Client: k})
+		}
+		return c
+	}
+	own := func(k *usageplan.Member) error { k.Throttle = &ratelimit.Limit{Burst: 7}; return nil }
+	m := meter(t, config("a", "b", "c"))
+	for _, client := range []string{"a", "b"} {
+		_, err := m.UpdateMember(ctx, plan, client, own)
+		require.NoError(t, err)
+	}
+	m = meter(t, config("c", "d"))
+	require.Equal(t, []string{"b", "a", "d", "c"}, clients(m, plan))
+	require.Equal(t, []string{"b", "a", "d", "c"}, paged(m, plan, 1))
+
+	require.NoError(t, m.AddMembers(ctx, usageplan.Member{Plan: others, Client: "c"}))
+	_, err := m.UpdatePlan(ctx, plan, func(p *usageplan.Plan) error { p.Stages = dev; return nil })
+	require.ErrorIs(t, err, usageplan.ErrConflict, "c is in two plans for the stage")
+	require.NoError(t, m.RemoveMembers(ctx, "c", plan))
+	require.Equal(t, []string{"b", "a", "d"}, clients(m, plan))
+	require.Equal(t, []string{"b", "a", "d"}, clients(meter(t, config("c", "d")), plan))
+}
+
+// Two plans may have one place. They are in the same order whenever they are listed.
+func TestPlansInOnePlaceKeepTheirOrder(t *testing.T) {
+	j := journal.Memory(0)
+	for i := range 8 {
+		id := fmt.Sprint("p", i)
+		m := meter(t, usageplan.Config{Journal: j, Plans: []usageplan.Plan{{ID: id, Name: id}}})
+		_, err := m.UpdatePlan(t.Context(), id, func(p *usageplan.Plan) error { p.Name = "N"; return nil })
+		require.NoError(t, err)
+	}
+	m := meter(t, usageplan.Config{Journal: j})
+	first := slices.Collect(m.Plans())
+	require.Len(t, first, 8)
+	for range 20 {
+		require.Equal(t, first, slices.Collect(meter(t, usageplan.Config{Journal: j}).Plans()))
+	}
+}
+
 // A process whose code declares less forgets what another has removed without a trace. Then the declaration counts again
 // in every process that has it, at once and after a restart.
 func TestDeclarationCountsWhereTheJournalHasNothing(t *testing.T) {

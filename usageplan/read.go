@@ -22,7 +22,10 @@ func (m *Meter) Plans() iter.Seq[Plan] {
 				plans = append(plans, s)
 			}
 		}
-		slices.SortFunc(plans, func(a, b *state) int { return cmp.Compare(b.number, a.number) })
+		slices.SortFunc(plans, func(a, b *state) int {
+			// A declared plan that was stored and one that is declared now may have the same number.
+			return cmp.Or(cmp.Compare(b.number, a.number), cmp.Compare(a.ID, b.ID))
+		})
 		for _, s := range plans {
 			if !yield(s.Plan.clone()) {
 				return
@@ -75,6 +78,8 @@ func copies(list []*member) []Member {
 // Members returns copies of up to limit members of the plan, newest first. If before is 0, it begins with the newest.
 // It returns in next what to pass as before for the page after this one, or 0 if there is none. Members that are added
 // between two pages are newer, so the pages show no member twice, and miss none that stays. It waits for no change.
+//
+// A member of Config.Members is older than all others until a change stores it, and as new as that change from then on.
 func (m *Meter) Members(plan string, before uint64, limit int) (members []Member, next uint64) {
 	if m.configured() != nil || limit < 1 {
 		return nil, 0

@@ -129,7 +129,8 @@ func TestVerbsRefuseAndChangeNothing(t *testing.T) {
 	}
 }
 
-// Plans and members are listed newest first, however they came to be and whatever has changed since.
+// Plans and members are listed newest first, however they came to be and whatever has changed since. A declared member
+// is as new as the change that stores it.
 func TestNewestFirst(t *testing.T) {
 	ctx := t.Context()
 	m := meter(t, usageplan.Config{
@@ -166,7 +167,7 @@ func TestNewestFirst(t *testing.T) {
 		got = append(got, p.ID)
 	}
 	require.Equal(t, []string{ids[2], ids[1], ids[0], "y", "z"}, got)
-	want := []string{"2", "x3", "6", "x2", "4", "x1", "x0", "0", "8", "9"}
+	want := []string{"2", "9", "x3", "6", "x2", "4", "x1", "x0", "0", "8"}
 	for limit := 1; limit < 12; limit++ {
 		require.Equal(t, want, paged(m, "z", limit), "pages of %d", limit)
 	}
