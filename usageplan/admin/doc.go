@@ -96,7 +96,8 @@
 //
 // What spans keys and plans is ordered. DeleteApiKey removes the memberships and then the key; ImportApiKeys makes the
 // keys and then the memberships. So a process that ends in between leaves a key without a plan, and never a membership
-// that another key would find. To repeat the request completes it.
+// that another key would find. To repeat the request completes it. Other changes that come by this server wait for an
+// import, so that none gets between its keys and its memberships.
 //
 // Bodies have at most 10 MiB, and are read before they are parsed. Lists are read in pages of at most 500.
 //

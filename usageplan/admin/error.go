@@ -180,7 +180,7 @@ func text(err, below error) string {
 		return noPlan
 	case usageplan.ErrInvalid, usageplan.ErrConflict, usageplan.ErrExists, usageplan.ErrNoQuota:
 		_, detail, _ := strings.Cut(err.Error(), below.Error()+": ")
-		return clip(detail)
+		return clip(strings.ReplaceAll(detail, "\n", "; ")) // joined errors
 	}
 	return ""
 }

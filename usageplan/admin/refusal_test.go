@@ -141,10 +141,12 @@ func TestErrorCatalogue(t *testing.T) {
 	} {
 		p.refuse(row.method, row.target, row.body, row.status, row.code, row.text)
 	}
+	w := p.send("POST", "/usageplans", plan(`"apiStages":[`+strings.Repeat(`{"apiId":"demo","stage":"prod"},`, 2)+`{"apiId":"demo","stage":"prod"}]`))
+	require.Regexp(t, `^{"message":"plan \\"[a-z0-9]{6}\\": stages\[1\]: demo:prod is listed twice; plan .* stages\[2\]: demo:prod is listed twice"}$`, w.Body.String(), "one line")
 	require.Equal(t, 201, p.send("POST", "/usageplans", `{"name":"third"}`).Code)
 	third := planID(strings.TrimPrefix(p.send("GET", "/usageplans?limit=1", "").Body.String(), `{"item":[`))
 	p.join(third, in)
-	w := p.send("PATCH", "/usageplans/"+third, operation("add", "/apiStages", "demo:prod"))
+	w = p.send("PATCH", "/usageplans/"+third, operation("add", "/apiStages", "demo:prod"))
 	require.Equal(t, 409, w.Code, w.Body)
 	require.Regexp(t, `^{"message":"client \\"`+in+`\\" is in plan \\"gold\\" for demo:prod`, w.Body.String(), "what helps, without the cause")
 	require.NoError(t, p.plans.RemoveMembers(t.Context(), in, third))
