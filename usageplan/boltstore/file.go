@@ -2,7 +2,6 @@ package boltstore
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -90,8 +89,7 @@ func initialise(name string) error {
 		if err := errors.Join(err, err2); err != nil {
 			return err
 		}
-		none := state{First: 1}
-		return errors.Join(meta.Put(versionKey, numberKey(version)), none.put(tx))
+		return errors.Join(meta.Put(versionKey, numberKey(version)), (&state{First: 1}).put(tx))
 	}), db.close())
 }
 
@@ -105,28 +103,4 @@ func syncDir(dir string) error {
 		return err // Windows cannot sync a directory and says so
 	}
 	return nil
-}
-
-// verify checks the pages of a file before bbolt opens it to write. It returns what the state calls Sum.
-func verify(path string) (sum uint64, err error) {
-	if info, err := os.Stat(path); err == nil && info.Size() == 0 {
-		return 0, fmt.Errorf("%w: 0 bytes", ErrFormat) // bbolt would take it for a new file
-	}
-	db, err := openFile(path, bolt.Options{ReadOnly: true}) // does not look at pages
-	if err != nil {
-		return 0, err
-	}
-	defer db.close()
-	if n := db.bolt.Info().PageSize; n != os.Getpagesize() {
-		return 0, fmt.Errorf("%w: written with pages of %d bytes, this system has others", ErrFormat, n)
-	}
-	err = db.view(func(tx *bolt.Tx) error {
-		return walk(db.file, tx, func(bucket string, _, value []byte) error {
-			if isSummed(bucket) {
-				sum += uint64(storedSum(value))
-			}
-			return nil
-		})
-	})
-	return sum, err
 }
