@@ -93,11 +93,10 @@ func (db *database) rewriteMetas() error {
 	meta := make([]byte, pageHeader+64) // within a sector, so never torn
 	for i := range int64(2) {
 		at := i * int64(os.Getpagesize())
-		_, err := db.file.ReadAt(meta, at)
-		if err == nil {
-			_, err = db.file.WriteAt(meta, at)
+		if _, err := db.file.ReadAt(meta, at); err != nil {
+			return err
 		}
-		if err != nil {
+		if _, err := db.file.WriteAt(meta, at); err != nil {
 			return err
 		}
 	}

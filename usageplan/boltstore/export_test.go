@@ -55,9 +55,10 @@ func Seal(key string, row []byte) []byte { return seal([]byte(key), row) }
 
 // ReadRecord is a record as it is read.
 func ReadRecord(number uint64, record []byte) (rows [][2]string, err error) {
-	err = readRecord(numberKey(number), record, func(key, row []byte) {
-		rows = append(rows, [2]string{string(key), string(row)})
-	})
+	changes, err := readRecord(numberKey(number), record)
+	for _, c := range changes {
+		rows = append(rows, [2]string{c.key, string(c.row)})
+	}
 	return rows, err
 }
 

@@ -11,13 +11,10 @@ import (
 // Buckets. Rows has one row for each key; it is as old as the last checkpoint. Meta has the version of the format and
 // the state. Besides these there are one or two logs, see log.go, and two buckets for each journal, see
 // journalcodec.go.
-var (
-	metaBucket = []byte("meta")
-	rowBucket  = []byte("rows")
+var metaBucket, rowBucket = []byte("meta"), []byte("rows")
 
-	versionKey = []byte("version")
-	stateKey   = []byte("state")
-)
+// Keys of meta.
+var versionKey, stateKey = []byte("version"), []byte("state")
 
 // version is the format of the file. Version 1 had accounts in place of rows.
 const version = 2
@@ -89,13 +86,10 @@ func seal(key, value []byte) []byte {
 	return binary.LittleEndian.AppendUint32(value, checksum(key, value))
 }
 
-// unseal returns the value without the checksum, and whether that is right.
+// unseal returns the value without the checksum, and whether that is right. A value is never empty.
 func unseal(key, sealed []byte) (value []byte, ok bool) {
-	n := len(sealed) - sumSize
-	if n <= 0 {
-		return nil, false
-	}
-	return sealed[:n:n], storedSum(sealed) == checksum(key, sealed[:n])
+	n := max(0, len(sealed)-sumSize)
+	return sealed[:n:n], n > 0 && storedSum(sealed) == checksum(key, sealed[:n])
 }
 
 // storedSum is the checksum at the end of a value, 0 if there is none.

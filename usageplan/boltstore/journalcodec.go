@@ -23,10 +23,7 @@ import (
 // Checksums do not tell that a value is missing or an older one. So the sum of the state has those of all items and
 // records, with those of the rows. The sequence of the bucket of records is the head. Unless one of the two is damaged,
 // the last record has the same number.
-const (
-	itemPrefix   = "items "
-	recordPrefix = "records "
-)
+const itemPrefix, recordPrefix = "items ", "records "
 
 // isSummed reports whether the sum of the state has the checksums of a bucket.
 func isSummed(bucket string) bool {
@@ -99,10 +96,7 @@ type stored struct {
 }
 
 // The first byte of a stored item. A later version of this package may have others.
-const (
-	isThere = 1
-	isGone  = 2
-)
+const isThere, isGone = 1, 2
 
 // encode puts the revision after the first byte, and the bytes of the item after that: revision 300 with "x" is
 // 01 AC 02 'x'.
@@ -111,8 +105,7 @@ func (s stored) encode() []byte {
 	if s.gone {
 		first, s.value = isGone, nil
 	}
-	b := append(make([]byte, 0, 1+binary.MaxVarintLen64+len(s.value)), first)
-	return append(binary.AppendUvarint(b, s.revision), s.value...)
+	return append(binary.AppendUvarint([]byte{first}, s.revision), s.value...)
 }
 
 // decode reads what encode has written. The value is a part of b.
@@ -138,9 +131,8 @@ type record struct {
 
 // recordVersion begins each record, after its size. The size of the time follows, and the time.
 const (
-	recordVersion = "\x01"
-	timeBegin     = 3
-	timeEnd       = timeBegin + 15
+	recordVersion      = "\x01"
+	timeBegin, timeEnd = 3, 3 + 15
 )
 
 // encode makes pairs of texts, as records of a log have: the version and the time, two pairs that say who and what, and
@@ -158,26 +150,23 @@ func (r record) encode() []byte {
 
 // decode reads what encode has written.
 func (r *record) decode(number, sealed []byte) error {
-	var pairs [][2]string
-	err := readRecord(number, sealed, func(key, row []byte) {
-		pairs = append(pairs, [2]string{string(key), string(row)})
-	})
+	pairs, err := readRecord(number, sealed)
 	switch {
 	case err != nil:
 		return err
-	case len(pairs) > 0 && pairs[0][0] != recordVersion:
-		return fmt.Errorf("%w: %q of record %x", ErrVersion, pairs[0][0], number)
-	case len(pairs) < 4 || r.Time.UnmarshalBinary([]byte(pairs[0][1])) != nil:
+	case len(pairs) > 0 && pairs[0].key != recordVersion:
+		return fmt.Errorf("%w: %q of record %x", ErrVersion, pairs[0].key, number)
+	case len(pairs) < 4 || r.Time.UnmarshalBinary(pairs[0].row) != nil:
 		return fmt.Errorf("%w: record %x", ErrFormat, number)
 	}
 	r.Revision = binary.BigEndian.Uint64(number)
-	r.Actor, r.Source, r.Request, r.Operation = pairs[1][0], pairs[1][1], pairs[2][0], pairs[2][1]
+	r.Actor, r.Source, r.Request, r.Operation = pairs[1].key, string(pairs[1].row), pairs[2].key, string(pairs[2].row)
 	for _, pair := range pairs[3:] {
 		var s stored
-		if err := s.decode([]byte(pair[0]), []byte(pair[1])); err != nil {
+		if err := s.decode([]byte(pair.key), pair.row); err != nil {
 			return err
 		}
-		r.Items, r.before = append(r.Items, journal.Item{Name: pair[0], Gone: s.gone}), append(r.before, s.revision)
+		r.Items, r.before = append(r.Items, journal.Item{Name: pair.key, Gone: s.gone}), append(r.before, s.revision)
 	}
 	return nil
 }

@@ -30,24 +30,12 @@ type tail struct {
 	now, before map[string][]byte // an empty row has been deleted
 	begins      uint64            // first record of the log that is filled
 	size        int               // its bytes, more for a short record: see minRecord
-	record      []byte            // memory in which write puts one together
 	checkpoint
 }
 
 // logName is the name of the log whose first record has that number. Names sort as the numbers do, so bbolt yields the
 // older log first.
 func logName(first uint64) []byte { return append([]byte("log "), numberKey(first)...) }
-
-// recent returns the row of a key if the tail has it. Nil is a row that has been deleted.
-func (t *tail) recent(key string) (row []byte, ok bool) {
-	if row, ok = t.now[key]; !ok {
-		row, ok = t.before[key]
-	}
-	if len(row) == 0 {
-		row = nil
-	}
-	return row, ok
-}
 
 // write makes changes durable, as part of a transaction. Memory does not have them before the commit. After an error t
 // is worthless.
@@ -56,27 +44,23 @@ func (t *tail) write(tx *bolt.Tx, changes []change) error {
 	if err != nil {
 		return err
 	}
-	log.FillPercent = 1 // keys only ever come last
-	before, goesOn := t.state, t.size > 0
+	log.FillPercent = 1                            // keys only ever come last
+	stateChanges := t.size == 0 || t.sorted != nil // beyond Last: a log begins, or rows go to their bucket
 	for len(changes) > 0 {
-		record := t.record[:0]
+		record := make([]byte, 0, 2*pieceSize) // no memory that is used again: bbolt keeps it until the commit
 		for len(changes) > 0 && len(record) < pieceSize {
 			record = appendRow(record, changes[0])
 			changes = changes[1:]
 		}
 		t.state.Last++
 		t.size += max(len(record), minRecord)
-		t.record = record
 		number := numberKey(t.state.Last)
-		if err := log.Put(number, seal(number, slices.Clip(record))); err != nil { // a copy: bbolt keeps it until the commit
+		if err := log.Put(number, seal(number, record)); err != nil {
 			return err
 		}
 	}
-	if err := errors.Join(log.SetSequence(t.state.Last), t.advance(tx)); err != nil {
+	if err := errors.Join(log.SetSequence(t.state.Last), t.advance(tx)); err != nil || !stateChanges {
 		return err
-	}
-	if before.Last = t.state.Last; goesOn && t.state == before {
-		return nil
 	}
 	return t.state.put(tx)
 }
@@ -88,24 +72,23 @@ func appendRow(b []byte, c change) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(c.row))), c.row...)
 }
 
-// readRecord calls f with each row of a record.
-func readRecord(number, record []byte, f func(key, row []byte)) error {
+// readRecord returns the changes of a record, as copies.
+func readRecord(number, record []byte) (changes []change, err error) {
 	b, ok := unseal(number, record)
-	if !ok {
-		return fmt.Errorf("%w: checksum of record %x", ErrFormat, number)
-	}
-	for len(b) > 0 {
+	for ok && len(b) > 0 {
 		var part [2][]byte
 		for i := range part {
 			size, n := binary.Uvarint(b)
-			if n <= 0 || size > uint64(len(b)-n) {
-				return fmt.Errorf("%w: record %x", ErrFormat, number)
+			if ok = ok && n > 0 && size <= uint64(len(b)-n); ok {
+				part[i], b = b[n:n+int(size)], b[n+int(size):]
 			}
-			part[i], b = b[n:n+int(size)], b[n+int(size):]
 		}
-		f(part[0], part[1])
+		changes = append(changes, change{string(part[0]), slices.Clone(part[1])})
 	}
-	return nil
+	if !ok {
+		return nil, fmt.Errorf("%w: record %x", ErrFormat, number)
+	}
+	return changes, nil
 }
 
 // replay reads the state and the logs of a file. The checksums of its rows add up to sum. Of two logs the older one
@@ -137,7 +120,11 @@ func (t *tail) replay(tx *bolt.Tx, sum uint64) error {
 			}
 			next++
 			t.size += max(len(record), minRecord)
-			return readRecord(number, record, func(key, row []byte) { t.now[string(key)] = slices.Clone(row) })
+			changes, err := readRecord(number, record)
+			for _, c := range changes {
+				t.now[c.key] = c.row
+			}
+			return err
 		})
 		if err == nil && log.Sequence() != next-1 {
 			err = errMissing

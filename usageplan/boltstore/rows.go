@@ -11,10 +11,7 @@ import (
 )
 
 // Limits of the contract of [ledger.Engine].
-const (
-	maxKey = 1200
-	maxRow = 1 << 16
-)
+const maxKey, maxRow = 1200, 1 << 16
 
 // keysAtOnce is how many keys Keys reads while it has the store locked.
 const keysAtOnce = 1000
@@ -92,8 +89,13 @@ func (s *Store) rows(keys []string) ([][]byte, error) {
 		if len(key) == 0 || len(key) > maxKey {
 			return nil, fmt.Errorf("boltstore: a key of %d bytes", len(key))
 		}
-		row, ok := s.recent(key)
-		if rows[i] = row; !ok {
+		row, ok := s.now[key]
+		if !ok {
+			row, ok = s.before[key]
+		}
+		if len(row) > 0 {
+			rows[i] = row
+		} else if !ok {
 			others = append(others, i)
 		}
 	}
@@ -200,23 +202,18 @@ func (s *Store) tailKeys(ctx context.Context, prefix string) (map[string]bool, e
 // A key that a flipped bit has changed may seem to have another prefix. It then stands before the first or after the
 // last of this one, as keys ascend, so both of these are checked too.
 func (s *Store) storedKeys(ctx context.Context, prefix, at string) (keys []string, next string, err error) {
-	if err := s.enter(ctx); err != nil {
-		return nil, "", err
-	}
-	defer s.mu.Unlock()
-	err = s.db.view(func(tx *bolt.Tx) error {
+	err = s.view(ctx, func(tx *bolt.Tx) error {
 		c := tx.Bucket(rowBucket).Cursor()
 		if _, err := find(c, []byte(at)); err != nil {
 			return err
 		}
 		for key, value := c.Seek([]byte(at)); key != nil; key, value = c.Next() {
-			if _, ok := unseal(key, value); !ok {
+			switch _, ok := unseal(key, value); {
+			case !ok:
 				return partial{rowError(key)}
-			}
-			if !bytes.HasPrefix(key, []byte(prefix)) {
+			case !bytes.HasPrefix(key, []byte(prefix)):
 				return nil
-			}
-			if len(keys) == keysAtOnce {
+			case len(keys) == keysAtOnce:
 				next = string(key)
 				return nil
 			}
@@ -224,5 +221,5 @@ func (s *Store) storedKeys(ctx context.Context, prefix, at string) (keys []strin
 		}
 		return nil
 	})
-	return keys, next, s.failed(err)
+	return keys, next, err
 }

@@ -68,6 +68,7 @@ func Open(path string) (*Store, error) {
 	}
 	s := &Store{appended: make(chan struct{})}
 	if err := s.begin(path); err != nil {
+		_ = errors.Join(s.drop(), s.lock.Close()) // the lock may be nil, which Close refuses
 		return nil, fmt.Errorf("boltstore: open %s: %w", path, err)
 	}
 	return s, nil
@@ -99,12 +100,11 @@ func (s *Store) begin(path string) (err error) {
 			return s.state.put(tx)
 		})
 	}
-	if err != nil {
-		return errors.Join(err, s.drop(), s.lock.Close())
+	if err == nil {
+		s.owner = s.state.Owner
+		mark(s.lock)
 	}
-	s.owner = s.state.Owner
-	mark(s.lock)
-	return nil
+	return err
 }
 
 // open opens the file and reads its logs.
@@ -119,23 +119,16 @@ func (s *Store) open() error {
 	if err = s.db.rewriteMetas(); err == nil {
 		err = s.db.view(func(tx *bolt.Tx) error { return errors.Join(s.replay(tx, sum), checkJournals(tx)) })
 	}
-	if err == nil {
-		err = s.continues()
+	// When opened again, the file is the same one, as isInPlace says. But if somebody has copied a backup over it, it
+	// lacks what this store has acknowledged. It may have one commit more, as the call before may have failed after its
+	// commit.
+	if err == nil && s.owner > 0 && (s.state.Owner != s.owner || s.db.last < s.last) {
+		err = fmt.Errorf("%w: %s ends with commit %d, %d was acknowledged", ErrReplaced, s.path, s.db.last, s.last)
 	}
 	if err == nil {
 		s.last = s.db.last
 	}
 	return s.failed(err)
-}
-
-// continues reports as an error that a file which is opened again lacks what this store has acknowledged. It is the
-// same file, as isInPlace says, but with other content: somebody has copied a backup over it. It may have one commit
-// more than was acknowledged, as the last call before may have failed after its commit.
-func (s *Store) continues() error {
-	if s.owner == 0 || s.state.Owner == s.owner && s.db.last >= s.last {
-		return nil
-	}
-	return fmt.Errorf("%w: %s ends with commit %d, %d was acknowledged", ErrReplaced, s.path, s.db.last, s.last)
 }
 
 // enter locks the store for a call. It opens the file again if an earlier call has closed it after an error. The cost
@@ -155,6 +148,15 @@ func (s *Store) enter(ctx context.Context) error {
 		s.mu.Unlock()
 	}
 	return err
+}
+
+// view has f read the file.
+func (s *Store) view(ctx context.Context, f func(*bolt.Tx) error) error {
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
+	defer s.mu.Unlock()
+	return s.failed(s.db.view(f))
 }
 
 // drop closes the file after an error and forgets what memory holds of it. What the failed call wrote may be in the
