@@ -46,7 +46,9 @@ func (l *topicLog) Append(ctx context.Context, after uint64, c journal.Change) (
 	}
 	defer s.mu.Unlock()
 	before := s.state
-	err := s.commit(func(tx *bolt.Tx) error { return l.wrap(l.append(tx, after, c)) })
+	err := s.commit(func(tx *bolt.Tx) error {
+		return l.with(tx, func(now contents) error { return l.append(tx, now, after, c) })
+	})
 	s.wake() // also after an error, as the change may be in the file
 	if err != nil {
 		s.state = before
@@ -55,28 +57,31 @@ func (l *topicLog) Append(ctx context.Context, after uint64, c journal.Change) (
 	return after + 1, nil
 }
 
-// wrap names the journal in an error that comes from what it has, or lacks.
-func (l *topicLog) wrap(err error) error {
+// with calls f with what the journal has. An error concerns this journal alone.
+func (l *topicLog) with(tx *bolt.Tx, f func(now contents) error) error {
+	now, err := contentsOf(tx, l.topic)
 	if err == nil {
-		return nil
+		err = f(now)
 	}
-	return partial{fmt.Errorf("boltstore: journal %q: %w", l.topic, err)}
+	if err != nil {
+		return partial{fmt.Errorf("boltstore: journal %q: %w", l.topic, err)}
+	}
+	return nil
 }
 
 // append writes a change, as part of a transaction. After an error the transaction is given up.
-func (l *topicLog) append(tx *bolt.Tx, after uint64, c journal.Change) error {
-	now, err := contentsOf(tx, l.topic)
-	if err == nil && now.head != after {
-		err = fmt.Errorf("%w: at %d, not %d", journal.ErrBehind, after, now.head)
+func (l *topicLog) append(tx *bolt.Tx, now contents, after uint64, c journal.Change) (err error) {
+	if now.head != after {
+		return fmt.Errorf("%w: at %d, not %d", journal.ErrBehind, after, now.head)
 	}
-	if err == nil && now.head == 0 {
+	if now.head == 0 {
 		now.items, err = tx.CreateBucket([]byte(itemPrefix + l.topic))
 		if err == nil {
 			now.records, err = tx.CreateBucket([]byte(recordPrefix + l.topic))
 		}
-	}
-	if err != nil {
-		return err
+		if err != nil {
+			return err
+		}
 	}
 	now.records.FillPercent = 1 // keys only ever come last
 	before, err := l.putItems(now, c.Items)
@@ -97,15 +102,12 @@ func (l *topicLog) append(tx *bolt.Tx, after uint64, c journal.Change) error {
 // tenth: an item that changes often has a few bytes more, such as a higher revision, and should stay on its page.
 func (l *topicLog) putItems(now contents, items []journal.Item) (before []uint64, err error) {
 	now.items.FillPercent = 0.9
-	cursor := now.items.Cursor() // valid until the first Put
 	for _, it := range items {
-		old, err := itemAt(cursor, it.Name)
+		old, err := itemAt(now.items.Cursor(), it.Name) // a new one, as a Put ends the last
 		if err != nil {
 			return nil, err
 		}
 		before = append(before, old.revision)
-	}
-	for _, it := range items {
 		s := stored{it.Gone, now.head + 1, it.Value}
 		if err := l.store.writeRow(now.items, []byte(it.Name), s.encode()); err != nil {
 			return nil, err

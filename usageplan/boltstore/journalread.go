@@ -21,39 +21,31 @@ func cost(s stored) int { return 100 + len(s.value) }
 
 // read calls f with what the journal has, in a transaction.
 func (l *topicLog) read(ctx context.Context, f func(now contents) error) error {
-	s := l.store
-	if err := s.enter(ctx); err != nil {
-		return err
-	}
-	defer s.mu.Unlock()
-	return s.failed(s.db.view(func(tx *bolt.Tx) error {
-		now, err := contentsOf(tx, l.topic)
-		if err == nil {
-			err = f(now)
-		}
-		return l.wrap(err)
-	}))
+	return l.store.view(ctx, func(tx *bolt.Tx) error { return l.with(tx, f) })
 }
 
-// sequence yields what next returns, until that is nothing, and reads on in between.
-func (l *topicLog) sequence(
-	ctx context.Context, next func(contents) ([]journal.Change, error), yield func(journal.Change, error) bool,
-) {
-	for {
-		var changes []journal.Change
-		err := l.read(ctx, func(now contents) (err error) {
-			changes, err = next(now)
-			return err
-		})
-		if err != nil {
-			yield(journal.Change{}, err)
-		}
-		if err != nil || len(changes) == 0 {
-			return
-		}
-		for _, c := range changes {
-			if !yield(c, nil) {
+// part reads a part of a journal.
+type part func(now contents) ([]journal.Change, error)
+
+// sequence yields what next returns, until that is nothing, and reads on in between. Each use of it begins anew.
+func (l *topicLog) sequence(ctx context.Context, begin func() part) iter.Seq2[journal.Change, error] {
+	return func(yield func(journal.Change, error) bool) {
+		for next := begin(); ; {
+			var changes []journal.Change
+			err := l.read(ctx, func(now contents) (err error) {
+				changes, err = next(now)
+				return err
+			})
+			if err != nil {
+				yield(journal.Change{}, err)
+			}
+			if err != nil || len(changes) == 0 {
 				return
+			}
+			for _, c := range changes {
+				if !yield(c, nil) {
+					return
+				}
 			}
 		}
 	}
@@ -61,9 +53,7 @@ func (l *topicLog) sequence(
 
 // Changes implements [journal.Journal]. After revision 0 it yields a snapshot: that is less to read.
 func (l *topicLog) Changes(ctx context.Context, after uint64) iter.Seq2[journal.Change, error] {
-	return func(yield func(journal.Change, error) bool) {
-		l.sequence(ctx, (&reader{after: after, fresh: true}).next, yield)
-	}
+	return l.sequence(ctx, func() part { return (&reader{after: after, fresh: true}).next })
 }
 
 // reader is how far Changes has come.
@@ -146,9 +136,7 @@ func (r *reader) records(now contents) (changes []journal.Change, err error) {
 
 // History implements [journal.Journal].
 func (l *topicLog) History(ctx context.Context, item string) iter.Seq2[journal.Change, error] {
-	return func(yield func(journal.Change, error) bool) {
-		l.sequence(ctx, (&history{item: item, fresh: true}).next, yield)
-	}
+	return l.sequence(ctx, func() part { return (&history{item: item, fresh: true}).next })
 }
 
 // history is how far History has come.
