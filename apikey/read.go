@@ -66,8 +66,9 @@ func (v *Verifier) Page(prefix string, before uint64, limit int) (keys []Key, ne
 
 // History yields the changes of the key of the given id, newest first, as far back as the journal keeps them. Of a key
 // that was deleted, and that was not declared, only the deletion is found; this is also so if a new key has the id.
-// Without a journal there is no history. A change says who, when and by which operation, not what was changed: its only
-// item has a name of this package's own form, and no bytes.
+// Without a journal there is no history. An error ends the sequence: an [*Error] that wraps [ErrUnavailable] if the
+// journal does not answer. A change says who, when and by which operation, not what was changed: its only item has a
+// name of this package's own form, and no bytes.
 func (v *Verifier) History(ctx context.Context, id string) iter.Seq2[journal.Change, error] {
 	return func(yield func(journal.Change, error) bool) {
 		if v == nil || v.hashers == nil {

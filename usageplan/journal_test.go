@@ -480,6 +480,21 @@ func TestChangesTellWhoMadeThem(t *testing.T) {
 	require.Equal(t, 503, e.StatusCode())
 }
 
+// An error of the journal ends a history. It is one of this package, and answers 503.
+func TestHistoryOfAJournalThatIsDown(t *testing.T) {
+	m := meter(t, declared(broken{journal.Memory(0)}))
+	var errs []error
+	for _, err := range m.History(t.Context(), "free", "") {
+		errs = append(errs, err)
+	}
+	require.Len(t, errs, 1)
+	require.ErrorIs(t, errs[0], journal.ErrUnavailable)
+	require.ErrorIs(t, errs[0], errDisk)
+	e, is := errors.AsType[*usageplan.Error](errs[0])
+	require.True(t, is)
+	require.Equal(t, 503, e.StatusCode())
+}
+
 // first yields the first of each pair.
 func first[A, B any](pairs iter.Seq2[A, B]) iter.Seq[A] {
 	return func(yield func(A) bool) {

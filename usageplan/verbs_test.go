@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -25,6 +26,13 @@ type broken struct{ journal.Journal }
 var errDisk = errors.New("disk full")
 
 func (broken) Append(context.Context, uint64, journal.Change) (uint64, error) { return 0, errDisk }
+
+func (broken) History(context.Context, string) iter.Seq2[journal.Change, error] {
+	return func(yield func(journal.Change, error) bool) {
+		for yield(journal.Change{}, errDisk) { // it goes on, as no journal should
+		}
+	}
+}
 
 // Each verb refuses with its cause, and then nothing has changed and nothing was stored.
 func TestVerbsRefuseAndChangeNothing(t *testing.T) {
