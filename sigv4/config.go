@@ -178,18 +178,19 @@ func lowerAll(names []string) []string {
 	return lower
 }
 
-// wrong returns an error with the text if is is true, and nil otherwise.
+// wrong returns an error with the text if is is true, and nil otherwise. Each mistake names the package, because several
+// are joined, one a line.
 func wrong(is bool, mistake string) error {
 	if !is {
 		return nil
 	}
-	return errors.New(mistake)
+	return errors.New("sigv4: " + mistake)
 }
 
 // wrongIn returns an error that names the first wrong element of a list, or nil if there is none.
 func wrongIn(list []string, is func(string) bool, mistake string) error {
 	if i := slices.IndexFunc(list, is); i >= 0 {
-		return fmt.Errorf(mistake, list[i])
+		return fmt.Errorf("sigv4: "+mistake, list[i])
 	}
 	return nil
 }

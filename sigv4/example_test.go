@@ -92,9 +92,9 @@ func ExampleNewVerifier() {
 	fmt.Println(err)
 	// Output:
 	// sigv4: Keys is nil
-	// Regions is empty or names no region
-	// Services names no service
-	// PathPrefix is not a clean path, escaped, that begins with a slash and does not end in one
+	// sigv4: Regions is empty or names no region
+	// sigv4: Services names no service
+	// sigv4: PathPrefix is not a clean path, escaped, that begins with a slash and does not end in one
 }
 
 func ExampleVerifier_Verify() {

@@ -167,9 +167,9 @@ func TestNewVerifierRefusesKeyring(t *testing.T) {
 		}.Key,
 		Regions: []string{"eu-west-1"},
 	})
-	const either = "Keyring needs either a Secret or a SigningKey of 32 bytes for "
+	const either = "sigv4: Keyring needs either a Secret or a SigningKey of 32 bytes for "
 	require.EqualError(t, err, `sigv4: Keyring has "", which is no access key ID`+"\n"+either+`"AKIDA"`+"\n"+
-		either+`"AKIDB"`+"\n"+either+`"AKIDE"`+"\n"+`Keyring has "a/b", which is no access key ID`)
+		either+`"AKIDB"`+"\n"+either+`"AKIDE"`+"\n"+`sigv4: Keyring has "a/b", which is no access key ID`)
 	for _, keys := range []sigv4.Keyring{nil, {}, {"AKIDC": {Secret: "x"}, "AKIDD": {SigningKey: signing}}} {
 		newVerifier(t, sigv4.VerifierConfig{Keys: keys.Key, Regions: []string{"eu-west-1"}})
 	}

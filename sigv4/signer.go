@@ -61,7 +61,7 @@ func NewSigner(c SignerConfig) (*Signer, error) {
 		wrong(notElement(c.Service), "Service names no service"),
 		wrong(c.MaxSpool < 0, "MaxSpool is negative"),
 	); err != nil {
-		return nil, fmt.Errorf("sigv4: %w", err)
+		return nil, err
 	}
 	return &Signer{config: c, scope: "/" + c.Region + "/" + c.Service + "/" + terminator, keys: newKeyCache()}, nil
 }

@@ -30,7 +30,7 @@ type Verifier struct {
 // NewVerifier returns a Verifier, or an error with every mistake in the configuration. It copies the configuration.
 func NewVerifier(c VerifierConfig) (*Verifier, error) {
 	if err := c.check(); err != nil {
-		return nil, fmt.Errorf("sigv4: %w", err)
+		return nil, err
 	}
 	v := &Verifier{config: c.withDefaults(), keys: newKeyCache(), dummy: Key{Secret: Secret(rand.Text())}}
 	for _, region := range v.config.Regions {
