@@ -85,6 +85,21 @@ func (c *Config) validate() error {
 	return errors.Join(errs...)
 }
 
+// wrap puts the place before the text of err. If err joins several errors, it does so for each of them.
+func wrap(place string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if several, is := err.(interface{ Unwrap() []error }); is {
+		var errs []error
+		for _, e := range several.Unwrap() {
+			errs = append(errs, wrap(place, e))
+		}
+		return errors.Join(errs...)
+	}
+	return fmt.Errorf("%s: %w", place, err)
+}
+
 // setDefaults replaces the zero values that have a default.
 func (c *Config) setDefaults() {
 	if c.FetchTimeout == 0 {

@@ -72,7 +72,7 @@ func ExampleNew() {
 	fmt.Println(err)
 	// Output:
 	// auth: leeway -1ns is not between 0 and 5m0s
-	// issuer "https://login.example": no audience is accepted: set Audiences, AudiencePattern or AllowAnyAudience
+	// auth: issuer "https://login.example": no audience is accepted: set Audiences, AudiencePattern or AllowAnyAudience
 }
 
 // The verifier of a route with its own rules takes the place of the general one: it authenticates and authorizes.

@@ -28,7 +28,7 @@ func newIssuerState(config Issuer, f *fetcher, c Config) (*issuerState, error) {
 		err = s.openKeys(f, c)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("issuer %q: %w", config.URL, err)
+		return nil, wrap(fmt.Sprintf("issuer %q", config.URL), err)
 	}
 	return s, nil
 }

@@ -43,8 +43,8 @@ func New(c Config) (*Verifier, error) {
 		cache: newCache(c.CacheBytes, c.AllowRawCache),
 	}
 	errs = append(errs, c.Rules.validate(), k.addIssuers(c))
-	if err := errors.Join(errs...); err != nil {
-		return nil, fmt.Errorf("auth: %w", err)
+	if err := wrap("auth", errors.Join(errs...)); err != nil {
+		return nil, err
 	}
 	return &Verifier{k, []Rules{c.Rules.copy()}}, nil
 }
@@ -97,8 +97,8 @@ func (v *Verifier) With(r Rules) (*Verifier, error) {
 	if v == nil || v.core == nil {
 		return nil, &Error{Err: ErrNotConfigured}
 	}
-	if err := r.validate(); err != nil {
-		return nil, fmt.Errorf("auth: %w", err)
+	if err := wrap("auth", r.validate()); err != nil {
+		return nil, err
 	}
 	return &Verifier{v.core, append(slices.Clip(v.rules), r.copy())}, nil // Clip: two routes must not share the array
 }

@@ -212,6 +212,10 @@ func TestNewNamesEveryMistake(t *testing.T) {
 	} {
 		require.ErrorContains(t, err, want)
 	}
+	require.ErrorContains(t, err, "\nauth: issuer \"https://issuer.example\": algorithm \"HS256\"")
+	for line := range strings.Lines(err.Error()) {
+		require.True(t, strings.HasPrefix(line, "auth: "), line)
+	}
 	_, err = auth.New(auth.Config{})
 	require.ErrorContains(t, err, "no issuer is accepted")
 }
