@@ -101,18 +101,23 @@ type Meter struct {
 func New(c Config) (*Meter, error) {
 	m := &Meter{config: c}
 	if err := errors.Join(m.configure(), m.declare(c.Plans, c.Members)); err != nil {
-		return nil, fmt.Errorf("usageplan: %w: %w", ErrInvalid, err)
+		return nil, invalid(err)
 	}
 	var err error
 	if m.topic, err = journal.Follow(context.Background(), c.Journal, m.apply); err != nil {
 		return nil, fmt.Errorf("usageplan: %w", err)
 	}
 	if err := m.fits(); err != nil {
-		return nil, fmt.Errorf("usageplan: %w: %w", ErrInvalid, err)
+		return nil, invalid(err)
 	}
 	m.config.Plans, m.config.Members = nil, nil // they are in the table now
 	m.made = true
 	return m, nil
+}
+
+// invalid returns the error of New for each of the mistakes that err joins.
+func invalid(err error) error {
+	return each(err, func(e error) error { return fmt.Errorf("usageplan: %w: %w", ErrInvalid, e) })
 }
 
 // configure checks the parts of the configuration that changes do not touch, and builds what they need.

@@ -201,6 +201,9 @@ func TestNewReportsEveryMistake(t *testing.T) {
 	} {
 		require.ErrorContains(t, err, want)
 	}
+	for line := range strings.Lines(err.Error()) {
+		require.True(t, strings.HasPrefix(line, "usageplan: invalid: "), line)
+	}
 }
 
 func TestZeroMeterRefuses(t *testing.T) {

@@ -225,17 +225,22 @@ func (p *Plan) has(period ledger.Period) bool {
 
 // wrap puts the place before the text of err. If err joins several errors, it does so for each of them.
 func wrap(place string, err error) error {
+	return each(err, func(e error) error { return fmt.Errorf("%s: %w", place, e) })
+}
+
+// each returns what as makes of err, or of each of the errors that err joins. Of nil it is nil.
+func each(err error, as func(error) error) error {
 	if err == nil {
 		return nil
 	}
 	if several, is := err.(interface{ Unwrap() []error }); is {
 		var errs []error
 		for _, e := range several.Unwrap() {
-			errs = append(errs, wrap(place, e))
+			errs = append(errs, each(e, as))
 		}
 		return errors.Join(errs...)
 	}
-	return fmt.Errorf("%s: %w", place, err)
+	return as(err)
 }
 
 func (p Plan) clone() Plan {
