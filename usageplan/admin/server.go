@@ -64,12 +64,18 @@ type Server struct {
 // New returns a server. If the configuration has mistakes, the error joins all of them.
 func New(c Config) (*Server, error) {
 	var errs []error
-	for name, missing := range map[string]bool{
-		"Keys": c.Keys == nil, "Plans": c.Plans == nil, "Authenticate": c.Authenticate == nil,
-		"Actor": c.Actor == nil, "Authorize": c.Authorize == nil,
+	for _, field := range []struct {
+		name    string
+		missing bool
+	}{
+		{"Keys", c.Keys == nil},
+		{"Plans", c.Plans == nil},
+		{"Authenticate", c.Authenticate == nil},
+		{"Actor", c.Actor == nil},
+		{"Authorize", c.Authorize == nil},
 	} {
-		if missing {
-			errs = append(errs, fmt.Errorf("admin: %w: Config.%s is required", ErrNotConfigured, name))
+		if field.missing {
+			errs = append(errs, fmt.Errorf("admin: %w: Config.%s is required", ErrNotConfigured, field.name))
 		}
 	}
 	for i, s := range c.Stages {

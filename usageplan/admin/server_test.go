@@ -42,7 +42,13 @@ func TestNewRefusesMissingFields(t *testing.T) {
 		require.ErrorContains(t, err, "Config."+name)
 	}
 	_, err := admin.New(admin.Config{})
-	require.Len(t, err.(interface{ Unwrap() []error }).Unwrap(), 5, "every mistake at once")
+	require.EqualError(t, err, strings.Join([]string{
+		"admin: the server is not configured: Config.Keys is required",
+		"admin: the server is not configured: Config.Plans is required",
+		"admin: the server is not configured: Config.Authenticate is required",
+		"admin: the server is not configured: Config.Actor is required",
+		"admin: the server is not configured: Config.Authorize is required",
+	}, "\n"), "every mistake at once, in the order of the fields")
 }
 
 // What the caller does to its configuration later does not concern the server.
