@@ -197,7 +197,7 @@ func TestTornSectors(t *testing.T) {
 	want := killed(t, path)
 	good, err := os.ReadFile(path)
 	require.NoError(t, err)
-	n, refused := 150, 0
+	n, refused := 75, 0
 	if os.Getenv("TALLYGATE_HEAVY") != "" {
 		n = 5000
 	}
