@@ -66,11 +66,22 @@ func (v *Verifier) follow(j journal.Journal, declared []Entry) error {
 	errs = append(errs, v.distinct())
 	for i, e := range declared {
 		if err := v.declare(e); err != nil {
-			errs = append(errs, fmt.Errorf("keys[%d]: %w", i, err))
+			errs = append(errs, placed(err, fmt.Sprintf("Keys[%d]", i)))
 		}
 	}
 	v.keys.order.merge()
 	return errors.Join(errs...)
+}
+
+// placed returns err with the place after the name of the package. New joins such errors, one a line.
+func placed(err error, place string) error {
+	e, is := errors.AsType[*Error](err)
+	if !is {
+		return fmt.Errorf("apikey: %s: %w", place, err)
+	}
+	at := *e
+	at.Err = fmt.Errorf("%s: %w", place, e.Err)
+	return &at
 }
 
 // distinct returns an error if two keys of the journal have the same value. Verifiers decide so that this cannot be, so
@@ -92,7 +103,7 @@ func (v *Verifier) declare(e Entry) error {
 	}
 	n, r := v.nameOf(e.Key.ID), v.keys.byID(e.Key.ID)
 	if n.stored || r != nil && r.lasting.number >= firstAdded {
-		return errors.Join(e.Key.validate(), v.acceptable(e.Value))
+		return cmp.Or(e.Key.validate(), v.acceptable(e.Value))
 	}
 	s, err := v.admit(e, time.Now().UTC())
 	if err != nil {

@@ -193,7 +193,7 @@ func TestNextProcessHasTheSameKeys(t *testing.T) {
 
 	cfg.Keys = append(cfg.Keys, apikey.Entry{Key: apikey.Key{ID: "everything"}, Value: "short"})
 	_, err = apikey.New(cfg)
-	require.EqualError(t, err, "keys[3]: apikey: invalid: API Key value should be at least 20 characters")
+	require.EqualError(t, err, "apikey: Keys[3]: invalid: API Key value should be at least 20 characters")
 }
 
 // A declared key that is deleted stays so: also if a key with its id was created and deleted since, and if the

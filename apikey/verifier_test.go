@@ -192,10 +192,10 @@ func TestNewReportsEveryMistake(t *testing.T) {
 		"apikey: invalid: API key prefix must be 2 to 6 characters of [a-z0-9] and begin with a letter",
 		"apikey: Sealer has no keys; make it with NewSealer",
 		"apikey: the journal cannot be read: journal: the store has not answered: connection reset",
-		"keys[0]: apikey: invalid: a declared key needs an ID",
-		"keys[2]: apikey: API key exists already (key fr92a5qpbj)",
-		"keys[3]: apikey: invalid: API Key value should be at least 20 characters",
-		"keys[4]: apikey: API key exists already (key fr92a5qpbj)",
+		"apikey: Keys[0]: invalid: a declared key needs an ID",
+		"apikey: Keys[2]: API key exists already (key fr92a5qpbj)",
+		"apikey: Keys[3]: invalid: API Key value should be at least 20 characters",
+		"apikey: Keys[4]: API key exists already (key fr92a5qpbj)",
 	}, "\n"))
 }
 
