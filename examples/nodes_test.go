@@ -330,8 +330,10 @@ func (f *fleet) memberStep(plan, to, key string) step {
 // remove deletes the key: its memberships first, so that a failure in between leaves a key without plans. Each half is
 // repeated, on either node, until its outcome is known.
 func (f *fleet) remove(key string) {
-	leave := step{"leave", func(ctx context.Context, s *server) error { return s.plans.RemoveMembers(ctx, key) },
-		func(w *world) error { w.leave(key); return nil }}
+	leave := step{
+		"leave", func(ctx context.Context, s *server) error { return s.plans.RemoveMembers(ctx, key) },
+		func(w *world) error { w.leave(key); return nil },
+	}
 	for !f.try(f.nodes[f.r.IntN(2)], leave) {
 	}
 	f.try(f.nodes[f.r.IntN(2)], step{"delete", func(ctx context.Context, s *server) error {
