@@ -128,7 +128,7 @@ func TestFlippedBitsInAJournal(t *testing.T) {
 			leave(t, s, path)
 			good := readFile(t, path)
 			require.False(t, requireSoundOr(t, path, w, "undamaged"))
-			step := 4001
+			step := 2003
 			if os.Getenv("TALLYGATE_HEAVY") != "" {
 				step = 127
 			}
