@@ -242,7 +242,7 @@ func TestRetiredValueIsFree(t *testing.T) {
 			return v.Create(ctx, apikey.Key{Enabled: true}, value)
 		},
 		"import": func(ctx context.Context, v *apikey.Verifier) (apikey.Key, error) {
-			got, err := v.Import(ctx, strings.NewReader("name,key\nnewcomer,"+string(value)), apikey.ImportOptions{FailOnWarnings: true})
+			got, err := importFile(ctx, v, strings.NewReader("name,key\nnewcomer,"+string(value)), apikey.ImportOptions{FailOnWarnings: true})
 			return got.Keys[0], err
 		},
 	} {

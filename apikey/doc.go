@@ -31,7 +31,7 @@
 //
 // [Verifier.Generate] makes a new one, in API Gateway's form or with a prefix by which secret scanners find it
 // ([Config].Prefix, [Verifier.Pattern]). [AppSync] makes AppSync's values with their expiry. A value from elsewhere is
-// accepted too: 20 to 128 visible ASCII characters without a comma. [Verifier.Import] reads API Gateway's key file.
+// accepted too: 20 to 128 visible ASCII characters without a comma. [ReadCSV] reads API Gateway's key file.
 //
 // API Gateway's values never change. Here, [Verifier.Rotate] gives a key a new value, while the old one stays valid for
 // a grace period. The key's id stays the same, and so does everything that is counted by it.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -102,11 +103,15 @@ func ExampleVerifier_Import() {
 MyKey, apikeyapikeyapikeyapikeyapikey1, An imported key, TRUE, 'c7y23b,qeu9pf'
 Short, tooshort, Not long enough, TRUE,
 `
-	got, err := keys.Import(context.Background(), strings.NewReader(file), apikey.ImportOptions{})
-	fmt.Println(len(got.Keys), got.Keys[0].Name, got.PlanIDs[got.Keys[0].ID], err)
-	fmt.Println(got.Warnings[0])
+	rows, err := apikey.ReadCSV(strings.NewReader(file))
+	if err != nil {
+		log.Fatal(err)
+	}
+	rows, err = keys.Import(context.Background(), rows, apikey.ImportOptions{})
+	fmt.Println(rows[0].Key.Name, len(rows[0].Key.ID), rows[0].PlanIDs, err)
+	fmt.Println(rows[1].Err)
 	// Output:
-	// 1 MyKey [c7y23b qeu9pf] <nil>
+	// MyKey 10 [c7y23b qeu9pf] <nil>
 	// Line 3: API Key value should be at least 20 characters
 }
 

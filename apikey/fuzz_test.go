@@ -25,7 +25,7 @@ func FuzzImport(f *testing.F) {
 	f.Add("Name,Key,UsagePlanIds\na," + valueA + ",'\nb," + valueB + ",'a','b'\n")
 	f.Fuzz(func(t *testing.T, file string) {
 		v := newVerifier(t, apikey.Config{})
-		got, err := v.Import(t.Context(), strings.NewReader(file), apikey.ImportOptions{})
+		got, err := importFile(t.Context(), v, strings.NewReader(file), apikey.ImportOptions{})
 		if err != nil {
 			require.ErrorIs(t, err, apikey.ErrInvalid)
 			require.Empty(t, state(v))
@@ -43,7 +43,7 @@ func FuzzImport(f *testing.F) {
 			}
 		}
 		w := newVerifier(t, apikey.Config{})
-		strict, err := w.Import(t.Context(), strings.NewReader(file), apikey.ImportOptions{FailOnWarnings: true})
+		strict, err := importFile(t.Context(), w, strings.NewReader(file), apikey.ImportOptions{FailOnWarnings: true})
 		require.Equal(t, len(got.Warnings) > 0, err != nil)
 		require.Equal(t, got.Warnings, strict.Warnings)
 	})

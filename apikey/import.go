@@ -1,7 +1,6 @@
 package apikey
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"slices"
@@ -9,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// ImportOptions configures [Verifier.Import] and [Verifier.ImportEntries].
+// ImportOptions configures [Verifier.Import].
 type ImportOptions struct {
 	// FailOnWarnings makes the import fail if a row has a mistake. Otherwise the rows without mistakes are imported.
 	FailOnWarnings bool
@@ -23,16 +22,6 @@ type ImportOptions struct {
 	DryRun bool
 }
 
-// Imported is the result of an import.
-type Imported struct {
-	Keys     []Key    // the imported keys in the order of the rows, each once
-	Warnings []string // one for each row that was left out, with its line number or its id
-
-	// PlanIDs are the ids of the usage plans that the file names, by the id of the key, each plan once. Import adds no
-	// memberships: the caller does, for example by AddMembers of package usageplan.
-	PlanIDs map[string][]string
-}
-
 // The columns of API Gateway's key file, by their lower-case names.
 const (
 	columnName        = "name"
@@ -44,71 +33,56 @@ const (
 
 var columnNames = []string{columnName, columnKey, columnDescription, columnEnabled, columnPlans}
 
-// Import reads keys from a file in API Gateway's format
-// (https://docs.aws.amazon.com/apigateway/latest/developerguide/api-key-file-format.html) and adds them in one change,
-// all or nothing.
+// ReadCSV reads keys from a file in API Gateway's format
+// (https://docs.aws.amazon.com/apigateway/latest/developerguide/api-key-file-format.html), for [Verifier.Import].
 //
 // The file is CSV with a header row. The columns Name and Key are required. Description, Enabled (true if it is empty)
 // and UsagePlanIds ("a,b" or 'a,b') are optional. Case and order of the columns do not matter, and other columns are
-// ignored. If a key has the value of a row already, the row replaces the key's name, description and state. If two rows
-// have the same value, the later one counts. Values may have 20 characters, although the page of the format says 30.
+// ignored. Values may have 20 characters, although the page of the format says 30. No row has an id.
 //
 // The text must be UTF-8, with or without a byte order mark, and have at most 64 MiB. For UTF-16, and for columns that
 // are not separated by commas, the error says so. A quote that is not closed spoils only its own line. Rows without any
 // value are skipped, and so are blanks around values.
 //
-// A row with a mistake is left out, with a warning in [Imported].Warnings. With [ImportOptions].FailOnWarnings it makes
-// the import fail with [ErrInvalid], and so does a file that cannot be read at all, or has more than 10 000 keys.
-func (v *Verifier) Import(ctx context.Context, file io.Reader, opt ImportOptions) (Imported, error) {
-	if v == nil || v.hashers == nil {
-		return Imported{}, &Error{Err: ErrNotConfigured}
-	}
-	rows, warnings, err := v.readCSV(file)
-	if err != nil {
-		return Imported{}, err
-	}
-	return v.importRows(ctx, rows, warnings, opt)
-}
-
-// readCSV returns the rows of file without mistakes, and a warning for each of the others. It fails if the file cannot
-// be read, its header has a mistake, or it has too many rows.
-func (v *Verifier) readCSV(file io.Reader) ([]row, []warning, error) {
+// A row with a mistake has its Err set, and only its Place besides. A file that cannot be read at all, or has more than
+// 20 000 rows without mistakes, is [ErrInvalid].
+func ReadCSV(file io.Reader) ([]Row, error) {
 	text, err := readText(file)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	records := newCSVReader(text)
 	columns, err := readHeader(records)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	var rows []row
-	var warnings []warning
-	for len(rows) <= maxRows && len(warnings) <= maxWarnings {
+	var rows []Row
+	bad := 0
+	for len(rows)-bad <= maxRows && bad <= maxWarnings {
 		line, fields, err := records.next()
 		if err == io.EOF {
-			return rows, warnings, nil
+			return rows, nil
 		}
 		if err == nil && strings.TrimSpace(strings.Join(fields, "")) == "" {
 			continue // a spreadsheet writes an empty row as ",,,"
 		}
-		r := row{line: line, name: fmt.Sprintf("Line %d", line)}
+		r := Row{Place: fmt.Sprintf("Line %d", line)}
 		if err == nil {
 			err = columns.parse(&r, fields)
 		}
 		if err == nil {
-			err = v.acceptable(r.Value)
+			err = validateValue(r.Value)
 		}
 		if err != nil {
-			warnings = append(warnings, r.warning(err))
-			continue
+			r = Row{Place: r.Place, Err: &rowError{r.Place, err}}
+			bad++
 		}
 		rows = append(rows, r)
 	}
-	if len(rows) > maxRows {
-		return nil, nil, invalid(fmt.Sprintf("API Key file has more than %d rows", maxRows))
+	if bad <= maxWarnings {
+		return nil, invalid(fmt.Sprintf("API Key file has more than %d rows", maxRows))
 	}
-	return nil, nil, invalid(fmt.Sprintf("API Key file has mistakes in more than %d rows", maxWarnings))
+	return nil, invalid(fmt.Sprintf("API Key file has mistakes in more than %d rows", maxWarnings))
 }
 
 // Bounds of a file. Several rows may be about one key. Making a change of them keeps other changes waiting.
@@ -146,7 +120,7 @@ func readHeader(records *csvReader) (columns, error) {
 }
 
 // parse reads one row into r. Fields that are missing at its end are empty.
-func (c columns) parse(r *row, fields []string) error {
+func (c columns) parse(r *Row, fields []string) error {
 	fields = c.unquote(fields)
 	if len(fields) > len(c) {
 		return invalid("More values than columns")
@@ -171,15 +145,13 @@ func (c columns) parse(r *row, fields []string) error {
 			}
 			r.Key.Enabled = enabled
 		case columnPlans:
-			r.planIDs = planIDs(field)
+			r.PlanIDs = planIDs(field)
 		}
 	}
 	if r.Key.Name == "" {
 		return invalid("Missing required value 'Name'")
 	}
-	k := r.Key
-	k.ID = strings.Repeat("0", lengthID) // it gets its id later
-	return k.validate()
+	return r.validate()
 }
 
 // unquote joins the parts of a UsagePlanIds field in single quotes, such as 'a,b'. API Gateway's format has such

@@ -166,7 +166,7 @@ func TestNextProcessHasTheSameKeys(t *testing.T) {
 	require.NoError(t, err)
 	_, err = v.Create(ctx, apikey.Key{ID: "gone000000"}, apikey.Secret(valueOf("gone000000")))
 	require.NoError(t, err)
-	_, err = v.Import(ctx, strings.NewReader("Name,Key\na,aaaaaaaaaaaaaaaaaaaa\nb,bbbbbbbbbbbbbbbbbbbb\n"), apikey.ImportOptions{})
+	_, err = importFile(ctx, v, strings.NewReader("Name,Key\na,aaaaaaaaaaaaaaaaaaaa\nb,bbbbbbbbbbbbbbbbbbbb\n"), apikey.ImportOptions{})
 	require.NoError(t, err)
 	require.NoError(t, v.Delete(ctx, "gone000000"))
 	_, err = v.Update(ctx, "everything", func(k *apikey.Key) error { k.Name = strings.Repeat("é", 1024); return nil })

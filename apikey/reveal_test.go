@@ -32,7 +32,7 @@ func fill(t *testing.T, v *apikey.Verifier, n int, description string) map[strin
 		values[i] = v.Generate()
 		fmt.Fprintf(&file, "k%d,%s,%s\n", i, string(values[i]), description)
 	}
-	got, err := v.Import(t.Context(), strings.NewReader(file.String()), apikey.ImportOptions{})
+	got, err := importFile(t.Context(), v, strings.NewReader(file.String()), apikey.ImportOptions{})
 	require.NoError(t, err)
 	require.Len(t, got.Keys, n)
 	want := make(map[string]apikey.Secret, n)

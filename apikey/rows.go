@@ -11,22 +11,41 @@ import (
 	"time"
 )
 
-// A row is a key that is to be imported, from one line of a file or from an [Entry].
-type row struct {
-	Entry   // of a file without an id
-	planIDs []string
-	line    int    // its place among the rows
-	name    string // what warnings call it
+// A Row is a key that is to be imported, such as a line of a file that [ReadCSV] has read.
+type Row struct {
+	// Entry is the key and its value. If Key.ID is empty, the row is about the key that has the value, or a new one.
+	Entry
+
+	PlanIDs []string // the usage plans that the row names, each once
+	Place   string   // what the text of Err calls the row, such as "Line 2"; "Key" and the id if it is empty
+	Err     error    // why the row is left out; nil if it is not
 }
 
-// A warning says why a row was left out.
-type warning struct {
-	line int
-	text string
+// A rowError says which row has a mistake.
+type rowError struct {
+	place string
+	err   error
 }
 
-func (r *row) warning(err error) warning {
-	return warning{r.line, r.name + ": " + reason(err)}
+func (e *rowError) Error() string { return e.place + ": " + reason(e.err) }
+
+func (e *rowError) Unwrap() error { return e.err }
+
+// fail leaves the row out for the mistake err, unless it is nil.
+func (r *Row) fail(err error) {
+	if _, is := errors.AsType[*rowError](err); err != nil && !is {
+		err = &rowError{cmp.Or(r.Place, "Key "+clip(r.Key.ID)), err}
+	}
+	r.Err = err
+}
+
+// validate returns the mistake of the key. A key without an id gets one later.
+func (r *Row) validate() error {
+	k := r.Key
+	if k.ID == "" {
+		k.ID = strings.Repeat("0", lengthID)
+	}
+	return k.validate()
 }
 
 // reason returns what a warning says about a row with the mistake err.
@@ -40,63 +59,87 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// ImportEntries adds keys that have ids and values already, such as those of another system, in one change, all or
-// nothing. If a key has the id and the value of an entry, the entry replaces its name, description, customer, state and
-// dates, and its tags unless they are nil. An entry whose id or value is that of another key is left out with a warning,
-// and so is one with a mistake; see [Verifier.Import] for what that means. Created of a new key is kept. More than
-// 10 000 keys are [ErrInvalid].
-func (v *Verifier) ImportEntries(ctx context.Context, entries []Entry, opt ImportOptions) (Imported, error) {
+// Import adds keys that have values already, such as those of a file or of another system, in one change, all or
+// nothing. It returns the rows in their order. Key is then the key as it was imported, or Err says why the row was left
+// out.
+//
+// A row with an id is about the key with that id and that value, or adds it. It replaces the key's name, description,
+// customer, state and dates, and its tags unless they are nil. Created of a new key is kept. If the id or the value is
+// that of another key, the row is left out.
+//
+// A row without an id is about the key that has the value, which may be that of an earlier row. It replaces name,
+// description and state. If no key has the value, it adds one. Of several rows about one key, the last one counts.
+//
+// Import adds no memberships of the usage plans that rows name: the caller does, for example by AddMembers of package
+// usageplan.
+//
+// A row with a mistake is left out. With [ImportOptions].FailOnWarnings it makes the import fail with [ErrInvalid]; the
+// rows are returned then too, with their mistakes. More than 10 000 keys, or 100 000 rows without mistakes, are
+// ErrInvalid as well.
+func (v *Verifier) Import(ctx context.Context, rows []Row, opt ImportOptions) ([]Row, error) {
 	if v == nil || v.hashers == nil {
-		return Imported{}, &Error{Err: ErrNotConfigured}
+		return nil, &Error{Err: ErrNotConfigured}
 	}
-	if len(entries) > maxKeys {
-		return Imported{}, tooMany()
+	rows, err := v.checkRows(rows)
+	if err != nil {
+		return nil, err
 	}
-	var rows []row
-	var warnings []warning
-	for i, e := range entries {
-		r := row{Entry: e, line: i, name: "Key " + clip(e.Key.ID)}
-		r.Key = e.Key.clone()
-		err := r.Key.validate()
-		if err == nil {
-			err = v.acceptable(e.Value)
-		}
-		if err != nil {
-			warnings = append(warnings, r.warning(err))
-			continue
-		}
-		rows = append(rows, r)
-	}
-	return v.importRows(ctx, rows, warnings, opt)
-}
-
-// importRows makes the change of an import. warnings are those that were found already.
-func (v *Verifier) importRows(ctx context.Context, rows []row, warnings []warning, opt ImportOptions) (Imported, error) {
-	var got Imported
-	_, err := v.store(ctx, opImport, func(now time.Time) ([]state, error) {
-		b := newBatch(v, now, slices.Clone(warnings))
-		for i := range rows {
-			if err := b.add(&rows[i], opt.Check); err != nil {
-				b.warnings = append(b.warnings, rows[i].warning(err))
-			}
-		}
+	var got []Row
+	_, err = v.store(ctx, opImport, func(now time.Time) ([]state, error) {
+		b := newBatch(v, now)
+		got = b.addAll(rows, opt.Check)
 		if len(b.states) > maxKeys {
 			return nil, tooMany()
 		}
-		got = b.result()
-		if opt.FailOnWarnings && len(got.Warnings) > 0 {
-			return nil, invalid(summary(got.Warnings))
+		if warnings := mistakes(got); opt.FailOnWarnings && len(warnings) > 0 {
+			return nil, invalid(summary(warnings))
 		}
 		if opt.DryRun {
 			return nil, nil
 		}
 		return b.states, nil
 	})
-	if err != nil {
-		return Imported{Warnings: got.Warnings}, err
-	}
-	return got, nil
+	return got, err
 }
+
+// checkRows returns copies of the rows, which share nothing that the caller may change. Err is set in each that has a
+// mistake.
+func (v *Verifier) checkRows(rows []Row) ([]Row, error) {
+	rows = slices.Clone(rows)
+	good := 0
+	for i := range rows {
+		r := &rows[i]
+		r.Key = r.Key.clone()
+		err := r.Err
+		if err == nil {
+			err = r.validate()
+		}
+		if err == nil {
+			err = v.acceptable(r.Value)
+		}
+		if r.fail(err); err == nil {
+			good++
+		}
+	}
+	if good > maxImportRows {
+		return nil, invalid(fmt.Sprintf("More than %d rows", maxImportRows))
+	}
+	return rows, nil
+}
+
+// mistakes returns the texts of what is wrong with the rows.
+func mistakes(rows []Row) (texts []string) {
+	for i := range rows {
+		if rows[i].Err != nil {
+			texts = append(texts, rows[i].Err.Error())
+		}
+	}
+	return texts
+}
+
+// maxImportRows is how many rows without mistakes one import may have: those of a listing and of several files that are
+// about the same keys.
+const maxImportRows = 10 * maxKeys
 
 // maxKeys is how many keys one import may have: as many as a change of a journal.
 const maxKeys = 10_000
@@ -123,23 +166,40 @@ type batch struct {
 	states   []state
 	values   map[digest]string // → id of the key that has the value
 	places   map[string]int    // id → index in states
-	plans    map[string][]string
-	warnings []warning
 }
 
-func newBatch(v *Verifier, now time.Time, warnings []warning) *batch {
+func newBatch(v *Verifier, now time.Time) *batch {
 	return &batch{
-		verifier: v, now: now, warnings: warnings,
-		values: make(map[digest]string), places: make(map[string]int), plans: make(map[string][]string),
+		verifier: v, now: now,
+		values: make(map[digest]string), places: make(map[string]int),
 	}
 }
 
-// add adds a row, or returns why it has to be left out.
-func (b *batch) add(r *row, check func(Key, []string) error) error {
+// addAll adds the rows. It returns copies of them, with the keys as they will be.
+func (b *batch) addAll(rows []Row, check func(Key, []string) error) []Row {
+	rows = slices.Clone(rows)
+	for i := range rows {
+		if r := &rows[i]; r.Err == nil {
+			id, err := b.add(r, check)
+			if r.fail(err); err == nil {
+				r.Key.ID = id
+			}
+		}
+	}
+	for i := range rows {
+		if r := &rows[i]; r.Err == nil {
+			r.Key = b.states[b.places[r.Key.ID]].key
+		}
+	}
+	return rows
+}
+
+// add adds a row without a mistake and returns the id of its key, or returns why it has to be left out.
+func (b *batch) add(r *Row, check func(Key, []string) error) (string, error) {
 	d := b.verifier.digest(r.Value)
 	id, err := b.id(r, d)
 	if err != nil {
-		return err
+		return "", err
 	}
 	s := b.state(id, d)
 	if s.digest == d {
@@ -147,8 +207,8 @@ func (b *batch) add(r *row, check func(Key, []string) error) error {
 	}
 	b.edit(&s.key, r)
 	if check != nil {
-		if err := check(s.key, r.planIDs); err != nil {
-			return err
+		if err := check(s.key, r.PlanIDs); err != nil {
+			return "", err
 		}
 	}
 	i, again := b.places[id]
@@ -156,12 +216,12 @@ func (b *batch) add(r *row, check func(Key, []string) error) error {
 		i = len(b.states)
 		b.states = append(b.states, state{})
 	}
-	b.states[i], b.places[id], b.values[d], b.plans[id] = s, i, id, r.planIDs
-	return nil
+	b.states[i], b.places[id], b.values[d] = s, i, id
+	return id, nil
 }
 
 // id returns the id of the key that the row is about: the one that has the digest d, or a new one.
-func (b *batch) id(r *row, d digest) (string, error) {
+func (b *batch) id(r *Row, d digest) (string, error) {
 	holder := b.holder(d)
 	_, again := b.places[r.Key.ID]
 	switch {
@@ -212,8 +272,8 @@ func (b *batch) state(id string, d digest) state {
 	return s
 }
 
-// edit gives a key what the row has. A file has neither customers, tags nor dates.
-func (b *batch) edit(k *Key, r *row) {
+// edit gives a key what the row has. A row of a file, which has no id, has neither customers, tags nor dates.
+func (b *batch) edit(k *Key, r *Row) {
 	k.Name, k.Description, k.Enabled, k.Updated = r.Key.Name, r.Key.Description, r.Key.Enabled, b.now
 	if r.Key.ID != "" {
 		k.CustomerID, k.NotBefore, k.Expires = r.Key.CustomerID, r.Key.NotBefore, r.Key.Expires
@@ -224,17 +284,4 @@ func (b *batch) edit(k *Key, r *row) {
 	if k.Created.IsZero() {
 		k.Created = cmp.Or(r.Key.Created, b.now)
 	}
-}
-
-// result returns what the batch has, with its warnings in the order of the rows.
-func (b *batch) result() Imported {
-	got := Imported{PlanIDs: b.plans}
-	for i := range b.states {
-		got.Keys = append(got.Keys, b.states[i].key)
-	}
-	slices.SortStableFunc(b.warnings, func(x, y warning) int { return cmp.Compare(x.line, y.line) })
-	for _, w := range b.warnings {
-		got.Warnings = append(got.Warnings, w.text)
-	}
-	return got
 }

@@ -46,7 +46,7 @@ func TestValuesAreSealed(t *testing.T) {
 	require.NoError(t, err)
 	_, err = v.Create(ctx, apikey.Key{ID: "created000"}, other)
 	require.NoError(t, err)
-	got, err := v.Import(ctx, strings.NewReader("Name,Key\nnew,"+valueB+"\nearlier,"+valueOf("declared00")+"\n"), apikey.ImportOptions{})
+	got, err := importFile(ctx, v, strings.NewReader("Name,Key\nnew,"+valueB+"\nearlier,"+valueOf("declared00")+"\n"), apikey.ImportOptions{})
 	require.NoError(t, err)
 	require.NoError(t, node.Refresh(ctx))
 	cfg.Keys = nil
@@ -86,7 +86,7 @@ func TestWithoutSealerNothingIsKept(t *testing.T) {
 	_, err = newVerifier(t, cfg).Rotate(ctx, "created000", valueA, 0)
 	require.NoError(t, err)
 	requireValue(t, newVerifier(t, sealing), "created000", "")
-	_, err = newVerifier(t, sealing).Import(ctx, strings.NewReader("Name,Key\nagain,"+valueA+"\n"), apikey.ImportOptions{})
+	_, err = importFile(ctx, newVerifier(t, sealing), strings.NewReader("Name,Key\nagain,"+valueA+"\n"), apikey.ImportOptions{})
 	require.NoError(t, err)
 	requireValue(t, newVerifier(t, sealing), "created000", valueA)
 }

@@ -157,7 +157,7 @@ func TestZeroVerifierRefuses(t *testing.T) {
 			_, err = v.Rotate(t.Context(), "fr92a5qpbj", value, 0)
 			require.ErrorIs(t, err, apikey.ErrNotConfigured)
 			require.ErrorIs(t, v.Delete(t.Context(), "fr92a5qpbj"), apikey.ErrNotConfigured)
-			_, err = v.Import(t.Context(), strings.NewReader("Name,Key"), apikey.ImportOptions{})
+			_, err = importFile(t.Context(), v, strings.NewReader("Name,Key"), apikey.ImportOptions{})
 			require.ErrorIs(t, err, apikey.ErrNotConfigured)
 			_, ok := v.Key("fr92a5qpbj")
 			require.False(t, ok)

@@ -38,19 +38,31 @@ ferry,ferry-67sfLSq19U1GuGk1RB5DwaS7EIYs,gone
 		}
 		return nil
 	}
-	imported, err := keys.Import(ctx, strings.NewReader(file), apikey.ImportOptions{Check: check})
-	fmt.Println(len(imported.Keys), imported.Warnings, err)
+	rows, err := apikey.ReadCSV(strings.NewReader(file))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	rows, err = keys.Import(ctx, rows, apikey.ImportOptions{Check: check})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	var members []usageplan.Member
-	for key, ids := range imported.PlanIDs {
-		for _, id := range ids {
-			members = append(members, usageplan.Member{Plan: id, Client: key})
+	for _, row := range rows {
+		if row.Err != nil {
+			fmt.Println(row.Err)
+			continue
+		}
+		for _, id := range row.PlanIDs {
+			members = append(members, usageplan.Member{Plan: id, Client: row.Key.ID})
 		}
 	}
 	fmt.Println(plans.Import(ctx, nil, members))
 	page, _ := plans.Members("jcfq33", 0, 25)
 	fmt.Println(len(page), "member")
 	// Output:
-	// 1 [Line 3: there is no usage plan gone] <nil>
+	// Line 3: there is no usage plan gone
 	// <nil>
 	// 1 member
 }

@@ -351,7 +351,7 @@ func (f *fleet) remove(key string) {
 // imports imports keys, and then their memberships, on either node and again from the beginning until both are made.
 // Rows whose id or value another key has are left out.
 func (f *fleet) imports(keys []string, plan string) {
-	rows := make([]apikey.Entry, len(keys))
+	rows := make([]apikey.Row, len(keys))
 	for i, key := range keys {
 		value := f.fresh()
 		for held, id := range f.world.values {
@@ -359,11 +359,11 @@ func (f *fleet) imports(keys []string, plan string) {
 				value = held // the row replaces the name
 			}
 		}
-		rows[i] = apikey.Entry{Key: apikey.Key{ID: key, Name: value, Enabled: true}, Value: apikey.Secret(value)}
+		rows[i].Entry = apikey.Entry{Key: apikey.Key{ID: key, Name: value, Enabled: true}, Value: apikey.Secret(value)}
 	}
-	var got apikey.Imported
+	var got []apikey.Row
 	add := step{"import keys", func(ctx context.Context, s *server) (err error) {
-		got, err = s.keys.ImportEntries(ctx, rows, apikey.ImportOptions{})
+		got, err = s.keys.Import(ctx, rows, apikey.ImportOptions{})
 		return err
 	}, func(w *world) error {
 		for _, row := range rows {
@@ -395,8 +395,10 @@ func (f *fleet) imports(keys []string, plan string) {
 			continue
 		}
 		members = members[:0]
-		for _, k := range got.Keys {
-			members = append(members, usageplan.Member{Plan: plan, Client: k.ID})
+		for _, row := range got {
+			if row.Err == nil {
+				members = append(members, usageplan.Member{Plan: plan, Client: row.Key.ID})
+			}
 		}
 		if f.try(f.nodes[f.r.IntN(2)], join) {
 			return

@@ -92,7 +92,7 @@ func (m *move) addKey(at string, n node, e apikey.Entry) {
 		m.leaveOut(at, "key %s without its value; list keys with --include-values", clip(e.Key.ID))
 	default:
 		m.dropReserved(at, e.Key.Tags)
-		m.keys = append(m.keys, moved[apikey.Entry]{at, e})
+		m.keys = append(m.keys, keyRow{at: at, Row: apikey.Row{Entry: e}})
 	}
 }
 

@@ -27,7 +27,11 @@ func (s *Server) importKeys(c *call) (result, error) {
 	m := newMove(Transfer{Keys: s.config.Keys, Plans: s.config.Plans, FailOnWarnings: fail})
 	join := m.joinRows()
 	allowed := make(map[string]bool) // plans
-	got, err := s.config.Keys.Import(c, bytes.NewReader(c.body), apikey.ImportOptions{
+	rows, err := apikey.ReadCSV(bytes.NewReader(c.body))
+	if err != nil {
+		return result{}, err
+	}
+	rows, err = s.config.Keys.Import(c, rows, apikey.ImportOptions{
 		FailOnWarnings: fail,
 		Check: func(k apikey.Key, plans []string) error {
 			for _, plan := range plans {
@@ -44,10 +48,17 @@ func (s *Server) importKeys(c *call) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	m.addFile("", got)
-	w := idsJSON{IDs: []string{}, Warnings: append([]string{}, got.Warnings...)}
-	for _, k := range got.Keys {
+	w := idsJSON{IDs: []string{}, Warnings: []string{}}
+	for _, r := range rows {
+		if r.Err != nil {
+			w.Warnings = append(w.Warnings, r.Err.Error())
+			continue
+		}
+		m.keys = append(m.keys, keyRow{Row: r, key: r.Key})
+	}
+	for _, k := range m.eachKey() {
 		w.IDs = append(w.IDs, k.ID)
 	}
+	m.addPlansOfRows()
 	return result{http.StatusCreated, w}, m.applyPlans(c)
 }

@@ -1,13 +1,13 @@
 package admin
 
 import (
+	"context"
 	"fmt"
 	"iter"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/tallygate/tallygate/apikey"
 	"github.com/tallygate/tallygate/usageplan"
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
@@ -17,13 +17,13 @@ type move struct {
 	Transfer
 	report Report
 
-	keys    []moved[apikey.Entry]
+	keys    []keyRow
 	plans   []moved[usageplan.Plan]
 	members []moved[usageplan.Member]
 	left    []moved[remainder]
-	files   []moved[[]byte] // CSV
+	files   int // how many CSV files there are
 
-	keyAt  map[string]string          // where keys stand, by their ids
+	keyAt  map[string]string          // where keys with ids stand
 	planAt map[string]*usageplan.Plan // plans by their ids
 	joined map[string][]string        // the plans of members, by client
 	old    map[string]bool            // the ids of keys that were there before
@@ -62,28 +62,35 @@ func (m *move) leaveOut(at, format string, args ...any) {
 }
 
 // check leaves out what cannot be imported, before anything has changed. Keys and plans are checked before what refers
-// to them, in whatever order the sources come. What concerns the values of keys is not checked here: only the change
-// of the keys itself can do that, and with FailOnWarnings it is tried out first; see apply. See checkLeft for usage.
-func (m *move) check() {
-	m.keys = slices.DeleteFunc(m.keys, func(k moved[apikey.Entry]) bool { return !m.checkKey(k.at, k.item.Key.ID) })
+// to them, in whatever order the sources come. What other nodes change meanwhile is not known here: the changes refuse
+// it.
+func (m *move) check(ctx context.Context) error {
+	m.keys = slices.DeleteFunc(m.keys, func(k keyRow) bool { return !m.checkKey(k) })
 	m.plans = slices.DeleteFunc(m.plans, func(p moved[usageplan.Plan]) bool { return !m.checkPlan(p.at, p.item) })
 	m.plans = slices.DeleteFunc(m.plans, func(p moved[usageplan.Plan]) bool { return !m.checkReplaced(p.at, p.item) })
+	if err := m.tryKeys(ctx); err != nil {
+		return err
+	}
 	m.members = slices.DeleteFunc(m.members, func(k moved[usageplan.Member]) bool { return !m.checkMember(k.at, k.item) })
-}
-
-// checkLeft leaves out what remained but cannot be set. It needs all memberships, also those of CSV files, which only
-// the import of the keys finds.
-func (m *move) checkLeft() {
+	m.checkRows()
 	m.left = slices.DeleteFunc(m.left, func(r moved[remainder]) bool { return !m.checkRemainder(r.at, r.item) })
+	if m.FailOnWarnings && len(m.report.Warnings) > 0 {
+		return m.warned()
+	}
+	return nil
 }
 
 // checkKey reports whether a key can be imported, as far as that depends on the sources alone.
-func (m *move) checkKey(at, id string) bool {
+func (m *move) checkKey(k keyRow) bool {
+	id := k.Key.ID
+	if id == "" {
+		return true
+	}
 	if m.keyAt[id] != "" {
-		m.leaveOut(at, "a second key %s", clip(id))
+		m.leaveOut(k.at, "a second key %s", clip(id))
 		return false
 	}
-	m.keyAt[id] = at
+	m.keyAt[id] = k.at
 	return true
 }
 

@@ -1,37 +1,22 @@
 package admin
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
 
-	"github.com/tallygate/tallygate/apikey"
 	"github.com/tallygate/tallygate/usageplan"
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// apply makes the changes, unless there are warnings that it is to fail on. Keys come first: if the process ends in
-// between, there are keys without plans, and never a membership that another key of the same id would find.
+// apply makes the changes. Keys come first: if the process ends in between, there are keys without plans, and never a
+// membership that another key of the same id would find.
 func (m *move) apply(ctx context.Context) error {
-	if m.FailOnWarnings {
-		dry := *m
-		dry.joined = maps.Clone(m.joined) // what rows join counts again when the keys are added
-		if err := dry.applyKeys(ctx, true); err != nil {
-			return err
-		}
-		dry.checkLeft()
-		if m.report.Warnings = dry.report.Warnings; len(m.report.Warnings) > 0 {
-			return m.warned()
-		}
-	}
-	if err := m.applyKeys(ctx, false); err != nil {
+	if err := m.applyKeys(ctx); err != nil {
 		return err
 	}
-	m.checkLeft()
 	if err := m.applyPlans(ctx); err != nil {
 		return err
 	}
@@ -66,65 +51,12 @@ func (m *move) warned() error {
 	return badRequest("%d warnings; the first is: %s", len(m.report.Warnings), clip(m.report.Warnings[0]))
 }
 
-// applyKeys adds the keys, and adds to m the memberships that CSV files name. If dry is set, it only finds out what
-// would be left out.
-func (m *move) applyKeys(ctx context.Context, dry bool) error {
-	join := m.join
-	opt := apikey.ImportOptions{
-		FailOnWarnings: m.FailOnWarnings && !dry, DryRun: dry,
-		Check: func(k apikey.Key, plans []string) error {
-			_, m.old[k.ID] = m.Keys.Key(k.ID)
-			return join(k.ID, plans...)
-		},
-	}
-	if len(m.keys) > 0 {
-		entries := make([]apikey.Entry, len(m.keys))
-		for i, k := range m.keys {
-			entries[i] = k.item
-		}
-		got, err := m.Keys.ImportEntries(ctx, entries, opt)
-		if err != nil {
-			return err
-		}
-		m.keysDone(got, func(id string) string { return m.keyAt[id] })
-	}
-	for _, f := range m.files {
-		join = m.joinRows()
-		got, err := m.Keys.Import(ctx, bytes.NewReader(f.item), opt)
-		if err != nil {
-			return fmt.Errorf("%s: %w", f.at, err)
-		}
-		m.keysDone(got, func(string) string { return f.at })
-		m.addFile(f.at, got)
-	}
-	return nil
-}
-
 // done is what was done with something that was there before, or not.
 func done(before bool) string {
 	if before {
 		return "replaced"
 	}
 	return "added"
-}
-
-// keysDone reports an import of keys. at returns where a key stands; that of "" is where the warnings do.
-func (m *move) keysDone(got apikey.Imported, at func(id string) string) {
-	for _, k := range got.Keys {
-		m.did(at(k.ID), "key %s %q %s", k.ID, clip(k.Name), done(m.old[k.ID]))
-	}
-	for _, w := range got.Warnings {
-		m.leaveOut(cmp.Or(at(""), "keys"), "%s", w)
-	}
-}
-
-// addFile adds the memberships that a CSV file names.
-func (m *move) addFile(at string, got apikey.Imported) {
-	for _, k := range got.Keys {
-		for _, plan := range got.PlanIDs[k.ID] {
-			m.members = append(m.members, moved[usageplan.Member]{at, usageplan.Member{Plan: plan, Client: k.ID}})
-		}
-	}
 }
 
 // maxItems is how many plans and members a change has at most; see [usageplan.Meter.Import].

@@ -69,14 +69,8 @@ type Transfer struct {
 	Keys  *apikey.Verifier
 	Plans *usageplan.Meter
 
-	// FailOnWarnings makes Import and Export fail, and change or write nothing, if anything would be left out.
-	//
-	// There is one gap: before the change, Import cannot tell that a new key of FormatKeys is the key of a row in
-	// FormatCSV. If such a row names a plan that the key cannot join, Import fails after it has added the keys. If only
-	// the row puts the key into its plan, Import fails for the key's usage. So import the two formats one after the
-	// other, or name members by FormatPlanKeys.
-	// For the same reason, it finds only after keys were added that two sources put one new key into two plans for a
-	// stage: import one source after the other.
+	// FailOnWarnings makes Import and Export fail, and change or write nothing, if anything would be left out. Only if
+	// somebody else changes keys or plans at the same time may Import fail between its changes.
 	FailOnWarnings bool
 }
 
@@ -85,9 +79,13 @@ type Transfer struct {
 // What has a mistake is left out with a warning. A source that cannot be read at all, or that is one page of several,
 // is [ErrInvalid], and nothing has changed.
 //
-// The keys are one change. They come before the plans and memberships, which are one change for each 10 000 of them,
-// and the remaining units come last. If Import fails in between, the report says what was done. To repeat it completes
-// it, and does nothing twice: what remained is set once for each day of a listing, whatever has been used since.
+// The keys of all sources are one change, of at most 10 000 keys: more are [apikey.ErrInvalid]. A row of FormatCSV is
+// about the key with its value, which may be a new one of another source. Its name, description and state then count,
+// and its plans add to those that other sources name. If several files have a row for one key, the last file counts.
+//
+// The keys come before the plans and memberships, which are one change for each 10 000 of them, and the remaining units
+// come last. If Import fails in between, the report says what was done. To repeat it completes it, and does nothing
+// twice: what remained is set once for each day of a listing, whatever has been used since.
 //
 // Changes of keys, plans and memberships have the origin that ctx carries, and the adjustments of quotas its actor; see
 // [journal.NewContext].
@@ -104,8 +102,10 @@ func (t Transfer) Import(ctx context.Context, sources ...Source) (Report, error)
 			return m.report, &Error{Err: ErrInvalid, Message: fmt.Sprintf("%s: %v", s.Name, err)}
 		}
 	}
-	m.check()
-	err := m.apply(ctx)
+	err := m.check(ctx)
+	if err == nil {
+		err = m.apply(ctx)
+	}
 	return m.report, err
 }
 
@@ -128,8 +128,10 @@ func readDocument(r io.Reader) ([]byte, error) {
 func (m *move) read(s Source) error {
 	if s.Format == FormatCSV { // package apikey reads it
 		text, err := readDocument(s.Text)
-		m.files = append(m.files, moved[[]byte]{s.Name, text})
-		return err
+		if err != nil {
+			return err
+		}
+		return m.readCSV(s.Name, text)
 	}
 	read, found := readers[s.Format]
 	if !found {

@@ -178,9 +178,9 @@ func TestImportTellsWhatItLeavesOut(t *testing.T) {
 		{"a wrong date", source(admin.FormatKeys, `[{"id": "aaaaaaaaaa", "createdDate": "today"}]`), "get-api-keys $[0]: left out: $[0].createdDate is no time"},
 		{"no object", source(admin.FormatKeys, `["aaaaaaaaaa"]`), "get-api-keys $[0]: left out: $[0] is not an object"},
 		{"a key twice", source(admin.FormatKeys, `[{"id": "aaaaaaaaaa", "value": "aaaaaaaaaaaaaaaaaaaa1"}, {"id": "aaaaaaaaaa", "value": "aaaaaaaaaaaaaaaaaaaa2"}]`), "get-api-keys $[0]: left out: a second key aaaaaaaaaa"},
-		{"a value that another key has", source(admin.FormatKeys, `[{"id": "aaaaaaaaaa", "value": "value-of-the-old-key-00"}]`), "keys: left out: Key aaaaaaaaaa: API Key already exists"},
-		{"a short value", source(admin.FormatKeys, `[{"id": "aaaaaaaaaa", "value": "short"}]`), "keys: left out: Key aaaaaaaaaa: API Key value should be at least 20 characters"},
-		{"a bad id", source(admin.FormatKeys, `[{"id": "A", "value": "aaaaaaaaaaaaaaaaaaaa1"}]`), "keys: left out: Key A: Invalid API Key identifier specified"},
+		{"a value that another key has", source(admin.FormatKeys, `[{"id": "aaaaaaaaaa", "value": "value-of-the-old-key-00"}]`), "get-api-keys $[0]: left out: Key aaaaaaaaaa: API Key already exists"},
+		{"a short value", source(admin.FormatKeys, `[{"id": "aaaaaaaaaa", "value": "short"}]`), "get-api-keys $[0]: left out: Key aaaaaaaaaa: API Key value should be at least 20 characters"},
+		{"a bad id", source(admin.FormatKeys, `[{"id": "A", "value": "aaaaaaaaaaaaaaaaaaaa1"}]`), "get-api-keys $[0]: left out: Key A: Invalid API Key identifier specified"},
 		{"a row with a mistake", source(admin.FormatCSV, "Name,Key\na,short\n"), "csv: left out: Line 2: API Key value should be at least 20 characters"},
 		{"a row with an unknown plan", source(admin.FormatCSV, "Name,Key,UsagePlanIds\na,aaaaaaaaaaaaaaaaaaaa1,none\n"), "csv: left out: Line 2: there is no usage plan none"},
 
@@ -219,9 +219,9 @@ func TestImportTellsWhatItLeavesOut(t *testing.T) {
 			p := newPlane(t, sealed)
 			p.plan("jcfq33", daily)
 			p.plan("other")
-			_, err := p.keys.ImportEntries(t.Context(), []apikey.Entry{
-				{Key: apikey.Key{ID: "old0000000"}, Value: "value-of-the-old-key-00"},
-				{Key: apikey.Key{ID: "in00000000"}, Value: "value-of-a-member-00"},
+			_, err := p.keys.Import(t.Context(), []apikey.Row{
+				{Entry: apikey.Entry{Key: apikey.Key{ID: "old0000000"}, Value: "value-of-the-old-key-00"}},
+				{Entry: apikey.Entry{Key: apikey.Key{ID: "in00000000"}, Value: "value-of-a-member-00"}},
 			}, apikey.ImportOptions{FailOnWarnings: true})
 			require.NoError(t, err)
 			p.join("other", "old0000000")
@@ -295,10 +295,7 @@ func TestImportRefusesSources(t *testing.T) {
 		require.Empty(t, report.Lines)
 		require.Empty(t, p.state())
 	}
-	p := newPlane(t, sealed)
-	_, err := p.transfer(false).Import(t.Context(), source(admin.FormatCSV, "Name;Key\n"))
-	require.ErrorIs(t, err, apikey.ErrInvalid)
-	_, err = admin.Transfer{}.Import(t.Context())
+	_, err := admin.Transfer{}.Import(t.Context())
 	require.ErrorIs(t, err, admin.ErrNotConfigured)
 	_, err = admin.Transfer{}.Export(t.Context(), new(bytes.Buffer), admin.FormatKeys, "")
 	require.ErrorIs(t, err, admin.ErrNotConfigured)
@@ -364,7 +361,7 @@ func TestImportLeavesOutMembershipsOfKeysThatWereLeftOut(t *testing.T) {
 		source(admin.FormatKeys, `[{"id": "aaaaaaaaaa", "value": "short"}, {"id": "bbbbbbbbbb", "value": "bbbbbbbbbbbbbbbbbbbb1"}]`))
 	require.NoError(t, err)
 	require.Equal(t, []string{
-		"keys: left out: Key aaaaaaaaaa: API Key value should be at least 20 characters",
+		"get-api-keys $[0]: left out: Key aaaaaaaaaa: API Key value should be at least 20 characters",
 		"get-usage-plan-keys $[0]: left out: there is no key aaaaaaaaaa",
 	}, report.Warnings)
 	members, _ := p.plans.Members("jcfq33", 0, 10)
@@ -630,6 +627,8 @@ func FuzzTransfer(f *testing.F) {
 		admin.FormatCSV, admin.FormatKeys, admin.FormatPlans, admin.FormatPlanKeys, admin.FormatUsage, admin.FormatCloudFormation, admin.FormatTerraform,
 	}
 	f.Add(0, "Name,Key,UsagePlanIds\na,aaaaaaaaaaaaaaaaaaaa1,open01\n")
+	f.Add(0, rowOfA+"jcfq33\n")
+	f.Add(0, rowOfA+"\"open01,none\"\n")
 	f.Add(1, keysListing)
 	f.Add(2, plansListing)
 	f.Add(3, planKeysListing)
@@ -645,9 +644,12 @@ func FuzzTransfer(f *testing.F) {
 		_, err := p.transfer(true).Import(t.Context(), account()...)
 		require.NoError(t, err)
 		before := p.state()
-		if _, err := p.transfer(true).Import(t.Context(), source(formats[format], text)); err != nil {
+		sources := func() []admin.Source {
+			return []admin.Source{source(formats[format], text), source(admin.FormatKeys, twoKeys)}
+		}
+		if _, err := p.transfer(true).Import(t.Context(), sources()...); err != nil {
 			require.Equal(t, before, p.state())
-			_, _ = p.transfer(false).Import(t.Context(), source(formats[format], text))
+			_, _ = p.transfer(false).Import(t.Context(), sources()...)
 		}
 		q := newPlane(t, sealed)
 		_, err = q.transfer(true).Import(t.Context(), source(admin.FormatKeys, p.export(admin.FormatKeys)),
