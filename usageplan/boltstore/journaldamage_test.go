@@ -133,7 +133,7 @@ func TestFlippedBitsInAJournal(t *testing.T) {
 				step = 127
 			}
 			unread, n := 0, 0
-			for at := rand.IntN(step); at < len(good); at += step {
+			for _, at := range flips(good, step, "item 007") {
 				if name == "killed" && at < 2*os.Getpagesize() {
 					continue // see killed
 				}
