@@ -178,8 +178,8 @@ func lowerAll(names []string) []string {
 	return lower
 }
 
-// wrong returns an error with the text if is is true, and nil otherwise. Each mistake names the package, because several
-// are joined, one a line.
+// wrong returns an error with the text if is is true, and nil otherwise. Each mistake names the package, because
+// several are joined, one a line.
 func wrong(is bool, mistake string) error {
 	if !is {
 		return nil

@@ -149,9 +149,9 @@ func (m *Meter) Clients(ctx context.Context, plan string) iter.Seq2[string, erro
 // History yields the changes of the plan, or of the client's membership of it if client is not empty, newest first: who
 // made each, when and by which operation, as far back as the retention of Config.Journal goes. It goes on for what was
 // deleted, and over what was created again. What Config.Plans and Config.Members declare has no history. Without a
-// Config.Journal there is none either. An error ends the sequence: an [*Error] that wraps [journal.ErrUnavailable] if the
-// journal does not answer. A change does not say what was changed: its only item has a name of this package's own form,
-// and no bytes.
+// Config.Journal there is none either. An error ends the sequence: an [*Error] that wraps [journal.ErrUnavailable] if
+// the journal does not answer. A change does not say what was changed: its only item has a name of this package's own
+// form, and no bytes.
 func (m *Meter) History(ctx context.Context, plan, client string) iter.Seq2[journal.Change, error] {
 	if err := m.configured(); err != nil {
 		return func(yield func(journal.Change, error) bool) { yield(journal.Change{}, err) }

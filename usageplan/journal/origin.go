@@ -12,7 +12,8 @@ type Origin struct {
 
 type originKey struct{}
 
-// NewContext returns a context whose changes are made by o, for [FromContext]. [Topic.Change] writes it into each change.
+// NewContext returns a context whose changes are made by o, for [FromContext]. [Topic.Change] writes it into each
+// change.
 func NewContext(ctx context.Context, o Origin) context.Context {
 	return context.WithValue(ctx, originKey{}, o)
 }
