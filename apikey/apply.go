@@ -60,7 +60,10 @@ func (v *Verifier) follow(j journal.Journal, declared []Entry) error {
 	}
 	var errs []error
 	var err error
-	if v.topic, err = journal.Follow(context.Background(), j, v.apply); err != nil {
+	switch v.topic, err = journal.Follow(context.Background(), j, v.apply); {
+	case errors.Is(err, errPepper):
+		errs = append(errs, failed(err))
+	case err != nil:
 		errs = append(errs, fmt.Errorf("apikey: the journal cannot be read: %w", err))
 	}
 	errs = append(errs, v.distinct())
@@ -125,6 +128,9 @@ func (v *Verifier) declare(e Entry) error {
 // With reset, it drops the keys that have no item. Keys with a low number stay: they are declared, or have an item that
 // nobody removes.
 func (v *Verifier) apply(items iter.Seq[journal.Item], reset bool) error {
+	if reset {
+		v.marked = false // until it is among the items; to put it twice would do no harm
+	}
 	records, err := v.read(items)
 	if err != nil {
 		return err
@@ -181,7 +187,7 @@ func (v *Verifier) readItem(it journal.Item, now time.Time) (*record, error) {
 		return nil, err
 	}
 	var s state
-	exists := !it.Gone
+	exists := !it.Gone && it.Name != markName
 	if exists {
 		s, exists, err = decode(it.Value, now)
 	}
@@ -200,9 +206,11 @@ func (v *Verifier) readItem(it journal.Item, now time.Time) (*record, error) {
 }
 
 // readName returns the number of the key of an item. An item that only records the deletion of a key, for History, has
-// the number 0, which no key has.
+// the number 0, which no key has, and so has the mark.
 func (v *Verifier) readName(it journal.Item) (uint64, error) {
 	switch {
+	case it.Name == markName:
+		return 0, v.readMark(it)
 	case len(it.Name) == lengthName:
 		if number := binary.BigEndian.Uint64([]byte(it.Name)); number >= firstAdded {
 			return number, nil

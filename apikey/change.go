@@ -45,7 +45,7 @@ const maxPrevious = 8
 //
 // What Create, Update, Rotate, Delete and Import have changed acts on the next request. If the error is
 // [ErrUnavailable], it is unknown whether the change was made; the next change or [Verifier.Refresh] tells. After any
-// other error, nothing has changed.
+// other error, nothing has changed. If [Config].Pepper is not the pepper of the journal, that is [ErrNotConfigured].
 func (v *Verifier) Create(ctx context.Context, k Key, value Secret) (Key, error) {
 	created, err := v.store(ctx, opCreate, func(now time.Time) ([]state, error) {
 		s, err := v.admit(Entry{k, value}, now)
@@ -122,7 +122,8 @@ func (v *Verifier) Delete(ctx context.Context, id string) error {
 }
 
 // Refresh reads what other nodes have appended to the journal, and finds out whether a change was made that ended with
-// [ErrUnavailable].
+// [ErrUnavailable]. If another node has been first to change an empty journal, and has another [Config].Pepper, the
+// error is [ErrNotConfigured]. After an error, the keys are as they were.
 func (v *Verifier) Refresh(ctx context.Context) error {
 	if v == nil || v.hashers == nil {
 		return &Error{Err: ErrNotConfigured}
@@ -164,19 +165,28 @@ func (v *Verifier) change(ctx context.Context, op string, decide func(next uint6
 	if v == nil || v.hashers == nil {
 		return &Error{Err: ErrNotConfigured}
 	}
-	var refused error
-	err := v.topic.Change(ctx, op, func(next uint64) (items []journal.Item, err error) {
-		items, refused = decide(next)
-		return items, refused
-	})
+	var refused, err error
+	for full := true; full && err == nil; {
+		full = false
+		err = v.topic.Change(ctx, op, func(next uint64) (items []journal.Item, err error) {
+			if items, refused = decide(next); refused == nil {
+				items, full = v.withMark(items)
+			}
+			return items, refused
+		})
+	}
 	if err == nil || refused != nil {
 		return err
 	}
 	return failed(err)
 }
 
-// failed returns the error for what the journal says.
+// failed returns the error for what the journal says. If the mark is that of another pepper, nothing was appended: it
+// was found by reading on.
 func failed(err error) error {
+	if errors.Is(err, errPepper) {
+		return &Error{Err: errPepper}
+	}
 	if errors.Is(err, journal.ErrTooLarge) {
 		return &Error{Err: fmt.Errorf("%w: %w", ErrInvalid, err), Message: "API Key file is too large for one change"}
 	}

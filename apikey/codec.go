@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// The journal has one item for each key, with all that is stored of the key. So the last item of a name is enough, and
+// The journal has one item for each key (and the mark; see pepper.go), with all that is stored of the key. So the last item of a name is enough, and
 // a journal may drop the ones before. Its bytes are:
 //
 //	version     1 byte
@@ -101,6 +101,11 @@ func appendText(b []byte, s string) []byte {
 // errDamaged says that an item does not have the format.
 var errDamaged = errors.New("apikey: an item of the journal is damaged")
 
+// newer says that a later program has written an item.
+func newer(version, read byte) error {
+	return fmt.Errorf("apikey: an item of the journal has version %d, this program reads %d", version, read)
+}
+
 // decode reads the bytes of an item. It returns false if the item says that a declared key was deleted. Earlier values
 // whose grace has ended at the time now are left out, because another key may have them.
 func decode(b []byte, now time.Time) (s state, exists bool, err error) {
@@ -109,8 +114,7 @@ func decode(b []byte, now time.Time) (s state, exists bool, err error) {
 	}
 	version, flags := b[0], b[1]
 	if version > itemVersion {
-		return state{}, false, fmt.Errorf("apikey: an item of the journal has version %d, this program reads %d",
-			version, itemVersion)
+		return state{}, false, newer(version, itemVersion)
 	}
 	if bytes.Equal(b, deletion) {
 		return state{}, false, nil

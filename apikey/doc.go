@@ -46,8 +46,8 @@
 //   - [ErrInactive]: 403 Forbidden. The key that [Error].KeyID names is disabled, has expired or is not valid yet, or
 //     the value was replaced and its grace is over; the text says which. Nothing, or change the key with
 //     [Verifier.Update].
-//   - [ErrNotConfigured]: 500. Make the verifier with [New]. If the text is about a value, give its sealing key to
-//     [NewSealer].
+//   - [ErrNotConfigured]: 500. Make the verifier with [New]. If the text is about the pepper, set [Config].Pepper to
+//     that of the other nodes, and of earlier runs. If it is about a value, give its sealing key to [NewSealer].
 //   - [ErrInvalid]: 400. Correct the key, the value or the file; [Error].Message says what is wrong.
 //   - [ErrNotFound]: 404. Correct the id.
 //   - [ErrExists]: 409. Choose another id or value; [Error].KeyID names the key that has it.
@@ -72,9 +72,9 @@
 //
 // # Files
 //
-// Start with verifier.go (the decision) and handler.go. Changes: change.go, reveal.go, rows.go, import.go over csv.go; their way
-// to and from the journal: codec.go, apply.go, seal.go. Reading: read.go. What a key is: key.go, value.go, prefix.go,
-// secret.go. How it is found without a lock: digest.go, record.go, keys.go over table.go and order.go.
+// Start with verifier.go (the decision) and handler.go. Changes: change.go, reveal.go, rows.go, import.go over csv.go;
+// their way to and from the journal: codec.go, apply.go, seal.go, pepper.go. Reading: read.go. What a key is: key.go,
+// value.go, prefix.go, secret.go. How it is found without a lock: digest.go, record.go, keys.go over table.go and order.go.
 //
 // Four exported names are for others than the caller. Packages fmt, encoding/json and encoding/gob find Format,
 // MarshalText and MarshalBinary of a [Secret], and so never write its value. [Verifier.Pattern] is for the rules of a

@@ -2,10 +2,7 @@ package apikey
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
 	"errors"
-	"fmt"
 	"net/http"
 	"sync"
 
@@ -21,8 +18,10 @@ type Config struct {
 	Keys []Entry
 
 	// Pepper is the secret key of the HMAC under which values are stored, of 32 bytes or more. Keep it as long as the
-	// journal, but in another place: under another pepper, no stored value is found. New cannot tell, and every client
-	// is refused with [ErrUnknown]. It is required with a Journal. Otherwise, an empty one stands for a random one.
+	// journal, but in another place: under another pepper, no stored value is found. So New, changes and
+	// [Verifier.Refresh] fail with [ErrNotConfigured] if it is not the pepper of the Journal. The first change that is
+	// made with a Journal settles which that is. It is required with a Journal. Otherwise, an empty one stands for a
+	// random one.
 	Pepper Secret
 
 	// Journal stores the keys. New reads it, and each change is appended to it before that is visible. Several
@@ -30,7 +29,9 @@ type Config struct {
 	// for anything else. Nil keeps the keys in memory only.
 	Journal journal.Journal
 
-	// Sealer encrypts the values of new keys, so that [Verifier.Reveal] shows them again. Nil keeps no values.
+	// Sealer encrypts the values of new keys, so that [Verifier.Reveal] shows them again. Nil keeps no values. New does
+	// not ask whether it opens what the Journal has: verifying needs no value, and while a sealing key is replaced or
+	// after it was lost, some values cannot be opened. Reveal says so.
 	Sealer *Sealer
 
 	// Prefix makes [Verifier.Generate] return values that secret scanners recognise: the prefix, an underscore, random
@@ -74,13 +75,14 @@ type Verifier struct {
 
 	journal journal.Journal // nil in memory
 	topic   *journal.Topic
-	named   map[string]*named // by id; used only by New and in the topic's calls
+	named   map[string]*named // by id; used only by New and in the topic's calls, as is marked
+	marked  bool              // the journal has the mark of the pepper
 	keys    keys
 	clock   clock
 }
 
 // New returns a verifier of the keys that cfg declares and those of the journal, which it reads to its head. If cfg has
-// mistakes, the error joins all of them.
+// mistakes, the error joins all of them. If its Pepper is not that of the journal, the error wraps [ErrNotConfigured].
 func New(cfg Config) (*Verifier, error) {
 	v := &Verifier{
 		prefix: prefix(cfg.Prefix), source: cfg.Source, sealer: cfg.Sealer, journal: cfg.Journal,
@@ -103,24 +105,6 @@ func New(cfg Config) (*Verifier, error) {
 		return nil, err
 	}
 	return v, nil
-}
-
-// minPepper is the length of the hash, which RFC 2104 section 3 recommends as the minimum.
-const minPepper = sha256.Size
-
-// pepper returns Config.Pepper, or a random one for a verifier whose digests are not stored.
-func (c *Config) pepper() (Secret, error) {
-	switch {
-	case c.Pepper == "" && c.Journal != nil:
-		return "", errors.New("apikey: Pepper is required with a Journal")
-	case c.Pepper == "":
-		fresh := make([]byte, minPepper)
-		_, _ = rand.Read(fresh) // never fails
-		return Secret(fresh), nil
-	case len(c.Pepper) < minPepper:
-		return "", fmt.Errorf("apikey: Pepper of %d bytes, want %d or more", len(c.Pepper), minPepper)
-	}
-	return c.Pepper, nil
 }
 
 // VerifyKey decides whether value is that of a key that is registered, enabled and within its dates, and returns the
