@@ -196,3 +196,24 @@ func TestSealerNeedsKeys(t *testing.T) {
 	_, err := apikey.New(apikey.Config{Sealer: new(apikey.Sealer)})
 	require.EqualError(t, err, "apikey: Sealer has no keys; make it with NewSealer")
 }
+
+// A sealer that opens nothing of the journal keeps nobody out: verifying needs no sealed value. Reveal says what is
+// wrong, and the values come back with their sealing key.
+func TestSealerThatOpensNothingIsToldByReveal(t *testing.T) {
+	cfg := sealing(t, journal.Memory(0))
+	_, err := newVerifier(t, cfg).Create(t.Context(), apikey.Key{ID: "first00000", Enabled: true}, value)
+	require.NoError(t, err)
+	wrong := cfg
+	wrong.Sealer = newSealer(t, sealingKey(2))
+	v := newVerifier(t, wrong)
+	requireValues(t, v, map[string]string{value: "first00000"})
+	_, err = v.Reveal(t.Context(), "first00000")
+	require.ErrorIs(t, err, apikey.ErrNotConfigured)
+	require.EqualError(t, err, "apikey: verifier is not configured: Config.Sealer has no key that opens the value (key first00000)")
+	_, err = v.Create(t.Context(), apikey.Key{ID: "second0000"}, other)
+	require.NoError(t, err)
+	cfg.Sealer = newSealer(t, sealingKey(1), sealingKey(2))
+	v = newVerifier(t, cfg)
+	requireValue(t, v, "first00000", value)
+	requireValue(t, v, "second0000", other)
+}
