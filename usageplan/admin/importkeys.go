@@ -60,5 +60,5 @@ func (s *Server) importKeys(c *call) (result, error) {
 		w.IDs = append(w.IDs, k.ID)
 	}
 	m.addPlansOfRows()
-	return result{http.StatusCreated, w}, m.applyPlans(c)
+	return result{http.StatusCreated, w}, m.applyMembers(c)
 }

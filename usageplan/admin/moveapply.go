@@ -11,14 +11,14 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// apply makes the changes. Keys come first: if the process ends in between, there are keys without plans, and never a
-// membership that another key of the same id would find.
+// apply makes the changes. Plans come first: the meter may refuse one for what only it knows, such as its routes, and
+// then nothing has changed. Keys come before memberships: if the process ends in between, there are keys without plans,
+// and never a membership that another key of the same id would find.
 func (m *move) apply(ctx context.Context) error {
-	if err := m.applyKeys(ctx); err != nil {
-		return err
-	}
-	if err := m.applyPlans(ctx); err != nil {
-		return err
+	for _, change := range []func(context.Context) error{m.applyPlans, m.applyKeys, m.applyMembers} {
+		if err := change(ctx); err != nil {
+			return err
+		}
 	}
 	for _, r := range m.left {
 		if err := m.applyRemainder(ctx, r.at, r.item); err != nil {
@@ -62,24 +62,30 @@ func done(before bool) string {
 // maxItems is how many plans and members a change has at most; see [usageplan.Meter.Import].
 const maxItems = 10_000
 
-// applyPlans adds the plans and memberships, in as few changes as it takes. Plans come first, so that each membership
-// finds its plan.
+// applyPlans adds the plans, in as few changes as it takes.
 func (m *move) applyPlans(ctx context.Context) error {
-	plans, members, verbs := m.replacedPlans(), m.newMembers(), make([]string, len(m.plans))
+	verbs := make([]string, len(m.plans))
 	for i, p := range m.plans {
 		_, before := m.Plans.Plan(p.item.ID)
 		verbs[i] = done(before)
 	}
-	for len(plans)+len(members) > 0 {
-		n := min(len(plans), maxItems)
-		k := min(len(members), maxItems-n)
-		if err := m.Plans.Import(ctx, plans[:n], members[:k]); err != nil {
+	for plans := range slices.Chunk(m.replacedPlans(), maxItems) {
+		if err := m.Plans.Import(ctx, plans, nil); err != nil {
 			return err
 		}
-		plans, members = plans[n:], members[k:]
 	}
 	for i, p := range m.plans {
 		m.did(p.at, "usage plan %s %q %s", clip(p.item.ID), clip(p.item.Name), verbs[i])
+	}
+	return nil
+}
+
+// applyMembers adds the memberships, in as few changes as it takes.
+func (m *move) applyMembers(ctx context.Context) error {
+	for members := range slices.Chunk(m.newMembers(), maxItems) {
+		if err := m.Plans.Import(ctx, nil, members); err != nil {
+			return err
+		}
 	}
 	for _, k := range m.members {
 		m.did(k.at, "key %s is in usage plan %s", clip(k.item.Client), clip(k.item.Plan))

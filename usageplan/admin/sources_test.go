@@ -49,14 +49,19 @@ func inOrder(documents []document, order []int) []admin.Source {
 }
 
 // journaled returns a plane with two plans for one stage, and a function that returns how far its journals have come.
-func journaled(t *testing.T) (*plane, func() [2]uint64) {
+func journaled(t *testing.T, edits ...func(*usageplan.Config)) (*plane, func() [2]uint64) {
 	keys, plans := journal.Memory(0), journal.Memory(0)
 	p := newPlane(t, settings{
 		keys: func(c *apikey.Config) {
 			sealed.keys(c)
 			c.Pepper, c.Journal = "a pepper of thirty-two bytes ...", keys
 		},
-		plans: func(c *usageplan.Config) { c.Journal = plans },
+		plans: func(c *usageplan.Config) {
+			c.Journal = plans
+			for _, edit := range edits {
+				edit(c)
+			}
+		},
 	})
 	p.plan("jcfq33", daily)
 	p.plan("silver", daily)
@@ -172,4 +177,18 @@ func TestImportOfAFileThatCannotBeRead(t *testing.T) {
 	require.ErrorIs(t, err, admin.ErrInvalid)
 	require.ErrorContains(t, err, "csv: API Key file separates its columns by semicolons, not by a comma")
 	require.Equal(t, before, heads())
+}
+
+// What the meter alone knows about plans is found out before the keys are there.
+func TestImportOfAPlanThatTheMeterCannotHave(t *testing.T) {
+	p, heads := journaled(t, func(c *usageplan.Config) { c.Routes = []string{"GET /pets"} })
+	before := heads()
+	for _, strict := range []bool{true, false} {
+		report, err := p.transfer(strict).Import(t.Context(), source(admin.FormatKeys, twoKeys), source(admin.FormatPlans,
+			`[{"id": "x", "name": "X", "apiStages": [{"apiId": "demo", "stage": "prod", "throttle": {"/cats/GET": {"rateLimit": 1}}}]}]`))
+		require.ErrorIs(t, err, usageplan.ErrInvalid)
+		require.ErrorContains(t, err, "fits none of Config.Routes")
+		require.Empty(t, report)
+		require.Equal(t, before, heads())
+	}
 }

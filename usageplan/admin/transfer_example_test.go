@@ -39,8 +39,8 @@ func ExampleTransfer_Import() {
 	client, errKey := keys.VerifyKey(context.Background(), "67sfLSq19U1GuGk1RB5DwaS7EIYsWvBU3fZbtvQT")
 	fmt.Println(client.ID(), err, errKey)
 	// Output:
-	// keys.json $.items[0]: key fr92a5qpbj "julianwood" added
 	// plans.json $.items[0]: usage plan jcfq33 "RestrictUsage" added
+	// keys.json $.items[0]: key fr92a5qpbj "julianwood" added
 	// members.json $.items[0]: key fr92a5qpbj is in usage plan jcfq33
 	// members.json $.items[1]: left out: there is no key deleted001
 	// fr92a5qpbj <nil> <nil>

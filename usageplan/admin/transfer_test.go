@@ -93,10 +93,10 @@ func TestImportMovesAnAccount(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, report.Warnings)
 	require.Equal(t, []string{
-		`get-api-keys $.items[1]: key 58v93i1885 "" added`,
-		`get-api-keys $.items[0]: key fr92a5qpbj "julianwood" added`,
 		`get-usage-plans $.items[1]: usage plan open01 "Open" added`,
 		`get-usage-plans $.items[0]: usage plan jcfq33 "RestrictUsage" added`,
+		`get-api-keys $.items[1]: key 58v93i1885 "" added`,
+		`get-api-keys $.items[0]: key fr92a5qpbj "julianwood" added`,
 		`get-usage-plan-keys $.items[1]: key 58v93i1885 is in usage plan jcfq33`,
 		`get-usage-plan-keys $.items[0]: key fr92a5qpbj is in usage plan jcfq33`,
 		`get-usage $.items.58v93i1885: key 58v93i1885 in usage plan jcfq33: 10 units remain`,
@@ -120,7 +120,8 @@ func TestImportMovesAnAccount(t *testing.T) {
 	before := p.state()
 	report, err = p.transfer(true).Import(t.Context(), account()...)
 	require.NoError(t, err)
-	require.Equal(t, `get-api-keys $.items[1]: key 58v93i1885 "" replaced`, report.Lines[0])
+	require.Equal(t, `get-usage-plans $.items[1]: usage plan open01 "Open" replaced`, report.Lines[0])
+	require.Equal(t, `get-api-keys $.items[1]: key 58v93i1885 "" replaced`, report.Lines[2])
 	require.Equal(t, before, p.state())
 	balance, err := p.plans.Balance(t.Context(), usageplan.QuotaKey{Plan: "jcfq33", Client: "fr92a5qpbj"})
 	require.NoError(t, err)
