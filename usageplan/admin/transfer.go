@@ -83,10 +83,12 @@ type Transfer struct {
 // about the key with its value, which may be a new one of another source. Its name, description and state then count,
 // and its plans add to those that other sources name. If several files have a row for one key, the last file counts.
 //
-// The plans come first, then the keys, then the memberships, and the remaining units come last. Plans and memberships are
-// one change for each 10 000 of them. A plan that Plans cannot have, such as one with a quota if it has no ledger, fails
-// the import with [usageplan.ErrInvalid], and nothing has changed. If Import fails in between, the report says what was done. To repeat it completes it, and does nothing
-// twice: what remained is set once for each day of a listing, whatever has been used since.
+// The plans come first, then the keys, then the memberships, and the remaining units come last. Plans and memberships
+// are one change for each 10 000 of them. A plan that Plans cannot have, such as one with a quota if it has no ledger,
+// fails the import with [usageplan.ErrInvalid], and nothing has changed.
+//
+// If Import fails in between, the report says what was done. To repeat it completes it, and does nothing twice: what
+// remained is set once for each day of a listing, whatever has been used since.
 //
 // Changes of keys, plans and memberships have the origin that ctx carries, and the adjustments of quotas its actor; see
 // [journal.NewContext].
