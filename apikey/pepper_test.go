@@ -240,22 +240,26 @@ func TestJournalWithoutAMark(t *testing.T) {
 	}
 }
 
-// A snapshot without a mark is that of a journal without one.
-func TestSnapshotWithoutAMark(t *testing.T) {
-	log := journal.Memory(time.Nanosecond)
-	v := newVerifier(t, apikey.Config{Pepper: pepper, Journal: log})
-	_, err := v.Create(t.Context(), apikey.Key{ID: "first00000"}, value)
-	require.NoError(t, err)
-	appendItems(t, log, journal.Item{Name: "pepper", Gone: true})
-	for range 2 {
-		appendItems(t, log, journal.Item{Name: "unknown000", Gone: true})
+// A verifier that reads on finds that the mark is gone, by the record of its removal or by a snapshot without it. Its
+// next change marks the journal again.
+func TestMarkThatIsGoneIsPutAgain(t *testing.T) {
+	for _, retain := range []time.Duration{0, time.Nanosecond} {
+		log := journal.Memory(retain)
+		v := newVerifier(t, apikey.Config{Pepper: pepper, Journal: log})
+		_, err := v.Create(t.Context(), apikey.Key{ID: "first00000"}, value)
+		require.NoError(t, err)
+		appendItems(t, log, journal.Item{Name: "pepper", Gone: true})
+		for range 2 {
+			appendItems(t, log, journal.Item{Name: "unknown000", Gone: true})
+		}
+		require.Equal(t, retain != 0, changesOf(t, log)[0].Snapshot)
+		require.NoError(t, v.Refresh(t.Context()))
+		_, err = v.Update(t.Context(), "first00000", edit(true))
+		require.NoError(t, err)
+		got := marks(t, log)
+		require.NotEmpty(t, got)
+		require.Equal(t, markOf(pepper), got[len(got)-1])
 	}
-	require.True(t, changesOf(t, log)[0].Snapshot)
-	require.Empty(t, marks(t, log))
-	require.NoError(t, v.Refresh(t.Context()))
-	_, err = v.Update(t.Context(), "first00000", edit(true))
-	require.NoError(t, err)
-	require.Equal(t, []journal.Item{markOf(pepper)}, marks(t, log))
 }
 
 func TestDamagedMarkIsRefused(t *testing.T) {
