@@ -24,6 +24,7 @@ type node struct {
 	unknown map[string]bool   // the ids of keys of which a change may have been made
 	counted int               // how often it has counted up, and knows
 	maybe   int               // how often it has tried to, and does not know
+	rotated map[string]int    // how often it has rotated a key
 }
 
 // TestNodesAgreeAfterLostAnswers has nodes change keys of their own, and one that they share, over a network that loses
@@ -47,7 +48,7 @@ func runNodes(t *testing.T, seed uint64) {
 	for n := range uint64(3) {
 		nodes = append(nodes, &node{
 			Verifier: openLossy(t, cfg, seed<<16+n<<8), random: rand.New(rand.NewPCG(seed, n)),
-			values: map[string]string{}, unknown: map[string]bool{},
+			values: map[string]string{}, unknown: map[string]bool{}, rotated: map[string]int{},
 		})
 	}
 	var running sync.WaitGroup
@@ -136,7 +137,12 @@ func (n *node) step(t *testing.T) {
 		n.changed(t, k.ID, value, create(ctx, n, k, value))
 	case what == 4:
 		value := string(n.Generate())
-		_, err := n.Rotate(ctx, id, apikey.Secret(value), time.Hour)
+		n.rotated[id]++
+		grace := time.Hour
+		if n.rotated[id]%8 == 0 { // which ends all earlier values, so that the key never has too many
+			grace = 0
+		}
+		_, err := n.Rotate(ctx, id, apikey.Secret(value), grace)
 		n.changed(t, id, value, err)
 	default:
 		n.changed(t, id, "", n.Delete(ctx, id))
