@@ -8,8 +8,8 @@ import (
 	"github.com/tallygate/tallygate/usageplan/journal"
 )
 
-// maxExamined is how many keys a page looks at, in less than a millisecond. A prefix that no name has would otherwise
-// take a second for a million keys, and the control plane answers whoever asks.
+// maxExamined is how many keys a page looks at, in less than a millisecond. Without this bound, a prefix that no name
+// has would take a second for a million keys, and each request of the control plane may ask for one.
 const maxExamined = 16 << 10
 
 // Key returns the key of the given id.

@@ -66,7 +66,7 @@ func openStore(dir string, seal bool) (s store, err error) {
 const lengthSecret = 32
 
 // readSecrets reads the pepper and the sealing key, and makes them if there are none. A real service keeps them in a
-// secret store, away from the file of the keys: whoever has both can read the values that were sealed.
+// secret store, away from the file of the keys: with both, one can read the values that were sealed.
 func (s *store) readSecrets(dir string, seal bool) error {
 	path := filepath.Join(dir, "secrets")
 	text, err := os.ReadFile(path)

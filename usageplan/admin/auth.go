@@ -24,8 +24,8 @@ type Action struct {
 	Reveals bool
 }
 
-// admit authenticates a request, authorizes it and reads its body, in this order: who may not ask is told nothing about
-// what is wrong with the question. To verify the signature, the body may have been read before.
+// admit authenticates a request, authorizes it and reads its body, in this order: a caller who may not ask is
+// not told what is wrong with the question. To verify the signature, the body may have been read before.
 func (s *Server) admit(w http.ResponseWriter, r *http.Request, rt *route, ids []string) (*call, error) {
 	if r.Body == nil { // a request that no server has read, as a test or an adapter makes it
 		r.Body = http.NoBody

@@ -88,8 +88,8 @@ var parameters = []string{
 
 // parseQuery parses a query. A parameter of the control plane that comes twice is refused, because programs differ in
 // which of the two they take; tagKeys is a list. Parameters that are not known are ignored, because a presigned URL has
-// the signature there. A name in another case is refused: SDKs call failonwarnings failOnWarnings, and whoever writes it
-// so by hand must not get half of an import.
+// the signature there. A name in another case is refused: SDKs call failonwarnings failOnWarnings, and a caller who
+// writes it so by hand must not get half of an import.
 func parseQuery(raw string) (url.Values, error) {
 	query, err := url.ParseQuery(raw)
 	if err != nil {

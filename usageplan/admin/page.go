@@ -38,9 +38,9 @@ func (c *call) limit(otherwise int) (int, error) {
 	return n, nil
 }
 
-// A position is where a list goes on. Clients get it as an opaque text. It has no secret and is not signed: whoever makes
-// one up reads the same list from another place, which the caller may read anyway. It does not contain the filters; a
-// client sends them with each page, as SDKs do.
+// A position is where a list goes on. Clients get it as an opaque text. It has no secret and is not signed: a client
+// that makes one up reads the same list from another place, which it may read anyway. It does not contain the filters;
+// a client sends them with each page, as SDKs do.
 type position struct {
 	list   string // which list it belongs to; see the constants
 	before uint64 // the number in the order of creation, or another number that the list needs

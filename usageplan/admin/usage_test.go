@@ -142,7 +142,7 @@ func TestUsageOfQuotasInTwoPlaces(t *testing.T) {
 	})
 }
 
-// Whoever has used the plan is listed: keys that have left it, keys that are gone, and the clients of the default plan.
+// All that have used the plan are listed: keys that have left it, keys that are gone, and clients of the default plan.
 func TestUsageOfThoseThatAreNoMembers(t *testing.T) {
 	inDecember(t, func(t *testing.T) {
 		p := newPlane(t, settings{plans: func(c *usageplan.Config) {

@@ -24,7 +24,7 @@ func some(first, n int) []journal.Item {
 	return items
 }
 
-// BenchmarkChange is what a change costs beside the store: with none, and with that in memory.
+// BenchmarkChange measures what a change costs apart from a store on disk: without a journal, and with one in memory.
 func BenchmarkChange(b *testing.B) {
 	for name, j := range map[string]journal.Journal{"none": nil, "memory": journal.Memory(1)} {
 		for _, n := range []int{1, 10_000} {

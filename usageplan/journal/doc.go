@@ -26,8 +26,8 @@
 //
 // A store can make a change and lose the answer. The writer cannot tell this from a change that was not made. [Topic]
 // then returns [ErrUnavailable], and its state stays as it was. Before it decides the next change, it reads what the
-// store has. So a change is applied once or never, and never in part. Whoever repeats a change after ErrUnavailable
-// decides from a state that shows whether it is there.
+// store has. So a change is applied once or never, and never in part. A caller who repeats a change after
+// ErrUnavailable decides from a state that shows whether it is there.
 //
 // # What it does not do
 //
