@@ -91,3 +91,71 @@ func TestHandlerHardlyAllocates(t *testing.T) {
 		}), test.atMost, "%+v", test.config)
 	}
 }
+
+// An event travels in registers, and all allowed requests share a verdict. With ids, each has a verdict of its own. A
+// refusal costs its error and its verdict.
+func TestObservingAllowedRequestsDoesNotAllocate(t *testing.T) {
+	var cost int64
+	c := ratelimit.Config[string]{
+		Limit:   ratelimit.Limit{Rate: 1e9, Burst: 4000},
+		Key:     func(r *http.Request) (string, bool) { return r.Host, r.Host != "" },
+		Observe: func(_ context.Context, e ratelimit.Event) { cost += e.Cost },
+	}
+	observed := newLimiter(t, c)
+	c.RequestID = func(*http.Request) string { return "id" }
+	named := newLimiter(t, c)
+	w, r := discard{http.Header{}}, &http.Request{Host: "a"}
+	next := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	for _, test := range []struct {
+		limiter *ratelimit.Limiter[string]
+		want    float64
+	}{{observed, 0}, {named, 1}} {
+		h := test.limiter.Handler(next)
+		require.Equal(t, test.want, testing.AllocsPerRun(100, func() { h.ServeHTTP(w, r) }))
+		require.Equal(t, test.want, testing.AllocsPerRun(100, func() { _, _ = test.limiter.Check(r) }))
+	}
+	require.Equal(t, int64(4*101), cost)
+	keyless := &http.Request{}
+	require.LessOrEqual(t, testing.AllocsPerRun(100, func() { _, _ = named.Check(keyless) }), 2.0)
+}
+
+func TestKeysThatAreNoStringsAreNotBoxed(t *testing.T) {
+	type pair struct{ user, path string }
+	l, err := ratelimit.New(ratelimit.Config[pair]{
+		Limit:   ratelimit.Limit{Rate: 1e9, Burst: 4000},
+		Key:     func(r *http.Request) (pair, bool) { return pair{r.Host, r.Method}, true },
+		Observe: func(context.Context, ratelimit.Event) {},
+	})
+	require.NoError(t, err)
+	r := &http.Request{Host: "a", Method: "GET"}
+	require.Zero(t, testing.AllocsPerRun(100, func() { _, _ = l.Check(r) }))
+}
+
+// Of many keys a part is looked at: more than 20 000, so 5 % are seven standard errors. The test is slow under the race
+// detector, which learns nothing from one goroutine.
+func TestStatsEstimateManyKeys(t *testing.T) {
+	const keys = 100_000
+	l, err := ratelimit.New(ratelimit.Config[int]{Limit: ratelimit.Limit{Burst: 1}})
+	require.NoError(t, err)
+	for key := range keys {
+		l.Allow(key)
+	}
+	require.InEpsilon(t, keys, l.Stats().Keys, 0.05)
+}
+
+func TestBoundingWhatRunsDoesNotAllocate(t *testing.T) {
+	f := inFlight(t, ratelimit.InFlightConfig[string]{Limit: 1, Total: 10, Key: client})
+	require.True(t, f.Acquire("busy"))
+	ok, refused := of("a"), of("busy")
+	nothing := f.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	for name, call := range map[string]func() bool{
+		"admitted": func() bool { f.Release("busy"); return f.Acquire("busy") },
+		"refused":  func() bool { return !f.Acquire("busy") },
+		"handler":  func() bool { nothing.ServeHTTP(nil, ok); return f.Running("a") == 0 },
+	} {
+		require.True(t, call(), name)
+		require.Zero(t, testing.AllocsPerRun(1000, func() { call() }), name)
+	}
+	_, err := f.Check(refused)
+	require.ErrorIs(t, err, ratelimit.ErrInFlight)
+}

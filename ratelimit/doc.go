@@ -22,6 +22,9 @@
 // [Bucket.Wait] is for a client that prefers to wait: first come, first served, and never beyond the context's
 // deadline. [Bucket.Reserve] is the same without the sleep. A Limiter has neither.
 //
+// An [InFlight] bounds how many requests run at once, for each key and in all. It is for streams and other work that
+// takes long, which a rate does not bound. It counts in one process, and its doc says why.
+//
 // # How
 //
 // The state of a bucket is one number, its theoretical arrival time (TAT): the reading of a virtual clock at which the
@@ -34,13 +37,14 @@
 // that changes its address all the time slows down itself and others that do the same, and gains nothing.
 //
 // The files: limit.go has the limit and the decision, bucket.go and reserve.go one bucket, limiter.go a bucket for each
-// key, ref.go and receipt.go Ref, TakeAll and Undo; handler.go, error.go and field.go are HTTP. Below these, segment.go
-// is the clock, tat.go the arithmetic on it, and keyed.go, shard.go and table.go are the hash table.
+// key, ref.go and receipt.go Ref, TakeAll and Undo; handler.go, observe.go, error.go and field.go are HTTP;
+// stats.go counts keys; inflight.go, inflighthandler.go and running.go bound what runs at once. Below these, segment.go is the clock, tat.go the arithmetic on it, and keyed.go, shard.go and
+// table.go are the hash table.
 //
 // # What it does not do
 //
-// It counts in one process. Its middleware does not delay requests: a queue in a server is memory that anybody can
-// fill. A token bucket is not a counter: within a window W it admits Burst + Rate×W, not Rate×W; package window counts.
+// It counts in one process; package redislimit counts for several. Its middleware does not delay requests: a queue in a
+// server is memory that anybody can fill. A token bucket is not a counter: within a window W it admits Burst + Rate×W, not Rate×W; package window counts.
 // Handlers of two limiters, one around the other, decide one after the other: what the inner one refuses, the outer one
 // has charged for. [TakeAll] decides by several limits at once. The counts do not survive a restart; for quotas that
 // do, see the usageplan package. A limit by the leftmost X-Forwarded-For entry is none, because the client writes that
@@ -53,12 +57,17 @@
 //
 //	cause             the client sees                          the operator
 //	ErrLimited        429 {"message":"Too Many Requests"}      raises the limit if the client may call faster
+//	ErrInFlight       429 {"message":"Too Many Requests"}      raises the bound if more may run at once
 //	ErrBlocked        403 {"message":"Forbidden"}              reads RateRule.Limited of package window
 //	ErrNoKey          403 {"message":"Forbidden"}              checks that an authenticator precedes the limiter
+//	ErrUnavailable    503 {"message":"Service Unavailable"}    reads the error: only package redislimit returns it
 //	ErrNotConfigured  500 {"message":"Internal server error"}  reads the error: New was not used, Config.Key is nil, or
 //	                                                           Config.Cost returned a negative cost
 //
 // The zero value of every type refuses.
+//
+// Config.Observe is told each decision of Check and Handler with its reason, for metrics and logs. The other packages
+// of this module tell theirs in the same form, so one function can observe all of them.
 //
 // # Sources
 //

@@ -1,6 +1,7 @@
 package ratelimit_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -24,19 +25,23 @@ func TestErrorAnswersAWrappedCause(t *testing.T) {
 	}
 	for _, test := range []struct {
 		cause      error
+		reason     string
 		status     int
 		code       string
 		message    string
 		retryAfter string
 	}{
-		{ratelimit.ErrLimited, 429, "TooManyRequestsException", "Too Many Requests", "2"},
-		{ratelimit.ErrBlocked, 403, "ForbiddenException", "Forbidden", ""},
-		{ratelimit.ErrNoKey, 403, "ForbiddenException", "Forbidden", ""},
-		{ratelimit.ErrNotConfigured, 500, "ApiConfigurationException", "Internal server error", ""},
-		{errors.New("another"), 500, "ApiConfigurationException", "Internal server error", ""},
+		{ratelimit.ErrLimited, "limited", 429, "TooManyRequestsException", "Too Many Requests", "2"},
+		{ratelimit.ErrBlocked, "blocked", 403, "ForbiddenException", "Forbidden", ""},
+		{ratelimit.ErrNoKey, "no_key", 403, "ForbiddenException", "Forbidden", ""},
+		{ratelimit.ErrUnavailable, "unavailable", 503, "ServiceUnavailableException", "Service Unavailable", "2"},
+		{ratelimit.ErrNotConfigured, "not_configured", 500, "ApiConfigurationException", "Internal server error", ""},
+		{errors.New("another"), "not_configured", 500, "ApiConfigurationException", "Internal server error", ""},
+		{context.Canceled, "canceled", 500, "ApiConfigurationException", "Internal server error", ""},
 	} {
 		for name, wrap := range wraps {
 			e := &ratelimit.Error{Err: wrap(test.cause), Decision: ratelimit.Decision{RetryAfter: 1500 * time.Millisecond}}
+			require.Equal(t, test.reason, e.Reason(), "%v, %s", test.cause, name)
 			require.Equal(t, test.status, e.StatusCode(), "%v, %s", test.cause, name)
 			require.Equal(t, test.code, e.ErrorCode(), "%v, %s", test.cause, name)
 			require.Equal(t, test.message, e.ErrorMessage(), "%v, %s", test.cause, name)
@@ -49,6 +54,23 @@ func TestErrorAnswersAWrappedCause(t *testing.T) {
 		}
 	}
 	require.Equal(t, 500, (&ratelimit.Error{}).StatusCode())
+	require.Equal(t, "not_configured", (&ratelimit.Error{}).Reason())
+}
+
+// An answer keeps the id that an outer layer has given it. Else it gets the error's, and else a random one.
+func TestErrorNamesTheAnswer(t *testing.T) {
+	e := &ratelimit.Error{Err: ratelimit.ErrLimited, RequestID: "mine"}
+	h := http.Header{}
+	e.SetHeader(h)
+	require.Equal(t, "mine", h.Get("X-Amzn-RequestId"))
+	h.Set("X-Amzn-RequestId", "outer")
+	e.SetHeader(h)
+	require.Equal(t, "outer", h.Get("X-Amzn-RequestId"))
+	for id, want := range map[string]string{"mine": "^mine$", "": "^[0-9a-f]{8}-"} {
+		w := httptest.NewRecorder()
+		(&ratelimit.Error{Err: ratelimit.ErrLimited, RequestID: id}).ServeHTTP(w, nil)
+		require.Regexp(t, want, w.Header().Get("X-Amzn-RequestId"))
+	}
 }
 
 // An operator reads in the error what is missing, and a client does not.

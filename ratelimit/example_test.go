@@ -1,6 +1,7 @@
 package ratelimit_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log"
@@ -195,6 +196,35 @@ func ExampleConfig_unit() {
 	// "upload";r=999999995;t=1
 }
 
+// The words of an event are few enough to be labels of a metric. The client and the error are for the log.
+func ExampleConfig_observe() {
+	counts := map[string]int{}
+	observe := func(_ context.Context, e ratelimit.Event) {
+		counts[strings.Join([]string{e.Layer, e.Plan, e.Outcome, e.Reason}, "/")]++
+		if e.Err != nil {
+			fmt.Println(e.RequestID, e.Client, e.Err)
+		}
+	}
+	l, err := ratelimit.New(ratelimit.Config[string]{
+		Limit:     ratelimit.Limit{Burst: 2},
+		Key:       func(r *http.Request) (string, bool) { return r.Host, true },
+		Name:      "host",
+		Observe:   observe,
+		RequestID: func(*http.Request) string { return "7b1e" }, // a program returns the id of its trace
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	h := l.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	for range 3 {
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "http://a/", nil))
+	}
+	fmt.Println(counts)
+	// Output:
+	// 7b1e a ratelimit: rate limit exceeded: no wait helps: the cost is above the burst of 2, or the rate is 0
+	// map[ratelimit/host/allowed/:2 ratelimit/host/refused/limited:1]
+}
+
 // A handler that calls Take or TakeAll itself answers by an Error with the decision.
 func ExampleError() {
 	b, err := ratelimit.NewBucket(ratelimit.Limit{Rate: 1.0 / 3600, Burst: 1})
@@ -322,4 +352,37 @@ func ExampleBucket_Reserve() {
 	// Output:
 	// 2h0m0s
 	// 2h0m0s
+}
+
+// A client may have two reports at once, and all clients together ten.
+func ExampleInFlight() {
+	reports, err := ratelimit.NewInFlight(ratelimit.InFlightConfig[string]{Limit: 2, Total: 10})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(reports.Acquire("julianwood"), reports.Acquire("julianwood"), reports.Acquire("julianwood"))
+	reports.Release("julianwood")
+	fmt.Println(reports.Acquire("julianwood"))
+	// Output:
+	// true true false
+	// true
+}
+
+// The mistake here is to release when the client leaves. The handler still runs, so more run than may. Handler releases
+// when the inner handler returns or panics.
+func ExampleInFlight_incorrect() {
+	reports, err := ratelimit.NewInFlight(ratelimit.InFlightConfig[string]{Limit: 1})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx, leave := context.WithCancel(context.Background())
+	fmt.Println(reports.Acquire("julianwood"))
+	released := make(chan bool)
+	context.AfterFunc(ctx, func() { reports.Release("julianwood"); close(released) })
+	leave() // the first report is still written
+	<-released
+	fmt.Println(reports.Acquire("julianwood"))
+	// Output:
+	// true
+	// true
 }

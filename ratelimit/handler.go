@@ -9,7 +9,7 @@ import "net/http"
 // What Check has taken cannot be given back. If the cost is known only later, take it by [Limiter.Ref], whose receipt
 // can be undone.
 func (l *Limiter[K]) Check(r *http.Request) (Decision, error) {
-	o, n, err := l.check(r)
+	o, n, err := l.check(nil, r)
 	return o.decision(n), err
 }
 
@@ -17,7 +17,7 @@ func (l *Limiter[K]) Check(r *http.Request) (Decision, error) {
 // on every answer the header fields that the configuration asks for.
 func (l *Limiter[K]) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		o, n, err := l.check(r)
+		o, n, err := l.check(w, r)
 		if err == nil {
 			if l.config.Name != "" || l.config.XRateLimit {
 				l.setFields(w.Header(), o, n)
@@ -37,27 +37,36 @@ func (l *Limiter[K]) Handler(next http.Handler) http.Handler {
 
 // check is Check with an outcome in place of the decision, which Handler needs only for header fields. n is the cost of
 // the request. If no bucket was asked, the outcome is zero. A limiter that New did not make, or that has no Key,
-// refuses without asking AllowDespite.
-func (l *Limiter[K]) check(r *http.Request) (o outcome, n int64, err error) {
+// refuses without asking AllowDespite. w is nil if the caller writes the answer.
+func (l *Limiter[K]) check(w http.ResponseWriter, r *http.Request) (o outcome, n int64, err error) {
 	if !l.configured() {
 		return o, 1, &Error{Err: errNotMade}
 	}
 	if l.config.Key == nil {
-		return o, 1, &Error{Err: errNoKeyFunc}
+		return o, 1, l.observer.refuse(w, r, &Error{Err: errNoKeyFunc}, nil, Event{Remaining: -1})
 	}
 	n = 1
 	if l.config.Cost != nil {
 		n = l.config.Cost(r)
 	}
 	cause := ErrLimited
-	if key, ok := l.config.Key(r); !ok {
+	key, known := l.config.Key(r)
+	if !known {
 		cause = ErrNoKey
 	} else if n < 0 {
 		cause = errNegative
 	} else if o = l.take(key, n); o.ok() {
+		if l.observer.observe != nil {
+			client, _ := any(key).(string)
+			l.observer.allow(w, r, client, n)
+		}
 		return o, n, nil
 	}
-	return o, n, l.refuse(r, cause, o, n)
+	e, about := l.refusal(cause, o, n)
+	if known {
+		about.Client = client(&l.observer, key)
+	}
+	return o, n, l.observer.refuse(w, r, e, l.config.AllowDespite, about)
 }
 
 // setFields sets the header fields of a request that passes, if a limit was asked about it.
@@ -79,12 +88,12 @@ func (l *Limiter[K]) field(o outcome, d Decision) Field {
 	return o.seg.field(l.config.Name, l.config.Unit, d)
 }
 
-// refuse returns the error for a refusal, or nil if AllowDespite lets the request pass.
-func (l *Limiter[K]) refuse(r *http.Request, cause error, o outcome, n int64) error {
+// refusal returns the error for a refusal, and what an Event tells of it.
+func (l *Limiter[K]) refusal(cause error, o outcome, n int64) (*Error, Event) {
 	d := o.decision(n)
-	e := &Error{Err: cause, Decision: d, Field: l.field(o, d), XRateLimit: l.config.XRateLimit && o.limited()}
-	if l.config.AllowDespite != nil && l.config.AllowDespite(r, e) {
-		return nil
+	about := Event{Cost: max(n, 0), Remaining: -1}
+	if o.limited() {
+		about.Remaining = d.Remaining
 	}
-	return e
+	return &Error{Err: cause, Decision: d, Field: l.field(o, d), XRateLimit: l.config.XRateLimit && o.limited()}, about
 }

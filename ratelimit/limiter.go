@@ -1,6 +1,7 @@
 package ratelimit
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -28,7 +29,8 @@ type Config[K comparable] struct {
 	MaxKeys int
 
 	// Name is the name of the policy in the IETF header fields RateLimit-Policy and RateLimit, in printable ASCII.
-	// Handler sets both on every answer. It does not if Name is "", or if there is a Cost and no Unit.
+	// Handler sets both on every answer. It does not if Name is "", or if there is a Cost and no Unit. Name is also the
+	// Plan of an [Event].
 	Name string
 
 	// Unit says what a token is in RateLimit-Policy, as [Field].Unit does: "requests", "content-bytes" or another;
@@ -40,13 +42,26 @@ type Config[K comparable] struct {
 	// until the bucket is full) on every answer.
 	XRateLimit bool
 
-	// AllowDespite may let a request pass for which Check has found an error: always true is observe mode. Nil never
-	// does. It is not asked if Key is nil or if New did not make the limiter.
+	// AllowDespite may let a request pass for which Check has found an error. Always true is a dry run: the Outcome of an
+	// [Event] is "despite" for each request that the limit would have refused. Handler still sets the fields of Name and
+	// XRateLimit, so leave both out if clients are not to see the limit. Nil never lets one pass. It is not asked if Key
+	// is nil or if New did not make the limiter.
 	AllowDespite func(*http.Request, error) bool
 
 	// ErrorHandler answers what Handler refuses, after the header fields are set. Nil is (*Error).ServeHTTP. The error
 	// is an [*Error].
 	ErrorHandler func(http.ResponseWriter, *http.Request, error)
+
+	// Observe is told each decision of Check and Handler, once, before the request goes on or is answered. It runs on
+	// the request's goroutine and must not block; a panic of it is not caught. Allow, Take and the other methods that
+	// are given a key tell it nothing. Nil tells nobody.
+	Observe func(context.Context, Event)
+
+	// RequestID returns the id of a request, if the application names its requests; "" makes a random one. It is the
+	// X-Amzn-RequestId of a refusal and the RequestID of an [Event]. Do not return a header that any client can set: it
+	// would choose what stands in your logs. Nil means that each refusal gets a random id. If an outer layer
+	// has set X-Amzn-RequestId in the answer before [Limiter.Handler], that is the id in any case.
+	RequestID func(*http.Request) string
 }
 
 const defaultMaxKeys = 1 << 20
@@ -60,9 +75,10 @@ const defaultMaxKeys = 1 << 20
 // refusal of such a key writes no shared memory. There is no goroutine, no sweep and no expiry: a full bucket holds no
 // information, so its slot goes to the next key that needs one. The zero Limiter, and a nil one, refuse.
 type Limiter[K comparable] struct {
-	config Config[K]
-	seed   maphash.Seed
-	keyed  *keyed
+	config   Config[K]
+	observer observer
+	seed     maphash.Seed
+	keyed    *keyed
 }
 
 // New makes a limiter from a copy of c. The error joins every mistake in c.
@@ -90,10 +106,12 @@ func New[K comparable](c Config[K]) (*Limiter[K], error) {
 	if c.MaxKeys == 0 {
 		c.MaxKeys = defaultMaxKeys
 	}
+	l := &Limiter[K]{observer: newObserver(c.Observe, c.RequestID, c.Name), seed: maphash.MakeSeed(), keyed: newKeyed(c.Limit, c.MaxKeys)}
 	if c.Cost != nil && c.Unit == "" {
 		c.Name = "" // an item without qu says requests
 	}
-	return &Limiter[K]{config: c, seed: maphash.MakeSeed(), keyed: newKeyed(c.Limit, c.MaxKeys)}, nil
+	l.config = c
+	return l, nil
 }
 
 func (l *Limiter[K]) configured() bool { return l != nil && l.keyed != nil }
