@@ -3,6 +3,7 @@
 package window_test
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tallygate/tallygate/ratelimit"
 	"github.com/tallygate/tallygate/ratelimit/clientip"
 	"github.com/tallygate/tallygate/ratelimit/window"
 )
@@ -92,4 +94,30 @@ func TestAMillionKeysFitIn64MB(t *testing.T) {
 	require.LessOrEqual(t, used, uint64(64_000_000))
 	require.LessOrEqual(t, e.Shared(), 5)
 	runtime.KeepAlive(e)
+}
+
+// An event travels in registers, and all allowed requests share a verdict.
+func TestObservingAllowedRequestsDoesNotAllocate(t *testing.T) {
+	var told int64
+	observe := func(_ context.Context, e ratelimit.Event) { told += e.Cost }
+	l := newLimiter(t, window.Config[string]{AtMost: window.AtMost{Limit: 1 << 31, Window: time.Hour}, Key: byHost, Observe: observe})
+	rule := newRule(t, window.RuleConfig{Limit: 2_000_000_000, Aggregate: []window.Component{window.IP()}, Observe: observe})
+	w, r := discard{http.Header{}}, from("192.0.2.1:1")
+	next := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	for name, h := range map[string]http.Handler{"limiter": l.Handler(next), "rule": rule.Handler(next)} {
+		require.Zero(t, testing.AllocsPerRun(100, func() { h.ServeHTTP(w, r) }), name)
+	}
+	require.Equal(t, int64(2*101), told)
+}
+
+// Of many keys a part is looked at: more than 20 000, so 5 % are seven standard errors. The test is slow under the race
+// detector, which learns nothing from one goroutine.
+func TestStatsEstimateManyKeys(t *testing.T) {
+	const keys = 100_000
+	l, err := window.New(window.Config[int]{AtMost: window.AtMost{Limit: 1, Window: time.Hour}})
+	require.NoError(t, err)
+	for key := range keys {
+		l.Allow(key)
+	}
+	require.InEpsilon(t, keys, l.Stats().Keys, 0.05)
 }

@@ -84,10 +84,14 @@
 //
 // A [Limiter] returns ErrLimited, and a RateRule ErrBlocked. The zero values refuse.
 //
+// Config.Observe and RuleConfig.Observe are told each decision of Check and Handler, as a [ratelimit.Event]. A rule
+// tells nothing of a request that it is not about.
+//
 // # Files
 //
-// limiter.go and rule.go are the two limits; atmost.go, component.go with parse.go, and listing.go are what they are
-// made of. Below them, ring.go is the count of one key, shard.go the hash table, and engine.go the lock and the clock.
+// limiter.go and rule.go are the two limits, and observe.go tells what they decide; stats.go counts keys; atmost.go,
+// component.go with parse.go, and listing.go are what the limits are made of. Below them, ring.go is the count of one
+// key, shard.go the hash table, and engine.go the lock and the clock.
 //
 // # Sources
 //

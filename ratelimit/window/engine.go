@@ -24,8 +24,9 @@ type engine struct {
 	plan         atomic.Pointer[plan]
 	shards       []shard
 	shift        uint8 // 64 - log2(len(shards))
-	maxGroups    int   // of a shard
-	countRefused bool  // what is refused counts, too
+	maxKeys      int
+	maxGroups    int  // of a shard
+	countRefused bool // what is refused counts, too
 }
 
 // newEngine has room for maxKeys keys, at 48 × 9/8 = 54 bytes each, and for their cells, at 4 bytes each.
@@ -33,7 +34,7 @@ func newEngine(a AtMost, maxKeys int, countRefused bool) *engine {
 	if maxKeys == 0 {
 		maxKeys = defaultMaxKeys
 	}
-	e := &engine{epoch: time.Now(), shift: 64, countRefused: countRefused}
+	e := &engine{epoch: time.Now(), shift: 64, maxKeys: maxKeys, countRefused: countRefused}
 	for maxKeys>>(64-e.shift) > keysPerShard {
 		e.shift--
 	}

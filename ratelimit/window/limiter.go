@@ -1,6 +1,7 @@
 package window
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -24,16 +25,29 @@ type Config[K comparable] struct {
 	MaxKeys int
 
 	// Name is the name of the policy in the IETF header fields RateLimit-Policy and RateLimit, which Handler sets on
-	// every answer: printable ASCII. With "" it does not.
+	// every answer: printable ASCII. With "" it does not. Name is also the Plan of a [ratelimit.Event].
 	Name string
 
-	// AllowDespite may let a request pass for which Check has found an error: always true is observe mode. Nil never
-	// does. It is not asked if Key is nil or if New did not make the limiter.
+	// AllowDespite may let a request pass for which Check has found an error. Always true is a dry run: the Outcome of a
+	// [ratelimit.Event] is "despite" for each request that the limit would have refused. Handler still sets the fields of
+	// Name, so leave it out if clients are not to see the limit. Nil never lets one pass. It is not asked if Key is nil
+	// or if New did not make the limiter.
 	AllowDespite func(*http.Request, error) bool
 
 	// ErrorHandler answers what Handler refuses, after the header fields are set. Nil is (*ratelimit.Error).ServeHTTP.
 	// The error is an [*ratelimit.Error].
 	ErrorHandler func(http.ResponseWriter, *http.Request, error)
+
+	// Observe is told each decision of Check and Handler, once, before the request goes on or is answered. It runs on
+	// the request's goroutine and must not block; a panic of it is not caught. Allow, Take and Peek tell it nothing.
+	// The Layer is "window", and Remaining is in requests. Nil tells nobody.
+	Observe func(context.Context, ratelimit.Event)
+
+	// RequestID returns the id of a request, if the application names its requests; "" makes a random one. It is the
+	// X-Amzn-RequestId of a refusal and the RequestID of a [ratelimit.Event]. Do not return a header that any client
+	// can set: it would choose what stands in your logs. Nil means that each refusal gets a random id. If an outer
+	// layer has set X-Amzn-RequestId in the answer before [Limiter.Handler], that is the id in any case.
+	RequestID func(*http.Request) string
 }
 
 // A Limiter grants each key at most Limit calls in any span of Window, see [AtMost]. What it refuses does not count.
@@ -44,9 +58,10 @@ type Config[K comparable] struct {
 // Its methods may be called from any number of goroutines at once, and do not allocate once a key is known. The zero
 // Limiter, and a nil one, refuse.
 type Limiter[K comparable] struct {
-	config Config[K]
-	seed   maphash.Seed
-	engine *engine
+	config   Config[K]
+	observer observer
+	seed     maphash.Seed
+	engine   *engine
 }
 
 // New makes a limiter from a copy of c. The error joins every mistake in c.
@@ -65,7 +80,10 @@ func New[K comparable](c Config[K]) (*Limiter[K], error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	return &Limiter[K]{config: c, seed: maphash.MakeSeed(), engine: newEngine(c.AtMost, c.MaxKeys, false)}, nil
+	return &Limiter[K]{
+		config: c, observer: newObserver(c.Observe, c.RequestID, "window", c.Name),
+		seed: maphash.MakeSeed(), engine: newEngine(c.AtMost, c.MaxKeys, false),
+	}, nil
 }
 
 func checkMaxKeys(n int) error {
@@ -134,7 +152,7 @@ func (l *Limiter[K]) SetLimit(a AtMost) error {
 // [ratelimit.ErrLimited], [ratelimit.ErrNoKey] and [ratelimit.ErrNotConfigured]; it is nil if the request may pass,
 // because the place was taken (the decision is OK) or because AllowDespite lets it (the decision is not).
 func (l *Limiter[K]) Check(r *http.Request) (ratelimit.Decision, error) {
-	o, err := l.check(r)
+	o, err := l.check(nil, r)
 	return o.decision(), err
 }
 
@@ -142,7 +160,7 @@ func (l *Limiter[K]) Check(r *http.Request) (ratelimit.Decision, error) {
 // on every answer the header fields that the configuration asks for.
 func (l *Limiter[K]) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		o, err := l.check(r)
+		o, err := l.check(w, r)
 		if err == nil {
 			if l.config.Name != "" {
 				ratelimit.SetFields(w.Header(), o.field(l.config.Name))
@@ -159,25 +177,27 @@ func (l *Limiter[K]) Handler(next http.Handler) http.Handler {
 }
 
 // check is Check with an outcome in place of the decision, which Handler needs only for header fields. A limiter that
-// New did not make, or that has no Key, refuses without asking AllowDespite.
-func (l *Limiter[K]) check(r *http.Request) (outcome, error) {
+// New did not make, or that has no Key, refuses without asking AllowDespite. w is nil if the caller writes the answer.
+func (l *Limiter[K]) check(w http.ResponseWriter, r *http.Request) (outcome, error) {
 	if !l.configured() {
 		return outcome{}, &ratelimit.Error{Err: errNotMade}
 	}
 	if l.config.Key == nil {
-		return outcome{}, &ratelimit.Error{Err: errNoKeyFunc}
+		return outcome{}, l.observer.refuse(w, r, &ratelimit.Error{Err: errNoKeyFunc}, nil, "", -1)
 	}
-	var o outcome
-	cause := ratelimit.ErrNoKey
-	if key, ok := l.config.Key(r); ok {
-		if o = l.take(key, 1); o.ok {
-			return o, nil
+	key, known := l.config.Key(r)
+	if !known {
+		e := &ratelimit.Error{Err: ratelimit.ErrNoKey, Decision: ratelimit.Decision{RetryAfter: ratelimit.Never}}
+		return outcome{}, l.observer.refuse(w, r, e, l.config.AllowDespite, "", -1)
+	}
+	o := l.take(key, 1)
+	if o.ok {
+		if l.observer.observe != nil {
+			client, _ := any(key).(string)
+			l.observer.allow(w, r, client)
 		}
-		cause = ratelimit.ErrLimited
-	}
-	err := &ratelimit.Error{Err: cause, Decision: o.decision(), Field: o.field(l.config.Name)}
-	if l.config.AllowDespite != nil && l.config.AllowDespite(r, err) {
 		return o, nil
 	}
-	return o, err
+	e := &ratelimit.Error{Err: ratelimit.ErrLimited, Decision: o.decision(), Field: o.field(l.config.Name)}
+	return o, l.observer.refuse(w, r, e, l.config.AllowDespite, l.client(key), e.Decision.Remaining)
 }

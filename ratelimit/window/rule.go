@@ -1,6 +1,7 @@
 package window
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -38,6 +39,21 @@ type RuleConfig struct {
 	// ErrorHandler answers what Handler refuses, AWS's custom response. Nil is (*ratelimit.Error).ServeHTTP. The error
 	// is an [*ratelimit.Error].
 	ErrorHandler func(http.ResponseWriter, *http.Request, error)
+
+	// Name is the Plan of the rule's Events, as AWS's metrics have the name of the rule. It may be "".
+	Name string
+
+	// Observe is told each decision of Check and Handler, once, before the request goes on or is answered. It runs on
+	// the request's goroutine and must not block; a panic of it is not caught. The Layer is "rate rule". The Client is
+	// the address of a blocked request, if the rule counts by address; else "". A request that the rule is not about is
+	// not told. Nil tells nobody.
+	Observe func(context.Context, ratelimit.Event)
+
+	// RequestID returns the id of a request, if the application names its requests; "" makes a random one. It is the
+	// X-Amzn-RequestId of a refusal and the RequestID of a [ratelimit.Event]. Do not return a header that any client
+	// can set: it would choose what stands in your logs. Nil means that each refusal gets a random id. If an outer
+	// layer has set X-Amzn-RequestId in the answer before [RateRule.Handler], that is the id in any case.
+	RequestID func(*http.Request) string
 }
 
 // A RateRule is AWS WAF's rate-based rule: it counts requests by an aggregate key and blocks those of a key that has
@@ -47,10 +63,11 @@ type RuleConfig struct {
 // It blocks the very request that is one too many. Its methods may be called from any number of goroutines at once, and
 // do not allocate once a key is known. The zero RateRule, and a nil one, refuse.
 type RateRule struct {
-	config RuleConfig
-	seed   maphash.Seed
-	engine *engine
-	listed listing
+	config   RuleConfig
+	observer observer
+	seed     maphash.Seed
+	engine   *engine
+	listed   listing
 }
 
 // NewRateRule makes a rule from a copy of c. The error joins every mistake in c.
@@ -70,7 +87,10 @@ func NewRateRule(c RuleConfig) (*RateRule, error) {
 		return nil, err
 	}
 	c.Aggregate = slices.Clone(c.Aggregate)
-	return &RateRule{config: c, seed: maphash.MakeSeed(), engine: newEngine(limit, c.MaxKeys, true)}, nil
+	return &RateRule{
+		config: c, observer: newObserver(c.Observe, c.RequestID, "rate rule", c.Name),
+		seed: maphash.MakeSeed(), engine: newEngine(limit, c.MaxKeys, true),
+	}, nil
 }
 
 // ruleLimit holds the domain of AWS's RateBasedStatement.
@@ -129,7 +149,7 @@ func (r *RateRule) fingerprint(req *http.Request) (fingerprint, bool) {
 // OK), because the rule is not about it (the decision is OK and has no Limit) or because AllowDespite lets it (the
 // decision is not OK).
 func (r *RateRule) Check(req *http.Request) (ratelimit.Decision, error) {
-	o, err := r.check(req)
+	o, err := r.check(nil, req)
 	if o.plan == nil && err == nil {
 		return ratelimit.Decision{OK: true}, nil
 	}
@@ -140,7 +160,7 @@ func (r *RateRule) Check(req *http.Request) (ratelimit.Decision, error) {
 // {"message":"Forbidden"}. It passes the others on to next.
 func (r *RateRule) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		_, err := r.check(req)
+		_, err := r.check(w, req)
 		if err == nil {
 			next.ServeHTTP(w, req)
 			return
@@ -153,8 +173,9 @@ func (r *RateRule) Handler(next http.Handler) http.Handler {
 	})
 }
 
-// check is Check with an outcome in place of the decision. If the rule is not about the request, the outcome is zero.
-func (r *RateRule) check(req *http.Request) (outcome, error) {
+// check is Check with an outcome in place of the decision. If the rule is not about the request, the outcome is zero,
+// and nobody is told. w is nil if the caller writes the answer.
+func (r *RateRule) check(w http.ResponseWriter, req *http.Request) (outcome, error) {
 	if !r.configured() {
 		return outcome{}, &ratelimit.Error{Err: errRuleNotMade}
 	}
@@ -164,12 +185,12 @@ func (r *RateRule) check(req *http.Request) (outcome, error) {
 	}
 	o := r.engine.take(f, 1)
 	if o.ok {
+		if r.observer.observe != nil {
+			r.observer.allow(w, req, "")
+		}
 		return o, nil
 	}
 	r.list(f, req)
-	err := &ratelimit.Error{Err: ratelimit.ErrBlocked, Decision: o.decision()}
-	if r.config.AllowDespite != nil && r.config.AllowDespite(req, err) {
-		return o, nil
-	}
-	return o, err
+	e := &ratelimit.Error{Err: ratelimit.ErrBlocked, Decision: o.decision()}
+	return o, r.observer.refuse(w, req, e, r.config.AllowDespite, r.client(req), e.Decision.Remaining)
 }
