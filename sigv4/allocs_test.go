@@ -4,6 +4,7 @@ package sigv4_test
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -223,4 +224,29 @@ func TestRefusalBeyondLimitsAllocatesOneError(t *testing.T) {
 		r.RequestURI = tt.r.RequestURI
 		require.LessOrEqual(t, testing.AllocsPerRun(200, func() { _, _ = v.VerifyAt(r, now) }), 1.0, tt.name)
 	}
+}
+
+// To tell an Observe of an allowed request allocates nothing.
+func TestObserveAllocatesNothingForAllowedRequests(t *testing.T) {
+	r := get("/Prod/loyalty")
+	require.NoError(t, newSigner(t, sigv4.SignerConfig{Credentials: as(iamKeyID, iamSecret), Region: "eu-west-1"}).Sign(r))
+	told := 0
+	c := euWest
+	measure := func() (verify, handler float64) {
+		v := newVerifier(t, c)
+		h := v.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		verify = testing.AllocsPerRun(200, func() { _, _ = v.Verify(r) })
+		return verify, testing.AllocsPerRun(200, func() { h.ServeHTTP(nil, r) })
+	}
+	verify, handler := measure()
+	c.Observe = func(_ context.Context, e sigv4.Event) {
+		if e.Outcome == "allowed" {
+			told++
+		}
+	}
+	observedVerify, observedHandler := measure()
+	require.Equal(t, 402, told) // AllocsPerRun calls once more than it counts
+	require.Zero(t, verify)
+	require.Zero(t, observedVerify)
+	require.Equal(t, handler, observedHandler)
 }

@@ -69,6 +69,31 @@ var (
 	errCredentialExpired error = &variant{ErrSessionToken, "the temporary credentials have expired"}
 )
 
+// reasons are the words for the causes. The first row that fits decides, and the rows are in the order of answers, so
+// that a cause which wraps several others has the reason of its answer. A variant has the word of its exported cause.
+var reasons = [...]struct {
+	cause error
+	word  string
+}{
+	{ErrNotConfigured, "not_configured"},
+	{ErrUnavailable, "unavailable"},
+	{ErrRedirect, "redirect"},
+	{ErrMissing, "missing"},
+	{ErrMalformed, "malformed"},
+	{ErrAmbiguous, "ambiguous"},
+	{ErrUnsigned, "unsigned"},
+	{ErrTooLarge, "too_large"},
+	{ErrBody, "body"},
+	{ErrNotCurrent, "not_current"},
+	{ErrScope, "scope"},
+	{ErrUnknownKey, "unknown_key"},
+	{ErrSignatureMismatch, "signature_mismatch"},
+	{ErrSessionToken, "session_token"},
+}
+
+// errOwnCancel is joined with the error of a key source that was canceled while the request was not.
+var errOwnCancel = errors.New("it was canceled, but not by the request")
+
 // errVersion2 is always joined with the cause of the answer. It is for the log, and for [S3XML], which has an answer of
 // its own for it.
 var errVersion2 = errors.New("the request is signed with Signature Version 2, only version 4 is accepted")

@@ -95,6 +95,15 @@ type VerifierConfig struct {
 	// ErrorHandler answers refusals. The headers of [Error.SetHeader] are set already, and the error is an *[Error].
 	// Nil means [Error.ServeHTTP].
 	ErrorHandler func(http.ResponseWriter, *http.Request, error)
+
+	// Observe is told each decision, once, before the request goes on or is answered. It runs on the request's
+	// goroutine and must not block; a panic of it is not caught. Nil tells nobody.
+	Observe func(context.Context, Event)
+	// RequestID returns the id of a request, if the application names its requests. It is the X-Amzn-RequestId of a
+	// refusal and the RequestID of an [Event]. If it returns "", a refusal gets a random id. Do not return a header that
+	// any client can set: it would choose what stands in your logs. Nil means that each refusal gets a random id. If an
+	// outer layer has set X-Amzn-RequestId in the answer before [Verifier.Handler], that is the id in any case.
+	RequestID func(*http.Request) string
 }
 
 // API Gateway's window in both directions, its limit on bodies, and its limit on the request line and header values

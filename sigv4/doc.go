@@ -111,6 +111,11 @@
 // [VerifierConfig].AllowDespite makes [Verifier.Handler] pass on refused requests, for a dry run or while the key
 // source is down; such a request has no identity.
 //
+// # Observation
+//
+// [VerifierConfig].Observe is told each decision: an [Event] has the reason, the caller and the id of the request. The
+// answer to a refusal has the same id in X-Amzn-RequestId, which [VerifierConfig].RequestID may choose.
+//
 // # Errors
 //
 // Every refusal is an [Error]. It names the access key that the request names. [Error].Detail is the part of the

@@ -2,8 +2,10 @@ package sigv4
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -18,7 +20,8 @@ type Error struct {
 	Err error
 	// Detail is the part of the request that is at fault, such as the name of a header; empty if the cause says it all.
 	// Of an Authorization header it is only the scheme, and of a query parameter only the name, because the rest may be
-	// a token. The client sent it, so that a log must quote it.
+	// a token. It never has a signature, with which anybody could repeat the request. The client sent it, so that a log
+	// must quote it.
 	Detail string
 	// AccessKeyID is the access key ID that the request names; empty if it names none. The client sent it, and it is
 	// not verified.
@@ -26,6 +29,9 @@ type Error struct {
 	// Trace is what the verifier signed, to be compared with what the client signed. It is nil unless two signatures
 	// were compared and differ. JSON leaves it out.
 	Trace *Trace `json:"-"`
+	// RequestID is the id of the answer. If it is empty, ServeHTTP makes a random one. A verifier sets it if its
+	// configuration has Observe or RequestID.
+	RequestID string
 
 	// The rest is for AWS's texts, which are made only when they are asked for. An Error that a caller makes has none
 	// of it; its texts then leave out what is missing.
@@ -79,8 +85,27 @@ func (e *Error) ErrorMessage() string {
 	return a.message
 }
 
-// SetHeader sets Retry-After if a dependency has failed. SigV4 has no WWW-Authenticate challenge.
+// Reason returns the name of the cause in lower case, such as "unknown_key" for [ErrUnknownKey]. It is "canceled" if the
+// key source failed because the request's context was canceled, and "not_configured" for a cause that is not of this
+// package.
+func (e *Error) Reason() string {
+	if errors.Is(e.Err, context.Canceled) && !errors.Is(e.Err, errOwnCancel) {
+		return "canceled"
+	}
+	for _, r := range reasons {
+		if errors.Is(e.Err, r.cause) {
+			return r.word
+		}
+	}
+	return "not_configured"
+}
+
+// SetHeader sets X-Amzn-RequestId to RequestID if that is not empty and no outer layer has set the header. It sets
+// Retry-After if a dependency has failed. SigV4 has no WWW-Authenticate challenge.
 func (e *Error) SetHeader(h http.Header) {
+	if e.RequestID != "" && h.Get("X-Amzn-RequestId") == "" {
+		h.Set("X-Amzn-RequestId", e.RequestID)
+	}
 	if e.StatusCode() == http.StatusServiceUnavailable {
 		h.Set("Retry-After", "1")
 	}
@@ -108,6 +133,20 @@ func refuseHeader(cause error, header *string) *Error {
 // refuse returns a refusal without an access key ID, which VerifyAt adds. Nothing is formatted here, so that a flood
 // of bad requests costs little.
 func refuse(cause error, detail string) *Error { return &Error{Err: cause, Detail: detail} }
+
+// unavailable wraps what the key source has returned. Whether that is because the request was canceled is for the
+// request's context to say: a key source that was shut down returns [context.Canceled] too, and that is a failure; and
+// some clients of other servers return errors of their own when the request is canceled.
+func unavailable(ctx context.Context, err error) error {
+	canceled, reported := errors.Is(ctx.Err(), context.Canceled), errors.Is(err, context.Canceled)
+	switch {
+	case reported && !canceled:
+		return fmt.Errorf("%w: %w: %w", ErrUnavailable, errOwnCancel, err)
+	case canceled && !reported:
+		return fmt.Errorf("%w: %w: %w", ErrUnavailable, context.Canceled, err)
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
 
 // clip bounds what is repeated of a client's text: it keeps at most 256 bytes, cuts between two characters, and marks
 // the cut. A run of invalid UTF-8 becomes one "?", so that the text does not grow. Each package carries this copy; a

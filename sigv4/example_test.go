@@ -309,6 +309,29 @@ func ExampleVerifier_Handler() {
 	// 403 who are you?
 }
 
+// A metric may have the closed words of an event as labels. The client and the error belong in the log.
+func ExampleVerifierConfig_observe() {
+	verifier := exampleVerifier(sigv4.VerifierConfig{
+		Observe: func(_ context.Context, e sigv4.Event) {
+			fmt.Printf("count: %s %s %q\n", e.Layer, e.Outcome, e.Reason)
+			fmt.Printf("log: client %q, request %s, %v\n", e.Client, e.RequestID, e.Err)
+		},
+		RequestID: func(*http.Request) string { return "c1d2" }, // such as the id of the trace
+	})
+	h := verifier.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	r := httptest.NewRequest("GET", "/Prod/loyalty", nil)
+	h.ServeHTTP(httptest.NewRecorder(), r)
+	if err := exampleSigner().Sign(r); err != nil {
+		panic(err)
+	}
+	h.ServeHTTP(httptest.NewRecorder(), r)
+	// Output:
+	// count: sigv4 refused "missing"
+	// log: client "", request c1d2, sigv4: no signature is present
+	// count: sigv4 allowed ""
+	// log: client "AKIDEXAMPLE", request c1d2, <nil>
+}
+
 // The key server of a company hands out signing keys, which are valid for one day, region and service. The secrets
 // never leave it.
 func ExampleDeriveKey() {

@@ -110,3 +110,6 @@ var (
 	ErrCredentialExpired      = errCredentialExpired
 	ErrVersion2               = errVersion2
 )
+
+// CauseOfAnswer returns the cause in the row of answers that answers the error.
+func CauseOfAnswer(e *Error) error { return e.answer().cause }

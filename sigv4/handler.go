@@ -3,6 +3,7 @@ package sigv4
 import (
 	"errors"
 	"net/http"
+	"time"
 )
 
 // Authenticate verifies the request as [Verifier.Verify] does, and returns a copy of it with the identity in its
@@ -21,14 +22,23 @@ func (v *Verifier) Authenticate(r *http.Request) (*http.Request, error) {
 // identity.
 func (v *Verifier) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		passed, err := v.Authenticate(r)
-		if err != nil {
-			if !v.allowsDespite(r, err) {
-				v.refuse(w, r, err.(*Error))
-				return
-			}
+		var id Identity
+		e := v.decide(r, time.Now(), &id)
+		if e != nil {
+			v.name(e, w, r)
+		}
+		despite := e != nil && v.allowsDespite(r, e)
+		v.tell(w, r, id.Principal, e, despite)
+		var passed *http.Request
+		switch {
+		case e == nil:
+			passed = r.WithContext(NewContext(r.Context(), id))
+		case despite:
 			passed = v.Anonymous(r)
 			v.limitBody(passed)
+		default:
+			v.refuse(w, r, e)
+			return
 		}
 		next.ServeHTTP(w, passed)
 		r.Pattern = passed.Pattern // a mux inside set it on the copy; outer layers read it from r
@@ -37,9 +47,9 @@ func (v *Verifier) Handler(next http.Handler) http.Handler {
 
 // allowsDespite reports whether to pass on a request that was refused. A body that was too large stays refused, because
 // it cannot be passed on whole.
-func (v *Verifier) allowsDespite(r *http.Request, err error) bool {
-	return v != nil && v.keys != nil && v.config.AllowDespite != nil && !errors.Is(err, errBodyTooLarge) &&
-		v.config.AllowDespite(r, err)
+func (v *Verifier) allowsDespite(r *http.Request, e *Error) bool {
+	return v != nil && v.keys != nil && v.config.AllowDespite != nil && !errors.Is(e, errBodyTooLarge) &&
+		v.config.AllowDespite(r, e)
 }
 
 // limitBody applies MaxBody to the body of a request that is passed on despite a refusal, and drops its forbidden

@@ -69,6 +69,10 @@ type Scope struct {
 	Date        string // YYYYMMDD, UTC
 	Region      string
 	Service     string
+	// SessionToken is the token that the request has, "" if it has none. It is not verified yet. A key source that opens
+	// it, as package session does, must bound it first. One that remembers keys must not do so by the whole Scope,
+	// because a client may send any number of tokens.
+	SessionToken Secret
 }
 
 // Key is what a key source knows about an access key. It must have either Secret or SigningKey, not both.
@@ -86,6 +90,9 @@ type Key struct {
 	SessionToken Secret
 	// Expires is when temporary credentials expire. The zero Time means never.
 	Expires time.Time
+	// Session is what the key source knows about temporary credentials beyond that. It becomes [Identity].Session. It
+	// may be nil.
+	Session any
 }
 
 // isUsable reports whether the key has either a secret or a signing key. A key with both is refused, because one of

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"errors"
-	"fmt"
 	"math"
 	"net/http"
 	"strings"
@@ -68,72 +67,88 @@ type Identity struct {
 	Presigned bool
 	// UnsignedPayload reports that the signature does not cover the body.
 	UnsignedPayload bool
+	// Session is that of the [Key], nil if it has none. Package session puts a *session.Session here.
+	Session any
 }
 
 // Verify returns who signed the request, or why it is refused. If the request declares the hash of its body, the body
 // is read only after the signature has been verified. When Verify returns, r.Body holds the whole body, even if the
-// request is refused: what was read of it, followed by the rest. The error is an *[Error].
+// request is refused: what was read of it, followed by the rest. The error is an *[Error]. [VerifierConfig].Observe is
+// told the decision.
 func (v *Verifier) Verify(r *http.Request) (Identity, error) { return v.VerifyAt(r, time.Now()) }
 
 // VerifyAt is [Verifier.Verify] at a given time instead of now. It is for requests that were recorded or put into a
 // queue, and for tests with signatures of a fixed date.
 func (v *Verifier) VerifyAt(r *http.Request, now time.Time) (Identity, error) {
+	var id Identity
+	e := v.decide(r, now, &id)
+	if e != nil {
+		v.name(e, nil, r)
+		v.tell(nil, r, id.Principal, e, false)
+		return Identity{}, e
+	}
+	v.tell(nil, r, id.Principal, nil, false)
+	return id, nil
+}
+
+// decide is VerifyAt without Observe. It sets *id, which is a parameter because it would be copied as a result. If the
+// signature is valid but the request is refused, only the Principal is set. v may be nil.
+func (v *Verifier) decide(r *http.Request, now time.Time, id *Identity) *Error {
 	if v == nil || v.keys == nil {
-		return Identity{}, refuse(ErrNotConfigured, "")
+		return refuse(ErrNotConfigured, "")
 	}
 	cr := canonicalRequests.Get().(*canonicalRequest)
 	defer cr.release()
 	var p parameters
-	id, e := v.verify(r, cr, &p, now)
+	e := v.verify(r, cr, &p, now, id)
 	if e != nil {
 		guardTrailers(r) // the caller may serve the request all the same
 		e.AccessKeyID = p.accessKeyID()
-		return Identity{}, e
 	}
-	return id, nil
+	return e
 }
 
 // verify makes the checks in AWS's order: the mechanism, the syntax, the date, the host, the algorithm and the scope.
 // Then come those for which AWS has no text, and last the key, the signature and the session token. So the key source
 // is asked only about a request that is well formed, current and for an accepted scope, and the body is read after
 // that.
-func (v *Verifier) verify(r *http.Request, cr *canonicalRequest, p *parameters, now time.Time) (id Identity, e *Error) {
+func (v *Verifier) verify(r *http.Request, cr *canonicalRequest, p *parameters, now time.Time, id *Identity) *Error {
 	cr.query.most, cr.query.room = v.fields, v.queryRoom
-	if e = p.read(r, &cr.query, v.config.MaxHeaderBytes); e != nil {
-		return id, e
+	if e := p.read(r, &cr.query, v.config.MaxHeaderBytes); e != nil {
+		return e
 	}
-	if e = v.checkWindow(p, now); e != nil {
-		return id, e
+	if e := v.checkWindow(p, now); e != nil {
+		return e
 	}
-	if e = v.checkScope(p); e != nil {
-		return id, e
+	if e := v.checkScope(p); e != nil {
+		return e
 	}
-	if e = v.canonicalize(r, cr, p); e != nil {
-		return id, e
+	if e := v.canonicalize(r, cr, p); e != nil {
+		return e
 	}
 	body, e := v.payload(r, p)
 	if e != nil {
-		return id, e
+		return e
 	}
 	var key Key
 	if e = v.checkSignature(r, cr, p, &body, &key); e != nil {
-		return id, e
+		return e
 	}
+	id.Principal = cmp.Or(key.Principal, p.keyID)
 	if e = v.checkKey(p, &key, now); e != nil {
-		return id, e
+		return e
 	}
 	if body.line != "" { // else checkSignature has read the body, because its hash was the line
 		if e = v.checkBody(r, cr, &body); e != nil {
-			return id, e
+			return e
 		}
 	}
 	if body.unsigned && r.Body != nil && r.Body != http.NoBody { // the handler reads the body as it arrives
 		r.Body = v.newStream(r, false)
 	}
-	return Identity{
-		AccessKeyID: p.keyID, Principal: cmp.Or(key.Principal, p.keyID), Region: p.region, Service: p.service, Time: p.time,
-		Presigned: p.presigned, UnsignedPayload: body.unsigned,
-	}, nil
+	id.AccessKeyID, id.Region, id.Service, id.Time = p.keyID, p.region, p.service, p.time
+	id.Presigned, id.UnsignedPayload, id.Session = p.presigned, body.unsigned, key.Session
+	return nil
 }
 
 // canonicalize writes the canonical request up to the payload hash. It refuses what could be read in two ways. The
@@ -141,7 +156,7 @@ func (v *Verifier) verify(r *http.Request, cr *canonicalRequest, p *parameters, 
 func (v *Verifier) canonicalize(r *http.Request, cr *canonicalRequest, p *parameters) *Error {
 	switch {
 	case len(p.signature) != hashLength:
-		return refuse(errMalformedSignature, p.signature)
+		return refuse(errMalformedSignature, "") // without the signature: it may be a good one in upper case
 	case p.badQuery:
 		return refuse(errAmbiguousQuery, p.refused)
 	case !tokenBytes.all(r.Method):
@@ -209,7 +224,7 @@ func (v *Verifier) host(r *http.Request, p *parameters) (string, *Error) {
 // costs as much as that of a wrong signature.
 func (v *Verifier) askForKey(r *http.Request, p *parameters, key *Key) (unknown bool, e *Error) {
 	var err error
-	*key, err = v.config.Keys(r.Context(), Scope{AccessKeyID: p.keyID, Date: p.day, Region: p.region, Service: p.service})
+	*key, err = v.config.Keys(r.Context(), Scope{p.keyID, p.day, p.region, p.service, Secret(p.token)})
 	switch {
 	case errors.Is(err, ErrUnknownKey):
 		if !v.config.OneAnswer {
@@ -218,7 +233,7 @@ func (v *Verifier) askForKey(r *http.Request, p *parameters, key *Key) (unknown 
 		*key = v.dummy
 		return true, nil
 	case err != nil:
-		return false, refuse(fmt.Errorf("%w: %w", ErrUnavailable, err), "")
+		return false, refuse(unavailable(r.Context(), err), "")
 	case !key.isUsable():
 		return false, refuse(ErrNotConfigured, p.keyID)
 	}
@@ -254,7 +269,7 @@ func (v *Verifier) checkSignature(r *http.Request, cr *canonicalRequest, p *para
 func (v *Verifier) mismatch(cr *canonicalRequest, p *parameters, unknown bool) *Error {
 	e := &Error{Err: ErrSignatureMismatch, Trace: cr.trace(), explain: v.config.Explain}
 	if !hashBytes.all(p.signature) {
-		e.Err, e.Detail = errMalformedSignature, p.signature
+		e.Err = errMalformedSignature
 	}
 	if unknown {
 		e.Err, e.Detail, e.masked = ErrUnknownKey, p.keyID, true

@@ -324,6 +324,19 @@ func TestErrorKeepsSecrets(t *testing.T) {
 			require.NotContains(t, out, "sesame", name)
 		}
 	}
+	// A signature that is malformed may be a good one in another spelling, with which others could repeat the request.
+	for name, change := range map[string]func(string) string{
+		"upper case": strings.ToUpper,
+		"longer":     func(signature string) string { return signature + " " },
+		"not hex":    func(signature string) string { return signature[:64-1] + "g" },
+	} {
+		r := signed(t, get("/"), sigv4.SignerConfig{})
+		before, signature, _ := strings.Cut(r.Header.Get("Authorization"), "Signature=")
+		r.Header.Set("Authorization", before+"Signature="+change(signature))
+		_, err := newVerifier(t, euWest).VerifyAt(r, now)
+		require.ErrorIs(t, err, sigv4.ErrMalformedSignature, name)
+		require.NotContains(t, strings.ToLower(err.Error()), signature[:64-1], name)
+	}
 	_, err := v.VerifyAt(header("Bearer sesame"), now)
 	require.EqualError(t, err, `sigv4: the Authorization header is malformed: "Bearer"`)
 	e, _ := errors.AsType[*sigv4.Error](err) // the client gets the hash of all that it sent

@@ -213,6 +213,29 @@ func BenchmarkHandler(b *testing.B) {
 	floor(b)
 }
 
+// BenchmarkObserve verifies without an Observe, and with one that does nothing.
+func BenchmarkObserve(b *testing.B) {
+	c := sigv4.VerifierConfig{Keys: sigv4.Keyring{keyID: {Secret: secret}}.Key, Regions: []string{region}}
+	r := sign(b, request("GET", target, nil), newSigner(b, keyID, ""))
+	for _, impl := range []struct {
+		name    string
+		observe func(context.Context, sigv4.Event)
+	}{{"nil", nil}, {"empty", func(context.Context, sigv4.Event) {}}} {
+		c.Observe = impl.observe
+		v, err := sigv4.NewVerifier(c)
+		require.NoError(b, err)
+		b.Run("impl="+impl.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := v.VerifyAt(r, now); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	floor(b)
+}
+
 func BenchmarkVerifyParallel(b *testing.B) {
 	v := newVerifier(b, sigv4.Keyring{keyID: {Secret: secret}})
 	s := newSigner(b, keyID, "")
