@@ -7,7 +7,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -45,19 +44,33 @@ func ALB(loadBalancer, issuer string, clients ...string) Issuer {
 	}
 }
 
-var balancerARN = regexp.MustCompile(`^arn:aws[a-z-]*:elasticloadbalancing:([a-z0-9-]+):\d{12}:loadbalancer/app/[A-Za-z0-9-]+/[0-9a-f]+$`)
-
 // balancerKeysAt returns the URL under which a load balancer's keys are.
 func balancerKeysAt(arn string) (string, error) {
-	m := balancerARN.FindStringSubmatch(arn)
-	if m == nil {
+	region, ok := regionOfBalancer(arn)
+	if !ok {
 		return "", fmt.Errorf("%q is not the ARN of an Application Load Balancer", arn)
 	}
-	domain, err := domainOf(m[1])
-	if strings.HasPrefix(m[1], "us-gov-") {
-		return "https://s3-" + m[1] + ".amazonaws.com/aws-elb-public-keys-prod-" + m[1], nil
+	domain, err := domainOf(region)
+	if strings.HasPrefix(region, "us-gov-") {
+		return "https://s3-" + region + ".amazonaws.com/aws-elb-public-keys-prod-" + region, nil
 	}
-	return "https://public-keys.auth.elb." + m[1] + "." + domain, err
+	return "https://public-keys.auth.elb." + region + "." + domain, err
+}
+
+// regionOfBalancer returns the Region in the ARN of a load balancer, such as
+// arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/app/loyalty/50dc6c495c0c9188.
+func regionOfBalancer(arn string) (region string, ok bool) {
+	parts := strings.Split(arn, ":")
+	if len(parts) != 6 || parts[0] != "arn" || parts[2] != "elasticloadbalancing" {
+		return "", false
+	}
+	partition, ofAWS := strings.CutPrefix(parts[1], "aws") // aws, aws-cn, aws-us-gov
+	path, isApplication := strings.CutPrefix(parts[5], "loadbalancer/app/")
+	name, id, _ := strings.Cut(path, "/")
+	ok = ofAWS && strings.Trim(partition, lowerCase+"-") == "" && consistsOf(parts[3], lowerCase+digits+"-") &&
+		consistsOf(parts[4], digits) && len(parts[4]) == 12 &&
+		isApplication && consistsOf(name, letters+digits+"-") && consistsOf(id, hexDigits)
+	return parts[3], ok
 }
 
 // balanced holds the header members that only a load balancer's token has.
@@ -137,9 +150,6 @@ type balancerKeys struct {
 	sets map[string]*keySet
 }
 
-// balancerKeyID matches a kid, which becomes part of a URL.
-var balancerKeyID = regexp.MustCompile(`^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
-
 // of returns the set of a kid. If the kid is new and there are maxBalancerKeys sets, it replaces an idle one. If none
 // is idle, the error is ErrUnavailable.
 func (b *balancerKeys) of(kid string, now time.Time) (*keySet, error) {
@@ -148,7 +158,7 @@ func (b *balancerKeys) of(kid string, now time.Time) (*keySet, error) {
 	if s := b.sets[kid]; s != nil {
 		return s, nil
 	}
-	if !balancerKeyID.MatchString(kid) {
+	if !isGUID(kid) { // it becomes part of a URL
 		return nil, &Error{Err: errKey}
 	}
 	if len(b.sets) >= maxBalancerKeys && !b.drop(now) {

@@ -3,6 +3,7 @@
 package auth_test
 
 import (
+	"context"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -46,6 +47,25 @@ func TestVerifiedTokenDoesNotAllocate(t *testing.T) {
 		both := auth.AnyOf(v, foreign{"X-Api-Key"}).Handler(next)
 		require.LessOrEqual(t, allocs(func() { both.ServeHTTP(w, r) }), 2.0)
 	}
+}
+
+// An Event of an allowed request is passed by value and has a verdict that all share, so telling it costs no allocation.
+func TestTellingOfAllowedRequestsDoesNotAllocate(t *testing.T) {
+	told := 0
+	observe := func(context.Context, auth.Event) { told++ }
+	token := must(poolIssuer().IDToken(julian))
+	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{cognito()}, Observe: observe})
+	require.NoError(t, verify(v, token))
+	require.Zero(t, allocs(func() { _ = verify(v, token) }))
+
+	m := auth.AnyOf(v, foreign{"X-Api-Key"})
+	m.Observe = observe
+	r, w := post("Authorization", token), httptest.NewRecorder()
+	next := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	for _, h := range []http.Handler{v.Handler(next), m.Handler(next)} {
+		require.LessOrEqual(t, allocs(func() { h.ServeHTTP(w, r) }), 2.0, "those of the request with the token")
+	}
+	require.GreaterOrEqual(t, told, 4*200)
 }
 
 func TestFirstVerificationAllocatesLittle(t *testing.T) {
@@ -95,7 +115,7 @@ func TestCacheStaysWithinItsMemory(t *testing.T) {
 				require.NoError(t, verify(v, signedAs(signers()["EdDSA"], row.header, goodClaims(claims))))
 			}
 			after := heap()
-			entries, _ := v.CacheSize()
+			entries := v.Stats().Tokens
 			if row.claims != nil {
 				require.Less(t, entries, row.n, "full")
 				require.Greater(t, after-before, uint64(limit*5/10), "%s: %d entries", name, entries)

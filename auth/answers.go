@@ -68,11 +68,41 @@ var answers = [...]reply{
 }
 
 // refusedScope is the reply to a cause that is both ErrRefused and ErrScope, as that of a check of the route that has
-// returned ErrScope. The challenge then names the scope.
-var refusedScope = reply{ErrRefused, 403, codeDenied, denied, insufficientScope, lacksScope}
+// returned ErrScope. The challenge then names the scope, and so does the reason.
+var refusedScope = reply{ErrScope, 403, codeDenied, denied, insufficientScope, lacksScope}
 
 // other is the reply to a cause that is not of this package, in an Error that a caller made.
 var other = reply{nil, 401, codeUnauthorized, unauthorized, invalidToken, "the token is not valid"}
+
+// reasons are the exported causes with their words for [Error.Reason].
+var reasons = [...]struct {
+	cause error
+	word  string
+}{
+	{ErrNotConfigured, "not_configured"},
+	{ErrUnavailable, "unavailable"},
+	{ErrAmbiguous, "ambiguous"},
+	{ErrRefused, "refused"},
+	{ErrScope, "scope"},
+	{ErrMissing, "missing"},
+	{ErrMalformed, "malformed"},
+	{ErrIssuer, "issuer"},
+	{ErrSignature, "signature"},
+	{ErrAudience, "audience"},
+	{ErrNotCurrent, "not_current"},
+	{ErrTooOld, "too_old"},
+}
+
+// reason returns the word for the exported cause that the reply's cause is or wraps. The reply to a foreign cause has
+// none: some check of the application has refused.
+func (r *reply) reason() string {
+	for i := range reasons {
+		if errors.Is(r.cause, reasons[i].cause) {
+			return reasons[i].word
+		}
+	}
+	return "refused"
+}
 
 // answer returns the reply to the cause. That of a nil Error, or of one without a cause, is ErrNotConfigured.
 func (e *Error) answer() *reply {

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -16,7 +17,9 @@ import (
 type Mode interface {
 	// Present reports whether the request carries a credential of this kind, good or bad.
 	Present(*http.Request) bool
-	// Authenticate returns the request with the proof in its context, or an error that refuses it.
+	// Authenticate returns the request with the proof in its context, or an error that refuses it. The error should have
+	// the methods of [Error], since one that cannot answer is answered with 500, and the words of Reason must be a closed
+	// set.
 	Authenticate(*http.Request) (*http.Request, error)
 }
 
@@ -32,6 +35,17 @@ type Modes struct {
 	// with status 413) or if a mode is not configured. Authenticate still refuses. Nil means never. It must be set before
 	// the first request.
 	AllowDespite func(*http.Request, error) bool
+	// Observe is told each decision of the Modes, once, before the request goes on or is answered. The modes tell their
+	// own decisions to their own Observe. If one function is set on both, it is told by each layer, and Layer tells them
+	// apart: a mode that refuses says "refused", and the Modes say "despite" if AllowDespite lets the request through.
+	// Reason is what the error's own Reason method returns. For an error without one it is "canceled",
+	// "not_configured" if the status of its answer is 500 or more, and otherwise "refused". See [Config].Observe.
+	Observe func(context.Context, Event)
+	// RequestID returns the id of a request, as [Config].RequestID does. A mode that has made an id for its refusal comes
+	// first, so that both events and the answer have the same id. But a mode sees no
+	// answer: if an outer layer has set X-Amzn-RequestId there, the RequestID of each mode must return the same id, or
+	// the event of the mode that refused has another one than the answer.
+	RequestID func(*http.Request) string
 
 	modes []Mode
 }
@@ -48,8 +62,8 @@ type Modes struct {
 // words belong to the authorizer, and the authorizer's ValidationExpression must match these words and no JWT. A word
 // that Foreign leaves and no mode claims is refused, even if the request has a good credential of another kind.
 //
-// A *Modes among the modes is replaced by its modes. If a mode is nil, every request is refused with
-// [ErrNotConfigured].
+// A *Modes among the modes is replaced by its modes, and its fields are not used. If a mode is nil, every request is
+// refused with [ErrNotConfigured].
 func AnyOf(first Mode, more ...Mode) *Modes {
 	m := &Modes{}
 	for _, mode := range append([]Mode{first}, more...) {
@@ -79,9 +93,27 @@ func leaves(mode Mode, r *http.Request) bool {
 }
 
 // Authenticate calls every mode whose credential is present, in the order of [AnyOf]. The error is that of the mode
-// that refused. The request is nil if the error is not nil, so a caller that ignores the error panics and serves
-// nothing. The body is whole afterwards, also in r: a mode that has read it has put it back.
+// that refused; with Observe or RequestID it is wrapped, and its answer has the id of the event. The request is nil if
+// the error is not nil, so a caller that ignores the error panics and serves nothing. The body is whole afterwards, also in r: a mode that has read it has put it back.
 func (m *Modes) Authenticate(r *http.Request) (*http.Request, error) {
+	authenticated, err := m.authenticate(r)
+	switch {
+	case m == nil || m.Observe == nil && m.RequestID == nil:
+		return authenticated, err
+	case err != nil:
+		id, err := m.identify(err, r)
+		if m.Observe != nil {
+			m.tellRefused(r, err, id, false)
+		}
+		return nil, err
+	case m.Observe != nil:
+		m.tellAllowed(r, nil)
+	}
+	return authenticated, nil
+}
+
+// authenticate is Authenticate, but tells nobody.
+func (m *Modes) authenticate(r *http.Request) (*http.Request, error) {
 	if m == nil || len(m.modes) == 0 || slices.Contains(m.modes, nil) {
 		return nil, &Error{Err: ErrNotConfigured}
 	}
@@ -146,24 +178,46 @@ func (m *Modes) Anonymous(r *http.Request) *http.Request {
 // would, unless AllowDespite lets them through.
 func (m *Modes) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		authenticated, err := m.Authenticate(r)
+		authenticated, err := m.authenticate(r)
 		switch {
-		case err == nil:
-			pass(next, w, r, authenticated)
-		case m.allowsDespite(r, err):
-			pass(next, w, r, m.Anonymous(r))
 		case m == nil:
 			refuse(w, r, err, nil)
-		default:
-			refuse(w, r, err, m.ErrorHandler)
+			return
+		case err != nil:
+			m.turnAway(next, w, r, err)
+			return
+		case m.Observe != nil:
+			m.tellAllowed(r, w.Header())
 		}
+		pass(next, w, r, authenticated)
 	})
+}
+
+// turnAway answers a refused request, unless AllowDespite lets it through. Observe is told before, once it is known
+// which of the two it is.
+func (m *Modes) turnAway(next http.Handler, w http.ResponseWriter, r *http.Request, err error) {
+	id := ""
+	if m.Observe != nil || m.RequestID != nil {
+		id = m.idOf(err, r, w.Header())
+	}
+	despite := m.allowsDespite(r, err)
+	if m.Observe != nil {
+		m.tellRefused(r, err, id, despite)
+	}
+	if despite {
+		pass(next, w, r, m.Anonymous(r))
+		return
+	}
+	if id != "" {
+		w.Header().Set(idField, id)
+	}
+	refuse(w, r, err, m.ErrorHandler)
 }
 
 // allowsDespite calls AllowDespite, except for a body that was too large, of which only a part was read, and for a mode
 // that its package's New did not make. All packages have the same error code for the latter.
 func (m *Modes) allowsDespite(r *http.Request, err error) bool {
-	if m == nil || m.AllowDespite == nil || errors.Is(err, ErrNotConfigured) {
+	if m.AllowDespite == nil || errors.Is(err, ErrNotConfigured) {
 		return false
 	}
 	const unconfigured = "ApiConfigurationException"

@@ -2,28 +2,18 @@ package auth
 
 import (
 	"errors"
-	"fmt"
-	"regexp"
 	"slices"
 )
 
-// compileAudiences checks the audiences of the configuration and compiles AudiencePattern.
-func (s *issuerState) compileAudiences() (err error) {
-	if len(s.Audiences) == 0 && s.AudiencePattern == "" && !s.AllowAnyAudience {
+// checkAudiences checks the audiences of the configuration.
+func (s *issuerState) checkAudiences() error {
+	if len(s.Audiences) == 0 && s.AudiencePattern == (Pattern{}) && !s.AllowAnyAudience {
 		return errors.New("no audience is accepted: set Audiences, AudiencePattern or AllowAnyAudience")
 	}
 	if slices.Contains(s.Audiences, "") { // usually an environment variable that is not set
 		return errors.New("an audience is empty")
 	}
-	if s.AudiencePattern == "" {
-		return nil
-	}
-	// Compiled alone first: "a)|(b" is invalid, but would become valid within \A(?:…)\z.
-	if _, err = regexp.Compile(s.AudiencePattern); err != nil {
-		return fmt.Errorf("AudiencePattern: %w", err)
-	}
-	s.pattern, err = regexp.Compile(`\A(?:` + s.AudiencePattern + `)\z`)
-	return err
+	return s.AudiencePattern.err
 }
 
 // checkAudience checks that the token was issued for an accepted audience. The use of a user pool's token is checked
@@ -65,5 +55,5 @@ func (s *issuerState) acceptsName(name string) bool {
 // matchesPattern reports whether AudiencePattern matches the whole name. An empty name is a claim that is missing,
 // which no pattern accepts, not even ".*".
 func (s *issuerState) matchesPattern(name string) bool {
-	return name != "" && s.pattern != nil && s.pattern.MatchString(name)
+	return name != "" && s.AudiencePattern.expression != nil && s.AudiencePattern.expression.MatchString(name)
 }

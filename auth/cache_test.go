@@ -35,9 +35,8 @@ func TestCacheHoldsOnlyVerified(t *testing.T) {
 			require.Error(t, verify(v, row.raw), row.name)
 		}
 	}
-	entries, bytes := v.CacheSize()
-	require.Zero(t, entries)
-	require.Zero(t, bytes)
+	require.Zero(t, v.Stats().Tokens)
+	require.Zero(t, v.Stats().TokenBytes)
 }
 
 // The cache stays within its limit for any number of tokens, and drops them one by one.
@@ -51,17 +50,15 @@ func TestCacheIsBounded(t *testing.T) {
 		}
 		for i := range n {
 			require.NoError(t, verify(v, signed(signers()["EdDSA"], goodClaims(map[string]any{"n": i}))))
-			entries, bytes := v.CacheSize()
-			require.LessOrEqual(t, bytes, limit)
-			require.LessOrEqual(t, entries, bytes/700)
+			s := v.Stats()
+			require.LessOrEqual(t, s.TokenBytes, limit)
+			require.LessOrEqual(t, s.Tokens, s.TokenBytes/700)
 		}
-		entries, _ := v.CacheSize()
-		require.Greater(t, entries, 100)
+		require.Greater(t, v.Stats().Tokens, 100)
 	}
 	tiny := newVerifier(t, auth.Config{Issuers: []auth.Issuer{ecIssuer()}, CacheBytes: 1})
 	require.NoError(t, verify(tiny, signed(signers()["EdDSA"], goodClaims(nil))))
-	entries, _ := tiny.CacheSize()
-	require.Zero(t, entries)
+	require.Zero(t, tiny.Stats().Tokens)
 }
 
 func ecIssuer() auth.Issuer {

@@ -2,38 +2,56 @@ package auth
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
+	"strings"
 )
 
-// poolID matches the ID of a user pool. The part before the underscore is the Region.
-var poolID = regexp.MustCompile(`^([a-z]+(?:-[a-z]+)+-\d+)_[a-zA-Z0-9]{1,55}$`)
-
-// partitions are AWS's partitions with the domain of each: botocore's endpoint data (partitions.json), whose
-// expressions for Regions these are; a Region of aws has three parts, those of the isolated partitions have four.
-var partitions = []struct {
-	region *regexp.Regexp
-	domain string
-}{
-	{regexp.MustCompile(`^(us|eu|ap|sa|ca|me|af|il|mx)-[a-z]+-\d+$`), "amazonaws.com"},
-	{regexp.MustCompile(`^us-gov-[a-z]+-\d+$`), "amazonaws.com"},
-	{regexp.MustCompile(`^cn-[a-z]+-\d+$`), "amazonaws.com.cn"},
-	{regexp.MustCompile(`^eusc-[a-z]+-[a-z]+-\d+$`), "amazonaws.eu"},
-	{regexp.MustCompile(`^us-iso-[a-z]+-\d+$`), "c2s.ic.gov"},
-	{regexp.MustCompile(`^us-isob-[a-z]+-\d+$`), "sc2s.sgov.gov"},
-	{regexp.MustCompile(`^eu-isoe-[a-z]+-\d+$`), "cloud.adc-e.uk"},
-	{regexp.MustCompile(`^us-isof-[a-z]+-\d+$`), "csp.hci.ic.gov"},
+// partitions are the domains of AWS's partitions, by what stands before the last two parts of a Region's name. They
+// follow the expressions for Regions in botocore's endpoint data (partitions.json).
+var partitions = map[string]string{
+	"us": "amazonaws.com", "eu": "amazonaws.com", "ap": "amazonaws.com", "sa": "amazonaws.com", "ca": "amazonaws.com",
+	"me": "amazonaws.com", "af": "amazonaws.com", "il": "amazonaws.com", "mx": "amazonaws.com",
+	"us-gov": "amazonaws.com", "cn": "amazonaws.com.cn", "us-iso": "c2s.ic.gov", "us-isob": "sc2s.sgov.gov",
+	"eu-isoe": "cloud.adc-e.uk", "us-isof": "csp.hci.ic.gov",
 }
 
 // domainOf returns the domain of a Region's partition. An unknown Region is an error, because its keys would be fetched
 // from a host that AWS may not own.
 func domainOf(region string) (string, error) {
-	for _, p := range partitions {
-		if p.region.MatchString(region) {
-			return p.domain, nil
-		}
+	start, _ := startOfRegion(region)
+	if domain := partitions[start]; domain != "" {
+		return domain, nil
+	}
+	// The European Sovereign Cloud has a country before the last two parts: eusc-de-east-1.
+	if country, ok := strings.CutPrefix(start, "eusc-"); ok && consistsOf(country, lowerCase) {
+		return "amazonaws.eu", nil
 	}
 	return "", fmt.Errorf("%q is a Region of no partition known here: use an Issuer literal", region)
+}
+
+// startOfRegion returns what stands before the last two parts of a Region's name. It reports false if the name is not
+// three or more parts of which the last is a number and the others are words. Example: us-gov-west-1 starts with
+// us-gov.
+func startOfRegion(region string) (string, bool) {
+	parts := strings.Split(region, "-")
+	last := len(parts) - 1
+	if last < 2 || !consistsOf(parts[last], digits) {
+		return "", false
+	}
+	for _, word := range parts[:last] {
+		if !consistsOf(word, lowerCase) {
+			return "", false
+		}
+	}
+	return strings.Join(parts[:last-1], "-"), true
+}
+
+// isPool reports whether a user pool can have this id, which is the Region, an underscore and 1 to 55 letters and
+// digits.
+func isPool(region, pool string) bool {
+	_, ok := startOfRegion(region)
+	id, ofRegion := strings.CutPrefix(pool, region+"_")
+	return ok && ofRegion && consistsOf(id, letters+digits) && len(id) <= 55
 }
 
 // Cognito is the issuer of a user pool. The token's client must be one of clients; token_use decides which claim names
@@ -50,7 +68,7 @@ func domainOf(region string) (string, error) {
 // https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-tokens-verifying-a-jwt.html
 func Cognito(region, pool string, clients ...string) Issuer {
 	domain, err := domainOf(region)
-	if m := poolID.FindStringSubmatch(pool); m == nil || m[1] != region {
+	if !isPool(region, pool) {
 		err = fmt.Errorf("%q is not a user pool of Region %q", pool, region)
 	}
 	suffix := region + "." + domain + "/" + pool

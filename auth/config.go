@@ -47,6 +47,20 @@ type Config struct {
 	// with a request that carries no token, not even that of an outer verifier. A dry run always returns true. A service
 	// that fails open looks at the error. Verify and Authenticate still refuse. Nil means never.
 	AllowDespite func(*http.Request, error) bool
+	// Observe is told each decision, once, before the request goes on or is answered. It runs on the request's goroutine
+	// and must not block. A panic of it is not caught. Nil tells nobody.
+	Observe func(context.Context, Event)
+	// RequestID returns the id of a request, if the application names its requests. It is the X-Amzn-RequestId of a
+	// refusal and the RequestID of an Event. If it returns "", a refusal gets a random id. It may be called several times
+	// for one request. Do not return a header that any client can set: it would choose what stands in your logs. Nil means
+	// that each refusal gets a random id. If an outer layer has set X-Amzn-RequestId in the answer before
+	// [Verifier.Handler], that is the id in any case.
+	RequestID func(*http.Request) string
+	// ObserveFetch is told each fetch of an issuer's keys when it has ended. It runs on the goroutine of the fetch, and
+	// requests that wait for the fetch go on when it returns, so it must not block. A panic of it ends the program. The
+	// fetches of several issuers run at the same time, and so do those of one issuer if the process was frozen. The context
+	// has the values of the request that started the fetch, and is not canceled with it. Nil tells nobody.
+	ObserveFetch func(context.Context, Fetch)
 
 	// Transport fetches key sets. Nil means [http.DefaultTransport]. It must obey the context of its requests, which
 	// carries the time limit. Size and redirects are limited for any transport. If it panics, the fetch has failed.

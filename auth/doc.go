@@ -120,6 +120,9 @@
 //
 // [Config].AllowDespite lets refused requests through, for a dry run or to fail open. The handler then finds no token.
 //
+// [Config].Observe is told each decision, with words that can be labels of a metric. An [Event] names the request by the
+// id that its answer carries, so that a client's report can be found in the logs.
+//
 // # Keys
 //
 // Each issuer has a key set of its own, so a token of issuer A that is signed by a key of issuer B is refused. A token
@@ -167,13 +170,19 @@
 //
 // A process that runs only during requests, as on Lambda, may not finish a fetch that no request waits for. Therefore,
 // from an hour after keys are due, the request that starts a fetch waits for it, unless the server failed within the
-// last hour.
+// last hour. If the process was frozen during a fetch, the first request after the thaw waits for one new fetch at
+// most. A fetch that is older than twice [Config].FetchTimeout is overtaken by another, and the failure of one that was
+// frozen sets no pause. At most four fetches run at once then. Call [Verifier.Prefetch] in the init phase, so that no
+// request has to wait for the first fetch.
 //
 // While fetching fails, the last good keys are used for [Config].MaxStale after they are due. After a failure the next
 // fetch is possible in 10 seconds, or in one second if there are no usable keys. If there are none, the answer is 503
 // and not 401, because clients discard their tokens on 401. But a token whose key is missing in a set that was fetched
 // within the last 10 seconds is refused with 401 and ErrSignature: an issuer should publish a key at least 10 seconds
 // before it signs with it.
+//
+// [Config].ObserveFetch is told each fetch and which keys are in use after it. [Verifier.Stats] returns the same at any
+// time. An alarm is due when a [Fetch] has failed and its Until comes near.
 //
 // # Tokens seen before
 //
@@ -199,7 +208,7 @@
 // verifier.go is the entry, and request.go that for HTTP. verify.go verifies a token: compact.go and header.go read its
 // form, claims.go reads its claims into a claimSet, of which callers get the Token, and issuerstate.go judges them.
 // keyset.go fetches keys, keylist.go and jwk.go read them. json*.go is the JSON reader. error.go, answers.go and
-// style.go answer.
+// style.go answer. observe.go and stats.go tell the application.
 //
 // # Sources
 //

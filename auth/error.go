@@ -2,6 +2,7 @@ package auth
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -82,6 +83,8 @@ type Error struct {
 	Scopes []string
 	// RetryAfter is how long the client should wait before the next attempt. It is set only with [ErrUnavailable].
 	RetryAfter time.Duration
+	// RequestID is the id of the answer. If it is empty, ServeHTTP makes a random one.
+	RequestID string
 }
 
 // Error returns the whole cause, for logs. If the configuration or the rules do not accept the token, it includes the
@@ -158,9 +161,22 @@ func (e *Error) ErrorCode() string { return e.answer().code }
 // does, and says nothing else.
 func (e *Error) ErrorMessage() string { return e.answer().message }
 
+// Reason is the name of the cause in lower case: "not_current" for [ErrNotCurrent], whatever the text says further. It
+// is "canceled" if there was no decision because the request's context was canceled, and "refused" for a cause that is
+// not of this package. There is one word for each exported cause, so that a metric can have it as a label.
+func (e *Error) Reason() string {
+	if cause := e.cause(); errors.Is(cause, context.Canceled) && !errors.Is(cause, errOwnCancel) {
+		return "canceled"
+	}
+	return e.answer().reason()
+}
+
 // SetHeader sets the header fields that the protocol demands: WWW-Authenticate (RFC 6750 section 3) with 400 and 401,
-// Retry-After in whole seconds with 503.
+// Retry-After in whole seconds with 503. It sets X-Amzn-RequestId to RequestID unless an outer layer has set it.
 func (e *Error) SetHeader(h http.Header) {
+	if e != nil && e.RequestID != "" && h.Get(idField) == "" {
+		h.Set(idField, e.RequestID)
+	}
 	switch e.StatusCode() {
 	case http.StatusBadRequest, http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", e.challenge())
@@ -200,6 +216,23 @@ func (d *detail) Error() string { return d.cause.Error() + ": " + d.text }
 func (d *detail) Unwrap() error { return d.cause }
 
 func narrow(cause error, text string) error { return &detail{cause, text} }
+
+// errOwnCancel is joined with an error that says that something was canceled while the request was not.
+var errOwnCancel = errors.New("it was canceled, but not by the request")
+
+// failed wraps what a function of the application has returned. Whether that is because the request was canceled is for
+// the request's context to say: a store that was shut down returns [context.Canceled] too, and that is a failure; and
+// some clients of other servers return errors of their own when the request is canceled.
+func failed(ctx context.Context, cause, err error) error {
+	canceled, reported := errors.Is(ctx.Err(), context.Canceled), errors.Is(err, context.Canceled)
+	switch {
+	case reported && !canceled:
+		cause = fmt.Errorf("%w: %w", cause, errOwnCancel)
+	case canceled && !reported:
+		cause = fmt.Errorf("%w: %w", cause, context.Canceled)
+	}
+	return fmt.Errorf("%w: %w", cause, err)
+}
 
 // clip bounds what is repeated of a client's text: it keeps at most 256 bytes, cuts between two characters, and marks
 // the cut. A run of invalid UTF-8 becomes one "?", so that the text does not grow. Each package carries this copy; a

@@ -143,8 +143,8 @@ func ExampleClaims() {
 // token_use decides which claim names the client. Both kinds of a pool's tokens are accepted unless a rule demands one.
 func ExampleCognito() {
 	pool := auth.Cognito("eu-west-1", "eu-west-1_aQYCzHwCz", "3fe6quse1kki13s6nebi0ncnin")
-	pool.AudiencePattern = "loyalty-.*" // these clients too: AppSync's app client id expression
-	pool.DenyByDefault = true           // a route must name groups: AppSync's default action
+	pool.AudiencePattern = auth.Matching("loyalty-.*") // these clients too: AppSync's app client id expression
+	pool.DenyByDefault = true                          // a route must name groups: AppSync's default action
 	fmt.Println(pool.URL)
 	fmt.Println(pool.Aliases)
 	fmt.Println(pool.JWKS)
@@ -361,6 +361,28 @@ func ExampleConfig_allowDespite() {
 	// Output:
 	// would refuse /orders auth: no token presented
 	// served, proven: false
+}
+
+// Each decision is counted. The labels are closed sets of words; the client and the text of the error are for logs only.
+func ExampleConfig_observe() {
+	issuer := login()
+	v, _ := auth.New(auth.Config{
+		Issuers: []auth.Issuer{{URL: issuer.URL(), Keys: issuer.JWKS(), Audiences: []string{"orders"}}},
+		Observe: func(_ context.Context, e auth.Event) {
+			fmt.Printf("decisions{layer=%q, outcome=%q, reason=%q, route=%q}\n", e.Layer, e.Outcome, e.Reason, e.Route)
+		},
+	})
+	mux := http.NewServeMux()
+	mux.Handle("GET /orders/{id}", v.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
+	for _, audience := range []string{"orders", "invoices"} {
+		token, _ := issuer.Sign("ES256", map[string]any{"aud": audience, "sub": "u-17"})
+		r := httptest.NewRequest(http.MethodGet, "/orders/17", nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		mux.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	// Output:
+	// decisions{layer="auth", outcome="allowed", reason="", route="GET /orders/{id}"}
+	// decisions{layer="auth", outcome="refused", reason="audience", route="GET /orders/{id}"}
 }
 
 // A TOKEN authorizer looks up opaque tokens in the same header in which a verifier finds JWTs. Each gets its own words,

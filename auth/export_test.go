@@ -75,16 +75,6 @@ func Decode(text string) ([]byte, error) { return decodeBase64(nil, text) }
 // Credential is the reader of one Authorization value.
 var Credential = credential
 
-// CacheSize is the number of tokens remembered and the bytes they are counted as.
-func (v *Verifier) CacheSize() (entries, bytes int) {
-	for i := range v.core.cache.shards {
-		s := &v.core.cache.shards[i]
-		entries += len(s.entries)
-		bytes += s.size
-	}
-	return entries, bytes
-}
-
 // Seek returns the JSON that a path of GroupsClaim leads to.
 func Seek(text, path string) (string, bool) {
 	var s scanner

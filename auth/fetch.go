@@ -28,7 +28,7 @@ const (
 )
 
 // source fetches a key set. It must end within its own time limits, because the context that a [keySet] passes has no
-// deadline. Calls for one key set do not overlap.
+// deadline. Calls for one key set overlap only if the process was frozen, see [flight].
 type source func(context.Context) (*fetched, error)
 
 // fetched is a key set with the lifetime that the response gave it, from minTTL to maxTTL.
@@ -148,7 +148,20 @@ func parseDiscovery(document string) (d discovery, err error) {
 
 // get reads one document of at most maxKeySet bytes, within the time limit. The header is that of the last response
 // after redirects. Only the status 200 is accepted.
+//
+// A failure that comes much later than the time limit is that of a process that was frozen. The margin is for a
+// scheduler that is late.
 func (f *fetcher) get(ctx context.Context, url string) ([]byte, http.Header, error) {
+	began := time.Now()
+	body, h, err := f.read(ctx, url)
+	if err != nil && wallTime(began, time.Now()) > f.timeout+f.timeout/4 {
+		err = fmt.Errorf("%w: %w", errFrozen, err)
+	}
+	return body, h, err
+}
+
+// read does what get does.
+func (f *fetcher) read(ctx context.Context, url string) ([]byte, http.Header, error) {
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)

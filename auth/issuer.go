@@ -48,9 +48,8 @@ type Issuer struct {
 	// Keycloak's default access tokens are for the audience account and name their client only in azp, so they need an
 	// audience mapper in Keycloak.
 	Audiences []string
-	// AudiencePattern is a regular expression for further audiences. It must match the whole audience. Empty matches
-	// none.
-	AudiencePattern string
+	// AudiencePattern accepts further audiences, such as Matching("loyalty-.*"). The zero value accepts none.
+	AudiencePattern Pattern
 	// AllowClientID accepts tokens without aud by their client, as an HTTP API of API Gateway does: client_id is compared
 	// with Audiences and AudiencePattern. If client_id is missing too, azp is compared with AudiencePattern, as in
 	// AppSync. If aud is present it decides alone.
@@ -91,6 +90,9 @@ const (
 // OIDC is an OpenID Connect provider whose key set is found by discovery. The token must be issued for one of
 // audiences. [New] refuses an issuer that is not an https URL with a host, or that has a query, a fragment or user
 // information (OpenID Connect Core 1.0 section 2: scheme, host, port and path only).
+//
+// OIDC guesses nothing from the URL. For a user pool, use [Cognito]. With OIDC a pool's access tokens are refused,
+// since they have no aud, and a user has no groups unless GroupsClaim is "cognito:groups", so AnyGroup refuses.
 func OIDC(issuer string, audiences ...string) Issuer {
 	return Issuer{URL: issuer, Audiences: slices.Clone(audiences), kind: kindOIDC}
 }

@@ -12,7 +12,7 @@ import (
 // Outside Cognito, aud decides for whom a token was issued. client_id and azp count only by option, and only if there
 // is no aud. A pattern must match the whole value.
 func TestTokenForAnotherAudienceIsRefused(t *testing.T) {
-	list, pattern := []string{"a", "b"}, "ABCD|CDEF"
+	list, pattern := []string{"a", "b"}, auth.Matching("ABCD|CDEF")
 	for _, row := range []struct {
 		name    string
 		issuer  auth.Issuer
@@ -38,7 +38,7 @@ func TestTokenForAnotherAudienceIsRefused(t *testing.T) {
 		{"option: pattern of azp", auth.Issuer{AudiencePattern: pattern, AllowClientID: true}, map[string]any{"azp": "ABCD"}, true},
 		{"option: pattern of azp with a foreign client_id", auth.Issuer{AudiencePattern: pattern, AllowClientID: true}, map[string]any{"client_id": "x", "azp": "ABCD"}, false},
 		{"option: pattern of azp with a foreign aud", auth.Issuer{AudiencePattern: pattern, AllowClientID: true}, map[string]any{"aud": "x", "azp": "ABCD"}, false},
-		{"option: neither", auth.Issuer{Audiences: list, AudiencePattern: ".*", AllowClientID: true}, nil, false},
+		{"option: neither", auth.Issuer{Audiences: list, AudiencePattern: auth.Matching(".*"), AllowClientID: true}, nil, false},
 
 		{"anybody", auth.Issuer{AllowAnyAudience: true}, map[string]any{"aud": "x"}, true},
 		{"anybody without aud", auth.Issuer{AllowAnyAudience: true}, nil, true},
@@ -47,9 +47,10 @@ func TestTokenForAnotherAudienceIsRefused(t *testing.T) {
 		{"pattern of azp with a foreign aud", auth.Issuer{AudiencePattern: pattern}, map[string]any{"aud": "x", "azp": "ABCD"}, false},
 		{"pattern of azp without aud", auth.Issuer{AudiencePattern: pattern}, map[string]any{"azp": "ABCD"}, false},
 		{"pattern of client_id without aud", auth.Issuer{AudiencePattern: pattern}, map[string]any{"client_id": "ABCD"}, false},
+		{"pattern whose first alternative is shorter", auth.Issuer{AudiencePattern: auth.Matching("AB|ABCD")}, map[string]any{"aud": "ABCD"}, true},
 		{"pattern in the middle", auth.Issuer{AudiencePattern: pattern}, map[string]any{"aud": "xABCDx"}, false},
-		{"pattern before a line break", auth.Issuer{AudiencePattern: "ABCD"}, map[string]any{"aud": "ABCD\n"}, false},
-		{"pattern that matches nothing much", auth.Issuer{AudiencePattern: ".*"}, map[string]any{"aud": ""}, false},
+		{"pattern before a line break", auth.Issuer{AudiencePattern: auth.Matching("ABCD")}, map[string]any{"aud": "ABCD\n"}, false},
+		{"pattern that matches nothing much", auth.Issuer{AudiencePattern: auth.Matching(".*")}, map[string]any{"aud": ""}, false},
 		// Keycloak's default access token has the audience account, and names the client in azp.
 		{"Keycloak", auth.Issuer{Audiences: []string{"myclient"}}, map[string]any{"aud": "account", "azp": "myclient"}, false},
 		{"Keycloak with an audience mapper", auth.Issuer{Audiences: []string{"api"}}, map[string]any{"aud": []string{"api", "account"}, "azp": "myclient"}, true},

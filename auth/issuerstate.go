@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -12,10 +11,9 @@ import (
 // issuerState is what a verifier keeps for an [Issuer]: a checked copy of it, what was compiled from it, and its keys.
 type issuerState struct {
 	Issuer
-	pattern   *regexp.Regexp // of AudiencePattern
-	templates []template     // of URL and Aliases, if they contain {tenantid}
-	keys      *keySet        // nil if balancer is set
-	balancer  *balancerKeys  // of kindALB without Keys, else nil
+	templates []template    // of URL and Aliases, if they contain {tenantid}
+	keys      *keySet       // nil if balancer is set
+	balancer  *balancerKeys // of kindALB without Keys, else nil
 }
 
 // newIssuerState copies an issuer, checks it, and opens its keys. It fetches nothing.
@@ -37,18 +35,18 @@ func newIssuerState(config Issuer, f *fetcher, c Config) (*issuerState, error) {
 // the others, because it sets the kind and the algorithms.
 func (s *issuerState) check(c Config) error {
 	return errors.Join(s.err, s.checkTrustDomain(), s.checkNames(), s.checkTenants(), s.checkAlgorithms(),
-		s.compileAudiences(), s.checkPlace(c.AllowHTTP))
+		s.checkAudiences(), s.checkPlace(c.AllowHTTP))
 }
 
 // openKeys sets keys or balancer.
 func (s *issuerState) openKeys(f *fetcher, c Config) (err error) {
 	if s.kind == kindALB && s.Keys == nil { // it publishes no set, but each key under its kid
 		s.balancer = &balancerKeys{sets: map[string]*keySet{}, open: func(kid string) (*keySet, error) {
-			return newKeySet(f.balancerKey(s.JWKS, kid, s.keyRules()), c)
+			return newKeySet(s.URL, f.balancerKey(s.JWKS, kid, s.keyRules()), c)
 		}}
 		return nil
 	}
-	if s.keys, err = newKeySet(s.source(f), c); err != nil || s.Keys == nil {
+	if s.keys, err = newKeySet(s.URL, s.source(f), c); err != nil || s.Keys == nil {
 		return err
 	}
 	list, err := parseKeySet(s.Keys, s.keyRules())
@@ -101,7 +99,7 @@ func (s *issuerState) checkPlace(allowHTTP bool) error {
 		}
 	}
 	discovered := s.Keys == nil && s.JWKS == ""
-	if discovered && sharedName.MatchString(s.URL) {
+	if discovered && isSharedName(s.URL) {
 		return fmt.Errorf("no token's issuer is %s: write %s for the tenant, and name those allowed", s.URL, tenantMark)
 	}
 	if discovered || s.kind == kindOIDC || s.kind == kindAWS {

@@ -36,9 +36,9 @@ const maxCandidates = 4
 // keySet holds the keys of one issuer. It is the [jwkset.Storage] in which keyfunc looks up keys. It is safe for
 // concurrent use.
 //
-// A request that needs a fetch starts it, in a goroutine of its own, and there is at most one at a time. Nothing runs
-// while there are no requests, so nothing needs to be closed. Meanwhile requests use the current keys. They wait only
-// if they cannot be answered without the fetch.
+// A request that needs a fetch starts it, in a goroutine of its own. There is one at a time, but see [flight]. Nothing
+// runs while there are no requests, so nothing needs to be closed. Meanwhile requests use the current keys. They wait
+// only if they cannot be answered without the fetch.
 //
 // The keys of a fetch go through three stages, each of which begins at a time:
 //
@@ -49,30 +49,36 @@ type keySet struct {
 	jwkset.Storage // an empty one, for the methods other than KeyReadAll, which keyfunc does not call here
 	keyfunc        keyfunc.Keyfunc
 
+	issuer    string // as configured, for observe and Stats
+	observe   func(context.Context, Fetch)
 	fetch     source        // nil if the keys are fixed
-	maxFlight time.Duration // a fetch that took longer was frozen with its process
+	maxFlight time.Duration // a fetch that takes longer was frozen with its process
 	maxStale  time.Duration
 	current   atomic.Pointer[snapshot] // nil if no fetch has succeeded yet
 
-	mu     sync.Mutex    // guards the fields below, and stores to current
-	flight chan struct{} // closed when the running fetch ends; nil if none is running
-	pause  time.Time     // no fetch starts before
-	late   time.Time     // from then on, a request waits for the fetch that it starts
-	failed error         // the error of the last fetch; nil if it succeeded or there was none
+	mu      sync.Mutex // guards the fields below, and stores to current
+	flight  *flight    // the running fetch that was started last; nil if that has ended
+	running int        // fetches: flight, and those that it has overtaken
+	pause   time.Time  // no fetch starts before
+	late    time.Time  // from then on, a request waits for the fetch that it starts
+	asked   time.Time  // when the fetch of the current keys began
+	failed  error      // the error of the last fetch; nil if it succeeded or there was none
 }
 
 // snapshot holds the keys of one fetch. It is immutable, so a request can read it without a lock while a fetch replaces
 // it.
 type snapshot struct {
 	keyList
+	since time.Time // when the fetch ended; zero if the keys are fixed
 	due   time.Time // from then on, the keys should be fetched again
 	stale time.Time // from then on, the keys must not be used
 }
 
 // newKeySet returns a set without keys, which the first call of ready fetches.
-func newKeySet(fetch source, c Config) (s *keySet, err error) {
-	s = &keySet{Storage: jwkset.NewMemoryStorage(), fetch: fetch, maxStale: c.MaxStale}
-	s.maxFlight = 2*c.FetchTimeout + time.Second // two documents, and a margin for the scheduler
+func newKeySet(issuer string, fetch source, c Config) (s *keySet, err error) {
+	s = &keySet{Storage: jwkset.NewMemoryStorage(), issuer: issuer, fetch: fetch, maxStale: c.MaxStale}
+	s.observe = c.ObserveFetch
+	s.maxFlight = 2 * c.FetchTimeout // of two documents
 	s.keyfunc, err = keyfunc.New(keyfunc.Options{Storage: s})
 	return s, err
 }
@@ -80,19 +86,19 @@ func newKeySet(fetch source, c Config) (s *keySet, err error) {
 // fix sets keys that are never due, instead of fetching them. It must be called before the set is used.
 func (s *keySet) fix(list keyList) {
 	end := time.Now().Add(never)
-	s.current.Store(&snapshot{list, end, end})
+	s.current.Store(&snapshot{list, time.Time{}, end, end})
 }
 
 // ready returns keys that are not stale. If there are none it waits for a fetch. If they are due it starts one. While
-// they are fresh it costs one load and one comparison. The error is an [*Error] that wraps [ErrUnavailable].
+// they are fresh it costs one load and two comparisons. The error is an [*Error] that wraps [ErrUnavailable].
 func (s *keySet) ready(ctx context.Context, now time.Time) (*snapshot, error) {
 	snap := s.current.Load()
-	if snap != nil && now.Before(snap.due) {
+	if snap != nil && isAhead(snap.due, now) {
 		return snap, nil
 	}
-	usable := snap != nil && now.Before(snap.stale)
+	usable := snap != nil && isAhead(snap.stale, now)
 	err := s.refresh(ctx, now, !usable) // if there are usable keys, a failure does not matter yet
-	if snap = s.current.Load(); snap == nil || !time.Now().Before(snap.stale) {
+	if snap = s.current.Load(); snap == nil || !isAhead(snap.stale, time.Now()) {
 		return nil, s.unavailable(err)
 	}
 	return snap, nil
@@ -138,86 +144,13 @@ func (s *snapshot) find(l *look) {
 	l.missing = s.missing(l.name)
 }
 
-// refresh starts a fetch unless one is running. Within the pause it starts none and returns the error of the last
-// fetch, which is nil if that succeeded. It waits for the fetch if must is set, or if it starts the fetch and the keys
-// are late. It waits no longer than ctx. If it does not wait, it returns nil.
-func (s *keySet) refresh(ctx context.Context, now time.Time, must bool) error {
-	if s.fetch == nil {
-		return nil
+// ended returns why ctx has ended. A cause of the application does not hide that the request was canceled.
+func ended(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if errors.Is(cause, err) {
+		return cause
 	}
-	s.mu.Lock()
-	if now.Before(s.pause) {
-		defer s.mu.Unlock()
-		return s.failed
-	}
-	wait := must || s.flight == nil && !now.Before(s.late)
-	if s.flight == nil {
-		s.flight = make(chan struct{})
-		go s.runFetch(context.WithoutCancel(ctx))
-	}
-	flight := s.flight
-	s.mu.Unlock()
-	if !wait {
-		return nil
-	}
-	return s.join(ctx, flight)
-}
-
-// join waits until the running fetch or ctx ends, and returns the error of the one that ended.
-func (s *keySet) join(ctx context.Context, flight chan struct{}) error {
-	select {
-	case <-flight:
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return s.failed
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-// errUnfinished is the error of a fetch whose goroutine ended without a result, by runtime.Goexit in the transport.
-var errUnfinished = errors.New("fetch did not end")
-
-// runFetch performs a fetch. It runs in a goroutine of its own with its own time limits: later requests need the keys
-// too, so the fetch continues when the request that started it ends. If the transport panics or calls runtime.Goexit,
-// the fetch has failed; the program continues and the waiting requests are released.
-func (s *keySet) runFetch(ctx context.Context) {
-	var got *fetched
-	err := errUnfinished
-	began := time.Now()
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("fetch panicked: %v", p)
-		}
-		s.finishFetch(got, err, began)
-	}()
-	got, err = s.fetch(ctx)
-}
-
-// finishFetch installs the result of a fetch, sets when the next one may start, and releases the waiting requests.
-func (s *keySet) finishFetch(got *fetched, err error, began time.Time) {
-	now := time.Now()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.failed = err; err == nil {
-		s.install(got, now)
-	}
-	s.pause = now.Add(refetchPause)
-	if snap := s.current.Load(); err != nil && (snap == nil || !now.Before(snap.stale)) {
-		s.pause = now.Add(retryPause) // every request is refused until the next fetch, so it must come soon
-	}
-	if err != nil && !s.froze(began, now) {
-		s.late = now.Add(maxLate) // the server failed, so waiting for it would not help
-	}
-	close(s.flight)
-	s.flight = nil
-}
-
-// froze reports whether a fetch took so long by the wall clock that the process must have been frozen meanwhile. Its
-// failure then says nothing about the server.
-func (s *keySet) froze(began, ended time.Time) bool {
-	// Round(0) removes the monotonic clock, which may stop while the process is frozen.
-	return ended.Round(0).Sub(began.Round(0)) > s.maxFlight
+	return fmt.Errorf("%w: %w", err, cause)
 }
 
 // install makes the fetched keys current. The caller must hold mu.
@@ -237,7 +170,7 @@ func (s *keySet) install(got *fetched, now time.Time) {
 	}
 	due := now.Add(got.ttl)
 	s.late = due.Add(maxLate)
-	s.current.Store(&snapshot{got.keyList, due, due.Add(s.maxStale)})
+	s.current.Store(&snapshot{got.keyList, now, due, due.Add(s.maxStale)})
 	for _, k := range before {
 		if !slices.Contains(got.keys, k) {
 			k.retired.Store(true)

@@ -26,14 +26,26 @@ func (v *Verifier) leaves(r *http.Request) bool {
 // Verify verifies the request's token. The error is an [*Error], and the Token is then the zero one. Verify does not
 // write an answer or change the request. A token seen before costs no allocation.
 func (v *Verifier) Verify(r *http.Request) (Token, error) {
-	t, err := v.verify(r)
+	t, err := v.decide(r)
 	if err != nil {
 		return Token{}, err
 	}
 	return t.Token, nil
 }
 
-// verify is Verify without a copy of the token.
+// decide is Verify without a copy of the token.
+func (v *Verifier) decide(r *http.Request) (*claimSet, error) {
+	t, err := v.verify(r)
+	if err != nil {
+		return nil, v.refused(r.Context(), r, err)
+	}
+	if v.core.observe != nil {
+		v.core.tellAllowed(r.Context(), r, nil, t)
+	}
+	return t, nil
+}
+
+// verify is decide, but tells nobody.
 func (v *Verifier) verify(r *http.Request) (*claimSet, error) {
 	if v == nil || v.core == nil {
 		return nil, &Error{Err: ErrNotConfigured}
@@ -51,7 +63,7 @@ func (v *Verifier) verify(r *http.Request) (*claimSet, error) {
 // Authenticate is Verify, but returns a copy of the request that carries the token for [FromContext] and [ID]. The
 // request is nil if the error is not nil, so a caller that ignores the error panics and serves nothing.
 func (v *Verifier) Authenticate(r *http.Request) (*http.Request, error) {
-	t, err := v.verify(r)
+	t, err := v.decide(r)
 	if err != nil {
 		return nil, err
 	}
@@ -71,16 +83,29 @@ func (v *Verifier) Anonymous(r *http.Request) *http.Request {
 // [FromContext]. It answers the others, unless [Config].AllowDespite lets them through.
 func (v *Verifier) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		authenticated, err := v.Authenticate(r)
-		switch {
-		case err == nil:
-			pass(next, w, r, authenticated)
-		case v.allowsDespite(r, err):
-			pass(next, w, r, v.Anonymous(r))
-		default:
-			refuse(w, r, err, v.errorHandler())
+		t, err := v.verify(r)
+		if err != nil {
+			v.turnAway(next, w, r, err)
+			return
 		}
+		if v.core.observe != nil {
+			v.core.tellAllowed(r.Context(), r, w.Header(), t)
+		}
+		pass(next, w, r, r.WithContext(withToken(r.Context(), &t.Token)))
 	})
+}
+
+// turnAway answers a refused request, unless AllowDespite lets it through. Observe is told before, once it is known
+// which of the two it is.
+func (v *Verifier) turnAway(next http.Handler, w http.ResponseWriter, r *http.Request, err error) {
+	err = v.identify(err, r, w.Header())
+	despite := v.allowsDespite(r, err)
+	v.tellRefused(r.Context(), r, err, despite)
+	if despite {
+		pass(next, w, r, v.Anonymous(r))
+		return
+	}
+	refuse(w, r, err, v.errorHandler())
 }
 
 // pass calls next with a copy of r. A mux inside sets Pattern on the copy, and outer layers read it from r.

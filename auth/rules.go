@@ -28,9 +28,9 @@ type Rules struct {
 	// without auth_time is too old.
 	MaxAuthAge time.Duration
 	// Check is for what the other rules cannot express. It is called on every request, after them, with the verified
-	// token. Nil accepts. An [*Error] that it returns or wraps is the refusal. Any other error is wrapped together with
-	// [ErrRefused] and answered with 403, also a bare cause such as [ErrScope]. But if the error is ErrUnavailable,
-	// ErrNotConfigured or ErrAmbiguous, the answer has the status of that cause.
+	// token. Nil accepts. An [*Error] that it returns or wraps is the refusal, and gets the Token if it has none. Any
+	// other error is wrapped together with [ErrRefused] and answered with 403, also a bare cause such as [ErrScope]. But
+	// if the error is ErrUnavailable, ErrNotConfigured or ErrAmbiguous, the answer has the status of that cause.
 	Check func(context.Context, Token) error
 }
 
@@ -87,7 +87,7 @@ func (r *Rules) check(ctx context.Context, t *claimSet, now time.Time) error {
 	case len(r.AnyGroup) > 0 && !slices.ContainsFunc(r.AnyGroup, t.inGroup):
 		return t.refuse(errGroup)
 	case r.Check != nil:
-		return refusal(r.Check(ctx, t.Token), t)
+		return refusal(ctx, r.Check(ctx, t.Token), t)
 	}
 	return nil
 }
@@ -124,14 +124,21 @@ func tooOld(since time.Time, limit time.Duration, now time.Time) bool {
 	return limit > 0 && (since.IsZero() || now.Sub(since) > limit)
 }
 
-// refusal keeps an error of this package as it is and wraps any other. The text of the other is for the log: the
-// client sees the answer to its cause, and most causes have that of ErrRefused.
-func refusal(err error, t *claimSet) error {
+// refusal keeps an error of this package and wraps any other. The text of the other is for the log: the client sees the
+// answer to its cause, and most causes have that of ErrRefused. An error of this package that names no token gets this
+// one, in a copy because the check may return it to many requests: a log and Observe must know who was refused.
+func refusal(ctx context.Context, err error, t *claimSet) error {
 	if err == nil {
 		return nil
 	}
-	if own, ok := errors.AsType[*Error](err); ok {
+	own, ok := errors.AsType[*Error](err)
+	switch {
+	case !ok:
+		return t.refuse(failed(ctx, ErrRefused, err))
+	case own == nil || own.Token != nil:
 		return own
 	}
-	return t.refuse(fmt.Errorf("%w: %w", ErrRefused, err))
+	token, e := t.Token, *own
+	e.Token = &token
+	return &e
 }

@@ -117,7 +117,7 @@ func TestDenyByDefaultNeedsAGroup(t *testing.T) {
 
 func TestCognitoAudienceDependsOnTokenUse(t *testing.T) {
 	is := cognito()
-	is.Audiences, is.AudiencePattern = nil, "3fe6.*"
+	is.Audiences, is.AudiencePattern = nil, auth.Matching("3fe6.*")
 	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{is}})
 	require.NoError(t, verify(v, must(poolIssuer().IDToken(julian))))
 	require.NoError(t, verify(v, must(poolIssuer().AccessToken(julian))))
@@ -134,6 +134,22 @@ func TestCognitoAudienceDependsOnTokenUse(t *testing.T) {
 	is.AllowAnyAudience = true
 	u.Claims = map[string]any{"token_use": nil}
 	require.ErrorIs(t, verify(newVerifier(t, auth.Config{Issuers: []auth.Issuer{is}}), must(poolIssuer().IDToken(u))), auth.ErrTokenUse)
+}
+
+// OIDC guesses nothing from a pool's URL: its access tokens have no aud, and its groups are in a claim that must be
+// named.
+func TestOIDCTakesAPoolForAnyProvider(t *testing.T) {
+	is := auth.OIDC(cognito().URL, client)
+	is.Keys = poolIssuer().JWKS()
+	of := func(is auth.Issuer, rules auth.Rules) *auth.Verifier {
+		return newVerifier(t, auth.Config{Issuers: []auth.Issuer{is}, Rules: rules})
+	}
+	id, access := must(poolIssuer().IDToken(julian)), must(poolIssuer().AccessToken(julian))
+	require.NoError(t, verify(of(is, auth.Rules{}), id))
+	require.ErrorIs(t, verify(of(is, auth.Rules{}), access), auth.ErrOtherAudience)
+	require.ErrorIs(t, verify(of(is, auth.Rules{AnyGroup: []string{"gold"}}), id), auth.ErrGroup)
+	is.GroupsClaim = "cognito:groups"
+	require.NoError(t, verify(of(is, auth.Rules{AnyGroup: []string{"gold"}}), id))
 }
 
 // There are N issuers with the same kids. Of the N × N pairs of named issuer and signing issuer, only those verify in

@@ -3,7 +3,6 @@ package auth
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 )
 
@@ -17,11 +16,6 @@ const (
 )
 
 var (
-	// SPIFFE-ID section 2.1: letters, digits, dots, dashes and underscores, in lower case, at most 255 bytes.
-	trustDomain = regexp.MustCompile(`^spiffe://[a-z0-9._-]{1,255}$`)
-	// SPIFFE-ID section 2.2: segments of these characters, none of them empty. See workload for the rest.
-	workloadPath = regexp.MustCompile(`^(?:/[a-zA-Z0-9._-]+)+$`)
-
 	errWorkload    = narrow(ErrMalformed, "sub is not the SPIFFE ID of a workload")
 	errOtherDomain = narrow(ErrIssuer, "sub belongs to another trust domain")
 )
@@ -44,7 +38,7 @@ func (s *issuerState) checkTrustDomain() error {
 		}
 	}
 	switch {
-	case !trustDomain.MatchString(s.URL):
+	case !isTrustDomain(s.URL[len(spiffeScheme):]):
 		return fmt.Errorf("%q is not a SPIFFE trust domain", s.URL)
 	case s.JWKS == "" && s.Keys == nil:
 		return errors.New("a trust domain has no discovery: set JWKS to its bundle endpoint, or Keys to its bundle")
@@ -52,6 +46,12 @@ func (s *issuerState) checkTrustDomain() error {
 		return errors.New("a JWT-SVID must have aud, so AllowClientID cannot be set")
 	}
 	return nil
+}
+
+// isTrustDomain reports whether name is that of a trust domain. It has letters, digits, dots, dashes and underscores, in
+// lower case, and at most 255 bytes (SPIFFE-ID section 2.1).
+func isTrustDomain(name string) bool {
+	return consistsOf(name, lowerCase+digits+"._-") && len(name) <= 255
 }
 
 // domainOfWorkload returns the trust domain in a SPIFFE ID, as spiffe://example.org, or "" if id is no SPIFFE ID.
@@ -89,14 +89,16 @@ func (s *issuerState) checkSVID(t *claimSet, h header) error {
 	return nil
 }
 
-// workload reports whether the path of a SPIFFE ID names a workload. An ID without a path is the trust domain itself.
-// Segments "." and ".." are refused (SPIFFE-ID section 2.2), since some reader might resolve them to another workload.
+// workload reports whether the path of a SPIFFE ID names a workload. An ID without a path is the trust domain itself. A
+// segment has letters, digits, dots, dashes and underscores, and at least one of them (SPIFFE-ID section 2.2). That
+// section refuses "." and ".." too, since some reader might resolve them to another workload.
 func workload(path string) bool {
-	if !workloadPath.MatchString(path) {
+	segments, ok := strings.CutPrefix(path, "/")
+	if !ok {
 		return false
 	}
-	for segment := range strings.SplitSeq(path[1:], "/") {
-		if segment == "." || segment == ".." {
+	for segment := range strings.SplitSeq(segments, "/") {
+		if !consistsOf(segment, letters+digits+"._-") || segment == "." || segment == ".." {
 			return false
 		}
 	}

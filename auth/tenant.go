@@ -3,7 +3,6 @@ package auth
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -13,14 +12,20 @@ import (
 // https://learn.microsoft.com/entra/identity-platform/access-tokens#multi-tenant-applications
 const tenantMark = "{tenantid}"
 
-// tenantID matches a GUID in lower case, as Entra writes it in tid. If two spellings of a tenant were accepted, a user
-// would have two IDs.
-var tenantID = regexp.MustCompile(`^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
-
-// sharedName matches the names of the endpoints where Entra signs in users of many tenants. No token has such an iss:
+// isSharedName reports whether a URL is that of an endpoint where Entra signs in users of many tenants. No token has
+// such an iss:
 // https://learn.microsoft.com/entra/identity-platform/v2-protocols-oidc#find-your-apps-openid-configuration-document-uri
-var sharedName = regexp.MustCompile(`^https://(?:login\.microsoftonline\.(?:com|us)|login\.partner\.microsoftonline\.cn|` +
-	`login\.windows\.net|sts\.windows\.net)/(?:common|organizations|consumers)(?:/|$)`)
+func isSharedName(url string) bool {
+	rest, secure := strings.CutPrefix(url, "https://")
+	host, path, _ := strings.Cut(rest, "/")
+	tenant, _, _ := strings.Cut(path, "/")
+	switch host {
+	case "login.microsoftonline.com", "login.microsoftonline.us", "login.partner.microsoftonline.cn",
+		"login.windows.net", "sts.windows.net":
+		return secure && (tenant == "common" || tenant == "organizations" || tenant == "consumers")
+	}
+	return false
+}
 
 // template is an issuer name, split at the tenant.
 type template struct{ before, after string }
@@ -64,7 +69,7 @@ func (s *issuerState) checkTenants() error {
 	}
 	tenants := make([]string, len(s.Tenants))
 	for i, tenant := range s.Tenants {
-		if tenants[i] = strings.ToLower(tenant); !tenantID.MatchString(tenants[i]) {
+		if tenants[i] = strings.ToLower(tenant); !isGUID(tenants[i]) {
 			return fmt.Errorf("tenant %q is no GUID: tokens name tenants only by GUIDs", tenant)
 		}
 	}
@@ -79,7 +84,8 @@ func (s *issuerState) checkTenants() error {
 // Whether the tenant is accepted is not checked here but by allowsTenant, when the signature has been verified. So an
 // error can name the tenant.
 func (k *core) findTenant(t *claimSet) *issuerState {
-	if !tenantID.MatchString(t.tenant) {
+	// Entra writes the GUID in lower case. If two spellings of a tenant were accepted, a user would have two IDs.
+	if !isGUID(t.tenant) {
 		return nil
 	}
 	for _, issuer := range k.issuers {

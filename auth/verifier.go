@@ -28,6 +28,8 @@ type core struct {
 	foreign      func(string) bool
 	errorHandler func(http.ResponseWriter, *http.Request, error)
 	allowDespite func(*http.Request, error) bool
+	observe      func(context.Context, Event)
+	requestID    func(*http.Request) string
 	cache        *cache
 	padded       bool // one issuer is a load balancer, whose tokens are padded
 }
@@ -39,7 +41,7 @@ func New(c Config) (*Verifier, error) {
 	c.setDefaults()
 	k := &core{
 		leeway: c.Leeway, source: c.Source, revoked: c.Revoked, foreign: c.Foreign,
-		errorHandler: c.ErrorHandler, allowDespite: c.AllowDespite,
+		errorHandler: c.ErrorHandler, allowDespite: c.AllowDespite, observe: c.Observe, requestID: c.RequestID,
 		cache: newCache(c.CacheBytes, c.AllowRawCache),
 	}
 	errs = append(errs, c.Rules.validate(), k.addIssuers(c))
@@ -91,8 +93,8 @@ func (k *core) addIssuer(issuer *issuerState) error {
 }
 
 // With returns a verifier for a route that demands more: a token must satisfy r and the rules of v. It shares the keys,
-// the cache, the source and the ErrorHandler of v. Use it instead of v on that route, not in addition: it authenticates
-// and authorises in one step.
+// the cache, and all functions of the [Config] of v. Use it instead of v on that route, not in addition: it
+// authenticates and authorises in one step.
 func (v *Verifier) With(r Rules) (*Verifier, error) {
 	if v == nil || v.core == nil {
 		return nil, &Error{Err: ErrNotConfigured}
@@ -126,12 +128,15 @@ func (v *Verifier) Prefetch(ctx context.Context) error {
 func (v *Verifier) VerifyToken(ctx context.Context, raw string) (Token, error) {
 	t, err := v.verifyToken(ctx, raw)
 	if err != nil {
-		return Token{}, err
+		return Token{}, v.refused(ctx, nil, err)
+	}
+	if v.core.observe != nil {
+		v.core.tellAllowed(ctx, nil, nil, t)
 	}
 	return t.Token, nil
 }
 
-// verifyToken is VerifyToken without a copy of the token.
+// verifyToken is VerifyToken without a copy of the token. It tells nobody.
 func (v *Verifier) verifyToken(ctx context.Context, raw string) (*claimSet, error) {
 	if v == nil || v.core == nil {
 		return nil, &Error{Err: ErrNotConfigured}
@@ -205,7 +210,7 @@ func (k *core) checkRevoked(ctx context.Context, t *claimSet) error {
 	revoked, err := k.revoked(ctx, t.Token)
 	switch {
 	case err != nil:
-		return t.refuse(fmt.Errorf("%w: %w", ErrUnavailable, err))
+		return t.refuse(failed(ctx, ErrUnavailable, err))
 	case revoked:
 		return t.refuse(errRevoked)
 	}

@@ -195,11 +195,12 @@ func TestNewNamesEveryMistake(t *testing.T) {
 			auth.Cognito("eu-west-2", pool, client),
 			{URL: "", AllowAnyAudience: true, Keys: []byte("{}")},
 			{URL: "http://issuer.example", AllowAnyAudience: true},
-			{URL: plain, JWKS: "http://keys.example", Algorithms: []string{"HS256"}, AudiencePattern: "("},
+			{URL: plain, JWKS: "http://keys.example", Algorithms: []string{"HS256"}, AudiencePattern: auth.Matching("(")},
 			{URL: "https://nobody.example"},
 			{URL: "https://user@password.example", AllowAnyAudience: true},
-			{URL: "https://pattern.example", AudiencePattern: "a)|(b"},
+			{URL: "https://pattern.example", AudiencePattern: auth.Matching("a)|(b")},
 			{URL: "https://with space.example", AllowAnyAudience: true},
+			{URL: "https://unset.example", AudiencePattern: auth.Matching("")},
 			local(), local(),
 		},
 	})
@@ -207,7 +208,7 @@ func TestNewNamesEveryMistake(t *testing.T) {
 	for _, want := range []string{
 		"leeway 1h0m0s", `token use "refresh"`, "maximum age is negative", `"a b" is not a scope`, "a group is empty",
 		`is not a user pool of Region "eu-west-2"`, `issuer name ""`, `"http://issuer.example" is not an https URL`,
-		`"http://keys.example" is not an https URL`, `algorithm "HS256"`, "missing closing )", "no audience is accepted",
+		`"http://keys.example" is not an https URL`, `algorithm "HS256"`, "missing closing )", "no audience is accepted", "AudiencePattern is empty",
 		`issuer "https://issuer.example" is named twice`, "unexpected )", `"https://user@password.example" is not an https URL`, `issuer name "https://with space.example"`,
 	} {
 		require.ErrorContains(t, err, want)
