@@ -3,6 +3,7 @@
 package custom_test
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strings"
@@ -31,4 +32,22 @@ func TestKeptResultsHardlyAllocate(t *testing.T) {
 	r := withToken("Bearer " + strings.Repeat("a", 400))
 	require.LessOrEqual(t, testing.AllocsPerRun(100, func() { _, _ = a.Verify(r) }), 2.0)
 	require.Equal(t, 1, calls)
+}
+
+// To tell an Observe of an allowed request allocates nothing.
+func TestObserveAllocatesNothingForAllowedRequests(t *testing.T) {
+	calls, told := 0, 0
+	r := withToken("Bearer token")
+	measure := func(c custom.Config) float64 {
+		c.Authorize = yes(&calls)
+		a := newAuthorizer(t, c)
+		return testing.AllocsPerRun(100, func() { _, _ = a.Verify(r) })
+	}
+	want := measure(custom.Config{})
+	require.Equal(t, want, measure(custom.Config{Observe: func(_ context.Context, d custom.Decision) {
+		if d.Outcome == "allowed" {
+			told++
+		}
+	}}))
+	require.Equal(t, 101, told) // AllocsPerRun calls once more than it counts
 }

@@ -42,11 +42,12 @@ func (m methods) arn(r *http.Request) (string, error) {
 	if mounted && own == "" {
 		own = "/"
 	}
-	// The length is checked first, since the checks below take time for each byte.
+	// The length is checked first, since the checks below take time for each byte. If a slash is encoded, package url
+	// sets RawPath. EscapedPath would hide it where the path also has a byte that ought to be encoded and is not.
 	if m.stage != "" && len(m.stage)+1+len(method)+len(own) > maxARN {
 		return "", errURITooLong
 	}
-	if !plain(path) || slash(r.URL.EscapedPath()) || !named(method) {
+	if !plain(path) || slash(r.URL.RawPath) || !named(method) {
 		return "", errAmbiguousPath
 	}
 	if !mounted || own[0] != '/' {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/tallygate/tallygate/auth/policy"
 )
 
 // Authorizer lets a function decide about requests. Its zero value and nil refuse every request with
@@ -18,10 +20,13 @@ type Authorizer struct {
 	identity   []func(*http.Request) (string, bool)
 	expression *regexp.Regexp
 	methods    methods
+	facts      func(*http.Request, *policy.Request)
 	timeout    time.Duration
 	challenge  string
 	refuse     func(http.ResponseWriter, *http.Request, error)
 	despite    func(*http.Request, error) bool
+	observe    func(context.Context, Decision)
+	requestID  func(*http.Request) string
 	cache      cache
 }
 
@@ -37,10 +42,13 @@ func New(cfg Config) (*Authorizer, error) {
 		identity:   slices.Clone(cfg.IdentitySources),
 		expression: expression,
 		methods:    methods{cfg.StageARN, cfg.Mount},
+		facts:      cfg.Facts,
 		timeout:    or(cfg.Timeout, defaultTimeout),
 		challenge:  or(cfg.Challenge, "Bearer"),
 		refuse:     cfg.ErrorHandler,
 		despite:    cfg.AllowDespite,
+		observe:    cfg.Observe,
+		requestID:  cfg.RequestID,
 		cache:      newCache(or(cfg.TTL, defaultTTL), cfg.RefusalTTL, or(cfg.MaxResults, defaultResults)),
 	}
 	if !a.byRequest {
@@ -71,8 +79,8 @@ func (a *Authorizer) own(value string) bool {
 	return !signed && (len(value) > maxIdentity || a.expression.MatchString(value))
 }
 
-// Verify decides about r, by a result that is kept or by a call of the function. The error is a [*Error]. Verify does
-// not read the body.
+// Verify decides about r, by a result that is kept or by a call of the function, and tells [Config.Observe]. The error
+// is a [*Error]. Verify does not read the body.
 func (a *Authorizer) Verify(r *http.Request) (Identity, error) {
 	id, err := a.verify(r)
 	if err != nil {
@@ -83,6 +91,19 @@ func (a *Authorizer) Verify(r *http.Request) (Identity, error) {
 
 // verify is Verify without a copy of the identity, which all requests that one result serves share.
 func (a *Authorizer) verify(r *http.Request) (*Identity, error) {
+	id, e := a.prove(r)
+	if e != nil {
+		a.name(e, nil, r)
+		a.tell(nil, r, nil, e, false)
+		return nil, e
+	}
+	a.tell(nil, r, id, nil, false)
+	return id, nil
+}
+
+// prove is verify without Observe. The identity is nil if r is refused, and the error is nil if it is not. a may be
+// nil.
+func (a *Authorizer) prove(r *http.Request) (*Identity, *Error) {
 	if a == nil || a.authorize == nil {
 		return nil, &Error{Err: ErrNotConfigured}
 	}
@@ -97,9 +118,9 @@ func (a *Authorizer) verify(r *http.Request) (*Identity, error) {
 	return &v.identity, nil
 }
 
-// decide returns the verdict about the caller of r, and an error unless the verdict allows the method of r. The verdict
-// is nil if there is none.
-func (a *Authorizer) decide(r *http.Request) (*verdict, error) {
+// decide returns the result about the caller of r, and an error unless it allows the method of r. The result is nil if
+// there is none.
+func (a *Authorizer) decide(r *http.Request) (*checkedResult, error) {
 	values, err := a.values(r)
 	if err != nil {
 		return nil, err
@@ -108,15 +129,16 @@ func (a *Authorizer) decide(r *http.Request) (*verdict, error) {
 	if err != nil {
 		return nil, err
 	}
-	v, err := a.cache.get(r.Context(), keyOf(values), func(done func(*verdict, error)) {
+	v, err := a.cache.get(r.Context(), keyOf(values), func(done func(*checkedResult, error)) {
 		a.call(r, arn, values, done)
 	})
 	if err != nil {
 		return nil, err
 	}
-	err = v.allows(arn)
+	asked := a.about(r, v)
+	err = v.allows(asked, arn)
 	if get, head := a.methods.asGET(arn); head && err == nil {
-		err = v.allows(get) // http.ServeMux runs handlers of GET for HEAD
+		err = v.allows(asked, get) // http.ServeMux runs handlers of GET for HEAD
 	}
 	return v, err
 }

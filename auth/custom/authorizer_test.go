@@ -2,12 +2,14 @@ package custom_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
@@ -117,6 +119,68 @@ func TestAnswersOfEveryCause(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Some keys every request has by itself.
+func TestConditionsOnEveryRequest(t *testing.T) {
+	p, err := policy.Parse([]byte(`{"Version":"2012-10-17","Statement":[
+		{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"DateGreaterThan":{"aws:CurrentTime":"2026-01-01"},"StringLike":{"aws:UserAgent":"till/*"}}},
+		{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"Bool":{"aws:SecureTransport":"false"}}}]}`))
+	require.NoError(t, err)
+	a := newAuthorizer(t, custom.Config{StageARN: stage, Authorize: func(context.Context, custom.Event) (custom.Result, error) {
+		return custom.Result{PrincipalID: "p", Policy: p}, nil
+	}})
+	for _, tt := range []struct {
+		agent string
+		tls   *tls.ConnectionState
+		want  error
+	}{
+		{"till/1", &tls.ConnectionState{}, nil},
+		{"till/1", nil, custom.ErrDenied},
+		{"curl/8", &tls.ConnectionState{}, custom.ErrDenied},
+	} {
+		r := withToken("t")
+		r.TLS = tt.tls
+		r.Header.Set("User-Agent", tt.agent)
+		_, err := a.Verify(r)
+		require.ErrorIs(t, err, tt.want)
+	}
+}
+
+// A policy with conditions needs their values: without them a denial would not apply. With Facts they are judged for
+// each request, also if the result is kept.
+func TestConditionsNeedTheirValues(t *testing.T) {
+	p, err := policy.Parse([]byte(`{"Version":"2012-10-17","Statement":[
+		{"Effect":"Allow","Action":"*","Resource":"` + stage + `/GET/${aws:userid}/*"},
+		{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"IpAddress":{"aws:SourceIp":"203.0.113.0/24"}}}]}`))
+	require.NoError(t, err)
+	calls := 0
+	cfg := custom.Config{StageARN: stage, Authorize: func(context.Context, custom.Event) (custom.Result, error) {
+		calls++
+		return custom.Result{PrincipalID: "p", Policy: p}, nil
+	}}
+	_, err = newAuthorizer(t, cfg).Verify(withToken("t"))
+	require.ErrorIs(t, err, custom.ErrFailed)
+	require.ErrorContains(t, err, `Policy asks for ["aws:SourceIp" "aws:userid"], but Config has no Facts`)
+
+	cfg.Facts = func(r *http.Request, asked *policy.Request) {
+		asked.Action, asked.Resource = "ignored", "ignored"
+		asked.SourceIP = netip.MustParseAddrPort(r.RemoteAddr).Addr()
+		asked.Values = map[string]any{"aws:userid": "loyalty"}
+	}
+	a := newAuthorizer(t, cfg)
+	calls = 0
+	for address, want := range map[string]error{"198.51.100.1:1": nil, "203.0.113.7:1": custom.ErrDenied} {
+		r := withToken("t")
+		r.RemoteAddr = address
+		_, err = a.Verify(r)
+		require.ErrorIs(t, err, want, address)
+	}
+	r := withToken("t")
+	r.RemoteAddr, r.URL.Path = "198.51.100.1:1", "/other/1"
+	_, err = a.Verify(r)
+	require.ErrorIs(t, err, custom.ErrDenied)
+	require.Equal(t, 1, calls)
 }
 
 func TestTokenIsOneValueThatMatches(t *testing.T) {
@@ -376,6 +440,7 @@ func TestMethodARNOfPaths(t *testing.T) {
 		{"/Prod/pets//", "", custom.ErrPath, 400},
 		{"/Prod/a%2Fb", "", custom.ErrPath, 400},
 		{"/Prod/a%2fb", "", custom.ErrPath, 400},
+		{"/Prod/a%2Fb\u00e9", "", custom.ErrPath, 400}, // a byte that is not encoded does not hide the slash
 		{"/Prod/" + strings.Repeat("x", 1600-len(stage)-5), "/GET/" + strings.Repeat("x", 1600-len(stage)-5), nil, 0},
 		{"/Prod/" + strings.Repeat("x", 1600-len(stage)-4), "", custom.ErrPath, 414},
 	} {

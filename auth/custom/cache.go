@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// cache keeps verdicts and refusals for a while. While the function runs for a key, other requests with that key wait
+// cache keeps results and refusals for a while. While the function runs for a key, other requests with that key wait
 // for its answer instead of calling the function again. A cache is safe for concurrent use.
 type cache struct {
-	ttl        time.Duration // negative: verdicts are not kept, and requests do not wait for each other
+	ttl        time.Duration // negative: results are not kept, and requests do not wait for each other
 	refusalTTL time.Duration // zero: refusals are not kept
 	limit      int           // of each of the two maps
 
@@ -22,11 +22,11 @@ type cache struct {
 
 // entry is the answer for one key, or the promise of one.
 type entry struct {
-	ready chan struct{} // closed once verdict and err are set
+	ready chan struct{} // closed once result and err are set
 
 	// Not written after ready is closed, so a goroutine that has received from ready may read them without mu.
-	verdict *verdict
-	err     error
+	result *checkedResult
+	err    error
 
 	expires time.Time // zero while the function runs; guarded by cache.mu
 }
@@ -41,17 +41,27 @@ func newCache(ttl, refusalTTL time.Duration, limit int) cache {
 // get returns the answer for k. If there is none and no other request is waiting for one, it asks by call, which must
 // pass the answer to done. If ctx ends, get stops waiting and returns an error, but the call goes on for the other
 // requests.
-func (c *cache) get(ctx context.Context, k key, call func(done func(*verdict, error))) (*verdict, error) {
+func (c *cache) get(ctx context.Context, k key, call func(done func(*checkedResult, error))) (*checkedResult, error) {
 	e, found := c.find(k)
 	if !found {
-		call(func(v *verdict, err error) { c.finish(k, e, v, err) })
+		call(func(v *checkedResult, err error) { c.finish(k, e, v, err) })
 	}
 	select {
 	case <-e.ready:
-		return e.verdict, e.err
+		return e.result, e.err
 	case <-ctx.Done():
-		return nil, fmt.Errorf("%w: %w", ErrFailed, context.Cause(ctx))
+		return nil, fmt.Errorf("%w: %w", ErrFailed, ended(ctx))
 	}
+}
+
+// ended returns why ctx ended. If the application canceled it for a reason of its own, the error wraps
+// [context.Canceled] too, so that the refusal has the reason "canceled".
+func ended(ctx context.Context) error {
+	cause := context.Cause(ctx)
+	if errors.Is(cause, ctx.Err()) {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", ctx.Err(), cause)
 }
 
 // find returns the entry for k, and whether it was there. If it was not, the entry is new and the caller must finish
@@ -84,14 +94,14 @@ func (c *cache) find(k key) (e *entry, found bool) {
 // newEntry returns an entry without an answer.
 func newEntry() *entry { return &entry{ready: make(chan struct{})} }
 
-// finish sets the answer of e and keeps it if it is a verdict or a refusal. It does nothing if e has an answer.
-func (c *cache) finish(k key, e *entry, v *verdict, err error) {
+// finish sets the answer of e and keeps it if it is a result or a refusal. It does nothing if e has an answer.
+func (c *cache) finish(k key, e *entry, v *checkedResult, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !e.expires.IsZero() {
 		return
 	}
-	e.verdict, e.err, e.expires = v, err, time.Now().Add(max(c.ttl, 0))
+	e.result, e.err, e.expires = v, err, time.Now().Add(max(c.ttl, 0))
 	close(e.ready)
 	if err != nil && c.kept[k] == e {
 		delete(c.kept, k)
@@ -110,7 +120,7 @@ var (
 
 // refusal returns the error to keep if the answer refuses the caller for every method and path. It returns nil if the
 // function has failed, and for an answer that is kept as a result.
-func (c *cache) refusal(v *verdict, err error) error {
+func (c *cache) refusal(v *checkedResult, err error) error {
 	switch {
 	case errors.Is(err, ErrUnauthorized) && !errors.Is(err, ErrFailed):
 		return errUnauthorizedKept

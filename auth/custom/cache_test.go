@@ -229,15 +229,15 @@ func TestResultsAreBounded(t *testing.T) {
 		for i := range 1000 {
 			_, err := a.Verify(withToken(fmt.Sprint(i)))
 			require.NoError(t, err)
-			require.LessOrEqual(t, custom.Kept(a), 100)
+			require.LessOrEqual(t, a.Stats().Results, 100)
 		}
-		require.Equal(t, 100, custom.Kept(a))
+		require.Equal(t, 100, a.Stats().Results)
 		time.Sleep(time.Hour)
 		for i := range 50 {
 			_, err := a.Verify(withToken(fmt.Sprint("later", i)))
 			require.NoError(t, err)
 		}
-		require.LessOrEqual(t, custom.Kept(a), 100)
+		require.LessOrEqual(t, a.Stats().Results, 100)
 		calls = 0
 		for i := range 50 {
 			_, err := a.Verify(withToken(fmt.Sprint("later", i)))

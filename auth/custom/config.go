@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/tallygate/tallygate/auth/policy"
 )
 
 // Defaults and bounds. Those of the TTL and the timeout are API Gateway's, which does not keep refusals at all.
@@ -68,6 +70,14 @@ type Config struct {
 	// result with a policy is invalid.
 	StageARN string
 
+	// Facts adds to the [policy.Request] that a result's policy is evaluated for what its conditions and variables ask
+	// for: the client's address, the caller's tags and so on. It is called for each request that a policy decides about.
+	// The keys aws:CurrentTime, aws:EpochTime, aws:SecureTransport and aws:UserAgent are set already and may be changed,
+	// apart from the action and the resource. Take the address from package clientip, not from a header. The
+	// policy.Request must not be kept. Nil means that a result whose policy asks for other keys is invalid: without
+	// their values a denial would not apply.
+	Facts func(*http.Request, *policy.Request)
+
 	// Mount is the prefix of request paths that is not part of the API's own paths, such as "/Prod". It is left out of
 	// method ARNs: with it, "/Prod/loyalty/1" is the path "/loyalty/1". A request whose path is neither the mount nor
 	// below it is refused. Empty means no prefix. If http.StripPrefix has removed the prefix before, leave Mount empty.
@@ -83,6 +93,16 @@ type Config struct {
 	// AllowDespite may let a refused request pass, by returning true. Always true makes a dry run. Nil means never.
 	// Only Handler calls it. The request passed on carries no proof: FromContext and ID return false for it.
 	AllowDespite func(*http.Request, error) bool
+
+	// Observe is told each decision, once, before the request goes on or is answered. It runs on the request's
+	// goroutine and must not block; a panic of it is not caught. Nil tells nobody.
+	Observe func(context.Context, Decision)
+
+	// RequestID returns the id of a request, if the application names its requests. It is the X-Amzn-RequestId of a
+	// refusal and the RequestID of a [Decision]. If it returns "", a refusal gets a random id. Do not return a header
+	// that any client can set: it would choose what stands in your logs. Nil means that each refusal gets a random id.
+	// If an outer layer has set X-Amzn-RequestId in the answer before [Authorizer.Handler], that is the id in any case.
+	RequestID func(*http.Request) string
 }
 
 // mistakes returns everything that is wrong with c, except the expression.

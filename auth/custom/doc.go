@@ -41,6 +41,9 @@
 // are bounded in number and size, and never take the place of results. A flood of many different credentials still
 // makes a call for each: put a rate limit in front.
 //
+// A policy may have conditions and variables: those about the time, TLS and the User-Agent, and others if [Config.Facts]
+// brings the values that they ask for. They are judged anew for each request.
+//
 // # Paths and characters
 //
 // Policies are evaluated for the decoded path, as routers compare it: for /loyalty/%C3%A9 the method ARN ends in
@@ -68,6 +71,11 @@
 // With [Config.AllowDespite], Handler may let a refused request pass. The request then carries no identity, not even
 // that of an outer authorizer of this package, and its body is untouched. A credential that was let pass proves
 // nothing.
+//
+// # Observation
+//
+// [Config.Observe] is told each [Decision]: the reason, the caller and the id of the request. The answer to a refusal
+// has the same id in X-Amzn-RequestId. [Authorizer.Stats] tells how much the cache holds.
 //
 // # What it does not do
 //
@@ -107,8 +115,9 @@
 //
 // # Files
 //
-// A request passes source.go and query.go (credential), arn.go (method), cache.go, function.go (the call), verdict.go
-// (the decision); authorizer.go joins them. config.go, handler.go, identity.go and error.go are what users see of it.
+// A request passes source.go and query.go (credential), arn.go (method), cache.go, function.go (the call), result.go
+// (the decision); authorizer.go joins them. config.go, handler.go, identity.go, error.go, observe.go
+// and stats.go are what users see of it.
 //
 // # Sources
 //

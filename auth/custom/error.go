@@ -2,6 +2,7 @@ package custom
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -43,6 +44,10 @@ var (
 	errInvalidResult = fmt.Errorf("%w: it returned an invalid result", ErrFailed)
 )
 
+// errOwnCancel is joined with the error of a function that was canceled by itself. A request that is canceled ends no
+// call, so that the function cannot mean the request.
+var errOwnCancel = errors.New("it was canceled, but not by the request")
+
 // Error is why a request was refused. It is also the handler that sends the refusal.
 type Error struct {
 	// Err is the cause. It wraps one of the errors of this package.
@@ -53,6 +58,10 @@ type Error struct {
 
 	// Challenge is the value of WWW-Authenticate if the status is 401.
 	Challenge string
+
+	// RequestID is the id of the answer. If it is empty, ServeHTTP makes a random one. An authorizer sets it if its
+	// configuration has Observe or RequestID.
+	RequestID string
 }
 
 // Error returns the cause, for logs.
@@ -119,8 +128,41 @@ func (e *Error) ErrorCode() string { return e.response().code }
 // [Error.ServeHTTP] sends null instead.
 func (e *Error) ErrorMessage() string { return e.response().message }
 
-// SetHeader sets WWW-Authenticate if the status is 401.
+// reasons are the words for the causes. The first row that fits decides, and the rows are in the order of answers, so
+// that a cause which wraps several others has the reason of its answer.
+var reasons = []struct {
+	cause error
+	word  string
+}{
+	{ErrFailed, "failed"},
+	{ErrUnauthorized, "unauthorized"},
+	{ErrMissing, "missing"},
+	{ErrMalformed, "malformed"},
+	{ErrDenied, "denied"},
+	{ErrPath, "path"},
+}
+
+// Reason returns the name of the cause in lower case, such as "denied" for [ErrDenied]. It is "canceled" if there was no
+// decision because the request's context was canceled, and "not_configured" for [ErrNotConfigured] and for a cause that
+// is not of this package.
+func (e *Error) Reason() string {
+	if errors.Is(e.Err, context.Canceled) && !errors.Is(e.Err, errOwnCancel) {
+		return "canceled"
+	}
+	for _, r := range reasons {
+		if errors.Is(e.Err, r.cause) {
+			return r.word
+		}
+	}
+	return "not_configured"
+}
+
+// SetHeader sets X-Amzn-RequestId to RequestID if that is not empty and no outer layer has set the header. It sets
+// WWW-Authenticate if the status is 401.
 func (e *Error) SetHeader(h http.Header) {
+	if e.RequestID != "" && h.Get("X-Amzn-RequestId") == "" {
+		h.Set("X-Amzn-RequestId", e.RequestID)
+	}
 	if e.StatusCode() == http.StatusUnauthorized && e.Challenge != "" {
 		h.Set("WWW-Authenticate", e.Challenge)
 	}

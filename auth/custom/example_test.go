@@ -9,6 +9,7 @@ import (
 
 	"github.com/tallygate/tallygate/auth/custom"
 	"github.com/tallygate/tallygate/auth/policy"
+	"github.com/tallygate/tallygate/ratelimit/clientip"
 )
 
 const stage = "arn:aws:execute-api:eu-west-1:123456789012:a1b2c3d4e5/Prod"
@@ -92,6 +93,47 @@ func ExampleConfig_request() {
 	// airline <nil> 1
 	// airline <nil> 1
 	// airline <nil> 1
+}
+
+// A policy may depend on where a request comes from. Package clientip tells the address, also behind a proxy.
+func ExampleConfig_facts() {
+	office, err := policy.Parse([]byte(`{"Statement": {
+		"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": "execute-api:/Prod/GET/*",
+		"Condition": {"IpAddress": {"aws:SourceIp": "203.0.113.0/24"}}
+	}}`))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	direct, err := clientip.New(clientip.Config{}) // no proxy in front
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	guard, err := custom.New(custom.Config{
+		StageARN: stage,
+		Authorize: func(context.Context, custom.Event) (custom.Result, error) {
+			return custom.Result{PrincipalID: "till", Policy: office, Context: map[string]any{"tenant": "shop"}}, nil
+		},
+		Facts: func(r *http.Request, asked *policy.Request) {
+			asked.SourceIP, _ = direct.Addr(r)
+		},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, address := range []string{"203.0.113.7:50000", "198.51.100.1:50000"} {
+		r := httptest.NewRequest("GET", "/loyalty/1", nil)
+		r.RemoteAddr = address
+		r.Header.Set("Authorization", "token")
+		w := httptest.NewRecorder()
+		guard.Handler(greet).ServeHTTP(w, r)
+		fmt.Println(w.Code, w.Body)
+	}
+	// Output:
+	// 200 hello till of shop
+	// 403 {"Message":"User is not authorized to access this resource"}
 }
 
 // The mistake here is to allow only the method of the current request. The result is kept and serves other methods too,
@@ -203,6 +245,30 @@ func ExampleConfig_refusalTTL() {
 	// 401 {"message":"Unauthorized"}
 	// 401 {"message":"Unauthorized"}
 	// 1 call
+}
+
+// A metric may have the closed words of a decision as labels. The client and the error belong in the log.
+func ExampleConfig_observe() {
+	guard, err := custom.New(custom.Config{
+		Authorize: func(_ context.Context, e custom.Event) (custom.Result, error) {
+			return custom.Result{PrincipalID: "ada", Authorized: e.AuthorizationToken == "sesame"}, nil
+		},
+		Observe: func(_ context.Context, d custom.Decision) {
+			fmt.Printf("count: %s %s %q\n", d.Layer, d.Outcome, d.Reason)
+			fmt.Printf("log: client %q, request %q, %v\n", d.Client, d.RequestID, d.Err)
+		},
+		RequestID: func(*http.Request) string { return "c1d2" }, // such as the id of the trace
+	})
+	if err != nil {
+		panic(err)
+	}
+	send(guard.Handler(greet), "GET", "/loyalty/1", "sesame")
+	send(guard.Handler(greet), "GET", "/loyalty/1", "")
+	// Output:
+	// count: custom allowed ""
+	// log: client "ada", request "c1d2", <nil>
+	// count: custom refused "missing"
+	// log: client "", request "c1d2", custom: request lacks an identity source
 }
 
 // An AllowDespite that is always true makes a dry run: a request that would be refused is logged and served without an

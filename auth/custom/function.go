@@ -48,9 +48,9 @@ type Result struct {
 	UsageIdentifierKey string
 }
 
-// call runs the function in a goroutine of its own, and calls done with its verdict. If the timeout passes first, it
+// call runs the function in a goroutine of its own, and calls done with its result. If the timeout passes first, it
 // calls done with an error. Both may happen: done must ignore every call but the first.
-func (a *Authorizer) call(r *http.Request, arn string, values []string, done func(*verdict, error)) {
+func (a *Authorizer) call(r *http.Request, arn string, values []string, done func(*checkedResult, error)) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), a.timeout)
 	late := fmt.Errorf("%w: no answer within %v", ErrFailed, a.timeout)
 	stop := context.AfterFunc(ctx, func() { done(nil, late) })
@@ -63,7 +63,7 @@ func (a *Authorizer) call(r *http.Request, arn string, values []string, done fun
 		e.AuthorizationToken = values[0]
 	}
 	go func() {
-		var v *verdict
+		var v *checkedResult
 		err := fmt.Errorf("%w: the function ended its goroutine", ErrFailed) // if no return is reached
 		defer func() {
 			stop()
@@ -78,13 +78,16 @@ func (a *Authorizer) call(r *http.Request, arn string, values []string, done fun
 }
 
 // run calls the function. A panic becomes an error, so that it does not end the program; net/http does the same.
-func (a *Authorizer) run(ctx context.Context, e Event) (v *verdict, err error) {
+func (a *Authorizer) run(ctx context.Context, e Event) (v *checkedResult, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			v, err = nil, fmt.Errorf("%w: panic: %v\n%s", ErrFailed, p, debug.Stack())
 		}
 	}()
 	r, err := a.authorize(ctx, e)
+	if errors.Is(err, context.Canceled) {
+		err = fmt.Errorf("%w: %w", errOwnCancel, err)
+	}
 	switch {
 	case err == nil:
 		return a.check(r)

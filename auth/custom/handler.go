@@ -25,13 +25,21 @@ func (a *Authorizer) Anonymous(r *http.Request) *http.Request {
 // refuses every other request. An allowed request is passed on as a copy, with the identity in its context.
 func (a *Authorizer) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		passed, err := a.Authenticate(r)
-		if err != nil {
-			if a == nil || a.despite == nil || !a.despite(r, err) {
-				a.answer(w, r, err)
-				return
-			}
+		id, e := a.prove(r)
+		if e != nil {
+			a.name(e, w, r)
+		}
+		despite := e != nil && a != nil && a.despite != nil && a.despite(r, e)
+		a.tell(w, r, id, e, despite)
+		var passed *http.Request
+		switch {
+		case e == nil:
+			passed = r.WithContext(withIdentity(r.Context(), id))
+		case despite:
 			passed = a.Anonymous(r)
+		default:
+			a.answer(w, r, e)
+			return
 		}
 		next.ServeHTTP(w, passed)
 		r.Pattern = passed.Pattern // a mux inside set it on the copy; outer layers read it from r
@@ -39,8 +47,7 @@ func (a *Authorizer) Handler(next http.Handler) http.Handler {
 }
 
 // answer sends the refusal of r.
-func (a *Authorizer) answer(w http.ResponseWriter, r *http.Request, err error) {
-	e := err.(*Error) // Authenticate returns no other type
+func (a *Authorizer) answer(w http.ResponseWriter, r *http.Request, e *Error) {
 	e.SetHeader(w.Header())
 	if a != nil && a.refuse != nil {
 		a.refuse(w, r, e)

@@ -125,7 +125,7 @@ func TestFailuresAreNotKept(t *testing.T) {
 			require.ErrorIs(t, err, want)
 			synctest.Wait()
 		}
-		require.Zero(t, custom.KeptRefusals(a))
+		require.Zero(t, a.Stats().Refusals)
 	})
 }
 
@@ -139,10 +139,10 @@ func TestRefusalsAreBounded(t *testing.T) {
 		for i := range 1000 {
 			_, err := a.Verify(withToken(fmt.Sprint("bad", i)))
 			require.ErrorIs(t, err, custom.ErrUnauthorized)
-			require.LessOrEqual(t, custom.KeptRefusals(a), 100)
+			require.LessOrEqual(t, a.Stats().Refusals, 100)
 		}
-		require.Equal(t, 100, custom.KeptRefusals(a))
-		require.Equal(t, 1, custom.Kept(a))
+		require.Equal(t, 100, a.Stats().Refusals)
+		require.Equal(t, 1, a.Stats().Results)
 		calls.Store(0)
 		_, err = a.Verify(withToken("good"))
 		require.NoError(t, err)
