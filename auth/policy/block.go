@@ -58,7 +58,7 @@ func (b *block) step(piece string, start uint64, carries []carry) int {
 	state := start
 	for j := range len(piece) {
 		c := &carries[j]
-		mark := piece[j] == '?'
+		mark := piece[j] == anyOne
 		if !mark {
 			state &= b.low[piece[j]&0x0F] & b.high[piece[j]>>4]
 			if j == len(piece)-1 {

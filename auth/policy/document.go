@@ -24,14 +24,24 @@ type Document struct {
 	Statement []Statement `json:"Statement"`
 }
 
-// Statement allows or denies actions on resources. Exactly one of Action and NotAction must be set, and exactly one of
-// Resource and NotResource.
+// Statement allows or denies actions on resources. Exactly one of Action and NotAction must be set, exactly one of
+// Resource and NotResource, and at most one of Principal and NotPrincipal.
 type Statement struct {
 	// Sid is a name for the statement. It has no effect.
 	Sid string `json:"Sid,omitempty"`
 
 	// Effect is "Allow" or "Deny".
 	Effect string `json:"Effect"`
+
+	// Principal lists, by kind, the callers that the statement applies to. It is for policies of a resource. The kinds
+	// are "AWS", "Federated" and "Service". An entry of kind "AWS" is "*" for everybody, also without credentials; an
+	// account, as "123456789012" or "arn:aws:iam::123456789012:root"; or the ARN of a user, a role or a session. In
+	// JSON, "Principal": "*" is read as {"AWS": ["*"]}, which means the same.
+	Principal map[string][]string `json:"Principal,omitempty"`
+
+	// NotPrincipal lists, by kind, callers that the statement does not apply to. See "Principals" in the package's
+	// documentation before you use it.
+	NotPrincipal map[string][]string `json:"NotPrincipal,omitempty"`
 
 	// Action lists patterns of actions. The statement applies to actions that match any of them. A pattern is "*" or
 	// has the form "execute-api:Invoke".
@@ -48,4 +58,9 @@ type Statement struct {
 
 	// NotResource lists patterns like those of Resource. The statement applies to resources that match none of them.
 	NotResource []string `json:"NotResource,omitempty"`
+
+	// Condition lists, by operator and condition key, the values that the request is compared with, for example
+	// {"IpAddress": {"aws:SourceIp": {"203.0.113.0/24"}}}. All operators and keys must hold. For one key, one of the
+	// values must match, or none of them if the operator is a negation. Numbers and booleans are written as text.
+	Condition map[string]map[string][]string `json:"Condition,omitempty"`
 }

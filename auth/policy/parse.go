@@ -6,45 +6,62 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"unicode/utf8"
 )
 
 // Parse returns the policy of an IAM JSON document. The document may have at most 10 240 bytes without white space, and
 // 64 KiB with it. Names are compared with regard to case. A name must be known and must not occur twice in an object.
-// The error wraps [ErrInvalid]: it is the first mistake in the JSON, or every mistake that [New] finds.
-func Parse(data []byte) (*Policy, error) {
-	var d Document
+// The document may use the condition keys of AWS and those of own. The error is every mistake in the document and in
+// own, joined; each wraps [ErrInvalid]. What is no JSON ends the search.
+func Parse(data []byte, own ...Key) (*Policy, error) {
 	// Some editors write a byte order mark; RFC 8259 section 8.1 lets parsers ignore it.
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
-	if err := d.UnmarshalJSON(data); err != nil {
+	var m mistakes
+	d, whole := readDocument(data, &m)
+	if !whole {
+		return nil, m.join()
+	}
+	// What was read is compiled even if its form has mistakes, to find those in its values as well.
+	p := compile(&d, own, &m)
+	if err := m.join(); err != nil {
 		return nil, err
 	}
-	return New(d)
+	return p, nil
 }
 
 // UnmarshalJSON reads d from JSON as strictly as [Parse] does, and leaves d unchanged if it returns an error. It does
 // not check the values, which [New] does.
 func (d *Document) UnmarshalJSON(data []byte) error {
 	var m mistakes
-	if len(data) > maxText {
-		m.add("document", "%d bytes with white space, at most %d", len(data), maxText)
-		return m[0]
-	}
-	if size := size(data); size > maxDocument {
-		m.add("document", "%d bytes, at most %d", size, maxDocument)
-		return m[0]
-	}
-	if !utf8.Valid(data) {
-		m.add("document", "not UTF-8")
-		return m[0]
-	}
-	r := reader{dec: json.NewDecoder(bytes.NewReader(data))}
-	var got Document
-	if err := r.document(&got); err != nil {
-		return fmt.Errorf("policy: %w: %w", ErrInvalid, err)
+	got, _ := readDocument(data, &m)
+	if err := m.join(); err != nil {
+		return err
 	}
 	*d = got
 	return nil
+}
+
+// readDocument reads a document and adds every mistake in its form to m. It returns false if it did not come to the
+// end.
+func readDocument(data []byte, m *mistakes) (d Document, whole bool) {
+	switch size := size(data); {
+	case len(data) > maxText:
+		m.add("document", "%d bytes with white space, at most %d", len(data), maxText)
+	case size > maxDocument:
+		m.add("document", "%d bytes, at most %d", size, maxDocument)
+	case !utf8.Valid(data):
+		m.add("document", "not UTF-8")
+	default:
+		r := reader{dec: json.NewDecoder(bytes.NewReader(data)), m: m}
+		r.dec.UseNumber()
+		if err := r.document(&d); err != nil {
+			m.add("document", "%v", err)
+			return d, false
+		}
+		return d, true
+	}
+	return d, false
 }
 
 // size returns the length in bytes of a JSON text without the white space between its tokens (RFC 8259 section 2).
@@ -63,116 +80,126 @@ func size(text []byte) (n int) {
 }
 
 // reader reads a document token by token. It does not use json.Unmarshal, which accepts a name in any case, and twice.
-// Each method reads one value and returns an error that starts with the path of the value.
+// Each method reads one value and adds its mistakes to m. It returns an error only if the text is no JSON.
 type reader struct {
 	dec *json.Decoder
+	m   *mistakes
 }
 
 // document reads a whole document, after which the text must end.
 func (r *reader) document(d *Document) error {
-	err := r.object("document", func(name string) error {
+	err := r.object("", func(name, path string) error {
 		switch name {
 		case "Version":
-			return r.version(name, &d.Version)
+			err := r.text(path, &d.Version)
+			if err == nil && d.Version == "" && !r.m.at(path) {
+				r.m.add(path, "empty") // it may be left out, but must not be empty
+			}
+			return err
 		case "Id":
-			return r.text(name, &d.ID)
+			return r.text(path, &d.ID)
 		case "Statement":
-			return r.statements(name, &d.Statement)
+			return r.statements(path, &d.Statement)
 		}
-		return errUnknown
+		return r.unknown(path)
 	})
 	if err != nil {
 		return err
 	}
 	if _, err := r.dec.Token(); err != io.EOF {
-		return errors.New("text after the document")
+		return errors.New("text after it")
 	}
 	return nil
 }
 
-// version reads a version. It may be left out, but must not be empty.
-func (r *reader) version(path string, to *string) error {
-	err := r.text(path, to)
-	if err == nil && *to == "" {
-		return fmt.Errorf("%s: empty", path)
+// statements reads a statement or an array of statements.
+func (r *reader) statements(path string, to *[]Statement) error {
+	return r.list(path, "an object or an array", func(path string, token json.Token) error {
+		*to = append(*to, Statement{})
+		s := &(*to)[len(*to)-1]
+		return r.members(path, token, func(name, path string) error { return r.statement(name, path, s) })
+	})
+}
+
+// statement reads the member of a statement with a name.
+func (r *reader) statement(name, path string, s *Statement) error {
+	switch name {
+	case "Sid":
+		return r.text(path, &s.Sid)
+	case "Effect":
+		return r.text(path, &s.Effect)
+	case "Principal":
+		return r.principals(path, &s.Principal)
+	case "NotPrincipal":
+		return r.principals(path, &s.NotPrincipal)
+	case "Action":
+		return r.texts(path, &s.Action)
+	case "NotAction":
+		return r.texts(path, &s.NotAction)
+	case "Resource":
+		return r.texts(path, &s.Resource)
+	case "NotResource":
+		return r.texts(path, &s.NotResource)
+	case "Condition":
+		return r.condition(path, &s.Condition)
+	}
+	return r.unknown(path)
+}
+
+// principals reads "*", or an object of lists of principals by their kind.
+func (r *reader) principals(path string, to *map[string][]string) error {
+	token, err := r.dec.Token()
+	if err != nil {
+		return err
+	}
+	if token == "*" {
+		*to = map[string][]string{"AWS": {"*"}}
+		return nil
+	}
+	*to = map[string][]string{}
+	err = r.members(path, token, func(kind, path string) error {
+		var list []string
+		err := r.texts(path, &list)
+		(*to)[kind] = list
+		return err
+	})
+	if len(*to) == 0 && err == nil && !r.m.has(path) {
+		r.m.add(path, "empty")
 	}
 	return err
 }
 
-// statements reads a statement or an array of statements.
-func (r *reader) statements(path string, to *[]Statement) error {
-	token, err := r.dec.Token()
-	switch {
-	case err != nil:
-		return err
-	case token == json.Delim('{'):
-		*to = make([]Statement, 1)
-		return r.statement(path, &(*to)[0])
-	case token != json.Delim('['):
-		return fmt.Errorf("%s: found %v, expected an object or an array", path, token)
-	}
-	for i := 0; r.dec.More(); i++ {
-		at := fmt.Sprintf("%s[%d]", path, i)
-		if err := r.expect(at, '{'); err != nil {
+// condition reads an object of operators, each an object of keys. Either may be empty, which constrains nothing: some
+// tools write "Condition": {}.
+func (r *reader) condition(path string, to *map[string]map[string][]string) error {
+	*to = make(map[string]map[string][]string) // also if it is empty, for Lint
+	return r.object(path, func(operator, path string) error {
+		keys := make(map[string][]string)
+		(*to)[operator] = keys
+		return r.object(path, func(key, path string) error {
+			var values []string
+			err := r.values(path, &values)
+			keys[key] = values
 			return err
-		}
-		var s Statement
-		if err := r.statement(at, &s); err != nil {
-			return err
-		}
-		*to = append(*to, s)
-	}
-	return r.expect(path, ']')
-}
-
-// statement reads the members of a statement and its closing brace.
-func (r *reader) statement(path string, s *Statement) error {
-	return r.members(path, func(name string) error {
-		at := path + "." + name
-		switch name {
-		case "Sid":
-			return r.text(at, &s.Sid)
-		case "Effect":
-			return r.text(at, &s.Effect)
-		case "Action":
-			return r.texts(at, &s.Action)
-		case "NotAction":
-			return r.texts(at, &s.NotAction)
-		case "Resource":
-			return r.texts(at, &s.Resource)
-		case "NotResource":
-			return r.texts(at, &s.NotResource)
-		case "Condition":
-			return r.condition(at)
-		}
-		return errUnknown
-	})
-}
-
-// condition reads a condition without keys, which constrains nothing: some tools write "Condition": {}, and IAM also
-// accepts an operator without keys. A key is a mistake, since the package does not evaluate conditions.
-func (r *reader) condition(path string) error {
-	return r.object(path, func(operator string) error {
-		at := path + "." + operator
-		return r.object(at, func(key string) error {
-			return fmt.Errorf("%s: %q is a condition, and conditions are not evaluated", at, key)
 		})
 	})
 }
 
-// errUnknown is what a member function returns, unwrapped, for a name that it does not know.
-var errUnknown = errors.New("unknown element")
-
-// object reads an object with members, from its opening to its closing brace.
-func (r *reader) object(path string, member func(name string) error) error {
-	if err := r.expect(path, '{'); err != nil {
+// object reads an object with members.
+func (r *reader) object(path string, one func(name, path string) error) error {
+	token, err := r.dec.Token()
+	if err != nil {
 		return err
 	}
-	return r.members(path, member)
+	return r.members(path, token, one)
 }
 
-// members reads the members of an object and its closing brace. It calls member for each name, to read the value.
-func (r *reader) members(path string, member func(name string) error) error {
+// members reads the members of an object and its closing brace. The token is what the value begins with. It calls one
+// for each name, to read the value.
+func (r *reader) members(path string, token json.Token, one func(name, path string) error) error {
+	if token != json.Delim('{') {
+		return r.wrong(path, token, "an object")
+	}
 	seen := make(map[string]bool)
 	for r.dec.More() {
 		token, err := r.dec.Token()
@@ -180,44 +207,81 @@ func (r *reader) members(path string, member func(name string) error) error {
 			return err
 		}
 		name := token.(string) // the decoder allows no other token here
-		if seen[name] {
-			return fmt.Errorf("%s: %q occurs twice", path, name)
+		at := member(path, name)
+		if seen[name] { // "Individual elements must not contain multiple instances of the same key" (IAM's grammar)
+			r.m.add(at, "occurs twice")
+			err = r.skip()
+		} else {
+			err = one(name, at)
 		}
-		seen[name] = true
-		switch err := member(name); {
-		case err == errUnknown: // not errors.Is: an inner object has wrapped its own, with its path
-			return fmt.Errorf("%s: %w %q", path, err, name)
-		case err != nil:
+		if err != nil {
 			return err
 		}
+		seen[name] = true
 	}
-	return r.expect(path, '}')
+	_, err := r.dec.Token()
+	return err
 }
 
-// texts reads a string, or an array of strings that must not be empty.
-func (r *reader) texts(path string, to *[]string) error {
+// list reads a value, or an array of values that must not be empty. It calls one for each, with the value's first
+// token. A value alone has the path of the first in an array, since that is its place in a [Document].
+func (r *reader) list(path, want string, one func(path string, token json.Token) error) error {
 	token, err := r.dec.Token()
 	if err != nil {
 		return err
 	}
-	if one, ok := token.(string); ok {
-		*to = []string{one}
-		return nil
-	}
 	if token != json.Delim('[') {
-		return fmt.Errorf("%s: found %v, expected a string or an array", path, token)
+		if (token == nil || token == json.Delim('{')) && want != "an object or an array" {
+			return r.wrong(path, token, want)
+		}
+		return one(element(path, 0), token)
 	}
-	for i := 0; r.dec.More(); i++ {
-		var one string
-		if err := r.text(fmt.Sprintf("%s[%d]", path, i), &one); err != nil {
+	n := 0
+	for ; r.dec.More(); n++ {
+		token, err := r.dec.Token()
+		if err == nil {
+			err = one(element(path, n), token)
+		}
+		if err != nil {
 			return err
 		}
-		*to = append(*to, one)
 	}
-	if len(*to) == 0 {
-		return fmt.Errorf("%s: empty", path)
+	if n == 0 {
+		r.m.add(path, "empty")
 	}
-	return r.expect(path, ']')
+	_, err = r.dec.Token()
+	return err
+}
+
+// texts reads a string, or an array of strings that must not be empty.
+func (r *reader) texts(path string, to *[]string) error {
+	return r.list(path, "a string or an array", func(path string, token json.Token) error {
+		s, ok := token.(string)
+		*to = append(*to, s) // also in place of what is no string, so that the paths of the others stay right
+		if !ok {
+			return r.wrong(path, token, "a string")
+		}
+		return nil
+	})
+}
+
+// values reads the values of a condition. "Quotation marks are optional for numeric and Boolean values" (IAM User
+// Guide, "Grammar of the IAM JSON policy language").
+func (r *reader) values(path string, to *[]string) error {
+	return r.list(path, "a value or an array", func(path string, token json.Token) error {
+		switch v := token.(type) {
+		case string:
+			*to = append(*to, v)
+		case json.Number:
+			*to = append(*to, v.String())
+		case bool:
+			*to = append(*to, strconv.FormatBool(v))
+		default:
+			*to = append(*to, "")
+			return r.wrong(path, token, "a string, a number or a boolean")
+		}
+		return nil
+	})
 }
 
 // text reads a string.
@@ -228,20 +292,58 @@ func (r *reader) text(path string, to *string) error {
 	}
 	s, ok := token.(string)
 	if !ok {
-		return fmt.Errorf("%s: %v is not a string", path, token)
+		return r.wrong(path, token, "a string")
 	}
 	*to = s
 	return nil
 }
 
-// expect reads a brace or a bracket.
-func (r *reader) expect(path string, want json.Delim) error {
+// unknown adds the mistake of an unknown element, and reads its value.
+func (r *reader) unknown(path string) error {
+	r.m.add(path, "unknown element")
+	return r.skip()
+}
+
+// wrong adds the mistake of a value that begins with another token than it should, and reads the rest of the value.
+func (r *reader) wrong(path string, token json.Token, want string) error {
+	if path == "" {
+		path = "document"
+	}
+	found := fmt.Sprint(token)
+	if s, ok := token.(string); ok {
+		found = strconv.Quote(s)
+	} else if token == nil {
+		found = "null"
+	}
+	r.m.add(path, "found %s, expected %s", found, want)
+	return r.rest(token)
+}
+
+// skip reads a value.
+func (r *reader) skip() error {
 	token, err := r.dec.Token()
 	if err != nil {
 		return err
 	}
-	if token != want {
-		return fmt.Errorf("%s: found %v, expected %v", path, token, want)
+	return r.rest(token)
+}
+
+// rest reads what is left of a value after its first token. It counts brackets instead of calling itself, since a value
+// that is skipped may be nested as deep as the text is long.
+func (r *reader) rest(token json.Token) error {
+	for depth := 0; ; {
+		switch token {
+		case json.Delim('{'), json.Delim('['):
+			depth++
+		case json.Delim('}'), json.Delim(']'):
+			depth--
+		}
+		if depth == 0 {
+			return nil
+		}
+		var err error
+		if token, err = r.dec.Token(); err != nil {
+			return err
+		}
 	}
-	return nil
 }

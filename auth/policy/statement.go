@@ -2,62 +2,172 @@ package policy
 
 import "strings"
 
-// statement is a compiled Statement. Its actions are in lower case.
+// statement is a compiled Statement.
 type statement struct {
+	sid                    string
 	effect                 Decision
-	actions, resources     []string
+	principals             *principals // nil if the statement has neither Principal nor NotPrincipal
+	actions                []pattern   // in lower case
+	resources              []resource
 	notAction, notResource bool // the list is that of NotAction or NotResource
+	invokes                bool // it is about the action Invoke
+	conditions             []condition
 }
 
-// matches reports whether s applies to action and resource.
-func (s *statement) matches(action, resource *text) bool {
-	return s.matchesAction(action) != s.notAction && s.matchesResource(resource) != s.notResource
-}
-
-// matchesAction reports whether a pattern of the list of actions matches.
-func (s *statement) matchesAction(action *text) bool {
-	for _, pattern := range s.actions {
-		if match(pattern, action, 0, len(action.s)) {
-			return true
-		}
-	}
-	return false
-}
-
-// matchesResource reports whether a pattern of the list of resources matches. Where IAM's documentation can be read in
-// two ways, it picks the reading that refuses. In the wide reading a wildcard may reach across colons, in the narrow
-// one it stays within its part of the ARN:
+// newStatement compiles s and adds every mistake in it to m.
+//
+// IAM's documentation on wildcards in ARNs can be read in two ways; the statement takes the reading that refuses. In
+// the wide reading a wildcard may reach across colons, in the narrow one it stays within its part of the ARN:
 //
 //	Deny with Resource, Allow with NotResource    a match refuses: wide
 //	Allow with Resource, Deny with NotResource    a match lets through: narrow
-func (s *statement) matchesResource(resource *text) bool {
-	wide := (s.effect == Deny) != s.notResource
-	for _, pattern := range s.resources {
-		if wide && match(pattern, resource, 0, len(resource.s)) || !wide && matchARN(pattern, resource) {
-			return true
-		}
+func newStatement(s *Statement, path string, g grammar, m *mistakes) statement {
+	s.validate(path, m)
+	compiled := statement{
+		sid:         s.Sid,
+		effect:      Deny,
+		principals:  newPrincipals(s.Principal, s.NotPrincipal),
+		notAction:   len(s.NotAction) > 0,
+		notResource: len(s.NotResource) > 0,
+		conditions:  conditions(s.Condition, path+".Condition", g, m),
 	}
-	return false
+	if s.Effect == "Allow" {
+		compiled.effect = Allow
+	}
+	compiled.compileActions(s.Action, path+".Action", m)
+	compiled.compileActions(s.NotAction, path+".NotAction", m)
+	compiled.compileResources(s.Resource, path+".Resource", g, m)
+	compiled.compileResources(s.NotResource, path+".NotResource", g, m)
+	compiled.invokes = compiled.acts(lower(Invoke))
+	return compiled
 }
 
-// matchARN is match with wildcards that stay within the colon-separated parts of an ARN. The sixth part is the rest of
-// the ARN, colons included. A pattern with fewer parts ends in an asterisk, which matches the rest of its part and all
-// parts that follow: arn:aws:execute-api:eu-* matches every resource of every account in eu-west-1.
-func matchARN(pattern string, arn *text) bool {
-	if pattern == "*" {
-		return true
+// compileActions adds the patterns of Action or NotAction to s, and every mistake in them to m.
+func (s *statement) compileActions(list []string, path string, m *mistakes) {
+	for i, a := range list {
+		m.addFault(element(path, i), a, actionFault(a))
+		p, _ := grammar{wildcards: true}.compile(lower(a))
+		s.actions = append(s.actions, p)
 	}
-	from := 0
-	for range partsOfARN - 1 {
-		p, more, goesOn := strings.Cut(pattern, ":")
-		n := strings.IndexByte(arn.s[from:], ':')
-		if n < 0 || !match(p, arn, from, from+n) {
+}
+
+// compileResources adds the patterns of Resource or NotResource to s, and every mistake in them to m.
+func (s *statement) compileResources(list []string, path string, g grammar, m *mistakes) {
+	narrow := (s.effect == Allow) != s.notResource
+	for i, r := range list {
+		one, fault := newResource(r, narrow, g)
+		m.addFault(element(path, i), r, fault)
+		s.resources = append(s.resources, one)
+	}
+}
+
+// acts reports whether s is about an action, in lower case.
+func (s *statement) acts(action string) bool {
+	t := text{s: action}
+	for i := range s.actions {
+		if match(s.actions[i].text, &t, 0, len(action)) {
+			return !s.notAction
+		}
+	}
+	return s.notAction
+}
+
+// spares reports whether none of the patterns of NotResource matches. A pattern whose variable has no value matches
+// nothing, which must not make the statement allow.
+func (s *statement) spares(e *evaluation) bool {
+	e.unresolved = false
+	for i := range s.resources {
+		if s.resources[i].matchesFromStart(e) {
 			return false
 		}
-		if !goesOn {
-			return true
-		}
-		pattern, from = more, from+n+1
 	}
-	return match(pattern, arn, from, len(arn.s))
+	return s.effect == Deny || !e.unresolved
+}
+
+// grants returns by which name of the caller s applies to a request with its action and its resource: nobody if it does
+// not apply. In a policy of a resource, a statement that names no principal allows nobody and denies everybody.
+func (s *statement) grants(e *evaluation, ofResource bool) grant {
+	deny := s.effect == Deny
+	acts := s.invokes // nearly every request has this action, so it is compared once, when the document is compiled
+	if !e.invoke {
+		acts = s.acts(e.action)
+	}
+	if !acts || ofResource && s.principals == nil && !deny {
+		return nobody
+	}
+	g := s.principals.grants(e, deny)
+	if g == nobody {
+		return nobody
+	}
+	for i := range s.conditions {
+		if !s.conditions[i].holds(e, deny) {
+			return nobody
+		}
+	}
+	return g
+}
+
+// resource is a compiled pattern of a resource. It is divided after the text that every match begins with, by which
+// index finds it.
+type resource struct {
+	prefix string
+	rest   pattern
+	parts  bool // the wildcards of rest stay within the parts of an ARN
+	early  bool // it ends in an asterisk before the sixth part, which stands for the parts that follow as well
+	short  bool // it begins at the stage, as "execute-api:/Prod/GET/*" does
+	wide   bool // a match refuses
+}
+
+// shortService is what the short form of a resource begins with. It leaves out the ARN up to the API's id ("Statement
+// reference of IAM policies for executing APIs", "simplified execute-api resource").
+const shortService = "execute-api:"
+
+// newResource compiles a pattern of a resource and returns what is wrong with it, or "" if nothing is.
+func newResource(s string, narrow bool, g grammar) (r resource, fault string) {
+	if s == "*" {
+		r.rest = pattern{text: stars, stars: 1}
+		return r, ""
+	}
+	if fault := resourceFault(s); fault != "" {
+		return r, fault
+	}
+	g.wildcards, g.arn, g.late, r.wide = true, narrow, true, !narrow
+	if stage, ok := strings.CutPrefix(s, shortService); ok {
+		s, g.arn, g.late, r.short = stage, false, false, true
+	}
+	p, fault := g.compile(s)
+	r.prefix = p.literal()
+	r.rest = pattern{text: p.text[min(len(r.prefix), len(p.text)):], stars: p.stars, variables: p.variables}
+	r.early = g.arn && strings.Count(p.text, string(separator)) < partsOfARN-1
+	r.parts = r.early || strings.Contains(r.rest.text, string(separator))
+	return r, fault
+}
+
+// matches reports whether r matches the resource of a request that begins with its prefix up to an offset. If the value
+// of a variable cannot be judged, it does if a match refuses.
+func (r *resource) matches(e *evaluation, from int) bool {
+	t := &e.resource
+	switch {
+	case r.rest.text == "":
+		return from == len(t.s)
+	case r.rest.text == stars && !r.parts:
+		return true
+	case len(r.rest.variables) > 0:
+		e.unfit = false
+		return r.rest.matchesFilled(t, from, e, r.parts, r.early) || e.unfit && r.wide
+	case r.parts:
+		return matchParts(r.rest.text, t, from, r.early)
+	}
+	return match(r.rest.text, t, from, len(t.s))
+}
+
+// matchesFromStart reports whether r matches the resource of a request.
+func (r *resource) matchesFromStart(e *evaluation) bool {
+	from := 0
+	if r.short {
+		if from = e.stage(); from < 0 {
+			return false
+		}
+	}
+	return strings.HasPrefix(e.resource.s[from:], r.prefix) && r.matches(e, from+len(r.prefix))
 }

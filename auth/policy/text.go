@@ -10,20 +10,20 @@ type text struct {
 	read   int     // how many of blocks are filled
 }
 
-// short is the number of bytes up to which strings.Index is as fast as blocks. In longer strings strings.Index takes up
+// few is the number of bytes up to which strings.Index is as fast as blocks. In longer strings strings.Index takes up
 // to ten times as long. Its worst case is a string in which the first byte of the piece is at every eighth place and
-// the rest of the piece never follows.
-const short = 256
+// the rest of the piece never follows. For pieces that are longer than a block, blocks take longer than that.
+const few = 256
 
 // find returns the offset at which the first match of piece between two offsets in t ends, or -1 if there is no match.
 // The piece must not have an asterisk.
 func (t *text) find(piece string, from, to int) int {
-	inner := strings.TrimLeft(piece, "?")
+	inner := strings.TrimLeft(piece, marks)
 	n := prefix(piece[:len(piece)-len(inner)], t.s[from:to])
 	if n < 0 {
 		return -1
 	}
-	literal := strings.TrimRight(inner, "?")
+	literal := strings.TrimRight(inner, marks)
 	end := t.index(literal, from+n, to)
 	if end < 0 {
 		return -1
@@ -37,11 +37,11 @@ func (t *text) find(piece string, from, to int) int {
 
 // index is find for a piece that neither begins nor ends with a question mark.
 func (t *text) index(piece string, from, to int) int {
-	literal := strings.IndexByte(piece, '?') < 0
+	literal := strings.IndexByte(piece, anyOne) < 0
 	switch {
 	case piece == "":
 		return from
-	case literal && (t.blocks == nil || to-from <= short):
+	case literal && (t.blocks == nil || to-from <= few || len(piece) > column):
 		if i := strings.Index(t.s[from:to], piece); i >= 0 {
 			return from + i + len(piece)
 		}
@@ -52,14 +52,31 @@ func (t *text) index(piece string, from, to int) int {
 	return t.scan(piece, from, to)
 }
 
-// scan is index by blocks. For each block it takes len(piece) steps, until the piece has been found; see block.step. It
-// does not allocate if t is no longer than a method ARN.
+// scan is index by blocks. It does not allocate if t is no longer than a method ARN. The room that it needs is cleared
+// each time, so a short piece gets less of it.
 func (t *text) scan(piece string, from, to int) int {
-	var few [longest]carry
-	carries := few[:]
-	if len(piece) > len(few) {
+	if len(piece) <= column {
+		var room [column]carry
+		return t.steps(piece, from, to, room[:])
+	}
+	return t.scanLong(piece, from, to)
+}
+
+// scanLong is scan for a long piece.
+//
+//go:noinline
+func (t *text) scanLong(piece string, from, to int) int {
+	var room [longest]carry
+	carries := room[:]
+	if len(piece) > len(room) {
 		carries = make([]carry, len(piece))
 	}
+	return t.steps(piece, from, to, carries)
+}
+
+// steps searches t block by block. For each block it takes len(piece) steps, until the piece has been found; see
+// block.step.
+func (t *text) steps(piece string, from, to int, carries []carry) int {
 	var spare block
 	start := ^uint64(0) << (from % column) // the piece may begin at any byte from there on
 	for i := from / column; i*column < to; i++ {

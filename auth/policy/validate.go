@@ -1,8 +1,9 @@
 package policy
 
 import (
-	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -22,70 +23,91 @@ const (
 	partsOfARN  = 6
 )
 
-// mistakes collects what is wrong with a document.
-type mistakes []error
-
-// add appends a mistake at a path such as "Statement[0].Effect".
-func (m *mistakes) add(path, format string, args ...any) {
-	*m = append(*m, fmt.Errorf("policy: %w: %s: %s", ErrInvalid, path, fmt.Sprintf(format, args...)))
-}
-
-// validate returns every mistake in d, joined.
-func (d *Document) validate() error {
-	var m mistakes
+// validate adds every mistake in d to m, except those in its statements.
+func (d *Document) validate(m *mistakes) {
 	switch d.Version {
 	case "", version2008, version2012: // IAM User Guide, "Version": it "defaults to 2008-10-17"
 	default:
 		m.add("Version", "%q is neither "+version2012+" nor "+version2008, d.Version)
 	}
-	if len(d.Statement) == 0 {
+	if len(d.Statement) == 0 && !m.has("Statement") && !m.at("document") {
 		m.add("Statement", "missing")
+	}
+	if len(d.Statement) > maxStatements {
+		m.add("Statement", "%d statements, at most %d", len(d.Statement), maxStatements)
 	}
 	size := 0
 	for i := range d.Statement {
-		size += d.Statement[i].validate(fmt.Sprintf("Statement[%d]", i), d.Version == version2012, &m)
+		size += d.Statement[i].size()
 	}
 	if size > maxDocument {
-		m.add("Statement", "%d bytes of patterns, at most %d", size, maxDocument)
+		m.add("Statement", "%d bytes of patterns and values, at most %d", size, maxDocument)
 	}
-	return errors.Join(m...)
 }
 
-// validate adds every mistake in s to m and returns the total length of the patterns in s. variables reports whether
-// the version of the language has policy variables.
-func (s *Statement) validate(path string, variables bool, m *mistakes) (size int) {
-	resourceFault := func(p string) string { return resourceFault(p, variables) }
-	if s.Effect != "Allow" && s.Effect != "Deny" {
-		m.add(path+".Effect", "%q is neither Allow nor Deny", s.Effect)
-	}
-	exactlyOne(path, "Action", s.Action, s.NotAction, m)
-	exactlyOne(path, "Resource", s.Resource, s.NotResource, m)
-	for _, list := range []struct {
-		name     string
-		patterns []string
-		fault    func(string) string
-	}{
-		{"Action", s.Action, actionFault},
-		{"NotAction", s.NotAction, actionFault},
-		{"Resource", s.Resource, resourceFault},
-		{"NotResource", s.NotResource, resourceFault},
-	} {
-		for i, p := range list.patterns {
-			size += len(p)
-			if fault := list.fault(p); fault != "" {
-				m.add(fmt.Sprintf("%s.%s[%d]", path, list.name, i), "%q %s", p, fault)
-			}
+// size returns the number of bytes of the patterns and values of s.
+func (s *Statement) size() (n int) {
+	lists := [][]string{s.Action, s.NotAction, s.Resource, s.NotResource}
+	for _, entries := range []map[string][]string{s.Principal, s.NotPrincipal} {
+		for kind, list := range entries {
+			n += len(kind)
+			lists = append(lists, list)
 		}
 	}
-	return size
+	for operator, keys := range s.Condition {
+		n += len(operator)
+		for key, list := range keys {
+			n += len(key)
+			lists = append(lists, list)
+		}
+	}
+	for _, list := range lists {
+		for _, text := range list {
+			n += len(text)
+		}
+	}
+	return n
 }
 
-// exactlyOne adds a mistake to m unless exactly one of the two lists has patterns.
-func exactlyOne(path, name string, is, not []string, m *mistakes) {
+// validate adds every mistake in s to m, except those that only compiling its patterns and conditions finds.
+func (s *Statement) validate(path string, m *mistakes) {
+	if s.Effect != "Allow" && s.Effect != "Deny" && !m.has(path+".Effect") {
+		m.add(path+".Effect", "%q is neither Allow nor Deny", s.Effect)
+	}
+	exactlyOne(path, "Action", len(s.Action), len(s.NotAction), m)
+	exactlyOne(path, "Resource", len(s.Resource), len(s.NotResource), m)
+	if len(s.Principal) > 0 && len(s.NotPrincipal) > 0 {
+		m.add(path, "both Principal and NotPrincipal")
+	}
+	// No principal at all means everybody, so a list that came out empty must not pass for none.
+	if s.Principal != nil && len(s.Principal) == 0 || s.NotPrincipal != nil && len(s.NotPrincipal) == 0 {
+		if !m.has(path+".Principal") && !m.has(path+".NotPrincipal") {
+			m.add(path, "empty Principal or NotPrincipal")
+		}
+	}
+	validatePrincipals(s.Principal, path+".Principal", m)
+	validatePrincipals(s.NotPrincipal, path+".NotPrincipal", m)
+}
+
+// validatePrincipals adds every mistake in the entries of a Principal or NotPrincipal to m.
+func validatePrincipals(entries map[string][]string, path string, m *mistakes) {
+	for _, kind := range slices.Sorted(maps.Keys(entries)) {
+		if len(entries[kind]) == 0 {
+			m.add(member(path, kind), "empty")
+		}
+		for i, entry := range entries[kind] {
+			m.addFault(element(member(path, kind), i), entry, principalFault(kind, entry))
+		}
+	}
+}
+
+// exactlyOne adds a mistake to m unless exactly one of two lists has patterns. It adds none if the list that is there
+// has a mistake already.
+func exactlyOne(path, name string, is, not int, m *mistakes) {
 	switch {
-	case len(is) == 0 && len(not) == 0:
+	case is == 0 && not == 0 && !m.has(path+"."+name) && !m.has(path+".Not"+name):
 		m.add(path, "neither %s nor Not%s", name, name)
-	case len(is) > 0 && len(not) > 0:
+	case is > 0 && not > 0:
 		m.add(path, "both %s and Not%s", name, name)
 	}
 }
@@ -102,10 +124,12 @@ func actionFault(p string) string {
 	return ""
 }
 
-// resourceFault returns what is wrong with the pattern of a resource, or "" if nothing is. Without variables, "${" is
-// ordinary text (IAM User Guide, "Version").
-func resourceFault(p string, variables bool) string {
-	if p == "*" {
+// resourceFault returns what is wrong with the form of a resource, or "" if nothing is.
+func resourceFault(p string) string {
+	if utf8.RuneCountInString(p) > maxResource {
+		return fmt.Sprintf("has more than %d characters", maxResource)
+	}
+	if stage, ok := strings.CutPrefix(p, shortService); ok && strings.HasPrefix(stage, "/") {
 		return ""
 	}
 	parts := strings.SplitN(p, ":", partsOfARN)
@@ -113,18 +137,12 @@ func resourceFault(p string, variables bool) string {
 	// wildcard to the rest of the expression".
 	endsEarly := len(parts) > partService+1 && strings.HasSuffix(p, "*")
 	switch {
-	case utf8.RuneCountInString(p) > maxResource:
-		return fmt.Sprintf("has more than %d characters", maxResource)
 	case len(parts) < partsOfARN && !endsEarly:
 		return "is not an ARN"
 	case parts[0] != "arn" || parts[len(parts)-1] == "":
 		return "is not an ARN"
 	case !consistsOf(parts[partService], alphanumeric+"-"): // no wildcards: the service must be named
 		return "has no service"
-	case variables && strings.Contains(p, "${"):
-		return "has a policy variable"
-	case strings.ContainsFunc(p, func(c rune) bool { return c < ' ' || c == utf8.RuneError }):
-		return "has a control character or U+FFFD"
 	}
 	return ""
 }
@@ -133,5 +151,10 @@ const alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345
 
 // consistsOf reports whether s is not empty and has only characters of alphabet.
 func consistsOf(s, alphabet string) bool {
-	return s != "" && strings.Trim(s, alphabet) == ""
+	for i := range len(s) {
+		if strings.IndexByte(alphabet, s[i]) < 0 {
+			return false
+		}
+	}
+	return s != ""
 }
