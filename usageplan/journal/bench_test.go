@@ -24,9 +24,12 @@ func some(first, n int) []journal.Item {
 	return items
 }
 
-// BenchmarkChange measures what a change costs apart from a store on disk: without a journal, and with one in memory.
+// BenchmarkChange measures what a change costs apart from a store on disk: without a journal, with one in memory, and
+// with one whose uses are told.
 func BenchmarkChange(b *testing.B) {
-	for name, j := range map[string]journal.Journal{"none": nil, "memory": journal.Memory(1)} {
+	for name, j := range map[string]journal.Journal{
+		"none": nil, "memory": journal.Memory(1), "observed": journal.Observe(journal.Memory(1), discardEvent),
+	} {
 		for _, n := range []int{1, 10_000} {
 			b.Run(fmt.Sprintf("journal=%s/items=%d", name, n), func(b *testing.B) {
 				topic, err := journal.Follow(b.Context(), j, discard)

@@ -2,6 +2,7 @@ package journal_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 
@@ -46,4 +47,46 @@ func ExampleFollow() {
 	// map[tea:2.40] map[] <nil>
 	// map[tea:2.40] <nil>
 	// 1 SetPrice alice <nil>
+}
+
+// Here, another program has made two changes since this one has read the journal. So the first attempt is a conflict.
+func ExampleObserve() {
+	ctx := context.Background()
+	store := journal.Memory(0)
+	conflicts, failures, behind := 0, 0, uint64(0) // a program has counters and a gauge of its metrics here
+	observed := journal.Observe(store, func(_ context.Context, e journal.Event) {
+		switch {
+		case errors.Is(e.Err, journal.ErrBehind):
+			conflicts++
+		case e.Err != nil:
+			failures++
+		case e.Operation == "changes":
+			behind = max(behind, e.Revision-e.After)
+		}
+		fmt.Println(e.Operation, e.After, e.Revision, e.Items)
+	})
+	apply := func(items iter.Seq[journal.Item], _ bool) error {
+		for range items { // a program would keep them
+		}
+		return nil
+	}
+	here, err := journal.Follow(ctx, observed, apply)
+	if err != nil {
+		panic(err)
+	}
+	there, err := journal.Follow(ctx, store, apply)
+	if err != nil {
+		panic(err)
+	}
+	tea := func(uint64) ([]journal.Item, error) { return []journal.Item{{Name: "tea", Value: []byte("2.40")}}, nil }
+	err = errors.Join(
+		there.Change(ctx, "SetPrice", tea), there.Change(ctx, "SetPrice", tea), here.Change(ctx, "SetPrice", tea),
+	)
+	fmt.Println(conflicts, "conflict,", failures, "failures,", behind, "changes behind,", err)
+	// Output:
+	// changes 0 0 0
+	// append 0 0 0
+	// changes 0 2 1
+	// append 2 3 1
+	// 1 conflict, 0 failures, 2 changes behind, <nil>
 }

@@ -58,7 +58,7 @@ type Change struct {
 	Revision  uint64    // set by the journal
 	Time      time.Time // when it was decided, by the writer's clock; zero is older than any retention
 	Origin              // who made it
-	Operation string    // what was done, such as "CreateApiKey"
+	Operation string    // what was done, such as "CreateApiKey", or with what has changed: "UpdateApiKey: enabled: true → false"
 	Items     []Item
 	Snapshot  bool // it is a part of a snapshot; see [Journal].Changes
 }

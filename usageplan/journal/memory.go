@@ -20,6 +20,8 @@ func Memory(retain time.Duration) Journal {
 	return &memory{retain: retain, items: make(map[string]stored), grown: make(chan struct{})}
 }
 
+// memory is the journal that Memory returns. A reader copies what it needs under the mutex and yields it without. So a
+// slow reader stops nobody, and may use the journal in its own loop.
 type memory struct {
 	retain time.Duration
 
@@ -59,7 +61,8 @@ func (m *memory) Append(ctx context.Context, after uint64, c Change) (uint64, er
 	return m.head, nil
 }
 
-// owned returns copies of items. Their bytes are nil for items that are gone, and only for these.
+// owned returns copies of items. Their bytes are nil for items that are gone, and only for these. Append needs copies,
+// since the caller may use its bytes again, and so do readers, to whom their bytes belong.
 func owned(items []Item) []Item {
 	items = slices.Clone(items)
 	for i, it := range items {
@@ -71,6 +74,10 @@ func owned(items []Item) []Item {
 }
 
 // prune drops the oldest records whose time is before t, but never the last one. The caller must hold mu.
+//
+// It stops at the first record that is young enough. Times come from the clocks of several writers, so an older one may
+// stand behind it. That one stays, because records must have no gaps: since finds a record by its distance from the
+// head.
 func (m *memory) prune(t time.Time) {
 	for len(m.records) > 1 && m.records[0].Time.Before(t) {
 		for _, it := range m.records[0].Items {
@@ -105,7 +112,8 @@ func (m *memory) since(ctx context.Context, after uint64) ([]Change, error) {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case after > m.head:
-		return nil, fmt.Errorf("journal: the reader is at %d, the head at %d", after, m.head)
+		return nil, fmt.Errorf("journal: revision %d has been read, but the head is %d: "+
+			"changes are lost, or this is another journal", after, m.head)
 	case after < first:
 		return []Change{m.snapshot()}, nil
 	default:
@@ -138,6 +146,8 @@ func (m *memory) snapshot() Change {
 	return c
 }
 
+// Wait takes the head and the channel under one lock. Otherwise a change in between would close a channel that Wait has
+// not seen, and Wait would miss it.
 func (m *memory) Wait(ctx context.Context, after uint64) error {
 	for {
 		m.mu.Lock()
@@ -161,7 +171,7 @@ func (m *memory) History(ctx context.Context, item string) iter.Seq2[Change, err
 			return
 		}
 		m.mu.Lock()
-		records := m.records
+		records := m.records // safe without the mutex: Append adds behind them, and prune moves only its own slice
 		m.mu.Unlock()
 		for _, c := range slices.Backward(records) {
 			if i := slices.IndexFunc(c.Items, func(it Item) bool { return it.Name == item }); i >= 0 {

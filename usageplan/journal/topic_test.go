@@ -236,6 +236,47 @@ func TestAWriterThatWaitsForItsTurnGivesUpWithItsContext(t *testing.T) {
 	})
 }
 
+// position is what Position returns.
+type position struct {
+	revision uint64
+	behind   bool
+}
+
+func positionOf(t *journal.Topic) position {
+	revision, behind := t.Position()
+	return position{revision, behind}
+}
+
+// Position answers while a change is under way, here from within the store.
+func TestPositionTellsWhereTheTopicIsWithoutWaiting(t *testing.T) {
+	f := &faulty{Journal: journal.Memory(0)}
+	n := follow(t, f)
+	require.Equal(t, position{0, false}, positionOf(n.Topic))
+	var storing position
+	f.append = func(ctx context.Context, after uint64, c journal.Change) (uint64, error) {
+		storing = positionOf(n.Topic)
+		return f.Journal.Append(ctx, after, c)
+	}
+	require.NoError(t, n.put(t.Context(), "x", "1"))
+	require.Equal(t, position{0, true}, storing)
+	require.Equal(t, position{1, false}, positionOf(n.Topic))
+
+	f.append = func(context.Context, uint64, journal.Change) (uint64, error) { return 0, errors.New("lost") }
+	require.ErrorIs(t, n.put(t.Context(), "x", "2"), journal.ErrUnavailable)
+	require.Equal(t, position{1, true}, positionOf(n.Topic))
+	require.NoError(t, n.Refresh(t.Context()))
+	require.Equal(t, position{1, false}, positionOf(n.Topic))
+
+	require.Equal(t, position{1, false}, positionOf(follow(t, f.Journal).Topic), "another reads it all")
+}
+
+func TestWithoutAJournalPositionCountsTheChanges(t *testing.T) {
+	n := follow(t, nil)
+	require.NoError(t, n.put(t.Context(), "x", "1"))
+	require.NoError(t, n.put(t.Context(), "x", "2"))
+	require.Equal(t, position{2, false}, positionOf(n.Topic))
+}
+
 func TestALostAnswerIsHealedByTheNextChangeOrRefresh(t *testing.T) {
 	lost := errors.New("lost")
 	for _, heal := range []func(*node) error{
@@ -515,5 +556,25 @@ func TestConcurrentChangesOfOneItemLandOnceEach(t *testing.T) {
 	for _, n := range nodes {
 		require.NoError(t, n.Refresh(t.Context()))
 		require.Equal(t, strings.Repeat("1", 800), n.items["x"])
+	}
+}
+
+// An operation says what has changed. One that is too long is cut between two characters, and the change is made.
+func TestRecordSaysWhatHasChanged(t *testing.T) {
+	j := journal.Memory(0)
+	n := follow(t, j)
+	for _, operation := range []string{"Put: 1 → 2", strings.Repeat("é", 600), strings.Repeat("é", 601)} {
+		require.NoError(t, n.Record(t.Context(), func(uint64) (string, []journal.Item, error) {
+			return operation, []journal.Item{{Name: "x", Value: []byte(operation)}}, nil
+		}))
+		for c, err := range j.History(t.Context(), "x") {
+			require.NoError(t, err)
+			if len(operation) <= 1200 {
+				require.Equal(t, operation, c.Operation)
+			} else {
+				require.Equal(t, strings.Repeat("é", 598)+"…", c.Operation)
+			}
+			break
+		}
 	}
 }

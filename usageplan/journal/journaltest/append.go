@@ -111,7 +111,7 @@ func testBounds(t *testing.T, open opener) {
 	for i := range many {
 		many[i] = put(fmt.Sprint(i), "")
 	}
-	much := slices.Clone(many[:64]) // each has 1 MiB beside its name
+	much := slices.Clone(many[:64]) // each has 1 MiB in addition to its name
 	for i := range much {
 		much[i].Value = []byte(mebibyte)
 	}
@@ -155,8 +155,8 @@ func testMany(t *testing.T, open opener) {
 	}
 }
 
-// testLarge: a change of 64 MiB in items of 1 MiB with their names is stored whole, and so is an item of 1 MiB beside
-// its name. It does without the model, whose copies of all this take long under the race detector.
+// testLarge: a change of 64 MiB in items of 1 MiB with their names is stored whole, and so is an item of 1 MiB that
+// has a name as well. It does without the model, whose copies of all this take long under the race detector.
 //
 // Finds: a limit of the database on one value or transaction.
 func testLarge(t *testing.T, open opener) {

@@ -7,8 +7,8 @@
 //	}
 //
 // [Run] executes the contract over a journal that is open. [RunReopen] adds what holds for a journal that outlives its
-// process. [Lossy] is a network between a program and its store that loses requests and answers. It is for tests of
-// programs that use a journal.
+// process. [RunFollow] has several nodes follow the journal of a server, and cuts one off. [Lossy] is a network between
+// a program and its store that loses requests and answers. It is for tests of programs that use a journal.
 //
 // The suite decides nothing that the contract leaves open. A store may yield a snapshot wherever it likes to, in one
 // part or in many. It may leave out superseded items or keep them. It may drop old records at once or a few at each

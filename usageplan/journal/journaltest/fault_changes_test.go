@@ -131,8 +131,8 @@ var changesFaults = []fault{
 		}
 	}}).as("goes on after an error", "ended context"),
 	{"one journal for all", "topics", over(func(time.Duration) journal.Journal { return one })},
-	with(faulty{changes: snapshotOfTwoTimes(false)}).as("snapshot of two times", "reading beside appends"),
-	with(faulty{changes: forgetful}).as("forgets what is changed meanwhile", "reading beside appends"),
+	with(faulty{changes: snapshotOfTwoTimes(false)}).as("snapshot of two times", "reading during appends"),
+	with(faulty{changes: forgetful}).as("forgets what is changed meanwhile", "reading during appends"),
 }
 
 var one = journal.Memory(0)

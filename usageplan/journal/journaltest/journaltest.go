@@ -66,7 +66,7 @@ var cases = []struct {
 	{"wait", testWait},
 	{"topics", testTopics},
 	{"random", testRandom},
-	{"reading beside appends", testReadingBesideAppends},
+	{"reading during appends", testReadingDuringAppends},
 	{"race", testRace},
 	{"writers", testWriters},
 	{"lost", testLost},

@@ -191,12 +191,12 @@ func randomItems(r *rand.Rand) (items []journal.Item) {
 	return items
 }
 
-// testReadingBesideAppends reads snapshots and changes while the journal grows: first by the reader itself between two
+// testReadingDuringAppends reads snapshots and changes while the journal grows: first by the reader itself between two
 // steps of the sequence, then by another goroutine at any time.
 //
 // Finds: a snapshot whose parts are of different times, without the changes in between; an item that is left out of its
 // change because a later one has it, where the sequence ends before that one.
-func testReadingBesideAppends(t *testing.T, open opener) {
+func testReadingDuringAppends(t *testing.T, open opener) {
 	m, r := open(retention), rand.New(rand.NewPCG(17, 17))
 	many := make([]journal.Item, 3000) // so that a snapshot has several parts
 	for i := range many {
