@@ -3,6 +3,7 @@
 package ledger_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -10,7 +11,12 @@ import (
 )
 
 func TestTakeDoesNotAllocate(t *testing.T) {
-	l := newLedger(t, ledger.Config{})
+	t.Run("unobserved", func(t *testing.T) { takeDoesNotAllocate(t, nil) })
+	t.Run("observed", func(t *testing.T) { takeDoesNotAllocate(t, func(context.Context, ledger.Event) {}) })
+}
+
+func takeDoesNotAllocate(t *testing.T, observe func(context.Context, ledger.Event)) {
+	l := newLedger(t, ledger.Config{Observe: observe})
 	q := ledger.Quota{Limit: 1 << 50, Period: ledger.Monthly}
 	take := func() {
 		c, err := l.Take(t.Context(), key, q, 1)
@@ -28,4 +34,20 @@ func TestTakeDoesNotAllocate(t *testing.T) {
 			t.Fatal(err)
 		}
 	}))
+}
+
+// TestRefusalInOutageDoesNotAllocate: a server refuses as many requests as come in an outage, and makes no garbage.
+func TestRefusalInOutageDoesNotAllocate(t *testing.T) {
+	for _, exact := range []bool{false, true} {
+		store := &faulty{Engine: ledger.NewMemory()}
+		l := newLedger(t, ledger.Config{Engine: store, Exact: exact})
+		store.before.Store(true)
+		refuse := func() {
+			if _, err := l.Take(t.Context(), key, day10, 1); err == nil {
+				t.Fatal("granted")
+			}
+		}
+		require.Zero(t, testing.AllocsPerRun(1000, refuse), "but for the few that ask the engine")
+		store.before.Store(false)
+	}
 }

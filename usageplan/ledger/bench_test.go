@@ -1,8 +1,10 @@
 package ledger_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -26,6 +28,52 @@ func BenchmarkTake(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkObserve: nobody is told, against an Observe that does nothing. A take that a lease grants tells nothing; an
+// exact one makes three events.
+func BenchmarkObserve(b *testing.B) {
+	for _, exact := range []bool{false, true} {
+		for _, impl := range []struct {
+			name    string
+			observe func(context.Context, ledger.Event)
+		}{
+			{"nil", nil},
+			{"empty", func(context.Context, ledger.Event) {}},
+		} {
+			b.Run(fmt.Sprintf("exact=%t/impl=%s", exact, impl.name), func(b *testing.B) {
+				l := newLedger(b, ledger.Config{Exact: exact, Observe: impl.observe})
+				q := ledger.Quota{Limit: 1 << 50, Period: ledger.Monthly}
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := l.Take(b.Context(), key, q, 1); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkStats: its cost does not depend on how many keys there are.
+func BenchmarkStats(b *testing.B) {
+	for _, keys := range []int{1, 100_000} {
+		b.Run(fmt.Sprintf("keys=%d", keys), func(b *testing.B) {
+			l := newLedger(b, ledger.Config{})
+			for i := range keys {
+				_, err := l.Take(b.Context(), ledger.Key{Plan: "p", Subject: strconv.Itoa(i)}, day10, 1)
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if l.Stats().Keys != int64(keys) {
+					b.Fatal(l.Stats())
+				}
+			}
+		})
+	}
 }
 
 // BenchmarkRefusal: an exhausted key is refused from memory, without asking the engine.

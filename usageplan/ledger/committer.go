@@ -12,7 +12,7 @@ import (
 )
 
 // committer is the ledger's group commit: while one caller has the engine make a batch durable, the others queue, and
-// one of them then leads the next batch. There is no goroutine of its own, so nothing is lost when the process is
+// one of them then leads the next batch. There is no goroutine for that, so nothing is lost when the process is
 // frozen.
 //
 // After an error, nobody knows what became of the batch. Then nothing else is sent until the same batch, under the same
@@ -27,9 +27,10 @@ import (
 // returns. B sends what is queued, its own and C's, in one batch, and then tells C that it is done. So a crowd of up to
 // 4 096 callers that comes at once takes two commits.
 type committer struct {
-	ledger *Ledger
-	rows   applier
-	pool   sync.Pool // of *pending
+	ledger   *Ledger
+	rows     applier
+	observer *observer // nil if nobody observes
+	pool     sync.Pool // of *pending
 
 	mu      sync.Mutex
 	queue   []*pending
@@ -38,8 +39,15 @@ type committer struct {
 	leading bool
 	ended   map[uint64]*lease // whose slots are kept until the engine knows what was spent
 
+	// For [Ledger.Stats]: what the engine still has to be told, and what has been counted.
+	owed atomic.Int64
+	sums unitSums
+
 	// unanswered is the number of the last answer before operations whose answers nobody has learned.
 	unanswered atomic.Uint64
+
+	// outage is nil while the engine answers. Takes look at it before they queue.
+	outage atomic.Pointer[outage]
 
 	// Of the leader alone.
 	cohort  int64         // how many the last commit has woken or found waiting
@@ -50,9 +58,7 @@ type committer struct {
 	replies []reply
 	unknown batch // sent without an answer
 	outbox  outbox
-	retry   time.Time
-	pause   time.Duration
-	cause   error
+	pause   time.Duration // before the engine is tried again
 }
 
 // applier is what the committer needs of [rows].
@@ -113,8 +119,8 @@ func (c *committer) one(ctx context.Context, o op) (reply, error) {
 	return p.answers[0], p.answers[0].err
 }
 
-// all makes operations durable in one commit. The error is that of all of them; an answer has one of its own. Without
-// operations it is a flush.
+// all makes operations durable in one commit. The error is for all of them; each answer has its own.
+// Without operations it is a flush.
 func (c *committer) all(ctx context.Context, ops []op) ([]reply, error) {
 	p := &pending{ops: ops, wake: make(chan bool, 1)}
 	err := c.do(ctx, p)
@@ -168,7 +174,7 @@ func (c *committer) withdraw(p *pending) bool {
 }
 
 // lead commits the queue, in which own is, and passes the lead on. The others of the batch are woken first, so that
-// they can queue again while the next leader gathers.
+// they can queue again while the next leader gathers. What there is to tell comes last: only own waits for it.
 func (c *committer) lead(own *pending) {
 	batch := c.gather()
 	start := time.Now()
@@ -179,6 +185,14 @@ func (c *committer) lead(own *pending) {
 			p.wake <- false
 		}
 	}
+	c.owed.Store(int64(len(c.unknown.ops) + c.outbox.len()))
+	told := c.observer.take()
+	c.passOn()
+	c.observer.tellAll(told)
+}
+
+// passOn has the first of the queue lead, if there is one.
+func (c *committer) passOn() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.queue) == 0 {
@@ -314,8 +328,8 @@ func (b *batch) again() batch {
 // gives back 3. Then the commit sends its own batch, number 9.
 func (c *committer) reconcile(hurried bool) error {
 	for len(c.unknown.ops) > 0 || c.outbox.len() > 0 {
-		if !hurried && time.Now().Before(c.retry) {
-			return c.cause
+		if o := c.outage.Load(); o != nil && !hurried && time.Since(c.ledger.began) < o.over {
+			return o.cause
 		}
 		if len(c.unknown.ops) == 0 {
 			c.unknown = c.next(c.outbox.take(maxBatch))
@@ -331,7 +345,7 @@ func (c *committer) reconcile(hurried bool) error {
 			case o.kind == charge && answers[i].granted > 0:
 				o.kind, o.want = refund, answers[i].granted
 				back = append(back, o)
-			case o.kind == giveBack && answers[i].forgotten: // it says which lease, so it may be made anew
+			case o.kind == giveBack && answers[i].forgotten: // it says which lease, so it may be made again
 				back = append(back, o)
 			}
 		}
@@ -350,22 +364,32 @@ func (c *committer) reconcile(hurried bool) error {
 func (c *committer) apply(b *batch) ([]reply, error) {
 	asked := time.Since(c.ledger.began)
 	outs, errs, err := c.call(b)
+	c.observer.committed(b, time.Since(c.ledger.began)-asked, err)
 	if err != nil {
 		c.failed(err)
 		return nil, err
 	}
+	c.outage.Store(nil)
 	c.replies = c.replies[:0]
+	var sum units
 	for i := range outs { // made in this order, also within one commit
 		c.answers++
 		a := reply{outcome: outs[i], order: c.answers, asked: asked}
 		if errs != nil && errs[i] != nil {
 			a.err = &Error{Err: ErrUnavailable, Cause: errs[i]}
 		}
+		u := unitsOf(&b.ops[i], &a, b.repeat)
+		sum = sum.plus(u)
+		c.observer.answered(&b.ops[i], &a, u)
 		if b.ops[i].kind == giveBack {
 			c.returned(&b.ops[i], &a)
 		}
+		if a.lost || a.gone {
+			c.ledger.counters.make(c.ledger, b.ops[i].account.Key).notice(&b.ops[i], &a)
+		}
 		c.replies = append(c.replies, a)
 	}
+	c.sums.add(sum)
 	return c.replies, nil
 }
 
@@ -373,7 +397,7 @@ func (c *committer) apply(b *batch) ([]reply, error) {
 // on. The context is not that of a caller, because a batch has many. The end of one of them must not leave the others
 // without an answer.
 func (c *committer) call(b *batch) (outs []outcome, errs []error, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), c.ledger.config.Timeout)
+	ctx, cancel := context.WithTimeout(c.observer.mark(context.Background()), c.ledger.config.Timeout)
 	defer cancel()
 	defer func() {
 		if r := recover(); r != nil {
@@ -391,12 +415,24 @@ func (c *committer) keep(s *lease) {
 	c.ended[s.id] = s
 }
 
+// unreturned returns the ids of the leases of a counter that have ended and wait to be returned.
+func (c *committer) unreturned(of *counter) (ids []uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id, s := range c.ended {
+		if s.counter == of {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
 // returned takes in the answer to the return of a lease, at once or after an outage. The slot is free then. It stays
 // for the next life of the ledger where the row could not be read, so that nothing of the lease is lost once that is
 // repaired.
 func (c *committer) returned(o *op, a *reply) {
 	if a.forgotten {
-		return // it is sent anew
+		return // it is sent again
 	}
 	c.mu.Lock()
 	s := c.ended[o.lease]
@@ -419,21 +455,22 @@ func (c *committer) recount(o *op, a *reply) {
 	if a.granted > 0 {
 		c.outbox.add(&rest)
 	}
-	again := op{kind: trueUp, account: o.account, day: o.day, time: o.time, limit: o.limit, force: true}
+	again := op{
+		kind: trueUp, account: o.account, day: o.day, time: o.time, limit: o.limit, trace: o.trace, force: true,
+	}
 	if again.want = o.spent - rest.spent; again.want > 0 {
 		c.outbox.add(&again)
 	}
-	c.ledger.counters.make(c.ledger, o.account.Key).notice(o.account.Start, *a, o.lease)
 }
 
 // failed notes an error, and when to try again. No key is refused from memory before the engine has answered: what is
-// unknown may have changed it. The pauses are 50, 100, 200, 400 and then always 800 ms. While something is unknown or
-// in the outbox, callers in a pause are refused without a call of the engine.
+// unknown may have changed it. The pauses are 50, 100, 200, 400 and then always 800 ms. During a pause, takes are
+// refused without a call of the engine; see outage. So are other callers while something is unknown or in the outbox,
+// because that must be sent first.
 func (c *committer) failed(err error) {
-	c.cause = err
 	c.pause = min(max(2*c.pause, firstPause), lastPause)
-	c.retry = time.Now().Add(c.pause)
 	c.unanswered.Store(c.answers)
+	c.outage.Store(newOutage(err, time.Since(c.ledger.began)+c.pause))
 }
 
 // notSent is the cause of an error where the engine has not seen the operations. So nothing is unknown about them, and

@@ -49,7 +49,9 @@ func TestCohort(t *testing.T) {
 		}
 		wg.Wait()
 		require.Equal(t, callers*rounds, ops)
-		require.LessOrEqual(t, s.commits, rounds+rounds/5, "each caller waits for one commit, not for two")
+		// Twice as many commits would mean that each caller waits for two. Under the race detector on a busy machine some
+		// callers come too late for theirs: up to 66 commits were seen.
+		require.LessOrEqual(t, s.commits, rounds+rounds/2, "each caller waits for one commit, not for two")
 	})
 }
 

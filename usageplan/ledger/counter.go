@@ -41,19 +41,17 @@ type counter struct {
 
 	settlements []*settlement // that wait for turn
 
-	// seen is the version of the key's row in the engine's answer number seenIn. lossToldOf is the lease that was open
-	// when a loss of data was told.
-	seen       version
-	seenIn     uint64
-	lossToldOf uint64
+	lossToldOf []uint64 // the leases that were open, or waited to be returned, when the last loss of data was told
+
+	trace trace // belongs to the leader of the committer
 }
 
 func newCounter(l *Ledger, key Key) *counter {
 	return &counter{ledger: l, key: key, turn: make(chan struct{}, 1)}
 }
 
-// enter waits for the turn. It needs no place in a queue of its own, because senders on a channel are served in order.
-// It does not look whether the ledger is closed: settlements go on after that.
+// enter waits for the turn. It needs no queue, because senders on a channel are served in order. It does not look
+// whether the ledger is closed: settlements go on after that.
 func (c *counter) enter(ctx context.Context) error {
 	if c.tryEnter() {
 		return nil
@@ -97,7 +95,7 @@ func (c *counter) leave() { <-c.turn }
 func (c *counter) op(k kind, d *usageDay) op {
 	return op{
 		kind: k, account: Account{c.key, d.start}, day: d.day, time: time.Now().Unix(), limit: d.quota.Limit,
-		thresholds: c.ledger.config.Thresholds,
+		trace: &c.trace, thresholds: c.ledger.config.Thresholds,
 	}
 }
 
@@ -260,9 +258,10 @@ func (c *counter) end() (s *lease, end op, ok bool) {
 		s.free()
 		return s, op{}, false
 	}
+	c.ledger.leases.ended(s)
 	c.ledger.committer.keep(s)
 	end = c.op(giveBack, &s.usageDay)
-	end.lease, end.spent, end.held = s.id, spent, s.granted.Load()
+	end.lease, end.spent, end.held, end.reported = s.id, spent, s.granted.Load(), s.reported
 	end.want = MaxUnits // all the rest, with what a reservation without an answer was granted
 	return s, end, true
 }

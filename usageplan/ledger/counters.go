@@ -4,6 +4,7 @@ import (
 	"hash/maphash"
 	"iter"
 	"sync"
+	"sync/atomic"
 )
 
 // counters are the counters by key. A key's counter stays: with its lease, 700 bytes for each key seen since New. It
@@ -12,6 +13,7 @@ import (
 type counters struct {
 	seed   maphash.Seed
 	shards [64]shard
+	made   atomic.Int64
 }
 
 // shard has a part of the counters under a lock of its own. A take reads only, so takes of different keys wait for each
@@ -59,6 +61,7 @@ func (cs *counters) make(l *Ledger, key Key) *counter {
 	if c == nil {
 		c = newCounter(l, key)
 		s.byKey[key] = c
+		cs.made.Add(1)
 	}
 	return c
 }

@@ -9,7 +9,8 @@
 // The smallest use:
 //
 //	l, err := ledger.New(ledger.Config{Engine: ledger.NewMemory()})
-//	charge, err := l.Take(ctx, ledger.Key{Plan: "basic", Subject: customer}, ledger.Quota{Limit: 1000, Period: ledger.Monthly}, 1)
+//	key, quota := ledger.Key{Plan: "basic", Subject: customer}, ledger.Quota{Limit: 1000, Period: ledger.Monthly}
+//	charge, err := l.Take(ctx, key, quota, 1)
 //	switch {
 //	case errors.Is(err, ledger.ErrExhausted):
 //		… 429 …
@@ -36,11 +37,14 @@
 //
 // # Engines
 //
-// An [Engine] keeps rows of bytes and knows nothing of quotas. It is [NewMemory], a file (package boltstore), or any
-// that passes package enginetest. [Config].Slots keeps, in local files (package slots), what is spent of open leases.
+// An [Engine] keeps rows of bytes and knows nothing of quotas. It is [NewMemory]; a file (package boltstore); a server
+// that several processes share (packages redisstore, pgstore and dynamostore); or any that passes package enginetest.
+// [Config].Slots keeps, in local files (package slots), what is spent of open leases.
 //
 // Kept are, for each key, the totals of each day and period, and the last 256 adjustments of a period with who, when
 // and why, for [Config].Keep. There is no line for each charge: an application that wants one writes it to its own log.
+//
+// [Copy] carries the rows of one engine to another: from a file to a database that machines share, and back.
 //
 // # Formats
 //
@@ -59,7 +63,10 @@
 //   - kill -9 with Slots: nothing acknowledged is lost, nothing is wasted; what was counted without having been
 //     acknowledged is at most the cost of the requests in flight.
 //   - A crash without Slots, or a power loss: what the lease held stays counted against the limit, and so does what was
-//     spent since the last reservation. It is not counted as used, so never too much is billed.
+//     spent since the last reservation. It is not counted as used, so no more is billed than was taken. But what
+//     settlements have given back into the lease since then is forgotten too, and stays used. Blocks adapt, so a crash
+//     usually wastes far less than 3 B. In tests, eight ledgers used up limits of 1 000 units while they were killed
+//     one after the other. Each kill wasted 9 to 17 units of each account.
 //   - Several ledgers over one engine: when one refuses, each other may hold a lease. Near the limit blocks shrink to a
 //     quarter of what remains, divided by the number of leases. A refusal from memory is at most [Config].Stale old. A
 //     lower limit binds each ledger from the first call that is given it. A negative extension and a correction bind
@@ -75,11 +82,38 @@
 //   - Exact mode: no such slack. What an engine did without answering is cleared up by repeating the batch, which every
 //     row recognises: until that is done, at most the requests of one batch are counted too many.
 //   - A settlement that fails is kept and made good with the next operation that reaches the engine: none is lost
-//     unless the process ends before. They are added up by account and day, so an outage costs memory by accounts, not
-//     by requests.
-//   - An engine that has lost confirmed writes (a restored backup, a failover): [Config].OnLoss is told. What this
-//     ledger had admitted from a lease that the engine does not know any more is counted again. What was reported
-//     before, what exact ledgers had counted, and what was admitted by ledgers that have ended is lost with the data.
+//     unless the process ends before, or the key's row cannot be read. They are added up by account and day, so an
+//     outage costs memory by accounts, not by requests.
+//   - An engine that has lost confirmed writes: see Loss of data.
+//
+// # Loss of data
+//
+// An engine may lose writes that it had confirmed: a backup is restored, a replica that lags behind takes over, or
+// somebody empties the server. With each operation on a key, a ledger checks that the key's row still has what the
+// ledger knew of it: the last of its own batches, the newest version that it has seen, and its lease. If not, it calls
+// [Config].OnLoss.
+//
+// So a ledger notices the loss of its own writes, and of writes of others that it has seen, with its next operation on
+// the key. A request that spends from a lease is no operation on the key. It writes nothing, so nothing of it can be
+// lost except the lease. For example, a lease has 64 units, and 10 are spent. If the engine loses only what came after
+// the reservation of the 64, nothing is missing, and OnLoss is not called. No ledger notices:
+//
+//   - the loss of what a ledger wrote that has ended since, unless another ledger has seen it;
+//   - the loss of a write of a ledger whose session the row has dropped, if others have written the row as often again:
+//     a row remembers the last 16 ledgers that wrote it;
+//   - the loss of an extension or a correction, if others have written the row as often again.
+//
+// After a loss, more may be admitted than the limit of an account:
+//
+//   - Never by more than what the lost writes had counted.
+//   - By leased ledgers, less than that. If the engine no longer knows a lease, or knows only a part of it, the ledger
+//     counts again what it has spent of it, with its next operation on the key. So nothing is admitted beyond the
+//     limit if all ledgers are alive, use the key before the rest of the limit is used up, and had no other lease in
+//     this period before. What was spent of leases that had ended is lost with the data, and so is what dead ledgers
+//     had spent. A lease ends with its day; earlier if it is idle for a minute, if the quota changes, or if a
+//     settlement or an adjustment needs the engine. If another ledger has begun the next period, nothing of the old one
+//     is counted again.
+//   - By exact ledgers, all that the lost writes had counted, because nothing else knows of it.
 //
 // # Time
 //
@@ -93,8 +127,23 @@
 //
 // # Failure
 //
-// While the engine fails, an exact ledger refuses at once; a leased one goes on with what it has reserved, and then
-// refuses. Both refuse with [ErrUnavailable]: a caller fails closed unless its own code decides otherwise.
+// While the engine fails, an exact ledger refuses; a leased one goes on with what it has reserved, and then refuses.
+// Both refuse with [ErrUnavailable]: a caller fails closed unless its own code decides otherwise.
+//
+// An outage begins when a call of the engine fails. Takes that were waiting for that call are refused then, after up to
+// [Config].Timeout if the engine hangs. From then on, takes that need the engine are refused at once. After a pause,
+// one take asks the engine and waits for its answer, and the others are still refused meanwhile. The pause is 50 ms,
+// and doubles with each failure up to 800 ms. The first answer of the engine ends the outage, whatever it says.
+//
+// Settlements, adjustments, Balance and Usage ask the engine also in an outage, and their callers wait for the answer.
+// There is one exception. If it is unknown whether the engine has made earlier operations, or some are kept for it,
+// they come first. During a pause, all but Usage then get ErrUnavailable at once. A settlement is kept and made later.
+//
+// # Observation
+//
+// [Config].Observe is told of each call of the engine, each commit, and what it has granted, counted and given back.
+// [Ledger.Stats] has the sums, the open leases and the queue. A take that a lease grants is told when the lease reports
+// what was spent.
 //
 // # Memory
 //

@@ -12,11 +12,13 @@ import (
 // A key has 1 to 1 200 bytes of any value. A row has 1 to 65 536 bytes. One Update has up to 10 000 keys. All methods
 // are safe for concurrent use. Under a context that has ended, Update and Load change nothing and return an error.
 //
-// An engine may also be an [Owner] or a [Clock].
+// An engine may also be an [Owner], a [Clock] or a [Durable].
 type Engine interface {
 	// Update calls f for each key with the key's row, or with nil if there is none. It makes durable what f returns.
 	// Nil leaves the row as it was. A slice that is empty but not nil deletes the row. Each row is written in one step,
 	// and only if nobody has changed it since f saw it; otherwise f is called again for that key with the present row.
+	// So an engine may first call f with a row that it remembers, which saves a round trip where nobody else uses the
+	// key. If the row has changed since, it calls f again, even if f has returned nil.
 	//
 	// The keys are distinct. The engine neither changes nor keeps the slice. With no keys, Update returns nil.
 	//
@@ -59,8 +61,22 @@ type Owner interface {
 // Clock is an [Engine] with a clock of its own, which all ledgers over the store share.
 type Clock interface {
 	// Now returns the time of the store. The ledger refuses to begin a period that is in the future by this clock. So
-	// one machine whose clock is far ahead cannot end the running period for all others.
+	// one machine whose clock is far ahead cannot end the running period for all others. If Now returns an error, no
+	// new account begins, with [ErrUnavailable]. Accounts that have begun go on.
 	Now(ctx context.Context) (time.Time, error)
+}
+
+// Durable is an [Engine] that can tell how durable its writes are: those of a server depend on the server's settings.
+type Durable interface {
+	// Durable returns nil if a write that Update has confirmed survives a crash and a power failure of the store, and a
+	// failover to any copy of it that receives its writes now. Otherwise the error says which setting is too weak, or
+	// why the settings could not be read. [New] asks once, for [Config].Exact only, which promises that each decision
+	// is durable before its answer. A leased ledger does not ask. An engine that is not a Durable is taken at its word.
+	//
+	// Durable changes nothing and may be called at any time. Under a context that has ended, and after Close, it
+	// returns an error. Settings and copies that change later are not noticed. The context of New ends after
+	// [Config].Timeout.
+	Durable(ctx context.Context) error
 }
 
 // Slots keeps, outside the engine, what was spent of open leases. A lease with a slot wastes nothing when the process

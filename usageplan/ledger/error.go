@@ -33,6 +33,13 @@ var (
 	// ErrAdjustment: an oversized [Adjustment], a correction to less than nothing used, adjustments that add up to more
 	// than [MaxUnits] either way, an ID that names another adjustment, or no number that could remain.
 	ErrAdjustment = errors.New("adjustment")
+
+	// ErrDiffers: the target of a [Copy] has a row that the source has not, or has otherwise; or one of the two was
+	// changed meanwhile. No row of the target was replaced. Close all ledgers over both, and copy to an empty engine.
+	ErrDiffers = errors.New("target of the copy differs from the source")
+
+	// ErrLeased: a ledger over the source of a [Copy] holds a lease. Close the ledger first.
+	ErrLeased = errors.New("source of the copy is in use")
 )
 
 // What is invalid.
@@ -49,7 +56,8 @@ var (
 	errEarly  = errors.New("this machine's clock is ahead of the store's, where the period has not begun")
 )
 
-// Error is why the ledger did not do what it was asked. Every error of [Ledger] and [Charge] is an *Error.
+// Error is why the ledger did not do what it was asked. Every error of [Ledger] and [Charge] is an *Error. Several
+// callers may get the same one, so do not change it.
 type Error struct {
 	// Err is one of the causes above or wraps one.
 	Err error

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -51,6 +52,40 @@ func open() *ledger.Ledger {
 		panic(err)
 	}
 	return l
+}
+
+// Operation and Reason are words for the labels of a metric. The account is for logs.
+func ExampleConfig_observe() {
+	units := make(map[string]int64)
+	l, err := ledger.New(ledger.Config{
+		Engine: ledger.NewMemory(),
+		Observe: func(_ context.Context, e ledger.Event) {
+			units["granted by "+e.Operation] += e.Granted
+			units["spent by "+e.Operation] += e.Spent
+			units["returned by "+e.Operation] += e.Returned
+			if e.Err != nil {
+				log.Print(e.Operation, " ", e.Account, " ", e.Duration, " ", e.Err)
+			}
+		},
+	})
+	if err != nil {
+		panic(err)
+	}
+	for range 5 {
+		if _, err := l.Take(ctx, customer, monthly, 1); err != nil {
+			panic(err)
+		}
+	}
+	fmt.Println("a lease holds", l.Stats().Reserved)
+	if err := l.Close(); err != nil {
+		panic(err)
+	}
+	fmt.Println("granted", units["granted by reserve"])
+	fmt.Println("spent", units["spent by return"], "and returned", units["returned by return"])
+	// Output:
+	// a lease holds 16
+	// granted 16
+	// spent 5 and returned 11
 }
 
 // Who takes for the same key again and again names it once, and may share one reading of the clock with other limits.

@@ -66,9 +66,6 @@ var (
 	ErrClosed                            = errClosed
 )
 
-// Bounds are the first second of q's period that holds t, and that of the next.
-func (q Quota) Bounds(t time.Time) (start, end time.Time) { return q.bounds(t) }
-
 // SetRemainingAt is SetRemaining with a clock that says t.
 func (l *Ledger) SetRemainingAt(ctx context.Context, t time.Time, key Key, q Quota, n int64, a Adjustment) (Balance, error) {
 	return l.setRemainingAt(ctx, t.Unix(), key, q, n, a)

@@ -327,7 +327,7 @@ func TestGivenUpAtTheEnd(t *testing.T) {
 				require.NoError(t, err)
 			}
 			store.hang.Store(true)
-			go func() { _, _ = l.Take(context.Background(), ledger.Key{Subject: "another"}, day10, 1) }()
+			go func() { _, _ = l.Take(context.Background(), ledger.Key{Plan: "basic", Subject: "another"}, day10, 1) }()
 			synctest.Wait()
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()

@@ -140,6 +140,9 @@ func (s *lease) learn(a reply, spent int64) {
 	}
 }
 
+// unreported is what the engine knows s to hold. The caller holds the counter's turn.
+func (s *lease) unreported() int64 { return s.granted.Load() - s.reported }
+
 // finish ends the lease and returns what was spent of it. From then on left is so far below zero that no spend and no
 // refund gets through, so what was spent is final. What is known of the account stays readable in answer. The caller
 // holds the counter's turn.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/tallygate/tallygate/usageplan/ledger"
+	"github.com/tallygate/tallygate/usageplan/slots"
 )
 
 // reserving takes two milliseconds for a commit and remembers what was reserved.
@@ -185,4 +186,53 @@ func TestLeaseElsewhere(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestCrashForgetsWhatCameBack: of a hundred units that were taken and then given back into the lease, a crash without
+// slots leaves those used that the lease had reported before. With slots none of them is.
+func TestCrashForgetsWhatCameBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := ledger.Config{Engine: ledger.NewMemory()}
+		used := usedAfterCrash(t, c, func(c ledger.Config) ledger.Config { return c })
+		require.Positive(t, used)
+		require.LessOrEqual(t, used, int64(100), "no more than was taken")
+	})
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		files, err := slots.Open(dir)
+		require.NoError(t, err)
+		c := ledger.Config{Engine: ledger.NewMemory(), Slots: files}
+		used := usedAfterCrash(t, c, func(c ledger.Config) ledger.Config {
+			require.NoError(t, files.Close()) // as the end of the process would
+			files, err = slots.Open(dir)
+			require.NoError(t, err)
+			c.Slots = files
+			return c
+		})
+		require.Zero(t, used)
+		require.NoError(t, files.Close())
+	})
+}
+
+// usedAfterCrash takes a hundred units and gives them back, by a ledger that is never closed. It returns what the next
+// ledger finds used. restart returns the configuration of that one.
+func usedAfterCrash(t *testing.T, c ledger.Config, restart func(ledger.Config) ledger.Config) int64 {
+	l, err := ledger.New(c)
+	require.NoError(t, err)
+	quota := ledger.Quota{Limit: 1000, Period: ledger.Monthly}
+	charges := make([]ledger.Charge, 100)
+	for i := range charges {
+		charges[i], err = l.Take(t.Context(), key, quota, 1)
+		require.NoError(t, err)
+	}
+	synctest.Wait() // no refill is under way, so none reports after the settlements
+	for _, ch := range charges {
+		require.NoError(t, ch.Settle(t.Context(), 0))
+	}
+	l, err = ledger.New(restart(c))
+	require.NoError(t, err)
+	b, err := l.Balance(t.Context(), key, quota)
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	return b.Used
 }

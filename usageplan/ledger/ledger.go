@@ -15,8 +15,9 @@ import (
 
 // Config makes a [Ledger].
 type Config struct {
-	// Engine keeps the rows: [NewMemory], boltstore.Open or any engine that passes package enginetest. Required. It
-	// stays the caller's: close it after the ledger. Several ledgers may share it.
+	// Engine keeps the rows: [NewMemory], a store of package boltstore, redisstore, pgstore or dynamostore, or any
+	// engine that passes package enginetest. Required. It stays the caller's: close it after the ledger. Several
+	// ledgers may share it.
 	Engine Engine
 
 	// Slots keeps what was spent of open leases, so that a process that is killed wastes nothing: slots.Open. It serves
@@ -25,7 +26,8 @@ type Config struct {
 	Slots Slots
 
 	// Exact makes every single decision durable in the engine before it is answered. Otherwise the ledger reserves
-	// blocks of units in the engine and spends them from memory.
+	// blocks of units in the engine and spends them from memory. New refuses an engine that says it does not make
+	// writes durable: see [Durable].
 	Exact bool
 
 	// Block is the most that a lease reserves at once, 1 to 2^30 (but always what a single cost needs); 0 takes 16 384.
@@ -49,7 +51,7 @@ type Config struct {
 	Thresholds []int
 
 	// OnThreshold is told each crossing at least once, with the same ID if again: after a crash, or by another ledger
-	// over the engine. Calls run in goroutines of their own, several at once (what earlier ledgers left, in one); Close
+	// over the engine. Calls run in separate goroutines, several at once (what earlier ledgers left, in one); Close
 	// waits for them, so it must not be called there. nil: crossings are recorded only, and told by a later ledger that
 	// has one.
 	OnThreshold func(Crossing)
@@ -57,8 +59,22 @@ type Config struct {
 	// OnLoss is told that the engine has lost data of a key: a write that it had confirmed is not there any more, as
 	// after a restored backup or a failover. It is told once for each loss that this ledger notices, with the account
 	// that it was using. Units that it had admitted from a lease which the engine does not know any more are counted
-	// again. Calls run as those of OnThreshold. nil tells nobody.
+	// again. Calls run as those of OnThreshold. A loss that Close notices is told before Close returns; one that a
+	// settlement notices after that, by the next Close. nil tells nobody.
 	OnLoss func(Account)
+
+	// Observe is told what the ledger does with its engine: see [Event]. Nil tells nobody. A take that a lease grants
+	// makes no event, so it costs nothing there.
+	//
+	// It runs on the goroutine whose call has asked the engine, before that call returns, and of a commit on that of
+	// one of the callers. So it must be quick. Several goroutines call it at once, and the order of two commits may be
+	// another there. It must not use the ledger: its caller may hold what that would wait for. A loss is told where
+	// OnLoss is.
+	//
+	// A panic of Observe is not caught. If it comes in a take, what the engine has granted stays counted.
+	//
+	// The context is the caller's, but a commit is for many callers: its events get a background context.
+	Observe func(context.Context, Event)
 
 	// AllowOverdraw lets a settlement count all it says even past the limit. False counts what is left and forgives the
 	// rest. See [Charge.Settle].
@@ -66,7 +82,8 @@ type Config struct {
 
 	// Timeout is the deadline of the context that each commit in the engine gets; 0 takes 5 seconds. What a call that
 	// ends so has done is unknown: see [ErrUnavailable]. An engine that does not watch its context is not cut short
-	// (boltstore looks at it only before it begins).
+	// (boltstore looks at it only before it begins). When an engine begins to hang, takes wait for up to a Timeout: see
+	// Failure in the package documentation.
 	Timeout time.Duration
 }
 
@@ -78,10 +95,10 @@ func (c Config) validate() error {
 	var errs []error
 	mistake := func(wrong bool, format string, args ...any) {
 		if wrong {
-			errs = append(errs, fmt.Errorf("%w: "+format, append([]any{errConfig}, args...)...))
+			errs = append(errs, &Error{Err: fmt.Errorf("%w: "+format, append([]any{errConfig}, args...)...)})
 		}
 	}
-	mistake(isNil(c.Engine), "no engine")
+	mistake(isNil(c.Engine), "no engine, as NewMemory returns")
 	mistake(c.Slots != nil && isNil(c.Slots), "slots are a nil pointer")
 	mistake(c.Block < 0 || c.Block > maxBlock, "block %d is not within 0 and 2^30", c.Block)
 	mistake(c.Keep < 0, "keep %v is negative", c.Keep)
@@ -114,6 +131,21 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// durable asks the engine whether it keeps what exact mode promises. It is asked after all other mistakes have been
+// looked for, because the answer may be a round trip to a server.
+func (c Config) durable() error {
+	d, tells := c.Engine.(Durable)
+	if !tells || !c.Exact {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), c.Timeout)
+	defer cancel()
+	if err := d.Durable(ctx); err != nil {
+		return fmt.Errorf("%w: exact mode needs an engine that makes writes durable: %w", errConfig, err)
+	}
+	return nil
+}
+
 // How the parts work together:
 //
 //	Ledger     has the configuration and the counters, and ends the leases
@@ -136,25 +168,33 @@ type Ledger struct {
 	committer *committer
 	idle      idleLeases
 	slabs     slabs // of charges that no lease has granted
+	leases    openLeases
 
 	// ending is held by Close (a channel, because it is held while others work). closing guards the start of background
-	// work against it.
+	// work against it, and late: what Close calls at its end.
 	ending  chan struct{}
 	closing sync.Mutex
 	closed  atomic.Bool
 	work    sync.WaitGroup
+	late    []func()
 }
 
 // New returns a ledger over c.Engine. It first ends the leases that earlier ledgers left open in c.Slots. It reports
 // every mistake of c at once, each wrapping [ErrInvalid]; a failure of the engine or the slots wraps [ErrUnavailable].
+// In exact mode the error of an engine's Durable wraps ErrInvalid too.
 func New(c Config) (*Ledger, error) {
 	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	c = c.withDefaults()
+	if err := c.durable(); err != nil {
 		return nil, &Error{Err: err}
 	}
-	l := &Ledger{config: c.withDefaults(), began: time.Now(), ending: make(chan struct{}, 1)}
+	l := &Ledger{config: c, began: time.Now(), ending: make(chan struct{}, 1)}
 	l.rows = newRows(c.Engine, l.newID(), uint8(l.config.Format))
 	l.rows.keep = int64(l.config.Keep / time.Second)
 	l.committer = newCommitter(l, l.rows)
+	l.observe()
 	l.counters.init()
 	if err := l.endRecovered(context.Background()); err != nil {
 		return nil, err
@@ -163,6 +203,19 @@ func New(c Config) (*Ledger, error) {
 		return nil, err
 	}
 	return l, nil
+}
+
+// observe has the calls of the engine and the commits told, if Config.Observe is set.
+func (l *Ledger) observe() {
+	if l.config.Observe == nil {
+		return
+	}
+	o := &observer{tell: l.config.Observe}
+	l.committer.observer = o
+	l.rows.engine = observed{l.rows.engine, o}
+	if l.rows.clock != nil {
+		l.rows.clock = observedClock{l.rows.clock, o}
+	}
 }
 
 // newID returns a number that no other lease or life of a ledger has. On an [Owner] it begins with the number of the
@@ -227,6 +280,7 @@ func (l *Ledger) Close() error {
 	}
 	l.ending <- struct{}{}
 	defer func() { <-l.ending }()
+	defer l.callLate()
 	l.closing.Lock()
 	closed := l.closed.Swap(true)
 	l.closing.Unlock()

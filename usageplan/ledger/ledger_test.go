@@ -144,13 +144,13 @@ func TestNotConfigured(t *testing.T) {
 func TestConfig(t *testing.T) {
 	_, err := ledger.New(ledger.Config{Block: -1, Keep: -1, Format: 3, Timeout: -1, Thresholds: []int{0, 128}})
 	require.ErrorIs(t, err, ledger.ErrConfig)
-	require.EqualError(t, err, `ledger: invalid config: no engine
-invalid config: block -1 is not within 0 and 2^30
-invalid config: keep -1ns is negative
-invalid config: format 3 is not within 0 and 2
-invalid config: timeout -1ns is negative
-invalid config: threshold 0 is not within 1 and 127
-invalid config: threshold 128 is not within 1 and 127`)
+	require.EqualError(t, err, `ledger: invalid config: no engine, as NewMemory returns
+ledger: invalid config: block -1 is not within 0 and 2^30
+ledger: invalid config: keep -1ns is negative
+ledger: invalid config: format 3 is not within 0 and 2
+ledger: invalid config: timeout -1ns is negative
+ledger: invalid config: threshold 0 is not within 1 and 127
+ledger: invalid config: threshold 128 is not within 1 and 127`)
 }
 
 func TestSettle(t *testing.T) {

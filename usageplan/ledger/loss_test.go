@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -82,6 +83,129 @@ func TestLossIsToldOnce(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestOneLostWriteIsTold, once, by whatever asks the engine next. The lost write is a charge, a block of a lease, or an
+// extension; with the last, a leased ledger returns its lease.
+func TestOneLostWriteIsTold(t *testing.T) {
+	quota := daily(10_000)
+	next := map[string]func(t *testing.T, l *ledger.Ledger, c ledger.Charge) error{
+		"take": func(t *testing.T, l *ledger.Ledger, _ ledger.Charge) error {
+			_, err := l.Take(t.Context(), key, quota, 100)
+			return err
+		},
+		"give back": func(t *testing.T, _ *ledger.Ledger, c ledger.Charge) error { return c.Settle(t.Context(), 0) },
+		"true up":   func(t *testing.T, _ *ledger.Ledger, c ledger.Charge) error { return c.Settle(t.Context(), 1000) },
+		"balance": func(t *testing.T, l *ledger.Ledger, _ ledger.Charge) error {
+			_, err := l.Balance(t.Context(), key, quota)
+			return err
+		},
+		"extend": func(t *testing.T, l *ledger.Ledger, _ ledger.Charge) error {
+			_, err := l.Extend(t.Context(), key, quota, ledger.Adjustment{Delta: 5})
+			return err
+		},
+		"close": func(_ *testing.T, l *ledger.Ledger, _ ledger.Charge) error { return l.Close() },
+	}
+	for name, next := range next {
+		for _, exact := range []bool{true, false} {
+			for _, lost := range []string{"take", "extend"} {
+				if name == "close" && (exact || lost == "extend") {
+					continue // without a lease, Close asks nothing
+				}
+				t.Run(fmt.Sprintf("%s is lost, %s is next, exact %v", lost, name, exact), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						told, engine := new(losses), ledger.NewMemory()
+						c := ledger.Config{Engine: engine, OnLoss: told.tell, Exact: exact, Block: 16, Thresholds: []int{}}
+						l := newLedger(t, c)
+						first, err := l.Take(t.Context(), key, quota, 1)
+						require.NoError(t, err)
+						synctest.Wait()
+						before := snapshot(t, engine)
+						if lost == "take" {
+							_, err = l.Take(t.Context(), key, quota, 30)
+						} else {
+							_, err = l.Extend(t.Context(), key, quota, ledger.Adjustment{Delta: 5})
+						}
+						require.NoError(t, err)
+						synctest.Wait()
+						require.NotEqual(t, before, snapshot(t, engine))
+						restore(t, engine, before)
+						_ = next(t, l, first)
+						_ = l.Close()
+						synctest.Wait()
+						require.Equal(t, 1, told.count())
+					})
+				})
+			}
+		}
+	}
+}
+
+// TestLossDuringAnOutageIsToldOnce: the lease that was open before the outage is returned after it, and another is open
+// by then. Whatever the first answer is about, both belong to the loss that it shows.
+func TestLossDuringAnOutageIsToldOnce(t *testing.T) {
+	for _, settles := range []bool{false, true} {
+		told := new(losses)
+		overCounted(t, ledger.Config{OnLoss: told.tell, Block: 16, Thresholds: []int{}}, func(t *testing.T, l *ledger.Ledger, engine *faulty) {
+			take := func(cost int64) error {
+				_, err := l.Take(t.Context(), key, daily(1000), cost)
+				return err
+			}
+			before := snapshot(t, engine)
+			c, err := l.Take(t.Context(), key, daily(1000), 5)
+			require.NoError(t, err)
+			require.NoError(t, take(30))
+			synctest.Wait()
+			engine.before.Store(true)
+			if settles {
+				require.Error(t, c.Settle(t.Context(), 300))
+			}
+			for range 4 {
+				require.Error(t, take(50))
+				time.Sleep(time.Second)
+			}
+			engine.before.Store(false)
+			restore(t, engine, before)
+			for range 50 {
+				require.NoError(t, take(1))
+				time.Sleep(time.Second)
+			}
+			require.NoError(t, l.Close())
+			require.Equal(t, 1, told.count(), "settles %v", settles)
+			told.all = nil
+		})
+	}
+}
+
+// TestLossThatCloseNoticesIsTold: the engine does not know the lease that Close returns. OnLoss may use the ledger,
+// which is closed by then.
+func TestLossThatCloseNoticesIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		told, engine, observed := new(losses), ledger.NewMemory(), 0
+		var l *ledger.Ledger
+		l, err := ledger.New(ledger.Config{
+			Engine: engine,
+			OnLoss: func(a ledger.Account) {
+				_, err := l.Balance(t.Context(), a.Key, daily(1000))
+				require.ErrorIs(t, err, ledger.ErrUnavailable)
+				told.tell(a)
+			},
+			Observe: func(_ context.Context, e ledger.Event) {
+				if e.Operation == "loss" {
+					observed++
+				}
+			},
+		})
+		require.NoError(t, err)
+		_, err = l.Take(t.Context(), key, daily(1000), 3)
+		require.NoError(t, err)
+		restore(t, engine, nil)
+		require.NoError(t, l.Close())
+		require.NoError(t, l.Close())
+		require.Equal(t, [2]int{1, 1}, [2]int{len(told.all), observed})
+		require.Equal(t, key, told.all[0].Key)
+		require.EqualValues(t, 3, account(t, engine, key).Used)
+	})
 }
 
 // TestLossOfOthersIsNotTold: keys that have lost nothing are not told.
@@ -191,6 +315,33 @@ func TestClockAheadBeginsNoPeriod(t *testing.T) {
 		require.ErrorIs(t, err, ledger.ErrUnavailable)
 		engine.err = nil
 		time.Sleep(100 * time.Millisecond) // the pause after a failure
+	}
+}
+
+// TestSilentClockStopsNewAccountsAlone: while the engine does not tell its time, no account begins. The others go on,
+// also in the same commit, and nothing of the refused ones is left when it tells the time again.
+func TestSilentClockStopsNewAccountsAlone(t *testing.T) {
+	for _, exact := range []bool{false, true} {
+		engine := &clocked{Engine: ledger.NewMemory(), now: noon}
+		l := newLedger(t, ledger.Config{Engine: engine, Exact: exact, Block: 1, Thresholds: []int{}})
+		fresh := ledger.Key{Plan: "basic", Subject: "new"}
+		take := func(k ledger.Key) error {
+			_, err := l.TakeAt(t.Context(), noon, k, day10, 1)
+			return err
+		}
+		require.NoError(t, take(key))
+		engine.err = errors.New("no clock")
+		for range 3 {
+			err := take(fresh)
+			require.ErrorIs(t, err, ledger.ErrUnavailable)
+			require.ErrorIs(t, err, engine.err)
+			require.NoError(t, take(key))
+		}
+		engine.err = nil
+		require.NoError(t, take(fresh))
+		require.NoError(t, l.Close())
+		require.EqualValues(t, 1, account(t, engine, fresh).Used, "exact %v", exact)
+		require.EqualValues(t, 4, account(t, engine, key).Used, "exact %v", exact)
 	}
 }
 

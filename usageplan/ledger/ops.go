@@ -51,12 +51,16 @@ type op struct {
 
 	// lease names the lease of a reserve or giveBack. It is unique over all lives of all ledgers of the engine. spent
 	// is what was spent of it less what came back into it; it can be negative. held is what the ledger knows that the
-	// lease was granted so far: if the row knows less, the engine has lost data.
-	lease       uint64
-	spent, held int64
+	// lease was granted so far: if the row knows less, the engine has lost data. reported is the last spent that the
+	// engine has answered; it is for events alone.
+	lease                 uint64
+	spent, held, reported int64
 
 	// id names an adjustment; reason and actor say why and who.
 	id, reason, actor string
+
+	// trace is what the ledger knows of the key's row; nil if it knows nothing.
+	trace *trace
 
 	// thresholds are the percentages whose crossing is to be recorded. The slice is not kept.
 	thresholds []int
@@ -103,11 +107,12 @@ type outcome struct {
 	// early: the account would begin in the future, by the engine's [Clock]. Nothing was changed.
 	early bool
 
+	// lost: the row shows that the engine has lost a write that the ledger knew of. Of the batch's operations on the
+	// key, one has it set. It says nothing about whether that operation was made.
+	lost bool
+
 	// totals are those of the account after the operation; only start and limit are set if there is none.
 	totals totals
-
-	// version is that of the key's row after the batch. It is zero if the key has no row.
-	version version
 }
 
 // version tells a row that has lost changes from one that has not: its counter went back, or it was born again.

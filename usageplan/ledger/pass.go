@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// pass is a batch on its way through the rows. As a rule one Update of the heads decides all of it. A key whose head
+// pass is a batch on its way through the rows. Usually one Update of the heads decides all of it. A key whose head
 // says that something is needed first (see need) takes another round. So there are two rounds where a crossing or an
 // old adjustment needs other rows first, and more where one batch begins many accounts of a key.
 //
@@ -26,8 +26,9 @@ type pass struct {
 
 	known map[Key]known
 
-	now   int64 // of the engine's clock
-	asked bool
+	now      int64 // of the engine's clock
+	asked    bool
+	clockErr error // why the clock did not answer
 
 	// What one call of f works with.
 	rec, items record
@@ -68,6 +69,13 @@ type turn struct {
 
 	mergeErr error // why moving could not be merged
 
+	// trace is what the ledger knew of the head before this batch; nil if nothing. lost says that the head lacks a
+	// write that trace knows. The head is compared until this batch has written it durably (wrote).
+	trace *trace
+	lost  bool
+	wrote bool
+	last  uint64 // the last batch of this ledger that the head knows, if it has been written
+
 	// What has been fetched for it.
 	index     []byte // the index row before any tell of this batch was made
 	indexed   bool   // an index row has been written since the head was seen with indexedAt tells
@@ -99,9 +107,9 @@ func (t *turn) waits() bool { return t.need == needRoom || len(t.late) > 0 }
 func (t *turn) named(err error) error { return named(t.key, err) }
 
 // begin sorts the operations by key: each key has one turn, in which its operations stand in the order of the batch.
-// What was found for earlier batches is dropped, but for known: it tells which moves the next write of a head may drop.
+// What was found for earlier batches is dropped, except known: it tells which moves the next write of a head may drop.
 func (p *pass) begin(b *batch) {
-	p.b, p.errs, p.asked = b, nil, false
+	p.b, p.errs, p.asked, p.clockErr = b, nil, false, nil
 	p.outs = append(p.outs[:0], make([]outcome, len(b.ops))...)
 	clear(p.byKey)
 	p.turns, p.open = p.turns[:0], p.open[:0]
@@ -119,6 +127,9 @@ func (p *pass) begin(b *batch) {
 			t.sequenced++
 		}
 		t.telling = t.telling || o.kind == tell
+		if t.trace == nil {
+			t.trace = o.trace
+		}
 		t.refs = append(t.refs, ref{i, position})
 	}
 }
@@ -146,7 +157,8 @@ func (p *pass) turn(ctx context.Context) error {
 		p.keys = append(p.keys, t.row)
 	}
 	heads := p.open
-	err := p.update(ctx, p.keys, func(i int, row []byte) []byte { return p.head(heads[i], row) }, func(i int, err error) {
+	decide := func(i int, row []byte) []byte { return p.head(heads[i], row) }
+	err := p.update(ctx, p.keys, decide, func(i int, err error) {
 		t := heads[i]
 		t.next, t.need, t.err, t.written, t.late = t.done, 0, t.named(err), false, t.late[:0]
 	})
@@ -201,11 +213,14 @@ func (p *pass) update(
 }
 
 // close notes what t has done, and reports whether that is all. It is called when the Update has returned, so only now
-// are the operations up to next durable. A key whose head stands still for want of room has failed if its move could
-// not be merged: the next round would find the same.
+// are the operations up to next durable. The first of them says whether data has been lost. A key whose head has no
+// room has failed if its move could not be merged: the next round would find the same.
 func (p *pass) close(t *turn) bool {
+	if t.lost && t.done < t.next {
+		p.outs[t.refs[t.done].op].lost, t.lost = true, false
+	}
 	t.done = t.next
-	t.told = t.told || t.tell
+	t.told, t.wrote = t.told || t.tell, t.wrote || t.written
 	if t.need == needRoom && t.err == nil {
 		t.err = t.mergeErr
 	}
@@ -213,7 +228,11 @@ func (p *pass) close(t *turn) bool {
 		p.fail(t.refs[t.done:], t.err)
 		return true
 	}
-	return t.done == len(t.refs)
+	if t.done < len(t.refs) {
+		return false
+	}
+	t.trace.follow(t.version, t.last)
+	return true
 }
 
 // fail gives operations an error of their own. Their outcomes are zero then, whatever an earlier call of f has found.
@@ -226,20 +245,19 @@ func (p *pass) fail(refs []ref, err error) {
 	}
 }
 
-// provide fetches what operations need that could not be decided.
+// provide fetches what is needed for the operations that could not be decided. If the engine's clock does not answer,
+// the keys that need it fail: nothing that was undecided has been made. Other keys go on, as their accounts have begun.
 //
 // Example: a charge takes a key over its first threshold. The first round finds that the head is about to have an
 // untold crossing and no index row names it (needIndex), and writes nothing. Then provide writes the index row. The
 // second round reads the head again, decides the charge again, and writes it.
 func (p *pass) provide(ctx context.Context) error {
-	for _, t := range p.open {
+	for _, t := range slices.Clone(p.open) {
 		switch {
-		case t.need == needClock && !p.asked:
-			now, err := p.clock.Now(ctx)
-			if err != nil {
-				return err
+		case t.need == needClock:
+			if p.askClock(ctx); p.clockErr != nil {
+				p.giveUp(t, p.clockErr)
 			}
-			p.now, p.asked = now.Unix(), true
 		case t.need == needPages:
 			if err := p.loadPages(ctx, t); err != nil {
 				return err
@@ -247,6 +265,15 @@ func (p *pass) provide(ctx context.Context) error {
 		}
 	}
 	return p.writeIndex(ctx)
+}
+
+// askClock asks the engine for its time, unless this batch has done so already.
+func (p *pass) askClock(ctx context.Context) {
+	if p.asked {
+		return
+	}
+	now, err := p.clock.Now(ctx)
+	p.now, p.asked, p.clockErr = now.Unix(), true, err
 }
 
 // giveUp fails what t has not decided, and takes t out of the batch.
@@ -259,7 +286,7 @@ func (p *pass) giveUp(t *turn, err error) {
 // it is to be, nil if it stays. An error concerns this key alone, so it does not go to the engine, which would stop for
 // all.
 //
-// As a rule it decides all. Those after one for which there is no room are left for the next round, when something has
+// Usually it decides all. Those after one for which there is no room are left for the next round, when something has
 // moved out. If anything else is needed first, the whole key is left for the next round, which begins from the row
 // again.
 func (p *pass) head(t *turn, row []byte) []byte {
@@ -274,6 +301,9 @@ func (p *pass) head(t *turn, row []byte) []byte {
 		return nil
 	}
 	t.tells = r.tells
+	if !t.wrote {
+		t.lost = t.trace.isAhead(r, p.session)
+	}
 	changed := p.tidy(t, r, room)
 	p.noted = false
 	for ; t.next < len(t.refs); t.next++ {
@@ -307,7 +337,7 @@ func (p *pass) write(t *turn, r *record, changed bool) (out []byte) {
 		r.counter++
 		r.pin(p.b.ops[0].time)
 		out, t.err = r.encode(p.format)
-		if errors.Is(t.err, errTooBig) { // as a rule because crowds had many different answers
+		if errors.Is(t.err, errTooBig) { // usually because crowds had many different answers
 			r.dropSessions(0)
 			out, t.err = r.encode(p.format)
 		}
@@ -319,9 +349,7 @@ func (p *pass) write(t *turn, r *record, changed bool) (out []byte) {
 	}
 	t.written = changed
 	t.hold(r)
-	for _, ref := range t.refs[t.done:t.next] {
-		p.outs[ref.op].version = r.version
-	}
+	t.last, _ = r.lastBatch(p.session)
 	return out
 }
 
@@ -377,11 +405,12 @@ func (p *pass) isKnownChange(t *turn, r *record, o *op, out *outcome) (bool, nee
 	return true, 0
 }
 
-// isEarly reports whether o would begin an account in the future. Only for such an o the engine's clock is asked, and
-// only once in a batch: the clock may be a round trip to a server, and a period begins seldom. A read begins nothing.
+// isEarly reports whether o would begin an account in the future. The engine's clock is asked only for an o that begins
+// an account, and once in a batch: the clock may be a round trip to a server, and a period seldom begins. A read begins
+// nothing. The account of a settlement has begun before, even if the engine has lost it since.
 func (p *pass) isEarly(r *record, o *op) (bool, need) {
 	switch {
-	case p.clock == nil || o.kind == read || !r.begins(o):
+	case p.clock == nil || o.kind == read || !o.kind.current() || !r.begins(o):
 		return false, 0
 	case !p.asked:
 		return false, needClock

@@ -75,7 +75,6 @@ func (p *pass) settle(l *lateOps, row []byte) (out []byte) {
 	changed := false
 	for _, ref := range l.refs {
 		changed = p.settleOne(r, ref) || changed
-		p.outs[ref.op].version = l.t.version
 	}
 	if !changed && !(p.noted && p.b.repeat) {
 		return nil

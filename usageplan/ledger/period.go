@@ -69,8 +69,9 @@ func (q Quota) lastOffset() int {
 	return -1
 }
 
-// bounds returns the period [start, end) that holds t, in q's location. For an invalid q both are zero.
-func (q Quota) bounds(t time.Time) (start, end time.Time) {
+// Bounds returns the period [start, end) that holds t, in q's location: at end the next one starts. For a q without a
+// valid Period both are zero.
+func (q Quota) Bounds(t time.Time) (start, end time.Time) {
 	loc := q.location()
 	y, m, d := t.In(loc).Date()
 	switch q.Period {

@@ -32,6 +32,7 @@ func (l *Ledger) endRecovered(ctx context.Context) error {
 		for i, o := range leases {
 			ops[i] = op{
 				kind: giveBack, account: o.Account, day: o.Day, time: time.Now().Unix(), lease: o.ID, spent: o.Spent,
+				reported: o.Spent, // what of it the earlier life has told is not known
 			}
 			if o.Known {
 				ops[i].want = MaxUnits

@@ -18,13 +18,15 @@ func (c *counter) refill(ctx context.Context, s *lease, least, want int64) (repl
 	}
 	o := c.op(reserve, &s.usageDay)
 	o.lease, o.spent, o.held, o.min, o.want = s.id, s.spentSoFar(), s.granted.Load(), least, want
+	o.reported = s.reported
 	a, err := c.ledger.committer.one(ctx, o)
 	if _, never := errors.AsType[notSent](err); never {
 		return reply{}, err
 	}
 	switch {
 	case err != nil:
-		s.reserved, s.doubtful = true, true
+		c.ledger.leases.opened(s)
+		s.doubtful = true
 		return reply{}, err
 	case a.early:
 		return reply{}, tooEarly()
@@ -33,11 +35,12 @@ func (c *counter) refill(ctx context.Context, s *lease, least, want int64) (repl
 		return a, nil
 	case a.gone:
 		s.doubtful = true
-		c.notice(s.start, a, s.id)
 		return a, nil
 	}
-	s.reserved = true
+	c.ledger.leases.opened(s)
+	before := s.unreported()
 	s.learn(a, o.spent)
+	c.ledger.leases.reserved.Add(s.unreported() - before)
 	c.filled = time.Since(c.ledger.began)
 	c.observe(&s.usageDay, a)
 	return a, nil
@@ -94,7 +97,7 @@ func (c *counter) size(s *lease) int64 {
 
 // prefetch refills s in the background when half of its block is spent, so that requests seldom wait for the engine.
 // Every goroutine that has spent from s may call it, without the turn; while one refill is under way, further calls do
-// nothing. It has a context of its own, as the request that asked for it may end at any time.
+// nothing. It has its own context, because the request that asked for it may end at any time.
 func (c *counter) prefetch(s *lease) {
 	if !s.filling.CompareAndSwap(false, true) {
 		return

@@ -138,6 +138,16 @@ func (r *record) recall(b *batch, name uint64, as answers) (_ answers, forgotten
 	return as[:0], r.sessions[i].last > b.number, nil
 }
 
+// lastBatch returns the last batch of a ledger life that r knows, and whether it knows the life.
+func (r *record) lastBatch(name uint64) (number uint64, known bool) {
+	for i := range r.sessions { // nearly always the first
+		if r.sessions[i].name == name {
+			return r.sessions[i].last, true
+		}
+	}
+	return 0, false
+}
+
 // note records the answers to a batch. The session moves to the front, so that the last one is the one to drop.
 func (r *record) note(b *batch, name uint64, as answers) {
 	r.noted = as.encode(r.noted[:0])

@@ -193,20 +193,64 @@ func TestLostUnitsAreGone(t *testing.T) {
 	require.True(t, l.send(t, lease(giveBack, 0))[0].refused)
 }
 
-// TestVersionRises with each write, and only then; a row that is born again has another epoch.
-func TestVersionRises(t *testing.T) {
+// TestOneLostWriteIsNoticed by the life that made it, whatever it was, and also if another life has written the row as
+// often since. A life that had not seen the lost write notices nothing.
+func TestOneLostWriteIsNoticed(t *testing.T) {
+	lease := func(k kind, spent int64) op {
+		return with(k, func(o *op) { o.lease, o.want, o.spent, o.held = 7, 10, spent, 10 })
+	}
+	for name, lost := range map[string]op{
+		"charge": want(charge, 10), "true-up": want(trueUp, 3), "refund": want(refund, 3),
+		"lease":  with(reserve, func(o *op) { o.lease, o.want = 8, 10 }),
+		"block":  lease(reserve, 4),
+		"return": lease(giveBack, 4),
+	} {
+		for _, others := range []int{0, 1, 2} {
+			e := NewMemory()
+			a, b := newLife(e, 1), newLife(e, 1)
+			head := []string{rowOf(headRow, someKey)}
+			a.send(t, want(charge, 5), with(reserve, func(o *op) { o.lease, o.want = 7, 10 }))
+			b.send(t, want(charge, 1))
+			before, err := e.Load(t.Context(), head[0])
+			require.NoError(t, err)
+			require.False(t, a.send(t, lost)[0].refused, name)
+			require.NoError(t, e.Update(t.Context(), head, func(int, []byte) ([]byte, error) { return before, nil }))
+			for range others {
+				require.False(t, b.send(t, want(charge, 1))[0].lost)
+			}
+			outs := a.send(t, want(read, 0), want(charge, 1))
+			require.Equal(t, [2]bool{true, false}, [2]bool{outs[0].lost, outs[1].lost}, "%s, %d writes of another", name, others)
+			require.False(t, a.send(t, want(charge, 1))[0].lost, "it is noticed once")
+		}
+	}
+}
+
+// TestDroppedSessionIsNoLoss: a row remembers sixteen lives. One that has been silent for longer finds that the row has
+// forgotten its batches, and this tells nothing.
+func TestDroppedSessionIsNoLoss(t *testing.T) {
 	e := NewMemory()
 	l := newLife(e, 1)
-	require.Zero(t, l.send(t, want(read, 0))[0].version)
-	a := l.send(t, want(charge, 1))[0].version
-	require.NotZero(t, a.epoch)
-	b := l.send(t, want(charge, 1), want(charge, 1))
-	require.Equal(t, version{a.epoch, a.counter + 1}, b[0].version)
-	require.Equal(t, b[0].version, b[1].version)
-	require.Equal(t, b[0].version, l.send(t, want(charge, 1000))[0].version)
-	require.Equal(t, b[0].version, l.send(t, want(read, 0))[0].version)
-	require.NoError(t, l.delete(t.Context(), []string{rowOf(headRow, someKey)}, func([]byte) bool { return true }))
-	require.NotEqual(t, a.epoch, l.send(t, want(charge, 1))[0].version.epoch)
+	l.send(t, want(charge, 1))
+	for range maxSessions + 1 {
+		newLife(e, 1).send(t, want(charge, 1))
+	}
+	require.False(t, l.send(t, want(charge, 1))[0].lost)
+}
+
+// TestRowBornAgainIsALoss: a row that was deleted, or made anew, has another epoch.
+func TestRowBornAgainIsALoss(t *testing.T) {
+	for _, others := range []int{0, 3} {
+		e := NewMemory()
+		l, other := newLife(e, 1), newLife(e, 1)
+		require.False(t, l.send(t, want(read, 0))[0].lost)
+		require.False(t, l.send(t, want(charge, 1))[0].lost)
+		require.NoError(t, l.delete(t.Context(), []string{rowOf(headRow, someKey)}, func([]byte) bool { return true }))
+		for range others {
+			require.False(t, other.send(t, want(charge, 1))[0].lost)
+		}
+		require.True(t, l.send(t, want(read, 0))[0].lost)
+		require.False(t, l.send(t, want(charge, 1))[0].lost)
+	}
 }
 
 // TestSetRemainingLeavesWhatItSays, also if others do the same at once, and it counts open leases as used.

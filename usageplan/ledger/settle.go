@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -20,8 +21,8 @@ import (
 // next takes are refused.
 //
 // An error that wraps [ErrUnavailable] does not ask for another call: the ledger keeps the settlement and makes it when
-// the engine is back, unless the process ends before. After [ErrInvalid] nothing is settled, and Settle may be called
-// again.
+// the engine is back, unless the process ends before. A settlement whose row cannot be read is not made, and the charge
+// stays counted at its cost. After [ErrInvalid] nothing is settled, and Settle may be called again.
 func (ch Charge) Settle(ctx context.Context, actual int64) error { return ch.settle(ctx, nil, actual) }
 
 // SettleUnder is [Charge.Settle] where the quota may have changed since the charge was taken: q is the present one, and
@@ -124,7 +125,7 @@ func (d *usageDay) isBoundBy(q *Quota) bool {
 	case q.Offset == d.quota.Offset && q.location() == d.quota.location():
 		return true
 	}
-	_, end := q.bounds(time.Unix(d.end-1, 0))
+	_, end := q.Bounds(time.Unix(d.end-1, 0))
 	return end.Unix() == d.end
 }
 
@@ -149,7 +150,7 @@ func (s *lease) noteSettled() error {
 // caller must not hold turn. In exact mode nothing is held by a lease, so the operation goes to the committer at once.
 func (c *counter) settle(ctx context.Context, d *usageDay, o op, by inForce) (reply, *baseline, error) {
 	ctx = context.WithoutCancel(ctx) // the request may be over, its cost is not
-	own := &settlement{at: d, op: o, by: by}
+	own := &settlement{at: d, op: o, by: by, err: errUnanswered}
 	if c.ledger.config.Exact {
 		a, err := c.ledger.committer.one(ctx, o)
 		own.answered(c, a, err)
@@ -167,7 +168,8 @@ func (c *counter) settle(ctx context.Context, d *usageDay, o op, by inForce) (re
 }
 
 // settlement waits for its counter's turn. The goroutine that gets the turn commits all that wait, so many settlements
-// of one key share a commit. op is read, and the rest written, by the holder of the turn.
+// of one key share a commit. op is read, and the rest written, by the holder of the turn. Until there is an answer, err
+// is errUnanswered. It stays so if Config.Observe panics in the goroutine that has the answers of all.
 type settlement struct {
 	at *usageDay
 	op op
@@ -177,6 +179,8 @@ type settlement struct {
 	base   *baseline
 	err    error
 }
+
+var errUnanswered error = &Error{Err: ErrUnavailable, Cause: errors.New("the answer did not arrive")}
 
 // settleWaiting makes the settlements that wait, if no other goroutine has. The current lease is returned with those of
 // its account, whatever their day: a true-up may need what it holds, and what it has spent but not reported is not yet

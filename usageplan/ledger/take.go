@@ -8,7 +8,7 @@ import (
 )
 
 // Take counts cost units against the account of key that is current under q, or refuses and counts nothing: then the
-// error wraps [ErrExhausted] and carries the balance. A cost of 0 is never refused for want of units. q may differ from
+// error wraps [ErrExhausted] and carries the balance. A cost of 0 is never refused for lack of units. q may differ from
 // call to call: a changed limit acts at once; a changed period or offset lets the running account go on to the first
 // boundary of the new quota. A key that is exhausted is refused from memory, see [Config].Stale.
 //
@@ -52,8 +52,9 @@ func (c *counter) take(ctx context.Context, now int64, q *Quota, cost int64, ch 
 }
 
 // takeSlowly takes where the lease cannot grant at once. So checks that a lease has passed already stand here: whether
-// the ledger is open and the quota valid. A cost of 0 is a read. It has nothing to count and is never refused for want
-// of units, but its charge has a balance.
+// the ledger is open and the quota valid. A cost of 0 is a read. It has nothing to count and is never refused for lack
+// of units, but its charge has a balance. In an outage of the engine, takes are refused here, except one after each
+// pause.
 func (c *counter) takeSlowly(ctx context.Context, now int64, q Quota, cost int64) (Charge, error) {
 	if err := c.ledger.open(); err != nil {
 		return Charge{}, err
@@ -61,6 +62,11 @@ func (c *counter) takeSlowly(ctx context.Context, now int64, q Quota, cost int64
 	if err := q.Validate(); err != nil {
 		return Charge{}, &Error{Err: err}
 	}
+	probe, err := c.ledger.committer.ask()
+	if err != nil {
+		return Charge{}, err
+	}
+	defer probe.end()
 	switch {
 	case cost == 0:
 		d, b, err := c.read(ctx, now, q)

@@ -6,13 +6,12 @@ import (
 	"time"
 )
 
-// observe takes in what an answer tells beyond its own operation: that the engine knows the day, whether it has lost
-// data, and the crossings that are not told yet.
+// observe takes in what an answer tells beyond its own operation: that the engine knows the day, and the crossings that
+// are not told yet.
 func (c *counter) observe(d *usageDay, a reply) {
 	if !d.confirmed.Load() && a.totals.start >= d.start && a.totals.day >= d.day {
 		d.confirmed.Store(true)
 	}
-	c.notice(d.start, a, 0)
 	if a.totals.crossed == a.totals.told || c.ledger.config.OnThreshold == nil {
 		return
 	}
@@ -25,12 +24,15 @@ func (c *counter) observe(d *usageDay, a reply) {
 // tellNow calls OnThreshold and has the engine remember that it did.
 func (c *counter) tellNow(fresh percents, t totals) {
 	for p := range fresh.all() {
-		o := op{kind: tell, account: Account{c.key, t.start}, day: t.day, time: time.Now().Unix(), want: int64(p)}
+		o := op{
+			kind: tell, account: Account{c.key, t.start}, day: t.day, time: time.Now().Unix(), want: int64(p),
+			trace: &c.trace,
+		}
 		c.ledger.config.OnThreshold(Crossing{
 			ID:      fmt.Sprintf("%q %q %d %d%%", c.key.Plan, c.key.Subject, t.start, p),
 			Account: o.account, Percent: p, Used: t.used, Held: t.held, Limit: t.limit + t.adjustments,
 		})
-		// Should this fail, it is tried again; should the process end before, the next ledger tells the crossing again.
+		// If this fails, it is tried again. If the process ends before, the next ledger tells the crossing again.
 		_, _ = c.ledger.committer.one(context.Background(), o)
 	}
 }
@@ -56,7 +58,7 @@ type Crossing struct {
 	Account Account
 	// Percent is the threshold, in percent of limit and adjustments.
 	Percent int
-	// Used, Held and Limit (with adjustments) are those of the engine's answer that showed the crossing: as a rule at
+	// Used, Held and Limit (with adjustments) are those of the engine's answer that showed the crossing: usually at
 	// once, after a crash or without OnThreshold later. Used is what counts against the limit; Held is the part of it
 	// that ledgers have reserved and not reported as spent, or lost: the request that crossed, and blocks of other
 	// ledgers, so at least Used - Held has been used.

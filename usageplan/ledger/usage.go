@@ -65,7 +65,7 @@ type usage struct {
 // load reads the accounts whose days reach into the range, and those whose period does. It takes the turn for that, so
 // the caller must not hold it.
 func (u *usage) load(ctx context.Context, c *counter, from, to time.Time) error {
-	first, _ := u.quota.bounds(from)
+	first, _ := u.quota.Bounds(from)
 	_, last := u.quota.dayOf(to)
 	_ = c.ledger.committer.flush(ctx)    // settlements in the outbox count as well; an engine that fails will say so
 	if err := c.enter(ctx); err != nil { // so no reservation comes between the engine's sums and the lease's
@@ -102,15 +102,15 @@ func (u *usage) days(from, to time.Time, yield func(Day) bool) {
 }
 
 // day sums up [at, next). Whatever any account counted on it was used, since a quota that was changed may have left
-// several with a part of it. What remained is of one account: the newest that was in force then.
+// several with a part of it. What remained, and of what, is of one account: the newest that was in force then.
 func (u *usage) day(at, next time.Time) Day {
-	day := Day{Start: at, Remaining: u.quota.Limit}
+	day := Day{Start: at, Remaining: u.quota.Limit, Limit: u.quota.Limit}
 	for i := range u.accounts {
 		a := &u.accounts[i]
-		used, remaining := u.sum(a, at.Unix(), next.Unix())
-		day.Used += used
+		of := u.sum(a, at.Unix(), next.Unix())
+		day.Used += of.Used
 		if u.wasInForce(a, at, next) {
-			day.Remaining = remaining
+			day.Remaining, day.Limit, day.Adjustments = of.Remaining, of.Limit, of.Adjustments
 		}
 	}
 	return day
@@ -123,7 +123,7 @@ func (u *usage) day(at, next time.Time) Day {
 // Example: a monthly quota, used on the 1st and on the 4th, is made a daily one. The 2nd, on which nothing was used,
 // had what remained of the month. Today has the limit of a new day, even if it was used under the monthly quota.
 func (u *usage) wasInForce(a *accountDays, at, next time.Time) bool {
-	if _, end := u.quota.bounds(u.quota.at(a.start)); a.start < next.Unix() && end.After(at) {
+	if _, end := u.quota.Bounds(u.quota.at(a.start)); a.start < next.Unix() && end.After(at) {
 		return true
 	}
 	return next.Unix() <= u.now && a.reaches(at.Unix(), next.Unix()-1)
@@ -132,14 +132,15 @@ func (u *usage) wasInForce(a *accountDays, at, next time.Time) bool {
 // sum returns what a counted in [at, next), and what remained of it at next. The days before at count as well for what
 // remained: of 100 a month, with 10 used on the 1st and 20 on the 4th, 70 remained on the 4th. Units that leases hold
 // are not used; those of this ledger's own lease remain, those of others do not.
-func (u *usage) sum(a *accountDays, at, next int64) (used, remaining int64) {
-	limit, adjustments, enforced := u.quota.Limit, int64(0), int64(0)
+func (u *usage) sum(a *accountDays, at, next int64) (day Day) {
+	day.Limit = u.quota.Limit
+	enforced := int64(0)
 	for _, d := range a.days {
 		if d.day >= next {
 			break
 		}
-		limit = d.limit
-		adjustments += d.adjustments
+		day.Limit = d.limit
+		day.Adjustments += d.adjustments
 		enforced += d.used
 		counted := d.used - d.held
 		if u.heldOf == a.start && u.heldDay == d.day {
@@ -147,16 +148,17 @@ func (u *usage) sum(a *accountDays, at, next int64) (used, remaining int64) {
 			enforced -= u.unspent
 		}
 		if d.day >= at {
-			used += counted
+			day.Used += counted
 		}
 	}
 	if next > u.now { // the day has not ended: the limit is that of the quota, which no request may have brought yet
-		limit = u.quota.Limit
+		day.Limit = u.quota.Limit
 	}
-	return used, max(0, limit+adjustments-enforced)
+	day.Remaining = max(0, day.Limit+day.Adjustments-enforced)
+	return day
 }
 
-// Day is the usage of one calendar day, the pair of API Gateway's GetUsage.
+// Day is the usage of one calendar day: the pair of API Gateway's GetUsage, and what its second number is left of.
 type Day struct {
 	// Start is the first instant of the day in the quota's location.
 	Start time.Time
@@ -166,4 +168,13 @@ type Day struct {
 
 	// Remaining is what was left of the period at the end of that day (now, if it has not ended), never below zero.
 	Remaining int64
+
+	// Limit is the quota's limit at the end of that day (now, if it has not ended), Adjustments the sum of the extensions
+	// that the period had by then. The ledger learns a limit from requests and adjustments. So a day without any has
+	// that of the last day of its period that had one; if there is none, for example before the first use, it has the
+	// present limit.
+	//
+	// Remaining is Limit + Adjustments, less what the period had used by the end of that day, what other ledgers held in
+	// leases and what leases lost in a power failure.
+	Limit, Adjustments int64
 }

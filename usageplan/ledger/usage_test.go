@@ -87,6 +87,91 @@ func TestUsageOfTodayHasThePresentLimit(t *testing.T) {
 	}
 }
 
+// calendar returns all that Usage says of the days, but for when they begin.
+func calendar(t *testing.T, l *ledger.Ledger, q ledger.Quota, from, to time.Time) (days []ledger.Day) {
+	t.Helper()
+	for d, err := range l.Usage(t.Context(), key, q, from, to) {
+		require.NoError(t, err)
+		d.Start = time.Time{}
+		days = append(days, d)
+	}
+	return days
+}
+
+// TestDayHasItsLimit: a day that is over has the limit and the extensions as they were at its end, and today has those
+// of now. Days that no account is known of have the present limit.
+func TestDayHasItsLimit(t *testing.T) {
+	type step struct {
+		day                   int
+		limit                 int64 // if it is not that of before
+		take, extend, correct int64
+	}
+	steps := []step{
+		{day: 1, limit: 100, take: 30},
+		{day: 1, limit: 100, extend: 50},
+		{day: 1, limit: 80, take: 10},
+		{day: 3, limit: 60, take: 5},
+		{day: 3, limit: 60, extend: -10},
+		{day: 4, limit: 60, correct: 7},
+	}
+	for name, test := range map[string]struct {
+		quota ledger.Quota
+		want  []ledger.Day
+	}{
+		"day": {ledger.Quota{Period: ledger.Daily}, []ledger.Day{
+			{Limit: 40, Remaining: 40},
+			{Limit: 80, Adjustments: 50, Used: 40, Remaining: 90},
+			{Limit: 40, Remaining: 40},
+			{Limit: 60, Adjustments: -10, Used: 5, Remaining: 45},
+			{Limit: 40, Used: 7, Remaining: 33},
+			{Limit: 40, Remaining: 40},
+		}},
+		"week": {ledger.Quota{Period: ledger.Weekly, Offset: 3}, []ledger.Day{ // from the second of these days
+			{Limit: 40, Remaining: 40},
+			{Limit: 80, Adjustments: 50, Used: 40, Remaining: 90},
+			{Limit: 80, Adjustments: 50, Remaining: 90},
+			{Limit: 60, Adjustments: 40, Used: 5, Remaining: 55},
+			{Limit: 40, Adjustments: 40, Used: 7, Remaining: 28},
+			{Limit: 40, Adjustments: 40, Remaining: 28},
+		}},
+		"month": {ledger.Quota{Period: ledger.Monthly}, []ledger.Day{
+			{Limit: 40, Remaining: 40}, // it has no usage before, and the limit of then is not known
+			{Limit: 80, Adjustments: 50, Used: 40, Remaining: 90},
+			{Limit: 80, Adjustments: 50, Remaining: 90},
+			{Limit: 60, Adjustments: 40, Used: 5, Remaining: 55},
+			{Limit: 40, Adjustments: 40, Used: 7, Remaining: 28},
+			{Limit: 40, Adjustments: 40, Remaining: 28},
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, exact := range []bool{false, true} {
+				synctest.Test(t, func(t *testing.T) {
+					l := newLedger(t, ledger.Config{Exact: exact})
+					q, first := test.quota, time.Now().AddDate(0, 0, 3) // Tuesday the 4th of January 2000
+					require.Equal(t, time.Tuesday, first.Weekday())
+					time.Sleep(time.Until(first))
+					for _, s := range steps {
+						time.Sleep(time.Until(first.AddDate(0, 0, s.day).Add(time.Hour)))
+						q.Limit = s.limit
+						var err error
+						switch {
+						case s.take != 0:
+							_, err = l.Take(t.Context(), key, q, s.take)
+						case s.extend != 0:
+							_, err = l.Extend(t.Context(), key, q, ledger.Adjustment{Delta: s.extend})
+						default:
+							_, err = l.Correct(t.Context(), key, q, ledger.Adjustment{Delta: s.correct})
+						}
+						require.NoError(t, err)
+					}
+					q.Limit = 40 // since noon, and nothing has used it
+					require.Equal(t, test.want, calendar(t, l, q, first, first.AddDate(0, 0, 5)))
+				})
+			}
+		})
+	}
+}
+
 // anyQuota returns a quota of any period, offset and location.
 func anyQuota(t *testing.T, r *rand.Rand) ledger.Quota {
 	locations := []*time.Location{nil, zone(t, "Europe/Berlin"), zone(t, "Asia/Tokyo"), zone(t, "America/Los_Angeles")}
@@ -112,9 +197,16 @@ func TestTodayRemainsWhatTheBalanceSays(t *testing.T) {
 					_, err := l.Take(t.Context(), key, q, 1+r.Int64N(40))
 					require.NoError(t, err)
 				}
+				if r.IntN(6) == 0 {
+					_, err := l.Extend(t.Context(), key, q, ledger.Adjustment{Delta: r.Int64N(100)})
+					require.NoError(t, err)
+				}
 				b, err := l.Balance(t.Context(), key, q)
 				require.NoError(t, err)
-				require.Equal(t, b.Remaining, collect(t, l, q, time.Now(), time.Now())[0][1], "seed %d", seed)
+				today := calendar(t, l, q, time.Now(), time.Now())[0]
+				require.Equal(t, b.Remaining, today.Remaining, "seed %d", seed)
+				require.Equal(t, b.Limit, today.Limit, "seed %d", seed)
+				require.Equal(t, b.Adjustments, today.Adjustments, "seed %d", seed)
 			}
 		})
 	}

@@ -44,7 +44,7 @@ const never = time.Duration(-1 << 62)
 // newest account goes on to the end of that period. The same holds for days, where a quota got another location.
 func (d *usageDay) init(c *counter, q Quota, now, newest, newestDay int64) {
 	t := time.Unix(now, 0)
-	start, end := q.bounds(t)
+	start, end := q.Bounds(t)
 	day, dayEnd := q.dayOf(t)
 	d.counter, d.quota = c, q
 	d.start, d.end = max(start.Unix(), newest), end.Unix()
