@@ -12,7 +12,7 @@ import (
 
 // checked is the engine that a case gets in place of the real one. Its Update checks what the contract says of every
 // call, whatever the case is about. It has the methods of [ledger.Engine] and no others. A case that asks for a
-// [ledger.Owner] or a [ledger.Clock] takes the engine out first.
+// [ledger.Owner], a [ledger.Clock] or a [ledger.Durable] takes the engine out first.
 type checked struct {
 	ledger.Engine
 	t *testing.T

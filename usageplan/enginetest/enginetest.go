@@ -51,6 +51,7 @@ var cases = []struct {
 	{"closed", testClosed},
 	{"closed at once", testClosedAtOnce},
 	{"owner and clock", testOwnerAndClock},
+	{"durable", testDurable},
 	{"ledger", testLedger},
 }
 
@@ -99,14 +100,25 @@ func expect(t *testing.T, e ledger.Engine, key, want string) {
 // expectEach fails unless one Update tells these rows. f returns nil for each key, so the rows stay as they were.
 func expectEach(t *testing.T, e ledger.Engine, keys, want []string) {
 	t.Helper()
+	seen := make([]string, len(keys))
 	err := e.Update(t.Context(), keys, func(i int, row []byte) ([]byte, error) {
-		if string(row) != want[i] {
-			t.Errorf("f sees for %.40q: got %s, want %s", keys[i], show(row), show([]byte(want[i])))
-		}
+		seen[i] = string(row)
 		return nil, nil
 	})
 	if err != nil {
 		t.Fatalf("Update of %d keys: %v", len(keys), err)
+	}
+	expectSeen(t, keys, seen, want)
+}
+
+// expectSeen fails unless these are the rows that the last calls of f have seen. An earlier call may have seen an older
+// row.
+func expectSeen(t *testing.T, keys, seen, want []string) {
+	t.Helper()
+	for i, key := range keys {
+		if seen[i] != want[i] {
+			t.Errorf("f sees for %.40q: got %s, want %s", key, show([]byte(seen[i])), show([]byte(want[i])))
+		}
 	}
 }
 

@@ -107,6 +107,17 @@ var endFaults = []fault{
 			return next.Update(ctx, keys, func(i int, _ []byte) ([]byte, error) { return rows[i], nil })
 		}}
 	})},
+	{"durable now and then", "durable", durable(func(d *durability, _ context.Context) error {
+		if d.calls++; d.calls%2 == 0 {
+			return errors.New("weak")
+		}
+		return nil
+	})},
+	{"durability ignores the context", "durable", durable(func(d *durability, _ context.Context) error { return d.closed() })},
+	{"durability after Close", "durable", durable(func(_ *durability, ctx context.Context) error { return ctx.Err() })},
+	{"durability leaves a row", "durable", durable(func(d *durability, ctx context.Context) error {
+		return d.Update(ctx, []string{"probe"}, func(int, []byte) ([]byte, error) { return []byte("row"), nil })
+	})},
 	{"another owner each time", "owner and clock", over(func() ledger.Engine { return &restless{Engine: ledger.NewMemory()} })},
 	{"a clock that goes back", "owner and clock", over(func() ledger.Engine { return &backwards{Engine: ledger.NewMemory()} })},
 	{"a clock that stands at zero", "owner and clock", over(func() ledger.Engine { return noTime{ledger.NewMemory()} })},
@@ -155,6 +166,30 @@ func open(method string) *engine {
 		},
 		close: func(ledger.Engine) error { is.Store(true); return closed.Close() },
 	}
+}
+
+// durability is an engine that is a [ledger.Durable].
+type durability struct {
+	ledger.Engine
+	mu    sync.Mutex
+	calls int
+	ask   func(*durability, context.Context) error
+}
+
+func durable(ask func(*durability, context.Context) error) func(*testing.T) {
+	return over(func() ledger.Engine { return &durability{Engine: ledger.NewMemory(), ask: ask} })
+}
+
+func (d *durability) Durable(ctx context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.ask(d, ctx)
+}
+
+// closed is an error if the engine is closed.
+func (d *durability) closed() error {
+	_, err := d.Load(context.Background(), "key")
+	return err
 }
 
 type restless struct {

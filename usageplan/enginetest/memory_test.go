@@ -2,6 +2,8 @@ package enginetest_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"testing"
 
 	"github.com/tallygate/tallygate/usageplan/enginetest"
@@ -14,6 +16,11 @@ func TestRightEnginesPass(t *testing.T) {
 		"memory":     ledger.NewMemory,
 		"optimistic": func() ledger.Engine { return optimistic(bytes.Equal) },
 		"odd":        func() ledger.Engine { return odd() },
+		"durable": func() ledger.Engine {
+			return &durability{Engine: ledger.NewMemory(), ask: func(d *durability, ctx context.Context) error {
+				return errors.Join(d.closed(), ctx.Err())
+			}}
+		},
 	}
 	for name, open := range engines {
 		t.Run(name, func(t *testing.T) {

@@ -268,9 +268,10 @@ func testRandom(t *testing.T, e ledger.Engine) {
 func change(t *testing.T, e ledger.Engine, model map[string]string) {
 	t.Helper()
 	n := rand.IntN(8) + 1
-	keys, out := make([]string, n), make([][]byte, n)
+	keys, seen, want, out := make([]string, n), make([]string, n), make([]string, n), make([][]byte, n)
 	for i, k := range rand.Perm(30)[:n] {
 		keys[i] = fmt.Sprint(k)
+		want[i] = model[keys[i]]
 		switch rand.IntN(4) {
 		case 0:
 		case 1:
@@ -280,15 +281,14 @@ func change(t *testing.T, e ledger.Engine, model map[string]string) {
 		}
 	}
 	err := e.Update(t.Context(), keys, func(i int, row []byte) ([]byte, error) {
-		if string(row) != model[keys[i]] {
-			t.Errorf("f sees for %q: got %s, want %s", keys[i], show(row), show([]byte(model[keys[i]])))
-		}
+		seen[i] = string(row)
 		// What f returns belongs to the engine, which may change it. out is needed below.
 		return bytes.Clone(out[i]), nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	expectSeen(t, keys, seen, want)
 	for i, key := range keys {
 		switch {
 		case out[i] == nil:
