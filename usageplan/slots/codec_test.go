@@ -74,7 +74,7 @@ func TestFlippedBitIsNotBelieved(t *testing.T) {
 }
 
 // TestNoteIsMadeOrNot: a process is killed after any of the stores of a note, in whatever order they are made. The
-// number is the one before or the one after. A bit that is flipped besides makes it unknown at worst.
+// number is the one before or the one after. One more flipped bit makes it unknown at worst.
 func TestNoteIsMadeOrNot(t *testing.T) {
 	for _, numbers := range [][2]int64{{0, 1}, {5, 6}, {4, 5}, {6, 5}, {255, 256}, {1 << 32, 1<<32 - 1}, {0, -1}} {
 		before, after := slots.Encode(known(lease(1), numbers[0]), "boot"), slots.Encode(known(lease(1), numbers[1]), "boot")
