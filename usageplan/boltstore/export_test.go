@@ -41,6 +41,16 @@ func (s *Store) Extent() Extent {
 	return Extent{s.state.First, s.state.Last, s.sorted != nil, len(s.before) - s.done}
 }
 
+// WaitSorted returns when the keys of a checkpoint have been sorted, if one is under way.
+func (s *Store) WaitSorted() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sorted != nil && s.keys == nil {
+		keys := <-s.sorted
+		s.sorted <- keys
+	}
+}
+
 // Damage changes the file under an open store.
 func (s *Store) Damage(t testing.TB, change func(tx *bolt.Tx) error) {
 	s.mu.Lock()
