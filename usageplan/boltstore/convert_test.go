@@ -89,9 +89,9 @@ func requireConverted(t testing.TB, s *boltstore.Store, e ends) {
 	require.ElementsMatch(t, []string{"ann", "bob", "carl", "dora", "eve"}, subjects)
 	requireDaysOfAnn(t, l, e)
 	requireDaysOfBob(t, l)
-	requireLastDay(t, l, "carl", ledger.Day{Used: 910, Remaining: 90})
-	requireLastDay(t, l, "dora", ledger.Day{Used: e.doraUsed, Remaining: 1000 - e.doraUsed - e.doraHeld})
-	requireLastDay(t, l, "eve", ledger.Day{Used: 10, Remaining: 995})
+	requireLastDay(t, l, "carl", ledger.Day{Used: 910, Remaining: 90, Limit: 1000})
+	requireLastDay(t, l, "dora", ledger.Day{Used: e.doraUsed, Remaining: 1000 - e.doraUsed - e.doraHeld, Limit: 1000})
+	requireLastDay(t, l, "eve", ledger.Day{Used: 10, Remaining: 995, Limit: 1000, Adjustments: 5})
 	requireAdjustments(t, l)
 }
 
@@ -107,21 +107,24 @@ func daysOf(t testing.TB, l *ledger.Ledger, subject string, q ledger.Quota) (day
 func requireDaysOfAnn(t testing.TB, l *ledger.Ledger, e ends) {
 	t.Helper()
 	var want []ledger.Day
-	remaining, month := int64(0), time.Month(0)
+	remaining, extended, month := int64(0), int64(0), time.Month(0)
 	for day := range 75 {
 		at := year2000(day)
 		if at.Month() != month {
-			remaining, month = 1000, at.Month()
+			remaining, extended, month = 1000, 0, at.Month()
 		}
 		used := int64(10 + day%7)
 		if day%10 == 3 {
 			used -= 2
 			remaining += int64(day)
+			extended += int64(day)
 		}
 		remaining -= used
-		want = append(want, ledger.Day{Start: at, Used: used, Remaining: remaining})
+		want = append(want, ledger.Day{Start: at, Used: used, Remaining: remaining, Limit: 1000, Adjustments: extended})
 	}
-	last := ledger.Day{Start: year2000(75), Used: e.annUsed, Remaining: remaining - e.annUsed - e.annHeld}
+	last := ledger.Day{
+		Start: year2000(75), Used: e.annUsed, Remaining: remaining - e.annUsed - e.annHeld, Limit: 1000, Adjustments: extended,
+	}
 	require.Equal(t, append(want, last), daysOf(t, l, "ann", monthly()))
 }
 
@@ -133,7 +136,7 @@ func requireDaysOfBob(t testing.TB, l *ledger.Ledger) {
 		if used > 50 || day == 75 {
 			used = 0
 		}
-		want = append(want, ledger.Day{Start: year2000(day), Used: used, Remaining: 50 - used})
+		want = append(want, ledger.Day{Start: year2000(day), Used: used, Remaining: 50 - used, Limit: 50})
 	}
 	require.Equal(t, want, daysOf(t, l, "bob", ledger.Quota{Limit: 50, Period: ledger.Daily}))
 }
@@ -520,7 +523,7 @@ func TestConvertKilled(t *testing.T) {
 func TestConvertKilledAnytime(t *testing.T) {
 	lives := 15
 	if os.Getenv("TALLYGATE_HEAVY") != "" {
-		lives = 300
+		lives = 150
 	}
 	for range lives {
 		path := version1(t)
@@ -535,11 +538,11 @@ func TestConvertDamaged(t *testing.T) {
 	boltstore.SetBootID(t, "boot 1")
 	stride := 997
 	if os.Getenv("TALLYGATE_HEAVY") != "" {
-		stride = 61
+		stride = 251
 	}
 	good := readFile(t, version1(t))
 	refused := 0
-	for at := 2 * os.Getpagesize(); at < len(good); at += stride {
+	for at := 2*os.Getpagesize() + rand.IntN(stride); at < len(good); at += stride {
 		path := version1(t)
 		bad := bytes.Clone(good)
 		bad[at] ^= 1 << rand.IntN(8)

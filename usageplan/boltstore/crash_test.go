@@ -60,7 +60,7 @@ func TestChild(t *testing.T) {
 }
 
 // TestKill: what was acknowledged survives kill -9 at any instant, checkpoints included, and at most the one Update
-// that was under way is there besides.
+// that was under way is there too.
 func TestKill(t *testing.T) {
 	lives := 12
 	if os.Getenv("TALLYGATE_HEAVY") != "" {

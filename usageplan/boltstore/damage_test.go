@@ -200,7 +200,7 @@ func TestTornSectors(t *testing.T) {
 	require.NoError(t, err)
 	n, refused := 75, 0
 	if os.Getenv("TALLYGATE_HEAVY") != "" {
-		n = 5000
+		n = 2000
 	}
 	metas, sectors := 2*os.Getpagesize()/sector, len(good)/sector
 	for range n {
@@ -280,7 +280,7 @@ func TestFlippedBits(t *testing.T) {
 			require.NoError(t, err)
 			step := 509
 			if os.Getenv("TALLYGATE_HEAVY") != "" {
-				step = 31
+				step = 127
 			}
 			refused, n := 0, 0
 			for _, at := range flips(good, step, "subject7") {

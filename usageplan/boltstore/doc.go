@@ -8,9 +8,9 @@
 //
 // # What survives
 //
-// A change that Update or a journal's Append has acknowledged is on disk. It survives kill -9 and power loss, if the disk keeps what it has
-// acknowledged to fdatasync. What the leases of a ledger have spent survives kill -9 if the ledger has slots; see
-// package slots.
+// A change that Update or a journal's Append has acknowledged is on disk. It survives kill -9 and power loss, if the
+// disk keeps what it has acknowledged to fdatasync. What the leases of a ledger have spent survives kill -9 if the
+// ledger has slots; see package slots.
 //
 //   - A file that is deleted, moved, replaced or overwritten while the store is open: the next commit, and every call
 //     until the file is back, fails with [ErrReplaced]. Grants that leased ledgers make from memory between two commits
@@ -48,6 +48,11 @@
 // An item of 90 bytes takes about 160 bytes, with its name of 8 and its part of a record, if names grow as those of keys
 // do. In a measurement, a commit of 10 000 such items took 21 ms as a rule and 47 ms at most. The ledger waits meanwhile.
 // To read a million items took 0.2 s, during which the ledger goes on.
+//
+// # From one machine to several
+//
+// [ledger.Copy] and [journal.Copy] carry a file into a store that several machines share, and back. The whole program
+// is the example Copy of packages redisstore and pgstore.
 //
 // # One opener
 //

@@ -130,7 +130,7 @@ func TestFlippedBitsInAJournal(t *testing.T) {
 			require.False(t, requireSoundOr(t, path, w, "undamaged"))
 			step := 2003
 			if os.Getenv("TALLYGATE_HEAVY") != "" {
-				step = 127
+				step = 509
 			}
 			unread, n := 0, 0
 			for _, at := range flips(good, step, "item 007") {

@@ -72,7 +72,8 @@ func (r *reader) next(now contents) ([]journal.Change, error) {
 	case r.after == now.head && !r.snapshot:
 		return nil, nil
 	case r.after > now.head:
-		return nil, fmt.Errorf("after revision %d, the head is %d", r.after, now.head)
+		return nil, fmt.Errorf("revision %d has been read, but the head is %d: "+
+			"changes are lost, or this is another journal", r.after, now.head)
 	case r.fresh && (dropped || r.after == 0):
 		r.snapshot, r.after = true, now.head
 	case dropped && !r.snapshot:
@@ -132,6 +133,25 @@ func (r *reader) records(now contents) (changes []journal.Change, err error) {
 		changes = append(changes, c)
 	}
 	return changes, nil
+}
+
+// Records yields all records, with all items of each, without bytes. [journal.Copy] looks for this method.
+func (l *topicLog) Records(ctx context.Context) iter.Seq2[journal.Change, error] {
+	return l.sequence(ctx, func() part {
+		next := uint64(1)
+		return func(now contents) (changes []journal.Change, err error) {
+			for size := 0; next <= now.head && size < chunkBytes; next++ {
+				next = max(next, now.first)
+				r, err := now.record(next)
+				if err != nil {
+					return nil, err
+				}
+				size += len(r.Items) * cost(stored{})
+				changes = append(changes, r.Change)
+			}
+			return changes, nil
+		}
+	})
 }
 
 // History implements [journal.Journal].
