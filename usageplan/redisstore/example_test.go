@@ -1,0 +1,72 @@
+package redisstore_test
+
+import (
+	"context"
+	"crypto/tls"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/tallygate/tallygate/apikey"
+	"github.com/tallygate/tallygate/usageplan/boltstore"
+	"github.com/tallygate/tallygate/usageplan/journal"
+	"github.com/tallygate/tallygate/usageplan/ledger"
+	"github.com/tallygate/tallygate/usageplan/redisstore"
+)
+
+// A program opens a store with the options of the client that the package documentation explains. Its ledger and its
+// API keys are the same as those of each other program over this server and namespace.
+func ExampleOpen() {
+	ctx := context.Background()
+	client := redis.NewClient(&redis.Options{
+		Addr: "redis.internal:6379", Username: "gateway", Password: "from a secret store",
+		TLSConfig:             &tls.Config{ServerName: "redis.internal"},
+		ContextTimeoutEnabled: true, DialerRetries: 1, MaxRetries: -1,
+	})
+	defer client.Close()
+	config := redisstore.Config{Client: client, Namespace: "gateway"}
+	store, err := redisstore.Open(ctx, config)
+	must(err)
+	defer store.Close() // the client stays the program's
+
+	l, err := ledger.New(ledger.Config{Engine: store, Timeout: 250 * time.Millisecond})
+	must(err)
+	defer l.Close()
+	_, err = l.Take(ctx, ledger.Key{Plan: "gold", Subject: "anna"}, ledger.Quota{Limit: 1000, Period: ledger.Monthly}, 1)
+	must(err)
+
+	keys, err := apikey.New(apikey.Config{
+		Journal: store.Journal("keys", 0), Pepper: pepper,
+		Follow:   true,            // what another program changes acts here within a second
+		MaxStale: 5 * time.Second, // without the server, keys are refused after this time
+	})
+	must(err)
+	defer keys.Close()
+	_, err = keys.Create(ctx, apikey.Key{Name: "anna", Enabled: true}, keys.Generate())
+	must(err)
+}
+
+const pepper = apikey.Secret("thirty-two bytes from a secret store")
+
+// The way from one machine to several: stop the gateway, and carry its file into the store that the machines share. If
+// that is interrupted, do it again: it goes on. Both copies are compared before they return nil. The way back is the
+// same, with from and to exchanged.
+func Example_copy() {
+	ctx := context.Background()
+	var client *redis.Client // as in the example of Open
+	from, err := boltstore.Open("/var/lib/gateway/usage.db")
+	must(err)
+	defer from.Close()
+	to, err := redisstore.Open(ctx, redisstore.Config{Client: client, Namespace: "gateway"})
+	must(err)
+	defer to.Close()
+	must(ledger.Copy(ctx, to, from))
+	for _, topic := range []string{"keys", "plans"} {
+		must(journal.Copy(ctx, to.Journal(topic, 0), from.Journal(topic, 0)))
+	}
+}
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
