@@ -3,6 +3,7 @@
 package apikey_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,10 +13,12 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/tallygate/tallygate/apikey"
+	"github.com/tallygate/tallygate/usageplan/journal"
 )
 
 func TestVerifyingDoesNotAllocate(t *testing.T) {
@@ -31,6 +34,13 @@ func TestVerifyingDoesNotAllocate(t *testing.T) {
 	_, err := v.Create(t.Context(), apikey.Key{Enabled: true}, scannable)
 	require.NoError(t, err)
 	ctx := t.Context()
+	observed := newVerifier(t, apikey.Config{
+		Keys: []apikey.Entry{julian}, Observe: func(context.Context, apikey.Event) {},
+	})
+	told := observed.Handler(greetNobody)
+	bounded := newVerifier(t, apikey.Config{
+		Keys: []apikey.Entry{julian}, Pepper: pepper, Journal: journal.Memory(0), MaxStale: time.Hour,
+	})
 	for _, tt := range []struct {
 		name string
 		most float64
@@ -42,6 +52,10 @@ func TestVerifyingDoesNotAllocate(t *testing.T) {
 		{"a refusal: its error", 1, func() { _, _ = v.VerifyKey(ctx, other) }},
 		{"Handler: a request and a context", 2, func() { bare.ServeHTTP(w, r) }},
 		{"ID without a client", 0, func() { _, _ = apikey.ID(r) }},
+		{"VerifyKey, observed", 0, func() { _, _ = observed.VerifyKey(ctx, value) }},
+		{"Verify, observed", 0, func() { _, _ = observed.Verify(r) }},
+		{"VerifyKey, under MaxStale", 0, func() { _, _ = bounded.VerifyKey(ctx, value) }},
+		{"Handler, observed: a request and a context", 2, func() { told.ServeHTTP(w, r) }},
 	} {
 		require.LessOrEqual(t, testing.AllocsPerRun(1000, tt.run), tt.most, tt.name)
 	}

@@ -47,9 +47,9 @@ const maxPrevious = 8
 // [ErrUnavailable], it is unknown whether the change was made; the next change or [Verifier.Refresh] tells. After any
 // other error, nothing has changed. If [Config].Pepper is not the pepper of the journal, that is [ErrNotConfigured].
 func (v *Verifier) Create(ctx context.Context, k Key, value Secret) (Key, error) {
-	created, err := v.store(ctx, opCreate, func(now time.Time) ([]state, error) {
+	created, err := v.store(ctx, opCreate, func(now time.Time) ([]state, string, error) {
 		s, err := v.admit(Entry{k, value}, now)
-		return []state{s}, err
+		return []state{s}, "", err
 	})
 	return first(created), err
 }
@@ -58,23 +58,23 @@ func (v *Verifier) Create(ctx context.Context, k Key, value Secret) (Key, error)
 // that error and changes nothing. edit is called again if another node has changed keys meanwhile, and must not call
 // methods that change keys. What it does to ID, Created, Updated and LastUsed is ignored.
 func (v *Verifier) Update(ctx context.Context, id string, edit func(*Key) error) (Key, error) {
-	updated, err := v.store(ctx, opUpdate, func(now time.Time) ([]state, error) {
+	updated, err := v.store(ctx, opUpdate, func(now time.Time) ([]state, string, error) {
 		old, err := v.state(id)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		if edit == nil {
-			return nil, invalid("no edit")
+			return nil, "", invalid("no edit")
 		}
 		s := old
 		s.key = old.key.clone()
 		if err := edit(&s.key); err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		s.key = s.key.clone() // edit may have kept the map
 		s.key.ID, s.key.Created, s.key.LastUsed, s.key.Updated = id, old.key.Created, old.key.LastUsed, now
 		s.sealed = v.sealer.reseal(id, old.sealed)
-		return []state{s}, s.key.validate()
+		return []state{s}, changed(&old.key, &s.key), s.key.validate()
 	})
 	return first(updated), err
 }
@@ -84,18 +84,18 @@ func (v *Verifier) Update(ctx context.Context, id string, edit func(*Key) error)
 // all at once. The ID stays, and so does everything that is counted by it. If any key has the value, this one included,
 // the error is [ErrExists]. At most 8 earlier values can be valid at a time; a ninth is [ErrInvalid].
 func (v *Verifier) Rotate(ctx context.Context, id string, value Secret, grace time.Duration) (Key, error) {
-	rotated, err := v.store(ctx, opRotate, func(now time.Time) ([]state, error) {
+	rotated, err := v.store(ctx, opRotate, func(now time.Time) ([]state, string, error) {
 		s, err := v.state(id)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		d, err := v.fresh(value, now)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		s.previous, err = retire(s, now, grace)
 		s.digest, s.sealed, s.key.Updated = d, v.sealer.seal(id, value), now
-		return []state{s}, err
+		return []state{s}, "", err
 	})
 	return first(rotated), err
 }
@@ -121,9 +121,9 @@ func (v *Verifier) Delete(ctx context.Context, id string) error {
 	})
 }
 
-// Refresh reads what other nodes have appended to the journal, and finds out whether a change was made that ended with
-// [ErrUnavailable]. If another node has been first to change an empty journal, and has another [Config].Pepper, the
-// error is [ErrNotConfigured]. After an error, the keys are as they were.
+// Refresh reads what other nodes have appended to the journal, which [Config].Follow does by itself. It also finds out
+// whether a change was made that ended with [ErrUnavailable]. If another node has been first to change an empty
+// journal, and has another [Config].Pepper, the error is [ErrNotConfigured]. After an error, the keys are as they were.
 func (v *Verifier) Refresh(ctx context.Context) error {
 	if v == nil || v.hashers == nil {
 		return &Error{Err: ErrNotConfigured}
@@ -134,14 +134,19 @@ func (v *Verifier) Refresh(ctx context.Context) error {
 	return nil
 }
 
-// store makes one change that puts keys: the states that build returns. It returns their keys.
-func (v *Verifier) store(ctx context.Context, op string, build func(now time.Time) ([]state, error)) ([]Key, error) {
+// store makes one change that puts keys: the states that build returns. It returns their keys. build also returns what
+// it has changed, for people; it may be "".
+func (v *Verifier) store(ctx context.Context, op string, build func(now time.Time) ([]state, string, error)) ([]Key, error) {
 	var keys []Key
-	err := v.change(ctx, op, func(next uint64) ([]journal.Item, error) {
+	err := v.record(ctx, func(next uint64) (string, []journal.Item, error) {
 		keys = nil
-		states, err := build(time.Now().UTC())
+		states, what, err := build(time.Now().UTC())
 		if err != nil {
-			return nil, err
+			return op, nil, err
+		}
+		operation := op
+		if what != "" {
+			operation += ": " + what
 		}
 		items := make([]journal.Item, len(states))
 		for i := range states {
@@ -152,7 +157,7 @@ func (v *Verifier) store(ctx context.Context, op string, build func(now time.Tim
 			items[i] = journal.Item{Name: itemName(s.number, s.key.ID), Value: s.encode()}
 			keys = append(keys, s.key)
 		}
-		return items, nil
+		return operation, items, nil
 	})
 	if err != nil {
 		return nil, err
@@ -162,17 +167,25 @@ func (v *Verifier) store(ctx context.Context, op string, build func(now time.Tim
 
 // change makes one change at a time: the items that decide returns are appended to the journal, and then made visible.
 func (v *Verifier) change(ctx context.Context, op string, decide func(next uint64) ([]journal.Item, error)) error {
+	return v.record(ctx, func(next uint64) (string, []journal.Item, error) {
+		items, err := decide(next)
+		return op, items, err
+	})
+}
+
+// record is change with an operation that decide returns, too.
+func (v *Verifier) record(ctx context.Context, decide func(next uint64) (string, []journal.Item, error)) error {
 	if v == nil || v.hashers == nil {
 		return &Error{Err: ErrNotConfigured}
 	}
 	var refused, err error
 	for full := true; full && err == nil; {
 		full = false
-		err = v.topic.Change(ctx, op, func(next uint64) (items []journal.Item, err error) {
-			if items, refused = decide(next); refused == nil {
+		err = v.topic.Record(ctx, func(next uint64) (op string, items []journal.Item, err error) {
+			if op, items, refused = decide(next); refused == nil {
 				items, full = v.withMark(items)
 			}
-			return items, refused
+			return op, items, refused
 		})
 	}
 	if err == nil || refused != nil {

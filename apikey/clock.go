@@ -16,19 +16,32 @@ type anchor struct {
 	nano int64 // the same, as UnixNano
 }
 
-// now returns the wall time as UnixNano.
-func (c *clock) now() int64 {
+// A reading is an instant that a clock has told: the time since an anchor.
+type reading struct {
+	anchor *anchor
+	since  time.Duration
+}
+
+// nano returns the wall time as UnixNano.
+func (r reading) nano() int64 { return r.anchor.nano + int64(r.since) }
+
+// time returns the instant with both clocks, as time.Now does.
+func (r reading) time() time.Time { return r.anchor.at.Add(r.since) }
+
+// now returns the present instant.
+func (c *clock) now() reading {
 	a := c.anchor.Load()
 	since := time.Since(a.at)
 	if since < 0 || since > time.Second {
-		return c.set()
+		return reading{anchor: c.set()}
 	}
-	return a.nano + int64(since)
+	return reading{a, since}
 }
 
-// set takes a new anchor and returns its time as UnixNano.
-func (c *clock) set() int64 {
+// set takes a new anchor and returns it.
+func (c *clock) set() *anchor {
 	t := time.Now()
-	c.anchor.Store(&anchor{t, t.UnixNano()})
-	return t.UnixNano()
+	a := &anchor{t, t.UnixNano()}
+	c.anchor.Store(a)
+	return a
 }

@@ -46,6 +46,8 @@
 //   - [ErrInactive]: 403 Forbidden. The key that [Error].KeyID names is disabled, has expired or is not valid yet, or
 //     the value was replaced and its grace is over; the text says which. Nothing, or change the key with
 //     [Verifier.Update].
+//   - [ErrStale]: 503, with Retry-After. The keys are older than [Config].MaxStale, and the journal does not answer.
+//     Look at its store, and at the network to it. [Config].AllowDespite may admit such requests.
 //   - [ErrNotConfigured]: 500. Make the verifier with [New]. If the text is about the pepper, set [Config].Pepper to
 //     that of the other nodes, and of earlier runs. If it is about a value, give its sealing key to [NewSealer].
 //   - [ErrInvalid]: 400. Correct the key, the value or the file; [Error].Message says what is wrong.
@@ -54,7 +56,14 @@
 //   - [ErrUnavailable]: 503, with Retry-After. Look at the store of the journal, or at a context that has ended. It is
 //     unknown whether the change was made; the next change or [Verifier.Refresh] tells.
 //
-// Every refused request gets the same answer, API Gateway's {"message":"Forbidden"}. The cause is for logs.
+// Every request that is refused because of its key gets the same answer, API Gateway's {"message":"Forbidden"}. The
+// cause is for logs.
+//
+// # Watching it
+//
+// [Config].Observe is told each decision about a request, and why it was refused. [Verifier.Stats] has figures about the
+// keys: an alarm is due when Age stays above a few seconds although the node follows. [journal.Observe] tells what the
+// journal is used for, and why it fails.
 //
 // # Time and failure
 //
@@ -65,16 +74,21 @@
 //
 // Changes are made one at a time. Each is appended to [Config].Journal before it is visible, and carries the name of
 // API Gateway's operation. A process that opens the journal again has the same keys. Nodes that share a journal decide
-// one after the other, so no value has two keys. What another node has changed acts here after [Verifier.Refresh], or
-// when a change is made or refused here.
+// one after the other, so no value has two keys.
+//
+// What another node has changed acts here after [Verifier.Refresh], and when a change is made or refused here. With
+// [Config].Follow it acts within a second, also where the store's notification is lost. A node that is cut off cannot
+// know that it is behind. [Config].MaxStale decides what it does: refuse with [ErrStale], or go on. On Lambda, where a
+// frozen goroutine follows nothing, set MaxStale alone: the first request after a thaw asks.
 //
 // A typical key takes less than 200 bytes of memory, and a sealed value 64 to 80 bytes more.
 //
 // # Files
 //
-// Start with verifier.go (the decision) and handler.go. Changes: change.go, reveal.go, rows.go, import.go over csv.go;
-// their way to and from the journal: codec.go, apply.go, seal.go, pepper.go. Reading: read.go. What a key is: key.go,
-// value.go, prefix.go, secret.go. How it is found without a lock: digest.go, record.go, keys.go over table.go and order.go.
+// Start with verifier.go (the decision), handler.go and current.go (other nodes). What an operator is told: observe.go,
+// stats.go. Changes: change.go, reveal.go, rows.go, import.go over csv.go; their way to and from the journal: codec.go,
+// apply.go, seal.go, pepper.go. Reading: read.go. What a key is: key.go, value.go, prefix.go, secret.go. How it is
+// found without a lock: digest.go, record.go, keys.go over table.go and order.go.
 //
 // Four exported names are for others than the caller. Packages fmt, encoding/json and encoding/gob find Format,
 // MarshalText and MarshalBinary of a [Secret], and so never write its value. [Verifier.Pattern] is for the rules of a

@@ -2,6 +2,7 @@ package apikey
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -11,13 +12,15 @@ import (
 	"unicode/utf8"
 )
 
-// The causes of a refused request; match them with [errors.Is]. All but ErrNotConfigured have the same answer, so that
-// a client cannot tell them apart. The package documentation says what to do about each.
+// The causes of a refused request; match them with [errors.Is]. All but ErrNotConfigured and ErrStale, which say
+// nothing about the key, have the same answer, so that a client cannot tell them apart. The package documentation says
+// what to do about each.
 var (
 	ErrNotConfigured = errors.New("verifier is not configured")
 	ErrMissing       = errors.New("request carries no API key")
 	ErrUnknown       = errors.New("API key is not registered")
 	ErrInactive      = errors.New("API key is not active")
+	ErrStale         = errors.New("the keys known here are too old")
 )
 
 // The texts for logs, where one cause has several. They are made once, because refusals are frequent.
@@ -48,6 +51,10 @@ type Error struct {
 	// Message says, in API Gateway's words, what is wrong with a key, a value or a file. It is set for [ErrInvalid]
 	// only, and is sent to the client.
 	Message string
+
+	// RequestID is the id of the answer. If it is empty, ServeHTTP makes a random one. A verifier sets it if its
+	// [Config] has Observe or RequestID.
+	RequestID string
 }
 
 func invalid(message string) error { return &Error{Err: ErrInvalid, Message: message} }
@@ -67,9 +74,10 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// A response is what an HTTP client is told about a cause.
+// A response is what an HTTP client is told about a cause, and the word for the cause in an [Event].
 type response struct {
 	cause         error
+	reason        string
 	status        int
 	code, message string
 }
@@ -77,13 +85,14 @@ type response struct {
 // answers are the responses to the causes; an error that wraps several has the first. A refused request gets API
 // Gateway's gateway response INVALID_API_KEY, a failed change the error of its control plane.
 var answers = []response{
-	{ErrInvalid, http.StatusBadRequest, "BadRequestException", ""}, // and Error.Message
-	{ErrNotFound, http.StatusNotFound, "NotFoundException", "Invalid API Key identifier specified"},
-	{ErrExists, http.StatusConflict, "ConflictException", "API Key already exists"},
-	{ErrUnavailable, http.StatusServiceUnavailable, "ServiceUnavailableException", "Service Unavailable"},
-	{ErrMissing, http.StatusForbidden, "ForbiddenException", "Forbidden"},
-	{ErrUnknown, http.StatusForbidden, "ForbiddenException", "Forbidden"},
-	{ErrInactive, http.StatusForbidden, "ForbiddenException", "Forbidden"},
+	{ErrInvalid, "invalid", http.StatusBadRequest, "BadRequestException", ""}, // and Error.Message
+	{ErrNotFound, "not_found", http.StatusNotFound, "NotFoundException", "Invalid API Key identifier specified"},
+	{ErrExists, "exists", http.StatusConflict, "ConflictException", "API Key already exists"},
+	{ErrUnavailable, "unavailable", http.StatusServiceUnavailable, "ServiceUnavailableException", "Service Unavailable"},
+	{ErrStale, "stale", http.StatusServiceUnavailable, "ServiceUnavailableException", "Service Unavailable"},
+	{ErrMissing, "missing", http.StatusForbidden, "ForbiddenException", "Forbidden"},
+	{ErrUnknown, "unknown", http.StatusForbidden, "ForbiddenException", "Forbidden"},
+	{ErrInactive, "inactive", http.StatusForbidden, "ForbiddenException", "Forbidden"},
 }
 
 // response returns the row of answers for e. Every other cause is a mistake of the operator's and answers 500.
@@ -96,11 +105,13 @@ func (e *Error) response() response {
 			return a
 		}
 	}
-	return response{nil, http.StatusInternalServerError, "ApiConfigurationException", "Internal server error"}
+	return response{
+		nil, "not_configured", http.StatusInternalServerError, "ApiConfigurationException", "Internal server error",
+	}
 }
 
-// StatusCode returns the HTTP status: 403 for every refused key, 500 for a verifier that is not configured, and 400,
-// 404, 409 or 503 for a change that failed.
+// StatusCode returns the HTTP status: 403 for every refused key, 503 for [ErrStale], 500 for a verifier that is not
+// configured, and 400, 404, 409 or 503 for a change that failed.
 func (e *Error) StatusCode() int { return e.response().status }
 
 // ErrorCode returns the value of the header X-Amzn-ErrorType.
@@ -109,9 +120,23 @@ func (e *Error) ErrorCode() string { return e.response().code }
 // ErrorMessage returns the text for the client. It does not contain the cause of a refusal.
 func (e *Error) ErrorMessage() string { return e.response().message }
 
-// SetHeader sets Retry-After for [ErrUnavailable], and nothing for other causes.
+// Reason returns the name of the cause in lower case, such as "not_found" for [ErrNotFound]. It is "canceled" if the
+// change or the request was given up because its context was canceled, and "not_configured" for a cause that is not of
+// this package.
+func (e *Error) Reason() string {
+	if errors.Is(e.Err, context.Canceled) {
+		return "canceled"
+	}
+	return e.response().reason
+}
+
+// SetHeader sets Retry-After for [ErrUnavailable] and [ErrStale]. It sets X-Amzn-RequestId to RequestID, unless that is
+// empty or an outer layer has set the header.
 func (e *Error) SetHeader(h http.Header) {
-	if errors.Is(e.Err, ErrUnavailable) {
+	if e.RequestID != "" && h.Get(requestIDField) == "" {
+		h.Set(requestIDField, e.RequestID)
+	}
+	if e.StatusCode() == http.StatusServiceUnavailable {
 		h.Set("Retry-After", "1")
 	}
 }
@@ -121,6 +146,9 @@ func (e *Error) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	e.SetHeader(w.Header())
 	answer(w, e.StatusCode(), e.ErrorCode(), message{e.ErrorMessage()})
 }
+
+// requestIDField is the header field in which API Gateway names a request.
+const requestIDField = "X-Amzn-RequestId"
 
 // clip bounds what is repeated of a client's text: it keeps at most 256 bytes, cuts between two characters, and marks
 // the cut. A run of invalid UTF-8 becomes one "?", so that the text does not grow. Each package carries this copy; a

@@ -53,6 +53,31 @@ func Example() {
 	// 403 {"message":"Forbidden"}
 }
 
+// One function can observe all packages of this module. The layer, outcome, reason, plan and route are fit for the labels
+// of a metric. The error is for logs.
+func ExampleConfig_observe() {
+	keys, err := apikey.New(apikey.Config{
+		Keys: []apikey.Entry{julian},
+		Observe: func(_ context.Context, e apikey.Event) {
+			fmt.Println(e.Layer, e.Outcome, e.Reason, "client:", e.Client, "error:", e.Err)
+		},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	h := keys.Handler(greet)
+	get(h, value)
+	get(h, "someOtherValueOfFortyCharacters012345678")
+	get(h)
+	fmt.Printf("%+v\n", keys.Stats())
+	// Output:
+	// apikey allowed  client: fr92a5qpbj error: <nil>
+	// apikey refused unknown client:  error: apikey: API key is not registered
+	// apikey refused missing client:  error: apikey: request carries no API key
+	// {Keys:1 Values:1 Revision:0 Behind:false Age:0s}
+}
+
 // A key is created disabled unless Enabled is set, as in API Gateway.
 func ExampleVerifier_Create() {
 	keys, _ := apikey.New(apikey.Config{})
@@ -415,4 +440,36 @@ func ExampleCustomerID() {
 	// Output:
 	// 200 phone00001 acme true
 	// 200 website001 acme true
+}
+
+// Two nodes share a journal. A key that is disabled on one of them is refused by the other, which follows.
+func ExampleConfig_follow() {
+	ctx := context.Background()
+	store := journal.Memory(0) // two processes need a store that they share
+	open := func() *apikey.Verifier {
+		v, err := apikey.New(apikey.Config{
+			Keys: []apikey.Entry{julian}, Pepper: "a pepper of thirty-two bytes or more", Journal: store,
+			Follow: true, MaxStale: 10 * time.Second, // a node that cannot hear for so long refuses with 503
+		})
+		if err != nil {
+			panic(err)
+		}
+		return v
+	}
+	here, there := open(), open()
+	defer here.Close()
+	defer there.Close()
+	_, err := there.VerifyKey(ctx, value)
+	fmt.Println(err)
+	if _, err := here.Update(ctx, "fr92a5qpbj", func(k *apikey.Key) error { k.Enabled = false; return nil }); err != nil {
+		panic(err)
+	}
+	for there.Stats().Revision < here.Stats().Revision {
+		time.Sleep(time.Millisecond) // less than a second in all
+	}
+	_, err = there.VerifyKey(ctx, value)
+	fmt.Println(err)
+	// Output:
+	// <nil>
+	// apikey: API key is not active: it is disabled (key fr92a5qpbj)
 }

@@ -26,12 +26,8 @@ func (v *Verifier) Anonymous(r *http.Request) *http.Request {
 // its context.
 func (v *Verifier) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		inner, err := v.Authenticate(r)
-		if err != nil && v.allows(r, err) {
-			inner, err = v.Anonymous(r), nil
-		}
-		if err != nil {
-			v.answer(w, r, err.(*Error)) // Authenticate returns no other kind
+		inner := v.pass(w, r)
+		if inner == nil {
 			return
 		}
 		next.ServeHTTP(w, inner)
@@ -39,9 +35,28 @@ func (v *Verifier) Handler(next http.Handler) http.Handler {
 	})
 }
 
-// allows reports whether AllowDespite admits a request that was refused with err.
-func (v *Verifier) allows(r *http.Request, err error) bool {
-	return v != nil && v.allow != nil && v.allow(r, err)
+// pass returns the request for the next handler, or nil if it has answered r itself.
+func (v *Verifier) pass(w http.ResponseWriter, r *http.Request) *http.Request {
+	c, e := v.decide(r)
+	if e == nil {
+		if v.observe != nil {
+			v.tellAllowed(r.Context(), w, r, c)
+		}
+		return r.WithContext(NewContext(r.Context(), c))
+	}
+	v.name(e, w, r)
+	if v.allows(r, e) {
+		v.tellRefused(r.Context(), r, e, true)
+		return v.Anonymous(r)
+	}
+	v.tellRefused(r.Context(), r, e, false)
+	v.answer(w, r, e)
+	return nil
+}
+
+// allows reports whether AllowDespite admits a request that was refused with e.
+func (v *Verifier) allows(r *http.Request, e *Error) bool {
+	return v != nil && v.allow != nil && v.allow(r, e)
 }
 
 // answer answers a request that was refused with e.

@@ -44,8 +44,8 @@ var columnNames = []string{columnName, columnKey, columnDescription, columnEnabl
 // are not separated by commas, the error says so. A quote that is not closed spoils only its own line. Rows without any
 // value are skipped, and so are blanks around values.
 //
-// A row with a mistake has its Err set, and only its Place besides. A file that cannot be read at all, or has more than
-// 20 000 rows without mistakes, is [ErrInvalid].
+// A row with a mistake has its Err set, and apart from that only its Place. A file that cannot be read at all, or has
+// more than 20 000 rows without mistakes, is [ErrInvalid].
 func ReadCSV(file io.Reader) ([]Row, error) {
 	text, err := readText(file)
 	if err != nil {

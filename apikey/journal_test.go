@@ -13,6 +13,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -90,7 +91,7 @@ func TestChangeIsInTheJournalBeforeItIsVisible(t *testing.T) {
 		require.False(t, c.Time.IsZero())
 		operations = append(operations, c.Operation)
 	}
-	require.Equal(t, []string{"UpdateApiKey", "RotateApiKey", "CreateApiKey", "DeleteApiKey"}, operations)
+	require.Equal(t, []string{"UpdateApiKey: enabled: true → false", "RotateApiKey", "CreateApiKey", "DeleteApiKey"}, operations)
 }
 
 // A change whose outcome is unknown ends with ErrUnavailable. The next change or Refresh finds out, and decides on what
@@ -529,6 +530,7 @@ func TestHistoryTellsTheChangesOfAKey(t *testing.T) {
 		}
 		return operations
 	}
+	const disabled = "UpdateApiKey: enabled: true → false"
 	ctx := t.Context()
 	_, err := v.Create(ctx, apikey.Key{ID: "second0000"}, other)
 	require.NoError(t, err)
@@ -538,8 +540,8 @@ func TestHistoryTellsTheChangesOfAKey(t *testing.T) {
 		_, err = v.Rotate(ctx, id, v.Generate(), 0)
 		require.NoError(t, err)
 	}
-	require.Equal(t, []string{"RotateApiKey", "UpdateApiKey", "CreateApiKey"}, history(v, "second0000"))
-	require.Equal(t, []string{"RotateApiKey", "UpdateApiKey"}, history(v, "fr92a5qpbj"))
+	require.Equal(t, []string{"RotateApiKey", "UpdateApiKey", "CreateApiKey"}, history(v, "second0000"), "it was disabled already")
+	require.Equal(t, []string{"RotateApiKey", disabled}, history(v, "fr92a5qpbj"))
 	require.Empty(t, history(v, "unknown000"))
 	require.Empty(t, history(v, "\x00\x00\x00\x00\x01\x00\x00\x00"), "the name of an item is no id")
 	require.Empty(t, history(newVerifier(t, apikey.Config{}), "fr92a5qpbj"))
@@ -551,7 +553,7 @@ func TestHistoryTellsTheChangesOfAKey(t *testing.T) {
 	}
 	for _, v := range []*apikey.Verifier{v, newVerifier(t, cfg)} {
 		require.Equal(t, []string{"CreateApiKey", "DeleteApiKey"}, history(v, "second0000"))
-		require.Equal(t, []string{"CreateApiKey", "DeleteApiKey", "RotateApiKey", "UpdateApiKey"}, history(v, "fr92a5qpbj"))
+		require.Equal(t, []string{"CreateApiKey", "DeleteApiKey", "RotateApiKey", disabled}, history(v, "fr92a5qpbj"))
 	}
 	for range v.History(ctx, "fr92a5qpbj") {
 		break // an early end is no panic
@@ -566,4 +568,43 @@ func pull(s iter.Seq2[journal.Change, error]) (journal.Change, error) {
 		return c, err
 	}
 	return journal.Change{}, nil
+}
+
+// The history says what an update has changed, and stays within what a journal takes, whatever the texts are.
+func TestHistoryTellsWhatAnUpdateHasChanged(t *testing.T) {
+	noon := time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)
+	for _, tt := range []struct {
+		name string
+		edit func(*apikey.Key)
+		want string
+	}{
+		{"nothing", func(*apikey.Key) {}, "UpdateApiKey"},
+		{
+			"texts", func(k *apikey.Key) { k.Name, k.CustomerID = "a\u202e\"", "c" },
+			`UpdateApiKey: name: "julianwood" → "a\u202e\""; customerId: "" → "c"`,
+		},
+		{
+			"times", func(k *apikey.Key) { k.NotBefore, k.Expires = noon, noon.Add(time.Hour) },
+			"UpdateApiKey: notBefore: none → 2026-12-01T12:00:00Z; expires: none → 2026-12-01T13:00:00Z",
+		},
+		{"long ones", func(k *apikey.Key) { k.Description, k.Tags = "d", map[string]string{"a": "b"} }, "UpdateApiKey: description; tags"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			v := newVerifier(t, apikey.Config{Pepper: pepper, Keys: []apikey.Entry{julian}, Journal: journal.Memory(0)})
+			_, err := v.Update(t.Context(), "fr92a5qpbj", func(k *apikey.Key) error { tt.edit(k); return nil })
+			require.NoError(t, err)
+			c, err := pull(v.History(t.Context(), "fr92a5qpbj"))
+			require.NoError(t, err)
+			require.Equal(t, tt.want, c.Operation)
+		})
+	}
+	v := newVerifier(t, apikey.Config{Pepper: pepper, Keys: []apikey.Entry{julian}, Journal: journal.Memory(0)})
+	for _, text := range []string{strings.Repeat("\u202e", 1024), strings.Repeat("é", 1024)} {
+		_, err := v.Update(t.Context(), "fr92a5qpbj", func(k *apikey.Key) error { k.Name, k.CustomerID = text, text; return nil })
+		require.NoError(t, err)
+		c, err := pull(v.History(t.Context(), "fr92a5qpbj"))
+		require.NoError(t, err)
+		require.True(t, utf8.ValidString(c.Operation))
+		require.LessOrEqual(t, len(c.Operation), 1200)
+	}
 }

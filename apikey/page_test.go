@@ -115,3 +115,44 @@ func TestPagesDuringChanges(t *testing.T) {
 	}
 	require.Equal(t, want, got)
 }
+
+// TestSearchFindsByNameCustomerAndID: whole pages of what a person looks for, in the order of pages.
+func TestSearchFindsByNameCustomerAndID(t *testing.T) {
+	v := newVerifier(t, apikey.Config{})
+	for i := range 60 {
+		k := apikey.Key{ID: fmt.Sprintf("key%07d", i), Name: fmt.Sprintf("name %d", i%20)}
+		if i%2 == 0 {
+			k.CustomerID = fmt.Sprintf("customer %d", i%3)
+		}
+		_, err := v.Create(t.Context(), k, v.Generate())
+		require.NoError(t, err)
+	}
+	for text, want := range map[string]func(apikey.Key) bool{
+		"":           func(apikey.Key) bool { return true },
+		"name 1":     func(k apikey.Key) bool { return strings.HasPrefix(k.Name, "name 1") },
+		"ame 1":      func(apikey.Key) bool { return false },
+		"Name 1":     func(apikey.Key) bool { return false },
+		"customer 1": func(k apikey.Key) bool { return k.CustomerID == "customer 1" },
+		"customer":   func(apikey.Key) bool { return false },
+		"key0000042": func(k apikey.Key) bool { return k.ID == "key0000042" },
+		"key":        func(apikey.Key) bool { return false },
+	} {
+		all := slices.DeleteFunc(slices.Collect(v.Keys()), func(k apikey.Key) bool { return !want(k) })
+		for limit := 1; limit < 9; limit += 3 {
+			var got []apikey.Key
+			for next, more := uint64(0), true; more; more = next != 0 {
+				var page []apikey.Key
+				page, next = v.Search(text, next, limit)
+				require.LessOrEqual(t, len(page), limit)
+				got = append(got, page...)
+			}
+			require.ElementsMatch(t, all, got, text)
+			require.True(t, slices.EqualFunc(all, got, func(a, b apikey.Key) bool { return a.ID == b.ID }), text)
+		}
+	}
+	for _, v := range []*apikey.Verifier{{}, nil} {
+		keys, next := v.Search("a", 0, 1)
+		require.Empty(t, keys)
+		require.Zero(t, next)
+	}
+}

@@ -45,6 +45,18 @@ func (v *Verifier) Keys() iter.Seq[Key] {
 // Page looks at 16 384 keys at most. So a page may have fewer keys than limit, or none, although next is not 0. Between
 // two pages, keys may come and go: each key that stays is in exactly one of the pages.
 func (v *Verifier) Page(prefix string, before uint64, limit int) (keys []Key, next uint64) {
+	return v.page(before, limit, func(r *record) bool { return strings.HasPrefix(r.name(), prefix) })
+}
+
+// Search is Page for a text that a person looks for: it returns keys whose name begins with it, and those that have it as
+// their customer or id. Case matters.
+func (v *Verifier) Search(text string, before uint64, limit int) (keys []Key, next uint64) {
+	return v.page(before, limit, func(r *record) bool {
+		return strings.HasPrefix(r.name(), text) || r.more != nil && r.more.customerID == text || r.id() == text
+	})
+}
+
+func (v *Verifier) page(before uint64, limit int, matches func(*record) bool) (keys []Key, next uint64) {
 	if v == nil || v.hashers == nil || limit <= 0 {
 		return nil, 0
 	}
@@ -53,7 +65,7 @@ func (v *Verifier) Page(prefix string, before uint64, limit int) (keys []Key, ne
 		if examined++; examined > maxExamined {
 			return keys, last
 		}
-		if strings.HasPrefix(r.name(), prefix) {
+		if matches(r) {
 			if len(keys) == limit {
 				return keys, last
 			}
@@ -67,8 +79,9 @@ func (v *Verifier) Page(prefix string, before uint64, limit int) (keys []Key, ne
 // History yields the changes of the key of the given id, newest first, as far back as the journal keeps them. Of a key
 // that was deleted, and that was not declared, only the deletion is found; this is also so if a new key has the id.
 // Without a journal there is no history. An error ends the sequence: an [*Error] that wraps [ErrUnavailable] if the
-// journal does not answer. A change says who, when and by which operation, not what was changed: its only item has a
-// name of this package's own form, and no bytes.
+// journal does not answer. A change says who, when and by which operation; that of an [Verifier.Update] also says what it
+// has changed, as in "UpdateApiKey: enabled: true → false". Its only item has a name of this package's own form, and no
+// bytes.
 func (v *Verifier) History(ctx context.Context, id string) iter.Seq2[journal.Change, error] {
 	return func(yield func(journal.Change, error) bool) {
 		if v == nil || v.hashers == nil {

@@ -176,7 +176,7 @@ func TestRevealBesideUpdatesLosesNothing(t *testing.T) {
 	for _, operation := range history(t, nodes[0], "fr92a5qpbj") {
 		count[operation]++
 	}
-	require.Equal(t, map[string]int{"UpdateApiKey": 2 * times, "RevealApiKey": 2 * times}, count)
+	require.Equal(t, map[string]int{"UpdateApiKey: description": 2 * times, "RevealApiKey": 2 * times}, count)
 }
 
 // What does not fit into one change is several, and a failure shows nothing of any.

@@ -85,19 +85,19 @@ func (v *Verifier) Import(ctx context.Context, rows []Row, opt ImportOptions) ([
 		return nil, err
 	}
 	var got []Row
-	_, err = v.store(ctx, opImport, func(now time.Time) ([]state, error) {
+	_, err = v.store(ctx, opImport, func(now time.Time) ([]state, string, error) {
 		b := newBatch(v, now)
 		got = b.addAll(rows, opt.Check)
 		if len(b.states) > maxKeys {
-			return nil, tooMany()
+			return nil, "", tooMany()
 		}
 		if warnings := mistakes(got); opt.FailOnWarnings && len(warnings) > 0 {
-			return nil, invalid(summary(warnings))
+			return nil, "", invalid(summary(warnings))
 		}
 		if opt.DryRun {
-			return nil, nil
+			return nil, "", nil
 		}
-		return b.states, nil
+		return b.states, "", nil
 	})
 	return got, err
 }

@@ -21,8 +21,8 @@ import (
 type table struct {
 	hash   func(*record) uint64
 	slots  atomic.Pointer[slots]
-	filled int // slots that are not nil; only the writer reads it
-	live   int // records; only the writer reads it
+	filled int          // slots that are not nil; only the writer reads it
+	live   atomic.Int64 // records; only the writer changes it
 }
 
 type slots []atomic.Pointer[record]
@@ -39,6 +39,9 @@ func newTable(hash func(*record) uint64) *table {
 	return t
 }
 
+// size returns how many records the table has.
+func (t *table) size() int { return int(t.live.Load()) }
+
 // find returns the record of the given hash for which same reports true, or nil.
 func (t *table) find(hash uint64, same func(*record) bool) *record {
 	s := *t.slots.Load()
@@ -52,11 +55,11 @@ func (t *table) put(r *record, same func(*record) bool) {
 	i, old := s.probe(t.hash(r), same)
 	if old == nil {
 		if 8*(t.filled+1) > 5*len(s) {
-			s = t.grow(5 * (t.live + 1) / 2)
+			s = t.grow(5 * (t.size() + 1) / 2)
 			i, _ = s.probe(t.hash(r), same)
 		}
 		t.filled++
-		t.live++
+		t.live.Add(1)
 	}
 	s[i].Store(r)
 }
@@ -66,7 +69,7 @@ func (t *table) remove(hash uint64, same func(*record) bool) {
 	s := *t.slots.Load()
 	if i, old := s.probe(hash, same); old != nil {
 		s[i].Store(gone)
-		t.live--
+		t.live.Add(-1)
 	}
 }
 
@@ -87,7 +90,7 @@ func (t *table) all() iter.Seq[*record] {
 // filled then.
 func (t *table) reserve(n int) {
 	if 8*(t.filled+n) > 5*len(*t.slots.Load()) {
-		t.grow(max(2*(t.live+n), 5*(t.live+1)/2))
+		t.grow(max(2*(t.size()+n), 5*(t.size()+1)/2))
 	}
 }
 
@@ -98,7 +101,7 @@ func (t *table) grow(size int) slots {
 		i, _ := s.probe(t.hash(r), differs)
 		s[i].Store(r)
 	}
-	t.filled = t.live
+	t.filled = t.size()
 	t.slots.Store(&s)
 	return s
 }

@@ -40,7 +40,7 @@ func TestTableIsAMap(t *testing.T) {
 				delete(model, r.digest)
 			}
 			require.Same(t, model[r.digest], table.find(r.digest.hash(), r.same))
-			require.Equal(t, len(model), table.live)
+			require.Equal(t, len(model), table.size())
 		}
 		got := map[digest]*record{}
 		for r := range table.all() {
@@ -70,7 +70,7 @@ func TestTableStaysSmall(t *testing.T) {
 			table.remove(old.digest.hash(), old.same)
 		}
 	}
-	require.Equal(t, 100, table.live)
+	require.Equal(t, 100, table.size())
 	require.LessOrEqual(t, len(*table.slots.Load()), 512)
 	require.LessOrEqual(t, grown, 2500, "a table is rebuilt once for many puts")
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/tallygate/tallygate/usageplan/journal"
 )
@@ -25,9 +26,22 @@ type Config struct {
 	Pepper Secret
 
 	// Journal stores the keys. New reads it, and each change is appended to it before that is visible. Several
-	// verifiers may share it, also in several processes if its store can; see [Verifier.Refresh]. It must not be used
-	// for anything else. Nil keeps the keys in memory only.
+	// verifiers may share it, also in several processes if its store can; see Follow. It must not be used for anything
+	// else. Nil keeps the keys in memory only.
 	Journal journal.Journal
+
+	// MaxStale bounds the age of the keys by which requests are decided: the time since the Journal was last read to its
+	// head. A request that finds them older than that reads on itself, for all requests that wait, and is refused with
+	// [ErrStale] if the Journal does not answer within a second. AllowDespite may admit it. From half of MaxStale on,
+	// a request has another goroutine read on, and does not wait. So a Lambda environment that was frozen for an hour
+	// asks first, and a node that cannot hear the others stops. Seconds are usual. 0 goes on with what is known, without
+	// end: a node that is cut off admits a key that was disabled elsewhere.
+	MaxStale time.Duration
+
+	// Follow starts a goroutine that reads on when other nodes have appended to the Journal, so that a change acts on
+	// every node within a second. [Verifier.Close] ends it. Without it, a node that shares a Journal calls
+	// [Verifier.Refresh], or has a MaxStale.
+	Follow bool
 
 	// Sealer encrypts the values of new keys, so that [Verifier.Reveal] shows them again. Nil keeps no values. New does
 	// not ask whether it opens what the Journal has: verifying needs no value, and while a sealing key is replaced or
@@ -55,6 +69,18 @@ type Config struct {
 	// ErrorHandler answers refused requests. The error is an [*Error], whose SetHeader was called already. Nil stands
 	// for [Error.ServeHTTP], which answers as API Gateway does.
 	ErrorHandler func(http.ResponseWriter, *http.Request, error)
+
+	// Observe is told each decision of VerifyKey, Verify, Authenticate and Handler, once, before the request goes on or
+	// is answered. It runs on the request's goroutine and must not block; a panic of it is not caught. Changes of keys
+	// are not told; see [journal.Observe]. Nil tells nobody.
+	Observe func(context.Context, Event)
+
+	// RequestID returns the id of a request, if the application names its requests. It is the X-Amzn-RequestId of a
+	// refusal and the RequestID of an [Event]. If it returns "", a refusal gets a random id. VerifyKey has no request and
+	// does not call it. Do not return a header that any client can set: it would choose what stands in your logs. Nil
+	// means that each refusal gets a random id. If an outer layer has set X-Amzn-RequestId in the answer before
+	// [Verifier.Handler], that is the id in any case.
+	RequestID func(*http.Request) string
 }
 
 // Entry is a key with its value, as it is given to a verifier.
@@ -64,7 +90,8 @@ type Entry struct {
 }
 
 // Verifier keeps the registered keys and decides whether a request carries one. All methods are safe for concurrent
-// use, and verifying never waits for a change. The zero Verifier refuses every request with [ErrNotConfigured].
+// use. Verifying never waits for a change, and for the Journal only as Config.MaxStale says. The zero Verifier refuses
+// every request with [ErrNotConfigured].
 type Verifier struct {
 	hashers *sync.Pool // of *hasher; nil in the zero value
 	prefix  prefix
@@ -72,9 +99,12 @@ type Verifier struct {
 	sealer  *Sealer
 	allow   func(*http.Request, error) bool
 	refuse  func(http.ResponseWriter, *http.Request, error)
+	observe func(context.Context, Event)
+	idOf    func(*http.Request) string // Config.RequestID
 
 	journal journal.Journal // nil in memory
 	topic   *journal.Topic
+	bounded bool              // there is a Config.MaxStale
 	named   map[string]*named // by id; used only by New and in the topic's calls, as is marked
 	marked  bool              // the journal has the mark of the pepper
 	keys    keys
@@ -86,7 +116,7 @@ type Verifier struct {
 func New(cfg Config) (*Verifier, error) {
 	v := &Verifier{
 		prefix: prefix(cfg.Prefix), source: cfg.Source, sealer: cfg.Sealer, journal: cfg.Journal,
-		allow: cfg.AllowDespite, refuse: cfg.ErrorHandler,
+		allow: cfg.AllowDespite, refuse: cfg.ErrorHandler, observe: cfg.Observe, idOf: cfg.RequestID,
 	}
 	pepper, err := cfg.pepper()
 	errs := []error{err}
@@ -100,20 +130,27 @@ func New(cfg Config) (*Verifier, error) {
 	v.hashers = newHashers(pepper)
 	v.keys = newKeys()
 	v.clock.set()
-	errs = append(errs, v.follow(cfg.Journal, cfg.Keys))
+	errs = append(errs, v.follow(cfg.Journal, cfg.Keys), v.keep(cfg.MaxStale, cfg.Follow))
 	if err := errors.Join(errs...); err != nil {
+		_ = v.Close() // always nil
 		return nil, err
 	}
 	return v, nil
 }
 
 // VerifyKey decides whether value is that of a key that is registered, enabled and within its dates, and returns the
-// key's client. It is the decision without HTTP. The error is an [*Error] that wraps [ErrMissing], [ErrUnknown] or
-// [ErrInactive].
+// key's client. It is the decision without HTTP. The error is an [*Error] that wraps [ErrMissing], [ErrUnknown],
+// [ErrInactive] or [ErrStale]. ctx ends the wait for the Journal, if Config.MaxStale asks for one.
 //
 // Its time does not tell whether a refused value is known. Every value of an accepted form is hashed, looked up and
 // compared in constant time, and all checks are made whatever was found.
-func (v *Verifier) VerifyKey(_ context.Context, value string) (Client, error) {
+func (v *Verifier) VerifyKey(ctx context.Context, value string) (Client, error) {
+	c, e := v.decideValue(ctx, value)
+	return c, v.tell(ctx, nil, c, e)
+}
+
+// decideValue is VerifyKey without telling the decision.
+func (v *Verifier) decideValue(ctx context.Context, value string) (Client, *Error) {
 	if v == nil || v.hashers == nil {
 		return Client{}, &Error{Err: ErrNotConfigured}
 	}
@@ -123,12 +160,15 @@ func (v *Verifier) VerifyKey(_ context.Context, value string) (Client, error) {
 	if len(value) < minValue || len(value) > maxValue || v.prefix.claims(value) && !v.prefix.has(value) {
 		return Client{}, &Error{Err: errMalformed}
 	}
+	now, e := v.current(ctx)
+	if e != nil {
+		return Client{}, e
+	}
 	found := v.lookup(value)
 	r := found
 	if r == nil {
 		r = absent
 	}
-	now := v.clock.now()
 	err := r.refusal(now)
 	if found == nil {
 		return Client{}, &Error{Err: ErrUnknown}
@@ -163,18 +203,24 @@ func (v *Verifier) Present(r *http.Request) bool {
 // Verify decides about the key that r carries, as [Verifier.VerifyKey] does. If r has two headers X-API-Key with
 // different values, the error is [ErrUnknown]. Verify does not read the body.
 func (v *Verifier) Verify(r *http.Request) (Client, error) {
+	c, e := v.decide(r)
+	return c, v.tell(r.Context(), r, c, e)
+}
+
+// decide is Verify without telling the decision.
+func (v *Verifier) decide(r *http.Request) (Client, *Error) {
 	if v != nil && v.source != nil {
 		value, ok := v.source(r)
 		if !ok {
 			return Client{}, &Error{Err: ErrMissing}
 		}
-		return v.VerifyKey(r.Context(), value)
+		return v.decideValue(r.Context(), value)
 	}
 	value, ok := same(r.Header["X-Api-Key"])
 	if !ok {
 		return Client{}, &Error{Err: errAmbiguous}
 	}
-	return v.VerifyKey(r.Context(), value)
+	return v.decideValue(r.Context(), value)
 }
 
 // same returns the value that all fields have, or "" if there are none. It reports false if they differ.

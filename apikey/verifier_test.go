@@ -191,7 +191,7 @@ func TestNewReportsEveryMistake(t *testing.T) {
 		"apikey: Pepper of 5 bytes, want 32 or more",
 		"apikey: invalid: API key prefix must be 2 to 6 characters of [a-z0-9] and begin with a letter",
 		"apikey: Sealer has no keys; make it with NewSealer",
-		"apikey: the journal cannot be read: journal: the store has not answered: connection reset",
+		"apikey: the journal cannot be read: journal: no usable answer from the store: connection reset",
 		"apikey: Keys[0]: invalid: a declared key needs an ID",
 		"apikey: Keys[2]: API key exists already (key fr92a5qpbj)",
 		"apikey: Keys[3]: invalid: API Key value should be at least 20 characters",

@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"flag"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -16,7 +18,16 @@ import (
 	"github.com/tallygate/tallygate/usageplan/journal"
 )
 
-const population = 1_000_000
+// population is how many keys there are: with -short few, which shows that a benchmark runs and measures nothing.
+var population = 1_000_000
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if testing.Short() {
+		population /= 20
+	}
+	os.Exit(m.Run())
+}
 
 var pepper = apikey.Secret("a pepper of thirty-two bytes or more")
 
@@ -71,6 +82,33 @@ func BenchmarkVerify(b *testing.B) {
 				mac.Reset()
 				mac.Write(value)
 				mac.Sum(sum[:0])
+			}
+		})
+	}
+}
+
+// BenchmarkObserve verifies one key of a few with nobody to tell, and with a function that does nothing.
+func BenchmarkObserve(b *testing.B) {
+	value := apikey.Secret("67sfLSq19U1GuGk1RB5DwaS7EIYsWvBU3fZbtvQT")
+	key := apikey.Entry{Key: apikey.Key{ID: "fr92a5qpbj", Enabled: true}, Value: value}
+	for _, tt := range []struct {
+		impl    string
+		observe func(context.Context, apikey.Event)
+	}{
+		{"nil", nil},
+		{"empty", func(context.Context, apikey.Event) {}},
+	} {
+		v, err := apikey.New(apikey.Config{Keys: []apikey.Entry{key}, Observe: tt.observe})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run("impl="+tt.impl, func(b *testing.B) {
+			ctx := b.Context()
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := v.VerifyKey(ctx, string(value)); err != nil {
+					b.Fatal(err)
+				}
 			}
 		})
 	}
@@ -174,7 +212,7 @@ func BenchmarkOpen(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				b.ReportMetric(float64(heap()-before)/population, "B/key")
+				b.ReportMetric(float64(heap()-before)/float64(population), "B/key")
 				runtime.KeepAlive(v)
 				b.StartTimer()
 			}
