@@ -3,14 +3,17 @@
 package usageplan_test
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/tallygate/tallygate/ratelimit"
 	"github.com/tallygate/tallygate/usageplan"
+	"github.com/tallygate/tallygate/usageplan/journal"
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
@@ -37,12 +40,41 @@ func busy(t testing.TB, edits ...func(*usageplan.Config)) *usageplan.Meter {
 
 func TestTakeDoesNotAllocate(t *testing.T) {
 	for name, quotas := range map[string][]ledger.Quota{"a quota": daily(1 << 50), "no quota": nil} {
-		m, q, ctx := busy(t, func(c *usageplan.Config) { c.Plans[0].Quotas = quotas }), getCats("a"), t.Context()
+		m, q, ctx := busy(t, func(c *usageplan.Config) {
+			c.Plans[0].Quotas, c.Journal, c.MaxStale = quotas, journal.Memory(0), time.Hour
+		}), getCats("a"), t.Context()
 		require.Zero(t, testing.AllocsPerRun(1000, func() {
 			if _, err := m.Take(ctx, q); err != nil {
 				panic(err)
 			}
 		}), name)
+	}
+}
+
+// free is a throttle that grants everything.
+type free struct{}
+
+func (free) Take(_ context.Context, _ string, _ []string, _ []ratelimit.Limit, decisions []ratelimit.Decision) (int, error) {
+	granting(decisions)
+	return -1, nil
+}
+
+func (free) GiveBack(string, []string, []ratelimit.Limit) {}
+
+// What a request takes from Config.Throttle is one object, and the name of the group is another. The throttle "/*/*" has
+// a name for each route, which is a third.
+func TestSharedThrottleAllocations(t *testing.T) {
+	m, ctx := busy(t, func(c *usageplan.Config) {
+		c.Throttle, c.Plans[0].Stages[0].Methods["/*/*"] = free{}, ratelimit.Limit{Rate: 1e9, Burst: 1e9}
+	}), t.Context()
+	for resource, want := range map[string]float64{"/cats": 2, "/dogs": 3} {
+		q := getCats("a")
+		q.Route.Resource = resource
+		require.Equal(t, want, testing.AllocsPerRun(1000, func() {
+			if _, err := m.Take(ctx, q); err != nil {
+				panic(err)
+			}
+		}), resource)
 	}
 }
 
@@ -113,4 +145,50 @@ func TestCheckDoesNotAllocate(t *testing.T) {
 			panic(err)
 		}
 	}))
+}
+
+// A request that is allowed is told without an allocation, unless the application names it: then it has a verdict of
+// its own.
+func TestObserveAllocations(t *testing.T) {
+	events := 0
+	observe := func(_ context.Context, e usageplan.Event) {
+		if e.Outcome != "allowed" {
+			panic(e.Reason)
+		}
+		events++
+	}
+	for _, tt := range []struct {
+		name      string
+		requestID func(*http.Request) string
+		take      float64
+		check     float64
+	}{
+		{"without ids", nil, 0, 0},
+		{"with ids", func(*http.Request) string { return "id" }, 0, 1},
+	} {
+		m, q, ctx, r := busy(t, func(c *usageplan.Config) { c.Observe, c.RequestID = observe, tt.requestID }), getCats("a"), t.Context(), catsOf("a")
+		least := busy(t)
+		h, plain, w := m.Handler(http.NotFoundHandler()), least.Handler(http.NotFoundHandler()), &fields{http.Header{}}
+		for name, call := range map[string]struct {
+			want float64
+			call func()
+		}{
+			"Take":    {tt.take, func() { _, _ = m.Take(ctx, q) }},
+			"Check":   {tt.check, func() { _, _ = m.Check(r) }},
+			"Handler": {tt.check + allocs(w, plain, r), func() { clear(w.header); h.ServeHTTP(w, r) }},
+		} {
+			events = 0
+			require.Equal(t, call.want, testing.AllocsPerRun(1000, call.call), "%s, %s", tt.name, name)
+			require.Equal(t, 1001, events, "AllocsPerRun calls once more to warm up")
+		}
+	}
+}
+
+func allocs(w *fields, h http.Handler, r *http.Request) float64 {
+	return testing.AllocsPerRun(1000, func() { clear(w.header); h.ServeHTTP(w, r) })
+}
+
+func TestAcceptIsReadWithoutAllocatingIfThereIsNone(t *testing.T) {
+	h := http.Header{"User-Agent": {"curl/8"}}
+	require.Zero(t, testing.AllocsPerRun(100, func() { usageplan.PrefersHTML(h) }))
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -113,6 +114,74 @@ func TestAllowDespiteDecidesByCause(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, call(mux, "stranger", "/dev/dogs").StatusCode)
 }
 
+// ending is an engine that makes a number of updates and then fails.
+type ending struct {
+	ledger.Engine
+	left int
+}
+
+func (e *ending) Update(ctx context.Context, keys []string, f func(int, []byte) ([]byte, error)) error {
+	if e.left--; e.left < 0 {
+		return errDown
+	}
+	return e.Engine.Update(ctx, keys, f)
+}
+
+// A refusal is told by its own cause, also if the engine then fails to take back the units. So AllowDespite that fails
+// open does not admit what a limit has refused. The ledger tells of the failure.
+func TestARefusalStaysOneIfItsUnitsCannotBeGivenBack(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		config usageplan.Config
+		quotas []ledger.Quota
+		status int
+		cause  error
+	}{
+		{"account throttle", usageplan.Config{AccountThrottle: &ratelimit.Limit{Burst: 1}}, daily(99), 429, usageplan.ErrThrottled},
+		{
+			"second quota",
+			usageplan.Config{},
+			[]ledger.Quota{{Limit: 99, Period: ledger.Daily}, {Limit: 1, Period: ledger.Monthly}},
+			429, usageplan.ErrQuotaExceeded,
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			engine, failures := &ending{ledger.NewMemory(), 99}, 0
+			quotas, err := ledger.New(ledger.Config{
+				Engine: engine, Exact: true,
+				Observe: func(_ context.Context, e ledger.Event) {
+					if e.Operation == "commit" && e.Reason == "failed" {
+						failures++
+					}
+				},
+			})
+			require.NoError(t, err)
+			c := tt.config
+			c.Ledger, c.AllowDespite = quotas, func(_ *http.Request, err error) bool { return errors.Is(err, ledger.ErrUnavailable) }
+			c.Plans = []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Quotas: tt.quotas}}
+			c.Members = []usageplan.Member{{Plan: "p", Client: "a"}}
+			m, served := meter(t, c), 0
+			var refusal error
+			mux := http.NewServeMux()
+			mux.HandleFunc("GET /dev/cats", func(w http.ResponseWriter, r *http.Request) {
+				if _, refusal = m.Check(r); refusal != nil {
+					refusal.(http.Handler).ServeHTTP(w, r)
+					return
+				}
+				served++
+			})
+			require.Equal(t, http.StatusOK, call(mux, "a", "/dev/cats").StatusCode)
+			engine.left = 1 // the first quota is taken, and cannot be given back
+			require.Equal(t, tt.status, call(mux, "a", "/dev/cats").StatusCode)
+			require.Equal(t, 1, served)
+			require.ErrorIs(t, refusal, tt.cause)
+			require.NotErrorIs(t, refusal, ledger.ErrUnavailable)
+			require.ErrorContains(t, refusal, errDown.Error(), "an operator still reads of it")
+			require.Equal(t, 1, failures)
+		})
+	}
+}
+
 // If several quotas refuse, Retry-After is the longest of their waits.
 func TestRetryAfterIsTheLongestWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -198,4 +267,7 @@ func TestErrorTextNamesWhatIsKnown(t *testing.T) {
 		tt.err.Err = usageplan.ErrNoPlan
 		require.EqualError(t, &tt.err, tt.want+"client has no usage plan for the api stage")
 	}
+	long := strings.Repeat("a", 1<<20)
+	bounded := &usageplan.Error{Err: usageplan.ErrNoClient, Client: long, Route: usageplan.Route{Resource: long, Method: "GET"}}
+	require.Less(t, len(bounded.Error()), 1000, "a log line is bounded")
 }

@@ -96,6 +96,7 @@ func newState(before *state, p *planItem) (*state, error) {
 		before = &state{}
 	}
 	s := &state{Plan: p.Plan, number: p.number, buckets: before.buckets}
+	s.allowed = Verdict{Layer: meterLayer, Outcome: allowed, Plan: p.ID}
 	if err := s.throttle(); err != nil {
 		return nil, err
 	}
@@ -104,7 +105,7 @@ func newState(before *state, p *planItem) (*state, error) {
 		if i := findStage(before.Stages, st.API, st.Name); i >= 0 {
 			old = before.methods[i]
 		}
-		fresh, err := newMethods(old, st.Methods)
+		fresh, err := newMethods(old, &st)
 		if err != nil {
 			return nil, err
 		}

@@ -124,7 +124,7 @@ func (t *table) read(c *changeset, it journal.Item) error {
 	name, is := strings.CutPrefix(it.Name, memberPrefix)
 	plan, client, ok := splitMember(name)
 	if !is || !ok {
-		return errors.New("is neither a plan nor a member")
+		return errors.New("is neither a plan nor a member: is the Journal that of something else?")
 	}
 	if it.Gone {
 		c.addMember(t.declaredMember(plan, client))

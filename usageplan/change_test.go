@@ -109,7 +109,11 @@ func TestChangesAreStoredAndAct(t *testing.T) {
 		require.ErrorIs(t, err, usageplan.ErrNoPlan)
 		require.Empty(t, m.Memberships("a"))
 
-		require.Equal(t, []string{"DeleteUsagePlan", "UpdateUsagePlan", "UpdateUsagePlan", "UpdateUsagePlan"}, operations(t, m, "p", ""))
+		require.Equal(t, []string{
+			"DeleteUsagePlan", "UpdateUsagePlan: stages: pets:dev → none",
+			"UpdateUsagePlan: throttle: 0 a second, burst 2 → none; quota: 10 a DAY → 3 a DAY",
+			"UpdateUsagePlan: throttle: 0 a second, burst 3 → 0 a second, burst 2",
+		}, operations(t, m, "p", ""))
 		require.Equal(t, []string{"DeleteUsagePlan", "CreateUsagePlanKey", "DeleteUsagePlanKey", "CreateUsagePlanKey"}, operations(t, m, "p", "a"))
 	})
 }
@@ -419,4 +423,46 @@ func TestAdjustmentsTellWhoAndWhy(t *testing.T) {
 	for _, err := range m.Adjustments(t.Context(), usageplan.QuotaKey{Plan: "q", Client: "a"}, begin, time.Now()) {
 		require.ErrorIs(t, err, usageplan.ErrNoQuota)
 	}
+}
+
+// The history says what an update has changed of a plan or a membership.
+func TestHistoryTellsWhatAnUpdateHasChanged(t *testing.T) {
+	quotas, err := ledger.New(ledger.Config{Engine: ledger.NewMemory()})
+	require.NoError(t, err)
+	m, err := usageplan.New(usageplan.Config{
+		Journal: journal.Memory(0), API: "pets", Stage: "dev", Ledger: quotas,
+		Plans: []usageplan.Plan{
+			{ID: "p", Name: "P", Quotas: []ledger.Quota{{Limit: 10, Period: ledger.Daily}}, Stages: []usageplan.Stage{{API: "pets", Name: "dev"}}},
+			{ID: "q", Name: "Q", Quotas: []ledger.Quota{{Limit: 10, Period: ledger.Daily}}},
+		},
+		Members: []usageplan.Member{{Plan: "p", Client: "a"}},
+	})
+	require.NoError(t, err)
+	ctx := t.Context()
+	for _, tt := range []struct {
+		edit func(*usageplan.Plan)
+		want string
+	}{
+		{func(p *usageplan.Plan) { p.Name, p.Description = "R", "d" }, `UpdateUsagePlan: name: "P" → "R"; description`},
+		{func(p *usageplan.Plan) { p.Throttle = &ratelimit.Limit{Rate: 2.5, Burst: 3} }, "UpdateUsagePlan: throttle: none → 2.5 a second, burst 3"},
+		{func(p *usageplan.Plan) { p.Quotas[0] = ledger.Quota{Limit: 70, Period: ledger.Weekly, Offset: 1} }, "UpdateUsagePlan: quota: 10 a DAY → 70 a WEEK from day 1"},
+		{func(p *usageplan.Plan) {
+			p.Stages[0].Methods = map[string]ratelimit.Limit{"/cats/GET": {Rate: 1, Burst: 1}}
+		}, "UpdateUsagePlan: method throttles"},
+		{func(p *usageplan.Plan) { p.Tags, p.ProductCode = map[string]string{"a": "b"}, "c" }, "UpdateUsagePlan: productCode; tags"},
+		{func(*usageplan.Plan) {}, "UpdateUsagePlan"},
+	} {
+		_, err := m.UpdatePlan(ctx, "p", func(p *usageplan.Plan) error { tt.edit(p); return nil })
+		require.NoError(t, err)
+		require.Equal(t, tt.want, operations(t, m, "p", "")[0])
+	}
+	_, err = m.UpdateMember(ctx, "p", "a", func(k *usageplan.Member) error {
+		k.Throttle, k.Limits = &ratelimit.Limit{Rate: 1, Burst: 2}, map[ledger.Period]int64{ledger.Weekly: 5}
+		return nil
+	})
+	require.NoError(t, err)
+	require.Equal(t, "UpdateUsagePlanKey: throttle: none → 1 a second, burst 2; limit of a WEEK: the plan's → 5", operations(t, m, "p", "a")[0])
+	_, err = m.UpdateMember(ctx, "p", "a", func(k *usageplan.Member) error { k.Plan, k.Limits = "q", nil; return nil })
+	require.NoError(t, err)
+	require.Equal(t, `UpdateUsagePlanKey: plan: "p" → "q"; limit of a WEEK: 5 → the plan's`, operations(t, m, "q", "a")[0])
 }

@@ -18,8 +18,9 @@ type Charge struct {
 	// force by them.
 	Client, Plan string
 
-	state *state // the version of the plan that decided; nil in the zero Charge
-	own   draws  // the client's own throttles
+	state  *state  // the version of the plan that decided; nil in the zero Charge
+	own    draws   // the client's own throttles, if their buckets are in this process
+	tokens *tokens // what was taken from Config.Throttle; nil without it, or if nothing was
 
 	// Few plans have a second quota. An array of three charges would be copied for every request.
 	first ledger.Charge   // for the first of state.counted
@@ -72,8 +73,9 @@ func (c Charge) Balance(p ledger.Period) (ledger.Balance, bool) {
 }
 
 // SetHeader sets the RateLimit fields (draft-ietf-httpapi-ratelimit-headers-11), which tell the client what is left of
-// its own throttles and of every quota. Quotas whose unit has no name are left out; see Config.Unit. It sets nothing
-// for the zero Charge and under Config.AWSStrict.
+// its own throttles and of every quota. Quotas whose unit has no name are left out; see Config.Unit. With
+// Config.Throttle, they tell what its buckets had left just after this charge. It sets nothing for the zero Charge and
+// under Config.AWSStrict.
 //
 // [Meter.Handler] calls it before the next handler. A handler that settles its charge before it answers should call it
 // again: the new fields replace the old ones.
@@ -85,6 +87,9 @@ func (c Charge) SetHeader(h http.Header) {
 	fields, now := space[:0], time.Now()
 	for i := range c.own.n {
 		fields = append(fields, throttleField(c.own.layers[i], c.own.refs[i].Peek(now)))
+	}
+	if c.tokens != nil {
+		fields = c.tokens.appendFields(fields, now)
 	}
 	if unit := c.meter.unit(c.cost); unit != "" {
 		for i, q := range c.quotas() {

@@ -18,10 +18,10 @@
 //
 // # For clients and owners
 //
-// [Meter.StatusHandler] tells a client what its own plan allows and what is left of it. [Meter.Balance], [Meter.Usage],
-// [Meter.Extend], [Meter.SetRemaining], [Meter.Correct] and [Meter.Adjustments] are for the owner of the API. They do
-// not check who asks, and neither do changes. [journal.NewContext] says who it was, for [Meter.History] and
-// [Meter.Adjustments].
+// [Meter.StatusHandler] tells a client what its own plan allows and what is left of it: a program as JSON, a person as a
+// page with a chart. [Meter.Balance], [Meter.Usage], [Meter.Extend], [Meter.SetRemaining], [Meter.Correct] and
+// [Meter.Adjustments] are for the owner of the API. They do not check who asks, and neither do changes.
+// [journal.NewContext] says who it was, for [Meter.History] and [Meter.Adjustments].
 //
 // # Plans without a quota
 //
@@ -38,6 +38,39 @@
 // because no limit needs its count. But then the usage that an owner reads, and may bill, would be too low without a
 // sign. An application that prefers to admit it sets Config.AllowDespite: [Error].Layer is empty if the plan has no
 // quota.
+//
+// # Several processes
+//
+// Each process of a service has a meter. What the meters share is on a server. The whole program is examples/fleet; its
+// meter is in essence this one:
+//
+//	limiter, err := redislimit.New(redislimit.Config{
+//		Client: client, Namespace: "shop", Nodes: 4, // three, and one more while a new one replaces an old one
+//	})
+//	meter, err := usageplan.New(usageplan.Config{
+//		…
+//		Ledger:   quotas,                    // over redisstore, pgstore or dynamostore
+//		Journal:  store.Journal("plans", 0), // of the same store
+//		Follow:   true,                      // a change acts on every node within a second
+//		MaxStale: 5 * time.Second,           // a node that is cut off for longer refuses
+//		Throttle: limiter,
+//	})
+//
+// A client of several processes has one balance in each quota if their ledgers have the same engine, and the same plan
+// if their meters have the same Config.Journal. Its throttles are limits of each process, unless Config.Throttle keeps
+// the buckets. Then the throttles of the plan, of the member and of the plan's methods limit the client over all
+// processes together. A [Throttle] is asked once for each request, takes a token from each bucket or none from any, and
+// gets the tokens back if a later limit refuses.
+//
+//   - A Throttle can keep all buckets of a client under a plan in one partition of its store, such as a slot of a Redis
+//     Cluster.
+//   - Stage and account throttles are kept by each process for itself. For example, three processes with an account
+//     throttle of 100 a second admit 300 a second.
+//   - Under the throttle "/*/*", a bucket is known by the pattern of its route. Serve the same patterns everywhere.
+//   - A plan that is deleted and created again under its id finds its buckets as they are.
+//   - The RateLimit fields tell what was left in the shared buckets. [Status] has the limits alone, so it does not ask
+//     the Throttle.
+//   - Asking takes two allocations, or three under "/*/*", apart from those of the Throttle.
 //
 // # What it does not do
 //
@@ -74,6 +107,10 @@
 //     of a change, it means that there is no plan of the id. A control plane answers that with 404.
 //   - [ErrThrottled]: 429 Too Many Requests, with Retry-After. Nothing, or raise the throttle that [Error].Layer names.
 //   - [ErrQuotaExceeded]: 429 Limit Exceeded, with Retry-After. Nothing, or [Meter.Extend].
+//   - [ErrThrottleUnavailable]: 503, with Retry-After. Config.Throttle could not decide, or its answer contradicts
+//     itself. Look at its server. The error wraps its error, if it has returned one.
+//   - [ErrStale]: 503, with Retry-After. The plans are older than Config.MaxStale, and the journal does not answer.
+//     Look at its store, and at the network to it. Config.AllowDespite may admit such requests.
 //   - [ledger.ErrUnavailable]: 503, with Retry-After, also where the plan has no quota. Look at the ledger's engine.
 //   - [ErrInvalid]: 400. Correct the change, the file or the configuration.
 //   - [ErrConflict]: 409. Change what is in the way first; the text names it.
@@ -86,8 +123,18 @@
 //     text says whether the plan, the quota or the membership is missing. [Meter.Balance] does not need the
 //     membership. [Meter.Usage] and [Meter.Adjustments] need neither it nor a quota that the plan has now.
 //
-// The client never sees the cause. Config.ErrorHandler gets it. A ledger that cannot count refuses requests. To
-// admit them anyway, or to observe without refusing, set Config.AllowDespite.
+// The client never sees the cause. Config.ErrorHandler gets it. A ledger that cannot count refuses requests, and a
+// Config.Throttle that cannot decide does too. To admit them anyway, or to observe without refusing, set
+// Config.AllowDespite. Such a request takes nothing, so no quota counts it. To go on counting while the server of the
+// Throttle is away, let the Throttle admit requests itself, if it can.
+//
+// Config.Observe is told each decision: an [Event] has the limit that refused, the reason, the client and the id of the
+// request. The answer to a refusal has the same id in X-Amzn-RequestId, which Config.RequestID may choose.
+// [Meter.Stats] returns how many plans and members there are, how many requests were throttled, and how old the plans
+// may be: an alarm is due when Age stays above a few seconds although the meter follows.
+//
+// To be told that a client has used 80 % of its quota, or all of it, set OnThreshold of the Ledger's configuration. The
+// plan of a [ledger.Crossing] is that of its key, "jcfq33/DAY", and its subject is the client.
 //
 // # Changes
 //
@@ -98,6 +145,11 @@
 // changed something meanwhile, the meter reads on and decides again, so no change is lost.
 //
 // Every error of a change but one means that nothing has changed. The one is [journal.ErrUnavailable].
+//
+// What another process has changed acts here after [Meter.Refresh], and when a change is made or refused here. With
+// Config.Follow it acts within a second, also where the store's notification is lost. A process that is cut off cannot
+// know that it is behind. Config.MaxStale decides what it does: refuse with [ErrStale], or go on. On Lambda, where a
+// frozen goroutine follows nothing, set MaxStale alone: the first request after a thaw asks.
 //
 // Balances belong to the plan's id, the period and the client. Buckets belong to what is throttled. Both survive a
 // change of the plan; [Meter.UpdatePlan] has the details.
@@ -111,8 +163,9 @@
 // # Bounds
 //
 // Each throttle keeps apart a million clients whose buckets are not full. Beyond that, clients share buckets, and may
-// be refused early, but never admitted late (see package ratelimit). A plan's id has at most 128 bytes, a client's 512.
-// A change has at most 10 000 plans and members, and a plan at most 1 MiB in its JSON form.
+// be refused early, but never admitted late (see package ratelimit). Config.Throttle has bounds of its own. A plan's id
+// has at most 128 bytes, a client's 512. A change has at most 10 000 plans and members, and a plan at most 1 MiB in its
+// JSON form.
 //
 // Under a plan without a quota, a client's usage is counted up to [ledger.MaxUnits] a day, extensions of a quota that
 // the plan had before on that day included. Beyond that, requests are refused with [ErrQuotaExceeded].
@@ -125,11 +178,12 @@
 //
 // # Files
 //
-// Start with meter.go (what a meter is made of) and take.go (the decision), with draw.go (throttles) and charge.go
-// (what was taken). HTTP: handler.go, status.go, error.go. Plans: plan.go, table.go (what requests read without locks),
-// usage.go, read.go, roll.go (members by pages). Changes: verbs.go, draft.go (what can be wrong), item.go (what the
-// journal has), change.go and apply.go (from there to the table). Methods: route.go, method.go, throttle.go, reach.go.
-// JSON: load.go, wire.go, json.go.
+// Start with meter.go (what a meter is made of) and take.go (the decision), with draw.go (throttles), fleet.go
+// (throttles of several processes), charge.go (what was taken) and current.go (what other processes have changed).
+// HTTP: handler.go, status.go, error.go. What an operator is told: observe.go, stats.go. Plans: plan.go, table.go (what
+// requests read without locks), usage.go, read.go, roll.go (members by pages). Changes: verbs.go, draft.go (what can be
+// wrong), item.go (what the journal has), change.go and apply.go (from there to the table). Methods: route.go,
+// method.go, throttle.go, reach.go. JSON: load.go, wire.go, json.go.
 //
 // # Sources
 //

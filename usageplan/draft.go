@@ -15,6 +15,7 @@ import (
 type draft struct {
 	meter *Meter
 	next  uint64 // the number of the next thing that is created
+	said  string // what an update has changed, for people
 	changeset
 }
 

@@ -66,6 +66,12 @@ func (m *Meter) draw(now time.Time, d *draws, taken []ratelimit.Receipt, q *Requ
 		return nil
 	}
 	by, its, longest := d.first(i)
+	return m.throttled(q, p, by, its, longest)
+}
+
+// throttled returns the refusal of a request by the throttle by, whose bucket has decided its. It counts the refusal.
+func (m *Meter) throttled(q *Request, p *match, by limited, its ratelimit.Decision, longest time.Duration) *Error {
+	m.tooFast.Add(1)
 	e := m.refusal(ErrThrottled, q)
 	e.Plan, e.Layer, e.RetryAfter = p.state.ID, by.layer.String(), longest
 	if by.layer.ofPlan() { // a client is not told about limits that others share
@@ -99,16 +105,23 @@ func (d *draws) shut() int {
 	return -1
 }
 
+// closed is the decision of a throttle that refuses every request.
+var closed = ratelimit.Decision{RetryAfter: ratelimit.Never, ResetAfter: ratelimit.Never}
+
 // peek returns what bucket i would decide at the instant now. It takes nothing.
 func (d *draws) peek(now time.Time, i int) ratelimit.Decision {
 	if shut(d.layers[i].limit) {
-		return ratelimit.Decision{RetryAfter: ratelimit.Never, ResetAfter: ratelimit.Never}
+		return closed
 	}
 	return d.refs[i].Peek(now)
 }
 
-func (d *draws) giveBack(taken []ratelimit.Receipt) {
-	for i := range d.n {
+// giveBack returns the tokens that the request has taken from the client's own throttles, here or in Config.Throttle.
+func (m *Meter) giveBack(c *Charge, taken []ratelimit.Receipt) {
+	for i := range c.own.n {
 		taken[i].Undo(1)
+	}
+	if t := c.tokens; t != nil {
+		m.config.Throttle.GiveBack(t.group, t.names[:t.n], t.limits[:t.n])
 	}
 }

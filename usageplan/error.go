@@ -26,6 +26,9 @@ var (
 	ErrNoPlan        = errors.New("client has no usage plan for the api stage")
 	ErrThrottled     = errors.New("request rate is above the limit")
 	ErrQuotaExceeded = errors.New("quota of the period is used up")
+	ErrStale         = errors.New("the plans known here are too old")
+
+	ErrThrottleUnavailable = errors.New("throttle is unavailable") // of Config.Throttle
 
 	ErrNoQuota   = errors.New("client has no such quota")        // of the methods that take a QuotaKey
 	ErrInvalid   = errors.New("invalid")                         // of New, Load and changes
@@ -36,6 +39,9 @@ var (
 
 // errMethod is the cause for which StatusHandler refuses a request that is neither GET nor HEAD.
 var errMethod = errors.New("method is neither GET nor HEAD")
+
+// errOwnCancel is joined with the error of an engine or a throttle that was canceled while the request was not.
+var errOwnCancel = errors.New("it was canceled, but not by the request")
 
 // A layer is one of the limits that a request has to pass.
 type layer uint8
@@ -70,7 +76,8 @@ type Error struct {
 	Period ledger.Period // the period of the quota that refused; zero for other limits
 
 	// Layer names the limit that refused: "plan method throttle", "plan throttle", "plan quota", "stage method
-	// throttle" or "account throttle". It is empty if no limit has refused.
+	// throttle" or "account throttle". It is empty if no limit has refused. If Config.Throttle or the ledger could not
+	// decide, it names the first limit that was asked there.
 	Layer string
 
 	// RetryAfter is how long to wait until the limit that refused admits the same request. If several throttles refuse,
@@ -78,6 +85,11 @@ type Error struct {
 	// the time is unknown, [ratelimit.Never] that the limit never admits the request.
 	RetryAfter time.Duration
 
+	// RequestID is the id of the answer. If it is empty, ServeHTTP makes a random one. A meter sets it if its Config has
+	// Observe or RequestID.
+	RequestID string
+
+	cost   int64 // of the request, for Observe; 0 if it is unknown or invalid
 	fields []ratelimit.Field
 	strict bool // Config.AWSStrict
 }
@@ -86,10 +98,10 @@ type Error struct {
 func (e *Error) Error() string {
 	text := "usageplan: "
 	if e.Client != "" {
-		text += fmt.Sprintf("client %q: ", e.Client)
+		text += fmt.Sprintf("client %q: ", clip(e.Client)) // ErrNoClient is also the refusal of a client that is too long
 	}
 	if e.Route != (Route{}) {
-		text += e.Route.text() + ": "
+		text += clip(e.Route.text()) + ": "
 	}
 	switch {
 	case strings.HasPrefix(e.Layer, "plan "):
@@ -106,6 +118,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // A response is what an HTTP client is told about a cause.
 type response struct {
 	cause         error
+	reason        string // the cause in a word, which the client is not told
 	status        int
 	code, message string
 }
@@ -115,19 +128,22 @@ type response struct {
 // (https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html), a refused
 // change the error of its control plane.
 var answers = []response{
-	{ErrInvalid, http.StatusBadRequest, "BadRequestException", "Bad Request"},
-	{ErrConflict, http.StatusConflict, "ConflictException", "Conflict"},
-	{ErrExists, http.StatusConflict, "ConflictException", "Conflict"},
-	{ErrNotMember, http.StatusNotFound, "NotFoundException", "Not Found"},
-	{errMethod, http.StatusMethodNotAllowed, "MethodNotAllowedException", "Method Not Allowed"},
-	{ErrQuotaExceeded, http.StatusTooManyRequests, "LimitExceededException", "Limit Exceeded"},
-	{ErrThrottled, http.StatusTooManyRequests, "TooManyRequestsException", "Too Many Requests"},
-	{ErrNoClient, http.StatusForbidden, "ForbiddenException", "Forbidden"},
-	{ErrNoPlan, http.StatusForbidden, "ForbiddenException", "Forbidden"},
-	{ledger.ErrUnavailable, http.StatusServiceUnavailable, "ServiceUnavailableException", "Service Unavailable"},
-	{journal.ErrUnavailable, http.StatusServiceUnavailable, "ServiceUnavailableException", "Service Unavailable"},
-	{context.Canceled, http.StatusServiceUnavailable, "ServiceUnavailableException", "Service Unavailable"},
-	{context.DeadlineExceeded, http.StatusServiceUnavailable, "ServiceUnavailableException", "Service Unavailable"},
+	{ErrStale, "stale", http.StatusServiceUnavailable, "ServiceUnavailableException", "Service Unavailable"},
+	{ErrInvalid, "invalid", http.StatusBadRequest, "BadRequestException", "Bad Request"},
+	{ErrConflict, "conflict", http.StatusConflict, "ConflictException", "Conflict"},
+	{ErrExists, "exists", http.StatusConflict, "ConflictException", "Conflict"},
+	{ErrNotMember, "not_member", http.StatusNotFound, "NotFoundException", "Not Found"},
+	{errMethod, "method", http.StatusMethodNotAllowed, "MethodNotAllowedException", "Method Not Allowed"},
+	{ErrQuotaExceeded, "quota_exceeded", http.StatusTooManyRequests, "LimitExceededException", "Limit Exceeded"},
+	{ErrThrottled, "throttled", http.StatusTooManyRequests, "TooManyRequestsException", "Too Many Requests"},
+	{ErrNoClient, "no_client", http.StatusForbidden, "ForbiddenException", "Forbidden"},
+	{ErrNoPlan, "no_plan", http.StatusForbidden, "ForbiddenException", "Forbidden"},
+	{ErrThrottleUnavailable, "throttle_unavailable", http.StatusServiceUnavailable, "ServiceUnavailableException", "Service Unavailable"},
+	{ledger.ErrUnavailable, "unavailable", http.StatusServiceUnavailable, "ServiceUnavailableException", "Service Unavailable"},
+	{journal.ErrUnavailable, "unavailable", http.StatusServiceUnavailable, "ServiceUnavailableException", "Service Unavailable"},
+	{context.Canceled, "canceled", http.StatusServiceUnavailable, "ServiceUnavailableException", "Service Unavailable"},
+	{context.DeadlineExceeded, "unavailable", http.StatusServiceUnavailable, "ServiceUnavailableException", "Service Unavailable"},
+	{ErrNoQuota, "no_quota", http.StatusInternalServerError, "ApiConfigurationException", "Internal server error"},
 }
 
 // response returns the row of answers for e. Every other cause is a mistake of the operator's and answers 500.
@@ -137,7 +153,7 @@ func (e *Error) response() response {
 			return a
 		}
 	}
-	return response{nil, http.StatusInternalServerError, "ApiConfigurationException", "Internal server error"}
+	return response{nil, "not_configured", http.StatusInternalServerError, "ApiConfigurationException", "Internal server error"}
 }
 
 // StatusCode returns the HTTP status of the answer.
@@ -149,9 +165,24 @@ func (e *Error) ErrorCode() string { return e.response().code }
 // ErrorMessage returns the text for the client. It does not contain the cause.
 func (e *Error) ErrorMessage() string { return e.response().message }
 
-// SetHeader sets Retry-After (RFC 9110 §10.2.3: whole seconds, rounded up) and the RateLimit fields. For 405 it sets
-// Allow (RFC 9110 §15.5.6).
+// Reason returns the name of the cause in lower case, such as "no_plan" for [ErrNoPlan]. It is "canceled" if the
+// request's context was canceled, "unavailable" if its deadline has passed or the ledger or the journal has failed, and
+// "method" for the 405 of [Meter.StatusHandler]. Any other cause is "not_configured".
+func (e *Error) Reason() string {
+	// It may be joined with a cause that has another answer.
+	if errors.Is(e.Err, context.Canceled) && !errors.Is(e.Err, errOwnCancel) {
+		return "canceled"
+	}
+	return e.response().reason
+}
+
+// SetHeader sets X-Amzn-RequestId to RequestID, unless that is empty or an outer layer has set the header. It sets
+// Retry-After (RFC 9110 §10.2.3: whole seconds, rounded up) and the RateLimit fields. For 405 it sets Allow (RFC 9110
+// §15.5.6).
 func (e *Error) SetHeader(h http.Header) {
+	if e.RequestID != "" && h.Get("X-Amzn-RequestId") == "" {
+		h.Set("X-Amzn-RequestId", e.RequestID)
+	}
 	if errors.Is(e.Err, errMethod) {
 		h.Set("Allow", "GET, HEAD")
 	}

@@ -247,6 +247,22 @@ func ExampleConfig_allowDespite() {
 	// Output: would have refused 2
 }
 
+// Each decision is told, for metrics and logs. Layer, outcome, reason, plan and route are of closed sets and can be labels
+// of a metric. Clients are too many for that; they are for logs.
+func ExampleConfig_observe() {
+	m := newMeter(usageplan.Config{Observe: func(_ context.Context, e usageplan.Event) {
+		fmt.Printf("decisions{layer=%q, outcome=%q, reason=%q, plan=%q, route=%q}\n", e.Layer, e.Outcome, e.Reason, e.Plan, e.Route)
+	}})
+	mux := http.NewServeMux()
+	mux.Handle("GET /dev/cats", m.Handler(http.NotFoundHandler()))
+	for _, client := range []string{"k1", "stranger"} {
+		call(mux, client, "/dev/cats")
+	}
+	// Output:
+	// decisions{layer="usageplan", outcome="allowed", reason="", plan="basic", route="GET /dev/cats"}
+	// decisions{layer="usageplan", outcome="refused", reason="no_plan", plan="", route="GET /dev/cats"}
+}
+
 // Every change is stored in the journal before it is visible. The next process reads it there. The journal also tells
 // who has made it.
 func ExampleConfig_journal() {
@@ -309,6 +325,46 @@ func ExampleMeter_StatusHandler() {
 	// Output: {"plan":"Basic","rateLimit":10,"burstLimit":5,"period":"MONTH","limit":100,"used":1,"remaining":99
 }
 
+// The page for persons: a browser cannot send X-API-Key, but it can ask for a password, and that is the key here. Only
+// the page accepts it so. At a route that changes something, another site could use a password that the browser keeps.
+func ExampleMeter_StatusHandler_browser() {
+	keys, err := apikey.New(apikey.Config{Keys: []apikey.Entry{{
+		Key: apikey.Key{ID: "fr92a5qpbj", Enabled: true}, Value: "67sfLSq19U1GuGk1RB5DwaS7EIYsWvBU3fZbtvQT",
+	}}})
+	check(err)
+	meter, err := usageplan.New(usageplan.Config{
+		Client: apikey.ID, API: "airline-loyalty", Stage: "Prod",
+		Plans:   []usageplan.Plan{{ID: "jcfq33", Name: "Gold", Stages: []usageplan.Stage{{API: "airline-loyalty", Name: "Prod"}}}},
+		Members: []usageplan.Member{{Plan: "jcfq33", Client: "fr92a5qpbj"}},
+	})
+	check(err)
+	status := meter.StatusHandler()
+	mux := http.NewServeMux()
+	mux.Handle("GET /Prod/usage", keys.Handler(status)) // for programs
+	mux.HandleFunc("GET /Prod/usage/page", func(w http.ResponseWriter, r *http.Request) {
+		_, value, _ := r.BasicAuth()
+		client, err := keys.VerifyKey(r.Context(), value)
+		if err != nil {
+			w.Header().Set("WWW-Authenticate", `Basic realm="the password is the API key"`)
+			http.Error(w, "The password is the API key.", http.StatusUnauthorized)
+			return
+		}
+		status.ServeHTTP(w, r.WithContext(apikey.NewContext(r.Context(), client)))
+	})
+
+	for _, password := range []string{"guessed", "67sfLSq19U1GuGk1RB5DwaS7EIYsWvBU3fZbtvQT"} {
+		r := httptest.NewRequest(http.MethodGet, "/Prod/usage/page", nil)
+		r.Header.Set("Accept", "text/html,application/xhtml+xml,*/*;q=0.8")
+		r.SetBasicAuth("", password)
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, r)
+		fmt.Println(w.Code, w.Header().Get("Content-Type"), strings.Contains(w.Body.String(), "Gold"))
+	}
+	// Output:
+	// 401 text/plain; charset=utf-8 false
+	// 200 text/html; charset=utf-8 true
+}
+
 // Plans come from the files that the AWS command line reads and writes.
 func ExampleLoad() {
 	plans, err := usageplan.Load(strings.NewReader(`{
@@ -352,4 +408,38 @@ func ExampleConfig_routeBeforeDispatch() {
 	}})
 	fmt.Println(call(m.Handler(mux), "k1", "/dev/cats").Status)
 	// Output: 200 OK
+}
+
+// Two nodes share a journal. A client that joins a plan on one of them is admitted by the other, which follows.
+func ExampleConfig_follow() {
+	ctx := context.Background()
+	store := journal.Memory(0) // two processes need a store that they share
+	open := func() *usageplan.Meter {
+		m, err := usageplan.New(usageplan.Config{
+			Plans:   []usageplan.Plan{{ID: "p", Name: "P", Stages: []usageplan.Stage{{API: "pets", Name: "dev"}}}},
+			Journal: store,
+			Follow:  true, MaxStale: 10 * time.Second, // a node that cannot hear for so long refuses with 503
+		})
+		if err != nil {
+			panic(err)
+		}
+		return m
+	}
+	here, there := open(), open()
+	defer here.Close()
+	defer there.Close()
+	r := usageplan.Request{Client: "c", Route: usageplan.Route{API: "pets", Stage: "dev", Resource: "/cats", Method: "GET"}}
+	_, err := there.Take(ctx, r)
+	fmt.Println(errors.Is(err, usageplan.ErrNoPlan))
+	if err := here.AddMembers(ctx, usageplan.Member{Plan: "p", Client: "c"}); err != nil {
+		panic(err)
+	}
+	for there.Stats().Revision < here.Stats().Revision {
+		time.Sleep(time.Millisecond) // less than a second in all
+	}
+	_, err = there.Take(ctx, r)
+	fmt.Println(err)
+	// Output:
+	// true
+	// <nil>
 }

@@ -5,6 +5,9 @@ import "github.com/tallygate/tallygate/usageplan/journal"
 // ValidatePlan returns all mistakes in a plan.
 var ValidatePlan = Plan.validate
 
+// PrefersHTML reports whether Accept asks for HTML rather than JSON.
+var PrefersHTML = prefersHTML
+
 // Decode reads an item and returns what encoding it again gives, and whether the item stands for something gone.
 func Decode(it journal.Item) (journal.Item, error) {
 	var t table

@@ -8,24 +8,37 @@ import (
 
 // Check decides about r and takes its cost from the limits. If it returns an error, which is an [*Error], it has taken
 // nothing. The charge says what is left. If the real cost is known only later, call the charge's Settle then.
-func (m *Meter) Check(r *http.Request) (Charge, error) {
-	charge, err := m.check(r)
-	if err != nil && m.configured() == nil && m.config.AllowDespite != nil && m.config.AllowDespite(r, err) {
-		return Charge{}, nil
+// Config.Observe is told the decision.
+func (m *Meter) Check(r *http.Request) (Charge, error) { return m.check(nil, r) }
+
+// check is Check for a request whose answer is written to w. w is nil if the caller writes the answer.
+func (m *Meter) check(w http.ResponseWriter, r *http.Request) (c Charge, err error) {
+	q, err := m.request(r)
+	if err == nil {
+		if q.Cost = 1; m.config.Cost != nil {
+			q.Cost = m.config.Cost(r)
+		}
+		err = m.decide(r.Context(), &q, &c)
 	}
-	return charge, err
+	if err != nil {
+		return Charge{}, m.refused(w, r, err)
+	}
+	if m.config.Observe != nil {
+		m.tellAllowed(r.Context(), w, r, &q, c.state)
+	}
+	return c, nil
 }
 
-// check is Check without AllowDespite.
-func (m *Meter) check(r *http.Request) (Charge, error) {
-	q, err := m.request(r)
-	if err != nil {
-		return Charge{}, err
+// refused asks AllowDespite about a request that was refused with err, and tells Observe. It returns nil if the request
+// is admitted despite the refusal, else err. m may be nil.
+func (m *Meter) refused(w http.ResponseWriter, r *http.Request, err error) error {
+	e := m.name(err, w, r)
+	despite := m != nil && m.config.AllowDespite != nil && m.config.AllowDespite(r, err)
+	m.tellRefused(r.Context(), r, e, e.layer(), despite)
+	if despite {
+		return nil
 	}
-	if q.Cost = 1; m.config.Cost != nil {
-		q.Cost = m.config.Cost(r)
-	}
-	return m.Take(r.Context(), q)
+	return err
 }
 
 // request returns the client and the route of r. It does not set the cost, which a status does not need. The client
@@ -64,7 +77,7 @@ func (m *Meter) noRoute() error {
 // [FromContext].
 func (m *Meter) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		charge, err := m.Check(r)
+		charge, err := m.check(w, r)
 		if err != nil {
 			m.refuse(w, r, err)
 			return

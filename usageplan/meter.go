@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/tallygate/tallygate/ratelimit"
 	"github.com/tallygate/tallygate/usageplan/journal"
@@ -41,7 +42,7 @@ type Config struct {
 
 	// Plans and Members are the plans and members that are declared in code. They are not stored in Journal until a
 	// change touches them. What Journal has about a plan or a member takes precedence, and the deletion of one that is
-	// declared is remembered there for good.
+	// declared is remembered there forever.
 	Plans   []Plan
 	Members []Member
 
@@ -53,6 +54,11 @@ type Config struct {
 	// as its subject. Usage without a quota is counted per day. Without a ledger, it is not counted.
 	Ledger *ledger.Ledger
 
+	// Throttle keeps the buckets of the throttles of plans, methods and members. Meters of several processes that have
+	// the same one limit each client together. If it cannot decide, the request is refused with
+	// [ErrThrottleUnavailable]. Nil keeps the buckets in the meter. The throttles below are always kept there.
+	Throttle Throttle
+
 	// StageThrottles limit the methods of stages, all clients together. AccountThrottle limits all requests of the
 	// meter. They are API Gateway's stage and account throttles. Nil is no limit. They do not change.
 	StageThrottles  []Stage
@@ -62,14 +68,34 @@ type Config struct {
 	AWSStrict bool
 
 	// Journal stores the changes of plans and members: each is durable before it is visible. New reads it to its head,
-	// and [Meter.Refresh] reads on. Several meters, also of several processes, may have the same journal; then the
+	// and see Follow. Several meters, also of several processes, may have the same journal; then the
 	// declared plans and members should be the same too. It must be a topic of its own. If it is nil, changes are kept
 	// in memory only.
 	Journal journal.Journal
 
+	// MaxStale bounds the age of the plans by which requests are decided: the time since the Journal was last read to its
+	// head. A request that finds them older than that reads on itself, for all requests that wait, and is refused with
+	// [ErrStale] if the Journal does not answer within a second. AllowDespite may admit it. From half of MaxStale on,
+	// a request has another goroutine read on, and does not wait. So a Lambda environment that was frozen for an hour
+	// asks first, and a node that cannot hear the others stops. Seconds are usual. 0 goes on with what is known, without
+	// end: a node that is cut off admits a client whom another node has taken out of its plan.
+	//
+	// The age comes before every limit: a request that is refused for it has asked neither Throttle nor Ledger. While
+	// the plans are young enough, both are asked as always. The Ledger also counts the usage of a plan that has neither
+	// throttle nor quota. So a node that is cut off from the server of all three may refuse before MaxStale, with
+	// [ErrThrottleUnavailable] or [ledger.ErrUnavailable]. If that server hangs, the requests that notice it first wait
+	// for as long as the Throttle or [ledger.Config].Timeout allows, even if the plans become too old meanwhile.
+	MaxStale time.Duration
+
+	// Follow starts a goroutine that reads on when other nodes have appended to the Journal, so that a change acts on
+	// every node within a second. [Meter.Close] ends it. Without it, a node that shares a Journal calls
+	// [Meter.Refresh], or has a MaxStale.
+	Follow bool
+
 	// AllowDespite is asked about each request that Check refuses. If it returns true, the request is admitted and
-	// takes nothing. To observe without refusing, always return true. To fail open, return true for errors such as
-	// [ledger.ErrUnavailable]. Nil admits none. Take and StatusHandler do not ask it.
+	// takes nothing. To observe without refusing, always return true: the Outcome of an [Event] is "despite" for each
+	// request that would have been refused. To fail open, return true for errors such as [ledger.ErrUnavailable]. Nil
+	// admits none. Take and StatusHandler do not ask it.
 	AllowDespite func(*http.Request, error) bool
 
 	// ChargeInContext makes Handler pass each request's charge to the next handler, which gets it from [FromContext].
@@ -79,11 +105,22 @@ type Config struct {
 	// ErrorHandler answers refused requests. The error is an [*Error], whose SetHeader was called already. Nil stands
 	// for [Error.ServeHTTP], which answers as API Gateway does.
 	ErrorHandler func(http.ResponseWriter, *http.Request, error)
+
+	// Observe is told each decision of Take, Check, Handler and StatusHandler, once, before the request goes on or is
+	// answered. It runs on the request's goroutine and must not block; a panic of it is not caught. Nil tells nobody.
+	// Settling a charge is no decision.
+	Observe func(context.Context, Event)
+
+	// RequestID returns the id of a request, if the application names its requests. It is the X-Amzn-RequestId of a
+	// refusal, and the RequestID of an [Event]. If it returns "", a refusal gets a random id. Do not return a header
+	// that any client can set: it would choose what stands in your logs. Nil means that each refusal gets a random id. If
+	// an outer layer has set X-Amzn-RequestId in the answer before [Meter.Handler], that is the id in any case.
+	RequestID func(*http.Request) string
 }
 
 // A Meter decides by usage plan which requests may go on. It is safe for concurrent use. A request never waits for a
-// change, and for other requests only where the ledger does. The zero Meter and a nil one refuse everything with
-// [ErrNotConfigured].
+// change, for other requests only where the ledger does, and for the Journal only as Config.MaxStale says. The zero
+// Meter and a nil one refuse everything with [ErrNotConfigured].
 type Meter struct {
 	config  Config
 	routes  []Route // of config.Routes
@@ -92,7 +129,8 @@ type Meter struct {
 	topic   *journal.Topic
 	stages  []*methods // for each of config.StageThrottles
 	account *ratelimit.Bucket
-	made    bool // by New
+	tooFast tally // requests that a throttle has refused
+	made    bool  // by New
 }
 
 // New returns a meter for c. If c has mistakes, or what it declares conflicts with what Config.Journal has, the error
@@ -112,6 +150,9 @@ func New(c Config) (*Meter, error) {
 	}
 	m.config.Plans, m.config.Members = nil, nil // they are in the table now
 	m.made = true
+	if err := m.topic.Keep(c.MaxStale, c.Follow); err != nil { // the last step, as it may start a goroutine
+		return nil, invalid(fmt.Errorf("Config: %w", err))
+	}
 	return m, nil
 }
 

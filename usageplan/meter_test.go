@@ -225,6 +225,7 @@ func TestZeroMeterRefuses(t *testing.T) {
 			require.Empty(t, slices.Collect(m.Plans()))
 			require.Empty(t, members(m, "p"))
 			require.Empty(t, m.Memberships("a"))
+			require.Empty(t, m.Default())
 			for _, h := range []http.Handler{m.Handler(http.NotFoundHandler()), m.StatusHandler()} {
 				w := httptest.NewRecorder()
 				h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
@@ -333,6 +334,7 @@ func TestQuotaWithoutUnitIsNotTold(t *testing.T) {
 		})
 	}
 	m := meter(t, usageplan.Config{Default: "p", Plans: []usageplan.Plan{{ID: "p", Name: "P", Stages: dev, Quotas: daily(5)}}})
+	require.Equal(t, "p", m.Default())
 	q := getCats("a")
 	q.Cost = 2
 	charge, err := m.Take(t.Context(), q)

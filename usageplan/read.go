@@ -46,6 +46,14 @@ func (m *Meter) Plan(id string) (Plan, bool) {
 	return Plan{}, false
 }
 
+// Default returns the id of the plan for clients that are in no plan for the stage, Config.Default.
+func (m *Meter) Default() string {
+	if m.configured() != nil {
+		return ""
+	}
+	return m.config.Default
+}
+
 // Member returns a copy of the client's membership of the plan, and whether there is one.
 func (m *Meter) Member(plan, client string) (Member, bool) {
 	if m.configured() != nil {
@@ -150,8 +158,8 @@ func (m *Meter) Clients(ctx context.Context, plan string) iter.Seq2[string, erro
 // made each, when and by which operation, as far back as the retention of Config.Journal goes. It goes on for what was
 // deleted, and over what was created again. What Config.Plans and Config.Members declare has no history. Without a
 // Config.Journal there is none either. An error ends the sequence: an [*Error] that wraps [journal.ErrUnavailable] if
-// the journal does not answer. A change does not say what was changed: its only item has a name of this package's own
-// form, and no bytes.
+// the journal does not answer. The operation of an update also says what it has changed, as in "UpdateUsagePlanKey:
+// throttle: none → 5 a second, burst 10". The only item of a change has a name of this package's own form, and no bytes.
 func (m *Meter) History(ctx context.Context, plan, client string) iter.Seq2[journal.Change, error] {
 	if err := m.configured(); err != nil {
 		return func(yield func(journal.Change, error) bool) { yield(journal.Change{}, err) }

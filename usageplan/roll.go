@@ -17,7 +17,7 @@ import (
 // slot until half of the slots are empty; then they are copied without these.
 type roll struct {
 	slots atomic.Pointer[[]slot]
-	empty int // slots without a member
+	used  atomic.Int64 // slots with a member
 }
 
 type slot struct {
@@ -55,10 +55,9 @@ func (r *roll) put(m *member) {
 		slots = r.insert(i, m.number)
 	case !found:
 		slots = append(slots, slot{number: m.number})
-		r.empty++
 	}
 	if slots[i].member.Swap(m) == nil {
-		r.empty--
+		r.used.Add(1)
 	}
 	if !found {
 		r.slots.Store(&slots)
@@ -79,7 +78,6 @@ func (r *roll) insert(i int, number uint64) []slot {
 		slots[to].member.Store(old[j].member.Load())
 	}
 	slots[i].number = number
-	r.empty++
 	return slots
 }
 
@@ -90,7 +88,7 @@ func (r *roll) remove(number uint64) {
 	if !found || slots[i].member.Swap(nil) == nil {
 		return
 	}
-	if r.empty++; r.empty > len(slots)/2 {
+	if used := int(r.used.Add(-1)); len(slots)-used > len(slots)/2 {
 		r.compact()
 	}
 }
@@ -98,7 +96,7 @@ func (r *roll) remove(number uint64) {
 // compact replaces the slots by a copy without the empty ones.
 func (r *roll) compact() {
 	old := r.all()
-	slots := make([]slot, 0, len(old)-r.empty)
+	slots := make([]slot, 0, r.count())
 	for i := range old {
 		if m := old[i].member.Load(); m != nil {
 			slots = append(slots, slot{number: old[i].number})
@@ -106,11 +104,10 @@ func (r *roll) compact() {
 		}
 	}
 	r.slots.Store(&slots)
-	r.empty = 0
 }
 
-// count returns how many memberships there are.
-func (r *roll) count() int { return len(r.all()) - r.empty }
+// count returns how many memberships there are. Any goroutine may call it.
+func (r *roll) count() int { return int(r.used.Load()) }
 
 // page returns up to limit memberships with a number below before, newest first, and the number to go on below. Those
 // of a number below since are not among them. The number is 0 if there are no more.

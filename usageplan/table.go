@@ -53,6 +53,7 @@ type state struct {
 	counted  []ledger.Quota             // what the ledger counts: Plan.Quotas, or uncapped alone if there are none
 	accounts []string                   // the ledger's plan name for each of counted, such as "jcfq33/DAY"
 	buckets  *ratelimit.Limiter[string] // one bucket a client; nil until the plan or one of its members has a throttle
+	allowed  Verdict                    // on all requests that this version admits, for Observe
 }
 
 // uncapped is the quota by which the ledger counts the usage of a plan that has none. It counts under the key of a

@@ -24,19 +24,36 @@ type Request struct {
 // back. In that moment they may be missing to another request of the same client, which is then refused. No limit is
 // ever exceeded. If the ledger's engine fails before everything is given back, the ledger gives back the rest when the
 // engine works again.
+//
+// Config.Observe is told the decision. Config.RequestID is not asked, because there is no HTTP request.
 func (m *Meter) Take(ctx context.Context, q Request) (c Charge, err error) {
-	if err := m.acceptable(&q); err != nil {
+	if err := m.decide(ctx, &q, &c); err != nil {
+		e := m.name(err, nil, nil)
+		m.tellRefused(ctx, nil, e, e.layer(), false)
 		return Charge{}, err
+	}
+	if m.config.Observe != nil {
+		m.tellAllowed(ctx, nil, nil, &q, c.state)
+	}
+	return c, nil
+}
+
+// decide is Take without Observe. The charge is a parameter, because it would be copied as a result. If decide returns
+// an error, the charge means nothing. m may be nil.
+func (m *Meter) decide(ctx context.Context, q *Request, c *Charge) error {
+	if err := m.acceptable(q); err != nil {
+		return err
+	}
+	now, err := m.current(ctx, q)
+	if err != nil {
+		return err
 	}
 	p, found := m.table.find(q.Client, m.config.Default, &q.Route)
 	if !found {
-		return Charge{}, m.refusal(ErrNoPlan, &q)
+		return m.refusal(ErrNoPlan, q)
 	}
 	c.Client, c.Plan, c.state, c.cost, c.meter = q.Client, p.state.ID, p.state, q.Cost, m
-	if err := m.take(ctx, &q, &p, &c); err != nil {
-		return Charge{}, err
-	}
-	return c, nil
+	return m.take(ctx, now, q, &p, c)
 }
 
 // acceptable returns the refusal of a request that no plan could admit, or nil.
@@ -48,7 +65,9 @@ func (m *Meter) acceptable(q *Request) error {
 		return m.refusal(ErrNoClient, q)
 	}
 	if q.Cost < 0 || q.Cost > ledger.MaxUnits {
-		return m.refusal(fmt.Errorf("%w: its cost is %d, not 0 to %d", ErrNotConfigured, q.Cost, int64(ledger.MaxUnits)), q)
+		e := m.refusal(fmt.Errorf("%w: its cost is %d, not 0 to %d", ErrNotConfigured, q.Cost, int64(ledger.MaxUnits)), q)
+		e.cost = 0 // an observer may add up costs in a counter, which takes no number below 0
+		return e
 	}
 	return nil
 }
@@ -62,16 +81,22 @@ func (m *Meter) acceptable(q *Request) error {
 //
 // The throttles that all clients share come last. The ledger may wait for a disk, and a request that held a token of
 // theirs meanwhile would take it from other clients, even if its own quota then refuses it. The clock is read once for
-// all limits before the ledger, and once more after it.
-func (m *Meter) take(ctx context.Context, q *Request, p *match, c *Charge) error {
-	now := time.Now()
-	c.own.ofClient(q, p)
+// all limits before the ledger, which is now, and once more after it.
+func (m *Meter) take(ctx context.Context, now time.Time, q *Request, p *match, c *Charge) error {
 	var taken [2]ratelimit.Receipt
-	if err := m.draw(now, &c.own, taken[:], q, p); err != nil {
-		return err
+	if m.config.Throttle != nil {
+		if err := m.ask(ctx, q, p, c); err != nil {
+			return err
+		}
+		now = time.Now() // Config.Throttle may have waited for a network
+	} else {
+		c.own.ofClient(q, p)
+		if err := m.draw(now, &c.own, taken[:], q, p); err != nil {
+			return err
+		}
 	}
 	if err := m.count(ctx, now, q, p, c); err != nil {
-		c.own.giveBack(taken[:])
+		m.giveBack(c, taken[:])
 		return err
 	}
 	if m.account == nil && m.stages == nil {
@@ -81,10 +106,8 @@ func (m *Meter) take(ctx context.Context, q *Request, p *match, c *Charge) error
 	m.shared(&shared, q)
 	// The clock is read again, because the ledger may have taken long.
 	if err := m.draw(time.Now(), &shared, make([]ratelimit.Receipt, len(shared.refs)), q, p); err != nil {
-		c.own.giveBack(taken[:])
-		if failed := c.Settle(ctx, 0); failed != nil {
-			err.Err = errors.Join(err.Err, failed)
-		}
+		m.giveBack(c, taken[:])
+		err.Err = alsoKept(err.Err, c.Settle(ctx, 0))
 		return err
 	}
 	return nil
@@ -112,10 +135,23 @@ func (m *Meter) count(ctx context.Context, now time.Time, q *Request, p *match, 
 			*into, err = ref.TakeAt(ctx, now, p.state.quota(i, p.member), q.Cost)
 		}
 		if err != nil {
-			return m.uncounted(ctx, q, p, i, errors.Join(err, c.Settle(ctx, 0)))
+			return m.uncounted(ctx, q, p, i, alsoKept(err, c.Settle(ctx, 0)))
 		}
 	}
 	return nil
+}
+
+// alsoKept adds to the text of a refusal that its units could not be given back yet. The cause stays that of the
+// refusal alone: the request was refused by a limit, and the failure of the engine has changed nothing about that. The
+// ledger gives the units back later, and tells [ledger.Config].Observe of the failure.
+//
+// Example: AllowDespite admits what [ledger.ErrUnavailable] refuses. A second quota is used up, and then the engine
+// fails while the units of the first are given back. The request stays refused with ErrQuotaExceeded.
+func alsoKept(refusal, failed error) error {
+	if failed == nil {
+		return refusal
+	}
+	return fmt.Errorf("%w (what was taken is given back later: %v)", refusal, failed)
 }
 
 // requests is the unit of an item of RateLimit-Policy that names none
@@ -133,14 +169,14 @@ func (m *Meter) unit(cost int64) string {
 
 // refusal returns the error for a refused request.
 func (m *Meter) refusal(cause error, q *Request) *Error {
-	return &Error{Err: cause, Client: q.Client, Route: q.Route, strict: m.config.AWSStrict}
+	return &Error{Err: cause, Client: q.Client, Route: q.Route, cost: q.Cost, strict: m.config.AWSStrict}
 }
 
 // uncounted returns the refusal of a request for which quota i could not be taken, because of the ledger's error err.
 // If the quota is used up, RetryAfter is the longest wait of this quota and of those behind it. If the plan has no
 // quota, the error names none. Then ErrExhausted is of the bound to which the ledger can count.
 func (m *Meter) uncounted(ctx context.Context, q *Request, p *match, i int, err error) *Error {
-	e := m.refusal(err, q)
+	e := m.refusal(ownCancel(ctx, err), q)
 	limited := len(p.state.Quotas) > 0
 	if e.Plan = p.state.ID; limited {
 		e.Layer, e.Period = planQuota.String(), p.state.Quotas[i].Period
@@ -161,6 +197,15 @@ func (m *Meter) uncounted(ctx context.Context, q *Request, p *match, i int, err 
 		}
 	}
 	return e
+}
+
+// ownCancel marks the error of a ledger or a throttle that was canceled while the request was not: an engine that was
+// shut down returns [context.Canceled] too, and that is a failure.
+func ownCancel(ctx context.Context, err error) error {
+	if errors.Is(err, context.Canceled) && !errors.Is(ctx.Err(), context.Canceled) {
+		return fmt.Errorf("%w: %w", errOwnCancel, err)
+	}
+	return err
 }
 
 // wait returns how long a quota that is used up refuses the cost: until the next period, or forever if the whole limit

@@ -29,24 +29,26 @@ func drawable(l ratelimit.Limit) ratelimit.Limit {
 // Config.StageThrottles one for all clients together. A methods value is immutable. When a plan is changed, the new
 // value takes over the limiters of the old one, so that no bucket is lost.
 type methods struct {
-	listed []throttle
+	listed []methodThrottle
 	others *ratelimit.Limiter[bucket] // the throttle "/*/*"; nil if there is none
 	limit  ratelimit.Limit            // of others
+	routes string                     // how the names of the buckets of others begin in Config.Throttle
 }
 
-// A throttle is the limit of one method, with its buckets. API Gateway allows 20 in a stage of a plan. A list of so few
-// is searched faster than a map.
-type throttle struct {
+// A methodThrottle is the limit of one method, with its buckets. API Gateway allows 20 in a stage of a plan. A list of
+// so few is searched faster than a map.
+type methodThrottle struct {
 	method   method
 	spelling string // the resource as the key spells it, which is how most routes spell it
+	name     string // of a client's bucket in Config.Throttle
 	limit    ratelimit.Limit
 	buckets  *ratelimit.Limiter[string] // by client
 	all      *ratelimit.Bucket          // of all callers, in place of buckets
 	any      bool                       // method is ANY
 }
 
-func newThrottle(key string, m method, limit ratelimit.Limit) throttle {
-	t := throttle{method: m, spelling: m.resource, limit: limit, any: m.verb == anyVerb}
+func newMethodThrottle(key string, m method, limit ratelimit.Limit) methodThrottle {
+	t := methodThrottle{method: m, spelling: m.resource, limit: limit, any: m.verb == anyVerb}
 	if spelling := strings.TrimSuffix(key, "/"+m.verb); fit(m.resource, spelling) == fullFit {
 		t.spelling = spelling
 	}
@@ -59,18 +61,24 @@ type bucket struct {
 	method method
 }
 
-// newMethods returns the throttles of limits. It takes over the limiters of old, which may be nil.
-func newMethods(old *methods, limits map[string]ratelimit.Limit) (*methods, error) {
-	return makeMethods(old, limits, func(t *throttle) (err error) {
+// newMethods returns the throttles of the stage of a plan. It takes over the limiters of old, which may be nil.
+func newMethods(old *methods, st *Stage) (*methods, error) {
+	listed := bucketName(listedBucket, st.API, st.Name)
+	s, err := makeMethods(old, st.Methods, func(t *methodThrottle) (err error) {
+		t.name = methodName(listed, t.method)
 		t.buckets, err = renew(old.buckets(t.method), t.limit)
 		return err
 	})
+	if s != nil {
+		s.routes = bucketName(routeBucket, st.API, st.Name)
+	}
+	return s, err
 }
 
 // newShared builds the throttles of a stage over all callers. They do not change. A listed method has one bucket;
 // "/*/*" stands for a bucket for each method that is not listed.
 func newShared(limits map[string]ratelimit.Limit) (*methods, error) {
-	return makeMethods(nil, limits, func(t *throttle) (err error) {
+	return makeMethods(nil, limits, func(t *methodThrottle) (err error) {
 		t.all, err = ratelimit.NewBucket(drawable(t.limit))
 		return err
 	})
@@ -78,7 +86,7 @@ func newShared(limits map[string]ratelimit.Limit) (*methods, error) {
 
 // makeMethods returns the throttles of limits, or nil if there are none. It calls fill for each throttle with a key of
 // its own, to give it its buckets; the buckets of "/*/*" are those of old, or new ones.
-func makeMethods(old *methods, limits map[string]ratelimit.Limit, fill func(*throttle) error) (*methods, error) {
+func makeMethods(old *methods, limits map[string]ratelimit.Limit, fill func(*methodThrottle) error) (*methods, error) {
 	if len(limits) == 0 {
 		return nil, nil
 	}
@@ -94,7 +102,7 @@ func makeMethods(old *methods, limits map[string]ratelimit.Limit, fill func(*thr
 			fresh.limit = limit
 			fresh.others, err = renew(old.others, limit)
 		} else {
-			t := newThrottle(key, m, limit)
+			t := newMethodThrottle(key, m, limit)
 			err = fill(&t)
 			fresh.listed = append(fresh.listed, t)
 		}
@@ -128,7 +136,7 @@ func (s *methods) buckets(m method) *ratelimit.Limiter[string] {
 }
 
 // find returns the throttle of exactly the method, or nil.
-func (s *methods) find(m method) *throttle {
+func (s *methods) find(m method) *methodThrottle {
 	for i := range s.listed {
 		if s.listed[i].method == m {
 			return &s.listed[i]
@@ -139,7 +147,7 @@ func (s *methods) find(m method) *throttle {
 
 // lookup returns the throttle that applies to a route's method, or nil. It first compares the spellings, which is
 // enough for most routes.
-func (s *methods) lookup(m method) *throttle {
+func (s *methods) lookup(m method) *methodThrottle {
 	for i := range s.listed {
 		if t := &s.listed[i]; t.spelling == m.resource && t.method.verb == m.verb {
 			return t
@@ -153,7 +161,7 @@ func (s *methods) lookup(m method) *throttle {
 //
 // For example, for GET on the subtree "/pets/", the throttles from the best to the worst are: "/pets/{proxy+}/GET"
 // (rank 5), "/pets/{proxy+}/ANY" (4), "/pets/GET" (3), "/pets/ANY" (2). "/pets/POST" and "/cats/GET" do not fit (0).
-func (s *methods) search(m method) (found *throttle) {
+func (s *methods) search(m method) (found *methodThrottle) {
 	var space [maxShape]byte
 	route, best := newShape(space[:0], unescape(m.resource)), 0
 	for i := range s.listed {
@@ -185,6 +193,18 @@ func (s *methods) of(client string, m method) (ratelimit.Ref, *ratelimit.Limit) 
 		return s.others.Ref(bucket{client, m}), &s.limit
 	}
 	return ratelimit.Ref{}, nil
+}
+
+// named returns the name in Config.Throttle of the bucket that of returns, and its limit. The limit is nil if the method
+// is not throttled.
+func (s *methods) named(m method) (string, *ratelimit.Limit) {
+	if t := s.lookup(m); t != nil {
+		return t.name, &t.limit
+	}
+	if s.others != nil {
+		return methodName(s.routes, m), &s.limit
+	}
+	return "", nil
 }
 
 // ofAll returns the bucket that all clients share for a route's method, and its limit, as of does.

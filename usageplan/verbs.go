@@ -32,7 +32,7 @@ func (m *Meter) change(ctx context.Context, operation string, decide func(*draft
 		return err
 	}
 	var refusal error
-	err := m.topic.Change(ctx, operation, func(next uint64) (items []journal.Item, err error) {
+	err := m.topic.Record(ctx, func(next uint64) (did string, items []journal.Item, err error) {
 		d := &draft{meter: m, next: next << numberBits}
 		if err = decide(d); err == nil {
 			err = d.check()
@@ -40,8 +40,11 @@ func (m *Meter) change(ctx context.Context, operation string, decide func(*draft
 		if err == nil {
 			items, err = d.items()
 		}
-		refusal = err
-		return items, err
+		refusal, did = err, operation
+		if d.said != "" {
+			did += ": " + d.said
+		}
+		return did, items, err
 	})
 	switch {
 	case err == nil || refusal != nil:
@@ -114,6 +117,7 @@ func (m *Meter) UpdatePlan(ctx context.Context, id string, edit func(*Plan) erro
 			return err
 		}
 		p.ID = id
+		d.said = planChanged(&s.Plan, &p)
 		updated = d.putPlan(p)
 		return nil
 	})
@@ -222,6 +226,7 @@ func (m *Meter) UpdateMember(
 			}
 			d.removeMember(plan, client)
 		}
+		d.said = memberChanged(&before.Member, &k)
 		d.putMember(k)
 		updated = k.clone()
 		return nil
@@ -284,9 +289,10 @@ func (m *Meter) Import(ctx context.Context, plans []Plan, members []Member) erro
 	})
 }
 
-// Refresh reads what other processes have changed in Config.Journal. It also settles a change whose outcome is unknown:
-// afterwards the change is there or it is not. It is an error of [journal.ErrUnavailable] if the journal does not
-// answer, or if a newer version of this package has written what it has; the plans and members are as before then.
+// Refresh reads what other processes have changed in Config.Journal, which Config.Follow does by itself. It also
+// settles a change whose outcome is unknown: afterwards the change is there or it is not. It is an error of
+// [journal.ErrUnavailable] if the journal does not answer, or if a newer version of this package has written what it
+// has; the plans and members are as before then.
 func (m *Meter) Refresh(ctx context.Context) error {
 	if err := m.configured(); err != nil {
 		return err
