@@ -22,6 +22,18 @@ type Action struct {
 	// Reveals says that the answer shows values of keys. Apart from CreateApiKey, which always shows the value of the
 	// new key, that needs keys with sealed values.
 	Reveals bool
+
+	// Actor is the verified sender: the name that [Config].Actor returned, or the person who has signed in at the owner's
+	// page, as [PageConfig].Who names them; "owner" if they came by an owner link.
+	Actor string
+
+	// Page says that the sender has signed in at the owner's page and has not signed the request. So Authorize must not
+	// look for a signature, and Actor is a name of another kind: an access key and a person may be called the same.
+	//
+	// The page also has operations that API Gateway does not have: RotateApiKey, of a key, and UpdateUsagePlanKey, of a
+	// key in a plan, which changes its limits there. Extensions are UpdateUsage. To move a key is CreateUsagePlanKey of the
+	// new plan and DeleteUsagePlanKey of the old one.
+	Page bool
 }
 
 // admit authenticates a request, authorizes it and reads its body, in this order: a caller who may not ask is
@@ -61,7 +73,7 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, rt *route, ids []
 // action returns what the call asks for. Of a request whose parameters cannot be read that is not known, so it is
 // refused before Authorize is asked.
 func (s *Server) action(c *call, rt *route) (a Action, err error) {
-	a = Action{Operation: rt.operation, Resource: s.arn(c.request, rt.resource(c.ids))}
+	a = Action{Operation: rt.operation, Resource: s.arn(c.request, rt.resource(c.ids)), Actor: c.actor, Page: c.onPage}
 	if strings.HasPrefix(rt.path, "/tags/") {
 		kind, id, err := s.parseARN(c.request, c.ids[0])
 		if err != nil {

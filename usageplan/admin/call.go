@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
 // A call is a request of a caller who may make it. As a context, it has the origin that the journals keep.
@@ -19,9 +21,19 @@ type call struct {
 	request *http.Request
 	action  Action
 	actor   string
+	onPage  bool     // the actor has signed in at the owner's page
+	details          // of an operation that comes from there
 	ids     []string // those in the path, in their order
 	query   url.Values
 	body    []byte
+}
+
+// details are what a form of the owner's page says in addition to the operation of API Gateway. They are zero in a
+// request to the control plane.
+type details struct {
+	newID      string            // of the key or plan that is created; it makes a form that is sent again harmless
+	period     ledger.Period     // of the quota that is adjusted; zero is the first
+	adjustment ledger.Adjustment // its reason and its id
 }
 
 // maxBody is API Gateway's limit of a body in bytes

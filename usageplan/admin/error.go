@@ -147,6 +147,7 @@ var translations = []struct{ below, cause error }{
 	{usageplan.ErrInvalid, ErrInvalid},
 	{usageplan.ErrNoQuota, ErrInvalid},
 	{ledger.ErrInvalid, ErrInvalid},
+	{ledger.ErrAdjustment, ErrInvalid},
 	{journal.ErrTooLarge, ErrInvalid},
 	{usageplan.ErrNotMember, ErrNotFound},
 	{usageplan.ErrExists, ErrConflict},
@@ -174,6 +175,9 @@ func text(err, below error) string {
 	}
 	if errors.Is(err, journal.ErrTooLarge) {
 		return "The change is too large: at most 10 000 keys or plans, each of 1 MiB"
+	}
+	if errors.Is(err, ledger.ErrAdjustment) {
+		return "The adjustment is not allowed: it is too large, or its texts are too long"
 	}
 	switch below {
 	case usageplan.ErrNoPlan, usageplan.ErrNotMember:

@@ -18,7 +18,7 @@ func (s *Server) createKey(c *call) (result, error) {
 		return result{}, err
 	}
 	k := apikey.Key{
-		Name: n.field("name").text(), Description: n.field("description").text(), Enabled: n.field("enabled").truth(),
+		ID: c.newID, Name: n.field("name").text(), Description: n.field("description").text(), Enabled: n.field("enabled").truth(),
 		CustomerID: n.field("customerId").text(), Tags: n.field("tags").texts(),
 	}
 	value := apikey.Secret(n.field("value").text())

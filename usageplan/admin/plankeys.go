@@ -15,7 +15,10 @@ const keyType = "API_KEY"
 
 // planKeysAction is what a caller needs to be allowed to add a key to the plan.
 func (s *Server) planKeysAction(c *call, plan string) Action {
-	return Action{Operation: "CreateUsagePlanKey", Resource: s.arn(c.request, "/usageplans/"+url.PathEscape(plan)+"/keys")}
+	return Action{
+		Operation: "CreateUsagePlanKey", Resource: s.arn(c.request, "/usageplans/"+url.PathEscape(plan)+"/keys"),
+		Actor: c.actor, Page: c.onPage,
+	}
 }
 
 // createPlanKey is CreateUsagePlanKey. The key is looked up before the plan, as in API Gateway. It is looked up again

@@ -26,6 +26,7 @@ func (s *Server) createPlan(c *call) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
+	p.ID = c.newID
 	if p, err = s.config.Plans.CreatePlan(c, p); err != nil {
 		return result{}, err
 	}

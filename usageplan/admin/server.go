@@ -24,7 +24,7 @@ type Config struct {
 
 	// Authenticate verifies who sends a request, and returns the request with the proof in its context. It is required,
 	// and usually the method of that name of a sigv4.Verifier for the service "apigateway". If its error is an
-	// [http.Handler], that answers.
+	// [http.Handler], that answers. A program that serves nothing but the page returns an error here, and false in Actor.
 	Authenticate func(*http.Request) (*http.Request, error)
 
 	// Actor names the sender of an authenticated request, for the journal and for refusals; usually sigv4.ID. It is

@@ -283,7 +283,7 @@ func TestErrorHandlerGetsTheError(t *testing.T) {
 	require.Equal(t, http.StatusTeapot, p.send("GET", "/usageplans/none", "").Code)
 	e, is := errors.AsType[*admin.Error](got)
 	require.True(t, is)
-	require.Equal(t, admin.Action{Operation: "GetUsagePlan", Resource: "arn:aws:apigateway:eu-west-1::/usageplans/none"}, e.Action)
+	require.Equal(t, admin.Action{Operation: "GetUsagePlan", Resource: "arn:aws:apigateway:eu-west-1::/usageplans/none", Actor: owner}, e.Action)
 	require.ErrorIs(t, got, admin.ErrNotFound)
 	require.Equal(t, http.StatusTeapot, p.serve(request("GET", "/usageplans/none", "")).Code)
 	require.ErrorIs(t, got, sigv4.ErrMissing)

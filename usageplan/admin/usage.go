@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -91,39 +92,61 @@ func (d dates) in(l *time.Location) (first, last time.Time) {
 
 // usage returns the pairs of a client, by the first quota of the plan, or by days of UTC if it has none.
 //
-// Usage belongs to the client and the plan, whatever the period was: of a plan that has changed from a quota per day to
-// one per month, both parts are shown. The other quotas of a plan with several count the same requests, and are left
-// out. Former ones may have done so too. So of a day that two have counted, the larger figure is shown and not the sum;
-// on the day of a change that is less than the sum.
+// Of a day that two quotas have counted, the larger figure is shown and not the sum; see eachDay. On the day of a change
+// that is less than the sum.
 func (s *Server) usage(ctx context.Context, p usageplan.Plan, client string, d dates) ([][2]int64, error) {
 	pairs := make([][2]int64, d.count())
-	quota := ledger.Quota{Period: ledger.Daily}
-	if len(p.Quotas) > 0 {
-		quota = p.Quotas[0]
+	err := s.eachDay(ctx, p, client, d, func(i int, day ledger.Day, former bool) {
+		pairs[i][0] = max(pairs[i][0], day.Used)
+		if !former && len(p.Quotas) > 0 {
+			pairs[i][1] = day.Remaining
+		}
+	})
+	return pairs, err
+}
+
+// eachDay calls yield for each day of a client, with its index among the dates: first for all days of the first quota of
+// the plan, or for days of UTC if it has none, and then for those of former quotas.
+//
+// Usage belongs to the client and the plan, whatever the period was: of a plan that has changed from a quota per day to
+// one per month, there are both parts. The other quotas of a plan with several count the same requests, and are left
+// out. Former ones may have done so too. So what several have counted of one day must not be added up.
+func (s *Server) eachDay(
+	ctx context.Context, p usageplan.Plan, client string, d dates, yield func(i int, day ledger.Day, former bool),
+) error {
+	quota := mainQuota(p)
+	periods := []ledger.Period{quota.Period}
+	for _, period := range []ledger.Period{ledger.Daily, ledger.Weekly, ledger.Monthly} {
+		if period != quota.Period && !has(p, period) {
+			periods = append(periods, period)
+		}
 	}
 	first, last := d.in(location(quota)) // also of former periods; see Meter.Usage
-	for _, period := range []ledger.Period{ledger.Daily, ledger.Weekly, ledger.Monthly} {
-		if period != quota.Period && has(p, period) {
-			continue
-		}
+	for n, period := range periods {
 		for day, err := range s.config.Plans.Usage(ctx, usageplan.QuotaKey{Plan: p.ID, Client: client, Period: period}, first, last) {
 			if errors.Is(err, usageplan.ErrNoQuota) { // there is no ledger, or the plan was deleted meanwhile
-				return pairs, nil
+				return nil
 			}
 			if err != nil {
-				return nil, err
+				return err
 			}
 			i := d.index(day.Start.Date())
-			if i < 0 || i >= len(pairs) { // the quota has got another location meanwhile
+			if i < 0 || i >= d.count() { // the quota has got another location meanwhile
 				continue
 			}
-			pairs[i][0] = max(pairs[i][0], day.Used)
-			if period == quota.Period && len(p.Quotas) > 0 {
-				pairs[i][1] = day.Remaining
-			}
+			yield(i, day, n > 0)
 		}
 	}
-	return pairs, nil
+	return nil
+}
+
+// mainQuota returns the first quota of the plan, which is the one that GetUsage is about. Without one, usage is counted by
+// days of UTC.
+func mainQuota(p usageplan.Plan) ledger.Quota {
+	if len(p.Quotas) > 0 {
+		return p.Quotas[0]
+	}
+	return ledger.Quota{Limit: ledger.MaxUnits, Period: ledger.Daily}
 }
 
 // has reports whether the plan has a quota for the period.
@@ -219,12 +242,13 @@ func (s *Server) updateUsage(c *call) (result, error) {
 	case remaining > ledger.MaxUnits:
 		return result{}, badRequest("Usage remaining can be at most %d", int64(ledger.MaxUnits))
 	}
-	k := usageplan.QuotaKey{Plan: plan, Client: client, Period: p.Quotas[0].Period}
+	k := usageplan.QuotaKey{Plan: plan, Client: client, Period: cmp.Or(c.period, p.Quotas[0].Period)}
+	c.adjustment.Reason = cmp.Or(c.adjustment.Reason, c.action.Operation)
 	if _, is := s.config.Plans.Member(plan, client); !given && !is { // nothing is set, so nothing else would find it
 		return result{}, notFound(noPlan)
 	}
 	if given {
-		_, err = s.config.Plans.SetRemaining(c, k, remaining, ledger.Adjustment{Reason: c.action.Operation})
+		_, err = s.config.Plans.SetRemaining(c, k, remaining, c.adjustment)
 	}
 	if errors.Is(err, usageplan.ErrNoQuota) { // the key is not in the plan
 		return result{}, notFound(noPlan)
