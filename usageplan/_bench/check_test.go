@@ -61,12 +61,12 @@ func plan(id string) usageplan.Plan {
 	}
 }
 
-func meter(b *testing.B, engine string) *usageplan.Meter {
+func meter(b *testing.B, engine string, observe func(context.Context, usageplan.Event)) *usageplan.Meter {
 	m, err := usageplan.New(usageplan.Config{
 		Client: apikey.ID, API: "airline-loyalty", Stage: "Prod", Ledger: book(b, engine),
 		Plans:   []usageplan.Plan{plan("basic")},
 		Members: []usageplan.Member{{Plan: "basic", Client: client}},
-		Journal: journal.Memory(0),
+		Journal: journal.Memory(0), Observe: observe,
 	})
 	check(b, err)
 	return m
@@ -83,7 +83,7 @@ func sinceFloor(b *testing.B) {
 func BenchmarkCheck(b *testing.B) {
 	for _, engine := range []string{"memory", "bolt"} {
 		b.Run("ledger="+engine+"/impl=ours", func(b *testing.B) {
-			m, ctx := meter(b, engine), context.Background()
+			m, ctx := meter(b, engine, nil), context.Background()
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, err := m.Take(ctx, request); err != nil {
@@ -92,6 +92,24 @@ func BenchmarkCheck(b *testing.B) {
 			}
 		})
 		b.Run("ledger="+engine+"/impl=floor", sinceFloor)
+	}
+}
+
+// BenchmarkObserve: the same decision, observed by nobody and by a function that does nothing.
+func BenchmarkObserve(b *testing.B) {
+	for _, tt := range []struct {
+		impl    string
+		observe func(context.Context, usageplan.Event)
+	}{{"nil", nil}, {"empty", func(context.Context, usageplan.Event) {}}} {
+		b.Run("impl="+tt.impl, func(b *testing.B) {
+			m, ctx := meter(b, "memory", tt.observe), context.Background()
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := m.Take(ctx, request); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 
@@ -114,7 +132,7 @@ func BenchmarkWorst(b *testing.B) {
 		}
 	})
 	b.Run("input=20-throttles/impl=floor", func(b *testing.B) {
-		m := meter(b, "memory")
+		m := meter(b, "memory", nil)
 		for b.Loop() {
 			if _, err := m.Take(context.Background(), request); err != nil {
 				b.Fatal(err)
@@ -143,7 +161,7 @@ func BenchmarkCheckParallel(b *testing.B) {
 }
 
 func checkParallel(b *testing.B, engine string) {
-	m, ctx := meter(b, engine), context.Background()
+	m, ctx := meter(b, engine, nil), context.Background()
 	b.ReportAllocs()
 	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
@@ -210,7 +228,7 @@ func chain(b *testing.B) (http.Handler, *http.Request) {
 	r.Header.Set("x-api-key", keyValue)
 	check(b, signer.Sign(r))
 	empty := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
-	return signature.Handler(keys.Handler(meter(b, "bolt").Handler(empty))), r
+	return signature.Handler(keys.Handler(meter(b, "bolt", nil).Handler(empty))), r
 }
 
 // BenchmarkCheckDuringChanges: decisions alone, and while a writer changes 100 plans and 1 000 members a
@@ -222,7 +240,7 @@ func BenchmarkCheckDuringChanges(b *testing.B) {
 			name = "impl=ours"
 		}
 		b.Run(name, func(b *testing.B) {
-			m, ctx := meter(b, "memory"), context.Background()
+			m, ctx := meter(b, "memory", nil), context.Background()
 			for i := range 100 {
 				check(b, m.Import(ctx, []usageplan.Plan{plan(fmt.Sprintf("plan-%d", i))}, nil))
 			}

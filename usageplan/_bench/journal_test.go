@@ -119,7 +119,7 @@ func BenchmarkJournalStall(b *testing.B) {
 					go func() { results <- decisions(b, l, i, &done) }()
 				}
 				var appends []time.Duration
-				for range 50 {
+				for range max(1, fewer(50)) {
 					time.Sleep(100 * time.Millisecond)
 					if each > 0 {
 						var one []time.Duration

@@ -9,10 +9,19 @@ import (
 	"testing"
 )
 
-// scaled is n with TALLYGATE_HEAVY set, else a tenth.
+// scaled is n with TALLYGATE_HEAVY set, else a tenth; and a hundredth of that with -short, which shows that a benchmark
+// runs and measures nothing.
 func scaled(n int) int {
 	if os.Getenv("TALLYGATE_HEAVY") == "" {
 		n /= 10
+	}
+	return fewer(n)
+}
+
+// fewer is n, or with -short a hundredth.
+func fewer(n int) int {
+	if testing.Short() {
+		n /= 100
 	}
 	return n
 }

@@ -1,15 +1,10 @@
 package bench
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
-	"net"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"testing"
-	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 	bolt "go.etcd.io/bbolt"
@@ -48,53 +43,20 @@ func bbolt(b *testing.B, keys int, update func(*bolt.DB, func(*bolt.Tx) error) e
 	}
 }
 
-// script checks the limit and counts, in one round trip.
+// script checks the limit and counts, in one round trip. The window begins with the first call, and the server forgets
+// the key when it ends.
 var script = goredis.NewScript(`
 local used = tonumber(redis.call("GET", KEYS[1]) or "0")
 if used + tonumber(ARGV[1]) > tonumber(ARGV[2]) then return 0 end
 redis.call("INCRBY", KEYS[1], ARGV[1])
+if used == 0 then redis.call("EXPIRE", KEYS[1], ARGV[3]) end
 return 1`)
 
-// redis starts a server for the benchmark, without persistence unless args say otherwise.
+// redis starts a server for the benchmark.
 func redis(args ...string) func(b *testing.B, keys int) take {
 	return func(b *testing.B, keys int) take {
-		bin, err := exec.LookPath("redis-server")
-		if err != nil {
-			b.Skip("redis-server is not installed")
-		}
-		addr := freeAddr(b)
-		_, port, _ := net.SplitHostPort(addr)
-		dir := b.TempDir()
-		cmd := exec.Command(bin, append([]string{"--bind", "127.0.0.1", "--port", port, "--save", "", "--dir", dir}, args...)...)
-		check(b, cmd.Start())
-		b.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-		c := goredis.NewClient(&goredis.Options{Addr: addr, PoolSize: 64, MaxRetries: -1})
-		b.Cleanup(func() { _ = c.Close() })
-		ctx := context.Background()
-		for start := time.Now(); c.Ping(ctx).Err() != nil; time.Sleep(10 * time.Millisecond) {
-			if time.Since(start) > 5*time.Second {
-				b.Fatal("redis-server does not answer")
-			}
-		}
-		check(b, script.Load(ctx, c).Err())
-		names, limit := subjects(), strconv.FormatInt(quota.Limit, 10)
-		_, err = c.Pipelined(ctx, func(p goredis.Pipeliner) error {
-			for _, name := range names[:keys] {
-				p.Set(ctx, name, 0, 0)
-			}
-			return nil
-		})
-		check(b, err)
-		return func(key int) (bool, error) {
-			n, err := script.EvalSha(ctx, c, []string{names[key]}, 1, limit).Int()
-			return n == 1, err
-		}
+		s := redisServer(b, args...)
+		b.Cleanup(s.end)
+		return evalsha(b, s, keys)
 	}
-}
-
-func freeAddr(b *testing.B) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	check(b, err)
-	defer l.Close()
-	return l.Addr().String()
 }

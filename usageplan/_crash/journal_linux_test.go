@@ -141,7 +141,7 @@ func TestJournalStepsChild(t *testing.T) {
 }
 
 // testJournalSteps: whatever the disk has after a life that ended before one of its changes, all that was acknowledged
-// is there, and at most the one step besides that was under way.
+// is there, and in addition at most the one step that was under way.
 func testJournalSteps(t *testing.T) {
 	for _, kill := range []bool{false, true} {
 		e := &early{

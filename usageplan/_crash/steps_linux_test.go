@@ -98,7 +98,7 @@ func TestStepsChild(t *testing.T) {
 }
 
 // testSteps: whatever the disk has after a life that ended before one of its changes, all that was acknowledged is counted
-// on its day, and at most the one step besides that was under way.
+// on its day, and in addition at most the one step that was under way.
 func testSteps(t *testing.T) {
 	for _, tt := range []struct {
 		name        string
