@@ -13,6 +13,7 @@ import (
 	"github.com/tallygate/tallygate/ratelimit/window"
 	"github.com/tallygate/tallygate/sigv4"
 	"github.com/tallygate/tallygate/usageplan"
+	"github.com/tallygate/tallygate/usageplan/admin"
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
@@ -41,29 +42,41 @@ const (
 // accountLimit is what API Gateway grants an account by default.
 var accountLimit = ratelimit.Limit{Rate: 10_000, Burst: 5_000}
 
-// newAPI returns the loyalty API with its guards, and the control plane over its keys and plans. The guards are IAM, an
-// API key and a usage plan for the points, a user pool for /me, the owner's access key for what the rate rule blocks, and
-// that rule in front of everything. account limits the requests of all clients together.
-func newAPI(o options, pool auth.Issuer, s store, account ratelimit.Limit) (api, control http.Handler, err error) {
+// newService returns the loyalty API with its guards, and the control plane over its keys and plans. The guards are
+// IAM, an API key and a usage plan for the points, a user pool for /me, the owner's access key for what the rate rule
+// blocks, and that rule in front of everything. At /identities the pool's users get temporary credentials for IAM.
+// account limits the requests of all clients together.
+func newService(o options, pool auth.Issuer, s store, account ratelimit.Limit) (service, error) {
 	rule, errRule := floodRule()
-	callers, errCallers := o.signedBy("execute-api", o.customer())
 	owners, errOwners := o.signedBy("execute-api", o.owner())
 	keys, errKeys := registeredKeys(o, s)
 	plans, errPlans := restrictUsage(o, s, account)
-	users, errUsers := signedIn(pool)
-	if err := errors.Join(errRule, errCallers, errOwners, errKeys, errPlans, errUsers); err != nil {
-		return nil, nil, err
+	callers, errCallers := newCallers(o, s, pool)
+	if err := errors.Join(errRule, errOwners, errKeys, errPlans, errCallers); err != nil {
+		return service{}, err
 	}
 	mux := http.NewServeMux()
 	for _, of := range o.stages {
 		path := "GET /" + of.Name
-		mux.Handle(path+"/loyalty/{customerId}", callers.Handler(keys.Handler(plans.Handler(http.HandlerFunc(loyalty)))))
+		iam, err := callers.guard(o, of)
+		if err != nil {
+			return service{}, err
+		}
+		mux.Handle(path+"/loyalty/{customerId}", iam(keys.Handler(plans.Handler(http.HandlerFunc(loyalty)))))
 		mux.Handle(path+"/usage", keys.Handler(plans.StatusHandler()))
-		mux.Handle(path+"/me", users.Handler(http.HandlerFunc(me)))
+		mux.Handle(path+"/me", callers.users.Handler(http.HandlerFunc(me)))
 	}
+	mux.Handle("POST /identities", callers.pool)
+	links := new(admin.OwnerLinks)
 	mux.Handle("GET /owner/limited", owners.Handler(limited(rule)))
-	control, err = newControl(o, keys, plans, account)
-	return named(rule.Handler(routed(mux))), control, err
+	mux.Handle("POST /owner/link", owners.Handler(newLink(o, links)))
+	if o.demo {
+		if err := (demoData{keys, plans, s.quotas, time.Now()}).fill(o.stages); err != nil {
+			return service{}, err
+		}
+	}
+	owner, err := newOwner(o, keys, plans, account, links)
+	return service{named(rule.Handler(routed(mux))), owner, links}, err
 }
 
 // floodRule blocks an address that has sent 2000 requests within five minutes, until it slows down. With AWS, this is

@@ -22,9 +22,9 @@ func controlled(t *testing.T) (api, control http.Handler) {
 	require.NoError(t, err)
 	o := defaults()
 	o.empty = true
-	api, control, err = newAPI(o, pool, inMemory(t), accountLimit)
+	svc, err := newService(o, pool, inMemory(t), accountLimit)
 	require.NoError(t, err)
-	return api, control
+	return svc.api, svc.owner
 }
 
 // by signs for the control plane.

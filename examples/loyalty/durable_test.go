@@ -105,9 +105,9 @@ func sixLives(t *testing.T) (statuses []int, used int64) {
 	require.NoError(t, err)
 	pool, _, err := userPool(options{})
 	require.NoError(t, err)
-	h, _, err := newAPI(defaults(), pool, again, accountLimit)
+	svc, err := newService(defaults(), pool, again, accountLimit)
 	require.NoError(t, err)
-	used = standing(t, h, shapes["server"]).Used
+	used = standing(t, svc.api, shapes["server"]).Used
 	require.NoError(t, again.Close())
 	return statuses, used
 }

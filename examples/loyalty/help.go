@@ -35,13 +35,17 @@ What the key's holder has left: 200 {"plan":"RestrictUsage",…,"limit":10,"used
   curl -i -H "$KEY" {{base}}/Prod/usage
 `
 
-// helpControl are the owner's commands: for the rate rule's list, and for the control plane, from nothing to the
-// tutorial's answers and back.
+// helpControl are the owner's commands: for the rate rule's list, for the page, and for the control plane, from nothing
+// to the tutorial's answers and back.
 const helpControl = `
 The owner signs with a key of its own:
   OWNER=(--aws-sigv4 aws:amz:{{region}}:execute-api --user {{ownerAccess}}:{{ownerSecret}})
 The addresses that sent 2000 requests within five minutes and are blocked with 403 {"message":"Forbidden"}: 200 []
   curl -i "${OWNER[@]}" {{base}}/owner/limited
+The owner's page, for a browser. The link opens it once, within ten minutes:
+  {{link}}
+Another link: 201 {"link":"…"}
+  curl -i "${OWNER[@]}" -X POST {{base}}/owner/link
 
 The owner's control plane, by aws-cli:
   export AWS_ACCESS_KEY_ID={{ownerAccess}} AWS_SECRET_ACCESS_KEY={{ownerSecret}} AWS_DEFAULT_REGION={{region}} AWS_DEFAULT_OUTPUT=json
@@ -74,7 +78,19 @@ All of it is removed:
   gw delete-usage-plan --usage-plan-id $PLAN; gw delete-api-key --api-key $KEYID
 `
 
+// helpDemo are the requests of users of the demo pool: of one who signs up, and of one who has signed in.
 const helpDemo = `
+A user signs up in the demo pool {{pool}}, by aws-cli. The code that Cognito would send is at …/mail/:
+  idp() { AWS_ACCESS_KEY_ID={{ownerAccess}} AWS_SECRET_ACCESS_KEY={{ownerSecret}} aws cognito-idp --endpoint-url {{base}} --region {{region}} --output text "$@"; }
+  FERRY=(--client-id {{client}} --username ferry)
+  idp sign-up "${FERRY[@]}" --password Correct-horse-9 --user-attributes Name=email,Value=ferry@example.com
+  idp confirm-sign-up "${FERRY[@]}" --confirmation-code "$(curl -s {{base}}/{{pool}}/mail/ferry)"
+The administrator of the pool adds the user to a group:
+  idp admin-add-user-to-group --user-pool-id {{pool}} --username ferry --group-name loyalty
+The user signs in and calls: 200 {"sub":"…","groups":["loyalty"],"token_use":"id"}
+  TOKEN=$(idp initiate-auth --auth-flow USER_PASSWORD_AUTH --client-id {{client}} --auth-parameters USERNAME=ferry,PASSWORD=Correct-horse-9 --query AuthenticationResult.IdToken)
+  curl -i -H "Authorization: Bearer $TOKEN" {{base}}/Prod/me
+
 A user of the demo pool {{pool}}, signed in: 200 {"sub":"…","groups":["loyalty"],"token_use":"id"}
   curl -i -H 'Authorization: Bearer {{valid}}' {{base}}/Prod/me
 With a token that has expired: 401 {"message":"The incoming token has expired"}
@@ -88,11 +104,23 @@ A user of {{issuer}}, signed in: 200 {"sub":"…","groups":[…],"token_use":"�
   curl -i -H "Authorization: Bearer $TOKEN" {{base}}/Prod/me
 `
 
-// printHelp prints the requests for the API at the first listener and the control plane at the second.
-func printHelp(out io.Writer, listeners [2]net.Listener, o options, t tokens) error {
-	keys, users, again := helpKeys, helpPool, ""
+// helpMember are the requests of a user who exchanges the token above for temporary credentials.
+const helpMember = `
+The user exchanges the token for temporary credentials of the role Member, by aws-cli:
+  pool() { aws cognito-identity --endpoint-url {{base}}/identities --region {{region}} --output text "$@"; }
+  LOGINS={{provider}}=$TOKEN
+  IDENTITY=$(pool get-id --identity-pool-id {{identities}} --logins "$LOGINS" --query IdentityId)
+  read -r ID SECRET SESSION < <(pool get-credentials-for-identity --identity-id "$IDENTITY" --logins "$LOGINS" --query 'Credentials.[AccessKeyId,SecretKey,SessionToken]')
+The policy of the role allows GET /loyalty/*: 200 {"points":900,"level":"bronze","remainingPoints":49100}
+  KEY='x-api-key: {{key}}'
+  curl -i --aws-sigv4 aws:amz:{{region}}:execute-api --user "$ID:$SECRET" -H "x-amz-security-token: $SESSION" -H "$KEY" {{base}}/Prod/loyalty/{{customer}}
+`
+
+// printHelp prints the requests for the API at the listener and the control plane, and the link to the owner's page.
+func printHelp(out io.Writer, api net.Listener, o options, t tokens, link string) error {
+	keys, users, member, again := helpKeys, helpPool, helpMember, ""
 	if o.empty {
-		keys = ""
+		keys, member = "", ""
 	}
 	if o.issuer == "" {
 		users = helpDemo
@@ -101,13 +129,14 @@ func printHelp(out io.Writer, listeners [2]net.Listener, o options, t tokens) er
 		again = " and never again; -seal keeps it"
 	}
 	_, err := strings.NewReplacer(
-		"{{base}}", "http://"+listeners[0].Addr().String(), "{{control}}", "http://"+listeners[1].Addr().String(),
+		"{{base}}", "http://"+api.Addr().String(), "{{control}}", "http://"+o.admin, "{{link}}", link,
 		"{{region}}", o.region, "{{api}}", o.stages[0].API, "/Prod/", "/"+o.stages[0].Name+"/",
 		"{{stage}}", o.stages[0].Name, "{{customer}}", customer, "{{again}}", again,
 		"{{access}}", accessKey, "{{secret}}", secretKey, "{{key}}", apiKey, "{{retired}}", retiredKey,
 		"{{ownerAccess}}", o.access, "{{ownerSecret}}", string(o.secret),
-		"{{pool}}", demoPool, "{{issuer}}", o.issuer, "{{valid}}", t.valid, "{{expired}}", t.expired,
-	).WriteString(out, help+keys+helpControl+users)
+		"{{identities}}", o.identityPool(), "{{provider}}", o.provider(),
+		"{{pool}}", demoPool, "{{client}}", demoClient, "{{issuer}}", o.issuer, "{{valid}}", t.valid, "{{expired}}", t.expired,
+	).WriteString(out, help+keys+helpControl+users+member)
 	if err != nil {
 		return fmt.Errorf("print the help: %w", err)
 	}

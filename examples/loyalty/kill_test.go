@@ -23,7 +23,7 @@ import (
 func TestChangesSurviveKill(t *testing.T) {
 	lives := 3
 	if os.Getenv("TALLYGATE_HEAVY") != "" {
-		lives = 100
+		lives = 50
 	}
 	dir, first := t.TempDir(), time.Now().UTC().Format(time.DateOnly)
 	var plan string
@@ -70,9 +70,9 @@ func inProcess(t *testing.T, dir string, f func(api, control http.Handler)) {
 	require.NoError(t, err)
 	o := defaults()
 	o.empty = true
-	api, control, err := newAPI(o, pool, s, accountLimit)
+	svc, err := newService(o, pool, s, accountLimit)
 	require.NoError(t, err)
-	f(api, control)
+	f(svc.api, svc.owner)
 	require.NoError(t, s.Close())
 }
 

@@ -45,25 +45,26 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	api, control, err := newAPI(o, pool, s, accountLimit)
+	o.admin = listeners[1].Addr().String() // the port may have been 0
+	svc, err := newService(o, pool, s, accountLimit)
 	if err != nil {
 		return err
 	}
-	if err := printHelp(out, listeners, o, tokens); err != nil {
+	if err := printHelp(out, listeners[0], o, tokens, o.pageLink(svc.links)); err != nil {
 		return err
 	}
 	ctx, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() {
 		defer stop() // if one server fails, the other ends too
-		ended <- serve(ctx, listeners[1], control)
+		ended <- serve(ctx, listeners[1], svc.owner)
 	}()
-	err = serve(ctx, listeners[0], api)
+	err = serve(ctx, listeners[0], withUsers(tokens.users, svc.api))
 	stop()
 	return errors.Join(err, <-ended)
 }
 
-// listen listens on the addresses of the API and the control plane.
+// listen listens on the addresses of the API and the owner.
 func listen(addr, admin string) ([2]net.Listener, error) {
 	first, err := net.Listen("tcp", addr)
 	if err != nil {

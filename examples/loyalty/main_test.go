@@ -35,9 +35,9 @@ func apiWithin(t *testing.T, account ratelimit.Limit) (http.Handler, tokens) {
 	t.Helper()
 	pool, given, err := userPool(options{})
 	require.NoError(t, err)
-	h, _, err := newAPI(defaults(), pool, inMemory(t), account)
+	svc, err := newService(defaults(), pool, inMemory(t), account)
 	require.NoError(t, err)
-	return h, given
+	return svc.api, given
 }
 
 // inMemory returns a store that ends with the test.
@@ -323,6 +323,7 @@ func TestBadFlagsEndTheProgram(t *testing.T) {
 		{"empty admin address", []string{"-admin="}, "-admin is empty"},
 		{"stage without API", []string{"-stages", "Prod"}, `"Prod" is not api:stage`},
 		{"two APIs with one stage", []string{"-stages", "a:Prod,b:Prod"}, `"b:Prod" is not api:stage, or a second stage`},
+		{"demo without keys", []string{"-demo", "-empty"}, "-demo makes plans and keys, and -empty leaves them out"},
 		{"owner without secret", []string{"-key", "AKIDOWNER"}, "is not id:secret"},
 		{"owner who is the customer", []string{"-key", accessKey + ":secret"}, "is the customer's access key"},
 		{"no pool", []string{"-addr", "127.0.0.1:0", "-admin", "127.0.0.1:0", "-issuer", "https://example.com", "-client", "c"}, "is not a user pool"},
@@ -363,7 +364,7 @@ func TestHelpUsesKeysThatAreThere(t *testing.T) {
 		o := defaults()
 		o.empty = empty
 		var text strings.Builder
-		require.NoError(t, printHelp(&text, listeners, o, tokens{}))
+		require.NoError(t, printHelp(&text, listeners[0], o, tokens{}, "http://x/sign-in?link=y"))
 		require.Equal(t, !empty, strings.Contains(text.String(), apiKey))
 		require.Equal(t, !empty, strings.Contains(text.String(), `"$KEY"`))
 		require.NotContains(t, text.String(), "{{")

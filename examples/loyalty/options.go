@@ -16,7 +16,7 @@ import (
 type options struct {
 	addr, admin, data    string
 	issuer, jwks, client string // of a user pool; empty for the demo issuer
-	empty, seal          bool
+	empty, seal, demo    bool
 	region               string
 	stages               []usageplan.Stage
 	access               string // the owner's access key
@@ -35,9 +35,10 @@ func parse(args []string, out io.Writer) (options, error) {
 	flags := flag.NewFlagSet("loyalty", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&o.addr, "addr", "127.0.0.1:8080", "address to listen on")
-	flags.StringVar(&o.admin, "admin", "127.0.0.1:8081", "address of the control plane")
+	flags.StringVar(&o.admin, "admin", "127.0.0.1:8081", "address of the owner's page and the control plane")
 	flags.StringVar(&o.data, "data", "", "folder of keys, plans and quotas, which survive kill -9 (default a temporary one, which only an orderly end removes)")
 	flags.BoolVar(&o.empty, "empty", false, "start without a plan and keys, so that the control plane makes them")
+	flags.BoolVar(&o.demo, "demo", false, "start with a dozen more keys in three plans, and 30 days of their usage; the folder must be new")
 	flags.BoolVar(&o.seal, "seal", false, "keep the values of keys encrypted, so that the control plane can show them again")
 	flags.StringVar(&o.region, "region", o.region, "region of the signatures")
 	flags.Func("stages", "the stages, api:stage,… (default "+apiID+":"+stage+")", o.setStages)
@@ -65,6 +66,8 @@ func (o options) validate() error {
 		return errors.New("-addr is empty")
 	case o.admin == "":
 		return errors.New("-admin is empty")
+	case o.demo && o.empty:
+		return errors.New("-demo makes plans and keys, and -empty leaves them out")
 	case o.region == "":
 		return errors.New("-region is empty")
 	case (o.issuer == "") != (o.client == ""):

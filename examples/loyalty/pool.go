@@ -18,8 +18,12 @@ const (
 	demoUser   = "julianwood"
 )
 
-// tokens are the tokens that the demo issuer gives its user. They are empty with a real pool.
-type tokens struct{ valid, expired string }
+// tokens are the tokens that the demo issuer gives its user, and the demo pool, where others sign up. They are empty with
+// a real pool.
+type tokens struct {
+	valid, expired string
+	users          *authtest.Pool
+}
 
 // userPool returns the pool whose users may call /me: the one on the command line, or the demo issuer's.
 func userPool(o options) (auth.Issuer, tokens, error) {
@@ -58,7 +62,8 @@ func demo() (auth.Issuer, tokens, error) {
 	if err != nil {
 		return pool, tokens{}, fmt.Errorf("demo issuer: %w", err)
 	}
-	return pool, tokens{valid, expired}, nil
+	users, err := authtest.NewPool(issuer, map[string]string{demoClient: ""})
+	return pool, tokens{valid, expired, users}, err
 }
 
 // signedIn tells which user of the pool has signed in.
@@ -76,5 +81,5 @@ func me(w http.ResponseWriter, r *http.Request) {
 		Subject  string   `json:"sub"`
 		Groups   []string `json:"groups"`
 		TokenUse string   `json:"token_use"`
-	}{token.Subject, token.Groups(), token.Use})
+	}{token.Subject, append([]string{}, token.Groups()...), token.Use}) // a user without groups has [], not null
 }
