@@ -1,5 +1,6 @@
 // Package frameworks has only tests. They show that Tallygate works with frameworks and adapters as it does with
-// net/http: with Lambda function URLs, chi, and the Coraza web application firewall.
+// net/http: with Lambda function URLs, chi, and the Coraza web application firewall. In the folder function the loyalty
+// API is a Lambda function.
 //
 // # Coraza
 //
