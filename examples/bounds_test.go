@@ -12,6 +12,7 @@ import (
 
 	"github.com/tallygate/tallygate/auth"
 	"github.com/tallygate/tallygate/auth/custom"
+	"github.com/tallygate/tallygate/auth/policy"
 	"github.com/tallygate/tallygate/ratelimit"
 	"github.com/tallygate/tallygate/ratelimit/window"
 	"github.com/tallygate/tallygate/sigv4"
@@ -87,6 +88,11 @@ func TestAnswersAreBounded(t *testing.T) {
 		},
 	})
 	require.NoError(t, err)
+	gate, err := policy.NewGate(policy.GateConfig{
+		StageARN: "arn:aws:execute-api:eu-west-1:123456789012:a1b2c3d4e5/Prod", Authorization: "NONE",
+		Resource: func() *policy.Policy { return nil },
+	})
+	require.NoError(t, err)
 	header := func(r *http.Request) (string, bool) { return r.Header.Get("Authorization") + r.URL.Path, true }
 	all := func(*http.Request) (string, bool) { return "all", true }
 	limit, err := ratelimit.New(ratelimit.Config[string]{Limit: ratelimit.Limit{Burst: 1}, Key: all})
@@ -99,8 +105,11 @@ func TestAnswersAreBounded(t *testing.T) {
 	next := http.NotFoundHandler()
 	guards := map[string]http.Handler{
 		"sigv4": p.signature.Handler(next), "S3XML": s3.Handler(next), "apikey": p.keys.Handler(next), "auth": p.users.Handler(next),
-		"custom": function.Handler(next), "HTTPAPI": styled(auth.HTTPAPI), "AppSync": styled(auth.AppSync), "Bearer": styled(auth.Bearer),
+		"custom": function.Handler(next), "policy": gate.Handler(next), "HTTPAPI": styled(auth.HTTPAPI), "AppSync": styled(auth.AppSync), "Bearer": styled(auth.Bearer),
 		"problem": styled(problem), "ratelimit": limit.Handler(next), "window": rule.Handler(next), "usageplan": meter.Handler(next),
+	}
+	for _, s := range append(identitySituations(t), roleSituations(t)...) { // they answer everything themselves
+		guards[s.layer] = s.guard(t, wishes{}).handler(next)
 	}
 	const (
 		clipped = 256 * len("&#34;") // what is left of a field, escaped

@@ -16,7 +16,12 @@ import (
 
 	"github.com/tallygate/tallygate/apikey"
 	"github.com/tallygate/tallygate/auth"
+	"github.com/tallygate/tallygate/auth/awslambda"
+	"github.com/tallygate/tallygate/auth/awslambda/authorizer"
 	"github.com/tallygate/tallygate/auth/custom"
+	"github.com/tallygate/tallygate/auth/identitypool"
+	"github.com/tallygate/tallygate/auth/policy"
+	"github.com/tallygate/tallygate/auth/sts"
 	"github.com/tallygate/tallygate/ratelimit"
 	"github.com/tallygate/tallygate/usageplan"
 	"github.com/tallygate/tallygate/usageplan/admin"
@@ -41,6 +46,7 @@ var catalogues = map[string]struct {
 		"ErrUnknown": {apikey.ErrUnknown, 403}, "ErrInactive": {apikey.ErrInactive, 403},
 		"ErrInvalid": {apikey.ErrInvalid, 400}, "ErrNotFound": {apikey.ErrNotFound, 404},
 		"ErrExists": {apikey.ErrExists, 409}, "ErrUnavailable": {apikey.ErrUnavailable, 503},
+		"ErrStale": {apikey.ErrStale, 503},
 	}},
 	"auth": {func(err error) answer { return &auth.Error{Err: err} }, map[string]cause{
 		"ErrNotConfigured": {auth.ErrNotConfigured, 500}, "ErrMissing": {auth.ErrMissing, 401},
@@ -50,9 +56,25 @@ var catalogues = map[string]struct {
 		"ErrNotCurrent": {auth.ErrNotCurrent, 401}, "ErrTooOld": {auth.ErrTooOld, 401},
 		"ErrScope": {auth.ErrScope, 401}, "ErrRefused": {auth.ErrRefused, 403},
 	}},
+	"auth/awslambda": {nil, map[string]cause{ // its errors reach no client
+		"ErrNotConfigured": {awslambda.ErrNotConfigured, 0}, "ErrEvent": {awslambda.ErrEvent, 0},
+		"ErrAnswer": {awslambda.ErrAnswer, 0}, "ErrAborted": {awslambda.ErrAborted, 0},
+	}},
+	"auth/awslambda/authorizer": {nil, map[string]cause{ // Lambda logs them; no client sees them
+		"ErrNotConfigured": {authorizer.ErrNotConfigured, 0}, "ErrEvent": {authorizer.ErrEvent, 0},
+		"ErrResult": {authorizer.ErrResult, 0},
+	}},
+	"auth/identitypool": {func(err error) answer { return &identitypool.Error{Err: err} }, map[string]cause{
+		"ErrNotConfigured": {identitypool.ErrNotConfigured, 500}, "ErrInvalid": {identitypool.ErrInvalid, 400},
+		"ErrRefused": {identitypool.ErrRefused, 400}, "ErrUnavailable": {identitypool.ErrUnavailable, 503},
+	}},
+	"auth/sts": {func(err error) answer { return &sts.Error{Err: err} }, map[string]cause{
+		"ErrNotConfigured": {sts.ErrNotConfigured, 500}, "ErrInvalid": {sts.ErrInvalid, 400},
+		"ErrRefused": {sts.ErrRefused, 403}, "ErrUnavailable": {sts.ErrUnavailable, 503},
+	}},
 	"usageplan/journal": {nil, map[string]cause{ // its errors reach no client as they are
 		"ErrBehind": {journal.ErrBehind, 0}, "ErrTooLarge": {journal.ErrTooLarge, 0},
-		"ErrUnavailable": {journal.ErrUnavailable, 0},
+		"ErrUnavailable": {journal.ErrUnavailable, 0}, "ErrDiffers": {journal.ErrDiffers, 0},
 	}},
 	"usageplan": {func(err error) answer { return &usageplan.Error{Err: err} }, map[string]cause{
 		"ErrNotConfigured": {usageplan.ErrNotConfigured, 500}, "ErrNoClient": {usageplan.ErrNoClient, 403},
@@ -60,6 +82,8 @@ var catalogues = map[string]struct {
 		"ErrQuotaExceeded": {usageplan.ErrQuotaExceeded, 429}, "ErrNoQuota": {usageplan.ErrNoQuota, 0},
 		"ErrInvalid": {usageplan.ErrInvalid, 400}, "ErrConflict": {usageplan.ErrConflict, 409},
 		"ErrExists": {usageplan.ErrExists, 409}, "ErrNotMember": {usageplan.ErrNotMember, 404},
+		"ErrThrottleUnavailable": {usageplan.ErrThrottleUnavailable, 503},
+		"ErrStale":               {usageplan.ErrStale, 503},
 	}},
 	"usageplan/admin": {func(err error) answer { return &admin.Error{Err: err} }, map[string]cause{
 		"ErrNotConfigured": {admin.ErrNotConfigured, 500}, "ErrNoRoute": {admin.ErrNoRoute, 403},
@@ -122,7 +146,7 @@ var tables = map[string]struct {
 }{
 	"ratelimit": {limitError, map[string]error{
 		"ErrLimited": ratelimit.ErrLimited, "ErrBlocked": ratelimit.ErrBlocked, "ErrNoKey": ratelimit.ErrNoKey,
-		"ErrNotConfigured": ratelimit.ErrNotConfigured,
+		"ErrUnavailable": ratelimit.ErrUnavailable, "ErrNotConfigured": ratelimit.ErrNotConfigured, "ErrInFlight": ratelimit.ErrInFlight,
 	}},
 	"ratelimit/window": {limitError, map[string]error{
 		"ratelimit.ErrLimited": ratelimit.ErrLimited, "ratelimit.ErrBlocked": ratelimit.ErrBlocked,
@@ -132,6 +156,10 @@ var tables = map[string]struct {
 		"ErrMissing": custom.ErrMissing, "ErrMalformed": custom.ErrMalformed, "ErrUnauthorized": custom.ErrUnauthorized,
 		"ErrDenied": custom.ErrDenied, "ErrPath": custom.ErrPath, "ErrFailed": custom.ErrFailed,
 		"ErrNotConfigured": custom.ErrNotConfigured,
+	}},
+	"auth/policy": {func(err error) answer { return &policy.Error{Err: err} }, map[string]error{
+		"ErrDenied": policy.ErrDenied, "ErrNoPrincipal": policy.ErrNoPrincipal, "ErrNoAddress": policy.ErrNoAddress,
+		"ErrPath": policy.ErrPath, "ErrUnavailable": policy.ErrUnavailable, "ErrNotConfigured": policy.ErrNotConfigured,
 	}},
 }
 

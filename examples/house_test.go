@@ -28,24 +28,31 @@ const (
 // a mistake, and so is an import that is not.
 var allowed = map[string][]string{
 	"sigv4":                         nil,
+	"sigv4/session":                 {"sigv4"},
 	"auth":                          nil,
 	"auth/authtest":                 nil,
+	"auth/awslambda":                nil,
+	"auth/awslambda/authorizer":     {"apikey", "auth", "auth/awslambda", "auth/custom", "auth/policy", "sigv4"},
 	"auth/custom":                   {"auth/policy"},
-	"auth/policy":                   nil,
+	"auth/identitypool":             {"auth", "auth/policy", "sigv4", "sigv4/session"},
+	"auth/policy":                   {"ratelimit/clientip"},
+	"auth/policy/policytest":        {"auth/policy"},
+	"auth/sts":                      {"auth", "auth/policy", "sigv4", "sigv4/session"},
 	"apikey":                        {"usageplan/journal"},
 	"ratelimit":                     nil,
 	"ratelimit/clientip":            nil,
 	"ratelimit/window":              {"ratelimit", "ratelimit/clientip"},
-	"usageplan":                     {"ratelimit", "usageplan/ledger", "usageplan/journal"},
+	"usageplan":                     {"ratelimit", "usageplan/ledger", "usageplan/journal", "usageplan/internal/chart"},
 	"usageplan/journal":             nil,
 	"usageplan/journal/journaltest": {"usageplan/journal"},
 	"usageplan/ledger":              {"usageplan/internal/past"},
 	"usageplan/enginetest":          {"usageplan/ledger"},
 	"usageplan/slots":               {"usageplan/ledger", "usageplan/internal/filelock"},
 	"usageplan/boltstore":           {"usageplan/ledger", "usageplan/journal", "usageplan/internal/past", "usageplan/internal/filelock"},
+	"usageplan/internal/chart":      {"usageplan/ledger"},
 	"usageplan/internal/past":       nil,
 	"usageplan/internal/filelock":   nil,
-	"usageplan/admin":               {"apikey", "ratelimit", "usageplan", "usageplan/ledger", "usageplan/journal"},
+	"usageplan/admin":               {"apikey", "ratelimit", "usageplan", "usageplan/ledger", "usageplan/journal", "usageplan/internal/chart"},
 }
 
 // modules lists what a package may import from outside the module and the standard library. All others import nothing.
@@ -81,10 +88,40 @@ func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {
 	}
 }
 
+// large are packages of the standard library that a server or a Lambda function does not need for
+// what it serves. Package html has the names of all entities. A template makes the linker keep all exported methods.
+var large = []string{"html", "html/template", "text/template", "regexp", "testing", "expvar", "net/rpc"}
+
+// Every program that decides about requests contains these packages, so they import none of the large ones. A program has package
+// regexp only if it makes an auth.Pattern.
+func TestPackagesOfTheChainImportNothingLarge(t *testing.T) {
+	chain := []string{
+		"sigv4", "auth", "auth/awslambda", "apikey", "ratelimit", "usageplan", "usageplan/journal", "usageplan/ledger",
+		"usageplan/internal/chart", "usageplan/internal/past",
+	}
+	all := packages(t)
+	for _, dir := range chain {
+		require.NotEmpty(t, all[dir], dir)
+		for _, file := range all[dir] {
+			if strings.HasSuffix(file.name, "_test.go") || path.Base(filepath.ToSlash(file.name)) == "pattern.go" {
+				continue
+			}
+			for _, spec := range file.ast.Imports {
+				target, err := strconv.Unquote(spec.Path.Value)
+				require.NoError(t, err)
+				require.NotContains(t, large, target, "%s imports %s", file.name, target)
+			}
+		}
+	}
+}
+
+// foreign are the packages that do not answer as API Gateway does, because they speak another protocol of AWS.
+var foreign = []string{"auth/identitypool", "auth/sts"}
+
 // TestAnswerCopiesAreEqual holds the copies of the answer writer equal: copying it keeps the packages independent.
 // Every package whose Error is an http.Handler has one.
 func TestAnswerCopiesAreEqual(t *testing.T) {
-	copies := requireEqualCopies(t, "answer")
+	copies := append(requireEqualCopies(t, "answer"), foreign...)
 	require.ElementsMatch(t, copies, requireEqualCopies(t, "nameRequest"))
 	for dir, files := range packages(t) {
 		for _, file := range files {
@@ -101,6 +138,14 @@ func TestAnswerCopiesAreEqual(t *testing.T) {
 // TestClipCopiesAreEqual holds the copies of the function equal that bounds what is repeated of a client's text. Only
 // packages that repeat such a text have one.
 func TestClipCopiesAreEqual(t *testing.T) { requireEqualCopies(t, "clip") }
+
+// TestMethodCopiesAreEqual holds the copies of the functions equal that decide which paths and methods have a method
+// ARN. A policy must mean the same to an authorizer and to a gate.
+func TestMethodCopiesAreEqual(t *testing.T) {
+	for _, name := range []string{"plain", "slash"} {
+		require.ElementsMatch(t, []string{"auth/custom", "auth/policy"}, requireEqualCopies(t, name))
+	}
+}
 
 // requireEqualCopies holds all functions of a name equal, with their docs, and returns the folders of their packages.
 func requireEqualCopies(t *testing.T, name string) (dirs []string) {

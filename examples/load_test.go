@@ -92,10 +92,7 @@ func callers(goroutines, n int, one func(worker, i int) (stop bool)) {
 
 // Millions of unknown keys leave no memory and no goroutines behind.
 func TestUnknownKeysLeaveNothing(t *testing.T) {
-	n := 10_000_000
-	if heavy(n) < n { // a tenth would be long still
-		n /= 50
-	}
+	n := heavy(2_000_000)
 	m := newMetered(t, 1<<40)
 	serve := func(n int) {
 		callers(2, n/2, func(worker, i int) bool {
