@@ -31,6 +31,9 @@ type principals struct {
 type owned struct{ partition, account string }
 
 // grants returns by which name p applies to the caller of a request. A nil p applies to everybody.
+//
+// NotPrincipal is read in two ways, each time in the one that refuses more. With Deny, a caller is spared only if it is
+// named by all of its names. With Allow, it is left out if it is named by any of them.
 func (p *principals) grants(e *evaluation, deny bool) grant {
 	switch {
 	case p == nil:
@@ -99,12 +102,13 @@ func (p *principals) excepts(e *evaluation) bool {
 		return true
 	}
 	who := whose(r.Principal)
-	itself := slices.Contains(p.arns, r.Principal) || isRoot(r.Principal)
+	itself := slices.Contains(p.arns, r.Principal) || isRoot(r.Principal) // the root user's own name is that of its account
 	session := r.SessionIssuer != "" || strings.Contains(r.Principal, ":assumed-role/")
 	return itself && p.holds(who) && (!session || p.namesIssuer(r))
 }
 
-// holds reports whether p has the account of a principal.
+// holds reports whether p has the account of a principal. A bare account id is in every partition: it does not say
+// whether it is of aws or of aws-cn.
 func (p *principals) holds(who owned) bool {
 	return who.account != "" && slices.ContainsFunc(p.accounts, func(a owned) bool {
 		return a.account == who.account && (a.partition == "" || a.partition == who.partition)
@@ -175,15 +179,8 @@ func principalARNFault(arn string) string {
 	return "is no ARN of a user, a role or a session"
 }
 
-// isAccount reports whether s is the id of an account.
-func isAccount(s string) bool {
-	for i := range len(s) {
-		if s[i] < '0' || s[i] > '9' {
-			return false
-		}
-	}
-	return len(s) == 12
-}
+// isAccount reports whether s is the id of an account, which has 12 digits.
+func isAccount(s string) bool { return len(s) == 12 && consistsOf(s, "0123456789") }
 
 // isRoot reports whether arn is that of an account's root user, which as a principal stands for the account.
 func isRoot(arn string) bool {
@@ -197,7 +194,8 @@ func isRole(arn string) bool {
 	return ok && service == "iam" && strings.HasPrefix(resource, "role/")
 }
 
-// whose returns the owner of an ARN.
+// whose returns the owner of an ARN, which is zero if it has none. Two ARNs without an owner
+// have equal owners, so a comparison must also make sure that the owner is not zero.
 func whose(arn string) owned {
 	partition, account := owner(arn)
 	return owned{partition, account}
@@ -212,18 +210,26 @@ func owner(arn string) (partition, account string) {
 	return partition, account
 }
 
-// issues reports whether role is the ARN of the role that session, the ARN of an assumed role, is of. A session's ARN
-// lacks the path of its role, but names of roles are unique in an account whatever their path ("IAM identifiers").
-func issues(role, session string) bool {
+// assumedRole returns the owner and the name of the role that session is a session of. It returns false if session is
+// not the ARN of an assumed role: arn:aws:sts::123456789012:assumed-role/clerk/julian is one of the role clerk.
+func assumedRole(session string) (who owned, name string, ok bool) {
 	partition, service, account, resource, ok := arnParts(session)
-	name, isSession := strings.CutPrefix(resource, "assumed-role/")
-	if !ok || service != "sts" || !isSession {
-		return false
+	rest, assumed := strings.CutPrefix(resource, "assumed-role/")
+	if !ok || service != "sts" || !assumed {
+		return owned{}, "", false
 	}
-	name, _, _ = strings.Cut(name, "/")
-	p, s, a, role, ok := arnParts(role)
-	path, isRole := strings.CutPrefix(role, "role/")
-	return ok && isRole && p == partition && s == "iam" && a == account && path[strings.LastIndexByte(path, '/')+1:] == name
+	name, _, _ = strings.Cut(rest, "/")
+	return owned{partition, account}, name, true
+}
+
+// issues reports whether role is the ARN of the role that session, the ARN of an assumed role, is of. A session's ARN
+// lacks the path of its role, but names of roles are unique in an account whatever their path ("IAM identifiers"). So
+// role/staff/clerk issues assumed-role/clerk/julian.
+func issues(role, session string) bool {
+	who, name, isSession := assumedRole(session)
+	partition, service, account, resource, ok := arnParts(role)
+	path, isRole := strings.CutPrefix(resource, "role/")
+	return ok && isSession && isRole && service == "iam" && owned{partition, account} == who && lastPart(path) == name
 }
 
 // principalARN returns the value of aws:PrincipalArn: "for IAM roles, the request context returns the ARN of the role,
@@ -233,16 +239,16 @@ func principalARN(r *Request) string {
 	if r.SessionIssuer != "" {
 		return r.SessionIssuer
 	}
-	partition, service, account, resource, ok := arnParts(r.Principal)
-	name, isSession := strings.CutPrefix(resource, "assumed-role/")
-	if !ok || service != "sts" || !isSession {
+	who, name, isSession := assumedRole(r.Principal)
+	if !isSession {
 		return r.Principal
 	}
-	name, _, _ = strings.Cut(name, "/")
-	return "arn:" + partition + ":iam::" + account + ":role/" + name
+	return "arn:" + who.partition + ":iam::" + who.account + ":role/" + name
 }
 
-// principalType returns the value of aws:PrincipalType ("Variables and tags", "Principal key values").
+// principalType returns the value of aws:PrincipalType ("Variables and tags", "Principal key values"). It is "", an
+// absent key, for what the table there does not list, such as the ARN of a role that an application takes for the
+// caller.
 func principalType(principal string) string {
 	_, service, _, resource, ok := arnParts(principal)
 	kind, _, _ := strings.Cut(resource, "/")
@@ -270,5 +276,8 @@ func userName(principal string) string {
 	if !ok || service != "iam" || !isUser {
 		return ""
 	}
-	return name[strings.LastIndexByte(name, '/')+1:]
+	return lastPart(name)
 }
+
+// lastPart returns what follows the last slash of s: the name of a user or a role without its path.
+func lastPart(s string) string { return s[strings.LastIndexByte(s, '/')+1:] }
