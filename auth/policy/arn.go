@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// stageARN matches the ARN of an API's stage.
+// stageARN matches the ARN of an API's stage. The dollar is for $default, the stage that an HTTP API begins with.
 var stageARN = regexp.MustCompile(`\Aarn:[a-z0-9-]+:execute-api:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9-]+/[A-Za-z0-9_$-]+\z`)
 
 // api makes the ARNs of an API's methods.
@@ -25,7 +25,7 @@ func (a api) method(r *http.Request) (string, error) {
 		method = http.MethodGet
 	}
 	own, mounted := strings.CutPrefix(path, a.mount)
-	if mounted && own == "" {
+	if mounted && own == "" { // the mount itself is the root of the API
 		own = "/"
 	}
 	// The length is checked first, since the checks below take time for each byte. If a slash is encoded, package url
@@ -35,13 +35,14 @@ func (a api) method(r *http.Request) (string, error) {
 		return "", errURITooLong
 	case !plain(path) || slash(r.URL.RawPath) || !named(method):
 		return "", errAmbiguousPath
-	case !mounted || own[0] != '/':
+	case !mounted || own[0] != '/': // with the mount /Prod, /Production begins with it but is not below it
 		return "", errNotMounted
 	}
 	return a.stage + "/" + method + own, nil
 }
 
-// asGET returns the method ARN of GET for the same path, and true, if arn is the method ARN of a HEAD.
+// asGET returns the method ARN of GET for the same path, and true, if arn is the method ARN of a HEAD. It must be one
+// that method has made, since the stage is cut off by its length.
 func (a api) asGET(arn string) (string, bool) {
 	path, head := strings.CutPrefix(arn[len(a.stage):], "/HEAD/")
 	if !head {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// conditions compiles the conditions of a statement and adds every mistake in them to m. A map has no order, so they come
-// in that of their operators and keys: mistakes and explanations are the same each time.
+// conditions compiles the conditions of a statement and adds every mistake in them to m. A map has no order, so they
+// come in that of their operators and keys: mistakes and explanations are the same each time.
 //
 // What is not understood is a mistake in every statement. To drop a condition would make a statement that allows allow
 // more, and to drop its statement would make one that denies deny less.
@@ -19,7 +19,7 @@ func conditions(given map[string]map[string][]string, path string, g grammar, m 
 			m.add(at, "unknown operator %q", name)
 			continue
 		}
-		seen := map[string]bool{}
+		seen := map[string]bool{} // keys of this operator, in lower case
 		for _, spelled := range slices.Sorted(maps.Keys(given[name])) {
 			k, ok := g.keys.find(spelled)
 			at := member(at, spelled)
@@ -45,7 +45,8 @@ func conditions(given map[string]map[string][]string, path string, g grammar, m 
 	return compiled
 }
 
-// compile compiles the values of c, and adds every mistake in them to m.
+// compile compiles the values of c, and adds every mistake in them to m. The element of a value that has one is zero,
+// which does not matter: no policy is made of a document with a mistake.
 func (c *condition) compile(path string, g grammar, m *mistakes) {
 	if len(c.written) == 0 && !m.has(path) {
 		m.add(path, "empty")
@@ -74,8 +75,8 @@ func (c *condition) value(s string, g grammar) (fault string) {
 	return read(&c.truths, boolean, s)
 }
 
-// pattern compiles one value of an operator of strings or ARNs. "Each of the six colon-delimited components of the ARN is
-// checked separately", so an ARN must have all of them: one asterisk for several components would match nothing.
+// pattern compiles one value of an operator of strings or ARNs. "Each of the six colon-delimited components of the ARN
+// is checked separately", so an ARN must have all of them: one asterisk for several components would match nothing.
 func (c *condition) pattern(s string, g grammar) (fault string) {
 	p, fault := g.compile(s)
 	whole := strings.Count(p.text, string(separator)) == partsOfARN-1 && strings.HasPrefix(p.text, "arn"+string(separator))

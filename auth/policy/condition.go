@@ -16,11 +16,12 @@ type condition struct {
 	key      key
 	written  []string // the values as the document has them
 
-	patterns []pattern
+	// One of these, by operator.kind. Null has its values in truths.
+	patterns []pattern // of kindText and kindARN
 	numbers  []float64
 	dates    []time.Time
 	truths   []bool
-	binaries []string
+	binaries []string // the bytes, not their base64
 	networks []netip.Prefix
 }
 
@@ -75,6 +76,12 @@ func (c *condition) isText() bool { return c.operator.kind == kindText || c.oper
 // holdsFor reports whether c holds for one value: one of the document's values matches it, or none if c is negated. A
 // pattern whose variable has no value matches nothing. That must not make a negation allow. If the value of a variable
 // cannot be judged, the pattern may match or not, so the condition refuses.
+//
+// For example, StringNotEquals with the values "a" and "${aws:username}", for a caller that is no user, whose
+// aws:username is absent:
+//
+//	the request has a    "a" matches, so the negation does not hold; the variable does not matter
+//	the request has b    nothing matches, but only since the variable has no value: deny decides
 func (c *condition) holdsFor(v *value, e *evaluation, deny bool) bool {
 	e.unresolved, e.unfit = false, false
 	switch matched := c.matches(v, e); {
@@ -86,9 +93,9 @@ func (c *condition) holdsFor(v *value, e *evaluation, deny bool) bool {
 	return c.operator.negated
 }
 
-// matches reports whether one of the document's values matches v. "If you specify multiple values for a single condition
-// key, AWS evaluates the condition using a logical OR operation"; holdsFor turns it round for a negation, which makes it
-// a NOR.
+// matches reports whether one of the document's values matches v. "If you specify multiple values for a single
+// condition key, AWS evaluates the condition using a logical OR operation"; holdsFor turns it round for a negation,
+// which makes it a NOR.
 func (c *condition) matches(v *value, e *evaluation) bool {
 	o := c.operator
 	switch o.kind {
@@ -107,6 +114,7 @@ func (c *condition) matches(v *value, e *evaluation) bool {
 	case kindBinary:
 		return slices.Contains(c.binaries, v.text)
 	}
+	// Contains is false for a network of the other IP version. 0.0.0.0/0 has no address of IPv6.
 	return slices.ContainsFunc(c.networks, func(n netip.Prefix) bool { return n.Contains(v.address) })
 }
 
@@ -125,7 +133,7 @@ func (c *condition) matchesLike(t *text, e *evaluation) bool {
 		p, matched := &c.patterns[i], false
 		switch parts := c.operator.kind == kindARN; {
 		case len(p.variables) > 0: // only these need room for the filled pattern, which must be cleared each time
-			matched = p.matchesFilled(t, 0, e, parts, false)
+			matched = p.matchesFilled(t, 0, e, parts, false) // condition.pattern has refused what ends early
 		case parts:
 			matched = matchParts(p.text, t, 0, false)
 		default:

@@ -29,9 +29,17 @@ func tokens(pattern string, variables bool) (list []token) {
 // true where it is not: a token of narrow is covered by the same token, an asterisk covers any number of tokens, and a
 // question mark covers one character or question mark.
 //
-// It goes through the tokens of narrow once, with a bit for each place in wide: bit i of reached says whether the first i
-// tokens of wide cover the tokens of narrow that came before.
+// It goes through the tokens of narrow once, with a bit for each place in wide: bit i of reached says whether the first
+// i tokens of wide cover the tokens of narrow that came before. If an asterisk follows at place i, it may have covered
+// some of them already. For example, whether a* covers ab:
+//
+//	at the beginning    0       nothing of wide covers nothing
+//	after a             1, 2    a covers a, and so does a*, since the asterisk may cover nothing
+//	after ab            1, 2    the asterisk at place 1 covers b and may cover more, or end here
+//
+// Bit 2, for the whole of wide, is set at the end, so a* covers ab. The time is len(narrow) × len(wide) / 64 steps.
 func covers(wide, narrow []token) bool {
+	// Neighbouring asterisks are one, which step relies on.
 	wide = slices.CompactFunc(slices.Clone(wide), func(a, b token) bool { return a == "*" && b == "*" })
 	stars := places(wide, func(w token) bool { return w == "*" })
 	fits := map[token][]uint64{}
@@ -41,22 +49,23 @@ func covers(wide, narrow []token) bool {
 	for _, n := range narrow {
 		fit, known := fits[n]
 		if !known {
-			one := n != "*" && !strings.HasPrefix(n, "${")
+			one := n != "*" && !strings.HasPrefix(n, "${") // narrow has exactly one character here
 			fit = places(wide, func(w token) bool { return w == n || w == "?" && one })
 			fits[n] = fit
 		}
-		stay := make([]uint64, len(stars))
+		stay := make([]uint64, len(stars)) // an asterisk covers n, and may cover more
 		for i := range stay {
 			stay[i] = reached[i] & stars[i]
 		}
-		step(reached, fit, stay)
-		step(stay, stars, stay)
+		step(reached, fit, stay) // another token covers n
+		step(stay, stars, stay)  // an asterisk may end, or cover nothing
 		reached = stay
 	}
 	return reached[len(wide)/64]>>(len(wide)%64)&1 == 1
 }
 
-// places returns a bit for each token of a pattern that is among those that are asked for. There is room for one more.
+// places returns a bit for each token of a pattern that is among those that are asked for. There is room for one more
+// bit: a pattern of n tokens has n+1 places, one before each token and one at the end.
 func places(pattern []token, among func(token) bool) []uint64 {
 	bits := make([]uint64, len(pattern)/64+1)
 	for i, t := range pattern {
@@ -74,7 +83,7 @@ func step(from, allowed, next []uint64) {
 	for i := range from {
 		moved := from[i] & allowed[i]
 		next[i] |= moved<<1 | carry
-		carry = moved >> 63
+		carry = moved >> 63 // the bit that goes over into the next word
 	}
 }
 
@@ -86,9 +95,9 @@ func coversAction(wide, narrow string) bool {
 	return coversText(lower(wide), lower(narrow), false)
 }
 
-// coversText is covers for patterns as they are written. Nearly all pairs of a document differ in the literal characters
-// at an end of the wide one, which only the same characters cover. They are told apart before anything is allocated: a
-// document may have a thousand patterns, and so a million pairs.
+// coversText is covers for patterns as they are written. Nearly all pairs of a document differ in the literal
+// characters at an end of the wide one, which only the same characters cover. They are told apart before anything is
+// allocated: a document may have a thousand patterns, and so a million pairs.
 func coversText(wide, narrow string, variables bool) bool {
 	first, last := strings.IndexAny(wide, "*?$"), strings.LastIndexAny(wide, "*?}")
 	if first < 0 {

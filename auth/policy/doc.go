@@ -59,8 +59,8 @@
 //	                        aws:SourceVpc, aws:TokenIssueTime, aws:userid, aws:VpcSourceIp,
 //	                        cognito-identity.amazonaws.com:amr, …:aud and …:sub, and each [Key] of the application
 //
-// If a request does not have a key, negations hold (StringNotEquals, NotIpAddress), and so do IfExists, ForAllValues and
-// "Null": "true". All others do not. So a value that your code forgets to bring can let a request through:
+// If a request does not have a key, negations hold (StringNotEquals, NotIpAddress), and so do IfExists, ForAllValues
+// and "Null": "true". All others do not. So a value that your code forgets to bring can let a request through:
 // [Policy.Keys] tells what a document asks for.
 //
 // Where IAM's documentation is silent, this is what holds:
@@ -96,8 +96,8 @@
 // # Principals
 //
 // Principal is for the policy of an API; the others are of a caller already. An account stands for all its users, roles
-// and sessions. A role stands for its sessions, which [Request].SessionIssuer tells; if that is empty, the role is known
-// by its name in the session's ARN. There are no wildcards but "*".
+// and sessions. A role stands for its sessions, which [Request].SessionIssuer tells; if that is empty, the role is
+// known by its name in the session's ARN. There are no wildcards but "*".
 //
 // With Allow, NotPrincipal excepts a caller by any of its names. With Deny, the caller must be named by all of them:
 // its own ARN, that of its role if it is a session, and its account. IAM's documentation asks authors for this, since
@@ -106,11 +106,11 @@
 // # What it refuses
 //
 // A document that is not understood as a whole is not evaluated at all: the part that is not understood may be the one
-// that denies. So the package refuses, in statements that allow as in those that deny: unknown elements, operators, keys
-// and variables; an operator that does not fit the type of its key; values that are not of that type; variables in other
-// places; kinds of principals that no caller has (CanonicalUser); a name that occurs twice in one object; a wrong type
-// or case; and a resource that is neither "*" nor an ARN. Keys of other services and aws:ResourceTag are unknown: no
-// request to an API has them.
+// that denies. So the package refuses, in statements that allow as in those that deny: unknown elements, operators,
+// keys and variables; an operator that does not fit the type of its key; values that are not of that type; variables in
+// other places; kinds of principals that no caller has (CanonicalUser); a name that occurs twice in one object; a wrong
+// type or case; and a resource that is neither "*" nor an ARN. Keys of other services and aws:ResourceTag are unknown:
+// no request to an API has them.
 //
 // IAM's documentation says that a wildcard stands for characters within one colon-separated part of an ARN, and also
 // that an asterisk at the end of a part can reach beyond it. Where the two readings differ, the package takes the one
@@ -221,12 +221,12 @@
 //
 // Document: document.go (the form), parse.go (its JSON), validate.go (its rules), mistakes.go (what is wrong with it).
 // Its parts: key.go (condition keys), operator.go (operators), compile.go and literal.go (conditions and their values),
-// pattern.go (wildcards and variables), principal.go (callers), statement.go (one statement). Evaluation: policy.go (the
-// decision), set.go (that of several policies), request.go and value.go (the values of a request), condition.go (one
-// condition), index.go (which statements are about a resource), match.go (one pattern), text.go and block.go (a piece
-// of a pattern in a long text). The gate: gate.go and gateconfig.go, arn.go (the method), gateway.go (the tables),
-// error.go and observe.go. For people: source.go (the document as it was written), explain.go; lint.go and cover.go
-// (whether a pattern covers another).
+// pattern.go (wildcards and variables), principal.go (callers), statement.go (one statement). Evaluation: policy.go
+// (the decision), set.go (that of several policies), request.go and value.go (the values of a request), condition.go
+// (one condition), index.go (which statements are about a resource), match.go (one pattern), text.go and block.go (a
+// piece of a pattern in a long text). The gate: gate.go and gateconfig.go, arn.go (the method), gateway.go (the
+// tables), error.go and observe.go. For people: source.go (the document as it was written), explain.go; lint.go and
+// cover.go (whether a pattern covers another).
 //
 // # Sources
 //

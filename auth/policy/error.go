@@ -13,6 +13,7 @@ import (
 )
 
 // The causes of a refused request; match them with [errors.Is]. The package documentation says how each is answered.
+// The texts are for logs: a client sees ErrorMessage of an [Error].
 var (
 	ErrNotConfigured = errors.New("gate is not configured")
 	ErrDenied        = errors.New("the method is not allowed")
@@ -132,7 +133,8 @@ var answers = []response{
 	{ErrPath, "path", http.StatusBadRequest, "BadRequestException", "Bad Request"},
 }
 
-// response returns the answer to the cause of e. Every other cause is a mistake of the operator's and answers 500.
+// response returns the answer to the cause of e. A cause that is not in answers, such as ErrNotConfigured, is a mistake
+// of the operator's and answers 500.
 func (e *Error) response() response {
 	for _, a := range answers {
 		if errors.Is(e.Err, a.cause) {
@@ -147,8 +149,8 @@ func (e *Error) response() response {
 	}
 }
 
-// denied returns AWS's text for a method that no policy allows. It says what the policy is attached to that has refused,
-// as AWS does, and nothing of what the policy says.
+// denied returns AWS's text for a method that no policy allows. It says what the policy is attached to that has
+// refused, as AWS does, and nothing of what the policy says.
 func (e *Error) denied() string {
 	s := "User: " + e.user() + " is not authorized to perform: " + Invoke + " on resource: " + clip(masked(e.Resource))
 	d, found := errors.AsType[denial](e.Err)

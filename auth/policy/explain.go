@@ -95,7 +95,8 @@ func (p *Policy) explain(prefix string, r *Request, ofResource bool) (steps []St
 	return steps
 }
 
-// elements returns the steps of the elements of one statement.
+// elements returns the steps of the elements of one statement. Each is evaluated as a statement that has this element
+// alone and the effect of s: what cannot be judged holds where it denies, and does not where it allows.
 func (p *Policy) elements(path string, s *Statement, r *Request) (steps []Step) {
 	add := func(name, saw string, want []string, alone Statement) {
 		if len(want) > 0 {
@@ -136,6 +137,7 @@ func (p *Policy) applies(s Statement, r *Request, ofResource bool) bool {
 	if err != nil { // not reached: New has accepted the document that s is of
 		return false
 	}
+	// The one statement allows or denies if it applies, and nothing matches otherwise.
 	decision, _ := alone.decide(r, ofResource)
 	return decision != NoMatch
 }
@@ -159,8 +161,8 @@ func (p *Policy) saw(name string, r *Request) string {
 	return string(b)
 }
 
-// unfitText says what is wrong with a value that cannot be compared. If another value of its Go type could be, it is
-// beyond the bounds.
+// unfitText says what is wrong with a value that cannot be compared. If the zero value of its Go type could be, the
+// type is right and the value is beyond the bounds. A field of Request has the right type always.
 func unfitText(k *key, r *Request) string {
 	given, _ := lookUp(r.Values, k.name)
 	if k.source == fromValues && convert(reflect.Zero(reflect.TypeOf(given)).Interface(), k).presence == unfit {
@@ -206,7 +208,8 @@ func (e Explanation) String() string {
 	return b.String()
 }
 
-// line returns the line of a step.
+// line returns the line of a step. The path of a statement ends with "Statement[0]"; what comes after the next dot is
+// the element.
 func (s *Step) line() string {
 	_, element, found := strings.Cut(s.Path[strings.Index(s.Path, "Statement["):], ".")
 	if !found {
@@ -231,6 +234,7 @@ func printable(s string) string {
 	return s
 }
 
+// choose returns yes or no.
 func choose(is bool, yes, no string) string {
 	if is {
 		return yes

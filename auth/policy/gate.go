@@ -13,10 +13,10 @@ import (
 type Gate struct {
 	cfg  GateConfig
 	api  api
-	made bool
+	made bool // by NewGate; the zero value has no policies to ask
 }
 
-// peer finds the address of the peer.
+// peer finds the address of the peer, the client of the connection. It is what Source is without a configuration.
 var peer, _ = clientip.New(clientip.Config{}) // the zero Config is valid
 
 // NewGate returns a gate. The error is every mistake in cfg, joined.
@@ -61,8 +61,10 @@ func (g *Gate) Explain(r *http.Request) (Explanation, error) {
 	return Explanation{}, &Error{Err: err, Principal: about.Principal, Resource: about.Resource}
 }
 
+// explain is decide with an explanation for an answer. Like decide, it asks about the GET of a HEAD only if the HEAD is
+// allowed. So a HEAD is refused for the reason that is explained.
 func (g *Gate) explain(s *Set, about *Request) Explanation {
-	about = about.timed()
+	about = about.timed() // one time for the decision and for all steps
 	decision := Gateway(g.cfg.Authorization, s, about)
 	if get, head := g.api.asGET(about.Resource); head && decision == Allow {
 		about.Resource = get
@@ -89,7 +91,8 @@ func (g *Gate) Handler(next http.Handler) http.Handler {
 	})
 }
 
-// check is Check. w is nil if the caller writes the answer. g may be nil.
+// check is Check, and returns the error in its own type: a nil *Error in an error would not be nil. w is nil if the
+// caller writes the answer. g may be nil.
 func (g *Gate) check(w http.ResponseWriter, r *http.Request) *Error {
 	if g == nil || !g.made {
 		return &Error{Err: ErrNotConfigured}
@@ -126,7 +129,8 @@ func (g *Gate) decide(r *http.Request, about *Request) error {
 }
 
 // learn sets what is known of r. It returns the cause if r is refused, whatever the policies say. It leaves the time
-// out: the evaluator reads the clock if a policy asks for it.
+// out: the evaluator reads the clock if a policy asks for it. The method and the principal come first, so that the
+// error of what follows can name them. Facts comes last, since it may change all else.
 func (g *Gate) learn(r *http.Request, about *Request) (err error) {
 	if about.Resource, err = g.api.method(r); err != nil {
 		return err
@@ -148,7 +152,7 @@ func (g *Gate) learn(r *http.Request, about *Request) (err error) {
 	}
 	about.SourceIP, about.SecureTransport = address, r.TLS != nil
 	if agent := r.Header["User-Agent"]; len(agent) > 0 {
-		about.UserAgent = agent[0]
+		about.UserAgent = agent[0] // as r.UserAgent, without making the name canonical once more
 	}
 	if g.cfg.SecureTransport != nil {
 		about.SecureTransport = g.cfg.SecureTransport(r)
@@ -162,7 +166,7 @@ func (g *Gate) learn(r *http.Request, about *Request) (err error) {
 	return nil
 }
 
-// policies returns the policies that decide about r.
+// policies returns the policies that decide about r. The error wraps [ErrUnavailable] and what Policies has returned.
 func (g *Gate) policies(r *http.Request) (s Set, err error) {
 	if g.cfg.Policies != nil {
 		if s, err = g.cfg.Policies(r); err != nil {

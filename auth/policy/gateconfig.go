@@ -75,7 +75,8 @@ type GateConfig struct {
 	RequestID func(*http.Request) string
 }
 
-// validate returns every mistake in c, joined.
+// validate returns every mistake in c, joined. A field that the authorization type would not use is a mistake too: who
+// sets Policies for "NONE" expects them to protect something.
 func (c *GateConfig) validate() error {
 	var errs []error
 	wrong := func(is bool, format string, args ...any) {

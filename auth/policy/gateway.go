@@ -35,7 +35,8 @@ func Gateway(authorization string, s *Set, r *Request) Decision {
 	return NoMatch
 }
 
-// resource returns the decision of the resource policy.
+// resource returns the decision of the resource policy. It takes a policy that allows the account, or the role of a
+// session, for one that allows: only IAM distinguishes by which name a caller is allowed.
 func (s *Set) resource(r *Request) Decision {
 	decision, _ := s.Resource.decide(r, true)
 	return decision
@@ -44,6 +45,7 @@ func (s *Set) resource(r *Request) Decision {
 // why returns what the policy is attached to that has refused r, for which Gateway's decision is not Allow. If several
 // have, it returns one of them, as AWS does.
 func why(authorization string, s *Set, r *Request) denial {
+	// In the order in which they are named if several have refused.
 	var opinions []opinion
 	needed := authorization == authIAM || authorization == authLambda
 	say := func(by family, d Decision) {
@@ -59,6 +61,7 @@ func why(authorization string, s *Set, r *Request) denial {
 		say(byBoundary, s.Boundary.Evaluate(r))
 	}
 	opinions = append(opinions, opinion{byResource, s.resource(r)})
+	// A denial is the reason also where another policy would have had to allow: adding that would change nothing.
 	for _, decision := range []Decision{Deny, NoMatch} {
 		for _, o := range opinions {
 			if o.decision == decision {

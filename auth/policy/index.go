@@ -14,12 +14,20 @@ import (
 //	    "pets"  pattern …/Prod/GET/pets
 //	  "POST/"   …
 //
-// So a document with a hundred statements costs little more than one with two.
+// The resource …/Prod/GET/pets/1 is looked up like this:
+//
+//	label "…/Prod/" is next in the resource    …/Prod/* is asked, and matches
+//	the next byte is G: the child is "GET/"     …/Prod/GET/* is asked, and matches
+//	the next byte is p: the child is "pets"     …/Prod/GET/pets is asked, and does not match: /1 is left over
+//	the next byte is /: there is no child       done; no pattern below "POST/" was looked at
+//
+// So a document with a hundred statements costs little more than one with two. Only the beginning of a pattern is in
+// the tree. Whether the pattern matches is still for resource.matches to say.
 type index struct {
-	label  string // what the path to this node adds to that of its parent
-	here   []indexed
-	next   []index // each label begins with another byte
-	begins string  // those bytes, in the order of next
+	label  string    // what the path to this node adds to that of its parent
+	here   []indexed // the patterns whose literal beginning ends here
+	next   []index   // each label begins with another byte
+	begins string    // those bytes, in the order of next; a string, as strings.IndexByte is fast
 }
 
 // indexed is a pattern of a statement.
@@ -67,6 +75,7 @@ func (x *index) find(e *evaluation, from int, found *statements) {
 	for strings.HasPrefix(s[from:], x.label) {
 		from += len(x.label)
 		for _, p := range x.here {
+			// One pattern is enough for a statement, so the others that it has are not matched.
 			if !found.has(p.statement) && p.resource.matches(e, from) {
 				found.add(p.statement)
 			}
@@ -86,12 +95,13 @@ func (x *index) find(e *evaluation, from int, found *statements) {
 // statement, {"Effect":"Deny","Action":"*","Resource":"*"} and a comma, takes 46.
 type statements [maxStatements / 64]uint64
 
+// maxStatements bounds what a program may pass to New. It is a multiple of 64, the bits of a word of statements.
 const maxStatements = 256
 
 func (s *statements) has(i int) bool { return s[i/64]&(1<<(i%64)) != 0 }
 func (s *statements) add(i int)      { s[i/64] |= 1 << (i % 64) }
 
-// next returns the first statement of s from i on, or -1.
+// next returns the first statement of s from i on, or -1. So the statements come in the order of the document.
 func (s *statements) next(i int) int {
 	for word := i / 64; word < len(s); word++ {
 		if rest := s[word] >> (i % 64); rest != 0 {

@@ -59,7 +59,8 @@ type key struct {
 	tag     string // the name of the tag, for fromPrincipalTag
 }
 
-// types are the types that a Key may have.
+// types are the types that a Key may have. Each is a key that has all but its name and its source. A type that is not
+// here gives a key of kind 0, which no operator fits but Null.
 var types = map[string]key{
 	"String":        {kind: kindText},
 	"ARN":           {kind: kindARN},
@@ -123,7 +124,8 @@ func knownKeys(by map[source][]Key) map[string]key {
 // tagPrefix is what the names of the keys for tags begin with, in lower case.
 const tagPrefix = "aws:principaltag/"
 
-// keys are the condition keys that one document may use: those of the application, and AWS's.
+// keys are the condition keys of the application, by their name in lower case. With those of AWS, which find knows,
+// they are all that one document may use. Nil is valid: the application has none.
 type keys map[string]key
 
 // find returns the key with a name, which is compared without regard to case (IAM User Guide, "IAM JSON policy
@@ -141,7 +143,9 @@ func (own keys) find(name string) (key, bool) {
 	return k, ok
 }
 
-// newKeys returns the keys of an application, and adds every mistake in them to m.
+// newKeys returns the keys of an application, and adds every mistake in them to m. A name that is taken is one of AWS's
+// or that of an earlier key: the loop adds each key to those that it compares the next ones with. A wrong key is added
+// too, so that conditions which use it are not told that it is unknown.
 func newKeys(own []Key, m *mistakes) keys {
 	if len(own) == 0 {
 		return nil

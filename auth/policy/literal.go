@@ -17,7 +17,7 @@ import (
 // "1_000", "Inf".
 func number(s string) (float64, string) {
 	const most = 15
-	digits := 0
+	digits := 0 // those of an exponent and leading zeros count as well: nobody needs them
 	for i := range len(s) {
 		if '0' <= s[i] && s[i] <= '9' {
 			digits++
@@ -74,8 +74,8 @@ func boolean(s string) (bool, string) {
 	return false, "is neither true nor false"
 }
 
-// binary reads bytes in base64. Each sequence of bytes has one form only: padding is needed, its bits are zero, and line
-// breaks, which package base64 skips, are not allowed.
+// binary reads bytes in base64. Each sequence of bytes has one form only: padding is needed, its bits are zero, and
+// line breaks, which package base64 skips, are not allowed.
 func binary(s string) (string, string) {
 	b, err := base64.StdEncoding.Strict().DecodeString(s)
 	if err != nil || strings.ContainsAny(s, "\r\n") {

@@ -55,7 +55,8 @@ func matchParts(pattern string, t *text, from int, early bool) bool {
 	}
 }
 
-// matchesFilled is match, or matchParts if parts is true, for a pattern with variables.
+// matchesFilled is match, or matchParts if parts is true, for a pattern with variables. It is not inlined, since the
+// caller would then clear room even for patterns without variables. A filled pattern that is longer goes to the heap.
 //
 //go:noinline
 func (p *pattern) matchesFilled(t *text, from int, e *evaluation, parts, early bool) bool {
@@ -107,7 +108,7 @@ func suffix(pattern, s string) int {
 		if s == "" {
 			return -1
 		}
-		i := len(s) - 1
+		i := len(s) - 1 // the question mark takes one character, so its first byte is looked for
 		for i > 0 && !begins(s[i]) {
 			i--
 		}

@@ -10,9 +10,9 @@ import (
 
 // mistakes collects what is wrong with a document, so that an author sees everything at once.
 type mistakes struct {
-	errs  []error
-	paths []string
-	more  int // mistakes that are only counted
+	errs  []error  // at most mostMistakes
+	paths []string // the path of each of errs
+	more  int      // mistakes that are only counted
 }
 
 // mostMistakes is how many mistakes are told. A document of 10 240 bytes can have thousands.

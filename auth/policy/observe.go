@@ -100,7 +100,7 @@ func (g *Gate) name(e *Error, w http.ResponseWriter, r *http.Request) {
 }
 
 // idOf returns the id of r: the one in the header of the answer, which an outer layer has set, or the application's. It
-// returns "" if there is none. w may be nil.
+// returns "" if there is none. The header comes first, since it is what the client will see. w may be nil.
 func (g *Gate) idOf(w http.ResponseWriter, r *http.Request) string {
 	if w != nil {
 		if id := w.Header().Get(requestIDField); id != "" {

@@ -2,7 +2,8 @@ package policy
 
 import "strings"
 
-// comparison is how an operator compares one value of the request with one of the document.
+// comparison is how an operator compares one value of the request with one of the document. The zero value is equal, so
+// the table of operators leaves it out for Bool, IpAddress and all others that have only one comparison.
 type comparison uint8
 
 const (
@@ -29,7 +30,7 @@ type operator struct {
 	kind       kind // of the values; zero for Null
 	comparison comparison
 	negated    bool // none of the document's values may match
-	ifExists   bool // it holds if the request does not have the key
+	ifExists   bool // it holds if the request does not have the key; see holdsForSet for the one exception
 	quantifier quantifier
 }
 
@@ -82,7 +83,7 @@ func findOperator(name string) (operator, bool) {
 		base, quantifier = rest, forAnyOne
 	}
 	o, ok := operators[base]
-	if o.null() { // Null, or no operator
+	if o.null() { // Null with a prefix or a suffix, or no operator, which gives the zero value
 		return operator{}, false
 	}
 	o.ifExists, o.quantifier = ifExists, quantifier

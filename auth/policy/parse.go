@@ -34,7 +34,7 @@ func Parse(data []byte, own ...Key) (*Policy, error) {
 // not check the values, which [New] does.
 func (d *Document) UnmarshalJSON(data []byte) error {
 	var m mistakes
-	got, _ := readDocument(data, &m)
+	got, _ := readDocument(data, &m) // what is not whole has a mistake
 	if err := m.join(); err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func (d *Document) UnmarshalJSON(data []byte) error {
 }
 
 // readDocument reads a document and adds every mistake in its form to m. It returns false if it did not come to the
-// end.
+// end. The bounds are checked first, so that nobody makes the decoder work on a large text.
 func readDocument(data []byte, m *mistakes) (d Document, whole bool) {
 	switch size := size(data); {
 	case len(data) > maxText:
@@ -54,6 +54,7 @@ func readDocument(data []byte, m *mistakes) (d Document, whole bool) {
 		m.add("document", "not UTF-8")
 	default:
 		r := reader{dec: json.NewDecoder(bytes.NewReader(data)), m: m}
+		// A number stays as it is written. A float64 would round it before literal.go has counted its digits.
 		r.dec.UseNumber()
 		if err := r.document(&d); err != nil {
 			m.add("document", "%v", err)
@@ -64,7 +65,9 @@ func readDocument(data []byte, m *mistakes) (d Document, whole bool) {
 	return d, false
 }
 
-// size returns the length in bytes of a JSON text without the white space between its tokens (RFC 8259 section 2).
+// size returns the length in bytes of a JSON text without the white space between its tokens (RFC 8259 section 2). A
+// quote ends a string unless it is escaped, and a backslash escapes unless it is escaped itself: "a\\" is a whole
+// string, and "a\" is not.
 func size(text []byte) (n int) {
 	quoted, escaped := false, false
 	for _, b := range text {
@@ -81,6 +84,9 @@ func size(text []byte) (n int) {
 
 // reader reads a document token by token. It does not use json.Unmarshal, which accepts a name in any case, and twice.
 // Each method reads one value and adds its mistakes to m. It returns an error only if the text is no JSON.
+//
+// A method that finds a wrong value still reads the whole of it. So the next token is always the one after the value,
+// and what follows is checked as well. The functions that are passed to object, members and list must do the same.
 type reader struct {
 	dec *json.Decoder
 	m   *mistakes
@@ -112,9 +118,12 @@ func (r *reader) document(d *Document) error {
 	return nil
 }
 
+// objectOrArray is what list is told to want if its elements are objects.
+const objectOrArray = "an object or an array"
+
 // statements reads a statement or an array of statements.
 func (r *reader) statements(path string, to *[]Statement) error {
-	return r.list(path, "an object or an array", func(path string, token json.Token) error {
+	return r.list(path, objectOrArray, func(path string, token json.Token) error {
 		*to = append(*to, Statement{})
 		s := &(*to)[len(*to)-1]
 		return r.members(path, token, func(name, path string) error { return r.statement(name, path, s) })
@@ -231,7 +240,8 @@ func (r *reader) list(path, want string, one func(path string, token json.Token)
 		return err
 	}
 	if token != json.Delim('[') {
-		if (token == nil || token == json.Delim('{')) && want != "an object or an array" {
+		if (token == nil || token == json.Delim('{')) && want != objectOrArray {
+			// Neither an element nor an array: the mistake is that of the whole list, not of its first element.
 			return r.wrong(path, token, want)
 		}
 		return one(element(path, 0), token)

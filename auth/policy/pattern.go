@@ -18,7 +18,12 @@ const (
 	stars, marks = string(anyText), string(anyOne)
 )
 
-// pattern is a compiled pattern.
+// pattern is a compiled pattern. Of "arn:aws:execute-api:*:*:api/Prod/GET/${aws:username}", in the narrow reading of
+// newStatement, text is
+//
+//	"arn\x03aws\x03execute-api\x03\x01\x03\x01\x03api/Prod/GET/\x04"
+//
+// Stars is 2, and variables has one element, with the key aws:username.
 type pattern struct {
 	text      string     // with the bytes above
 	stars     int        // the number of asterisks in text
@@ -41,7 +46,8 @@ type grammar struct {
 	keys      keys
 }
 
-// compile returns the compiled form of s, or what is wrong with it.
+// compile returns the compiled form of s, or what is wrong with it. With a fault the pattern is of no use: its text is
+// empty.
 func (g grammar) compile(s string) (p pattern, fault string) {
 	var b strings.Builder
 	colons := 0
@@ -91,7 +97,7 @@ func (g grammar) variable(s string, p *pattern, b *strings.Builder) (n int, faul
 		quoted, _, closed = strings.Cut(s[len("${")+len(name)+len(", '"):], "'}")
 		inner = name + ", '" + quoted + "'"
 	}
-	n = len("${") + len(inner) + len("}")
+	n = len("${") + len(inner) + len("}") // right only if closed is true
 	if !closed {
 		return 0, `has "${" without its end`
 	}
@@ -125,7 +131,8 @@ func insertable(value string) bool {
 	return utf8.ValidString(value)
 }
 
-// literal returns the text up to the first byte of p that is special, with colons for separators.
+// literal returns the text up to the first byte of p that is special, with colons for separators. Every match begins
+// with it. It is as long as the part of p.text that it stands for: a separator is one byte, as a colon is.
 func (p *pattern) literal() string {
 	for i := range len(p.text) {
 		if c := p.text[i]; c < ' ' && c != separator {
@@ -138,6 +145,9 @@ func (p *pattern) literal() string {
 // fill appends the text of p with the values of its variables to b. It stops if the result has more than limit bytes
 // that must stand in a text, since no text of that length can match. It returns false then, and if a variable has no
 // value or one that cannot be judged. In these cases it also sets e.unresolved or e.unfit.
+//
+// An asterisk may stand for no character at all, all other bytes stand for at least one byte of the text. So a filled
+// pattern of n bytes with k asterisks matches no text of less than n - k bytes.
 //
 // The wildcards of the document stay bytes of their own in the result, so an asterisk in a value is an asterisk. The
 // result is matched once. Matching the values one by one in their places would take exponential time for a pattern like
@@ -161,7 +171,7 @@ func (p *pattern) fill(b []byte, e *evaluation, limit int) ([]byte, bool) {
 			e.unfit = true
 			return b, false
 		}
-		if len(b)-p.stars > limit {
+		if len(b)-p.stars > limit { // b has p.stars asterisks at most, as the rest may have some too
 			return b, false
 		}
 	}

@@ -14,6 +14,9 @@ const Invoke = "execute-api:Invoke"
 // Decision is the outcome of an evaluation. Only [Allow] lets a request through. The zero value refuses.
 type Decision uint8
 
+// The order of the decisions is that of their strength, and Set and Gateway calculate with it. If one of two policies
+// that allows is enough, the decision is the greater: Deny wins over Allow, and Allow over NoMatch. If both must allow
+// and none denies, it is the smaller: NoMatch wins over Allow.
 const (
 	// NoMatch refuses because no statement matches.
 	NoMatch Decision = iota
@@ -41,8 +44,8 @@ func (d Decision) String() string {
 type Policy struct {
 	statements []statement
 	index      index // of all patterns of Resource, but for those of the short form
-	shorts     index // of those of the short form
-	nots       []int // the statements with NotResource
+	shorts     index // of those of the short form, which begin at the stage
+	nots       []int // the statements with NotResource; most resources do not match these patterns, so no index helps
 	blocks     bool  // evaluations index long texts by blocks, see block
 
 	source Document // as it was written, for Explain and Lint
@@ -60,7 +63,8 @@ func New(d Document, own ...Key) (*Policy, error) {
 	return p, nil
 }
 
-// compile returns the policy of d, and adds every mistake in d and own to m. With a mistake the policy is useless.
+// compile returns the policy of d, and adds every mistake in d and own to m. With a mistake the policy is useless. A
+// statement of which m has a mistake already was no object, and has nothing to compile.
 func compile(d *Document, own []Key, m *mistakes) *Policy {
 	g := grammar{variables: d.Version == version2012, keys: newKeys(own, m)}
 	d.validate(m)
@@ -76,7 +80,7 @@ func compile(d *Document, own []Key, m *mistakes) *Policy {
 	if n := p.costly(); n > maxCostly {
 		m.add("Statement", "%d patterns with variables, or with wildcards or IgnoreCase for a key of several values, at most %d", n, maxCostly)
 	}
-	p.fillIndexes()
+	p.fillIndexes() // last: the indexes point into p.statements, which append would move
 	p.source, p.own = d.clone(), slices.Clone(own)
 	return p
 }
@@ -112,7 +116,8 @@ func (p *Policy) costly() (n int) {
 	return n
 }
 
-// fillIndexes fills the indexes of p, whose statements must not move any more.
+// fillIndexes fills the indexes of p, and finds out whether its patterns are worth blocks. The statements of p must not
+// move any more.
 func (p *Policy) fillIndexes() {
 	var long, short []indexed
 	var patterns []pattern
@@ -146,10 +151,10 @@ func worthBlocks(patterns []pattern) bool {
 	return len(patterns) > some || slices.ContainsFunc(patterns, func(p pattern) bool { return strings.Contains(p.text, marks) })
 }
 
-// Keys returns the names of the condition keys that p asks for, in conditions and as variables, in alphabetical order. If
-// a statement names principals, aws:PrincipalArn is one of them; so is aws:FederatedProvider if one is of kind Federated.
-// A request that comes without a key is judged as one that does not have it, so make sure that your requests bring what
-// they have.
+// Keys returns the names of the condition keys that p asks for, in conditions and as variables, in alphabetical order.
+// If a statement names principals, aws:PrincipalArn is one of them; so is aws:FederatedProvider if one is of kind
+// Federated. A request that comes without a key is judged as one that does not have it, so make sure that your requests
+// bring what they have.
 func (p *Policy) Keys() []string {
 	names := map[string]bool{}
 	ask := func(patterns ...pattern) {
@@ -163,6 +168,7 @@ func (p *Policy) Keys() []string {
 		return nil
 	}
 	for i := range p.statements {
+		// "*" next to other entries makes them meaningless: everybody is everybody.
 		if who := p.statements[i].principals; who != nil && !who.everybody {
 			names[globals["aws:principalarn"].name] = true
 			if len(who.providers) > 0 {
@@ -206,7 +212,9 @@ func (p *Policy) decide(r *Request, ofResource bool) (Decision, grant) {
 	return p.judge(&e, ofResource)
 }
 
-// judgeLong is judge with room for indexes of the resource, and of a value that conditions compare.
+// judgeLong is judge with room for indexes of the resource, and of a value that conditions compare. The room is 25 and
+// 32 blocks of 264 bytes, 15 kB of the stack. It is a function of its own so that judge does not clear it for short
+// texts.
 //
 //go:noinline
 func (p *Policy) judgeLong(e *evaluation, ofResource bool) (Decision, grant) {
@@ -217,14 +225,15 @@ func (p *Policy) judgeLong(e *evaluation, ofResource bool) (Decision, grant) {
 	return p.judge(&long, ofResource)
 }
 
-// judge finds the statements about the resource of a request, and among these the ones that apply.
+// judge finds the statements about the resource of a request, and among these the ones that apply. It stops at the
+// first one that denies. One that allows does not end the search, since a later one may deny.
 func (p *Policy) judge(e *evaluation, ofResource bool) (decision Decision, most grant) {
 	var about statements
 	p.find(e, &about)
 	for i := about.next(0); i >= 0; i = about.next(i + 1) {
 		s := &p.statements[i]
 		if s.effect == Allow && most == direct {
-			continue // it cannot give more
+			continue // it cannot give more, so its conditions need no evaluation
 		}
 		g := s.grants(e, ofResource)
 		switch {
@@ -253,7 +262,11 @@ func (p *Policy) find(e *evaluation, about *statements) {
 	}
 }
 
-// evaluation is the state of one evaluation.
+// evaluation is the state of one evaluation. It belongs to one goroutine, and lives on its stack.
+//
+// A pattern sets unresolved and unfit when it is filled, and nothing clears them afterwards. So holdsFor,
+// resource.matches and spares each clear what they are going to read before they ask a pattern. Then the flags are
+// about the patterns of one condition, of one resource, or of one NotResource.
 type evaluation struct {
 	r          *Request
 	invoke     bool   // the action is Invoke
@@ -266,7 +279,8 @@ type evaluation struct {
 	liked      text      // given as a text
 }
 
-// like returns s as a text. Conditions that compare one value share it.
+// like returns s as a text. Conditions that compare one value share it, with the blocks that earlier ones have filled.
+// The blocks of another value are cleared, as far as they were filled.
 func (e *evaluation) like(s string) *text {
 	if s != e.given {
 		clear(e.liked.blocks[:e.liked.read])
@@ -275,7 +289,9 @@ func (e *evaluation) like(s string) *text {
 	return &e.liked
 }
 
-// stage returns the offset of the slash before the stage in the ARN of a method, or -1 if the resource is none.
+// stage returns the offset of the slash before the stage in the ARN of a method, or -1 if the resource is none. Of
+// arn:aws:execute-api:eu-west-1:123456789012:api/Prod/GET/a it is that of /Prod, where the short form of a resource
+// begins.
 func (e *evaluation) stage() int {
 	s := e.resource.s
 	from := 0

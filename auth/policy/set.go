@@ -39,14 +39,14 @@ func (s *Set) Evaluate(r *Request) Decision {
 		return Deny
 	case r.Principal == "":
 		return resource
-	case caller != whose(r.Resource) || caller == owned{}:
+	case caller != whose(r.Resource) || caller == owned{}: // from another account, so both must allow
 		return min(own, resource)
-	case grant == direct:
+	case grant == direct: // grant is nobody unless resource is Allow
 		return Allow
 	case grant == issuer && s.limit(r) == Allow:
 		return Allow
 	}
-	return own
+	return own // what Resource has allowed the account alone is not enough
 }
 
 // own returns the decision of the policies of the caller: of Identity, within Session and Boundary. One that denies is

@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-// clone returns a copy of d that shares nothing with it.
+// clone returns a copy of d that shares nothing with it. A list or a map that is nil stays nil, and an empty one stays
+// empty: for validate and for Lint these are different things.
 func (d *Document) clone() Document {
 	c := *d
 	c.Statement = slices.Clone(d.Statement)
@@ -23,6 +24,7 @@ func (d *Document) clone() Document {
 	return c
 }
 
+// cloneLists returns a copy of lists, and of each list in it.
 func cloneLists(lists map[string][]string) map[string][]string {
 	lists = maps.Clone(lists)
 	for name, list := range lists {

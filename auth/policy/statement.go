@@ -46,6 +46,7 @@ func newStatement(s *Statement, path string, g grammar, m *mistakes) statement {
 func (s *statement) compileActions(list []string, path string, m *mistakes) {
 	for i, a := range list {
 		m.addFault(element(path, i), a, actionFault(a))
+		// The fault can only be a control character or the like, which actionFault has found already.
 		p, _ := grammar{wildcards: true}.compile(lower(a))
 		s.actions = append(s.actions, p)
 	}
@@ -73,7 +74,9 @@ func (s *statement) acts(action string) bool {
 }
 
 // spares reports whether none of the patterns of NotResource matches. A pattern whose variable has no value matches
-// nothing, which must not make the statement allow.
+// nothing, which must not make the statement allow. If a variable cannot be judged, resource.matches returns what
+// refuses: true in the wide reading, which spares nothing and does not allow, and false in the narrow one, which
+// denies.
 func (s *statement) spares(e *evaluation) bool {
 	e.unresolved = false
 	for i := range s.resources {
@@ -108,14 +111,14 @@ func (s *statement) grants(e *evaluation, ofResource bool) grant {
 }
 
 // resource is a compiled pattern of a resource. It is divided after the text that every match begins with, by which
-// index finds it.
+// index finds it. "arn:aws:execute-api:*:*:api/Prod/GET/a" is divided after "arn:aws:execute-api:".
 type resource struct {
-	prefix string
-	rest   pattern
-	parts  bool // the wildcards of rest stay within the parts of an ARN
-	early  bool // it ends in an asterisk before the sixth part, which stands for the parts that follow as well
-	short  bool // it begins at the stage, as "execute-api:/Prod/GET/*" does
-	wide   bool // a match refuses
+	prefix string  // of a short form, without "execute-api:"
+	rest   pattern // empty if there is nothing special in the whole pattern
+	parts  bool    // the wildcards of rest stay within the parts of an ARN
+	early  bool    // it ends in an asterisk before the sixth part, which stands for the parts that follow as well
+	short  bool    // it begins at the stage, as "execute-api:/Prod/GET/*" does
+	wide   bool    // a match refuses
 }
 
 // shortService is what the short form of a resource begins with. It leaves out the ARN up to the API's id ("Statement
@@ -137,7 +140,9 @@ func newResource(s string, narrow bool, g grammar) (r resource, fault string) {
 	}
 	p, fault := g.compile(s)
 	r.prefix = p.literal()
-	r.rest = pattern{text: p.text[min(len(r.prefix), len(p.text)):], stars: p.stars, variables: p.variables}
+	r.rest = pattern{text: p.text[len(r.prefix):], stars: p.stars, variables: p.variables}
+	// In the wide reading nothing has separators: an asterisk reaches across colons anyway. In the narrow one, wildcards
+	// that all stand in the sixth part have no separator after them, and need no division either.
 	r.early = g.arn && strings.Count(p.text, string(separator)) < partsOfARN-1
 	r.parts = r.early || strings.Contains(r.rest.text, string(separator))
 	return r, fault
@@ -150,7 +155,7 @@ func (r *resource) matches(e *evaluation, from int) bool {
 	switch {
 	case r.rest.text == "":
 		return from == len(t.s)
-	case r.rest.text == stars && !r.parts:
+	case r.rest.text == stars && !r.parts: // the most common ending, as of …/Prod/GET/*
 		return true
 	case len(r.rest.variables) > 0:
 		e.unfit = false
@@ -161,7 +166,8 @@ func (r *resource) matches(e *evaluation, from int) bool {
 	return match(r.rest.text, t, from, len(t.s))
 }
 
-// matchesFromStart reports whether r matches the resource of a request.
+// matchesFromStart reports whether r matches the resource of a request. It is for NotResource, whose patterns are in no
+// index: all of them must be asked.
 func (r *resource) matchesFromStart(e *evaluation) bool {
 	from := 0
 	if r.short {

@@ -16,7 +16,8 @@ type text struct {
 const few = 256
 
 // find returns the offset at which the first match of piece between two offsets in t ends, or -1 if there is no match.
-// The piece must not have an asterisk.
+// The piece must not have an asterisk. Question marks at its ends match whatever stands there, so they are only
+// counted: for ??ab? find leaves out two characters, looks for ab, and takes one more.
 func (t *text) find(piece string, from, to int) int {
 	inner := strings.TrimLeft(piece, marks)
 	n := prefix(piece[:len(piece)-len(inner)], t.s[from:to])
@@ -74,8 +75,8 @@ func (t *text) scanLong(piece string, from, to int) int {
 	return t.steps(piece, from, to, carries)
 }
 
-// steps searches t block by block. For each block it takes len(piece) steps, until the piece has been found; see
-// block.step.
+// steps searches t block by block. The elements of carries must be zero; they take what has matched so far from one
+// block to the next. For each block it takes len(piece) steps, until the piece has been found; see block.step.
 func (t *text) steps(piece string, from, to int, carries []carry) int {
 	var spare block
 	start := ^uint64(0) << (from % column) // the piece may begin at any byte from there on
@@ -91,7 +92,8 @@ func (t *text) steps(piece string, from, to int, carries []carry) int {
 	return -1
 }
 
-// block returns the i-th block of t. If t has no room for it, block fills and returns spare.
+// block returns the i-th block of t. If t has no room for it, block fills and returns spare. Blocks are filled in order
+// and no further than they are asked for: a pattern that fails early costs the beginning of the text only.
 func (t *text) block(i int, spare *block) *block {
 	if i >= len(t.blocks) {
 		*spare = block{}

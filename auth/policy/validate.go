@@ -36,6 +36,7 @@ func (d *Document) validate(m *mistakes) {
 	if len(d.Statement) > maxStatements {
 		m.add("Statement", "%d statements, at most %d", len(d.Statement), maxStatements)
 	}
+	// Parse has bounded the text. A Document that a program has made has no text, so what it contains is counted.
 	size := 0
 	for i := range d.Statement {
 		size += d.Statement[i].size()
@@ -45,7 +46,8 @@ func (d *Document) validate(m *mistakes) {
 	}
 }
 
-// size returns the number of bytes of the patterns and values of s.
+// size returns the number of bytes of the patterns and values of s. It leaves out Sid and Effect and the punctuation of
+// JSON, so it is never more than the size of the document that says the same.
 func (s *Statement) size() (n int) {
 	lists := [][]string{s.Action, s.NotAction, s.Resource, s.NotResource}
 	for _, entries := range []map[string][]string{s.Principal, s.NotPrincipal} {
@@ -112,7 +114,8 @@ func exactlyOne(path, name string, is, not int, m *mistakes) {
 	}
 }
 
-// actionFault returns what is wrong with the pattern of an action, or "" if nothing is.
+// actionFault returns what is wrong with the pattern of an action, or "" if nothing is. The service must be
+// named: "*:Invoke" is refused.
 func actionFault(p string) string {
 	if p == "*" {
 		return ""

@@ -23,7 +23,8 @@ const (
 	unfit // a value of the wrong type, or one beyond the bounds
 )
 
-// value is the value of a key in a request. Which field holds it depends on the kind of the key.
+// value is the value of a key in a request. Which field holds it depends on the kind of the key. The zero value is a
+// key that the request does not have.
 type value struct {
 	presence presence
 	truth    bool
@@ -69,8 +70,7 @@ func (e *evaluation) value(k *key) value {
 	return convert(given, k)
 }
 
-// now returns the time of the request. AWS's aws:CurrentTime has whole seconds, so a fraction is cut off: at
-// 12:00:00.5 the time is still "at or before" 12:00:00.
+// now returns the time of the request. Without one it reads the clock, and only if a condition asks for the time.
 func (e *evaluation) now() time.Time {
 	if !e.r.Time.IsZero() {
 		return e.r.Time
@@ -117,8 +117,8 @@ func convert(given any, k *key) value {
 	return value{presence: unfit}
 }
 
-// ofText returns the value of a key that an empty field leaves out: the fields of a Request are strings, which cannot say
-// whether they were set. In Request.Values an empty text is a value.
+// ofText returns the value of a key that an empty field leaves out: the fields of a Request are strings, which cannot
+// say whether they were set. In Request.Values an empty text is a value.
 func ofText(s string) value { return exact(s, s != "") }
 
 // exact returns the value of a text, which may be empty.
@@ -132,10 +132,10 @@ func exact(s string, ok bool) value {
 	return value{presence: present, text: s}
 }
 
-// ofList returns the value of a key with several values. Without a text in any of them it is a key that the request does
-// not have, so that "Null": "false" keeps it from passing ForAllValues: it prevents "missing context keys or context keys
-// with empty values from evaluating to true" (IAM User Guide, "Multivalued context key examples"). An empty text next to
-// others is a value like them.
+// ofList returns the value of a key with several values. Without a text in any of them it is a key that the request
+// does not have, so that "Null": "false" keeps it from passing ForAllValues: it prevents "missing context keys or
+// context keys with empty values from evaluating to true" (IAM User Guide, "Multivalued context key examples"). An
+// empty text next to others is a value like them.
 func ofList(list []string) value {
 	n := 0
 	for _, s := range list {
@@ -159,7 +159,8 @@ func ofAddress(a netip.Addr) value {
 	return value{presence: present, address: a.Unmap().WithZone("")}
 }
 
-// ofDate returns the value of a time, in whole seconds.
+// ofDate returns the value of a time. AWS's aws:CurrentTime has whole seconds, so a fraction is cut off: at 12:00:00.5
+// the time is still "at or before" 12:00:00.
 func ofDate(t time.Time) value {
 	if t.IsZero() {
 		return value{}
@@ -167,7 +168,8 @@ func ofDate(t time.Time) value {
 	return value{presence: present, date: time.Unix(t.Unix(), 0).UTC()}
 }
 
-// ofNumber returns the value of a number. Integers that a float64 cannot hold are unfit.
+// ofNumber returns the value of a number. Beyond 2^53 not every integer has a float64 of its own: 2^53 + 1 becomes
+// 2^53. Such a number could equal one of the document that it is not equal to, so it is unfit.
 func ofNumber(given any) value {
 	const exactly = 1 << 53
 	n := 0.0
@@ -185,7 +187,9 @@ func ofNumber(given any) value {
 	return value{presence: present, number: n}
 }
 
-// insert appends the value of k as text to b. A date is in the form of ISO 8601.
+// insert appends the value of k as text to b, for a variable or for an explanation. A date is in the form of ISO 8601,
+// or in seconds if the key is aws:EpochTime. Bytes and lists have no text: grammar.variable refuses them as variables,
+// and Policy.saw prints them itself.
 func (e *evaluation) insert(b []byte, k *key) ([]byte, presence) {
 	v := e.value(k)
 	if v.presence != present {
@@ -210,7 +214,8 @@ func (e *evaluation) insert(b []byte, k *key) ([]byte, presence) {
 }
 
 // lookUp returns the element of m with a name, which is compared without regard to case. If several names differ in
-// case only, it is the one that is spelled like name, else the smallest.
+// case only, it is the one that is spelled like name, else the smallest. It must not be the first that is found: Go
+// visits a map in another order each time, and one request would get different decisions.
 func lookUp[V any](m map[string]V, name string) (found V, ok bool) {
 	if found, ok = m[name]; ok { // nearly always: authors and applications copy the names of AWS
 		return found, true
@@ -242,7 +247,9 @@ func lowerByte(c byte) byte {
 	return c
 }
 
-// arnParts returns the partition, service, account and resource of an ARN of IAM or STS.
+// arnParts returns the partition, service, account and resource of an ARN of IAM or STS. The resource may have colons.
+// For example, arn:aws:sts::123456789012:assumed-role/clerk/julian gives aws, sts, 123456789012 and
+// assumed-role/clerk/julian.
 func arnParts(arn string) (partition, service, account, resource string, ok bool) {
 	rest, isARN := strings.CutPrefix(arn, "arn:")
 	partition, rest, _ = strings.Cut(rest, ":")
