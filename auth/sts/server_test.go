@@ -569,6 +569,8 @@ func TestTrustPoliciesAreChecked(t *testing.T) {
 		"another provider":     {allow(federated, byToken, `{"StringEquals":{"other.example:aud":"a"}}`), "other.example:aud"},
 		"one of two providers": {allow(`{"Federated":["`+provider+`","other.example"]}`, byToken, ofClient), `"other.example" needs a condition`},
 		"an unknown key":       {allow(aws, everything, `{"StringEquals":{"sts:External":"a"}}`), "sts:External"},
+		"a tag twice":          {allow(aws, everything, `{"StringEquals":{"aws:RequestTag/team":"a","AWS:RequestTag/team":"b"}}`), `"aws:RequestTag/team" occurs twice`},
+		"tag keys twice":       {allow(aws, everything, `{"ForAllValues:StringEquals":{"aws:TagKeys":"a","aws:tagkeys":"b"}}`), `"aws:tagkeys" occurs twice`},
 		"an unknown operator":  {allow(aws, everything, `{"StringSame":{"sts:ExternalId":"a"}}`), "StringSame"},
 		"a name twice":         {`{"Statement":{"Effect":"Allow","Principal":` + aws + `,"Principal":"*","Action":"sts:AssumeRole"}}`, "twice"},
 		"no statement":         {`{"Statement":[]}`, "Statement"},

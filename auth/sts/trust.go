@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -24,11 +25,12 @@ var actions = []string{assumeRole, assumeByToken, tagSession, setSourceIdentity}
 // role is a compiled Role.
 type role struct {
 	arn                      string
-	partition, account, name string
-	trust                    *policy.Policy
-	most                     time.Duration
+	partition, account, name string         // of the ARN; its path is left out
+	trust                    *policy.Policy // the trust policy, with Resource "*"
+	most                     time.Duration  // the longest that a session may last
 }
 
+// newRole compiles a role. part are the groups of roleForm in its ARN.
 func newRole(r Role, part []string) (*role, error) {
 	trust, err := parseTrust(r.Trust, part[2])
 	one := &role{r.ARN, part[1], part[2], part[3], trust, r.MaxDuration}
@@ -55,6 +57,8 @@ func parseTrust(text, account string) (*policy.Policy, error) {
 	if err := json.Unmarshal([]byte(text), &d); err != nil {
 		return nil, err
 	}
+	// The document may use the keys of STS, those of the providers that it names, and those of the tags that it names.
+	// Only the last two differ from one document to the next.
 	var mistakes []error
 	own := slices.Clone(stsKeys)
 	for i := range d.Statement {
@@ -68,7 +72,9 @@ func parseTrust(text, account string) (*policy.Policy, error) {
 	return p, errors.Join(append(mistakes, err)...)
 }
 
-// adapt checks a statement of a trust policy, and gives it the form that package policy evaluates.
+// adapt checks a statement of a trust policy, and gives it the form that package policy evaluates: with a Resource,
+// with providers by their names, and without keys that only AWS may have. A statement that denies may be about
+// anything: it can only take something away.
 func adapt(s *policy.Statement, account string) error {
 	var mistakes []error
 	if len(s.Resource)+len(s.NotResource) > 0 {
@@ -84,7 +90,11 @@ func adapt(s *policy.Statement, account string) error {
 	for i, provider := range s.Principal["Federated"] {
 		s.Principal["Federated"][i] = providerName(provider, account)
 	}
-	s.Condition = renameKeys(s.Condition)
+	var twice []string
+	s.Condition, twice = renameKeys(s.Condition)
+	for _, key := range twice {
+		mistakes = append(mistakes, at("Condition", "%q occurs twice in one operator", key))
+	}
 	if s.Effect == "Allow" {
 		mistakes = append(mistakes, checkAllow(s)...)
 	}
@@ -124,7 +134,8 @@ func checkAllow(s *policy.Statement) (mistakes []error) {
 	return mistakes
 }
 
-// limits reports whether a condition says for whom a provider's tokens must be, or about whom.
+// limits reports whether a condition says for whom a provider's tokens must be, or about whom. A value with a variable
+// does not count: "${login.example:sub}" is whatever the token says.
 func limits(c map[string]map[string][]string, provider string) bool {
 	for _, operator := range []string{"StringEquals", "StringEqualsIgnoreCase", "StringLike"} {
 		for key, values := range c[operator] {
@@ -168,25 +179,38 @@ const (
 	tagNames   = "sts:TagKeys"
 )
 
-// renameKeys returns the condition with the names above.
-func renameKeys(c map[string]map[string][]string) map[string]map[string][]string {
-	renamed := make(map[string]map[string][]string, len(c))
-	for operator, keys := range c {
-		renamed[operator] = make(map[string][]string, len(keys))
-		for key, values := range keys {
-			const prefix = "aws:RequestTag/"
-			if len(key) > len(prefix) && strings.EqualFold(key[:len(prefix)], prefix) {
-				key = requestTag + key[len(prefix):]
-			} else if strings.EqualFold(key, "aws:TagKeys") {
-				key = tagNames
+// renameKeys returns the condition with the names above, and the keys that get a name which another key of their operator
+// has already. Such a key is the same in another spelling, but package policy can no longer see that. It refuses all
+// other keys that occur twice.
+func renameKeys(c map[string]map[string][]string) (renamed map[string]map[string][]string, twice []string) {
+	renamed = make(map[string]map[string][]string, len(c))
+	for _, operator := range slices.Sorted(maps.Keys(c)) {
+		keys := make(map[string][]string, len(c[operator]))
+		for _, spelled := range slices.Sorted(maps.Keys(c[operator])) {
+			key := renamedKey(spelled)
+			if _, taken := keys[key]; taken {
+				twice = append(twice, spelled)
 			}
-			renamed[operator][key] = append(renamed[operator][key], values...)
+			keys[key] = c[operator][spelled]
 		}
+		renamed[operator] = keys
 	}
-	return renamed
+	return renamed, twice
 }
 
-// tagKeys returns the keys for the tags that a document names.
+// renamedKey returns the name above of a key, or the key itself if it has none.
+func renamedKey(key string) string {
+	const prefix = "aws:RequestTag/"
+	switch {
+	case len(key) > len(prefix) && strings.EqualFold(key[:len(prefix)], prefix):
+		return requestTag + key[len(prefix):]
+	case strings.EqualFold(key, "aws:TagKeys"):
+		return tagNames
+	}
+	return key
+}
+
+// tagKeys returns the keys for the tags that a document names. A tag may have any name, so no list can have them all.
 func tagKeys(d policy.Document) (keys []policy.Key) {
 	for _, s := range d.Statement {
 		for _, named := range s.Condition {
