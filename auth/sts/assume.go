@@ -27,7 +27,8 @@ type request struct {
 	duration time.Duration
 }
 
-// read reads the parameters that both ways have.
+// read reads the parameters that both ways have. It asks for nothing but their form, as AWS does before it looks at the
+// caller.
 func (c call) read() (q request, err error) {
 	if err = c.refuseUnsupported(); err != nil {
 		return q, err
@@ -64,6 +65,9 @@ func (c call) readSigned() (q request, err error) {
 }
 
 // assumeRole is AssumeRole: a caller with credentials gets those of a role.
+//
+// The policies decide before anything about the role is looked at. A caller that they do not allow gets the same answer
+// if there is no such role, or if it has asked for too long a session.
 func (s *Server) assumeRole(ctx context.Context, c call) (any, string, error) {
 	q, err := c.readSigned()
 	if err != nil {
@@ -109,7 +113,8 @@ func deny(c call, role, action string) error {
 	return err
 }
 
-// policies returns the policies of a caller.
+// policies returns the policies of a caller: those that Config.Policies knows, and the session policy if its
+// credentials are of a session that has one. The trust policy is not among them; allows adds it.
 func (s *Server) policies(ctx context.Context, id sigv4.Identity, from *session.Session) (set policy.Set, err error) {
 	if s.config.Policies != nil {
 		if set.Identity, err = s.config.Policies(ctx, id); err != nil {
@@ -127,7 +132,9 @@ func (s *Server) policies(ctx context.Context, id sigv4.Identity, from *session.
 	return set, nil
 }
 
-// facts returns what policies may ask about a request, apart from its caller.
+// facts returns what policies may ask about a request, apart from its caller. A parameter that is not there is an
+// absent key. An empty text would be a value, and a condition such as {"Null": {"sts:ExternalId": "true"}} would not
+// hold.
 func (s *Server) facts(r *http.Request, q request) (*policy.Request, error) {
 	address, found := s.sourceIP(r)
 	if !found { // a condition such as NotIpAddress would hold for an address that is not known
@@ -164,7 +171,8 @@ func (s *Server) sourceIP(r *http.Request) (netip.Addr, bool) {
 	return peer, err == nil
 }
 
-// describe adds what is known about the session of a caller.
+// describe adds what is known about the session of a caller. from is nil for a permanent key. Its Tags are those of the
+// caller, aws:PrincipalTag/…; the tags that it asks for are aws:RequestTag/….
 func describe(r *policy.Request, from *session.Session) {
 	if from == nil {
 		return
@@ -180,7 +188,7 @@ func describe(r *policy.Request, from *session.Session) {
 // not allow: tags and a source identity have actions of their own.
 func allows(set policy.Set, role *role, r *policy.Request, q request) (action string, ok bool) {
 	needed := []string{assumeRole}
-	if r.Principal == "" {
+	if r.Principal == "" { // the caller has a token and no credentials
 		needed[0] = assumeByToken
 	}
 	if len(q.tags) > 0 {
@@ -189,7 +197,7 @@ func allows(set policy.Set, role *role, r *policy.Request, q request) (action st
 	if q.source != "" {
 		needed = append(needed, setSourceIdentity)
 	}
-	if role == nil {
+	if role == nil { // there is no such role, which must look like a role that does not trust the caller
 		return needed[0], false
 	}
 	set.Resource = role.trust
@@ -214,7 +222,8 @@ func (q *request) checkDuration(r *role, chained bool) error {
 	return nil
 }
 
-// issue issues the credentials of a role.
+// issue issues the credentials of a role. The policies have allowed it. The session policy is checked here, since every
+// gate would refuse a session whose policy it cannot parse.
 func (s *Server) issue(r *role, q request) (i issued, err error) {
 	if q.policy != "" {
 		if err := checkSessionPolicy(q.policy, s.config.Keys); err != nil {
@@ -239,6 +248,7 @@ func (s *Server) issue(r *role, q request) (i issued, err error) {
 		User:        assumedRoleUser{uniqueID("AROA", r.arn) + ":" + q.name, principal},
 		Source:      q.source,
 	}
+	// In percent. AWS has a limit for the packed policy and tags; here the whole token has one.
 	if q.policy != "" || len(q.tags) > 0 {
 		size := 100 * len(c.SessionToken) / maxToken
 		i.PackedPolicySize = &size
@@ -249,7 +259,8 @@ func (s *Server) issue(r *role, q request) (i issued, err error) {
 // maxToken is the length of the longest session token, see package session.
 const maxToken = 4096
 
-// checkSessionPolicy refuses a session policy that a gate could not evaluate.
+// checkSessionPolicy refuses a session policy that a gate could not evaluate. It has no Principal: it is about one
+// session, and package policy would accept the element as that of a resource policy.
 func checkSessionPolicy(text string, keys []policy.Key) error {
 	_, err := policy.Parse([]byte(text), keys...)
 	if err == nil && hasPrincipal(text) {

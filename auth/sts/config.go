@@ -76,10 +76,12 @@ const (
 	perAccount = 1000 // roles: the default quota of IAM, and a bound on what New compiles
 )
 
-// roleForm is the form of a role's ARN: partition, account and name.
+// roleForm is the form of a role's ARN. Its groups are partition, account and name; the path before the name is in
+// none, as the ARN of a session does not have it either (IAM User Guide, "IAM identifiers").
 var roleForm = regexp.MustCompile(`^arn:(aws[a-z-]*):iam::(\d{12}):role/(?:[!-~]*/)?([\w+=,.@-]{1,64})$`)
 
-// validate returns the roles of c, by their ARN, or every mistake of c.
+// validate returns the roles of c, by their ARN, or every mistake of c. Roles are compiled here, since a mistake in a
+// trust policy is one of the configuration: none is left for the first request.
 func (c *Config) validate() (map[string]*role, error) {
 	var mistakes []error
 	wrong := func(format string, args ...any) {
@@ -107,6 +109,7 @@ func (c *Config) validate() (map[string]*role, error) {
 		if r.MaxDuration != 0 && (r.MaxDuration < usual || r.MaxDuration > longest) {
 			wrong("Roles[%d].MaxDuration is %v, want %v to %v", i, r.MaxDuration, usual, longest)
 		}
+		// Sessions of role/a/Points and of role/b/Points would have the same principals, and share their quotas.
 		name := [2]string{part[2], part[3]}
 		if names[name] {
 			wrong("Roles[%d]: another role of the account has the name %q", i, part[3])
@@ -121,7 +124,8 @@ func (c *Config) validate() (map[string]*role, error) {
 	return roles, errors.Join(mistakes...)
 }
 
-// checkKeys returns the mistakes in condition keys. A document that uses none of them tells.
+// checkKeys returns the mistakes in condition keys. policy.New checks them all, also for a document that uses none,
+// such as this one. Without it, the first session policy of a client would meet the operator's mistake.
 func checkKeys(keys []policy.Key) error {
 	_, err := policy.New(policy.Document{Statement: []policy.Statement{
 		{Effect: "Deny", Action: []string{"*"}, Resource: []string{"*"}},

@@ -38,14 +38,17 @@ type Error struct {
 	status int // zero means the usual one of the cause
 }
 
+// invalid is the refusal of a request that the client must correct.
 func invalid(code, message string) error {
 	return &Error{Err: ErrInvalid, Code: code, Message: message}
 }
 
+// denied is the refusal of a caller whom the policies do not allow.
 func denied(message string) *Error {
 	return &Error{Err: ErrRefused, Code: "AccessDenied", Message: message}
 }
 
+// unavailable is the refusal of a request that the client may send again, as something on this side has failed.
 func unavailable(err error) error {
 	return &Error{Err: fmt.Errorf("%w: %w", ErrUnavailable, err)}
 }
@@ -54,7 +57,7 @@ func unavailable(err error) error {
 // Gateway, but other codes: most lack "Exception" at the end.
 func refuseSignature(err error) error {
 	told, ok := errors.AsType[*sigv4.Error](err)
-	if !ok {
+	if !ok { // a Verifier returns no other errors
 		return unavailable(err)
 	}
 	code := strings.TrimSuffix(told.ErrorCode(), "Exception")
@@ -143,7 +146,8 @@ var responses = []response{
 	{ErrRefused, http.StatusForbidden, "refused", "AccessDenied", "Access denied."},
 }
 
-// answer returns the row of responses for e. Every other cause is a fault of the server.
+// answer returns the row of responses for e. Every other cause is a fault of the server, and has the row of
+// ErrNotConfigured.
 func (e *Error) answer() response {
 	for _, r := range responses {
 		if errors.Is(e.Err, r.cause) {

@@ -28,6 +28,7 @@ func readForm(text string) (form, error) {
 	if strings.Count(text, "&") >= maxParameters {
 		return nil, malformed(fmt.Errorf("more than %d parameters", maxParameters))
 	}
+	// Not url.ParseQuery: it keeps all values of a name, and goes on after a mistake.
 	for pair := range strings.SplitSeq(text, "&") {
 		name, value, _ := strings.Cut(pair, "=")
 		name, err := url.QueryUnescape(name)
@@ -43,16 +44,17 @@ func readForm(text string) (form, error) {
 	return f, nil
 }
 
+// malformed is the refusal of parameters that cannot be read. The cause is for logs only.
 func malformed(err error) error {
 	return &Error{Err: fmt.Errorf("%w: %w", ErrInvalid, err), Code: "MalformedInput", Message: "The parameters are malformed."}
 }
 
 // A shape is what AWS's model says about a text parameter.
 type shape struct {
-	name     string // in the model, which messages use
-	min, max int    // characters
-	pattern  string // of AWS's; empty if there is none
-	form     *regexp.Regexp
+	name     string         // in the model, which messages use
+	min, max int            // characters
+	pattern  string         // of AWS's, as messages repeat it; empty if there is none
+	form     *regexp.Regexp // what pattern means, in Go's syntax; nil if there is none
 }
 
 // The shapes of STS's model (botocore's sts/2011-06-15/service-2.json).
@@ -69,12 +71,13 @@ var (
 	shapeTagValue = shape{"tags.member.value", 0, 256, `[\p{L}\p{Z}\p{N}_.:/=+\-@]*`, regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)}
 )
 
-// check checks a text. secret keeps it out of the message.
+// check returns AWS's answer to a text that does not have the shape, which repeats the text. A token is a secret, so it
+// is not repeated.
 func (s *shape) check(text string) error {
 	n := utf8.RuneCountInString(text)
 	value := "Value '" + clip(text) + "'"
 	if s.name == shapeToken.name {
-		value = "Value" // a secret
+		value = "Value"
 	}
 	switch {
 	case n > s.max:
@@ -123,7 +126,9 @@ func (f form) duration() (time.Duration, error) {
 	return time.Duration(n) * time.Second, nil
 }
 
-// tags returns the session tags, Tags.member.1.Key and so on.
+// tags returns the session tags, Tags.member.1.Key and so on. The numbers begin at 1 and have no gap, which ends the
+// list. If a parameter with the prefix was not read, the caller would get a session without a tag that it has asked
+// for. So read, the number of parameters that the loop has used, must be the number of all of them.
 func (f form) tags() (map[string]string, error) {
 	tags := make(map[string]string)
 	read := 0
@@ -160,7 +165,8 @@ func (f form) tags() (map[string]string, error) {
 }
 
 // refuseUnsupported refuses parameters that narrow a session, or prove something, in a way that this package does not
-// have. To ignore them would give the caller more than it asked for.
+// have. To ignore them would give the caller more than it asked for. An empty one asks for nothing: some clients send
+// an empty list as "PolicyArns=".
 func (f form) refuseUnsupported() error {
 	for name := range f {
 		for _, no := range []string{"PolicyArns", "TransitiveTagKeys", "ProvidedContexts", "SerialNumber", "TokenCode", "ProviderId"} {

@@ -16,8 +16,8 @@ import (
 // Server is a security token service: an [http.Handler] that speaks the protocol of AWS STS. Make one with [New]. It is
 // safe for concurrent use. The zero Server refuses everything.
 type Server struct {
-	config Config
-	roles  map[string]*role
+	config Config           // without Roles
+	roles  map[string]*role // by their ARN; they never change
 }
 
 // New returns a server. If the configuration has mistakes, the error joins all of them.
@@ -32,16 +32,19 @@ func New(c Config) (*Server, error) {
 }
 
 const (
-	maxBody = 64 << 10 // the longest token (20 000 bytes), the longest policy and fifty tags, escaped
-	version = "2011-06-15"
+	// maxBody is enough for the longest token (20 000 bytes), the longest policy (2 048 characters) and fifty tags, of
+	// which many characters are escaped as three bytes.
+	maxBody = 64 << 10
+	version = "2011-06-15" // of STS's only API; a request must name it
 )
 
 // An action carries out a request, and returns what is answered and the name of the caller.
 type action struct {
 	do     func(*Server, context.Context, call) (result any, caller string, err error)
-	signed bool
+	signed bool // the request needs a signature, which is verified before do is called
 }
 
+// actionsByName are all actions. Any other name is answered InvalidAction, and is in no event.
 var actionsByName = map[string]action{
 	"AssumeRole":                {(*Server).assumeRole, true},
 	"AssumeRoleWithWebIdentity": {(*Server).assumeByToken, false},
@@ -51,8 +54,8 @@ var actionsByName = map[string]action{
 // call is a request: its parameters, and who has signed it.
 type call struct {
 	form
-	r  *http.Request
-	id sigv4.Identity
+	r  *http.Request  // its body has been read
+	id sigv4.Identity // zero if the action needs no signature
 }
 
 // ServeHTTP answers one request, whatever its path is. So the server can stand anywhere, but a pattern that ends in a
@@ -75,7 +78,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	write(w, http.StatusOK, envelope(name, result, id))
 }
 
-// refusal returns the Error of a request.
+// refusal returns the Error of a request. It is a copy: the error may be one that Config.Policies returns each time.
 func refusal(err error, name, id string) *Error {
 	e := Error{Err: err}
 	if own, ok := errors.AsType[*Error](err); ok {
@@ -93,7 +96,9 @@ func (s *Server) tell(r *http.Request, v *auth.Verdict, caller string) {
 	}
 }
 
-// do reads a request, verifies its signature if its action needs one, and carries it out.
+// do reads a request, verifies its signature if its action needs one, and carries it out. The name is empty unless it
+// is that of an action, so what a client makes up does not become the label of a metric. The caller is who has signed
+// the request, or whom its token is about; it is empty if that was not verified.
 //
 // The body is read into memory first. The parameters come from these bytes, and so does the hash that the signature
 // covers. A reader of forms that read the body before the verifier would leave nothing to verify.
@@ -112,6 +117,7 @@ func (s *Server) do(r *http.Request) (name string, result any, caller string, er
 	case !known || f["Version"] != version:
 		return "", nil, "", invalid("InvalidAction", "Could not find operation "+clip(name)+" for version "+clip(f["Version"]))
 	case r.Method == http.MethodGet && name != "GetCallerIdentity":
+		// Only GetCallerIdentity is used as a presigned URL. URLs get into logs, and the others have tokens as parameters.
 		return name, nil, "", invalid("InvalidAction", "The action "+name+" needs the method POST.")
 	}
 	c := call{form: f, r: r}
@@ -128,7 +134,8 @@ func (s *Server) do(r *http.Request) (name string, result any, caller string, er
 	return name, result, caller, err
 }
 
-// verify returns who has signed a request with the body.
+// verify returns who has signed a request with the body. The verifier gets a copy of the request, as it reads the body
+// and may replace it. With UNSIGNED-PAYLOAD a proxy could replace the parameters, so such a signature is refused.
 func (s *Server) verify(r *http.Request, body []byte) (sigv4.Identity, error) {
 	signed := *r
 	signed.Body = io.NopCloser(bytes.NewReader(body))
@@ -166,7 +173,8 @@ func parameters(r *http.Request, body []byte) (form, error) {
 	return nil, malformed(errors.New("neither a POST with parameters in the body nor a GET without a body"))
 }
 
-// readBody returns the whole body.
+// readBody returns the whole body. One byte more than is allowed is read, to tell a body of maxBody bytes from a longer
+// one.
 func readBody(r *http.Request) ([]byte, error) {
 	if r.Body == nil {
 		return nil, nil

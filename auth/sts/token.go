@@ -14,6 +14,9 @@ import (
 
 // assumeByToken is AssumeRoleWithWebIdentity: a caller with a token gets the credentials of a role. The request needs
 // no signature.
+//
+// IAM knows no principal here, so the facts have none, and the trust policy decides alone, as [policy.Set] does for a
+// caller without credentials. It names the provider of the token (Federated), and its conditions ask about the claims.
 func (s *Server) assumeByToken(ctx context.Context, c call) (any, string, error) {
 	q, err := c.read()
 	if err != nil {
@@ -27,7 +30,9 @@ func (s *Server) assumeByToken(ctx context.Context, c call) (any, string, error)
 	if err != nil {
 		return nil, "", err
 	}
-	issuer, _, _ := strings.Cut(token.ID, " ") // the canonical URL, even if the token has an alias
+	// An ID begins with the canonical URL of the issuer, even if the token has an alias: a trust policy has one name for
+	// it.
+	issuer, _, _ := strings.Cut(token.ID, " ")
 	_, provider, _ := strings.Cut(issuer, "://")
 	claims, err := auth.Claims[claims](token)
 	if err != nil {
@@ -76,7 +81,8 @@ func (c claims) audience(t auth.Token) string {
 // notJWT is AWS's text about a token that it does not read.
 const notJWT = "The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)"
 
-// token verifies a token.
+// token verifies a token. Tokens of Config has checked signature, issuer, audience and time. What is left is what AWS
+// asks of an ID token in particular.
 func (s *Server) token(ctx context.Context, raw string) (auth.Token, error) {
 	if s.config.Tokens == nil {
 		return auth.Token{}, badToken(auth.ErrIssuer, "No OpenIDConnect provider found in your account.")
@@ -95,14 +101,16 @@ func (s *Server) token(ctx context.Context, raw string) (auth.Token, error) {
 	return token, nil
 }
 
-// badToken is the refusal of a token.
+// badToken is the refusal of a token. The error is the cause, for logs and for errors.Is.
 func badToken(err error, message string) error {
 	return &Error{
 		Err: fmt.Errorf("%w: %w", ErrRefused, err), Code: "InvalidIdentityToken", Message: message, status: http.StatusBadRequest,
 	}
 }
 
-// refuseToken returns the refusal of a token that package auth has refused, in AWS's words.
+// refuseToken returns the refusal of a token that package auth has refused, in AWS's words
+// (https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html, "Errors"). That the keys of
+// an issuer are not available comes first: it says nothing about the token, and the client must try again with it.
 func refuseToken(err error) error {
 	switch {
 	case errors.Is(err, auth.ErrUnavailable), errors.Is(err, auth.ErrNotConfigured):
