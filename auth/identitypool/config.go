@@ -120,13 +120,16 @@ const (
 	maxRules = 25 // https://docs.aws.amazon.com/cognitoidentity/latest/APIReference/API_RulesConfigurationType.html
 )
 
-// idForm is the form of the ids of pools and identities. AWS's is wider ([\w-]+:[0-9a-f-]+, at most 55 characters).
+// idForm is the form of the ids of pools and identities. AWS's is wider ([\w-]+:[0-9a-f-]+, at most 55 characters). A
+// UUID has 36 characters, which leaves 18 for the Region and one for the colon. The groups of roleForm are partition,
+// account and name of a role, without its path.
 var (
 	idForm   = regexp.MustCompile(`^[a-z0-9-]{1,18}:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 	roleForm = regexp.MustCompile(`^arn:(aws[a-z-]*):iam::(\d{12}):role/(?:[!-~]*/)?([\w+=,.@-]{1,64})$`)
 )
 
-// validate returns every mistake of c.
+// validate returns every mistake of c, joined. A setting that could never act is a mistake as well: its author expects
+// something of it.
 func (c *Config) validate() error {
 	m := &mistakes{}
 	m.check(idForm.MatchString(c.ID), "ID is %q, want a Region, a colon and a UUID", c.ID)
@@ -146,8 +149,9 @@ func (c *Config) validate() error {
 	return errors.Join(m.list...)
 }
 
-// accepts reports whether Tokens has an issuer with the name of a provider. A mapping under any other name, such as the
-// id of a user pool, would never act, and its users would get Authenticated.
+// accepts reports whether Tokens has an issuer with the name of a provider. An issuer with {tenantid} in its URL stands
+// for one provider for each tenant, so the texts before and after it must fit. A mapping under any other name, such as
+// the id of a user pool, would never act, and its users would get Authenticated.
 func (c *Config) accepts(provider string) bool {
 	return slices.ContainsFunc(c.Tokens.Stats().Issuers, func(i auth.IssuerStats) bool {
 		before, after, tenants := strings.Cut(name(i.Issuer), "{tenantid}")
@@ -158,6 +162,8 @@ func (c *Config) accepts(provider string) bool {
 	})
 }
 
+// validateOpenID adds the mistakes in OpenID and SigningKeys to m. The URL must be one that OpenID Connect allows for
+// an issuer (OpenID Connect Discovery 1.0 section 3): verifiers compare it byte by byte.
 func (c *Config) validateOpenID(m *mistakes) {
 	m.check((c.OpenID == "") == (len(c.SigningKeys) == 0), "OpenID and SigningKeys go together")
 	if c.OpenID != "" {
@@ -172,6 +178,7 @@ func (c *Config) validateOpenID(m *mistakes) {
 	}
 }
 
+// validate adds the mistakes in the mapping of a provider to m.
 func (c *Mapping) validate(name string, m *mistakes) {
 	m.check(len(c.Rules)+len(c.TokenRoles)+len(c.Tags) > 0 || c.DenyAmbiguous, "Mappings[%q] is empty", name)
 	m.check(len(c.Rules) <= maxRules, "Mappings[%q].Rules has %d rules, at most %d are allowed", name, len(c.Rules), maxRules)
@@ -204,6 +211,7 @@ func (m *mistakes) check(ok bool, format string, args ...any) {
 	}
 }
 
+// role adds a mistake unless arn is the ARN of a role, or is empty and may be.
 func (m *mistakes) role(name, arn string, optional bool) {
 	m.check(roleForm.MatchString(arn) || optional && arn == "", "%s is %q, want the ARN of a role", name, arn)
 }

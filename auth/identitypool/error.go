@@ -33,10 +33,12 @@ type Error struct {
 	RequestID string
 }
 
+// invalid is the refusal of a request that the client must correct. An empty message stands for the usual one.
 func invalid(code, message string) error {
 	return &Error{Err: ErrInvalid, Code: code, Message: message}
 }
 
+// refused is the refusal of a caller, with AWS's code NotAuthorizedException.
 func refused(message string) error { return &Error{Err: ErrRefused, Message: message} }
 
 // refusal returns the Error of a request. A copy, because Config.Link may return one Error to many requests.
@@ -108,6 +110,9 @@ type response struct {
 	reason, code, message string
 }
 
+// responses have the usual code of each cause
+// (https://docs.aws.amazon.com/cognitoidentity/latest/APIReference/API_GetCredentialsForIdentity.html, "Errors"). A
+// client of AWS's does not try again after a 400, so a failure of this side must not be one.
 var responses = []response{
 	{ErrUnavailable, http.StatusServiceUnavailable, "unavailable", "InternalErrorException", "Please try again."},
 	{ErrInvalid, http.StatusBadRequest, "invalid", "InvalidParameterException", ""},

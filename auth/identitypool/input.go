@@ -17,7 +17,8 @@ type input struct {
 	logins               map[string]string // a token by the name of its provider
 }
 
-// The bounds of Cognito's model.
+// The bounds of Cognito's model (botocore's cognito-identity/2014-06-30/service-2.json). maxToken is more than package
+// auth reads: what is longer than that fails in the verification, and what is longer than this has AWS's other answer.
 const (
 	maxID     = 55
 	maxLogins = 10
@@ -81,8 +82,9 @@ func badLogin(part string, most int) error {
 		"Member must have length greater than or equal to 1]", part, most))
 }
 
-// members returns the members of a JSON object. It refuses a name that occurs twice: two readers of the same body could
-// take different ones. Names are compared with regard to case, as at AWS.
+// members returns the members of a JSON object, undecoded. json.Unmarshal into a map would silently keep the last of
+// two. It refuses a name that occurs twice: two readers of the same body could take different ones. Names are compared
+// with regard to case, as at AWS.
 func members(body []byte) (map[string]json.RawMessage, error) {
 	if !utf8.Valid(body) {
 		return nil, serialization(errors.New("not UTF-8"))
@@ -121,7 +123,7 @@ func text(raw json.RawMessage) (s string, err error) {
 	if len(raw) == 0 || string(raw) == "null" {
 		return "", nil
 	}
-	if raw[0] != '"' {
+	if raw[0] != '"' { // the decoder has skipped the white space before the value
 		return "", serialization(errors.New("not a string"))
 	}
 	if err := json.Unmarshal(raw, &s); err != nil {
@@ -144,6 +146,7 @@ func checkID(member, id string) error {
 	return nil
 }
 
+// serialization is the refusal of a body that cannot be read. AWS's has no text, so the cause is for logs only.
 func serialization(err error) error {
 	return &Error{Err: fmt.Errorf("%w: %w", ErrInvalid, err), Code: "SerializationException"}
 }

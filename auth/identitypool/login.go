@@ -25,7 +25,10 @@ type caller struct {
 	logins   []login
 }
 
-// caller returns whose identity a request is about. claimed is the identity that it names, "" in GetId.
+// caller returns whose identity a request is about. claimed is the identity that it names, "" in GetId. Every login
+// must be valid: a request with a good token and a bad one is refused. The logins are verified in the order of the
+// request's names, so that the same request has the same refusal each time, and sorted again by the names that the
+// issuers have.
 func (p *Pool) caller(ctx context.Context, in input, claimed string) (caller, error) {
 	if len(in.logins) == 0 {
 		return p.guest(claimed)
@@ -48,7 +51,7 @@ func (p *Pool) caller(ctx context.Context, in input, claimed string) (caller, er
 	return c, err
 }
 
-// guest returns the caller of a request without logins.
+// guest returns the caller of a request without logins. Each GetId makes a new identity, which the client keeps.
 func (p *Pool) guest(claimed string) (caller, error) {
 	switch {
 	case p.config.Unauthenticated == "":
@@ -61,7 +64,8 @@ func (p *Pool) guest(claimed string) (caller, error) {
 	return caller{identity: claimed}, nil
 }
 
-// link returns the identity of logins whose identities alone are ids.
+// link returns the identity of logins whose identities alone are ids. Without Config.Link an identity has one login,
+// and the identity that the request names must be that of the login.
 func (p *Pool) link(ctx context.Context, ids []string, claimed string) (string, error) {
 	if p.config.Link == nil {
 		if len(ids) > 1 || claimed != "" && claimed != ids[0] {
@@ -82,7 +86,8 @@ func (p *Pool) link(ctx context.Context, ids []string, claimed string) (string, 
 	return identity, nil
 }
 
-// verify verifies the token that a request brings for a provider.
+// verify verifies the token that a request brings for a provider. The name in the request must be that of the token's
+// issuer, by its URL or by the alias that the token has: it says which mapping the client expects.
 func (p *Pool) verify(ctx context.Context, provider, raw string) (login, error) {
 	if p.config.Tokens == nil {
 		return login{}, refused(unsupported)
@@ -104,7 +109,7 @@ func (p *Pool) verify(ctx context.Context, provider, raw string) (login, error) 
 	return login{name(issuer), token}, nil
 }
 
-// name returns the name of the provider with an issuer URL.
+// name returns the name of the provider with an issuer URL: accounts.google.com for https://accounts.google.com.
 func name(issuer string) string {
 	_, rest, _ := strings.Cut(issuer, "://")
 	return rest

@@ -25,13 +25,14 @@ const tokenLifetime = 10 * time.Minute
 // A signingKey signs tokens, and describes its public half for the key set.
 type signingKey struct {
 	signer crypto.Signer
-	alg    string
+	alg    string            // RS256 or ES256 (RFC 7518 section 3.1)
 	jwk    map[string]string // the public key (RFC 7517)
 }
 
 var encoding = base64.RawURLEncoding
 
-// newSigningKey returns the key with its algorithm: RS256 for RSA, ES256 for P-256.
+// newSigningKey returns the key with its algorithm: RS256 for RSA, ES256 for P-256. Its id is the thumbprint of the key
+// (RFC 7638), so it is the same on every node and after every restart. Nobody has to choose one.
 func newSigningKey(s crypto.Signer) (k signingKey, err error) {
 	if s == nil {
 		return k, errors.New("is nil")
@@ -49,7 +50,7 @@ func newSigningKey(s crypto.Signer) (k signingKey, err error) {
 		if public.Curve != elliptic.P256() {
 			return k, errors.New("is not of curve P-256")
 		}
-		point, err := public.Bytes() // 4, x, y
+		point, err := public.Bytes() // 4, x, y, of 1, 32 and 32 bytes (SEC 1 section 2.3.3)
 		if err != nil {
 			return k, err
 		}
@@ -81,7 +82,8 @@ func (p *Pool) token(c caller) (string, error) {
 	})
 }
 
-// sign returns a JWT in compact form (RFC 7515 section 3.1).
+// sign returns a JWT in compact form (RFC 7515 section 3.1). Both algorithms sign the SHA-256 of the text. A
+// crypto.Signer may be a module that keeps its key, so only Sign is asked of it.
 func (k *signingKey) sign(claims map[string]any) (string, error) {
 	header := encode(map[string]string{"alg": k.alg, "kid": k.jwk["kid"], "typ": "JWT"})
 	text := encoding.EncodeToString(header) + "." + encoding.EncodeToString(encode(claims))

@@ -13,7 +13,8 @@ import (
 // (https://docs.aws.amazon.com/cognito/latest/developerguide/authentication-flow.html).
 const lifetime = time.Hour
 
-// getID is GetId: it returns the caller's identity.
+// getID is GetId: it returns the caller's identity. It is the only operation that names the pool; the others name an
+// identity, which belongs to one pool.
 func (p *Pool) getID(ctx context.Context, in input) (any, string, error) {
 	if err := checkID("identityPoolId", in.pool); err != nil {
 		return nil, "", err
@@ -31,7 +32,8 @@ type credentials struct {
 	Expiration                           int64 // seconds since 1970
 }
 
-// getCredentials is GetCredentialsForIdentity: it returns temporary credentials of the caller's role.
+// getCredentials is GetCredentialsForIdentity: it returns temporary credentials of the caller's role. The session does
+// not store the tokens of the logins: it lasts for an hour even if they expire earlier.
 func (p *Pool) getCredentials(ctx context.Context, in input) (any, string, error) {
 	c, err := p.named(ctx, in)
 	if err != nil {
@@ -42,6 +44,7 @@ func (p *Pool) getCredentials(ctx context.Context, in input) (any, string, error
 		return nil, c.identity, err
 	}
 	expires := time.Now().Add(lifetime)
+	// No session policy: see "What it does not do" in the package's documentation.
 	issued, err := p.config.Sessions.Issue(session.Session{
 		Principal: principal(role, c.identity), Role: role, Tags: tags, Expires: expires,
 	})

@@ -16,8 +16,8 @@ import (
 // Pool is an identity pool: an [http.Handler] that speaks the protocol of Amazon Cognito's identity pools. Make one
 // with [New]. It is safe for concurrent use. The zero Pool refuses everything.
 type Pool struct {
-	config Config
-	keys   []signingKey
+	config Config       // without SigningKeys
+	keys   []signingKey // of GetOpenIdToken; empty if the pool does not have it
 }
 
 // New returns a pool. If the configuration has mistakes, the error joins all of them.
@@ -26,6 +26,7 @@ func New(c Config) (*Pool, error) {
 		return nil, err
 	}
 	p := &Pool{config: c}
+	// The caller may change its maps and lists afterwards.
 	p.config.Mappings = maps.Clone(c.Mappings)
 	for name, m := range p.config.Mappings {
 		p.config.Mappings[name] = Mapping{slices.Clone(m.Rules), slices.Clone(m.TokenRoles), m.DenyAmbiguous, maps.Clone(m.Tags)}
@@ -104,7 +105,9 @@ func (p *Pool) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	write(w, http.StatusOK, jsonType, encode(answer))
 }
 
-// do reads a request and carries it out.
+// do reads a request and carries it out. name is what the header says after the name of the service, and ours whether
+// it had that. The header comes first: a request for no operation of ours costs no reading of its body. A request with
+// two such headers is refused, since a proxy may have looked at the other one.
 func (p *Pool) do(r *http.Request, name string, ours bool) (answer any, identity string, err error) {
 	if len(r.Header.Values(target)) != 1 || r.Method != http.MethodPost {
 		return nil, "", invalid("UnknownOperationException", "")
@@ -143,7 +146,7 @@ func readBody(r *http.Request) ([]byte, error) {
 	return body.Bytes(), nil
 }
 
-// tell tells Observe about a decision.
+// tell tells Observe about a decision. The identity is empty if none is known, as after a bad token.
 func (p *Pool) tell(r *http.Request, v *auth.Verdict, identity string) {
 	if p.config.Observe != nil {
 		v.Layer = "identitypool"

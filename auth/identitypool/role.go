@@ -9,7 +9,7 @@ import (
 )
 
 // role returns the ARN of the caller's role, and the tags of its session. custom is the role that the request asks for,
-// or "".
+// or "". A caller without logins has no token that could name a role, and no claims for tags.
 func (p *Pool) role(c caller, custom string) (arn string, tags map[string]string, err error) {
 	if len(c.logins) == 0 {
 		if custom != "" {
@@ -35,7 +35,7 @@ func (p *Pool) role(c caller, custom string) (arn string, tags map[string]string
 		if arn != "" {
 			return arn, tags, nil
 		}
-		break
+		break // the mapping leaves the role to Authenticated, and its tags stay
 	}
 	if custom != "" || p.config.Authenticated == "" {
 		return "", nil, refuseRole()
@@ -43,7 +43,9 @@ func (p *Pool) role(c caller, custom string) (arn string, tags map[string]string
 	return p.config.Authenticated, tags, nil
 }
 
-// role returns the role that the mapping has for the claims, or "" for the pool's.
+// role returns the role that the mapping has for the claims, or "" for the pool's. A role that is asked for must be
+// both in the token and in TokenRoles: the token says that the user may have it, and the operator that tokens may name
+// it.
 func (m *Mapping) role(claims map[string]any, custom string) (string, error) {
 	if custom != "" {
 		if !slices.Contains(texts(claims["cognito:roles"]), custom) || !slices.Contains(m.TokenRoles, custom) {
@@ -61,6 +63,7 @@ func (m *Mapping) role(claims map[string]any, custom string) (string, error) {
 	case arn == "" && m.DenyAmbiguous:
 		return "", refuseRole()
 	case arn != "" && !slices.Contains(m.TokenRoles, arn):
+		// AWS's answer if the role's trust policy does not let the pool assume it, which TokenRoles stands for.
 		return "", invalid("InvalidIdentityPoolConfigurationException",
 			"Invalid identity pool configuration. Check assigned IAM roles for this pool.")
 	}
@@ -126,7 +129,8 @@ func texts(claim any) []string {
 	return nil
 }
 
-// tags returns the session tags that the mapping takes from the claims.
+// tags returns the session tags that the mapping takes from the claims. A claim that gives no tag is an absent key for
+// policies: a tag that was cut would be another value.
 func (m *Mapping) tags(claims map[string]any) map[string]string {
 	const longest = 256 // of a value (https://docs.aws.amazon.com/IAM/latest/UserGuide/id_session-tags.html)
 	tags := make(map[string]string, len(m.Tags))
