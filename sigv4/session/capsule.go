@@ -25,7 +25,7 @@ type capsule struct {
 // capsuleVersion is that of the bytes inside of the seal.
 const capsuleVersion = 1
 
-// append adds the bytes of the capsule to b.
+// append adds the bytes of the capsule to b. The tags are sorted, so equal sessions have equal bytes.
 func (c *capsule) append(b []byte) []byte {
 	s := &c.session
 	b = append(b, capsuleVersion)
@@ -41,6 +41,7 @@ func (c *capsule) append(b []byte) []byte {
 	return b
 }
 
+// appendText adds a text to b: its length, then its bytes.
 func appendText(b []byte, text string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(text))), text...)
 }
@@ -58,6 +59,7 @@ func (c *capsule) read(b []byte) error {
 	for _, text := range []*string{&c.secret, &s.Principal, &s.Role, &s.SourceIdentity, &s.Policy} {
 		*text = r.text()
 	}
+	// A damaged reader ends the loop, so a number of tags that is too large costs no more than the bytes that are there.
 	for n := r.number(); n > 0 && !r.damaged; n-- {
 		if s.Tags == nil {
 			s.Tags = make(map[string]string)
@@ -65,6 +67,7 @@ func (c *capsule) read(b []byte) error {
 		name := r.text()
 		s.Tags[name] = r.text()
 	}
+	// The bounds keep the conversions below from overflowing: 2^40 seconds are some 34 800 years.
 	if r.damaged || len(r.rest) > 0 || version != capsuleVersion || issued > 1<<40 || lasts > uint64(longest/time.Second) {
 		return errCapsule
 	}
@@ -80,6 +83,7 @@ type reader struct {
 	damaged bool
 }
 
+// number takes a varint.
 func (r *reader) number() uint64 {
 	n, size := binary.Uvarint([]byte(r.rest[:min(len(r.rest), binary.MaxVarintLen64)]))
 	if size <= 0 {
@@ -90,6 +94,8 @@ func (r *reader) number() uint64 {
 	return n
 }
 
+// text takes a text. It is a part of the string that the reader began with, so it costs no memory of its own, and keeps
+// the whole capsule alive.
 func (r *reader) text() string {
 	n := r.number()
 	if n > uint64(len(r.rest)) {

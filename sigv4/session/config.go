@@ -34,12 +34,12 @@ type Config struct {
 }
 
 const (
-	defaultCache  = 4096
-	maxCache      = 1 << 24
-	sealingLength = 32 // of an AES-256 key
+	defaultCache  = 4096    // tokens; with keys and maps some 1.2 kB each
+	maxCache      = 1 << 24 // some 20 GB: more is a mistake
+	sealingLength = 32      // of an AES-256 key
 )
 
-// validate returns every mistake of c.
+// validate returns every mistake of c, joined. Each wraps [ErrNotConfigured]. No text has a key in it.
 func (c *Config) validate() error {
 	var mistakes []error
 	wrong := func(format string, args ...any) {

@@ -15,8 +15,8 @@ import (
 // Keys issues temporary credentials and is the key source that knows them. Make one with [New]. It is safe for
 // concurrent use. The zero Keys issues nothing and refuses every key.
 type Keys struct {
-	config Config
-	seals  []seal
+	config Config // without SealingKeys
+	seals  []seal // the first one seals, all of them open
 	cache  *cache
 }
 
@@ -54,7 +54,7 @@ func (k *Keys) Issue(s Session) (sigv4.Credentials, error) {
 	}
 	s.Issued = now
 	id, secret := newAccessKeyID(), newSecret()
-	c := capsule{secret, s}
+	c := capsule{secret, s} // the id is in the token's associated data
 	token := k.seals[0].close(id, c.append(nil))
 	if len(token) > maxToken {
 		return sigv4.Credentials{}, fmt.Errorf("%w: the session token would have %d bytes, at most %d are allowed",
@@ -82,8 +82,8 @@ func newSecret() string {
 // [sigv4.VerifierConfig].Keys.
 //
 // It opens the token before the signature is verified, because the token has the secret. So it decides by the token
-// alone: one that looks like one of this package, and does not open for the access key, is [sigv4.ErrUnknownKey]. Base is
-// not asked about it.
+// alone: one that looks like one of this package, and does not open for the access key, is [sigv4.ErrUnknownKey]. Base
+// is not asked about it.
 func (k *Keys) Key(ctx context.Context, scope sigv4.Scope) (sigv4.Key, error) {
 	if k == nil || len(k.seals) == 0 {
 		return sigv4.Key{}, ErrNotConfigured
@@ -108,6 +108,7 @@ func (k *Keys) Key(ctx context.Context, scope sigv4.Scope) (sigv4.Key, error) {
 	return o.key, nil
 }
 
+// base returns the key of credentials that are not of this package.
 func (k *Keys) base(ctx context.Context, scope sigv4.Scope) (sigv4.Key, error) {
 	if k.config.Base == nil {
 		return sigv4.Key{}, sigv4.ErrUnknownKey
@@ -115,9 +116,11 @@ func (k *Keys) base(ctx context.Context, scope sigv4.Scope) (sigv4.Key, error) {
 	return k.config.Base(ctx, scope)
 }
 
-// opened returns what a token of the access key seals.
+// opened returns what a token of the access key seals. It is remembered, so later requests with the token get the same
+// Session. Whether the session has expired is not asked here: package sigv4 compares Expires of the Key each time.
 func (k *Keys) opened(accessKeyID, token string) (*opened, error) {
 	if o := k.cache.get(token); o != nil {
+		// Without this, a remembered token would fit any access key: it is not opened, so nothing checks what it binds.
 		if o.accessKeyID != accessKeyID {
 			return nil, errToken("belongs to another access key")
 		}

@@ -13,10 +13,11 @@ import (
 )
 
 // A token is the prefix and, in base64url, the digest of its sealing key, a random nonce of 12 bytes, the encrypted
-// capsule and its tag of 16 bytes. Prefix, digest and access key id are the associated data.
+// capsule and its tag of 16 bytes. Prefix, digest and access key id are the associated data. So a capsule of 200 bytes
+// has a token of 5 + 4/3 × (8 + 12 + 200 + 16), which is 320 bytes.
 const (
-	prefix       = "TGs1."
-	digestLength = 8
+	prefix       = "TGs1." // another format would have another number
+	digestLength = 8       // enough to tell a few sealing keys apart; it need not be unforgeable
 
 	// maxToken bounds a token in bytes. AWS asks clients to expect no limit, but says that tokens are typically below
 	// 4 096 bytes (https://docs.aws.amazon.com/STS/latest/APIReference/API_Credentials.html).
@@ -29,8 +30,8 @@ var encoding = base64.RawURLEncoding.Strict()
 
 // A seal is a sealing key.
 type seal struct {
-	digest [digestLength]byte
-	aead   cipher.AEAD
+	digest [digestLength]byte // names the key in tokens
+	aead   cipher.AEAD        // AES-256-GCM, which makes the nonce and puts it in front
 }
 
 // newSeal returns the seal of a key of 32 bytes. Its digest names the key in tokens and tells nothing about it. The
@@ -56,7 +57,8 @@ func (s *seal) associated(b []byte, accessKeyID string) []byte {
 	return append(b, accessKeyID...)
 }
 
-// close returns the token of a capsule.
+// close returns the token of a capsule. The sealed bytes are appended to the digest; its capacity is cut, so that Seal
+// must copy it.
 func (s *seal) close(accessKeyID string, capsule []byte) string {
 	sealed := s.aead.Seal(s.digest[:digestLength:digestLength], nil, capsule, s.associated(nil, accessKeyID))
 	return prefix + encoding.EncodeToString(sealed)
@@ -67,7 +69,8 @@ func errToken(why string) error {
 	return fmt.Errorf("%w: the session token %s", sigv4.ErrUnknownKey, why)
 }
 
-// open returns the capsule that a token seals for an access key.
+// open returns the capsule that a token seals for an access key. The token must begin with the prefix. A token names
+// its key, so no other key is tried: a forged token costs one decryption, however many keys there are.
 func open(seals []seal, accessKeyID, token string) ([]byte, error) {
 	if len(token) > maxToken {
 		return nil, errToken("is too long")

@@ -52,12 +52,12 @@ type Session struct {
 	Expires time.Time
 }
 
-// The bounds of a session.
+// The bounds of a session. The fields of [Session] name their sources.
 const (
 	longest  = 36 * time.Hour
-	maxTags  = 50
-	maxName  = 128
-	maxValue = 256
+	maxTags  = 50  // pairs
+	maxName  = 128 // characters of a tag's name
+	maxValue = 256 // characters of its value
 )
 
 // FromContext returns the session of a verified request. It reports false if the request was not verified, or was
@@ -68,7 +68,8 @@ func FromContext(ctx context.Context) (*Session, bool) {
 	return s, ok
 }
 
-// validate returns every mistake of a session that is issued now.
+// validate returns every mistake of a session that is issued now. It does not read Policy: package session knows
+// nothing of policies. Whether the token would be too long is known only when it is sealed.
 func (s *Session) validate(now time.Time) error {
 	var mistakes []error
 	wrong := func(format string, args ...any) {
