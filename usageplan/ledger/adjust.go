@@ -76,6 +76,7 @@ func (l *Ledger) adjustAt(ctx context.Context, now int64, key Key, q Quota, k ki
 	if err := a.validate(); err != nil {
 		return Balance{}, &Error{Err: err}
 	}
+	l.tellUnsettled(ctx)
 	if a.ID == "" {
 		a.ID = rand.Text()
 	}
@@ -130,6 +131,7 @@ func (l *Ledger) Adjustments(ctx context.Context, key Key, from, to time.Time) i
 			yield(Change{}, &Error{Err: err})
 			return
 		}
+		l.tellUnsettled(ctx)
 		for change, err := range l.rows.adjustments(ctx, key, from.Unix(), to.Unix()) {
 			if err != nil {
 				yield(Change{}, &Error{Err: ErrUnavailable, Cause: err})

@@ -19,6 +19,7 @@ func (l *Ledger) balanceAt(ctx context.Context, now int64, key Key, q Quota) (Ba
 	if err != nil {
 		return Balance{}, err
 	}
+	l.tellUnsettled(ctx)
 	d, b, err := c.read(ctx, now, q)
 	if err != nil {
 		return Balance{}, err

@@ -1,6 +1,9 @@
 package ledger
 
-import "sync/atomic"
+import (
+	"context"
+	"sync/atomic"
+)
 
 // Charge is a granted take. It is a value: copies are the same charge. The zero Charge stands for nothing taken. Its
 // methods are safe for concurrent use.
@@ -20,6 +23,9 @@ type Charge struct {
 type slab struct {
 	next    atomic.Uint32
 	settled [4]atomic.Uint64
+
+	amounts atomic.Pointer[amounts] // nil as long as all its charges are what they cost
+	open    *openCharge             // with Config.SettleWithin, the only charge of this slab
 }
 
 const slabSize = 256
@@ -55,17 +61,58 @@ func (s *slab) wasClaimed(bit uint32) bool {
 }
 
 // Balance is the account's just after the charge; from a lease as of this ledger's last reservation, so what other
-// ledgers have taken since is not in it. Once the charge has been settled it is the account's present balance, as far
-// as this ledger knows it without asking the engine.
+// ledgers have taken since is not in it. Once the charge has grown or been settled it is the account's present balance,
+// as far as this ledger knows it without asking the engine.
 func (ch Charge) Balance() Balance {
 	if ch.at == nil {
 		return Balance{}
 	}
-	if ch.slab.wasClaimed(ch.bit) {
-		c := ch.at.counter
-		if b := c.known(ch.at); b != nil {
-			return c.newestOf(ch.at).balanceOf(b, 0)
+	if a := ch.slab.amount(ch.bit); a != nil && a.hasChanged() || ch.slab.wasClaimed(ch.bit) {
+		if b, ok := ch.at.counter.balance(ch.at); ok {
+			return b
 		}
 	}
 	return ch.at.balanceOf(ch.base, ch.left)
+}
+
+// Units are what the charge has taken so far: its cost, and what [Charge.More] has added. After Settle they are what it
+// was settled with, also where a part was forgiven. Those of the zero Charge are 0.
+func (ch Charge) Units() int64 {
+	if ch.at == nil {
+		return 0
+	}
+	if a := ch.slab.amount(ch.bit); a != nil {
+		return ch.cost + a.more()
+	}
+	return ch.cost
+}
+
+// close ends the charge with so many units, and returns how many it had taken. Of all who close it, one succeeds.
+func (ch *Charge) close(ctx context.Context, actual int64) (taken int64, err error) {
+	if o := ch.slab.open; o != nil {
+		if !ch.at.counter.ledger.unsettled.close(ctx, o) {
+			return 0, ch.closed()
+		}
+	} else if !ch.slab.claim(ch.bit) {
+		return 0, ch.closed()
+	}
+	a := ch.slab.amount(ch.bit)
+	if a == nil && actual != ch.cost {
+		a = ch.slab.makeAmount(ch.bit)
+	}
+	if a == nil {
+		return ch.cost, nil
+	}
+	return ch.cost + a.close(actual-ch.cost), nil
+}
+
+// closed is the error of a charge that has been settled or is too old; nil if it is open.
+func (ch *Charge) closed() error {
+	switch {
+	case !ch.slab.wasClaimed(ch.bit):
+		return nil
+	case ch.slab.open != nil && ch.slab.open.late.Load():
+		return &Error{Err: ErrTooLate, Balance: ch.Balance()}
+	}
+	return &Error{Err: ErrSettled, Balance: ch.Balance()}
 }

@@ -312,15 +312,15 @@ func (c *committer) next(ops []op) batch {
 func (b *batch) again() batch {
 	ops := slices.DeleteFunc(slices.Clone(b.ops), func(o op) bool { return o.kind == read || o.kind.adjusts() })
 	for i := range ops {
-		if ops[i].kind == charge || ops[i].kind == reserve {
+		if k := ops[i].kind; k == charge || k == grow || k == reserve {
 			ops[i].thresholds = nil // what is going to be given back crosses none
 		}
 	}
 	return batch{ops: ops, number: b.number, repeat: true}
 }
 
-// reconcile repeats what is unknown, gives back charges that prove to have been counted though their caller was told
-// otherwise, and sends the outbox. (A reservation is given back when its lease ends.) It waits between tries unless
+// reconcile repeats what is unknown, gives back charges and growth that prove to have been counted though their caller was
+// told otherwise, and sends the outbox. (A reservation is given back when its lease ends.) It waits between tries unless
 // hurried. Without an error, nothing is unknown and the outbox is empty.
 //
 // Example: a charge of 3 is sent in batch 7, and the answer is lost. Its caller is told [ErrUnavailable] and serves
@@ -342,7 +342,7 @@ func (c *committer) reconcile(hurried bool) error {
 		var back []op
 		for i, o := range c.unknown.ops {
 			switch {
-			case o.kind == charge && answers[i].granted > 0:
+			case (o.kind == charge || o.kind == grow) && answers[i].granted > 0:
 				o.kind, o.want = refund, answers[i].granted
 				back = append(back, o)
 			case o.kind == giveBack && answers[i].forgotten: // it says which lease, so it may be made again

@@ -99,10 +99,10 @@ func (s *state) adjusted(k kind) int64 {
 // lease that s knows, are granted as much as there is to give back, even if that is 0: what they say has happened.
 func (s *state) decide(o *op) (granted int64, ok bool) {
 	switch o.kind {
-	case charge, trueUp:
+	case charge, trueUp, grow:
 		return s.grant(o, o.want)
 	case reserve:
-		return s.grant(o, max(o.min, min(o.want, s.toThreshold(o))))
+		return s.grant(o, max(o.min, o.need, min(o.want, s.toThreshold(o))))
 	case refund: // what a correction has already taken off cannot be given back
 		return max(0, min(o.want, s.used-s.held)), true
 	case giveBack:
@@ -135,7 +135,7 @@ func (s *state) extension(n int64) (int64, bool) {
 // grant returns want if there is room for it, or what room there is if that is enough for o.
 //
 // Example: a reservation wants 64 and needs at least 3. With a room of 100 it gets 64; with 5 it gets 5; with 2 it is
-// refused. A charge needs all it wants, so it never gets a part.
+// refused. A charge of [Ledger.Take] needs all it wants, so it never gets a part.
 func (s *state) grant(o *op, want int64) (int64, bool) {
 	limit := o.limit
 	if !o.knowsLimit() && len(s.days) > 0 {
@@ -180,7 +180,7 @@ func (s *state) effect(o *op, granted int64) {
 		d.limit = s.limit
 	}
 	switch o.kind {
-	case charge, trueUp, correct:
+	case charge, trueUp, grow, correct:
 		s.used += granted
 		d.used += granted
 	case refund:
@@ -260,7 +260,7 @@ func (s *state) cross(o *op) bool {
 // refused. The 60 are more than 80 percent of 70, so that crossing is recorded, and the limit is 70 from now on.
 // Otherwise nobody would be told before a request is granted again, which may be in the next period.
 func (s *state) meetsLimit(o *op) bool {
-	counts := o.kind == charge || o.kind == reserve || o.kind == trueUp && o.inForce
+	counts := o.kind == charge || o.kind == reserve || (o.kind == trueUp || o.kind == grow) && o.inForce
 	if !counts || o.limit == s.limit || s.used == 0 {
 		return false
 	}

@@ -19,8 +19,8 @@ var (
 	// ErrNotConfigured: the ledger is nil or zero, or the Ref is zero. Answer 500.
 	ErrNotConfigured = errors.New("not configured")
 
-	// ErrInvalid: a mistake in a [Config] or a [Quota], a [Key] that is empty or oversized, or a cost below zero or
-	// above [MaxUnits].
+	// ErrInvalid: a mistake in a [Config] or a [Quota], a [Key] that is empty or oversized, a cost below zero or
+	// above [MaxUnits], or more given back than was taken.
 	ErrInvalid = errors.New("invalid")
 
 	// ErrForgiven: a settlement was trued up only as far as the limit in force allows; the rest was not counted. The
@@ -29,6 +29,10 @@ var (
 
 	// ErrSettled: the charge had been settled before; this call changed nothing.
 	ErrSettled = errors.New("charge is settled already")
+
+	// ErrTooLate: the charge was taken longer ago than [Config].SettleWithin; this call changed nothing, and what was
+	// taken stays counted.
+	ErrTooLate = errors.New("charge is too old to be changed")
 
 	// ErrAdjustment: an oversized [Adjustment], a correction to less than nothing used, adjustments that add up to more
 	// than [MaxUnits] either way, an ID that names another adjustment, or no number that could remain.
@@ -66,7 +70,7 @@ type Error struct {
 	// if that ended the wait.
 	Cause error
 
-	// Balance is the account's, with [ErrExhausted], [ErrForgiven] and [ErrSettled], and with [ErrAdjustment] if the
+	// Balance is the account's, with [ErrExhausted], [ErrForgiven], [ErrSettled] and [ErrTooLate], and with [ErrAdjustment] if the
 	// account refused it; else zero.
 	Balance Balance
 }

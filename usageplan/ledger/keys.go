@@ -14,6 +14,7 @@ func (l *Ledger) Keys(ctx context.Context, plan string) iter.Seq2[Key, error] {
 			yield(Key{}, err)
 			return
 		}
+		l.tellUnsettled(ctx)
 		for key, err := range l.rows.keys(ctx, plan) {
 			if err != nil {
 				yield(Key{}, &Error{Err: ErrUnavailable, Cause: err})

@@ -57,6 +57,20 @@ func (s *lease) spend(n int64) bool {
 	}
 }
 
+// spendUpTo takes most units, or what is left if that is at least least, and returns how many; 0 if too few are left.
+func (s *lease) spendUpTo(least, most int64) int64 {
+	for {
+		left := s.left.Load()
+		n := min(left, most)
+		if n < least {
+			return 0
+		}
+		if s.left.CompareAndSwap(left, left-n) {
+			return n
+		}
+	}
+}
+
 // refund puts n units back if the lease is open and has been granted some, but not more than the account has used. What
 // was left does not become more than most, so that what others find held is bounded. Any number of goroutines may call
 // it at once.

@@ -26,7 +26,7 @@ var mutants = []mutant{
 	{"an answer is not kept", "pass.go", "		r.note(p.b, p.session, p.answers)\n", ""},
 	{"a repeated batch gets a new number", "committer.go", "number: b.number, repeat: true", "number: b.number + 1, repeat: true"},
 	{"a batch without an answer is not repeated", "committer.go", "		c.unknown = b.again()\n", "		c.failed(err)\n"},
-	{"a charge without an answer is not given back", "committer.go", "case o.kind == charge && answers[i].granted > 0:", "case false:"},
+	{"a charge without an answer is not given back", "committer.go", "case (o.kind == charge || o.kind == grow) && answers[i].granted > 0:", "case false:"},
 	{
 		"a lease counts when it reports, not when it is granted", "decide.go",
 		"		s.hold(d, granted)\n		s.report(d, l, o.spent)\n",

@@ -20,9 +20,11 @@ import (
 //	"return"           the end of a lease: Lease, Spent, Returned.
 //	"true_up"          a settlement that counts more: Granted, Spent, Forgiven.
 //	"refund"           a settlement that gives back: Returned, and Spent below zero.
+//	"more"             growth of a charge by an operation of its own, see Charge.More: Granted, Spent.
 //	"loss"             the engine has lost data, as Config.OnLoss is told.
+//	"unsettled"        a charge that was not settled within Config.SettleWithin: Units.
 //
-// The last six have an Account. Their units add up: over all events of an account, Granted is Spent, Returned and what
+// The last eight have an Account. Their units add up: over all events of an account, Granted is Spent, Returned and what
 // open leases hold. Where the engine has lost data or cannot read the key's row, or an earlier process has left leases,
 // the sums are off by that.
 // Settlements that a lease takes in are part of its next Spent. Balances and adjustments make no events of these kinds,
@@ -63,6 +65,9 @@ type Event struct {
 	// not count any more. Forgiven was used and is not counted. Of a lease of an earlier process, Spent is 0: what that
 	// process had told is not known.
 	Granted, Spent, Returned, Forgiven int64
+
+	// Units is what a charge has taken that was never settled. The other fields have it already, of other events.
+	Units int64
 }
 
 // observer tells Config.Observe. The nil observer tells nobody.
@@ -141,6 +146,8 @@ func (k kind) word() string {
 		return "return"
 	case trueUp:
 		return "true_up"
+	case grow:
+		return "more"
 	}
 	return "refund"
 }
@@ -158,7 +165,7 @@ func (a *reply) reason(k kind, u units) string {
 		return "early"
 	case u.forgiven > 0:
 		return "forgiven"
-	case a.refused && k.current():
+	case a.refused && (k.current() || k == grow):
 		return "exhausted"
 	case a.refused || a.forgotten:
 		return "unknown"

@@ -9,12 +9,13 @@ const (
 	charge                   // counts want, at least min, never past the limit; current
 	trueUp                   // counts want more, or what is left, for a request admitted earlier, on any account
 	refund                   // gives back want, or what is used, of a request admitted earlier, on any account
-	reserve                  // holds want, at least min, past a threshold only min, for a lease; reports spent; current
+	reserve                  // holds want, at least min, past a threshold only need, for a lease; reports spent; current
 	giveBack                 // reports spent, gives back want of the rest and ends the lease; what is then left is lost
 	extend                   // adds want, which may be negative, to the limit of the period; current
 	correct                  // adds want, which may be negative, to what counts as used; current
 	setRemaining             // adds to the limit of the period so much that want remains; current
 	tell                     // records that the crossing of want percent has been told
+	grow                     // counts want more for a request admitted earlier, all or nothing, on any account
 )
 
 // current reports whether k belongs to the newest account.
@@ -27,7 +28,7 @@ func (k kind) adjusts() bool { return k == extend || k == correct || k == setRem
 
 // sequenced reports whether k is recognised by the number of its batch. The other kinds may be repeated as they are.
 func (k kind) sequenced() bool {
-	return k == charge || k == trueUp || k == refund || k == reserve || k == giveBack
+	return k == charge || k == trueUp || k == grow || k == refund || k == reserve || k == giveBack
 }
 
 // op is one conditional change of one account.
@@ -39,11 +40,12 @@ type op struct {
 	// ledger made the operation, Unix seconds. limit is the quota's, without adjustments.
 	day, time, limit int64
 
-	// want is the amount, see the kinds. min is the least that is of use: if less can be granted, nothing is.
-	want, min int64
+	// want is the amount, see the kinds. min is the least that is of use: if less can be granted, nothing is. need is
+	// what a request waits for: a reservation goes past a threshold for that, and for min, but not for more.
+	want, min, need int64
 
-	// inForce says that limit is the limit that is in force now (true-ups only). A true-up without it is decided by the
-	// limit that the account knows: its request may have been admitted long ago.
+	// inForce says that limit is the limit that is in force now (true-ups and growth only). Without it, they are decided
+	// by the limit that the account knows: their request may have been admitted long ago.
 	inForce bool
 
 	// force counts want even past the limit (true-ups only).
@@ -67,7 +69,9 @@ type op struct {
 }
 
 // knowsLimit reports whether limit is that of the present quota.
-func (o *op) knowsLimit() bool { return o.kind.current() || o.inForce && o.kind == trueUp }
+func (o *op) knowsLimit() bool {
+	return o.kind.current() || o.inForce && (o.kind == trueUp || o.kind == grow)
+}
 
 // batch is what one commit of one ledger life makes.
 type batch struct {
@@ -86,8 +90,8 @@ type outcome struct {
 	// lease that is gone it is what the row knows to have been granted.
 	granted int64
 
-	// refused: the condition did not hold. Nothing was changed, except that a charge, a reservation or a true-up by the
-	// limit in force, under a changed limit, records the thresholds which that limit makes usage have reached.
+	// refused: the condition did not hold. Nothing was changed, except that a charge, a reservation, or a true-up or growth
+	// by the limit in force, under a changed limit, records the thresholds which that limit makes usage have reached.
 	refused bool
 
 	// replayed: it had been made before, by this batch or under this id. Nothing was changed.

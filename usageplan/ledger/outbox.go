@@ -25,7 +25,7 @@ type debt struct {
 
 func (o *outbox) len() int { return len(o.returns) + len(o.settlements) }
 
-// add keeps an operation that was not made, if it is to be made nevertheless. Charges, reservations, reads and
+// add keeps an operation that was not made, if it is to be made nevertheless. Charges, growth, reservations, reads and
 // adjustments are not kept. Their callers got an error and have granted nothing. A sum stays within what one operation
 // may change.
 func (o *outbox) add(p *op) {

@@ -30,3 +30,12 @@ func (r Ref) TakeAt(ctx context.Context, t time.Time, q Quota, cost int64) (ch C
 	err = r.counter.take(ctx, t.Unix(), &q, cost, &ch)
 	return ch, err
 }
+
+// TakeUpToAt is [Ledger.TakeUpTo] for the key, by a reading of the clock, as TakeAt is Take.
+func (r Ref) TakeUpToAt(ctx context.Context, t time.Time, q Quota, least, most int64) (ch Charge, err error) {
+	if r.counter == nil {
+		return Charge{}, &Error{Err: ErrNotConfigured}
+	}
+	err = r.counter.takeUpTo(ctx, t.Unix(), &q, least, most, &ch)
+	return ch, err
+}

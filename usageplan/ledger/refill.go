@@ -6,18 +6,20 @@ import (
 	"time"
 )
 
-// refill reserves for s: want units, or fewer if the engine has at least least. They are counted in the engine before
+// refill reserves for s: want units, or fewer if the engine has at least least. Past a threshold it reserves no more
+// than need, which is what a request waits for. They are counted in the engine before
 // anybody can spend them. It also reports what has been spent of s so far. The caller holds turn.
 //
 // If the answer is that the engine does not know the lease, or knows a newer day, s is to end: the caller takes another
 // by leased. After an error that is not notSent, nobody knows whether the engine has granted the units. Then s is
 // doubtful: what it has may be spent, but it reserves no more, and its end gives back whatever was granted.
-func (c *counter) refill(ctx context.Context, s *lease, least, want int64) (reply, error) {
+func (c *counter) refill(ctx context.Context, s *lease, least, need, want int64) (reply, error) {
 	if err := c.openSlot(s); err != nil {
 		return reply{}, err
 	}
 	o := c.op(reserve, &s.usageDay)
 	o.lease, o.spent, o.held, o.min, o.want = s.id, s.spentSoFar(), s.granted.Load(), least, want
+	o.need = need
 	o.reported = s.reported
 	a, err := c.ledger.committer.one(ctx, o)
 	if _, never := errors.AsType[notSent](err); never {
@@ -121,7 +123,7 @@ func (c *counter) prefetch(s *lease) {
 			s.refillBelow.Store(-1)
 			return
 		}
-		switch a, err := c.refill(ctx, s, 0, want); {
+		switch a, err := c.refill(ctx, s, 0, 0, want); {
 		case err != nil, a.stale:
 			s.refillBelow.Store(-1) // who needs units asks next, and gets the error
 		case a.gone:

@@ -7,10 +7,11 @@ import (
 	"time"
 )
 
-// Settle replaces the cost by what the request did cost: 0 gives all back, less gives back the difference, more is
+// Settle replaces the units taken by what the request did cost: 0 gives all back, less gives back the difference, more is
 // trued up. It counts on the day, and in the period, in which the charge was taken, whenever it is called. A charge is
-// settled once: a further call changes nothing and returns [ErrSettled]. Settle on the zero Charge does nothing. Never
-// settled, a charge stays counted at its cost. The end of ctx is ignored: the request may be over, its cost is not.
+// settled once: a further call changes nothing and returns [ErrSettled]. What [Charge.More] has added is part of what is
+// replaced. Later than [Config].SettleWithin it changes nothing and returns [ErrTooLate]. Settle on the zero Charge does
+// nothing. Never settled, a charge stays counted at its [Charge.Units]. The end of ctx is ignored: the request may be over, its cost is not.
 //
 // A true-up is decided by the limit in force: that of the last quota by which this ledger was asked about the key in
 // the same period, or the one that the engine knows. A caller who knows that the quota has changed since uses
@@ -44,17 +45,18 @@ func (ch Charge) settle(ctx context.Context, q *Quota, actual int64) error {
 		return nil
 	case actual < 0 || actual > MaxUnits:
 		return &Error{Err: fmt.Errorf("%w: %d", errCost, actual)}
-	case !ch.slab.claim(ch.bit):
-		return &Error{Err: ErrSettled, Balance: ch.Balance()}
-	case actual == ch.cost:
-		return nil
 	}
 	c := ch.at.counter
-	by := c.limitInForce(ch.at, q)
-	if actual < ch.cost {
-		return c.undo(ctx, ch.at, by, ch.cost-actual)
+	c.ledger.tellUnsettled(ctx)
+	taken, err := ch.close(ctx, actual)
+	if err != nil || actual == taken {
+		return err
 	}
-	return c.trueUp(ctx, ch.at, by, actual-ch.cost)
+	by := c.limitInForce(ch.at, q)
+	if actual < taken {
+		return c.undo(ctx, ch.at, by, taken-actual)
+	}
+	return c.trueUp(ctx, ch.at, by, actual-taken)
 }
 
 // undo gives back n units of a charge taken at d: into the lease if it can, else to the engine. A lease of another day

@@ -11,6 +11,10 @@ type Stats struct {
 	// not reported as spent or returned. What has been spent since the last report is still in it.
 	Leases, Reserved int64
 
+	// Open is how many charges may still be settled, if [Config].SettleWithin is set; else 0. Those that are too old, but
+	// of which no call has told yet, are among them.
+	Open int64
+
 	// Queue is how many callers wait for the next commit. Owed is how many operations an engine that fails still has to
 	// be sent: those of the commit that has no answer, and since then settlements and the ends of leases.
 	// They are sent with the next call. So Owed stays above zero after the engine has recovered, until there is one.
@@ -36,6 +40,7 @@ func (l *Ledger) Stats() Stats {
 	c := l.committer
 	return Stats{
 		Keys: l.counters.made.Load(), Leases: l.leases.open.Load(), Reserved: l.leases.reserved.Load(),
+		Open:  l.unsettled.open.Load(),
 		Queue: c.queued.Load(), Owed: c.owed.Load(),
 		Granted: c.sums.granted.Load(), Spent: c.sums.spent.Load(),
 		Returned: c.sums.returned.Load(), Forgiven: c.sums.forgiven.Load(),

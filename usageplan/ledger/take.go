@@ -19,6 +19,28 @@ func (l *Ledger) Take(ctx context.Context, key Key, q Quota, cost int64) (Charge
 	return l.takeAt(ctx, time.Now().Unix(), key, q, cost)
 }
 
+// TakeUpTo is [Ledger.Take] of what is left: of most units, or fewer if no more are left, but at least least. It refuses
+// as Take does, with [ErrExhausted], if fewer than least are left. Both are 1 to [MaxUnits], and least is not above
+// most: else [ErrInvalid]. [Charge.Units] says how many it has taken.
+//
+// It fits a request of which the cost is not known before: take up to the most that it may cost, serve it within the
+// units, and settle. Where other ledgers over the engine hold leases, what they hold is not left.
+func (l *Ledger) TakeUpTo(ctx context.Context, key Key, q Quota, least, most int64) (Charge, error) {
+	return l.takeUpToAt(ctx, time.Now().Unix(), key, q, least, most)
+}
+
+func (l *Ledger) takeUpToAt(ctx context.Context, now int64, key Key, q Quota, least, most int64) (ch Charge, err error) {
+	if l == nil || l.config.Engine == nil {
+		return Charge{}, &Error{Err: ErrNotConfigured}
+	}
+	c, err := l.counter(key, q)
+	if err != nil {
+		return Charge{}, err
+	}
+	err = c.takeUpTo(ctx, now, &q, least, most, &ch)
+	return ch, err
+}
+
 // takeAt is Take at an instant. It does not validate the key of a counter that exists, nor the quota before it has to
 // ask the engine: both would cost more than the take itself.
 func (l *Ledger) takeAt(ctx context.Context, now int64, key Key, q Quota, cost int64) (ch Charge, err error) {
@@ -44,18 +66,32 @@ func (c *counter) take(ctx context.Context, now int64, q *Quota, cost int64, ch 
 	if cost < 0 || cost > MaxUnits {
 		return &Error{Err: fmt.Errorf("%w: %d", errCost, cost)}
 	}
+	c.ledger.tellUnsettled(ctx)
 	if s := c.lease.Load(); s != nil && s.fits(now, q) && s.spend(cost) {
 		return c.spent(ctx, s, cost, ch)
 	}
-	*ch, err = c.takeSlowly(ctx, now, *q, cost)
+	*ch, err = c.takeSlowly(ctx, now, *q, cost, cost)
 	return err
 }
 
-// takeSlowly takes where the lease cannot grant at once. So checks that a lease has passed already stand here: whether
-// the ledger is open and the quota valid. A cost of 0 is a read. It has nothing to count and is never refused for lack
+// takeUpTo is take of most units, or at least least. Only the engine knows whether it has more than the lease.
+func (c *counter) takeUpTo(ctx context.Context, now int64, q *Quota, least, most int64, ch *Charge) (err error) {
+	if least < 1 || least > most || most > MaxUnits {
+		return &Error{Err: fmt.Errorf("%w: %d to %d", errCost, least, most)}
+	}
+	c.ledger.tellUnsettled(ctx)
+	if s := c.lease.Load(); s != nil && s.fits(now, q) && s.spend(most) {
+		return c.spent(ctx, s, most, ch)
+	}
+	*ch, err = c.takeSlowly(ctx, now, *q, least, most)
+	return err
+}
+
+// takeSlowly takes where the lease cannot grant at once: most units, or fewer, but at least least. So checks that a
+// lease has passed already stand here: whether the ledger is open and the quota valid. A cost of 0 is a read. It has nothing to count and is never refused for lack
 // of units, but its charge has a balance. In an outage of the engine, takes are refused here, except one after each
 // pause.
-func (c *counter) takeSlowly(ctx context.Context, now int64, q Quota, cost int64) (Charge, error) {
+func (c *counter) takeSlowly(ctx context.Context, now int64, q Quota, least, most int64) (Charge, error) {
 	if err := c.ledger.open(); err != nil {
 		return Charge{}, err
 	}
@@ -68,16 +104,16 @@ func (c *counter) takeSlowly(ctx context.Context, now int64, q Quota, cost int64
 	}
 	defer probe.end()
 	switch {
-	case cost == 0:
+	case most == 0:
 		d, b, err := c.read(ctx, now, q)
 		if err != nil {
 			return Charge{}, err
 		}
 		return c.charge(d, 0, b), nil
 	case c.ledger.config.Exact:
-		return c.takeExactly(ctx, now, q, cost)
+		return c.takeExactly(ctx, now, q, least, most)
 	}
-	return c.takeLeased(ctx, now, q, cost)
+	return c.takeLeased(ctx, now, q, least, most)
 }
 
 // takeLeased takes from the lease, which it refills as long as there is anything to reserve. Waiters are served in
@@ -89,9 +125,12 @@ func (c *counter) takeSlowly(ctx context.Context, now int64, q Quota, cost int64
 //
 // While it asks the engine, others may spend from the lease, so the next round may find too little again and refill
 // once more. It ends when the cost has been spent or the engine has no more.
-func (c *counter) takeLeased(ctx context.Context, now int64, q Quota, cost int64) (ch Charge, err error) {
+//
+// TakeUpTo asks for all that it may take. Example: it takes 3 to 100, and 5 are left in the lease. The refill asks for
+// 95. Granted 20, the engine has no more, and it spends the 25.
+func (c *counter) takeLeased(ctx context.Context, now int64, q Quota, least, most int64) (ch Charge, err error) {
 	if s := c.lease.Load(); s != nil && s.fits(now, &q) {
-		if err := s.refusal(cost); err != nil {
+		if err := s.refusal(least); err != nil {
 			return Charge{}, err
 		}
 	}
@@ -104,23 +143,32 @@ func (c *counter) takeLeased(ctx context.Context, now int64, q Quota, cost int64
 		if err != nil {
 			return Charge{}, err
 		}
-		if s.spend(cost) {
+		if s.spend(most) {
 			c.ledger.idle.watch(c, s)
-			err = c.spent(ctx, s, cost, &ch)
+			err = c.spent(ctx, s, most, &ch)
 			return ch, err
 		}
-		if err := s.refusal(cost); err != nil {
+		if err := s.refusal(least); err != nil {
 			return Charge{}, err
 		}
-		need := cost - s.left.Load()
+		left := s.left.Load()
+		need := most - left
 		if need <= 0 {
 			continue // a refund came in between
 		}
-		a, err := c.refill(ctx, s, need, max(need, c.size(s)-s.left.Load()))
-		if err != nil {
+		a, err := c.refill(ctx, s, max(0, least-left), need, max(need, c.size(s)-left))
+		switch {
+		case err != nil:
 			return Charge{}, err
+		case a.stale || a.gone || a.granted >= need:
+			continue
 		}
-		if a.refused && s.left.Load() < cost {
+		if n := s.spendUpTo(least, most); n > 0 {
+			c.ledger.idle.watch(c, s)
+			err = c.spent(ctx, s, n, &ch)
+			return ch, err
+		}
+		if a.refused {
 			return Charge{}, &Error{Err: ErrExhausted, Balance: s.balance()}
 		}
 	}
@@ -132,11 +180,7 @@ func (c *counter) takeLeased(ctx context.Context, now int64, q Quota, cost int64
 func (c *counter) spent(ctx context.Context, s *lease, cost int64, ch *Charge) error {
 	if cost > 0 {
 		if err := s.note(); err != nil {
-			if !s.refund(cost, math.MaxInt64) { // not while the caller holds turn: then s has not ended
-				_ = c.undo(ctx, &s.usageDay, inForce{}, cost) // unavailable either way
-			}
-			c.ledger.background(func() { c.drop(s) })
-			return &Error{Err: ErrUnavailable, Cause: err}
+			return c.unspend(ctx, s, cost, err)
 		}
 	}
 	b, left := s.look()
@@ -144,8 +188,21 @@ func (c *counter) spent(ctx context.Context, s *lease, cost int64, ch *Charge) e
 		c.prefetch(s)
 	}
 	ch.at, ch.cost, ch.base, ch.left = &s.usageDay, cost, b, left
+	if c.ledger.unsettled.within > 0 {
+		c.ledger.unsettled.add(ch)
+		return nil
+	}
 	c.slabs.number(ch)
 	return nil
+}
+
+// unspend takes back a spend that the slot has refused to note.
+func (c *counter) unspend(ctx context.Context, s *lease, n int64, cause error) error {
+	if !s.refund(n, math.MaxInt64) { // not while the caller holds turn: then s has not ended
+		_ = c.undo(ctx, &s.usageDay, inForce{}, n) // unavailable either way
+	}
+	c.ledger.background(func() { c.drop(s) })
+	return &Error{Err: ErrUnavailable, Cause: cause}
 }
 
 // drop ends a lease of which the spends cannot be noted any more, so that the next take begins another. It does nothing
@@ -163,7 +220,7 @@ func (c *counter) drop(s *lease) {
 
 // takeExactly takes by an operation of its own. It needs no turn, so requests of one key share a commit. It asks again
 // only where the answer is that the engine knows a newer account or day, and then on that one.
-func (c *counter) takeExactly(ctx context.Context, now int64, q Quota, cost int64) (Charge, error) {
+func (c *counter) takeExactly(ctx context.Context, now int64, q Quota, least, most int64) (Charge, error) {
 	d := c.latest.Load()
 	for d == nil || !d.serves(now, &q) {
 		var err error
@@ -172,11 +229,11 @@ func (c *counter) takeExactly(ctx context.Context, now int64, q Quota, cost int6
 		}
 	}
 	for {
-		if err := c.refusal(d, cost); err != nil {
+		if err := c.refusal(d, least); err != nil {
 			return Charge{}, err
 		}
 		o := c.op(charge, d)
-		o.want, o.min = cost, cost
+		o.want, o.min = most, least
 		a, err := c.ledger.committer.one(ctx, o)
 		switch {
 		case err != nil:
@@ -194,7 +251,7 @@ func (c *counter) takeExactly(ctx context.Context, now int64, q Quota, cost int6
 		if a.refused {
 			return Charge{}, &Error{Err: ErrExhausted, Balance: d.balanceOf(b, 0)}
 		}
-		return c.charge(d, cost, b), nil
+		return c.charge(d, a.granted, b), nil
 	}
 }
 
@@ -213,6 +270,10 @@ func (c *counter) roll(ctx context.Context, now int64, q Quota, newest totals) (
 // fast enough, and they are in the processor's cache whichever key it is.
 func (c *counter) charge(d *usageDay, cost int64, b *baseline) Charge {
 	ch := Charge{at: d, cost: cost, base: b}
+	if c.ledger.unsettled.within > 0 {
+		c.ledger.unsettled.add(&ch)
+		return ch
+	}
 	c.ledger.slabs.number(&ch)
 	return ch
 }

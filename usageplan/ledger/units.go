@@ -15,7 +15,7 @@ func unitsOf(o *op, a *reply, repeated bool) (u units) {
 	case o.kind == trueUp && a.err == nil && !a.forgotten: // a refused one is forgiven
 		u = units{granted: n, spent: n, forgiven: o.want - n}
 	case !made:
-	case o.kind == charge:
+	case o.kind == charge, o.kind == grow:
 		u = units{granted: n, spent: n}
 	case o.kind == refund:
 		u = units{spent: -n, returned: n}

@@ -38,6 +38,7 @@ func (l *Ledger) loadUsage(ctx context.Context, u *usage, key Key, from, to time
 	if err := l.check(key, u.quota); err != nil {
 		return err
 	}
+	l.tellUnsettled(ctx)
 	c := l.counters.get(key)
 	if c == nil {
 		if err := u.load(ctx, newCounter(l, key), from, to); err != nil {

@@ -1,0 +1,324 @@
+package ledger_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/tallygate/tallygate/usageplan/ledger"
+)
+
+// requireExhausted requires a refusal that carries the balance.
+func requireExhausted(t *testing.T, err error, used, remaining int64) {
+	t.Helper()
+	require.ErrorIs(t, err, ledger.ErrExhausted)
+	e, ok := errors.AsType[*ledger.Error](err)
+	require.True(t, ok)
+	require.Equal(t, [2]int64{used, remaining}, [2]int64{e.Balance.Used, e.Balance.Remaining})
+}
+
+func TestMore(t *testing.T) {
+	inBothModes(t, func(t *testing.T, l *ledger.Ledger) {
+		c, err := l.Take(t.Context(), key, day10, 3)
+		require.NoError(t, err)
+		require.EqualValues(t, 3, c.Units())
+		require.NoError(t, c.More(t.Context(), 4))
+		require.EqualValues(t, 7, c.Units())
+		require.Equal(t, [4]int64{10, 0, 7, 3}, numbers(c.Balance()))
+		requireExhausted(t, c.More(t.Context(), 4), 7, 3)
+		require.EqualValues(t, 7, c.Units(), "a refused More takes nothing")
+		require.NoError(t, c.More(t.Context(), 3), "up to the limit")
+		requireExhausted(t, c.More(t.Context(), 1), 10, 0)
+		require.NoError(t, c.More(t.Context(), 0), "nothing is never refused")
+		require.NoError(t, c.More(t.Context(), -2))
+		require.EqualValues(t, 8, c.Units())
+		require.Equal(t, [4]int64{10, 0, 8, 2}, numbers(c.Balance()))
+		copied := c
+		require.NoError(t, c.Settle(t.Context(), 5), "of what it has grown to")
+		require.EqualValues(t, 5, copied.Units(), "a copy is the same charge")
+		require.Equal(t, [4]int64{10, 0, 5, 5}, numbers(copied.Balance()))
+		require.ErrorIs(t, copied.More(t.Context(), 1), ledger.ErrSettled)
+		require.ErrorIs(t, copied.More(t.Context(), -1), ledger.ErrSettled)
+		require.ErrorIs(t, copied.Settle(t.Context(), 1), ledger.ErrSettled)
+		b, err := l.Balance(t.Context(), key, day10)
+		require.NoError(t, err)
+		require.Equal(t, [4]int64{10, 0, 5, 5}, numbers(b), "the engine says the same")
+	})
+}
+
+// TestMoreAtTheLimit: growth is never forgiven and never overdrawn, whatever a settlement may do.
+func TestMoreAtTheLimit(t *testing.T) {
+	for _, exact := range []bool{false, true} {
+		l := newLedger(t, ledger.Config{Exact: exact, AllowOverdraw: true})
+		c, err := l.Take(t.Context(), key, day10, 9)
+		require.NoError(t, err)
+		requireExhausted(t, c.More(t.Context(), 2), 9, 1)
+		require.NoError(t, c.More(t.Context(), 1))
+		require.NoError(t, c.Settle(t.Context(), 12))
+		require.Equal(t, [4]int64{10, 0, 12, 0}, numbers(c.Balance()))
+		require.EqualValues(t, 12, c.Units())
+	}
+}
+
+func TestMoreMistakes(t *testing.T) {
+	require.NoError(t, ledger.Charge{}.More(t.Context(), 0))
+	require.ErrorIs(t, ledger.Charge{}.More(t.Context(), 1), ledger.ErrNotConfigured)
+	require.Zero(t, ledger.Charge{}.Units())
+	inBothModes(t, func(t *testing.T, l *ledger.Ledger) {
+		c, err := l.Take(t.Context(), key, day10, 3)
+		require.NoError(t, err)
+		require.NoError(t, c.More(t.Context(), 2))
+		for _, n := range []int64{-6, -ledger.MaxUnits, -1 << 63, ledger.MaxUnits - 4, ledger.MaxUnits + 1, 1<<63 - 1} {
+			require.ErrorIs(t, c.More(t.Context(), n), ledger.ErrCost, "%d", n)
+		}
+		require.ErrorIs(t, c.MoreUnder(t.Context(), ledger.Quota{}, 1), ledger.ErrQuota)
+		require.EqualValues(t, 5, c.Units())
+		require.NoError(t, c.More(t.Context(), -5), "all of it")
+		require.Zero(t, c.Units())
+		require.Equal(t, [4]int64{10, 0, 0, 10}, numbers(c.Balance()))
+		require.NoError(t, c.Settle(t.Context(), 0))
+		require.Zero(t, c.Balance().Used)
+	})
+}
+
+// TestMoreBelongsToItsDay: growth counts in the period and on the day of the request, also when both are over, and under
+// the limit of that period.
+func TestMoreBelongsToItsDay(t *testing.T) {
+	for _, period := range []ledger.Period{ledger.Daily, ledger.Monthly} {
+		inBubbles(t, func(t *testing.T, l *ledger.Ledger) {
+			q := ledger.Quota{Limit: 100, Period: period}
+			c, err := l.Take(t.Context(), key, q, 3)
+			require.NoError(t, err)
+			first := c.Balance().Start
+			time.Sleep(24 * time.Hour)
+			require.NoError(t, c.More(t.Context(), 2), "before anybody has come to the next day")
+			_, err = l.Take(t.Context(), key, q, 20)
+			require.NoError(t, err)
+			require.NoError(t, c.More(t.Context(), 40))
+			require.NoError(t, c.More(t.Context(), -10))
+			used := map[ledger.Period]int64{ledger.Daily: 35, ledger.Monthly: 55}[period]
+			require.Equal(t, [4]int64{100, 0, used, 100 - used}, numbers(c.Balance()))
+			require.Equal(t, first, c.Balance().Start)
+			requireExhausted(t, c.More(t.Context(), 101-used), used, 100-used)
+			require.NoError(t, c.More(t.Context(), 100-used), "also what the lease of the new day holds")
+			require.NoError(t, c.Settle(t.Context(), 7))
+			var days []int64
+			for day, err := range l.Usage(t.Context(), key, q, first, first.AddDate(0, 0, 1)) {
+				require.NoError(t, err)
+				days = append(days, day.Used)
+			}
+			require.Equal(t, []int64{7, 20}, days)
+		})
+	}
+}
+
+// TestMoreByLimitInForce: growth is decided by the limit in force, as a true-up is.
+func TestMoreByLimitInForce(t *testing.T) {
+	tests := []struct {
+		name           string
+		cost, present  int64
+		more           int64
+		granted        bool
+		used, remained int64
+	}{
+		{"raised", 90, 200, 100, true, 190, 10},
+		{"raised, not enough", 90, 200, 111, false, 90, 110},
+		{"lowered", 5, 10, 6, false, 5, 5},
+		{"lowered, enough", 5, 10, 5, true, 10, 0},
+		{"lowered below what is used", 50, 10, 1, false, 50, 0},
+		{"as it was", 5, 100, 95, true, 100, 0},
+		{"as it was, not enough", 5, 100, 96, false, 5, 95},
+	}
+	for _, tt := range tests {
+		for how, more := range map[string]func(context.Context, *ledger.Ledger, ledger.Charge) error{
+			"under": func(ctx context.Context, _ *ledger.Ledger, c ledger.Charge) error {
+				return c.MoreUnder(ctx, daily(tt.present), tt.more)
+			},
+			"after a balance": func(ctx context.Context, l *ledger.Ledger, c ledger.Charge) error {
+				_, err := l.Balance(ctx, key, daily(tt.present))
+				return errors.Join(err, c.More(ctx, tt.more))
+			},
+		} {
+			t.Run(tt.name+"/"+how, func(t *testing.T) {
+				inBubbles(t, func(t *testing.T, l *ledger.Ledger) {
+					c, err := l.Take(t.Context(), key, daily(100), tt.cost)
+					require.NoError(t, err)
+					if err := more(t.Context(), l, c); tt.granted {
+						require.NoError(t, err)
+					} else {
+						requireExhausted(t, err, tt.used, tt.remained)
+					}
+					b, err := l.Balance(t.Context(), key, daily(tt.present))
+					require.NoError(t, err)
+					require.Equal(t, [4]int64{tt.present, 0, tt.used, tt.remained}, numbers(b))
+				})
+			})
+		}
+	}
+}
+
+func TestTakeUpTo(t *testing.T) {
+	tests := []struct {
+		name              string
+		used, least, most int64
+		want              int64 // 0: refused
+	}{
+		{"all of it", 0, 1, 1000, 1000},
+		{"a part", 400, 1, 1000, 600},
+		{"past every threshold", 0, 990, 990, 990},
+		{"just enough", 400, 600, 1000, 600},
+		{"one too few", 400, 601, 1000, 0},
+		{"the last one", 999, 1, 50, 1},
+		{"none", 1000, 1, 50, 0},
+		{"few of many", 100, 5, 7, 7},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			inBothModes(t, func(t *testing.T, l *ledger.Ledger) {
+				q := daily(1000)
+				_, err := l.Take(t.Context(), key, q, tt.used)
+				require.NoError(t, err)
+				c, err := l.TakeUpTo(t.Context(), key, q, tt.least, tt.most)
+				if tt.want == 0 {
+					requireExhausted(t, err, tt.used, 1000-tt.used)
+				} else {
+					require.NoError(t, err)
+				}
+				require.Equal(t, tt.want, c.Units())
+				b, err := l.Balance(t.Context(), key, q)
+				require.NoError(t, err)
+				require.Equal(t, tt.used+tt.want, b.Used)
+			})
+		})
+	}
+	inBothModes(t, func(t *testing.T, l *ledger.Ledger) {
+		for _, n := range [][2]int64{{0, 1}, {-1, 1}, {2, 1}, {1, ledger.MaxUnits + 1}} {
+			_, err := l.TakeUpTo(t.Context(), key, day10, n[0], n[1])
+			require.ErrorIs(t, err, ledger.ErrCost, "%v", n)
+		}
+		ref, err := l.Ref(key)
+		require.NoError(t, err)
+		c, err := ref.TakeUpToAt(t.Context(), noon, day10, 1, 20)
+		require.NoError(t, err)
+		require.EqualValues(t, 10, c.Units())
+	})
+	_, err := new(ledger.Ledger).TakeUpTo(t.Context(), key, day10, 1, 1)
+	require.ErrorIs(t, err, ledger.ErrNotConfigured)
+	_, err = ledger.Ref{}.TakeUpToAt(t.Context(), noon, day10, 1, 1)
+	require.ErrorIs(t, err, ledger.ErrNotConfigured)
+}
+
+// TestMoreWithoutAnswer: growth whose answer is lost is refused, and given back when the engine is back.
+func TestMoreWithoutAnswer(t *testing.T) {
+	inFakeTime(t, func(t *testing.T, l *ledger.Ledger, store *faulty) {
+		c, err := l.Take(t.Context(), key, day10, 1)
+		require.NoError(t, err)
+		time.Sleep(24 * time.Hour) // so that it is not for a lease
+		_, err = l.Take(t.Context(), key, day10, 1)
+		require.NoError(t, err)
+		store.after.Store(true)
+		require.ErrorIs(t, c.More(t.Context(), 5), ledger.ErrUnavailable)
+		require.EqualValues(t, 1, c.Units())
+		store.after.Store(false)
+		store.before.Store(true)
+		time.Sleep(time.Second)
+		require.ErrorIs(t, c.More(t.Context(), 5), ledger.ErrUnavailable, "nor is this one kept for later")
+		store.before.Store(false)
+		time.Sleep(time.Second)
+		require.NoError(t, c.More(t.Context(), 9), "nothing of the others was counted")
+		requireExhausted(t, c.More(t.Context(), 1), 10, 0)
+		require.NoError(t, c.Settle(t.Context(), 2))
+		require.EqualValues(t, 2, store.state(t).Used)
+	})
+}
+
+// TestSettleWithin: a charge that nobody settles in time is told once, by the next call; its units stand.
+func TestSettleWithin(t *testing.T) {
+	for name, next := range map[string]func(t *testing.T, l *ledger.Ledger, c ledger.Charge){
+		"take": func(t *testing.T, l *ledger.Ledger, _ ledger.Charge) {
+			_, err := l.Take(t.Context(), key, day10, 100)
+			require.ErrorIs(t, err, ledger.ErrExhausted)
+		},
+		"take up to": func(t *testing.T, l *ledger.Ledger, _ ledger.Charge) {
+			_, err := l.TakeUpTo(t.Context(), key, day10, 100, 100)
+			require.ErrorIs(t, err, ledger.ErrExhausted)
+		},
+		"balance": func(t *testing.T, l *ledger.Ledger, _ ledger.Charge) {
+			_, err := l.Balance(t.Context(), key, day10)
+			require.NoError(t, err)
+		},
+		"settle": func(t *testing.T, _ *ledger.Ledger, c ledger.Charge) {
+			require.ErrorIs(t, c.Settle(t.Context(), 0), ledger.ErrTooLate)
+		},
+		"more": func(t *testing.T, _ *ledger.Ledger, c ledger.Charge) {
+			require.ErrorIs(t, c.More(t.Context(), 1), ledger.ErrTooLate)
+		},
+		"less": func(t *testing.T, _ *ledger.Ledger, c ledger.Charge) {
+			require.ErrorIs(t, c.More(t.Context(), -1), ledger.ErrTooLate)
+		},
+		"extend": func(t *testing.T, l *ledger.Ledger, _ ledger.Charge) {
+			_, err := l.Extend(t.Context(), key, day10, ledger.Adjustment{})
+			require.NoError(t, err)
+		},
+		"usage": func(t *testing.T, l *ledger.Ledger, _ ledger.Charge) {
+			for _, err := range l.Usage(t.Context(), key, day10, time.Now(), time.Now()) {
+				require.NoError(t, err)
+			}
+		},
+		"keys": func(t *testing.T, l *ledger.Ledger, _ ledger.Charge) {
+			for _, err := range l.Keys(t.Context(), key.Plan) {
+				require.NoError(t, err)
+			}
+		},
+		"adjustments": func(t *testing.T, l *ledger.Ledger, _ ledger.Charge) {
+			for _, err := range l.Adjustments(t.Context(), key, time.Now(), time.Now()) {
+				require.NoError(t, err)
+			}
+		},
+		"close": func(t *testing.T, l *ledger.Ledger, _ ledger.Charge) { require.NoError(t, l.Close()) },
+	} {
+		for mode, exact := range map[string]bool{"leased": false, "exact": true} {
+			t.Run(name+"/"+mode, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					told := new(events)
+					l := newLedger(t, ledger.Config{Exact: exact, SettleWithin: time.Minute, Observe: told.observe})
+					dies, err := l.Take(t.Context(), key, day10, 2)
+					require.NoError(t, err)
+					settled, err := l.Take(t.Context(), key, day10, 3)
+					require.NoError(t, err)
+					require.NoError(t, dies.More(t.Context(), 2))
+					require.EqualValues(t, 2, l.Stats().Open)
+					time.Sleep(time.Minute)
+					require.NoError(t, settled.Settle(t.Context(), 1), "in the last instant")
+					require.EqualValues(t, 1, l.Stats().Open)
+					require.Empty(t, unsettled(told.take()))
+					time.Sleep(time.Nanosecond)
+					next(t, l, dies)
+					want := ledger.Event{Operation: "unsettled", Account: ledger.Account{Key: key, Start: dies.Balance().Start.Unix()}, Units: 4}
+					require.Equal(t, []ledger.Event{want}, unsettled(told.take()))
+					require.Zero(t, l.Stats().Open)
+					require.ErrorIs(t, dies.Settle(t.Context(), 1), ledger.ErrTooLate)
+					require.ErrorIs(t, dies.More(t.Context(), 1), ledger.ErrTooLate)
+					require.ErrorIs(t, settled.Settle(t.Context(), 1), ledger.ErrSettled)
+					require.EqualValues(t, 4, dies.Units())
+					require.EqualValues(t, 5, dies.Balance().Used)
+					require.Empty(t, unsettled(told.take()), "told once")
+				})
+			})
+		}
+	}
+	_, err := ledger.New(ledger.Config{Engine: ledger.NewMemory(), SettleWithin: -1})
+	require.ErrorIs(t, err, ledger.ErrConfig)
+}
+
+func unsettled(all []ledger.Event) (of []ledger.Event) {
+	for _, e := range all {
+		if e.Operation == "unsettled" {
+			of = append(of, e)
+		}
+	}
+	return of
+}
