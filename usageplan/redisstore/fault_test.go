@@ -129,7 +129,7 @@ func survive(t *testing.T, s *server, o *redis.Options, fault func()) {
 		_, err := store.Load(t.Context(), "key")
 		_, err2 := store.Now(t.Context())
 		return err == nil && err2 == nil
-	}, 20*time.Second, 10*time.Millisecond)
+	}, time.Minute, 10*time.Millisecond)
 	reader := open(t, client(t, options(s.addr)), namespace)
 	for i := range counters {
 		counters[i].store = reader

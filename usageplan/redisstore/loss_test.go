@@ -264,5 +264,5 @@ func caughtUp(t *testing.T, master, replica *server) {
 		return at != "" && at == info(replica, "Replication", "master_repl_offset") &&
 			info(replica, "Persistence", "aof_rewrite_in_progress") == "0" &&
 			info(replica, "Persistence", "aof_rewrite_scheduled") == "0"
-	}, 20*time.Second, 20*time.Millisecond)
+	}, time.Minute, 20*time.Millisecond)
 }

@@ -33,7 +33,7 @@ func startSentinel(t testing.TB, master string) string {
 	require.Eventually(t, func() bool { // once it has found the replica
 		replicas, _ := c.Do(context.Background(), "sentinel", "replicas", "gateway").Slice()
 		return len(replicas) == 1
-	}, 30*time.Second, 20*time.Millisecond)
+	}, time.Minute, 20*time.Millisecond)
 	return addr
 }
 
@@ -74,5 +74,5 @@ func TestFailover(t *testing.T) {
 	master.kill()
 	replica.run()
 	require.Eventually(t, func() bool { return take() == nil }, time.Minute, 50*time.Millisecond)
-	require.Eventually(t, func() bool { return lost.Load() == 1 }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return lost.Load() == 1 }, time.Minute, 10*time.Millisecond)
 }

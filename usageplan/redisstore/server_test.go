@@ -2,11 +2,14 @@ package redisstore_test
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -56,7 +59,7 @@ func (s *server) run() {
 	require.NoError(s.t, s.cmd.Start())
 	c := client(s.t, options(s.addr))
 	answers := func() bool { return c.Ping(context.Background()).Err() == nil }
-	require.Eventually(s.t, answers, 20*time.Second, 5*time.Millisecond)
+	require.Eventually(s.t, answers, time.Minute, 5*time.Millisecond, "the server does not answer")
 }
 
 // kill ends the process as a crash would.
@@ -65,11 +68,25 @@ func (s *server) kill() {
 	_ = s.cmd.Wait()
 }
 
+// The ports of servers count from a random one, as other processes start servers at the same time.
+var (
+	firstPort = rand.Uint32N(20_000)
+	ports     atomic.Uint32
+)
+
+// freeAddr returns an address on which nobody listens. Its port is below those that a system chooses itself, for
+// connections and for listeners. So no program is given it before the server has it, or while the server is down.
 func freeAddr(t testing.TB) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	t.Helper()
+	for range 20_000 {
+		addr := fmt.Sprint("127.0.0.1:", 10_000+(firstPort+ports.Add(1))%20_000)
+		if l, err := net.Listen("tcp", addr); err == nil {
+			require.NoError(t, l.Close())
+			return addr
+		}
+	}
+	require.Fail(t, "no port is free")
+	return ""
 }
 
 // options are those that the package documentation recommends.
@@ -105,5 +122,5 @@ func replicate(t testing.TB, replica *server) {
 	c := client(t, options(replica.addr))
 	require.Eventually(t, func() bool {
 		return strings.Contains(c.Info(context.Background(), "replication").Val(), "master_link_status:up")
-	}, 20*time.Second, 10*time.Millisecond)
+	}, time.Minute, 10*time.Millisecond)
 }
