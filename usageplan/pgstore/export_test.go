@@ -1,6 +1,9 @@
 package pgstore
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 // SetReadBytes sets how much of a journal one request reads, until the test ends.
 func SetReadBytes(t testing.TB, n int) {
@@ -14,4 +17,9 @@ func Weak(commit, standbys string) error {
 	return settings{fsync: "on", fullPages: "on", commit: commit, standbys: standbys}.weak()
 }
 
-const PollMissed = pollMissed
+// SetPollMissed sets how long Wait trusts notifications, until restore is called.
+func SetPollMissed(d time.Duration) (restore func()) {
+	before := pollMissed
+	pollMissed = d
+	return func() { pollMissed = before }
+}

@@ -34,7 +34,7 @@ func requireRow(t *testing.T, e ledger.Engine, key, want string) {
 func again(t *testing.T, f func() error) {
 	t.Helper()
 	var err error
-	require.Eventually(t, func() bool { err = f(); return err == nil }, 20*time.Second, time.Millisecond, "%v", err)
+	require.Eventually(t, func() bool { err = f(); return err == nil }, time.Minute, time.Millisecond, "%v", err)
 }
 
 // TestServerCrash: while the server is down, calls fail at once. The shortest one counts, as a busy machine may delay

@@ -10,9 +10,10 @@ import (
 const channel = "tallygate"
 
 // Notifications can get lost, for example when a connection breaks. So Wait also asks for the head from time to time.
-// It asks more often if there are no notifications, as behind a pooler.
+// It asks more often if there are no notifications, as behind a pooler. Tests change pollMissed.
+var pollMissed = time.Second
+
 const (
-	pollMissed  = time.Second
 	pollPooled  = 250 * time.Millisecond
 	listenAgain = time.Second // after an error
 )

@@ -53,7 +53,7 @@ default_pool_size = 3
 			return false
 		}
 		return c.Close() == nil
-	}, 20*time.Second, 10*time.Millisecond, "PgBouncer does not listen")
+	}, time.Minute, 10*time.Millisecond, "PgBouncer does not listen")
 	return fmt.Sprintf("postgres://test@%s/postgres", addr)
 }
 

@@ -3,6 +3,7 @@ package pgstore_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -139,19 +141,33 @@ func serverUser(t testing.TB) *syscall.Credential {
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 }
 
+// The ports of servers count from a random one, as other processes start servers at the same time.
+var (
+	firstPort = rand.Uint32N(20_000)
+	ports     atomic.Uint32
+)
+
+// freeAddr returns an address on which nobody listens. Its port is below those that a system chooses itself, for
+// connections and for listeners. So no program is given it before the server has it, or while the server is down.
 func freeAddr(t testing.TB) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	t.Helper()
+	for range 20_000 {
+		addr := fmt.Sprint("127.0.0.1:", 10_000+(firstPort+ports.Add(1))%20_000)
+		if l, err := net.Listen("tcp", addr); err == nil {
+			require.NoError(t, l.Close())
+			return addr
+		}
+	}
+	require.Fail(t, "no port is free")
+	return ""
 }
 
-// options are those that the package documentation recommends.
+// options are those that the package documentation recommends. A busy machine takes long to connect.
 func options(t testing.TB, url string) *pgxpool.Config {
 	t.Helper()
 	o, err := pgxpool.ParseConfig(url)
 	require.NoError(t, err)
-	o.ConnConfig.ConnectTimeout = time.Second
+	o.ConnConfig.ConnectTimeout = 10 * time.Second
 	return o
 }
 
