@@ -2,7 +2,9 @@ package dynamostore_test
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -60,7 +62,7 @@ func (s *server) run() {
 	require.Eventually(s.t, func() bool {
 		_, err := c.ListTables(context.Background(), &dynamodb.ListTablesInput{})
 		return err == nil
-	}, 30*time.Second, 20*time.Millisecond, "the server does not answer")
+	}, time.Minute, 20*time.Millisecond, "the server does not answer")
 }
 
 // kill ends the process as a crash would.
@@ -69,11 +71,25 @@ func (s *server) kill() {
 	_ = s.cmd.Wait()
 }
 
+// The ports of servers count from a random one, as other processes start servers at the same time.
+var (
+	firstPort = rand.Uint32N(20_000)
+	ports     atomic.Uint32
+)
+
+// freeAddr returns an address on which nobody listens. Its port is below those that a system chooses itself, for
+// connections and for listeners. So no program is given it before the server has it, or while the server is down.
 func freeAddr(t testing.TB) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	t.Helper()
+	for range 20_000 {
+		addr := fmt.Sprint("127.0.0.1:", 10_000+(firstPort+ports.Add(1))%20_000)
+		if l, err := net.Listen("tcp", addr); err == nil {
+			require.NoError(t, l.Close())
+			return addr
+		}
+	}
+	require.Fail(t, "no port is free")
+	return ""
 }
 
 // transport sends requests and counts them by operation. UpdateTimeToLive it answers itself: dynalite does not know it.
