@@ -2,6 +2,8 @@ package bench_test
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"os/exec"
 	"path/filepath"
@@ -29,12 +31,7 @@ func redisServer(b *testing.B) (string, *exec.Cmd) {
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		b.Skip("redis-server is not installed")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	addr := l.Addr().String()
-	_ = l.Close()
+	addr := freeAddr(b)
 	_, port, _ := net.SplitHostPort(addr)
 	cmd := exec.Command("redis-server", "--bind", "127.0.0.1", "--port", port, "--dir", b.TempDir(), "--save", "",
 		"--appendonly", "no", "--logfile", filepath.Join(b.TempDir(), "log"))
@@ -43,10 +40,27 @@ func redisServer(b *testing.B) (string, *exec.Cmd) {
 	}
 	b.Cleanup(func() { _, _ = cmd.Process.Kill(), cmd.Wait() })
 	c := redisClient(b, addr)
-	for c.Ping(context.Background()).Err() != nil {
-		time.Sleep(time.Millisecond)
+	for begun := time.Now(); c.Ping(context.Background()).Err() != nil; time.Sleep(time.Millisecond) {
+		if time.Since(begun) > time.Minute {
+			b.Fatal("the server does not answer")
+		}
 	}
 	return addr, cmd
+}
+
+// freeAddr returns an address on which nobody listens. It has a random port below those that a system chooses itself,
+// for connections and for listeners. So no program is given it before the server has it.
+func freeAddr(b *testing.B) string {
+	b.Helper()
+	for range 100 {
+		addr := fmt.Sprint("127.0.0.1:", 10_000+rand.IntN(20_000))
+		if l, err := net.Listen("tcp", addr); err == nil {
+			_ = l.Close()
+			return addr
+		}
+	}
+	b.Fatal("no port is free")
+	return ""
 }
 
 func redisClient(b *testing.B, addr string) *redis.Client {

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -30,12 +31,24 @@ func prepare(b *testing.B, quit syscall.Signal) (s *server, port string) {
 	b.Helper()
 	dir, err := os.MkdirTemp("", "bench")
 	check(b, err)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	check(b, err)
-	check(b, l.Close())
-	s = &server{addr: l.Addr().String(), dir: dir, quit: quit}
+	s = &server{addr: freeAddr(b), dir: dir, quit: quit}
 	_, port, _ = net.SplitHostPort(s.addr)
 	return s, port
+}
+
+// freeAddr returns an address on which nobody listens. It has a random port below those that a system chooses itself,
+// for connections and for listeners. So no program is given it before the server has it, or while the server is down.
+func freeAddr(b *testing.B) string {
+	b.Helper()
+	for range 100 {
+		addr := fmt.Sprint("127.0.0.1:", 10_000+rand.IntN(20_000))
+		if l, err := net.Listen("tcp", addr); err == nil {
+			check(b, l.Close())
+			return addr
+		}
+	}
+	b.Fatal("no port is free")
+	return ""
 }
 
 // run starts the process and waits until it answers.

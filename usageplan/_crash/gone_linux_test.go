@@ -27,7 +27,7 @@ func testGone(t *testing.T) {
 					require.Zero(t, d.names["usage.db"].NotifyContent(0, 0))
 				}
 			}
-			asked := serve(t, 20*time.Second, "TestGoneChild",
+			asked := serve(t, 2*time.Minute, "TestGoneChild",
 				[]string{goneEnv + "=" + filepath.Join(dir, "usage.db"), goneEnv + "_CALL=" + call},
 				map[string]func(){askGone: plug(true), askBack: plug(false)})
 			require.Equal(t, 4, asked)

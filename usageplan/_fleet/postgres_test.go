@@ -83,7 +83,7 @@ func (s *postgres) url() string { return fmt.Sprintf("postgres://test@%s/postgre
 
 // place makes the tables of the namespace, which processes do not do themselves.
 func (s *postgres) place(namespace string) place {
-	pool, err := pgxpool.New(context.Background(), s.url()+"?connect_timeout=2")
+	pool, err := pgxpool.New(context.Background(), s.url()+"?connect_timeout=10")
 	require.NoError(s.t, err)
 	defer pool.Close()
 	require.NoError(s.t, pgstore.Create(context.Background(), pgstore.Config{Pool: pool, Namespace: namespace}))
@@ -97,7 +97,7 @@ func (p place) openPostgres(ctx context.Context) (ledger.Engine, error) {
 		return nil, err
 	}
 	o.MaxConns = 4
-	o.ConnConfig.ConnectTimeout = time.Second
+	o.ConnConfig.ConnectTimeout = 10 * time.Second
 	o.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
 	pool, err := pgxpool.NewWithConfig(ctx, o)
 	if err != nil {

@@ -2,9 +2,12 @@ package fleet
 
 import (
 	"flag"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -82,11 +85,25 @@ func installed(t testing.TB, program string) {
 	}
 }
 
+// The ports of servers count from a random one, as other processes start servers at the same time.
+var (
+	firstPort = rand.Uint32N(20_000)
+	ports     atomic.Uint32
+)
+
+// freeAddr returns an address on which nobody listens. Its port is below those that a system chooses itself, for
+// connections and for listeners. So no program is given it before the server has it, or while the server is down.
 func freeAddr(t testing.TB) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	t.Helper()
+	for range 20_000 {
+		addr := fmt.Sprint("127.0.0.1:", 10_000+(firstPort+ports.Add(1))%20_000)
+		if l, err := net.Listen("tcp", addr); err == nil {
+			require.NoError(t, l.Close())
+			return addr
+		}
+	}
+	require.Fail(t, "no port is free")
+	return ""
 }
 
 func portOf(t testing.TB, addr string) string {
