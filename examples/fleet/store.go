@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"time"
 
@@ -174,13 +176,16 @@ func startRedis(ctx context.Context) (address string, stop func(), err error) {
 	return "redis://127.0.0.1:" + port, stop, nil
 }
 
-// freePort returns a port on which nobody listens now. Another program may take it before the server does; then the run
-// fails, and can be repeated.
+// freePort returns a port on which nobody listens now. It is a random one below those that a system chooses itself, for
+// connections and for listeners. So no other program is given it before the server has it.
 func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	var err error
+	for range 100 {
+		port := strconv.Itoa(10_000 + rand.IntN(20_000))
+		var l net.Listener
+		if l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", port)); err == nil {
+			return port, l.Close()
+		}
 	}
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	return port, errors.Join(err, l.Close())
+	return "", err
 }
