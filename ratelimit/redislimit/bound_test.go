@@ -152,7 +152,7 @@ func TestBoundOfEightNodes(t *testing.T) {
 		"strict": {limit: ratelimit.Limit{Rate: 10, Burst: 20}},
 		"leased": {limit: ratelimit.Limit{Rate: 1000, Burst: 16_000}},
 	} {
-		w.nodes, w.goroutines, w.budget = 8, 4, 50*time.Millisecond
+		w.nodes, w.goroutines, w.budget = 8, 4, 500*time.Millisecond
 		run := func(t *testing.T, connect func() redis.UniversalClient) {
 			var mu sync.Mutex
 			var all []admission
@@ -186,7 +186,7 @@ func TestBoundOfEightNodes(t *testing.T) {
 // any window can have.
 func TestBoundAfterAPause(t *testing.T) {
 	s := start(t)
-	w := workload{limit: ratelimit.Limit{Rate: 4000, Burst: 8000}, nodes: 8, goroutines: 2, budget: 10 * time.Millisecond}
+	w := workload{limit: ratelimit.Limit{Rate: 4000, Burst: 8000}, nodes: 8, goroutines: 2, budget: 100 * time.Millisecond}
 	limiters := make([]*redislimit.Limiter, w.nodes)
 	for i := range limiters {
 		limiters[i] = limiter(t, redislimit.Config{Client: client(t, s.addr), Nodes: w.nodes, Budget: w.budget})
@@ -207,7 +207,7 @@ func TestBoundAfterAPause(t *testing.T) {
 	}
 	var asked atomic.Int64
 	work(func() bool { return asked.Add(1) > w.limit.Burst/2 })
-	time.Sleep(1500 * time.Millisecond) // what was taken flows back within 1.1 s
+	time.Sleep(1500 * time.Millisecond) // what was taken, about 4000 tokens, flows back within 1.1 s
 	end := time.Now().Add(time.Second)
 	work(func() bool { return time.Now().After(end) })
 	w.check(t, all, 0)

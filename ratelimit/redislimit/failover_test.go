@@ -32,7 +32,7 @@ func startSentinel(t testing.TB, master string) string {
 	require.Eventually(t, func() bool { // once it has found the replica
 		replicas, _ := c.Do(context.Background(), "sentinel", "replicas", "gateway").Slice()
 		return len(replicas) == 1
-	}, 30*time.Second, 20*time.Millisecond)
+	}, time.Minute, 20*time.Millisecond)
 	return addr
 }
 
@@ -59,7 +59,7 @@ func inStep(t testing.TB, master, replica *server) {
 	require.Eventually(t, func() bool {
 		written := field(m, "master_repl_offset")
 		return written != "" && field(r, "slave_repl_offset") == written
-	}, 30*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 }
 
 // TestFailover: eight processes are under load when the master dies and a sentinel has its replica take over. Each
@@ -74,7 +74,7 @@ func TestFailover(t *testing.T) {
 			r := client(t, replica.addr)
 			require.Eventually(t, func() bool {
 				return strings.Contains(r.Info(context.Background(), "replication").Val(), "master_link_status:up")
-			}, 30*time.Second, 10*time.Millisecond)
+			}, time.Minute, 10*time.Millisecond)
 			sentinel := startSentinel(t, master.addr)
 			if bursts > 0 {
 				replica.kill() // before it has any bucket
@@ -84,15 +84,18 @@ func TestFailover(t *testing.T) {
 			if bursts == 0 {
 				inStep(t, master, replica)
 			}
-			master.kill()
-			died := time.Now()
+			var died time.Time
+			outage(fleets, func() {
+				master.kill()
+				died = time.Now()
+			})
 			if bursts > 0 {
 				replica.run()
 			}
 			serves(t, failoverClient(t, sentinel))
 			back := time.Now()
 			t.Logf("the new master takes writes after %v", back.Sub(died))
-			time.Sleep(3 * time.Second)
+			goOn(fleets)
 			checkLoss(t, fleets, bursts, back)
 		})
 	}

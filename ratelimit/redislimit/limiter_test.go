@@ -2,6 +2,7 @@ package redislimit_test
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -167,12 +168,19 @@ func TestGiveBack(t *testing.T) {
 func TestFullBucketsAreForgotten(t *testing.T) {
 	c := client(t, start(t).addr)
 	l := limiter(t, redislimit.Config{Client: c})
-	take(t, l, "g", map[string]ratelimit.Limit{"": {Rate: 20, Burst: 500}}, "")
-	require.EqualValues(t, 1, c.DBSize(t.Context()).Val())
-	require.Eventually(t, func() bool { return c.DBSize(t.Context()).Val() == 0 }, 20*time.Second, 5*time.Millisecond)
-	take(t, l, "never", map[string]ratelimit.Limit{"": {Rate: 0, Burst: 5}}, "")
-	name := c.Keys(t.Context(), "*").Val()[0]
-	require.EqualValues(t, -1, c.PTTL(t.Context(), name).Val(), "without a rate it never fills")
+	expires := func(limit ratelimit.Limit) time.Duration {
+		require.NoError(t, c.FlushAll(t.Context()).Err())
+		take(t, l, fmt.Sprint(limit), map[string]ratelimit.Limit{"": limit}, "")
+		name := c.Keys(t.Context(), "*").Val()[0]
+		return c.PTTL(t.Context(), name).Val()
+	}
+	within := expires(ratelimit.Limit{Rate: 0.001, Burst: 500})
+	require.LessOrEqual(t, within, 1001*time.Second, "a token comes in 1000 s")
+	require.Greater(t, within, 800*time.Second)
+	require.EqualValues(t, -1, expires(ratelimit.Limit{Rate: 0, Burst: 5}), "without a rate it never fills")
+	require.NoError(t, c.FlushAll(t.Context()).Err())
+	take(t, l, "soon", map[string]ratelimit.Limit{"": {Rate: 20, Burst: 500}}, "")
+	require.Eventually(t, func() bool { return c.DBSize(t.Context()).Val() == 0 }, time.Minute, 5*time.Millisecond)
 }
 
 // TestForeignValue: a value of another kind under the bucket's name is taken for a missing one, and so are numbers that

@@ -53,7 +53,7 @@ func TestOutage(t *testing.T) {
 				s := start(t)
 				var outages told
 				l := limiter(t, redislimit.Config{
-					Client: client(t, s.addr), Nodes: 4, Budget: 200 * time.Millisecond, Away: policy, OnOutage: outages.add,
+					Client: client(t, s.addr), Nodes: 4, Budget: time.Second, Away: policy, OnOutage: outages.add,
 				})
 				limit := ratelimit.Limit{Rate: 1e-6, Burst: 40}
 				ask := func() (admitted bool, err error) {
@@ -61,7 +61,7 @@ func TestOutage(t *testing.T) {
 					refused, err := l.Take(t.Context(), "g", []string{""}, []ratelimit.Limit{limit}, d)
 					return refused < 0 && err == nil, err
 				}
-				require.Eventually(t, func() bool { _, err := ask(); return err == nil }, time.Minute, time.Millisecond)
+				require.Eventually(t, func() bool { _, err := ask(); return err == nil && !l.Stats().Away }, time.Minute, time.Millisecond)
 				before := l.Stats().Failures // of a busy machine
 				f.begin(s)
 				begin, admitted := time.Now(), 0
@@ -105,7 +105,7 @@ func TestOutage(t *testing.T) {
 // TestOutageOfOneMaster: on a Cluster, groups of other masters go on.
 func TestOutageOfOneMaster(t *testing.T) {
 	servers := startCluster(t)
-	l := limiter(t, redislimit.Config{Client: clusterClient(t, servers), Budget: time.Second})
+	l := limiter(t, redislimit.Config{Client: clusterClient(t, servers)})
 	ask := func(group string) error {
 		_, err := l.Take(t.Context(), group, []string{""}, []ratelimit.Limit{{Rate: 1e-6, Burst: 1000}}, make([]ratelimit.Decision, 1))
 		return err

@@ -2,11 +2,14 @@ package redislimit_test
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -54,7 +57,7 @@ func (s *server) run() {
 	require.NoError(s.t, s.cmd.Start())
 	c := client(s.t, s.addr)
 	answers := func() bool { return c.Ping(context.Background()).Err() == nil }
-	require.Eventually(s.t, answers, 20*time.Second, 5*time.Millisecond)
+	require.Eventually(s.t, answers, time.Minute, 5*time.Millisecond, "the server does not answer")
 }
 
 // kill ends the process as a crash would.
@@ -63,11 +66,25 @@ func (s *server) kill() {
 	_ = s.cmd.Wait()
 }
 
+// The ports of servers count from a random one, as other processes start servers at the same time.
+var (
+	firstPort = rand.Uint32N(20_000)
+	ports     atomic.Uint32
+)
+
+// freeAddr returns an address on which nobody listens. Its port is below those that a system chooses itself, for
+// connections and for listeners. So no program is given it before the server has it, or while the server is down.
 func freeAddr(t testing.TB) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	t.Helper()
+	for range 20_000 {
+		addr := fmt.Sprint("127.0.0.1:", 10_000+(firstPort+ports.Add(1))%20_000)
+		if l, err := net.Listen("tcp", addr); err == nil {
+			require.NoError(t, l.Close())
+			return addr
+		}
+	}
+	require.Fail(t, "no port is free")
+	return ""
 }
 
 // options are those that the package documentation recommends.
@@ -132,7 +149,10 @@ func startCluster(t testing.TB) (servers []*server) {
 			info := n.ClusterInfo(t.Context()).Val()
 			return strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_known_nodes:3") &&
 				strings.Contains(info, "cluster_slots_assigned:16384")
-		}, 30*time.Second, 20*time.Millisecond)
+		}, time.Minute, 20*time.Millisecond, "the Cluster does not come together")
+	}
+	for _, n := range nodes { // now each of them may be busy for longer
+		require.NoError(t, n.ConfigSet(t.Context(), "cluster-node-timeout", "60000").Err())
 	}
 	return servers
 }
