@@ -7,6 +7,11 @@ import (
 
 // A batch is what one call asks the server for, and what the server answers. The leader of a lane owns it. The next
 // call uses its slices again, so a call allocates little once they have grown.
+//
+// For example, three requests ride together: two for the bucket x, and one for x and y. Then buckets is x, y. There are
+// two asks: one for two requests, with the index 0, and one for one request, with the indexes 0 and 1. If x has two
+// tokens and y has many, the script grants 2 and 0, and says that x has none left. So verdict admits the first two
+// requests, and refuses the third because of x.
 type batch struct {
 	slots   map[*bucket]int // the place of each bucket in buckets
 	buckets []*bucket
@@ -25,8 +30,8 @@ type batch struct {
 // An ask stands for requests that all want one token from each of the same buckets. The script grants as many of them
 // as it can: if one bucket has 5 tokens and another has 3, it grants 3 requests.
 type ask struct {
-	from, to int // in indexes
-	requests int64
+	from, to int     // its buckets are indexes[from:to]
+	requests int64   // or, with ahead, tokens
 	ahead    *bucket // the tokens are for the stock of this bucket; nil if they are for requests
 	left     int64   // granted, and not yet given to a request
 }
@@ -59,6 +64,9 @@ func (b *batch) slot(k *bucket) int {
 
 // add adds a call, and what its leased buckets need in advance. The caller holds the mutex of its group.
 //
+// The indexes of an ask stand at the end of b.indexes while it is looked for. If it is there already, they are cut off
+// again.
+//
 // If one bucket of a call is strict, nothing is asked for in advance for its other buckets either. Each such request
 // needs a call anyway, and that takes the tokens of all its buckets at once.
 func (b *batch) add(c *call, now time.Duration) {
@@ -78,6 +86,7 @@ func (b *batch) add(c *call, now time.Duration) {
 	for _, k := range c.buckets {
 		if n := int64(0); leased && !k.unlimited() {
 			if n = k.ahead(now); n > 0 {
+				// As n requests for one token each: the script then grants what there is, and not all or nothing.
 				b.indexes = append(b.indexes, b.slot(k))
 				b.asks = append(b.asks, ask{len(b.indexes) - 1, len(b.indexes), n, k, 0})
 			}

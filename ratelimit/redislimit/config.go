@@ -64,12 +64,14 @@ type Config struct {
 	RequestID    func(*http.Request) string
 }
 
+// The zero values of Budget and MaxGroups stand for the first two. maxNodes is far more than one server can answer.
 const (
 	defaultBudget    = 5 * time.Millisecond
 	defaultMaxGroups = 1 << 16
 	maxNodes         = 1 << 16
 )
 
+// namespaces has no braces: they would be a hash tag, and put all keys of a Cluster into one slot.
 var namespaces = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,64}$`)
 
 // validate reports every mistake of c at once. It does not ask the server, because a program must also start during an
@@ -131,6 +133,8 @@ func mistakes(client redis.UniversalClient) []string {
 	return []string{"no client"}
 }
 
+// clusterMistakes is mistakes for the client of a Cluster. redis.NewClusterClient has already changed MaxRedirects: 0
+// has become 3, and -1 has become 0.
 func clusterMistakes(o *redis.ClusterOptions) []string {
 	wrong := waitMistakes(o.ContextTimeoutEnabled, o.ReadTimeout, o.WriteTimeout, o.DialerRetries)
 	if o.ReadOnly { // which RouteByLatency and RouteRandomly set

@@ -22,7 +22,7 @@ type group struct {
 	buckets  map[string]*bucket
 }
 
-// A bucket is what a node knows of a bucket on the server.
+// A bucket is what a node knows of a bucket on the server. Instants are readings of Limiter.now.
 type bucket struct {
 	terms
 	group *group
@@ -65,7 +65,8 @@ func (g *group) bucket(c *Config, name string, limit ratelimit.Limit) (*bucket, 
 }
 
 // change gives the bucket another limit. The last answer was about the old one, so it is forgotten. The next request
-// then asks the server.
+// then asks the server. Until its answer, the node takes the bucket for full. The stock stays as far as the new limit
+// lets a node hold it: its tokens were taken from the server, whatever the limit is.
 func (b *bucket) change(t terms) {
 	b.terms, b.level, b.seen, b.denied, b.alone = t, t.burst, 0, 0, nil
 	b.trim()
@@ -91,6 +92,11 @@ func (b *bucket) low(now time.Duration) bool {
 // are in stock. A block that was used up within a lease was too small, so the next is twice as large. One that has
 // lasted longer was too large, so the next is half as large. A node that needs few tokens thus keeps few from the
 // others.
+//
+// For example, let hold be 20, and requests come at 2 000 a second, which is 20 in a lease. The blocks are of 1, 2, 4,
+// 8, 16 and then of 20 tokens, since half of each is used up within a lease. When 10 tokens are left of a block of 20,
+// the next one is asked for, but only 20 - 10 = 10 fit. If then only 50 requests a second come, 10 tokens last for
+// 200 ms, and the next blocks are of 10, 5, 2 and 1 tokens.
 func (b *bucket) ahead(now time.Duration) int64 {
 	if !b.low(now) {
 		return 0
@@ -108,8 +114,8 @@ func (b *bucket) ahead(now time.Duration) int64 {
 	return n
 }
 
-// arrived adds the tokens that have come, of n that were asked for in advance, to the stock. The limit may have become
-// lower meanwhile.
+// arrived adds the tokens that have come, of n that were asked for in advance, to the stock. Those that have not come
+// are no longer held. The limit may have become lower meanwhile.
 func (b *bucket) arrived(n, come int64) {
 	b.held -= n - come
 	b.stock += come
@@ -133,7 +139,7 @@ const maxDenial = time.Minute
 // because other nodes take from the bucket too. It has more only if a node has given tokens back, or the server has
 // lost data.
 func (b *bucket) at(now time.Duration) float64 {
-	return min(b.level+b.rate*float64(max(now-b.seen, 0))/1e3, b.burst)
+	return min(b.level+b.rate*float64(max(now-b.seen, 0))/1e3, b.burst) // the rate is for microseconds
 }
 
 // has reports whether there is a token, as far as this node knows.
@@ -190,7 +196,9 @@ func (b *bucket) giveBack() {
 	}
 }
 
-// groups are the groups of a limiter, spread over shards by a hash.
+// groups are the groups of a limiter, spread over shards by a hash, so that requests of different groups seldom wait
+// for one lock. The lock of a shard is held only to find, add or delete, and never while a group's mutex is waited for:
+// a group may be locked by a request for long.
 type groups struct {
 	seed   maphash.Seed
 	most   int // groups in a shard
@@ -200,6 +208,7 @@ type groups struct {
 	}
 }
 
+// newGroups returns groups that remember about most groups. Each shard has its share, rounded up.
 func newGroups(most int) *groups {
 	g := &groups{seed: maphash.MakeSeed()}
 	g.most = (most + len(g.shards) - 1) / len(g.shards)
@@ -282,6 +291,8 @@ func (g *groups) find(name string) *group {
 	return found
 }
 
+// count returns how many groups there are. The shards are counted one after the other, so it is no exact number under
+// load.
 func (g *groups) count() (n int) {
 	for i := range g.shards {
 		s := &g.shards[i]

@@ -77,6 +77,7 @@ func (l *Limiter) check(w http.ResponseWriter, r *http.Request) (d ratelimit.Dec
 	return d, nil
 }
 
+// takeOne takes a token from the one bucket of a key.
 func (l *Limiter) takeOne(ctx context.Context, key string) (ratelimit.Decision, error) {
 	var d [1]ratelimit.Decision
 	limits := [1]ratelimit.Limit{l.config.Limit}
@@ -110,6 +111,7 @@ func (l *Limiter) field(d ratelimit.Decision) ratelimit.Field {
 	if l.config.Name == "" || d.Limit == 0 {
 		return ratelimit.Field{}
 	}
+	// The window is the time in which a bucket fills ("w" of RateLimit-Policy): Burst / Rate.
 	f := ratelimit.Field{Name: l.config.Name, Quota: d.Limit, Remaining: d.Remaining, Reset: d.ResetAfter}
 	if rate := l.config.Limit.Rate; rate > 0 {
 		// Rounded to microseconds, so that the error of the division does not become a whole second by rounding up.
@@ -125,6 +127,7 @@ type observer struct {
 	allowed   *ratelimit.Verdict // about all allowed requests without an id; the other verdicts begin as copies of it
 }
 
+// newObserver returns the observer of a limiter. Its verdict on allowed requests is made once.
 func newObserver(c *Config) observer {
 	return observer{c.Observe, c.RequestID, &ratelimit.Verdict{Layer: "redislimit", Outcome: "allowed", Plan: c.Name}}
 }

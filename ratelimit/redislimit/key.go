@@ -14,6 +14,8 @@ const places = 256
 // place returns the number of the tag of a group: the first byte of its digest.
 func place(group string) byte { return sha256.Sum256([]byte(group))[0] }
 
+// tagged returns the beginning of a key with a hash tag. A Cluster computes the slot from what is between the braces
+// alone (the cluster specification, "Hash tags").
 func tagged(namespace string, place byte) string {
 	return namespace + ":{" + hex.EncodeToString([]byte{place}) + "}:"
 }

@@ -17,7 +17,13 @@ import (
 // and ride together on the next one. So the number of calls does not grow with the number of requests.
 //
 // A lane has no goroutine. The request that finds the lane idle leads: it makes the call for itself and all others that
-// wait. Then it makes one that has come meanwhile the leader.
+// wait. Then it makes one that has come meanwhile the leader. For example, with calls of 1 ms:
+//
+//	0.0 ms   a comes, and leads a call for a
+//	0.2 ms   b comes, and waits
+//	0.7 ms   c comes, and waits
+//	1.0 ms   a is answered, and makes b the leader of a call for b and c
+//	2.0 ms   b and c are answered; nobody waits, so the lane is idle
 type lane struct {
 	limiter *Limiter
 	place   byte
@@ -25,8 +31,8 @@ type lane struct {
 	settled atomic.Int64 // until this instant, tokens that are given back may never have been taken: see back
 
 	mu      sync.Mutex
-	busy    bool
-	waiting []*call
+	busy    bool    // there is a leader
+	waiting []*call // for the next batch; if a leader was chosen and has not begun, it is the first
 
 	batch  batch   // of the leader
 	riding []*call // the calls of that batch
@@ -37,7 +43,7 @@ type call struct {
 	group   *group
 	buckets []*bucket
 	fetch   bool
-	lead    chan bool // true makes this call the leader, false says that it is decided
+	lead    chan bool // true makes this call the leader, false says that it is decided; holds one, so nobody waits to send
 
 	ask     int   // its place in the batch
 	refused int   // the index of the bucket that refused, or -1
@@ -56,7 +62,7 @@ func newCall(g *group, buckets []*bucket, fetch bool) *call {
 	return c
 }
 
-// free ends the call. The caller holds the mutex of its group.
+// free ends the call, whose channel is empty. The caller holds the mutex of its group.
 func (c *call) free() {
 	pool := &c.group.lane.limiter.pool
 	c.group.calls--
@@ -127,6 +133,7 @@ func (n *lane) run(calls []*call) {
 			err = n.fail(err) // not n.cause: a probe may have ended the outage already
 		}
 	}
+	// These calls are this goroutine's alone until handOver, so no mutex is needed.
 	for _, c := range calls {
 		if c.err = err; err == nil && !c.fetch {
 			c.refused = b.verdict(c)
@@ -157,6 +164,7 @@ func (n *lane) send(b *batch) error {
 	case l.now()-b.sent > l.config.Budget:
 		return errLate
 	}
+	// The time, a number for each ask, and one for each bucket: see source.
 	if err := answer(text).check(1 + len(b.asks) + len(b.buckets)); err != nil {
 		return fmt.Errorf("the server is not of this package's kind: %w", err)
 	}

@@ -23,16 +23,16 @@ var (
 // A Limiter takes tokens from buckets that it shares with other processes. Make one with [New]. Its methods may be
 // called from any number of goroutines at once. The zero Limiter, and a nil one, refuse.
 type Limiter struct {
-	config          Config
+	config          Config // with its defaults
 	call            caller
-	epoch           time.Time
-	lanes           []lane
+	epoch           time.Time // of now; made by New, so that synctest can set it
+	lanes           []lane    // one, or one for each hash tag; nil in the zero Limiter
 	groups          *groups
 	pool            sync.Pool // of calls; not shared, since channels may not leave a synctest bubble
 	observer        observer
 	calls, failures atomic.Uint64
 
-	probing atomic.Bool
+	probing atomic.Bool  // a probe runs
 	probeAt atomic.Int64 // no probe begins before this reading of now
 
 	mu     sync.Mutex
@@ -55,7 +55,7 @@ func New(c Config) (*Limiter, error) {
 	return newLimiter(c, callBy(c.Client), cluster), nil
 }
 
-// newLimiter expects a valid configuration.
+// newLimiter expects a valid configuration. Tests call it with a caller that needs no server.
 func newLimiter(c Config, call caller, cluster bool) *Limiter {
 	if c.Budget == 0 {
 		c.Budget = defaultBudget
@@ -99,6 +99,8 @@ func (l *Limiter) Take(
 		return -1, fmt.Errorf("redislimit: %w: %d names, %d limits and %d decisions",
 			ratelimit.ErrNotConfigured, len(names), len(limits), len(decisions))
 	}
+	// The mutex of the group is held from here on, except while the server is asked. So what is decided here about several
+	// buckets is decided at one moment.
 	var space [4]*bucket // most requests have few buckets, and then nothing is allocated
 	g := l.groups.lock(group, l.lanes)
 	defer g.mu.Unlock()
@@ -111,7 +113,7 @@ func (l *Limiter) Take(
 	case refused >= 0:
 		refuse(buckets, refused, now, decisions)
 		return refused, nil
-	case stocked:
+	case stocked: // the usual way for a leased bucket: no call
 		l.spend(g, buckets, now, decisions)
 		return -1, nil
 	}
@@ -131,7 +133,8 @@ func (l *Limiter) usable(ctx context.Context) error {
 	return nil
 }
 
-// find appends the buckets of the names to buckets. The caller holds the mutex of the group.
+// find appends the buckets of the names to buckets, and makes those that are new. Limits may have changed since the
+// last call. The caller holds the mutex of the group.
 func (g *group) find(c *Config, buckets []*bucket, names []string, limits []ratelimit.Limit) ([]*bucket, error) {
 	for i, name := range names {
 		b, err := g.bucket(c, name, limits[i])
@@ -171,7 +174,8 @@ func refuse(buckets []*bucket, refused int, now time.Duration, decisions []ratel
 }
 
 // spend takes from the stocks. If one is low, a goroutine fetches more, and no request waits for that. The caller holds
-// the mutex of the group.
+// the mutex of the group. One fetch of a group at a time is enough: it asks for all buckets of the request that are
+// low.
 func (l *Limiter) spend(g *group, buckets []*bucket, now time.Duration, decisions []ratelimit.Decision) {
 	low := false
 	for i, b := range buckets {
@@ -186,7 +190,7 @@ func (l *Limiter) spend(g *group, buckets []*bucket, now time.Duration, decision
 	}
 	g.fetching = true
 	c := newCall(g, buckets, true)
-	if !l.spawn(func() {
+	if !l.spawn(func() { // it locks the mutex only after this request has released it
 		g.lane.do(c)
 		g.mu.Lock()
 		defer g.mu.Unlock()
@@ -221,12 +225,14 @@ func (l *Limiter) ask(g *group, buckets []*bucket, decisions []ratelimit.Decisio
 }
 
 // wait returns the verdict on a call. It releases the mutex of the group meanwhile. The caller holds it again when wait
-// returns, and also after a panic of the client.
+// returns, and also after a panic of the client. Until then, other requests of the group may change its buckets: they
+// may give a bucket another limit, or use tokens that have come for its stock. The group itself is not forgotten, since
+// its calls are not 0.
 func (g *group) wait(c *call) (refused int, err error) {
 	g.mu.Unlock()
 	defer func() {
 		g.mu.Lock()
-		refused, err = c.refused, c.err
+		refused, err = c.refused, c.err // before free, which gives c to another request
 		c.free()
 	}()
 	g.lane.do(c)
@@ -279,7 +285,7 @@ func (l *Limiter) Close() error {
 	if l == nil || l.lanes == nil {
 		return nil
 	}
-	l.mu.Lock()
+	l.mu.Lock() // see spawn
 	l.close()
 	l.mu.Unlock()
 	l.working.Wait()

@@ -74,7 +74,7 @@ func (n *lane) fail(err error) error {
 	if first {
 		l.since, l.pause = time.Now(), 0
 	}
-	l.probeAt.Store(0)
+	l.probeAt.Store(0) // the first probe follows at once, also if another lane has been away for long
 	l.mu.Unlock()
 	if first {
 		l.tell("began", err)
@@ -150,7 +150,10 @@ func (l *Limiter) probeAll() {
 }
 
 // ask takes a token from a bucket that nobody else uses. A PING would not do: a replica and a server that is full
-// answer it, and refuse to take tokens.
+// answer it, and refuse to take tokens. The numbers are one ask; a rate of one token a microsecond, a burst of 10^6,
+// and nothing given back; and one request, from one bucket, number 0. Such a bucket is full again after a microsecond,
+// so its key expires after a millisecond, the least that Redis takes. The answer has the time, what was granted, and
+// what is left.
 func (n *lane) ask() error {
 	ctx, cancel := context.WithTimeout(n.limiter.closing, n.limiter.config.Budget)
 	defer cancel()
@@ -172,6 +175,7 @@ func (l *Limiter) without(err error, buckets []*bucket, decisions []ratelimit.De
 	case LocalShare:
 		return l.takeShare(buckets, decisions), nil
 	}
+	// Allow: known has found no remembered refusal.
 	for i, b := range buckets {
 		b.decide(true, now, &decisions[i])
 	}

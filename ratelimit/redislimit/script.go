@@ -99,6 +99,7 @@ end
 return table.concat(out)
 `
 
+// hash is the digest by which a server knows the script. It is computed here, so no server has to be asked for it.
 var hash = redis.NewScript(source).Hash()
 
 // A caller runs the script on the keys, which are strings. Tests have one without a server.
@@ -128,6 +129,8 @@ func callBy(client redis.UniversalClient) caller {
 	}
 }
 
+// appendNumbers appends numbers as the script reads them: '<d' is a float64 with its lowest byte first. Text would be
+// longer, and would round them.
 func appendNumbers(row []byte, numbers ...float64) []byte {
 	for _, f := range numbers {
 		row = binary.LittleEndian.AppendUint64(row, math.Float64bits(f))
@@ -138,7 +141,8 @@ func appendNumbers(row []byte, numbers ...float64) []byte {
 // An answer is what the script returns.
 type answer string
 
-// check fails unless the answer has the right length and none of its numbers is NaN.
+// check fails unless the answer has the right length and none of its numbers is NaN. A comparison with NaN is false, so
+// a NaN could pass for a bucket that has tokens.
 func (a answer) check(numbers int) error {
 	if len(a) != 8*numbers {
 		return fmt.Errorf("answer of %d bytes in place of %d", len(a), 8*numbers)
@@ -151,7 +155,7 @@ func (a answer) check(numbers int) error {
 	return nil
 }
 
-// at returns number i.
+// at returns number i. It reads the string as it is: a conversion to bytes would copy it.
 func (a answer) at(i int) (f float64) {
 	var bits uint64
 	for k := range 8 {

@@ -31,6 +31,8 @@ func (c *Config) terms(l ratelimit.Limit) terms {
 	if t.unlimited() {
 		return t
 	}
+	// A quarter of the burst, shared by the nodes, bounds what they hold: three quarters stay on the server for the nodes
+	// that need them.
 	burst, nodes := float64(l.Burst), float64(c.Nodes)
 	if hold := math.Floor(min(l.Rate*lease.Seconds(), burst/(4*nodes))); hold >= leastHold {
 		t.hold = int64(hold)
@@ -39,6 +41,8 @@ func (c *Config) terms(l ratelimit.Limit) terms {
 	return t
 }
 
+// unlimited reports whether the limit bounds nothing. Such a bucket is never asked for: the script cannot count with an
+// infinite rate.
 func (t *terms) unlimited() bool { return math.IsInf(t.limit.Rate, 1) }
 
 // share returns a node's part of the limit for [LocalShare]. Its burst is at least one token, or it would refuse
