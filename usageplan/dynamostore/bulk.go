@@ -66,13 +66,15 @@ func (s *Store) putEach(ctx context.Context, items []item) error {
 	})
 }
 
-// deleteEach deletes the items with these keys.
+// deleteEach deletes the items with these keys. A key without an item is no error.
 func (s *Store) deleteEach(ctx context.Context, keys []item) error {
 	return s.writeEach(ctx, keys, func(it item) types.WriteRequest {
 		return types.WriteRequest{DeleteRequest: &types.DeleteRequest{Key: it}}
 	})
 }
 
+// writeEach makes a write of each item. The writes have no conditions, so they must be right in any order and if
+// another process makes the same ones.
 func (s *Store) writeEach(ctx context.Context, items []item, make func(item) types.WriteRequest) error {
 	chunks := requests(items)
 	return parallel(ctx, len(chunks), func(ctx context.Context, n int) error {
@@ -89,7 +91,7 @@ func (s *Store) writeEach(ctx context.Context, items []item, make func(item) typ
 func requests(items []item) (list [][]item) {
 	first, bytes := 0, 0 // of the request that is being filled
 	for i, it := range items {
-		size := 0
+		size := 0 // of the attributes of bytes; the others are short
 		for name := range it {
 			size += len(bytesOf(it, name))
 		}
@@ -124,6 +126,7 @@ func (s *Store) writeSome(ctx context.Context, writes []types.WriteRequest) erro
 }
 
 // pause waits a little, so that DynamoDB has throughput again. It is short, because the ledger's Timeout bounds it all.
+// After it the caller asks usable, which sees that ctx has ended.
 func pause(ctx context.Context) {
 	select {
 	case <-ctx.Done():

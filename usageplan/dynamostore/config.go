@@ -39,10 +39,13 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	return s, nil
 }
 
+// store returns a store that has not looked at its table yet.
 func (c Config) store() *Store {
 	return &Store{client: c.Client, table: c.Table, name: c.Namespace, sender: newSender(), closed: make(chan struct{})}
 }
 
+// namespaces are the names that Config allows. A name may have colons, as no code splits a partition key at them. What
+// follows the namespace has one of four forms, such as ":row:9", so no namespace can have the items of another.
 var namespaces = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,64}$`)
 
 // validate reports every mistake of c at once.

@@ -53,9 +53,11 @@ func (s *Store) createTable(ctx context.Context) error {
 			{AttributeName: aws.String(attrSort), KeyType: types.KeyTypeRange},
 		},
 	})
+	// Another process may have made the table, a moment ago or long ago. check then looks at its keys.
 	if _, exists := errors.AsType[*types.ResourceInUseException](err); err != nil && !exists {
 		return err
 	}
+	// A new table takes some seconds. The waiter's own shortest pause is 20 seconds.
 	waiter := dynamodb.NewTableExistsWaiter(s.client, func(o *dynamodb.TableExistsWaiterOptions) {
 		o.MinDelay, o.MaxDelay = 250*time.Millisecond, 5*time.Second
 	})

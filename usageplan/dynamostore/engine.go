@@ -105,7 +105,8 @@ type decision struct {
 	next item // the item that f wants, or nil
 }
 
-// run reads the rows of a batch, and decides and writes until all are written. A round repeats only the rows for which
+// run reads the rows of a batch, and decides and writes until all are written. Only the first round reads: a write that
+// was too late brings the item that it has found. A round repeats only the rows for which
 // another writer was faster. That writer has made progress then, so processes cannot block each other.
 func (u *update) run(ctx context.Context, batch []*decision) error {
 	err := u.store.read(ctx, batch)
@@ -117,9 +118,11 @@ func (u *update) run(ctx context.Context, batch []*decision) error {
 	return err
 }
 
-// decide calls f for each row, and returns the decisions that write.
+// decide calls f for each row, and returns the decisions that write. What f returns means, as [ledger.Engine] says: nil
+// leaves the row as it is, bytes are the new row, and an empty slice deletes it. To delete a row that is not there is
+// nothing to do. An error of f comes before any write of its round.
 func (u *update) decide(batch []*decision) ([]*decision, error) {
-	writes := batch[:0]
+	writes := batch[:0] // the batch is read faster than it is overwritten
 	for _, d := range batch {
 		if err := checkRow(d.now, d.key); err != nil {
 			return nil, err
@@ -137,7 +140,8 @@ func (u *update) decide(batch []*decision) ([]*decision, error) {
 	return writes, nil
 }
 
-// write writes the decisions, and returns those that were too late, with the item that is there now.
+// write writes the decisions, and returns those that were too late, with the item that is there now. A decision is late
+// as long as it has a next. After an error the others may have been written or not.
 func (u *update) write(ctx context.Context, batch []*decision) (late []*decision, err error) {
 	if err := u.store.usable(ctx); err != nil {
 		return nil, err
@@ -160,7 +164,8 @@ func (u *update) write(ctx context.Context, batch []*decision) (late []*decision
 	return late, err
 }
 
-// read reads the items of decisions.
+// read reads the items of decisions. They come in any order, and are found by their sort keys, which are different for
+// different keys of a ledger: see cutAt. A decision without an item keeps an empty one.
 func (s *Store) read(ctx context.Context, batch []*decision) error {
 	wanted := make(map[string]*decision, len(batch))
 	keys := make([]item, len(batch))
@@ -177,7 +182,8 @@ func (s *Store) read(ctx context.Context, batch []*decision) error {
 	return err
 }
 
-// checkRow returns an error unless an item is empty or one that newRow has made.
+// checkRow returns an error unless an item is empty or one that newRow has made. Without a token nobody could write it
+// safely, and an attribute of bytes is never empty.
 func checkRow(it item, of string) error {
 	if len(it) > 0 && (len(bytesOf(it, attrToken)) == 0 || it[attrRow] != nil && len(bytesOf(it, attrRow)) == 0) {
 		return rowError{fmt.Errorf("%w: row of %q", ErrFormat, of), of}
@@ -188,12 +194,13 @@ func checkRow(it item, of string) error {
 // rowError is an error that concerns the row of one key, while nothing has been changed. See [ledger.Engine].
 type rowError struct {
 	error
-	key string
+	key string // of the ledger
 }
 
 // Row returns the key.
 func (e rowError) Row() string { return e.key }
 
+// Unwrap returns the error without the method Row.
 func (e rowError) Unwrap() error { return e.error }
 
 // rowless returns err without the method Row if the update has written other rows: a [rowError] promises that nothing

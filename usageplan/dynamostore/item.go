@@ -31,11 +31,13 @@ func key(p string, s []byte) item {
 	return item{attrPartition: text(p), attrSort: blob(s)}
 }
 
+// text makes an attribute of text.
 func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
 
 // blob makes an attribute of bytes. They must not be empty.
 func blob(b []byte) types.AttributeValue { return &types.AttributeValueMemberB{Value: b} }
 
+// number makes an attribute of a number, which DynamoDB takes as text.
 func number(n int64) types.AttributeValue {
 	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
 }
@@ -49,7 +51,8 @@ func bytesOf(it item, name string) []byte {
 	return b.Value
 }
 
-// numberOf returns an attribute's number, or 0 if there is none of this type.
+// numberOf returns an attribute's number, or 0 if there is none of this type. No number that this package writes means
+// anything else at 0 than its absence does.
 func numberOf(it item, name string) int64 {
 	n, ok := it[name].(*types.AttributeValueMemberN)
 	if !ok {
@@ -59,7 +62,7 @@ func numberOf(it item, name string) int64 {
 	return parsed
 }
 
-// newToken returns a token for swap.
+// newToken returns a token for swap. With 128 random bits, no two writes have the same one.
 func newToken() []byte {
 	t := make([]byte, 16)
 	_, _ = rand.Read(t) // it never fails
@@ -88,8 +91,9 @@ func newSender() aws.Retryer {
 func (s *Store) once(o *dynamodb.Options) { o.Retryer, o.RetryMaxAttempts = s.sender, 0 }
 
 // swap writes an item if the present one still has the token that was read; nil stands for no item. Otherwise it
-// returns the present item, which is empty if there is none. Each write has a new token, so an item that has changed
-// and changed back has another token. If a proxy has sent a write twice, the second copy finds its own token: then swap
+// returns the present item, which is empty if there is none. DynamoDB sends it with the refusal, so a writer that was
+// too late can decide again without another request. Each write has a new token, so an item that has changed and
+// changed back has another token. If a proxy has sent a write twice, the second copy finds its own token: then swap
 // says that it has written.
 func (s *Store) swap(ctx context.Context, next item, read []byte) (now item, written bool, err error) {
 	in := &dynamodb.PutItemInput{
@@ -107,7 +111,7 @@ func (s *Store) swap(ctx context.Context, next item, read []byte) (now item, wri
 	if why == nil {
 		return nil, err == nil, err
 	}
-	if now = why.Item; len(now) == 0 { // there is none, or the server cannot tell
+	if now = why.Item; len(now) == 0 { // there is none, or the server does not send it; both are rare
 		if now, err = s.get(ctx, next); err != nil {
 			return nil, false, err
 		}

@@ -64,6 +64,7 @@ func (l *topicLog) place(n int) string {
 	return l.prefix + ":" + strconv.FormatInt(int64(n%places), 16)
 }
 
+// headKey is that of the last change, the one item by which writers of the topic exclude each other.
 func (l *topicLog) headKey() item { return key(l.prefix, []byte("head")) }
 
 // logKey is that of a settled change.
@@ -84,7 +85,8 @@ func (l *topicLog) Append(ctx context.Context, c journal.Change, oldest time.Tim
 // settlesOwn is a variable for tests. If it is false, each writer stops as soon as its change is made.
 var settlesOwn = true
 
-// append makes a change, and returns its record.
+// append makes a change, and returns its record. What it writes before the swap does not matter to anybody until the
+// swap has been made: parts that no head names, and the work of settling and retiring, which any writer may do.
 func (l *topicLog) append(ctx context.Context, c journal.Change, oldest time.Time) (record, error) {
 	last, err := l.head(ctx)
 	if err != nil {
@@ -116,11 +118,12 @@ func (l *topicLog) append(ctx context.Context, c journal.Change, oldest time.Tim
 	return record{}, err
 }
 
+// behind is the error of a change whose writer has not seen the last one. The writer reads on and decides again.
 func behind(h head, c journal.Change) error {
 	return fmt.Errorf("%w: at %d, not %d", journal.ErrBehind, h.revision, c.Revision-1)
 }
 
-// records yields the settled changes that the query in finds.
+// records yields the settled changes that the query in finds. It ends with the first error.
 func (l *topicLog) records(ctx context.Context, in *dynamodb.QueryInput) iter.Seq2[record, error] {
 	return func(yield func(record, error) bool) {
 		for it, err := range l.store.query(ctx, in) {
@@ -190,7 +193,7 @@ func (l *topicLog) partKeys(r record) []item {
 	return keys
 }
 
-// withContent adds to each item its bytes, and returns items.
+// withContent adds to each item its bytes, and returns items. There must be as many contents as items.
 func withContent(items []item, content [][]byte) []item {
 	for i := range items {
 		items[i][attrContent] = blob(content[i])
@@ -198,7 +201,8 @@ func withContent(items []item, content [][]byte) []item {
 	return items
 }
 
-// numbered returns a sort key: a prefix and a number. So keys are in the order of the numbers.
+// numbered returns a sort key: a prefix and a number of eight bytes, the highest first. So keys, which DynamoDB
+// compares byte by byte, are in the order of the numbers.
 func numbered(prefix string, n uint64) []byte {
 	return binary.BigEndian.AppendUint64([]byte(prefix), n)
 }

@@ -41,7 +41,8 @@ func (l *topicLog) Page(ctx context.Context, after uint64, all bool) (_ uint64, 
 	return h.revision, changes, err
 }
 
-// settledTo returns the last revision that is settled.
+// settledTo returns the last revision that is settled: that of the head, or the one before it. See step 2 in
+// journal.go.
 func (h head) settledTo() uint64 {
 	if h.settled {
 		return h.revision
@@ -53,6 +54,7 @@ func (h head) settledTo() uint64 {
 // Append deletes old records before the head says so, and a reader of all records takes those that are left.
 func (l *topicLog) changes(ctx context.Context, after uint64, h head, all bool) (changes []journal.Change, err error) {
 	size := 0
+	// add reads the change of the next record. after is the revision that was read last, so a gap shows.
 	add := func(r record) error {
 		mayMiss := all && len(changes) == 0
 		if r.revision != after+1 && !mayMiss {
@@ -135,6 +137,7 @@ func (l *topicLog) History(ctx context.Context, name string, before uint64) (cha
 	if err != nil || last < h.first || h.revision == 0 {
 		return changes, err
 	}
+	// The versions before h.first may still be there, but they are no history any more: their records were retired.
 	in := rangeQuery(l.versionKey(name, h.first), l.versionKey(name, last))
 	in.ProjectionExpression, in.ScanIndexForward = aws.String(attrContent), aws.Bool(false)
 	for v, err := range l.store.query(ctx, in) {

@@ -21,6 +21,7 @@ func (s *Store) Keys(ctx context.Context, prefix string) iter.Seq2[string, error
 					yield("", fmt.Errorf("dynamostore: keys: %w", err))
 					return
 				}
+				// The prefix is compared once more for one that was longer than a sort key.
 				if key := keyOf(it); strings.HasPrefix(key, prefix) && !yield(key, nil) {
 					return
 				}

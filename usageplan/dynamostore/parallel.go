@@ -18,7 +18,7 @@ func parallel(ctx context.Context, n int, f func(ctx context.Context, i int) err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	var next atomic.Int64
+	var next atomic.Int64 // the calls that were begun; each goroutine takes the next one until there is none
 	var wg sync.WaitGroup
 	for range min(n, atOnce) {
 		wg.Go(func() {
@@ -30,5 +30,5 @@ func parallel(ctx context.Context, n int, f func(ctx context.Context, i int) err
 		})
 	}
 	wg.Wait()
-	return context.Cause(ctx)
+	return context.Cause(ctx) // the first error, that of the caller's ctx, or nil
 }

@@ -12,7 +12,7 @@ const (
 	attrRevision  = "r" // N
 	attrTime      = "m" // N, of the change, in milliseconds
 	attrContent   = "c" // B, the encoded change, or its beginning
-	attrParts     = "n" // N, how many items have the rest; absent for 0
+	attrParts     = "n" // N, how many items have the rest; 0 or absent if there is none
 	attrFirst     = "f" // N, of the head: the first record that counts
 	attrFirstTime = "o" // N, of the head: the time of that record
 	attrSettled   = "z" // BOOL, of the head: the change is settled
@@ -25,25 +25,26 @@ const (
 	partSize   = 300 << 10
 )
 
-// record is a change as it is stored.
+// record is a change as it is stored: in the head, and once it is settled also in the log.
 type record struct {
 	revision uint64
-	token    []byte // also names its parts
-	time     int64
-	inline   []byte
-	parts    int
+	token    []byte // also names its parts, so those of two writers of one revision do not meet
+	time     int64  // Unix milliseconds
+	inline   []byte // the encoded change, or its beginning
+	parts    int    // how many items have the rest
 }
 
 // head is the last change, and what the journal knows of the others. The zero head is that of a journal without
 // changes.
 type head struct {
 	record
-	first     uint64 // the first record that counts
-	firstTime int64
-	settled   bool
+	first     uint64 // the first record that counts; those before it may be deleted at any time
+	firstTime int64  // of the first record, so that Append need not read the log to know whether it is too old
+	settled   bool   // the log and the versions have the change
 }
 
-// newRecord returns the record of a change, and the rest of it, which does not fit into the record.
+// newRecord returns the record of a change, and the rest of it, which does not fit into the record. For example, a
+// change of 700 000 bytes has 2 048 of them in the record, and parts of 307 200, 307 200 and 83 552 bytes.
 func newRecord(c journal.Change) (r record, rest [][]byte) {
 	encoded, _ := c.AppendBinary(nil) // it never fails
 	n := min(len(encoded), inlineSize)
@@ -75,6 +76,8 @@ func (h head) item(of item) item {
 	return of
 }
 
+// parseRecord reads a record. An item that no newRecord can have made wraps [ErrFormat]: revisions begin at 1, and an
+// encoded change is never empty.
 func parseRecord(it item) (record, error) {
 	r := record{
 		revision: uint64(numberOf(it, attrRevision)), token: bytesOf(it, attrToken), time: numberOf(it, attrTime),

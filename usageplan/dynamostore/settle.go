@@ -11,7 +11,7 @@ import (
 	"github.com/tallygate/tallygate/usageplan/journal"
 )
 
-// settleLast settles the last change if its writer has not.
+// settleLast settles the last change if its writer has not. That writer may still be at it; both write the same.
 func (l *topicLog) settleLast(ctx context.Context, h head) error {
 	if h.settled || h.revision == 0 {
 		return nil
@@ -61,7 +61,7 @@ func (l *topicLog) enter(ctx context.Context, r record) error {
 		},
 	})
 	if refused(err) != nil {
-		return nil
+		return nil // a later change is the head, so its writer has settled this one
 	}
 	return err
 }
@@ -80,7 +80,7 @@ func (l *topicLog) retire(ctx context.Context, h *head, oldest int64) error {
 		return nil
 	}
 	in := rangeQuery(l.logKey(h.first), l.logKey(h.revision-1))
-	in.Limit = aws.Int32(11)
+	in.Limit = aws.Int32(11) // ten to retire, and the first one that stays
 	retired := 0
 	for r, err := range l.records(ctx, in) {
 		if err != nil {
@@ -95,7 +95,7 @@ func (l *topicLog) retire(ctx context.Context, h *head, oldest int64) error {
 		}
 		retired++
 	}
-	h.first, h.firstTime = h.revision, h.time
+	h.first, h.firstTime = h.revision, h.time // all records before h were too old
 	return nil
 }
 
@@ -127,7 +127,7 @@ const lingers = 30 * 24 * time.Hour
 // is left to the time to live.
 func (l *topicLog) forgetBefore(ctx context.Context, c journal.Change, it journal.Item) error {
 	in := rangeQuery(l.versionKey(it.Name, 0), l.versionKey(it.Name, c.Revision-1))
-	in.ProjectionExpression = aws.String("p, s, r, n")
+	in.ProjectionExpression = aws.String("p, s, r, n") // the keys, and what names the parts
 	var keys []item
 	for old, err := range l.store.query(ctx, in) {
 		if err != nil {

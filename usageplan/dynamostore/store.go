@@ -33,12 +33,12 @@ var (
 // (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.ReadConsistency.html).
 type Store struct {
 	client *dynamodb.Client
-	table  string
-	name   string // the namespace
-	sender aws.Retryer
+	table  string      // its name or its ARN
+	name   string      // the namespace
+	sender aws.Retryer // of writes that depend on what was read; see once
 
-	closed chan struct{} // nil in the zero Store
-	close  sync.Once
+	closed chan struct{} // closed by Close; nil in the zero Store
+	close  sync.Once     // a channel can be closed only once
 }
 
 var (
@@ -46,7 +46,8 @@ var (
 	_ ledger.Clock  = (*Store)(nil)
 )
 
-// usable returns an error unless the store is open and ctx has not ended.
+// usable returns an error unless the store is open and ctx has not ended. It is asked before each request, so a call
+// that makes many of them ends soon after Close.
 func (s *Store) usable(ctx context.Context) error {
 	if s == nil || s.closed == nil {
 		return ErrClosed

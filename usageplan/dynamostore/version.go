@@ -23,7 +23,8 @@ import (
 // The version of an item that is gone has neither d nor n.
 const attrValue = "d"
 
-// versionKey begins with a digest, because a name may be longer than a sort key.
+// versionKey begins with a digest, because a name may be longer than a sort key. The versions of an item are in the
+// order of their revisions, so the one before "revision 1<<63" is the last.
 func (l *topicLog) versionKey(name string, revision uint64) item {
 	return l.itemKey("v", name, revision)
 }
@@ -66,7 +67,7 @@ func (l *topicLog) version(c journal.Change, it journal.Item) (v item, value []i
 	return v, value
 }
 
-// parseVersion returns the change of a version, with the one item, without bytes.
+// parseVersion returns the change of a version, with the one item, without bytes. They are in d or in the parts.
 func parseVersion(v item) (journal.Change, error) {
 	c, err := decode(bytesOf(v, attrContent))
 	if err == nil && len(c.Items) != 1 {
