@@ -100,8 +100,19 @@ func (f *InFlight[K]) Acquire(key K) bool {
 	if f.config.Limit == 0 {
 		return f.enter()
 	}
+	return f.AcquireWithin(key, f.config.Limit)
+}
+
+// AcquireWithin is Acquire with a limit in place of that of the configuration, which must not be 0. It is for keys with
+// limits of their own, and for limits that change: what runs stays counted, and the limit of each call decides. For
+// example, 5 requests of a key run, and its limit is lowered to 3. Then AcquireWithin(key, 3) reports false until 3 of
+// them have ended. A limit below 1 refuses. One above 65 535 is 65 535.
+func (f *InFlight[K]) AcquireWithin(key K, limit int) bool {
+	if f == nil || f.running == nil || f.config.Limit == 0 || limit < 1 {
+		return false
+	}
 	of := f.fingerprint(key)
-	if !f.running.acquire(of, f.config.Limit) {
+	if !f.running.acquire(of, min(limit, countMask)) {
 		return false
 	}
 	if !f.enter() {

@@ -2,6 +2,7 @@ package ratelimit_test
 
 import (
 	"context"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -57,6 +58,33 @@ func TestInFlightBoundsTheTotalAlone(t *testing.T) {
 	require.False(t, f.Acquire("b"))
 	f.Release("a")
 	require.True(t, f.Acquire("b"))
+}
+
+func TestAcquireWithinBoundsByTheLimitOfEachCall(t *testing.T) {
+	f := inFlight(t, ratelimit.InFlightConfig[string]{Limit: 1, Total: 6})
+	for range 5 {
+		require.True(t, f.AcquireWithin("a", 5))
+	}
+	require.False(t, f.AcquireWithin("a", 5))
+	require.False(t, f.Acquire("a"), "the limit of the configuration")
+	for range 2 {
+		require.False(t, f.AcquireWithin("a", 3), "the limit was lowered")
+		f.Release("a")
+	}
+	require.False(t, f.AcquireWithin("a", 3), "3 still run")
+	f.Release("a")
+	require.True(t, f.AcquireWithin("a", 3))
+	require.True(t, f.AcquireWithin("a", math.MaxInt))
+	require.True(t, f.AcquireWithin("b", 3))
+	require.True(t, f.AcquireWithin("c", 3))
+	require.False(t, f.AcquireWithin("d", 3), "the total")
+	for _, limit := range []int{0, -1, math.MinInt} {
+		require.False(t, f.AcquireWithin("b", limit), limit)
+	}
+	require.Equal(t, []int{4, 1, 1, 0}, []int{f.Running("a"), f.Running("b"), f.Running("c"), f.Running("d")})
+	without := inFlight(t, ratelimit.InFlightConfig[string]{Total: 1})
+	require.False(t, without.AcquireWithin("a", 1), "it counts no keys")
+	require.True(t, without.Acquire("a"))
 }
 
 // What runs in the handler never exceeds the bounds, over handlers that return, panic or abort, and clients that leave.
@@ -156,6 +184,7 @@ func TestNewInFlightReportsAllMistakes(t *testing.T) {
 func TestZeroInFlightRefuses(t *testing.T) {
 	for _, f := range []*ratelimit.InFlight[string]{nil, {}} {
 		require.False(t, f.Acquire("a"))
+		require.False(t, f.AcquireWithin("a", 1))
 		require.Zero(t, f.Running("a"))
 		_, err := f.Check(of("a"))
 		require.ErrorIs(t, err, ratelimit.ErrNotConfigured)
