@@ -83,7 +83,7 @@ var catalogues = map[string]struct {
 		"ErrInvalid": {usageplan.ErrInvalid, 400}, "ErrConflict": {usageplan.ErrConflict, 409},
 		"ErrExists": {usageplan.ErrExists, 409}, "ErrNotMember": {usageplan.ErrNotMember, 404},
 		"ErrThrottleUnavailable": {usageplan.ErrThrottleUnavailable, 503},
-		"ErrStale":               {usageplan.ErrStale, 503},
+		"ErrStale":               {usageplan.ErrStale, 503}, "ErrInFlight": {usageplan.ErrInFlight, 429},
 	}},
 	"usageplan/admin": {func(err error) answer { return &admin.Error{Err: err} }, map[string]cause{
 		"ErrNotConfigured": {admin.ErrNotConfigured, 500}, "ErrNoRoute": {admin.ErrNoRoute, 403},

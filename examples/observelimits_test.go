@@ -186,6 +186,19 @@ func planSituations() []situation {
 		{name: "not_configured", edits: named, cause: usageplan.ErrNotConfigured, guard: charging(-1)},
 		{name: "stale", edits: named, cause: usageplan.ErrStale, guard: stale},
 	}, "usageplan", plans(nil), "not_configured", "stale")
+	full := func(t *testing.T, w wishes) guard { // another request runs, and holds the only place
+		c := planConfig(t, w, func(c *usageplan.Config) { c.InFlight = 1 })
+		m, err := usageplan.New(c)
+		require.NoError(t, err)
+		_, err = m.Take(t.Context(), usageplan.Request{
+			Client: "c", Route: usageplan.Route{API: "a", Stage: "Prod", Resource: "/{id}", Method: "GET"},
+		})
+		require.NoError(t, err)
+		return guard{m.Handler, check(m.Check)}
+	}
+	running := complete([]situation{
+		{name: "in_flight", edits: named, cause: usageplan.ErrInFlight, guard: full},
+	}, "in flight", full)
 	throttled := complete([]situation{
 		{name: "throttled", edits: named, spent: 2, cause: usageplan.ErrThrottled},
 		{name: "throttle_unavailable", edits: named, cause: usageplan.ErrThrottleUnavailable, guard: away},
@@ -196,7 +209,7 @@ func planSituations() []situation {
 		{name: "unavailable", edits: named, cause: ledger.ErrUnavailable, guard: over},
 		{name: "canceled", edits: append([]func(*http.Request){canceled}, named...), cause: context.Canceled, guard: over},
 	}, "plan quota", charging(6), "unavailable", "canceled")
-	all := slices.Concat(meters, throttled, used, statusSituations(named))
+	all := slices.Concat(meters, running, throttled, used, statusSituations(named))
 	for i := range all {
 		for _, edit := range all[i].edits {
 			r := get(edit)

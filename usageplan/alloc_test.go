@@ -51,6 +51,22 @@ func TestTakeDoesNotAllocate(t *testing.T) {
 	}
 }
 
+// A place is one object. It costs nothing where nothing bounds what runs.
+func TestPlaceAllocations(t *testing.T) {
+	m, q, ctx := busy(t, func(c *usageplan.Config) {
+		c.InFlight, c.Plans[0].InFlight = 9, usageplan.InFlight{Client: 9, Total: 9}
+	}), getCats("a"), t.Context()
+	require.EqualValues(t, 1, testing.AllocsPerRun(1000, func() {
+		c, err := m.Take(ctx, q)
+		if err != nil {
+			panic(err)
+		}
+		c.Release()
+	}))
+	plain, w, r := busy(t).Handler(http.NotFoundHandler()), &fields{http.Header{}}, catsOf("a")
+	require.Equal(t, 1+allocs(w, plain, r), allocs(w, m.Handler(http.NotFoundHandler()), r))
+}
+
 // free is a throttle that grants everything.
 type free struct{}
 

@@ -36,6 +36,7 @@ func planChanged(before, after *Plan) string {
 	said.add("name", strconv.Quote(clip(before.Name)), strconv.Quote(clip(after.Name)))
 	said.add("throttle", limitText(before.Throttle), limitText(after.Throttle))
 	said.add("quota", quotasText(before.Quotas), quotasText(after.Quotas))
+	said.add("in flight", before.InFlight.text(), after.InFlight.text())
 	said.add("stages", stagesText(before.Stages), stagesText(after.Stages))
 	said.addField("method throttles", methodsChanged(before.Stages, after.Stages))
 	said.addField("description", before.Description != after.Description)
@@ -60,6 +61,7 @@ func memberChanged(before, after *Member) string {
 	for _, p := range []ledger.Period{ledger.Daily, ledger.Weekly, ledger.Monthly} {
 		said.add("limit of a "+string(p), unitsText(before.Limits, p), unitsText(after.Limits, p))
 	}
+	said.add("in flight", ownInFlightText(before.InFlight), ownInFlightText(after.InFlight))
 	return said.String()
 }
 
@@ -76,6 +78,25 @@ func unitsText(limits map[ledger.Period]int64, p ledger.Period) string {
 		return "the plan's"
 	}
 	return strconv.FormatInt(n, 10)
+}
+
+// text is "4 a client, 100 in all", for example.
+func (f InFlight) text() string {
+	var texts []string
+	if f.Client > 0 {
+		texts = append(texts, fmt.Sprintf("%d a client", f.Client))
+	}
+	if f.Total > 0 {
+		texts = append(texts, fmt.Sprintf("%d in all", f.Total))
+	}
+	return orNone(texts)
+}
+
+func ownInFlightText(n int) string {
+	if n == 0 {
+		return "the plan's"
+	}
+	return strconv.Itoa(n)
 }
 
 func quotasText(quotas []ledger.Quota) string {

@@ -21,6 +21,7 @@ type Charge struct {
 	state  *state  // the version of the plan that decided; nil in the zero Charge
 	own    draws   // the client's own throttles, if their buckets are in this process
 	tokens *tokens // what was taken from Config.Throttle; nil without it, or if nothing was
+	place  *place  // nil if nothing bounds how many such requests run at once
 
 	// Few plans have a second quota. An array of three charges would be copied for every request.
 	first ledger.Charge   // for the first of state.counted

@@ -4,7 +4,8 @@
 // A [Plan] opens stages of APIs to its members. It limits the rate of each member by a token bucket, and gives each
 // member a quota per day, week or month. A [Meter] makes one decision per request from all limits that apply, in API
 // Gateway's order: the plan's throttle of the method, the plan's throttle, the quotas, the stage's throttle of the
-// method, the account's throttle. If one of them refuses the request, the others have counted nothing.
+// method, the account's throttle. If one of them refuses the request, the others have counted nothing. Before all of
+// these, a plan may bound how many requests run at once.
 //
 //	meter, err := usageplan.New(usageplan.Config{
 //		Client:  apikey.ID,
@@ -39,6 +40,28 @@
 // sign. An application that prefers to admit it sets Config.AllowDespite: [Error].Layer is empty if the plan has no
 // quota.
 //
+// # What runs at once
+//
+// A rate does not bound streams and reports: at one request a second, streams of ten minutes each add up to 600. A
+// [Plan].InFlight bounds how many requests of each member, and of all members together, run at once. A [Member] may have
+// a bound of its own, and Config.InFlight is for all requests of the meter. Nothing waits in a queue: a request that
+// finds no place is refused with [ErrInFlight]. The answer has no Retry-After, because nobody knows when a request ends.
+//
+// The place is the first that a request takes, so a request without one takes no token and no unit. [Meter.Handler]
+// gives it back when the next handler has returned or panicked, and not when the client leaves: until then, the handler
+// works and costs. Who calls [Meter.Check] or [Meter.Take] calls [Charge.Release]. A request that AllowDespite admits has
+// no place.
+//
+// A bound acts on the next request after its change. What runs stays counted under the id of the plan and the client.
+// For example, 5 requests of a client run, and the bound is lowered to 3: the next one is admitted when 3 of the 5 have
+// ended. A request counts under the bounds that there were when it was admitted. So if a plan gets its first bound while
+// 20 requests run, these 20 do not count.
+//
+// Each process counts for itself. With several, give each its part: 12 for all of 3 nodes is 4 for each. If their number
+// changes, so does the bound. A count that nodes share would need a lease for each request, so that a node that crashes
+// does not hold its places forever. A lease that expires frees the place of a request that still runs, because its node
+// was only slow or cut off. Then more run than may. So there is none here.
+//
 // # Several processes
 //
 // Each process of a service has a meter. What the meters share is on a server. The whole program is examples/fleet; its
@@ -64,6 +87,7 @@
 //
 //   - A Throttle can keep all buckets of a client under a plan in one partition of its store, such as a slot of a Redis
 //     Cluster.
+//   - What runs at once is counted by each process for itself; see above.
 //   - Stage and account throttles are kept by each process for itself. For example, three processes with an account
 //     throttle of 100 a second admit 300 a second.
 //   - Under the throttle "/*/*", a bucket is known by the pattern of its route. Serve the same patterns everywhere.
@@ -105,6 +129,8 @@
 //   - [ErrNoClient]: 403 Forbidden. Nothing, or put the authenticator in front of the meter.
 //   - [ErrNoPlan]: 403 Forbidden. Make the client a member of a plan for the stage, or set Config.Default. As the error
 //     of a change, it means that there is no plan of the id. A control plane answers that with 404.
+//   - [ErrInFlight]: 429 Too Many Requests, without Retry-After. Nothing, or raise the bound that the text names. If
+//     Stats.InFlight only grows, a caller of Check or Take does not call [Charge.Release].
 //   - [ErrThrottled]: 429 Too Many Requests, with Retry-After. Nothing, or raise the throttle that [Error].Layer names.
 //   - [ErrQuotaExceeded]: 429 Limit Exceeded, with Retry-After. Nothing, or [Meter.Extend].
 //   - [ErrThrottleUnavailable]: 503, with Retry-After. Config.Throttle could not decide, or its answer contradicts
@@ -130,8 +156,8 @@
 //
 // Config.Observe is told each decision: an [Event] has the limit that refused, the reason, the client and the id of the
 // request. The answer to a refusal has the same id in X-Amzn-RequestId, which Config.RequestID may choose.
-// [Meter.Stats] returns how many plans and members there are, how many requests were throttled, and how old the plans
-// may be: an alarm is due when Age stays above a few seconds although the meter follows.
+// [Meter.Stats] returns how many plans and members there are, how many requests were throttled, how many run, and how
+// old the plans may be: an alarm is due when Age stays above a few seconds although the meter follows.
 //
 // To be told that a client has used 80 % of its quota, or all of it, set OnThreshold of the Ledger's configuration. The
 // plan of a [ledger.Crossing] is that of its key, "jcfq33/DAY", and its subject is the client.
@@ -174,12 +200,13 @@
 //
 // A plan may have several quotas, and quotas in time zones. A throttle refuses before the quota is asked, and a refused
 // request counts nowhere. A disabled key, a lowered limit and a removed member act on the next request, not after half
-// a minute.
+// a minute. API Gateway does not bound what runs at once.
 //
 // # Files
 //
 // Start with meter.go (what a meter is made of) and take.go (the decision), with draw.go (throttles), fleet.go
-// (throttles of several processes), charge.go (what was taken) and current.go (what other processes have changed).
+// (throttles of several processes), inflight.go (what runs at once), charge.go (what was taken) and current.go (what
+// other processes have changed).
 // HTTP: handler.go, status.go, error.go. What an operator is told: observe.go, stats.go. Plans: plan.go, table.go (what
 // requests read without locks), usage.go, read.go, roll.go (members by pages). Changes: verbs.go, draft.go (what can be
 // wrong), item.go (what the journal has), change.go and apply.go (from there to the table). Methods: route.go,

@@ -24,6 +24,7 @@ var (
 	ErrNotConfigured = errors.New("meter is not configured for the request")
 	ErrNoClient      = errors.New("request has no verified client")
 	ErrNoPlan        = errors.New("client has no usage plan for the api stage")
+	ErrInFlight      = errors.New("too many requests run at once")
 	ErrThrottled     = errors.New("request rate is above the limit")
 	ErrQuotaExceeded = errors.New("quota of the period is used up")
 	ErrStale         = errors.New("the plans known here are too old")
@@ -46,10 +47,12 @@ var errOwnCancel = errors.New("it was canceled, but not by the request")
 // A layer is one of the limits that a request has to pass.
 type layer uint8
 
-// The layers, in the order in which they refuse, which is API Gateway's
-// (https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-request-throttling.html).
+// The layers, in the order in which they refuse. From the throttles on, it is API Gateway's
+// (https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-request-throttling.html), which does not
+// bound what runs at once.
 const (
-	planMethodThrottle  layer = iota // the plan's throttle of the method
+	inFlight            layer = iota // how many requests of a client, a plan or the meter run at once
+	planMethodThrottle               // the plan's throttle of the method
 	planThrottle                     // the plan's throttle of the client
 	planQuota                        // a quota of the plan
 	stageMethodThrottle              // the stage's throttle of the method, over all callers
@@ -57,12 +60,12 @@ const (
 )
 
 var layerNames = [...]string{
-	"plan method throttle", "plan throttle", "plan quota", "stage method throttle", "account throttle",
+	"in flight", "plan method throttle", "plan throttle", "plan quota", "stage method throttle", "account throttle",
 }
 
 func (l layer) String() string { return layerNames[l] }
 
-// ofPlan reports whether the limit is one of the client's plan. Such a limit counts the client alone. The others are
+// ofPlan reports whether the limit, which is a throttle or a quota, is one of the client's plan. Such a limit counts the client alone. The others are
 // shared by all clients.
 func (l layer) ofPlan() bool { return l <= planQuota }
 
@@ -75,8 +78,8 @@ type Error struct {
 	Plan   string        // the id of the client's plan; empty if there is none
 	Period ledger.Period // the period of the quota that refused; zero for other limits
 
-	// Layer names the limit that refused: "plan method throttle", "plan throttle", "plan quota", "stage method
-	// throttle" or "account throttle". It is empty if no limit has refused. If Config.Throttle or the ledger could not
+	// Layer names the limit that refused: "in flight", "plan method throttle", "plan throttle", "plan quota", "stage
+	// method throttle" or "account throttle". It is empty if no limit has refused. If Config.Throttle or the ledger could not
 	// decide, it names the first limit that was asked there.
 	Layer string
 
@@ -104,7 +107,7 @@ func (e *Error) Error() string {
 		text += clip(e.Route.text()) + ": "
 	}
 	switch {
-	case strings.HasPrefix(e.Layer, "plan "):
+	case strings.HasPrefix(e.Layer, "plan "), e.Layer == inFlight.String():
 		text += fmt.Sprintf("%s of %q: ", e.Layer, e.Plan)
 	case e.Layer != "":
 		text += e.Layer + ": "
@@ -135,6 +138,7 @@ var answers = []response{
 	{ErrNotMember, "not_member", http.StatusNotFound, "NotFoundException", "Not Found"},
 	{errMethod, "method", http.StatusMethodNotAllowed, "MethodNotAllowedException", "Method Not Allowed"},
 	{ErrQuotaExceeded, "quota_exceeded", http.StatusTooManyRequests, "LimitExceededException", "Limit Exceeded"},
+	{ErrInFlight, "in_flight", http.StatusTooManyRequests, "TooManyRequestsException", "Too Many Requests"},
 	{ErrThrottled, "throttled", http.StatusTooManyRequests, "TooManyRequestsException", "Too Many Requests"},
 	{ErrNoClient, "no_client", http.StatusForbidden, "ForbiddenException", "Forbidden"},
 	{ErrNoPlan, "no_plan", http.StatusForbidden, "ForbiddenException", "Forbidden"},

@@ -443,3 +443,34 @@ func ExampleConfig_follow() {
 	// true
 	// <nil>
 }
+
+// A client may have two streams at a time, whatever its rate is. The third is refused until one of them has ended.
+func ExamplePlan_inFlight() {
+	ctx := context.Background()
+	m, err := usageplan.New(usageplan.Config{
+		Plans: []usageplan.Plan{{
+			ID: "streams", Name: "Streams", InFlight: usageplan.InFlight{Client: 2, Total: 100},
+			Stages: []usageplan.Stage{{API: "pets", Name: "dev"}},
+		}},
+		Members: []usageplan.Member{{Plan: "streams", Client: "k1"}, {Plan: "streams", Client: "k2", InFlight: 10}},
+	})
+	check(err)
+	r := usageplan.Request{Client: "k1", Route: usageplan.Route{API: "pets", Stage: "dev", Resource: "/cats", Method: "GET"}}
+	first, err := m.Take(ctx, r) // Handler does this, and releases, by itself
+	check(err)
+	second, err := m.Take(ctx, r)
+	check(err)
+	defer second.Release()
+	_, err = m.Take(ctx, r)
+	fmt.Println(err)
+	fmt.Println(errors.Is(err, usageplan.ErrInFlight), m.Stats().InFlight)
+	first.Release()
+	third, err := m.Take(ctx, r)
+	check(err)
+	defer third.Release()
+	fmt.Println(m.Stats().InFlight)
+	// Output:
+	// usageplan: client "k1": GET /cats of pets:dev: in flight of "streams": too many requests run at once: of the client
+	// true 2
+	// 2
+}

@@ -7,8 +7,9 @@ import (
 )
 
 // Check decides about r and takes its cost from the limits. If it returns an error, which is an [*Error], it has taken
-// nothing. The charge says what is left. If the real cost is known only later, call the charge's Settle then.
-// Config.Observe is told the decision.
+// nothing. The charge says what is left. If the real cost is known only later, call the charge's Settle then. Call its
+// Release when the request has ended, if Plan.InFlight or Config.InFlight bounds how many run. Config.Observe is told the
+// decision.
 func (m *Meter) Check(r *http.Request) (Charge, error) { return m.check(nil, r) }
 
 // check is Check for a request whose answer is written to w. w is nil if the caller writes the answer.
@@ -24,7 +25,7 @@ func (m *Meter) check(w http.ResponseWriter, r *http.Request) (c Charge, err err
 		return Charge{}, m.refused(w, r, err)
 	}
 	if m.config.Observe != nil {
-		m.tellAllowed(r.Context(), w, r, &q, c.state)
+		m.tellAllowed(r.Context(), w, r, &q, &c)
 	}
 	return c, nil
 }
@@ -75,6 +76,10 @@ func (m *Meter) noRoute() error {
 // Handler returns a handler that calls next for each request that Check admits, and answers the others. It sets the
 // RateLimit fields of an admitted request's answer. If Config.ChargeInContext is set, next gets the charge from
 // [FromContext].
+//
+// A request holds its place under Plan.InFlight and Config.InFlight until next returns, panics or ends its goroutine,
+// and not only until the client leaves. A next that hijacks the connection, or starts a goroutine, and returns before
+// that work has ended needs Check instead.
 func (m *Meter) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		charge, err := m.check(w, r)
@@ -82,6 +87,7 @@ func (m *Meter) Handler(next http.Handler) http.Handler {
 			m.refuse(w, r, err)
 			return
 		}
+		defer charge.place.release()
 		charge.SetHeader(w.Header())
 		if !m.config.ChargeInContext {
 			next.ServeHTTP(w, r)

@@ -22,7 +22,7 @@ import (
 // A value begins with the version of its form and a byte of flags. Numbers have eight bytes, big endian:
 //
 //	plan      version flags number created JSON
-//	member    version flags number [rate burst] [limit of a day] [of a week] [of a month]
+//	member    version flags number [rate burst] [limit of a day] [of a week] [of a month] [in flight]
 //
 // A plan is JSON inside, because there are few, and what a plan has grows over time. There may be a million members:
 // one without a throttle and limits of its own takes 10 bytes. For example, the client "k1" in the plan "basic",
@@ -46,6 +46,7 @@ const (
 	flagDay                       // the member has a limit of its own for the period
 	flagWeek
 	flagMonth
+	flagInFlight // the member has a bound of its own on what runs at once
 )
 
 // limitFlags are the flags of limits, in the order of a value.
@@ -115,6 +116,10 @@ func (m *memberItem) encode() []byte {
 			b = appendNumbers(b, uint64(limit))
 		}
 	}
+	if m.InFlight != 0 {
+		b[1] |= flagInFlight
+		b = appendNumbers(b, uint64(m.InFlight))
+	}
 	return b
 }
 
@@ -153,7 +158,7 @@ func decodePlan(id string, value []byte) (planItem, error) {
 // decodeMember reads the value of a member's item. It accepts only what encode and goneItem write. Whether the limits
 // fit the plan's quotas cannot be seen here, because the plan may not be there yet; a change checks it.
 func decodeMember(plan, client string, value []byte) (memberItem, error) {
-	r := newValue(value, flagGone|flagThrottle|flagDay|flagWeek|flagMonth)
+	r := newValue(value, flagGone|flagThrottle|flagDay|flagWeek|flagMonth|flagInFlight)
 	m := memberItem{Member: Member{Plan: plan, Client: client}}
 	if r.has(flagGone) {
 		m.gone = true
@@ -171,6 +176,9 @@ func decodeMember(plan, client string, value []byte) (memberItem, error) {
 			m.Limits = make(map[ledger.Period]int64)
 		}
 		m.Limits[f.period] = int64(r.number())
+	}
+	if r.has(flagInFlight) {
+		m.InFlight = r.atOnce()
 	}
 	if err := r.finish(); err != nil {
 		return memberItem{}, err
@@ -213,6 +221,15 @@ func (v *value) number() uint64 {
 	n := binary.BigEndian.Uint64(v.rest)
 	v.rest = v.rest[8:]
 	return n
+}
+
+// atOnce reads how many requests may run at once. 0 would be no bound of its own, and the flag says that there is one.
+func (v *value) atOnce() int {
+	n := v.number()
+	if v.err == nil && (n == 0 || n > maxInFlight) {
+		v.err = fmt.Errorf("lets %d requests run at once, not 1 to %d", n, maxInFlight)
+	}
+	return int(n)
 }
 
 // finish returns the first error, and one if something is left.

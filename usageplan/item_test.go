@@ -44,9 +44,10 @@ func everything(t testing.TB) journal.Journal {
 		Created:  time.Date(2026, 11, 29, 13, 50, 1, 23, time.UTC),
 		Throttle: &ratelimit.Limit{Rate: 0.1, Burst: 1 << 20},
 		Quotas:   []ledger.Quota{{Limit: ledger.MaxUnits, Period: ledger.Daily, Location: rome}, {Limit: 9, Period: ledger.Weekly, Offset: 1}, {Period: ledger.Monthly}},
+		InFlight: usageplan.InFlight{Client: 3, Total: 65_535},
 		Stages:   []usageplan.Stage{{API: "pets", Name: "dev", Methods: map[string]ratelimit.Limit{"/*/*": {Burst: 1}, "/a/{b+}/GET": {Rate: 1e-9}}}, {API: "a", Name: "b"}},
 	}, {ID: "bare", Name: "B"}}, []usageplan.Member{
-		{Plan: "full", Client: "a", Throttle: &ratelimit.Limit{Rate: 0.1}, Limits: map[ledger.Period]int64{ledger.Daily: 0, ledger.Weekly: 7, ledger.Monthly: ledger.MaxUnits}},
+		{Plan: "full", Client: "a", Throttle: &ratelimit.Limit{Rate: 0.1}, Limits: map[ledger.Period]int64{ledger.Daily: 0, ledger.Weekly: 7, ledger.Monthly: ledger.MaxUnits}, InFlight: 2},
 		{Plan: "bare", Client: "a"},
 	}))
 	return j
@@ -66,6 +67,8 @@ func TestItemsKeepEveryPart(t *testing.T) {
 	require.True(t, found)
 	require.Equal(t, &ratelimit.Limit{Rate: 0.1}, k.Throttle)
 	require.Len(t, k.Limits, 3)
+	require.Equal(t, usageplan.InFlight{Client: 3, Total: 65_535}, p.InFlight)
+	require.Equal(t, 2, k.InFlight)
 	bare := items(t, j)["m/\x04barea"]
 	require.Len(t, bare, 10, "a member without parts of its own")
 }
@@ -83,7 +86,7 @@ func TestItemsHaveTheirForm(t *testing.T) {
 	stored := items(t, everything(t))
 	require.Len(t, stored, 4)
 	for name, want := range map[string]string{
-		"m/\x04fulla": "011e" + "0000000001000002" + "3fb999999999999a" + "0000000000000000" + "0000000000000000" + "0000000000000007" + "0020000000000000",
+		"m/\x04fulla": "013e" + "0000000001000002" + "3fb999999999999a" + "0000000000000000" + "0000000000000000" + "0000000000000007" + "0020000000000000" + "0000000000000002",
 		"m/\x04barea": "0100" + "0000000001000003",
 	} {
 		require.Equal(t, want, hex.EncodeToString(stored[name]), "%q", name)
@@ -108,7 +111,11 @@ func TestItemsThatCannotBeRead(t *testing.T) {
 		{"m/\x01pa", "\x01\x04" + number + "\xff" + number[1:], "limit -"},
 		{"m/\x01pa", "\x01\x02" + number + "\x7f\xf0\x00\x00\x00\x00\x00\x00" + number, "infinite rate"},
 		{"m/\x01pa", "\x02\x00" + number, "has the form 2, and this program knows 1 alone"},
-		{"m/\x01pa", "\x01\x20" + number, "has the flags 00100000"},
+		{"m/\x01pa", "\x01\x20" + number, "wrong length"},
+		{"m/\x01pa", "\x01\x20" + number + "\x00\x00\x00\x00\x00\x00\x00\x00", "lets 0 requests run at once"},
+		{"m/\x01pa", "\x01\x20" + number + "\x00\x00\x00\x00\x00\x01\x00\x00", "lets 65536 requests run at once, not 1 to 65535"},
+		{"m/\x01pa", "\x01\x20" + number + "\xff\xff\xff\xff\x00\x00\x00\x01", "requests run at once"},
+		{"m/\x01pa", "\x01\x40" + number, "has the flags 01000000"},
 		{"m/\x01pa", "\x01\x03", "has the flags 00000011"},
 		{"p/p", "\x01\x02" + number + number + `{"id": "p", "name": "P"}`, "has the flags 00000010"},
 		{"p/p", "\x01\x00" + number, "wrong length"},

@@ -11,7 +11,8 @@ import (
 )
 
 // Load reads plans in API Gateway's JSON form: one CreateUsagePlan body, a list of them, or the output of
-// `aws apigateway get-usage-plans`. It also reads the form of [Plan.MarshalJSON]. A plan without an id, such as a
+// `aws apigateway get-usage-plans`. It also reads the form of [Plan.MarshalJSON], with its fields that API Gateway does
+// not have. A plan without an id, such as a
 // CreateUsagePlan body, gets its name as its id. At most 16 MiB are read.
 //
 // Load is strict. A field that API Gateway does not have, a field that is given twice, and a value of the wrong type or
@@ -69,7 +70,7 @@ func (n node) items() []node {
 // told twice.
 func (n node) plan() Plan {
 	found := len(*n.mistakes)
-	n.known("id", "name", "description", "apiStages", "throttle", "quota", "quotas", "productCode", "tags")
+	n.known("id", "name", "description", "apiStages", "throttle", "quota", "quotas", "inFlight", "productCode", "tags")
 	p := Plan{
 		ID:          n.field("id").text(),
 		Name:        n.required("name").text(),
@@ -77,6 +78,7 @@ func (n node) plan() Plan {
 		ProductCode: n.field("productCode").text(),
 		Tags:        n.field("tags").texts(),
 		Quotas:      n.quotas(),
+		InFlight:    n.field("inFlight").inFlight(),
 	}
 	if p.ID == "" {
 		p.ID = p.Name
@@ -112,6 +114,22 @@ func (n node) stage() Stage {
 		}
 	}
 	return s
+}
+
+// inFlight reads what [Plan.MarshalJSON] writes of Plan.InFlight. API Gateway has no such field.
+func (n node) inFlight() InFlight {
+	n.known("client", "total")
+	return InFlight{n.field("client").atOnce(), n.field("total").atOnce()}
+}
+
+func (n node) atOnce() int {
+	found, count := len(*n.mistakes), n.whole()
+	if len(*n.mistakes) == found {
+		if err := validateInFlight(count); err != nil {
+			n.mistake("%v", err)
+		}
+	}
+	return int(count)
 }
 
 // API Gateway's limits of an account, which replace a field that a throttle leaves out

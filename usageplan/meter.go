@@ -64,6 +64,12 @@ type Config struct {
 	StageThrottles  []Stage
 	AccountThrottle *ratelimit.Limit
 
+	// InFlight is how many requests of the meter may run at once, of all clients and plans together. 0 is no bound. It
+	// does not change. [Plan].InFlight bounds the requests of a client and of a plan. The place of a request is taken
+	// before its tokens and units, and given back by [Meter.Handler], or by the caller of Check or Take; see
+	// [Charge.Release].
+	InFlight int
+
 	// AWSStrict turns off what API Gateway never sends: Retry-After and the RateLimit fields.
 	AWSStrict bool
 
@@ -130,7 +136,8 @@ type Meter struct {
 	stages  []*methods // for each of config.StageThrottles
 	account *ratelimit.Bucket
 	tooFast tally // requests that a throttle has refused
-	made    bool  // by New
+	places  places
+	made    bool // by New
 }
 
 // New returns a meter for c. If c has mistakes, or what it declares conflicts with what Config.Journal has, the error
@@ -167,7 +174,10 @@ func (m *Meter) configure() error {
 	if strings.ContainsFunc(m.config.Unit, func(r rune) bool { return r < ' ' || r > '~' }) {
 		errs = append(errs, fmt.Errorf("Config.Unit %q is not printable ASCII", clip(m.config.Unit)))
 	}
-	errs = append(errs, wrap("Config.AccountThrottle", m.makeAccount()), m.makeStages())
+	if n := m.config.InFlight; n < 0 || n > maxInFlightAll {
+		errs = append(errs, fmt.Errorf("Config.InFlight %d is not within 0 to %d", n, maxInFlightAll))
+	}
+	errs = append(errs, wrap("Config.AccountThrottle", m.makeAccount()), m.makeStages(), m.places.make())
 	return errors.Join(errs...)
 }
 

@@ -58,16 +58,19 @@ const (
 
 const allowed = "allowed"
 
-// tellAllowed tells Observe that q was allowed under the version s of its plan. The version has one verdict for all
-// such requests, so that telling allocates nothing. A request that the application names has a verdict of its own. w
-// and r are nil if there is no HTTP request.
-func (m *Meter) tellAllowed(ctx context.Context, w http.ResponseWriter, r *http.Request, q *Request, s *state) {
-	v := &s.allowed
+// tellAllowed tells Observe that q was allowed, with the charge c. A version of a plan has one verdict for all such
+// requests, so that telling allocates nothing. A request that the application names has a verdict of its own. w and r
+// are nil if there is no HTTP request.
+func (m *Meter) tellAllowed(ctx context.Context, w http.ResponseWriter, r *http.Request, q *Request, c *Charge) {
+	told := false
+	defer c.place.releaseUnless(&told)
+	v := &c.state.allowed
 	if m.config.RequestID != nil && r != nil {
 		named := *v
 		named.RequestID, v = m.requestID(w, r), &named
 	}
 	m.config.Observe(ctx, Event{v, pattern(r, q.Route.Resource), q.Client, q.Cost, -1})
+	told = true
 }
 
 // tellRefused tells Observe that a request was refused with e, unless there is nobody to tell. m and r may be nil.

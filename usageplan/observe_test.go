@@ -335,6 +335,7 @@ func TestReasonNamesTheCause(t *testing.T) {
 		"no_client":      {usageplan.ErrNoClient},
 		"no_plan":        {usageplan.ErrNoPlan},
 		"throttled":      {usageplan.ErrThrottled, errors.Join(usageplan.ErrThrottled, ledger.ErrUnavailable)},
+		"in_flight":      {usageplan.ErrInFlight},
 		"quota_exceeded": {usageplan.ErrQuotaExceeded},
 		"no_quota":       {usageplan.ErrNoQuota},
 		"invalid":        {usageplan.ErrInvalid},

@@ -35,6 +35,10 @@ type Plan struct {
 	// Quotas limit the units that each member may use in a period; at most one for each [ledger.Period]. Without a
 	// quota, the usage of each member is counted by days of UTC, if there is a Config.Ledger, and limited by none.
 	Quotas []ledger.Quota
+	// InFlight bounds how many requests of a member, and of all members together, run at once, over all stages of the
+	// plan. A change acts on the next request. What runs stays counted, if it was counted when it was admitted: a bound
+	// that the plan did not have then does not count it.
+	InFlight InFlight
 	// Stages are the stages of APIs that members may call. A plan without stages admits nothing.
 	Stages []Stage
 }
@@ -65,6 +69,8 @@ type Member struct {
 	// Limits replaces the limit of the plan's quota of a period for this member. For a period that is not in it, the
 	// plan's limit applies.
 	Limits map[ledger.Period]int64
+	// InFlight replaces the Client of the plan's InFlight for this member. If it is 0, that of the plan applies.
+	InFlight int
 }
 
 // Bounds of ids in bytes. Keys of the ledger have room for them.
@@ -94,7 +100,7 @@ func (p Plan) validate() error {
 			errs = append(errs, fmt.Errorf("quotas[%d]: a second quota for period %v", i, q.Period))
 		}
 	}
-	errs = append(errs, validateStages(p.Stages))
+	errs = append(errs, wrap("inFlight", p.InFlight.validate()), validateStages(p.Stages))
 	return wrap(fmt.Sprintf("plan %q", clip(p.ID)), errors.Join(errs...))
 }
 
@@ -200,6 +206,7 @@ func (m Member) validate() error {
 	for _, period := range slices.Sorted(maps.Keys(m.Limits)) {
 		errs = append(errs, ledger.Quota{Limit: m.Limits[period], Period: period}.Validate())
 	}
+	errs = append(errs, wrap("inFlight", validateInFlight(int64(m.InFlight))))
 	return m.wrap(errs...)
 }
 

@@ -20,6 +20,11 @@ type Stats struct {
 	// too. It is a figure of this meter alone, and starts at 0 with each process. [Meter.StatusHandler] counts
 	// nothing.
 	Throttled uint64
+	// InFlight is how many requests hold a place under Plan.InFlight or Config.InFlight at this moment. A figure that
+	// only grows means that a caller of Check or Take does not call [Charge.Release].
+	InFlight int
+	// NoPlace is how many requests found no place there since New. It counts as Throttled does.
+	NoPlace uint64
 
 	// Revision is the revision of the journal up to which its changes act here. Meters of one journal that have the
 	// same Revision have the same plans and members, if they declare the same. Without a journal, it counts the
@@ -60,10 +65,11 @@ func (m *Meter) Stats() Stats {
 		st.AccountTokens = m.account.Peek().Remaining
 	}
 	st.Throttled = m.tooFast.Load()
+	st.InFlight, st.NoPlace = int(m.places.all.Load()), m.places.refused.Load()
 	return st
 }
 
-// A tally counts requests that a throttle refuses. It has a cache line of its own, so that a flood of refusals on one
+// A tally counts requests that a limit refuses. It has a cache line of its own, so that a flood of refusals on one
 // core does not slow down the admitted requests of another, which only read the words around it. (Lines have 64
 // bytes: with 56 on either side, no line has both the counter and another word.)
 //

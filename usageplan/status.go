@@ -17,6 +17,8 @@ type Status struct {
 	// absent from the JSON, if there is no throttle.
 	RateLimit  *float64 `json:"rateLimit,omitempty"`
 	BurstLimit *int64   `json:"burstLimit,omitempty"`
+	// InFlight is how many requests of the client may run at once. It is 0, and absent, if its plan does not bound them.
+	InFlight int `json:"inFlight,omitempty"`
 	// Allowance is the quota with the least remaining. It is nil, and its fields are absent, if the plan has no quota.
 	*Allowance
 	// Quotas are all quotas of a plan with more than one; otherwise nil and absent.
@@ -51,6 +53,7 @@ func (m *Meter) status(ctx context.Context, q *Request) (match, Status, error) {
 		return match{}, Status{}, m.refusal(ErrNoPlan, q)
 	}
 	st := Status{Plan: p.state.Name}
+	st.InFlight, _ = p.inFlight()
 	if limit := clone(p.limit()); limit != nil {
 		st.RateLimit, st.BurstLimit = &limit.Rate, &limit.Burst
 	}

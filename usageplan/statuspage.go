@@ -66,9 +66,9 @@ func (m *Meter) pageOf(ctx context.Context, q *Request, p *match, st *Status) ([
 	page.WriteString(statusStyle + chart.Style)
 	page.put("</style></head>\n<body><main><h1>Usage</h1>\n<p class=\"lead\">Plan <bdi>%s</bdi></p>\n", st.Plan)
 	quotas := st.allowances()
-	if len(quotas) != 1 { // with one quota, the throttle is the last of its tiles
+	if len(quotas) != 1 { // with one quota, the rate is the last of its tiles
 		page.put("<h2>Rate</h2>\n<dl class=\"tiles\">")
-		page.throttle(st)
+		page.rate(st)
 		page.put("</dl>\n")
 	}
 	for i, a := range quotas {
@@ -102,7 +102,7 @@ func (m *Meter) putQuota(
 	page.put("<h2>%s</h2>\n<dl class=\"tiles\">", spans[quota.Period])
 	page.tiles(a, quota.Location)
 	if st.Quotas == nil {
-		page.throttle(st)
+		page.rate(st)
 	}
 	page.put("</dl>\n<section class=\"card\"><h3>Last %s days</h3>", strconv.Itoa(daysShown))
 	drawn := chart.Days{Of: "plan " + st.Plan, Quota: quota, Now: page.now}
@@ -143,6 +143,14 @@ func (p *statusPage) tiles(a Allowance, location *time.Location) {
 	p.tile("Used", "", chart.Count(a.Used), "of "+chart.Count(a.Limit))
 	p.tile("Remaining", left, chart.Count(a.Remaining), about)
 	p.tile("Reset", "", reset.Format("2 Jan"), strings.TrimSuffix(reset.Format("15:04 ")+location.String(), " Local"))
+}
+
+// rate writes the client's throttle, and how many of its requests may run at once if that is bounded.
+func (p *statusPage) rate(st *Status) {
+	p.throttle(st)
+	if st.InFlight > 0 {
+		p.tile("In flight", "", chart.Count(int64(st.InFlight)), "requests may run at once")
+	}
 }
 
 // throttle writes the client's throttle.

@@ -25,6 +25,8 @@ type Request struct {
 // ever exceeded. If the ledger's engine fails before everything is given back, the ledger gives back the rest when the
 // engine works again.
 //
+// The caller calls [Charge.Release] when the request has ended, if Plan.InFlight or Config.InFlight bounds how many run.
+//
 // Config.Observe is told the decision. Config.RequestID is not asked, because there is no HTTP request.
 func (m *Meter) Take(ctx context.Context, q Request) (c Charge, err error) {
 	if err := m.decide(ctx, &q, &c); err != nil {
@@ -33,7 +35,7 @@ func (m *Meter) Take(ctx context.Context, q Request) (c Charge, err error) {
 		return Charge{}, err
 	}
 	if m.config.Observe != nil {
-		m.tellAllowed(ctx, nil, nil, &q, c.state)
+		m.tellAllowed(ctx, nil, nil, &q, &c)
 	}
 	return c, nil
 }
@@ -53,7 +55,14 @@ func (m *Meter) decide(ctx context.Context, q *Request, c *Charge) error {
 		return m.refusal(ErrNoPlan, q)
 	}
 	c.Client, c.Plan, c.state, c.cost, c.meter = q.Client, p.state.ID, p.state, q.Cost, m
-	return m.take(ctx, now, q, &p, c)
+	if err := m.occupy(q, &p, c); err != nil {
+		return err
+	}
+	admitted := false
+	defer c.place.releaseUnless(&admitted)
+	err = m.take(ctx, now, q, &p, c)
+	admitted = err == nil
+	return err
 }
 
 // acceptable returns the refusal of a request that no plan could admit, or nil.

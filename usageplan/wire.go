@@ -9,8 +9,8 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// The JSON form in which plans are written: API Gateway's, and "quotas" and "location", which API Gateway does not
-// have.
+// The JSON form in which plans are written: API Gateway's, and "quotas", "location" and "inFlight", which API Gateway
+// does not have.
 //
 // It is read by load.go and not into these types. Reading has to accept what is never written: an id that is left out,
 // half a throttle, the fields of a listing. And it has to find every mistake with its path. Types for
@@ -25,6 +25,7 @@ type (
 		Throttle    *limitJSON        `json:"throttle,omitempty"`
 		Quota       *quotaJSON        `json:"quota,omitempty"`
 		Quotas      []quotaJSON       `json:"quotas,omitempty"`
+		InFlight    inFlightJSON      `json:"inFlight,omitzero"`
 		Tags        map[string]string `json:"tags,omitempty"`
 	}
 	stageJSON struct {
@@ -42,14 +43,19 @@ type (
 		Period   ledger.Period `json:"period"`
 		Location string        `json:"location,omitempty"`
 	}
+	inFlightJSON struct {
+		Client int `json:"client,omitempty"`
+		Total  int `json:"total,omitempty"`
+	}
 )
 
 // MarshalJSON writes the plan in API Gateway's form. A plan with several quotas, or with one outside UTC, gets a list
-// "quotas" with the "location" of each instead of "quota". API Gateway does not read that list.
+// "quotas" with the "location" of each instead of "quota". A plan with a Plan.InFlight gets a field "inFlight", such as
+// {"client": 4, "total": 100}. API Gateway reads neither.
 func (p Plan) MarshalJSON() ([]byte, error) {
 	w := planJSON{
 		ID: p.ID, Name: p.Name, Description: p.Description, ProductCode: p.ProductCode, Tags: p.Tags,
-		Throttle: (*limitJSON)(p.Throttle), Stages: []stageJSON{},
+		Throttle: (*limitJSON)(p.Throttle), Stages: []stageJSON{}, InFlight: inFlightJSON(p.InFlight),
 	}
 	for _, q := range p.Quotas {
 		w.Quotas = append(w.Quotas, writeQuota(q))
