@@ -21,7 +21,7 @@ import (
 // keeps the order. FormatUsage has the present day alone.
 //
 // What the format has no place for is left out with a warning: the values of keys that are not sealed, several quotas of
-// a plan, and limits of single members. The document holds values of keys, so it is a secret. An export that fails has
+// a plan, what bounds how many of its requests run at once, and limits of single members. The document holds values of keys, so it is a secret. An export that fails has
 // written nothing, unless w fails.
 //
 // The journal of keys has a reveal of each value before the document is written, by the [journal.Origin] of ctx.
@@ -151,11 +151,16 @@ func (m *move) planMembers(plan string) (members []usageplan.Member, err error) 
 	}
 	for k := range m.membersOf(plan) {
 		members = append(members, k)
-		if k.Throttle != nil || len(k.Limits) > 0 {
+		if hasOwn(k) {
 			m.leaveOut("key "+k.Client, "the limits of its own under usage plan %s", plan)
 		}
 	}
 	return members, nil
+}
+
+// hasOwn reports whether a member has a limit of its own.
+func hasOwn(m usageplan.Member) bool {
+	return m.Throttle != nil || len(m.Limits) > 0 || m.InFlight != 0
 }
 
 // writePlanKeys writes what get-usage-plan-keys prints. Values are in it where they are known, as in API Gateway's.
@@ -211,8 +216,12 @@ func (m *move) writeUsage(ctx context.Context, w *bytes.Buffer, plan string) err
 	return writeJSON(w, map[string]any{"usagePlanId": plan, "startDate": today, "endDate": today, "items": items})
 }
 
-// quota returns the plan's quota in API Gateway's form, or nil. If the plan has several, or one outside UTC, it warns.
+// quota returns the plan's quota in API Gateway's form, or nil. If the plan has several, or one outside UTC, it warns. It
+// also warns if the plan bounds what runs at once, for which the form has no place.
 func (m *move) quota(p usageplan.Plan) *quotaJSON {
+	if p.InFlight != (usageplan.InFlight{}) {
+		m.leaveOut("usage plan "+p.ID, "how many requests may run at once")
+	}
 	if len(p.Quotas) > 1 || len(p.Quotas) == 1 && location(p.Quotas[0]) != time.UTC {
 		m.leaveOut("usage plan "+p.ID, "quotas that API Gateway cannot have")
 		return nil

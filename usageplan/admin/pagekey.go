@@ -37,6 +37,8 @@ type membershipView struct {
 	Moves       []usageplan.Plan // where the key can move
 
 	PlanRate, PlanBurst string // of the plan's throttle
+
+	InFlight, PlanInFlight string // how many of its requests may run at once, "" if it has no bound of its own
 }
 
 // memberForms are a membership with the page that it is shown on.
@@ -146,6 +148,7 @@ func viewMembership(m usageplan.Member, plan usageplan.Plan, plans []usageplan.P
 	view := membershipView{Plan: plan}
 	view.Rate, view.Burst = writeThrottle(m.Throttle, "")
 	view.PlanRate, view.PlanBurst = writeThrottle(plan.Throttle, "no limit")
+	view.InFlight, view.PlanInFlight = writeInFlight(m.InFlight, ""), writeInFlight(plan.InFlight.Client, "no limit")
 	for _, q := range plan.Quotas {
 		quota := quotaView{Period: q.Period, Limit: q.Limit}
 		if own, has := m.Limits[q.Period]; has {

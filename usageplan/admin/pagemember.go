@@ -111,8 +111,12 @@ func (p *page) setLimits(v *visit) error {
 			if err != nil {
 				return result{}, err
 			}
+			inFlight, err := v.inFlight("inflight")
+			if err != nil {
+				return result{}, err
+			}
 			_, err = s.config.Plans.UpdateMember(c, plan, key, func(m *usageplan.Member) error {
-				m.Throttle, m.Limits = throttle, limits
+				m.Throttle, m.Limits, m.InFlight = throttle, limits, inFlight
 				return nil
 			})
 			return result{}, err
@@ -195,7 +199,7 @@ func (p *page) move(v *visit) error {
 				return result{}, conflict("The key is in this plan already")
 			}
 			_, err := s.config.Plans.UpdateMember(c, plan, key, func(m *usageplan.Member) error {
-				m.Plan, m.Throttle, m.Limits = to, nil, nil
+				m.Plan, m.Throttle, m.Limits, m.InFlight = to, nil, nil, 0
 				return nil
 			})
 			return result{}, s.associated(err, to, key)

@@ -33,6 +33,7 @@ type planView struct {
 type planLimits struct {
 	Name, Description                  string
 	Rate, Burst, Limit, Period, Offset string
+	InFlight, InFlightTotal            string // "" for no bound
 	Periods                            []ledger.Period
 	Several                            bool   // several quotas, which these fields cannot have
 	Location                           string // where the day of the quota begins, "" for UTC
@@ -106,7 +107,7 @@ func (v *visit) members(view *planView) error {
 	now := time.Now()
 	for _, m := range members {
 		k, is := v.page.Control.config.Keys.Key(m.Client)
-		view.Members = append(view.Members, memberView{m.Client, k, is, switchOf(k, now), m.Throttle != nil || len(m.Limits) > 0})
+		view.Members = append(view.Members, memberView{m.Client, k, is, switchOf(k, now), hasOwn(m)})
 	}
 	view.ShowsMembers, view.Later = true, at.before != 0
 	if next != 0 {
@@ -119,6 +120,7 @@ func limitsOf(p usageplan.Plan) planLimits {
 	l := planLimits{Name: p.Name, Description: p.Description, Period: string(ledger.Daily), Offset: "0"}
 	l.Periods = []ledger.Period{ledger.Daily, ledger.Weekly, ledger.Monthly}
 	l.Rate, l.Burst = writeThrottle(p.Throttle, "")
+	l.InFlight, l.InFlightTotal = writeInFlight(p.InFlight.Client, ""), writeInFlight(p.InFlight.Total, "")
 	if l.Several = len(p.Quotas) > 1; l.Several || len(p.Quotas) == 0 {
 		return l
 	}

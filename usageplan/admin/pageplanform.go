@@ -77,6 +77,9 @@ func (v *visit) planBody() (map[string]any, error) {
 	if body["quota"], err = v.quota(); err != nil {
 		return nil, err
 	}
+	if body["inFlight"], err = v.planInFlight(); err != nil {
+		return nil, err
+	}
 	body["apiStages"], err = v.stages()
 	return body, err
 }
@@ -130,6 +133,7 @@ func (p *page) editPlan(v *visit) error {
 		ops = append(ops, operationJSON{"replace", "/throttle/rateLimit", v.form.get("rate")},
 			operationJSON{"replace", "/throttle/burstLimit", v.form.get("burst")})
 	}
+	ops = append(ops, v.inFlightOps()...)
 	plan, _ := p.Control.config.Plans.Plan(id)
 	switch {
 	case len(plan.Quotas) > 1: // the form does not show several

@@ -59,7 +59,7 @@ var pageRoutes = []pageRoute{
 	{http.MethodPost, "delete-key", (*page).deleteKey, "key sure", (*page).keyAgain},
 	{http.MethodPost, "extend", (*page).extend, "key plan period nonce units reason", (*page).keyAgain},
 	{http.MethodPost, "set-remaining", (*page).setRemaining, "key plan period units reason", (*page).keyAgain},
-	{http.MethodPost, "limits", (*page).setLimits, "key plan rate burst DAY WEEK MONTH", (*page).keyAgain},
+	{http.MethodPost, "limits", (*page).setLimits, "key plan rate burst inflight DAY WEEK MONTH", (*page).keyAgain},
 	{http.MethodPost, "join", (*page).join, "key to", (*page).keyAgain},
 	{http.MethodPost, "move", (*page).move, "key plan to", (*page).keyAgain},
 	{http.MethodPost, "leave", (*page).leave, "key plan", (*page).keyAgain},
@@ -78,7 +78,7 @@ var pageRoutes = []pageRoute{
 }
 
 // planFields are the fields of a plan's texts and limits.
-const planFields = "name description rate burst limit period offset"
+const planFields = "name description rate burst inflight inflighttotal limit period offset"
 
 // A visit is one request of a browser to the page.
 type visit struct {

@@ -79,6 +79,8 @@ func (p *planPatch) apply(o operation) error {
 			p.Throttle = &ratelimit.Limit{Rate: accountRate, Burst: accountBurst}
 		}
 		return patchLimit(p.Throttle, o, field)
+	case isInFlight(o):
+		return p.patchInFlight(o)
 	case o.is("/quota", "remove"), strings.HasPrefix(o.path, "/quota/") && o.op != "remove":
 		return p.patchQuota(o)
 	default:

@@ -15,7 +15,7 @@ import (
 // createPlan is CreateUsagePlan. Mistakes in the form of the JSON come before those in what it says, because a number
 // that cannot be read counts as 0, and "must be a non-negative numeric" would mislead.
 func (s *Server) createPlan(c *call) (result, error) {
-	n, err := c.read("name", "description", "apiStages", "throttle", "quota", "tags")
+	n, err := c.read("name", "description", "apiStages", "throttle", "quota", "inFlight", "tags")
 	if err != nil {
 		return result{}, err
 	}
@@ -50,6 +50,9 @@ func (s *Server) readPlan(n node) (p usageplan.Plan, err error) {
 		return p, err
 	}
 	if p.Quotas, err = readQuota(n.field("quota")); err != nil {
+		return p, err
+	}
+	if p.InFlight, err = readInFlight(n.field("inFlight")); err != nil {
 		return p, err
 	}
 	p.Stages, err = s.readStages(n.field("apiStages"), p.Name)

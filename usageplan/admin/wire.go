@@ -46,6 +46,7 @@ type (
 		Throttle    *limitJSON        `json:"throttle,omitempty"`
 		Quota       *quotaJSON        `json:"quota,omitempty"`
 		Quotas      []quotaJSON       `json:"quotas,omitempty"`
+		InFlight    inFlightJSON      `json:"inFlight,omitzero"`
 		ProductCode string            `json:"productCode,omitempty"`
 		Tags        map[string]string `json:"tags,omitzero"`
 	}
@@ -118,11 +119,12 @@ func writePlanKey(k apikey.Key, value apikey.Secret) planKeyJSON {
 }
 
 // writePlan returns the form of a plan without its tags. A plan with several quotas, or with one outside UTC, is none
-// of API Gateway's: it has "quotas" and "location", as [usageplan.Plan.MarshalJSON] writes them. SDKs skip these.
+// of API Gateway's: it has "quotas" and "location", as [usageplan.Plan.MarshalJSON] writes them, and so is "inFlight".
+// SDKs skip these.
 func writePlan(p usageplan.Plan) planJSON {
 	w := planJSON{
 		ID: p.ID, Name: p.Name, Description: p.Description, ProductCode: p.ProductCode,
-		Stages: make([]stageJSON, 0, len(p.Stages)),
+		Stages: make([]stageJSON, 0, len(p.Stages)), InFlight: inFlightJSON(p.InFlight),
 	}
 	if p.Throttle != nil {
 		l := writeLimit(*p.Throttle)
