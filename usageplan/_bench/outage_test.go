@@ -105,7 +105,7 @@ func measure(b *testing.B, take func() error) outage {
 	var wg sync.WaitGroup
 	for i := range later {
 		wg.Go(func() {
-			for begun := time.Now(); begun.Before(over); begun = time.Now() {
+			for begun := time.Now(); len(later[i]) == 0 || begun.Before(over); begun = time.Now() {
 				if err := take(); !errors.Is(err, ledger.ErrUnavailable) {
 					b.Error("a take while the server is away: ", err)
 				}
