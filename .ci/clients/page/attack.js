@@ -33,7 +33,7 @@ async function forge(browser, owner, key, call) {
 					const shown = await tab.frames()[1]?.evaluate(() => document.body.innerText).catch(() => '')
 					ok(`${site}${name} shows nothing of the page: ${shown}`, !/Signed in|API key|Overview/.test(shown ?? ''))
 				} else {
-					for (let i = 0; i < 200 && !answers.length; i++) await new Promise((then) => setTimeout(then, 25))
+					for (let i = 0; i < 2400 && !answers.length; i++) await new Promise((then) => setTimeout(then, 25))
 					check(`${site}${name} is refused`, answers[0], 403)
 				}
 				await tab.close()

@@ -202,7 +202,7 @@ async function download(tab, browser) {
 			f.elements.format.value = format
 		}, first, today, format)
 		await (await form.$('button')).click()
-		for (let i = 0; i < 400; i++) {
+		for (let i = 0; i < 1200; i++) {
 			const [name] = fs.readdirSync(folder).filter((f) => f.endsWith('.csv'))
 			if (name) {
 				const lines = records(fs.readFileSync(path.join(folder, name), 'utf8'))
