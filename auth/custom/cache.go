@@ -74,7 +74,7 @@ func (c *cache) find(k key) (e *entry, found bool) {
 	defer c.mu.Unlock()
 	now := time.Now()
 	if e := c.refused[k]; e != nil {
-		if now.Before(e.expires) {
+		if isAhead(e.expires, now) {
 			return e, true
 		}
 		delete(c.refused, k)
@@ -82,7 +82,7 @@ func (c *cache) find(k key) (e *entry, found bool) {
 	if c.ttl < 0 {
 		return newEntry(), false
 	}
-	if e := c.kept[k]; e != nil && (e.expires.IsZero() || now.Before(e.expires)) {
+	if e := c.kept[k]; e != nil && (e.expires.IsZero() || isAhead(e.expires, now)) {
 		return e, true
 	}
 	makeRoom(c.kept, c.limit)
@@ -147,7 +147,7 @@ func makeRoom(entries map[key]*entry, limit int) {
 		if e.expires.IsZero() {
 			continue
 		}
-		if now.Before(e.expires) {
+		if isAhead(e.expires, now) {
 			alive = &k
 		} else {
 			delete(entries, k)
@@ -156,4 +156,11 @@ func makeRoom(entries map[key]*entry, limit int) {
 	if len(entries) >= limit && alive != nil {
 		delete(entries, *alive)
 	}
+}
+
+// isAhead reports whether an instant is still to come, by both clocks. So answers are not used for longer because the
+// monotonic clock stood still while the machine slept, nor because the wall clock was set back. Round(0) removes the
+// monotonic reading.
+func isAhead(instant, now time.Time) bool {
+	return now.Before(instant) && now.Round(0).Before(instant.Round(0))
 }
