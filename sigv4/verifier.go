@@ -280,11 +280,17 @@ func (v *Verifier) mismatch(cr *canonicalRequest, p *parameters, unknown bool) *
 // checkKey checks the expiry and the session token of temporary credentials. It comes after the signature, so that only
 // the holder of the secret learns that a token is wrong or that the credentials have expired.
 func (v *Verifier) checkKey(p *parameters, key *Key, now time.Time) *Error {
-	if !key.Expires.IsZero() && !now.Before(key.Expires) {
+	if !key.Expires.IsZero() && !isAhead(key.Expires, now) {
 		return refuse(errCredentialExpired, p.keyID)
 	}
 	if subtle.ConstantTimeCompare([]byte(p.token), []byte(key.SessionToken)) != 1 {
 		return refuse(ErrSessionToken, p.keyID)
 	}
 	return nil
+}
+
+// isAhead reports whether an instant is still to come, by both clocks. A key source may keep an Expires that it made from
+// time.Now, which has a monotonic reading. That clock stands still while a machine sleeps. Round(0) removes the reading.
+func isAhead(instant, now time.Time) bool {
+	return now.Before(instant) && now.Round(0).Before(instant.Round(0))
 }
