@@ -22,14 +22,14 @@ func (v *Verifier) keep(maxStale time.Duration, follow bool) error {
 // current returns the present time, once the keys are as fresh as Config.MaxStale asks for. The age comes before the
 // lookup: what is found then is not older.
 func (v *Verifier) current(ctx context.Context) (int64, *Error) {
-	now := v.clock.now()
-	if !v.bounded || v.topic.Fresh(now.time()) {
-		return now.nano(), nil
+	now := time.Now()
+	if !v.bounded || v.topic.Fresh(now) {
+		return now.UnixNano(), nil
 	}
 	if err := v.topic.Renew(ctx); err != nil {
 		return 0, &Error{Err: fmt.Errorf("%w: %w", ErrStale, err)}
 	}
-	return v.clock.now().nano(), nil // it may have waited
+	return time.Now().UnixNano(), nil // it may have waited
 }
 
 // Close ends the goroutine of [Config].Follow and the reading of requests, and waits for them. Call it before the store

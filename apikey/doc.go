@@ -70,7 +70,7 @@
 // Verifying takes no lock and does not wait for changes. Values of an accepted length all cost the same steps, except
 // that the checksum of a value with the prefix, which is not secret, is checked first: one hash, a search that depends
 // on the pepper, comparisons in constant time, all checks. So the time of a refusal does not tell whether the value is
-// known. Dates are compared with the wall clock. If the clock is set, that is noticed within a second.
+// known. Dates are compared with the wall clock.
 //
 // Changes are made one at a time. Each is appended to [Config].Journal before it is visible, and carries the name of
 // API Gateway's operation. A process that opens the journal again has the same keys. Nodes that share a journal decide

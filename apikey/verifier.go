@@ -108,7 +108,6 @@ type Verifier struct {
 	named   map[string]*named // by id; used only by New and in the topic's calls, as is marked
 	marked  bool              // the journal has the mark of the pepper
 	keys    keys
-	clock   clock
 }
 
 // New returns a verifier of the keys that cfg declares and those of the journal, which it reads to its head. If cfg has
@@ -129,7 +128,6 @@ func New(cfg Config) (*Verifier, error) {
 	}
 	v.hashers = newHashers(pepper)
 	v.keys = newKeys()
-	v.clock.set()
 	errs = append(errs, v.follow(cfg.Journal, cfg.Keys), v.keep(cfg.MaxStale, cfg.Follow))
 	if err := errors.Join(errs...); err != nil {
 		_ = v.Close() // always nil
