@@ -139,14 +139,17 @@ func counting(sum *summary, err error) string {
 		return "The sums could not be counted: the store has not answered."
 	case sum == nil:
 		return "The sums are being counted. Load the page again in a moment."
-	case err != nil:
-		return "The sums are those of " + ago(time.Since(sum.at)) + ". The store has not answered since."
-	case time.Since(sum.at) < 2*time.Second:
-		return "The sums were counted just now."
-	case time.Since(sum.at) < 2*time.Minute:
-		return "The sums were counted " + counted(int(time.Since(sum.at)/time.Second), "second") + " ago."
 	}
-	return "The sums were counted " + ago(time.Since(sum.at)) + ", and are being counted anew."
+	switch age := passed(sum.at); {
+	case err != nil:
+		return "The sums are those of " + ago(age) + ". The store has not answered since."
+	case age < 2*time.Second:
+		return "The sums were counted just now."
+	case age < 2*time.Minute:
+		return "The sums were counted " + counted(int(age/time.Second), "second") + " ago."
+	default:
+		return "The sums were counted " + ago(age) + ", and are being counted anew."
+	}
 }
 
 // tiles returns the figures at the top. What a person may not read is in none of them.

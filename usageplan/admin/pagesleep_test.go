@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"errors"
 	"testing"
 	"time"
 	"unsafe"
@@ -38,4 +39,22 @@ func TestSleepProlongsNothing(t *testing.T) {
 	s.seen = slept(s.seen, sessionIdle)
 	l.sessions[digestOf(session)] = s
 	require.False(t, l.knows(session))
+}
+
+// Sums that were counted before the machine slept are old after it, and the page says so.
+func TestSleepMakesSumsOld(t *testing.T) {
+	var c summaries
+	c.latest = &summary{at: time.Now()}
+	require.False(t, c.due())
+	require.Equal(t, "The sums were counted just now.", counting(c.latest, nil))
+	c.latest.at = slept(c.latest.at, 3*time.Hour)
+	require.True(t, c.due())
+	require.Equal(t, "The sums were counted 3 h ago, and are being counted anew.", counting(c.latest, nil))
+
+	c.latest.at, c.tried, c.err = time.Now(), time.Now(), errors.New("down")
+	require.False(t, c.due())
+	c.tried = slept(c.tried, 3*time.Hour)
+	c.latest.at = slept(c.latest.at, 3*time.Hour)
+	require.True(t, c.due(), "the pause after a failure is over")
+	require.Equal(t, "The sums are those of 3 h ago. The store has not answered since.", counting(c.latest, c.err))
 }

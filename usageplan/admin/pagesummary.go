@@ -205,10 +205,10 @@ func (c *summaries) due() bool {
 	if c.making != nil {
 		return false
 	}
-	if c.err != nil && time.Since(c.tried) < summaryPause {
+	if c.err != nil && passed(c.tried) < summaryPause {
 		return false
 	}
-	return c.latest == nil || time.Since(c.latest.at) >= summaryAge
+	return c.latest == nil || passed(c.latest.at) >= summaryAge
 }
 
 // start begins to make a summary. The caller must hold mu.
