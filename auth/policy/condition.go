@@ -30,6 +30,8 @@ type condition struct {
 func (c *condition) holds(e *evaluation, deny bool) bool {
 	v := e.value(&c.key)
 	switch {
+	case c.operator.null() && v.unknown:
+		return deny
 	case c.operator.null():
 		// "true (the key doesn't exist — it is null) or false (the key exists and its value is not null)". A value that
 		// cannot be judged exists.

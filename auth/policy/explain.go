@@ -165,7 +165,13 @@ func (p *Policy) saw(name string, r *Request) string {
 // type is right and the value is beyond the bounds. A field of Request has the right type always.
 func unfitText(k *key, r *Request) string {
 	given, _ := lookUp(r.Values, k.name)
-	if k.source == fromValues && convert(reflect.Zero(reflect.TypeOf(given)).Interface(), k).presence == unfit {
+	switch {
+	case k.source != fromValues:
+	case given == nil:
+		return "what cannot be compared, nil for a key of type " + k.typed
+	case (k.kind == kindAddress || k.kind == kindDate) && reflect.ValueOf(given).IsZero():
+		return fmt.Sprintf("what cannot be compared, a zero %T for a key of type %s", given, k.typed)
+	case convert(reflect.Zero(reflect.TypeOf(given)).Interface(), k).presence == unfit:
 		return fmt.Sprintf("what cannot be compared, a %T for a key of type %s", given, k.typed)
 	}
 	return "what cannot be compared, as it is too large"

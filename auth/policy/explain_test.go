@@ -199,7 +199,7 @@ func TestExplanationTellsTheWrongType(t *testing.T) {
 		want  string
 	}{
 		{"gold", "app:Tier: gold, want"},
-		{nil, "app:Tier: nothing, want"},
+		{nil, "app:Tier: what cannot be compared, nil for a key of type String, want"},
 		{tier("gold"), "app:Tier: what cannot be compared, a policy_test.tier for a key of type String, want"},
 		{[]string{"gold"}, "app:Tier: what cannot be compared, a []string for a key of type String, want"},
 		{strings.Repeat("g", 2049), "app:Tier: what cannot be compared, as it is too large, want"},
@@ -207,6 +207,13 @@ func TestExplanationTellsTheWrongType(t *testing.T) {
 		e := p.Explain(&policy.Request{Resource: stage + "/GET/a", Values: map[string]any{"app:Tier": tt.given}})
 		require.Contains(t, e.String(), tt.want)
 	}
+}
+
+// A zero address is one that could not be parsed.
+func TestExplanationTellsAZeroValue(t *testing.T) {
+	p := parsed(t, condition("Allow", "NotIpAddress", "aws:VpcSourceIp", `"203.0.113.0/24"`))
+	e := p.Explain(&policy.Request{Resource: stage + "/GET/a", Values: map[string]any{"aws:VpcSourceIp": netip.Addr{}}})
+	require.Contains(t, e.String(), "no  NotIpAddress aws:VpcSourceIp: what cannot be compared, a zero netip.Addr for a key of type IPAddress, want")
 }
 
 // A gate explains what it decides, without telling anybody. What the policies do not decide is its error.

@@ -162,6 +162,9 @@ func (g *Gate) learn(r *http.Request, about *Request) (err error) {
 		g.cfg.Facts(r, &told)
 		told.Action, told.Resource, told.Principal = "", about.Resource, about.Principal
 		*about = told
+		if !about.SourceIP.IsValid() && about.SourceVPCE == "" { // Facts may have set what it could not parse
+			return ErrNoAddress
+		}
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -255,6 +256,23 @@ func TestFactsCannotChangeTheMethodOrTheCaller(t *testing.T) {
 	for _, target := range []string{"POST /Prod/julian/loyalty", "GET /Prod/root/loyalty", "GET /Prod/julian/other"} {
 		method, path, _ := strings.Cut(target, " ")
 		require.ErrorIs(t, g.Check(call(method, path)), policy.ErrDenied, target)
+	}
+}
+
+// Facts may set the address that it has from a proxy. One that it could not parse refuses the request: for an address
+// that is not known, NotIpAddress would hold.
+func TestGateRefusesAnAddressThatFactsCouldNotParse(t *testing.T) {
+	c := byUser(parsed(t, `{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"NotIpAddress":{"aws:SourceIp":"203.0.113.0/24"}}}`))
+	c.Facts = func(r *http.Request, about *policy.Request) {
+		about.SourceIP, _ = netip.ParseAddr(r.Header.Get("X-Proxy-Client"))
+	}
+	g := newGate(t, c)
+	for address, want := range map[string]error{
+		"198.51.100.7": nil, "203.0.113.7": policy.ErrDenied, "unknown": policy.ErrNoAddress, "": policy.ErrNoAddress,
+	} {
+		r := call("GET", "/Prod/a")
+		r.Header.Set("X-Proxy-Client", address)
+		require.ErrorIs(t, g.Check(r), want, address)
 	}
 }
 

@@ -46,7 +46,8 @@ type GateConfig struct {
 
 	// Facts adds to the [Request] what the application knows: the tags of the caller, the issuer of its session, the VPC
 	// endpoint, and values of other condition keys. What the gate knows is set already and may be changed, apart from
-	// the action, the resource and the principal. The Request must not be kept. Nil adds nothing.
+	// the action, the resource and the principal. A request whose SourceIP is zero afterwards is refused, unless it has
+	// a SourceVPCE: through a VPC endpoint there is no public address. The Request must not be kept. Nil adds nothing.
 	Facts func(*http.Request, *Request)
 
 	// Source finds the client's address, for aws:SourceIp. A request whose address it cannot find is refused. Nil means

@@ -29,7 +29,8 @@ type Request struct {
 	// regard to case, so no two may differ in case only.
 	PrincipalTags map[string]string
 
-	// SourceIP is the client's address, for aws:SourceIp.
+	// SourceIP is the client's address, for aws:SourceIp. Do not decide about a request whose address could not be
+	// parsed: NotIpAddress holds for an absent key.
 	SourceIP netip.Addr
 
 	// SourceVPCE is the id of the VPC endpoint that the request came through, for aws:SourceVpce.
@@ -46,8 +47,9 @@ type Request struct {
 
 	// Values are the values of all other keys: AWS's that have no field, such as aws:userid, and the application's
 	// own. A value is a string, []string, float64, int, int64, [time.Time], bool, [netip.Addr] or []byte, as the type
-	// of the key asks; where it is of another type, no statement with this condition allows, and each that denies
-	// applies. The map may be shared by many requests.
+	// of the key asks. Where it is of another type, nil, a zero netip.Addr or a zero time.Time, no statement with this
+	// condition allows, and each that denies applies. So leave a key out if the request does not have it. The map may be
+	// shared by many requests.
 	Values map[string]any
 }
 

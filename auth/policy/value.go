@@ -27,6 +27,7 @@ const (
 // key that the request does not have.
 type value struct {
 	presence presence
+	unknown  bool // unfit, and perhaps the request does not have the key at all
 	truth    bool
 	text     string // also an ARN, and bytes
 	list     []string
@@ -64,7 +65,7 @@ func (e *evaluation) value(k *key) value {
 		return exact(tag, ok)
 	}
 	given, ok := lookUp(r.Values, k.name)
-	if !ok || given == nil {
+	if !ok {
 		return value{}
 	}
 	return convert(given, k)
@@ -83,8 +84,14 @@ func (e *evaluation) now() time.Time {
 
 // convert returns a value of [Request.Values] as the kind of k asks. It converts no kind into another: "10" and 10, or
 // "true" and true, are different things to different operators, and a guess could let a request through.
+//
+// A nil, and the zero of an address or a time, are no values: an address that could not be parsed is a zero one. They do
+// not count as absent, because NotIpAddress and DateNotEquals hold for an absent key. Nor do they count as there, because
+// a denial may ask by Null whether the key is absent.
 func convert(given any, k *key) value {
 	switch v := given.(type) {
+	case nil:
+		return value{presence: unfit, unknown: true}
 	case string:
 		if !k.list && (k.kind == kindText || k.kind == kindARN || k.kind == kindBinary) {
 			return exact(v, true)
@@ -102,10 +109,16 @@ func convert(given any, k *key) value {
 			return value{presence: present, truth: v}
 		}
 	case netip.Addr:
+		if !v.IsValid() {
+			return value{presence: unfit, unknown: true}
+		}
 		if k.kind == kindAddress {
 			return ofAddress(v)
 		}
 	case time.Time:
+		if v.IsZero() {
+			return value{presence: unfit, unknown: true}
+		}
 		if k.kind == kindDate {
 			return ofDate(v)
 		}
