@@ -121,7 +121,7 @@ func TestRefusalOfAnIdentityPoolWrapsThatOfTheToken(t *testing.T) {
 func roleSituations(t *testing.T) []situation {
 	t.Helper()
 	const caller = "arn:aws:iam::123456789012:user/julianwood"
-	server := func(own func(context.Context, sigv4.Identity) ([]*policy.Policy, error)) func(*testing.T, wishes) guard {
+	server := func(own func(context.Context, sigv4.Identity) (policy.Set, error)) func(*testing.T, wishes) guard {
 		return func(t *testing.T, w wishes) guard {
 			sessions := newSessions(t, sigv4.Keyring{"AKIDEXAMPLE": {Secret: "secret", Principal: caller}})
 			v, err := sigv4.NewVerifier(sigv4.VerifierConfig{Keys: sessions.Key, Regions: []string{"eu-west-1"}, Services: []string{"sts"}})
@@ -156,10 +156,10 @@ func roleSituations(t *testing.T) []situation {
 		{name: "invalid", edits: []func(*http.Request){posted("", "Action=x")}, cause: sts.ErrInvalid},
 		{name: "refused", edits: assume("Other"), cause: sts.ErrRefused},
 		{name: "unavailable", edits: assume("Points"), cause: sts.ErrUnavailable, guard: server(
-			func(context.Context, sigv4.Identity) ([]*policy.Policy, error) { return nil, errDown },
+			func(context.Context, sigv4.Identity) (policy.Set, error) { return policy.Set{}, errDown },
 		)},
 		{name: "canceled", edits: append(assume("Points"), canceled), cause: context.Canceled, guard: server(
-			func(ctx context.Context, _ sigv4.Identity) ([]*policy.Policy, error) { return nil, ctx.Err() },
+			func(ctx context.Context, _ sigv4.Identity) (policy.Set, error) { return policy.Set{}, ctx.Err() },
 		)},
 	}, "sts", server(nil), "unavailable", "canceled")
 	for i := range all {

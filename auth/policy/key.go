@@ -98,6 +98,7 @@ var globals = knownKeys(map[source][]Key{
 		{"aws:SourceArn", "ARN"},
 		{"aws:SourceIdentity", "String"},
 		{"aws:SourceVpc", "String"},
+		{"aws:TagKeys", "ArrayOfString"},
 		{"aws:TokenIssueTime", "Date"},
 		{"aws:userid", "String"},
 		{"aws:VpcSourceIp", "IPAddress"},
@@ -121,8 +122,12 @@ func knownKeys(by map[source][]Key) map[string]key {
 	return known
 }
 
-// tagPrefix is what the names of the keys for tags begin with, in lower case.
-const tagPrefix = "aws:principaltag/"
+// What the names of the keys for tags begin with, in lower case: those of the caller, and those that a request of AWS
+// STS asks for a session.
+const (
+	tagPrefix        = "aws:principaltag/"
+	requestTagPrefix = "aws:requesttag/"
+)
 
 // keys are the condition keys of the application, by their name in lower case. With those of AWS, which find knows,
 // they are all that one document may use. Nil is valid: the application has none.
@@ -138,6 +143,9 @@ func (own keys) find(name string) (key, bool) {
 	if strings.HasPrefix(small, tagPrefix) && len(small) > len(tagPrefix) {
 		tag := name[len(tagPrefix):]
 		return key{name: "aws:PrincipalTag/" + tag, typed: "String", kind: kindText, source: fromPrincipalTag, tag: tag}, true
+	}
+	if strings.HasPrefix(small, requestTagPrefix) && len(small) > len(requestTagPrefix) {
+		return key{name: "aws:RequestTag/" + name[len(requestTagPrefix):], typed: "String", kind: kindText}, true
 	}
 	k, ok := own[small]
 	return k, ok

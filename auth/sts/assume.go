@@ -117,17 +117,17 @@ func deny(c call, role, action string) error {
 // credentials are of a session that has one. The trust policy is not among them; allows adds it.
 func (s *Server) policies(ctx context.Context, id sigv4.Identity, from *session.Session) (set policy.Set, err error) {
 	if s.config.Policies != nil {
-		if set.Identity, err = s.config.Policies(ctx, id); err != nil {
-			return set, unavailable(fmt.Errorf("Config.Policies: %w", err))
+		if set, err = s.config.Policies(ctx, id); err != nil {
+			return policy.Set{}, unavailable(fmt.Errorf("Config.Policies: %w", err))
 		}
 	}
 	if from != nil && from.Policy != "" {
 		p, err := policy.Parse([]byte(from.Policy), s.config.Keys...)
 		if err != nil {
 			// Nobody knows what the session may do, so it may do nothing.
-			return set, &Error{Err: fmt.Errorf("%w: the policy of the session: %w", ErrRefused, err)}
+			return policy.Set{}, &Error{Err: fmt.Errorf("%w: the policy of the session: %w", ErrRefused, err)}
 		}
-		set.Session = []*policy.Policy{p}
+		set.Session = append(slices.Clip(set.Session), p) // a copy: the application may share its list
 	}
 	return set, nil
 }
@@ -137,11 +137,11 @@ func (s *Server) policies(ctx context.Context, id sigv4.Identity, from *session.
 // hold.
 func (s *Server) facts(r *http.Request, q request) (*policy.Request, error) {
 	address, found := s.sourceIP(r)
-	if !found { // a condition such as NotIpAddress would hold for an address that is not known
+	if !found || !address.IsValid() { // a condition such as NotIpAddress would hold for an address that is not known
 		return nil, &Error{Err: fmt.Errorf("%w: the client's address is not known", ErrRefused)}
 	}
 	p := &policy.Request{
-		Resource: q.role, SourceIP: address, SecureTransport: r.TLS != nil, UserAgent: r.UserAgent(),
+		Resource: q.role, SourceIP: address, SecureTransport: s.secureTransport(r), UserAgent: r.UserAgent(),
 		Values: map[string]any{"sts:RoleSessionName": q.name, "sts:DurationSeconds": int(q.duration / time.Second)},
 	}
 	if q.source != "" {
@@ -151,10 +151,10 @@ func (s *Server) facts(r *http.Request, q request) (*policy.Request, error) {
 		p.Values["sts:ExternalId"] = q.external
 	}
 	for name, value := range q.tags {
-		p.Values[requestTag+name] = value
+		p.Values["aws:RequestTag/"+name] = value
 	}
 	if len(q.tags) > 0 {
-		p.Values[tagNames] = slices.Sorted(maps.Keys(q.tags))
+		p.Values["aws:TagKeys"] = slices.Sorted(maps.Keys(q.tags))
 	}
 	return p, nil
 }
@@ -169,6 +169,14 @@ func (s *Server) sourceIP(r *http.Request) (netip.Addr, bool) {
 	}
 	peer, err := netip.ParseAddr(r.RemoteAddr)
 	return peer, err == nil
+}
+
+// secureTransport reports whether the client has sent the request by TLS.
+func (s *Server) secureTransport(r *http.Request) bool {
+	if s.config.SecureTransport != nil {
+		return s.config.SecureTransport(r)
+	}
+	return r.TLS != nil
 }
 
 // describe adds what is known about the session of a caller. from is nil for a permanent key. Its Tags are those of the

@@ -115,11 +115,11 @@ func newWorld(t testing.TB, edit func(*sts.Config)) world {
 			{ARN: audit, MaxDuration: 12 * 3600e9, Trust: allow(`{"AWS":"`+points+`"}`, everything, "")},
 			{ARN: vendor, Trust: allow(`{"AWS":"210987654321"}`, `"sts:AssumeRole"`, `{"StringEquals":{"sts:ExternalId":"ticket-7"}}`)},
 		},
-		Policies: func(_ context.Context, id sigv4.Identity) ([]*policy.Policy, error) {
+		Policies: func(_ context.Context, id sigv4.Identity) (s policy.Set, err error) {
 			if id.Principal == partner {
-				return []*policy.Policy{may}, nil
+				s.Identity = []*policy.Policy{may}
 			}
-			return nil, nil
+			return s, nil
 		},
 	}
 	if edit != nil {

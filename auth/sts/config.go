@@ -31,21 +31,28 @@ type Config struct {
 	// accepted. Nil accepts none.
 	Tokens *auth.Verifier
 
-	// Policies returns the identity policies of a verified caller: its own, and those of its groups or its role. They
-	// may be needed for the actions sts:AssumeRole, sts:TagSession and sts:SetSourceIdentity. An error of it refuses
-	// the request with [ErrUnavailable]. Nil means that callers have none: then a role can be assumed only by those of
-	// its account whom its trust policy names directly.
-	Policies func(context.Context, sigv4.Identity) ([]*policy.Policy, error)
+	// Policies returns the policies of a verified caller: as Identity its own, and those of its groups or its role; as
+	// Boundary its permissions boundary. They may be needed for the actions sts:AssumeRole, sts:TagSession and
+	// sts:SetSourceIdentity. Session policies of the set limit too, as does the one in the caller's session token. The
+	// Resource of the set is not used: it is the trust policy. An error refuses the request with [ErrUnavailable]. Nil
+	// means that callers have none: then a role can be assumed only by those of its account whom its trust policy names
+	// directly.
+	Policies func(context.Context, sigv4.Identity) (policy.Set, error)
 
 	// Keys are condition keys of the application that session policies may use.
 	Keys []policy.Key
 
-	// SourceIP returns the client's address, for aws:SourceIp in policies. If it returns false, no role can be assumed.
+	// SourceIP returns the client's address, for aws:SourceIp in policies. If it returns false or the zero Addr, no role
+	// can be assumed.
 	// Nil means the address of the connection, which behind a proxy is the proxy's. The method Addr of a
 	// [clientip.Resolver] has this form.
 	//
 	// [clientip.Resolver]: https://pkg.go.dev/github.com/tallygate/tallygate/ratelimit/clientip#Resolver
 	SourceIP func(*http.Request) (netip.Addr, bool)
+
+	// SecureTransport reports whether the client has sent the request by TLS, for aws:SecureTransport in policies. Nil
+	// means that it has if it came to this server by TLS. Behind a proxy that ends TLS, set it.
+	SecureTransport func(*http.Request) bool
 
 	// Observe is told each decision, once, before it is answered. It runs on the request's goroutine and must not
 	// block. Nil tells nobody.

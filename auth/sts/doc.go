@@ -51,12 +51,14 @@
 //	PROVIDER:aud, PROVIDER:sub, PROVIDER:amr
 //
 // PROVIDER:aud is the claim azp if there is one, as at AWS, else the audience. A token with several audiences has no
-// such key. The callers of a third party that acts for many customers must bring sts:ExternalId; otherwise one customer
-// could have it act on another's role (the confused deputy).
+// such key. A key with one value may stand for a value, as in "${aws:RequestTag/team}".
+//
+// The callers of a third party that acts for many customers must bring sts:ExternalId; otherwise one customer could have
+// it act on another's role (the confused deputy).
 //
 // For callers with keys, IAM's rules about policies decide, see [policy.Set]. A trust policy that names the caller is
 // enough in the role's account. One that names an account, and any other account's caller, needs [Config].Policies to
-// allow as well. The session policy of the caller counts too.
+// allow as well. The session policy of the caller counts too, and so does its permissions boundary.
 //
 // # Sessions
 //

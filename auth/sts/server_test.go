@@ -515,6 +515,11 @@ func TestConditionsOfATrustPolicy(t *testing.T) {
 		"a tag":              {`{"StringEquals":{"aws:RequestTag/Team":"loyalty"}}`, tags, true},
 		"another tag":        {`{"StringEquals":{"aws:RequestTag/Team":"other"}}`, tags, false},
 		"no tag":             {`{"StringEquals":{"aws:RequestTag/Team":"loyalty"}}`, nil, false},
+		"tag as a variable":  {`{"StringEquals":{"sts:RoleSessionName":"${aws:RequestTag/TEAM}"}}`, []string{"Tags.member.1.Key", "team", "Tags.member.1.Value", "mobile"}, true},
+		"another variable":   {`{"StringEquals":{"sts:RoleSessionName":"${aws:RequestTag/team}"}}`, tags, false},
+		"no such variable":   {`{"StringEquals":{"sts:RoleSessionName":"${aws:RequestTag/stage}"}}`, tags, false},
+		"not its variable":   {`{"StringNotEquals":{"sts:RoleSessionName":"${aws:RequestTag/stage}"}}`, tags, false},
+		"default":            {`{"StringEquals":{"sts:RoleSessionName":"${aws:RequestTag/stage, 'mobile'}"}}`, nil, true},
 		"names of tags":      {`{"ForAllValues:StringEquals":{"aws:TagKeys":["team","stage"]}}`, tags, true},
 		"other names":        {`{"ForAllValues:StringEquals":{"aws:TagKeys":["stage"]}}`, tags, false},
 		"address":            {`{"IpAddress":{"aws:SourceIp":"192.0.2.0/24"}}`, nil, true}, // that of httptest
@@ -536,12 +541,81 @@ func TestConditionsOfATrustPolicy(t *testing.T) {
 	})
 	requireRefused(t, unknown.assume(t, permanent("AKIDJULIAN"), points), 403, "AccessDenied", "Access denied.")
 	requireRefused(t, unknown.byToken(t, unknown.idToken(t, nil)), 403, "AccessDenied", "Access denied.")
+	unparsed := newWorld(t, func(c *sts.Config) {
+		c.SourceIP = func(*http.Request) (netip.Addr, bool) { return netip.Addr{}, true }
+		c.Roles = []sts.Role{{ARN: points, Trust: allow(`{"AWS":"`+julian+`"}`, everything, `{"NotIpAddress":{"aws:SourceIp":"203.0.113.0/24"}}`)}}
+	})
+	requireRefused(t, unparsed.assume(t, permanent("AKIDJULIAN"), points), 403, "AccessDenied", "Access denied.")
 	// Tags and a source identity need actions of their own.
 	w = trusting(t, allow(`{"AWS":"`+julian+`"}`, `"sts:AssumeRole"`, ""))
 	require.Equal(t, 200, w.assume(t, permanent("AKIDJULIAN"), points).status)
 	for action, more := range map[string][]string{"sts:TagSession": tags, "sts:SetSourceIdentity": {"SourceIdentity", "julian"}} {
 		requireRefused(t, w.assume(t, permanent("AKIDJULIAN"), points, more...), 403, "AccessDenied",
 			"User: "+julian+" is not authorized to perform: "+action+" on resource: "+points)
+	}
+}
+
+// Behind a proxy that ends TLS, the application says whether the client has used it.
+func TestSecureTransportBehindAProxy(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		hook     func(*http.Request) bool
+		tls, ok  bool
+		protocol string
+	}{
+		{"TLS", nil, true, true, ""},
+		{"no TLS", nil, false, false, "https"}, // a header that nobody asked for proves nothing
+		{"TLS at the proxy", func(r *http.Request) bool { return r.Header.Get("X-Forwarded-Proto") == "https" }, false, true, "https"},
+		{"no TLS at the proxy", func(r *http.Request) bool { return r.Header.Get("X-Forwarded-Proto") == "https" }, true, false, "http"},
+	} {
+		w := newWorld(t, func(c *sts.Config) {
+			c.SecureTransport = tt.hook
+			c.Roles = []sts.Role{{ARN: points, Trust: allow(`{"AWS":"`+julian+`"}`, everything, `{"Bool":{"aws:SecureTransport":"true"}}`)}}
+		})
+		r := newRequest(params("AssumeRole", "RoleArn", points, "RoleSessionName", "mobile"))
+		if !tt.tls {
+			r.TLS = nil
+		}
+		r.Header.Set("X-Forwarded-Proto", tt.protocol)
+		sign(t, r, permanent("AKIDJULIAN"))
+		require.Equal(t, tt.ok, answer(t, w.server, r).status == 200, tt.name)
+	}
+}
+
+// A permissions boundary and session policies limit what identity policies allow, and need not exist. The resource of
+// the set does not replace the trust policy.
+func TestSetOfACaller(t *testing.T) {
+	parse := func(text string) *policy.Policy {
+		p, err := policy.Parse([]byte(text))
+		require.NoError(t, err)
+		return p
+	}
+	all := parse(`{"Statement":{"Effect":"Allow","Action":"sts:*","Resource":"*"}}`)
+	none := parse(`{"Statement":{"Effect":"Deny","Action":"sts:*","Resource":"*"}}`)
+	other := parse(`{"Statement":{"Effect":"Allow","Action":"sts:*","Resource":"` + audit + `"}}`)
+	only := parse(`{"Statement":{"Effect":"Allow","Action":"sts:AssumeRole","Resource":"*",
+		"Condition":{"StringEquals":{"aws:RequestTag/team":"loyalty"}}}}`)
+	for _, tt := range []struct {
+		name string
+		set  policy.Set
+		ok   bool
+	}{
+		{"nothing", policy.Set{}, false},
+		{"identity", policy.Set{Identity: []*policy.Policy{all}}, true},
+		{"a boundary alone", policy.Set{Boundary: all}, false},
+		{"within the boundary", policy.Set{Identity: []*policy.Policy{all}, Boundary: all}, true},
+		{"outside of the boundary", policy.Set{Identity: []*policy.Policy{all}, Boundary: other}, false},
+		{"a boundary that denies", policy.Set{Identity: []*policy.Policy{all}, Boundary: none}, false},
+		{"outside of the session policy", policy.Set{Identity: []*policy.Policy{all}, Session: []*policy.Policy{other}}, false},
+		{"a tag that is not asked for", policy.Set{Identity: []*policy.Policy{only}}, false},
+		{"a resource that denies", policy.Set{Identity: []*policy.Policy{all}, Resource: none}, true},
+		{"a resource that allows", policy.Set{Resource: all}, false},
+	} {
+		w := newWorld(t, func(c *sts.Config) {
+			c.Policies = func(context.Context, sigv4.Identity) (policy.Set, error) { return tt.set, nil }
+		})
+		got := w.assume(t, permanent("AKIDPARTNER"), vendor, "ExternalId", "ticket-7")
+		require.Equal(t, tt.ok, got.status == 200, "%s: %s", tt.name, got.body)
 	}
 }
 
@@ -569,8 +643,8 @@ func TestTrustPoliciesAreChecked(t *testing.T) {
 		"another provider":     {allow(federated, byToken, `{"StringEquals":{"other.example:aud":"a"}}`), "other.example:aud"},
 		"one of two providers": {allow(`{"Federated":["`+provider+`","other.example"]}`, byToken, ofClient), `"other.example" needs a condition`},
 		"an unknown key":       {allow(aws, everything, `{"StringEquals":{"sts:External":"a"}}`), "sts:External"},
-		"a tag twice":          {allow(aws, everything, `{"StringEquals":{"aws:RequestTag/team":"a","AWS:RequestTag/team":"b"}}`), `"aws:RequestTag/team" occurs twice`},
-		"tag keys twice":       {allow(aws, everything, `{"ForAllValues:StringEquals":{"aws:TagKeys":"a","aws:tagkeys":"b"}}`), `"aws:tagkeys" occurs twice`},
+		"a tag twice":          {allow(aws, everything, `{"StringEquals":{"aws:RequestTag/team":"a","AWS:RequestTag/team":"b"}}`), `aws:RequestTag/team: occurs twice`},
+		"tag keys twice":       {allow(aws, everything, `{"ForAllValues:StringEquals":{"aws:TagKeys":"a","aws:tagkeys":"b"}}`), `aws:tagkeys: occurs twice`},
 		"an unknown operator":  {allow(aws, everything, `{"StringSame":{"sts:ExternalId":"a"}}`), "StringSame"},
 		"a name twice":         {`{"Statement":{"Effect":"Allow","Principal":` + aws + `,"Principal":"*","Action":"sts:AssumeRole"}}`, "twice"},
 		"no statement":         {`{"Statement":[]}`, "Statement"},
@@ -609,7 +683,7 @@ func TestFailingPoliciesAre503(t *testing.T) {
 	down := errors.New("down")
 	var told []auth.Event
 	w := newWorld(t, func(c *sts.Config) {
-		c.Policies = func(context.Context, sigv4.Identity) ([]*policy.Policy, error) { return nil, down }
+		c.Policies = func(context.Context, sigv4.Identity) (policy.Set, error) { return policy.Set{}, down }
 		c.Observe = func(_ context.Context, e auth.Event) { told = append(told, e) }
 		c.RequestID = func(*http.Request) string { return "the id" }
 	})

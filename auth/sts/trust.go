@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -68,7 +67,7 @@ func parseTrust(text, account string) (*policy.Policy, error) {
 		}
 		own = append(own, providerKeys(s.Principal["Federated"])...)
 	}
-	p, err := policy.New(d, distinct(append(own, tagKeys(d)...))...)
+	p, err := policy.New(d, distinct(own)...)
 	return p, errors.Join(append(mistakes, err)...)
 }
 
@@ -89,11 +88,6 @@ func adapt(s *policy.Statement, account string) error {
 	s.Resource, s.NotResource = []string{"*"}, nil
 	for i, provider := range s.Principal["Federated"] {
 		s.Principal["Federated"][i] = providerName(provider, account)
-	}
-	var twice []string
-	s.Condition, twice = renameKeys(s.Condition)
-	for _, key := range twice {
-		mistakes = append(mistakes, at("Condition", "%q occurs twice in one operator", key))
 	}
 	if s.Effect == "Allow" {
 		mistakes = append(mistakes, checkAllow(s)...)
@@ -168,60 +162,6 @@ var stsKeys = []policy.Key{
 	{Name: "sts:RoleSessionName", Type: "String"},
 	{Name: "sts:SourceIdentity", Type: "String"},
 	{Name: "sts:DurationSeconds", Type: "Numeric"},
-	{Name: tagNames, Type: "ArrayOfString"},
-}
-
-// The keys aws:RequestTag/… and aws:TagKeys are about the tags of a session that is asked for. Package policy does not
-// know them, since a request to an API does not have them, and leaves names that begin with aws: to AWS. So they have
-// other names here.
-const (
-	requestTag = "sts:RequestTag/"
-	tagNames   = "sts:TagKeys"
-)
-
-// renameKeys returns the condition with the names above, and the keys that get a name which another key of their operator
-// has already. Such a key is the same in another spelling, but package policy can no longer see that. It refuses all
-// other keys that occur twice.
-func renameKeys(c map[string]map[string][]string) (renamed map[string]map[string][]string, twice []string) {
-	renamed = make(map[string]map[string][]string, len(c))
-	for _, operator := range slices.Sorted(maps.Keys(c)) {
-		keys := make(map[string][]string, len(c[operator]))
-		for _, spelled := range slices.Sorted(maps.Keys(c[operator])) {
-			key := renamedKey(spelled)
-			if _, taken := keys[key]; taken {
-				twice = append(twice, spelled)
-			}
-			keys[key] = c[operator][spelled]
-		}
-		renamed[operator] = keys
-	}
-	return renamed, twice
-}
-
-// renamedKey returns the name above of a key, or the key itself if it has none.
-func renamedKey(key string) string {
-	const prefix = "aws:RequestTag/"
-	switch {
-	case len(key) > len(prefix) && strings.EqualFold(key[:len(prefix)], prefix):
-		return requestTag + key[len(prefix):]
-	case strings.EqualFold(key, "aws:TagKeys"):
-		return tagNames
-	}
-	return key
-}
-
-// tagKeys returns the keys for the tags that a document names. A tag may have any name, so no list can have them all.
-func tagKeys(d policy.Document) (keys []policy.Key) {
-	for _, s := range d.Statement {
-		for _, named := range s.Condition {
-			for key := range named {
-				if strings.HasPrefix(key, requestTag) {
-					keys = append(keys, policy.Key{Name: key, Type: "String"})
-				}
-			}
-		}
-	}
-	return keys
 }
 
 // cognito is the provider whose keys package policy knows.
