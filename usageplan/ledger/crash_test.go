@@ -67,8 +67,8 @@ func crashTime(epoch time.Time) time.Time {
 
 // Reports of the child: what, which key, which account.
 const (
-	reportTaken    = 'T' // a take was granted
-	reportSettling = 'S' // the take that was granted is about to be settled to nothing
+	reportTaken    = 'T' // a take, or one unit more, was granted
+	reportSettling = 'S' // one unit is about to be given back
 	reportSettled  = 'R' // it has been
 )
 
@@ -119,12 +119,25 @@ func crashWorker(l *ledger.Ledger, epoch time.Time, pipe io.Writer, w int) {
 		}
 		rep := report{reportTaken, k, c.Balance().Start.Unix()}
 		rep.write(pipe)
+		if r.IntN(4) == 0 {
+			switch err := c.More(context.Background(), 1); {
+			case err == nil:
+				rep.write(pipe)
+			case !errors.Is(err, ledger.ErrExhausted):
+				os.Exit(6)
+			}
+		}
 		if r.IntN(8) > 0 {
 			continue
 		}
 		rep.what = reportSettling
 		rep.write(pipe)
-		if c.Settle(context.Background(), 0) != nil {
+		if r.IntN(2) == 0 {
+			err = c.More(context.Background(), -1)
+		} else {
+			err = c.Settle(context.Background(), c.Units()-1)
+		}
+		if err != nil {
 			os.Exit(5)
 		}
 		rep.what = reportSettled

@@ -89,7 +89,7 @@ func (k *keyCoder) node(n *node) {
 		k.counter(n.counter())
 	}
 	for _, g := range n.charges {
-		k.ints(g.cost)
+		k.ints(g.cost, g.grown)
 		k.day(g.at)
 	}
 	ids := slices.Collect(maps.Keys(n.slots))
@@ -115,7 +115,7 @@ func (k *keyCoder) committer(c *committer) {
 		k.ints(int64(len(ops)))
 		for i := range ops {
 			o := &ops[i]
-			k.ints(int64(o.kind), o.account.Start, o.day, o.limit, o.want, o.min, o.spent, o.held)
+			k.ints(int64(o.kind), o.account.Start, o.day, o.limit, o.want, o.min, o.need, o.spent, o.held)
 			k.bools(o.inForce, o.force)
 			k.name(o.lease)
 		}

@@ -21,8 +21,18 @@ type node struct {
 
 // given is a take that was admitted.
 type given struct {
-	at   *usageDay
-	cost int64
+	at          *usageDay
+	cost, grown int64
+}
+
+// again is the charge of g, in a copy of its ledger.
+func (n *node) again(g given) Charge {
+	ch := Charge{at: g.at, cost: g.cost, base: new(baseline)}
+	n.ledger.slabs.number(&ch)
+	if g.grown != 0 {
+		ch.slab.makeAmount(ch.bit).add(g.grown, -MaxUnits, MaxUnits)
+	}
+	return ch
 }
 
 // counter is that of the key; a ledger that has not been asked yet has none.
@@ -52,7 +62,7 @@ func (n *node) take(w *world, cost int64) {
 	switch {
 	case err == nil:
 		w.books[periodOf(ch.at.start)].admitted += cost
-		n.charges = append(n.charges, given{ch.at, cost})
+		n.charges = append(n.charges, given{at: ch.at, cost: cost})
 	case !errors.Is(err, ErrExhausted) && !isFault(err):
 		w.wrong = err.Error()
 	}
@@ -63,14 +73,12 @@ func (n *node) take(w *world, cost int64) {
 func (n *node) settle(w *world, more int64) {
 	g := n.charges[len(n.charges)-1]
 	n.charges = slices.Clone(n.charges[:len(n.charges)-1])
-	b, actual := &w.books[periodOf(g.at.start)], g.cost+more
+	b, actual := &w.books[periodOf(g.at.start)], g.cost+g.grown+more
 	if more == 0 {
 		actual = 0
-		b.admitted -= g.cost
+		b.admitted -= g.cost + g.grown
 	}
-	ch := Charge{at: g.at, cost: g.cost, base: new(baseline)}
-	n.ledger.slabs.number(&ch)
-	switch err := ch.Settle(context.Background(), actual); {
+	switch err := n.again(g).Settle(context.Background(), actual); {
 	case err == nil:
 		b.admitted += more
 	case isFault(err):
@@ -78,6 +86,24 @@ func (n *node) settle(w *world, more int64) {
 	case !errors.Is(err, ErrForgiven):
 		w.wrong = err.Error()
 	}
+	n.ledger.work.Wait()
+}
+
+// grow has the newest charge grow by n, or gives back so many of its units. These leave the book when the caller gives
+// them back, and what has been granted enters it with the answer.
+func (n *node) grow(w *world, more int64) {
+	n.charges = slices.Clone(n.charges)
+	g := &n.charges[len(n.charges)-1]
+	b := &w.books[periodOf(g.at.start)]
+	ch := n.again(*g)
+	err := ch.moreAt(context.Background(), n.now(w), nil, more)
+	switch {
+	case err == nil || more < 0 && isFault(err):
+		b.admitted += more
+	case !errors.Is(err, ErrExhausted) && !isFault(err):
+		w.wrong = err.Error()
+	}
+	g.grown = ch.Units() - g.cost
 	n.ledger.work.Wait()
 }
 

@@ -59,7 +59,7 @@ func (w *world) underWay(n *node, r *record, period int) (u underWay) {
 // add adds an operation that has no answer, or that waits to be sent. l is what the row knows of its lease, or nil.
 func (u *underWay) add(o *op, l *leased) {
 	switch o.kind {
-	case charge, refund:
+	case charge, grow, refund:
 		u.counted += o.want
 	case reserve:
 		u.held += o.want

@@ -148,6 +148,13 @@ func (w *world) steps() (steps []step) {
 		}
 		add(up && n.steps > 0 && len(n.charges) > 0, "give back", i, 0)
 		add(up && n.steps > 0 && len(n.charges) > 0, "true up", i, 1)
+		if grows := w.scope.grows && up && n.steps > 0 && len(n.charges) > 0; grows {
+			for _, cost := range w.scope.costs {
+				add(true, "more", i, cost)
+			}
+			newest := n.charges[len(n.charges)-1]
+			add(newest.cost+newest.grown > 0, "less", i, -1)
+		}
 		add(up && n.steps > 0 && n.counter().lease.Load() != nil, "return", i, 0)
 		add(up && n.nights > 0, "night", i, 0)
 		add(up && w.left.crashes > 0, "crash", i, 0)
@@ -219,6 +226,9 @@ func (w *world) at(n *node, s step, e *wire) {
 	case "return":
 		n.steps--
 		n.giveLeaseBack(w)
+	case "more", "less":
+		n.steps--
+		n.grow(w, s.n)
 	default:
 		n.steps--
 		n.settle(w, s.n)

@@ -45,6 +45,16 @@ func (l *Ledger) TakeAt(ctx context.Context, t time.Time, key Key, q Quota, cost
 	return l.takeAt(ctx, t.Unix(), key, q, cost)
 }
 
+// TakeUpToAt is TakeUpTo with a clock that says t.
+func (l *Ledger) TakeUpToAt(ctx context.Context, t time.Time, key Key, q Quota, least, most int64) (Charge, error) {
+	return l.takeUpToAt(ctx, t.Unix(), key, q, least, most)
+}
+
+// MoreAt is More with a clock that says t.
+func (ch Charge) MoreAt(ctx context.Context, t time.Time, n int64) error {
+	return ch.moreAt(ctx, t.Unix(), nil, n)
+}
+
 // BalanceAt is Balance with a clock that says t.
 func (l *Ledger) BalanceAt(ctx context.Context, t time.Time, key Key, q Quota) (Balance, error) {
 	return l.balanceAt(ctx, t.Unix(), key, q)

@@ -164,7 +164,7 @@ func (c counted) add(o *op, out *outcome, seen map[string]bool) {
 		c[o.account][o.day] = d
 	}
 	switch o.kind {
-	case charge, trueUp, reserve, correct:
+	case charge, trueUp, grow, reserve, correct:
 		d.used += out.granted
 	case refund, giveBack:
 		d.used -= out.granted

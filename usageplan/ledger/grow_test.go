@@ -3,6 +3,8 @@ package ledger_test
 import (
 	"context"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -321,4 +323,74 @@ func unsettled(all []ledger.Event) (of []ledger.Event) {
 		}
 	}
 	return of
+}
+
+// TestChargesGrowAtOnce: many goroutines change one charge, and one of them settles it. What is counted is what it was
+// settled with, or, if it was too late for that, what it had grown to. With several ledgers over one engine, and other
+// requests beside it, never more is counted than the limit.
+func TestChargesGrowAtOnce(t *testing.T) {
+	for name, config := range map[string]ledger.Config{
+		"leased":         {Block: 8},
+		"exact":          {Exact: true},
+		"leased, within": {Block: 8, SettleWithin: time.Hour},
+		"exact, within":  {Exact: true, SettleWithin: time.Hour},
+		"too late":       {Block: 8, SettleWithin: time.Nanosecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rounds := 40
+			if heavy() {
+				rounds = 2000
+			}
+			for range rounds {
+				growAtOnce(t, config)
+			}
+		})
+	}
+}
+
+func growAtOnce(t *testing.T, config ledger.Config) {
+	const limit, goroutines = 60, 3
+	config.Engine = ledger.NewMemory()
+	one, two := newLedger(t, config), newLedger(t, config)
+	var counted atomic.Int64
+	var wg sync.WaitGroup
+	for _, l := range []*ledger.Ledger{one, two} {
+		c, err := l.Take(t.Context(), key, daily(limit), 5)
+		require.NoError(t, err)
+		var grown, settled atomic.Int64
+		settled.Store(-1)
+		var mine sync.WaitGroup
+		for g := range goroutines {
+			mine.Go(func() {
+				for i := range 6 {
+					if n := int64(3 - i%4); c.More(t.Context(), n) == nil {
+						grown.Add(n)
+					}
+				}
+				if g == 0 {
+					if err := c.Settle(t.Context(), 7); err == nil || errors.Is(err, ledger.ErrForgiven) {
+						settled.Store(7)
+					}
+				}
+			})
+		}
+		wg.Go(func() {
+			mine.Wait()
+			if settled.Load() < 0 {
+				settled.Store(5 + grown.Load())
+			}
+			counted.Add(settled.Load())
+			if settled.Load() != c.Units() {
+				t.Errorf("units are %d, want %d", c.Units(), settled.Load())
+			}
+		})
+	}
+	wg.Wait()
+	require.NoError(t, errors.Join(one.Close(), two.Close()))
+	for s, err := range ledger.Accounts(t.Context(), config.Engine, key) {
+		require.NoError(t, err)
+		require.LessOrEqual(t, s.Used, int64(limit))
+		require.Equal(t, counted.Load(), s.Used)
+		require.Zero(t, s.Held)
+	}
 }

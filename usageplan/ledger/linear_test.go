@@ -14,24 +14,26 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// call is an operation of a history: a take (cost), a settlement (back) or an extension (more).
-type call struct{ cost, back, more int64 }
+// call is an operation of a history: a take or growth (cost, or as little as least), a settlement (back) or an extension
+// (more).
+type call struct{ cost, least, back, more int64 }
 
 type counts struct{ used, limit int64 }
 
-// quotaModel says what a ledger does if it does one thing after the other: a take is granted if, and only if, there is
-// enough.
+// quotaModel says what a ledger does if it does one thing after the other: a take and growth are granted if, and only
+// if, there is enough, and TakeUpTo takes all that there is, up to what it asks for.
 var quotaModel = porcupine.Model{
 	Init: func() any { return counts{0, linearLimit} },
 	Step: func(state, input, output any) (bool, any) {
-		s, in, granted := state.(counts), input.(call), output.(bool)
-		if fits := s.used+in.cost <= s.limit; in.cost > 0 && granted != fits {
+		s, in, granted := state.(counts), input.(call), output.(int64)
+		fits := min(in.cost, s.limit-s.used)
+		if fits < in.least {
+			fits = 0
+		}
+		if in.cost > 0 && granted != fits {
 			return false, s
 		}
-		if granted {
-			s.used += in.cost
-		}
-		s.used -= in.back
+		s.used += granted - in.back
 		s.limit += in.more
 		return true, s
 	},
@@ -40,7 +42,7 @@ var quotaModel = porcupine.Model{
 
 const linearLimit = 60
 
-// TestLinearizable: every history of takes, settlements and extensions could have happened one after the other.
+// TestLinearizable: every history of takes, growth, settlements and extensions could have happened one after the other.
 func TestLinearizable(t *testing.T) {
 	histories := 20
 	if heavy() {
@@ -72,7 +74,7 @@ func history(t *testing.T, l *ledger.Ledger, k ledger.Key) (ops []porcupine.Oper
 	q := ledger.Quota{Limit: linearLimit, Period: ledger.Monthly}
 	epoch := time.Now()
 	var mu sync.Mutex
-	record := func(client int, in call, f func() bool) {
+	record := func(client int, in call, f func() int64) {
 		op := porcupine.Operation{ClientId: client, Input: in, Call: int64(time.Since(epoch))}
 		op.Output = f()
 		op.Return = int64(time.Since(epoch))
@@ -87,22 +89,43 @@ func history(t *testing.T, l *ledger.Ledger, k ledger.Key) (ops []porcupine.Oper
 			for range calls {
 				cost := 1 + r.Int64N(4)
 				var charge ledger.Charge
-				var granted bool
-				record(client, call{cost: cost}, func() bool {
-					var err error
-					charge, err = l.TakeAt(t.Context(), noon, k, q, cost)
-					granted = err == nil
-					return granted
-				})
-				switch dice := r.IntN(12); {
-				case dice < 4 && granted:
-					back := 1 + r.Int64N(cost)
-					record(client, call{back: back}, func() bool { return charge.Settle(t.Context(), cost-back) == nil })
+				if least := 1 + r.Int64N(cost); r.IntN(2) == 0 {
+					record(client, call{cost: cost, least: least}, func() int64 {
+						charge, _ = l.TakeUpToAt(t.Context(), noon, k, q, least, cost)
+						return charge.Units()
+					})
+				} else {
+					record(client, call{cost: cost, least: cost}, func() int64 {
+						charge, _ = l.TakeAt(t.Context(), noon, k, q, cost)
+						return charge.Units()
+					})
+				}
+				if units := charge.Units(); units > 0 && r.IntN(2) == 0 {
+					more := 1 + r.Int64N(3)
+					record(client, call{cost: more, least: more}, func() int64 {
+						_ = charge.MoreAt(t.Context(), noon, more)
+						return charge.Units() - units
+					})
+				}
+				switch dice, units := r.IntN(12), charge.Units(); {
+				case dice < 4 && units > 0:
+					back := 1 + r.Int64N(units)
+					record(client, call{back: back}, func() int64 {
+						require.NoError(t, charge.Settle(t.Context(), units-back))
+						return 0
+					})
+				case dice < 6 && units > 0:
+					back := 1 + r.Int64N(units)
+					record(client, call{back: back}, func() int64 {
+						require.NoError(t, charge.More(t.Context(), -back))
+						return 0
+					})
 				case dice == 11:
 					more := r.Int64N(9) - 3
-					record(client, call{more: more}, func() bool {
+					record(client, call{more: more}, func() int64 {
 						_, err := l.ExtendAt(t.Context(), noon, k, q, ledger.Adjustment{Delta: more})
-						return err == nil
+						require.NoError(t, err)
+						return 0
 					})
 				}
 			}
@@ -118,7 +141,7 @@ func TestModelNotices(t *testing.T) {
 	ops := history(t, l, key)
 	for i := range ops {
 		if ops[i].Input.(call).cost > 0 {
-			ops[i].Output = !ops[i].Output.(bool)
+			ops[i].Output = ops[i].Output.(int64) ^ 1
 			break
 		}
 	}

@@ -123,7 +123,7 @@ func (m model) apply(o *op) (out outcome) {
 
 func (a *modelAccount) decide(o *op) (int64, bool) {
 	switch o.kind {
-	case charge, trueUp:
+	case charge, trueUp, grow:
 		return a.grant(o, o.want)
 	case reserve:
 		most := int64(MaxUnits)
@@ -133,7 +133,7 @@ func (a *modelAccount) decide(o *op) (int64, bool) {
 				most = min(most, at-1-a.used)
 			}
 		}
-		return a.grant(o, max(o.min, min(o.want, most)))
+		return a.grant(o, max(o.min, o.need, min(o.want, most)))
 	case refund:
 		return max(0, min(o.want, a.used-a.held)), true
 	case giveBack:
@@ -158,7 +158,7 @@ func (a *modelAccount) decide(o *op) (int64, bool) {
 
 func (a *modelAccount) grant(o *op, want int64) (int64, bool) {
 	limit := o.limit
-	if o.kind == trueUp && !o.inForce && len(a.days) > 0 {
+	if (o.kind == trueUp || o.kind == grow) && !o.inForce && len(a.days) > 0 {
 		limit = a.limit
 	}
 	room := limit + a.adjustments - a.used
@@ -186,7 +186,8 @@ func (a *modelAccount) dayOf(day int64) *dayTotals {
 }
 
 func (a *modelAccount) effect(o *op, granted int64) {
-	knows := o.kind != trueUp && o.kind != refund && o.kind != giveBack && o.kind != tell || o.kind == trueUp && o.inForce
+	late := o.kind == trueUp || o.kind == grow
+	knows := !late && o.kind != refund && o.kind != giveBack && o.kind != tell || late && o.inForce
 	d := a.dayOf(o.day)
 	a.day = a.days[len(a.days)-1].day
 	if knows {
@@ -197,7 +198,7 @@ func (a *modelAccount) effect(o *op, granted int64) {
 	}
 	used, held, adjustments := int64(0), int64(0), int64(0)
 	switch o.kind {
-	case charge, trueUp, correct:
+	case charge, trueUp, grow, correct:
 		used = granted
 	case refund:
 		used = -granted
@@ -233,7 +234,8 @@ func (a *modelAccount) cross(o *op) {
 }
 
 func (a *modelAccount) meetsLimit(o *op) {
-	if o.kind != charge && o.kind != reserve && !(o.kind == trueUp && o.inForce) || o.limit == a.limit || a.used == 0 {
+	late := o.kind == trueUp || o.kind == grow
+	if o.kind != charge && o.kind != reserve && !(late && o.inForce) || o.limit == a.limit || a.used == 0 {
 		return
 	}
 	limit, crossed := a.limit, a.crossed
@@ -245,7 +247,7 @@ func (a *modelAccount) meetsLimit(o *op) {
 	}
 	d := a.dayOf(o.day)
 	a.day = a.days[len(a.days)-1].day
-	if o.kind == trueUp && o.day != a.day { // an operation in between, of kind read
+	if late && o.day != a.day { // an operation in between, of kind read
 		d.limit = map[bool]int64{true: a.limit, false: d.limit}[d.limit == 0]
 		return
 	}

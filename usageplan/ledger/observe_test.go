@@ -184,6 +184,8 @@ func TestUnitsOfEventsAddUp(t *testing.T) {
 					engine.after.Store(random.IntN(2) == 0)
 				case 2:
 					time.Sleep(time.Duration(random.IntN(3)) * 10 * time.Hour)
+				case 8, 9:
+					_ = charges[random.IntN(len(charges))].More(t.Context(), random.Int64N(30)-10)
 				case 3, 4, 5, 6, 7:
 					_ = charges[random.IntN(len(charges))].Settle(t.Context(), random.Int64N(20))
 				default:

@@ -91,8 +91,8 @@ func (s *scene) op() op {
 	at := s.now
 	k := []kind{
 		read, charge, charge, charge, charge, trueUp, trueUp, refund, refund, reserve, reserve, giveBack, giveBack,
-		extend, correct, setRemaining, tell, tell,
-	}[s.IntN(18)]
+		extend, correct, setRemaining, tell, tell, grow, grow,
+	}[s.IntN(20)]
 	if !k.current() || s.IntN(20) == 0 { // late
 		at -= s.Int64N(1 + []int64{0, dayLong, 5 * dayLong, 70 * dayLong}[s.IntN(4)])
 	}
@@ -103,7 +103,10 @@ func (s *scene) op() op {
 		o.min = o.want * s.Int64N(2)
 	case trueUp:
 		o.force, o.inForce = s.IntN(3) == 0, s.IntN(3) == 0
+	case grow:
+		o.min, o.inForce = o.want, s.IntN(3) == 0
 	case reserve, giveBack:
+		o.need = s.Int64N(20) * s.Int64N(2)
 		s.lease(&o)
 	case extend, correct:
 		o.want -= 8

@@ -200,7 +200,7 @@ func TestOneLostWriteIsNoticed(t *testing.T) {
 		return with(k, func(o *op) { o.lease, o.want, o.spent, o.held = 7, 10, spent, 10 })
 	}
 	for name, lost := range map[string]op{
-		"charge": want(charge, 10), "true-up": want(trueUp, 3), "refund": want(refund, 3),
+		"charge": want(charge, 10), "true-up": want(trueUp, 3), "growth": want(grow, 3), "refund": want(refund, 3),
 		"lease":  with(reserve, func(o *op) { o.lease, o.want = 8, 10 }),
 		"block":  lease(reserve, 4),
 		"return": lease(giveBack, 4),

@@ -459,7 +459,9 @@ func TestModesAgree(t *testing.T) {
 type step struct {
 	what string
 	err  string
-	b    [4]int64
+
+	units    int64 // of the charge
+	b, after [4]int64
 }
 
 // randomCalls makes random calls on the days of two weeks and returns what came of them.
@@ -484,7 +486,15 @@ func randomCalls(t *testing.T, exact bool, seed uint64) (steps []step) {
 		case 3:
 			s.what = "correct"
 			_, err = l.CorrectAt(t.Context(), now, key, q, ledger.Adjustment{Delta: rnd.Int64N(100) - 90})
-		case 4, 5, 6:
+		case 4:
+			if len(open) == 0 {
+				continue
+			}
+			c, n := open[rnd.IntN(len(open))], rnd.Int64N(40)-8
+			s.what, err = "more", c.MoreAt(t.Context(), now, n)
+			s.b = numbers(c.Balance())
+			s.units = c.Units()
+		case 5, 6, 7:
 			if len(open) == 0 {
 				continue
 			}
@@ -494,8 +504,10 @@ func randomCalls(t *testing.T, exact bool, seed uint64) (steps []step) {
 		default:
 			var c ledger.Charge
 			s.what = "take"
-			if c, err = l.TakeAt(t.Context(), now, key, q, 1+rnd.Int64N(15)); err == nil {
+			least := 1 + rnd.Int64N(15)
+			if c, err = l.TakeUpToAt(t.Context(), now, key, q, least, least+max(0, rnd.Int64N(60)-30)); err == nil {
 				open = append(open, c)
+				s.units = c.Units()
 			}
 		}
 		if err != nil {
@@ -503,7 +515,7 @@ func randomCalls(t *testing.T, exact bool, seed uint64) (steps []step) {
 		}
 		b, err := l.BalanceAt(t.Context(), now, key, q)
 		require.NoError(t, err)
-		s.b = numbers(b)
+		s.after = numbers(b)
 		steps = append(steps, s)
 	}
 	require.NoError(t, l.Close())

@@ -158,7 +158,8 @@ func (sim *simulation) node(r *rand.Rand, fault float64, crash bool, exact bool)
 	}
 	for life := range lives {
 		n := &network{Engine: sim.store, rand: rand.New(rand.NewPCG(r.Uint64(), 0)), fault: fault}
-		l, err := ledger.New(ledger.Config{Engine: n, Exact: exact, Block: sim.block})
+		within := []time.Duration{0, 10 * time.Millisecond}[r.IntN(2)]
+		l, err := ledger.New(ledger.Config{Engine: n, Exact: exact, Block: sim.block, SettleWithin: within})
 		require.NoError(sim.t, err)
 		last := life == lives-1
 		var workers sync.WaitGroup
@@ -194,7 +195,7 @@ func (sim *simulation) work(l *ledger.Ledger, n *network, r *rand.Rand) {
 		}
 		time.Sleep(time.Duration(r.Int64N(int64(4 * time.Millisecond))))
 		cost := 1 + r.Int64N(3)
-		c, err := l.Take(ctx, key, sim.quota, cost)
+		c, err := l.TakeUpTo(ctx, key, sim.quota, 1+r.Int64N(cost), cost)
 		if n.gone() {
 			return // nobody got this answer
 		}
@@ -205,15 +206,48 @@ func (sim *simulation) work(l *ledger.Ledger, n *network, r *rand.Rand) {
 			continue
 		}
 		at := c.Balance().Start.Unix()
-		sim.add(sim.counted, at, cost)
+		sim.add(sim.counted, at, c.Units())
+		for range r.IntN(3) {
+			if !sim.grow(c, at, r.Int64N(5)-1, n, r) {
+				return
+			}
+		}
 		if r.IntN(6) > 0 {
 			continue
 		}
-		sim.add(sim.unknown, at, cost) // while it is under way
-		if err := c.Settle(ctx, 0); err == nil && !n.gone() {
-			sim.add(sim.counted, at, -cost)
-			sim.add(sim.unknown, at, -cost)
-		}
+		sim.giveBack(at, c.Units(), n, func() error { return c.Settle(ctx, 0) })
+	}
+}
+
+// grow has a charge grow by more, or gives back a part of it, and reports whether its ledger has not crashed meanwhile.
+func (sim *simulation) grow(c ledger.Charge, at, more int64, n *network, r *rand.Rand) bool {
+	time.Sleep(time.Duration(r.Int64N(int64(20 * time.Millisecond))))
+	ctx := context.Background()
+	if back := min(-more, c.Units()); back > 0 {
+		sim.giveBack(at, back, n, func() error { return c.More(ctx, -back) })
+		return !n.gone()
+	}
+	err := c.More(ctx, max(0, more))
+	if n.gone() {
+		return false
+	}
+	if err == nil {
+		sim.add(sim.counted, at, max(0, more))
+	} else if !errors.Is(err, ledger.ErrExhausted) && !errors.Is(err, ledger.ErrUnavailable) && !errors.Is(err, ledger.ErrTooLate) {
+		sim.t.Error(err)
+	}
+	return true
+}
+
+// giveBack counts units that a call of f gives back. While it is under way, and after an error, they may be counted.
+func (sim *simulation) giveBack(at, units int64, n *network, f func() error) {
+	sim.add(sim.unknown, at, units)
+	switch err := f(); {
+	case errors.Is(err, ledger.ErrTooLate): // the units stand
+		sim.add(sim.unknown, at, -units)
+	case err == nil && !n.gone():
+		sim.add(sim.counted, at, -units)
+		sim.add(sim.unknown, at, -units)
 	}
 }
 
