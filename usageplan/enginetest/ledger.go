@@ -11,7 +11,7 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// testLedger runs two ledgers at once over one engine, until a quota of 300 is exhausted.
+// testLedger runs two ledgers at once over one engine, until a quota of 300 is exhausted, and then two whose charges grow.
 //
 // Contract: "the ledger decides, and the engine makes the decision durable". So both together admit as much as the
 // quota says.
@@ -21,6 +21,7 @@ import (
 func testLedger(t *testing.T, e ledger.Engine) {
 	e = e.(checked).Engine
 	countWith(t, []ledger.Engine{e, e})
+	growWith(t, []ledger.Engine{e, e})
 }
 
 // testSharedLedgers is [testLedger] with three ledgers, each over an engine of its own, as in three processes.
@@ -36,6 +37,7 @@ func testSharedLedgers(t *testing.T, open func() ledger.Engine) {
 		engines[i] = e.(checked).Engine
 	}
 	countWith(t, engines)
+	growWith(t, engines)
 }
 
 // countWith runs a ledger over each engine, first in the mode that leases units and then in the exact one, until the
