@@ -162,8 +162,8 @@ func changes(t *testing.T, f *fleet, o *owner) (states []state) {
 }
 
 // lags returns, for each change and each node but a, how long after the acknowledgement the last request has begun that
-// was decided by the old state. Node a has made the change, so it has no such request. Which state is right is not known
-// while a change is under way, so requests of that time are left out.
+// was decided by the old state. Node a has made the change, so it has no such request. Which state is right is not
+// known while a change is under way, so requests of that time are left out.
 func lags(t *testing.T, states []state, answers []answer) (all []time.Duration) {
 	t.Helper()
 	for i, s := range states {

@@ -13,10 +13,10 @@ import (
 
 // A fleet is all nodes, and the owner, who uses the control plane of the first.
 type fleet struct {
-	options
-	out   io.Writer
-	nodes []*node
-	owner *owner
+	options           // the quota is what the owner has set last
+	out     io.Writer // for what a reader sees; errors go back to main
+	nodes   []*node   // in the order of names; the first one is the owner's
+	owner   *owner    // nil until its control plane is known
 }
 
 // startFleet starts the nodes, has the owner make a plan and a key, and waits until each node knows them. The caller
@@ -49,7 +49,9 @@ func startFleet(ctx context.Context, o options, out io.Writer) (*fleet, error) {
 	}
 	f.print("\nThe owner has made a plan and a key on node a, and the others have heard of them:\n"+
 		"%d requests a day of all nodes together; %v a second and %d at once %s\n", o.quota, o.rate, o.burst, where)
-	for _, n := range f.nodes { // a request for the usage is not counted, so the quota is still whole after this
+	// The owner's changes are in the store's journals, and each node reads them there. How long that takes is not known,
+	// so each node is asked until it knows the key. A request for the usage is not counted: the quota is still whole then.
+	for _, n := range f.nodes {
 		if err := n.until(ctx, "/Prod/usage", f.owner.value, admitted); err != nil {
 			return f, err
 		}
@@ -57,7 +59,8 @@ func startFleet(ctx context.Context, o options, out io.Writer) (*fleet, error) {
 	return f, nil
 }
 
-// close removes what the owner has made, and then ends the nodes: the owner needs one of them.
+// close removes what the owner has made, and then ends the nodes: the owner needs one of them. It goes on after an
+// error, so that no process is left.
 func (f *fleet) close(ctx context.Context) error {
 	var errs []error
 	if f.owner != nil {
@@ -69,6 +72,7 @@ func (f *fleet) close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// print writes for the reader. That the reader has gone away is no reason to stop.
 func (f *fleet) print(format string, args ...any) { _, _ = fmt.Fprintf(f.out, format, args...) }
 
 // show runs the steps that the program is for. Each begins where the one before has ended.
@@ -88,7 +92,7 @@ func (f *fleet) show(ctx context.Context) error {
 // granted and no client has got were held by the killed node. For example, the quota is 10 and nothing of it remains.
 // The clients were admitted 4, 2 and 3 times. So one unit was wasted.
 func (f *fleet) useQuota(ctx context.Context) error {
-	errs := make([]error, len(f.nodes))
+	errs := make([]error, len(f.nodes)) // one for each goroutine, so they need no lock
 	var clients sync.WaitGroup
 	for i, n := range f.nodes {
 		clients.Go(func() {
@@ -106,6 +110,8 @@ func (f *fleet) useQuota(ctx context.Context) error {
 	}
 	f.print("\nA client at each node signs its requests, and asks until the quota refuses it:\n")
 	total := f.table()
+	// What a node that is alive has taken in advance is not lost, and is not left either. Here they hold nothing: the
+	// quota has refused all of them, or -kill has ended them.
 	left, err := f.owner.remaining(ctx)
 	if err == nil && f.kill { // the quota is what is left, what was admitted, and what was wasted
 		f.print("Node b was killed. Units granted to it and not used: %d\n", f.quota-left-total)
@@ -117,7 +123,7 @@ func (f *fleet) useQuota(ctx context.Context) error {
 func (f *fleet) table() (total int64) {
 	w := tabwriter.NewWriter(f.out, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "node\tadmitted\tthrottled\tover quota")
-	var waited, over int64
+	var waited, over int64 // in all
 	for _, n := range f.nodes {
 		_, _ = fmt.Fprintf(w, "%s\t%d\t%d\t%d\n", n.name, n.admitted, n.throttled, n.exceeded)
 		total, waited, over = total+n.admitted, waited+n.throttled, over+n.exceeded
@@ -127,8 +133,8 @@ func (f *fleet) table() (total int64) {
 	return total
 }
 
-// alive returns the nodes that were not killed. Node a comes last. It knows what the owner changes at once, so asking
-// the others first shows that they really hear of it.
+// alive returns the nodes that were not killed, in reverse order. Node a comes last. It knows what the owner changes at
+// once, so asking the others first shows that they really hear of it.
 func (f *fleet) alive() (alive []*node) {
 	for i := range f.nodes {
 		if n := f.nodes[len(f.nodes)-1-i]; !n.killed {
@@ -141,7 +147,7 @@ func (f *fleet) alive() (alive []*node) {
 // raiseQuota raises the quota on node a by one for each node. Each of them then admits one more request. The client
 // asks each node only until it has admitted one, so that none takes the unit of another.
 func (f *fleet) raiseQuota(ctx context.Context) error {
-	f.quota += int64(len(f.alive()))
+	f.quota += int64(len(f.alive())) // so that each node that is left gets one
 	limit := strconv.FormatInt(f.quota, 10)
 	f.command("The owner raises the quota on node a",
 		"update-usage-plan --usage-plan-id "+f.owner.plan, "/quota/limit", limit)
@@ -152,7 +158,7 @@ func (f *fleet) raiseQuota(ctx context.Context) error {
 		if err := n.until(ctx, "/Prod/loyalty/"+customer, f.owner.value, admitted); err != nil {
 			return err
 		}
-		n.admitted++
+		n.admitted++ // until counts nothing
 	}
 	f.table()
 	return nil

@@ -39,12 +39,12 @@ import (
 // options are the flags of the command line. A node is a process of this program that was started with -node and
 // -stale.
 type options struct {
-	store, node string
-	kill, hold  bool
-	quota       int64
-	rate        float64
-	burst       int64
-	stale       time.Duration
+	store, node string        // the address of the store; the name of the node, or "" for the program that starts the nodes
+	kill, hold  bool          // hold wins: with it the program asks nothing, and kills nothing
+	quota       int64         // a day, of all nodes together
+	rate        float64       // tokens a second
+	burst       int64         // tokens
+	stale       time.Duration // MaxStale of the nodes
 }
 
 func main() {
@@ -56,6 +56,8 @@ func main() {
 	}
 }
 
+// parse reads the flags. -node and -stale are also how startNode passes options to a node; the address of the store
+// comes in storeVariable then.
 func parse(args []string) (o options, err error) {
 	flags := flag.NewFlagSet("fleet", flag.ContinueOnError)
 	flags.StringVar(&o.store, "store", "",

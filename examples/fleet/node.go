@@ -70,6 +70,7 @@ func runNode(ctx context.Context, o options, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, quotas.Close()) }() // gives back what it holds
+	// The retention 0 is the store's own: 400 days of who has changed what.
 	keys, err := apikey.New(apikey.Config{
 		Journal: s.journal("keys", 0), Pepper: pepper, Follow: true, MaxStale: o.stale,
 	})
@@ -77,6 +78,7 @@ func runNode(ctx context.Context, o options, out io.Writer) (err error) {
 		return err
 	}
 	defer keys.Close()
+	// The order of the decisions is fixed: throttles first, then the quota, and who is refused has used nothing.
 	plans, err := usageplan.New(usageplan.Config{
 		Client: apikey.ID, API: apiID, Stage: stage, Ledger: quotas, Throttle: s.throttle,
 		Journal: s.journal("plans", 0), Follow: true, MaxStale: o.stale,
@@ -85,6 +87,7 @@ func runNode(ctx context.Context, o options, out io.Writer) (err error) {
 		return err
 	}
 	defer plans.Close()
+	// What the owner changes in control acts on api at once: both use the same keys and plans.
 	api, errAPI := newAPI(keys, plans)
 	control, errControl := newControl(keys, plans)
 	if err := errors.Join(errAPI, errControl); err != nil {
@@ -103,7 +106,7 @@ func newAPI(keys *apikey.Verifier, plans *usageplan.Meter) (http.Handler, error)
 	if err != nil {
 		return nil, err
 	}
-	mux := http.NewServeMux()
+	mux := http.NewServeMux() // what no pattern matches is answered 404 before any guard
 	metered := keys.Handler(plans.Handler(http.HandlerFunc(loyalty)))
 	mux.Handle("GET /Prod/loyalty/{customerId}", callers.Handler(metered))
 	mux.Handle("GET /Prod/usage", keys.Handler(plans.StatusHandler()))

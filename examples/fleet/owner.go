@@ -15,11 +15,11 @@ import (
 
 // An owner changes keys and plans as aws-cli does: with signed requests to the control plane of one node.
 type owner struct {
-	signer  *sigv4.Signer
-	control string
-	plan    string // the id of the plan that it has made
-	key     string // the id of the key
-	value   string // what the client sends
+	signer  *sigv4.Signer // with the owner's access key
+	control string        // the URL of the control plane of node a
+	plan    string        // the id of the plan that it has made; "" before that, as for key
+	key     string        // the id of the key
+	value   string        // what the client sends in x-api-key; told once, when the key is made
 }
 
 // newOwner returns an owner who uses the control plane at an address.
@@ -53,7 +53,7 @@ func (o *owner) call(ctx context.Context, method, path, body string, answer any)
 		return err
 	}
 	defer res.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	text, err := io.ReadAll(io.LimitReader(res.Body, 1<<20)) // no answer comes near it; a wrong server could send forever
 	switch {
 	case err != nil:
 		return err
@@ -75,11 +75,12 @@ func (o *owner) create(ctx context.Context, f options) error {
 	if err := o.call(ctx, http.MethodPost, "/usageplans", plan, &made); err != nil {
 		return err
 	}
-	o.plan = made.ID
+	o.plan = made.ID // at once: if the next request fails, remove deletes the plan
 	if err := o.call(ctx, http.MethodPost, "/apikeys", `{"name":"fleet","enabled":true}`, &made); err != nil {
 		return err
 	}
 	o.key, o.value = made.ID, made.Value
+	// Only now the key is good for something: a key that is in no plan of the stage is refused.
 	body := fmt.Sprintf(`{"keyId":%q,"keyType":"API_KEY"}`, o.key)
 	return o.call(ctx, http.MethodPost, "/usageplans/"+o.plan+"/keys", body, nil)
 }
@@ -105,7 +106,8 @@ func (o *owner) patch(ctx context.Context, of, op, path, value string) error {
 	return o.call(ctx, http.MethodPatch, of, body, nil)
 }
 
-// remaining returns what is left of the day's quota, by the store. Units that a node holds are not left.
+// remaining returns what is left of the day's quota, by the store. Units that a node holds are not left. Days are those
+// of UTC, as at API Gateway; a run over midnight is an error, as its two days have a quota each.
 func (o *owner) remaining(ctx context.Context) (int64, error) {
 	today := time.Now().UTC().Format(time.DateOnly)
 	// For each key, each day has two numbers: used and remaining. API Gateway calls them values, and aws-cli items.

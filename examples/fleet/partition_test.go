@@ -14,8 +14,8 @@ import (
 // A node that is cut off from the store decides by what it knows until that is too old. From then on it refuses with
 // 503. When the way is free again, it knows what the owner has done meanwhile.
 //
-// The requests have a key that nobody has made. A node refuses it by what it knows of keys, and asks nothing else of the
-// store. So their 503 comes from MaxStale alone.
+// The requests have a key that nobody has made. A node refuses it by what it knows of keys, and asks nothing else of
+// the store. So their 503 comes from MaxStale alone.
 func TestPartitionedNodeRefuses(t *testing.T) {
 	const unknown = "a-key-that-nobody-has-made"
 	store := ownRedis(t)

@@ -15,13 +15,14 @@ import (
 	"github.com/tallygate/tallygate/sigv4"
 )
 
-// names are those of the nodes.
+// names are those of the nodes. There are always three of them. Package redislimit has to know their number: see
+// openRedis.
 var names = [...]string{"a", "b", "c"}
 
 // A node is a process of this program, with what the requests to it have been answered. One goroutine at a time uses
 // it.
 type node struct {
-	name, api, control string
+	name, api, control string // the URLs are empty until listen has returned
 	cmd                *exec.Cmd
 	input              io.Closer // its end tells the node to end
 	output             *bufio.Reader
@@ -44,7 +45,7 @@ func startNode(name string, o options) (*node, error) {
 	}
 	n := &node{name: name, client: client, cmd: exec.Command(program, "-node", name, "-stale", o.stale.String())}
 	n.cmd.Env = append(os.Environ(), storeVariable+"="+o.store) // not an argument: see storeVariable
-	n.cmd.Stderr = os.Stderr
+	n.cmd.Stderr = os.Stderr                                    // what a node says of its end is for the reader
 	if n.input, err = n.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
@@ -115,10 +116,11 @@ func (n *node) ask(ctx context.Context, path, key string) (why string, wait time
 		return "", 0, err
 	}
 	why = res.Header.Get("x-amzn-ErrorType")
+	// A refusal without the header is none of this API's: another server may have the port.
 	if (why == admitted) != (res.StatusCode == http.StatusOK) {
 		return "", 0, fmt.Errorf("node %s answers %s", n.name, res.Status)
 	}
-	seconds, _ := strconv.Atoi(res.Header.Get("Retry-After"))
+	seconds, _ := strconv.Atoi(res.Header.Get("Retry-After")) // 0 if there is none
 	return why, time.Duration(seconds) * time.Second, nil
 }
 
@@ -145,6 +147,7 @@ func (n *node) use(ctx context.Context, key string, want int64) error {
 		case why != away:
 			return fmt.Errorf("node %s refuses: %s", n.name, why)
 		}
+		// At least a millisecond, so that a client never asks in a loop without end and without pause.
 		if why != admitted {
 			if err := sleep(ctx, max(wait, time.Millisecond)); err != nil {
 				return err
@@ -153,9 +156,9 @@ func (n *node) use(ctx context.Context, key string, want int64) error {
 	}
 }
 
-// until asks until the answer is want. Another answer means that the node has not heard of a change yet, or that the
-// throttle had no token. It takes no unit of the quota: until either ends with the first request that is admitted, or
-// asks for /Prod/usage, which is not counted.
+// until asks until the answer is want, at one node. Another answer means that the node has not heard of a change yet,
+// or that the throttle had no token. It takes no unit of the quota: until either ends with the first request that is
+// admitted, or asks for /Prod/usage, which is not counted.
 func (n *node) until(ctx context.Context, path, key, want string) error {
 	return again(ctx, func() (bool, error) {
 		why, _, err := n.ask(ctx, path, key)
@@ -179,6 +182,7 @@ func again(ctx context.Context, f func() (bool, error)) error {
 	}
 }
 
+// sleep waits for d, or until ctx ends, which is an error.
 func sleep(ctx context.Context, d time.Duration) error {
 	select {
 	case <-time.After(d):

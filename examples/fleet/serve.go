@@ -22,9 +22,11 @@ func serveBoth(ctx context.Context, api, control http.Handler, out io.Writer) er
 		defer l.Close() // for an error below; Shutdown closes it, too
 		listeners[i] = l
 	}
+	// A listener takes connections from now on, so a process that has read the line can connect.
 	if _, err := fmt.Fprintf(out, ready, listeners[0].Addr(), listeners[1].Addr()); err != nil {
 		return err
 	}
+	// Both servers end together, and both have ended when serveBoth returns: the caller closes next what handlers use.
 	ctx, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() {
@@ -55,6 +57,6 @@ func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
-	<-down
+	<-down // Serve returns as soon as Shutdown begins, while requests are still under way
 	return nil
 }

@@ -76,6 +76,7 @@ func openRedis(ctx context.Context, address string) (store, error) {
 	if err != nil {
 		return store{}, errors.Join(err, s.Close(), client.Close())
 	}
+	// In this order: the limiter and the store use the client until they are closed.
 	closeAll := func() error { return errors.Join(buckets.Close(), s.Close(), client.Close()) }
 	return store{s, s.Journal, buckets, closeAll}, nil
 }
@@ -98,7 +99,7 @@ func openPostgres(ctx context.Context, address string, create bool) (store, erro
 	if create {
 		err = pgstore.Create(ctx, c)
 	}
-	var s *pgstore.Store
+	var s *pgstore.Store // it does not close the pool, which is the caller's
 	if err == nil {
 		s, err = pgstore.Open(ctx, c)
 	}
@@ -109,7 +110,8 @@ func openPostgres(ctx context.Context, address string, create bool) (store, erro
 	return store{engine: s, journal: s.Journal, close: func() error { defer pool.Close(); return s.Close() }}, nil
 }
 
-// openDynamo finds region, credentials and endpoint as aws-cli does: in the environment and in the files of ~/.aws.
+// openDynamo finds region, credentials and endpoint as aws-cli does: in the environment and in the files of ~/.aws. The
+// client needs no closing.
 // With AWS_ENDPOINT_URL_DYNAMODB, another server of the same protocol can be used, such as dynalite.
 func openDynamo(ctx context.Context, table string, create bool) (store, error) {
 	account, err := config.LoadDefaultConfig(ctx)
@@ -150,6 +152,7 @@ func startRedis(ctx context.Context) (address string, stop func(), err error) {
 	if err != nil {
 		return "", nil, err
 	}
+	// Only this machine can connect. Each change is appended to a file within a second, and the folder goes with the run.
 	port, err := freePort()
 	cmd := exec.Command(program, "--bind", "127.0.0.1", "--port", port, "--dir", dir, "--save", "",
 		"--appendonly", "yes", "--maxmemory-policy", "noeviction", "--loglevel", "warning")
@@ -168,7 +171,7 @@ func startRedis(ctx context.Context) (address string, stop func(), err error) {
 	// The server is started when it answers. Until then each PING fails.
 	client := redis.NewClient(&redis.Options{Addr: net.JoinHostPort("127.0.0.1", port)})
 	defer client.Close()
-	err = again(ctx, func() (bool, error) { return client.Ping(ctx).Err() == nil, nil })
+	err = again(ctx, func() (bool, error) { return client.Ping(ctx).Err() == nil, nil }) // ends with ctx, too
 	if err != nil {
 		stop()
 		return "", nil, fmt.Errorf("redis-server does not answer: %w", err)
