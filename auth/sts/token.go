@@ -43,23 +43,29 @@ func (s *Server) assumeByToken(ctx context.Context, c call) (any, string, error)
 		return nil, token.ID, err
 	}
 	audience := claims.audience(token)
-	r.Values["aws:FederatedProvider"] = provider
-	r.Values[provider+":sub"] = token.Subject
-	if audience != "" {
-		r.Values[provider+":aud"] = audience
-	}
-	if len(claims.AMR) > 0 {
-		r.Values[provider+":amr"] = claims.AMR
-	}
+	describeToken(r, provider, token.Subject, audience, claims.AMR)
 	role := s.roles[q.role]
 	if _, ok := allows(policy.Set{}, role, r, q); !ok {
 		return nil, token.ID, denied("Not authorized to perform " + assumeByToken)
 	}
-	if err := q.checkDuration(role, false); err != nil {
+	if err := q.checkDuration(role, false); err != nil { // a token is no session, so this is no chain
 		return nil, token.ID, err
 	}
 	result, err := s.issue(role, q)
 	return byTokenResult{result, token.Subject, audience, issuer}, token.ID, err
+}
+
+// describeToken adds what a token says to the facts of a request. A provider's keys begin with its name, as in
+// login.example/tenant:sub. What the token does not say is an absent key.
+func describeToken(r *policy.Request, provider, subject, audience string, amr []string) {
+	r.Values["aws:FederatedProvider"] = provider
+	r.Values[provider+":sub"] = subject
+	if audience != "" {
+		r.Values[provider+":aud"] = audience
+	}
+	if len(amr) > 0 {
+		r.Values[provider+":amr"] = amr
+	}
 }
 
 // claims are those that conditions can ask for, in addition to the subject.
