@@ -13,8 +13,8 @@ import (
 // input is the body of a request. Its members have the names of Cognito's model. Members that the operation does not
 // know are not looked at, as at AWS.
 type input struct {
-	pool, identity, role string            // IdentityPoolId, IdentityId and CustomRoleArn
-	logins               map[string]string // a token by the name of its provider
+	pool, identity, role string            // IdentityPoolId, IdentityId and CustomRoleArn; "" if absent
+	logins               map[string]string // a token by the name of its provider, not verified yet
 }
 
 // The bounds of Cognito's model (botocore's cognito-identity/2014-06-30/service-2.json). maxToken is more than package
@@ -47,7 +47,8 @@ func readInput(body []byte) (in input, err error) {
 	return in, err
 }
 
-// readLogins reads the map of tokens. Its values are secret, so a refusal does not repeat them.
+// readLogins reads the map of tokens. Its values are secret, so a refusal does not repeat them. An absent map and an
+// empty one mean the same: a caller who has not signed in.
 func readLogins(raw json.RawMessage) (map[string]string, error) {
 	if len(raw) == 0 || string(raw) == "null" {
 		return nil, nil
@@ -132,7 +133,8 @@ func text(raw json.RawMessage) (s string, err error) {
 	return s, nil
 }
 
-// checkID checks an id by the constraints of Cognito's model. member is its name in the model.
+// checkID checks an id by the constraints of Cognito's model. member is its name in the model. Whether the id is one of
+// this pool is asked later.
 func checkID(member, id string) error {
 	value := fmt.Sprintf("Value '%s'", clip(id))
 	switch {

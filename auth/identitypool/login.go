@@ -22,7 +22,7 @@ type login struct {
 // caller is who a request is from: an identity, and its logins in the order of their providers' names.
 type caller struct {
 	identity string
-	logins   []login
+	logins   []login // verified; none for a caller who has not signed in
 }
 
 // caller returns whose identity a request is about. claimed is the identity that it names, "" in GetId. Every login
@@ -73,6 +73,7 @@ func (p *Pool) link(ctx context.Context, ids []string, claimed string) (string, 
 		}
 		return ids[0], nil
 	}
+	// What Link returns is trusted: it decides whose credentials the caller gets. Only its form is checked.
 	identity, err := p.config.Link(ctx, ids, claimed)
 	if _, answer := errors.AsType[*Error](err); answer {
 		return "", err
@@ -117,7 +118,8 @@ func name(issuer string) string {
 
 const unsupported = "Token is not from a supported provider of this identity pool."
 
-// refuseToken returns the refusal of a token that package auth has refused, in AWS's words.
+// refuseToken returns the refusal of a token that package auth has refused, in AWS's words. Keys that are not available
+// are no fault of the token, so the client is told to try again with it.
 func refuseToken(err error) error {
 	e := &Error{Err: fmt.Errorf("%w: %w", ErrRefused, err), Message: "Invalid login token."}
 	switch {

@@ -68,7 +68,7 @@ func newSigningKey(s crypto.Signer) (k signingKey, err error) {
 // token returns a token about a caller. Its claims are those of Cognito's: the audience is the pool, the subject is the
 // identity, and amr says whether the caller has signed in, and where.
 func (p *Pool) token(c caller) (string, error) {
-	amr := []string{"unauthenticated"}
+	amr := []string{"unauthenticated"} // a role's trust policy asks for it: "cognito-identity.amazonaws.com:amr" at AWS
 	if len(c.logins) > 0 {
 		amr[0] = "authenticated"
 	}
@@ -101,14 +101,15 @@ func concatenate(der []byte) ([]byte, error) {
 	if _, err := asn1.Unmarshal(der, &number); err != nil {
 		return nil, err
 	}
-	signature := make([]byte, 64)
+	signature := make([]byte, 64) // a number that is shorter gets zeros in front
 	number.R.FillBytes(signature[:32])
 	number.S.FillBytes(signature[32:])
 	return signature, nil
 }
 
 // document returns the discovery document or the key set, if the request is for one of them (OpenID Connect Discovery
-// 1.0 section 4). The key set's name is that of Cognito's.
+// 1.0 section 4). The paths may begin with anything: a verifier adds them to the URL of the issuer, and the server may
+// have removed a prefix. The key set's name is that of Cognito's.
 func (p *Pool) document(r *http.Request) ([]byte, bool) {
 	if r.Method != http.MethodGet || len(p.keys) == 0 {
 		return nil, false

@@ -92,7 +92,8 @@ func refuseRole() error { return refused("No role is assigned to this identity."
 // (https://docs.aws.amazon.com/cognitoidentity/latest/APIReference/API_MappingRule.html).
 var matches = []string{"Equals", "StartsWith", "Contains", "NotEqual"}
 
-// matches reports whether the rule matches a claim.
+// matches reports whether the rule matches a claim. An absent claim never does, also not for NotEqual: a token that
+// says nothing must not get a role by that.
 func (r *Rule) matches(claim any) bool {
 	found := texts(claim)
 	if r.Match == "NotEqual" {
@@ -109,8 +110,8 @@ func (r *Rule) matches(claim any) bool {
 	})
 }
 
-// texts returns a claim that is a text or a list of texts, as a list. It returns nil for any other claim: a list that
-// holds something else as well is not understood.
+// texts returns a claim that is a text or a list of texts, as a list. Providers write one role or group in either form.
+// It returns nil for any other claim: a list that holds something else as well is not understood.
 func texts(claim any) []string {
 	switch claim := claim.(type) {
 	case string:

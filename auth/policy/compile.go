@@ -58,7 +58,8 @@ func (c *condition) compile(path string, g grammar, m *mistakes) {
 	}
 }
 
-// value compiles one value of c and returns what is wrong with it, or "" if nothing is.
+// value compiles one value of c and returns what is wrong with it, or "" if nothing is. The operator decides how it is
+// read, also where its key is of another type: aws:EpochTime is a date, and NumericLessThan reads a number for it.
 func (c *condition) value(s string, g grammar) (fault string) {
 	switch c.operator.kind {
 	case kindText, kindARN:

@@ -142,7 +142,8 @@ func (p *Policy) applies(s Statement, r *Request, ofResource bool) bool {
 	return decision != NoMatch
 }
 
-// saw returns the value of a condition key in r as text, or "" if r does not have it.
+// saw returns the value of a condition key in r as text, or "" if r does not have it. It may quote what a client has
+// sent, and line bounds it.
 func (p *Policy) saw(name string, r *Request) string {
 	k, _ := newKeys(p.own, new(mistakes)).find(name)
 	e := evaluation{r: r}
@@ -187,7 +188,7 @@ func (p *Policy) caller(r *Request, providers ...[]string) string {
 	return strings.Join(slices.DeleteFunc(names, func(name string) bool { return name == "" }), ", ")
 }
 
-// callers returns the entries of a Principal or NotPrincipal.
+// callers returns the entries of a Principal or NotPrincipal, kind by kind, in an order that is the same each time.
 func callers(principal map[string][]string) (list []string) {
 	for _, kind := range slices.Sorted(maps.Keys(principal)) {
 		list = append(list, principal[kind]...)

@@ -160,6 +160,7 @@ func (g *Gate) learn(r *http.Request, about *Request) (err error) {
 	if g.cfg.Facts != nil {
 		told := *about // a copy, so that about need not be on the heap
 		g.cfg.Facts(r, &told)
+		// These are what the gate is about, and a caller must not become another by a mistake in Facts.
 		told.Action, told.Resource, told.Principal = "", about.Resource, about.Principal
 		*about = told
 		if !about.SourceIP.IsValid() && about.SourceVPCE == "" { // Facts may have set what it could not parse
@@ -185,7 +186,8 @@ func (g *Gate) policies(r *http.Request) (s Set, err error) {
 	return s, nil
 }
 
-// allows returns nil if the policies of s allow the method, and else what the policy is attached to that refuses it.
+// allows returns nil if the policies of s allow the method, and else what the policy is attached to that refuses it. It
+// evaluates them again for that, which costs a refused request about as much as the decision.
 func (g *Gate) allows(s *Set, about *Request) error {
 	if Gateway(g.cfg.Authorization, s, about) == Allow {
 		return nil

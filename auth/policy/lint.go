@@ -101,7 +101,8 @@ func (l *linter) list(path, code string, patterns []string, by func(wide, narrow
 	}
 }
 
-// allows warns of statements that allow what nobody has listed.
+// allows warns of statements that allow what nobody has listed. A negation in a statement that denies is the opposite:
+// it denies all but what is listed, which is often what is meant.
 func (l *linter) allows(path string, s *Statement) {
 	if s.Effect != "Allow" {
 		return
@@ -179,7 +180,7 @@ func coversPrincipal(wide, narrow map[string][]string, same func(a, b []string) 
 	return everybody || maps.EqualFunc(wide, narrow, same)
 }
 
-// constrains reports whether s has a condition.
+// constrains reports whether s has a condition. An empty Condition, and an operator without keys, are none.
 func constrains(s *Statement) bool {
 	for _, keys := range s.Condition {
 		if len(keys) > 0 {
@@ -240,7 +241,8 @@ func (l *linter) value(at string, o operator, v string) {
 
 func isWildcard(t token) bool { return t == "*" || t == "?" }
 
-// deciding returns the number of several that decides: the greatest for "less", the least for "greater".
+// deciding returns the number of several that decides: the greatest for "less", the least for "greater". The values of
+// a condition are alternatives, so less than 5 or less than 10 is less than 10.
 func deciding(values []string, c comparison) string {
 	return slices.MaxFunc(values, func(a, b string) int {
 		x, _ := strconv.ParseFloat(a, 64) // New has read it
@@ -268,7 +270,8 @@ func (l *linter) absent(at, name, key string, s *Statement) {
 	l.warn(at, "allows_if_absent", `it also holds for a request without the key: add "Null": {%q: "false"}`, key)
 }
 
-// always reports whether every request has a condition key.
+// always reports whether every request has a condition key. aws:SourceIp is not one of them: a [Request] that an
+// application makes may lack it, although a gate refuses a request without it.
 func always(key string) bool {
 	switch lower(key) {
 	case "aws:currenttime", "aws:epochtime", "aws:securetransport":

@@ -51,7 +51,8 @@ func (m *mistakes) at(path string) bool {
 	return slices.Contains(m.paths, path)
 }
 
-// join returns the mistakes as one error, or nil if there is none.
+// join returns the mistakes as one error, or nil if there is none. They are in the order in which they were found:
+// those of the JSON, of the application's keys, of the document, and of each statement.
 func (m *mistakes) join() error {
 	if m.more > 0 {
 		return errors.Join(append(m.errs, fmt.Errorf("policy: %w: %d more mistakes", ErrInvalid, m.more))...)
@@ -60,7 +61,8 @@ func (m *mistakes) join() error {
 }
 
 // member returns the path of the member of an object. A name that could be taken for something else is quoted, and a
-// long one is cut, since it stands in the path of each mistake below it.
+// long one is cut, since it stands in the path of each mistake below it. Two paths may be equal by the cut. Then only
+// one mistake may be reported for both, and the document is refused all the same.
 func member(path, name string) string {
 	const most = 100
 	if len(name) > most {

@@ -38,7 +38,9 @@ type operator struct {
 func (o operator) null() bool { return o.kind == 0 }
 
 // operators are the operators without their prefixes and suffixes (IAM User Guide, "IAM JSON policy elements: Condition
-// operators"). ArnEquals and ArnLike "behave identically".
+// operators"). ArnEquals and ArnLike "behave identically". Bool and BinaryEquals have no negation. What is negated
+// differs from its counterpart in this flag alone: StringNotLike compares as StringLike does, and holds where that does
+// not.
 var operators = map[string]operator{
 	"StringEquals":              {kind: kindText},
 	"StringNotEquals":           {kind: kindText, negated: true},
@@ -69,7 +71,8 @@ var operators = map[string]operator{
 	"Null":                      {},
 }
 
-// findOperator returns the operator with a name, such as "ForAnyValue:StringLikeIfExists". Names are compared with
+// findOperator returns the operator with a name, such as "ForAnyValue:StringLikeIfExists". That is StringLike with
+// ForAnyValue in front and IfExists behind; each of the two may be missing. Names are compared with
 // regard to case. Null has neither a prefix nor a suffix: it already is about whether the key exists.
 func findOperator(name string) (operator, bool) {
 	if o, ok := operators[name]; ok {
@@ -105,7 +108,7 @@ func (o operator) fits(k key) bool {
 }
 
 // holds reports whether a comparison of a value of the request with one of the document, as cmp.Compare returns it, is
-// a match.
+// a match. It is for numbers and dates. The request's value is on the left: NumericLessThan 10 holds for 9.
 func (c comparison) holds(order int) bool {
 	switch c {
 	case less:

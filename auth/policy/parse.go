@@ -92,7 +92,8 @@ type reader struct {
 	m   *mistakes
 }
 
-// document reads a whole document, after which the text must end.
+// document reads a whole document, after which the text must end. The path of its members has no prefix, so it is
+// "Statement[0].Effect" and not "document.Statement[0].Effect".
 func (r *reader) document(d *Document) error {
 	err := r.object("", func(name, path string) error {
 		switch name {
@@ -155,7 +156,8 @@ func (r *reader) statement(name, path string, s *Statement) error {
 	return r.unknown(path)
 }
 
-// principals reads "*", or an object of lists of principals by their kind.
+// principals reads "*", or an object of lists of principals by their kind. Whether there is such a kind is for
+// principalFault to say, which also checks documents that were not parsed.
 func (r *reader) principals(path string, to *map[string][]string) error {
 	token, err := r.dec.Token()
 	if err != nil {
@@ -283,7 +285,7 @@ func (r *reader) values(path string, to *[]string) error {
 		case string:
 			*to = append(*to, v)
 		case json.Number:
-			*to = append(*to, v.String())
+			*to = append(*to, v.String()) // as it is written, such as 1e3
 		case bool:
 			*to = append(*to, strconv.FormatBool(v))
 		default:
@@ -294,7 +296,7 @@ func (r *reader) values(path string, to *[]string) error {
 	})
 }
 
-// text reads a string.
+// text reads a string. After a mistake it leaves to as it was, and validate does not report the same place again.
 func (r *reader) text(path string, to *string) error {
 	token, err := r.dec.Token()
 	if err != nil {
@@ -308,7 +310,8 @@ func (r *reader) text(path string, to *string) error {
 	return nil
 }
 
-// unknown adds the mistake of an unknown element, and reads its value.
+// unknown adds the mistake of an unknown element, and reads its value. It is never ignored: "Conditon" would be a
+// condition that its author relies on.
 func (r *reader) unknown(path string) error {
 	r.m.add(path, "unknown element")
 	return r.skip()

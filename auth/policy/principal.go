@@ -19,8 +19,8 @@ const (
 
 // principals are a compiled Principal or NotPrincipal.
 type principals struct {
-	not       bool
-	everybody bool
+	not       bool     // it is a NotPrincipal
+	everybody bool     // an entry is "*"
 	accounts  []owned  // "123456789012" and the ARN of root
 	arns      []string // of users, roles and sessions
 	providers []string // of kind Federated
@@ -115,7 +115,8 @@ func (p *principals) holds(who owned) bool {
 	})
 }
 
-// newPrincipals compiles the entries of a Principal or NotPrincipal. The entries must be valid.
+// newPrincipals compiles the entries of a Principal or NotPrincipal. The entries must be valid, and only one of the two
+// may have any. It returns nil if a statement names no principals, which is not the same as naming nobody.
 func newPrincipals(is, not map[string][]string) *principals {
 	if len(is)+len(not) == 0 {
 		return nil

@@ -62,7 +62,8 @@ func (s *statement) compileResources(list []string, path string, g grammar, m *m
 	}
 }
 
-// acts reports whether s is about an action, in lower case.
+// acts reports whether s is about an action, in lower case. The patterns of NotAction are the ones that it is not
+// about.
 func (s *statement) acts(action string) bool {
 	t := text{s: action}
 	for i := range s.actions {
@@ -102,6 +103,7 @@ func (s *statement) grants(e *evaluation, ofResource bool) grant {
 	if g == nobody {
 		return nobody
 	}
+	// Conditions come last: they alone may need the clock, tags or long texts.
 	for i := range s.conditions {
 		if !s.conditions[i].holds(e, deny) {
 			return nobody

@@ -9,8 +9,9 @@ import (
 )
 
 // Bounds of a document. "Output from an API Gateway Lambda authorizer" gives the length of a resource, in characters.
-// maxDocument is the largest size that IAM has for any policy, without white space ("IAM and AWS STS quotas"). maxText
-// bounds what is read at all, with white space. It is generous: a document with one word a line stays far below it.
+// maxDocument is the largest size that IAM has for any policy, without white space ("IAM and AWS STS quotas"): that of
+// the inline policies of a role. maxText bounds what is read at all, with white space. It is generous: a document with
+// one word a line stays far below it.
 const (
 	maxText     = 64 << 10
 	maxDocument = 10_240
@@ -91,7 +92,8 @@ func (s *Statement) validate(path string, m *mistakes) {
 	validatePrincipals(s.NotPrincipal, path+".NotPrincipal", m)
 }
 
-// validatePrincipals adds every mistake in the entries of a Principal or NotPrincipal to m.
+// validatePrincipals adds every mistake in the entries of a Principal or NotPrincipal to m. A kind without entries is a
+// mistake: it names nobody, and its author means somebody.
 func validatePrincipals(entries map[string][]string, path string, m *mistakes) {
 	for _, kind := range slices.Sorted(maps.Keys(entries)) {
 		if len(entries[kind]) == 0 {
@@ -127,7 +129,9 @@ func actionFault(p string) string {
 	return ""
 }
 
-// resourceFault returns what is wrong with the form of a resource, or "" if nothing is.
+// resourceFault returns what is wrong with the form of a resource, or "" if nothing is. "arn:aws:execute-api:*" is
+// right, as it ends early in an asterisk. "arn:aws:execute-api:eu-west-1" lacks parts. So does "arn:aws:*", which does
+// not even name the service.
 func resourceFault(p string) string {
 	if utf8.RuneCountInString(p) > maxResource {
 		return fmt.Sprintf("has more than %d characters", maxResource)

@@ -64,7 +64,7 @@ func (e *evaluation) value(k *key) value {
 		tag, ok := lookUp(r.PrincipalTags, k.tag)
 		return exact(tag, ok)
 	}
-	given, ok := lookUp(r.Values, k.name)
+	given, ok := lookUp(r.Values, k.name) // fromValues
 	if !ok {
 		return value{}
 	}
@@ -96,7 +96,7 @@ func convert(given any, k *key) value {
 		if !k.list && (k.kind == kindText || k.kind == kindARN || k.kind == kindBinary) {
 			return exact(v, true)
 		}
-	case []byte:
+	case []byte: // the bytes themselves, as those of a string; only the document has them in base64
 		if k.kind == kindBinary {
 			return exact(string(v), true)
 		}
@@ -134,7 +134,7 @@ func convert(given any, k *key) value {
 // say whether they were set. In Request.Values an empty text is a value.
 func ofText(s string) value { return exact(s, s != "") }
 
-// exact returns the value of a text, which may be empty.
+// exact returns the value of a text, which may be empty. ok is whether the request has the key.
 func exact(s string, ok bool) value {
 	switch {
 	case !ok:
@@ -242,7 +242,8 @@ func lookUp[V any](m map[string]V, name string) (found V, ok bool) {
 	return found, ok
 }
 
-// sameName reports whether two names of the same length are equal but for the case of ASCII letters.
+// sameName reports whether two names of the same length are equal but for the case of ASCII letters. The names of tags
+// may have other letters, whose case counts: to fold it would need a rule that IAM does not give.
 func sameName(a, b string) bool {
 	for i := range len(a) {
 		if a[i] != b[i] && lowerByte(a[i]) != lowerByte(b[i]) {

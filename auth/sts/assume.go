@@ -18,13 +18,13 @@ import (
 
 // request is what both ways to assume a role ask for.
 type request struct {
-	role     string // its ARN
-	name     string // of the session
-	source   string // the source identity
-	external string // the external id
-	tags     map[string]string
-	policy   string // the session policy
-	duration time.Duration
+	role     string            // its ARN
+	name     string            // of the session
+	source   string            // the source identity; "" for none, as for the next three
+	external string            // the external id: for which customer a third party acts
+	tags     map[string]string // session tags, by their names
+	policy   string            // the session policy, as JSON
+	duration time.Duration     // of the session; never zero
 }
 
 // read reads the parameters that both ways have. It asks for nothing but their form, as AWS does before it looks at the
@@ -73,8 +73,10 @@ func (s *Server) assumeRole(ctx context.Context, c call) (any, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
+	// from is nil for a permanent key. The source identity of a session stays the same through a chain of roles: it says
+	// who is behind all of them (IAM User Guide, "Monitor and control actions taken with assumed roles").
 	from, _ := c.id.Session.(*session.Session)
-	if from != nil && from.SourceIdentity != "" { // it stays the same through a chain of roles
+	if from != nil && from.SourceIdentity != "" {
 		if q.source != "" && q.source != from.SourceIdentity {
 			return nil, "", deny(c, q.role, setSourceIdentity)
 		}
@@ -238,6 +240,7 @@ func (s *Server) issue(r *role, q request) (i issued, err error) {
 			return i, err
 		}
 	}
+	// The clock starts now, and not when the request was signed.
 	principal, expires := r.session(q.name), time.Now().Add(q.duration)
 	c, err := s.config.Sessions.Issue(session.Session{
 		Principal: principal, Role: r.arn, SourceIdentity: q.source, Tags: q.tags, Policy: q.policy, Expires: expires,

@@ -90,7 +90,7 @@ func (s *shape) check(text string) error {
 	return nil
 }
 
-// required returns a parameter that must be there.
+// required returns a parameter that must be there. An empty one is there, and fails by its length.
 func (f form) required(name string, s shape) (string, error) {
 	text, ok := f[name]
 	if !ok {
@@ -107,7 +107,8 @@ func (f form) optional(name string, s shape) (string, error) {
 	return "", nil
 }
 
-// duration returns DurationSeconds, or the usual one if it is not there.
+// duration returns DurationSeconds, or the usual one if it is not there. These are the bounds of any role;
+// checkDuration knows those of one.
 func (f form) duration() (time.Duration, error) {
 	text, ok := f["DurationSeconds"]
 	if !ok {

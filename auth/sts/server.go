@@ -88,7 +88,7 @@ func refusal(err error, name, id string) *Error {
 	return &e
 }
 
-// tell tells Observe about a decision.
+// tell tells Observe about a decision. The caller is "" if nobody was verified.
 func (s *Server) tell(r *http.Request, v *auth.Verdict, caller string) {
 	if s.config.Observe != nil {
 		v.Layer = "sts"
