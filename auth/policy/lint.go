@@ -270,8 +270,8 @@ func (l *linter) absent(at, name, key string, s *Statement) {
 	l.warn(at, "allows_if_absent", `it also holds for a request without the key: add "Null": {%q: "false"}`, key)
 }
 
-// always reports whether every request has a condition key. aws:SourceIp is not one of them: a [Request] that an
-// application makes may lack it, although a gate refuses a request without it.
+// always reports whether every request has a condition key. aws:SourceIp is not one of them: a request through a VPC
+// endpoint lacks it, and so may one that an application makes itself.
 func always(key string) bool {
 	switch lower(key) {
 	case "aws:currenttime", "aws:epochtime", "aws:securetransport":

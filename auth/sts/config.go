@@ -43,8 +43,7 @@ type Config struct {
 	Keys []policy.Key
 
 	// SourceIP returns the client's address, for aws:SourceIp in policies. If it returns false or the zero Addr, no role
-	// can be assumed.
-	// Nil means the address of the connection, which behind a proxy is the proxy's. The method Addr of a
+	// can be assumed. Nil means the address of the connection, which behind a proxy is the proxy's. The method Addr of a
 	// [clientip.Resolver] has this form.
 	//
 	// [clientip.Resolver]: https://pkg.go.dev/github.com/tallygate/tallygate/ratelimit/clientip#Resolver

@@ -56,8 +56,7 @@ func parseTrust(text, account string) (*policy.Policy, error) {
 	if err := json.Unmarshal([]byte(text), &d); err != nil {
 		return nil, err
 	}
-	// The document may use the keys of STS, those of the providers that it names, and those of the tags that it names.
-	// Only the last two differ from one document to the next.
+	// The document may use the keys of package policy, those of STS, and those of the providers that it names.
 	var mistakes []error
 	own := slices.Clone(stsKeys)
 	for i := range d.Statement {
@@ -72,8 +71,7 @@ func parseTrust(text, account string) (*policy.Policy, error) {
 }
 
 // adapt checks a statement of a trust policy, and gives it the form that package policy evaluates: with a Resource,
-// with providers by their names, and without keys that only AWS may have. A statement that denies may be about
-// anything: it can only take something away.
+// and with providers by their names. A statement that denies may be about anything: it can only take something away.
 func adapt(s *policy.Statement, account string) error {
 	var mistakes []error
 	if len(s.Resource)+len(s.NotResource) > 0 {
