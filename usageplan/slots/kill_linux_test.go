@@ -71,6 +71,10 @@ func killOnce(t *testing.T, kind, dir string) (between int) {
 	require.NoError(t, child.Process.Kill())
 	require.Error(t, child.Wait())
 
+	// A child that the other subtest starts also has the lock until it runs its own program, and on a busy machine that
+	// may be long after the Close below. So no child is started while the lock is held here.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	s, err := slots.Open(dir)
 	require.NoError(t, err)
 	found := make(map[uint64]ledger.OpenLease)
