@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 	_ "unsafe" // for linkname
@@ -154,7 +155,12 @@ type crashCounts struct{ taken, settling, settled int64 }
 
 // crashLook returns the number of the oldest record in the logs of a file. It rises with each checkpoint. Since no
 // child closes its store, that was while one was at work.
+//
+// A child that the other subtest starts also has the file's lock until it runs its own program, and on a busy machine
+// that may be long after the Close here. So no child is started while the file is open.
 func crashLook(t *testing.T, dir string) (first uint64) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	db, err := bolt.Open(filepath.Join(dir, "usage.db"), 0o600, &bolt.Options{ReadOnly: true, Timeout: time.Second})
 	require.NoError(t, err)
 	defer db.Close()
@@ -177,7 +183,9 @@ func TestCrash(t *testing.T) {
 			epoch := time.Now()
 			counts := make(map[crashAccount]*crashCounts)
 			acknowledged, checkpoints, was := 0, 0, uint64(1)
-			for n := range kills {
+			// On a busy machine a life may be over after one commit. Then more of them make a checkpoint and a roll-over.
+			n := 0
+			for ; n < kills || n < 20*kills && (checkpoints == 0 || len(counts) <= 2*crashKeys); n++ {
 				acknowledged += crashOnce(t, dir, exact, n%2 == 0, epoch, counts)
 				if is := crashLook(t, dir); is > was {
 					checkpoints++
@@ -185,10 +193,10 @@ func TestCrash(t *testing.T) {
 				}
 			}
 			excess := crashCheck(t, dir, counts)
-			require.LessOrEqual(t, excess, int64(kills*crashWorkers), "counted but not acknowledged: more than were in flight")
+			require.LessOrEqual(t, excess, int64(n*crashWorkers), "counted but not acknowledged: more than were in flight")
 			require.Greater(t, len(counts), 2*crashKeys, "no roll-over")
 			require.NotZero(t, checkpoints, "no life has had a checkpoint")
-			t.Logf("%d kills, %d acknowledged in %d accounts, none lost, none over the limit; %d in flight counted", kills, acknowledged, len(counts), excess)
+			t.Logf("%d kills, %d acknowledged in %d accounts, none lost, none over the limit; %d in flight counted", n, acknowledged, len(counts), excess)
 			t.Logf("%d lives had checkpoints, up to record %d", checkpoints, was)
 		})
 	}
