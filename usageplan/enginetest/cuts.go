@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,7 +26,11 @@ func TestCuts(t *testing.T, open func(t *testing.T) (e ledger.Engine, cut func()
 	})
 }
 
-// testCuts lets four writers append to the same rows, cuts every 200 µs, and then counts what is in the rows.
+// testCuts lets four writers append to the same rows, cuts twenty times or more, and then counts what is in the rows.
+//
+// A cut comes 200 µs after the last one, but not before an Update has returned nil in between, or 100 ms have passed.
+// Otherwise the connections of a slow engine would never live long enough, and on a busy machine all Updates might be
+// over before the first cut.
 //
 // Contract: "An engine that has lost the answer to a write returns an error. It never calls f again with a row that
 // this Update may have written itself."
@@ -35,13 +40,21 @@ func TestCuts(t *testing.T, open func(t *testing.T) (e ledger.Engine, cut func()
 // has counted twice. It also finds an engine that returns nil for a write that never arrived, or that never works again
 // after a cut.
 func testCuts(t *testing.T, e ledger.Engine, cut func()) {
+	const updates, least = 150, 20
 	writers := make([]*writer, 4)
+	var cuts atomic.Int64
+	var worked atomic.Bool // since the last cut
 	var wg sync.WaitGroup
 	for i := range writers {
 		writers[i] = newWriter(e, i)
 		wg.Go(func() {
-			for range 150 {
-				_ = writers[i].append(t, t.Context()) // an error is what this is about
+			for n := 0; n < updates || cuts.Load() < least; n++ {
+				if n >= updates {
+					time.Sleep(time.Millisecond) // a row has a largest length
+				}
+				if writers[i].append(t, t.Context()) == nil { // an error is what this is about
+					worked.Store(true)
+				}
 			}
 		})
 	}
@@ -50,12 +63,16 @@ func testCuts(t *testing.T, e ledger.Engine, cut func()) {
 		defer close(over)
 		wg.Wait()
 	}()
-	for cutting := true; cutting; {
+	for last, cutting := time.Now(), true; cutting; {
 		select {
 		case <-over:
 			cutting = false
 		case <-time.After(200 * time.Microsecond):
-			cut()
+			if worked.Swap(false) || time.Since(last) > 100*time.Millisecond {
+				cut()
+				cuts.Add(1)
+				last = time.Now()
+			}
 		}
 	}
 	recovered(t, e)

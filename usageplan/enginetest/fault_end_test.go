@@ -77,7 +77,7 @@ var endFaults = []fault{
 	{"Close does nothing", "closed", closing(func(ledger.Engine, int32) error { return nil })},
 	{"Close at once is an error", "closed at once", over(func() ledger.Engine { return closingAlone() })},
 	{"Close comes late", "closed at once", closing(func(next ledger.Engine, _ int32) error {
-		time.AfterFunc(5*time.Millisecond, func() { _ = next.Close() })
+		time.AfterFunc(time.Minute, func() { _ = next.Close() }) // later than a busy machine makes any call
 		return nil
 	})},
 	{"Update works after Close", "closed", over(func() ledger.Engine { return open("update") })},
@@ -138,7 +138,7 @@ func closingAlone() *engine {
 			return errors.New("is being closed")
 		}
 		defer mu.Unlock()
-		time.Sleep(time.Millisecond)
+		time.Sleep(100 * time.Millisecond) // in which the others come, also on a busy machine
 		return next.Close()
 	}}
 }

@@ -111,7 +111,8 @@ func lastLost(d *disks, place string) ledger.Engine {
 	return e
 }
 
-// writeBehind answers, and writes a while later, unless it is closed.
+// writeBehind answers, and writes a while later, unless it is closed. The while is far longer than the case waits, so a
+// busy machine does not write everything before it closes.
 func writeBehind(d *disks, place string) ledger.Engine {
 	h := d.open(place)
 	memory := ledger.NewMemory()
@@ -121,7 +122,7 @@ func writeBehind(d *disks, place string) ledger.Engine {
 			return memory.Update(ctx, keys, func(i int, row []byte) ([]byte, error) {
 				out, err := f(i, row)
 				copied := bytes.Clone(out)
-				time.AfterFunc(time.Millisecond, func() {
+				time.AfterFunc(time.Minute, func() {
 					_ = h.Update(ctx, keys[i:i+1], func(int, []byte) ([]byte, error) { return copied, nil })
 				})
 				return out, err

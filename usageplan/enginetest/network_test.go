@@ -14,6 +14,7 @@ import (
 type network struct {
 	ledger.Engine
 	cuts  atomic.Int64
+	felt  atomic.Int64          // cuts that have broken something
 	after func(made bool) error // what becomes of a write whose answer was lost; nil is an error of Update
 }
 
@@ -27,8 +28,11 @@ func (n *network) cut() { n.cuts.Add(1) }
 
 // lost reports which of a request and its answer gets lost.
 func (n *network) lost() (request, answer bool) {
-	cut := n.cuts.Swap(0)
-	return cut != 0 && cut%2 == 0, cut%2 != 0
+	cut := n.cuts.Load()
+	if n.felt.Swap(cut) == cut {
+		return false, false
+	}
+	return cut%2 == 0, cut%2 != 0
 }
 
 func (n *network) Update(ctx context.Context, keys []string, f func(int, []byte) ([]byte, error)) error {
