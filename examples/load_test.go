@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -115,7 +116,9 @@ func TestUnknownKeysLeaveNothing(t *testing.T) {
 	goroutines := runtime.NumGoroutine()
 	serve(n / 1000)
 	require.Less(t, footprint(), before+1<<20, "bytes of heap")
-	require.LessOrEqual(t, runtime.NumGoroutine(), goroutines)
+	for end := time.Now().Add(time.Minute); runtime.NumGoroutine() > goroutines; time.Sleep(time.Millisecond) {
+		require.True(t, time.Now().Before(end), "goroutines stay") // the last callers may be about to end
+	}
 }
 
 // footprint is the live heap in bytes.

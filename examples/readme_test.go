@@ -2,6 +2,8 @@ package examples_test
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -30,13 +32,25 @@ func firstSnippet(t *testing.T) string {
 	return program
 }
 
+// freeAddress returns an address that a program may listen at. Its port lies below those that systems give to sockets
+// which ask for any port, so no other test gets it meanwhile.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	for range 100 {
+		listener, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", 20_000+rand.IntN(10_000)))
+		if err == nil {
+			require.NoError(t, listener.Close())
+			return listener.Addr().String()
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
+}
+
 // The first program in README.md builds and runs, and refuses and admits what README.md says.
 func TestReadmeProgramRuns(t *testing.T) {
 	const address, key = "127.0.0.1:8080", "67sfLSq19U1GuGk1RB5DwaS7EIYsWvBU3fZbtvQT"
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	free := listener.Addr().String()
-	require.NoError(t, listener.Close())
+	free := freeAddress(t)
 	program := firstSnippet(t)
 	require.Equal(t, 1, strings.Count(program, address))
 
