@@ -16,12 +16,12 @@ import (
 	"github.com/tallygate/tallygate/auth/policy"
 )
 
-// soon holds what takes a millisecond at most below a second, also on a busy machine.
+// soon finds work that explodes: what takes a millisecond at most may take a minute, so no busy machine is the reason.
 func soon(t *testing.T, evaluate func()) {
 	t.Helper()
 	start := time.Now()
 	evaluate()
-	require.Less(t, time.Since(start), time.Second)
+	require.Less(t, time.Since(start), time.Minute)
 }
 
 // FuzzParse checks three properties of an accepted document: json.Unmarshal accepts it too, writing and reading it
