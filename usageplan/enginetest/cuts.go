@@ -91,11 +91,14 @@ func testCuts(t *testing.T, e ledger.Engine, cut func()) {
 	}
 }
 
+// recovery is how long an engine may take until it works again after the last cut. Tests of the suite shorten it.
+var recovery = time.Minute
+
 // recovered waits until the engine works again. Connections that the last cut broke may still give errors for a while.
 // After a minute that is a fault: nothing has been cut since.
 func recovered(t *testing.T, e ledger.Engine) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), recovery)
 	defer cancel()
 	for {
 		err := e.Update(ctx, []string{"recovered"}, write("row"))
@@ -104,7 +107,7 @@ func recovered(t *testing.T, e ledger.Engine) {
 		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("Update, a minute after the last cut: %v", err)
+			t.Fatalf("Update, %v after the last cut: %v", recovery, err)
 		case <-time.After(time.Millisecond):
 		}
 	}

@@ -12,6 +12,13 @@ func SetPatience(t testing.TB, d time.Duration) {
 	t.Cleanup(func() { patience = old })
 }
 
+// SetRecovery makes the suite give up an engine earlier that was cut, until the test ends.
+func SetRecovery(t testing.TB, d time.Duration) {
+	old := recovery
+	recovery = d
+	t.Cleanup(func() { recovery = old })
+}
+
 // Cases are the names of all cases.
 func Cases() (names []string) {
 	for _, c := range cases {
