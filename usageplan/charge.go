@@ -27,7 +27,7 @@ type Charge struct {
 	first ledger.Charge   // for the first of state.counted
 	more  []ledger.Charge // for the others
 
-	cost  int64 // what was taken from each quota at first
+	cost  int64 // what was taken from each quota at first, or is to be taken at most
 	meter *Meter
 }
 
@@ -55,15 +55,14 @@ func (c Charge) settle(ctx context.Context, i int, actual int64) error {
 	if i > len(c.more) {
 		return nil // nothing was taken from this quota, because an earlier one refused
 	}
-	m, period := c.meter, c.state.counted[i].Period
-	if q, found := m.table.quotaInForce(c.Plan, c.Client, m.config.Default, period); found {
+	if q, found := c.inForce(i); found {
 		return c.charge(i).SettleUnder(ctx, q, actual)
 	}
 	return c.charge(i).Settle(ctx, actual)
 }
 
-// Balance returns the balance of the plan's quota for the period. It is the balance just after this charge, and once
-// the charge was settled, the present one; see [ledger.Charge.Balance]. It returns false if the plan has no such quota.
+// Balance returns the balance of the plan's quota for the period. It is the balance just after this charge. After More
+// and Settle it is the present one; see [ledger.Charge.Balance]. It returns false if the plan has no such quota.
 func (c Charge) Balance(p ledger.Period) (ledger.Balance, bool) {
 	for i, q := range c.quotas() {
 		if q.Period == p {
@@ -78,8 +77,8 @@ func (c Charge) Balance(p ledger.Period) (ledger.Balance, bool) {
 // Config.Throttle, they tell what its buckets had left just after this charge. It sets nothing for the zero Charge and
 // under Config.AWSStrict.
 //
-// [Meter.Handler] calls it before the next handler. A handler that settles its charge before it answers should call it
-// again: the new fields replace the old ones.
+// [Meter.Handler] calls it before the next handler. A handler that calls More or Settle before it answers should call
+// it again: the new fields replace the old ones.
 func (c Charge) SetHeader(h http.Header) {
 	if c.state == nil || c.meter.config.AWSStrict {
 		return
@@ -92,7 +91,7 @@ func (c Charge) SetHeader(h http.Header) {
 	if c.tokens != nil {
 		fields = c.tokens.appendFields(fields, now)
 	}
-	if unit := c.meter.unit(c.cost); unit != "" {
+	if unit := c.meter.unit(max(c.cost, c.Units())); unit != "" {
 		for i, q := range c.quotas() {
 			fields = append(fields, quotaField(unit, q.Period, c.charge(i).Balance()))
 		}

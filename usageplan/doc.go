@@ -62,6 +62,27 @@
 // does not hold its places forever. A lease that expires frees the place of a request that still runs, because its node
 // was only slow or cut off. Then more run than may. So there is none here.
 //
+// # Requests whose cost shows late
+//
+// A stream of tokens costs what it turns out to be. Reserve with [Meter.TakeUpTo], or with Config.MinCost: it takes what
+// the quotas have left, at most the cost and at least the minimum. Take more with [Charge.More] while the stream runs. It
+// refuses exactly at the limit, and then the handler cuts the stream. At the end [Charge.Settle] replaces what was taken
+// by what was used. A handler that never settles, because the upstream hangs for example, is bounded by
+// [ledger.Config].SettleWithin. The whole program is examples/llm. Its heart is:
+//
+//	charge, err := meter.TakeUpTo(ctx, usageplan.Request{Client: id, Route: route, Cost: prompt + bound}, prompt+16)
+//	…
+//	defer func() { _ = charge.Settle(ctx, used) }() // the end of ctx does not matter, and a ledger that is down settles later
+//	for chunk := range chunks {
+//		if used += chunk.Tokens; used > charge.Units() {
+//			if err := charge.More(ctx, used-charge.Units()); err != nil {
+//				used -= chunk.Tokens
+//				return cut(err)
+//			}
+//		}
+//		…
+//	}
+//
 // # Several processes
 //
 // Each process of a service has a meter. What the meters share is on a server. The whole program is examples/fleet; its
@@ -205,8 +226,8 @@
 // # Files
 //
 // Start with meter.go (what a meter is made of) and take.go (the decision), with draw.go (throttles), fleet.go
-// (throttles of several processes), inflight.go (what runs at once), charge.go (what was taken) and current.go (what
-// other processes have changed).
+// (throttles of several processes), inflight.go (what runs at once), charge.go and grow.go (what was taken) and
+// current.go (what other processes have changed).
 // HTTP: handler.go, status.go, error.go. What an operator is told: observe.go, stats.go. Plans: plan.go, table.go (what
 // requests read without locks), usage.go, read.go, roll.go (members by pages). Changes: verbs.go, draft.go (what can be
 // wrong), item.go (what the journal has), change.go and apply.go (from there to the table). Methods: route.go,

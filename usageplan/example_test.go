@@ -383,6 +383,43 @@ func ExampleLoad() {
 	// $.quota.period is not DAY, WEEK or MONTH
 }
 
+// A stream reserves ten tokens, takes more while it runs, and is cut when the budget of the day ends.
+func ExampleCharge_More() {
+	ctx := context.Background()
+	quotas, err := ledger.New(ledger.Config{Engine: ledger.NewMemory()})
+	check(err)
+	defer quotas.Close()
+	meter, err := usageplan.New(usageplan.Config{
+		Ledger: quotas, Unit: "tokens", Default: "budget",
+		Plans: []usageplan.Plan{{
+			ID: "budget", Name: "Budget", Stages: []usageplan.Stage{{API: "chat", Name: "v1"}},
+			Quotas: []ledger.Quota{{Limit: 25, Period: ledger.Daily}},
+		}},
+	})
+	check(err)
+	charge, err := meter.TakeUpTo(ctx, usageplan.Request{
+		Client: "k1", Cost: 10,
+		Route: usageplan.Route{API: "chat", Stage: "v1", Resource: "/completions", Method: "POST"},
+	}, 4)
+	check(err)
+	used := int64(0)
+	for { // each chunk of the answer has four tokens
+		if more := used + 4 - charge.Units(); more > 0 {
+			if err := charge.More(ctx, more); err != nil {
+				fmt.Println(errors.Is(err, usageplan.ErrQuotaExceeded))
+				break
+			}
+		}
+		used += 4
+	}
+	check(charge.Settle(ctx, used))
+	b, _ := charge.Balance(ledger.Daily)
+	fmt.Println(charge.Units(), "used,", b.Remaining, "left")
+	// Output:
+	// true
+	// 24 used, 1 left
+}
+
 // A common mistake: a meter around the mux does not know the route, and refuses. The error says what to do.
 func Example_incorrectAroundMux() {
 	m := newMeter(usageplan.Config{ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {

@@ -19,6 +19,9 @@ func (m *Meter) check(w http.ResponseWriter, r *http.Request) (c Charge, err err
 		if q.Cost = 1; m.config.Cost != nil {
 			q.Cost = m.config.Cost(r)
 		}
+		if q.least = q.Cost; m.config.MinCost != nil {
+			q.least = m.config.MinCost(r)
+		}
 		err = m.decide(r.Context(), &q, &c)
 	}
 	if err != nil {

@@ -40,6 +40,11 @@ type Config struct {
 	// above [ledger.MaxUnits] refuses the request with [ErrNotConfigured].
 	Cost func(*http.Request) int64
 
+	// MinCost returns the fewest units with which a request can go on, for Check and Handler: if the quotas do not have
+	// its Cost, it takes what they have, as in [Meter.TakeUpTo]. Nil, and a MinCost of Cost, refuse it then. A MinCost
+	// above Cost, or below 1 if Cost is not 0, refuses the request with [ErrNotConfigured].
+	MinCost func(*http.Request) int64
+
 	// Plans and Members are the plans and members that are declared in code. They are not stored in Journal until a
 	// change touches them. What Journal has about a plan or a member takes precedence, and the deletion of one that is
 	// declared is remembered there forever.
@@ -114,7 +119,7 @@ type Config struct {
 
 	// Observe is told each decision of Take, Check, Handler and StatusHandler, once, before the request goes on or is
 	// answered. It runs on the request's goroutine and must not block; a panic of it is not caught. Nil tells nobody.
-	// Settling a charge is no decision.
+	// Growing and settling a charge are no decisions.
 	Observe func(context.Context, Event)
 
 	// RequestID returns the id of a request, if the application names its requests. It is the X-Amzn-RequestId of a

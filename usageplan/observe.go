@@ -42,8 +42,9 @@ type Event = struct {
 	// Client is the verified client, or "" if there is none or it is longer than a client can be. It is for logs and not
 	// for labels.
 	Client string
-	// Cost is the number of units that the request takes from each quota, or would take if it was not allowed. It is 0
-	// if the request was refused before its cost was known, if the cost is invalid, and in [Meter.StatusHandler].
+	// Cost is the number of units that the request takes from each quota, or would take if it was not allowed. What
+	// [Charge.More] and [Charge.Settle] change later is not told. It is 0 if the request was refused before its cost was
+	// known, if the cost is invalid, and in [Meter.StatusHandler].
 	Cost int64
 	// Remaining is the number of units that are left of the quota that refused; -1 if no quota did. It is not told of
 	// requests that were allowed: their balance would take as long to compute as half of the decision.
@@ -69,7 +70,7 @@ func (m *Meter) tellAllowed(ctx context.Context, w http.ResponseWriter, r *http.
 		named := *v
 		named.RequestID, v = m.requestID(w, r), &named
 	}
-	m.config.Observe(ctx, Event{v, pattern(r, q.Route.Resource), q.Client, q.Cost, -1})
+	m.config.Observe(ctx, Event{v, pattern(r, q.Route.Resource), q.Client, c.cost, -1})
 	told = true
 }
 

@@ -15,6 +15,8 @@ type Request struct {
 	Client string // the verified client; required
 	Route  Route
 	Cost   int64 // the units to take from the quotas, 0 to [ledger.MaxUnits]
+
+	least int64 // the fewest units that will do: Cost, or less in TakeUpTo
 }
 
 // Take decides about q and takes its cost, all or nothing: if any limit refuses q, it has taken nothing from the
@@ -29,15 +31,23 @@ type Request struct {
 //
 // Config.Observe is told the decision. Config.RequestID is not asked, because there is no HTTP request.
 func (m *Meter) Take(ctx context.Context, q Request) (c Charge, err error) {
-	if err := m.decide(ctx, &q, &c); err != nil {
+	q.least = q.Cost
+	err = m.tell(ctx, &q, &c, m.decide(ctx, &q, &c))
+	return c, err
+}
+
+// tell tells Observe how decide has decided about q, which is no HTTP request, and returns err. If that is not nil, it
+// makes the charge zero.
+func (m *Meter) tell(ctx context.Context, q *Request, c *Charge, err error) error {
+	switch {
+	case err != nil:
+		*c = Charge{}
 		e := m.name(err, nil, nil)
 		m.tellRefused(ctx, nil, e, e.layer(), false)
-		return Charge{}, err
+	case m.config.Observe != nil:
+		m.tellAllowed(ctx, nil, nil, q, c)
 	}
-	if m.config.Observe != nil {
-		m.tellAllowed(ctx, nil, nil, &q, &c)
-	}
-	return c, nil
+	return err
 }
 
 // decide is Take without Observe. The charge is a parameter, because it would be copied as a result. If decide returns
@@ -77,6 +87,9 @@ func (m *Meter) acceptable(q *Request) error {
 		e := m.refusal(fmt.Errorf("%w: its cost is %d, not 0 to %d", ErrNotConfigured, q.Cost, int64(ledger.MaxUnits)), q)
 		e.cost = 0 // an observer may add up costs in a counter, which takes no number below 0
 		return e
+	}
+	if q.least > q.Cost || q.least < min(q.Cost, 1) {
+		return m.refusal(fmt.Errorf("%w: it takes at least %d of %d units", ErrNotConfigured, q.least, q.Cost), q)
 	}
 	return nil
 }
@@ -140,11 +153,21 @@ func (m *Meter) count(ctx context.Context, now time.Time, q *Request, p *match, 
 			into = &c.more[i-1]
 		}
 		ref, err := p.member.account(m.config.Ledger, p.state.key(i, q.Client), quota.Period)
-		if err == nil {
-			*into, err = ref.TakeAt(ctx, now, p.state.quota(i, p.member), q.Cost)
+		switch {
+		case err != nil:
+		case q.least == c.cost:
+			*into, err = ref.TakeAt(ctx, now, p.state.quota(i, p.member), c.cost)
+		default:
+			*into, err = ref.TakeUpToAt(ctx, now, p.state.quota(i, p.member), q.least, c.cost)
+			c.cost = into.Units() // the next quota needs to give no more
 		}
 		if err != nil {
 			return m.uncounted(ctx, q, p, i, alsoKept(err, c.Settle(ctx, 0)))
+		}
+	}
+	if q.least < q.Cost && len(c.more) > 0 {
+		if err := c.level(ctx); err != nil {
+			return m.uncounted(ctx, q, p, 0, alsoKept(err, c.Settle(ctx, 0)))
 		}
 	}
 	return nil
@@ -182,30 +205,44 @@ func (m *Meter) refusal(cause error, q *Request) *Error {
 }
 
 // uncounted returns the refusal of a request for which quota i could not be taken, because of the ledger's error err.
-// If the quota is used up, RetryAfter is the longest wait of this quota and of those behind it. If the plan has no
-// quota, the error names none. Then ErrExhausted is of the bound to which the ledger can count.
+// If the quota is used up, RetryAfter is the longest wait of this quota and of those behind it.
 func (m *Meter) uncounted(ctx context.Context, q *Request, p *match, i int, err error) *Error {
+	e := m.uncountedBy(ctx, q, p.state, i, err)
+	for j := i + 1; j < len(p.state.Quotas); j++ {
+		m.prolong(ctx, e, p.state.key(j, q.Client), p.state.quota(j, p.member), q.least)
+	}
+	return e
+}
+
+// uncountedBy is uncounted without the quotas behind quota i. If the plan has no quota, the error names none. Then
+// ErrExhausted is of the bound to which the ledger can count.
+func (m *Meter) uncountedBy(ctx context.Context, q *Request, s *state, i int, err error) *Error {
 	e := m.refusal(ownCancel(ctx, err), q)
-	limited := len(p.state.Quotas) > 0
-	if e.Plan = p.state.ID; limited {
-		e.Layer, e.Period = planQuota.String(), p.state.Quotas[i].Period
+	limited := len(s.Quotas) > 0
+	if e.Plan = s.ID; limited {
+		e.Layer, e.Period = planQuota.String(), s.Quotas[i].Period
 	}
 	spent, is := errors.AsType[*ledger.Error](err)
 	if !is || !errors.Is(err, ledger.ErrExhausted) {
 		return e
 	}
 	e.Err = fmt.Errorf("%w: %w", ErrQuotaExceeded, err)
-	e.RetryAfter = wait(spent.Balance, q.Cost)
+	e.RetryAfter = wait(spent.Balance, q.least)
 	if unit := m.unit(q.Cost); unit != "" && limited {
 		e.fields = []ratelimit.Field{quotaField(unit, e.Period, spent.Balance)}
 	}
-	for j := i + 1; j < len(p.state.Quotas); j++ {
-		b, err := m.config.Ledger.Balance(ctx, p.state.key(j, q.Client), p.state.quota(j, p.member))
-		if err == nil && b.Remaining < q.Cost { // on an error it is unknown whether this quota refuses too
-			e.RetryAfter = max(e.RetryAfter, wait(b, q.Cost))
-		}
-	}
 	return e
+}
+
+// prolong makes RetryAfter of e longer if another quota does not have least units either.
+func (m *Meter) prolong(ctx context.Context, e *Error, key ledger.Key, q ledger.Quota, least int64) {
+	if !errors.Is(e.Err, ErrQuotaExceeded) {
+		return
+	}
+	b, err := m.config.Ledger.Balance(ctx, key, q)
+	if err == nil && b.Remaining < least { // on an error it is unknown whether this quota refuses too
+		e.RetryAfter = max(e.RetryAfter, wait(b, least))
+	}
 }
 
 // ownCancel marks the error of a ledger or a throttle that was canceled while the request was not: an engine that was
