@@ -139,7 +139,7 @@
 //   - [*PanicError]: mend the handler. The text has the stack. In mid-stream it goes into a trailer, so it is cut after
 //     about 2.8 KB.
 //   - an error of the context: the invocation's deadline passed during a stream.
-//   - "the handler did not return": it called runtime.Goexit during a stream. Let it return.
+//   - "the handler did not return": it called runtime.Goexit. Let it return.
 //
 // # Files
 //

@@ -100,13 +100,25 @@ func parseServed(event []byte) (*payload, error) {
 
 func (f *Function) answer(ctx context.Context, p *payload) ([]byte, error) {
 	w := &buffered{head: newHead(p)}
-	if err := f.serve(ctx, p, w); err != nil {
+	if err := f.run(ctx, p, w); err != nil {
 		return nil, err
 	}
 	if err := w.end(); err != nil {
 		return nil, err
 	}
 	return w.encode(p)
+}
+
+// run lets the handler answer, in a goroutine of its own. A handler that calls runtime.Goexit ends that goroutine. In
+// the goroutine of the caller it would end the loop of Lambda's runtime, and the invocation would hang until its deadline.
+func (f *Function) run(ctx context.Context, p *payload, w http.ResponseWriter) error {
+	ended := make(chan error, 1)
+	go func() {
+		err := errUnfinished
+		defer func() { ended <- err }()
+		err = f.serve(ctx, p, w)
+	}()
+	return <-ended
 }
 
 // serve lets the handler answer, and returns an error if it panics.

@@ -21,7 +21,7 @@ const (
 	streamBuffer = 4 << 10
 )
 
-// errUnfinished is the error of a handler that ends its goroutine by runtime.Goexit.
+// errUnfinished is the error of a handler that ends its goroutine by runtime.Goexit, as a test's FailNow does.
 var errUnfinished = errors.New("awslambda: the handler did not return")
 
 // Response is an answer that the runtime of Lambda sends while the handler still writes it. It has no exported field:

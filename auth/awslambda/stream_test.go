@@ -139,6 +139,17 @@ func TestErrorsInStreams(t *testing.T) {
 		f := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "a"); tt.fail() })
 		_, err := f.Stream(t.Context(), golden(t, "url"))
 		require.ErrorContains(t, err, tt.text, name)
+		for _, kind := range []string{"url", "rest", "alb"} { // as a whole
+			invoke := f.Invoke
+			if kind == "alb" { // cannot be streamed
+				invoke = func(ctx context.Context, event []byte) ([]byte, error) {
+					_, err := f.Stream(ctx, event)
+					return nil, err
+				}
+			}
+			_, err = invoke(t.Context(), golden(t, kind))
+			require.ErrorContains(t, err, tt.text, "%s, %s", name, kind)
+		}
 
 		r := streamOf(t, golden(t, "url"), func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = w.Write(make([]byte, 5000))
