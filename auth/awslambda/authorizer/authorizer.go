@@ -53,18 +53,31 @@ func New(c Config) (*Authorizer, error) {
 //
 // Lambda reports an error as a function error. API Gateway answers the text "Unauthorized" with 401; that error wraps
 // custom.ErrUnauthorized and the mode's error. It answers any other error with 500 and does not cache it: the mode's
-// error with a status of 500 or more, a panic, [ErrEvent], [ErrResult] and [ErrNotConfigured].
+// error with a status of 500 or more, or with 408, 425 or 429, a panic, [ErrEvent], [ErrResult] and [ErrNotConfigured].
 func (a *Authorizer) Invoke(ctx context.Context, payload []byte) (answer []byte, err error) {
 	if a == nil || a.mode == nil {
 		return nil, ErrNotConfigured
 	}
-	// With concurrent invocations in one process, a panic must not end the others. It is an error, and not a refusal: API
-	// Gateway keeps a refusal, and the next request may not meet the fault.
+	// In a goroutine of its own: if a mode calls runtime.Goexit, the goroutine of the caller must go on. It is that of
+	// Lambda's runtime, and the invocation would hang until its deadline.
+	ended := make(chan struct{})
+	err = errUnfinished
+	go func() {
+		defer close(ended)
+		answer, err = a.answer(ctx, payload)
+	}()
+	<-ended
+	return answer, deliverable(err)
+}
+
+// answer is Invoke for an authorizer that is configured. With concurrent invocations in one process, a panic must not end
+// the others. It is an error, and not a refusal: API Gateway keeps a refusal, and the next request may not meet the
+// fault.
+func (a *Authorizer) answer(ctx context.Context, payload []byte) (answer []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			answer, err = nil, fmt.Errorf("authorizer: panic: %.4096s\n%s", fmt.Sprint(p), debug.Stack())
 		}
-		err = deliverable(err)
 	}()
 	e, err := readEvent(payload)
 	if err != nil {
@@ -87,14 +100,21 @@ func (a *Authorizer) Invoke(ctx context.Context, payload []byte) (answer []byte,
 // refuse returns the answer to a request that the mode has refused. A 401 is possible only for the events that are
 // always answered with a policy document. A mode's 400, 413 or 431 becomes a 403, since an authorizer cannot answer
 // with them. A status outside of 400 to 499 is no decision about the caller, so it must not become an answer that is
-// cached.
+// cached. Nor are 408, 425 and 429: the caller may come again in a moment, but a Deny would be kept for 300 seconds.
+// A 401 would not be kept, but clients throw a good token away on it. That leaves the function error.
 func (a *Authorizer) refuse(e *event, cause error) ([]byte, error) {
 	code := status(cause)
 	switch {
-	case code < http.StatusBadRequest || code >= http.StatusInternalServerError:
+	case code < http.StatusBadRequest || code >= http.StatusInternalServerError || passes(code):
 		return nil, fmt.Errorf("authorizer: no decision: %w", cause)
 	case code == http.StatusUnauthorized && (e.form == formToken || e.form == formRequest):
 		return nil, &unauthorized{cause}
 	}
 	return a.deny(e, refused(cause))
+}
+
+// passes reports whether a status asks the client to come again, so that it says nothing about the caller (RFC 9110,
+// 15.5.9; RFC 8470, 5.2; RFC 6585, 4).
+func passes(code int) bool {
+	return code == http.StatusRequestTimeout || code == http.StatusTooEarly || code == http.StatusTooManyRequests
 }

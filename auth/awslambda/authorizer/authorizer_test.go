@@ -10,6 +10,7 @@ import (
 	"math"
 	"net/http"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -164,6 +165,12 @@ func TestStatusOfTheModeDecidesTheAnswer(t *testing.T) {
 		{"http2", true, 500, "", "authorizer: no decision: Internal Server Error"},
 		{"appsync", false, 503, "", "authorizer: no decision: Service Unavailable"},
 		{"token", false, 302, "", "authorizer: no decision: Found"},
+		{"token", false, 408, "", "authorizer: no decision: Request Timeout"},
+		{"request", false, 425, "", "authorizer: no decision: Too Early"},
+		{"token", false, 429, "", "authorizer: no decision: Too Many Requests"},
+		{"http2", true, 429, "", "authorizer: no decision: Too Many Requests"},
+		{"appsync", false, 429, "", "authorizer: no decision: Too Many Requests"},
+		{"token", false, 428, deny, ""},
 	} {
 		t.Run(test.event+" "+http.StatusText(test.status), func(t *testing.T) {
 			a := newAuthorizer(t, authorizer.Config{Mode: refuse(answer(test.status)), Simple: test.simple})
@@ -330,4 +337,22 @@ func TestErrorsCanBeReported(t *testing.T) {
 			require.ErrorContains(t, err, "authorizer_test.go", name) // the stack follows the value
 		}
 	}
+}
+
+// A mode that ends its goroutine ends its own invocation, at once, and is no refusal.
+func TestGoexitIsAFunctionError(t *testing.T) {
+	calls := 0
+	mode := modeFunc(func(r *http.Request) (*http.Request, error) {
+		if calls++; calls == 1 {
+			runtime.Goexit()
+		}
+		return r, nil
+	})
+	a := newAuthorizer(t, authorizer.Config{Mode: mode})
+	got, err := a.Invoke(t.Context(), golden(t, "token"))
+	require.EqualError(t, err, "authorizer: the mode did not return")
+	require.Empty(t, got)
+	got, err = a.Invoke(t.Context(), golden(t, "token"))
+	require.NoError(t, err)
+	require.Contains(t, string(got), `"Allow"`)
 }

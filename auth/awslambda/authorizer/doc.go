@@ -29,6 +29,9 @@
 //
 //   - 401 becomes the error "Unauthorized" if the event allows it. API Gateway answers that with 401. For other events
 //     401 is a refusal.
+//   - 408, 425 and 429 are a function error. A refusal would be kept and would shut the caller out for as long, and a 401
+//     would make it discard a good token. API Gateway answers 500, which clients of AWS try again. A mode that limits
+//     its callers belongs in the API's function, which can answer 429.
 //   - Any other status from 400 to 499 is a refusal: a policy that denies the stage, or isAuthorized false.
 //     A request that net/http's server would refuse, such as one with two hosts, is refused in the same way.
 //   - Any other status, or none, is a function error. API Gateway answers 500 and caches nothing. An example is a key
@@ -67,7 +70,7 @@
 //
 // # What an Authorizer does not do
 //
-// It verifies no keys that AWS has issued. It cannot answer 429, 400 or 413: they become refusals. On HTTP APIs a
+// It verifies no keys that AWS has issued. It cannot answer 400 or 413, which become refusals, nor 429, which becomes 500. On HTTP APIs a
 // signed path with an encoded slash, or with escapes in lower case, is refused, since the event has the decoded path.
 // Behind a mapping key SigV4 needs [Config].BasePaths.
 //
@@ -145,8 +148,8 @@
 //     the trigger, or use package awslambda.
 //   - [ErrResult]: correct what the text names, a function of [Config] or Uncached.
 //
-// Invoke also returns a mode's error whose status is 500 or more, and an error for a panic of a mode or of a function
-// of [Config]. New reports all mistakes of a [Config] at once; each names the field.
+// Invoke also returns a mode's error whose status is 500 or more, or 408, 425 or 429, and an error for a panic of a mode
+// or of a function of [Config], or if it calls runtime.Goexit. New reports all mistakes of a [Config] at once; each names the field.
 //
 // An Authorizer keeps nothing of an event. A panic fails only its own invocation. It is safe for concurrent use, as
 // Lambda's managed instances need.

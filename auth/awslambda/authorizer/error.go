@@ -22,6 +22,9 @@ var (
 	ErrResult = errors.New("authorizer: the result cannot be sent")
 )
 
+// errUnfinished is the error of a mode, or of a function of [Config], that ends its goroutine by runtime.Goexit.
+var errUnfinished = errors.New("authorizer: the mode did not return")
+
 // unauthorized is the error whose text API Gateway answers with 401. It compares the text byte by byte, so the cause is
 // not part of it; [errors.Is] finds both.
 type unauthorized struct{ cause error }
