@@ -1,7 +1,7 @@
 package usageplan
 
 import (
-	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +11,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 const (
@@ -33,19 +36,14 @@ type node struct {
 }
 
 // readJSON reads one JSON value, strictly. Data after the value is an error. A name that an object has twice is
-// recorded as a mistake. A byte order mark before the value is skipped (RFC 8259 section 8.1). UTF-16 gets an error
-// that says so.
+// recorded as a mistake.
 func readJSON(r io.Reader) (node, error) {
-	limited := &io.LimitedReader{R: r, N: maxDocument + 1}
-	text := bufio.NewReader(limited)
 	n := node{path: "$", mistakes: new([]error)}
-	if start, _ := text.Peek(2); isUTF16(start) {
-		return n, errors.New("the text is UTF-16, not UTF-8") // what PowerShell's > writes
+	text, err := readText(r)
+	if err != nil {
+		return n, err
 	}
-	if mark, _ := text.Peek(3); string(mark) == "\ufeff" {
-		_, _ = text.Discard(len(mark))
-	}
-	d := reader{json.NewDecoder(text), n.mistakes}
+	d := reader{json.NewDecoder(bytes.NewReader(text)), n.mistakes}
 	d.UseNumber()
 	value, err := d.value(n.path, 0)
 	if err == nil {
@@ -56,14 +54,57 @@ func readJSON(r io.Reader) (node, error) {
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
-	if limited.N == 0 {
-		err = fmt.Errorf("more than %d bytes", maxDocument)
-	}
 	if err != nil {
 		err = fmt.Errorf("at offset %d: %w", d.InputOffset(), err)
 	}
 	n.value = value
 	return n, err
+}
+
+// readText reads a whole document, without a byte order mark before the value (RFC 8259 section 8.1). Only UTF-8 is
+// accepted. encoding/json would replace what is no character, so two ids that differ could become one.
+func readText(r io.Reader) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxDocument+1))
+	switch {
+	case isUTF16(text): // what PowerShell's > writes
+		return nil, errors.New("the text is UTF-16, not UTF-8")
+	case len(text) > maxDocument:
+		return nil, fmt.Errorf("more than %d bytes", maxDocument)
+	case err != nil:
+		return nil, fmt.Errorf("at offset %d: %w", len(text), err)
+	case !utf8.Valid(text) || hasHalfPair(text):
+		return nil, errors.New("the text is not UTF-8")
+	}
+	return bytes.TrimPrefix(text, []byte("\ufeff")), nil
+}
+
+// hasHalfPair reports whether text has the escape of a surrogate without the other one of its pair, such as "\ud800".
+// UTF-8 cannot represent it.
+func hasHalfPair(text []byte) bool {
+	for i := bytes.IndexByte(text, '\\'); i >= 0; i = bytes.IndexByte(text, '\\') {
+		text = text[i:]
+		size := 2 // of every other escape, as far as it may contain a backslash
+		if r := escaped(text); utf16.IsSurrogate(r) {
+			if utf16.DecodeRune(r, escaped(text[6:])) == unicode.ReplacementChar {
+				return true
+			}
+			size = len(`\ud83d\ude00`)
+		}
+		text = text[min(size, len(text)):]
+	}
+	return false
+}
+
+// escaped returns the value of the \u escape that text begins with, or -1.
+func escaped(text []byte) rune {
+	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
+		return -1
+	}
+	r, err := strconv.ParseUint(string(text[2:6]), 16, 16)
+	if err != nil {
+		return -1
+	}
+	return rune(r)
 }
 
 // isUTF16 reports whether a text begins with UTF-16's byte order mark, or with an ASCII character in two bytes.
