@@ -43,7 +43,7 @@
 //   - InitiateAuth and RespondToAuthChallenge with USER_PASSWORD_AUTH, USER_SRP_AUTH, REFRESH_TOKEN_AUTH and the
 //     challenge NEW_PASSWORD_REQUIRED. The proof of SRP is verified;
 //   - GetTokensFromRefreshToken, without rotation; RevokeToken, GetUser, GlobalSignOut;
-//   - AdminCreateUser, without MessageAction RESEND; AdminAddUserToGroup.
+//   - AdminCreateUser, also with MessageAction RESEND or SUPPRESS; AdminAddUserToGroup.
 //
 // Refusals have Cognito's types and, where they are known, its texts. Names of users are as they are written: letter case
 // counts, and an e-mail address is no second name. It differs from Cognito in these ways:

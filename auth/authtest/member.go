@@ -21,7 +21,7 @@ type member struct {
 	groups         []string
 	salt, verifier *big.Int // of the password; see srp.go
 	message        string   // what was sent to the user; see Code
-	sent           time.Time
+	created, sent  time.Time
 }
 
 // find returns a user. One who does not exist has a verifier of no password, and always the same salt, so that no answer
@@ -42,20 +42,45 @@ func (p *Pool) signUp(r *request) (any, error) {
 	return map[string]any{"UserConfirmed": false, "UserSub": m.subject, "CodeDeliveryDetails": m.sendCode()}, nil
 }
 
-// adminCreateUser adds a user with a temporary password.
+// adminCreateUser adds a user with a temporary password, or gives another one to a user who has not changed the first.
 func (p *Pool) adminCreateUser(r *request) (any, error) {
-	m := &member{name: r.Username, status: "FORCE_CHANGE_PASSWORD", sent: time.Now(), attributes: make(map[string]string)}
+	m, now := r.member, time.Now()
 	password := cmp.Or(r.TemporaryPassword, rand.Text()[:12]+"-a9A")
-	if err := p.add(m, password, adminAttributes, r.UserAttributes, "User account already exists"); err != nil {
+	var err error
+	switch r.MessageAction {
+	case "RESEND":
+		err = p.invite(m, password)
+	case "", "SUPPRESS":
+		m = &member{name: r.Username, status: forceChange, created: now, attributes: make(map[string]string)}
+		err = p.add(m, password, adminAttributes, r.UserAttributes, "User account already exists")
+	default:
+		err = invalid("1 validation error detected: Value '%.32s' at 'messageAction' failed to satisfy constraint: "+
+			"Member must satisfy enum value set: [RESEND, SUPPRESS]", r.MessageAction)
+	}
+	if err != nil {
 		return nil, err
 	}
-	if r.MessageAction != "SUPPRESS" {
+	if m.sent = now; r.MessageAction != "SUPPRESS" {
 		m.message = password
 	}
 	return map[string]any{"User": map[string]any{
 		"Username": m.name, "Attributes": m.list(), "Enabled": true, "UserStatus": m.status,
-		"UserCreateDate": m.sent.Unix(), "UserLastModifiedDate": m.sent.Unix(),
+		"UserCreateDate": m.created.Unix(), "UserLastModifiedDate": m.sent.Unix(),
 	}}, nil
+}
+
+// forceChange is the status of a user who has a temporary password.
+const forceChange = "FORCE_CHANGE_PASSWORD"
+
+// invite gives another temporary password to a user who has one. The attributes of the request are ignored.
+func (p *Pool) invite(m *member, password string) error {
+	switch {
+	case m.subject == "":
+		return refusal{"UserNotFoundException", "User does not exist."}
+	case m.status != forceChange:
+		return refusal{"UnsupportedUserStateException", "Resend not possible. Status is not FORCE_CHANGE_PASSWORD"}
+	}
+	return p.setPassword(m, password)
 }
 
 // add adds a user, unless there is one of that name or the pool is full.

@@ -296,6 +296,42 @@ func TestPoolForgetsInTime(t *testing.T) {
 	})
 }
 
+// RESEND gives another temporary password, which lasts for another seven days. The first one is no longer valid.
+func TestAdminCreateUserSendsAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := newPool(t)
+		create := func(action, name, password string) fields {
+			return fields{
+				"UserPoolId": poolID, "Username": name, "MessageAction": action, "TemporaryPassword": password,
+				"UserAttributes": []fields{{"Name": "email", "Value": name + "@example.com"}},
+			}
+		}
+		refuse(t, p, "AdminCreateUser", "UserNotFoundException", "User does not exist.", create("RESEND", "late", password))
+		first := do(t, p, "AdminCreateUser", create("SUPPRESS", "late", password))["User"].(map[string]any)
+		time.Sleep(8 * 24 * time.Hour)
+		refuse(t, p, "InitiateAuth", "NotAuthorizedException", "Temporary password has expired and must be reset by an administrator.", passwordAuth("late", password))
+		refuse(t, p, "AdminCreateUser", "UsernameExistsException", "User account already exists", create("SUPPRESS", "late", password))
+		refuse(t, p, "AdminCreateUser", "InvalidPasswordException", "Password did not conform with policy: Password not long enough", create("RESEND", "late", "x"))
+
+		again := create("RESEND", "late", "")
+		again["UserAttributes"] = []fields{{"Name": "email", "Value": "other@example.com"}}
+		second := do(t, p, "AdminCreateUser", again)["User"].(map[string]any)
+		require.Equal(t, []any{first["Attributes"], "FORCE_CHANGE_PASSWORD", first["UserCreateDate"]},
+			[]any{second["Attributes"], second["UserStatus"], second["UserCreateDate"]})
+		require.Greater(t, second["UserLastModifiedDate"], first["UserLastModifiedDate"])
+		sent := p.Code("late")
+		require.NotEmpty(t, sent)
+		refuse(t, p, "InitiateAuth", "NotAuthorizedException", "Incorrect username or password.", passwordAuth("late", password))
+		time.Sleep(6 * 24 * time.Hour)
+		require.Equal(t, "NEW_PASSWORD_REQUIRED", do(t, p, "InitiateAuth", passwordAuth("late", sent))["ChallengeName"])
+
+		enrol(t, p, "julianwood")
+		refuse(t, p, "AdminCreateUser", "UnsupportedUserStateException", "Resend not possible. Status is not FORCE_CHANGE_PASSWORD", create("RESEND", "julianwood", password))
+		refuse(t, p, "AdminCreateUser", "InvalidParameterException", "1 validation error detected: Value 'resend' at 'messageAction' failed to satisfy "+
+			"constraint: Member must satisfy enum value set: [RESEND, SUPPRESS]", create("resend", "late", password))
+	})
+}
+
 // A client with a secret must prove it in every operation, by a hash or by the secret itself.
 func TestClientSecretIsProved(t *testing.T) {
 	p, _ := newPool(t)
