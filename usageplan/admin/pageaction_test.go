@@ -368,6 +368,10 @@ func TestStagesAndMethodsAreEdited(t *testing.T) {
 	b.post("add-stage", "plan", "gold", "stage", "demo:dev").want(409, "is already associated")
 	b.post("set-method", "plan", "gold", "stage", "demo:dev", "resource", "/pets/{id}", "method", "GET", "rate", "2.5", "burst", "5").want(200, "/pets/{id}/GET")
 	b.post("set-method", "plan", "gold", "stage", "demo:dev", "resource", "/", "method", "ANY", "rate", "1", "burst", "1").want(200, "//ANY")
+	for _, resource := range []string{"a", "pets/{id}", "", " /a", "~1a", "*"} {
+		b.post("set-method", "plan", "gold", "stage", "demo:dev", "resource", resource, "method", "GET", "rate", "1", "burst", "1").
+			want(400, "begins with a slash")
+	}
 	b.post("set-method", "plan", "gold", "stage", "demo:dev", "resource", "/a", "method", "GET", "rate", "x", "burst", "1").want(400, "rate limit must be")
 	b.post("set-method", "plan", "gold", "stage", "no:where", "resource", "/a", "method", "GET", "rate", "1", "burst", "1").want(404)
 	plan, _ := p.plans.Plan("gold")

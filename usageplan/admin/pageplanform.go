@@ -164,8 +164,12 @@ func (p *page) removeStage(v *visit) error {
 	return v.patchPlan("stages-edited", operationJSON{"remove", "/apiStages", v.form.get("stage")})
 }
 
-// setMethod throttles a method of a stage, or changes its throttle.
+// setMethod throttles a method of a stage, or changes its throttle. Paths of resources begin with a slash. Without one,
+// the throttle would be of a path that no request has, and would not act.
 func (p *page) setMethod(v *visit) error {
+	if !strings.HasPrefix(v.form.get("resource"), "/") {
+		return badRequest("The path of a resource begins with a slash, as in /pets/{id}")
+	}
 	path := v.methodPath(v.form.get("resource"), v.form.get("method"))
 	return v.patchPlan("throttle-edited", operationJSON{"replace", path + "/rateLimit", v.form.get("rate")},
 		operationJSON{"replace", path + "/burstLimit", v.form.get("burst")})
