@@ -39,7 +39,7 @@
 //
 // # Who may do what
 //
-// Nobody, unless the program says so: [New] needs Config.Authenticate and Config.Authorize. Each request is
+// Nobody, unless the program says so: [New] needs Config.Authorize, and the control plane needs Config.Authenticate. Each request is
 // authenticated, and then Authorize gets the [Action]: the operation and the ARN, as IAM policies name them, and
 // whether the answer shows values of keys. An access key that may call the API should not be one that may change its
 // limits. At the page there is no signature: [Action].Page says so, and Actor is the person. So an Authorize that allows

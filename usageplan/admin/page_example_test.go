@@ -20,11 +20,7 @@ import (
 func exampleControl(authorize func(*http.Request, admin.Action) error) *admin.Server {
 	keys, errKeys := apikey.New(apikey.Config{})
 	plans, errPlans := usageplan.New(usageplan.Config{Client: apikey.ID, API: "demo", Stage: "prod"})
-	control, err := admin.New(admin.Config{
-		Keys: keys, Plans: plans, Authorize: authorize,
-		Authenticate: func(*http.Request) (*http.Request, error) { return nil, errors.New("the page only") },
-		Actor:        func(*http.Request) (string, bool) { return "", false },
-	})
+	control, err := admin.New(admin.Config{Keys: keys, Plans: plans, Authorize: authorize}) // for the page only
 	if err := errors.Join(errKeys, errPlans, err); err != nil {
 		panic(err)
 	}

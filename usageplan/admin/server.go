@@ -22,13 +22,14 @@ type Config struct {
 	Keys  *apikey.Verifier
 	Plans *usageplan.Meter
 
-	// Authenticate verifies who sends a request, and returns the request with the proof in its context. It is required,
-	// and usually the method of that name of a sigv4.Verifier for the service "apigateway". If its error is an
-	// [http.Handler], that answers. A program that serves nothing but the page returns an error here, and false in Actor.
+	// Authenticate verifies who sends a request, and returns the request with the proof in its context. It is usually the
+	// method of that name of a sigv4.Verifier for the service "apigateway". If its error is an [http.Handler], that
+	// answers. Without Authenticate and Actor, the Server is for [Page] only, and refuses every request that it gets
+	// itself with [ErrNotConfigured]. One of them alone is a mistake.
 	Authenticate func(*http.Request) (*http.Request, error)
 
-	// Actor names the sender of an authenticated request, for the journal and for refusals; usually sigv4.ID. It is
-	// required. If it reports false, the request is refused.
+	// Actor names the sender of an authenticated request, for the journal and for refusals; usually sigv4.ID. If it
+	// reports false, the request is refused.
 	Actor func(*http.Request) (string, bool)
 
 	// Authorize decides whether the sender of an authenticated request may do what it asks for. Nil allows it, and any
@@ -70,8 +71,8 @@ func New(c Config) (*Server, error) {
 	}{
 		{"Keys", c.Keys == nil},
 		{"Plans", c.Plans == nil},
-		{"Authenticate", c.Authenticate == nil},
-		{"Actor", c.Actor == nil},
+		{"Authenticate", c.Authenticate == nil && c.Actor != nil},
+		{"Actor", c.Actor == nil && c.Authenticate != nil},
 		{"Authorize", c.Authorize == nil},
 	} {
 		if field.missing {
@@ -111,7 +112,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serve does what r asks for. An unknown route is refused before anything else: nothing about it can be authorized, and
 // the answer is the same for everybody, as in API Gateway.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) (result, error) {
-	if s == nil || s.config.Authorize == nil {
+	if s == nil || s.config.Authenticate == nil { // also that of a Server for the page only
 		return result{}, &Error{Err: ErrNotConfigured}
 	}
 	rt, ids, err := find(r)

@@ -45,10 +45,27 @@ func TestNewRefusesMissingFields(t *testing.T) {
 	require.EqualError(t, err, strings.Join([]string{
 		"admin: the server is not configured: Config.Keys is required",
 		"admin: the server is not configured: Config.Plans is required",
-		"admin: the server is not configured: Config.Authenticate is required",
-		"admin: the server is not configured: Config.Actor is required",
 		"admin: the server is not configured: Config.Authorize is required",
 	}, "\n"), "every mistake at once, in the order of the fields")
+}
+
+// A control plane for the page alone has nobody who signs requests, and refuses all that it gets itself.
+func TestServerForThePageOnly(t *testing.T) {
+	c := config(t, newPlane(t, settings{}))
+	c.Authenticate, c.Actor = nil, nil
+	c.Authorize = func(*http.Request, admin.Action) error { return nil }
+	s, err := admin.New(c)
+	require.NoError(t, err)
+	for _, target := range []string{"/apikeys", "/account", "/unknown", "/"} {
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, signed(t, httptest.NewRequest("GET", target, nil), owner, region))
+		require.Equal(t, 500, w.Code, target)
+	}
+	h, err := admin.Page(admin.PageConfig{Control: s, Who: func(*http.Request) (string, bool) { return "julian", true }})
+	require.NoError(t, err)
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	require.Equal(t, 200, w.Code)
 }
 
 // What the caller does to its configuration later does not concern the server.
