@@ -40,6 +40,7 @@ type keysView struct {
 	Rows         []keyLine
 	First, Next  string // addresses; "" if there is none
 	Empty        string // why there are no rows
+	Unknown      bool   // the ledger has not answered for at least one row
 	Reads        bool   // the person may read the usage of at least one plan
 }
 
@@ -55,6 +56,7 @@ type keyLine struct {
 	State              keyState
 	Plans              []planLink
 	Meter              *meterView // nil if nothing is metered, or the person may not see it
+	Unknown            bool       // the ledger has not answered
 	Spark              htmltemplate.HTML
 	LastUse            instant
 }
@@ -237,11 +239,9 @@ func (p *page) viewKeys(
 		known[plan.ID] = plan
 	}
 	for _, k := range keys {
-		row, err := p.viewKeyRow(c, k, known, readable)
-		if err != nil {
-			return nil, err
-		}
-		view.Rows = append(view.Rows, row)
+		// After one failure the ledger is not asked about the other keys: each might take its whole timeout.
+		row := p.viewKeyRow(c, k, known, readable, view.Unknown)
+		view.Rows, view.Unknown = append(view.Rows, row), view.Unknown || row.Unknown
 	}
 	view.Empty = whyEmpty(view, sum)
 	return view, nil
@@ -278,8 +278,11 @@ func keysAddress(search, sort, position string) string {
 // sparkDays is how many days the small charts have.
 const sparkDays = 30
 
-// viewKeyRow reads what a key has used. A key that is in several plans shows the one of which the least is left.
-func (p *page) viewKeyRow(ctx context.Context, k apikey.Key, plans map[string]usageplan.Plan, readable map[string]bool) (keyLine, error) {
+// viewKeyRow reads what a key has used. A key that is in several plans shows the one of which the least is left. If the
+// ledger does not answer, or down says that it is not to be asked, the usage is unknown.
+func (p *page) viewKeyRow(
+	ctx context.Context, k apikey.Key, plans map[string]usageplan.Plan, readable map[string]bool, down bool,
+) keyLine {
 	now := time.Now()
 	row := keyLine{ID: k.ID, Name: k.Name, Customer: k.CustomerID}
 	var tightest *standing
@@ -290,17 +293,25 @@ func (p *page) viewKeyRow(ctx context.Context, k apikey.Key, plans map[string]us
 		if known {
 			row.Plans = append(row.Plans, planLink{plan.ID, plan.Name})
 		}
-		if !readable[id] {
+		if row.Unknown = row.Unknown || readable[id] && down; !readable[id] || row.Unknown {
 			continue
 		}
 		r, err := p.Control.report(ctx, plan, k.ID, sparkDays, now)
 		if err != nil {
-			return row, refusal(err, Action{})
+			row.Unknown = true
+			continue
 		}
 		used = addDays(used, r.days)
 		if st := r.tightest(); tightest == nil || st.share() > tightest.share() {
 			tightest = &st
 		}
+	}
+	if row.Unknown {
+		row.State, row.LastUse = switchOf(k, now), instant{Text: "unknown"}
+		if k.LastUsed.Unix() > 0 {
+			row.LastUse = agoAt(k.LastUsed, now)
+		}
+		return row
 	}
 	if tightest != nil {
 		row.Meter = viewMeter(tightest)
@@ -308,7 +319,7 @@ func (p *page) viewKeyRow(ctx context.Context, k apikey.Key, plans map[string]us
 	}
 	row.LastUse = lastUse(k, used, now)
 	row.State = stateOf(k, now, len(ids) > 0, tightest)
-	return row, nil
+	return row
 }
 
 // plansOf returns the ids of the plans that apply to a client: those that it is in, or the default plan.

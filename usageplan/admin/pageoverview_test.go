@@ -403,7 +403,7 @@ func TestSumsThatFailAreTriedAgain(t *testing.T) {
 		e.fail.Store(&down)
 		b := newBrowser(t, h, home)
 		require.Contains(t, b.get("./?search=nothing").want(200).words(), "The sums could not be counted: the store has not answered.")
-		b.get("./").want(503, "The store has not answered")
+		b.get("./").want(200, "gold", "unknown", "The store has not answered, so what keys below have used is unknown.")
 		e.fail.Store(nil)
 		require.Contains(t, b.get("./").want(200).words(), "The sums could not be counted")
 		time.Sleep(5 * time.Second)
@@ -412,6 +412,34 @@ func TestSumsThatFailAreTriedAgain(t *testing.T) {
 		e.fail.Store(&down)
 		require.Contains(t, b.get("./?search=nothing").want(200).words(), "The sums are those of 1 min ago. The store has not answered since.")
 	})
+}
+
+// While the ledger does not answer, keys and plans are shown, and what was used is unknown. The ledger is asked once, not
+// for each key.
+func TestOverviewWithoutALedger(t *testing.T) {
+	synctest.Test(t, overviewWithoutALedger)
+}
+
+func overviewWithoutALedger(t *testing.T) {
+	e := &reads{Engine: ledger.NewMemory()}
+	p := readPlane(t, e)
+	p.plan("gold", daily)
+	for _, name := range []string{"a", "b", "c"} {
+		p.join("gold", p.key(name, name))
+	}
+	h, _ := newPage(t, p, byName)
+	down := errors.New("down")
+	e.fail.Store(&down)
+	text := newBrowser(t, h, home).get("./?sort=name").want(200).words()
+	require.NotContains(t, text, "are live")
+	require.Equal(t, 3, strings.Count(text, "enabled unknown unknown unknown"), text)
+	asked := e.n.Load() // also for the sums, which are tried again only after a pause
+	newBrowser(t, h, home).get("./?sort=name").want(200, "unknown")
+	require.EqualValues(t, 1, e.n.Load()-asked)
+	e.fail.Store(nil)
+	text = newBrowser(t, h, home).get("./?sort=name").want(200).words()
+	require.NotContains(t, text, "unknown")
+	require.Contains(t, text, "are live")
 }
 
 // TestWhoMayNotReadDoesNotSee: what Authorize refuses is absent, and the rest is there.
