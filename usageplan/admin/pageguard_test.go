@@ -147,6 +147,44 @@ func TestAuthorizeRefusesEachAction(t *testing.T) {
 	}
 }
 
+// A form that would be refused is not shown. Each other form is.
+func TestFormsThatWouldBeRefusedAreHidden(t *testing.T) {
+	refused := ""
+	p := newFilled(t, settings{admin: func(c *admin.Config) {
+		c.Authorize = func(_ *http.Request, a admin.Action) error {
+			if refused == "all changes" && !strings.HasPrefix(a.Operation, "Get") || describe(a) == refused {
+				return io.ErrUnexpectedEOF // any error
+			}
+			return nil
+		}
+	}})
+	b := signedIn(t, p)
+	pages := func() string {
+		key := b.get(home + "key?key=acme000000").want(200).shown
+		return key + b.get(home+"plan?plan=gold").want(200).shown
+	}
+	all := pages()
+	for name, operations := range asks {
+		mark := `action="` + name + `"`
+		if strings.HasPrefix(name, "new-") {
+			mark = `<a href="` + name + `">`
+		}
+		if name == "enable" || name == "remove-method" { // the key is enabled, and no method has a throttle
+			continue
+		}
+		require.True(t, strings.Contains(all, mark), mark)
+		if strings.HasPrefix(name, "new-") {
+			operations = operations[:1] // a key can be made without a plan
+		}
+		for _, refused = range operations {
+			require.False(t, strings.Contains(pages(), mark), "%s without %s", mark, refused)
+		}
+	}
+	refused = "all changes"
+	require.Equal(t, 2, strings.Count(pages(), `method="post"`), "only to sign out, on both pages")
+	require.Contains(t, b.get(home+"plan?plan=gold").want(200).shown, "<fieldset disabled>", "the limits can still be read")
+}
+
 // Nobody who is not signed in sees anything, whatever they ask for.
 func TestStrangersSeeNothing(t *testing.T) {
 	p := newFilled(t, visitors)

@@ -75,16 +75,17 @@ func (p *page) keyAgain(v *visit, status int) error {
 	now := time.Now()
 	view := keyView{Key: k, State: switchOf(k, now), Valid: validity(k), Version: version(k), Nonce: newSecret(), Graces: graces}
 	plans := v.plans()
+	open := v.open(plans)
 	for _, m := range p.memberships(id) {
 		if i := slices.IndexFunc(plans, func(of usageplan.Plan) bool { return of.ID == m.Plan }); i >= 0 {
 			_, is := p.Control.config.Plans.Member(m.Plan, id)
-			view.Members = append(view.Members, viewMembership(m, plans[i], plans))
+			view.Members = append(view.Members, viewMembership(m, plans[i], open))
 			view.Members[len(view.Members)-1].Default = !is
 		} else {
 			view.Hidden = true
 		}
 	}
-	for _, plan := range plans {
+	for _, plan := range open {
 		if _, is := p.Control.config.Plans.Member(plan.ID, id); !is {
 			view.Joins = append(view.Joins, plan)
 		}
@@ -144,7 +145,18 @@ func (v *visit) plans() []usageplan.Plan {
 	return plans
 }
 
-func viewMembership(m usageplan.Member, plan usageplan.Plan, plans []usageplan.Plan) membershipView {
+// open returns those of the plans that the person may add keys to.
+func (v *visit) open(plans []usageplan.Plan) (open []usageplan.Plan) {
+	for _, plan := range plans {
+		if v.may("CreateUsagePlanKey", plan.ID) == nil {
+			open = append(open, plan)
+		}
+	}
+	return open
+}
+
+// viewMembership returns the membership m of a plan. open are the plans that the person may add keys to.
+func viewMembership(m usageplan.Member, plan usageplan.Plan, open []usageplan.Plan) membershipView {
 	view := membershipView{Plan: plan}
 	view.Rate, view.Burst = writeThrottle(m.Throttle, "")
 	view.PlanRate, view.PlanBurst = writeThrottle(plan.Throttle, "no limit")
@@ -156,7 +168,7 @@ func viewMembership(m usageplan.Member, plan usageplan.Plan, plans []usageplan.P
 		}
 		view.Quotas = append(view.Quotas, quota)
 	}
-	for _, other := range plans {
+	for _, other := range open {
 		if other.ID != plan.ID {
 			view.Moves = append(view.Moves, other)
 		}

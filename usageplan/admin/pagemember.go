@@ -100,29 +100,27 @@ func (p *page) setRemaining(v *visit) error {
 // setLimits gives a member limits of its own, or takes them away where a field is empty.
 func (p *page) setLimits(v *visit) error {
 	key, plan := v.form.get("key"), v.form.get("plan")
-	err := v.run(&route{
-		operation: "UpdateUsagePlanKey", method: http.MethodPatch, path: "/usageplans/*/keys/*",
-		serve: func(s *Server, c *call) (result, error) {
-			throttle, err := v.throttle()
-			if err != nil {
-				return result{}, err
-			}
-			limits, err := v.ownLimits()
-			if err != nil {
-				return result{}, err
-			}
-			inFlight, err := v.inFlight("inflight")
-			if err != nil {
-				return result{}, err
-			}
-			_, err = s.config.Plans.UpdateMember(c, plan, key, func(m *usageplan.Member) error {
-				m.Throttle, m.Limits, m.InFlight = throttle, limits, inFlight
-				return nil
-			})
+	rt := limitsRoute
+	rt.serve = func(s *Server, c *call) (result, error) {
+		throttle, err := v.throttle()
+		if err != nil {
 			return result{}, err
-		},
-	}, details{}, nil, plan, key)
-	if err != nil {
+		}
+		limits, err := v.ownLimits()
+		if err != nil {
+			return result{}, err
+		}
+		inFlight, err := v.inFlight("inflight")
+		if err != nil {
+			return result{}, err
+		}
+		_, err = s.config.Plans.UpdateMember(c, plan, key, func(m *usageplan.Member) error {
+			m.Throttle, m.Limits, m.InFlight = throttle, limits, inFlight
+			return nil
+		})
+		return result{}, err
+	}
+	if err := v.run(&rt, details{}, nil, plan, key); err != nil {
 		return err
 	}
 	return v.toKey("limits-set")

@@ -268,5 +268,16 @@ func pageOperation(operation string) *route {
 			return &rt
 		}
 	}
+	for _, rt := range []route{rotateRoute, limitsRoute} {
+		if rt.operation == operation {
+			return &rt
+		}
+	}
 	return &route{operation: operation}
 }
+
+// The operations that API Gateway does not have. The forms set what they do.
+var (
+	rotateRoute = route{operation: "RotateApiKey", method: http.MethodPost, path: "/apikeys/*", reveals: always}
+	limitsRoute = route{operation: "UpdateUsagePlanKey", method: http.MethodPatch, path: "/usageplans/*/keys/*"}
+)

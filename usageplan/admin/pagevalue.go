@@ -118,25 +118,24 @@ func (p *page) rotate(v *visit) error {
 	i := slices.IndexFunc(graces, func(g grace) bool { return g.Name == v.form.get("grace") })
 	view := valueView{Rotated: true}
 	again := false
-	err := v.run(&route{
-		operation: "RotateApiKey", method: http.MethodPost, path: "/apikeys/*", reveals: always,
-		serve: func(s *Server, c *call) (_ result, err error) {
-			if i < 0 {
-				return result{}, badRequest("Choose how long the value before stays valid")
-			}
-			p.rotating.Lock()
-			defer p.rotating.Unlock()
-			k, found := s.config.Keys.Key(id)
-			if again = found && version(k) != v.form.get("version"); again {
-				view.Key = k
-				return result{}, nil
-			}
-			value := s.config.Keys.Generate()
-			view.Key, err = s.config.Keys.Rotate(c, id, value, graces[i].wait)
-			view.Value, view.Grace = string(value), graces[i]
-			return result{}, err
-		},
-	}, details{}, nil, id)
+	rt := rotateRoute
+	rt.serve = func(s *Server, c *call) (_ result, err error) {
+		if i < 0 {
+			return result{}, badRequest("Choose how long the value before stays valid")
+		}
+		p.rotating.Lock()
+		defer p.rotating.Unlock()
+		k, found := s.config.Keys.Key(id)
+		if again = found && version(k) != v.form.get("version"); again {
+			view.Key = k
+			return result{}, nil
+		}
+		value := s.config.Keys.Generate()
+		view.Key, err = s.config.Keys.Rotate(c, id, value, graces[i].wait)
+		view.Value, view.Grace = string(value), graces[i]
+		return result{}, err
+	}
+	err := v.run(&rt, details{}, nil, id)
 	switch {
 	case err != nil:
 		return err

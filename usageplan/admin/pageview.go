@@ -97,6 +97,14 @@ type layout struct {
 	Form        failedForm
 	Problem     string // why a form has failed that is not on the page
 	Content     any
+
+	visit *visit
+}
+
+// May reports whether the person may do something: a form that would only be refused is not shown. The operation asks
+// again when it is done.
+func (l layout) May(operation string, ids ...string) bool {
+	return l.visit.may(operation, ids...) == nil
 }
 
 // A notice says what the form before has done. Undo is the address of the form that undoes it, "" if nothing does.
@@ -145,7 +153,7 @@ func (f failedForm) Is(field, value string, present bool) bool {
 func (p *page) render(v *visit, status int, name, title string, content any) error {
 	l := layout{
 		Site: p.Title, Title: title, Style: htmltemplate.CSS(pageStyle), Script: htmltemplate.JS(pageScript),
-		Actor: v.actor, ByLink: v.byLink, Key: v.form.get("key"), Notice: v.notice(), Content: content,
+		Actor: v.actor, ByLink: v.byLink, Key: v.form.get("key"), Notice: v.notice(), Content: content, visit: v,
 	}
 	if v.actor != "" {
 		if v.secret == "" { // the first page of a person whom Who names
