@@ -34,11 +34,11 @@ func TestNeverOver(t *testing.T) {
 				t.Run(fmt.Sprintf("%s/keys=%d", m.name, keys), func(t *testing.T) {
 					limit := units(s, m.units) / int64(keys)
 					f := startFleet(t, spec{
-						Place: s.place(fmt.Sprint("over-", m.name, keys)), Exact: m.exact, Timeout: 5 * time.Second,
+						Place: s.place(fmt.Sprint("over-", m.name, keys)), Exact: m.exact, Timeout: 20 * time.Second,
 						Keys: keys, Limit: limit, Workers: 8, Burst: 32, Pause: time.Millisecond,
 					}, clocks(8)...)
 					total := limit * int64(keys)
-					f.exhaust(total, 20*time.Second)
+					f.exhaust(total, 2*time.Minute)
 					time.Sleep(20 * time.Millisecond) // in which nobody gets another one
 					f.stop()
 					taken, _, err := f.check()
@@ -60,7 +60,7 @@ func TestKilledNodes(t *testing.T) {
 			t.Run(m.name, func(t *testing.T) {
 				limit := units(s, m.units) / keys
 				sp := spec{
-					Place: s.place("killed-" + m.name), Exact: m.exact, Timeout: 5 * time.Second,
+					Place: s.place("killed-" + m.name), Exact: m.exact, Timeout: 20 * time.Second,
 					Keys: keys, Limit: limit, Workers: 4, Burst: 8, Pause: 3 * time.Millisecond,
 				}
 				if m.name == "slots" {
@@ -88,7 +88,7 @@ func TestKilledNodes(t *testing.T) {
 func TestCheckNotices(t *testing.T) {
 	s := startRedis(t)
 	f := startFleet(t, spec{
-		Place: s.place("forgets"), Forgets: 20, Exact: true, Timeout: 5 * time.Second,
+		Place: s.place("forgets"), Forgets: 20, Exact: true, Timeout: 20 * time.Second,
 		Keys: 2, Limit: 500, Workers: 2, Burst: 4, Pause: time.Millisecond,
 	}, clocks(2)...)
 	f.exhaust(400, 20*time.Second)

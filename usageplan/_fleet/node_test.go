@@ -46,7 +46,7 @@ func TestNodeChild(t *testing.T) {
 	_, _ = io.Copy(io.Discard, in)
 	n.over.Store(true)
 	wg.Wait()
-	require.Eventually(t, func() bool { return l.Close() == nil }, time.Minute, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return l.Close() == nil }, 5*time.Minute, 10*time.Millisecond)
 }
 
 // node takes from all keys of its spec.

@@ -112,8 +112,8 @@ func portOf(t testing.TB, addr string) string {
 	return port
 }
 
-// again calls f until it returns true. A server has a minute, as the machine may be busy.
+// again calls f until it returns true. A server has some minutes, as the machine may be busy.
 func again(t testing.TB, f func() bool, what string) {
 	t.Helper()
-	require.Eventually(t, f, time.Minute, 10*time.Millisecond, what)
+	require.Eventually(t, f, 3*time.Minute, 10*time.Millisecond, what)
 }
