@@ -301,24 +301,26 @@ func TestClockBack(t *testing.T) {
 
 // TestLateSettlements: settlements of an earlier period leave the lease of the present one alone.
 func TestLateSettlements(t *testing.T) {
-	store := &faulty{Engine: ledger.NewMemory()}
-	l := newLedger(t, ledger.Config{Engine: store, Thresholds: []int{}})
-	q := ledger.Quota{Limit: 1 << 30, Period: ledger.Daily}
-	charges := make([]ledger.Charge, 1000)
-	var err error
-	for i := range charges {
-		charges[i], err = l.TakeAt(t.Context(), noon, key, q, 2)
-		require.NoError(t, err)
-	}
-	before := store.calls.Load()
-	for i, c := range charges {
-		_, err = l.TakeAt(t.Context(), noon.AddDate(0, 0, 1), key, q, 1)
-		require.NoError(t, err)
-		require.NoError(t, c.Settle(t.Context(), int64(i%2)*3))
-	}
-	require.Less(t, store.calls.Load()-before, int64(1200), "one for each, and the reservations")
-	days := collect(t, l, q, noon, noon.AddDate(0, 0, 1))
-	require.Equal(t, [2]int64{1500, 1000}, [2]int64{days[0][0], days[1][0]})
+	synctest.Test(t, func(t *testing.T) { // the size of blocks depends on the time, which stands still here
+		store := &faulty{Engine: ledger.NewMemory()}
+		l := newLedger(t, ledger.Config{Engine: store, Thresholds: []int{}})
+		q := ledger.Quota{Limit: 1 << 30, Period: ledger.Daily}
+		charges := make([]ledger.Charge, 1000)
+		var err error
+		for i := range charges {
+			charges[i], err = l.TakeAt(t.Context(), noon, key, q, 2)
+			require.NoError(t, err)
+		}
+		before := store.calls.Load()
+		for i, c := range charges {
+			_, err = l.TakeAt(t.Context(), noon.AddDate(0, 0, 1), key, q, 1)
+			require.NoError(t, err)
+			require.NoError(t, c.Settle(t.Context(), int64(i%2)*3))
+		}
+		require.Less(t, store.calls.Load()-before, int64(1200), "one for each, and the reservations")
+		days := collect(t, l, q, noon, noon.AddDate(0, 0, 1))
+		require.Equal(t, [2]int64{1500, 1000}, [2]int64{days[0][0], days[1][0]})
+	})
 }
 
 // TestDayBack: a clock that steps back within a period does not reopen an earlier day of it either.
