@@ -155,7 +155,7 @@ func TestOneErrorHandlerServesAllPackages(t *testing.T) {
 	})
 	require.NoError(t, err)
 	limit, err := ratelimit.New(ratelimit.Config[string]{
-		Limit: ratelimit.Limit{Rate: 1, Burst: 1}, ErrorHandler: problem,
+		Limit: ratelimit.Limit{Rate: 1.0 / 3600, Burst: 1}, ErrorHandler: problem,
 		Key: func(*http.Request) (string, bool) { return "all", true },
 	})
 	require.NoError(t, err)

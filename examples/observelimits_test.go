@@ -288,7 +288,7 @@ func TestVerbsThatDoNotDecideTellNothing(t *testing.T) {
 	w := wishes{tell: told.tell}
 	users := newPool(t).verifier(t, w, nil)
 	keys := keyVerifier(t, w)
-	limit, err := ratelimit.New(ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: 1, Burst: 1}, Key: client, Observe: w.tell})
+	limit, err := ratelimit.New(ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: 1.0 / 3600, Burst: 1}, Key: client, Observe: w.tell})
 	require.NoError(t, err)
 	m, err := usageplan.New(planConfig(t, w, nil))
 	require.NoError(t, err)

@@ -100,7 +100,7 @@ func TestInfiniteRateRefusesNoKey(t *testing.T) {
 	l := newLimiter(t, ratelimit.Config[string]{Limit: ratelimit.Limit{Rate: math.Inf(1)}})
 	require.Equal(t, ratelimit.Decision{OK: true, Limit: math.MaxInt64, Remaining: math.MaxInt64}, l.Take("a", 1e6))
 	require.True(t, l.Peek("a").OK)
-	require.NoError(t, l.SetKeyLimit("a", &ratelimit.Limit{Rate: 1, Burst: 1}))
+	require.NoError(t, l.SetKeyLimit("a", &ratelimit.Limit{Rate: 1.0 / 3600, Burst: 1}))
 	require.True(t, l.Allow("a"))
 	require.False(t, l.Allow("a"))
 	require.NoError(t, l.SetKeyLimit("a", nil))
