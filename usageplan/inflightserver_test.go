@@ -80,6 +80,8 @@ func TestAPlaceIsHeldUntilTheHandlerReturns(t *testing.T) {
 				left <- true
 				<-finish
 			}), freed))
+			end := sync.OnceFunc(func() { close(finish) })
+			t.Cleanup(end) // before the server closes, which waits for the handler
 			ctx, hangUp := context.WithCancel(t.Context())
 			gone := make(chan bool)
 			go func() {
@@ -94,7 +96,7 @@ func TestAPlaceIsHeldUntilTheHandlerReturns(t *testing.T) {
 			status, err := callFrom(t.Context(), s, "a")
 			require.NoError(t, err)
 			require.Equal(t, tt.want, status)
-			close(finish)
+			end()
 			<-ended
 		})
 	}
