@@ -113,6 +113,34 @@ func BenchmarkObserve(b *testing.B) {
 	}
 }
 
+// BenchmarkInFlight: the same decision, bounded by nothing, and by what may run at once of the client, of the plan and in
+// all. Both give the place back, which without a bound is one comparison.
+func BenchmarkInFlight(b *testing.B) {
+	for _, tt := range []struct {
+		impl string
+		most int
+	}{{"none", 0}, {"three-bounds", 9}} {
+		b.Run("impl="+tt.impl, func(b *testing.B) {
+			p := plan("basic")
+			p.InFlight = usageplan.InFlight{Client: tt.most, Total: tt.most}
+			m, err := usageplan.New(usageplan.Config{
+				Ledger: book(b, "memory"), Plans: []usageplan.Plan{p}, InFlight: tt.most,
+				Members: []usageplan.Member{{Plan: "basic", Client: client}},
+			})
+			check(b, err)
+			ctx := context.Background()
+			b.ReportAllocs()
+			for b.Loop() {
+				c, err := m.Take(ctx, request)
+				if err != nil {
+					b.Fatal(err)
+				}
+				c.Release()
+			}
+		})
+	}
+}
+
 // BenchmarkWorst: a route among the most method throttles that API Gateway allows in a stage, 20, none of which is spelled as
 // it is; the floor is the decision with one that is.
 func BenchmarkWorst(b *testing.B) {
