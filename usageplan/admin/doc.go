@@ -150,6 +150,10 @@
 //     that is misspelt would be no limit. API Gateway's text for this is not known.
 //   - CreateUsagePlanKey, for a key that has the plan or another one for a stage, is a ConflictException whose text says
 //     which. API Gateway's is not known.
+//   - A plan may bound how many requests run at once ([usageplan.InFlight]): by "inFlight": {"client": 4, "total": 100} in
+//     the body of CreateUsagePlan, and by the paths /inFlight/client, /inFlight/total and /inFlight of UpdateUsagePlan,
+//     which aws-cli sends as they are. Answers have the field, and SDKs skip it. Operations on anything else leave it as
+//     it is, so Terraform does not remove it. An import of a plan that does not have it does.
 //   - There are no stage keys: stageKeys is always [], and PATCH of /stages and /labels is refused. There is no CloudWatch
 //     role.
 //   - Import accepts values of 20 characters, as CreateApiKey does, not only of 30.

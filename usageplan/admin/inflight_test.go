@@ -98,7 +98,7 @@ func TestInFlightOnThePage(t *testing.T) {
 
 	client := p.key("acme", "acme")
 	p.join(id, client)
-	b.get("key?key="+client).want(200, `name="inflight" value="" placeholder="5"`)
+	b.get("key?key="+client).want(200, `name="inflight" value="" placeholder="5"`, "In flight", "requests may run at once")
 	b.post("limits", "key", client, "plan", id, "inflight", "9").want(200, `name="inflight" value="9"`)
 	b.get("plan?plan="+id).want(200, "its own")
 	b.post("limits", "key", client, "plan", id, "inflight", "65536").want(400, "must be between 0 and 65535")

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	htmltemplate "html/template"
 	"net/url"
 	"slices"
@@ -71,6 +72,9 @@ func (v *visit) viewUsage(k apikey.Key, plan usageplan.Plan) usageView {
 		}
 	}
 	view.Tiles = append(view.Tiles, throttleTile(plan.Throttle, m.Throttle))
+	if n := cmp.Or(m.InFlight, plan.InFlight.Client); n > 0 {
+		view.Tiles = append(view.Tiles, tile{"In flight", chart.Count(int64(n)), "requests may run at once", ""})
+	}
 	for _, n := range ranges {
 		query := url.Values{"key": {k.ID}, "days": {strconv.Itoa(n)}}
 		view.Ranges = append(view.Ranges, link{strconv.Itoa(n) + " days", "key?" + query.Encode(), n == days})
