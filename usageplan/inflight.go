@@ -1,10 +1,12 @@
 package usageplan
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
 	"sync/atomic"
+	"time"
 
 	"github.com/tallygate/tallygate/ratelimit"
 )
@@ -95,15 +97,23 @@ var (
 	errMeterInFlight  = fmt.Errorf("%w: of the whole meter", ErrInFlight)
 )
 
-// occupy takes a place for q in each bound that applies, or in none. It sets c.place if it has taken one. The client's
-// own bound comes first: a client that sends too much must not take places from others, not even for a moment.
-//
-// A request without any bound costs a few comparisons. One with a bound allocates its place.
+// takeInPlace is take for a request that needs a place. It has one if the result is nil.
+func (m *Meter) takeInPlace(ctx context.Context, now time.Time, q *Request, p *match, c *Charge) error {
+	if err := m.occupy(q, p, c); err != nil {
+		return err
+	}
+	admitted := false
+	defer c.place.releaseUnless(&admitted)
+	err := m.take(ctx, now, q, p, c)
+	admitted = err == nil
+	return err
+}
+
+// occupy takes a place for q in each bound that applies, or in none and refuses. It sets c.place, which is the only
+// thing that it allocates. The client's own bound comes first: a client that sends too much must not take places from
+// others, not even for a moment.
 func (m *Meter) occupy(q *Request, p *match, c *Charge) error {
 	client, total := p.inFlight()
-	if client == 0 && total == 0 && m.config.InFlight == 0 {
-		return nil
-	}
 	h := &place{places: &m.places, key: placeKey{p.state.ID, q.Client}}
 	if err := h.take(client, total, m.config.InFlight); err != nil {
 		h.release()

@@ -65,14 +65,10 @@ func (m *Meter) decide(ctx context.Context, q *Request, c *Charge) error {
 		return m.refusal(ErrNoPlan, q)
 	}
 	c.Client, c.Plan, c.state, c.cost, c.meter = q.Client, p.state.ID, p.state, q.Cost, m
-	if err := m.occupy(q, &p, c); err != nil {
-		return err
+	if client, total := p.inFlight(); client > 0 || total > 0 || m.config.InFlight > 0 {
+		return m.takeInPlace(ctx, now, q, &p, c)
 	}
-	admitted := false
-	defer c.place.releaseUnless(&admitted)
-	err = m.take(ctx, now, q, &p, c)
-	admitted = err == nil
-	return err
+	return m.take(ctx, now, q, &p, c)
 }
 
 // acceptable returns the refusal of a request that no plan could admit, or nil.
