@@ -5,6 +5,7 @@ package ledger_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/tallygate/tallygate/usageplan/ledger"
@@ -34,6 +35,24 @@ func takeDoesNotAllocate(t *testing.T, observe func(context.Context, ledger.Even
 			t.Fatal(err)
 		}
 	}))
+}
+
+// TestGrowthDoesNotAllocate, but once for each 16 charges that grow, and with SettleWithin once for each take.
+func TestGrowthDoesNotAllocate(t *testing.T) {
+	q := ledger.Quota{Limit: 1 << 50, Period: ledger.Monthly}
+	for within, want := range map[time.Duration]float64{0: 0, time.Hour: 1} {
+		l := newLedger(t, ledger.Config{SettleWithin: within})
+		grow := func() {
+			c, err := l.Take(t.Context(), key, q, 1)
+			if err != nil || c.More(t.Context(), 2) != nil || c.More(t.Context(), -1) != nil || c.Settle(t.Context(), 1) != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 100_000 { // blocks have grown
+			grow()
+		}
+		require.Equal(t, want, testing.AllocsPerRun(10_000, grow))
+	}
 }
 
 // TestRefusalInOutageDoesNotAllocate: a server refuses as many requests as come in an outage, and makes no garbage.

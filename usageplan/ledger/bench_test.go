@@ -30,6 +30,41 @@ func BenchmarkTake(b *testing.B) {
 	})
 }
 
+// BenchmarkMore: growth from a lease against a take, and what Config.SettleWithin costs.
+func BenchmarkMore(b *testing.B) {
+	q := ledger.Quota{Limit: 1 << 50, Period: ledger.Monthly}
+	take := func(within time.Duration) func(b *testing.B) {
+		return func(b *testing.B) {
+			l := newLedger(b, ledger.Config{SettleWithin: within})
+			b.ReportAllocs()
+			for b.Loop() {
+				c, err := l.Take(b.Context(), key, q, 1)
+				if err == nil && within > 0 {
+					err = c.Settle(b.Context(), 1)
+				}
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+	}
+	b.Run("impl=take", take(0))
+	b.Run("impl=more", func(b *testing.B) {
+		l := newLedger(b, ledger.Config{})
+		c, err := l.Take(b.Context(), key, q, 1)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := c.More(b.Context(), 1); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("impl=within", take(time.Hour))
+}
+
 // BenchmarkObserve: nobody is told, against an Observe that does nothing. A take that a lease grants tells nothing; an
 // exact one makes three events.
 func BenchmarkObserve(b *testing.B) {

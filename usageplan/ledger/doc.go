@@ -20,6 +20,29 @@
 //	… serve …
 //	err = charge.Settle(ctx, actual) // optional: 0 gives it back; without it the cost stays counted
 //
+// # Charges that grow
+//
+// Where a request goes on, as an answer that streams does, its charge can grow: [Charge.More] takes more units as they
+// are used. At the limit it takes none and returns [ErrExhausted], so the stream can be cut there. [Ledger.TakeUpTo]
+// takes what is left, up to what the request may need. Settle comes once, at the end, and replaces all that was taken.
+//
+//	charge, err := l.TakeUpTo(ctx, key, quota, 1, 4096)
+//	for part := range answer {
+//		if need := used + part.Units - charge.Units(); need > 0 && charge.More(ctx, need) != nil {
+//			break // cut
+//		}
+//		used += part.Units
+//		… send the part …
+//	}
+//	err = charge.Settle(ctx, used)
+//
+// Each unit is counted once, whatever happens between: the engine is asked first, and what it has granted to a charge
+// that was settled meanwhile is given back. Growth counts on the day of its Take. While a lease of that day and account
+// is open, it is spent from the lease, as a take is. Otherwise each More is an operation of the engine.
+//
+// A request that dies leaves its charge as it is, with what it had taken. [Config].SettleWithin makes that visible: a
+// charge that is older can neither grow nor be settled, and Observe is told of it.
+//
 // # Modes
 //
 // By default, a ledger reserves blocks of units in the engine and spends them from memory: a lease. What is reserved is
@@ -143,10 +166,12 @@
 //
 // [Config].Observe is told of each call of the engine, each commit, and what it has granted, counted and given back.
 // [Ledger.Stats] has the sums, the open leases and the queue. A take that a lease grants is told when the lease reports
-// what was spent.
+// what was spent. With [Config].SettleWithin, each charge that was not settled in time is told too.
 //
 // # Memory
 //
-// A ledger keeps about 700 bytes for each key it has seen since New. Keys come from verified callers; do not pass
+// A ledger keeps about 700 bytes for each key it has seen since New. Where charges grow, or are settled with another
+// amount than their cost, 8 bytes more for each of the last of them, and 256 for each key. With [Config].SettleWithin it
+// keeps about 130 bytes for each charge that is open. Keys come from verified callers; do not pass
 // unverified input as a subject.
 package ledger

@@ -136,6 +136,47 @@ func ExampleCharge_Settle_more() {
 	// 120 0 false
 }
 
+// A stream that is cut at the limit. Its charge grows part by part; at the end it is settled with what was sent.
+func ExampleCharge_More() {
+	l := open()
+	defer l.Close()
+	charge, err := l.TakeUpTo(ctx, customer, monthly, 1, 40)
+	if err != nil {
+		panic(err)
+	}
+	sent := int64(0)
+	for _, part := range []int64{30, 30, 30, 30} {
+		if need := sent + part - charge.Units(); need > 0 {
+			if err := charge.More(ctx, need); err != nil {
+				fmt.Println("cut after", sent, "units:", errors.Is(err, ledger.ErrExhausted))
+				break
+			}
+		}
+		sent += part
+	}
+	if err := charge.Settle(ctx, sent); err != nil {
+		panic(err)
+	}
+	fmt.Println("remaining:", charge.Balance().Remaining)
+	// Output:
+	// cut after 90 units: true
+	// remaining: 10
+}
+
+// TakeUpTo takes what is left, up to what the request may need.
+func ExampleLedger_TakeUpTo() {
+	l := open()
+	defer l.Close()
+	for range 3 {
+		charge, err := l.TakeUpTo(ctx, customer, monthly, 10, 60)
+		fmt.Println(charge.Units(), errors.Is(err, ledger.ErrExhausted))
+	}
+	// Output:
+	// 60 false
+	// 40 false
+	// 0 true
+}
+
 // In a handler: 429 with the time of the next period, 503 if it cannot be counted, and failed requests are given back.
 func ExampleLedger_Take() {
 	l := open()

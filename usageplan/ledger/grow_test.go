@@ -51,6 +51,18 @@ func TestMore(t *testing.T) {
 	})
 }
 
+// TestMoreAfterSettle: a charge that was settled as it was, before any charge has grown, cannot grow either.
+func TestMoreAfterSettle(t *testing.T) {
+	inBothModes(t, func(t *testing.T, l *ledger.Ledger) {
+		c, err := l.Take(t.Context(), key, day10, 1)
+		require.NoError(t, err)
+		require.NoError(t, c.Settle(t.Context(), 1))
+		require.ErrorIs(t, c.More(t.Context(), 1), ledger.ErrSettled)
+		require.EqualValues(t, 1, c.Units())
+		require.EqualValues(t, 1, c.Balance().Used)
+	})
+}
+
 // TestMoreAtTheLimit: growth is never forgiven and never overdrawn, whatever a settlement may do.
 func TestMoreAtTheLimit(t *testing.T) {
 	for _, exact := range []bool{false, true} {
@@ -97,22 +109,31 @@ func TestMoreBelongsToItsDay(t *testing.T) {
 			first := c.Balance().Start
 			time.Sleep(24 * time.Hour)
 			require.NoError(t, c.More(t.Context(), 2), "before anybody has come to the next day")
-			_, err = l.Take(t.Context(), key, q, 20)
-			require.NoError(t, err)
-			require.NoError(t, c.More(t.Context(), 40))
+			for _, cost := range []int64{19, 1} { // after the second, the lease has some left
+				_, err = l.Take(t.Context(), key, q, cost)
+				require.NoError(t, err)
+			}
+			require.NoError(t, c.More(t.Context(), 1), "though the lease of the new day has so much left")
+			require.NoError(t, c.More(t.Context(), 39))
 			require.NoError(t, c.More(t.Context(), -10))
 			used := map[ledger.Period]int64{ledger.Daily: 35, ledger.Monthly: 55}[period]
 			require.Equal(t, [4]int64{100, 0, used, 100 - used}, numbers(c.Balance()))
 			require.Equal(t, first, c.Balance().Start)
-			requireExhausted(t, c.More(t.Context(), 101-used), used, 100-used)
+			_, err = l.Take(t.Context(), key, q, 1) // a lease that has some left
+			require.NoError(t, err)
+			later := int64(21)
+			if period == ledger.Monthly {
+				used++
+			}
 			require.NoError(t, c.More(t.Context(), 100-used), "also what the lease of the new day holds")
+			requireExhausted(t, c.More(t.Context(), 1), 100, 0)
 			require.NoError(t, c.Settle(t.Context(), 7))
 			var days []int64
 			for day, err := range l.Usage(t.Context(), key, q, first, first.AddDate(0, 0, 1)) {
 				require.NoError(t, err)
 				days = append(days, day.Used)
 			}
-			require.Equal(t, []int64{7, 20}, days)
+			require.Equal(t, []int64{7, later}, days)
 		})
 	}
 }
@@ -314,6 +335,32 @@ func TestSettleWithin(t *testing.T) {
 	}
 	_, err := ledger.New(ledger.Config{Engine: ledger.NewMemory(), SettleWithin: -1})
 	require.ErrorIs(t, err, ledger.ErrConfig)
+}
+
+// TestManyUnsettled: one call does not tell of all, but none of them can be changed any more.
+func TestManyUnsettled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		told := new(events)
+		l := newLedger(t, ledger.Config{SettleWithin: time.Minute, Observe: told.observe})
+		charges := make([]ledger.Charge, 200)
+		for i := range charges {
+			var err error
+			charges[i], err = l.Take(t.Context(), key, daily(1000), 1)
+			require.NoError(t, err)
+		}
+		time.Sleep(time.Minute + 1)
+		require.EqualValues(t, 200, l.Stats().Open)
+		require.ErrorIs(t, charges[199].Settle(t.Context(), 0), ledger.ErrTooLate)
+		require.ErrorIs(t, charges[198].More(t.Context(), 1), ledger.ErrTooLate)
+		require.Len(t, unsettled(told.take()), 2*(64+1))
+		for range 2 {
+			_, err := l.Balance(t.Context(), key, daily(1000))
+			require.NoError(t, err)
+		}
+		require.Len(t, unsettled(told.take()), 70)
+		require.Zero(t, l.Stats().Open)
+		require.EqualValues(t, 200, charges[0].Balance().Used)
+	})
 }
 
 func unsettled(all []ledger.Event) (of []ledger.Event) {
