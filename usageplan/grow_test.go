@@ -336,52 +336,65 @@ func TestMoreUnavailable(t *testing.T) {
 	require.Equal(t, http.StatusServiceUnavailable, e.StatusCode())
 }
 
-// Any interleaving of requests that take, grow, give back and settle counts each unit once: both quotas have used what
-// the requests have, and never more than their limits.
+// Any interleaving of requests that take, grow, give back and settle on two nodes counts each unit once: both quotas
+// have used what the requests have, and never more than their limits.
 func TestGrowthCountsEachUnitOnce(t *testing.T) {
 	for exact, name := range map[bool]string{false: "leased", true: "exact"} {
 		t.Run(name, func(t *testing.T) {
 			for seed := range uint64(8) {
 				overdraw := seed%4 == 3 // then a settlement may say more than the limits leave
-				quotas, err := ledger.New(ledger.Config{Engine: ledger.NewMemory(), Exact: exact, Block: 64, AllowOverdraw: overdraw})
-				require.NoError(t, err)
+				c := ledger.Config{Engine: ledger.NewMemory(), Exact: exact, Block: 64, AllowOverdraw: overdraw}
 				limits := [2]int64{500 + int64(seed%2)*200, 600}
-				m := meter(t, usageplan.Config{Plans: ofTwo(limits[0], limits[1]), Default: "p", Ledger: quotas})
-				var wg sync.WaitGroup
-				var sum atomic.Int64
-				errs := make(chan error, 8)
-				for g := range uint64(8) {
-					wg.Go(func() {
-						r := rand.New(rand.NewPCG(seed, g))
-						for range 30 {
-							actual := int64(0)
-							if overdraw {
-								actual = r.Int64N(20)
-							}
-							units, err := oneGrowing(t, m, r, actual)
-							if err != nil {
-								errs <- err
-								return
-							}
-							sum.Add(units)
-						}
-					})
-				}
-				wg.Wait()
-				close(errs)
-				require.NoError(t, <-errs)
-				for i, p := range []ledger.Period{ledger.Daily, ledger.Monthly} {
-					b, err := m.Balance(t.Context(), usageplan.QuotaKey{Plan: "p", Client: "a", Period: p})
+				var nodes [2]*usageplan.Meter
+				var quotas [2]*ledger.Ledger
+				for i := range nodes {
+					var err error
+					quotas[i], err = ledger.New(c)
 					require.NoError(t, err)
-					require.Equal(t, sum.Load(), b.Used, "seed %d, %v", seed, p)
+					nodes[i] = meter(t, usageplan.Config{Plans: ofTwo(limits[0], limits[1]), Default: "p", Ledger: quotas[i]})
+				}
+				sum, err := growing(t, nodes, seed, overdraw)
+				require.NoError(t, err)
+				require.NoError(t, quotas[1].Close()) // it reports what it has not yet reported
+				for i, p := range []ledger.Period{ledger.Daily, ledger.Monthly} {
+					b, err := nodes[0].Balance(t.Context(), usageplan.QuotaKey{Plan: "p", Client: "a", Period: p})
+					require.NoError(t, err)
+					require.Equal(t, sum, b.Used, "seed %d, %v", seed, p)
 					if !overdraw {
 						require.LessOrEqual(t, b.Used, limits[i])
 					}
 				}
-				require.NoError(t, quotas.Close())
+				require.NoError(t, quotas[0].Close())
 			}
 		})
 	}
+}
+
+// growing makes requests on both nodes, and returns what all of them have used.
+func growing(t *testing.T, nodes [2]*usageplan.Meter, seed uint64, overdraw bool) (int64, error) {
+	var wg sync.WaitGroup
+	var sum atomic.Int64
+	errs := make(chan error, 8)
+	for g := range uint64(8) {
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(seed, g))
+			for range 30 {
+				actual := int64(0)
+				if overdraw {
+					actual = r.Int64N(20)
+				}
+				units, err := oneGrowing(t, nodes[g%2], r, actual)
+				if err != nil {
+					errs <- err
+					return
+				}
+				sum.Add(units)
+			}
+		})
+	}
+	wg.Wait()
+	close(errs)
+	return sum.Load(), <-errs
 }
 
 // oneGrowing makes a request that several goroutines let grow and shrink. It returns what the request has used. Some

@@ -127,7 +127,9 @@ func openStore(dir string) (*ledger.Ledger, func() error, error) {
 
 // serve answers requests until ctx ends. It then waits up to five seconds for those that have begun.
 func serve(ctx context.Context, listener net.Listener, h http.Handler) error {
-	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute}
+	server := &http.Server{
+		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
+	}
 	down := make(chan struct{})
 	context.AfterFunc(ctx, func() {
 		defer close(down)
