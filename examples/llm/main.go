@@ -1,7 +1,6 @@
 // Llm is a gateway in front of an API of OpenAI's shape. Each API key has a budget of tokens a day, which is counted
 // exactly, in one file, and survives kill -9. Each model has a throttle of its own, and 50 requests of a key may run at
-// once. It serves POST /v1/chat/completions,
-// streamed or not, and GET /v1/models:
+// once. It serves POST /v1/chat/completions, streamed or not, and GET /v1/models:
 //
 //	OPENAI_API_KEY=… go run ./examples/llm -upstream https://api.openai.com
 //
@@ -15,8 +14,9 @@
 // budget does not have them, the stream is cut with an error event, which OpenAI's clients raise as an APIError.
 //
 // At the end the request is settled with the usage that the upstream reports. The gateway always asks for it
-// (stream_options.include_usage), and hides the event from clients that have not. If the client or the upstream leaves
-// before that, the estimate counts.
+// (stream_options.include_usage), and hides the event from clients that have not. If that is more than the budget has,
+// the rest is forgiven. If the client or the upstream leaves before, the estimate counts. If the client leaves before the
+// answer has begun, nobody knows what the upstream has done, and what was reserved counts.
 package main
 
 import (
