@@ -30,8 +30,8 @@ func (m *Meter) TakeUpTo(ctx context.Context, q Request, least int64) (c Charge,
 // are those of a refused request, so that a handler which has not answered yet can answer with it. A handler in the
 // middle of a stream cuts the stream. What was taken before stays taken.
 //
-// An n below 0 gives units back before the settlement. Above what was taken it is refused with [ledger.ErrInvalid]. An
-// n of 0 does nothing.
+// An n below 0 gives units back before the settlement. Above what was taken it is refused with [ledger.ErrInvalid].
+// After [ledger.ErrUnavailable] the ledger gives them back later, as after Settle. An n of 0 does nothing.
 //
 // Other causes: [ledger.ErrUnavailable], of an [*Error], if the ledger cannot count. As they come from the ledger:
 // [ledger.ErrSettled] after Settle, [ledger.ErrTooLate] after [ledger.Config].SettleWithin, and [ledger.ErrInvalid].
@@ -77,12 +77,13 @@ func (c Charge) grow(ctx context.Context, i int, n int64) error {
 // Example: both quotas have taken 5. A goroutine takes 3 more, and has 8 and 5 at the moment. Another gives back 6. The
 // second quota refuses that, as it should. Had the first one been asked first, it would have given back 6 of its 8.
 //
-// A charge that is settled meanwhile has nothing to give back any more.
+// A charge that is settled meanwhile has nothing to give back any more. What the ledger cannot give back now, it keeps
+// and gives back later. So the other quotas give back all the same.
 func (c Charge) giveBack(ctx context.Context, quotas int, n int64) (err error) {
 	ctx = context.WithoutCancel(ctx) // the request may be over
 	for i := quotas - 1; i >= 0; i-- {
 		failed := c.charge(i).More(ctx, n)
-		if failed != nil && i == len(c.counted())-1 {
+		if failed != nil && i == len(c.counted())-1 && !errors.Is(failed, ledger.ErrUnavailable) {
 			return failed
 		}
 		if !errors.Is(failed, ledger.ErrSettled) {

@@ -336,6 +336,45 @@ func TestMoreUnavailable(t *testing.T) {
 	require.Equal(t, http.StatusServiceUnavailable, e.StatusCode())
 }
 
+// outage is an engine that may fail.
+type outage struct {
+	ledger.Engine
+	fails atomic.Bool
+}
+
+func (o *outage) Update(ctx context.Context, keys []string, f func(int, []byte) ([]byte, error)) error {
+	if o.fails.Load() {
+		return errors.New("down")
+	}
+	return o.Engine.Update(ctx, keys, f)
+}
+
+// What is given back while the engine fails is given back later, to all quotas.
+func TestMoreGivesBackInAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &outage{Engine: ledger.NewMemory()}
+		quotas, err := ledger.New(ledger.Config{Engine: store, Exact: true})
+		require.NoError(t, err)
+		m := meter(t, usageplan.Config{Plans: ofTwo(100, 1000), Default: "p", Ledger: quotas})
+		c, err := m.Take(t.Context(), cats(10))
+		require.NoError(t, err)
+		store.fails.Store(true)
+		require.ErrorIs(t, c.More(t.Context(), -4), ledger.ErrUnavailable)
+		require.EqualValues(t, 6, c.Units())
+		require.ErrorIs(t, c.More(t.Context(), -7), ledger.ErrInvalid)
+		store.fails.Store(false)
+		time.Sleep(time.Second)
+		for _, p := range []ledger.Period{ledger.Daily, ledger.Monthly} {
+			b, err := m.Balance(t.Context(), usageplan.QuotaKey{Plan: "p", Client: "a", Period: p})
+			require.NoError(t, err)
+			require.EqualValues(t, 6, b.Used, p)
+		}
+		require.NoError(t, c.Settle(t.Context(), 3))
+		require.Equal(t, [2]int64{3, 3}, usedOfTwo(t, c))
+		require.NoError(t, quotas.Close())
+	})
+}
+
 // Any interleaving of requests that take, grow, give back and settle on two nodes counts each unit once: both quotas
 // have used what the requests have, and never more than their limits.
 func TestGrowthCountsEachUnitOnce(t *testing.T) {
