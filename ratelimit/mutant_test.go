@@ -331,27 +331,35 @@ func eachList(body *ast.BlockStmt, do func(*[]ast.Stmt)) {
 	})
 }
 
-// addYields lets other goroutines in after each statement that touches an atomic or looks a key up.
+// addYields lets other goroutines in after each statement that touches an atomic or looks a key up, also if that is the
+// first part of an if.
 func addYields(d *ast.FuncDecl) {
-	steps := []string{"Load", "Swap", "Store", "find"}
 	eachList(d.Body, func(list *[]ast.Stmt) {
 		var with []ast.Stmt
 		for _, s := range *list {
 			with = append(with, s)
-			switch s.(type) {
+			switch s := s.(type) {
 			case *ast.AssignStmt, *ast.ExprStmt:
-				step := false
-				ast.Inspect(s, func(n ast.Node) bool {
-					if e, ok := n.(*ast.CallExpr); ok && slices.Contains(steps, called(e)) {
-						step = true
-					}
-					return !step
-				})
-				if step {
+				if isStep(s) {
 					with = append(with, &ast.ExprStmt{X: expr("yield()")})
+				}
+			case *ast.IfStmt:
+				if s.Init != nil && isStep(s.Init) {
+					s.Body.List = slices.Insert(s.Body.List, 0, ast.Stmt(&ast.ExprStmt{X: expr("yield()")}))
 				}
 			}
 		}
 		*list = with
 	})
+}
+
+// isStep reports whether a statement touches an atomic or looks a key up.
+func isStep(s ast.Stmt) (step bool) {
+	ast.Inspect(s, func(n ast.Node) bool {
+		if e, ok := n.(*ast.CallExpr); ok && slices.Contains([]string{"Load", "Swap", "Store", "find"}, called(e)) {
+			step = true
+		}
+		return !step
+	})
+	return step
 }
