@@ -138,7 +138,8 @@ func (f *InFlight[K]) enter() bool {
 	}
 }
 
-// Release counts one request of the key less. It panics if none of the key runs: then the bound would not hold any more.
+// Release counts one request of the key less. It panics if none of the key runs, and counts nothing: else the bound would
+// not hold any more. If Limit is 0, keys are not counted, and it panics if none of any key runs.
 func (f *InFlight[K]) Release(key K) {
 	if f == nil || f.running == nil {
 		panic("ratelimit: Release of an InFlight that admits nothing")
@@ -146,8 +147,22 @@ func (f *InFlight[K]) Release(key K) {
 	if f.config.Limit > 0 && !f.running.release(f.fingerprint(key)) {
 		panic("ratelimit: Release without Acquire")
 	}
-	if f.config.Total > 0 && f.total.Add(-1) < 0 {
+	if f.config.Total > 0 && !f.leave() {
 		panic("ratelimit: Release without Acquire")
+	}
+}
+
+// leave counts one request less in all. It reports false, and counts nothing, if none runs: a server recovers from the
+// panic of a handler, and a count below 0 would let more run than Total from then on.
+func (f *InFlight[K]) leave() bool {
+	for {
+		n := f.total.Load()
+		if n == 0 {
+			return false
+		}
+		if f.total.CompareAndSwap(n, n-1) {
+			return true
+		}
 	}
 }
 

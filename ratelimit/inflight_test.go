@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -58,6 +59,12 @@ func TestInFlightBoundsTheTotalAlone(t *testing.T) {
 	require.False(t, f.Acquire("b"))
 	f.Release("a")
 	require.True(t, f.Acquire("b"))
+	f.Release("b")
+	for range 2 { // a server recovers from the panic, and goes on
+		require.PanicsWithValue(t, "ratelimit: Release without Acquire", func() { f.Release("b") })
+	}
+	require.True(t, f.Acquire("a"))
+	require.False(t, f.Acquire("b"), "the total still holds")
 }
 
 func TestAcquireWithinBoundsByTheLimitOfEachCall(t *testing.T) {
@@ -175,6 +182,35 @@ func TestInFlightDespite(t *testing.T) {
 	require.Equal(t, 1, f.Running("a"))
 	release()
 	require.Equal(t, []string{"in flight allowed  streams a", "in flight despite in_flight streams a"}, events)
+}
+
+// A server recovers from a panic of the application's functions, so the request must leave no place taken.
+func TestInFlightAfterAPanicOfTheApplication(t *testing.T) {
+	for name, c := range map[string]ratelimit.InFlightConfig[string]{
+		"Observe":                  {Observe: func(context.Context, ratelimit.Event) { panic("of the application") }},
+		"RequestID":                {Observe: func(context.Context, ratelimit.Event) {}, RequestID: func(*http.Request) string { panic("of the application") }},
+		"the end of the goroutine": {Observe: func(context.Context, ratelimit.Event) { runtime.Goexit() }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.Limit, c.Total, c.Key = 1, 1, client
+			f := inFlight(t, c)
+			for _, call := range []func(){
+				func() { _, _ = f.Check(of("a")) },
+				func() { f.Handler(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), of("a")) },
+			} {
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					defer func() { _ = recover() }()
+					call()
+				}()
+				<-done
+				require.Zero(t, f.Running("a"))
+				require.True(t, f.Acquire("b"), "of all")
+				f.Release("b")
+			}
+		})
+	}
 }
 
 func TestNewInFlightReportsAllMistakes(t *testing.T) {

@@ -58,8 +58,7 @@ func (f *InFlight[K]) check(w http.ResponseWriter, r *http.Request) (key K, take
 		cause = ErrNoKey
 	} else if f.Acquire(key) {
 		if f.observer.observe != nil {
-			client, _ := any(key).(string)
-			f.observer.allow(w, r, client, 1)
+			f.tellAllowed(w, r, key)
 		}
 		return key, true, nil
 	}
@@ -69,4 +68,18 @@ func (f *InFlight[K]) check(w http.ResponseWriter, r *http.Request) (key K, take
 	}
 	e := &Error{Err: cause, Decision: Decision{Limit: int64(f.config.Limit), RetryAfter: Never, ResetAfter: Never}}
 	return key, false, f.observer.refuse(w, r, e, f.config.AllowDespite, about)
+}
+
+// tellAllowed tells Observe of a request that has a place. Observe is code of others: if it panics or ends the goroutine,
+// the request goes no further, so its place is given back here.
+func (f *InFlight[K]) tellAllowed(w http.ResponseWriter, r *http.Request, key K) {
+	told := false
+	defer func() {
+		if !told {
+			f.Release(key)
+		}
+	}()
+	client, _ := any(key).(string)
+	f.observer.allow(w, r, client, 1)
+	told = true
 }
