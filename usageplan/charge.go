@@ -47,6 +47,15 @@ func (c Charge) Settle(ctx context.Context, actual int64) error {
 	return err
 }
 
+// keep settles the charge with what it has taken, where nobody else can settle it. Else a ledger with
+// [ledger.Config].SettleWithin would tell of each request as one that died.
+func (c Charge) keep(ctx context.Context) {
+	for i := range c.counted() {
+		ch := c.charge(i)
+		_ = ch.Settle(ctx, ch.Units()) // it asks no engine, so nothing can fail
+	}
+}
+
 // settle settles the charge for quota i of those that were counted. The units that the request took stay those of the
 // version that decided, but a true-up is bounded by the limit that is in force now, so that a limit which was lowered
 // meanwhile is kept. If the plan has no quota any more, a true-up of a day is not bounded. If the client has left the

@@ -310,6 +310,51 @@ func TestFieldsTellTheGrownBalance(t *testing.T) {
 	}
 }
 
+// A request that Handler admits is not told as one that died, unless its handler gets the charge and does not settle it.
+func TestHandlerKeepsWhatNobodySettles(t *testing.T) {
+	for _, inContext := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			unsettled := 0
+			quotas, err := ledger.New(ledger.Config{
+				Engine: ledger.NewMemory(), SettleWithin: time.Minute,
+				Observe: func(_ context.Context, e ledger.Event) {
+					if e.Operation == "unsettled" {
+						unsettled++
+					}
+				},
+			})
+			require.NoError(t, err)
+			defer quotas.Close()
+			m, err := usageplan.New(usageplan.Config{
+				Client: func(*http.Request) (string, bool) { return "ana", true }, API: "a", Stage: "s",
+				Plans: []usageplan.Plan{{
+					ID: "p", Name: "p", Quotas: []ledger.Quota{{Limit: 10, Period: ledger.Daily}},
+					Stages: []usageplan.Stage{{API: "a", Name: "s"}},
+				}},
+				Default: "p", Ledger: quotas, ChargeInContext: inContext,
+			})
+			require.NoError(t, err)
+			mux := http.NewServeMux()
+			mux.Handle("GET /s/pets", m.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
+			for range 3 {
+				answer := httptest.NewRecorder()
+				mux.ServeHTTP(answer, httptest.NewRequest("GET", "/s/pets", nil))
+				require.Equal(t, http.StatusOK, answer.Code)
+				require.Contains(t, answer.Header().Get("RateLimit"), "quota-day")
+			}
+			time.Sleep(2 * time.Minute)
+			b, err := quotas.Balance(t.Context(), ledger.Key{Plan: "p/DAY", Subject: "ana"}, ledger.Quota{Limit: 10, Period: ledger.Daily})
+			require.NoError(t, err)
+			require.Equal(t, int64(3), b.Used)
+			want := 0
+			if inContext {
+				want = 3
+			}
+			require.Equal(t, want, unsettled)
+		})
+	}
+}
+
 // What comes later than SettleWithin is refused with the ledger's error, and the taken units stand.
 func TestMoreTooLate(t *testing.T) {
 	inBothModes(t, ledger.Config{SettleWithin: time.Minute}, func(t *testing.T, quotas *ledger.Ledger) {

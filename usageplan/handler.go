@@ -93,6 +93,7 @@ func (m *Meter) Handler(next http.Handler) http.Handler {
 		defer charge.place.release()
 		charge.SetHeader(w.Header())
 		if !m.config.ChargeInContext {
+			charge.keep(r.Context())
 			next.ServeHTTP(w, r)
 			return
 		}
