@@ -25,8 +25,9 @@ func (c *call) answer(res *http.Response) error {
 	case res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden:
 		c.used = 0
 		return errors.New("it has refused the gateway's key")
-	case res.StatusCode != http.StatusOK:
+	case res.StatusCode/100 != 2:
 		c.used = 0
+		c.settle() // before the client is told what is left
 	case res.Header.Get("Content-Encoding") != "":
 		return errors.New("its answer is compressed, so it cannot be counted")
 	case kind == "text/event-stream":
@@ -49,8 +50,10 @@ func (c *call) whole(res *http.Response) error {
 		return fmt.Errorf("its answer has broken off, or is longer than %d bytes: %w", maxAnswer, err)
 	}
 	var completion struct{ Usage *usage }
-	if json.Unmarshal(body, &completion) == nil && completion.Usage != nil {
-		c.used = completion.Usage.Total
+	if json.Unmarshal(body, &completion) == nil {
+		if total, told := completion.Usage.tokens(); told {
+			c.used = total
+		}
 	}
 	c.settle()
 	res.Body = io.NopCloser(bytes.NewReader(body))
@@ -59,6 +62,14 @@ func (c *call) whole(res *http.Response) error {
 
 type usage struct {
 	Total int64 `json:"total_tokens"`
+}
+
+// tokens returns how many tokens a usage tells. Some servers report 0 if they have not counted, which tells nothing.
+func (u *usage) tokens() (total int64, told bool) {
+	if u == nil || u.Total < 1 || u.Total > ledger.MaxUnits {
+		return 0, false
+	}
+	return u.Total, true
 }
 
 // tell tells the client what is left of its budget, by the RateLimit fields and as OpenAI does. The upstream's own

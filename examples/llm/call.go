@@ -8,6 +8,7 @@ import (
 	"io"
 	"log"
 	"net/http"
+	"strings"
 
 	"github.com/tallygate/tallygate/usageplan"
 	"github.com/tallygate/tallygate/usageplan/ledger"
@@ -60,6 +61,11 @@ func read(w http.ResponseWriter, r *http.Request) (*call, error) {
 	} {
 		if raw, found := c.fields[name]; found && json.Unmarshal(raw, into) != nil {
 			return nil, fmt.Errorf("%w: %s has the wrong type", errRequest, name)
+		}
+		for field := range c.fields { // an upstream in Go would read "Max_Tokens" as well
+			if field != name && strings.EqualFold(field, name) {
+				return nil, fmt.Errorf("%w: %s has small letters", errRequest, name)
+			}
 		}
 	}
 	if c.wish = completion; c.wish == nil {

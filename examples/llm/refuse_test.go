@@ -43,6 +43,8 @@ func TestRefusals(t *testing.T) {
 		{"a bound below 0", chat, `{"model":"small","max_completion_tokens":-5}`, nil, 400, "invalid_request_error", "invalid_request"},
 		{"a bound that overflows", chat, `{"model":"small","max_tokens":9223372036854775807,"n":3}`, nil, 400, "invalid_request_error", "invalid_request"},
 		{"two bounds", chat, `{"model":"small","max_tokens":5,"max_completion_tokens":5}`, nil, 400, "invalid_request_error", "invalid_request"},
+		{"a bound in other letters", chat, `{"model":"small","Max_Tokens":5}`, nil, 400, "invalid_request_error", "invalid_request"},
+		{"a name that Go folds", chat, `{"model":"small","\u017ftream":true}`, nil, 400, "invalid_request_error", "invalid_request"},
 		{"no choices", chat, `{"model":"small","n":0}`, nil, 400, "invalid_request_error", "invalid_request"},
 		{"too many choices", chat, `{"model":"small","n":129}`, nil, 400, "invalid_request_error", "invalid_request"},
 		{"a body that is too large", chat, `{"model":"` + strings.Repeat("x", maxBody) + `"}`, nil, 413, "invalid_request_error", "request_too_large"},
@@ -84,6 +86,9 @@ func TestErrorsOfTheUpstream(t *testing.T) {
 		res, text, _ := r.ask(t, streaming)
 		require.Equal(t, want, res.StatusCode)
 		require.Equal(t, want == status, strings.Contains(text, "of the upstream"))
+		if want == status {
+			require.Equal(t, "1000", res.Header.Get("X-Ratelimit-Remaining-Tokens"))
+		}
 		require.Zero(t, r.used(t))
 	}
 }
@@ -106,6 +111,19 @@ func TestAnswerThatCannotBeCounted(t *testing.T) {
 			require.Contains(t, text, "upstream_error")
 			require.Equal(t, prompt+50, r.used(t))
 		})
+	}
+}
+
+// An answer counts as what was reserved if its usage tells nothing, whatever its status.
+func TestUsageThatTellsNothing(t *testing.T) {
+	for _, usage := range []string{`0`, `-5`, `9223372036854775807`, `21.5`, `"21"`} {
+		r := newRig(t, 1000, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusNonAuthoritativeInfo) // of a proxy on the way, which has changed something
+			_, _ = io.WriteString(w, `{"usage":{"total_tokens":`+usage+`}}`)
+		})
+		res, _, prompt := r.ask(t, `{"model":"small","max_tokens":50}`)
+		require.Equal(t, http.StatusNonAuthoritativeInfo, res.StatusCode)
+		require.Equal(t, prompt+50, r.used(t), usage)
 	}
 }
 

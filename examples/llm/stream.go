@@ -76,12 +76,7 @@ func (s *stream) next() error {
 // A chunk is the data of an event.
 type chunk struct {
 	Choices []struct {
-		Delta struct {
-			Content   string          `json:"content"`
-			Refusal   string          `json:"refusal"`
-			Reasoning string          `json:"reasoning_content"` // of DeepSeek and vLLM
-			Tools     json.RawMessage `json:"tool_calls"`
-		} `json:"delta"`
+		Delta map[string]json.RawMessage `json:"delta"`
 	} `json:"choices"`
 	Usage *usage `json:"usage"`
 }
@@ -95,22 +90,33 @@ func (s *stream) count(data []byte) (hidden bool, err error) {
 		used = s.estimate(len(data)) // whatever it is, the client gets it
 	}
 	for _, choice := range c.Choices {
-		d := choice.Delta
-		text := len(d.Content) + len(d.Refusal) + len(d.Reasoning)
-		if string(d.Tools) != "null" {
-			text += len(d.Tools)
-		}
-		if text > 0 {
+		if text := size(choice.Delta); text > 0 {
 			used = s.estimate(text)
 		}
 	}
-	if c.Usage != nil && c.Usage.Total > 0 {
-		if used = c.Usage.Total; len(c.Choices) == 0 {
-			s.used = used
-			return !s.wantsUsage, nil
-		}
+	if total, told := c.Usage.tokens(); told && len(c.Choices) == 0 {
+		s.used = total
+		return !s.wantsUsage, nil
+	} else if told && (s.n == 1 || total > used) { // in the middle of several choices, it may be that of one of them
+		used = total
 	}
 	return false, s.pay(s.request.Context(), used)
+}
+
+// size returns the bytes of text in a delta. All that a delta has counts, except the role: text is not only in content,
+// but also in refusal, tool_calls, function_call, reasoning, and in what an upstream may add to them.
+func size(delta map[string]json.RawMessage) (n int) {
+	for name, raw := range delta {
+		var text *string
+		switch {
+		case name == "role" || len(raw) <= len("[]"): // nothing is in it
+		case json.Unmarshal(raw, &text) != nil:
+			n += len(raw)
+		case text != nil:
+			n += len(*text)
+		}
+	}
+	return n
 }
 
 // estimate adds the text of a delta, and returns the tokens that the request has used then.

@@ -15,9 +15,9 @@ import (
 	"github.com/tallygate/tallygate/usageplan/ledger"
 )
 
-// metering passes a stream through a call with a prompt of 10 tokens and a budget, and returns what comes out and what
+// metering passes a stream through a call with a prompt of 10 tokens, a budget and a number of choices, and returns what comes out and what
 // the call has used.
-func metering(t testing.TB, budget int64, body io.Reader) (string, int64) {
+func metering(t testing.TB, budget, choices int64, body io.Reader) (string, int64) {
 	t.Helper()
 	quotas, err := ledger.New(ledger.Config{Engine: ledger.NewMemory()})
 	require.NoError(t, err)
@@ -29,7 +29,7 @@ func metering(t testing.TB, budget int64, body io.Reader) (string, int64) {
 		}},
 	})
 	require.NoError(t, err)
-	c := &call{prompt: 10}
+	c := &call{prompt: 10, n: choices}
 	c.charge, err = plans.TakeUpTo(t.Context(), usageplan.Request{
 		Client: "a", Cost: 20, Route: usageplan.Route{API: "openai", Stage: "v1", Resource: "/", Method: "POST"},
 	}, 10)
@@ -54,7 +54,9 @@ func TestCounting(t *testing.T) {
 		{"long deltas", delta(`"content":"` + strings.Repeat("x", 40) + `"`), 20, ""},
 		{"short and long", delta(`"content":"a"`) + delta(`"content":"`+strings.Repeat("x", 39)+`"`), 20, ""},
 		{"no text", delta(`"role":"assistant","content":""`) + delta(`"content":null`) + delta(``), 10, ""},
-		{"other text", delta(`"refusal":"no"`) + delta(`"reasoning_content":"hm"`), 12, ""},
+		{"other text", delta(`"refusal":"no"`) + delta(`"reasoning_content":"hm"`) + delta(`"reasoning":"hm"`), 13, ""},
+		{"a function", delta(`"function_call":{"arguments":"` + strings.Repeat("x", 100) + `"}`), 39, ""},
+		{"nothing in a list", delta(`"tool_calls":[],"annotations":{},"audio":null`), 10, ""},
 		{"tools", delta(`"tool_calls":null`) + delta(`"tool_calls":[{"index":0,"f":1}]`), 14, ""},
 		{"two choices", `data: {"choices":[{"delta":{"content":"a"}},{"delta":{"content":"b"}}]}` + "\n\n", 12, ""},
 		{"comments", ": keep alive\n\nevent: ping\ndata:\n\n", 10, ""},
@@ -65,6 +67,7 @@ func TestCounting(t *testing.T) {
 		{"the last line has no end", "data: [DONE]", 10, "data: [DONE]\n"},
 		{"usage at the end", delta(`"content":"a"`) + usage9 + "data: [DONE]\n\n", 9, delta(`"content":"a"`) + "data: [DONE]\n\n"},
 		{"usage of 0 tells nothing", delta(`"content":"a"`) + `data: {"choices":[],"usage":{"total_tokens":0}}` + "\n\n", 11, ""},
+		{"usage that cannot be", delta(`"content":"a"`) + `data: {"choices":[],"usage":{"total_tokens":9223372036854775807}}` + "\n\n", 11, ""},
 		{"usage in each event", `data: {"choices":[{"delta":{"content":"a"}}],"usage":{"total_tokens":17}}` + "\n\n" +
 			`data: {"choices":[{"delta":{"content":"a"}}],"usage":{"total_tokens":18}}` + "\n\n", 18, ""},
 		{"an error of the upstream", `data: {"error":{"message":"of the upstream"}}` + "\n\n", 10, ""},
@@ -72,13 +75,23 @@ func TestCounting(t *testing.T) {
 		{"an event of too many lines", strings.Repeat(":"+strings.Repeat("x", 1000)+"\n", maxEvent/1000), 10, string(cut(errUpstream))},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			out, used := metering(t, 1000, strings.NewReader(tt.in))
+			out, used := metering(t, 1000, 1, strings.NewReader(tt.in))
 			if tt.out == "" {
 				tt.out = tt.in
 			}
 			require.Equal(t, tt.out, out)
 			require.Equal(t, tt.want, used)
 		})
+	}
+}
+
+// Some servers tell a usage in each event. With several choices, it is that of one of them, until the end. A client that
+// leaves before the end would else get the others for nothing.
+func TestUsageOfOneChoice(t *testing.T) {
+	in := `data: {"choices":[{"delta":{"content":"a"}},{"delta":{"content":"b"}},{"delta":{"content":"c"}}],"usage":{"total_tokens":11}}` + "\n\n"
+	for n, want := range map[int64]int64{1: 11, 3: 13} {
+		_, used := metering(t, 1000, n, strings.NewReader(in))
+		require.Equal(t, want, used)
 	}
 }
 
@@ -93,7 +106,7 @@ func FuzzStream(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
-		out, used := metering(t, 30, bytes.NewReader(in))
+		out, used := metering(t, 30, 1, bytes.NewReader(in))
 		before, failed := strings.CutSuffix(out, string(cut(usageplan.ErrQuotaExceeded)))
 		lines := strings.ReplaceAll(string(in)+"\n", "\r\n", "\n")
 		if !strings.Contains(string(in), `usage`) {
