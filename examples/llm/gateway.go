@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tallygate/tallygate/apikey"
 	"github.com/tallygate/tallygate/ratelimit"
@@ -27,6 +28,7 @@ type config struct {
 	budget   int64                      // the tokens of a key in a day
 	models   map[string]ratelimit.Limit // the requests per second of a key, for each model that may be called
 	atOnce   int                        // the requests of a key that may run at once; 0 is no bound
+	longest  time.Duration              // that an answer may take
 }
 
 // A gateway admits requests and passes them on.
@@ -104,8 +106,10 @@ func (g *gateway) chat(w http.ResponseWriter, r *http.Request) {
 	}
 	defer c.charge.Release()
 	defer c.settle()
-	ctx, cancel := context.WithTimeout(r.Context(), longest)
+	ctx, cancel := context.WithTimeout(r.Context(), g.longest)
 	defer cancel()
+	// A client that stops reading must not hold its place without end. It has a little longer than the upstream.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(g.longest + g.longest/20)) // net/http's writer can
 	g.pass(w, r.WithContext(ctx), c)
 }
 
@@ -117,6 +121,7 @@ func (g *gateway) pass(w http.ResponseWriter, r *http.Request, c *call) {
 		FlushInterval: -1, // each event goes out at once
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.SetURL(g.upstream)
+			p.Out.URL.RawQuery = g.upstream.RawQuery // the API has no query, so that of the client stays here
 			p.Out.Header = http.Header{
 				"Content-Type": {"application/json"}, "Accept-Encoding": {"identity"}, // what is compressed cannot be counted
 			}
@@ -127,7 +132,8 @@ func (g *gateway) pass(w http.ResponseWriter, r *http.Request, c *call) {
 		},
 		ModifyResponse: c.answer,
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			if !c.answered && !errors.Is(err, context.Canceled) { // else the client has gone, and the upstream may have worked
+			// If the request was given up, because the client has gone or the time is over, the upstream may have worked.
+			if !c.answered && r.Context().Err() == nil {
 				c.used = 0
 			}
 			refuse(w, r, errors.Join(errUpstream, err))

@@ -15,8 +15,9 @@
 //
 // At the end the request is settled with the usage that the upstream reports. The gateway always asks for it
 // (stream_options.include_usage), and hides the event from clients that have not. If that is more than the budget has,
-// the rest is forgiven. If the client or the upstream leaves before, the estimate counts. If the client leaves before the
-// answer has begun, nobody knows what the upstream has done, and what was reserved counts.
+// the rest is forgiven. If the client or the upstream leaves before, the estimate counts, without what no delta shows, such
+// as hidden reasoning. If the client leaves before the answer has begun, or the answer takes more than ten minutes to
+// begin, nobody knows what the upstream has done, and what was reserved counts.
 package main
 
 import (
@@ -27,7 +28,6 @@ import (
 	"io"
 	"log"
 	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"os/signal"
@@ -85,7 +85,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	defer func() { err = errors.Join(err, closeStore()) }()
 	h, err := newGateway(config{
 		upstream: target, secret: os.Getenv("OPENAI_API_KEY"), quotas: quotas,
-		keys: customers, budget: *budget, models: models, atOnce: 50,
+		keys: customers, budget: *budget, models: models, atOnce: 50, longest: longest,
 	})
 	if err != nil {
 		return err
@@ -95,7 +95,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		return err
 	}
 	fmt.Fprintf(out, "Gateway on http://%s/v1\nKey %s\n", listener.Addr(), string(customers[0].Value))
-	return serve(ctx, listener, h)
+	return serve(ctx, listener, h, 5*time.Second)
 }
 
 // openStore opens the counts in the folder dir. It makes the folder if there is none.
@@ -123,24 +123,4 @@ func openStore(dir string) (*ledger.Ledger, func() error, error) {
 		return nil, nil, errors.Join(err, spent.Close(), file.Close())
 	}
 	return quotas, func() error { return errors.Join(quotas.Close(), spent.Close(), file.Close()) }, nil
-}
-
-// serve answers requests until ctx ends. It then waits up to five seconds for those that have begun.
-func serve(ctx context.Context, listener net.Listener, h http.Handler) error {
-	server := &http.Server{
-		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
-	}
-	down := make(chan struct{})
-	context.AfterFunc(ctx, func() {
-		defer close(down)
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		_ = server.Shutdown(ctx) // answers that take longer are cut off
-	})
-	err := server.Serve(listener)
-	if errors.Is(err, http.ErrServerClosed) {
-		<-down
-		return nil
-	}
-	return err
 }

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -35,7 +36,13 @@ type rig struct {
 // newRig starts a gateway with a budget of tokens in front of the upstream.
 func newRig(t *testing.T, budget int64, upstream http.HandlerFunc) *rig {
 	t.Helper()
-	quotas, err := ledger.New(ledger.Config{Engine: ledger.NewMemory(), SettleWithin: longest})
+	return newRigWithin(t, longest, budget, upstream)
+}
+
+// newRigWithin is newRig with a bound on how long an answer may take.
+func newRigWithin(t *testing.T, longest time.Duration, budget int64, upstream http.HandlerFunc) *rig {
+	t.Helper()
+	quotas, err := ledger.New(ledger.Config{Engine: ledger.NewMemory(), SettleWithin: time.Hour})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, quotas.Close()) })
 	r := &rig{quotas: quotas, asked: make(chan map[string]any, 1000)}
@@ -47,7 +54,7 @@ func newRig(t *testing.T, budget int64, upstream http.HandlerFunc) *rig {
 		upstream: target, secret: "sk-of-the-operator", quotas: quotas, budget: budget,
 		keys:   customers,
 		models: map[string]ratelimit.Limit{"big": {Rate: 1e-6, Burst: 2}, "small": {Rate: 1000, Burst: 1000}},
-		atOnce: 50,
+		atOnce: 50, longest: longest,
 	})
 	require.NoError(t, err)
 	r.Server = httptest.NewServer(h)
@@ -59,7 +66,7 @@ func newRig(t *testing.T, budget int64, upstream http.HandlerFunc) *rig {
 func (r *rig) noting(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, req *http.Request) {
 		body, _ := io.ReadAll(req.Body)
-		asked := map[string]any{"authorization": req.Header.Get("Authorization"), "path": req.URL.Path}
+		asked := map[string]any{"authorization": req.Header.Get("Authorization"), "path": req.URL.Path, "query": req.URL.RawQuery}
 		_ = json.Unmarshal(body, &asked)
 		r.asked <- asked
 		req.Body = io.NopCloser(bytes.NewReader(body))
