@@ -24,7 +24,7 @@ func (c *call) answer(res *http.Response) error {
 	switch {
 	case res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden:
 		c.used = 0
-		return errors.New("it has refused the gateway's key")
+		return errors.New("it has refused the gateway's key: set OPENAI_API_KEY")
 	case res.StatusCode/100 != 2:
 		c.used = 0
 		c.settle() // before the client is told what is left

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log"
 	"maps"
 	"net/http"
 	"net/http/httputil"
@@ -135,6 +136,9 @@ func (g *gateway) pass(w http.ResponseWriter, r *http.Request, c *call) {
 			// If the request was given up, because the client has gone or the time is over, the upstream may have worked.
 			if !c.answered && r.Context().Err() == nil {
 				c.used = 0
+			}
+			if !errors.Is(err, context.Canceled) { // the client has not left
+				log.Printf("the upstream has failed a request of %s: %v", c.charge.Client, err)
 			}
 			refuse(w, r, errors.Join(errUpstream, err))
 		},

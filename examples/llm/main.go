@@ -4,6 +4,17 @@
 //
 //	OPENAI_API_KEY=… go run ./examples/llm -upstream https://api.openai.com
 //
+// The URL of the upstream is without /v1. It may be any server with this API, and needs no OPENAI_API_KEY if that server
+// wants none: http://127.0.0.1:11434, for example. The models that may be called are in this file, and so are the keys. The
+// program prints the key of a customer:
+//
+//	curl -N http://127.0.0.1:8080/v1/chat/completions -H 'Authorization: Bearer sk-67sfLSq19U1GuGk1RB5DwaS7EIYsWvBU' \
+//		-d '{"model":"gpt-4o-mini","stream":true,"messages":[{"role":"user","content":"Say this is a test"}]}'
+//
+// Answers tell what is left of the budget: in the fields RateLimit and RateLimit-Policy, and in X-Ratelimit-Remaining-Tokens
+// as OpenAI has it. A stream tells it before its first event, so what it has reserved by then is not left. The log has why
+// an upstream has failed. The client is not told.
+//
 // A request reserves tokens before it goes on: those of its prompt, estimated as a quarter of the bytes of the body, and
 // those of the answer, by max_completion_tokens or max_tokens. If less is left of the budget, it reserves what is left, at
 // least 16 tokens for each choice, and max_tokens is lowered to that. A stream without a bound reserves 256 tokens for
@@ -32,6 +43,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -74,9 +86,9 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	target, err := url.Parse(*upstream)
-	if err != nil || target.Host == "" {
-		return fmt.Errorf("-upstream %q is not a URL", *upstream)
+	target, err := upstreamURL(*upstream)
+	if err != nil {
+		return err
 	}
 	quotas, closeStore, err := openStore(*data)
 	if err != nil {
@@ -96,6 +108,18 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	}
 	fmt.Fprintf(out, "Gateway on http://%s/v1\nKey %s\n", listener.Addr(), string(customers[0].Value))
 	return serve(ctx, listener, h, 5*time.Second)
+}
+
+// upstreamURL returns the URL of the upstream. The path of a request, which begins with /v1, is appended to it.
+func upstreamURL(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, fmt.Errorf("-upstream %q is not a URL such as https://api.openai.com", text)
+	}
+	if strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), "/v1") {
+		return nil, fmt.Errorf("-upstream %q ends with /v1, which each request has already: leave it out", text)
+	}
+	return u, nil
 }
 
 // openStore opens the counts in the folder dir. It makes the folder if there is none.

@@ -29,6 +29,7 @@ const (
 // A rig is a gateway in front of an upstream that the test plays.
 type rig struct {
 	*httptest.Server
+	back   *httptest.Server // the upstream
 	quotas *ledger.Ledger
 	asked  chan map[string]any // the bodies that the upstream has got
 }
@@ -46,9 +47,9 @@ func newRigWithin(t *testing.T, longest time.Duration, budget int64, upstream ht
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, quotas.Close()) })
 	r := &rig{quotas: quotas, asked: make(chan map[string]any, 1000)}
-	back := httptest.NewServer(r.noting(upstream))
-	t.Cleanup(back.Close)
-	target, err := url.Parse(back.URL)
+	r.back = httptest.NewServer(r.noting(upstream))
+	t.Cleanup(r.back.Close)
+	target, err := url.Parse(r.back.URL)
 	require.NoError(t, err)
 	h, err := newGateway(config{
 		upstream: target, secret: "sk-of-the-operator", quotas: quotas, budget: budget,

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
+	"log"
 	"net/http"
 	"strings"
 	"testing"
@@ -83,13 +85,65 @@ func TestErrorsOfTheUpstream(t *testing.T) {
 			w.WriteHeader(status)
 			_, _ = io.WriteString(w, `{"error":{"message":"of the upstream"}}`)
 		})
+		logged := catchLog(t)
 		res, text, _ := r.ask(t, streaming)
 		require.Equal(t, want, res.StatusCode)
+		if want == status {
+			require.Equal(t, "1000", res.Header.Get("X-Ratelimit-Remaining-Tokens"), "what was reserved is given back")
+			require.Contains(t, res.Header.Get("RateLimit"), `"quota-day";r=1000;t=`)
+			require.Empty(t, logged.String())
+		} else {
+			require.Contains(t, logged.String(), "a request of fr92a5qpbj: it has refused the gateway's key: set OPENAI_API_KEY")
+		}
 		require.Equal(t, want == status, strings.Contains(text, "of the upstream"))
 		if want == status {
 			require.Equal(t, "1000", res.Header.Get("X-Ratelimit-Remaining-Tokens"))
 		}
 		require.Zero(t, r.used(t))
+	}
+}
+
+// The log has what the client is not told.
+func TestUpstreamThatIsDown(t *testing.T) {
+	r := newRig(t, 1000, nil)
+	r.back.Close()
+	logged := catchLog(t)
+	res, text, _ := r.ask(t, streaming)
+	require.Equal(t, 502, res.StatusCode)
+	require.NotContains(t, text, "refused")
+	require.Contains(t, logged.String(), "the upstream has failed a request of fr92a5qpbj: dial tcp ")
+	require.Zero(t, r.used(t))
+}
+
+// catchLog collects what is logged until the test ends.
+func catchLog(t *testing.T) *bytes.Buffer {
+	t.Helper()
+	var text bytes.Buffer
+	before := log.Writer()
+	log.SetOutput(&text)
+	t.Cleanup(func() { log.SetOutput(before) })
+	return &text
+}
+
+func TestUpstreamURL(t *testing.T) {
+	for text, want := range map[string]string{
+		"https://api.openai.com":     "",
+		"http://127.0.0.1:11434/":    "",
+		"https://a.example/openai":   "",
+		"api.openai.com":             "is not a URL such as https://api.openai.com",
+		"localhost:11434":            "is not a URL such as",
+		"ftp://a.example":            "is not a URL such as",
+		"":                           "is not a URL such as",
+		"https://api.openai.com/v1":  "leave it out",
+		"http://127.0.0.1:11434/v1/": "ends with /v1, which each request has already",
+	} {
+		u, err := upstreamURL(text)
+		if want == "" {
+			require.NoError(t, err, text)
+			require.Equal(t, text, u.String())
+			continue
+		}
+		require.ErrorContains(t, err, want, text)
 	}
 }
 
