@@ -38,7 +38,9 @@
 //
 // Each unit is counted once, whatever happens between: the engine is asked first, and what it has granted to a charge
 // that was settled meanwhile is given back. Growth counts on the day of its Take. While a lease of that day and account
-// is open, it is spent from the lease, as a take is. Otherwise each More is an operation of the engine.
+// is open, it is spent from the lease, as a take is. Otherwise each More is an operation of the engine. So in exact mode,
+// take some hundred units at a time, and Settle gives back what is left. When a step is refused, take what the next part
+// needs.
 //
 // A request that dies leaves its charge as it is, with what it had taken. [Config].SettleWithin makes that visible: a
 // charge that is older can neither grow nor be settled, and Observe is told of it.

@@ -16,7 +16,7 @@ var (
 	// adjustment may be retried under its ID.
 	ErrUnavailable = errors.New("store unavailable")
 
-	// ErrNotConfigured: the ledger is nil or zero, or the Ref is zero. Answer 500.
+	// ErrNotConfigured: the ledger is nil or zero, or the Ref is, or a zero [Charge] was to grow. Answer 500.
 	ErrNotConfigured = errors.New("not configured")
 
 	// ErrInvalid: a mistake in a [Config] or a [Quota], a [Key] that is empty or oversized, a cost below zero or
@@ -32,7 +32,7 @@ var (
 
 	// ErrTooLate: the charge was taken longer ago than [Config].SettleWithin; this call changed nothing, and what was
 	// taken stays counted.
-	ErrTooLate = errors.New("charge is too old to be changed")
+	ErrTooLate = errors.New("charge is older than Config.SettleWithin")
 
 	// ErrAdjustment: an oversized [Adjustment], a correction to less than nothing used, adjustments that add up to more
 	// than [MaxUnits] either way, an ID that names another adjustment, or no number that could remain.
@@ -44,6 +44,13 @@ var (
 
 	// ErrLeased: a ledger over the source of a [Copy] holds a lease. Close the ledger first.
 	ErrLeased = errors.New("source of the copy is in use")
+)
+
+// What is not configured.
+var (
+	errNoLedger = fmt.Errorf("%w: the ledger is nil or zero: make it with New", ErrNotConfigured)
+	errNoRef    = fmt.Errorf("%w: the Ref is zero: get it from Ledger.Ref", ErrNotConfigured)
+	errNoCharge = fmt.Errorf("%w: the Charge is zero: only what was taken can grow", ErrNotConfigured)
 )
 
 // What is invalid.

@@ -39,9 +39,9 @@ func (ch Charge) moreAt(ctx context.Context, now int64, q *Quota, n int64) error
 	case n == 0:
 		return nil
 	case ch.at == nil:
-		return &Error{Err: ErrNotConfigured}
+		return &Error{Err: errNoCharge}
 	case n < -MaxUnits || n > MaxUnits-ch.Units():
-		return &Error{Err: fmt.Errorf("%w: %d more", errCost, n)}
+		return &Error{Err: errGrowth(n, ch.Units())}
 	}
 	c := ch.at.counter
 	c.ledger.tellUnsettled(ctx)
@@ -68,13 +68,18 @@ func (ch Charge) moreAt(ctx context.Context, now int64, q *Quota, n int64) error
 	return nil
 }
 
+// errGrowth says why a charge of so many units cannot grow by n.
+func errGrowth(n, units int64) error {
+	return fmt.Errorf("%w: %d units and %d more are not within 0 and 2^53", errCost, units, n)
+}
+
 // add adds n to the amount of the charge, if it is open and stays within what a charge may have.
 func (ch *Charge) add(a *amount, n int64) error {
 	switch within, open := a.add(n, -ch.cost, MaxUnits-ch.cost); {
 	case !open:
 		return ch.closed()
 	case !within:
-		return &Error{Err: fmt.Errorf("%w: %d more than %d", errCost, n, ch.Units())}
+		return &Error{Err: errGrowth(n, ch.Units())}
 	}
 	return nil
 }

@@ -83,7 +83,9 @@ type Config struct {
 	// SettleWithin bounds how long after its Take a charge may grow and be settled, by the monotonic clock; 0 sets no
 	// bound. A [Charge.More] or Settle that comes later is refused with [ErrTooLate], and what was taken stays counted.
 	// The next call of the ledger, of whatever key, then tells Observe an "unsettled" [Event], once for each such charge:
-	// so a request that died is seen. Set it only where every charge is settled, also with the units that it has.
+	// so a request that died is seen. Every method is such a call, Close too, but not Stats and not Ref. Where there may
+	// be no requests for hours, a timer that calls [Ledger.Balance] has it told sooner. Set SettleWithin to more than the
+	// longest request takes, and only where every charge is settled, also with the units that it has.
 	// Each charge then allocates once, and the ledger keeps about 130 bytes for each that is open.
 	SettleWithin time.Duration
 
@@ -262,7 +264,7 @@ func (l *Ledger) check(key Key, q Quota) error {
 func (l *Ledger) open() error {
 	switch {
 	case l == nil || l.config.Engine == nil:
-		return &Error{Err: ErrNotConfigured}
+		return &Error{Err: errNoLedger}
 	case l.closed.Load():
 		return &Error{Err: ErrUnavailable, Cause: errClosed}
 	}

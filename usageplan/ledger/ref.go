@@ -25,7 +25,7 @@ func (l *Ledger) Ref(key Key) (Ref, error) {
 // before. Causes: those of Take.
 func (r Ref) TakeAt(ctx context.Context, t time.Time, q Quota, cost int64) (ch Charge, err error) {
 	if r.counter == nil {
-		return Charge{}, &Error{Err: ErrNotConfigured}
+		return Charge{}, &Error{Err: errNoRef}
 	}
 	err = r.counter.take(ctx, t.Unix(), &q, cost, &ch)
 	return ch, err
@@ -34,7 +34,7 @@ func (r Ref) TakeAt(ctx context.Context, t time.Time, q Quota, cost int64) (ch C
 // TakeUpToAt is [Ledger.TakeUpTo] for the key, by a reading of the clock, as TakeAt is Take.
 func (r Ref) TakeUpToAt(ctx context.Context, t time.Time, q Quota, least, most int64) (ch Charge, err error) {
 	if r.counter == nil {
-		return Charge{}, &Error{Err: ErrNotConfigured}
+		return Charge{}, &Error{Err: errNoRef}
 	}
 	err = r.counter.takeUpTo(ctx, t.Unix(), &q, least, most, &ch)
 	return ch, err

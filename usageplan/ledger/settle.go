@@ -44,7 +44,7 @@ func (ch Charge) settle(ctx context.Context, q *Quota, actual int64) error {
 	case ch.at == nil:
 		return nil
 	case actual < 0 || actual > MaxUnits:
-		return &Error{Err: fmt.Errorf("%w: %d", errCost, actual)}
+		return &Error{Err: fmt.Errorf("%w: %d is not within 0 and 2^53", errCost, actual)}
 	}
 	c := ch.at.counter
 	c.ledger.tellUnsettled(ctx)

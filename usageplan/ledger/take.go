@@ -31,7 +31,7 @@ func (l *Ledger) TakeUpTo(ctx context.Context, key Key, q Quota, least, most int
 
 func (l *Ledger) takeUpToAt(ctx context.Context, now int64, key Key, q Quota, least, most int64) (ch Charge, err error) {
 	if l == nil || l.config.Engine == nil {
-		return Charge{}, &Error{Err: ErrNotConfigured}
+		return Charge{}, &Error{Err: errNoLedger}
 	}
 	c, err := l.counter(key, q)
 	if err != nil {
@@ -45,7 +45,7 @@ func (l *Ledger) takeUpToAt(ctx context.Context, now int64, key Key, q Quota, le
 // ask the engine: both would cost more than the take itself.
 func (l *Ledger) takeAt(ctx context.Context, now int64, key Key, q Quota, cost int64) (ch Charge, err error) {
 	if l == nil || l.config.Engine == nil {
-		return Charge{}, &Error{Err: ErrNotConfigured}
+		return Charge{}, &Error{Err: errNoLedger}
 	}
 	c := l.counters.get(key)
 	if c == nil {
@@ -64,7 +64,7 @@ func (l *Ledger) takeAt(ctx context.Context, now int64, key Key, q Quota, cost i
 // Handing the charge up by value from call to call would take a third of the time.
 func (c *counter) take(ctx context.Context, now int64, q *Quota, cost int64, ch *Charge) (err error) {
 	if cost < 0 || cost > MaxUnits {
-		return &Error{Err: fmt.Errorf("%w: %d", errCost, cost)}
+		return &Error{Err: fmt.Errorf("%w: %d is not within 0 and 2^53", errCost, cost)}
 	}
 	c.ledger.tellUnsettled(ctx)
 	if s := c.lease.Load(); s != nil && s.fits(now, q) && s.spend(cost) {
@@ -77,7 +77,7 @@ func (c *counter) take(ctx context.Context, now int64, q *Quota, cost int64, ch 
 // takeUpTo is take of most units, or at least least. Only the engine knows whether it has more than the lease.
 func (c *counter) takeUpTo(ctx context.Context, now int64, q *Quota, least, most int64, ch *Charge) (err error) {
 	if least < 1 || least > most || most > MaxUnits {
-		return &Error{Err: fmt.Errorf("%w: %d to %d", errCost, least, most)}
+		return &Error{Err: fmt.Errorf("%w: least is %d and most is %d: least must be 1 or more, and most from least to 2^53", errCost, least, most)}
 	}
 	c.ledger.tellUnsettled(ctx)
 	if s := c.lease.Load(); s != nil && s.fits(now, q) && s.spend(most) {
