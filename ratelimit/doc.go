@@ -37,9 +37,9 @@
 // that changes its address all the time slows down itself and others that do the same, and gains nothing.
 //
 // The files: limit.go has the limit and the decision, bucket.go and reserve.go one bucket, limiter.go a bucket for each
-// key, ref.go and receipt.go Ref, TakeAll and Undo; handler.go, observe.go, error.go and field.go are HTTP;
-// stats.go counts keys; inflight.go, inflighthandler.go and running.go bound what runs at once. Below these, segment.go is the clock, tat.go the arithmetic on it, and keyed.go, shard.go and
-// table.go are the hash table.
+// key, ref.go and receipt.go Ref, TakeAll and Undo; handler.go, observe.go, error.go and field.go are HTTP; stats.go
+// counts keys; inflight.go, inflighthandler.go and running.go bound what runs at once. Below these, segment.go is the
+// clock, tat.go the arithmetic on it, and keyed.go, shard.go and table.go are the hash table.
 //
 // # What it does not do
 //
