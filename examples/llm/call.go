@@ -16,6 +16,7 @@ import (
 
 const (
 	maxBody = 8 << 20 // bytes of a request, which may have pictures
+	maxOpen = 100     // requests of a key whose bodies are read, or that run: the plan can decide only when it has the body
 	maxN    = 128     // choices, as at OpenAI
 	maxWish = 1 << 30 // tokens of an answer
 

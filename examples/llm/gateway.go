@@ -45,6 +45,7 @@ func newGateway(c config) (http.Handler, error) {
 		methods[resource(model)+"/POST"] = limit
 	}
 	keys, errKeys := apikey.New(apikey.Config{Keys: c.keys, Source: bearer, ErrorHandler: refuse})
+	open, errOpen := ratelimit.NewInFlight(ratelimit.InFlightConfig[string]{Limit: maxOpen, Key: apikey.ID, ErrorHandler: refuse})
 	plans, errPlans := usageplan.New(usageplan.Config{
 		Ledger: c.quotas, Unit: "tokens", Default: "daily-tokens",
 		Plans: []usageplan.Plan{{
@@ -53,12 +54,12 @@ func newGateway(c config) (http.Handler, error) {
 			Stages: []usageplan.Stage{{API: "openai", Name: "v1", Methods: methods}}, InFlight: usageplan.InFlight{Client: c.atOnce},
 		}},
 	})
-	if err := errors.Join(errKeys, errPlans); err != nil {
+	if err := errors.Join(errKeys, errOpen, errPlans); err != nil {
 		return nil, err
 	}
 	g := &gateway{c, plans}
 	mux := http.NewServeMux()
-	mux.Handle("POST /v1/chat/completions", keys.Handler(http.HandlerFunc(g.chat)))
+	mux.Handle("POST /v1/chat/completions", keys.Handler(open.Handler(http.HandlerFunc(g.chat))))
 	mux.Handle("GET /v1/models", keys.Handler(http.HandlerFunc(g.list)))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { refuse(w, r, errPath) })
 	return mux, nil

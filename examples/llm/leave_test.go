@@ -46,6 +46,30 @@ func TestClientThatDoesNotRead(t *testing.T) {
 	require.Positive(t, used)
 }
 
+// A key that sends many bodies slowly holds the memory of some requests only, and not the gateway.
+func TestBodiesThatAreSentSlowly(t *testing.T) {
+	r := newRig(t, 1000, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"usage":{"total_tokens":1}}`) })
+	slow := make([]net.Conn, maxOpen)
+	for i := range slow {
+		conn, err := net.Dial("tcp", r.Listener.Addr().String())
+		require.NoError(t, err)
+		slow[i] = conn
+		_, err = fmt.Fprintf(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer %s\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n", key)
+		require.NoError(t, err)
+		line, err := bufio.NewReader(conn).ReadString('\n')
+		require.NoError(t, err)
+		require.Equal(t, "HTTP/1.1 100 Continue\r\n", line, "its body is being read")
+	}
+	res, text, _ := r.ask(t, `{"model":"small"}`)
+	require.Equal(t, 429, res.StatusCode)
+	require.Contains(t, text, "at once")
+	require.Empty(t, res.Header.Get("Retry-After"))
+	for _, conn := range slow {
+		require.NoError(t, conn.Close())
+	}
+	require.Zero(t, r.used(t))
+}
+
 // If the gateway is stopped, streams that take too long are cut off and settled.
 func TestStopSettles(t *testing.T) {
 	r := newRig(t, 1000, func(w http.ResponseWriter, r *http.Request) {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/tallygate/tallygate/apikey"
+	"github.com/tallygate/tallygate/ratelimit"
 	"github.com/tallygate/tallygate/usageplan"
 )
 
@@ -34,6 +35,7 @@ var refusals = []refusal{
 	{usageplan.ErrQuotaExceeded, 429, "You exceeded your budget of tokens.", "insufficient_quota", nil, "insufficient_quota"},
 	{usageplan.ErrThrottled, 429, "Too many requests for this model.", "requests", nil, "rate_limit_exceeded"},
 	{usageplan.ErrInFlight, 429, "Too many requests at once.", "requests", nil, "rate_limit_exceeded"},
+	{ratelimit.ErrInFlight, 429, "Too many requests at once.", "requests", nil, "rate_limit_exceeded"},
 	{apikey.ErrMissing, 401, "You did not provide an API key.", "invalid_request_error", nil, "invalid_api_key"},
 	{apikey.ErrUnknown, 401, "Incorrect API key provided.", "invalid_request_error", nil, "invalid_api_key"},
 	{apikey.ErrInactive, 401, "Incorrect API key provided.", "invalid_request_error", nil, "invalid_api_key"},
