@@ -248,14 +248,18 @@ func (c *counter) learnMore(d *usageDay, s *lease, by inForce, a reply) {
 }
 
 // refusalOfMore returns an error if memory tells that the account of d has no room for n. It is for accounts that no
-// lease can be of.
+// lease can be of. Of one before the newest it tells nothing: each day of it keeps an answer of its own, which does not
+// know what a charge of another day has given back.
 func (c *counter) refusalOfMore(d *usageDay, by inForce, n int64) error {
-	d = c.newestOf(d)
-	b := d.answer.Load()
+	newest := c.latest.Load()
+	if newest.start != d.start {
+		return nil
+	}
+	b := newest.answer.Load()
 	if b == nil || b.room >= n || by.known && b.limit != by.limit || !c.ledger.isFresh(b) {
 		return nil
 	}
-	return &Error{Err: ErrExhausted, Balance: d.balanceOf(b, 0)}
+	return &Error{Err: ErrExhausted, Balance: newest.balanceOf(b, 0)}
 }
 
 // balance is that of the account of d, as this ledger knows it without asking the engine; false if it knows nothing.

@@ -138,6 +138,26 @@ func TestMoreBelongsToItsDay(t *testing.T) {
 	}
 }
 
+// TestMoreOfAPeriodThatIsOver: what one charge gives back, another of the same period can have at once, also if the
+// period is over and the two are of different days.
+func TestMoreOfAPeriodThatIsOver(t *testing.T) {
+	inBubbles(t, func(t *testing.T, l *ledger.Ledger) {
+		q := ledger.Quota{Limit: 100, Period: ledger.Monthly}
+		saturday, err := l.Take(t.Context(), key, q, 60)
+		require.NoError(t, err)
+		time.Sleep(24 * time.Hour)
+		sunday, err := l.Take(t.Context(), key, q, 40)
+		require.NoError(t, err)
+		time.Sleep(40 * 24 * time.Hour)
+		_, err = l.Take(t.Context(), key, q, 1)
+		require.NoError(t, err)
+		requireExhausted(t, sunday.More(t.Context(), 1), 100, 0)
+		require.NoError(t, saturday.Settle(t.Context(), 50))
+		require.NoError(t, sunday.More(t.Context(), 10))
+		requireExhausted(t, sunday.More(t.Context(), 1), 100, 0)
+	})
+}
+
 // TestMoreByLimitInForce: growth is decided by the limit in force, as a true-up is.
 func TestMoreByLimitInForce(t *testing.T) {
 	tests := []struct {
