@@ -34,7 +34,11 @@ type Charge struct {
 // Settle replaces the cost that was taken from the quotas by the actual cost, in units. An actual cost of 0 gives all
 // units back. An actual cost above the cost takes the difference, as far as the quota's present limit or
 // [ledger.Config].AllowOverdraw allows. Only the first call counts; later ones return [ledger.ErrSettled]. Tokens of
-// throttles are not given back. If the plan has no quota, Settle corrects the usage that was counted.
+// throttles are not given back. If the plan has no quota, Settle corrects the usage that was counted. The end of ctx is
+// ignored, so it may be called by defer after the client has left.
+//
+// A charge that is never settled stays counted at its [Charge.Units]. Later than [ledger.Config].SettleWithin, Settle
+// changes nothing and returns [ledger.ErrTooLate].
 //
 // Each quota settles by itself, and the error joins theirs: [ledger.ErrForgiven] if the limit left a part uncounted,
 // [ledger.ErrInvalid] for an actual cost below 0, [ledger.ErrUnavailable] if the engine failed, in which case the

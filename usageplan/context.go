@@ -19,7 +19,8 @@ func (c *charged) Value(key any) any {
 }
 
 // FromContext returns the charge of the request with the context ctx, and whether there is one. There is one behind
-// [Meter.Handler] if Config.ChargeInContext is set, but not for a request that AllowDespite admitted.
+// [Meter.Handler] if Config.ChargeInContext is set, but not for a request that AllowDespite admitted. If
+// there is none, the charge is zero, and its More and Settle do nothing: a stream that goes on with it is not counted.
 func FromContext(ctx context.Context) (Charge, bool) {
 	c, _ := ctx.Value(chargeKey{}).(*charged)
 	if c == nil {

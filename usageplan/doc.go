@@ -67,11 +67,15 @@
 // A stream of tokens costs what it turns out to be. Reserve with [Meter.TakeUpTo], or with Config.MinCost: it takes what
 // the quotas have left, at most the cost and at least the minimum. Take more with [Charge.More] while the stream runs. It
 // refuses exactly at the limit, and then the handler cuts the stream. At the end [Charge.Settle] replaces what was taken
-// by what was used. A handler that never settles, because the upstream hangs for example, is bounded by
-// [ledger.Config].SettleWithin. The whole program is examples/llm. Its heart is:
+// by what was used. The whole program is examples/llm. Its heart is:
 //
-//	charge, err := meter.TakeUpTo(ctx, usageplan.Request{Client: id, Route: route, Cost: prompt + bound}, prompt+16)
-//	…
+//	charge, err := meter.TakeUpTo(ctx, usageplan.Request{Client: id, Route: route, Cost: prompt + bound}, prompt+min(16, bound))
+//	if err != nil {
+//		err.(http.Handler).ServeHTTP(w, r) // an *Error knows its answer
+//		return
+//	}
+//	charge.SetHeader(w.Header()) // before the first byte of the answer
+//	defer charge.Release()
 //	defer func() { _ = charge.Settle(ctx, used) }() // the end of ctx does not matter, and a ledger that is down settles later
 //	for chunk := range chunks {
 //		if used += chunk.Tokens; used > charge.Units() {
@@ -82,6 +86,18 @@
 //		}
 //		…
 //	}
+//
+// What happens if a call is left out:
+//
+//   - Without Settle, what was taken stays counted, so the client pays for the whole reservation. With
+//     [ledger.Config].SettleWithin, the ledger tells its Observe of each such request, and More and Settle are refused
+//     from then on. That also bounds a handler that never settles because the upstream hangs.
+//   - Without Release, the place under Plan.InFlight is lost until the process ends. SettleWithin does not free it.
+//   - Without SetHeader, or without Config.Unit, the client is not told what is left.
+//   - Without a ledger nothing is counted: Units is 0, and More and Settle do nothing.
+//
+// The route of a request may be in its body, such as the model of a completion or the tool of an MCP call. Then the
+// handler reads the body first, and calls Take or TakeUpTo with that route.
 //
 // # Several processes
 //
@@ -146,7 +162,7 @@
 //
 //   - [ErrNotConfigured]: 500. The text says what is wrong. Make the meter with [New]. Set Config.Client, which serving
 //     HTTP needs. Wrap the handlers, not the mux, or let Config.Route know the request. Mend a Config.Cost that returns
-//     less than 0 or more than [ledger.MaxUnits].
+//     less than 0 or more than [ledger.MaxUnits], and a minimum that is below 1 or above the cost.
 //   - [ErrNoClient]: 403 Forbidden. Nothing, or put the authenticator in front of the meter.
 //   - [ErrNoPlan]: 403 Forbidden. Make the client a member of a plan for the stage, or set Config.Default. As the error
 //     of a change, it means that there is no plan of the id. A control plane answers that with 404.

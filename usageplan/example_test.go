@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -420,6 +422,64 @@ func ExampleCharge_More() {
 	// 24 used, 1 left
 }
 
+// A server streams words, a unit each, and a client has 12 a day and one stream at a time. The handler reserves 8, takes
+// more while it streams, and cuts the stream when the budget ends. It gives back its place and what it has not used.
+func ExampleMeter_TakeUpTo() {
+	quotas, err := ledger.New(ledger.Config{
+		Engine: ledger.NewMemory(), SettleWithin: 10 * time.Minute, // more than the longest stream takes
+		Observe: func(_ context.Context, e ledger.Event) {
+			if e.Operation == "unsettled" {
+				log.Printf("a stream of %s was never settled: its %d units stay counted", e.Account.Subject, e.Units)
+			}
+		},
+	})
+	check(err)
+	defer quotas.Close()
+	meter, err := usageplan.New(usageplan.Config{
+		Ledger: quotas, Unit: "words", Default: "budget", InFlight: 1000,
+		Plans: []usageplan.Plan{{
+			ID: "budget", Name: "Budget", Stages: []usageplan.Stage{{API: "words", Name: "v1"}},
+			Quotas: []ledger.Quota{{Limit: 12, Period: ledger.Daily}}, InFlight: usageplan.InFlight{Client: 1},
+		}},
+	})
+	check(err)
+	stream := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		client, _ := caller(r)
+		charge, err := meter.TakeUpTo(r.Context(), usageplan.Request{
+			Client: client, Cost: 8, Route: usageplan.Route{API: "words", Stage: "v1", Resource: "/stream", Method: r.Method},
+		}, 2)
+		if err != nil {
+			err.(http.Handler).ServeHTTP(w, r)
+			return
+		}
+		defer charge.Release()
+		used := int64(0)
+		defer func() { _ = charge.Settle(r.Context(), used) }()
+		charge.SetHeader(w.Header())
+		for range 10 {
+			if used == charge.Units() && charge.More(r.Context(), 1) != nil {
+				fmt.Fprint(w, "(cut)")
+				return
+			}
+			used++
+			fmt.Fprint(w, "word ")
+		}
+	})
+	for range 3 {
+		res := call(stream, "k1", "/stream")
+		text, err := io.ReadAll(res.Body)
+		check(err)
+		left, _, _ := strings.Cut(res.Header.Get("RateLimit"), ";t=")
+		fmt.Println(res.StatusCode, left, strings.TrimSpace(string(text)))
+	}
+	fmt.Println(meter.Stats().InFlight, "run,", quotas.Stats().Open, "not settled")
+	// Output:
+	// 200 "quota-day";r=4 word word word word word word word word word word
+	// 200 "quota-day";r=0 word word (cut)
+	// 429 "quota-day";r=0 {"message":"Limit Exceeded"}
+	// 0 run, 0 not settled
+}
+
 // A common mistake: a meter around the mux does not know the route, and refuses. The error says what to do.
 func Example_incorrectAroundMux() {
 	m := newMeter(usageplan.Config{ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
@@ -507,7 +567,7 @@ func ExamplePlan_inFlight() {
 	defer third.Release()
 	fmt.Println(m.Stats().InFlight)
 	// Output:
-	// usageplan: client "k1": GET /cats of pets:dev: in flight of "streams": too many requests run at once: of the client
+	// usageplan: client "k1": GET /cats of pets:dev: in flight of "streams": too many requests run at once: of the client, by InFlight of its membership or InFlight.Client of the plan
 	// true 2
 	// 2
 }

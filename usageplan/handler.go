@@ -52,7 +52,7 @@ func (m *Meter) request(r *http.Request) (Request, error) {
 		return Request{}, err
 	}
 	if m.config.Client == nil {
-		err := fmt.Errorf("%w: Config.Client is nil, so only Take can be called", ErrNotConfigured)
+		err := fmt.Errorf("%w: Config.Client is nil, so only Take and TakeUpTo can be called: set it", ErrNotConfigured)
 		return Request{}, m.refusal(err, &Request{})
 	}
 	client, found := m.config.Client(r)
@@ -78,7 +78,8 @@ func (m *Meter) noRoute() error {
 
 // Handler returns a handler that calls next for each request that Check admits, and answers the others. It sets the
 // RateLimit fields of an admitted request's answer. If Config.ChargeInContext is set, next gets the charge from
-// [FromContext].
+// [FromContext], and has to settle it if the ledger has a [ledger.Config].SettleWithin: one without a better figure
+// settles its [Charge.Units]. Without ChargeInContext, nobody can settle the charge, so that bound does not concern it.
 //
 // A request holds its place under Plan.InFlight and Config.InFlight until next returns, panics or ends its goroutine,
 // and not only until the client leaves. A next that hijacks the connection, or starts a goroutine, and returns before

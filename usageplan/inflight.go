@@ -92,9 +92,9 @@ type place struct {
 
 // The refusals say which of the bounds has refused.
 var (
-	errClientInFlight = fmt.Errorf("%w: of the client", ErrInFlight)
-	errPlanInFlight   = fmt.Errorf("%w: of all clients of the plan", ErrInFlight)
-	errMeterInFlight  = fmt.Errorf("%w: of the whole meter", ErrInFlight)
+	errClientInFlight = fmt.Errorf("%w: of the client, by InFlight of its membership or InFlight.Client of the plan", ErrInFlight)
+	errPlanInFlight   = fmt.Errorf("%w: of all clients of the plan, by its InFlight.Total", ErrInFlight)
+	errMeterInFlight  = fmt.Errorf("%w: of the whole meter, by Config.InFlight", ErrInFlight)
 )
 
 // takeInPlace is take for a request that needs a place. It has one if the result is nil.
@@ -173,6 +173,7 @@ func (h *place) releaseUnless(done *bool) {
 // [Meter.Check] or [Meter.Take] calls it once the work for the request has ended, usually by defer, and not when the
 // client leaves: the work may go on. [Meter.Handler] calls it itself. It may be called more than once, and on any copy
 // of the charge. It does nothing if the request has no place. Units and tokens stay taken; see [Charge.Settle].
+// A place that is never given back is lost until the process ends; [Stats].InFlight shows it.
 //
 //	charge, err := meter.Check(r)
 //	if err != nil {

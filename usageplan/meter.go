@@ -16,8 +16,8 @@ import (
 // Config configures a [Meter]. [New] makes a deep copy.
 type Config struct {
 	// Client returns the id of the client that sent the request, or false if there is none; usually apikey.ID. It must
-	// report only what was verified. Nil is allowed if the meter is used by [Meter.Take] alone: Check, Handler and
-	// StatusHandler then refuse with [ErrNotConfigured].
+	// report only what was verified. Nil is allowed if the meter is used by [Meter.Take] and [Meter.TakeUpTo]
+	// alone: Check, Handler and StatusHandler then refuse with [ErrNotConfigured].
 	Client func(*http.Request) (string, bool)
 
 	// Route returns the route of the request, or false if it is unknown. Nil stands for [Pattern] of API and Stage.
@@ -41,8 +41,9 @@ type Config struct {
 	Cost func(*http.Request) int64
 
 	// MinCost returns the fewest units with which a request can go on, for Check and Handler: if the quotas do not have
-	// its Cost, it takes what they have, as in [Meter.TakeUpTo]. Nil, and a MinCost of Cost, refuse it then. A MinCost
-	// above Cost, or below 1 if Cost is not 0, refuses the request with [ErrNotConfigured].
+	// its Cost, it takes what they have, as in [Meter.TakeUpTo]. [Charge.Units] tells how many, so behind Handler set
+	// ChargeInContext. Nil, and a MinCost of Cost, refuse it then. A MinCost above Cost, or below 1 if Cost is not 0,
+	// refuses the request with [ErrNotConfigured].
 	MinCost func(*http.Request) int64
 
 	// Plans and Members are the plans and members that are declared in code. They are not stored in Journal until a
@@ -106,7 +107,7 @@ type Config struct {
 	// AllowDespite is asked about each request that Check refuses. If it returns true, the request is admitted and
 	// takes nothing. To observe without refusing, always return true: the Outcome of an [Event] is "despite" for each
 	// request that would have been refused. To fail open, return true for errors such as [ledger.ErrUnavailable]. Nil
-	// admits none. Take and StatusHandler do not ask it.
+	// admits none. Take, TakeUpTo and StatusHandler do not ask it.
 	AllowDespite func(*http.Request, error) bool
 
 	// ChargeInContext makes Handler pass each request's charge to the next handler, which gets it from [FromContext].

@@ -13,14 +13,14 @@ import (
 // A Request is what [Meter.Take] decides about: a request without HTTP.
 type Request struct {
 	Client string // the verified client; required
-	Route  Route
-	Cost   int64 // the units to take from the quotas, 0 to [ledger.MaxUnits]
+	Route  Route  // API and Stage are required; Resource and Method decide which throttles of methods apply
+	Cost   int64  // the units to take from the quotas, 0 to [ledger.MaxUnits]
 
 	least int64 // the fewest units that will do: Cost, or less in TakeUpTo
 }
 
 // Take decides about q and takes its cost, all or nothing: if any limit refuses q, it has taken nothing from the
-// others. An error is an [*Error].
+// others. An error is an [*Error], which is also an [http.Handler] with the answer to the client.
 //
 // A request that a later limit refuses holds the tokens and units of the earlier ones for a moment, until it gives them
 // back. In that moment they may be missing to another request of the same client, which is then refused. No limit is
@@ -62,13 +62,21 @@ func (m *Meter) decide(ctx context.Context, q *Request, c *Charge) error {
 	}
 	p, found := m.table.find(q.Client, m.config.Default, &q.Route)
 	if !found {
-		return m.refusal(ErrNoPlan, q)
+		return m.refusal(noPlan(q), q)
 	}
 	c.Client, c.Plan, c.state, c.cost, c.meter = q.Client, p.state.ID, p.state, q.Cost, m
 	if client, total := p.inFlight(); client > 0 || total > 0 || m.config.InFlight > 0 {
 		return m.takeInPlace(ctx, now, q, &p, c)
 	}
 	return m.take(ctx, now, q, &p, c)
+}
+
+// noPlan is [ErrNoPlan]. The text of a refusal has the route, unless there is none.
+func noPlan(q *Request) error {
+	if q.Route.API == "" && q.Route.Stage == "" {
+		return fmt.Errorf("%w: Request.Route has no API and no Stage", ErrNoPlan)
+	}
+	return ErrNoPlan
 }
 
 // acceptable returns the refusal of a request that no plan could admit, or nil.
@@ -85,7 +93,7 @@ func (m *Meter) acceptable(q *Request) error {
 		return e
 	}
 	if q.least > q.Cost || q.least < min(q.Cost, 1) {
-		return m.refusal(fmt.Errorf("%w: it takes at least %d of %d units", ErrNotConfigured, q.least, q.Cost), q)
+		return m.refusal(fmt.Errorf("%w: it takes at least %d units, not %d to its cost of %d", ErrNotConfigured, q.least, min(q.Cost, 1), q.Cost), q)
 	}
 	return nil
 }
