@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -156,6 +157,32 @@ func TestMoreOfAPeriodThatIsOver(t *testing.T) {
 		require.NoError(t, sunday.More(t.Context(), 10))
 		requireExhausted(t, sunday.More(t.Context(), 1), 100, 0)
 	})
+}
+
+// TestMoreOfNothing: a charge of 0 begins no period. Once the next one has begun, an unused one takes nothing more.
+func TestMoreOfNothing(t *testing.T) {
+	for name, used := range map[string]int64{"an unused day": 0, "a used day": 1} {
+		t.Run(name, func(t *testing.T) {
+			inBubbles(t, func(t *testing.T, l *ledger.Ledger) {
+				c, err := l.Take(t.Context(), key, day10, 0)
+				require.NoError(t, err)
+				_, err = l.Take(t.Context(), key, day10, used)
+				require.NoError(t, err)
+				time.Sleep(24 * time.Hour)
+				_, err = l.Take(t.Context(), key, day10, 1)
+				require.NoError(t, err)
+				if used == 0 {
+					requireExhausted(t, c.More(t.Context(), 3), 0, 10)
+					require.ErrorIs(t, c.Settle(t.Context(), 3), ledger.ErrForgiven)
+					return
+				}
+				require.NoError(t, c.More(t.Context(), 3))
+				require.EqualValues(t, 4, c.Balance().Used)
+				require.NoError(t, c.Settle(t.Context(), 5))
+				require.EqualValues(t, 6, c.Balance().Used)
+			})
+		})
+	}
 }
 
 // TestMoreByLimitInForce: growth is decided by the limit in force, as a true-up is.
@@ -380,6 +407,20 @@ func TestManyUnsettled(t *testing.T) {
 		require.Len(t, unsettled(told.take()), 70)
 		require.Zero(t, l.Stats().Open)
 		require.EqualValues(t, 200, charges[0].Balance().Used)
+	})
+}
+
+// TestSettleWithinForever: the longest bound is as good as none.
+func TestSettleWithinForever(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLedger(t, ledger.Config{SettleWithin: math.MaxInt64})
+		time.Sleep(time.Hour) // so that the bound ends later than a Duration can say
+		c, err := l.Take(t.Context(), key, day10, 2)
+		require.NoError(t, err)
+		time.Sleep(time.Minute)
+		require.NoError(t, c.More(t.Context(), 3))
+		require.NoError(t, c.Settle(t.Context(), 4))
+		require.Zero(t, l.Stats().Open)
 	})
 }
 

@@ -59,7 +59,8 @@ func (u *unsettledCharges) add(ch *Charge) {
 	u.open.Add(1)
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	o.due = time.Since(u.ledger.began) + u.within
+	now := time.Since(u.ledger.began)
+	o.due = now + min(u.within, math.MaxInt64-now) // the sum of a bound of 292 years would be below zero
 	o.next, o.prev = &u.root, u.root.prev
 	o.prev.next, u.root.prev = o, o
 	u.lookAgain()
