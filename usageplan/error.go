@@ -65,8 +65,8 @@ var layerNames = [...]string{
 
 func (l layer) String() string { return layerNames[l] }
 
-// ofPlan reports whether the limit, which is a throttle or a quota, is one of the client's plan. Such a limit counts the client alone. The others are
-// shared by all clients.
+// ofPlan reports whether the limit, which is a throttle or a quota, is one of the client's plan. Such a limit counts the
+// client alone. The others are shared by all clients.
 func (l layer) ofPlan() bool { return l <= planQuota }
 
 // An Error is why a request or a change was refused. It answers as API Gateway does. Every refusal of a Meter is an
@@ -79,8 +79,8 @@ type Error struct {
 	Period ledger.Period // the period of the quota that refused; zero for other limits
 
 	// Layer names the limit that refused: "in flight", "plan method throttle", "plan throttle", "plan quota", "stage
-	// method throttle" or "account throttle". It is empty if no limit has refused. If Config.Throttle or the ledger could not
-	// decide, it names the first limit that was asked there.
+	// method throttle" or "account throttle". It is empty if no limit has refused. If Config.Throttle or the ledger
+	// could not decide, it names the first limit that was asked there.
 	Layer string
 
 	// RetryAfter is how long to wait until the limit that refused admits the same request. If several throttles refuse,

@@ -35,7 +35,9 @@ func (m *Meter) TakeUpTo(ctx context.Context, q Request, least int64) (c Charge,
 //
 // Other causes: [ledger.ErrUnavailable], of an [*Error], if the ledger cannot count. As they come from the ledger:
 // [ledger.ErrSettled] after Settle, [ledger.ErrTooLate] after [ledger.Config].SettleWithin, and [ledger.ErrInvalid].
-// Config.Observe is not told, because the request was decided before.
+// Each quota has a SettleWithin of its own. So a call in the moment at which it ends may find one quota too late and the
+// other not: it returns ErrTooLate, and the quotas may have taken different amounts then. Config.Observe is not told,
+// because the request was decided before.
 func (c Charge) More(ctx context.Context, n int64) error {
 	if c.state == nil || c.meter.config.Ledger == nil {
 		return nil // nothing is counted

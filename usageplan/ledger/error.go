@@ -77,8 +77,8 @@ type Error struct {
 	// if that ended the wait.
 	Cause error
 
-	// Balance is the account's, with [ErrExhausted], [ErrForgiven], [ErrSettled] and [ErrTooLate], and with [ErrAdjustment] if the
-	// account refused it; else zero.
+	// Balance is the account's, with [ErrExhausted], [ErrForgiven], [ErrSettled] and [ErrTooLate], and with
+	// [ErrAdjustment] if the account refused it; else zero.
 	Balance Balance
 }
 

@@ -11,7 +11,8 @@ import (
 // trued up. It counts on the day, and in the period, in which the charge was taken, whenever it is called. A charge is
 // settled once: a further call changes nothing and returns [ErrSettled]. What [Charge.More] has added is part of what is
 // replaced. Later than [Config].SettleWithin it changes nothing and returns [ErrTooLate]. Settle on the zero Charge does
-// nothing. Never settled, a charge stays counted at its [Charge.Units]. The end of ctx is ignored: the request may be over, its cost is not.
+// nothing. Never settled, a charge stays counted at its [Charge.Units]. The end of ctx is ignored: the request may be
+// over, its cost is not.
 //
 // A true-up is decided by the limit in force: that of the last quota by which this ledger was asked about the key in
 // the same period, or the one that the engine knows. A caller who knows that the quota has changed since uses

@@ -8,9 +8,13 @@ import (
 )
 
 // Take counts cost units against the account of key that is current under q, or refuses and counts nothing: then the
-// error wraps [ErrExhausted] and carries the balance. A cost of 0 is never refused for lack of units. q may differ from
-// call to call: a changed limit acts at once; a changed period or offset lets the running account go on to the first
-// boundary of the new quota. A key that is exhausted is refused from memory, see [Config].Stale.
+// error wraps [ErrExhausted] and carries the balance. q may differ from call to call: a changed limit acts at once; a
+// changed period or offset lets the running account go on to the first boundary of the new quota. A key that is
+// exhausted is refused from memory, see [Config].Stale.
+//
+// A cost of 0 is never refused for lack of units. It counts nothing, so it begins no period. If nothing else is counted
+// in that period before the key's next one begins, the charge has come too late for it: [Charge.More] is refused with
+// [ErrExhausted], and a true-up is forgiven. A request that may go on past midnight takes at least 1.
 //
 // The end of ctx ends the wait for others who take; an answer of the engine is waited for. Granted from a lease, it
 // allocates once in 256 takes. Other causes: [ErrUnavailable], [ErrInvalid],
@@ -88,9 +92,9 @@ func (c *counter) takeUpTo(ctx context.Context, now int64, q *Quota, least, most
 }
 
 // takeSlowly takes where the lease cannot grant at once: most units, or fewer, but at least least. So checks that a
-// lease has passed already stand here: whether the ledger is open and the quota valid. A cost of 0 is a read. It has nothing to count and is never refused for lack
-// of units, but its charge has a balance. In an outage of the engine, takes are refused here, except one after each
-// pause.
+// lease has passed already stand here: whether the ledger is open and the quota valid. A cost of 0 is a read. It has
+// nothing to count and is never refused for lack of units, but its charge has a balance. In an outage of the engine,
+// takes are refused here, except one after each pause.
 func (c *counter) takeSlowly(ctx context.Context, now int64, q Quota, least, most int64) (Charge, error) {
 	if err := c.ledger.open(); err != nil {
 		return Charge{}, err
