@@ -4,11 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"log"
-	"net/http"
-	"strings"
 
 	"github.com/tallygate/tallygate/usageplan"
 	"github.com/tallygate/tallygate/usageplan/ledger"
@@ -39,57 +35,6 @@ type call struct {
 	used     int64 // tokens, as far as is known
 	answered bool  // by the upstream
 	settled  bool
-}
-
-// bounds are the names of wish in the body. The first is the present one.
-var bounds = [...]string{"max_completion_tokens", "max_tokens"}
-
-// read reads the body of a request. What it does not look at is passed on as it is.
-func read(w http.ResponseWriter, r *http.Request) (*call, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		return nil, errTooLarge
-	}
-	c := &call{n: 1, prompt: int64(len(body)+3) / 4}
-	if err != nil || json.Unmarshal(body, &c.fields) != nil || c.fields == nil {
-		return nil, fmt.Errorf("%w: the body is not a JSON object", errRequest)
-	}
-	var tokens, completion *int64
-	var options map[string]any
-	for name, into := range map[string]any{
-		"model": &c.model, "n": &c.n, "stream": &c.stream, "stream_options": &options,
-		bounds[0]: &completion, bounds[1]: &tokens,
-	} {
-		if raw, found := c.fields[name]; found && json.Unmarshal(raw, into) != nil {
-			return nil, fmt.Errorf("%w: %s has the wrong type", errRequest, name)
-		}
-		for field := range c.fields { // an upstream in Go would read "Max_Tokens" as well
-			if field != name && strings.EqualFold(field, name) {
-				return nil, fmt.Errorf("%w: %s has small letters", errRequest, name)
-			}
-		}
-	}
-	if c.wish = completion; c.wish == nil {
-		c.wish = tokens
-	}
-	if c.n < 1 || c.n > maxN || c.wish != nil && (*c.wish < 1 || *c.wish > maxWish) || completion != nil && tokens != nil {
-		return nil, fmt.Errorf("%w: n or the bound of tokens is out of range, or there are two bounds", errRequest)
-	}
-	c.wantsUsage, _ = options["include_usage"].(bool)
-	return c, c.askForUsage(options)
-}
-
-// askForUsage makes the upstream report the usage at the end of a stream.
-func (c *call) askForUsage(options map[string]any) (err error) {
-	if !c.stream {
-		return nil
-	}
-	if options == nil {
-		options = make(map[string]any, 1)
-	}
-	options["include_usage"] = true
-	c.fields["stream_options"], err = json.Marshal(options)
-	return err
 }
 
 // most is what the request reserves if the budget has it.
