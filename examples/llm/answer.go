@@ -46,8 +46,11 @@ func (c *call) answer(res *http.Response) error {
 // without a usage counts as what was reserved.
 func (c *call) whole(res *http.Response) error {
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
-	if err != nil || len(body) > maxAnswer {
-		return fmt.Errorf("its answer has broken off, or is longer than %d bytes: %w", maxAnswer, err)
+	if err != nil {
+		return fmt.Errorf("its answer has broken off: %w", err)
+	}
+	if len(body) > maxAnswer {
+		return fmt.Errorf("its answer is longer than %d bytes", maxAnswer)
 	}
 	var completion struct{ Usage *usage }
 	if json.Unmarshal(body, &completion) == nil {
