@@ -3,6 +3,7 @@ package ledger
 import (
 	"errors"
 	"fmt"
+	"strconv"
 )
 
 // Causes, for [errors.Is].
@@ -84,6 +85,10 @@ type Error struct {
 
 // Error implements error. The text is for logs, not for clients.
 func (e *Error) Error() string {
+	if e.Err == ErrExhausted { // a refusal may be frequent
+		b := e.Balance
+		return "ledger: " + ErrExhausted.Error() + ": " + strconv.FormatInt(b.Remaining, 10) + " left of " + strconv.FormatInt(b.Limit+b.Adjustments, 10)
+	}
 	text := fmt.Sprintf("ledger: %v", e.Err) // the zero Error has no cause
 	if e.Cause != nil {
 		text += ": " + e.Cause.Error()

@@ -18,6 +18,9 @@ func TestTextsOfMistakes(t *testing.T) {
 	key, quota := ledger.Key{Plan: "jobs", Subject: "acme"}, ledger.Quota{Limit: 50, Period: ledger.Daily}
 	charge, err := l.Take(t.Context(), key, quota, 50)
 	require.NoError(t, err)
+	other := ledger.Key{Plan: "jobs", Subject: "globex"}
+	_, err = l.Take(t.Context(), other, quota, 38)
+	require.NoError(t, err)
 	var none *ledger.Ledger
 	for name, tt := range map[string]struct {
 		do   func(context.Context) error
@@ -38,6 +41,10 @@ func TestTextsOfMistakes(t *testing.T) {
 		"growth beyond every limit": {
 			func(ctx context.Context) error { return charge.More(ctx, ledger.MaxUnits) },
 			"ledger: invalid cost: 50 units and 9007199254740992 more are not within 0 and 2^53",
+		},
+		"more than is left": {
+			func(ctx context.Context) error { _, err := l.Take(ctx, other, quota, 20); return err },
+			"ledger: quota exhausted: 12 left of 50",
 		},
 		"a settlement below 0": {
 			func(ctx context.Context) error { return charge.Settle(ctx, -2) },

@@ -37,7 +37,7 @@ func Example() {
 	// Output:
 	// 200, remaining: 1
 	// 200, remaining: 0
-	// 429: ledger: quota exhausted
+	// 429: ledger: quota exhausted: 0 left of 2
 }
 
 var (
@@ -336,5 +336,5 @@ func Example_incorrectCheckThenTake() {
 	fmt.Println("right:", err, "/", err2)
 	// Output:
 	// wrong, both see: 1 1
-	// right: <nil> / ledger: quota exhausted
+	// right: <nil> / ledger: quota exhausted: 0 left of 1
 }

@@ -55,7 +55,7 @@ func TestTake(t *testing.T) {
 		e, ok := errors.AsType[*ledger.Error](err)
 		require.True(t, ok)
 		require.ErrorIs(t, err, ledger.ErrExhausted)
-		require.EqualError(t, err, "ledger: quota exhausted")
+		require.EqualError(t, err, "ledger: quota exhausted: 0 left of 10")
 		require.Equal(t, [4]int64{10, 0, 10, 0}, numbers(e.Balance))
 		require.Equal(t, time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC), e.Balance.Reset)
 		require.Equal(t, time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC), e.Balance.Start)
