@@ -132,7 +132,7 @@ func takeShared(l *redislimit.Limiter, key string, limit ratelimit.Limit) error 
 }
 
 // BenchmarkShared: one token by way of a server, taken by 64 goroutines from 64 buckets or from one. The peers have one
-// mode, so they appear beside each of ours. errors is the share of calls that failed; p99-ns is the time of a call.
+// mode, so they appear with each of ours. errors is the share of calls that failed; p99-ns is the time of a call.
 func BenchmarkShared(b *testing.B) {
 	for _, mode := range []struct {
 		name  string

@@ -435,7 +435,7 @@ func unsettled(all []ledger.Event) (of []ledger.Event) {
 
 // TestChargesGrowAtOnce: many goroutines change one charge, and one of them settles it. What is counted is what it was
 // settled with, or, if it was too late for that, what it had grown to. With several ledgers over one engine, and other
-// requests beside it, never more is counted than the limit.
+// requests at the same time, never more is counted than the limit.
 func TestChargesGrowAtOnce(t *testing.T) {
 	for name, config := range map[string]ledger.Config{
 		"leased":         {Block: 8},
