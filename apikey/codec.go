@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// The journal has one item for each key (and the mark; see pepper.go), with all that is stored of the key. So the last item of a name is enough, and
-// a journal may drop the ones before. Its bytes are:
+// The journal has one item for each key (and the mark; see pepper.go), with all that is stored of the key. So the last
+// item of a name is enough, and a journal may drop the ones before. Its bytes are:
 //
 //	version     1 byte
 //	flags       1 byte

@@ -94,7 +94,8 @@ func leaves(mode Mode, r *http.Request) bool {
 
 // Authenticate calls every mode whose credential is present, in the order of [AnyOf]. The error is that of the mode
 // that refused; with Observe or RequestID it is wrapped, and its answer has the id of the event. The request is nil if
-// the error is not nil, so a caller that ignores the error panics and serves nothing. The body is whole afterwards, also in r: a mode that has read it has put it back.
+// the error is not nil, so a caller that ignores the error panics and serves nothing. The body is whole afterwards,
+// also in r: a mode that has read it has put it back.
 func (m *Modes) Authenticate(r *http.Request) (*http.Request, error) {
 	authenticated, err := m.authenticate(r)
 	switch {

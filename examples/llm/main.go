@@ -11,9 +11,9 @@
 //	curl -N http://127.0.0.1:8080/v1/chat/completions -H 'Authorization: Bearer sk-67sfLSq19U1GuGk1RB5DwaS7EIYsWvBU' \
 //		-d '{"model":"gpt-4o-mini","stream":true,"messages":[{"role":"user","content":"Say this is a test"}]}'
 //
-// Answers tell what is left of the budget: in the fields RateLimit and RateLimit-Policy, and in X-Ratelimit-Remaining-Tokens
-// as OpenAI has it. A stream tells it before its first event, so what it has reserved by then is not left. The log has why
-// an upstream has failed. The client is not told.
+// Answers tell what is left of the budget: in the fields RateLimit and RateLimit-Policy, and in
+// X-Ratelimit-Remaining-Tokens as OpenAI has it. A stream tells it before its first event, so what it has reserved by
+// then is not left. The log has why an upstream has failed. The client is not told.
 //
 // A request reserves tokens before it goes on: those of its prompt, estimated as a quarter of the bytes of the body, and
 // those of the answer, by max_completion_tokens or max_tokens. If less is left of the budget, it reserves what is left, at
@@ -26,9 +26,9 @@
 //
 // At the end the request is settled with the usage that the upstream reports. The gateway always asks for it
 // (stream_options.include_usage), and hides the event from clients that have not. If that is more than the budget has,
-// the rest is forgiven. If the client or the upstream leaves before, the estimate counts, without what no delta shows, such
-// as hidden reasoning. If the client leaves before the answer has begun, or the answer takes more than ten minutes to
-// begin, nobody knows what the upstream has done, and what was reserved counts.
+// the rest is forgiven. If the client or the upstream leaves before, the estimate counts, without what no delta shows,
+// such as hidden reasoning. If the client leaves before the answer has begun, or the answer takes more than ten minutes
+// to begin, nobody knows what the upstream has done, and what was reserved counts.
 package main
 
 import (

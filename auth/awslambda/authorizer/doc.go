@@ -70,9 +70,9 @@
 //
 // # What an Authorizer does not do
 //
-// It verifies no keys that AWS has issued. It cannot answer 400 or 413, which become refusals, nor 429, which becomes 500. On HTTP APIs a
-// signed path with an encoded slash, or with escapes in lower case, is refused, since the event has the decoded path.
-// Behind a mapping key SigV4 needs [Config].BasePaths.
+// It verifies no keys that AWS has issued. It cannot answer 400 or 413, which become refusals, nor 429, which becomes
+// 500. On HTTP APIs a signed path with an encoded slash, or with escapes in lower case, is refused, since the event has
+// the decoded path. Behind a mapping key SigV4 needs [Config].BasePaths.
 //
 // That API Gateway answers the error "Unauthorized" with 401 is documented for REST APIs. For payload format 1.0 of
 // HTTP APIs it is not. An HTTP API that needs a 401 can leave the identity source to API Gateway, which answers 401 if
@@ -148,8 +148,9 @@
 //     the trigger, or use package awslambda.
 //   - [ErrResult]: correct what the text names, a function of [Config] or Uncached.
 //
-// Invoke also returns a mode's error whose status is 500 or more, or 408, 425 or 429, and an error for a panic of a mode
-// or of a function of [Config], or if it calls runtime.Goexit. New reports all mistakes of a [Config] at once; each names the field.
+// Invoke also returns a mode's error whose status is 500 or more, or 408, 425 or 429, and an error for a panic of a
+// mode or of a function of [Config], or if it calls runtime.Goexit. New reports all mistakes of a [Config] at once;
+// each names the field.
 //
 // An Authorizer keeps nothing of an event. A panic fails only its own invocation. It is safe for concurrent use, as
 // Lambda's managed instances need.
